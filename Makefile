@@ -1,0 +1,62 @@
+# `make run` and `make test` are all that is needed; they install what is missing.
+
+export PATH := $(CURDIR)/.build/bin:$(CURDIR)/.build/tools/bin:$(PATH)
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := build
+
+LAR := target/release/lar
+PAGE := web/dist/index.html
+# What is started here talks to no Lar of the person who runs it.
+TEST_MODELS := $(CURDIR)/.build/models
+
+.PHONY: build run test check rust-test page-test conformance docs bench clean bootstrap test-bootstrap models
+
+build: bootstrap $(PAGE)
+	cargo build --release -p lar
+
+## Builds for this machine, fetches the starter models, starts Lar; ends with a link to open.
+run: build
+	$(LAR) models pull --starter
+	$(LAR) serve
+
+## The whole suite: format, lints, tests on real parts, page tests in a real browser, the docs.
+test: test-bootstrap check models rust-test page-test conformance docs
+	@echo "everything passed"
+
+check: $(PAGE)
+	cargo fmt --all --check
+	cargo clippy --release --workspace --all-targets -- -D warnings
+
+models: $(PAGE)
+	cargo build --release -p lar
+	LAR_DATA_DIR=$(CURDIR)/.build/models-data LAR_MODELS_DIR=$(TEST_MODELS) LAR_LISTEN=127.0.0.1:0 $(LAR) models pull --starter
+
+rust-test: models
+	LAR_TEST_MODELS=$(TEST_MODELS) cargo nextest run --release --workspace
+
+page-test: models
+	cd web && LAR_TEST_MODELS=$(TEST_MODELS) npx playwright test
+
+conformance: models
+	LAR_TEST_MODELS=$(TEST_MODELS) tests/conformance/run.sh
+
+docs:
+	mdbook build docs
+	RUSTDOCFLAGS="-D warnings" cargo doc --release --workspace --no-deps --document-private-items --quiet
+
+bench: build models
+	LAR_TEST_MODELS=$(TEST_MODELS) cargo run --release -p lar-benches
+
+$(PAGE): web/package-lock.json web/index.html web/vite.config.ts $(shell find web/src web/public -type f)
+	cd web && PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 npm ci --no-audit --no-fund --silent && npm run --silent build
+	@touch $(PAGE)
+
+bootstrap:
+	@scripts/bootstrap.sh
+test-bootstrap:
+	@scripts/bootstrap.sh test
+
+clean:
+	cargo clean
+	rm -rf web/dist web/node_modules docs/book .build

@@ -1,0 +1,268 @@
+//! One turn of a conversation: what was said is stored, the history is packed into the model's context,
+//! the answer is followed to its end and kept.
+//!
+//! A turn goes on when its reader goes away. What has been written is checkpointed every second, so that a
+//! crash costs a second of text; the answer's end is stored once.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use lar_base::{Caller, Code, ConversationId, MessageId, Problem, TaskId, Tasks};
+use lar_engines::driver::{ChatMessage, Prompt, Sampling};
+use lar_engines::scheduler::Priority;
+use lar_gateway::{Admitted, Gateway, HangUp, LogReader, Task, TaskEvent, TaskHandle, Work};
+use lar_store::{AnswerEnd, Message, NewMessage, Status, Store};
+
+/// How often a growing answer is kept.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
+/// This part of the context is left for the answer before old messages are.
+const ANSWER_SHARE: usize = 4;
+
+/// What a turn is asked to do.
+#[derive(Debug, Clone)]
+pub struct TurnRequest {
+    /// In which conversation.
+    pub conversation: ConversationId,
+    /// What the person said; absent when a message is to be answered again.
+    pub said: Option<NewMessage>,
+    /// The person's message to answer when nothing new was said.
+    pub answer_to: Option<MessageId>,
+    /// The model to use; the conversation's own, else `default`, where none is named.
+    pub model: Option<String>,
+    /// How to sample.
+    pub sampling: Sampling,
+}
+
+/// A turn that has begun.
+#[derive(Debug)]
+pub struct Turn {
+    /// The answer's message, still empty.
+    pub answer: Message,
+    /// The person's message that it answers.
+    pub question: Message,
+    /// The task that writes it.
+    pub task: TaskHandle,
+}
+
+/// The turn of each conversation that has one; `None` while it is still being begun.
+type Running = Arc<Mutex<HashMap<ConversationId, Option<TaskHandle>>>>;
+
+/// Turns of all conversations. Clones share them.
+#[derive(Debug, Clone)]
+pub struct Turns {
+    store: Store,
+    gateway: Gateway,
+    tasks: Tasks,
+    running: Running,
+}
+
+impl Turns {
+    /// No turn has begun yet; turns run in `tasks`.
+    #[must_use]
+    pub fn new(store: Store, gateway: Gateway, tasks: &Tasks) -> Self {
+        Self { store, gateway, tasks: tasks.clone(), running: Arc::default() }
+    }
+
+    /// Begins a turn. When this returns, what was said and that it is being answered are on disk.
+    ///
+    /// # Errors
+    /// When the conversation or message is not this person's, an answer is being written already, or the
+    /// model cannot take it; then nothing was stored.
+    pub async fn begin(&self, caller: Caller, request: TurnRequest) -> Result<Turn, Problem> {
+        let user = caller.user;
+        let conversation = self.store.conversation_get(user, request.conversation).await?;
+        let mut reserved = Reserved::take(&self.running, request.conversation)?;
+        let model = request.model.clone().or(conversation.model).unwrap_or_else(|| "default".into());
+        let history = self.history(&caller, &request.conversation, &request.said, request.answer_to).await?;
+        let admitted = self.admit(caller, model, history, &request).await?;
+        let begun = self
+            .store
+            .turn_begin(user, request.conversation, request.said, request.answer_to, admitted.start())
+            .await?;
+        let (answer, path) = begun;
+        let question = path.into_iter().next_back().ok_or_else(|| Problem::not_found("question"))?;
+        let task = self.gateway.dispatch_recorded(admitted);
+        reserved.keep(task.clone());
+        let (turns, reader, id) = (self.clone(), task.read(0), answer.id);
+        self.tasks.spawn(async move {
+            turns.follow(request.conversation, id, reader).await;
+        });
+        Ok(Turn { answer, question, task })
+    }
+
+    /// The task that is writing an answer in this conversation, if one is.
+    #[must_use]
+    pub fn running(&self, conversation: ConversationId) -> Option<TaskHandle> {
+        self.lock().get(&conversation).cloned().flatten()
+    }
+
+    /// Stops the answer that is being written, keeping what is there; says whether there was one.
+    #[must_use]
+    pub fn stop(&self, conversation: ConversationId) -> bool {
+        let running = self.running(conversation);
+        if let Some(task) = &running {
+            task.cancel();
+        }
+        running.is_some()
+    }
+
+    /// The messages from the first to the one that is to be answered.
+    async fn history(
+        &self,
+        caller: &Caller,
+        conversation: &ConversationId,
+        said: &Option<NewMessage>,
+        answer_to: Option<MessageId>,
+    ) -> Result<Vec<ChatMessage>, Problem> {
+        let all = self.store.message_list(caller.user, *conversation).await?;
+        let by_id: HashMap<MessageId, &Message> = all.iter().map(|message| (message.id, message)).collect();
+        let mut next = match said {
+            Some(said) => said.parent,
+            None => answer_to,
+        };
+        let mut history = Vec::new();
+        while let Some(id) = next {
+            let message = by_id.get(&id).ok_or_else(|| Problem::not_found(format!("message {id} in this conversation")))?;
+            if !message.content.is_empty() {
+                history.push(ChatMessage { role: message.role.as_str().into(), content: message.content.clone() });
+            }
+            next = message.parent;
+        }
+        history.reverse();
+        if let Some(said) = said {
+            history.push(ChatMessage { role: "user".into(), content: said.content.clone() });
+        }
+        Ok(history)
+    }
+
+    /// Admits the turn's task, leaving out the oldest messages until three quarters of the context hold it.
+    async fn admit(
+        &self,
+        caller: Caller,
+        model: String,
+        mut history: Vec<ChatMessage>,
+        request: &TurnRequest,
+    ) -> Result<Admitted, Problem> {
+        let context = self.gateway.context_tokens(&model).await? as usize;
+        let limit = context - context / ANSWER_SHARE;
+        loop {
+            let prompt = Prompt::Chat(history.clone());
+            let tokens = self.gateway.count_tokens(&model, &prompt).await?;
+            if tokens <= limit || history.len() <= 1 {
+                break;
+            }
+            // Leave out in proportion to what is too much, at least one exchange at a time.
+            let excess = (history.len() * (tokens - limit)).div_ceil(tokens).max(2);
+            let keep_from = excess.min(history.len() - 1);
+            history.drain(..keep_from);
+        }
+        let task = Task {
+            id: TaskId::new(),
+            caller,
+            api: "conversation",
+            model,
+            priority: Priority::Interactive,
+            deadline: None,
+            conversation: Some(request.conversation),
+            hang_up: HangUp::GoOn,
+            work: Work::Generate { prompt: Prompt::Chat(history), sampling: request.sampling.clone() },
+        };
+        self.gateway.admit(task).await
+    }
+
+    async fn follow(&self, conversation: ConversationId, answer: MessageId, mut reader: LogReader) {
+        let mut content = String::new();
+        let mut kept = 0;
+        let mut checkpoint = tokio::time::interval(CHECKPOINT_EVERY);
+        let end = loop {
+            tokio::select! {
+                event = reader.next() => match event {
+                    Some((_, TaskEvent::Token { text, .. })) => content.push_str(&text),
+                    Some((_, event)) if event.is_terminal() => break Some(event),
+                    Some(_) => {}
+                    None => break None,
+                },
+                _ = checkpoint.tick(), if content.len() > kept => {
+                    kept = content.len();
+                    if let Err(error) = self.store.answer_checkpoint(answer, content.clone()).await {
+                        tracing::warn!(%error, "a growing answer could not be kept");
+                    }
+                }
+            }
+        };
+        if let Err(error) = self.store.answer_end(answer, answer_end(content, end)).await {
+            tracing::error!(%error, message = %answer, "an answer's end could not be stored");
+        }
+        self.lock().remove(&conversation);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<ConversationId, Option<TaskHandle>>> {
+        lock(&self.running)
+    }
+}
+
+/// A conversation's one place for a turn, given back unless a task took it.
+struct Reserved {
+    running: Running,
+    conversation: ConversationId,
+    kept: bool,
+}
+
+impl Reserved {
+    fn take(running: &Running, conversation: ConversationId) -> Result<Self, Problem> {
+        match lock(running).entry(conversation) {
+            Entry::Occupied(_) => Err(Problem::new(
+                Code::Conflict,
+                "an answer is being written in this conversation; stop it first",
+            )),
+            Entry::Vacant(place) => {
+                place.insert(None);
+                Ok(Self { running: running.clone(), conversation, kept: false })
+            }
+        }
+    }
+
+    fn keep(&mut self, task: TaskHandle) {
+        lock(&self.running).insert(self.conversation, Some(task));
+        self.kept = true;
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        if !self.kept {
+            lock(&self.running).remove(&self.conversation);
+        }
+    }
+}
+
+fn lock(running: &Running) -> MutexGuard<'_, HashMap<ConversationId, Option<TaskHandle>>> {
+    running.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn answer_end(content: String, event: Option<TaskEvent>) -> AnswerEnd {
+    let mut end = AnswerEnd {
+        content,
+        status: Status::Failed,
+        error: None,
+        tokens_in: None,
+        tokens_out: None,
+        ttft_ms: None,
+        decode_ms: None,
+    };
+    match event {
+        Some(TaskEvent::End(numbers)) => {
+            end.status = Status::Complete;
+            end.tokens_in = Some(numbers.tokens_in);
+            end.tokens_out = Some(numbers.tokens_out);
+            end.ttft_ms = Some(numbers.ttft_ms);
+            end.decode_ms = Some(numbers.decode_ms);
+        }
+        Some(TaskEvent::Cancelled) => end.status = Status::Stopped,
+        Some(TaskEvent::Error(problem)) => end.error = Some(problem.code),
+        _ => end.error = Some(Code::Internal),
+    }
+    end
+}

@@ -1,0 +1,22 @@
+//! The ground floor: what every room of the house may use and none may redefine.
+//!
+//! Typed ids, units, the one clock, the one table of error codes, secrets that cannot be printed, who is
+//! calling and what they may do, and tasks that shut down in order. Nothing here does input or output.
+
+pub mod caller;
+pub mod clock;
+pub mod code;
+pub mod id;
+pub mod problem;
+pub mod secret;
+pub mod tasks;
+pub mod units;
+
+pub use caller::{Caller, Scope, Scopes};
+pub use clock::{Instant, Timestamp};
+pub use code::Code;
+pub use id::{ConversationId, KeyId, MessageId, RequestId, SessionId, TaskId, UserId};
+pub use problem::{FieldError, Problem};
+pub use secret::Secret;
+pub use tasks::Tasks;
+pub use units::Bytes;

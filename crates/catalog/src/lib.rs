@@ -1,0 +1,26 @@
+//! Models on disk: getting them, describing them, naming them.
+//!
+//! Files are content-addressed (`blobs/sha256-…`) and each model is one manifest beside them
+//! (`manifests/NAME.json`), so that several data directories can share a models directory; what one data
+//! directory calls them (aliases) is in its own database. A manifest is written last, in one rename: a pull
+//! that breaks anywhere leaves nothing half-registered. Engines get plain values from here.
+
+mod adopt;
+mod blobs;
+mod catalog;
+mod error;
+pub mod gguf;
+mod model;
+mod names;
+mod pull;
+mod recommended;
+pub mod safetensors;
+mod source;
+
+pub use adopt::{Found, Places};
+pub use catalog::{Catalog, Resolved};
+pub use error::Error;
+pub use model::{File, FileRole, Kind, Model, ModelFacts, Place};
+pub use pull::{Progress, Pull};
+pub use recommended::{RECOMMENDED, Recommended, STARTER_CHAT, STARTER_EMBEDDING, Starter};
+pub use source::Source;

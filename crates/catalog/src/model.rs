@@ -1,0 +1,165 @@
+//! A model as its manifest describes it.
+
+use std::path::{Path, PathBuf};
+
+use lar_base::{Bytes, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, gguf, safetensors};
+
+/// What a model is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Chat and completions.
+    Chat,
+    /// Vectors for texts.
+    Embedding,
+}
+
+/// What a file of a model is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FileRole {
+    /// The weights, GGUF or safetensors.
+    Weights,
+    /// `tokenizer.json` of a safetensors model.
+    Tokenizer,
+    /// `config.json` of a safetensors model.
+    Config,
+}
+
+/// Where a file is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// In the models directory, under its digest.
+    Blob,
+    /// Where another program put it; Lar reads it there and never changes it.
+    InPlace(PathBuf),
+}
+
+/// One file of a model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct File {
+    /// What it is.
+    pub role: FileRole,
+    /// Its sha256, in hexadecimal.
+    pub sha256: String,
+    /// Its size.
+    pub size: Bytes,
+    /// Where it is.
+    pub place: Place,
+}
+
+/// What a model's files say of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelFacts {
+    /// Such as `llama` or `bert`.
+    pub architecture: String,
+    /// `gguf` or `safetensors`.
+    pub format: String,
+    /// Such as `Q4_K_M`; none for unquantised weights.
+    pub quantization: Option<String>,
+    /// The licence that the file names.
+    pub license: Option<String>,
+    /// Number of weights.
+    pub parameters: u64,
+    /// Tokens of context that it was trained for.
+    pub context_tokens: u32,
+    /// Bytes that one token of context takes in memory while it runs.
+    pub cache_bytes_per_token: u64,
+    /// The chat template.
+    pub chat_template: Option<String>,
+    /// The text of its start token.
+    pub start_token: String,
+    /// The text of its end token.
+    pub end_token: String,
+}
+
+/// An installed model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Model {
+    /// What it is called here.
+    pub name: String,
+    /// What it is for.
+    pub kind: Kind,
+    /// Its files.
+    pub files: Vec<File>,
+    /// What the files say.
+    pub facts: ModelFacts,
+    /// Where it came from.
+    pub source: String,
+    /// When it was installed.
+    pub added_at: Timestamp,
+}
+
+impl Model {
+    /// The weights' digest, which is the model's identity.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        self.file(FileRole::Weights).map_or("", |file| file.sha256.as_str())
+    }
+
+    /// The size of all its files.
+    #[must_use]
+    pub fn size(&self) -> Bytes {
+        Bytes(self.files.iter().map(|file| file.size.get()).sum())
+    }
+
+    /// One of its files.
+    #[must_use]
+    pub fn file(&self, role: FileRole) -> Option<&File> {
+        self.files.iter().find(|file| file.role == role)
+    }
+
+    /// The memory that it takes with `context_tokens` of context in all: weights, cache, and a tenth of the
+    /// weights with 64 MiB for what is computed in between (measured on SmolLM2-135M: 60 MiB).
+    #[must_use]
+    pub fn memory(&self, context_tokens: u64) -> Bytes {
+        let weights = self.size().get();
+        let cache = self.facts.cache_bytes_per_token.saturating_mul(context_tokens);
+        Bytes(weights + weights / 10 + cache + Bytes::mib(64).get())
+    }
+}
+
+/// Reads what weights say of themselves; `config` is the `config.json` beside safetensors.
+pub(crate) fn inspect(weights: &Path, config: Option<&Path>) -> Result<(Kind, ModelFacts), Error> {
+    let what = weights.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let corrupt = |reason: String| Error::Corrupt { what: what.clone(), reason };
+    let Some(config) = config else {
+        let found = gguf::read(weights).map_err(|error| corrupt(error.to_string()))?;
+        let kind = if found.embedding { Kind::Embedding } else { Kind::Chat };
+        let facts = ModelFacts {
+            architecture: found.architecture,
+            format: "gguf".into(),
+            quantization: found.quantization,
+            license: found.license,
+            parameters: found.parameters,
+            context_tokens: found.context_tokens,
+            cache_bytes_per_token: found.cache_bytes_per_token,
+            chat_template: found.chat_template,
+            start_token: found.start_token.unwrap_or_default(),
+            end_token: found.end_token.unwrap_or_default(),
+        };
+        return Ok((kind, facts));
+    };
+    let parameters = safetensors::parameters(weights).map_err(corrupt)?;
+    let text = std::fs::read_to_string(config).map_err(Error::io(config))?;
+    let config: serde_json::Value =
+        serde_json::from_str(&text).map_err(|error| corrupt(format!("its config.json is no JSON: {error}")))?;
+    let context = config["max_position_embeddings"].as_u64().and_then(|n| u32::try_from(n).ok());
+    let facts = ModelFacts {
+        architecture: config["model_type"].as_str().unwrap_or("unknown").to_owned(),
+        format: "safetensors".into(),
+        quantization: None,
+        license: None,
+        parameters,
+        context_tokens: context.unwrap_or(512),
+        cache_bytes_per_token: 0,
+        chat_template: None,
+        start_token: String::new(),
+        end_token: String::new(),
+    };
+    Ok((Kind::Embedding, facts))
+}

@@ -1,0 +1,107 @@
+//! Downloads over https, taken up where they broke off.
+
+use std::path::Path;
+
+use futures_util::StreamExt as _;
+use lar_base::Bytes;
+use lar_egress::{Method, Request, Trust};
+use tokio::io::AsyncWriteExt as _;
+
+use super::{Fetched, Progress, Puller};
+use crate::Error;
+
+/// A git-lfs pointer is about 130 bytes long.
+const POINTER_BYTES_MAX: usize = 1024;
+/// Written between two reports of progress.
+const REPORT_EVERY_BYTES: u64 = 1 << 20;
+
+impl Puller {
+    /// Fetches `url` into the partial file.
+    pub(super) async fn download(
+        &self,
+        url: &str,
+        promised: Option<String>,
+        partial: &Path,
+    ) -> Result<Fetched, Error> {
+        let (part, tag) = (partial.with_extension("part"), partial.with_extension("etag"));
+        let mut request = Request::new(Method::Get, url, Trust::Caller);
+        let have = std::fs::metadata(&part).map_or(0, |file| file.len());
+        let known_tag = std::fs::read_to_string(&tag).unwrap_or_default();
+        if have > 0 && !known_tag.is_empty() {
+            request = request.header("range", format!("bytes={have}-")).header("if-range", known_tag);
+        }
+        let response = self.egress.send(request).await?;
+        let resumed = match response.status() {
+            200 => false,
+            206 => true,
+            416 if have > 0 => {
+                // Everything is there already; the digest will tell.
+                return Ok(Fetched { weights: part, tokenizer: None, config: None, promised, folder: None });
+            }
+            status => return Err(Error::Download(format!("{url} answered with status {status}"))),
+        };
+        let mut done = if resumed { have } else { 0 };
+        let total = response.content_length().map(|length| done + length);
+        self.directory.check_room(total.map_or(0, |total| total - done))?;
+        // Weak tags (`W/`) promise too little to resume on.
+        let strong = response.header("etag").filter(|tag| !tag.starts_with("W/")).unwrap_or_default();
+        std::fs::write(&tag, strong).map_err(Error::io(&tag))?;
+        let mut options = tokio::fs::OpenOptions::new();
+        options.create(true).write(true).append(resumed).truncate(!resumed);
+        let mut file = options.open(&part).await.map_err(Error::io(&part))?;
+        let mut stream = std::pin::pin!(response.stream());
+        let mut reported = 0;
+        while let Some(chunk) = stream.next().await {
+            let chunk = chunk?;
+            file.write_all(&chunk).await.map_err(Error::io(&part))?;
+            done += chunk.len() as u64;
+            if done >= reported + REPORT_EVERY_BYTES {
+                reported = done;
+                self.tell(Progress::Downloading { done: Bytes(done), total: total.map(Bytes) });
+            }
+        }
+        file.flush().await.map_err(Error::io(&part))?;
+        if let Some(total) = total.filter(|total| *total != done) {
+            return Err(Error::Download(format!("{url} broke off after {done} of {total} bytes; pull again to go on")));
+        }
+        let _ = std::fs::remove_file(&tag);
+        Ok(Fetched { weights: part, tokenizer: None, config: None, promised, folder: None })
+    }
+
+    /// Fetches a file of a hub repository, checked against the digest in its git-lfs pointer.
+    pub(super) async fn download_from_hub(
+        &self,
+        repository: &str,
+        file: &str,
+        partial: &Path,
+    ) -> Result<Fetched, Error> {
+        let pointer = format!("https://huggingface.co/{repository}/raw/main/{file}");
+        let response = self.egress.send(Request::new(Method::Get, &pointer, Trust::Caller)).await?;
+        if response.status() != 200 {
+            return Err(Error::Download(format!("{pointer} answered with status {}", response.status())));
+        }
+        let text = response.bytes(POINTER_BYTES_MAX).await?;
+        let promised = pointer_digest(&String::from_utf8_lossy(&text));
+        let url = format!("https://huggingface.co/{repository}/resolve/main/{file}");
+        self.download(&url, promised, partial).await
+    }
+}
+
+/// The sha256 in a git-lfs pointer (`oid sha256:…`); files that are not in LFS have none.
+fn pointer_digest(text: &str) -> Option<String> {
+    let oid = text.lines().find_map(|line| line.strip_prefix("oid sha256:"))?;
+    (oid.len() == 64).then(|| oid.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::pointer_digest;
+
+    #[test]
+    fn reads_a_pointer() {
+        let digest = "a".repeat(64);
+        let text = format!("version https://git-lfs.github.com/spec/v1\noid sha256:{digest}\nsize 12\n");
+        assert_eq!(pointer_digest(&text), Some(digest));
+        assert_eq!(pointer_digest("GGUF...."), None);
+    }
+}

@@ -1,0 +1,251 @@
+//! `lar chat`, `lar ask`, `lar run`: talking to a model in the terminal. What is said is kept as a
+//! conversation, the same that the page shows.
+
+use std::io::{BufRead as _, IsTerminal as _, Read as _};
+
+use clap::Args;
+use futures_util::StreamExt as _;
+use lar_api::Page;
+use lar_api::conversations::{Conversation, NewConversation, NewMessage};
+use lar_api::models::Model;
+use lar_api::tasks::TaskEvent;
+use serde_json::{Value, json};
+
+use crate::models::path;
+use crate::{Client, Output, models, sse};
+
+/// A question that is read from standard input is cut there.
+const QUESTION_BYTES_MAX: u64 = 1 << 20;
+
+/// How to chat.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ChatArgs {
+    /// The model to talk to
+    #[arg(long, short)]
+    model: Option<String>,
+    /// Go on with this conversation
+    #[arg(long, value_name = "ID", conflicts_with = "last")]
+    resume: Option<String>,
+    /// Go on with the last conversation
+    #[arg(long)]
+    last: bool,
+}
+
+/// What to ask.
+#[derive(Debug, Clone, Args)]
+pub struct AskArgs {
+    /// The question; read from standard input where absent
+    question: Vec<String>,
+    /// The model to ask
+    #[arg(long, short)]
+    model: Option<String>,
+    /// Tokens of the answer at most
+    #[arg(long)]
+    max_tokens: Option<u32>,
+    /// Starts the random choice
+    #[arg(long)]
+    seed: Option<u32>,
+    /// 0 to 2
+    #[arg(long)]
+    temperature: Option<f32>,
+}
+
+/// What to run.
+#[derive(Debug, Clone, Args)]
+pub struct RunArgs {
+    /// An installed model's name, or anything that `lar models pull` takes
+    model: String,
+}
+
+/// How an answer came out.
+struct Answer {
+    text: String,
+    end: TaskEvent,
+}
+
+pub(crate) async fn run(client: &Client, output: &Output, args: RunArgs) -> anyhow::Result<()> {
+    let installed: Page<Model> = client.get("catalog/models").await?;
+    let names = |model: &Model| model.name == args.model || model.aliases.contains(&args.model);
+    let mut model = installed.data.iter().find(|model| names(model)).map(|model| model.name.clone());
+    if model.is_none() {
+        models::pull(client, output, &args.model, None).await?;
+        let now: Page<Model> = client.get("catalog/models").await?;
+        let known = |name: &String| installed.data.iter().any(|model| model.name == *name);
+        model = now.data.into_iter().map(|model| model.name).find(|name| !known(name));
+    }
+    chat(client, output, ChatArgs { model, ..ChatArgs::default() }).await
+}
+
+pub(crate) async fn ask(client: &Client, output: &Output, args: AskArgs) -> anyhow::Result<()> {
+    let mut question = args.question.join(" ");
+    if question.is_empty() {
+        std::io::stdin().lock().take(QUESTION_BYTES_MAX).read_to_string(&mut question)?;
+    }
+    let conversation = begin(client, args.model).await?;
+    let message = NewMessage {
+        content: question,
+        parent: None,
+        model: None,
+        temperature: args.temperature,
+        max_tokens: args.max_tokens,
+        seed: args.seed,
+    };
+    let answer = say(client, output, &conversation.id, &message).await?;
+    if output.json {
+        let end = answer.end.data();
+        output.show(&json!({ "conversation_id": conversation.id, "content": answer.text, "end": end }), String::new)?;
+    }
+    if let TaskEvent::Error(error) = answer.end {
+        anyhow::bail!("{} ({})", error.message, error.code);
+    }
+    Ok(())
+}
+
+pub(crate) async fn chat(client: &Client, output: &Output, args: ChatArgs) -> anyhow::Result<()> {
+    let conversation = match (args.resume, args.last) {
+        (Some(id), _) => show(client, output, &id).await?,
+        (None, true) => {
+            let last: Page<Conversation> = client.get("conversations?limit=1").await?;
+            let last = last.data.into_iter().next();
+            show(client, output, &last.ok_or_else(|| anyhow::anyhow!("there is no conversation yet"))?.id).await?
+        }
+        (None, false) => begin(client, args.model.clone()).await?,
+    };
+    let who = conversation.model.as_deref().or(args.model.as_deref()).unwrap_or("the default model");
+    output.remark(&format!("Talking to {who}. Ctrl+C stops an answer, Ctrl+D or /bye ends. Kept as {}.\n", conversation.id));
+    let prompts = std::io::stdin().is_terminal();
+    loop {
+        if prompts {
+            output.text("> ")?;
+        }
+        let Some(line) = read_line().await? else { break };
+        match line.trim() {
+            "" => continue,
+            "/bye" | "/exit" | "/quit" => break,
+            text => {
+                let message = NewMessage {
+                    content: text.to_owned(),
+                    parent: None,
+                    model: args.model.clone(),
+                    temperature: None,
+                    max_tokens: None,
+                    seed: None,
+                };
+                let answer = say(client, output, &conversation.id, &message).await?;
+                output.remark(&footer(&answer.end));
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn begin(client: &Client, model: Option<String>) -> anyhow::Result<Conversation> {
+    client.post("conversations", &NewConversation { title: None, model }).await
+}
+
+/// Shows what was said in a conversation, along the branch that is shown.
+async fn show(client: &Client, output: &Output, id: &str) -> anyhow::Result<Conversation> {
+    let conversation: Conversation = client.get(&format!("conversations/{}", path(id))).await?;
+    let messages = conversation.messages.clone().unwrap_or_default();
+    let mut branch = Vec::new();
+    let mut next = conversation.head.clone();
+    while let Some(message) = next.and_then(|id| messages.iter().find(|message| message.id == id)) {
+        branch.push(message);
+        next = message.parent.clone();
+    }
+    for message in branch.into_iter().rev() {
+        let mark = if message.role == "user" { "> " } else { "" };
+        output.line(&format!("{mark}{}\n", message.content))?;
+    }
+    Ok(conversation)
+}
+
+/// Says something and prints the answer as it comes. Ctrl+C stops the answer, which is kept.
+async fn say(client: &Client, output: &Output, conversation: &str, message: &NewMessage) -> anyhow::Result<Answer> {
+    let response = client.stream(&format!("conversations/{}/messages", path(conversation)), message).await?;
+    let mut events = std::pin::pin!(sse::events(response));
+    let mut text = String::new();
+    let mut stopping = false;
+    loop {
+        let event = tokio::select! {
+            event = events.next() => event,
+            _ = tokio::signal::ctrl_c(), if !stopping => {
+                stopping = true;
+                let _: Value = client.post(&format!("conversations/{}/stop", path(conversation)), &Value::Null).await?;
+                continue;
+            }
+        };
+        let Some(event) = event else { anyhow::bail!("the server went away in the middle of the answer") };
+        let (name, data) = event?;
+        match (name.as_str(), TaskEvent::parse(&name, &data)) {
+            ("message", _) => {}
+            (_, Ok(TaskEvent::Queued { position, predicted_start_ms, why })) => {
+                let seconds = predicted_start_ms as f64 / 1000.0;
+                output.remark(&match why.as_str() {
+                    "loading" => format!("The model is being loaded (about {seconds:.0} s)…"),
+                    _ => format!("{position} before you, about {seconds:.0} s…"),
+                });
+            }
+            (_, Ok(TaskEvent::Token { t, .. })) => {
+                text.push_str(&t);
+                if !output.json {
+                    output.text(&t)?;
+                }
+            }
+            (_, Ok(end @ (TaskEvent::End { .. } | TaskEvent::Error(_) | TaskEvent::Cancelled {}))) => {
+                if !output.json {
+                    output.line("")?;
+                }
+                return Ok(Answer { text, end });
+            }
+            (_, Ok(_) | Err(_)) => {}
+        }
+    }
+}
+
+fn footer(end: &TaskEvent) -> String {
+    match end {
+        TaskEvent::End { tokens_out, ttft_ms, decode_ms, finish_reason, .. } => {
+            let rate = *tokens_out as f64 * 1000.0 / (*decode_ms).max(1) as f64;
+            let cut = if finish_reason == "length" { ", cut at the limit" } else { "" };
+            format!("({tokens_out} tokens, first after {ttft_ms} ms, {rate:.0}/s{cut})\n")
+        }
+        TaskEvent::Error(error) => format!("It broke off: {} ({})\n", error.message, error.code),
+        TaskEvent::Cancelled {} => "(stopped)\n".into(),
+        _ => String::new(),
+    }
+}
+
+/// Reads a line without holding up the runtime; `None` at the end.
+async fn read_line() -> anyhow::Result<Option<String>> {
+    let read = || {
+        let mut line = String::new();
+        let read = std::io::stdin().lock().read_line(&mut line)?;
+        Ok::<_, std::io::Error>((read > 0).then_some(line))
+    };
+    let (send, receive) = tokio::sync::oneshot::channel();
+    // A thread of its own: a read that still waits must not keep the process from ending.
+    std::thread::spawn(move || send.send(read()));
+    Ok(receive.await??)
+}
+
+#[cfg(test)]
+mod tests {
+    use lar_api::tasks::TaskError;
+
+    use super::*;
+
+    #[test]
+    fn screens() {
+        let end = TaskEvent::End {
+            tokens_in: 30,
+            tokens_out: 120,
+            ttft_ms: 80,
+            decode_ms: 1500,
+            finish_reason: "length".into(),
+        };
+        let error = TaskError { code: "ENGINE_FAILED".into(), message: "it died".into(), retriable: true, retry_after_ms: None };
+        let all = [end, TaskEvent::Cancelled {}, TaskEvent::Error(error)];
+        insta::assert_snapshot!("chat_footers", all.iter().map(footer).collect::<String>());
+    }
+}

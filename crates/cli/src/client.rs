@@ -1,0 +1,94 @@
+//! Speaks to a Lar: JSON there and back, and event streams.
+
+use std::time::Duration;
+
+use lar_api::ProblemBody;
+use lar_base::Secret;
+use lar_egress::{Egress, Method, Request, Response, Trust};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// An answer is not longer than this; the longest are conversations.
+const ANSWER_BYTES_MAX: usize = 256 << 20;
+/// How long a question may take; streams have no limit.
+const TIMEOUT: Duration = Duration::from_secs(120);
+
+/// An error that the server answered with.
+#[derive(Debug, Clone)]
+pub struct ApiError(pub ProblemBody);
+
+impl std::fmt::Display for ApiError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({})", self.0.detail, self.0.code)
+    }
+}
+
+impl std::error::Error for ApiError {}
+
+/// A connection to one Lar.
+#[derive(Debug, Clone)]
+pub struct Client {
+    egress: Egress,
+    url: String,
+    key: Secret,
+}
+
+impl Client {
+    /// A client of the Lar at `url`, such as `http://127.0.0.1:5270`.
+    #[must_use]
+    pub fn new(egress: Egress, url: &str, key: Secret) -> Self {
+        Self { egress, url: url.trim_end_matches('/').to_owned(), key }
+    }
+
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        self.ask(Method::Get, path, None).await
+    }
+
+    pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> anyhow::Result<T> {
+        self.ask(Method::Post, path, Some(serde_json::to_value(body)?)).await
+    }
+
+    pub(crate) async fn patch<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> anyhow::Result<T> {
+        self.ask(Method::Patch, path, Some(serde_json::to_value(body)?)).await
+    }
+
+    pub(crate) async fn delete<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        self.ask(Method::Delete, path, None).await
+    }
+
+    /// Posts and returns the answer while its body is still coming.
+    pub(crate) async fn stream(&self, path: &str, body: &impl Serialize) -> anyhow::Result<Response> {
+        let request = self.request(Method::Post, path).json(serde_json::to_value(body)?);
+        checked(self.egress.send(request).await?).await
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<T> {
+        let mut request = self.request(method, path).timeout(TIMEOUT);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let response = checked(self.egress.send(request).await?).await?;
+        let bytes = response.bytes(ANSWER_BYTES_MAX).await?;
+        // 202 and 204 have no body.
+        let bytes = if bytes.is_empty() { b"null".to_vec() } else { bytes };
+        Ok(serde_json::from_slice(&bytes)?)
+    }
+
+    fn request(&self, method: Method, path: &str) -> Request {
+        let request = Request::new(method, format!("{}/lar/v1/{path}", self.url), Trust::Operator);
+        request.header("authorization", format!("Bearer {}", self.key.expose()))
+    }
+}
+
+async fn checked(response: Response) -> anyhow::Result<Response> {
+    let status = response.status();
+    if status < 400 {
+        return Ok(response);
+    }
+    let bytes = response.bytes(ANSWER_BYTES_MAX).await?;
+    match serde_json::from_slice::<ProblemBody>(&bytes) {
+        Ok(problem) => Err(ApiError(problem).into()),
+        Err(_) => anyhow::bail!("the server answered with status {status}; is it a Lar?"),
+    }
+}

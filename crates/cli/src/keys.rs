@@ -1,0 +1,97 @@
+//! `lar keys`.
+
+use clap::Subcommand;
+use lar_api::Page;
+use lar_api::keys::{Key, NewKey};
+use serde_json::Value;
+
+use crate::Client;
+use crate::models::path;
+use crate::output::{Output, table};
+
+/// What can be done with keys.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// List them
+    List,
+    /// Make one; its secret is shown once
+    Create {
+        /// What to call it
+        name: String,
+        /// What it may do: inference, admin
+        #[arg(long, value_delimiter = ',', default_value = "inference")]
+        scopes: Vec<String>,
+        /// Requests it may make per minute
+        #[arg(long)]
+        requests_per_minute: Option<u32>,
+        /// Days until it stops working
+        #[arg(long)]
+        expires_in_days: Option<u64>,
+    },
+    /// Revoke one
+    Revoke {
+        /// Its id
+        id: String,
+    },
+}
+
+pub(crate) async fn run(client: &Client, output: &Output, command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::List => {
+            let keys: Page<Key> = client.get("keys").await?;
+            output.show(&keys.data, || list(&keys.data))
+        }
+        Command::Create { name, scopes, requests_per_minute, expires_in_days } => {
+            let expires_in_s = expires_in_days.map(|days| days.saturating_mul(86_400));
+            let new = NewKey { name, scopes: Some(scopes), requests_per_minute, expires_in_s };
+            let made: Key = client.post("keys", &new).await?;
+            output.show(&made, || created(&made))
+        }
+        Command::Revoke { id } => {
+            let _: Value = client.delete(&format!("keys/{}", path(&id))).await?;
+            output.show(&Value::Null, || format!("Revoked {id}. Apps that use it are refused from now on."))
+        }
+    }
+}
+
+fn list(keys: &[Key]) -> String {
+    table(
+        &["id", "name", "fingerprint", "scopes", "made", "state"],
+        keys.iter().map(|key| {
+            let day = |time: &String| time.get(..10).unwrap_or(time).to_owned();
+            let state = match (&key.revoked_at, &key.expires_at) {
+                (Some(at), _) => format!("revoked {}", day(at)),
+                (None, Some(at)) => format!("until {}", day(at)),
+                (None, None) => "good".into(),
+            };
+            vec![key.id.clone(), key.name.clone(), key.fingerprint.clone(), key.scopes.join(","), day(&key.created_at), state]
+        }),
+    )
+}
+
+fn created(key: &Key) -> String {
+    let secret = key.secret.as_deref().unwrap_or_default();
+    format!("{secret}\n\nThis is shown once. Keep it where {} reads its keys.", key.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn screens() {
+        let key = Key {
+            id: "key_01".into(),
+            name: "owner".into(),
+            fingerprint: "0a1b2c3d".into(),
+            scopes: vec!["inference".into(), "admin".into()],
+            requests_per_minute: None,
+            created_at: "2026-11-21T10:00:00.000Z".into(),
+            expires_at: None,
+            revoked_at: None,
+            secret: Some("lar_secret".into()),
+        };
+        insta::assert_snapshot!("key_list", list(std::slice::from_ref(&key)));
+        insta::assert_snapshot!("key_created", created(&key));
+    }
+}

@@ -1,0 +1,72 @@
+//! The commands that talk to a Lar, through its public API only. Who they talk to is `lar`'s business: it
+//! finds the running server or starts one.
+//!
+//! Each command is a file. Screens are made in [`output`], as tables for people or as JSON, and each has a
+//! snapshot in its tests.
+
+mod aliases;
+mod chat;
+mod client;
+mod conversations;
+mod keys;
+mod models;
+mod open;
+pub mod output;
+mod ps;
+mod sse;
+
+use clap::Subcommand;
+
+pub use client::{ApiError, Client};
+pub use output::Output;
+
+/// What can be asked of a Lar.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// Open the page in a browser, signed in
+    Open {
+        /// Only print the link
+        #[arg(long)]
+        print: bool,
+    },
+    /// Get a model if need be, then chat with it
+    Run(chat::RunArgs),
+    /// Chat in the terminal; conversations are kept
+    Chat(chat::ChatArgs),
+    /// Ask one question and print the answer
+    Ask(chat::AskArgs),
+    /// Models on disk: pull, adopt, list, show, rm, verify, load, unload
+    #[command(subcommand)]
+    Models(models::Command),
+    /// Names that stand for models
+    #[command(subcommand)]
+    Alias(aliases::Command),
+    /// Conversations that were had
+    #[command(subcommand)]
+    Conversations(conversations::Command),
+    /// What each model's engine is doing
+    Ps,
+    /// Keys for apps
+    #[command(subcommand)]
+    Keys(keys::Command),
+}
+
+impl Command {
+    /// Runs the command against the Lar behind `client`.
+    ///
+    /// # Errors
+    /// What the server or the terminal said; the message is meant for a person.
+    pub async fn run(self, client: &Client, output: &Output) -> anyhow::Result<()> {
+        match self {
+            Command::Open { print } => open::run(client, output, print).await,
+            Command::Run(args) => chat::run(client, output, args).await,
+            Command::Chat(args) => chat::chat(client, output, args).await,
+            Command::Ask(args) => chat::ask(client, output, args).await,
+            Command::Models(command) => models::run(client, output, command).await,
+            Command::Alias(command) => aliases::run(client, output, command).await,
+            Command::Conversations(command) => conversations::run(client, output, command).await,
+            Command::Ps => ps::run(client, output).await,
+            Command::Keys(command) => keys::run(client, output, command).await,
+        }
+    }
+}

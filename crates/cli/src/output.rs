@@ -1,0 +1,93 @@
+//! What commands show: tables for people, JSON for programs.
+
+use std::io::Write as _;
+
+use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
+use lar_base::Bytes;
+use serde::Serialize;
+
+/// Where and how commands show things.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Output {
+    /// JSON instead of tables.
+    pub json: bool,
+    /// Someone looks at a terminal.
+    pub terminal: bool,
+}
+
+impl Output {
+    /// Shows `value` as JSON, or `text` to a person.
+    ///
+    /// # Errors
+    /// When standard output is closed.
+    pub fn show(&self, value: &impl Serialize, text: impl FnOnce() -> String) -> anyhow::Result<()> {
+        let text = if self.json { serde_json::to_string_pretty(value)? } else { text() };
+        self.line(&text)
+    }
+
+    /// Writes a line to standard output.
+    ///
+    /// # Errors
+    /// When standard output is closed.
+    pub fn line(&self, text: &str) -> anyhow::Result<()> {
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{text}")?;
+        Ok(())
+    }
+
+    /// Writes text without a line break, at once.
+    ///
+    /// # Errors
+    /// When standard output is closed.
+    pub fn text(&self, text: &str) -> anyhow::Result<()> {
+        let mut out = std::io::stdout().lock();
+        write!(out, "{text}")?;
+        out.flush()?;
+        Ok(())
+    }
+
+    /// Writes a remark to standard error, where a person is looking and JSON was not asked for.
+    pub fn remark(&self, text: &str) {
+        if self.terminal && !self.json {
+            let _ = writeln!(std::io::stderr(), "{text}");
+        }
+    }
+}
+
+/// A plain table. Columns whose name ends in `>` are aligned to the right.
+#[must_use]
+pub fn table(columns: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(columns.iter().map(|name| Cell::new(name.trim_end_matches('>').to_uppercase())));
+    for row in rows {
+        table.add_row(row);
+    }
+    for (index, name) in columns.iter().enumerate() {
+        if let Some(column) = table.column_mut(index) {
+            column.set_padding((0, 2));
+            if name.ends_with('>') {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+    }
+    let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+    lines.join("\n")
+}
+
+/// A size for a person.
+#[must_use]
+pub fn size(bytes: u64) -> String {
+    Bytes(bytes).to_string()
+}
+
+/// A count for a person: `135M`, `4.0B`.
+#[must_use]
+pub fn count(number: u64) -> String {
+    match number {
+        0 => "–".into(),
+        n if n >= 1_000_000_000 => format!("{:.1}B", n as f64 / 1e9),
+        n if n >= 1_000_000 => format!("{:.0}M", n as f64 / 1e6),
+        n => n.to_string(),
+    }
+}

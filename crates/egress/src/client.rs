@@ -1,0 +1,316 @@
+//! The HTTP client behind the policy. Answers are streamed; nothing is retried here.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _};
+use url::Url;
+
+use crate::address::is_public;
+use crate::ledger::Ledger;
+use crate::Error;
+
+/// No more than this many redirects are followed.
+const REDIRECTS_MAX: usize = 8;
+/// How long a connection may take to stand.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long an answer may be silent between two reads of a download.
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Who chose the destination, which decides what it may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// A caller named it: public addresses only, after every resolution and redirect.
+    Caller,
+    /// The operator configured it: any address.
+    Operator,
+}
+
+/// The methods that Lar sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "they are HTTP's own names")]
+pub enum Method {
+    Get,
+    Post,
+    Patch,
+    Delete,
+}
+
+/// What a request carries.
+#[derive(Debug, Clone, Default)]
+pub enum Body {
+    /// Nothing.
+    #[default]
+    Empty,
+    /// A JSON value.
+    Json(serde_json::Value),
+}
+
+/// One request to the outside.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The method.
+    pub method: Method,
+    /// An http or https URL.
+    pub url: String,
+    /// Who chose the URL.
+    pub trust: Trust,
+    /// Headers by name.
+    pub headers: Vec<(&'static str, String)>,
+    /// What is sent along.
+    pub body: Body,
+    /// How long the whole exchange may take; streams have none but the silence limit.
+    pub timeout: Option<Duration>,
+}
+
+impl Request {
+    /// A request without headers, body or time limit.
+    #[must_use]
+    pub fn new(method: Method, url: impl Into<String>, trust: Trust) -> Self {
+        Self { method, url: url.into(), trust, headers: Vec::new(), body: Body::Empty, timeout: None }
+    }
+
+    /// The same request with a header.
+    #[must_use]
+    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// The same request with a JSON body.
+    #[must_use]
+    pub fn json(mut self, body: serde_json::Value) -> Self {
+        self.body = Body::Json(body);
+        self
+    }
+
+    /// The same request with a limit on the whole exchange.
+    #[must_use]
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.timeout = Some(limit);
+        self
+    }
+}
+
+/// An answer whose body is still on its way. Dropping it closes the connection.
+#[derive(Debug)]
+pub struct Response {
+    inner: reqwest::Response,
+    destination: String,
+}
+
+impl Response {
+    /// The HTTP status.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.inner.status().as_u16()
+    }
+
+    /// A header, where it is there and is text.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.inner.headers().get(name)?.to_str().ok()
+    }
+
+    /// The length of the body, where it was announced.
+    #[must_use]
+    pub fn content_length(&self) -> Option<u64> {
+        self.inner.content_length()
+    }
+
+    /// Reads the whole body, up to `limit` bytes; what is longer is cut there.
+    ///
+    /// # Errors
+    /// When the connection breaks.
+    pub async fn bytes(self, limit: usize) -> Result<Vec<u8>, Error> {
+        let mut body = Vec::new();
+        let mut stream = std::pin::pin!(self.stream());
+        while let Some(chunk) = stream.next().await {
+            let chunk = chunk?;
+            let room = limit.saturating_sub(body.len());
+            body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+            if body.len() >= limit {
+                break;
+            }
+        }
+        Ok(body)
+    }
+
+    /// The body as it arrives.
+    pub fn stream(self) -> impl Stream<Item = Result<Bytes, Error>> + Send {
+        let destination = self.destination;
+        self.inner.bytes_stream().map(move |chunk| chunk.map_err(|error| failed(&destination, &error)))
+    }
+}
+
+/// The client. Clones share connections and the ledger.
+#[derive(Debug, Clone)]
+pub struct Egress {
+    ledger: Ledger,
+    public: reqwest::Client,
+    any: reqwest::Client,
+}
+
+impl Egress {
+    /// A client that has connected to nothing yet.
+    ///
+    /// # Errors
+    /// When the TLS backend has no roots to trust.
+    pub fn new() -> Result<Self, Error> {
+        let ledger = Ledger::default();
+        let build = |builder: reqwest::ClientBuilder| {
+            builder
+                .user_agent(concat!("lar/", env!("CARGO_PKG_VERSION")))
+                .connect_timeout(CONNECT_TIMEOUT)
+                .read_timeout(READ_TIMEOUT)
+                .no_proxy()
+                .build()
+                .map_err(|error| Error::Unreachable {
+                    destination: "TLS roots".into(),
+                    reason: innermost(&error),
+                })
+        };
+        let counted = ledger.clone();
+        let redirects = reqwest::redirect::Policy::custom(move |attempt| {
+            if attempt.previous().len() > REDIRECTS_MAX {
+                return attempt.error("too many redirects");
+            }
+            if refused_literal(attempt.url()) {
+                return attempt.error("the redirect leads to a private address");
+            }
+            counted.record(&destination_of(attempt.url()));
+            attempt.follow()
+        });
+        Ok(Self {
+            public: build(
+                reqwest::Client::builder().redirect(redirects).dns_resolver(Arc::new(PublicResolver)),
+            )?,
+            any: build(reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()))?,
+            ledger,
+        })
+    }
+
+    /// What was connected to so far.
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Sends a request and returns once the head of the answer is there.
+    ///
+    /// # Errors
+    /// When the URL is bad, the policy refuses it, nothing answers, or the time is over. An HTTP error
+    /// status is not an error here.
+    pub async fn send(&self, request: Request) -> Result<Response, Error> {
+        let url = parse(&request.url)?;
+        let destination = destination_of(&url);
+        let client = match request.trust {
+            Trust::Caller if refused_literal(&url) => {
+                return Err(Error::Refused { destination, reason: "it is not a public address" });
+            }
+            Trust::Caller => &self.public,
+            Trust::Operator => &self.any,
+        };
+        self.ledger.record(&destination);
+        let method = match request.method {
+            Method::Get => reqwest::Method::GET,
+            Method::Post => reqwest::Method::POST,
+            Method::Patch => reqwest::Method::PATCH,
+            Method::Delete => reqwest::Method::DELETE,
+        };
+        let mut builder = client.request(method, url);
+        for (name, value) in request.headers {
+            builder = builder.header(name, value);
+        }
+        if let Body::Json(value) = request.body {
+            builder = builder.json(&value);
+        }
+        if let Some(limit) = request.timeout {
+            builder = builder.timeout(limit);
+        }
+        let inner = builder.send().await.map_err(|error| failed(&destination, &error))?;
+        Ok(Response { inner, destination })
+    }
+}
+
+fn parse(text: &str) -> Result<Url, Error> {
+    let bad = |reason: String| Error::BadUrl { url: text.to_owned(), reason };
+    let url = Url::parse(text).map_err(|error| bad(error.to_string()))?;
+    match url.scheme() {
+        "http" | "https" if url.host().is_some() => Ok(url),
+        scheme => Err(bad(format!("its scheme is `{scheme}`"))),
+    }
+}
+
+pub(crate) fn destination_of(url: &Url) -> String {
+    format!("{}:{}", url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or_default())
+}
+
+/// Literal addresses never reach a resolver, so they are judged by themselves.
+fn refused_literal(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Ipv4(address)) => !is_public(IpAddr::V4(address)),
+        Some(url::Host::Ipv6(address)) => !is_public(IpAddr::V6(address)),
+        Some(url::Host::Domain(_)) | None => false,
+    }
+}
+
+fn failed(destination: &str, error: &reqwest::Error) -> Error {
+    let destination = destination.to_owned();
+    if error.is_timeout() {
+        return Error::TimedOut { destination };
+    }
+    Error::Unreachable { destination, reason: innermost(error) }
+}
+
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}
+
+/// Resolves names and drops every address that is not public, so that a name that is rebound between the
+/// check and the connection gains nothing: the checked addresses are the ones connected to.
+#[derive(Debug)]
+struct PublicResolver;
+
+impl reqwest::dns::Resolve for PublicResolver {
+    fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let public: Vec<SocketAddr> = found.filter(|address| is_public(address.ip())).collect();
+            if public.is_empty() {
+                return Err("the name leads to no public address".into());
+            }
+            Ok(Box::new(public.into_iter()) as reqwest::dns::Addrs)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_caller_cannot_reach_private_addresses() {
+        let egress = Egress::new().unwrap();
+        for url in ["http://127.0.0.1:1/x", "http://[::1]/", "http://0x7f.1/", "http://169.254.169.254/"] {
+            let error = egress.send(Request::new(Method::Get, url, Trust::Caller)).await.unwrap_err();
+            assert!(matches!(error, Error::Refused { .. }), "{url}: {error}");
+        }
+        let named = Request::new(Method::Get, "http://localhost:9/", Trust::Caller);
+        let error = egress.send(named).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "localhost:9 could not be reached: the name leads to no public address"
+        );
+        for url in ["ftp://example.org/", "file:///etc/passwd", "nonsense"] {
+            let error = egress.send(Request::new(Method::Get, url, Trust::Caller)).await.unwrap_err();
+            assert!(matches!(error, Error::BadUrl { .. }), "{url}: {error}");
+        }
+    }
+}

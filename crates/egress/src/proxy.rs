@@ -1,0 +1,155 @@
+//! A forward proxy on loopback for one child tool (pip), so that its connections walk through the policy
+//! and the ledger too. It understands CONNECT only and asks for a password that only the child was given.
+//!
+//! The tool was chosen by the operator and brings its own index settings, so any address is allowed; what
+//! it connects to is counted.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use lar_base::{Secret, secret};
+use subtle::ConstantTimeEq as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::ledger::Ledger;
+use crate::Error;
+
+/// A CONNECT request with its headers must fit in this.
+const HEAD_BYTES_MAX: usize = 8 * 1024;
+/// How long the head may take to arrive.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A running proxy. It stops, and cuts its connections, when dropped.
+#[derive(Debug)]
+pub struct ChildProxy {
+    url: Secret,
+    tasks: tokio::task::JoinHandle<()>,
+}
+
+impl ChildProxy {
+    /// Listens on a free port of loopback.
+    ///
+    /// # Errors
+    /// When no port can be had.
+    pub async fn start(ledger: Ledger) -> Result<Self, Error> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.map_err(Error::Proxy)?;
+        let address: SocketAddr = listener.local_addr().map_err(Error::Proxy)?;
+        let password = secret::hex(&secret::random_bytes::<16>());
+        let url = Secret::new(format!("http://lar:{password}@{address}"));
+        let expected: Arc<str> = format!("Basic {}", STANDARD.encode(format!("lar:{password}"))).into();
+        let tasks = tokio::spawn(async move {
+            let mut connections = tokio::task::JoinSet::new();
+            while let Ok((socket, _)) = listener.accept().await {
+                let (ledger, expected) = (ledger.clone(), expected.clone());
+                connections.spawn(async move {
+                    if let Err(error) = serve(socket, &ledger, &expected).await {
+                        tracing::debug!(%error, "a child tool's connection ended");
+                    }
+                });
+                while connections.try_join_next().is_some() {}
+            }
+        });
+        Ok(Self { url, tasks })
+    }
+
+    /// What the child is told, password included.
+    #[must_use]
+    pub fn url(&self) -> &Secret {
+        &self.url
+    }
+}
+
+impl Drop for ChildProxy {
+    fn drop(&mut self) {
+        self.tasks.abort();
+    }
+}
+
+async fn serve(mut socket: TcpStream, ledger: &Ledger, expected: &str) -> std::io::Result<()> {
+    let head = tokio::time::timeout(HEAD_TIMEOUT, read_head(&mut socket)).await??;
+    let answer = match target(&head, expected) {
+        Ok(destination) => match TcpStream::connect(&destination).await {
+            Ok(mut upstream) => {
+                ledger.record(&destination);
+                socket.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await?;
+                tokio::io::copy_bidirectional(&mut socket, &mut upstream).await?;
+                return Ok(());
+            }
+            Err(_) => "502 Bad Gateway",
+        },
+        Err(status) => status,
+    };
+    socket.write_all(format!("HTTP/1.1 {answer}\r\ncontent-length: 0\r\n\r\n").as_bytes()).await
+}
+
+async fn read_head(socket: &mut TcpStream) -> std::io::Result<Vec<u8>> {
+    let mut head = Vec::with_capacity(512);
+    while !head.ends_with(b"\r\n\r\n") {
+        if head.len() >= HEAD_BYTES_MAX {
+            return Err(std::io::Error::other("the head is too long"));
+        }
+        head.push(socket.read_u8().await?);
+    }
+    Ok(head)
+}
+
+/// The `host:port` that an authorised CONNECT asks for, or the status that refuses it.
+fn target(head: &[u8], expected: &str) -> Result<String, &'static str> {
+    let mut headers = [httparse::EMPTY_HEADER; 64];
+    let mut request = httparse::Request::new(&mut headers);
+    request.parse(head).map_err(|_| "400 Bad Request")?;
+    let authorised = request.headers.iter().any(|header| {
+        header.name.eq_ignore_ascii_case("proxy-authorization")
+            && bool::from(header.value.ct_eq(expected.as_bytes()))
+    });
+    if !authorised {
+        return Err("407 Proxy Authentication Required");
+    }
+    match (request.method, request.path) {
+        (Some("CONNECT"), Some(path)) if path.contains(':') => Ok(path.to_owned()),
+        _ => Err("405 Method Not Allowed"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn exchange(address: &str, request: String) -> String {
+        let mut socket = TcpStream::connect(address).await.unwrap();
+        socket.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn tunnels_for_the_child_only_and_counts() {
+        let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let destination = upstream.local_addr().unwrap().to_string();
+        tokio::spawn(async move {
+            let (mut socket, _) = upstream.accept().await.unwrap();
+            socket.write_all(b"hello").await.unwrap();
+        });
+        let ledger = Ledger::default();
+        let proxy = ChildProxy::start(ledger.clone()).await.unwrap();
+        let (credentials, address) =
+            proxy.url().expose().strip_prefix("http://").unwrap().split_once('@').unwrap();
+
+        let refused = exchange(address, format!("CONNECT {destination} HTTP/1.1\r\n\r\n")).await;
+        assert!(refused.starts_with("HTTP/1.1 407"), "{refused}");
+        assert_eq!(ledger.total(), 0);
+
+        let authorization = format!("Proxy-Authorization: Basic {}\r\n", STANDARD.encode(credentials));
+        let plain = exchange(address, format!("GET http://x/ HTTP/1.1\r\n{authorization}\r\n")).await;
+        assert!(plain.starts_with("HTTP/1.1 405"), "{plain}");
+
+        let tunnel = exchange(address, format!("CONNECT {destination} HTTP/1.1\r\n{authorization}\r\n")).await;
+        assert!(tunnel.starts_with("HTTP/1.1 200") && tunnel.ends_with("hello"), "{tunnel}");
+        assert_eq!(ledger.snapshot(), [(destination, 1)].into());
+    }
+}

@@ -1,0 +1,162 @@
+//! The driver of Lar's own engine: a worker process that holds one GGUF model, and beside it a second one
+//! that holds only the vocabulary and answers counts before anything is loaded.
+
+mod process;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use tokio::sync::Mutex;
+
+use crate::Error;
+use crate::driver::{Ability, Driver, Embeddings, Engine, Generation, Job, Prepared, Prompt};
+use crate::protocol::Load;
+use crate::template::ChatTemplate;
+use process::Worker;
+
+/// A model for the embedded engine, in plain values.
+#[derive(Debug, Clone)]
+pub struct EmbeddedOptions {
+    /// The program that becomes a worker when called with `worker`.
+    pub program: PathBuf,
+    /// The GGUF file.
+    pub path: PathBuf,
+    /// From the file's metadata.
+    pub template: Option<ChatTemplate>,
+    /// Jobs at once.
+    pub concurrency: u32,
+    /// Context of each job, in tokens.
+    pub context_tokens: u32,
+    /// Threads that compute.
+    pub threads: u32,
+}
+
+/// The embedded engine with one model.
+#[derive(Debug)]
+pub struct Embedded {
+    options: EmbeddedOptions,
+    /// Read on every job, changed on load and unload only.
+    model: std::sync::Mutex<Option<Arc<Worker>>>,
+    /// Only one load at a time.
+    loading: Mutex<()>,
+    vocabulary: Mutex<Option<Arc<Worker>>>,
+}
+
+impl Embedded {
+    /// A driver that has started nothing yet.
+    #[must_use]
+    pub fn new(options: EmbeddedOptions) -> Self {
+        Self {
+            options,
+            model: std::sync::Mutex::new(None),
+            loading: Mutex::new(()),
+            vocabulary: Mutex::new(None),
+        }
+    }
+
+    /// The process id of the worker that holds the model, for tests that kill it and for `lar ps`.
+    #[must_use]
+    pub fn worker_pid(&self) -> Option<u32> {
+        self.current().map(|worker| worker.pid())
+    }
+
+    /// Sequences that run, by the worker's own last count.
+    #[must_use]
+    pub fn worker_active(&self) -> Option<u32> {
+        self.current().map(|worker| worker.active())
+    }
+
+    fn current(&self) -> Option<Arc<Worker>> {
+        self.lock().clone().filter(|worker| worker.death().is_none())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Arc<Worker>>> {
+        self.model.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    async fn vocabulary(&self) -> Result<Arc<Worker>, Error> {
+        let mut held = self.vocabulary.lock().await;
+        if let Some(worker) = held.as_ref().filter(|worker| worker.death().is_none()) {
+            return Ok(worker.clone());
+        }
+        let load = Load::Vocabulary { path: self.options.path.clone() };
+        let worker = Arc::new(Worker::start(&self.options.program, load).await?);
+        *held = Some(worker.clone());
+        Ok(worker)
+    }
+}
+
+impl Driver for Embedded {
+    fn engine(&self) -> Engine {
+        Engine {
+            name: "llama.cpp (embedded)".into(),
+            ability: Ability::Generate,
+            concurrency: self.options.concurrency,
+            context_tokens: self.options.context_tokens,
+        }
+    }
+
+    fn load(&self) -> BoxFuture<'_, Result<(), Error>> {
+        async {
+            let _one = self.loading.lock().await;
+            if self.current().is_some() {
+                return Ok(());
+            }
+            let load = Load::Model {
+                path: self.options.path.clone(),
+                sequences: self.options.concurrency,
+                context_tokens: self.options.context_tokens,
+                threads: self.options.threads,
+            };
+            let worker = Worker::start(&self.options.program, load).await?;
+            *self.lock() = Some(Arc::new(worker));
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn died(&self) -> BoxFuture<'_, String> {
+        async {
+            let worker = self.lock().clone();
+            match worker {
+                Some(worker) => worker.died().await,
+                None => std::future::pending().await,
+            }
+        }
+        .boxed()
+    }
+
+    fn unload(&self) -> BoxFuture<'_, ()> {
+        async {
+            let worker = self.lock().take();
+            if let Some(worker) = worker {
+                worker.stop().await;
+            }
+        }
+        .boxed()
+    }
+
+    fn prepare<'a>(&'a self, prompt: &'a Prompt) -> BoxFuture<'a, Result<Prepared, Error>> {
+        async {
+            let template = match prompt {
+                Prompt::Chat(_) => self.options.template.clone(),
+                Prompt::Text(_) | Prompt::Tokens(_) => None,
+            };
+            let worker = self.vocabulary().await?;
+            Ok(Prepared { tokens: worker.tokenize(prompt.clone(), template).await? })
+        }
+        .boxed()
+    }
+
+    fn generate(&self, job: Job) -> Result<Generation, Error> {
+        let worker = self.current().ok_or_else(|| Error::Failed("the worker is not there".into()))?;
+        Ok(Worker::generate(&worker, job))
+    }
+
+    fn embed(&self, _: Vec<String>) -> BoxFuture<'_, Result<Embeddings, Error>> {
+        let unable = Error::Unable { engine: self.engine().name, wanted: "embed" };
+        std::future::ready(Err(unable)).boxed()
+    }
+}

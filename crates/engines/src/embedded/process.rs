@@ -1,0 +1,374 @@
+//! The server's end of a worker: starting it, speaking the protocol, noticing its death.
+//!
+//! A worker is killed when its [`Worker`] is dropped, and kills itself when the socket closes, so none
+//! outlives its server. Its death fails every stream it had; nothing else notices.
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::process::{Child, Command};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::Error;
+use crate::driver::{Event, Generation, Job, Prompt};
+use crate::protocol::{self, CREDIT, FromWorker, HEARTBEAT, Load, ToWorker};
+use crate::template::ChatTemplate;
+
+/// A worker that is silent for this long is taken for dead.
+const SILENCE_MAX: Duration = HEARTBEAT.saturating_mul(15);
+/// A step that computes for this long is taken for hung.
+const STEP_MAX: Duration = Duration::from_secs(120);
+/// How long a worker may take to say hello.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(20);
+/// Lines of its standard error that are kept to explain a death.
+const STDERR_LINES: usize = 5;
+
+/// A running worker.
+#[derive(Debug)]
+pub(super) struct Worker {
+    pid: u32,
+    shared: Arc<Shared>,
+}
+
+/// Where the answer to a `Tokenize` goes.
+type Question = oneshot::Sender<Result<Vec<u32>, String>>;
+
+#[derive(Debug)]
+struct Shared {
+    frames: mpsc::UnboundedSender<ToWorker>,
+    next: AtomicU64,
+    active: AtomicU32,
+    streams: Mutex<HashMap<u64, Stream>>,
+    questions: Mutex<HashMap<u64, Question>>,
+    death: watch::Sender<Option<String>>,
+    kill: CancellationToken,
+}
+
+#[derive(Debug)]
+struct Stream {
+    events: mpsc::UnboundedSender<Event>,
+    /// Deltas received since credit was last given.
+    received: u32,
+}
+
+impl Worker {
+    /// Starts a process and returns once it has loaded what it is to hold. Dropping the future kills it.
+    pub(super) async fn start(program: &Path, load: Load) -> Result<Self, Error> {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(broken)?;
+        ours.set_nonblocking(true).map_err(broken)?;
+        let mut child = Command::new(program)
+            .arg("worker")
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|error| Error::Missing(format!("{} cannot be started: {error}", program.display())))?;
+        let stderr = last_lines(&mut child);
+        let (mut reader, mut writer) = UnixStream::from_std(ours).map_err(broken)?.into_split();
+
+        let greeting = greet(&mut reader, &mut writer, load);
+        if let Err(error) = greeting.await {
+            let _ = child.start_kill();
+            let lines = tokio::time::timeout(Duration::from_secs(1), stderr.closed()).await;
+            return Err(match (error, lines) {
+                (Error::Failed(reason), Ok(lines)) if !lines.is_empty() => {
+                    Error::Load(format!("{reason}: {lines}"))
+                }
+                (Error::Failed(reason), _) => Error::Load(reason),
+                (error, _) => error,
+            });
+        }
+        let (frames, outbox) = mpsc::unbounded_channel();
+        let shared = Arc::new(Shared {
+            frames,
+            next: AtomicU64::new(1),
+            active: AtomicU32::new(0),
+            streams: Mutex::default(),
+            questions: Mutex::default(),
+            death: watch::Sender::new(None),
+            kill: CancellationToken::new(),
+        });
+        let pid = child.id().unwrap_or_default();
+        tokio::spawn(send_frames(writer, outbox));
+        tokio::spawn(attend(child, reader, stderr, shared.clone()));
+        Ok(Self { pid, shared })
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    pub(super) fn active(&self) -> u32 {
+        self.shared.active.load(Ordering::Relaxed)
+    }
+
+    /// Why the worker died, if it did.
+    pub(super) fn death(&self) -> Option<String> {
+        self.shared.death.borrow().clone()
+    }
+
+    /// Waits until the worker dies and tells why.
+    pub(super) async fn died(&self) -> String {
+        let mut death = self.shared.death.subscribe();
+        match death.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone().unwrap_or_default(),
+            Err(_) => "its server let it go".into(),
+        }
+    }
+
+    /// Kills the process and waits until it is gone.
+    pub(super) async fn stop(&self) {
+        self.shared.kill.cancel();
+        self.died().await;
+    }
+
+    pub(super) async fn tokenize(
+        &self,
+        prompt: Prompt,
+        template: Option<ChatTemplate>,
+    ) -> Result<Vec<u32>, Error> {
+        let id = self.shared.next.fetch_add(1, Ordering::Relaxed);
+        let (answer, answered) = oneshot::channel();
+        lock(&self.shared.questions).insert(id, answer);
+        self.shared.send(ToWorker::Tokenize { id, prompt, template });
+        if self.death().is_some() {
+            // It may have died before the question was noted down.
+            lock(&self.shared.questions).remove(&id);
+        }
+        match answered.await {
+            Ok(answer) => answer.map_err(Error::Template),
+            Err(_) => Err(Error::Failed(self.died().await)),
+        }
+    }
+
+    pub(super) fn generate(worker: &Arc<Self>, job: Job) -> Generation {
+        let stream = worker.shared.next.fetch_add(1, Ordering::Relaxed);
+        let (events, received) = mpsc::unbounded_channel();
+        let stop = CancellationToken::new();
+        lock(&worker.shared.streams).insert(stream, Stream { events, received: 0 });
+        worker.shared.send(ToWorker::Generate {
+            stream,
+            tokens: job.prompt.tokens,
+            sampling: job.sampling,
+        });
+        if let Some(reason) = worker.death() {
+            // It may have died before the stream was noted down.
+            worker.shared.end(stream, 0, Event::Failed(reason));
+        }
+        let (shared, asked) = (worker.shared.clone(), stop.clone());
+        tokio::spawn(async move {
+            let Some(events) = lock(&shared.streams).get(&stream).map(|stream| stream.events.clone()) else {
+                return;
+            };
+            tokio::select! {
+                () = asked.cancelled() => shared.send(ToWorker::Cancel { stream }),
+                // The reader has dropped the stream's end after its terminal event.
+                () = events.closed() => shared.send(ToWorker::Cancel { stream }),
+            }
+        });
+        Generation { events: received, stop }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.shared.kill.cancel();
+    }
+}
+
+impl Shared {
+    fn send(&self, frame: ToWorker) {
+        // A closed channel means a dead worker, which `attend` reports to every stream.
+        let _ = self.frames.send(frame);
+    }
+
+    fn hear(&self, frame: FromWorker) -> Result<(), String> {
+        match frame {
+            FromWorker::Tokens { id, tokens } => self.answer(id, Ok(tokens)),
+            FromWorker::TokenizeFailed { id, message } => self.answer(id, Err(message)),
+            FromWorker::Prefilled { stream } => self.event(stream, Event::Prefilled),
+            FromWorker::Delta { stream, text, tokens } => {
+                self.event(stream, Event::Delta { text, tokens });
+                self.give_credit(stream);
+            }
+            FromWorker::Finished { stream, reason, active } => {
+                self.end(stream, active, Event::Finished(reason));
+            }
+            FromWorker::Cancelled { stream, active } => self.end(stream, active, Event::Cancelled),
+            FromWorker::Failed { stream, message, active } => {
+                self.end(stream, active, Event::Failed(message));
+            }
+            FromWorker::Heartbeat { active, step_ms } => {
+                self.active.store(active, Ordering::Relaxed);
+                if Duration::from_millis(step_ms) > STEP_MAX {
+                    return Err(format!("it has computed one step for {} s", step_ms / 1000));
+                }
+            }
+            FromWorker::Hello { .. } | FromWorker::Loaded { .. } | FromWorker::LoadFailed { .. } => {
+                return Err("it said hello twice".into());
+            }
+        }
+        Ok(())
+    }
+
+    fn answer(&self, id: u64, answer: Result<Vec<u32>, String>) {
+        if let Some(question) = lock(&self.questions).remove(&id) {
+            let _ = question.send(answer);
+        }
+    }
+
+    fn event(&self, stream: u64, event: Event) {
+        if let Some(stream) = lock(&self.streams).get(&stream) {
+            let _ = stream.events.send(event);
+        }
+    }
+
+    fn give_credit(&self, id: u64) {
+        let mut streams = lock(&self.streams);
+        let Some(stream) = streams.get_mut(&id) else { return };
+        stream.received += 1;
+        if stream.received >= CREDIT / 2 {
+            let deltas = std::mem::take(&mut stream.received);
+            self.send(ToWorker::Credit { stream: id, deltas });
+        }
+    }
+
+    fn end(&self, stream: u64, active: u32, event: Event) {
+        self.active.store(active, Ordering::Relaxed);
+        if let Some(stream) = lock(&self.streams).remove(&stream) {
+            let _ = stream.events.send(event);
+        }
+    }
+
+    fn die(&self, reason: &str) {
+        self.active.store(0, Ordering::Relaxed);
+        self.death.send_replace(Some(reason.to_owned()));
+        for (_, stream) in lock(&self.streams).drain() {
+            let _ = stream.events.send(Event::Failed(reason.to_owned()));
+        }
+        lock(&self.questions).clear();
+    }
+}
+
+async fn greet(reader: &mut OwnedReadHalf, writer: &mut OwnedWriteHalf, load: Load) -> Result<(), Error> {
+    let hello = tokio::time::timeout(HELLO_TIMEOUT, read::<FromWorker>(reader));
+    match hello.await.map_err(|_| Error::Failed("it did not say hello".into()))?? {
+        FromWorker::Hello { version: protocol::VERSION, .. } => {}
+        FromWorker::Hello { version, .. } => {
+            return Err(Error::Failed(format!("it speaks version {version}, not {}", protocol::VERSION)));
+        }
+        _ => return Err(Error::Failed("it did not begin with hello".into())),
+    }
+    for frame in [ToWorker::Hello { version: protocol::VERSION }, ToWorker::Load(load)] {
+        writer.write_all(&protocol::encode(&frame).map_err(broken)?).await.map_err(broken)?;
+    }
+    // Loading may take as long as the disk needs; whoever waits for it has a deadline of their own.
+    match read::<FromWorker>(reader).await? {
+        FromWorker::Loaded { .. } => Ok(()),
+        FromWorker::LoadFailed { message } => Err(Error::Load(message)),
+        _ => Err(Error::Failed("it said something else than whether it loaded".into())),
+    }
+}
+
+async fn read<T: for<'a> Deserialize<'a>>(reader: &mut OwnedReadHalf) -> Result<T, Error> {
+    let mut head = [0; 4];
+    reader.read_exact(&mut head).await.map_err(broken)?;
+    let mut body = vec![0; protocol::body_length(head).map_err(broken)?];
+    reader.read_exact(&mut body).await.map_err(broken)?;
+    protocol::decode(&body).map_err(broken)
+}
+
+async fn send_frames(mut writer: OwnedWriteHalf, mut outbox: mpsc::UnboundedReceiver<ToWorker>) {
+    while let Some(frame) = outbox.recv().await {
+        let Ok(bytes) = protocol::encode(&frame) else { continue };
+        if writer.write_all(&bytes).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Hears the worker until it dies, is killed or breaks the protocol.
+async fn attend(mut child: Child, reader: OwnedReadHalf, stderr: Stderr, shared: Arc<Shared>) {
+    let mut reader = reader;
+    let mut heard = tokio::spawn({
+        let shared = shared.clone();
+        async move {
+            loop {
+                match tokio::time::timeout(SILENCE_MAX, read::<FromWorker>(&mut reader)).await {
+                    Ok(Ok(frame)) => {
+                        if let Err(reason) = shared.hear(frame) {
+                            return reason;
+                        }
+                    }
+                    Ok(Err(_)) => return "it closed the connection".to_owned(),
+                    Err(_) => return format!("it was silent for {} s", SILENCE_MAX.as_secs()),
+                }
+            }
+        }
+    });
+    let reason = tokio::select! {
+        reason = &mut heard => Some(reason.unwrap_or_else(|_| "its frames could not be handled".into())),
+        () = shared.kill.cancelled() => { heard.abort(); None }
+    };
+    let _ = child.start_kill();
+    let status = child.wait().await;
+    let reason = match (reason, status) {
+        (None, _) => "it was unloaded".to_owned(),
+        (Some(reason), Ok(status)) if !status.success() => {
+            let lines = stderr.closed().await;
+            if lines.is_empty() { format!("{reason} ({status})") } else { format!("{reason} ({status}): {lines}") }
+        }
+        (Some(reason), _) => reason,
+    };
+    tracing::info!(pid = child.id(), %reason, "a worker ended");
+    shared.die(&reason);
+}
+
+/// The last lines a child wrote to standard error.
+struct Stderr(tokio::task::JoinHandle<()>, Arc<Mutex<Vec<String>>>);
+
+impl Stderr {
+    async fn closed(self) -> String {
+        let _ = tokio::time::timeout(Duration::from_secs(1), self.0).await;
+        lock(&self.1).join("; ")
+    }
+}
+
+fn last_lines(child: &mut Child) -> Stderr {
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let (kept, stderr) = (lines.clone(), child.stderr.take());
+    let reading = tokio::spawn(async move {
+        let Some(stderr) = stderr else { return };
+        let mut stderr = BufReader::new(stderr).lines();
+        while let Ok(Some(line)) = stderr.next_line().await {
+            tracing::debug!(%line, "a worker wrote");
+            let mut kept = lock(&kept);
+            kept.push(line);
+            let excess = kept.len().saturating_sub(STDERR_LINES);
+            kept.drain(..excess);
+        }
+    });
+    Stderr(reading, lines)
+}
+
+fn broken(error: std::io::Error) -> Error {
+    Error::Failed(match error.kind() {
+        std::io::ErrorKind::UnexpectedEof => "it ended before it answered".into(),
+        _ => error.to_string(),
+    })
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,101 @@
+//! The right to use an engine for one job.
+//!
+//! A lease is used by consuming it. What runs on it runs in a task of its own, so that a caller who goes
+//! away cannot free it early: it is freed when the engine has sent its terminal event, and only then.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use lar_base::{TaskId, Tasks};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::Error;
+use crate::driver::{Driver, Embeddings, Event, Generation, Job};
+use crate::pools::Command;
+use crate::scheduler::{self, StopCause};
+
+/// Asks for the end of what runs on a lease, and says who asked.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Stopper {
+    pub(crate) token: CancellationToken,
+    pub(crate) cause: Arc<OnceLock<StopCause>>,
+}
+
+impl Stopper {
+    pub(crate) fn stop(&self, cause: StopCause) {
+        let _ = self.cause.set(cause);
+        self.token.cancel();
+    }
+}
+
+/// A place on an engine, granted by the scheduler.
+#[derive(Debug)]
+pub struct Lease {
+    pub(crate) task: TaskId,
+    pub(crate) driver: Arc<dyn Driver>,
+    pub(crate) stopper: Stopper,
+    pub(crate) tasks: Tasks,
+    pub(crate) commands: mpsc::UnboundedSender<Command>,
+    /// When it was predicted to be granted, counted from its request.
+    pub predicted: Duration,
+    /// How long it was waited for.
+    pub waited: Duration,
+}
+
+impl Lease {
+    /// Why the engine was asked to stop, once it was. Outlives the lease.
+    #[must_use]
+    pub fn stop_cause(&self) -> Arc<OnceLock<StopCause>> {
+        self.stopper.cause.clone()
+    }
+
+    /// Starts a job. `sink` hears every event of it in order, the terminal one last and exactly once.
+    pub fn generate(self, job: Job, sink: impl FnMut(Event) + Send + 'static) {
+        let tasks = self.tasks.clone();
+        tasks.spawn(async move {
+            let mut sink = sink;
+            let end = match self.driver.generate(job) {
+                Ok(generation) => follow(generation, &self.stopper.token, &mut sink).await,
+                Err(error) => Event::Failed(error.to_string()),
+            };
+            drop(self);
+            sink(end);
+        });
+    }
+
+    /// Computes vectors. When the future is dropped the engine still ends its work before the lease does.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub async fn embed(self, texts: Vec<String>) -> Result<Embeddings, Error> {
+        let (answer, answered) = oneshot::channel();
+        let tasks = self.tasks.clone();
+        tasks.spawn(async move {
+            let result = self.driver.embed(texts).await;
+            drop(self);
+            let _ = answer.send(result);
+        });
+        answered.await.unwrap_or_else(|_| Err(Error::Failed("it panicked".into())))
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let _ = self.commands.send(Command::Step(scheduler::Event::Stopped { task: self.task }));
+    }
+}
+
+async fn follow(mut generation: Generation, stop: &CancellationToken, sink: &mut impl FnMut(Event)) -> Event {
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled(), if !generation.stop.is_cancelled() => generation.stop.cancel(),
+            event = generation.events.recv() => match event {
+                Some(event) if event.is_terminal() => return event,
+                Some(event) => sink(event),
+                None => return Event::Failed("it went away without an end".into()),
+            },
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! Engines: what runs a model, and who gets it when.
+//!
+//! The [`driver`] trait says what an engine owes; [`scheduler`] decides, purely, who runs next; [`pools`]
+//! carries that out with real engines and lends them as [`Lease`]s. Engines know nothing of HTTP shapes,
+//! conversations or the database: prompts and plain values come in, tokens and facts go out.
+
+pub mod device;
+pub mod driver;
+pub mod embedded;
+pub mod encoder;
+mod error;
+mod lease;
+pub mod llama_server;
+pub mod pools;
+pub mod protocol;
+pub mod scheduler;
+pub mod template;
+pub mod worker;
+
+pub use error::Error;
+pub use lease::Lease;
+pub use pools::{Engines, PoolStatus, Ticket};

@@ -1,0 +1,104 @@
+//! A `llama-server` that is our child.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::Command;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::Error;
+
+/// Lines of its standard error that are kept to explain a death.
+const STDERR_LINES: usize = 5;
+
+/// A running child. It is killed when dropped.
+#[derive(Debug)]
+pub(super) struct Child {
+    pub(super) url: String,
+    death: watch::Receiver<Option<String>>,
+    kill: CancellationToken,
+}
+
+impl Child {
+    pub(super) async fn start(
+        program: &Path,
+        model: &Path,
+        concurrency: u32,
+        context_tokens: u32,
+        threads: u32,
+    ) -> Result<Self, Error> {
+        // The server cannot tell which port it chose, so a free one is chosen for it. Should someone take
+        // it in between, the child ends and the load fails with its words.
+        let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.and_then(|listener| listener.local_addr());
+        let port = free.map_err(|error| Error::Load(error.to_string()))?.port();
+        let folder = program.parent().unwrap_or(Path::new("."));
+        let mut child = Command::new(program)
+            .arg("-m")
+            .arg(model)
+            .args(["--host", "127.0.0.1", "--port", &port.to_string(), "--slots", "--no-webui"])
+            .args(["-np", &concurrency.to_string(), "-t", &threads.to_string()])
+            .args(["-c", &context_tokens.saturating_mul(concurrency).to_string()])
+            .current_dir(folder)
+            .env("LD_LIBRARY_PATH", folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|error| Error::Missing(format!("{} cannot be started: {error}", program.display())))?;
+        let lines: Arc<Mutex<Vec<String>>> = Arc::default();
+        let (kept, stderr) = (lines.clone(), child.stderr.take());
+        tokio::spawn(async move {
+            let Some(stderr) = stderr else { return };
+            let mut stderr = BufReader::new(stderr).lines();
+            while let Ok(Some(line)) = stderr.next_line().await {
+                let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                kept.push(line);
+                let excess = kept.len().saturating_sub(STDERR_LINES);
+                kept.drain(..excess);
+            }
+        });
+        let (died, death) = watch::channel(None);
+        let kill = CancellationToken::new();
+        let asked = kill.clone();
+        tokio::spawn(async move {
+            let status = tokio::select! {
+                status = child.wait() => status,
+                () = asked.cancelled() => {
+                    let _ = child.start_kill();
+                    child.wait().await
+                }
+            };
+            let last = lines.lock().unwrap_or_else(PoisonError::into_inner).join("; ");
+            let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+            let _ = died.send(Some(format!("llama-server ended ({status}): {last}")));
+        });
+        Ok(Self { url: format!("http://127.0.0.1:{port}"), death, kill })
+    }
+
+    pub(super) fn death(&self) -> Option<String> {
+        self.death.borrow().clone()
+    }
+
+    pub(super) async fn died(&self) -> String {
+        let mut death = self.death.clone();
+        match death.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone().unwrap_or_default(),
+            Err(_) => "its server let it go".into(),
+        }
+    }
+
+    pub(super) async fn stop(&self) {
+        self.kill.cancel();
+        self.died().await;
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.kill.cancel();
+    }
+}

@@ -1,0 +1,271 @@
+//! What server and worker say to each other, over the Unix socket that is the worker's standard input.
+//!
+//! A frame is its length (4 bytes, little endian, at most [`FRAME_BYTES_MAX`]) and a postcard body. Both
+//! sides first say [`Hello`](ToWorker::Hello) with [`VERSION`]; a mismatch ends the connection. The worker
+//! sends a [`FromWorker::Heartbeat`] every [`HEARTBEAT`], and text only while the stream has credit: one
+//! unit per [`FromWorker::Delta`]. End of file means the other side is gone; the worker then kills itself.
+//! The page `docs/reference/worker-protocol.md` tells the same for readers.
+
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::driver::{FinishReason, Prompt, Sampling};
+use crate::template::ChatTemplate;
+
+/// Raised with every change of the frames below.
+pub const VERSION: u32 = 1;
+/// A frame larger than this is an error: the largest legitimate one is a prompt, 4 bytes a token at most.
+pub const FRAME_BYTES_MAX: usize = 16 << 20;
+/// How often a worker shows that it is alive.
+pub const HEARTBEAT: Duration = Duration::from_secs(1);
+/// The credit a stream starts with, in deltas.
+pub const CREDIT: u32 = 64;
+
+/// What a worker is to hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Load {
+    /// Only the vocabulary: enough to count tokens.
+    Vocabulary {
+        /// The GGUF file.
+        path: PathBuf,
+    },
+    /// The whole model.
+    Model {
+        /// The GGUF file.
+        path: PathBuf,
+        /// Sequences that can run at once.
+        sequences: u32,
+        /// Context of each, in tokens.
+        context_tokens: u32,
+        /// Threads that compute.
+        threads: u32,
+    },
+}
+
+/// Frames to the worker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum ToWorker {
+    /// The first frame.
+    Hello {
+        /// The server's [`VERSION`].
+        version: u32,
+    },
+    /// Load this; answered by `Loaded` or `LoadFailed`. Once per worker.
+    Load(Load),
+    /// Turn a prompt into tokens; answered by `Tokens` or `TokenizeFailed` with the same id. Templates run
+    /// here rather than in the server, because what a hostile one can still do is take memory.
+    Tokenize {
+        /// Chosen by the server.
+        id: u64,
+        /// The prompt.
+        prompt: Prompt,
+        /// Renders `Prompt::Chat`.
+        template: Option<ChatTemplate>,
+    },
+    /// Start a sequence; answered by deltas and exactly one of `Finished`, `Cancelled`, `Failed`.
+    Generate {
+        /// Chosen by the server, never used twice.
+        stream: u64,
+        /// The prompt.
+        tokens: Vec<u32>,
+        /// How to sample and when to stop.
+        sampling: Sampling,
+    },
+    /// More deltas may be sent on a stream.
+    Credit {
+        /// Which.
+        stream: u64,
+        /// How many.
+        deltas: u32,
+    },
+    /// Stop a sequence, in prefill too; answered by its terminal frame.
+    Cancel {
+        /// Which.
+        stream: u64,
+    },
+}
+
+/// Frames from the worker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum FromWorker {
+    /// The first frame.
+    Hello {
+        /// The worker's [`VERSION`].
+        version: u32,
+        /// The engine and its build.
+        engine: String,
+    },
+    /// The model is there.
+    Loaded {
+        /// Its vocabulary, in tokens.
+        vocabulary: u32,
+    },
+    /// The model could not be loaded; the worker ends.
+    LoadFailed {
+        /// Why.
+        message: String,
+    },
+    /// The answer to `Tokenize`.
+    Tokens {
+        /// The id of the question.
+        id: u64,
+        /// The tokens.
+        tokens: Vec<u32>,
+    },
+    /// `Tokenize` failed: the template cannot render these messages.
+    TokenizeFailed {
+        /// The id of the question.
+        id: u64,
+        /// Why.
+        message: String,
+    },
+    /// The prompt was read; the first token follows.
+    Prefilled {
+        /// Which stream.
+        stream: u64,
+    },
+    /// Text was produced. It may be empty while bytes or a possible stop string are held back.
+    Delta {
+        /// Which stream.
+        stream: u64,
+        /// Whole characters.
+        text: String,
+        /// Tokens this stands for.
+        tokens: u32,
+    },
+    /// The sequence came to its end.
+    Finished {
+        /// Which stream.
+        stream: u64,
+        /// Why.
+        reason: FinishReason,
+        /// Sequences that still run, by the worker's own count.
+        active: u32,
+    },
+    /// The sequence was stopped as asked.
+    Cancelled {
+        /// Which stream.
+        stream: u64,
+        /// Sequences that still run, by the worker's own count.
+        active: u32,
+    },
+    /// The sequence failed; others go on.
+    Failed {
+        /// Which stream.
+        stream: u64,
+        /// Why.
+        message: String,
+        /// Sequences that still run, by the worker's own count.
+        active: u32,
+    },
+    /// Still there.
+    Heartbeat {
+        /// Sequences that run, by the worker's own count.
+        active: u32,
+        /// For how long the current step has been computing, milliseconds; 0 when idle.
+        step_ms: u64,
+    },
+}
+
+/// Encodes one frame with its length.
+///
+/// # Errors
+/// When the body exceeds [`FRAME_BYTES_MAX`].
+pub fn encode<T: Serialize>(frame: &T) -> io::Result<Vec<u8>> {
+    let mut bytes = postcard::to_extend(frame, vec![0; 4]).map_err(invalid)?;
+    let length = bytes.len() - 4;
+    if length > FRAME_BYTES_MAX {
+        return Err(invalid(format!("a frame of {length} bytes is over the limit")));
+    }
+    bytes[..4].copy_from_slice(&u32::try_from(length).map_err(invalid)?.to_le_bytes());
+    Ok(bytes)
+}
+
+/// The body length that a frame's first four bytes announce.
+///
+/// # Errors
+/// When it exceeds [`FRAME_BYTES_MAX`].
+pub fn body_length(head: [u8; 4]) -> io::Result<usize> {
+    let length = u32::from_le_bytes(head) as usize;
+    if length > FRAME_BYTES_MAX {
+        return Err(invalid(format!("a frame of {length} bytes is over the limit")));
+    }
+    Ok(length)
+}
+
+/// Decodes the body of a frame, which must be used up by it.
+///
+/// # Errors
+/// When the body is no frame of this kind.
+pub fn decode<'a, T: Deserialize<'a>>(body: &'a [u8]) -> io::Result<T> {
+    match postcard::take_from_bytes(body).map_err(invalid)? {
+        (frame, []) => Ok(frame),
+        (_, rest) => Err(invalid(format!("{} bytes follow the frame", rest.len()))),
+    }
+}
+
+/// Writes one frame, blocking.
+///
+/// # Errors
+/// When the frame is too large or the socket fails.
+pub fn write<T: Serialize>(socket: &mut impl Write, frame: &T) -> io::Result<()> {
+    socket.write_all(&encode(frame)?)
+}
+
+/// Reads one frame, blocking; `None` at a clean end.
+///
+/// # Errors
+/// When the frame is malformed or the socket fails.
+pub fn read<T: for<'a> Deserialize<'a>>(socket: &mut impl Read) -> io::Result<Option<T>> {
+    let mut head = [0; 4];
+    match socket.read_exact(&mut head) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        Err(error) => return Err(error),
+    }
+    let mut body = vec![0; body_length(head)?];
+    socket.read_exact(&mut body)?;
+    decode(&body).map(Some)
+}
+
+fn invalid(error: impl ToString) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn frames_round_trip(stream: u64, tokens: Vec<u32>, text: String, stop: Vec<String>, seed: u32) {
+            let sampling = Sampling { stop, seed, ..Sampling::default() };
+            let generate = ToWorker::Generate { stream, tokens, sampling };
+            let delta = FromWorker::Delta { stream, text, tokens: 1 };
+            let mut wire = encode(&generate).unwrap();
+            wire.extend(encode(&delta).unwrap());
+            let mut wire = wire.as_slice();
+            prop_assert_eq!(read::<ToWorker>(&mut wire).unwrap(), Some(generate));
+            prop_assert_eq!(read::<FromWorker>(&mut wire).unwrap(), Some(delta));
+            prop_assert_eq!(read::<FromWorker>(&mut wire).unwrap(), None);
+        }
+
+        #[test]
+        fn garbage_is_an_error_and_never_a_panic(bytes: Vec<u8>) {
+            let _ = read::<ToWorker>(&mut bytes.as_slice());
+            let _ = read::<FromWorker>(&mut bytes.as_slice());
+            let _ = decode::<ToWorker>(&bytes);
+        }
+    }
+
+    #[test]
+    fn a_length_over_the_limit_allocates_nothing() {
+        let error = read::<ToWorker>(&mut [0xff, 0xff, 0xff, 0x7f].as_slice()).unwrap_err();
+        assert_eq!(error.to_string(), "a frame of 2147483647 bytes is over the limit");
+    }
+}

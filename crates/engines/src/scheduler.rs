@@ -1,0 +1,509 @@
+//! Who runs next: a pure function of state, event and time.
+//!
+//! [`Scheduler::step`] takes what happened and returns what is to be done; it reads no clock and does no
+//! input or output. [`crate::pools`] feeds it and carries its actions out. Invariants, which
+//! `tests/sim` checks over a million random steps:
+//!
+//! - a task is granted at most once, and every task gets exactly one of: a refusal, or a stop confirmed by
+//!   its engine after a grant;
+//! - a pool never has more leases than its engine's concurrency, and a lease is freed by
+//!   [`Event::Stopped`] only;
+//! - no queue exceeds its bound; no task waits while its pool is ready and has room;
+//! - a batch task that has waited [`Limits::batch_wait_max`] goes before interactive ones.
+
+mod estimate;
+mod queue;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use lar_base::{Instant, KeyId, TaskId};
+
+use estimate::Estimate;
+use queue::Queue;
+
+/// Names a pool: the catalog's name of its model.
+pub type PoolId = String;
+
+/// How urgent a task is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Priority {
+    /// Someone waits for it.
+    Interactive,
+    /// Nobody does; it goes when there is room, or when it has waited long enough.
+    Batch,
+}
+
+impl Priority {
+    /// As written on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Priority::Interactive => "interactive",
+            Priority::Batch => "batch",
+        }
+    }
+}
+
+/// What happens when a queue is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FullPolicy {
+    /// The newcomer is refused.
+    #[default]
+    Reject,
+    /// The task that has waited longest is dropped for it, with a refusal of its own.
+    DropOldest,
+}
+
+/// Bounds of every pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Tasks that may wait, per pool and priority.
+    pub queue_len_max: usize,
+    /// What happens beyond that.
+    pub full_policy: FullPolicy,
+    /// After waiting this long a batch task goes before interactive ones.
+    pub batch_wait_max: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { queue_len_max: 256, full_policy: FullPolicy::Reject, batch_wait_max: Duration::from_secs(60) }
+    }
+}
+
+/// A task that wants an engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// Which task; never submitted twice.
+    pub task: TaskId,
+    /// Where it wants to run.
+    pub pool: PoolId,
+    /// Whose it is; callers of one priority take turns.
+    pub caller: KeyId,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// When it is of no use any more.
+    pub deadline: Option<Instant>,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// There is a pool, not loaded yet.
+    PoolAdded {
+        /// Its name.
+        pool: PoolId,
+        /// Jobs its engine can work on at once, at least 1.
+        concurrency: u32,
+    },
+    /// The pool is gone; what waits for it is refused, what runs goes on.
+    PoolRemoved {
+        /// Its name.
+        pool: PoolId,
+    },
+    /// The engine can take work.
+    PoolReady {
+        /// Its name.
+        pool: PoolId,
+    },
+    /// The engine died and will be started again; what waits goes on waiting.
+    PoolDown {
+        /// Its name.
+        pool: PoolId,
+    },
+    /// The engine cannot be started; what waits is refused.
+    PoolFailed {
+        /// Its name.
+        pool: PoolId,
+        /// Why, for the callers.
+        reason: String,
+    },
+    /// A task came.
+    Submit(Request),
+    /// A task is not wanted any more.
+    Cancel {
+        /// Which.
+        task: TaskId,
+    },
+    /// The engine has confirmed that it no longer works on a task, for whatever reason.
+    Stopped {
+        /// Which.
+        task: TaskId,
+    },
+    /// Time has passed.
+    Tick,
+}
+
+/// Why a task never got a lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// The queue is full.
+    QueueFull {
+        /// Tasks that wait.
+        waiting: usize,
+        /// When one of them will probably have been started.
+        retry_after: Duration,
+    },
+    /// It waited longest when the queue was full.
+    Dropped,
+    /// It could not start before its deadline, so it was not queued.
+    DeadlineUnmet {
+        /// When it would probably have started.
+        predicted_start: Duration,
+    },
+    /// Its deadline passed while it waited.
+    DeadlineExceeded,
+    /// The pool cannot be started.
+    PoolUnavailable {
+        /// Why.
+        reason: String,
+    },
+    /// There is no such pool.
+    PoolUnknown,
+    /// Its caller took it back.
+    Cancelled,
+}
+
+/// Why a task waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// The model is being loaded.
+    Loading,
+    /// Others are before it.
+    Busy,
+}
+
+/// Why a running task is to be stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopCause {
+    /// Its caller took it back.
+    Cancelled,
+    /// Its deadline passed.
+    Deadline,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Load the pool's model; tasks wait for it.
+    Load {
+        /// Which pool.
+        pool: PoolId,
+    },
+    /// Tell the task where it stands.
+    Place {
+        /// Which task.
+        task: TaskId,
+        /// How many start before it.
+        position: usize,
+        /// In how long it will probably start.
+        predicted_start: Duration,
+        /// What it waits for.
+        why: Why,
+    },
+    /// The task has a lease: start it.
+    Grant {
+        /// Which task.
+        task: TaskId,
+        /// Where.
+        pool: PoolId,
+        /// When it was predicted to start, counted from its submission.
+        predicted: Duration,
+        /// How long it waited.
+        waited: Duration,
+    },
+    /// The task never gets a lease.
+    Refuse {
+        /// Which task.
+        task: TaskId,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// Ask the engine to stop working on a task; [`Event::Stopped`] confirms.
+    Stop {
+        /// Which task.
+        task: TaskId,
+        /// Why.
+        cause: StopCause,
+    },
+}
+
+/// The state of one pool, for people and metrics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolView {
+    /// Its name.
+    pub pool: PoolId,
+    /// Whether the engine can take work.
+    pub ready: bool,
+    /// Leases given out.
+    pub active: usize,
+    /// Tasks that wait, interactive and batch.
+    pub waiting: [usize; 2],
+}
+
+#[derive(Debug)]
+struct Pool {
+    concurrency: usize,
+    ready: bool,
+    /// A load was asked for and neither succeeded nor failed yet.
+    loading: bool,
+    active: BTreeMap<TaskId, Active>,
+    interactive: Queue,
+    batch: Queue,
+    estimate: Estimate,
+}
+
+#[derive(Debug)]
+struct Active {
+    since: Instant,
+    deadline: Option<Instant>,
+    stopping: bool,
+}
+
+/// The state of all pools.
+#[derive(Debug, Default)]
+pub struct Scheduler {
+    limits: Limits,
+    pools: BTreeMap<PoolId, Pool>,
+    /// Where each task is that waits or runs.
+    tasks: BTreeMap<TaskId, PoolId>,
+}
+
+impl Scheduler {
+    /// A scheduler without pools.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, ..Self::default() }
+    }
+
+    /// Takes in what happened at `now` and returns what is to be done, in order.
+    pub fn step(&mut self, now: Instant, event: Event) -> Vec<Action> {
+        let mut actions = Vec::new();
+        match event {
+            Event::PoolAdded { pool, concurrency } => {
+                self.pools.entry(pool).or_insert_with(|| Pool::new(concurrency));
+            }
+            Event::PoolRemoved { pool } => self.remove(&pool, &mut actions),
+            Event::PoolReady { pool } => self.with(&pool, |pool| (pool.ready, pool.loading) = (true, false)),
+            Event::PoolDown { pool } => self.with(&pool, |pool| (pool.ready, pool.loading) = (false, false)),
+            Event::PoolFailed { pool, reason } => self.fail(&pool, &reason, &mut actions),
+            Event::Submit(request) => self.submit(now, request, &mut actions),
+            Event::Cancel { task } => self.cancel(task, &mut actions),
+            Event::Stopped { task } => self.stopped(now, task),
+            Event::Tick => {}
+        }
+        self.expire(now, &mut actions);
+        self.dispatch(now, &mut actions);
+        actions
+    }
+
+    /// When [`Event::Tick`] is due at the latest, if time alone will change anything.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let running = self.pools.values().flat_map(|pool| {
+            pool.active.values().filter(|active| !active.stopping).filter_map(|active| active.deadline)
+        });
+        let waiting = self
+            .pools
+            .values()
+            .flat_map(|pool| pool.interactive.iter().chain(pool.batch.iter()))
+            .filter_map(|waiting| waiting.deadline);
+        running.chain(waiting).min()
+    }
+
+    /// Every pool as it stands.
+    #[must_use]
+    pub fn view(&self) -> Vec<PoolView> {
+        let view = |(name, pool): (&PoolId, &Pool)| PoolView {
+            pool: name.clone(),
+            ready: pool.ready,
+            active: pool.active.len(),
+            waiting: [pool.interactive.len(), pool.batch.len()],
+        };
+        self.pools.iter().map(view).collect()
+    }
+
+    fn with(&mut self, pool: &PoolId, change: impl FnOnce(&mut Pool)) {
+        if let Some(pool) = self.pools.get_mut(pool) {
+            change(pool);
+        }
+    }
+
+    fn submit(&mut self, now: Instant, request: Request, actions: &mut Vec<Action>) {
+        let task = request.task;
+        let Some(pool) = self.pools.get_mut(&request.pool) else {
+            actions.push(Action::Refuse { task, refusal: Refusal::PoolUnknown });
+            return;
+        };
+        let position = pool.position_of_next(request.priority);
+        let predicted_start = pool.predict(now, position);
+        if request.deadline.is_some_and(|deadline| now.after(predicted_start) >= deadline) {
+            actions.push(Action::Refuse { task, refusal: Refusal::DeadlineUnmet { predicted_start } });
+            return;
+        }
+        let queue = pool.queue(request.priority);
+        if queue.len() >= self.limits.queue_len_max {
+            let oldest = match self.limits.full_policy {
+                FullPolicy::Reject => None,
+                FullPolicy::DropOldest => queue.take_oldest(),
+            };
+            let Some(oldest) = oldest else {
+                let waiting = queue.len();
+                let retry_after = pool.predict(now, 0).max(Duration::from_millis(100));
+                actions.push(Action::Refuse { task, refusal: Refusal::QueueFull { waiting, retry_after } });
+                return;
+            };
+            self.tasks.remove(&oldest.task);
+            actions.push(Action::Refuse { task: oldest.task, refusal: Refusal::Dropped });
+        }
+        let why = if pool.ready { Why::Busy } else { Why::Loading };
+        if pool.ready && position == 0 && pool.active.len() < pool.concurrency {
+            // It starts in this very step.
+        } else {
+            actions.push(Action::Place { task, position, predicted_start, why });
+        }
+        self.tasks.insert(task, request.pool.clone());
+        pool.queue(request.priority).push(now, predicted_start, request);
+    }
+
+    fn cancel(&mut self, task: TaskId, actions: &mut Vec<Action>) {
+        let Some(pool) = self.tasks.get(&task).and_then(|pool| self.pools.get_mut(pool)) else { return };
+        if let Some(active) = pool.active.get_mut(&task) {
+            if !std::mem::replace(&mut active.stopping, true) {
+                actions.push(Action::Stop { task, cause: StopCause::Cancelled });
+            }
+        } else if pool.interactive.take(task).or_else(|| pool.batch.take(task)).is_some() {
+            self.tasks.remove(&task);
+            actions.push(Action::Refuse { task, refusal: Refusal::Cancelled });
+        }
+    }
+
+    fn stopped(&mut self, now: Instant, task: TaskId) {
+        let Some(name) = self.tasks.get(&task) else { return };
+        let Some(pool) = self.pools.get_mut(name) else { return };
+        if let Some(active) = pool.active.remove(&task) {
+            pool.estimate.add(now.since(active.since));
+            self.tasks.remove(&task);
+        }
+    }
+
+    fn remove(&mut self, name: &PoolId, actions: &mut Vec<Action>) {
+        let Some(pool) = self.pools.remove(name) else { return };
+        for waiting in pool.interactive.into_iter().chain(pool.batch) {
+            self.tasks.remove(&waiting.task);
+            actions.push(Action::Refuse { task: waiting.task, refusal: Refusal::PoolUnknown });
+        }
+        for task in pool.active.into_keys() {
+            self.tasks.remove(&task);
+        }
+    }
+
+    fn fail(&mut self, name: &PoolId, reason: &str, actions: &mut Vec<Action>) {
+        let Some(pool) = self.pools.get_mut(name) else { return };
+        (pool.ready, pool.loading) = (false, false);
+        let waiting = std::mem::take(&mut pool.interactive).into_iter().chain(std::mem::take(&mut pool.batch));
+        for waiting in waiting {
+            self.tasks.remove(&waiting.task);
+            let refusal = Refusal::PoolUnavailable { reason: reason.to_owned() };
+            actions.push(Action::Refuse { task: waiting.task, refusal });
+        }
+    }
+
+    fn expire(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        for pool in self.pools.values_mut() {
+            for (task, active) in &mut pool.active {
+                if !active.stopping && active.deadline.is_some_and(|deadline| deadline <= now) {
+                    active.stopping = true;
+                    actions.push(Action::Stop { task: *task, cause: StopCause::Deadline });
+                }
+            }
+            for queue in [&mut pool.interactive, &mut pool.batch] {
+                for waiting in queue.take_expired(now) {
+                    self.tasks.remove(&waiting.task);
+                    actions.push(Action::Refuse { task: waiting.task, refusal: Refusal::DeadlineExceeded });
+                }
+            }
+        }
+    }
+
+    fn dispatch(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        for (name, pool) in &mut self.pools {
+            let mut moved = false;
+            while pool.ready && pool.active.len() < pool.concurrency {
+                let Some(next) = pool.take_next(now, self.limits.batch_wait_max) else { break };
+                moved = true;
+                let active = Active { since: now, deadline: next.deadline, stopping: false };
+                pool.active.insert(next.task, active);
+                actions.push(Action::Grant {
+                    task: next.task,
+                    pool: name.clone(),
+                    predicted: next.predicted,
+                    waited: now.since(next.since),
+                });
+            }
+            let waits = pool.interactive.len() + pool.batch.len() > 0;
+            if waits && !pool.ready && !pool.loading {
+                pool.loading = true;
+                actions.push(Action::Load { pool: name.clone() });
+            }
+            if moved {
+                pool.place_all(now, actions);
+            }
+        }
+    }
+}
+
+impl Pool {
+    fn new(concurrency: u32) -> Self {
+        Self {
+            concurrency: concurrency.max(1) as usize,
+            ready: false,
+            loading: false,
+            active: BTreeMap::new(),
+            interactive: Queue::default(),
+            batch: Queue::default(),
+            estimate: Estimate::default(),
+        }
+    }
+
+    fn queue(&mut self, priority: Priority) -> &mut Queue {
+        match priority {
+            Priority::Interactive => &mut self.interactive,
+            Priority::Batch => &mut self.batch,
+        }
+    }
+
+    fn position_of_next(&self, priority: Priority) -> usize {
+        match priority {
+            Priority::Interactive => self.interactive.len(),
+            Priority::Batch => self.interactive.len() + self.batch.len(),
+        }
+    }
+
+    fn take_next(&mut self, now: Instant, batch_wait_max: Duration) -> Option<queue::Waiting> {
+        let overdue = self.batch.oldest().is_some_and(|oldest| now.since(oldest.since) >= batch_wait_max);
+        if overdue {
+            return self.batch.take_oldest();
+        }
+        self.interactive.take_next().or_else(|| self.batch.take_next())
+    }
+
+    /// In how long the task at `position` will probably start.
+    fn predict(&self, now: Instant, position: usize) -> Duration {
+        let running: Vec<Duration> = self.active.values().map(|active| now.since(active.since)).collect();
+        self.estimate.start_of(position, &running, self.concurrency, self.ready)
+    }
+
+    fn place_all(&self, now: Instant, actions: &mut Vec<Action>) {
+        let order = self.interactive.in_order().into_iter().chain(self.batch.in_order());
+        for (position, task) in order.enumerate() {
+            let predicted_start = self.predict(now, position);
+            let why = if self.ready { Why::Busy } else { Why::Loading };
+            actions.push(Action::Place { task, position, predicted_start, why });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,42 @@
+//! When a waiting task will probably start, from how long tasks of its pool have taken.
+
+use std::time::Duration;
+
+/// The weight of the newest task in the average: about the last eight count.
+const WEIGHT: f64 = 0.2;
+/// What a task is taken to need before any was measured.
+const FIRST_GUESS: Duration = Duration::from_secs(3);
+/// What loading is taken to need; models on a local disk take 0.2 to 10 s.
+const LOAD_GUESS: Duration = Duration::from_secs(2);
+
+/// An exponentially weighted mean of the time from grant to confirmed stop.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Estimate {
+    mean_s: Option<f64>,
+}
+
+impl Estimate {
+    pub(super) fn add(&mut self, took: Duration) {
+        let took = took.as_secs_f64();
+        self.mean_s = Some(self.mean_s.map_or(took, |mean| WEIGHT * took + (1.0 - WEIGHT) * mean));
+    }
+
+    /// In how long the task at `position` starts, when tasks that have been `running` for so long hold some
+    /// of `concurrency` places: places become free one after the other, each again after a mean task.
+    pub(super) fn start_of(
+        &self,
+        position: usize,
+        running: &[Duration],
+        concurrency: usize,
+        ready: bool,
+    ) -> Duration {
+        let mean = self.mean_s.map_or(FIRST_GUESS, Duration::from_secs_f64);
+        let load = if ready { Duration::ZERO } else { LOAD_GUESS };
+        let mut free_in: Vec<Duration> = running.iter().map(|since| mean.saturating_sub(*since)).collect();
+        free_in.resize(concurrency.max(running.len()), Duration::ZERO);
+        free_in.sort_unstable();
+        free_in.truncate(concurrency);
+        let rounds = u32::try_from(position / concurrency).unwrap_or(u32::MAX);
+        load + free_in[position % concurrency] + mean.saturating_mul(rounds)
+    }
+}

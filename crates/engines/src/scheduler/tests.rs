@@ -1,0 +1,193 @@
+//! Scripted scenarios: what happened on the left, what must be done about it on the right. The seeded
+//! simulator that checks the invariants over a million steps is in `tests/sim`.
+
+use super::*;
+
+struct Script {
+    scheduler: Scheduler,
+    names: BTreeMap<TaskId, &'static str>,
+    tasks: BTreeMap<&'static str, TaskId>,
+    callers: BTreeMap<&'static str, KeyId>,
+}
+
+impl Script {
+    fn new(limits: Limits, concurrency: u32) -> Self {
+        let mut script = Self {
+            scheduler: Scheduler::new(limits),
+            names: BTreeMap::new(),
+            tasks: BTreeMap::new(),
+            callers: BTreeMap::new(),
+        };
+        script.at(0, Event::PoolAdded { pool: "m".into(), concurrency });
+        script
+    }
+
+    fn ready(limits: Limits, concurrency: u32) -> Self {
+        let mut script = Self::new(limits, concurrency);
+        script.at(0, Event::PoolReady { pool: "m".into() });
+        script
+    }
+
+    fn at(&mut self, ms: u64, event: Event) -> Vec<String> {
+        let actions = self.scheduler.step(Instant::from_millis(ms), event);
+        actions.iter().map(|action| self.tell(action)).collect()
+    }
+
+    fn task(&mut self, name: &'static str) -> TaskId {
+        let id = *self.tasks.entry(name).or_default();
+        self.names.insert(id, name);
+        id
+    }
+
+    fn submit(&mut self, ms: u64, name: &'static str, caller: &'static str, priority: Priority) -> Vec<String> {
+        self.submit_until(ms, name, caller, priority, None)
+    }
+
+    fn submit_until(
+        &mut self,
+        ms: u64,
+        name: &'static str,
+        caller: &'static str,
+        priority: Priority,
+        deadline_ms: Option<u64>,
+    ) -> Vec<String> {
+        let request = Request {
+            task: self.task(name),
+            pool: "m".into(),
+            caller: *self.callers.entry(caller).or_default(),
+            priority,
+            deadline: deadline_ms.map(Instant::from_millis),
+        };
+        self.at(ms, Event::Submit(request))
+    }
+
+    fn stopped(&mut self, ms: u64, name: &'static str) -> Vec<String> {
+        let task = self.task(name);
+        self.at(ms, Event::Stopped { task })
+    }
+
+    fn cancel(&mut self, ms: u64, name: &'static str) -> Vec<String> {
+        let task = self.task(name);
+        self.at(ms, Event::Cancel { task })
+    }
+
+    fn tell(&self, action: &Action) -> String {
+        match action {
+            Action::Load { pool } => format!("load {pool}"),
+            Action::Place { task, position, predicted_start, why } => {
+                format!("{} is {position} in {} ms ({why:?})", self.names[task], predicted_start.as_millis())
+            }
+            Action::Grant { task, .. } => format!("grant {}", self.names[task]),
+            Action::Refuse { task, refusal } => format!("refuse {}: {refusal:?}", self.names[task]),
+            Action::Stop { task, cause } => format!("stop {}: {cause:?}", self.names[task]),
+        }
+    }
+}
+
+use Priority::{Batch, Interactive};
+
+#[test]
+fn a_lease_is_freed_by_the_engine_only() {
+    let mut s = Script::ready(Limits::default(), 1);
+    assert_eq!(s.submit(0, "a", "x", Interactive), ["grant a"]);
+    assert_eq!(s.submit(1, "b", "x", Interactive), ["b is 0 in 2999 ms (Busy)"]);
+    assert_eq!(s.cancel(2, "a"), ["stop a: Cancelled"]);
+    assert_eq!(s.cancel(3, "a"), [""; 0], "asking twice stops once");
+    assert_eq!(s.at(9, Event::Tick), [""; 0], "b waits until the engine confirms");
+    assert_eq!(s.stopped(10, "a"), ["grant b"]);
+    assert_eq!(s.stopped(11, "a"), [""; 0], "a second confirmation frees nothing");
+}
+
+#[test]
+fn what_waits_for_a_model_loads_it_once_and_is_told() {
+    let mut s = Script::new(Limits::default(), 2);
+    assert_eq!(s.submit(0, "a", "x", Interactive), ["a is 0 in 2000 ms (Loading)", "load m"]);
+    assert_eq!(s.submit(1, "b", "x", Interactive), ["b is 1 in 2000 ms (Loading)"]);
+    assert_eq!(s.at(500, Event::PoolReady { pool: "m".into() }), ["grant a", "grant b"]);
+}
+
+#[test]
+fn a_dead_engine_is_loaded_again_while_tasks_wait() {
+    let mut s = Script::ready(Limits::default(), 1);
+    s.submit(0, "a", "x", Interactive);
+    s.submit(1, "b", "x", Interactive);
+    assert_eq!(s.at(2, Event::PoolDown { pool: "m".into() }), ["load m"]);
+    assert_eq!(s.stopped(3, "a"), [""; 0]);
+    assert_eq!(s.at(4, Event::PoolReady { pool: "m".into() }), ["grant b"]);
+    let failed = Event::PoolFailed { pool: "m".into(), reason: "corrupt".into() };
+    s.submit(5, "c", "x", Interactive);
+    assert_eq!(s.at(6, failed), ["refuse c: PoolUnavailable { reason: \"corrupt\" }"]);
+}
+
+#[test]
+fn callers_take_turns_and_batch_goes_last() {
+    let mut s = Script::ready(Limits::default(), 1);
+    s.submit(0, "run", "x", Interactive);
+    s.submit(1, "batch", "z", Batch);
+    for name in ["x1", "x2", "x3"] {
+        s.submit(2, name, "x", Interactive);
+    }
+    s.submit(3, "y1", "y", Interactive);
+    let mut order = Vec::new();
+    let mut running = "run";
+    for ms in 10..15 {
+        let granted = s.stopped(ms, running).first().cloned().unwrap_or_default();
+        let name = granted.strip_prefix("grant ").unwrap().to_owned();
+        running = s.names.values().find(|known| **known == name).copied().unwrap();
+        order.push(name);
+    }
+    assert_eq!(order, ["x1", "y1", "x2", "x3", "batch"]);
+}
+
+#[test]
+fn batch_does_not_starve() {
+    let limits = Limits { batch_wait_max: Duration::from_millis(100), ..Limits::default() };
+    let mut s = Script::ready(limits, 1);
+    s.submit(0, "a", "x", Interactive);
+    s.submit(0, "batch", "z", Batch);
+    s.submit(1, "b", "x", Interactive);
+    s.submit(1, "c", "x", Interactive);
+    assert_eq!(s.stopped(50, "a")[0], "grant b");
+    assert_eq!(s.stopped(100, "b")[0], "grant batch");
+    assert_eq!(s.stopped(120, "batch")[0], "grant c");
+}
+
+#[test]
+fn a_full_queue_refuses_or_drops_the_oldest() {
+    let limits = Limits { queue_len_max: 1, ..Limits::default() };
+    let mut s = Script::ready(limits, 1);
+    s.submit(0, "a", "x", Interactive);
+    s.submit(0, "b", "x", Interactive);
+    assert_eq!(
+        s.submit(1000, "c", "y", Interactive),
+        ["refuse c: QueueFull { waiting: 1, retry_after: 2s }"]
+    );
+    let mut s = Script::ready(Limits { full_policy: FullPolicy::DropOldest, ..limits }, 1);
+    s.submit(0, "a", "x", Interactive);
+    s.submit(0, "b", "x", Interactive);
+    assert_eq!(s.submit(1, "c", "y", Interactive)[0], "refuse b: Dropped");
+}
+
+#[test]
+fn deadlines_hold_before_while_waiting_and_while_running() {
+    let mut s = Script::ready(Limits::default(), 1);
+    assert_eq!(s.submit_until(0, "a", "x", Interactive, Some(500)), ["grant a"]);
+    assert_eq!(
+        s.submit_until(0, "b", "x", Interactive, Some(100)),
+        ["refuse b: DeadlineUnmet { predicted_start: 3s }"]
+    );
+    s.submit_until(0, "c", "x", Interactive, Some(4000));
+    assert_eq!(s.scheduler.next_deadline(), Some(Instant::from_millis(500)));
+    assert_eq!(s.at(500, Event::Tick), ["stop a: Deadline"]);
+    assert_eq!(s.at(4000, Event::Tick), ["refuse c: DeadlineExceeded"]);
+}
+
+#[test]
+fn predictions_follow_what_was_measured() {
+    let mut s = Script::ready(Limits::default(), 1);
+    s.submit(0, "a", "x", Interactive);
+    s.stopped(1000, "a");
+    s.submit(2000, "b", "x", Interactive);
+    assert_eq!(s.submit(2400, "c", "x", Interactive), ["c is 0 in 600 ms (Busy)"]);
+    assert_eq!(s.submit(2400, "d", "x", Interactive), ["d is 1 in 1600 ms (Busy)"]);
+}

@@ -1,0 +1,234 @@
+//! The child process: `lar worker` holds one model and obeys the socket that is its standard input.
+//!
+//! Three threads: one reads frames and kills the process at end of file, one writes frames and heartbeats,
+//! and this one owns the [`Backend`] and computes. The computing thread looks for commands between steps,
+//! and a step is kept short, so a cancellation is confirmed promptly, in prefill too.
+
+mod answer;
+mod llama;
+
+use std::io::{BufReader, Write as _};
+use std::os::fd::AsFd as _;
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+
+use lar_base::Instant;
+use rustix::process::{Resource, Rlimit, Signal, getpid, getrlimit, kill_process, setrlimit};
+
+use crate::driver::{FinishReason, Sampling};
+use crate::protocol::{self, FromWorker, HEARTBEAT, Load, ToWorker};
+
+/// A worker that holds only a vocabulary may take this much memory: a hostile template is stopped there.
+const VOCABULARY_MEMORY_BYTES_MAX: u64 = 2 << 30;
+
+/// What a backend did in one step, for one stream.
+#[derive(Debug)]
+pub(crate) enum Progress {
+    Prefilled,
+    Delta { text: String, tokens: u32 },
+    Finished(FinishReason),
+    Failed(String),
+}
+
+/// An engine on its own thread: small, synchronous, and told nothing about processes or frames.
+pub(crate) trait Backend {
+    /// Tokenizes text, reading special tokens written in it.
+    fn tokenize(&self, text: &str, add_start: bool) -> Vec<u32>;
+    /// The size of the vocabulary, in tokens.
+    fn vocabulary(&self) -> u32;
+    /// Takes a stream on; an error is final for the stream and for nothing else.
+    fn start(&mut self, stream: u64, tokens: Vec<u32>, sampling: Sampling) -> Result<(), String>;
+    /// Lets a stream produce so many more deltas.
+    fn credit(&mut self, stream: u64, deltas: u32);
+    /// Forgets a stream; says whether it was there.
+    fn cancel(&mut self, stream: u64) -> bool;
+    /// Streams that are there.
+    fn active(&self) -> u32;
+    /// Whether a step would do anything.
+    fn has_work(&self) -> bool;
+    /// Computes for at most a tenth of a second, where the hardware allows it, and reports.
+    fn step(&mut self, report: &mut dyn FnMut(u64, Progress));
+}
+
+/// Obeys the socket on standard input until it closes.
+///
+/// # Errors
+/// When standard input is no socket, the other side speaks another version, or the model cannot be loaded.
+pub fn run() -> Result<(), String> {
+    let text = |error: &dyn std::fmt::Display| error.to_string();
+    let socket = std::io::stdin().as_fd().try_clone_to_owned().map_err(|error| text(&error))?;
+    let mut socket = UnixStream::from(socket);
+    protocol::write(&mut socket, &FromWorker::Hello { version: protocol::VERSION, engine: llama::build() })
+        .map_err(|error| text(&error))?;
+    match protocol::read(&mut socket).map_err(|error| text(&error))? {
+        Some(ToWorker::Hello { version: protocol::VERSION }) => {}
+        Some(_) => return Err("the server speaks another version of the protocol".into()),
+        None => return Ok(()),
+    }
+    let load = match protocol::read(&mut socket).map_err(|error| text(&error))? {
+        Some(ToWorker::Load(load)) => load,
+        Some(_) => return Err("the server said something else than what to load".into()),
+        None => return Ok(()),
+    };
+    let reader = socket.try_clone().map_err(|error| text(&error))?;
+    let (commands, inbox) = mpsc::channel();
+    std::thread::spawn(move || read_commands(reader, &commands));
+
+    if matches!(load, Load::Vocabulary { .. }) {
+        // RLIMIT_DATA counts private writable memory, not the mapped model file.
+        let hard = getrlimit(Resource::Data).maximum;
+        let limit = Rlimit { current: Some(VOCABULARY_MEMORY_BYTES_MAX), maximum: hard };
+        setrlimit(Resource::Data, limit).map_err(|error| text(&error))?;
+    }
+    let outcome = llama::with_backend(&load, |backend| {
+        let loaded = FromWorker::Loaded { vocabulary: backend.vocabulary() };
+        protocol::write(&mut socket, &loaded).map_err(|error| error.to_string())?;
+        let writer = socket.try_clone().map_err(|error| error.to_string())?;
+        compute(backend, &inbox, Outbox::start(writer));
+        Ok(())
+    });
+    if let Err(message) = &outcome {
+        let _ = protocol::write(&mut socket, &FromWorker::LoadFailed { message: message.clone() });
+    }
+    outcome
+}
+
+/// Ends the process when the server is gone, whatever the engine is doing: nothing here needs saving.
+fn read_commands(socket: UnixStream, commands: &mpsc::Sender<ToWorker>) {
+    let mut socket = BufReader::new(socket);
+    while let Ok(Some(frame)) = protocol::read(&mut socket) {
+        if commands.send(frame).is_err() {
+            break;
+        }
+    }
+    let _ = kill_process(getpid(), Signal::KILL);
+}
+
+/// The writing thread and what it reports of the computing one.
+struct Outbox {
+    frames: mpsc::Sender<FromWorker>,
+    active: Arc<AtomicU32>,
+    step_since_ms: Arc<AtomicU64>,
+}
+
+impl Outbox {
+    fn start(mut socket: UnixStream) -> Self {
+        let (frames, queue) = mpsc::channel::<FromWorker>();
+        let active = Arc::new(AtomicU32::new(0));
+        let step_since_ms = Arc::new(AtomicU64::new(0));
+        let (count, since) = (active.clone(), step_since_ms.clone());
+        std::thread::spawn(move || {
+            let mut last = Instant::now();
+            loop {
+                let frame = match queue.recv_timeout(HEARTBEAT) {
+                    Ok(frame) => frame,
+                    Err(mpsc::RecvTimeoutError::Timeout) => heartbeat(&count, &since),
+                    Err(mpsc::RecvTimeoutError::Disconnected) => return,
+                };
+                let mut bytes = protocol::encode(&frame).unwrap_or_default();
+                // What else is ready shares the system call.
+                while let Ok(frame) = queue.try_recv() {
+                    bytes.extend(protocol::encode(&frame).unwrap_or_default());
+                }
+                if last.elapsed() >= HEARTBEAT {
+                    last = Instant::now();
+                    bytes.extend(protocol::encode(&heartbeat(&count, &since)).unwrap_or_default());
+                }
+                if socket.write_all(&bytes).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { frames, active, step_since_ms }
+    }
+
+    fn send(&self, frame: FromWorker) {
+        let _ = self.frames.send(frame);
+    }
+}
+
+fn heartbeat(active: &AtomicU32, since: &AtomicU64) -> FromWorker {
+    let since = since.load(Ordering::Relaxed);
+    let step_ms = if since == 0 { 0 } else { Instant::now().as_millis().saturating_sub(since) };
+    FromWorker::Heartbeat { active: active.load(Ordering::Relaxed), step_ms }
+}
+
+fn compute(backend: &mut dyn Backend, inbox: &mpsc::Receiver<ToWorker>, out: Outbox) {
+    loop {
+        let first = if backend.has_work() { inbox.try_recv().ok() } else { inbox.recv().ok() };
+        if first.is_none() && !backend.has_work() {
+            return;
+        }
+        for frame in first.into_iter().chain(inbox.try_iter()) {
+            obey(backend, frame, &out);
+        }
+        out.active.store(backend.active(), Ordering::Relaxed);
+        if backend.has_work() {
+            out.step_since_ms.store(Instant::now().as_millis().max(1), Ordering::Relaxed);
+            let mut progress = Vec::new();
+            backend.step(&mut |stream, what| progress.push((stream, what)));
+            out.step_since_ms.store(0, Ordering::Relaxed);
+            let active = backend.active();
+            for (stream, what) in progress {
+                out.send(match what {
+                    Progress::Prefilled => FromWorker::Prefilled { stream },
+                    Progress::Delta { text, tokens } => FromWorker::Delta { stream, text, tokens },
+                    Progress::Finished(reason) => FromWorker::Finished { stream, reason, active },
+                    Progress::Failed(message) => FromWorker::Failed { stream, message, active },
+                });
+            }
+        }
+    }
+}
+
+fn obey(backend: &mut dyn Backend, frame: ToWorker, out: &Outbox) {
+    match frame {
+        ToWorker::Generate { stream, tokens, sampling } => {
+            if let Err(message) = backend.start(stream, tokens, sampling) {
+                out.send(FromWorker::Failed { stream, message, active: backend.active() });
+            }
+        }
+        ToWorker::Credit { stream, deltas } => backend.credit(stream, deltas),
+        ToWorker::Cancel { stream } => {
+            // A stream that has ended already has had its terminal frame.
+            if backend.cancel(stream) {
+                out.send(FromWorker::Cancelled { stream, active: backend.active() });
+            }
+        }
+        ToWorker::Tokenize { id, prompt, template } => {
+            out.send(match tokenize(backend, prompt, template.as_ref()) {
+                Ok(tokens) => FromWorker::Tokens { id, tokens },
+                Err(message) => FromWorker::TokenizeFailed { id, message },
+            });
+        }
+        ToWorker::Hello { .. } | ToWorker::Load(_) => {}
+    }
+}
+
+fn tokenize(
+    backend: &dyn Backend,
+    prompt: crate::driver::Prompt,
+    template: Option<&crate::template::ChatTemplate>,
+) -> Result<Vec<u32>, String> {
+    use crate::driver::Prompt;
+    match (prompt, template) {
+        (Prompt::Tokens(tokens), _) => {
+            match tokens.iter().find(|token| **token >= backend.vocabulary()) {
+                Some(token) => Err(format!("token {token} is not in the vocabulary")),
+                None => Ok(tokens),
+            }
+        }
+        (Prompt::Text(text), _) => Ok(backend.tokenize(&text, true)),
+        (Prompt::Chat(messages), Some(template)) => {
+            let text = template.render(&messages).map_err(|error| match error {
+                crate::Error::Template(reason) => reason,
+                other => other.to_string(),
+            })?;
+            // Many templates write the start token themselves; two of them make answers worse.
+            let starts = !template.start.is_empty() && text.starts_with(&template.start);
+            Ok(backend.tokenize(&text, !starts))
+        }
+        (Prompt::Chat(_), None) => Err("the model has no chat template".into()),
+    }
+}

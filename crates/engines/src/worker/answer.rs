@@ -1,0 +1,145 @@
+//! Turns an answer's tokens into text that may be sent: whole characters only, nothing past a stop text.
+
+/// Assembles one answer. Bytes of unfinished characters, and text that might become a stop text, are held
+/// back until they are decided.
+#[derive(Debug, Default)]
+pub(super) struct Answer {
+    /// Bytes after the last whole character.
+    bytes: Vec<u8>,
+    /// Text that may be the beginning of a stop text.
+    held: String,
+    stop: Vec<String>,
+}
+
+/// What became of a token's bytes.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Text {
+    /// This may be sent; it may be empty.
+    More(String),
+    /// A stop text came; this is what was before it.
+    Stopped(String),
+}
+
+impl Answer {
+    pub(super) fn new(stop: Vec<String>) -> Self {
+        Self { stop: stop.into_iter().filter(|text| !text.is_empty()).collect(), ..Self::default() }
+    }
+
+    /// Adds one token's bytes.
+    pub(super) fn push(&mut self, bytes: &[u8]) -> Text {
+        self.bytes.extend_from_slice(bytes);
+        let text = self.whole_characters();
+        self.held.push_str(&text);
+        let first = self.stop.iter().filter_map(|stop| self.held.find(stop.as_str())).min();
+        if let Some(at) = first {
+            self.held.truncate(at);
+            return Text::Stopped(std::mem::take(&mut self.held));
+        }
+        let keep = self.stop.iter().map(|stop| overlap(&self.held, stop)).max().unwrap_or(0);
+        let rest = self.held.split_off(self.held.len() - keep);
+        Text::More(std::mem::replace(&mut self.held, rest))
+    }
+
+    /// What was held back, at an end that no stop text made. Bytes that never became a character show as
+    /// the replacement character.
+    pub(super) fn finish(mut self) -> String {
+        self.held.push_str(&String::from_utf8_lossy(&self.bytes));
+        self.held
+    }
+
+    fn whole_characters(&mut self) -> String {
+        let mut text = String::new();
+        loop {
+            match std::str::from_utf8(&self.bytes) {
+                Ok(whole) => {
+                    text.push_str(whole);
+                    self.bytes.clear();
+                    return text;
+                }
+                Err(error) => {
+                    let (good, rest) = self.bytes.split_at(error.valid_up_to());
+                    text.push_str(&String::from_utf8_lossy(good));
+                    let Some(bad) = error.error_len() else {
+                        self.bytes = rest.to_vec();
+                        return text;
+                    };
+                    text.push(char::REPLACEMENT_CHARACTER);
+                    self.bytes = rest[bad..].to_vec();
+                }
+            }
+        }
+    }
+}
+
+/// The length of the longest end of `text` that is a beginning of `stop`.
+fn overlap(text: &str, stop: &str) -> usize {
+    (1..=stop.len().min(text.len()))
+        .rev()
+        .find(|length| {
+            stop.is_char_boundary(*length) && text.as_bytes().ends_with(&stop.as_bytes()[..*length])
+        })
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_stop_text_across_tokens_never_shows() {
+        let mut answer = Answer::new(vec!["END".into(), "\n\n".into()]);
+        assert_eq!(answer.push(b"one E"), Text::More("one ".into()));
+        assert_eq!(answer.push(b"N"), Text::More(String::new()));
+        assert_eq!(answer.push(b"T\n"), Text::More("ENT".into()));
+        assert_eq!(answer.push(b"\nrest"), Text::Stopped(String::new()));
+    }
+
+    #[test]
+    fn characters_are_never_split() {
+        let mut answer = Answer::new(vec![]);
+        let bytes = "é🦉".as_bytes();
+        let texts: Vec<Text> = bytes.iter().map(|byte| answer.push(&[*byte])).collect();
+        let sent: Vec<&str> =
+            texts.iter().map(|text| if let Text::More(text) = text { text.as_str() } else { "?" }).collect();
+        assert_eq!(sent, ["", "é", "", "", "", "🦉"]);
+        assert_eq!(answer.push(&[0xff, b'a']), Text::More("\u{fffd}a".into()));
+        assert_eq!(answer.push(&[0xf0, 0x9f]), Text::More(String::new()));
+        assert_eq!(answer.finish(), "\u{fffd}");
+    }
+
+    proptest! {
+        #[test]
+        fn without_a_stop_text_everything_comes_through(text: String, cut in 1usize..5) {
+            let mut answer = Answer::new(vec!["\u{1}never\u{1}".into()]);
+            let mut sent = String::new();
+            for bytes in text.as_bytes().chunks(cut) {
+                match answer.push(bytes) {
+                    Text::More(more) => sent.push_str(&more),
+                    Text::Stopped(_) => prop_assert!(false),
+                }
+            }
+            sent.push_str(&answer.finish());
+            prop_assert_eq!(sent, text);
+        }
+
+        #[test]
+        fn with_a_stop_text_just_what_is_before_it_comes_through(
+            text in "[abc]{0,40}", stop in "[abc]{1,4}", cut in 1usize..5,
+        ) {
+            let mut answer = Answer::new(vec![stop.clone()]);
+            let mut sent = String::new();
+            let mut stopped = false;
+            for bytes in text.as_bytes().chunks(cut) {
+                match answer.push(bytes) {
+                    Text::More(more) => sent.push_str(&more),
+                    Text::Stopped(more) => { sent.push_str(&more); stopped = true; break; }
+                }
+            }
+            if !stopped { sent.push_str(&answer.finish()); }
+            prop_assert_eq!(sent.as_str(), text.split(&stop).next().unwrap_or_default());
+            prop_assert_eq!(stopped, text.contains(&stop));
+        }
+    }
+}

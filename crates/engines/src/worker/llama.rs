@@ -1,0 +1,376 @@
+//! llama.cpp through `llama-cpp-2`: sequences that share one batch.
+//!
+//! A step decodes one batch: the next token of every running sequence and a slice of the prompts that are
+//! still being read. The slice is sized from measured speed so that a step takes about [`STEP_TARGET`];
+//! that is what bounds how long a cancellation waits.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use lar_base::Instant;
+use llama_cpp_2::context::LlamaContext;
+use llama_cpp_2::context::params::LlamaContextParams;
+use llama_cpp_2::llama_backend::LlamaBackend;
+use llama_cpp_2::llama_batch::LlamaBatch;
+use llama_cpp_2::model::LlamaModel;
+use llama_cpp_2::model::params::LlamaModelParams;
+use llama_cpp_2::sampling::LlamaSampler;
+use llama_cpp_2::token::LlamaToken;
+use llama_cpp_2::token::logit_bias::LlamaLogitBias;
+use llama_cpp_2::vocab::LlamaVocab;
+
+use super::answer::{Answer, Text};
+use super::{Backend, Progress};
+use crate::driver::{FinishReason, Sampling};
+use crate::protocol::{CREDIT, Load};
+
+/// What a step should take. Cancellation waits for two of them at worst; the promise is 250 ms.
+const STEP_TARGET: Duration = Duration::from_millis(90);
+/// Tokens in one batch at most, and in one piece for the hardware.
+const BATCH_TOKENS_MAX: u32 = 512;
+/// Prompt tokens in the first step, before anything was measured.
+const FIRST_SLICE_TOKENS: f64 = 16.0;
+/// How far back `repeat_penalty` and its kin look, as llama.cpp's own programs do by default.
+const PENALTY_TOKENS: i32 = 64;
+
+pub(super) fn build() -> String {
+    "llama.cpp (embedded, llama-cpp-2 0.1)".into()
+}
+
+/// Loads what is asked for and runs `work` with it.
+pub(super) fn with_backend(
+    load: &Load,
+    work: impl FnOnce(&mut dyn Backend) -> Result<(), String>,
+) -> Result<(), String> {
+    let mut library = LlamaBackend::init().map_err(|error| error.to_string())?;
+    library.void_logs();
+    let (path, vocabulary_only) = match load {
+        Load::Vocabulary { path } => (path, true),
+        Load::Model { path, .. } => (path, false),
+    };
+    let params = LlamaModelParams::default().with_vocab_only(vocabulary_only);
+    if !path.is_file() {
+        return Err("the file is not there".into());
+    }
+    let model = LlamaModel::load_from_file(&library, path, &params)
+        .map_err(|_| "llama.cpp cannot read it: corrupt, cut short, of an unknown architecture, or larger than memory")?;
+    match load {
+        Load::Vocabulary { .. } => work(&mut VocabularyOnly { vocab: model.vocab() }),
+        Load::Model { sequences, context_tokens, threads, .. } => {
+            let threads = i32::try_from(*threads).unwrap_or(1);
+            let params = LlamaContextParams::default()
+                .with_n_ctx(NonZeroU32::new(context_tokens.saturating_mul(*sequences)))
+                .with_n_seq_max(*sequences)
+                .with_n_batch(BATCH_TOKENS_MAX)
+                .with_n_ubatch(BATCH_TOKENS_MAX)
+                .with_n_threads(threads)
+                .with_n_threads_batch(threads)
+                .with_kv_unified(false)
+                .with_no_perf(true);
+            let context = model
+                .new_context(&library, params)
+                .map_err(|_| format!("no memory for {sequences} contexts of {context_tokens} tokens"))?;
+            work(&mut Llama {
+                vocab: model.vocab(),
+                batch: LlamaBatch::new(BATCH_TOKENS_MAX as usize, 1),
+                free: (0..i32::try_from(*sequences).unwrap_or(1)).rev().collect(),
+                running: BTreeMap::new(),
+                slice_tokens: FIRST_SLICE_TOKENS,
+                context_tokens: *context_tokens as usize,
+                context,
+            })
+        }
+    }
+}
+
+struct VocabularyOnly<'model> {
+    vocab: LlamaVocab<'model>,
+}
+
+impl Backend for VocabularyOnly<'_> {
+    fn tokenize(&self, text: &str, add_start: bool) -> Vec<u32> {
+        tokenize(&self.vocab, text, add_start)
+    }
+    fn vocabulary(&self) -> u32 {
+        self.vocab.n_tokens().unsigned_abs()
+    }
+    fn start(&mut self, _: u64, _: Vec<u32>, _: Sampling) -> Result<(), String> {
+        Err("this worker holds only a vocabulary".into())
+    }
+    fn credit(&mut self, _: u64, _: u32) {}
+    fn cancel(&mut self, _: u64) -> bool {
+        false
+    }
+    fn active(&self) -> u32 {
+        0
+    }
+    fn has_work(&self) -> bool {
+        false
+    }
+    fn step(&mut self, _: &mut dyn FnMut(u64, Progress)) {}
+}
+
+struct Llama<'model> {
+    vocab: LlamaVocab<'model>,
+    context: LlamaContext<'model>,
+    batch: LlamaBatch<'static>,
+    /// Sequence numbers that no stream has.
+    free: Vec<i32>,
+    /// By arrival: stream numbers only grow.
+    running: BTreeMap<u64, Sequence>,
+    /// Prompt tokens that fit in a step, as measured.
+    slice_tokens: f64,
+    /// Per sequence.
+    context_tokens: usize,
+}
+
+struct Sequence {
+    id: i32,
+    prompt: Vec<u32>,
+    /// Tokens in the context.
+    position: usize,
+    /// Sampled but not decoded yet; the prompt was read when there is one.
+    next: Option<LlamaToken>,
+    produced: u32,
+    tokens_max: u32,
+    sampler: LlamaSampler,
+    answer: Option<Answer>,
+    credit: u32,
+    /// Whether the step that is being computed has tokens of it.
+    in_batch: bool,
+    /// Where in the batch this sequence's logits are.
+    output: Option<i32>,
+}
+
+impl Sequence {
+    fn runnable(&self) -> bool {
+        self.next.is_none() || self.credit > 0
+    }
+}
+
+impl Backend for Llama<'_> {
+    fn tokenize(&self, text: &str, add_start: bool) -> Vec<u32> {
+        tokenize(&self.vocab, text, add_start)
+    }
+
+    fn vocabulary(&self) -> u32 {
+        self.vocab.n_tokens().unsigned_abs()
+    }
+
+    fn start(&mut self, stream: u64, prompt: Vec<u32>, sampling: Sampling) -> Result<(), String> {
+        if prompt.is_empty() {
+            return Err("the prompt has no tokens".into());
+        }
+        if prompt.len() >= self.context_tokens {
+            return Err(format!("the prompt has {} tokens, the context {}", prompt.len(), self.context_tokens));
+        }
+        if prompt.iter().any(|token| *token >= self.vocabulary()) {
+            return Err("the prompt has a token that is not in the vocabulary".into());
+        }
+        let id = self.free.pop().ok_or("every sequence is taken")?;
+        let sequence = Sequence {
+            id,
+            prompt,
+            position: 0,
+            next: None,
+            produced: 0,
+            tokens_max: sampling.tokens_max,
+            sampler: sampler(&self.vocab, &sampling),
+            answer: Some(Answer::new(sampling.stop)),
+            credit: CREDIT,
+            in_batch: false,
+            output: None,
+        };
+        self.running.insert(stream, sequence);
+        Ok(())
+    }
+
+    fn credit(&mut self, stream: u64, deltas: u32) {
+        if let Some(sequence) = self.running.get_mut(&stream) {
+            sequence.credit = sequence.credit.saturating_add(deltas);
+        }
+    }
+
+    fn cancel(&mut self, stream: u64) -> bool {
+        self.forget(stream)
+    }
+
+    fn active(&self) -> u32 {
+        u32::try_from(self.running.len()).unwrap_or(u32::MAX)
+    }
+
+    fn has_work(&self) -> bool {
+        self.running.values().any(Sequence::runnable)
+    }
+
+    fn step(&mut self, report: &mut dyn FnMut(u64, Progress)) {
+        let prefill_tokens = self.fill_batch();
+        if self.batch.n_tokens() == 0 {
+            return;
+        }
+        let begun = Instant::now();
+        if let Err(error) = self.context.decode(&mut self.batch) {
+            self.fail_batch(&format!("llama.cpp could not decode: {error}"), report);
+            return;
+        }
+        if prefill_tokens > 0 {
+            // Half-life of two steps: speed falls as the context fills.
+            let fitting = prefill_tokens as f64 * STEP_TARGET.as_secs_f64() / begun.elapsed().as_secs_f64().max(1e-6);
+            self.slice_tokens = (0.3 * fitting + 0.7 * self.slice_tokens).clamp(1.0, f64::from(BATCH_TOKENS_MAX));
+        }
+        let mut ended = Vec::new();
+        for (stream, sequence) in &mut self.running {
+            let Some(output) = sequence.output.take() else { continue };
+            if sequence.next.is_none() {
+                report(*stream, Progress::Prefilled);
+            }
+            let token = sequence.sampler.sample(&self.context, output);
+            if let Some(end) = take(sequence, token, &self.vocab, self.context_tokens, &mut |what| report(*stream, what)) {
+                ended.push((*stream, end));
+            }
+        }
+        for (stream, end) in ended {
+            self.forget(stream);
+            report(stream, Progress::Finished(end));
+        }
+    }
+}
+
+impl Llama<'_> {
+    /// Puts this step's tokens into the batch and returns how many belong to prompts.
+    fn fill_batch(&mut self) -> usize {
+        self.batch.clear();
+        for sequence in self.running.values_mut() {
+            sequence.in_batch = false;
+        }
+        for sequence in self.running.values_mut().filter(|sequence| sequence.runnable()) {
+            let Some(token) = sequence.next else { continue };
+            sequence.output = Some(self.batch.n_tokens());
+            add(&mut self.batch, token, sequence.position, sequence.id, true);
+            sequence.position += 1;
+            sequence.in_batch = true;
+        }
+        let mut room = (BATCH_TOKENS_MAX as usize).saturating_sub(self.batch.n_tokens().unsigned_abs() as usize);
+        room = room.min((self.slice_tokens as usize).max(1));
+        let mut taken = 0;
+        for sequence in self.running.values_mut().filter(|sequence| sequence.next.is_none()) {
+            let end = sequence.prompt.len().min(sequence.position + room - taken);
+            for at in sequence.position..end {
+                let last = at + 1 == sequence.prompt.len();
+                if last {
+                    sequence.output = Some(self.batch.n_tokens());
+                }
+                add(&mut self.batch, token_of(sequence.prompt[at]), at, sequence.id, last);
+            }
+            taken += end - sequence.position;
+            sequence.position = end;
+            sequence.in_batch = true;
+            if taken >= room {
+                break;
+            }
+        }
+        taken
+    }
+
+    /// Ends every sequence that was in the batch; the others are untouched.
+    fn fail_batch(&mut self, message: &str, report: &mut dyn FnMut(u64, Progress)) {
+        let failed: Vec<u64> =
+            self.running.iter().filter(|(_, sequence)| sequence.in_batch).map(|(stream, _)| *stream).collect();
+        for stream in failed {
+            self.forget(stream);
+            report(stream, Progress::Failed(message.to_owned()));
+        }
+    }
+
+    fn forget(&mut self, stream: u64) -> bool {
+        let Some(sequence) = self.running.remove(&stream) else { return false };
+        let _ = self.context.clear_kv_cache_seq(Some(sequence.id.unsigned_abs()), None, None);
+        self.free.push(sequence.id);
+        true
+    }
+}
+
+/// Takes one sampled token into the answer; returns why it ended, if it did.
+fn take(
+    sequence: &mut Sequence,
+    token: LlamaToken,
+    vocab: &LlamaVocab<'_>,
+    context_tokens: usize,
+    report: &mut dyn FnMut(Progress),
+) -> Option<FinishReason> {
+    let rest = |sequence: &mut Sequence| sequence.answer.take().map(Answer::finish).unwrap_or_default();
+    if vocab.is_eog(token) {
+        let text = rest(sequence);
+        report(Progress::Delta { text, tokens: 1 });
+        return Some(FinishReason::Stop);
+    }
+    sequence.next = Some(token);
+    sequence.produced += 1;
+    sequence.credit = sequence.credit.saturating_sub(1);
+    let bytes = vocab.token_to_piece(token, false, None);
+    match sequence.answer.as_mut().map(|answer| answer.push(&bytes)) {
+        Some(Text::Stopped(text)) => {
+            report(Progress::Delta { text, tokens: 1 });
+            Some(FinishReason::Stop)
+        }
+        Some(Text::More(mut text)) => {
+            let full = sequence.produced >= sequence.tokens_max || sequence.position + 1 >= context_tokens;
+            if full {
+                text.push_str(&rest(sequence));
+            }
+            report(Progress::Delta { text, tokens: 1 });
+            full.then_some(FinishReason::Length)
+        }
+        None => None,
+    }
+}
+
+fn add(batch: &mut LlamaBatch<'_>, token: LlamaToken, position: usize, sequence: i32, logits: bool) {
+    let position = i32::try_from(position).unwrap_or(i32::MAX);
+    // The caller never fills a batch beyond what it was made for.
+    let _ = batch.add(token, position, &[sequence], logits);
+}
+
+fn token_of(token: u32) -> LlamaToken {
+    LlamaToken(i32::try_from(token).unwrap_or(0))
+}
+
+fn tokenize(vocab: &LlamaVocab<'_>, text: &str, add_start: bool) -> Vec<u32> {
+    vocab.tokenize(text.as_bytes(), add_start, true).into_iter().map(|token| token.0.unsigned_abs()).collect()
+}
+
+/// The order and the defaults are llama.cpp's own.
+fn sampler(vocab: &LlamaVocab<'_>, sampling: &Sampling) -> LlamaSampler {
+    let vocabulary = vocab.n_tokens();
+    let mut chain = Vec::new();
+    if !sampling.logit_bias.is_empty() {
+        let biases: Vec<LlamaLogitBias> = sampling
+            .logit_bias
+            .iter()
+            .filter(|(token, _)| (0..vocabulary).contains(token))
+            .map(|(token, bias)| LlamaLogitBias::new(LlamaToken(*token), *bias))
+            .collect();
+        chain.push(LlamaSampler::logit_bias(vocabulary, &biases));
+    }
+    let repeat = sampling.repeat_penalty.unwrap_or(1.0);
+    let frequency = sampling.frequency_penalty.unwrap_or(0.0);
+    let presence = sampling.presence_penalty.unwrap_or(0.0);
+    if (repeat, frequency, presence) != (1.0, 0.0, 0.0) {
+        chain.push(LlamaSampler::penalties(vocabulary, PENALTY_TOKENS, repeat, frequency, presence));
+    }
+    let temperature = sampling.temperature.unwrap_or(0.8);
+    if temperature <= 0.0 {
+        chain.push(LlamaSampler::greedy());
+        return LlamaSampler::chain_simple(chain);
+    }
+    match sampling.top_k.unwrap_or(40) {
+        0 => {}
+        k => chain.push(LlamaSampler::top_k(k)),
+    }
+    chain.push(LlamaSampler::top_p(sampling.top_p.unwrap_or(0.95), 1));
+    chain.push(LlamaSampler::min_p(sampling.min_p.unwrap_or(0.05), 1));
+    chain.push(LlamaSampler::temp(temperature));
+    chain.push(LlamaSampler::dist(sampling.seed));
+    LlamaSampler::chain_simple(chain)
+}

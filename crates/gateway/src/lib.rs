@@ -1,0 +1,18 @@
+//! The one pipeline: every use of a model, by any API and by Lar itself, is a [`Task`] that walks
+//! admit → route → dispatch → meter, readable from top to bottom in [`pipeline`].
+//!
+//! Invariants: a task has exactly one terminal event; whoever asked may go away at any time without the
+//! lease being freed early or the end going unrecorded; prompts are nowhere in what is recorded.
+
+mod log;
+mod metrics;
+mod pipeline;
+mod recorder;
+mod routes;
+mod task;
+
+pub use log::{End, LogReader, TaskEvent};
+pub use metrics::Metrics;
+pub use pipeline::{Admitted, Gateway, TaskHandle};
+pub use routes::{EngineOptions, Remote, Route};
+pub use task::{HangUp, Task, Work};

@@ -1,0 +1,257 @@
+//! The events of one task, kept in order, so that any number of readers can follow, fall behind and come
+//! back. A slow reader holds nothing up: not the engine, not the lease.
+//!
+//! A log's size is bounded by the task's own limit of tokens.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use lar_base::Problem;
+use lar_engines::driver::{Embeddings, FinishReason};
+use lar_engines::scheduler::Why;
+use tokio::sync::watch;
+
+/// What happens to a task.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TaskEvent {
+    /// It waits.
+    Queued {
+        /// How many start before it.
+        position: usize,
+        /// In how long it will probably start.
+        predicted_start_ms: u64,
+        /// What it waits for.
+        why: Why,
+    },
+    /// An engine works on it.
+    Started {
+        /// Where.
+        pool: String,
+        /// With which engine.
+        engine: String,
+        /// On which weights.
+        model_digest: String,
+    },
+    /// Text came.
+    Token {
+        /// Whole characters; may be empty.
+        text: Arc<str>,
+        /// Tokens produced so far.
+        index: u64,
+    },
+    /// Vectors came.
+    Vectors(Arc<Embeddings>),
+    /// It is done.
+    End(End),
+    /// It failed.
+    Error(Problem),
+    /// It was stopped.
+    Cancelled,
+}
+
+/// What is known of a task that is done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct End {
+    /// Why the engine stopped.
+    pub reason: FinishReason,
+    /// Prompt tokens.
+    pub tokens_in: u64,
+    /// Answer tokens.
+    pub tokens_out: u64,
+    /// From taken to first token.
+    pub ttft_ms: u64,
+    /// From first token to end.
+    pub decode_ms: u64,
+}
+
+impl TaskEvent {
+    /// Whether nothing follows.
+    #[must_use]
+    pub const fn is_terminal(&self) -> bool {
+        matches!(self, TaskEvent::End(_) | TaskEvent::Error(_) | TaskEvent::Cancelled)
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Log {
+    state: Mutex<State>,
+    changed: watch::Sender<()>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    events: Vec<TaskEvent>,
+    readers: usize,
+}
+
+impl Log {
+    pub(crate) fn new() -> Self {
+        Self { state: Mutex::default(), changed: watch::Sender::new(()) }
+    }
+
+    /// Adds an event; after a terminal one nothing is added any more. Says whether it was added.
+    pub(crate) fn push(&self, event: TaskEvent) -> bool {
+        let mut state = self.lock();
+        match (state.events.last(), &event) {
+            (Some(last), _) if last.is_terminal() => return false,
+            // A reader wants the present place, not all that were.
+            (Some(TaskEvent::Queued { .. }), TaskEvent::Queued { .. }) => {
+                if let Some(last) = state.events.last_mut() {
+                    *last = event;
+                }
+            }
+            _ => state.events.push(event),
+        }
+        drop(state);
+        self.changed.send_replace(());
+        true
+    }
+
+    pub(crate) fn ended(&self) -> bool {
+        self.lock().events.last().is_some_and(TaskEvent::is_terminal)
+    }
+
+    pub(crate) fn readers(&self) -> usize {
+        self.lock().readers
+    }
+
+    /// The number of text bytes kept, for bounding what is remembered of tasks that are over.
+    pub(crate) fn bytes(&self) -> usize {
+        let size = |event: &TaskEvent| match event {
+            TaskEvent::Token { text, .. } => text.len() + 64,
+            TaskEvent::Vectors(vectors) => vectors.vectors.iter().map(|vector| vector.len() * 4).sum(),
+            _ => 256,
+        };
+        self.lock().events.iter().map(size).sum()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Follows a task's events from a given one on.
+#[derive(Debug)]
+pub struct LogReader {
+    log: Arc<Log>,
+    changed: watch::Receiver<()>,
+    next: usize,
+    last_place: Option<TaskEvent>,
+    on_drop: Option<OnDrop>,
+}
+
+/// What happens when a reader goes away.
+pub(crate) struct OnDrop(pub(crate) Box<dyn FnOnce() + Send + Sync>);
+
+impl std::fmt::Debug for OnDrop {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("OnDrop")
+    }
+}
+
+impl LogReader {
+    pub(crate) fn new(log: Arc<Log>, from: usize, on_drop: OnDrop) -> Self {
+        log.lock().readers += 1;
+        let changed = log.changed.subscribe();
+        Self { log, changed, next: from, last_place: None, on_drop: Some(on_drop) }
+    }
+
+    /// Waits for the next event and returns it with its number, from 0; `None` after the terminal one.
+    /// A change of place is told again under its number.
+    pub async fn next(&mut self) -> Option<(usize, TaskEvent)> {
+        loop {
+            match self.poll() {
+                Poll::Event(number, event) => return Some((number, event)),
+                Poll::Over => return None,
+                Poll::Wait => self.changed.changed().await.ok()?,
+            }
+        }
+    }
+
+    fn poll(&mut self) -> Poll {
+        let state = self.log.lock();
+        if let Some(event) = state.events.get(self.next) {
+            let (number, event) = (self.next, event.clone());
+            self.next += 1;
+            if matches!(event, TaskEvent::Queued { .. }) {
+                self.last_place = Some(event.clone());
+            }
+            return Poll::Event(number, event);
+        }
+        match state.events.last() {
+            Some(last) if last.is_terminal() => Poll::Over,
+            Some(place @ TaskEvent::Queued { .. }) if self.last_place.as_ref() != Some(place) => {
+                self.last_place = Some(place.clone());
+                Poll::Event(self.next.saturating_sub(1), place.clone())
+            }
+            _ => Poll::Wait,
+        }
+    }
+}
+
+impl Drop for LogReader {
+    fn drop(&mut self) {
+        let none_left = {
+            let mut state = self.log.lock();
+            state.readers -= 1;
+            state.readers == 0
+        };
+        if let Some(OnDrop(run)) = self.on_drop.take().filter(|_| none_left) {
+            run();
+        }
+    }
+}
+
+enum Poll {
+    Event(usize, TaskEvent),
+    Wait,
+    Over,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reader(log: &Arc<Log>, from: usize) -> LogReader {
+        LogReader::new(log.clone(), from, OnDrop(Box::new(|| {})))
+    }
+
+    fn token(text: &str, index: u64) -> TaskEvent {
+        TaskEvent::Token { text: text.into(), index }
+    }
+
+    fn queued(position: usize) -> TaskEvent {
+        TaskEvent::Queued { position, predicted_start_ms: 1, why: Why::Busy }
+    }
+
+    #[tokio::test]
+    async fn readers_resume_and_nothing_follows_the_end() {
+        let log = Arc::new(Log::new());
+        log.push(queued(2));
+        log.push(queued(1));
+        log.push(token("a", 1));
+        log.push(token("b", 2));
+        assert!(log.push(TaskEvent::Cancelled));
+        assert!(!log.push(TaskEvent::Cancelled));
+        let mut all = reader(&log, 0);
+        let mut seen = Vec::new();
+        while let Some(event) = all.next().await {
+            seen.push(event);
+        }
+        let rest = [(1, token("a", 1)), (2, token("b", 2)), (3, TaskEvent::Cancelled)];
+        assert_eq!(seen, [vec![(0, queued(1))], rest.to_vec()].concat());
+        assert_eq!(reader(&log, 2).next().await, Some((2, token("b", 2))));
+        assert_eq!(reader(&log, 9).next().await, None);
+    }
+
+    #[tokio::test]
+    async fn a_waiting_reader_hears_every_place() {
+        let log = Arc::new(Log::new());
+        let mut reader = reader(&log, 0);
+        log.push(queued(2));
+        assert_eq!(reader.next().await, Some((0, queued(2))));
+        log.push(queued(1));
+        assert_eq!(reader.next().await, Some((0, queued(1))));
+        log.push(token("a", 1));
+        assert_eq!(reader.next().await, Some((1, token("a", 1))));
+    }
+}

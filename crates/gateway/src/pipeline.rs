@@ -1,0 +1,501 @@
+//! Admit → route → dispatch → meter: the way of every task, from top to bottom.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use lar_base::{Code, Instant, Problem, Scope, TaskId, Tasks, Timestamp, UserId};
+use lar_catalog::Catalog;
+use lar_egress::Egress;
+use lar_engines::driver::{Ability, Event, FinishReason, Job, Prepared, Prompt};
+use lar_engines::scheduler::{Refusal, Request, StopCause};
+use lar_engines::{Engines, Lease};
+use lar_store::{Outcome, Store, TaskEnd, TaskStart};
+
+use crate::log::{End, Log, LogReader, OnDrop, TaskEvent};
+use crate::metrics::{ByModel, ByModelAndPriority, ByReason, Metrics};
+use crate::recorder::{Record, Recorder};
+use crate::routes::{EngineOptions, Remote, Route, Routes};
+use crate::task::{HangUp, Task, Work};
+
+/// Tasks that are over and can still be read, at most so many.
+const REMEMBERED_MAX: usize = 1000;
+/// And at most so much of their text.
+const REMEMBERED_BYTES_MAX: usize = 64 << 20;
+
+/// The pipeline. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Gateway {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    routes: Routes,
+    engines: Engines,
+    recorder: Recorder,
+    store: Store,
+    metrics: Metrics,
+    tasks: Tasks,
+    runs: Mutex<Runs>,
+}
+
+#[derive(Debug, Default)]
+struct Runs {
+    by_id: HashMap<TaskId, Arc<Run>>,
+    over: VecDeque<(TaskId, usize)>,
+    over_bytes: usize,
+}
+
+/// One task on its way.
+#[derive(Debug)]
+struct Run {
+    id: TaskId,
+    user: UserId,
+    model: String,
+    hang_up: HangUp,
+    taken: Instant,
+    log: Arc<Log>,
+    progress: Mutex<RunProgress>,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct RunProgress {
+    tokens_in: u64,
+    tokens_out: u64,
+    queued: Option<Duration>,
+    first: Option<Duration>,
+}
+
+/// Proof that a task may run: it has a route and its prompt fits. Nothing is dispatched without one.
+#[derive(Debug)]
+pub struct Admitted {
+    task: Task,
+    route: Route,
+    ready: Ready,
+}
+
+#[derive(Debug)]
+enum Ready {
+    Generate(Job),
+    Embed(Vec<String>),
+}
+
+impl Admitted {
+    /// The name of the model that will serve it.
+    #[must_use]
+    pub fn model(&self) -> &str {
+        &self.route.pool
+    }
+
+    /// What is written down when it is taken.
+    #[must_use]
+    pub fn start(&self) -> TaskStart {
+        TaskStart {
+            id: self.task.id,
+            key: self.task.caller.key,
+            user: self.task.caller.user,
+            conversation: self.task.conversation,
+            api: self.task.api,
+            workload: self.task.work.workload(),
+            model: self.route.pool.clone(),
+            priority: self.task.priority.as_str(),
+            created_at: Timestamp::now(),
+        }
+    }
+}
+
+/// A task that was dispatched.
+#[derive(Debug, Clone)]
+pub struct TaskHandle {
+    gateway: Gateway,
+    run: Arc<Run>,
+}
+
+impl TaskHandle {
+    /// The task's id.
+    #[must_use]
+    pub fn id(&self) -> TaskId {
+        self.run.id
+    }
+
+    /// The name of the model that serves it.
+    #[must_use]
+    pub fn model(&self) -> &str {
+        &self.run.model
+    }
+
+    /// Follows the events from number `from` on. When the last reader of a task goes away, its
+    /// [`HangUp`] says what happens.
+    #[must_use]
+    pub fn read(&self, from: usize) -> LogReader {
+        let handle = self.clone();
+        let runtime = tokio::runtime::Handle::try_current();
+        let hang_up = move || {
+            let grace = match handle.run.hang_up {
+                _ if handle.run.log.ended() => return,
+                HangUp::GoOn => return,
+                HangUp::Cancel => return handle.cancel(),
+                HangUp::CancelAfter(grace) => grace,
+            };
+            if let Ok(runtime) = runtime {
+                runtime.spawn(async move {
+                    tokio::time::sleep(grace).await;
+                    if handle.run.log.readers() == 0 {
+                        handle.cancel();
+                    }
+                });
+            }
+        };
+        LogReader::new(self.run.log.clone(), from, OnDrop(Box::new(hang_up)))
+    }
+
+    /// Asks for its end. The terminal event comes when the engine has confirmed.
+    pub fn cancel(&self) {
+        self.gateway.shared.engines.cancel(self.run.id);
+    }
+}
+
+impl Gateway {
+    /// Starts the pipeline's own tasks.
+    pub async fn run(
+        store: Store,
+        catalog: Catalog,
+        engines: Engines,
+        egress: Egress,
+        options: EngineOptions,
+        metrics: Metrics,
+        tasks: &Tasks,
+    ) -> Self {
+        let recorder = Recorder::run(store.clone(), tasks);
+        let routes = Routes::new(catalog, engines.clone(), egress, options).await;
+        let tasks = tasks.clone();
+        let runs = Mutex::default();
+        Self { shared: Arc::new(Shared { routes, engines, recorder, store, metrics, tasks, runs }) }
+    }
+
+    /// Checks that a task may run: the caller, the route, the engine's ability, the context. Costs a count
+    /// of the prompt's tokens, and neither weights nor a place.
+    ///
+    /// # Errors
+    /// What is wrong with it, in the words of the contract.
+    pub async fn admit(&self, task: Task) -> Result<Admitted, Problem> {
+        let admitted = self.try_admit(task).await;
+        if let Err(problem) = &admitted {
+            self.shared.metrics.rejected.get_or_create(&ByReason { reason: problem.code.as_str() }).inc();
+        }
+        admitted
+    }
+
+    async fn try_admit(&self, task: Task) -> Result<Admitted, Problem> {
+        task.caller.require(Scope::Inference)?;
+        let route = self.shared.routes.find(&task.model).await?;
+        let engine = self
+            .shared
+            .engines
+            .engine(&route.pool)
+            .ok_or_else(|| Problem::not_found(format!("pool for the model {}", route.pool)))?;
+        let ready = match (&task.work, engine.ability) {
+            (Work::Generate { prompt, sampling }, Ability::Generate) => {
+                let prompt = self.shared.engines.prepare(&route.pool, prompt).await?;
+                let room = room_for_answer(&prompt, engine.context_tokens, &route.pool)?;
+                let mut sampling = sampling.clone();
+                sampling.tokens_max = match sampling.tokens_max {
+                    0 => room,
+                    wanted => wanted.min(room),
+                };
+                Ready::Generate(Job { prompt, sampling })
+            }
+            (Work::Embed { texts }, Ability::Embed) => Ready::Embed(texts.clone()),
+            (Work::Generate { .. }, Ability::Embed) => {
+                return Err(Problem::invalid("model", format!("`{}` makes embeddings; it cannot chat", route.pool)));
+            }
+            (Work::Embed { .. }, Ability::Generate) => {
+                return Err(Problem::invalid("model", format!("`{}` makes no embeddings; try `default-embedding`", route.pool)));
+            }
+        };
+        Ok(Admitted { task, route, ready })
+    }
+
+    /// Counts the tokens of a prompt as `model` would read it.
+    ///
+    /// # Errors
+    /// When the model is not there or cannot render the prompt.
+    pub async fn count_tokens(&self, model: &str, prompt: &Prompt) -> Result<usize, Problem> {
+        let route = self.shared.routes.find(model).await?;
+        Ok(self.shared.engines.prepare(&route.pool, prompt).await?.tokens.len())
+    }
+
+    /// The context that one job of `model` has, in tokens.
+    ///
+    /// # Errors
+    /// When the model is not there.
+    pub async fn context_tokens(&self, model: &str) -> Result<u32, Problem> {
+        let route = self.shared.routes.find(model).await?;
+        Ok(self.shared.engines.engine(&route.pool).map_or(0, |engine| engine.context_tokens))
+    }
+
+    /// Dispatches a task. That it began is written down within 100 ms.
+    #[must_use]
+    pub fn dispatch(&self, admitted: Admitted) -> TaskHandle {
+        self.shared.recorder.record(Record::Start(admitted.start()));
+        self.dispatch_recorded(admitted)
+    }
+
+    /// Dispatches a task once it is on disk that it began, so that a 202 may be answered.
+    ///
+    /// # Errors
+    /// When the database fails; then nothing was dispatched.
+    pub async fn dispatch_durably(&self, admitted: Admitted) -> Result<TaskHandle, Problem> {
+        self.shared.store.tasks_record(vec![admitted.start()], Vec::new()).await?;
+        Ok(self.dispatch_recorded(admitted))
+    }
+
+    /// Dispatches a task whose [`Admitted::start`] its caller has stored already.
+    #[must_use]
+    pub fn dispatch_recorded(&self, admitted: Admitted) -> TaskHandle {
+        let Admitted { task, route, ready } = admitted;
+        let tokens_in = match &ready {
+            Ready::Generate(job) => job.prompt.tokens.len() as u64,
+            Ready::Embed(_) => 0,
+        };
+        let run = Arc::new(Run {
+            id: task.id,
+            user: task.caller.user,
+            model: route.pool.clone(),
+            hang_up: task.hang_up,
+            taken: Instant::now(),
+            log: Arc::new(Log::new()),
+            progress: Mutex::new(RunProgress { tokens_in, ..RunProgress::default() }),
+        });
+        let labels = ByModelAndPriority { model: route.pool.clone(), priority: task.priority.as_str() };
+        self.shared.metrics.enqueued.get_or_create(&labels).inc();
+        self.runs().by_id.insert(task.id, run.clone());
+        let request = Request {
+            task: task.id,
+            pool: route.pool.clone(),
+            caller: task.caller.key,
+            priority: task.priority,
+            deadline: task.deadline.map(|limit| run.taken.after(limit)),
+        };
+        let ticket = self.shared.engines.acquire(request);
+        let handle = TaskHandle { gateway: self.clone(), run: run.clone() };
+        let gateway = self.clone();
+        self.shared.tasks.spawn(async move {
+            let placed = run.clone();
+            let decided = ticket.decided(|place| {
+                placed.log.push(TaskEvent::Queued {
+                    position: place.position,
+                    predicted_start_ms: millis(place.predicted_start),
+                    why: place.why,
+                });
+            });
+            match decided.await {
+                Ok(lease) => gateway.work(run, route, ready, lease).await,
+                Err(refusal) => gateway.refused(&run, refusal),
+            }
+        });
+        handle
+    }
+
+    /// A task of this person that is under way or was over not long ago.
+    #[must_use]
+    pub fn find(&self, user: UserId, id: TaskId) -> Option<TaskHandle> {
+        let run = self.runs().by_id.get(&id).filter(|run| run.user == user).cloned()?;
+        Some(TaskHandle { gateway: self.clone(), run })
+    }
+
+    /// The pools and what they are doing.
+    #[must_use]
+    pub fn engines(&self) -> &Engines {
+        &self.shared.engines
+    }
+
+    /// Finds the pool for a name, making its driver if it is the first to ask.
+    ///
+    /// # Errors
+    /// When no model has that name.
+    pub async fn route(&self, model: &str) -> Result<Route, Problem> {
+        self.shared.routes.find(model).await
+    }
+
+    /// The engines that run elsewhere.
+    pub fn remotes(&self) -> impl Iterator<Item = &Remote> {
+        self.shared.routes.remotes()
+    }
+
+    /// The context that a job of an installed model gets, whether it is loaded or not.
+    #[must_use]
+    pub fn context_of(&self, model: &lar_catalog::Model) -> u32 {
+        self.shared.routes.context_tokens(model)
+    }
+
+    async fn work(&self, run: Arc<Run>, route: Route, ready: Ready, lease: Lease) {
+        run.progress().queued = Some(lease.waited);
+        let apart = lease.waited.abs_diff(lease.predicted);
+        self.shared.metrics.prediction_error.observe(apart.as_secs_f64());
+        self.shared.metrics.started.get_or_create(&ByModel { model: route.pool.clone() }).inc();
+        let engine = self.shared.engines.engine(&route.pool).map(|engine| engine.name).unwrap_or_default();
+        run.log.push(TaskEvent::Started { pool: route.pool, engine, model_digest: route.digest });
+        match ready {
+            Ready::Generate(job) => {
+                let (gateway, cause) = (self.clone(), lease.stop_cause());
+                lease.generate(job, move |event| gateway.hear(&run, &cause, event));
+            }
+            Ready::Embed(texts) => {
+                let result = lease.embed(texts).await;
+                match result {
+                    Ok(embeddings) => {
+                        run.progress().tokens_in = embeddings.tokens;
+                        run.log.push(TaskEvent::Vectors(Arc::new(embeddings)));
+                        self.finished(&run, FinishReason::Stop);
+                    }
+                    Err(error) => self.failed(&run, error.into()),
+                }
+            }
+        }
+    }
+
+    fn hear(&self, run: &Arc<Run>, cause: &OnceLock<StopCause>, event: Event) {
+        match event {
+            Event::Prefilled => {}
+            Event::Delta { text, tokens } => {
+                let index = {
+                    let mut progress = run.progress();
+                    progress.tokens_out += u64::from(tokens);
+                    progress.first.get_or_insert_with(|| run.taken.elapsed());
+                    progress.tokens_out
+                };
+                run.log.push(TaskEvent::Token { text: text.into(), index });
+            }
+            Event::Finished(reason) => self.finished(run, reason),
+            Event::Failed(message) => self.failed(run, Problem::new(Code::EngineFailed, message)),
+            Event::Cancelled => match cause.get() {
+                Some(StopCause::Deadline) => self.failed(
+                    run,
+                    Problem::new(Code::DeadlineExceeded, "the deadline passed while the answer was being written"),
+                ),
+                Some(StopCause::Cancelled) | None => self.cancelled(run, "running"),
+            },
+        }
+    }
+
+    fn refused(&self, run: &Arc<Run>, refusal: Refusal) {
+        match problem_of(refusal, &run.model) {
+            Some(problem) => {
+                self.shared.metrics.rejected.get_or_create(&ByReason { reason: problem.code.as_str() }).inc();
+                self.failed(run, problem);
+            }
+            None => self.cancelled(run, "waiting"),
+        }
+    }
+
+    fn finished(&self, run: &Arc<Run>, reason: FinishReason) {
+        let progress = *run.progress();
+        let total = run.taken.elapsed();
+        let first = progress.first.unwrap_or(total);
+        let end = End {
+            reason,
+            tokens_in: progress.tokens_in,
+            tokens_out: progress.tokens_out,
+            ttft_ms: millis(first),
+            decode_ms: millis(total.saturating_sub(first)),
+        };
+        self.end(run, Outcome::End { finish_reason: reason.as_str().to_owned() }, TaskEvent::End(end));
+    }
+
+    fn failed(&self, run: &Arc<Run>, problem: Problem) {
+        let outcome = Outcome::Error { code: problem.code, message: problem.detail.clone() };
+        self.end(run, outcome, TaskEvent::Error(problem));
+    }
+
+    fn cancelled(&self, run: &Arc<Run>, reason: &'static str) {
+        self.shared.metrics.canceled.get_or_create(&ByReason { reason }).inc();
+        self.end(run, Outcome::Cancelled, TaskEvent::Cancelled);
+    }
+
+    /// The one place where a task ends: once, for the readers, for the record and for the numbers.
+    fn end(&self, run: &Arc<Run>, outcome: Outcome, event: TaskEvent) {
+        if !run.log.push(event) {
+            return;
+        }
+        let progress = *run.progress();
+        let decode = progress.first.map(|first| run.taken.elapsed().saturating_sub(first));
+        let tokens = (progress.tokens_in, progress.tokens_out);
+        self.shared.metrics.finished(&run.model, tokens, progress.first, decode.unwrap_or_default());
+        let end = TaskEnd {
+            ended_at: Timestamp::now(),
+            outcome,
+            tokens_in: progress.tokens_in,
+            tokens_out: progress.tokens_out,
+            queue_ms: progress.queued.map(millis),
+            ttft_ms: progress.first.map(millis),
+            decode_ms: decode.map(millis),
+        };
+        self.shared.recorder.record(Record::End(run.id, end));
+        self.runs().is_over(run);
+    }
+
+    fn runs(&self) -> MutexGuard<'_, Runs> {
+        self.shared.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Runs {
+    /// Forgets a task that nobody can come back to; remembers the others within bounds.
+    fn is_over(&mut self, run: &Arc<Run>) {
+        if run.hang_up == HangUp::Cancel {
+            self.by_id.remove(&run.id);
+            return;
+        }
+        let bytes = run.log.bytes();
+        self.over.push_back((run.id, bytes));
+        self.over_bytes += bytes;
+        while self.over.len() > REMEMBERED_MAX || self.over_bytes > REMEMBERED_BYTES_MAX {
+            let Some((id, bytes)) = self.over.pop_front() else { break };
+            self.by_id.remove(&id);
+            self.over_bytes -= bytes;
+        }
+    }
+}
+
+impl Run {
+    fn progress(&self) -> MutexGuard<'_, RunProgress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The tokens left for the answer.
+fn room_for_answer(prompt: &Prepared, context_tokens: u32, model: &str) -> Result<u32, Problem> {
+    let length = u32::try_from(prompt.tokens.len()).unwrap_or(u32::MAX);
+    match context_tokens.saturating_sub(length) {
+        0 => Err(Problem::new(
+            Code::ContextTooLong,
+            format!("the prompt has {length} tokens; `{model}` has a context of {context_tokens}, which the answer needs a part of"),
+        )),
+        room => Ok(room),
+    }
+}
+
+/// What a refusal means to the caller; `None` when it was their own wish.
+fn problem_of(refusal: Refusal, model: &str) -> Option<Problem> {
+    let problem = match refusal {
+        Refusal::Cancelled => return None,
+        Refusal::QueueFull { waiting, retry_after } => {
+            Problem::new(Code::QueueFull, format!("{waiting} tasks wait for `{model}` already")).retry_after(retry_after)
+        }
+        Refusal::Dropped => Problem::new(Code::QueueFull, "it waited longest when the queue was full"),
+        Refusal::DeadlineUnmet { predicted_start } => Problem::new(
+            Code::DeadlineUnmet,
+            format!("it would start in about {} ms, after its deadline", predicted_start.as_millis()),
+        ),
+        Refusal::DeadlineExceeded => Problem::new(Code::DeadlineExceeded, "the deadline passed while it waited"),
+        Refusal::PoolUnavailable { reason } => Problem::new(Code::PoolUnavailable, format!("`{model}`: {reason}")),
+        Refusal::PoolUnknown => Problem::new(Code::NotFound, format!("the model `{model}` was removed")),
+    };
+    Some(problem)
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,88 @@
+//! Writes down that tasks began and ended, many in one commit, none later than [`FLUSH_EVERY`].
+
+use std::time::Duration;
+
+use lar_base::{TaskId, Tasks};
+use lar_store::{Store, TaskEnd, TaskStart};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// The contract allows 100 ms.
+const FLUSH_EVERY: Duration = Duration::from_millis(50);
+/// Records in one commit at most.
+const BATCH_MAX: usize = 512;
+/// Records kept while the database fails; beyond it the oldest are given up, and that is logged.
+const BACKLOG_MAX: usize = 100_000;
+
+/// The wait after a failed write.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
+
+pub(crate) enum Record {
+    Start(TaskStart),
+    End(TaskId, TaskEnd),
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Recorder {
+    records: mpsc::UnboundedSender<Record>,
+}
+
+impl Recorder {
+    /// Starts the writing task. It writes what is left when `tasks` is told to stop and all handles are gone
+    /// or the group's limit ends it.
+    pub(crate) fn run(store: Store, tasks: &Tasks) -> Self {
+        let (records, inbox) = mpsc::unbounded_channel();
+        tasks.spawn(write(store, inbox, tasks.stopping()));
+        Self { records }
+    }
+
+    pub(crate) fn record(&self, record: Record) {
+        // The writing task ends only with the process.
+        let _ = self.records.send(record);
+    }
+}
+
+async fn write(
+    store: Store,
+    mut inbox: mpsc::UnboundedReceiver<Record>,
+    stopping: CancellationToken,
+) {
+    let mut waiting: Vec<Record> = Vec::new();
+    loop {
+        let stop = stopping.is_cancelled();
+        if waiting.is_empty() {
+            tokio::select! {
+                record = inbox.recv() => match record {
+                    Some(record) => waiting.push(record),
+                    None => return,
+                },
+                () = stopping.cancelled(), if !stop => continue,
+                () = tokio::time::sleep(FLUSH_EVERY), if stop => return,
+            }
+            if !stop {
+                tokio::time::sleep(FLUSH_EVERY).await;
+            }
+        }
+        while let Ok(record) = inbox.try_recv() {
+            waiting.push(record);
+        }
+        while !waiting.is_empty() {
+            let batch = waiting.len().min(BATCH_MAX);
+            let (mut starts, mut ends) = (Vec::new(), Vec::new());
+            for record in &waiting[..batch] {
+                match record {
+                    Record::Start(start) => starts.push(start.clone()),
+                    Record::End(id, end) => ends.push((*id, end.clone())),
+                }
+            }
+            if let Err(error) = store.tasks_record(starts, ends).await {
+                tracing::error!(%error, waiting = waiting.len(), "tasks could not be written down; trying again");
+                let excess = waiting.len().saturating_sub(BACKLOG_MAX);
+                waiting.drain(..excess);
+                tokio::time::sleep(RETRY_AFTER).await;
+                break;
+            }
+            waiting.drain(..batch);
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! What every surface becomes: one use of one model.
+
+use std::time::Duration;
+
+use lar_base::{Caller, ConversationId, TaskId};
+use lar_engines::driver::{Prompt, Sampling};
+use lar_engines::scheduler::Priority;
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Work {
+    /// Continue a prompt. `sampling.tokens_max` 0 means as much as the context holds.
+    Generate {
+        /// The prompt.
+        prompt: Prompt,
+        /// How to continue it.
+        sampling: Sampling,
+    },
+    /// Compute vectors.
+    Embed {
+        /// For these texts.
+        texts: Vec<String>,
+    },
+}
+
+impl Work {
+    /// The contract's name for it.
+    #[must_use]
+    pub const fn workload(&self) -> &'static str {
+        match self {
+            Work::Generate { .. } => "completion",
+            Work::Embed { .. } => "embedding",
+        }
+    }
+}
+
+/// What happens when nobody reads a task any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HangUp {
+    /// It is cancelled.
+    Cancel,
+    /// It is cancelled if nobody reads it again within this time.
+    CancelAfter(Duration),
+    /// It goes on.
+    GoOn,
+}
+
+/// One use of one model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Task {
+    /// Chosen by whoever makes the task.
+    pub id: TaskId,
+    /// For whom.
+    pub caller: Caller,
+    /// The surface it came through, such as `openai.chat`.
+    pub api: &'static str,
+    /// A model's name or an alias.
+    pub model: String,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// How long it may take in all, from now.
+    pub deadline: Option<Duration>,
+    /// The conversation it belongs to.
+    pub conversation: Option<ConversationId>,
+    /// What happens when nobody reads it any more.
+    pub hang_up: HangUp,
+    /// What is to be done.
+    pub work: Work,
+}

@@ -1,0 +1,350 @@
+//! The configuration: defaults, then `lar.toml`, then `LAR_*` of the environment, then flags.
+//!
+//! [`settings::SETTINGS`] lists every setting once; the environment's names, `config explain`, the JSON
+//! Schema and the reference page come from it, and a test holds it to [`Config`].
+
+mod command;
+mod settings;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail, ensure};
+use clap::Args;
+use lar_base::{Bytes, Secret};
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+pub(crate) use command::{Command, run};
+use settings::{SETTINGS, Setting};
+
+/// The settings that have flags.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Flags {
+    /// Where everything is kept
+    #[arg(long, global = true, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Where the server listens
+    #[arg(long, global = true, value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
+    /// The configuration file; lar.toml in the data directory where absent
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// What the environment said when the process started.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Environment {
+    values: BTreeMap<String, String>,
+}
+
+impl Environment {
+    /// Reads it. The only place that does.
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+    pub(crate) fn read() -> Self {
+        let ours = |name: &str| name.starts_with("LAR_") || matches!(name, "HOME" | "XDG_DATA_HOME");
+        Self { values: std::env::vars().filter(|(name, _)| ours(name)).collect() }
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.values.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    pub(crate) fn home(&self) -> Option<PathBuf> {
+        self.get("HOME").map(PathBuf::from)
+    }
+
+    /// A secret, which is taken from the environment and nowhere else.
+    pub(crate) fn secret(&self, name: &str) -> Option<Secret> {
+        self.get(name).map(Secret::new)
+    }
+}
+
+/// Everything that can be set.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Config {
+    pub(crate) data_dir: PathBuf,
+    pub(crate) models_dir: Option<PathBuf>,
+    pub(crate) listen: SocketAddr,
+    pub(crate) allowed_hosts: Vec<String>,
+    pub(crate) insecure_lan: bool,
+    pub(crate) log: String,
+    pub(crate) engines: EnginesConfig,
+    pub(crate) limits: LimitsConfig,
+    #[serde(rename = "remote")]
+    pub(crate) remotes: Vec<RemoteConfig>,
+}
+
+/// How models are run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct EnginesConfig {
+    pub(crate) concurrency: u32,
+    pub(crate) context_tokens_max: u32,
+    pub(crate) threads: Option<u32>,
+    pub(crate) preload: bool,
+    pub(crate) llama_server: Option<PathBuf>,
+}
+
+/// Named limits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct LimitsConfig {
+    pub(crate) body: Bytes,
+    pub(crate) connections: usize,
+    pub(crate) requests_per_minute: u32,
+    pub(crate) queue_len_max: usize,
+    pub(crate) queue_full: QueueFull,
+    pub(crate) batch_wait_max_s: u64,
+    pub(crate) shutdown_grace_s: u64,
+}
+
+/// What happens when a queue is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum QueueFull {
+    Reject,
+    DropLru,
+}
+
+/// A `llama-server` that runs elsewhere.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RemoteConfig {
+    pub(crate) name: String,
+    pub(crate) url: String,
+    #[serde(default)]
+    pub(crate) key_file: Option<PathBuf>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::new(),
+            models_dir: None,
+            listen: SocketAddr::from(([127, 0, 0, 1], 5270)),
+            allowed_hosts: Vec::new(),
+            insecure_lan: false,
+            log: "info".into(),
+            engines: EnginesConfig::default(),
+            limits: LimitsConfig::default(),
+            remotes: Vec::new(),
+        }
+    }
+}
+
+impl Default for EnginesConfig {
+    fn default() -> Self {
+        Self { concurrency: 4, context_tokens_max: 4096, threads: None, preload: true, llama_server: None }
+    }
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self {
+            body: Bytes::mib(16),
+            connections: 2048,
+            requests_per_minute: 0,
+            queue_len_max: 256,
+            queue_full: QueueFull::Reject,
+            batch_wait_max_s: 60,
+            shutdown_grace_s: 30,
+        }
+    }
+}
+
+/// Where each setting that is not a default came from.
+pub(crate) type Origins = BTreeMap<String, String>;
+
+impl Config {
+    /// Reads it from everywhere.
+    ///
+    /// # Errors
+    /// When the file or a value is not what it should be; the message names the setting.
+    pub(crate) fn load(flags: &Flags, environment: &Environment) -> anyhow::Result<(Self, Origins)> {
+        let file = file(flags, environment)?;
+        let text = match std::fs::read_to_string(&file) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && flags.config.is_none() => String::new(),
+            Err(error) => return Err(error).with_context(|| format!("{} cannot be read", file.display())),
+        };
+        let mut table: Table =
+            text.parse().with_context(|| format!("{} is no TOML", file.display()))?;
+        let mut origins = Origins::new();
+        for key in leaves(&table) {
+            known(&key).with_context(|| file.display().to_string())?;
+            origins.insert(key, file.display().to_string());
+        }
+        for setting in SETTINGS {
+            let name = setting.variable();
+            if let Some(text) = environment.get(&name) {
+                set(&mut table, setting.key, literal(setting, text));
+                origins.insert(setting.key.into(), name);
+            }
+        }
+        let flag = |path: &PathBuf| Value::String(path.display().to_string());
+        let flags = [
+            ("data_dir", flags.data_dir.as_ref().map(flag)),
+            ("listen", flags.listen.map(|listen| Value::String(listen.to_string()))),
+        ];
+        for (key, value) in flags {
+            if let Some(value) = value {
+                set(&mut table, key, value);
+                origins.insert(key.into(), format!("--{}", key.replace('_', "-")));
+            }
+        }
+        let mut config: Self = table.try_into().map_err(|error: toml::de::Error| {
+            anyhow::anyhow!("the configuration is not valid: {}", error.message())
+        })?;
+        if config.data_dir.as_os_str().is_empty() {
+            config.data_dir = default_data_dir(environment)?;
+        }
+        config.data_dir = std::path::absolute(&config.data_dir)?;
+        config.check()?;
+        Ok((config, origins))
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        let range = |name: &str, value: u64, low: u64, high: u64| {
+            ensure!((low..=high).contains(&value), "`{name}` must be from {low} to {high}, is {value}");
+            Ok(())
+        };
+        range("engines.concurrency", self.engines.concurrency.into(), 1, 256)?;
+        range("engines.context_tokens_max", self.engines.context_tokens_max.into(), 128, 1 << 22)?;
+        range("engines.threads", self.engines.threads.unwrap_or(1).into(), 1, 1024)?;
+        range("limits.connections", self.limits.connections as u64, 1, 1_000_000)?;
+        range("limits.queue_len_max", self.limits.queue_len_max as u64, 1, 1_000_000)?;
+        range("limits.body", self.limits.body.get(), 1024, 4 << 30)?;
+        if !self.listen.ip().is_loopback() && !self.insecure_lan {
+            bail!(
+                "listening on {} would let other machines in over plain HTTP; choose it with `insecure_lan = true` \
+                 (LAR_INSECURE_LAN=true), or listen on 127.0.0.1 behind a reverse proxy with TLS",
+                self.listen
+            );
+        }
+        Ok(())
+    }
+
+    pub(crate) fn models_dir(&self) -> PathBuf {
+        self.models_dir.clone().unwrap_or_else(|| self.data_dir.join("models"))
+    }
+}
+
+/// The configuration file that is read.
+fn file(flags: &Flags, environment: &Environment) -> anyhow::Result<PathBuf> {
+    if let Some(file) = &flags.config {
+        return Ok(file.clone());
+    }
+    let data_dir = match (&flags.data_dir, environment.get("LAR_DATA_DIR")) {
+        (Some(directory), _) => directory.clone(),
+        (None, Some(directory)) => directory.into(),
+        (None, None) => default_data_dir(environment)?,
+    };
+    Ok(data_dir.join("lar.toml"))
+}
+
+fn default_data_dir(environment: &Environment) -> anyhow::Result<PathBuf> {
+    match (environment.get("XDG_DATA_HOME"), environment.home()) {
+        (Some(data), _) => Ok(PathBuf::from(data).join("lar")),
+        (None, Some(home)) => Ok(home.join(".local/share/lar")),
+        (None, None) => bail!("there is no HOME to keep data below; name a place with --data-dir"),
+    }
+}
+
+/// The keys of all values that are no tables, dotted.
+fn leaves(table: &Table) -> Vec<String> {
+    let mut keys = Vec::new();
+    for (name, value) in table {
+        match value {
+            Value::Table(inner) => keys.extend(leaves(inner).into_iter().map(|key| format!("{name}.{key}"))),
+            _ => keys.push(name.clone()),
+        }
+    }
+    keys
+}
+
+/// The setting of this name.
+fn known(key: &str) -> anyhow::Result<&'static Setting> {
+    if let Some(setting) = SETTINGS.iter().find(|setting| setting.key == key) {
+        return Ok(setting);
+    }
+    let likeness = |setting: &&Setting| (strsim::jaro_winkler(setting.key, key) * 1000.0) as u32;
+    match SETTINGS.iter().max_by_key(likeness).filter(|setting| likeness(setting) > 750) {
+        Some(near) => bail!("there is no setting `{key}`; did you mean `{}`?", near.key),
+        None => bail!("there is no setting `{key}`; `lar config explain` lists them"),
+    }
+}
+
+fn set(table: &mut Table, key: &str, value: Value) {
+    match key.split_once('.') {
+        None => {
+            table.insert(key.into(), value);
+        }
+        Some((section, rest)) => {
+            let section = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
+            if let Some(section) = section.as_table_mut() {
+                set(section, rest, value);
+            }
+        }
+    }
+}
+
+/// A text from the environment or the command line as the setting's type; what does not fit stays a text,
+/// and is refused with the setting's name.
+fn literal(setting: &Setting, text: &str) -> Value {
+    match setting.kind {
+        "boolean" => text.parse().map(Value::Boolean).unwrap_or_else(|_| Value::String(text.into())),
+        "integer" => text.parse().map(Value::Integer).unwrap_or_else(|_| Value::String(text.into())),
+        "array" => Value::Array(text.split(',').map(|item| Value::String(item.trim().into())).collect()),
+        _ => Value::String(text.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(values: &[(&str, &str)]) -> Environment {
+        let own = |(name, value): &(&str, &str)| (name.to_string(), value.to_string());
+        Environment { values: values.iter().map(own).collect() }
+    }
+
+    #[test]
+    fn flags_win_over_the_environment_over_the_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().display().to_string();
+        std::fs::write(
+            directory.path().join("lar.toml"),
+            "log = \"warn\"\nlisten = \"127.0.0.1:1\"\n[engines]\nthreads = 3\nconcurrency = 2\n",
+        )
+        .unwrap();
+        let environment =
+            environment(&[("LAR_DATA_DIR", &path), ("LAR_ENGINES_CONCURRENCY", "7"), ("LAR_LISTEN", "127.0.0.1:2")]);
+        let flags = Flags { listen: Some("127.0.0.1:3".parse().unwrap()), ..Flags::default() };
+        let (config, origins) = Config::load(&flags, &environment).unwrap();
+        assert_eq!((config.log.as_str(), config.engines.threads, config.engines.concurrency), ("warn", Some(3), 7));
+        assert_eq!(config.listen.port(), 3);
+        assert_eq!(origins["listen"], "--listen");
+        assert_eq!(origins["engines.concurrency"], "LAR_ENGINES_CONCURRENCY");
+        assert!(origins["log"].ends_with("lar.toml"));
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().display().to_string();
+        let told = |text: &str, more: &[(&str, &str)]| {
+            std::fs::write(directory.path().join("lar.toml"), text).unwrap();
+            let values = [&[("LAR_DATA_DIR", path.as_str())], more].concat();
+            format!("{:#}", Config::load(&Flags::default(), &environment(&values)).unwrap_err())
+        };
+        assert!(told("lisen = 1", &[]).ends_with("there is no setting `lisen`; did you mean `listen`?"));
+        assert!(told("[engines]\nconcurency = 1", &[]).contains("did you mean `engines.concurrency`?"));
+        assert!(told("log = [", &[]).contains("is no TOML"));
+        assert!(told("", &[("LAR_ENGINES_THREADS", "many")]).contains("invalid type: string \"many\""));
+        assert!(told("[engines]\nconcurrency = 0", &[]).contains("`engines.concurrency` must be from 1 to 256, is 0"));
+        assert!(told("listen = \"0.0.0.0:5270\"", &[]).contains("insecure_lan"));
+    }
+}

@@ -1,0 +1,67 @@
+//! Every setting once: its key, its type, what it is for.
+
+/// One setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Setting {
+    /// Dotted, as in `lar.toml`.
+    pub(super) key: &'static str,
+    /// Its JSON type.
+    pub(super) kind: &'static str,
+    /// What it is for.
+    pub(super) about: &'static str,
+}
+
+impl Setting {
+    /// The name of its variable in the environment.
+    pub(super) fn variable(&self) -> String {
+        format!("LAR_{}", self.key.replace('.', "_").to_ascii_uppercase())
+    }
+}
+
+macro_rules! settings {
+    ($($key:literal $kind:literal $about:literal)+) => {
+        /// In the order of the reference.
+        pub(super) const SETTINGS: &[Setting] = &[$(Setting { key: $key, kind: $kind, about: $about },)+];
+    };
+}
+
+settings! {
+    "data_dir" "string" "Where everything is kept; ~/.local/share/lar where absent"
+    "models_dir" "string" "Where models are kept, may be shared between data directories; DATA_DIR/models where absent"
+    "listen" "string" "Where the server listens"
+    "allowed_hosts" "array" "Host names, beside loopback's, that requests may be addressed to"
+    "insecure_lan" "boolean" "Lets the server listen beyond loopback without TLS"
+    "log" "string" "What is logged: error, warn, info, debug, or a filter such as info,lar_engines=debug"
+    "engines.concurrency" "integer" "Tasks that run at once, per model"
+    "engines.context_tokens_max" "integer" "Tokens of context that each task gets at most"
+    "engines.threads" "integer" "Threads that compute; one per core where absent"
+    "engines.preload" "boolean" "Loads the default model at start"
+    "engines.llama_server" "string" "Runs models with this llama-server program instead of the embedded engine"
+    "limits.body" "string" "A request's body at most"
+    "limits.connections" "integer" "Open connections at most"
+    "limits.requests_per_minute" "integer" "Requests per minute of a key without a limit of its own; 0 is none"
+    "limits.queue_len_max" "integer" "Tasks that may wait, per model and priority"
+    "limits.queue_full" "string" "What happens beyond that: reject, or drop-lru (the one that waited longest)"
+    "limits.batch_wait_max_s" "integer" "After waiting this long a batch task goes before interactive ones"
+    "limits.shutdown_grace_s" "integer" "How long answers may take to finish when the server stops"
+    "remote" "array" "llama-servers that run elsewhere: [[remote]] name, url, key_file"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, leaves};
+
+    #[test]
+    fn every_setting_is_listed_once() {
+        let mut config = Config { models_dir: Some("x".into()), ..Config::default() };
+        config.engines.threads = Some(1);
+        config.engines.llama_server = Some("x".into());
+        let table = toml::Table::try_from(config).unwrap();
+        let mut keys = leaves(&table);
+        let mut listed: Vec<&str> = SETTINGS.iter().map(|setting| setting.key).collect();
+        keys.sort();
+        listed.sort_unstable();
+        assert_eq!(keys, listed);
+    }
+}

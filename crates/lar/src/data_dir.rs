@@ -1,0 +1,142 @@
+//! The data directory: who may use it, and the secrets in it.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use lar_base::{Secret, secret};
+use serde::{Deserialize, Serialize};
+
+/// A data directory that this process alone serves.
+#[derive(Debug)]
+pub(crate) struct DataDir {
+    path: PathBuf,
+    _lock: File,
+}
+
+/// Where the server of a data directory is, for its clients.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct ServerFile {
+    pub(crate) url: String,
+    pub(crate) pid: u32,
+}
+
+impl DataDir {
+    /// Makes the directory where it is missing and takes its lock.
+    ///
+    /// # Errors
+    /// When another server has it, or it cannot be written.
+    pub(crate) fn lock(path: &Path) -> anyhow::Result<Self> {
+        let mut builder = std::fs::DirBuilder::new();
+        builder.recursive(true).mode(0o700);
+        builder.create(path).with_context(|| format!("the data directory {} cannot be made", path.display()))?;
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(path.join("lock"))
+            .with_context(|| format!("the data directory {} cannot be written", path.display()))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Err(std::fs::TryLockError::WouldBlock) => match running(path) {
+                Some(server) => bail!(
+                    "the data directory {} is served already by process {} at {}",
+                    path.display(), server.pid, server.url
+                ),
+                None => bail!("the data directory {} is in use by another lar", path.display()),
+            },
+            Err(std::fs::TryLockError::Error(error)) => Err(error).context("the data directory cannot be locked"),
+        }
+    }
+
+    pub(crate) fn database(&self) -> PathBuf {
+        self.path.join("lar.db")
+    }
+
+    /// The key under which secrets are hashed, made on first use.
+    ///
+    /// # Errors
+    /// When it cannot be read or written.
+    pub(crate) fn pepper(&self) -> anyhow::Result<Secret> {
+        self.secret("secret.key", || Secret::new(secret::hex(&secret::random_bytes::<32>())))
+    }
+
+    /// The owner's key: `given`, else the one in `owner.key`, else a new one.
+    ///
+    /// # Errors
+    /// When it cannot be read or written.
+    pub(crate) fn owner_key(&self, given: Option<Secret>) -> anyhow::Result<Secret> {
+        if let Some(given) = &given
+            && given.expose().len() < 16
+        {
+            bail!("LAR_OWNER_KEY is shorter than 16 characters");
+        }
+        self.secret("owner.key", || given.unwrap_or_else(lar_server::new_secret))
+    }
+
+    fn secret(&self, name: &str, make: impl FnOnce() -> Secret) -> anyhow::Result<Secret> {
+        let path = self.path.join(name);
+        if let Some(secret) = read_secret(&path)? {
+            return Ok(secret);
+        }
+        let made = make();
+        let partial = self.path.join(format!("{name}.new"));
+        let mut file = OpenOptions::new()
+            .create(true)
+            .truncate(true)
+            .write(true)
+            .mode(0o600)
+            .open(&partial)
+            .with_context(|| format!("{} cannot be written", partial.display()))?;
+        file.write_all(made.expose().as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&partial, &path)?;
+        Ok(made)
+    }
+
+    /// Tells clients where the server is.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub(crate) fn announce(&self, url: &str) -> anyhow::Result<()> {
+        let server = ServerFile { url: url.to_owned(), pid: std::process::id() };
+        let partial = self.path.join("server.json.new");
+        std::fs::write(&partial, serde_json::to_vec(&server)?)?;
+        Ok(std::fs::rename(partial, self.path.join("server.json"))?)
+    }
+
+    /// Tells clients that there is no server any more.
+    pub(crate) fn withdraw(&self) {
+        let _ = std::fs::remove_file(self.path.join("server.json"));
+    }
+}
+
+/// The server that says it serves this directory; it may have died since.
+pub(crate) fn running(path: &Path) -> Option<ServerFile> {
+    serde_json::from_slice(&std::fs::read(path.join("server.json")).ok()?).ok()
+}
+
+/// The owner's key of a directory, if it has one.
+///
+/// # Errors
+/// When it is there and cannot be read.
+pub(crate) fn owner_key(path: &Path) -> anyhow::Result<Option<Secret>> {
+    read_secret(&path.join("owner.key"))
+}
+
+fn read_secret(path: &Path) -> anyhow::Result<Option<Secret>> {
+    match File::open(path) {
+        Ok(mut file) => {
+            let mut text = String::new();
+            file.read_to_string(&mut text).with_context(|| format!("{} cannot be read", path.display()))?;
+            let text = text.trim();
+            anyhow::ensure!(!text.is_empty(), "{} is empty", path.display());
+            Ok(Some(Secret::new(text)))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("{} cannot be read", path.display())),
+    }
+}

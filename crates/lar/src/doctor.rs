@@ -1,0 +1,272 @@
+//! `lar doctor`: what is missing, broken or unused on this machine, and the command that mends it.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+
+use lar_base::Bytes;
+use lar_catalog::{Kind, RECOMMENDED};
+use lar_cli::Output;
+use lar_engines::device;
+use serde::Serialize;
+
+use crate::config::Config;
+use crate::data_dir;
+
+/// Less free space than this is worth a warning.
+const SPACE_LOW: Bytes = Bytes::mib(2048);
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Level {
+    Fine,
+    Note,
+    Broken,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Finding {
+    level: Level,
+    about: &'static str,
+    found: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mend: Option<String>,
+}
+
+/// Looks at everything; fails with exit code 4 when something is broken.
+///
+/// # Errors
+/// When the findings cannot be shown.
+pub(crate) async fn run(config: &Config, output: &Output) -> anyhow::Result<ExitCode> {
+    let mut findings = vec![data_directory(&config.data_dir), disk(&config.models_dir()), port(config), reach(config)];
+    findings.extend(memory());
+    findings.push(graphics());
+    findings.extend(models(config));
+    findings.push(pip());
+    findings.extend(compiler());
+    output.show(&findings, || screen(&findings))?;
+    let broken = findings.iter().any(|finding| finding.level == Level::Broken);
+    Ok(if broken { ExitCode::from(4) } else { ExitCode::SUCCESS })
+}
+
+fn screen(findings: &[Finding]) -> String {
+    let width = findings.iter().map(|finding| finding.about.len()).max().unwrap_or(0);
+    let mut lines = Vec::new();
+    for finding in findings {
+        let mark = match finding.level {
+            Level::Fine => "ok    ",
+            Level::Note => "note  ",
+            Level::Broken => "BROKEN",
+        };
+        lines.push(format!("{mark}  {:width$}  {}", finding.about, finding.found));
+        if let Some(mend) = &finding.mend {
+            lines.push(format!("        {:width$}  → {mend}", ""));
+        }
+    }
+    lines.join("\n")
+}
+
+fn fine(about: &'static str, found: impl Into<String>) -> Finding {
+    Finding { level: Level::Fine, about, found: found.into(), mend: None }
+}
+
+fn note(about: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Finding {
+    Finding { level: Level::Note, about, found: found.into(), mend: Some(mend.into()) }
+}
+
+fn broken(about: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Finding {
+    Finding { level: Level::Broken, about, found: found.into(), mend: Some(mend.into()) }
+}
+
+fn data_directory(path: &Path) -> Finding {
+    let about = "data directory";
+    let probe = path.join(".doctor");
+    let existing = path.ancestors().find(|path| path.exists()).unwrap_or(path);
+    if !path.exists() {
+        let writable = rustix::fs::access(existing, rustix::fs::Access::WRITE_OK).is_ok();
+        return if writable {
+            fine(about, format!("{} will be made", path.display()))
+        } else {
+            broken(about, format!("{} cannot be made", path.display()), "name another with --data-dir")
+        };
+    }
+    match std::fs::write(&probe, b"") {
+        Ok(()) => {
+            let _ = std::fs::remove_file(&probe);
+            fine(about, path.display().to_string())
+        }
+        Err(error) => broken(
+            about,
+            format!("{} cannot be written: {error}", path.display()),
+            format!("sudo chown -R $USER {}", path.display()),
+        ),
+    }
+}
+
+fn disk(models: &Path) -> Finding {
+    let existing = models.ancestors().find(|path| path.exists()).unwrap_or(models);
+    match rustix::fs::statvfs(existing) {
+        Ok(disk) => {
+            let free = Bytes(disk.f_bavail.saturating_mul(disk.f_frsize));
+            if free < SPACE_LOW {
+                note("disk", format!("{free} are free for models"), "keep models elsewhere: lar config set models_dir DIR")
+            } else {
+                fine("disk", format!("{free} are free for models"))
+            }
+        }
+        Err(error) => note("disk", format!("its free space is unknown: {error}"), "look with `df -h`"),
+    }
+}
+
+fn port(config: &Config) -> Finding {
+    let address = config.listen;
+    if let Some(server) = data_dir::running(&config.data_dir).filter(|server| alive(server.pid)) {
+        return fine("port", format!("Lar is running at {} (process {})", server.url, server.pid));
+    }
+    match TcpListener::bind(address) {
+        Ok(_) => fine("port", format!("{address} is free")),
+        Err(error) => {
+            let by = port_owner(address.port()).map(|owner| format!(" by {owner}")).unwrap_or_default();
+            broken("port", format!("{address} is taken{by} ({error})"), "choose another: lar config set listen 127.0.0.1:5271")
+        }
+    }
+}
+
+fn reach(config: &Config) -> Finding {
+    if config.listen.ip().is_loopback() {
+        return note(
+            "reach",
+            "this machine only; containers and other machines cannot reach it",
+            "where that is wanted: put a reverse proxy with TLS before it, or lar config set listen ADDRESS:5270 \
+             with insecure_lan and allowed_hosts",
+        );
+    }
+    fine("reach", format!("other machines can reach it at {}, over plain HTTP", config.listen))
+}
+
+fn memory() -> Vec<Finding> {
+    let Some(memory) = device::memory() else {
+        return vec![note("memory", "its size is unknown", "Lar reads /proc/meminfo")];
+    };
+    let text = format!("{} in all, {} available, {} cores", memory.total, memory.available, device::threads());
+    vec![fine("memory", text)]
+}
+
+fn graphics() -> Finding {
+    match device::graphics().as_slice() {
+        [] => fine("graphics", "none found; models run on the processor"),
+        found => note(
+            "graphics",
+            format!("{} is there and not used: this build runs on the processor", found.join(", ")),
+            "a GPU build of llama.cpp can be used through its server: lar config set engines.llama_server PATH",
+        ),
+    }
+}
+
+fn models(config: &Config) -> Vec<Finding> {
+    let installed = installed(&config.models_dir());
+    let chat = installed.iter().filter(|(_, kind, _)| *kind == Kind::Chat);
+    let names: Vec<&str> = chat.clone().map(|(name, _, _)| name.as_str()).collect();
+    let mut findings = vec![if names.is_empty() {
+        broken("chat model", "none is installed", "lar models pull --starter")
+    } else {
+        fine("chat model", names.join(", "))
+    }];
+    findings.push(if installed.iter().any(|(_, kind, _)| *kind == Kind::Embedding) {
+        fine("embedder", "installed")
+    } else {
+        note("embedder", "none is installed", "lar models pull --starter")
+    });
+    let only_starter = chat.clone().all(|(_, _, digest)| digest == lar_catalog::STARTER_CHAT.sha256);
+    let total = device::memory().map(|memory| memory.total).unwrap_or_default();
+    if let Some(better) = RECOMMENDED.iter().rev().find(|model| model.fits(total)).filter(|_| only_starter) {
+        findings.push(note(
+            "better model",
+            format!("{} would fit ({}, {})", better.name, better.about, better.size),
+            format!("lar models pull {}, then lar alias set default {}", better.name, better.name),
+        ));
+    }
+    findings
+}
+
+fn installed(models: &Path) -> Vec<(String, Kind, String)> {
+    let folder = std::fs::read_dir(models.join("manifests")).into_iter().flatten().flatten();
+    let model = |entry: std::fs::DirEntry| {
+        let model: lar_catalog::Model = serde_json::from_slice(&std::fs::read(entry.path()).ok()?).ok()?;
+        Some((model.name.clone(), model.kind, model.digest().to_owned()))
+    };
+    folder.filter_map(model).collect()
+}
+
+fn pip() -> Finding {
+    if succeeds("python3", &["-m", "pip", "--version"]) {
+        fine("pip", "is there, for models from Python packages")
+    } else {
+        note("pip", "is not there; models from Python packages cannot be pulled", "sudo apt-get install python3-pip")
+    }
+}
+
+/// What building Lar needs; of no interest to those who only run it, so it is mentioned only where absent.
+fn compiler() -> Vec<Finding> {
+    let missing: Vec<&str> = ["cc", "cmake", "clang"].into_iter().filter(|tool| !succeeds(tool, &["--version"])).collect();
+    if missing.is_empty() {
+        return vec![fine("compiler", "is there, for building Lar on this machine")];
+    }
+    let found = format!("{} not there; needed only to build Lar", missing.join(", "));
+    vec![note("compiler", found, "sudo apt-get install build-essential cmake clang libclang-dev")]
+}
+
+fn succeeds(program: &str, arguments: &[&str]) -> bool {
+    let status = Command::new(program).args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    status.is_ok_and(|status| status.success())
+}
+
+fn alive(pid: u32) -> bool {
+    Path::new("/proc").join(pid.to_string()).exists()
+}
+
+/// The process that listens on a port, as far as this user may see it.
+pub(crate) fn port_owner(port: u16) -> Option<String> {
+    let wanted = format!(":{port:04X}");
+    let inode = ["/proc/net/tcp", "/proc/net/tcp6"].iter().find_map(|path| {
+        let text = std::fs::read_to_string(path).ok()?;
+        text.lines().skip(1).find_map(|line| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let listening = fields.get(3) == Some(&"0A") && fields.get(1)?.ends_with(&wanted);
+            listening.then(|| fields.get(9).map(|inode| format!("socket:[{inode}]"))).flatten()
+        })
+    })?;
+    for process in std::fs::read_dir("/proc").ok()?.flatten() {
+        let sockets = std::fs::read_dir(process.path().join("fd")).into_iter().flatten().flatten();
+        let holds = sockets.filter_map(|fd| std::fs::read_link(fd.path()).ok()).any(|link| link.to_string_lossy() == inode);
+        if holds {
+            let name = std::fs::read_to_string(process.path().join("comm")).unwrap_or_default();
+            return Some(format!("{} (process {})", name.trim(), process.file_name().to_string_lossy()));
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn screens() {
+        let findings = [
+            fine("disk", "80 GiB are free for models"),
+            note("graphics", "NVIDIA device is there and not used", "use it"),
+            broken("chat model", "none is installed", "lar models pull --starter"),
+        ];
+        insta::assert_snapshot!("doctor", screen(&findings));
+    }
+
+    #[test]
+    fn finds_who_has_a_port() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let owner = port_owner(listener.local_addr().unwrap().port()).unwrap();
+        assert!(owner.ends_with(&format!("(process {})", std::process::id())), "{owner}");
+    }
+}

@@ -1,0 +1,65 @@
+//! One line per event: JSON for machines, short lines where a person looks.
+
+use std::fmt;
+use std::io::IsTerminal as _;
+
+use lar_base::Timestamp;
+use serde_json::{Map, Value};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
+use tracing_subscriber::fmt::FmtContext;
+use tracing_subscriber::registry::LookupSpan;
+
+use crate::config::Config;
+
+/// Starts logging to standard error. Client commands log warnings only.
+pub(crate) fn start(config: &Config, serving: bool) {
+    let wanted = if serving { config.log.as_str() } else { "error" };
+    let filter = EnvFilter::try_new(wanted).unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if serving && !std::io::stderr().is_terminal() {
+        builder.event_format(JsonLines).init();
+    } else {
+        builder.with_target(false).compact().init();
+    }
+}
+
+/// The contract's fields: `ts`, `level`, `service`, and those of the event.
+struct JsonLines;
+
+impl<S, N> FormatEvent<S, N> for JsonLines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let mut fields = Fields(Map::new());
+        fields.0.insert("ts".into(), Timestamp::now().to_string().into());
+        fields.0.insert("level".into(), event.metadata().level().as_str().to_ascii_lowercase().into());
+        fields.0.insert("service".into(), event.metadata().target().split("::").next().into());
+        event.record(&mut fields);
+        writeln!(writer, "{}", Value::Object(fields.0))
+    }
+}
+
+struct Fields(Map<String, Value>);
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.0.insert(field.name().into(), format!("{value:?}").into());
+    }
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.0.insert(field.name().into(), value.into());
+    }
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.0.insert(field.name().into(), value.into());
+    }
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.0.insert(field.name().into(), value.into());
+    }
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.0.insert(field.name().into(), value.into());
+    }
+}

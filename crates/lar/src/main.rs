@@ -1,0 +1,112 @@
+//! The binary: composes all floors, and is the only reader of the environment.
+//!
+//! `serve` runs a Lar, `worker` is the child process that holds a model, `doctor` and `config` look at what
+//! is there, and everything else is a client command of `lar-cli` against the running Lar, or against one
+//! that is started for the length of the command.
+
+mod config;
+mod connect;
+mod data_dir;
+mod doctor;
+mod logging;
+mod serve;
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+use lar_cli::{ApiError, Output};
+
+use config::{Config, Flags};
+
+/// Your own AI service in one binary.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(flatten)]
+    flags: Flags,
+    /// JSON instead of tables
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed; 2 the command line was not understood; 3 the server refused \
+                          the request; 4 `doctor` found something broken";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server
+    Serve,
+    /// Hold one model for a server (started by it)
+    #[command(hide = true)]
+    Worker,
+    /// Bring the database to this program's schema, after copying it
+    Migrate,
+    /// Say what is missing or unused on this machine, and how to mend it
+    Doctor,
+    /// Look at and change the configuration
+    #[command(subcommand)]
+    Config(config::Command),
+    /// Print shell completions
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+    #[command(flatten)]
+    Client(lar_cli::Command),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let output = Output { json: cli.json, terminal: std::io::stderr().is_terminal() };
+    if matches!(cli.command, Command::Worker) {
+        return match lar_engines::worker::run() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        };
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let result = runtime.map_err(Into::into).and_then(|runtime| {
+        let result = runtime.block_on(run(cli, output));
+        // A thread that still waits for standard input must not keep the process.
+        runtime.shutdown_background();
+        result
+    });
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            let message = format!("{error:#}");
+            use std::io::Write as _;
+            let _ = writeln!(std::io::stderr(), "lar: {message}");
+            let refused = error.downcast_ref::<ApiError>().is_some();
+            if refused { ExitCode::from(3) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+async fn run(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
+    if let Command::Completions { shell } = cli.command {
+        clap_complete::generate(shell, &mut Cli::command(), "lar", &mut std::io::stdout());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let environment = config::Environment::read();
+    if let Command::Config(command) = cli.command {
+        return config::run(command, &cli.flags, &environment, &output).map(|()| ExitCode::SUCCESS);
+    }
+    let (config, _) = Config::load(&cli.flags, &environment)?;
+    logging::start(&config, matches!(cli.command, Command::Serve));
+    match cli.command {
+        Command::Serve => serve::run(config, &environment, output).await.map(|()| ExitCode::SUCCESS),
+        Command::Migrate => serve::migrate(&config, &output).map(|()| ExitCode::SUCCESS),
+        Command::Doctor => doctor::run(&config, &output).await,
+        Command::Client(command) => {
+            let connection = connect::connect(config, &environment, &output).await?;
+            let result = command.run(&connection.client, &output).await;
+            connection.close().await;
+            result.map(|()| ExitCode::SUCCESS)
+        }
+        Command::Worker | Command::Config(_) | Command::Completions { .. } => Ok(ExitCode::SUCCESS),
+    }
+}

@@ -1,0 +1,211 @@
+//! `lar serve`: puts the floors on top of each other and keeps them up until a signal.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use lar_agents::Turns;
+use lar_base::{KeyId, Secret, Tasks, Timestamp};
+use lar_catalog::{Catalog, Places};
+use lar_cli::Output;
+use lar_egress::Egress;
+use lar_engines::scheduler::{FullPolicy, Limits};
+use lar_engines::{Engines, device};
+use lar_gateway::{EngineOptions, Gateway, Metrics, Remote};
+use lar_server::{Authenticator, Parts, Server};
+use lar_store::Store;
+use prometheus_client::registry::Registry;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, Environment, QueueFull};
+use crate::data_dir::DataDir;
+use crate::doctor;
+
+/// Deleted conversations can be brought back for this long.
+const KEEP_DELETED: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How long engines may take to end after the last answer.
+const ENGINES_GRACE: Duration = Duration::from_secs(10);
+
+/// A Lar that listens.
+pub(crate) struct House {
+    data_dir: DataDir,
+    server: Server,
+    gateway: Gateway,
+    tasks: Tasks,
+    owner: KeyId,
+    pub(crate) owner_key: Secret,
+    grace: Duration,
+}
+
+impl House {
+    /// Opens everything and listens on `address`, without serving yet.
+    ///
+    /// # Errors
+    /// What is in the way, and how to mend it where that is known.
+    pub(crate) async fn open(config: &Config, environment: &Environment, address: SocketAddr) -> anyhow::Result<Self> {
+        let data_dir = DataDir::lock(&config.data_dir)?;
+        let store = Store::open(&data_dir.database()).context("the database cannot be opened")?;
+        let abandoned = store.tasks_end_abandoned().await?;
+        if abandoned > 0 {
+            tracing::warn!(abandoned, "tasks were under way when Lar stopped; they ended as ENGINE_FAILED");
+        }
+        let purged = store.conversations_purge(before(KEEP_DELETED)).await?;
+        if purged > 0 {
+            tracing::info!(purged, "conversations that were deleted 30 days ago are erased");
+        }
+        let authenticator = Authenticator::new(store.clone(), data_dir.pepper()?);
+        let owner_key = data_dir.owner_key(environment.secret("LAR_OWNER_KEY"))?;
+        let owner = authenticator.ensure_owner_key(&owner_key).await?.id;
+        let egress = Egress::new()?;
+        let catalog = Catalog::open(config.models_dir(), store.clone(), egress.clone()).await?;
+        let tasks = Tasks::new();
+        let limits = Limits {
+            queue_len_max: config.limits.queue_len_max,
+            full_policy: match config.limits.queue_full {
+                QueueFull::Reject => FullPolicy::Reject,
+                QueueFull::DropLru => FullPolicy::DropOldest,
+            },
+            batch_wait_max: Duration::from_secs(config.limits.batch_wait_max_s),
+        };
+        let engines = Engines::run(limits, &tasks);
+        let mut registry = Registry::default();
+        let metrics = Metrics::register(&mut registry);
+        let gateway = Gateway::run(
+            store.clone(),
+            catalog.clone(),
+            engines,
+            egress.clone(),
+            engine_options(config)?,
+            metrics,
+            &tasks,
+        )
+        .await;
+        let parts = Parts {
+            turns: Turns::new(store.clone(), gateway.clone(), &tasks),
+            gateway: gateway.clone(),
+            ledger: egress.ledger().clone(),
+            places: environment.home().map(|home| Places::below(&home)).unwrap_or_default(),
+            allowed_hosts: allowed_hosts(config),
+            limits: lar_server::Limits {
+                body: config.limits.body,
+                connections: config.limits.connections,
+                requests_per_minute: config.limits.requests_per_minute,
+                ..lar_server::Limits::default()
+            },
+            store,
+            catalog,
+            authenticator,
+            registry,
+        };
+        let server = match Server::bind(address, parts).await {
+            Ok(server) => server,
+            Err(error) => {
+                let by = doctor::port_owner(address.port()).map(|owner| format!(" by {owner}")).unwrap_or_default();
+                return Err(error).with_context(|| {
+                    format!("{address} cannot be listened on; it may be taken{by}. Choose another: --listen 127.0.0.1:0")
+                });
+            }
+        };
+        let grace = Duration::from_secs(config.limits.shutdown_grace_s);
+        Ok(Self { data_dir, server, gateway, tasks, owner, owner_key, grace })
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.server.address())
+    }
+
+    /// Loads the default model before anyone asks for it, if there is one.
+    pub(crate) async fn preload(&self) {
+        if let Ok(route) = self.gateway.route("default").await {
+            self.gateway.engines().load(route.pool);
+        }
+    }
+
+    /// Serves until `stop`, then ends everything in order.
+    pub(crate) async fn serve(self, stop: CancellationToken) -> anyhow::Result<()> {
+        self.data_dir.announce(&format!("http://{}", self.server.address()))?;
+        self.server.serve(stop, self.grace).await;
+        self.data_dir.withdraw();
+        if !self.tasks.stop(ENGINES_GRACE).await {
+            tracing::warn!("engines did not end in time; they end with this process");
+        }
+        Ok(())
+    }
+}
+
+/// Runs the server until a signal.
+///
+/// # Errors
+/// When it cannot start.
+pub(crate) async fn run(config: Config, environment: &Environment, output: Output) -> anyhow::Result<()> {
+    let house = House::open(&config, environment, config.listen).await?;
+    let (link, _) = house.server.sign_in_link(house.owner);
+    output.line(&format!("Lar is at {}\nSign in once, within ten minutes: {link}", house.url()))?;
+    if config.engines.preload {
+        house.preload().await;
+    }
+    let stop = CancellationToken::new();
+    let asked = stop.clone();
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        tracing::info!("stopping; answers may finish, a second signal cuts them");
+        asked.cancel();
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        std::process::exit(1);
+    });
+    house.serve(stop).await
+}
+
+/// `lar migrate`: opening the database does it.
+///
+/// # Errors
+/// When a server has the data directory, or the database cannot be brought up.
+pub(crate) fn migrate(config: &Config, output: &Output) -> anyhow::Result<()> {
+    let data_dir = DataDir::lock(&config.data_dir)?;
+    let store = Store::open(&data_dir.database()).context("the database cannot be opened")?;
+    output.line(&format!("{} has this program's schema.", store.path().display()))
+}
+
+fn engine_options(config: &Config) -> anyhow::Result<EngineOptions> {
+    let remotes = config.remotes.iter().map(|remote| {
+        let key = match &remote.key_file {
+            None => None,
+            Some(path) => {
+                let text = std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
+                Some(Secret::new(text.trim()))
+            }
+        };
+        Ok(Remote { name: remote.name.clone(), url: remote.url.clone(), key })
+    });
+    Ok(EngineOptions {
+        program: std::env::current_exe().context("the program's own path is unknown")?,
+        llama_server: config.engines.llama_server.clone(),
+        concurrency: config.engines.concurrency,
+        context_tokens_max: config.engines.context_tokens_max,
+        threads: config.engines.threads.unwrap_or_else(device::threads),
+        remotes: remotes.collect::<anyhow::Result<_>>()?,
+    })
+}
+
+/// What may stand in a request's Host; an address that was chosen to listen on may.
+fn allowed_hosts(config: &Config) -> Vec<String> {
+    let mut hosts = config.allowed_hosts.clone();
+    if !config.listen.ip().is_unspecified() {
+        let ip = config.listen.ip();
+        hosts.push(if ip.is_ipv6() { format!("[{ip}]") } else { ip.to_string() });
+    }
+    hosts
+}
+
+fn before(length: Duration) -> Timestamp {
+    let length = i64::try_from(length.as_millis()).unwrap_or(i64::MAX);
+    Timestamp::from_millis(Timestamp::now().as_millis().saturating_sub(length))
+}

@@ -1,0 +1,38 @@
+//! `/lar/v1/aliases`: names that stand for models.
+
+use axum::extract::Path;
+use axum::http::StatusCode;
+use lar_api::Page;
+use lar_api::models::Alias;
+use lar_base::Problem;
+
+use crate::State;
+use crate::auth::{Admin, Inference};
+use crate::errors::Failure;
+use crate::extract::Json;
+
+/// Every alias, by name.
+#[utoipa::path(get, path = "/lar/v1/aliases", tag = "catalog", responses((status = 200, body = Page<Alias>)))]
+pub(crate) async fn list(app: State, _: Inference) -> axum::Json<Page<Alias>> {
+    let data = app.catalog.aliases().into_iter().map(|(name, target)| Alias { name, target }).collect();
+    axum::Json(Page { data, next: None })
+}
+
+/// Lets a name stand for an installed model.
+#[utoipa::path(post, path = "/lar/v1/aliases", tag = "catalog", request_body = Alias,
+    responses((status = 200, body = Alias), (status = 404, body = lar_api::ProblemBody)))]
+pub(crate) async fn set(app: State, _: Admin, Json(alias): Json<Alias>) -> Result<axum::Json<Alias>, Failure> {
+    app.catalog.alias_set(alias.name.clone(), alias.target.clone()).await?;
+    Ok(axum::Json(alias))
+}
+
+/// Removes an alias.
+#[utoipa::path(delete, path = "/lar/v1/aliases/{name}", tag = "catalog", params(("name" = String, Path)),
+    responses((status = 204), (status = 404, body = lar_api::ProblemBody)))]
+pub(crate) async fn remove(app: State, _: Admin, Path(name): Path<String>) -> Result<StatusCode, Failure> {
+    if app.catalog.alias_remove(name.clone()).await? {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(Problem::not_found(format!("alias `{name}`")).into())
+    }
+}

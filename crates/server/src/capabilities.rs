@@ -1,0 +1,51 @@
+//! `GET capabilities`, `GET devices`: what this Lar can do and on what.
+
+use axum::Json;
+use lar_api::models::{Capabilities, Devices, EngineCapability};
+use lar_catalog::Kind;
+use lar_engines::device;
+
+use crate::State;
+use crate::auth::Inference;
+
+/// What this Lar can do.
+#[utoipa::path(get, path = "/lar/v1/capabilities", tag = "operate", responses((status = 200, body = Capabilities)))]
+pub(crate) async fn show(app: State, _: Inference) -> Json<Capabilities> {
+    let pools = app.gateway.engines().status();
+    let installed = app.catalog.list();
+    let engines = installed.iter().map(|model| {
+        let pool = pools.iter().find(|pool| pool.pool == model.name);
+        EngineCapability {
+            model: model.name.clone(),
+            engine: pool.map_or_else(String::new, |pool| pool.engine.name.clone()),
+            workloads: match model.kind {
+                Kind::Chat => vec!["completion".into()],
+                Kind::Embedding => vec!["embedding".into()],
+            },
+            ctx_max: app.gateway.context_of(model),
+            slots: pool.map_or(1, |pool| pool.engine.concurrency),
+        }
+    });
+    Json(Capabilities {
+        version: env!("CARGO_PKG_VERSION").into(),
+        apis: vec!["openai".into(), "lar".into()],
+        engines: engines.collect(),
+        devices: found(),
+    })
+}
+
+/// What the machine has.
+#[utoipa::path(get, path = "/lar/v1/devices", tag = "operate", responses((status = 200, body = Devices)))]
+pub(crate) async fn devices(_: State, _: Inference) -> Json<Devices> {
+    Json(found())
+}
+
+fn found() -> Devices {
+    let memory = device::memory();
+    Devices {
+        threads: device::threads(),
+        memory_bytes: memory.map_or(0, |memory| memory.total.get()),
+        memory_available_bytes: memory.map_or(0, |memory| memory.available.get()),
+        graphics: device::graphics(),
+    }
+}

@@ -1,0 +1,170 @@
+//! `/lar/v1/catalog`: installed models, better ones, pulls.
+
+pub(crate) mod pulls;
+
+use axum::Json;
+use axum::extract::Path;
+use lar_api::Page;
+use lar_api::models::{Model as Wire, RecommendedModel};
+use lar_catalog::{Kind, Model, RECOMMENDED, STARTER_CHAT, STARTER_EMBEDDING};
+use lar_engines::device;
+use lar_engines::pools::{PoolState, PoolStatus};
+use serde_json::json;
+
+use crate::auth::{Admin, Inference};
+use crate::errors::Failure;
+use crate::pools::state_name;
+use crate::{App, State};
+
+/// The installed models and those of remote engines, by name.
+#[utoipa::path(get, path = "/lar/v1/catalog/models", tag = "catalog", responses((status = 200, body = Page<Wire>)))]
+pub(crate) async fn list(app: State, _: Inference) -> Json<Page<Wire>> {
+    Json(Page { data: all(&app), next: None })
+}
+
+/// One model, by its name or an alias.
+#[utoipa::path(get, path = "/lar/v1/catalog/models/{name}", tag = "catalog", params(("name" = String, Path)),
+    responses((status = 200, body = Wire), (status = 404, body = lar_api::ProblemBody)))]
+pub(crate) async fn show(app: State, _: Inference, Path(name): Path<String>) -> Result<Json<Wire>, Failure> {
+    let pools = app.gateway.engines().status();
+    Ok(Json(wire(&app, &app.catalog.resolve(&name)?.model, &pools)))
+}
+
+/// Uninstalls a model. Adopted files stay where they are.
+#[utoipa::path(delete, path = "/lar/v1/catalog/models/{name}", tag = "catalog", params(("name" = String, Path)),
+    responses((status = 200), (status = 404, body = lar_api::ProblemBody)))]
+pub(crate) async fn remove(
+    app: State,
+    _: Admin,
+    Path(name): Path<String>,
+) -> Result<Json<serde_json::Value>, Failure> {
+    let model = app.catalog.resolve(&name)?.model;
+    let freed = app.catalog.remove(&model.name).await?;
+    app.gateway.engines().remove(model.name.clone());
+    Ok(Json(json!({ "removed": model.name, "freed_bytes": freed })))
+}
+
+/// Compares a model's files with their digests.
+#[utoipa::path(post, path = "/lar/v1/catalog/models/{name}/verify", tag = "catalog", params(("name" = String, Path)),
+    responses((status = 200), (status = 404, body = lar_api::ProblemBody)))]
+pub(crate) async fn verify(
+    app: State,
+    _: Admin,
+    Path(name): Path<String>,
+) -> Result<Json<serde_json::Value>, Failure> {
+    let wrong = app.catalog.verify(&name).await?;
+    Ok(Json(json!({ "verified": wrong.is_empty(), "differing": wrong })))
+}
+
+/// Better models, smallest first, and whether they fit this machine's memory.
+#[utoipa::path(get, path = "/lar/v1/catalog/recommended", tag = "catalog",
+    responses((status = 200, body = Page<RecommendedModel>)))]
+pub(crate) async fn recommended(app: State, _: Inference) -> Json<Page<RecommendedModel>> {
+    let memory = device::memory().map(|memory| memory.total).unwrap_or_default();
+    let installed = app.catalog.list();
+    let wire = |model: &lar_catalog::Recommended| RecommendedModel {
+        name: model.name.into(),
+        source: model.source.into(),
+        about: model.about.into(),
+        license: model.license.into(),
+        size_bytes: model.size.get(),
+        memory_bytes: model.memory().get(),
+        context_tokens: model.context_tokens,
+        fits: model.fits(memory),
+        installed: installed.iter().any(|found| found.name == model.name),
+    };
+    Json(Page { data: RECOMMENDED.iter().map(wire).collect(), next: None })
+}
+
+/// Registers the GGUF files that Ollama, LM Studio and the Hugging Face cache hold, in place.
+#[utoipa::path(post, path = "/lar/v1/catalog/adopt", tag = "catalog", responses((status = 200)))]
+pub(crate) async fn adopt(app: State, _: Admin) -> Result<Json<serde_json::Value>, Failure> {
+    let mut rows = Vec::new();
+    for found in app.catalog.find_adoptable(app.places.clone()).await? {
+        let (program, path) = (found.program, found.path.clone());
+        let row = match app.catalog.adopt(found, |_| {}).await {
+            Ok(model) => json!({ "program": program, "path": path, "model": model.name }),
+            Err(error) => json!({ "program": program, "path": path, "error": error.to_string() }),
+        };
+        rows.push(row);
+    }
+    Ok(Json(json!({ "data": rows })))
+}
+
+fn all(app: &App) -> Vec<Wire> {
+    let pools = app.gateway.engines().status();
+    let mut models: Vec<Wire> = app.catalog.list().iter().map(|model| wire(app, model, &pools)).collect();
+    for remote in app.gateway.remotes() {
+        let Some(pool) = pools.iter().find(|pool| pool.pool == remote.name) else { continue };
+        let mut model = blank(&remote.name, pool);
+        model.context_tokens = pool.engine.context_tokens;
+        model.source = remote.url.clone();
+        models.push(model);
+    }
+    models
+}
+
+fn wire(app: &App, model: &Model, pools: &[PoolStatus]) -> Wire {
+    let pool = pools.iter().find(|pool| pool.pool == model.name);
+    let context = app.gateway.context_of(model);
+    let concurrency = pool.map_or(1, |pool| u64::from(pool.engine.concurrency));
+    let aliases = app.catalog.aliases().into_iter().filter(|(_, target)| *target == model.name);
+    Wire {
+        name: model.name.clone(),
+        kind: match model.kind {
+            Kind::Chat => "chat".into(),
+            Kind::Embedding => "embedding".into(),
+        },
+        state: pool.map_or("unloaded", |pool| state_name(&pool.state)).into(),
+        reason: pool.and_then(reason),
+        engine: pool.map(|pool| pool.engine.name.clone()),
+        active: pool.map_or(0, |pool| pool.active as u64),
+        waiting: pool.map_or(0, |pool| pool.waiting.iter().sum::<usize>() as u64),
+        context_tokens: context,
+        context_tokens_trained: model.facts.context_tokens,
+        size_bytes: model.size().get(),
+        memory_bytes: model.memory(u64::from(context) * concurrency).get(),
+        digest: model.digest().into(),
+        architecture: Some(model.facts.architecture.clone()),
+        quantization: model.facts.quantization.clone(),
+        license: model.facts.license.clone(),
+        parameters: model.facts.parameters,
+        source: model.source.clone(),
+        aliases: aliases.map(|(name, _)| name).collect(),
+        starter: [STARTER_CHAT, STARTER_EMBEDDING].iter().any(|starter| starter.sha256 == model.digest()),
+        added_at: Some(model.added_at.to_string()),
+    }
+}
+
+/// A remote engine's model, of which little is known.
+fn blank(name: &str, pool: &PoolStatus) -> Wire {
+    Wire {
+        name: name.into(),
+        kind: "chat".into(),
+        state: state_name(&pool.state).into(),
+        reason: reason(pool),
+        engine: Some(pool.engine.name.clone()),
+        active: pool.active as u64,
+        waiting: pool.waiting.iter().sum::<usize>() as u64,
+        context_tokens: 0,
+        context_tokens_trained: 0,
+        size_bytes: 0,
+        memory_bytes: 0,
+        digest: String::new(),
+        architecture: None,
+        quantization: None,
+        license: None,
+        parameters: 0,
+        source: String::new(),
+        aliases: Vec::new(),
+        starter: false,
+        added_at: None,
+    }
+}
+
+fn reason(pool: &PoolStatus) -> Option<String> {
+    match &pool.state {
+        PoolState::Failed(reason) => Some(reason.clone()),
+        _ => None,
+    }
+}

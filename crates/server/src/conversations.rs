@@ -1,0 +1,170 @@
+//! `/lar/v1/conversations`: the person's conversations.
+
+pub(crate) mod messages;
+
+use axum::extract::Path;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use lar_api::Page;
+use lar_api::conversations::{Conversation as Wire, ConversationPatch as WirePatch, NewConversation};
+use lar_base::{ConversationId, Problem};
+use lar_store::{Conversation, ConversationPatch};
+
+use crate::auth::Inference;
+use crate::errors::Failure;
+use crate::extract::{self, Json, PageQuery};
+use crate::{App, State};
+
+/// Characters of a title at most.
+const TITLE_CHARS_MAX: usize = 200;
+
+/// Starts a conversation.
+#[utoipa::path(post, path = "/lar/v1/conversations", tag = "conversations", request_body = NewConversation,
+    responses((status = 201, body = Wire), (status = 400, body = lar_api::ProblemBody)))]
+pub(crate) async fn create(
+    app: State,
+    Inference(caller): Inference,
+    Json(new): Json<NewConversation>,
+) -> Result<Response, Failure> {
+    let title = new.title.map(|title| checked_title(&title)).transpose()?.unwrap_or_default();
+    if let Some(model) = &new.model {
+        app.gateway.route(model).await?;
+    }
+    let made = app.store.conversation_create(caller.user, title, new.model).await?;
+    Ok((StatusCode::CREATED, tagged(&app, &made)).into_response())
+}
+
+/// The conversations, last changed first; with `q`, those in which the words occur, best first.
+#[utoipa::path(get, path = "/lar/v1/conversations", tag = "conversations",
+    params(("limit" = Option<u32>, Query), ("after" = Option<String>, Query), ("q" = Option<String>, Query)),
+    responses((status = 200, body = Page<Wire>)))]
+pub(crate) async fn list(
+    app: State,
+    Inference(caller): Inference,
+    page: PageQuery,
+) -> Result<axum::Json<Page<Wire>>, Failure> {
+    let limit = page.limit()?;
+    if let Some(words) = page.q.clone() {
+        let hits = app.store.conversation_search(caller.user, words, limit).await?;
+        let found = hits.into_iter().map(|hit| Wire { snippet: Some(hit.snippet), ..wire(&app, &hit.conversation) });
+        return Ok(axum::Json(Page { data: found.collect(), next: None }));
+    }
+    let rows = app.store.conversation_list(caller.user, page.after()?, limit).await?;
+    let next = (rows.len() == limit as usize).then(|| rows.last().map(|last| last.id.to_string())).flatten();
+    Ok(axum::Json(Page { data: rows.iter().map(|row| wire(&app, row)).collect(), next }))
+}
+
+/// One conversation with all its messages.
+#[utoipa::path(get, path = "/lar/v1/conversations/{id}", tag = "conversations", params(("id" = String, Path)),
+    responses((status = 200, body = Wire), (status = 404, body = lar_api::ProblemBody)))]
+pub(crate) async fn show(
+    app: State,
+    Inference(caller): Inference,
+    Path(id): Path<String>,
+) -> Result<Response, Failure> {
+    let id: ConversationId = extract::id(&id, "conversation")?;
+    let found = app.store.conversation_get(caller.user, id).await?;
+    let all = app.store.message_list(caller.user, id).await?;
+    let mut body = wire(&app, &found);
+    body.messages = Some(all.iter().map(messages::wire).collect());
+    Ok(with_tag(axum::Json(body).into_response(), found.version))
+}
+
+/// Changes the title, the model, the branch that is shown, or brings a deleted conversation back.
+#[utoipa::path(patch, path = "/lar/v1/conversations/{id}", tag = "conversations", request_body = WirePatch,
+    params(("id" = String, Path), ("if-match" = Option<String>, Header)),
+    responses((status = 200, body = Wire), (status = 412, body = lar_api::ProblemBody)))]
+pub(crate) async fn update(
+    app: State,
+    Inference(caller): Inference,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    Json(patch): Json<WirePatch>,
+) -> Result<Response, Failure> {
+    if let Some(model) = &patch.model {
+        app.gateway.route(model).await?;
+    }
+    let patch = ConversationPatch {
+        title: patch.title.map(|title| checked_title(&title)).transpose()?,
+        model: patch.model,
+        head: patch.head.map(|head| extract::id(&head, "message")).transpose()?,
+        deleted: patch.deleted,
+    };
+    let expected = match headers.get(header::IF_MATCH).map(|tag| tag.to_str().unwrap_or_default().trim_matches('"')) {
+        None | Some("*") => None,
+        Some(tag) => Some(tag.parse().map_err(|_| Problem::invalid("If-Match", "must be the version that was read"))?),
+    };
+    let id = extract::id(&id, "conversation")?;
+    let changed = app.store.conversation_patch(caller.user, id, patch, expected).await?;
+    Ok(tagged(&app, &changed))
+}
+
+/// Deletes a conversation; it can be brought back for 30 days, unless `erase=true`.
+#[utoipa::path(delete, path = "/lar/v1/conversations/{id}", tag = "conversations",
+    params(("id" = String, Path), ("erase" = Option<bool>, Query)),
+    responses((status = 204), (status = 404, body = lar_api::ProblemBody)))]
+pub(crate) async fn remove(
+    app: State,
+    Inference(caller): Inference,
+    Path(id): Path<String>,
+    request: axum::extract::Request,
+) -> Result<StatusCode, Failure> {
+    let id: ConversationId = extract::id(&id, "conversation")?;
+    let _ = app.turns.stop(id);
+    if request.uri().query().is_some_and(|query| query.split('&').any(|pair| pair == "erase=true")) {
+        app.store.conversation_erase(caller.user, id).await?;
+    } else {
+        let patch = ConversationPatch { deleted: Some(true), ..ConversationPatch::default() };
+        app.store.conversation_patch(caller.user, id, patch, None).await?;
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Stops the answer that is being written; what is there is kept.
+#[utoipa::path(post, path = "/lar/v1/conversations/{id}/stop", tag = "conversations", params(("id" = String, Path)),
+    responses((status = 204), (status = 404, body = lar_api::ProblemBody)))]
+pub(crate) async fn stop(
+    app: State,
+    Inference(caller): Inference,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Failure> {
+    let id = extract::id(&id, "conversation")?;
+    app.store.conversation_get(caller.user, id).await?;
+    let _ = app.turns.stop(id);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn checked_title(title: &str) -> Result<String, Problem> {
+    let title = title.trim();
+    match title.chars().count() {
+        1..=TITLE_CHARS_MAX if !title.chars().any(char::is_control) => Ok(title.to_owned()),
+        _ => Err(Problem::invalid("title", format!("must be one line of 1 to {TITLE_CHARS_MAX} characters"))),
+    }
+}
+
+fn wire(app: &App, found: &Conversation) -> Wire {
+    Wire {
+        id: found.id.to_string(),
+        title: found.title.clone(),
+        model: found.model.clone(),
+        head: found.head.map(|id| id.to_string()),
+        version: found.version,
+        created_at: found.created_at.to_string(),
+        updated_at: found.updated_at.to_string(),
+        deleted_at: found.deleted_at.map(|at| at.to_string()),
+        running_task: app.turns.running(found.id).map(|task| task.id().to_string()),
+        messages: None,
+        snippet: None,
+    }
+}
+
+fn tagged(app: &App, found: &Conversation) -> Response {
+    with_tag(axum::Json(wire(app, found)).into_response(), found.version)
+}
+
+fn with_tag(mut response: Response, version: i64) -> Response {
+    if let Ok(tag) = HeaderValue::from_str(&format!("\"{version}\"")) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    response
+}

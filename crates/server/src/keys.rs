@@ -1,0 +1,78 @@
+//! `/lar/v1/keys`: keys for apps. A secret is shown once, in the answer that makes it.
+
+use std::time::Duration;
+
+use axum::extract::Path;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use lar_api::Page;
+use lar_api::keys::{Key as Wire, NewKey as WireNewKey};
+use lar_base::{Problem, Scope, Scopes, Timestamp};
+use lar_store::{KeyRecord, NewKey};
+
+use crate::State;
+use crate::auth::{Admin, new_secret};
+use crate::errors::Failure;
+use crate::extract::{self, Json};
+
+/// Makes a key.
+#[utoipa::path(post, path = "/lar/v1/keys", tag = "keys", request_body = WireNewKey,
+    responses((status = 201, body = Wire), (status = 400, body = lar_api::ProblemBody)))]
+pub(crate) async fn create(app: State, Admin(caller): Admin, Json(new): Json<WireNewKey>) -> Result<Response, Failure> {
+    let name = new.name.trim().to_owned();
+    if name.is_empty() || name.chars().count() > 100 || name.chars().any(char::is_control) {
+        return Err(Problem::invalid("name", "must be one line of 1 to 100 characters").into());
+    }
+    let scopes = match new.scopes {
+        None => Scopes::of([Scope::Inference]),
+        Some(texts) => {
+            let parse = |text: &String| text.parse::<Scope>().map_err(|reason| Problem::invalid("scopes", reason));
+            Scopes::of(texts.iter().map(parse).collect::<Result<Vec<_>, _>>()?)
+        }
+    };
+    if new.requests_per_minute == Some(0) {
+        return Err(Problem::invalid("requests_per_minute", "must be at least 1").into());
+    }
+    let secret = new_secret();
+    let key = NewKey {
+        user: caller.user,
+        name,
+        digest: app.authenticator.digest(secret.expose()),
+        scopes,
+        requests_per_minute: new.requests_per_minute,
+        expires_at: new.expires_in_s.map(|seconds| Timestamp::now().after(Duration::from_secs(seconds))),
+    };
+    let made = app.store.key_create(key).await?;
+    let body = Wire { secret: Some(secret.expose().to_owned()), ..wire(&made) };
+    Ok((StatusCode::CREATED, axum::Json(body)).into_response())
+}
+
+/// The person's keys, oldest first, revoked ones included.
+#[utoipa::path(get, path = "/lar/v1/keys", tag = "keys", responses((status = 200, body = Page<Wire>)))]
+pub(crate) async fn list(app: State, Admin(caller): Admin) -> Result<axum::Json<Page<Wire>>, Failure> {
+    let keys = app.store.key_list(caller.user).await?;
+    Ok(axum::Json(Page { data: keys.iter().map(wire).collect(), next: None }))
+}
+
+/// Revokes a key, with every browser session that stands on it.
+#[utoipa::path(delete, path = "/lar/v1/keys/{id}", tag = "keys", params(("id" = String, Path)),
+    responses((status = 204), (status = 404, body = lar_api::ProblemBody)))]
+pub(crate) async fn revoke(app: State, Admin(caller): Admin, Path(id): Path<String>) -> Result<StatusCode, Failure> {
+    app.store.key_revoke(caller.user, extract::id(&id, "key")?).await?;
+    app.authenticator.forget();
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn wire(key: &KeyRecord) -> Wire {
+    Wire {
+        id: key.id.to_string(),
+        name: key.name.clone(),
+        fingerprint: key.fingerprint.clone(),
+        scopes: key.scopes.iter().map(|scope| scope.to_string()).collect(),
+        requests_per_minute: key.requests_per_minute,
+        created_at: key.created_at.to_string(),
+        expires_at: key.expires_at.map(|at| at.to_string()),
+        revoked_at: key.revoked_at.map(|at| at.to_string()),
+        secret: None,
+    }
+}

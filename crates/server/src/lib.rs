@@ -1,0 +1,138 @@
+//! The only crate that knows HTTP servers: authenticates, converts, calls one function, converts back.
+//!
+//! [`routes`] is the table of paths; a path's handler is in the file that its name spells. Errors of all
+//! floors become answers in [`errors`] and nowhere else. [`frame`] is what every request walks through.
+
+mod aliases;
+mod auth;
+mod capabilities;
+mod catalog;
+mod conversations;
+mod errors;
+mod extract;
+mod frame;
+mod health;
+mod keys;
+mod listen;
+mod openai;
+mod openapi;
+mod page;
+mod pools;
+mod protect;
+mod rate;
+mod routes;
+mod sign_in;
+mod sse;
+mod tasks;
+mod usage;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lar_agents::Turns;
+use lar_base::Bytes;
+use lar_catalog::{Catalog, Places};
+use lar_egress::Ledger;
+use lar_gateway::Gateway;
+use lar_store::Store;
+use prometheus_client::registry::Registry;
+
+pub use auth::{Authenticator, new_secret};
+pub use listen::Server;
+pub use openapi::document as openapi_document;
+
+/// Named limits of the HTTP surface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// A request's body.
+    pub body: Bytes,
+    /// How long a body may take to arrive.
+    pub body_timeout: Duration,
+    /// How long a request's head may take to arrive.
+    pub head_timeout: Duration,
+    /// Open connections; more wait to be accepted.
+    pub connections: usize,
+    /// Requests per minute of a key that has no limit of its own; 0 is none.
+    pub requests_per_minute: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body: Bytes::mib(16),
+            body_timeout: Duration::from_secs(30),
+            head_timeout: Duration::from_secs(10),
+            connections: 2048,
+            requests_per_minute: 0,
+        }
+    }
+}
+
+/// What the server is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The database.
+    pub store: Store,
+    /// The installed models.
+    pub catalog: Catalog,
+    /// The pipeline.
+    pub gateway: Gateway,
+    /// Conversations' turns.
+    pub turns: Turns,
+    /// Who is calling.
+    pub authenticator: Authenticator,
+    /// What was connected to.
+    pub ledger: Ledger,
+    /// Where the pipeline registered its numbers; the server adds its own.
+    pub registry: Registry,
+    /// Where other programs keep models.
+    pub places: Places,
+    /// Names and addresses, beside loopback's, that requests may be addressed to.
+    pub allowed_hosts: Vec<String>,
+    /// Named limits.
+    pub limits: Limits,
+}
+
+/// What handlers share.
+pub(crate) struct App {
+    pub(crate) store: Store,
+    pub(crate) catalog: Catalog,
+    pub(crate) gateway: Gateway,
+    pub(crate) turns: Turns,
+    pub(crate) authenticator: Authenticator,
+    pub(crate) ledger: Ledger,
+    pub(crate) registry: Registry,
+    pub(crate) places: Places,
+    pub(crate) links: sign_in::Links,
+    pub(crate) rates: rate::Rates,
+    pub(crate) requests: frame::RequestMetrics,
+    pub(crate) hosts: protect::Hosts,
+    pub(crate) limits: Limits,
+    pub(crate) address: SocketAddr,
+}
+
+impl App {
+    pub(crate) fn new(parts: Parts, address: SocketAddr) -> Arc<Self> {
+        let mut registry = parts.registry;
+        Arc::new(Self {
+            requests: frame::RequestMetrics::register(&mut registry),
+            links: sign_in::Links::default(),
+            rates: rate::Rates::new(parts.limits.requests_per_minute),
+            hosts: protect::Hosts::new(parts.allowed_hosts),
+            store: parts.store,
+            catalog: parts.catalog,
+            gateway: parts.gateway,
+            turns: parts.turns,
+            authenticator: parts.authenticator,
+            ledger: parts.ledger,
+            registry,
+            places: parts.places,
+            limits: parts.limits,
+            address,
+        })
+    }
+}
+
+/// What axum hands to handlers.
+pub(crate) type State = axum::extract::State<Arc<App>>;

@@ -1,0 +1,99 @@
+//! `POST /v1/embeddings`.
+
+use axum::extract::Request;
+use axum::http::HeaderValue;
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use lar_api::openai::{EMBEDDING_FIELDS, Embedding, EmbeddingList, EmbeddingRequest, EmbeddingValue, Usage};
+use lar_base::{Code, Problem, TaskId};
+use lar_engines::scheduler::Priority;
+use lar_gateway::{HangUp, Task, TaskEvent, Work};
+
+use super::{about_model, check_fields, with_ignored};
+use crate::auth::Inference;
+use crate::errors::Failure;
+use crate::{State, extract};
+
+/// Texts of one request at most, as at OpenAI.
+const INPUTS_MAX: usize = 2048;
+
+pub(crate) async fn create(
+    app: State,
+    Inference(caller): Inference,
+    request: Request,
+) -> Result<Response, Failure> {
+    let body = extract::body(request, &app).await?;
+    let mut body: serde_json::Value = serde_json::from_slice(&body)
+        .map_err(|error| Problem::new(Code::InvalidParams, format!("the body is not JSON: {error}")))?;
+    let ignored = check_fields(&mut body, EMBEDDING_FIELDS)?;
+    let request: EmbeddingRequest = extract::from_value(body)?;
+    let texts = request.input.into_vec();
+    if texts.is_empty() || texts.len() > INPUTS_MAX {
+        return Err(Problem::invalid("input", format!("must hold 1 to {INPUTS_MAX} texts")).into());
+    }
+    if let Some(at) = texts.iter().position(String::is_empty) {
+        return Err(Problem::invalid(format!("input[{at}]"), "must not be empty").into());
+    }
+    let base64 = match request.encoding_format.as_deref() {
+        None | Some("float") => false,
+        Some("base64") => true,
+        Some(_) => return Err(Problem::invalid("encoding_format", "must be `float` or `base64`").into()),
+    };
+    let task = Task {
+        id: TaskId::new(),
+        caller,
+        api: "openai.embedding",
+        model: request.model,
+        priority: Priority::Interactive,
+        deadline: None,
+        conversation: None,
+        hang_up: HangUp::Cancel,
+        work: Work::Embed { texts },
+    };
+    let admitted = app.gateway.admit(task).await.map_err(about_model)?;
+    let handle = app.gateway.dispatch(admitted);
+    let mut reader = handle.read(0);
+    let mut found = None;
+    let tokens = loop {
+        match reader.next().await {
+            Some((_, TaskEvent::Vectors(vectors))) => found = Some(vectors),
+            Some((_, TaskEvent::End(end))) => break end.tokens_in,
+            Some((_, TaskEvent::Error(problem))) => return Err(problem.into()),
+            Some((_, TaskEvent::Cancelled)) | None => {
+                return Err(Problem::new(Code::EngineFailed, "the task was stopped").into());
+            }
+            Some(_) => {}
+        }
+    };
+    let found = found.ok_or_else(|| Problem::new(Code::Internal, "the engine ended without vectors"))?;
+    let width = found.vectors.first().map_or(0, Vec::len);
+    if request.dimensions.is_some_and(|dimensions| dimensions as usize != width) {
+        let reason = format!("must be {width}: this model's vectors cannot be cut");
+        return Err(Problem::about(Code::UnsupportedParam, "dimensions", reason).into());
+    }
+    let value = |vector: &Vec<f32>| {
+        if base64 {
+            let bytes: Vec<u8> = vector.iter().flat_map(|number| number.to_le_bytes()).collect();
+            EmbeddingValue::Base64(STANDARD.encode(bytes))
+        } else {
+            EmbeddingValue::Float(vector.clone())
+        }
+    };
+    let data = found
+        .vectors
+        .iter()
+        .enumerate()
+        .map(|(index, vector)| Embedding { object: "embedding", index, embedding: value(vector) })
+        .collect();
+    let usage = Usage { prompt_tokens: tokens, completion_tokens: None, total_tokens: tokens };
+    let list = EmbeddingList { object: "list", data, model: handle.model().to_owned(), usage };
+    let mut response = axum::Json(list).into_response();
+    if !found.truncated.is_empty() {
+        let indexes: Vec<String> = found.truncated.iter().map(ToString::to_string).collect();
+        if let Ok(indexes) = HeaderValue::from_str(&indexes.join(",")) {
+            response.headers_mut().insert("x-lar-truncated", indexes);
+        }
+    }
+    Ok(with_ignored(response, &ignored))
+}

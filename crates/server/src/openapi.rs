@@ -1,0 +1,32 @@
+//! `GET /openapi.json`: the description of Lar's own API, made from the handlers.
+
+use utoipa::OpenApi;
+
+use crate::{aliases, capabilities, catalog, conversations, health, keys, pools, sign_in, tasks, usage};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Lar", description = "Lar's own API. `/v1` is OpenAI's and described by its makers.", license(name = "Apache-2.0")),
+    paths(
+        tasks::create, tasks::list, tasks::show, tasks::stream, tasks::cancel,
+        conversations::create, conversations::list, conversations::show, conversations::update,
+        conversations::remove, conversations::stop, conversations::messages::create,
+        conversations::messages::branch, conversations::messages::regenerate, conversations::messages::feedback,
+        catalog::list, catalog::show, catalog::remove, catalog::verify, catalog::recommended, catalog::adopt,
+        catalog::pulls::create, catalog::pulls::list, aliases::list, aliases::set, aliases::remove,
+        pools::list, pools::health, pools::load, pools::unload, capabilities::show, capabilities::devices,
+        usage::list, keys::create, keys::list, keys::revoke, sign_in::me, sign_in::exchange,
+        sign_in::create_link, sign_in::sign_out, health::alive, health::ready, health::metrics,
+    )
+)]
+struct Document;
+
+/// The document as it is served and checked in.
+#[must_use]
+pub fn document() -> String {
+    Document::openapi().to_pretty_json().unwrap_or_default()
+}
+
+pub(crate) async fn show() -> ([(axum::http::HeaderName, &'static str); 1], String) {
+    ([(axum::http::header::CONTENT_TYPE, "application/json")], document())
+}

@@ -1,0 +1,81 @@
+//! `/lar/v1/pools`: what each model's engine is doing, loading and unloading it.
+
+use axum::extract::Path;
+use axum::http::StatusCode;
+use lar_base::Problem;
+use lar_engines::PoolStatus;
+use lar_engines::pools::PoolState;
+use serde_json::{Value, json};
+
+use crate::auth::{Admin, Inference};
+use crate::errors::Failure;
+use crate::{App, State};
+
+/// Every pool, by name.
+#[utoipa::path(get, path = "/lar/v1/pools", tag = "pools", responses((status = 200)))]
+pub(crate) async fn list(app: State, _: Inference) -> axum::Json<Value> {
+    let pools: Vec<Value> = app.gateway.engines().status().iter().map(wire).collect();
+    axum::Json(json!({ "data": pools }))
+}
+
+/// One pool.
+#[utoipa::path(get, path = "/lar/v1/pools/{id}/health", tag = "pools", params(("id" = String, Path)),
+    responses((status = 200), (status = 404, body = lar_api::ProblemBody)))]
+pub(crate) async fn health(app: State, _: Inference, Path(id): Path<String>) -> Result<axum::Json<Value>, Failure> {
+    let found = app.gateway.engines().status().into_iter().find(|pool| pool.pool == id);
+    Ok(axum::Json(wire(&found.ok_or_else(|| Problem::not_found(format!("pool `{id}`")))?)))
+}
+
+/// Loads a model before anyone asks for it.
+#[utoipa::path(post, path = "/lar/v1/pools/{id}/load", tag = "pools", params(("id" = String, Path)),
+    responses((status = 202), (status = 404, body = lar_api::ProblemBody)))]
+pub(crate) async fn load(app: State, _: Admin, Path(id): Path<String>) -> Result<StatusCode, Failure> {
+    let route = app.gateway.route(&id).await?;
+    app.gateway.engines().load(route.pool);
+    Ok(StatusCode::ACCEPTED)
+}
+
+/// Lets a model go. It is refused while tasks run on it.
+#[utoipa::path(post, path = "/lar/v1/pools/{id}/unload", tag = "pools", params(("id" = String, Path)),
+    responses((status = 202), (status = 409, body = lar_api::ProblemBody)))]
+pub(crate) async fn unload(app: State, _: Admin, Path(id): Path<String>) -> Result<StatusCode, Failure> {
+    let route = app.gateway.route(&id).await?;
+    if active(&app, &route.pool) > 0 {
+        return Err(Problem::new(lar_base::Code::Conflict, format!("tasks run on `{}`", route.pool)).into());
+    }
+    app.gateway.engines().unload(route.pool);
+    Ok(StatusCode::ACCEPTED)
+}
+
+fn active(app: &App, pool: &str) -> usize {
+    app.gateway.engines().status().iter().find(|status| status.pool == pool).map_or(0, |status| status.active)
+}
+
+/// A state's name on the wire.
+pub(crate) fn state_name(state: &PoolState) -> &'static str {
+    match state {
+        PoolState::Unloaded => "unloaded",
+        PoolState::Loading => "loading",
+        PoolState::Ready => "ready",
+        PoolState::Failed(_) => "failed",
+    }
+}
+
+fn wire(pool: &PoolStatus) -> Value {
+    let last_error = match &pool.state {
+        PoolState::Failed(reason) => Some(reason),
+        _ => None,
+    };
+    json!({
+        "id": pool.pool,
+        "state": state_name(&pool.state),
+        "live": last_error.is_none(),
+        "ready": pool.state == PoolState::Ready,
+        "engine": pool.engine.name,
+        "slots": pool.engine.concurrency,
+        "context_tokens": pool.engine.context_tokens,
+        "active_leases": pool.active,
+        "queue": { "interactive": pool.waiting[0], "batch": pool.waiting[1] },
+        "last_error": last_error,
+    })
+}

@@ -1,0 +1,121 @@
+//! A task's events on the wire, with `metrics` in between for whoever keeps up.
+
+use std::time::Duration;
+
+use lar_api::tasks::TaskEvent as Wire;
+use lar_base::Instant;
+use lar_engines::Engines;
+use lar_engines::scheduler::Why;
+use lar_gateway::{LogReader, TaskEvent, TaskHandle};
+use lar_store::{Outcome, TaskEnd};
+
+use super::task_error;
+use crate::sse;
+
+/// How often `metrics` come while text does.
+const METRICS_EVERY: Duration = Duration::from_secs(1);
+
+/// A task's stream from an event on.
+pub(crate) struct Stream {
+    handle: TaskHandle,
+    engines: Engines,
+    reader: LogReader,
+    metrics_at: Instant,
+    tokens: u64,
+    tokens_at_metrics: u64,
+}
+
+impl Stream {
+    pub(crate) fn new(handle: TaskHandle, engines: Engines, from: usize) -> Self {
+        let reader = handle.read(from);
+        Self { handle, engines, reader, metrics_at: Instant::now(), tokens: 0, tokens_at_metrics: 0 }
+    }
+
+    /// Made when sent, so a reader that fell behind gets the present one and none of those it missed.
+    fn metrics(&mut self) -> Option<String> {
+        let since = self.metrics_at.elapsed();
+        if since < METRICS_EVERY {
+            return None;
+        }
+        let produced = self.tokens.saturating_sub(self.tokens_at_metrics);
+        (self.metrics_at, self.tokens_at_metrics) = (Instant::now(), self.tokens);
+        let pool = self.engines.status().into_iter().find(|pool| pool.pool == self.handle.model());
+        let event = Wire::Metrics {
+            queue_depth: pool.map_or(0, |pool| pool.waiting.iter().sum::<usize>() as u64),
+            tokens_per_s: produced as f64 / since.as_secs_f64(),
+        };
+        Some(sse::event(Some(event.name()), None, &event.data().to_string()))
+    }
+}
+
+impl sse::Source for Stream {
+    async fn next(&mut self) -> Option<String> {
+        let (number, event) = self.reader.next().await?;
+        if let TaskEvent::Token { index, .. } = &event {
+            self.tokens = *index;
+        }
+        let wire = wire(&event);
+        let text = sse::event(Some(wire.name()), Some(number), &wire.data().to_string());
+        match self.metrics().filter(|_| !event.is_terminal()) {
+            Some(metrics) => Some(text + &metrics),
+            None => Some(text),
+        }
+    }
+}
+
+/// A stream of one event, or none.
+pub(crate) struct Once(pub(crate) Option<String>);
+
+impl sse::Source for Once {
+    async fn next(&mut self) -> Option<String> {
+        self.0.take()
+    }
+}
+
+/// An event in the contract's words.
+fn wire(event: &TaskEvent) -> Wire {
+    match event {
+        TaskEvent::Queued { position, predicted_start_ms, why } => Wire::Queued {
+            position: *position as u64,
+            predicted_start_ms: *predicted_start_ms,
+            why: match why {
+                Why::Loading => "loading".into(),
+                Why::Busy => "busy".into(),
+            },
+        },
+        TaskEvent::Started { pool, engine, model_digest } => Wire::Started {
+            pool: pool.clone(),
+            replica: 0,
+            model_digest: model_digest.clone(),
+            engine_version: engine.clone(),
+        },
+        TaskEvent::Token { text, index } => Wire::Token { t: text.to_string(), i: *index },
+        TaskEvent::Vectors(found) => {
+            Wire::Vectors { data: found.vectors.clone(), truncated: found.truncated.clone() }
+        }
+        TaskEvent::End(end) => Wire::End {
+            tokens_in: end.tokens_in,
+            tokens_out: end.tokens_out,
+            ttft_ms: end.ttft_ms,
+            decode_ms: end.decode_ms,
+            finish_reason: end.reason.as_str().into(),
+        },
+        TaskEvent::Error(problem) => Wire::Error(task_error(problem.code, &problem.detail, problem.retry_after)),
+        TaskEvent::Cancelled => Wire::Cancelled {},
+    }
+}
+
+/// The terminal event of a task of which only the record is left.
+pub(super) fn of_record(end: &TaskEnd) -> Wire {
+    match &end.outcome {
+        Outcome::End { finish_reason } => Wire::End {
+            tokens_in: end.tokens_in,
+            tokens_out: end.tokens_out,
+            ttft_ms: end.ttft_ms.unwrap_or_default(),
+            decode_ms: end.decode_ms.unwrap_or_default(),
+            finish_reason: finish_reason.clone(),
+        },
+        Outcome::Error { code, message } => Wire::Error(task_error(*code, message, None)),
+        Outcome::Cancelled => Wire::Cancelled {},
+    }
+}

@@ -1,0 +1,291 @@
+//! Conversations: their titles, their place in the list, deleting and searching them. What was said in
+//! them is in [`crate::messages`].
+
+use lar_base::{ConversationId, MessageId, Timestamp, UserId};
+use rusqlite::{Connection, OptionalExtension as _, Row};
+
+use crate::{Error, Store, parsed, parsed_option, time, time_option};
+
+/// A conversation without its messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Conversation {
+    pub id: ConversationId,
+    pub user: UserId,
+    pub title: String,
+    pub model: Option<String>,
+    /// The leaf of the branch that is shown.
+    pub head: Option<MessageId>,
+    /// Counts changes, for `If-Match`.
+    pub version: i64,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    pub deleted_at: Option<Timestamp>,
+}
+
+/// What is to change; `None` leaves a field as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct ConversationPatch {
+    pub title: Option<String>,
+    pub model: Option<String>,
+    pub head: Option<MessageId>,
+    pub deleted: Option<bool>,
+}
+
+/// Where a search found something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SearchHit {
+    /// The conversation.
+    pub conversation: Conversation,
+    /// The text around the match, with `\u{2}` and `\u{3}` around each matching word.
+    pub snippet: String,
+}
+
+impl Store {
+    /// Starts a conversation.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn conversation_create(
+        &self,
+        user: UserId,
+        title: String,
+        model: Option<String>,
+    ) -> Result<Conversation, Error> {
+        self.write(move |connection| {
+            let (id, now) = (ConversationId::new(), Timestamp::now().as_millis());
+            connection.execute(
+                "INSERT INTO conversations (id, user_id, title, model, version, created_at, updated_at)
+                 VALUES (?1, ?2, ?3, ?4, 1, ?5, ?5)",
+                (id.to_string(), user.to_string(), &title, model, now),
+            )?;
+            index_title_in_txn(connection, id, &title)?;
+            get_in_txn(connection, user, id)
+        })
+        .await
+    }
+
+    /// A conversation of this person, deleted ones included.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when there is none of theirs with this id.
+    pub async fn conversation_get(&self, user: UserId, id: ConversationId) -> Result<Conversation, Error> {
+        self.read(move |connection| get_in_txn(connection, user, id)).await
+    }
+
+    /// This person's conversations, last changed first, at most `limit`, those behind `after` only.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn conversation_list(
+        &self,
+        user: UserId,
+        after: Option<ConversationId>,
+        limit: u32,
+    ) -> Result<Vec<Conversation>, Error> {
+        self.read(move |connection| {
+            let mut query = connection.prepare_cached(
+                "SELECT * FROM conversations
+                 WHERE user_id = ?1 AND deleted_at IS NULL AND (?2 IS NULL OR (updated_at, id) <
+                   (SELECT updated_at, id FROM conversations WHERE id = ?2))
+                 ORDER BY updated_at DESC, id DESC LIMIT ?3",
+            )?;
+            let after = after.map(|id| id.to_string());
+            let rows = query.query_map((user.to_string(), after, limit), conversation)?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    /// Changes a conversation; `expected` is the version the caller read, where it insists on one.
+    ///
+    /// # Errors
+    /// [`Error::Version`] when it has changed since; [`Error::NotFound`] for it or for the head named.
+    pub async fn conversation_patch(
+        &self,
+        user: UserId,
+        id: ConversationId,
+        patch: ConversationPatch,
+        expected: Option<i64>,
+    ) -> Result<Conversation, Error> {
+        self.write(move |connection| {
+            let found = get_in_txn(connection, user, id)?;
+            if let Some(named) = expected.filter(|named| *named != found.version) {
+                return Err(Error::Version { found: found.version, named });
+            }
+            if let Some(head) = patch.head {
+                let known: bool = connection.query_row(
+                    "SELECT EXISTS (SELECT 1 FROM messages WHERE id = ?1 AND conversation_id = ?2)",
+                    (head.to_string(), id.to_string()),
+                    |row| row.get(0),
+                )?;
+                if !known {
+                    return Err(Error::NotFound(format!("message {head} in this conversation")));
+                }
+            }
+            let now = Timestamp::now();
+            let deleted_at = match patch.deleted {
+                None => found.deleted_at,
+                Some(false) => None,
+                Some(true) => found.deleted_at.or(Some(now)),
+            };
+            connection.execute(
+                "UPDATE conversations SET title = coalesce(?2, title), model = coalesce(?3, model),
+                        head_id = coalesce(?4, head_id), deleted_at = ?5, version = version + 1
+                 WHERE id = ?1",
+                (
+                    id.to_string(),
+                    &patch.title,
+                    &patch.model,
+                    patch.head.map(|head| head.to_string()),
+                    deleted_at.map(Timestamp::as_millis),
+                ),
+            )?;
+            if let Some(title) = &patch.title {
+                index_title_in_txn(connection, id, title)?;
+            }
+            get_in_txn(connection, user, id)
+        })
+        .await
+    }
+
+    /// Removes a conversation with everything said in it, for good.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when there is none of theirs with this id.
+    pub async fn conversation_erase(&self, user: UserId, id: ConversationId) -> Result<(), Error> {
+        self.write(move |connection| {
+            get_in_txn(connection, user, id)?;
+            erase_in_txn(connection, id)
+        })
+        .await
+    }
+
+    /// Removes, for good, what was deleted before `before`; returns how many conversations that were.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn conversations_purge(&self, before: Timestamp) -> Result<usize, Error> {
+        self.write(move |connection| {
+            let ids: Vec<ConversationId> = {
+                let mut query = connection.prepare("SELECT id FROM conversations WHERE deleted_at < ?1")?;
+                let rows = query.query_map([before.as_millis()], |row| parsed(row, "id"))?;
+                rows.collect::<Result<_, _>>()?
+            };
+            for id in &ids {
+                erase_in_txn(connection, *id)?;
+            }
+            Ok(ids.len())
+        })
+        .await
+    }
+
+    /// Conversations of this person in whose title or messages every word of `words` occurs (the last one
+    /// as a prefix), best match first, each once.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn conversation_search(
+        &self,
+        user: UserId,
+        words: String,
+        limit: u32,
+    ) -> Result<Vec<SearchHit>, Error> {
+        let Some(pattern) = match_pattern(&words) else { return Ok(Vec::new()) };
+        self.read(move |connection| {
+            let mut query = connection.prepare_cached(
+                "SELECT c.*, snippet(conversation_search, 0, char(2), char(3), '…', 12) AS snippet
+                 FROM conversation_search s JOIN conversations c ON c.id = s.conversation_id
+                 WHERE conversation_search MATCH ?1 AND c.user_id = ?2 AND c.deleted_at IS NULL
+                 ORDER BY rank LIMIT 500",
+            )?;
+            let mut hits: Vec<SearchHit> = Vec::new();
+            let mut rows = query.query((pattern, user.to_string()))?;
+            while let Some(row) = rows.next()? {
+                let conversation = conversation(row)?;
+                if hits.iter().any(|hit| hit.conversation.id == conversation.id) {
+                    continue;
+                }
+                hits.push(SearchHit { conversation, snippet: row.get("snippet")? });
+                if hits.len() >= limit as usize {
+                    break;
+                }
+            }
+            Ok(hits)
+        })
+        .await
+    }
+}
+
+/// Each word quoted, so that nothing a person types is FTS5 syntax; `None` when there is no word.
+fn match_pattern(words: &str) -> Option<String> {
+    let quoted: Vec<String> = words
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .take(16)
+        .map(|word| format!("\"{word}\""))
+        .collect();
+    (!quoted.is_empty()).then(|| format!("{}*", quoted.join(" ")))
+}
+
+pub(crate) fn get_in_txn(
+    connection: &Connection,
+    user: UserId,
+    id: ConversationId,
+) -> Result<Conversation, Error> {
+    let mut query =
+        connection.prepare_cached("SELECT * FROM conversations WHERE id = ?1 AND user_id = ?2")?;
+    query
+        .query_row((id.to_string(), user.to_string()), conversation)
+        .optional()?
+        .ok_or_else(|| Error::NotFound(format!("conversation {id}")))
+}
+
+pub(crate) fn index_title_in_txn(
+    connection: &Connection,
+    id: ConversationId,
+    title: &str,
+) -> Result<(), Error> {
+    connection.execute(
+        "DELETE FROM conversation_search WHERE rowid IN
+           (SELECT rowid FROM conversation_search WHERE conversation_id = ?1 AND message_id = '')",
+        [id.to_string()],
+    )?;
+    connection.execute(
+        "INSERT INTO conversation_search (text, conversation_id, message_id) VALUES (?1, ?2, '')",
+        (title, id.to_string()),
+    )?;
+    Ok(())
+}
+
+fn erase_in_txn(connection: &Connection, id: ConversationId) -> Result<(), Error> {
+    connection.execute("DELETE FROM conversation_search WHERE conversation_id = ?1", [id.to_string()])?;
+    connection.execute("DELETE FROM conversations WHERE id = ?1", [id.to_string()])?;
+    Ok(())
+}
+
+fn conversation(row: &Row<'_>) -> rusqlite::Result<Conversation> {
+    Ok(Conversation {
+        id: parsed(row, "id")?,
+        user: parsed(row, "user_id")?,
+        title: row.get("title")?,
+        model: row.get("model")?,
+        head: parsed_option(row, "head_id")?,
+        version: row.get("version")?,
+        created_at: time(row, "created_at")?,
+        updated_at: time(row, "updated_at")?,
+        deleted_at: time_option(row, "deleted_at")?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::match_pattern;
+
+    #[test]
+    fn what_people_type_is_never_syntax() {
+        assert_eq!(match_pattern("rust AND \"x\" NEAR("), Some("\"rust\" \"AND\" \"x\" \"NEAR\"*".into()));
+        assert_eq!(match_pattern(" *() "), None);
+    }
+}

@@ -1,0 +1,175 @@
+//! People and their keys. Only the HMAC of a key's secret is stored; making it is `server`'s work.
+
+use lar_base::{KeyId, Scopes, Timestamp, UserId};
+use rusqlite::{Connection, OptionalExtension as _, Row};
+
+use crate::{Error, Store, parsed, time, time_option};
+
+/// A key as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyRecord {
+    /// The key's id.
+    pub id: KeyId,
+    /// Whose it is.
+    pub user: UserId,
+    /// What people call it.
+    pub name: String,
+    /// Eight hexadecimal digits that tell keys apart in lists and logs.
+    pub fingerprint: String,
+    /// What it may do.
+    pub scopes: Scopes,
+    /// Its own limit of requests, if it has one.
+    pub requests_per_minute: Option<u32>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it stops working by itself.
+    pub expires_at: Option<Timestamp>,
+    /// When it was revoked.
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// A key to be stored.
+#[derive(Debug, Clone)]
+pub struct NewKey {
+    /// Whose it will be.
+    pub user: UserId,
+    /// What people will call it.
+    pub name: String,
+    /// HMAC-SHA-256 of the secret.
+    pub digest: [u8; 32],
+    /// What it may do.
+    pub scopes: Scopes,
+    /// Its own limit of requests.
+    pub requests_per_minute: Option<u32>,
+    /// When it stops working by itself.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl Store {
+    /// The person who owns this Lar, made on the first call.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn owner(&self) -> Result<UserId, Error> {
+        self.write(|connection| {
+            let found: Option<String> = connection
+                .query_row("SELECT id FROM users WHERE name = 'owner'", [], |row| row.get(0))
+                .optional()?;
+            if let Some(id) = found.and_then(|id| id.parse().ok()) {
+                return Ok(id);
+            }
+            let id = UserId::new();
+            connection.execute(
+                "INSERT INTO users (id, name, created_at) VALUES (?1, 'owner', ?2)",
+                (id.to_string(), Timestamp::now().as_millis()),
+            )?;
+            Ok(id)
+        })
+        .await
+    }
+
+    /// Stores a key and returns it; a key with this digest that is there already is returned unchanged.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn key_create(&self, key: NewKey) -> Result<KeyRecord, Error> {
+        self.write(move |connection| {
+            if let Some(found) = by_digest(connection, &key.digest)? {
+                return Ok(found);
+            }
+            let id = KeyId::new();
+            let scopes = serde_json::to_string(&key.scopes).unwrap_or_default();
+            connection.execute(
+                "INSERT INTO keys (id, user_id, name, digest, fingerprint, scopes, requests_per_minute,
+                                   created_at, expires_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                (
+                    id.to_string(),
+                    key.user.to_string(),
+                    &key.name,
+                    &key.digest[..],
+                    lar_base::secret::hex(&key.digest[..4]),
+                    scopes,
+                    key.requests_per_minute,
+                    Timestamp::now().as_millis(),
+                    key.expires_at.map(Timestamp::as_millis),
+                ),
+            )?;
+            by_digest(connection, &key.digest)?.ok_or_else(|| Error::NotFound(format!("key {id}")))
+        })
+        .await
+    }
+
+    /// Finds a key by the HMAC of its secret, also when it is revoked or expired.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn key_by_digest(&self, digest: [u8; 32]) -> Result<Option<KeyRecord>, Error> {
+        self.read(move |connection| by_digest(connection, &digest)).await
+    }
+
+    /// A key by its id.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn key_get(&self, id: KeyId) -> Result<Option<KeyRecord>, Error> {
+        self.read(move |connection| {
+            let mut query = connection.prepare_cached("SELECT * FROM keys WHERE id = ?1")?;
+            Ok(query.query_row([id.to_string()], record).optional()?)
+        })
+        .await
+    }
+
+    /// The keys of a person, oldest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn key_list(&self, user: UserId) -> Result<Vec<KeyRecord>, Error> {
+        self.read(move |connection| {
+            let mut query =
+                connection.prepare_cached("SELECT * FROM keys WHERE user_id = ?1 ORDER BY id")?;
+            let rows = query.query_map([user.to_string()], record)?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    /// Revokes a key of this person, with every browser session that stands on it.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when there is no such key of theirs.
+    pub async fn key_revoke(&self, user: UserId, id: KeyId) -> Result<(), Error> {
+        self.write(move |connection| {
+            let changed = connection.execute(
+                "UPDATE keys SET revoked_at = coalesce(revoked_at, ?3) WHERE id = ?1 AND user_id = ?2",
+                (id.to_string(), user.to_string(), Timestamp::now().as_millis()),
+            )?;
+            if changed == 0 {
+                return Err(Error::NotFound(format!("key {id}")));
+            }
+            connection.execute("DELETE FROM browser_sessions WHERE key_id = ?1", [id.to_string()])?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+fn by_digest(connection: &Connection, digest: &[u8; 32]) -> Result<Option<KeyRecord>, Error> {
+    let mut query = connection.prepare_cached("SELECT * FROM keys WHERE digest = ?1")?;
+    Ok(query.query_row([&digest[..]], record).optional()?)
+}
+
+fn record(row: &Row<'_>) -> rusqlite::Result<KeyRecord> {
+    let scopes: String = row.get("scopes")?;
+    Ok(KeyRecord {
+        id: parsed(row, "id")?,
+        user: parsed(row, "user_id")?,
+        name: row.get("name")?,
+        fingerprint: row.get("fingerprint")?,
+        scopes: serde_json::from_str(&scopes).map_err(|_| crate::bad_column("scopes"))?,
+        requests_per_minute: row.get("requests_per_minute")?,
+        created_at: time(row, "created_at")?,
+        expires_at: time_option(row, "expires_at")?,
+        revoked_at: time_option(row, "revoked_at")?,
+    })
+}

@@ -1,0 +1,396 @@
+//! What was said: a tree of messages per conversation. An edit or another answer is a sibling; nothing is
+//! overwritten but the text of an answer that is still being written.
+
+use lar_base::{Code, ConversationId, MessageId, TaskId, Timestamp, UserId};
+use rusqlite::{Connection, OptionalExtension as _, Row};
+
+use crate::conversations::{get_in_txn, index_title_in_txn};
+use crate::tasks::{TaskStart, start_in_txn};
+use crate::{Error, Store, parsed, parsed_option, time};
+
+/// Titles made from a first message are cut after this many characters.
+const TITLE_CHARS_MAX: usize = 60;
+
+/// Who speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are OpenAI's")]
+pub enum Role {
+    System,
+    User,
+    Assistant,
+}
+
+/// How complete a message is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// An answer that is being written.
+    Streaming,
+    /// All of it is there.
+    Complete,
+    /// Someone stopped it; what was written is kept.
+    Stopped,
+    /// It broke off; what was written is kept.
+    Failed,
+}
+
+/// What a reader thought of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Rating {
+    Good,
+    Bad,
+}
+
+macro_rules! texts {
+    ($type:ident { $($name:ident = $text:literal),+ }) => {
+        impl $type {
+            /// As stored and as written on the wire.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $($type::$name => $text,)+ }
+            }
+        }
+        impl std::str::FromStr for $type {
+            type Err = ();
+            fn from_str(text: &str) -> Result<Self, ()> {
+                match text { $($text => Ok($type::$name),)+ _ => Err(()) }
+            }
+        }
+    };
+}
+texts!(Role { System = "system", User = "user", Assistant = "assistant" });
+texts!(Status { Streaming = "streaming", Complete = "complete", Stopped = "stopped", Failed = "failed" });
+
+/// One message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Message {
+    pub id: MessageId,
+    pub conversation: ConversationId,
+    pub parent: Option<MessageId>,
+    pub role: Role,
+    pub content: String,
+    pub status: Status,
+    pub model: Option<String>,
+    pub task: Option<TaskId>,
+    pub error: Option<Code>,
+    pub tokens_in: Option<u64>,
+    pub tokens_out: Option<u64>,
+    pub ttft_ms: Option<u64>,
+    pub decode_ms: Option<u64>,
+    pub rating: Option<Rating>,
+    pub created_at: Timestamp,
+}
+
+/// What a person said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewMessage {
+    /// The message it answers; `None` starts the conversation, or a second beginning of it.
+    pub parent: Option<MessageId>,
+    /// The text.
+    pub content: String,
+}
+
+/// How an answer ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct AnswerEnd {
+    pub content: String,
+    pub status: Status,
+    pub error: Option<Code>,
+    pub tokens_in: Option<u64>,
+    pub tokens_out: Option<u64>,
+    pub ttft_ms: Option<u64>,
+    pub decode_ms: Option<u64>,
+}
+
+impl Store {
+    /// Stores, in one commit: what the person said (`said`, absent when an answer is made again), the empty
+    /// answer to it, and the task that will write that answer. Returns the answer's message and the path
+    /// of messages that leads to it, oldest first, without the answer itself.
+    ///
+    /// `parent` is the message to answer when nothing new was said.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] for the conversation or the parent; [`Error::Conflict`] when the message to
+    /// answer is itself an answer, or still being written.
+    pub async fn turn_begin(
+        &self,
+        user: UserId,
+        conversation: ConversationId,
+        said: Option<NewMessage>,
+        parent: Option<MessageId>,
+        task: TaskStart,
+    ) -> Result<(Message, Vec<Message>), Error> {
+        self.write(move |connection| {
+            let found = get_in_txn(connection, user, conversation)?;
+            let now = Timestamp::now();
+            let question = match said {
+                Some(said) => {
+                    if let Some(parent) = said.parent {
+                        let parent = message_in_txn(connection, conversation, parent)?;
+                        if parent.status == Status::Streaming {
+                            return Err(Error::Conflict(format!("message {} is still being written", parent.id)));
+                        }
+                    }
+                    if found.title.is_empty() {
+                        let title = title_of(&said.content);
+                        connection.execute(
+                            "UPDATE conversations SET title = ?2 WHERE id = ?1",
+                            (conversation.to_string(), &title),
+                        )?;
+                        index_title_in_txn(connection, conversation, &title)?;
+                    }
+                    said_in_txn(connection, conversation, &said, now)?
+                }
+                None => parent.ok_or_else(|| Error::Conflict("there is no message to answer".into()))?,
+            };
+            let path = path_in_txn(connection, conversation, question)?;
+            if path.last().is_none_or(|message| message.role != Role::User) {
+                return Err(Error::Conflict(format!("message {question} is not a person's")));
+            }
+            let answer = MessageId::new();
+            connection.execute(
+                "INSERT INTO messages (id, conversation_id, parent_id, role, content, status, model, task_id, created_at)
+                 VALUES (?1, ?2, ?3, 'assistant', '', 'streaming', ?4, ?5, ?6)",
+                (
+                    answer.to_string(),
+                    conversation.to_string(),
+                    question.to_string(),
+                    &task.model,
+                    task.id.to_string(),
+                    now.as_millis(),
+                ),
+            )?;
+            connection.execute(
+                "UPDATE conversations SET head_id = ?2, updated_at = ?3, version = version + 1, model = ?4 WHERE id = ?1",
+                (conversation.to_string(), answer.to_string(), now.as_millis(), &task.model),
+            )?;
+            start_in_txn(connection, &task)?;
+            Ok((message_in_txn(connection, conversation, answer)?, path))
+        })
+        .await
+    }
+
+    /// Keeps what has been written of an answer so far, so that a crash takes a second's worth at most.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn answer_checkpoint(&self, id: MessageId, content: String) -> Result<(), Error> {
+        self.write(move |connection| {
+            connection.execute(
+                "UPDATE messages SET content = ?2 WHERE id = ?1 AND status = 'streaming'",
+                (id.to_string(), content),
+            )?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Ends an answer, once: what has an end already stays as it is.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn answer_end(&self, id: MessageId, end: AnswerEnd) -> Result<(), Error> {
+        self.write(move |connection| {
+            let changed = connection.execute(
+                "UPDATE messages SET content = ?2, status = ?3, error_code = ?4, tokens_in = ?5, tokens_out = ?6,
+                        ttft_ms = ?7, decode_ms = ?8
+                 WHERE id = ?1 AND status = 'streaming'",
+                (
+                    id.to_string(),
+                    &end.content,
+                    end.status.as_str(),
+                    end.error.map(Code::as_str),
+                    end.tokens_in,
+                    end.tokens_out,
+                    end.ttft_ms,
+                    end.decode_ms,
+                ),
+            )?;
+            if changed > 0 {
+                connection.execute(
+                    "INSERT INTO conversation_search (text, conversation_id, message_id)
+                     SELECT content, conversation_id, id FROM messages WHERE id = ?1",
+                    [id.to_string()],
+                )?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Stores what a reader thought of an answer; `None` takes it back.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when there is no such message in a conversation of theirs.
+    pub async fn message_rate(
+        &self,
+        user: UserId,
+        conversation: ConversationId,
+        id: MessageId,
+        rating: Option<Rating>,
+    ) -> Result<Message, Error> {
+        self.write(move |connection| {
+            get_in_txn(connection, user, conversation)?;
+            let value = rating.map(|rating| if rating == Rating::Good { 1 } else { -1 });
+            connection.execute(
+                "UPDATE messages SET rating = ?3 WHERE id = ?1 AND conversation_id = ?2",
+                (id.to_string(), conversation.to_string(), value),
+            )?;
+            message_in_txn(connection, conversation, id)
+        })
+        .await
+    }
+
+    /// One message of a conversation of this person.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn message_get(
+        &self,
+        user: UserId,
+        conversation: ConversationId,
+        id: MessageId,
+    ) -> Result<Message, Error> {
+        self.read(move |connection| {
+            get_in_txn(connection, user, conversation)?;
+            message_in_txn(connection, conversation, id)
+        })
+        .await
+    }
+
+    /// Every message of a conversation, all branches, oldest first.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when the conversation is not this person's.
+    pub async fn message_list(
+        &self,
+        user: UserId,
+        conversation: ConversationId,
+    ) -> Result<Vec<Message>, Error> {
+        self.read(move |connection| {
+            get_in_txn(connection, user, conversation)?;
+            let mut query = connection
+                .prepare_cached("SELECT * FROM messages WHERE conversation_id = ?1 ORDER BY id")?;
+            let rows = query.query_map([conversation.to_string()], message)?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+}
+
+/// Marks every answer that was being written as failed, keeping its text.
+pub(crate) fn fail_streaming_in_txn(connection: &Connection) -> Result<(), Error> {
+    connection.execute(
+        "UPDATE messages SET status = 'failed', error_code = ?1 WHERE status = 'streaming'",
+        [Code::EngineFailed.as_str()],
+    )?;
+    Ok(())
+}
+
+fn said_in_txn(
+    connection: &Connection,
+    conversation: ConversationId,
+    said: &NewMessage,
+    now: Timestamp,
+) -> Result<MessageId, Error> {
+    let id = MessageId::new();
+    connection.execute(
+        "INSERT INTO messages (id, conversation_id, parent_id, role, content, status, created_at)
+         VALUES (?1, ?2, ?3, 'user', ?4, 'complete', ?5)",
+        (
+            id.to_string(),
+            conversation.to_string(),
+            said.parent.map(|parent| parent.to_string()),
+            &said.content,
+            now.as_millis(),
+        ),
+    )?;
+    connection.execute(
+        "INSERT INTO conversation_search (text, conversation_id, message_id) VALUES (?1, ?2, ?3)",
+        (&said.content, conversation.to_string(), id.to_string()),
+    )?;
+    Ok(id)
+}
+
+fn path_in_txn(
+    connection: &Connection,
+    conversation: ConversationId,
+    leaf: MessageId,
+) -> Result<Vec<Message>, Error> {
+    let mut query = connection.prepare_cached(
+        "WITH RECURSIVE path (id, parent_id, depth) AS (
+           SELECT id, parent_id, 0 FROM messages WHERE id = ?1 AND conversation_id = ?2
+           UNION ALL
+           SELECT m.id, m.parent_id, path.depth + 1 FROM messages m JOIN path ON m.id = path.parent_id
+         )
+         SELECT messages.* FROM path JOIN messages ON messages.id = path.id ORDER BY path.depth DESC",
+    )?;
+    let rows = query.query_map((leaf.to_string(), conversation.to_string()), message)?;
+    let path: Vec<Message> = rows.collect::<Result<_, _>>()?;
+    if path.is_empty() {
+        return Err(Error::NotFound(format!("message {leaf} in this conversation")));
+    }
+    Ok(path)
+}
+
+fn message_in_txn(
+    connection: &Connection,
+    conversation: ConversationId,
+    id: MessageId,
+) -> Result<Message, Error> {
+    let mut query =
+        connection.prepare_cached("SELECT * FROM messages WHERE id = ?1 AND conversation_id = ?2")?;
+    query
+        .query_row((id.to_string(), conversation.to_string()), message)
+        .optional()?
+        .ok_or_else(|| Error::NotFound(format!("message {id} in this conversation")))
+}
+
+fn title_of(text: &str) -> String {
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("Untitled");
+    if line.chars().count() <= TITLE_CHARS_MAX {
+        return line.to_owned();
+    }
+    let cut: String = line.chars().take(TITLE_CHARS_MAX).collect();
+    let whole = cut.rfind(char::is_whitespace).map_or(cut.as_str(), |space| cut[..space].trim_end());
+    format!("{whole}…")
+}
+
+fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
+    Ok(Message {
+        id: parsed(row, "id")?,
+        conversation: parsed(row, "conversation_id")?,
+        parent: parsed_option(row, "parent_id")?,
+        role: parsed(row, "role")?,
+        content: row.get("content")?,
+        status: parsed(row, "status")?,
+        model: row.get("model")?,
+        task: parsed_option(row, "task_id")?,
+        error: row.get::<_, Option<String>>("error_code")?.and_then(|code| Code::parse(&code)),
+        tokens_in: row.get("tokens_in")?,
+        tokens_out: row.get("tokens_out")?,
+        ttft_ms: row.get("ttft_ms")?,
+        decode_ms: row.get("decode_ms")?,
+        rating: match row.get::<_, Option<i64>>("rating")? {
+            None => None,
+            Some(1) => Some(Rating::Good),
+            Some(_) => Some(Rating::Bad),
+        },
+        created_at: time(row, "created_at")?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::title_of;
+
+    #[test]
+    fn titles_end_at_a_word() {
+        assert_eq!(title_of("\n  Hello there \nmore"), "Hello there");
+        let long = "What is the difference between a mutex and a semaphore in an operating system?";
+        assert_eq!(title_of(long), "What is the difference between a mutex and a semaphore in an…");
+        assert_eq!(title_of("   "), "Untitled");
+    }
+}

@@ -1,0 +1,304 @@
+//! Uses of models: that they began, how each ended (once), and what they add up to per day.
+//!
+//! Invariant: a task has at most one end. Ending it again changes nothing; what was under way when the
+//! server died is ended by [`Store::tasks_end_abandoned`] at the next start.
+
+use lar_base::{Code, ConversationId, KeyId, TaskId, Timestamp, UserId};
+use rusqlite::{Connection, OptionalExtension as _, Row};
+
+use crate::{Error, Store, parsed, parsed_option, time, time_option};
+
+/// What is known when a task is taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are the contract's")]
+pub struct TaskStart {
+    pub id: TaskId,
+    pub key: KeyId,
+    pub user: UserId,
+    pub conversation: Option<ConversationId>,
+    pub api: &'static str,
+    pub workload: &'static str,
+    pub model: String,
+    pub priority: &'static str,
+    pub created_at: Timestamp,
+}
+
+/// How a task ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It ran to its end, for this reason (`stop` or `length`).
+    End {
+        /// Why the engine stopped.
+        finish_reason: String,
+    },
+    /// It failed.
+    Error {
+        /// What kind of failure.
+        code: Code,
+        /// For a person.
+        message: String,
+    },
+    /// Its caller, or Lar for them, stopped it.
+    Cancelled,
+}
+
+/// What is known when a task has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskEnd {
+    /// When.
+    pub ended_at: Timestamp,
+    /// How.
+    pub outcome: Outcome,
+    /// Prompt tokens.
+    pub tokens_in: u64,
+    /// Answer tokens.
+    pub tokens_out: u64,
+    /// Time from taken to started, milliseconds.
+    pub queue_ms: Option<u64>,
+    /// Time from taken to the first token, milliseconds.
+    pub ttft_ms: Option<u64>,
+    /// Time from the first token to the end, milliseconds.
+    pub decode_ms: Option<u64>,
+}
+
+/// A task as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are the contract's")]
+pub struct TaskRecord {
+    pub id: TaskId,
+    pub user: UserId,
+    pub conversation: Option<ConversationId>,
+    pub api: String,
+    pub workload: String,
+    pub model: String,
+    pub priority: String,
+    pub created_at: Timestamp,
+    pub end: Option<TaskEnd>,
+}
+
+/// What one key did with one model on one UTC day.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct UsageDay {
+    pub day: String,
+    pub key: KeyId,
+    pub model: String,
+    pub tasks: u64,
+    pub errors: u64,
+    pub tokens_in: u64,
+    pub tokens_out: u64,
+}
+
+impl Store {
+    /// Stores that tasks began and that tasks ended, in one commit. Ends of tasks that have one already
+    /// are left out, from usage too.
+    ///
+    /// # Errors
+    /// When the database fails; then nothing of the batch is stored.
+    pub async fn tasks_record(
+        &self,
+        starts: Vec<TaskStart>,
+        ends: Vec<(TaskId, TaskEnd)>,
+    ) -> Result<(), Error> {
+        self.write(move |connection| {
+            for start in &starts {
+                start_in_txn(connection, start)?;
+            }
+            for (id, end) in &ends {
+                end_in_txn(connection, *id, end)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Ends every task that has no end as [`Code::EngineFailed`] and returns how many there were. To be
+    /// called at start, before new tasks are taken; their conversations' half answers are kept as failed.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn tasks_end_abandoned(&self) -> Result<usize, Error> {
+        self.write(|connection| {
+            let ids: Vec<TaskId> = {
+                let mut query = connection.prepare("SELECT id FROM tasks WHERE outcome IS NULL")?;
+                let rows = query.query_map([], |row| parsed(row, "id"))?;
+                rows.collect::<Result<_, _>>()?
+            };
+            let end = TaskEnd {
+                ended_at: Timestamp::now(),
+                outcome: Outcome::Error {
+                    code: Code::EngineFailed,
+                    message: "Lar stopped while this was under way; send it again".into(),
+                },
+                tokens_in: 0,
+                tokens_out: 0,
+                queue_ms: None,
+                ttft_ms: None,
+                decode_ms: None,
+            };
+            for id in &ids {
+                end_in_txn(connection, *id, &end)?;
+            }
+            crate::messages::fail_streaming_in_txn(connection)?;
+            Ok(ids.len())
+        })
+        .await
+    }
+
+    /// A task of this person.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn task_get(&self, user: UserId, id: TaskId) -> Result<Option<TaskRecord>, Error> {
+        self.read(move |connection| {
+            let mut query = connection.prepare_cached("SELECT * FROM tasks WHERE id = ?1 AND user_id = ?2")?;
+            Ok(query.query_row((id.to_string(), user.to_string()), record).optional()?)
+        })
+        .await
+    }
+
+    /// This person's tasks, newest first, at most `limit`, those before `after` only.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn task_list(
+        &self,
+        user: UserId,
+        after: Option<TaskId>,
+        limit: u32,
+    ) -> Result<Vec<TaskRecord>, Error> {
+        self.read(move |connection| {
+            let mut query = connection.prepare_cached(
+                "SELECT * FROM tasks WHERE user_id = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3",
+            )?;
+            let before = after.map_or_else(|| "task_g".to_owned(), |id| id.to_string());
+            let rows = query.query_map((user.to_string(), before, limit), record)?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    /// Usage per day, key and model since `from_day` (`YYYY-MM-DD`), of all keys of this person.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn usage_list(&self, user: UserId, from_day: String) -> Result<Vec<UsageDay>, Error> {
+        self.read(move |connection| {
+            let mut query = connection.prepare_cached(
+                "SELECT usage_daily.* FROM usage_daily JOIN keys ON keys.id = key_id
+                 WHERE user_id = ?1 AND day >= ?2 ORDER BY day, key_id, model",
+            )?;
+            let rows = query.query_map((user.to_string(), from_day), |row| {
+                Ok(UsageDay {
+                    day: row.get("day")?,
+                    key: parsed(row, "key_id")?,
+                    model: row.get("model")?,
+                    tasks: row.get("tasks")?,
+                    errors: row.get("errors")?,
+                    tokens_in: row.get("tokens_in")?,
+                    tokens_out: row.get("tokens_out")?,
+                })
+            })?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+}
+
+pub(crate) fn start_in_txn(connection: &Connection, start: &TaskStart) -> Result<(), Error> {
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO tasks (id, key_id, user_id, conversation_id, api, workload, model, priority, created_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (id) DO NOTHING",
+    )?;
+    insert.execute((
+        start.id.to_string(),
+        start.key.to_string(),
+        start.user.to_string(),
+        start.conversation.map(|id| id.to_string()),
+        start.api,
+        start.workload,
+        &start.model,
+        start.priority,
+        start.created_at.as_millis(),
+    ))?;
+    Ok(())
+}
+
+fn end_in_txn(connection: &Connection, id: TaskId, end: &TaskEnd) -> Result<(), Error> {
+    let (outcome, reason, code, message) = match &end.outcome {
+        Outcome::End { finish_reason } => ("end", Some(finish_reason), None, None),
+        Outcome::Error { code, message } => ("error", None, Some(code.as_str()), Some(message)),
+        Outcome::Cancelled => ("cancelled", None, None, None),
+    };
+    let mut update = connection.prepare_cached(
+        "UPDATE tasks SET ended_at = ?2, outcome = ?3, finish_reason = ?4, error_code = ?5, error_message = ?6,
+                          tokens_in = ?7, tokens_out = ?8, queue_ms = ?9, ttft_ms = ?10, decode_ms = ?11
+         WHERE id = ?1 AND outcome IS NULL",
+    )?;
+    let ended = update.execute((
+        id.to_string(),
+        end.ended_at.as_millis(),
+        outcome,
+        reason,
+        code,
+        message,
+        end.tokens_in,
+        end.tokens_out,
+        end.queue_ms,
+        end.ttft_ms,
+        end.decode_ms,
+    ))?;
+    if ended == 0 {
+        return Ok(());
+    }
+    let mut add = connection.prepare_cached(
+        "INSERT INTO usage_daily (day, key_id, model, tasks, errors, tokens_in, tokens_out)
+         SELECT ?2, key_id, model, 1, outcome = 'error', tokens_in, tokens_out FROM tasks WHERE id = ?1
+         ON CONFLICT (day, key_id, model) DO UPDATE SET
+           tasks = tasks + 1, errors = errors + excluded.errors,
+           tokens_in = tokens_in + excluded.tokens_in, tokens_out = tokens_out + excluded.tokens_out",
+    )?;
+    add.execute((id.to_string(), end.ended_at.day()))?;
+    Ok(())
+}
+
+fn record(row: &Row<'_>) -> rusqlite::Result<TaskRecord> {
+    let end = match time_option(row, "ended_at")? {
+        None => None,
+        Some(ended_at) => Some(TaskEnd {
+            ended_at,
+            outcome: outcome(row)?,
+            tokens_in: row.get("tokens_in")?,
+            tokens_out: row.get("tokens_out")?,
+            queue_ms: row.get("queue_ms")?,
+            ttft_ms: row.get("ttft_ms")?,
+            decode_ms: row.get("decode_ms")?,
+        }),
+    };
+    Ok(TaskRecord {
+        id: parsed(row, "id")?,
+        user: parsed(row, "user_id")?,
+        conversation: parsed_option(row, "conversation_id")?,
+        api: row.get("api")?,
+        workload: row.get("workload")?,
+        model: row.get("model")?,
+        priority: row.get("priority")?,
+        created_at: time(row, "created_at")?,
+        end,
+    })
+}
+
+fn outcome(row: &Row<'_>) -> rusqlite::Result<Outcome> {
+    let outcome: String = row.get("outcome")?;
+    Ok(match outcome.as_str() {
+        "end" => Outcome::End { finish_reason: row.get::<_, Option<String>>("finish_reason")?.unwrap_or_default() },
+        "cancelled" => Outcome::Cancelled,
+        _ => Outcome::Error {
+            code: row
+                .get::<_, Option<String>>("error_code")?
+                .and_then(|code| Code::parse(&code))
+                .unwrap_or(Code::Internal),
+            message: row.get::<_, Option<String>>("error_message")?.unwrap_or_default(),
+        },
+    })
+}

@@ -1,0 +1,143 @@
+// The page: signed in or not, the list of conversations, the one that is open.
+
+import { useCallback, useEffect, useRef, useState } from "react";
+import { api, ApiError, type Model } from "./api";
+import { useConversation } from "./conversation";
+import { Help } from "./Help";
+import { ModelPicker } from "./ModelPicker";
+import { Sidebar } from "./Sidebar";
+import { SignIn } from "./SignIn";
+import { Thread } from "./Thread";
+
+const SECRET = /^#sign-in=([0-9a-f]+)$/;
+const MODELS_EVERY_MS = 3000;
+let signingIn: Promise<unknown> | undefined;
+
+/** Exchanges the secret of a sign-in link, once, and takes it out of the address. */
+function signIn(): Promise<unknown> {
+  const secret = SECRET.exec(location.hash)?.[1];
+  if (secret) {
+    history.replaceState(null, "", location.pathname);
+    signingIn = api.signIn(secret);
+  }
+  return signingIn ?? Promise.resolve();
+}
+
+/** The conversation that the address names. */
+const addressed = () => /^\/c\/(conv_[0-9a-f]+)$/.exec(location.pathname)?.[1];
+
+export function App() {
+  const [signedIn, setSignedIn] = useState<boolean>();
+  const [reason, setReason] = useState<string>();
+
+  useEffect(() => {
+    signIn()
+      .catch((cause: ApiError) => setReason(cause.message))
+      .then(() => api.me())
+      .then(() => setSignedIn(true))
+      .catch((cause: ApiError) => {
+        setSignedIn(false);
+        if (cause.status === 0) setReason(cause.message);
+      });
+  }, []);
+
+  if (signedIn === undefined) return <main className="blank" aria-busy="true" aria-label="Lar is opening" />;
+  if (!signedIn) return <SignIn reason={reason} />;
+  return <House onSignedOut={() => setSignedIn(false)} />;
+}
+
+function House({ onSignedOut }: { onSignedOut: () => void }) {
+  const [id, setId] = useState(addressed);
+  const [models, setModels] = useState<Model[]>();
+  const [model, setModel] = useState<string>();
+  const [listed, setListed] = useState(0);
+  const [drawer, setDrawer] = useState(false);
+  const [help, setHelp] = useState(false);
+  const search = useRef<HTMLInputElement>(null);
+  const main = useRef<HTMLElement>(null);
+
+  const open = useCallback((next?: string) => {
+    setId(next);
+    setDrawer(false);
+    history.pushState(null, "", next ? `/c/${next}` : "/");
+  }, []);
+  const changed = useCallback(() => setListed((count) => count + 1), []);
+  const state = useConversation(id, model, open, changed);
+
+  useEffect(() => {
+    const back = () => setId(addressed());
+    addEventListener("popstate", back);
+    return () => removeEventListener("popstate", back);
+  }, []);
+
+  const refresh = useCallback(() => api.models().then(({ data }) => setModels(data), () => {}), []);
+  useEffect(() => {
+    refresh();
+    const timer = setInterval(refresh, MODELS_EVERY_MS);
+    return () => clearInterval(timer);
+  }, [refresh]);
+
+  // A conversation goes on with its own model.
+  const own = state.conversation?.model;
+  useEffect(() => setModel(own), [own, id]);
+
+  const title = state.conversation?.title;
+  useEffect(() => {
+    document.title = title ? `${title} – Lar` : "Lar";
+  }, [title]);
+
+  const { stop, progress, messages } = state;
+  useEffect(() => {
+    const press = (event: KeyboardEvent) => {
+      const command = event.ctrlKey || event.metaKey;
+      const key = event.key.toLowerCase();
+      if (event.key === "Escape" && help) setHelp(false);
+      else if (event.key === "Escape" && drawer) setDrawer(false);
+      else if (event.key === "Escape" && progress) void stop();
+      else if (command && event.shiftKey && key === "o") open();
+      else if (command && key === "k") {
+        setDrawer(true);
+        setTimeout(() => search.current?.focus());
+      } else if (command && event.shiftKey && key === "c") {
+        const last = messages.findLast((message) => message.role === "assistant");
+        if (last) void navigator.clipboard.writeText(last.content);
+      } else if (command && key === "/") setHelp((shown) => !shown);
+      else return;
+      event.preventDefault();
+    };
+    addEventListener("keydown", press);
+    return () => removeEventListener("keydown", press);
+  }, [help, drawer, progress, stop, open, messages]);
+
+  return (
+    <div className={drawer ? "house with-drawer" : "house"}>
+      <a className="skip" href="#message" onClick={(event) => {
+        event.preventDefault();
+        main.current?.querySelector<HTMLElement>("textarea")?.focus();
+      }}>
+        Go to the message box
+      </a>
+      <Sidebar
+        open={open}
+        current={id}
+        listed={listed}
+        search={search}
+        onHelp={() => setHelp(true)}
+        onClose={() => setDrawer(false)}
+        onSignOut={() => api.signOut().then(onSignedOut, onSignedOut)}
+      />
+      {drawer && <div className="scrim" onClick={() => setDrawer(false)} />}
+      <main ref={main}>
+        <header>
+          <button className="icon only-narrow" aria-label="Conversations" aria-expanded={drawer} onClick={() => setDrawer(true)}>
+            ☰
+          </button>
+          <h1>{title || (id ? "Conversation" : "New conversation")}</h1>
+          <ModelPicker models={models} value={model} onChange={setModel} />
+        </header>
+        <Thread key={id ? "open" : "new"} state={state} models={models} onModelsChanged={refresh} />
+      </main>
+      {help && <Help onClose={() => setHelp(false)} />}
+    </div>
+  );
+}

@@ -1,0 +1,40 @@
+// Which model answers, and what it is doing.
+
+import { size, type Model } from "./api";
+
+const STATES = { unloaded: "not loaded", loading: "loading…", ready: "loaded", failed: "failed" };
+
+/** A context for a person: 4k, 128k. */
+const context = (tokens: number) => (tokens >= 1024 ? `${Math.round(tokens / 1024)}k` : `${tokens}`);
+
+interface Props {
+  models?: Model[];
+  value?: string;
+  onChange: (model: string) => void;
+}
+
+export function ModelPicker({ models, value, onChange }: Props) {
+  const chat = models?.filter((model) => model.kind === "chat") ?? [];
+  const chosen = chat.find((model) => model.name === value) ?? chat.find((model) => model.aliases.includes(value ?? "default"));
+  if (models && chat.length === 0) return <span className="chip failed">no model</span>;
+  return (
+    <div className="picker">
+      <label className="hidden" htmlFor="model">
+        Model
+      </label>
+      <select id="model" value={chosen?.name ?? ""} onChange={(event) => onChange(event.target.value)}>
+        {!chosen && <option value="">…</option>}
+        {chat.map((model) => (
+          <option key={model.name} value={model.name}>
+            {model.name} · {STATES[model.state]} · {size(model.size_bytes)} · {context(model.context_tokens)} context
+          </option>
+        ))}
+      </select>
+      {chosen && (
+        <span className={`chip ${chosen.state}`} role="status" title={chosen.reason}>
+          {STATES[chosen.state]}
+        </span>
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,154 @@
+// Lar's public API, as the page uses it. Types mirror /openapi.json.
+
+export interface Message {
+  id: string;
+  parent?: string;
+  role: "system" | "user" | "assistant";
+  content: string;
+  status: "streaming" | "complete" | "stopped" | "failed";
+  model?: string;
+  task_id?: string;
+  error_code?: string;
+  tokens_out?: number;
+  ttft_ms?: number;
+  decode_ms?: number;
+  rating?: "good" | "bad";
+  created_at: string;
+}
+
+export interface Conversation {
+  id: string;
+  title: string;
+  model?: string;
+  head?: string;
+  version: number;
+  updated_at: string;
+  running_task?: string;
+  messages?: Message[];
+  snippet?: string;
+}
+
+export interface Model {
+  name: string;
+  kind: "chat" | "embedding";
+  state: "unloaded" | "loading" | "ready" | "failed";
+  reason?: string;
+  context_tokens: number;
+  size_bytes: number;
+  memory_bytes: number;
+  parameters: number;
+  aliases: string[];
+  starter: boolean;
+}
+
+export interface Recommended {
+  name: string;
+  source: string;
+  about: string;
+  license: string;
+  size_bytes: number;
+  memory_bytes: number;
+  fits: boolean;
+  installed: boolean;
+}
+
+export interface Pull {
+  source: string;
+  state: "downloading" | "verifying" | "done" | "failed";
+  done_bytes: number;
+  total_bytes?: number;
+  name?: string;
+  reason?: string;
+}
+
+export type StreamEvent =
+  | { event: "message"; question: Message; answer: Message; task_id: string }
+  | { event: "queued"; position: number; predicted_start_ms: number; why: "loading" | "busy" }
+  | { event: "started"; pool: string }
+  | { event: "token"; t: string; i: number }
+  | { event: "metrics"; queue_depth: number; tokens_per_s: number }
+  | { event: "end"; tokens_in: number; tokens_out: number; ttft_ms: number; decode_ms: number; finish_reason: string }
+  | { event: "error"; code: string; message: string; retriable: boolean }
+  | { event: "cancelled" };
+
+/** An error that the server answered with, or that kept it from answering. */
+export class ApiError extends Error {
+  constructor(
+    readonly status: number,
+    readonly code: string,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+async function send(method: string, path: string, body?: unknown): Promise<Response> {
+  let response: Response;
+  try {
+    response = await fetch(`/lar/v1/${path}`, {
+      method,
+      headers: body === undefined ? {} : { "content-type": "application/json" },
+      body: body === undefined ? undefined : JSON.stringify(body),
+    });
+  } catch {
+    throw new ApiError(0, "UNREACHABLE", "Lar does not answer. Is it still running?");
+  }
+  if (response.ok) return response;
+  const problem = await response.json().catch(() => ({}));
+  throw new ApiError(response.status, problem.code ?? "UNKNOWN", problem.detail ?? `The server answered with status ${response.status}.`);
+}
+
+const read = async <T>(response: Promise<Response>): Promise<T> => (await response).json();
+
+export const api = {
+  me: () => read<{ user_id: string; scopes: string[] }>(send("GET", "me")),
+  signIn: (secret: string) => send("POST", "sign-in", { secret }),
+  signOut: () => send("POST", "sign-out", {}),
+  conversations: (after?: string) =>
+    read<{ data: Conversation[]; next?: string }>(send("GET", `conversations?limit=50${after ? `&after=${after}` : ""}`)),
+  search: (words: string) => read<{ data: Conversation[] }>(send("GET", `conversations?q=${encodeURIComponent(words)}`)),
+  conversation: (id: string) => read<Conversation>(send("GET", `conversations/${id}`)),
+  create: (model?: string) => read<Conversation>(send("POST", "conversations", model ? { model } : {})),
+  patch: (id: string, change: { title?: string; head?: string; deleted?: boolean; model?: string }) =>
+    read<Conversation>(send("PATCH", `conversations/${id}`, change)),
+  remove: (id: string) => send("DELETE", `conversations/${id}`),
+  stop: (id: string) => send("POST", `conversations/${id}/stop`, {}),
+  rate: (id: string, message: string, rating: "good" | "bad" | null) =>
+    read<Message>(send("POST", `conversations/${id}/messages/${message}/feedback`, { rating })),
+  say: (id: string, content: string, parent: string | null, model?: string) =>
+    send("POST", `conversations/${id}/messages`, { content, parent, model }),
+  branch: (id: string, message: string, content: string, model?: string) =>
+    send("POST", `conversations/${id}/messages/${message}/branch`, { content, model }),
+  regenerate: (id: string, message: string, model?: string) =>
+    send("POST", `conversations/${id}/messages/${message}/regenerate`, { model }),
+  follow: (task: string) => send("GET", `tasks/${task}/stream`),
+  models: () => read<{ data: Model[] }>(send("GET", "catalog/models")),
+  recommended: () => read<{ data: Recommended[] }>(send("GET", "catalog/recommended")),
+  pull: (source: string) => read<Pull>(send("POST", "catalog/pulls", { source })),
+  pulls: () => read<{ data: Pull[] }>(send("GET", "catalog/pulls")),
+  setDefault: (target: string) => send("POST", "aliases", { name: "default", target }),
+};
+
+/** The events of a stream as they come. Comments are left out. */
+export async function* events(response: Response): AsyncGenerator<StreamEvent> {
+  const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
+  let buffer = "";
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    buffer += value;
+    for (let end = buffer.indexOf("\n\n"); end >= 0; end = buffer.indexOf("\n\n")) {
+      const lines = buffer.slice(0, end).split("\n");
+      buffer = buffer.slice(end + 2);
+      const field = (name: string) => lines.find((line) => line.startsWith(name))?.slice(name.length);
+      const data = field("data: ");
+      if (data !== undefined) yield { event: field("event: ") ?? "message", ...JSON.parse(data) };
+    }
+  }
+}
+
+/** A number of bytes for a person. */
+export function size(bytes: number): string {
+  if (bytes >= 1e9) return `${(bytes / 1e9).toFixed(1)} GB`;
+  return `${Math.max(1, Math.round(bytes / 1e6))} MB`;
+}

@@ -1,0 +1,155 @@
+// The page in a real browser against a real Lar with the real starter model.
+
+import AxeBuilder from "@axe-core/playwright";
+import { expect, test, type Page } from "@playwright/test";
+import { link } from "./lar";
+
+const LONG = "Write a very long story about an owl that travels around the world. Describe every place.";
+
+async function signIn(page: Page) {
+  await page.goto(link());
+  await expect(page.getByRole("textbox", { name: "Message", exact: true })).toBeVisible();
+}
+
+async function say(page: Page, text: string) {
+  await page.getByRole("textbox", { name: "Message", exact: true }).fill(text);
+  await page.keyboard.press("Enter");
+}
+
+const answers = (page: Page) => page.locator(".message.assistant");
+const finished = (page: Page) => expect(page.getByRole("button", { name: "Send", exact: true })).toBeVisible({ timeout: 45_000 });
+
+async function clean(page: Page) {
+  const { violations } = await new AxeBuilder({ page }).analyze();
+  expect(violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(" ")}`)).toEqual([]);
+}
+
+test("who has no link is told how to get one, and a link works once", async ({ page, browser }) => {
+  await page.goto(process.env.LAR_PAGE_URL!);
+  await expect(page.getByText("lar open")).toBeVisible();
+  await clean(page);
+  const once = link();
+  await page.goto(once);
+  await page.reload();
+  await expect(page.getByRole("heading", { name: "What is on your mind?" })).toBeVisible();
+  expect(page.url()).not.toContain("sign-in");
+  const other = await (await browser.newContext()).newPage();
+  await other.goto(once);
+  await expect(other.getByRole("alert")).toContainText("used already");
+});
+
+test("an answer streams, shows its numbers, and is there after a reload", async ({ page }) => {
+  await signIn(page);
+  await expect(page.getByText("proves the pipe and is often wrong")).toBeVisible();
+  await expect(page.locator(".picks li")).toHaveCount(3);
+  await say(page, "Say hello to the owl.");
+  await expect(page.locator(".message.user")).toHaveText(/Say hello to the owl/);
+  await finished(page);
+  await expect(answers(page)).toHaveCount(1);
+  await expect(page.locator(".numbers")).toHaveText(/smollm2-135m-instruct · first token .* · \d+ tokens\/s/);
+  const text = await answers(page).locator(".markdown").innerText();
+  expect(text.length).toBeGreaterThan(0);
+  await expect(page.getByRole("link", { name: "Say hello to the owl." })).toBeVisible();
+  await page.reload();
+  await expect(answers(page).locator(".markdown")).toHaveText(text);
+  await clean(page);
+});
+
+test("stop keeps what was written", async ({ page }) => {
+  await signIn(page);
+  await say(page, LONG);
+  await expect(answers(page).locator(".markdown")).toHaveText(/\w+ \w+/);
+  await page.keyboard.press("Escape");
+  await expect(page.getByText("You stopped this answer.")).toBeVisible();
+  const kept = await answers(page).locator(".markdown").innerText();
+  await page.reload();
+  await expect(answers(page).locator(".markdown")).toHaveText(kept);
+});
+
+test("a reload in mid-answer resumes it", async ({ page }) => {
+  await signIn(page);
+  await say(page, LONG);
+  await expect(answers(page).locator(".markdown")).toHaveText(/\w+ \w+ \w+/);
+  const before = (await answers(page).locator(".markdown").innerText()).slice(0, 20);
+  await page.reload();
+  await expect(page.getByRole("button", { name: "Stop", exact: true })).toBeVisible();
+  await expect(answers(page).locator(".markdown")).toContainText(before);
+  const length = (await answers(page).locator(".markdown").innerText()).length;
+  await expect.poll(async () => (await answers(page).locator(".markdown").innerText()).length).toBeGreaterThan(length);
+  await page.getByRole("button", { name: "Stop", exact: true }).click();
+  await finished(page);
+});
+
+test("another answer and an edit are branches", async ({ page }) => {
+  await signIn(page);
+  await say(page, "Name one bird.");
+  await finished(page);
+  await page.getByRole("button", { name: "Another answer" }).click();
+  await expect(page.locator(".message.assistant .branches")).toHaveText(/2\/2/);
+  await finished(page);
+  await page.locator(".message.assistant").getByRole("button", { name: "Previous version" }).click();
+  await expect(page.locator(".message.assistant .branches")).toHaveText(/1\/2/);
+  await page.locator(".message.user").hover();
+  await page.getByRole("button", { name: "Edit" }).click();
+  await page.getByRole("textbox", { name: "Edit the message" }).fill("Name one fish.");
+  await page.getByRole("button", { name: "Send again" }).click();
+  await expect(page.locator(".message.user .branches")).toHaveText(/2\/2/);
+  await expect(page.locator(".message.user")).toContainText("Name one fish.");
+  await finished(page);
+  await page.locator(".message.user").getByRole("button", { name: "Previous version" }).click();
+  await expect(page.locator(".message.user")).toContainText("Name one bird.");
+  await expect.poll(async () => (await (await page.request.get(`/lar/v1/conversations/${page.url().split("/c/")[1]}`, { headers: {} })).json()).head).toBeTruthy();
+});
+
+test("conversations are renamed, searched, deleted and brought back", async ({ page }) => {
+  await signIn(page);
+  await say(page, "Remember the word xylophone.");
+  await finished(page);
+  await page.getByRole("button", { name: "Rename Remember the word xylophone." }).click();
+  await page.getByRole("textbox", { name: "New title" }).fill("About music");
+  await page.keyboard.press("Enter");
+  await expect(page.getByRole("link", { name: "About music" })).toBeVisible();
+  await page.keyboard.press("Control+k");
+  await page.keyboard.type("xyloph");
+  await expect(page.locator(".sidebar mark").first()).toHaveText(/xylophone/i);
+  await page.getByRole("searchbox").fill("");
+  await page.getByRole("button", { name: "Delete About music" }).click();
+  await expect(page.getByRole("link", { name: "About music" })).toHaveCount(0);
+  await page.getByRole("button", { name: "Undo" }).click();
+  await expect(page.getByRole("link", { name: "About music" })).toBeVisible();
+});
+
+test("the keyboard alone is enough, and hostile text stays text", async ({ page }) => {
+  await signIn(page);
+  await page.keyboard.type('<img src=x onerror="window.broken=1"><script>window.broken=1</script>');
+  await page.keyboard.press("Enter");
+  await finished(page);
+  expect(await page.evaluate(() => "broken" in window)).toBe(false);
+  await page.keyboard.press("Control+Shift+O");
+  await expect(page.getByRole("heading", { name: "New conversation" })).toBeVisible();
+  await page.keyboard.press("Control+/");
+  await expect(page.getByRole("dialog")).toBeVisible();
+  await page.keyboard.press("Escape");
+  await expect(page.getByRole("dialog")).toHaveCount(0);
+});
+
+for (const scheme of ["light", "dark"] as const) {
+  for (const [name, viewport] of [["desktop", { width: 1280, height: 800 }], ["phone", { width: 390, height: 780 }]] as const) {
+    test(`axe finds nothing: ${name}, ${scheme}`, async ({ page }) => {
+      await page.setViewportSize(viewport);
+      await page.emulateMedia({ colorScheme: scheme });
+      await signIn(page);
+      await clean(page);
+      await say(page, "Show me a short Python program that prints the numbers from 1 to 3.");
+      await finished(page);
+      await clean(page);
+      expect(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth)).toBe(true);
+      if (process.env.LAR_PICTURES) await page.screenshot({ path: `${process.env.LAR_PICTURES}/${name}-${scheme}.png` });
+      if (name === "phone") {
+        await page.getByRole("button", { name: "Conversations" }).click();
+        await clean(page);
+        if (process.env.LAR_PICTURES) await page.screenshot({ path: `${process.env.LAR_PICTURES}/drawer-${scheme}.png` });
+      }
+    });
+  }
+}
