@@ -1,1 +1,11 @@
-//! tbd
+//! The testkit: a real Lar as a child process, on a free port and a data directory of its own, and a plain
+//! client that speaks to it.
+//!
+//! The models come from the directory that `LAR_TEST_MODELS` names (`make test` fills it); the program is
+//! the one that cargo built in this profile.
+
+mod lar;
+mod models;
+
+pub use lar::{Answer, Lar, free_port};
+pub use models::{chat_model, llama_server, models_dir, program};

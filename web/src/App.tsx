@@ -1,6 +1,8 @@
 // The page: signed in or not, the list of conversations, the one that is open.
 
+import { Icon } from "./Icon";
 import { useCallback, useEffect, useRef, useState } from "react";
+import { flushSync } from "react-dom";
 import { api, ApiError, type Model } from "./api";
 import { useConversation } from "./conversation";
 import { Help } from "./Help";
@@ -96,8 +98,9 @@ function House({ onSignedOut }: { onSignedOut: () => void }) {
       else if (event.key === "Escape" && progress) void stop();
       else if (command && event.shiftKey && key === "o") open();
       else if (command && key === "k") {
-        setDrawer(true);
-        setTimeout(() => search.current?.focus());
+        // The list must be there before it can be focused, and the next key must find it so.
+        flushSync(() => setDrawer(true));
+        search.current?.focus();
       } else if (command && event.shiftKey && key === "c") {
         const last = messages.findLast((message) => message.role === "assistant");
         if (last) void navigator.clipboard.writeText(last.content);
@@ -130,7 +133,7 @@ function House({ onSignedOut }: { onSignedOut: () => void }) {
       <main ref={main}>
         <header>
           <button className="icon only-narrow" aria-label="Conversations" aria-expanded={drawer} onClick={() => setDrawer(true)}>
-            ☰
+            <Icon name="menu" />
           </button>
           <h1>{title || (id ? "Conversation" : "New conversation")}</h1>
           <ModelPicker models={models} value={model} onChange={setModel} />

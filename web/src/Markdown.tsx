@@ -1,6 +1,7 @@
 // An answer's Markdown: GitHub's flavour, highlighted code with a copy button. HTML in it is shown as text,
 // never run.
 
+import { Icon } from "./Icon";
 import { MarkdownTextPrimitive } from "@assistant-ui/react-markdown";
 import { memo, useRef, useState, type ComponentProps } from "react";
 import rehypeHighlight from "rehype-highlight";
@@ -17,7 +18,7 @@ function CodeBlock(props: ComponentProps<"pre">) {
   return (
     <div className="code">
       <button className="icon copy-code" onClick={copy} aria-label="Copy code">
-        {copied ? "✓" : "⧉"}
+        <Icon name={copied ? "done" : "copy"} />
       </button>
       <pre {...props} ref={pre} tabIndex={0} />
     </div>

@@ -1,5 +1,6 @@
 // The conversations: listed, searched, renamed, deleted and brought back.
 
+import { Icon } from "./Icon";
 import { useCallback, useEffect, useState, type ReactNode, type RefObject } from "react";
 import { api, type Conversation } from "./api";
 
@@ -72,11 +73,11 @@ export function Sidebar({ open, current, listed, search, onHelp, onClose, onSign
           <img src="/icon.svg" alt="" width="24" height="24" /> Lar
         </span>
         <button className="icon only-narrow" aria-label="Close the list" onClick={onClose}>
-          ✕
+          <Icon name="close" />
         </button>
       </div>
       <button className="new" onClick={() => open()}>
-        ＋ New conversation
+        <Icon name="plus" /> New conversation
       </button>
       <label className="hidden" htmlFor="search">
         Search conversations
@@ -125,10 +126,10 @@ export function Sidebar({ open, current, listed, search, onHelp, onClose, onSign
                 </a>
                 <span className="row-actions">
                   <button className="icon" aria-label={`Rename ${conversation.title}`} onClick={() => setRenaming(conversation.id)}>
-                    ✎
+                    <Icon name="edit" />
                   </button>
                   <button className="icon" aria-label={`Delete ${conversation.title}`} onClick={() => remove(conversation)}>
-                    🗑
+                    <Icon name="delete" />
                   </button>
                 </span>
               </>

@@ -1,5 +1,6 @@
 // What is said, through the assistant-ui toolkit: messages, branches, editing, stopping.
 
+import { Icon } from "./Icon";
 import {
   ActionBarPrimitive,
   AssistantRuntimeProvider,
@@ -93,7 +94,7 @@ export function Thread({ state, models, onModelsChanged }: Props) {
             <ThreadPrimitive.Messages components={{ UserMessage, AssistantMessage, EditComposer }} />
             {state.progress && <Waiting progress={state.progress} />}
             <ThreadPrimitive.ScrollToBottom className="to-bottom icon" aria-label="Go to the end">
-              ↓
+              <Icon name="down" />
             </ThreadPrimitive.ScrollToBottom>
           </ThreadPrimitive.Viewport>
           {state.error && (
@@ -136,7 +137,7 @@ function UserMessage() {
         <Branches />
         <ActionBarPrimitive.Root hideWhenRunning>
           <ActionBarPrimitive.Edit className="icon" aria-label="Edit">
-            ✎
+            <Icon name="edit" />
           </ActionBarPrimitive.Edit>
         </ActionBarPrimitive.Root>
       </div>
@@ -175,10 +176,10 @@ function AssistantMessage() {
             <Branches />
             <ActionBarPrimitive.Root hideWhenRunning>
               <ActionBarPrimitive.Copy className="icon" aria-label="Copy">
-                ⧉
+                <Icon name="copy" />
               </ActionBarPrimitive.Copy>
               <ActionBarPrimitive.Reload className="icon" aria-label="Another answer">
-                ↻
+                <Icon name="again" />
               </ActionBarPrimitive.Reload>
             </ActionBarPrimitive.Root>
             <Rate message={message} />
@@ -192,20 +193,20 @@ function AssistantMessage() {
 
 function Rate({ message }: { message: Message }) {
   const state = useContext(State);
-  const button = (rating: "good" | "bad", label: string, sign: string) => (
+  const button = (rating: "good" | "bad", label: string) => (
     <button
       className="icon"
       aria-label={label}
       aria-pressed={message.rating === rating}
       onClick={() => state?.rate(message.id, message.rating === rating ? null : rating)}
     >
-      {sign}
+      <Icon name={rating} />
     </button>
   );
   return (
     <>
-      {button("good", "Good answer", "👍")}
-      {button("bad", "Bad answer", "👎")}
+      {button("good", "Good answer")}
+      {button("bad", "Bad answer")}
     </>
   );
 }
@@ -214,13 +215,13 @@ function Branches() {
   return (
     <BranchPickerPrimitive.Root hideWhenSingleBranch className="branches">
       <BranchPickerPrimitive.Previous className="icon" aria-label="Previous version">
-        ‹
+        <Icon name="left" />
       </BranchPickerPrimitive.Previous>
       <span>
         <BranchPickerPrimitive.Number />/<BranchPickerPrimitive.Count />
       </span>
       <BranchPickerPrimitive.Next className="icon" aria-label="Next version">
-        ›
+        <Icon name="right" />
       </BranchPickerPrimitive.Next>
     </BranchPickerPrimitive.Root>
   );

@@ -62,7 +62,7 @@ export interface Pull {
 }
 
 export type StreamEvent =
-  | { event: "message"; question: Message; answer: Message; task_id: string }
+  | { event: "message"; title: string; question: Message; answer: Message; task_id: string }
   | { event: "queued"; position: number; predicted_start_ms: number; why: "loading" | "busy" }
   | { event: "started"; pool: string }
   | { event: "token"; t: string; i: number }

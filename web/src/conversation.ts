@@ -77,6 +77,7 @@ export function useConversation(
         switch (event.event) {
           case "message":
             answer = event.answer;
+            setConversation((known) => known && { ...known, title: event.title });
             put(event.question);
             put(event.answer);
             setHead(event.answer.id);

@@ -124,9 +124,14 @@ impl Turns {
         };
         let mut history = Vec::new();
         while let Some(id) = next {
-            let message = by_id.get(&id).ok_or_else(|| Problem::not_found(format!("message {id} in this conversation")))?;
+            let message = by_id
+                .get(&id)
+                .ok_or_else(|| Problem::not_found(format!("message {id} in this conversation")))?;
             if !message.content.is_empty() {
-                history.push(ChatMessage { role: message.role.as_str().into(), content: message.content.clone() });
+                history.push(ChatMessage {
+                    role: message.role.as_str().into(),
+                    content: message.content.clone(),
+                });
             }
             next = message.parent;
         }

@@ -132,6 +132,8 @@ pub struct Retry {
 /// The data of the first event of a turn's stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TurnBegun {
+    /// The conversation's title, which its first message may just have made.
+    pub title: String,
     /// What was said, as stored.
     pub question: Message,
     /// The answer, still empty.

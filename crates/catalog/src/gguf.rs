@@ -141,7 +141,10 @@ fn describe(values: &BTreeMap<String, Value>, parameters: u64) -> Result<Metadat
         },
         context_tokens: number("context_length").and_then(|n| u32::try_from(n).ok()).unwrap_or(0),
         parameters,
-        cache_bytes_per_token: layers.saturating_mul(cached_heads).saturating_mul(key.saturating_add(value)).saturating_mul(2),
+        cache_bytes_per_token: layers
+            .saturating_mul(cached_heads)
+            .saturating_mul(key.saturating_add(value))
+            .saturating_mul(2),
         chat_template: text("tokenizer.chat_template"),
         start_token: None,
         end_token: None,

@@ -66,7 +66,9 @@ impl Pull {
     /// Why it did not work.
     pub async fn done(mut self) -> Result<Model, Error> {
         match self.outcome.wait_for(Option::is_some).await {
-            Ok(outcome) => outcome.clone().unwrap_or_else(|| Err(Error::Download("it has no outcome".into()))),
+            Ok(outcome) => {
+                outcome.clone().unwrap_or_else(|| Err(Error::Download("it has no outcome".into())))
+            }
             Err(_) => Err(Error::Download("the pull was given up".into())),
         }
     }
@@ -114,7 +116,8 @@ impl Puller {
         };
         let (puller, source) = (self.clone(), source.to_string());
         let finish = move || puller.finish(fetched, name, source);
-        let model = tokio::task::spawn_blocking(finish).await.map_err(|error| Error::Download(error.to_string()))?;
+        let model =
+            tokio::task::spawn_blocking(finish).await.map_err(|error| Error::Download(error.to_string()))?;
         let _ = std::fs::remove_file(partial.with_extension("lock"));
         drop(lock);
         model

@@ -44,8 +44,8 @@ pub fn parse(reader: &mut impl Read, size: u64) -> Result<u64, String> {
         serde_json::from_slice(&header).map_err(|error| format!("its header is no JSON object: {error}"))?;
     let (mut parameters, mut end) = (0u64, 0u64);
     for (name, value) in header.into_iter().filter(|(name, _)| name != "__metadata__") {
-        let tensor: Tensor =
-            serde_json::from_value(value).map_err(|error| format!("its tensor `{name}` is corrupt: {error}"))?;
+        let tensor: Tensor = serde_json::from_value(value)
+            .map_err(|error| format!("its tensor `{name}` is corrupt: {error}"))?;
         parameters = parameters
             .saturating_add(tensor.shape.iter().fold(1, |product: u64, side| product.saturating_mul(*side)));
         end = end.max(tensor.data_offsets.1);

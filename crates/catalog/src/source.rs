@@ -39,7 +39,9 @@ impl Source {
     pub(crate) fn file_name(&self) -> String {
         let last = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
         match self {
-            Source::File(path) => path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
+            Source::File(path) => {
+                path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+            }
             Source::Url { url, .. } => last(url.split(['?', '#']).next().unwrap_or(url)),
             Source::Hub { file, .. } => last(file),
             Source::Pip { package, .. } => package.clone(),
@@ -124,8 +126,17 @@ mod tests {
         for text in texts {
             assert_eq!(text.parse::<Source>().unwrap().to_string(), text);
         }
-        let bad = ["", "hf:a/b", "hf:a/b/../../c", "pip:--index-url=x", "pip:a==1 --pre", "ftp://x/y",
-            "http://x/y", "https://x/y#sha256=12", "a\0b"];
+        let bad = [
+            "",
+            "hf:a/b",
+            "hf:a/b/../../c",
+            "pip:--index-url=x",
+            "pip:a==1 --pre",
+            "ftp://x/y",
+            "http://x/y",
+            "https://x/y#sha256=12",
+            "a\0b",
+        ];
         for text in bad {
             assert!(text.parse::<Source>().is_err(), "{text:?}");
         }

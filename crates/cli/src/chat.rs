@@ -93,7 +93,10 @@ pub(crate) async fn ask(client: &Client, output: &Output, args: AskArgs) -> anyh
     let answer = say(client, output, &conversation.id, &message).await?;
     if output.json {
         let end = answer.end.data();
-        output.show(&json!({ "conversation_id": conversation.id, "content": answer.text, "end": end }), String::new)?;
+        output.show(
+            &json!({ "conversation_id": conversation.id, "content": answer.text, "end": end }),
+            String::new,
+        )?;
     }
     if let TaskEvent::Error(error) = answer.end {
         anyhow::bail!("{} ({})", error.message, error.code);
@@ -107,12 +110,16 @@ pub(crate) async fn chat(client: &Client, output: &Output, args: ChatArgs) -> an
         (None, true) => {
             let last: Page<Conversation> = client.get("conversations?limit=1").await?;
             let last = last.data.into_iter().next();
-            show(client, output, &last.ok_or_else(|| anyhow::anyhow!("there is no conversation yet"))?.id).await?
+            show(client, output, &last.ok_or_else(|| anyhow::anyhow!("there is no conversation yet"))?.id)
+                .await?
         }
         (None, false) => begin(client, args.model.clone()).await?,
     };
     let who = conversation.model.as_deref().or(args.model.as_deref()).unwrap_or("the default model");
-    output.remark(&format!("Talking to {who}. Ctrl+C stops an answer, Ctrl+D or /bye ends. Kept as {}.\n", conversation.id));
+    output.remark(&format!(
+        "Talking to {who}. Ctrl+C stops an answer, Ctrl+D or /bye ends. Kept as {}.\n",
+        conversation.id
+    ));
     let prompts = std::io::stdin().is_terminal();
     loop {
         if prompts {
@@ -161,7 +168,12 @@ async fn show(client: &Client, output: &Output, id: &str) -> anyhow::Result<Conv
 }
 
 /// Says something and prints the answer as it comes. Ctrl+C stops the answer, which is kept.
-async fn say(client: &Client, output: &Output, conversation: &str, message: &NewMessage) -> anyhow::Result<Answer> {
+async fn say(
+    client: &Client,
+    output: &Output,
+    conversation: &str,
+    message: &NewMessage,
+) -> anyhow::Result<Answer> {
     let response = client.stream(&format!("conversations/{}/messages", path(conversation)), message).await?;
     let mut events = std::pin::pin!(sse::events(response));
     let mut text = String::new();
@@ -244,7 +256,12 @@ mod tests {
             decode_ms: 1500,
             finish_reason: "length".into(),
         };
-        let error = TaskError { code: "ENGINE_FAILED".into(), message: "it died".into(), retriable: true, retry_after_ms: None };
+        let error = TaskError {
+            code: "ENGINE_FAILED".into(),
+            message: "it died".into(),
+            retriable: true,
+            retry_after_ms: None,
+        };
         let all = [end, TaskEvent::Cancelled {}, TaskEvent::Error(error)];
         insta::assert_snapshot!("chat_footers", all.iter().map(footer).collect::<String>());
     }

@@ -45,11 +45,19 @@ impl Client {
         self.ask(Method::Get, path, None).await
     }
 
-    pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> anyhow::Result<T> {
+    pub(crate) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> anyhow::Result<T> {
         self.ask(Method::Post, path, Some(serde_json::to_value(body)?)).await
     }
 
-    pub(crate) async fn patch<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> anyhow::Result<T> {
+    pub(crate) async fn patch<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> anyhow::Result<T> {
         self.ask(Method::Patch, path, Some(serde_json::to_value(body)?)).await
     }
 
@@ -63,7 +71,12 @@ impl Client {
         checked(self.egress.send(request).await?).await
     }
 
-    async fn ask<T: DeserializeOwned>(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<T> {
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> anyhow::Result<T> {
         let mut request = self.request(method, path).timeout(TIMEOUT);
         if let Some(body) = body {
             request = request.json(body);

@@ -48,22 +48,29 @@ pub(crate) async fn run(client: &Client, output: &Output, command: Command) -> a
             output.show(&found.data, || list(&found.data))
         }
         Command::Search { words } => {
-            let found: Page<Conversation> = client.get(&format!("conversations?q={}", path(&words.join(" ")))).await?;
+            let found: Page<Conversation> =
+                client.get(&format!("conversations?q={}", path(&words.join(" ")))).await?;
             output.show(&found.data, || list(&found.data))
         }
         Command::Rename { id, title } => {
-            let changed: Conversation = client.patch(&format!("conversations/{}", path(&id)), &json!({ "title": title })).await?;
+            let changed: Conversation =
+                client.patch(&format!("conversations/{}", path(&id)), &json!({ "title": title })).await?;
             output.show(&changed, || format!("It is now called “{}”.", changed.title))
         }
         Command::Rm { id, erase } => {
             let query = if erase { "?erase=true" } else { "" };
             let _: Value = client.delete(&format!("conversations/{}{query}", path(&id))).await?;
             output.show(&Value::Null, || {
-                if erase { "Erased.".into() } else { format!("Deleted. Bring it back: `lar conversations restore {id}`") }
+                if erase {
+                    "Erased.".into()
+                } else {
+                    format!("Deleted. Bring it back: `lar conversations restore {id}`")
+                }
             })
         }
         Command::Restore { id } => {
-            let changed: Conversation = client.patch(&format!("conversations/{}", path(&id)), &json!({ "deleted": false })).await?;
+            let changed: Conversation =
+                client.patch(&format!("conversations/{}", path(&id)), &json!({ "deleted": false })).await?;
             output.show(&changed, || format!("“{}” is back.", changed.title))
         }
     }
@@ -76,9 +83,12 @@ fn list(found: &[Conversation]) -> String {
     table(
         &["id", "changed", "title"],
         found.iter().map(|conversation| {
-            let changed = conversation.updated_at.get(..16).unwrap_or(&conversation.updated_at).replace('T', " ");
+            let changed =
+                conversation.updated_at.get(..16).unwrap_or(&conversation.updated_at).replace('T', " ");
             let title = match &conversation.snippet {
-                Some(snippet) => format!("{} — {}", conversation.title, snippet.replace(['\u{2}', '\u{3}'], "")),
+                Some(snippet) => {
+                    format!("{} — {}", conversation.title, snippet.replace(['\u{2}', '\u{3}'], ""))
+                }
                 None => conversation.title.clone(),
             };
             vec![conversation.id.clone(), changed, title]

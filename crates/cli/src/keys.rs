@@ -64,7 +64,14 @@ fn list(keys: &[Key]) -> String {
                 (None, Some(at)) => format!("until {}", day(at)),
                 (None, None) => "good".into(),
             };
-            vec![key.id.clone(), key.name.clone(), key.fingerprint.clone(), key.scopes.join(","), day(&key.created_at), state]
+            vec![
+                key.id.clone(),
+                key.name.clone(),
+                key.fingerprint.clone(),
+                key.scopes.join(","),
+                day(&key.created_at),
+                state,
+            ]
         }),
     )
 }

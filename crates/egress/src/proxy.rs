@@ -15,8 +15,8 @@ use subtle::ConstantTimeEq as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::ledger::Ledger;
 use crate::Error;
+use crate::ledger::Ledger;
 
 /// A CONNECT request with its headers must fit in this.
 const HEAD_BYTES_MAX: usize = 8 * 1024;
@@ -148,7 +148,8 @@ mod tests {
         let plain = exchange(address, format!("GET http://x/ HTTP/1.1\r\n{authorization}\r\n")).await;
         assert!(plain.starts_with("HTTP/1.1 405"), "{plain}");
 
-        let tunnel = exchange(address, format!("CONNECT {destination} HTTP/1.1\r\n{authorization}\r\n")).await;
+        let tunnel =
+            exchange(address, format!("CONNECT {destination} HTTP/1.1\r\n{authorization}\r\n")).await;
         assert!(tunnel.starts_with("HTTP/1.1 200") && tunnel.ends_with("hello"), "{tunnel}");
         assert_eq!(ledger.snapshot(), [(destination, 1)].into());
     }

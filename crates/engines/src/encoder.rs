@@ -139,18 +139,25 @@ struct Bert {
 impl Bert {
     fn load(options: &EncoderOptions) -> Result<Self, Error> {
         let config = std::fs::read(&options.config).map_err(|error| Error::Load(error.to_string()))?;
-        let kind: serde_json::Value = serde_json::from_slice(&config).map_err(|error| Error::Load(error.to_string()))?;
-        if let Some(kind) = kind.get("model_type").and_then(|kind| kind.as_str()).filter(|kind| *kind != "bert") {
+        let kind: serde_json::Value =
+            serde_json::from_slice(&config).map_err(|error| Error::Load(error.to_string()))?;
+        if let Some(kind) =
+            kind.get("model_type").and_then(|kind| kind.as_str()).filter(|kind| *kind != "bert")
+        {
             return Err(Error::Load(format!("its architecture is `{kind}`; this encoder reads `bert`")));
         }
-        let config: Config = serde_json::from_slice(&config).map_err(|error| Error::Load(error.to_string()))?;
-        let mut tokenizer = Tokenizer::from_file(&options.tokenizer).map_err(|error| Error::Load(error.to_string()))?;
-        let truncation = TruncationParams { max_length: options.tokens_max as usize, ..TruncationParams::default() };
+        let config: Config =
+            serde_json::from_slice(&config).map_err(|error| Error::Load(error.to_string()))?;
+        let mut tokenizer =
+            Tokenizer::from_file(&options.tokenizer).map_err(|error| Error::Load(error.to_string()))?;
+        let truncation =
+            TruncationParams { max_length: options.tokens_max as usize, ..TruncationParams::default() };
         tokenizer.with_truncation(Some(truncation)).map_err(|error| Error::Load(error.to_string()))?;
         tokenizer.with_padding(None);
         // Read rather than mapped: a map needs `unsafe`, and the file is read in full anyway.
         let weights = std::fs::read(&options.weights).map_err(|error| Error::Load(error.to_string()))?;
-        let weights = VarBuilder::from_buffered_safetensors(weights, DType::F32, &Device::Cpu).map_err(load)?;
+        let weights =
+            VarBuilder::from_buffered_safetensors(weights, DType::F32, &Device::Cpu).map_err(load)?;
         Ok(Self { model: BertModel::load(weights, &config).map_err(load)?, tokenizer })
     }
 

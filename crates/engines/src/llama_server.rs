@@ -115,7 +115,9 @@ impl LlamaServer {
                 let properties = Properties { concurrency, context_tokens };
                 Ok(*self.properties.get_or_init(|| properties))
             }
-            _ => Err(Error::Failed("its /props does not tell slots and context: is it a llama-server?".into())),
+            _ => {
+                Err(Error::Failed("its /props does not tell slots and context: is it a llama-server?".into()))
+            }
         }
     }
 
@@ -252,9 +254,10 @@ impl Driver for LlamaServer {
                 Prompt::Text(text) => text.clone(),
                 Prompt::Chat(messages) => {
                     let body = json!({ "messages": messages });
-                    let answer = self.ask(Method::Post, "/apply-template", Some(body)).await.map_err(|error| {
-                        Error::Template(error.to_string())
-                    })?;
+                    let answer = self
+                        .ask(Method::Post, "/apply-template", Some(body))
+                        .await
+                        .map_err(|error| Error::Template(error.to_string()))?;
                     answer["prompt"].as_str().unwrap_or_default().to_owned()
                 }
             };

@@ -13,10 +13,10 @@ use std::time::Duration;
 use lar_base::{Instant, TaskId, Tasks};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::Error;
 use crate::driver::{Driver, Engine, Prepared, Prompt};
 use crate::lease::{Lease, Stopper};
 use crate::scheduler::{Action, Event, Limits, PoolId, PoolView, Refusal, Request, Scheduler, Why};
-use crate::Error;
 use supervisor::Order;
 
 /// Where a waiting task stands.

@@ -402,7 +402,8 @@ impl Scheduler {
     fn fail(&mut self, name: &PoolId, reason: &str, actions: &mut Vec<Action>) {
         let Some(pool) = self.pools.get_mut(name) else { return };
         (pool.ready, pool.loading) = (false, false);
-        let waiting = std::mem::take(&mut pool.interactive).into_iter().chain(std::mem::take(&mut pool.batch));
+        let waiting =
+            std::mem::take(&mut pool.interactive).into_iter().chain(std::mem::take(&mut pool.batch));
         for waiting in waiting {
             self.tasks.remove(&waiting.task);
             let refusal = Refusal::PoolUnavailable { reason: reason.to_owned() };

@@ -108,8 +108,7 @@ mod tests {
     #[test]
     fn hostile_templates_end_with_an_error() {
         let looping = "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}";
-        let growing =
-            "{% set ns = namespace(s='x') %}{% for a in range(22) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}{{ ns.s }}";
+        let growing = "{% set ns = namespace(s='x') %}{% for a in range(22) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}{{ ns.s }}";
         let cases = [
             (looping, "it takes too many steps"),
             ("{% include '/etc/passwd' %}", "non-existing template"),

@@ -213,12 +213,10 @@ fn tokenize(
 ) -> Result<Vec<u32>, String> {
     use crate::driver::Prompt;
     match (prompt, template) {
-        (Prompt::Tokens(tokens), _) => {
-            match tokens.iter().find(|token| **token >= backend.vocabulary()) {
-                Some(token) => Err(format!("token {token} is not in the vocabulary")),
-                None => Ok(tokens),
-            }
-        }
+        (Prompt::Tokens(tokens), _) => match tokens.iter().find(|token| **token >= backend.vocabulary()) {
+            Some(token) => Err(format!("token {token} is not in the vocabulary")),
+            None => Ok(tokens),
+        },
         (Prompt::Text(text), _) => Ok(backend.tokenize(&text, true)),
         (Prompt::Chat(messages), Some(template)) => {
             let text = template.render(&messages).map_err(|error| match error {

@@ -43,8 +43,13 @@ impl Metrics {
     #[must_use]
     pub fn register(registry: &mut Registry) -> Self {
         // The buckets are the OpenTelemetry GenAI conventions' for the same quantities.
-        let first_token = || Histogram::new([0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0]);
-        let per_token = || Histogram::new([0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5]);
+        let first_token = || {
+            Histogram::new([
+                0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
+            ])
+        };
+        let per_token =
+            || Histogram::new([0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5]);
         let metrics = Self {
             enqueued: Family::default(),
             started: Family::default(),
@@ -80,7 +85,13 @@ impl Metrics {
         metrics
     }
 
-    pub(crate) fn finished(&self, model: &str, tokens: (u64, u64), first: Option<Duration>, decode: Duration) {
+    pub(crate) fn finished(
+        &self,
+        model: &str,
+        tokens: (u64, u64),
+        first: Option<Duration>,
+        decode: Duration,
+    ) {
         let label = ByModel { model: model.to_owned() };
         self.tokens_in.get_or_create(&label).inc_by(tokens.0);
         self.tokens_out.get_or_create(&label).inc_by(tokens.1);

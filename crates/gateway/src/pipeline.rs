@@ -208,10 +208,16 @@ impl Gateway {
             }
             (Work::Embed { texts }, Ability::Embed) => Ready::Embed(texts.clone()),
             (Work::Generate { .. }, Ability::Embed) => {
-                return Err(Problem::invalid("model", format!("`{}` makes embeddings; it cannot chat", route.pool)));
+                return Err(Problem::invalid(
+                    "model",
+                    format!("`{}` makes embeddings; it cannot chat", route.pool),
+                ));
             }
             (Work::Embed { .. }, Ability::Generate) => {
-                return Err(Problem::invalid("model", format!("`{}` makes no embeddings; try `default-embedding`", route.pool)));
+                return Err(Problem::invalid(
+                    "model",
+                    format!("`{}` makes no embeddings; try `default-embedding`", route.pool),
+                ));
             }
         };
         Ok(Admitted { task, route, ready })
@@ -373,7 +379,10 @@ impl Gateway {
             Event::Cancelled => match cause.get() {
                 Some(StopCause::Deadline) => self.failed(
                     run,
-                    Problem::new(Code::DeadlineExceeded, "the deadline passed while the answer was being written"),
+                    Problem::new(
+                        Code::DeadlineExceeded,
+                        "the deadline passed while the answer was being written",
+                    ),
                 ),
                 Some(StopCause::Cancelled) | None => self.cancelled(run, "running"),
             },
@@ -471,7 +480,9 @@ fn room_for_answer(prompt: &Prepared, context_tokens: u32, model: &str) -> Resul
     match context_tokens.saturating_sub(length) {
         0 => Err(Problem::new(
             Code::ContextTooLong,
-            format!("the prompt has {length} tokens; `{model}` has a context of {context_tokens}, which the answer needs a part of"),
+            format!(
+                "the prompt has {length} tokens; `{model}` has a context of {context_tokens}, which the answer needs a part of"
+            ),
         )),
         room => Ok(room),
     }
@@ -482,15 +493,20 @@ fn problem_of(refusal: Refusal, model: &str) -> Option<Problem> {
     let problem = match refusal {
         Refusal::Cancelled => return None,
         Refusal::QueueFull { waiting, retry_after } => {
-            Problem::new(Code::QueueFull, format!("{waiting} tasks wait for `{model}` already")).retry_after(retry_after)
+            Problem::new(Code::QueueFull, format!("{waiting} tasks wait for `{model}` already"))
+                .retry_after(retry_after)
         }
         Refusal::Dropped => Problem::new(Code::QueueFull, "it waited longest when the queue was full"),
         Refusal::DeadlineUnmet { predicted_start } => Problem::new(
             Code::DeadlineUnmet,
             format!("it would start in about {} ms, after its deadline", predicted_start.as_millis()),
         ),
-        Refusal::DeadlineExceeded => Problem::new(Code::DeadlineExceeded, "the deadline passed while it waited"),
-        Refusal::PoolUnavailable { reason } => Problem::new(Code::PoolUnavailable, format!("`{model}`: {reason}")),
+        Refusal::DeadlineExceeded => {
+            Problem::new(Code::DeadlineExceeded, "the deadline passed while it waited")
+        }
+        Refusal::PoolUnavailable { reason } => {
+            Problem::new(Code::PoolUnavailable, format!("`{model}`: {reason}"))
+        }
         Refusal::PoolUnknown => Problem::new(Code::NotFound, format!("the model `{model}` was removed")),
     };
     Some(problem)

@@ -42,11 +42,7 @@ impl Recorder {
     }
 }
 
-async fn write(
-    store: Store,
-    mut inbox: mpsc::UnboundedReceiver<Record>,
-    stopping: CancellationToken,
-) {
+async fn write(store: Store, mut inbox: mpsc::UnboundedReceiver<Record>, stopping: CancellationToken) {
     let mut waiting: Vec<Record> = Vec::new();
     loop {
         let stop = stopping.is_cancelled();

@@ -167,11 +167,12 @@ impl Config {
         let file = file(flags, environment)?;
         let text = match std::fs::read_to_string(&file) {
             Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && flags.config.is_none() => String::new(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && flags.config.is_none() => {
+                String::new()
+            }
             Err(error) => return Err(error).with_context(|| format!("{} cannot be read", file.display())),
         };
-        let mut table: Table =
-            text.parse().with_context(|| format!("{} is no TOML", file.display()))?;
+        let mut table: Table = text.parse().with_context(|| format!("{} is no TOML", file.display()))?;
         let mut origins = Origins::new();
         for key in leaves(&table) {
             known(&key).with_context(|| file.display().to_string())?;
@@ -320,11 +321,17 @@ mod tests {
             "log = \"warn\"\nlisten = \"127.0.0.1:1\"\n[engines]\nthreads = 3\nconcurrency = 2\n",
         )
         .unwrap();
-        let environment =
-            environment(&[("LAR_DATA_DIR", &path), ("LAR_ENGINES_CONCURRENCY", "7"), ("LAR_LISTEN", "127.0.0.1:2")]);
+        let environment = environment(&[
+            ("LAR_DATA_DIR", &path),
+            ("LAR_ENGINES_CONCURRENCY", "7"),
+            ("LAR_LISTEN", "127.0.0.1:2"),
+        ]);
         let flags = Flags { listen: Some("127.0.0.1:3".parse().unwrap()), ..Flags::default() };
         let (config, origins) = Config::load(&flags, &environment).unwrap();
-        assert_eq!((config.log.as_str(), config.engines.threads, config.engines.concurrency), ("warn", Some(3), 7));
+        assert_eq!(
+            (config.log.as_str(), config.engines.threads, config.engines.concurrency),
+            ("warn", Some(3), 7)
+        );
         assert_eq!(config.listen.port(), 3);
         assert_eq!(origins["listen"], "--listen");
         assert_eq!(origins["engines.concurrency"], "LAR_ENGINES_CONCURRENCY");
@@ -344,7 +351,10 @@ mod tests {
         assert!(told("[engines]\nconcurency = 1", &[]).contains("did you mean `engines.concurrency`?"));
         assert!(told("log = [", &[]).contains("is no TOML"));
         assert!(told("", &[("LAR_ENGINES_THREADS", "many")]).contains("invalid type: string \"many\""));
-        assert!(told("[engines]\nconcurrency = 0", &[]).contains("`engines.concurrency` must be from 1 to 256, is 0"));
+        assert!(
+            told("[engines]\nconcurrency = 0", &[])
+                .contains("`engines.concurrency` must be from 1 to 256, is 0")
+        );
         assert!(told("listen = \"0.0.0.0:5270\"", &[]).contains("insecure_lan"));
     }
 }

@@ -32,7 +32,11 @@ impl Connection {
 ///
 /// # Errors
 /// When there is no server and none can be started.
-pub(crate) async fn connect(config: Config, environment: &Environment, output: &Output) -> anyhow::Result<Connection> {
+pub(crate) async fn connect(
+    config: Config,
+    environment: &Environment,
+    output: &Output,
+) -> anyhow::Result<Connection> {
     let egress = Egress::new()?;
     let key = match environment.secret("LAR_KEY") {
         Some(key) => Some(key),

@@ -31,7 +31,9 @@ impl DataDir {
     pub(crate) fn lock(path: &Path) -> anyhow::Result<Self> {
         let mut builder = std::fs::DirBuilder::new();
         builder.recursive(true).mode(0o700);
-        builder.create(path).with_context(|| format!("the data directory {} cannot be made", path.display()))?;
+        builder
+            .create(path)
+            .with_context(|| format!("the data directory {} cannot be made", path.display()))?;
         let lock = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -44,11 +46,15 @@ impl DataDir {
             Err(std::fs::TryLockError::WouldBlock) => match running(path) {
                 Some(server) => bail!(
                     "the data directory {} is served already by process {} at {}",
-                    path.display(), server.pid, server.url
+                    path.display(),
+                    server.pid,
+                    server.url
                 ),
                 None => bail!("the data directory {} is in use by another lar", path.display()),
             },
-            Err(std::fs::TryLockError::Error(error)) => Err(error).context("the data directory cannot be locked"),
+            Err(std::fs::TryLockError::Error(error)) => {
+                Err(error).context("the data directory cannot be locked")
+            }
         }
     }
 

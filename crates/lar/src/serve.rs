@@ -43,7 +43,11 @@ impl House {
     ///
     /// # Errors
     /// What is in the way, and how to mend it where that is known.
-    pub(crate) async fn open(config: &Config, environment: &Environment, address: SocketAddr) -> anyhow::Result<Self> {
+    pub(crate) async fn open(
+        config: &Config,
+        environment: &Environment,
+        address: SocketAddr,
+    ) -> anyhow::Result<Self> {
         let data_dir = DataDir::lock(&config.data_dir)?;
         let store = Store::open(&data_dir.database()).context("the database cannot be opened")?;
         let abandoned = store.tasks_end_abandoned().await?;
@@ -101,7 +105,9 @@ impl House {
         let server = match Server::bind(address, parts).await {
             Ok(server) => server,
             Err(error) => {
-                let by = doctor::port_owner(address.port()).map(|owner| format!(" by {owner}")).unwrap_or_default();
+                let by = doctor::port_owner(address.port())
+                    .map(|owner| format!(" by {owner}"))
+                    .unwrap_or_default();
                 return Err(error).with_context(|| {
                     format!("{address} cannot be listened on; it may be taken{by}. Choose another: --listen 127.0.0.1:0")
                 });
@@ -179,7 +185,8 @@ fn engine_options(config: &Config) -> anyhow::Result<EngineOptions> {
         let key = match &remote.key_file {
             None => None,
             Some(path) => {
-                let text = std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
+                let text = std::fs::read_to_string(path)
+                    .with_context(|| format!("{} cannot be read", path.display()))?;
                 Some(Secret::new(text.trim()))
             }
         };

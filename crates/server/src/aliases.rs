@@ -21,7 +21,11 @@ pub(crate) async fn list(app: State, _: Inference) -> axum::Json<Page<Alias>> {
 /// Lets a name stand for an installed model.
 #[utoipa::path(post, path = "/lar/v1/aliases", tag = "catalog", request_body = Alias,
     responses((status = 200, body = Alias), (status = 404, body = lar_api::ProblemBody)))]
-pub(crate) async fn set(app: State, _: Admin, Json(alias): Json<Alias>) -> Result<axum::Json<Alias>, Failure> {
+pub(crate) async fn set(
+    app: State,
+    _: Admin,
+    Json(alias): Json<Alias>,
+) -> Result<axum::Json<Alias>, Failure> {
     app.catalog.alias_set(alias.name.clone(), alias.target.clone()).await?;
     Ok(axum::Json(alias))
 }

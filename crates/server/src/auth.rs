@@ -17,6 +17,7 @@ use lar_store::{KeyRecord, NewKey, Store};
 use sha2::Sha256;
 
 use crate::errors::Failure;
+use crate::frame::CalledBy;
 use crate::{App, protect};
 
 /// Keys kept in memory; the rest are looked up.
@@ -99,7 +100,12 @@ impl Authenticator {
     }
 
     async fn by_session(&self, cookie: &str) -> Result<Arc<KeyRecord>, Problem> {
-        let ended = || Problem::new(Code::Unauthenticated, "the browser's session has ended; open a new link: `lar open`");
+        let ended = || {
+            Problem::new(
+                Code::Unauthenticated,
+                "the browser's session has ended; open a new link: `lar open`",
+            )
+        };
         let digest = self.digest(cookie);
         if let Some(known) = self.recall(&digest) {
             return Ok(known.key);
@@ -137,10 +143,16 @@ fn usable(known: &Known) -> Result<(), Problem> {
         return Err(Problem::new(Code::Unauthenticated, "the key is unknown or was revoked"));
     }
     if past(known.key.expires_at) {
-        return Err(Problem::new(Code::Unauthenticated, format!("the key {} has expired", known.key.fingerprint)));
+        return Err(Problem::new(
+            Code::Unauthenticated,
+            format!("the key {} has expired", known.key.fingerprint),
+        ));
     }
     if past(known.session_expires_at) {
-        return Err(Problem::new(Code::Unauthenticated, "the browser's session has ended; open a new link: `lar open`"));
+        return Err(Problem::new(
+            Code::Unauthenticated,
+            "the browser's session has ended; open a new link: `lar open`",
+        ));
     }
     Ok(())
 }
@@ -157,7 +169,11 @@ impl FromRequestParts<Arc<App>> for Authenticated {
             (None, Some(session)) => {
                 // Browsers tell where an unsafe request comes from; what does not is no browser.
                 if !parts.method.is_safe() && !protect::from_own_page(&parts.headers) {
-                    return Err(Problem::new(Code::ForbiddenScope, "a session's cookie works from Lar's own page only").into());
+                    return Err(Problem::new(
+                        Code::ForbiddenScope,
+                        "a session's cookie works from Lar's own page only",
+                    )
+                    .into());
                 }
                 app.authenticator.by_session(session).await?
             }
@@ -166,6 +182,9 @@ impl FromRequestParts<Arc<App>> for Authenticated {
                 return Err(Problem::new(Code::Unauthenticated, detail).into());
             }
         };
+        if let Some(called_by) = parts.extensions.get::<CalledBy>() {
+            called_by.is(key.id);
+        }
         app.rates.check(key.id, key.requests_per_minute)?;
         Ok(Self(Caller { user: key.user, key: key.id, scopes: key.scopes.clone() }))
     }

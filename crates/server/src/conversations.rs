@@ -46,7 +46,8 @@ pub(crate) async fn list(
     let limit = page.limit()?;
     if let Some(words) = page.q.clone() {
         let hits = app.store.conversation_search(caller.user, words, limit).await?;
-        let found = hits.into_iter().map(|hit| Wire { snippet: Some(hit.snippet), ..wire(&app, &hit.conversation) });
+        let found =
+            hits.into_iter().map(|hit| Wire { snippet: Some(hit.snippet), ..wire(&app, &hit.conversation) });
         return Ok(axum::Json(Page { data: found.collect(), next: None }));
     }
     let rows = app.store.conversation_list(caller.user, page.after()?, limit).await?;
@@ -90,10 +91,13 @@ pub(crate) async fn update(
         head: patch.head.map(|head| extract::id(&head, "message")).transpose()?,
         deleted: patch.deleted,
     };
-    let expected = match headers.get(header::IF_MATCH).map(|tag| tag.to_str().unwrap_or_default().trim_matches('"')) {
-        None | Some("*") => None,
-        Some(tag) => Some(tag.parse().map_err(|_| Problem::invalid("If-Match", "must be the version that was read"))?),
-    };
+    let expected =
+        match headers.get(header::IF_MATCH).map(|tag| tag.to_str().unwrap_or_default().trim_matches('"')) {
+            None | Some("*") => None,
+            Some(tag) => Some(
+                tag.parse().map_err(|_| Problem::invalid("If-Match", "must be the version that was read"))?,
+            ),
+        };
     let id = extract::id(&id, "conversation")?;
     let changed = app.store.conversation_patch(caller.user, id, patch, expected).await?;
     Ok(tagged(&app, &changed))

@@ -59,7 +59,10 @@ pub(crate) fn render(problem: &Problem, shape: Shape, request_id: &str) -> Respo
     *response.status_mut() = status(problem.code);
     let headers = response.headers_mut();
     if let Some(delay) = problem.retry_after {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from(delay.as_secs() + u64::from(delay.subsec_nanos() > 0)));
+        headers.insert(
+            header::RETRY_AFTER,
+            HeaderValue::from(delay.as_secs() + u64::from(delay.subsec_nanos() > 0)),
+        );
         let millis = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
         headers.insert(HeaderName::from_static("x-backoff-ms"), HeaderValue::from(millis));
     }

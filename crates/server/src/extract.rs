@@ -27,7 +27,9 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Json<T> {
         let bytes = if bytes.is_empty() { Bytes::from_static(b"{}") } else { bytes };
         let mut deserializer = serde_json::Deserializer::from_slice(&bytes);
         let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| problem(&error))?;
-        deserializer.end().map_err(|error| Problem::new(Code::InvalidParams, format!("the body is not JSON: {error}")))?;
+        deserializer
+            .end()
+            .map_err(|error| Problem::new(Code::InvalidParams, format!("the body is not JSON: {error}")))?;
         Ok(Self(value))
     }
 }
@@ -39,19 +41,25 @@ pub(crate) async fn body(request: Request, app: &App) -> Result<Bytes, Problem> 
         let kind = kind.split(';').next().unwrap_or_default().trim();
         kind.eq_ignore_ascii_case("application/json") || kind.to_ascii_lowercase().ends_with("+json")
     });
-    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let length = request
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if !json && length != Some(0) && (length.is_some() || kind.is_some()) {
         return Err(Problem::new(Code::UnsupportedMedia, "the body must be application/json"));
     }
     let limit = usize::try_from(app.limits.body.get()).unwrap_or(usize::MAX);
-    let too_large = || Problem::new(Code::BodyTooLarge, format!("the body is larger than {}", app.limits.body));
+    let too_large =
+        || Problem::new(Code::BodyTooLarge, format!("the body is larger than {}", app.limits.body));
     if length.is_some_and(|length| length > limit as u64) {
         return Err(too_large());
     }
     let reading = to_bytes(request.into_body(), limit);
     match tokio::time::timeout(app.limits.body_timeout, reading).await {
         Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error)) if std::error::Error::source(&error).is_some_and(|cause| cause.to_string().contains("limit")) => {
+        Ok(Err(error))
+            if std::error::Error::source(&error).is_some_and(|cause| cause.to_string().contains("limit")) =>
+        {
             Err(too_large())
         }
         Ok(Err(_)) => Err(Problem::new(Code::InvalidParams, "the body broke off")),
@@ -119,7 +127,13 @@ fn problem<E: std::fmt::Display>(error: &serde_path_to_error::Error<E>) -> Probl
     if let Some(unknown) = quoted_after(&reason, "unknown field ") {
         let parent = field.rsplit_once('.').map_or("", |(parent, _)| parent);
         let full = if parent.is_empty() { unknown.clone() } else { format!("{parent}.{unknown}") };
-        let known: Vec<&str> = reason.split_once("expected ").map_or("", |(_, rest)| rest).split('`').skip(1).step_by(2).collect();
+        let known: Vec<&str> = reason
+            .split_once("expected ")
+            .map_or("", |(_, rest)| rest)
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .collect();
         let near = known
             .iter()
             .map(|name| (strsim::jaro_winkler(name, &unknown), name))

@@ -1,10 +1,10 @@
 //! What every request walks through: an id, the browser-side protections, the shape of its error, one log
 //! line and the clock.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use lar_base::{Code, Instant, KeyId, Problem, RequestId};
@@ -40,9 +40,15 @@ impl RequestMetrics {
     }
 }
 
-/// Who called, left by the authenticator in the answer for the log.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct CalledBy(pub(crate) KeyId);
+/// Who called, left here by the authenticator for the log.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct CalledBy(Arc<OnceLock<KeyId>>);
+
+impl CalledBy {
+    pub(crate) fn is(&self, key: KeyId) {
+        let _ = self.0.set(key);
+    }
+}
 
 pub(crate) async fn frame(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let begun = Instant::now();
@@ -53,32 +59,27 @@ pub(crate) async fn frame(State(app): State<Arc<App>>, mut request: Request, nex
         .extensions()
         .get::<MatchedPath>()
         .map_or_else(|| "other".to_owned(), |path| path.as_str().to_owned());
-    request.extensions_mut().insert(id.clone());
+    let called_by = CalledBy::default();
+    request.extensions_mut().insert(called_by.clone());
     let mut response = match app.hosts.check(&request) {
         Ok(()) => next.run(request).await,
         Err(problem) => Failure(problem).into_response(),
     };
     if let Some(Shapeless(problem)) = response.extensions_mut().remove::<Shapeless>() {
         if problem.code == Code::Internal {
-            tracing::error!(request_id = %id.0, detail = %problem.detail, "a request met a fault of Lar's own");
+            tracing::error!(request_id = %id, detail = %problem.detail, "a request met a fault of Lar's own");
         }
-        let ignored = response.headers().clone();
-        response = render(&problem, shape, &id.0);
-        for (name, value) in &ignored {
-            if name == header::SET_COOKIE {
-                response.headers_mut().append(name, value.clone());
-            }
-        }
+        response = render(&problem, shape, &id);
     }
-    if let Ok(value) = HeaderValue::from_str(&id.0) {
+    if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(HeaderName::from_static("x-request-id"), value);
     }
     let status = response.status().as_u16();
     let took = begun.elapsed();
     tracing::info!(
-        request_id = %id.0,
-        key = response.extensions().get::<CalledBy>().map(|by| tracing::field::display(by.0)),
-        method, path, status, latency_ms = took.as_millis(), "request",
+        request_id = %id,
+        key = called_by.0.get().map(tracing::field::display),
+        method, path, status, latency_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX), "request",
     );
     app.requests.0.get_or_create(&RequestLabels { method, path, status }).observe(took.as_secs_f64());
     response
@@ -91,15 +92,12 @@ pub(crate) async fn method_not_allowed(request: Request) -> Failure {
 }
 
 /// The id of a request, echoed or made.
-#[derive(Debug, Clone)]
-pub(crate) struct RequestIdText(pub(crate) String);
-
-fn request_id(request: &Request) -> RequestIdText {
+fn request_id(request: &Request) -> String {
     let sent = request.headers().get("x-request-id").and_then(|id| id.to_str().ok()).filter(|id| {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
         !id.is_empty() && id.len() <= REQUEST_ID_CHARS_MAX && id.bytes().all(plain)
     });
-    RequestIdText(sent.map_or_else(|| RequestId::new().to_string(), ToOwned::to_owned))
+    sent.map_or_else(|| RequestId::new().to_string(), ToOwned::to_owned)
 }
 
 fn method_name(method: &axum::http::Method) -> &'static str {

@@ -26,7 +26,9 @@ pub(crate) async fn ready(app: State) -> Result<axum::Json<serde_json::Value>, F
             _ => None,
         });
         if let Some(reason) = failed {
-            return Err(Problem::new(Code::PoolUnavailable, format!("`{}`: {reason}", default.model.name)).into());
+            return Err(
+                Problem::new(Code::PoolUnavailable, format!("`{}`: {reason}", default.model.name)).into()
+            );
         }
     }
     Ok(axum::Json(json!({ "status": "ok" })))

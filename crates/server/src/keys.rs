@@ -18,7 +18,11 @@ use crate::extract::{self, Json};
 /// Makes a key.
 #[utoipa::path(post, path = "/lar/v1/keys", tag = "keys", request_body = WireNewKey,
     responses((status = 201, body = Wire), (status = 400, body = lar_api::ProblemBody)))]
-pub(crate) async fn create(app: State, Admin(caller): Admin, Json(new): Json<WireNewKey>) -> Result<Response, Failure> {
+pub(crate) async fn create(
+    app: State,
+    Admin(caller): Admin,
+    Json(new): Json<WireNewKey>,
+) -> Result<Response, Failure> {
     let name = new.name.trim().to_owned();
     if name.is_empty() || name.chars().count() > 100 || name.chars().any(char::is_control) {
         return Err(Problem::invalid("name", "must be one line of 1 to 100 characters").into());
@@ -26,7 +30,8 @@ pub(crate) async fn create(app: State, Admin(caller): Admin, Json(new): Json<Wir
     let scopes = match new.scopes {
         None => Scopes::of([Scope::Inference]),
         Some(texts) => {
-            let parse = |text: &String| text.parse::<Scope>().map_err(|reason| Problem::invalid("scopes", reason));
+            let parse =
+                |text: &String| text.parse::<Scope>().map_err(|reason| Problem::invalid("scopes", reason));
             Scopes::of(texts.iter().map(parse).collect::<Result<Vec<_>, _>>()?)
         }
     };
@@ -57,7 +62,11 @@ pub(crate) async fn list(app: State, Admin(caller): Admin) -> Result<axum::Json<
 /// Revokes a key, with every browser session that stands on it.
 #[utoipa::path(delete, path = "/lar/v1/keys/{id}", tag = "keys", params(("id" = String, Path)),
     responses((status = 204), (status = 404, body = lar_api::ProblemBody)))]
-pub(crate) async fn revoke(app: State, Admin(caller): Admin, Path(id): Path<String>) -> Result<StatusCode, Failure> {
+pub(crate) async fn revoke(
+    app: State,
+    Admin(caller): Admin,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Failure> {
     app.store.key_revoke(caller.user, extract::id(&id, "key")?).await?;
     app.authenticator.forget();
     Ok(StatusCode::NO_CONTENT)

@@ -42,6 +42,12 @@ pub use auth::{Authenticator, new_secret};
 pub use listen::Server;
 pub use openapi::document as openapi_document;
 
+/// What becomes of each field of OpenAI's requests, as Markdown tables: chat, completions, embeddings.
+#[must_use]
+pub fn field_tables() -> Vec<String> {
+    openai::field_tables()
+}
+
 /// Named limits of the HTTP surface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {

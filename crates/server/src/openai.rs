@@ -30,7 +30,11 @@ fn check_fields(body: &mut Value, table: &[Field]) -> Result<Vec<String>, Proble
             Some(Treatment::Honoured) => {}
             Some(Treatment::Refused) if is_default(name, value) => {}
             Some(Treatment::Refused) => {
-                return Err(Problem::about(Code::UnsupportedParam, name, "is not supported by this engine yet"));
+                return Err(Problem::about(
+                    Code::UnsupportedParam,
+                    name,
+                    "is not supported by this engine yet",
+                ));
             }
             Some(Treatment::NoEffect) | None => ignored.push(name.chars().take(64).collect()),
         }
@@ -50,8 +54,12 @@ fn is_default(name: &str, value: &Value) -> bool {
             "dimensions" => true,
             _ => number.as_u64() == Some(0),
         },
-        Value::String(text) => text.is_empty() || (name == "tool_choice" && matches!(text.as_str(), "none" | "auto")),
-        Value::Object(fields) => name == "response_format" && fields.get("type") == Some(&Value::from("text")),
+        Value::String(text) => {
+            text.is_empty() || (name == "tool_choice" && matches!(text.as_str(), "none" | "auto"))
+        }
+        Value::Object(fields) => {
+            name == "response_format" && fields.get("type") == Some(&Value::from("text"))
+        }
         Value::Null => true,
     }
 }
@@ -74,6 +82,24 @@ fn about_model(mut problem: Problem) -> Problem {
         problem.fields.push(lar_base::FieldError { field: "model".into(), reason });
     }
     problem
+}
+
+/// What becomes of each field, as Markdown tables for the reference: chat, completions, embeddings.
+pub(crate) fn field_tables() -> Vec<String> {
+    let table = |fields: &[Field]| {
+        let row = |field: &Field| {
+            let treatment = match field.treatment {
+                Treatment::Honoured => "honoured",
+                Treatment::NoEffect => "no effect",
+                Treatment::Refused => "refused",
+            };
+            format!("| `{}` | {treatment} | {} |\n", field.name, field.note)
+        };
+        "| field | what becomes of it | note |\n|---|---|---|\n".to_owned()
+            + &fields.iter().map(row).collect::<String>()
+    };
+    use lar_api::openai::{CHAT_FIELDS, COMPLETION_FIELDS, EMBEDDING_FIELDS};
+    [CHAT_FIELDS, COMPLETION_FIELDS, EMBEDDING_FIELDS].into_iter().map(table).collect()
 }
 
 #[cfg(test)]

@@ -10,9 +10,14 @@ use rust_embed::RustEmbed;
 use crate::errors::Failure;
 
 #[derive(RustEmbed)]
-#[folder = "$CARGO_MANIFEST_DIR/../../web/dist"]
+#[folder = "../../web/dist"]
 #[allow_missing = true]
 struct Files;
+
+/// The pages of the error codes, to which every problem's `type` leads.
+#[derive(RustEmbed)]
+#[folder = "../../docs/errors"]
+struct ErrorPages;
 
 /// Only our own files run, and nobody may frame the page.
 const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; \
@@ -29,6 +34,13 @@ pub(crate) async fn show(request: Request) -> Response {
     }
     if !request.method().is_safe() {
         return crate::frame::method_not_allowed(request).await.into_response();
+    }
+    if let Some(code) = path.strip_prefix("/errors/") {
+        return match ErrorPages::get(&format!("{code}.md")) {
+            Some(page) => ([(header::CONTENT_TYPE, "text/markdown; charset=utf-8")], page.data.into_owned())
+                .into_response(),
+            None => Failure(Problem::not_found(format!("error page {path}"))).into_response(),
+        };
     }
     let name = path.trim_start_matches('/');
     let (name, file) = match Files::get(name).filter(|_| !name.is_empty()) {

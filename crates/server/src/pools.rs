@@ -21,7 +21,11 @@ pub(crate) async fn list(app: State, _: Inference) -> axum::Json<Value> {
 /// One pool.
 #[utoipa::path(get, path = "/lar/v1/pools/{id}/health", tag = "pools", params(("id" = String, Path)),
     responses((status = 200), (status = 404, body = lar_api::ProblemBody)))]
-pub(crate) async fn health(app: State, _: Inference, Path(id): Path<String>) -> Result<axum::Json<Value>, Failure> {
+pub(crate) async fn health(
+    app: State,
+    _: Inference,
+    Path(id): Path<String>,
+) -> Result<axum::Json<Value>, Failure> {
     let found = app.gateway.engines().status().into_iter().find(|pool| pool.pool == id);
     Ok(axum::Json(wire(&found.ok_or_else(|| Problem::not_found(format!("pool `{id}`")))?)))
 }

@@ -54,7 +54,9 @@ pub(crate) fn from_own_page(headers: &HeaderMap) -> bool {
 
 fn without_port(host: &str) -> &str {
     match host.rfind(':') {
-        Some(colon) if host[colon + 1..].bytes().all(|byte| byte.is_ascii_digit()) && !host.ends_with(']') => {
+        Some(colon)
+            if host[colon + 1..].bytes().all(|byte| byte.is_ascii_digit()) && !host.ends_with(']') =>
+        {
             &host[..colon]
         }
         _ => host,

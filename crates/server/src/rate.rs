@@ -43,7 +43,8 @@ impl Rates {
             buckets.retain(|_, bucket| now.since(bucket.at) < Duration::from_secs(60));
         }
         let bucket = buckets.entry(key).or_insert(Bucket { left: f64::from(per_minute), at: now });
-        bucket.left = (bucket.left + now.since(bucket.at).as_secs_f64() * per_second).min(f64::from(per_minute));
+        bucket.left =
+            (bucket.left + now.since(bucket.at).as_secs_f64() * per_second).min(f64::from(per_minute));
         bucket.at = now;
         if bucket.left >= 1.0 {
             bucket.left -= 1.0;
@@ -67,7 +68,10 @@ mod tests {
             rates.check_at(at(0), key, 60).unwrap();
         }
         let refused = rates.check_at(at(500), key, 60).unwrap_err();
-        assert_eq!((refused.code, refused.retry_after), (Code::RateLimited, Some(Duration::from_millis(500))));
+        assert_eq!(
+            (refused.code, refused.retry_after),
+            (Code::RateLimited, Some(Duration::from_millis(500)))
+        );
         rates.check_at(at(1000), key, 60).unwrap();
         rates.check_at(at(1000), KeyId::new(), 60).unwrap();
     }

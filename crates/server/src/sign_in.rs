@@ -72,12 +72,18 @@ pub(crate) async fn exchange(
     if !protect::from_own_page(&headers) {
         return Err(Problem::new(Code::ForbiddenScope, "signing in works from Lar's own page only").into());
     }
-    let used = || Problem::new(Code::Unauthenticated, "this link was used already or is older than ten minutes; make another: `lar open`");
+    let used = || {
+        Problem::new(
+            Code::Unauthenticated,
+            "this link was used already or is older than ten minutes; make another: `lar open`",
+        )
+    };
     let key = app.links.take(&app.authenticator.digest(&sign_in.secret)).ok_or_else(used)?;
     let session = secret::hex(&secret::random_bytes::<32>());
     let expires_at = Timestamp::now().after(SESSION_LENGTH);
     app.store.browser_session_create(key, app.authenticator.digest(&session), expires_at).await?;
-    Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie(&app, &session, SESSION_LENGTH))]).into_response())
+    Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie(&app, &session, SESSION_LENGTH))])
+        .into_response())
 }
 
 /// Ends the browser's session.

@@ -36,7 +36,12 @@ pub(crate) async fn create(
     let task = convert(caller, new)?;
     let admitted = app.gateway.admit(task).await?;
     let handle = app.gateway.dispatch_durably(admitted).await?;
-    let mut taken = TaskTaken { task_id: handle.id().to_string(), queue_position: 0, predicted_start_ms: 0, backoff_ms: 0 };
+    let mut taken = TaskTaken {
+        task_id: handle.id().to_string(),
+        queue_position: 0,
+        predicted_start_ms: 0,
+        backoff_ms: 0,
+    };
     let mut reader = handle.read(0);
     match reader.next().await {
         Some((_, TaskEvent::Queued { position, predicted_start_ms, .. })) => {
@@ -61,7 +66,8 @@ pub(crate) async fn list(
 ) -> Result<axum::Json<Page<WireTask>>, Failure> {
     let limit = page.limit()?;
     let records = app.store.task_list(caller.user, page.after()?, limit).await?;
-    let next = (records.len() == limit as usize).then(|| records.last().map(|last| last.id.to_string())).flatten();
+    let next =
+        (records.len() == limit as usize).then(|| records.last().map(|last| last.id.to_string())).flatten();
     Ok(axum::Json(Page { data: records.into_iter().map(record).collect(), next }))
 }
 
@@ -89,10 +95,14 @@ pub(crate) async fn stream(
     let from = match headers.get("last-event-id").map(|id| id.to_str()) {
         None => 0,
         Some(Ok(text)) => {
-            let last: usize = text.parse().map_err(|_| Problem::invalid("Last-Event-ID", "must be the number of an event"))?;
+            let last: usize = text
+                .parse()
+                .map_err(|_| Problem::invalid("Last-Event-ID", "must be the number of an event"))?;
             last.saturating_add(1)
         }
-        Some(Err(_)) => return Err(Problem::invalid("Last-Event-ID", "must be the number of an event").into()),
+        Some(Err(_)) => {
+            return Err(Problem::invalid("Last-Event-ID", "must be the number of an event").into());
+        }
     };
     let task: TaskId = extract::id(&id, "task")?;
     if let Some(handle) = app.gateway.find(caller.user, task) {
@@ -132,9 +142,13 @@ fn convert(caller: Caller, new: NewTask) -> Result<Task, Problem> {
     let work = match new.workload {
         Workload::Completion => {
             let prompt = match (new.messages, new.prompt) {
-                (Some(messages), None) if !messages.is_empty() => Prompt::Chat(messages.into_iter().map(chat).collect::<Result<_, _>>()?),
+                (Some(messages), None) if !messages.is_empty() => {
+                    Prompt::Chat(messages.into_iter().map(chat).collect::<Result<_, _>>()?)
+                }
                 (None, Some(text)) => Prompt::Text(text),
-                (Some(_), Some(_)) => return Err(Problem::invalid("prompt", "cannot be given beside `messages`")),
+                (Some(_), Some(_)) => {
+                    return Err(Problem::invalid("prompt", "cannot be given beside `messages`"));
+                }
                 _ => return Err(Problem::invalid("messages", "or `prompt` is needed for a completion")),
             };
             let stop = new.stop.unwrap_or_default();

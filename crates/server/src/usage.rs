@@ -11,7 +11,11 @@ use crate::errors::Failure;
 /// Usage per UTC day, key and model, since the day `from` (today where absent).
 #[utoipa::path(get, path = "/lar/v1/usage", tag = "operate", params(("from" = Option<String>, Query)),
     responses((status = 200)))]
-pub(crate) async fn list(app: State, Inference(caller): Inference, request: Request) -> Result<axum::Json<Value>, Failure> {
+pub(crate) async fn list(
+    app: State,
+    Inference(caller): Inference,
+    request: Request,
+) -> Result<axum::Json<Value>, Failure> {
     let query = request.uri().query().unwrap_or_default();
     let from = query.split('&').find_map(|pair| pair.strip_prefix("from="));
     let from = match from {

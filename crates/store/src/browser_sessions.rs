@@ -46,8 +46,8 @@ impl Store {
     /// When the database fails.
     pub async fn browser_session_by_digest(&self, digest: [u8; 32]) -> Result<Option<BrowserSession>, Error> {
         self.read(move |connection| {
-            let mut query =
-                connection.prepare_cached("SELECT id, key_id, expires_at FROM browser_sessions WHERE digest = ?1")?;
+            let mut query = connection
+                .prepare_cached("SELECT id, key_id, expires_at FROM browser_sessions WHERE digest = ?1")?;
             let session = query.query_row([&digest[..]], |row| {
                 Ok(BrowserSession {
                     id: parsed(row, "id")?,

@@ -62,7 +62,9 @@ impl From<Error> for Problem {
             Error::NotFound(_) => Code::NotFound,
             Error::Conflict(_) => Code::Conflict,
             Error::Version { .. } => Code::VersionMismatch,
-            Error::ReadOnly | Error::Newer { .. } | Error::Backup(_) | Error::Closed => Code::StoreUnavailable,
+            Error::ReadOnly | Error::Newer { .. } | Error::Backup(_) | Error::Closed => {
+                Code::StoreUnavailable
+            }
             Error::Sqlite(cause) => {
                 tracing::error!(%cause, "the database failed");
                 Code::StoreUnavailable

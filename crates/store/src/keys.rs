@@ -126,8 +126,7 @@ impl Store {
     /// When the database fails.
     pub async fn key_list(&self, user: UserId) -> Result<Vec<KeyRecord>, Error> {
         self.read(move |connection| {
-            let mut query =
-                connection.prepare_cached("SELECT * FROM keys WHERE user_id = ?1 ORDER BY id")?;
+            let mut query = connection.prepare_cached("SELECT * FROM keys WHERE user_id = ?1 ORDER BY id")?;
             let rows = query.query_map([user.to_string()], record)?;
             Ok(rows.collect::<Result<_, _>>()?)
         })

@@ -271,8 +271,8 @@ impl Store {
     ) -> Result<Vec<Message>, Error> {
         self.read(move |connection| {
             get_in_txn(connection, user, conversation)?;
-            let mut query = connection
-                .prepare_cached("SELECT * FROM messages WHERE conversation_id = ?1 ORDER BY id")?;
+            let mut query =
+                connection.prepare_cached("SELECT * FROM messages WHERE conversation_id = ?1 ORDER BY id")?;
             let rows = query.query_map([conversation.to_string()], message)?;
             Ok(rows.collect::<Result<_, _>>()?)
         })

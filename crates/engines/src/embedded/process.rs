@@ -157,11 +157,7 @@ impl Worker {
         let (events, received) = mpsc::unbounded_channel();
         let stop = CancellationToken::new();
         lock(&worker.shared.streams).insert(stream, Stream { events, received: 0 });
-        worker.shared.send(ToWorker::Generate {
-            stream,
-            tokens: job.prompt.tokens,
-            sampling: job.sampling,
-        });
+        worker.shared.send(ToWorker::Generate { stream, tokens: job.prompt.tokens, sampling: job.sampling });
         if let Some(reason) = worker.death() {
             // It may have died before the stream was noted down.
             worker.shared.end(stream, 0, Event::Failed(reason));
@@ -327,7 +323,11 @@ async fn attend(mut child: Child, reader: OwnedReadHalf, stderr: Stderr, shared:
         (None, _) => "it was unloaded".to_owned(),
         (Some(reason), Ok(status)) if !status.success() => {
             let lines = stderr.closed().await;
-            if lines.is_empty() { format!("{reason} ({status})") } else { format!("{reason} ({status}): {lines}") }
+            if lines.is_empty() {
+                format!("{reason} ({status})")
+            } else {
+                format!("{reason} ({status}): {lines}")
+            }
         }
         (Some(reason), _) => reason,
     };

@@ -32,7 +32,8 @@ impl Child {
     ) -> Result<Self, Error> {
         // The server cannot tell which port it chose, so a free one is chosen for it. Should someone take
         // it in between, the child ends and the load fails with its words.
-        let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.and_then(|listener| listener.local_addr());
+        let free =
+            tokio::net::TcpListener::bind("127.0.0.1:0").await.and_then(|listener| listener.local_addr());
         let port = free.map_err(|error| Error::Load(error.to_string()))?.port();
         let folder = program.parent().unwrap_or(Path::new("."));
         let mut child = Command::new(program)

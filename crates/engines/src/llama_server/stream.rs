@@ -149,9 +149,9 @@ fn hear(event: &Value, sender: &mpsc::UnboundedSender<Event>) -> Option<Event> {
     }
     let text = event["content"].as_str().unwrap_or_default().to_owned();
     let stopped = event["stop"] == json!(true);
-    let tokens = event["tokens"].as_array().map_or(u32::from(!stopped), |tokens| {
-        u32::try_from(tokens.len()).unwrap_or(u32::MAX)
-    });
+    let tokens = event["tokens"]
+        .as_array()
+        .map_or(u32::from(!stopped), |tokens| u32::try_from(tokens.len()).unwrap_or(u32::MAX));
     if !text.is_empty() || tokens > 0 {
         let _ = sender.send(Event::Delta { text, tokens });
     }

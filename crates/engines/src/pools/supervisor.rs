@@ -70,7 +70,7 @@ pub(super) async fn run(
             tell(PoolState::Failed(error.to_string()));
             continue;
         }
-        tracing::info!(%pool, took_ms = begun.elapsed().as_millis(), "a model was loaded");
+        tracing::info!(%pool, took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX), "a model was loaded");
         tell(PoolState::Ready);
         let since = Instant::now();
         let ended = loop {

@@ -39,7 +39,13 @@ impl Script {
         id
     }
 
-    fn submit(&mut self, ms: u64, name: &'static str, caller: &'static str, priority: Priority) -> Vec<String> {
+    fn submit(
+        &mut self,
+        ms: u64,
+        name: &'static str,
+        caller: &'static str,
+        priority: Priority,
+    ) -> Vec<String> {
         self.submit_until(ms, name, caller, priority, None)
     }
 

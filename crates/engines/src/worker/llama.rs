@@ -53,8 +53,9 @@ pub(super) fn with_backend(
     if !path.is_file() {
         return Err("the file is not there".into());
     }
-    let model = LlamaModel::load_from_file(&library, path, &params)
-        .map_err(|_| "llama.cpp cannot read it: corrupt, cut short, of an unknown architecture, or larger than memory")?;
+    let model = LlamaModel::load_from_file(&library, path, &params).map_err(
+        |_| "llama.cpp cannot read it: corrupt, cut short, of an unknown architecture, or larger than memory",
+    )?;
     match load {
         Load::Vocabulary { .. } => work(&mut VocabularyOnly { vocab: model.vocab() }),
         Load::Model { sequences, context_tokens, threads, .. } => {
@@ -163,7 +164,11 @@ impl Backend for Llama<'_> {
             return Err("the prompt has no tokens".into());
         }
         if prompt.len() >= self.context_tokens {
-            return Err(format!("the prompt has {} tokens, the context {}", prompt.len(), self.context_tokens));
+            return Err(format!(
+                "the prompt has {} tokens, the context {}",
+                prompt.len(),
+                self.context_tokens
+            ));
         }
         if prompt.iter().any(|token| *token >= self.vocabulary()) {
             return Err("the prompt has a token that is not in the vocabulary".into());
@@ -216,8 +221,10 @@ impl Backend for Llama<'_> {
         }
         if prefill_tokens > 0 {
             // Half-life of two steps: speed falls as the context fills.
-            let fitting = prefill_tokens as f64 * STEP_TARGET.as_secs_f64() / begun.elapsed().as_secs_f64().max(1e-6);
-            self.slice_tokens = (0.3 * fitting + 0.7 * self.slice_tokens).clamp(1.0, f64::from(BATCH_TOKENS_MAX));
+            let fitting =
+                prefill_tokens as f64 * STEP_TARGET.as_secs_f64() / begun.elapsed().as_secs_f64().max(1e-6);
+            self.slice_tokens =
+                (0.3 * fitting + 0.7 * self.slice_tokens).clamp(1.0, f64::from(BATCH_TOKENS_MAX));
         }
         let mut ended = Vec::new();
         for (stream, sequence) in &mut self.running {
@@ -226,7 +233,9 @@ impl Backend for Llama<'_> {
                 report(*stream, Progress::Prefilled);
             }
             let token = sequence.sampler.sample(&self.context, output);
-            if let Some(end) = take(sequence, token, &self.vocab, self.context_tokens, &mut |what| report(*stream, what)) {
+            if let Some(end) =
+                take(sequence, token, &self.vocab, self.context_tokens, &mut |what| report(*stream, what))
+            {
                 ended.push((*stream, end));
             }
         }
@@ -251,7 +260,8 @@ impl Llama<'_> {
             sequence.position += 1;
             sequence.in_batch = true;
         }
-        let mut room = (BATCH_TOKENS_MAX as usize).saturating_sub(self.batch.n_tokens().unsigned_abs() as usize);
+        let mut room =
+            (BATCH_TOKENS_MAX as usize).saturating_sub(self.batch.n_tokens().unsigned_abs() as usize);
         room = room.min((self.slice_tokens as usize).max(1));
         let mut taken = 0;
         for sequence in self.running.values_mut().filter(|sequence| sequence.next.is_none()) {
@@ -275,8 +285,12 @@ impl Llama<'_> {
 
     /// Ends every sequence that was in the batch; the others are untouched.
     fn fail_batch(&mut self, message: &str, report: &mut dyn FnMut(u64, Progress)) {
-        let failed: Vec<u64> =
-            self.running.iter().filter(|(_, sequence)| sequence.in_batch).map(|(stream, _)| *stream).collect();
+        let failed: Vec<u64> = self
+            .running
+            .iter()
+            .filter(|(_, sequence)| sequence.in_batch)
+            .map(|(stream, _)| *stream)
+            .collect();
         for stream in failed {
             self.forget(stream);
             report(stream, Progress::Failed(message.to_owned()));

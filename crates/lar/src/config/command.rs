@@ -30,7 +30,12 @@ pub(crate) enum Command {
 ///
 /// # Errors
 /// When the configuration is not valid or cannot be written.
-pub(crate) fn run(command: Command, flags: &Flags, environment: &Environment, output: &Output) -> anyhow::Result<()> {
+pub(crate) fn run(
+    command: Command,
+    flags: &Flags,
+    environment: &Environment,
+    output: &Output,
+) -> anyhow::Result<()> {
     match command {
         Command::Show => {
             let (config, _) = Config::load(flags, environment)?;
@@ -58,10 +63,17 @@ fn explain(flags: &Flags, environment: &Environment, output: &Output) -> anyhow:
         .iter()
         .map(|[key, value, origin, about]| json!({ "key": key, "value": value, "origin": origin, "about": about }))
         .collect();
-    output.show(&json, || output::table(&["setting", "value", "from", "for"], rows.into_iter().map(Vec::from)))
+    output
+        .show(&json, || output::table(&["setting", "value", "from", "for"], rows.into_iter().map(Vec::from)))
 }
 
-fn set(key: &str, value: &str, flags: &Flags, environment: &Environment, output: &Output) -> anyhow::Result<()> {
+fn set(
+    key: &str,
+    value: &str,
+    flags: &Flags,
+    environment: &Environment,
+    output: &Output,
+) -> anyhow::Result<()> {
     let setting = known(key)?;
     anyhow::ensure!(key != "remote", "[[remote]] entries are written into the file by hand");
     let path = file(flags, environment)?;
@@ -72,7 +84,8 @@ fn set(key: &str, value: &str, flags: &Flags, environment: &Environment, output:
     std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     // The new file is tried before it takes the old one's place.
     let new = path.with_extension("toml.new");
-    std::fs::write(&new, toml::to_string(&table)?).with_context(|| format!("{} cannot be written", new.display()))?;
+    std::fs::write(&new, toml::to_string(&table)?)
+        .with_context(|| format!("{} cannot be written", new.display()))?;
     let tried = Config::load(&Flags { config: Some(new.clone()), ..flags.clone() }, environment);
     if let Err(error) = tried {
         let _ = std::fs::remove_file(&new);
@@ -97,7 +110,9 @@ fn schema() -> Value {
     let mut properties = Map::new();
     for setting in SETTINGS {
         let mut property = json!({ "type": setting.kind, "description": setting.about });
-        if let Some(default) = find(&defaults, setting.key).filter(|_| leaves(&defaults).contains(&setting.key.into())) {
+        if let Some(default) =
+            find(&defaults, setting.key).filter(|_| leaves(&defaults).contains(&setting.key.into()))
+        {
             property["default"] = serde_json::to_value(default).unwrap_or_default();
         }
         match setting.key.split_once('.') {

@@ -20,7 +20,11 @@ pub(crate) async fn create(app: State, _: Admin, Json(new): Json<NewPull>) -> Re
     if let Source::File(path) = &source
         && !path.is_file()
     {
-        return Err(Problem::invalid("source", format!("{} is no file on the server's machine", path.display())).into());
+        return Err(Problem::invalid(
+            "source",
+            format!("{} is no file on the server's machine", path.display()),
+        )
+        .into());
     }
     let pull = app.catalog.pull(source, new.name);
     Ok((StatusCode::ACCEPTED, axum::Json(wire(&pull))).into_response())

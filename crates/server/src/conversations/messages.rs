@@ -59,11 +59,14 @@ pub(crate) async fn branch(
     let content = retry.content.ok_or_else(|| Problem::invalid("content", "is missing"))?;
     let replaced = app.store.message_get(caller.user, conversation, message).await?;
     if replaced.role != Role::User {
-        return Err(Problem::new(lar_base::Code::Conflict, "only what a person said can be said otherwise").into());
+        return Err(
+            Problem::new(lar_base::Code::Conflict, "only what a person said can be said otherwise").into()
+        );
     }
     let said = Some(Said { parent: replaced.parent, content: checked(content)? });
     let sampling = fresh();
-    begin(&app, caller, TurnRequest { conversation, said, answer_to: None, model: retry.model, sampling }).await
+    begin(&app, caller, TurnRequest { conversation, said, answer_to: None, model: retry.model, sampling })
+        .await
 }
 
 /// Has the message that an answer belongs to answered again.
@@ -80,7 +83,8 @@ pub(crate) async fn regenerate(
     let found = app.store.message_get(caller.user, conversation, message).await?;
     let answer_to = if found.role == Role::User { Some(found.id) } else { found.parent };
     let sampling = fresh();
-    begin(&app, caller, TurnRequest { conversation, said: None, answer_to, model: retry.model, sampling }).await
+    begin(&app, caller, TurnRequest { conversation, said: None, answer_to, model: retry.model, sampling })
+        .await
 }
 
 /// Rates an answer.
@@ -120,14 +124,22 @@ pub(super) fn wire(message: &Message) -> Wire {
         tokens_out: message.tokens_out,
         ttft_ms: message.ttft_ms,
         decode_ms: message.decode_ms,
-        rating: message.rating.map(|rating| if rating == Rating::Good { "good".into() } else { "bad".into() }),
+        rating: message
+            .rating
+            .map(|rating| if rating == Rating::Good { "good".into() } else { "bad".into() }),
         created_at: message.created_at.to_string(),
     }
 }
 
 async fn begin(app: &App, caller: Caller, request: TurnRequest) -> Result<Response, Failure> {
+    let (user, conversation) = (caller.user, request.conversation);
     let Turn { answer, question, task } = app.turns.begin(caller, request).await?;
-    let begun = TurnBegun { question: wire(&question), answer: wire(&answer), task_id: task.id().to_string() };
+    let begun = TurnBegun {
+        title: app.store.conversation_get(user, conversation).await?.title,
+        question: wire(&question),
+        answer: wire(&answer),
+        task_id: task.id().to_string(),
+    };
     let first = sse::event(Some("message"), None, &serde_json::to_string(&begun).unwrap_or_default());
     let rest = tasks::Stream::new(task, app.gateway.engines().clone(), 0);
     Ok(sse::response(Stream { first: VecDeque::from([first]), rest }))
@@ -138,7 +150,10 @@ fn checked(content: String) -> Result<String, Problem> {
         return Err(Problem::invalid("content", "must not be empty"));
     }
     if content.len() > CONTENT_BYTES_MAX {
-        return Err(Problem::invalid("content", format!("has {} bytes; {CONTENT_BYTES_MAX} at most", content.len())));
+        return Err(Problem::invalid(
+            "content",
+            format!("has {} bytes; {CONTENT_BYTES_MAX} at most", content.len()),
+        ));
     }
     Ok(content)
 }

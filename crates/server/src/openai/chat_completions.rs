@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use lar_api::openai::{
-    AnswerMessage, CHAT_FIELDS, ChatChoice, ChatChunk, ChatChunkChoice, ChatCompletion, ChatMessage, ChatRequest,
-    Content, Delta,
+    AnswerMessage, CHAT_FIELDS, ChatChoice, ChatChunk, ChatChunkChoice, ChatCompletion, ChatMessage,
+    ChatRequest, Content, Delta,
 };
 use lar_base::{Code, Problem, TaskId, Timestamp};
 use lar_engines::driver::{self, Prompt};
@@ -85,7 +85,11 @@ fn convert(index: usize, message: ChatMessage) -> Result<driver::ChatMessage, Pr
         "assistant" => "assistant",
         "tool" | "function" => {
             let field = format!("messages[{index}].role");
-            return Err(Problem::about(Code::UnsupportedParam, field, "`tool` is not supported by this engine yet"));
+            return Err(Problem::about(
+                Code::UnsupportedParam,
+                field,
+                "`tool` is not supported by this engine yet",
+            ));
         }
         _ => {
             let field = format!("messages[{index}].role");
@@ -105,7 +109,13 @@ fn convert(index: usize, message: ChatMessage) -> Result<driver::ChatMessage, Pr
                 match (part.kind.as_str(), part.text) {
                     ("text", Some(part)) => text.push_str(&part),
                     ("text", None) => return Err(Problem::invalid(field, "`text` needs a `text` beside it")),
-                    _ => return Err(Problem::about(Code::UnsupportedParam, field, "must be `text`: this model reads text only")),
+                    _ => {
+                        return Err(Problem::about(
+                            Code::UnsupportedParam,
+                            field,
+                            "must be `text`: this model reads text only",
+                        ));
+                    }
                 }
             }
             text

@@ -2,7 +2,9 @@
 
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
-use lar_api::openai::{COMPLETION_FIELDS, Completion, CompletionChoice, CompletionPrompt, CompletionRequest, Usage};
+use lar_api::openai::{
+    COMPLETION_FIELDS, Completion, CompletionChoice, CompletionPrompt, CompletionRequest, Usage,
+};
 use lar_base::{Code, Problem, TaskId, Timestamp};
 use lar_engines::driver::Prompt;
 use lar_gateway::{LogReader, TaskEvent};
@@ -35,8 +37,10 @@ pub(crate) async fn create(
         }
     };
     let id = TaskId::new();
-    let sampling = generate::sampling(request.sampling, Some(request.max_tokens.unwrap_or(TOKENS_DEFAULT)), id)?;
-    let begun = generate::begin(&app, caller, "openai.completion", id, request.model, prompt, sampling).await?;
+    let sampling =
+        generate::sampling(request.sampling, Some(request.max_tokens.unwrap_or(TOKENS_DEFAULT)), id)?;
+    let begun =
+        generate::begin(&app, caller, "openai.completion", id, request.model, prompt, sampling).await?;
     let model = begun.handle.model().to_owned();
     let frame = Frame {
         id: format!("cmpl-{id}"),
@@ -49,7 +53,8 @@ pub(crate) async fn create(
         sse::response(Stream { frame, include_usage, reader: begun.reader, over: false })
     } else {
         let (content, end) = generate::collect(begun).await?;
-        axum::Json(frame.completion(&content, Some(end.reason.as_str()), Some(generate::usage(&end)))).into_response()
+        axum::Json(frame.completion(&content, Some(end.reason.as_str()), Some(generate::usage(&end))))
+            .into_response()
     };
     Ok(with_ignored(response, &ignored))
 }

@@ -17,7 +17,11 @@ const STOP_BYTES_MAX: usize = 1024;
 const BIAS_MAX: usize = 1024;
 
 /// Checks the sampling fields.
-pub(super) fn sampling(wire: WireSampling, tokens_max: Option<u32>, task: TaskId) -> Result<Sampling, Problem> {
+pub(super) fn sampling(
+    wire: WireSampling,
+    tokens_max: Option<u32>,
+    task: TaskId,
+) -> Result<Sampling, Problem> {
     if tokens_max == Some(0) {
         return Err(Problem::invalid("max_tokens", "must be at least 1"));
     }
@@ -26,11 +30,17 @@ pub(super) fn sampling(wire: WireSampling, tokens_max: Option<u32>, task: TaskId
         return Err(Problem::invalid("stop", format!("has {} texts; {STOP_MAX} at most", stop.len())));
     }
     if stop.iter().any(|text| text.is_empty() || text.len() > STOP_BYTES_MAX) {
-        return Err(Problem::invalid("stop", format!("holds a text that is empty or over {STOP_BYTES_MAX} bytes")));
+        return Err(Problem::invalid(
+            "stop",
+            format!("holds a text that is empty or over {STOP_BYTES_MAX} bytes"),
+        ));
     }
     let bias = wire.logit_bias.unwrap_or_default();
     if bias.len() > BIAS_MAX {
-        return Err(Problem::invalid("logit_bias", format!("has {} entries; {BIAS_MAX} at most", bias.len())));
+        return Err(Problem::invalid(
+            "logit_bias",
+            format!("has {} entries; {BIAS_MAX} at most", bias.len()),
+        ));
     }
     let logit_bias = bias
         .into_iter()

@@ -100,7 +100,9 @@ fn wire(event: &TaskEvent) -> Wire {
             decode_ms: end.decode_ms,
             finish_reason: end.reason.as_str().into(),
         },
-        TaskEvent::Error(problem) => Wire::Error(task_error(problem.code, &problem.detail, problem.retry_after)),
+        TaskEvent::Error(problem) => {
+            Wire::Error(task_error(problem.code, &problem.detail, problem.retry_after))
+        }
         TaskEvent::Cancelled => Wire::Cancelled {},
     }
 }

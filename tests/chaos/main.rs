@@ -1,0 +1,87 @@
+//! Faults on the real thing: workers and servers are killed in the middle of what they do. Nothing that was
+//! acknowledged is lost, and every task has exactly one end.
+//!
+//! Rounds are few here; `make bench` runs a hundred of each and reports.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use lar_tests::Lar;
+use serde_json::{Value, json};
+
+const ROUNDS: usize = 4;
+
+fn task(lar: &Lar) -> Option<String> {
+    let body = json!({ "workload": "completion", "prompt": "Once upon a time", "max_tokens": 300, "detached": true });
+    let taken = lar.post("/lar/v1/tasks", &body);
+    (taken.status == 202).then(|| taken.json()["task_id"].as_str().unwrap().to_owned())
+}
+
+fn state(lar: &Lar, id: &str) -> Value {
+    lar.get(&format!("/lar/v1/tasks/{id}")).json()
+}
+
+#[test]
+fn a_killed_worker_ends_its_tasks_once_and_is_started_again() {
+    let lar = Lar::start();
+    for round in 0..ROUNDS {
+        let ids: Vec<String> = (0..3).filter_map(|_| task(&lar)).collect();
+        lar.until("a task to run", |lar| {
+            let pools = lar.get("/lar/v1/pools").json();
+            pools["data"]
+                .as_array()?
+                .iter()
+                .any(|pool| pool["active_leases"].as_u64() > Some(0))
+                .then_some(())
+        });
+        for pid in lar.workers() {
+            let _ = std::process::Command::new("kill").args(["-9", &pid.to_string()]).status();
+        }
+        for id in &ids {
+            let events = lar.get(&format!("/lar/v1/tasks/{id}/stream")).events();
+            let ends =
+                events.iter().filter(|(name, _)| matches!(name.as_str(), "end" | "error" | "cancelled"));
+            assert_eq!(ends.count(), 1, "round {round}: {events:?}");
+            let (name, end) = events.last().unwrap();
+            // One that was still waiting may have been granted the new worker.
+            assert!(name == "end" || end["code"] == "ENGINE_FAILED", "round {round}: {end}");
+        }
+    }
+    let id = task(&lar).unwrap();
+    assert_eq!(lar.get(&format!("/lar/v1/tasks/{id}/stream")).events().last().unwrap().0, "end");
+}
+
+#[test]
+fn a_killed_server_loses_nothing_that_it_acknowledged() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut acknowledged: Vec<String> = Vec::new();
+    let mut conversations: Vec<String> = Vec::new();
+    for round in 0..ROUNDS {
+        let mut lar = Lar::start_on(directory.path());
+        for id in &acknowledged {
+            let found = state(&lar, id);
+            assert_ne!(found["state"], "running", "round {round}: {found}");
+            assert!(found["state"].is_string(), "round {round}: task {id} is lost");
+        }
+        for id in &conversations {
+            let found = lar.get(&format!("/lar/v1/conversations/{id}")).json();
+            assert_eq!(found["messages"][0]["content"], "Keep this.", "round {round}: {found}");
+            assert_ne!(found["messages"][1]["status"], "streaming", "round {round}");
+        }
+        acknowledged.extend((0..5).filter_map(|_| task(&lar)));
+        let id = lar.post("/lar/v1/conversations", &json!({})).json()["id"].as_str().unwrap().to_owned();
+        let body = json!({ "content": "Keep this." }).to_string();
+        let path = format!("/lar/v1/conversations/{id}/messages");
+        let mut socket = lar.open(&lar.head("POST", &path, body.len()), body.as_bytes());
+        let mut head = [0; 12];
+        std::io::Read::read_exact(&mut socket, &mut head).unwrap();
+        assert_eq!(&head, b"HTTP/1.1 200");
+        conversations.push(id);
+        let workers = lar.workers();
+        lar.kill();
+        for pid in workers {
+            lar.until("the worker to end with its server", |_| {
+                (!std::path::Path::new(&format!("/proc/{pid}/exe")).exists()).then_some(())
+            });
+        }
+    }
+}

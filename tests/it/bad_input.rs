@@ -1,0 +1,138 @@
+//! What attackers and bad luck send: a clear error in the API's own shape, promptly, and a server that goes
+//! on.
+
+use std::io::Read as _;
+
+use lar_tests::Lar;
+use serde_json::{Value, json};
+
+/// The status and the message, in whichever shape the path answers.
+fn told(answer: &lar_tests::Answer) -> (u16, String) {
+    let body = answer.json();
+    let message = body["error"]["message"].as_str().or(body["detail"].as_str()).unwrap_or_default();
+    (answer.status, message.to_owned())
+}
+
+#[test]
+fn hostile_chat_requests() {
+    let lar = Lar::start();
+    let message = json!([{ "role": "user", "content": "hi" }]);
+    let with = |more: Value| {
+        let mut body = json!({ "model": "default", "messages": message, "max_tokens": 2 });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        told(&lar.post("/v1/chat/completions", &body))
+    };
+    let cases = [
+        (json!({ "messages": [] }), "`messages` must hold at least one message"),
+        (
+            json!({ "messages": "hi" }),
+            "`messages` is not valid: invalid type: string \"hi\", expected a sequence",
+        ),
+        (
+            json!({ "messages": [{ "role": "wizard", "content": "x" }] }),
+            "`messages[0].role` must be system, developer, user or assistant",
+        ),
+        (json!({ "messages": [{ "role": "user" }] }), "`messages[0].content` is missing"),
+        (
+            json!({ "messages": [{ "role": "user", "content": [{ "type": "image_url" }] }] }),
+            "`messages[0].content[0].type` must be `text`: this model reads text only",
+        ),
+        (json!({ "temperature": -1 }), "`temperature` must be from 0 to 2, is -1"),
+        (
+            json!({ "temperature": 1e30 }),
+            "`temperature` must be from 0 to 2, is 1000000000000000000000000000000",
+        ),
+        (json!({ "top_p": 2 }), "`top_p` must be from 0 to 1, is 2"),
+        (json!({ "max_tokens": 0 }), "`max_tokens` must be at least 1"),
+        (json!({ "stop": vec!["x"; 1000] }), "`stop` has 1000 texts; 32 at most"),
+        (json!({ "stop": [""] }), "`stop` holds a text that is empty or over 1024 bytes"),
+        (json!({ "logit_bias": { "x": 1 } }), "`logit_bias` `x` is no token id"),
+        (json!({ "n": 2 }), "`n` is not supported by this engine yet"),
+        (json!({ "tools": [{ "type": "function" }] }), "`tools` is not supported by this engine yet"),
+        (
+            json!({ "response_format": { "type": "json_object" } }),
+            "`response_format` is not supported by this engine yet",
+        ),
+        (
+            json!({ "model": "all-minilm-l6-v2" }),
+            "`model` `all-minilm-l6-v2` makes embeddings; it cannot chat",
+        ),
+    ];
+    for (more, expected) in cases {
+        assert_eq!(with(more.clone()), (400, expected.to_owned()), "{more}");
+    }
+    assert_eq!(with(json!({ "max_tokens": -5 })).0, 400);
+    assert_eq!(with(json!({ "max_tokens": 99999999999u64 })).0, 400);
+    assert_eq!(
+        with(json!({ "messages": [{ "role": "user", "content": "a\u{0}b \u{202e} \u{fffd}" }] })).0,
+        200
+    );
+    assert_eq!(with(json!({ "max_tokens": 4_000_000_000u32, "stop": ["e"] })).0, 200);
+}
+
+#[test]
+fn hostile_bodies_and_heads() {
+    let lar = Lar::start_with("[limits]\nbody = \"1 MiB\"\n");
+    let post = |body: &[u8]| lar.raw(&lar.head("POST", "/v1/chat/completions", body.len()), body);
+    for body in [b"{".as_slice(), b"[]", b"null", b"\xff\xfe{}", b"{\"model\":1}", b"{} trailing"] {
+        let answer = post(body);
+        assert_eq!(answer.status, 400, "{body:?}: {}", answer.body);
+        assert!(!told(&answer).1.is_empty());
+    }
+    let deep = "[".repeat(100_000);
+    assert_eq!(post(deep.as_bytes()).status, 400);
+    let announced = lar.head("POST", "/v1/chat/completions", 100 << 20);
+    assert_eq!(
+        lar.raw(&announced, b"").status,
+        413,
+        "a body that is announced as too large is not waited for"
+    );
+    let chunked = lar
+        .head("POST", "/v1/chat/completions", 0)
+        .replace("content-length: 0", "transfer-encoding: chunked");
+    let chunk = format!("200000\r\n{}\r\n0\r\n\r\n", "x".repeat(0x20_0000));
+    assert_eq!(lar.raw(&chunked, chunk.as_bytes()).status, 413);
+    let form = lar.head("POST", "/lar/v1/conversations", 3).replace("application/json", "text/plain");
+    assert_eq!(lar.raw(&form, b"a=b").status, 415);
+    let huge = format!("GET / HTTP/1.1\r\nhost: {}\r\nx: {}\r\n\r\n", lar.address, "y".repeat(200_000));
+    assert!(matches!(lar.raw(&huge, b"").status, 0 | 400 | 431));
+    assert_eq!(lar.raw("nonsense\r\n\r\n", b"").status, 400);
+    assert_eq!(lar.send("PUT", "/lar/v1/conversations", &Value::Null).status, 405);
+    assert_eq!(lar.get("/lar/v1/nowhere").json()["code"], "NOT_FOUND");
+    assert_eq!(lar.get("/lar/v1/tasks/task_x").status, 404);
+    assert_eq!(lar.get("/lar/v1/tasks/..%2f..%2fetc").status, 404);
+    assert_eq!(lar.get("/healthz").status, 200);
+}
+
+#[test]
+fn request_ids_are_echoed_or_made() {
+    let lar = Lar::start();
+    let send = |id: &str| {
+        let head =
+            lar.head("GET", "/healthz", 0).replace("\r\n\r\n", &format!("\r\nx-request-id: {id}\r\n\r\n"));
+        lar.raw(&head, b"").head
+    };
+    assert!(send("abc-1.2:3").contains("x-request-id: abc-1.2:3"));
+    assert!(send("bad id").contains("x-request-id: req_"));
+    assert!(send(&"x".repeat(500)).contains("x-request-id: req_"));
+}
+
+#[test]
+fn a_reader_that_stops_holds_nothing_up() {
+    let lar = Lar::start_with("[engines]\nconcurrency = 1\n");
+    let body = json!({
+        "model": "default", "stream": true, "max_tokens": 200, "temperature": 0,
+        "messages": [{ "role": "user", "content": "Count to one hundred." }],
+    })
+    .to_string();
+    let mut stuck = lar.open(&lar.head("POST", "/v1/chat/completions", body.len()), body.as_bytes());
+    let mut first = [0; 16];
+    stuck.read_exact(&mut first).unwrap();
+    // It reads no more, and the next one is answered all the same.
+    let next = lar.post(
+        "/v1/chat/completions",
+        &json!({ "model": "default", "max_tokens": 2, "messages": [{ "role": "user", "content": "hi" }] }),
+    );
+    assert_eq!(next.status, 200);
+    drop(stuck);
+}

@@ -1,0 +1,121 @@
+//! `/lar/v1/conversations`: kept, branched, searched, changed, deleted, and there after a restart.
+
+use lar_tests::Lar;
+use serde_json::{Value, json};
+
+fn start(lar: &Lar) -> String {
+    lar.post("/lar/v1/conversations", &json!({})).json()["id"].as_str().unwrap().to_owned()
+}
+
+fn say(lar: &Lar, id: &str, text: &str) -> Vec<(String, Value)> {
+    let answer = lar
+        .post(&format!("/lar/v1/conversations/{id}/messages"), &json!({ "content": text, "max_tokens": 12 }));
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    answer.events()
+}
+
+fn complete(lar: &Lar, id: &str) -> Value {
+    lar.until("the answer to be stored", |lar| {
+        let found = lar.get(&format!("/lar/v1/conversations/{id}")).json();
+        let open =
+            found["messages"].as_array().unwrap().iter().any(|message| message["status"] == "streaming");
+        (!open && found["running_task"].is_null()).then_some(found)
+    })
+}
+
+#[test]
+fn what_is_said_is_there_tomorrow() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut lar = Lar::start_on(directory.path());
+    let id = start(&lar);
+    let events = say(&lar, &id, "Remember the word xylophone.");
+    assert_eq!((events[0].0.as_str(), events.last().unwrap().0.as_str()), ("message", "end"));
+    assert_eq!(events[0].1["title"], "Remember the word xylophone.");
+    say(&lar, &id, "And again.");
+    let before = complete(&lar, &id);
+    assert_eq!(before["messages"].as_array().unwrap().len(), 4);
+    assert_eq!(lar.stop(), Some(0));
+    let lar = Lar::start_on(directory.path());
+    assert_eq!(lar.get(&format!("/lar/v1/conversations/{id}")).json(), before);
+    let found = lar.get("/lar/v1/conversations?q=xyloph").json();
+    assert_eq!(found["data"][0]["id"], json!(id));
+    assert!(found["data"][0]["snippet"].as_str().unwrap().contains("\u{2}xylophone\u{3}"));
+}
+
+#[test]
+fn edits_and_other_answers_are_branches() {
+    let lar = Lar::start();
+    let id = start(&lar);
+    let events = say(&lar, &id, "Name a bird.");
+    let (question, answer) = (events[0].1["question"]["id"].clone(), events[0].1["answer"]["id"].clone());
+    let path = |message: &Value, what: &str| {
+        format!("/lar/v1/conversations/{id}/messages/{}/{what}", message.as_str().unwrap())
+    };
+    complete(&lar, &id);
+    let again = lar.post(&path(&answer, "regenerate"), &json!({})).events();
+    assert_eq!(again[0].1["answer"]["parent"], question);
+    complete(&lar, &id);
+    let edited = lar.post(&path(&question, "branch"), &json!({ "content": "Name a fish." })).events();
+    assert_eq!(edited[0].1["question"]["parent"], Value::Null);
+    let found = complete(&lar, &id);
+    assert_eq!(found["messages"].as_array().unwrap().len(), 5);
+    assert_eq!(found["head"], edited[0].1["answer"]["id"]);
+    let rated = lar.post(&path(&answer, "feedback"), &json!({ "rating": "good" }));
+    assert_eq!(rated.json()["rating"], "good");
+    assert_eq!(lar.post(&path(&answer, "branch"), &json!({ "content": "x" })).status, 409);
+}
+
+#[test]
+fn a_second_turn_waits_its_turn_and_stop_keeps_the_text() {
+    let lar = Lar::start();
+    let id = start(&lar);
+    let body = json!({ "content": "Write a very long story about an owl." }).to_string();
+    let path = format!("/lar/v1/conversations/{id}/messages");
+    let socket = lar.open(&lar.head("POST", &path, body.len()), body.as_bytes());
+    lar.until("the turn to begin", |lar| {
+        let found = lar.get(&format!("/lar/v1/conversations/{id}")).json();
+        (!found["running_task"].is_null()).then_some(())
+    });
+    let second = lar.post(&path, &json!({ "content": "Me too" }));
+    assert_eq!((second.status, second.json()["code"].clone()), (409, json!("CONFLICT")));
+    drop(socket); // A turn goes on when its reader goes away.
+    let text = lar.until("a checkpoint", |lar| {
+        let found = lar.get(&format!("/lar/v1/conversations/{id}")).json();
+        let text = found["messages"][1]["content"].as_str().unwrap_or_default().to_owned();
+        (!text.is_empty()).then_some(text)
+    });
+    assert_eq!(lar.post(&format!("/lar/v1/conversations/{id}/stop"), &Value::Null).status, 204);
+    let found = complete(&lar, &id);
+    assert_eq!(found["messages"][1]["status"], "stopped");
+    assert!(found["messages"][1]["content"].as_str().unwrap().starts_with(&text));
+}
+
+#[test]
+fn changes_deletes_and_pages() {
+    let lar = Lar::start();
+    let ids: Vec<String> = (0..3).map(|_| start(&lar)).collect();
+    let path = format!("/lar/v1/conversations/{}", ids[0]);
+    let changed = lar.send("PATCH", &path, &json!({ "title": "Owls" }));
+    assert_eq!(
+        (changed.json()["title"].clone(), changed.json()["version"].clone()),
+        (json!("Owls"), json!(2))
+    );
+    let stale = lar.head("PATCH", &path, 15).replace("\r\n\r\n", "\r\nif-match: \"1\"\r\n\r\n");
+    assert_eq!(lar.raw(&stale, br#"{"title":"Bats"}"#).status, 400, "the length is wrong on purpose");
+    let stale = lar.head("PATCH", &path, 16).replace("\r\n\r\n", "\r\nif-match: \"1\"\r\n\r\n");
+    assert_eq!(lar.raw(&stale, br#"{"title":"Bats"}"#).json()["code"], "VERSION_MISMATCH");
+
+    assert_eq!(lar.send("DELETE", &path, &Value::Null).status, 204);
+    let listed = |lar: &Lar| lar.get("/lar/v1/conversations").json()["data"].as_array().unwrap().len();
+    assert_eq!(listed(&lar), 2);
+    assert_eq!(lar.send("PATCH", &path, &json!({ "deleted": false })).status, 200);
+    assert_eq!(listed(&lar), 3);
+    assert_eq!(lar.send("DELETE", &format!("{path}?erase=true"), &Value::Null).status, 204);
+    assert_eq!(lar.get(&path).status, 404);
+
+    let first = lar.get("/lar/v1/conversations?limit=1").json();
+    let next = first["next"].as_str().unwrap();
+    let second = lar.get(&format!("/lar/v1/conversations?limit=1&after={next}")).json();
+    assert_eq!((&first["data"][0]["id"], &second["data"][0]["id"]), (&json!(ids[2]), &json!(ids[1])));
+    assert_eq!(lar.get("/lar/v1/conversations?limit=0").json()["errors"][0]["field"], "limit");
+}

@@ -1,0 +1,202 @@
+//! One suite for every generating engine driver, with the real program and the real model: the embedded
+//! engine always, `llama-server` where `LAR_TEST_LLAMA_SERVER` names one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lar_base::Instant;
+use lar_egress::Egress;
+use lar_engines::driver::{ChatMessage, Driver, Event, FinishReason, Generation, Job, Prompt, Sampling};
+use lar_engines::embedded::{Embedded, EmbeddedOptions};
+use lar_engines::llama_server::{LlamaServer, LlamaServerOptions};
+use lar_engines::template::ChatTemplate;
+use lar_tests::{chat_model, llama_server, program};
+
+/// What the contract allows from asking to stop to the engine's confirmation.
+const STOP_MAX: Duration = Duration::from_millis(250);
+
+fn embedded(concurrency: u32) -> Embedded {
+    let source = "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}{% endfor %}{{ '<|im_start|>assistant\n' }}";
+    Embedded::new(EmbeddedOptions {
+        program: program(),
+        path: chat_model(),
+        template: Some(ChatTemplate {
+            source: source.into(),
+            start: "<|im_start|>".into(),
+            end: "<|im_end|>".into(),
+        }),
+        concurrency,
+        context_tokens: 2048,
+        threads: 2,
+    })
+}
+
+fn drivers() -> Vec<Arc<dyn Driver>> {
+    let mut drivers: Vec<Arc<dyn Driver>> = vec![Arc::new(embedded(4))];
+    if let Some(program) = llama_server() {
+        let options = LlamaServerOptions::Managed {
+            program,
+            model: chat_model(),
+            concurrency: 4,
+            context_tokens: 2048,
+            threads: 2,
+        };
+        drivers.push(Arc::new(LlamaServer::new(options, Egress::new().unwrap())));
+    }
+    drivers
+}
+
+async fn job(driver: &dyn Driver, text: &str, sampling: Sampling) -> Job {
+    Job { prompt: driver.prepare(&Prompt::Text(text.into())).await.unwrap(), sampling }
+}
+
+async fn finish(mut generation: Generation) -> (String, u32, Event) {
+    let (mut text, mut tokens) = (String::new(), 0);
+    while let Some(event) = generation.events.recv().await {
+        match event {
+            Event::Delta { text: more, tokens: count } => {
+                text.push_str(&more);
+                tokens += count;
+            }
+            Event::Prefilled => {}
+            end => {
+                assert!(generation.events.recv().await.is_none(), "nothing follows the terminal event");
+                return (text, tokens, end);
+            }
+        }
+    }
+    panic!("the engine ended without a terminal event");
+}
+
+fn greedy(tokens_max: u32) -> Sampling {
+    Sampling { temperature: Some(0.0), tokens_max, ..Sampling::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn generates_in_parallel_as_alone() {
+    for driver in drivers() {
+        driver.load().await.unwrap();
+        let texts = ["The capital of France is", "One two three four", "Once upon a time", "def main():"];
+        let mut alone = Vec::new();
+        for text in texts {
+            let (answer, tokens, end) =
+                finish(driver.generate(job(&*driver, text, greedy(16)).await).unwrap()).await;
+            assert_eq!((tokens, end), (16, Event::Finished(FinishReason::Length)), "{text}");
+            alone.push(answer);
+        }
+        let mut together = Vec::new();
+        for text in texts {
+            together.push(driver.generate(job(&*driver, text, greedy(16)).await).unwrap());
+        }
+        for (generation, alone) in together.into_iter().zip(alone) {
+            // Batching changes rounding, so long answers may part; their beginnings do not.
+            let (answer, _, _) = finish(generation).await;
+            assert_eq!(
+                answer.chars().take(12).collect::<String>(),
+                alone.chars().take(12).collect::<String>()
+            );
+        }
+        driver.unload().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn counts_without_weights_and_renders_chats() {
+    for driver in drivers() {
+        let chat = Prompt::Chat(vec![ChatMessage { role: "user".into(), content: "Hello".into() }]);
+        let prepared = driver.prepare(&chat).await.unwrap();
+        assert!((5..60).contains(&prepared.tokens.len()), "{}", prepared.tokens.len());
+        driver.unload().await;
+    }
+    let driver = embedded(1);
+    driver.prepare(&Prompt::Text("hello".into())).await.unwrap();
+    assert_eq!(driver.worker_pid(), None, "counting loads no weights");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn seeds_repeat_and_stop_texts_end() {
+    for driver in drivers() {
+        driver.load().await.unwrap();
+        let hot = Sampling { temperature: Some(1.5), seed: 42, tokens_max: 12, ..Sampling::default() };
+        let mut answers = Vec::new();
+        for _ in 0..2 {
+            answers.push(
+                finish(driver.generate(job(&*driver, "Birds are", hot.clone()).await).unwrap()).await.0,
+            );
+        }
+        assert_eq!(answers[0], answers[1]);
+        let stop = Sampling { stop: vec![" three".into()], ..greedy(40) };
+        let (text, _, end) =
+            finish(driver.generate(job(&*driver, "zero one two three zero one two", stop).await).unwrap())
+                .await;
+        assert!(!text.contains(" three"), "{text}");
+        assert_eq!(end, Event::Finished(FinishReason::Stop));
+        driver.unload().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stops_promptly_in_prefill_and_in_decode() {
+    for driver in drivers() {
+        driver.load().await.unwrap();
+        let long = "word ".repeat(1800);
+        for prompt in [long.as_str(), "Once upon a time"] {
+            let job = job(&*driver, prompt, Sampling { tokens_max: 2000, ..Sampling::default() }).await;
+            let mut times = Vec::new();
+            for wait_ms in [5u64, 40, 150, 300] {
+                let generation = driver.generate(job.clone()).unwrap();
+                tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+                let begun = Instant::now();
+                generation.stop.cancel();
+                let (_, _, end) = finish(generation).await;
+                assert_eq!(end, Event::Cancelled);
+                times.push(begun.elapsed());
+            }
+            times.sort_unstable();
+            // A median, because the machine that runs the suite does other things too.
+            assert!(times[1] < STOP_MAX, "{}: {times:?}", driver.engine().name);
+        }
+        driver.unload().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_worker_fails_its_jobs_and_nothing_else() {
+    let (driver, other) = (embedded(2), embedded(1));
+    driver.load().await.unwrap();
+    other.load().await.unwrap();
+    let running = driver.generate(job(&driver, "Once upon a time", greedy(2000)).await).unwrap();
+    let unharmed = other.generate(job(&other, "Once upon a time", greedy(8)).await).unwrap();
+    let pid = driver.worker_pid().unwrap();
+    std::process::Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
+    let (_, _, end) = finish(running).await;
+    assert!(matches!(&end, Event::Failed(reason) if reason.contains("SIGKILL")), "{end:?}");
+    assert_eq!(finish(unharmed).await.2, Event::Finished(FinishReason::Length));
+    driver.died().await;
+    assert!(driver.generate(job(&driver, "x", greedy(1)).await).is_err());
+    driver.load().await.unwrap();
+    assert_eq!(finish(driver.generate(job(&driver, "x", greedy(1)).await).unwrap()).await.1, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_loaded_says_why() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("x.gguf");
+    std::fs::write(&path, b"GGUF nonsense").unwrap();
+    for (program, path, expected) in [
+        (program(), path, "llama.cpp cannot read it"),
+        (program(), "/no/such/file".into(), "the file is not there"),
+        ("/no/such/program".into(), chat_model(), "cannot be started"),
+    ] {
+        let options = EmbeddedOptions {
+            program,
+            path,
+            template: None,
+            concurrency: 1,
+            context_tokens: 128,
+            threads: 1,
+        };
+        let error = Embedded::new(options).load().await.unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}

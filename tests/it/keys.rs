@@ -1,0 +1,78 @@
+//! Keys, scopes, rates, and signing a browser in.
+
+use lar_tests::Lar;
+use serde_json::{Value, json};
+
+fn with_key(lar: &Lar, method: &str, path: &str, headers: &str, body: &str) -> lar_tests::Answer {
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nhost: {}\r\n{headers}content-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+        lar.address,
+        body.len()
+    );
+    lar.raw(&head, body.as_bytes())
+}
+
+#[test]
+fn keys_are_shown_once_scoped_limited_and_revoked() {
+    let lar = Lar::start();
+    let made = lar.post("/lar/v1/keys", &json!({ "name": "app", "requests_per_minute": 3 }));
+    assert_eq!(made.status, 201, "{}", made.body);
+    let (id, secret) =
+        (made.json()["id"].as_str().unwrap().to_owned(), made.json()["secret"].as_str().unwrap().to_owned());
+    let listed = lar.get("/lar/v1/keys").body;
+    assert!(listed.contains(&id) && !listed.contains(&secret));
+
+    let bearer = format!("authorization: Bearer {secret}\r\n");
+    assert_eq!(with_key(&lar, "GET", "/v1/models", &bearer, "").status, 200);
+    assert_eq!(with_key(&lar, "GET", "/v1/models", &format!("x-api-key: {secret}\r\n"), "").status, 200);
+    let refused = with_key(&lar, "GET", "/lar/v1/keys", &bearer, "");
+    assert_eq!((refused.status, refused.json()["code"].clone()), (403, json!("FORBIDDEN_SCOPE")));
+    let limited = with_key(&lar, "GET", "/v1/models", &bearer, "");
+    assert_eq!(
+        (limited.status, limited.json()["error"]["code"].clone()),
+        (429, json!("rate_limit_exceeded"))
+    );
+    assert!(
+        limited.head.contains("retry-after: ") && limited.head.contains("x-backoff-ms: "),
+        "{}",
+        limited.head
+    );
+
+    assert_eq!(lar.send("DELETE", &format!("/lar/v1/keys/{id}"), &Value::Null).status, 204);
+    let gone = with_key(&lar, "GET", "/v1/models", &bearer, "");
+    assert_eq!((gone.status, gone.json()["error"]["code"].clone()), (401, json!("invalid_api_key")));
+    for headers in ["", "authorization: Bearer lar_wrong\r\n", "authorization: Basic eA==\r\n"] {
+        assert_eq!(with_key(&lar, "GET", "/v1/models", headers, "").status, 401, "{headers}");
+    }
+    let database = std::fs::read(lar.data().join("lar.db")).unwrap();
+    assert!(!database.windows(secret.len()).any(|bytes| bytes == secret.as_bytes()), "the secret is stored");
+}
+
+#[test]
+fn a_link_signs_a_browser_in_once_and_only_from_our_own_page() {
+    let lar = Lar::start();
+    let link = lar.post("/lar/v1/sign-in/links", &Value::Null).json();
+    let secret = link["url"].as_str().unwrap().split("#sign-in=").nth(1).unwrap().to_owned();
+    let body = json!({ "secret": secret }).to_string();
+    assert_eq!(with_key(&lar, "POST", "/lar/v1/sign-in", "", &body).status, 403);
+    let other = "origin: http://evil.example\r\n";
+    assert_eq!(with_key(&lar, "POST", "/lar/v1/sign-in", other, &body).status, 403);
+    let ours = format!("origin: http://{}\r\n", lar.address);
+    let signed = with_key(&lar, "POST", "/lar/v1/sign-in", &ours, &body);
+    assert_eq!(signed.status, 204, "{}", signed.body);
+    let cookie = signed.head.split("set-cookie: ").nth(1).unwrap().split(';').next().unwrap().to_owned();
+    assert!(signed.head.contains("httponly; samesite=strict"), "{}", signed.head);
+    assert_eq!(with_key(&lar, "POST", "/lar/v1/sign-in", &ours, &body).status, 401, "a link works once");
+
+    let session = format!("cookie: {cookie}\r\n");
+    assert_eq!(with_key(&lar, "GET", "/lar/v1/me", &session, "").status, 200);
+    let create = |headers: &str| with_key(&lar, "POST", "/lar/v1/conversations", headers, "{}").status;
+    assert_eq!(create(&session), 403, "a cookie alone may not change anything");
+    assert_eq!(create(&format!("{session}{other}")), 403);
+    assert_eq!(create(&format!("{session}{ours}")), 201);
+    let rebound =
+        format!("GET /lar/v1/me HTTP/1.1\r\nhost: evil.example\r\n{session}connection: close\r\n\r\n");
+    assert_eq!(lar.raw(&rebound, b"").status, 403);
+    assert_eq!(with_key(&lar, "POST", "/lar/v1/sign-out", &format!("{session}{ours}"), "").status, 204);
+    assert_eq!(with_key(&lar, "GET", "/lar/v1/me", &session, "").status, 401);
+}

@@ -1,0 +1,13 @@
+//! Integration tests on the real thing, laid out as the paths of the API are.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod bad_input;
+mod cli;
+mod conversations;
+mod engines;
+mod health;
+mod keys;
+mod models;
+mod openai;
+mod tasks;

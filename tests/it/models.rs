@@ -1,0 +1,155 @@
+//! Models on disk: pulling, adopting, verifying, and what must not be half-registered.
+
+use std::path::Path;
+
+use lar_tests::{chat_model, program};
+use serde_json::{Value, json};
+
+/// A client command on a data directory of its own, with its own models directory and home.
+fn lar(home: &Path, arguments: &[&str]) -> (bool, String) {
+    let output = std::process::Command::new(program())
+        .env("HOME", home)
+        .env("LAR_DATA_DIR", home.join("data"))
+        .env("LAR_LISTEN", "127.0.0.1:0")
+        .args(arguments)
+        .output()
+        .unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+}
+
+#[test]
+fn a_file_is_pulled_verified_shared_and_removed() {
+    let home = tempfile::tempdir().unwrap();
+    let source = chat_model().display().to_string();
+    let (ok, told) = lar(home.path(), &["models", "pull", &source, "--name", "tiny"]);
+    assert!(ok && told.contains("Installed tiny."), "{told}");
+    let (ok, listed) = lar(home.path(), &["models", "list", "--json"]);
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    assert!(ok);
+    let facts = ["name", "architecture", "quantization", "parameters", "aliases", "license"]
+        .map(|field| listed[0][field].clone());
+    assert_eq!(
+        facts,
+        [
+            json!("tiny"),
+            json!("llama"),
+            json!("Q4_1"),
+            json!(134515008),
+            json!(["default"]),
+            json!("apache-2.0")
+        ]
+    );
+    assert!(lar(home.path(), &["models", "verify", "tiny"]).0);
+
+    let blobs = home.path().join("data/models/blobs");
+    let blob = std::fs::read_dir(&blobs).unwrap().next().unwrap().unwrap().path();
+    let mut bytes = std::fs::read(&blob).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&blob, bytes).unwrap();
+    let (ok, told) = lar(home.path(), &["models", "verify", "tiny"]);
+    assert!(!ok && told.contains("differs"), "{told}");
+    let (ok, told) = lar(home.path(), &["models", "rm", "tiny"]);
+    assert!(ok && told.contains("94 MiB are free again"), "{told}");
+    assert_eq!(std::fs::read_dir(&blobs).unwrap().count(), 0);
+}
+
+#[test]
+fn what_is_broken_or_unknown_is_not_registered() {
+    let home = tempfile::tempdir().unwrap();
+    let whole = std::fs::read(chat_model()).unwrap();
+    let cut = home.path().join("cut.gguf");
+    std::fs::write(&cut, &whole[..whole.len() - 1000]).unwrap();
+    let noise = home.path().join("noise.gguf");
+    std::fs::write(&noise, vec![7; 4096]).unwrap();
+    let cases = [
+        (cut.display().to_string(), "it is cut short: 98361432 bytes of 98362432"),
+        (noise.display().to_string(), "it is no GGUF file"),
+        ("no/such/file.gguf".into(), "is no file"),
+        ("ftp://example.org/x.gguf".into(), "names no model source"),
+        ("https://127.0.0.1:9/x.gguf".into(), "it is not a public address"),
+        ("pip:--index-url=x".into(), "names no model source"),
+    ];
+    for (source, expected) in cases {
+        let (ok, told) = lar(home.path(), &["models", "pull", &source]);
+        assert!(!ok && told.contains(expected), "{source}: {told}");
+    }
+    let (_, listed) = lar(home.path(), &["models", "list", "--json"]);
+    assert_eq!(listed.trim(), "[]");
+    assert_eq!(std::fs::read_dir(home.path().join("data/models/blobs")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_pull_that_is_killed_registers_nothing_and_can_be_repeated() {
+    let home = tempfile::tempdir().unwrap();
+    let source = chat_model().display().to_string();
+    for delay_ms in [20u64, 60, 120, 200] {
+        let mut child = std::process::Command::new(program())
+            .env("LAR_DATA_DIR", home.path().join("data"))
+            .env("LAR_LISTEN", "127.0.0.1:0")
+            .args(["models", "pull", &source, "--name", "tiny"])
+            .stderr(std::process::Stdio::null())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(delay_ms));
+        let _ = child.kill();
+        child.wait().unwrap();
+        for manifest in
+            std::fs::read_dir(home.path().join("data/models/manifests")).into_iter().flatten().flatten()
+        {
+            let text = std::fs::read(manifest.path()).unwrap();
+            let model: Value = serde_json::from_slice(&text).expect("a manifest that is there is whole");
+            let sha = model["files"][0]["sha256"].as_str().unwrap();
+            let blob = home.path().join("data/models/blobs").join(format!("sha256-{sha}"));
+            assert_eq!(std::fs::metadata(blob).unwrap().len(), 98_362_432);
+        }
+    }
+    assert!(lar(home.path(), &["models", "pull", &source, "--name", "tiny"]).0);
+    assert!(lar(home.path(), &["models", "verify", "tiny"]).0);
+}
+
+#[test]
+fn files_of_other_programs_are_adopted_in_place() {
+    let home = tempfile::tempdir().unwrap();
+    let link = |path: std::path::PathBuf| {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(chat_model(), &path).unwrap();
+    };
+    let digest = chat_model().file_name().unwrap().to_string_lossy().into_owned();
+    let ollama = home.path().join(".ollama/models");
+    std::fs::create_dir_all(ollama.join("blobs")).unwrap();
+    std::fs::copy(chat_model(), ollama.join("blobs").join(&digest)).unwrap();
+    let manifest = ollama.join("manifests/registry.ollama.ai/library/smollm2/135m");
+    std::fs::create_dir_all(manifest.parent().unwrap()).unwrap();
+    let layer =
+        json!({ "mediaType": "application/vnd.ollama.image.model", "digest": digest.replace('-', ":") });
+    std::fs::write(manifest, json!({ "layers": [layer] }).to_string()).unwrap();
+    link(home.path().join(".lmstudio/models/someone/repo/Other-Model-Q4_1.gguf"));
+    let (ok, told) = lar(home.path(), &["models", "adopt"]);
+    assert!(
+        ok && told.contains("smollm2-135m") && told.contains("Ollama") && told.contains("other-model"),
+        "{told}"
+    );
+    assert!(lar(home.path(), &["models", "adopt"]).1.contains("Nothing new"), "a second time finds nothing");
+    let (ok, told) = lar(home.path(), &["models", "rm", "smollm2-135m"]);
+    assert!(ok && told.contains("0 B are free again"), "{told}");
+    assert!(ollama.join("blobs").join(&digest).is_file(), "the file stays where it is");
+}
+
+#[test]
+fn a_model_that_cannot_be_loaded_fails_its_tasks_with_the_reason() {
+    let home = tempfile::tempdir().unwrap();
+    let source = chat_model().display().to_string();
+    assert!(lar(home.path(), &["models", "pull", &source, "--name", "tiny"]).0);
+    // Its header stays whole, so only loading can find out: the type of a tensor that does not exist.
+    let blobs = home.path().join("data/models/blobs");
+    let blob = std::fs::read_dir(&blobs).unwrap().next().unwrap().unwrap().path();
+    let mut bytes = std::fs::read(&blob).unwrap();
+    let at = bytes.windows(17).position(|window| window == b"token_embd.weight").unwrap();
+    bytes[at..at + 5].copy_from_slice(b"wrong");
+    std::fs::write(&blob, bytes).unwrap();
+    let (ok, told) = lar(home.path(), &["ask", "hello"]);
+    assert!(!ok && (told.contains("could not be loaded") || told.contains("cannot read it")), "{told}");
+}

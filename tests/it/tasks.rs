@@ -1,0 +1,146 @@
+//! `/lar/v1/tasks`: made durably, followed, resumed, stopped.
+
+use std::io::Read as _;
+
+use lar_tests::Lar;
+use serde_json::{Value, json};
+
+fn long(more: Value) -> Value {
+    let mut body = json!({
+        "workload": "completion", "prompt": "Once upon a time", "max_tokens": 400, "detached": true,
+    });
+    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    body
+}
+
+fn make(lar: &Lar, body: &Value) -> String {
+    let taken = lar.post("/lar/v1/tasks", body);
+    assert_eq!(taken.status, 202, "{}", taken.body);
+    taken.json()["task_id"].as_str().unwrap().to_owned()
+}
+
+fn names(events: &[(String, Value)]) -> Vec<&str> {
+    events
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .filter(|name| !matches!(*name, "metrics" | "queued"))
+        .collect()
+}
+
+#[test]
+fn a_task_streams_to_one_end_and_resumes() {
+    let lar = Lar::start();
+    let id = make(&lar, &long(json!({ "max_tokens": 20 })));
+    let all = lar.get(&format!("/lar/v1/tasks/{id}/stream"));
+    let events = all.events();
+    let kinds = names(&events);
+    assert_eq!((kinds[0], kinds[kinds.len() - 1]), ("started", "end"));
+    assert_eq!(kinds.iter().filter(|kind| matches!(**kind, "end" | "error" | "cancelled")).count(), 1);
+    let last = all
+        .body
+        .lines()
+        .filter_map(|line| line.strip_prefix("id: "))
+        .next_back()
+        .unwrap()
+        .parse::<usize>()
+        .unwrap();
+    let resume = lar
+        .head("GET", &format!("/lar/v1/tasks/{id}/stream"), 0)
+        .replace("\r\n\r\n", &format!("\r\nlast-event-id: {}\r\n\r\n", last - 1));
+    assert_eq!(names(&lar.raw(&resume, b"").events()), ["end"], "only what was missed comes again");
+    let task = lar.until("the record", |lar| {
+        let task = lar.get(&format!("/lar/v1/tasks/{id}")).json();
+        (task["state"] == "end").then_some(task)
+    });
+    assert_eq!((task["tokens_out"].clone(), task["finish_reason"].clone()), (json!(20), json!("length")));
+}
+
+#[test]
+fn cancelling_is_confirmed_and_ends_once() {
+    let lar = Lar::start();
+    let id = make(&lar, &long(json!({ "max_tokens": 4000 })));
+    for _ in 0..2 {
+        assert_eq!(lar.post(&format!("/lar/v1/tasks/{id}/cancel"), &Value::Null).status, 204);
+    }
+    let events = lar.get(&format!("/lar/v1/tasks/{id}/stream")).events();
+    assert_eq!(names(&events).last(), Some(&"cancelled"));
+    assert_eq!(
+        lar.post("/lar/v1/tasks/task_00000000000000000000000000000000/cancel", &Value::Null).status,
+        404
+    );
+}
+
+#[test]
+fn a_deadline_ends_a_running_task() {
+    let lar = Lar::start();
+    lar.get("/readyz");
+    let _ = make(&lar, &long(json!({ "max_tokens": 1 })));
+    let id = make(&lar, &long(json!({ "max_tokens": 4000, "deadline_ms": 8000 })));
+    let short = make(&lar, &long(json!({ "max_tokens": 4000, "deadline_ms": 2500 })));
+    let (_, end) = lar.get(&format!("/lar/v1/tasks/{short}/stream")).events().pop().unwrap();
+    assert_eq!(end["code"], "DEADLINE_EXCEEDED", "{end}");
+    let _ = lar.post(&format!("/lar/v1/tasks/{id}/cancel"), &Value::Null);
+}
+
+#[test]
+fn hanging_up_frees_the_place() {
+    let lar = Lar::start_with("[engines]\nconcurrency = 1\n");
+    let body = json!({
+        "model": "default", "stream": true, "max_tokens": 4000,
+        "messages": [{ "role": "user", "content": "Tell me a very long story." }],
+    })
+    .to_string();
+    let mut socket = lar.open(&lar.head("POST", "/v1/chat/completions", body.len()), body.as_bytes());
+    let mut first = [0; 64];
+    socket.read_exact(&mut first).unwrap();
+    drop(socket);
+    lar.until("the place to be free", |lar| {
+        (lar.get("/lar/v1/pools").json()["data"][0]["active_leases"] == 0).then_some(())
+    });
+    let last = lar.until("the record", |lar| {
+        let tasks = lar.get("/lar/v1/tasks?limit=1").json();
+        (tasks["data"][0]["state"] != "running").then(|| tasks["data"][0]["state"].clone())
+    });
+    assert_eq!(last, "cancelled");
+}
+
+#[test]
+fn a_full_queue_refuses_with_numbers() {
+    let lar = Lar::start_with("[engines]\nconcurrency = 1\n[limits]\nqueue_len_max = 1\n");
+    let running = make(&lar, &long(json!({ "max_tokens": 4000 })));
+    lar.until("the first to run", |lar| {
+        (lar.get("/lar/v1/pools").json()["data"][0]["active_leases"] == 1).then_some(())
+    });
+    let waiting = lar.post("/lar/v1/tasks", &long(json!({})));
+    assert_eq!((waiting.status, waiting.json()["queue_position"].clone()), (202, json!(0)));
+    let refused = lar.post("/lar/v1/tasks", &long(json!({})));
+    assert_eq!(
+        (refused.status, refused.json()["code"].clone()),
+        (429, json!("QUEUE_FULL")),
+        "{}",
+        refused.body
+    );
+    assert!(refused.head.contains("retry-after: "));
+    let _ = lar.post(&format!("/lar/v1/tasks/{running}/cancel"), &Value::Null);
+}
+
+#[test]
+fn strict_bodies_name_the_field() {
+    let lar = Lar::start();
+    let told = |body: Value| {
+        lar.post("/lar/v1/tasks", &body).json()["detail"].as_str().unwrap_or_default().to_owned()
+    };
+    assert_eq!(
+        told(json!({ "workload": "completion", "promt": "x" })),
+        "`promt` is unknown; did you mean `prompt`?"
+    );
+    assert_eq!(told(json!({})), "`workload` is missing");
+    assert_eq!(
+        told(json!({ "workload": "completion" })),
+        "`messages` or `prompt` is needed for a completion"
+    );
+    assert_eq!(
+        told(json!({ "workload": "completion", "prompt": "x", "temperature": 9 })),
+        "`temperature` must be from 0 to 2, is 9"
+    );
+}

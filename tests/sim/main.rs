@@ -1,0 +1,198 @@
+//! A seeded simulator of the scheduler: random events for a million steps, the invariants after each.
+//!
+//! A failure prints its seed; run it again with that seed in `SEEDS`.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use lar_base::{Instant, KeyId, TaskId};
+use lar_engines::scheduler::{Action, Event, FullPolicy, Limits, Priority, Request, Scheduler};
+
+const SEEDS: [u64; 5] = [1, 2, 3, 0xfeed, 0x9e37_79b9];
+const STEPS_PER_SEED: u64 = 200_000;
+const POOLS: [(&str, u32); 3] = [("small", 4), ("large", 1), ("broken", 2)];
+const BATCH_WAIT_MAX: Duration = Duration::from_millis(5_000);
+const QUEUE_LEN_MAX: usize = 8;
+
+/// SplitMix64 (Steele, Lea, Flood 2014).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+    fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit
+    }
+    fn pick<T: Clone>(&mut self, from: &[T]) -> T {
+        from[self.below(from.len() as u64) as usize].clone()
+    }
+}
+
+struct Waiting {
+    pool: String,
+    priority: Priority,
+    since: u64,
+}
+
+/// What the world believes, kept apart from the scheduler.
+struct World {
+    seed: u64,
+    now: u64,
+    scheduler: Scheduler,
+    waiting: BTreeMap<TaskId, Waiting>,
+    running: BTreeMap<TaskId, String>,
+    ended: BTreeSet<TaskId>,
+    ready: BTreeSet<String>,
+    grants: u64,
+}
+
+impl World {
+    fn step(&mut self, event: Event) {
+        let told = format!("seed {} at {} ms: {event:?}", self.seed, self.now);
+        match &event {
+            Event::Submit(request) => {
+                let waiting =
+                    Waiting { pool: request.pool.clone(), priority: request.priority, since: self.now };
+                self.waiting.insert(request.task, waiting);
+            }
+            Event::Stopped { task } => {
+                assert!(self.running.remove(task).is_some(), "{told}");
+                assert!(self.ended.insert(*task), "two ends: {told}");
+            }
+            Event::PoolReady { pool } => {
+                self.ready.insert(pool.clone());
+            }
+            Event::PoolDown { pool } | Event::PoolFailed { pool, .. } => {
+                self.ready.remove(pool);
+            }
+            _ => {}
+        }
+        for action in self.scheduler.step(Instant::from_millis(self.now), event) {
+            match action {
+                Action::Grant { task, pool, .. } => {
+                    let was = self
+                        .waiting
+                        .remove(&task)
+                        .unwrap_or_else(|| panic!("granted without waiting: {told}"));
+                    assert_eq!(was.pool, pool, "{told}");
+                    assert!(self.ready.contains(&pool), "granted on a pool that is not ready: {told}");
+                    let overdue = |other: &Waiting| {
+                        other.pool == pool
+                            && other.priority == Priority::Batch
+                            && self.now - other.since >= BATCH_WAIT_MAX.as_millis() as u64
+                    };
+                    if was.priority == Priority::Interactive {
+                        assert!(!self.waiting.values().any(overdue), "batch starves: {told}");
+                    }
+                    self.running.insert(task, pool);
+                    self.grants += 1;
+                }
+                Action::Refuse { task, .. } => {
+                    assert!(self.waiting.remove(&task).is_some(), "refused without waiting: {told}");
+                    assert!(self.ended.insert(task), "two ends: {told}");
+                }
+                Action::Stop { task, .. } => assert!(self.running.contains_key(&task), "{told}"),
+                Action::Place { task, .. } => {
+                    assert!(self.waiting.contains_key(&task), "placed without waiting: {told}");
+                }
+                Action::Load { pool } => assert!(!self.ready.contains(&pool), "{told}"),
+            }
+        }
+        for view in self.scheduler.view() {
+            let concurrency =
+                POOLS.iter().find(|(name, _)| *name == view.pool).map_or(0, |(_, count)| *count) as usize;
+            let running = self.running.values().filter(|pool| **pool == view.pool).count();
+            assert_eq!(view.active, running, "{told}");
+            assert!(running <= concurrency, "{told}");
+            assert!(view.waiting.iter().all(|waiting| *waiting <= QUEUE_LEN_MAX), "{told}");
+            let waiting = self.waiting.values().filter(|waiting| waiting.pool == view.pool).count();
+            assert_eq!(view.waiting.iter().sum::<usize>(), waiting, "{told}");
+            let idle = view.ready && running < concurrency;
+            assert!(!idle || waiting == 0, "a task waits while there is room: {told}");
+        }
+    }
+}
+
+#[test]
+fn the_invariants_hold_for_a_million_steps() {
+    let mut steps = 0;
+    for seed in SEEDS {
+        steps += simulate(seed);
+    }
+    assert!(steps >= 1_000_000, "{steps} steps");
+}
+
+fn simulate(seed: u64) -> u64 {
+    let mut random = Random(seed);
+    let full_policy = random.pick(&[FullPolicy::Reject, FullPolicy::DropOldest]);
+    let limits = Limits { queue_len_max: QUEUE_LEN_MAX, full_policy, batch_wait_max: BATCH_WAIT_MAX };
+    let mut world = World {
+        seed,
+        now: 0,
+        scheduler: Scheduler::new(limits),
+        waiting: BTreeMap::new(),
+        running: BTreeMap::new(),
+        ended: BTreeSet::new(),
+        ready: BTreeSet::new(),
+        grants: 0,
+    };
+    for (pool, concurrency) in POOLS {
+        world.step(Event::PoolAdded { pool: pool.into(), concurrency });
+    }
+    let callers: Vec<KeyId> = (0..5).map(|_| KeyId::new()).collect();
+    let mut submitted = 0u64;
+    for _ in 0..STEPS_PER_SEED {
+        world.now += random.below(40);
+        let pool = random.pick(&POOLS).0.to_owned();
+        let event = match random.below(100) {
+            0..40 => {
+                submitted += 1;
+                let deadline = random.below(4) == 0;
+                Event::Submit(Request {
+                    task: TaskId::new(),
+                    pool,
+                    caller: random.pick(&callers),
+                    priority: random.pick(&[Priority::Interactive, Priority::Interactive, Priority::Batch]),
+                    deadline: deadline.then(|| Instant::from_millis(world.now + random.below(20_000))),
+                })
+            }
+            40..75 => match nth(&mut random, world.running.keys()) {
+                Some(task) => Event::Stopped { task },
+                None => Event::Tick,
+            },
+            75..82 => match nth(&mut random, world.waiting.keys().chain(world.running.keys())) {
+                Some(task) => Event::Cancel { task },
+                None => Event::Tick,
+            },
+            82..90 => Event::PoolReady { pool },
+            90..94 => Event::PoolDown { pool },
+            94..96 => Event::PoolFailed { pool, reason: "it is broken".into() },
+            _ => Event::Tick,
+        };
+        world.step(event);
+    }
+    // Everything ends: engines come up, tasks run and stop.
+    for (pool, _) in POOLS {
+        world.step(Event::PoolReady { pool: pool.into() });
+    }
+    while let Some(task) = world.running.keys().next().copied() {
+        world.now += 10;
+        world.step(Event::Stopped { task });
+    }
+    assert!(world.waiting.is_empty(), "seed {seed}");
+    assert_eq!(world.ended.len() as u64, submitted, "seed {seed}: every task has exactly one end");
+    assert!(world.grants > submitted / 10, "seed {seed}: the simulation does something");
+    STEPS_PER_SEED
+}
+
+fn nth<'a>(random: &mut Random, tasks: impl Iterator<Item = &'a TaskId>) -> Option<TaskId> {
+    let tasks: Vec<TaskId> = tasks.copied().collect();
+    (!tasks.is_empty()).then(|| random.pick(&tasks))
+}

@@ -1,0 +1,270 @@
+//! A real Lar, started and stopped by a test.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::models::{models_dir, program};
+
+/// The owner's key of every test server.
+const KEY: &str = "lar_test_owner_key_of_this_suite";
+
+/// A running server. It is killed when dropped.
+#[derive(Debug)]
+pub struct Lar {
+    child: Child,
+    /// `127.0.0.1:PORT`.
+    pub address: String,
+    data: PathBuf,
+    _directory: Option<tempfile::TempDir>,
+}
+
+/// An HTTP answer.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The head as it came, in lower case.
+    pub head: String,
+    /// The body as it came, without chunk lengths.
+    pub body: String,
+}
+
+impl Answer {
+    /// The body as JSON; null when it is none.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or(Value::Null)
+    }
+
+    /// The names and data of the events of a stream.
+    #[must_use]
+    pub fn events(&self) -> Vec<(String, Value)> {
+        let block = |block: &str| {
+            let field =
+                |name: &str| block.lines().find_map(|line| line.strip_prefix(name).map(ToOwned::to_owned));
+            let data = field("data: ")?;
+            let data = serde_json::from_str(&data).unwrap_or(Value::String(data));
+            Some((field("event: ").unwrap_or_default(), data))
+        };
+        self.body.split("\n\n").filter_map(block).collect()
+    }
+}
+
+impl Lar {
+    /// Starts a server on a new data directory.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// Starts a server on a new data directory with this `lar.toml`.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start_with(config: &str) -> Self {
+        let directory = tempfile::tempdir().expect("a directory can be made");
+        std::fs::write(directory.path().join("lar.toml"), config).expect("the file can be written");
+        let mut lar = Self::start_on(directory.path());
+        lar._directory = Some(directory);
+        lar
+    }
+
+    /// Starts a server on a data directory that is there.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start_on(data: &Path) -> Self {
+        let mut child = command(data).arg("serve").stdout(Stdio::piped()).spawn().expect("lar starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+        let address = loop {
+            match lines.next() {
+                Some(Ok(line)) => {
+                    if let Some(url) = line.strip_prefix("Lar is at http://") {
+                        break url.to_owned();
+                    }
+                }
+                _ => panic!("lar ended before it listened: {:?}", child.wait()),
+            }
+        };
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { child, address, data: data.to_owned(), _directory: None }
+    }
+
+    /// The data directory.
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// The server's process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Kills the server as a crash would, and waits until it is gone.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Asks the server to stop and says with which code it ended.
+    pub fn stop(&mut self) -> Option<i32> {
+        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+        self.child.wait().ok().and_then(|status| status.code())
+    }
+
+    /// A client command against this server.
+    ///
+    /// # Panics
+    /// When it cannot be run.
+    #[must_use]
+    pub fn cli(&self, arguments: &[&str]) -> std::process::Output {
+        command(&self.data).args(arguments).output().expect("lar runs")
+    }
+
+    /// Sends a request with the owner's key and reads the whole answer.
+    #[must_use]
+    pub fn send(&self, method: &str, path: &str, body: &Value) -> Answer {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        self.raw(&self.head(method, path, body.len()), body.as_bytes())
+    }
+
+    /// [`Lar::send`] with GET.
+    #[must_use]
+    pub fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, &Value::Null)
+    }
+
+    /// [`Lar::send`] with POST.
+    #[must_use]
+    pub fn post(&self, path: &str, body: &Value) -> Answer {
+        self.send("POST", path, body)
+    }
+
+    /// The head of a request with the owner's key.
+    #[must_use]
+    pub fn head(&self, method: &str, path: &str, length: usize) -> String {
+        format!(
+            "{method} {path} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {KEY}\r\ncontent-type: application/json\r\n\
+             content-length: {length}\r\nconnection: close\r\n\r\n",
+            self.address
+        )
+    }
+
+    /// Sends bytes as they are and reads the whole answer.
+    ///
+    /// # Panics
+    /// When nothing listens.
+    #[must_use]
+    pub fn raw(&self, head: &str, body: &[u8]) -> Answer {
+        let mut socket = self.open(head, body);
+        let mut bytes = Vec::new();
+        // A server that refuses a body may reset the connection after its answer.
+        let _ = socket.read_to_end(&mut bytes);
+        answer(&bytes)
+    }
+
+    /// Sends bytes and returns the socket without reading.
+    ///
+    /// # Panics
+    /// When nothing listens.
+    #[must_use]
+    pub fn open(&self, head: &str, body: &[u8]) -> TcpStream {
+        let mut socket = TcpStream::connect(&self.address).expect("lar listens");
+        socket.set_read_timeout(Some(Duration::from_secs(120))).expect("a timeout can be set");
+        socket.write_all(head.as_bytes()).expect("the head is taken");
+        let _ = socket.write_all(body);
+        socket
+    }
+
+    /// Waits until `done` says so.
+    ///
+    /// # Panics
+    /// When it does not within 30 s.
+    pub fn until<T>(&self, what: &str, mut done: impl FnMut(&Self) -> Option<T>) -> T {
+        let begun = lar_base::Instant::now();
+        while begun.elapsed() < Duration::from_secs(30) {
+            if let Some(found) = done(self) {
+                return found;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        panic!("{what} did not happen within 30 s");
+    }
+
+    /// Process ids of the workers that hold a whole model or a vocabulary.
+    #[must_use]
+    pub fn workers(&self) -> Vec<u32> {
+        let children =
+            std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.pid())).unwrap_or_default();
+        let all_threads =
+            std::fs::read_dir(format!("/proc/{}/task", self.pid())).into_iter().flatten().flatten();
+        let more =
+            all_threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
+        let mut pids: Vec<u32> = more
+            .chain([children])
+            .flat_map(|text| text.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
+            .collect();
+        pids.sort_unstable();
+        pids.dedup();
+        pids
+    }
+}
+
+impl Drop for Lar {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn command(data: &Path) -> Command {
+    let mut command = Command::new(program());
+    command
+        .env("LAR_DATA_DIR", data)
+        .env("LAR_MODELS_DIR", models_dir())
+        .env("LAR_LISTEN", "127.0.0.1:0")
+        .env("LAR_OWNER_KEY", KEY)
+        .env("LAR_LOG", "error")
+        .stdin(Stdio::null());
+    command
+}
+
+/// A port that nobody listens on at the moment.
+///
+/// # Panics
+/// When there is none.
+#[must_use]
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    listener.local_addr().expect("it has an address").port()
+}
+
+fn answer(bytes: &[u8]) -> Answer {
+    let text = String::from_utf8_lossy(bytes);
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+    let head = head.to_ascii_lowercase();
+    let body = if head.contains("transfer-encoding: chunked") { unchunked(body) } else { body.to_owned() };
+    Answer { status, head, body }
+}
+
+fn unchunked(mut body: &str) -> String {
+    let mut whole = String::new();
+    while let Some((length, rest)) = body.split_once("\r\n") {
+        let Ok(length) = usize::from_str_radix(length, 16) else { break };
+        if length == 0 || rest.len() < length {
+            break;
+        }
+        whole.push_str(&rest[..length]);
+        body = rest[length..].trim_start_matches("\r\n");
+    }
+    whole
+}
