@@ -102,7 +102,7 @@ fn models_and_aliases_are_listed_and_unknown_ones_explained() {
     let message = unknown.json()["error"]["message"].as_str().unwrap().to_owned();
     assert!(message.contains("Map it: `lar alias set gpt-4o"), "{message}");
     assert!(unknown.head.contains("x-should-retry: false"));
-    lar.post("/lar/v1/aliases", &json!({ "name": "gpt-4o", "target": "smollm2-135m-instruct" }));
+    let _ = lar.post("/lar/v1/aliases", &json!({ "name": "gpt-4o", "target": "smollm2-135m-instruct" }));
     assert_eq!(lar.post("/v1/chat/completions", &chat(json!({ "model": "gpt-4o" }))).status, 200);
 }
 

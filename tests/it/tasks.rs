@@ -73,7 +73,6 @@ fn cancelling_is_confirmed_and_ends_once() {
 #[test]
 fn a_deadline_ends_a_running_task() {
     let lar = Lar::start();
-    lar.get("/readyz");
     let _ = make(&lar, &long(json!({ "max_tokens": 1 })));
     let id = make(&lar, &long(json!({ "max_tokens": 4000, "deadline_ms": 8000 })));
     let short = make(&lar, &long(json!({ "max_tokens": 4000, "deadline_ms": 2500 })));

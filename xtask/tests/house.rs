@@ -139,6 +139,9 @@ fn every_error_code_has_its_page_and_every_page_its_code() {
     for entry in fs::read_dir(folder).unwrap() {
         let name = entry.unwrap().file_name().to_string_lossy().into_owned();
         let code = name.trim_end_matches(".md");
+        if code == "README" {
+            continue;
+        }
         assert!(lar_base::Code::parse(code).is_some(), "docs/errors/{name} explains no code");
     }
 }

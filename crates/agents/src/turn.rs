@@ -9,6 +9,8 @@ use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+
 use lar_base::{Caller, Code, ConversationId, MessageId, Problem, TaskId, Tasks};
 use lar_engines::driver::{ChatMessage, Prompt, Sampling};
 use lar_engines::scheduler::Priority;
@@ -47,7 +49,15 @@ pub struct Turn {
 }
 
 /// The turn of each conversation that has one; `None` while it is still being begun.
-type Running = Arc<Mutex<HashMap<ConversationId, Option<TaskHandle>>>>;
+type Running = Arc<Mutex<HashMap<ConversationId, Option<Current>>>>;
+
+/// A turn that is under way.
+#[derive(Debug, Clone)]
+struct Current {
+    task: TaskHandle,
+    /// Cancelled when the answer's end is stored.
+    settled: CancellationToken,
+}
 
 /// Turns of all conversations. Clones share them.
 #[derive(Debug, Clone)]
@@ -73,6 +83,7 @@ impl Turns {
     pub async fn begin(&self, caller: Caller, request: TurnRequest) -> Result<Turn, Problem> {
         let user = caller.user;
         let conversation = self.store.conversation_get(user, request.conversation).await?;
+        self.settle(request.conversation).await;
         let mut reserved = Reserved::take(&self.running, request.conversation)?;
         let model = request.model.clone().or(conversation.model).unwrap_or_else(|| "default".into());
         let history = self.history(&caller, &request.conversation, &request.said, request.answer_to).await?;
@@ -84,10 +95,12 @@ impl Turns {
         let (answer, path) = begun;
         let question = path.into_iter().next_back().ok_or_else(|| Problem::not_found("question"))?;
         let task = self.gateway.dispatch_recorded(admitted);
-        reserved.keep(task.clone());
+        let settled = CancellationToken::new();
+        reserved.keep(Current { task: task.clone(), settled: settled.clone() });
         let (turns, reader, id) = (self.clone(), task.read(0), answer.id);
         self.tasks.spawn(async move {
             turns.follow(request.conversation, id, reader).await;
+            settled.cancel();
         });
         Ok(Turn { answer, question, task })
     }
@@ -95,7 +108,7 @@ impl Turns {
     /// The task that is writing an answer in this conversation, if one is.
     #[must_use]
     pub fn running(&self, conversation: ConversationId) -> Option<TaskHandle> {
-        self.lock().get(&conversation).cloned().flatten()
+        self.lock().get(&conversation).cloned().flatten().map(|current| current.task)
     }
 
     /// Stops the answer that is being written, keeping what is there; says whether there was one.
@@ -106,6 +119,14 @@ impl Turns {
             task.cancel();
         }
         running.is_some()
+    }
+
+    /// Waits until an answer that is over has been stored: its reader may be quicker than the database.
+    async fn settle(&self, conversation: ConversationId) {
+        let current = self.lock().get(&conversation).cloned().flatten();
+        if let Some(current) = current.filter(|current| current.task.is_over()) {
+            current.settled.cancelled().await;
+        }
     }
 
     /// The messages from the first to the one that is to be answered.
@@ -203,7 +224,7 @@ impl Turns {
         self.lock().remove(&conversation);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<ConversationId, Option<TaskHandle>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<ConversationId, Option<Current>>> {
         lock(&self.running)
     }
 }
@@ -229,8 +250,8 @@ impl Reserved {
         }
     }
 
-    fn keep(&mut self, task: TaskHandle) {
-        lock(&self.running).insert(self.conversation, Some(task));
+    fn keep(&mut self, current: Current) {
+        lock(&self.running).insert(self.conversation, Some(current));
         self.kept = true;
     }
 }
@@ -243,7 +264,7 @@ impl Drop for Reserved {
     }
 }
 
-fn lock(running: &Running) -> MutexGuard<'_, HashMap<ConversationId, Option<TaskHandle>>> {
+fn lock(running: &Running) -> MutexGuard<'_, HashMap<ConversationId, Option<Current>>> {
     running.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -439,13 +439,14 @@ mod tests {
             assert!(parse_bytes(&whole[..length]).is_err(), "cut at {length}");
         }
         let cut = &whole[..whole.len() - 1];
-        assert_eq!(parse_bytes(cut), Err(Error::Truncated { have: 351, need: 352 }));
+        let (have, need) = (cut.len() as u64, whole.len() as u64);
+        assert_eq!(parse_bytes(cut), Err(Error::Truncated { have, need }));
     }
 
     proptest! {
         #[test]
         fn hostile_bytes_never_panic_or_allocate_much(
-            at in 0usize..352, with: [u8; 8], tail in proptest::collection::vec(any::<u8>(), 0..64),
+            at in 0usize..320, with: [u8; 8], tail in proptest::collection::vec(any::<u8>(), 0..64),
         ) {
             let mut bytes = sample();
             for (place, byte) in bytes[at..].iter_mut().zip(with) { *place = byte; }

@@ -133,6 +133,13 @@ pub struct Generation {
     pub stop: tokio_util::sync::CancellationToken,
 }
 
+impl Drop for Generation {
+    /// Whoever lets go of a job no longer wants it.
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
 /// Vectors for texts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Embeddings {

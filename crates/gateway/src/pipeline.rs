@@ -150,6 +150,12 @@ impl TaskHandle {
         LogReader::new(self.run.log.clone(), from, OnDrop(Box::new(hang_up)))
     }
 
+    /// Whether its terminal event has come.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.run.log.ended()
+    }
+
     /// Asks for its end. The terminal event comes when the engine has confirmed.
     pub fn cancel(&self) {
         self.gateway.shared.engines.cancel(self.run.id);

@@ -259,6 +259,9 @@ pub(crate) fn port_owner(port: u16) -> Option<String> {
         })
     })?;
     for process in std::fs::read_dir("/proc").ok()?.flatten() {
+        if process.file_name().to_string_lossy().parse::<u32>().is_err() {
+            continue;
+        }
         let sockets = std::fs::read_dir(process.path().join("fd")).into_iter().flatten().flatten();
         let holds = sockets
             .filter_map(|fd| std::fs::read_link(fd.path()).ok())

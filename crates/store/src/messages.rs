@@ -390,7 +390,7 @@ mod tests {
     fn titles_end_at_a_word() {
         assert_eq!(title_of("\n  Hello there \nmore"), "Hello there");
         let long = "What is the difference between a mutex and a semaphore in an operating system?";
-        assert_eq!(title_of(long), "What is the difference between a mutex and a semaphore in an…");
+        assert_eq!(title_of(long), "What is the difference between a mutex and a semaphore in…");
         assert_eq!(title_of("   "), "Untitled");
     }
 }

@@ -17,7 +17,7 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::Error;
 use crate::driver::{Event, Generation, Job, Prompt};
@@ -59,6 +59,8 @@ struct Stream {
     events: mpsc::UnboundedSender<Event>,
     /// Deltas received since credit was last given.
     received: u32,
+    /// Tells whoever waits to cancel the stream that it is over.
+    _over: DropGuard,
 }
 
 impl Worker {
@@ -156,7 +158,9 @@ impl Worker {
         let stream = worker.shared.next.fetch_add(1, Ordering::Relaxed);
         let (events, received) = mpsc::unbounded_channel();
         let stop = CancellationToken::new();
-        lock(&worker.shared.streams).insert(stream, Stream { events, received: 0 });
+        let over = CancellationToken::new();
+        let entry = Stream { events, received: 0, _over: over.clone().drop_guard() };
+        lock(&worker.shared.streams).insert(stream, entry);
         worker.shared.send(ToWorker::Generate { stream, tokens: job.prompt.tokens, sampling: job.sampling });
         if let Some(reason) = worker.death() {
             // It may have died before the stream was noted down.
@@ -164,13 +168,9 @@ impl Worker {
         }
         let (shared, asked) = (worker.shared.clone(), stop.clone());
         tokio::spawn(async move {
-            let Some(events) = lock(&shared.streams).get(&stream).map(|stream| stream.events.clone()) else {
-                return;
-            };
             tokio::select! {
                 () = asked.cancelled() => shared.send(ToWorker::Cancel { stream }),
-                // The reader has dropped the stream's end after its terminal event.
-                () = events.closed() => shared.send(ToWorker::Cancel { stream }),
+                () = over.cancelled() => {}
             }
         });
         Generation { events: received, stop }

@@ -60,7 +60,6 @@ pub(super) fn start(
         let end = tokio::select! {
             // Dropping the request closes its socket, which asks the server to stop.
             () = asked.cancelled() => None,
-            () = sender.closed() => None,
             end = run(&egress, request, &sender) => Some(end),
         };
         let end = match end {

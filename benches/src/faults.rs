@@ -1,0 +1,123 @@
+//! Workers and servers killed a hundred times in the middle of what they do, and a thousand cancellations in
+//! prefill: what was lost (nothing may be), how many ends each task has (one), what the worker still counts.
+
+use std::time::Duration;
+
+use lar_base::Instant;
+use lar_engines::driver::{Driver as _, Event, Job, Prompt, Sampling};
+use lar_engines::embedded::{Embedded, EmbeddedOptions};
+use lar_tests::{Lar, chat_model, program};
+use serde_json::json;
+
+use crate::{progress, quantile};
+
+const KILLS: usize = 100;
+const CANCELS: usize = 1000;
+
+pub(crate) fn measure(runtime: &tokio::runtime::Runtime) -> anyhow::Result<String> {
+    progress("killing workers");
+    let workers = kill_workers()?;
+    progress("killing servers");
+    let servers = kill_servers()?;
+    progress("cancelling in prefill");
+    let cancels = runtime.block_on(cancel_in_prefill())?;
+    Ok(format!("| what | rounds | result |\n|---|---|---|\n{workers}{servers}{cancels}"))
+}
+
+fn new_task(lar: &Lar) -> Option<String> {
+    let body = json!({ "workload": "completion", "prompt": "Once upon a time", "max_tokens": 2000, "detached": true });
+    let taken = lar.post("/lar/v1/tasks", &body);
+    taken.json()["task_id"].as_str().filter(|_| taken.status == 202).map(ToOwned::to_owned)
+}
+
+fn kill_workers() -> anyhow::Result<String> {
+    let (mut tasks, mut other_than_one, mut failed) = (0, 0, 0);
+    // A new server every ten rounds: after many deaths in a row a supervisor rightly waits long.
+    for _ in 0..KILLS / 10 {
+        let lar = Lar::start();
+        for _ in 0..10 {
+            let Some(id) = new_task(&lar) else { continue };
+            tasks += 1;
+            lar.until("the task to run", |lar| {
+                let pools = lar.get("/lar/v1/pools").json();
+                pools["data"]
+                    .as_array()?
+                    .iter()
+                    .any(|pool| pool["active_leases"].as_u64() > Some(0))
+                    .then_some(())
+            });
+            for pid in lar.workers() {
+                let _ = std::process::Command::new("kill").args(["-9", &pid.to_string()]).status();
+            }
+            let events = lar.get(&format!("/lar/v1/tasks/{id}/stream")).events();
+            let ends = events
+                .iter()
+                .filter(|(name, _)| matches!(name.as_str(), "end" | "error" | "cancelled"))
+                .count();
+            other_than_one += usize::from(ends != 1);
+            failed += usize::from(events.last().is_some_and(|(_, data)| data["code"] == "ENGINE_FAILED"));
+        }
+    }
+    Ok(format!(
+        "| `kill -9` of a worker mid-stream | {KILLS} | {tasks} tasks, {failed} ended as ENGINE_FAILED, {other_than_one} with other than one end |\n"
+    ))
+}
+
+fn kill_servers() -> anyhow::Result<String> {
+    let directory = tempfile::tempdir()?;
+    let mut acknowledged: Vec<String> = Vec::new();
+    let mut lost = 0;
+    for _ in 0..KILLS {
+        let mut lar = Lar::start_on(directory.path());
+        acknowledged.extend((0..3).filter_map(|_| new_task(&lar)));
+        lar.kill();
+    }
+    let lar = Lar::start_on(directory.path());
+    let mut open = 0;
+    for id in &acknowledged {
+        let state = lar.get(&format!("/lar/v1/tasks/{id}")).json()["state"].clone();
+        lost += usize::from(!state.is_string());
+        open += usize::from(state == "running");
+    }
+    Ok(format!(
+        "| `kill -9` of the server mid-write | {KILLS} | {} tasks acknowledged, {lost} lost, {open} without an end after the restart |\n",
+        acknowledged.len()
+    ))
+}
+
+async fn cancel_in_prefill() -> anyhow::Result<String> {
+    let driver = Embedded::new(EmbeddedOptions {
+        program: program(),
+        path: chat_model(),
+        template: None,
+        concurrency: 1,
+        context_tokens: 4096,
+        threads: lar_engines::device::threads(),
+    });
+    driver.load().await?;
+    let prompt = driver.prepare(&Prompt::Text("word ".repeat(3500))).await?;
+    let job = Job { prompt, sampling: Sampling { tokens_max: 8, ..Sampling::default() } };
+    let (mut took, mut still_active) = (Vec::new(), 0);
+    for round in 0..CANCELS {
+        let mut generation = driver.generate(job.clone())?;
+        tokio::time::sleep(Duration::from_millis(5 + (round % 40) as u64)).await;
+        let begun = Instant::now();
+        generation.stop.cancel();
+        while let Some(event) = generation.events.recv().await {
+            anyhow::ensure!(event != Event::Prefilled, "the prompt was read before the cancellation");
+            if event.is_terminal() {
+                break;
+            }
+        }
+        took.push(begun.elapsed().as_secs_f64() * 1000.0);
+        still_active += driver.worker_active().unwrap_or(1);
+    }
+    took.sort_by(f64::total_cmp);
+    Ok(format!(
+        "| cancel in prefill of 3,500 tokens | {CANCELS} | confirmed in p50 {:.0} ms, p99 {:.0} ms, at most {:.0} ms; \
+         sequences the worker still counted: {still_active} |\n",
+        quantile(&took, 0.5),
+        quantile(&took, 0.99),
+        quantile(&took, 1.0),
+    ))
+}

@@ -1,0 +1,60 @@
+//! `make bench`: measures the claims on this machine and writes `benches/RESULTS.md`.
+//!
+//! Each figure says how it was taken. Machines are shared and noisy: medians of rounds, and ratios where two
+//! things are compared in the same run.
+
+mod commits;
+mod faults;
+mod start;
+
+use std::fmt::Write as _;
+use std::process::Command;
+
+/// Measures one claim and tells it as Markdown.
+type Measure = fn(&tokio::runtime::Runtime) -> anyhow::Result<String>;
+
+fn main() -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let mut report = String::from("# Results\n\nWritten by `make bench`. Do not edit.\n\n");
+    writeln!(report, "- commit: {}", output("git", &["rev-parse", "--short", "HEAD"]))?;
+    writeln!(report, "- machine: {}", machine())?;
+    let parts: [(&str, Measure); 3] = [
+        ("Start and memory", |_| start::measure()),
+        ("Durable commits", |runtime| runtime.block_on(commits::measure())),
+        ("Faults", |runtime| faults::measure(runtime)),
+    ];
+    for (title, measure) in parts {
+        progress(title);
+        write!(report, "\n## {title}\n\n{}", measure(&runtime)?)?;
+    }
+    std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/RESULTS.md"), report)?;
+    Ok(())
+}
+
+/// Tells who waits what is going on.
+#[expect(clippy::print_stderr, reason = "a long run shows where it is")]
+pub(crate) fn progress(what: &str) {
+    eprintln!("· {what}");
+}
+
+fn machine() -> String {
+    let processor = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = processor
+        .lines()
+        .find_map(|line| line.strip_prefix("model name\t: "))
+        .unwrap_or("unknown")
+        .to_owned();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    format!("{model}, {cores} cores, {}", output("uname", &["-sr"]))
+}
+
+fn output(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output();
+    output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
+}
+
+/// The value below which `share` of the sorted values lie.
+pub(crate) fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let at = (share * (sorted.len().saturating_sub(1)) as f64).round() as usize;
+    sorted.get(at).copied().unwrap_or(f64::NAN)
+}

@@ -1,0 +1,52 @@
+//! From starting the process to ready, memory at rest without a model, and growth over many requests.
+
+use lar_base::Instant;
+use lar_tests::Lar;
+
+use crate::quantile;
+
+const STARTS: usize = 15;
+const REQUESTS: usize = 20_000;
+/// No model is loaded in these.
+const CONFIG: &str = "[engines]\npreload = false\n";
+
+pub(crate) fn measure() -> anyhow::Result<String> {
+    let directory = tempfile::tempdir()?;
+    std::fs::write(directory.path().join("lar.toml"), CONFIG)?;
+    let mut starts = Vec::new();
+    for _ in 0..STARTS {
+        let begun = Instant::now();
+        let lar = Lar::start_on(directory.path());
+        anyhow::ensure!(lar.get("/readyz").status == 200, "it is not ready");
+        starts.push(begun.elapsed().as_secs_f64() * 1000.0);
+    }
+    starts.sort_by(f64::total_cmp);
+    let lar = Lar::start_with(CONFIG);
+    let _ = lar.get("/readyz");
+    let idle = resident_mib(lar.pid());
+    for _ in 0..2_000 {
+        let _ = lar.get("/v1/models");
+    }
+    let warm = resident_mib(lar.pid());
+    for _ in 0..REQUESTS {
+        let _ = lar.get("/v1/models");
+    }
+    let after = resident_mib(lar.pid());
+    Ok(format!(
+        "Without a model, release build.\n\n| what | value | aim |\n|---|---|---|\n\
+         | process start to `/readyz`, median of {STARTS} | {:.0} ms | < 300 ms |\n\
+         | the slowest of them | {:.0} ms | |\n\
+         | resident memory at rest | {idle:.1} MiB | < 40 MiB |\n\
+         | growth over {REQUESTS} requests on new connections, after 2,000 to warm up | {:+.1} MiB | none |\n",
+        quantile(&starts, 0.5),
+        quantile(&starts, 1.0),
+        after - warm,
+    ))
+}
+
+fn resident_mib(pid: u32) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());
+    kib.unwrap_or(f64::NAN) / 1024.0
+}

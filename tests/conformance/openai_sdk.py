@@ -1,0 +1,109 @@
+"""The OpenAI SDK, unchanged: chat, stream, embeddings, models, its error classes, its timeouts."""
+
+import os
+import time
+import unittest
+
+import openai
+from openai import OpenAI
+
+URL, KEY = os.environ["LAR_URL"] + "/v1", os.environ["LAR_KEY"]
+MESSAGES = [{"role": "user", "content": "Say hello."}]
+
+
+def client(**more):
+    return OpenAI(**{"base_url": URL, "api_key": KEY, "max_retries": 0, "timeout": 60, **more})
+
+
+class OpenAiSdk(unittest.TestCase):
+    def test_chat(self):
+        answer = client().chat.completions.create(model="default", messages=MESSAGES, max_tokens=8, seed=1)
+        self.assertEqual(answer.object, "chat.completion")
+        self.assertEqual(answer.choices[0].message.role, "assistant")
+        self.assertTrue(answer.choices[0].message.content)
+        self.assertEqual(answer.choices[0].finish_reason, "length")
+        self.assertEqual(answer.usage.completion_tokens, 8)
+        self.assertTrue(answer.id.startswith("chatcmpl-"))
+
+    def test_content_parts_and_developer_role(self):
+        parts = [{"role": "developer", "content": "Be brief."},
+                 {"role": "user", "content": [{"type": "text", "text": "Say "}, {"type": "text", "text": "hi."}]}]
+        answer = client().chat.completions.create(model="default", messages=parts, max_completion_tokens=4)
+        self.assertEqual(answer.usage.completion_tokens, 4)
+
+    def test_stream(self):
+        stream = client().chat.completions.create(
+            model="default", messages=MESSAGES, max_tokens=8, temperature=0, stream=True,
+            stream_options={"include_usage": True})
+        chunks = list(stream)
+        text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+        whole = client().chat.completions.create(model="default", messages=MESSAGES, max_tokens=8, temperature=0)
+        self.assertEqual(text, whole.choices[0].message.content)
+        self.assertEqual(chunks[-1].usage.completion_tokens, 8)
+        self.assertEqual(chunks[-2].choices[0].finish_reason, "length")
+
+    def test_stream_helper(self):
+        with client().chat.completions.stream(model="default", messages=MESSAGES, max_tokens=8) as stream:
+            kinds = {event.type for event in stream}
+            final = stream.get_final_completion()
+        self.assertIn("content.delta", kinds)
+        self.assertTrue(final.choices[0].message.content)
+
+    def test_leaving_a_stream_frees_its_place(self):
+        for _ in range(6):
+            stream = client().chat.completions.create(
+                model="default", messages=MESSAGES, max_tokens=2000, stream=True)
+            next(iter(stream))
+            stream.close()
+        begun = time.monotonic()
+        client().chat.completions.create(model="default", messages=MESSAGES, max_tokens=2)
+        self.assertLess(time.monotonic() - begun, 20)
+
+    def test_completions(self):
+        answer = client().completions.create(model="default", prompt="One two three", max_tokens=4, temperature=0)
+        self.assertEqual(answer.object, "text_completion")
+        self.assertEqual(answer.usage.completion_tokens, 4)
+
+    def test_embeddings(self):
+        # The SDK asks for base64 by itself and decodes it.
+        answer = client().embeddings.create(model="default-embedding", input=["a cat", "a dog"])
+        self.assertEqual([len(row.embedding) for row in answer.data], [384, 384])
+        plain = client().embeddings.create(model="default-embedding", input="a cat", encoding_format="float")
+        for one, two in zip(plain.data[0].embedding, answer.data[0].embedding):
+            self.assertAlmostEqual(one, two, places=5)
+
+    def test_models(self):
+        names = [model.id for model in client().models.list()]
+        self.assertIn("smollm2-135m-instruct", names)
+        self.assertEqual(client().models.retrieve("default").id, "default")
+
+    def test_error_classes(self):
+        def create(**more):
+            return client().chat.completions.create(**{"model": "default", "messages": MESSAGES, **more})
+
+        with self.assertRaises(openai.NotFoundError) as caught:
+            create(model="gpt-4o")
+        self.assertEqual(caught.exception.code, "model_not_found")
+        with self.assertRaises(openai.BadRequestError) as caught:
+            create(messages=[{"role": "user", "content": "word " * 6000}])
+        self.assertEqual(caught.exception.code, "context_length_exceeded")
+        with self.assertRaises(openai.BadRequestError) as caught:
+            create(temperature=9)
+        self.assertEqual(caught.exception.param, "temperature")
+        with self.assertRaises(openai.BadRequestError):
+            create(tools=[{"type": "function", "function": {"name": "f"}}])
+        with self.assertRaises(openai.AuthenticationError) as caught:
+            client(api_key="lar_wrong").models.list()
+        self.assertEqual(caught.exception.code, "invalid_api_key")
+        with self.assertRaises(openai.NotFoundError):
+            client().models.retrieve("nothing/of/this/name")
+
+    def test_timeouts(self):
+        begun = time.monotonic()
+        with self.assertRaises(openai.APITimeoutError):
+            client(timeout=0.3).chat.completions.create(model="default", messages=MESSAGES, max_tokens=3000)
+        self.assertLess(time.monotonic() - begun, 5)
+
+
+if __name__ == "__main__":
+    unittest.main()
