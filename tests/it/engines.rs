@@ -125,12 +125,17 @@ async fn seeds_repeat_and_stop_texts_end() {
             );
         }
         assert_eq!(answers[0], answers[1]);
-        let stop = Sampling { stop: vec![" three".into()], ..greedy(40) };
-        let (text, _, end) =
-            finish(driver.generate(job(&*driver, "zero one two three zero one two", stop).await).unwrap())
-                .await;
-        assert!(!text.contains(" three"), "{text}");
-        assert_eq!(end, Event::Finished(FinishReason::Stop));
+        let text = "Once upon a time there was";
+        let (whole, _, _) = finish(driver.generate(job(&*driver, text, greedy(24)).await).unwrap()).await;
+        // A stop text that lies across tokens: the end of one word and the beginning of the next.
+        let space = whole[8..].find(' ').unwrap() + 8;
+        let stop = whole[space - 2..space + 2].to_owned();
+        let sampling = Sampling { stop: vec![stop.clone()], ..greedy(24) };
+        let (cut, _, end) = finish(driver.generate(job(&*driver, text, sampling).await).unwrap()).await;
+        assert_eq!(
+            (Some(cut.as_str()), end),
+            (whole.split(&stop).next(), Event::Finished(FinishReason::Stop))
+        );
         driver.unload().await;
     }
 }

