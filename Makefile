@@ -43,7 +43,7 @@ conformance: models
 
 docs:
 	mdbook build docs
-	RUSTDOCFLAGS="-D warnings" cargo doc --release --workspace --no-deps --document-private-items --quiet
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --release --workspace --no-deps --document-private-items --quiet
 
 bench: build models
 	LAR_TEST_MODELS=$(TEST_MODELS) cargo run --release -p lar-benches
