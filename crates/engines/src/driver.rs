@@ -124,7 +124,7 @@ impl Event {
 /// A job that an engine works on.
 ///
 /// The driver owes exactly one terminal event, sent only once the engine no longer works on the job; a
-/// closed channel without one counts as failed. [`Generation::cancel`] asks; the terminal event confirms.
+/// closed channel without one counts as failed. Cancelling [`Generation::stop`] asks; the terminal event confirms.
 #[derive(Debug)]
 pub struct Generation {
     /// What happens, in order.
