@@ -9,10 +9,12 @@ mod metrics;
 mod pipeline;
 mod recorder;
 mod routes;
+mod runs;
 mod task;
 
 pub use log::{End, LogReader, TaskEvent};
 pub use metrics::Metrics;
-pub use pipeline::{Admitted, Gateway, TaskHandle};
+pub use pipeline::{Admitted, Gateway};
 pub use routes::{EngineOptions, Remote, Route};
+pub use runs::TaskHandle;
 pub use task::{HangUp, Task, Work};

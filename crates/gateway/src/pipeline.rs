@@ -1,6 +1,5 @@
 //! Admit → route → dispatch → meter: the way of every task, from top to bottom.
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -12,16 +11,12 @@ use lar_engines::scheduler::{Refusal, Request, StopCause};
 use lar_engines::{Engines, Lease};
 use lar_store::{Outcome, Store, TaskEnd, TaskStart};
 
-use crate::log::{End, Log, LogReader, OnDrop, TaskEvent};
+use crate::log::{End, Log, TaskEvent};
 use crate::metrics::{ByModel, ByModelAndPriority, ByReason, Metrics};
 use crate::recorder::{Record, Recorder};
 use crate::routes::{EngineOptions, Remote, Route, Routes};
-use crate::task::{HangUp, Task, Work};
-
-/// Tasks that are over and can still be read, at most so many.
-const REMEMBERED_MAX: usize = 1000;
-/// And at most so much of their text.
-const REMEMBERED_BYTES_MAX: usize = 64 << 20;
+use crate::runs::{Run, RunProgress, Runs, TaskHandle};
+use crate::task::{Task, Work};
 
 /// The pipeline. Clones share it.
 #[derive(Debug, Clone)]
@@ -38,33 +33,6 @@ struct Shared {
     metrics: Metrics,
     tasks: Tasks,
     runs: Mutex<Runs>,
-}
-
-#[derive(Debug, Default)]
-struct Runs {
-    by_id: HashMap<TaskId, Arc<Run>>,
-    over: VecDeque<(TaskId, usize)>,
-    over_bytes: usize,
-}
-
-/// One task on its way.
-#[derive(Debug)]
-struct Run {
-    id: TaskId,
-    user: UserId,
-    model: String,
-    hang_up: HangUp,
-    taken: Instant,
-    log: Arc<Log>,
-    progress: Mutex<RunProgress>,
-}
-
-#[derive(Debug, Default, Clone, Copy)]
-struct RunProgress {
-    tokens_in: u64,
-    tokens_out: u64,
-    queued: Option<Duration>,
-    first: Option<Duration>,
 }
 
 /// Proof that a task may run: it has a route and its prompt fits. Nothing is dispatched without one.
@@ -102,63 +70,6 @@ impl Admitted {
             priority: self.task.priority.as_str(),
             created_at: Timestamp::now(),
         }
-    }
-}
-
-/// A task that was dispatched.
-#[derive(Debug, Clone)]
-pub struct TaskHandle {
-    gateway: Gateway,
-    run: Arc<Run>,
-}
-
-impl TaskHandle {
-    /// The task's id.
-    #[must_use]
-    pub fn id(&self) -> TaskId {
-        self.run.id
-    }
-
-    /// The name of the model that serves it.
-    #[must_use]
-    pub fn model(&self) -> &str {
-        &self.run.model
-    }
-
-    /// Follows the events from number `from` on. When the last reader of a task goes away, its
-    /// [`HangUp`] says what happens.
-    #[must_use]
-    pub fn read(&self, from: usize) -> LogReader {
-        let handle = self.clone();
-        let runtime = tokio::runtime::Handle::try_current();
-        let hang_up = move || {
-            let grace = match handle.run.hang_up {
-                _ if handle.run.log.ended() => return,
-                HangUp::GoOn => return,
-                HangUp::Cancel => return handle.cancel(),
-                HangUp::CancelAfter(grace) => grace,
-            };
-            if let Ok(runtime) = runtime {
-                runtime.spawn(async move {
-                    tokio::time::sleep(grace).await;
-                    if handle.run.log.readers() == 0 {
-                        handle.cancel();
-                    }
-                });
-            }
-        };
-        LogReader::new(self.run.log.clone(), from, OnDrop(Box::new(hang_up)))
-    }
-
-    /// Whether its terminal event has come.
-    #[must_use]
-    pub fn is_over(&self) -> bool {
-        self.run.log.ended()
-    }
-
-    /// Asks for its end. The terminal event comes when the engine has confirmed.
-    pub fn cancel(&self) {
-        self.gateway.shared.engines.cancel(self.run.id);
     }
 }
 
@@ -291,7 +202,7 @@ impl Gateway {
             deadline: task.deadline.map(|limit| run.taken.after(limit)),
         };
         let ticket = self.shared.engines.acquire(request);
-        let handle = TaskHandle { gateway: self.clone(), run: run.clone() };
+        let handle = TaskHandle { engines: self.shared.engines.clone(), run: run.clone() };
         let gateway = self.clone();
         self.shared.tasks.spawn(async move {
             let placed = run.clone();
@@ -314,7 +225,7 @@ impl Gateway {
     #[must_use]
     pub fn find(&self, user: UserId, id: TaskId) -> Option<TaskHandle> {
         let run = self.runs().by_id.get(&id).filter(|run| run.user == user).cloned()?;
-        Some(TaskHandle { gateway: self.clone(), run })
+        Some(TaskHandle { engines: self.shared.engines.clone(), run })
     }
 
     /// The pools and what they are doing.
@@ -453,30 +364,6 @@ impl Gateway {
 
     fn runs(&self) -> MutexGuard<'_, Runs> {
         self.shared.runs.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Runs {
-    /// Forgets a task that nobody can come back to; remembers the others within bounds.
-    fn is_over(&mut self, run: &Arc<Run>) {
-        if run.hang_up == HangUp::Cancel {
-            self.by_id.remove(&run.id);
-            return;
-        }
-        let bytes = run.log.bytes();
-        self.over.push_back((run.id, bytes));
-        self.over_bytes += bytes;
-        while self.over.len() > REMEMBERED_MAX || self.over_bytes > REMEMBERED_BYTES_MAX {
-            let Some((id, bytes)) = self.over.pop_front() else { break };
-            self.by_id.remove(&id);
-            self.over_bytes -= bytes;
-        }
-    }
-}
-
-impl Run {
-    fn progress(&self) -> MutexGuard<'_, RunProgress> {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -9,6 +9,7 @@ use lar_base::{KeyId, Secret, Tasks, Timestamp};
 use lar_catalog::{Catalog, Places};
 use lar_cli::Output;
 use lar_egress::Egress;
+use lar_engines::driver::Prompt;
 use lar_engines::scheduler::{FullPolicy, Limits};
 use lar_engines::{Engines, device};
 use lar_gateway::{EngineOptions, Gateway, Metrics, Remote};
@@ -121,11 +122,16 @@ impl House {
         format!("http://{}", self.server.address())
     }
 
-    /// Loads the default model before anyone asks for it, if there is one.
+    /// Loads the default model and its vocabulary before anyone asks for them, if there is one.
     pub(crate) async fn preload(&self) {
-        if let Ok(route) = self.gateway.route("default").await {
-            self.gateway.engines().load(route.pool);
-        }
+        let Ok(route) = self.gateway.route("default").await else { return };
+        self.gateway.engines().load(route.pool.clone());
+        let gateway = self.gateway.clone();
+        self.tasks.spawn(async move {
+            if let Err(error) = gateway.count_tokens(&route.pool, &Prompt::Text(String::new())).await {
+                tracing::warn!(%error, "the default model's vocabulary could not be loaded");
+            }
+        });
     }
 
     /// Serves until `stop`, then ends everything in order.

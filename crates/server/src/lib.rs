@@ -55,7 +55,7 @@ pub struct Limits {
     pub body: Bytes,
     /// How long a body may take to arrive.
     pub body_timeout: Duration,
-    /// How long a request's head may take to arrive.
+    /// How long a request's head may take to arrive, and an idle connection may be kept.
     pub head_timeout: Duration,
     /// Open connections; more wait to be accepted.
     pub connections: usize,
@@ -68,7 +68,7 @@ impl Default for Limits {
         Self {
             body: Bytes::mib(16),
             body_timeout: Duration::from_secs(30),
-            head_timeout: Duration::from_secs(10),
+            head_timeout: Duration::from_secs(30),
             connections: 2048,
             requests_per_minute: 0,
         }

@@ -66,7 +66,8 @@ pub(super) async fn run(
         };
         if let Err(error) = loaded {
             tracing::warn!(%pool, %error, "a model could not be loaded");
-            deaths += 1;
+            // Whoever asks again is told again, soon: only engines that die while they run wait longer.
+            deaths = deaths.max(1);
             tell(PoolState::Failed(error.to_string()));
             continue;
         }

@@ -1,0 +1,127 @@
+//! The tasks that are under way, and those that are over and can still be read; and the handle by which
+//! others follow and stop one.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use lar_base::{Instant, TaskId, UserId};
+use lar_engines::Engines;
+
+use crate::log::{Log, LogReader, OnDrop};
+use crate::task::HangUp;
+
+/// Tasks that are over and can still be read, at most so many.
+const REMEMBERED_MAX: usize = 1000;
+/// And at most so much of their text.
+const REMEMBERED_BYTES_MAX: usize = 64 << 20;
+
+/// A task that was dispatched.
+#[derive(Debug, Clone)]
+pub struct TaskHandle {
+    pub(crate) engines: Engines,
+    pub(crate) run: Arc<Run>,
+}
+
+impl TaskHandle {
+    /// The task's id.
+    #[must_use]
+    pub fn id(&self) -> TaskId {
+        self.run.id
+    }
+
+    /// The name of the model that serves it.
+    #[must_use]
+    pub fn model(&self) -> &str {
+        &self.run.model
+    }
+
+    /// Follows the events from number `from` on. When the last reader of a task goes away, its
+    /// [`HangUp`] says what happens.
+    #[must_use]
+    pub fn read(&self, from: usize) -> LogReader {
+        let handle = self.clone();
+        let runtime = tokio::runtime::Handle::try_current();
+        let hang_up = move || {
+            let grace = match handle.run.hang_up {
+                _ if handle.run.log.ended() => return,
+                HangUp::GoOn => return,
+                HangUp::Cancel => return handle.cancel(),
+                HangUp::CancelAfter(grace) => grace,
+            };
+            if let Ok(runtime) = runtime {
+                runtime.spawn(async move {
+                    tokio::time::sleep(grace).await;
+                    if handle.run.log.readers() == 0 {
+                        handle.cancel();
+                    }
+                });
+            }
+        };
+        LogReader::new(self.run.log.clone(), from, OnDrop(Box::new(hang_up)))
+    }
+
+    /// Whether its terminal event has come.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.run.log.ended()
+    }
+
+    /// Asks for its end. The terminal event comes when the engine has confirmed.
+    pub fn cancel(&self) {
+        self.engines.cancel(self.run.id);
+    }
+}
+
+/// All of them, by id.
+#[derive(Debug, Default)]
+pub(crate) struct Runs {
+    pub(crate) by_id: HashMap<TaskId, Arc<Run>>,
+    over: VecDeque<(TaskId, usize)>,
+    over_bytes: usize,
+}
+
+/// One task on its way.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) id: TaskId,
+    pub(crate) user: UserId,
+    pub(crate) model: String,
+    pub(crate) hang_up: HangUp,
+    pub(crate) taken: Instant,
+    pub(crate) log: Arc<Log>,
+    pub(crate) progress: Mutex<RunProgress>,
+}
+
+/// What is measured of a task while it runs.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct RunProgress {
+    pub(crate) tokens_in: u64,
+    pub(crate) tokens_out: u64,
+    pub(crate) queued: Option<Duration>,
+    pub(crate) first: Option<Duration>,
+}
+
+impl Runs {
+    /// Forgets a task that nobody can come back to; remembers the others within bounds.
+    pub(crate) fn is_over(&mut self, run: &Arc<Run>) {
+        if run.hang_up == HangUp::Cancel {
+            self.by_id.remove(&run.id);
+            return;
+        }
+        let bytes = run.log.bytes();
+        self.over.push_back((run.id, bytes));
+        self.over_bytes += bytes;
+        while self.over.len() > REMEMBERED_MAX || self.over_bytes > REMEMBERED_BYTES_MAX {
+            let Some((id, bytes)) = self.over.pop_front() else { break };
+            self.by_id.remove(&id);
+            self.over_bytes -= bytes;
+        }
+    }
+}
+
+impl Run {
+    pub(crate) fn progress(&self) -> MutexGuard<'_, RunProgress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
