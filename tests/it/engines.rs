@@ -4,16 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lar_base::Instant;
 use lar_egress::Egress;
 use lar_engines::driver::{ChatMessage, Driver, Event, FinishReason, Generation, Job, Prompt, Sampling};
 use lar_engines::embedded::{Embedded, EmbeddedOptions};
 use lar_engines::llama_server::{LlamaServer, LlamaServerOptions};
 use lar_engines::template::ChatTemplate;
 use lar_tests::{chat_model, llama_server, program};
-
-/// What the contract allows from asking to stop to the engine's confirmation.
-const STOP_MAX: Duration = Duration::from_millis(250);
 
 fn embedded(concurrency: u32) -> Embedded {
     let source = "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}{% endfor %}{{ '<|im_start|>assistant\n' }}";
@@ -140,28 +136,40 @@ async fn seeds_repeat_and_stop_texts_end() {
     }
 }
 
+// How long a stop takes is measured by `make bench`; here it is that it stops, in prefill too.
 #[tokio::test(flavor = "multi_thread")]
-async fn stops_promptly_in_prefill_and_in_decode() {
+async fn stops_in_prefill_and_in_decode() {
     for driver in drivers() {
         driver.load().await.unwrap();
         let long = "word ".repeat(1800);
         for prompt in [long.as_str(), "Once upon a time"] {
             let job = job(&*driver, prompt, Sampling { tokens_max: 2000, ..Sampling::default() }).await;
-            let mut times = Vec::new();
-            for wait_ms in [5u64, 40, 150, 300] {
+            for wait_ms in [0u64, 5, 40, 150] {
                 let generation = driver.generate(job.clone()).unwrap();
                 tokio::time::sleep(Duration::from_millis(wait_ms)).await;
-                let begun = Instant::now();
                 generation.stop.cancel();
-                let (_, _, end) = finish(generation).await;
+                let (text, _, end) = finish(generation).await;
                 assert_eq!(end, Event::Cancelled);
-                times.push(begun.elapsed());
+                assert!(
+                    prompt != long || text.is_empty(),
+                    "it stopped only after the prompt was read: {text}"
+                );
             }
-            times.sort_unstable();
-            // A median, because the machine that runs the suite does other things too.
-            assert!(times[1] < STOP_MAX, "{}: {times:?}", driver.engine().name);
         }
         driver.unload().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_stop_the_worker_counts_nothing() {
+    let driver = embedded(2);
+    driver.load().await.unwrap();
+    let job = job(&driver, &"word ".repeat(1800), greedy(8)).await;
+    for _ in 0..20 {
+        let generation = driver.generate(job.clone()).unwrap();
+        generation.stop.cancel();
+        assert_eq!(finish(generation).await.2, Event::Cancelled);
+        assert_eq!(driver.worker_active(), Some(0));
     }
 }
 
