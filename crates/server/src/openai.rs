@@ -6,16 +6,32 @@ pub(crate) mod embeddings;
 mod generate;
 pub(crate) mod models;
 
+use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
 use lar_api::openai::{Field, Treatment};
 use lar_base::{Code, Problem};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::{App, extract};
 pub(crate) use generate::{derived_seed, in_range};
 
 /// The names in `X-Lar-Ignored` at most.
 const IGNORED_MAX: usize = 32;
+
+/// Reads a request: its honoured fields, and the names of those that have no effect.
+async fn read<T: DeserializeOwned>(
+    app: &App,
+    request: Request,
+    table: &[Field],
+) -> Result<(T, Vec<String>), Problem> {
+    let body = extract::body(request, app).await?;
+    let mut body: Value = serde_json::from_slice(&body)
+        .map_err(|error| Problem::new(Code::InvalidParams, format!("the body is not JSON: {error}")))?;
+    let ignored = check_fields(&mut body, table)?;
+    Ok((extract::from_value(body)?, ignored))
+}
 
 /// Checks a request's fields against the API's table. Returns the fields that have no effect.
 fn check_fields(body: &mut Value, table: &[Field]) -> Result<Vec<String>, Problem> {

@@ -12,10 +12,10 @@ use lar_base::{Code, Problem, TaskId, Timestamp};
 use lar_engines::driver::{self, Prompt};
 use lar_gateway::{LogReader, TaskEvent};
 
-use super::{check_fields, generate, with_ignored};
+use super::{generate, read, with_ignored};
 use crate::auth::Inference;
 use crate::errors::{self, Failure};
-use crate::{State, extract, sse};
+use crate::{State, sse};
 
 /// Messages of a request at most.
 const MESSAGES_MAX: usize = 10_000;
@@ -25,11 +25,7 @@ pub(crate) async fn create(
     Inference(caller): Inference,
     request: Request,
 ) -> Result<Response, Failure> {
-    let body = extract::body(request, &app).await?;
-    let mut body: serde_json::Value = serde_json::from_slice(&body)
-        .map_err(|error| Problem::new(Code::InvalidParams, format!("the body is not JSON: {error}")))?;
-    let ignored = check_fields(&mut body, CHAT_FIELDS)?;
-    let request: ChatRequest = extract::from_value(body)?;
+    let (request, ignored) = read::<ChatRequest>(&app, request, CHAT_FIELDS).await?;
     let id = TaskId::new();
     let prompt = Prompt::Chat(messages(request.messages)?);
     let tokens_max = request.max_completion_tokens.or(request.max_tokens);

@@ -9,10 +9,10 @@ use lar_base::{Code, Problem, TaskId, Timestamp};
 use lar_engines::driver::Prompt;
 use lar_gateway::{LogReader, TaskEvent};
 
-use super::{check_fields, generate, with_ignored};
+use super::{generate, read, with_ignored};
 use crate::auth::Inference;
 use crate::errors::{self, Failure};
-use crate::{State, extract, sse};
+use crate::{State, sse};
 
 /// OpenAI's default of `max_tokens` here.
 const TOKENS_DEFAULT: u32 = 16;
@@ -22,11 +22,7 @@ pub(crate) async fn create(
     Inference(caller): Inference,
     request: Request,
 ) -> Result<Response, Failure> {
-    let body = extract::body(request, &app).await?;
-    let mut body: serde_json::Value = serde_json::from_slice(&body)
-        .map_err(|error| Problem::new(Code::InvalidParams, format!("the body is not JSON: {error}")))?;
-    let ignored = check_fields(&mut body, COMPLETION_FIELDS)?;
-    let request: CompletionRequest = extract::from_value(body)?;
+    let (request, ignored) = read::<CompletionRequest>(&app, request, COMPLETION_FIELDS).await?;
     let prompt = match request.prompt {
         CompletionPrompt::Text(text) => Prompt::Text(text),
         CompletionPrompt::Tokens(tokens) if !tokens.is_empty() => Prompt::Tokens(tokens),

@@ -10,10 +10,10 @@ use lar_base::{Code, Problem, TaskId};
 use lar_engines::scheduler::Priority;
 use lar_gateway::{HangUp, Task, TaskEvent, Work};
 
-use super::{about_model, check_fields, with_ignored};
+use super::{about_model, read, with_ignored};
+use crate::State;
 use crate::auth::Inference;
 use crate::errors::Failure;
-use crate::{State, extract};
 
 /// Texts of one request at most, as at OpenAI.
 const INPUTS_MAX: usize = 2048;
@@ -23,11 +23,7 @@ pub(crate) async fn create(
     Inference(caller): Inference,
     request: Request,
 ) -> Result<Response, Failure> {
-    let body = extract::body(request, &app).await?;
-    let mut body: serde_json::Value = serde_json::from_slice(&body)
-        .map_err(|error| Problem::new(Code::InvalidParams, format!("the body is not JSON: {error}")))?;
-    let ignored = check_fields(&mut body, EMBEDDING_FIELDS)?;
-    let request: EmbeddingRequest = extract::from_value(body)?;
+    let (request, ignored) = read::<EmbeddingRequest>(&app, request, EMBEDDING_FIELDS).await?;
     let texts = request.input.into_vec();
     if texts.is_empty() || texts.len() > INPUTS_MAX {
         return Err(Problem::invalid("input", format!("must hold 1 to {INPUTS_MAX} texts")).into());
