@@ -17,10 +17,9 @@ fn a_server_is_healthy_counts_and_stops_in_order() {
     let workers = lar.workers();
     assert_eq!(lar.stop(), Some(0));
     for pid in workers {
-        assert!(
-            !std::path::Path::new(&format!("/proc/{pid}/stat")).exists(),
-            "worker {pid} outlived its server"
-        );
+        lar.until("the worker to end with its server", |_| {
+            (!std::path::Path::new(&format!("/proc/{pid}/exe")).exists()).then_some(())
+        });
     }
 }
 

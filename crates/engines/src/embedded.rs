@@ -130,8 +130,9 @@ impl Driver for Embedded {
 
     fn unload(&self) -> BoxFuture<'_, ()> {
         async {
-            let worker = self.lock().take();
-            if let Some(worker) = worker {
+            let model = self.lock().take();
+            let vocabulary = self.vocabulary.lock().await.take();
+            for worker in [model, vocabulary].into_iter().flatten() {
                 worker.stop().await;
             }
         }
