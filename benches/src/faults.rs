@@ -9,20 +9,11 @@ use lar_engines::embedded::{Embedded, EmbeddedOptions};
 use lar_tests::{Lar, chat_model, program};
 use serde_json::json;
 
-use crate::{progress, quantile};
+use crate::quantile;
 
 const KILLS: usize = 100;
+const KILLS_PER_SERVER: usize = 4;
 const CANCELS: usize = 1000;
-
-pub(crate) fn measure(runtime: &tokio::runtime::Runtime) -> anyhow::Result<String> {
-    progress("killing workers");
-    let workers = kill_workers()?;
-    progress("killing servers");
-    let servers = kill_servers()?;
-    progress("cancelling in prefill");
-    let cancels = runtime.block_on(cancel_in_prefill())?;
-    Ok(format!("| what | rounds | result |\n|---|---|---|\n{workers}{servers}{cancels}"))
-}
 
 fn new_task(lar: &Lar) -> Option<String> {
     let body = json!({ "workload": "completion", "prompt": "Once upon a time", "max_tokens": 2000, "detached": true });
@@ -30,12 +21,12 @@ fn new_task(lar: &Lar) -> Option<String> {
     taken.json()["task_id"].as_str().filter(|_| taken.status == 202).map(ToOwned::to_owned)
 }
 
-fn kill_workers() -> anyhow::Result<String> {
+pub(crate) fn kill_workers() -> anyhow::Result<String> {
     let (mut tasks, mut other_than_one, mut failed) = (0, 0, 0);
-    // A new server every ten rounds: after many deaths in a row a supervisor rightly waits long.
-    for _ in 0..KILLS / 10 {
+    // A new server every few rounds: after many deaths in a row a supervisor rightly waits long.
+    for _ in 0..KILLS / KILLS_PER_SERVER {
         let lar = Lar::start();
-        for _ in 0..10 {
+        for _ in 0..KILLS_PER_SERVER {
             let Some(id) = new_task(&lar) else { continue };
             tasks += 1;
             lar.until("the task to run", |lar| {
@@ -59,11 +50,11 @@ fn kill_workers() -> anyhow::Result<String> {
         }
     }
     Ok(format!(
-        "| `kill -9` of a worker mid-stream | {KILLS} | {tasks} tasks, {failed} ended as ENGINE_FAILED, {other_than_one} with other than one end |\n"
+        "`kill -9` of a worker mid-stream, {KILLS} times: {tasks} tasks, {failed} ended as ENGINE_FAILED, {other_than_one} with other than one end.\n"
     ))
 }
 
-fn kill_servers() -> anyhow::Result<String> {
+pub(crate) fn kill_servers() -> anyhow::Result<String> {
     let directory = tempfile::tempdir()?;
     let mut acknowledged: Vec<String> = Vec::new();
     let mut lost = 0;
@@ -80,12 +71,13 @@ fn kill_servers() -> anyhow::Result<String> {
         open += usize::from(state == "running");
     }
     Ok(format!(
-        "| `kill -9` of the server mid-write | {KILLS} | {} tasks acknowledged, {lost} lost, {open} without an end after the restart |\n",
+        "`kill -9` of the server mid-write, {KILLS} times: {} tasks acknowledged, {lost} lost, {open} without an end after the \
+         restart.\n",
         acknowledged.len()
     ))
 }
 
-async fn cancel_in_prefill() -> anyhow::Result<String> {
+pub(crate) async fn cancel_in_prefill() -> anyhow::Result<String> {
     let driver = Embedded::new(EmbeddedOptions {
         program: program(),
         path: chat_model(),
@@ -114,8 +106,8 @@ async fn cancel_in_prefill() -> anyhow::Result<String> {
     }
     took.sort_by(f64::total_cmp);
     Ok(format!(
-        "| cancel in prefill of 3,500 tokens | {CANCELS} | confirmed in p50 {:.0} ms, p99 {:.0} ms, at most {:.0} ms; \
-         sequences the worker still counted: {still_active} |\n",
+        "{CANCELS} cancellations while a prompt of 3,500 tokens is read: confirmed in p50 {:.0} ms, p99 {:.0} ms, at most {:.0} ms; \
+         sequences the worker still counted: {still_active}.\n",
         quantile(&took, 0.5),
         quantile(&took, 0.99),
         quantile(&took, 1.0),

@@ -18,16 +18,19 @@ fn main() -> anyhow::Result<()> {
     let mut report = String::from("# Results\n\nWritten by `make bench`. Do not edit.\n\n");
     writeln!(report, "- commit: {}", output("git", &["rev-parse", "--short", "HEAD"]))?;
     writeln!(report, "- machine: {}", machine())?;
-    let parts: [(&str, Measure); 3] = [
+    let parts: [(&str, Measure); 5] = [
         ("Start and memory", |_| start::measure()),
         ("Durable commits", |runtime| runtime.block_on(commits::measure())),
-        ("Faults", |runtime| faults::measure(runtime)),
+        ("Cancellation in prefill", |runtime| runtime.block_on(faults::cancel_in_prefill())),
+        ("Killed servers", |_| faults::kill_servers()),
+        ("Killed workers", |_| faults::kill_workers()),
     ];
     for (title, measure) in parts {
         progress(title);
         write!(report, "\n## {title}\n\n{}", measure(&runtime)?)?;
+        // After each part, so that a run that is broken off leaves what it measured.
+        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/RESULTS.md"), &report)?;
     }
-    std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/RESULTS.md"), report)?;
     Ok(())
 }
 
