@@ -10,7 +10,7 @@ PAGE := web/dist/index.html
 # What is started here talks to no Lar of the person who runs it.
 TEST_MODELS := $(CURDIR)/.build/models
 
-.PHONY: build run test check rust-test page-test conformance docs bench clean bootstrap test-bootstrap models
+.PHONY: build run test check rust-test page-test conformance docs bench clean bootstrap test-bootstrap models llama-server
 
 build: bootstrap $(PAGE)
 	cargo build --release -p lar
@@ -32,7 +32,11 @@ models: $(PAGE)
 	cargo build --release -p lar
 	LAR_DATA_DIR=$(CURDIR)/.build/models-data LAR_MODELS_DIR=$(TEST_MODELS) LAR_LISTEN=127.0.0.1:0 $(LAR) models pull --starter
 
-rust-test: models
+# llama.cpp's own server, which the tests and figures of that driver run.
+llama-server: test-bootstrap
+	scripts/llama-server.sh
+
+rust-test: models llama-server
 	LAR_TEST_MODELS=$(TEST_MODELS) cargo nextest run --release --workspace
 
 page-test: models

@@ -87,7 +87,7 @@ pub(crate) async fn cancel_in_prefill() -> anyhow::Result<String> {
         threads: lar_engines::device::threads(),
     });
     driver.load().await?;
-    let prompt = driver.prepare(&Prompt::Text("word ".repeat(3500))).await?;
+    let prompt = driver.prepare(Prompt::Text("word ".repeat(3500))).await?.prompt;
     let job = Job { prompt, sampling: Sampling { tokens_max: 8, ..Sampling::default() } };
     let (mut took, mut still_active) = (Vec::new(), 0);
     for round in 0..CANCELS {

@@ -1,10 +1,11 @@
-//! One suite for every generating engine driver, with the real program and the real model: the embedded
-//! engine always, `llama-server` where `LAR_TEST_LLAMA_SERVER` names one.
+//! One suite for every generating engine driver, with the real programs and the real model: the embedded
+//! engine and `llama-server`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use lar_egress::Egress;
+use lar_engines::Error;
 use lar_engines::driver::{ChatMessage, Driver, Event, FinishReason, Generation, Job, Prompt, Sampling};
 use lar_engines::embedded::{Embedded, EmbeddedOptions};
 use lar_engines::llama_server::{LlamaServer, LlamaServerOptions};
@@ -27,27 +28,33 @@ fn embedded(concurrency: u32) -> Embedded {
     })
 }
 
-fn drivers() -> Vec<Arc<dyn Driver>> {
-    let mut drivers: Vec<Arc<dyn Driver>> = vec![Arc::new(embedded(4))];
-    if let Some(program) = llama_server() {
-        let options = LlamaServerOptions::Managed {
-            program,
-            model: chat_model(),
-            concurrency: 4,
-            context_tokens: 2048,
-            threads: 2,
-        };
-        drivers.push(Arc::new(LlamaServer::new(options, Egress::new().unwrap())));
-    }
-    drivers
+fn managed(concurrency: u32) -> LlamaServer {
+    let options = LlamaServerOptions::Managed {
+        program: llama_server(),
+        model: chat_model(),
+        concurrency,
+        context_tokens: 2048,
+        threads: 2,
+    };
+    LlamaServer::new(options, Egress::new().unwrap())
+}
+
+fn drivers() -> [Arc<dyn Driver>; 2] {
+    [Arc::new(embedded(4)), Arc::new(managed(4))]
 }
 
 async fn job(driver: &dyn Driver, text: &str, sampling: Sampling) -> Job {
-    Job { prompt: driver.prepare(&Prompt::Text(text.into())).await.unwrap(), sampling }
+    Job { prompt: driver.prepare(Prompt::Text(text.into())).await.unwrap().prompt, sampling }
 }
 
-async fn finish(mut generation: Generation) -> (String, u32, Event) {
-    let (mut text, mut tokens) = (String::new(), 0);
+async fn finish(generation: Generation) -> (String, u32, Event) {
+    let (text, tokens, end, _) = finish_counted(generation).await;
+    (text, tokens, end)
+}
+
+/// Text, tokens and end of an answer, and the tokens of its prompt where the engine tells.
+async fn finish_counted(mut generation: Generation) -> (String, u32, Event, Option<u32>) {
+    let (mut text, mut tokens, mut counted) = (String::new(), 0, None);
     while let Some(event) = generation.events.recv().await {
         match event {
             Event::Delta { text: more, tokens: count } => {
@@ -55,9 +62,10 @@ async fn finish(mut generation: Generation) -> (String, u32, Event) {
                 tokens += count;
             }
             Event::Prefilled => {}
+            Event::Counted { tokens } => counted = Some(tokens),
             end => {
                 assert!(generation.events.recv().await.is_none(), "nothing follows the terminal event");
-                return (text, tokens, end);
+                return (text, tokens, end, counted);
             }
         }
     }
@@ -97,15 +105,62 @@ async fn generates_in_parallel_as_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn chats_are_answered_alike() {
+    let chat = Prompt::Chat(vec![ChatMessage {
+        role: "user".into(),
+        content: "Name the capital of France.".into(),
+    }]);
+    let mut answers = Vec::new();
+    for driver in drivers() {
+        driver.load().await.unwrap();
+        let count = driver.count(&chat).await.unwrap();
+        let prepared = driver.prepare(chat.clone()).await.unwrap();
+        let job = Job { prompt: prepared.prompt, sampling: greedy(16) };
+        let (answer, tokens, end, counted) = finish_counted(driver.generate(job).unwrap()).await;
+        assert_eq!(prepared.tokens.or(counted.map(|tokens| tokens as usize)), Some(count));
+        assert!(tokens > 3 && matches!(end, Event::Finished(_)), "{tokens} {end:?}");
+        answers.push((answer, tokens, end));
+        driver.unload().await;
+    }
+    assert_eq!(answers[0], answers[1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_llama_server_refuses_is_told_apart() {
+    let driver = managed(1);
+    driver.load().await.unwrap();
+    let job = Job { prompt: Prompt::Text("word ".repeat(3000)), sampling: greedy(1) };
+    let end = finish(driver.generate(job).unwrap()).await.2;
+    assert!(matches!(end, Event::Failed(Error::ContextTooLong(_))), "{end:?}");
+    let job = Job { prompt: Prompt::Text("word".into()), sampling: greedy(1) };
+    assert_eq!(finish(driver.generate(job).unwrap()).await.2, Event::Finished(FinishReason::Length));
+    driver.unload().await;
+    let unloadable = LlamaServerOptions::Managed {
+        program: llama_server(),
+        model: "/no/such/model.gguf".into(),
+        concurrency: 1,
+        context_tokens: 128,
+        threads: 1,
+    };
+    let error = LlamaServer::new(unloadable, Egress::new().unwrap()).load().await.unwrap_err().to_string();
+    assert!(error.contains("llama-server ended"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn counts_without_weights_and_renders_chats() {
     for driver in drivers() {
         let chat = Prompt::Chat(vec![ChatMessage { role: "user".into(), content: "Hello".into() }]);
-        let prepared = driver.prepare(&chat).await.unwrap();
-        assert!((5..60).contains(&prepared.tokens.len()), "{}", prepared.tokens.len());
+        let tokens = driver.count(&chat).await.unwrap();
+        assert!((5..60).contains(&tokens), "{tokens}");
+        let prepared = driver.prepare(chat).await.unwrap();
+        assert!(prepared.tokens.is_none_or(|counted| counted == tokens));
+        let long = Prompt::Text("word ".repeat(1000));
+        let prepared = driver.prepare(long.clone()).await.unwrap();
+        assert_eq!(prepared.tokens, Some(driver.count(&long).await.unwrap()), "what may not fit is counted");
         driver.unload().await;
     }
     let driver = embedded(1);
-    driver.prepare(&Prompt::Text("hello".into())).await.unwrap();
+    driver.prepare(Prompt::Text("hello".into())).await.unwrap();
     assert_eq!(driver.worker_pid(), None, "counting loads no weights");
 }
 
@@ -122,7 +177,8 @@ async fn seeds_repeat_and_stop_texts_end() {
         }
         assert_eq!(answers[0], answers[1]);
         let text = "Once upon a time there was";
-        let (whole, _, _) = finish(driver.generate(job(&*driver, text, greedy(24)).await).unwrap()).await;
+        let (whole, _, end) = finish(driver.generate(job(&*driver, text, greedy(24)).await).unwrap()).await;
+        assert_eq!(end, Event::Finished(FinishReason::Length), "{whole}");
         // A stop text that lies across tokens: the end of one word and the beginning of the next.
         let space = whole[8..].find(' ').unwrap() + 8;
         let stop = whole[space - 2..space + 2].to_owned();
@@ -144,7 +200,7 @@ async fn stops_in_prefill_and_in_decode() {
         let long = "word ".repeat(1800);
         for prompt in [long.as_str(), "Once upon a time"] {
             let job = job(&*driver, prompt, Sampling { tokens_max: 2000, ..Sampling::default() }).await;
-            for wait_ms in [0u64, 5, 40, 150] {
+            for wait_ms in [0u64, 150] {
                 let generation = driver.generate(job.clone()).unwrap();
                 tokio::time::sleep(Duration::from_millis(wait_ms)).await;
                 generation.stop.cancel();
@@ -183,7 +239,7 @@ async fn a_killed_worker_fails_its_jobs_and_nothing_else() {
     let pid = driver.worker_pid().unwrap();
     std::process::Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
     let (_, _, end) = finish(running).await;
-    assert!(matches!(&end, Event::Failed(reason) if reason.contains("SIGKILL")), "{end:?}");
+    assert!(matches!(&end, Event::Failed(error) if error.to_string().contains("SIGKILL")), "{end:?}");
     assert_eq!(finish(unharmed).await.2, Event::Finished(FinishReason::Length));
     driver.died().await;
     assert!(driver.generate(job(&driver, "x", greedy(1)).await).is_err());

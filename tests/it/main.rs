@@ -8,6 +8,7 @@ mod conversations;
 mod engines;
 mod health;
 mod keys;
+mod llama_server;
 mod models;
 mod openai;
 mod tasks;

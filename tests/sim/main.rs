@@ -66,7 +66,7 @@ impl World {
                 assert!(self.running.remove(task).is_some(), "{told}");
                 assert!(self.ended.insert(*task), "two ends: {told}");
             }
-            Event::PoolReady { pool } => {
+            Event::PoolReady { pool, .. } => {
                 self.ready.insert(pool.clone());
             }
             Event::PoolDown { pool } | Event::PoolFailed { pool, .. } => {
@@ -106,8 +106,7 @@ impl World {
             }
         }
         for view in self.scheduler.view() {
-            let concurrency =
-                POOLS.iter().find(|(name, _)| *name == view.pool).map_or(0, |(_, count)| *count) as usize;
+            let concurrency = concurrency_of(&view.pool) as usize;
             let running = self.running.values().filter(|pool| **pool == view.pool).count();
             assert_eq!(view.active, running, "{told}");
             assert!(running <= concurrency, "{told}");
@@ -118,6 +117,10 @@ impl World {
             assert!(!idle || waiting == 0, "a task waits while there is room: {told}");
         }
     }
+}
+
+fn concurrency_of(pool: &str) -> u32 {
+    POOLS.iter().find(|(name, _)| *name == pool).map_or(0, |(_, concurrency)| *concurrency)
 }
 
 #[test]
@@ -171,7 +174,7 @@ fn simulate(seed: u64) -> u64 {
                 Some(task) => Event::Cancel { task },
                 None => Event::Tick,
             },
-            82..90 => Event::PoolReady { pool },
+            82..90 => Event::PoolReady { concurrency: concurrency_of(&pool), pool },
             90..94 => Event::PoolDown { pool },
             94..96 => Event::PoolFailed { pool, reason: "it is broken".into() },
             _ => Event::Tick,
@@ -179,8 +182,8 @@ fn simulate(seed: u64) -> u64 {
         world.step(event);
     }
     // Everything ends: engines come up, tasks run and stop.
-    for (pool, _) in POOLS {
-        world.step(Event::PoolReady { pool: pool.into() });
+    for (pool, concurrency) in POOLS {
+        world.step(Event::PoolReady { pool: pool.into(), concurrency });
     }
     while let Some(task) = world.running.keys().next().copied() {
         world.now += 10;

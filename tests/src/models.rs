@@ -37,9 +37,14 @@ pub fn chat_model() -> PathBuf {
     models_dir().join("blobs").join("sha256-b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53")
 }
 
-/// A `llama-server` program, where `LAR_TEST_LLAMA_SERVER` names one.
+/// llama.cpp's own server.
+///
+/// # Panics
+/// When it was not built: `make llama-server`.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "tests are told of a llama-server by the environment")]
-pub fn llama_server() -> Option<PathBuf> {
-    std::env::var_os("LAR_TEST_LLAMA_SERVER").map(PathBuf::from).filter(|path| path.is_file())
+pub fn llama_server() -> PathBuf {
+    let named = std::env::var_os("LAR_TEST_LLAMA_SERVER").map(PathBuf::from);
+    let program = named.unwrap_or_else(|| root().join(".build/llama-server/llama-server"));
+    program.canonicalize().expect("llama-server is built: make llama-server")
 }

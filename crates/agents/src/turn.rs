@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use lar_base::{Caller, Code, ConversationId, MessageId, Problem, TaskId, Tasks};
 use lar_engines::driver::{ChatMessage, Prompt, Sampling};
 use lar_engines::scheduler::Priority;
-use lar_gateway::{Admitted, Gateway, HangUp, LogReader, Task, TaskEvent, TaskHandle, Work};
+use lar_gateway::{Admitted, Count, Gateway, HangUp, LogReader, Task, TaskEvent, TaskHandle, Work};
 use lar_store::{AnswerEnd, Message, NewMessage, Status, Store};
 
 /// How often a growing answer is kept.
@@ -171,11 +171,10 @@ impl Turns {
         mut history: Vec<ChatMessage>,
         request: &TurnRequest,
     ) -> Result<Admitted, Problem> {
-        let context = self.gateway.context_tokens(&model).await? as usize;
-        let limit = context - context / ANSWER_SHARE;
         loop {
             let prompt = Prompt::Chat(history.clone());
-            let tokens = self.gateway.count_tokens(&model, &prompt).await?;
+            let Count { tokens, context_tokens } = self.gateway.count_tokens(&model, &prompt).await?;
+            let limit = context_tokens - context_tokens / ANSWER_SHARE;
             if tokens <= limit || history.len() <= 1 {
                 break;
             }

@@ -67,7 +67,7 @@ impl Client {
 
     /// Posts and returns the answer while its body is still coming.
     pub(crate) async fn stream(&self, path: &str, body: &impl Serialize) -> anyhow::Result<Response> {
-        let request = self.request(Method::Post, path).json(serde_json::to_value(body)?);
+        let request = self.request(Method::Post, path).json(body);
         checked(self.egress.send(request).await?).await
     }
 
@@ -79,7 +79,7 @@ impl Client {
     ) -> anyhow::Result<T> {
         let mut request = self.request(method, path).timeout(TIMEOUT);
         if let Some(body) = body {
-            request = request.json(body);
+            request = request.json(&body);
         }
         let response = checked(self.egress.send(request).await?).await?;
         let bytes = response.bytes(ANSWER_BYTES_MAX).await?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
+use serde::Serialize;
 use url::Url;
 
 use crate::Error;
@@ -44,8 +45,8 @@ pub enum Body {
     /// Nothing.
     #[default]
     Empty,
-    /// A JSON value.
-    Json(serde_json::Value),
+    /// JSON.
+    Json(Bytes),
 }
 
 /// One request to the outside.
@@ -80,9 +81,13 @@ impl Request {
     }
 
     /// The same request with a JSON body.
+    ///
+    /// # Panics
+    /// When `body` has a form that JSON has not: a map whose keys are no strings.
     #[must_use]
-    pub fn json(mut self, body: serde_json::Value) -> Self {
-        self.body = Body::Json(body);
+    pub fn json(mut self, body: &impl Serialize) -> Self {
+        let body = serde_json::to_vec(body).expect("plain values are JSON");
+        self.body = Body::Json(body.into());
         self
     }
 
@@ -224,8 +229,8 @@ impl Egress {
         for (name, value) in request.headers {
             builder = builder.header(name, value);
         }
-        if let Body::Json(value) = request.body {
-            builder = builder.json(&value);
+        if let Body::Json(body) = request.body {
+            builder = builder.header("content-type", "application/json").body(body);
         }
         if let Some(limit) = request.timeout {
             builder = builder.timeout(limit);

@@ -30,11 +30,22 @@ pub enum Prompt {
     Tokens(Vec<u32>),
 }
 
-/// A prompt in the model's tokens.
+/// A prompt as its engine is given it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Prepared {
-    /// The tokens, with the model's own start token where it wants one.
-    pub tokens: Vec<u32>,
+    /// In tokens, with the model's own start token where it wants one; as it came where the engine itself
+    /// renders and counts.
+    pub prompt: Prompt,
+    /// Its length in tokens; absent where the engine counts, which it tells with [`Event::Counted`].
+    pub tokens: Option<usize>,
+}
+
+impl Prepared {
+    /// A prompt that was rendered and counted.
+    #[must_use]
+    pub fn counted(tokens: Vec<u32>) -> Self {
+        Self { tokens: Some(tokens.len()), prompt: Prompt::Tokens(tokens) }
+    }
 }
 
 /// How to choose tokens and when to stop. `None` leaves the choice to the engine's documented default.
@@ -67,8 +78,8 @@ pub struct Sampling {
 /// What to generate.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Job {
-    /// The prompt.
-    pub prompt: Prepared,
+    /// What [`Driver::prepare`] made of the prompt.
+    pub prompt: Prompt,
     /// How.
     pub sampling: Sampling,
 }
@@ -98,6 +109,11 @@ impl FinishReason {
 pub enum Event {
     /// The prompt was read.
     Prefilled,
+    /// The prompt's tokens, by the engine's own count.
+    Counted {
+        /// How many.
+        tokens: u32,
+    },
     /// Text for so many tokens; the text may be empty while characters are held back.
     Delta {
         /// Whole characters.
@@ -110,7 +126,7 @@ pub enum Event {
     /// The engine has confirmed that it stopped as asked.
     Cancelled,
     /// The engine failed; it no longer works on this.
-    Failed(String),
+    Failed(Error),
 }
 
 impl Event {
@@ -175,8 +191,8 @@ pub struct Engine {
 
 /// An engine driver.
 ///
-/// Implementers owe: `load` may be called again after the engine died or was unloaded; `prepare` works
-/// before `load` and loads no weights; every method may be called from many tasks at once; dropping a
+/// Implementers owe: `load` may be called again after the engine died or was unloaded; `count` and
+/// `prepare` work before `load`, and in Lar's own engines load no weights; every method may be called from many tasks at once; dropping a
 /// returned future leaves the engine usable.
 pub trait Driver: Send + Sync + std::fmt::Debug + 'static {
     /// What the engine is, as far as is known before loading.
@@ -191,8 +207,12 @@ pub trait Driver: Send + Sync + std::fmt::Debug + 'static {
     /// Lets go of the model and its memory.
     fn unload(&self) -> BoxFuture<'_, ()>;
 
-    /// Renders and tokenizes a prompt.
-    fn prepare<'a>(&'a self, prompt: &'a Prompt) -> BoxFuture<'a, Result<Prepared, Error>>;
+    /// Counts the tokens of a prompt as the model would read it.
+    fn count<'a>(&'a self, prompt: &'a Prompt) -> BoxFuture<'a, Result<usize, Error>>;
+
+    /// Makes a prompt ready for [`Driver::generate`]: renders and counts it, unless the engine does that
+    /// itself and the prompt is sure to fit.
+    fn prepare(&self, prompt: Prompt) -> BoxFuture<'_, Result<Prepared, Error>>;
 
     /// Starts a job. The engine must be loaded.
     ///

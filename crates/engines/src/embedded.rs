@@ -76,6 +76,14 @@ impl Embedded {
         self.model.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
+    async fn tokens(&self, prompt: Prompt) -> Result<Vec<u32>, Error> {
+        let template = match prompt {
+            Prompt::Chat(_) => self.options.template.clone(),
+            Prompt::Text(_) | Prompt::Tokens(_) => None,
+        };
+        self.vocabulary().await?.tokenize(prompt, template).await
+    }
+
     async fn vocabulary(&self) -> Result<Arc<Worker>, Error> {
         let mut held = self.vocabulary.lock().await;
         if let Some(worker) = held.as_ref().filter(|worker| worker.death().is_none()) {
@@ -139,21 +147,20 @@ impl Driver for Embedded {
         .boxed()
     }
 
-    fn prepare<'a>(&'a self, prompt: &'a Prompt) -> BoxFuture<'a, Result<Prepared, Error>> {
-        async {
-            let template = match prompt {
-                Prompt::Chat(_) => self.options.template.clone(),
-                Prompt::Text(_) | Prompt::Tokens(_) => None,
-            };
-            let worker = self.vocabulary().await?;
-            Ok(Prepared { tokens: worker.tokenize(prompt.clone(), template).await? })
-        }
-        .boxed()
+    fn count<'a>(&'a self, prompt: &'a Prompt) -> BoxFuture<'a, Result<usize, Error>> {
+        async { Ok(self.tokens(prompt.clone()).await?.len()) }.boxed()
+    }
+
+    fn prepare(&self, prompt: Prompt) -> BoxFuture<'_, Result<Prepared, Error>> {
+        async { Ok(Prepared::counted(self.tokens(prompt).await?)) }.boxed()
     }
 
     fn generate(&self, job: Job) -> Result<Generation, Error> {
         let worker = self.current().ok_or_else(|| Error::Failed("the worker is not there".into()))?;
-        Ok(Worker::generate(&worker, job))
+        let Prompt::Tokens(tokens) = job.prompt else {
+            return Err(Error::Failed("the prompt was not prepared".into()));
+        };
+        Ok(Worker::generate(&worker, tokens, job.sampling))
     }
 
     fn embed(&self, _: Vec<String>) -> BoxFuture<'_, Result<Embeddings, Error>> {

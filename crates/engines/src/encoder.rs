@@ -112,7 +112,11 @@ impl Driver for Encoder {
         std::future::ready(()).boxed()
     }
 
-    fn prepare<'a>(&'a self, _: &'a Prompt) -> BoxFuture<'a, Result<Prepared, Error>> {
+    fn count<'a>(&'a self, _: &'a Prompt) -> BoxFuture<'a, Result<usize, Error>> {
+        std::future::ready(Err(self.unable("generate text"))).boxed()
+    }
+
+    fn prepare(&self, _: Prompt) -> BoxFuture<'_, Result<Prepared, Error>> {
         std::future::ready(Err(self.unable("generate text"))).boxed()
     }
 

@@ -3,7 +3,7 @@
 use lar_base::{Code, Problem};
 
 /// A failure of an engine or on the way to it.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The model cannot be loaded, now or with these settings.
     #[error("the model could not be loaded: {0}")]
@@ -22,6 +22,9 @@ pub enum Error {
     /// The chat template failed on these messages.
     #[error("the model's chat template cannot render these messages: {0}")]
     Template(String),
+    /// The engine counted a prompt beyond its context.
+    #[error("the prompt does not fit the model's context: {0}")]
+    ContextTooLong(String),
     /// A program that is needed is not there.
     #[error("{0}")]
     Missing(String),
@@ -34,6 +37,7 @@ impl From<Error> for Problem {
             Error::Failed(_) => Code::EngineFailed,
             Error::Unable { .. } => Code::UnsupportedParam,
             Error::Template(_) => return Problem::invalid("messages", format!("cannot be used: {error}")),
+            Error::ContextTooLong(_) => Code::ContextTooLong,
             Error::Missing(_) => Code::ComponentUnavailable,
         };
         Problem::new(code, error.to_string())

@@ -57,7 +57,7 @@ impl Lease {
             let mut sink = sink;
             let end = match self.driver.generate(job) {
                 Ok(generation) => follow(generation, &self.stopper.token, &mut sink).await,
-                Err(error) => Event::Failed(error.to_string()),
+                Err(error) => Event::Failed(error),
             };
             drop(self);
             sink(end);
@@ -94,7 +94,9 @@ async fn follow(mut generation: Generation, stop: &CancellationToken, sink: &mut
             event = generation.events.recv() => match event {
                 Some(event) if event.is_terminal() => return event,
                 Some(event) => sink(event),
-                None => return Event::Failed("it went away without an end".into()),
+                None => {
+                    return Event::Failed(Error::Failed("it went away without an end".into()));
+                }
             },
         }
     }

@@ -4,31 +4,33 @@
 //! place is idle: closing the socket is only a request, and servers have leaked places before. Wire format
 //! as documented in llama.cpp's `tools/server/README.md`.
 
+mod client;
 mod managed;
 mod stream;
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use lar_base::Secret;
-use lar_egress::{Egress, Method, Request, Trust};
+use lar_egress::Egress;
 use serde_json::{Value, json};
 
 use crate::Error;
 use crate::driver::{Ability, Driver, Embeddings, Engine, Generation, Job, Prepared, Prompt};
+use client::Client;
 use managed::Child;
 
-/// How long a short question to the server may take.
-const QUESTION_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often a remote server is asked whether it is well.
 const HEALTH_EVERY: Duration = Duration::from_secs(2);
 /// So many silent times in a row mean dead.
 const HEALTH_MISSES_MAX: u32 = 3;
-/// An answer to a question is not longer than this.
-const ANSWER_BYTES_MAX: usize = 64 << 20;
+/// A prompt whose bytes fill less than this part of the context fits, whatever its tokens: tokenizers make
+/// no more tokens than bytes, and templates add less than the rest. The server counts it then; should it
+/// not fit after all, the server's own refusal says so.
+const SURE_TO_FIT: usize = 2;
 
 /// Where the server is.
 #[derive(Debug, Clone)]
@@ -56,12 +58,13 @@ pub enum LlamaServerOptions {
 }
 
 /// A `llama-server` with one model.
+/// A `llama-server` with one model.
 #[derive(Debug)]
 pub struct LlamaServer {
     options: LlamaServerOptions,
     egress: Egress,
-    /// Known after the first connection to a remote server.
-    properties: OnceLock<Properties>,
+    /// What the server said of itself when it was last asked.
+    properties: Mutex<Option<Properties>>,
     child: Mutex<Option<Arc<Child>>>,
     places: Arc<Mutex<Vec<u32>>>,
     loading: tokio::sync::Mutex<()>,
@@ -80,114 +83,91 @@ impl LlamaServer {
         Self {
             options,
             egress,
-            properties: OnceLock::new(),
-            child: Mutex::new(None),
+            properties: Mutex::default(),
+            child: Mutex::default(),
             places: Arc::default(),
             loading: tokio::sync::Mutex::new(()),
         }
     }
 
-    /// Asks a remote server what it is, so that [`Driver::engine`] tells the truth from the start.
-    ///
-    /// # Errors
-    /// When it does not answer, or not as a llama-server does.
-    pub async fn probe(&self) -> Result<(), Error> {
-        self.discover().await.map(|_| ())
+    fn properties(&self) -> Option<Properties> {
+        *lock(&self.properties)
     }
 
-    fn properties(&self) -> Properties {
-        match (&self.options, self.properties.get()) {
-            (_, Some(properties)) => *properties,
-            (LlamaServerOptions::Managed { concurrency, context_tokens, .. }, None) => {
-                Properties { concurrency: *concurrency, context_tokens: *context_tokens }
-            }
-            (LlamaServerOptions::Remote { .. }, None) => Properties { concurrency: 1, context_tokens: 4096 },
-        }
-    }
-
-    async fn discover(&self) -> Result<Properties, Error> {
-        let answer = self.ask(Method::Get, "/props", None).await?;
+    /// Asks the server what it is.
+    async fn discover(&self, client: &Client) -> Result<Properties, Error> {
+        let answer = client.get("/props").await?;
         let number = |value: &Value| value.as_u64().and_then(|number| u32::try_from(number).ok());
         let concurrency = number(&answer["total_slots"]);
         let context_tokens = number(&answer["default_generation_settings"]["n_ctx"]);
-        match (concurrency, context_tokens) {
-            (Some(concurrency), Some(context_tokens)) => {
-                let properties = Properties { concurrency, context_tokens };
-                Ok(*self.properties.get_or_init(|| properties))
-            }
-            _ => {
-                Err(Error::Failed("its /props does not tell slots and context: is it a llama-server?".into()))
-            }
-        }
+        let (Some(concurrency), Some(context_tokens)) = (concurrency, context_tokens) else {
+            let reason = "its /props does not tell slots and context: is it a llama-server?";
+            return Err(Error::Failed(reason.into()));
+        };
+        let properties = Properties { concurrency, context_tokens };
+        *lock(&self.properties) = Some(properties);
+        Ok(properties)
     }
 
     fn child(&self) -> Option<Arc<Child>> {
-        self.child.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.child).clone()
     }
 
-    fn base(&self) -> Result<String, Error> {
-        match &self.options {
-            LlamaServerOptions::Remote { url, .. } => Ok(url.trim_end_matches('/').to_owned()),
-            LlamaServerOptions::Managed { .. } => self
-                .child()
-                .map(|child| child.url.clone())
-                .ok_or_else(|| Error::Failed("llama-server is not running".into())),
-        }
+    fn client(&self) -> Result<Client, Error> {
+        let (url, key) = match &self.options {
+            LlamaServerOptions::Remote { url, key } => (url.trim_end_matches('/').to_owned(), key.clone()),
+            LlamaServerOptions::Managed { .. } => {
+                let child = self.child().filter(|child| child.death().is_none());
+                let child = child.ok_or_else(|| Error::Failed("llama-server is not running".into()))?;
+                (child.url.clone(), None)
+            }
+        };
+        Ok(Client { egress: self.egress.clone(), url, key })
     }
 
-    fn request(&self, method: Method, path: &str, body: Option<Value>) -> Result<Request, Error> {
-        let mut request = Request::new(method, self.base()? + path, Trust::Operator);
-        if let LlamaServerOptions::Remote { key: Some(key), .. } = &self.options {
-            request = request.header("authorization", format!("Bearer {}", key.expose()));
-        }
-        if let Some(body) = body {
-            request = request.json(body);
-        }
-        Ok(request)
-    }
-
-    async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value, Error> {
-        let request = self.request(method, path, body)?.timeout(QUESTION_TIMEOUT);
-        let failed = |reason: String| Error::Failed(format!("llama-server {path}: {reason}"));
-        let response = self.egress.send(request).await.map_err(|error| failed(error.to_string()))?;
-        let status = response.status();
-        let bytes = response.bytes(ANSWER_BYTES_MAX).await.map_err(|error| failed(error.to_string()))?;
-        let answer: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-        if status != 200 {
-            let message = answer["error"]["message"].as_str().unwrap_or("no reason given");
-            return Err(failed(format!("status {status}: {message}")));
-        }
-        Ok(answer)
-    }
-
-    async fn healthy(&self) -> bool {
-        let Ok(request) = self.request(Method::Get, "/health", None) else { return false };
-        let response = self.egress.send(request.timeout(Duration::from_secs(5))).await;
-        response.is_ok_and(|response| response.status() == 200)
-    }
-
-    /// A managed server serves counts too, so counting starts it; that is what the embedded engine's
+    /// A server that can be asked. A managed one is started for it: that is what the embedded engine's
     /// vocabulary worker avoids.
-    async fn started(&self) -> Result<(), Error> {
-        match &self.options {
-            LlamaServerOptions::Managed { .. } if self.child().is_none() => self.load().await,
-            _ => Ok(()),
+    async fn started(&self) -> Result<(Client, Properties), Error> {
+        if matches!(self.options, LlamaServerOptions::Managed { .. }) && self.client().is_err() {
+            self.load().await?;
         }
+        let client = self.client()?;
+        let properties = match self.properties() {
+            Some(properties) => properties,
+            None => self.discover(&client).await?,
+        };
+        Ok((client, properties))
+    }
+
+    async fn tokens(client: &Client, prompt: &Prompt) -> Result<Vec<u32>, Error> {
+        let text = match prompt {
+            Prompt::Tokens(tokens) => return Ok(tokens.clone()),
+            Prompt::Text(text) => text.clone(),
+            Prompt::Chat(messages) => {
+                let body = json!({ "messages": messages });
+                let answer = client.post("/apply-template", &body).await;
+                let answer = answer.map_err(|error| Error::Template(error.to_string()))?;
+                answer["prompt"].as_str().unwrap_or_default().to_owned()
+            }
+        };
+        let body = json!({ "content": text, "add_special": true, "parse_special": true });
+        let answer = client.post("/tokenize", &body).await?;
+        serde_json::from_value(answer["tokens"].clone())
+            .map_err(|_| Error::Failed("its /tokenize gave no tokens".into()))
     }
 }
 
 impl Driver for LlamaServer {
     fn engine(&self) -> Engine {
-        let properties = self.properties();
-        Engine {
-            name: match self.options {
-                LlamaServerOptions::Remote { .. } => "llama-server (remote)".into(),
-                LlamaServerOptions::Managed { .. } => "llama-server (managed)".into(),
-            },
-            ability: Ability::Generate,
-            concurrency: properties.concurrency,
-            context_tokens: properties.context_tokens,
-        }
+        let (name, concurrency, context_tokens) = match self.options {
+            LlamaServerOptions::Remote { .. } => ("llama-server (remote)", 1, 0),
+            LlamaServerOptions::Managed { concurrency, context_tokens, .. } => {
+                ("llama-server (managed)", concurrency, context_tokens)
+            }
+        };
+        let own = Properties { concurrency, context_tokens };
+        let Properties { concurrency, context_tokens } = self.properties().unwrap_or(own);
+        Engine { name: name.into(), ability: Ability::Generate, concurrency, context_tokens }
     }
 
     fn load(&self) -> BoxFuture<'_, Result<(), Error>> {
@@ -196,24 +176,28 @@ impl Driver for LlamaServer {
             if let LlamaServerOptions::Managed { program, model, concurrency, context_tokens, threads } =
                 &self.options
             {
-                if self.child().is_some_and(|child| child.death().is_none()) {
+                if self.client().is_ok() {
                     return Ok(());
                 }
                 let child = Child::start(program, model, *concurrency, *context_tokens, *threads).await?;
-                *self.child.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(child));
-                let child = self.child();
-                while !self.healthy().await {
-                    if let Some(reason) = child.as_ref().and_then(|child| child.death()) {
+                let child = Arc::new(child);
+                *lock(&self.child) = Some(child.clone());
+                loop {
+                    if let Some(reason) = child.death() {
                         return Err(Error::Load(reason));
+                    }
+                    if self.client()?.healthy().await {
+                        break;
                     }
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
-            } else if !self.healthy().await {
-                return Err(Error::Load(format!("no llama-server answers at {}", self.base()?)));
             }
-            let properties = self.discover().await?;
-            *self.places.lock().unwrap_or_else(PoisonError::into_inner) =
-                (0..properties.concurrency).rev().collect();
+            let client = self.client()?;
+            if !client.healthy().await {
+                return Err(Error::Load(format!("no llama-server answers at {}", client.url)));
+            }
+            let properties = self.discover(&client).await?;
+            *lock(&self.places) = (0..properties.concurrency).rev().collect();
             Ok(())
         }
         .boxed()
@@ -227,7 +211,11 @@ impl Driver for LlamaServer {
             let mut misses = 0;
             loop {
                 tokio::time::sleep(HEALTH_EVERY).await;
-                misses = if self.healthy().await { 0 } else { misses + 1 };
+                let well = match self.client() {
+                    Ok(client) => client.healthy().await,
+                    Err(_) => false,
+                };
+                misses = if well { 0 } else { misses + 1 };
                 if misses >= HEALTH_MISSES_MAX {
                     return "it does not answer any more".into();
                 }
@@ -238,7 +226,7 @@ impl Driver for LlamaServer {
 
     fn unload(&self) -> BoxFuture<'_, ()> {
         async {
-            let child = self.child.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let child = lock(&self.child).take();
             if let Some(child) = child {
                 child.stop().await;
             }
@@ -246,40 +234,47 @@ impl Driver for LlamaServer {
         .boxed()
     }
 
-    fn prepare<'a>(&'a self, prompt: &'a Prompt) -> BoxFuture<'a, Result<Prepared, Error>> {
+    fn count<'a>(&'a self, prompt: &'a Prompt) -> BoxFuture<'a, Result<usize, Error>> {
         async move {
-            self.started().await?;
-            let text = match prompt {
-                Prompt::Tokens(tokens) => return Ok(Prepared { tokens: tokens.clone() }),
-                Prompt::Text(text) => text.clone(),
-                Prompt::Chat(messages) => {
-                    let body = json!({ "messages": messages });
-                    let answer = self
-                        .ask(Method::Post, "/apply-template", Some(body))
-                        .await
-                        .map_err(|error| Error::Template(error.to_string()))?;
-                    answer["prompt"].as_str().unwrap_or_default().to_owned()
-                }
-            };
-            let body = json!({ "content": text, "add_special": true, "parse_special": true });
-            let answer = self.ask(Method::Post, "/tokenize", Some(body)).await?;
-            let tokens: Vec<u32> = serde_json::from_value(answer["tokens"].clone())
-                .map_err(|_| Error::Failed("its /tokenize gave no tokens".into()))?;
-            Ok(Prepared { tokens })
+            let (client, _) = self.started().await?;
+            Ok(Self::tokens(&client, prompt).await?.len())
+        }
+        .boxed()
+    }
+
+    fn prepare(&self, prompt: Prompt) -> BoxFuture<'_, Result<Prepared, Error>> {
+        async move {
+            let (client, properties) = self.started().await?;
+            if bytes(&prompt) < properties.context_tokens as usize / SURE_TO_FIT {
+                return Ok(Prepared { prompt, tokens: None });
+            }
+            Ok(Prepared::counted(Self::tokens(&client, &prompt).await?))
         }
         .boxed()
     }
 
     fn generate(&self, job: Job) -> Result<Generation, Error> {
-        let place = self.places.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let place = place.ok_or_else(|| Error::Failed("every place is taken".into()))?;
-        let request = self.request(Method::Post, "/completion", Some(stream::body(&job, place)))?;
-        let slots = self.request(Method::Get, "/slots", None)?.timeout(QUESTION_TIMEOUT);
-        Ok(stream::start(self.egress.clone(), request, slots, place, self.places.clone()))
+        let client = self.client()?;
+        let place = lock(&self.places).pop().ok_or_else(|| Error::Failed("every place is taken".into()))?;
+        let request = stream::request(&client, &job, place);
+        Ok(stream::start(client, request, place, self.places.clone()))
     }
 
     fn embed(&self, _: Vec<String>) -> BoxFuture<'_, Result<Embeddings, Error>> {
         let unable = Error::Unable { engine: self.engine().name, wanted: "embed" };
         std::future::ready(Err(unable)).boxed()
     }
+}
+
+/// No tokenizer makes more tokens of a prompt than this, but for what the template adds.
+fn bytes(prompt: &Prompt) -> usize {
+    match prompt {
+        Prompt::Chat(messages) => messages.iter().map(|message| message.content.len()).sum(),
+        Prompt::Text(text) => text.len(),
+        Prompt::Tokens(tokens) => tokens.len(),
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -151,14 +151,25 @@ impl Engines {
         self.lock().get(pool).map(|entry| entry.driver.engine())
     }
 
-    /// Renders and counts a prompt with the model of `pool`, without loading weights or taking a place.
+    /// Counts a prompt's tokens with the model of `pool`, without taking a place.
     ///
     /// # Errors
     /// When there is no such pool, or its vocabulary or template fails.
-    pub async fn prepare(&self, pool: &str, prompt: &Prompt) -> Result<Prepared, Error> {
+    pub async fn count(&self, pool: &str, prompt: &Prompt) -> Result<usize, Error> {
+        self.driver(pool)?.count(prompt).await
+    }
+
+    /// Makes a prompt ready for the model of `pool`, without taking a place.
+    ///
+    /// # Errors
+    /// When there is no such pool, or its vocabulary or template fails.
+    pub async fn prepare(&self, pool: &str, prompt: Prompt) -> Result<Prepared, Error> {
+        self.driver(pool)?.prepare(prompt).await
+    }
+
+    fn driver(&self, pool: &str) -> Result<Arc<dyn Driver>, Error> {
         let driver = self.lock().get(pool).map(|entry| entry.driver.clone());
-        let driver = driver.ok_or_else(|| Error::Failed(format!("there is no pool `{pool}`")))?;
-        driver.prepare(prompt).await
+        driver.ok_or_else(|| Error::Failed(format!("there is no pool `{pool}`")))
     }
 
     /// Every pool as it stands, by name.
@@ -295,8 +306,9 @@ impl Host {
                 }
             }
             Command::State { pool, state } => {
+                let concurrency = self.lock().get(&pool).map_or(1, |entry| entry.driver.engine().concurrency);
                 let event = match &state {
-                    PoolState::Ready => Some(Event::PoolReady { pool: pool.clone() }),
+                    PoolState::Ready => Some(Event::PoolReady { pool: pool.clone(), concurrency }),
                     PoolState::Unloaded => Some(Event::PoolDown { pool: pool.clone() }),
                     PoolState::Failed(reason) => {
                         Some(Event::PoolFailed { pool: pool.clone(), reason: reason.clone() })

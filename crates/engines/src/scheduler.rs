@@ -94,7 +94,7 @@ pub enum Event {
     PoolAdded {
         /// Its name.
         pool: PoolId,
-        /// Jobs its engine can work on at once, at least 1.
+        /// Jobs its engine can probably work on at once, for predictions until it is ready.
         concurrency: u32,
     },
     /// The pool is gone; what waits for it is refused, what runs goes on.
@@ -106,6 +106,8 @@ pub enum Event {
     PoolReady {
         /// Its name.
         pool: PoolId,
+        /// Jobs it can work on at once, at least 1.
+        concurrency: u32,
     },
     /// The engine died and will be started again; what waits goes on waiting.
     PoolDown {
@@ -244,6 +246,7 @@ pub struct PoolView {
 
 #[derive(Debug)]
 struct Pool {
+    /// The engine's own word, from the last time it was ready.
     concurrency: usize,
     ready: bool,
     /// A load was asked for and neither succeeded nor failed yet.
@@ -285,7 +288,10 @@ impl Scheduler {
                 self.pools.entry(pool).or_insert_with(|| Pool::new(concurrency));
             }
             Event::PoolRemoved { pool } => self.remove(&pool, &mut actions),
-            Event::PoolReady { pool } => self.with(&pool, |pool| (pool.ready, pool.loading) = (true, false)),
+            Event::PoolReady { pool, concurrency } => self.with(&pool, |pool| {
+                (pool.ready, pool.loading) = (true, false);
+                pool.concurrency = concurrency.max(1) as usize;
+            }),
             Event::PoolDown { pool } => self.with(&pool, |pool| (pool.ready, pool.loading) = (false, false)),
             Event::PoolFailed { pool, reason } => self.fail(&pool, &reason, &mut actions),
             Event::Submit(request) => self.submit(now, request, &mut actions),

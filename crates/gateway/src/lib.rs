@@ -14,7 +14,7 @@ mod task;
 
 pub use log::{End, LogReader, TaskEvent};
 pub use metrics::Metrics;
-pub use pipeline::{Admitted, Gateway};
+pub use pipeline::{Admitted, Count, Gateway};
 pub use routes::{EngineOptions, Remote, Route};
 pub use runs::TaskHandle;
 pub use task::{HangUp, Task, Work};

@@ -6,8 +6,8 @@ use std::time::Duration;
 use lar_base::{Code, Instant, Problem, Scope, TaskId, Tasks, Timestamp, UserId};
 use lar_catalog::Catalog;
 use lar_egress::Egress;
-use lar_engines::driver::{Ability, Event, FinishReason, Job, Prepared, Prompt};
-use lar_engines::scheduler::{Refusal, Request, StopCause};
+use lar_engines::driver::{Ability, Engine, Event, FinishReason, Job, Prompt};
+use lar_engines::scheduler::{Priority, Refusal, Request, StopCause};
 use lar_engines::{Engines, Lease};
 use lar_store::{Outcome, Store, TaskEnd, TaskStart};
 
@@ -16,7 +16,7 @@ use crate::metrics::{ByModel, ByModelAndPriority, ByReason, Metrics};
 use crate::recorder::{Record, Recorder};
 use crate::routes::{EngineOptions, Remote, Route, Routes};
 use crate::runs::{Run, RunProgress, Runs, TaskHandle};
-use crate::task::{Task, Work};
+use crate::task::{HangUp, Task, Work};
 
 /// The pipeline. Clones share it.
 #[derive(Debug, Clone)]
@@ -38,15 +38,31 @@ struct Shared {
 /// Proof that a task may run: it has a route and its prompt fits. Nothing is dispatched without one.
 #[derive(Debug)]
 pub struct Admitted {
-    task: Task,
+    start: TaskStart,
+    priority: Priority,
+    deadline: Option<Duration>,
+    hang_up: HangUp,
     route: Route,
     ready: Ready,
 }
 
 #[derive(Debug)]
 enum Ready {
-    Generate(Job),
+    Generate {
+        job: Job,
+        /// Of the prompt; 0 until the engine has counted it.
+        tokens_in: u64,
+    },
     Embed(Vec<String>),
+}
+
+/// How long a prompt is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Count {
+    /// Its tokens.
+    pub tokens: usize,
+    /// The context that prompt and answer share, in tokens.
+    pub context_tokens: usize,
 }
 
 impl Admitted {
@@ -59,17 +75,7 @@ impl Admitted {
     /// What is written down when it is taken.
     #[must_use]
     pub fn start(&self) -> TaskStart {
-        TaskStart {
-            id: self.task.id,
-            key: self.task.caller.key,
-            user: self.task.caller.user,
-            conversation: self.task.conversation,
-            api: self.task.api,
-            workload: self.task.work.workload(),
-            model: self.route.pool.clone(),
-            priority: self.task.priority.as_str(),
-            created_at: Timestamp::now(),
-        }
+        self.start.clone()
     }
 }
 
@@ -107,23 +113,35 @@ impl Gateway {
     async fn try_admit(&self, task: Task) -> Result<Admitted, Problem> {
         task.caller.require(Scope::Inference)?;
         let route = self.shared.routes.find(&task.model).await?;
-        let engine = self
-            .shared
-            .engines
-            .engine(&route.pool)
-            .ok_or_else(|| Problem::not_found(format!("pool for the model {}", route.pool)))?;
-        let ready = match (&task.work, engine.ability) {
-            (Work::Generate { prompt, sampling }, Ability::Generate) => {
-                let prompt = self.shared.engines.prepare(&route.pool, prompt).await?;
-                let room = room_for_answer(&prompt, engine.context_tokens, &route.pool)?;
-                let mut sampling = sampling.clone();
+        let ability = self.engine(&route)?.ability;
+        let start = TaskStart {
+            id: task.id,
+            key: task.caller.key,
+            user: task.caller.user,
+            conversation: task.conversation,
+            api: task.api,
+            workload: task.work.workload(),
+            model: route.pool.clone(),
+            priority: task.priority.as_str(),
+            created_at: Timestamp::now(),
+        };
+        let ready = match (task.work, ability) {
+            (Work::Generate { prompt, mut sampling }, Ability::Generate) => {
+                let prepared = self.shared.engines.prepare(&route.pool, prompt).await?;
+                // Only now: some engines are asked for their context when they are first needed.
+                let context_tokens = self.engine(&route)?.context_tokens;
+                let tokens_in = prepared.tokens.unwrap_or(0);
+                let room = room_for_answer(tokens_in, context_tokens, &route.pool)?;
                 sampling.tokens_max = match sampling.tokens_max {
                     0 => room,
                     wanted => wanted.min(room),
                 };
-                Ready::Generate(Job { prompt, sampling })
+                Ready::Generate {
+                    job: Job { prompt: prepared.prompt, sampling },
+                    tokens_in: tokens_in as u64,
+                }
             }
-            (Work::Embed { texts }, Ability::Embed) => Ready::Embed(texts.clone()),
+            (Work::Embed { texts }, Ability::Embed) => Ready::Embed(texts),
             (Work::Generate { .. }, Ability::Embed) => {
                 return Err(Problem::invalid(
                     "model",
@@ -137,25 +155,23 @@ impl Gateway {
                 ));
             }
         };
-        Ok(Admitted { task, route, ready })
+        let Task { priority, deadline, hang_up, .. } = task;
+        Ok(Admitted { start, priority, deadline, hang_up, route, ready })
+    }
+
+    fn engine(&self, route: &Route) -> Result<Engine, Problem> {
+        let engine = self.shared.engines.engine(&route.pool);
+        engine.ok_or_else(|| Problem::not_found(format!("pool for the model {}", route.pool)))
     }
 
     /// Counts the tokens of a prompt as `model` would read it.
     ///
     /// # Errors
     /// When the model is not there or cannot render the prompt.
-    pub async fn count_tokens(&self, model: &str, prompt: &Prompt) -> Result<usize, Problem> {
+    pub async fn count_tokens(&self, model: &str, prompt: &Prompt) -> Result<Count, Problem> {
         let route = self.shared.routes.find(model).await?;
-        Ok(self.shared.engines.prepare(&route.pool, prompt).await?.tokens.len())
-    }
-
-    /// The context that one job of `model` has, in tokens.
-    ///
-    /// # Errors
-    /// When the model is not there.
-    pub async fn context_tokens(&self, model: &str) -> Result<u32, Problem> {
-        let route = self.shared.routes.find(model).await?;
-        Ok(self.shared.engines.engine(&route.pool).map_or(0, |engine| engine.context_tokens))
+        let tokens = self.shared.engines.count(&route.pool, prompt).await?;
+        Ok(Count { tokens, context_tokens: self.engine(&route)?.context_tokens as usize })
     }
 
     /// Dispatches a task. That it began is written down within 100 ms.
@@ -177,29 +193,29 @@ impl Gateway {
     /// Dispatches a task whose [`Admitted::start`] its caller has stored already.
     #[must_use]
     pub fn dispatch_recorded(&self, admitted: Admitted) -> TaskHandle {
-        let Admitted { task, route, ready } = admitted;
+        let Admitted { start, priority, deadline, hang_up, route, ready } = admitted;
         let tokens_in = match &ready {
-            Ready::Generate(job) => job.prompt.tokens.len() as u64,
+            Ready::Generate { tokens_in, .. } => *tokens_in,
             Ready::Embed(_) => 0,
         };
         let run = Arc::new(Run {
-            id: task.id,
-            user: task.caller.user,
+            id: start.id,
+            user: start.user,
             model: route.pool.clone(),
-            hang_up: task.hang_up,
+            hang_up,
             taken: Instant::now(),
             log: Arc::new(Log::new()),
             progress: Mutex::new(RunProgress { tokens_in, ..RunProgress::default() }),
         });
-        let labels = ByModelAndPriority { model: route.pool.clone(), priority: task.priority.as_str() };
+        let labels = ByModelAndPriority { model: route.pool.clone(), priority: start.priority };
         self.shared.metrics.enqueued.get_or_create(&labels).inc();
-        self.runs().by_id.insert(task.id, run.clone());
+        self.runs().by_id.insert(run.id, run.clone());
         let request = Request {
-            task: task.id,
+            task: run.id,
             pool: route.pool.clone(),
-            caller: task.caller.key,
-            priority: task.priority,
-            deadline: task.deadline.map(|limit| run.taken.after(limit)),
+            caller: start.key,
+            priority,
+            deadline: deadline.map(|limit| run.taken.after(limit)),
         };
         let ticket = self.shared.engines.acquire(request);
         let handle = TaskHandle { engines: self.shared.engines.clone(), run: run.clone() };
@@ -261,7 +277,7 @@ impl Gateway {
         let engine = self.shared.engines.engine(&route.pool).map(|engine| engine.name).unwrap_or_default();
         run.log.push(TaskEvent::Started { pool: route.pool, engine, model_digest: route.digest });
         match ready {
-            Ready::Generate(job) => {
+            Ready::Generate { job, .. } => {
                 let (gateway, cause) = (self.clone(), lease.stop_cause());
                 lease.generate(job, move |event| gateway.hear(&run, &cause, event));
             }
@@ -282,6 +298,7 @@ impl Gateway {
     fn hear(&self, run: &Arc<Run>, cause: &OnceLock<StopCause>, event: Event) {
         match event {
             Event::Prefilled => {}
+            Event::Counted { tokens } => run.progress().tokens_in = u64::from(tokens),
             Event::Delta { text, tokens } => {
                 let index = {
                     let mut progress = run.progress();
@@ -292,7 +309,7 @@ impl Gateway {
                 run.log.push(TaskEvent::Token { text: text.into(), index });
             }
             Event::Finished(reason) => self.finished(run, reason),
-            Event::Failed(message) => self.failed(run, Problem::new(Code::EngineFailed, message)),
+            Event::Failed(error) => self.failed(run, error.into()),
             Event::Cancelled => match cause.get() {
                 Some(StopCause::Deadline) => self.failed(
                     run,
@@ -368,8 +385,8 @@ impl Gateway {
 }
 
 /// The tokens left for the answer.
-fn room_for_answer(prompt: &Prepared, context_tokens: u32, model: &str) -> Result<u32, Problem> {
-    let length = u32::try_from(prompt.tokens.len()).unwrap_or(u32::MAX);
+fn room_for_answer(tokens_in: usize, context_tokens: u32, model: &str) -> Result<u32, Problem> {
+    let length = u32::try_from(tokens_in).unwrap_or(u32::MAX);
     match context_tokens.saturating_sub(length) {
         0 => Err(Problem::new(
             Code::ContextTooLong,

@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::Error;
-use crate::driver::{Event, Generation, Job, Prompt};
+use crate::driver::{Event, Generation, Prompt, Sampling};
 use crate::protocol::{self, CREDIT, FromWorker, HEARTBEAT, Load, ToWorker};
 use crate::template::ChatTemplate;
 
@@ -154,17 +154,17 @@ impl Worker {
         }
     }
 
-    pub(super) fn generate(worker: &Arc<Self>, job: Job) -> Generation {
+    pub(super) fn generate(worker: &Arc<Self>, tokens: Vec<u32>, sampling: Sampling) -> Generation {
         let stream = worker.shared.next.fetch_add(1, Ordering::Relaxed);
         let (events, received) = mpsc::unbounded_channel();
         let stop = CancellationToken::new();
         let over = CancellationToken::new();
         let entry = Stream { events, received: 0, _over: over.clone().drop_guard() };
         lock(&worker.shared.streams).insert(stream, entry);
-        worker.shared.send(ToWorker::Generate { stream, tokens: job.prompt.tokens, sampling: job.sampling });
+        worker.shared.send(ToWorker::Generate { stream, tokens, sampling });
         if let Some(reason) = worker.death() {
             // It may have died before the stream was noted down.
-            worker.shared.end(stream, 0, Event::Failed(reason));
+            worker.shared.end(stream, 0, Event::Failed(Error::Failed(reason)));
         }
         let (shared, asked) = (worker.shared.clone(), stop.clone());
         tokio::spawn(async move {
@@ -203,7 +203,7 @@ impl Shared {
             }
             FromWorker::Cancelled { stream, active } => self.end(stream, active, Event::Cancelled),
             FromWorker::Failed { stream, message, active } => {
-                self.end(stream, active, Event::Failed(message));
+                self.end(stream, active, Event::Failed(Error::Failed(message)));
             }
             FromWorker::Heartbeat { active, step_ms } => {
                 self.active.store(active, Ordering::Relaxed);
@@ -251,7 +251,7 @@ impl Shared {
         self.active.store(0, Ordering::Relaxed);
         self.death.send_replace(Some(reason.to_owned()));
         for (_, stream) in lock(&self.streams).drain() {
-            let _ = stream.events.send(Event::Failed(reason.to_owned()));
+            let _ = stream.events.send(Event::Failed(Error::Failed(reason.to_owned())));
         }
         lock(&self.questions).clear();
     }

@@ -1,55 +1,156 @@
-//! One `/completion` of a llama-server: its events as ours, and the confirmation of a stop.
+//! One answer of a llama-server: its events as ours, and the confirmation of a stop.
+//!
+//! Chats go to `/v1/chat/completions`, where the server renders and counts; everything else, and chats that
+//! Lar has rendered, go to `/completion`. Both stream `data: {…}` lines.
 
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use lar_egress::{Egress, Request, Response};
-use serde_json::{Map, Value, json};
+use lar_egress::{Method, Request, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::driver::{Event, FinishReason, Generation, Job};
+use super::client::{Client, refusal};
+use crate::Error;
+use crate::driver::{ChatMessage, Event, FinishReason, Generation, Job, Prompt, Sampling};
 
-/// How often `/slots` is asked whether a stopped job is gone.
-const CONFIRM_EVERY: Duration = Duration::from_millis(20);
+/// How long to wait before asking `/slots` whether a stopped job is gone. The wait doubles while it is less
+/// than [`CONFIRM_SOON`]: in mid-answer the server hears of a closed socket with its next token.
+const CONFIRM_FIRST: Duration = Duration::from_millis(20);
+const CONFIRM_SOON: Duration = Duration::from_millis(320);
+/// And then this: in mid-prompt it looks at its sockets only after a second in which nobody got an answer
+/// (measured: asked every 50 ms it read the prompt to its end first).
+const CONFIRM_LATER: Duration = Duration::from_millis(1200);
 /// An event longer than this is no event of a llama-server.
 const LINE_BYTES_MAX: usize = 4 << 20;
+/// How much of a refusal is read.
+const REFUSAL_BYTES_MAX: usize = 64 << 10;
 
-/// The body of the request for `job` on the place numbered `place`.
-pub(super) fn body(job: &Job, place: u32) -> Value {
-    let sampling = &job.sampling;
-    let mut body = Map::new();
-    let mut set = |name: &str, value: Value| {
-        if !value.is_null() {
-            body.insert(name.into(), value);
-        }
+/// The body of a request, in the server's own names.
+#[derive(Serialize)]
+struct Body<'a> {
+    #[serde(flatten)]
+    input: Input<'a>,
+    stream: bool,
+    /// Chats tell their counts in the end when asked to.
+    stream_options: StreamOptions,
+    /// Reasoning stays in the text, as the embedded engine gives it.
+    reasoning_format: &'static str,
+    cache_prompt: bool,
+    id_slot: u32,
+    n_predict: u32,
+    seed: u32,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    stop: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_p: Option<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_k: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    min_p: Option<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    presence_penalty: Option<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frequency_penalty: Option<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repeat_penalty: Option<f32>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    logit_bias: &'a [(i32, f32)],
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Input<'a> {
+    Chat { messages: &'a [ChatMessage] },
+    Text { prompt: &'a str },
+    Tokens { prompt: &'a [u32] },
+}
+
+#[derive(Serialize)]
+struct StreamOptions {
+    include_usage: bool,
+}
+
+/// An event of either stream.
+#[derive(Deserialize)]
+struct Chunk<'a> {
+    /// `/completion` only.
+    #[serde(default, borrow)]
+    content: Cow<'a, str>,
+    #[serde(default)]
+    tokens: Vec<u32>,
+    #[serde(default)]
+    stop: bool,
+    #[serde(default, borrow)]
+    stop_type: Cow<'a, str>,
+    tokens_evaluated: Option<u32>,
+    /// `/v1/chat/completions` only.
+    #[serde(default, borrow)]
+    choices: Vec<Choice<'a>>,
+    usage: Option<Usage>,
+    error: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct Choice<'a> {
+    #[serde(borrow)]
+    delta: Delta<'a>,
+    #[serde(borrow)]
+    finish_reason: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+struct Delta<'a> {
+    #[serde(default, borrow)]
+    content: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+struct Usage {
+    prompt_tokens: u32,
+    completion_tokens: u32,
+}
+
+/// The request for `job` on the place numbered `place`.
+pub(super) fn request(client: &Client, job: &Job, place: u32) -> Request {
+    let (path, input) = match &job.prompt {
+        Prompt::Chat(messages) => ("/v1/chat/completions", Input::Chat { messages }),
+        Prompt::Text(prompt) => ("/completion", Input::Text { prompt }),
+        Prompt::Tokens(prompt) => ("/completion", Input::Tokens { prompt }),
     };
-    set("prompt", json!(job.prompt.tokens));
-    set("stream", json!(true));
-    set("cache_prompt", json!(false));
-    set("id_slot", json!(place));
-    set("n_predict", json!(sampling.tokens_max));
-    set("seed", json!(sampling.seed));
-    set("stop", json!(sampling.stop));
-    set("temperature", json!(sampling.temperature));
-    set("top_p", json!(sampling.top_p));
-    set("top_k", json!(sampling.top_k));
-    set("min_p", json!(sampling.min_p));
-    set("presence_penalty", json!(sampling.presence_penalty));
-    set("frequency_penalty", json!(sampling.frequency_penalty));
-    set("repeat_penalty", json!(sampling.repeat_penalty));
-    if !sampling.logit_bias.is_empty() {
-        set("logit_bias", json!(sampling.logit_bias));
-    }
-    Value::Object(body)
+    let Sampling { tokens_max, seed, ref stop, ref logit_bias, .. } = job.sampling;
+    let body = Body {
+        input,
+        stream: true,
+        stream_options: StreamOptions { include_usage: true },
+        reasoning_format: "none",
+        cache_prompt: false,
+        id_slot: place,
+        n_predict: tokens_max,
+        seed,
+        stop,
+        temperature: job.sampling.temperature,
+        top_p: job.sampling.top_p,
+        top_k: job.sampling.top_k,
+        min_p: job.sampling.min_p,
+        presence_penalty: job.sampling.presence_penalty,
+        frequency_penalty: job.sampling.frequency_penalty,
+        repeat_penalty: job.sampling.repeat_penalty,
+        logit_bias,
+    };
+    client.request(Method::Post, path).json(&body)
 }
 
 /// Starts the request; the place goes back once the server is known to be done with it.
 pub(super) fn start(
-    egress: Egress,
+    client: Client,
     request: Request,
-    slots: Request,
     place: u32,
     places: Arc<Mutex<Vec<u32>>>,
 ) -> Generation {
@@ -60,15 +161,15 @@ pub(super) fn start(
         let end = tokio::select! {
             // Dropping the request closes its socket, which asks the server to stop.
             () = asked.cancelled() => None,
-            end = run(&egress, request, &sender) => Some(end),
+            end = run(&client, request, &sender) => Some(end),
         };
         let end = match end {
-            Some(end @ Event::Finished(_)) => end,
-            Some(end) => {
-                confirm(&egress, &slots, place).await;
-                end
+            Some(Ok(end)) => Event::Finished(end),
+            Some(Err(error)) => {
+                confirm(&client, place).await;
+                Event::Failed(error)
             }
-            None => confirm(&egress, &slots, place).await,
+            None => confirm(&client, place).await,
         };
         places.lock().unwrap_or_else(PoisonError::into_inner).push(place);
         let _ = sender.send(end);
@@ -78,82 +179,117 @@ pub(super) fn start(
 
 /// Waits until the server says that it no longer works on `place`. A server that does not answer works on
 /// nothing that Lar could give away: the pool's supervisor will find it dead.
-async fn confirm(egress: &Egress, slots: &Request, place: u32) -> Event {
+async fn confirm(client: &Client, place: u32) -> Event {
+    let mut wait = CONFIRM_FIRST;
     loop {
-        let answer = match egress.send(slots.clone()).await {
-            Ok(answer) if answer.status() == 200 => answer.bytes(LINE_BYTES_MAX).await,
-            Ok(answer) => return Event::Failed(format!("/slots answers with status {}", answer.status())),
-            Err(error) => Err(error),
-        };
-        let slots: Value = match answer {
-            Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or(Value::Null),
-            Err(error) => return Event::Failed(error.to_string()),
+        tokio::time::sleep(wait).await;
+        wait = if wait < CONFIRM_SOON { wait * 2 } else { CONFIRM_LATER };
+        let slots = match client.get("/slots").await {
+            Ok(slots) => slots,
+            Err(error) => return Event::Failed(error),
         };
         let ours = slots.as_array().into_iter().flatten().find(|slot| slot["id"] == json!(place));
         if ours.is_none_or(|slot| slot["is_processing"] != json!(true)) {
             return Event::Cancelled;
         }
-        tokio::time::sleep(CONFIRM_EVERY).await;
     }
 }
 
-async fn run(egress: &Egress, request: Request, sender: &mpsc::UnboundedSender<Event>) -> Event {
-    let response = match egress.send(request).await {
-        Ok(response) => response,
-        Err(error) => return Event::Failed(error.to_string()),
-    };
+async fn run(
+    client: &Client,
+    request: Request,
+    sender: &mpsc::UnboundedSender<Event>,
+) -> Result<FinishReason, Error> {
+    let failed = |reason: &str| Error::Failed(format!("llama-server {reason}"));
+    let response = client.egress.send(request).await.map_err(|error| Error::Failed(error.to_string()))?;
     if response.status() != 200 {
-        return refused(response).await;
+        return Err(refused(response).await);
     }
     let mut chunks = std::pin::pin!(response.stream());
     let mut buffer: Vec<u8> = Vec::new();
-    let mut begun = false;
+    let mut answer = Answer::default();
     while let Some(chunk) = chunks.next().await {
-        match chunk {
-            Ok(chunk) => buffer.extend_from_slice(&chunk),
-            Err(error) => return Event::Failed(error.to_string()),
-        }
-        while let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<u8> = buffer.drain(..=end).collect();
+        buffer.extend_from_slice(&chunk.map_err(|error| Error::Failed(error.to_string()))?);
+        let mut read = 0;
+        while let Some(length) = buffer[read..].iter().position(|byte| *byte == b'\n') {
+            let line = &buffer[read..read + length];
+            read += length + 1;
             let Some(data) = line.strip_prefix(b"data: ") else { continue };
-            let Ok(event) = serde_json::from_slice::<Value>(data) else {
-                return Event::Failed("llama-server sent an event that is no JSON".into());
-            };
-            if !std::mem::replace(&mut begun, true) {
-                let _ = sender.send(Event::Prefilled);
-            }
-            if let Some(end) = hear(&event, sender) {
-                return end;
+            if let Some(end) = answer.hear(data, sender)? {
+                return Ok(end);
             }
         }
+        buffer.drain(..read);
         if buffer.len() > LINE_BYTES_MAX {
-            return Event::Failed("llama-server sent an event without end".into());
+            return Err(failed("sent an event without end"));
         }
     }
-    Event::Failed("llama-server ended the stream before the answer was whole".into())
+    Err(failed("ended the stream before the answer was whole"))
 }
 
-async fn refused(response: Response) -> Event {
+async fn refused(response: Response) -> Error {
     let status = response.status();
-    let bytes = response.bytes(LINE_BYTES_MAX).await.unwrap_or_default();
-    let answer: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-    let message = answer["error"]["message"].as_str().unwrap_or("no reason given");
-    Event::Failed(format!("llama-server answered with status {status}: {message}"))
+    let body = response.bytes(REFUSAL_BYTES_MAX).await.unwrap_or_default();
+    refusal("refused", status, &body)
 }
 
-/// Passes one event on; returns the terminal one if it was that.
-fn hear(event: &Value, sender: &mpsc::UnboundedSender<Event>) -> Option<Event> {
-    if let Some(message) = event["error"]["message"].as_str() {
-        return Some(Event::Failed(message.to_owned()));
+/// What has been heard of an answer.
+#[derive(Default)]
+struct Answer {
+    begun: bool,
+    tokens: u32,
+    /// A chat tells its end before its counts.
+    end: Option<FinishReason>,
+}
+
+impl Answer {
+    /// Passes one event on; returns why the answer ended if it did.
+    fn hear(
+        &mut self,
+        data: &[u8],
+        sender: &mpsc::UnboundedSender<Event>,
+    ) -> Result<Option<FinishReason>, Error> {
+        if data == b"[DONE]" {
+            return Ok(self.end);
+        }
+        let chunk: Chunk<'_> = serde_json::from_slice(data)
+            .map_err(|_| Error::Failed("llama-server sent an event that it does not document".into()))?;
+        if let Some(error) = chunk.error {
+            return Err(refusal("in mid-answer", 200, json!({ "error": error }).to_string().as_bytes()));
+        }
+        if !std::mem::replace(&mut self.begun, true) {
+            let _ = sender.send(Event::Prefilled);
+        }
+        for choice in &chunk.choices {
+            if let Some(text) = choice.delta.content.as_deref().filter(|text| !text.is_empty()) {
+                self.delta(text, 1, sender);
+            }
+            if let Some(reason) = choice.finish_reason.as_deref() {
+                self.end = Some(if reason == "length" { FinishReason::Length } else { FinishReason::Stop });
+            }
+        }
+        if let Some(usage) = chunk.usage {
+            let _ = sender.send(Event::Counted { tokens: usage.prompt_tokens });
+            let untold = usage.completion_tokens.saturating_sub(self.tokens);
+            if untold > 0 {
+                self.delta("", untold, sender);
+            }
+        }
+        let tokens = u32::try_from(chunk.tokens.len()).unwrap_or(u32::MAX);
+        if !chunk.content.is_empty() || tokens > 0 {
+            self.delta(&chunk.content, tokens, sender);
+        }
+        if !chunk.stop {
+            return Ok(None);
+        }
+        if let Some(tokens) = chunk.tokens_evaluated {
+            let _ = sender.send(Event::Counted { tokens });
+        }
+        Ok(Some(if chunk.stop_type == "limit" { FinishReason::Length } else { FinishReason::Stop }))
     }
-    let text = event["content"].as_str().unwrap_or_default().to_owned();
-    let stopped = event["stop"] == json!(true);
-    let tokens = event["tokens"]
-        .as_array()
-        .map_or(u32::from(!stopped), |tokens| u32::try_from(tokens.len()).unwrap_or(u32::MAX));
-    if !text.is_empty() || tokens > 0 {
-        let _ = sender.send(Event::Delta { text, tokens });
+
+    fn delta(&mut self, text: &str, tokens: u32, sender: &mpsc::UnboundedSender<Event>) {
+        self.tokens += tokens;
+        let _ = sender.send(Event::Delta { text: text.to_owned(), tokens });
     }
-    let limit = event["stop_type"] == json!("limit");
-    stopped.then_some(Event::Finished(if limit { FinishReason::Length } else { FinishReason::Stop }))
 }

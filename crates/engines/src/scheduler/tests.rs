@@ -5,6 +5,7 @@ use super::*;
 
 struct Script {
     scheduler: Scheduler,
+    concurrency: u32,
     names: BTreeMap<TaskId, &'static str>,
     tasks: BTreeMap<&'static str, TaskId>,
     callers: BTreeMap<&'static str, KeyId>,
@@ -14,6 +15,7 @@ impl Script {
     fn new(limits: Limits, concurrency: u32) -> Self {
         let mut script = Self {
             scheduler: Scheduler::new(limits),
+            concurrency,
             names: BTreeMap::new(),
             tasks: BTreeMap::new(),
             callers: BTreeMap::new(),
@@ -24,8 +26,12 @@ impl Script {
 
     fn ready(limits: Limits, concurrency: u32) -> Self {
         let mut script = Self::new(limits, concurrency);
-        script.at(0, Event::PoolReady { pool: "m".into() });
+        script.up(0);
         script
+    }
+
+    fn up(&mut self, ms: u64) -> Vec<String> {
+        self.at(ms, Event::PoolReady { pool: "m".into(), concurrency: self.concurrency })
     }
 
     fn at(&mut self, ms: u64, event: Event) -> Vec<String> {
@@ -109,7 +115,7 @@ fn what_waits_for_a_model_loads_it_once_and_is_told() {
     let mut s = Script::new(Limits::default(), 2);
     assert_eq!(s.submit(0, "a", "x", Interactive), ["a is 0 in 2000 ms (Loading)", "load m"]);
     assert_eq!(s.submit(1, "b", "x", Interactive), ["b is 1 in 2000 ms (Loading)"]);
-    assert_eq!(s.at(500, Event::PoolReady { pool: "m".into() }), ["grant a", "grant b"]);
+    assert_eq!(s.up(500), ["grant a", "grant b"]);
 }
 
 #[test]
@@ -119,7 +125,7 @@ fn a_dead_engine_is_loaded_again_while_tasks_wait() {
     s.submit(1, "b", "x", Interactive);
     assert_eq!(s.at(2, Event::PoolDown { pool: "m".into() }), ["load m"]);
     assert_eq!(s.stopped(3, "a"), [""; 0]);
-    assert_eq!(s.at(4, Event::PoolReady { pool: "m".into() }), ["grant b"]);
+    assert_eq!(s.up(4), ["grant b"]);
     let failed = Event::PoolFailed { pool: "m".into(), reason: "corrupt".into() };
     s.submit(5, "c", "x", Interactive);
     assert_eq!(s.at(6, failed), ["refuse c: PoolUnavailable { reason: \"corrupt\" }"]);

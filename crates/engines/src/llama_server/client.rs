@@ -1,0 +1,72 @@
+//! Questions to a llama-server.
+
+use std::time::Duration;
+
+use lar_base::Secret;
+use lar_egress::{Egress, Method, Request, Trust};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::Error;
+
+/// How long a short question may take.
+const QUESTION_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long the question whether it is well may take.
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
+/// An answer to a question is not longer than this.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
+
+/// Where a server is and how it is spoken to.
+#[derive(Debug, Clone)]
+pub(super) struct Client {
+    pub(super) egress: Egress,
+    /// Without a slash at the end.
+    pub(super) url: String,
+    pub(super) key: Option<Secret>,
+}
+
+impl Client {
+    pub(super) fn request(&self, method: Method, path: &str) -> Request {
+        let request = Request::new(method, format!("{}{path}", self.url), Trust::Operator);
+        match &self.key {
+            Some(key) => request.header("authorization", format!("Bearer {}", key.expose())),
+            None => request,
+        }
+    }
+
+    pub(super) async fn get(&self, path: &str) -> Result<Value, Error> {
+        self.ask(path, self.request(Method::Get, path)).await
+    }
+
+    pub(super) async fn post(&self, path: &str, body: &impl Serialize) -> Result<Value, Error> {
+        self.ask(path, self.request(Method::Post, path).json(body)).await
+    }
+
+    pub(super) async fn healthy(&self) -> bool {
+        let request = self.request(Method::Get, "/health").timeout(HEALTH_TIMEOUT);
+        self.egress.send(request).await.is_ok_and(|response| response.status() == 200)
+    }
+
+    async fn ask(&self, path: &str, request: Request) -> Result<Value, Error> {
+        let failed = |reason: String| Error::Failed(format!("llama-server {path}: {reason}"));
+        let sent = self.egress.send(request.timeout(QUESTION_TIMEOUT)).await;
+        let response = sent.map_err(|error| failed(error.to_string()))?;
+        let status = response.status();
+        let bytes = response.bytes(ANSWER_BYTES_MAX).await.map_err(|error| failed(error.to_string()))?;
+        match status {
+            200 => serde_json::from_slice(&bytes).map_err(|_| failed("its answer is no JSON".into())),
+            _ => Err(refusal(path, status, &bytes)),
+        }
+    }
+}
+
+/// What a server means by an answer that is not 200.
+pub(super) fn refusal(path: &str, status: u16, body: &[u8]) -> Error {
+    let answer: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
+    let error = &answer["error"];
+    let message = error["message"].as_str().unwrap_or("no reason given");
+    if error["type"] == "exceed_context_size_error" {
+        return Error::ContextTooLong(message.to_owned());
+    }
+    Error::Failed(format!("llama-server {path}: status {status}: {message}"))
+}

@@ -1,0 +1,100 @@
+//! Lar in front of a real `llama-server`: one that it starts, and one that runs elsewhere, dies and returns.
+
+use std::process::{Child, Command, Stdio};
+
+use lar_tests::{Lar, chat_model, free_port, llama_server};
+use serde_json::{Value, json};
+
+fn chat(model: &str, more: Value) -> Value {
+    let mut body = json!({
+        "model": model, "max_tokens": 8, "temperature": 0,
+        "messages": [{ "role": "user", "content": "Name the capital of France." }],
+    });
+    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    body
+}
+
+fn state(lar: &Lar) -> Value {
+    lar.get("/lar/v1/pools").json()["data"][0]["state"].clone()
+}
+
+struct Remote(Child);
+
+impl Remote {
+    fn start(port: u16) -> Self {
+        let mut command = Command::new(llama_server());
+        command.arg("-m").arg(chat_model()).args(["--host", "127.0.0.1", "--port", &port.to_string()]);
+        command.args(["-np", "3", "-c", "3072", "-t", "2", "--no-ui", "--slots", "--api-key", "sesame"]);
+        Self(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    }
+}
+
+impl Drop for Remote {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn lar_runs_models_with_a_llama_server_of_its_own() {
+    let config = format!("[engines]\nllama_server = {:?}\nconcurrency = 2\n", llama_server());
+    let (theirs, own) = (Lar::start_with(&config), Lar::start());
+    let expected = own.post("/v1/chat/completions", &chat("default", json!({}))).json();
+    let answer = theirs.post("/v1/chat/completions", &chat("default", json!({}))).json();
+    assert_eq!(answer["choices"], expected["choices"], "{answer}");
+    assert_eq!(answer["usage"], expected["usage"]);
+    let streamed = theirs.post("/v1/chat/completions", &chat("default", json!({ "stream": true })));
+    let text: String = streamed
+        .events()
+        .iter()
+        .filter_map(|(_, chunk)| chunk["choices"][0]["delta"]["content"].as_str().map(ToOwned::to_owned))
+        .collect();
+    assert_eq!(json!(text), expected["choices"][0]["message"]["content"]);
+    let conversation = theirs.post("/lar/v1/conversations", &json!({})).json();
+    let path = format!("/lar/v1/conversations/{}/messages", conversation["id"].as_str().unwrap());
+    let turn = theirs.post(&path, &json!({ "content": "Hello" }));
+    assert!(turn.body.contains("event: end"), "{}", turn.body);
+}
+
+#[test]
+fn a_llama_server_elsewhere_is_found_lost_and_found_again() {
+    let port = free_port();
+    let directory = tempfile::tempdir().unwrap();
+    let key = directory.path().join("key");
+    std::fs::write(&key, "sesame\n").unwrap();
+    let config = format!(
+        "[engines]\npreload = false\n[[remote]]\nname = \"far\"\nurl = \"http://127.0.0.1:{port}/\"\nkey_file = {key:?}\n"
+    );
+    let lar = Lar::start_with(&config);
+    let absent = lar.post("/v1/chat/completions", &chat("far", json!({})));
+    assert_eq!(absent.status, 502, "{}", absent.body);
+
+    let remote = Remote::start(port);
+    let answer = lar.until("an answer", |lar| {
+        let answer = lar.post("/v1/chat/completions", &chat("far", json!({})));
+        (answer.status == 200).then_some(answer)
+    });
+    assert_eq!(answer.json()["usage"]["completion_tokens"], 8, "{}", answer.body);
+    assert_eq!(lar.get("/lar/v1/pools").json()["data"][0]["slots"], 3, "the server's own number");
+    let long = chat("far", json!({ "messages": [{ "role": "user", "content": "word ".repeat(2000) }] }));
+    let refused = lar.post("/v1/chat/completions", &long);
+    assert_eq!(refused.json()["error"]["code"], "context_length_exceeded", "{}", refused.body);
+
+    let task = lar.post(
+        "/lar/v1/tasks",
+        &json!({ "workload": "completion", "model": "far", "prompt": "Once", "max_tokens": 900, "detached": true }),
+    );
+    let id = task.json()["task_id"].as_str().unwrap().to_owned();
+    lar.until("the task to run", |lar| {
+        (lar.get("/lar/v1/pools").json()["data"][0]["active_leases"] == 1).then_some(())
+    });
+    drop(remote);
+    let (_, end) = lar.get(&format!("/lar/v1/tasks/{id}/stream")).events().pop().unwrap();
+    assert_eq!(end["code"], "ENGINE_FAILED", "{end}");
+    lar.until("its death to be noticed", |lar| (state(lar) != "ready").then_some(()));
+    let _remote = Remote::start(port);
+    lar.until("an answer after its return", |lar| {
+        (lar.post("/v1/chat/completions", &chat("far", json!({}))).status == 200).then_some(())
+    });
+}
