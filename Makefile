@@ -50,6 +50,7 @@ docs:
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --release --workspace --no-deps --document-private-items --quiet
 
 bench: build models
+	scripts/rivals.sh
 	LAR_TEST_MODELS=$(TEST_MODELS) cargo run --release -p lar-benches
 
 $(PAGE): web/package-lock.json web/index.html web/vite.config.ts $(shell find web/src web/public -type f)

@@ -1,10 +1,12 @@
-//! `make bench`: measures the claims on this machine and writes `benches/RESULTS.md`.
+//! `make bench`: measures the claims on this machine and writes `benches/RESULTS.md`. With words after it,
+//! `cargo run --release -p lar-benches -- gateway` measures the parts whose titles contain one and prints them.
 //!
 //! Each figure says how it was taken. Machines are shared and noisy: medians of rounds, and ratios where two
 //! things are compared in the same run.
 
 mod commits;
 mod faults;
+mod gateway;
 mod start;
 
 use std::fmt::Write as _;
@@ -14,11 +16,16 @@ use std::process::Command;
 type Measure = fn(&tokio::runtime::Runtime) -> anyhow::Result<String>;
 
 fn main() -> anyhow::Result<()> {
+    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    if wanted.first().is_some_and(|first| first == "stub") {
+        return gateway::serve();
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let mut report = String::from("# Results\n\nWritten by `make bench`. Do not edit.\n\n");
     writeln!(report, "- commit: {}", output("git", &["rev-parse", "--short", "HEAD"]))?;
     writeln!(report, "- machine: {}", machine())?;
-    let parts: [(&str, Measure); 5] = [
+    let parts: [(&str, Measure); 6] = [
+        ("What the gateway adds", |_| gateway::measure()),
         ("Start and memory", |_| start::measure()),
         ("Durable commits", |runtime| runtime.block_on(commits::measure())),
         ("Cancellation in prefill", |runtime| runtime.block_on(faults::cancel_in_prefill())),
@@ -26,6 +33,12 @@ fn main() -> anyhow::Result<()> {
         ("Killed workers", |_| faults::kill_workers()),
     ];
     for (title, measure) in parts {
+        if !wanted.is_empty() {
+            if wanted.iter().any(|word| title.to_lowercase().contains(&word.to_lowercase())) {
+                progress(&format!("{title}\n\n{}", measure(&runtime)?));
+            }
+            continue;
+        }
         progress(title);
         write!(report, "\n## {title}\n\n{}", measure(&runtime)?)?;
         // After each part, so that a run that is broken off leaves what it measured.

@@ -10,9 +10,6 @@ use serde_json::Value;
 
 use crate::models::{models_dir, program};
 
-/// The owner's key of every test server.
-const KEY: &str = "lar_test_owner_key_of_this_suite";
-
 /// A running server. It is killed when dropped.
 #[derive(Debug)]
 pub struct Lar {
@@ -56,6 +53,9 @@ impl Answer {
 }
 
 impl Lar {
+    /// The owner's key of every test server.
+    pub const KEY: &str = "lar_test_owner_key_of_this_suite";
+
     /// Starts a server on a new data directory.
     #[must_use]
     pub fn start() -> Self {
@@ -75,13 +75,33 @@ impl Lar {
         lar
     }
 
+    /// Starts a server on a new data directory with this `lar.toml`, which logs at this level into a file there.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start_logging(config: &str, level: &str) -> Self {
+        let directory = tempfile::tempdir().expect("a directory can be made");
+        std::fs::write(directory.path().join("lar.toml"), config).expect("the file can be written");
+        let log = std::fs::File::create(directory.path().join("log")).expect("the file can be made");
+        let mut command = command(directory.path());
+        command.env("LAR_LOG", level).stderr(log);
+        let mut lar = Self::run(command, directory.path());
+        lar._directory = Some(directory);
+        lar
+    }
+
     /// Starts a server on a data directory that is there.
     ///
     /// # Panics
     /// When it does not start.
     #[must_use]
     pub fn start_on(data: &Path) -> Self {
-        let mut child = command(data).arg("serve").stdout(Stdio::piped()).spawn().expect("lar starts");
+        Self::run(command(data), data)
+    }
+
+    fn run(mut command: Command, data: &Path) -> Self {
+        let mut child = command.arg("serve").stdout(Stdio::piped()).spawn().expect("lar starts");
         let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
         let address = loop {
             match lines.next() {
@@ -153,9 +173,10 @@ impl Lar {
     #[must_use]
     pub fn head(&self, method: &str, path: &str, length: usize) -> String {
         format!(
-            "{method} {path} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {KEY}\r\ncontent-type: application/json\r\n\
+            "{method} {path} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\n\
              content-length: {length}\r\nconnection: close\r\n\r\n",
-            self.address
+            self.address,
+            Self::KEY,
         )
     }
 
@@ -231,7 +252,7 @@ fn command(data: &Path) -> Command {
         .env("LAR_DATA_DIR", data)
         .env("LAR_MODELS_DIR", models_dir())
         .env("LAR_LISTEN", "127.0.0.1:0")
-        .env("LAR_OWNER_KEY", KEY)
+        .env("LAR_OWNER_KEY", Lar::KEY)
         .env("LAR_LOG", "error")
         .stdin(Stdio::null());
     command

@@ -119,7 +119,7 @@ impl LlamaServer {
             LlamaServerOptions::Managed { .. } => {
                 let child = self.child().filter(|child| child.death().is_none());
                 let child = child.ok_or_else(|| Error::Failed("llama-server is not running".into()))?;
-                (child.url.clone(), None)
+                (child.url.clone(), Some(child.key.clone()))
             }
         };
         Ok(Client { egress: self.egress.clone(), url, key })

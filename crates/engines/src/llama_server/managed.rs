@@ -4,6 +4,8 @@ use std::path::Path;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use lar_base::Secret;
+use lar_base::secret::{hex, random_bytes};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 use tokio::sync::watch;
@@ -21,6 +23,8 @@ const STDERR_LINES: usize = 5;
 #[derive(Debug)]
 pub(super) struct Child {
     pub(super) url: String,
+    /// Nobody else on this machine may use it, and no other server that took its port can be mistaken for it.
+    pub(super) key: Secret,
     death: watch::Receiver<Option<String>>,
     kill: CancellationToken,
 }
@@ -38,6 +42,7 @@ impl Child {
         let free =
             tokio::net::TcpListener::bind("127.0.0.1:0").await.and_then(|listener| listener.local_addr());
         let port = free.map_err(|error| Error::Load(error.to_string()))?.port();
+        let key = Secret::new(hex(&random_bytes::<16>()));
         let folder = program.parent().unwrap_or(Path::new("."));
         let mut child = Command::new(program)
             .arg("-m")
@@ -48,6 +53,8 @@ impl Child {
             .args(["-c", &context_tokens.saturating_mul(concurrency).to_string()])
             .current_dir(folder)
             .env("LD_LIBRARY_PATH", folder)
+            // The environment, unlike the arguments, is not for other users to see.
+            .env("LLAMA_API_KEY", key.expose())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -81,7 +88,7 @@ impl Child {
             let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
             let _ = died.send(Some(format!("llama-server ended ({status}): {last}")));
         });
-        Ok(Self { url: format!("http://127.0.0.1:{port}"), death, kill })
+        Ok(Self { url: format!("http://127.0.0.1:{port}"), key, death, kill })
     }
 
     pub(super) fn death(&self) -> Option<String> {

@@ -1,0 +1,274 @@
+//! What Lar adds between a client and an engine, beside other gateways, in one interleaved run.
+//!
+//! The engine is a stub that answers at once; every gateway gets the same requests for the same stub. The
+//! stub is measured alone twice in every round: what those two differ by is the machine's noise.
+
+mod load;
+mod stub;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use lar_base::Instant;
+use lar_tests::{Lar, free_port};
+
+use crate::{progress, quantile};
+use load::{Measured, closed_loop, open_loop};
+pub(crate) use stub::serve;
+
+const ROUNDS: usize = 3;
+/// Requests a second, and connections they come on.
+const RATES: [(u32, u32); 2] = [(100, 16), (1000, 64)];
+const OPEN_FOR: Duration = Duration::from_secs(4);
+const CLOSED_FOR: Duration = Duration::from_secs(3);
+/// Clients of the closed loop, as in the prototype that the aim comes from.
+const CLIENTS: usize = 16;
+/// One worker of litellm carries fewer than 1,000 requests a second by an order of magnitude; measuring its
+/// queue would tell nothing.
+const LITELLM_RATE_MAX: u32 = 100;
+/// How long a gateway may take to start.
+const START_WITHIN: Duration = Duration::from_secs(90);
+const CONFIG: &str = "[engines]\npreload = false\n";
+
+/// Something that answers `/v1/chat/completions`.
+struct Target {
+    name: &'static str,
+    address: SocketAddr,
+    key: &'static str,
+    rate_max: u32,
+    _child: Option<Process>,
+}
+
+/// A child that is killed when dropped.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Target {
+    fn request(&self, stream: bool) -> Vec<u8> {
+        let body = format!(
+            r#"{{"model":"stub","messages":[{{"role":"system","content":"You are a helpful assistant."}},{{"role":"user","content":"Say a word sixteen times, please."}}],"max_tokens":64,"temperature":0.7,"stream":{stream}}}"#
+        );
+        format!(
+            "POST /v1/chat/completions HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            self.address,
+            self.key,
+            body.len()
+        )
+        .into_bytes()
+    }
+
+    fn answers(&self) -> bool {
+        let one = |stream| open_loop(self.address, &self.request(stream), 1000, 1, Duration::from_millis(1));
+        [false, true].into_iter().all(|stream| one(stream).latencies.len() == 1)
+    }
+}
+
+pub(crate) fn measure() -> anyhow::Result<String> {
+    let mut stub = Process(
+        Command::new(std::env::current_exe()?)
+            .arg("stub")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?,
+    );
+    let mut line = String::new();
+    BufReader::new(stub.0.stdout.take().into_iter().next().ok_or_else(|| anyhow::anyhow!("it is piped"))?)
+        .read_line(&mut line)?;
+    let address: SocketAddr = line.trim().parse()?;
+    let config = format!("{CONFIG}[limits]\nrequests_per_minute = 0\n[[remote]]\nname = \"stub\"\nurl = \"http://{address}\"\n");
+    let lar = Lar::start_logging(&config, "info");
+    let mut targets = vec![
+        Target { name: "the stub alone", address, key: "none", rate_max: u32::MAX, _child: None },
+        Target {
+            name: "Lar",
+            address: lar.address.parse()?,
+            key: Lar::KEY,
+            rate_max: u32::MAX,
+            _child: None,
+        },
+        Target { name: "the stub alone, again", address, key: "none", rate_max: u32::MAX, _child: None },
+    ];
+    let logs = tempfile::tempdir()?;
+    targets.extend(rivals(address, logs.path())?);
+    for target in &targets {
+        let begun = Instant::now();
+        while !target.answers() {
+            anyhow::ensure!(begun.elapsed() < START_WITHIN, "{} does not answer", target.name);
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+    let mut report = String::from(INTRODUCTION);
+    for (rate, connections) in RATES {
+        for stream in [false, true] {
+            progress(&format!("  {rate} requests/s, {}", kind(stream)));
+            let mut rounds: BTreeMap<&str, Vec<Measured>> = BTreeMap::new();
+            for _ in 0..ROUNDS {
+                for target in targets.iter().filter(|target| target.rate_max >= rate) {
+                    let request = target.request(stream);
+                    let measured = open_loop(target.address, &request, rate, connections, OPEN_FOR);
+                    rounds.entry(target.name).or_default().push(measured);
+                }
+            }
+            write_open(&mut report, rate, stream, &targets, &rounds)?;
+        }
+    }
+    for stream in [false, true] {
+        progress(&format!("  as many as it carries, {}", kind(stream)));
+        let mut rounds: BTreeMap<&str, Vec<(f64, Measured)>> = BTreeMap::new();
+        for _ in 0..ROUNDS {
+            for target in &targets {
+                let measured = closed_loop(target.address, &target.request(stream), CLIENTS, CLOSED_FOR)?;
+                rounds.entry(target.name).or_default().push(measured);
+            }
+        }
+        write_closed(&mut report, stream, &targets, &rounds)?;
+    }
+    Ok(report)
+}
+
+const INTRODUCTION: &str = "\
+A chat of two messages for an engine that answers at once with 16 tokens; Lar with its defaults: keys checked, every\n\
+request logged, every task and its usage stored. The others with their defaults, one process each. Latency is to the\n\
+last byte and counts from the time at which a request was due. Load, gateway and stub share the machine's cores.\n\
+Medians of 3 interleaved rounds. What the stub alone differs from itself is the machine's noise.\n";
+
+fn kind(stream: bool) -> &'static str {
+    if stream { "streaming" } else { "whole answers" }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    quantile(&values, 0.5)
+}
+
+fn write_open(
+    report: &mut String,
+    rate: u32,
+    stream: bool,
+    targets: &[Target],
+    rounds: &BTreeMap<&str, Vec<Measured>>,
+) -> anyhow::Result<()> {
+    let of = |name: &str, share: f64| {
+        median(
+            rounds[name]
+                .iter()
+                .map(|round| {
+                    let mut sorted = round.latencies.clone();
+                    sorted.sort_by(f64::total_cmp);
+                    quantile(&sorted, share)
+                })
+                .collect(),
+        )
+    };
+    let alone = [of(targets[0].name, 0.5), of(targets[0].name, 0.99)];
+    write!(
+        report,
+        "\n{rate} requests/s, {}:\n\n| through | p50 ms | p99 ms | added p50 | added p99 | failed |\n|---|---|---|---|---|---|\n",
+        kind(stream)
+    )?;
+    for target in targets.iter().filter(|target| rounds.contains_key(target.name)) {
+        let (p50, p99) = (of(target.name, 0.5), of(target.name, 0.99));
+        let failed: u64 = rounds[target.name].iter().map(|round| round.failed).sum();
+        writeln!(
+            report,
+            "| {} | {p50:.3} | {p99:.3} | {:+.3} | {:+.3} | {failed} |",
+            target.name,
+            p50 - alone[0],
+            p99 - alone[1]
+        )?;
+    }
+    Ok(())
+}
+
+fn write_closed(
+    report: &mut String,
+    stream: bool,
+    targets: &[Target],
+    rounds: &BTreeMap<&str, Vec<(f64, Measured)>>,
+) -> anyhow::Result<()> {
+    let of = |name: &str| median(rounds[name].iter().map(|(rate, _)| *rate).collect());
+    let lar = of("Lar");
+    write!(
+        report,
+        "\nAs many as it carries with {CLIENTS} clients, {}:\n\n| through | requests/s | Lar is | p99 ms | failed |\n|---|---|---|---|---|\n",
+        kind(stream)
+    )?;
+    for target in targets {
+        let p99 = rounds[target.name].iter().map(|(_, measured)| {
+            let mut sorted = measured.latencies.clone();
+            sorted.sort_by(f64::total_cmp);
+            quantile(&sorted, 0.99)
+        });
+        let failed: u64 = rounds[target.name].iter().map(|(_, measured)| measured.failed).sum();
+        let rate = of(target.name);
+        writeln!(
+            report,
+            "| {} | {rate:.0} | {:.2} × | {:.2} | {failed} |",
+            target.name,
+            lar / rate,
+            median(p99.collect())
+        )?;
+    }
+    Ok(())
+}
+
+/// The other gateways, started. They come from PyPI: `scripts/rivals.sh`.
+fn rivals(stub: SocketAddr, logs: &Path) -> anyhow::Result<Vec<Target>> {
+    let home = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.build/rivals"));
+    anyhow::ensure!(home.join("packages").is_file(), "the other gateways are there: scripts/rivals.sh");
+    let engine = format!("http://{stub}");
+    let config = logs.join("litellm.yaml");
+    let settings = format!(
+        "model_list:\n  - model_name: stub\n    litellm_params:\n      model: openai/stub\n      api_base: {engine}/v1\n      api_key: none\ngeneral_settings:\n  master_key: sk-bench\n"
+    );
+    std::fs::write(&config, settings)?;
+    let config = config.display().to_string();
+    let start = |name: &'static str, program: &str, rate_max: u32, arguments: &[&str]| {
+        let port = free_port();
+        let log = std::fs::File::create(logs.join(format!("{name}.log")))?;
+        let child = Command::new("python3")
+            .arg(home.join("bin").join(program))
+            .args(arguments)
+            .args(["--host", "127.0.0.1", "--port", &port.to_string()])
+            .env("PYTHONPATH", &home)
+            .current_dir(logs)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()?;
+        anyhow::Ok(Target {
+            name,
+            address: SocketAddr::from(([127, 0, 0, 1], port)),
+            key: "sk-bench",
+            rate_max,
+            _child: Some(Process(child)),
+        })
+    };
+    let metrics = [free_port().to_string(), free_port().to_string()];
+    Ok(vec![
+        start(
+            "smg 1.13.0",
+            "smg",
+            u32::MAX,
+            &["launch", "--worker-urls", &engine, "--api-key", "sk-bench", "--prometheus-port", &metrics[0]],
+        )?,
+        start(
+            "vllm-router 0.1.17",
+            "vllm-router",
+            u32::MAX,
+            &["--worker-urls", &engine, "--api-key", "sk-bench", "--prometheus-port", &metrics[1]],
+        )?,
+        start("litellm 1.106.2", "litellm", LITELLM_RATE_MAX, &["--config", &config])?,
+    ])
+}
