@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use lar_base::Instant;
 use lar_engines::driver::{Driver as _, Event, Job, Prompt, Sampling};
 use lar_engines::embedded::{Embedded, EmbeddedOptions};
@@ -95,7 +96,7 @@ pub(crate) async fn cancel_in_prefill() -> anyhow::Result<String> {
         tokio::time::sleep(Duration::from_millis(5 + (round % 40) as u64)).await;
         let begun = Instant::now();
         generation.stop.cancel();
-        while let Some(event) = generation.events.recv().await {
+        while let Some(event) = generation.events.next().await {
             anyhow::ensure!(event != Event::Prefilled, "the prompt was read before the cancellation");
             if event.is_terminal() {
                 break;

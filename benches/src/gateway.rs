@@ -86,7 +86,9 @@ pub(crate) fn measure() -> anyhow::Result<String> {
     BufReader::new(stub.0.stdout.take().into_iter().next().ok_or_else(|| anyhow::anyhow!("it is piped"))?)
         .read_line(&mut line)?;
     let address: SocketAddr = line.trim().parse()?;
-    let config = format!("{CONFIG}[limits]\nrequests_per_minute = 0\n[[remote]]\nname = \"stub\"\nurl = \"http://{address}\"\n");
+    let config = format!(
+        "{CONFIG}[limits]\nrequests_per_minute = 0\n[[remote]]\nname = \"stub\"\nurl = \"http://{address}\"\n"
+    );
     let lar = Lar::start_logging(&config, "info");
     let mut targets = vec![
         Target { name: "the stub alone", address, key: "none", rate_max: u32::MAX, _child: None },

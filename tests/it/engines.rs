@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use lar_egress::Egress;
 use lar_engines::Error;
 use lar_engines::driver::{ChatMessage, Driver, Event, FinishReason, Generation, Job, Prompt, Sampling};
@@ -55,7 +56,7 @@ async fn finish(generation: Generation) -> (String, u32, Event) {
 /// Text, tokens and end of an answer, and the tokens of its prompt where the engine tells.
 async fn finish_counted(mut generation: Generation) -> (String, u32, Event, Option<u32>) {
     let (mut text, mut tokens, mut counted) = (String::new(), 0, None);
-    while let Some(event) = generation.events.recv().await {
+    while let Some(event) = generation.events.next().await {
         match event {
             Event::Delta { text: more, tokens: count } => {
                 text.push_str(&more);
@@ -64,7 +65,7 @@ async fn finish_counted(mut generation: Generation) -> (String, u32, Event, Opti
             Event::Prefilled => {}
             Event::Counted { tokens } => counted = Some(tokens),
             end => {
-                assert!(generation.events.recv().await.is_none(), "nothing follows the terminal event");
+                assert!(generation.events.next().await.is_none(), "nothing follows the terminal event");
                 return (text, tokens, end, counted);
             }
         }

@@ -54,7 +54,8 @@ async fn answer(request: Request<Incoming>) -> Result<Response<BoxBody<Bytes, In
         }
         (Method::GET, "/slots") => "[]".into(),
         (Method::GET, "/v1/models") => {
-            r#"{"object":"list","data":[{"id":"stub","object":"model","created":1,"owned_by":"stub"}]}"#.into()
+            r#"{"object":"list","data":[{"id":"stub","object":"model","created":1,"owned_by":"stub"}]}"#
+                .into()
         }
         (Method::GET, "/get_server_info" | "/server_info" | "/get_model_info" | "/model_info") => {
             r#"{"model_path":"stub","served_model_name":"stub"}"#.into()
@@ -74,7 +75,9 @@ fn contains(body: &[u8], what: &[u8]) -> bool {
 
 fn json(body: String) -> Response<BoxBody<Bytes, Infallible>> {
     let mut response = Response::new(Full::new(Bytes::from(body)).boxed());
-    response.headers_mut().insert("content-type", hyper::header::HeaderValue::from_static("application/json"));
+    response
+        .headers_mut()
+        .insert("content-type", hyper::header::HeaderValue::from_static("application/json"));
     response
 }
 

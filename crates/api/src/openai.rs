@@ -82,7 +82,8 @@ fields! {
     Refused { "dimensions" = "the model's own number is fine" }
 }
 
-/// A request for a chat completion: the honoured fields.
+/// A request for a chat completion: the honoured fields but for [`Sampling`], which is read by itself so that
+/// errors name its fields.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct ChatRequest {
@@ -92,11 +93,9 @@ pub struct ChatRequest {
     pub stream_options: Option<StreamOptions>,
     pub max_tokens: Option<u32>,
     pub max_completion_tokens: Option<u32>,
-    #[serde(flatten)]
-    pub sampling: Sampling,
 }
 
-/// A request for a completion: the honoured fields.
+/// A request for a completion: the honoured fields but for [`Sampling`].
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct CompletionRequest {
@@ -105,8 +104,6 @@ pub struct CompletionRequest {
     pub stream: Option<bool>,
     pub stream_options: Option<StreamOptions>,
     pub max_tokens: Option<u32>,
-    #[serde(flatten)]
-    pub sampling: Sampling,
 }
 
 /// The sampling fields that both have.

@@ -5,8 +5,8 @@
 //! `tests/it/engines.rs`, runs against the generating ones.
 
 use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
 
 use crate::Error;
 
@@ -139,14 +139,19 @@ impl Event {
 
 /// A job that an engine works on.
 ///
-/// The driver owes exactly one terminal event, sent only once the engine no longer works on the job; a
-/// closed channel without one counts as failed. Cancelling [`Generation::stop`] asks; the terminal event confirms.
-#[derive(Debug)]
+/// The driver owes exactly one terminal event, told only once the engine no longer works on the job; a
+/// stream that ends without one counts as failed. Cancelling [`Generation::stop`] asks; the terminal event confirms.
 pub struct Generation {
     /// What happens, in order.
-    pub events: mpsc::UnboundedReceiver<Event>,
+    pub events: BoxStream<'static, Event>,
     /// Asks the engine to stop when cancelled.
     pub stop: tokio_util::sync::CancellationToken,
+}
+
+impl std::fmt::Debug for Generation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Generation").finish_non_exhaustive()
+    }
 }
 
 impl Drop for Generation {

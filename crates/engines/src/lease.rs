@@ -6,13 +6,14 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use lar_base::{TaskId, Tasks};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::Error;
 use crate::driver::{Driver, Embeddings, Event, Generation, Job};
-use crate::pools::Command;
+use crate::pools::host::Host;
 use crate::scheduler::{self, StopCause};
 
 /// Asks for the end of what runs on a lease, and says who asked.
@@ -36,7 +37,7 @@ pub struct Lease {
     pub(crate) driver: Arc<dyn Driver>,
     pub(crate) stopper: Stopper,
     pub(crate) tasks: Tasks,
-    pub(crate) commands: mpsc::UnboundedSender<Command>,
+    pub(crate) host: Arc<Host>,
     /// When it was predicted to be granted, counted from its request.
     pub predicted: Duration,
     /// How long it was waited for.
@@ -50,18 +51,16 @@ impl Lease {
         self.stopper.cause.clone()
     }
 
-    /// Starts a job. `sink` hears every event of it in order, the terminal one last and exactly once.
-    pub fn generate(self, job: Job, sink: impl FnMut(Event) + Send + 'static) {
-        let tasks = self.tasks.clone();
-        tasks.spawn(async move {
-            let mut sink = sink;
-            let end = match self.driver.generate(job) {
-                Ok(generation) => follow(generation, &self.stopper.token, &mut sink).await,
-                Err(error) => Event::Failed(error),
-            };
-            drop(self);
-            sink(end);
-        });
+    /// Runs a job to its end. `sink` hears every event of it in order, the terminal one last and exactly once.
+    /// The future belongs in a task of its own: when it is dropped, the place is free before the engine has
+    /// confirmed that it stopped.
+    pub async fn generate(self, job: Job, mut sink: impl FnMut(Event)) {
+        let end = match self.driver.generate(job) {
+            Ok(generation) => follow(generation, &self.stopper.token, &mut sink).await,
+            Err(error) => Event::Failed(error),
+        };
+        drop(self);
+        sink(end);
     }
 
     /// Computes vectors. When the future is dropped the engine still ends its work before the lease does.
@@ -82,7 +81,7 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let _ = self.commands.send(Command::Step(scheduler::Event::Stopped { task: self.task }));
+        self.host.step(scheduler::Event::Stopped { task: self.task });
     }
 }
 
@@ -91,7 +90,7 @@ async fn follow(mut generation: Generation, stop: &CancellationToken, sink: &mut
         tokio::select! {
             biased;
             () = stop.cancelled(), if !generation.stop.is_cancelled() => generation.stop.cancel(),
-            event = generation.events.recv() => match event {
+            event = generation.events.next() => match event {
                 Some(event) if event.is_terminal() => return event,
                 Some(event) => sink(event),
                 None => {

@@ -22,6 +22,7 @@ use crate::Error;
 use crate::driver::{Ability, Driver, Embeddings, Engine, Generation, Job, Prepared, Prompt};
 use client::Client;
 use managed::Child;
+use stream::Place;
 
 /// How often a remote server is asked whether it is well.
 const HEALTH_EVERY: Duration = Duration::from_secs(2);
@@ -255,9 +256,10 @@ impl Driver for LlamaServer {
 
     fn generate(&self, job: Job) -> Result<Generation, Error> {
         let client = self.client()?;
-        let place = lock(&self.places).pop().ok_or_else(|| Error::Failed("every place is taken".into()))?;
-        let request = stream::request(&client, &job, place);
-        Ok(stream::start(client, request, place, self.places.clone()))
+        let number = lock(&self.places).pop().ok_or_else(|| Error::Failed("every place is taken".into()))?;
+        let place = Place { number, free: self.places.clone() };
+        let request = stream::request(&client, &job, number);
+        Ok(stream::start(client, request, place))
     }
 
     fn embed(&self, _: Vec<String>) -> BoxFuture<'_, Result<Embeddings, Error>> {

@@ -81,7 +81,7 @@ impl Admitted {
 
 impl Gateway {
     /// Starts the pipeline's own tasks.
-    pub async fn run(
+    pub fn run(
         store: Store,
         catalog: Catalog,
         engines: Engines,
@@ -91,7 +91,7 @@ impl Gateway {
         tasks: &Tasks,
     ) -> Self {
         let recorder = Recorder::run(store.clone(), tasks);
-        let routes = Routes::new(catalog, engines.clone(), egress, options).await;
+        let routes = Routes::new(catalog, engines.clone(), egress, options);
         let tasks = tasks.clone();
         let runs = Mutex::default();
         Self { shared: Arc::new(Shared { routes, engines, recorder, store, metrics, tasks, runs }) }
@@ -279,7 +279,7 @@ impl Gateway {
         match ready {
             Ready::Generate { job, .. } => {
                 let (gateway, cause) = (self.clone(), lease.stop_cause());
-                lease.generate(job, move |event| gateway.hear(&run, &cause, event));
+                lease.generate(job, |event| gateway.hear(&run, &cause, event)).await;
             }
             Ready::Embed(texts) => {
                 let result = lease.embed(texts).await;

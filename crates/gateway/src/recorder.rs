@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 /// The contract allows 100 ms.
-const FLUSH_EVERY: Duration = Duration::from_millis(50);
+const FLUSH_EVERY: Duration = Duration::from_millis(10);
 /// Records in one commit at most.
 const BATCH_MAX: usize = 512;
 /// Records kept while the database fails; beyond it the oldest are given up, and that is logged.

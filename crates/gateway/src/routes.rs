@@ -63,17 +63,12 @@ pub(crate) struct Routes {
 }
 
 impl Routes {
-    pub(crate) async fn new(
-        catalog: Catalog,
-        engines: Engines,
-        egress: Egress,
-        options: EngineOptions,
-    ) -> Self {
+    pub(crate) fn new(catalog: Catalog, engines: Engines, egress: Egress, options: EngineOptions) -> Self {
         let remotes: BTreeMap<String, Remote> =
             options.remotes.iter().map(|remote| (remote.name.clone(), remote.clone())).collect();
         for remote in remotes.values() {
             let options = LlamaServerOptions::Remote { url: remote.url.clone(), key: remote.key.clone() };
-            engines.add(remote.name.clone(), Arc::new(LlamaServer::new(options, egress.clone()))).await;
+            engines.add(remote.name.clone(), Arc::new(LlamaServer::new(options, egress.clone())));
         }
         Self { catalog, engines, egress, options: Arc::new(options), remotes: Arc::new(remotes) }
     }
@@ -92,7 +87,7 @@ impl Routes {
             }
         };
         if self.engines.engine(&model.name).is_none() {
-            self.engines.add(model.name.clone(), self.driver(&model)?).await;
+            self.engines.add(model.name.clone(), self.driver(&model)?);
         }
         Ok(Route { pool: model.name.clone(), digest: model.digest().to_owned() })
     }

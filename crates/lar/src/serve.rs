@@ -84,8 +84,7 @@ impl House {
             engine_options(config)?,
             metrics,
             &tasks,
-        )
-        .await;
+        );
         let parts = Parts {
             turns: Turns::new(store.clone(), gateway.clone(), &tasks),
             gateway: gateway.clone(),
@@ -125,7 +124,7 @@ impl House {
     /// Loads the default model and its vocabulary before anyone asks for them, if there is one.
     pub(crate) async fn preload(&self) {
         let Ok(route) = self.gateway.route("default").await else { return };
-        self.gateway.engines().load(route.pool.clone());
+        self.gateway.engines().load(&route.pool);
         let gateway = self.gateway.clone();
         self.tasks.spawn(async move {
             if let Err(error) = gateway.count_tokens(&route.pool, &Prompt::Text(String::new())).await {

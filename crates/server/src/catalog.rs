@@ -40,7 +40,7 @@ pub(crate) async fn remove(
 ) -> Result<Json<serde_json::Value>, Failure> {
     let model = app.catalog.resolve(&name)?.model;
     let freed = app.catalog.remove(&model.name).await?;
-    app.gateway.engines().remove(model.name.clone());
+    app.gateway.engines().remove(&model.name);
     Ok(Json(json!({ "removed": model.name, "freed_bytes": freed })))
 }
 

@@ -71,7 +71,7 @@ pub(crate) async fn body(request: Request, app: &App) -> Result<Bytes, Problem> 
 }
 
 /// Converts a JSON value into a request of one of the tolerant APIs.
-pub(crate) fn from_value<T: DeserializeOwned>(value: Value) -> Result<T, Problem> {
+pub(crate) fn from_value<T: DeserializeOwned>(value: &Value) -> Result<T, Problem> {
     serde_path_to_error::deserialize(value).map_err(|error| problem(&error))
 }
 
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn errors_name_the_field_the_reason_and_the_nearest_name() {
-        let told = |value| from_value::<NewMessage>(value).unwrap_err().detail;
+        let told = |value: Value| from_value::<NewMessage>(&value).unwrap_err().detail;
         assert_eq!(told(json!({ "contnt": "x" })), "`contnt` is unknown; did you mean `content`?");
         assert_eq!(told(json!({})), "`content` is missing");
         assert_eq!(

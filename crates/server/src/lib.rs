@@ -38,6 +38,18 @@ use lar_gateway::Gateway;
 use lar_store::Store;
 use prometheus_client::registry::Registry;
 
+/// The decoders of what callers send, for the fuzz targets.
+pub mod decoders {
+    use lar_base::TaskId;
+
+    /// Reads `body` as each of OpenAI's requests.
+    pub fn openai(body: &[u8]) {
+        let _ = crate::openai::chat_completions::decode(body, TaskId::new());
+        let _ = crate::openai::completions::decode(body, TaskId::new());
+        let _ = crate::openai::embeddings::decode(body);
+    }
+}
+
 pub use auth::{Authenticator, new_secret};
 pub use listen::Server;
 pub use openapi::document as openapi_document;

@@ -6,31 +6,23 @@ pub(crate) mod embeddings;
 mod generate;
 pub(crate) mod models;
 
-use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
 use lar_api::openai::{Field, Treatment};
 use lar_base::{Code, Problem};
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::{App, extract};
 pub(crate) use generate::{derived_seed, in_range};
 
 /// The names in `X-Lar-Ignored` at most.
 const IGNORED_MAX: usize = 32;
 
-/// Reads a request: its honoured fields, and the names of those that have no effect.
-async fn read<T: DeserializeOwned>(
-    app: &App,
-    request: Request,
-    table: &[Field],
-) -> Result<(T, Vec<String>), Problem> {
-    let body = extract::body(request, app).await?;
-    let mut body: Value = serde_json::from_slice(&body)
+/// Reads a body: its fields without nulls, and the names of those that have no effect.
+fn read(body: &[u8], table: &[Field]) -> Result<(Value, Vec<String>), Problem> {
+    let mut body: Value = serde_json::from_slice(body)
         .map_err(|error| Problem::new(Code::InvalidParams, format!("the body is not JSON: {error}")))?;
     let ignored = check_fields(&mut body, table)?;
-    Ok((extract::from_value(body)?, ignored))
+    Ok((body, ignored))
 }
 
 /// Checks a request's fields against the API's table. Returns the fields that have no effect.
@@ -121,6 +113,8 @@ pub(crate) fn field_tables() -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use lar_api::openai::CHAT_FIELDS;
+    use lar_base::TaskId;
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -137,5 +131,70 @@ mod tests {
             assert_eq!(problem.code, Code::UnsupportedParam, "{refused}");
         }
         assert!(check_fields(&mut json!([]), CHAT_FIELDS).is_err());
+    }
+
+    /// Any JSON value that is not too large.
+    fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            ".{0,12}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 24, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map("[a-z_]{1,10}", inner, 0..4)
+                    .prop_map(|fields| Value::Object(fields.into_iter().collect())),
+            ]
+        })
+    }
+
+    fn decode_all(body: &[u8]) {
+        let _ = chat_completions::decode(body, TaskId::new());
+        let _ = completions::decode(body, TaskId::new());
+        let _ = embeddings::decode(body);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_decoded_or_refused(body in prop::collection::vec(any::<u8>(), 0..256)) {
+            decode_all(&body);
+        }
+
+        #[test]
+        fn any_value_of_any_field_is_decoded_or_refused_by_name(
+            at in 0..CHAT_FIELDS.len(),
+            value in any_json(),
+        ) {
+            let name = CHAT_FIELDS[at].name;
+            let mut body = json!({ "model": "m", "messages": [{ "role": "user", "content": "x" }] });
+            body[name] = value;
+            decode_all(body.to_string().as_bytes());
+            if let Err(problem) = chat_completions::decode(body.to_string().as_bytes(), TaskId::new()) {
+                let about = problem.fields.first().map(|field| field.field.clone()).unwrap_or_default();
+                let family = about.starts_with(name) || (name.starts_with("max_") && about == "max_tokens");
+                prop_assert!(family, "{name}: {problem:?}");
+            }
+        }
+
+        #[test]
+        fn what_is_decoded_is_within_bounds(
+            temperature in any::<f32>(), top_p in any::<f32>(), seed in any::<i64>(), max in any::<i64>(),
+            stop in prop::collection::vec(".{0,8}", 0..40),
+        ) {
+            let body = json!({
+                "model": "m", "messages": [{ "role": "user", "content": "x" }],
+                "temperature": temperature, "top_p": top_p, "seed": seed, "max_tokens": max, "stop": stop,
+            });
+            if let Ok(wanted) = chat_completions::decode(body.to_string().as_bytes(), TaskId::new()) {
+                let sampling = wanted.sampling;
+                prop_assert!(sampling.temperature.is_none_or(|value| (0.0..=2.0).contains(&value)));
+                prop_assert!(sampling.top_p.is_none_or(|value| (0.0..=1.0).contains(&value)));
+                prop_assert!(sampling.stop.len() <= 32 && sampling.stop.iter().all(|text| !text.is_empty()));
+                prop_assert!(sampling.tokens_max > 0);
+            }
+        }
     }
 }

@@ -35,7 +35,7 @@ pub(crate) async fn health(
     responses((status = 202), (status = 404, body = lar_api::ProblemBody)))]
 pub(crate) async fn load(app: State, _: Admin, Path(id): Path<String>) -> Result<StatusCode, Failure> {
     let route = app.gateway.route(&id).await?;
-    app.gateway.engines().load(route.pool);
+    app.gateway.engines().load(&route.pool);
     Ok(StatusCode::ACCEPTED)
 }
 
@@ -47,7 +47,7 @@ pub(crate) async fn unload(app: State, _: Admin, Path(id): Path<String>) -> Resu
     if active(&app, &route.pool) > 0 {
         return Err(Problem::new(lar_base::Code::Conflict, format!("tasks run on `{}`", route.pool)).into());
     }
-    app.gateway.engines().unload(route.pool);
+    app.gateway.engines().unload(&route.pool);
     Ok(StatusCode::ACCEPTED)
 }
 

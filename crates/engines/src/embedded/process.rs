@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::{StreamExt as _, stream};
 use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
@@ -156,7 +157,7 @@ impl Worker {
 
     pub(super) fn generate(worker: &Arc<Self>, tokens: Vec<u32>, sampling: Sampling) -> Generation {
         let stream = worker.shared.next.fetch_add(1, Ordering::Relaxed);
-        let (events, received) = mpsc::unbounded_channel();
+        let (events, mut received) = mpsc::unbounded_channel();
         let stop = CancellationToken::new();
         let over = CancellationToken::new();
         let entry = Stream { events, received: 0, _over: over.clone().drop_guard() };
@@ -173,7 +174,7 @@ impl Worker {
                 () = over.cancelled() => {}
             }
         });
-        Generation { events: received, stop }
+        Generation { events: stream::poll_fn(move |context| received.poll_recv(context)).boxed(), stop }
     }
 }
 

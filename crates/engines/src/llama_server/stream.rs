@@ -4,10 +4,11 @@
 //! Lar has rendered, go to `/completion`. Both stream `data: {…}` lines.
 
 use std::borrow::Cow;
+use std::future::Future as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _, stream};
 use lar_egress::{Method, Request, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -147,17 +148,25 @@ pub(super) fn request(client: &Client, job: &Job, place: u32) -> Request {
     client.request(Method::Post, path).json(&body)
 }
 
-/// Starts the request; the place goes back once the server is known to be done with it.
-pub(super) fn start(
-    client: Client,
-    request: Request,
-    place: u32,
-    places: Arc<Mutex<Vec<u32>>>,
-) -> Generation {
-    let (sender, events) = mpsc::unbounded_channel();
+/// A place of the server, given back when dropped.
+pub(super) struct Place {
+    pub(super) number: u32,
+    pub(super) free: Arc<Mutex<Vec<u32>>>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner).push(self.number);
+    }
+}
+
+/// The request as a job; its place goes back once the server is known to be done with it. All of it happens
+/// in the task that follows the events.
+pub(super) fn start(client: Client, request: Request, place: Place) -> Generation {
+    let (sender, mut events) = mpsc::unbounded_channel();
     let stop = CancellationToken::new();
     let asked = stop.clone();
-    tokio::spawn(async move {
+    let work = async move {
         let end = tokio::select! {
             // Dropping the request closes its socket, which asks the server to stop.
             () = asked.cancelled() => None,
@@ -166,15 +175,20 @@ pub(super) fn start(
         let end = match end {
             Some(Ok(end)) => Event::Finished(end),
             Some(Err(error)) => {
-                confirm(&client, place).await;
+                confirm(&client, place.number).await;
                 Event::Failed(error)
             }
-            None => confirm(&client, place).await,
+            None => confirm(&client, place.number).await,
         };
-        places.lock().unwrap_or_else(PoisonError::into_inner).push(place);
+        drop(place);
         let _ = sender.send(end);
+    };
+    let mut work = Box::pin(work.fuse());
+    let events = stream::poll_fn(move |context| {
+        let _ = work.as_mut().poll(context);
+        events.poll_recv(context)
     });
-    Generation { events, stop }
+    Generation { events: events.boxed(), stop }
 }
 
 /// Waits until the server says that it no longer works on `place`. A server that does not answer works on

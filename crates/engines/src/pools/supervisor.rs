@@ -7,7 +7,8 @@ use lar_base::Instant;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Command, PoolState};
+use super::PoolState;
+use super::host::Host;
 use crate::driver::Driver;
 use crate::scheduler::PoolId;
 
@@ -34,12 +35,10 @@ pub(super) async fn run(
     pool: PoolId,
     driver: Arc<dyn Driver>,
     mut orders: mpsc::UnboundedReceiver<Order>,
-    commands: mpsc::UnboundedSender<Command>,
+    host: Arc<Host>,
     stopping: CancellationToken,
 ) {
-    let tell = |state: PoolState| {
-        let _ = commands.send(Command::State { pool: pool.clone(), state });
-    };
+    let tell = |state: PoolState| host.is_now(&pool, state);
     let mut deaths = 0u32;
     loop {
         let order = tokio::select! {

@@ -12,10 +12,11 @@ use lar_base::{Code, Problem, TaskId, Timestamp};
 use lar_engines::driver::{self, Prompt};
 use lar_gateway::{LogReader, TaskEvent};
 
-use super::{generate, read, with_ignored};
+use super::generate::{self, Wanted};
+use super::{read, with_ignored};
 use crate::auth::Inference;
 use crate::errors::{self, Failure};
-use crate::{State, sse};
+use crate::{State, extract, sse};
 
 /// Messages of a request at most.
 const MESSAGES_MAX: usize = 10_000;
@@ -25,22 +26,19 @@ pub(crate) async fn create(
     Inference(caller): Inference,
     request: Request,
 ) -> Result<Response, Failure> {
-    let (request, ignored) = read::<ChatRequest>(&app, request, CHAT_FIELDS).await?;
-    let id = TaskId::new();
-    let prompt = Prompt::Chat(messages(request.messages)?);
-    let tokens_max = request.max_completion_tokens.or(request.max_tokens);
-    let sampling = generate::sampling(request.sampling, tokens_max, id)?;
-    let begun = generate::begin(&app, caller, "openai.chat", id, request.model, prompt, sampling).await?;
-    let (id, created) = (format!("chatcmpl-{id}"), Timestamp::now().as_seconds());
+    let wanted = decode(&extract::body(request, &app).await?, TaskId::new())?;
+    let (stream, include_usage, ignored) = (wanted.stream, wanted.include_usage, wanted.ignored.clone());
+    let (id, created) = (format!("chatcmpl-{}", wanted.id), Timestamp::now().as_seconds());
+    let begun = generate::begin(&app, caller, "openai.chat", wanted).await?;
     let model = begun.handle.model().to_owned();
     let system_fingerprint = generate::fingerprint(&app, &model);
-    let response = if request.stream == Some(true) {
+    let response = if stream {
         sse::response(Stream {
             id,
             created,
             model,
             system_fingerprint,
-            include_usage: request.stream_options.is_some_and(|options| options.include_usage),
+            include_usage,
             reader: begun.reader,
             waiting: VecDeque::from([begun.first]),
             state: StreamState::Beginning,
@@ -61,6 +59,22 @@ pub(crate) async fn create(
         .into_response()
     };
     Ok(with_ignored(response, &ignored))
+}
+
+/// Reads a request's body; `id` is the task it becomes.
+pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<Wanted, Problem> {
+    let (body, ignored) = read(body, CHAT_FIELDS)?;
+    let request: ChatRequest = extract::from_value(&body)?;
+    let tokens_max = request.max_completion_tokens.or(request.max_tokens);
+    Ok(Wanted {
+        id,
+        model: request.model,
+        prompt: Prompt::Chat(messages(request.messages)?),
+        sampling: generate::sampling(extract::from_value(&body)?, tokens_max, id)?,
+        stream: request.stream == Some(true),
+        include_usage: request.stream_options.is_some_and(|options| options.include_usage),
+        ignored,
+    })
 }
 
 /// Converts a request's messages, joining text parts.

@@ -9,10 +9,11 @@ use lar_base::{Code, Problem, TaskId, Timestamp};
 use lar_engines::driver::Prompt;
 use lar_gateway::{LogReader, TaskEvent};
 
-use super::{generate, read, with_ignored};
+use super::generate::{self, Wanted};
+use super::{read, with_ignored};
 use crate::auth::Inference;
 use crate::errors::{self, Failure};
-use crate::{State, sse};
+use crate::{State, extract, sse};
 
 /// OpenAI's default of `max_tokens` here.
 const TOKENS_DEFAULT: u32 = 16;
@@ -22,21 +23,10 @@ pub(crate) async fn create(
     Inference(caller): Inference,
     request: Request,
 ) -> Result<Response, Failure> {
-    let (request, ignored) = read::<CompletionRequest>(&app, request, COMPLETION_FIELDS).await?;
-    let prompt = match request.prompt {
-        CompletionPrompt::Text(text) => Prompt::Text(text),
-        CompletionPrompt::Tokens(tokens) if !tokens.is_empty() => Prompt::Tokens(tokens),
-        CompletionPrompt::Texts(mut texts) if texts.len() == 1 => Prompt::Text(texts.remove(0)),
-        _ => {
-            let reason = "must be one text or one list of tokens";
-            return Err(Problem::about(Code::UnsupportedParam, "prompt", reason).into());
-        }
-    };
-    let id = TaskId::new();
-    let sampling =
-        generate::sampling(request.sampling, Some(request.max_tokens.unwrap_or(TOKENS_DEFAULT)), id)?;
-    let begun =
-        generate::begin(&app, caller, "openai.completion", id, request.model, prompt, sampling).await?;
+    let wanted = decode(&extract::body(request, &app).await?, TaskId::new())?;
+    let (id, stream, include_usage) = (wanted.id, wanted.stream, wanted.include_usage);
+    let ignored = wanted.ignored.clone();
+    let begun = generate::begin(&app, caller, "openai.completion", wanted).await?;
     let model = begun.handle.model().to_owned();
     let frame = Frame {
         id: format!("cmpl-{id}"),
@@ -44,8 +34,7 @@ pub(crate) async fn create(
         system_fingerprint: generate::fingerprint(&app, &model),
         model,
     };
-    let response = if request.stream == Some(true) {
-        let include_usage = request.stream_options.is_some_and(|options| options.include_usage);
+    let response = if stream {
         sse::response(Stream { frame, include_usage, reader: begun.reader, over: false })
     } else {
         let (content, end) = generate::collect(begun).await?;
@@ -53,6 +42,31 @@ pub(crate) async fn create(
             .into_response()
     };
     Ok(with_ignored(response, &ignored))
+}
+
+/// Reads a request's body; `id` is the task it becomes.
+pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<Wanted, Problem> {
+    let (body, ignored) = read(body, COMPLETION_FIELDS)?;
+    let request: CompletionRequest = extract::from_value(&body)?;
+    let prompt = match request.prompt {
+        CompletionPrompt::Text(text) => Prompt::Text(text),
+        CompletionPrompt::Tokens(tokens) if !tokens.is_empty() => Prompt::Tokens(tokens),
+        CompletionPrompt::Texts(mut texts) if texts.len() == 1 => Prompt::Text(texts.remove(0)),
+        _ => {
+            let reason = "must be one text or one list of tokens";
+            return Err(Problem::about(Code::UnsupportedParam, "prompt", reason));
+        }
+    };
+    let tokens_max = Some(request.max_tokens.unwrap_or(TOKENS_DEFAULT));
+    Ok(Wanted {
+        id,
+        model: request.model,
+        prompt,
+        sampling: generate::sampling(extract::from_value(&body)?, tokens_max, id)?,
+        stream: request.stream == Some(true),
+        include_usage: request.stream_options.is_some_and(|options| options.include_usage),
+        ignored,
+    })
 }
 
 /// What all pieces of one completion have in common.

@@ -11,36 +11,54 @@ use lar_engines::scheduler::Priority;
 use lar_gateway::{HangUp, Task, TaskEvent, Work};
 
 use super::{about_model, read, with_ignored};
-use crate::State;
 use crate::auth::Inference;
 use crate::errors::Failure;
+use crate::{State, extract};
 
 /// Texts of one request at most, as at OpenAI.
 const INPUTS_MAX: usize = 2048;
+
+/// A request for vectors, read and checked.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    model: String,
+    texts: Vec<String>,
+    base64: bool,
+    dimensions: Option<u32>,
+    /// The fields that have no effect.
+    ignored: Vec<String>,
+}
+
+/// Reads a request's body.
+pub(crate) fn decode(body: &[u8]) -> Result<Wanted, Problem> {
+    let (body, ignored) = read(body, EMBEDDING_FIELDS)?;
+    let request: EmbeddingRequest = extract::from_value(&body)?;
+    let texts = request.input.into_vec();
+    if texts.is_empty() || texts.len() > INPUTS_MAX {
+        return Err(Problem::invalid("input", format!("must hold 1 to {INPUTS_MAX} texts")));
+    }
+    if let Some(at) = texts.iter().position(String::is_empty) {
+        return Err(Problem::invalid(format!("input[{at}]"), "must not be empty"));
+    }
+    let base64 = match request.encoding_format.as_deref() {
+        None | Some("float") => false,
+        Some("base64") => true,
+        Some(_) => return Err(Problem::invalid("encoding_format", "must be `float` or `base64`")),
+    };
+    Ok(Wanted { model: request.model, texts, base64, dimensions: request.dimensions, ignored })
+}
 
 pub(crate) async fn create(
     app: State,
     Inference(caller): Inference,
     request: Request,
 ) -> Result<Response, Failure> {
-    let (request, ignored) = read::<EmbeddingRequest>(&app, request, EMBEDDING_FIELDS).await?;
-    let texts = request.input.into_vec();
-    if texts.is_empty() || texts.len() > INPUTS_MAX {
-        return Err(Problem::invalid("input", format!("must hold 1 to {INPUTS_MAX} texts")).into());
-    }
-    if let Some(at) = texts.iter().position(String::is_empty) {
-        return Err(Problem::invalid(format!("input[{at}]"), "must not be empty").into());
-    }
-    let base64 = match request.encoding_format.as_deref() {
-        None | Some("float") => false,
-        Some("base64") => true,
-        Some(_) => return Err(Problem::invalid("encoding_format", "must be `float` or `base64`").into()),
-    };
+    let Wanted { model, texts, base64, dimensions, ignored } = decode(&extract::body(request, &app).await?)?;
     let task = Task {
         id: TaskId::new(),
         caller,
         api: "openai.embedding",
-        model: request.model,
+        model,
         priority: Priority::Interactive,
         deadline: None,
         conversation: None,
@@ -64,7 +82,7 @@ pub(crate) async fn create(
     };
     let found = found.ok_or_else(|| Problem::new(Code::Internal, "the engine ended without vectors"))?;
     let width = found.vectors.first().map_or(0, Vec::len);
-    if request.dimensions.is_some_and(|dimensions| dimensions as usize != width) {
+    if dimensions.is_some_and(|dimensions| dimensions as usize != width) {
         let reason = format!("must be {width}: this model's vectors cannot be cut");
         return Err(Problem::about(Code::UnsupportedParam, "dimensions", reason).into());
     }

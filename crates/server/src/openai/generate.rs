@@ -16,6 +16,19 @@ const STOP_BYTES_MAX: usize = 1024;
 /// Entries of `logit_bias` at most.
 const BIAS_MAX: usize = 1024;
 
+/// A request for text, read and checked.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    pub(crate) id: TaskId,
+    pub(crate) model: String,
+    pub(crate) prompt: Prompt,
+    pub(crate) sampling: Sampling,
+    pub(crate) stream: bool,
+    pub(crate) include_usage: bool,
+    /// The fields that have no effect.
+    pub(crate) ignored: Vec<String>,
+}
+
 /// Checks the sampling fields.
 pub(super) fn sampling(
     wire: WireSampling,
@@ -99,11 +112,9 @@ pub(super) async fn begin(
     app: &App,
     caller: Caller,
     api: &'static str,
-    id: TaskId,
-    model: String,
-    prompt: Prompt,
-    sampling: Sampling,
+    wanted: Wanted,
 ) -> Result<Begun, Problem> {
+    let Wanted { id, model, prompt, sampling, .. } = wanted;
     let task = Task {
         id,
         caller,

@@ -1,0 +1,221 @@
+//! What all pools share: the scheduler, who waits and what runs, behind one lock.
+//!
+//! Whoever causes an event takes the step itself, so that a free place is granted without a detour through
+//! another task. Steps wait for nothing. A lease that nobody takes any more gives itself back with a step of
+//! its own, so leases leave the lock before they are handed over.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use lar_base::{Instant, TaskId, Tasks};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+
+use super::supervisor::Order;
+use super::{Place, PoolState, PoolStatus};
+use crate::driver::Driver;
+use crate::lease::{Lease, Stopper};
+use crate::scheduler::{Action, Event, Limits, PoolId, PoolView, Refusal, Request, Scheduler};
+
+/// How often it is looked, while stopping, whether the last lease is back.
+const STOPPING_TICK: Duration = Duration::from_millis(50);
+
+#[derive(Debug)]
+pub(crate) struct Host {
+    state: Mutex<State>,
+    /// A task with a deadline came.
+    deadlines: Notify,
+    tasks: Tasks,
+}
+
+#[derive(Debug)]
+struct State {
+    scheduler: Scheduler,
+    waiters: HashMap<TaskId, Waiter>,
+    running: HashMap<TaskId, Stopper>,
+    pools: BTreeMap<PoolId, Entry>,
+}
+
+#[derive(Debug)]
+pub(super) struct Waiter {
+    pub(super) place: watch::Sender<Option<Place>>,
+    pub(super) outcome: oneshot::Sender<Result<Lease, Refusal>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    driver: Arc<dyn Driver>,
+    orders: mpsc::UnboundedSender<Order>,
+    state: PoolState,
+}
+
+impl Host {
+    pub(super) fn new(limits: Limits, tasks: &Tasks) -> Self {
+        let state = State {
+            scheduler: Scheduler::new(limits),
+            waiters: HashMap::new(),
+            running: HashMap::new(),
+            pools: BTreeMap::new(),
+        };
+        Self { state: Mutex::new(state), deadlines: Notify::new(), tasks: tasks.clone() }
+    }
+
+    /// Takes a step whenever time alone changes something; ends when told to stop and nothing runs.
+    pub(super) async fn tick(self: Arc<Self>) {
+        let stopping = self.tasks.stopping();
+        loop {
+            let (next, idle) = {
+                let state = self.lock();
+                (state.scheduler.next_deadline(), state.running.is_empty())
+            };
+            if stopping.is_cancelled() && idle {
+                return;
+            }
+            let mut wait = next.map_or(Duration::from_secs(3600), |at| at.since(Instant::now()));
+            if stopping.is_cancelled() {
+                wait = wait.min(STOPPING_TICK);
+            }
+            tokio::select! {
+                () = tokio::time::sleep(wait) => self.step(Event::Tick),
+                () = self.deadlines.notified() => {}
+                () = stopping.cancelled(), if !stopping.is_cancelled() => {}
+            }
+        }
+    }
+
+    pub(super) fn add(
+        self: &Arc<Self>,
+        pool: PoolId,
+        driver: Arc<dyn Driver>,
+    ) -> Option<mpsc::UnboundedReceiver<Order>> {
+        let concurrency = driver.engine().concurrency;
+        let (orders, inbox) = mpsc::unbounded_channel();
+        self.with(|state| {
+            if state.pools.contains_key(&pool) {
+                return (None, None);
+            }
+            state.pools.insert(pool.clone(), Entry { driver, orders, state: PoolState::Unloaded });
+            (Some(inbox), Some(Event::PoolAdded { pool, concurrency }))
+        })
+    }
+
+    pub(super) fn remove(self: &Arc<Self>, pool: &PoolId) {
+        self.with(|state| {
+            if let Some(entry) = state.pools.remove(pool) {
+                let _ = entry.orders.send(Order::Remove);
+            }
+            ((), Some(Event::PoolRemoved { pool: pool.clone() }))
+        });
+    }
+
+    pub(super) fn order(&self, pool: &str, order: Order) {
+        if let Some(entry) = self.lock().pools.get(pool) {
+            let _ = entry.orders.send(order);
+        }
+    }
+
+    pub(super) fn submit(self: &Arc<Self>, request: Request, waiter: Waiter) {
+        let limited = request.deadline.is_some();
+        self.with(|state| {
+            state.waiters.insert(request.task, waiter);
+            ((), Some(Event::Submit(request)))
+        });
+        if limited {
+            self.deadlines.notify_one();
+        }
+    }
+
+    /// What the supervisor of a pool has to say.
+    pub(super) fn is_now(self: &Arc<Self>, pool: &PoolId, now: PoolState) {
+        self.with(|state| {
+            let Some(entry) = state.pools.get_mut(pool) else { return ((), None) };
+            let pool = pool.clone();
+            let event = match &now {
+                PoolState::Ready => {
+                    Some(Event::PoolReady { pool, concurrency: entry.driver.engine().concurrency })
+                }
+                PoolState::Unloaded => Some(Event::PoolDown { pool }),
+                PoolState::Failed(reason) => Some(Event::PoolFailed { pool, reason: reason.clone() }),
+                PoolState::Loading => None,
+            };
+            entry.state = now;
+            ((), event)
+        });
+    }
+
+    pub(super) fn driver(&self, pool: &str) -> Option<Arc<dyn Driver>> {
+        self.lock().pools.get(pool).map(|entry| entry.driver.clone())
+    }
+
+    pub(super) fn status(&self) -> Vec<PoolStatus> {
+        let state = self.lock();
+        let views = state.scheduler.view().into_iter();
+        let status = |view: PoolView| {
+            let entry = state.pools.get(&view.pool)?;
+            Some(PoolStatus {
+                engine: entry.driver.engine(),
+                state: entry.state.clone(),
+                active: view.active,
+                waiting: view.waiting,
+                pool: view.pool,
+            })
+        };
+        views.filter_map(status).collect()
+    }
+
+    /// Tells the scheduler what happened and does what it says.
+    pub(crate) fn step(self: &Arc<Self>, event: Event) {
+        self.with(|state| {
+            if let Event::Stopped { task } = &event {
+                state.running.remove(task);
+            }
+            ((), Some(event))
+        });
+    }
+
+    /// Changes the state and takes the step for what happened, if anything did, under one lock.
+    fn with<T>(self: &Arc<Self>, change: impl FnOnce(&mut State) -> (T, Option<Event>)) -> T {
+        let mut decided = Vec::new();
+        let mut state = self.lock();
+        let (value, event) = change(&mut state);
+        if let Some(event) = event {
+            for action in state.scheduler.step(Instant::now(), event) {
+                decided.extend(self.act(&mut state, action));
+            }
+        }
+        drop(state);
+        for (waiter, outcome) in decided {
+            // When nobody waits any more, dropping the lease gives it back.
+            let _ = waiter.outcome.send(outcome);
+        }
+        value
+    }
+
+    fn act(self: &Arc<Self>, state: &mut State, action: Action) -> Option<(Waiter, Result<Lease, Refusal>)> {
+        match action {
+            Action::Load { pool } => {
+                let entry = state.pools.get(&pool)?;
+                let _ = entry.orders.send(Order::Load);
+            }
+            Action::Place { task, position, predicted_start, why } => {
+                let waiter = state.waiters.get(&task)?;
+                waiter.place.send_replace(Some(Place { position, predicted_start, why }));
+            }
+            Action::Grant { task, pool, predicted, waited } => {
+                let driver = state.pools.get(&pool)?.driver.clone();
+                let stopper = Stopper::default();
+                state.running.insert(task, stopper.clone());
+                let tasks = self.tasks.clone();
+                let lease = Lease { task, driver, stopper, tasks, host: self.clone(), predicted, waited };
+                return Some((state.waiters.remove(&task)?, Ok(lease)));
+            }
+            Action::Refuse { task, refusal } => return Some((state.waiters.remove(&task)?, Err(refusal))),
+            Action::Stop { task, cause } => state.running.get(&task)?.stop(cause),
+        }
+        None
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
