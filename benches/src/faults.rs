@@ -8,7 +8,6 @@ use lar_base::Instant;
 use lar_engines::driver::{Driver as _, Event, Job, Prompt, Sampling};
 use lar_engines::embedded::{Embedded, EmbeddedOptions};
 use lar_tests::{Lar, chat_model, program};
-use serde_json::json;
 
 use crate::quantile;
 
@@ -16,31 +15,15 @@ const KILLS: usize = 100;
 const KILLS_PER_SERVER: usize = 4;
 const CANCELS: usize = 1000;
 
-fn new_task(lar: &Lar) -> Option<String> {
-    let body = json!({ "workload": "completion", "prompt": "Once upon a time", "max_tokens": 2000, "detached": true });
-    let taken = lar.post("/lar/v1/tasks", &body);
-    taken.json()["task_id"].as_str().filter(|_| taken.status == 202).map(ToOwned::to_owned)
-}
-
 pub(crate) fn kill_workers() -> anyhow::Result<String> {
     let (mut tasks, mut other_than_one, mut failed) = (0, 0, 0);
     // A new server every few rounds: after many deaths in a row a supervisor rightly waits long.
     for _ in 0..KILLS / KILLS_PER_SERVER {
         let lar = Lar::start();
         for _ in 0..KILLS_PER_SERVER {
-            let Some(id) = new_task(&lar) else { continue };
+            let Some(id) = lar.make_task(2000) else { continue };
             tasks += 1;
-            lar.until("the task to run", |lar| {
-                let pools = lar.get("/lar/v1/pools").json();
-                pools["data"]
-                    .as_array()?
-                    .iter()
-                    .any(|pool| pool["active_leases"].as_u64() > Some(0))
-                    .then_some(())
-            });
-            for pid in lar.workers() {
-                let _ = std::process::Command::new("kill").args(["-9", &pid.to_string()]).status();
-            }
+            lar.kill_workers();
             let events = lar.get(&format!("/lar/v1/tasks/{id}/stream")).events();
             let ends = events
                 .iter()
@@ -61,7 +44,7 @@ pub(crate) fn kill_servers() -> anyhow::Result<String> {
     let mut lost = 0;
     for _ in 0..KILLS {
         let mut lar = Lar::start_on(directory.path());
-        acknowledged.extend((0..3).filter_map(|_| new_task(&lar)));
+        acknowledged.extend((0..3).filter_map(|_| lar.make_task(2000)));
         lar.kill();
     }
     let lar = Lar::start_on(directory.path());

@@ -17,6 +17,7 @@ use std::time::Duration;
 use lar_base::Instant;
 use lar_tests::{Lar, free_port};
 
+use crate::start::resident_mib;
 use crate::{progress, quantile};
 use load::{Measured, closed_loop, open_loop};
 pub(crate) use stub::serve;
@@ -31,6 +32,9 @@ const CLIENTS: usize = 16;
 /// One worker of litellm carries fewer than 1,000 requests a second by an order of magnitude; measuring its
 /// queue would tell nothing.
 const LITELLM_RATE_MAX: u32 = 100;
+/// Requests before memory is looked at, and between that and the second look.
+const GROWTH_WARM: usize = 10_000;
+const GROWTH_OVER: usize = 100_000;
 /// How long a gateway may take to start.
 const START_WITHIN: Duration = Duration::from_secs(90);
 const CONFIG: &str = "[engines]\npreload = false\n";
@@ -136,7 +140,33 @@ pub(crate) fn measure() -> anyhow::Result<String> {
         }
         write_closed(&mut report, stream, &targets, &rounds)?;
     }
+    progress("  growth");
+    write!(report, "\n{}", growth(&lar, &targets[1])?)?;
     Ok(report)
+}
+
+/// What Lar's memory grows by over many requests.
+fn growth(lar: &Lar, target: &Target) -> anyhow::Result<String> {
+    // Two ways of answering, tasks remembered and forgotten, the database grown.
+    let run = |count: usize| -> anyhow::Result<usize> {
+        let mut answered = 0;
+        while answered < count {
+            for stream in [false, true] {
+                let second = Duration::from_secs(1);
+                answered +=
+                    closed_loop(target.address, &target.request(stream), CLIENTS, second)?.1.latencies.len();
+            }
+        }
+        Ok(answered)
+    };
+    let before = run(GROWTH_WARM)?;
+    let warm = resident_mib(lar.pid());
+    let more = run(GROWTH_OVER)?;
+    let after = resident_mib(lar.pid());
+    Ok(format!(
+        "Memory: {warm:.1} MiB after these and {before} more requests, {after:.1} MiB after another {more}: {:+.1} MiB (aim: none).\n",
+        after - warm
+    ))
 }
 
 const INTRODUCTION: &str = "\

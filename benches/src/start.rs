@@ -1,4 +1,4 @@
-//! From starting the process to ready, memory at rest without a model, and growth over many requests.
+//! From starting the process to ready, and memory at rest without a model.
 
 use lar_base::Instant;
 use lar_tests::Lar;
@@ -6,7 +6,6 @@ use lar_tests::Lar;
 use crate::quantile;
 
 const STARTS: usize = 15;
-const REQUESTS: usize = 20_000;
 /// No model is loaded in these.
 const CONFIG: &str = "[engines]\npreload = false\n";
 
@@ -24,27 +23,17 @@ pub(crate) fn measure() -> anyhow::Result<String> {
     let lar = Lar::start_with(CONFIG);
     let _ = lar.get("/readyz");
     let idle = resident_mib(lar.pid());
-    for _ in 0..2_000 {
-        let _ = lar.get("/v1/models");
-    }
-    let warm = resident_mib(lar.pid());
-    for _ in 0..REQUESTS {
-        let _ = lar.get("/v1/models");
-    }
-    let after = resident_mib(lar.pid());
     Ok(format!(
         "Without a model, release build.\n\n| what | value | aim |\n|---|---|---|\n\
          | process start to `/readyz`, median of {STARTS} | {:.0} ms | < 300 ms |\n\
          | the slowest of them | {:.0} ms | |\n\
-         | resident memory at rest | {idle:.1} MiB | < 40 MiB |\n\
-         | growth over {REQUESTS} requests on new connections, after 2,000 to warm up | {:+.1} MiB | none |\n",
+         | resident memory at rest | {idle:.1} MiB | < 40 MiB |\n",
         quantile(&starts, 0.5),
         quantile(&starts, 1.0),
-        after - warm,
     ))
 }
 
-fn resident_mib(pid: u32) -> f64 {
+pub(crate) fn resident_mib(pid: u32) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());

@@ -10,12 +10,6 @@ use serde_json::{Value, json};
 
 const ROUNDS: usize = 4;
 
-fn task(lar: &Lar) -> Option<String> {
-    let body = json!({ "workload": "completion", "prompt": "Once upon a time", "max_tokens": 300, "detached": true });
-    let taken = lar.post("/lar/v1/tasks", &body);
-    (taken.status == 202).then(|| taken.json()["task_id"].as_str().unwrap().to_owned())
-}
-
 fn state(lar: &Lar, id: &str) -> Value {
     lar.get(&format!("/lar/v1/tasks/{id}")).json()
 }
@@ -24,18 +18,8 @@ fn state(lar: &Lar, id: &str) -> Value {
 fn a_killed_worker_ends_its_tasks_once_and_is_started_again() {
     let lar = Lar::start();
     for round in 0..ROUNDS {
-        let ids: Vec<String> = (0..3).filter_map(|_| task(&lar)).collect();
-        lar.until("a task to run", |lar| {
-            let pools = lar.get("/lar/v1/pools").json();
-            pools["data"]
-                .as_array()?
-                .iter()
-                .any(|pool| pool["active_leases"].as_u64() > Some(0))
-                .then_some(())
-        });
-        for pid in lar.workers() {
-            let _ = std::process::Command::new("kill").args(["-9", &pid.to_string()]).status();
-        }
+        let ids: Vec<String> = (0..3).filter_map(|_| lar.make_task(300)).collect();
+        lar.kill_workers();
         for id in &ids {
             let events = lar.get(&format!("/lar/v1/tasks/{id}/stream")).events();
             let ends =
@@ -46,7 +30,7 @@ fn a_killed_worker_ends_its_tasks_once_and_is_started_again() {
             assert!(name == "end" || end["code"] == "ENGINE_FAILED", "round {round}: {end}");
         }
     }
-    let id = task(&lar).unwrap();
+    let id = lar.make_task(300).unwrap();
     assert_eq!(lar.get(&format!("/lar/v1/tasks/{id}/stream")).events().last().unwrap().0, "end");
 }
 
@@ -67,7 +51,7 @@ fn a_killed_server_loses_nothing_that_it_acknowledged() {
             assert_eq!(found["messages"][0]["content"], "Keep this.", "round {round}: {found}");
             assert_ne!(found["messages"][1]["status"], "streaming", "round {round}");
         }
-        acknowledged.extend((0..5).filter_map(|_| task(&lar)));
+        acknowledged.extend((0..5).filter_map(|_| lar.make_task(300)));
         let id = lar.post("/lar/v1/conversations", &json!({})).json()["id"].as_str().unwrap().to_owned();
         let body = json!({ "content": "Keep this." }).to_string();
         let path = format!("/lar/v1/conversations/{id}/messages");

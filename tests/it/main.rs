@@ -5,6 +5,8 @@
 mod bad_input;
 mod cli;
 mod conversations;
+mod disk;
+mod downloads;
 mod engines;
 mod health;
 mod keys;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::models::{models_dir, program};
 
@@ -98,6 +98,31 @@ impl Lar {
     #[must_use]
     pub fn start_on(data: &Path) -> Self {
         Self::run(command(data), data)
+    }
+
+    /// Starts a server whose data directory is a disk of its own: a tmpfs with these options, which only it sees.
+    /// Takes user namespaces, as Debian has them.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start_on_disk(options: &str) -> Self {
+        let directory = tempfile::tempdir().expect("a directory can be made");
+        let mut lar = Self::run(on_disk(directory.path(), options), directory.path());
+        lar._directory = Some(directory);
+        lar
+    }
+
+    /// What a server says that does not start on such a disk.
+    ///
+    /// # Panics
+    /// When it starts.
+    #[must_use]
+    pub fn refused_on_disk(options: &str) -> String {
+        let directory = tempfile::tempdir().expect("a directory can be made");
+        let output = on_disk(directory.path(), options).arg("serve").output().expect("unshare runs");
+        assert!(!output.status.success(), "it started");
+        String::from_utf8_lossy(&output.stderr).into_owned()
     }
 
     fn run(mut command: Command, data: &Path) -> Self {
@@ -206,6 +231,31 @@ impl Lar {
         socket
     }
 
+    /// Makes a task that writes up to so many tokens on its own, if it is acknowledged.
+    #[must_use]
+    pub fn make_task(&self, max_tokens: u32) -> Option<String> {
+        let body = json!({
+            "workload": "completion", "prompt": "Once upon a time", "max_tokens": max_tokens, "detached": true,
+        });
+        let taken = self.post("/lar/v1/tasks", &body);
+        taken.json()["task_id"].as_str().filter(|_| taken.status == 202).map(ToOwned::to_owned)
+    }
+
+    /// Kills the workers while a task runs.
+    ///
+    /// # Panics
+    /// When none runs within 30 s.
+    pub fn kill_workers(&self) {
+        self.until("a task to run", |lar| {
+            let pools = lar.get("/lar/v1/pools").json();
+            let busy = |pool: &Value| pool["active_leases"].as_u64() > Some(0);
+            pools["data"].as_array()?.iter().any(busy).then_some(())
+        });
+        for pid in self.workers() {
+            let _ = Command::new("kill").args(["-9", &pid.to_string()]).status();
+        }
+    }
+
     /// Waits until `done` says so.
     ///
     /// # Panics
@@ -247,7 +297,19 @@ impl Drop for Lar {
 }
 
 fn command(data: &Path) -> Command {
-    let mut command = Command::new(program());
+    as_test(Command::new(program()), data)
+}
+
+/// `lar` in a mount namespace where `data` is a tmpfs.
+fn on_disk(data: &Path, options: &str) -> Command {
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--map-root-user", "sh", "-c"]);
+    command.arg("mount -t tmpfs -o \"$1\" tmpfs \"$2\" && shift 2 && exec \"$@\"");
+    command.arg("sh").arg(options).arg(data).arg(program());
+    as_test(command, data)
+}
+
+fn as_test(mut command: Command, data: &Path) -> Command {
     command
         .env("LAR_DATA_DIR", data)
         .env("LAR_MODELS_DIR", models_dir())

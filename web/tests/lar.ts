@@ -2,7 +2,7 @@
 // its own, and stops it in the end.
 
 import { execFileSync, spawn, type ChildProcess } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
@@ -39,4 +39,9 @@ function address(server: ChildProcess): Promise<string> {
 /** A new link that signs a browser in. */
 export function link(): string {
   return execFileSync(program, ["open", "--print"], { encoding: "utf8" }).trim();
+}
+
+/** The key of the test server's owner. */
+export function ownerKey(): string {
+  return readFileSync(join(process.env.LAR_DATA_DIR!, "owner.key"), "utf8").trim();
 }

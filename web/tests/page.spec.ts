@@ -2,7 +2,7 @@
 
 import AxeBuilder from "@axe-core/playwright";
 import { expect, test, type Page } from "@playwright/test";
-import { link } from "./lar";
+import { link, ownerKey } from "./lar";
 
 const LONG = "Write a very long story about an owl that travels around the world. Describe every place.";
 
@@ -78,6 +78,27 @@ test("a reload in mid-answer resumes it", async ({ page }) => {
   const length = (await answers(page).locator(".markdown").innerText()).length;
   await expect.poll(async () => (await answers(page).locator(".markdown").innerText()).length).toBeGreaterThan(length);
   await page.getByRole("button", { name: "Stop", exact: true }).click();
+  await finished(page);
+});
+
+test("who waits sees the place, and the answer comes when it is free", async ({ page, request }) => {
+  await signIn(page);
+  const headers = { authorization: `Bearer ${ownerKey()}` };
+  const tasks: string[] = [];
+  // As many as run at once, and one that waits.
+  for (let place = 0; place < 5; place++) {
+    const taken = await request.post(`${process.env.LAR_PAGE_URL}/lar/v1/tasks`, {
+      headers,
+      data: { workload: "completion", prompt: "Once upon a time", max_tokens: 900, detached: true },
+    });
+    tasks.push((await taken.json()).task_id);
+  }
+  await say(page, "Say hello.");
+  await expect(page.getByText(/before you|You are next/)).toBeVisible();
+  if (process.env.LAR_PICTURES) await page.screenshot({ path: `${process.env.LAR_PICTURES}/queue.png` });
+  for (const task of tasks) await request.post(`${process.env.LAR_PAGE_URL}/lar/v1/tasks/${task}/cancel`, { headers });
+  await expect(answers(page).locator(".markdown")).toHaveText(/\w+/);
+  await page.keyboard.press("Escape");
   await finished(page);
 });
 

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use crate::adopt::{self, Found, Places};
 use crate::blobs::{self, Directory};
 use crate::model::{File, FileRole, Kind, Model, Place, inspect};
-use crate::pull::{Progress, Pull, Puller};
+use crate::pull::{Hub, Progress, Pull, Puller};
 use crate::source::Source;
 use crate::{Error, names};
 
@@ -34,6 +34,7 @@ pub struct Resolved {
 #[derive(Debug, Clone)]
 pub struct Catalog {
     directory: Directory,
+    hub: Hub,
     egress: Egress,
     store: Store,
     state: Arc<State>,
@@ -51,8 +52,9 @@ impl Catalog {
     ///
     /// # Errors
     /// When the directory or the database cannot be used.
-    pub async fn open(directory: PathBuf, store: Store, egress: Egress) -> Result<Self, Error> {
-        let catalog = Self { directory: Directory::open(directory)?, egress, store, state: Arc::default() };
+    pub async fn open(directory: PathBuf, hub: &str, store: Store, egress: Egress) -> Result<Self, Error> {
+        let (directory, hub) = (Directory::open(directory)?, Hub::at(hub));
+        let catalog = Self { directory, hub, egress, store, state: Arc::default() };
         let aliases = catalog.store.alias_list().await?;
         *write(&catalog.state.aliases) =
             aliases.into_iter().map(|alias| (alias.name, alias.target)).collect();
@@ -139,6 +141,7 @@ impl Catalog {
         tokio::spawn(async move {
             let puller = Puller {
                 directory: catalog.directory.clone(),
+                hub: catalog.hub.clone(),
                 egress: catalog.egress.clone(),
                 progress: progress.clone(),
             };

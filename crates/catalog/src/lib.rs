@@ -21,6 +21,6 @@ pub use adopt::{Found, Places};
 pub use catalog::{Catalog, Resolved};
 pub use error::Error;
 pub use model::{File, FileRole, Kind, Model, ModelFacts, Place};
-pub use pull::{Progress, Pull};
+pub use pull::{HUB, Progress, Pull};
 pub use recommended::{RECOMMENDED, Recommended, STARTER_CHAT, STARTER_EMBEDDING, Starter};
 pub use source::Source;

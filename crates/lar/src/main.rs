@@ -96,7 +96,7 @@ async fn run(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
         return config::run(command, &cli.flags, &environment, &output).map(|()| ExitCode::SUCCESS);
     }
     let (config, _) = Config::load(&cli.flags, &environment)?;
-    logging::start(&config, matches!(cli.command, Command::Serve));
+    let _log = logging::start(&config, matches!(cli.command, Command::Serve));
     match cli.command {
         Command::Serve => serve::run(config, &environment, output).await.map(|()| ExitCode::SUCCESS),
         Command::Migrate => serve::migrate(&config, &output).map(|()| ExitCode::SUCCESS),

@@ -63,7 +63,7 @@ impl House {
         let owner_key = data_dir.owner_key(environment.secret("LAR_OWNER_KEY"))?;
         let owner = authenticator.ensure_owner_key(&owner_key).await?.id;
         let egress = Egress::new()?;
-        let catalog = Catalog::open(config.models_dir(), store.clone(), egress.clone()).await?;
+        let catalog = Catalog::open(config.models_dir(), &config.hub, store.clone(), egress.clone()).await?;
         let tasks = Tasks::new();
         let limits = Limits {
             queue_len_max: config.limits.queue_len_max,

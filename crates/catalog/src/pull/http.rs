@@ -7,7 +7,7 @@ use lar_base::Bytes;
 use lar_egress::{Method, Request, Trust};
 use tokio::io::AsyncWriteExt as _;
 
-use super::{Fetched, Progress, Puller};
+use super::{Fetched, Hub, Progress, Puller};
 use crate::Error;
 
 /// A git-lfs pointer is about 130 bytes long.
@@ -20,11 +20,12 @@ impl Puller {
     pub(super) async fn download(
         &self,
         url: &str,
+        trust: Trust,
         promised: Option<String>,
         partial: &Path,
     ) -> Result<Fetched, Error> {
         let (part, tag) = (partial.with_extension("part"), partial.with_extension("etag"));
-        let mut request = Request::new(Method::Get, url, Trust::Caller);
+        let mut request = Request::new(Method::Get, url, trust);
         let have = std::fs::metadata(&part).map_or(0, |file| file.len());
         let known_tag = std::fs::read_to_string(&tag).unwrap_or_default();
         if have > 0 && !known_tag.is_empty() {
@@ -77,15 +78,16 @@ impl Puller {
         file: &str,
         partial: &Path,
     ) -> Result<Fetched, Error> {
-        let pointer = format!("https://huggingface.co/{repository}/raw/main/{file}");
-        let response = self.egress.send(Request::new(Method::Get, &pointer, Trust::Caller)).await?;
+        let Hub { url: hub, trust } = &self.hub;
+        let pointer = format!("{hub}/{repository}/raw/main/{file}");
+        let response = self.egress.send(Request::new(Method::Get, &pointer, *trust)).await?;
         if response.status() != 200 {
             return Err(Error::Download(format!("{pointer} answered with status {}", response.status())));
         }
         let text = response.bytes(POINTER_BYTES_MAX).await?;
         let promised = pointer_digest(&String::from_utf8_lossy(&text));
-        let url = format!("https://huggingface.co/{repository}/resolve/main/{file}");
-        self.download(&url, promised, partial).await
+        let url = format!("{hub}/{repository}/resolve/main/{file}");
+        self.download(&url, *trust, promised, partial).await
     }
 }
 

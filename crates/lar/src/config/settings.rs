@@ -28,6 +28,7 @@ macro_rules! settings {
 settings! {
     "data_dir" "string" "Where everything is kept; ~/.local/share/lar where absent"
     "models_dir" "string" "Where models are kept, may be shared between data directories; DATA_DIR/models where absent"
+    "hub" "string" "Where hf: models come from; a mirror of the Hugging Face hub may be on the LAN"
     "listen" "string" "Where the server listens"
     "allowed_hosts" "array" "Host names, beside loopback's, that requests may be addressed to"
     "insecure_lan" "boolean" "Lets the server listen beyond loopback without TLS"

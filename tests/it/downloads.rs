@@ -1,0 +1,168 @@
+//! Models that come over the network, from a hub of the test's own: taken up where they broke off, shared,
+//! and refused when they are not what was promised.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use lar_tests::{chat_model, program};
+
+const SHA256: &str = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53";
+
+/// Serves the starter model as `owner/repo/tiny.gguf`, and breaks every answer off when told to.
+struct Hub {
+    url: String,
+    /// Bytes of a body after which the line is cut; 0 is never.
+    cut_after: Arc<AtomicU64>,
+    /// Sent of bodies in all.
+    sent: Arc<AtomicU64>,
+    /// The `Range` of each request for the weights.
+    ranges: Arc<Mutex<Vec<Option<String>>>>,
+}
+
+impl Hub {
+    fn start(digest: &'static str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let hub = Self {
+            url: format!("http://{}", listener.local_addr().unwrap()),
+            cut_after: Arc::default(),
+            sent: Arc::default(),
+            ranges: Arc::default(),
+        };
+        let weights: Arc<Vec<u8>> = Arc::new(std::fs::read(chat_model()).unwrap());
+        let (cut_after, sent, ranges) = (hub.cut_after.clone(), hub.sent.clone(), hub.ranges.clone());
+        std::thread::spawn(move || {
+            for socket in listener.incoming().flatten() {
+                let (cut_after, sent, ranges, weights) =
+                    (cut_after.clone(), sent.clone(), ranges.clone(), weights.clone());
+                std::thread::spawn(move || answer(&socket, digest, &weights, &cut_after, &sent, &ranges));
+            }
+        });
+        hub
+    }
+
+    fn pull(&self, home: &Path) -> (bool, String) {
+        let output = self.command(home).output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+    }
+
+    fn command(&self, home: &Path) -> Command {
+        let mut command = Command::new(program());
+        command
+            .env("HOME", home)
+            .env("LAR_DATA_DIR", home.join("data"))
+            .env("LAR_LISTEN", "127.0.0.1:0")
+            .env("LAR_HUB", &self.url)
+            .args(["models", "pull", "hf:owner/repo/tiny.gguf", "--name", "tiny"]);
+        command
+    }
+}
+
+fn answer(
+    socket: &TcpStream,
+    digest: &str,
+    weights: &[u8],
+    cut_after: &AtomicU64,
+    sent: &AtomicU64,
+    ranges: &Mutex<Vec<Option<String>>>,
+) -> Option<()> {
+    let mut out = socket;
+    let mut lines = BufReader::new(socket).lines().map_while(Result::ok);
+    let request = lines.next()?;
+    let range = lines
+        .take_while(|line| !line.is_empty())
+        .find_map(|line| line.to_ascii_lowercase().strip_prefix("range: ").map(ToOwned::to_owned));
+    if request.contains("/raw/main/") {
+        let pointer = format!(
+            "version https://git-lfs.github.com/spec/v1\noid sha256:{digest}\nsize {}\n",
+            weights.len()
+        );
+        let head =
+            format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", pointer.len());
+        return out.write_all((head + &pointer).as_bytes()).ok();
+    }
+    ranges.lock().unwrap().push(range.clone());
+    let from = range
+        .as_deref()
+        .and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<usize>().ok())
+        .unwrap_or(0);
+    let status = if from > 0 { "206 Partial Content" } else { "200 OK" };
+    let rest = &weights[from..];
+    let head = format!(
+        "HTTP/1.1 {status}\r\ncontent-length: {}\r\netag: \"one\"\r\nconnection: close\r\n\r\n",
+        rest.len()
+    );
+    out.write_all(head.as_bytes()).ok()?;
+    let mut gone = 0u64;
+    for chunk in rest.chunks(1 << 20) {
+        out.write_all(chunk).ok()?;
+        gone += chunk.len() as u64;
+        sent.fetch_add(chunk.len() as u64, Ordering::Relaxed);
+        let cut = cut_after.load(Ordering::Relaxed);
+        if cut > 0 && gone >= cut {
+            return None;
+        }
+    }
+    Some(())
+}
+
+fn registered(home: &Path) -> usize {
+    std::fs::read_dir(home.join("data/models/manifests")).into_iter().flatten().count()
+}
+
+#[test]
+fn a_cut_line_is_taken_up_where_it_broke() {
+    let (home, hub) = (tempfile::tempdir().unwrap(), Hub::start(SHA256));
+    hub.cut_after.store(30 << 20, Ordering::Relaxed);
+    let (ok, told) = hub.pull(home.path());
+    assert!(!ok, "{told}");
+    assert_eq!(registered(home.path()), 0);
+    hub.cut_after.store(0, Ordering::Relaxed);
+    let (ok, told) = hub.pull(home.path());
+    assert!(ok && told.contains("Installed tiny."), "{told}");
+    let ranges = hub.ranges.lock().unwrap().clone();
+    assert!(ranges[0].is_none() && ranges[1].is_some(), "{ranges:?}");
+    let whole = std::fs::metadata(chat_model()).unwrap().len();
+    assert!(hub.sent.load(Ordering::Relaxed) < whole + (12 << 20), "only the rest came again");
+}
+
+#[test]
+fn a_killed_download_registers_nothing_and_goes_on() {
+    let (home, hub) = (tempfile::tempdir().unwrap(), Hub::start(SHA256));
+    let mut child = hub.command(home.path()).stderr(std::process::Stdio::null()).spawn().unwrap();
+    while hub.sent.load(Ordering::Relaxed) < 20 << 20 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(registered(home.path()), 0);
+    assert!(hub.pull(home.path()).0);
+    assert_eq!(registered(home.path()), 1);
+}
+
+#[test]
+fn two_pulls_of_one_model_fetch_it_once() {
+    let (home, hub) = (tempfile::tempdir().unwrap(), Hub::start(SHA256));
+    // Two processes with one models directory and a database each.
+    let other = tempfile::tempdir().unwrap();
+    let mut second = hub.command(home.path());
+    second.env("LAR_DATA_DIR", other.path()).env("LAR_MODELS_DIR", home.path().join("data/models"));
+    let mut children = [hub.command(home.path()).spawn().unwrap(), second.spawn().unwrap()];
+    assert!(children.iter_mut().all(|child| child.wait().unwrap().success()));
+    assert_eq!(hub.ranges.lock().unwrap().len(), 1);
+    assert_eq!(registered(home.path()), 1);
+}
+
+#[test]
+fn what_is_not_what_the_hub_promised_is_refused() {
+    let wrong = "0000000000000000000000000000000000000000000000000000000000000000";
+    let (home, hub) = (tempfile::tempdir().unwrap(), Hub::start(wrong));
+    let (ok, told) = hub.pull(home.path());
+    assert!(!ok && told.contains(SHA256), "{told}");
+    assert_eq!(registered(home.path()), 0);
+}
