@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use lar_tests::Lar;
+use lar_tests::{Lar, chat_model};
 use serde_json::{Value, json};
 
 /// A file that leaves no room on the disk of this Lar, whose mounts are its own.
@@ -43,6 +43,13 @@ fn a_full_disk_is_told_and_overcome() {
 
 #[test]
 fn a_disk_that_cannot_be_written_is_told_at_the_start() {
-    let told = Lar::refused_on_disk("size=16m,ro");
+    let told = Lar::refused_on_disk("size=16m,ro", &["serve"]);
     assert!(told.to_lowercase().contains("read-only"), "{told}");
+}
+
+#[test]
+fn a_model_that_does_not_fit_the_disk_is_refused_with_numbers() {
+    let model = chat_model().display().to_string();
+    let told = Lar::refused_on_disk("size=32m", &["models", "pull", &model, "--name", "tiny"]);
+    assert!(told.contains("32 MiB free, 158 MiB are needed"), "{told}");
 }

@@ -50,6 +50,8 @@ fn a_file_is_pulled_verified_shared_and_removed() {
     std::fs::write(&blob, bytes).unwrap();
     let (ok, told) = lar(home.path(), &["models", "verify", "tiny"]);
     assert!(!ok && told.contains("differs"), "{told}");
+    let (ok, told) = lar(home.path(), &["models", "rm", "default"]);
+    assert!(!ok && told.contains("`default` stands for `tiny`: name the model itself"), "{told}");
     let (ok, told) = lar(home.path(), &["models", "rm", "tiny"]);
     assert!(ok && told.contains("94 MiB are free again"), "{told}");
     assert_eq!(std::fs::read_dir(&blobs).unwrap().count(), 0);

@@ -113,15 +113,17 @@ impl Lar {
         lar
     }
 
-    /// What a server says that does not start on such a disk.
+    /// What a command says that fails on such a disk, which holds its models too.
     ///
     /// # Panics
-    /// When it starts.
+    /// When it does not fail.
     #[must_use]
-    pub fn refused_on_disk(options: &str) -> String {
+    pub fn refused_on_disk(options: &str, arguments: &[&str]) -> String {
         let directory = tempfile::tempdir().expect("a directory can be made");
-        let output = on_disk(directory.path(), options).arg("serve").output().expect("unshare runs");
-        assert!(!output.status.success(), "it started");
+        let mut command = on_disk(directory.path(), options);
+        command.env("LAR_MODELS_DIR", directory.path().join("models")).args(arguments);
+        let output = command.output().expect("unshare runs");
+        assert!(!output.status.success(), "it did not fail");
         String::from_utf8_lossy(&output.stderr).into_owned()
     }
 

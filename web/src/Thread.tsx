@@ -238,7 +238,7 @@ function numbers(message: Message): string {
 const duration = (ms: number) => (ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`);
 
 function Waiting({ progress }: { progress: Progress }) {
-  const about = progress.startsInMs > 0 ? `, about ${duration(progress.startsInMs)}` : "";
+  const about = progress.startsInMs > 0 ? `, about ${Math.ceil(progress.startsInMs / 1000)} s` : "";
   const text = {
     sending: "Sending…",
     loading: `The model is being loaded${about}…`,

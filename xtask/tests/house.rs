@@ -162,7 +162,7 @@ fn each_thing_is_known_in_one_place() {
     only_in("reqwest", &["crates/egress/"]);
     only_in("axum", &["crates/server/"]);
     only_in("llama_cpp_2", &["crates/engines/src/worker"]);
-    only_in("TcpStream::connect", &["crates/egress/", "tests/"]);
+    only_in("TcpStream::connect", &["crates/egress/", "tests/", "benches/"]);
     only_in(
         "application/problem+json",
         &["crates/server/src/errors.rs", "crates/api/src/problem.rs", "tests/"],

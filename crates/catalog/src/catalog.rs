@@ -230,9 +230,12 @@ impl Catalog {
     /// Uninstalls a model and returns the space that this freed. Adopted files stay where they are.
     ///
     /// # Errors
-    /// When it is not installed or cannot be removed.
+    /// When it is not installed, `name` is an alias, or it cannot be removed.
     pub async fn remove(&self, name: &str) -> Result<Bytes, Error> {
-        let model = self.resolve(name)?.model;
+        let Resolved { model, alias } = self.resolve(name)?;
+        if let Some(alias) = alias {
+            return Err(Error::Alias { alias, model: model.name.clone() });
+        }
         let directory = self.directory.clone();
         let freed = blocking(move || directory.remove(&model)).await?;
         self.refresh().await?;

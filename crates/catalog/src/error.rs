@@ -16,6 +16,14 @@ pub enum Error {
         /// What there is.
         installed: Vec<String>,
     },
+    /// What can only be done to a model was asked of a name that stands for one.
+    #[error("`{alias}` stands for `{model}`: name the model itself")]
+    Alias {
+        /// The name.
+        alias: String,
+        /// What it stands for.
+        model: String,
+    },
     /// The text names no source.
     #[error(
         "`{0}` names no model source: use a path, https://…, hf:owner/repo/file.gguf or pip:package==version"
@@ -106,7 +114,7 @@ impl From<Error> for Problem {
             Error::Full { .. } => Code::StorageFull,
             Error::Download(_) => Code::PoolUnavailable,
             Error::Missing(_) => Code::ComponentUnavailable,
-            Error::Taken(_) => Code::Conflict,
+            Error::Taken(_) | Error::Alias { .. } => Code::Conflict,
             Error::Io { .. } => Code::StoreUnavailable,
             Error::Store(problem) => return problem.clone(),
         };

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt as _};
+use futures_util::{Stream, StreamExt as _, stream};
 use serde::Serialize;
+use tokio::time::error::Elapsed;
 use url::Url;
 
 use crate::Error;
@@ -17,8 +18,8 @@ use crate::ledger::Ledger;
 const REDIRECTS_MAX: usize = 8;
 /// How long a connection may take to stand.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
-/// How long an answer may be silent between two reads of a download.
-const READ_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long an answer may be silent, before its head and between two reads, unless a request says otherwise.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
 
 /// Who chose the destination, which decides what it may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,13 +65,23 @@ pub struct Request {
     pub body: Body,
     /// How long the whole exchange may take; streams have none but the silence limit.
     pub timeout: Option<Duration>,
+    /// How long the answer may be silent; `None` is for as long as it likes.
+    pub silence: Option<Duration>,
 }
 
 impl Request {
-    /// A request without headers, body or time limit.
+    /// A request without headers, body or time limit but that on silence.
     #[must_use]
     pub fn new(method: Method, url: impl Into<String>, trust: Trust) -> Self {
-        Self { method, url: url.into(), trust, headers: Vec::new(), body: Body::Empty, timeout: None }
+        Self {
+            method,
+            url: url.into(),
+            trust,
+            headers: Vec::new(),
+            body: Body::Empty,
+            timeout: None,
+            silence: Some(SILENCE_MAX),
+        }
     }
 
     /// The same request with a header.
@@ -91,6 +102,13 @@ impl Request {
         self
     }
 
+    /// The same request with another limit on silence.
+    #[must_use]
+    pub fn silence(mut self, limit: Option<Duration>) -> Self {
+        self.silence = limit;
+        self
+    }
+
     /// The same request with a limit on the whole exchange.
     #[must_use]
     pub fn timeout(mut self, limit: Duration) -> Self {
@@ -104,6 +122,7 @@ impl Request {
 pub struct Response {
     inner: reqwest::Response,
     destination: String,
+    silence: Option<Duration>,
 }
 
 impl Response {
@@ -145,8 +164,19 @@ impl Response {
 
     /// The body as it arrives.
     pub fn stream(self) -> impl Stream<Item = Result<Bytes, Error>> + Send {
-        let destination = self.destination;
-        self.inner.bytes_stream().map(move |chunk| chunk.map_err(|error| failed(&destination, &error)))
+        let Self { inner, destination, silence } = self;
+        stream::unfold(Some(inner.bytes_stream()), move |chunks| {
+            let destination = destination.clone();
+            async move {
+                let mut chunks = chunks?;
+                match within(silence, chunks.next()).await {
+                    Ok(Some(Ok(chunk))) => Some((Ok(chunk), Some(chunks))),
+                    Ok(Some(Err(error))) => Some((Err(failed(&destination, &error)), None)),
+                    Ok(None) => None,
+                    Err(_) => Some((Err(Error::TimedOut { destination }), None)),
+                }
+            }
+        })
     }
 }
 
@@ -169,7 +199,6 @@ impl Egress {
             builder
                 .user_agent(concat!("lar/", env!("CARGO_PKG_VERSION")))
                 .connect_timeout(CONNECT_TIMEOUT)
-                .read_timeout(READ_TIMEOUT)
                 .no_proxy()
                 .build()
                 .map_err(|error| Error::Unreachable {
@@ -235,8 +264,22 @@ impl Egress {
         if let Some(limit) = request.timeout {
             builder = builder.timeout(limit);
         }
-        let inner = builder.send().await.map_err(|error| failed(&destination, &error))?;
-        Ok(Response { inner, destination })
+        let silence = request.silence;
+        match within(silence, builder.send()).await {
+            Ok(sent) => {
+                let inner = sent.map_err(|error| failed(&destination, &error))?;
+                Ok(Response { inner, destination, silence })
+            }
+            Err(_) => Err(Error::TimedOut { destination }),
+        }
+    }
+}
+
+/// Waits no longer than `limit`.
+async fn within<F: Future>(limit: Option<Duration>, future: F) -> Result<F::Output, Elapsed> {
+    match limit {
+        Some(limit) => tokio::time::timeout(limit, future).await,
+        None => Ok(future.await),
     }
 }
 

@@ -22,7 +22,7 @@ use crate::Error;
 use crate::driver::{Ability, Driver, Embeddings, Engine, Generation, Job, Prepared, Prompt};
 use client::Client;
 use managed::Child;
-use stream::Place;
+use stream::{Place, Session};
 
 /// How often a remote server is asked whether it is well.
 const HEALTH_EVERY: Duration = Duration::from_secs(2);
@@ -67,7 +67,8 @@ pub struct LlamaServer {
     /// What the server said of itself when it was last asked.
     properties: Mutex<Option<Properties>>,
     child: Mutex<Option<Arc<Child>>>,
-    places: Arc<Mutex<Vec<u32>>>,
+    /// From one load to the next.
+    session: Mutex<Arc<Session>>,
     loading: tokio::sync::Mutex<()>,
 }
 
@@ -86,7 +87,7 @@ impl LlamaServer {
             egress,
             properties: Mutex::default(),
             child: Mutex::default(),
-            places: Arc::default(),
+            session: Mutex::default(),
             loading: tokio::sync::Mutex::new(()),
         }
     }
@@ -198,7 +199,7 @@ impl Driver for LlamaServer {
                 return Err(Error::Load(format!("no llama-server answers at {}", client.url)));
             }
             let properties = self.discover(&client).await?;
-            *lock(&self.places) = (0..properties.concurrency).rev().collect();
+            *lock(&self.session) = Arc::new(Session::new(properties.concurrency));
             Ok(())
         }
         .boxed()
@@ -227,6 +228,7 @@ impl Driver for LlamaServer {
 
     fn unload(&self) -> BoxFuture<'_, ()> {
         async {
+            lock(&self.session).gone.cancel();
             let child = lock(&self.child).take();
             if let Some(child) = child {
                 child.stop().await;
@@ -256,9 +258,9 @@ impl Driver for LlamaServer {
 
     fn generate(&self, job: Job) -> Result<Generation, Error> {
         let client = self.client()?;
-        let number = lock(&self.places).pop().ok_or_else(|| Error::Failed("every place is taken".into()))?;
-        let place = Place { number, free: self.places.clone() };
-        let request = stream::request(&client, &job, number);
+        let session = lock(&self.session).clone();
+        let place = Place::take(&session).ok_or_else(|| Error::Failed("every place is taken".into()))?;
+        let request = stream::request(&client, &job, place.number);
         Ok(stream::start(client, request, place))
     }
 

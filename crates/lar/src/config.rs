@@ -198,8 +198,9 @@ impl Config {
                 origins.insert(key.into(), format!("--{}", key.replace('_', "-")));
             }
         }
-        let mut config: Self = table.try_into().map_err(|error: toml::de::Error| {
-            anyhow::anyhow!("the configuration is not valid: {}", error.message())
+        let mut config: Self = serde_path_to_error::deserialize(Value::Table(table)).map_err(|error| {
+            let (path, reason) = (error.path().to_string(), error.inner().message().to_owned());
+            anyhow::anyhow!("`{path}` is not valid: {reason}")
         })?;
         if config.data_dir.as_os_str().is_empty() {
             config.data_dir = default_data_dir(environment)?;

@@ -38,10 +38,9 @@ pub(crate) async fn remove(
     _: Admin,
     Path(name): Path<String>,
 ) -> Result<Json<serde_json::Value>, Failure> {
-    let model = app.catalog.resolve(&name)?.model;
-    let freed = app.catalog.remove(&model.name).await?;
-    app.gateway.engines().remove(&model.name);
-    Ok(Json(json!({ "removed": model.name, "freed_bytes": freed })))
+    let freed = app.catalog.remove(&name).await?;
+    app.gateway.engines().remove(&name);
+    Ok(Json(json!({ "removed": name, "freed_bytes": freed })))
 }
 
 /// Compares a model's files with their digests.

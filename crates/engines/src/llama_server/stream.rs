@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 use std::future::Future as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::{FutureExt as _, StreamExt as _, stream};
@@ -145,18 +145,44 @@ pub(super) fn request(client: &Client, job: &Job, place: u32) -> Request {
         repeat_penalty: job.sampling.repeat_penalty,
         logit_bias,
     };
-    client.request(Method::Post, path).json(&body)
+    // How long a prompt takes is the server's affair; that it is well is asked of it beside this.
+    client.request(Method::Post, path).json(&body).silence(None)
+}
+
+/// A server as it was found when it was last loaded.
+#[derive(Debug, Default)]
+pub(super) struct Session {
+    free: Mutex<Vec<u32>>,
+    /// Cancelled when it is dead or let go: no answer of it will come any more.
+    pub(super) gone: CancellationToken,
+}
+
+impl Session {
+    pub(super) fn new(places: u32) -> Self {
+        Self { free: Mutex::new((0..places).rev().collect()), gone: CancellationToken::new() }
+    }
+
+    fn free(&self) -> MutexGuard<'_, Vec<u32>> {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A place of the server, given back when dropped.
 pub(super) struct Place {
     pub(super) number: u32,
-    pub(super) free: Arc<Mutex<Vec<u32>>>,
+    session: Arc<Session>,
+}
+
+impl Place {
+    pub(super) fn take(session: &Arc<Session>) -> Option<Self> {
+        let number = session.free().pop()?;
+        Some(Self { number, session: session.clone() })
+    }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.free.lock().unwrap_or_else(PoisonError::into_inner).push(self.number);
+        self.session.free().push(self.number);
     }
 }
 
@@ -170,12 +196,15 @@ pub(super) fn start(client: Client, request: Request, place: Place) -> Generatio
         let end = tokio::select! {
             // Dropping the request closes its socket, which asks the server to stop.
             () = asked.cancelled() => None,
+            () = place.session.gone.cancelled() => Some(Err(Error::Failed("llama-server is gone".into()))),
             end = run(&client, request, &sender) => Some(end),
         };
         let end = match end {
             Some(Ok(end)) => Event::Finished(end),
             Some(Err(error)) => {
-                confirm(&client, place.number).await;
+                if !place.session.gone.is_cancelled() {
+                    confirm(&client, place.number).await;
+                }
                 Event::Failed(error)
             }
             None => confirm(&client, place.number).await,
