@@ -91,11 +91,12 @@ async fn generates_in_parallel_as_alone() {
         }
         let mut together = Vec::new();
         for text in texts {
-            together.push(driver.generate(job(&*driver, text, greedy(16)).await).unwrap());
+            together.push(finish(driver.generate(job(&*driver, text, greedy(16)).await).unwrap()));
         }
-        for (generation, alone) in together.into_iter().zip(alone) {
+        let together = futures_util::future::join_all(together).await;
+        for ((answer, _, end), alone) in together.into_iter().zip(alone) {
             // Batching changes rounding, so long answers may part; their beginnings do not.
-            let (answer, _, _) = finish(generation).await;
+            assert_eq!(end, Event::Finished(FinishReason::Length), "{answer}");
             assert_eq!(
                 answer.chars().take(12).collect::<String>(),
                 alone.chars().take(12).collect::<String>()

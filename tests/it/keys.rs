@@ -37,6 +37,8 @@ fn keys_are_shown_once_scoped_limited_and_revoked() {
         "{}",
         limited.head
     );
+    assert!(limited.head.contains("ratelimit-policy: \"requests\";q=3;w=60"), "{}", limited.head);
+    assert!(limited.head.contains("ratelimit: \"requests\";r=0;t=5"), "{}", limited.head);
 
     assert_eq!(lar.send("DELETE", &format!("/lar/v1/keys/{id}"), &Value::Null).status, 204);
     let gone = with_key(&lar, "GET", "/v1/models", &bearer, "");

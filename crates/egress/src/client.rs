@@ -1,5 +1,6 @@
 //! The HTTP client behind the policy. Answers are streamed; nothing is retried here.
 
+use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,8 @@ use crate::ledger::Ledger;
 
 /// No more than this many redirects are followed.
 const REDIRECTS_MAX: usize = 8;
+/// A request that may be repeated is sent again no more often than this.
+const RESENDS_MAX: u32 = 3;
 /// How long a connection may take to stand.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long an answer may be silent, before its head and between two reads, unless a request says otherwise.
@@ -67,6 +70,8 @@ pub struct Request {
     pub timeout: Option<Duration>,
     /// How long the answer may be silent; `None` is for as long as it likes.
     pub silence: Option<Duration>,
+    /// Whether it may be sent again when a kept connection turns out to be closed.
+    pub repeatable: bool,
 }
 
 impl Request {
@@ -81,6 +86,7 @@ impl Request {
             body: Body::Empty,
             timeout: None,
             silence: Some(SILENCE_MAX),
+            repeatable: false,
         }
     }
 
@@ -106,6 +112,14 @@ impl Request {
     #[must_use]
     pub fn silence(mut self, limit: Option<Duration>) -> Self {
         self.silence = limit;
+        self
+    }
+
+    /// The same request, which does no harm when it arrives twice: a server may close a kept connection just as
+    /// the request is sent, and nobody can tell whether it was read.
+    #[must_use]
+    pub fn repeatable(mut self) -> Self {
+        self.repeatable = true;
         self
     }
 
@@ -254,23 +268,25 @@ impl Egress {
             Method::Patch => reqwest::Method::PATCH,
             Method::Delete => reqwest::Method::DELETE,
         };
-        let mut builder = client.request(method, url);
-        for (name, value) in request.headers {
-            builder = builder.header(name, value);
-        }
-        if let Body::Json(body) = request.body {
-            builder = builder.header("content-type", "application/json").body(body);
-        }
-        if let Some(limit) = request.timeout {
-            builder = builder.timeout(limit);
-        }
         let silence = request.silence;
-        match within(silence, builder.send()).await {
-            Ok(sent) => {
-                let inner = sent.map_err(|error| failed(&destination, &error))?;
-                Ok(Response { inner, destination, silence })
+        let mut resends = if request.repeatable { RESENDS_MAX } else { 0 };
+        loop {
+            let mut builder = client.request(method.clone(), url.clone());
+            for (name, value) in &request.headers {
+                builder = builder.header(*name, value);
             }
-            Err(_) => Err(Error::TimedOut { destination }),
+            if let Body::Json(body) = &request.body {
+                builder = builder.header("content-type", "application/json").body(body.clone());
+            }
+            if let Some(limit) = request.timeout {
+                builder = builder.timeout(limit);
+            }
+            match within(silence, builder.send()).await {
+                Ok(Ok(inner)) => return Ok(Response { inner, destination, silence }),
+                Ok(Err(error)) if resends > 0 && was_closed(&error) => resends -= 1,
+                Ok(Err(error)) => return Err(failed(&destination, &error)),
+                Err(_) => return Err(Error::TimedOut { destination }),
+            }
         }
     }
 }
@@ -313,6 +329,22 @@ fn failed(destination: &str, error: &reqwest::Error) -> Error {
     Error::Unreachable { destination, reason: innermost(error) }
 }
 
+/// Whether the connection was closed before any answer came.
+fn was_closed(error: &reqwest::Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        let gone =
+            |error: &io::Error| matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe);
+        if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_incomplete_message)
+            || error.downcast_ref::<io::Error>().is_some_and(gone)
+        {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
 fn innermost(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(next) = cause.source() {
@@ -342,6 +374,28 @@ impl reqwest::dns::Resolve for PublicResolver {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_closed_connection_is_tried_again_where_that_does_no_harm() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        // Every second connection is closed as soon as a request has come.
+        tokio::spawn(async move {
+            for number in 0.. {
+                let (mut socket, _) = listener.accept().await.unwrap();
+                let _ = socket.read(&mut [0; 1024]).await;
+                if number % 2 == 1 {
+                    let _ = socket.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n").await;
+                }
+            }
+        });
+        let egress = Egress::new().unwrap();
+        let request = Request::new(Method::Post, url, Trust::Operator);
+        assert_eq!(egress.send(request.clone().repeatable()).await.unwrap().status(), 204);
+        let error = egress.send(request).await.unwrap_err();
+        assert!(matches!(error, Error::Unreachable { .. }), "{error}");
+    }
 
     #[tokio::test]
     async fn a_caller_cannot_reach_private_addresses() {

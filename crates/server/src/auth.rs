@@ -182,10 +182,11 @@ impl FromRequestParts<Arc<App>> for Authenticated {
                 return Err(Problem::new(Code::Unauthenticated, detail).into());
             }
         };
+        let standing = app.rates.take(key.id, key.requests_per_minute);
         if let Some(called_by) = parts.extensions.get::<CalledBy>() {
-            called_by.is(key.id);
+            called_by.is(key.id, standing);
         }
-        app.rates.check(key.id, key.requests_per_minute)?;
+        standing.map_or(Ok(()), |standing| standing.check())?;
         Ok(Self(Caller { user: key.user, key: key.id, scopes: key.scopes.clone() }))
     }
 }

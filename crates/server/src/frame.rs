@@ -15,6 +15,7 @@ use prometheus_client::registry::Registry;
 
 use crate::App;
 use crate::errors::{Failure, Shape, Shapeless, render};
+use crate::rate::Standing;
 
 /// An id that a caller sends is echoed if it is no longer than this and plain.
 const REQUEST_ID_CHARS_MAX: usize = 128;
@@ -40,19 +41,20 @@ impl RequestMetrics {
     }
 }
 
-/// Who called, left here by the authenticator for the log.
+/// Who called and how often that key may still, left here by the authenticator for log and answer.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct CalledBy(Arc<OnceLock<KeyId>>);
+pub(crate) struct CalledBy(Arc<OnceLock<(KeyId, Option<Standing>)>>);
 
 impl CalledBy {
-    pub(crate) fn is(&self, key: KeyId) {
-        let _ = self.0.set(key);
+    pub(crate) fn is(&self, key: KeyId, standing: Option<Standing>) {
+        let _ = self.0.set((key, standing));
     }
 }
 
 pub(crate) async fn frame(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let id = request_id(&request);
+    let trace = trace_id(&request);
     let shape = Shape::of(request.uri().path());
     let method = method_name(request.method());
     let path = request
@@ -74,11 +76,18 @@ pub(crate) async fn frame(State(app): State<Arc<App>>, mut request: Request, nex
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(HeaderName::from_static("x-request-id"), value);
     }
+    let caller = called_by.0.get();
+    for (name, value) in caller.and_then(|(_, standing)| *standing).iter().flat_map(Standing::fields) {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            response.headers_mut().insert(HeaderName::from_static(name), value);
+        }
+    }
     let status = response.status().as_u16();
     let took = begun.elapsed();
     tracing::info!(
         request_id = %id,
-        key = called_by.0.get().map(tracing::field::display),
+        trace_id = trace,
+        key = caller.map(|(key, _)| tracing::field::display(key)),
         method, path, status, latency_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX), "request",
     );
     app.requests.0.get_or_create(&RequestLabels { method, path, status }).observe(took.as_secs_f64());
@@ -100,6 +109,20 @@ fn request_id(request: &Request) -> String {
     sent.map_or_else(|| RequestId::new().to_string(), ToOwned::to_owned)
 }
 
+/// The trace that a request belongs to: W3C `traceparent`, version 00 and what later ones keep of it.
+fn trace_id(request: &Request) -> Option<String> {
+    let sent = request.headers().get("traceparent")?.to_str().ok()?;
+    let mut parts = sent.split('-');
+    let (version, trace, parent, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let hex = |part: &str, length: usize| {
+        part.len() == length && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let whole = hex(version, 2) && version != "ff" && hex(trace, 32) && hex(parent, 16) && hex(flags, 2);
+    let named = trace.bytes().any(|byte| byte != b'0') && parent.bytes().any(|byte| byte != b'0');
+    let ended = version != "00" || parts.next().is_none();
+    (whole && named && ended).then(|| trace.to_owned())
+}
+
 fn method_name(method: &axum::http::Method) -> &'static str {
     match method.as_str() {
         "GET" => "GET",
@@ -108,5 +131,33 @@ fn method_name(method: &axum::http::Method) -> &'static str {
         "DELETE" => "DELETE",
         "HEAD" => "HEAD",
         _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_traceparents_name_a_trace() {
+        let told = |value: &str| {
+            trace_id(
+                &Request::builder().header("traceparent", value).body(axum::body::Body::empty()).unwrap(),
+            )
+        };
+        let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+        assert_eq!(told(&format!("00-{trace}-00f067aa0ba902b7-01")).as_deref(), Some(trace));
+        assert_eq!(told(&format!("cc-{trace}-00f067aa0ba902b7-01-what")).as_deref(), Some(trace));
+        for bad in [
+            String::new(),
+            format!("00-{trace}-00f067aa0ba902b7"),
+            format!("00-{trace}-00f067aa0ba902b7-01-what"),
+            format!("ff-{trace}-00f067aa0ba902b7-01"),
+            format!("00-{}-00f067aa0ba902b7-01", "0".repeat(32)),
+            format!("00-{trace}-0000000000000000-01"),
+            format!("00-{}-00f067aa0ba902b7-01", trace.to_uppercase()),
+        ] {
+            assert_eq!(told(&bad), None, "{bad}");
+        }
     }
 }
