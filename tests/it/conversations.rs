@@ -3,6 +3,9 @@
 use lar_tests::Lar;
 use serde_json::{Value, json};
 
+/// The starter model now and then goes on until its context is full.
+const SHORT: &str = "[engines]\ncontext_tokens_max = 512\n";
+
 fn start(lar: &Lar) -> String {
     lar.post("/lar/v1/conversations", &json!({})).json()["id"].as_str().unwrap().to_owned()
 }
@@ -44,7 +47,7 @@ fn what_is_said_is_there_tomorrow() {
 
 #[test]
 fn edits_and_other_answers_are_branches() {
-    let lar = Lar::start();
+    let lar = Lar::start_with(SHORT);
     let id = start(&lar);
     let events = say(&lar, &id, "Name a bird.");
     let (question, answer) = (events[0].1["question"]["id"].clone(), events[0].1["answer"]["id"].clone());
@@ -92,7 +95,7 @@ fn a_second_turn_waits_its_turn_and_stop_keeps_the_text() {
 
 #[test]
 fn changes_deletes_and_pages() {
-    let lar = Lar::start();
+    let lar = Lar::start_with(SHORT);
     let ids: Vec<String> = (0..3).map(|_| start(&lar)).collect();
     let path = format!("/lar/v1/conversations/{}", ids[0]);
     let changed = lar.send("PATCH", &path, &json!({ "title": "Owls" }));

@@ -38,7 +38,10 @@ impl Drop for Remote {
 
 #[test]
 fn lar_runs_models_with_a_llama_server_of_its_own() {
-    let config = format!("[engines]\nllama_server = {:?}\nconcurrency = 2\n", llama_server());
+    let config = format!(
+        "[engines]\nllama_server = {:?}\nconcurrency = 2\ncontext_tokens_max = 512\n",
+        llama_server()
+    );
     let (theirs, own) = (Lar::start_with(&config), Lar::start());
     let expected = own.post("/v1/chat/completions", &chat("default", json!({}))).json();
     let answer = theirs.post("/v1/chat/completions", &chat("default", json!({}))).json();
