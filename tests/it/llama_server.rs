@@ -61,6 +61,23 @@ fn lar_runs_models_with_a_llama_server_of_its_own() {
 }
 
 #[test]
+fn the_first_to_ask_at_once_are_all_answered() {
+    let config =
+        format!("[engines]\npreload = false\nllama_server = {:?}\nconcurrency = 2\n", llama_server());
+    let lar = Lar::start_with(&config);
+    std::thread::scope(|scope| {
+        for number in 0..6 {
+            let lar = &lar;
+            scope.spawn(move || {
+                std::thread::sleep(std::time::Duration::from_millis(40 * number));
+                let answer = lar.post("/v1/chat/completions", &chat("default", json!({})));
+                assert_eq!(answer.status, 200, "{}", answer.body);
+            });
+        }
+    });
+}
+
+#[test]
 fn a_llama_server_elsewhere_is_found_lost_and_found_again() {
     let port = free_port();
     let directory = tempfile::tempdir().unwrap();

@@ -59,12 +59,11 @@ pub enum LlamaServerOptions {
 }
 
 /// A `llama-server` with one model.
-/// A `llama-server` with one model.
 #[derive(Debug)]
 pub struct LlamaServer {
     options: LlamaServerOptions,
     egress: Egress,
-    /// What the server said of itself when it was last asked.
+    /// What the server said of itself when it was last asked; absent until one that is started is ready.
     properties: Mutex<Option<Properties>>,
     child: Mutex<Option<Arc<Child>>>,
     /// From one load to the next.
@@ -130,7 +129,8 @@ impl LlamaServer {
     /// A server that can be asked. A managed one is started for it: that is what the embedded engine's
     /// vocabulary worker avoids.
     async fn started(&self) -> Result<(Client, Properties), Error> {
-        if matches!(self.options, LlamaServerOptions::Managed { .. }) && self.client().is_err() {
+        let ready = self.client().is_ok() && self.properties().is_some();
+        if matches!(self.options, LlamaServerOptions::Managed { .. }) && !ready {
             self.load().await?;
         }
         let client = self.client()?;
@@ -178,11 +178,17 @@ impl Driver for LlamaServer {
             if let LlamaServerOptions::Managed { program, model, concurrency, context_tokens, threads } =
                 &self.options
             {
-                if self.client().is_ok() {
+                let alive = self.child().filter(|child| child.death().is_none());
+                if alive.is_some() && self.properties().is_some() {
                     return Ok(());
                 }
-                let child = Child::start(program, model, *concurrency, *context_tokens, *threads).await?;
-                let child = Arc::new(child);
+                *lock(&self.properties) = None;
+                let child = match alive {
+                    Some(child) => child,
+                    None => {
+                        Arc::new(Child::start(program, model, *concurrency, *context_tokens, *threads).await?)
+                    }
+                };
                 *lock(&self.child) = Some(child.clone());
                 loop {
                     if let Some(reason) = child.death() {

@@ -44,7 +44,7 @@ impl Child {
         let port = free.map_err(|error| Error::Load(error.to_string()))?.port();
         let key = Secret::new(hex(&random_bytes::<16>()));
         let folder = program.parent().unwrap_or(Path::new("."));
-        let mut child = outlived_by_us(program)
+        let mut child = dies_with_us(program)
             .arg("-m")
             .arg(model)
             .args(["--host", "127.0.0.1", "--port", &port.to_string(), "--slots", "--no-webui"])
@@ -111,7 +111,7 @@ impl Child {
 
 /// A command that the kernel kills when Lar dies, however it dies. Without util-linux's `setpriv` it is killed only
 /// when Lar ends in order.
-fn outlived_by_us(program: &Path) -> Command {
+fn dies_with_us(program: &Path) -> Command {
     let setpriv = Path::new("/usr/bin/setpriv");
     if !setpriv.is_file() || !program.is_file() {
         return Command::new(program);
