@@ -1,6 +1,8 @@
 //! Scripted scenarios: what happened on the left, what must be done about it on the right. The seeded
 //! simulator that checks the invariants over a million steps is in `tests/sim`.
 
+use lar_base::KeyId;
+
 use super::*;
 
 struct Script {

@@ -1,0 +1,214 @@
+//! What the scheduler is told, what it answers, and its bounds.
+
+use std::time::Duration;
+
+use lar_base::{Instant, KeyId, TaskId};
+
+/// Names a pool: the catalog's name of its model.
+pub type PoolId = String;
+
+/// How urgent a task is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Priority {
+    /// Someone waits for it.
+    Interactive,
+    /// Nobody does; it goes when there is room, or when it has waited long enough.
+    Batch,
+}
+
+impl Priority {
+    /// As written on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Priority::Interactive => "interactive",
+            Priority::Batch => "batch",
+        }
+    }
+}
+
+/// What happens when a queue is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FullPolicy {
+    /// The newcomer is refused.
+    #[default]
+    Reject,
+    /// The task that has waited longest is dropped for it, with a refusal of its own.
+    DropOldest,
+}
+
+/// Bounds of every pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Tasks that may wait, per pool and priority.
+    pub queue_len_max: usize,
+    /// What happens beyond that.
+    pub full_policy: FullPolicy,
+    /// After waiting this long a batch task goes before interactive ones.
+    pub batch_wait_max: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { queue_len_max: 256, full_policy: FullPolicy::Reject, batch_wait_max: Duration::from_secs(60) }
+    }
+}
+
+/// A task that wants an engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// Which task; never submitted twice.
+    pub task: TaskId,
+    /// Where it wants to run.
+    pub pool: PoolId,
+    /// Whose it is; callers of one priority take turns.
+    pub caller: KeyId,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// When it is of no use any more.
+    pub deadline: Option<Instant>,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// There is a pool, not loaded yet.
+    PoolAdded {
+        /// Its name.
+        pool: PoolId,
+        /// Jobs its engine can probably work on at once, for predictions until it is ready.
+        concurrency: u32,
+    },
+    /// The pool is gone; what waits for it is refused, what runs goes on.
+    PoolRemoved {
+        /// Its name.
+        pool: PoolId,
+    },
+    /// The engine can take work.
+    PoolReady {
+        /// Its name.
+        pool: PoolId,
+        /// Jobs it can work on at once, at least 1.
+        concurrency: u32,
+    },
+    /// The engine died and will be started again; what waits goes on waiting.
+    PoolDown {
+        /// Its name.
+        pool: PoolId,
+    },
+    /// The engine cannot be started; what waits is refused.
+    PoolFailed {
+        /// Its name.
+        pool: PoolId,
+        /// Why, for the callers.
+        reason: String,
+    },
+    /// A task came.
+    Submit(Request),
+    /// A task is not wanted any more.
+    Cancel {
+        /// Which.
+        task: TaskId,
+    },
+    /// The engine has confirmed that it no longer works on a task, for whatever reason.
+    Stopped {
+        /// Which.
+        task: TaskId,
+    },
+    /// Time has passed.
+    Tick,
+}
+
+/// Why a task never got a lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// The queue is full.
+    QueueFull {
+        /// Tasks that wait.
+        waiting: usize,
+        /// When one of them will probably have been started.
+        retry_after: Duration,
+    },
+    /// It waited longest when the queue was full.
+    Dropped,
+    /// It could not start before its deadline, so it was not queued.
+    DeadlineUnmet {
+        /// When it would probably have started.
+        predicted_start: Duration,
+    },
+    /// Its deadline passed while it waited.
+    DeadlineExceeded,
+    /// The pool cannot be started.
+    PoolUnavailable {
+        /// Why.
+        reason: String,
+    },
+    /// There is no such pool.
+    PoolUnknown,
+    /// Its caller took it back.
+    Cancelled,
+}
+
+/// Why a task waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// The model is being loaded.
+    Loading,
+    /// Others are before it.
+    Busy,
+}
+
+/// Why a running task is to be stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopCause {
+    /// Its caller took it back.
+    Cancelled,
+    /// Its deadline passed.
+    Deadline,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Load the pool's model; tasks wait for it.
+    Load {
+        /// Which pool.
+        pool: PoolId,
+    },
+    /// Tell the task where it stands.
+    Place {
+        /// Which task.
+        task: TaskId,
+        /// How many start before it.
+        position: usize,
+        /// In how long it will probably start.
+        predicted_start: Duration,
+        /// What it waits for.
+        why: Why,
+    },
+    /// The task has a lease: start it.
+    Grant {
+        /// Which task.
+        task: TaskId,
+        /// Where.
+        pool: PoolId,
+        /// When it was predicted to start, counted from its submission.
+        predicted: Duration,
+        /// How long it waited.
+        waited: Duration,
+    },
+    /// The task never gets a lease.
+    Refuse {
+        /// Which task.
+        task: TaskId,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// Ask the engine to stop working on a task; [`Event::Stopped`] confirms.
+    Stop {
+        /// Which task.
+        task: TaskId,
+        /// Why.
+        cause: StopCause,
+    },
+}
