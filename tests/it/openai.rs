@@ -97,6 +97,14 @@ fn models_and_aliases_are_listed_and_unknown_ones_explained() {
         listed["data"].as_array().unwrap().iter().map(|model| model["id"].as_str().unwrap()).collect();
     assert_eq!(names, ["all-minilm-l6-v2", "smollm2-135m-instruct", "default", "default-embedding"]);
     assert_eq!(lar.get("/v1/models/default").json()["id"], "default");
+    let anthropics =
+        lar.head("GET", "/v1/models", 0).replace("\r\n\r\n", "\r\nanthropic-version: 2023-06-01\r\n\r\n");
+    let theirs = lar.raw(&anthropics, b"").json();
+    assert_eq!(
+        (theirs["data"][0]["type"].clone(), theirs["has_more"].clone()),
+        (json!("model"), json!(false))
+    );
+    assert_eq!(theirs["first_id"], listed["data"][0]["id"]);
     let unknown = lar.post("/v1/chat/completions", &chat(json!({ "model": "gpt-4o" })));
     assert_eq!((unknown.status, unknown.json()["error"]["code"].clone()), (404, json!("model_not_found")));
     let message = unknown.json()["error"]["message"].as_str().unwrap().to_owned();

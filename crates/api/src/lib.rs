@@ -4,6 +4,7 @@
 //! Ours are strict (an unknown field is an error) and described by OpenAPI; OpenAI's are as its clients
 //! send and expect them, with a table of what becomes of each field.
 
+pub mod anthropic;
 pub mod conversations;
 pub mod keys;
 pub mod models;

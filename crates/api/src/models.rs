@@ -99,6 +99,52 @@ pub struct Alias {
     pub target: String,
 }
 
+/// What one model's engine is doing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Pool {
+    /// The model's name.
+    pub id: String,
+    /// `unloaded`, `loading`, `ready` or `failed`.
+    pub state: String,
+    /// Whether it can be used, loaded or not.
+    pub live: bool,
+    /// Whether it is loaded.
+    pub ready: bool,
+    pub engine: String,
+    /// Tasks that can run at once.
+    pub slots: u32,
+    /// Tokens of context that each task gets; 0 until it is known.
+    pub context_tokens: u32,
+    /// Tasks that run.
+    pub active_leases: u64,
+    pub queue: QueueDepth,
+    /// Why it is `failed`.
+    pub last_error: Option<String>,
+}
+
+/// Tasks that wait, by priority.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct QueueDepth {
+    pub interactive: u64,
+    pub batch: u64,
+}
+
+/// What one key did with one model on one UTC day.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct UsageDay {
+    /// `YYYY-MM-DD`.
+    pub day: String,
+    pub key_id: String,
+    pub model: String,
+    pub tasks: u64,
+    pub errors: u64,
+    pub tokens_in: u64,
+    pub tokens_out: u64,
+}
+
 /// What this Lar can do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[expect(missing_docs, reason = "the names say it")]

@@ -72,6 +72,10 @@ fn gauges(app: &crate::App) -> String {
         (format!("model=\"{}\",state=\"{}\"", pool.pool, crate::pools::state_name(&pool.state)), 1.0)
     });
     family("lar_model_state", "gauge", "What the model's engine is doing", states.collect());
+    let memory = lar_engines::device::memory();
+    let used = memory.map(|memory| memory.total.get().saturating_sub(memory.available.get()));
+    let used = used.map(|bytes| ("device=\"cpu\"".to_owned(), bytes as f64));
+    family("lar_device_memory_used_bytes", "gauge", "Memory that is taken", used.into_iter().collect());
     let out = app.ledger.snapshot().into_iter();
     let out = out.map(|(destination, count)| (format!("destination=\"{destination}\""), count as f64));
     family("lar_egress_connections", "counter", "Connections to the outside", out.collect());

@@ -2,30 +2,31 @@
 
 use axum::extract::Path;
 use axum::http::StatusCode;
+use lar_api::Page;
+use lar_api::models::{Pool as Wire, QueueDepth};
 use lar_base::Problem;
 use lar_engines::PoolStatus;
 use lar_engines::pools::PoolState;
-use serde_json::{Value, json};
 
 use crate::auth::{Admin, Inference};
 use crate::errors::Failure;
 use crate::{App, State};
 
 /// Every pool, by name.
-#[utoipa::path(get, path = "/lar/v1/pools", tag = "pools", responses((status = 200)))]
-pub(crate) async fn list(app: State, _: Inference) -> axum::Json<Value> {
-    let pools: Vec<Value> = app.gateway.engines().status().iter().map(wire).collect();
-    axum::Json(json!({ "data": pools }))
+#[utoipa::path(get, path = "/lar/v1/pools", tag = "pools", responses((status = 200, body = Page<Wire>)))]
+pub(crate) async fn list(app: State, _: Inference) -> axum::Json<Page<Wire>> {
+    let data = app.gateway.engines().status().iter().map(wire).collect();
+    axum::Json(Page { data, next: None })
 }
 
 /// One pool.
 #[utoipa::path(get, path = "/lar/v1/pools/{id}/health", tag = "pools", params(("id" = String, Path)),
-    responses((status = 200), (status = 404, body = lar_api::ProblemBody)))]
+    responses((status = 200, body = Wire), (status = 404, body = lar_api::ProblemBody)))]
 pub(crate) async fn health(
     app: State,
     _: Inference,
     Path(id): Path<String>,
-) -> Result<axum::Json<Value>, Failure> {
+) -> Result<axum::Json<Wire>, Failure> {
     let found = app.gateway.engines().status().into_iter().find(|pool| pool.pool == id);
     Ok(axum::Json(wire(&found.ok_or_else(|| Problem::not_found(format!("pool `{id}`")))?)))
 }
@@ -65,21 +66,21 @@ pub(crate) fn state_name(state: &PoolState) -> &'static str {
     }
 }
 
-fn wire(pool: &PoolStatus) -> Value {
+fn wire(pool: &PoolStatus) -> Wire {
     let last_error = match &pool.state {
-        PoolState::Failed(reason) => Some(reason),
+        PoolState::Failed(reason) => Some(reason.clone()),
         _ => None,
     };
-    json!({
-        "id": pool.pool,
-        "state": state_name(&pool.state),
-        "live": last_error.is_none(),
-        "ready": pool.state == PoolState::Ready,
-        "engine": pool.engine.name,
-        "slots": pool.engine.concurrency,
-        "context_tokens": pool.engine.context_tokens,
-        "active_leases": pool.active,
-        "queue": { "interactive": pool.waiting[0], "batch": pool.waiting[1] },
-        "last_error": last_error,
-    })
+    Wire {
+        id: pool.pool.clone(),
+        state: state_name(&pool.state).into(),
+        live: last_error.is_none(),
+        ready: pool.state == PoolState::Ready,
+        engine: pool.engine.name.clone(),
+        slots: pool.engine.concurrency,
+        context_tokens: pool.engine.context_tokens,
+        active_leases: pool.active as u64,
+        queue: QueueDepth { interactive: pool.waiting[0] as u64, batch: pool.waiting[1] as u64 },
+        last_error,
+    }
 }

@@ -1,8 +1,9 @@
 //! `GET /lar/v1/usage`: what the person's keys used, by day and model.
 
 use axum::extract::Request;
+use lar_api::Page;
+use lar_api::models::UsageDay;
 use lar_base::{Problem, Timestamp};
-use serde_json::{Value, json};
 
 use crate::State;
 use crate::auth::Inference;
@@ -10,27 +11,30 @@ use crate::errors::Failure;
 
 /// Usage per UTC day, key and model, since the day `from` (today where absent).
 #[utoipa::path(get, path = "/lar/v1/usage", tag = "operate", params(("from" = Option<String>, Query)),
-    responses((status = 200)))]
+    responses((status = 200, body = Page<UsageDay>)))]
 pub(crate) async fn list(
     app: State,
     Inference(caller): Inference,
     request: Request,
-) -> Result<axum::Json<Value>, Failure> {
+) -> Result<axum::Json<Page<UsageDay>>, Failure> {
     let query = request.uri().query().unwrap_or_default();
     let from = query.split('&').find_map(|pair| pair.strip_prefix("from="));
     let from = match from {
         None => Timestamp::now().day(),
         Some(day) => {
-            let parsed: Option<Timestamp> = serde_json::from_value(json!(format!("{day}T00:00:00Z"))).ok();
-            parsed.ok_or_else(|| Problem::invalid("from", "must be a day, YYYY-MM-DD"))?.day()
+            let parsed: Result<Timestamp, _> = format!("{day}T00:00:00Z").parse();
+            parsed.map_err(|_| Problem::invalid("from", "must be a day, YYYY-MM-DD"))?.day()
         }
     };
     let rows = app.store.usage_list(caller.user, from).await?;
-    let row = |row: lar_store::UsageDay| {
-        json!({
-            "day": row.day, "key_id": row.key, "model": row.model, "tasks": row.tasks, "errors": row.errors,
-            "tokens_in": row.tokens_in, "tokens_out": row.tokens_out,
-        })
+    let wire = |row: lar_store::UsageDay| UsageDay {
+        day: row.day,
+        key_id: row.key.to_string(),
+        model: row.model,
+        tasks: row.tasks,
+        errors: row.errors,
+        tokens_in: row.tokens_in,
+        tokens_out: row.tokens_out,
     };
-    Ok(axum::Json(json!({ "data": rows.into_iter().map(row).collect::<Vec<_>>() })))
+    Ok(axum::Json(Page { data: rows.into_iter().map(wire).collect(), next: None }))
 }

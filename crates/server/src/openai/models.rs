@@ -1,27 +1,61 @@
-//! `GET /v1/models`, `GET /v1/models/{id}`: installed models and aliases.
+//! `GET /v1/models`, `GET /v1/models/{id}`: installed models and aliases, in Anthropic's shape for its clients.
 
 use axum::Json;
 use axum::extract::Path;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse as _, Response};
+use lar_api::anthropic;
 use lar_api::openai::{Model, ModelList};
+use lar_base::Timestamp;
 
 use super::about_model;
 use crate::auth::Inference;
 use crate::errors::Failure;
 use crate::{App, State};
 
-pub(crate) async fn list(app: State, _: Inference) -> Json<ModelList> {
-    Json(ModelList { object: "list", data: all(&app) })
+/// What Anthropic's clients send with every request.
+const ANTHROPIC: &str = "anthropic-version";
+
+pub(crate) async fn list(app: State, _: Inference, headers: HeaderMap) -> Response {
+    let data = all(&app);
+    if headers.contains_key(ANTHROPIC) {
+        let data: Vec<anthropic::Model> = data.into_iter().map(in_anthropics_shape).collect();
+        let (first_id, last_id) =
+            (data.first().map(|model| model.id.clone()), data.last().map(|model| model.id.clone()));
+        return Json(anthropic::ModelList { data, has_more: false, first_id, last_id }).into_response();
+    }
+    Json(ModelList { object: "list", data }).into_response()
 }
 
-pub(crate) async fn show(app: State, _: Inference, Path(id): Path<String>) -> Result<Json<Model>, Failure> {
+pub(crate) async fn show(
+    app: State,
+    _: Inference,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Result<Response, Failure> {
     if let Some(model) = all(&app).into_iter().find(|model| model.id == id) {
-        return Ok(Json(model));
+        let anthropics = headers.contains_key(ANTHROPIC);
+        return Ok(if anthropics {
+            Json(in_anthropics_shape(model)).into_response()
+        } else {
+            Json(model).into_response()
+        });
     }
     let error = match app.catalog.resolve(&id) {
         Err(error) => error.into(),
         Ok(_) => lar_base::Problem::not_found("model of this name"),
     };
     Err(Failure(about_model(error)))
+}
+
+fn in_anthropics_shape(model: Model) -> anthropic::Model {
+    let created = Timestamp::from_millis(model.created.saturating_mul(1000));
+    anthropic::Model {
+        kind: "model",
+        display_name: model.id.clone(),
+        id: model.id,
+        created_at: created.to_string(),
+    }
 }
 
 fn all(app: &App) -> Vec<Model> {

@@ -1,0 +1,127 @@
+//! `lar top`: engines, memory and the last tasks, drawn anew every second until Ctrl-C.
+
+use std::time::Duration;
+
+use lar_api::Page;
+use lar_api::models::{Devices, Pool};
+use lar_api::tasks::Task;
+
+use crate::output::{Output, size, table};
+use crate::{Client, ps};
+
+/// How often it is drawn.
+const EVERY: Duration = Duration::from_secs(1);
+/// Tasks that are shown.
+const TASKS: usize = 12;
+
+const ENTER: &str = "\x1b[?1049h\x1b[?25l";
+const HOME: &str = "\x1b[H";
+const CLEAR_LINE: &str = "\x1b[K\n";
+const CLEAR_BELOW: &str = "\x1b[J";
+const LEAVE: &str = "\x1b[?25h\x1b[?1049l";
+
+pub(crate) async fn run(client: &Client, output: &Output) -> anyhow::Result<()> {
+    if output.json || !output.terminal {
+        anyhow::bail!("`lar top` draws on a terminal; for programs there is `lar ps --json`");
+    }
+    output.text(ENTER)?;
+    let ended = tokio::select! {
+        ended = draw(client, output) => ended,
+        stopped = tokio::signal::ctrl_c() => stopped.map_err(Into::into),
+    };
+    output.text(LEAVE)?;
+    ended
+}
+
+async fn draw(client: &Client, output: &Output) -> anyhow::Result<()> {
+    loop {
+        let pools: Page<Pool> = client.get("pools").await?;
+        let devices: Devices = client.get("devices").await?;
+        let tasks: Page<Task> = client.get(&format!("tasks?limit={TASKS}")).await?;
+        let screen = screen(&pools.data, &devices, &tasks.data);
+        output.text(&format!("{HOME}{}{CLEAR_LINE}{CLEAR_BELOW}", screen.replace('\n', CLEAR_LINE)))?;
+        tokio::time::sleep(EVERY).await;
+    }
+}
+
+fn screen(pools: &[Pool], devices: &Devices, tasks: &[Task]) -> String {
+    let used = devices.memory_bytes.saturating_sub(devices.memory_available_bytes);
+    let share = used * 100 / devices.memory_bytes.max(1);
+    let memory = format!("{} of {} ({share} %)", size(used), size(devices.memory_bytes));
+    let head = format!("threads {}   memory {memory}   Ctrl-C ends", devices.threads);
+    let tasks = if tasks.is_empty() {
+        "No task yet.".to_owned()
+    } else {
+        table(&["began", "model", "by", "state", "in>", "out>", "first>", "tokens/s>"], tasks.iter().map(row))
+    };
+    format!("{head}\n\n{}\n\n{tasks}", ps::list(pools))
+}
+
+fn row(task: &Task) -> Vec<String> {
+    let number = |value: Option<u64>| value.map_or_else(String::new, |value| value.to_string());
+    let state = match &task.error {
+        Some(error) => error.code.clone(),
+        None => task.finish_reason.clone().unwrap_or_else(|| task.state.clone()),
+    };
+    // The first token is not part of the time that the others took.
+    let speed = match (task.tokens_out, task.decode_ms) {
+        (Some(tokens @ 2..), Some(millis @ 1..)) => {
+            format!("{:.1}", (tokens - 1) as f64 * 1000.0 / millis as f64)
+        }
+        _ => String::new(),
+    };
+    vec![
+        task.created_at.get(11..19).unwrap_or_default().to_owned(),
+        task.model.clone(),
+        task.api.clone(),
+        state,
+        number(task.tokens_in),
+        number(task.tokens_out),
+        task.ttft_ms.map_or_else(String::new, |millis| format!("{millis} ms")),
+        speed,
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn screens() {
+        let devices = Devices {
+            threads: 8,
+            memory_bytes: 32 << 30,
+            memory_available_bytes: 24 << 30,
+            graphics: Vec::new(),
+        };
+        let task = Task {
+            id: "task_01".into(),
+            state: "end".into(),
+            model: "qwen3-4b".into(),
+            workload: "completion".into(),
+            priority: "interactive".into(),
+            api: "openai.chat".into(),
+            conversation_id: None,
+            created_at: "2026-11-21T10:00:00.000Z".into(),
+            ended_at: Some("2026-11-21T10:00:05.000Z".into()),
+            finish_reason: Some("stop".into()),
+            error: None,
+            tokens_in: Some(31),
+            tokens_out: Some(101),
+            queue_ms: Some(0),
+            ttft_ms: Some(210),
+            decode_ms: Some(4000),
+        };
+        let running = Task {
+            state: "running".into(),
+            finish_reason: None,
+            tokens_in: None,
+            tokens_out: None,
+            ttft_ms: None,
+            decode_ms: None,
+            ..task.clone()
+        };
+        insta::assert_snapshot!("top", screen(&[ps::tests::pool()], &devices, &[running, task]));
+        insta::assert_snapshot!("top_none", screen(&[], &devices, &[]));
+    }
+}
