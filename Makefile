@@ -54,7 +54,7 @@ bench: build models
 	LAR_TEST_MODELS=$(TEST_MODELS) cargo run --release -p lar-benches
 
 $(PAGE): web/package-lock.json web/index.html web/vite.config.ts $(shell find web/src web/public -type f)
-	cd web && PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 npm ci --no-audit --no-fund --silent && npm run --silent build
+	cd web && PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 npm ci --no-audit --no-fund --loglevel=error && npm run --silent build
 	@touch $(PAGE)
 
 bootstrap:

@@ -55,10 +55,12 @@ fn edits_and_other_answers_are_branches() {
         format!("/lar/v1/conversations/{id}/messages/{}/{what}", message.as_str().unwrap())
     };
     complete(&lar, &id);
-    let again = lar.post(&path(&answer, "regenerate"), &json!({})).events();
+    let again = lar.post(&path(&answer, "regenerate"), &json!({ "max_tokens": 12 })).events();
     assert_eq!(again[0].1["answer"]["parent"], question);
     complete(&lar, &id);
-    let edited = lar.post(&path(&question, "branch"), &json!({ "content": "Name a fish." })).events();
+    let edited = lar
+        .post(&path(&question, "branch"), &json!({ "content": "Name a fish.", "max_tokens": 12 }))
+        .events();
     assert_eq!(edited[0].1["question"]["parent"], Value::Null);
     let found = complete(&lar, &id);
     assert_eq!(found["messages"].as_array().unwrap().len(), 5);
@@ -121,4 +123,73 @@ fn changes_deletes_and_pages() {
     let second = lar.get(&format!("/lar/v1/conversations?limit=1&after={next}")).json();
     assert_eq!((&first["data"][0]["id"], &second["data"][0]["id"]), (&json!(ids[2]), &json!(ids[1])));
     assert_eq!(lar.get("/lar/v1/conversations?limit=0").json()["errors"][0]["field"], "limit");
+}
+
+#[test]
+fn an_export_comes_back_whole() {
+    let from = Lar::start_with(SHORT);
+    let id = start(&from);
+    let events = say(&from, &id, "Name a bird, “quickly”.");
+    complete(&from, &id);
+    let answer = events[0].1["answer"]["id"].as_str().unwrap();
+    let path = format!("/lar/v1/conversations/{id}/messages/{answer}");
+    assert_eq!(from.post(&format!("{path}/feedback"), &json!({ "rating": "bad" })).status, 200);
+    assert_eq!(from.post(&format!("{path}/regenerate"), &json!({ "max_tokens": 12 })).status, 200);
+    let mut before = complete(&from, &id);
+    let gone = start(&from);
+    assert_eq!(from.send("DELETE", &format!("/lar/v1/conversations/{gone}"), &Value::Null).status, 204);
+    let file = from.data().join("all.ndjson");
+    let wrote = from.cli(&["conversations", "export", file.to_str().unwrap()]);
+    assert_eq!(
+        String::from_utf8_lossy(&wrote.stdout),
+        format!("Wrote 1 conversations to {}.\n", file.display())
+    );
+
+    let to = Lar::start_with(SHORT);
+    for expected in ["1 imported; 0 were there already.\n", "0 imported; 1 were there already.\n"] {
+        let taken = to.cli(&["conversations", "import", file.to_str().unwrap()]);
+        assert_eq!(String::from_utf8_lossy(&taken.stdout), expected, "{taken:?}");
+    }
+    before.as_object_mut().unwrap().remove("running_task");
+    assert_eq!(to.get(&format!("/lar/v1/conversations/{id}")).json(), before);
+    assert_eq!(to.get("/lar/v1/conversations?q=quickly").json()["data"][0]["id"], json!(id));
+    say(&to, &id, "And a fish.");
+}
+
+#[test]
+fn a_bad_line_takes_nothing_in_and_is_named() {
+    let lar = Lar::start();
+    let id = "conv_01970000000070008000000000000001";
+    let line = |more: Value| {
+        let mut line = json!({ "id": id, "title": "Owls", "version": 1, "created_at": "2026-01-01T00:00:00Z",
+            "updated_at": "2026-01-01T00:00:00Z", "messages": [] });
+        line.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        line.to_string()
+    };
+    let message = json!({ "id": "msg_01970000000070008000000000000002", "role": "user", "content": "x",
+        "status": "complete", "created_at": "2026-01-01T00:00:00Z",
+        "parent": "msg_01970000000070008000000000000003" });
+    let import = |body: String| {
+        let head = lar.head("POST", "/lar/v1/conversations/import", body.len());
+        lar.raw(&head.replace("application/json", "application/x-ndjson"), body.as_bytes())
+    };
+    for (second, said) in [
+        (line(json!({ "id": "conv_1" })), "line 2: `id` is not an id of that kind"),
+        (line(json!({ "created_at": "yesterday" })), "line 2: `created_at` must be an RFC 3339 time"),
+        (
+            line(json!({ "messages": [message] })),
+            "line 2: `messages[0].parent` is none of the messages before it",
+        ),
+        (
+            line(json!({ "head": "msg_01970000000070008000000000000002" })),
+            "line 2: `head` is none of the messages",
+        ),
+        ("{\"id\": 1}".into(), "line 2: `id` is not valid: invalid type: integer `1`, expected a string"),
+    ] {
+        let refused = import(format!("{}\n{second}\n", line(json!({}))));
+        assert_eq!((refused.status, refused.json()["detail"].clone()), (400, json!(said)));
+    }
+    assert_eq!(lar.get("/lar/v1/conversations").json()["data"], json!([]));
+    assert_eq!(import(line(json!({}))).json(), json!({ "imported": 1, "unchanged": 0 }));
+    assert_eq!(lar.post("/lar/v1/conversations/import", &json!({})).status, 415);
 }

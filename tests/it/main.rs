@@ -9,6 +9,7 @@ mod disk;
 mod downloads;
 mod engines;
 mod health;
+mod idempotency;
 mod keys;
 mod llama_server;
 mod models;

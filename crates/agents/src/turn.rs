@@ -15,7 +15,7 @@ use lar_base::{Caller, Code, ConversationId, MessageId, Problem, TaskId, Tasks};
 use lar_engines::driver::{ChatMessage, Prompt, Sampling};
 use lar_engines::scheduler::Priority;
 use lar_gateway::{Admitted, Count, Gateway, HangUp, LogReader, Task, TaskEvent, TaskHandle, Work};
-use lar_store::{AnswerEnd, Message, NewMessage, Status, Store};
+use lar_store::{AnswerEnd, Message, NewMessage, Once, Status, Store};
 
 /// How often a growing answer is kept.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
@@ -35,6 +35,8 @@ pub struct TurnRequest {
     pub model: Option<String>,
     /// How to sample.
     pub sampling: Sampling,
+    /// What the request is known by when it is sent again.
+    pub once: Option<Once>,
 }
 
 /// A turn that has begun.
@@ -90,7 +92,14 @@ impl Turns {
         let admitted = self.admit(caller, model, history, &request).await?;
         let begun = self
             .store
-            .turn_begin(user, request.conversation, request.said, request.answer_to, admitted.start())
+            .turn_begin(
+                user,
+                request.conversation,
+                request.said,
+                request.answer_to,
+                admitted.start(),
+                request.once,
+            )
             .await?;
         let (answer, path) = begun;
         let question = path.into_iter().next_back().ok_or_else(|| Problem::not_found("question"))?;
@@ -276,6 +285,7 @@ fn answer_end(content: String, event: Option<TaskEvent>) -> AnswerEnd {
         tokens_out: None,
         ttft_ms: None,
         decode_ms: None,
+        finish_reason: None,
     };
     match event {
         Some(TaskEvent::End(numbers)) => {
@@ -284,6 +294,7 @@ fn answer_end(content: String, event: Option<TaskEvent>) -> AnswerEnd {
             end.tokens_out = Some(numbers.tokens_out);
             end.ttft_ms = Some(numbers.ttft_ms);
             end.decode_ms = Some(numbers.decode_ms);
+            end.finish_reason = Some(numbers.reason.as_str().into());
         }
         Some(TaskEvent::Cancelled) => end.status = Status::Stopped,
         Some(TaskEvent::Error(problem)) => end.error = Some(problem.code),

@@ -86,6 +86,9 @@ pub struct Message {
     pub ttft_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decode_ms: Option<u64>,
+    /// Why a complete answer ended: `stop`, or `length` where tokens or context ran out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finish_reason: Option<String>,
     /// `good` or `bad`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rating: Option<String>,
@@ -118,7 +121,7 @@ pub struct NewMessage {
 
 /// Another text in place of a person's message, on a branch of its own; or, without `content`, another
 /// answer to the message.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Retry {
     /// The new text.
@@ -127,6 +130,15 @@ pub struct Retry {
     /// The model to use from now on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// 0 to 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f32>,
+    /// Tokens of the answer at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_tokens: Option<u32>,
+    /// Starts the random choice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u32>,
 }
 
 /// The data of the first event of a turn's stream.
@@ -148,6 +160,15 @@ pub struct TurnBegun {
 pub struct Feedback {
     /// `good`, `bad`, or `null` to take it back.
     pub rating: Option<String>,
+}
+
+/// What came of an import.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Imported {
+    /// Conversations that are new.
+    pub imported: usize,
+    /// Those that were there already and stay as they are.
+    pub unchanged: usize,
 }
 
 /// Tells an absent field (outer `None`) from one that is `null` (inner `None`).

@@ -4,6 +4,7 @@
 //! or shown. Schedulers are pure functions of an [`Instant`] that their caller read here.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -73,6 +74,12 @@ impl Timestamp {
         self.0
     }
 
+    /// This time moved `by` into the past, saturating.
+    #[must_use]
+    pub fn before(self, by: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)))
+    }
+
     /// Whole seconds since the Unix epoch, as OpenAI's `created` wants them.
     #[must_use]
     pub const fn as_seconds(self) -> i64 {
@@ -116,7 +123,15 @@ impl Serialize for Timestamp {
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        let time: jiff::Timestamp = text.parse().map_err(serde::de::Error::custom)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = jiff::Error;
+
+    fn from_str(text: &str) -> Result<Self, jiff::Error> {
+        let time: jiff::Timestamp = text.parse()?;
         Ok(Self(time.as_millisecond()))
     }
 }

@@ -71,6 +71,8 @@ codes! {
     UnsupportedMedia = "UNSUPPORTED_MEDIA", 415, final, "The body's type is not supported";
     /// The deadline cannot be met, so the task was not taken.
     DeadlineUnmet = "DEADLINE_UNMET", 422, final, "The deadline cannot be met";
+    /// An `Idempotency-Key` that another request used.
+    IdempotencyMismatch = "IDEMPOTENCY_MISMATCH", 422, final, "The Idempotency-Key belongs to another request";
     /// Too many requests by this key.
     RateLimited = "RATE_LIMITED", 429, retriable, "Too many requests";
     /// The queue of the pool and priority is full.

@@ -61,6 +61,16 @@ impl Problem {
         Self::new(Code::NotFound, format!("there is no {what}"))
     }
 
+    /// The same error of a part of the request, which is at `path` in the whole: `role` becomes `path.role`.
+    #[must_use]
+    pub fn within(mut self, path: &str) -> Self {
+        if let [only] = self.fields.as_mut_slice() {
+            only.field = format!("{path}.{}", only.field);
+            self.detail = format!("`{}` {}", only.field, only.reason);
+        }
+        self
+    }
+
     /// The same error, saying that a retry makes sense after `delay`.
     #[must_use]
     pub fn retry_after(mut self, delay: Duration) -> Self {

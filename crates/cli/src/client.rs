@@ -71,6 +71,22 @@ impl Client {
         checked(self.egress.send(request).await?).await
     }
 
+    /// Gets an answer of any length while it is still coming.
+    pub(crate) async fn download(&self, path: &str) -> anyhow::Result<Response> {
+        checked(self.egress.send(self.request(Method::Get, path)).await?).await
+    }
+
+    /// Posts JSON lines.
+    pub(crate) async fn post_lines<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        lines: Vec<u8>,
+    ) -> anyhow::Result<T> {
+        let request = self.request(Method::Post, path).content("application/x-ndjson", lines);
+        let response = checked(self.egress.send(request).await?).await?;
+        Ok(serde_json::from_slice(&response.bytes(ANSWER_BYTES_MAX).await?)?)
+    }
+
     async fn ask<T: DeserializeOwned>(
         &self,
         method: Method,

@@ -14,6 +14,7 @@ mod open;
 pub mod output;
 mod ps;
 mod sse;
+mod top;
 
 use clap::Subcommand;
 
@@ -45,7 +46,10 @@ pub enum Command {
     #[command(subcommand)]
     Conversations(conversations::Command),
     /// What each model's engine is doing
+    #[command(visible_alias = "pools")]
     Ps,
+    /// The same with memory and the last tasks, every second
+    Top,
     /// Keys for apps
     #[command(subcommand)]
     Keys(keys::Command),
@@ -66,6 +70,7 @@ impl Command {
             Command::Alias(command) => aliases::run(client, output, command).await,
             Command::Conversations(command) => conversations::run(client, output, command).await,
             Command::Ps => ps::run(client, output).await,
+            Command::Top => top::run(client, output).await,
             Command::Keys(command) => keys::run(client, output, command).await,
         }
     }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use clap::Subcommand;
-use indicatif::{ProgressBar, ProgressStyle};
 use lar_api::Page;
 use lar_api::models::{Model, NewPull, Pull, RecommendedModel};
 use serde_json::Value;
@@ -126,25 +125,21 @@ pub(crate) async fn pull(
         None => absolute(source)?,
     };
     let mut state: Pull = client.post("catalog/pulls", &NewPull { source, name }).await?;
-    let bar = (output.terminal && !output.json).then(bar);
+    let bar = output.progress(0);
     while !matches!(state.state.as_str(), "done" | "failed") {
-        if let Some(bar) = &bar {
-            bar.set_message(format!("{} {}", state.state, short(&state.source)));
-            match state.total_bytes {
-                Some(total) => bar.set_length(total),
-                None => bar.unset_length(),
-            }
-            bar.set_position(state.done_bytes);
+        bar.set_message(format!("{} {}", state.state, short(&state.source)));
+        match state.total_bytes {
+            Some(total) => bar.set_length(total),
+            None => bar.unset_length(),
         }
+        bar.set_position(state.done_bytes);
         tokio::time::sleep(LOOK_EVERY).await;
         let pulls: Page<Pull> = client.get("catalog/pulls").await?;
         let found = pulls.data.into_iter().find(|pull| pull.source == state.source);
         state =
             found.ok_or_else(|| anyhow::anyhow!("the server has forgotten the pull; was it restarted?"))?;
     }
-    if let Some(bar) = bar {
-        bar.finish_and_clear();
-    }
+    bar.finish_and_clear();
     if let Some(reason) = &state.reason {
         anyhow::bail!("{reason}");
     }
@@ -261,17 +256,6 @@ fn verdict(result: &Value) -> String {
             .collect::<Vec<_>>()
             .join("; "),
     }
-}
-
-fn bar() -> ProgressBar {
-    let bar = ProgressBar::new(0);
-    let template = "{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {eta}";
-    bar.set_style(
-        ProgressStyle::with_template(template)
-            .unwrap_or_else(|_| ProgressStyle::default_bar())
-            .progress_chars("=> "),
-    );
-    bar
 }
 
 fn short(source: &str) -> &str {

@@ -3,6 +3,7 @@
 use std::io::Write as _;
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
+use indicatif::{ProgressBar, ProgressStyle};
 use lar_base::Bytes;
 use serde::Serialize;
 
@@ -44,6 +45,17 @@ impl Output {
         write!(out, "{text}")?;
         out.flush()?;
         Ok(())
+    }
+
+    /// A bar that counts bytes, where a person is looking and JSON was not asked for.
+    #[must_use]
+    pub fn progress(&self, bytes: u64) -> ProgressBar {
+        if !self.terminal || self.json {
+            return ProgressBar::hidden();
+        }
+        let template = "{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        ProgressBar::new(bytes).with_style(style.progress_chars("=> "))
     }
 
     /// Writes a remark to standard error, where a person is looking and JSON was not asked for.

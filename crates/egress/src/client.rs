@@ -49,8 +49,8 @@ pub enum Body {
     /// Nothing.
     #[default]
     Empty,
-    /// JSON.
-    Json(Bytes),
+    /// Text or bytes of a media type.
+    Content(&'static str, Bytes),
 }
 
 /// One request to the outside.
@@ -104,7 +104,14 @@ impl Request {
     #[must_use]
     pub fn json(mut self, body: &impl Serialize) -> Self {
         let body = serde_json::to_vec(body).expect("plain values are JSON");
-        self.body = Body::Json(body.into());
+        self.body = Body::Content("application/json", body.into());
+        self
+    }
+
+    /// The same request with a body of this media type.
+    #[must_use]
+    pub fn content(mut self, media_type: &'static str, body: impl Into<Bytes>) -> Self {
+        self.body = Body::Content(media_type, body.into());
         self
     }
 
@@ -275,8 +282,8 @@ impl Egress {
             for (name, value) in &request.headers {
                 builder = builder.header(*name, value);
             }
-            if let Body::Json(body) = &request.body {
-                builder = builder.header("content-type", "application/json").body(body.clone());
+            if let Body::Content(media_type, body) = &request.body {
+                builder = builder.header("content-type", *media_type).body(body.clone());
             }
             if let Some(limit) = request.timeout {
                 builder = builder.timeout(limit);

@@ -9,7 +9,7 @@ use lar_egress::Egress;
 use lar_engines::driver::{Ability, Engine, Event, FinishReason, Job, Prompt};
 use lar_engines::scheduler::{Priority, Refusal, Request, StopCause};
 use lar_engines::{Engines, Lease};
-use lar_store::{Outcome, Store, TaskEnd, TaskStart};
+use lar_store::{Once, Outcome, Store, TaskEnd, TaskStart};
 
 use crate::log::{End, Log, TaskEvent};
 use crate::metrics::{ByModel, ByModelAndPriority, ByReason, Metrics};
@@ -184,9 +184,13 @@ impl Gateway {
     /// Dispatches a task once it is on disk that it began, so that a 202 may be answered.
     ///
     /// # Errors
-    /// When the database fails; then nothing was dispatched.
-    pub async fn dispatch_durably(&self, admitted: Admitted) -> Result<TaskHandle, Problem> {
-        self.shared.store.tasks_record(vec![admitted.start()], Vec::new()).await?;
+    /// When the same request was just taken or the database fails; then nothing was dispatched.
+    pub async fn dispatch_durably(
+        &self,
+        admitted: Admitted,
+        once: Option<Once>,
+    ) -> Result<TaskHandle, Problem> {
+        self.shared.store.task_create(admitted.start(), once).await?;
         Ok(self.dispatch_recorded(admitted))
     }
 

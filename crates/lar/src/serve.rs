@@ -25,6 +25,8 @@ use crate::doctor;
 
 /// Deleted conversations can be brought back for this long.
 const KEEP_DELETED: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How often what is past its time is looked for.
+const FORGET_EVERY: Duration = Duration::from_secs(3600);
 /// How long engines may take to end after the last answer.
 const ENGINES_GRACE: Duration = Duration::from_secs(10);
 
@@ -55,16 +57,13 @@ impl House {
         if abandoned > 0 {
             tracing::warn!(abandoned, "tasks were under way when Lar stopped; they ended as ENGINE_FAILED");
         }
-        let purged = store.conversations_purge(before(KEEP_DELETED)).await?;
-        if purged > 0 {
-            tracing::info!(purged, "conversations that were deleted 30 days ago are erased");
-        }
         let authenticator = Authenticator::new(store.clone(), data_dir.pepper()?);
         let owner_key = data_dir.owner_key(environment.secret("LAR_OWNER_KEY"))?;
         let owner = authenticator.ensure_owner_key(&owner_key).await?.id;
         let egress = Egress::new()?;
         let catalog = Catalog::open(config.models_dir(), &config.hub, store.clone(), egress.clone()).await?;
         let tasks = Tasks::new();
+        tasks.spawn(forget(store.clone(), tasks.stopping()));
         let limits = Limits {
             queue_len_max: config.limits.queue_len_max,
             full_policy: match config.limits.queue_full {
@@ -217,7 +216,25 @@ fn allowed_hosts(config: &Config) -> Vec<String> {
     hosts
 }
 
-fn before(length: Duration) -> Timestamp {
-    let length = i64::try_from(length.as_millis()).unwrap_or(i64::MAX);
-    Timestamp::from_millis(Timestamp::now().as_millis().saturating_sub(length))
+/// Erases, at start and every hour, what was to be kept for a time only.
+async fn forget(store: Store, stopping: CancellationToken) {
+    let mut clock = tokio::time::interval(FORGET_EVERY);
+    loop {
+        tokio::select! {
+            _ = clock.tick() => {}
+            () = stopping.cancelled() => return,
+        }
+        let forgotten = async {
+            let conversations = store.conversations_purge(Timestamp::now().before(KEEP_DELETED)).await?;
+            let requests = store.idempotency_purge().await?;
+            Ok::<_, lar_store::Error>((conversations, requests))
+        };
+        match forgotten.await {
+            Ok((0, 0)) => {}
+            Ok((conversations, requests)) => {
+                tracing::info!(conversations, requests, "what was kept for its time is erased");
+            }
+            Err(error) => tracing::warn!(%error, "what is past its time could not be erased"),
+        }
+    }
 }

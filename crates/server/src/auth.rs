@@ -78,7 +78,7 @@ impl Authenticator {
             requests_per_minute: None,
             expires_at: None,
         };
-        self.store.key_create(key).await
+        self.store.key_create(key, None).await
     }
 
     /// Forgets what is known of all keys, after one was revoked or a session ended.

@@ -1,18 +1,20 @@
 //! `/lar/v1/conversations`: the person's conversations.
 
 pub(crate) mod messages;
+pub(crate) mod transfer;
 
 use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use lar_api::Page;
 use lar_api::conversations::{Conversation as Wire, ConversationPatch as WirePatch, NewConversation};
-use lar_base::{ConversationId, Problem};
+use lar_base::{ConversationId, Problem, UserId};
 use lar_store::{Conversation, ConversationPatch};
 
 use crate::auth::Inference;
 use crate::errors::Failure;
 use crate::extract::{self, Json, PageQuery};
+use crate::idempotency::{self, Creating};
 use crate::{App, State};
 
 /// Characters of a title at most.
@@ -20,17 +22,23 @@ const TITLE_CHARS_MAX: usize = 200;
 
 /// Starts a conversation.
 #[utoipa::path(post, path = "/lar/v1/conversations", tag = "conversations", request_body = NewConversation,
+    params(("idempotency-key" = Option<String>, Header)),
     responses((status = 201, body = Wire), (status = 400, body = lar_api::ProblemBody)))]
 pub(crate) async fn create(
     app: State,
     Inference(caller): Inference,
-    Json(new): Json<NewConversation>,
+    new: Creating<NewConversation>,
 ) -> Result<Response, Failure> {
+    let (new, once) = new.by(&caller);
+    if let Some(id) = idempotency::made(&app, once.as_ref()).await? {
+        let found = app.store.conversation_get(caller.user, id).await?;
+        return Ok(idempotency::replayed((StatusCode::CREATED, tagged(&app, &found)).into_response()));
+    }
     let title = new.title.map(|title| checked_title(&title)).transpose()?.unwrap_or_default();
     if let Some(model) = &new.model {
         app.gateway.route(model).await?;
     }
-    let made = app.store.conversation_create(caller.user, title, new.model).await?;
+    let made = app.store.conversation_create(caller.user, title, new.model, once).await?;
     Ok((StatusCode::CREATED, tagged(&app, &made)).into_response())
 }
 
@@ -64,11 +72,9 @@ pub(crate) async fn show(
     Path(id): Path<String>,
 ) -> Result<Response, Failure> {
     let id: ConversationId = extract::id(&id, "conversation")?;
-    let found = app.store.conversation_get(caller.user, id).await?;
-    let all = app.store.message_list(caller.user, id).await?;
-    let mut body = wire(&app, &found);
-    body.messages = Some(all.iter().map(messages::wire).collect());
-    Ok(with_tag(axum::Json(body).into_response(), found.version))
+    let body = whole(&app, caller.user, id).await?;
+    let version = body.version;
+    Ok(with_tag(axum::Json(body).into_response(), version))
 }
 
 /// Changes the title, the model, the branch that is shown, or brings a deleted conversation back.
@@ -160,6 +166,13 @@ fn wire(app: &App, found: &Conversation) -> Wire {
         messages: None,
         snippet: None,
     }
+}
+
+/// A conversation with all its messages.
+async fn whole(app: &App, user: UserId, id: ConversationId) -> Result<Wire, lar_store::Error> {
+    let found = app.store.conversation_get(user, id).await?;
+    let all = app.store.message_list(user, id).await?;
+    Ok(Wire { messages: Some(all.iter().map(messages::wire).collect()), ..wire(app, &found) })
 }
 
 fn tagged(app: &App, found: &Conversation) -> Response {

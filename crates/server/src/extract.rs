@@ -14,6 +14,10 @@ use serde_json::Value;
 use crate::App;
 use crate::errors::Failure;
 
+const JSON: &str = "application/json";
+/// One JSON value a line.
+pub(crate) const JSON_LINES: &str = "application/x-ndjson";
+
 /// A JSON body, with the field and the reason when it is not what it should be, and the nearest known name
 /// when a field is unknown.
 pub(crate) struct Json<T>(pub(crate) T);
@@ -22,31 +26,40 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Json<T> {
     type Rejection = Failure;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Failure> {
-        let bytes = body(request, app).await?;
-        // An empty body is an empty object: every field of it is optional or named as missing.
-        let bytes = if bytes.is_empty() { Bytes::from_static(b"{}") } else { bytes };
-        let mut deserializer = serde_json::Deserializer::from_slice(&bytes);
-        let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| problem(&error))?;
-        deserializer
-            .end()
-            .map_err(|error| Problem::new(Code::InvalidParams, format!("the body is not JSON: {error}")))?;
-        Ok(Self(value))
+        Ok(Self(json(&body(request, app).await?)?))
     }
+}
+
+/// Reads JSON, strictly.
+pub(crate) fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    // An empty body is an empty object: every field of it is optional or named as missing.
+    let bytes = if bytes.is_empty() { b"{}" } else { bytes };
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| problem(&error))?;
+    deserializer
+        .end()
+        .map_err(|error| Problem::new(Code::InvalidParams, format!("the body is not JSON: {error}")))?;
+    Ok(value)
 }
 
 /// Reads a whole body within the server's limits of size and time; it must say that it is JSON.
 pub(crate) async fn body(request: Request, app: &App) -> Result<Bytes, Problem> {
+    body_of(request, app, JSON).await
+}
+
+/// As [`body`], for a body that must say that it is of this type.
+pub(crate) async fn body_of(request: Request, app: &App, wanted: &str) -> Result<Bytes, Problem> {
     let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-    let json = kind.is_some_and(|kind| {
+    let fits = kind.is_some_and(|kind| {
         let kind = kind.split(';').next().unwrap_or_default().trim();
-        kind.eq_ignore_ascii_case("application/json") || kind.to_ascii_lowercase().ends_with("+json")
+        kind.eq_ignore_ascii_case(wanted) || (wanted == JSON && kind.to_ascii_lowercase().ends_with("+json"))
     });
     let length = request
         .headers()
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if !json && length != Some(0) && (length.is_some() || kind.is_some()) {
-        return Err(Problem::new(Code::UnsupportedMedia, "the body must be application/json"));
+    if !fits && length != Some(0) && (length.is_some() || kind.is_some()) {
+        return Err(Problem::new(Code::UnsupportedMedia, format!("the body must be {wanted}")));
     }
     let limit = usize::try_from(app.limits.body.get()).unwrap_or(usize::MAX);
     let too_large =

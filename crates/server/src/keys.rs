@@ -7,22 +7,32 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use lar_api::Page;
 use lar_api::keys::{Key as Wire, NewKey as WireNewKey};
-use lar_base::{Problem, Scope, Scopes, Timestamp};
+use lar_base::{Code, KeyId, Problem, Scope, Scopes, Timestamp};
 use lar_store::{KeyRecord, NewKey};
 
 use crate::State;
 use crate::auth::{Admin, new_secret};
 use crate::errors::Failure;
-use crate::extract::{self, Json};
+use crate::extract;
+use crate::idempotency::{self, Creating};
 
 /// Makes a key.
 #[utoipa::path(post, path = "/lar/v1/keys", tag = "keys", request_body = WireNewKey,
+    params(("idempotency-key" = Option<String>, Header)),
     responses((status = 201, body = Wire), (status = 400, body = lar_api::ProblemBody)))]
 pub(crate) async fn create(
     app: State,
     Admin(caller): Admin,
-    Json(new): Json<WireNewKey>,
+    new: Creating<WireNewKey>,
 ) -> Result<Response, Failure> {
+    let (new, once) = new.by(&caller);
+    if let Some(id) = idempotency::made::<KeyId>(&app, once.as_ref()).await? {
+        // The secret is not kept, so the answer cannot be given again.
+        let detail = format!(
+            "this request made the key {id} before; its secret was shown then. Revoke it and make another"
+        );
+        return Err(Problem::new(Code::Conflict, detail).into());
+    }
     let name = new.name.trim().to_owned();
     if name.is_empty() || name.chars().count() > 100 || name.chars().any(char::is_control) {
         return Err(Problem::invalid("name", "must be one line of 1 to 100 characters").into());
@@ -47,7 +57,7 @@ pub(crate) async fn create(
         requests_per_minute: new.requests_per_minute,
         expires_at: new.expires_in_s.map(|seconds| Timestamp::now().after(Duration::from_secs(seconds))),
     };
-    let made = app.store.key_create(key).await?;
+    let made = app.store.key_create(key, once).await?;
     let body = Wire { secret: Some(secret.expose().to_owned()), ..wire(&made) };
     Ok((StatusCode::CREATED, axum::Json(body)).into_response())
 }

@@ -12,6 +12,7 @@ mod errors;
 mod extract;
 mod frame;
 mod health;
+mod idempotency;
 mod keys;
 mod listen;
 mod openai;

@@ -27,6 +27,8 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/tasks/{id}/stream", get(tasks::stream))
         .route("/tasks/{id}/cancel", post(tasks::cancel))
         .route("/conversations", post(conversations::create).get(conversations::list))
+        .route("/conversations/export", get(conversations::transfer::export))
+        .route("/conversations/import", post(conversations::transfer::import))
         .route("/conversations/{id}", get(conversations::show))
         .route("/conversations/{id}", patch(conversations::update))
         .route("/conversations/{id}", delete(conversations::remove))

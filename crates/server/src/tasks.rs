@@ -17,31 +17,32 @@ use lar_store::{Outcome, TaskRecord};
 
 use crate::auth::Inference;
 use crate::errors::Failure;
-use crate::extract::{self, Json, PageQuery};
+use crate::extract::{self, PageQuery};
+use crate::idempotency::{self, Creating};
 use crate::openai::{derived_seed, in_range};
 use crate::{App, State, sse};
-pub(crate) use events::Stream;
+pub(crate) use events::{Stream, kept_events};
 
 /// How long a task that is not detached outlives its last reader.
 const RESUME_WITHIN: Duration = Duration::from_secs(30);
 
 /// Makes a task. When this answers, it is on disk.
 #[utoipa::path(post, path = "/lar/v1/tasks", tag = "tasks", request_body = NewTask,
+    params(("idempotency-key" = Option<String>, Header)),
     responses((status = 202, body = TaskTaken), (status = 400, body = lar_api::ProblemBody)))]
 pub(crate) async fn create(
     app: State,
     Inference(caller): Inference,
-    Json(new): Json<NewTask>,
+    new: Creating<NewTask>,
 ) -> Result<Response, Failure> {
+    let (new, once) = new.by(&caller);
+    if let Some(id) = idempotency::made(&app, once.as_ref()).await? {
+        return Ok(idempotency::replayed((StatusCode::ACCEPTED, axum::Json(taken(id))).into_response()));
+    }
     let task = convert(caller, new)?;
     let admitted = app.gateway.admit(task).await?;
-    let handle = app.gateway.dispatch_durably(admitted).await?;
-    let mut taken = TaskTaken {
-        task_id: handle.id().to_string(),
-        queue_position: 0,
-        predicted_start_ms: 0,
-        backoff_ms: 0,
-    };
+    let handle = app.gateway.dispatch_durably(admitted, once).await?;
+    let mut taken = taken(handle.id());
     let mut reader = handle.read(0);
     match reader.next().await {
         Some((_, TaskEvent::Queued { position, predicted_start_ms, .. })) => {
@@ -130,6 +131,10 @@ pub(crate) async fn cancel(
         }
     }
     Ok(StatusCode::NO_CONTENT)
+}
+
+fn taken(id: TaskId) -> TaskTaken {
+    TaskTaken { task_id: id.to_string(), queue_position: 0, predicted_start_ms: 0, backoff_ms: 0 }
 }
 
 async fn find(app: &App, caller: &Caller, id: &str) -> Result<TaskRecord, Problem> {

@@ -4,7 +4,9 @@
 use lar_base::{ConversationId, MessageId, Timestamp, UserId};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
-use crate::{Error, Store, parsed, parsed_option, time, time_option};
+use crate::idempotency::note_in_txn;
+use crate::messages::{Message, insert_in_txn};
+use crate::{Error, Once, Store, parsed, parsed_option, time, time_option};
 
 /// A conversation without its messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,15 +48,19 @@ impl Store {
     /// Starts a conversation.
     ///
     /// # Errors
-    /// When the database fails.
+    /// [`Error::Conflict`] when the same request was just taken; when the database fails.
     pub async fn conversation_create(
         &self,
         user: UserId,
         title: String,
         model: Option<String>,
+        once: Option<Once>,
     ) -> Result<Conversation, Error> {
         self.write(move |connection| {
             let (id, now) = (ConversationId::new(), Timestamp::now().as_millis());
+            if let Some(once) = &once {
+                note_in_txn(connection, once, &id.to_string())?;
+            }
             connection.execute(
                 "INSERT INTO conversations (id, user_id, title, model, version, created_at, updated_at)
                  VALUES (?1, ?2, ?3, ?4, 1, ?5, ?5)",
@@ -94,6 +100,40 @@ impl Store {
             let after = after.map(|id| id.to_string());
             let rows = query.query_map((user.to_string(), after, limit), conversation)?;
             Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    /// The ids of this person's conversations, oldest first, deleted ones left out.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn conversation_ids(&self, user: UserId) -> Result<Vec<ConversationId>, Error> {
+        self.read(move |connection| {
+            let mut query = connection.prepare_cached(
+                "SELECT id FROM conversations WHERE user_id = ?1 AND deleted_at IS NULL ORDER BY id",
+            )?;
+            let rows = query.query_map([user.to_string()], |row| parsed(row, "id"))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    /// Stores conversations with their messages (each behind its parent) under the ids they have, in one
+    /// commit; one whose id is there already is left out. Returns how many were stored.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when an id belongs to another person's conversation or to a message elsewhere.
+    pub async fn conversations_import(
+        &self,
+        conversations: Vec<(Conversation, Vec<Message>)>,
+    ) -> Result<usize, Error> {
+        self.write(move |connection| {
+            let mut stored = 0;
+            for (conversation, messages) in &conversations {
+                stored += usize::from(import_in_txn(connection, conversation, messages)?);
+            }
+            Ok(stored)
         })
         .await
     }
@@ -257,6 +297,41 @@ pub(crate) fn index_title_in_txn(
         (title, id.to_string()),
     )?;
     Ok(())
+}
+
+fn import_in_txn(
+    connection: &Connection,
+    conversation: &Conversation,
+    messages: &[Message],
+) -> Result<bool, Error> {
+    let id = conversation.id.to_string();
+    let owner: Option<String> = connection
+        .query_row("SELECT user_id FROM conversations WHERE id = ?1", [&id], |row| row.get(0))
+        .optional()?;
+    match owner {
+        Some(owner) if owner == conversation.user.to_string() => return Ok(false),
+        Some(_) => return Err(Error::Conflict(format!("the id {id} is taken"))),
+        None => {}
+    }
+    connection.execute(
+        "INSERT INTO conversations (id, user_id, title, model, head_id, version, created_at, updated_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        (
+            &id,
+            conversation.user.to_string(),
+            &conversation.title,
+            &conversation.model,
+            conversation.head.map(|head| head.to_string()),
+            conversation.version,
+            conversation.created_at.as_millis(),
+            conversation.updated_at.as_millis(),
+        ),
+    )?;
+    index_title_in_txn(connection, conversation.id, &conversation.title)?;
+    for message in messages {
+        insert_in_txn(connection, message)?;
+    }
+    Ok(true)
 }
 
 fn erase_in_txn(connection: &Connection, id: ConversationId) -> Result<(), Error> {

@@ -29,6 +29,9 @@ pub enum Error {
     /// The change contradicts what is there.
     #[error("{0}")]
     Conflict(String),
+    /// Another request used this `Idempotency-Key`.
+    #[error("the Idempotency-Key `{0}` was used for another request; use a new one")]
+    Mismatch(String),
     /// The row has changed since the caller read it.
     #[error("it is at version {found}, you named {named}")]
     Version {
@@ -61,6 +64,7 @@ impl From<Error> for Problem {
             Error::Full => Code::StorageFull,
             Error::NotFound(_) => Code::NotFound,
             Error::Conflict(_) => Code::Conflict,
+            Error::Mismatch(_) => Code::IdempotencyMismatch,
             Error::Version { .. } => Code::VersionMismatch,
             Error::ReadOnly | Error::Newer { .. } | Error::Backup(_) | Error::Closed => {
                 Code::StoreUnavailable

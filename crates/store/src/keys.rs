@@ -3,7 +3,8 @@
 use lar_base::{KeyId, Scopes, Timestamp, UserId};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
-use crate::{Error, Store, parsed, time, time_option};
+use crate::idempotency::note_in_txn;
+use crate::{Error, Once, Store, parsed, time, time_option};
 
 /// A key as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,13 +72,16 @@ impl Store {
     /// Stores a key and returns it; a key with this digest that is there already is returned unchanged.
     ///
     /// # Errors
-    /// When the database fails.
-    pub async fn key_create(&self, key: NewKey) -> Result<KeyRecord, Error> {
+    /// [`Error::Conflict`] when the same request was just taken; when the database fails.
+    pub async fn key_create(&self, key: NewKey, once: Option<Once>) -> Result<KeyRecord, Error> {
         self.write(move |connection| {
             if let Some(found) = by_digest(connection, &key.digest)? {
                 return Ok(found);
             }
             let id = KeyId::new();
+            if let Some(once) = &once {
+                note_in_txn(connection, once, &id.to_string())?;
+            }
             let scopes = serde_json::to_string(&key.scopes).unwrap_or_default();
             connection.execute(
                 "INSERT INTO keys (id, user_id, name, digest, fingerprint, scopes, requests_per_minute,

@@ -5,8 +5,9 @@ use lar_base::{Code, ConversationId, MessageId, TaskId, Timestamp, UserId};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use crate::conversations::{get_in_txn, index_title_in_txn};
+use crate::idempotency::note_in_txn;
 use crate::tasks::{TaskStart, start_in_txn};
-use crate::{Error, Store, parsed, parsed_option, time};
+use crate::{Error, Once, Store, parsed, parsed_option, time};
 
 /// Titles made from a first message are cut after this many characters.
 const TITLE_CHARS_MAX: usize = 60;
@@ -78,6 +79,7 @@ pub struct Message {
     pub tokens_out: Option<u64>,
     pub ttft_ms: Option<u64>,
     pub decode_ms: Option<u64>,
+    pub finish_reason: Option<String>,
     pub rating: Option<Rating>,
     pub created_at: Timestamp,
 }
@@ -102,6 +104,8 @@ pub struct AnswerEnd {
     pub tokens_out: Option<u64>,
     pub ttft_ms: Option<u64>,
     pub decode_ms: Option<u64>,
+    /// Of a complete one: `stop` or `length`.
+    pub finish_reason: Option<String>,
 }
 
 impl Store {
@@ -113,7 +117,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::NotFound`] for the conversation or the parent; [`Error::Conflict`] when the message to
-    /// answer is itself an answer, or still being written.
+    /// answer is itself an answer, or still being written, or when the same request was just taken.
     pub async fn turn_begin(
         &self,
         user: UserId,
@@ -121,6 +125,7 @@ impl Store {
         said: Option<NewMessage>,
         parent: Option<MessageId>,
         task: TaskStart,
+        once: Option<Once>,
     ) -> Result<(Message, Vec<Message>), Error> {
         self.write(move |connection| {
             let found = get_in_txn(connection, user, conversation)?;
@@ -150,6 +155,9 @@ impl Store {
                 return Err(Error::Conflict(format!("message {question} is not a person's")));
             }
             let answer = MessageId::new();
+            if let Some(once) = &once {
+                note_in_txn(connection, once, &answer.to_string())?;
+            }
             connection.execute(
                 "INSERT INTO messages (id, conversation_id, parent_id, role, content, status, model, task_id, created_at)
                  VALUES (?1, ?2, ?3, 'assistant', '', 'streaming', ?4, ?5, ?6)",
@@ -195,7 +203,7 @@ impl Store {
         self.write(move |connection| {
             let changed = connection.execute(
                 "UPDATE messages SET content = ?2, status = ?3, error_code = ?4, tokens_in = ?5, tokens_out = ?6,
-                        ttft_ms = ?7, decode_ms = ?8
+                        ttft_ms = ?7, decode_ms = ?8, finish_reason = ?9
                  WHERE id = ?1 AND status = 'streaming'",
                 (
                     id.to_string(),
@@ -206,6 +214,7 @@ impl Store {
                     end.tokens_out,
                     end.ttft_ms,
                     end.decode_ms,
+                    &end.finish_reason,
                 ),
             )?;
             if changed > 0 {
@@ -233,7 +242,7 @@ impl Store {
     ) -> Result<Message, Error> {
         self.write(move |connection| {
             get_in_txn(connection, user, conversation)?;
-            let value = rating.map(|rating| if rating == Rating::Good { 1 } else { -1 });
+            let value = rating.map(stored_rating);
             connection.execute(
                 "UPDATE messages SET rating = ?3 WHERE id = ?1 AND conversation_id = ?2",
                 (id.to_string(), conversation.to_string(), value),
@@ -289,6 +298,61 @@ pub(crate) fn fail_streaming_in_txn(connection: &Connection) -> Result<(), Error
     Ok(())
 }
 
+/// Stores a message as it is, and has it found by searches.
+pub(crate) fn insert_in_txn(connection: &Connection, message: &Message) -> Result<(), Error> {
+    let id = message.id.to_string();
+    let taken: bool =
+        connection
+            .query_row("SELECT EXISTS (SELECT 1 FROM messages WHERE id = ?1)", [&id], |row| row.get(0))?;
+    if taken {
+        return Err(Error::Conflict(format!("the id {id} is taken")));
+    }
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO messages (id, conversation_id, parent_id, role, content, status, model, task_id, error_code,
+                               tokens_in, tokens_out, ttft_ms, decode_ms, finish_reason, rating, created_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+    )?;
+    insert.execute((
+        &id,
+        message.conversation.to_string(),
+        message.parent.map(|parent| parent.to_string()),
+        message.role.as_str(),
+        &message.content,
+        message.status.as_str(),
+        &message.model,
+        message.task.map(|task| task.to_string()),
+        message.error.map(Code::as_str),
+        message.tokens_in,
+        message.tokens_out,
+        message.ttft_ms,
+        message.decode_ms,
+        &message.finish_reason,
+        message.rating.map(stored_rating),
+        message.created_at.as_millis(),
+    ))?;
+    index_in_txn(connection, message.conversation, message.id, &message.content)
+}
+
+fn index_in_txn(
+    connection: &Connection,
+    conversation: ConversationId,
+    id: MessageId,
+    content: &str,
+) -> Result<(), Error> {
+    connection.execute(
+        "INSERT INTO conversation_search (text, conversation_id, message_id) VALUES (?1, ?2, ?3)",
+        (content, conversation.to_string(), id.to_string()),
+    )?;
+    Ok(())
+}
+
+const fn stored_rating(rating: Rating) -> i64 {
+    match rating {
+        Rating::Good => 1,
+        Rating::Bad => -1,
+    }
+}
+
 fn said_in_txn(
     connection: &Connection,
     conversation: ConversationId,
@@ -307,10 +371,7 @@ fn said_in_txn(
             now.as_millis(),
         ),
     )?;
-    connection.execute(
-        "INSERT INTO conversation_search (text, conversation_id, message_id) VALUES (?1, ?2, ?3)",
-        (&said.content, conversation.to_string(), id.to_string()),
-    )?;
+    index_in_txn(connection, conversation, id, &said.content)?;
     Ok(id)
 }
 
@@ -373,6 +434,7 @@ fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
         tokens_out: row.get("tokens_out")?,
         ttft_ms: row.get("ttft_ms")?,
         decode_ms: row.get("decode_ms")?,
+        finish_reason: row.get("finish_reason")?,
         rating: match row.get::<_, Option<i64>>("rating")? {
             None => None,
             Some(1) => Some(Rating::Good),

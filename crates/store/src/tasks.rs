@@ -6,7 +6,8 @@
 use lar_base::{Code, ConversationId, KeyId, TaskId, Timestamp, UserId};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
-use crate::{Error, Store, parsed, parsed_option, time, time_option};
+use crate::idempotency::note_in_txn;
+use crate::{Error, Once, Store, parsed, parsed_option, time, time_option};
 
 /// What is known when a task is taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,6 +91,20 @@ pub struct UsageDay {
 }
 
 impl Store {
+    /// Stores that a task began.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when the same request was just taken; when the database fails.
+    pub async fn task_create(&self, start: TaskStart, once: Option<Once>) -> Result<(), Error> {
+        self.write(move |connection| {
+            if let Some(once) = &once {
+                note_in_txn(connection, once, &start.id.to_string())?;
+            }
+            start_in_txn(connection, &start)
+        })
+        .await
+    }
+
     /// Stores that tasks began and that tasks ended, in one commit. Ends of tasks that have one already
     /// are left out, from usage too.
     ///
@@ -113,34 +128,29 @@ impl Store {
     }
 
     /// Ends every task that has no end as [`Code::EngineFailed`] and returns how many there were. To be
-    /// called at start, before new tasks are taken; their conversations' half answers are kept as failed.
+    /// called at start, before new tasks are taken; their conversations' half answers are kept as failed. A
+    /// task whose answer was stored whole just before the end of the task gets the end that its answer has.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn tasks_end_abandoned(&self) -> Result<usize, Error> {
         self.write(|connection| {
-            let ids: Vec<TaskId> = {
-                let mut query = connection.prepare("SELECT id FROM tasks WHERE outcome IS NULL")?;
-                let rows = query.query_map([], |row| parsed(row, "id"))?;
+            let abandoned: Vec<(TaskId, TaskEnd)> = {
+                let mut query = connection.prepare(
+                    "SELECT tasks.id, status, messages.finish_reason, messages.tokens_in, messages.tokens_out,
+                            messages.ttft_ms, messages.decode_ms
+                     FROM tasks LEFT JOIN messages ON messages.conversation_id = tasks.conversation_id
+                                                  AND messages.task_id = tasks.id
+                     WHERE outcome IS NULL",
+                )?;
+                let rows = query.query_map([], |row| Ok((parsed(row, "id")?, end_of_answer(row)?)))?;
                 rows.collect::<Result<_, _>>()?
             };
-            let end = TaskEnd {
-                ended_at: Timestamp::now(),
-                outcome: Outcome::Error {
-                    code: Code::EngineFailed,
-                    message: "Lar stopped while this was under way; send it again".into(),
-                },
-                tokens_in: 0,
-                tokens_out: 0,
-                queue_ms: None,
-                ttft_ms: None,
-                decode_ms: None,
-            };
-            for id in &ids {
-                end_in_txn(connection, *id, &end)?;
+            for (id, end) in &abandoned {
+                end_in_txn(connection, *id, end)?;
             }
             crate::messages::fail_streaming_in_txn(connection)?;
-            Ok(ids.len())
+            Ok(abandoned.len())
         })
         .await
     }
@@ -286,6 +296,30 @@ fn record(row: &Row<'_>) -> rusqlite::Result<TaskRecord> {
         priority: row.get("priority")?,
         created_at: time(row, "created_at")?,
         end,
+    })
+}
+
+/// The end of a task that was under way when the server died, by what is stored of its answer, if anything.
+fn end_of_answer(row: &Row<'_>) -> rusqlite::Result<TaskEnd> {
+    let status: Option<String> = row.get("status")?;
+    let outcome = match status.as_deref() {
+        Some("complete") => {
+            Outcome::End { finish_reason: row.get::<_, Option<String>>("finish_reason")?.unwrap_or_default() }
+        }
+        Some("stopped") => Outcome::Cancelled,
+        _ => Outcome::Error {
+            code: Code::EngineFailed,
+            message: "Lar stopped while this was under way; send it again".into(),
+        },
+    };
+    Ok(TaskEnd {
+        ended_at: Timestamp::now(),
+        outcome,
+        tokens_in: row.get::<_, Option<u64>>("tokens_in")?.unwrap_or_default(),
+        tokens_out: row.get::<_, Option<u64>>("tokens_out")?.unwrap_or_default(),
+        queue_ms: None,
+        ttft_ms: row.get("ttft_ms")?,
+        decode_ms: row.get("decode_ms")?,
     })
 }
 

@@ -7,54 +7,53 @@ use axum::extract::Path;
 use axum::response::Response;
 use lar_agents::{Turn, TurnRequest};
 use lar_api::conversations::{Feedback, Message as Wire, NewMessage, Retry, TurnBegun};
-use lar_base::{Caller, ConversationId, MessageId, Problem, TaskId};
+use lar_base::{Caller, ConversationId, MessageId, Problem, TaskId, UserId};
 use lar_engines::driver::Sampling;
 use lar_store::{Message, NewMessage as Said, Rating, Role};
 
 use crate::auth::Inference;
 use crate::errors::Failure;
 use crate::extract::{self, Json};
+use crate::idempotency::{self, Creating};
 use crate::openai::{derived_seed, in_range};
 use crate::{App, State, sse, tasks};
 
 /// Bytes of one message at most.
-const CONTENT_BYTES_MAX: usize = 1 << 20;
+pub(super) const CONTENT_BYTES_MAX: usize = 1 << 20;
 
 /// Says something and streams the answer.
 #[utoipa::path(post, path = "/lar/v1/conversations/{id}/messages", tag = "conversations",
-    params(("id" = String, Path)), request_body = NewMessage,
+    params(("id" = String, Path), ("idempotency-key" = Option<String>, Header)), request_body = NewMessage,
     responses((status = 200, content_type = "text/event-stream", body = TurnBegun), (status = 409, body = lar_api::ProblemBody)))]
 pub(crate) async fn create(
     app: State,
     Inference(caller): Inference,
     Path(id): Path<String>,
-    Json(new): Json<NewMessage>,
+    new: Creating<NewMessage>,
 ) -> Result<Response, Failure> {
+    let (new, once) = new.by(&caller);
     let conversation: ConversationId = extract::id(&id, "conversation")?;
     let parent = match new.parent {
         Some(parent) => parent.map(|parent| extract::id(&parent, "message")).transpose()?,
         None => app.store.conversation_get(caller.user, conversation).await?.head,
     };
-    let sampling = Sampling {
-        temperature: in_range("temperature", new.temperature, 0.0, 2.0)?,
-        seed: new.seed.unwrap_or_else(|| derived_seed(TaskId::new())),
-        tokens_max: new.max_tokens.unwrap_or(0),
-        ..Sampling::default()
-    };
+    let sampling = sampling(new.temperature, new.max_tokens, new.seed)?;
     let said = Some(Said { parent, content: checked(new.content)? });
-    begin(&app, caller, TurnRequest { conversation, said, answer_to: None, model: new.model, sampling }).await
+    begin(&app, caller, TurnRequest { conversation, said, answer_to: None, model: new.model, sampling, once })
+        .await
 }
 
 /// Says something else in place of a person's message, on a branch of its own.
 #[utoipa::path(post, path = "/lar/v1/conversations/{id}/messages/{message}/branch", tag = "conversations",
-    params(("id" = String, Path), ("message" = String, Path)), request_body = Retry,
+    params(("id" = String, Path), ("message" = String, Path), ("idempotency-key" = Option<String>, Header)), request_body = Retry,
     responses((status = 200, content_type = "text/event-stream", body = TurnBegun), (status = 409, body = lar_api::ProblemBody)))]
 pub(crate) async fn branch(
     app: State,
     Inference(caller): Inference,
     Path((id, message)): Path<(String, String)>,
-    Json(retry): Json<Retry>,
+    retry: Creating<Retry>,
 ) -> Result<Response, Failure> {
+    let (retry, once) = retry.by(&caller);
     let (conversation, message) = (extract::id(&id, "conversation")?, extract::id(&message, "message")?);
     let content = retry.content.ok_or_else(|| Problem::invalid("content", "is missing"))?;
     let replaced = app.store.message_get(caller.user, conversation, message).await?;
@@ -64,27 +63,36 @@ pub(crate) async fn branch(
         );
     }
     let said = Some(Said { parent: replaced.parent, content: checked(content)? });
-    let sampling = fresh();
-    begin(&app, caller, TurnRequest { conversation, said, answer_to: None, model: retry.model, sampling })
-        .await
+    let sampling = sampling(retry.temperature, retry.max_tokens, retry.seed)?;
+    begin(
+        &app,
+        caller,
+        TurnRequest { conversation, said, answer_to: None, model: retry.model, sampling, once },
+    )
+    .await
 }
 
 /// Has the message that an answer belongs to answered again.
 #[utoipa::path(post, path = "/lar/v1/conversations/{id}/messages/{message}/regenerate", tag = "conversations",
-    params(("id" = String, Path), ("message" = String, Path)), request_body = Retry,
+    params(("id" = String, Path), ("message" = String, Path), ("idempotency-key" = Option<String>, Header)), request_body = Retry,
     responses((status = 200, content_type = "text/event-stream", body = TurnBegun), (status = 409, body = lar_api::ProblemBody)))]
 pub(crate) async fn regenerate(
     app: State,
     Inference(caller): Inference,
     Path((id, message)): Path<(String, String)>,
-    Json(retry): Json<Retry>,
+    retry: Creating<Retry>,
 ) -> Result<Response, Failure> {
+    let (retry, once) = retry.by(&caller);
     let (conversation, message) = (extract::id(&id, "conversation")?, extract::id(&message, "message")?);
     let found = app.store.message_get(caller.user, conversation, message).await?;
     let answer_to = if found.role == Role::User { Some(found.id) } else { found.parent };
-    let sampling = fresh();
-    begin(&app, caller, TurnRequest { conversation, said: None, answer_to, model: retry.model, sampling })
-        .await
+    let sampling = sampling(retry.temperature, retry.max_tokens, retry.seed)?;
+    begin(
+        &app,
+        caller,
+        TurnRequest { conversation, said: None, answer_to, model: retry.model, sampling, once },
+    )
+    .await
 }
 
 /// Rates an answer.
@@ -124,6 +132,7 @@ pub(super) fn wire(message: &Message) -> Wire {
         tokens_out: message.tokens_out,
         ttft_ms: message.ttft_ms,
         decode_ms: message.decode_ms,
+        finish_reason: message.finish_reason.clone(),
         rating: message
             .rating
             .map(|rating| if rating == Rating::Good { "good".into() } else { "bad".into() }),
@@ -133,16 +142,49 @@ pub(super) fn wire(message: &Message) -> Wire {
 
 async fn begin(app: &App, caller: Caller, request: TurnRequest) -> Result<Response, Failure> {
     let (user, conversation) = (caller.user, request.conversation);
+    if let Some(answer) = idempotency::made(app, request.once.as_ref()).await? {
+        return Ok(idempotency::replayed(again(app, user, conversation, answer).await?));
+    }
     let Turn { answer, question, task } = app.turns.begin(caller, request).await?;
-    let begun = TurnBegun {
-        title: app.store.conversation_get(user, conversation).await?.title,
-        question: wire(&question),
-        answer: wire(&answer),
-        task_id: task.id().to_string(),
-    };
-    let first = sse::event(Some("message"), None, &serde_json::to_string(&begun).unwrap_or_default());
+    let first = begun(app, user, &question, &answer).await?;
     let rest = tasks::Stream::new(task, app.gateway.engines().clone(), 0);
-    Ok(sse::response(Stream { first: VecDeque::from([first]), rest }))
+    Ok(sse::response(Stream { first: VecDeque::from([first]), rest: Some(rest) }))
+}
+
+/// The stream of a turn that was begun before: from its task while that is remembered, else from what was
+/// kept of it, as one piece.
+async fn again(
+    app: &App,
+    user: UserId,
+    conversation: ConversationId,
+    answer: MessageId,
+) -> Result<Response, Problem> {
+    let mut answer = app.store.message_get(user, conversation, answer).await?;
+    let (Some(parent), Some(task)) = (answer.parent, answer.task) else {
+        return Err(Problem::not_found("the turn's task"));
+    };
+    let question = app.store.message_get(user, conversation, parent).await?;
+    let content = std::mem::take(&mut answer.content);
+    let first = begun(app, user, &question, &answer).await?;
+    if let Some(task) = app.gateway.find(user, task) {
+        let rest = tasks::Stream::new(task, app.gateway.engines().clone(), 0);
+        return Ok(sse::response(Stream { first: VecDeque::from([first]), rest: Some(rest) }));
+    }
+    let record = app.store.task_get(user, task).await?.and_then(|record| record.end);
+    let kept = tasks::kept_events(&content, answer.tokens_out, record.as_ref());
+    let first = std::iter::once(first).chain(kept).collect();
+    Ok(sse::response(Stream { first, rest: None }))
+}
+
+/// The first event of a turn's stream.
+async fn begun(app: &App, user: UserId, question: &Message, answer: &Message) -> Result<String, Problem> {
+    let begun = TurnBegun {
+        title: app.store.conversation_get(user, answer.conversation).await?.title,
+        question: wire(question),
+        answer: wire(answer),
+        task_id: answer.task.map(|id| id.to_string()).unwrap_or_default(),
+    };
+    Ok(sse::event(Some("message"), None, &serde_json::to_string(&begun).unwrap_or_default()))
 }
 
 fn checked(content: String) -> Result<String, Problem> {
@@ -158,20 +200,25 @@ fn checked(content: String) -> Result<String, Problem> {
     Ok(content)
 }
 
-fn fresh() -> Sampling {
-    Sampling { seed: derived_seed(TaskId::new()), ..Sampling::default() }
+fn sampling(temperature: Option<f32>, tokens: Option<u32>, seed: Option<u32>) -> Result<Sampling, Problem> {
+    Ok(Sampling {
+        temperature: in_range("temperature", temperature, 0.0, 2.0)?,
+        seed: seed.unwrap_or_else(|| derived_seed(TaskId::new())),
+        tokens_max: tokens.unwrap_or(0),
+        ..Sampling::default()
+    })
 }
 
 struct Stream {
     first: VecDeque<String>,
-    rest: tasks::Stream,
+    rest: Option<tasks::Stream>,
 }
 
 impl sse::Source for Stream {
     async fn next(&mut self) -> Option<String> {
         match self.first.pop_front() {
             Some(first) => Some(first),
-            None => self.rest.next().await,
+            None => self.rest.as_mut()?.next().await,
         }
     }
 }

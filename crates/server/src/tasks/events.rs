@@ -107,6 +107,20 @@ fn wire(event: &TaskEvent) -> Wire {
     }
 }
 
+/// The events of a task of which only its answer and its record are left.
+pub(crate) fn kept_events(
+    content: &str,
+    tokens_out: Option<u64>,
+    end: Option<&TaskEnd>,
+) -> impl Iterator<Item = String> {
+    let token = Wire::Token { t: content.to_owned(), i: tokens_out.unwrap_or_default() };
+    let token = (!content.is_empty()).then_some(token);
+    token
+        .into_iter()
+        .chain(end.map(of_record))
+        .map(|event| sse::event(Some(event.name()), None, &event.data().to_string()))
+}
+
 /// The terminal event of a task of which only the record is left.
 pub(super) fn of_record(end: &TaskEnd) -> Wire {
     match &end.outcome {

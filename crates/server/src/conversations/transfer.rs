@@ -1,0 +1,170 @@
+//! `/lar/v1/conversations/export` and `/import`: all of a person's conversations as JSON lines, one
+//! conversation with all its branches a line, the same that `GET conversations/{id}` shows.
+//!
+//! Ids are kept, so importing twice changes nothing, and what was exported elsewhere comes back whole.
+
+use std::collections::{HashSet, VecDeque};
+
+use axum::extract::Request;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use lar_api::conversations::{Conversation as Wire, Imported, Message as WireMessage};
+use lar_base::{Caller, Code, ConversationId, MessageId, Problem, Timestamp, UserId};
+use lar_store::{Conversation, Message, Rating, Role, Status};
+
+use super::messages::CONTENT_BYTES_MAX;
+use crate::auth::Inference;
+use crate::errors::Failure;
+use crate::{App, State, extract, sse};
+
+/// Streams the person's conversations, deleted ones left out.
+#[utoipa::path(get, path = "/lar/v1/conversations/export", tag = "conversations",
+    responses((status = 200, content_type = "application/x-ndjson", body = Wire)))]
+pub(crate) async fn export(app: State, Inference(caller): Inference) -> Result<Response, Failure> {
+    let waiting = app.store.conversation_ids(caller.user).await?.into();
+    let lines = Lines { app: app.0.clone(), user: caller.user, waiting };
+    let kind = [
+        (header::CONTENT_TYPE, extract::JSON_LINES),
+        (header::CONTENT_DISPOSITION, "attachment; filename=\"conversations.ndjson\""),
+    ];
+    Ok((kind, sse::body(lines)).into_response())
+}
+
+/// Takes conversations that were exported; those that are there already stay as they are. Either all lines
+/// are taken or none.
+#[utoipa::path(post, path = "/lar/v1/conversations/import", tag = "conversations",
+    request_body(content = Wire, content_type = "application/x-ndjson"),
+    responses((status = 200, body = Imported), (status = 400, body = lar_api::ProblemBody)))]
+pub(crate) async fn import(
+    app: State,
+    Inference(caller): Inference,
+    request: Request,
+) -> Result<axum::Json<Imported>, Failure> {
+    let bytes = extract::body_of(request, &app, extract::JSON_LINES).await?;
+    let mut read = Vec::new();
+    for (number, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
+        if line.trim_ascii().is_empty() {
+            continue;
+        }
+        let in_line = |problem: Problem| {
+            let detail = format!("line {}: {}", number + 1, problem.detail);
+            Problem { detail, ..problem }
+        };
+        let wire: Wire = extract::json(line).map_err(in_line)?;
+        read.push(conversation(&caller, wire).map_err(in_line)?);
+    }
+    let all = read.len();
+    let imported = app.store.conversations_import(read).await?;
+    Ok(axum::Json(Imported { imported, unchanged: all - imported }))
+}
+
+/// The lines of an export, each read when it is sent.
+struct Lines {
+    app: std::sync::Arc<App>,
+    user: UserId,
+    waiting: VecDeque<ConversationId>,
+}
+
+impl sse::Source for Lines {
+    async fn next(&mut self) -> Option<String> {
+        while let Some(id) = self.waiting.pop_front() {
+            match super::whole(&self.app, self.user, id).await {
+                Ok(found) => return serde_json::to_string(&found).ok().map(|line| line + "\n"),
+                // Erased since the export began.
+                Err(lar_store::Error::NotFound(_)) => {}
+                Err(error) => {
+                    tracing::error!(%error, "an export broke off");
+                    return None;
+                }
+            }
+        }
+        None
+    }
+}
+
+fn conversation(caller: &Caller, wire: Wire) -> Result<(Conversation, Vec<Message>), Problem> {
+    let id: ConversationId = parsed("id", &wire.id)?;
+    let title = if wire.title.is_empty() { wire.title } else { super::checked_title(&wire.title)? };
+    let mut known: HashSet<MessageId> = HashSet::new();
+    let mut messages = Vec::new();
+    for (index, message) in wire.messages.unwrap_or_default().into_iter().enumerate() {
+        let read =
+            one(id, message, &known).map_err(|problem| problem.within(&format!("messages[{index}]")))?;
+        if !known.insert(read.id) {
+            return Err(Problem::invalid(format!("messages[{index}].id"), "is there twice"));
+        }
+        messages.push(read);
+    }
+    let head: Option<MessageId> = wire.head.map(|head| parsed("head", &head)).transpose()?;
+    if head.is_some_and(|head| !known.contains(&head)) {
+        return Err(Problem::invalid("head", "is none of the messages"));
+    }
+    let conversation = Conversation {
+        id,
+        user: caller.user,
+        title,
+        model: wire.model,
+        head,
+        version: wire.version.max(1),
+        created_at: time("created_at", &wire.created_at)?,
+        updated_at: time("updated_at", &wire.updated_at)?,
+        deleted_at: None,
+    };
+    Ok((conversation, messages))
+}
+
+/// A message whose parent is among the `known` ones before it.
+fn one(
+    conversation: ConversationId,
+    wire: WireMessage,
+    known: &HashSet<MessageId>,
+) -> Result<Message, Problem> {
+    let parent: Option<MessageId> = wire.parent.map(|parent| parsed("parent", &parent)).transpose()?;
+    if parent.is_some_and(|parent| !known.contains(&parent)) {
+        return Err(Problem::invalid("parent", "is none of the messages before it"));
+    }
+    if wire.content.len() > CONTENT_BYTES_MAX {
+        return Err(Problem::invalid("content", format!("may have {CONTENT_BYTES_MAX} bytes at most")));
+    }
+    let role: Role =
+        wire.role.parse().map_err(|()| Problem::invalid("role", "must be system, user or assistant"))?;
+    let status = match wire.status.as_str() {
+        // What was being written when it was exported is not written on here.
+        "streaming" => Status::Stopped,
+        text => text
+            .parse()
+            .map_err(|()| Problem::invalid("status", "must be complete, stopped, failed or streaming"))?,
+    };
+    let rating = match wire.rating.as_deref() {
+        None => None,
+        Some("good") => Some(Rating::Good),
+        Some("bad") => Some(Rating::Bad),
+        Some(_) => return Err(Problem::invalid("rating", "must be good or bad")),
+    };
+    Ok(Message {
+        id: parsed("id", &wire.id)?,
+        conversation,
+        parent,
+        role,
+        content: wire.content,
+        status,
+        model: wire.model,
+        task: wire.task_id.map(|id| parsed("task_id", &id)).transpose()?,
+        error: wire.error_code.as_deref().and_then(Code::parse),
+        tokens_in: wire.tokens_in,
+        tokens_out: wire.tokens_out,
+        ttft_ms: wire.ttft_ms,
+        decode_ms: wire.decode_ms,
+        finish_reason: wire.finish_reason,
+        rating,
+        created_at: time("created_at", &wire.created_at)?,
+    })
+}
+
+fn parsed<T: std::str::FromStr>(field: &str, text: &str) -> Result<T, Problem> {
+    text.parse().map_err(|_| Problem::invalid(field, "is not an id of that kind"))
+}
+
+fn time(field: &str, text: &str) -> Result<Timestamp, Problem> {
+    text.parse().map_err(|_| Problem::invalid(field, "must be an RFC 3339 time"))
+}

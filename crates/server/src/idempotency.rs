@@ -1,0 +1,80 @@
+//! `Idempotency-Key`: a creating request that is sent again within a day makes nothing new and is answered
+//! with what the first one made. Who sends the same key with another body is told so.
+//!
+//! What was made is noted by `store` in the transaction that makes it. Pulls, aliases, loads and ratings
+//! need no note: repeating them changes nothing.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use axum::extract::{FromRequest, Request};
+use axum::http::HeaderValue;
+use axum::response::Response;
+use lar_base::{Caller, Problem};
+use lar_store::Once;
+use serde::de::DeserializeOwned;
+use sha2::{Digest as _, Sha256};
+
+use crate::App;
+use crate::errors::Failure;
+use crate::extract;
+
+/// The request's header.
+const HEADER: &str = "idempotency-key";
+/// Tells that an answer is one given before.
+const REPLAYED: &str = "idempotent-replayed";
+/// Characters of a key at most.
+const NAME_CHARS_MAX: usize = 255;
+
+/// The JSON body of a creating request, which its caller may send again.
+pub(crate) struct Creating<T> {
+    pub(crate) body: T,
+    name: Option<String>,
+    fingerprint: [u8; 32],
+}
+
+impl<T> Creating<T> {
+    /// The body, and what the request is known by when `caller` sends it again.
+    pub(crate) fn by(self, caller: &Caller) -> (T, Option<Once>) {
+        let Self { body, name, fingerprint } = self;
+        (body, name.map(|name| Once { key: caller.key, name, fingerprint }))
+    }
+}
+
+impl<T: DeserializeOwned> FromRequest<Arc<App>> for Creating<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Failure> {
+        let name = request.headers().get(HEADER).map(name).transpose()?;
+        let mut hash = Sha256::new();
+        hash.update(request.uri().path());
+        hash.update([0]);
+        let bytes = extract::body(request, app).await?;
+        hash.update(&bytes);
+        Ok(Self { body: extract::json(&bytes)?, name, fingerprint: hash.finalize().into() })
+    }
+}
+
+fn name(value: &HeaderValue) -> Result<String, Problem> {
+    let text = value.to_str().ok().map(|text| text.trim().trim_matches('"'));
+    match text {
+        Some(text) if (1..=NAME_CHARS_MAX).contains(&text.len()) => Ok(text.to_owned()),
+        _ => Err(Problem::invalid(
+            "Idempotency-Key",
+            format!("must be 1 to {NAME_CHARS_MAX} visible ASCII characters"),
+        )),
+    }
+}
+
+/// The id of what this request made when it was sent before.
+pub(crate) async fn made<T: FromStr>(app: &App, once: Option<&Once>) -> Result<Option<T>, Problem> {
+    let Some(once) = once else { return Ok(None) };
+    let found = app.store.idempotency_find(once.clone()).await?;
+    Ok(found.and_then(|id| id.parse().ok()))
+}
+
+/// Marks an answer as one that was given before.
+pub(crate) fn replayed(mut response: Response) -> Response {
+    response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    response
+}
