@@ -2,10 +2,8 @@ import { defineConfig } from "@playwright/test";
 
 export default defineConfig({
   testDir: "tests",
-  timeout: 60_000,
+  timeout: 120_000,
   workers: 1,
-  // Answers of a real model are chance; a test that meets an odd one is run again, and told as flaky.
-  retries: 1,
   reporter: [["list"]],
   globalSetup: "./tests/lar.ts",
   use: {

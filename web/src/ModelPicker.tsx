@@ -26,7 +26,7 @@ export function ModelPicker({ models, value, onChange }: Props) {
         {!chosen && <option value="">…</option>}
         {chat.map((model) => (
           <option key={model.name} value={model.name}>
-            {model.name} · {STATES[model.state]} · {size(model.size_bytes)} · {context(model.context_tokens)} context
+            {model.name} · {size(model.size_bytes)} · {context(model.context_tokens)} context · {STATES[model.state]}
           </option>
         ))}
       </select>

@@ -232,6 +232,7 @@ function numbers(message: Message): string {
   const parts = [message.model];
   if (message.ttft_ms !== undefined) parts.push(`first token ${duration(message.ttft_ms)}`);
   if (message.tokens_out && message.decode_ms) parts.push(`${Math.round((message.tokens_out * 1000) / message.decode_ms)} tokens/s`);
+  if (message.finish_reason === "length") parts.push("cut: no room for more");
   return parts.filter(Boolean).join(" · ");
 }
 

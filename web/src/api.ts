@@ -12,6 +12,7 @@ export interface Message {
   tokens_out?: number;
   ttft_ms?: number;
   decode_ms?: number;
+  finish_reason?: string;
   rating?: "good" | "bad";
   created_at: string;
 }

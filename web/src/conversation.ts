@@ -81,6 +81,7 @@ export function useConversation(
             put(event.question);
             put(event.answer);
             setHead(event.answer.id);
+            onChanged(); // The first message gives the conversation its title.
             return false;
           case "queued":
             setProgress({
@@ -109,7 +110,7 @@ export function useConversation(
             return false;
           }
           case "end":
-            show({ status: "complete", tokens_out: event.tokens_out, ttft_ms: event.ttft_ms, decode_ms: event.decode_ms });
+            show({ status: "complete", tokens_out: event.tokens_out, ttft_ms: event.ttft_ms, decode_ms: event.decode_ms, finish_reason: event.finish_reason });
             return true;
           case "cancelled":
             show({ status: "stopped" });

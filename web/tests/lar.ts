@@ -14,7 +14,7 @@ export default async function start(): Promise<() => Promise<void>> {
   process.env.LAR_MODELS_DIR = process.env.LAR_TEST_MODELS ?? resolve(import.meta.dirname, "../../.build/models");
   process.env.LAR_LISTEN = "127.0.0.1:0";
   // The starter model now and then goes on until its context is full; that must not take minutes on a slow machine.
-  process.env.LAR_ENGINES_CONTEXT_TOKENS_MAX = "1024";
+  process.env.LAR_ENGINES_CONTEXT_TOKENS_MAX = "512";
   const server = spawn(program, ["serve"], { stdio: ["ignore", "pipe", "inherit"], env: { ...process.env, LAR_LOG: "warn" } });
   process.env.LAR_PAGE_URL = await address(server);
   return async () => {

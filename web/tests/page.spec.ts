@@ -18,7 +18,7 @@ async function say(page: Page, text: string) {
 
 const answers = (page: Page) => page.locator(".message.assistant");
 const finished = (page: Page) =>
-  expect(answers(page).last()).toHaveAttribute("data-status", /complete|stopped|failed/, { timeout: 45_000 });
+  expect(answers(page).last()).toHaveAttribute("data-status", /complete|stopped|failed/, { timeout: 100_000 });
 
 async function clean(page: Page) {
   const { violations } = await new AxeBuilder({ page }).analyze();
