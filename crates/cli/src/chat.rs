@@ -9,6 +9,8 @@ use lar_api::Page;
 use lar_api::conversations::{Conversation, NewConversation, NewMessage};
 use lar_api::models::Model;
 use lar_api::tasks::TaskEvent;
+use rustyline::DefaultEditor;
+use rustyline::error::ReadlineError;
 use serde_json::{Value, json};
 
 use crate::models::path;
@@ -16,6 +18,11 @@ use crate::{Client, Output, models, sse};
 
 /// A question that is read from standard input is cut there.
 const QUESTION_BYTES_MAX: u64 = 1 << 20;
+
+const HELP: &str = "\
+/bye ends, and so do Ctrl+D and Ctrl+C; Ctrl+C while an answer is written stops it.
+Up and down bring earlier lines back; many lines that are pasted are one message.
+`lar chat --last` goes on with this conversation, and so does the page: `lar open`.";
 
 /// How to chat.
 #[derive(Debug, Clone, Default, Args)]
@@ -120,15 +127,12 @@ pub(crate) async fn chat(client: &Client, output: &Output, args: ChatArgs) -> an
         "Talking to {who}. Ctrl+C stops an answer, Ctrl+D or /bye ends. Kept as {}.\n",
         conversation.id
     ));
-    let prompts = std::io::stdin().is_terminal();
-    loop {
-        if prompts {
-            output.text("> ")?;
-        }
-        let Some(line) = read_line().await? else { break };
+    let mut lines = Lines::open()?;
+    while let Some(line) = lines.next().await? {
         match line.trim() {
             "" => continue,
             "/bye" | "/exit" | "/quit" => break,
+            "/help" | "/?" => output.line(HELP)?,
             text => {
                 let message = NewMessage {
                     content: text.to_owned(),
@@ -228,17 +232,48 @@ fn footer(end: &TaskEvent) -> String {
     }
 }
 
-/// Reads a line without holding up the runtime; `None` at the end.
-async fn read_line() -> anyhow::Result<Option<String>> {
-    let read = || {
-        let mut line = String::new();
-        let read = std::io::stdin().lock().read_line(&mut line)?;
-        Ok::<_, std::io::Error>((read > 0).then_some(line))
-    };
-    let (send, receive) = tokio::sync::oneshot::channel();
-    // A thread of its own: a read that still waits must not keep the process from ending.
-    std::thread::spawn(move || send.send(read()));
-    Ok(receive.await??)
+/// What is typed: edited with the arrow keys, earlier lines with up and down, a paste of many lines as one
+/// message. What is piped comes line by line.
+enum Lines {
+    Typed(Box<DefaultEditor>),
+    Piped,
+}
+
+impl Lines {
+    fn open() -> anyhow::Result<Self> {
+        if !std::io::stdin().is_terminal() {
+            return Ok(Self::Piped);
+        }
+        let config = rustyline::Config::builder().auto_add_history(true).build();
+        Ok(Self::Typed(Box::new(DefaultEditor::with_config(config)?)))
+    }
+
+    /// The next message, read without holding up the runtime; `None` at the end, or at Ctrl+C.
+    async fn next(&mut self) -> anyhow::Result<Option<String>> {
+        let mut reader = std::mem::replace(self, Self::Piped);
+        let (reader, line) = tokio::task::spawn_blocking(move || {
+            let line = reader.read();
+            (reader, line)
+        })
+        .await?;
+        *self = reader;
+        line
+    }
+
+    fn read(&mut self) -> anyhow::Result<Option<String>> {
+        match self {
+            Self::Typed(editor) => match editor.readline("> ") {
+                Ok(line) => Ok(Some(line)),
+                Err(ReadlineError::Eof | ReadlineError::Interrupted) => Ok(None),
+                Err(error) => Err(error.into()),
+            },
+            Self::Piped => {
+                let mut line = String::new();
+                let read = std::io::stdin().lock().read_line(&mut line)?;
+                Ok((read > 0).then_some(line))
+            }
+        }
+    }
 }
 
 #[cfg(test)]
