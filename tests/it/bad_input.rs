@@ -136,3 +136,24 @@ fn a_reader_that_stops_holds_nothing_up() {
     assert_eq!(next.status, 200);
     drop(stuck);
 }
+
+#[test]
+fn what_cannot_be_told_apart_or_named_is_refused() {
+    let lar = Lar::start();
+    let twice = lar.head("GET", "/lar/v1/me", 0).replace("\r\n\r\n", "\r\nhost: evil.example\r\n\r\n");
+    assert_eq!(told(&lar.raw(&twice, b"")), (403, "the request has 2 Host headers; one is needed".into()));
+    let elsewhere = lar.head("GET", "http://evil.example/lar/v1/me", 0);
+    assert_eq!(lar.raw(&elsewhere, b"").status, 403);
+    let (status, message) = told(&lar.get("/lar/v1/catalog/models/%ff%fe"));
+    assert!(status == 400 && message.contains("Invalid UTF-8 in `name`"), "{status} {message}");
+    let tokens = lar.post("/v1/embeddings", &json!({ "model": "default-embedding", "input": [1, 2] }));
+    assert_eq!(
+        told(&tokens).1,
+        "`input` is not valid: must be a text or a list of texts; token ids are not taken"
+    );
+    let unknown = json!({ "model": "x".repeat(100_000), "messages": [{ "role": "user", "content": "hi" }] });
+    let (status, message) = told(&lar.post("/v1/chat/completions", &unknown));
+    assert!(status == 404 && message.len() < 400, "{status}: {} bytes", message.len());
+    let endless = lar.post("/lar/v1/keys", &json!({ "name": "x", "expires_in_s": u64::MAX }));
+    assert_eq!((endless.status, endless.json()["errors"][0]["field"].clone()), (400, json!("expires_in_s")));
+}

@@ -21,6 +21,8 @@ use lar_store::{AnswerEnd, Message, NewMessage, Once, Status, Store};
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
 /// This part of the context is left for the answer before old messages are.
 const ANSWER_SHARE: usize = 4;
+/// Bytes of a token at most, over a long text. English has four; runs of spaces or dashes reach a few dozen.
+const TOKEN_BYTES_MAX: usize = 64;
 
 /// What a turn is asked to do.
 #[derive(Debug, Clone)]
@@ -180,6 +182,10 @@ impl Turns {
         mut history: Vec<ChatMessage>,
         request: &TurnRequest,
     ) -> Result<Admitted, Problem> {
+        // A history of many contexts is not counted only to be left out.
+        if let Some(context_tokens) = self.gateway.context_tokens(&model).await? {
+            history.drain(..surely_too_much(&history, context_tokens));
+        }
         loop {
             let prompt = Prompt::Chat(history.clone());
             let Count { tokens, context_tokens } = self.gateway.count_tokens(&model, &prompt).await?;
@@ -235,6 +241,20 @@ impl Turns {
     fn lock(&self) -> MutexGuard<'_, HashMap<ConversationId, Option<Current>>> {
         lock(&self.running)
     }
+}
+
+/// How many of the oldest messages cannot be in a context of so many tokens, whatever they say: a message
+/// takes a token at least, and no text that people write has more than [`TOKEN_BYTES_MAX`] bytes a token.
+fn surely_too_much(history: &[ChatMessage], context_tokens: usize) -> usize {
+    let mut room = context_tokens.saturating_mul(TOKEN_BYTES_MAX);
+    let fitting = history.iter().rev().take(context_tokens).take_while(|message| {
+        let bytes = message.content.len().max(1);
+        let fits = bytes <= room;
+        room = room.saturating_sub(bytes);
+        fits
+    });
+    // The last message stays: when it is too long by itself, its reader is told so.
+    history.len().saturating_sub(fitting.count().max(1))
 }
 
 /// A conversation's one place for a turn, given back unless a task took it.
@@ -301,4 +321,20 @@ fn answer_end(content: String, event: Option<TaskEvent>) -> AnswerEnd {
         _ => end.error = Some(Code::Internal),
     }
     end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_cannot_fit_is_left_out_uncounted() {
+        let said = |content: &str| ChatMessage { role: "user".into(), content: content.into() };
+        let short: Vec<ChatMessage> = (0..100).map(|_| said("a")).collect();
+        assert_eq!(surely_too_much(&short, 1000), 0);
+        assert_eq!(surely_too_much(&short, 30), 70);
+        let long = vec![said(&"a".repeat(5000)), said("b"), said(&"c".repeat(639))];
+        assert_eq!(surely_too_much(&long, 10), 1);
+        assert_eq!(surely_too_much(&long[..1], 10), 0, "the last stays");
+    }
 }

@@ -154,7 +154,7 @@ pub struct ContentPart {
 
 /// What a completion continues.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "must be a text, a list with one text, or a list of token ids")]
 pub enum CompletionPrompt {
     /// A text.
     Text(String),
@@ -166,7 +166,7 @@ pub enum CompletionPrompt {
 
 /// One text or several.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "must be a text or a list of texts; token ids are not taken")]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum OneOrMany {
     One(String),

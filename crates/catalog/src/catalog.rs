@@ -87,7 +87,11 @@ impl Catalog {
         match target.and_then(|target| models.get(&target).cloned()) {
             Some(model) => Ok(Resolved { model, alias: Some(name.to_owned()) }),
             None => {
-                Err(Error::Unknown { name: name.to_owned(), installed: models.keys().cloned().collect() })
+                // Those that chat first: they are what most callers meant.
+                let mut installed: Vec<&Model> = models.values().map(AsRef::as_ref).collect();
+                installed.sort_by_key(|model| model.kind != Kind::Chat);
+                let installed = installed.into_iter().map(|model| model.name.clone()).collect();
+                Err(Error::Unknown { name: name.to_owned(), installed })
             }
         }
     }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use lar_base::{Bytes, Code, Problem};
 
+use crate::names::{self, NAME_CHARS_MAX};
+
 /// A failure of the catalog.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
@@ -123,12 +125,13 @@ impl From<Error> for Problem {
 }
 
 fn unknown(name: &str, installed: &[String]) -> String {
+    let shown: String = name.chars().take(NAME_CHARS_MAX).collect();
     if installed.is_empty() {
-        return format!("`{name}` isn't installed, nor is any other model. Get one: `lar models pull`");
+        return format!("`{shown}` isn't installed, nor is any other model. Get one: `lar models pull`");
     }
-    format!(
-        "`{name}` isn't installed. Installed: {}. Map it: `lar alias set {name} {}`",
-        installed.join(", "),
-        installed[0]
-    )
+    let told = format!("`{shown}` isn't installed. Installed: {}", installed.join(", "));
+    match names::check(name) {
+        Ok(()) => format!("{told}. Map it: `lar alias set {name} {}`", installed[0]),
+        Err(_) => told,
+    }
 }

@@ -3,7 +3,7 @@
 use crate::Error;
 
 /// Names are path components and command-line words; longer ones help nobody.
-const NAME_CHARS_MAX: usize = 128;
+pub(crate) const NAME_CHARS_MAX: usize = 128;
 
 /// Checks a name that a person chose.
 pub(crate) fn check(name: &str) -> Result<(), Error> {

@@ -174,6 +174,16 @@ impl Gateway {
         Ok(Count { tokens, context_tokens: self.engine(&route)?.context_tokens as usize })
     }
 
+    /// The context that prompt and answer share when `model` serves them; `None` while its engine has not told.
+    ///
+    /// # Errors
+    /// When no model has that name.
+    pub async fn context_tokens(&self, model: &str) -> Result<Option<usize>, Problem> {
+        let route = self.shared.routes.find(model).await?;
+        let tokens = self.engine(&route)?.context_tokens as usize;
+        Ok((tokens > 0).then_some(tokens))
+    }
+
     /// Dispatches a task. That it began is written down within 100 ms.
     #[must_use]
     pub fn dispatch(&self, admitted: Admitted) -> TaskHandle {

@@ -1,6 +1,5 @@
 //! `/lar/v1/aliases`: names that stand for models.
 
-use axum::extract::Path;
 use axum::http::StatusCode;
 use lar_api::Page;
 use lar_api::models::Alias;
@@ -9,7 +8,7 @@ use lar_base::Problem;
 use crate::State;
 use crate::auth::{Admin, Inference};
 use crate::errors::Failure;
-use crate::extract::Json;
+use crate::extract::{Json, Path};
 
 /// Every alias, by name.
 #[utoipa::path(get, path = "/lar/v1/aliases", tag = "catalog", responses((status = 200, body = Page<Alias>)))]

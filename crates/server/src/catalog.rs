@@ -3,7 +3,6 @@
 pub(crate) mod pulls;
 
 use axum::Json;
-use axum::extract::Path;
 use lar_api::Page;
 use lar_api::models::{Model as Wire, RecommendedModel};
 use lar_catalog::{Kind, Model, RECOMMENDED, STARTER_CHAT, STARTER_EMBEDDING};
@@ -13,6 +12,7 @@ use serde_json::json;
 
 use crate::auth::{Admin, Inference};
 use crate::errors::Failure;
+use crate::extract::Path;
 use crate::pools::state_name;
 use crate::{App, State};
 

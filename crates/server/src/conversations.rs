@@ -3,7 +3,6 @@
 pub(crate) mod messages;
 pub(crate) mod transfer;
 
-use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use lar_api::Page;
@@ -13,7 +12,7 @@ use lar_store::{Conversation, ConversationPatch};
 
 use crate::auth::Inference;
 use crate::errors::Failure;
-use crate::extract::{self, Json, PageQuery};
+use crate::extract::{self, Json, PageQuery, Path};
 use crate::idempotency::{self, Creating};
 use crate::{App, State};
 

@@ -4,8 +4,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::body::to_bytes;
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::header;
+use axum::http::request::Parts;
 use bytes::Bytes;
 use lar_base::{Code, Problem};
 use serde::de::DeserializeOwned;
@@ -86,6 +87,20 @@ pub(crate) async fn body_of(request: Request, app: &App, wanted: &str) -> Result
 /// Converts a JSON value into a request of one of the tolerant APIs.
 pub(crate) fn from_value<T: DeserializeOwned>(value: &Value) -> Result<T, Problem> {
     serde_path_to_error::deserialize(value).map_err(|error| problem(&error))
+}
+
+/// What a path names.
+pub(crate) struct Path<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<Arc<App>> for Path<T> {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Failure> {
+        match axum::extract::Path::from_request_parts(parts, app).await {
+            Ok(axum::extract::Path(found)) => Ok(Self(found)),
+            Err(error) => Err(Problem::new(Code::InvalidParams, error.body_text()).into()),
+        }
+    }
 }
 
 /// An id out of a path.

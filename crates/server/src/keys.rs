@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use lar_api::Page;
@@ -13,8 +12,11 @@ use lar_store::{KeyRecord, NewKey};
 use crate::State;
 use crate::auth::{Admin, new_secret};
 use crate::errors::Failure;
-use crate::extract;
+use crate::extract::{self, Path};
 use crate::idempotency::{self, Creating};
+
+/// A key may be told to end by itself within a hundred years.
+const LIFE_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// Makes a key.
 #[utoipa::path(post, path = "/lar/v1/keys", tag = "keys", request_body = WireNewKey,
@@ -45,6 +47,10 @@ pub(crate) async fn create(
             Scopes::of(texts.iter().map(parse).collect::<Result<Vec<_>, _>>()?)
         }
     };
+    if new.expires_in_s.is_some_and(|seconds| !(1..=LIFE_MAX.as_secs()).contains(&seconds)) {
+        let reason = format!("must be from 1 to {} (a hundred years)", LIFE_MAX.as_secs());
+        return Err(Problem::invalid("expires_in_s", reason).into());
+    }
     if new.requests_per_minute == Some(0) {
         return Err(Problem::invalid("requests_per_minute", "must be at least 1").into());
     }

@@ -1,6 +1,5 @@
 //! `/lar/v1/pools`: what each model's engine is doing, loading and unloading it.
 
-use axum::extract::Path;
 use axum::http::StatusCode;
 use lar_api::Page;
 use lar_api::models::{Pool as Wire, QueueDepth};
@@ -10,6 +9,7 @@ use lar_engines::pools::PoolState;
 
 use crate::auth::{Admin, Inference};
 use crate::errors::Failure;
+use crate::extract::Path;
 use crate::{App, State};
 
 /// Every pool, by name.

@@ -17,12 +17,16 @@ impl Hosts {
 
     /// Checks a request's Host, and an unsafe one's Origin and `Sec-Fetch-Site`.
     pub(crate) fn check(&self, request: &Request) -> Result<(), Problem> {
-        let host = request
-            .headers()
-            .get(header::HOST)
-            .and_then(|host| host.to_str().ok())
-            .or_else(|| request.uri().authority().map(|authority| authority.as_str()))
-            .unwrap_or_default();
+        let named = request.headers().get_all(header::HOST);
+        // A request line may name a host too, and then that is the one (RFC 9112, 3.2.2); more than one is an attack.
+        let in_line = request.uri().authority().map(|authority| authority.as_str());
+        let host = match (in_line, named.iter().count()) {
+            (Some(host), 0 | 1) => host,
+            (None, 1) => text(request.headers(), "host").unwrap_or_default(),
+            (_, count) => {
+                return Err(forbidden(format!("the request has {count} Host headers; one is needed")));
+            }
+        };
         if !self.0.contains(&without_port(host).to_ascii_lowercase()) {
             return Err(forbidden(format!(
                 "requests for the host `{}` are not served; add it to `allowed_hosts`",
@@ -97,6 +101,7 @@ mod tests {
             ("GET", &[("host", "evil.example:5270")], false),
             ("GET", &[("host", "127.0.0.1.evil.example")], false),
             ("GET", &[], false),
+            ("GET", &[("host", "127.0.0.1:5270"), ("host", "evil.example")], false),
             ("POST", &[("host", "127.0.0.1:5270")], true),
             ("POST", &[("host", "127.0.0.1:5270"), ("origin", "http://127.0.0.1:5270")], true),
             ("POST", &[("host", "127.0.0.1:5270"), ("origin", "http://127.0.0.1:8080")], false),
@@ -108,5 +113,8 @@ mod tests {
         for (method, headers, allowed) in cases {
             assert_eq!(hosts.check(&request(method, headers)).is_ok(), *allowed, "{method} {headers:?}");
         }
+        let mut elsewhere = request("GET", &[("host", "127.0.0.1:5270")]);
+        *elsewhere.uri_mut() = "http://evil.example/lar/v1/keys".parse().unwrap();
+        assert!(hosts.check(&elsewhere).is_err(), "the request line's host counts");
     }
 }

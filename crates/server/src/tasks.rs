@@ -4,7 +4,6 @@ mod events;
 
 use std::time::Duration;
 
-use axum::extract::Path;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use lar_api::Page;
@@ -17,7 +16,7 @@ use lar_store::{Outcome, TaskRecord};
 
 use crate::auth::Inference;
 use crate::errors::Failure;
-use crate::extract::{self, PageQuery};
+use crate::extract::{self, PageQuery, Path};
 use crate::idempotency::{self, Creating};
 use crate::openai::{derived_seed, in_range};
 use crate::{App, State, sse};

@@ -3,7 +3,6 @@
 
 use std::collections::VecDeque;
 
-use axum::extract::Path;
 use axum::response::Response;
 use lar_agents::{Turn, TurnRequest};
 use lar_api::conversations::{Feedback, Message as Wire, NewMessage, Retry, TurnBegun};
@@ -13,7 +12,7 @@ use lar_store::{Message, NewMessage as Said, Rating, Role};
 
 use crate::auth::Inference;
 use crate::errors::Failure;
-use crate::extract::{self, Json};
+use crate::extract::{self, Json, Path};
 use crate::idempotency::{self, Creating};
 use crate::openai::{derived_seed, in_range};
 use crate::{App, State, sse, tasks};

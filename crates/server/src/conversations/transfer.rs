@@ -17,6 +17,9 @@ use crate::auth::Inference;
 use crate::errors::Failure;
 use crate::{App, State, extract, sse};
 
+/// Characters of a model's name at most, as in the catalog.
+const MODEL_CHARS_MAX: usize = 128;
+
 /// Streams the person's conversations, deleted ones left out.
 #[utoipa::path(get, path = "/lar/v1/conversations/export", tag = "conversations",
     responses((status = 200, content_type = "application/x-ndjson", body = Wire)))]
@@ -103,7 +106,7 @@ fn conversation(caller: &Caller, wire: Wire) -> Result<(Conversation, Vec<Messag
         id,
         user: caller.user,
         title,
-        model: wire.model,
+        model: wire.model.map(checked_model).transpose()?,
         head,
         version: wire.version.max(1),
         created_at: time("created_at", &wire.created_at)?,
@@ -141,6 +144,10 @@ fn one(
         Some("bad") => Some(Rating::Bad),
         Some(_) => return Err(Problem::invalid("rating", "must be good or bad")),
     };
+    let finish_reason = match wire.finish_reason.as_deref() {
+        None | Some("stop" | "length") => wire.finish_reason,
+        Some(_) => return Err(Problem::invalid("finish_reason", "must be stop or length")),
+    };
     Ok(Message {
         id: parsed("id", &wire.id)?,
         conversation,
@@ -148,17 +155,24 @@ fn one(
         role,
         content: wire.content,
         status,
-        model: wire.model,
+        model: wire.model.map(checked_model).transpose()?,
         task: wire.task_id.map(|id| parsed("task_id", &id)).transpose()?,
         error: wire.error_code.as_deref().and_then(Code::parse),
         tokens_in: wire.tokens_in,
         tokens_out: wire.tokens_out,
         ttft_ms: wire.ttft_ms,
         decode_ms: wire.decode_ms,
-        finish_reason: wire.finish_reason,
+        finish_reason,
         rating,
         created_at: time("created_at", &wire.created_at)?,
     })
+}
+
+fn checked_model(name: String) -> Result<String, Problem> {
+    match name.chars().count() {
+        1..=MODEL_CHARS_MAX => Ok(name),
+        _ => Err(Problem::invalid("model", format!("must have 1 to {MODEL_CHARS_MAX} characters"))),
+    }
 }
 
 fn parsed<T: std::str::FromStr>(field: &str, text: &str) -> Result<T, Problem> {

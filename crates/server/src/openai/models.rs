@@ -1,7 +1,6 @@
 //! `GET /v1/models`, `GET /v1/models/{id}`: installed models and aliases, in Anthropic's shape for its clients.
 
 use axum::Json;
-use axum::extract::Path;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Response};
 use lar_api::anthropic;
@@ -11,6 +10,7 @@ use lar_base::Timestamp;
 use super::about_model;
 use crate::auth::Inference;
 use crate::errors::Failure;
+use crate::extract::Path;
 use crate::{App, State};
 
 /// What Anthropic's clients send with every request.
