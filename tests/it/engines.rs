@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use lar_base::KeyId;
 use lar_egress::Egress;
 use lar_engines::Error;
 use lar_engines::driver::{ChatMessage, Driver, Event, FinishReason, Generation, Job, Prompt, Sampling};
@@ -26,6 +27,7 @@ fn embedded(concurrency: u32) -> Embedded {
         concurrency,
         context_tokens: 2048,
         threads: 2,
+        cache: lar_base::Bytes::mib(64),
     })
 }
 
@@ -45,7 +47,7 @@ fn drivers() -> [Arc<dyn Driver>; 2] {
 }
 
 async fn job(driver: &dyn Driver, text: &str, sampling: Sampling) -> Job {
-    Job { prompt: driver.prepare(Prompt::Text(text.into())).await.unwrap().prompt, sampling }
+    Job { prompt: driver.prepare(Prompt::Text(text.into())).await.unwrap().prompt, sampling, cache_of: None }
 }
 
 async fn finish(generation: Generation) -> (String, u32, Event) {
@@ -62,7 +64,7 @@ async fn finish_counted(mut generation: Generation) -> (String, u32, Event, Opti
                 text.push_str(&more);
                 tokens += count;
             }
-            Event::Prefilled => {}
+            Event::Prefilled { .. } => {}
             Event::Counted { tokens } => counted = Some(tokens),
             end => {
                 assert!(generation.events.next().await.is_none(), "nothing follows the terminal event");
@@ -117,7 +119,7 @@ async fn chats_are_answered_alike() {
         driver.load().await.unwrap();
         let count = driver.count(&chat).await.unwrap();
         let prepared = driver.prepare(chat.clone()).await.unwrap();
-        let job = Job { prompt: prepared.prompt, sampling: greedy(16) };
+        let job = Job { prompt: prepared.prompt, sampling: greedy(16), cache_of: None };
         let (answer, tokens, end, counted) = finish_counted(driver.generate(job).unwrap()).await;
         assert_eq!(prepared.tokens.or(counted.map(|tokens| tokens as usize)), Some(count));
         assert!(tokens > 3 && matches!(end, Event::Finished(_)), "{tokens} {end:?}");
@@ -131,10 +133,10 @@ async fn chats_are_answered_alike() {
 async fn what_llama_server_refuses_is_told_apart() {
     let driver = managed(1);
     driver.load().await.unwrap();
-    let job = Job { prompt: Prompt::Text("word ".repeat(3000)), sampling: greedy(1) };
+    let job = Job { prompt: Prompt::Text("word ".repeat(3000)), sampling: greedy(1), cache_of: None };
     let end = finish(driver.generate(job).unwrap()).await.2;
     assert!(matches!(end, Event::Failed(Error::ContextTooLong(_))), "{end:?}");
-    let job = Job { prompt: Prompt::Text("word".into()), sampling: greedy(1) };
+    let job = Job { prompt: Prompt::Text("word".into()), sampling: greedy(1), cache_of: None };
     assert_eq!(finish(driver.generate(job).unwrap()).await.2, Event::Finished(FinishReason::Length));
     driver.unload().await;
     let unloadable = LlamaServerOptions::Managed {
@@ -266,8 +268,56 @@ async fn what_cannot_be_loaded_says_why() {
             concurrency: 1,
             context_tokens: 128,
             threads: 1,
+            cache: lar_base::Bytes(0),
         };
         let error = Embedded::new(options).load().await.unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
     }
+}
+
+/// Tokens of the prompt that were known, and the answer.
+async fn known(driver: &Embedded, prompt: &[u32], cache_of: Option<KeyId>) -> (u32, String) {
+    let job = Job { prompt: Prompt::Tokens(prompt.to_vec()), sampling: greedy(8), cache_of };
+    let mut generation = driver.generate(job).unwrap();
+    let (mut answer, mut known) = (String::new(), None);
+    while let Some(event) = generation.events.next().await {
+        match event {
+            Event::Prefilled { known: tokens } => known = Some(tokens),
+            Event::Delta { text, .. } => answer.push_str(&text),
+            Event::Failed(error) => panic!("{error}"),
+            _ => {}
+        }
+    }
+    (known.expect("the prompt was read"), answer)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_read_is_not_read_again_but_by_others() {
+    let driver = embedded(1);
+    driver.load().await.unwrap();
+    let tokens = async |text: &str| match driver.prepare(Prompt::Text(text.into())).await.unwrap().prompt {
+        Prompt::Tokens(tokens) => tokens,
+        other => panic!("{other:?}"),
+    };
+    let story = tokens(&"The owl flew over the quiet river and saw a small boat. ".repeat(20)).await;
+    let other = tokens(&"A train left the old station in the early morning rain. ".repeat(20)).await;
+    let (me, you) = (Some(KeyId::new()), Some(KeyId::new()));
+
+    let (cold, answer) = known(&driver, &story, me).await;
+    assert_eq!(cold, 0);
+    let (warm, again) = known(&driver, &story, me).await;
+    assert_eq!((warm as usize, again), (story.len() - 1, answer.clone()));
+    assert_eq!(known(&driver, &story, you).await, (0, answer.clone()), "another key starts from nothing");
+
+    // Another prompt took the only place; what was known came back from host memory.
+    assert_eq!(known(&driver, &other, me).await.0, 0);
+    let longer = [story.clone(), tokens(" The next day").await].concat();
+    let (back, _) = known(&driver, &longer, me).await;
+    assert!(back as usize >= story.len() - 1, "{back} of {}", story.len());
+    driver.unload().await;
+
+    let cold = embedded(1);
+    cold.load().await.unwrap();
+    assert_eq!(known(&cold, &story, None).await, (0, answer), "what was known changed no answer");
+    cold.unload().await;
 }

@@ -34,7 +34,10 @@ fn chat_is_answered_streamed_and_repeatable() {
     let pieces: String =
         events.iter().filter_map(|(_, data)| data["choices"][0]["delta"]["content"].as_str()).collect();
     assert_eq!(pieces, text, "greedy decoding gives the same text");
-    assert_eq!(events[events.len() - 2].1["usage"], *usage);
+    let told = &events[events.len() - 2].1["usage"];
+    assert_eq!(told["total_tokens"], usage["total_tokens"]);
+    let known = &told["prompt_tokens_details"]["cached_tokens"];
+    assert_eq!(known.as_u64().unwrap() + 1, usage["prompt_tokens"].as_u64().unwrap(), "it was read before");
 
     let seeded = || lar.post("/v1/chat/completions", &chat(json!({ "temperature": 1.5, "seed": 7 }))).json();
     assert_eq!(seeded()["choices"], seeded()["choices"], "a seed repeats on an idle engine");
@@ -126,4 +129,27 @@ fn a_prompt_beyond_the_context_is_refused_before_any_weights_are_loaded() {
     );
     let pools = lar.get("/lar/v1/pools").json();
     assert_eq!(pools["data"][0]["state"], "unloaded", "{pools}");
+}
+
+#[test]
+fn a_prompt_that_was_read_is_known_to_its_own_key_only() {
+    let lar = Lar::start();
+    let made = lar.post("/lar/v1/keys", &json!({ "name": "other" })).json();
+    let other = made["secret"].as_str().unwrap().to_owned();
+    let text = "The owl flew over the quiet river and saw a small boat. ".repeat(10);
+    let body = json!({ "model": "default", "max_tokens": 2, "seed": 1,
+        "messages": [{ "role": "user", "content": text }] })
+    .to_string();
+    let cached = |key: &str| {
+        let head = lar.head("POST", "/v1/chat/completions", body.len()).replace(Lar::KEY, key);
+        let usage = lar.raw(&head, body.as_bytes()).json()["usage"].clone();
+        let (all, cached) = (&usage["prompt_tokens"], &usage["prompt_tokens_details"]["cached_tokens"]);
+        (all.as_u64().unwrap(), cached.as_u64().unwrap())
+    };
+    assert_eq!(cached(Lar::KEY).1, 0);
+    let (all, again) = cached(Lar::KEY);
+    assert_eq!(again, all - 1);
+    assert_eq!(cached(&other).1, 0);
+    let told = lar.get("/metrics").body;
+    assert!(told.contains(&format!("lar_tokens_in_cached_total{{model=\"smollm2-135m-instruct\"}} {again}")));
 }

@@ -166,6 +166,9 @@ pub enum TaskEvent {
     },
     End {
         tokens_in: u64,
+        /// Those that were known from earlier prompts; absent where only the record is left.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tokens_cached: Option<u64>,
         tokens_out: u64,
         ttft_ms: u64,
         decode_ms: u64,

@@ -286,6 +286,7 @@ mod tests {
     fn screens() {
         let end = TaskEvent::End {
             tokens_in: 30,
+            tokens_cached: Some(0),
             tokens_out: 120,
             ttft_ms: 80,
             decode_ms: 1500,

@@ -6,6 +6,7 @@
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
+use lar_base::KeyId;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -82,6 +83,9 @@ pub struct Job {
     pub prompt: Prompt,
     /// How.
     pub sampling: Sampling,
+    /// Whose earlier prompts may save work, and who may use what this one leaves; `None` is everyone who has
+    /// `None` too.
+    pub cache_of: Option<KeyId>,
 }
 
 /// Why an answer ended.
@@ -108,7 +112,10 @@ impl FinishReason {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// The prompt was read.
-    Prefilled,
+    Prefilled {
+        /// Tokens of it that were known from earlier prompts, where the engine tells.
+        known: u32,
+    },
     /// The prompt's tokens, by the engine's own count.
     Counted {
         /// How many.

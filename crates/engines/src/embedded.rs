@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use lar_base::Bytes;
 use tokio::sync::Mutex;
 
 use crate::Error;
@@ -31,6 +32,8 @@ pub struct EmbeddedOptions {
     pub context_tokens: u32,
     /// Threads that compute.
     pub threads: u32,
+    /// Host memory for what sequences knew when others took their place; none turns that off.
+    pub cache: Bytes,
 }
 
 /// The embedded engine with one model.
@@ -117,6 +120,7 @@ impl Driver for Embedded {
                 sequences: self.options.concurrency,
                 context_tokens: self.options.context_tokens,
                 threads: self.options.threads,
+                cache_bytes: self.options.cache.get(),
             };
             let worker = Worker::start(&self.options.program, load).await?;
             *self.lock() = Some(Arc::new(worker));
@@ -160,7 +164,7 @@ impl Driver for Embedded {
         let Prompt::Tokens(tokens) = job.prompt else {
             return Err(Error::Failed("the prompt was not prepared".into()));
         };
-        Ok(Worker::generate(&worker, tokens, job.sampling))
+        Ok(Worker::generate(&worker, tokens, job.sampling, job.cache_of))
     }
 
     fn embed(&self, _: Vec<String>) -> BoxFuture<'_, Result<Embeddings, Error>> {

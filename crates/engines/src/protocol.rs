@@ -10,13 +10,14 @@ use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use lar_base::KeyId;
 use serde::{Deserialize, Serialize};
 
 use crate::driver::{FinishReason, Prompt, Sampling};
 use crate::template::ChatTemplate;
 
 /// Raised with every change of the frames below.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// A frame larger than this is an error: the largest legitimate one is a prompt, 4 bytes a token at most.
 pub const FRAME_BYTES_MAX: usize = 16 << 20;
 /// How often a worker shows that it is alive.
@@ -42,6 +43,8 @@ pub enum Load {
         context_tokens: u32,
         /// Threads that compute.
         threads: u32,
+        /// Host memory for the states of sequences that others took the place of.
+        cache_bytes: u64,
     },
 }
 
@@ -73,6 +76,8 @@ pub enum ToWorker {
         tokens: Vec<u32>,
         /// How to sample and when to stop.
         sampling: Sampling,
+        /// Whose earlier prompts may save work.
+        cache_of: Option<KeyId>,
     },
     /// More deltas may be sent on a stream.
     Credit {
@@ -126,6 +131,8 @@ pub enum FromWorker {
     Prefilled {
         /// Which stream.
         stream: u64,
+        /// Tokens of it that were known and not read again.
+        known: u32,
     },
     /// Text was produced. It may be empty while bytes or a possible stop string are held back.
     Delta {
@@ -245,7 +252,7 @@ mod tests {
         #[test]
         fn frames_round_trip(stream: u64, tokens: Vec<u32>, text: String, stop: Vec<String>, seed: u32) {
             let sampling = Sampling { stop, seed, ..Sampling::default() };
-            let generate = ToWorker::Generate { stream, tokens, sampling };
+            let generate = ToWorker::Generate { stream, tokens, sampling, cache_of: Some(KeyId::new()) };
             let delta = FromWorker::Delta { stream, text, tokens: 1 };
             let mut wire = encode(&generate).unwrap();
             wire.extend(encode(&delta).unwrap());

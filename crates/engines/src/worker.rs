@@ -5,6 +5,7 @@
 //! and a step is kept short, so a cancellation is confirmed promptly, in prefill too.
 
 mod answer;
+mod cache;
 mod llama;
 
 use std::io::{BufReader, Write as _};
@@ -25,7 +26,7 @@ const VOCABULARY_MEMORY_BYTES_MAX: u64 = 2 << 30;
 /// What a backend did in one step, for one stream.
 #[derive(Debug)]
 pub(crate) enum Progress {
-    Prefilled,
+    Prefilled { known: u32 },
     Delta { text: String, tokens: u32 },
     Finished(FinishReason),
     Failed(String),
@@ -38,7 +39,7 @@ pub(crate) trait Backend {
     /// The size of the vocabulary, in tokens.
     fn vocabulary(&self) -> u32;
     /// Takes a stream on; an error is final for the stream and for nothing else.
-    fn start(&mut self, stream: u64, tokens: Vec<u32>, sampling: Sampling) -> Result<(), String>;
+    fn start(&mut self, stream: u64, prompt: cache::Prompt, sampling: Sampling) -> Result<(), String>;
     /// Lets a stream produce so many more deltas.
     fn credit(&mut self, stream: u64, deltas: u32);
     /// Forgets a stream; says whether it was there.
@@ -172,7 +173,7 @@ fn compute(backend: &mut dyn Backend, inbox: &mpsc::Receiver<ToWorker>, out: Out
             let active = backend.active();
             for (stream, what) in progress {
                 out.send(match what {
-                    Progress::Prefilled => FromWorker::Prefilled { stream },
+                    Progress::Prefilled { known } => FromWorker::Prefilled { stream, known },
                     Progress::Delta { text, tokens } => FromWorker::Delta { stream, text, tokens },
                     Progress::Finished(reason) => FromWorker::Finished { stream, reason, active },
                     Progress::Failed(message) => FromWorker::Failed { stream, message, active },
@@ -184,8 +185,9 @@ fn compute(backend: &mut dyn Backend, inbox: &mpsc::Receiver<ToWorker>, out: Out
 
 fn obey(backend: &mut dyn Backend, frame: ToWorker, out: &Outbox) {
     match frame {
-        ToWorker::Generate { stream, tokens, sampling } => {
-            if let Err(message) = backend.start(stream, tokens, sampling) {
+        ToWorker::Generate { stream, tokens, sampling, cache_of } => {
+            let prompt = cache::Prompt { tokens, owner: cache_of };
+            if let Err(message) = backend.start(stream, prompt, sampling) {
                 out.send(FromWorker::Failed { stream, message, active: backend.active() });
             }
         }

@@ -55,6 +55,8 @@ pub struct End {
     pub reason: FinishReason,
     /// Prompt tokens.
     pub tokens_in: u64,
+    /// Those of them that were known from earlier prompts.
+    pub tokens_cached: u64,
     /// Answer tokens.
     pub tokens_out: u64,
     /// From taken to first token.

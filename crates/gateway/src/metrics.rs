@@ -32,6 +32,7 @@ pub struct Metrics {
     pub(crate) canceled: Family<ByReason, Counter>,
     pub(crate) rejected: Family<ByReason, Counter>,
     pub(crate) tokens_in: Family<ByModel, Counter>,
+    pub(crate) tokens_cached: Family<ByModel, Counter>,
     pub(crate) tokens_out: Family<ByModel, Counter>,
     pub(crate) first_token: Family<ByModel, Histogram>,
     pub(crate) per_token: Family<ByModel, Histogram>,
@@ -56,6 +57,7 @@ impl Metrics {
             canceled: Family::default(),
             rejected: Family::default(),
             tokens_in: Family::default(),
+            tokens_cached: Family::default(),
             tokens_out: Family::default(),
             first_token: Family::new_with_constructor(first_token),
             per_token: Family::new_with_constructor(per_token),
@@ -66,6 +68,11 @@ impl Metrics {
         registry.register("lar_tasks_canceled", "Tasks that were stopped", metrics.canceled.clone());
         registry.register("lar_tasks_rejected", "Tasks that were not taken", metrics.rejected.clone());
         registry.register("lar_tokens_in", "Prompt tokens", metrics.tokens_in.clone());
+        registry.register(
+            "lar_tokens_in_cached",
+            "Prompt tokens that were known from earlier prompts",
+            metrics.tokens_cached.clone(),
+        );
         registry.register("lar_tokens_out", "Answer tokens", metrics.tokens_out.clone());
         registry.register(
             "lar_time_to_first_token_seconds",

@@ -137,7 +137,11 @@ impl Gateway {
                     wanted => wanted.min(room),
                 };
                 Ready::Generate {
-                    job: Job { prompt: prepared.prompt, sampling },
+                    job: Job {
+                        prompt: prepared.prompt,
+                        sampling,
+                        cache_of: self.shared.routes.cache_of(start.key),
+                    },
                     tokens_in: tokens_in as u64,
                 }
             }
@@ -311,7 +315,7 @@ impl Gateway {
 
     fn hear(&self, run: &Arc<Run>, cause: &OnceLock<StopCause>, event: Event) {
         match event {
-            Event::Prefilled => {}
+            Event::Prefilled { known } => run.progress().tokens_cached = u64::from(known),
             Event::Counted { tokens } => run.progress().tokens_in = u64::from(tokens),
             Event::Delta { text, tokens } => {
                 let index = {
@@ -354,6 +358,7 @@ impl Gateway {
         let end = End {
             reason,
             tokens_in: progress.tokens_in,
+            tokens_cached: progress.tokens_cached,
             tokens_out: progress.tokens_out,
             ttft_ms: millis(first),
             decode_ms: millis(total.saturating_sub(first)),
@@ -379,6 +384,8 @@ impl Gateway {
         let progress = *run.progress();
         let decode = progress.first.map(|first| run.taken.elapsed().saturating_sub(first));
         let tokens = (progress.tokens_in, progress.tokens_out);
+        let label = ByModel { model: run.model.clone() };
+        self.shared.metrics.tokens_cached.get_or_create(&label).inc_by(progress.tokens_cached);
         self.shared.metrics.finished(&run.model, tokens, progress.first, decode.unwrap_or_default());
         let end = TaskEnd {
             ended_at: Timestamp::now(),

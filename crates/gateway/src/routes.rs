@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use lar_base::{Problem, Secret};
+use lar_base::{Bytes, KeyId, Problem, Secret};
 use lar_catalog::{Catalog, FileRole, Kind, Model, STARTER_EMBEDDING};
 use lar_egress::Egress;
 use lar_engines::Engines;
@@ -29,6 +29,10 @@ pub struct EngineOptions {
     pub context_tokens_max: u32,
     /// Threads that compute.
     pub threads: u32,
+    /// Host memory for what was read of prompts, per model.
+    pub prompt_cache: Bytes,
+    /// Whether prompts of one key may save work for those of others.
+    pub share_prompt_cache: bool,
     /// Engines that run elsewhere.
     pub remotes: Vec<Remote>,
 }
@@ -137,7 +141,13 @@ impl Routes {
             concurrency: options.concurrency,
             context_tokens,
             threads: options.threads,
+            cache: options.prompt_cache,
         })))
+    }
+
+    /// Whose prompts may save work for a key's, and the other way round.
+    pub(crate) fn cache_of(&self, key: KeyId) -> Option<KeyId> {
+        (!self.options.share_prompt_cache).then_some(key)
     }
 
     /// The context each job of a model gets.

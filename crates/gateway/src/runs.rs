@@ -97,6 +97,7 @@ pub(crate) struct Run {
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct RunProgress {
     pub(crate) tokens_in: u64,
+    pub(crate) tokens_cached: u64,
     pub(crate) tokens_out: u64,
     pub(crate) queued: Option<Duration>,
     pub(crate) first: Option<Duration>,

@@ -87,6 +87,8 @@ pub(crate) struct EnginesConfig {
     pub(crate) threads: Option<u32>,
     pub(crate) preload: bool,
     pub(crate) llama_server: Option<PathBuf>,
+    pub(crate) prompt_cache: Bytes,
+    pub(crate) share_prompt_cache: bool,
 }
 
 /// Named limits.
@@ -139,7 +141,15 @@ impl Default for Config {
 
 impl Default for EnginesConfig {
     fn default() -> Self {
-        Self { concurrency: 4, context_tokens_max: 4096, threads: None, preload: true, llama_server: None }
+        Self {
+            concurrency: 4,
+            context_tokens_max: 4096,
+            threads: None,
+            preload: true,
+            llama_server: None,
+            prompt_cache: Bytes::mib(512),
+            share_prompt_cache: false,
+        }
     }
 }
 

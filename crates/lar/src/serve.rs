@@ -202,6 +202,8 @@ fn engine_options(config: &Config) -> anyhow::Result<EngineOptions> {
         concurrency: config.engines.concurrency,
         context_tokens_max: config.engines.context_tokens_max,
         threads: config.engines.threads.unwrap_or_else(device::threads),
+        prompt_cache: config.engines.prompt_cache,
+        share_prompt_cache: config.engines.share_prompt_cache,
         remotes: remotes.collect::<anyhow::Result<_>>()?,
     })
 }

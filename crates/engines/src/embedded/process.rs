@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
+use lar_base::KeyId;
 use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
@@ -155,14 +156,19 @@ impl Worker {
         }
     }
 
-    pub(super) fn generate(worker: &Arc<Self>, tokens: Vec<u32>, sampling: Sampling) -> Generation {
+    pub(super) fn generate(
+        worker: &Arc<Self>,
+        tokens: Vec<u32>,
+        sampling: Sampling,
+        cache_of: Option<KeyId>,
+    ) -> Generation {
         let stream = worker.shared.next.fetch_add(1, Ordering::Relaxed);
         let (events, mut received) = mpsc::unbounded_channel();
         let stop = CancellationToken::new();
         let over = CancellationToken::new();
         let entry = Stream { events, received: 0, _over: over.clone().drop_guard() };
         lock(&worker.shared.streams).insert(stream, entry);
-        worker.shared.send(ToWorker::Generate { stream, tokens, sampling });
+        worker.shared.send(ToWorker::Generate { stream, tokens, sampling, cache_of });
         if let Some(reason) = worker.death() {
             // It may have died before the stream was noted down.
             worker.shared.end(stream, 0, Event::Failed(Error::Failed(reason)));
@@ -194,7 +200,7 @@ impl Shared {
         match frame {
             FromWorker::Tokens { id, tokens } => self.answer(id, Ok(tokens)),
             FromWorker::TokenizeFailed { id, message } => self.answer(id, Err(message)),
-            FromWorker::Prefilled { stream } => self.event(stream, Event::Prefilled),
+            FromWorker::Prefilled { stream, known } => self.event(stream, Event::Prefilled { known }),
             FromWorker::Delta { stream, text, tokens } => {
                 self.event(stream, Event::Delta { text, tokens });
                 self.give_credit(stream);

@@ -301,7 +301,7 @@ impl Answer {
             return Err(refusal("in mid-answer", 200, json!({ "error": error }).to_string().as_bytes()));
         }
         if !std::mem::replace(&mut self.begun, true) {
-            let _ = sender.send(Event::Prefilled);
+            let _ = sender.send(Event::Prefilled { known: 0 });
         }
         for choice in &chunk.choices {
             if let Some(text) = choice.delta.content.as_deref().filter(|text| !text.is_empty()) {

@@ -1,8 +1,11 @@
 //! llama.cpp through `llama-cpp-2`: sequences that share one batch.
 //!
 //! A step decodes one batch: the next token of every running sequence and a slice of the prompts that are
-//! still being read. The slice is sized from measured speed so that a step takes about [`STEP_TARGET`];
-//! that is what bounds how long a cancellation waits.
+//! still being read. The slice is sized from measured speed so that a step takes about [`STEP_TARGET`], or
+//! [`SHARED_STEP_TARGET`] when answers are written meanwhile; that bounds how long a cancellation waits and
+//! what a prompt that arrives may add to the time between the tokens of others.
+//!
+//! A sequence keeps what it has read when its stream ends; [`super::cache`] says which one a prompt gets.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -11,6 +14,7 @@ use std::time::Duration;
 use lar_base::Instant;
 use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::context::params::LlamaContextParams;
+use llama_cpp_2::context::session::{LlamaStateSeqFlags, SeqState};
 use llama_cpp_2::llama_backend::LlamaBackend;
 use llama_cpp_2::llama_batch::LlamaBatch;
 use llama_cpp_2::model::LlamaModel;
@@ -21,16 +25,20 @@ use llama_cpp_2::token::logit_bias::LlamaLogitBias;
 use llama_cpp_2::vocab::LlamaVocab;
 
 use super::answer::{Answer, Text};
+use super::cache::{Cache, Prompt, Seat};
 use super::{Backend, Progress};
 use crate::driver::{FinishReason, Sampling};
 use crate::protocol::{CREDIT, Load};
 
-/// What a step should take. Cancellation waits for two of them at worst; the promise is 250 ms.
-const STEP_TARGET: Duration = Duration::from_millis(90);
+/// What a step should take in which only prompts are read: longer ones read faster. A cancellation waits for
+/// one of them; the promise is 250 ms.
+const STEP_TARGET: Duration = Duration::from_millis(180);
+/// What a step should take in which answers wait for their next token: what a prompt that arrives may add.
+const SHARED_STEP_TARGET: Duration = Duration::from_millis(90);
 /// Tokens in one batch at most, and in one piece for the hardware.
 const BATCH_TOKENS_MAX: u32 = 512;
-/// Prompt tokens in the first step, before anything was measured.
-const FIRST_SLICE_TOKENS: f64 = 16.0;
+/// Prompt tokens a second before anything was measured: the first step must be short on any machine.
+const FIRST_PROMPT_SPEED: f64 = 90.0;
 /// How far back `repeat_penalty` and its kin look, as llama.cpp's own programs do by default.
 const PENALTY_TOKENS: i32 = 64;
 
@@ -58,7 +66,7 @@ pub(super) fn with_backend(
     )?;
     match load {
         Load::Vocabulary { .. } => work(&mut VocabularyOnly { vocab: model.vocab() }),
-        Load::Model { sequences, context_tokens, threads, .. } => {
+        Load::Model { sequences, context_tokens, threads, cache_bytes, .. } => {
             let threads = i32::try_from(*threads).unwrap_or(1);
             let params = LlamaContextParams::default()
                 .with_n_ctx(NonZeroU32::new(context_tokens.saturating_mul(*sequences)))
@@ -75,9 +83,9 @@ pub(super) fn with_backend(
             work(&mut Llama {
                 vocab: model.vocab(),
                 batch: LlamaBatch::new(BATCH_TOKENS_MAX as usize, 1),
-                free: (0..i32::try_from(*sequences).unwrap_or(1)).rev().collect(),
+                cache: Cache::new(*sequences, *cache_bytes),
                 running: BTreeMap::new(),
-                slice_tokens: FIRST_SLICE_TOKENS,
+                prompt_speed: FIRST_PROMPT_SPEED,
                 context_tokens: *context_tokens as usize,
                 context,
             })
@@ -96,7 +104,7 @@ impl Backend for VocabularyOnly<'_> {
     fn vocabulary(&self) -> u32 {
         self.vocab.n_tokens().unsigned_abs()
     }
-    fn start(&mut self, _: u64, _: Vec<u32>, _: Sampling) -> Result<(), String> {
+    fn start(&mut self, _: u64, _: Prompt, _: Sampling) -> Result<(), String> {
         Err("this worker holds only a vocabulary".into())
     }
     fn credit(&mut self, _: u64, _: u32) {}
@@ -116,19 +124,22 @@ struct Llama<'model> {
     vocab: LlamaVocab<'model>,
     context: LlamaContext<'model>,
     batch: LlamaBatch<'static>,
-    /// Sequence numbers that no stream has.
-    free: Vec<i32>,
+    /// The sequences that no stream has, and what they know.
+    cache: Cache<SeqState>,
     /// By arrival: stream numbers only grow.
     running: BTreeMap<u64, Sequence>,
-    /// Prompt tokens that fit in a step, as measured.
-    slice_tokens: f64,
+    /// Prompt tokens that are read in a second, as measured.
+    prompt_speed: f64,
     /// Per sequence.
     context_tokens: usize,
 }
 
 struct Sequence {
     id: i32,
-    prompt: Vec<u32>,
+    /// The prompt's tokens and behind them those of the answer that were decoded.
+    prompt: Prompt,
+    /// Tokens of it that were known from earlier.
+    known: usize,
     /// Tokens in the context.
     position: usize,
     /// Sampled but not decoded yet; the prompt was read when there is one.
@@ -159,25 +170,28 @@ impl Backend for Llama<'_> {
         self.vocab.n_tokens().unsigned_abs()
     }
 
-    fn start(&mut self, stream: u64, prompt: Vec<u32>, sampling: Sampling) -> Result<(), String> {
-        if prompt.is_empty() {
+    fn start(&mut self, stream: u64, prompt: Prompt, sampling: Sampling) -> Result<(), String> {
+        let tokens = &prompt.tokens;
+        if tokens.is_empty() {
             return Err("the prompt has no tokens".into());
         }
-        if prompt.len() >= self.context_tokens {
+        if tokens.len() >= self.context_tokens {
             return Err(format!(
                 "the prompt has {} tokens, the context {}",
-                prompt.len(),
+                tokens.len(),
                 self.context_tokens
             ));
         }
-        if prompt.iter().any(|token| *token >= self.vocabulary()) {
+        if tokens.iter().any(|token| *token >= self.vocabulary()) {
             return Err("the prompt has a token that is not in the vocabulary".into());
         }
-        let id = self.free.pop().ok_or("every sequence is taken")?;
+        let seat = self.cache.take(tokens, prompt.owner).ok_or("every sequence is taken")?;
+        let (id, known) = self.seat(seat);
         let sequence = Sequence {
             id,
             prompt,
-            position: 0,
+            known,
+            position: known,
             next: None,
             produced: 0,
             tokens_max: sampling.tokens_max,
@@ -221,16 +235,14 @@ impl Backend for Llama<'_> {
         }
         if prefill_tokens > 0 {
             // Half-life of two steps: speed falls as the context fills.
-            let fitting =
-                prefill_tokens as f64 * STEP_TARGET.as_secs_f64() / begun.elapsed().as_secs_f64().max(1e-6);
-            self.slice_tokens =
-                (0.3 * fitting + 0.7 * self.slice_tokens).clamp(1.0, f64::from(BATCH_TOKENS_MAX));
+            let speed = prefill_tokens as f64 / begun.elapsed().as_secs_f64().max(1e-6);
+            self.prompt_speed = 0.3 * speed + 0.7 * self.prompt_speed;
         }
         let mut ended = Vec::new();
         for (stream, sequence) in &mut self.running {
             let Some(output) = sequence.output.take() else { continue };
             if sequence.next.is_none() {
-                report(*stream, Progress::Prefilled);
+                report(*stream, Progress::Prefilled { known: u32::try_from(sequence.known).unwrap_or(0) });
             }
             let token = sequence.sampler.sample(&self.context, output);
             if let Some(end) =
@@ -253,25 +265,35 @@ impl Llama<'_> {
         for sequence in self.running.values_mut() {
             sequence.in_batch = false;
         }
-        for sequence in self.running.values_mut().filter(|sequence| sequence.runnable()) {
+        let mut decoding: Vec<&mut Sequence> = self
+            .running
+            .values_mut()
+            .filter(|sequence| sequence.next.is_some() && sequence.runnable())
+            .collect();
+        // llama.cpp computes neighbouring sequences together, and only in ascending order.
+        decoding.sort_unstable_by_key(|sequence| sequence.id);
+        for sequence in decoding {
             let Some(token) = sequence.next else { continue };
             sequence.output = Some(self.batch.n_tokens());
             add(&mut self.batch, token, sequence.position, sequence.id, true);
             sequence.position += 1;
+            sequence.prompt.tokens.push(token.0.unsigned_abs());
             sequence.in_batch = true;
         }
         let mut room =
             (BATCH_TOKENS_MAX as usize).saturating_sub(self.batch.n_tokens().unsigned_abs() as usize);
-        room = room.min((self.slice_tokens as usize).max(1));
+        let target = if room < BATCH_TOKENS_MAX as usize { SHARED_STEP_TARGET } else { STEP_TARGET };
+        room = room.min(((self.prompt_speed * target.as_secs_f64()) as usize).max(1));
         let mut taken = 0;
         for sequence in self.running.values_mut().filter(|sequence| sequence.next.is_none()) {
-            let end = sequence.prompt.len().min(sequence.position + room - taken);
+            let tokens = &sequence.prompt.tokens;
+            let end = tokens.len().min(sequence.position + room - taken);
             for at in sequence.position..end {
-                let last = at + 1 == sequence.prompt.len();
+                let last = at + 1 == tokens.len();
                 if last {
                     sequence.output = Some(self.batch.n_tokens());
                 }
-                add(&mut self.batch, token_of(sequence.prompt[at]), at, sequence.id, last);
+                add(&mut self.batch, token_of(tokens[at]), at, sequence.id, last);
             }
             taken += end - sequence.position;
             sequence.position = end;
@@ -292,15 +314,49 @@ impl Llama<'_> {
             .map(|(stream, _)| *stream)
             .collect();
         for stream in failed {
-            self.forget(stream);
+            if let Some(sequence) = self.running.remove(&stream) {
+                // What a failed batch left in the context is not to be built on.
+                self.clear(sequence.id, 0);
+                self.cache.give_back(sequence.id, Prompt::default());
+            }
             report(stream, Progress::Failed(message.to_owned()));
         }
     }
 
+    /// Makes a sequence hold what is known of a prompt and nothing else; returns how much that is.
+    fn seat(&mut self, seat: Seat<SeqState>) -> (i32, usize) {
+        let Seat { id, known, leaving, restore } = seat;
+        if let Some(holds) = leaving
+            && let Ok(state) = self.context.state_seq_get(id, LlamaStateSeqFlags::empty())
+        {
+            let bytes = state.byte_len() as u64;
+            self.cache.shelve(holds, state, bytes);
+        }
+        let held = match restore {
+            None => true,
+            Some(state) => self.clear(id, 0) && self.context.state_seq_set(&state, id).is_ok(),
+        };
+        // Models with a recurrent state cannot forget a part of what they read.
+        if held && self.clear(id, known) {
+            return (id, known);
+        }
+        self.clear(id, 0);
+        (id, 0)
+    }
+
+    /// Forgets what a sequence holds from a position on; says whether it could.
+    fn clear(&mut self, id: i32, from: usize) -> bool {
+        let from = u32::try_from(from).unwrap_or(u32::MAX);
+        let from = (from > 0).then_some(from);
+        self.context.clear_kv_cache_seq(Some(id.unsigned_abs()), from, None) == Ok(true)
+    }
+
+    /// Lets a stream's sequence go, with what it has read.
     fn forget(&mut self, stream: u64) -> bool {
         let Some(sequence) = self.running.remove(&stream) else { return false };
-        let _ = self.context.clear_kv_cache_seq(Some(sequence.id.unsigned_abs()), None, None);
-        self.free.push(sequence.id);
+        let Sequence { id, mut prompt, position, .. } = sequence;
+        prompt.tokens.truncate(position);
+        self.cache.give_back(id, prompt);
         true
     }
 }

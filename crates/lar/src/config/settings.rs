@@ -38,6 +38,8 @@ settings! {
     "engines.threads" "integer" "Threads that compute; one per core where absent"
     "engines.preload" "boolean" "Loads the default model at start"
     "engines.llama_server" "string" "Runs models with this llama-server program instead of the embedded engine"
+    "engines.prompt_cache" "string" "Host memory for what was read of prompts that others took the place of, per model"
+    "engines.share_prompt_cache" "boolean" "Lets prompts of one key save work for those of others; they can then tell by the time what others asked"
     "limits.body" "string" "A request's body at most"
     "limits.connections" "integer" "Open connections at most"
     "limits.requests_per_minute" "integer" "Requests per minute of a key without a limit of its own; 0 is none"
@@ -64,5 +66,15 @@ mod tests {
         keys.sort();
         listed.sort_unstable();
         assert_eq!(keys, listed);
+    }
+
+    #[test]
+    fn the_reference_has_a_row_for_each() {
+        let reference = include_str!("../../../../docs/reference/configuration.md");
+        for setting in SETTINGS {
+            let Setting { key, kind, about } = setting;
+            let row = format!("| `{key}` | `{}` | {kind} | {about} |\n", setting.variable());
+            assert!(reference.contains(&row), "{row}");
+        }
     }
 }

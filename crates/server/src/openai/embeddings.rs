@@ -100,7 +100,12 @@ pub(crate) async fn create(
         .enumerate()
         .map(|(index, vector)| Embedding { object: "embedding", index, embedding: value(vector) })
         .collect();
-    let usage = Usage { prompt_tokens: tokens, completion_tokens: None, total_tokens: tokens };
+    let usage = Usage {
+        prompt_tokens: tokens,
+        completion_tokens: None,
+        total_tokens: tokens,
+        prompt_tokens_details: None,
+    };
     let list = EmbeddingList { object: "list", data, model: handle.model().to_owned(), usage };
     let mut response = axum::Json(list).into_response();
     if !found.truncated.is_empty() {

@@ -1,6 +1,6 @@
 //! What chat and plain completions share: the sampling fields, the task, waiting for its first word.
 
-use lar_api::openai::{Sampling as WireSampling, Usage};
+use lar_api::openai::{PromptTokensDetails, Sampling as WireSampling, Usage};
 use lar_base::{Caller, Problem, TaskId};
 use lar_engines::driver::{Prompt, Sampling};
 use lar_engines::scheduler::Priority;
@@ -157,6 +157,7 @@ pub(super) fn usage(end: &End) -> Usage {
         prompt_tokens: end.tokens_in,
         completion_tokens: Some(end.tokens_out),
         total_tokens: end.tokens_in + end.tokens_out,
+        prompt_tokens_details: Some(PromptTokensDetails { cached_tokens: end.tokens_cached }),
     }
 }
 

@@ -95,6 +95,7 @@ fn wire(event: &TaskEvent) -> Wire {
         }
         TaskEvent::End(end) => Wire::End {
             tokens_in: end.tokens_in,
+            tokens_cached: Some(end.tokens_cached),
             tokens_out: end.tokens_out,
             ttft_ms: end.ttft_ms,
             decode_ms: end.decode_ms,
@@ -126,6 +127,7 @@ pub(super) fn of_record(end: &TaskEnd) -> Wire {
     match &end.outcome {
         Outcome::End { finish_reason } => Wire::End {
             tokens_in: end.tokens_in,
+            tokens_cached: None,
             tokens_out: end.tokens_out,
             ttft_ms: end.ttft_ms.unwrap_or_default(),
             decode_ms: end.decode_ms.unwrap_or_default(),
