@@ -69,18 +69,27 @@ pub(crate) async fn cancel_in_prefill() -> anyhow::Result<String> {
         concurrency: 1,
         context_tokens: 4096,
         threads: lar_engines::device::threads(),
+        cache: lar_base::Bytes(0),
     });
     driver.load().await?;
     let prompt = driver.prepare(Prompt::Text("word ".repeat(3500))).await?.prompt;
-    let job = Job { prompt, sampling: Sampling { tokens_max: 8, ..Sampling::default() } };
+    // Each is someone else's, or what one left would be known to the next.
+    let job = |key| Job {
+        prompt: prompt.clone(),
+        cache_of: Some(key),
+        sampling: Sampling { tokens_max: 8, ..Sampling::default() },
+    };
     let (mut took, mut still_active) = (Vec::new(), 0);
     for round in 0..CANCELS {
-        let mut generation = driver.generate(job.clone())?;
+        let mut generation = driver.generate(job(lar_base::KeyId::new()))?;
         tokio::time::sleep(Duration::from_millis(5 + (round % 40) as u64)).await;
         let begun = Instant::now();
         generation.stop.cancel();
         while let Some(event) = generation.events.next().await {
-            anyhow::ensure!(event != Event::Prefilled, "the prompt was read before the cancellation");
+            anyhow::ensure!(
+                !matches!(event, Event::Prefilled { .. }),
+                "the prompt was read before the cancellation"
+            );
             if event.is_terminal() {
                 break;
             }

@@ -5,6 +5,7 @@
 //! things are compared in the same run.
 
 mod commits;
+mod engine;
 mod faults;
 mod gateway;
 mod start;
@@ -24,10 +25,11 @@ fn main() -> anyhow::Result<()> {
     let mut report = String::from("# Results\n\nWritten by `make bench`. Do not edit.\n\n");
     writeln!(report, "- commit: {}", output("git", &["rev-parse", "--short", "HEAD"]))?;
     writeln!(report, "- machine: {}", machine())?;
-    let parts: [(&str, Measure); 6] = [
+    let parts: [(&str, Measure); 7] = [
         ("What the gateway adds", |_| gateway::measure()),
         ("Start and memory", |_| start::measure()),
         ("Durable commits", |runtime| runtime.block_on(commits::measure())),
+        ("The engine beside llama-server", |runtime| runtime.block_on(engine::measure())),
         ("Cancellation in prefill", |runtime| runtime.block_on(faults::cancel_in_prefill())),
         ("Killed servers", |_| faults::kill_servers()),
         ("Killed workers", |_| faults::kill_workers()),
