@@ -32,11 +32,13 @@ use crate::protocol::{CREDIT, Load};
 
 /// What a step should take in which only prompts are read: longer ones read faster. A cancellation waits for
 /// one of them; the promise is 250 ms.
-const STEP_TARGET: Duration = Duration::from_millis(180);
+const STEP_TARGET: Duration = Duration::from_millis(150);
 /// What a step should take in which answers wait for their next token: what a prompt that arrives may add.
 const SHARED_STEP_TARGET: Duration = Duration::from_millis(90);
 /// Tokens in one batch at most, and in one piece for the hardware.
 const BATCH_TOKENS_MAX: u32 = 512;
+/// The rest of a prompt is added to a step when it is at most this part of it.
+const REST_SHARE: usize = 3;
 /// Prompt tokens a second before anything was measured: the first step must be short on any machine.
 const FIRST_PROMPT_SPEED: f64 = 90.0;
 /// How far back `repeat_penalty` and its kin look, as llama.cpp's own programs do by default.
@@ -86,6 +88,7 @@ pub(super) fn with_backend(
                 cache: Cache::new(*sequences, *cache_bytes),
                 running: BTreeMap::new(),
                 prompt_speed: FIRST_PROMPT_SPEED,
+                shared_prompt_speed: FIRST_PROMPT_SPEED,
                 context_tokens: *context_tokens as usize,
                 context,
             })
@@ -128,8 +131,10 @@ struct Llama<'model> {
     cache: Cache<SeqState>,
     /// By arrival: stream numbers only grow.
     running: BTreeMap<u64, Sequence>,
-    /// Prompt tokens that are read in a second, as measured.
+    /// Prompt tokens that are read in a second, as measured in steps that only read prompts.
     prompt_speed: f64,
+    /// The same in steps that others share.
+    shared_prompt_speed: f64,
     /// Per sequence.
     context_tokens: usize,
 }
@@ -228,6 +233,7 @@ impl Backend for Llama<'_> {
         if self.batch.n_tokens() == 0 {
             return;
         }
+        let shared = self.batch.n_tokens().unsigned_abs() as usize > prefill_tokens;
         let begun = Instant::now();
         if let Err(error) = self.context.decode(&mut self.batch) {
             self.fail_batch(&format!("llama.cpp could not decode: {error}"), report);
@@ -236,7 +242,8 @@ impl Backend for Llama<'_> {
         if prefill_tokens > 0 {
             // Half-life of two steps: speed falls as the context fills.
             let speed = prefill_tokens as f64 / begun.elapsed().as_secs_f64().max(1e-6);
-            self.prompt_speed = 0.3 * speed + 0.7 * self.prompt_speed;
+            let known = if shared { &mut self.shared_prompt_speed } else { &mut self.prompt_speed };
+            *known = 0.3 * speed + 0.7 * *known;
         }
         let mut ended = Vec::new();
         for (stream, sequence) in &mut self.running {
@@ -280,14 +287,30 @@ impl Llama<'_> {
             sequence.prompt.tokens.push(token.0.unsigned_abs());
             sequence.in_batch = true;
         }
-        let mut room =
-            (BATCH_TOKENS_MAX as usize).saturating_sub(self.batch.n_tokens().unsigned_abs() as usize);
-        let target = if room < BATCH_TOKENS_MAX as usize { SHARED_STEP_TARGET } else { STEP_TARGET };
-        room = room.min(((self.prompt_speed * target.as_secs_f64()) as usize).max(1));
+        self.add_prompts()
+    }
+
+    /// Adds as much of the prompts that are still being read as fits in this step's time, oldest first.
+    fn add_prompts(&mut self) -> usize {
+        let there = self.batch.n_tokens().unsigned_abs() as usize;
+        let (shared, most) = (there > 0, (BATCH_TOKENS_MAX as usize).saturating_sub(there));
+        let (speed, target) = if shared {
+            (self.shared_prompt_speed, SHARED_STEP_TARGET)
+        } else {
+            (self.prompt_speed, STEP_TARGET)
+        };
+        let room = most.min(((speed * target.as_secs_f64()) as usize).max(1));
         let mut taken = 0;
         for sequence in self.running.values_mut().filter(|sequence| sequence.next.is_none()) {
             let tokens = &sequence.prompt.tokens;
-            let end = tokens.len().min(sequence.position + room - taken);
+            let mut end = tokens.len().min(sequence.position + room - taken);
+            // A short rest is read at once rather than in a step of its own.
+            if !shared
+                && tokens.len() - end <= room / REST_SHARE
+                && taken + tokens.len() - sequence.position <= most
+            {
+                end = tokens.len();
+            }
             for at in sequence.position..end {
                 let last = at + 1 == tokens.len();
                 if last {
