@@ -82,7 +82,7 @@ impl Engines {
         }
     }
 
-    /// Takes a pool away: what waits for it is refused, its engine is unloaded once nothing runs.
+    /// Takes a pool away: what waits for it is refused, its engine is unloaded, and what runs on it fails.
     pub fn remove(&self, pool: &PoolId) {
         self.host.remove(pool);
     }

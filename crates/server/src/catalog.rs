@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::auth::{Admin, Inference};
 use crate::errors::Failure;
 use crate::extract::Path;
-use crate::pools::state_name;
+use crate::pools::{self, state_name};
 use crate::{App, State};
 
 /// The installed models and those of remote engines, by name.
@@ -38,6 +38,7 @@ pub(crate) async fn remove(
     _: Admin,
     Path(name): Path<String>,
 ) -> Result<Json<serde_json::Value>, Failure> {
+    pools::refuse_active(&app, &name)?;
     let freed = app.catalog.remove(&name).await?;
     app.gateway.engines().remove(&name);
     Ok(Json(json!({ "removed": name, "freed_bytes": freed })))

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use lar_api::Page;
 use lar_api::models::{Pool as Wire, QueueDepth};
-use lar_base::Problem;
+use lar_base::{Code, Problem};
 use lar_engines::PoolStatus;
 use lar_engines::pools::PoolState;
 
@@ -45,15 +45,20 @@ pub(crate) async fn load(app: State, _: Admin, Path(id): Path<String>) -> Result
     responses((status = 202), (status = 409, body = lar_api::ProblemBody)))]
 pub(crate) async fn unload(app: State, _: Admin, Path(id): Path<String>) -> Result<StatusCode, Failure> {
     let route = app.gateway.route(&id).await?;
-    if active(&app, &route.pool) > 0 {
-        return Err(Problem::new(lar_base::Code::Conflict, format!("tasks run on `{}`", route.pool)).into());
-    }
+    refuse_active(&app, &route.pool)?;
     app.gateway.engines().unload(&route.pool);
     Ok(StatusCode::ACCEPTED)
 }
 
-fn active(app: &App, pool: &str) -> usize {
-    app.gateway.engines().status().iter().find(|status| status.pool == pool).map_or(0, |status| status.active)
+/// Refuses to take a model away while tasks run on it.
+pub(crate) fn refuse_active(app: &App, pool: &str) -> Result<(), Problem> {
+    let all = app.gateway.engines().status();
+    match all.iter().find(|status| status.pool == pool).map_or(0, |status| status.active) {
+        0 => Ok(()),
+        active => {
+            Err(Problem::new(Code::Conflict, format!("tasks run on `{pool}` ({active}); stop them first")))
+        }
+    }
 }
 
 /// A state's name on the wire.
