@@ -26,7 +26,7 @@ pub(crate) fn response(source: impl Source) -> Response {
             Ok(None) => return None,
             Err(_) => ": still here\n\n".to_owned(),
         };
-        Some((sent(part), source))
+        Some((Ok::<_, std::convert::Infallible>(Bytes::from(part)), source))
     });
     let mut response = Response::new(Body::from_stream(parts));
     let headers = response.headers_mut();
@@ -35,18 +35,6 @@ pub(crate) fn response(source: impl Source) -> Response {
     // Asks nginx and its like not to hold tokens back.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     response
-}
-
-/// A body of the parts that `source` makes, and nothing else.
-pub(crate) fn body(source: impl Source) -> Body {
-    Body::from_stream(stream::unfold(source, |mut source| async move {
-        let part = source.next().await?;
-        Some((sent(part), source))
-    }))
-}
-
-fn sent(part: String) -> Result<Bytes, std::convert::Infallible> {
-    Ok(Bytes::from(part))
 }
 
 /// One event. `data` is JSON, which has no line breaks of its own.

@@ -349,11 +349,14 @@ impl Llama<'_> {
     /// Makes a sequence hold what is known of a prompt and nothing else; returns how much that is.
     fn seat(&mut self, seat: Seat<SeqState>) -> (i32, usize) {
         let Seat { id, known, leaving, restore } = seat;
-        if let Some(holds) = leaving
-            && let Ok(state) = self.context.state_seq_get(id, LlamaStateSeqFlags::empty())
-        {
-            let bytes = state.byte_len() as u64;
-            self.cache.shelve(holds, state, bytes);
+        if let Some(holds) = leaving {
+            let bytes = self.context.state_seq_get_size_ext(id, LlamaStateSeqFlags::empty()) as u64;
+            // Room is made before the copy, so that both never exceed the limit together.
+            if self.cache.make_room(bytes)
+                && let Ok(state) = self.context.state_seq_get(id, LlamaStateSeqFlags::empty())
+            {
+                self.cache.shelve(holds, state, bytes);
+            }
         }
         let held = match restore {
             None => true,

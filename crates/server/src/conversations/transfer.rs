@@ -5,9 +5,12 @@
 
 use std::collections::{HashSet, VecDeque};
 
+use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures_util::stream;
 use lar_api::conversations::{Conversation as Wire, Imported, Message as WireMessage};
 use lar_base::{Caller, Code, ConversationId, MessageId, Problem, Timestamp, UserId};
 use lar_store::{Conversation, Message, Rating, Role, Status};
@@ -15,7 +18,7 @@ use lar_store::{Conversation, Message, Rating, Role, Status};
 use super::messages::CONTENT_BYTES_MAX;
 use crate::auth::Inference;
 use crate::errors::Failure;
-use crate::{App, State, extract, sse};
+use crate::{App, State, extract};
 
 /// Characters of a model's name at most, as in the catalog.
 const MODEL_CHARS_MAX: usize = 128;
@@ -30,7 +33,7 @@ pub(crate) async fn export(app: State, Inference(caller): Inference) -> Result<R
         (header::CONTENT_TYPE, extract::JSON_LINES),
         (header::CONTENT_DISPOSITION, "attachment; filename=\"conversations.ndjson\""),
     ];
-    Ok((kind, sse::body(lines)).into_response())
+    Ok((kind, Body::from_stream(stream::try_unfold(lines, Lines::next))).into_response())
 }
 
 /// Takes conversations that were exported; those that are there already stay as they are. Either all lines
@@ -68,20 +71,25 @@ struct Lines {
     waiting: VecDeque<ConversationId>,
 }
 
-impl sse::Source for Lines {
-    async fn next(&mut self) -> Option<String> {
+impl Lines {
+    /// The next line. An error breaks the connection off, so that nobody takes a part for the whole.
+    async fn next(mut self) -> Result<Option<(Bytes, Self)>, axum::BoxError> {
         while let Some(id) = self.waiting.pop_front() {
             match super::whole(&self.app, self.user, id).await {
-                Ok(found) => return serde_json::to_string(&found).ok().map(|line| line + "\n"),
+                Ok(found) => {
+                    let mut line = serde_json::to_vec(&found)?;
+                    line.push(b'\n');
+                    return Ok(Some((line.into(), self)));
+                }
                 // Erased since the export began.
                 Err(lar_store::Error::NotFound(_)) => {}
                 Err(error) => {
-                    tracing::error!(%error, "an export broke off");
-                    return None;
+                    tracing::error!(%error, conversation = %id, "an export broke off");
+                    return Err(error.into());
                 }
             }
         }
-        None
+        Ok(None)
     }
 }
 
