@@ -238,6 +238,7 @@ impl Lar {
     pub fn make_task(&self, max_tokens: u32) -> Option<String> {
         let body = json!({
             "workload": "completion", "prompt": "Once upon a time", "max_tokens": max_tokens, "detached": true,
+            "temperature": 0,
         });
         let taken = self.post("/lar/v1/tasks", &body);
         taken.json()["task_id"].as_str().filter(|_| taken.status == 202).map(ToOwned::to_owned)
