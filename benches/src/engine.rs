@@ -32,7 +32,7 @@ const WORDS: std::ops::Range<u64> = 1000..40_000;
 
 /// An engine that answers a prompt.
 enum Subject {
-    Embedded(Embedded),
+    Embedded(Box<Embedded>),
     Server { url: String, egress: Egress, _child: Process },
 }
 
@@ -67,7 +67,7 @@ impl Subject {
             cache: lar_base::Bytes::mib(512),
         });
         engine.load().await?;
-        Ok(Self::Embedded(engine))
+        Ok(Self::Embedded(Box::new(engine)))
     }
 
     async fn server(sequences: u32) -> anyhow::Result<Self> {

@@ -3,8 +3,10 @@
 import os
 import time
 import unittest
+from typing import Annotated
 
 import openai
+import pydantic
 from openai import OpenAI
 
 URL, KEY = os.environ["LAR_URL"] + "/v1", os.environ["LAR_KEY"]
@@ -60,6 +62,45 @@ class OpenAiSdk(unittest.TestCase):
         client().chat.completions.create(model="default", messages=MESSAGES, max_tokens=2)
         self.assertLess(time.monotonic() - begun, 20)
 
+    def test_structured_output(self):
+        class Person(pydantic.BaseModel):
+            name: Annotated[str, pydantic.Field(max_length=12)]
+            age: Annotated[int, pydantic.Field(ge=0, le=200)]
+
+        said = [{"role": "user", "content": "Ada is 36 years old."}]
+        answer = client().chat.completions.parse(
+            model="default", messages=said, max_tokens=100, temperature=0, response_format=Person)
+        self.assertIsInstance(answer.choices[0].message.parsed, Person)
+
+    def test_tools(self):
+        class Weather(pydantic.BaseModel):
+            """The weather in a city"""
+            city: Annotated[str, pydantic.Field(max_length=20)]
+
+        said = [{"role": "user", "content": "What is the weather in Paris?"}]
+        tools = [openai.pydantic_function_tool(Weather)]
+        asked = {"model": "default", "messages": said, "max_tokens": 100, "temperature": 0, "tools": tools,
+                 "tool_choice": "required", "parallel_tool_calls": False}
+        whole = client().chat.completions.parse(**asked).choices[0]
+        self.assertEqual(whole.finish_reason, "tool_calls")
+        self.assertIsInstance(whole.message.tool_calls[0].function.parsed_arguments, Weather)
+        with client().chat.completions.stream(**asked) as stream:
+            kinds = {event.type for event in stream}
+            final = stream.get_final_completion()
+        self.assertIn("tool_calls.function.arguments.delta", kinds)
+        call = final.choices[0].message.tool_calls[0]
+        said += [final.choices[0].message.model_dump(exclude_none=True),
+                 {"role": "tool", "tool_call_id": call.id, "content": "18 C"}]
+        told = client().chat.completions.create(model="default", messages=said, tools=tools, max_tokens=8)
+        self.assertTrue(told.choices[0].message.content)
+
+    def test_several_answers_and_logprobs(self):
+        answer = client().chat.completions.create(
+            model="default", messages=MESSAGES, max_tokens=4, n=2, logprobs=True, top_logprobs=3)
+        self.assertEqual([choice.index for choice in answer.choices], [0, 1])
+        for choice in answer.choices:
+            self.assertEqual(len(choice.logprobs.content[0].top_logprobs), 3)
+
     def test_completions(self):
         answer = client().completions.create(model="default", prompt="One two three", max_tokens=4, temperature=0)
         self.assertEqual(answer.object, "text_completion")
@@ -91,8 +132,9 @@ class OpenAiSdk(unittest.TestCase):
         with self.assertRaises(openai.BadRequestError) as caught:
             create(temperature=9)
         self.assertEqual(caught.exception.param, "temperature")
-        with self.assertRaises(openai.BadRequestError):
-            create(tools=[{"type": "function", "function": {"name": "f"}}])
+        with self.assertRaises(openai.BadRequestError) as caught:
+            create(tools=[{"type": "function", "function": {"name": "not a name"}}])
+        self.assertEqual(caught.exception.param, "tools[0].function.name")
         with self.assertRaises(openai.AuthenticationError) as caught:
             client(api_key="lar_wrong").models.list()
         self.assertEqual(caught.exception.code, "invalid_api_key")

@@ -30,7 +30,7 @@ fn hostile_chat_requests() {
         ),
         (
             json!({ "messages": [{ "role": "wizard", "content": "x" }] }),
-            "`messages[0].role` must be system, developer, user or assistant",
+            "`messages[0].role` must be system, developer, user, assistant or tool",
         ),
         (json!({ "messages": [{ "role": "user" }] }), "`messages[0].content` is missing"),
         (
@@ -47,11 +47,12 @@ fn hostile_chat_requests() {
         (json!({ "stop": vec!["x"; 1000] }), "`stop` has 1000 texts; 32 at most"),
         (json!({ "stop": [""] }), "`stop` holds a text that is empty or over 1024 bytes"),
         (json!({ "logit_bias": { "x": 1 } }), "`logit_bias` `x` is no token id"),
-        (json!({ "n": 2 }), "`n` is not supported by this engine yet"),
-        (json!({ "tools": [{ "type": "function" }] }), "`tools` is not supported by this engine yet"),
+        (json!({ "n": 0 }), "`n` must be from 1 to 16, is 0"),
+        (json!({ "tools": [{ "type": "function" }] }), "`tools[0].function` is missing"),
+        (json!({ "functions": [{ "name": "f" }] }), "`functions` is not supported by this engine yet"),
         (
-            json!({ "response_format": { "type": "json_object" } }),
-            "`response_format` is not supported by this engine yet",
+            json!({ "response_format": { "type": "json_schema" } }),
+            "`response_format.json_schema.schema` is missing",
         ),
         (
             json!({ "model": "all-minilm-l6-v2" }),

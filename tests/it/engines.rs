@@ -60,7 +60,7 @@ async fn finish_counted(mut generation: Generation) -> (String, u32, Event, Opti
     let (mut text, mut tokens, mut counted) = (String::new(), 0, None);
     while let Some(event) = generation.events.next().await {
         match event {
-            Event::Delta { text: more, tokens: count } => {
+            Event::Delta { text: more, tokens: count, .. } => {
                 text.push_str(&more);
                 tokens += count;
             }
@@ -110,10 +110,7 @@ async fn generates_in_parallel_as_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn chats_are_answered_alike() {
-    let chat = Prompt::Chat(vec![ChatMessage {
-        role: "user".into(),
-        content: "Name the capital of France.".into(),
-    }]);
+    let chat = Prompt::Chat(vec![ChatMessage::new("user", "Name the capital of France.")].into());
     let mut answers = Vec::new();
     for driver in drivers() {
         driver.load().await.unwrap();
@@ -153,7 +150,7 @@ async fn what_llama_server_refuses_is_told_apart() {
 #[tokio::test(flavor = "multi_thread")]
 async fn counts_without_weights_and_renders_chats() {
     for driver in drivers() {
-        let chat = Prompt::Chat(vec![ChatMessage { role: "user".into(), content: "Hello".into() }]);
+        let chat = Prompt::Chat(vec![ChatMessage::new("user", "Hello")].into());
         let tokens = driver.count(&chat).await.unwrap();
         assert!((5..60).contains(&tokens), "{tokens}");
         let prepared = driver.prepare(chat).await.unwrap();

@@ -14,4 +14,5 @@ mod keys;
 mod llama_server;
 mod models;
 mod openai;
+mod structure;
 mod tasks;

@@ -160,16 +160,13 @@ impl Turns {
                 .get(&id)
                 .ok_or_else(|| Problem::not_found(format!("message {id} in this conversation")))?;
             if !message.content.is_empty() {
-                history.push(ChatMessage {
-                    role: message.role.as_str().into(),
-                    content: message.content.clone(),
-                });
+                history.push(ChatMessage::new(message.role.as_str(), message.content.clone()));
             }
             next = message.parent;
         }
         history.reverse();
         if let Some(said) = said {
-            history.push(ChatMessage { role: "user".into(), content: said.content.clone() });
+            history.push(ChatMessage::new("user", said.content.clone()));
         }
         Ok(history)
     }
@@ -187,7 +184,7 @@ impl Turns {
             history.drain(..surely_too_much(&history, context_tokens));
         }
         loop {
-            let prompt = Prompt::Chat(history.clone());
+            let prompt = Prompt::Chat(history.clone().into());
             let Count { tokens, context_tokens } = self.gateway.count_tokens(&model, &prompt).await?;
             let limit = context_tokens - context_tokens / ANSWER_SHARE;
             if tokens <= limit || history.len() <= 1 {
@@ -207,7 +204,7 @@ impl Turns {
             deadline: None,
             conversation: Some(request.conversation),
             hang_up: HangUp::GoOn,
-            work: Work::Generate { prompt: Prompt::Chat(history), sampling: request.sampling.clone() },
+            work: Work::Generate { prompt: Prompt::Chat(history.into()), sampling: request.sampling.clone() },
         };
         self.gateway.admit(task).await
     }
@@ -329,7 +326,7 @@ mod tests {
 
     #[test]
     fn only_what_cannot_fit_is_left_out_uncounted() {
-        let said = |content: &str| ChatMessage { role: "user".into(), content: content.into() };
+        let said = |content: &str| ChatMessage::new("user", content);
         let short: Vec<ChatMessage> = (0..100).map(|_| said("a")).collect();
         assert_eq!(surely_too_much(&short, 1000), 0);
         assert_eq!(surely_too_much(&short, 30), 70);

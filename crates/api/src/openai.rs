@@ -41,20 +41,28 @@ fields! {
     /// `POST /v1/chat/completions`.
     CHAT_FIELDS:
     Honoured {
-        "model", "messages" = "text parts only; images and tool messages are refused", "stream",
+        "model", "messages" = "text parts only; images are refused", "stream",
         "stream_options", "max_tokens", "max_completion_tokens", "temperature" = "0 to 2",
-        "top_p", "top_k" = "llama.cpp's", "min_p" = "llama.cpp's", "presence_penalty", "frequency_penalty",
-        "repeat_penalty" = "llama.cpp's", "logit_bias", "seed", "stop" = "up to 32 texts",
+        "top_p", "presence_penalty", "frequency_penalty", "logit_bias", "seed", "stop" = "up to 32 texts",
+        "tools" = "functions, up to 128", "tool_choice", "parallel_tool_calls",
+        "n" = "up to 16", "logprobs", "top_logprobs" = "up to 20",
+        "response_format" = "`text`, `json_object` or `json_schema`", "json_schema" = "llama.cpp's",
+        "top_k" = "llama.cpp's", "min_p" = "llama.cpp's", "typical_p" = "llama.cpp's",
+        "top_n_sigma" = "llama.cpp's", "xtc_probability" = "llama.cpp's", "xtc_threshold" = "llama.cpp's",
+        "dynatemp_range" = "llama.cpp's", "dynatemp_exponent" = "llama.cpp's", "repeat_penalty" = "llama.cpp's",
+        "repeat_last_n" = "llama.cpp's", "dry_multiplier" = "llama.cpp's", "dry_base" = "llama.cpp's",
+        "dry_allowed_length" = "llama.cpp's", "dry_penalty_last_n" = "llama.cpp's",
+        "dry_sequence_breakers" = "llama.cpp's", "mirostat" = "llama.cpp's", "mirostat_tau" = "llama.cpp's",
+        "mirostat_eta" = "llama.cpp's", "min_keep" = "llama.cpp's", "ignore_eos" = "llama.cpp's",
     }
     NoEffect {
         "user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key",
-        "prompt_cache_retention", "parallel_tool_calls", "prediction", "reasoning_effort", "verbosity",
+        "prompt_cache_retention", "prediction", "reasoning_effort", "verbosity",
         "cache_prompt",
     }
     Refused {
-        "n" = "1 is fine", "tools" = "an empty list is fine", "tool_choice" = "`none` and `auto` are fine",
-        "functions", "function_call", "response_format" = "`text` is fine", "logprobs" = "false is fine",
-        "top_logprobs" = "0 is fine", "modalities" = "text alone is fine", "audio", "web_search_options",
+        "functions" = "use `tools`", "function_call" = "use `tool_choice`", "modalities" = "text alone is fine", "audio", "web_search_options",
+        "grammar" = "llama.cpp's GBNF; use `response_format`", "samplers" = "llama.cpp's order is fixed here",
     }
 }
 
@@ -63,14 +71,21 @@ fields! {
     COMPLETION_FIELDS:
     Honoured {
         "model", "prompt" = "one text or one list of tokens", "stream", "stream_options", "max_tokens",
-        "temperature" = "0 to 2", "top_p", "top_k" = "llama.cpp's", "min_p" = "llama.cpp's",
-        "presence_penalty", "frequency_penalty", "repeat_penalty" = "llama.cpp's", "logit_bias", "seed",
-        "stop" = "up to 32 texts",
+        "temperature" = "0 to 2", "top_p", "presence_penalty", "frequency_penalty", "logit_bias", "seed",
+        "stop" = "up to 32 texts", "n" = "up to 16", "logprobs" = "up to 20",
+        "suffix" = "by models that were taught to fill in the middle", "json_schema" = "llama.cpp's",
+        "top_k" = "llama.cpp's", "min_p" = "llama.cpp's", "typical_p" = "llama.cpp's",
+        "top_n_sigma" = "llama.cpp's", "xtc_probability" = "llama.cpp's", "xtc_threshold" = "llama.cpp's",
+        "dynatemp_range" = "llama.cpp's", "dynatemp_exponent" = "llama.cpp's", "repeat_penalty" = "llama.cpp's",
+        "repeat_last_n" = "llama.cpp's", "dry_multiplier" = "llama.cpp's", "dry_base" = "llama.cpp's",
+        "dry_allowed_length" = "llama.cpp's", "dry_penalty_last_n" = "llama.cpp's",
+        "dry_sequence_breakers" = "llama.cpp's", "mirostat" = "llama.cpp's", "mirostat_tau" = "llama.cpp's",
+        "mirostat_eta" = "llama.cpp's", "min_keep" = "llama.cpp's", "ignore_eos" = "llama.cpp's",
     }
     NoEffect { "user", "cache_prompt" }
     Refused {
-        "n" = "1 is fine", "best_of" = "1 is fine", "echo" = "false is fine", "logprobs" = "null is fine",
-        "suffix" = "empty is fine",
+        "best_of" = "1 is fine", "echo" = "false is fine",
+        "grammar" = "llama.cpp's GBNF; use `json_schema`", "samplers" = "llama.cpp's order is fixed here",
     }
 }
 
@@ -93,6 +108,69 @@ pub struct ChatRequest {
     pub stream_options: Option<StreamOptions>,
     pub max_tokens: Option<u32>,
     pub max_completion_tokens: Option<u32>,
+    pub n: Option<u32>,
+    pub logprobs: Option<bool>,
+    pub top_logprobs: Option<u32>,
+    pub response_format: Option<ResponseFormat>,
+    pub tools: Option<Vec<Tool>>,
+    pub tool_choice: Option<ToolChoice>,
+    pub parallel_tool_calls: Option<bool>,
+}
+
+/// A tool that the model may call.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[expect(missing_docs, reason = "the names are OpenAI's")]
+pub struct Tool {
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub function: Option<FunctionDefinition>,
+}
+
+/// A function as a tool.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[expect(missing_docs, reason = "the names are OpenAI's")]
+pub struct FunctionDefinition {
+    pub name: String,
+    pub description: Option<String>,
+    pub parameters: Option<serde_json::Value>,
+}
+
+/// Whether the model calls a tool.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(untagged, expecting = "must be none, auto, required, or an object that names a function")]
+pub enum ToolChoice {
+    /// `none`, `auto` or `required`.
+    Mode(String),
+    /// A function.
+    Named {
+        /// Which.
+        function: FunctionName,
+    },
+}
+
+/// A function's name.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[expect(missing_docs, reason = "the names are OpenAI's")]
+pub struct FunctionName {
+    pub name: String,
+}
+
+/// What an answer is to look like.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[expect(missing_docs, reason = "the names are OpenAI's")]
+pub struct ResponseFormat {
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub json_schema: Option<JsonSchema>,
+    /// llama.cpp's place for it.
+    pub schema: Option<serde_json::Value>,
+}
+
+/// A schema and its name.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[expect(missing_docs, reason = "the names are OpenAI's")]
+pub struct JsonSchema {
+    pub schema: Option<serde_json::Value>,
 }
 
 /// A request for a completion: the honoured fields but for [`Sampling`].
@@ -104,6 +182,9 @@ pub struct CompletionRequest {
     pub stream: Option<bool>,
     pub stream_options: Option<StreamOptions>,
     pub max_tokens: Option<u32>,
+    pub n: Option<u32>,
+    pub logprobs: Option<u32>,
+    pub suffix: Option<String>,
 }
 
 /// The sampling fields that both have.
@@ -117,6 +198,24 @@ pub struct Sampling {
     pub presence_penalty: Option<f32>,
     pub frequency_penalty: Option<f32>,
     pub repeat_penalty: Option<f32>,
+    pub repeat_last_n: Option<i32>,
+    pub typical_p: Option<f32>,
+    pub top_n_sigma: Option<f32>,
+    pub xtc_probability: Option<f32>,
+    pub xtc_threshold: Option<f32>,
+    pub dynatemp_range: Option<f32>,
+    pub dynatemp_exponent: Option<f32>,
+    pub dry_multiplier: Option<f32>,
+    pub dry_base: Option<f32>,
+    pub dry_allowed_length: Option<i32>,
+    pub dry_penalty_last_n: Option<i32>,
+    pub dry_sequence_breakers: Option<Vec<String>>,
+    pub mirostat: Option<u8>,
+    pub mirostat_tau: Option<f32>,
+    pub mirostat_eta: Option<f32>,
+    pub min_keep: Option<u32>,
+    pub ignore_eos: Option<bool>,
+    pub json_schema: Option<serde_json::Value>,
     pub logit_bias: Option<BTreeMap<String, f32>>,
     pub seed: Option<i64>,
     pub stop: Option<OneOrMany>,
@@ -130,7 +229,32 @@ pub struct ChatMessage {
     #[serde(default)]
     pub content: Option<Content>,
     #[serde(default)]
-    pub tool_calls: Option<Vec<serde_json::Value>>,
+    pub tool_calls: Option<Vec<ToolCall>>,
+    #[serde(default)]
+    pub tool_call_id: Option<String>,
+}
+
+/// A call that the model made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names are OpenAI's")]
+pub struct ToolCall {
+    pub id: String,
+    #[serde(rename = "type", default = "function_kind")]
+    pub kind: String,
+    pub function: CalledFunction,
+}
+
+/// The function that a call names.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names are OpenAI's")]
+pub struct CalledFunction {
+    pub name: String,
+    #[serde(default)]
+    pub arguments: String,
+}
+
+fn function_kind() -> String {
+    "function".into()
 }
 
 /// The content of a message.
@@ -229,19 +353,56 @@ pub struct ChatCompletion {
     pub object: &'static str,
     pub created: i64,
     pub model: String,
-    pub choices: [ChatChoice; 1],
+    pub choices: Vec<ChatChoice>,
     pub usage: Usage,
     pub system_fingerprint: String,
 }
 
-/// Its one choice.
+/// One of its choices.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct ChatChoice {
-    pub index: u32,
+    pub index: usize,
     pub message: AnswerMessage,
-    pub logprobs: Option<()>,
+    pub logprobs: Option<ChatLogprobs>,
     pub finish_reason: &'static str,
+}
+
+/// What is told of a chat answer's tokens.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "the names are OpenAI's")]
+pub struct ChatLogprobs {
+    pub content: Vec<TokenLogprob>,
+    pub refusal: Option<()>,
+}
+
+/// What is told of one token.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "the names are OpenAI's")]
+pub struct TokenLogprob {
+    #[serde(flatten)]
+    pub chosen: TopLogprob,
+    pub top_logprobs: Vec<TopLogprob>,
+}
+
+/// A token and the natural logarithm of its probability.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "the names are OpenAI's")]
+pub struct TopLogprob {
+    pub token: String,
+    pub logprob: f32,
+    pub bytes: Vec<u8>,
+}
+
+/// What is told of a completion's tokens: lists that belong together by place.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "the names are OpenAI's")]
+pub struct CompletionLogprobs {
+    pub tokens: Vec<String>,
+    pub token_logprobs: Vec<f32>,
+    pub top_logprobs: Vec<BTreeMap<String, f32>>,
+    /// In characters, from the beginning of the answer.
+    pub text_offset: Vec<usize>,
 }
 
 /// The message of a choice.
@@ -249,8 +410,13 @@ pub struct ChatChoice {
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct AnswerMessage {
     pub role: &'static str,
-    pub content: String,
+    pub content: Option<String>,
+    /// As most servers of reasoning models name it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasoning_content: Option<String>,
     pub refusal: Option<()>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tool_calls: Vec<ToolCall>,
 }
 
 /// A piece of a streamed chat completion.
@@ -271,9 +437,9 @@ pub struct ChatChunk<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct ChatChunkChoice<'a> {
-    pub index: u32,
+    pub index: usize,
     pub delta: Delta<'a>,
-    pub logprobs: Option<()>,
+    pub logprobs: Option<ChatLogprobs>,
     pub finish_reason: Option<&'static str>,
 }
 
@@ -285,6 +451,31 @@ pub struct Delta<'a> {
     pub role: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub content: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasoning_content: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tool_calls: Option<[ToolCallDelta<'a>; 1]>,
+}
+
+/// What a piece adds to a tool call; the first of a call has its id and name.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "the names are OpenAI's")]
+pub struct ToolCallDelta<'a> {
+    pub index: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<&'static str>,
+    pub function: FunctionDelta<'a>,
+}
+
+/// What a piece adds to a call's function.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "the names are OpenAI's")]
+pub struct FunctionDelta<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<&'a str>,
+    pub arguments: &'a str,
 }
 
 /// A completion, whole or a piece of a stream: they have the same shape.
@@ -305,9 +496,9 @@ pub struct Completion<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct CompletionChoice<'a> {
-    pub index: u32,
+    pub index: usize,
     pub text: &'a str,
-    pub logprobs: Option<()>,
+    pub logprobs: Option<CompletionLogprobs>,
     pub finish_reason: Option<&'static str>,
 }
 

@@ -155,6 +155,18 @@ pub enum TaskEvent {
         t: String,
         i: u64,
     },
+    /// What the model thinks before it speaks.
+    Reasoning {
+        t: String,
+        i: u64,
+    },
+    /// A piece of a tool call; the first of a call has its name.
+    ToolCall {
+        index: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+        arguments: String,
+    },
     /// Only for embeddings, before `end`.
     Vectors {
         data: Vec<Vec<f32>>,
@@ -186,6 +198,8 @@ impl TaskEvent {
             TaskEvent::Queued { .. } => "queued",
             TaskEvent::Started { .. } => "started",
             TaskEvent::Token { .. } => "token",
+            TaskEvent::Reasoning { .. } => "reasoning",
+            TaskEvent::ToolCall { .. } => "tool_call",
             TaskEvent::Vectors { .. } => "vectors",
             TaskEvent::Metrics { .. } => "metrics",
             TaskEvent::End { .. } => "end",

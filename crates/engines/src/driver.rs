@@ -10,23 +10,116 @@ use lar_base::KeyId;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::dialect::Reading;
 
 /// One message of a chat prompt.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChatMessage {
-    /// `system`, `user` or `assistant`.
+    /// `system`, `user`, `assistant` or `tool`.
     pub role: String,
     /// The text.
     pub content: String,
+    /// What the assistant called.
+    pub tool_calls: Vec<ToolCall>,
+    /// Which call a tool answers.
+    pub tool_call_id: Option<String>,
+}
+
+impl ChatMessage {
+    /// A message that is only text.
+    pub fn new(role: impl Into<String>, content: impl Into<String>) -> Self {
+        Self { role: role.into(), content: content.into(), ..Self::default() }
+    }
+}
+
+/// A call that an assistant made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolCall {
+    /// Its caller's name for it.
+    pub id: String,
+    /// The tool.
+    pub name: String,
+    /// The arguments, as a JSON text.
+    pub arguments: String,
+}
+
+/// A tool that the model may call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tool {
+    /// Its name.
+    pub name: String,
+    /// What it does.
+    pub description: Option<String>,
+    /// The JSON Schema of its arguments, as a JSON text.
+    pub parameters: String,
+}
+
+/// Whether the model must call a tool.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToolChoice {
+    /// As it likes.
+    #[default]
+    Auto,
+    /// At least one.
+    Required,
+    /// This one.
+    Named(String),
+}
+
+/// A conversation, and what the model may do in its next turn.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chat {
+    /// What was said, in order.
+    pub messages: Vec<ChatMessage>,
+    /// The tools it may call.
+    pub tools: Vec<Tool>,
+    /// Whether it must.
+    pub tool_choice: ToolChoice,
+    /// Whether it may call several at once.
+    pub parallel_calls: bool,
+}
+
+impl Default for Chat {
+    fn default() -> Self {
+        Self { messages: Vec::new(), tools: Vec::new(), tool_choice: ToolChoice::Auto, parallel_calls: true }
+    }
+}
+
+impl Chat {
+    /// Bytes of text in it, tools included.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let said = self.messages.iter().map(|message| {
+            let calls = message.tool_calls.iter().map(|call| call.name.len() + call.arguments.len());
+            message.content.len() + calls.sum::<usize>()
+        });
+        let tools = self.tools.iter().map(|tool| {
+            tool.name.len() + tool.description.as_ref().map_or(0, String::len) + tool.parameters.len()
+        });
+        said.sum::<usize>() + tools.sum::<usize>()
+    }
+}
+
+impl From<Vec<ChatMessage>> for Chat {
+    fn from(messages: Vec<ChatMessage>) -> Self {
+        Self { messages, ..Self::default() }
+    }
 }
 
 /// What a model is asked to continue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Prompt {
     /// Rendered through the model's own chat template.
-    Chat(Vec<ChatMessage>),
+    Chat(Chat),
     /// As it is.
     Text(String),
+    /// What is missing between two texts.
+    Infill {
+        /// What is before it.
+        prefix: String,
+        /// What is after it.
+        suffix: String,
+    },
     /// Already tokens of this model.
     Tokens(Vec<u32>),
 }
@@ -39,13 +132,15 @@ pub struct Prepared {
     pub prompt: Prompt,
     /// Its length in tokens; absent where the engine counts, which it tells with [`Event::Counted`].
     pub tokens: Option<usize>,
+    /// How to read its answer.
+    pub reading: Reading,
 }
 
 impl Prepared {
     /// A prompt that was rendered and counted.
     #[must_use]
     pub fn counted(tokens: Vec<u32>) -> Self {
-        Self { tokens: Some(tokens.len()), prompt: Prompt::Tokens(tokens) }
+        Self { tokens: Some(tokens.len()), prompt: Prompt::Tokens(tokens), reading: Reading::default() }
     }
 }
 
@@ -64,16 +159,92 @@ pub struct Sampling {
     pub presence_penalty: Option<f32>,
     /// -2 to 2; default 0.
     pub frequency_penalty: Option<f32>,
-    /// Over the last 64 tokens; default 1, which is off.
+    /// Over the last `repeat_last_n` tokens; default 1, which is off.
     pub repeat_penalty: Option<f32>,
+    /// How far back the three penalties look, in tokens; default 64, 0 is off, -1 the whole context.
+    pub repeat_last_n: Option<i32>,
+    /// Less usual ways to choose, all off by default.
+    pub rare: Option<Box<RareSampling>>,
     /// Added to the logits of these tokens.
     pub logit_bias: Vec<(i32, f32)>,
+    /// Never ends of itself.
+    pub ignore_eos: bool,
     /// Starts the random choice.
     pub seed: u32,
     /// Texts that end the answer; they are not part of it.
     pub stop: Vec<String>,
     /// Tokens after which the answer ends.
     pub tokens_max: u32,
+    /// Tells the log probability of each token, and of this many of the likeliest in its place.
+    pub logprobs: Option<u32>,
+    /// What the answer must look like.
+    pub constraint: Option<Constraint>,
+    /// Control tokens that show in the text; the others leave no trace in it.
+    pub preserved: Vec<String>,
+}
+
+/// llama.cpp's further samplers, each off unless set. Formulas and constants are llama.cpp's own.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct RareSampling {
+    /// Locally typical, 0 to 1; 1 is off.
+    pub typical_p: Option<f32>,
+    /// Keeps logits within so many standard deviations of the largest.
+    pub top_n_sigma: Option<f32>,
+    /// Chance, 0 to 1, that the likeliest tokens above `xtc_threshold` are left out.
+    pub xtc_probability: Option<f32>,
+    /// Default 0.1; above 0.5 is off.
+    pub xtc_threshold: Option<f32>,
+    /// The temperature moves by at most this with the entropy of the choice.
+    pub dynatemp_range: Option<f32>,
+    /// Default 1.
+    pub dynatemp_exponent: Option<f32>,
+    /// Strength of the penalty on repeated sequences ("don't repeat yourself"); 0 is off.
+    pub dry_multiplier: Option<f32>,
+    /// Default 1.75.
+    pub dry_base: Option<f32>,
+    /// Longer repetitions are penalised; default 2 tokens.
+    pub dry_allowed_length: Option<i32>,
+    /// How far back it looks; default -1, the whole context.
+    pub dry_penalty_last_n: Option<i32>,
+    /// Texts that a repetition does not reach across; default newline, `:`, `"`, `*`.
+    pub dry_sequence_breakers: Option<Vec<String>>,
+    /// 1 or 2 chooses that Mirostat in place of the samplers that cut the choice; 0 is off.
+    pub mirostat: Option<u8>,
+    /// Its target entropy; default 5.
+    pub mirostat_tau: Option<f32>,
+    /// Its learning rate; default 0.1.
+    pub mirostat_eta: Option<f32>,
+    /// The samplers that cut the choice leave at least so many tokens.
+    pub min_keep: Option<u32>,
+}
+
+/// What an answer must look like.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Constraint {
+    /// Some JSON object.
+    JsonObject,
+    /// JSON that a schema accepts; the schema's text.
+    JsonSchema(String),
+    /// A grammar in llguidance's variant of Lark.
+    Lark(String),
+}
+
+/// A token that was chosen, or might have been.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Candidate {
+    /// Its text; part of a character where the model's tokens split one.
+    pub bytes: Vec<u8>,
+    /// Natural logarithm of its probability before any sampler changed it.
+    pub logprob: f32,
+}
+
+/// A token of an answer and what might have stood in its place.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TokenLogprobs {
+    /// What was chosen.
+    pub chosen: Candidate,
+    /// The likeliest, best first.
+    pub top: Vec<Candidate>,
 }
 
 /// What to generate.
@@ -95,6 +266,8 @@ pub enum FinishReason {
     Stop,
     /// The limit of tokens or the end of the context.
     Length,
+    /// The model ended it with tool calls. Engines do not say this; whoever reads the answer does.
+    ToolCalls,
 }
 
 impl FinishReason {
@@ -104,12 +277,13 @@ impl FinishReason {
         match self {
             FinishReason::Stop => "stop",
             FinishReason::Length => "length",
+            FinishReason::ToolCalls => "tool_calls",
         }
     }
 }
 
 /// What happens while an engine generates. The last event is the only one for which [`Event::is_terminal`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// The prompt was read.
     Prefilled {
@@ -127,6 +301,8 @@ pub enum Event {
         text: String,
         /// Tokens this stands for.
         tokens: u32,
+        /// Of tokens whose text is told, where they were asked for; they come with the last of their text.
+        logprobs: Vec<TokenLogprobs>,
     },
     /// The answer is whole.
     Finished(FinishReason),
@@ -225,6 +401,12 @@ pub trait Driver: Send + Sync + std::fmt::Debug + 'static {
     /// Makes a prompt ready for [`Driver::generate`]: renders and counts it, unless the engine does that
     /// itself and the prompt is sure to fit.
     fn prepare(&self, prompt: Prompt) -> BoxFuture<'_, Result<Prepared, Error>>;
+
+    /// Says whether the engine can keep to a constraint.
+    ///
+    /// # Errors
+    /// [`Error::Constraint`] with what it cannot express, or [`Error::Unable`].
+    fn check<'a>(&'a self, constraint: &'a Constraint) -> BoxFuture<'a, Result<(), Error>>;
 
     /// Starts a job. The engine must be loaded.
     ///

@@ -12,7 +12,8 @@ use lar_base::Bytes;
 use tokio::sync::Mutex;
 
 use crate::Error;
-use crate::driver::{Ability, Driver, Embeddings, Engine, Generation, Job, Prepared, Prompt};
+use crate::dialect::Dialect;
+use crate::driver::{Ability, Constraint, Driver, Embeddings, Engine, Generation, Job, Prepared, Prompt};
 use crate::protocol::Load;
 use crate::template::ChatTemplate;
 use process::Worker;
@@ -40,6 +41,7 @@ pub struct EmbeddedOptions {
 #[derive(Debug)]
 pub struct Embedded {
     options: EmbeddedOptions,
+    dialect: Dialect,
     /// Read on every job, changed on load and unload only.
     model: std::sync::Mutex<Option<Arc<Worker>>>,
     /// Only one load at a time.
@@ -51,7 +53,9 @@ impl Embedded {
     /// A driver that has started nothing yet.
     #[must_use]
     pub fn new(options: EmbeddedOptions) -> Self {
+        let template = options.template.as_ref().map(|template| template.source.as_str());
         Self {
+            dialect: template.map(Dialect::of).unwrap_or_default(),
             options,
             model: std::sync::Mutex::new(None),
             loading: Mutex::new(()),
@@ -79,12 +83,18 @@ impl Embedded {
         self.model.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    async fn tokens(&self, prompt: Prompt) -> Result<Vec<u32>, Error> {
+    async fn tokens(&self, prompt: Prompt) -> Result<(Vec<u32>, String), Error> {
         let template = match prompt {
             Prompt::Chat(_) => self.options.template.clone(),
-            Prompt::Text(_) | Prompt::Tokens(_) => None,
+            _ => None,
         };
-        self.vocabulary().await?.tokenize(prompt, template).await
+        let infill = matches!(prompt, Prompt::Infill { .. });
+        match self.vocabulary().await?.tokenize(prompt, template).await {
+            Err(Error::Template(_)) if infill => {
+                Err(Error::Unable { engine: "this model".into(), wanted: "fill in the middle" })
+            }
+            tokens => tokens,
+        }
     }
 
     async fn vocabulary(&self) -> Result<Arc<Worker>, Error> {
@@ -152,11 +162,24 @@ impl Driver for Embedded {
     }
 
     fn count<'a>(&'a self, prompt: &'a Prompt) -> BoxFuture<'a, Result<usize, Error>> {
-        async { Ok(self.tokens(prompt.clone()).await?.len()) }.boxed()
+        async { Ok(self.tokens(prompt.clone()).await?.0.len()) }.boxed()
     }
 
     fn prepare(&self, prompt: Prompt) -> BoxFuture<'_, Result<Prepared, Error>> {
-        async { Ok(Prepared::counted(self.tokens(prompt).await?)) }.boxed()
+        async {
+            let chat = match &prompt {
+                Prompt::Chat(chat) => Some(chat.clone()),
+                _ => None,
+            };
+            let (tokens, tail) = self.tokens(prompt).await?;
+            let reading = chat.map(|chat| self.dialect.reading(&chat, &tail)).unwrap_or_default();
+            Ok(Prepared { reading, ..Prepared::counted(tokens) })
+        }
+        .boxed()
+    }
+
+    fn check<'a>(&'a self, constraint: &'a Constraint) -> BoxFuture<'a, Result<(), Error>> {
+        async { self.vocabulary().await?.check(constraint.clone()).await }.boxed()
     }
 
     fn generate(&self, job: Job) -> Result<Generation, Error> {

@@ -17,7 +17,7 @@ use tokenizers::{Tokenizer, TruncationParams};
 use tokio::sync::oneshot;
 
 use crate::Error;
-use crate::driver::{Ability, Driver, Embeddings, Engine, Generation, Job, Prepared, Prompt};
+use crate::driver::{Ability, Constraint, Driver, Embeddings, Engine, Generation, Job, Prepared, Prompt};
 
 /// Texts in one forward pass at most.
 const BATCH_TEXTS_MAX: usize = 16;
@@ -117,6 +117,10 @@ impl Driver for Encoder {
     }
 
     fn prepare(&self, _: Prompt) -> BoxFuture<'_, Result<Prepared, Error>> {
+        std::future::ready(Err(self.unable("generate text"))).boxed()
+    }
+
+    fn check<'a>(&'a self, _: &'a Constraint) -> BoxFuture<'a, Result<(), Error>> {
         std::future::ready(Err(self.unable("generate text"))).boxed()
     }
 

@@ -2,6 +2,9 @@
 
 use lar_base::{Code, Problem};
 
+/// What a [`Problem`] about a job's constraint calls it; each API has a field of its own for it.
+pub const CONSTRAINT_FIELD: &str = "constraint";
+
 /// A failure of an engine or on the way to it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -22,6 +25,9 @@ pub enum Error {
     /// The chat template failed on these messages.
     #[error("the model's chat template cannot render these messages: {0}")]
     Template(String),
+    /// The constraint on the answer cannot be expressed, or is too large.
+    #[error("{0}")]
+    Constraint(String),
     /// The engine counted a prompt beyond its context.
     #[error("the prompt does not fit the model's context: {0}")]
     ContextTooLong(String),
@@ -37,6 +43,7 @@ impl From<Error> for Problem {
             Error::Failed(_) => Code::EngineFailed,
             Error::Unable { .. } => Code::UnsupportedParam,
             Error::Template(_) => return Problem::invalid("messages", format!("cannot be used: {error}")),
+            Error::Constraint(reason) => return Problem::invalid(CONSTRAINT_FIELD, reason),
             Error::ContextTooLong(_) => Code::ContextTooLong,
             Error::Missing(_) => Code::ComponentUnavailable,
         };

@@ -5,6 +5,7 @@
 //! conversations or the database: prompts and plain values come in, tokens and facts go out.
 
 pub mod device;
+pub mod dialect;
 pub mod driver;
 pub mod embedded;
 pub mod encoder;
@@ -17,6 +18,6 @@ pub mod scheduler;
 pub mod template;
 pub mod worker;
 
-pub use error::Error;
+pub use error::{CONSTRAINT_FIELD, Error};
 pub use lease::Lease;
 pub use pools::{Engines, PoolStatus, Ticket};

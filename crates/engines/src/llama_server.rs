@@ -19,7 +19,9 @@ use lar_egress::Egress;
 use serde_json::{Value, json};
 
 use crate::Error;
-use crate::driver::{Ability, Driver, Embeddings, Engine, Generation, Job, Prepared, Prompt};
+use crate::dialect::{Dialect, Reading};
+use crate::driver::{Ability, Constraint, Driver, Embeddings, Engine, Generation, Job, Prepared, Prompt};
+use crate::worker::TAIL_BYTES;
 use client::Client;
 use managed::Child;
 use stream::{Place, Session};
@@ -75,6 +77,7 @@ pub struct LlamaServer {
 struct Properties {
     concurrency: u32,
     context_tokens: u32,
+    dialect: Dialect,
 }
 
 impl LlamaServer {
@@ -105,7 +108,8 @@ impl LlamaServer {
             let reason = "its /props does not tell slots and context: is it a llama-server?";
             return Err(Error::Failed(reason.into()));
         };
-        let properties = Properties { concurrency, context_tokens };
+        let template = answer["chat_template"].as_str().unwrap_or_default();
+        let properties = Properties { concurrency, context_tokens, dialect: Dialect::of(template) };
         *lock(&self.properties) = Some(properties);
         Ok(properties)
     }
@@ -141,21 +145,31 @@ impl LlamaServer {
         Ok((client, properties))
     }
 
-    async fn tokens(client: &Client, prompt: &Prompt) -> Result<Vec<u32>, Error> {
-        let text = match prompt {
-            Prompt::Tokens(tokens) => return Ok(tokens.clone()),
-            Prompt::Text(text) => text.clone(),
-            Prompt::Chat(messages) => {
-                let body = json!({ "messages": messages });
+    /// A prompt's tokens, and how the text ends that the server made of a chat.
+    async fn tokens(
+        client: &Client,
+        prompt: &Prompt,
+        knows_tools: bool,
+    ) -> Result<(Vec<u32>, String), Error> {
+        let (text, tail) = match prompt {
+            Prompt::Tokens(tokens) => return Ok((tokens.clone(), String::new())),
+            Prompt::Text(text) => (text.clone(), String::new()),
+            Prompt::Infill { prefix, suffix } => (format!("{prefix}{suffix}"), String::new()),
+            Prompt::Chat(chat) => {
+                let body = stream::chat_body(chat, knows_tools);
                 let answer = client.post("/apply-template", &body).await;
                 let answer = answer.map_err(|error| Error::Template(error.to_string()))?;
-                answer["prompt"].as_str().unwrap_or_default().to_owned()
+                let text = answer["prompt"].as_str().unwrap_or_default().to_owned();
+                let tail = text.floor_char_boundary(text.len().saturating_sub(TAIL_BYTES));
+                let tail = text[tail..].to_owned();
+                (text, tail)
             }
         };
         let body = json!({ "content": text, "add_special": true, "parse_special": true });
         let answer = client.post("/tokenize", &body).await?;
-        serde_json::from_value(answer["tokens"].clone())
-            .map_err(|_| Error::Failed("its /tokenize gave no tokens".into()))
+        let tokens = serde_json::from_value(answer["tokens"].clone())
+            .map_err(|_| Error::Failed("its /tokenize gave no tokens".into()))?;
+        Ok((tokens, tail))
     }
 }
 
@@ -167,8 +181,8 @@ impl Driver for LlamaServer {
                 ("llama-server (managed)", concurrency, context_tokens)
             }
         };
-        let own = Properties { concurrency, context_tokens };
-        let Properties { concurrency, context_tokens } = self.properties().unwrap_or(own);
+        let told = self.properties().map(|told| (told.concurrency, told.context_tokens));
+        let (concurrency, context_tokens) = told.unwrap_or((concurrency, context_tokens));
         Engine { name: name.into(), ability: Ability::Generate, concurrency, context_tokens }
     }
 
@@ -245,8 +259,8 @@ impl Driver for LlamaServer {
 
     fn count<'a>(&'a self, prompt: &'a Prompt) -> BoxFuture<'a, Result<usize, Error>> {
         async move {
-            let (client, _) = self.started().await?;
-            Ok(Self::tokens(&client, prompt).await?.len())
+            let (client, properties) = self.started().await?;
+            Ok(Self::tokens(&client, prompt, properties.dialect.knows_tools()).await?.0.len())
         }
         .boxed()
     }
@@ -254,11 +268,39 @@ impl Driver for LlamaServer {
     fn prepare(&self, prompt: Prompt) -> BoxFuture<'_, Result<Prepared, Error>> {
         async move {
             let (client, properties) = self.started().await?;
-            if bytes(&prompt) < properties.context_tokens as usize / SURE_TO_FIT {
-                return Ok(Prepared { prompt, tokens: None });
+            let fits = bytes(&prompt) < properties.context_tokens as usize / SURE_TO_FIT;
+            let theirs = match &prompt {
+                // Which tokens mark what is missing, only the server knows.
+                Prompt::Infill { .. } => true,
+                // How its answer is to be read shows in the text that is made of it.
+                Prompt::Chat(chat) => fits && chat.tools.is_empty() && !properties.dialect.reasons(),
+                Prompt::Text(_) | Prompt::Tokens(_) => fits,
+            };
+            if theirs {
+                return Ok(Prepared { prompt, tokens: None, reading: Reading::default() });
             }
-            Ok(Prepared::counted(Self::tokens(&client, &prompt).await?))
+            let (tokens, tail) = Self::tokens(&client, &prompt, properties.dialect.knows_tools()).await?;
+            let reading = match &prompt {
+                Prompt::Chat(chat) => properties.dialect.reading(chat, &tail),
+                _ => Reading::default(),
+            };
+            if matches!(reading.constraint, Some(Constraint::Lark(_))) {
+                let wanted = "hold an answer to tool calls";
+                return Err(Error::Unable { engine: self.engine().name, wanted });
+            }
+            Ok(Prepared { reading, ..Prepared::counted(tokens) })
         }
+        .boxed()
+    }
+
+    /// The server itself says what it cannot express, when it is given the job.
+    fn check<'a>(&'a self, constraint: &'a Constraint) -> BoxFuture<'a, Result<(), Error>> {
+        std::future::ready(match constraint {
+            Constraint::JsonObject | Constraint::JsonSchema(_) => Ok(()),
+            Constraint::Lark(_) => {
+                Err(Error::Unable { engine: self.engine().name, wanted: "hold an answer to this grammar" })
+            }
+        })
         .boxed()
     }
 
@@ -279,8 +321,9 @@ impl Driver for LlamaServer {
 /// No tokenizer makes more tokens of a prompt than this, but for what the template adds.
 fn bytes(prompt: &Prompt) -> usize {
     match prompt {
-        Prompt::Chat(messages) => messages.iter().map(|message| message.content.len()).sum(),
+        Prompt::Chat(chat) => chat.bytes(),
         Prompt::Text(text) => text.len(),
+        Prompt::Infill { prefix, suffix } => prefix.len() + suffix.len(),
         Prompt::Tokens(tokens) => tokens.len(),
     }
 }

@@ -14,7 +14,7 @@ use lar_base::{TaskId, Tasks};
 use tokio::sync::{oneshot, watch};
 
 use crate::Error;
-use crate::driver::{Driver, Engine, Prepared, Prompt};
+use crate::driver::{Constraint, Driver, Engine, Prepared, Prompt};
 use crate::lease::Lease;
 use crate::scheduler::{Event, Limits, PoolId, Refusal, Request, Why};
 use host::{Host, Waiter};
@@ -132,6 +132,14 @@ impl Engines {
     /// When there is no such pool, or its vocabulary or template fails.
     pub async fn prepare(&self, pool: &str, prompt: Prompt) -> Result<Prepared, Error> {
         self.driver(pool)?.prepare(prompt).await
+    }
+
+    /// Says whether the model of `pool` can keep an answer to a constraint, without taking a place.
+    ///
+    /// # Errors
+    /// When there is no such pool, or what the constraint says that cannot be expressed.
+    pub async fn check(&self, pool: &str, constraint: &Constraint) -> Result<(), Error> {
+        self.driver(pool)?.check(constraint).await
     }
 
     /// Every pool as it stands, by name.

@@ -13,11 +13,11 @@ use std::time::Duration;
 use lar_base::KeyId;
 use serde::{Deserialize, Serialize};
 
-use crate::driver::{FinishReason, Prompt, Sampling};
+use crate::driver::{Constraint, FinishReason, Prompt, Sampling, TokenLogprobs};
 use crate::template::ChatTemplate;
 
 /// Raised with every change of the frames below.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 /// A frame larger than this is an error: the largest legitimate one is a prompt, 4 bytes a token at most.
 pub const FRAME_BYTES_MAX: usize = 16 << 20;
 /// How often a worker shows that it is alive.
@@ -67,6 +67,13 @@ pub enum ToWorker {
         prompt: Prompt,
         /// Renders `Prompt::Chat`.
         template: Option<ChatTemplate>,
+    },
+    /// Say whether an answer can be held to this; answered by `Checked` with the same id.
+    Check {
+        /// Chosen by the server.
+        id: u64,
+        /// The constraint.
+        constraint: Constraint,
     },
     /// Start a sequence; answered by deltas and exactly one of `Finished`, `Cancelled`, `Failed`.
     Generate {
@@ -119,6 +126,8 @@ pub enum FromWorker {
         id: u64,
         /// The tokens.
         tokens: Vec<u32>,
+        /// The last of the text that a chat was rendered to.
+        tail: String,
     },
     /// `Tokenize` failed: the template cannot render these messages.
     TokenizeFailed {
@@ -126,6 +135,13 @@ pub enum FromWorker {
         id: u64,
         /// Why.
         message: String,
+    },
+    /// The answer to `Check`.
+    Checked {
+        /// The id of the question.
+        id: u64,
+        /// Why not, if not.
+        problem: Option<String>,
     },
     /// The prompt was read; the first token follows.
     Prefilled {
@@ -142,6 +158,8 @@ pub enum FromWorker {
         text: String,
         /// Tokens this stands for.
         tokens: u32,
+        /// Of tokens whose text is told, where they were asked for.
+        logprobs: Vec<TokenLogprobs>,
     },
     /// The sequence came to its end.
     Finished {
@@ -253,7 +271,7 @@ mod tests {
         fn frames_round_trip(stream: u64, tokens: Vec<u32>, text: String, stop: Vec<String>, seed: u32) {
             let sampling = Sampling { stop, seed, ..Sampling::default() };
             let generate = ToWorker::Generate { stream, tokens, sampling, cache_of: Some(KeyId::new()) };
-            let delta = FromWorker::Delta { stream, text, tokens: 1 };
+            let delta = FromWorker::Delta { stream, text, tokens: 1, logprobs: Vec::new() };
             let mut wire = encode(&generate).unwrap();
             wire.extend(encode(&delta).unwrap());
             let mut wire = wire.as_slice();

@@ -6,7 +6,9 @@
 
 mod answer;
 mod cache;
+mod constraint;
 mod llama;
+mod sampler;
 
 use std::io::{BufReader, Write as _};
 use std::os::fd::AsFd as _;
@@ -17,17 +19,23 @@ use std::sync::{Arc, mpsc};
 use lar_base::Instant;
 use rustix::process::{Resource, Rlimit, Signal, getpid, getrlimit, kill_process, setrlimit};
 
-use crate::driver::{FinishReason, Sampling};
+use crate::driver::{FinishReason, Prompt, Sampling, TokenLogprobs};
 use crate::protocol::{self, FromWorker, HEARTBEAT, Load, ToWorker};
+use crate::template::ChatTemplate;
+use constraint::Grammars;
+pub(crate) use constraint::bounded_blanks;
 
 /// A worker that holds only a vocabulary may take this much memory: a hostile template is stopped there.
 const VOCABULARY_MEMORY_BYTES_MAX: u64 = 2 << 30;
+
+/// How much of a rendered chat's end is told.
+pub(crate) const TAIL_BYTES: usize = 64;
 
 /// What a backend did in one step, for one stream.
 #[derive(Debug)]
 pub(crate) enum Progress {
     Prefilled { known: u32 },
-    Delta { text: String, tokens: u32 },
+    Delta { text: String, tokens: u32, logprobs: Vec<TokenLogprobs> },
     Finished(FinishReason),
     Failed(String),
 }
@@ -36,6 +44,8 @@ pub(crate) enum Progress {
 pub(crate) trait Backend {
     /// Tokenizes text, reading special tokens written in it.
     fn tokenize(&self, text: &str, add_start: bool) -> Vec<u32>;
+    /// A prompt for what is missing between two texts, where the model was taught to fill it in.
+    fn infill(&self, prefix: &str, suffix: &str) -> Option<Vec<u32>>;
     /// The size of the vocabulary, in tokens.
     fn vocabulary(&self) -> u32;
     /// Takes a stream on; an error is final for the stream and for nothing else.
@@ -174,7 +184,9 @@ fn compute(backend: &mut dyn Backend, inbox: &mpsc::Receiver<ToWorker>, out: Out
             for (stream, what) in progress {
                 out.send(match what {
                     Progress::Prefilled { known } => FromWorker::Prefilled { stream, known },
-                    Progress::Delta { text, tokens } => FromWorker::Delta { stream, text, tokens },
+                    Progress::Delta { text, tokens, logprobs } => {
+                        FromWorker::Delta { stream, text, tokens, logprobs }
+                    }
                     Progress::Finished(reason) => FromWorker::Finished { stream, reason, active },
                     Progress::Failed(message) => FromWorker::Failed { stream, message, active },
                 });
@@ -200,35 +212,44 @@ fn obey(backend: &mut dyn Backend, frame: ToWorker, out: &Outbox) {
         }
         ToWorker::Tokenize { id, prompt, template } => {
             out.send(match tokenize(backend, prompt, template.as_ref()) {
-                Ok(tokens) => FromWorker::Tokens { id, tokens },
+                Ok((tokens, tail)) => FromWorker::Tokens { id, tokens, tail },
                 Err(message) => FromWorker::TokenizeFailed { id, message },
             });
+        }
+        ToWorker::Check { id, constraint } => {
+            let checked = Grammars::of_bytes().and_then(|grammars| grammars.start(&constraint));
+            out.send(FromWorker::Checked { id, problem: checked.err() });
         }
         ToWorker::Hello { .. } | ToWorker::Load(_) => {}
     }
 }
 
+/// A prompt's tokens, and how the text ends that was made of a chat.
 fn tokenize(
     backend: &dyn Backend,
-    prompt: crate::driver::Prompt,
-    template: Option<&crate::template::ChatTemplate>,
-) -> Result<Vec<u32>, String> {
-    use crate::driver::Prompt;
-    match (prompt, template) {
+    prompt: Prompt,
+    template: Option<&ChatTemplate>,
+) -> Result<(Vec<u32>, String), String> {
+    let tokens = match (prompt, template) {
         (Prompt::Tokens(tokens), _) => match tokens.iter().find(|token| **token >= backend.vocabulary()) {
-            Some(token) => Err(format!("token {token} is not in the vocabulary")),
-            None => Ok(tokens),
+            Some(token) => return Err(format!("token {token} is not in the vocabulary")),
+            None => tokens,
         },
-        (Prompt::Text(text), _) => Ok(backend.tokenize(&text, true)),
-        (Prompt::Chat(messages), Some(template)) => {
-            let text = template.render(&messages).map_err(|error| match error {
+        (Prompt::Text(text), _) => backend.tokenize(&text, true),
+        (Prompt::Infill { prefix, suffix }, _) => {
+            backend.infill(&prefix, &suffix).ok_or("the model has no tokens for it")?
+        }
+        (Prompt::Chat(chat), Some(template)) => {
+            let text = template.render(&chat).map_err(|error| match error {
                 crate::Error::Template(reason) => reason,
                 other => other.to_string(),
             })?;
             // Many templates write the start token themselves; two of them make answers worse.
             let starts = !template.start.is_empty() && text.starts_with(&template.start);
-            Ok(backend.tokenize(&text, !starts))
+            let tail = text.floor_char_boundary(text.len().saturating_sub(TAIL_BYTES));
+            return Ok((backend.tokenize(&text, !starts), text[tail..].to_owned()));
         }
-        (Prompt::Chat(_), None) => Err("the model has no chat template".into()),
-    }
+        (Prompt::Chat(_), None) => return Err("the model has no chat template".into()),
+    };
+    Ok((tokens, String::new()))
 }

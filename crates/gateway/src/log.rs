@@ -6,7 +6,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lar_base::Problem;
-use lar_engines::driver::{Embeddings, FinishReason};
+use lar_engines::dialect::CallPart;
+use lar_engines::driver::{Embeddings, FinishReason, TokenLogprobs};
 use lar_engines::scheduler::Why;
 use tokio::sync::watch;
 
@@ -37,7 +38,18 @@ pub enum TaskEvent {
         text: Arc<str>,
         /// Tokens produced so far.
         index: u64,
+        /// Of tokens whose text is told, where they were asked for.
+        logprobs: Arc<[TokenLogprobs]>,
     },
+    /// The model thinks.
+    Reasoning {
+        /// Whole characters.
+        text: Arc<str>,
+        /// Tokens produced so far.
+        index: u64,
+    },
+    /// Something of a tool call came.
+    Call(CallPart),
     /// Vectors came.
     Vectors(Arc<Embeddings>),
     /// It is done.
@@ -119,7 +131,12 @@ impl Log {
     /// The number of text bytes kept, for bounding what is remembered of tasks that are over.
     pub(crate) fn bytes(&self) -> usize {
         let size = |event: &TaskEvent| match event {
-            TaskEvent::Token { text, .. } => text.len() + 64,
+            TaskEvent::Token { text, logprobs, .. } => {
+                let candidates: usize = logprobs.iter().map(|token| 1 + token.top.len()).sum();
+                text.len() + 64 + candidates * 64
+            }
+            TaskEvent::Reasoning { text, .. } => text.len() + 64,
+            TaskEvent::Call(call) => call.arguments.len() + 128,
             TaskEvent::Vectors(vectors) => vectors.vectors.iter().map(|vector| vector.len() * 4).sum(),
             _ => 256,
         };
@@ -218,7 +235,7 @@ mod tests {
     }
 
     fn token(text: &str, index: u64) -> TaskEvent {
-        TaskEvent::Token { text: text.into(), index }
+        TaskEvent::Token { text: text.into(), index, logprobs: Arc::default() }
     }
 
     fn queued(position: usize) -> TaskEvent {

@@ -6,7 +6,8 @@ use std::time::Duration;
 use lar_base::{Code, Instant, Problem, Scope, TaskId, Tasks, Timestamp, UserId};
 use lar_catalog::Catalog;
 use lar_egress::Egress;
-use lar_engines::driver::{Ability, Engine, Event, FinishReason, Job, Prompt};
+use lar_engines::dialect::{Part, Reader, Reading};
+use lar_engines::driver::{Ability, Engine, Event, FinishReason, Job, Prompt, TokenLogprobs};
 use lar_engines::scheduler::{Priority, Refusal, Request, StopCause};
 use lar_engines::{Engines, Lease};
 use lar_store::{Once, Outcome, Store, TaskEnd, TaskStart};
@@ -47,11 +48,13 @@ pub struct Admitted {
 }
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one is made per task, and nearly all are the large one")]
 enum Ready {
     Generate {
         job: Job,
         /// Of the prompt; 0 until the engine has counted it.
         tokens_in: u64,
+        reading: Reading,
     },
     Embed(Vec<String>),
 }
@@ -128,6 +131,14 @@ impl Gateway {
         let ready = match (task.work, ability) {
             (Work::Generate { prompt, mut sampling }, Ability::Generate) => {
                 let prepared = self.shared.engines.prepare(&route.pool, prompt).await?;
+                let reading = prepared.reading;
+                sampling.preserved.clone_from(&reading.preserved);
+                if let Some(constraint) = &reading.constraint {
+                    sampling.constraint = Some(constraint.clone());
+                }
+                if let Some(constraint) = &sampling.constraint {
+                    self.shared.engines.check(&route.pool, constraint).await?;
+                }
                 // Only now: some engines are asked for their context when they are first needed.
                 let context_tokens = self.engine(&route)?.context_tokens;
                 let tokens_in = prepared.tokens.unwrap_or(0);
@@ -143,6 +154,7 @@ impl Gateway {
                         cache_of: self.shared.routes.cache_of(start.key),
                     },
                     tokens_in: tokens_in as u64,
+                    reading,
                 }
             }
             (Work::Embed { texts }, Ability::Embed) => Ready::Embed(texts),
@@ -295,9 +307,10 @@ impl Gateway {
         let engine = self.shared.engines.engine(&route.pool).map(|engine| engine.name).unwrap_or_default();
         run.log.push(TaskEvent::Started { pool: route.pool, engine, model_digest: route.digest });
         match ready {
-            Ready::Generate { job, .. } => {
+            Ready::Generate { job, reading, .. } => {
                 let (gateway, cause) = (self.clone(), lease.stop_cause());
-                lease.generate(job, |event| gateway.hear(&run, &cause, event)).await;
+                let mut reader = Reader::of(&reading);
+                lease.generate(job, |event| gateway.hear(&run, &cause, reader.as_mut(), event)).await;
             }
             Ready::Embed(texts) => {
                 let result = lease.embed(texts).await;
@@ -313,20 +326,40 @@ impl Gateway {
         }
     }
 
-    fn hear(&self, run: &Arc<Run>, cause: &OnceLock<StopCause>, event: Event) {
+    fn hear(&self, run: &Arc<Run>, cause: &OnceLock<StopCause>, reader: Option<&mut Reader>, event: Event) {
         match event {
             Event::Prefilled { known } => run.progress().tokens_cached = u64::from(known),
             Event::Counted { tokens } => run.progress().tokens_in = u64::from(tokens),
-            Event::Delta { text, tokens } => {
+            Event::Delta { text, tokens, logprobs } => {
                 let index = {
                     let mut progress = run.progress();
                     progress.tokens_out += u64::from(tokens);
                     progress.first.get_or_insert_with(|| run.taken.elapsed());
                     progress.tokens_out
                 };
-                run.log.push(TaskEvent::Token { text: text.into(), index });
+                let mut logprobs: Arc<[TokenLogprobs]> = logprobs.into();
+                match reader {
+                    None => _ = run.log.push(TaskEvent::Token { text: text.into(), index, logprobs }),
+                    Some(reader) => {
+                        let mut parts = reader.push(&text);
+                        if parts.is_empty() && !logprobs.is_empty() {
+                            parts.push(Part::Text(String::new()));
+                        }
+                        for part in parts {
+                            push_part(run, part, index, &mut logprobs);
+                        }
+                    }
+                }
             }
-            Event::Finished(reason) => self.finished(run, reason),
+            Event::Finished(reason) => {
+                let Some(reader) = reader else { return self.finished(run, reason) };
+                let index = run.progress().tokens_out;
+                for part in reader.finish() {
+                    push_part(run, part, index, &mut Arc::default());
+                }
+                let called = reader.calls() > 0 && reason == FinishReason::Stop;
+                self.finished(run, if called { FinishReason::ToolCalls } else { reason });
+            }
             Event::Failed(error) => self.failed(run, error.into()),
             Event::Cancelled => match cause.get() {
                 Some(StopCause::Deadline) => self.failed(
@@ -445,4 +478,14 @@ fn problem_of(refusal: Refusal, model: &str) -> Option<Problem> {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Tells a part of an answer, with what is known of its tokens in the first.
+fn push_part(run: &Run, part: Part, index: u64, logprobs: &mut Arc<[TokenLogprobs]>) {
+    let logprobs = std::mem::take(logprobs);
+    run.log.push(match part {
+        Part::Text(text) => TaskEvent::Token { text: text.into(), index, logprobs },
+        Part::Reasoning(text) => TaskEvent::Reasoning { text: text.into(), index },
+        Part::Call(call) => TaskEvent::Call(call),
+    });
 }

@@ -8,6 +8,7 @@ use lar_engines::scheduler::Priority;
 
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "one is made per task, and nearly all are the large one")]
 pub enum Work {
     /// Continue a prompt. `sampling.tokens_max` 0 means as much as the context holds.
     Generate {

@@ -147,7 +147,7 @@ fn convert(caller: Caller, new: NewTask) -> Result<Task, Problem> {
         Workload::Completion => {
             let prompt = match (new.messages, new.prompt) {
                 (Some(messages), None) if !messages.is_empty() => {
-                    Prompt::Chat(messages.into_iter().map(chat).collect::<Result<_, _>>()?)
+                    Prompt::Chat(messages.into_iter().map(chat).collect::<Result<Vec<_>, _>>()?.into())
                 }
                 (None, Some(text)) => Prompt::Text(text),
                 (Some(_), Some(_)) => {
@@ -199,7 +199,7 @@ fn convert(caller: Caller, new: NewTask) -> Result<Task, Problem> {
 
 fn chat(message: lar_api::tasks::ChatMessage) -> Result<ChatMessage, Problem> {
     match message.role.as_str() {
-        "system" | "user" | "assistant" => Ok(ChatMessage { role: message.role, content: message.content }),
+        "system" | "user" | "assistant" => Ok(ChatMessage::new(message.role, message.content)),
         _ => Err(Problem::invalid("messages.role", "must be system, user or assistant")),
     }
 }

@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::Error;
-use crate::driver::{Event, Generation, Prompt, Sampling};
+use crate::driver::{Constraint, Event, Generation, Prompt, Sampling};
 use crate::protocol::{self, CREDIT, FromWorker, HEARTBEAT, Load, ToWorker};
 use crate::template::ChatTemplate;
 
@@ -42,8 +42,12 @@ pub(super) struct Worker {
     shared: Arc<Shared>,
 }
 
-/// Where the answer to a `Tokenize` goes.
-type Question = oneshot::Sender<Result<Vec<u32>, String>>;
+/// Where the answer to a question goes.
+#[derive(Debug)]
+enum Question {
+    Tokenize(oneshot::Sender<Result<(Vec<u32>, String), String>>),
+    Check(oneshot::Sender<Option<String>>),
+}
 
 #[derive(Debug)]
 struct Shared {
@@ -137,22 +141,36 @@ impl Worker {
         self.died().await;
     }
 
+    /// A prompt's tokens, and how the text ends that was made of a chat.
     pub(super) async fn tokenize(
         &self,
         prompt: Prompt,
         template: Option<ChatTemplate>,
-    ) -> Result<Vec<u32>, Error> {
-        let id = self.shared.next.fetch_add(1, Ordering::Relaxed);
+    ) -> Result<(Vec<u32>, String), Error> {
         let (answer, answered) = oneshot::channel();
-        lock(&self.shared.questions).insert(id, answer);
-        self.shared.send(ToWorker::Tokenize { id, prompt, template });
-        if self.death().is_some() {
-            // It may have died before the question was noted down.
-            lock(&self.shared.questions).remove(&id);
-        }
+        self.ask(Question::Tokenize(answer), |id| ToWorker::Tokenize { id, prompt, template });
         match answered.await {
             Ok(answer) => answer.map_err(Error::Template),
             Err(_) => Err(Error::Failed(self.died().await)),
+        }
+    }
+
+    pub(super) async fn check(&self, constraint: Constraint) -> Result<(), Error> {
+        let (answer, answered) = oneshot::channel();
+        self.ask(Question::Check(answer), |id| ToWorker::Check { id, constraint });
+        match answered.await {
+            Ok(problem) => problem.map_or(Ok(()), |problem| Err(Error::Constraint(problem))),
+            Err(_) => Err(Error::Failed(self.died().await)),
+        }
+    }
+
+    fn ask(&self, question: Question, frame: impl FnOnce(u64) -> ToWorker) {
+        let id = self.shared.next.fetch_add(1, Ordering::Relaxed);
+        lock(&self.shared.questions).insert(id, question);
+        self.shared.send(frame(id));
+        if self.death().is_some() {
+            // It may have died before the question was noted down.
+            lock(&self.shared.questions).remove(&id);
         }
     }
 
@@ -198,11 +216,16 @@ impl Shared {
 
     fn hear(&self, frame: FromWorker) -> Result<(), String> {
         match frame {
-            FromWorker::Tokens { id, tokens } => self.answer(id, Ok(tokens)),
-            FromWorker::TokenizeFailed { id, message } => self.answer(id, Err(message)),
+            FromWorker::Tokens { id, tokens, tail } => self.tokens(id, Ok((tokens, tail))),
+            FromWorker::TokenizeFailed { id, message } => self.tokens(id, Err(message)),
+            FromWorker::Checked { id, problem } => {
+                if let Some(Question::Check(question)) = lock(&self.questions).remove(&id) {
+                    let _ = question.send(problem);
+                }
+            }
             FromWorker::Prefilled { stream, known } => self.event(stream, Event::Prefilled { known }),
-            FromWorker::Delta { stream, text, tokens } => {
-                self.event(stream, Event::Delta { text, tokens });
+            FromWorker::Delta { stream, text, tokens, logprobs } => {
+                self.event(stream, Event::Delta { text, tokens, logprobs });
                 self.give_credit(stream);
             }
             FromWorker::Finished { stream, reason, active } => {
@@ -225,8 +248,8 @@ impl Shared {
         Ok(())
     }
 
-    fn answer(&self, id: u64, answer: Result<Vec<u32>, String>) {
-        if let Some(question) = lock(&self.questions).remove(&id) {
+    fn tokens(&self, id: u64, answer: Result<(Vec<u32>, String), String>) {
+        if let Some(Question::Tokenize(question)) = lock(&self.questions).remove(&id) {
             let _ = question.send(answer);
         }
     }

@@ -17,7 +17,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::client::{Client, refusal};
 use crate::Error;
-use crate::driver::{ChatMessage, Event, FinishReason, Generation, Job, Prompt, Sampling};
+use crate::dialect;
+use crate::driver::{
+    Candidate, Chat, ChatMessage, Constraint, Event, FinishReason, Generation, Job, Prompt, RareSampling,
+    Sampling, TokenLogprobs, ToolCall,
+};
 
 /// How long to wait before asking `/slots` whether a stopped job is gone. The wait doubles while it is less
 /// than [`CONFIRM_SOON`]: in mid-answer the server hears of a closed socket with its next token.
@@ -61,15 +65,32 @@ struct Body<'a> {
     frequency_penalty: Option<f32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     repeat_penalty: Option<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repeat_last_n: Option<i32>,
+    #[serde(flatten)]
+    rare: Option<&'a RareSampling>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     logit_bias: &'a [(i32, f32)],
+    ignore_eos: bool,
+    preserved_tokens: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    json_schema: Option<Value>,
+    /// `/completion`'s way to ask for log probabilities.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    n_probs: Option<u32>,
+    /// The chats' way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logprobs: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_logprobs: Option<u32>,
 }
 
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Input<'a> {
-    Chat { messages: &'a [ChatMessage] },
+    Chat(Value),
     Text { prompt: &'a str },
+    Infill { input_prefix: &'a str, input_suffix: &'a str },
     Tokens { prompt: &'a [u32] },
 }
 
@@ -91,6 +112,8 @@ struct Chunk<'a> {
     #[serde(default, borrow)]
     stop_type: Cow<'a, str>,
     tokens_evaluated: Option<u32>,
+    #[serde(default)]
+    completion_probabilities: Vec<Chosen>,
     /// `/v1/chat/completions` only.
     #[serde(default, borrow)]
     choices: Vec<Choice<'a>>,
@@ -102,6 +125,7 @@ struct Chunk<'a> {
 struct Choice<'a> {
     #[serde(borrow)]
     delta: Delta<'a>,
+    logprobs: Option<ChosenList>,
     #[serde(borrow)]
     finish_reason: Option<Cow<'a, str>>,
 }
@@ -113,16 +137,61 @@ struct Delta<'a> {
 }
 
 #[derive(Deserialize)]
+struct ChosenList {
+    content: Vec<Chosen>,
+}
+
+#[derive(Deserialize)]
+struct Chosen {
+    #[serde(flatten)]
+    chosen: Candidate,
+    #[serde(default)]
+    top_logprobs: Vec<Candidate>,
+}
+
+impl From<Chosen> for TokenLogprobs {
+    fn from(Chosen { chosen, top_logprobs }: Chosen) -> Self {
+        Self { chosen, top: top_logprobs }
+    }
+}
+
+#[derive(Deserialize)]
 struct Usage {
     prompt_tokens: u32,
     completion_tokens: u32,
 }
 
+/// A chat in the server's words, as far as its template decides what becomes of it.
+pub(super) fn chat_body(chat: &Chat, knows_tools: bool) -> Value {
+    let explained = (!knows_tools).then(|| dialect::explain(chat));
+    let messages = explained.as_deref().unwrap_or(&chat.messages);
+    let call = |call: &ToolCall| json!({ "id": call.id, "type": "function", "function": { "name": call.name, "arguments": call.arguments } });
+    let message = |message: &ChatMessage| {
+        let mut said = json!({ "role": message.role, "content": message.content });
+        if !message.tool_calls.is_empty() {
+            said["tool_calls"] = message.tool_calls.iter().map(call).collect();
+        }
+        if let Some(id) = &message.tool_call_id {
+            said["tool_call_id"] = json!(id);
+        }
+        said
+    };
+    let mut body = json!({ "messages": messages.iter().map(message).collect::<Vec<_>>() });
+    if explained.is_none() && !chat.tools.is_empty() {
+        body["tools"] = chat.tools.iter().map(dialect::function).collect();
+    }
+    body
+}
+
 /// The request for `job` on the place numbered `place`.
 pub(super) fn request(client: &Client, job: &Job, place: u32) -> Request {
+    let chat = matches!(job.prompt, Prompt::Chat(_));
     let (path, input) = match &job.prompt {
-        Prompt::Chat(messages) => ("/v1/chat/completions", Input::Chat { messages }),
+        Prompt::Chat(chat) => ("/v1/chat/completions", Input::Chat(chat_body(chat, true))),
         Prompt::Text(prompt) => ("/completion", Input::Text { prompt }),
+        Prompt::Infill { prefix, suffix } => {
+            ("/infill", Input::Infill { input_prefix: prefix, input_suffix: suffix })
+        }
         Prompt::Tokens(prompt) => ("/completion", Input::Tokens { prompt }),
     };
     let Sampling { tokens_max, seed, ref stop, ref logit_bias, .. } = job.sampling;
@@ -143,7 +212,19 @@ pub(super) fn request(client: &Client, job: &Job, place: u32) -> Request {
         presence_penalty: job.sampling.presence_penalty,
         frequency_penalty: job.sampling.frequency_penalty,
         repeat_penalty: job.sampling.repeat_penalty,
+        repeat_last_n: job.sampling.repeat_last_n,
+        rare: job.sampling.rare.as_deref(),
         logit_bias,
+        ignore_eos: job.sampling.ignore_eos,
+        preserved_tokens: &job.sampling.preserved,
+        json_schema: job.sampling.constraint.as_ref().and_then(|constraint| match constraint {
+            Constraint::JsonObject => Some(json!({ "type": "object" })),
+            Constraint::JsonSchema(schema) => serde_json::from_str(schema).ok(),
+            Constraint::Lark(_) => None,
+        }),
+        n_probs: job.sampling.logprobs.filter(|_| !chat).map(|top| top.max(1)),
+        logprobs: job.sampling.logprobs.filter(|_| chat).map(|_| true),
+        top_logprobs: job.sampling.logprobs.filter(|_| chat),
     };
     // How long a prompt takes is the server's affair; that it is well is asked of it beside this.
     client.request(Method::Post, path).json(&body).silence(None)
@@ -303,9 +384,13 @@ impl Answer {
         if !std::mem::replace(&mut self.begun, true) {
             let _ = sender.send(Event::Prefilled { known: 0 });
         }
-        for choice in &chunk.choices {
+        for choice in chunk.choices {
+            let logprobs: Vec<TokenLogprobs> = choice
+                .logprobs
+                .map(|list| list.content.into_iter().map(Into::into).collect())
+                .unwrap_or_default();
             if let Some(text) = choice.delta.content.as_deref().filter(|text| !text.is_empty()) {
-                self.delta(text, 1, sender);
+                self.delta(text, 1, logprobs, sender);
             }
             if let Some(reason) = choice.finish_reason.as_deref() {
                 self.end = Some(if reason == "length" { FinishReason::Length } else { FinishReason::Stop });
@@ -315,12 +400,13 @@ impl Answer {
             let _ = sender.send(Event::Counted { tokens: usage.prompt_tokens });
             let untold = usage.completion_tokens.saturating_sub(self.tokens);
             if untold > 0 {
-                self.delta("", untold, sender);
+                self.delta("", untold, Vec::new(), sender);
             }
         }
         let tokens = u32::try_from(chunk.tokens.len()).unwrap_or(u32::MAX);
         if !chunk.content.is_empty() || tokens > 0 {
-            self.delta(&chunk.content, tokens, sender);
+            let logprobs = chunk.completion_probabilities.into_iter().map(Into::into).collect();
+            self.delta(&chunk.content, tokens, logprobs, sender);
         }
         if !chunk.stop {
             return Ok(None);
@@ -331,8 +417,14 @@ impl Answer {
         Ok(Some(if chunk.stop_type == "limit" { FinishReason::Length } else { FinishReason::Stop }))
     }
 
-    fn delta(&mut self, text: &str, tokens: u32, sender: &mpsc::UnboundedSender<Event>) {
+    fn delta(
+        &mut self,
+        text: &str,
+        tokens: u32,
+        logprobs: Vec<TokenLogprobs>,
+        sender: &mpsc::UnboundedSender<Event>,
+    ) {
         self.tokens += tokens;
-        let _ = sender.send(Event::Delta { text: text.to_owned(), tokens });
+        let _ = sender.send(Event::Delta { text: text.to_owned(), tokens, logprobs });
     }
 }

@@ -1,5 +1,8 @@
 //! Turns an answer's tokens into text that may be sent: whole characters only, nothing past a stop text.
 
+use crate::dialect::beginning_at_end;
+use crate::driver::TokenLogprobs;
+
 /// Assembles one answer. Bytes of unfinished characters, and text that might become a stop text, are held
 /// back until they are decided.
 #[derive(Debug, Default)]
@@ -8,6 +11,8 @@ pub(super) struct Answer {
     bytes: Vec<u8>,
     /// Text that may be the beginning of a stop text.
     held: String,
+    /// Of tokens whose text is held back, all or in part.
+    logprobs: Vec<TokenLogprobs>,
     stop: Vec<String>,
 }
 
@@ -25,6 +30,21 @@ impl Answer {
         Self { stop: stop.into_iter().filter(|text| !text.is_empty()).collect(), ..Self::default() }
     }
 
+    /// Adds what is told of one token; it is told when its text is. Tokens that a stop text takes part of
+    /// are left out.
+    pub(super) fn note(&mut self, logprobs: Option<TokenLogprobs>) {
+        self.logprobs.extend(logprobs);
+    }
+
+    /// What may be told of tokens by now.
+    pub(super) fn take_logprobs(&mut self) -> Vec<TokenLogprobs> {
+        if self.bytes.is_empty() && self.held.is_empty() {
+            std::mem::take(&mut self.logprobs)
+        } else {
+            Vec::new()
+        }
+    }
+
     /// Adds one token's bytes.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Text {
         self.bytes.extend_from_slice(bytes);
@@ -33,18 +53,19 @@ impl Answer {
         let first = self.stop.iter().filter_map(|stop| self.held.find(stop.as_str())).min();
         if let Some(at) = first {
             self.held.truncate(at);
+            self.logprobs.clear();
             return Text::Stopped(std::mem::take(&mut self.held));
         }
-        let keep = self.stop.iter().map(|stop| overlap(&self.held, stop)).max().unwrap_or(0);
+        let keep = self.stop.iter().map(|stop| beginning_at_end(&self.held, stop)).max().unwrap_or(0);
         let rest = self.held.split_off(self.held.len() - keep);
         Text::More(std::mem::replace(&mut self.held, rest))
     }
 
     /// What was held back, at an end that no stop text made. Bytes that never became a character show as
     /// the replacement character.
-    pub(super) fn finish(mut self) -> String {
+    pub(super) fn finish(mut self) -> (String, Vec<TokenLogprobs>) {
         self.held.push_str(&String::from_utf8_lossy(&self.bytes));
-        self.held
+        (self.held, self.logprobs)
     }
 
     fn whole_characters(&mut self) -> String {
@@ -71,16 +92,6 @@ impl Answer {
     }
 }
 
-/// The length of the longest end of `text` that is a beginning of `stop`.
-fn overlap(text: &str, stop: &str) -> usize {
-    (1..=stop.len().min(text.len()))
-        .rev()
-        .find(|length| {
-            stop.is_char_boundary(*length) && text.as_bytes().ends_with(&stop.as_bytes()[..*length])
-        })
-        .unwrap_or(0)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -97,6 +108,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_told_of_a_token_waits_for_its_text() {
+        let of = |text: &str| TokenLogprobs {
+            chosen: crate::driver::Candidate { bytes: text.into(), logprob: -1.0 },
+            top: Vec::new(),
+        };
+        let mut answer = Answer::new(vec!["END".into()]);
+        let told = |answer: &mut Answer, text: &str| {
+            answer.note(Some(of(text)));
+            let _ = answer.push(text.as_bytes());
+            answer.take_logprobs().len()
+        };
+        assert_eq!(told(&mut answer, "one "), 1);
+        assert_eq!(told(&mut answer, "E"), 0);
+        assert_eq!(told(&mut answer, "N"), 0);
+        assert_eq!(told(&mut answer, "T"), 3);
+        assert_eq!(told(&mut answer, "E"), 0);
+        assert_eq!(told(&mut answer, "ND"), 0);
+    }
+
+    #[test]
     fn characters_are_never_split() {
         let mut answer = Answer::new(vec![]);
         let bytes = "é🦉".as_bytes();
@@ -106,7 +137,7 @@ mod tests {
         assert_eq!(sent, ["", "é", "", "", "", "🦉"]);
         assert_eq!(answer.push(&[0xff, b'a']), Text::More("\u{fffd}a".into()));
         assert_eq!(answer.push(&[0xf0, 0x9f]), Text::More(String::new()));
-        assert_eq!(answer.finish(), "\u{fffd}");
+        assert_eq!(answer.finish().0, "\u{fffd}");
     }
 
     proptest! {
@@ -120,7 +151,7 @@ mod tests {
                     Text::Stopped(_) => prop_assert!(false),
                 }
             }
-            sent.push_str(&answer.finish());
+            sent.push_str(&answer.finish().0);
             prop_assert_eq!(sent, text);
         }
 
@@ -137,7 +168,7 @@ mod tests {
                     Text::Stopped(more) => { sent.push_str(&more); stopped = true; break; }
                 }
             }
-            if !stopped { sent.push_str(&answer.finish()); }
+            if !stopped { sent.push_str(&answer.finish().0); }
             prop_assert_eq!(sent.as_str(), text.split(&stop).next().unwrap_or_default());
             prop_assert_eq!(stopped, text.contains(&stop));
         }

@@ -19,13 +19,13 @@ use llama_cpp_2::llama_backend::LlamaBackend;
 use llama_cpp_2::llama_batch::LlamaBatch;
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::model::params::LlamaModelParams;
-use llama_cpp_2::sampling::LlamaSampler;
 use llama_cpp_2::token::LlamaToken;
-use llama_cpp_2::token::logit_bias::LlamaLogitBias;
 use llama_cpp_2::vocab::LlamaVocab;
 
 use super::answer::{Answer, Text};
 use super::cache::{Cache, Prompt, Seat};
+use super::constraint::Grammars;
+use super::sampler::{Choice, Sampler};
 use super::{Backend, Progress};
 use crate::driver::{FinishReason, Sampling};
 use crate::protocol::{CREDIT, Load};
@@ -41,8 +41,6 @@ const BATCH_TOKENS_MAX: u32 = 512;
 const REST_SHARE: usize = 3;
 /// Prompt tokens a second before anything was measured: the first step must be short on any machine.
 const FIRST_PROMPT_SPEED: f64 = 90.0;
-/// How far back `repeat_penalty` and its kin look, as llama.cpp's own programs do by default.
-const PENALTY_TOKENS: i32 = 64;
 
 pub(super) fn build() -> String {
     "llama.cpp (embedded, llama-cpp-2 0.1)".into()
@@ -84,6 +82,8 @@ pub(super) fn with_backend(
                 .map_err(|_| format!("no memory for {sequences} contexts of {context_tokens} tokens"))?;
             work(&mut Llama {
                 vocab: model.vocab(),
+                model: &model,
+                grammars: None,
                 batch: LlamaBatch::new(BATCH_TOKENS_MAX as usize, 1),
                 cache: Cache::new(*sequences, *cache_bytes),
                 running: BTreeMap::new(),
@@ -104,6 +104,11 @@ impl Backend for VocabularyOnly<'_> {
     fn tokenize(&self, text: &str, add_start: bool) -> Vec<u32> {
         tokenize(&self.vocab, text, add_start)
     }
+
+    fn infill(&self, prefix: &str, suffix: &str) -> Option<Vec<u32>> {
+        infill(&self.vocab, prefix, suffix)
+    }
+
     fn vocabulary(&self) -> u32 {
         self.vocab.n_tokens().unsigned_abs()
     }
@@ -125,6 +130,9 @@ impl Backend for VocabularyOnly<'_> {
 
 struct Llama<'model> {
     vocab: LlamaVocab<'model>,
+    model: &'model LlamaModel,
+    /// Made for the first answer that is held to something.
+    grammars: Option<Grammars>,
     context: LlamaContext<'model>,
     batch: LlamaBatch<'static>,
     /// The sequences that no stream has, and what they know.
@@ -151,7 +159,9 @@ struct Sequence {
     next: Option<LlamaToken>,
     produced: u32,
     tokens_max: u32,
-    sampler: LlamaSampler,
+    sampler: Sampler,
+    /// Control tokens that show in the text.
+    preserved: Vec<LlamaToken>,
     answer: Option<Answer>,
     credit: u32,
     /// Whether the step that is being computed has tokens of it.
@@ -169,6 +179,10 @@ impl Sequence {
 impl Backend for Llama<'_> {
     fn tokenize(&self, text: &str, add_start: bool) -> Vec<u32> {
         tokenize(&self.vocab, text, add_start)
+    }
+
+    fn infill(&self, prefix: &str, suffix: &str) -> Option<Vec<u32>> {
+        infill(&self.vocab, prefix, suffix)
     }
 
     fn vocabulary(&self) -> u32 {
@@ -190,6 +204,17 @@ impl Backend for Llama<'_> {
         if tokens.iter().any(|token| *token >= self.vocabulary()) {
             return Err("the prompt has a token that is not in the vocabulary".into());
         }
+        let matcher = match &sampling.constraint {
+            None => None,
+            Some(constraint) => {
+                let grammars = match self.grammars.take() {
+                    Some(grammars) => grammars,
+                    None => Grammars::of(&self.vocab)?,
+                };
+                Some(self.grammars.insert(grammars).start(constraint)?)
+            }
+        };
+        let sampler = Sampler::new(self.model, &sampling, matcher, self.context_tokens, tokens);
         let seat = self.cache.take(tokens, prompt.owner).ok_or("every sequence is taken")?;
         let (id, known) = self.seat(seat);
         let sequence = Sequence {
@@ -200,7 +225,8 @@ impl Backend for Llama<'_> {
             next: None,
             produced: 0,
             tokens_max: sampling.tokens_max,
-            sampler: sampler(&self.vocab, &sampling),
+            sampler,
+            preserved: sampling.preserved.iter().filter_map(|mark| control(&self.vocab, mark)).collect(),
             answer: Some(Answer::new(sampling.stop)),
             credit: CREDIT,
             in_batch: false,
@@ -251,16 +277,22 @@ impl Backend for Llama<'_> {
             if sequence.next.is_none() {
                 report(*stream, Progress::Prefilled { known: u32::try_from(sequence.known).unwrap_or(0) });
             }
-            let token = sequence.sampler.sample(&self.context, output);
-            if let Some(end) =
-                take(sequence, token, &self.vocab, self.context_tokens, &mut |what| report(*stream, what))
-            {
-                ended.push((*stream, end));
-            }
+            let end = match sequence.sampler.choose(&self.vocab, &self.context, output) {
+                Err(reason) => Some(Progress::Failed(reason)),
+                Ok(choice) => take(sequence, choice, &self.vocab, self.context_tokens, &mut |what| {
+                    report(*stream, what)
+                })
+                .map(Progress::Finished),
+            };
+            ended.extend(end.map(|end| (*stream, end)));
         }
         for (stream, end) in ended {
-            self.forget(stream);
-            report(stream, Progress::Finished(end));
+            match &end {
+                // What made no sense is not to be built on.
+                Progress::Failed(_) => self.discard(stream),
+                _ => _ = self.forget(stream),
+            }
+            report(stream, end);
         }
     }
 }
@@ -337,12 +369,16 @@ impl Llama<'_> {
             .map(|(stream, _)| *stream)
             .collect();
         for stream in failed {
-            if let Some(sequence) = self.running.remove(&stream) {
-                // What a failed batch left in the context is not to be built on.
-                self.clear(sequence.id, 0);
-                self.cache.give_back(sequence.id, Prompt::default());
-            }
+            self.discard(stream);
             report(stream, Progress::Failed(message.to_owned()));
+        }
+    }
+
+    /// Lets a stream's sequence go, without what a failed step may have left in it.
+    fn discard(&mut self, stream: u64) {
+        if let Some(sequence) = self.running.remove(&stream) {
+            self.clear(sequence.id, 0);
+            self.cache.give_back(sequence.id, Prompt::default());
         }
     }
 
@@ -387,45 +423,57 @@ impl Llama<'_> {
     }
 }
 
-/// Takes one sampled token into the answer; returns why it ended, if it did.
+/// Takes one chosen token into the answer; returns why it ended, if it did.
 fn take(
     sequence: &mut Sequence,
-    token: LlamaToken,
+    choice: Choice,
     vocab: &LlamaVocab<'_>,
     context_tokens: usize,
     report: &mut dyn FnMut(Progress),
 ) -> Option<FinishReason> {
-    let rest = |sequence: &mut Sequence| sequence.answer.take().map(Answer::finish).unwrap_or_default();
+    let Choice { token, logprobs, last } = choice;
+    let mut answer = sequence.answer.take()?;
     if vocab.is_eog(token) {
-        let text = rest(sequence);
-        report(Progress::Delta { text, tokens: 1 });
+        let (text, logprobs) = answer.finish();
+        report(Progress::Delta { text, tokens: 1, logprobs });
         return Some(FinishReason::Stop);
     }
     sequence.next = Some(token);
     sequence.produced += 1;
     sequence.credit = sequence.credit.saturating_sub(1);
-    let bytes = vocab.token_to_piece(token, false, None);
-    match sequence.answer.as_mut().map(|answer| answer.push(&bytes)) {
-        Some(Text::Stopped(text)) => {
-            report(Progress::Delta { text, tokens: 1 });
-            Some(FinishReason::Stop)
+    answer.note(logprobs);
+    let mut text = match answer.push(&vocab.token_to_piece(token, sequence.preserved.contains(&token), None))
+    {
+        Text::Stopped(text) => {
+            report(Progress::Delta { text, tokens: 1, logprobs: Vec::new() });
+            return Some(FinishReason::Stop);
         }
-        Some(Text::More(mut text)) => {
-            let full = sequence.produced >= sequence.tokens_max || sequence.position + 1 >= context_tokens;
-            if full {
-                text.push_str(&rest(sequence));
-            }
-            report(Progress::Delta { text, tokens: 1 });
-            full.then_some(FinishReason::Length)
-        }
-        None => None,
+        Text::More(text) => text,
+    };
+    let full = sequence.produced >= sequence.tokens_max || sequence.position + 1 >= context_tokens;
+    if full || last {
+        let (rest, logprobs) = answer.finish();
+        text.push_str(&rest);
+        report(Progress::Delta { text, tokens: 1, logprobs });
+        return Some(if last { FinishReason::Stop } else { FinishReason::Length });
     }
+    report(Progress::Delta { text, tokens: 1, logprobs: answer.take_logprobs() });
+    sequence.answer = Some(answer);
+    None
 }
 
 fn add(batch: &mut LlamaBatch<'_>, token: LlamaToken, position: usize, sequence: i32, logits: bool) {
     let position = i32::try_from(position).unwrap_or(i32::MAX);
     // The caller never fills a batch beyond what it was made for.
     let _ = batch.add(token, position, &[sequence], logits);
+}
+
+/// The control token that is written so, if there is one.
+fn control(vocab: &LlamaVocab<'_>, text: &str) -> Option<LlamaToken> {
+    match vocab.tokenize(text.as_bytes(), false, true).as_slice() {
+        [token] if vocab.is_control(*token) => Some(*token),
+        _ => None,
+    }
 }
 
 fn token_of(token: u32) -> LlamaToken {
@@ -436,37 +484,21 @@ fn tokenize(vocab: &LlamaVocab<'_>, text: &str, add_start: bool) -> Vec<u32> {
     vocab.tokenize(text.as_bytes(), add_start, true).into_iter().map(|token| token.0.unsigned_abs()).collect()
 }
 
-/// The order and the defaults are llama.cpp's own.
-fn sampler(vocab: &LlamaVocab<'_>, sampling: &Sampling) -> LlamaSampler {
-    let vocabulary = vocab.n_tokens();
-    let mut chain = Vec::new();
-    if !sampling.logit_bias.is_empty() {
-        let biases: Vec<LlamaLogitBias> = sampling
-            .logit_bias
-            .iter()
-            .filter(|(token, _)| (0..vocabulary).contains(token))
-            .map(|(token, bias)| LlamaLogitBias::new(LlamaToken(*token), *bias))
-            .collect();
-        chain.push(LlamaSampler::logit_bias(vocabulary, &biases));
-    }
-    let repeat = sampling.repeat_penalty.unwrap_or(1.0);
-    let frequency = sampling.frequency_penalty.unwrap_or(0.0);
-    let presence = sampling.presence_penalty.unwrap_or(0.0);
-    if (repeat, frequency, presence) != (1.0, 0.0, 0.0) {
-        chain.push(LlamaSampler::penalties(vocabulary, PENALTY_TOKENS, repeat, frequency, presence));
-    }
-    let temperature = sampling.temperature.unwrap_or(0.8);
-    if temperature <= 0.0 {
-        chain.push(LlamaSampler::greedy());
-        return LlamaSampler::chain_simple(chain);
-    }
-    match sampling.top_k.unwrap_or(40) {
-        0 => {}
-        k => chain.push(LlamaSampler::top_k(k)),
-    }
-    chain.push(LlamaSampler::top_p(sampling.top_p.unwrap_or(0.95), 1));
-    chain.push(LlamaSampler::min_p(sampling.min_p.unwrap_or(0.05), 1));
-    chain.push(LlamaSampler::temp(temperature));
-    chain.push(LlamaSampler::dist(sampling.seed));
-    LlamaSampler::chain_simple(chain)
+/// Prefix, suffix, middle: the order that most models with such tokens were taught.
+fn infill(vocab: &LlamaVocab<'_>, prefix: &str, suffix: &str) -> Option<Vec<u32>> {
+    let id = |token: LlamaToken| u32::try_from(token.0).ok();
+    let (before, after, middle) = (id(vocab.fim_pre())?, id(vocab.fim_suf())?, id(vocab.fim_mid())?);
+    // What is typed is text here, special tokens written in it are not read.
+    let plain = |text: &str| -> Vec<u32> {
+        let tokens = vocab.tokenize(text.as_bytes(), false, false);
+        tokens.into_iter().filter_map(id).collect()
+    };
+    let mut tokens: Vec<u32> =
+        vocab.should_add_bos().then(|| id(vocab.bos())).flatten().into_iter().collect();
+    tokens.push(before);
+    tokens.extend(plain(prefix));
+    tokens.push(after);
+    tokens.extend(plain(suffix));
+    tokens.push(middle);
+    Some(tokens)
 }

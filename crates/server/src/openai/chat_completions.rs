@@ -1,18 +1,17 @@
 //! `POST /v1/chat/completions`.
 
-use std::collections::VecDeque;
-
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use lar_api::openai::{
-    AnswerMessage, CHAT_FIELDS, ChatChoice, ChatChunk, ChatChunkChoice, ChatCompletion, ChatMessage,
-    ChatRequest, Content, Delta,
+    AnswerMessage, CHAT_FIELDS, ChatChoice, ChatChunk, ChatChunkChoice, ChatCompletion, ChatLogprobs,
+    ChatMessage, ChatRequest, Content, Delta, FunctionDelta, ResponseFormat, TokenLogprob, Tool,
+    ToolCallDelta, ToolChoice, Usage,
 };
 use lar_base::{Code, Problem, TaskId, Timestamp};
-use lar_engines::driver::{self, Prompt};
-use lar_gateway::{LogReader, TaskEvent};
+use lar_engines::driver::{self, Chat, Constraint, Prompt, TokenLogprobs};
+use lar_gateway::{End, TaskEvent};
 
-use super::generate::{self, Wanted};
+use super::generate::{self, Begun, Wanted};
 use super::{read, with_ignored};
 use crate::auth::Inference;
 use crate::errors::{self, Failure};
@@ -20,6 +19,10 @@ use crate::{State, extract, sse};
 
 /// Messages of a request at most.
 const MESSAGES_MAX: usize = 10_000;
+/// Tools of a request at most.
+const TOOLS_MAX: usize = 128;
+/// A function's name is no longer than this, in bytes.
+const FUNCTION_NAME_MAX: usize = 64;
 
 pub(crate) async fn create(
     app: State,
@@ -29,31 +32,33 @@ pub(crate) async fn create(
     let wanted = decode(&extract::body(request, &app).await?, TaskId::new())?;
     let (stream, include_usage, ignored) = (wanted.stream, wanted.include_usage, wanted.ignored.clone());
     let (id, created) = (format!("chatcmpl-{}", wanted.id), Timestamp::now().as_seconds());
+    let logprobs = wanted.sampling.logprobs.is_some();
     let begun = generate::begin(&app, caller, "openai.chat", wanted).await?;
-    let model = begun.handle.model().to_owned();
+    let model = begun.model.clone();
     let system_fingerprint = generate::fingerprint(&app, &model);
     let response = if stream {
+        let ends = vec![None; begun.answers()];
         sse::response(Stream {
             id,
             created,
             model,
             system_fingerprint,
             include_usage,
-            reader: begun.reader,
-            waiting: VecDeque::from([begun.first]),
-            state: StreamState::Beginning,
+            begun,
+            ends,
+            over: false,
         })
     } else {
-        let (content, end) = generate::collect(begun).await?;
-        let message = AnswerMessage { role: "assistant", content, refusal: None };
-        let finish_reason = end.reason.as_str();
+        let answers = begun.collect().await?;
+        let usage = generate::usage_of(&answers);
+        let choices = answers.into_iter().enumerate();
         axum::Json(ChatCompletion {
             id,
             object: "chat.completion",
             created,
             model,
-            choices: [ChatChoice { index: 0, message, logprobs: None, finish_reason }],
-            usage: generate::usage(&end),
+            choices: choices.map(|(index, answer)| choice(index, answer, logprobs)).collect(),
+            usage,
             system_fingerprint,
         })
         .into_response()
@@ -61,20 +66,144 @@ pub(crate) async fn create(
     Ok(with_ignored(response, &ignored))
 }
 
+fn choice(index: usize, answer: generate::Answer, logprobs: bool) -> ChatChoice {
+    let finish_reason = answer.finish_reason();
+    let silent = answer.content.is_empty() && !answer.calls.is_empty();
+    ChatChoice {
+        index,
+        logprobs: logprobs.then(|| told(&answer.logprobs)),
+        message: AnswerMessage {
+            role: "assistant",
+            content: (!silent).then_some(answer.content),
+            reasoning_content: (!answer.reasoning.is_empty()).then_some(answer.reasoning),
+            refusal: None,
+            tool_calls: answer.calls,
+        },
+        finish_reason,
+    }
+}
+
+fn told(logprobs: &[TokenLogprobs]) -> ChatLogprobs {
+    let token = |token: &TokenLogprobs| TokenLogprob {
+        chosen: generate::top_logprob(&token.chosen),
+        top_logprobs: token.top.iter().map(generate::top_logprob).collect(),
+    };
+    ChatLogprobs { content: logprobs.iter().map(token).collect(), refusal: None }
+}
+
 /// Reads a request's body; `id` is the task it becomes.
 pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<Wanted, Problem> {
     let (body, ignored) = read(body, CHAT_FIELDS)?;
     let request: ChatRequest = extract::from_value(&body)?;
     let tokens_max = request.max_completion_tokens.or(request.max_tokens);
+    let mut sampling = generate::sampling(extract::from_value(&body)?, tokens_max, id)?;
+    let constraint_field = if sampling.constraint.is_some() { "json_schema" } else { "response_format" };
+    if let Some(format) = request.response_format {
+        sampling.constraint = response_format(format)?.or(sampling.constraint);
+    }
+    let top = generate::top_logprobs("top_logprobs", request.top_logprobs.unwrap_or(0))?;
+    if request.logprobs == Some(true) {
+        sampling.logprobs = Some(top);
+    } else if top > 0 {
+        return Err(Problem::invalid("top_logprobs", "needs `logprobs` set to true"));
+    }
+    let mut chat = Chat::from(messages(request.messages)?);
+    chat.parallel_calls = request.parallel_tool_calls != Some(false);
+    chat.tools = tools(request.tools.unwrap_or_default())?;
+    choose_tools(&mut chat, request.tool_choice)?;
+    if !chat.tools.is_empty() && sampling.constraint.is_some() {
+        return Err(Problem::invalid(constraint_field, "cannot be used together with tools"));
+    }
     Ok(Wanted {
         id,
         model: request.model,
-        prompt: Prompt::Chat(messages(request.messages)?),
-        sampling: generate::sampling(extract::from_value(&body)?, tokens_max, id)?,
+        // Without another constraint, what cannot be expressed is a tool's schema.
+        constraint_field: if chat.tools.is_empty() { constraint_field } else { "tools" },
+        prompt: Prompt::Chat(chat),
+        sampling,
+        n: generate::answers(request.n)?,
         stream: request.stream == Some(true),
         include_usage: request.stream_options.is_some_and(|options| options.include_usage),
         ignored,
     })
+}
+
+fn response_format(format: ResponseFormat) -> Result<Option<Constraint>, Problem> {
+    match format.kind.as_str() {
+        "text" => Ok(None),
+        "json_object" => match &format.schema {
+            Some(schema) => generate::json_schema("response_format.schema", schema).map(Some),
+            None => Ok(Some(Constraint::JsonObject)),
+        },
+        "json_schema" => {
+            let schema = format.json_schema.and_then(|schema| schema.schema).or(format.schema);
+            let field = "response_format.json_schema.schema";
+            let schema = schema.ok_or_else(|| Problem::invalid(field, "is missing"))?;
+            generate::json_schema(field, &schema).map(Some)
+        }
+        _ => Err(Problem::invalid("response_format.type", "must be text, json_object or json_schema")),
+    }
+}
+
+fn tools(wire: Vec<Tool>) -> Result<Vec<driver::Tool>, Problem> {
+    if wire.len() > TOOLS_MAX {
+        return Err(Problem::invalid("tools", format!("has {} tools; {TOOLS_MAX} at most", wire.len())));
+    }
+    let mut tools: Vec<driver::Tool> = Vec::with_capacity(wire.len());
+    for (index, tool) in wire.into_iter().enumerate() {
+        let field = |rest: &str| format!("tools[{index}].{rest}");
+        if tool.kind != "function" {
+            return Err(Problem::about(Code::UnsupportedParam, field("type"), "must be `function`"));
+        }
+        let function = tool.function.ok_or_else(|| Problem::invalid(field("function"), "is missing"))?;
+        let name = function.name;
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+        if name.is_empty() || name.len() > FUNCTION_NAME_MAX || !name.bytes().all(fits) {
+            let reason = format!("must be 1 to {FUNCTION_NAME_MAX} letters, digits, `_`, `-` or `.`");
+            return Err(Problem::invalid(field("function.name"), reason));
+        }
+        if tools.iter().any(|other| other.name == name) {
+            return Err(Problem::invalid(field("function.name"), format!("`{name}` is there twice")));
+        }
+        let parameters = function.parameters.unwrap_or_else(|| serde_json::json!({}));
+        if !parameters.is_object() {
+            let reason = "must be a JSON Schema, which is an object";
+            return Err(Problem::invalid(field("function.parameters"), reason));
+        }
+        tools.push(driver::Tool {
+            name,
+            description: function.description,
+            parameters: parameters.to_string(),
+        });
+    }
+    Ok(tools)
+}
+
+fn choose_tools(chat: &mut Chat, choice: Option<ToolChoice>) -> Result<(), Problem> {
+    let known = |name: &str| chat.tools.iter().any(|tool| tool.name == name);
+    match choice {
+        None => {}
+        Some(ToolChoice::Mode(mode)) => match mode.as_str() {
+            "auto" => {}
+            "none" => chat.tools.clear(),
+            "required" if chat.tools.is_empty() => {
+                return Err(Problem::invalid("tool_choice", "is required, but there are no tools"));
+            }
+            "required" => chat.tool_choice = driver::ToolChoice::Required,
+            _ => {
+                let reason = "must be none, auto, required, or an object that names a function";
+                return Err(Problem::invalid("tool_choice", reason));
+            }
+        },
+        Some(ToolChoice::Named { function }) if known(&function.name) => {
+            chat.tool_choice = driver::ToolChoice::Named(function.name);
+            chat.parallel_calls = false;
+        }
+        Some(ToolChoice::Named { .. }) => {
+            return Err(Problem::invalid("tool_choice", "names a function that is not among the tools"));
+        }
+    }
+    Ok(())
 }
 
 /// Converts a request's messages, joining text parts.
@@ -93,22 +222,30 @@ fn convert(index: usize, message: ChatMessage) -> Result<driver::ChatMessage, Pr
         "system" | "developer" => "system",
         "user" => "user",
         "assistant" => "assistant",
-        "tool" | "function" => {
-            let field = format!("messages[{index}].role");
-            return Err(Problem::about(
-                Code::UnsupportedParam,
-                field,
-                "`tool` is not supported by this engine yet",
-            ));
-        }
+        "tool" => "tool",
         _ => {
             let field = format!("messages[{index}].role");
-            return Err(Problem::invalid(field, "must be system, developer, user or assistant"));
+            return Err(Problem::invalid(field, "must be system, developer, user, assistant or tool"));
         }
     };
-    if message.tool_calls.is_some_and(|calls| !calls.is_empty()) {
+    let calls = message.tool_calls.unwrap_or_default();
+    if role != "assistant" && !calls.is_empty() {
         let field = format!("messages[{index}].tool_calls");
-        return Err(Problem::about(Code::UnsupportedParam, field, "is not supported by this engine yet"));
+        return Err(Problem::invalid(field, "belongs to an assistant's message"));
+    }
+    if role == "tool" && message.tool_call_id.is_none() {
+        return Err(Problem::invalid(format!("messages[{index}].tool_call_id"), "is missing"));
+    }
+    let mut tool_calls = Vec::with_capacity(calls.len());
+    for (call_index, call) in calls.into_iter().enumerate() {
+        let arguments =
+            if call.function.arguments.trim().is_empty() { "{}".into() } else { call.function.arguments };
+        // Templates take them apart.
+        if serde_json::from_str::<serde::de::IgnoredAny>(&arguments).is_err() {
+            let field = format!("messages[{index}].tool_calls[{call_index}].function.arguments");
+            return Err(Problem::invalid(field, "must be a JSON text"));
+        }
+        tool_calls.push(driver::ToolCall { id: call.id, name: call.function.name, arguments });
     }
     let content = match message.content {
         Some(Content::Text(text)) => text,
@@ -133,7 +270,7 @@ fn convert(index: usize, message: ChatMessage) -> Result<driver::ChatMessage, Pr
         None if role == "assistant" => String::new(),
         None => return Err(Problem::invalid(format!("messages[{index}].content"), "is missing")),
     };
-    Ok(driver::ChatMessage { role: role.into(), content })
+    Ok(driver::ChatMessage { role: role.into(), content, tool_calls, tool_call_id: message.tool_call_id })
 }
 
 struct Stream {
@@ -142,26 +279,20 @@ struct Stream {
     model: String,
     system_fingerprint: String,
     include_usage: bool,
-    reader: LogReader,
-    waiting: VecDeque<TaskEvent>,
-    state: StreamState,
-}
-
-enum StreamState {
-    /// The role has not been sent.
-    Beginning,
-    Writing,
-    Over,
+    begun: Begun,
+    /// Of the answers that are whole.
+    ends: Vec<Option<End>>,
+    over: bool,
 }
 
 impl sse::Source for Stream {
     async fn next(&mut self) -> Option<String> {
         loop {
-            let event = match self.waiting.pop_front() {
-                Some(event) => event,
-                None => self.reader.next().await?.1,
-            };
-            let part = self.part(event);
+            if self.over {
+                return None;
+            }
+            let (answer, event) = self.begun.next().await?;
+            let part = self.part(answer, event);
             if !part.is_empty() {
                 return Some(part);
             }
@@ -171,45 +302,76 @@ impl sse::Source for Stream {
 
 impl Stream {
     /// What one event adds to the stream; nothing for some.
-    fn part(&mut self, event: TaskEvent) -> String {
-        if matches!(self.state, StreamState::Over) {
-            return String::new();
-        }
+    fn part(&mut self, answer: usize, event: TaskEvent) -> String {
         match event {
             // Clients and proxies learn that it is alive; a comment is no event to them.
             TaskEvent::Queued { position, predicted_start_ms, .. } => {
                 format!(": queued, position {position}, starts in about {predicted_start_ms} ms\n\n")
             }
             TaskEvent::Started { .. } => {
-                self.state = StreamState::Writing;
-                self.chunk(Delta { role: Some("assistant"), content: Some("") }, None)
+                self.chunk(answer, Delta { role: Some("assistant"), content: Some(""), ..Delta::default() })
             }
-            TaskEvent::Token { text, .. } if text.is_empty() => String::new(),
-            TaskEvent::Token { text, .. } => self.chunk(Delta { role: None, content: Some(&text) }, None),
+            TaskEvent::Token { text, logprobs, .. } if text.is_empty() && logprobs.is_empty() => {
+                String::new()
+            }
+            TaskEvent::Token { text, logprobs, .. } => {
+                let delta = Delta { content: Some(&text), ..Delta::default() };
+                let logprobs = (!logprobs.is_empty()).then(|| told(&logprobs));
+                self.choice(ChatChunkChoice { index: answer, delta, logprobs, finish_reason: None })
+            }
+            TaskEvent::Reasoning { text, .. } => {
+                self.chunk(answer, Delta { reasoning_content: Some(&text), ..Delta::default() })
+            }
+            TaskEvent::Call(call) => {
+                let first = call.name.is_some();
+                let delta = ToolCallDelta {
+                    index: call.index,
+                    id: first.then(generate::call_id),
+                    kind: first.then_some("function"),
+                    function: FunctionDelta { name: call.name.as_deref(), arguments: &call.arguments },
+                };
+                self.chunk(answer, Delta { tool_calls: Some([delta]), ..Delta::default() })
+            }
             TaskEvent::Vectors(_) => String::new(),
-            TaskEvent::End(end) => {
-                self.state = StreamState::Over;
-                let mut part = self.chunk(Delta::default(), Some(end.reason.as_str()));
-                if self.include_usage {
-                    part.push_str(&self.encode(Vec::new(), Some(generate::usage(&end))));
-                }
-                part + "data: [DONE]\n\n"
-            }
+            TaskEvent::End(end) => self.end(answer, end),
             TaskEvent::Error(problem) => self.fail(&problem),
             TaskEvent::Cancelled => self.fail(&Problem::new(Code::EngineFailed, "the task was stopped")),
         }
     }
 
+    fn end(&mut self, answer: usize, end: End) -> String {
+        let mut part = self.choice(ChatChunkChoice {
+            index: answer,
+            delta: Delta::default(),
+            logprobs: None,
+            finish_reason: Some(end.reason.as_str()),
+        });
+        self.ends[answer] = Some(end);
+        if self.ends.iter().all(Option::is_some) {
+            self.over = true;
+            if self.include_usage {
+                let usage = generate::usage(self.ends.iter().flatten());
+                part.push_str(&self.encode(Vec::new(), Some(usage)));
+            }
+            part.push_str("data: [DONE]\n\n");
+        }
+        part
+    }
+
     fn fail(&mut self, problem: &Problem) -> String {
-        self.state = StreamState::Over;
+        self.over = true;
         sse::event(None, None, &serde_json::to_string(&errors::openai(problem)).unwrap_or_default())
     }
 
-    fn chunk(&self, delta: Delta<'_>, finish_reason: Option<&'static str>) -> String {
-        self.encode(vec![ChatChunkChoice { index: 0, delta, logprobs: None, finish_reason }], None)
+    fn chunk(&self, answer: usize, delta: Delta<'_>) -> String {
+        self.choice(ChatChunkChoice { index: answer, delta, logprobs: None, finish_reason: None })
     }
 
-    fn encode(&self, choices: Vec<ChatChunkChoice<'_>>, usage: Option<lar_api::openai::Usage>) -> String {
+    fn choice(&self, choice: ChatChunkChoice<'_>) -> String {
+        self.encode(vec![choice], None)
+    }
+
+    fn encode(&self, choices: Vec<ChatChunkChoice<'_>>, usage: Option<Usage>) -> String {
         let chunk = ChatChunk {
             id: &self.id,
             object: "chat.completion.chunk",

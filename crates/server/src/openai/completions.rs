@@ -3,13 +3,14 @@
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use lar_api::openai::{
-    COMPLETION_FIELDS, Completion, CompletionChoice, CompletionPrompt, CompletionRequest, Usage,
+    COMPLETION_FIELDS, Completion, CompletionChoice, CompletionLogprobs, CompletionPrompt, CompletionRequest,
+    Usage,
 };
 use lar_base::{Code, Problem, TaskId, Timestamp};
-use lar_engines::driver::Prompt;
-use lar_gateway::{LogReader, TaskEvent};
+use lar_engines::driver::{Prompt, TokenLogprobs};
+use lar_gateway::{End, TaskEvent};
 
-use super::generate::{self, Wanted};
+use super::generate::{self, Begun, Wanted};
 use super::{read, with_ignored};
 use crate::auth::Inference;
 use crate::errors::{self, Failure};
@@ -26,8 +27,9 @@ pub(crate) async fn create(
     let wanted = decode(&extract::body(request, &app).await?, TaskId::new())?;
     let (id, stream, include_usage) = (wanted.id, wanted.stream, wanted.include_usage);
     let ignored = wanted.ignored.clone();
+    let logprobs = wanted.sampling.logprobs.is_some();
     let begun = generate::begin(&app, caller, "openai.completion", wanted).await?;
-    let model = begun.handle.model().to_owned();
+    let model = begun.model.clone();
     let frame = Frame {
         id: format!("cmpl-{id}"),
         created: Timestamp::now().as_seconds(),
@@ -35,34 +37,63 @@ pub(crate) async fn create(
         model,
     };
     let response = if stream {
-        sse::response(Stream { frame, include_usage, reader: begun.reader, over: false })
+        let (ends, written) = (vec![None; begun.answers()], vec![0; begun.answers()]);
+        sse::response(Stream { frame, include_usage, logprobs, begun, ends, written, over: false })
     } else {
-        let (content, end) = generate::collect(begun).await?;
-        axum::Json(frame.completion(&content, Some(end.reason.as_str()), Some(generate::usage(&end))))
-            .into_response()
+        let answers = begun.collect().await?;
+        let choices = answers.iter().enumerate().map(|(index, answer)| CompletionChoice {
+            index,
+            text: &answer.content,
+            logprobs: logprobs.then(|| told(&answer.logprobs, 0)),
+            finish_reason: Some(answer.finish_reason()),
+        });
+        let choices = choices.collect();
+        axum::Json(frame.completion(choices, Some(generate::usage_of(&answers)))).into_response()
     };
     Ok(with_ignored(response, &ignored))
+}
+
+/// Lists of what is known of tokens; `written` characters came before the first.
+fn told(logprobs: &[TokenLogprobs], mut written: usize) -> CompletionLogprobs {
+    let mut lists = CompletionLogprobs::default();
+    for token in logprobs {
+        let chosen = generate::top_logprob(&token.chosen);
+        lists.text_offset.push(written);
+        written += chosen.token.chars().count();
+        lists.tokens.push(chosen.token);
+        lists.token_logprobs.push(chosen.logprob);
+        let top = token.top.iter().map(generate::top_logprob);
+        lists.top_logprobs.push(top.map(|top| (top.token, top.logprob)).collect());
+    }
+    lists
 }
 
 /// Reads a request's body; `id` is the task it becomes.
 pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<Wanted, Problem> {
     let (body, ignored) = read(body, COMPLETION_FIELDS)?;
     let request: CompletionRequest = extract::from_value(&body)?;
-    let prompt = match request.prompt {
-        CompletionPrompt::Text(text) => Prompt::Text(text),
-        CompletionPrompt::Tokens(tokens) if !tokens.is_empty() => Prompt::Tokens(tokens),
-        CompletionPrompt::Texts(mut texts) if texts.len() == 1 => Prompt::Text(texts.remove(0)),
+    let suffix = request.suffix.filter(|suffix| !suffix.is_empty());
+    let prompt = match (request.prompt, suffix) {
+        (CompletionPrompt::Text(prefix), Some(suffix)) => Prompt::Infill { prefix, suffix },
+        (_, Some(_)) => return Err(Problem::invalid("suffix", "needs a `prompt` that is one text")),
+        (CompletionPrompt::Text(text), None) => Prompt::Text(text),
+        (CompletionPrompt::Tokens(tokens), None) if !tokens.is_empty() => Prompt::Tokens(tokens),
+        (CompletionPrompt::Texts(mut texts), None) if texts.len() == 1 => Prompt::Text(texts.remove(0)),
         _ => {
             let reason = "must be one text or one list of tokens";
             return Err(Problem::about(Code::UnsupportedParam, "prompt", reason));
         }
     };
     let tokens_max = Some(request.max_tokens.unwrap_or(TOKENS_DEFAULT));
+    let mut sampling = generate::sampling(extract::from_value(&body)?, tokens_max, id)?;
+    sampling.logprobs = request.logprobs.map(|top| generate::top_logprobs("logprobs", top)).transpose()?;
     Ok(Wanted {
         id,
         model: request.model,
         prompt,
-        sampling: generate::sampling(extract::from_value(&body)?, tokens_max, id)?,
+        sampling,
+        n: generate::answers(request.n)?,
+        constraint_field: "json_schema",
         stream: request.stream == Some(true),
         include_usage: request.stream_options.is_some_and(|options| options.include_usage),
         ignored,
@@ -78,19 +109,14 @@ struct Frame {
 }
 
 impl Frame {
-    fn completion<'a>(
-        &'a self,
-        text: &'a str,
-        finish_reason: Option<&'static str>,
-        usage: Option<Usage>,
-    ) -> Completion<'a> {
+    fn completion<'a>(&'a self, choices: Vec<CompletionChoice<'a>>, usage: Option<Usage>) -> Completion<'a> {
         Completion {
             id: &self.id,
             object: "text_completion",
             created: self.created,
             model: &self.model,
             system_fingerprint: &self.system_fingerprint,
-            choices: vec![CompletionChoice { index: 0, text, logprobs: None, finish_reason }],
+            choices,
             usage,
         }
     }
@@ -99,30 +125,44 @@ impl Frame {
 struct Stream {
     frame: Frame,
     include_usage: bool,
-    reader: LogReader,
+    logprobs: bool,
+    begun: Begun,
+    /// Of the answers that are whole.
+    ends: Vec<Option<End>>,
+    /// Characters of each answer whose tokens were told.
+    written: Vec<usize>,
     over: bool,
 }
 
 impl sse::Source for Stream {
     async fn next(&mut self) -> Option<String> {
         loop {
-            let (_, event) = self.reader.next().await.filter(|_| !self.over)?;
-            let encode = |completion: &Completion<'_>| {
-                sse::event(None, None, &serde_json::to_string(completion).unwrap_or_default())
-            };
+            if self.over {
+                return None;
+            }
+            let (index, event) = self.begun.next().await?;
             match event {
-                TaskEvent::Token { text, .. } if !text.is_empty() => {
-                    return Some(encode(&self.frame.completion(&text, None, None)));
+                TaskEvent::Token { text, logprobs, .. } if !text.is_empty() || !logprobs.is_empty() => {
+                    let told = self.logprobs.then(|| told(&logprobs, self.written[index]));
+                    let tokens = told.iter().flat_map(|told| &told.tokens);
+                    self.written[index] += tokens.map(|token| token.chars().count()).sum::<usize>();
+                    let choice = CompletionChoice { index, text: &text, logprobs: told, finish_reason: None };
+                    return Some(self.encode(vec![choice], None));
                 }
                 TaskEvent::End(end) => {
-                    self.over = true;
-                    let mut part = encode(&self.frame.completion("", Some(end.reason.as_str()), None));
-                    if self.include_usage {
-                        let mut last = self.frame.completion("", None, Some(generate::usage(&end)));
-                        last.choices.clear();
-                        part.push_str(&encode(&last));
+                    let finish_reason = Some(end.reason.as_str());
+                    let choice = CompletionChoice { index, text: "", logprobs: None, finish_reason };
+                    let mut part = self.encode(vec![choice], None);
+                    self.ends[index] = Some(end);
+                    if self.ends.iter().all(Option::is_some) {
+                        self.over = true;
+                        if self.include_usage {
+                            let usage = generate::usage(self.ends.iter().flatten());
+                            part.push_str(&self.encode(Vec::new(), Some(usage)));
+                        }
+                        part.push_str("data: [DONE]\n\n");
                     }
-                    return Some(part + "data: [DONE]\n\n");
+                    return Some(part);
                 }
                 TaskEvent::Error(problem) => {
                     self.over = true;
@@ -133,5 +173,12 @@ impl sse::Source for Stream {
                 _ => {}
             }
         }
+    }
+}
+
+impl Stream {
+    fn encode(&self, choices: Vec<CompletionChoice<'_>>, usage: Option<Usage>) -> String {
+        let completion = self.frame.completion(choices, usage);
+        sse::event(None, None, &serde_json::to_string(&completion).unwrap_or_default())
     }
 }

@@ -89,7 +89,13 @@ fn wire(event: &TaskEvent) -> Wire {
             model_digest: model_digest.clone(),
             engine_version: engine.clone(),
         },
-        TaskEvent::Token { text, index } => Wire::Token { t: text.to_string(), i: *index },
+        TaskEvent::Token { text, index, .. } => Wire::Token { t: text.to_string(), i: *index },
+        TaskEvent::Reasoning { text, index } => Wire::Reasoning { t: text.to_string(), i: *index },
+        TaskEvent::Call(call) => Wire::ToolCall {
+            index: call.index as u64,
+            name: call.name.clone(),
+            arguments: call.arguments.clone(),
+        },
         TaskEvent::Vectors(found) => {
             Wire::Vectors { data: found.vectors.clone(), truncated: found.truncated.clone() }
         }

@@ -1,0 +1,478 @@
+//! How a model writes down what it thinks and which tools it calls, as its chat template shows, and how to
+//! read that in its answers.
+//!
+//! A model whose template shows no format that is known here is told of tools in a system message and held to
+//! one format by a grammar; so is any model that must call.
+
+mod calls;
+mod reasoning;
+mod tools;
+
+use serde::{Deserialize, Serialize};
+
+use crate::driver::{Chat, Constraint, Tool, ToolChoice};
+use calls::{Body, Calls, Format};
+use reasoning::Splitter;
+pub(crate) use tools::{explain, function};
+
+/// How a model marks its reasoning: what opens it and what ends it.
+const REASONING: &[(&str, &str)] = &[
+    ("<think>", "</think>"),
+    ("<|START_THINKING|>", "<|END_THINKING|>"),
+    ("[THINK]", "[/THINK]"),
+    ("◁think▷", "◁/think▷"),
+    ("<mm:think>", "</mm:think>"),
+    ("<seed:think>", "</seed:think>"),
+];
+
+/// Hermes' format, which most open models have seen: what models are held to. Qwen 2.5 and 3 have it too.
+const HERMES: Format = Format { begin: "<tool_call>", end: "</tool_call>", body: Body::Json, around: &[] };
+
+/// Formats of tool calls, each after the marks in a template that show it. The first that fits is taken.
+/// They are as the models' own templates write them.
+const TOOLS: &[(&[&str], Format)] = &[
+    // Qwen 3 Coder, Qwen 3.5, Nemotron 3.
+    (
+        &["<tool_call>", "<function="],
+        Format {
+            body: Body::Tags {
+                name: ("<function=", ">"),
+                key: ("<parameter=", ">"),
+                value: ("", "</parameter>"),
+            },
+            ..HERMES
+        },
+    ),
+    // GLM 4.5 and later.
+    (
+        &["<tool_call>", "<arg_key>"],
+        Format {
+            body: Body::Tags {
+                name: ("", "<arg_key>"),
+                key: ("<arg_key>", "</arg_key>"),
+                value: ("<arg_value>", "</arg_value>"),
+            },
+            ..HERMES
+        },
+    ),
+    (&["<tool_call>"], HERMES),
+    // Mistral, newer and older.
+    (
+        &["[TOOL_CALLS]", "[ARGS]"],
+        Format {
+            begin: "[TOOL_CALLS]",
+            end: "",
+            body: Body::Named { mark: "[ARGS]", name_after: None, name_before: Some("[CALL_ID]") },
+            around: &[],
+        },
+    ),
+    (&["[TOOL_CALLS]"], Format { begin: "[TOOL_CALLS]", end: "", body: Body::Json, around: &[] }),
+    // Cohere's Command R and A.
+    (
+        &["<|START_ACTION|>"],
+        Format {
+            begin: "<|START_ACTION|>",
+            end: "<|END_ACTION|>",
+            body: Body::Json,
+            around: &["<|START_RESPONSE|>", "<|END_RESPONSE|>"],
+        },
+    ),
+    // Kimi K2.
+    (
+        &["<|tool_call_begin|>", "<|tool_call_argument_begin|>"],
+        Format {
+            begin: "<|tool_call_begin|>",
+            end: "<|tool_call_end|>",
+            body: Body::Named {
+                mark: "<|tool_call_argument_begin|>",
+                name_after: Some("functions."),
+                name_before: Some(":"),
+            },
+            around: &["<|tool_calls_section_begin|>", "<|tool_calls_section_end|>"],
+        },
+    ),
+    // DeepSeek V3 and R1, then V3.1.
+    (
+        &["<｜tool▁call▁begin｜>", "```json"],
+        Format {
+            begin: "<｜tool▁call▁begin｜>",
+            end: "```<｜tool▁call▁end｜>",
+            body: Body::Named {
+                mark: "\n```json\n", name_after: Some("<｜tool▁sep｜>"), name_before: None
+            },
+            around: DEEPSEEK,
+        },
+    ),
+    (
+        &["<｜tool▁call▁begin｜>"],
+        Format {
+            begin: "<｜tool▁call▁begin｜>",
+            end: "<｜tool▁call▁end｜>",
+            body: Body::Named { mark: "<｜tool▁sep｜>", name_after: None, name_before: None },
+            around: DEEPSEEK,
+        },
+    ),
+    // Phi 4 mini and Granite.
+    (
+        &["<|tool_call|>"],
+        Format { begin: "<|tool_call|>", end: "<|/tool_call|>", body: Body::Json, around: &[] },
+    ),
+    // Llama 3.
+    (&["<|python_tag|>"], Format { begin: "<|python_tag|>", end: "", body: Body::BareJson, around: &[] }),
+];
+const DEEPSEEK: &[&str] = &["<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>"];
+
+/// What a chat template shows of its model's ways.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Dialect {
+    reasoning: Option<(&'static str, &'static str)>,
+    tools: Option<Format>,
+}
+
+/// How to read one answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reading {
+    reasoning: Option<(&'static str, &'static str)>,
+    /// The prompt has opened the reasoning already.
+    inside: bool,
+    /// How calls are written, and the tools there are.
+    tools: Option<(Format, Vec<Tool>)>,
+    /// Control tokens that must show in the text for it.
+    pub preserved: Vec<String>,
+    /// What the answer is held to, so that it can be read.
+    pub constraint: Option<Constraint>,
+}
+
+/// A part of an answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Part {
+    /// What is meant for the reader.
+    Text(String),
+    /// What the model thinks.
+    Reasoning(String),
+    /// Something of a tool call.
+    Call(CallPart),
+}
+
+/// A piece of a tool call. The first of a call has its name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallPart {
+    /// Which call of the answer, from 0.
+    pub index: usize,
+    /// The tool's name, in the first piece.
+    pub name: Option<String>,
+    /// More of the arguments' JSON text.
+    pub arguments: String,
+}
+
+impl Dialect {
+    /// Reads a chat template's source.
+    #[must_use]
+    pub fn of(template: &str) -> Self {
+        let reasoning = REASONING.iter().find(|(_, end)| template.contains(end)).copied();
+        let shows = |marks: &[&str]| marks.iter().all(|mark| template.contains(mark));
+        let tools = TOOLS.iter().find(|(marks, _)| template.contains("tools") && shows(marks));
+        Self { reasoning, tools: tools.map(|(_, format)| *format) }
+    }
+
+    /// Whether the template tells the model of tools, and the model calls them in a way that is known here.
+    #[must_use]
+    pub const fn knows_tools(&self) -> bool {
+        self.tools.is_some()
+    }
+
+    /// Whether the model may think before it speaks.
+    #[must_use]
+    pub const fn reasons(&self) -> bool {
+        self.reasoning.is_some()
+    }
+
+    /// How to read the answer to a chat; `rendered` is its prompt.
+    #[must_use]
+    pub fn reading(&self, chat: &Chat, rendered: &str) -> Reading {
+        let inside = self.reasoning.is_some_and(|(start, _)| rendered.trim_end().ends_with(start));
+        let reasoning = self.reasoning;
+        let mut reading = Reading { reasoning, inside, ..Reading::default() };
+        reading.preserved.extend(reasoning.iter().flat_map(|(start, end)| [*start, *end].map(Into::into)));
+        if chat.tools.is_empty() {
+            return reading;
+        }
+        let forced = chat.tool_choice != ToolChoice::Auto;
+        let format = match self.tools {
+            Some(native) if !forced => native,
+            _ => {
+                reading.constraint = Some(tools::grammar(chat, reasoning.filter(|_| inside)));
+                HERMES
+            }
+        };
+        reading.preserved.extend(format.marks());
+        reading.tools = Some((format, chat.tools.clone()));
+        reading
+    }
+}
+
+/// The length of the longest end of `text` that is a beginning of `mark`, but not all of it.
+pub(crate) fn beginning_at_end(text: &str, mark: &str) -> usize {
+    let fits = |length: &usize| mark.is_char_boundary(*length) && text.ends_with(&mark[..*length]);
+    (1..mark.len().min(text.len() + 1)).rev().find(fits).unwrap_or(0)
+}
+
+/// Reads an answer as it comes.
+pub struct Reader {
+    reasoning: Option<Splitter>,
+    caller: Option<Calls>,
+    calls: usize,
+}
+
+impl std::fmt::Debug for Reader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reader").field("calls", &self.calls).finish_non_exhaustive()
+    }
+}
+
+impl Reader {
+    /// A reader at the beginning of an answer; `None` where text is all there can be.
+    #[must_use]
+    pub fn of(reading: &Reading) -> Option<Self> {
+        let reasoning = reading.reasoning.map(|(start, end)| Splitter::new(start, end, reading.inside));
+        let caller = reading.tools.as_ref().map(|(format, tools)| Calls::new(*format, tools));
+        (reasoning.is_some() || caller.is_some()).then_some(Self { reasoning, caller, calls: 0 })
+    }
+
+    /// Takes more text in and returns what is known of it by now.
+    pub fn push(&mut self, text: &str) -> Vec<Part> {
+        let parts = match &mut self.reasoning {
+            Some(splitter) => splitter.push(text),
+            None => vec![Part::Text(text.to_owned())],
+        };
+        self.calls_in(parts)
+    }
+
+    /// What was held back, at the end of the answer.
+    pub fn finish(&mut self) -> Vec<Part> {
+        let held = self.reasoning.as_mut().map(Splitter::finish).unwrap_or_default();
+        let mut parts = self.calls_in(held);
+        parts.extend(self.caller.as_mut().map(Calls::finish).unwrap_or_default());
+        self.note(&parts);
+        parts
+    }
+
+    /// Tool calls so far.
+    #[must_use]
+    pub fn calls(&self) -> usize {
+        self.calls
+    }
+
+    fn calls_in(&mut self, parts: Vec<Part>) -> Vec<Part> {
+        let Some(caller) = &mut self.caller else { return parts };
+        let read = |part| match part {
+            Part::Text(text) => caller.push(&text),
+            other => vec![other],
+        };
+        let parts: Vec<Part> = parts.into_iter().flat_map(read).collect();
+        self.note(&parts);
+        parts
+    }
+
+    fn note(&mut self, parts: &[Part]) {
+        for part in parts {
+            if let Part::Call(call) = part {
+                self.calls = self.calls.max(call.index + 1);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chat(choice: ToolChoice) -> Chat {
+        let parameters = r#"{"type":"object","properties":{"city":{"type":"string"}},"required":["city"]}"#;
+        let tool = Tool { name: "weather".into(), description: None, parameters: parameters.into() };
+        Chat { tools: vec![tool], tool_choice: choice, ..Chat::default() }
+    }
+
+    /// The text, the reasoning and the calls of an answer that comes in pieces of `size` bytes.
+    fn read(
+        template: &str,
+        rendered: &str,
+        answer: &str,
+        size: usize,
+    ) -> (String, String, Vec<(String, String)>) {
+        let reading = Dialect::of(template).reading(&chat(ToolChoice::Auto), rendered);
+        let mut reader = Reader::of(&reading).unwrap();
+        let characters: Vec<char> = answer.chars().collect();
+        let mut parts: Vec<Part> = characters
+            .chunks(size)
+            .flat_map(|piece| reader.push(&piece.iter().collect::<String>()))
+            .collect();
+        parts.extend(reader.finish());
+        let (mut text, mut thought, mut calls) = (String::new(), String::new(), Vec::new());
+        for part in parts {
+            match part {
+                Part::Text(more) => text.push_str(&more),
+                Part::Reasoning(more) => thought.push_str(&more),
+                Part::Call(CallPart { index, name, arguments }) => {
+                    if let Some(name) = name {
+                        calls.push((name, String::new()));
+                    }
+                    let call: &mut (String, String) = &mut calls[index];
+                    call.1.push_str(&arguments);
+                }
+            }
+        }
+        assert_eq!(reader.calls(), calls.len());
+        (text, thought, calls)
+    }
+
+    const HERMES_TEMPLATE: &str = "{% if tools %}<tool_call>{% endif %}";
+
+    fn hermes(city: &str) -> String {
+        format!(
+            "<tool_call>\n{{\"name\": \"weather\", \"arguments\": {{\"city\": \"{city}\"}}}}\n</tool_call>"
+        )
+    }
+
+    /// Templates' marks, an answer in their format, and how many calls it holds.
+    fn families() -> Vec<(&'static str, String, usize)> {
+        let object = r#"{"name": "weather", "arguments": {"city": "Oslo"}}"#;
+        vec![
+            (HERMES_TEMPLATE, format!("Let me see.{}", hermes("Oslo")), 1),
+            (HERMES_TEMPLATE, format!("{}\n{}\n", hermes("Oslo"), hermes("Rome")), 2),
+            (HERMES_TEMPLATE, r#"<tool_call>{"arguments": {"city":"Oslo"}, "name": "weather"}</tool_call>"#.into(), 1),
+            (
+                HERMES_TEMPLATE,
+                r#"<tool_call>{"name": "weather", "arguments": "{\"city\": \"Oslo\"}"}</tool_call>"#.into(),
+                1,
+            ),
+            (
+                "{{ tools }}<tool_call><function=",
+                "Well.\n<tool_call>\n<function=weather>\n<parameter=city>\nOslo\n</parameter>\n</function>\n</tool_call>"
+                    .into(),
+                1,
+            ),
+            (
+                "{{ tools }}<tool_call><arg_key>",
+                "<tool_call>weather\n<arg_key>city</arg_key>\n<arg_value>Oslo</arg_value>\n</tool_call>".into(),
+                1,
+            ),
+            ("{{ tools }}[TOOL_CALLS]", format!("[TOOL_CALLS] [{object}, {object}]"), 2),
+            (
+                "{{ tools }}[TOOL_CALLS][ARGS]",
+                r#"[TOOL_CALLS]weather[ARGS]{"city": "Oslo"}[TOOL_CALLS]weather[ARGS]{"city": "Rome"}"#.into(),
+                2,
+            ),
+            (
+                "{{ tools }}<|START_ACTION|>",
+                "<|START_ACTION|>[\n    {\"tool_call_id\": \"0\", \"tool_name\": \"weather\", \"parameters\": {\"city\": \"Oslo\"}}\n]<|END_ACTION|>"
+                    .into(),
+                1,
+            ),
+            (
+                "{{ tools }}<|tool_call_begin|><|tool_call_argument_begin|>",
+                "<|tool_calls_section_begin|><|tool_call_begin|>functions.weather:0<|tool_call_argument_begin|>{\"city\": \"Oslo\"}<|tool_call_end|><|tool_calls_section_end|>"
+                    .into(),
+                1,
+            ),
+            (
+                "{{ tools }}<｜tool▁call▁begin｜>```json",
+                "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>weather\n```json\n{\"city\": \"Oslo\"}\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>"
+                    .into(),
+                1,
+            ),
+            (
+                "{{ tools }}<｜tool▁call▁begin｜>",
+                "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>weather<｜tool▁sep｜>{\"city\": \"Oslo\"}<｜tool▁call▁end｜><｜tool▁calls▁end｜>"
+                    .into(),
+                1,
+            ),
+            ("{{ tools }}<|tool_call|>", format!("<|tool_call|>[{object}]<|/tool_call|>"), 1),
+            (
+                "{{ tools }}<|python_tag|>",
+                r#"<|python_tag|>{"name": "weather", "parameters": {"city": "Oslo"}}"#.into(),
+                1,
+            ),
+            ("{{ tools }}<|python_tag|>", r#"{"name": "weather", "parameters": {"city": "Oslo"}}"#.into(), 1),
+        ]
+    }
+
+    #[test]
+    fn calls_of_the_common_families_are_read_however_they_are_cut() {
+        for (template, answer, count) in families() {
+            assert!(Dialect::of(template).knows_tools(), "{template}");
+            let whole = read(template, "", &answer, 100_000);
+            assert_eq!(whole.2.len(), count, "{answer}: {whole:?}");
+            assert_eq!(whole.2[0].0, "weather", "{answer}");
+            let arguments: serde_json::Value = serde_json::from_str(&whole.2[0].1).unwrap();
+            assert_eq!(arguments, serde_json::json!({ "city": "Oslo" }), "{answer}");
+            assert!(!whole.0.contains(['<', '[', '{', ']']), "{answer}: {}", whole.0);
+            for size in 1..12 {
+                assert_eq!(read(template, "", &answer, size), whole, "{answer} by {size}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_call_that_breaks_off_is_left_as_far_as_it_came() {
+        let (text, _, calls) = read(HERMES_TEMPLATE, "", "So: <tool_call>\n{\"name\": \"weather\", \"arg", 3);
+        assert_eq!((text.as_str(), calls), ("So:", vec![("weather".into(), String::new())]));
+        let (text, _, calls) = read(HERMES_TEMPLATE, "", "<tool_call>\n{\"na", 3);
+        assert_eq!((text.as_str(), calls.len()), ("<tool_call>\n{\"na", 0));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_comes_is_read_the_same_however_it_is_cut(
+            family in 0..families().len(), begin in 0usize..20, junk in "[<>a{}\\[\\]\",: \n]{0,12}", end: bool, size in 1usize..9,
+        ) {
+            let (template, answer, _) = &families()[family];
+            let at = answer.char_indices().map(|(at, _)| at).nth(begin).unwrap_or(0);
+            let answer = if end { format!("{answer}{junk}") } else { format!("{}{junk}{}", &answer[..at], &answer[at..]) };
+            proptest::prop_assert_eq!(read(template, "", &answer, size), read(template, "", &answer, 100_000));
+        }
+
+        #[test]
+        fn plain_text_comes_through(text in "[a-z.,!?'0-9 é🦉]{0,60}", size in 1usize..9) {
+            for (template, ..) in families() {
+                proptest::prop_assert_eq!(read(template, "", &text, size).0, text.clone());
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_call_stays_text() {
+        for answer in ["I need no tool for 3 < 4.", "<tool", "a <tool_cal b", "[1, 2]", "{\"a\": 1}"] {
+            for size in [1, 2, 1000] {
+                assert_eq!(
+                    read(HERMES_TEMPLATE, "", answer, size),
+                    (answer.into(), String::new(), vec![]),
+                    "by {size}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn thoughts_are_kept_apart() {
+        let template = "<think></think>{{ tools }}<tool_call>";
+        let answer = "<think>\nA call, <tool_call>?\n</think>\n\nYes.<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\": \"Oslo\"}}\n</tool_call>";
+        for size in [1, 4, 1000] {
+            let (text, thought, calls) = read(template, "", answer, size);
+            assert_eq!((text.trim(), thought.trim()), ("Yes.", "A call, <tool_call>?"), "by {size}");
+            assert_eq!(calls.len(), 1);
+        }
+        let (text, thought, _) = read(template, "…<think>\n", "hm</think>so", 2);
+        assert_eq!((text.as_str(), thought.as_str()), ("so", "hm"));
+    }
+
+    #[test]
+    fn models_that_must_call_are_held_to_it() {
+        let native = Dialect::of("{{ tools }}<tool_call>");
+        assert_eq!(native.reading(&chat(ToolChoice::Auto), "").constraint, None);
+        assert!(native.reading(&chat(ToolChoice::Required), "").constraint.is_some());
+        let none = Dialect::of("{{ messages }}");
+        assert!(none.reading(&chat(ToolChoice::Auto), "").constraint.is_some());
+        assert_eq!(none.reading(&Chat::default(), ""), Reading::default());
+    }
+}

@@ -1,0 +1,248 @@
+//! What an answer must look like, held to while it is written: grammars over the model's own tokens,
+//! through `llguidance`.
+//!
+//! Schemas and grammars come from callers. Their cost is bounded by llguidance's own measures of work and
+//! size; what they cannot express is refused in a worker that holds only the vocabulary, before a task
+//! waits for anything.
+
+use std::sync::Arc;
+
+use llama_cpp_2::token::LlamaToken;
+use llama_cpp_2::vocab::LlamaVocab;
+use llguidance::api::TopLevelGrammar;
+use llguidance::toktrie::{ApproximateTokEnv, InferenceCapabilities, TokEnv, TokRxInfo, TokTrie};
+use llguidance::{Matcher, ParserFactory};
+use serde_json::{Value, json};
+
+use crate::driver::Constraint;
+
+/// A schema or grammar longer than this is refused.
+const SOURCE_BYTES_MAX: usize = 256 << 10;
+/// Work that building a grammar's lexer may take; 50,000 are about a millisecond.
+const BUILD_FUEL: u64 = 1_000_000;
+/// Symbols in a grammar's rules; large published schemas have 200,000.
+const GRAMMAR_SYMBOLS_MAX: usize = 300_000;
+/// Lexer states, each 1 to 2 kB.
+const LEXER_STATES_MAX: usize = 50_000;
+/// What may stand between two parts of a JSON text, as llama.cpp's own grammars have it: small models given
+/// free rein write blanks without end.
+const WHITESPACE: &str = r" |\n{1,2}[ \t]{0,20}";
+
+/// Makes matchers for one vocabulary.
+pub(super) struct Grammars {
+    factory: ParserFactory,
+}
+
+impl Grammars {
+    /// Reads the whole vocabulary, which takes some ten milliseconds.
+    pub(super) fn of(vocab: &LlamaVocab<'_>) -> Result<Self, String> {
+        Self::new(&tokens(vocab))
+    }
+
+    /// For checking alone: every byte is a token.
+    pub(super) fn of_bytes() -> Result<Self, String> {
+        Self::new(&ApproximateTokEnv::single_byte_env())
+    }
+
+    fn new(tokens: &TokEnv) -> Result<Self, String> {
+        let slices = llguidance::earley::SlicedBiasComputer::json_slices();
+        let mut factory = ParserFactory::new(tokens, InferenceCapabilities::default(), &slices)
+            .map_err(|error| error.to_string())?;
+        factory.quiet();
+        let limits = factory.limits_mut();
+        limits.initial_lexer_fuel = BUILD_FUEL;
+        limits.max_grammar_size = GRAMMAR_SYMBOLS_MAX;
+        limits.max_lexer_states = LEXER_STATES_MAX;
+        limits.verbose_errors = false;
+        Ok(Self { factory })
+    }
+
+    /// A matcher at the beginning of an answer.
+    ///
+    /// # Errors
+    /// What the constraint says that cannot be expressed, or which limit it exceeds.
+    pub(super) fn start(&self, constraint: &Constraint) -> Result<Matcher, String> {
+        let grammar = grammar(constraint)?;
+        // Building it may panic on what its authors did not think of; `Matcher` would catch that later.
+        let built =
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.factory.create_parser(grammar)));
+        let parser = built.map_err(|_| "it cannot be compiled".to_owned())?;
+        let matcher = Matcher::new(parser);
+        match matcher.get_error() {
+            Some(error) => Err(first_line(&error)),
+            None => Ok(matcher),
+        }
+    }
+}
+
+fn grammar(constraint: &Constraint) -> Result<TopLevelGrammar, String> {
+    let too_long = |source: &str| {
+        let bytes = source.len();
+        (bytes > SOURCE_BYTES_MAX).then(|| format!("it has {bytes} bytes; {SOURCE_BYTES_MAX} at most"))
+    };
+    let schema = match constraint {
+        Constraint::JsonObject => json!({ "type": "object" }),
+        Constraint::JsonSchema(source) => {
+            too_long(source).map_or(Ok(()), Err)?;
+            serde_json::from_str(source).map_err(|error| format!("it is no JSON: {error}"))?
+        }
+        Constraint::Lark(source) => {
+            too_long(source).map_or(Ok(()), Err)?;
+            return Ok(TopLevelGrammar::from_lark(source.clone()));
+        }
+    };
+    if !schema.is_object() {
+        return Err("it must be a JSON object".into());
+    }
+    Ok(TopLevelGrammar::from_json_schema(bounded_blanks(schema)))
+}
+
+/// A schema whose texts hold few blanks between their parts.
+pub(crate) fn bounded_blanks(mut schema: Value) -> Value {
+    if let Value::Object(fields) = &mut schema {
+        fields.insert("x-guidance".into(), json!({ "whitespace_pattern": WHITESPACE }));
+    }
+    schema
+}
+
+/// llguidance adds what it was doing after a line break.
+fn first_line(error: &str) -> String {
+    error.lines().next().unwrap_or_default().trim().to_owned()
+}
+
+/// The vocabulary as llguidance wants it: texts, those of control tokens marked, and every end.
+fn tokens(vocab: &LlamaVocab<'_>) -> TokEnv {
+    let id = |token: LlamaToken| token.0.unsigned_abs();
+    let end = match (vocab.eot(), vocab.eos()) {
+        (LlamaToken(..0), eos) => eos,
+        (eot, _) => eot,
+    };
+    let mut ends = vec![id(end)];
+    ends.extend(vocab.tokens().filter(|token| vocab.is_eog(*token) && *token != end).map(id));
+    let words: Vec<Vec<u8>> = vocab
+        .tokens()
+        .map(|token| {
+            let text = vocab.token_to_piece(token, false, None);
+            if !text.is_empty() {
+                return text;
+            }
+            let mut marked = vocab.token_to_piece(token, true, None);
+            if !marked.is_empty() {
+                marked.insert(0, TokTrie::SPECIAL_TOKEN_MARKER);
+            }
+            marked
+        })
+        .collect();
+    let info = TokRxInfo::new(u32::try_from(words.len()).unwrap_or(u32::MAX), id(end));
+    Arc::new(ApproximateTokEnv::new(TokTrie::from(&info, &words).with_eos_tokens(&ends)))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn check(schema: &str) -> Result<(), String> {
+        Grammars::of_bytes().unwrap().start(&Constraint::JsonSchema(schema.into())).map(drop)
+    }
+
+    #[test]
+    fn what_a_schema_cannot_say_is_told() {
+        check(r##"{"properties":{"a":{"$ref":"#/$defs/b"}},"$defs":{"b":{"type":"integer"}}}"##).unwrap();
+        for (schema, reason) in [
+            ("[]", "must be a JSON object"),
+            ("{", "no JSON"),
+            (r#"{"type":"array","uniqueItems":true}"#, "uniqueItems"),
+            (r##"{"$ref":"https://example.com/a.json"}"##, "$ref"),
+            (r#"{"type":"string","pattern":"(a"}"#, ""),
+            (r#"{"type":"object","properties":{"a":false},"required":["a"]}"#, "nsatisfiable"),
+        ] {
+            let error = check(schema).unwrap_err();
+            assert!(error.contains(reason), "{schema}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_schema_without_end_is_refused_rather_than_computed() {
+        let nested = |depth: usize| "{\"items\":".repeat(depth) + "{}" + &"}".repeat(depth);
+        assert!(check(&nested(10_000)).is_err());
+        let long = format!(r#"{{"description":"{}"}}"#, "x".repeat(300 << 10));
+        assert!(check(&long).unwrap_err().contains("bytes"));
+    }
+
+    #[test]
+    fn only_what_fits_the_schema_gets_through() {
+        let schema = r#"{"type":"object","properties":{"n":{"type":"integer"}},"required":["n"],"additionalProperties":false}"#;
+        let grammars = Grammars::of_bytes().unwrap();
+        let fits = |text: &str| {
+            let mut matcher = grammars.start(&Constraint::JsonSchema(schema.into())).unwrap();
+            let bytes: Vec<u32> = text.bytes().map(u32::from).collect();
+            matcher.try_consume_tokens(&bytes).unwrap() == bytes.len() && matcher.is_accepting().unwrap()
+        };
+        assert!(fits(r#"{"n": 12}"#));
+        assert!(fits("{\n  \"n\":-1\n}"));
+        for other in [r#"{"n":1.5}"#, r#"{"n":1"#, r#"{"m":1}"#, "{}", r#"{"n":  1}"#] {
+            assert!(!fits(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn answers_with_tools_are_held_to_calls_that_their_schemas_accept() {
+        use crate::dialect::Dialect;
+        use crate::driver::{Chat, Tool, ToolChoice};
+
+        let tool = |name: &str, parameters: &str| Tool {
+            name: name.into(),
+            description: None,
+            parameters: parameters.into(),
+        };
+        let chat = |tool_choice| Chat {
+            tools: vec![
+                tool("a", r#"{"type":"object","properties":{"x":{"type":"integer"}},"required":["x"]}"#),
+                tool("b.c", "{}"),
+            ],
+            tool_choice,
+            ..Chat::default()
+        };
+        let grammars = Grammars::of_bytes().unwrap();
+        let fits = |template: &str, choice: ToolChoice, text: &str| {
+            let reading = Dialect::of(template).reading(&chat(choice), "<think>");
+            let mut matcher = grammars.start(&reading.constraint.unwrap()).unwrap();
+            let bytes: Vec<u32> = text.bytes().map(u32::from).collect();
+            matcher.try_consume_tokens(&bytes).unwrap() == bytes.len() && matcher.is_accepting().unwrap()
+        };
+        let call_a = "<tool_call>\n{\"name\": \"a\", \"arguments\": {\"x\": 1}}\n</tool_call>";
+        let call_b =
+            "<tool_call>\n{\"name\": \"b.c\", \"arguments\": {\"y\": \"</tool_call>\"}}\n</tool_call>";
+        let wrong = "<tool_call>\n{\"name\": \"a\", \"arguments\": {\"x\": \"1\"}}\n</tool_call>";
+        let named = || ToolChoice::Named("b.c".into());
+        let one = Chat { parallel_calls: false, ..chat(ToolChoice::Required) };
+        grammars.start(&Dialect::of("").reading(&one, "").constraint.unwrap()).unwrap();
+        for (choice, text, expected) in [
+            (ToolChoice::Auto, "Hello, 2 < 3.\n<table>", true),
+            (ToolChoice::Auto, call_a, true),
+            (ToolChoice::Auto, wrong, false),
+            (ToolChoice::Required, call_a, true),
+            (ToolChoice::Required, "Hello", false),
+            (ToolChoice::Required, wrong, false),
+            (named(), call_b, true),
+            (named(), call_a, false),
+        ] {
+            assert_eq!(fits("", choice, text), expected, "{text}");
+        }
+        assert!(fits("", ToolChoice::Auto, &format!("I will.\n{call_a}\n{call_b}")));
+        let thinking = "<think></think>{{ tools }}<tool_call>";
+        assert!(fits(thinking, ToolChoice::Required, &format!("Hm, {wrong}</think>\n\n{call_a}")));
+        assert!(!fits(thinking, ToolChoice::Required, &format!("Hm</think>{wrong}")));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_compiled_or_refused(source in "\\PC{0,80}") {
+            let grammars = Grammars::of_bytes().unwrap();
+            let _ = grammars.start(&Constraint::JsonSchema(source.clone()));
+            let _ = grammars.start(&Constraint::Lark(source));
+        }
+    }
+}

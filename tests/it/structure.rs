@@ -1,0 +1,201 @@
+//! What an answer must look like: JSON, tool calls, several answers, what is told of their tokens.
+
+use lar_tests::Lar;
+use serde_json::{Value, json};
+
+fn chat(more: Value) -> Value {
+    let mut body = json!({
+        "model": "default", "max_tokens": 160, "temperature": 0,
+        "messages": [{ "role": "user", "content": "Ada lives in Paris and is 36. What is the weather there?" }],
+    });
+    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    body
+}
+
+fn weather(more: Value) -> Value {
+    let parameters = json!({
+        "type": "object", "required": ["city"], "additionalProperties": false,
+        "properties": { "city": { "type": "string", "maxLength": 20 }, "unit": { "enum": ["C", "F"] } },
+    });
+    let tool = |name: &str| {
+        json!({
+            "type": "function",
+            "function": { "name": name, "description": "The weather in a city", "parameters": parameters },
+        })
+    };
+    let mut body = chat(json!({ "tools": [tool("get_weather"), tool("get_forecast")] }));
+    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    body
+}
+
+#[test]
+fn an_answer_keeps_to_its_schema_streamed_or_not() {
+    let lar = Lar::start();
+    let schema = json!({
+        "type": "object", "required": ["name", "age"], "additionalProperties": false,
+        "properties": { "name": { "type": "string", "maxLength": 12 }, "age": { "type": "integer", "maximum": 200 } },
+    });
+    let format = json!({ "type": "json_schema", "json_schema": { "name": "person", "schema": schema } });
+    for temperature in [0.0, 1.8] {
+        let body = chat(json!({ "response_format": format, "temperature": temperature, "seed": 3 }));
+        let whole = lar.post("/v1/chat/completions", &body).json();
+        assert_eq!(whole["choices"][0]["finish_reason"], "stop", "{whole}");
+        let text = whole["choices"][0]["message"]["content"].as_str().unwrap();
+        let person: Value = serde_json::from_str(text).unwrap();
+        assert!(person["name"].is_string() && person["age"].is_i64(), "{person}");
+        assert_eq!(person.as_object().unwrap().len(), 2);
+        let mut streamed = body;
+        streamed["stream"] = json!(true);
+        let events = lar.post("/v1/chat/completions", &streamed).events();
+        let pieces: String =
+            events.iter().filter_map(|(_, data)| data["choices"][0]["delta"]["content"].as_str()).collect();
+        assert_eq!(pieces, text);
+    }
+    let object = chat(json!({ "response_format": { "type": "json_object" }, "max_tokens": 40 }));
+    let text = lar.post("/v1/chat/completions", &object).json();
+    assert!(text["choices"][0]["message"]["content"].as_str().unwrap().starts_with('{'), "{text}");
+    let plain = json!({ "model": "default", "prompt": "Numbers:", "json_schema": { "const": [1, 2] } });
+    assert_eq!(lar.post("/v1/completions", &plain).json()["choices"][0]["text"], "[1,2]");
+}
+
+#[test]
+fn what_cannot_be_kept_to_is_refused_by_name() {
+    let lar = Lar::start();
+    let schema = |schema: Value| json!({ "response_format": { "type": "json_schema", "json_schema": { "name": "x", "schema": schema } } });
+    let tool = |function: Value| json!({ "tools": [{ "type": "function", "function": function }] });
+    for (more, param, reason) in [
+        (schema(json!({ "type": "array", "uniqueItems": true })), "response_format", "uniqueItems"),
+        (schema(json!([])), "response_format.json_schema.schema", "object"),
+        (schema(json!({ "$ref": "https://example.com/" })), "response_format", "$ref"),
+        (schema(json!({ "description": "x".repeat(300_000) })), "response_format", "bytes"),
+        (json!({ "response_format": { "type": "xml" } }), "response_format.type", "json_schema"),
+        (json!({ "n": 17 }), "n", "16"),
+        (json!({ "logprobs": true, "top_logprobs": 21 }), "top_logprobs", "20"),
+        (json!({ "top_logprobs": 2 }), "top_logprobs", "logprobs"),
+        (json!({ "mirostat": 3 }), "mirostat", "2"),
+        (tool(json!({ "name": "a b" })), "tools[0].function.name", "letters"),
+        (tool(json!({ "name": "a", "parameters": [] })), "tools[0].function.parameters", "object"),
+        (json!({ "tool_choice": "required" }), "tool_choice", "no tools"),
+        (
+            json!({ "messages": [{ "role": "tool", "content": "18 C" }] }),
+            "messages[0].tool_call_id",
+            "missing",
+        ),
+    ] {
+        let answer = lar.post("/v1/chat/completions", &chat(more));
+        let error = &answer.json()["error"];
+        assert_eq!((answer.status, &error["param"]), (400, &json!(param)), "{error}");
+        assert!(error["message"].as_str().unwrap().contains(reason), "{error}");
+    }
+    let schema =
+        json!({ "type": "object", "properties": { "a": { "type": "string", "format": "made-up" } } });
+    let required = json!({ "tool_choice": "required", "tools": [
+        { "type": "function", "function": { "name": "a", "parameters": schema } },
+    ] });
+    let answer = lar.post("/v1/chat/completions", &chat(required));
+    assert!(answer.status == 200 || answer.json()["error"]["param"] == "tools", "{}", answer.body);
+    let fill = json!({ "model": "default", "prompt": "a", "suffix": "b" });
+    let answer = lar.post("/v1/completions", &fill);
+    assert_eq!((answer.status, &answer.json()["error"]["code"]), (400, &json!("unsupported_parameter")));
+}
+
+#[test]
+fn tools_are_called_when_they_must_be_and_their_results_read() {
+    let lar = Lar::start();
+    let named = json!({ "type": "function", "function": { "name": "get_forecast" } });
+    for (choice, names) in
+        [(json!("required"), vec!["get_weather", "get_forecast"]), (named, vec!["get_forecast"])]
+    {
+        let body = weather(json!({ "tool_choice": choice, "parallel_tool_calls": false }));
+        let whole = lar.post("/v1/chat/completions", &body).json();
+        let choice = &whole["choices"][0];
+        assert_eq!(choice["finish_reason"], "tool_calls", "{whole}");
+        assert_eq!(choice["message"]["content"], Value::Null);
+        let calls = choice["message"]["tool_calls"].as_array().unwrap();
+        assert_eq!(calls.len(), 1, "{whole}");
+        assert!(names.contains(&calls[0]["function"]["name"].as_str().unwrap()), "{whole}");
+        let arguments = calls[0]["function"]["arguments"].as_str().unwrap();
+        let parsed: Value = serde_json::from_str(arguments).unwrap();
+        assert!(parsed["city"].is_string(), "{parsed}");
+
+        let mut streamed = body;
+        streamed["stream"] = json!(true);
+        let events = lar.post("/v1/chat/completions", &streamed).events();
+        let deltas: Vec<&Value> =
+            events.iter().filter_map(|(_, data)| data["choices"][0]["delta"]["tool_calls"].get(0)).collect();
+        assert!(deltas[0]["id"].as_str().unwrap().starts_with("call_"), "{deltas:?}");
+        assert_eq!(deltas[0]["function"]["name"], calls[0]["function"]["name"]);
+        assert!(deltas.len() > 3, "arguments come in pieces: {deltas:?}");
+        let pieces: String =
+            deltas.iter().filter_map(|delta| delta["function"]["arguments"].as_str()).collect();
+        assert_eq!(pieces, arguments);
+    }
+    let none = lar.post("/v1/chat/completions", &weather(json!({ "tool_choice": "none", "max_tokens": 8 })));
+    assert_eq!(none.json()["choices"][0]["message"].get("tool_calls"), None);
+
+    let call = json!({
+        "role": "assistant", "content": null,
+        "tool_calls": [{ "id": "c1", "type": "function",
+            "function": { "name": "get_weather", "arguments": "{\"city\": \"Paris\"}" } }],
+    });
+    let said = json!([
+        { "role": "user", "content": "What is the weather in Paris?" },
+        call,
+        { "role": "tool", "tool_call_id": "c1", "content": "18 C and sunny" },
+    ]);
+    let answer = lar.post("/v1/chat/completions", &weather(json!({ "messages": said })));
+    assert_eq!(answer.status, 200, "{}", answer.body);
+}
+
+#[test]
+fn several_answers_share_a_prompt_and_tell_of_their_tokens() {
+    let lar = Lar::start();
+    let more =
+        json!({ "n": 3, "logprobs": true, "top_logprobs": 2, "max_tokens": 12, "temperature": 1, "seed": 5 });
+    let body = chat(more);
+    let whole = lar.post("/v1/chat/completions", &body).json();
+    let choices = whole["choices"].as_array().unwrap();
+    assert_eq!(choices.len(), 3, "{whole}");
+    let texts: Vec<&str> =
+        choices.iter().map(|choice| choice["message"]["content"].as_str().unwrap()).collect();
+    assert!(texts[0] != texts[1] || texts[1] != texts[2], "each has a seed of its own: {texts:?}");
+    for (choice, text) in choices.iter().zip(&texts) {
+        let tokens = choice["logprobs"]["content"].as_array().unwrap();
+        let bytes: Vec<u8> = tokens
+            .iter()
+            .flat_map(|token| token["bytes"].as_array().unwrap())
+            .map(|byte| u8::try_from(byte.as_u64().unwrap()).unwrap())
+            .collect();
+        assert_eq!(String::from_utf8_lossy(&bytes).trim_end(), text.trim_end());
+        for token in tokens {
+            let best = token["top_logprobs"][0]["logprob"].as_f64().unwrap();
+            let own = token["logprob"].as_f64().unwrap();
+            assert!(own <= best && best <= 0.0 && token["top_logprobs"].as_array().unwrap().len() == 2);
+        }
+    }
+    let usage = &whole["usage"];
+    assert!(
+        usage["completion_tokens"].as_u64().unwrap() <= 36 && usage["prompt_tokens"].as_u64().unwrap() < 60
+    );
+
+    let mut streamed = body;
+    streamed["stream"] = json!(true);
+    let answer = lar.post("/v1/chat/completions", &streamed);
+    let mut pieces = vec![String::new(); 3];
+    for (_, data) in answer.events() {
+        for choice in data["choices"].as_array().into_iter().flatten() {
+            let index = usize::try_from(choice["index"].as_u64().unwrap()).unwrap();
+            pieces[index].push_str(choice["delta"]["content"].as_str().unwrap_or_default());
+        }
+    }
+    assert_eq!(pieces.len(), texts.len());
+    assert!(answer.body.trim_end().ends_with("data: [DONE]"));
+
+    let plain = json!({ "model": "default", "prompt": "The capital of France is", "logprobs": 1, "max_tokens": 4, "temperature": 0 });
+    let whole = lar.post("/v1/completions", &plain).json();
+    let told = &whole["choices"][0]["logprobs"];
+    let tokens: String =
+        told["tokens"].as_array().unwrap().iter().map(|token| token.as_str().unwrap()).collect();
+    assert_eq!(tokens, whole["choices"][0]["text"].as_str().unwrap());
+    assert_eq!(told["text_offset"][0], 0);
+}
