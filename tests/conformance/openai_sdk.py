@@ -127,7 +127,7 @@ class OpenAiSdk(unittest.TestCase):
             create(model="gpt-4o")
         self.assertEqual(caught.exception.code, "model_not_found")
         with self.assertRaises(openai.BadRequestError) as caught:
-            create(messages=[{"role": "user", "content": "word " * 6000}])
+            create(messages=[{"role": "user", "content": "word " * 9000}])
         self.assertEqual(caught.exception.code, "context_length_exceeded")
         with self.assertRaises(openai.BadRequestError) as caught:
             create(temperature=9)

@@ -14,5 +14,6 @@ mod keys;
 mod llama_server;
 mod models;
 mod openai;
+mod residency;
 mod structure;
 mod tasks;

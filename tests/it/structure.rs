@@ -55,7 +55,8 @@ fn an_answer_keeps_to_its_schema_streamed_or_not() {
     let text = lar.post("/v1/chat/completions", &object).json();
     assert!(text["choices"][0]["message"]["content"].as_str().unwrap().starts_with('{'), "{text}");
     let plain = json!({ "model": "default", "prompt": "Numbers:", "json_schema": { "const": [1, 2] } });
-    assert_eq!(lar.post("/v1/completions", &plain).json()["choices"][0]["text"], "[1,2]");
+    let text = lar.post("/v1/completions", &plain).json()["choices"][0]["text"].as_str().unwrap().to_owned();
+    assert_eq!(text.replace(char::is_whitespace, ""), "[1,2]");
 }
 
 #[test]

@@ -7,12 +7,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use lar_base::{Instant, KeyId, TaskId};
+use lar_base::{Bytes, Instant, KeyId, TaskId};
 use lar_engines::scheduler::{Action, Event, FullPolicy, Limits, Priority, Request, Scheduler};
 
 const SEEDS: [u64; 5] = [1, 2, 3, 0xfeed, 0x9e37_79b9];
 const STEPS_PER_SEED: u64 = 200_000;
-const POOLS: [(&str, u32); 3] = [("small", 4), ("large", 1), ("broken", 2)];
+/// Name, concurrency, memory.
+const POOLS: [(&str, u32, u64); 4] =
+    [("small", 4, 30), ("large", 1, 60), ("broken", 2, 50), ("remote", 2, 0)];
+/// Not all of them fit at once.
+const MEMORY: u64 = 100;
+const SWAP_WAIT_MAX: Duration = Duration::from_millis(3_000);
 const BATCH_WAIT_MAX: Duration = Duration::from_millis(5_000);
 const QUEUE_LEN_MAX: usize = 8;
 
@@ -49,8 +54,11 @@ struct World {
     waiting: BTreeMap<TaskId, Waiting>,
     running: BTreeMap<TaskId, String>,
     ended: BTreeSet<TaskId>,
+    loading: BTreeSet<String>,
     ready: BTreeSet<String>,
+    leaving: BTreeSet<String>,
     grants: u64,
+    unloads: u64,
 }
 
 impl World {
@@ -67,10 +75,13 @@ impl World {
                 assert!(self.ended.insert(*task), "two ends: {told}");
             }
             Event::PoolReady { pool, .. } => {
+                self.loading.remove(pool);
                 self.ready.insert(pool.clone());
             }
             Event::PoolDown { pool } | Event::PoolFailed { pool, .. } => {
-                self.ready.remove(pool);
+                for state in [&mut self.loading, &mut self.ready, &mut self.leaving] {
+                    state.remove(pool);
+                }
             }
             _ => {}
         }
@@ -102,9 +113,22 @@ impl World {
                 Action::Place { task, .. } => {
                     assert!(self.waiting.contains_key(&task), "placed without waiting: {told}");
                 }
-                Action::Load { pool } => assert!(!self.ready.contains(&pool), "{told}"),
+                Action::Load { pool } => {
+                    assert!(!self.ready.contains(&pool) && !self.leaving.contains(&pool), "{told}");
+                    assert!(self.loading.insert(pool), "loaded twice: {told}");
+                }
+                Action::Unload { pool } => {
+                    assert!(!self.running.values().any(|other| *other == pool), "tasks run on it: {told}");
+                    if self.ready.remove(&pool) {
+                        self.leaving.insert(pool);
+                    }
+                    self.unloads += 1;
+                }
+                Action::Fail { .. } => panic!("everything fits alone: {told}"),
             }
         }
+        let resident = self.loading.iter().chain(&self.ready).chain(&self.leaving);
+        assert!(resident.map(|pool| memory_of(pool)).sum::<u64>() <= MEMORY, "{told}");
         for view in self.scheduler.view() {
             let concurrency = concurrency_of(&view.pool) as usize;
             let running = self.running.values().filter(|pool| **pool == view.pool).count();
@@ -113,14 +137,18 @@ impl World {
             assert!(view.waiting.iter().all(|waiting| *waiting <= QUEUE_LEN_MAX), "{told}");
             let waiting = self.waiting.values().filter(|waiting| waiting.pool == view.pool).count();
             assert_eq!(view.waiting.iter().sum::<usize>(), waiting, "{told}");
-            let idle = view.ready && running < concurrency;
+            let idle = view.ready && !view.draining && running < concurrency;
             assert!(!idle || waiting == 0, "a task waits while there is room: {told}");
         }
     }
 }
 
 fn concurrency_of(pool: &str) -> u32 {
-    POOLS.iter().find(|(name, _)| *name == pool).map_or(0, |(_, concurrency)| *concurrency)
+    POOLS.iter().find(|(name, ..)| *name == pool).map_or(0, |(_, concurrency, _)| *concurrency)
+}
+
+fn memory_of(pool: &str) -> u64 {
+    POOLS.iter().find(|(name, ..)| *name == pool).map_or(0, |(.., memory)| *memory)
 }
 
 #[test]
@@ -135,7 +163,14 @@ fn the_invariants_hold_for_a_million_steps() {
 fn simulate(seed: u64) -> u64 {
     let mut random = Random(seed);
     let full_policy = random.pick(&[FullPolicy::Reject, FullPolicy::DropOldest]);
-    let limits = Limits { queue_len_max: QUEUE_LEN_MAX, full_policy, batch_wait_max: BATCH_WAIT_MAX };
+    let limits = Limits {
+        queue_len_max: QUEUE_LEN_MAX,
+        full_policy,
+        batch_wait_max: BATCH_WAIT_MAX,
+        memory: Bytes(MEMORY),
+        keep_alive: random.pick(&[None, Some(Duration::ZERO), Some(Duration::from_secs(2))]),
+        swap_wait_max: SWAP_WAIT_MAX,
+    };
     let mut world = World {
         seed,
         now: 0,
@@ -143,11 +178,14 @@ fn simulate(seed: u64) -> u64 {
         waiting: BTreeMap::new(),
         running: BTreeMap::new(),
         ended: BTreeSet::new(),
+        loading: BTreeSet::new(),
         ready: BTreeSet::new(),
+        leaving: BTreeSet::new(),
         grants: 0,
+        unloads: 0,
     };
-    for (pool, concurrency) in POOLS {
-        world.step(Event::PoolAdded { pool: pool.into(), concurrency });
+    for (pool, concurrency, memory) in POOLS {
+        world.step(Event::PoolAdded { pool: pool.into(), concurrency, memory: Bytes(memory) });
     }
     let callers: Vec<KeyId> = (0..5).map(|_| KeyId::new()).collect();
     let mut submitted = 0u64;
@@ -174,24 +212,40 @@ fn simulate(seed: u64) -> u64 {
                 Some(task) => Event::Cancel { task },
                 None => Event::Tick,
             },
-            82..90 => Event::PoolReady { concurrency: concurrency_of(&pool), pool },
-            90..94 => Event::PoolDown { pool },
-            94..96 => Event::PoolFailed { pool, reason: "it is broken".into() },
+            82..90 if world.loading.contains(&pool) => {
+                Event::PoolReady { concurrency: concurrency_of(&pool), pool }
+            }
+            82..90 if world.leaving.contains(&pool) => Event::PoolDown { pool },
+            90..91 if world.ready.contains(&pool) => Event::PoolDown { pool },
+            91..92 if world.loading.contains(&pool) => {
+                Event::PoolFailed { pool, reason: "it is broken".into() }
+            }
+            92 => Event::PoolWanted { pool },
+            93 if !world.loading.contains(&pool) => Event::PoolUnwanted { pool },
             _ => Event::Tick,
         };
         world.step(event);
     }
-    // Everything ends: engines come up, tasks run and stop.
-    for (pool, concurrency) in POOLS {
-        world.step(Event::PoolReady { pool: pool.into(), concurrency });
-    }
-    while let Some(task) = world.running.keys().next().copied() {
-        world.now += 10;
-        world.step(Event::Stopped { task });
+    // Everything ends: engines come and go as they are told, tasks run and stop.
+    let mut left = 20_000;
+    while !(world.waiting.is_empty() && world.running.is_empty()) {
+        left -= 1;
+        assert!(left > 0, "seed {seed}: {} tasks wait for good", world.waiting.len());
+        world.now += 100;
+        if let Some(pool) = world.loading.first().cloned() {
+            world.step(Event::PoolReady { concurrency: concurrency_of(&pool), pool });
+        } else if let Some(pool) = world.leaving.first().cloned() {
+            world.step(Event::PoolDown { pool });
+        } else if let Some(task) = world.running.keys().next().copied() {
+            world.step(Event::Stopped { task });
+        } else {
+            world.step(Event::Tick);
+        }
     }
     assert!(world.waiting.is_empty(), "seed {seed}");
     assert_eq!(world.ended.len() as u64, submitted, "seed {seed}: every task has exactly one end");
     assert!(world.grants > submitted / 10, "seed {seed}: the simulation does something");
+    assert!(world.unloads > 100, "seed {seed}: models come and go");
     STEPS_PER_SEED
 }
 

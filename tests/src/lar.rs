@@ -69,7 +69,7 @@ impl Lar {
     #[must_use]
     pub fn start_with(config: &str) -> Self {
         let directory = tempfile::tempdir().expect("a directory can be made");
-        std::fs::write(directory.path().join("lar.toml"), config).expect("the file can be written");
+        std::fs::write(directory.path().join("lar.toml"), modest(config)).expect("the file can be written");
         let mut lar = Self::start_on(directory.path());
         lar._directory = Some(directory);
         lar
@@ -82,7 +82,7 @@ impl Lar {
     #[must_use]
     pub fn start_logging(config: &str, level: &str) -> Self {
         let directory = tempfile::tempdir().expect("a directory can be made");
-        std::fs::write(directory.path().join("lar.toml"), config).expect("the file can be written");
+        std::fs::write(directory.path().join("lar.toml"), modest(config)).expect("the file can be written");
         let log = std::fs::File::create(directory.path().join("log")).expect("the file can be made");
         let mut command = command(directory.path());
         command.env("LAR_LOG", level).stderr(log);
@@ -353,4 +353,16 @@ fn unchunked(mut body: &str) -> String {
         body = rest[length..].trim_start_matches("\r\n");
     }
     whole
+}
+
+/// A configuration with a context that loads quickly, unless it names one: many servers run at once in tests.
+fn modest(config: &str) -> String {
+    const CONTEXT: &str = "[engines]\ncontext_tokens_max = 4096\n";
+    if config.contains("context_tokens_max") {
+        config.to_owned()
+    } else if config.contains("[engines]\n") {
+        config.replace("[engines]\n", CONTEXT)
+    } else {
+        format!("{config}\n{CONTEXT}")
+    }
 }

@@ -243,6 +243,7 @@ function Waiting({ progress }: { progress: Progress }) {
   const text = {
     sending: "Sending…",
     loading: `The model is being loaded${about}…`,
+    memory: "Waiting for memory that other models hold…",
     waiting: progress.position === 0 ? `You are next${about}…` : `${progress.position} before you${about}…`,
     reading: "Reading…",
     writing: [
@@ -259,6 +260,12 @@ function Waiting({ progress }: { progress: Progress }) {
     </p>
   );
 }
+
+const SPOKEN: Partial<Record<Progress["phase"], string>> = {
+  loading: "The model is being loaded.",
+  memory: "Waiting for memory that other models hold.",
+  waiting: "Waiting for a place.",
+};
 
 /** Tells screen readers of a growing answer, whole sentences at a time. */
 function Spoken() {
@@ -277,7 +284,7 @@ function Spoken() {
   }, [last, said]);
   return (
     <div className="hidden" aria-live="polite">
-      {phase === "loading" ? "The model is being loaded." : phase === "waiting" ? "Waiting for a place." : said}
+      {(phase && SPOKEN[phase]) ?? said}
     </div>
   );
 }

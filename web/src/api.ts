@@ -64,7 +64,7 @@ export interface Pull {
 
 export type StreamEvent =
   | { event: "message"; title: string; question: Message; answer: Message; task_id: string }
-  | { event: "queued"; position: number; predicted_start_ms: number; why: "loading" | "busy" }
+  | { event: "queued"; position: number; predicted_start_ms: number; why: "loading" | "memory" | "busy" }
   | { event: "started"; pool: string }
   | { event: "token"; t: string; i: number }
   | { event: "metrics"; queue_depth: number; tokens_per_s: number }

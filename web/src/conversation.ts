@@ -6,7 +6,7 @@ import { api, ApiError, events, type Conversation, type Message, type StreamEven
 
 /** What the reader is told while an answer is on its way. */
 export interface Progress {
-  phase: "sending" | "loading" | "waiting" | "reading" | "writing";
+  phase: "sending" | "loading" | "memory" | "waiting" | "reading" | "writing";
   position: number;
   startsInMs: number;
   ttftMs?: number;
@@ -85,7 +85,7 @@ export function useConversation(
             return false;
           case "queued":
             setProgress({
-              phase: event.why === "loading" ? "loading" : "waiting",
+              phase: event.why === "busy" ? "waiting" : event.why,
               position: event.position,
               startsInMs: event.predicted_start_ms,
             });

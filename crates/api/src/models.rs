@@ -116,6 +116,8 @@ pub struct Pool {
     pub slots: u32,
     /// Tokens of context that each task gets; 0 until it is known.
     pub context_tokens: u32,
+    /// What the model takes of the memory while it is loaded; 0 where it runs elsewhere.
+    pub memory_bytes: u64,
     /// Tasks that run.
     pub active_leases: u64,
     pub queue: QueueDepth,

@@ -142,7 +142,7 @@ pub enum TaskEvent {
     Queued {
         position: u64,
         predicted_start_ms: u64,
-        /// `loading` or `busy`.
+        /// `loading`, `memory` or `busy`.
         why: String,
     },
     Started {

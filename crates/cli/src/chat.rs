@@ -199,6 +199,7 @@ async fn say(
                 let seconds = predicted_start_ms as f64 / 1000.0;
                 output.remark(&match why.as_str() {
                     "loading" => format!("The model is being loaded (about {seconds:.0} s)…"),
+                    "memory" => "Waiting for memory that other models hold…".into(),
                     _ => format!("{position} before you, about {seconds:.0} s…"),
                 });
             }

@@ -2,6 +2,7 @@
 
 use lar_api::Page;
 use lar_api::models::Pool;
+use lar_base::Bytes;
 
 use crate::Client;
 use crate::output::{Output, table};
@@ -15,7 +16,7 @@ pub(crate) fn list(pools: &[Pool]) -> String {
     if pools.is_empty() {
         return "No model has been used yet. Load one: `lar models load default`".into();
     }
-    table(&["model", "state", "running", "waiting>", "context>", "engine"], pools.iter().map(row))
+    table(&["model", "state", "running", "waiting>", "context>", "memory>", "engine"], pools.iter().map(row))
 }
 
 fn row(pool: &Pool) -> Vec<String> {
@@ -29,6 +30,7 @@ fn row(pool: &Pool) -> Vec<String> {
         format!("{} of {}", pool.active_leases, pool.slots),
         (pool.queue.interactive + pool.queue.batch).to_string(),
         pool.context_tokens.to_string(),
+        if pool.memory_bytes > 0 { Bytes(pool.memory_bytes).to_string() } else { String::new() },
         pool.engine.clone(),
     ]
 }
@@ -48,6 +50,7 @@ pub(crate) mod tests {
             engine: "llama.cpp (embedded)".into(),
             slots: 4,
             context_tokens: 4096,
+            memory_bytes: 5 << 30,
             active_leases: 1,
             queue: QueueDepth { interactive: 2, batch: 1 },
             last_error: None,

@@ -10,7 +10,7 @@ mod supervisor;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lar_base::{TaskId, Tasks};
+use lar_base::{Bytes, TaskId, Tasks};
 use tokio::sync::{oneshot, watch};
 
 use crate::Error;
@@ -18,7 +18,6 @@ use crate::driver::{Constraint, Driver, Engine, Prepared, Prompt};
 use crate::lease::Lease;
 use crate::scheduler::{Event, Limits, PoolId, Refusal, Request, Why};
 use host::{Host, Waiter};
-use supervisor::Order;
 
 /// Where a waiting task stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +56,8 @@ pub struct PoolStatus {
     pub active: usize,
     /// Tasks that wait, interactive and batch.
     pub waiting: [usize; 2],
+    /// What its model takes of the memory while it is loaded.
+    pub memory: Bytes,
 }
 
 /// A handle to all pools.
@@ -76,8 +77,9 @@ impl Engines {
     }
 
     /// Adds a pool for the model `pool`, not loaded yet; one of that name that is there stays as it is.
-    pub fn add(&self, pool: PoolId, driver: Arc<dyn Driver>) {
-        if let Some(orders) = self.host.add(pool.clone(), driver.clone()) {
+    /// `memory` is what the model takes while it is loaded; none, when it runs elsewhere.
+    pub fn add(&self, pool: PoolId, driver: Arc<dyn Driver>, memory: Bytes) {
+        if let Some(orders) = self.host.add(pool.clone(), driver.clone(), memory) {
             self.tasks.spawn(supervisor::run(pool, driver, orders, self.host.clone(), self.tasks.stopping()));
         }
     }
@@ -87,14 +89,20 @@ impl Engines {
         self.host.remove(pool);
     }
 
-    /// Loads a model before anyone asks for it.
+    /// Loads a model before anyone asks for it, as soon as there is memory for it.
     pub fn load(&self, pool: &str) {
-        self.host.order(pool, Order::Load);
+        self.host.step(Event::PoolWanted { pool: pool.to_owned() });
     }
 
-    /// Lets a model go; the next task loads it again. What runs on it fails.
+    /// Lets a model go that no task runs on; the next task loads it again.
     pub fn unload(&self, pool: &str) {
-        self.host.order(pool, Order::Unload);
+        self.host.step(Event::PoolUnwanted { pool: pool.to_owned() });
+    }
+
+    /// Memory that loaded models leave of what they may take.
+    #[must_use]
+    pub fn memory_left(&self) -> Bytes {
+        self.host.memory_left()
     }
 
     /// Asks for a place. The ticket tells where the task stands until it has a lease or a refusal.

@@ -9,20 +9,23 @@
 //! - a pool never has more leases than its engine's concurrency, and a lease is freed by
 //!   [`Event::Stopped`] only;
 //! - no queue exceeds its bound; no task waits while its pool is ready and has room;
-//! - a batch task that has waited [`Limits::batch_wait_max`] goes before interactive ones.
+//! - a batch task that has waited [`Limits::batch_wait_max`] goes before interactive ones;
+//! - loaded models never take more than [`Limits::memory`] together, and none is let go while tasks run on it.
 
 mod estimate;
 mod events;
 mod queue;
+mod residency;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use lar_base::{Instant, TaskId};
+use lar_base::{Bytes, Instant, TaskId};
 
 use estimate::Estimate;
 pub use events::{Action, Event, FullPolicy, Limits, PoolId, Priority, Refusal, Request, StopCause, Why};
 use queue::Queue;
+use residency::{Residency, Resident};
 
 /// The state of one pool, for people and metrics.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +34,10 @@ pub struct PoolView {
     pub pool: PoolId,
     /// Whether the engine can take work.
     pub ready: bool,
+    /// It takes no new tasks, so that another model gets its memory.
+    pub draining: bool,
+    /// What it takes of the memory while it is loaded.
+    pub memory: Bytes,
     /// Leases given out.
     pub active: usize,
     /// Tasks that wait, interactive and batch.
@@ -41,9 +48,7 @@ pub struct PoolView {
 struct Pool {
     /// The engine's own word, from the last time it was ready.
     concurrency: usize,
-    ready: bool,
-    /// A load was asked for and neither succeeded nor failed yet.
-    loading: bool,
+    residency: Residency,
     active: BTreeMap<TaskId, Active>,
     interactive: Queue,
     batch: Queue,
@@ -77,16 +82,18 @@ impl Scheduler {
     pub fn step(&mut self, now: Instant, event: Event) -> Vec<Action> {
         let mut actions = Vec::new();
         match event {
-            Event::PoolAdded { pool, concurrency } => {
-                self.pools.entry(pool).or_insert_with(|| Pool::new(concurrency));
+            Event::PoolAdded { pool, concurrency, memory } => {
+                self.pools.entry(pool).or_insert_with(|| Pool::new(concurrency, memory));
             }
             Event::PoolRemoved { pool } => self.remove(&pool, &mut actions),
             Event::PoolReady { pool, concurrency } => self.with(&pool, |pool| {
-                (pool.ready, pool.loading) = (true, false);
+                pool.residency.is(Resident::Ready, now);
                 pool.concurrency = concurrency.max(1) as usize;
             }),
-            Event::PoolDown { pool } => self.with(&pool, |pool| (pool.ready, pool.loading) = (false, false)),
-            Event::PoolFailed { pool, reason } => self.fail(&pool, &reason, &mut actions),
+            Event::PoolDown { pool } => self.with(&pool, |pool| pool.residency.is(Resident::Absent, now)),
+            Event::PoolWanted { pool } => self.with(&pool, |pool| pool.residency.want(now)),
+            Event::PoolUnwanted { pool } => self.unwanted(now, &pool, &mut actions),
+            Event::PoolFailed { pool, reason } => self.fail(now, &pool, &reason, &mut actions),
             Event::Submit(request) => self.submit(now, request, &mut actions),
             Event::Cancel { task } => self.cancel(task, &mut actions),
             Event::Stopped { task } => self.stopped(now, task),
@@ -94,6 +101,7 @@ impl Scheduler {
         }
         self.expire(now, &mut actions);
         self.dispatch(now, &mut actions);
+        self.arrange(now, &mut actions);
         actions
     }
 
@@ -108,7 +116,7 @@ impl Scheduler {
             .values()
             .flat_map(|pool| pool.interactive.iter().chain(pool.batch.iter()))
             .filter_map(|waiting| waiting.deadline);
-        running.chain(waiting).min()
+        running.chain(waiting).chain(self.next_arrangement()).min()
     }
 
     /// Every pool as it stands.
@@ -116,7 +124,9 @@ impl Scheduler {
     pub fn view(&self) -> Vec<PoolView> {
         let view = |(name, pool): (&PoolId, &Pool)| PoolView {
             pool: name.clone(),
-            ready: pool.ready,
+            ready: pool.is_ready(),
+            draining: pool.residency.draining,
+            memory: pool.residency.memory,
             active: pool.active.len(),
             waiting: [pool.interactive.len(), pool.batch.len()],
         };
@@ -156,8 +166,8 @@ impl Scheduler {
             self.tasks.remove(&oldest.task);
             actions.push(Action::Refuse { task: oldest.task, refusal: Refusal::Dropped });
         }
-        let why = if pool.ready { Why::Busy } else { Why::Loading };
-        if pool.ready && position == 0 && pool.active.len() < pool.concurrency {
+        let why = pool.why();
+        if pool.takes_work() && position == 0 && pool.active.len() < pool.concurrency {
             // It starts in this very step.
         } else {
             actions.push(Action::Place { task, position, predicted_start, why });
@@ -182,6 +192,7 @@ impl Scheduler {
         let Some(name) = self.tasks.get(&task) else { return };
         let Some(pool) = self.pools.get_mut(name) else { return };
         if let Some(active) = pool.active.remove(&task) {
+            pool.residency.used(now);
             pool.estimate.add(now.since(active.since));
             self.tasks.remove(&task);
         }
@@ -198,9 +209,9 @@ impl Scheduler {
         }
     }
 
-    fn fail(&mut self, name: &PoolId, reason: &str, actions: &mut Vec<Action>) {
+    fn fail(&mut self, now: Instant, name: &PoolId, reason: &str, actions: &mut Vec<Action>) {
         let Some(pool) = self.pools.get_mut(name) else { return };
-        (pool.ready, pool.loading) = (false, false);
+        pool.residency.is(Resident::Absent, now);
         let waiting =
             std::mem::take(&mut pool.interactive).into_iter().chain(std::mem::take(&mut pool.batch));
         for waiting in waiting {
@@ -230,7 +241,7 @@ impl Scheduler {
     fn dispatch(&mut self, now: Instant, actions: &mut Vec<Action>) {
         for (name, pool) in &mut self.pools {
             let mut moved = false;
-            while pool.ready && pool.active.len() < pool.concurrency {
+            while pool.takes_work() && pool.active.len() < pool.concurrency {
                 let Some(next) = pool.take_next(now, self.limits.batch_wait_max) else { break };
                 moved = true;
                 let active = Active { since: now, deadline: next.deadline, stopping: false };
@@ -242,11 +253,6 @@ impl Scheduler {
                     waited: now.since(next.since),
                 });
             }
-            let waits = pool.interactive.len() + pool.batch.len() > 0;
-            if waits && !pool.ready && !pool.loading {
-                pool.loading = true;
-                actions.push(Action::Load { pool: name.clone() });
-            }
             if moved {
                 pool.place_all(now, actions);
             }
@@ -255,15 +261,35 @@ impl Scheduler {
 }
 
 impl Pool {
-    fn new(concurrency: u32) -> Self {
+    fn new(concurrency: u32, memory: Bytes) -> Self {
         Self {
             concurrency: concurrency.max(1) as usize,
-            ready: false,
-            loading: false,
+            residency: Residency::new(memory),
             active: BTreeMap::new(),
             interactive: Queue::default(),
             batch: Queue::default(),
             estimate: Estimate::default(),
+        }
+    }
+
+    fn is_ready(&self) -> bool {
+        self.residency.state == Resident::Ready
+    }
+
+    fn takes_work(&self) -> bool {
+        self.is_ready() && !self.residency.draining
+    }
+
+    fn waits(&self) -> bool {
+        self.interactive.len() + self.batch.len() > 0
+    }
+
+    fn why(&self) -> Why {
+        match self.residency.state {
+            Resident::Ready if !self.residency.draining => Why::Busy,
+            Resident::Absent if self.residency.short_since.is_some() => Why::Memory,
+            Resident::Ready => Why::Memory,
+            Resident::Absent | Resident::Loading | Resident::Leaving => Why::Loading,
         }
     }
 
@@ -291,19 +317,18 @@ impl Pool {
 
     /// In how long the task at `position` will probably start.
     fn predict(&self, now: Instant, position: usize) -> Duration {
-        if self.ready && position == 0 && self.active.len() < self.concurrency {
+        if self.takes_work() && position == 0 && self.active.len() < self.concurrency {
             return Duration::ZERO;
         }
         let running: Vec<Duration> = self.active.values().map(|active| now.since(active.since)).collect();
-        self.estimate.start_of(position, &running, self.concurrency, self.ready)
+        self.estimate.start_of(position, &running, self.concurrency, self.is_ready())
     }
 
     fn place_all(&self, now: Instant, actions: &mut Vec<Action>) {
         let order = self.interactive.in_order().into_iter().chain(self.batch.in_order());
         for (position, task) in order.enumerate() {
             let predicted_start = self.predict(now, position);
-            let why = if self.ready { Why::Busy } else { Why::Loading };
-            actions.push(Action::Place { task, position, predicted_start, why });
+            actions.push(Action::Place { task, position, predicted_start, why: self.why() });
         }
     }
 }

@@ -16,6 +16,13 @@ use lar_engines::encoder::{Encoder, EncoderOptions};
 use lar_engines::llama_server::{LlamaServer, LlamaServerOptions};
 use lar_engines::template::ChatTemplate;
 
+/// The context of a model that does not say what it was trained for.
+const CONTEXT_UNKNOWN: u32 = 4096;
+/// A context is a multiple of this,
+const CONTEXT_STEP: u32 = 256;
+/// and at least this; where memory is short, others make room.
+const CONTEXT_MIN: u32 = 2048;
+
 /// How engines are run.
 #[derive(Debug, Clone)]
 pub struct EngineOptions {
@@ -25,8 +32,9 @@ pub struct EngineOptions {
     pub llama_server: Option<PathBuf>,
     /// Jobs at once, per model.
     pub concurrency: u32,
-    /// Context of each job at most, in tokens; a model trained for less gets less.
-    pub context_tokens_max: u32,
+    /// Context of each job at most, in tokens; a model trained for less gets less. Where absent, as much as
+    /// fits beside what is in memory.
+    pub context_tokens_max: Option<u32>,
     /// Threads that compute.
     pub threads: u32,
     /// Host memory for what was read of prompts, per model.
@@ -72,7 +80,8 @@ impl Routes {
             options.remotes.iter().map(|remote| (remote.name.clone(), remote.clone())).collect();
         for remote in remotes.values() {
             let options = LlamaServerOptions::Remote { url: remote.url.clone(), key: remote.key.clone() };
-            engines.add(remote.name.clone(), Arc::new(LlamaServer::new(options, egress.clone())));
+            let driver = LlamaServer::new(options, egress.clone());
+            engines.add(remote.name.clone(), Arc::new(driver), Bytes(0));
         }
         Self { catalog, engines, egress, options: Arc::new(options), remotes: Arc::new(remotes) }
     }
@@ -91,7 +100,9 @@ impl Routes {
             }
         };
         if self.engines.engine(&model.name).is_none() {
-            self.engines.add(model.name.clone(), self.driver(&model)?);
+            let context_tokens = self.context_tokens(&model);
+            let driver = self.driver(&model, context_tokens)?;
+            self.engines.add(model.name.clone(), driver, self.memory(&model, context_tokens));
         }
         Ok(Route { pool: model.name.clone(), digest: model.digest().to_owned() })
     }
@@ -100,7 +111,7 @@ impl Routes {
         self.remotes.values()
     }
 
-    fn driver(&self, model: &Model) -> Result<Arc<dyn Driver>, Problem> {
+    fn driver(&self, model: &Model, context_tokens: u32) -> Result<Arc<dyn Driver>, Problem> {
         let path = |role| {
             self.catalog
                 .path(model, role)
@@ -119,7 +130,6 @@ impl Routes {
             })));
         }
         let options = &self.options;
-        let context_tokens = self.context_tokens(model);
         if let Some(program) = &options.llama_server {
             let options = LlamaServerOptions::Managed {
                 program: program.clone(),
@@ -150,12 +160,32 @@ impl Routes {
         (!self.options.share_prompt_cache).then_some(key)
     }
 
-    /// The context each job of a model gets.
+    /// The context each job of a model gets: what it was trained for, as far as the setting and the memory
+    /// allow.
     pub(crate) fn context_tokens(&self, model: &Model) -> u32 {
-        match (model.kind, model.facts.context_tokens) {
-            (Kind::Embedding, trained) => trained,
-            (Kind::Chat, 0) => self.options.context_tokens_max,
-            (Kind::Chat, trained) => trained.min(self.options.context_tokens_max),
+        if let Some(engine) = self.engines.engine(&model.name).filter(|engine| engine.context_tokens > 0) {
+            return engine.context_tokens;
+        }
+        let trained = match (model.kind, model.facts.context_tokens) {
+            (Kind::Embedding, trained) => return trained,
+            (Kind::Chat, 0) => CONTEXT_UNKNOWN,
+            (Kind::Chat, trained) => trained,
+        };
+        if let Some(most) = self.options.context_tokens_max {
+            return trained.min(most);
+        }
+        // Half of what is left, so that another model finds room too.
+        let left = self.engines.memory_left().get().saturating_sub(model.memory(0).get()) / 2;
+        let per_token = model.facts.cache_bytes_per_token * u64::from(self.options.concurrency);
+        let fits = left.checked_div(per_token).unwrap_or(u64::MAX);
+        let fits = u32::try_from(fits).unwrap_or(u32::MAX) / CONTEXT_STEP * CONTEXT_STEP;
+        trained.min(fits.max(CONTEXT_MIN))
+    }
+
+    fn memory(&self, model: &Model, context_tokens: u32) -> Bytes {
+        match model.kind {
+            Kind::Embedding => model.memory(0),
+            Kind::Chat => model.memory(u64::from(context_tokens) * u64::from(self.options.concurrency)),
         }
     }
 }

@@ -83,7 +83,9 @@ pub(crate) struct Config {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct EnginesConfig {
     pub(crate) concurrency: u32,
-    pub(crate) context_tokens_max: u32,
+    pub(crate) context_tokens_max: Option<u32>,
+    pub(crate) memory: Option<Bytes>,
+    pub(crate) keep_alive_s: u64,
     pub(crate) threads: Option<u32>,
     pub(crate) preload: bool,
     pub(crate) llama_server: Option<PathBuf>,
@@ -143,7 +145,9 @@ impl Default for EnginesConfig {
     fn default() -> Self {
         Self {
             concurrency: 4,
-            context_tokens_max: 4096,
+            context_tokens_max: None,
+            memory: None,
+            keep_alive_s: 1800,
             threads: None,
             preload: true,
             llama_server: None,
@@ -226,7 +230,13 @@ impl Config {
             Ok(())
         };
         range("engines.concurrency", self.engines.concurrency.into(), 1, 256)?;
-        range("engines.context_tokens_max", self.engines.context_tokens_max.into(), 128, 1 << 22)?;
+        range(
+            "engines.context_tokens_max",
+            self.engines.context_tokens_max.unwrap_or(128).into(),
+            128,
+            1 << 22,
+        )?;
+        range("engines.keep_alive_s", self.engines.keep_alive_s, 0, 1 << 32)?;
         range("engines.threads", self.engines.threads.unwrap_or(1).into(), 1, 1024)?;
         range("limits.connections", self.limits.connections as u64, 1, 1_000_000)?;
         range("limits.queue_len_max", self.limits.queue_len_max as u64, 1, 1_000_000)?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use lar_agents::Turns;
-use lar_base::{KeyId, Secret, Tasks, Timestamp};
+use lar_base::{Bytes, KeyId, Secret, Tasks, Timestamp};
 use lar_catalog::{Catalog, Places};
 use lar_cli::Output;
 use lar_egress::Egress;
@@ -71,6 +71,9 @@ impl House {
                 QueueFull::DropLru => FullPolicy::DropOldest,
             },
             batch_wait_max: Duration::from_secs(config.limits.batch_wait_max_s),
+            memory: config.engines.memory.or_else(memory_for_models).unwrap_or(Bytes(u64::MAX)),
+            keep_alive: Some(Duration::from_secs(config.engines.keep_alive_s)),
+            ..Limits::default()
         };
         let engines = Engines::run(limits, &tasks);
         let mut registry = Registry::default();
@@ -206,6 +209,11 @@ fn engine_options(config: &Config) -> anyhow::Result<EngineOptions> {
         share_prompt_cache: config.engines.share_prompt_cache,
         remotes: remotes.collect::<anyhow::Result<_>>()?,
     })
+}
+
+/// What models may take of the machine's memory: the rest is the system's, the page cache's and everyone's.
+fn memory_for_models() -> Option<Bytes> {
+    device::memory().map(|memory| Bytes(memory.total.get() / 5 * 4))
 }
 
 /// What may stand in a request's Host; an address that was chosen to listen on may.

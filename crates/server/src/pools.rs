@@ -84,6 +84,7 @@ fn wire(pool: &PoolStatus) -> Wire {
         engine: pool.engine.name.clone(),
         slots: pool.engine.concurrency,
         context_tokens: pool.engine.context_tokens,
+        memory_bytes: pool.memory.get(),
         active_leases: pool.active as u64,
         queue: QueueDepth { interactive: pool.waiting[0] as u64, batch: pool.waiting[1] as u64 },
         last_error,

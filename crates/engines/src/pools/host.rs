@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use lar_base::{Instant, TaskId, Tasks};
+use lar_base::{Bytes, Instant, TaskId, Tasks};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use super::supervisor::Order;
@@ -17,6 +17,9 @@ use crate::driver::Driver;
 use crate::lease::{Lease, Stopper};
 use crate::scheduler::{Action, Event, Limits, PoolId, PoolView, Refusal, Request, Scheduler};
 
+/// How often a step is taken although nothing happens.
+const TICK_MIN: Duration = Duration::from_millis(50);
+const TICK_MAX: Duration = Duration::from_secs(5);
 /// How often it is looked, while stopping, whether the last lease is back.
 const STOPPING_TICK: Duration = Duration::from_millis(50);
 
@@ -24,7 +27,8 @@ const STOPPING_TICK: Duration = Duration::from_millis(50);
 pub(crate) struct Host {
     state: Mutex<State>,
     /// A task with a deadline came.
-    deadlines: Notify,
+    clock: Notify,
+    tick: Duration,
     tasks: Tasks,
 }
 
@@ -51,13 +55,15 @@ struct Entry {
 
 impl Host {
     pub(super) fn new(limits: Limits, tasks: &Tasks) -> Self {
+        // Whether a model is idle for too long, or waits for memory, is looked at now and then.
+        let tick = limits.keep_alive.unwrap_or(TICK_MAX).clamp(TICK_MIN, TICK_MAX);
         let state = State {
             scheduler: Scheduler::new(limits),
             waiters: HashMap::new(),
             running: HashMap::new(),
             pools: BTreeMap::new(),
         };
-        Self { state: Mutex::new(state), deadlines: Notify::new(), tasks: tasks.clone() }
+        Self { state: Mutex::new(state), clock: Notify::new(), tick, tasks: tasks.clone() }
     }
 
     /// Takes a step whenever time alone changes something; ends when told to stop and nothing runs.
@@ -71,13 +77,13 @@ impl Host {
             if stopping.is_cancelled() && idle {
                 return;
             }
-            let mut wait = next.map_or(Duration::from_secs(3600), |at| at.since(Instant::now()));
+            let mut wait = next.map_or(self.tick, |at| at.since(Instant::now()).min(self.tick));
             if stopping.is_cancelled() {
                 wait = wait.min(STOPPING_TICK);
             }
             tokio::select! {
                 () = tokio::time::sleep(wait) => self.step(Event::Tick),
-                () = self.deadlines.notified() => {}
+                () = self.clock.notified() => {}
                 () = stopping.cancelled(), if !stopping.is_cancelled() => {}
             }
         }
@@ -87,6 +93,7 @@ impl Host {
         self: &Arc<Self>,
         pool: PoolId,
         driver: Arc<dyn Driver>,
+        memory: Bytes,
     ) -> Option<mpsc::UnboundedReceiver<Order>> {
         let concurrency = driver.engine().concurrency;
         let (orders, inbox) = mpsc::unbounded_channel();
@@ -95,7 +102,7 @@ impl Host {
                 return (None, None);
             }
             state.pools.insert(pool.clone(), Entry { driver, orders, state: PoolState::Unloaded });
-            (Some(inbox), Some(Event::PoolAdded { pool, concurrency }))
+            (Some(inbox), Some(Event::PoolAdded { pool, concurrency, memory }))
         })
     }
 
@@ -108,12 +115,6 @@ impl Host {
         });
     }
 
-    pub(super) fn order(&self, pool: &str, order: Order) {
-        if let Some(entry) = self.lock().pools.get(pool) {
-            let _ = entry.orders.send(order);
-        }
-    }
-
     pub(super) fn submit(self: &Arc<Self>, request: Request, waiter: Waiter) {
         let limited = request.deadline.is_some();
         self.with(|state| {
@@ -121,7 +122,7 @@ impl Host {
             ((), Some(Event::Submit(request)))
         });
         if limited {
-            self.deadlines.notify_one();
+            self.clock.notify_one();
         }
     }
 
@@ -147,6 +148,10 @@ impl Host {
         self.lock().pools.get(pool).map(|entry| entry.driver.clone())
     }
 
+    pub(super) fn memory_left(&self) -> Bytes {
+        self.lock().scheduler.memory_left()
+    }
+
     pub(super) fn status(&self) -> Vec<PoolStatus> {
         let state = self.lock();
         let views = state.scheduler.view().into_iter();
@@ -157,6 +162,7 @@ impl Host {
                 state: entry.state.clone(),
                 active: view.active,
                 waiting: view.waiting,
+                memory: view.memory,
                 pool: view.pool,
             })
         };
@@ -194,9 +200,12 @@ impl Host {
     fn act(self: &Arc<Self>, state: &mut State, action: Action) -> Option<(Waiter, Result<Lease, Refusal>)> {
         match action {
             Action::Load { pool } => {
-                let entry = state.pools.get(&pool)?;
-                let _ = entry.orders.send(Order::Load);
+                let _ = state.pools.get(&pool)?.orders.send(Order::Load);
             }
+            Action::Unload { pool } => {
+                let _ = state.pools.get(&pool)?.orders.send(Order::Unload);
+            }
+            Action::Fail { pool, reason } => state.pools.get_mut(&pool)?.state = PoolState::Failed(reason),
             Action::Place { task, position, predicted_start, why } => {
                 let waiter = state.waiters.get(&task)?;
                 waiter.place.send_replace(Some(Place { position, predicted_start, why }));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lar_base::{Instant, KeyId, TaskId};
+use lar_base::{Bytes, Instant, KeyId, TaskId};
 
 /// Names a pool: the catalog's name of its model.
 pub type PoolId = String;
@@ -46,11 +46,24 @@ pub struct Limits {
     pub full_policy: FullPolicy,
     /// After waiting this long a batch task goes before interactive ones.
     pub batch_wait_max: Duration,
+    /// Memory that loaded models may take together.
+    pub memory: Bytes,
+    /// How long a model stays loaded that nobody uses; `None` is for good.
+    pub keep_alive: Option<Duration>,
+    /// After waiting this long for memory, a model that is in use takes no new tasks until it is let go.
+    pub swap_wait_max: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { queue_len_max: 256, full_policy: FullPolicy::Reject, batch_wait_max: Duration::from_secs(60) }
+        Self {
+            queue_len_max: 256,
+            full_policy: FullPolicy::Reject,
+            batch_wait_max: Duration::from_secs(60),
+            memory: Bytes(u64::MAX),
+            keep_alive: None,
+            swap_wait_max: Duration::from_secs(20),
+        }
     }
 }
 
@@ -78,6 +91,19 @@ pub enum Event {
         pool: PoolId,
         /// Jobs its engine can probably work on at once, for predictions until it is ready.
         concurrency: u32,
+        /// What it takes of [`Limits::memory`] while it is loaded; an engine that takes none, being elsewhere,
+        /// is never let go to make room.
+        memory: Bytes,
+    },
+    /// Someone wants the pool loaded before a task needs it.
+    PoolWanted {
+        /// Its name.
+        pool: PoolId,
+    },
+    /// Someone wants the pool's memory back.
+    PoolUnwanted {
+        /// Its name.
+        pool: PoolId,
     },
     /// The pool is gone; what waits for it is refused, what runs goes on.
     PoolRemoved {
@@ -91,7 +117,7 @@ pub enum Event {
         /// Jobs it can work on at once, at least 1.
         concurrency: u32,
     },
-    /// The engine died and will be started again; what waits goes on waiting.
+    /// The engine was let go, or died and will be started again; what waits goes on waiting.
     PoolDown {
         /// Its name.
         pool: PoolId,
@@ -154,6 +180,8 @@ pub enum Refusal {
 pub enum Why {
     /// The model is being loaded.
     Loading,
+    /// Other models that are in use hold the memory.
+    Memory,
     /// Others are before it.
     Busy,
 }
@@ -174,6 +202,18 @@ pub enum Action {
     Load {
         /// Which pool.
         pool: PoolId,
+    },
+    /// Let go of the pool's model; [`Event::PoolDown`] tells that its memory is free.
+    Unload {
+        /// Which pool.
+        pool: PoolId,
+    },
+    /// The pool's model will not be loaded; its tasks have been refused.
+    Fail {
+        /// Which pool.
+        pool: PoolId,
+        /// Why, with numbers.
+        reason: String,
     },
     /// Tell the task where it stands.
     Place {

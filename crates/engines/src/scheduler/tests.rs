@@ -22,7 +22,7 @@ impl Script {
             tasks: BTreeMap::new(),
             callers: BTreeMap::new(),
         };
-        script.at(0, Event::PoolAdded { pool: "m".into(), concurrency });
+        script.at(0, Event::PoolAdded { pool: "m".into(), concurrency, memory: Bytes(1) });
         script
     }
 
@@ -88,6 +88,8 @@ impl Script {
     fn tell(&self, action: &Action) -> String {
         match action {
             Action::Load { pool } => format!("load {pool}"),
+            Action::Unload { pool } => format!("unload {pool}"),
+            Action::Fail { pool, .. } => format!("fail {pool}"),
             Action::Place { task, position, predicted_start, why } => {
                 format!("{} is {position} in {} ms ({why:?})", self.names[task], predicted_start.as_millis())
             }
@@ -204,4 +206,96 @@ fn predictions_follow_what_was_measured() {
     s.submit(2000, "b", "x", Interactive);
     assert_eq!(s.submit(2400, "c", "x", Interactive), ["c is 0 in 600 ms (Busy)"]);
     assert_eq!(s.submit(2400, "d", "x", Interactive), ["d is 1 in 1600 ms (Busy)"]);
+}
+
+/// Two models of which only one fits.
+fn two(limits: Limits) -> Script {
+    let limits = Limits { memory: Bytes(10), ..limits };
+    let mut script = Script { concurrency: 1, ..Script::new(limits, 1) };
+    script.at(0, Event::PoolRemoved { pool: "m".into() });
+    for pool in ["a", "b"] {
+        script.at(0, Event::PoolAdded { pool: pool.into(), concurrency: 1, memory: Bytes(6) });
+    }
+    script
+}
+
+impl Script {
+    fn ask(&mut self, ms: u64, name: &'static str, pool: &str) -> Vec<String> {
+        let request = Request {
+            task: self.task(name),
+            pool: pool.into(),
+            caller: *self.callers.entry("c").or_default(),
+            priority: Priority::Interactive,
+            deadline: None,
+        };
+        self.at(ms, Event::Submit(request))
+    }
+
+    fn ready_now(&mut self, ms: u64, pool: &str) -> Vec<String> {
+        self.at(ms, Event::PoolReady { pool: pool.into(), concurrency: 1 })
+    }
+
+    fn down(&mut self, ms: u64, pool: &str) -> Vec<String> {
+        self.at(ms, Event::PoolDown { pool: pool.into() })
+    }
+}
+
+/// What is done, without who is told their place.
+fn done(told: &[String]) -> Vec<&str> {
+    told.iter().map(String::as_str).filter(|told| !told.contains(" is ")).collect()
+}
+
+#[test]
+fn an_idle_model_makes_room_for_one_that_is_wanted() {
+    let mut script = two(Limits::default());
+    assert_eq!(done(&script.ask(0, "1", "a")), ["load a"]);
+    assert_eq!(script.ready_now(10, "a"), ["grant 1"]);
+    assert!(script.stopped(20, "1").is_empty());
+    let told = script.ask(30, "2", "b");
+    assert_eq!(done(&told), ["unload a"]);
+    assert!(told.iter().any(|told| told.ends_with("(Memory)")), "{told:?}");
+    assert!(done(&script.ask(35, "3", "a")).is_empty(), "its memory is not free yet");
+    assert_eq!(done(&script.down(40, "a")), ["load b"]);
+    assert_eq!(done(&script.ready_now(50, "b")), ["grant 2"]);
+    assert_eq!(done(&script.stopped(60, "2")), ["unload b"], "3 waits for its model");
+    assert_eq!(done(&script.down(70, "b")), ["load a"]);
+    assert_eq!(done(&script.ready_now(80, "a")), ["grant 3"]);
+}
+
+#[test]
+fn a_busy_model_is_never_let_go_but_takes_no_new_tasks_after_a_time() {
+    let mut script = two(Limits { swap_wait_max: Duration::from_secs(1), ..Limits::default() });
+    script.ask(0, "1", "a");
+    script.ready_now(10, "a");
+    script.ask(20, "2", "b");
+    assert!(script.at(500, Event::Tick).is_empty());
+    script.ask(600, "3", "a");
+    let told = script.at(1020, Event::Tick);
+    assert!(told.len() == 1 && told[0].starts_with("3 is 0") && told[0].ends_with("(Memory)"), "{told:?}");
+    assert_eq!(done(&script.stopped(1100, "1")), ["unload a"], "3 waits although its model was ready");
+    assert_eq!(done(&script.down(1200, "a")), ["load b"]);
+    assert_eq!(done(&script.ready_now(1300, "b")), ["grant 2"]);
+}
+
+#[test]
+fn what_can_never_fit_is_refused_with_numbers() {
+    let mut script = two(Limits::default());
+    script.at(0, Event::PoolAdded { pool: "huge".into(), concurrency: 1, memory: Bytes(11) });
+    let told = script.ask(10, "1", "huge");
+    assert!(told[1].starts_with("refuse 1: PoolUnavailable") && told[1].contains("needs 11 B"), "{told:?}");
+    assert!(told[1].contains("may take 10 B here (`engines.memory`)"), "{told:?}");
+    assert_eq!(told[2], "fail huge");
+}
+
+#[test]
+fn a_model_that_nobody_uses_is_let_go() {
+    let mut script = two(Limits { keep_alive: Some(Duration::from_secs(5)), ..Limits::default() });
+    assert_eq!(script.at(0, Event::PoolWanted { pool: "a".into() }), ["load a"]);
+    script.ready_now(10, "a");
+    assert!(script.at(4000, Event::Tick).is_empty());
+    assert_eq!(script.ask(4500, "1", "a"), ["grant 1"]);
+    assert!(script.at(60_000, Event::Tick).is_empty(), "it is in use");
+    assert!(script.stopped(60_100, "1").is_empty());
+    assert_eq!(script.scheduler.next_deadline(), Some(Instant::from_millis(65_100)));
+    assert_eq!(script.at(65_100, Event::Tick), ["unload a"]);
 }

@@ -34,7 +34,9 @@ settings! {
     "insecure_lan" "boolean" "Lets the server listen beyond loopback without TLS"
     "log" "string" "What is logged: error, warn, info, debug, or a filter such as info,lar_engines=debug"
     "engines.concurrency" "integer" "Tasks that run at once, per model"
-    "engines.context_tokens_max" "integer" "Tokens of context that each task gets at most"
+    "engines.context_tokens_max" "integer" "Tokens of context that each task gets at most; as much as fits in half of the memory left where absent"
+    "engines.memory" "string" "Memory that loaded models may take together; four fifths of the machine's where absent"
+    "engines.keep_alive_s" "integer" "Seconds after which a model that nobody uses is let go"
     "engines.threads" "integer" "Threads that compute; one per core where absent"
     "engines.preload" "boolean" "Loads the default model at start"
     "engines.llama_server" "string" "Runs models with this llama-server program instead of the embedded engine"
@@ -59,6 +61,8 @@ mod tests {
     fn every_setting_is_listed_once() {
         let mut config = Config { models_dir: Some("x".into()), ..Config::default() };
         config.engines.threads = Some(1);
+        config.engines.context_tokens_max = Some(128);
+        config.engines.memory = Some(lar_base::Bytes(1));
         config.engines.llama_server = Some("x".into());
         let table = toml::Table::try_from(config).unwrap();
         let mut keys = leaves(&table);

@@ -80,6 +80,7 @@ fn wire(event: &TaskEvent) -> Wire {
             predicted_start_ms: *predicted_start_ms,
             why: match why {
                 Why::Loading => "loading".into(),
+                Why::Memory => "memory".into(),
                 Why::Busy => "busy".into(),
             },
         },

@@ -1,0 +1,203 @@
+//! Which models are in memory: loaded when wanted, let go when idle for long, or when another needs the room,
+//! the one that was used least recently first and never one that tasks run on.
+
+use lar_base::{Bytes, Instant};
+
+use super::{Action, Pool, PoolId, Scheduler};
+
+/// Where a pool's model is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Resident {
+    Absent,
+    /// A load was asked for and neither succeeded nor failed yet.
+    Loading,
+    Ready,
+    /// It was told to go; its memory is not free yet.
+    Leaving,
+}
+
+/// A pool's model and the memory.
+#[derive(Debug)]
+pub(super) struct Residency {
+    pub(super) state: Resident,
+    /// What it takes while it is not absent.
+    pub(super) memory: Bytes,
+    /// Someone wants it loaded, tasks or not.
+    wanted: bool,
+    /// When a task last ended on it, or it became ready.
+    last_used: Instant,
+    /// It could not be loaded for want of memory since then.
+    pub(super) short_since: Option<Instant>,
+    /// It takes no new tasks, so that it can go.
+    pub(super) draining: bool,
+}
+
+impl Residency {
+    pub(super) fn new(memory: Bytes) -> Self {
+        Self {
+            state: Resident::Absent,
+            memory,
+            wanted: false,
+            last_used: Instant::from_millis(0),
+            short_since: None,
+            draining: false,
+        }
+    }
+
+    pub(super) fn is(&mut self, state: Resident, now: Instant) {
+        self.state = state;
+        self.draining = false;
+        self.short_since = None;
+        // A load that was wanted has succeeded or failed.
+        self.wanted = false;
+        self.used(now);
+    }
+
+    pub(super) fn used(&mut self, now: Instant) {
+        self.last_used = now;
+    }
+
+    pub(super) fn want(&mut self, now: Instant) {
+        self.used(now);
+        self.wanted = self.state == Resident::Absent || self.state == Resident::Leaving;
+    }
+}
+
+impl Pool {
+    /// Whether its model can go at once.
+    fn is_idle(&self) -> bool {
+        self.is_ready() && self.active.is_empty() && (self.residency.draining || !self.waits())
+    }
+
+    fn wants_to_load(&self) -> bool {
+        self.residency.state == Resident::Absent && (self.waits() || self.residency.wanted)
+    }
+}
+
+impl Scheduler {
+    /// Someone wants a pool's memory back. What runs on it goes on.
+    pub(super) fn unwanted(&mut self, now: Instant, name: &PoolId, actions: &mut Vec<Action>) {
+        let Some(pool) = self.pools.get_mut(name) else { return };
+        pool.residency.wanted = false;
+        match pool.residency.state {
+            Resident::Ready if pool.active.is_empty() => leave(now, name, pool, actions),
+            // Told now, it goes as soon as it is there.
+            Resident::Loading => actions.push(Action::Unload { pool: name.clone() }),
+            _ => {}
+        }
+    }
+
+    /// Loads what is wanted and lets go of what is not.
+    pub(super) fn arrange(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        if let Some(keep_alive) = self.limits.keep_alive {
+            for (name, pool) in &mut self.pools {
+                let over = now.since(pool.residency.last_used) >= keep_alive;
+                if over && pool.residency.memory > Bytes(0) && pool.is_idle() {
+                    leave(now, name, pool, actions);
+                }
+            }
+        }
+        let mut wanting: Vec<PoolId> = self
+            .pools
+            .iter()
+            .filter(|(_, pool)| pool.wants_to_load())
+            .map(|(name, _)| name.clone())
+            .collect();
+        // Whoever has been short of memory for longest goes first.
+        wanting.sort_by_key(|name| self.pools[name].residency.short_since.unwrap_or(now));
+        for name in wanting {
+            self.load(now, &name, actions);
+        }
+    }
+
+    fn load(&mut self, now: Instant, name: &PoolId, actions: &mut Vec<Action>) {
+        let need = self.pools[name].residency.memory.get();
+        let budget = self.limits.memory.get();
+        if need > budget {
+            let reason = format!(
+                "the model needs {} of memory with its context; models may take {} here (`engines.memory`)",
+                Bytes(need),
+                Bytes(budget),
+            );
+            self.fail(now, name, &reason, actions);
+            actions.push(Action::Fail { pool: name.clone(), reason });
+            return;
+        }
+        let taken = self.resident();
+        let Some(pool) = self.pools.get_mut(name) else { return };
+        if taken.saturating_add(need) <= budget {
+            pool.residency.is(Resident::Loading, now);
+            actions.push(Action::Load { pool: name.clone() });
+            return;
+        }
+        let since = *pool.residency.short_since.get_or_insert(now);
+        if since == now {
+            pool.place_all(now, actions);
+        }
+        let drain = now.since(since) >= self.limits.swap_wait_max;
+        self.make_room(now, name, taken.saturating_add(need) - budget, drain, actions);
+    }
+
+    /// Lets go of what is idle, least recently used first, if that makes enough room; else, when it is time,
+    /// keeps new tasks from what is in use.
+    fn make_room(&mut self, now: Instant, name: &PoolId, need: u64, drain: bool, actions: &mut Vec<Action>) {
+        let leaving = self.pools.values().filter(|pool| pool.residency.state == Resident::Leaving);
+        let mut missing = need.saturating_sub(leaving.map(|pool| pool.residency.memory.get()).sum());
+        let mut others: Vec<(Instant, PoolId)> = self
+            .pools
+            .iter()
+            .filter(|(other, pool)| *other != name && pool.is_ready() && pool.residency.memory > Bytes(0))
+            .map(|(other, pool)| (pool.residency.last_used, other.clone()))
+            .collect();
+        others.sort();
+        let idle: u64 = others
+            .iter()
+            .filter(|(_, other)| self.pools[other].is_idle())
+            .map(|(_, other)| self.pools[other].residency.memory.get())
+            .sum();
+        let enough = idle >= missing;
+        for (_, other) in others {
+            let Some(pool) = self.pools.get_mut(&other).filter(|_| missing > 0) else { break };
+            let memory = pool.residency.memory.get();
+            if pool.is_idle() && (enough || drain) {
+                leave(now, &other, pool, actions);
+            } else if !enough && drain {
+                if !std::mem::replace(&mut pool.residency.draining, true) {
+                    pool.place_all(now, actions);
+                }
+            } else {
+                continue;
+            }
+            missing = missing.saturating_sub(memory);
+        }
+    }
+
+    /// What models take of the memory now.
+    pub(super) fn resident(&self) -> u64 {
+        let there = self.pools.values().filter(|pool| pool.residency.state != Resident::Absent);
+        there.fold(0, |sum, pool| sum.saturating_add(pool.residency.memory.get()))
+    }
+
+    /// What models may still take of the memory.
+    #[must_use]
+    pub fn memory_left(&self) -> Bytes {
+        Bytes(self.limits.memory.get().saturating_sub(self.resident()))
+    }
+
+    /// When time alone will change something about the memory.
+    pub(super) fn next_arrangement(&self) -> Option<Instant> {
+        let idle = self.limits.keep_alive.into_iter().flat_map(|keep_alive| {
+            let idle = self.pools.values().filter(|pool| pool.residency.memory > Bytes(0) && pool.is_idle());
+            idle.map(move |pool| pool.residency.last_used.after(keep_alive))
+        });
+        let short = self.pools.values().filter(|pool| pool.wants_to_load());
+        let drained = self.pools.values().any(|pool| pool.residency.draining);
+        let short = short.filter_map(|pool| pool.residency.short_since).filter(move |_| !drained);
+        idle.chain(short.map(|since| since.after(self.limits.swap_wait_max))).min()
+    }
+}
+
+fn leave(now: Instant, name: &PoolId, pool: &mut Pool, actions: &mut Vec<Action>) {
+    pool.residency.is(Resident::Leaving, now);
+    actions.push(Action::Unload { pool: name.clone() });
+}

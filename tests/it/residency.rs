@@ -1,0 +1,76 @@
+//! Models that come and go: what fits, what makes room, what is let go.
+
+use std::time::{Duration, Instant};
+
+use lar_tests::Lar;
+use serde_json::{Value, json};
+
+fn chat() -> Value {
+    json!({
+        "model": "default", "max_tokens": 8, "temperature": 0,
+        "messages": [{ "role": "user", "content": "Say hello." }],
+    })
+}
+
+fn state(lar: &Lar, pool: &str) -> String {
+    let health = lar.get(&format!("/lar/v1/pools/{pool}/health")).json();
+    health["state"].as_str().unwrap_or("unloaded").to_owned()
+}
+
+fn becomes(lar: &Lar, pool: &str, wanted: &str) {
+    let begun = Instant::now();
+    while state(lar, pool) != wanted {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{pool} is {}", state(lar, pool));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn two_models_that_do_not_fit_together_take_turns() {
+    let lar = Lar::start_with("[engines]\npreload = false\ncontext_tokens_max = 512\nmemory = \"300 MiB\"\n");
+    let embed = json!({ "model": "default-embedding", "input": "a cat" });
+    for _ in 0..2 {
+        let answer = lar.post("/v1/chat/completions", &chat());
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert_eq!(state(&lar, "smollm2-135m-instruct"), "ready");
+        assert_ne!(state(&lar, "all-minilm-l6-v2"), "ready");
+        let answer = lar.post("/v1/embeddings", &embed);
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert_eq!(state(&lar, "all-minilm-l6-v2"), "ready");
+        assert_ne!(state(&lar, "smollm2-135m-instruct"), "ready");
+    }
+    // Someone who streams is told what it waits for.
+    let task = json!({ "model": "default", "workload": "completion", "prompt": "Once", "max_tokens": 4 });
+    let task = lar.post("/lar/v1/tasks", &task).json()["task_id"].as_str().unwrap().to_owned();
+    let events = lar.get(&format!("/lar/v1/tasks/{task}/stream")).events();
+    assert_eq!(events.last().unwrap().0, "end", "{events:?}");
+}
+
+#[test]
+fn a_model_larger_than_the_memory_is_refused_with_numbers() {
+    let lar = Lar::start_with("[engines]\npreload = false\nmemory = \"100 MiB\"\n");
+    let answer = lar.post("/v1/chat/completions", &chat());
+    assert_eq!(answer.status, 503, "{}", answer.body);
+    let message = answer.json()["error"]["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("MiB of memory") && message.contains("100 MiB"), "{message}");
+    let health = lar.get("/lar/v1/pools/smollm2-135m-instruct/health").json();
+    assert_eq!(health["state"], "failed");
+    assert!(health["last_error"].as_str().unwrap().contains("engines.memory"), "{health}");
+}
+
+#[test]
+fn what_nobody_uses_is_let_go_and_comes_back() {
+    let lar = Lar::start_with("[engines]\ncontext_tokens_max = 512\nkeep_alive_s = 0\n");
+    for _ in 0..2 {
+        let answer = lar.post("/v1/chat/completions", &chat());
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        becomes(&lar, "smollm2-135m-instruct", "unloaded");
+    }
+    let lar = Lar::start_with("[engines]\ncontext_tokens_max = 512\n");
+    assert_eq!(lar.post("/v1/chat/completions", &chat()).status, 200);
+    becomes(&lar, "smollm2-135m-instruct", "ready");
+    assert_eq!(lar.post("/lar/v1/pools/smollm2-135m-instruct/unload", &json!({})).status, 202);
+    becomes(&lar, "smollm2-135m-instruct", "unloaded");
+    assert_eq!(lar.post("/lar/v1/pools/smollm2-135m-instruct/load", &json!({})).status, 202);
+    becomes(&lar, "smollm2-135m-instruct", "ready");
+}
