@@ -7,6 +7,7 @@ mod cli;
 mod conversations;
 mod disk;
 mod downloads;
+mod encoder;
 mod engines;
 mod health;
 mod idempotency;

@@ -1,7 +1,8 @@
 //! Models that come and go: what fits, what makes room, what is let go.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use lar_base::Instant;
 use lar_tests::Lar;
 use serde_json::{Value, json};
 

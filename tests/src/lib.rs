@@ -8,4 +8,4 @@ mod lar;
 mod models;
 
 pub use lar::{Answer, Lar, free_port};
-pub use models::{chat_model, llama_server, models_dir, program};
+pub use models::{chat_model, embedder_file, llama_server, models_dir, program};

@@ -37,6 +37,20 @@ pub fn chat_model() -> PathBuf {
     models_dir().join("blobs").join("sha256-b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53")
 }
 
+/// A file of the starter embedder, by its role in the manifest: `weights`, `tokenizer` or `config`.
+///
+/// # Panics
+/// When there is no such file.
+#[must_use]
+pub fn embedder_file(role: &str) -> PathBuf {
+    let manifest = models_dir().join("manifests/all-minilm-l6-v2.json");
+    let text = std::fs::read_to_string(&manifest).expect("the embedder is installed");
+    let manifest: serde_json::Value = serde_json::from_str(&text).expect("manifests are JSON");
+    let files = manifest["files"].as_array().expect("it lists its files");
+    let file = files.iter().find(|file| file["role"] == role).expect("it has a file of this role");
+    models_dir().join("blobs").join(format!("sha256-{}", file["sha256"].as_str().expect("it has a digest")))
+}
+
 /// llama.cpp's own server.
 ///
 /// # Panics

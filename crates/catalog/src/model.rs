@@ -27,6 +27,8 @@ pub enum FileRole {
     Tokenizer,
     /// `config.json` of a safetensors model.
     Config,
+    /// sentence-transformers' `1_Pooling/config.json`, where there is one.
+    Pooling,
 }
 
 /// Where a file is.

@@ -106,6 +106,7 @@ struct Fetched {
     weights: PathBuf,
     tokenizer: Option<PathBuf>,
     config: Option<PathBuf>,
+    pooling: Option<PathBuf>,
     /// The digest that the weights must have, where one was promised.
     promised: Option<String>,
     /// Removed when all is done.
@@ -159,7 +160,12 @@ impl Puller {
         }
         let (kind, facts) = inspected?;
         let mut files = vec![self.directory.keep(&fetched.weights, FileRole::Weights, sha256)?];
-        for (role, path) in [(FileRole::Tokenizer, fetched.tokenizer), (FileRole::Config, fetched.config)] {
+        let beside = [
+            (FileRole::Tokenizer, fetched.tokenizer),
+            (FileRole::Config, fetched.config),
+            (FileRole::Pooling, fetched.pooling),
+        ];
+        for (role, path) in beside {
             if let Some(path) = path {
                 let sha256 = blobs::sha256(&path, &mut |_| {})?;
                 files.push(self.directory.keep(&path, role, sha256)?);
@@ -184,7 +190,14 @@ impl Puller {
             Ok(())
         };
         tokio::task::spawn_blocking(copy).await.map_err(|error| Error::Download(error.to_string()))??;
-        Ok(Fetched { weights: to, tokenizer: None, config: None, promised: None, folder: None })
+        Ok(Fetched {
+            weights: to,
+            tokenizer: None,
+            config: None,
+            pooling: None,
+            promised: None,
+            folder: None,
+        })
     }
 
     fn tell(&self, progress: Progress) {

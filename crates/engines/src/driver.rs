@@ -414,6 +414,6 @@ pub trait Driver: Send + Sync + std::fmt::Debug + 'static {
     /// When the engine is not there or cannot do this.
     fn generate(&self, job: Job) -> Result<Generation, Error>;
 
-    /// Computes vectors. The engine must be loaded.
-    fn embed(&self, texts: Vec<String>) -> BoxFuture<'_, Result<Embeddings, Error>>;
+    /// Computes vectors. The engine must be loaded. `cache_of` is as in [`Job::cache_of`].
+    fn embed(&self, texts: Vec<String>, cache_of: Option<KeyId>) -> BoxFuture<'_, Result<Embeddings, Error>>;
 }

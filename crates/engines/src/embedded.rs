@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use lar_base::Bytes;
+use lar_base::{Bytes, KeyId};
 use tokio::sync::Mutex;
 
 use crate::Error;
@@ -190,7 +190,7 @@ impl Driver for Embedded {
         Ok(Worker::generate(&worker, tokens, job.sampling, job.cache_of))
     }
 
-    fn embed(&self, _: Vec<String>) -> BoxFuture<'_, Result<Embeddings, Error>> {
+    fn embed(&self, _: Vec<String>, _: Option<KeyId>) -> BoxFuture<'_, Result<Embeddings, Error>> {
         let unable = Error::Unable { engine: self.engine().name, wanted: "embed" };
         std::future::ready(Err(unable)).boxed()
     }

@@ -1,26 +1,34 @@
-//! The driver of BERT-family embedding models (safetensors), computed by candle in this process, on a
-//! thread of its own.
+//! The driver of BERT-family embedding models (safetensors), computed in this process on threads of its own.
 //!
-//! The forward pass is candle's. Texts are cut at the model's limit (and that is reported), sorted by
-//! length so that little is padded, mean-pooled over their tokens and brought to unit length, as
-//! sentence-transformers does for these models.
+//! Texts are cut at the model's limit (and that is reported). Every thread takes as many texts as make a
+//! good batch, in turns from all requests that wait, so that many small ones share a pass and a large one
+//! holds nobody up. Vectors are pooled as the model says and brought to unit length, as
+//! sentence-transformers does. Short texts that were asked before are answered from memory.
 
+mod bert;
+mod cache;
+mod kernels;
+mod weights;
+
+use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use candle_core::{DType, Device, Tensor};
-use candle_nn::VarBuilder;
-use candle_transformers::models::bert::{BertModel, Config};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use lar_base::KeyId;
 use tokenizers::{Tokenizer, TruncationParams};
 use tokio::sync::oneshot;
 
 use crate::Error;
 use crate::driver::{Ability, Constraint, Driver, Embeddings, Engine, Generation, Job, Prepared, Prompt};
+use bert::{Bert, Scratch};
+use cache::Cache;
 
-/// Texts in one forward pass at most.
-const BATCH_TEXTS_MAX: usize = 16;
+/// Tokens in one forward pass: enough for the arithmetic to be dense, few enough to stay in the caches.
+const BATCH_TOKENS: usize = 384;
+/// Requests that may be under way at once; they share the threads.
+const CONCURRENCY: u32 = 16;
 
 /// A BERT model, in plain values.
 #[derive(Debug, Clone)]
@@ -31,33 +39,30 @@ pub struct EncoderOptions {
     pub tokenizer: PathBuf,
     /// `config.json`.
     pub config: PathBuf,
+    /// sentence-transformers' `1_Pooling/config.json`; where absent, the mean over the tokens.
+    pub pooling: Option<PathBuf>,
     /// Tokens of a text that are read; sentence-transformers' `max_seq_length`.
     pub tokens_max: u32,
+    /// Threads that compute.
+    pub threads: u32,
 }
-
-type Answer = oneshot::Sender<Result<Embeddings, Error>>;
-type Jobs = mpsc::Sender<(Vec<String>, Answer)>;
 
 /// The encoder with one model.
 #[derive(Debug)]
 pub struct Encoder {
     options: EncoderOptions,
-    jobs: Mutex<Option<Jobs>>,
+    service: Mutex<Option<Arc<Service>>>,
 }
 
 impl Encoder {
     /// A driver that has loaded nothing yet.
     #[must_use]
     pub fn new(options: EncoderOptions) -> Self {
-        Self { options, jobs: Mutex::new(None) }
+        Self { options, service: Mutex::new(None) }
     }
 
-    fn jobs(&self) -> Option<Jobs> {
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn set_jobs(&self, jobs: Option<Jobs>) {
-        *self.jobs.lock().unwrap_or_else(PoisonError::into_inner) = jobs;
+    fn service(&self) -> Option<Arc<Service>> {
+        lock(&self.service).clone()
     }
 
     fn unable(&self, wanted: &'static str) -> Error {
@@ -68,36 +73,28 @@ impl Encoder {
 impl Driver for Encoder {
     fn engine(&self) -> Engine {
         Engine {
-            name: "candle (embedded)".into(),
+            name: "BERT encoder (embedded)".into(),
             ability: Ability::Embed,
-            concurrency: 1,
+            concurrency: CONCURRENCY,
             context_tokens: self.options.tokens_max,
         }
     }
 
     fn load(&self) -> BoxFuture<'_, Result<(), Error>> {
         async {
-            if self.jobs().is_some() {
+            if self.service().is_some() {
                 return Ok(());
             }
-            let (jobs, queue) = mpsc::channel::<(Vec<String>, Answer)>();
-            let (ready, loaded) = oneshot::channel();
             let options = self.options.clone();
-            let thread = std::thread::Builder::new().name("encoder".into());
-            let serve = move || match Bert::load(&options) {
-                Ok(model) => {
-                    let _ = ready.send(Ok(()));
-                    while let Ok((texts, answer)) = queue.recv() {
-                        let _ = answer.send(model.embed(texts));
-                    }
-                }
-                Err(error) => {
-                    let _ = ready.send(Err(error));
-                }
-            };
-            thread.spawn(serve).map_err(|error| Error::Load(error.to_string()))?;
-            loaded.await.map_err(|_| Error::Load("the encoder panicked".into()))??;
-            self.set_jobs(Some(jobs));
+            let loading = tokio::task::spawn_blocking(move || Service::load(&options));
+            let service = loading.await.map_err(|_| Error::Load("the encoder panicked".into()))??;
+            let service = Arc::new(service);
+            for _ in 0..self.options.threads.max(1) {
+                let service = service.clone();
+                let thread = std::thread::Builder::new().name("encoder".into());
+                thread.spawn(move || service.work()).map_err(|error| Error::Load(error.to_string()))?;
+            }
+            *lock(&self.service) = Some(service);
             Ok(())
         }
         .boxed()
@@ -108,7 +105,9 @@ impl Driver for Encoder {
     }
 
     fn unload(&self) -> BoxFuture<'_, ()> {
-        self.set_jobs(None);
+        if let Some(service) = lock(&self.service).take() {
+            service.close();
+        }
         std::future::ready(()).boxed()
     }
 
@@ -128,87 +127,240 @@ impl Driver for Encoder {
         Err(self.unable("generate text"))
     }
 
-    fn embed(&self, texts: Vec<String>) -> BoxFuture<'_, Result<Embeddings, Error>> {
-        async {
-            let jobs = self.jobs().ok_or_else(|| Error::Failed("the encoder is not loaded".into()))?;
+    fn embed(&self, texts: Vec<String>, cache_of: Option<KeyId>) -> BoxFuture<'_, Result<Embeddings, Error>> {
+        async move {
+            let service = self.service().ok_or_else(|| Error::Failed("the encoder is not loaded".into()))?;
             let (answer, answered) = oneshot::channel();
-            jobs.send((texts, answer)).map_err(|_| Error::Failed("the encoder has stopped".into()))?;
-            answered.await.map_err(|_| Error::Failed("the encoder panicked".into()))?
+            let queued = tokio::task::spawn_blocking(move || service.queue(&texts, cache_of, answer));
+            queued.await.map_err(|_| Error::Failed("the encoder panicked".into()))??;
+            answered.await.map_err(|_| Error::Failed("the encoder was let go".into()))
         }
         .boxed()
     }
 }
 
-struct Bert {
-    model: BertModel,
-    tokenizer: Tokenizer,
+/// How the vectors of a text's tokens become one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pooling {
+    Mean,
+    /// The first token's, which such models were taught to gather the text in.
+    First,
 }
 
-impl Bert {
+/// A loaded model and what waits for it.
+struct Service {
+    model: Bert,
+    tokenizer: Tokenizer,
+    pooling: Pooling,
+    queue: Mutex<Queue>,
+    /// Something came, or nothing will come any more.
+    changed: Condvar,
+    cache: Mutex<Cache>,
+}
+
+impl std::fmt::Debug for Service {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Service").finish_non_exhaustive()
+    }
+}
+
+#[derive(Default)]
+struct Queue {
+    requests: VecDeque<Request>,
+    closed: bool,
+}
+
+/// A request's texts that no thread has taken yet, longest last.
+struct Request {
+    texts: Vec<(usize, Vec<u32>)>,
+    open: Arc<Open>,
+}
+
+/// A text that a thread has taken: whose, which, its tokens.
+type Taken = (Arc<Open>, usize, Vec<u32>);
+
+/// A request that is under way.
+struct Open {
+    state: Mutex<OpenState>,
+}
+
+struct OpenState {
+    embeddings: Embeddings,
+    missing: usize,
+    answer: Option<oneshot::Sender<Embeddings>>,
+    /// What is remembered under which key once it is computed.
+    remember: Vec<Option<cache::Digest>>,
+}
+
+impl Service {
     fn load(options: &EncoderOptions) -> Result<Self, Error> {
-        let config = std::fs::read(&options.config).map_err(|error| Error::Load(error.to_string()))?;
-        let kind: serde_json::Value =
-            serde_json::from_slice(&config).map_err(|error| Error::Load(error.to_string()))?;
-        if let Some(kind) =
-            kind.get("model_type").and_then(|kind| kind.as_str()).filter(|kind| *kind != "bert")
-        {
-            return Err(Error::Load(format!("its architecture is `{kind}`; this encoder reads `bert`")));
-        }
-        let config: Config =
-            serde_json::from_slice(&config).map_err(|error| Error::Load(error.to_string()))?;
+        let model = Bert::load(&options.config, &options.weights).map_err(Error::Load)?;
         let mut tokenizer =
             Tokenizer::from_file(&options.tokenizer).map_err(|error| Error::Load(error.to_string()))?;
-        let truncation =
-            TruncationParams { max_length: options.tokens_max as usize, ..TruncationParams::default() };
+        let tokens = (options.tokens_max as usize).min(model.tokens_max());
+        let truncation = TruncationParams { max_length: tokens, ..TruncationParams::default() };
         tokenizer.with_truncation(Some(truncation)).map_err(|error| Error::Load(error.to_string()))?;
         tokenizer.with_padding(None);
-        // Read rather than mapped: a map needs `unsafe`, and the file is read in full anyway.
-        let weights = std::fs::read(&options.weights).map_err(|error| Error::Load(error.to_string()))?;
-        let weights =
-            VarBuilder::from_buffered_safetensors(weights, DType::F32, &Device::Cpu).map_err(load)?;
-        Ok(Self { model: BertModel::load(weights, &config).map_err(load)?, tokenizer })
+        let pooling = match &options.pooling {
+            None => Pooling::Mean,
+            Some(path) => {
+                pooling(&std::fs::read_to_string(path).map_err(|error| Error::Load(error.to_string()))?)?
+            }
+        };
+        Ok(Self {
+            model,
+            tokenizer,
+            pooling,
+            queue: Mutex::default(),
+            changed: Condvar::new(),
+            cache: Mutex::default(),
+        })
     }
 
-    fn embed(&self, texts: Vec<String>) -> Result<Embeddings, Error> {
-        let failed = |error: &dyn std::fmt::Display| Error::Failed(error.to_string());
-        let encodings = self.tokenizer.encode_batch(texts, true).map_err(|error| failed(&error))?;
-        let mut order: Vec<usize> = (0..encodings.len()).collect();
-        order.sort_by_key(|index| encodings[*index].len());
-        let mut vectors = vec![Vec::new(); encodings.len()];
-        for batch in order.chunks(BATCH_TEXTS_MAX) {
-            let ids: Vec<&[u32]> = batch.iter().map(|index| encodings[*index].get_ids()).collect();
-            for (index, vector) in batch.iter().zip(self.forward(&ids).map_err(|error| failed(&error))?) {
-                vectors[*index] = vector;
+    /// Takes a request on; `answer` hears of it when every text has its vector.
+    fn queue(
+        &self,
+        texts: &[String],
+        cache_of: Option<KeyId>,
+        answer: oneshot::Sender<Embeddings>,
+    ) -> Result<(), Error> {
+        let mut embeddings =
+            Embeddings { vectors: vec![Vec::new(); texts.len()], tokens: 0, truncated: Vec::new() };
+        let mut remember = vec![None; texts.len()];
+        let mut waiting = Vec::with_capacity(texts.len());
+        for (index, text) in texts.iter().enumerate() {
+            let digest = cache::digest(text, cache_of);
+            if let Some((vector, tokens)) = digest.and_then(|digest| lock(&self.cache).get(&digest)) {
+                embeddings.tokens += tokens;
+                embeddings.vectors[index] = vector;
+                continue;
+            }
+            remember[index] = digest;
+            let encoding = self.tokenizer.encode_fast(text.as_str(), true);
+            let encoding = encoding.map_err(|error| Error::Failed(error.to_string()))?;
+            if !encoding.get_overflowing().is_empty() {
+                embeddings.truncated.push(index);
+                remember[index] = None;
+            }
+            embeddings.tokens += encoding.len() as u64;
+            waiting.push((index, encoding.get_ids().to_vec()));
+        }
+        if waiting.is_empty() {
+            let _ = answer.send(embeddings);
+            return Ok(());
+        }
+        waiting.sort_by_key(|(_, ids)| ids.len());
+        let state = OpenState { missing: waiting.len(), embeddings, answer: Some(answer), remember };
+        let open = Arc::new(Open { state: Mutex::new(state) });
+        lock(&self.queue).requests.push_back(Request { texts: waiting, open });
+        self.changed.notify_all();
+        Ok(())
+    }
+
+    fn close(&self) {
+        let mut queue = lock(&self.queue);
+        queue.closed = true;
+        queue.requests.clear();
+        drop(queue);
+        self.changed.notify_all();
+    }
+
+    /// Computes until the service is closed.
+    fn work(&self) {
+        let mut scratch = Scratch::default();
+        while let Some(batch) = self.next_batch() {
+            let texts: Vec<&[u32]> = batch.iter().map(|(_, _, ids)| ids.as_slice()).collect();
+            let states = self.model.forward(&texts, &mut scratch);
+            let mut rows = states.chunks_exact(self.model.width());
+            for (open, index, ids) in &batch {
+                let vector = pool(self.pooling, &mut rows, ids.len(), self.model.width());
+                self.deliver(open, *index, ids.len(), vector);
             }
         }
-        let tokens = encodings.iter().map(|encoding| encoding.len() as u64).sum();
-        let cut = |(index, encoding): (usize, &tokenizers::Encoding)| {
-            (!encoding.get_overflowing().is_empty()).then_some(index)
-        };
-        Ok(Embeddings { vectors, tokens, truncated: encodings.iter().enumerate().filter_map(cut).collect() })
     }
 
-    /// One batch: `[texts, tokens]` in, unit vectors out.
-    fn forward(&self, ids: &[&[u32]]) -> candle_core::Result<Vec<Vec<f32>>> {
-        let width = ids.iter().map(|ids| ids.len()).max().unwrap_or(0);
-        let padded: Vec<u32> = ids.iter().flat_map(|ids| pad(ids, width, |id| id)).collect();
-        let mask: Vec<u32> = ids.iter().flat_map(|ids| pad(ids, width, |_| 1)).collect();
-        let shape = (ids.len(), width);
-        let padded = Tensor::from_vec(padded, shape, &Device::Cpu)?;
-        let mask = Tensor::from_vec(mask, shape, &Device::Cpu)?;
-        let hidden = self.model.forward(&padded, &padded.zeros_like()?, Some(&mask))?;
-        let weights = mask.to_dtype(DType::F32)?.unsqueeze(2)?;
-        let summed = hidden.broadcast_mul(&weights)?.sum(1)?;
-        let mean = summed.broadcast_div(&weights.sum(1)?)?;
-        let length = mean.sqr()?.sum_keepdim(1)?.sqrt()?;
-        mean.broadcast_div(&length)?.to_vec2()
+    /// Texts for one pass, one of each request in turn; `None` when the service is closed.
+    fn next_batch(&self) -> Option<Vec<Taken>> {
+        let mut queue = lock(&self.queue);
+        loop {
+            if queue.closed {
+                return None;
+            }
+            let (mut batch, mut tokens) = (Vec::new(), 0);
+            while let Some(mut request) = queue.requests.pop_front() {
+                let gone = lock(&request.open.state).answer.as_ref().is_none_or(oneshot::Sender::is_closed);
+                let next = request.texts.last().filter(|_| !gone).map_or(0, |(_, ids)| ids.len());
+                if gone || next == 0 {
+                    continue;
+                }
+                if tokens > 0 && tokens + next > BATCH_TOKENS {
+                    queue.requests.push_front(request);
+                    break;
+                }
+                if let Some((index, ids)) = request.texts.pop() {
+                    tokens += ids.len();
+                    batch.push((request.open.clone(), index, ids));
+                }
+                if !request.texts.is_empty() {
+                    queue.requests.push_back(request);
+                }
+            }
+            if !batch.is_empty() {
+                return Some(batch);
+            }
+            queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn deliver(&self, open: &Open, index: usize, tokens: usize, vector: Vec<f32>) {
+        let mut state = lock(&open.state);
+        if let Some(digest) = state.remember.get_mut(index).and_then(Option::take) {
+            lock(&self.cache).put(digest, vector.clone(), tokens as u64);
+        }
+        state.embeddings.vectors[index] = vector;
+        state.missing -= 1;
+        if state.missing == 0 {
+            let embeddings = std::mem::replace(
+                &mut state.embeddings,
+                Embeddings { vectors: Vec::new(), tokens: 0, truncated: Vec::new() },
+            );
+            if let Some(answer) = state.answer.take() {
+                let _ = answer.send(embeddings);
+            }
+        }
     }
 }
 
-fn pad(ids: &[u32], width: usize, value: impl Fn(u32) -> u32) -> impl Iterator<Item = u32> {
-    ids.iter().map(move |id| value(*id)).chain(std::iter::repeat_n(0, width - ids.len()))
+/// What sentence-transformers' configuration asks for.
+fn pooling(text: &str) -> Result<Pooling, Error> {
+    let config: serde_json::Value =
+        serde_json::from_str(text).map_err(|error| Error::Load(format!("its pooling: {error}")))?;
+    let asks = |mode: &str| config[format!("pooling_mode_{mode}")] == serde_json::json!(true);
+    match () {
+        () if asks("cls_token") => Ok(Pooling::First),
+        () if asks("mean_tokens") => Ok(Pooling::Mean),
+        () => Err(Error::Load("its pooling is neither the first token's nor the mean".into())),
+    }
 }
 
-fn load(error: candle_core::Error) -> Error {
-    Error::Load(error.to_string())
+/// The vector of one text from those of its tokens, which are the next `tokens` rows.
+fn pool<'a>(
+    pooling: Pooling,
+    rows: &mut impl Iterator<Item = &'a [f32]>,
+    tokens: usize,
+    width: usize,
+) -> Vec<f32> {
+    let mut vector = vec![0.0; width];
+    for (place, row) in rows.take(tokens).enumerate() {
+        if pooling == Pooling::Mean || place == 0 {
+            kernels::add(&mut vector, row);
+        }
+    }
+    // The mean and the sum point the same way.
+    kernels::unit(&mut vector);
+    vector
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use lar_base::{TaskId, Tasks};
+use lar_base::{KeyId, TaskId, Tasks};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
@@ -67,11 +67,11 @@ impl Lease {
     ///
     /// # Errors
     /// When the engine fails.
-    pub async fn embed(self, texts: Vec<String>) -> Result<Embeddings, Error> {
+    pub async fn embed(self, texts: Vec<String>, cache_of: Option<KeyId>) -> Result<Embeddings, Error> {
         let (answer, answered) = oneshot::channel();
         let tasks = self.tasks.clone();
         tasks.spawn(async move {
-            let result = self.driver.embed(texts).await;
+            let result = self.driver.embed(texts, cache_of).await;
             drop(self);
             let _ = answer.send(result);
         });

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use lar_base::Secret;
+use lar_base::{KeyId, Secret};
 use lar_egress::Egress;
 use serde_json::{Value, json};
 
@@ -312,7 +312,7 @@ impl Driver for LlamaServer {
         Ok(stream::start(client, request, place))
     }
 
-    fn embed(&self, _: Vec<String>) -> BoxFuture<'_, Result<Embeddings, Error>> {
+    fn embed(&self, _: Vec<String>, _: Option<KeyId>) -> BoxFuture<'_, Result<Embeddings, Error>> {
         let unable = Error::Unable { engine: self.engine().name, wanted: "embed" };
         std::future::ready(Err(unable)).boxed()
     }

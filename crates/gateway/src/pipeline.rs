@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use lar_base::{Code, Instant, Problem, Scope, TaskId, Tasks, Timestamp, UserId};
+use lar_base::{Code, Instant, KeyId, Problem, Scope, TaskId, Tasks, Timestamp, UserId};
 use lar_catalog::Catalog;
 use lar_egress::Egress;
 use lar_engines::dialect::{Part, Reader, Reading};
@@ -56,7 +56,10 @@ enum Ready {
         tokens_in: u64,
         reading: Reading,
     },
-    Embed(Vec<String>),
+    Embed {
+        texts: Vec<String>,
+        cache_of: Option<KeyId>,
+    },
 }
 
 /// How long a prompt is.
@@ -157,7 +160,9 @@ impl Gateway {
                     reading,
                 }
             }
-            (Work::Embed { texts }, Ability::Embed) => Ready::Embed(texts),
+            (Work::Embed { texts }, Ability::Embed) => {
+                Ready::Embed { texts, cache_of: self.shared.routes.cache_of(start.key) }
+            }
             (Work::Generate { .. }, Ability::Embed) => {
                 return Err(Problem::invalid(
                     "model",
@@ -226,7 +231,7 @@ impl Gateway {
         let Admitted { start, priority, deadline, hang_up, route, ready } = admitted;
         let tokens_in = match &ready {
             Ready::Generate { tokens_in, .. } => *tokens_in,
-            Ready::Embed(_) => 0,
+            Ready::Embed { .. } => 0,
         };
         let run = Arc::new(Run {
             id: start.id,
@@ -312,8 +317,8 @@ impl Gateway {
                 let mut reader = Reader::of(&reading);
                 lease.generate(job, |event| gateway.hear(&run, &cause, reader.as_mut(), event)).await;
             }
-            Ready::Embed(texts) => {
-                let result = lease.embed(texts).await;
+            Ready::Embed { texts, cache_of } => {
+                let result = lease.embed(texts, cache_of).await;
                 match result {
                     Ok(embeddings) => {
                         run.progress().tokens_in = embeddings.tokens;

@@ -123,6 +123,8 @@ impl Routes {
                 weights,
                 tokenizer: path(FileRole::Tokenizer)?,
                 config: path(FileRole::Config)?,
+                pooling: self.catalog.path(model, FileRole::Pooling),
+                threads: self.options.threads,
                 tokens_max: STARTER_EMBEDDING
                     .tokens_max
                     .filter(|_| model.digest() == STARTER_EMBEDDING.sha256)

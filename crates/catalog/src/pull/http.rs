@@ -37,7 +37,14 @@ impl Puller {
             206 => true,
             416 if have > 0 => {
                 // Everything is there already; the digest will tell.
-                return Ok(Fetched { weights: part, tokenizer: None, config: None, promised, folder: None });
+                return Ok(Fetched {
+                    weights: part,
+                    tokenizer: None,
+                    config: None,
+                    pooling: None,
+                    promised,
+                    folder: None,
+                });
             }
             status => return Err(Error::Download(format!("{url} answered with status {status}"))),
         };
@@ -68,7 +75,7 @@ impl Puller {
             )));
         }
         let _ = std::fs::remove_file(&tag);
-        Ok(Fetched { weights: part, tokenizer: None, config: None, promised, folder: None })
+        Ok(Fetched { weights: part, tokenizer: None, config: None, pooling: None, promised, folder: None })
     }
 
     /// Fetches a file of a hub repository, checked against the digest in its git-lfs pointer.

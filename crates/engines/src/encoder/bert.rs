@@ -1,0 +1,250 @@
+//! The forward pass of BERT and its kin (Devlin et al. 2019; RoBERTa, Liu et al. 2019).
+//!
+//! The texts of a batch stand one behind the other without padding: linear layers see one matrix of all
+//! tokens, attention each text by itself. Query, key and value are one product.
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::kernels::{self, Activation, Matrix};
+use super::weights::{Tensor, Weights};
+
+/// What `config.json` says that matters here.
+#[derive(Debug, Clone, Deserialize)]
+struct Config {
+    model_type: String,
+    hidden_size: usize,
+    num_hidden_layers: usize,
+    num_attention_heads: usize,
+    intermediate_size: usize,
+    vocab_size: usize,
+    max_position_embeddings: usize,
+    #[serde(default = "two")]
+    type_vocab_size: usize,
+    #[serde(default = "epsilon")]
+    layer_norm_eps: f32,
+    #[serde(default = "gelu")]
+    hidden_act: String,
+    #[serde(default)]
+    pad_token_id: usize,
+    #[serde(default = "absolute")]
+    position_embedding_type: String,
+}
+
+fn two() -> usize {
+    2
+}
+fn epsilon() -> f32 {
+    1e-12
+}
+fn gelu() -> String {
+    "gelu".into()
+}
+fn absolute() -> String {
+    "absolute".into()
+}
+
+/// The architectures that this encoder computes.
+pub(super) const ARCHITECTURES: &[&str] = &["bert", "roberta", "xlm-roberta", "camembert"];
+
+/// A loaded model.
+pub(super) struct Bert {
+    hidden: usize,
+    heads: usize,
+    intermediate: usize,
+    vocabulary: usize,
+    positions: usize,
+    /// RoBERTa counts positions from behind its padding token.
+    first_position: usize,
+    epsilon: f32,
+    activation: Activation,
+    words: Tensor,
+    places: Tensor,
+    /// Of the only kind of text there is here.
+    kind: Vec<f32>,
+    norm: (Tensor, Tensor),
+    layers: Vec<Layer>,
+}
+
+struct Layer {
+    /// Query, key and value below each other: `[3 · hidden, hidden]`.
+    qkv: Vec<f32>,
+    qkv_bias: Vec<f32>,
+    output: (Tensor, Tensor),
+    output_norm: (Tensor, Tensor),
+    up: (Tensor, Tensor),
+    down: (Tensor, Tensor),
+    down_norm: (Tensor, Tensor),
+}
+
+/// Room for a forward pass, kept between them.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    hidden: Vec<f32>,
+    qkv: Vec<f32>,
+    scores: Vec<f32>,
+    mixed: Vec<f32>,
+    projected: Vec<f32>,
+    inner: Vec<f32>,
+}
+
+impl Bert {
+    /// Maps the weights and checks that they are what the configuration says.
+    pub(super) fn load(config: &Path, weights: &Path) -> Result<Self, String> {
+        let text = std::fs::read_to_string(config).map_err(|error| error.to_string())?;
+        let kind: serde_json::Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+        let architecture = kind["model_type"].as_str().unwrap_or_default();
+        if !ARCHITECTURES.contains(&architecture) {
+            let known = ARCHITECTURES.join(", ");
+            return Err(format!("its architecture is `{architecture}`; this encoder computes {known}"));
+        }
+        let config: Config =
+            serde_json::from_value(kind).map_err(|error| format!("its config.json: {error}"))?;
+        if config.position_embedding_type != "absolute" {
+            return Err(format!(
+                "its positions are `{}`; only absolute ones work",
+                config.position_embedding_type
+            ));
+        }
+        let hidden = config.hidden_size;
+        if config.num_attention_heads == 0 || !hidden.is_multiple_of(config.num_attention_heads) {
+            return Err("its heads do not divide its width".into());
+        }
+        let activation = match config.hidden_act.as_str() {
+            "gelu" => Activation::Gelu,
+            "gelu_new" | "gelu_pytorch_tanh" => Activation::GeluTanh,
+            "relu" => Activation::Relu,
+            other => return Err(format!("its activation is `{other}`; gelu, gelu_new and relu work")),
+        };
+        let weights = Weights::open(
+            weights,
+            &["", "bert.", "roberta.", "model."],
+            "embeddings.word_embeddings.weight",
+        )?;
+        let pair = |name: &str, shape: &[usize]| {
+            let bias = weights.tensor(&format!("{name}.bias"), &shape[..1])?;
+            Ok::<_, String>((weights.tensor(&format!("{name}.weight"), shape)?, bias))
+        };
+        let layer = |index: usize| {
+            let name = |rest: &str| format!("encoder.layer.{index}.{rest}");
+            let mut qkv = Vec::with_capacity(3 * hidden * hidden);
+            let mut qkv_bias = Vec::with_capacity(3 * hidden);
+            for part in ["query", "key", "value"] {
+                let (weight, bias) = pair(&name(&format!("attention.self.{part}")), &[hidden, hidden])?;
+                qkv.extend_from_slice(&weight);
+                qkv_bias.extend_from_slice(&bias);
+            }
+            Ok::<_, String>(Layer {
+                qkv,
+                qkv_bias,
+                output: pair(&name("attention.output.dense"), &[hidden, hidden])?,
+                output_norm: pair(&name("attention.output.LayerNorm"), &[hidden])?,
+                up: pair(&name("intermediate.dense"), &[config.intermediate_size, hidden])?,
+                down: pair(&name("output.dense"), &[hidden, config.intermediate_size])?,
+                down_norm: pair(&name("output.LayerNorm"), &[hidden])?,
+            })
+        };
+        let kinds = config.type_vocab_size;
+        let kind = match kinds {
+            0 => vec![0.0; hidden],
+            _ => {
+                let all = weights.tensor("embeddings.token_type_embeddings.weight", &[kinds, hidden])?;
+                all[..hidden].to_vec()
+            }
+        };
+        let positions = config.max_position_embeddings;
+        Ok(Self {
+            hidden,
+            heads: config.num_attention_heads,
+            intermediate: config.intermediate_size,
+            vocabulary: config.vocab_size,
+            positions,
+            first_position: if config.model_type == "bert" { 0 } else { config.pad_token_id + 1 },
+            epsilon: config.layer_norm_eps,
+            activation,
+            words: weights.tensor("embeddings.word_embeddings.weight", &[config.vocab_size, hidden])?,
+            places: weights.tensor("embeddings.position_embeddings.weight", &[positions, hidden])?,
+            kind,
+            norm: pair("embeddings.LayerNorm", &[hidden])?,
+            layers: (0..config.num_hidden_layers).map(layer).collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Numbers in a vector.
+    pub(super) fn width(&self) -> usize {
+        self.hidden
+    }
+
+    /// Tokens of a text at most.
+    pub(super) fn tokens_max(&self) -> usize {
+        self.positions - self.first_position.min(self.positions)
+    }
+
+    /// The last layer's output for every token of every text, one text behind the other: `[tokens, width]`.
+    /// Texts are no longer than [`Bert::tokens_max`].
+    pub(super) fn forward<'a>(&self, texts: &[&[u32]], scratch: &'a mut Scratch) -> &'a [f32] {
+        let hidden = self.hidden;
+        let tokens: usize = texts.iter().map(|text| text.len()).sum();
+        let Scratch { hidden: state, qkv, scores, mixed, projected, inner } = scratch;
+        state.clear();
+        for text in texts {
+            for (place, token) in text.iter().enumerate() {
+                let word = (*token as usize).min(self.vocabulary - 1) * hidden;
+                let place = (self.first_position + place).min(self.positions - 1) * hidden;
+                let begin = state.len();
+                state.extend_from_slice(&self.words[word..word + hidden]);
+                kernels::add(&mut state[begin..], &self.places[place..place + hidden]);
+                kernels::add(&mut state[begin..], &self.kind);
+            }
+        }
+        kernels::norm(state, (&self.norm.0, &self.norm.1), self.epsilon);
+        qkv.resize(tokens * 3 * hidden, 0.0);
+        mixed.resize(tokens * hidden, 0.0);
+        projected.resize(tokens * hidden, 0.0);
+        inner.resize(tokens * self.intermediate, 0.0);
+        for layer in &self.layers {
+            kernels::linear(qkv, state, &layer.qkv, hidden);
+            kernels::add_bias(qkv, &layer.qkv_bias);
+            self.attend(texts, qkv, scores, mixed);
+            kernels::linear(projected, mixed, &layer.output.0, hidden);
+            let norm = (&*layer.output_norm.0, &*layer.output_norm.1);
+            kernels::add_and_norm(projected, &layer.output.1, state, norm, self.epsilon);
+            kernels::linear(inner, projected, &layer.up.0, hidden);
+            kernels::activate(inner, &layer.up.1, self.activation);
+            kernels::linear(state, inner, &layer.down.0, self.intermediate);
+            let norm = (&*layer.down_norm.0, &*layer.down_norm.1);
+            kernels::add_and_norm(state, &layer.down.1, projected, norm, self.epsilon);
+        }
+        state
+    }
+
+    /// Every text attends to itself, head by head.
+    fn attend(&self, texts: &[&[u32]], qkv: &[f32], scores: &mut Vec<f32>, mixed: &mut [f32]) {
+        let (hidden, width) = (self.hidden, self.hidden / self.heads);
+        let stride = 3 * hidden;
+        let scale = 1.0 / (width as f32).sqrt();
+        let mut begin = 0;
+        for text in texts {
+            let length = text.len();
+            let rows = &qkv[begin * stride..(begin + length) * stride];
+            let out = &mut mixed[begin * hidden..(begin + length) * hidden];
+            scores.resize(length * length, 0.0);
+            for head in 0..self.heads {
+                let (query, key, value) = (
+                    &rows[head * width..],
+                    &rows[hidden + head * width..],
+                    &rows[2 * hidden + head * width..],
+                );
+                let mut product =
+                    Matrix { values: scores, rows: length, columns: length, row_stride: length };
+                kernels::multiply(&mut product, (query, stride, 1), (key, 1, stride), width, scale);
+                kernels::softmax(scores, length);
+                let values = &mut out[head * width..];
+                let mut product = Matrix { values, rows: length, columns: width, row_stride: hidden };
+                kernels::multiply(&mut product, (scores, length, 1), (value, stride, 1), length, 1.0);
+            }
+            begin += length;
+        }
+    }
+}
