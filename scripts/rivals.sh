@@ -1,9 +1,12 @@
 #!/usr/bin/env bash
-# Installs the gateways that `make bench` measures Lar beside, at the versions that the results name.
+# Installs what `make bench` measures Lar beside, at the versions that the results name.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-packages=("litellm[proxy]==1.106.2" smg==1.13.0 vllm-router==0.1.17)
+packages=(
+  "litellm[proxy]==1.106.2" smg==1.13.0 vllm-router==0.1.17
+  onnx==1.23.2 onnxruntime==1.31.1 safetensors tokenizers numpy
+)
 home=$PWD/.build/rivals
 
 if [ "$(cat "$home/packages" 2>/dev/null)" = "${packages[*]}" ]; then exit 0; fi

@@ -5,6 +5,7 @@
 //! things are compared in the same run.
 
 mod commits;
+mod embeddings;
 mod engine;
 mod faults;
 mod gateway;
@@ -25,11 +26,12 @@ fn main() -> anyhow::Result<()> {
     let mut report = String::from("# Results\n\nWritten by `make bench`. Do not edit.\n\n");
     writeln!(report, "- commit: {}", output("git", &["rev-parse", "--short", "HEAD"]))?;
     writeln!(report, "- machine: {}", machine())?;
-    let parts: [(&str, Measure); 7] = [
+    let parts: [(&str, Measure); 8] = [
         ("What the gateway adds", |_| gateway::measure()),
         ("Start and memory", |_| start::measure()),
         ("Durable commits", |runtime| runtime.block_on(commits::measure())),
         ("The engine beside llama-server", |runtime| runtime.block_on(engine::measure())),
+        ("Embeddings beside ONNX Runtime", |runtime| runtime.block_on(embeddings::measure())),
         ("Cancellation in prefill", |runtime| runtime.block_on(faults::cancel_in_prefill())),
         ("Killed servers", |_| faults::kill_servers()),
         ("Killed workers", |_| faults::kill_workers()),

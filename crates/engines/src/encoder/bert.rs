@@ -68,13 +68,13 @@ pub(super) struct Bert {
 }
 
 struct Layer {
-    /// Query, key and value below each other: `[3 · hidden, hidden]`.
+    /// Query, key and value beside each other: `[hidden, 3 · hidden]`.
     qkv: Vec<f32>,
     qkv_bias: Vec<f32>,
-    output: (Tensor, Tensor),
+    output: (Vec<f32>, Tensor),
     output_norm: (Tensor, Tensor),
-    up: (Tensor, Tensor),
-    down: (Tensor, Tensor),
+    up: (Vec<f32>, Tensor),
+    down: (Vec<f32>, Tensor),
     down_norm: (Tensor, Tensor),
 }
 
@@ -126,6 +126,10 @@ impl Bert {
             let bias = weights.tensor(&format!("{name}.bias"), &shape[..1])?;
             Ok::<_, String>((weights.tensor(&format!("{name}.weight"), shape)?, bias))
         };
+        let dense = |name: &str, shape: &[usize]| {
+            let (weight, bias) = pair(name, shape)?;
+            Ok::<_, String>((kernels::transposed(&weight, shape[1]), bias))
+        };
         let layer = |index: usize| {
             let name = |rest: &str| format!("encoder.layer.{index}.{rest}");
             let mut qkv = Vec::with_capacity(3 * hidden * hidden);
@@ -136,12 +140,12 @@ impl Bert {
                 qkv_bias.extend_from_slice(&bias);
             }
             Ok::<_, String>(Layer {
-                qkv,
+                qkv: kernels::transposed(&qkv, hidden),
                 qkv_bias,
-                output: pair(&name("attention.output.dense"), &[hidden, hidden])?,
+                output: dense(&name("attention.output.dense"), &[hidden, hidden])?,
                 output_norm: pair(&name("attention.output.LayerNorm"), &[hidden])?,
-                up: pair(&name("intermediate.dense"), &[config.intermediate_size, hidden])?,
-                down: pair(&name("output.dense"), &[hidden, config.intermediate_size])?,
+                up: dense(&name("intermediate.dense"), &[config.intermediate_size, hidden])?,
+                down: dense(&name("output.dense"), &[hidden, config.intermediate_size])?,
                 down_norm: pair(&name("output.LayerNorm"), &[hidden])?,
             })
         };

@@ -1,0 +1,158 @@
+//! The encoder beside ONNX Runtime: passages per CPU-second and the time of one query, one thread each, f32,
+//! the same weights and texts, in turns.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use anyhow::Context as _;
+use lar_base::Instant;
+use lar_engines::driver::Driver as _;
+use lar_engines::encoder::{Encoder, EncoderOptions};
+use lar_tests::embedder_file;
+use serde_json::{Value, json};
+
+use crate::quantile;
+
+/// Rounds in turns; medians are told.
+const ROUNDS: usize = 7;
+const PASSAGES: usize = 64;
+const QUERIES: usize = 40;
+
+const WORDS: &str = "memory model answer house river window paper engine library morning garden question \
+                     table mountain letter number station bridge weather music market kitchen doctor island";
+
+/// Texts that differ, so that nothing is remembered: `words` words each.
+fn texts(count: usize, words: usize, round: usize) -> Vec<String> {
+    let all: Vec<&str> = WORDS.split_whitespace().collect();
+    let word = |index: usize| all[(index * 7 + index / 5) % all.len()];
+    (0..count)
+        .map(|text| {
+            let said: Vec<&str> = (0..words).map(|at| word(at * (text + 3) + round)).collect();
+            format!("{} {round} {text}", said.join(" "))
+        })
+        .collect()
+}
+
+struct Peer {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+    version: String,
+}
+
+impl Peer {
+    fn start() -> anyhow::Result<Self> {
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+        let script = format!("{root}/benches/peers/onnx_encoder.py");
+        let mut child = Command::new("python3")
+            .arg(script)
+            .args([embedder_file("weights"), embedder_file("tokenizer"), embedder_file("config")])
+            .env("PYTHONPATH", format!("{root}/.build/rivals"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("python3 cannot be started")?;
+        let input = child.stdin.take().context("the child has an input")?;
+        let mut output = BufReader::new(child.stdout.take().context("the child has an output")?);
+        let mut line = String::new();
+        output.read_line(&mut line)?;
+        let told: Value =
+            serde_json::from_str(&line).context("ONNX Runtime is not there: scripts/rivals.sh")?;
+        let version = told["onnxruntime"].as_str().unwrap_or_default().to_owned();
+        Ok(Self { child, input, output, version })
+    }
+
+    /// CPU seconds and vectors.
+    fn embed(&mut self, texts: &[String]) -> anyhow::Result<(f64, Vec<Vec<f32>>)> {
+        writeln!(self.input, "{}", json!({ "texts": texts }))?;
+        let mut line = String::new();
+        self.output.read_line(&mut line)?;
+        let told: Value = serde_json::from_str(&line)?;
+        let vectors = serde_json::from_value(told["vectors"].clone())?;
+        Ok((told["cpu_s"].as_f64().context("it tells the time")?, vectors))
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// CPU seconds that this process has used, in hundredths.
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
+    (ticks(11) + ticks(12)) / 100.0
+}
+
+pub(crate) async fn measure() -> anyhow::Result<String> {
+    let encoder = Encoder::new(EncoderOptions {
+        weights: embedder_file("weights"),
+        tokenizer: embedder_file("tokenizer"),
+        config: embedder_file("config"),
+        pooling: None,
+        tokens_max: 256,
+        threads: 1,
+    });
+    encoder.load().await?;
+    let mut peer = Peer::start()?;
+    let mut worst = 1.0f64;
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    let (mut our_queries, mut their_queries) = (Vec::new(), Vec::new());
+    for round in 0..=ROUNDS {
+        let passages = texts(PASSAGES, 110, round);
+        let begun = cpu_seconds();
+        let found = encoder.embed(passages.clone(), None).await?.vectors;
+        let our_rate = PASSAGES as f64 / (cpu_seconds() - begun);
+        let (took, oracle) = peer.embed(&passages)?;
+        let dots = found
+            .iter()
+            .zip(&oracle)
+            .map(|(a, b)| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>());
+        worst = dots.fold(worst, f64::min);
+        // The first round warms both up.
+        if round == 0 {
+            continue;
+        }
+        ours.push(our_rate);
+        theirs.push(PASSAGES as f64 / took);
+        for query in texts(QUERIES, 8, 1000 + round) {
+            let begun = Instant::now();
+            encoder.embed(vec![query.clone()], None).await?;
+            our_queries.push(begun.elapsed().as_secs_f64() * 1000.0);
+            their_queries.push(peer.embed(&[query])?.0 * 1000.0);
+        }
+    }
+    for values in [&mut ours, &mut theirs, &mut our_queries, &mut their_queries] {
+        values.sort_by(f64::total_cmp);
+    }
+    let median = |values: &[f64]| quantile(values, 0.5);
+    let repeated = texts(1, 8, 5000);
+    encoder.embed(repeated.clone(), None).await?;
+    let begun = Instant::now();
+    for _ in 0..100 {
+        encoder.embed(repeated.clone(), None).await?;
+    }
+    let again = begun.elapsed().as_secs_f64() * 1000.0 / 100.0;
+    Ok(format!(
+        "all-MiniLM-L6-v2, f32, one thread each, the same texts in turns, tokenizing included; medians of \
+         {ROUNDS} rounds. ONNX Runtime {} with its fused operators (`benches/peers/onnx_encoder.py`), batches \
+         of 16 sorted by length. Lar's query time is from call to answer, ONNX Runtime's its CPU time alone. \
+         llama-server was not measured: no package carries this model as GGUF.\n\n\
+         | | Lar | ONNX Runtime | Lar ÷ ONNX Runtime |\n|---|---|---|---|\n\
+         | passages of 110 words per CPU-second | {:.1} | {:.1} | {:.2} |\n\
+         | query of 8 words, ms, p50 | {:.2} | {:.2} | {:.2} |\n\n\
+         A query that was asked before: {again:.3} ms. The least cosine of {} vectors to ONNX Runtime's: {worst:.7}.\n",
+        peer.version,
+        median(&ours),
+        median(&theirs),
+        median(&ours) / median(&theirs),
+        median(&our_queries),
+        median(&their_queries),
+        median(&our_queries) / median(&their_queries),
+        PASSAGES * (ROUNDS + 1),
+    ))
+}
