@@ -5,6 +5,7 @@
 //! things are compared in the same run.
 
 mod commits;
+mod correctness;
 mod embeddings;
 mod engine;
 mod faults;
@@ -26,13 +27,16 @@ fn main() -> anyhow::Result<()> {
     let mut report = String::from("# Results\n\nWritten by `make bench`. Do not edit.\n\n");
     writeln!(report, "- commit: {}", output("git", &["rev-parse", "--short", "HEAD"]))?;
     writeln!(report, "- machine: {}", machine())?;
-    let parts: [(&str, Measure); 8] = [
+    let parts: [(&str, Measure); 11] = [
         ("What the gateway adds", |_| gateway::measure()),
         ("Start and memory", |_| start::measure()),
         ("Durable commits", |runtime| runtime.block_on(commits::measure())),
         ("The engine beside llama-server", |runtime| runtime.block_on(engine::measure())),
         ("Embeddings beside ONNX Runtime", |runtime| runtime.block_on(embeddings::measure())),
         ("Cancellation in prefill", |runtime| runtime.block_on(faults::cancel_in_prefill())),
+        ("Stops that race with answers", |runtime| runtime.block_on(correctness::races())),
+        ("JSON schemas", |runtime| runtime.block_on(correctness::structure())),
+        ("Seeds", |runtime| runtime.block_on(correctness::seeds())),
         ("Killed servers", |_| faults::kill_servers()),
         ("Killed workers", |_| faults::kill_workers()),
     ];

@@ -217,7 +217,7 @@ fn obey(backend: &mut dyn Backend, frame: ToWorker, out: &Outbox) {
             });
         }
         ToWorker::Check { id, constraint } => {
-            let checked = Grammars::of_bytes().and_then(|grammars| grammars.start(&constraint));
+            let checked = Grammars::of_bytes().and_then(|grammars| grammars.check(&constraint));
             out.send(FromWorker::Checked { id, problem: checked.err() });
         }
         ToWorker::Hello { .. } | ToWorker::Load(_) => {}

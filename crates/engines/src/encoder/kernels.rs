@@ -201,7 +201,7 @@ fn erf(x: f32) -> f32 {
 fn exp(x: f32) -> f32 {
     // 1.5·2²³ leaves no bits for a fraction: the sum is the nearest whole number, and its lowest bits count.
     const WHOLE: f32 = 12_582_912.0;
-    let y = x.max(-87.0).min(88.0) * std::f32::consts::LOG2_E;
+    let y = x.clamp(-87.0, 88.0) * std::f32::consts::LOG2_E;
     let shifted = y + WHOLE;
     let f = (y - (shifted - WHOLE)) * std::f32::consts::LN_2;
     let p = 1.0

@@ -57,6 +57,18 @@ impl Grammars {
         Ok(Self { factory })
     }
 
+    /// Whether an answer can be held to a constraint; what no text fits is refused too.
+    pub(super) fn check(&self, constraint: &Constraint) -> Result<(), String> {
+        let mut matcher = self.start(constraint)?;
+        match matcher.compute_mask() {
+            Ok(mask) if !mask.is_zero() => Ok(()),
+            Ok(_) => Err("no text fits it".into()),
+            // Its word for a grammar that can neither go on nor end.
+            Err(error) if error.to_string().contains("NoExtension") => Err("no text fits it".into()),
+            Err(error) => Err(first_line(&error.to_string())),
+        }
+    }
+
     /// A matcher at the beginning of an answer.
     ///
     /// # Errors
@@ -144,7 +156,7 @@ mod tests {
     use super::*;
 
     fn check(schema: &str) -> Result<(), String> {
-        Grammars::of_bytes().unwrap().start(&Constraint::JsonSchema(schema.into())).map(drop)
+        Grammars::of_bytes().unwrap().check(&Constraint::JsonSchema(schema.into()))
     }
 
     #[test]
@@ -157,6 +169,8 @@ mod tests {
             (r##"{"$ref":"https://example.com/a.json"}"##, "$ref"),
             (r#"{"type":"string","pattern":"(a"}"#, ""),
             (r#"{"type":"object","properties":{"a":false},"required":["a"]}"#, "nsatisfiable"),
+            (r##"{"$ref":"#"}"##, "no text fits"),
+            (r##"{"anyOf":[{"$ref":"#"},{"$ref":"#"}]}"##, "no text fits"),
         ] {
             let error = check(schema).unwrap_err();
             assert!(error.contains(reason), "{schema}: {error}");
