@@ -117,7 +117,8 @@ fn chain(model: &LlamaModel, sampling: &Sampling, context_tokens: i32) -> LlamaS
     if (repeat, frequency, presence) != (1.0, 0.0, 0.0) {
         let last = match sampling.repeat_last_n.unwrap_or(PENALTY_TOKENS) {
             ..0 => context_tokens,
-            last => last,
+            // The sampler takes memory for as many.
+            last => last.min(context_tokens),
         };
         chain.push(LlamaSampler::penalties(vocabulary, last, repeat, frequency, presence));
     }
@@ -169,7 +170,7 @@ fn dry(model: &LlamaModel, rare: &RareSampling, context_tokens: i32) -> LlamaSam
     let breakers = rare.dry_sequence_breakers.clone().unwrap_or_else(usual);
     let last = match rare.dry_penalty_last_n.unwrap_or(-1) {
         ..0 => context_tokens,
-        last => last,
+        last => last.min(context_tokens),
     };
     LlamaSampler::dry(
         model,
