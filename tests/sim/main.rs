@@ -221,7 +221,7 @@ fn simulate(seed: u64) -> u64 {
                 Event::PoolFailed { pool, reason: "it is broken".into() }
             }
             92 => Event::PoolWanted { pool },
-            93 if !world.loading.contains(&pool) => Event::PoolUnwanted { pool },
+            93 => Event::PoolUnwanted { pool },
             _ => Event::Tick,
         };
         world.step(event);

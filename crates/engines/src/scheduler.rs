@@ -100,6 +100,7 @@ impl Scheduler {
             Event::Tick => {}
         }
         self.expire(now, &mut actions);
+        self.settle();
         self.dispatch(now, &mut actions);
         self.arrange(now, &mut actions);
         actions

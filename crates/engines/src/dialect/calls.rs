@@ -76,6 +76,8 @@ pub(super) struct Calls {
     /// Nothing but blanks was said.
     silent: bool,
     calls: usize,
+    /// The function of the call that is being read.
+    called: String,
     parts: Vec<Part>,
 }
 
@@ -126,6 +128,7 @@ impl Calls {
             place: Place::Text(String::new()),
             silent: true,
             calls: 0,
+            called: String::new(),
             parts: Vec::new(),
         }
     }
@@ -150,7 +153,7 @@ impl Calls {
             // The beginning of a further call is not what was meant to be said.
             Place::Call(call) if !call.named && self.calls > 0 => {}
             Place::Call(call) if !call.named => self.say(&call.raw),
-            Place::Call(mut call) => self.break_off(&mut call),
+            Place::Call(call) => self.break_off(&call),
             Place::After(_) => {}
         }
         std::mem::take(&mut self.parts)
@@ -335,12 +338,10 @@ impl Calls {
 
     /// An argument that was written as text, by the type that the tool's schema gives it.
     fn value(&self, key: &str, text: &str) -> Value {
-        let schema = self.tools.iter().find_map(|tool| {
-            let schema: Value = serde_json::from_str(&tool.parameters).ok()?;
-            schema["properties"].get(key).map(|property| property["type"].clone())
-        });
+        let tool = self.tools.iter().find(|tool| tool.name == self.called);
+        let schema: Option<Value> = tool.and_then(|tool| serde_json::from_str(&tool.parameters).ok());
         match schema {
-            Some(Value::String(kind)) if kind == "string" => Value::from(text),
+            Some(schema) if schema["properties"][key]["type"] == "string" => Value::from(text),
             _ => serde_json::from_str(text.trim()).unwrap_or_else(|_| Value::from(text)),
         }
     }
@@ -406,20 +407,17 @@ impl Calls {
     /// What looked like a call is text: the first character is said, the rest looked at again.
     fn no_call(&mut self, call: &Call) -> Place {
         if call.named {
-            let mut call = Call { raw: String::new(), named: true, reading: Reading::Name(String::new()) };
-            self.break_off(&mut call);
             return self.over();
         }
-        let mut rest = call.raw.chars();
-        let first: String = rest.by_ref().take_while(|character| character.is_whitespace()).collect();
-        let begun = call.raw[first.len()..].chars().next().map(String::from).unwrap_or_default();
-        self.say(&(first.clone() + &begun));
-        let rest = call.raw[first.len() + begun.len()..].to_owned();
-        self.again(&rest)
+        let blanks = call.raw.len() - call.raw.trim_start().len();
+        let begun = call.raw[blanks..].chars().next().map_or(0, char::len_utf8);
+        let (said, rest) = call.raw.split_at(blanks + begun);
+        self.say(said);
+        self.again(rest)
     }
 
     /// The answer ended within a call: its arguments are left as far as they came.
-    fn break_off(&mut self, call: &mut Call) {
+    fn break_off(&mut self, call: &Call) {
         if let Reading::Tags { count, .. } = &call.reading
             && *count > 0
         {
@@ -437,6 +435,7 @@ impl Calls {
     }
 
     fn announce(&mut self, name: &str) {
+        name.clone_into(&mut self.called);
         let (index, name) = (self.calls, Some(name.to_owned()));
         self.parts.push(Part::Call(CallPart { index, name, arguments: String::new() }));
     }

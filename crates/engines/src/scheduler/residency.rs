@@ -24,6 +24,8 @@ pub(super) struct Residency {
     pub(super) memory: Bytes,
     /// Someone wants it loaded, tasks or not.
     wanted: bool,
+    /// Someone wants its memory back, as soon as nothing runs or waits.
+    unwanted: bool,
     /// When a task last ended on it, or it became ready.
     last_used: Instant,
     /// It could not be loaded for want of memory since then.
@@ -38,6 +40,7 @@ impl Residency {
             state: Resident::Absent,
             memory,
             wanted: false,
+            unwanted: false,
             last_used: Instant::from_millis(0),
             short_since: None,
             draining: false,
@@ -48,6 +51,7 @@ impl Residency {
         self.state = state;
         self.draining = false;
         self.short_since = None;
+        self.unwanted &= state == Resident::Ready;
         // A load that was wanted has succeeded or failed.
         self.wanted = false;
         self.used(now);
@@ -81,14 +85,33 @@ impl Scheduler {
         pool.residency.wanted = false;
         match pool.residency.state {
             Resident::Ready if pool.active.is_empty() => leave(now, name, pool, actions),
-            // Told now, it goes as soon as it is there.
-            Resident::Loading => actions.push(Action::Unload { pool: name.clone() }),
-            _ => {}
+            Resident::Loading | Resident::Ready => pool.residency.unwanted = true,
+            Resident::Absent | Resident::Leaving => {}
+        }
+    }
+
+    /// Lets models take work again that were kept from it for one that nobody waits for any more.
+    pub(super) fn settle(&mut self) {
+        let mut short = false;
+        for pool in self.pools.values_mut() {
+            if pool.wants_to_load() {
+                short |= pool.residency.short_since.is_some();
+            } else {
+                pool.residency.short_since = None;
+            }
+        }
+        if !short {
+            self.pools.values_mut().for_each(|pool| pool.residency.draining = false);
         }
     }
 
     /// Loads what is wanted and lets go of what is not.
     pub(super) fn arrange(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        for (name, pool) in &mut self.pools {
+            if pool.residency.unwanted && pool.is_idle() {
+                leave(now, name, pool, actions);
+            }
+        }
         if let Some(keep_alive) = self.limits.keep_alive {
             for (name, pool) in &mut self.pools {
                 let over = now.since(pool.residency.last_used) >= keep_alive;

@@ -299,3 +299,24 @@ fn a_model_that_nobody_uses_is_let_go() {
     assert_eq!(script.scheduler.next_deadline(), Some(Instant::from_millis(65_100)));
     assert_eq!(script.at(65_100, Event::Tick), ["unload a"]);
 }
+
+#[test]
+fn a_model_drains_no_longer_than_someone_waits_for_its_memory() {
+    let mut script = two(Limits { swap_wait_max: Duration::from_secs(1), ..Limits::default() });
+    script.ask(0, "1", "a");
+    script.ready_now(10, "a");
+    script.ask(20, "2", "b");
+    script.ask(30, "3", "a");
+    script.at(1100, Event::Tick);
+    assert!(done(&script.cancel(1200, "2")).contains(&"refuse 2: Cancelled"));
+    assert_eq!(done(&script.stopped(1300, "1")), ["grant 3"], "nobody wants its memory any more");
+}
+
+#[test]
+fn a_model_that_is_unwanted_while_it_loads_serves_what_waits_first() {
+    let mut script = two(Limits::default());
+    script.ask(0, "1", "a");
+    assert!(script.at(5, Event::PoolUnwanted { pool: "a".into() }).is_empty());
+    assert_eq!(script.ready_now(10, "a"), ["grant 1"]);
+    assert_eq!(script.stopped(20, "1"), ["unload a"]);
+}
