@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use lar_engines::driver::{Constraint, Driver as _, Event, FinishReason, Job, Prompt, Sampling};
 use lar_engines::embedded::{Embedded, EmbeddedOptions};
+use lar_engines::protocol::Compute;
 use lar_tests::{chat_model, program};
 use serde_json::{Value, json};
 
@@ -26,7 +27,7 @@ async fn engine(concurrency: usize) -> anyhow::Result<Arc<Embedded>> {
         template: None,
         concurrency: u32::try_from(concurrency)?,
         context_tokens: 1024,
-        threads: lar_engines::device::threads(),
+        compute: Compute::with_threads(lar_engines::device::threads()),
         cache: lar_base::Bytes::mib(64),
     });
     engine.load().await?;

@@ -15,6 +15,7 @@ use lar_base::Instant;
 use lar_egress::{Egress, Method, Request, Trust};
 use lar_engines::driver::{Driver as _, Event, Job, Prompt, Sampling};
 use lar_engines::embedded::{Embedded, EmbeddedOptions};
+use lar_engines::protocol::Compute;
 use lar_tests::{chat_model, free_port, llama_server, program};
 use serde_json::{Value, json};
 
@@ -63,7 +64,7 @@ impl Subject {
             template: None,
             concurrency: sequences,
             context_tokens: CONTEXT_TOKENS,
-            threads: THREADS,
+            compute: Compute::with_threads(THREADS),
             cache: lar_base::Bytes::mib(512),
         });
         engine.load().await?;

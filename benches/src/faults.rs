@@ -7,6 +7,7 @@ use futures_util::StreamExt as _;
 use lar_base::Instant;
 use lar_engines::driver::{Driver as _, Event, Job, Prompt, Sampling};
 use lar_engines::embedded::{Embedded, EmbeddedOptions};
+use lar_engines::protocol::Compute;
 use lar_tests::{Lar, chat_model, program};
 
 use crate::quantile;
@@ -68,7 +69,7 @@ pub(crate) async fn cancel_in_prefill() -> anyhow::Result<String> {
         template: None,
         concurrency: 1,
         context_tokens: 4096,
-        threads: lar_engines::device::threads(),
+        compute: Compute::with_threads(lar_engines::device::threads()),
         cache: lar_base::Bytes(0),
     });
     driver.load().await?;

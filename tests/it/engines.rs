@@ -10,6 +10,7 @@ use lar_egress::Egress;
 use lar_engines::Error;
 use lar_engines::driver::{ChatMessage, Driver, Event, FinishReason, Generation, Job, Prompt, Sampling};
 use lar_engines::embedded::{Embedded, EmbeddedOptions};
+use lar_engines::protocol::Compute;
 use lar_engines::llama_server::{LlamaServer, LlamaServerOptions};
 use lar_engines::template::ChatTemplate;
 use lar_tests::{chat_model, llama_server, program};
@@ -26,7 +27,7 @@ fn embedded(concurrency: u32) -> Embedded {
         }),
         concurrency,
         context_tokens: 2048,
-        threads: 2,
+        compute: Compute::with_threads(2),
         cache: lar_base::Bytes::mib(64),
     })
 }
@@ -264,7 +265,7 @@ async fn what_cannot_be_loaded_says_why() {
             template: None,
             concurrency: 1,
             context_tokens: 128,
-            threads: 1,
+            compute: Compute::with_threads(1),
             cache: lar_base::Bytes(0),
         };
         let error = Embedded::new(options).load().await.unwrap_err().to_string();

@@ -54,6 +54,9 @@ fields! {
         "dry_allowed_length" = "llama.cpp's", "dry_penalty_last_n" = "llama.cpp's",
         "dry_sequence_breakers" = "llama.cpp's", "mirostat" = "llama.cpp's", "mirostat_tau" = "llama.cpp's",
         "mirostat_eta" = "llama.cpp's", "min_keep" = "llama.cpp's", "ignore_eos" = "llama.cpp's",
+        "grammar" = "llama.cpp's GBNF, its rule `root`", "samplers" = "llama.cpp's, as a list of names",
+        "context_shift" = "Lar's: the oldest half makes room in a full context, up to `max_tokens`",
+        "n_keep" = "llama.cpp's: tokens at the beginning that stay then",
     }
     NoEffect {
         "user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key",
@@ -62,7 +65,6 @@ fields! {
     }
     Refused {
         "functions" = "use `tools`", "function_call" = "use `tool_choice`", "modalities" = "text alone is fine", "audio", "web_search_options",
-        "grammar" = "llama.cpp's GBNF; use `response_format`", "samplers" = "llama.cpp's order is fixed here",
     }
 }
 
@@ -81,11 +83,13 @@ fields! {
         "dry_allowed_length" = "llama.cpp's", "dry_penalty_last_n" = "llama.cpp's",
         "dry_sequence_breakers" = "llama.cpp's", "mirostat" = "llama.cpp's", "mirostat_tau" = "llama.cpp's",
         "mirostat_eta" = "llama.cpp's", "min_keep" = "llama.cpp's", "ignore_eos" = "llama.cpp's",
+        "grammar" = "llama.cpp's GBNF, its rule `root`", "samplers" = "llama.cpp's, as a list of names",
+        "context_shift" = "Lar's: the oldest half makes room in a full context, up to `max_tokens`",
+        "n_keep" = "llama.cpp's: tokens at the beginning that stay then",
     }
     NoEffect { "user", "cache_prompt" }
     Refused {
         "best_of" = "1 is fine", "echo" = "false is fine",
-        "grammar" = "llama.cpp's GBNF; use `json_schema`", "samplers" = "llama.cpp's order is fixed here",
     }
 }
 
@@ -214,7 +218,11 @@ pub struct Sampling {
     pub mirostat_tau: Option<f32>,
     pub mirostat_eta: Option<f32>,
     pub min_keep: Option<u32>,
+    pub samplers: Option<Vec<String>>,
     pub ignore_eos: Option<bool>,
+    pub context_shift: Option<bool>,
+    pub n_keep: Option<i32>,
+    pub grammar: Option<String>,
     pub json_schema: Option<serde_json::Value>,
     pub logit_bias: Option<BTreeMap<String, f32>>,
     pub seed: Option<i64>,

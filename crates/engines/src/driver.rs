@@ -181,6 +181,9 @@ pub struct Sampling {
     pub constraint: Option<Constraint>,
     /// Control tokens that show in the text; the others leave no trace in it.
     pub preserved: Vec<String>,
+    /// When the context is full the oldest half makes room, but for so many tokens at the beginning; `None`
+    /// ends the answer there.
+    pub shift_keep: Option<u32>,
 }
 
 /// llama.cpp's further samplers, each off unless set. Formulas and constants are llama.cpp's own.
@@ -216,6 +219,48 @@ pub struct RareSampling {
     pub mirostat_eta: Option<f32>,
     /// The samplers that cut the choice leave at least so many tokens.
     pub min_keep: Option<u32>,
+    /// Which samplers are used and in which order; [`SamplerName::ORDER`] where absent.
+    pub samplers: Option<Vec<SamplerName>>,
+}
+
+/// A sampler by its name in llama.cpp's `samplers`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SamplerName {
+    /// Repeat, presence and frequency penalties.
+    Penalties,
+    /// "Don't repeat yourself".
+    Dry,
+    /// `top_n_sigma`.
+    TopNSigma,
+    /// `top_k`.
+    TopK,
+    /// `typical_p`.
+    #[serde(alias = "typ_p")]
+    TypicalP,
+    /// `top_p`.
+    TopP,
+    /// `min_p`.
+    MinP,
+    /// Exclude top choices.
+    Xtc,
+    /// `temperature`, with its dynamic range.
+    Temperature,
+}
+
+impl SamplerName {
+    /// llama.cpp's order.
+    pub const ORDER: [SamplerName; 9] = [
+        SamplerName::Penalties,
+        SamplerName::Dry,
+        SamplerName::TopNSigma,
+        SamplerName::TopK,
+        SamplerName::TypicalP,
+        SamplerName::TopP,
+        SamplerName::MinP,
+        SamplerName::Xtc,
+        SamplerName::Temperature,
+    ];
 }
 
 /// What an answer must look like.
@@ -227,6 +272,8 @@ pub enum Constraint {
     JsonSchema(String),
     /// A grammar in llguidance's variant of Lark.
     Lark(String),
+    /// A grammar in llama.cpp's own notation, GBNF, from its rule `root`.
+    Gbnf(String),
 }
 
 /// A token that was chosen, or might have been.

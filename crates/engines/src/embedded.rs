@@ -14,7 +14,7 @@ use tokio::sync::Mutex;
 use crate::Error;
 use crate::dialect::Dialect;
 use crate::driver::{Ability, Constraint, Driver, Embeddings, Engine, Generation, Job, Prepared, Prompt};
-use crate::protocol::Load;
+use crate::protocol::{Compute, Load};
 use crate::template::ChatTemplate;
 use process::Worker;
 
@@ -31,8 +31,8 @@ pub struct EmbeddedOptions {
     pub concurrency: u32,
     /// Context of each job, in tokens.
     pub context_tokens: u32,
-    /// Threads that compute.
-    pub threads: u32,
+    /// How it computes.
+    pub compute: Compute,
     /// Host memory for what sequences knew when others took their place; none turns that off.
     pub cache: Bytes,
 }
@@ -129,7 +129,7 @@ impl Driver for Embedded {
                 path: self.options.path.clone(),
                 sequences: self.options.concurrency,
                 context_tokens: self.options.context_tokens,
-                threads: self.options.threads,
+                compute: self.options.compute.clone(),
                 cache_bytes: self.options.cache.get(),
             };
             let worker = Worker::start(&self.options.program, load).await?;

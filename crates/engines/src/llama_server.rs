@@ -296,7 +296,7 @@ impl Driver for LlamaServer {
     /// The server itself says what it cannot express, when it is given the job.
     fn check<'a>(&'a self, constraint: &'a Constraint) -> BoxFuture<'a, Result<(), Error>> {
         std::future::ready(match constraint {
-            Constraint::JsonObject | Constraint::JsonSchema(_) => Ok(()),
+            Constraint::JsonObject | Constraint::JsonSchema(_) | Constraint::Gbnf(_) => Ok(()),
             Constraint::Lark(_) => {
                 Err(Error::Unable { engine: self.engine().name, wanted: "hold an answer to this grammar" })
             }
@@ -306,6 +306,10 @@ impl Driver for LlamaServer {
 
     fn generate(&self, job: Job) -> Result<Generation, Error> {
         let client = self.client()?;
+        if job.sampling.shift_keep.is_some() {
+            let wanted = "go on when its context is full";
+            return Err(Error::Unable { engine: self.engine().name, wanted });
+        }
         let session = lock(&self.session).clone();
         let place = Place::take(&session).ok_or_else(|| Error::Failed("every place is taken".into()))?;
         let request = stream::request(&client, &job, place.number);

@@ -17,7 +17,7 @@ use crate::driver::{Constraint, FinishReason, Prompt, Sampling, TokenLogprobs};
 use crate::template::ChatTemplate;
 
 /// Raised with every change of the frames below.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 /// A frame larger than this is an error: the largest legitimate one is a prompt, 4 bytes a token at most.
 pub const FRAME_BYTES_MAX: usize = 16 << 20;
 /// How often a worker shows that it is alive.
@@ -41,11 +41,59 @@ pub enum Load {
         sequences: u32,
         /// Context of each, in tokens.
         context_tokens: u32,
-        /// Threads that compute.
-        threads: u32,
+        /// How to compute.
+        compute: Compute,
         /// Host memory for the states of sequences that others took the place of.
         cache_bytes: u64,
     },
+}
+
+/// How a worker computes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Compute {
+    /// Threads that compute single tokens.
+    pub threads: u32,
+    /// Threads that compute prompts.
+    pub threads_batch: u32,
+    /// Tokens in one batch at most.
+    pub batch_tokens: u32,
+    /// Whether attention is computed without its matrix in memory; `None` leaves it to llama.cpp.
+    pub flash_attention: Option<bool>,
+    /// How what was read is kept in the context.
+    pub cache_type: CacheType,
+    /// Layers on GPUs; `None` is as many as llama.cpp puts there by itself.
+    pub gpu_layers: Option<u32>,
+    /// Whether tokens that are likely to follow are computed along while one answer is written alone.
+    pub speculate: bool,
+}
+
+impl Compute {
+    /// What suits a machine with so many cores where nothing was measured.
+    #[must_use]
+    pub fn with_threads(threads: u32) -> Self {
+        Self {
+            threads,
+            threads_batch: threads,
+            batch_tokens: 512,
+            flash_attention: None,
+            cache_type: CacheType::F16,
+            gpu_layers: None,
+            speculate: true,
+        }
+    }
+}
+
+/// How the keys and values of what was read are kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CacheType {
+    /// 16 bits a number.
+    #[default]
+    F16,
+    /// 8.5 bits a number (llama.cpp's Q8_0).
+    Q8,
+    /// 4.5 bits a number (llama.cpp's Q4_0).
+    Q4,
 }
 
 /// Frames to the worker.

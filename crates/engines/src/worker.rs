@@ -1,13 +1,16 @@
 //! The child process: `lar worker` holds one model and obeys the socket that is its standard input.
 //!
 //! Three threads: one reads frames and kills the process at end of file, one writes frames and heartbeats,
-//! and this one owns the [`Backend`] and computes. The computing thread looks for commands between steps,
-//! and a step is kept short, so a cancellation is confirmed promptly, in prefill too.
+//! and this one owns the [`Backend`] and computes. The computing thread looks for commands between steps; a
+//! long step is broken off for a cancellation, so that it is confirmed promptly, in prefill too.
 
 mod answer;
 mod cache;
 mod constraint;
+mod generate;
 mod llama;
+mod llama_cpp;
+mod pace;
 mod sampler;
 
 use std::io::{BufReader, Write as _};
@@ -22,7 +25,7 @@ use rustix::process::{Resource, Rlimit, Signal, getpid, getrlimit, kill_process,
 use crate::driver::{FinishReason, Prompt, Sampling, TokenLogprobs};
 use crate::protocol::{self, FromWorker, HEARTBEAT, Load, ToWorker};
 use crate::template::ChatTemplate;
-use constraint::Grammars;
+use llama_cpp::{Interrupt, Vocab};
 pub(crate) use constraint::bounded_blanks;
 
 /// A worker that holds only a vocabulary may take this much memory: a hostile template is stopped there.
@@ -33,7 +36,7 @@ pub(crate) const TAIL_BYTES: usize = 64;
 
 /// What a backend did in one step, for one stream.
 #[derive(Debug)]
-pub(crate) enum Progress {
+enum Progress {
     Prefilled { known: u32 },
     Delta { text: String, tokens: u32, logprobs: Vec<TokenLogprobs> },
     Finished(FinishReason),
@@ -41,13 +44,9 @@ pub(crate) enum Progress {
 }
 
 /// An engine on its own thread: small, synchronous, and told nothing about processes or frames.
-pub(crate) trait Backend {
-    /// Tokenizes text, reading special tokens written in it.
-    fn tokenize(&self, text: &str, add_start: bool) -> Vec<u32>;
-    /// A prompt for what is missing between two texts, where the model was taught to fill it in.
-    fn infill(&self, prefix: &str, suffix: &str) -> Option<Vec<u32>>;
-    /// The size of the vocabulary, in tokens.
-    fn vocabulary(&self) -> u32;
+trait Backend {
+    /// The model's vocabulary.
+    fn vocab(&self) -> Vocab<'_>;
     /// Takes a stream on; an error is final for the stream and for nothing else.
     fn start(&mut self, stream: u64, prompt: cache::Prompt, sampling: Sampling) -> Result<(), String>;
     /// Lets a stream produce so many more deltas.
@@ -58,7 +57,7 @@ pub(crate) trait Backend {
     fn active(&self) -> u32;
     /// Whether a step would do anything.
     fn has_work(&self) -> bool;
-    /// Computes for at most a tenth of a second, where the hardware allows it, and reports.
+    /// Computes for at most half a second, where the hardware allows it, and reports; may be broken off.
     fn step(&mut self, report: &mut dyn FnMut(u64, Progress));
 }
 
@@ -84,7 +83,9 @@ pub fn run() -> Result<(), String> {
     };
     let reader = socket.try_clone().map_err(|error| text(&error))?;
     let (commands, inbox) = mpsc::channel();
-    std::thread::spawn(move || read_commands(reader, &commands));
+    let interrupt = Interrupt::default();
+    let asks = interrupt.clone();
+    std::thread::spawn(move || read_commands(reader, &commands, &asks));
 
     if matches!(load, Load::Vocabulary { .. }) {
         // RLIMIT_DATA counts private writable memory, not the mapped model file.
@@ -92,11 +93,11 @@ pub fn run() -> Result<(), String> {
         let limit = Rlimit { current: Some(VOCABULARY_MEMORY_BYTES_MAX), maximum: hard };
         setrlimit(Resource::Data, limit).map_err(|error| text(&error))?;
     }
-    let outcome = llama::with_backend(&load, |backend| {
-        let loaded = FromWorker::Loaded { vocabulary: backend.vocabulary() };
+    let outcome = llama::with_backend(&load, interrupt.clone(), |backend| {
+        let loaded = FromWorker::Loaded { vocabulary: backend.vocab().len() };
         protocol::write(&mut socket, &loaded).map_err(|error| error.to_string())?;
         let writer = socket.try_clone().map_err(|error| error.to_string())?;
-        compute(backend, &inbox, Outbox::start(writer));
+        compute(backend, &inbox, &interrupt, Outbox::start(writer));
         Ok(())
     });
     if let Err(message) = &outcome {
@@ -106,11 +107,15 @@ pub fn run() -> Result<(), String> {
 }
 
 /// Ends the process when the server is gone, whatever the engine is doing: nothing here needs saving.
-fn read_commands(socket: UnixStream, commands: &mpsc::Sender<ToWorker>) {
+fn read_commands(socket: UnixStream, commands: &mpsc::Sender<ToWorker>, interrupt: &Interrupt) {
     let mut socket = BufReader::new(socket);
     while let Ok(Some(frame)) = protocol::read(&mut socket) {
+        let cancels = matches!(frame, ToWorker::Cancel { .. });
         if commands.send(frame).is_err() {
             break;
+        }
+        if cancels {
+            interrupt.ask();
         }
     }
     let _ = kill_process(getpid(), Signal::KILL);
@@ -165,8 +170,15 @@ fn heartbeat(active: &AtomicU32, since: &AtomicU64) -> FromWorker {
     FromWorker::Heartbeat { active: active.load(Ordering::Relaxed), step_ms }
 }
 
-fn compute(backend: &mut dyn Backend, inbox: &mpsc::Receiver<ToWorker>, out: Outbox) {
+fn compute(
+    backend: &mut dyn Backend,
+    inbox: &mpsc::Receiver<ToWorker>,
+    interrupt: &Interrupt,
+    out: Outbox,
+) {
     loop {
+        // Before the inbox is looked at: what asks after this is in it, or breaks the step off.
+        interrupt.clear();
         let first = if backend.has_work() { inbox.try_recv().ok() } else { inbox.recv().ok() };
         if first.is_none() && !backend.has_work() {
             return;
@@ -211,14 +223,14 @@ fn obey(backend: &mut dyn Backend, frame: ToWorker, out: &Outbox) {
             }
         }
         ToWorker::Tokenize { id, prompt, template } => {
-            out.send(match tokenize(backend, prompt, template.as_ref()) {
+            out.send(match tokenize(backend.vocab(), prompt, template.as_ref()) {
                 Ok((tokens, tail)) => FromWorker::Tokens { id, tokens, tail },
                 Err(message) => FromWorker::TokenizeFailed { id, message },
             });
         }
         ToWorker::Check { id, constraint } => {
-            let checked = Grammars::of_bytes().and_then(|grammars| grammars.check(&constraint));
-            out.send(FromWorker::Checked { id, problem: checked.err() });
+            let problem = constraint::check(backend.vocab(), &constraint).err();
+            out.send(FromWorker::Checked { id, problem });
         }
         ToWorker::Hello { .. } | ToWorker::Load(_) => {}
     }
@@ -226,18 +238,18 @@ fn obey(backend: &mut dyn Backend, frame: ToWorker, out: &Outbox) {
 
 /// A prompt's tokens, and how the text ends that was made of a chat.
 fn tokenize(
-    backend: &dyn Backend,
+    vocab: Vocab<'_>,
     prompt: Prompt,
     template: Option<&ChatTemplate>,
 ) -> Result<(Vec<u32>, String), String> {
     let tokens = match (prompt, template) {
-        (Prompt::Tokens(tokens), _) => match tokens.iter().find(|token| **token >= backend.vocabulary()) {
+        (Prompt::Tokens(tokens), _) => match tokens.iter().find(|token| **token >= vocab.len()) {
             Some(token) => return Err(format!("token {token} is not in the vocabulary")),
             None => tokens,
         },
-        (Prompt::Text(text), _) => backend.tokenize(&text, true),
+        (Prompt::Text(text), _) => vocab.tokenize(&text, true, true),
         (Prompt::Infill { prefix, suffix }, _) => {
-            backend.infill(&prefix, &suffix).ok_or("the model has no tokens for it")?
+            infill(vocab, &prefix, &suffix).ok_or("the model has no tokens for it")?
         }
         (Prompt::Chat(chat), Some(template)) => {
             let text = template.render(&chat).map_err(|error| match error {
@@ -247,9 +259,31 @@ fn tokenize(
             // Many templates write the start token themselves; two of them make answers worse.
             let starts = !template.start.is_empty() && text.starts_with(&template.start);
             let tail = text.floor_char_boundary(text.len().saturating_sub(TAIL_BYTES));
-            return Ok((backend.tokenize(&text, !starts), text[tail..].to_owned()));
+            return Ok((vocab.tokenize(&text, !starts, true), text[tail..].to_owned()));
         }
         (Prompt::Chat(_), None) => return Err("the model has no chat template".into()),
     };
     Ok((tokens, String::new()))
+}
+
+/// The control token that is written so, if there is one.
+fn control(vocab: Vocab<'_>, text: &str) -> Option<u32> {
+    match vocab.tokenize(text, false, true).as_slice() {
+        [token] if vocab.is_control(*token) => Some(*token),
+        _ => None,
+    }
+}
+
+/// Prefix, suffix, middle: the order that most models with such tokens were taught.
+fn infill(vocab: Vocab<'_>, prefix: &str, suffix: &str) -> Option<Vec<u32>> {
+    let (before, after, middle) = (vocab.infill_prefix()?, vocab.infill_suffix()?, vocab.infill_middle()?);
+    let mut tokens: Vec<u32> =
+        vocab.adds_start().then(|| vocab.start()).flatten().into_iter().collect();
+    // What is typed is text here, special tokens written in it are not read.
+    tokens.push(before);
+    tokens.extend(vocab.tokenize(prefix, false, false));
+    tokens.push(after);
+    tokens.extend(vocab.tokenize(suffix, false, false));
+    tokens.push(middle);
+    Some(tokens)
 }

@@ -85,6 +85,9 @@ impl Admitted {
     }
 }
 
+/// Tokens of an answer whose context shifts, at most.
+const SHIFTED_TOKENS_MAX: u32 = 1 << 20;
+
 impl Gateway {
     /// Starts the pipeline's own tasks.
     pub fn run(
@@ -148,6 +151,7 @@ impl Gateway {
                 let room = room_for_answer(tokens_in, context_tokens, &route.pool)?;
                 sampling.tokens_max = match sampling.tokens_max {
                     0 => room,
+                    wanted if sampling.shift_keep.is_some() => wanted.min(SHIFTED_TOKENS_MAX),
                     wanted => wanted.min(room),
                 };
                 Ready::Generate {

@@ -14,6 +14,7 @@ use lar_engines::driver::Driver;
 use lar_engines::embedded::{Embedded, EmbeddedOptions};
 use lar_engines::encoder::{Encoder, EncoderOptions};
 use lar_engines::llama_server::{LlamaServer, LlamaServerOptions};
+use lar_engines::protocol::{CacheType, Compute};
 use lar_engines::template::ChatTemplate;
 
 /// The context of a model that does not say what it was trained for.
@@ -35,8 +36,8 @@ pub struct EngineOptions {
     /// Context of each job at most, in tokens; a model trained for less gets less. Where absent, as much as
     /// fits beside what is in memory.
     pub context_tokens_max: Option<u32>,
-    /// Threads that compute.
-    pub threads: u32,
+    /// How models compute.
+    pub compute: Compute,
     /// Host memory for what was read of prompts, per model.
     pub prompt_cache: Bytes,
     /// Whether prompts of one key may save work for those of others.
@@ -124,7 +125,7 @@ impl Routes {
                 tokenizer: path(FileRole::Tokenizer)?,
                 config: path(FileRole::Config)?,
                 pooling: self.catalog.path(model, FileRole::Pooling),
-                threads: self.options.threads,
+                threads: self.options.compute.threads,
                 tokens_max: STARTER_EMBEDDING
                     .tokens_max
                     .filter(|_| model.digest() == STARTER_EMBEDDING.sha256)
@@ -138,7 +139,7 @@ impl Routes {
                 model: weights,
                 concurrency: options.concurrency,
                 context_tokens,
-                threads: options.threads,
+                threads: options.compute.threads,
             };
             return Ok(Arc::new(LlamaServer::new(options, self.egress.clone())));
         }
@@ -152,7 +153,7 @@ impl Routes {
             }),
             concurrency: options.concurrency,
             context_tokens,
-            threads: options.threads,
+            compute: options.compute.clone(),
             cache: options.prompt_cache,
         })))
     }
@@ -178,7 +179,7 @@ impl Routes {
         }
         // Half of what is left, so that another model finds room too.
         let left = self.engines.memory_left().get().saturating_sub(model.memory(0).get()) / 2;
-        let per_token = model.facts.cache_bytes_per_token * u64::from(self.options.concurrency);
+        let per_token = self.cache_bytes(model, u64::from(self.options.concurrency)).get();
         let fits = left.checked_div(per_token).unwrap_or(u64::MAX);
         let fits = u32::try_from(fits).unwrap_or(u32::MAX) / CONTEXT_STEP * CONTEXT_STEP;
         trained.min(fits.max(CONTEXT_MIN))
@@ -187,7 +188,21 @@ impl Routes {
     fn memory(&self, model: &Model, context_tokens: u32) -> Bytes {
         match model.kind {
             Kind::Embedding => model.memory(0),
-            Kind::Chat => model.memory(u64::from(context_tokens) * u64::from(self.options.concurrency)),
+            Kind::Chat => {
+                let tokens = u64::from(context_tokens) * u64::from(self.options.concurrency);
+                Bytes(model.memory(0).get() + self.cache_bytes(model, tokens).get())
+            }
         }
+    }
+
+    /// What so many tokens of context take in memory.
+    fn cache_bytes(&self, model: &Model, tokens: u64) -> Bytes {
+        let (part, of) = match (&self.options.llama_server, self.options.compute.cache_type) {
+            // A llama-server keeps them as it does by default.
+            (Some(_), _) | (None, CacheType::F16) => (32, 32),
+            (None, CacheType::Q8) => (17, 32),
+            (None, CacheType::Q4) => (9, 32),
+        };
+        Bytes(model.facts.cache_bytes_per_token.saturating_mul(tokens) / of * part)
     }
 }

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 use lar_base::{Bytes, Secret};
+use lar_engines::protocol::CacheType;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -87,6 +88,10 @@ pub(crate) struct EnginesConfig {
     pub(crate) memory: Option<Bytes>,
     pub(crate) keep_alive_s: u64,
     pub(crate) threads: Option<u32>,
+    pub(crate) flash_attention: Option<bool>,
+    pub(crate) cache_type: CacheType,
+    pub(crate) gpu_layers: Option<u32>,
+    pub(crate) speculative: bool,
     pub(crate) preload: bool,
     pub(crate) llama_server: Option<PathBuf>,
     pub(crate) prompt_cache: Bytes,
@@ -149,6 +154,10 @@ impl Default for EnginesConfig {
             memory: None,
             keep_alive_s: 1800,
             threads: None,
+            flash_attention: None,
+            cache_type: CacheType::F16,
+            gpu_layers: None,
+            speculative: true,
             preload: true,
             llama_server: None,
             prompt_cache: Bytes::mib(512),

@@ -10,6 +10,7 @@ use lar_catalog::{Catalog, Places};
 use lar_cli::Output;
 use lar_egress::Egress;
 use lar_engines::driver::Prompt;
+use lar_engines::protocol::Compute;
 use lar_engines::scheduler::{FullPolicy, Limits};
 use lar_engines::{Engines, device};
 use lar_gateway::{EngineOptions, Gateway, Metrics, Remote};
@@ -204,7 +205,13 @@ fn engine_options(config: &Config) -> anyhow::Result<EngineOptions> {
         llama_server: config.engines.llama_server.clone(),
         concurrency: config.engines.concurrency,
         context_tokens_max: config.engines.context_tokens_max,
-        threads: config.engines.threads.unwrap_or_else(device::threads),
+        compute: Compute {
+            flash_attention: config.engines.flash_attention,
+            cache_type: config.engines.cache_type,
+            gpu_layers: config.engines.gpu_layers,
+            speculate: config.engines.speculative,
+            ..Compute::with_threads(config.engines.threads.unwrap_or_else(device::threads))
+        },
         prompt_cache: config.engines.prompt_cache,
         share_prompt_cache: config.engines.share_prompt_cache,
         remotes: remotes.collect::<anyhow::Result<_>>()?,

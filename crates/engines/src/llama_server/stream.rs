@@ -75,6 +75,8 @@ struct Body<'a> {
     preserved_tokens: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     json_schema: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grammar: Option<&'a str>,
     /// `/completion`'s way to ask for log probabilities.
     #[serde(skip_serializing_if = "Option::is_none")]
     n_probs: Option<u32>,
@@ -220,8 +222,12 @@ pub(super) fn request(client: &Client, job: &Job, place: u32) -> Request {
         json_schema: job.sampling.constraint.as_ref().and_then(|constraint| match constraint {
             Constraint::JsonObject => Some(json!({ "type": "object" })),
             Constraint::JsonSchema(schema) => serde_json::from_str(schema).ok(),
-            Constraint::Lark(_) => None,
+            Constraint::Lark(_) | Constraint::Gbnf(_) => None,
         }),
+        grammar: match &job.sampling.constraint {
+            Some(Constraint::Gbnf(source)) => Some(source),
+            _ => None,
+        },
         n_probs: job.sampling.logprobs.filter(|_| !chat).map(|top| top.max(1)),
         logprobs: job.sampling.logprobs.filter(|_| chat).map(|_| true),
         top_logprobs: job.sampling.logprobs.filter(|_| chat),

@@ -43,6 +43,18 @@ pub(crate) struct Prompt {
     pub(crate) owner: Owner,
 }
 
+impl Prompt {
+    /// Tokens at the beginning of a prompt that this one has too, if its owner may know of them; short of the
+    /// whole prompt, whose last token must be computed.
+    pub(super) fn shared_with(&self, prompt: &Prompt) -> usize {
+        if self.owner != prompt.owner {
+            return 0;
+        }
+        let same = self.tokens.iter().zip(&prompt.tokens).take_while(|(a, b)| a == b).count();
+        same.min(prompt.tokens.len().saturating_sub(1))
+    }
+}
+
 #[derive(Debug)]
 struct Shelved<S> {
     holds: Prompt,
@@ -70,29 +82,43 @@ impl<S> Cache<S> {
         Self { free, running: BTreeSet::new(), shelf: Vec::new(), bytes_max, clock: 0 }
     }
 
-    /// Takes a sequence for a prompt; `None` when all are taken.
-    pub(super) fn take(&mut self, tokens: &[u32], owner: Owner) -> Option<Seat<S>> {
-        let shared = |holds: &Prompt| if holds.owner == owner { shared(&holds.tokens, tokens) } else { 0 };
-        let (place, there) = self
-            .free
-            .iter()
-            .enumerate()
-            .map(|(at, place)| (at, shared(&place.holds)))
-            .max_by_key(|(at, there)| (*there, self.free[*at].used))?;
-        let shelved = self.shelf.iter().enumerate().map(|(at, held)| (at, shared(&held.holds)));
-        let shelved = shelved
-            .max_by_key(|(_, known)| *known)
-            .filter(|(_, known)| *known >= there + RESTORED_TOKENS_MIN);
-        let (place, known, restore) = match shelved {
-            Some((at, known)) => (self.emptiest(), known, Some(self.shelf.remove(at).state)),
-            None if there >= SHARED_TOKENS_MIN => (place, there, None),
-            None => (self.emptiest(), 0, None),
+    /// Takes a sequence for a prompt; `None` when all are taken. `copied` is the state of a running sequence,
+    /// and how many of the prompt's tokens it knows: it is used in place of what is found here.
+    pub(super) fn take(&mut self, prompt: &Prompt, copied: Option<(usize, S)>) -> Option<Seat<S>> {
+        let (place, there) = self.best_free(prompt)?;
+        let shelved = self
+            .best_shelved(prompt)
+            .filter(|(_, known)| copied.is_none() && *known >= there + RESTORED_TOKENS_MIN);
+        let (place, known, restore) = match (copied, shelved) {
+            (Some((known, state)), _) => (self.emptiest(), known, Some(state)),
+            (None, Some((at, known))) => (self.emptiest(), known, Some(self.shelf.remove(at).state)),
+            (None, None) if there >= SHARED_TOKENS_MIN => (place, there, None),
+            (None, None) => (self.emptiest(), 0, None),
         };
         let Place { id, holds, .. } = self.free.swap_remove(place);
         self.running.insert(id);
         let lost = holds.tokens.len() - if restore.is_none() { known } else { 0 };
         let leaving = (self.bytes_max > 0 && lost >= SHELVED_TOKENS_MIN).then_some(holds);
         Some(Seat { id, known, leaving, restore })
+    }
+
+    /// Whether a running sequence that knows so many of a prompt's tokens is to be copied: no other knows
+    /// nearly as many.
+    pub(super) fn is_worth_copying(&self, prompt: &Prompt, known: usize) -> bool {
+        let free = self.best_free(prompt).map_or(0, |(_, there)| there);
+        let shelved = self.best_shelved(prompt).map_or(0, |(_, there)| there);
+        self.bytes_max > 0 && known >= free.max(shelved) + RESTORED_TOKENS_MIN
+    }
+
+    /// The free sequence that knows most of a prompt, the one used last of several.
+    fn best_free(&self, prompt: &Prompt) -> Option<(usize, usize)> {
+        let free = self.free.iter().enumerate().map(|(at, place)| (at, place.holds.shared_with(prompt)));
+        free.max_by_key(|(at, there)| (*there, self.free[*at].used))
+    }
+
+    fn best_shelved(&self, prompt: &Prompt) -> Option<(usize, usize)> {
+        let shelved = self.shelf.iter().enumerate().map(|(at, held)| (at, held.holds.shared_with(prompt)));
+        shelved.max_by_key(|(_, known)| *known)
     }
 
     /// Gives a sequence back with what it holds.
@@ -138,11 +164,6 @@ impl<S> Cache<S> {
     }
 }
 
-/// Tokens at the beginning that both have, short of the whole prompt: its last token must be computed.
-fn shared(held: &[u32], prompt: &[u32]) -> usize {
-    let same = held.iter().zip(prompt).take_while(|(a, b)| a == b).count();
-    same.min(prompt.len().saturating_sub(1))
-}
 
 #[cfg(test)]
 mod tests {
@@ -154,6 +175,10 @@ mod tests {
         (first..first + length).collect()
     }
 
+    fn of(first: u32, length: u32, owner: Owner) -> Prompt {
+        Prompt { tokens: prompt(first, length), owner }
+    }
+
     fn ended(cache: &mut Cache<&'static str>, seat: &Seat<&'static str>, tokens: Vec<u32>, owner: Owner) {
         cache.give_back(seat.id, Prompt { tokens, owner });
     }
@@ -162,45 +187,60 @@ mod tests {
     fn a_prompt_goes_where_most_of_it_is_known() {
         let mut cache = Cache::new(3, 0);
         let (a, b) =
-            (cache.take(&prompt(0, 100), None).unwrap(), cache.take(&prompt(500, 100), None).unwrap());
+            (cache.take(&of(0, 100, None), None).unwrap(), cache.take(&of(500, 100, None), None).unwrap());
         assert_eq!((a.id, a.known, b.id), (0, 0, 1));
         ended(&mut cache, &a, prompt(0, 100), None);
         ended(&mut cache, &b, prompt(500, 100), None);
-        let longer = cache.take(&prompt(500, 130), None).unwrap();
+        let longer = cache.take(&of(500, 130, None), None).unwrap();
         assert_eq!((longer.id, longer.known), (1, 100));
-        let same = cache.take(&prompt(0, 100), None).unwrap();
+        let same = cache.take(&of(0, 100, None), None).unwrap();
         assert_eq!((same.id, same.known), (0, 99), "the last token is computed again");
-        assert_eq!(cache.take(&prompt(0, 10), None).unwrap().id, 2);
-        assert_eq!(cache.take(&prompt(0, 10), None), None, "all are taken");
+        assert_eq!(cache.take(&of(0, 10, None), None).unwrap().id, 2);
+        assert_eq!(cache.take(&of(0, 10, None), None), None, "all are taken");
     }
 
     #[test]
     fn nothing_is_shared_between_owners() {
         let (mine, yours) = (Some(KeyId::new()), Some(KeyId::new()));
         let mut cache = Cache::new(1, 1000);
-        let seat = cache.take(&prompt(0, 100), mine).unwrap();
+        let seat = cache.take(&of(0, 100, mine), None).unwrap();
         ended(&mut cache, &seat, prompt(0, 100), mine);
-        let other = cache.take(&prompt(0, 100), yours).unwrap();
+        let other = cache.take(&of(0, 100, yours), None).unwrap();
         assert_eq!((other.known, other.restore), (0, None));
         cache.shelve(other.leaving.clone().unwrap(), "mine", 10);
         ended(&mut cache, &other, prompt(0, 100), yours);
-        let again = cache.take(&prompt(0, 101), yours).unwrap();
+        let again = cache.take(&of(0, 101, yours), None).unwrap();
         assert_eq!((again.known, again.restore), (100, None));
         ended(&mut cache, &again, prompt(0, 101), None);
-        assert_eq!(cache.take(&prompt(0, 101), mine).unwrap().restore, Some("mine"));
+        assert_eq!(cache.take(&of(0, 101, mine), None).unwrap().restore, Some("mine"));
     }
 
     #[test]
     fn a_session_that_was_put_away_comes_back() {
         let mut cache = Cache::new(1, 100);
-        let first = cache.take(&prompt(0, 100), None).unwrap();
+        let first = cache.take(&of(0, 100, None), None).unwrap();
         ended(&mut cache, &first, prompt(0, 100), None);
-        let second = cache.take(&prompt(500, 100), None).unwrap();
+        let second = cache.take(&of(500, 100, None), None).unwrap();
         cache.shelve(second.leaving.clone().unwrap(), "first", 60);
         ended(&mut cache, &second, prompt(500, 100), None);
-        let back = cache.take(&prompt(0, 120), None).unwrap();
+        let back = cache.take(&of(0, 120, None), None).unwrap();
         assert_eq!((back.known, back.restore), (100, Some("first")));
         assert_eq!(back.leaving, Some(Prompt { tokens: prompt(500, 100), owner: None }));
+    }
+
+    #[test]
+    fn a_running_sequence_is_copied_when_none_that_is_free_knows_as_much() {
+        let mut cache = Cache::new(2, 100);
+        let first = cache.take(&of(0, 200, None), None).unwrap();
+        let arriving = of(0, 210, None);
+        assert!(cache.is_worth_copying(&arriving, 200));
+        assert!(!cache.is_worth_copying(&arriving, RESTORED_TOKENS_MIN - 1));
+        let second = cache.take(&arriving, Some((200, "copy"))).unwrap();
+        assert_eq!((second.known, second.restore), (200, Some("copy")));
+        ended(&mut cache, &first, prompt(0, 200), None);
+        assert!(!cache.is_worth_copying(&arriving, 200), "the free one knows it too");
+        let none: Cache<()> = Cache::new(2, 0);
+        assert!(!none.is_worth_copying(&arriving, 200), "host memory may not be used");
     }
 
     #[test]
@@ -223,11 +263,11 @@ mod tests {
     #[test]
     fn running_sequences_are_kept_beside_each_other() {
         let mut cache: Cache<&str> = Cache::new(4, 0);
-        let seats: Vec<_> = (0..4).map(|at| cache.take(&prompt(at * 1000, 50), None).unwrap()).collect();
+        let seats: Vec<_> = (0..4).map(|at| cache.take(&of(at * 1000, 50, None), None).unwrap()).collect();
         for (at, seat) in (0..).zip(&seats).filter(|(at, _)| *at != 2) {
             ended(&mut cache, seat, prompt(at * 1000, 50), None);
         }
-        assert_eq!(cache.take(&prompt(9000, 50), None).unwrap().id, 1, "beside 2, and older than 3");
+        assert_eq!(cache.take(&of(9000, 50, None), None).unwrap().id, 1, "beside 2, and older than 3");
     }
 
     proptest! {
@@ -241,7 +281,7 @@ mod tests {
                     cache.give_back(id, Prompt { tokens, owner: None });
                 } else {
                     let tokens = prompt(which * 1000, length);
-                    let Some(seat) = cache.take(&tokens, None) else {
+                    let Some(seat) = cache.take(&Prompt { tokens: tokens.clone(), owner: None }, None) else {
                         prop_assert_eq!(running.len(), 3);
                         continue;
                     };

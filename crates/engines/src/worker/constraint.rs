@@ -7,17 +7,19 @@
 
 use std::sync::Arc;
 
-use llama_cpp_2::token::LlamaToken;
-use llama_cpp_2::vocab::LlamaVocab;
 use llguidance::api::TopLevelGrammar;
 use llguidance::toktrie::{ApproximateTokEnv, InferenceCapabilities, TokEnv, TokRxInfo, TokTrie};
 use llguidance::{Matcher, ParserFactory};
 use serde_json::{Value, json};
 
+use super::llama_cpp::{Chain, Link, Vocab};
 use crate::driver::Constraint;
 
 /// A schema or grammar longer than this is refused.
 const SOURCE_BYTES_MAX: usize = 256 << 10;
+/// A grammar in llama.cpp's notation longer than this is refused: each token of an answer costs as much as it
+/// has ways to go on.
+const GBNF_BYTES_MAX: usize = 32 << 10;
 /// Work that building a grammar's lexer may take; 50,000 are about a millisecond.
 const BUILD_FUEL: u64 = 1_000_000;
 /// Symbols in a grammar's rules; large published schemas have 200,000.
@@ -35,7 +37,7 @@ pub(super) struct Grammars {
 
 impl Grammars {
     /// Reads the whole vocabulary, which takes some ten milliseconds.
-    pub(super) fn of(vocab: &LlamaVocab<'_>) -> Result<Self, String> {
+    pub(super) fn of(vocab: Vocab<'_>) -> Result<Self, String> {
         Self::new(&tokens(vocab))
     }
 
@@ -87,21 +89,42 @@ impl Grammars {
     }
 }
 
+/// Whether an answer can be held to a constraint, asked where only the vocabulary is.
+pub(super) fn check(vocab: Vocab<'_>, constraint: &Constraint) -> Result<(), String> {
+    match constraint {
+        Constraint::Gbnf(source) => Chain::new(vocab, vec![gbnf(source)?]).map(|_| ()),
+        other => Grammars::of_bytes()?.check(other),
+    }
+}
+
+/// A grammar in llama.cpp's own notation.
+pub(super) fn gbnf(source: &str) -> Result<Link, String> {
+    short_enough(source, GBNF_BYTES_MAX)?;
+    if source.contains('\0') {
+        return Err("it has a null character".into());
+    }
+    Ok(Link::Grammar(source.to_owned()))
+}
+
+fn short_enough(source: &str, most: usize) -> Result<(), String> {
+    match source.len() {
+        bytes if bytes > most => Err(format!("it has {bytes} bytes; {most} at most")),
+        _ => Ok(()),
+    }
+}
+
 fn grammar(constraint: &Constraint) -> Result<TopLevelGrammar, String> {
-    let too_long = |source: &str| {
-        let bytes = source.len();
-        (bytes > SOURCE_BYTES_MAX).then(|| format!("it has {bytes} bytes; {SOURCE_BYTES_MAX} at most"))
-    };
     let schema = match constraint {
         Constraint::JsonObject => json!({ "type": "object" }),
         Constraint::JsonSchema(source) => {
-            too_long(source).map_or(Ok(()), Err)?;
+            short_enough(source, SOURCE_BYTES_MAX)?;
             serde_json::from_str(source).map_err(|error| format!("it is no JSON: {error}"))?
         }
         Constraint::Lark(source) => {
-            too_long(source).map_or(Ok(()), Err)?;
+            short_enough(source, SOURCE_BYTES_MAX)?;
             return Ok(TopLevelGrammar::from_lark(source.clone()));
         }
+        Constraint::Gbnf(_) => return Err("llama.cpp's own grammars are read by llama.cpp".into()),
     };
     if !schema.is_object() {
         return Err("it must be a JSON object".into());
@@ -123,29 +146,25 @@ fn first_line(error: &str) -> String {
 }
 
 /// The vocabulary as llguidance wants it: texts, those of control tokens marked, and every end.
-fn tokens(vocab: &LlamaVocab<'_>) -> TokEnv {
-    let id = |token: LlamaToken| token.0.unsigned_abs();
-    let end = match (vocab.eot(), vocab.eos()) {
-        (LlamaToken(..0), eos) => eos,
-        (eot, _) => eot,
-    };
-    let mut ends = vec![id(end)];
-    ends.extend(vocab.tokens().filter(|token| vocab.is_eog(*token) && *token != end).map(id));
+fn tokens(vocab: Vocab<'_>) -> TokEnv {
+    let end = vocab.end_of_turn().or(vocab.end()).unwrap_or(0);
+    let mut ends = vec![end];
+    ends.extend(vocab.tokens().filter(|token| vocab.ends(*token) && *token != end));
     let words: Vec<Vec<u8>> = vocab
         .tokens()
         .map(|token| {
-            let text = vocab.token_to_piece(token, false, None);
+            let text = vocab.bytes(token, false);
             if !text.is_empty() {
                 return text;
             }
-            let mut marked = vocab.token_to_piece(token, true, None);
+            let mut marked = vocab.bytes(token, true);
             if !marked.is_empty() {
                 marked.insert(0, TokTrie::SPECIAL_TOKEN_MARKER);
             }
             marked
         })
         .collect();
-    let info = TokRxInfo::new(u32::try_from(words.len()).unwrap_or(u32::MAX), id(end));
+    let info = TokRxInfo::new(u32::try_from(words.len()).unwrap_or(u32::MAX), end);
     Arc::new(ApproximateTokEnv::new(TokTrie::from(&info, &words).with_eos_tokens(&ends)))
 }
 

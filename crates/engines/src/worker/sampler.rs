@@ -1,196 +1,235 @@
 //! Chooses an answer's next token: the constraint leaves out what may not come, llama.cpp's samplers choose
 //! from the rest.
 
-use llama_cpp_2::context::LlamaContext;
-use llama_cpp_2::model::LlamaModel;
-use llama_cpp_2::sampling::LlamaSampler;
-use llama_cpp_2::token::LlamaToken;
-use llama_cpp_2::token::data::LlamaTokenData;
-use llama_cpp_2::token::data_array::LlamaTokenDataArray;
-use llama_cpp_2::token::logit_bias::LlamaLogitBias;
-use llama_cpp_2::vocab::LlamaVocab;
 use llguidance::Matcher;
 
-use crate::driver::{Candidate, RareSampling, Sampling, TokenLogprobs};
+use super::constraint::Grammars;
+use super::llama_cpp::{Chain, Link, Vocab};
+use crate::driver::{Candidate, Constraint, RareSampling, SamplerName, Sampling, TokenLogprobs};
 
 /// How far back the penalties look unless told otherwise, as llama.cpp's own programs do.
 const PENALTY_TOKENS: i32 = 64;
 
 /// What chooses the tokens of one answer.
-pub(super) struct Sampler {
-    chain: LlamaSampler,
+pub(super) struct Sampler<'model> {
+    chain: Chain<'model>,
+    /// Whether the likeliest token is chosen and nothing changes what is likely: no chain is needed.
+    plain: bool,
     matcher: Option<Matcher>,
+    /// llama.cpp's own grammar.
+    grammar: Option<Chain<'model>>,
     top_logprobs: Option<usize>,
 }
 
 /// A token that was chosen.
 pub(super) struct Choice {
-    pub(super) token: LlamaToken,
+    pub(super) token: u32,
     pub(super) logprobs: Option<TokenLogprobs>,
     /// Nothing can follow it.
     pub(super) last: bool,
 }
 
-impl Sampler {
+impl<'model> Sampler<'model> {
     /// A sampler for what follows `prompt`; penalties look back into it.
+    ///
+    /// # Errors
+    /// When what the answer is to be held to is not understood.
     pub(super) fn new(
-        model: &LlamaModel,
+        vocab: Vocab<'model>,
         sampling: &Sampling,
-        matcher: Option<Matcher>,
+        grammars: &mut Option<Grammars>,
         context_tokens: usize,
         prompt: &[u32],
-    ) -> Self {
-        let mut chain = chain(model, sampling, i32::try_from(context_tokens).unwrap_or(i32::MAX));
-        chain.accept_many(prompt.iter().map(|token| LlamaToken(token.cast_signed())));
-        Self { chain, matcher, top_logprobs: sampling.logprobs.map(|top| top as usize) }
+    ) -> Result<Self, String> {
+        let links = links(vocab, sampling, i32::try_from(context_tokens).unwrap_or(i32::MAX));
+        let plain = matches!(links.as_slice(), [Link::Greedy]);
+        let (mut matcher, mut grammar) = (None, None);
+        match &sampling.constraint {
+            None => {}
+            Some(Constraint::Gbnf(source)) => {
+                grammar = Some(Chain::new(vocab, vec![super::constraint::gbnf(source)?])?);
+            }
+            Some(constraint) => {
+                let grammars = match grammars {
+                    Some(grammars) => grammars,
+                    None => grammars.insert(Grammars::of(vocab)?),
+                };
+                matcher = Some(grammars.start(constraint)?);
+            }
+        }
+        let mut chain = Chain::new(vocab, links)?;
+        if !plain {
+            for token in prompt {
+                chain.accept(*token);
+            }
+        }
+        let top_logprobs = sampling.logprobs.map(|top| top as usize);
+        Ok(Self { chain, plain, matcher, grammar, top_logprobs })
     }
 
-    /// Chooses from the logits that the context has at `output`.
+    /// Chooses from what the model computed.
     ///
     /// # Errors
     /// When the model computed no numbers, or the constraint lets nothing follow.
-    pub(super) fn choose(
-        &mut self,
-        vocab: &LlamaVocab<'_>,
-        context: &LlamaContext<'_>,
-        output: i32,
-    ) -> Result<Choice, String> {
-        let logits = context.get_logits_ith(output);
+    pub(super) fn choose(&mut self, vocab: Vocab<'_>, logits: &[f32]) -> Result<Choice, String> {
+        if logits.is_empty() {
+            return Err("the model computed nothing".into());
+        }
         if logits.iter().fold(false, |found, logit| found | logit.is_nan()) {
             return Err("the model computed something that is not a number".into());
         }
-        let Some(matcher) = &mut self.matcher else {
-            let token = self.chain.sample(context, output);
-            let logprobs = self.top_logprobs.map(|top| logprobs(vocab, logits, token, top));
-            return Ok(Choice { token, logprobs, last: false });
-        };
         let stuck = |error: &dyn std::fmt::Display| {
             let error = error.to_string();
             format!("the grammar cannot continue: {}", error.lines().next().unwrap_or_default())
         };
-        let mask = matcher.compute_mask_or_eos().map_err(|error| stuck(&error))?;
-        let mut allowed = Vec::new();
-        mask.iter_set_entries(|id| {
-            if let (Some(logit), Ok(id)) = (logits.get(id), i32::try_from(id)) {
-                allowed.push(LlamaTokenData::new(LlamaToken(id), *logit, 0.0));
-            }
-        });
-        if allowed.is_empty() {
-            return Err(stuck(&"no token of the model fits"));
+        let fits_none = || stuck(&"no token of the model fits");
+        let all = || (0..).zip(logits.iter().copied());
+        let token = if let Some(matcher) = &mut self.matcher {
+            let mask = matcher.compute_mask_or_eos().map_err(|error| stuck(&error))?;
+            let mut allowed = Vec::new();
+            mask.iter_set_entries(|id| {
+                if let (Some(logit), Ok(id)) = (logits.get(id), u32::try_from(id)) {
+                    allowed.push((id, *logit));
+                }
+            });
+            self.chain.choose(allowed.into_iter()).ok_or_else(fits_none)?
+        } else if let Some(grammar) = &mut self.grammar {
+            // Asking of one token is cheap, and mostly it fits.
+            let free = self.chain.choose(all()).filter(|token| !grammar.keep([(*token, 0.0)]).is_empty());
+            let token = match free {
+                Some(token) => token,
+                None => self.chain.choose(grammar.keep(all()).into_iter()).ok_or_else(fits_none)?,
+            };
+            grammar.accept(token);
+            token
+        } else if self.plain {
+            likeliest(logits)
+        } else {
+            self.chain.choose(all()).ok_or("the samplers chose nothing")?
+        };
+        if !self.plain {
+            self.chain.accept(token);
         }
-        let mut array = LlamaTokenDataArray::new(allowed, false);
-        array.apply_sampler(&mut self.chain);
-        let token = array.selected_token().ok_or("the samplers chose nothing")?;
-        self.chain.accept(token);
-        let end = vocab.is_eog(token);
-        if !end {
-            matcher.consume_token(token.0.unsigned_abs()).map_err(|error| stuck(&error))?;
+        let mut last = false;
+        if let Some(matcher) = self.matcher.as_mut().filter(|_| !vocab.ends(token)) {
+            matcher.consume_token(token).map_err(|error| stuck(&error))?;
+            last = matcher.is_stopped();
         }
         let logprobs = self.top_logprobs.map(|top| logprobs(vocab, logits, token, top));
-        Ok(Choice { token, logprobs, last: !end && matcher.is_stopped() })
+        Ok(Choice { token, logprobs, last })
     }
 }
 
-/// The order and the defaults are llama.cpp's own.
-fn chain(model: &LlamaModel, sampling: &Sampling, context_tokens: i32) -> LlamaSampler {
-    let vocab = model.vocab();
-    let vocabulary = vocab.n_tokens();
+/// The first of the largest.
+fn likeliest(logits: &[f32]) -> u32 {
+    let mut best = (0, f32::NEG_INFINITY);
+    for (token, logit) in (0..).zip(logits) {
+        if *logit > best.1 {
+            best = (token, *logit);
+        }
+    }
+    best.0
+}
+
+/// The samplers of an answer. Their order, unless another was asked for, and their defaults are llama.cpp's own.
+fn links(vocab: Vocab<'_>, sampling: &Sampling, context_tokens: i32) -> Vec<Link> {
     let rare = sampling.rare.as_deref().cloned().unwrap_or_default();
-    let keep = rare.min_keep.unwrap_or(0) as usize;
-    let mut chain = Vec::new();
-    let mut biases: Vec<LlamaLogitBias> = sampling
+    let mut links = Vec::new();
+    let mut biases: Vec<(u32, f32)> = sampling
         .logit_bias
         .iter()
-        .filter(|(token, _)| (0..vocabulary).contains(token))
-        .map(|(token, bias)| LlamaLogitBias::new(LlamaToken(*token), *bias))
+        .filter_map(|(token, bias)| Some((u32::try_from(*token).ok()?, *bias)))
+        .filter(|(token, _)| *token < vocab.len())
         .collect();
     if sampling.ignore_eos {
-        let ends = vocab.tokens().filter(|token| vocab.is_eog(*token));
-        biases.extend(ends.map(|token| LlamaLogitBias::new(token, f32::NEG_INFINITY)));
+        biases.extend(vocab.tokens().filter(|token| vocab.ends(*token)).map(|token| (token, f32::NEG_INFINITY)));
     }
     if !biases.is_empty() {
-        chain.push(LlamaSampler::logit_bias(vocabulary, &biases));
-    }
-    let repeat = sampling.repeat_penalty.unwrap_or(1.0);
-    let frequency = sampling.frequency_penalty.unwrap_or(0.0);
-    let presence = sampling.presence_penalty.unwrap_or(0.0);
-    if (repeat, frequency, presence) != (1.0, 0.0, 0.0) {
-        let last = match sampling.repeat_last_n.unwrap_or(PENALTY_TOKENS) {
-            ..0 => context_tokens,
-            // The sampler takes memory for as many.
-            last => last.min(context_tokens),
-        };
-        chain.push(LlamaSampler::penalties(vocabulary, last, repeat, frequency, presence));
-    }
-    if rare.dry_multiplier.is_some_and(|strength| strength != 0.0) {
-        chain.push(dry(model, &rare, context_tokens));
+        links.push(Link::LogitBias(biases));
     }
     let temperature = sampling.temperature.unwrap_or(0.8);
+    let order = rare.samplers.clone().unwrap_or_else(|| SamplerName::ORDER.to_vec());
+    let mirostat = rare.mirostat.filter(|version| *version > 0);
+    for name in order {
+        let changes_scores = matches!(name, SamplerName::Penalties | SamplerName::Dry);
+        // Where the choice is not by chance, or Mirostat's, the others have no part in it.
+        if changes_scores || (temperature > 0.0 && mirostat.is_none()) {
+            links.extend(link(name, sampling, &rare, temperature, context_tokens));
+        }
+    }
     if temperature <= 0.0 {
-        chain.push(LlamaSampler::greedy());
-        return LlamaSampler::chain_simple(chain);
+        links.push(Link::Greedy);
+        return links;
     }
-    let (tau, eta) = (rare.mirostat_tau.unwrap_or(5.0), rare.mirostat_eta.unwrap_or(0.1));
-    match rare.mirostat {
-        Some(1) => {
-            chain.push(LlamaSampler::temp(temperature));
-            chain.push(LlamaSampler::mirostat(vocabulary, sampling.seed, tau, eta, 100));
-            return LlamaSampler::chain_simple(chain);
-        }
-        Some(2) => {
-            chain.push(LlamaSampler::temp(temperature));
-            chain.push(LlamaSampler::mirostat_v2(sampling.seed, tau, eta));
-            return LlamaSampler::chain_simple(chain);
-        }
-        _ => {}
+    let (seed, tau, eta) =
+        (sampling.seed, rare.mirostat_tau.unwrap_or(5.0), rare.mirostat_eta.unwrap_or(0.1));
+    let plain = Link::Temperature { value: temperature, range: 0.0, exponent: 1.0 };
+    match mirostat {
+        Some(1) => links.extend([plain, Link::Mirostat { seed, tau, eta }]),
+        Some(_) => links.extend([plain, Link::MirostatV2 { seed, tau, eta }]),
+        None => links.push(Link::Draw { seed }),
     }
-    if let Some(sigmas) = rare.top_n_sigma {
-        chain.push(LlamaSampler::top_n_sigma(sigmas));
-    }
-    match sampling.top_k.unwrap_or(40) {
-        0 => {}
-        k => chain.push(LlamaSampler::top_k(k.max(i32::try_from(keep).unwrap_or(i32::MAX)))),
-    }
-    if let Some(p) = rare.typical_p {
-        chain.push(LlamaSampler::typical(p, keep));
-    }
-    chain.push(LlamaSampler::top_p(sampling.top_p.unwrap_or(0.95), keep));
-    chain.push(LlamaSampler::min_p(sampling.min_p.unwrap_or(0.05), keep));
-    if let Some(p) = rare.xtc_probability {
-        chain.push(LlamaSampler::xtc(p, rare.xtc_threshold.unwrap_or(0.1), keep, sampling.seed));
-    }
-    let (range, exponent) = (rare.dynatemp_range.unwrap_or(0.0), rare.dynatemp_exponent.unwrap_or(1.0));
-    chain.push(LlamaSampler::temp_ext(temperature, range, exponent));
-    chain.push(LlamaSampler::dist(sampling.seed));
-    LlamaSampler::chain_simple(chain)
+    links
 }
 
-fn dry(model: &LlamaModel, rare: &RareSampling, context_tokens: i32) -> LlamaSampler {
-    let usual = || ["\n", ":", "\"", "*"].map(ToOwned::to_owned).to_vec();
-    let breakers = rare.dry_sequence_breakers.clone().unwrap_or_else(usual);
-    let last = match rare.dry_penalty_last_n.unwrap_or(-1) {
-        ..0 => context_tokens,
-        last => last.min(context_tokens),
-    };
-    LlamaSampler::dry(
-        model,
-        rare.dry_multiplier.unwrap_or(0.0),
-        rare.dry_base.unwrap_or(1.75),
-        rare.dry_allowed_length.unwrap_or(2),
-        last,
-        // The binding takes no text with a null byte.
-        breakers.into_iter().filter(|text| !text.contains('\0')),
-    )
+/// One sampler, where it would do something.
+fn link(
+    name: SamplerName,
+    sampling: &Sampling,
+    rare: &RareSampling,
+    temperature: f32,
+    context_tokens: i32,
+) -> Option<Link> {
+    let keep = rare.min_keep.unwrap_or(0) as usize;
+    // A sampler takes memory for as many tokens as it looks back.
+    let look_back = |last: i32| if last < 0 { context_tokens } else { last.min(context_tokens) };
+    match name {
+        SamplerName::Penalties => {
+            let repeat = sampling.repeat_penalty.unwrap_or(1.0);
+            let frequency = sampling.frequency_penalty.unwrap_or(0.0);
+            let presence = sampling.presence_penalty.unwrap_or(0.0);
+            let last = look_back(sampling.repeat_last_n.unwrap_or(PENALTY_TOKENS));
+            let some = (repeat, frequency, presence) != (1.0, 0.0, 0.0);
+            some.then_some(Link::Penalties { last, repeat, frequency, presence })
+        }
+        SamplerName::Dry => {
+            let multiplier = rare.dry_multiplier.filter(|strength| *strength != 0.0)?;
+            let usual = || ["\n", ":", "\"", "*"].map(ToOwned::to_owned).to_vec();
+            Some(Link::Dry {
+                multiplier,
+                base: rare.dry_base.unwrap_or(1.75),
+                allowed_length: rare.dry_allowed_length.unwrap_or(2),
+                last: look_back(rare.dry_penalty_last_n.unwrap_or(-1)),
+                breakers: rare.dry_sequence_breakers.clone().unwrap_or_else(usual),
+            })
+        }
+        SamplerName::TopNSigma => rare.top_n_sigma.map(Link::TopNSigma),
+        SamplerName::TopK => match sampling.top_k.unwrap_or(40) {
+            0 => None,
+            k => Some(Link::TopK(k.max(i32::try_from(keep).unwrap_or(i32::MAX)))),
+        },
+        SamplerName::TypicalP => rare.typical_p.map(|p| Link::Typical { p, keep }),
+        SamplerName::TopP => Some(Link::TopP { p: sampling.top_p.unwrap_or(0.95), keep }),
+        SamplerName::MinP => Some(Link::MinP { p: sampling.min_p.unwrap_or(0.05), keep }),
+        SamplerName::Xtc => {
+            let (threshold, seed) = (rare.xtc_threshold.unwrap_or(0.1), sampling.seed);
+            rare.xtc_probability.map(|probability| Link::Xtc { probability, threshold, keep, seed })
+        }
+        SamplerName::Temperature => Some(Link::Temperature {
+            value: temperature,
+            range: rare.dynatemp_range.unwrap_or(0.0),
+            exponent: rare.dynatemp_exponent.unwrap_or(1.0),
+        }),
+    }
 }
 
 /// Of the distribution that the model computed, before any sampler changed it.
-fn logprobs(vocab: &LlamaVocab<'_>, logits: &[f32], token: LlamaToken, top: usize) -> TokenLogprobs {
+fn logprobs(vocab: Vocab<'_>, logits: &[f32], token: u32, top: usize) -> TokenLogprobs {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let sum: f64 = logits.iter().map(|logit| f64::from((logit - largest).exp())).sum();
     let all = largest + sum.ln() as f32;
     let candidate = |id: usize| {
-        let token = LlamaToken(i32::try_from(id).unwrap_or(0));
-        let bytes = vocab.token_to_piece(token, true, None);
+        let bytes = vocab.bytes(u32::try_from(id).unwrap_or(u32::MAX), true);
         Candidate { bytes, logprob: logits.get(id).map_or(f32::NEG_INFINITY, |logit| logit - all) }
     };
     let mut order: Vec<usize> = (0..logits.len()).collect();
@@ -202,7 +241,7 @@ fn logprobs(vocab: &LlamaVocab<'_>, logits: &[f32], token: LlamaToken, top: usiz
     order.truncate(top);
     order.sort_by(likelier);
     TokenLogprobs {
-        chosen: candidate(token.0.unsigned_abs() as usize),
+        chosen: candidate(token as usize),
         top: order.into_iter().map(candidate).collect(),
     }
 }

@@ -38,6 +38,10 @@ settings! {
     "engines.memory" "string" "Memory that loaded models may take together; four fifths of the machine's where absent"
     "engines.keep_alive_s" "integer" "Seconds after which a model that nobody uses is let go"
     "engines.threads" "integer" "Threads that compute; one per core where absent"
+    "engines.flash_attention" "boolean" "Computes attention without its whole matrix in memory; the engine chooses where absent"
+    "engines.cache_type" "string" "How contexts are kept: f16, or q8 or q4 in about half or a quarter of the memory, at some cost in quality"
+    "engines.gpu_layers" "integer" "Layers of each model on the GPU, in a build with one; as many as fit where absent"
+    "engines.speculative" "boolean" "Computes likely next tokens along, where that is faster; the answer is the same"
     "engines.preload" "boolean" "Loads the default model at start"
     "engines.llama_server" "string" "Runs models with this llama-server program instead of the embedded engine"
     "engines.prompt_cache" "string" "Host memory for what was read of prompts that others took the place of, per model"
@@ -61,6 +65,8 @@ mod tests {
     fn every_setting_is_listed_once() {
         let mut config = Config { models_dir: Some("x".into()), ..Config::default() };
         config.engines.threads = Some(1);
+        config.engines.flash_attention = Some(true);
+        config.engines.gpu_layers = Some(1);
         config.engines.context_tokens_max = Some(128);
         config.engines.memory = Some(lar_base::Bytes(1));
         config.engines.llama_server = Some("x".into());

@@ -97,7 +97,11 @@ pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<Wanted, Problem> {
     let request: ChatRequest = extract::from_value(&body)?;
     let tokens_max = request.max_completion_tokens.or(request.max_tokens);
     let mut sampling = generate::sampling(extract::from_value(&body)?, tokens_max, id)?;
-    let constraint_field = if sampling.constraint.is_some() { "json_schema" } else { "response_format" };
+    let constraint_field = match &sampling.constraint {
+        Some(Constraint::Gbnf(_)) => "grammar",
+        Some(_) => "json_schema",
+        None => "response_format",
+    };
     if let Some(format) = request.response_format {
         sampling.constraint = response_format(format)?.or(sampling.constraint);
     }

@@ -7,7 +7,7 @@ use lar_api::openai::{
     Usage,
 };
 use lar_base::{Code, Problem, TaskId, Timestamp};
-use lar_engines::driver::{Prompt, TokenLogprobs};
+use lar_engines::driver::{Constraint, Prompt, TokenLogprobs};
 use lar_gateway::{End, TaskEvent};
 
 use super::generate::{self, Begun, Wanted};
@@ -91,12 +91,15 @@ pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<Wanted, Problem> {
         id,
         model: request.model,
         prompt,
-        sampling,
         n: generate::answers(request.n)?,
-        constraint_field: "json_schema",
+        constraint_field: match &sampling.constraint {
+            Some(Constraint::Gbnf(_)) => "grammar",
+            _ => "json_schema",
+        },
         stream: request.stream == Some(true),
         include_usage: request.stream_options.is_some_and(|options| options.include_usage),
         ignored,
+        sampling,
     })
 }
 

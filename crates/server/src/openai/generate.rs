@@ -9,7 +9,9 @@ use lar_api::openai::{
 };
 use lar_base::{Caller, Problem, TaskId};
 use lar_engines::dialect::CallPart;
-use lar_engines::driver::{Candidate, Constraint, Prompt, RareSampling, Sampling, TokenLogprobs};
+use lar_engines::driver::{
+    Candidate, Constraint, Prompt, RareSampling, SamplerName, Sampling, TokenLogprobs,
+};
 use lar_engines::scheduler::Priority;
 use lar_gateway::{End, HangUp, LogReader, Task, TaskEvent, Work};
 
@@ -85,8 +87,21 @@ pub(super) fn sampling(
     if wire.top_k.is_some_and(|k| k < 0) {
         return Err(Problem::invalid("top_k", "must not be negative"));
     }
-    let constraint =
-        wire.json_schema.as_ref().map(|schema| json_schema("json_schema", schema)).transpose()?;
+    let constraint = match (&wire.json_schema, wire.grammar) {
+        (Some(_), Some(_)) => {
+            return Err(Problem::invalid("grammar", "cannot be used together with `json_schema`"));
+        }
+        (Some(schema), None) => Some(json_schema("json_schema", schema)?),
+        (None, Some(grammar)) if grammar.trim().is_empty() => None,
+        (None, grammar) => grammar.map(Constraint::Gbnf),
+    };
+    let shift_keep = match (wire.context_shift, wire.n_keep.unwrap_or(0)) {
+        (Some(true), ..=-2) => return Err(Problem::invalid("n_keep", "must not be below -1")),
+        // llama.cpp's -1 keeps the whole prompt; half of the context is kept at most.
+        (Some(true), keep) => Some(u32::try_from(keep).unwrap_or(u32::MAX)),
+        (_, 0) => None,
+        _ => return Err(Problem::invalid("n_keep", "needs `context_shift` set to true")),
+    };
     Ok(Sampling {
         temperature: in_range("temperature", wire.temperature, 0.0, 2.0)?,
         top_p: in_range("top_p", wire.top_p, 0.0, 1.0)?,
@@ -106,6 +121,7 @@ pub(super) fn sampling(
         tokens_max: tokens_max.unwrap_or(0),
         logprobs: None,
         preserved: Vec::new(),
+        shift_keep,
     })
 }
 
@@ -144,8 +160,25 @@ fn rare(wire: &WireSampling) -> Result<Option<Box<RareSampling>>, Problem> {
         mirostat_tau: positive("mirostat_tau", wire.mirostat_tau)?,
         mirostat_eta: positive("mirostat_eta", wire.mirostat_eta)?,
         min_keep: wire.min_keep,
+        samplers: wire.samplers.as_deref().map(samplers).transpose()?,
     };
     Ok((rare != RareSampling::default()).then(|| Box::new(rare)))
+}
+
+/// Reads llama.cpp's names of samplers.
+fn samplers(names: &[String]) -> Result<Vec<SamplerName>, Problem> {
+    let mut samplers = Vec::with_capacity(names.len().min(SamplerName::ORDER.len()));
+    for name in names {
+        let known: Result<SamplerName, _> = serde_json::from_value(name.as_str().into());
+        let known = known.map_err(|_| {
+            Problem::invalid("samplers", format!("`{name:.40}` is none of llama.cpp's samplers that are here"))
+        })?;
+        if samplers.contains(&known) {
+            return Err(Problem::invalid("samplers", format!("names `{name}` twice")));
+        }
+        samplers.push(known);
+    }
+    Ok(samplers)
 }
 
 /// Checks that a schema is an object; what it says is checked by whoever must keep to it.

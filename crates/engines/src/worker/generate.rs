@@ -1,0 +1,524 @@
+//! Generation: sequences that share one batch.
+//!
+//! A step decodes one batch: the next token of every running sequence, and a slice of the prompts that are
+//! still being read; [`super::pace`] says how large it may be. While one answer is written alone, tokens that
+//! are likely to follow are computed along with it, and those that the samplers would have chosen are kept:
+//! the answer is the same, sooner.
+//!
+//! A sequence keeps what it has read when its stream ends; [`super::cache`] says which one a prompt gets. A
+//! prompt that begins as one which is being read waits for it and takes a copy.
+
+use std::collections::BTreeMap;
+
+use lar_base::Instant;
+
+use super::answer::{Answer, Text};
+use super::cache::{Cache, Prompt, Seat};
+use super::constraint::Grammars;
+use super::llama_cpp::{Context, DecodeError, Interrupt, Model, Vocab};
+use super::pace::{GUESSED_MAX, Luck, Pace, guess};
+use super::sampler::{Choice, Sampler};
+use super::{Backend, Progress};
+use crate::driver::{FinishReason, Sampling};
+use crate::protocol::{CREDIT, Load};
+
+/// A model, its context and the sequences that are written.
+pub(super) struct Generator<'model> {
+    vocab: Vocab<'model>,
+    context: Context<'model>,
+    interrupt: Interrupt,
+    /// Made for the first answer that is held to something.
+    grammars: Option<Grammars>,
+    /// The sequences that no stream has, and what they know.
+    cache: Cache<Vec<u8>>,
+    /// Streams that have no sequence yet, by arrival: stream numbers only grow.
+    arrived: BTreeMap<u64, Arrival<'model>>,
+    /// By arrival.
+    running: BTreeMap<u64, Sequence<'model>>,
+    pace: Pace,
+    /// Per sequence.
+    context_tokens: usize,
+    /// Whether a sequence can forget the end of what it read.
+    forgets: bool,
+    /// Whether next tokens are guessed.
+    guesses: bool,
+}
+
+struct Arrival<'model> {
+    prompt: Prompt,
+    sampling: Sampling,
+    sampler: Sampler<'model>,
+    credit: u32,
+}
+
+struct Sequence<'model> {
+    id: i32,
+    /// The prompt's tokens and behind them those of the answer that were decoded.
+    prompt: Prompt,
+    /// Tokens of it that were known from earlier.
+    known: usize,
+    /// Tokens in the context.
+    position: usize,
+    /// Sampled but not decoded yet; the prompt was read when there is one.
+    next: Option<u32>,
+    produced: u32,
+    tokens_max: u32,
+    /// How many tokens at the beginning stay when the context is full and the oldest others make room.
+    shift_keep: Option<usize>,
+    /// Whether some did: what is kept of it depends on what is gone.
+    shifted: bool,
+    sampler: Sampler<'model>,
+    luck: Luck,
+    /// Control tokens that show in the text.
+    preserved: Vec<u32>,
+    answer: Option<Answer>,
+    credit: u32,
+    /// Its part of the step that is being computed.
+    part: Option<Part>,
+}
+
+/// What a step computes for a sequence.
+struct Part {
+    /// Tokens in the context before.
+    from: usize,
+    /// Where in the batch what comes after its last certain token is, when that was computed.
+    output: Option<usize>,
+    /// Tokens that were computed along on the chance that they follow; their outputs are the next ones.
+    guessed: Vec<u32>,
+}
+
+impl Sequence<'_> {
+    fn runnable(&self) -> bool {
+        self.next.is_none() || self.credit > 0
+    }
+}
+
+impl Backend for Generator<'_> {
+    fn vocab(&self) -> Vocab<'_> {
+        self.vocab
+    }
+
+    fn start(&mut self, stream: u64, prompt: Prompt, sampling: Sampling) -> Result<(), String> {
+        let tokens = &prompt.tokens;
+        if tokens.is_empty() {
+            return Err("the prompt has no tokens".into());
+        }
+        if tokens.len() >= self.context_tokens {
+            let (length, context) = (tokens.len(), self.context_tokens);
+            return Err(format!("the prompt has {length} tokens, the context {context}"));
+        }
+        if tokens.iter().any(|token| *token >= self.vocab.len()) {
+            return Err("the prompt has a token that is not in the vocabulary".into());
+        }
+        let sampler =
+            Sampler::new(self.vocab, &sampling, &mut self.grammars, self.context_tokens, tokens)?;
+        self.arrived.insert(stream, Arrival { prompt, sampling, sampler, credit: CREDIT });
+        Ok(())
+    }
+
+    fn credit(&mut self, stream: u64, deltas: u32) {
+        let running = self.running.get_mut(&stream).map(|sequence| &mut sequence.credit);
+        let credit = running.or_else(|| self.arrived.get_mut(&stream).map(|arrival| &mut arrival.credit));
+        if let Some(credit) = credit {
+            *credit = credit.saturating_add(deltas);
+        }
+    }
+
+    fn cancel(&mut self, stream: u64) -> bool {
+        self.arrived.remove(&stream).is_some() || self.end(stream)
+    }
+
+    fn active(&self) -> u32 {
+        u32::try_from(self.running.len() + self.arrived.len()).unwrap_or(u32::MAX)
+    }
+
+    fn has_work(&self) -> bool {
+        !self.arrived.is_empty() || self.running.values().any(Sequence::runnable)
+    }
+
+    fn step(&mut self, report: &mut dyn FnMut(u64, Progress)) {
+        self.seat_arrivals(report);
+        let answers = self.add_answers(report);
+        let prompts = self.add_prompts(answers);
+        if self.context.batch_len() == 0 {
+            return;
+        }
+        let long = answers == 0 && self.forgets && self.pace.may_break_off();
+        self.interrupt.allow(long);
+        let begun = Instant::now();
+        let decoded = self.context.decode();
+        self.interrupt.allow(false);
+        match decoded {
+            Ok(()) => self.pace.note(answers, prompts, begun.elapsed()),
+            Err(DecodeError::Interrupted) => {
+                self.pace.note_broken_off();
+                self.roll_back();
+                return;
+            }
+            Err(error) => {
+                let failed: Vec<u64> = self.in_step().collect();
+                for stream in failed {
+                    self.discard(stream);
+                    report(stream, Progress::Failed(error.to_string()));
+                }
+                return;
+            }
+        }
+        let computed: Vec<u64> = self.in_step().collect();
+        for stream in computed {
+            match self.advance(stream, report) {
+                None => {}
+                // What made no sense is not to be built on.
+                Some(Err(reason)) => {
+                    self.discard(stream);
+                    report(stream, Progress::Failed(reason));
+                }
+                Some(Ok(reason)) => {
+                    self.end(stream);
+                    report(stream, Progress::Finished(reason));
+                }
+            }
+        }
+    }
+}
+
+impl<'model> Generator<'model> {
+    pub(super) fn new(
+        model: &'model Model,
+        context: Context<'model>,
+        interrupt: Interrupt,
+        load: &Load,
+    ) -> Self {
+        let (sequences, context_tokens, cache_bytes, batch_tokens, guesses) = match load {
+            Load::Model { sequences, context_tokens, cache_bytes, compute, .. } => {
+                (*sequences, *context_tokens, *cache_bytes, compute.batch_tokens, compute.speculate)
+            }
+            Load::Vocabulary { .. } => (0, 0, 0, 0, false),
+        };
+        let forgets = !model.is_recurrent();
+        Self {
+            vocab: model.vocab(),
+            context,
+            interrupt,
+            grammars: None,
+            cache: Cache::new(sequences, cache_bytes),
+            arrived: BTreeMap::new(),
+            running: BTreeMap::new(),
+            pace: Pace::new(batch_tokens as usize),
+            context_tokens: context_tokens as usize,
+            forgets,
+            guesses: guesses && forgets,
+        }
+    }
+
+    fn in_step(&self) -> impl Iterator<Item = u64> {
+        self.running.iter().filter(|(_, sequence)| sequence.part.is_some()).map(|(stream, _)| *stream)
+    }
+
+    /// Gives streams that arrived their sequences, but for those that wait for a prompt like theirs.
+    fn seat_arrivals(&mut self, report: &mut dyn FnMut(u64, Progress)) {
+        let streams: Vec<u64> = self.arrived.keys().copied().collect();
+        for stream in streams {
+            let like = self.arrived.get(&stream).and_then(|arrival| self.like(&arrival.prompt));
+            let copied = match like {
+                Some(like) if !like.read => continue,
+                Some(like) => self.copy(&like),
+                None => None,
+            };
+            let Some(arrival) = self.arrived.remove(&stream) else { continue };
+            let Some(seat) = self.cache.take(&arrival.prompt, copied) else {
+                report(stream, Progress::Failed("every sequence is taken".into()));
+                continue;
+            };
+            let (id, known) = self.seat(seat);
+            let Arrival { prompt, sampling, sampler, credit } = arrival;
+            let sequence = Sequence {
+                id,
+                prompt,
+                known,
+                position: known,
+                next: None,
+                produced: 0,
+                tokens_max: sampling.tokens_max,
+                shift_keep: sampling.shift_keep.map(|keep| keep as usize),
+                shifted: false,
+                sampler,
+                luck: Luck::new(),
+                preserved: sampling
+                    .preserved
+                    .iter()
+                    .filter_map(|mark| super::control(self.vocab, mark))
+                    .collect(),
+                answer: Some(Answer::new(sampling.stop)),
+                credit,
+                part: None,
+            };
+            self.running.insert(stream, sequence);
+        }
+    }
+
+    /// The running sequence that knows or will know most of a prompt, when no free one knows nearly as much.
+    fn like(&self, prompt: &Prompt) -> Option<Like> {
+        let likes = self.running.values().filter(|other| !other.shifted).map(|other| {
+            let shared = other.prompt.shared_with(prompt);
+            Like { id: other.id, shared, read: other.position >= shared }
+        });
+        likes
+            .max_by_key(|like| (like.shared, like.read))
+            .filter(|like| self.forgets && self.cache.is_worth_copying(prompt, like.shared))
+    }
+
+    /// A copy of what a running sequence knows, as far as host memory for such is allowed.
+    fn copy(&mut self, like: &Like) -> Option<(usize, Vec<u8>)> {
+        let bytes = self.context.state_size(like.id) as u64;
+        if !self.cache.make_room(bytes) {
+            return None;
+        }
+        Some((like.shared, self.context.state(like.id)?))
+    }
+
+    /// Makes a sequence hold what is known of a prompt and nothing else; returns how much that is.
+    fn seat(&mut self, seat: Seat<Vec<u8>>) -> (i32, usize) {
+        let Seat { id, known, leaving, restore } = seat;
+        if let Some(holds) = leaving {
+            let bytes = self.context.state_size(id) as u64;
+            // Room is made before the copy, so that both never exceed the limit together.
+            if self.cache.make_room(bytes)
+                && let Some(state) = self.context.state(id)
+            {
+                self.cache.shelve(holds, state, bytes);
+            }
+        }
+        let held = match restore {
+            None => true,
+            Some(state) => self.context.forget(id, 0) && self.context.restore(&state, id),
+        };
+        // Models with a recurrent state cannot forget a part of what they read.
+        if held && self.context.forget(id, known) {
+            return (id, known);
+        }
+        self.context.forget(id, 0);
+        (id, 0)
+    }
+
+    /// Puts the next token of every running answer into the batch; returns how many tokens that are.
+    fn add_answers(&mut self, report: &mut dyn FnMut(u64, Progress)) -> usize {
+        self.context.batch_clear();
+        self.make_space(report);
+        let alone = self.running.len() == 1 && self.arrived.is_empty();
+        let mut writing: Vec<&mut Sequence> = self
+            .running
+            .values_mut()
+            .filter(|sequence| sequence.next.is_some() && sequence.runnable())
+            .collect();
+        // llama.cpp computes neighbouring sequences together, and only in ascending order.
+        writing.sort_unstable_by_key(|sequence| sequence.id);
+        for sequence in writing {
+            let Some(token) = sequence.next else { continue };
+            let from = sequence.position;
+            let output = self.context.batch_add(token, from, sequence.id, true);
+            sequence.position += 1;
+            sequence.prompt.tokens.push(token);
+            let guessed = if alone && self.guesses {
+                sequence.guess(&self.pace, self.context_tokens)
+            } else {
+                Vec::new()
+            };
+            for (at, token) in (sequence.position..).zip(&guessed) {
+                self.context.batch_add(*token, at, sequence.id, true);
+            }
+            sequence.part = Some(Part { from, output: Some(output), guessed });
+        }
+        self.context.batch_len()
+    }
+
+    /// Lets the oldest tokens go of answers that asked for it and have come to the end of their context.
+    fn make_space(&mut self, report: &mut dyn FnMut(u64, Progress)) {
+        let mut stuck = Vec::new();
+        for (stream, sequence) in &mut self.running {
+            let full = sequence.next.is_some() && sequence.position >= self.context_tokens;
+            let Some(keep) = sequence.shift_keep.filter(|_| full) else { continue };
+            let keep = keep.min(sequence.position / 2);
+            let piece = keep..keep + (sequence.position - keep).div_ceil(2);
+            if self.context.cut(sequence.id, piece.clone()) {
+                sequence.position -= piece.len();
+                sequence.prompt.tokens.drain(piece);
+                sequence.shifted = true;
+            } else {
+                stuck.push(*stream);
+            }
+        }
+        for stream in stuck {
+            self.discard(stream);
+            report(stream, Progress::Failed("this model's context cannot be shifted".into()));
+        }
+    }
+
+    /// Adds as much of the prompts that are still being read as fits in this step's time, oldest first.
+    fn add_prompts(&mut self, answers: usize) -> usize {
+        let room = self.pace.prompt_tokens(answers);
+        let mut taken = 0;
+        for sequence in self.running.values_mut().filter(|sequence| sequence.next.is_none()) {
+            let tokens = &sequence.prompt.tokens;
+            let from = sequence.position;
+            let mut end = tokens.len().min(from + room - taken);
+            if self.pace.takes_rest(room, tokens.len() - end, taken + end - from, answers) {
+                end = tokens.len();
+            }
+            let mut output = None;
+            for (at, token) in (from..end).zip(&tokens[from..end]) {
+                let last = at + 1 == tokens.len();
+                let place = self.context.batch_add(*token, at, sequence.id, last);
+                output = last.then_some(place);
+            }
+            taken += end - from;
+            sequence.position = end;
+            sequence.part = Some(Part { from, output, guessed: Vec::new() });
+            if taken >= room {
+                break;
+            }
+        }
+        taken
+    }
+
+    /// Takes what a step computed into a stream's answer; tells how it ended, if it did.
+    fn advance(
+        &mut self,
+        stream: u64,
+        report: &mut dyn FnMut(u64, Progress),
+    ) -> Option<Result<FinishReason, String>> {
+        let sequence = self.running.get_mut(&stream)?;
+        let Part { output, guessed, .. } = sequence.part.take()?;
+        let output = output?;
+        if sequence.next.is_none() {
+            let known = u32::try_from(sequence.known).unwrap_or(0);
+            report(stream, Progress::Prefilled { known });
+        }
+        let (mut right, mut end) = (0, None);
+        while end.is_none() {
+            let choice = match sequence.sampler.choose(self.vocab, self.context.logits(output + right)) {
+                Ok(choice) => choice,
+                Err(reason) => return Some(Err(reason)),
+            };
+            let token = choice.token;
+            end = sequence.take(choice, self.vocab, self.context_tokens, &mut |what| report(stream, what));
+            if end.is_some() || guessed.get(right) != Some(&token) {
+                break;
+            }
+            // It was computed already: what follows it is there too.
+            right += 1;
+            sequence.position += 1;
+            sequence.prompt.tokens.push(token);
+        }
+        if !guessed.is_empty() {
+            sequence.luck.note(right, guessed.len());
+            let (id, position) = (sequence.id, sequence.position);
+            if right < guessed.len() && !self.context.forget(id, position) {
+                return Some(Err("what was guessed cannot be forgotten".into()));
+            }
+        }
+        end.map(Ok)
+    }
+
+    /// Makes every sequence of a step that was broken off what it was before.
+    fn roll_back(&mut self) {
+        for sequence in self.running.values_mut() {
+            let Some(Part { from, .. }) = sequence.part.take() else { continue };
+            sequence.position = from;
+            if sequence.next.is_some() {
+                sequence.prompt.tokens.truncate(from);
+            }
+            self.context.forget(sequence.id, from);
+        }
+    }
+
+    /// Lets a stream's sequence go, without what a failed step may have left in it.
+    fn discard(&mut self, stream: u64) {
+        if let Some(sequence) = self.running.remove(&stream) {
+            self.context.forget(sequence.id, 0);
+            self.cache.give_back(sequence.id, Prompt::default());
+        }
+    }
+
+    /// Lets a stream's sequence go, with what it has read; says whether it was there.
+    fn end(&mut self, stream: u64) -> bool {
+        if self.running.get(&stream).is_some_and(|sequence| sequence.shifted) {
+            self.discard(stream);
+            return true;
+        }
+        let Some(sequence) = self.running.remove(&stream) else { return false };
+        let Sequence { id, mut prompt, position, .. } = sequence;
+        prompt.tokens.truncate(position);
+        self.cache.give_back(id, prompt);
+        true
+    }
+}
+
+/// A running sequence that begins as a prompt does.
+struct Like {
+    id: i32,
+    /// So many of the prompt's tokens.
+    shared: usize,
+    /// Whether it has read them.
+    read: bool,
+}
+
+impl Sequence<'_> {
+    /// Tokens that may follow its last one, as many as are worth computing along.
+    fn guess(&mut self, pace: &Pace, context_tokens: usize) -> Vec<u32> {
+        let limits = [
+            GUESSED_MAX,
+            (self.credit as usize).saturating_sub(1),
+            (self.tokens_max.saturating_sub(self.produced) as usize).saturating_sub(1),
+            context_tokens.saturating_sub(self.position + 1),
+        ];
+        let most = limits.into_iter().min().unwrap_or(0);
+        let candidates = guess(&self.prompt.tokens, most);
+        if candidates.is_empty() {
+            return Vec::new();
+        }
+        let worth = pace.guesses(self.luck.right(), candidates.len());
+        if worth == 0 {
+            self.luck.note_passed();
+        }
+        candidates[..worth].to_vec()
+    }
+
+    /// Takes one chosen token into the answer; returns why it ended, if it did.
+    fn take(
+        &mut self,
+        choice: Choice,
+        vocab: Vocab<'_>,
+        context_tokens: usize,
+        report: &mut dyn FnMut(Progress),
+    ) -> Option<FinishReason> {
+        let Choice { token, logprobs, last } = choice;
+        let mut answer = self.answer.take()?;
+        if vocab.ends(token) {
+            let (text, logprobs) = answer.finish();
+            report(Progress::Delta { text, tokens: 1, logprobs });
+            return Some(FinishReason::Stop);
+        }
+        self.next = Some(token);
+        self.produced += 1;
+        self.credit = self.credit.saturating_sub(1);
+        answer.note(logprobs);
+        let mut text = match answer.push(&vocab.bytes(token, self.preserved.contains(&token))) {
+            Text::Stopped(text) => {
+                report(Progress::Delta { text, tokens: 1, logprobs: Vec::new() });
+                return Some(FinishReason::Stop);
+            }
+            Text::More(text) => text,
+        };
+        let context_full = self.shift_keep.is_none() && self.position + 1 >= context_tokens;
+        if self.produced >= self.tokens_max || context_full || last {
+            let (rest, logprobs) = answer.finish();
+            text.push_str(&rest);
+            report(Progress::Delta { text, tokens: 1, logprobs });
+            return Some(if last { FinishReason::Stop } else { FinishReason::Length });
+        }
+        report(Progress::Delta { text, tokens: 1, logprobs: answer.take_logprobs() });
+        self.answer = Some(answer);
+        None
+    }
+}

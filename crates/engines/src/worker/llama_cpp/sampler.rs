@@ -1,0 +1,174 @@
+//! llama.cpp's samplers: a chain that chooses one token of what a model computed.
+
+#![expect(unsafe_code, reason = "listed in xtask/tests/house.rs")]
+
+use std::ffi::CString;
+use std::ptr::NonNull;
+
+use super::{Vocab, int, sys};
+
+/// One sampler of a chain. Formulas and constants are llama.cpp's.
+#[derive(Debug, Clone)]
+pub(in crate::worker) enum Link {
+    LogitBias(Vec<(u32, f32)>),
+    Penalties { last: i32, repeat: f32, frequency: f32, presence: f32 },
+    Dry { multiplier: f32, base: f32, allowed_length: i32, last: i32, breakers: Vec<String> },
+    TopNSigma(f32),
+    TopK(i32),
+    Typical { p: f32, keep: usize },
+    TopP { p: f32, keep: usize },
+    MinP { p: f32, keep: usize },
+    Xtc { probability: f32, threshold: f32, keep: usize, seed: u32 },
+    Temperature { value: f32, range: f32, exponent: f32 },
+    Mirostat { seed: u32, tau: f32, eta: f32 },
+    MirostatV2 { seed: u32, tau: f32, eta: f32 },
+    /// In llama.cpp's own notation, from the symbol `root`.
+    Grammar(String),
+    /// The likeliest; the last of its chain.
+    Greedy,
+    /// By chance; the last of its chain.
+    Draw { seed: u32 },
+}
+
+/// How many tokens Mirostat 1 estimates from: what its paper uses.
+const MIROSTAT_TOKENS: i32 = 100;
+
+/// Samplers in their order.
+#[derive(Debug)]
+pub(in crate::worker) struct Chain<'model> {
+    chain: NonNull<sys::llama_sampler>,
+    candidates: Vec<sys::llama_token_data>,
+    /// Some samplers look into the vocabulary.
+    _vocab: Vocab<'model>,
+}
+
+impl<'model> Chain<'model> {
+    /// A chain; the error is that of the grammar, which alone can be refused.
+    ///
+    /// # Errors
+    /// When a grammar is none.
+    pub(in crate::worker) fn new(vocab: Vocab<'model>, links: Vec<Link>) -> Result<Self, String> {
+        // SAFETY: returns a plain struct, then an owned sampler.
+        let chain = unsafe { sys::llama_sampler_chain_init(sys::llama_sampler_chain_default_params()) };
+        let chain = NonNull::new(chain).ok_or("no memory for samplers")?;
+        let chain = Self { chain, candidates: Vec::new(), _vocab: vocab };
+        for link in links {
+            let sampler = make(vocab, &link).ok_or_else(|| match link {
+                Link::Grammar(_) => "it is no grammar in GBNF with a rule `root`".to_owned(),
+                _ => "no memory for samplers".to_owned(),
+            })?;
+            // SAFETY: the chain takes the sampler over.
+            unsafe { sys::llama_sampler_chain_add(chain.chain.as_ptr(), sampler.as_ptr()) };
+        }
+        Ok(chain)
+    }
+
+    /// Chooses among tokens with these logits; `None` when the samplers leave none that can be chosen.
+    pub(in crate::worker) fn choose(&mut self, among: impl Iterator<Item = (u32, f32)>) -> Option<u32> {
+        let array = self.apply(among)?;
+        let selected = usize::try_from(array.selected).ok().filter(|selected| *selected < array.size)?;
+        // SAFETY: within the array, as just checked.
+        let chosen = unsafe { *array.data.add(selected) };
+        (chosen.logit > f32::NEG_INFINITY).then(|| u32::try_from(chosen.id).ok()).flatten()
+    }
+
+    /// The tokens that the samplers leave, of those with these logits.
+    pub(in crate::worker) fn keep(&mut self, among: impl IntoIterator<Item = (u32, f32)>) -> Vec<(u32, f32)> {
+        let Some(array) = self.apply(among.into_iter()) else { return Vec::new() };
+        // SAFETY: the array has `size` items until the chain is used again.
+        let left = unsafe { std::slice::from_raw_parts(array.data, array.size) };
+        let kept = left.iter().filter(|candidate| candidate.logit > f32::NEG_INFINITY);
+        kept.filter_map(|candidate| Some((u32::try_from(candidate.id).ok()?, candidate.logit))).collect()
+    }
+
+    /// What the samplers make of candidates; `None` of none.
+    fn apply(&mut self, among: impl Iterator<Item = (u32, f32)>) -> Option<sys::llama_token_data_array> {
+        self.candidates.clear();
+        self.candidates.extend(
+            among.map(|(token, logit)| sys::llama_token_data { id: int(token), logit, p: 0.0 }),
+        );
+        let mut array = sys::llama_token_data_array {
+            data: self.candidates.as_mut_ptr(),
+            size: self.candidates.len(),
+            selected: -1,
+            sorted: false,
+        };
+        if array.size == 0 {
+            return None;
+        }
+        // SAFETY: the array is alive through the call; samplers change and shorten it, some point `data` to a
+        // buffer of their own that lives as long as the chain.
+        unsafe { sys::llama_sampler_apply(self.chain.as_ptr(), &raw mut array) };
+        Some(array)
+    }
+
+    /// Tells the samplers what was chosen; a grammar takes only what it allows.
+    pub(in crate::worker) fn accept(&mut self, token: u32) {
+        // SAFETY: the chain is alive.
+        unsafe { sys::llama_sampler_accept(self.chain.as_ptr(), int(token)) };
+    }
+}
+
+impl Drop for Chain<'_> {
+    fn drop(&mut self) {
+        // SAFETY: made by llama.cpp, owned here, with the samplers in it.
+        unsafe { sys::llama_sampler_free(self.chain.as_ptr()) }
+    }
+}
+
+fn make(vocab: Vocab<'_>, link: &Link) -> Option<NonNull<sys::llama_sampler>> {
+    let size = int(vocab.len());
+    // SAFETY: plain values and, where there are pointers, arrays and C strings that outlive the call; llama.cpp
+    // copies what it keeps, but for the vocabulary, which lives as long as its model and so longer than any
+    // sampler of it.
+    let sampler = unsafe {
+        match link {
+            Link::LogitBias(biases) => {
+                let biases: Vec<_> = biases
+                    .iter()
+                    .map(|(token, bias)| sys::llama_logit_bias { token: int(*token), bias: *bias })
+                    .collect();
+                sys::llama_sampler_init_logit_bias(size, int(biases.len()), biases.as_ptr())
+            }
+            Link::Penalties { last, repeat, frequency, presence } => {
+                sys::llama_sampler_init_penalties(size, *last, *repeat, *frequency, *presence)
+            }
+            Link::Dry { multiplier, base, allowed_length, last, breakers } => {
+                let texts: Vec<CString> =
+                    breakers.iter().filter_map(|text| CString::new(text.as_str()).ok()).collect();
+                let mut pointers: Vec<_> = texts.iter().map(|text| text.as_ptr()).collect();
+                sys::llama_sampler_init_dry(
+                    vocab.as_ptr(),
+                    *multiplier,
+                    *base,
+                    *allowed_length,
+                    *last,
+                    pointers.as_mut_ptr(),
+                    pointers.len(),
+                )
+            }
+            Link::TopNSigma(sigmas) => sys::llama_sampler_init_top_n_sigma(*sigmas),
+            Link::TopK(k) => sys::llama_sampler_init_top_k(*k),
+            Link::Typical { p, keep } => sys::llama_sampler_init_typical(*p, *keep),
+            Link::TopP { p, keep } => sys::llama_sampler_init_top_p(*p, *keep),
+            Link::MinP { p, keep } => sys::llama_sampler_init_min_p(*p, *keep),
+            Link::Xtc { probability, threshold, keep, seed } => {
+                sys::llama_sampler_init_xtc(*probability, *threshold, *keep, *seed)
+            }
+            Link::Temperature { value, range, exponent } => {
+                sys::llama_sampler_init_temp_ext(*value, *range, *exponent)
+            }
+            Link::Mirostat { seed, tau, eta } => {
+                sys::llama_sampler_init_mirostat(size, *seed, *tau, *eta, MIROSTAT_TOKENS)
+            }
+            Link::MirostatV2 { seed, tau, eta } => sys::llama_sampler_init_mirostat_v2(*seed, *tau, *eta),
+            Link::Grammar(source) => {
+                let source = CString::new(source.as_str()).ok()?;
+                sys::llama_sampler_init_grammar(vocab.as_ptr(), source.as_ptr(), c"root".as_ptr())
+            }
+            Link::Greedy => sys::llama_sampler_init_greedy(),
+            Link::Draw { seed } => sys::llama_sampler_init_dist(*seed),
+        }
+    };
+    NonNull::new(sampler)
+}

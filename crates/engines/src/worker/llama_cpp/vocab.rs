@@ -1,0 +1,142 @@
+//! A model's vocabulary: text to tokens and back, and the tokens that mean something.
+
+#![expect(unsafe_code, reason = "listed in xtask/tests/house.rs")]
+
+use std::marker::PhantomData;
+
+use super::{int, sys};
+
+/// The vocabulary of a model.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::worker) struct Vocab<'model> {
+    vocab: *const sys::llama_vocab,
+    model: PhantomData<&'model super::Model>,
+}
+
+// SAFETY: it is never changed after its model was loaded, and llama.cpp's functions on it are thread-safe.
+unsafe impl Send for Vocab<'_> {}
+
+macro_rules! special_tokens {
+    ($($(#[$about:meta])* $name:ident: $function:ident;)*) => {
+        $(
+            $(#[$about])*
+            pub(in crate::worker) fn $name(self) -> Option<u32> {
+                // SAFETY: the vocabulary is alive as long as its model, which `'model` holds.
+                u32::try_from(unsafe { sys::$function(self.vocab) }).ok()
+            }
+        )*
+    };
+}
+
+impl Vocab<'_> {
+    pub(super) fn new(vocab: *const sys::llama_vocab) -> Self {
+        Self { vocab, model: PhantomData }
+    }
+
+    pub(super) fn as_ptr(self) -> *const sys::llama_vocab {
+        self.vocab
+    }
+
+    special_tokens! {
+        /// Begins a text.
+        start: llama_vocab_bos;
+        /// Ends a text.
+        end: llama_vocab_eos;
+        /// Ends a turn of a conversation.
+        end_of_turn: llama_vocab_eot;
+        /// Parts two texts.
+        separator: llama_vocab_sep;
+        /// Before what precedes a gap.
+        infill_prefix: llama_vocab_fim_pre;
+        /// Before what follows a gap.
+        infill_suffix: llama_vocab_fim_suf;
+        /// Where the gap is to be filled.
+        infill_middle: llama_vocab_fim_mid;
+    }
+
+    /// How many tokens there are.
+    pub(in crate::worker) fn len(self) -> u32 {
+        // SAFETY: as above.
+        u32::try_from(unsafe { sys::llama_vocab_n_tokens(self.vocab) }).unwrap_or(0)
+    }
+
+    pub(in crate::worker) fn tokens(self) -> std::ops::Range<u32> {
+        0..self.len()
+    }
+
+    /// Whether an answer ends with it.
+    pub(in crate::worker) fn ends(self, token: u32) -> bool {
+        // SAFETY: as above; llama.cpp checks the token.
+        unsafe { sys::llama_vocab_is_eog(self.vocab, int(token)) }
+    }
+
+    pub(in crate::worker) fn is_control(self, token: u32) -> bool {
+        // SAFETY: asked of a token of the vocabulary only; llama.cpp would abort on another.
+        token < self.len() && unsafe { sys::llama_vocab_is_control(self.vocab, int(token)) }
+    }
+
+    /// Whether texts begin with the start token.
+    pub(in crate::worker) fn adds_start(self) -> bool {
+        // SAFETY: as above.
+        unsafe { sys::llama_vocab_get_add_bos(self.vocab) }
+    }
+
+    /// The tokens of a text; with `marks` the vocabulary's own start and end are added, with `special`
+    /// control tokens that are written in the text are read as such.
+    pub(in crate::worker) fn tokenize(self, text: &str, marks: bool, special: bool) -> Vec<u32> {
+        let mut tokens: Vec<i32> = vec![0; text.len() + 2];
+        let room = tokens.len();
+        let count = self.tokenize_into(text, &mut tokens, marks, special);
+        let count = match usize::try_from(count) {
+            Ok(count) => count,
+            Err(_) => {
+                tokens.resize(count.unsigned_abs() as usize, 0);
+                usize::try_from(self.tokenize_into(text, &mut tokens, marks, special)).unwrap_or(0)
+            }
+        };
+        debug_assert!(count <= tokens.len(), "{count} of {room}");
+        tokens.truncate(count);
+        tokens.into_iter().filter_map(|token| u32::try_from(token).ok()).collect()
+    }
+
+    fn tokenize_into(self, text: &str, tokens: &mut [i32], marks: bool, special: bool) -> i32 {
+        // SAFETY: reads `text.len()` bytes, writes at most `tokens.len()` tokens.
+        unsafe {
+            sys::llama_tokenize(
+                self.vocab,
+                text.as_ptr().cast(),
+                int(text.len()),
+                tokens.as_mut_ptr(),
+                int(tokens.len()),
+                marks,
+                special,
+            )
+        }
+    }
+
+    /// The bytes that a token stands for; those of control tokens only with `special`.
+    pub(in crate::worker) fn bytes(self, token: u32, special: bool) -> Vec<u8> {
+        let mut bytes = vec![0u8; 32];
+        let length = self.bytes_into(token, &mut bytes, special);
+        let length = match usize::try_from(length) {
+            Ok(length) => length,
+            Err(_) => {
+                bytes.resize(length.unsigned_abs() as usize, 0);
+                usize::try_from(self.bytes_into(token, &mut bytes, special)).unwrap_or(0)
+            }
+        };
+        bytes.truncate(length);
+        bytes
+    }
+
+    fn bytes_into(self, token: u32, bytes: &mut [u8], special: bool) -> i32 {
+        if token >= self.len() {
+            return 0;
+        }
+        // SAFETY: the token is in the vocabulary; writes at most `bytes.len()` bytes.
+        unsafe {
+            let (text, room) = (bytes.as_mut_ptr().cast(), int(bytes.len()));
+            sys::llama_token_to_piece(self.vocab, int(token), text, room, 0, special)
+        }
+    }
+}

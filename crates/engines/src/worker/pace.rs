@@ -1,0 +1,287 @@
+//! How much a step computes: pure bookkeeping of what steps took, and what follows for the next.
+//!
+//! Two promises meet here. A prompt that arrives adds at most [`ADDED_MAX`] (or as much as a token takes
+//! anyway) to the time between the tokens of others; and guessed tokens are computed along only where the
+//! measured cost of a longer step is less than what they are likely to save.
+
+use std::time::Duration;
+
+/// What a step should take in which only prompts are read: long enough that its fixed cost is small, short
+/// enough that a request which arrives meanwhile does not wait long.
+const STEP_TARGET: Duration = Duration::from_millis(500);
+/// The same after a step was broken off, so that whoever sends and cancels holds nobody up.
+const STEP_TARGET_WHOLE: Duration = Duration::from_millis(150);
+/// What a prompt may add to a step in which answers wait for their next token.
+const ADDED_MAX: Duration = Duration::from_millis(90);
+/// Prompts are read in multiples of this: llama.cpp's attention computes tiles of 64 tokens.
+const TILE: usize = 64;
+/// The rest of a prompt is added to a step when it is at most this part of it.
+const REST_SHARE: usize = 3;
+/// Prompt tokens a second before anything was measured.
+const FIRST_PROMPT_SPEED: f64 = 90.0;
+/// What a further token adds to a step of one, in parts of what that takes, before it was measured.
+const FIRST_ADDED_SHARE: f64 = 1.0 / 3.0;
+/// Weight of the newest measurement.
+const NEWEST: f64 = 0.3;
+/// Sizes of steps whose times are remembered, in tokens.
+const SIZES: usize = 32;
+/// Guessed tokens in a step at most.
+pub(super) const GUESSED_MAX: usize = 12;
+
+/// What steps took.
+#[derive(Debug)]
+pub(super) struct Pace {
+    /// Tokens in one batch at most.
+    batch_tokens: usize,
+    /// Prompt tokens that are read in a second in steps that only read prompts.
+    prompt_speed: f64,
+    /// Seconds that a prompt token adds to a step that others share.
+    prompt_added: f64,
+    /// Seconds of a step without prompts, by its tokens.
+    decode: [Option<f64>; SIZES],
+    /// Whether the last step was broken off.
+    broken_off: bool,
+}
+
+impl Pace {
+    pub(super) fn new(batch_tokens: usize) -> Self {
+        Self {
+            batch_tokens,
+            prompt_speed: FIRST_PROMPT_SPEED,
+            prompt_added: 1.0 / FIRST_PROMPT_SPEED,
+            decode: [None; SIZES],
+            broken_off: false,
+        }
+    }
+
+    /// Notes what a step took that computed so many tokens of answers and of prompts.
+    pub(super) fn note(&mut self, answers: usize, prompts: usize, took: Duration) {
+        self.broken_off = false;
+        let took = took.as_secs_f64().max(1e-6);
+        let blend = |known: f64, new: f64| known + NEWEST * (new - known);
+        match (answers, prompts) {
+            (_, 0) => {
+                if let Some(known) = self.decode.get_mut(answers) {
+                    *known = Some(known.map_or(took, |known| blend(known, took)));
+                }
+            }
+            (0, _) => self.prompt_speed = blend(self.prompt_speed, prompts as f64 / took),
+            _ => {
+                let added = (took - self.answers(answers)).max(0.0) / prompts as f64;
+                self.prompt_added = blend(self.prompt_added, added).max(1e-6);
+            }
+        }
+    }
+
+    pub(super) fn note_broken_off(&mut self) {
+        self.broken_off = true;
+    }
+
+    /// Whether the next step may be broken off: one of two may, so that there is progress.
+    pub(super) fn may_break_off(&self) -> bool {
+        !self.broken_off
+    }
+
+    /// Tokens of prompts for a step that computes so many tokens of answers.
+    pub(super) fn prompt_tokens(&self, answers: usize) -> usize {
+        let most = self.batch_tokens.saturating_sub(answers);
+        if answers > 0 {
+            let target = ADDED_MAX.as_secs_f64().max(self.answers(answers));
+            return ((target / self.prompt_added) as usize).clamp(1, most.max(1));
+        }
+        let target = if self.broken_off { STEP_TARGET_WHOLE } else { STEP_TARGET };
+        let tokens = (self.prompt_speed * target.as_secs_f64()) as usize;
+        let whole = if self.broken_off { tokens } else { (tokens / TILE * TILE).max(TILE) };
+        whole.clamp(1, most.max(1))
+    }
+
+    /// Whether what would be left of a prompt is read at once rather than in a step of its own.
+    pub(super) fn takes_rest(&self, room: usize, rest: usize, step: usize, answers: usize) -> bool {
+        answers == 0 && rest <= room / REST_SHARE && step + rest <= self.batch_tokens
+    }
+
+    /// How many of the next tokens are worth guessing when each is right with this probability and nothing
+    /// else is computed: as many as make tokens come fastest.
+    pub(super) fn guesses(&self, right: f64, most: usize) -> usize {
+        let right = right.clamp(0.0, 0.99);
+        // Of n guesses those before the first wrong one are kept, and one more token is chosen after them.
+        let kept = |guesses: usize| (1.0 - right.powi(guesses as i32 + 1)) / (1.0 - right);
+        let rate = |guesses: usize| kept(guesses) / self.answers(1 + guesses);
+        let most = most.min(GUESSED_MAX);
+        (0..=most).max_by(|a, b| rate(*a).total_cmp(&rate(*b)).then(b.cmp(a))).unwrap_or(0)
+    }
+
+    /// Seconds of a step that computes so many tokens of answers: measured, or on the line between the
+    /// nearest sizes that were.
+    fn answers(&self, tokens: usize) -> f64 {
+        let measured = |size: &usize| self.decode.get(*size).copied().flatten().map(|time| (*size, time));
+        let below = (1..=tokens.min(SIZES - 1)).rev().find_map(|size| measured(&size));
+        let above = (tokens + 1..SIZES).find_map(|size| measured(&size));
+        match (below, above) {
+            (Some((size, time)), _) if size == tokens => time,
+            (Some((low, from)), Some((high, to))) => {
+                from + (to - from).max(0.0) * (tokens - low) as f64 / (high - low) as f64
+            }
+            (Some((size, time)), None) => {
+                let single = self.decode[1].unwrap_or(time / size as f64);
+                let slope = if size > 1 {
+                    (time - single).max(0.0) / (size - 1) as f64
+                } else {
+                    time * FIRST_ADDED_SHARE
+                };
+                time + slope * (tokens - size) as f64
+            }
+            (None, Some((_, time))) => time,
+            (None, None) => 0.0,
+        }
+    }
+}
+
+/// How often guesses of one answer were right.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Luck(f64);
+
+impl Luck {
+    /// Before any guess.
+    const FIRST: f64 = 0.7;
+    /// Weight of the newest guess.
+    const NEWEST: f64 = 0.15;
+    /// How fast an answer that is not guessed at is thought well of again.
+    const RECOVERS: f64 = 0.01;
+
+    pub(super) fn new() -> Self {
+        Self(Self::FIRST)
+    }
+
+    /// The probability that a guess is right.
+    pub(super) fn right(self) -> f64 {
+        self.0
+    }
+
+    /// So many guesses were right before one was wrong, or before all were used.
+    pub(super) fn note(&mut self, right: usize, guessed: usize) {
+        for _ in 0..right {
+            self.0 += Self::NEWEST * (1.0 - self.0);
+        }
+        if right < guessed {
+            self.0 -= Self::NEWEST * self.0;
+        }
+    }
+
+    /// There was something to guess by, and it was not worth it.
+    pub(super) fn note_passed(&mut self) {
+        self.0 += Self::RECOVERS * (Self::FIRST - self.0);
+    }
+}
+
+/// The tokens that followed when an answer's last tokens stood in its prompt or in it before: the longest
+/// and then the latest such place decides (prompt lookup decoding; its idea is Apoorv Saxena's, 2023).
+pub(super) fn guess(text: &[u32], most: usize) -> &[u32] {
+    /// Fewer equal tokens say little of what follows.
+    const EQUAL_MIN: usize = 3;
+    /// More need not be compared.
+    const EQUAL_MAX: usize = 16;
+    /// How far back it looks; a comparison takes about a nanosecond.
+    const LOOKED_BACK: usize = 16 << 10;
+    let Some(last) = text.last() else { return &[] };
+    let from = text.len().saturating_sub(LOOKED_BACK);
+    let (mut best, mut length) = (None, EQUAL_MIN - 1);
+    for end in (from..text.len() - 1).rev() {
+        if text[end] != *last {
+            continue;
+        }
+        let equal = text[..=end].iter().rev().zip(text.iter().rev()).take(EQUAL_MAX);
+        let equal = equal.take_while(|(a, b)| a == b).count();
+        if equal > length {
+            (best, length) = (Some(end + 1), equal);
+            if equal == EQUAL_MAX {
+                break;
+            }
+        }
+    }
+    best.map_or(&[], |at| &text[at..text.len().min(at + most)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn millis(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn prompts_are_read_in_tiles_for_half_a_second() {
+        let mut pace = Pace::new(512);
+        assert_eq!(pace.prompt_tokens(0), 64, "the first step is short on any machine");
+        for _ in 0..20 {
+            pace.note(0, 200, millis(500));
+        }
+        assert_eq!(pace.prompt_tokens(0), 192);
+        for _ in 0..50 {
+            pace.note(0, 64, millis(4000));
+        }
+        assert_eq!(pace.prompt_tokens(0), 64, "a slow machine reads a tile at least");
+        pace.note_broken_off();
+        assert!(!pace.may_break_off());
+        assert!(pace.prompt_tokens(0) < 10, "what may not be broken off is short");
+        assert!(pace.takes_rest(192, 64, 192, 0) && !pace.takes_rest(192, 65, 192, 0));
+    }
+
+    #[test]
+    fn a_prompt_adds_what_it_may_to_the_time_of_a_token() {
+        let mut pace = Pace::new(512);
+        pace.note(1, 0, millis(10));
+        for _ in 0..30 {
+            pace.note(1, 30, millis(100));
+        }
+        assert!((29..=31).contains(&pace.prompt_tokens(1)), "{}", pace.prompt_tokens(1));
+        // Where a token takes long anyway it may take as long again.
+        for _ in 0..30 {
+            pace.note(1, 0, millis(300));
+        }
+        assert!((95..=101).contains(&pace.prompt_tokens(1)), "{}", pace.prompt_tokens(1));
+    }
+
+    #[test]
+    fn guesses_are_made_where_they_pay() {
+        let mut pace = Pace::new(512);
+        pace.note(1, 0, millis(100));
+        pace.note(5, 0, millis(120));
+        assert_eq!(pace.guesses(0.0, 8), 0);
+        assert!(pace.guesses(0.9, 8) >= 6, "nearly free and nearly sure");
+        let mut dear = Pace::new(512);
+        dear.note(1, 0, millis(10));
+        dear.note(5, 0, millis(45));
+        assert_eq!(dear.guesses(0.5, 8), 0, "what costs as much as it may save");
+    }
+
+    #[test]
+    fn luck_follows_what_happens() {
+        let mut luck = Luck::new();
+        for _ in 0..20 {
+            luck.note(4, 4);
+        }
+        assert!(luck.right() > 0.95);
+        for _ in 0..40 {
+            luck.note(0, 4);
+        }
+        assert!(luck.right() < 0.05);
+        for _ in 0..200 {
+            luck.note_passed();
+        }
+        assert!(luck.right() > 0.5, "it is tried again after a while");
+    }
+
+    #[test]
+    fn what_followed_before_is_guessed() {
+        assert_eq!(guess(&[1, 2, 3, 4, 5, 9, 1, 2, 3], 2), [4, 5]);
+        assert_eq!(guess(&[1, 2, 3, 4, 5, 9, 1, 2, 3], 9), [4, 5, 9, 1, 2, 3]);
+        // The longer match wins over the later one.
+        assert_eq!(guess(&[8, 1, 2, 3, 7, 5, 1, 2, 3, 4, 8, 1, 2, 3], 1), [7]);
+        assert_eq!(guess(&[2, 3, 4, 2, 3], 4), [] as [u32; 0], "two equal tokens say little");
+        assert_eq!(guess(&[], 4), [] as [u32; 0]);
+        assert_eq!(guess(&[7], 4), [] as [u32; 0]);
+        assert_eq!(guess(&[7; 6], 4), [7], "a run goes on, as far as it is known");
+    }
+}
