@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use lar_engines::driver::{Constraint, Driver as _, Event, FinishReason, Job, Prompt, Sampling};
+use lar_engines::driver::{Ability, Constraint, Driver as _, Event, FinishReason, Job, Prompt, Sampling};
 use lar_engines::embedded::{Embedded, EmbeddedOptions};
 use lar_engines::protocol::Compute;
 use lar_tests::{chat_model, program};
@@ -25,10 +25,12 @@ async fn engine(concurrency: usize) -> anyhow::Result<Arc<Embedded>> {
         program: program(),
         path: chat_model(),
         template: None,
+        ability: Ability::Generate,
         concurrency: u32::try_from(concurrency)?,
         context_tokens: 1024,
         compute: Compute::with_threads(lar_engines::device::threads()),
         cache: lar_base::Bytes::mib(64),
+        memory_max: None,
     });
     engine.load().await?;
     Ok(Arc::new(engine))

@@ -90,6 +90,7 @@ fn cpu_seconds() -> f64 {
 
 pub(crate) async fn measure() -> anyhow::Result<String> {
     let encoder = Encoder::new(EncoderOptions {
+        ranks: false,
         weights: embedder_file("weights"),
         tokenizer: embedder_file("tokenizer"),
         config: embedder_file("config"),

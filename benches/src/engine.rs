@@ -13,7 +13,7 @@ use futures_util::stream::BoxStream;
 use futures_util::{StreamExt as _, stream};
 use lar_base::Instant;
 use lar_egress::{Egress, Method, Request, Trust};
-use lar_engines::driver::{Driver as _, Event, Job, Prompt, Sampling};
+use lar_engines::driver::{Ability, Driver as _, Event, Job, Prompt, Sampling};
 use lar_engines::embedded::{Embedded, EmbeddedOptions};
 use lar_engines::protocol::Compute;
 use lar_tests::{chat_model, free_port, llama_server, program};
@@ -62,10 +62,12 @@ impl Subject {
             program: program(),
             path: chat_model(),
             template: None,
+            ability: Ability::Generate,
             concurrency: sequences,
             context_tokens: CONTEXT_TOKENS,
             compute: Compute::with_threads(THREADS),
             cache: lar_base::Bytes::mib(512),
+            memory_max: None,
         });
         engine.load().await?;
         Ok(Self::Embedded(Box::new(engine)))

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use lar_base::Instant;
-use lar_engines::driver::{Driver as _, Event, Job, Prompt, Sampling};
+use lar_engines::driver::{Ability, Driver as _, Event, Job, Prompt, Sampling};
 use lar_engines::embedded::{Embedded, EmbeddedOptions};
 use lar_engines::protocol::Compute;
 use lar_tests::{Lar, chat_model, program};
@@ -67,10 +67,12 @@ pub(crate) async fn cancel_in_prefill() -> anyhow::Result<String> {
         program: program(),
         path: chat_model(),
         template: None,
+        ability: Ability::Generate,
         concurrency: 1,
         context_tokens: 4096,
         compute: Compute::with_threads(lar_engines::device::threads()),
         cache: lar_base::Bytes(0),
+        memory_max: None,
     });
     driver.load().await?;
     let prompt = driver.prepare(Prompt::Text("word ".repeat(3500))).await?.prompt;

@@ -14,6 +14,7 @@ use tokenizers::Tokenizer;
 
 fn options() -> EncoderOptions {
     EncoderOptions {
+        ranks: false,
         weights: embedder_file("weights"),
         tokenizer: embedder_file("tokenizer"),
         config: embedder_file("config"),
@@ -146,6 +147,7 @@ fn made_up(folder: &Path, prefix: &str, config: &serde_json::Value, dtype: DType
     candle_core::safetensors::save(&tensors, folder.join("model.safetensors")).unwrap();
     std::fs::write(folder.join("config.json"), config.to_string()).unwrap();
     EncoderOptions {
+        ranks: false,
         weights: folder.join("model.safetensors"),
         config: folder.join("config.json"),
         tokens_max: 60,

@@ -8,7 +8,9 @@ use futures_util::StreamExt as _;
 use lar_base::KeyId;
 use lar_egress::Egress;
 use lar_engines::Error;
-use lar_engines::driver::{ChatMessage, Driver, Event, FinishReason, Generation, Job, Prompt, Sampling};
+use lar_engines::driver::{
+    Ability, ChatMessage, Driver, Event, FinishReason, Generation, Job, Prompt, Sampling,
+};
 use lar_engines::embedded::{Embedded, EmbeddedOptions};
 use lar_engines::protocol::Compute;
 use lar_engines::llama_server::{LlamaServer, LlamaServerOptions};
@@ -25,10 +27,12 @@ fn embedded(concurrency: u32) -> Embedded {
             start: "<|im_start|>".into(),
             end: "<|im_end|>".into(),
         }),
+        ability: Ability::Generate,
         concurrency,
         context_tokens: 2048,
         compute: Compute::with_threads(2),
         cache: lar_base::Bytes::mib(64),
+        memory_max: None,
     })
 }
 
@@ -65,7 +69,7 @@ async fn finish_counted(mut generation: Generation) -> (String, u32, Event, Opti
                 text.push_str(&more);
                 tokens += count;
             }
-            Event::Prefilled { .. } => {}
+            Event::Prefilled { .. } | Event::Guessed { .. } => {}
             Event::Counted { tokens } => counted = Some(tokens),
             end => {
                 assert!(generation.events.next().await.is_none(), "nothing follows the terminal event");
@@ -263,10 +267,12 @@ async fn what_cannot_be_loaded_says_why() {
             program,
             path,
             template: None,
+            ability: Ability::Generate,
             concurrency: 1,
             context_tokens: 128,
             compute: Compute::with_threads(1),
             cache: lar_base::Bytes(0),
+            memory_max: None,
         };
         let error = Embedded::new(options).load().await.unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bad_input;
+mod batching;
 mod cli;
+mod confinement;
 mod conversations;
 mod disk;
 mod downloads;
@@ -15,6 +17,7 @@ mod keys;
 mod llama_server;
 mod models;
 mod openai;
+mod rerank;
 mod residency;
 mod structure;
 mod tasks;

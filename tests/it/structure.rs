@@ -71,6 +71,14 @@ fn what_cannot_be_kept_to_is_refused_by_name() {
         (schema(json!({ "description": "x".repeat(300_000) })), "response_format", "bytes"),
         (json!({ "response_format": { "type": "xml" } }), "response_format.type", "json_schema"),
         (json!({ "n": 17 }), "n", "16"),
+        (json!({ "grammar": "root := 1" }), "grammar", "GBNF"),
+        (json!({ "grammar": "other ::= \"a\"" }), "grammar", "GBNF"),
+        (json!({ "grammar": format!("root ::= \"{}\"", "x".repeat(40_000)) }), "grammar", "bytes"),
+        (json!({ "grammar": "root ::= \"a\"", "json_schema": {} }), "grammar", "together"),
+        (json!({ "samplers": ["top_k", "magic"] }), "samplers", "magic"),
+        (json!({ "samplers": ["top_k", "top_k"] }), "samplers", "twice"),
+        (json!({ "n_keep": 5 }), "n_keep", "context_shift"),
+        (json!({ "n_keep": -2, "context_shift": true }), "n_keep", "-1"),
         (json!({ "logprobs": true, "top_logprobs": 21 }), "top_logprobs", "20"),
         (json!({ "top_logprobs": 2 }), "top_logprobs", "logprobs"),
         (json!({ "mirostat": 3 }), "mirostat", "2"),
@@ -199,4 +207,45 @@ fn several_answers_share_a_prompt_and_tell_of_their_tokens() {
         told["tokens"].as_array().unwrap().iter().map(|token| token.as_str().unwrap()).collect();
     assert_eq!(tokens, whole["choices"][0]["text"].as_str().unwrap());
     assert_eq!(told["text_offset"][0], 0);
+}
+
+#[test]
+fn an_answer_keeps_to_a_grammar_of_llama_cpp() {
+    let lar = Lar::start();
+    let grammar = "root ::= word (\" \" word){2}\nword ::= \"yes\" | \"no\"";
+    for temperature in [0.0, 1.9] {
+        let body = chat(json!({ "grammar": grammar, "temperature": temperature, "seed": 5 }));
+        let answer = lar.post("/v1/chat/completions", &body).json();
+        let text = answer["choices"][0]["message"]["content"].as_str().unwrap_or_default();
+        let words: Vec<&str> = text.split(' ').collect();
+        assert!(words.len() == 3 && words.iter().all(|word| ["yes", "no"].contains(word)), "{answer}");
+        assert_eq!(answer["choices"][0]["finish_reason"], "stop");
+    }
+}
+
+#[test]
+fn samplers_come_in_the_order_that_was_asked_for() {
+    let lar = Lar::start();
+    let body = |samplers: Value| {
+        let more = json!({ "samplers": samplers, "temperature": 1.5, "seed": 11, "top_k": 1, "max_tokens": 12 });
+        let answer = lar.post("/v1/chat/completions", &chat(more)).json();
+        answer["choices"][0]["message"]["content"].as_str().unwrap().to_owned()
+    };
+    let greedy = chat(json!({ "max_tokens": 12 }));
+    let greedy = lar.post("/v1/chat/completions", &greedy).json()["choices"][0]["message"]["content"].clone();
+    // With only the likeliest left there is nothing to draw; without that sampler there is.
+    assert_eq!(json!(body(json!(["top_k", "temperature"]))), greedy);
+    assert_ne!(json!(body(json!(["temperature"]))), greedy);
+}
+
+#[test]
+fn an_answer_may_outgrow_its_context_when_asked_to() {
+    let lar = Lar::start_with("[engines]\ncontext_tokens_max = 256");
+    let body = |more: Value| {
+        let mut body = json!({ "model": "default", "prompt": "Count: one, two,", "max_tokens": 400, "ignore_eos": true, "temperature": 0 });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        lar.post("/v1/completions", &body).json()["usage"]["completion_tokens"].as_u64().unwrap()
+    };
+    assert!(body(json!({})) < 256);
+    assert_eq!(body(json!({ "context_shift": true, "n_keep": 4 })), 400);
 }

@@ -91,6 +91,20 @@ impl Lar {
         lar
     }
 
+    /// Starts a server on a new data directory whose models are its own: at first there are none.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start_without_models() -> Self {
+        let directory = tempfile::tempdir().expect("a directory can be made");
+        let mut command = command(directory.path());
+        command.env("LAR_MODELS_DIR", directory.path().join("models"));
+        let mut lar = Self::run(command, directory.path());
+        lar._directory = Some(directory);
+        lar
+    }
+
     /// Starts a server on a data directory that is there.
     ///
     /// # Panics

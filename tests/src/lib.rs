@@ -6,6 +6,7 @@
 
 mod lar;
 mod models;
+pub mod made;
 
 pub use lar::{Answer, Lar, free_port};
 pub use models::{chat_model, embedder_file, llama_server, models_dir, program};

@@ -31,7 +31,7 @@ export interface Conversation {
 
 export interface Model {
   name: string;
-  kind: "chat" | "embedding";
+  kind: "chat" | "embedding" | "rerank";
   state: "unloaded" | "loading" | "ready" | "failed";
   reason?: string;
   context_tokens: number;

@@ -10,6 +10,7 @@ pub mod keys;
 pub mod models;
 pub mod openai;
 pub mod problem;
+pub mod rerank;
 pub mod tasks;
 
 pub use problem::ProblemBody;

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 pub enum Workload {
     Completion,
     Embedding,
+    Rerank,
 }
 
 /// How urgent it is.
@@ -37,7 +38,7 @@ pub struct ChatMessage {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewTask {
-    /// A model's name or an alias; `default` or `default-embedding` where absent.
+    /// A model's name or an alias; `default`, `default-embedding` or `default-rerank` where absent.
     #[serde(default)]
     pub model: Option<String>,
     /// What it is.
@@ -48,9 +49,12 @@ pub struct NewTask {
     /// Text to continue; this or `messages` for a completion.
     #[serde(default)]
     pub prompt: Option<String>,
-    /// Texts to embed.
+    /// Texts to embed or to rank.
     #[serde(default)]
     pub input: Option<Vec<String>>,
+    /// What the texts are ranked for.
+    #[serde(default)]
+    pub query: Option<String>,
     /// How urgent it is.
     #[serde(default)]
     pub priority: Priority,
@@ -172,6 +176,11 @@ pub enum TaskEvent {
         data: Vec<Vec<f32>>,
         truncated: Vec<usize>,
     },
+    /// Only for rankings, before `end`: one score per text, 0 to 1.
+    Scores {
+        data: Vec<f32>,
+        truncated: Vec<usize>,
+    },
     Metrics {
         queue_depth: u64,
         tokens_per_s: f64,
@@ -201,6 +210,7 @@ impl TaskEvent {
             TaskEvent::Reasoning { .. } => "reasoning",
             TaskEvent::ToolCall { .. } => "tool_call",
             TaskEvent::Vectors { .. } => "vectors",
+            TaskEvent::Scores { .. } => "scores",
             TaskEvent::Metrics { .. } => "metrics",
             TaskEvent::End { .. } => "end",
             TaskEvent::Error(_) => "error",

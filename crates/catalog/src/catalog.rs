@@ -20,6 +20,7 @@ use crate::{Error, names};
 const DEFAULT_CHAT: &str = "default";
 /// The alias of the embedder that is used when none is named.
 const DEFAULT_EMBEDDING: &str = "default-embedding";
+const DEFAULT_RERANK: &str = "default-rerank";
 
 /// A model behind the name that a caller used.
 #[derive(Debug, Clone)]
@@ -258,9 +259,14 @@ impl Catalog {
         self.ensure_defaults().await
     }
 
-    /// `default` and `default-embedding` exist while there is a model of their kind.
+    /// `default`, `default-embedding` and `default-rerank` exist while there is a model of their kind.
     async fn ensure_defaults(&self) -> Result<(), Error> {
-        for (alias, kind) in [(DEFAULT_CHAT, Kind::Chat), (DEFAULT_EMBEDDING, Kind::Embedding)] {
+        let defaults = [
+            (DEFAULT_CHAT, Kind::Chat),
+            (DEFAULT_EMBEDDING, Kind::Embedding),
+            (DEFAULT_RERANK, Kind::Rerank),
+        ];
+        for (alias, kind) in defaults {
             let current = read(&self.state.aliases).get(alias).cloned();
             let models = self.list();
             if current.is_some_and(|target| models.iter().any(|model| model.name == target)) {

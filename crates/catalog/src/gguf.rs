@@ -49,8 +49,9 @@ pub struct Metadata {
     pub start_token: Option<String>,
     /// The text of the end token.
     pub end_token: Option<String>,
-    /// Whether it makes vectors rather than text (`*.pooling_type` is set).
-    pub embedding: bool,
+    /// How the vectors of a text become one (`*.pooling_type`, llama.cpp's numbers); models that make text say
+    /// nothing of it.
+    pub pooling: Option<u64>,
 }
 
 /// Why a file is not a GGUF that can be used.
@@ -148,7 +149,7 @@ fn describe(values: &BTreeMap<String, Value>, parameters: u64) -> Result<Metadat
         chat_template: text("tokenizer.chat_template"),
         start_token: None,
         end_token: None,
-        embedding: number("pooling_type").is_some(),
+        pooling: number("pooling_type"),
         architecture,
     })
 }

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, gguf, safetensors};
 
+/// llama.cpp's number for models that score pairs of texts.
+const POOLING_RANK: u64 = 4;
+
 /// What a model is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -15,6 +18,8 @@ pub enum Kind {
     Chat,
     /// Vectors for texts.
     Embedding,
+    /// Scores of texts for a query.
+    Rerank,
 }
 
 /// What a file of a model is.
@@ -131,7 +136,11 @@ pub(crate) fn inspect(weights: &Path, config: Option<&Path>) -> Result<(Kind, Mo
     let corrupt = |reason: String| Error::Corrupt { what: what.clone(), reason };
     let Some(config) = config else {
         let found = gguf::read(weights).map_err(|error| corrupt(error.to_string()))?;
-        let kind = if found.embedding { Kind::Embedding } else { Kind::Chat };
+        let kind = match found.pooling {
+            None => Kind::Chat,
+            Some(POOLING_RANK) => Kind::Rerank,
+            Some(_) => Kind::Embedding,
+        };
         let facts = ModelFacts {
             architecture: found.architecture,
             format: "gguf".into(),
@@ -153,6 +162,8 @@ pub(crate) fn inspect(weights: &Path, config: Option<&Path>) -> Result<(Kind, Mo
     let architecture = config["model_type"].as_str();
     let architecture =
         architecture.ok_or_else(|| corrupt("its config.json names no model_type".into()))?.to_owned();
+    let classifies = config["architectures"][0].as_str().is_some_and(|name| name.ends_with("ForSequenceClassification"));
+    let kind = if classifies { Kind::Rerank } else { Kind::Embedding };
     let context = config["max_position_embeddings"].as_u64().and_then(|n| u32::try_from(n).ok());
     let facts = ModelFacts {
         architecture,
@@ -166,5 +177,5 @@ pub(crate) fn inspect(weights: &Path, config: Option<&Path>) -> Result<(Kind, Mo
         start_token: String::new(),
         end_token: String::new(),
     };
-    Ok((Kind::Embedding, facts))
+    Ok((kind, facts))
 }

@@ -4,6 +4,7 @@
 //! [`crate::llama_server`] (over HTTP), [`crate::encoder`] (BERT in this process). One conformance suite,
 //! `tests/it/engines.rs`, runs against the generating ones.
 
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use lar_base::KeyId;
@@ -342,6 +343,13 @@ pub enum Event {
         /// How many.
         tokens: u32,
     },
+    /// Tokens were computed on the chance that they follow.
+    Guessed {
+        /// How many.
+        tokens: u32,
+        /// Of them, those that did follow.
+        right: u32,
+    },
     /// Text for so many tokens; the text may be empty while characters are held back.
     Delta {
         /// Whole characters.
@@ -402,6 +410,30 @@ pub struct Embeddings {
     pub truncated: Vec<usize>,
 }
 
+/// How well texts answer a query.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ranking {
+    /// One per text, in order; more is better, 0 to 1.
+    pub scores: Vec<f32>,
+    /// Tokens read in all.
+    pub tokens: u64,
+    /// Texts that were longer than the model reads and were cut.
+    pub truncated: Vec<usize>,
+}
+
+impl Ranking {
+    /// The score of a pair from what a model's classes say: of one, its logistic function, as
+    /// sentence-transformers' cross-encoders have it; of several, which are probabilities, the first.
+    #[must_use]
+    pub fn score(classes: &[f32]) -> f32 {
+        match classes {
+            [] => 0.0,
+            [logit] => 1.0 / (1.0 + (-logit).exp()),
+            [first, ..] => *first,
+        }
+    }
+}
+
 /// What an engine can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ability {
@@ -409,6 +441,8 @@ pub enum Ability {
     Generate,
     /// Embeddings.
     Embed,
+    /// Scores of texts for a query.
+    Rank,
 }
 
 /// An engine as the pool sees it.
@@ -462,5 +496,14 @@ pub trait Driver: Send + Sync + std::fmt::Debug + 'static {
     fn generate(&self, job: Job) -> Result<Generation, Error>;
 
     /// Computes vectors. The engine must be loaded. `cache_of` is as in [`Job::cache_of`].
-    fn embed(&self, texts: Vec<String>, cache_of: Option<KeyId>) -> BoxFuture<'_, Result<Embeddings, Error>>;
+    fn embed(&self, _texts: Vec<String>, _cache_of: Option<KeyId>) -> BoxFuture<'_, Result<Embeddings, Error>> {
+        let error = Error::Unable { engine: self.engine().name, wanted: "make embeddings" };
+        std::future::ready(Err(error)).boxed()
+    }
+
+    /// Scores texts for a query. The engine must be loaded.
+    fn rank(&self, _query: String, _texts: Vec<String>) -> BoxFuture<'_, Result<Ranking, Error>> {
+        let error = Error::Unable { engine: self.engine().name, wanted: "rank texts" };
+        std::future::ready(Err(error)).boxed()
+    }
 }

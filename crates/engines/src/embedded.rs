@@ -1,9 +1,10 @@
-//! The driver of Lar's own engine: a worker process that holds one GGUF model, and beside it a second one
-//! that holds only the vocabulary and answers counts before anything is loaded.
+//! The driver of Lar's own engine: a worker process that holds one GGUF model, which generates, makes vectors
+//! or ranks. Beside one that generates a second one holds only the vocabulary, and answers counts before
+//! anything is loaded.
 
 mod process;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
@@ -13,7 +14,9 @@ use tokio::sync::Mutex;
 
 use crate::Error;
 use crate::dialect::Dialect;
-use crate::driver::{Ability, Constraint, Driver, Embeddings, Engine, Generation, Job, Prepared, Prompt};
+use crate::driver::{
+    Ability, Constraint, Driver, Embeddings, Engine, Generation, Job, Prepared, Prompt, Ranking,
+};
 use crate::protocol::{Compute, Load};
 use crate::template::ChatTemplate;
 use process::Worker;
@@ -27,14 +30,26 @@ pub struct EmbeddedOptions {
     pub path: PathBuf,
     /// From the file's metadata.
     pub template: Option<ChatTemplate>,
+    /// What the model does.
+    pub ability: Ability,
     /// Jobs at once.
     pub concurrency: u32,
-    /// Context of each job, in tokens.
+    /// Context of each job, or what is read of each text, in tokens.
     pub context_tokens: u32,
     /// How it computes.
     pub compute: Compute,
     /// Host memory for what sequences knew when others took their place; none turns that off.
     pub cache: Bytes,
+    /// Memory that the worker may take beside the mapped file; no limit where absent.
+    pub memory_max: Option<Bytes>,
+}
+
+/// What this machine's kernel would not hold a worker to, in words; nothing where it is confined in every way.
+///
+/// # Errors
+/// When no worker can be started.
+pub async fn confinement(program: &Path) -> Result<Vec<String>, Error> {
+    process::confinement(program).await
 }
 
 /// The embedded engine with one model.
@@ -47,6 +62,26 @@ pub struct Embedded {
     /// Only one load at a time.
     loading: Mutex<()>,
     vocabulary: Mutex<Option<Arc<Worker>>>,
+}
+
+impl EmbeddedOptions {
+    fn load(&self) -> Load {
+        let Self { path, compute, memory_max, .. } = self.clone();
+        let memory_bytes_max = memory_max.map(Bytes::get);
+        match self.ability {
+            Ability::Generate => Load::Model {
+                path,
+                sequences: self.concurrency,
+                context_tokens: self.context_tokens,
+                compute,
+                cache_bytes: self.cache.get(),
+                memory_bytes_max,
+            },
+            Ability::Embed | Ability::Rank => {
+                Load::Embedder { path, tokens_max: self.context_tokens, compute, memory_bytes_max }
+            }
+        }
+    }
 }
 
 impl Embedded {
@@ -73,6 +108,10 @@ impl Embedded {
     #[must_use]
     pub fn worker_active(&self) -> Option<u32> {
         self.current().map(|worker| worker.active())
+    }
+
+    fn loaded(&self) -> Result<Arc<Worker>, Error> {
+        self.current().ok_or_else(|| Error::Failed("the worker is not there".into()))
     }
 
     fn current(&self) -> Option<Arc<Worker>> {
@@ -113,7 +152,7 @@ impl Driver for Embedded {
     fn engine(&self) -> Engine {
         Engine {
             name: "llama.cpp (embedded)".into(),
-            ability: Ability::Generate,
+            ability: self.options.ability,
             concurrency: self.options.concurrency,
             context_tokens: self.options.context_tokens,
         }
@@ -125,13 +164,7 @@ impl Driver for Embedded {
             if self.current().is_some() {
                 return Ok(());
             }
-            let load = Load::Model {
-                path: self.options.path.clone(),
-                sequences: self.options.concurrency,
-                context_tokens: self.options.context_tokens,
-                compute: self.options.compute.clone(),
-                cache_bytes: self.options.cache.get(),
-            };
+            let load = self.options.load();
             let worker = Worker::start(&self.options.program, load).await?;
             *self.lock() = Some(Arc::new(worker));
             Ok(())
@@ -183,15 +216,27 @@ impl Driver for Embedded {
     }
 
     fn generate(&self, job: Job) -> Result<Generation, Error> {
-        let worker = self.current().ok_or_else(|| Error::Failed("the worker is not there".into()))?;
+        let worker = self.loaded()?;
         let Prompt::Tokens(tokens) = job.prompt else {
             return Err(Error::Failed("the prompt was not prepared".into()));
         };
         Ok(Worker::generate(&worker, tokens, job.sampling, job.cache_of))
     }
 
-    fn embed(&self, _: Vec<String>, _: Option<KeyId>) -> BoxFuture<'_, Result<Embeddings, Error>> {
-        let unable = Error::Unable { engine: self.engine().name, wanted: "embed" };
-        std::future::ready(Err(unable)).boxed()
+    fn embed(&self, texts: Vec<String>, _: Option<KeyId>) -> BoxFuture<'_, Result<Embeddings, Error>> {
+        async {
+            let process::Embedded { values, tokens, truncated } = self.loaded()?.embed(None, texts).await?;
+            Ok(Embeddings { vectors: values, tokens, truncated })
+        }
+        .boxed()
+    }
+
+    fn rank(&self, query: String, texts: Vec<String>) -> BoxFuture<'_, Result<Ranking, Error>> {
+        async {
+            let process::Embedded { values, tokens, truncated } = self.loaded()?.embed(Some(query), texts).await?;
+            let scores = values.iter().map(|classes| Ranking::score(classes)).collect();
+            Ok(Ranking { scores, tokens, truncated })
+        }
+        .boxed()
     }
 }

@@ -1,4 +1,5 @@
-//! The driver of BERT-family embedding models (safetensors), computed in this process on threads of its own.
+//! The driver of BERT-family models (safetensors) that make vectors or rank, computed in this process on
+//! threads of its own.
 //!
 //! Texts are cut at the model's limit (and that is reported). Every thread takes as many texts as make a
 //! good batch, in turns from all requests that wait, so that many small ones share a pass and a large one
@@ -21,8 +22,10 @@ use tokenizers::{Tokenizer, TruncationParams};
 use tokio::sync::oneshot;
 
 use crate::Error;
-use crate::driver::{Ability, Constraint, Driver, Embeddings, Engine, Generation, Job, Prepared, Prompt};
-use bert::{Bert, Scratch};
+use crate::driver::{
+    Ability, Constraint, Driver, Embeddings, Engine, Generation, Job, Prepared, Prompt, Ranking,
+};
+use bert::{Bert, Scratch, Text};
 use cache::Cache;
 
 /// Tokens in one forward pass: enough for the arithmetic to be dense, few enough to stay in the caches.
@@ -33,6 +36,8 @@ const CONCURRENCY: u32 = 16;
 /// A BERT model, in plain values.
 #[derive(Debug, Clone)]
 pub struct EncoderOptions {
+    /// Whether it ranks texts for a query, with the classifier on top of it, rather than making vectors.
+    pub ranks: bool,
     /// `model.safetensors`.
     pub weights: PathBuf,
     /// `tokenizer.json`.
@@ -65,6 +70,24 @@ impl Encoder {
         lock(&self.service).clone()
     }
 
+    /// The vectors of texts, or what the classifier says of `query` with each.
+    async fn compute(
+        &self,
+        query: Option<String>,
+        texts: Vec<String>,
+        cache_of: Option<KeyId>,
+    ) -> Result<Embeddings, Error> {
+        if query.is_some() != self.options.ranks {
+            return Err(self.unable(if query.is_some() { "rank texts" } else { "make embeddings" }));
+        }
+        let service = self.service().ok_or_else(|| Error::Failed("the encoder is not loaded".into()))?;
+        let (answer, answered) = oneshot::channel();
+        let queued =
+            tokio::task::spawn_blocking(move || service.queue(query.as_deref(), &texts, cache_of, answer));
+        queued.await.map_err(|_| Error::Failed("the encoder panicked".into()))??;
+        answered.await.map_err(|_| Error::Failed("the encoder was let go".into()))
+    }
+
     fn unable(&self, wanted: &'static str) -> Error {
         Error::Unable { engine: self.engine().name, wanted }
     }
@@ -74,7 +97,7 @@ impl Driver for Encoder {
     fn engine(&self) -> Engine {
         Engine {
             name: "BERT encoder (embedded)".into(),
-            ability: Ability::Embed,
+            ability: if self.options.ranks { Ability::Rank } else { Ability::Embed },
             concurrency: CONCURRENCY,
             context_tokens: self.options.tokens_max,
         }
@@ -128,12 +151,14 @@ impl Driver for Encoder {
     }
 
     fn embed(&self, texts: Vec<String>, cache_of: Option<KeyId>) -> BoxFuture<'_, Result<Embeddings, Error>> {
+        self.compute(None, texts, cache_of).boxed()
+    }
+
+    fn rank(&self, query: String, texts: Vec<String>) -> BoxFuture<'_, Result<Ranking, Error>> {
         async move {
-            let service = self.service().ok_or_else(|| Error::Failed("the encoder is not loaded".into()))?;
-            let (answer, answered) = oneshot::channel();
-            let queued = tokio::task::spawn_blocking(move || service.queue(&texts, cache_of, answer));
-            queued.await.map_err(|_| Error::Failed("the encoder panicked".into()))??;
-            answered.await.map_err(|_| Error::Failed("the encoder was let go".into()))
+            let Embeddings { vectors, tokens, truncated } = self.compute(Some(query), texts, None).await?;
+            let scores = vectors.iter().map(|classes| Ranking::score(classes)).collect();
+            Ok(Ranking { scores, tokens, truncated })
         }
         .boxed()
     }
@@ -172,12 +197,21 @@ struct Queue {
 
 /// A request's texts that no thread has taken yet, longest last.
 struct Request {
-    texts: Vec<(usize, Vec<u32>)>,
+    texts: Vec<Item>,
     open: Arc<Open>,
 }
 
-/// A text that a thread has taken: whose, which, its tokens.
-type Taken = (Arc<Open>, usize, Vec<u32>);
+/// A text, or a query and a text, as it is computed.
+struct Item {
+    /// Which of its request.
+    index: usize,
+    ids: Vec<u32>,
+    /// Where the second of a pair begins.
+    second: usize,
+}
+
+/// A text that a thread has taken, and whose.
+type Taken = (Arc<Open>, Item);
 
 /// A request that is under way.
 struct Open {
@@ -194,7 +228,7 @@ struct OpenState {
 
 impl Service {
     fn load(options: &EncoderOptions) -> Result<Self, Error> {
-        let model = Bert::load(&options.config, &options.weights).map_err(Error::Load)?;
+        let model = Bert::load(&options.config, &options.weights, options.ranks).map_err(Error::Load)?;
         let mut tokenizer =
             Tokenizer::from_file(&options.tokenizer).map_err(|error| Error::Load(error.to_string()))?;
         let tokens = (options.tokens_max as usize).min(model.tokens_max());
@@ -220,6 +254,7 @@ impl Service {
     /// Takes a request on; `answer` hears of it when every text has its vector.
     fn queue(
         &self,
+        query: Option<&str>,
         texts: &[String],
         cache_of: Option<KeyId>,
         answer: oneshot::Sender<Embeddings>,
@@ -229,27 +264,32 @@ impl Service {
         let mut remember = vec![None; texts.len()];
         let mut waiting = Vec::with_capacity(texts.len());
         for (index, text) in texts.iter().enumerate() {
-            let digest = cache::digest(text, cache_of);
+            let digest = if query.is_none() { cache::digest(text, cache_of) } else { None };
             if let Some((vector, tokens)) = digest.and_then(|digest| lock(&self.cache).get(&digest)) {
                 embeddings.tokens += tokens;
                 embeddings.vectors[index] = vector;
                 continue;
             }
             remember[index] = digest;
-            let encoding = self.tokenizer.encode_fast(text.as_str(), true);
+            let encoding = match query {
+                Some(query) => self.tokenizer.encode_fast((query, text.as_str()), true),
+                None => self.tokenizer.encode_fast(text.as_str(), true),
+            };
             let encoding = encoding.map_err(|error| Error::Failed(error.to_string()))?;
             if !encoding.get_overflowing().is_empty() {
                 embeddings.truncated.push(index);
                 remember[index] = None;
             }
             embeddings.tokens += encoding.len() as u64;
-            waiting.push((index, encoding.get_ids().to_vec()));
+            let second = encoding.get_type_ids().iter().position(|kind| *kind == 1);
+            let second = second.unwrap_or(encoding.len());
+            waiting.push(Item { index, ids: encoding.get_ids().to_vec(), second });
         }
         if waiting.is_empty() {
             let _ = answer.send(embeddings);
             return Ok(());
         }
-        waiting.sort_by_key(|(_, ids)| ids.len());
+        waiting.sort_by_key(|item| item.ids.len());
         let state = OpenState { missing: waiting.len(), embeddings, answer: Some(answer), remember };
         let open = Arc::new(Open { state: Mutex::new(state) });
         lock(&self.queue).requests.push_back(Request { texts: waiting, open });
@@ -269,12 +309,27 @@ impl Service {
     fn work(&self) {
         let mut scratch = Scratch::default();
         while let Some(batch) = self.next_batch() {
-            let texts: Vec<&[u32]> = batch.iter().map(|(_, _, ids)| ids.as_slice()).collect();
+            let texts: Vec<Text<'_>> =
+                batch.iter().map(|(_, item)| Text { ids: &item.ids, second: item.second }).collect();
             let states = self.model.forward(&texts, &mut scratch);
-            let mut rows = states.chunks_exact(self.model.width());
-            for (open, index, ids) in &batch {
-                let vector = pool(self.pooling, &mut rows, ids.len(), self.model.width());
-                self.deliver(open, *index, ids.len(), vector);
+            let width = self.model.width();
+            if self.model.labels() > 0 {
+                let mut firsts = Vec::with_capacity(batch.len() * width);
+                let mut begin = 0;
+                for text in &texts {
+                    firsts.extend_from_slice(&states[begin..begin + width]);
+                    begin += text.ids.len() * width;
+                }
+                let scores = self.model.scores(&firsts);
+                for ((open, item), scores) in batch.iter().zip(scores.chunks_exact(self.model.labels())) {
+                    self.deliver(open, item, scores.to_vec());
+                }
+                continue;
+            }
+            let mut rows = states.chunks_exact(width);
+            for (open, item) in &batch {
+                let vector = pool(self.pooling, &mut rows, item.ids.len(), width);
+                self.deliver(open, item, vector);
             }
         }
     }
@@ -289,7 +344,7 @@ impl Service {
             let (mut batch, mut tokens) = (Vec::new(), 0);
             while let Some(mut request) = queue.requests.pop_front() {
                 let gone = lock(&request.open.state).answer.as_ref().is_none_or(oneshot::Sender::is_closed);
-                let next = request.texts.last().filter(|_| !gone).map_or(0, |(_, ids)| ids.len());
+                let next = request.texts.last().filter(|_| !gone).map_or(0, |item| item.ids.len());
                 if gone || next == 0 {
                     continue;
                 }
@@ -297,9 +352,9 @@ impl Service {
                     queue.requests.push_front(request);
                     break;
                 }
-                if let Some((index, ids)) = request.texts.pop() {
-                    tokens += ids.len();
-                    batch.push((request.open.clone(), index, ids));
+                if let Some(item) = request.texts.pop() {
+                    tokens += item.ids.len();
+                    batch.push((request.open.clone(), item));
                 }
                 if !request.texts.is_empty() {
                     queue.requests.push_back(request);
@@ -312,7 +367,8 @@ impl Service {
         }
     }
 
-    fn deliver(&self, open: &Open, index: usize, tokens: usize, vector: Vec<f32>) {
+    fn deliver(&self, open: &Open, item: &Item, vector: Vec<f32>) {
+        let (index, tokens) = (item.index, item.ids.len());
         let mut state = lock(&open.state);
         if let Some(digest) = state.remember.get_mut(index).and_then(Option::take) {
             lock(&self.cache).put(digest, vector.clone(), tokens as u64);

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::Error;
-use crate::driver::{Driver, Embeddings, Event, Generation, Job};
+use crate::driver::{Driver, Embeddings, Event, Generation, Job, Ranking};
 use crate::pools::host::Host;
 use crate::scheduler::{self, StopCause};
 
@@ -68,10 +68,26 @@ impl Lease {
     /// # Errors
     /// When the engine fails.
     pub async fn embed(self, texts: Vec<String>, cache_of: Option<KeyId>) -> Result<Embeddings, Error> {
+        self.compute(|driver| async move { driver.embed(texts, cache_of).await }).await
+    }
+
+    /// Scores texts for a query; as [`Lease::embed`].
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub async fn rank(self, query: String, texts: Vec<String>) -> Result<Ranking, Error> {
+        self.compute(|driver| async move { driver.rank(query, texts).await }).await
+    }
+
+    async fn compute<T, F>(self, work: impl FnOnce(Arc<dyn Driver>) -> F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Error>> + Send + 'static,
+    {
         let (answer, answered) = oneshot::channel();
-        let tasks = self.tasks.clone();
+        let (tasks, work) = (self.tasks.clone(), work(self.driver.clone()));
         tasks.spawn(async move {
-            let result = self.driver.embed(texts, cache_of).await;
+            let result = work.await;
             drop(self);
             let _ = answer.send(result);
         });

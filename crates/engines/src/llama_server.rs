@@ -14,13 +14,13 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use lar_base::{KeyId, Secret};
+use lar_base::Secret;
 use lar_egress::Egress;
 use serde_json::{Value, json};
 
 use crate::Error;
 use crate::dialect::{Dialect, Reading};
-use crate::driver::{Ability, Constraint, Driver, Embeddings, Engine, Generation, Job, Prepared, Prompt};
+use crate::driver::{Ability, Constraint, Driver, Engine, Generation, Job, Prepared, Prompt};
 use crate::worker::TAIL_BYTES;
 use client::Client;
 use managed::Child;
@@ -314,11 +314,6 @@ impl Driver for LlamaServer {
         let place = Place::take(&session).ok_or_else(|| Error::Failed("every place is taken".into()))?;
         let request = stream::request(&client, &job, place.number);
         Ok(stream::start(client, request, place))
-    }
-
-    fn embed(&self, _: Vec<String>, _: Option<KeyId>) -> BoxFuture<'_, Result<Embeddings, Error>> {
-        let unable = Error::Unable { engine: self.engine().name, wanted: "embed" };
-        std::future::ready(Err(unable)).boxed()
     }
 }
 

@@ -7,7 +7,7 @@
 //! The page `docs/reference/worker-protocol.md` tells the same for readers.
 
 use std::io::{self, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lar_base::KeyId;
@@ -45,7 +45,41 @@ pub enum Load {
         compute: Compute,
         /// Host memory for the states of sequences that others took the place of.
         cache_bytes: u64,
+        /// Private writable memory of the process at most.
+        memory_bytes_max: Option<u64>,
     },
+    /// A model that makes vectors of texts, or scores pairs of them.
+    Embedder {
+        /// The GGUF file.
+        path: PathBuf,
+        /// Tokens of a text that are read.
+        tokens_max: u32,
+        /// How to compute.
+        compute: Compute,
+        /// Private writable memory of the process at most.
+        memory_bytes_max: Option<u64>,
+    },
+}
+
+impl Load {
+    /// The GGUF file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        match self {
+            Load::Vocabulary { path } | Load::Model { path, .. } | Load::Embedder { path, .. } => path,
+        }
+    }
+}
+
+impl Load {
+    /// Private writable memory of the process at most, where it has a limit of its own.
+    #[must_use]
+    pub fn memory_bytes_max(&self) -> Option<u64> {
+        match self {
+            Load::Vocabulary { .. } => None,
+            Load::Model { memory_bytes_max, .. } | Load::Embedder { memory_bytes_max, .. } => *memory_bytes_max,
+        }
+    }
 }
 
 /// How a worker computes.
@@ -123,6 +157,18 @@ pub enum ToWorker {
         /// The constraint.
         constraint: Constraint,
     },
+    /// Compute the vectors of texts, or the scores of a query with each; answered by a `Vector` for each and one
+    /// `Embedded`, or by `EmbedFailed`.
+    Embed {
+        /// Chosen by the server.
+        id: u64,
+        /// The query, where pairs are to be scored.
+        query: Option<String>,
+        /// The texts.
+        texts: Vec<String>,
+        /// Further texts of the same request follow.
+        more: bool,
+    },
     /// Start a sequence; answered by deltas and exactly one of `Finished`, `Cancelled`, `Failed`.
     Generate {
         /// Chosen by the server, never used twice.
@@ -141,7 +187,7 @@ pub enum ToWorker {
         /// How many.
         deltas: u32,
     },
-    /// Stop a sequence, in prefill too; answered by its terminal frame.
+    /// Stop a sequence, in prefill too; answered by its terminal frame. Or forget an `Embed`, unanswered.
     Cancel {
         /// Which.
         stream: u64,
@@ -157,6 +203,11 @@ pub enum FromWorker {
         version: u32,
         /// The engine and its build.
         engine: String,
+    },
+    /// The process gave up what it does not need, before it touched the model.
+    Confined {
+        /// What the kernel would not hold it to, in words.
+        missing: Vec<String>,
     },
     /// The model is there.
     Loaded {
@@ -215,6 +266,10 @@ pub enum FromWorker {
         stream: u64,
         /// Why.
         reason: FinishReason,
+        /// Tokens that were computed on the chance that they follow.
+        guessed: u32,
+        /// Of them, those that did.
+        right: u32,
         /// Sequences that still run, by the worker's own count.
         active: u32,
     },
@@ -233,6 +288,31 @@ pub enum FromWorker {
         message: String,
         /// Sequences that still run, by the worker's own count.
         active: u32,
+    },
+    /// The vector, or the scores, of one text of an `Embed`.
+    Vector {
+        /// The id of the question.
+        id: u64,
+        /// Which text.
+        index: u32,
+        /// A vector of unit length, or scores as the model gives them.
+        values: Vec<f32>,
+    },
+    /// All texts of an `Embed` have their vectors.
+    Embedded {
+        /// The id of the question.
+        id: u64,
+        /// Tokens that were read in all.
+        tokens: u64,
+        /// Texts that were longer than the model reads.
+        truncated: Vec<u32>,
+    },
+    /// An `Embed` failed.
+    EmbedFailed {
+        /// The id of the question.
+        id: u64,
+        /// Why.
+        message: String,
     },
     /// Still there.
     Heartbeat {
@@ -320,6 +400,15 @@ mod tests {
             let sampling = Sampling { stop, seed, ..Sampling::default() };
             let generate = ToWorker::Generate { stream, tokens, sampling, cache_of: Some(KeyId::new()) };
             let delta = FromWorker::Delta { stream, text, tokens: 1, logprobs: Vec::new() };
+            let load = ToWorker::Load(Load::Model {
+                path: "m.gguf".into(),
+                sequences: 1,
+                context_tokens: seed,
+                compute: Compute::with_threads(2),
+                cache_bytes: stream,
+                memory_bytes_max: Some(stream),
+            });
+            prop_assert_eq!(read::<ToWorker>(&mut encode(&load).unwrap().as_slice()).unwrap(), Some(load));
             let mut wire = encode(&generate).unwrap();
             wire.extend(encode(&delta).unwrap());
             let mut wire = wire.as_slice();

@@ -7,6 +7,7 @@
 mod answer;
 mod cache;
 mod constraint;
+mod embed;
 mod generate;
 mod llama;
 mod llama_cpp;
@@ -16,11 +17,13 @@ mod sampler;
 use std::io::{BufReader, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 
-use lar_base::Instant;
-use rustix::process::{Resource, Rlimit, Signal, getpid, getrlimit, kill_process, setrlimit};
+use lar_base::{Bytes, Instant};
+use lar_sandbox::Confinement;
+use rustix::process::{Signal, getpid, kill_process};
 
 use crate::driver::{FinishReason, Prompt, Sampling, TokenLogprobs};
 use crate::protocol::{self, FromWorker, HEARTBEAT, Load, ToWorker};
@@ -29,18 +32,42 @@ use llama_cpp::{Interrupt, Vocab};
 pub(crate) use constraint::bounded_blanks;
 
 /// A worker that holds only a vocabulary may take this much memory: a hostile template is stopped there.
-const VOCABULARY_MEMORY_BYTES_MAX: u64 = 2 << 30;
+const VOCABULARY_MEMORY_MAX: Bytes = Bytes(2 << 30);
 
 /// How much of a rendered chat's end is told.
 pub(crate) const TAIL_BYTES: usize = 64;
 
-/// What a backend did in one step, for one stream.
+/// What a backend did, for one stream or request.
 #[derive(Debug)]
 enum Progress {
     Prefilled { known: u32 },
     Delta { text: String, tokens: u32, logprobs: Vec<TokenLogprobs> },
-    Finished(FinishReason),
+    Finished { reason: FinishReason, guessed: u32, right: u32 },
     Failed(String),
+    /// The vector or the scores of one text of a request.
+    Vector { index: u32, values: Vec<f32> },
+    /// All of a request's texts have theirs.
+    Embedded { tokens: u64, truncated: Vec<u32> },
+    EmbedFailed(String),
+}
+
+impl Progress {
+    /// As it is told to the server; `active` streams are left.
+    fn frame(self, id: u64, active: u32) -> FromWorker {
+        match self {
+            Progress::Prefilled { known } => FromWorker::Prefilled { stream: id, known },
+            Progress::Delta { text, tokens, logprobs } => {
+                FromWorker::Delta { stream: id, text, tokens, logprobs }
+            }
+            Progress::Finished { reason, guessed, right } => {
+                FromWorker::Finished { stream: id, reason, guessed, right, active }
+            }
+            Progress::Failed(message) => FromWorker::Failed { stream: id, message, active },
+            Progress::Vector { index, values } => FromWorker::Vector { id, index, values },
+            Progress::Embedded { tokens, truncated } => FromWorker::Embedded { id, tokens, truncated },
+            Progress::EmbedFailed(message) => FromWorker::EmbedFailed { id, message },
+        }
+    }
 }
 
 /// An engine on its own thread: small, synchronous, and told nothing about processes or frames.
@@ -48,17 +75,37 @@ trait Backend {
     /// The model's vocabulary.
     fn vocab(&self) -> Vocab<'_>;
     /// Takes a stream on; an error is final for the stream and for nothing else.
-    fn start(&mut self, stream: u64, prompt: cache::Prompt, sampling: Sampling) -> Result<(), String>;
+    fn start(&mut self, _stream: u64, _prompt: cache::Prompt, _sampling: Sampling) -> Result<(), String> {
+        Err("what this worker holds does not generate".into())
+    }
+    /// Takes texts on, or pairs of `query` and each of them; with `more` further ones follow. What is computed
+    /// comes in steps, an error is final for the request and for nothing else.
+    fn embed(
+        &mut self,
+        _id: u64,
+        _query: Option<&str>,
+        _texts: &[String],
+        _more: bool,
+        _report: &mut dyn FnMut(u64, Progress),
+    ) -> Result<(), String> {
+        Err("what this worker holds makes no vectors".into())
+    }
     /// Lets a stream produce so many more deltas.
-    fn credit(&mut self, stream: u64, deltas: u32);
-    /// Forgets a stream; says whether it was there.
-    fn cancel(&mut self, stream: u64) -> bool;
-    /// Streams that are there.
-    fn active(&self) -> u32;
+    fn credit(&mut self, _stream: u64, _deltas: u32) {}
+    /// Forgets a stream or a request; says whether a stream was there.
+    fn cancel(&mut self, _id: u64) -> bool {
+        false
+    }
+    /// Streams and requests that are there.
+    fn active(&self) -> u32 {
+        0
+    }
     /// Whether a step would do anything.
-    fn has_work(&self) -> bool;
+    fn has_work(&self) -> bool {
+        false
+    }
     /// Computes for at most half a second, where the hardware allows it, and reports; may be broken off.
-    fn step(&mut self, report: &mut dyn FnMut(u64, Progress));
+    fn step(&mut self, _report: &mut dyn FnMut(u64, Progress)) {}
 }
 
 /// Obeys the socket on standard input until it closes.
@@ -81,18 +128,18 @@ pub fn run() -> Result<(), String> {
         Some(_) => return Err("the server said something else than what to load".into()),
         None => return Ok(()),
     };
+    // What the library itself needs of the machine it takes before the process is confined, and the process is
+    // confined before it has a second thread.
+    llama_cpp::start();
+    let missing = lar_sandbox::confine(&confinement(&load));
+    let missing = missing.iter().map(ToString::to_string).collect();
+    protocol::write(&mut socket, &FromWorker::Confined { missing }).map_err(|error| text(&error))?;
     let reader = socket.try_clone().map_err(|error| text(&error))?;
     let (commands, inbox) = mpsc::channel();
     let interrupt = Interrupt::default();
     let asks = interrupt.clone();
     std::thread::spawn(move || read_commands(reader, &commands, &asks));
 
-    if matches!(load, Load::Vocabulary { .. }) {
-        // RLIMIT_DATA counts private writable memory, not the mapped model file.
-        let hard = getrlimit(Resource::Data).maximum;
-        let limit = Rlimit { current: Some(VOCABULARY_MEMORY_BYTES_MAX), maximum: hard };
-        setrlimit(Resource::Data, limit).map_err(|error| text(&error))?;
-    }
     let outcome = llama::with_backend(&load, interrupt.clone(), |backend| {
         let loaded = FromWorker::Loaded { vocabulary: backend.vocab().len() };
         protocol::write(&mut socket, &loaded).map_err(|error| error.to_string())?;
@@ -104,6 +151,31 @@ pub fn run() -> Result<(), String> {
         let _ = protocol::write(&mut socket, &FromWorker::LoadFailed { message: message.clone() });
     }
     outcome
+}
+
+/// What a worker needs of the machine: its model's files, and the devices where a GPU computes.
+fn confinement(load: &Load) -> Confinement {
+    let mut read = parts(load.path());
+    let memory_max = match load {
+        Load::Vocabulary { .. } => Some(VOCABULARY_MEMORY_MAX),
+        Load::Model { .. } | Load::Embedder { .. } => load.memory_bytes_max().map(Bytes),
+    };
+    let mut write = Vec::new();
+    if cfg!(feature = "gpu") {
+        read.extend(["/proc", "/sys", "/usr", "/lib", "/lib64", "/etc", "/opt"].map(PathBuf::from));
+        write.extend(["/dev", "/tmp"].map(PathBuf::from));
+    }
+    Confinement { read, write, memory_max }
+}
+
+/// A model's file, or all of one that was split: `NAME-00001-of-00003.gguf` and the others beside it.
+fn parts(path: &Path) -> Vec<PathBuf> {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let whole = name.rsplit_once("-of-").and_then(|(first, _)| first.rsplit_once('-'));
+    let Some((stem, _)) = whole else { return vec![path.to_owned()] };
+    let folder = path.parent().and_then(|folder| folder.read_dir().ok()).into_iter().flatten().flatten();
+    let beside = folder.filter(|entry| entry.file_name().to_str().is_some_and(|name| name.starts_with(stem)));
+    beside.map(|entry| entry.path()).collect()
 }
 
 /// Ends the process when the server is gone, whatever the engine is doing: nothing here needs saving.
@@ -162,6 +234,13 @@ impl Outbox {
     fn send(&self, frame: FromWorker) {
         let _ = self.frames.send(frame);
     }
+
+    /// Notes for the heartbeat, before anything is told of it, how many streams are left.
+    fn count(&self, backend: &dyn Backend) -> u32 {
+        let active = backend.active();
+        self.active.store(active, Ordering::Relaxed);
+        active
+    }
 }
 
 fn heartbeat(active: &AtomicU32, since: &AtomicU64) -> FromWorker {
@@ -186,22 +265,15 @@ fn compute(
         for frame in first.into_iter().chain(inbox.try_iter()) {
             obey(backend, frame, &out);
         }
-        out.active.store(backend.active(), Ordering::Relaxed);
+        out.count(backend);
         if backend.has_work() {
             out.step_since_ms.store(Instant::now().as_millis().max(1), Ordering::Relaxed);
             let mut progress = Vec::new();
             backend.step(&mut |stream, what| progress.push((stream, what)));
             out.step_since_ms.store(0, Ordering::Relaxed);
-            let active = backend.active();
-            for (stream, what) in progress {
-                out.send(match what {
-                    Progress::Prefilled { known } => FromWorker::Prefilled { stream, known },
-                    Progress::Delta { text, tokens, logprobs } => {
-                        FromWorker::Delta { stream, text, tokens, logprobs }
-                    }
-                    Progress::Finished(reason) => FromWorker::Finished { stream, reason, active },
-                    Progress::Failed(message) => FromWorker::Failed { stream, message, active },
-                });
+            let active = out.count(backend);
+            for (id, what) in progress {
+                out.send(what.frame(id, active));
             }
         }
     }
@@ -219,7 +291,17 @@ fn obey(backend: &mut dyn Backend, frame: ToWorker, out: &Outbox) {
         ToWorker::Cancel { stream } => {
             // A stream that has ended already has had its terminal frame.
             if backend.cancel(stream) {
-                out.send(FromWorker::Cancelled { stream, active: backend.active() });
+                out.send(FromWorker::Cancelled { stream, active: out.count(backend) });
+            }
+        }
+        ToWorker::Embed { id, query, texts, more } => {
+            let mut progress = Vec::new();
+            let taken = backend.embed(id, query.as_deref(), &texts, more, &mut |id, what| progress.push((id, what)));
+            if let Err(message) = taken {
+                progress.push((id, Progress::EmbedFailed(message)));
+            }
+            for (id, what) in progress {
+                out.send(what.frame(id, backend.active()));
             }
         }
         ToWorker::Tokenize { id, prompt, template } => {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lar_base::Problem;
 use lar_engines::dialect::CallPart;
-use lar_engines::driver::{Embeddings, FinishReason, TokenLogprobs};
+use lar_engines::driver::{Embeddings, FinishReason, Ranking, TokenLogprobs};
 use lar_engines::scheduler::Why;
 use tokio::sync::watch;
 
@@ -52,6 +52,8 @@ pub enum TaskEvent {
     Call(CallPart),
     /// Vectors came.
     Vectors(Arc<Embeddings>),
+    /// Scores came.
+    Scores(Arc<Ranking>),
     /// It is done.
     End(End),
     /// It failed.
@@ -137,6 +139,7 @@ impl Log {
             }
             TaskEvent::Reasoning { text, .. } => text.len() + 64,
             TaskEvent::Call(call) => call.arguments.len() + 128,
+            TaskEvent::Scores(ranking) => ranking.scores.len() * 4,
             TaskEvent::Vectors(vectors) => vectors.vectors.iter().map(|vector| vector.len() * 4).sum(),
             _ => 256,
         };

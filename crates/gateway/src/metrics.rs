@@ -20,6 +20,12 @@ pub(crate) struct ByModelAndPriority {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct ByOutcome {
+    pub(crate) model: String,
+    pub(crate) outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct ByReason {
     pub(crate) reason: &'static str,
 }
@@ -34,6 +40,7 @@ pub struct Metrics {
     pub(crate) tokens_in: Family<ByModel, Counter>,
     pub(crate) tokens_cached: Family<ByModel, Counter>,
     pub(crate) tokens_out: Family<ByModel, Counter>,
+    pub(crate) tokens_guessed: Family<ByOutcome, Counter>,
     pub(crate) first_token: Family<ByModel, Histogram>,
     pub(crate) per_token: Family<ByModel, Histogram>,
     pub(crate) prediction_error: Histogram,
@@ -59,6 +66,7 @@ impl Metrics {
             tokens_in: Family::default(),
             tokens_cached: Family::default(),
             tokens_out: Family::default(),
+            tokens_guessed: Family::default(),
             first_token: Family::new_with_constructor(first_token),
             per_token: Family::new_with_constructor(per_token),
             prediction_error: Histogram::new([0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0]),
@@ -75,6 +83,11 @@ impl Metrics {
         );
         registry.register("lar_tokens_out", "Answer tokens", metrics.tokens_out.clone());
         registry.register(
+            "lar_tokens_guessed",
+            "Answer tokens that were computed on the chance that they follow",
+            metrics.tokens_guessed.clone(),
+        );
+        registry.register(
             "lar_time_to_first_token_seconds",
             "From a task being taken to its first token",
             metrics.first_token.clone(),
@@ -90,6 +103,15 @@ impl Metrics {
             metrics.prediction_error.clone(),
         );
         metrics
+    }
+
+    /// An answer's guessed tokens, and how many of them followed.
+    pub(crate) fn guessed(&self, model: &str, tokens: u32, right: u32) {
+        let counted = [("right", right), ("wrong", tokens.saturating_sub(right))];
+        for (outcome, count) in counted {
+            let label = ByOutcome { model: model.to_owned(), outcome };
+            self.tokens_guessed.get_or_create(&label).inc_by(u64::from(count));
+        }
     }
 
     pub(crate) fn finished(

@@ -7,7 +7,9 @@ use lar_base::{Code, Instant, KeyId, Problem, Scope, TaskId, Tasks, Timestamp, U
 use lar_catalog::Catalog;
 use lar_egress::Egress;
 use lar_engines::dialect::{Part, Reader, Reading};
-use lar_engines::driver::{Ability, Engine, Event, FinishReason, Job, Prompt, TokenLogprobs};
+use lar_engines::driver::{
+    Ability, Embeddings, Engine, Event, FinishReason, Job, Prompt, Ranking, TokenLogprobs,
+};
 use lar_engines::scheduler::{Priority, Refusal, Request, StopCause};
 use lar_engines::{Engines, Lease};
 use lar_store::{Once, Outcome, Store, TaskEnd, TaskStart};
@@ -59,6 +61,10 @@ enum Ready {
     Embed {
         texts: Vec<String>,
         cache_of: Option<KeyId>,
+    },
+    Rank {
+        query: String,
+        texts: Vec<String>,
     },
 }
 
@@ -167,17 +173,19 @@ impl Gateway {
             (Work::Embed { texts }, Ability::Embed) => {
                 Ready::Embed { texts, cache_of: self.shared.routes.cache_of(start.key) }
             }
-            (Work::Generate { .. }, Ability::Embed) => {
-                return Err(Problem::invalid(
-                    "model",
-                    format!("`{}` makes embeddings; it cannot chat", route.pool),
-                ));
-            }
-            (Work::Embed { .. }, Ability::Generate) => {
-                return Err(Problem::invalid(
-                    "model",
-                    format!("`{}` makes no embeddings; try `default-embedding`", route.pool),
-                ));
+            (Work::Rank { query, texts }, Ability::Rank) => Ready::Rank { query, texts },
+            (work, ability) => {
+                let does = match ability {
+                    Ability::Generate => "chats",
+                    Ability::Embed => "makes embeddings",
+                    Ability::Rank => "ranks texts",
+                };
+                let wanted = match work {
+                    Work::Generate { .. } => "cannot chat",
+                    Work::Embed { .. } => "makes no embeddings; try `default-embedding`",
+                    Work::Rank { .. } => "ranks nothing; try `default-rerank`",
+                };
+                return Err(Problem::invalid("model", format!("`{}` {does}; it {wanted}", route.pool)));
             }
         };
         let Task { priority, deadline, hang_up, .. } = task;
@@ -235,7 +243,7 @@ impl Gateway {
         let Admitted { start, priority, deadline, hang_up, route, ready } = admitted;
         let tokens_in = match &ready {
             Ready::Generate { tokens_in, .. } => *tokens_in,
-            Ready::Embed { .. } => 0,
+            Ready::Embed { .. } | Ready::Rank { .. } => 0,
         };
         let run = Arc::new(Run {
             id: start.id,
@@ -322,16 +330,27 @@ impl Gateway {
                 lease.generate(job, |event| gateway.hear(&run, &cause, reader.as_mut(), event)).await;
             }
             Ready::Embed { texts, cache_of } => {
-                let result = lease.embed(texts, cache_of).await;
-                match result {
-                    Ok(embeddings) => {
-                        run.progress().tokens_in = embeddings.tokens;
-                        run.log.push(TaskEvent::Vectors(Arc::new(embeddings)));
-                        self.finished(&run, FinishReason::Stop);
-                    }
-                    Err(error) => self.failed(&run, error.into()),
-                }
+                let computed = lease.embed(texts, cache_of).await;
+                let told = |found: Embeddings| (found.tokens, TaskEvent::Vectors(Arc::new(found)));
+                self.computed(&run, computed.map(told));
             }
+            Ready::Rank { query, texts } => {
+                let computed = lease.rank(query, texts).await;
+                let told = |found: Ranking| (found.tokens, TaskEvent::Scores(Arc::new(found)));
+                self.computed(&run, computed.map(told));
+            }
+        }
+    }
+
+    /// The end of a task whose answer comes at once: the tokens that were read, and the answer.
+    fn computed(&self, run: &Arc<Run>, computed: Result<(u64, TaskEvent), lar_engines::Error>) {
+        match computed {
+            Ok((tokens, answer)) => {
+                run.progress().tokens_in = tokens;
+                run.log.push(answer);
+                self.finished(run, FinishReason::Stop);
+            }
+            Err(error) => self.failed(run, error.into()),
         }
     }
 
@@ -339,6 +358,7 @@ impl Gateway {
         match event {
             Event::Prefilled { known } => run.progress().tokens_cached = u64::from(known),
             Event::Counted { tokens } => run.progress().tokens_in = u64::from(tokens),
+            Event::Guessed { tokens, right } => self.shared.metrics.guessed(&run.model, tokens, right),
             Event::Delta { text, tokens, logprobs } => {
                 let index = {
                     let mut progress = run.progress();

@@ -10,7 +10,7 @@ use lar_base::{Bytes, KeyId, Problem, Secret};
 use lar_catalog::{Catalog, FileRole, Kind, Model, STARTER_EMBEDDING};
 use lar_egress::Egress;
 use lar_engines::Engines;
-use lar_engines::driver::Driver;
+use lar_engines::driver::{Ability, Driver};
 use lar_engines::embedded::{Embedded, EmbeddedOptions};
 use lar_engines::encoder::{Encoder, EncoderOptions};
 use lar_engines::llama_server::{LlamaServer, LlamaServerOptions};
@@ -23,6 +23,13 @@ const CONTEXT_UNKNOWN: u32 = 4096;
 const CONTEXT_STEP: u32 = 256;
 /// and at least this; where memory is short, others make room.
 const CONTEXT_MIN: u32 = 2048;
+/// What is read of a text that is embedded or ranked, unless the setting says otherwise: attention takes memory
+/// and time with the square of it.
+const EMBEDDED_TOKENS_MAX: u32 = 2048;
+/// The same for a model that does not say what it was trained for.
+const EMBEDDED_TOKENS_MIN: u32 = 512;
+/// Requests to an embedder or ranker that are under way at once; they share its batches.
+const EMBEDDED_CONCURRENCY: u32 = 16;
 
 /// How engines are run.
 #[derive(Debug, Clone)]
@@ -121,6 +128,7 @@ impl Routes {
         let weights = path(FileRole::Weights)?;
         if model.facts.format == "safetensors" {
             return Ok(Arc::new(Encoder::new(EncoderOptions {
+                ranks: model.kind == Kind::Rerank,
                 weights,
                 tokenizer: path(FileRole::Tokenizer)?,
                 config: path(FileRole::Config)?,
@@ -129,11 +137,16 @@ impl Routes {
                 tokens_max: STARTER_EMBEDDING
                     .tokens_max
                     .filter(|_| model.digest() == STARTER_EMBEDDING.sha256)
-                    .unwrap_or(model.facts.context_tokens),
+                    .unwrap_or(context_tokens),
             })));
         }
         let options = &self.options;
-        if let Some(program) = &options.llama_server {
+        let ability = match model.kind {
+            Kind::Chat => Ability::Generate,
+            Kind::Embedding => Ability::Embed,
+            Kind::Rerank => Ability::Rank,
+        };
+        if let Some(program) = options.llama_server.as_ref().filter(|_| ability == Ability::Generate) {
             let options = LlamaServerOptions::Managed {
                 program: program.clone(),
                 model: weights,
@@ -151,10 +164,12 @@ impl Routes {
                 start: model.facts.start_token.clone(),
                 end: model.facts.end_token.clone(),
             }),
-            concurrency: options.concurrency,
+            ability,
+            concurrency: if ability == Ability::Generate { options.concurrency } else { EMBEDDED_CONCURRENCY },
             context_tokens,
             compute: options.compute.clone(),
             cache: options.prompt_cache,
+            memory_max: Some(self.memory_max(model, context_tokens)),
         })))
     }
 
@@ -170,7 +185,10 @@ impl Routes {
             return engine.context_tokens;
         }
         let trained = match (model.kind, model.facts.context_tokens) {
-            (Kind::Embedding, trained) => return trained,
+            (Kind::Embedding | Kind::Rerank, trained) => {
+                let most = self.options.context_tokens_max.unwrap_or(EMBEDDED_TOKENS_MAX);
+                return if trained == 0 { EMBEDDED_TOKENS_MIN } else { trained.min(most) };
+            }
             (Kind::Chat, 0) => CONTEXT_UNKNOWN,
             (Kind::Chat, trained) => trained,
         };
@@ -187,12 +205,19 @@ impl Routes {
 
     fn memory(&self, model: &Model, context_tokens: u32) -> Bytes {
         match model.kind {
-            Kind::Embedding => model.memory(0),
+            Kind::Embedding | Kind::Rerank => model.memory(0),
             Kind::Chat => {
                 let tokens = u64::from(context_tokens) * u64::from(self.options.concurrency);
                 Bytes(model.memory(0).get() + self.cache_bytes(model, tokens).get())
             }
         }
+    }
+
+    /// What a worker may take beside the mapped file: twice what it is expected to, for weights that are laid out
+    /// anew for the processor, and what it may keep of prompts. A worker that wants more fails alone.
+    fn memory_max(&self, model: &Model, context_tokens: u32) -> Bytes {
+        let expected = self.memory(model, context_tokens).get();
+        Bytes(expected * 2 + self.options.prompt_cache.get() + Bytes::mib(1024).get())
     }
 
     /// What so many tokens of context take in memory.

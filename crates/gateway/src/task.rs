@@ -22,6 +22,13 @@ pub enum Work {
         /// For these texts.
         texts: Vec<String>,
     },
+    /// Score texts.
+    Rank {
+        /// For this query.
+        query: String,
+        /// These.
+        texts: Vec<String>,
+    },
 }
 
 impl Work {
@@ -31,6 +38,7 @@ impl Work {
         match self {
             Work::Generate { .. } => "completion",
             Work::Embed { .. } => "embedding",
+            Work::Rank { .. } => "rerank",
         }
     }
 }

@@ -21,6 +21,7 @@ pub(crate) async fn show(app: State, _: Inference) -> Json<Capabilities> {
             workloads: match model.kind {
                 Kind::Chat => vec!["completion".into()],
                 Kind::Embedding => vec!["embedding".into()],
+                Kind::Rerank => vec!["rerank".into()],
             },
             ctx_max: app.gateway.context_of(model),
             slots: pool.map_or(1, |pool| pool.engine.concurrency),

@@ -114,6 +114,7 @@ fn wire(app: &App, model: &Model, pools: &[PoolStatus]) -> Wire {
         kind: match model.kind {
             Kind::Chat => "chat".into(),
             Kind::Embedding => "embedding".into(),
+            Kind::Rerank => "rerank".into(),
         },
         state: pool.map_or("unloaded", |pool| state_name(&pool.state)).into(),
         reason: pool.and_then(reason),

@@ -1,15 +1,17 @@
-//! `/v1`: OpenAI's API, for its unchanged clients. What the endpoints share is here; each has its file.
+//! `/v1`: OpenAI's API, for its unchanged clients, and what others put beside it. What the endpoints share is here; each has its file.
 
 pub(crate) mod chat_completions;
 pub(crate) mod completions;
 pub(crate) mod embeddings;
 mod generate;
 pub(crate) mod models;
+pub(crate) mod rerank;
 
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
 use lar_api::openai::{Field, Treatment};
 use lar_base::{Code, Problem};
+use lar_gateway::{TaskEvent, TaskHandle};
 use serde_json::Value;
 
 pub(crate) use generate::{derived_seed, in_range};
@@ -82,6 +84,30 @@ fn with_ignored(mut response: Response, ignored: &[String]) -> Response {
     response
 }
 
+/// Names the texts that were longer than the model reads.
+fn with_truncated(mut response: Response, truncated: &[usize]) -> Response {
+    let indexes: Vec<String> = truncated.iter().map(ToString::to_string).collect();
+    if let (false, Ok(value)) = (indexes.is_empty(), HeaderValue::from_str(&indexes.join(","))) {
+        response.headers_mut().insert(HeaderName::from_static("x-lar-truncated"), value);
+    }
+    response
+}
+
+/// The answer of a task that has one event for it, and the tokens it read.
+async fn at_once(handle: &TaskHandle) -> Result<(TaskEvent, u64), Problem> {
+    let stopped = || Problem::new(Code::EngineFailed, "the task was stopped");
+    let (mut reader, mut answer) = (handle.read(0), None);
+    loop {
+        match reader.next().await.map(|(_, event)| event) {
+            Some(event @ (TaskEvent::Vectors(_) | TaskEvent::Scores(_))) => answer = Some(event),
+            Some(TaskEvent::End(end)) => return Ok((answer.ok_or_else(stopped)?, end.tokens_in)),
+            Some(TaskEvent::Error(problem)) => return Err(problem),
+            Some(TaskEvent::Cancelled) | None => return Err(stopped()),
+            Some(_) => {}
+        }
+    }
+}
+
 /// A model that is not there, told as OpenAI's clients expect it.
 fn about_model(mut problem: Problem) -> Problem {
     if problem.code == Code::NotFound {
@@ -91,7 +117,7 @@ fn about_model(mut problem: Problem) -> Problem {
     problem
 }
 
-/// What becomes of each field, as Markdown tables for the reference: chat, completions, embeddings.
+/// What becomes of each field, as Markdown tables for the reference: chat, completions, embeddings, ranking.
 pub(crate) fn field_tables() -> Vec<String> {
     let table = |fields: &[Field]| {
         let row = |field: &Field| {
@@ -106,7 +132,8 @@ pub(crate) fn field_tables() -> Vec<String> {
             + &fields.iter().map(row).collect::<String>()
     };
     use lar_api::openai::{CHAT_FIELDS, COMPLETION_FIELDS, EMBEDDING_FIELDS};
-    [CHAT_FIELDS, COMPLETION_FIELDS, EMBEDDING_FIELDS].into_iter().map(table).collect()
+    use lar_api::rerank::RERANK_FIELDS;
+    [CHAT_FIELDS, COMPLETION_FIELDS, EMBEDDING_FIELDS, RERANK_FIELDS].into_iter().map(table).collect()
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/chat/completions", post(openai::chat_completions::create))
         .route("/completions", post(openai::completions::create))
         .route("/embeddings", post(openai::embeddings::create))
+        .route("/rerank", post(openai::rerank::create))
         .route("/models", get(openai::models::list))
         .route("/models/{*id}", get(openai::models::show))
         .route("/capabilities", get(capabilities::show));

@@ -176,10 +176,15 @@ fn convert(caller: Caller, new: NewTask) -> Result<Task, Problem> {
             Some(texts) if !texts.is_empty() => Work::Embed { texts },
             _ => return Err(Problem::invalid("input", "is needed for an embedding")),
         },
+        Workload::Rerank => match (new.query, new.input) {
+            (Some(query), Some(texts)) if !query.is_empty() && !texts.is_empty() => Work::Rank { query, texts },
+            _ => return Err(Problem::invalid("query", "and `input` are needed for a ranking")),
+        },
     };
     let default = match work {
         Work::Generate { .. } => "default",
         Work::Embed { .. } => "default-embedding",
+        Work::Rank { .. } => "default-rerank",
     };
     Ok(Task {
         id,

@@ -47,7 +47,26 @@ pub(super) struct Worker {
 enum Question {
     Tokenize(oneshot::Sender<Result<(Vec<u32>, String), String>>),
     Check(oneshot::Sender<Option<String>>),
+    Embed(Embedding),
 }
+
+/// An `Embed` that is under way.
+#[derive(Debug)]
+struct Embedding {
+    values: Vec<Vec<f32>>,
+    answer: oneshot::Sender<Result<Embedded, String>>,
+}
+
+/// The vectors or scores of texts.
+#[derive(Debug)]
+pub(super) struct Embedded {
+    pub(super) values: Vec<Vec<f32>>,
+    pub(super) tokens: u64,
+    pub(super) truncated: Vec<usize>,
+}
+
+/// Bytes of texts in one frame; frames are larger only where one text is.
+const TEXT_BYTES_MAX: usize = 1 << 20;
 
 #[derive(Debug)]
 struct Shared {
@@ -72,21 +91,16 @@ struct Stream {
 impl Worker {
     /// Starts a process and returns once it has loaded what it is to hold. Dropping the future kills it.
     pub(super) async fn start(program: &Path, load: Load) -> Result<Self, Error> {
-        let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(broken)?;
-        ours.set_nonblocking(true).map_err(broken)?;
-        let mut child = Command::new(program)
-            .arg("worker")
-            .stdin(Stdio::from(OwnedFd::from(theirs)))
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|error| Error::Missing(format!("{} cannot be started: {error}", program.display())))?;
+        let (mut child, mut reader, mut writer) = spawn(program)?;
         let stderr = last_lines(&mut child);
-        let (mut reader, mut writer) = UnixStream::from_std(ours).map_err(broken)?.into_split();
-
-        let greeting = greet(&mut reader, &mut writer, load);
-        if let Err(error) = greeting.await {
+        let loading = async {
+            let missing = greet(&mut reader, &mut writer, load).await?;
+            if !missing.is_empty() {
+                tracing::warn!(missing = missing.join("; "), "a worker is not confined in every way");
+            }
+            loaded(&mut reader).await
+        };
+        if let Err(error) = loading.await {
             let _ = child.start_kill();
             let lines = tokio::time::timeout(Duration::from_secs(1), stderr.closed()).await;
             return Err(match (error, lines) {
@@ -164,7 +178,28 @@ impl Worker {
         }
     }
 
-    fn ask(&self, question: Question, frame: impl FnOnce(u64) -> ToWorker) {
+    /// The vectors of texts, or the scores of `query` with each. Dropping the future stops the work.
+    pub(super) async fn embed(&self, query: Option<String>, texts: Vec<String>) -> Result<Embedded, Error> {
+        let (answer, answered) = oneshot::channel();
+        let values = vec![Vec::new(); texts.len()];
+        let mut frames = texts_in_frames(texts).into_iter();
+        let (texts, mut more) = frames.next().unwrap_or_default();
+        let first = query.clone();
+        let question = Question::Embed(Embedding { values, answer });
+        let id = self.ask(question, |id| ToWorker::Embed { id, query: first, texts, more });
+        while let (true, Some((texts, further))) = (more, frames.next()) {
+            more = further;
+            self.shared.send(ToWorker::Embed { id, query: query.clone(), texts, more });
+        }
+        // Also when it was answered: then there is nothing to forget.
+        let _forget = Forget { shared: self.shared.clone(), id };
+        match answered.await {
+            Ok(answer) => answer.map_err(Error::Failed),
+            Err(_) => Err(Error::Failed(self.died().await)),
+        }
+    }
+
+    fn ask(&self, question: Question, frame: impl FnOnce(u64) -> ToWorker) -> u64 {
         let id = self.shared.next.fetch_add(1, Ordering::Relaxed);
         lock(&self.shared.questions).insert(id, question);
         self.shared.send(frame(id));
@@ -172,6 +207,7 @@ impl Worker {
             // It may have died before the question was noted down.
             lock(&self.shared.questions).remove(&id);
         }
+        id
     }
 
     pub(super) fn generate(
@@ -202,6 +238,44 @@ impl Worker {
     }
 }
 
+/// Forgets a question whose asker went away.
+struct Forget {
+    shared: Arc<Shared>,
+    id: u64,
+}
+
+impl Drop for Forget {
+    fn drop(&mut self) {
+        if lock(&self.shared.questions).remove(&self.id).is_some() {
+            self.shared.send(ToWorker::Cancel { stream: self.id });
+        }
+    }
+}
+
+/// Texts as they are sent, and whether more follow.
+fn texts_in_frames(texts: Vec<String>) -> Vec<(Vec<String>, bool)> {
+    let mut frames: Vec<(Vec<String>, bool)> = Vec::new();
+    let mut bytes = usize::MAX;
+    for mut text in texts {
+        // No model reads so much; what is cut here is cut there again.
+        text.truncate(text.floor_char_boundary(protocol::FRAME_BYTES_MAX / 2));
+        match frames.last_mut() {
+            Some((frame, _)) if bytes.saturating_add(text.len()) <= TEXT_BYTES_MAX => {
+                bytes += text.len();
+                frame.push(text);
+            }
+            last => {
+                if let Some((_, more)) = last {
+                    *more = true;
+                }
+                bytes = text.len();
+                frames.push((vec![text], false));
+            }
+        }
+    }
+    frames
+}
+
 impl Drop for Worker {
     fn drop(&mut self) {
         self.shared.kill.cancel();
@@ -228,7 +302,28 @@ impl Shared {
                 self.event(stream, Event::Delta { text, tokens, logprobs });
                 self.give_credit(stream);
             }
-            FromWorker::Finished { stream, reason, active } => {
+            FromWorker::Vector { id, index, values } => {
+                if let Some(Question::Embed(embedding)) = lock(&self.questions).get_mut(&id)
+                    && let Some(place) = embedding.values.get_mut(index as usize)
+                {
+                    *place = values;
+                }
+            }
+            FromWorker::Embedded { id, tokens, truncated } => {
+                if let Some(Question::Embed(Embedding { values, answer })) = lock(&self.questions).remove(&id) {
+                    let truncated = truncated.into_iter().map(|index| index as usize).collect();
+                    let _ = answer.send(Ok(Embedded { values, tokens, truncated }));
+                }
+            }
+            FromWorker::EmbedFailed { id, message } => {
+                if let Some(Question::Embed(embedding)) = lock(&self.questions).remove(&id) {
+                    let _ = embedding.answer.send(Err(message));
+                }
+            }
+            FromWorker::Finished { stream, reason, guessed, right, active } => {
+                if guessed > 0 {
+                    self.event(stream, Event::Guessed { tokens: guessed, right });
+                }
                 self.end(stream, active, Event::Finished(reason));
             }
             FromWorker::Cancelled { stream, active } => self.end(stream, active, Event::Cancelled),
@@ -241,9 +336,10 @@ impl Shared {
                     return Err(format!("it has computed one step for {} s", step_ms / 1000));
                 }
             }
-            FromWorker::Hello { .. } | FromWorker::Loaded { .. } | FromWorker::LoadFailed { .. } => {
-                return Err("it said hello twice".into());
-            }
+            FromWorker::Hello { .. }
+            | FromWorker::Confined { .. }
+            | FromWorker::Loaded { .. }
+            | FromWorker::LoadFailed { .. } => return Err("it said hello twice".into()),
         }
         Ok(())
     }
@@ -287,7 +383,35 @@ impl Shared {
     }
 }
 
-async fn greet(reader: &mut OwnedReadHalf, writer: &mut OwnedWriteHalf, load: Load) -> Result<(), Error> {
+/// Starts a process, has it confine itself and lets it go; what the kernel would not hold it to.
+pub(super) async fn confinement(program: &Path) -> Result<Vec<String>, Error> {
+    let (child, mut reader, mut writer) = spawn(program)?;
+    let _child = child;
+    greet(&mut reader, &mut writer, Load::Vocabulary { path: "nothing".into() }).await
+}
+
+/// The process, and the two halves of the socket to it.
+fn spawn(program: &Path) -> Result<(Child, OwnedReadHalf, OwnedWriteHalf), Error> {
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(broken)?;
+    ours.set_nonblocking(true).map_err(broken)?;
+    let child = Command::new(program)
+        .arg("worker")
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|error| Error::Missing(format!("{} cannot be started: {error}", program.display())))?;
+    let (reader, writer) = UnixStream::from_std(ours).map_err(broken)?.into_split();
+    Ok((child, reader, writer))
+}
+
+/// Says what to load, and hears how the process is confined.
+async fn greet(
+    reader: &mut OwnedReadHalf,
+    writer: &mut OwnedWriteHalf,
+    load: Load,
+) -> Result<Vec<String>, Error> {
     let hello = tokio::time::timeout(HELLO_TIMEOUT, read::<FromWorker>(reader));
     match hello.await.map_err(|_| Error::Failed("it did not say hello".into()))?? {
         FromWorker::Hello { version: protocol::VERSION, .. } => {}
@@ -299,6 +423,13 @@ async fn greet(reader: &mut OwnedReadHalf, writer: &mut OwnedWriteHalf, load: Lo
     for frame in [ToWorker::Hello { version: protocol::VERSION }, ToWorker::Load(load)] {
         writer.write_all(&protocol::encode(&frame).map_err(broken)?).await.map_err(broken)?;
     }
+    match read::<FromWorker>(reader).await? {
+        FromWorker::Confined { missing } => Ok(missing),
+        _ => Err(Error::Failed("it did not say how it is confined".into())),
+    }
+}
+
+async fn loaded(reader: &mut OwnedReadHalf) -> Result<(), Error> {
     // Loading may take as long as the disk needs; whoever waits for it has a deadline of their own.
     match read::<FromWorker>(reader).await? {
         FromWorker::Loaded { .. } => Ok(()),

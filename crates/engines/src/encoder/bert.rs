@@ -30,6 +30,37 @@ struct Config {
     pad_token_id: usize,
     #[serde(default = "absolute")]
     position_embedding_type: String,
+    #[serde(default)]
+    id2label: std::collections::BTreeMap<String, serde_json::Value>,
+}
+
+impl Head {
+    /// BERT's pooler with a linear layer on it, or RoBERTa's head of its own.
+    fn load(weights: &Weights, config: &Config) -> Result<Self, String> {
+        let (hidden, labels) = (config.hidden_size, config.id2label.len().max(1));
+        let bert = config.model_type == "bert";
+        let dense = if bert {
+            (
+                weights.tensor("pooler.dense.weight", &[hidden, hidden])?,
+                weights.tensor("pooler.dense.bias", &[hidden])?,
+            )
+        } else {
+            (
+                weights.tensor_outside("classifier.dense.weight", &[hidden, hidden])?,
+                weights.tensor_outside("classifier.dense.bias", &[hidden])?,
+            )
+        };
+        let output = if bert { "classifier" } else { "classifier.out_proj" };
+        let output = (
+            weights.tensor_outside(&format!("{output}.weight"), &[labels, hidden])?,
+            weights.tensor_outside(&format!("{output}.bias"), &[labels])?,
+        );
+        Ok(Self {
+            dense: (kernels::transposed(&dense.0, hidden), dense.1),
+            output: (kernels::transposed(&output.0, hidden), output.1),
+            labels,
+        })
+    }
 }
 
 fn two() -> usize {
@@ -61,10 +92,27 @@ pub(super) struct Bert {
     activation: Activation,
     words: Tensor,
     places: Tensor,
-    /// Of the only kind of text there is here.
-    kind: Vec<f32>,
+    /// Of a text, and of the second of a pair.
+    kinds: [Vec<f32>; 2],
     norm: (Tensor, Tensor),
     layers: Vec<Layer>,
+    /// What makes scores of a pair, in models that rank.
+    head: Option<Head>,
+}
+
+/// The classifier of a cross-encoder, on the first token: `output(tanh(dense(state)))`.
+struct Head {
+    dense: (Vec<f32>, Tensor),
+    output: (Vec<f32>, Tensor),
+    labels: usize,
+}
+
+/// A text of a batch, or a pair of texts behind each other.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Text<'a> {
+    pub(super) ids: &'a [u32],
+    /// Where the second of a pair begins; the length where there is none.
+    pub(super) second: usize,
 }
 
 struct Layer {
@@ -90,8 +138,9 @@ pub(super) struct Scratch {
 }
 
 impl Bert {
-    /// Maps the weights and checks that they are what the configuration says.
-    pub(super) fn load(config: &Path, weights: &Path) -> Result<Self, String> {
+    /// Maps the weights and checks that they are what the configuration says; with `ranks` it must have a
+    /// classifier.
+    pub(super) fn load(config: &Path, weights: &Path, ranks: bool) -> Result<Self, String> {
         let text = std::fs::read_to_string(config).map_err(|error| error.to_string())?;
         let kind: serde_json::Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
         let architecture = kind["model_type"].as_str().unwrap_or_default();
@@ -150,13 +199,15 @@ impl Bert {
             })
         };
         let kinds = config.type_vocab_size;
-        let kind = match kinds {
-            0 => vec![0.0; hidden],
+        let kinds = match kinds {
+            0 => [vec![0.0; hidden], vec![0.0; hidden]],
             _ => {
                 let all = weights.tensor("embeddings.token_type_embeddings.weight", &[kinds, hidden])?;
-                all[..hidden].to_vec()
+                let second = if kinds > 1 { hidden } else { 0 };
+                [all[..hidden].to_vec(), all[second..second + hidden].to_vec()]
             }
         };
+        let head = if ranks { Some(Head::load(&weights, &config)?) } else { None };
         let positions = config.max_position_embeddings;
         Ok(Self {
             hidden,
@@ -169,7 +220,8 @@ impl Bert {
             activation,
             words: weights.tensor("embeddings.word_embeddings.weight", &[config.vocab_size, hidden])?,
             places: weights.tensor("embeddings.position_embeddings.weight", &[positions, hidden])?,
-            kind,
+            kinds,
+            head,
             norm: pair("embeddings.LayerNorm", &[hidden])?,
             layers: (0..config.num_hidden_layers).map(layer).collect::<Result<_, _>>()?,
         })
@@ -185,21 +237,42 @@ impl Bert {
         self.positions - self.first_position.min(self.positions)
     }
 
+    /// A classifier's scores for texts whose first tokens have these states, one text's behind the other's:
+    /// `[texts, labels]`; nothing where the model has none.
+    pub(super) fn scores(&self, states: &[f32]) -> Vec<f32> {
+        let Some(Head { dense, output, labels }) = &self.head else { return Vec::new() };
+        let texts = states.len() / self.hidden;
+        let mut inner = vec![0.0; states.len()];
+        kernels::linear(&mut inner, states, &dense.0, self.hidden);
+        kernels::add_bias(&mut inner, &dense.1);
+        inner.iter_mut().for_each(|value| *value = value.tanh());
+        let mut scores = vec![0.0; texts * labels];
+        kernels::linear(&mut scores, &inner, &output.0, self.hidden);
+        kernels::add_bias(&mut scores, &output.1);
+        scores
+    }
+
+    /// How many scores a pair has.
+    pub(super) fn labels(&self) -> usize {
+        self.head.as_ref().map_or(0, |head| head.labels)
+    }
+
     /// The last layer's output for every token of every text, one text behind the other: `[tokens, width]`.
     /// Texts are no longer than [`Bert::tokens_max`].
-    pub(super) fn forward<'a>(&self, texts: &[&[u32]], scratch: &'a mut Scratch) -> &'a [f32] {
+    pub(super) fn forward<'a>(&self, texts: &[Text<'_>], scratch: &'a mut Scratch) -> &'a [f32] {
         let hidden = self.hidden;
-        let tokens: usize = texts.iter().map(|text| text.len()).sum();
+        let tokens: usize = texts.iter().map(|text| text.ids.len()).sum();
         let Scratch { hidden: state, qkv, scores, mixed, projected, inner } = scratch;
         state.clear();
         for text in texts {
-            for (place, token) in text.iter().enumerate() {
+            for (place, token) in text.ids.iter().enumerate() {
+                let kind = &self.kinds[usize::from(place >= text.second)];
                 let word = (*token as usize).min(self.vocabulary - 1) * hidden;
                 let place = (self.first_position + place).min(self.positions - 1) * hidden;
                 let begin = state.len();
                 state.extend_from_slice(&self.words[word..word + hidden]);
                 kernels::add(&mut state[begin..], &self.places[place..place + hidden]);
-                kernels::add(&mut state[begin..], &self.kind);
+                kernels::add(&mut state[begin..], kind);
             }
         }
         kernels::norm(state, (&self.norm.0, &self.norm.1), self.epsilon);
@@ -224,13 +297,13 @@ impl Bert {
     }
 
     /// Every text attends to itself, head by head.
-    fn attend(&self, texts: &[&[u32]], qkv: &[f32], scores: &mut Vec<f32>, mixed: &mut [f32]) {
+    fn attend(&self, texts: &[Text<'_>], qkv: &[f32], scores: &mut Vec<f32>, mixed: &mut [f32]) {
         let (hidden, width) = (self.hidden, self.hidden / self.heads);
         let stride = 3 * hidden;
         let scale = 1.0 / (width as f32).sqrt();
         let mut begin = 0;
         for text in texts {
-            let length = text.len();
+            let length = text.ids.len();
             let rows = &qkv[begin * stride..(begin + length) * stride];
             let out = &mut mixed[begin * hidden..(begin + length) * hidden];
             scores.resize(length * length, 0.0);

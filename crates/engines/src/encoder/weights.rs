@@ -52,11 +52,15 @@ impl Weights {
         Ok(Self { prefix: (*prefix).to_owned(), map })
     }
 
-    /// The tensor of this name and shape.
+    /// The tensor of this name, behind the prefix, and shape.
     pub(super) fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor, String> {
-        let name = format!("{}{name}", self.prefix);
+        self.tensor_outside(&format!("{}{name}", self.prefix), shape)
+    }
+
+    /// The tensor of this whole name and shape: what was put on top of the model has no prefix.
+    pub(super) fn tensor_outside(&self, name: &str, shape: &[usize]) -> Result<Tensor, String> {
         let tensors = SafeTensors::deserialize(&self.map).map_err(|error| error.to_string())?;
-        let view = tensors.tensor(&name).map_err(|_| format!("it has no tensor `{name}`"))?;
+        let view = tensors.tensor(name).map_err(|_| format!("it has no tensor `{name}`"))?;
         if view.shape() != shape {
             return Err(format!("its tensor `{name}` has the shape {:?}, not {shape:?}", view.shape()));
         }

@@ -69,6 +69,8 @@ struct Sequence<'model> {
     shifted: bool,
     sampler: Sampler<'model>,
     luck: Luck,
+    /// Tokens that were guessed, and how many of them rightly.
+    guesses: (u32, u32),
     /// Control tokens that show in the text.
     preserved: Vec<u32>,
     answer: Option<Answer>,
@@ -174,8 +176,9 @@ impl Backend for Generator<'_> {
                     report(stream, Progress::Failed(reason));
                 }
                 Some(Ok(reason)) => {
+                    let (guessed, right) = self.running.get(&stream).map_or((0, 0), |sequence| sequence.guesses);
                     self.end(stream);
-                    report(stream, Progress::Finished(reason));
+                    report(stream, Progress::Finished { reason, guessed, right });
                 }
             }
         }
@@ -193,7 +196,7 @@ impl<'model> Generator<'model> {
             Load::Model { sequences, context_tokens, cache_bytes, compute, .. } => {
                 (*sequences, *context_tokens, *cache_bytes, compute.batch_tokens, compute.speculate)
             }
-            Load::Vocabulary { .. } => (0, 0, 0, 0, false),
+            Load::Vocabulary { .. } | Load::Embedder { .. } => (0, 0, 0, 0, false),
         };
         let forgets = !model.is_recurrent();
         Self {
@@ -244,6 +247,7 @@ impl<'model> Generator<'model> {
                 shifted: false,
                 sampler,
                 luck: Luck::new(),
+                guesses: (0, 0),
                 preserved: sampling
                     .preserved
                     .iter()
@@ -412,6 +416,8 @@ impl<'model> Generator<'model> {
         }
         if !guessed.is_empty() {
             sequence.luck.note(right, guessed.len());
+            sequence.guesses.0 += u32::try_from(guessed.len()).unwrap_or(0);
+            sequence.guesses.1 += u32::try_from(right).unwrap_or(0);
             let (id, position) = (sequence.id, sequence.position);
             if right < guessed.len() && !self.context.forget(id, position) {
                 return Some(Err("what was guessed cannot be forgotten".into()));

@@ -1,12 +1,12 @@
-//! Loads what a worker is to hold and says what it can do with it: a vocabulary alone, or a model that
-//! generates.
+//! Loads what a worker is to hold and says what it can do with it: a vocabulary alone, a model that
+//! generates, or one that makes vectors or scores.
 
-use super::cache::Prompt;
+use super::embed::{self, Embedder};
 use super::generate::Generator;
-use super::llama_cpp::{self, ContextOptions, Interrupt, Model, ModelOptions, Vocab};
-use super::{Backend, Progress};
-use crate::driver::Sampling;
-use crate::protocol::Load;
+use super::llama_cpp::{ContextOptions, Interrupt, Model, ModelOptions, Vocab};
+use super::Backend;
+use lar_base::Bytes;
+use crate::protocol::{CacheType, Load};
 
 pub(super) fn build() -> String {
     "llama.cpp (embedded)".into()
@@ -18,19 +18,24 @@ pub(super) fn with_backend(
     interrupt: Interrupt,
     work: impl FnOnce(&mut dyn Backend) -> Result<(), String>,
 ) -> Result<(), String> {
-    llama_cpp::start();
-    let (path, options) = match load {
-        Load::Vocabulary { path } => (path, ModelOptions { vocabulary_only: true, gpu_layers: Some(0) }),
-        Load::Model { path, compute, .. } => {
-            (path, ModelOptions { vocabulary_only: false, gpu_layers: compute.gpu_layers })
-        }
-    };
+    let path = load.path();
     if !path.is_file() {
         return Err("the file is not there".into());
     }
-    let model = Model::load(path, options).ok_or(
-        "llama.cpp cannot read it: corrupt, cut short, of an unknown architecture, or larger than memory",
-    )?;
+    let options = match load {
+        Load::Vocabulary { .. } => ModelOptions { vocabulary_only: true, gpu_layers: Some(0) },
+        Load::Model { compute, .. } | Load::Embedder { compute, .. } => {
+            ModelOptions { vocabulary_only: false, gpu_layers: compute.gpu_layers }
+        }
+    };
+    let limit = load.memory_bytes_max().map_or_else(String::new, |bytes| {
+        format!(" (its worker's limit is {} beside the mapped file)", Bytes(bytes))
+    });
+    let model = Model::load(path, options).ok_or_else(|| {
+        format!(
+            "llama.cpp cannot read it: corrupt, cut short, of an unknown architecture, or larger than memory{limit}"
+        )
+    })?;
     match load {
         Load::Vocabulary { .. } => work(&mut VocabularyOnly { vocab: model.vocab() }),
         Load::Model { sequences, context_tokens, compute, .. } => {
@@ -47,8 +52,28 @@ pub(super) fn with_backend(
             };
             let context = model
                 .context(options)
-                .ok_or_else(|| format!("no memory for {sequences} contexts of {context_tokens} tokens"))?;
+                .ok_or_else(|| {
+                    format!("no memory for {sequences} contexts of {context_tokens} tokens{limit}")
+                })?;
             work(&mut Generator::new(&model, context, interrupt, load))
+        }
+        Load::Embedder { tokens_max, compute, .. } => {
+            let options = ContextOptions {
+                sequences: embed::SEQUENCES,
+                // All texts of a batch share it.
+                context_tokens: tokens_max.max(&compute.batch_tokens).div_ceil(embed::SEQUENCES),
+                batch_tokens: (*tokens_max).max(compute.batch_tokens),
+                threads: compute.threads,
+                threads_batch: compute.threads_batch,
+                flash_attention: compute.flash_attention,
+                cache_type: CacheType::F16,
+                embeddings: true,
+                interrupt,
+            };
+            let context = model
+                .context(options)
+                .ok_or_else(|| format!("no memory for texts of {tokens_max} tokens{limit}"))?;
+            work(&mut Embedder::new(&model, context, load)?)
         }
     }
 }
@@ -61,19 +86,4 @@ impl Backend for VocabularyOnly<'_> {
     fn vocab(&self) -> Vocab<'_> {
         self.vocab
     }
-
-    fn start(&mut self, _: u64, _: Prompt, _: Sampling) -> Result<(), String> {
-        Err("this worker holds only a vocabulary".into())
-    }
-    fn credit(&mut self, _: u64, _: u32) {}
-    fn cancel(&mut self, _: u64) -> bool {
-        false
-    }
-    fn active(&self) -> u32 {
-        0
-    }
-    fn has_work(&self) -> bool {
-        false
-    }
-    fn step(&mut self, _: &mut dyn FnMut(u64, Progress)) {}
 }

@@ -336,7 +336,7 @@ impl Stream {
                 };
                 self.chunk(answer, Delta { tool_calls: Some([delta]), ..Delta::default() })
             }
-            TaskEvent::Vectors(_) => String::new(),
+            TaskEvent::Vectors(_) | TaskEvent::Scores(_) => String::new(),
             TaskEvent::End(end) => self.end(answer, end),
             TaskEvent::Error(problem) => self.fail(&problem),
             TaskEvent::Cancelled => self.fail(&Problem::new(Code::EngineFailed, "the task was stopped")),

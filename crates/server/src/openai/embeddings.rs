@@ -1,7 +1,6 @@
 //! `POST /v1/embeddings`.
 
 use axum::extract::Request;
-use axum::http::HeaderValue;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,7 +9,7 @@ use lar_base::{Code, Problem, TaskId};
 use lar_engines::scheduler::Priority;
 use lar_gateway::{HangUp, Task, TaskEvent, Work};
 
-use super::{about_model, read, with_ignored};
+use super::{about_model, at_once, read, with_ignored, with_truncated};
 use crate::auth::Inference;
 use crate::errors::Failure;
 use crate::{State, extract};
@@ -67,20 +66,10 @@ pub(crate) async fn create(
     };
     let admitted = app.gateway.admit(task).await.map_err(about_model)?;
     let handle = app.gateway.dispatch(admitted);
-    let mut reader = handle.read(0);
-    let mut found = None;
-    let tokens = loop {
-        match reader.next().await {
-            Some((_, TaskEvent::Vectors(vectors))) => found = Some(vectors),
-            Some((_, TaskEvent::End(end))) => break end.tokens_in,
-            Some((_, TaskEvent::Error(problem))) => return Err(problem.into()),
-            Some((_, TaskEvent::Cancelled)) | None => {
-                return Err(Problem::new(Code::EngineFailed, "the task was stopped").into());
-            }
-            Some(_) => {}
-        }
+    let (answer, tokens) = at_once(&handle).await?;
+    let TaskEvent::Vectors(found) = answer else {
+        return Err(Problem::new(Code::Internal, "the engine ended without vectors").into());
     };
-    let found = found.ok_or_else(|| Problem::new(Code::Internal, "the engine ended without vectors"))?;
     let width = found.vectors.first().map_or(0, Vec::len);
     if dimensions.is_some_and(|dimensions| dimensions as usize != width) {
         let reason = format!("must be {width}: this model's vectors cannot be cut");
@@ -107,12 +96,6 @@ pub(crate) async fn create(
         prompt_tokens_details: None,
     };
     let list = EmbeddingList { object: "list", data, model: handle.model().to_owned(), usage };
-    let mut response = axum::Json(list).into_response();
-    if !found.truncated.is_empty() {
-        let indexes: Vec<String> = found.truncated.iter().map(ToString::to_string).collect();
-        if let Ok(indexes) = HeaderValue::from_str(&indexes.join(",")) {
-            response.headers_mut().insert("x-lar-truncated", indexes);
-        }
-    }
+    let response = with_truncated(axum::Json(list).into_response(), &found.truncated);
     Ok(with_ignored(response, &ignored))
 }

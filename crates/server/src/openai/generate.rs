@@ -313,7 +313,10 @@ impl Begun {
                 TaskEvent::End(end) => answer.end = Some(end),
                 TaskEvent::Error(problem) => return Err(problem),
                 TaskEvent::Cancelled => return Err(gone()),
-                TaskEvent::Queued { .. } | TaskEvent::Started { .. } | TaskEvent::Vectors(_) => {}
+                TaskEvent::Queued { .. }
+                | TaskEvent::Started { .. }
+                | TaskEvent::Vectors(_)
+                | TaskEvent::Scores(_) => {}
             }
         }
         if answers.iter().any(|answer| answer.end.is_none()) {

@@ -100,6 +100,9 @@ fn wire(event: &TaskEvent) -> Wire {
         TaskEvent::Vectors(found) => {
             Wire::Vectors { data: found.vectors.clone(), truncated: found.truncated.clone() }
         }
+        TaskEvent::Scores(found) => {
+            Wire::Scores { data: found.scores.clone(), truncated: found.truncated.clone() }
+        }
         TaskEvent::End(end) => Wire::End {
             tokens_in: end.tokens_in,
             tokens_cached: Some(end.tokens_cached),

@@ -124,7 +124,8 @@ impl<'model> Context<'model> {
         };
         (params.type_k, params.type_v) = (kept, kept);
         params.embeddings = options.embeddings;
-        params.kv_unified = false;
+        // Texts of different lengths share one context; answers have one each.
+        params.kv_unified = options.embeddings;
         params.no_perf = true;
         params.abort_callback = Some(Interrupt::answer);
         params.abort_callback_data = Arc::as_ptr(&options.interrupt.0).cast_mut().cast();

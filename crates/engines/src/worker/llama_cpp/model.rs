@@ -9,6 +9,9 @@ use std::ptr::NonNull;
 
 use super::{Context, ContextOptions, Vocab, sys};
 
+/// Longer texts of the metadata are not read.
+const METADATA_BYTES_MAX: usize = 16 << 10;
+
 /// How to load a model.
 #[derive(Debug, Clone, Copy, Default)]
 pub(in crate::worker) struct ModelOptions {
@@ -65,15 +68,22 @@ impl Model {
         usize::try_from(unsafe { sys::llama_model_n_embd_out(self.as_ptr()) }).unwrap_or(0)
     }
 
-    /// A value of its metadata as text.
+    /// Scores that a pair of texts gets, where the model ranks; one at least.
+    pub(in crate::worker) fn classes(&self) -> usize {
+        // SAFETY: the model is alive, and the caller has seen that it ranks.
+        (unsafe { sys::llama_model_n_cls_out(self.as_ptr()) } as usize).max(1)
+    }
+
+    /// A text of its metadata.
     pub(in crate::worker) fn metadata(&self, key: &str) -> Option<String> {
         let key = CString::new(key).ok()?;
-        let mut text = vec![0u8; 256];
-        // SAFETY: writes at most `text.len()` bytes and a null byte within them.
+        let mut text = vec![0u8; METADATA_BYTES_MAX];
+        // SAFETY: writes at most `text.len()` bytes, a null byte among them.
         let length = unsafe {
             sys::llama_model_meta_val_str(self.as_ptr(), key.as_ptr(), text.as_mut_ptr().cast(), text.len())
         };
-        text.truncate(usize::try_from(length).ok()?);
+        let length = usize::try_from(length).ok().filter(|length| *length < text.len())?;
+        text.truncate(length);
         String::from_utf8(text).ok()
     }
 

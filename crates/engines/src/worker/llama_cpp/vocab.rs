@@ -81,6 +81,18 @@ impl Vocab<'_> {
         unsafe { sys::llama_vocab_get_add_bos(self.vocab) }
     }
 
+    /// Whether texts end with the end token.
+    pub(in crate::worker) fn adds_end(self) -> bool {
+        // SAFETY: as above.
+        unsafe { sys::llama_vocab_get_add_eos(self.vocab) }
+    }
+
+    /// Whether a separator parts or ends texts.
+    pub(in crate::worker) fn adds_separator(self) -> bool {
+        // SAFETY: as above.
+        unsafe { sys::llama_vocab_get_add_sep(self.vocab) }
+    }
+
     /// The tokens of a text; with `marks` the vocabulary's own start and end are added, with `special`
     /// control tokens that are written in the text are read as such.
     pub(in crate::worker) fn tokenize(self, text: &str, marks: bool, special: bool) -> Vec<u32> {

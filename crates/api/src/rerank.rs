@@ -1,0 +1,81 @@
+//! The wire types of `/v1/rerank`, as Jina's and Cohere's clients send and expect them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::openai::{Field, Treatment};
+
+macro_rules! honoured {
+    ($($name:literal),*) => { [$(Field { name: $name, treatment: Treatment::Honoured, note: "" },)*] };
+}
+
+/// `POST /v1/rerank`.
+pub const RERANK_FIELDS: &[Field] = &honoured!["model", "query", "documents", "top_n", "return_documents"];
+
+/// A request for a ranking.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[expect(missing_docs, reason = "the names are Jina's and Cohere's")]
+pub struct RerankRequest {
+    pub model: Option<String>,
+    pub query: String,
+    pub documents: Vec<Document>,
+    pub top_n: Option<usize>,
+    pub return_documents: Option<bool>,
+}
+
+/// A text to rank.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(untagged, expecting = "must be a text, or an object with a `text`")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Document {
+    Text(String),
+    Object { text: String },
+}
+
+impl Document {
+    /// The text.
+    #[must_use]
+    pub fn into_text(self) -> String {
+        match self {
+            Document::Text(text) | Document::Object { text } => text,
+        }
+    }
+}
+
+/// A ranking.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "the names are Jina's and Cohere's")]
+pub struct Ranking {
+    pub id: String,
+    pub object: &'static str,
+    pub model: String,
+    /// Best first.
+    pub results: Vec<Ranked>,
+    pub usage: RerankUsage,
+}
+
+/// A text and how well it answers the query.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "the names are Jina's and Cohere's")]
+pub struct Ranked {
+    /// Its place in the request.
+    pub index: usize,
+    /// 0 to 1.
+    pub relevance_score: f32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub document: Option<RankedDocument>,
+}
+
+/// A text that was asked back.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "the name says it")]
+pub struct RankedDocument {
+    pub text: String,
+}
+
+/// What a ranking took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[expect(missing_docs, reason = "the names are Jina's")]
+pub struct RerankUsage {
+    pub prompt_tokens: u64,
+    pub total_tokens: u64,
+}

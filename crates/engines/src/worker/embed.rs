@@ -1,0 +1,240 @@
+//! Vectors and scores of GGUF models, pooled as each model says: texts of all requests share batches.
+//!
+//! Nothing is kept between batches. A text that is longer than the model reads is cut and told of; what ends a
+//! text for the model stays at its end. Pairs are laid out by the model's own template for ranking, else by
+//! its marks as Hugging Face's tokenizers do it: BERT's `[CLS] query [SEP] text [SEP]`, RoBERTa's
+//! `<s> query </s></s> text </s>`.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::llama_cpp::{Context, Model, Vocab};
+use super::{Backend, Progress};
+use crate::protocol::Load;
+
+/// Tokens in a batch beyond which no further text is added: attention of a batch costs the square of it.
+const BATCH_TOKENS: usize = 512;
+/// Texts in a batch at most.
+pub(super) const SEQUENCES: u32 = 32;
+
+/// A model that places texts in a space, or scores pairs of them.
+pub(super) struct Embedder<'model> {
+    vocab: Vocab<'model>,
+    context: Context<'model>,
+    /// Whether the model has no memory: batches go through an encoder.
+    only_encodes: bool,
+    tokens_max: usize,
+    /// How many scores a pair has; `None` where the model makes vectors.
+    classes: Option<usize>,
+    /// The model's own layout of a pair.
+    template: Option<String>,
+    requests: BTreeMap<u64, Request>,
+    /// In the order in which they came.
+    waiting: VecDeque<Item>,
+}
+
+#[derive(Default)]
+struct Request {
+    /// Texts that came so far.
+    texts: u32,
+    /// Of them, those that are not computed.
+    missing: u32,
+    whole: bool,
+    tokens: u64,
+    truncated: Vec<u32>,
+}
+
+struct Item {
+    request: u64,
+    index: u32,
+    tokens: Vec<u32>,
+}
+
+impl Backend for Embedder<'_> {
+    fn vocab(&self) -> Vocab<'_> {
+        self.vocab
+    }
+
+    fn embed(
+        &mut self,
+        id: u64,
+        query: Option<&str>,
+        texts: &[String],
+        more: bool,
+        report: &mut dyn FnMut(u64, Progress),
+    ) -> Result<(), String> {
+        match (query, self.classes) {
+            (Some(_), None) => return Err("the model makes vectors; it ranks nothing".into()),
+            (None, Some(_)) => return Err("the model ranks; it makes no vectors".into()),
+            _ => {}
+        }
+        for text in texts {
+            let (mut tokens, after) = self.tokens(query, text);
+            let request = self.requests.entry(id).or_default();
+            if tokens.len() > self.tokens_max {
+                let tail = tokens.split_off(tokens.len() - after);
+                tokens.truncate(self.tokens_max.saturating_sub(after));
+                tokens.extend(tail);
+                request.truncated.push(request.texts);
+            }
+            request.tokens += tokens.len() as u64;
+            self.waiting.push_back(Item { request: id, index: request.texts, tokens });
+            request.texts += 1;
+            request.missing += 1;
+        }
+        self.requests.entry(id).or_default().whole = !more;
+        self.finish(id, report);
+        Ok(())
+    }
+
+    fn cancel(&mut self, id: u64) -> bool {
+        self.waiting.retain(|item| item.request != id);
+        self.requests.remove(&id);
+        // Whoever gave up on vectors hears nothing of it.
+        false
+    }
+
+    fn active(&self) -> u32 {
+        u32::try_from(self.requests.len()).unwrap_or(u32::MAX)
+    }
+
+    fn has_work(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    fn step(&mut self, report: &mut dyn FnMut(u64, Progress)) {
+        let batch = self.next_batch();
+        self.context.batch_clear();
+        for (sequence, item) in (0..).zip(&batch) {
+            for (at, token) in item.tokens.iter().enumerate() {
+                self.context.batch_add(*token, at, sequence, true);
+            }
+        }
+        let computed =
+            if self.only_encodes { self.context.encode() } else { self.context.decode() };
+        for (sequence, item) in (0..).zip(batch) {
+            let id = item.request;
+            let values = match &computed {
+                Ok(()) => values(self.context.embedding(sequence, self.classes), self.classes.is_none()),
+                Err(error) => Err(error.to_string()),
+            };
+            match values {
+                // A request that was given up, or has failed already, hears nothing more.
+                _ if !self.requests.contains_key(&id) => {}
+                Ok(values) => {
+                    report(id, Progress::Vector { index: item.index, values });
+                    if let Some(request) = self.requests.get_mut(&id) {
+                        request.missing -= 1;
+                    }
+                    self.finish(id, report);
+                }
+                Err(reason) => {
+                    self.cancel(id);
+                    report(id, Progress::EmbedFailed(reason));
+                }
+            }
+        }
+        if !self.only_encodes {
+            self.context.forget_all();
+        }
+    }
+}
+
+impl<'model> Embedder<'model> {
+    /// # Errors
+    /// When the model does not say how a text's vectors become one.
+    pub(super) fn new(model: &'model Model, context: Context<'model>, load: &Load) -> Result<Self, String> {
+        if !context.pools() {
+            return Err("it does not say how the vectors of a text become one (`pooling_type`)".into());
+        }
+        let tokens_max = match load {
+            Load::Embedder { tokens_max, .. } => *tokens_max as usize,
+            Load::Model { .. } | Load::Vocabulary { .. } => 0,
+        };
+        Ok(Self {
+            vocab: model.vocab(),
+            classes: context.ranks().then(|| model.classes()),
+            template: model.metadata("tokenizer.chat_template.rerank"),
+            only_encodes: model.only_encodes(),
+            tokens_max,
+            requests: BTreeMap::new(),
+            waiting: VecDeque::new(),
+            context,
+        })
+    }
+
+    /// The tokens of a text, or of a query and a text, and how many at the end must stay there.
+    fn tokens(&self, query: Option<&str>, text: &str) -> (Vec<u32>, usize) {
+        let vocab = self.vocab;
+        let Some(query) = query else {
+            let tokens = vocab.tokenize(text, true, false);
+            let marked = vocab.adds_end() || vocab.adds_separator();
+            return (tokens, usize::from(marked));
+        };
+        // A query leaves half of the room to the text.
+        let short = |mut tokens: Vec<u32>| {
+            tokens.truncate(self.tokens_max / 2);
+            tokens
+        };
+        let query_tokens = short(vocab.tokenize(query, false, false));
+        if let Some((before, rest)) = self.template.as_deref().and_then(|text| text.split_once("{query}"))
+            && let Some((between, after)) = rest.split_once("{document}")
+        {
+            let mut tokens = vocab.tokenize(before, false, true);
+            tokens.extend(query_tokens);
+            tokens.extend(vocab.tokenize(between, false, true));
+            tokens.extend(vocab.tokenize(text, false, false));
+            let after = vocab.tokenize(after, false, true);
+            tokens.extend(&after);
+            return (tokens, after.len());
+        }
+        let end = vocab.adds_end().then(|| vocab.end().or(vocab.separator())).flatten();
+        let separator = vocab.adds_separator().then(|| vocab.separator()).flatten();
+        let mut tokens: Vec<u32> = vocab.adds_start().then(|| vocab.start()).flatten().into_iter().collect();
+        tokens.extend(query_tokens);
+        tokens.extend(end.into_iter().chain(separator));
+        tokens.extend(vocab.tokenize(text, false, false));
+        let last = end.or(separator);
+        tokens.extend(last);
+        (tokens, usize::from(last.is_some()))
+    }
+
+    fn next_batch(&mut self) -> Vec<Item> {
+        let (mut batch, mut tokens) = (Vec::new(), 0);
+        while let Some(item) = self.waiting.pop_front() {
+            if batch.len() == SEQUENCES as usize
+                || (!batch.is_empty() && tokens + item.tokens.len() > BATCH_TOKENS)
+            {
+                self.waiting.push_front(item);
+                break;
+            }
+            tokens += item.tokens.len();
+            batch.push(item);
+        }
+        batch
+    }
+
+    /// Ends a request all of whose texts came and are computed.
+    fn finish(&mut self, id: u64, report: &mut dyn FnMut(u64, Progress)) {
+        if self.requests.get(&id).is_some_and(|request| request.whole && request.missing == 0)
+            && let Some(Request { tokens, truncated, .. }) = self.requests.remove(&id)
+        {
+            report(id, Progress::Embedded { tokens, truncated });
+        }
+    }
+}
+
+/// Vectors at unit length, scores as they are.
+fn values(computed: &[f32], vector: bool) -> Result<Vec<f32>, String> {
+    if computed.is_empty() {
+        return Err("the model computed nothing".into());
+    }
+    if computed.iter().any(|value| !value.is_finite()) {
+        return Err("the model computed something that is not a number".into());
+    }
+    if !vector {
+        return Ok(computed.to_vec());
+    }
+    let length = computed.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
+    let scale = if length > 0.0 { 1.0 / length } else { 0.0 };
+    Ok(computed.iter().map(|value| (f64::from(*value) * scale) as f32).collect())
+}

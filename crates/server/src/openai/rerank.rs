@@ -1,0 +1,102 @@
+//! `POST /v1/rerank`: Jina's and Cohere's, beside OpenAI's paths because their clients look there.
+
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use lar_api::rerank::{
+    Document, RERANK_FIELDS, Ranked, RankedDocument, Ranking, RerankRequest, RerankUsage,
+};
+use lar_base::{Code, Problem, TaskId};
+use lar_engines::scheduler::Priority;
+use lar_gateway::{HangUp, Task, TaskEvent, Work};
+
+use super::{about_model, at_once, read, with_ignored, with_truncated};
+use crate::auth::Inference;
+use crate::errors::Failure;
+use crate::{State, extract};
+
+/// Texts of one request at most, as at Cohere.
+const DOCUMENTS_MAX: usize = 1000;
+
+/// A request for a ranking, read and checked.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    model: String,
+    query: String,
+    texts: Vec<String>,
+    top: usize,
+    return_documents: bool,
+    /// The fields that have no effect.
+    ignored: Vec<String>,
+}
+
+/// Reads a request's body.
+pub(crate) fn decode(body: &[u8]) -> Result<Wanted, Problem> {
+    let (body, ignored) = read(body, RERANK_FIELDS)?;
+    let request: RerankRequest = extract::from_value(&body)?;
+    if request.query.trim().is_empty() {
+        return Err(Problem::invalid("query", "must not be empty"));
+    }
+    let texts: Vec<String> = request.documents.into_iter().map(Document::into_text).collect();
+    if texts.is_empty() || texts.len() > DOCUMENTS_MAX {
+        return Err(Problem::invalid("documents", format!("must hold 1 to {DOCUMENTS_MAX} texts")));
+    }
+    if request.top_n == Some(0) {
+        return Err(Problem::invalid("top_n", "must be at least 1"));
+    }
+    Ok(Wanted {
+        model: request.model.unwrap_or_else(|| "default-rerank".into()),
+        query: request.query,
+        top: request.top_n.unwrap_or(texts.len()),
+        texts,
+        return_documents: request.return_documents == Some(true),
+        ignored,
+    })
+}
+
+pub(crate) async fn create(
+    app: State,
+    Inference(caller): Inference,
+    request: Request,
+) -> Result<Response, Failure> {
+    let wanted = decode(&extract::body(request, &app).await?)?;
+    let Wanted { model, query, texts, top, return_documents, ignored } = wanted;
+    let kept = if return_documents { texts.clone() } else { Vec::new() };
+    let task = Task {
+        id: TaskId::new(),
+        caller,
+        api: "jina.rerank",
+        model,
+        priority: Priority::Interactive,
+        deadline: None,
+        conversation: None,
+        hang_up: HangUp::Cancel,
+        work: Work::Rank { query, texts },
+    };
+    let id = format!("rerank-{}", task.id);
+    let admitted = app.gateway.admit(task).await.map_err(about_model)?;
+    let handle = app.gateway.dispatch(admitted);
+    let (answer, tokens) = at_once(&handle).await?;
+    let TaskEvent::Scores(found) = answer else {
+        return Err(Problem::new(Code::Internal, "the engine ended without scores").into());
+    };
+    let mut results: Vec<Ranked> = found
+        .scores
+        .iter()
+        .enumerate()
+        .map(|(index, score)| Ranked { index, relevance_score: *score, document: None })
+        .collect();
+    results.sort_by(|a, b| b.relevance_score.total_cmp(&a.relevance_score));
+    results.truncate(top);
+    for result in &mut results {
+        result.document = kept.get(result.index).map(|text| RankedDocument { text: text.clone() });
+    }
+    let ranking = Ranking {
+        id,
+        object: "list",
+        model: handle.model().to_owned(),
+        results,
+        usage: RerankUsage { prompt_tokens: tokens, total_tokens: tokens },
+    };
+    let response = with_truncated(axum::Json(ranking).into_response(), &found.truncated);
+    Ok(with_ignored(response, &ignored))
+}

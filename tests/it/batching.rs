@@ -1,0 +1,211 @@
+//! What the embedded engine does with the sequences of a batch: prompts that begin alike, guessed tokens,
+//! contexts that shift, long steps that a stop breaks off.
+
+use std::sync::Arc;
+
+use futures_util::StreamExt as _;
+use lar_base::{Bytes, KeyId};
+use lar_engines::driver::{Ability, Driver, Event, FinishReason, Job, Prompt, Sampling};
+use lar_engines::embedded::{Embedded, EmbeddedOptions};
+use lar_engines::protocol::{CacheType, Compute};
+use lar_tests::{chat_model, program};
+
+fn options(concurrency: u32, context_tokens: u32) -> EmbeddedOptions {
+    EmbeddedOptions {
+        program: program(),
+        path: chat_model(),
+        template: None,
+        ability: Ability::Generate,
+        concurrency,
+        context_tokens,
+        compute: Compute::with_threads(2),
+        cache: Bytes::mib(256),
+        memory_max: None,
+    }
+}
+
+async fn loaded(options: EmbeddedOptions) -> Arc<Embedded> {
+    let driver = Arc::new(Embedded::new(options));
+    driver.load().await.unwrap();
+    driver
+}
+
+async fn tokens(driver: &Embedded, text: &str) -> Vec<u32> {
+    match driver.prepare(Prompt::Text(text.into())).await.unwrap().prompt {
+        Prompt::Tokens(tokens) => tokens,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn greedy(tokens_max: u32) -> Sampling {
+    Sampling { temperature: Some(0.0), tokens_max, ..Sampling::default() }
+}
+
+/// What became of a job.
+#[derive(Debug, Default)]
+struct Told {
+    text: String,
+    tokens: u32,
+    known: u32,
+    guessed: u32,
+    right: u32,
+    end: Option<Event>,
+}
+
+async fn run(driver: &Embedded, prompt: Vec<u32>, sampling: Sampling, cache_of: Option<KeyId>) -> Told {
+    let job = Job { prompt: Prompt::Tokens(prompt), sampling, cache_of };
+    let mut generation = driver.generate(job).unwrap();
+    let mut told = Told::default();
+    while let Some(event) = generation.events.next().await {
+        match event {
+            Event::Prefilled { known } => told.known = known,
+            Event::Delta { text, tokens, .. } => {
+                told.text.push_str(&text);
+                told.tokens += tokens;
+            }
+            Event::Guessed { tokens, right } => (told.guessed, told.right) = (tokens, right),
+            end => told.end = Some(end),
+        }
+    }
+    told
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guessed_tokens_change_no_answer() {
+    let texts = [
+        "one, two, three, one, two, three, one, two, three, one,",
+        "fn add(a: i32, b: i32) -> i32 { a + b }\nfn sub(a: i32, b: i32) -> i32 { a - b }\nfn mul(",
+        "The capital of France is Paris. The capital of Spain is Madrid. The capital of",
+        "Once upon a time there was a little owl who",
+        "{\"name\": \"Ada\", \"age\": 36}\n{\"name\": \"Bob\", \"age\": 41}\n{\"name\":",
+    ];
+    let plain = Compute { speculate: false, ..Compute::with_threads(2) };
+    let without = loaded(EmbeddedOptions { compute: plain, ..options(1, 1024) }).await;
+    let with = loaded(options(1, 1024)).await;
+    let mut right = 0;
+    for text in texts {
+        let prompt = tokens(&with, text).await;
+        let (a, b) = (
+            run(&without, prompt.clone(), greedy(96), None).await,
+            run(&with, prompt, greedy(96), None).await,
+        );
+        assert_eq!((&a.text, a.tokens, &a.end), (&b.text, b.tokens, &b.end), "{text}");
+        assert_eq!(a.guessed, 0);
+        assert!(b.right <= b.guessed);
+        right += b.right;
+    }
+    assert!(right > 0, "repeated text is guessed rightly now and then");
+    // By chance too: each token is drawn from the same numbers with the same luck.
+    let sampling = Sampling { temperature: Some(0.9), seed: 7, tokens_max: 64, ..Sampling::default() };
+    let prompt = tokens(&with, texts[0]).await;
+    let drawn = run(&with, prompt.clone(), sampling.clone(), None).await;
+    assert_eq!(drawn.text, run(&without, prompt.clone(), sampling, None).await.text);
+    // A stop text within what was guessed ends the answer there, and the next prompt finds a clean sequence.
+    let stopped = Sampling { stop: vec!["three".into()], ..greedy(64) };
+    let (a, b) = (
+        run(&with, prompt.clone(), stopped.clone(), None).await,
+        run(&without, prompt.clone(), stopped, None).await,
+    );
+    assert_eq!((a.text, a.end), (b.text, b.end));
+    let (a, b) = (
+        run(&with, prompt.clone(), greedy(40), None).await,
+        run(&without, prompt, greedy(40), None).await,
+    );
+    assert_eq!(a.text, b.text);
+    with.unload().await;
+    without.unload().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn prompts_that_begin_alike_are_read_once_also_at_the_same_time() {
+    let driver = loaded(options(4, 2048)).await;
+    let story = tokens(&driver, &"The owl flew over the quiet river and saw a small boat. ".repeat(60)).await;
+    let key = Some(KeyId::new());
+    let mut asked = Vec::new();
+    for place in 0..4u32 {
+        let more = tokens(&driver, &format!(" Then came the number {place} and")).await;
+        let prompt = [story.clone(), more].concat();
+        let driver = driver.clone();
+        asked.push(async move { run(&driver, prompt, greedy(8), key).await });
+    }
+    let told = futures_util::future::join_all(asked).await;
+    let mut known: Vec<usize> = told.iter().map(|told| told.known as usize).collect();
+    known.sort_unstable();
+    assert_eq!(known[0], 0, "one read it");
+    assert!(known[1] >= story.len() - 2, "the others did not: {known:?} of {}", story.len());
+    // Alone the answers are the same.
+    let fresh = loaded(options(1, 2048)).await;
+    for (place, told) in told.iter().enumerate() {
+        let more = tokens(&fresh, &format!(" Then came the number {place} and")).await;
+        let alone = run(&fresh, [story.clone(), more].concat(), greedy(8), Some(KeyId::new())).await;
+        assert_eq!(told.text, alone.text);
+    }
+    // Another key reads for itself, also what is being read.
+    let strangers = [KeyId::new(), KeyId::new()].map(|key| run(&driver, story.clone(), greedy(2), Some(key)));
+    let strangers = futures_util::future::join_all(strangers).await;
+    assert_eq!(strangers.iter().map(|told| told.known).collect::<Vec<_>>(), [0, 0]);
+    fresh.unload().await;
+    driver.unload().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_context_shifts_only_when_that_was_asked_for() {
+    let driver = loaded(options(1, 256)).await;
+    let prompt = tokens(&driver, "Count: one, two, three, four, five, six, seven,").await;
+    let sampling = Sampling { ignore_eos: true, ..greedy(600) };
+    let told = run(&driver, prompt.clone(), sampling.clone(), None).await;
+    assert_eq!(told.end, Some(Event::Finished(FinishReason::Length)));
+    assert_eq!(told.tokens as usize, 256 - prompt.len(), "it ends where the context does");
+    let shifting = Sampling { shift_keep: Some(8), ..sampling };
+    let told = run(&driver, prompt.clone(), shifting.clone(), None).await;
+    assert_eq!((told.tokens, told.end), (600, Some(Event::Finished(FinishReason::Length))));
+    // What was computed with tokens that are gone is not built on.
+    let again = run(&driver, prompt.clone(), Sampling { tokens_max: 2, ..shifting.clone() }, None).await;
+    assert_eq!(again.known, 0);
+    // More than can be kept is kept by half.
+    let most = run(&driver, prompt, Sampling { shift_keep: Some(u32::MAX), tokens_max: 300, ..shifting }, None);
+    assert_eq!(most.await.tokens, 300);
+    driver.unload().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_in_a_long_step_loses_nothing_of_others() {
+    let driver = loaded(options(2, 2048)).await;
+    let story = tokens(&driver, &"A train left the old station in the early morning rain. ".repeat(90)).await;
+    let alone = run(&driver, story.clone(), greedy(8), Some(KeyId::new())).await;
+    for _ in 0..3 {
+        let (kept, stopped) = (Some(KeyId::new()), Some(KeyId::new()));
+        let job = Job { prompt: Prompt::Tokens(story.clone()), sampling: greedy(8), cache_of: stopped };
+        let mut generation = driver.generate(job).unwrap();
+        let other = tokio::spawn({
+            let (driver, story) = (driver.clone(), story.clone());
+            async move { run(&driver, story, greedy(8), kept).await }
+        });
+        generation.stop.cancel();
+        let mut end = None;
+        while let Some(event) = generation.events.next().await {
+            end = Some(event);
+        }
+        assert!(matches!(end, Some(Event::Cancelled)), "{end:?}");
+        let told = other.await.unwrap();
+        assert_eq!((told.text, told.end), (alone.text.clone(), alone.end.clone()));
+    }
+    assert_eq!(driver.worker_active(), Some(0));
+    driver.unload().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn contexts_can_be_kept_in_fewer_bits() {
+    let prompt = "The capital of France is Paris. The capital of Spain is Madrid. The capital of Italy is";
+    for cache_type in [CacheType::Q8, CacheType::Q4] {
+        let compute = Compute { cache_type, flash_attention: Some(true), ..Compute::with_threads(2) };
+        let driver = loaded(EmbeddedOptions { compute, ..options(2, 1024) }).await;
+        let prompt = tokens(&driver, prompt).await;
+        let told = run(&driver, prompt, greedy(3), None).await;
+        if cache_type == CacheType::Q8 {
+            assert!(told.text.starts_with(" Rome"), "{told:?}");
+        }
+        assert_eq!(told.end, Some(Event::Finished(FinishReason::Length)), "{cache_type:?}");
+        driver.unload().await;
+    }
+}

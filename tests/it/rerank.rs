@@ -1,0 +1,144 @@
+//! Vectors and rankings of GGUF models and of cross-encoders, on models made of the starter embedder: the
+//! encoder of our own and llama.cpp agree.
+
+use std::path::Path;
+
+use lar_base::Bytes;
+use lar_engines::driver::{Ability, Driver};
+use lar_engines::embedded::{Embedded, EmbeddedOptions};
+use lar_engines::encoder::{Encoder, EncoderOptions};
+use lar_engines::protocol::Compute;
+use lar_tests::made::{POOLING_MEAN, POOLING_RANK, cross_encoder, gguf_embedder};
+use lar_tests::{Lar, embedder_file, program};
+use serde_json::json;
+
+const QUERY: &str = "Where do owls sleep?";
+const TEXTS: [&str; 4] = [
+    "Owls roost in hollow trees during the day.",
+    "The stock market closed higher on Friday.",
+    "Wie wird das Wetter morgen?",
+    "A train left the old station in the early morning rain, and nobody saw it go.",
+];
+
+fn texts() -> Vec<String> {
+    TEXTS.map(ToOwned::to_owned).to_vec()
+}
+
+fn gguf(path: &Path, ability: Ability) -> Embedded {
+    Embedded::new(EmbeddedOptions {
+        program: program(),
+        path: path.to_owned(),
+        template: None,
+        ability,
+        concurrency: 16,
+        context_tokens: 256,
+        compute: Compute::with_threads(2),
+        cache: Bytes(0),
+        memory_max: Some(Bytes::mib(1500)),
+    })
+}
+
+fn encoder(weights: &Path, config: &Path, ranks: bool) -> Encoder {
+    Encoder::new(EncoderOptions {
+        ranks,
+        weights: weights.to_owned(),
+        tokenizer: embedder_file("tokenizer"),
+        config: config.to_owned(),
+        pooling: None,
+        tokens_max: 256,
+        threads: 2,
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gguf_embedder_makes_the_vectors_of_the_encoder() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = gguf_embedder(folder.path(), POOLING_MEAN);
+    let (ours, theirs) =
+        (encoder(&embedder_file("weights"), &embedder_file("config"), false), gguf(&path, Ability::Embed));
+    ours.load().await.unwrap();
+    theirs.load().await.unwrap();
+    let mut asked = texts();
+    asked.push("memory ".repeat(600));
+    asked.extend((0..60).map(|count| format!("text number {count}")));
+    let (a, b) =
+        (ours.embed(asked.clone(), None).await.unwrap(), theirs.embed(asked.clone(), None).await.unwrap());
+    assert_eq!((a.tokens, &a.truncated), (b.tokens, &b.truncated));
+    for ((a, b), text) in a.vectors.iter().zip(&b.vectors).zip(&asked) {
+        let cosine: f32 = a.iter().zip(b).map(|(a, b)| a * b).sum();
+        assert!(cosine > 0.9999, "{text}: {cosine}");
+    }
+    // Many at once share batches and get their own.
+    let one = |text: String| async { theirs.embed(vec![text], None).await.unwrap().vectors.remove(0) };
+    let many = futures_util::future::join_all(asked.iter().cloned().map(one)).await;
+    for (vector, expected) in many.iter().zip(&b.vectors) {
+        let cosine: f32 = vector.iter().zip(expected).map(|(a, b)| a * b).sum();
+        assert!(cosine > 0.9999, "{cosine}");
+    }
+    assert!(theirs.rank(QUERY.into(), texts()).await.unwrap_err().to_string().contains("ranks nothing"));
+    assert!(theirs.embed(vec![], None).await.unwrap().vectors.is_empty());
+    theirs.unload().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gguf_reranker_scores_as_the_cross_encoder() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = gguf_embedder(folder.path(), POOLING_RANK);
+    let (weights, config) = cross_encoder(folder.path());
+    let (ours, theirs) = (encoder(&weights, &config, true), gguf(&path, Ability::Rank));
+    ours.load().await.unwrap();
+    theirs.load().await.unwrap();
+    let (a, b) = (
+        ours.rank(QUERY.into(), texts()).await.unwrap(),
+        theirs.rank(QUERY.into(), texts()).await.unwrap(),
+    );
+    assert_eq!(a.tokens, b.tokens);
+    let apart: Vec<f32> = a.scores.iter().zip(&b.scores).map(|(a, b)| (a - b).abs()).collect();
+    assert!(apart.iter().all(|apart| *apart < 1e-3), "{:?} {:?}", a.scores, b.scores);
+    assert!(a.scores.iter().all(|score| (0.0..=1.0).contains(score)));
+    assert!(a.scores.windows(2).any(|pair| (pair[0] - pair[1]).abs() > 1e-3), "{:?}", a.scores);
+    let error = ours.embed(texts(), None).await.unwrap_err().to_string();
+    assert!(error.contains("make embeddings"), "{error}");
+    theirs.unload().await;
+}
+
+#[test]
+fn a_reranker_is_pulled_and_ranks_over_http() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = gguf_embedder(folder.path(), POOLING_RANK);
+    let lar = Lar::start_without_models();
+    let none = lar.post("/v1/rerank", &json!({ "query": QUERY, "documents": TEXTS }));
+    assert_eq!(none.status, 404, "{}", none.body);
+    let pulled = lar.cli(&["models", "pull", &path.display().to_string(), "--name", "made"]);
+    assert!(pulled.status.success(), "{pulled:?}");
+    let body = json!({ "model": "default-rerank", "query": QUERY, "documents": [TEXTS[0], { "text": TEXTS[1] }, TEXTS[2]],
+        "top_n": 2, "return_documents": true });
+    let answer = lar.post("/v1/rerank", &body);
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let ranking = answer.json();
+    let results = ranking["results"].as_array().unwrap();
+    assert_eq!((results.len(), &ranking["model"]), (2, &json!("made")));
+    assert!(results[0]["relevance_score"].as_f64() >= results[1]["relevance_score"].as_f64());
+    let index = results[0]["index"].as_u64().unwrap() as usize;
+    assert_eq!(results[0]["document"]["text"], TEXTS[index]);
+    assert!(ranking["usage"]["total_tokens"].as_u64().unwrap() > 20);
+    for (body, field) in [
+        (json!({ "query": "", "documents": ["a"] }), "query"),
+        (json!({ "query": "q", "documents": [] }), "documents"),
+        (json!({ "query": "q", "documents": ["a"], "top_n": 0 }), "top_n"),
+        (json!({ "query": "q", "documents": [1] }), "documents"),
+    ] {
+        let answer = lar.post("/v1/rerank", &body);
+        assert_eq!(answer.status, 400, "{body}");
+        assert!(answer.body.contains(field), "{}", answer.body);
+    }
+    let chat = json!({ "model": "made", "messages": [{ "role": "user", "content": "Hello" }] });
+    let answer = lar.post("/v1/chat/completions", &chat);
+    assert_eq!(answer.status, 400);
+    assert!(answer.body.contains("ranks texts"), "{}", answer.body);
+    let task = json!({ "workload": "rerank", "query": QUERY, "input": TEXTS, "detached": true });
+    let task = lar.post("/lar/v1/tasks", &task).json()["task_id"].as_str().unwrap().to_owned();
+    let events = lar.get(&format!("/lar/v1/tasks/{task}/stream")).events();
+    let scores = events.iter().find(|(name, _)| name == "scores").map(|(_, data)| data["data"].clone());
+    assert_eq!(scores.unwrap().as_array().unwrap().len(), 4);
+}
