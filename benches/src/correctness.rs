@@ -29,6 +29,7 @@ async fn engine(concurrency: usize) -> anyhow::Result<Arc<Embedded>> {
         concurrency: u32::try_from(concurrency)?,
         context_tokens: 1024,
         compute: Compute::with_threads(lar_engines::device::threads()),
+        tuning: None,
         cache: lar_base::Bytes::mib(64),
         memory_max: None,
     });

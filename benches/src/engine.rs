@@ -1,10 +1,12 @@
-//! The embedded engine beside `llama-server` built from the same kind of source for the same machine: same
-//! weights, threads and contexts, in one interleaved run.
+//! The embedded engine beside `llama-server`, and beside what its own source reaches at most, built for the same
+//! machine: same weights, threads and contexts, in one interleaved run.
 //!
 //! Prompts are tokens chosen at random, the same for both, so that nothing depends on a tokenizer and a
 //! prompt is known to an engine only when it was sent before. Answers go on past the end-of-text token.
 
 use std::fmt::Write as _;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -23,13 +25,53 @@ use crate::{progress, quantile};
 
 const ROUNDS: u64 = 3;
 const THREADS: u32 = 2;
-const CONTEXT_TOKENS: u32 = 4096;
-const SEQUENCES: u32 = 16;
 const STREAMS: [u32; 4] = [1, 4, 8, 16];
-/// The end-of-text tokens of the starter model.
-const ENDS: [i32; 3] = [0, 1, 2];
-/// Tokens of the vocabulary that are words, not marks.
-const WORDS: std::ops::Range<u64> = 1000..40_000;
+/// Tokens of the prompts and answers by which streams are compared.
+const READ_TOKENS: usize = 32;
+const WRITTEN_TOKENS: u32 = 128;
+
+/// What the engines are compared with.
+pub(crate) struct Setup {
+    name: &'static str,
+    model: PathBuf,
+    context_tokens: u32,
+    sequences: u32,
+    /// Tokens of the vocabulary that are words, not marks.
+    words: std::ops::Range<u64>,
+}
+
+impl Setup {
+    /// The model that the engine was tuned with.
+    fn first() -> Self {
+        Self {
+            name: "SmolLM2-135M Q4_1",
+            model: chat_model(),
+            context_tokens: 4096,
+            sequences: 16,
+            words: 1000..40_000,
+        }
+    }
+
+    /// A model of another family, size and quantisation, with sliding windows, and another context.
+    fn second() -> Self {
+        let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.build/bench/second.gguf");
+        Self { name: "Gemma 3 270M Q4_K_M", model, context_tokens: 3072, sequences: 16, words: 1000..200_000 }
+    }
+
+    /// Tokens that look like text to an engine and are the same for the same seed (xorshift64*).
+    fn random(&self, count: usize, seed: u64) -> Vec<u32> {
+        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let Range { start, end } = self.words;
+        let mut next = || {
+            state ^= state >> 12;
+            state ^= state << 25;
+            state ^= state >> 27;
+            u32::try_from(start + state.wrapping_mul(0x2545_f491_4f6c_dd1d) % (end - start))
+                .unwrap_or_default()
+        };
+        (0..count).map(|_| next()).collect()
+    }
+}
 
 /// An engine that answers a prompt.
 enum Subject {
@@ -57,15 +99,16 @@ impl Answer {
 }
 
 impl Subject {
-    async fn embedded(sequences: u32) -> anyhow::Result<Self> {
+    async fn embedded(setup: &Setup, sequences: u32) -> anyhow::Result<Self> {
         let engine = Embedded::new(EmbeddedOptions {
             program: program(),
-            path: chat_model(),
+            path: setup.model.clone(),
             template: None,
             ability: Ability::Generate,
             concurrency: sequences,
-            context_tokens: CONTEXT_TOKENS,
+            context_tokens: setup.context_tokens,
             compute: Compute::with_threads(THREADS),
+            tuning: None,
             cache: lar_base::Bytes::mib(512),
             memory_max: None,
         });
@@ -73,13 +116,13 @@ impl Subject {
         Ok(Self::Embedded(Box::new(engine)))
     }
 
-    async fn server(sequences: u32) -> anyhow::Result<Self> {
+    async fn server(setup: &Setup, sequences: u32) -> anyhow::Result<Self> {
         let port = free_port();
         let mut command = Command::new(llama_server());
-        command.arg("--model").arg(chat_model());
+        command.arg("--model").arg(&setup.model);
         command.args(["--host", "127.0.0.1", "--port", &port.to_string()]);
         command.args(["--parallel", &sequences.to_string(), "--threads", &THREADS.to_string()]);
-        command.args(["--ctx-size", &(sequences * CONTEXT_TOKENS).to_string(), "--no-webui"]);
+        command.args(["--ctx-size", &(sequences * setup.context_tokens).to_string(), "--no-webui"]);
         let child = Process(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?);
         let (url, egress) = (format!("http://127.0.0.1:{port}"), Egress::new()?);
         for _ in 0..300 {
@@ -96,9 +139,8 @@ impl Subject {
     async fn ask(&self, prompt: Vec<u32>, tokens_max: u32) -> anyhow::Result<BoxStream<'static, u32>> {
         match self {
             Self::Embedded(engine) => {
-                let logit_bias = ENDS.map(|token| (token, -1000.0)).to_vec();
                 let sampling =
-                    Sampling { temperature: Some(0.0), tokens_max, logit_bias, ..Sampling::default() };
+                    Sampling { temperature: Some(0.0), tokens_max, ignore_eos: true, ..Sampling::default() };
                 let generation =
                     engine.generate(Job { prompt: Prompt::Tokens(prompt), sampling, cache_of: None })?;
                 Ok(stream::unfold(generation, |mut generation| async {
@@ -152,9 +194,9 @@ impl Subject {
     }
 
     /// Tokens a second of all streams together, while all of them run.
-    async fn decode(&self, streams: u32, seed: u64) -> anyhow::Result<f64> {
-        const TOKENS: u32 = 128;
-        let asked = (0..streams).map(|stream| self.answer(random(32, seed + u64::from(stream)), TOKENS));
+    async fn decode(&self, setup: &Setup, streams: u32, seed: u64) -> anyhow::Result<f64> {
+        let prompt = |stream: u32| setup.random(READ_TOKENS, seed + u64::from(stream));
+        let asked = (0..streams).map(|stream| self.answer(prompt(stream), WRITTEN_TOKENS));
         let answers: Vec<Answer> = join_all(asked).await.into_iter().collect::<anyhow::Result<_>>()?;
         let from = answers.iter().map(Answer::first).max().unwrap_or_default();
         let to = answers.iter().filter_map(|answer| answer.0.last().copied()).min().unwrap_or_default();
@@ -167,34 +209,34 @@ impl Subject {
         Ok(self.answer(prompt, 1).await?.first().as_secs_f64() * 1000.0)
     }
 
-    async fn shared(&self, seed: u64) -> anyhow::Result<f64> {
-        let prefix = random(900, seed);
-        let with = |more: u64| [prefix.clone(), random(100, seed + more)].concat();
+    async fn shared(&self, setup: &Setup, seed: u64) -> anyhow::Result<f64> {
+        let prefix = setup.random(900, seed);
+        let with = |more: u64| [prefix.clone(), setup.random(100, seed + more)].concat();
         self.first(with(1)).await?;
         self.first(with(2)).await
     }
 
     /// A session goes on after as many others as there are places came in between.
-    async fn returned(&self, seed: u64, places: u64) -> anyhow::Result<f64> {
-        let session = random(1000, seed);
+    async fn returned(&self, setup: &Setup, seed: u64, places: u64) -> anyhow::Result<f64> {
+        let session = setup.random(1000, seed);
         self.first(session.clone()).await?;
         for other in 1..=places {
-            self.first(random(1000, seed + other)).await?;
+            self.first(setup.random(1000, seed + other)).await?;
         }
-        self.first([session, random(20, seed + places + 1)].concat()).await
+        self.first([session, setup.random(20, seed + places + 1)].concat()).await
     }
 
     /// The times between the tokens of a running answer while a prompt of 2,000 tokens is read: p99 and
     /// median, and how long that prompt waits for its first token; all in milliseconds.
-    async fn disturbed(&self, seed: u64) -> anyhow::Result<[f64; 3]> {
+    async fn disturbed(&self, setup: &Setup, seed: u64) -> anyhow::Result<[f64; 3]> {
         let begun = Instant::now();
-        let mut running = self.ask(random(32, seed), 1500).await?;
+        let mut running = self.ask(setup.random(READ_TOKENS, seed), 1500).await?;
         let mut times = Vec::new();
         while times.len() < 20 {
             running.next().await.ok_or_else(|| anyhow::anyhow!("the answer ended early"))?;
             times.push(begun.elapsed());
         }
-        let mut arriving = std::pin::pin!(self.first(random(2000, seed + 1)));
+        let mut arriving = std::pin::pin!(self.first(setup.random(2000, seed + 1)));
         let first = loop {
             tokio::select! {
                 biased;
@@ -213,99 +255,152 @@ impl Subject {
     }
 }
 
-/// Tokens that look like text to an engine and are the same for the same seed (xorshift64*).
-fn random(count: usize, seed: u64) -> Vec<u32> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = || {
-        state ^= state >> 12;
-        state ^= state << 25;
-        state ^= state >> 27;
-        let word = WORDS.start + state.wrapping_mul(0x2545_f491_4f6c_dd1d) % (WORDS.end - WORDS.start);
-        u32::try_from(word).unwrap_or_default()
-    };
-    (0..count).map(|_| next()).collect()
+/// What llama.cpp's own benchmarks reach on this machine with the source that the embedded engine is built from.
+mod limit {
+    use super::{Path, READ_TOKENS, STREAMS, Setup, THREADS, WRITTEN_TOKENS};
+    use anyhow::Context as _;
+    use serde_json::Value;
+
+    fn run(program: &str, setup: &Setup, arguments: &[String]) -> anyhow::Result<String> {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.build/llama-limits").join(program);
+        let output = std::process::Command::new(&path)
+            .arg("-m")
+            .arg(&setup.model)
+            .args(["-t", &THREADS.to_string()])
+            .args(arguments)
+            .output()
+            .with_context(|| format!("{} is not there: scripts/llama-limits.sh", path.display()))?;
+        anyhow::ensure!(
+            output.status.success(),
+            "{program} failed: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// Prompt tokens a second for 1,000 tokens.
+    pub(super) fn prompt(setup: &Setup) -> anyhow::Result<f64> {
+        let arguments = ["-p", "1000", "-n", "0", "-r", "1", "-o", "json"].map(ToOwned::to_owned);
+        let told: Value = serde_json::from_str(&run("llama-bench", setup, &arguments)?)?;
+        told[0]["avg_ts"].as_f64().context("llama-bench tells a speed")
+    }
+
+    /// Tokens a second of all streams together, for each number of streams.
+    pub(super) fn decode(setup: &Setup) -> anyhow::Result<Vec<f64>> {
+        let streams = STREAMS.map(|count| count.to_string()).join(",");
+        let context = (setup.context_tokens * setup.sequences).to_string();
+        let (read, written) = (READ_TOKENS.to_string(), WRITTEN_TOKENS.to_string());
+        let arguments =
+            ["-npp", &read, "-ntg", &written, "-npl", &streams, "-c", &context, "--output-format", "jsonl"];
+        let told = run("llama-batched-bench", setup, &arguments.map(ToOwned::to_owned))?;
+        let rows = told.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let speeds: Vec<f64> = rows.filter_map(|row| row["speed_tg"].as_f64()).collect();
+        anyhow::ensure!(speeds.len() == STREAMS.len(), "llama-batched-bench told {} speeds", speeds.len());
+        Ok(speeds)
+    }
 }
 
-/// A figure of both engines, in every round.
+/// A figure of both engines, and of the limit where there is one, in every round.
 struct Row {
     what: String,
     unit: &'static str,
     more_is_better: bool,
-    ours: Vec<f64>,
-    theirs: Vec<f64>,
+    values: [Vec<f64>; 3],
 }
 
 #[derive(Default)]
 struct Rows(Vec<Row>);
 
 impl Rows {
-    fn put(&mut self, what: &str, unit: &'static str, more_is_better: bool, both: [f64; 2]) {
+    fn put(&mut self, what: &str, unit: &'static str, both: [f64; 2], limit: Option<f64>) {
         let at = self.0.iter().position(|row| row.what == what).unwrap_or_else(|| {
-            let (ours, theirs) = (Vec::new(), Vec::new());
-            self.0.push(Row { what: what.to_owned(), unit, more_is_better, ours, theirs });
+            let more_is_better = unit == "tokens/s";
+            self.0.push(Row { what: what.to_owned(), unit, more_is_better, values: Default::default() });
             self.0.len() - 1
         });
-        self.0[at].ours.push(both[0]);
-        self.0[at].theirs.push(both[1]);
+        for (values, value) in self.0[at].values.iter_mut().zip([Some(both[0]), Some(both[1]), limit]) {
+            values.extend(value);
+        }
     }
 
-    fn table(mut self) -> anyhow::Result<String> {
-        let mut text = String::from("| what | Lar | llama-server | Lar is |\n|---|---|---|---|\n");
-        for row in &mut self.0 {
-            let mut median = |values: fn(&mut Row) -> &mut Vec<f64>| {
-                let values = values(row);
+    fn table(self) -> anyhow::Result<String> {
+        let mut text = String::from(
+            "| what | Lar | llama-server | limit | Lar ÷ server | Lar ÷ limit |\n|---|---|---|---|---|---|\n",
+        );
+        for Row { what, unit, more_is_better, values } in self.0 {
+            let [ours, theirs, limit] = values.map(|mut values| {
                 values.sort_by(f64::total_cmp);
-                quantile(values, 0.5)
+                quantile(&values, 0.5)
+            });
+            let times = if more_is_better { ours / theirs } else { theirs / ours };
+            let (limit, share) = if limit.is_nan() {
+                ("–".into(), "–".into())
+            } else {
+                (format!("{limit:.1}"), format!("{:.2} ×", ours / limit))
             };
-            let (ours, theirs) = (median(|row| &mut row.ours), median(|row| &mut row.theirs));
-            let times = if row.more_is_better { ours / theirs } else { theirs / ours };
-            writeln!(text, "| {}, {} | {ours:.1} | {theirs:.1} | {times:.2} × |", row.what, row.unit)?;
+            writeln!(
+                text,
+                "| {what}, {unit} | {ours:.1} | {theirs:.1} | {limit} | {times:.2} × | {share} |"
+            )?;
         }
         Ok(text)
     }
 }
 
-pub(crate) async fn measure() -> anyhow::Result<String> {
-    let many = [Subject::embedded(SEQUENCES).await?, Subject::server(SEQUENCES).await?];
-    let one = [Subject::embedded(1).await?, Subject::server(1).await?];
+pub(crate) async fn first() -> anyhow::Result<String> {
+    measure(&Setup::first()).await
+}
+
+pub(crate) async fn second() -> anyhow::Result<String> {
+    measure(&Setup::second()).await
+}
+
+async fn measure(setup: &Setup) -> anyhow::Result<String> {
+    let many =
+        [Subject::embedded(setup, setup.sequences).await?, Subject::server(setup, setup.sequences).await?];
+    let one = [Subject::embedded(setup, 1).await?, Subject::server(setup, 1).await?];
     let mut rows = Rows::default();
     // Once without being counted: pages come from disk, and engines learn their speed.
     for round in 0..=ROUNDS {
         progress(&format!("  round {round} of {ROUNDS}"));
         let seed = round * 1_000_000;
-        let mut figures: Vec<(String, &'static str, bool, [f64; 2])> = Vec::new();
-        for streams in STREAMS {
+        let mut figures: Vec<(String, &'static str, [f64; 2], Option<f64>)> = Vec::new();
+        let limits = limit::decode(setup)?;
+        for (streams, limit) in STREAMS.into_iter().zip(limits) {
             let mut both = [0.0; 2];
             for (subject, value) in many.iter().zip(&mut both) {
-                *value = subject.decode(streams, seed + u64::from(streams) * 100).await?;
+                *value = subject.decode(setup, streams, seed + u64::from(streams) * 100).await?;
             }
-            figures.push((format!("decode, {streams} streams"), "tokens/s", true, both));
+            figures.push((format!("decode, {streams} streams"), "tokens/s", both, Some(limit)));
         }
         let (mut cold, mut shared, mut returned) = ([0.0; 2], [0.0; 2], [0.0; 2]);
         let mut disturbed = [[0.0; 3]; 2];
         for at in 0..2 {
-            cold[at] = many[at].first(random(1000, seed + 10_000)).await?;
-            shared[at] = many[at].shared(seed + 20_000).await?;
-            returned[at] = one[at].returned(seed + 30_000, 1).await?;
-            disturbed[at] = many[at].disturbed(seed + 40_000).await?;
+            cold[at] = many[at].first(setup.random(1000, seed + 10_000)).await?;
+            shared[at] = many[at].shared(setup, seed + 20_000).await?;
+            returned[at] = one[at].returned(setup, seed + 30_000, 1).await?;
+            disturbed[at] = many[at].disturbed(setup, seed + 40_000).await?;
         }
-        figures.push(("prompt of 1,000 tokens".into(), "tokens/s", true, cold.map(|ms| 1e6 / ms)));
-        figures.push(("first token, 1,000 tokens cold".into(), "ms", false, cold));
-        figures.push(("first token, 900 of 1,000 tokens known".into(), "ms", false, shared));
-        figures.push(("first token, a session that returns".into(), "ms", false, returned));
+        let prompt = limit::prompt(setup)?;
+        figures.push(("prompt of 1,000 tokens".into(), "tokens/s", cold.map(|ms| 1e6 / ms), Some(prompt)));
+        figures.push(("first token, 1,000 tokens cold".into(), "ms", cold, None));
+        figures.push(("first token, 900 of 1,000 tokens known".into(), "ms", shared, None));
+        figures.push(("first token, a session that returns".into(), "ms", returned, None));
         let pick = |at: usize| disturbed.map(|figures| figures[at]);
-        figures.push(("time per token while 2,000 arrive, p99".into(), "ms", false, pick(0)));
-        figures.push(("time per token while 2,000 arrive, median".into(), "ms", false, pick(1)));
-        figures.push(("first token of those 2,000".into(), "ms", false, pick(2)));
+        figures.push(("time per token while 2,000 arrive, p99".into(), "ms", pick(0), None));
+        figures.push(("time per token while 2,000 arrive, median".into(), "ms", pick(1), None));
+        figures.push(("first token of those 2,000".into(), "ms", pick(2), None));
         if round > 0 {
-            for (what, unit, more_is_better, both) in figures {
-                rows.put(&what, unit, more_is_better, both);
+            for (what, unit, both, limit) in figures {
+                rows.put(&what, unit, both, limit);
             }
         }
     }
+    let Setup { name, context_tokens, sequences, .. } = setup;
     Ok(format!(
-        "SmolLM2-135M Q4_1, {THREADS} threads, {CONTEXT_TOKENS} tokens of context for each of {SEQUENCES} sequences (of one for \
-         the session that returns), greedy; `llama-server` built for this machine with its defaults. Medians of {ROUNDS} \
+        "{name}, {THREADS} threads, {context_tokens} tokens of context for each of {sequences} sequences (of one for the \
+         session that returns), greedy; `llama-server` built for this machine with its defaults; the limit is what \
+         `llama-batched-bench` and `llama-bench` reach, built from the embedded engine's own source. Medians of {ROUNDS} \
          interleaved rounds. Above 1 × Lar is faster.\n\n{}",
         rows.table()?
     ))

@@ -71,6 +71,7 @@ pub(crate) async fn cancel_in_prefill() -> anyhow::Result<String> {
         concurrency: 1,
         context_tokens: 4096,
         compute: Compute::with_threads(lar_engines::device::threads()),
+        tuning: None,
         cache: lar_base::Bytes(0),
         memory_max: None,
     });

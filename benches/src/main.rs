@@ -4,12 +4,15 @@
 //! Each figure says how it was taken. Machines are shared and noisy: medians of rounds, and ratios where two
 //! things are compared in the same run.
 
+mod calls;
 mod commits;
 mod correctness;
+mod decoding;
 mod embeddings;
 mod engine;
 mod faults;
 mod gateway;
+mod residency;
 mod start;
 
 use std::fmt::Write as _;
@@ -27,11 +30,18 @@ fn main() -> anyhow::Result<()> {
     let mut report = String::from("# Results\n\nWritten by `make bench`. Do not edit.\n\n");
     writeln!(report, "- commit: {}", output("git", &["rev-parse", "--short", "HEAD"]))?;
     writeln!(report, "- machine: {}", machine())?;
-    let parts: [(&str, Measure); 11] = [
+    let parts: [(&str, Measure); 18] = [
         ("What the gateway adds", |_| gateway::measure()),
         ("Start and memory", |_| start::measure()),
         ("Durable commits", |runtime| runtime.block_on(commits::measure())),
-        ("The engine beside llama-server", |runtime| runtime.block_on(engine::measure())),
+        ("The engine beside llama-server", |runtime| runtime.block_on(engine::first())),
+        ("A second model beside llama-server", |runtime| runtime.block_on(engine::second())),
+        ("Speculative decoding", |runtime| runtime.block_on(decoding::speculation())),
+        ("Contexts in fewer bits", |runtime| runtime.block_on(decoding::cache_types())),
+        ("Greedy answers", |runtime| runtime.block_on(decoding::beside_server())),
+        ("Loading and swapping", |runtime| runtime.block_on(residency::load_and_swap())),
+        ("A worker's memory", |runtime| runtime.block_on(residency::memory())),
+        ("Tool calls", |_| calls::measure()),
         ("Embeddings beside ONNX Runtime", |runtime| runtime.block_on(embeddings::measure())),
         ("Cancellation in prefill", |runtime| runtime.block_on(faults::cancel_in_prefill())),
         ("Stops that race with answers", |runtime| runtime.block_on(correctness::races())),

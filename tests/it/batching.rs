@@ -19,6 +19,7 @@ fn options(concurrency: u32, context_tokens: u32) -> EmbeddedOptions {
         concurrency,
         context_tokens,
         compute: Compute::with_threads(2),
+        tuning: None,
         cache: Bytes::mib(256),
         memory_max: None,
     }
@@ -107,10 +108,8 @@ async fn guessed_tokens_change_no_answer() {
         run(&without, prompt.clone(), stopped, None).await,
     );
     assert_eq!((a.text, a.end), (b.text, b.end));
-    let (a, b) = (
-        run(&with, prompt.clone(), greedy(40), None).await,
-        run(&without, prompt, greedy(40), None).await,
-    );
+    let (a, b) =
+        (run(&with, prompt.clone(), greedy(40), None).await, run(&without, prompt, greedy(40), None).await);
     assert_eq!(a.text, b.text);
     with.unload().await;
     without.unload().await;
@@ -163,7 +162,8 @@ async fn a_context_shifts_only_when_that_was_asked_for() {
     let again = run(&driver, prompt.clone(), Sampling { tokens_max: 2, ..shifting.clone() }, None).await;
     assert_eq!(again.known, 0);
     // More than can be kept is kept by half.
-    let most = run(&driver, prompt, Sampling { shift_keep: Some(u32::MAX), tokens_max: 300, ..shifting }, None);
+    let most =
+        run(&driver, prompt, Sampling { shift_keep: Some(u32::MAX), tokens_max: 300, ..shifting }, None);
     assert_eq!(most.await.tokens, 300);
     driver.unload().await;
 }

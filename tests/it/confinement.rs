@@ -55,6 +55,7 @@ fn options(memory_max: Option<Bytes>) -> EmbeddedOptions {
         concurrency: 2,
         context_tokens: 2048,
         compute: Compute::with_threads(2),
+        tuning: None,
         cache: Bytes(0),
         memory_max,
     }

@@ -12,8 +12,8 @@ use lar_engines::driver::{
     Ability, ChatMessage, Driver, Event, FinishReason, Generation, Job, Prompt, Sampling,
 };
 use lar_engines::embedded::{Embedded, EmbeddedOptions};
-use lar_engines::protocol::Compute;
 use lar_engines::llama_server::{LlamaServer, LlamaServerOptions};
+use lar_engines::protocol::Compute;
 use lar_engines::template::ChatTemplate;
 use lar_tests::{chat_model, llama_server, program};
 
@@ -31,6 +31,7 @@ fn embedded(concurrency: u32) -> Embedded {
         concurrency,
         context_tokens: 2048,
         compute: Compute::with_threads(2),
+        tuning: None,
         cache: lar_base::Bytes::mib(64),
         memory_max: None,
     })
@@ -271,6 +272,7 @@ async fn what_cannot_be_loaded_says_why() {
             concurrency: 1,
             context_tokens: 128,
             compute: Compute::with_threads(1),
+            tuning: None,
             cache: lar_base::Bytes(0),
             memory_max: None,
         };

@@ -33,6 +33,7 @@ fn gguf(path: &Path, ability: Ability) -> Embedded {
         concurrency: 16,
         context_tokens: 256,
         compute: Compute::with_threads(2),
+        tuning: None,
         cache: Bytes(0),
         memory_max: Some(Bytes::mib(1500)),
     })
@@ -88,10 +89,8 @@ async fn a_gguf_reranker_scores_as_the_cross_encoder() {
     let (ours, theirs) = (encoder(&weights, &config, true), gguf(&path, Ability::Rank));
     ours.load().await.unwrap();
     theirs.load().await.unwrap();
-    let (a, b) = (
-        ours.rank(QUERY.into(), texts()).await.unwrap(),
-        theirs.rank(QUERY.into(), texts()).await.unwrap(),
-    );
+    let (a, b) =
+        (ours.rank(QUERY.into(), texts()).await.unwrap(), theirs.rank(QUERY.into(), texts()).await.unwrap());
     assert_eq!(a.tokens, b.tokens);
     let apart: Vec<f32> = a.scores.iter().zip(&b.scores).map(|(a, b)| (a - b).abs()).collect();
     assert!(apart.iter().all(|apart| *apart < 1e-3), "{:?} {:?}", a.scores, b.scores);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lar_base::Instant;
-use lar_tests::Lar;
+use lar_tests::{Lar, chat_model};
 use serde_json::{Value, json};
 
 fn chat() -> Value {
@@ -74,4 +74,32 @@ fn what_nobody_uses_is_let_go_and_comes_back() {
     becomes(&lar, "smollm2-135m-instruct", "unloaded");
     assert_eq!(lar.post("/lar/v1/pools/smollm2-135m-instruct/load", &json!({})).status, 202);
     becomes(&lar, "smollm2-135m-instruct", "ready");
+}
+
+#[test]
+fn what_a_model_computes_fastest_with_is_measured_once_and_remembered() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("lar.toml"), "[engines]\ncontext_tokens_max = 1024\n").unwrap();
+    let ask = json!({ "model": "default", "prompt": "One, two,", "max_tokens": 4, "temperature": 0 });
+    let mut measured = Vec::new();
+    for _ in 0..2 {
+        let mut lar = Lar::start_measuring_on(directory.path());
+        let answer = lar.post("/v1/completions", &ask);
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert_eq!(lar.stop(), Some(0));
+        let database = lar_store::Store::open(&directory.path().join("lar.db")).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let digest =
+            chat_model().file_name().unwrap().to_str().unwrap().trim_start_matches("sha256-").to_owned();
+        let machine = format!("{}, lar {}", lar_engines::device::processor(), env!("CARGO_PKG_VERSION"));
+        measured.push(runtime.block_on(database.tuning_get(digest, machine)).unwrap());
+        drop(database);
+    }
+    let tuned: Value = serde_json::from_str(measured[0].as_deref().unwrap()).unwrap();
+    let cores = u64::from(lar_engines::device::threads());
+    for threads in ["threads", "threads_batch"] {
+        assert!((1..=cores).contains(&tuned[threads].as_u64().unwrap()), "{tuned}");
+    }
+    assert!([128, 256, 512].contains(&tuned["batch_tokens"].as_u64().unwrap()), "{tuned}");
+    assert_eq!(measured[0], measured[1], "the second start measured nothing");
 }

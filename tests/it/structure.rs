@@ -227,7 +227,8 @@ fn an_answer_keeps_to_a_grammar_of_llama_cpp() {
 fn samplers_come_in_the_order_that_was_asked_for() {
     let lar = Lar::start();
     let body = |samplers: Value| {
-        let more = json!({ "samplers": samplers, "temperature": 1.5, "seed": 11, "top_k": 1, "max_tokens": 12 });
+        let more =
+            json!({ "samplers": samplers, "temperature": 1.5, "seed": 11, "top_k": 1, "max_tokens": 12 });
         let answer = lar.post("/v1/chat/completions", &chat(more)).json();
         answer["choices"][0]["message"]["content"].as_str().unwrap().to_owned()
     };

@@ -105,6 +105,17 @@ impl Lar {
         lar
     }
 
+    /// Starts a server on a data directory that is there, which measures what its models compute fastest with.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start_measuring_on(data: &Path) -> Self {
+        let mut command = command(data);
+        command.env_remove("LAR_ENGINES_THREADS");
+        Self::run(command, data)
+    }
+
     /// Starts a server on a data directory that is there.
     ///
     /// # Panics
@@ -330,6 +341,8 @@ fn as_test(mut command: Command, data: &Path) -> Command {
     command
         .env("LAR_DATA_DIR", data)
         .env("LAR_MODELS_DIR", models_dir())
+        // Not every model of every test is measured.
+        .env("LAR_ENGINES_THREADS", "2")
         .env("LAR_LISTEN", "127.0.0.1:0")
         .env("LAR_OWNER_KEY", Lar::KEY)
         .env("LAR_LOG", "error")

@@ -5,8 +5,8 @@
 //! the one that cargo built in this profile.
 
 mod lar;
-mod models;
 pub mod made;
+mod models;
 
 pub use lar::{Answer, Lar, free_port};
 pub use models::{chat_model, embedder_file, llama_server, models_dir, program};

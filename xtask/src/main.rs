@@ -16,8 +16,9 @@ fn main() -> anyhow::Result<()> {
         Some("openai-reference") => {
             let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference/openai.md");
             let mut text = include_str!("openai_reference.md").to_owned();
-            for (title, table) in
-                ["chat/completions", "completions", "embeddings", "rerank"].iter().zip(lar_server::field_tables())
+            for (title, table) in ["chat/completions", "completions", "embeddings", "rerank"]
+                .iter()
+                .zip(lar_server::field_tables())
             {
                 text.push_str(&format!("\n## `POST /v1/{title}`\n\n{table}"));
             }

@@ -162,7 +162,8 @@ pub(crate) fn inspect(weights: &Path, config: Option<&Path>) -> Result<(Kind, Mo
     let architecture = config["model_type"].as_str();
     let architecture =
         architecture.ok_or_else(|| corrupt("its config.json names no model_type".into()))?.to_owned();
-    let classifies = config["architectures"][0].as_str().is_some_and(|name| name.ends_with("ForSequenceClassification"));
+    let classifies =
+        config["architectures"][0].as_str().is_some_and(|name| name.ends_with("ForSequenceClassification"));
     let kind = if classifies { Kind::Rerank } else { Kind::Embedding };
     let context = config["max_position_embeddings"].as_u64().and_then(|n| u32::try_from(n).ok());
     let facts = ModelFacts {

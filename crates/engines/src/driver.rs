@@ -496,7 +496,11 @@ pub trait Driver: Send + Sync + std::fmt::Debug + 'static {
     fn generate(&self, job: Job) -> Result<Generation, Error>;
 
     /// Computes vectors. The engine must be loaded. `cache_of` is as in [`Job::cache_of`].
-    fn embed(&self, _texts: Vec<String>, _cache_of: Option<KeyId>) -> BoxFuture<'_, Result<Embeddings, Error>> {
+    fn embed(
+        &self,
+        _texts: Vec<String>,
+        _cache_of: Option<KeyId>,
+    ) -> BoxFuture<'_, Result<Embeddings, Error>> {
         let error = Error::Unable { engine: self.engine().name, wanted: "make embeddings" };
         std::future::ready(Err(error)).boxed()
     }

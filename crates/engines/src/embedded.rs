@@ -17,7 +17,7 @@ use crate::dialect::Dialect;
 use crate::driver::{
     Ability, Constraint, Driver, Embeddings, Engine, Generation, Job, Prepared, Prompt, Ranking,
 };
-use crate::protocol::{Compute, Load};
+use crate::protocol::{Compute, Load, Tuned};
 use crate::template::ChatTemplate;
 use process::Worker;
 
@@ -38,6 +38,9 @@ pub struct EmbeddedOptions {
     pub context_tokens: u32,
     /// How it computes.
     pub compute: Compute,
+    /// Measures, when it is first loaded, what it computes fastest with, and tells it; computes as told where
+    /// absent.
+    pub tuning: Option<Tuning>,
     /// Host memory for what sequences knew when others took their place; none turns that off.
     pub cache: Bytes,
     /// Memory that the worker may take beside the mapped file; no limit where absent.
@@ -62,11 +65,33 @@ pub struct Embedded {
     /// Only one load at a time.
     loading: Mutex<()>,
     vocabulary: Mutex<Option<Arc<Worker>>>,
+    /// What was measured when it was first loaded.
+    tuned: std::sync::Mutex<Option<Tuned>>,
+}
+
+/// A measurement to be made.
+#[derive(Clone)]
+pub struct Tuning {
+    /// Numbers of threads to choose from, the usual one first.
+    pub threads: Vec<u32>,
+    /// Hears of what was found.
+    pub told: Arc<dyn Fn(Tuned) + Send + Sync>,
+}
+
+impl std::fmt::Debug for Tuning {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tuning").field("threads", &self.threads).finish_non_exhaustive()
+    }
 }
 
 impl EmbeddedOptions {
-    fn load(&self) -> Load {
-        let Self { path, compute, memory_max, .. } = self.clone();
+    fn load(&self, known: Option<Tuned>) -> Load {
+        let Self { path, mut compute, memory_max, .. } = self.clone();
+        if let Some(Tuned { threads, threads_batch, batch_tokens }) = known {
+            compute = Compute { threads, threads_batch, batch_tokens, ..compute };
+        }
+        let tune = self.tuning.as_ref().filter(|_| known.is_none());
+        let tune = tune.map_or_else(Vec::new, |tuning| tuning.threads.clone());
         let memory_bytes_max = memory_max.map(Bytes::get);
         match self.ability {
             Ability::Generate => Load::Model {
@@ -74,6 +99,7 @@ impl EmbeddedOptions {
                 sequences: self.concurrency,
                 context_tokens: self.context_tokens,
                 compute,
+                tune,
                 cache_bytes: self.cache.get(),
                 memory_bytes_max,
             },
@@ -95,6 +121,7 @@ impl Embedded {
             model: std::sync::Mutex::new(None),
             loading: Mutex::new(()),
             vocabulary: Mutex::new(None),
+            tuned: std::sync::Mutex::new(None),
         }
     }
 
@@ -164,8 +191,12 @@ impl Driver for Embedded {
             if self.current().is_some() {
                 return Ok(());
             }
-            let load = self.options.load();
-            let worker = Worker::start(&self.options.program, load).await?;
+            let known = *self.tuned.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let worker = Worker::start(&self.options.program, self.options.load(known)).await?;
+            if let (Some(tuned), Some(tuning)) = (worker.tuned, &self.options.tuning) {
+                *self.tuned.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(tuned);
+                (tuning.told)(tuned);
+            }
             *self.lock() = Some(Arc::new(worker));
             Ok(())
         }
@@ -233,7 +264,8 @@ impl Driver for Embedded {
 
     fn rank(&self, query: String, texts: Vec<String>) -> BoxFuture<'_, Result<Ranking, Error>> {
         async {
-            let process::Embedded { values, tokens, truncated } = self.loaded()?.embed(Some(query), texts).await?;
+            let process::Embedded { values, tokens, truncated } =
+                self.loaded()?.embed(Some(query), texts).await?;
             let scores = values.iter().map(|classes| Ranking::score(classes)).collect();
             Ok(Ranking { scores, tokens, truncated })
         }

@@ -17,7 +17,7 @@ use crate::driver::{Constraint, FinishReason, Prompt, Sampling, TokenLogprobs};
 use crate::template::ChatTemplate;
 
 /// Raised with every change of the frames below.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 /// A frame larger than this is an error: the largest legitimate one is a prompt, 4 bytes a token at most.
 pub const FRAME_BYTES_MAX: usize = 16 << 20;
 /// How often a worker shows that it is alive.
@@ -43,6 +43,8 @@ pub enum Load {
         context_tokens: u32,
         /// How to compute.
         compute: Compute,
+        /// Numbers of threads to choose from by measuring; none to compute as told.
+        tune: Vec<u32>,
         /// Host memory for the states of sequences that others took the place of.
         cache_bytes: u64,
         /// Private writable memory of the process at most.
@@ -77,7 +79,9 @@ impl Load {
     pub fn memory_bytes_max(&self) -> Option<u64> {
         match self {
             Load::Vocabulary { .. } => None,
-            Load::Model { memory_bytes_max, .. } | Load::Embedder { memory_bytes_max, .. } => *memory_bytes_max,
+            Load::Model { memory_bytes_max, .. } | Load::Embedder { memory_bytes_max, .. } => {
+                *memory_bytes_max
+            }
         }
     }
 }
@@ -115,6 +119,17 @@ impl Compute {
             speculate: true,
         }
     }
+}
+
+/// What a model computes fastest with on this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tuned {
+    /// Threads that compute single tokens.
+    pub threads: u32,
+    /// Threads that compute prompts.
+    pub threads_batch: u32,
+    /// Tokens in one batch at most.
+    pub batch_tokens: u32,
 }
 
 /// How the keys and values of what was read are kept.
@@ -213,6 +228,8 @@ pub enum FromWorker {
     Loaded {
         /// Its vocabulary, in tokens.
         vocabulary: u32,
+        /// What was measured and is computed with, where that was asked for.
+        tuned: Option<Tuned>,
     },
     /// The model could not be loaded; the worker ends.
     LoadFailed {
@@ -405,6 +422,7 @@ mod tests {
                 sequences: 1,
                 context_tokens: seed,
                 compute: Compute::with_threads(2),
+                tune: vec![2, 1],
                 cache_bytes: stream,
                 memory_bytes_max: Some(stream),
             });

@@ -13,6 +13,7 @@ mod llama;
 mod llama_cpp;
 mod pace;
 mod sampler;
+mod tune;
 
 use std::io::{BufReader, Write as _};
 use std::os::fd::AsFd as _;
@@ -28,8 +29,8 @@ use rustix::process::{Signal, getpid, kill_process};
 use crate::driver::{FinishReason, Prompt, Sampling, TokenLogprobs};
 use crate::protocol::{self, FromWorker, HEARTBEAT, Load, ToWorker};
 use crate::template::ChatTemplate;
-use llama_cpp::{Interrupt, Vocab};
 pub(crate) use constraint::bounded_blanks;
+use llama_cpp::{Interrupt, Vocab};
 
 /// A worker that holds only a vocabulary may take this much memory: a hostile template is stopped there.
 const VOCABULARY_MEMORY_MAX: Bytes = Bytes(2 << 30);
@@ -40,14 +41,30 @@ pub(crate) const TAIL_BYTES: usize = 64;
 /// What a backend did, for one stream or request.
 #[derive(Debug)]
 enum Progress {
-    Prefilled { known: u32 },
-    Delta { text: String, tokens: u32, logprobs: Vec<TokenLogprobs> },
-    Finished { reason: FinishReason, guessed: u32, right: u32 },
+    Prefilled {
+        known: u32,
+    },
+    Delta {
+        text: String,
+        tokens: u32,
+        logprobs: Vec<TokenLogprobs>,
+    },
+    Finished {
+        reason: FinishReason,
+        guessed: u32,
+        right: u32,
+    },
     Failed(String),
     /// The vector or the scores of one text of a request.
-    Vector { index: u32, values: Vec<f32> },
+    Vector {
+        index: u32,
+        values: Vec<f32>,
+    },
     /// All of a request's texts have theirs.
-    Embedded { tokens: u64, truncated: Vec<u32> },
+    Embedded {
+        tokens: u64,
+        truncated: Vec<u32>,
+    },
     EmbedFailed(String),
 }
 
@@ -140,8 +157,8 @@ pub fn run() -> Result<(), String> {
     let asks = interrupt.clone();
     std::thread::spawn(move || read_commands(reader, &commands, &asks));
 
-    let outcome = llama::with_backend(&load, interrupt.clone(), |backend| {
-        let loaded = FromWorker::Loaded { vocabulary: backend.vocab().len() };
+    let outcome = llama::with_backend(&load, interrupt.clone(), |backend, tuned| {
+        let loaded = FromWorker::Loaded { vocabulary: backend.vocab().len(), tuned };
         protocol::write(&mut socket, &loaded).map_err(|error| error.to_string())?;
         let writer = socket.try_clone().map_err(|error| error.to_string())?;
         compute(backend, &inbox, &interrupt, Outbox::start(writer));
@@ -249,12 +266,7 @@ fn heartbeat(active: &AtomicU32, since: &AtomicU64) -> FromWorker {
     FromWorker::Heartbeat { active: active.load(Ordering::Relaxed), step_ms }
 }
 
-fn compute(
-    backend: &mut dyn Backend,
-    inbox: &mpsc::Receiver<ToWorker>,
-    interrupt: &Interrupt,
-    out: Outbox,
-) {
+fn compute(backend: &mut dyn Backend, inbox: &mpsc::Receiver<ToWorker>, interrupt: &Interrupt, out: Outbox) {
     loop {
         // Before the inbox is looked at: what asks after this is in it, or breaks the step off.
         interrupt.clear();
@@ -296,7 +308,8 @@ fn obey(backend: &mut dyn Backend, frame: ToWorker, out: &Outbox) {
         }
         ToWorker::Embed { id, query, texts, more } => {
             let mut progress = Vec::new();
-            let taken = backend.embed(id, query.as_deref(), &texts, more, &mut |id, what| progress.push((id, what)));
+            let taken =
+                backend.embed(id, query.as_deref(), &texts, more, &mut |id, what| progress.push((id, what)));
             if let Err(message) = taken {
                 progress.push((id, Progress::EmbedFailed(message)));
             }
@@ -359,8 +372,7 @@ fn control(vocab: Vocab<'_>, text: &str) -> Option<u32> {
 /// Prefix, suffix, middle: the order that most models with such tokens were taught.
 fn infill(vocab: Vocab<'_>, prefix: &str, suffix: &str) -> Option<Vec<u32>> {
     let (before, after, middle) = (vocab.infill_prefix()?, vocab.infill_suffix()?, vocab.infill_middle()?);
-    let mut tokens: Vec<u32> =
-        vocab.adds_start().then(|| vocab.start()).flatten().into_iter().collect();
+    let mut tokens: Vec<u32> = vocab.adds_start().then(|| vocab.start()).flatten().into_iter().collect();
     // What is typed is text here, special tokens written in it are not read.
     tokens.push(before);
     tokens.extend(vocab.tokenize(prefix, false, false));

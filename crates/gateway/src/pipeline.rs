@@ -106,7 +106,7 @@ impl Gateway {
         tasks: &Tasks,
     ) -> Self {
         let recorder = Recorder::run(store.clone(), tasks);
-        let routes = Routes::new(catalog, engines.clone(), egress, options);
+        let routes = Routes::new(store.clone(), catalog, engines.clone(), egress, options);
         let tasks = tasks.clone();
         let runs = Mutex::default();
         Self { shared: Arc::new(Shared { routes, engines, recorder, store, metrics, tasks, runs }) }

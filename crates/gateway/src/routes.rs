@@ -9,13 +9,14 @@ use std::sync::Arc;
 use lar_base::{Bytes, KeyId, Problem, Secret};
 use lar_catalog::{Catalog, FileRole, Kind, Model, STARTER_EMBEDDING};
 use lar_egress::Egress;
-use lar_engines::Engines;
 use lar_engines::driver::{Ability, Driver};
-use lar_engines::embedded::{Embedded, EmbeddedOptions};
+use lar_engines::embedded::{Embedded, EmbeddedOptions, Tuning};
 use lar_engines::encoder::{Encoder, EncoderOptions};
 use lar_engines::llama_server::{LlamaServer, LlamaServerOptions};
-use lar_engines::protocol::{CacheType, Compute};
+use lar_engines::protocol::{CacheType, Compute, Tuned};
 use lar_engines::template::ChatTemplate;
+use lar_engines::{Engines, device};
+use lar_store::Store;
 
 /// The context of a model that does not say what it was trained for.
 const CONTEXT_UNKNOWN: u32 = 4096;
@@ -45,6 +46,8 @@ pub struct EngineOptions {
     pub context_tokens_max: Option<u32>,
     /// How models compute.
     pub compute: Compute,
+    /// Whether threads and batches are measured when a model is first loaded, rather than as `compute` says.
+    pub tune: bool,
     /// Host memory for what was read of prompts, per model.
     pub prompt_cache: Bytes,
     /// Whether prompts of one key may save work for those of others.
@@ -73,8 +76,14 @@ pub struct Route {
     pub digest: String,
 }
 
+/// What a measurement holds for: this processor and this build of the engine.
+fn machine() -> String {
+    format!("{}, lar {}", device::processor(), env!("CARGO_PKG_VERSION"))
+}
+
 #[derive(Debug, Clone)]
 pub(crate) struct Routes {
+    store: Store,
     catalog: Catalog,
     engines: Engines,
     egress: Egress,
@@ -83,7 +92,13 @@ pub(crate) struct Routes {
 }
 
 impl Routes {
-    pub(crate) fn new(catalog: Catalog, engines: Engines, egress: Egress, options: EngineOptions) -> Self {
+    pub(crate) fn new(
+        store: Store,
+        catalog: Catalog,
+        engines: Engines,
+        egress: Egress,
+        options: EngineOptions,
+    ) -> Self {
         let remotes: BTreeMap<String, Remote> =
             options.remotes.iter().map(|remote| (remote.name.clone(), remote.clone())).collect();
         for remote in remotes.values() {
@@ -91,7 +106,7 @@ impl Routes {
             let driver = LlamaServer::new(options, egress.clone());
             engines.add(remote.name.clone(), Arc::new(driver), Bytes(0));
         }
-        Self { catalog, engines, egress, options: Arc::new(options), remotes: Arc::new(remotes) }
+        Self { store, catalog, engines, egress, options: Arc::new(options), remotes: Arc::new(remotes) }
     }
 
     /// The pool for a model's name or an alias; its driver is made when it is the first to ask.
@@ -109,7 +124,8 @@ impl Routes {
         };
         if self.engines.engine(&model.name).is_none() {
             let context_tokens = self.context_tokens(&model);
-            let driver = self.driver(&model, context_tokens)?;
+            let tuned = self.tuned(&model).await;
+            let driver = self.driver(&model, context_tokens, tuned)?;
             self.engines.add(model.name.clone(), driver, self.memory(&model, context_tokens));
         }
         Ok(Route { pool: model.name.clone(), digest: model.digest().to_owned() })
@@ -119,7 +135,41 @@ impl Routes {
         self.remotes.values()
     }
 
-    fn driver(&self, model: &Model, context_tokens: u32) -> Result<Arc<dyn Driver>, Problem> {
+    /// What was measured of a model on this machine before.
+    async fn tuned(&self, model: &Model) -> Option<Tuned> {
+        let known = self.store.tuning_get(model.digest().to_owned(), machine());
+        match known.await {
+            // What another version wrote is measured again.
+            Ok(known) => serde_json::from_str(&known?).ok(),
+            Err(error) => {
+                tracing::warn!(%error, model = model.name, "what was measured of a model cannot be read");
+                None
+            }
+        }
+    }
+
+    /// Has a model measured when it is first loaded, and keeps what is found.
+    fn tuning(&self, model: &Model) -> Tuning {
+        let (store, digest, name) = (self.store.clone(), model.digest().to_owned(), model.name.clone());
+        let told = move |tuned: Tuned| {
+            tracing::info!(model = name, ?tuned, "a model was measured");
+            let (store, digest, name) = (store.clone(), digest.clone(), name.clone());
+            tokio::spawn(async move {
+                let tuned = serde_json::to_string(&tuned).unwrap_or_default();
+                if let Err(error) = store.tuning_set(digest, machine(), tuned).await {
+                    tracing::warn!(%error, model = name, "what was measured of a model cannot be kept");
+                }
+            });
+        };
+        Tuning { threads: device::thread_counts(), told: Arc::new(told) }
+    }
+
+    fn driver(
+        &self,
+        model: &Model,
+        context_tokens: u32,
+        tuned: Option<Tuned>,
+    ) -> Result<Arc<dyn Driver>, Problem> {
         let path = |role| {
             self.catalog
                 .path(model, role)
@@ -165,9 +215,19 @@ impl Routes {
                 end: model.facts.end_token.clone(),
             }),
             ability,
-            concurrency: if ability == Ability::Generate { options.concurrency } else { EMBEDDED_CONCURRENCY },
+            concurrency: if ability == Ability::Generate {
+                options.concurrency
+            } else {
+                EMBEDDED_CONCURRENCY
+            },
             context_tokens,
-            compute: options.compute.clone(),
+            compute: match tuned.filter(|_| options.tune) {
+                Some(Tuned { threads, threads_batch, batch_tokens }) => {
+                    Compute { threads, threads_batch, batch_tokens, ..options.compute.clone() }
+                }
+                None => options.compute.clone(),
+            },
+            tuning: (options.tune && tuned.is_none()).then(|| self.tuning(model)),
             cache: options.prompt_cache,
             memory_max: Some(self.memory_max(model, context_tokens)),
         })))

@@ -247,6 +247,11 @@ impl Config {
         )?;
         range("engines.keep_alive_s", self.engines.keep_alive_s, 0, 1 << 32)?;
         range("engines.threads", self.engines.threads.unwrap_or(1).into(), 1, 1024)?;
+        ensure!(
+            self.engines.cache_type == CacheType::F16 || self.engines.flash_attention != Some(false),
+            "`engines.cache_type` other than f16 needs flash attention; leave `engines.flash_attention` out"
+        );
+        range("engines.gpu_layers", self.engines.gpu_layers.unwrap_or(0).into(), 0, 10_000)?;
         range("limits.connections", self.limits.connections as u64, 1, 1_000_000)?;
         range("limits.queue_len_max", self.limits.queue_len_max as u64, 1, 1_000_000)?;
         range("limits.body", self.limits.body.get(), 1024, 4 << 30)?;
@@ -388,5 +393,8 @@ mod tests {
                 .contains("`engines.concurrency` must be from 1 to 256, is 0")
         );
         assert!(told("listen = \"0.0.0.0:5270\"", &[]).contains("insecure_lan"));
+        assert!(told("[engines]\ncache_type = \"q2\"", &[]).contains("`engines.cache_type`"));
+        let both = "[engines]\ncache_type = \"q8\"\nflash_attention = false";
+        assert!(told(both, &[]).contains("needs flash attention"));
     }
 }

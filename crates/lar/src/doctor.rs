@@ -44,6 +44,7 @@ pub(crate) async fn run(config: &Config, output: &Output) -> anyhow::Result<Exit
         vec![data_directory(&config.data_dir), disk(&config.models_dir()), port(config), reach(config)];
     findings.extend(memory());
     findings.push(graphics());
+    findings.push(confinement().await);
     findings.extend(models(config));
     findings.push(pip());
     findings.extend(compiler());
@@ -172,6 +173,26 @@ fn graphics() -> Finding {
             format!("{} is there and not used: this build runs on the processor", found.join(", ")),
             "a GPU build of llama.cpp can be used through its server: lar config set engines.llama_server PATH",
         ),
+    }
+}
+
+/// Starts a worker that confines itself and tells how.
+async fn confinement() -> Finding {
+    let about = "workers";
+    let told = match std::env::current_exe() {
+        Ok(program) => lar_engines::embedded::confinement(&program).await.map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    match told {
+        Ok(missing) if missing.is_empty() => {
+            fine(about, "confined: no network, no other programs, only their model's files")
+        }
+        Ok(missing) => note(
+            about,
+            format!("not confined in every way: {}", missing.join("; ")),
+            "a newer kernel, or one that allows it, protects better from a hostile model file",
+        ),
+        Err(error) => broken(about, format!("cannot be started: {error}"), "install Lar again"),
     }
 }
 

@@ -177,7 +177,9 @@ fn convert(caller: Caller, new: NewTask) -> Result<Task, Problem> {
             _ => return Err(Problem::invalid("input", "is needed for an embedding")),
         },
         Workload::Rerank => match (new.query, new.input) {
-            (Some(query), Some(texts)) if !query.is_empty() && !texts.is_empty() => Work::Rank { query, texts },
+            (Some(query), Some(texts)) if !query.is_empty() && !texts.is_empty() => {
+                Work::Rank { query, texts }
+            }
             _ => return Err(Problem::invalid("query", "and `input` are needed for a ranking")),
         },
     };

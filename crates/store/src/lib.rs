@@ -15,6 +15,7 @@ mod messages;
 mod migrations;
 mod readers;
 mod tasks;
+mod tunings;
 mod writer;
 
 use std::path::{Path, PathBuf};

@@ -7,8 +7,11 @@ use rusqlite::Connection;
 use crate::Error;
 
 /// Every migration in order; the first makes schema 1. Never edit one that has been released.
-const MIGRATIONS: &[&str] =
-    &[include_str!("../migrations/0001_start.sql"), include_str!("../migrations/0002_once.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/0001_start.sql"),
+    include_str!("../migrations/0002_once.sql"),
+    include_str!("../migrations/0003_tunings.sql"),
+];
 
 /// Brings the database to the newest schema, each migration in a transaction of its own.
 ///

@@ -42,7 +42,10 @@ fn main() {
     try_to("make a socket to other processes", UnixDatagram::unbound().is_ok());
     try_to("run a program", Command::new("/bin/true").status().is_ok());
     let parent = rustix::process::Pid::from_raw(parent);
-    try_to("signal another process", parent.is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok()));
+    try_to(
+        "signal another process",
+        parent.is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok()),
+    );
 }
 
 /// Whether so much memory can be had.

@@ -23,7 +23,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::Error;
 use crate::driver::{Constraint, Event, Generation, Prompt, Sampling};
-use crate::protocol::{self, CREDIT, FromWorker, HEARTBEAT, Load, ToWorker};
+use crate::protocol::{self, CREDIT, FromWorker, HEARTBEAT, Load, ToWorker, Tuned};
 use crate::template::ChatTemplate;
 
 /// A worker that is silent for this long is taken for dead.
@@ -39,6 +39,8 @@ const STDERR_LINES: usize = 5;
 #[derive(Debug)]
 pub(super) struct Worker {
     pid: u32,
+    /// What it measured when it loaded, where that was asked for.
+    pub(super) tuned: Option<Tuned>,
     shared: Arc<Shared>,
 }
 
@@ -100,7 +102,9 @@ impl Worker {
             }
             loaded(&mut reader).await
         };
-        if let Err(error) = loading.await {
+        let loaded = loading.await;
+        let tuned = *loaded.as_ref().unwrap_or(&None);
+        if let Err(error) = loaded {
             let _ = child.start_kill();
             let lines = tokio::time::timeout(Duration::from_secs(1), stderr.closed()).await;
             return Err(match (error, lines) {
@@ -124,7 +128,7 @@ impl Worker {
         let pid = child.id().unwrap_or_default();
         tokio::spawn(send_frames(writer, outbox));
         tokio::spawn(attend(child, reader, stderr, shared.clone()));
-        Ok(Self { pid, shared })
+        Ok(Self { pid, tuned, shared })
     }
 
     pub(super) fn pid(&self) -> u32 {
@@ -310,7 +314,8 @@ impl Shared {
                 }
             }
             FromWorker::Embedded { id, tokens, truncated } => {
-                if let Some(Question::Embed(Embedding { values, answer })) = lock(&self.questions).remove(&id) {
+                if let Some(Question::Embed(Embedding { values, answer })) = lock(&self.questions).remove(&id)
+                {
                     let truncated = truncated.into_iter().map(|index| index as usize).collect();
                     let _ = answer.send(Ok(Embedded { values, tokens, truncated }));
                 }
@@ -429,10 +434,10 @@ async fn greet(
     }
 }
 
-async fn loaded(reader: &mut OwnedReadHalf) -> Result<(), Error> {
+async fn loaded(reader: &mut OwnedReadHalf) -> Result<Option<Tuned>, Error> {
     // Loading may take as long as the disk needs; whoever waits for it has a deadline of their own.
     match read::<FromWorker>(reader).await? {
-        FromWorker::Loaded { .. } => Ok(()),
+        FromWorker::Loaded { tuned, .. } => Ok(tuned),
         FromWorker::LoadFailed { message } => Err(Error::Load(message)),
         _ => Err(Error::Failed("it said something else than whether it loaded".into())),
     }

@@ -164,7 +164,6 @@ impl<S> Cache<S> {
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -109,8 +109,7 @@ impl Backend for Embedder<'_> {
                 self.context.batch_add(*token, at, sequence, true);
             }
         }
-        let computed =
-            if self.only_encodes { self.context.encode() } else { self.context.decode() };
+        let computed = if self.only_encodes { self.context.encode() } else { self.context.decode() };
         for (sequence, item) in (0..).zip(batch) {
             let id = item.request;
             let values = match &computed {

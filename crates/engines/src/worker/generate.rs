@@ -112,8 +112,7 @@ impl Backend for Generator<'_> {
         if tokens.iter().any(|token| *token >= self.vocab.len()) {
             return Err("the prompt has a token that is not in the vocabulary".into());
         }
-        let sampler =
-            Sampler::new(self.vocab, &sampling, &mut self.grammars, self.context_tokens, tokens)?;
+        let sampler = Sampler::new(self.vocab, &sampling, &mut self.grammars, self.context_tokens, tokens)?;
         self.arrived.insert(stream, Arrival { prompt, sampling, sampler, credit: CREDIT });
         Ok(())
     }
@@ -176,7 +175,8 @@ impl Backend for Generator<'_> {
                     report(stream, Progress::Failed(reason));
                 }
                 Some(Ok(reason)) => {
-                    let (guessed, right) = self.running.get(&stream).map_or((0, 0), |sequence| sequence.guesses);
+                    let (guessed, right) =
+                        self.running.get(&stream).map_or((0, 0), |sequence| sequence.guesses);
                     self.end(stream);
                     report(stream, Progress::Finished { reason, guessed, right });
                 }
@@ -191,12 +191,13 @@ impl<'model> Generator<'model> {
         context: Context<'model>,
         interrupt: Interrupt,
         load: &Load,
+        batch_tokens: u32,
     ) -> Self {
-        let (sequences, context_tokens, cache_bytes, batch_tokens, guesses) = match load {
+        let (sequences, context_tokens, cache_bytes, guesses) = match load {
             Load::Model { sequences, context_tokens, cache_bytes, compute, .. } => {
-                (*sequences, *context_tokens, *cache_bytes, compute.batch_tokens, compute.speculate)
+                (*sequences, *context_tokens, *cache_bytes, compute.speculate)
             }
-            Load::Vocabulary { .. } | Load::Embedder { .. } => (0, 0, 0, 0, false),
+            Load::Vocabulary { .. } | Load::Embedder { .. } => (0, 0, 0, false),
         };
         let forgets = !model.is_recurrent();
         Self {

@@ -3,10 +3,12 @@
 
 use super::embed::{self, Embedder};
 use super::generate::Generator;
-use super::llama_cpp::{ContextOptions, Interrupt, Model, ModelOptions, Vocab};
+
 use super::Backend;
+use super::llama_cpp::{ContextOptions, Interrupt, Model, ModelOptions, Vocab};
+use super::tune;
+use crate::protocol::{CacheType, Load, Tuned};
 use lar_base::Bytes;
-use crate::protocol::{CacheType, Load};
 
 pub(super) fn build() -> String {
     "llama.cpp (embedded)".into()
@@ -16,7 +18,7 @@ pub(super) fn build() -> String {
 pub(super) fn with_backend(
     load: &Load,
     interrupt: Interrupt,
-    work: impl FnOnce(&mut dyn Backend) -> Result<(), String>,
+    work: impl FnOnce(&mut dyn Backend, Option<Tuned>) -> Result<(), String>,
 ) -> Result<(), String> {
     let path = load.path();
     if !path.is_file() {
@@ -37,8 +39,8 @@ pub(super) fn with_backend(
         )
     })?;
     match load {
-        Load::Vocabulary { .. } => work(&mut VocabularyOnly { vocab: model.vocab() }),
-        Load::Model { sequences, context_tokens, compute, .. } => {
+        Load::Vocabulary { .. } => work(&mut VocabularyOnly { vocab: model.vocab() }, None),
+        Load::Model { sequences, context_tokens, compute, tune, .. } => {
             let options = ContextOptions {
                 sequences: *sequences,
                 context_tokens: *context_tokens,
@@ -50,12 +52,18 @@ pub(super) fn with_backend(
                 embeddings: false,
                 interrupt: interrupt.clone(),
             };
-            let context = model
-                .context(options)
-                .ok_or_else(|| {
-                    format!("no memory for {sequences} contexts of {context_tokens} tokens{limit}")
-                })?;
-            work(&mut Generator::new(&model, context, interrupt, load))
+            let mut context = model.context(options).ok_or_else(|| {
+                format!("no memory for {sequences} contexts of {context_tokens} tokens{limit}")
+            })?;
+            let tuned = match tune.as_slice() {
+                [] => None,
+                threads => {
+                    let tuned = tune::tune(&mut context, compute, threads, model.vocab().len());
+                    Some(tuned.map_err(|error| format!("it computes nothing: {error}"))?)
+                }
+            };
+            let batch_tokens = tuned.map_or(compute.batch_tokens, |tuned| tuned.batch_tokens);
+            work(&mut Generator::new(&model, context, interrupt, load, batch_tokens), tuned)
         }
         Load::Embedder { tokens_max, compute, .. } => {
             let options = ContextOptions {
@@ -73,7 +81,7 @@ pub(super) fn with_backend(
             let context = model
                 .context(options)
                 .ok_or_else(|| format!("no memory for texts of {tokens_max} tokens{limit}"))?;
-            work(&mut Embedder::new(&model, context, load)?)
+            work(&mut Embedder::new(&model, context, load)?, None)
         }
     }
 }

@@ -15,6 +15,8 @@ const STEP_TARGET_WHOLE: Duration = Duration::from_millis(150);
 const ADDED_MAX: Duration = Duration::from_millis(90);
 /// Prompts are read in multiples of this: llama.cpp's attention computes tiles of 64 tokens.
 const TILE: usize = 64;
+/// Shorter pieces of prompts are not measured by.
+const MEASURED_MIN: usize = TILE / 2;
 /// The rest of a prompt is added to a step when it is at most this part of it.
 const REST_SHARE: usize = 3;
 /// Prompt tokens a second before anything was measured.
@@ -65,6 +67,8 @@ impl Pace {
                     *known = Some(known.map_or(took, |known| blend(known, took)));
                 }
             }
+            // What a short piece takes says little of long ones.
+            (0, ..MEASURED_MIN) => {}
             (0, _) => self.prompt_speed = blend(self.prompt_speed, prompts as f64 / took),
             _ => {
                 let added = (took - self.answers(answers)).max(0.0) / prompts as f64;

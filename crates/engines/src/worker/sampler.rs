@@ -142,7 +142,9 @@ fn links(vocab: Vocab<'_>, sampling: &Sampling, context_tokens: i32) -> Vec<Link
         .filter(|(token, _)| *token < vocab.len())
         .collect();
     if sampling.ignore_eos {
-        biases.extend(vocab.tokens().filter(|token| vocab.ends(*token)).map(|token| (token, f32::NEG_INFINITY)));
+        biases.extend(
+            vocab.tokens().filter(|token| vocab.ends(*token)).map(|token| (token, f32::NEG_INFINITY)),
+        );
     }
     if !biases.is_empty() {
         links.push(Link::LogitBias(biases));
@@ -240,8 +242,5 @@ fn logprobs(vocab: Vocab<'_>, logits: &[f32], token: u32, top: usize) -> TokenLo
     }
     order.truncate(top);
     order.sort_by(likelier);
-    TokenLogprobs {
-        chosen: candidate(token as usize),
-        top: order.into_iter().map(candidate).collect(),
-    }
+    TokenLogprobs { chosen: candidate(token as usize), top: order.into_iter().map(candidate).collect() }
 }

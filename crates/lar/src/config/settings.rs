@@ -37,7 +37,7 @@ settings! {
     "engines.context_tokens_max" "integer" "Tokens of context that each task gets at most; as much as fits in half of the memory left where absent"
     "engines.memory" "string" "Memory that loaded models may take together; four fifths of the machine's where absent"
     "engines.keep_alive_s" "integer" "Seconds after which a model that nobody uses is let go"
-    "engines.threads" "integer" "Threads that compute; one per core where absent"
+    "engines.threads" "integer" "Threads that compute; where absent as many as were measured to be fastest"
     "engines.flash_attention" "boolean" "Computes attention without its whole matrix in memory; the engine chooses where absent"
     "engines.cache_type" "string" "How contexts are kept: f16, or q8 or q4 in about half or a quarter of the memory, at some cost in quality"
     "engines.gpu_layers" "integer" "Layers of each model on the GPU, in a build with one; as many as fit where absent"

@@ -171,7 +171,10 @@ fn samplers(names: &[String]) -> Result<Vec<SamplerName>, Problem> {
     for name in names {
         let known: Result<SamplerName, _> = serde_json::from_value(name.as_str().into());
         let known = known.map_err(|_| {
-            Problem::invalid("samplers", format!("`{name:.40}` is none of llama.cpp's samplers that are here"))
+            Problem::invalid(
+                "samplers",
+                format!("`{name:.40}` is none of llama.cpp's samplers that are here"),
+            )
         })?;
         if samplers.contains(&known) {
             return Err(Problem::invalid("samplers", format!("names `{name}` twice")));

@@ -2,9 +2,7 @@
 
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
-use lar_api::rerank::{
-    Document, RERANK_FIELDS, Ranked, RankedDocument, Ranking, RerankRequest, RerankUsage,
-};
+use lar_api::rerank::{Document, RERANK_FIELDS, Ranked, RankedDocument, Ranking, RerankRequest, RerankUsage};
 use lar_base::{Code, Problem, TaskId};
 use lar_engines::scheduler::Priority;
 use lar_gateway::{HangUp, Task, TaskEvent, Work};

@@ -141,6 +141,12 @@ impl<'model> Context<'model> {
         })
     }
 
+    /// Threads for single tokens and for prompts, from the next step on.
+    pub(in crate::worker) fn set_threads(&mut self, single: u32, batch: u32) {
+        // SAFETY: the context is alive and computes nothing.
+        unsafe { sys::llama_set_n_threads(self.context.as_ptr(), int(single), int(batch)) };
+    }
+
     fn memory(&self) -> sys::llama_memory_t {
         // SAFETY: the context is alive; what is returned is part of it, null where it has none.
         unsafe { sys::llama_get_memory(self.context.as_ptr()) }

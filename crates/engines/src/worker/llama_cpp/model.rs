@@ -57,9 +57,7 @@ impl Model {
     /// Whether texts go through an encoder (and there is no decoder to generate with).
     pub(in crate::worker) fn only_encodes(&self) -> bool {
         // SAFETY: the model is alive.
-        unsafe {
-            sys::llama_model_has_encoder(self.as_ptr()) && !sys::llama_model_has_decoder(self.as_ptr())
-        }
+        unsafe { sys::llama_model_has_encoder(self.as_ptr()) && !sys::llama_model_has_decoder(self.as_ptr()) }
     }
 
     /// Numbers in an embedding.

@@ -11,23 +11,62 @@ use super::{Vocab, int, sys};
 #[derive(Debug, Clone)]
 pub(in crate::worker) enum Link {
     LogitBias(Vec<(u32, f32)>),
-    Penalties { last: i32, repeat: f32, frequency: f32, presence: f32 },
-    Dry { multiplier: f32, base: f32, allowed_length: i32, last: i32, breakers: Vec<String> },
+    Penalties {
+        last: i32,
+        repeat: f32,
+        frequency: f32,
+        presence: f32,
+    },
+    Dry {
+        multiplier: f32,
+        base: f32,
+        allowed_length: i32,
+        last: i32,
+        breakers: Vec<String>,
+    },
     TopNSigma(f32),
     TopK(i32),
-    Typical { p: f32, keep: usize },
-    TopP { p: f32, keep: usize },
-    MinP { p: f32, keep: usize },
-    Xtc { probability: f32, threshold: f32, keep: usize, seed: u32 },
-    Temperature { value: f32, range: f32, exponent: f32 },
-    Mirostat { seed: u32, tau: f32, eta: f32 },
-    MirostatV2 { seed: u32, tau: f32, eta: f32 },
+    Typical {
+        p: f32,
+        keep: usize,
+    },
+    TopP {
+        p: f32,
+        keep: usize,
+    },
+    MinP {
+        p: f32,
+        keep: usize,
+    },
+    Xtc {
+        probability: f32,
+        threshold: f32,
+        keep: usize,
+        seed: u32,
+    },
+    Temperature {
+        value: f32,
+        range: f32,
+        exponent: f32,
+    },
+    Mirostat {
+        seed: u32,
+        tau: f32,
+        eta: f32,
+    },
+    MirostatV2 {
+        seed: u32,
+        tau: f32,
+        eta: f32,
+    },
     /// In llama.cpp's own notation, from the symbol `root`.
     Grammar(String),
     /// The likeliest; the last of its chain.
     Greedy,
     /// By chance; the last of its chain.
-    Draw { seed: u32 },
+    Draw {
+        seed: u32,
+    },
 }
 
 /// How many tokens Mirostat 1 estimates from: what its paper uses.
@@ -84,9 +123,11 @@ impl<'model> Chain<'model> {
     /// What the samplers make of candidates; `None` of none.
     fn apply(&mut self, among: impl Iterator<Item = (u32, f32)>) -> Option<sys::llama_token_data_array> {
         self.candidates.clear();
-        self.candidates.extend(
-            among.map(|(token, logit)| sys::llama_token_data { id: int(token), logit, p: 0.0 }),
-        );
+        self.candidates.extend(among.map(|(token, logit)| sys::llama_token_data {
+            id: int(token),
+            logit,
+            p: 0.0,
+        }));
         let mut array = sys::llama_token_data_array {
             data: self.candidates.as_mut_ptr(),
             size: self.candidates.len(),

@@ -1,0 +1,282 @@
+//! How answers are written: guessed tokens on code and on prose, what a context in fewer bits costs, and where
+//! greedy answers part from `llama-server`'s.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use futures_util::StreamExt as _;
+use lar_base::{Bytes, Instant};
+use lar_engines::driver::{Ability, Driver as _, Event, Job, Prompt, Sampling, TokenLogprobs};
+use lar_engines::embedded::{Embedded, EmbeddedOptions};
+use lar_engines::llama_server::{LlamaServer, LlamaServerOptions};
+use lar_engines::protocol::{CacheType, Compute};
+use lar_tests::{chat_model, llama_server, program};
+
+use crate::{progress, quantile};
+
+const ROUNDS: usize = 5;
+const THREADS: u32 = 2;
+const PROMPTS: usize = 200;
+/// Tokens of the answers that are compared with the server's.
+const COMPARED_TOKENS: u32 = 64;
+/// Places of a text at which the next token is looked at.
+const PLACES: usize = 400;
+
+/// What is asked for is mostly what was given: the case that guessing is for.
+const CODE: &str = "Here is a file:\n\n```rust\npub struct Account {\n    pub id: u64,\n    pub owner: String,\n    pub balance: i64,\n}\n\nimpl Account {\n    pub fn deposit(&mut self, amount: i64) {\n        self.balance += amount;\n    }\n\n    pub fn withdraw(&mut self, amount: i64) {\n        self.balance -= amount;\n    }\n}\n```\n\nThe same file with a comment above every function:\n\n```rust\npub struct Account {\n";
+const PROSE: &str =
+    "The history of lighthouses begins long before electricity. In the oldest harbours of the sea, people";
+
+async fn engine(compute: Compute, context_tokens: u32) -> anyhow::Result<Arc<Embedded>> {
+    let engine = Embedded::new(EmbeddedOptions {
+        program: program(),
+        path: chat_model(),
+        template: None,
+        ability: Ability::Generate,
+        concurrency: 1,
+        context_tokens,
+        compute,
+        tuning: None,
+        cache: Bytes(0),
+        memory_max: None,
+    });
+    engine.load().await?;
+    Ok(Arc::new(engine))
+}
+
+/// An answer: its text, tokens with what is told of them, tokens a second after the first, guesses.
+#[derive(Default)]
+struct Answer {
+    text: String,
+    logprobs: Vec<TokenLogprobs>,
+    tokens_per_second: f64,
+    guessed: [u32; 2],
+}
+
+async fn answer(engine: &dyn lar_engines::driver::Driver, job: Job) -> anyhow::Result<Answer> {
+    let mut generation = engine.generate(job)?;
+    let (mut answer, mut first, mut tokens) = (Answer::default(), None, 0u32);
+    while let Some(event) = generation.events.next().await {
+        match event {
+            Event::Delta { text, tokens: more, logprobs } => {
+                first.get_or_insert_with(Instant::now);
+                tokens += more;
+                answer.text.push_str(&text);
+                answer.logprobs.extend(logprobs);
+            }
+            Event::Guessed { tokens, right } => answer.guessed = [tokens, right],
+            Event::Failed(error) => anyhow::bail!("an answer failed: {error}"),
+            _ => {}
+        }
+    }
+    let took = first.map_or(0.0, |first: Instant| first.elapsed().as_secs_f64());
+    answer.tokens_per_second = f64::from(tokens.saturating_sub(1)) / took.max(1e-9);
+    Ok(answer)
+}
+
+fn greedy(tokens_max: u32) -> Sampling {
+    Sampling { temperature: Some(0.0), tokens_max, ignore_eos: true, ..Sampling::default() }
+}
+
+pub(crate) async fn speculation() -> anyhow::Result<String> {
+    let plain = Compute { speculate: false, ..Compute::with_threads(THREADS) };
+    let (without, with) = (engine(plain, 2048).await?, engine(Compute::with_threads(THREADS), 2048).await?);
+    let mut text = String::from(
+        "| text | without, tokens/s | with, tokens/s | with ÷ without | guessed | right | same tokens |\n|---|---|---|---|---|---|---|\n",
+    );
+    for (name, prompt) in [("code that is written again with changes", CODE), ("prose", PROSE)] {
+        let prompt = with.prepare(Prompt::Text(prompt.into())).await?.prompt;
+        let job = || Job { prompt: prompt.clone(), sampling: greedy(256), cache_of: None };
+        let (mut speeds, mut same, mut guessed) = ([Vec::new(), Vec::new()], true, [0; 2]);
+        for round in 0..=ROUNDS {
+            let (a, b) = (answer(&*without, job()).await?, answer(&*with, job()).await?);
+            same &= a.text == b.text;
+            guessed = b.guessed;
+            if round > 0 {
+                speeds[0].push(a.tokens_per_second);
+                speeds[1].push(b.tokens_per_second);
+            }
+        }
+        let [without, with] = speeds.map(|mut speeds| {
+            speeds.sort_by(f64::total_cmp);
+            quantile(&speeds, 0.5)
+        });
+        let ratio = with / without;
+        writeln!(
+            text,
+            "| {name} | {without:.1} | {with:.1} | {ratio:.2} × | {} | {} | {} |",
+            guessed[0],
+            guessed[1],
+            if same { "yes" } else { "no" }
+        )?;
+    }
+    Ok(format!(
+        "256 greedy tokens by SmolLM2-135M Q4_1, one stream, {THREADS} threads; medians of {ROUNDS} interleaved rounds. \
+         Guesses come from the text itself (prompt lookup).\n\n{text}"
+    ))
+}
+
+/// What a context's numbers in fewer bits change: the next token at many places of a text, and the speed.
+pub(crate) async fn cache_types() -> anyhow::Result<String> {
+    let story = format!(
+        "{PROSE} {} {CODE} {}",
+        include_str!("../../README.md"),
+        include_str!("../../ARCHITECTURE.md")
+    );
+    let kinds = [
+        ("f16", CacheType::F16, None),
+        ("f16, flash attention off", CacheType::F16, Some(false)),
+        ("q8", CacheType::Q8, None),
+        ("q4", CacheType::Q4, None),
+    ];
+    let mut text = String::from(
+        "| context kept as | bytes a token | same next token | mean change of its log probability | tokens/s at 2,000 tokens |\n|---|---|---|---|---|\n",
+    );
+    let mut reference: Vec<TokenLogprobs> = Vec::new();
+    for (name, cache_type, flash_attention) in kinds {
+        progress(&format!("  {name}"));
+        let compute =
+            Compute { cache_type, flash_attention, speculate: false, ..Compute::with_threads(THREADS) };
+        let engine = engine(compute, 4096).await?;
+        let Prompt::Tokens(tokens) = engine.prepare(Prompt::Text(story.clone())).await?.prompt else {
+            anyhow::bail!("a prompt is prepared as tokens");
+        };
+        let mut found = Vec::new();
+        for place in 0..PLACES {
+            let length = 200 + place * 4;
+            anyhow::ensure!(length < tokens.len(), "the text has only {} tokens", tokens.len());
+            let sampling = Sampling { logprobs: Some(20), ..greedy(1) };
+            let job = Job { prompt: Prompt::Tokens(tokens[..length].to_vec()), sampling, cache_of: None };
+            found.extend(answer(&*engine, job).await?.logprobs.into_iter().next());
+        }
+        if reference.is_empty() {
+            reference.clone_from(&found);
+        }
+        let pairs = reference.iter().zip(&found);
+        let same = pairs.clone().filter(|(a, b)| a.chosen.bytes == b.chosen.bytes).count();
+        let changes = pairs.map(|(a, b)| {
+            let now = b.top.iter().find(|candidate| candidate.bytes == a.chosen.bytes);
+            f64::from((now.map_or(-10.0, |candidate| candidate.logprob) - a.chosen.logprob).abs())
+        });
+        let change = changes.sum::<f64>() / reference.len() as f64;
+        let deep =
+            Job { prompt: Prompt::Tokens(tokens[..2000].to_vec()), sampling: greedy(64), cache_of: None };
+        let mut speeds = Vec::new();
+        for _ in 0..3 {
+            speeds.push(answer(&*engine, deep.clone()).await?.tokens_per_second);
+        }
+        speeds.sort_by(f64::total_cmp);
+        // 30 layers, 3 heads of 64 numbers for keys and as many for values.
+        let numbers = 30.0 * 3.0 * 64.0 * 2.0;
+        let bits = match cache_type {
+            CacheType::F16 => 16.0,
+            CacheType::Q8 => 8.5,
+            CacheType::Q4 => 4.5,
+        };
+        writeln!(
+            text,
+            "| {name} | {:.0} | {:.1} % | {change:.4} | {:.1} |",
+            numbers * bits / 8.0,
+            100.0 * same as f64 / reference.len() as f64,
+            quantile(&speeds, 0.5)
+        )?;
+        engine.unload().await;
+    }
+    Ok(format!(
+        "SmolLM2-135M Q4_1: the likeliest next token at {PLACES} places of an English text with code, 200 to {} tokens in, \
+         beside a context kept in 16 bits. Small models suffer most.\n\n{text}",
+        200 + PLACES * 4
+    ))
+}
+
+/// Greedy answers of the embedded engine and of `llama-server`.
+pub(crate) async fn beside_server() -> anyhow::Result<String> {
+    let ours = engine(Compute { speculate: false, ..Compute::with_threads(THREADS) }, 1024).await?;
+    let theirs = LlamaServer::new(
+        LlamaServerOptions::Managed {
+            program: llama_server(),
+            model: chat_model(),
+            concurrency: 1,
+            context_tokens: 1024,
+            threads: THREADS,
+        },
+        lar_egress::Egress::new()?,
+    );
+    lar_engines::driver::Driver::load(&theirs).await?;
+    let subjects = [
+        "a river",
+        "the moon",
+        "bread",
+        "a lighthouse",
+        "chess",
+        "rain",
+        "an owl",
+        "steel",
+        "a violin",
+        "the desert",
+        "a library",
+        "snow",
+        "glass",
+        "a bicycle",
+        "honey",
+        "a bridge",
+        "the sea",
+        "a clock",
+        "coffee",
+        "a mountain",
+    ];
+    let openings = [
+        "Tell me about",
+        "Write a short poem about",
+        "The history of",
+        "A list of facts about",
+        "Why do people like",
+        "def draw(): # draws",
+        "In the year 1850,",
+        "Translate into French:",
+        "Once upon a time there was",
+        "Q: What is",
+    ];
+    let (mut same, mut parted) = (0, Vec::new());
+    for number in 0..PROMPTS {
+        if number % 50 == 0 {
+            progress(&format!("  prompt {number} of {PROMPTS}"));
+        }
+        let prompt = format!("{} {}", openings[number % 10], subjects[number / 10]);
+        let prompt = ours.prepare(Prompt::Text(prompt)).await?.prompt;
+        let sampling = Sampling { logprobs: Some(5), ..greedy(COMPARED_TOKENS) };
+        let job = Job { prompt, sampling, cache_of: None };
+        let (a, b) = (answer(&*ours, job.clone()).await?, answer(&theirs, job).await?);
+        let apart = a.logprobs.iter().zip(&b.logprobs).position(|(a, b)| a.chosen.bytes != b.chosen.bytes);
+        match apart {
+            None => same += 1,
+            Some(at) => {
+                let top = &a.logprobs[at].top;
+                let gap = top.first().zip(top.get(1)).map_or(f32::NAN, |(a, b)| a.logprob - b.logprob);
+                parted.push((at, f64::from(gap)));
+            }
+        }
+    }
+    lar_engines::driver::Driver::unload(&theirs).await;
+    parted.sort_by_key(|(at, _)| *at);
+    let mut gaps: Vec<f64> = parted.iter().map(|(_, gap)| *gap).collect();
+    gaps.sort_by(f64::total_cmp);
+    let places: Vec<f64> = parted.iter().map(|(at, _)| *at as f64).collect();
+    let mut text = format!(
+        "{PROMPTS} prompts, {COMPARED_TOKENS} greedy tokens each, by SmolLM2-135M Q4_1: {same} answers are the same token for \
+         token, {} part.",
+        parted.len()
+    );
+    if !parted.is_empty() {
+        write!(
+            text,
+            " They part at token {:.0} at the earliest, {:.0} in the median; there the embedded engine's first choice is \
+             ahead of its second by {:.3} in log probability in the median, {:.3} at most.",
+            places[0],
+            quantile(&places, 0.5),
+            quantile(&gaps, 0.5),
+            quantile(&gaps, 1.0)
+        )?;
+    }
+    Ok(text + " The two are built from versions of llama.cpp some weeks apart.\n")
+}

@@ -1,0 +1,124 @@
+//! One short measurement when a model is first loaded: how many threads compute its tokens and its prompts
+//! fastest on this machine, and how many tokens a batch is worth.
+//!
+//! More threads than a machine has fast cores make tokens slower, and how many that are no table knows.
+
+use std::time::Duration;
+
+use lar_base::Instant;
+
+use super::llama_cpp::{Context, DecodeError};
+use crate::protocol::{Compute, Tuned};
+
+/// What it may take in all, beyond reading the weights once. Where one prompt takes longer than that, what was
+/// configured stays.
+const BUDGET: Duration = Duration::from_secs(3);
+/// Tokens of a prompt that threads are compared by: one tile of attention.
+const PROMPT_TOKENS: usize = 64;
+/// Tokens that are computed one by one.
+const SINGLE_TOKENS: usize = 6;
+/// Batches that are compared, where they fit.
+const BATCHES: [usize; 3] = [128, 256, 512];
+/// A smaller batch that is at most this part slower is better: others wait less for it.
+const SLOWER_MAX: f64 = 0.03;
+/// A choice must be faster by this part to be preferred to the one before it: less is noise.
+const FASTER_MIN: f64 = 0.03;
+
+/// Measures with sequence 0, which is empty before and after.
+///
+/// # Errors
+/// When the model cannot compute.
+pub(super) fn tune(
+    context: &mut Context<'_>,
+    compute: &Compute,
+    threads: &[u32],
+    vocabulary: u32,
+) -> Result<Tuned, DecodeError> {
+    let mut tuner = Tuner { context, vocabulary, begun: Instant::now() };
+    // Reads the weights, and is not counted.
+    tuner.prompt(PROMPT_TOKENS / 4)?;
+    tuner.begun = Instant::now();
+    let mut tuned = Tuned {
+        threads: compute.threads,
+        threads_batch: compute.threads_batch,
+        batch_tokens: compute.batch_tokens,
+    };
+    let mut best = [f64::INFINITY; 2];
+    for count in threads {
+        if tuner.is_over() {
+            break;
+        }
+        tuner.context.set_threads(*count, *count);
+        let prompt = tuner.prompt(PROMPT_TOKENS)?;
+        let single = tuner.singles()?;
+        if single < best[0] * (1.0 - FASTER_MIN) {
+            (best[0], tuned.threads) = (single, *count);
+        }
+        if prompt < best[1] * (1.0 - FASTER_MIN) {
+            (best[1], tuned.threads_batch) = (prompt, *count);
+        }
+    }
+    tuner.context.set_threads(tuned.threads, tuned.threads_batch);
+    let mut speeds: Vec<(usize, f64)> = Vec::new();
+    for batch in BATCHES.into_iter().filter(|batch| *batch <= compute.batch_tokens as usize) {
+        // The next one takes twice as long as the last.
+        if tuner.is_over() {
+            break;
+        }
+        speeds.push((batch, batch as f64 / tuner.prompt(batch)?));
+    }
+    let fastest = speeds.iter().map(|(_, speed)| *speed).fold(0.0, f64::max);
+    let worth = speeds.iter().find(|(_, speed)| *speed >= fastest * (1.0 - SLOWER_MAX));
+    // What was not compared to the largest says nothing.
+    if let (Some((batch, _)), true) = (worth, speeds.len() == BATCHES.len()) {
+        tuned.batch_tokens = u32::try_from(*batch).unwrap_or(compute.batch_tokens);
+    }
+    Ok(tuned)
+}
+
+struct Tuner<'a, 'model> {
+    context: &'a mut Context<'model>,
+    vocabulary: u32,
+    begun: Instant,
+}
+
+impl Tuner<'_, '_> {
+    fn is_over(&self) -> bool {
+        self.begun.elapsed() > BUDGET / 2
+    }
+
+    /// Seconds that a prompt of so many tokens takes.
+    fn prompt(&mut self, tokens: usize) -> Result<f64, DecodeError> {
+        self.context.batch_clear();
+        for at in 0..tokens {
+            let token = self.token(at);
+            self.context.batch_add(token, at, 0, at + 1 == tokens);
+        }
+        let begun = Instant::now();
+        let decoded = self.context.decode();
+        let took = begun.elapsed().as_secs_f64();
+        self.context.forget(0, 0);
+        decoded.map(|()| took)
+    }
+
+    /// Seconds that one token takes when nothing else is computed.
+    fn singles(&mut self) -> Result<f64, DecodeError> {
+        let mut times = Vec::with_capacity(SINGLE_TOKENS);
+        let mut decoded = Ok(());
+        for at in 0..SINGLE_TOKENS {
+            self.context.batch_clear();
+            let token = self.token(at);
+            self.context.batch_add(token, at, 0, true);
+            let begun = Instant::now();
+            decoded = decoded.and(self.context.decode());
+            times.push(begun.elapsed().as_secs_f64());
+        }
+        self.context.forget(0, 0);
+        decoded.map(|()| times.into_iter().fold(f64::INFINITY, f64::min))
+    }
+
+    /// Any token: what it is makes no difference to the time.
+    fn token(&self, at: usize) -> u32 {
+        u32::try_from(at * 7919 + 1000).unwrap_or(0) % self.vocabulary.max(1)
+    }
+}

