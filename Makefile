@@ -51,7 +51,7 @@ docs:
 
 bench: build models
 	scripts/rivals.sh
-	scripts/llama-limits.sh
+	scripts/llama-server.sh llama-bench llama-batched-bench
 	scripts/bench-data.sh
 	LAR_TEST_MODELS=$(TEST_MODELS) cargo run --release -p lar-benches
 

@@ -30,6 +30,7 @@ async fn engine(concurrency: usize) -> anyhow::Result<Arc<Embedded>> {
         context_tokens: 1024,
         compute: Compute::with_threads(lar_engines::device::threads()),
         tuning: None,
+        draft: None,
         cache: lar_base::Bytes::mib(64),
         memory_max: None,
     });

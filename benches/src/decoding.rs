@@ -37,6 +37,7 @@ async fn engine(compute: Compute, context_tokens: u32) -> anyhow::Result<Arc<Emb
         context_tokens,
         compute,
         tuning: None,
+        draft: None,
         cache: Bytes(0),
         memory_max: None,
     });

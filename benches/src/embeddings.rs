@@ -1,14 +1,16 @@
-//! The encoder beside ONNX Runtime: passages per CPU-second and the time of one query, one thread each, f32,
-//! the same weights and texts, in turns.
+//! The encoder beside ONNX Runtime and `llama-server`: passages per CPU-second and the time of one query, one thread
+//! each, f32, the same weights and texts, in turns.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use anyhow::Context as _;
 use lar_base::Instant;
+use lar_egress::{Egress, Method, Request, Trust};
 use lar_engines::driver::Driver as _;
 use lar_engines::encoder::{Encoder, EncoderOptions};
-use lar_tests::embedder_file;
+use lar_tests::made::{POOLING_MEAN, gguf_embedder};
+use lar_tests::{embedder_file, free_port, llama_server};
 use serde_json::{Value, json};
 
 use crate::quantile;
@@ -80,9 +82,58 @@ impl Drop for Peer {
     }
 }
 
-/// CPU seconds that this process has used, in hundredths.
-fn cpu_seconds() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+/// `llama-server` with the same weights as GGUF.
+struct Server {
+    child: Child,
+    url: String,
+    egress: Egress,
+    _folder: tempfile::TempDir,
+}
+
+impl Server {
+    async fn start() -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let model = gguf_embedder(folder.path(), POOLING_MEAN);
+        let port = free_port();
+        let child = Command::new(llama_server())
+            .arg("--model")
+            .arg(&model)
+            .args(["--host", "127.0.0.1", "--port", &port.to_string(), "--embedding", "--threads", "1"])
+            .args(["--threads-batch", "1", "--parallel", "1", "--no-webui"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let server =
+            Self { child, url: format!("http://127.0.0.1:{port}"), egress: Egress::new()?, _folder: folder };
+        for _ in 0..300 {
+            let request = Request::new(Method::Get, format!("{}/health", server.url), Trust::Operator);
+            if server.egress.send(request).await.is_ok_and(|answer| answer.status() == 200) {
+                return Ok(server);
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        anyhow::bail!("llama-server did not start")
+    }
+
+    async fn embed(&self, texts: &[String]) -> anyhow::Result<Vec<Vec<f32>>> {
+        let request = Request::new(Method::Post, format!("{}/v1/embeddings", self.url), Trust::Operator);
+        let answer = self.egress.send(request.json(&json!({ "input": texts }))).await?;
+        let told: Value = serde_json::from_slice(&answer.bytes(64 << 20).await?)?;
+        let rows = told["data"].as_array().with_context(|| format!("llama-server answered {told}"))?;
+        rows.iter().map(|row| Ok(serde_json::from_value(row["embedding"].clone())?)).collect()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// CPU seconds that a process has used, in hundredths.
+fn cpu_seconds(process: &str) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
     let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
     (ticks(11) + ticks(12)) / 100.0
@@ -101,13 +152,18 @@ pub(crate) async fn measure() -> anyhow::Result<String> {
     encoder.load().await?;
     let mut peer = Peer::start()?;
     let mut worst = 1.0f64;
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-    let (mut our_queries, mut their_queries) = (Vec::new(), Vec::new());
+    let server = Server::start().await?;
+    let server_process = server.child.id().to_string();
+    let (mut ours, mut theirs, mut servers) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut our_queries, mut their_queries, mut server_queries) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..=ROUNDS {
         let passages = texts(PASSAGES, 110, round);
-        let begun = cpu_seconds();
+        let begun = cpu_seconds("self");
         let found = encoder.embed(passages.clone(), None).await?.vectors;
-        let our_rate = PASSAGES as f64 / (cpu_seconds() - begun);
+        let our_rate = PASSAGES as f64 / (cpu_seconds("self") - begun);
+        let begun = cpu_seconds(&server_process);
+        server.embed(&passages).await?;
+        let server_rate = PASSAGES as f64 / (cpu_seconds(&server_process) - begun);
         let (took, oracle) = peer.embed(&passages)?;
         let dots = found
             .iter()
@@ -120,14 +176,20 @@ pub(crate) async fn measure() -> anyhow::Result<String> {
         }
         ours.push(our_rate);
         theirs.push(PASSAGES as f64 / took);
+        servers.push(server_rate);
         for query in texts(QUERIES, 8, 1000 + round) {
             let begun = Instant::now();
             encoder.embed(vec![query.clone()], None).await?;
             our_queries.push(begun.elapsed().as_secs_f64() * 1000.0);
+            let begun = Instant::now();
+            server.embed(std::slice::from_ref(&query)).await?;
+            server_queries.push(begun.elapsed().as_secs_f64() * 1000.0);
             their_queries.push(peer.embed(&[query])?.0 * 1000.0);
         }
     }
-    for values in [&mut ours, &mut theirs, &mut our_queries, &mut their_queries] {
+    let lists =
+        [&mut ours, &mut theirs, &mut servers, &mut our_queries, &mut their_queries, &mut server_queries];
+    for values in lists {
         values.sort_by(f64::total_cmp);
     }
     let median = |values: &[f64]| quantile(values, 0.5);
@@ -141,19 +203,23 @@ pub(crate) async fn measure() -> anyhow::Result<String> {
     Ok(format!(
         "all-MiniLM-L6-v2, f32, one thread each, the same texts in turns, tokenizing included; medians of \
          {ROUNDS} rounds. ONNX Runtime {} with its fused operators (`benches/peers/onnx_encoder.py`), batches \
-         of 16 sorted by length. Lar's query time is from call to answer, ONNX Runtime's its CPU time alone. \
-         llama-server was not measured: no package carries this model as GGUF.\n\n\
-         | | Lar | ONNX Runtime | Lar ÷ ONNX Runtime |\n|---|---|---|---|\n\
-         | passages of 110 words per CPU-second | {:.1} | {:.1} | {:.2} |\n\
-         | query of 8 words, ms, p50 | {:.2} | {:.2} | {:.2} |\n\n\
+         of 16 sorted by length. Lar's query time is from call to answer, ONNX Runtime's its CPU time alone, \
+         llama-server's over HTTP; its GGUF is made of the same weights (`tests/src/made.rs`).\n\n\
+         | | Lar | ONNX Runtime | llama-server | Lar ÷ ONNX Runtime | Lar ÷ llama-server |\n|---|---|---|---|---|---|\n\
+         | passages of 110 words per CPU-second | {:.1} | {:.1} | {:.1} | {:.2} | {:.2} |\n\
+         | query of 8 words, ms, p50 | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} |\n\n\
          A query that was asked before: {again:.3} ms. The least cosine of {} vectors to ONNX Runtime's: {worst:.7}.\n",
         peer.version,
         median(&ours),
         median(&theirs),
+        median(&servers),
         median(&ours) / median(&theirs),
+        median(&ours) / median(&servers),
         median(&our_queries),
         median(&their_queries),
+        median(&server_queries),
         median(&our_queries) / median(&their_queries),
+        median(&our_queries) / median(&server_queries),
         PASSAGES * (ROUNDS + 1),
     ))
 }

@@ -1,4 +1,4 @@
-//! The embedded engine beside `llama-server`, and beside what its own source reaches at most, built for the same
+//! The embedded engine beside `llama-server`, and beside what llama.cpp reaches at most, built for the same
 //! machine: same weights, threads and contexts, in one interleaved run.
 //!
 //! Prompts are tokens chosen at random, the same for both, so that nothing depends on a tokenizer and a
@@ -109,6 +109,7 @@ impl Subject {
             context_tokens: setup.context_tokens,
             compute: Compute::with_threads(THREADS),
             tuning: None,
+            draft: None,
             cache: lar_base::Bytes::mib(512),
             memory_max: None,
         });
@@ -255,21 +256,26 @@ impl Subject {
     }
 }
 
-/// What llama.cpp's own benchmarks reach on this machine with the source that the embedded engine is built from.
+/// What llama.cpp's own benchmarks reach on this machine, built from the same source as the server beside.
 mod limit {
     use super::{Path, READ_TOKENS, STREAMS, Setup, THREADS, WRITTEN_TOKENS};
     use anyhow::Context as _;
     use serde_json::Value;
 
     fn run(program: &str, setup: &Setup, arguments: &[String]) -> anyhow::Result<String> {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.build/llama-limits").join(program);
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.build/llama-server").join(program);
         let output = std::process::Command::new(&path)
             .arg("-m")
             .arg(&setup.model)
             .args(["-t", &THREADS.to_string()])
             .args(arguments)
             .output()
-            .with_context(|| format!("{} is not there: scripts/llama-limits.sh", path.display()))?;
+            .with_context(|| {
+                format!(
+                    "{} is not there: scripts/llama-server.sh llama-bench llama-batched-bench",
+                    path.display()
+                )
+            })?;
         anyhow::ensure!(
             output.status.success(),
             "{program} failed: {}",
@@ -400,7 +406,7 @@ async fn measure(setup: &Setup) -> anyhow::Result<String> {
     Ok(format!(
         "{name}, {THREADS} threads, {context_tokens} tokens of context for each of {sequences} sequences (of one for the \
          session that returns), greedy; `llama-server` built for this machine with its defaults; the limit is what \
-         `llama-batched-bench` and `llama-bench` reach, built from the embedded engine's own source. Medians of {ROUNDS} \
+         `llama-batched-bench` and `llama-bench` reach, built from the server's source. Medians of {ROUNDS} \
          interleaved rounds. Above 1 × Lar is faster.\n\n{}",
         rows.table()?
     ))

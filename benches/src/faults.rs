@@ -72,6 +72,7 @@ pub(crate) async fn cancel_in_prefill() -> anyhow::Result<String> {
         context_tokens: 4096,
         compute: Compute::with_threads(lar_engines::device::threads()),
         tuning: None,
+        draft: None,
         cache: lar_base::Bytes(0),
         memory_max: None,
     });

@@ -20,6 +20,7 @@ fn options(concurrency: u32, context_tokens: u32) -> EmbeddedOptions {
         context_tokens,
         compute: Compute::with_threads(2),
         tuning: None,
+        draft: None,
         cache: Bytes::mib(256),
         memory_max: None,
     }
@@ -113,6 +114,34 @@ async fn guessed_tokens_change_no_answer() {
     assert_eq!(a.text, b.text);
     with.unload().await;
     without.unload().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_draft_model_changes_no_answer() {
+    // A model guesses for itself: the only one here with its vocabulary, and it is always right.
+    let draft = EmbeddedOptions { draft: Some(chat_model()), ..options(1, 1024) };
+    let (with, without) = (loaded(draft).await, loaded(options(1, 1024)).await);
+    let mut right = 0;
+    for text in ["Once upon a time there was a little owl who", "The capital of France is"] {
+        let prompt = tokens(&with, text).await;
+        for sampling in [greedy(48), Sampling { temperature: Some(0.8), seed: 3, ..greedy(48) }] {
+            let (a, b) = (
+                run(&without, prompt.clone(), sampling.clone(), None).await,
+                run(&with, prompt.clone(), sampling, None).await,
+            );
+            assert_eq!((&a.text, a.tokens, &a.end), (&b.text, b.tokens, &b.end), "{text}");
+            right += b.right;
+        }
+    }
+    assert!(right > 0, "it guessed now and then");
+    with.unload().await;
+    without.unload().await;
+    // One whose vocabulary is another's, or that is none at all, is done without.
+    let other = tempfile::NamedTempFile::new().unwrap();
+    let driver = loaded(EmbeddedOptions { draft: Some(other.path().to_owned()), ..options(1, 512) }).await;
+    let prompt = tokens(&driver, "One, two,").await;
+    assert_eq!(run(&driver, prompt, greedy(4), None).await.tokens, 4);
+    driver.unload().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -56,6 +56,7 @@ fn options(memory_max: Option<Bytes>) -> EmbeddedOptions {
         context_tokens: 2048,
         compute: Compute::with_threads(2),
         tuning: None,
+        draft: None,
         cache: Bytes(0),
         memory_max,
     }

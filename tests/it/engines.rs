@@ -32,6 +32,7 @@ fn embedded(concurrency: u32) -> Embedded {
         context_tokens: 2048,
         compute: Compute::with_threads(2),
         tuning: None,
+        draft: None,
         cache: lar_base::Bytes::mib(64),
         memory_max: None,
     })
@@ -273,6 +274,7 @@ async fn what_cannot_be_loaded_says_why() {
             context_tokens: 128,
             compute: Compute::with_threads(1),
             tuning: None,
+            draft: None,
             cache: lar_base::Bytes(0),
             memory_max: None,
         };

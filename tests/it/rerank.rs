@@ -34,6 +34,7 @@ fn gguf(path: &Path, ability: Ability) -> Embedded {
         context_tokens: 256,
         compute: Compute::with_threads(2),
         tuning: None,
+        draft: None,
         cache: Bytes(0),
         memory_max: Some(Bytes::mib(1500)),
     })

@@ -74,6 +74,11 @@ fn what_cannot_be_kept_to_is_refused_by_name() {
         (json!({ "grammar": "root := 1" }), "grammar", "GBNF"),
         (json!({ "grammar": "other ::= \"a\"" }), "grammar", "GBNF"),
         (json!({ "grammar": format!("root ::= \"{}\"", "x".repeat(40_000)) }), "grammar", "bytes"),
+        (
+            json!({ "grammar": format!("root ::= {}\"a\"{}", "(".repeat(9000), ")".repeat(9000)) }),
+            "grammar",
+            "parentheses",
+        ),
         (json!({ "grammar": "root ::= \"a\"", "json_schema": {} }), "grammar", "together"),
         (json!({ "samplers": ["top_k", "magic"] }), "samplers", "magic"),
         (json!({ "samplers": ["top_k", "top_k"] }), "samplers", "twice"),

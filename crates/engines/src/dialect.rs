@@ -23,7 +23,10 @@ const REASONING: &[(&str, &str)] = &[
     ("◁think▷", "◁/think▷"),
     ("<mm:think>", "</mm:think>"),
     ("<seed:think>", "</seed:think>"),
+    HARMONY_THOUGHT,
 ];
+/// gpt-oss ends a thought as it ends everything else, with a mark that many templates have: what opens it shows it.
+const HARMONY_THOUGHT: (&str, &str) = ("<|channel|>analysis<|message|>", "<|end|>");
 
 /// Hermes' format, which most open models have seen: what models are held to. Qwen 2.5 and 3 have it too.
 const HERMES: Format = Format { begin: "<tool_call>", end: "</tool_call>", body: Body::Json, around: &[] };
@@ -112,6 +115,41 @@ const TOOLS: &[(&[&str], Format)] = &[
             around: DEEPSEEK,
         },
     ),
+    // DeepSeek V3.2 and V4.
+    (
+        &["｜DSML｜", "invoke name="],
+        Format {
+            begin: "<｜DSML｜invoke",
+            end: "</｜DSML｜invoke>",
+            body: Body::Tags {
+                name: ("name=\"", "\">"),
+                key: ("<｜DSML｜parameter name=\"", "\""),
+                value: (">", "</｜DSML｜parameter>"),
+            },
+            around: &[
+                "<｜DSML｜function_calls>",
+                "</｜DSML｜function_calls>",
+                "<｜DSML｜tool_calls>",
+                "</｜DSML｜tool_calls>",
+            ],
+        },
+    ),
+    // MiniMax M2.
+    (
+        &["minimax:tool_call", "<invoke name="],
+        Format {
+            begin: "<invoke",
+            end: "</invoke>",
+            body: Body::Tags {
+                name: ("name=\"", "\">"),
+                key: ("<parameter name=\"", "\">"),
+                value: ("", "</parameter>"),
+            },
+            around: &["<minimax:tool_call>", "</minimax:tool_call>"],
+        },
+    ),
+    // gpt-oss (Harmony).
+    (&["<|channel|>analysis<|message|>", "functions."], HARMONY),
     // Phi 4 mini and Granite.
     (
         &["<|tool_call|>"],
@@ -120,6 +158,22 @@ const TOOLS: &[(&[&str], Format)] = &[
     // Llama 3.
     (&["<|python_tag|>"], Format { begin: "<|python_tag|>", end: "", body: Body::BareJson, around: &[] }),
 ];
+/// The recipient is named before the channel or behind it.
+const HARMONY: Format = Format {
+    begin: " to=functions.",
+    end: "",
+    body: Body::Named { mark: "<|message|>", name_after: None, name_before: None },
+    around: &[
+        "<|start|>assistant",
+        "<|channel|>analysis",
+        "<|channel|>commentary",
+        "<|channel|>final",
+        "<|message|>",
+        "<|end|>",
+        "<|return|>",
+        "<|call|>",
+    ],
+};
 const DEEPSEEK: &[&str] = &["<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>"];
 
 /// What a chat template shows of its model's ways.
@@ -169,7 +223,10 @@ impl Dialect {
     /// Reads a chat template's source.
     #[must_use]
     pub fn of(template: &str) -> Self {
-        let reasoning = REASONING.iter().find(|(_, end)| template.contains(end)).copied();
+        let shown = |marks: &&(&str, &str)| {
+            if **marks == HARMONY_THOUGHT { template.contains(marks.0) } else { template.contains(marks.1) }
+        };
+        let reasoning = REASONING.iter().find(shown).copied();
         let shows = |marks: &[&str]| marks.iter().all(|mark| template.contains(mark));
         let tools = TOOLS.iter().find(|(marks, _)| template.contains("tools") && shows(marks));
         Self { reasoning, tools: tools.map(|(_, format)| *format) }
@@ -193,8 +250,14 @@ impl Dialect {
         let inside = self.reasoning.is_some_and(|(start, _)| rendered.trim_end().ends_with(start));
         let reasoning = self.reasoning;
         let mut reading = Reading { reasoning, inside, ..Reading::default() };
-        reading.preserved.extend(reasoning.iter().flat_map(|(start, end)| [*start, *end].map(Into::into)));
+        let marks = reasoning.iter().flat_map(|(start, end)| [*start, *end]);
+        reading.preserved.extend(marks.flat_map(calls::tokens_of));
         if chat.tools.is_empty() {
+            // Its answers stand between marks too.
+            if self.tools == Some(HARMONY) {
+                reading.preserved.extend(HARMONY.marks());
+                reading.tools = Some((HARMONY, Vec::new()));
+            }
             return reading;
         }
         let forced = chat.tool_choice != ToolChoice::Auto;
@@ -387,6 +450,29 @@ mod tests {
                     .into(),
                 1,
             ),
+            (
+                "{{ tools }}<｜DSML｜ <｜DSML｜invoke name=",
+                "Well.\n\n<｜DSML｜function_calls>\n<｜DSML｜invoke name=\"weather\">\n<｜DSML｜parameter name=\"city\" string=\"true\">Oslo</｜DSML｜parameter>\n</｜DSML｜invoke>\n</｜DSML｜function_calls>"
+                    .into(),
+                1,
+            ),
+            (
+                "{{ tools }}minimax:tool_call <invoke name=",
+                "<minimax:tool_call>\n<invoke name=\"weather\">\n<parameter name=\"city\">Oslo</parameter>\n</invoke>\n<invoke name=\"weather\">\n<parameter name=\"city\">Rome</parameter>\n</invoke>\n</minimax:tool_call>"
+                    .into(),
+                2,
+            ),
+            (
+                "{{ tools }}<|channel|>analysis<|message|> functions.",
+                "<|channel|>commentary to=functions.weather <|constrain|>json<|message|>{\"city\": \"Oslo\"}".into(),
+                1,
+            ),
+            (
+                "{{ tools }}<|channel|>analysis<|message|> functions.",
+                "<|channel|>commentary<|message|>Well.<|end|><|start|>assistant to=functions.weather<|channel|>commentary json<|message|>{\"city\": \"Oslo\"}"
+                    .into(),
+                1,
+            ),
             ("{{ tools }}<|tool_call|>", format!("<|tool_call|>[{object}]<|/tool_call|>"), 1),
             (
                 "{{ tools }}<|python_tag|>",
@@ -462,6 +548,25 @@ mod tests {
             assert_eq!((text.trim(), thought.trim()), ("Yes.", "A call, <tool_call>?"), "by {size}");
             assert_eq!(calls.len(), 1);
         }
+        let harmony = "{{ tools }}<|channel|>analysis<|message|> functions.";
+        let answer =
+            "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>Yes.";
+        for size in [1, 7, 1000] {
+            let (text, thought, _) = read(harmony, "<|start|>assistant", answer, size);
+            assert_eq!((text.as_str(), thought.as_str()), ("Yes.", "Hm."), "by {size}");
+        }
+        let alone = Dialect::of(harmony).reading(&Chat::default(), "<|start|>assistant");
+        assert!(
+            ["<|channel|>", "<|message|>", "<|end|>"]
+                .iter()
+                .all(|mark| alone.preserved.iter().any(|kept| kept == mark))
+        );
+        let mut reader = Reader::of(&alone).unwrap();
+        assert_eq!(
+            [reader.push(answer), reader.finish()].concat(),
+            [Part::Reasoning("Hm.".into()), Part::Text("Yes.".into())],
+            "without tools too"
+        );
         let (text, thought, _) = read(template, "…<think>\n", "hm</think>so", 2);
         assert_eq!((text.as_str(), thought.as_str()), ("so", "hm"));
     }

@@ -41,6 +41,8 @@ pub struct EmbeddedOptions {
     /// Measures, when it is first loaded, what it computes fastest with, and tells it; computes as told where
     /// absent.
     pub tuning: Option<Tuning>,
+    /// The GGUF file of a small model with the same vocabulary that guesses next tokens.
+    pub draft: Option<PathBuf>,
     /// Host memory for what sequences knew when others took their place; none turns that off.
     pub cache: Bytes,
     /// Memory that the worker may take beside the mapped file; no limit where absent.
@@ -100,6 +102,7 @@ impl EmbeddedOptions {
                 context_tokens: self.context_tokens,
                 compute,
                 tune,
+                draft: self.draft.clone(),
                 cache_bytes: self.cache.get(),
                 memory_bytes_max,
             },

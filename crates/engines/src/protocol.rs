@@ -17,7 +17,7 @@ use crate::driver::{Constraint, FinishReason, Prompt, Sampling, TokenLogprobs};
 use crate::template::ChatTemplate;
 
 /// Raised with every change of the frames below.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 /// A frame larger than this is an error: the largest legitimate one is a prompt, 4 bytes a token at most.
 pub const FRAME_BYTES_MAX: usize = 16 << 20;
 /// How often a worker shows that it is alive.
@@ -45,6 +45,8 @@ pub enum Load {
         compute: Compute,
         /// Numbers of threads to choose from by measuring; none to compute as told.
         tune: Vec<u32>,
+        /// The GGUF file of a small model with the same vocabulary, which guesses.
+        draft: Option<PathBuf>,
         /// Host memory for the states of sequences that others took the place of.
         cache_bytes: u64,
         /// Private writable memory of the process at most.
@@ -230,6 +232,8 @@ pub enum FromWorker {
         vocabulary: u32,
         /// What was measured and is computed with, where that was asked for.
         tuned: Option<Tuned>,
+        /// Why the small model does not guess, where one was named.
+        draft_refused: Option<String>,
     },
     /// The model could not be loaded; the worker ends.
     LoadFailed {
@@ -423,6 +427,7 @@ mod tests {
                 context_tokens: seed,
                 compute: Compute::with_threads(2),
                 tune: vec![2, 1],
+                draft: Some("small.gguf".into()),
                 cache_bytes: stream,
                 memory_bytes_max: Some(stream),
             });

@@ -7,6 +7,7 @@
 mod answer;
 mod cache;
 mod constraint;
+mod draft;
 mod embed;
 mod generate;
 mod llama;
@@ -157,8 +158,10 @@ pub fn run() -> Result<(), String> {
     let asks = interrupt.clone();
     std::thread::spawn(move || read_commands(reader, &commands, &asks));
 
-    let outcome = llama::with_backend(&load, interrupt.clone(), |backend, tuned| {
-        let loaded = FromWorker::Loaded { vocabulary: backend.vocab().len(), tuned };
+    let outcome = llama::with_backend(&load, interrupt.clone(), |backend, loaded| {
+        let llama::Loaded { tuned, draft_refused } = loaded;
+        let vocabulary = backend.vocab().len();
+        let loaded = FromWorker::Loaded { vocabulary, tuned, draft_refused };
         protocol::write(&mut socket, &loaded).map_err(|error| error.to_string())?;
         let writer = socket.try_clone().map_err(|error| error.to_string())?;
         compute(backend, &inbox, &interrupt, Outbox::start(writer));
@@ -173,12 +176,18 @@ pub fn run() -> Result<(), String> {
 /// What a worker needs of the machine: its model's files, and the devices where a GPU computes.
 fn confinement(load: &Load) -> Confinement {
     let mut read = parts(load.path());
+    if let Load::Model { draft: Some(draft), .. } = load {
+        read.extend(parts(draft));
+    }
     let memory_max = match load {
         Load::Vocabulary { .. } => Some(VOCABULARY_MEMORY_MAX),
         Load::Model { .. } | Load::Embedder { .. } => load.memory_bytes_max().map(Bytes),
     };
     let mut write = Vec::new();
+    let mut memory_max = memory_max;
     if cfg!(feature = "gpu") {
+        // Drivers map more than they use.
+        memory_max = None;
         read.extend(["/proc", "/sys", "/usr", "/lib", "/lib64", "/etc", "/opt"].map(PathBuf::from));
         write.extend(["/dev", "/tmp"].map(PathBuf::from));
     }
@@ -252,6 +261,16 @@ impl Outbox {
         let _ = self.frames.send(frame);
     }
 
+    /// Something is computed from now on.
+    fn begin(&self) {
+        self.step_since_ms.store(Instant::now().as_millis().max(1), Ordering::Relaxed);
+    }
+
+    /// Nothing is computed any more.
+    fn end(&self) {
+        self.step_since_ms.store(0, Ordering::Relaxed);
+    }
+
     /// Notes for the heartbeat, before anything is told of it, how many streams are left.
     fn count(&self, backend: &dyn Backend) -> u32 {
         let active = backend.active();
@@ -274,15 +293,18 @@ fn compute(backend: &mut dyn Backend, inbox: &mpsc::Receiver<ToWorker>, interrup
         if first.is_none() && !backend.has_work() {
             return;
         }
+        // A question may take long too: a template, a grammar.
+        out.begin();
         for frame in first.into_iter().chain(inbox.try_iter()) {
             obey(backend, frame, &out);
         }
+        out.end();
         out.count(backend);
         if backend.has_work() {
-            out.step_since_ms.store(Instant::now().as_millis().max(1), Ordering::Relaxed);
+            out.begin();
             let mut progress = Vec::new();
             backend.step(&mut |stream, what| progress.push((stream, what)));
-            out.step_since_ms.store(0, Ordering::Relaxed);
+            out.end();
             let active = out.count(backend);
             for (id, what) in progress {
                 out.send(what.frame(id, active));

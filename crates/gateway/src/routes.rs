@@ -46,6 +46,8 @@ pub struct EngineOptions {
     pub context_tokens_max: Option<u32>,
     /// How models compute.
     pub compute: Compute,
+    /// The name of an installed model that guesses for larger ones with its vocabulary.
+    pub draft_model: Option<String>,
     /// Whether threads and batches are measured when a model is first loaded, rather than as `compute` says.
     pub tune: bool,
     /// Host memory for what was read of prompts, per model.
@@ -228,6 +230,7 @@ impl Routes {
                 None => options.compute.clone(),
             },
             tuning: (options.tune && tuned.is_none()).then(|| self.tuning(model)),
+            draft: self.draft_for(model).and_then(|draft| self.catalog.path(&draft, FileRole::Weights)),
             cache: options.prompt_cache,
             memory_max: Some(self.memory_max(model, context_tokens)),
         })))
@@ -268,9 +271,17 @@ impl Routes {
             Kind::Embedding | Kind::Rerank => model.memory(0),
             Kind::Chat => {
                 let tokens = u64::from(context_tokens) * u64::from(self.options.concurrency);
-                Bytes(model.memory(0).get() + self.cache_bytes(model, tokens).get())
+                let draft = self.draft_for(model).map(|draft| draft.memory(context_tokens.into()).get());
+                Bytes(model.memory(0).get() + self.cache_bytes(model, tokens).get() + draft.unwrap_or(0))
             }
         }
+    }
+
+    /// The model that guesses for this one: one that is smaller.
+    fn draft_for(&self, model: &Model) -> Option<Arc<Model>> {
+        let name = self.options.draft_model.as_deref().filter(|_| model.kind == Kind::Chat)?;
+        let draft = self.catalog.resolve(name).ok()?.model;
+        (draft.kind == Kind::Chat && draft.facts.parameters < model.facts.parameters).then_some(draft)
     }
 
     /// What a worker may take beside the mapped file: twice what it is expected to, for weights that are laid out

@@ -55,10 +55,19 @@ impl Format {
             }
             Body::Tags { name, key, value } => marks.extend([name.0, name.1, key.0, key.1, value.0, value.1]),
         }
-        // The fence before DeepSeek's last mark is text.
-        let marks = marks.into_iter().map(|mark| mark.trim_start_matches('`').to_owned());
-        marks.filter(|mark| !mark.is_empty()).collect()
+        marks.into_iter().flat_map(tokens_of).collect()
     }
+}
+
+/// What of a mark may be a token of the model's: all of it, but for the fence before DeepSeek's last one, and what
+/// stands between `<|` and `|>` in it.
+pub(super) fn tokens_of(mark: &str) -> Vec<String> {
+    let whole = mark.trim_start_matches('`');
+    let inner = whole.match_indices("<|").filter_map(|(at, _)| {
+        let end = whole[at..].find("|>")? + at + "|>".len();
+        (whole[at..end] != *whole).then(|| whole[at..end].to_owned())
+    });
+    std::iter::once(whole.to_owned()).chain(inner).filter(|mark| !mark.is_empty()).collect()
 }
 
 const NAMES: &[&str] = &["name", "tool_name", "function"];
@@ -247,7 +256,8 @@ impl Calls {
                 let Some(told) = name.strip_suffix(mark) else { return Place::Call(call) };
                 let told = name_after.and_then(|mark| told.rsplit_once(mark)).map_or(told, |(_, name)| name);
                 let told = name_before.and_then(|mark| told.split_once(mark)).map_or(told, |(name, _)| name);
-                let told = told.trim().to_owned();
+                // Harmony says more behind the name, which has no such character.
+                let told = told.trim().split([' ', '<']).next().unwrap_or_default().to_owned();
                 self.announce(&told);
                 Place::Call(Call {
                     raw: String::new(),

@@ -437,7 +437,12 @@ async fn greet(
 async fn loaded(reader: &mut OwnedReadHalf) -> Result<Option<Tuned>, Error> {
     // Loading may take as long as the disk needs; whoever waits for it has a deadline of their own.
     match read::<FromWorker>(reader).await? {
-        FromWorker::Loaded { tuned, .. } => Ok(tuned),
+        FromWorker::Loaded { tuned, draft_refused, .. } => {
+            if let Some(reason) = draft_refused {
+                tracing::warn!(%reason, "the draft model does not guess for this one");
+            }
+            Ok(tuned)
+        }
         FromWorker::LoadFailed { message } => Err(Error::Load(message)),
         _ => Err(Error::Failed("it said something else than whether it loaded".into())),
     }

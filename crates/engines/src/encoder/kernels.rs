@@ -96,7 +96,7 @@ fn add_products<S: Simd, const ROWS: usize>(
     let weights = weights.map(S::as_simd_f32s);
     let splat = factors
         .map(|factors| -> [S::f32s; TOGETHER] { std::array::from_fn(|part| simd.splat_f32s(factors[part])) });
-    let mut sums = sums.map(S::as_mut_simd_f32s);
+    let sums = sums.map(S::as_mut_simd_f32s);
     for at in 0..weights[0].0.len() {
         let loaded: [S::f32s; TOGETHER] = std::array::from_fn(|part| weights[part].0[at]);
         for row in 0..ROWS {

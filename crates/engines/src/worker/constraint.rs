@@ -6,7 +6,9 @@
 //! waits for anything.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use lar_base::Instant;
 use llguidance::api::TopLevelGrammar;
 use llguidance::toktrie::{ApproximateTokEnv, InferenceCapabilities, TokEnv, TokRxInfo, TokTrie};
 use llguidance::{Matcher, ParserFactory};
@@ -20,6 +22,10 @@ const SOURCE_BYTES_MAX: usize = 256 << 10;
 /// A grammar in llama.cpp's notation longer than this is refused: each token of an answer costs as much as it
 /// has ways to go on.
 const GBNF_BYTES_MAX: usize = 32 << 10;
+/// Parentheses within parentheses in such a grammar at most.
+const GBNF_DEPTH_MAX: usize = 100;
+/// What looking through the whole vocabulary for a token that fits may take; others wait for it.
+const GBNF_TOKEN_MAX: Duration = Duration::from_millis(300);
 /// Work that building a grammar's lexer may take; 50,000 are about a millisecond.
 const BUILD_FUEL: u64 = 1_000_000;
 /// Symbols in a grammar's rules; large published schemas have 200,000.
@@ -91,10 +97,17 @@ impl Grammars {
 
 /// Whether an answer can be held to a constraint, asked where only the vocabulary is.
 pub(super) fn check(vocab: Vocab<'_>, constraint: &Constraint) -> Result<(), String> {
-    match constraint {
-        Constraint::Gbnf(source) => Chain::new(vocab, vec![gbnf(source)?]).map(|_| ()),
-        other => Grammars::of_bytes()?.check(other),
+    let Constraint::Gbnf(source) = constraint else { return Grammars::of_bytes()?.check(constraint) };
+    let mut grammar = Chain::new(vocab, vec![gbnf(source)?])?;
+    let begun = Instant::now();
+    let fits = grammar.keep(vocab.tokens().map(|token| (token, 0.0)));
+    if fits.is_empty() {
+        return Err("no text fits it".into());
     }
+    if begun.elapsed() > GBNF_TOKEN_MAX {
+        return Err("it has so many ways to go on that each token would take too long".into());
+    }
+    Ok(())
 }
 
 /// A grammar in llama.cpp's own notation.
@@ -102,6 +115,19 @@ pub(super) fn gbnf(source: &str) -> Result<Link, String> {
     short_enough(source, GBNF_BYTES_MAX)?;
     if source.contains('\0') {
         return Err("it has a null character".into());
+    }
+    // llama.cpp's reader calls itself for each. Those within quotes count too: a grammar with more is none that
+    // people write.
+    let mut depth = 0usize;
+    for byte in source.bytes() {
+        match byte {
+            b'(' => depth += 1,
+            b')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > GBNF_DEPTH_MAX {
+            return Err(format!("it nests over {GBNF_DEPTH_MAX} parentheses"));
+        }
     }
     Ok(Link::Grammar(source.to_owned()))
 }

@@ -15,6 +15,7 @@ use lar_base::Instant;
 use super::answer::{Answer, Text};
 use super::cache::{Cache, Prompt, Seat};
 use super::constraint::Grammars;
+use super::draft::Drafter;
 use super::llama_cpp::{Context, DecodeError, Interrupt, Model, Vocab};
 use super::pace::{GUESSED_MAX, Luck, Pace, guess};
 use super::sampler::{Choice, Sampler};
@@ -25,6 +26,8 @@ use crate::protocol::{CREDIT, Load};
 /// A model, its context and the sequences that are written.
 pub(super) struct Generator<'model> {
     vocab: Vocab<'model>,
+    /// Tokens that end an answer: looking for them takes a while.
+    ends: Vec<u32>,
     context: Context<'model>,
     interrupt: Interrupt,
     /// Made for the first answer that is held to something.
@@ -42,6 +45,8 @@ pub(super) struct Generator<'model> {
     forgets: bool,
     /// Whether next tokens are guessed.
     guesses: bool,
+    /// What guesses where the text itself tells nothing.
+    drafter: Option<Drafter<'model>>,
 }
 
 struct Arrival<'model> {
@@ -68,7 +73,8 @@ struct Sequence<'model> {
     /// Whether some did: what is kept of it depends on what is gone.
     shifted: bool,
     sampler: Sampler<'model>,
-    luck: Luck,
+    /// With guesses from its text, and with those of a drafter.
+    luck: [Luck; 2],
     /// Tokens that were guessed, and how many of them rightly.
     guesses: (u32, u32),
     /// Control tokens that show in the text.
@@ -87,6 +93,15 @@ struct Part {
     output: Option<usize>,
     /// Tokens that were computed along on the chance that they follow; their outputs are the next ones.
     guessed: Vec<u32>,
+    /// Who guessed them.
+    by: Source,
+}
+
+/// Where guesses come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Text = 0,
+    Drafter = 1,
 }
 
 impl Sequence<'_> {
@@ -112,7 +127,8 @@ impl Backend for Generator<'_> {
         if tokens.iter().any(|token| *token >= self.vocab.len()) {
             return Err("the prompt has a token that is not in the vocabulary".into());
         }
-        let sampler = Sampler::new(self.vocab, &sampling, &mut self.grammars, self.context_tokens, tokens)?;
+        let (vocab, context_tokens) = (self.vocab, self.context_tokens);
+        let sampler = Sampler::new(vocab, &self.ends, &sampling, &mut self.grammars, context_tokens, tokens)?;
         self.arrived.insert(stream, Arrival { prompt, sampling, sampler, credit: CREDIT });
         Ok(())
     }
@@ -192,6 +208,7 @@ impl<'model> Generator<'model> {
         interrupt: Interrupt,
         load: &Load,
         batch_tokens: u32,
+        drafter: Option<Drafter<'model>>,
     ) -> Self {
         let (sequences, context_tokens, cache_bytes, guesses) = match load {
             Load::Model { sequences, context_tokens, cache_bytes, compute, .. } => {
@@ -202,6 +219,7 @@ impl<'model> Generator<'model> {
         let forgets = !model.is_recurrent();
         Self {
             vocab: model.vocab(),
+            ends: model.vocab().tokens().filter(|token| model.vocab().ends(*token)).collect(),
             context,
             interrupt,
             grammars: None,
@@ -212,6 +230,7 @@ impl<'model> Generator<'model> {
             context_tokens: context_tokens as usize,
             forgets,
             guesses: guesses && forgets,
+            drafter,
         }
     }
 
@@ -247,7 +266,7 @@ impl<'model> Generator<'model> {
                 shift_keep: sampling.shift_keep.map(|keep| keep as usize),
                 shifted: false,
                 sampler,
-                luck: Luck::new(),
+                luck: [Luck::new(); 2],
                 guesses: (0, 0),
                 preserved: sampling
                     .preserved
@@ -324,15 +343,15 @@ impl<'model> Generator<'model> {
             let output = self.context.batch_add(token, from, sequence.id, true);
             sequence.position += 1;
             sequence.prompt.tokens.push(token);
-            let guessed = if alone && self.guesses {
-                sequence.guess(&self.pace, self.context_tokens)
+            let (guessed, by) = if alone && self.guesses {
+                sequence.guess(&self.pace, self.context_tokens, &mut self.drafter)
             } else {
-                Vec::new()
+                (Vec::new(), Source::Text)
             };
             for (at, token) in (sequence.position..).zip(&guessed) {
                 self.context.batch_add(*token, at, sequence.id, true);
             }
-            sequence.part = Some(Part { from, output: Some(output), guessed });
+            sequence.part = Some(Part { from, output: Some(output), guessed, by });
         }
         self.context.batch_len()
     }
@@ -378,7 +397,7 @@ impl<'model> Generator<'model> {
             }
             taken += end - from;
             sequence.position = end;
-            sequence.part = Some(Part { from, output, guessed: Vec::new() });
+            sequence.part = Some(Part { from, output, guessed: Vec::new(), by: Source::Text });
             if taken >= room {
                 break;
             }
@@ -393,7 +412,7 @@ impl<'model> Generator<'model> {
         report: &mut dyn FnMut(u64, Progress),
     ) -> Option<Result<FinishReason, String>> {
         let sequence = self.running.get_mut(&stream)?;
-        let Part { output, guessed, .. } = sequence.part.take()?;
+        let Part { output, guessed, by, .. } = sequence.part.take()?;
         let output = output?;
         if sequence.next.is_none() {
             let known = u32::try_from(sequence.known).unwrap_or(0);
@@ -416,7 +435,7 @@ impl<'model> Generator<'model> {
             sequence.prompt.tokens.push(token);
         }
         if !guessed.is_empty() {
-            sequence.luck.note(right, guessed.len());
+            sequence.luck[by as usize].note(right, guessed.len());
             sequence.guesses.0 += u32::try_from(guessed.len()).unwrap_or(0);
             sequence.guesses.1 += u32::try_from(right).unwrap_or(0);
             let (id, position) = (sequence.id, sequence.position);
@@ -471,8 +490,13 @@ struct Like {
 }
 
 impl Sequence<'_> {
-    /// Tokens that may follow its last one, as many as are worth computing along.
-    fn guess(&mut self, pace: &Pace, context_tokens: usize) -> Vec<u32> {
+    /// Tokens that may follow its last one, as many as are worth computing along, and who thinks so.
+    fn guess(
+        &mut self,
+        pace: &Pace,
+        context_tokens: usize,
+        drafter: &mut Option<Drafter<'_>>,
+    ) -> (Vec<u32>, Source) {
         let limits = [
             GUESSED_MAX,
             (self.credit as usize).saturating_sub(1),
@@ -481,14 +505,26 @@ impl Sequence<'_> {
         ];
         let most = limits.into_iter().min().unwrap_or(0);
         let candidates = guess(&self.prompt.tokens, most);
-        if candidates.is_empty() {
-            return Vec::new();
+        if !candidates.is_empty() {
+            let luck = &mut self.luck[Source::Text as usize];
+            let worth = pace.guesses(luck.right(), 0.0, candidates.len());
+            if worth > 0 {
+                return (candidates[..worth].to_vec(), Source::Text);
+            }
+            luck.note_passed();
         }
-        let worth = pace.guesses(self.luck.right(), candidates.len());
+        let Some(small) = drafter else { return (Vec::new(), Source::Text) };
+        let luck = &mut self.luck[Source::Drafter as usize];
+        let worth = pace.guesses(luck.right(), small.token_seconds, most);
         if worth == 0 {
-            self.luck.note_passed();
+            luck.note_passed();
+            return (Vec::new(), Source::Drafter);
         }
-        candidates[..worth].to_vec()
+        let guessed = small.guess(&self.prompt.tokens, worth).unwrap_or_else(|_| {
+            *drafter = None;
+            Vec::new()
+        });
+        (guessed, Source::Drafter)
     }
 
     /// Takes one chosen token into the answer; returns why it ended, if it did.

@@ -1,13 +1,14 @@
 //! Loads what a worker is to hold and says what it can do with it: a vocabulary alone, a model that
 //! generates, or one that makes vectors or scores.
 
+use super::draft::Drafter;
 use super::embed::{self, Embedder};
 use super::generate::Generator;
 
 use super::Backend;
 use super::llama_cpp::{ContextOptions, Interrupt, Model, ModelOptions, Vocab};
 use super::tune;
-use crate::protocol::{CacheType, Load, Tuned};
+use crate::protocol::{CacheType, Compute, Load, Tuned};
 use lar_base::Bytes;
 
 pub(super) fn build() -> String {
@@ -18,7 +19,7 @@ pub(super) fn build() -> String {
 pub(super) fn with_backend(
     load: &Load,
     interrupt: Interrupt,
-    work: impl FnOnce(&mut dyn Backend, Option<Tuned>) -> Result<(), String>,
+    work: impl FnOnce(&mut dyn Backend, Loaded) -> Result<(), String>,
 ) -> Result<(), String> {
     let path = load.path();
     if !path.is_file() {
@@ -26,9 +27,7 @@ pub(super) fn with_backend(
     }
     let options = match load {
         Load::Vocabulary { .. } => ModelOptions { vocabulary_only: true, gpu_layers: Some(0) },
-        Load::Model { compute, .. } | Load::Embedder { compute, .. } => {
-            ModelOptions { vocabulary_only: false, gpu_layers: compute.gpu_layers }
-        }
+        Load::Model { compute, .. } | Load::Embedder { compute, .. } => options_of(compute),
     };
     let limit = load.memory_bytes_max().map_or_else(String::new, |bytes| {
         format!(" (its worker's limit is {} beside the mapped file)", Bytes(bytes))
@@ -39,8 +38,8 @@ pub(super) fn with_backend(
         )
     })?;
     match load {
-        Load::Vocabulary { .. } => work(&mut VocabularyOnly { vocab: model.vocab() }, None),
-        Load::Model { sequences, context_tokens, compute, tune, .. } => {
+        Load::Vocabulary { .. } => work(&mut VocabularyOnly { vocab: model.vocab() }, Loaded::default()),
+        Load::Model { sequences, context_tokens, compute, tune, draft, .. } => {
             let options = ContextOptions {
                 sequences: *sequences,
                 context_tokens: *context_tokens,
@@ -63,7 +62,19 @@ pub(super) fn with_backend(
                 }
             };
             let batch_tokens = tuned.map_or(compute.batch_tokens, |tuned| tuned.batch_tokens);
-            work(&mut Generator::new(&model, context, interrupt, load, batch_tokens), tuned)
+            let small = draft.as_deref().and_then(|path| Model::load(path, options_of(compute)));
+            let drafter = match (draft, &small) {
+                (None, _) => None,
+                (Some(_), None) => Some(Err("llama.cpp cannot read it".to_owned())),
+                (Some(_), Some(small)) => Some(Drafter::new(small, &model, compute, *context_tokens)),
+            };
+            let (drafter, draft_refused) = match drafter {
+                None => (None, None),
+                Some(Ok(drafter)) => (Some(drafter), None),
+                Some(Err(reason)) => (None, Some(reason)),
+            };
+            let mut generator = Generator::new(&model, context, interrupt, load, batch_tokens, drafter);
+            work(&mut generator, Loaded { tuned, draft_refused })
         }
         Load::Embedder { tokens_max, compute, .. } => {
             let options = ContextOptions {
@@ -81,9 +92,21 @@ pub(super) fn with_backend(
             let context = model
                 .context(options)
                 .ok_or_else(|| format!("no memory for texts of {tokens_max} tokens{limit}"))?;
-            work(&mut Embedder::new(&model, context, load)?, None)
+            work(&mut Embedder::new(&model, context, load)?, Loaded::default())
         }
     }
+}
+
+/// What became of a load beside the model itself.
+#[derive(Debug, Default)]
+pub(super) struct Loaded {
+    pub(super) tuned: Option<Tuned>,
+    /// Why the model that was to guess does not.
+    pub(super) draft_refused: Option<String>,
+}
+
+fn options_of(compute: &Compute) -> ModelOptions {
+    ModelOptions { vocabulary_only: false, gpu_layers: compute.gpu_layers }
 }
 
 struct VocabularyOnly<'model> {

@@ -104,13 +104,13 @@ impl Pace {
         answers == 0 && rest <= room / REST_SHARE && step + rest <= self.batch_tokens
     }
 
-    /// How many of the next tokens are worth guessing when each is right with this probability and nothing
-    /// else is computed: as many as make tokens come fastest.
-    pub(super) fn guesses(&self, right: f64, most: usize) -> usize {
+    /// How many of the next tokens are worth guessing when each is right with this probability, takes so many
+    /// seconds to guess, and nothing else is computed: as many as make tokens come fastest.
+    pub(super) fn guesses(&self, right: f64, each: f64, most: usize) -> usize {
         let right = right.clamp(0.0, 0.99);
         // Of n guesses those before the first wrong one are kept, and one more token is chosen after them.
         let kept = |guesses: usize| (1.0 - right.powi(guesses as i32 + 1)) / (1.0 - right);
-        let rate = |guesses: usize| kept(guesses) / self.answers(1 + guesses);
+        let rate = |guesses: usize| kept(guesses) / (self.answers(1 + guesses) + each * guesses as f64);
         let most = most.min(GUESSED_MAX);
         (0..=most).max_by(|a, b| rate(*a).total_cmp(&rate(*b)).then(b.cmp(a))).unwrap_or(0)
     }
@@ -252,12 +252,14 @@ mod tests {
         let mut pace = Pace::new(512);
         pace.note(1, 0, millis(100));
         pace.note(5, 0, millis(120));
-        assert_eq!(pace.guesses(0.0, 8), 0);
-        assert!(pace.guesses(0.9, 8) >= 6, "nearly free and nearly sure");
+        assert_eq!(pace.guesses(0.0, 0.0, 8), 0);
+        assert!(pace.guesses(0.9, 0.0, 8) >= 6, "nearly free and nearly sure");
+        assert!(pace.guesses(0.9, 0.02, 8) >= 2, "by a model that is five times as fast");
+        assert_eq!(pace.guesses(0.9, 0.1, 8), 0, "by one that is no faster");
         let mut dear = Pace::new(512);
         dear.note(1, 0, millis(10));
         dear.note(5, 0, millis(45));
-        assert_eq!(dear.guesses(0.5, 8), 0, "what costs as much as it may save");
+        assert_eq!(dear.guesses(0.5, 0.0, 8), 0, "what costs as much as it may save");
     }
 
     #[test]

@@ -13,8 +13,9 @@ const PENALTY_TOKENS: i32 = 64;
 /// What chooses the tokens of one answer.
 pub(super) struct Sampler<'model> {
     chain: Chain<'model>,
-    /// Whether the likeliest token is chosen and nothing changes what is likely: no chain is needed.
-    plain: bool,
+    /// Where the likeliest token is chosen and nothing changes what is likely no chain is needed: the tokens that
+    /// are left out all the same.
+    plain: Option<Vec<u32>>,
     matcher: Option<Matcher>,
     /// llama.cpp's own grammar.
     grammar: Option<Chain<'model>>,
@@ -30,19 +31,25 @@ pub(super) struct Choice {
 }
 
 impl<'model> Sampler<'model> {
-    /// A sampler for what follows `prompt`; penalties look back into it.
+    /// A sampler for what follows `prompt`; penalties look back into it. `ends` are the tokens that end an answer.
     ///
     /// # Errors
     /// When what the answer is to be held to is not understood.
     pub(super) fn new(
         vocab: Vocab<'model>,
+        ends: &[u32],
         sampling: &Sampling,
         grammars: &mut Option<Grammars>,
         context_tokens: usize,
         prompt: &[u32],
     ) -> Result<Self, String> {
-        let links = links(vocab, sampling, i32::try_from(context_tokens).unwrap_or(i32::MAX));
-        let plain = matches!(links.as_slice(), [Link::Greedy]);
+        let left_out = if sampling.ignore_eos { ends } else { &[] };
+        let links = links(vocab, left_out, sampling, i32::try_from(context_tokens).unwrap_or(i32::MAX));
+        let plain = match links.as_slice() {
+            [Link::Greedy] => Some(Vec::new()),
+            [Link::LogitBias(_), Link::Greedy] if sampling.logit_bias.is_empty() => Some(left_out.to_vec()),
+            _ => None,
+        };
         let (mut matcher, mut grammar) = (None, None);
         match &sampling.constraint {
             None => {}
@@ -58,7 +65,7 @@ impl<'model> Sampler<'model> {
             }
         }
         let mut chain = Chain::new(vocab, links)?;
-        if !plain {
+        if plain.is_none() {
             for token in prompt {
                 chain.accept(*token);
             }
@@ -102,12 +109,12 @@ impl<'model> Sampler<'model> {
             };
             grammar.accept(token);
             token
-        } else if self.plain {
-            likeliest(logits)
+        } else if let Some(left_out) = &self.plain {
+            likeliest(logits, left_out)
         } else {
             self.chain.choose(all()).ok_or("the samplers chose nothing")?
         };
-        if !self.plain {
+        if self.plain.is_none() {
             self.chain.accept(token);
         }
         let mut last = false;
@@ -120,11 +127,11 @@ impl<'model> Sampler<'model> {
     }
 }
 
-/// The first of the largest.
-fn likeliest(logits: &[f32]) -> u32 {
+/// The first of the largest, but for a few that are left out.
+pub(super) fn likeliest(logits: &[f32], left_out: &[u32]) -> u32 {
     let mut best = (0, f32::NEG_INFINITY);
     for (token, logit) in (0..).zip(logits) {
-        if *logit > best.1 {
+        if *logit > best.1 && !left_out.contains(&token) {
             best = (token, *logit);
         }
     }
@@ -132,7 +139,7 @@ fn likeliest(logits: &[f32]) -> u32 {
 }
 
 /// The samplers of an answer. Their order, unless another was asked for, and their defaults are llama.cpp's own.
-fn links(vocab: Vocab<'_>, sampling: &Sampling, context_tokens: i32) -> Vec<Link> {
+fn links(vocab: Vocab<'_>, left_out: &[u32], sampling: &Sampling, context_tokens: i32) -> Vec<Link> {
     let rare = sampling.rare.as_deref().cloned().unwrap_or_default();
     let mut links = Vec::new();
     let mut biases: Vec<(u32, f32)> = sampling
@@ -141,11 +148,7 @@ fn links(vocab: Vocab<'_>, sampling: &Sampling, context_tokens: i32) -> Vec<Link
         .filter_map(|(token, bias)| Some((u32::try_from(*token).ok()?, *bias)))
         .filter(|(token, _)| *token < vocab.len())
         .collect();
-    if sampling.ignore_eos {
-        biases.extend(
-            vocab.tokens().filter(|token| vocab.ends(*token)).map(|token| (token, f32::NEG_INFINITY)),
-        );
-    }
+    biases.extend(left_out.iter().map(|token| (*token, f32::NEG_INFINITY)));
     if !biases.is_empty() {
         links.push(Link::LogitBias(biases));
     }

@@ -42,6 +42,7 @@ settings! {
     "engines.cache_type" "string" "How contexts are kept: f16, or q8 or q4 in about half or a quarter of the memory, at some cost in quality"
     "engines.gpu_layers" "integer" "Layers of each model on the GPU, in a build with one; as many as fit where absent"
     "engines.speculative" "boolean" "Computes likely next tokens along, where that is faster; the answer is the same"
+    "engines.draft_model" "string" "An installed model that guesses next tokens for larger ones with the same vocabulary"
     "engines.preload" "boolean" "Loads the default model at start"
     "engines.llama_server" "string" "Runs models with this llama-server program instead of the embedded engine"
     "engines.prompt_cache" "string" "Host memory for what was read of prompts that others took the place of, per model"
@@ -67,6 +68,7 @@ mod tests {
         config.engines.threads = Some(1);
         config.engines.flash_attention = Some(true);
         config.engines.gpu_layers = Some(1);
+        config.engines.draft_model = Some(String::new());
         config.engines.context_tokens_max = Some(128);
         config.engines.memory = Some(lar_base::Bytes(1));
         config.engines.llama_server = Some("x".into());
