@@ -134,6 +134,6 @@ pub(crate) fn measure() -> anyhow::Result<String> {
     Ok(format!(
         "The first {QUESTIONS} questions of the Berkeley Function-Calling Leaderboard's `simple_python` (bfcl-eval 2026.3.23), \
          greedy, 200 tokens at most, by the starter model SmolLM2-135M, which was not taught to call functions: what is \
-         wrong here is the model's choice of values, what does not parse would be Lar's.\n\n{table}"
+         wrong here is the model's choice of values. A call that was cut at 200 tokens does not parse.\n\n{table}"
     ))
 }

@@ -103,17 +103,17 @@ pub(crate) async fn memory() -> anyhow::Result<String> {
             let length = 1 + (number * 37) % 90;
             let from = (number * 13) % 10;
             let sampling = Sampling {
-                temperature: Some(if number % 3 == 0 { 0.0 } else { 0.9 }),
+                temperature: Some(if number.is_multiple_of(3) { 0.0 } else { 0.9 }),
                 seed: u32::try_from(number).unwrap_or(0),
                 tokens_max: 1 + u32::try_from(number % 5).unwrap_or(0),
-                repeat_penalty: (number % 4 == 0).then_some(1.1),
-                logprobs: (number % 7 == 0).then_some(5),
-                constraint: (number % 10 == 0).then_some(Constraint::JsonObject),
+                repeat_penalty: (number.is_multiple_of(4)).then_some(1.1),
+                logprobs: (number.is_multiple_of(7)).then_some(5),
+                constraint: (number.is_multiple_of(10)).then_some(Constraint::JsonObject),
                 ..Sampling::default()
             };
             let prompt = Prompt::Tokens(words[from..from + length].to_vec());
             let mut generation = engine.generate(Job { prompt, sampling, cache_of: None })?;
-            if number % 9 == 0 {
+            if number.is_multiple_of(9) {
                 generation.stop.cancel();
             }
             while let Some(event) = generation.events.next().await {

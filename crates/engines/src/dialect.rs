@@ -5,176 +5,17 @@
 //! one format by a grammar; so is any model that must call.
 
 mod calls;
+mod formats;
 mod reasoning;
 mod tools;
 
 use serde::{Deserialize, Serialize};
 
 use crate::driver::{Chat, Constraint, Tool, ToolChoice};
-use calls::{Body, Calls, Format};
+use calls::{Calls, Format};
+use formats::{HARMONY, HARMONY_THOUGHT, HERMES, REASONING, TOOLS};
 use reasoning::Splitter;
 pub(crate) use tools::{explain, function};
-
-/// How a model marks its reasoning: what opens it and what ends it.
-const REASONING: &[(&str, &str)] = &[
-    ("<think>", "</think>"),
-    ("<|START_THINKING|>", "<|END_THINKING|>"),
-    ("[THINK]", "[/THINK]"),
-    ("◁think▷", "◁/think▷"),
-    ("<mm:think>", "</mm:think>"),
-    ("<seed:think>", "</seed:think>"),
-    HARMONY_THOUGHT,
-];
-/// gpt-oss ends a thought as it ends everything else, with a mark that many templates have: what opens it shows it.
-const HARMONY_THOUGHT: (&str, &str) = ("<|channel|>analysis<|message|>", "<|end|>");
-
-/// Hermes' format, which most open models have seen: what models are held to. Qwen 2.5 and 3 have it too.
-const HERMES: Format = Format { begin: "<tool_call>", end: "</tool_call>", body: Body::Json, around: &[] };
-
-/// Formats of tool calls, each after the marks in a template that show it. The first that fits is taken.
-/// They are as the models' own templates write them.
-const TOOLS: &[(&[&str], Format)] = &[
-    // Qwen 3 Coder, Qwen 3.5, Nemotron 3.
-    (
-        &["<tool_call>", "<function="],
-        Format {
-            body: Body::Tags {
-                name: ("<function=", ">"),
-                key: ("<parameter=", ">"),
-                value: ("", "</parameter>"),
-            },
-            ..HERMES
-        },
-    ),
-    // GLM 4.5 and later.
-    (
-        &["<tool_call>", "<arg_key>"],
-        Format {
-            body: Body::Tags {
-                name: ("", "<arg_key>"),
-                key: ("<arg_key>", "</arg_key>"),
-                value: ("<arg_value>", "</arg_value>"),
-            },
-            ..HERMES
-        },
-    ),
-    (&["<tool_call>"], HERMES),
-    // Mistral, newer and older.
-    (
-        &["[TOOL_CALLS]", "[ARGS]"],
-        Format {
-            begin: "[TOOL_CALLS]",
-            end: "",
-            body: Body::Named { mark: "[ARGS]", name_after: None, name_before: Some("[CALL_ID]") },
-            around: &[],
-        },
-    ),
-    (&["[TOOL_CALLS]"], Format { begin: "[TOOL_CALLS]", end: "", body: Body::Json, around: &[] }),
-    // Cohere's Command R and A.
-    (
-        &["<|START_ACTION|>"],
-        Format {
-            begin: "<|START_ACTION|>",
-            end: "<|END_ACTION|>",
-            body: Body::Json,
-            around: &["<|START_RESPONSE|>", "<|END_RESPONSE|>"],
-        },
-    ),
-    // Kimi K2.
-    (
-        &["<|tool_call_begin|>", "<|tool_call_argument_begin|>"],
-        Format {
-            begin: "<|tool_call_begin|>",
-            end: "<|tool_call_end|>",
-            body: Body::Named {
-                mark: "<|tool_call_argument_begin|>",
-                name_after: Some("functions."),
-                name_before: Some(":"),
-            },
-            around: &["<|tool_calls_section_begin|>", "<|tool_calls_section_end|>"],
-        },
-    ),
-    // DeepSeek V3 and R1, then V3.1.
-    (
-        &["<｜tool▁call▁begin｜>", "```json"],
-        Format {
-            begin: "<｜tool▁call▁begin｜>",
-            end: "```<｜tool▁call▁end｜>",
-            body: Body::Named {
-                mark: "\n```json\n", name_after: Some("<｜tool▁sep｜>"), name_before: None
-            },
-            around: DEEPSEEK,
-        },
-    ),
-    (
-        &["<｜tool▁call▁begin｜>"],
-        Format {
-            begin: "<｜tool▁call▁begin｜>",
-            end: "<｜tool▁call▁end｜>",
-            body: Body::Named { mark: "<｜tool▁sep｜>", name_after: None, name_before: None },
-            around: DEEPSEEK,
-        },
-    ),
-    // DeepSeek V3.2 and V4.
-    (
-        &["｜DSML｜", "invoke name="],
-        Format {
-            begin: "<｜DSML｜invoke",
-            end: "</｜DSML｜invoke>",
-            body: Body::Tags {
-                name: ("name=\"", "\">"),
-                key: ("<｜DSML｜parameter name=\"", "\""),
-                value: (">", "</｜DSML｜parameter>"),
-            },
-            around: &[
-                "<｜DSML｜function_calls>",
-                "</｜DSML｜function_calls>",
-                "<｜DSML｜tool_calls>",
-                "</｜DSML｜tool_calls>",
-            ],
-        },
-    ),
-    // MiniMax M2.
-    (
-        &["minimax:tool_call", "<invoke name="],
-        Format {
-            begin: "<invoke",
-            end: "</invoke>",
-            body: Body::Tags {
-                name: ("name=\"", "\">"),
-                key: ("<parameter name=\"", "\">"),
-                value: ("", "</parameter>"),
-            },
-            around: &["<minimax:tool_call>", "</minimax:tool_call>"],
-        },
-    ),
-    // gpt-oss (Harmony).
-    (&["<|channel|>analysis<|message|>", "functions."], HARMONY),
-    // Phi 4 mini and Granite.
-    (
-        &["<|tool_call|>"],
-        Format { begin: "<|tool_call|>", end: "<|/tool_call|>", body: Body::Json, around: &[] },
-    ),
-    // Llama 3.
-    (&["<|python_tag|>"], Format { begin: "<|python_tag|>", end: "", body: Body::BareJson, around: &[] }),
-];
-/// The recipient is named before the channel or behind it.
-const HARMONY: Format = Format {
-    begin: " to=functions.",
-    end: "",
-    body: Body::Named { mark: "<|message|>", name_after: None, name_before: None },
-    around: &[
-        "<|start|>assistant",
-        "<|channel|>analysis",
-        "<|channel|>commentary",
-        "<|channel|>final",
-        "<|message|>",
-        "<|end|>",
-        "<|return|>",
-        "<|call|>",
-    ],
-};
-const DEEPSEEK: &[&str] = &["<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>"];
 
 /// What a chat template shows of its model's ways.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 //! anything is loaded.
 
 mod process;
+mod questions;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use crate::driver::{
 };
 use crate::protocol::{Compute, Load, Tuned};
 use crate::template::ChatTemplate;
+use crate::vectors::{self, Cache};
 use process::Worker;
 
 /// A model for the embedded engine, in plain values.
@@ -69,6 +71,8 @@ pub struct Embedded {
     vocabulary: Mutex<Option<Arc<Worker>>>,
     /// What was measured when it was first loaded.
     tuned: std::sync::Mutex<Option<Tuned>>,
+    /// Of queries that were asked before, where it makes vectors.
+    vectors: std::sync::Mutex<Cache>,
 }
 
 /// A measurement to be made.
@@ -125,6 +129,7 @@ impl Embedded {
             loading: Mutex::new(()),
             vocabulary: Mutex::new(None),
             tuned: std::sync::Mutex::new(None),
+            vectors: std::sync::Mutex::default(),
         }
     }
 
@@ -145,11 +150,7 @@ impl Embedded {
     }
 
     fn current(&self) -> Option<Arc<Worker>> {
-        self.lock().clone().filter(|worker| worker.death().is_none())
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Arc<Worker>>> {
-        self.model.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        lock(&self.model).clone().filter(|worker| worker.death().is_none())
     }
 
     async fn tokens(&self, prompt: Prompt) -> Result<(Vec<u32>, String), Error> {
@@ -194,13 +195,13 @@ impl Driver for Embedded {
             if self.current().is_some() {
                 return Ok(());
             }
-            let known = *self.tuned.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let known = *lock(&self.tuned);
             let worker = Worker::start(&self.options.program, self.options.load(known)).await?;
             if let (Some(tuned), Some(tuning)) = (worker.tuned, &self.options.tuning) {
-                *self.tuned.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(tuned);
+                *lock(&self.tuned) = Some(tuned);
                 (tuning.told)(tuned);
             }
-            *self.lock() = Some(Arc::new(worker));
+            *lock(&self.model) = Some(Arc::new(worker));
             Ok(())
         }
         .boxed()
@@ -208,7 +209,7 @@ impl Driver for Embedded {
 
     fn died(&self) -> BoxFuture<'_, String> {
         async {
-            let worker = self.lock().clone();
+            let worker = lock(&self.model).clone();
             match worker {
                 Some(worker) => worker.died().await,
                 None => std::future::pending().await,
@@ -219,7 +220,7 @@ impl Driver for Embedded {
 
     fn unload(&self) -> BoxFuture<'_, ()> {
         async {
-            let model = self.lock().take();
+            let model = lock(&self.model).take();
             let vocabulary = self.vocabulary.lock().await.take();
             for worker in [model, vocabulary].into_iter().flatten() {
                 worker.stop().await;
@@ -257,9 +258,26 @@ impl Driver for Embedded {
         Ok(Worker::generate(&worker, tokens, job.sampling, job.cache_of))
     }
 
-    fn embed(&self, texts: Vec<String>, _: Option<KeyId>) -> BoxFuture<'_, Result<Embeddings, Error>> {
-        async {
-            let process::Embedded { values, tokens, truncated } = self.loaded()?.embed(None, texts).await?;
+    fn embed(
+        &self,
+        mut texts: Vec<String>,
+        cache_of: Option<KeyId>,
+    ) -> BoxFuture<'_, Result<Embeddings, Error>> {
+        async move {
+            let worker = self.loaded()?;
+            // A query is one text; passages come many at a time and are not asked again.
+            let digest = match texts.as_slice() {
+                [text] => vectors::digest(text, cache_of),
+                _ => None,
+            };
+            if let Some((vector, tokens)) = digest.and_then(|digest| lock(&self.vectors).get(&digest)) {
+                return Ok(Embeddings { vectors: vec![vector], tokens, truncated: Vec::new() });
+            }
+            let questions::Embedded { values, tokens, truncated } =
+                worker.embed(None, std::mem::take(&mut texts)).await?;
+            if let (Some(digest), [vector], []) = (digest, values.as_slice(), truncated.as_slice()) {
+                lock(&self.vectors).put(digest, vector.clone(), tokens);
+            }
             Ok(Embeddings { vectors: values, tokens, truncated })
         }
         .boxed()
@@ -267,11 +285,15 @@ impl Driver for Embedded {
 
     fn rank(&self, query: String, texts: Vec<String>) -> BoxFuture<'_, Result<Ranking, Error>> {
         async {
-            let process::Embedded { values, tokens, truncated } =
+            let questions::Embedded { values, tokens, truncated } =
                 self.loaded()?.embed(Some(query), texts).await?;
             let scores = values.iter().map(|classes| Ranking::score(classes)).collect();
             Ok(Ranking { scores, tokens, truncated })
         }
         .boxed()
     }
+}
+
+fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -7,7 +7,6 @@
 //! sentence-transformers does. Short texts that were asked before are answered from memory.
 
 mod bert;
-mod cache;
 mod kernels;
 mod weights;
 
@@ -25,8 +24,8 @@ use crate::Error;
 use crate::driver::{
     Ability, Constraint, Driver, Embeddings, Engine, Generation, Job, Prepared, Prompt, Ranking,
 };
+use crate::vectors::{self, Cache};
 use bert::{Bert, Scratch, Text};
-use cache::Cache;
 
 /// Tokens in one forward pass: enough for the arithmetic to be dense, few enough to stay in the caches.
 const BATCH_TOKENS: usize = 384;
@@ -223,7 +222,7 @@ struct OpenState {
     missing: usize,
     answer: Option<oneshot::Sender<Embeddings>>,
     /// What is remembered under which key once it is computed.
-    remember: Vec<Option<cache::Digest>>,
+    remember: Vec<Option<vectors::Digest>>,
 }
 
 impl Service {
@@ -264,7 +263,7 @@ impl Service {
         let mut remember = vec![None; texts.len()];
         let mut waiting = Vec::with_capacity(texts.len());
         for (index, text) in texts.iter().enumerate() {
-            let digest = if query.is_none() { cache::digest(text, cache_of) } else { None };
+            let digest = if query.is_none() { vectors::digest(text, cache_of) } else { None };
             if let Some((vector, tokens)) = digest.and_then(|digest| lock(&self.cache).get(&digest)) {
                 embeddings.tokens += tokens;
                 embeddings.vectors[index] = vector;

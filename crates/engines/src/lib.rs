@@ -16,6 +16,7 @@ pub mod pools;
 pub mod protocol;
 pub mod scheduler;
 pub mod template;
+mod vectors;
 pub mod worker;
 
 pub use error::{CONSTRAINT_FIELD, Error};

@@ -14,6 +14,7 @@ mod llama;
 mod llama_cpp;
 mod pace;
 mod sampler;
+mod sequence;
 mod tune;
 
 use std::io::{BufReader, Write as _};

@@ -21,6 +21,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::questions::{Embedded, Embedding, Question, texts_in_frames};
 use crate::Error;
 use crate::driver::{Constraint, Event, Generation, Prompt, Sampling};
 use crate::protocol::{self, CREDIT, FromWorker, HEARTBEAT, Load, ToWorker, Tuned};
@@ -43,32 +44,6 @@ pub(super) struct Worker {
     pub(super) tuned: Option<Tuned>,
     shared: Arc<Shared>,
 }
-
-/// Where the answer to a question goes.
-#[derive(Debug)]
-enum Question {
-    Tokenize(oneshot::Sender<Result<(Vec<u32>, String), String>>),
-    Check(oneshot::Sender<Option<String>>),
-    Embed(Embedding),
-}
-
-/// An `Embed` that is under way.
-#[derive(Debug)]
-struct Embedding {
-    values: Vec<Vec<f32>>,
-    answer: oneshot::Sender<Result<Embedded, String>>,
-}
-
-/// The vectors or scores of texts.
-#[derive(Debug)]
-pub(super) struct Embedded {
-    pub(super) values: Vec<Vec<f32>>,
-    pub(super) tokens: u64,
-    pub(super) truncated: Vec<usize>,
-}
-
-/// Bytes of texts in one frame; frames are larger only where one text is.
-const TEXT_BYTES_MAX: usize = 1 << 20;
 
 #[derive(Debug)]
 struct Shared {
@@ -254,30 +229,6 @@ impl Drop for Forget {
             self.shared.send(ToWorker::Cancel { stream: self.id });
         }
     }
-}
-
-/// Texts as they are sent, and whether more follow.
-fn texts_in_frames(texts: Vec<String>) -> Vec<(Vec<String>, bool)> {
-    let mut frames: Vec<(Vec<String>, bool)> = Vec::new();
-    let mut bytes = usize::MAX;
-    for mut text in texts {
-        // No model reads so much; what is cut here is cut there again.
-        text.truncate(text.floor_char_boundary(protocol::FRAME_BYTES_MAX / 2));
-        match frames.last_mut() {
-            Some((frame, _)) if bytes.saturating_add(text.len()) <= TEXT_BYTES_MAX => {
-                bytes += text.len();
-                frame.push(text);
-            }
-            last => {
-                if let Some((_, more)) = last {
-                    *more = true;
-                }
-                bytes = text.len();
-                frames.push((vec![text], false));
-            }
-        }
-    }
-    frames
 }
 
 impl Drop for Worker {

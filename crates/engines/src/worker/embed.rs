@@ -43,6 +43,15 @@ struct Request {
     truncated: Vec<u32>,
 }
 
+/// A text, or a pair, as the model reads it.
+struct Tokens {
+    tokens: Vec<u32>,
+    /// How many of them must stay at the end.
+    after: usize,
+    /// Whether the query was longer than may be read of it.
+    query_cut: bool,
+}
+
 struct Item {
     request: u64,
     index: u32,
@@ -68,13 +77,15 @@ impl Backend for Embedder<'_> {
             _ => {}
         }
         for text in texts {
-            let (mut tokens, after) = self.tokens(query, text);
+            let Tokens { mut tokens, after, query_cut } = self.tokens(query, text);
             let request = self.requests.entry(id).or_default();
+            if query_cut || tokens.len() > self.tokens_max {
+                request.truncated.push(request.texts);
+            }
             if tokens.len() > self.tokens_max {
                 let tail = tokens.split_off(tokens.len() - after);
                 tokens.truncate(self.tokens_max.saturating_sub(after));
                 tokens.extend(tail);
-                request.truncated.push(request.texts);
             }
             request.tokens += tokens.len() as u64;
             self.waiting.push_back(Item { request: id, index: request.texts, tokens });
@@ -161,20 +172,18 @@ impl<'model> Embedder<'model> {
         })
     }
 
-    /// The tokens of a text, or of a query and a text, and how many at the end must stay there.
-    fn tokens(&self, query: Option<&str>, text: &str) -> (Vec<u32>, usize) {
+    /// The tokens of a text, or of a query and a text.
+    fn tokens(&self, query: Option<&str>, text: &str) -> Tokens {
         let vocab = self.vocab;
         let Some(query) = query else {
             let tokens = vocab.tokenize(text, true, false);
             let marked = vocab.adds_end() || vocab.adds_separator();
-            return (tokens, usize::from(marked));
+            return Tokens { tokens, after: usize::from(marked), query_cut: false };
         };
+        let mut query_tokens = vocab.tokenize(query, false, false);
         // A query leaves half of the room to the text.
-        let short = |mut tokens: Vec<u32>| {
-            tokens.truncate(self.tokens_max / 2);
-            tokens
-        };
-        let query_tokens = short(vocab.tokenize(query, false, false));
+        let query_cut = query_tokens.len() > self.tokens_max / 2;
+        query_tokens.truncate(self.tokens_max / 2);
         if let Some((before, rest)) = self.template.as_deref().and_then(|text| text.split_once("{query}"))
             && let Some((between, after)) = rest.split_once("{document}")
         {
@@ -184,7 +193,7 @@ impl<'model> Embedder<'model> {
             tokens.extend(vocab.tokenize(text, false, false));
             let after = vocab.tokenize(after, false, true);
             tokens.extend(&after);
-            return (tokens, after.len());
+            return Tokens { tokens, after: after.len(), query_cut };
         }
         let end = vocab.adds_end().then(|| vocab.end().or(vocab.separator())).flatten();
         let separator = vocab.adds_separator().then(|| vocab.separator()).flatten();
@@ -194,7 +203,7 @@ impl<'model> Embedder<'model> {
         tokens.extend(vocab.tokenize(text, false, false));
         let last = end.or(separator);
         tokens.extend(last);
-        (tokens, usize::from(last.is_some()))
+        Tokens { tokens, after: usize::from(last.is_some()), query_cut }
     }
 
     fn next_batch(&mut self) -> Vec<Item> {

@@ -12,13 +12,14 @@ use std::collections::BTreeMap;
 
 use lar_base::Instant;
 
-use super::answer::{Answer, Text};
+use super::answer::Answer;
 use super::cache::{Cache, Prompt, Seat};
 use super::constraint::Grammars;
 use super::draft::Drafter;
 use super::llama_cpp::{Context, DecodeError, Interrupt, Model, Vocab};
-use super::pace::{GUESSED_MAX, Luck, Pace, guess};
-use super::sampler::{Choice, Sampler};
+use super::pace::{Luck, Pace};
+use super::sampler::Sampler;
+use super::sequence::{Part, Sequence, Source};
 use super::{Backend, Progress};
 use crate::driver::{FinishReason, Sampling};
 use crate::protocol::{CREDIT, Load};
@@ -54,60 +55,6 @@ struct Arrival<'model> {
     sampling: Sampling,
     sampler: Sampler<'model>,
     credit: u32,
-}
-
-struct Sequence<'model> {
-    id: i32,
-    /// The prompt's tokens and behind them those of the answer that were decoded.
-    prompt: Prompt,
-    /// Tokens of it that were known from earlier.
-    known: usize,
-    /// Tokens in the context.
-    position: usize,
-    /// Sampled but not decoded yet; the prompt was read when there is one.
-    next: Option<u32>,
-    produced: u32,
-    tokens_max: u32,
-    /// How many tokens at the beginning stay when the context is full and the oldest others make room.
-    shift_keep: Option<usize>,
-    /// Whether some did: what is kept of it depends on what is gone.
-    shifted: bool,
-    sampler: Sampler<'model>,
-    /// With guesses from its text, and with those of a drafter.
-    luck: [Luck; 2],
-    /// Tokens that were guessed, and how many of them rightly.
-    guesses: (u32, u32),
-    /// Control tokens that show in the text.
-    preserved: Vec<u32>,
-    answer: Option<Answer>,
-    credit: u32,
-    /// Its part of the step that is being computed.
-    part: Option<Part>,
-}
-
-/// What a step computes for a sequence.
-struct Part {
-    /// Tokens in the context before.
-    from: usize,
-    /// Where in the batch what comes after its last certain token is, when that was computed.
-    output: Option<usize>,
-    /// Tokens that were computed along on the chance that they follow; their outputs are the next ones.
-    guessed: Vec<u32>,
-    /// Who guessed them.
-    by: Source,
-}
-
-/// Where guesses come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Source {
-    Text = 0,
-    Drafter = 1,
-}
-
-impl Sequence<'_> {
-    fn runnable(&self) -> bool {
-        self.next.is_none() || self.credit > 0
-    }
 }
 
 impl Backend for Generator<'_> {
@@ -487,81 +434,4 @@ struct Like {
     shared: usize,
     /// Whether it has read them.
     read: bool,
-}
-
-impl Sequence<'_> {
-    /// Tokens that may follow its last one, as many as are worth computing along, and who thinks so.
-    fn guess(
-        &mut self,
-        pace: &Pace,
-        context_tokens: usize,
-        drafter: &mut Option<Drafter<'_>>,
-    ) -> (Vec<u32>, Source) {
-        let limits = [
-            GUESSED_MAX,
-            (self.credit as usize).saturating_sub(1),
-            (self.tokens_max.saturating_sub(self.produced) as usize).saturating_sub(1),
-            context_tokens.saturating_sub(self.position + 1),
-        ];
-        let most = limits.into_iter().min().unwrap_or(0);
-        let candidates = guess(&self.prompt.tokens, most);
-        if !candidates.is_empty() {
-            let luck = &mut self.luck[Source::Text as usize];
-            let worth = pace.guesses(luck.right(), 0.0, candidates.len());
-            if worth > 0 {
-                return (candidates[..worth].to_vec(), Source::Text);
-            }
-            luck.note_passed();
-        }
-        let Some(small) = drafter else { return (Vec::new(), Source::Text) };
-        let luck = &mut self.luck[Source::Drafter as usize];
-        let worth = pace.guesses(luck.right(), small.token_seconds, most);
-        if worth == 0 {
-            luck.note_passed();
-            return (Vec::new(), Source::Drafter);
-        }
-        let guessed = small.guess(&self.prompt.tokens, worth).unwrap_or_else(|_| {
-            *drafter = None;
-            Vec::new()
-        });
-        (guessed, Source::Drafter)
-    }
-
-    /// Takes one chosen token into the answer; returns why it ended, if it did.
-    fn take(
-        &mut self,
-        choice: Choice,
-        vocab: Vocab<'_>,
-        context_tokens: usize,
-        report: &mut dyn FnMut(Progress),
-    ) -> Option<FinishReason> {
-        let Choice { token, logprobs, last } = choice;
-        let mut answer = self.answer.take()?;
-        if vocab.ends(token) {
-            let (text, logprobs) = answer.finish();
-            report(Progress::Delta { text, tokens: 1, logprobs });
-            return Some(FinishReason::Stop);
-        }
-        self.next = Some(token);
-        self.produced += 1;
-        self.credit = self.credit.saturating_sub(1);
-        answer.note(logprobs);
-        let mut text = match answer.push(&vocab.bytes(token, self.preserved.contains(&token))) {
-            Text::Stopped(text) => {
-                report(Progress::Delta { text, tokens: 1, logprobs: Vec::new() });
-                return Some(FinishReason::Stop);
-            }
-            Text::More(text) => text,
-        };
-        let context_full = self.shift_keep.is_none() && self.position + 1 >= context_tokens;
-        if self.produced >= self.tokens_max || context_full || last {
-            let (rest, logprobs) = answer.finish();
-            text.push_str(&rest);
-            report(Progress::Delta { text, tokens: 1, logprobs });
-            return Some(if last { FinishReason::Stop } else { FinishReason::Length });
-        }
-        report(Progress::Delta { text, tokens: 1, logprobs: answer.take_logprobs() });
-        self.answer = Some(answer);
-        None
-    }
 }

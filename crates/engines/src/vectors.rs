@@ -1,4 +1,4 @@
-//! Vectors of short texts that were asked before: queries come again and again.
+//! Vectors of short texts that were asked before: queries come again and again. Both kinds of embedders have one.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -11,18 +11,18 @@ const TEXT_BYTES_MAX: usize = 1024;
 const VECTORS_MAX: usize = 4096;
 
 /// Which text of whose.
-pub(super) type Digest = [u8; 32];
+pub(crate) type Digest = [u8; 32];
 
 /// The newest vectors.
 #[derive(Debug, Default)]
-pub(super) struct Cache {
+pub(crate) struct Cache {
     vectors: HashMap<Digest, (Vec<f32>, u64)>,
     order: VecDeque<Digest>,
 }
 
 /// The name under which a text's vector is kept; `None` for what is not kept. Keys do not share: an answer
 /// that comes sooner would tell that someone else asked the same.
-pub(super) fn digest(text: &str, cache_of: Option<KeyId>) -> Option<Digest> {
+pub(crate) fn digest(text: &str, cache_of: Option<KeyId>) -> Option<Digest> {
     if text.len() > TEXT_BYTES_MAX {
         return None;
     }
@@ -34,11 +34,11 @@ pub(super) fn digest(text: &str, cache_of: Option<KeyId>) -> Option<Digest> {
 
 impl Cache {
     /// The vector and its text's tokens.
-    pub(super) fn get(&self, digest: &Digest) -> Option<(Vec<f32>, u64)> {
+    pub(crate) fn get(&self, digest: &Digest) -> Option<(Vec<f32>, u64)> {
         self.vectors.get(digest).cloned()
     }
 
-    pub(super) fn put(&mut self, digest: Digest, vector: Vec<f32>, tokens: u64) {
+    pub(crate) fn put(&mut self, digest: Digest, vector: Vec<f32>, tokens: u64) {
         if self.vectors.insert(digest, (vector, tokens)).is_none() {
             self.order.push_back(digest);
         }
