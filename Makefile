@@ -10,7 +10,7 @@ PAGE := web/dist/index.html
 # What is started here talks to no Lar of the person who runs it.
 TEST_MODELS := $(CURDIR)/.build/models
 
-.PHONY: build run test check rust-test page-test conformance docs bench dist clean bootstrap test-bootstrap models llama-server
+.PHONY: build run test check rust-test page-test conformance docs bench clean bootstrap test-bootstrap models llama-server
 
 build: bootstrap $(PAGE)
 	cargo build --release -p lar
@@ -54,10 +54,6 @@ bench: build models
 	scripts/llama-server.sh llama-bench llama-batched-bench
 	scripts/bench-data.sh
 	LAR_TEST_MODELS=$(TEST_MODELS) cargo run --release -p lar-benches
-
-## The release archive: the engine chooses the processor's variant when it starts.
-dist: bootstrap $(PAGE)
-	scripts/dist.sh
 
 $(PAGE): web/package-lock.json web/index.html web/vite.config.ts $(shell find web/src web/public -type f)
 	cd web && PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 npm ci --no-audit --no-fund --loglevel=error && npm run --silent build

@@ -61,7 +61,7 @@ fn an_answer_keeps_to_its_schema_streamed_or_not() {
 
 #[test]
 fn what_cannot_be_kept_to_is_refused_by_name() {
-    let lar = Lar::start();
+    let lar = Lar::start_with("[engines]\ngbnf = true\n");
     let schema = |schema: Value| json!({ "response_format": { "type": "json_schema", "json_schema": { "name": "x", "schema": schema } } });
     let tool = |function: Value| json!({ "tools": [{ "type": "function", "function": function }] });
     for (more, param, reason) in [
@@ -215,8 +215,11 @@ fn several_answers_share_a_prompt_and_tell_of_their_tokens() {
 }
 
 #[test]
-fn an_answer_keeps_to_a_grammar_of_llama_cpp() {
-    let lar = Lar::start();
+fn an_answer_keeps_to_a_grammar_of_llama_cpp_where_such_are_taken() {
+    let plain = Lar::start().post("/v1/chat/completions", &chat(json!({ "grammar": "root ::= \"a\"" })));
+    assert_eq!((plain.status, plain.json()["error"]["param"].clone()), (400, json!("grammar")));
+    assert!(plain.body.contains("engines.gbnf"), "{}", plain.body);
+    let lar = Lar::start_with("[engines]\ngbnf = true\n");
     let grammar = "root ::= word (\" \" word){2}\nword ::= \"yes\" | \"no\"";
     for temperature in [0.0, 1.9] {
         let body = chat(json!({ "grammar": grammar, "temperature": temperature, "seed": 5 }));

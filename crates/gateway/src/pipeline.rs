@@ -8,7 +8,7 @@ use lar_catalog::Catalog;
 use lar_egress::Egress;
 use lar_engines::dialect::{Part, Reader, Reading};
 use lar_engines::driver::{
-    Ability, Embeddings, Engine, Event, FinishReason, Job, Prompt, Ranking, TokenLogprobs,
+    Ability, Constraint, Embeddings, Engine, Event, FinishReason, Job, Prompt, Ranking, TokenLogprobs,
 };
 use lar_engines::scheduler::{Priority, Refusal, Request, StopCause};
 use lar_engines::{Engines, Lease};
@@ -91,6 +91,9 @@ impl Admitted {
     }
 }
 
+/// Why llama.cpp's own grammars are refused.
+const GBNF_OFF: &str = "GBNF grammars are turned off here, since their cost has no bound: `json_schema` does without, and \
+                        `engines.gbnf` turns them on where every caller is trusted";
 /// Tokens of an answer whose context shifts, at most.
 const SHIFTED_TOKENS_MAX: u32 = 1 << 20;
 
@@ -149,6 +152,9 @@ impl Gateway {
                     sampling.constraint = Some(constraint.clone());
                 }
                 if let Some(constraint) = &sampling.constraint {
+                    if matches!(constraint, Constraint::Gbnf(_)) && !self.shared.routes.takes_gbnf() {
+                        return Err(lar_engines::Error::Constraint(GBNF_OFF.into()).into());
+                    }
                     self.shared.engines.check(&route.pool, constraint).await?;
                 }
                 // Only now: some engines are asked for their context when they are first needed.

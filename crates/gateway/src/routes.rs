@@ -48,6 +48,8 @@ pub struct EngineOptions {
     pub compute: Compute,
     /// The name of an installed model that guesses for larger ones with its vocabulary.
     pub draft_model: Option<String>,
+    /// Whether llama.cpp's own grammars are taken: their cost has no bound, and a hostile one hangs its model.
+    pub gbnf: bool,
     /// Whether threads and batches are measured when a model is first loaded, rather than as `compute` says.
     pub tune: bool,
     /// Host memory for what was read of prompts, per model.
@@ -131,6 +133,11 @@ impl Routes {
             self.engines.add(model.name.clone(), driver, self.memory(&model, context_tokens));
         }
         Ok(Route { pool: model.name.clone(), digest: model.digest().to_owned() })
+    }
+
+    /// Whether llama.cpp's own grammars are taken, whichever engine would read them.
+    pub(crate) fn takes_gbnf(&self) -> bool {
+        self.options.gbnf
     }
 
     pub(crate) fn remotes(&self) -> impl Iterator<Item = &Remote> {

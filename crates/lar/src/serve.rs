@@ -213,6 +213,7 @@ fn engine_options(config: &Config) -> anyhow::Result<EngineOptions> {
             ..Compute::with_threads(config.engines.threads.unwrap_or_else(device::threads))
         },
         draft_model: config.engines.draft_model.clone(),
+        gbnf: config.engines.gbnf,
         tune: config.engines.threads.is_none(),
         prompt_cache: config.engines.prompt_cache,
         share_prompt_cache: config.engines.share_prompt_cache,

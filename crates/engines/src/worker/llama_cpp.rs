@@ -20,17 +20,17 @@ use llama_cpp_sys_2 as sys;
 
 /// Starts the library and quietens its log: what is worth telling comes back as errors.
 pub(super) fn start() {
-    unsafe extern "C" fn ignore(_: sys::ggml_log_level, _: *const i8, _: *mut std::ffi::c_void) {}
+    unsafe extern "C" fn ignore(
+        _: sys::ggml_log_level,
+        _: *const std::ffi::c_char,
+        _: *mut std::ffi::c_void,
+    ) {
+    }
     // SAFETY: the callback takes what llama.cpp gives it and touches none of it; both calls are made once,
     // before any other, by the thread that computes.
     unsafe {
         sys::llama_log_set(Some(ignore), std::ptr::null_mut());
         sys::llama_backend_init();
-    }
-    // Where the backends are libraries of their own they lie beside the program.
-    if sys::BACKENDS_DIR.is_some() {
-        // SAFETY: looks beside the program for libraries that this build made; takes no arguments.
-        unsafe { sys::ggml_backend_load_all() };
     }
 }
 
