@@ -42,7 +42,7 @@ pub(crate) struct Setup {
 
 impl Setup {
     /// The model that the engine was tuned with.
-    fn first() -> Self {
+    pub(crate) fn first() -> Self {
         Self {
             name: "SmolLM2-135M Q4_1",
             model: chat_model(),
@@ -74,13 +74,13 @@ impl Setup {
 }
 
 /// An engine that answers a prompt.
-enum Subject {
+pub(crate) enum Subject {
     Embedded(Box<Embedded>),
     Server { url: String, egress: Egress, _child: Process },
 }
 
 /// A child that is killed when dropped.
-struct Process(Child);
+pub(crate) struct Process(Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
@@ -99,7 +99,7 @@ impl Answer {
 }
 
 impl Subject {
-    async fn embedded(setup: &Setup, sequences: u32) -> anyhow::Result<Self> {
+    pub(crate) async fn embedded(setup: &Setup, sequences: u32) -> anyhow::Result<Self> {
         let engine = Embedded::new(EmbeddedOptions {
             program: program(),
             path: setup.model.clone(),
@@ -117,7 +117,7 @@ impl Subject {
         Ok(Self::Embedded(Box::new(engine)))
     }
 
-    async fn server(setup: &Setup, sequences: u32) -> anyhow::Result<Self> {
+    pub(crate) async fn server(setup: &Setup, sequences: u32) -> anyhow::Result<Self> {
         let port = free_port();
         let mut command = Command::new(llama_server());
         command.arg("--model").arg(&setup.model);
@@ -195,7 +195,7 @@ impl Subject {
     }
 
     /// Tokens a second of all streams together, while all of them run.
-    async fn decode(&self, setup: &Setup, streams: u32, seed: u64) -> anyhow::Result<f64> {
+    pub(crate) async fn decode(&self, setup: &Setup, streams: u32, seed: u64) -> anyhow::Result<f64> {
         let prompt = |stream: u32| setup.random(READ_TOKENS, seed + u64::from(stream));
         let asked = (0..streams).map(|stream| self.answer(prompt(stream), WRITTEN_TOKENS));
         let answers: Vec<Answer> = join_all(asked).await.into_iter().collect::<anyhow::Result<_>>()?;

@@ -6,6 +6,7 @@
 
 mod calls;
 mod commits;
+mod contention;
 mod correctness;
 mod decoding;
 mod embeddings;
@@ -30,12 +31,13 @@ fn main() -> anyhow::Result<()> {
     let mut report = String::from("# Results\n\nWritten by `make bench`. Do not edit.\n\n");
     writeln!(report, "- commit: {}", output("git", &["rev-parse", "--short", "HEAD"]))?;
     writeln!(report, "- machine: {}", machine())?;
-    let parts: [(&str, Measure); 18] = [
+    let parts: [(&str, Measure); 19] = [
         ("What the gateway adds", |_| gateway::measure()),
         ("Start and memory", |_| start::measure()),
         ("Durable commits", |runtime| runtime.block_on(commits::measure())),
         ("The engine beside llama-server", |runtime| runtime.block_on(engine::first())),
         ("A second model beside llama-server", |runtime| runtime.block_on(engine::second())),
+        ("Cores that others want too", |runtime| runtime.block_on(contention::measure())),
         ("Speculative decoding", |runtime| runtime.block_on(decoding::speculation())),
         ("Contexts in fewer bits", |runtime| runtime.block_on(decoding::cache_types())),
         ("Greedy answers", |runtime| runtime.block_on(decoding::beside_server())),
