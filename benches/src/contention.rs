@@ -57,7 +57,8 @@ pub(crate) async fn measure() -> anyhow::Result<String> {
         for ([one, other], figures) in pair.iter().zip(&mut figures) {
             let seed = round * 1000;
             let alone = one.decode(&setup, 1, seed).await?;
-            let (a, b) = tokio::try_join!(one.decode(&setup, 1, seed + 1), other.decode(&setup, 1, seed + 2))?;
+            let (a, b) =
+                tokio::try_join!(one.decode(&setup, 1, seed + 1), other.decode(&setup, 1, seed + 2))?;
             let busy = Busy::new();
             let beside = one.decode(&setup, 1, seed + 3).await?;
             drop(busy);

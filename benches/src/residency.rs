@@ -100,7 +100,7 @@ pub(crate) async fn memory() -> anyhow::Result<String> {
         let (engine, words) = (engine.clone(), words.clone());
         async move {
             // Short and long prompts, with and without structure, penalties and stops, some stopped midway.
-            let length = 1 + (number * 37) % 90;
+            let length = 1 + (number * 37) % 40;
             let from = (number * 13) % 10;
             let sampling = Sampling {
                 temperature: Some(if number.is_multiple_of(3) { 0.0 } else { 0.9 }),
@@ -135,7 +135,7 @@ pub(crate) async fn memory() -> anyhow::Result<String> {
     }
     let told: Vec<String> = seen.iter().map(|mib| format!("{mib:.1}")).collect();
     Ok(format!(
-        "{REQUESTS} requests, {STREAMS} at once: prompts of 1 to 90 tokens, a tenth held to JSON, a ninth stopped at once, with \
+        "{REQUESTS} requests, {STREAMS} at once: prompts of 1 to 40 tokens, a tenth held to JSON, a ninth stopped at once, with \
          penalties and log probabilities now and then. The worker's own memory in MiB after every tenth of them: {}. From \
          the half to the end: {:+.1} MiB (aim: flat).\n",
         told.join(", "),

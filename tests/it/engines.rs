@@ -9,7 +9,7 @@ use lar_base::KeyId;
 use lar_egress::Egress;
 use lar_engines::Error;
 use lar_engines::driver::{
-    Ability, ChatMessage, Driver, Event, FinishReason, Generation, Job, Prompt, Sampling,
+    Ability, ChatMessage, Constraint, Driver, Event, FinishReason, Generation, Job, Prompt, Sampling,
 };
 use lar_engines::embedded::{Embedded, EmbeddedOptions};
 use lar_engines::llama_server::{LlamaServer, LlamaServerOptions};
@@ -251,6 +251,28 @@ async fn a_killed_worker_fails_its_jobs_and_nothing_else() {
     assert_eq!(finish(unharmed).await.2, Event::Finished(FinishReason::Length));
     driver.died().await;
     assert!(driver.generate(job(&driver, "x", greedy(1)).await).is_err());
+    driver.load().await.unwrap();
+    assert_eq!(finish(driver.generate(job(&driver, "x", greedy(1)).await).unwrap()).await.1, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_that_runs_out_in_the_middle_ends_what_was_computed_and_nothing_else() {
+    let driver = embedded(2);
+    driver.load().await.unwrap();
+    let running = driver.generate(job(&driver, "Once upon a time", greedy(1900)).await).unwrap();
+    let pid = i32::try_from(driver.worker_pid().unwrap()).unwrap();
+    let none = rustix::process::Rlimit { current: Some(1), maximum: Some(1) };
+    rustix::process::prlimit(rustix::process::Pid::from_raw(pid), rustix::process::Resource::Data, none)
+        .unwrap();
+    // Reading the vocabulary for a grammar takes memory that the worker may no longer have.
+    let sampling = Sampling { constraint: Some(Constraint::JsonObject), ..greedy(100) };
+    let starved = driver.generate(job(&driver, "Some JSON:", sampling).await).unwrap();
+    for generation in [starved, running] {
+        let (_, _, end) = finish(generation).await;
+        let Event::Failed(error) = &end else { panic!("{end:?}") };
+        assert!(error.to_string().contains("memory"), "{error}");
+    }
+    driver.died().await;
     driver.load().await.unwrap();
     assert_eq!(finish(driver.generate(job(&driver, "x", greedy(1)).await).unwrap()).await.1, 1);
 }

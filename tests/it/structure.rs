@@ -61,7 +61,7 @@ fn an_answer_keeps_to_its_schema_streamed_or_not() {
 
 #[test]
 fn what_cannot_be_kept_to_is_refused_by_name() {
-    let lar = Lar::start_with("[engines]\ngbnf = true\n");
+    let lar = Lar::start();
     let schema = |schema: Value| json!({ "response_format": { "type": "json_schema", "json_schema": { "name": "x", "schema": schema } } });
     let tool = |function: Value| json!({ "tools": [{ "type": "function", "function": function }] });
     for (more, param, reason) in [
@@ -71,8 +71,9 @@ fn what_cannot_be_kept_to_is_refused_by_name() {
         (schema(json!({ "description": "x".repeat(300_000) })), "response_format", "bytes"),
         (json!({ "response_format": { "type": "xml" } }), "response_format.type", "json_schema"),
         (json!({ "n": 17 }), "n", "16"),
-        (json!({ "grammar": "root := 1" }), "grammar", "GBNF"),
-        (json!({ "grammar": "other ::= \"a\"" }), "grammar", "GBNF"),
+        (json!({ "grammar": "root := 1" }), "grammar", "`::=` is expected"),
+        (json!({ "grammar": "other ::= \"a\"" }), "grammar", "no rule `root`"),
+        (json!({ "grammar": "root ::= \"(\" root \")\" | \"x\"" }), "grammar", "engines.gbnf"),
         (json!({ "grammar": format!("root ::= \"{}\"", "x".repeat(40_000)) }), "grammar", "bytes"),
         (
             json!({ "grammar": format!("root ::= {}\"a\"{}", "(".repeat(9000), ")".repeat(9000)) }),
@@ -215,20 +216,29 @@ fn several_answers_share_a_prompt_and_tell_of_their_tokens() {
 }
 
 #[test]
-fn an_answer_keeps_to_a_grammar_of_llama_cpp_where_such_are_taken() {
-    let plain = Lar::start().post("/v1/chat/completions", &chat(json!({ "grammar": "root ::= \"a\"" })));
-    assert_eq!((plain.status, plain.json()["error"]["param"].clone()), (400, json!("grammar")));
-    assert!(plain.body.contains("engines.gbnf"), "{}", plain.body);
+fn an_answer_keeps_to_a_grammar_of_llama_cpp() {
     let lar = Lar::start_with("[engines]\ngbnf = true\n");
-    let grammar = "root ::= word (\" \" word){2}\nword ::= \"yes\" | \"no\"";
+    let text = |grammar: &str, temperature: f64| {
+        let more = json!({ "grammar": grammar, "temperature": temperature, "seed": 5, "max_tokens": 60 });
+        let answer = lar.post("/v1/chat/completions", &chat(more)).json();
+        let choice = &answer["choices"][0];
+        assert_eq!(choice["finish_reason"], "stop", "{answer}");
+        choice["message"]["content"].as_str().unwrap_or_default().to_owned()
+    };
     for temperature in [0.0, 1.9] {
-        let body = chat(json!({ "grammar": grammar, "temperature": temperature, "seed": 5 }));
-        let answer = lar.post("/v1/chat/completions", &body).json();
-        let text = answer["choices"][0]["message"]["content"].as_str().unwrap_or_default();
-        let words: Vec<&str> = text.split(' ').collect();
-        assert!(words.len() == 3 && words.iter().all(|word| ["yes", "no"].contains(word)), "{answer}");
-        assert_eq!(answer["choices"][0]["finish_reason"], "stop");
+        let said = text("root ::= word (\" \" word){2}\nword ::= \"yes\" | \"no\"", temperature);
+        let words: Vec<&str> = said.split(' ').collect();
+        assert!(words.len() == 3 && words.iter().all(|word| ["yes", "no"].contains(word)), "{said}");
+        // llama.cpp's own code.
+        let said = text("root ::= \"(\" inner \")\"\ninner ::= \"x\" | root", temperature);
+        let (open, close) = (said.matches('(').count(), said.matches(')').count());
+        assert!(open > 0 && open == close && said.contains('x'), "{said}");
     }
+    // What that computes without end.
+    let hostile = chat(json!({ "grammar": "root ::= x{500} \"!\"\nx ::= \"a\"?", "max_tokens": 6 }));
+    let answer = lar.post("/v1/chat/completions", &hostile).json();
+    let said = answer["choices"][0]["message"]["content"].as_str().unwrap_or_default();
+    assert!(said.trim_end_matches('!').chars().all(|one| one == 'a') && !said.is_empty(), "{answer}");
 }
 
 #[test]

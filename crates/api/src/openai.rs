@@ -54,7 +54,7 @@ fields! {
         "dry_allowed_length" = "llama.cpp's", "dry_penalty_last_n" = "llama.cpp's",
         "dry_sequence_breakers" = "llama.cpp's", "mirostat" = "llama.cpp's", "mirostat_tau" = "llama.cpp's",
         "mirostat_eta" = "llama.cpp's", "min_keep" = "llama.cpp's", "ignore_eos" = "llama.cpp's",
-        "grammar" = "llama.cpp's GBNF, where `engines.gbnf` is on", "samplers" = "llama.cpp's, as a list of names",
+        "grammar" = "llama.cpp's GBNF; recursive ones where `engines.gbnf` is on", "samplers" = "llama.cpp's, as a list of names",
         "context_shift" = "Lar's: the oldest half makes room in a full context, up to `max_tokens`",
         "n_keep" = "llama.cpp's: tokens at the beginning that stay then",
     }
@@ -83,7 +83,7 @@ fields! {
         "dry_allowed_length" = "llama.cpp's", "dry_penalty_last_n" = "llama.cpp's",
         "dry_sequence_breakers" = "llama.cpp's", "mirostat" = "llama.cpp's", "mirostat_tau" = "llama.cpp's",
         "mirostat_eta" = "llama.cpp's", "min_keep" = "llama.cpp's", "ignore_eos" = "llama.cpp's",
-        "grammar" = "llama.cpp's GBNF, where `engines.gbnf` is on", "samplers" = "llama.cpp's, as a list of names",
+        "grammar" = "llama.cpp's GBNF; recursive ones where `engines.gbnf` is on", "samplers" = "llama.cpp's, as a list of names",
         "context_shift" = "Lar's: the oldest half makes room in a full context, up to `max_tokens`",
         "n_keep" = "llama.cpp's: tokens at the beginning that stay then",
     }

@@ -6,6 +6,8 @@
 
 mod calls;
 mod formats;
+mod json;
+mod literal;
 mod reasoning;
 mod tools;
 
@@ -313,6 +315,22 @@ mod tests {
                 "<|channel|>commentary<|message|>Well.<|end|><|start|>assistant to=functions.weather<|channel|>commentary json<|message|>{\"city\": \"Oslo\"}"
                     .into(),
                 1,
+            ),
+            (
+                "{{ tools }}<|tool_call>call: <tool_call|>",
+                "Well.<|tool_call>call:weather{city:<|\"|>Oslo<|\"|>}<tool_call|><|tool_call>call:weather{city:<|\"|>Rome<|\"|>}<tool_call|>"
+                    .into(),
+                2,
+            ),
+            (
+                "{{ tools }}<start_function_call>call:",
+                "<start_function_call>call:weather{city:<escape>Oslo<escape>}<end_function_call>".into(),
+                1,
+            ),
+            (
+                "{{ tools }}<|tool_list_start|>",
+                "<|tool_call_start|>[weather(city='Oslo'), weather(city=\"Rome\")]<|tool_call_end|>".into(),
+                2,
             ),
             ("{{ tools }}<|tool_call|>", format!("<|tool_call|>[{object}]<|/tool_call|>"), 1),
             (

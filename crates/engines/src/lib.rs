@@ -10,6 +10,7 @@ pub mod driver;
 pub mod embedded;
 pub mod encoder;
 mod error;
+pub mod gbnf;
 mod lease;
 pub mod llama_server;
 pub mod pools;

@@ -10,6 +10,7 @@ use lar_engines::dialect::{Part, Reader, Reading};
 use lar_engines::driver::{
     Ability, Constraint, Embeddings, Engine, Event, FinishReason, Job, Prompt, Ranking, TokenLogprobs,
 };
+use lar_engines::gbnf;
 use lar_engines::scheduler::{Priority, Refusal, Request, StopCause};
 use lar_engines::{Engines, Lease};
 use lar_store::{Once, Outcome, Store, TaskEnd, TaskStart};
@@ -91,9 +92,9 @@ impl Admitted {
     }
 }
 
-/// Why llama.cpp's own grammars are refused.
-const GBNF_OFF: &str = "GBNF grammars are turned off here, since their cost has no bound: `json_schema` does without, and \
-                        `engines.gbnf` turns them on where every caller is trusted";
+/// Why a grammar of llama.cpp's is refused.
+const GBNF_OFF: &str = "recursive GBNF grammars are turned off here, since their cost has no bound: `json_schema` does \
+                        without, and `engines.gbnf` turns them on where every caller is trusted";
 /// Tokens of an answer whose context shifts, at most.
 const SHIFTED_TOKENS_MAX: u32 = 1 << 20;
 
@@ -152,8 +153,11 @@ impl Gateway {
                     sampling.constraint = Some(constraint.clone());
                 }
                 if let Some(constraint) = &sampling.constraint {
-                    if matches!(constraint, Constraint::Gbnf(_)) && !self.shared.routes.takes_gbnf() {
-                        return Err(lar_engines::Error::Constraint(GBNF_OFF.into()).into());
+                    if let Constraint::Gbnf(source) = constraint {
+                        let kind = gbnf::read(source).map_err(lar_engines::Error::Constraint)?;
+                        if kind == gbnf::Kind::Other && !self.shared.routes.takes_gbnf() {
+                            return Err(lar_engines::Error::Constraint(GBNF_OFF.into()).into());
+                        }
                     }
                     self.shared.engines.check(&route.pool, constraint).await?;
                 }

@@ -1,13 +1,16 @@
 //! Reads tool calls out of an answer as it comes, whatever the pieces.
 //!
 //! A call stands between marks. Its body is a JSON object that names the function and holds the arguments, or
-//! the name, a mark and the arguments' JSON, or tags. JSON is followed rather than parsed: the text of the
-//! arguments is passed on as the model wrote it. What turns out to be no call stays text.
+//! the name, a mark and the arguments' JSON, or tags, or a call as programs write it. JSON is followed rather than
+//! parsed; what is written otherwise is passed on argument by argument, or whole. What turns out to be no call
+//! stays text.
 
 use std::collections::VecDeque;
 
 use serde_json::Value;
 
+use super::json::{Follow, Object, Span};
+use super::literal::{Follower, Literals};
 use super::{CallPart, Part, beginning_at_end};
 use crate::driver::Tool;
 
@@ -40,6 +43,8 @@ pub(super) enum Body {
         key: (&'static str, &'static str),
         value: (&'static str, &'static str),
     },
+    /// A call as programs write it, with arguments by name; several where the model writes a list.
+    Written(Literals),
 }
 
 impl Format {
@@ -54,6 +59,7 @@ impl Format {
                 marks.extend(name_after.into_iter().chain(name_before));
             }
             Body::Tags { name, key, value } => marks.extend([name.0, name.1, key.0, key.1, value.0, value.1]),
+            Body::Written(literals) => marks.extend(literals.quotes.iter().filter(|quote| quote.len() > 1)),
         }
         marks.into_iter().flat_map(tokens_of).collect()
     }
@@ -70,8 +76,6 @@ pub(super) fn tokens_of(mark: &str) -> Vec<String> {
     std::iter::once(whole.to_owned()).chain(inner).filter(|mark| !mark.is_empty()).collect()
 }
 
-const NAMES: &[&str] = &["name", "tool_name", "function"];
-const ARGUMENTS: &[&str] = &["arguments", "parameters"];
 /// A name longer than this is none.
 const NAME_BYTES_MAX: usize = 256;
 
@@ -112,6 +116,8 @@ enum Reading {
     Name(String),
     /// The arguments come.
     Arguments(Span),
+    /// A written call comes, up to what closes it.
+    Written(Follower),
     /// Up to the next of the tags that may come.
     Tags {
         held: String,
@@ -212,6 +218,7 @@ impl Calls {
                 Reading::Object(object)
             }
             Body::Named { .. } => Reading::Name(String::new()),
+            Body::Written(literals) => Reading::Written(Follower::new(literals)),
             Body::Tags { .. } => {
                 Reading::Tags { held: String::new(), step: Step::Name, key: String::new(), count: 0 }
             }
@@ -277,6 +284,23 @@ impl Calls {
                     self.over()
                 }
             },
+            Reading::Written(follower) => {
+                let follow = follower.push(character);
+                if let (Some(name), false) = (follower.name(), call.named) {
+                    call.named = true;
+                    let name = name.to_owned();
+                    self.announce(&name);
+                }
+                match follow {
+                    Follow::More => Place::Call(call),
+                    Follow::Wrong => self.no_call(&call),
+                    Follow::End => {
+                        let arguments = follower.arguments().to_string();
+                        self.argue(&arguments);
+                        self.over()
+                    }
+                }
+            }
             Reading::Tags { .. } => self.tags(call, character),
         }
     }
@@ -359,6 +383,13 @@ impl Calls {
     fn after(&mut self, mut held: String, character: char) -> Place {
         held.push(character);
         let text = held.trim_start();
+        if matches!(self.format.body, Body::Written(literals) if literals.list) {
+            match text {
+                "," => return self.begin(held),
+                "]" => return Place::After(String::new()),
+                _ => {}
+            }
+        }
         // Another call of a list, or a bare one.
         let listed =
             matches!(self.format.body, Body::Json | Body::BareJson) && text.starts_with([',', ';', ']', '{']);
@@ -459,164 +490,5 @@ impl Calls {
                 arguments: more.to_owned(),
             })),
         }
-    }
-}
-
-/// Whether a reader wants more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Follow {
-    More,
-    End,
-    Wrong,
-}
-
-/// Follows one JSON value that is an object or a list to its end.
-#[derive(Debug, Default)]
-struct Span {
-    depth: usize,
-    in_string: bool,
-    escaped: bool,
-}
-
-impl Span {
-    /// `Wrong` before the value.
-    fn push(&mut self, character: char) -> Follow {
-        match character {
-            _ if self.escaped => self.escaped = false,
-            '\\' if self.in_string => self.escaped = true,
-            '"' if self.depth > 0 => self.in_string = !self.in_string,
-            _ if self.in_string => {}
-            '{' | '[' => self.depth += 1,
-            '}' | ']' if self.depth > 0 => {
-                self.depth -= 1;
-                if self.depth == 0 {
-                    return Follow::End;
-                }
-            }
-            _ => {}
-        }
-        if self.depth == 0 { Follow::Wrong } else { Follow::More }
-    }
-}
-
-/// Follows a JSON object that describes a call.
-#[derive(Debug, Default)]
-struct Object {
-    place: InObject,
-    text: String,
-    escaped: bool,
-    key: String,
-    span: Span,
-    /// Told once it is whole.
-    name: Option<String>,
-    /// Of the arguments' text, not taken yet.
-    arguments: String,
-    argued: bool,
-    /// Objects may stand in a list.
-    listed: bool,
-}
-
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum InObject {
-    #[default]
-    Before,
-    BeforeKey,
-    Key,
-    BeforeValue,
-    /// A value that is a string.
-    String,
-    /// A value that is an object or a list.
-    Span,
-    /// A number, true, false or null.
-    Word,
-}
-
-impl Object {
-    fn push(&mut self, character: char) -> Follow {
-        let blank = character.is_ascii_whitespace();
-        match self.place {
-            InObject::Before => match character {
-                '{' => self.place = InObject::BeforeKey,
-                '[' if !self.listed => self.listed = true,
-                _ if blank => {}
-                _ => return Follow::Wrong,
-            },
-            InObject::BeforeKey => match character {
-                '"' => {
-                    self.text.clear();
-                    self.place = InObject::Key;
-                }
-                '}' => return Follow::End,
-                ',' => {}
-                _ if blank => {}
-                _ => return Follow::Wrong,
-            },
-            InObject::Key => match self.in_string(character) {
-                None => {}
-                Some(key) => {
-                    self.key = key;
-                    self.place = InObject::BeforeValue;
-                }
-            },
-            InObject::BeforeValue => match character {
-                ':' => {}
-                _ if blank => {}
-                '"' => {
-                    self.text.clear();
-                    self.place = InObject::String;
-                }
-                '{' | '[' => {
-                    self.span = Span::default();
-                    self.place = InObject::Span;
-                    return self.in_span(character);
-                }
-                _ => self.place = InObject::Word,
-            },
-            InObject::String => {
-                if let Some(text) = self.in_string(character) {
-                    self.place = InObject::BeforeKey;
-                    if NAMES.contains(&self.key.as_str()) {
-                        self.name = Some(text);
-                    } else if ARGUMENTS.contains(&self.key.as_str()) {
-                        // Some models write the arguments' JSON as a string.
-                        self.arguments.push_str(&text);
-                        self.argued = true;
-                    }
-                }
-            }
-            InObject::Span => return self.in_span(character),
-            InObject::Word => match character {
-                ',' => self.place = InObject::BeforeKey,
-                '}' => return Follow::End,
-                _ => {}
-            },
-        }
-        Follow::More
-    }
-
-    /// The string's value once its end has come.
-    fn in_string(&mut self, character: char) -> Option<String> {
-        match character {
-            '"' if !self.escaped => {
-                let quoted = format!("\"{}\"", std::mem::take(&mut self.text));
-                return Some(serde_json::from_str(&quoted).unwrap_or_default());
-            }
-            '\\' if !self.escaped => self.escaped = true,
-            _ => self.escaped = false,
-        }
-        self.text.push(character);
-        None
-    }
-
-    fn in_span(&mut self, character: char) -> Follow {
-        let follow = self.span.push(character);
-        if ARGUMENTS.contains(&self.key.as_str()) {
-            self.arguments.push(character);
-            self.argued = true;
-        }
-        if follow == Follow::End {
-            self.place = InObject::BeforeKey;
-        }
-        Follow::More
     }
 }

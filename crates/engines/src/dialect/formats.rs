@@ -1,6 +1,7 @@
 //! The marks by which the common model families write thoughts and tool calls, as their own templates have them.
 
 use super::calls::{Body, Format};
+use super::literal::Literals;
 
 /// How a model marks its reasoning: what opens it and what ends it.
 pub(super) const REASONING: &[(&str, &str)] = &[
@@ -138,6 +139,35 @@ pub(super) const TOOLS: &[(&[&str], Format)] = &[
     ),
     // gpt-oss (Harmony).
     (&["<|channel|>analysis<|message|>", "functions."], HARMONY),
+    // Gemma 4, and FunctionGemma.
+    (
+        &["<|tool_call>call:"],
+        Format {
+            begin: "<|tool_call>",
+            end: "<tool_call|>",
+            body: Body::Written(Literals { quotes: &["<|\"|>"], ..BRACES }),
+            around: &[],
+        },
+    ),
+    (
+        &["<start_function_call>call:"],
+        Format {
+            begin: "<start_function_call>",
+            end: "<end_function_call>",
+            body: Body::Written(Literals { quotes: &["<escape>"], ..BRACES }),
+            around: &[],
+        },
+    ),
+    // Liquid's LFM2, whose template shows only how it is told of tools.
+    (
+        &["<|tool_list_start|>"],
+        Format {
+            begin: "<|tool_call_start|>",
+            end: "<|tool_call_end|>",
+            body: Body::Written(PYTHON),
+            around: &[],
+        },
+    ),
     // Phi 4 mini and Granite.
     (
         &["<|tool_call|>"],
@@ -163,3 +193,21 @@ pub(super) const HARMONY: Format = Format {
     ],
 };
 const DEEPSEEK: &[&str] = &["<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>"];
+const BRACES: Literals = Literals {
+    before: "call:",
+    open: '{',
+    close: '}',
+    assign: ':',
+    quotes: &[],
+    escapes: false,
+    list: false,
+};
+const PYTHON: Literals = Literals {
+    before: "[",
+    open: '(',
+    close: ')',
+    assign: '=',
+    quotes: &["\"", "'"],
+    escapes: true,
+    list: true,
+};

@@ -37,6 +37,8 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(20);
 /// own 300,000 hold a core that another program wants; with none, threads sleep hundreds of times for one token.
 /// Measured: decision 0018.
 const BARRIER_SPINS: &str = "500";
+/// What a worker's end says when llama.cpp throws an exception through it; it does that when memory runs out.
+const FOREIGN_EXCEPTION: &str = "foreign exception";
 /// Lines of its standard error that are kept to explain a death.
 const STDERR_LINES: usize = 5;
 
@@ -452,6 +454,8 @@ async fn attend(mut child: Child, reader: OwnedReadHalf, stderr: Stderr, shared:
             let lines = stderr.closed().await;
             if lines.is_empty() {
                 format!("{reason} ({status})")
+            } else if lines.contains(FOREIGN_EXCEPTION) {
+                format!("{reason} ({status}): llama.cpp gave up, most likely for want of memory")
             } else {
                 format!("{reason} ({status}): {lines}")
             }

@@ -16,14 +16,10 @@ use serde_json::{Value, json};
 
 use super::llama_cpp::{Chain, Link, Vocab};
 use crate::driver::Constraint;
+use crate::gbnf;
 
 /// A schema or grammar longer than this is refused.
 const SOURCE_BYTES_MAX: usize = 256 << 10;
-/// A grammar in llama.cpp's notation longer than this is refused: each token of an answer costs as much as it
-/// has ways to go on.
-const GBNF_BYTES_MAX: usize = 32 << 10;
-/// Parentheses within parentheses in such a grammar at most.
-const GBNF_DEPTH_MAX: usize = 100;
 /// What looking through the whole vocabulary for a token that fits may take; others wait for it.
 const GBNF_TOKEN_MAX: Duration = Duration::from_millis(300);
 /// Work that building a grammar's lexer may take; 50,000 are about a millisecond.
@@ -98,7 +94,10 @@ impl Grammars {
 /// Whether an answer can be held to a constraint, asked where only the vocabulary is.
 pub(super) fn check(vocab: Vocab<'_>, constraint: &Constraint) -> Result<(), String> {
     let Constraint::Gbnf(source) = constraint else { return Grammars::of_bytes()?.check(constraint) };
-    let mut grammar = Chain::new(vocab, vec![gbnf(source)?])?;
+    if let gbnf::Kind::Regular(_) = gbnf::read(source)? {
+        return Grammars::of_bytes()?.check(constraint);
+    }
+    let mut grammar = Chain::new(vocab, vec![Link::Grammar(source.clone())])?;
     let begun = Instant::now();
     let fits = grammar.keep(vocab.tokens().map(|token| (token, 0.0)));
     if fits.is_empty() {
@@ -108,28 +107,6 @@ pub(super) fn check(vocab: Vocab<'_>, constraint: &Constraint) -> Result<(), Str
         return Err("it has so many ways to go on that each token would take too long".into());
     }
     Ok(())
-}
-
-/// A grammar in llama.cpp's own notation.
-pub(super) fn gbnf(source: &str) -> Result<Link, String> {
-    short_enough(source, GBNF_BYTES_MAX)?;
-    if source.contains('\0') {
-        return Err("it has a null character".into());
-    }
-    // llama.cpp's reader calls itself for each. Those within quotes count too: a grammar with more is none that
-    // people write.
-    let mut depth = 0usize;
-    for byte in source.bytes() {
-        match byte {
-            b'(' => depth += 1,
-            b')' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        if depth > GBNF_DEPTH_MAX {
-            return Err(format!("it nests over {GBNF_DEPTH_MAX} parentheses"));
-        }
-    }
-    Ok(Link::Grammar(source.to_owned()))
 }
 
 fn short_enough(source: &str, most: usize) -> Result<(), String> {
@@ -150,7 +127,12 @@ fn grammar(constraint: &Constraint) -> Result<TopLevelGrammar, String> {
             short_enough(source, SOURCE_BYTES_MAX)?;
             return Ok(TopLevelGrammar::from_lark(source.clone()));
         }
-        Constraint::Gbnf(_) => return Err("llama.cpp's own grammars are read by llama.cpp".into()),
+        Constraint::Gbnf(source) => {
+            return match gbnf::read(source)? {
+                gbnf::Kind::Regular(regex) => Ok(TopLevelGrammar::from_regex(&regex)),
+                gbnf::Kind::Other => Err("it is recursive, which llama.cpp alone reads".into()),
+            };
+        }
     };
     if !schema.is_object() {
         return Err("it must be a JSON object".into());
@@ -244,6 +226,25 @@ mod tests {
         for other in [r#"{"n":1.5}"#, r#"{"n":1"#, r#"{"m":1}"#, "{}", r#"{"n":  1}"#] {
             assert!(!fits(other), "{other}");
         }
+    }
+
+    #[test]
+    fn regular_grammars_of_llama_cpp_cost_no_more_than_others() {
+        let grammars = Grammars::of_bytes().unwrap();
+        let fits = |source: &str, text: &str| {
+            let mut matcher = grammars.start(&Constraint::Gbnf(source.into())).unwrap();
+            let bytes: Vec<u32> = text.bytes().map(u32::from).collect();
+            matcher.try_consume_tokens(&bytes).unwrap() == bytes.len() && matcher.is_accepting().unwrap()
+        };
+        let date = "root ::= year \"-\" two \"-\" two\nyear ::= two two\ntwo ::= [0-9]{2}";
+        assert!(fits(date, "2026-11-25") && !fits(date, "2026-1-25") && !fits(date, "2026-11-2"));
+        assert!(fits("root ::= [a-z]+ \"b/\" .", "aabbb/\n"));
+        assert!(fits("root ::= \"é\"*", "éé"));
+        // What llama.cpp's own code computes without end.
+        let hostile = "root ::= x{500}\nx ::= \"a\"?";
+        let checked = grammars.check(&Constraint::Gbnf(hostile.into()));
+        assert!(checked.is_ok() || checked.is_err());
+        assert!(fits(hostile, "aaa"));
     }
 
     #[test]

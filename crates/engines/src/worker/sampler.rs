@@ -6,6 +6,7 @@ use llguidance::Matcher;
 use super::constraint::Grammars;
 use super::llama_cpp::{Chain, Link, Vocab};
 use crate::driver::{Candidate, Constraint, RareSampling, SamplerName, Sampling, TokenLogprobs};
+use crate::gbnf;
 
 /// How far back the penalties look unless told otherwise, as llama.cpp's own programs do.
 const PENALTY_TOKENS: i32 = 64;
@@ -17,7 +18,7 @@ pub(super) struct Sampler<'model> {
     /// are left out all the same.
     plain: Option<Vec<u32>>,
     matcher: Option<Matcher>,
-    /// llama.cpp's own grammar.
+    /// llama.cpp's own grammar, where it is recursive.
     grammar: Option<Chain<'model>>,
     top_logprobs: Option<usize>,
 }
@@ -53,8 +54,8 @@ impl<'model> Sampler<'model> {
         let (mut matcher, mut grammar) = (None, None);
         match &sampling.constraint {
             None => {}
-            Some(Constraint::Gbnf(source)) => {
-                grammar = Some(Chain::new(vocab, vec![super::constraint::gbnf(source)?])?);
+            Some(Constraint::Gbnf(source)) if gbnf::read(source)? == gbnf::Kind::Other => {
+                grammar = Some(Chain::new(vocab, vec![Link::Grammar(source.clone())])?);
             }
             Some(constraint) => {
                 let grammars = match grammars {

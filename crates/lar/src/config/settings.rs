@@ -43,7 +43,7 @@ settings! {
     "engines.gpu_layers" "integer" "Layers of each model on the GPU, in a build with one; as many as fit where absent"
     "engines.speculative" "boolean" "Computes likely next tokens along, where that is faster; the answer is the same"
     "engines.draft_model" "string" "An installed model that guesses next tokens for larger ones with the same vocabulary"
-    "engines.gbnf" "boolean" "Takes llama.cpp's GBNF grammars; their cost has no bound, so that a hostile one holds a model up for minutes"
+    "engines.gbnf" "boolean" "Takes recursive GBNF grammars; their cost has no bound, so that a hostile one holds a model up for minutes"
     "engines.preload" "boolean" "Loads the default model at start"
     "engines.llama_server" "string" "Runs models with this llama-server program instead of the embedded engine"
     "engines.prompt_cache" "string" "Host memory for what was read of prompts that others took the place of, per model"

@@ -1,0 +1,165 @@
+//! Follows the JSON of a call as it comes, without parsing it: the text of the arguments is passed on as the
+//! model wrote it.
+
+/// The names under which models name the function, and its arguments.
+const NAMES: &[&str] = &["name", "tool_name", "function"];
+const ARGUMENTS: &[&str] = &["arguments", "parameters"];
+
+/// Whether a reader wants more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Follow {
+    More,
+    End,
+    Wrong,
+}
+
+/// Follows one JSON value that is an object or a list to its end.
+#[derive(Debug, Default)]
+pub(super) struct Span {
+    depth: usize,
+    in_string: bool,
+    escaped: bool,
+}
+
+impl Span {
+    /// `Wrong` before the value.
+    pub(super) fn push(&mut self, character: char) -> Follow {
+        match character {
+            _ if self.escaped => self.escaped = false,
+            '\\' if self.in_string => self.escaped = true,
+            '"' if self.depth > 0 => self.in_string = !self.in_string,
+            _ if self.in_string => {}
+            '{' | '[' => self.depth += 1,
+            '}' | ']' if self.depth > 0 => {
+                self.depth -= 1;
+                if self.depth == 0 {
+                    return Follow::End;
+                }
+            }
+            _ => {}
+        }
+        if self.depth == 0 { Follow::Wrong } else { Follow::More }
+    }
+}
+
+/// Follows a JSON object that describes a call.
+#[derive(Debug, Default)]
+pub(super) struct Object {
+    place: InObject,
+    text: String,
+    escaped: bool,
+    key: String,
+    span: Span,
+    /// Told once it is whole.
+    pub(super) name: Option<String>,
+    /// Of the arguments' text, not taken yet.
+    pub(super) arguments: String,
+    pub(super) argued: bool,
+    /// Objects may stand in a list.
+    listed: bool,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum InObject {
+    #[default]
+    Before,
+    BeforeKey,
+    Key,
+    BeforeValue,
+    /// A value that is a string.
+    String,
+    /// A value that is an object or a list.
+    Span,
+    /// A number, true, false or null.
+    Word,
+}
+
+impl Object {
+    pub(super) fn push(&mut self, character: char) -> Follow {
+        let blank = character.is_ascii_whitespace();
+        match self.place {
+            InObject::Before => match character {
+                '{' => self.place = InObject::BeforeKey,
+                '[' if !self.listed => self.listed = true,
+                _ if blank => {}
+                _ => return Follow::Wrong,
+            },
+            InObject::BeforeKey => match character {
+                '"' => {
+                    self.text.clear();
+                    self.place = InObject::Key;
+                }
+                '}' => return Follow::End,
+                ',' => {}
+                _ if blank => {}
+                _ => return Follow::Wrong,
+            },
+            InObject::Key => match self.in_string(character) {
+                None => {}
+                Some(key) => {
+                    self.key = key;
+                    self.place = InObject::BeforeValue;
+                }
+            },
+            InObject::BeforeValue => match character {
+                ':' => {}
+                _ if blank => {}
+                '"' => {
+                    self.text.clear();
+                    self.place = InObject::String;
+                }
+                '{' | '[' => {
+                    self.span = Span::default();
+                    self.place = InObject::Span;
+                    return self.in_span(character);
+                }
+                _ => self.place = InObject::Word,
+            },
+            InObject::String => {
+                if let Some(text) = self.in_string(character) {
+                    self.place = InObject::BeforeKey;
+                    if NAMES.contains(&self.key.as_str()) {
+                        self.name = Some(text);
+                    } else if ARGUMENTS.contains(&self.key.as_str()) {
+                        // Some models write the arguments' JSON as a string.
+                        self.arguments.push_str(&text);
+                        self.argued = true;
+                    }
+                }
+            }
+            InObject::Span => return self.in_span(character),
+            InObject::Word => match character {
+                ',' => self.place = InObject::BeforeKey,
+                '}' => return Follow::End,
+                _ => {}
+            },
+        }
+        Follow::More
+    }
+
+    /// The string's value once its end has come.
+    fn in_string(&mut self, character: char) -> Option<String> {
+        match character {
+            '"' if !self.escaped => {
+                let quoted = format!("\"{}\"", std::mem::take(&mut self.text));
+                return Some(serde_json::from_str(&quoted).unwrap_or_default());
+            }
+            '\\' if !self.escaped => self.escaped = true,
+            _ => self.escaped = false,
+        }
+        self.text.push(character);
+        None
+    }
+
+    fn in_span(&mut self, character: char) -> Follow {
+        let follow = self.span.push(character);
+        if ARGUMENTS.contains(&self.key.as_str()) {
+            self.arguments.push(character);
+            self.argued = true;
+        }
+        if follow == Follow::End {
+            self.place = InObject::BeforeKey;
+        }
+        Follow::More
+    }
+}
