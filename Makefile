@@ -10,7 +10,7 @@ PAGE := web/dist/index.html
 # What is started here talks to no Lar of the person who runs it.
 TEST_MODELS := $(CURDIR)/.build/models
 
-.PHONY: build run test check rust-test page-test conformance docs bench clean bootstrap test-bootstrap models llama-server
+.PHONY: build run dist test check rust-test page-test conformance docs bench clean bootstrap test-bootstrap models llama-server
 
 build: bootstrap $(PAGE)
 	cargo build --release -p lar
@@ -19,6 +19,10 @@ build: bootstrap $(PAGE)
 run: build
 	$(LAR) models pull --starter
 	$(LAR) serve
+
+## A release archive for any machine of this architecture, tried where nothing of this one is at hand.
+dist: models
+	scripts/dist.sh
 
 ## The whole suite: format, lints, tests on real parts, page tests in a real browser, the docs.
 test: test-bootstrap check models rust-test page-test conformance docs

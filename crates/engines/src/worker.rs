@@ -149,7 +149,7 @@ pub fn run() -> Result<(), String> {
     };
     // What the library itself needs of the machine it takes before the process is confined, and the process is
     // confined before it has a second thread.
-    llama_cpp::start();
+    llama_cpp::start()?;
     let missing = lar_sandbox::confine(&confinement(&load));
     let missing = missing.iter().map(ToString::to_string).collect();
     protocol::write(&mut socket, &FromWorker::Confined { missing }).map_err(|error| text(&error))?;

@@ -19,7 +19,10 @@ pub(super) use vocab::Vocab;
 use llama_cpp_sys_2 as sys;
 
 /// Starts the library and quietens its log: what is worth telling comes back as errors.
-pub(super) fn start() {
+///
+/// # Errors
+/// When this build computes with libraries beside it and none of them is there.
+pub(super) fn start() -> Result<(), String> {
     unsafe extern "C" fn ignore(
         _: sys::ggml_log_level,
         _: *const std::ffi::c_char,
@@ -30,7 +33,41 @@ pub(super) fn start() {
     // before any other, by the thread that computes.
     unsafe {
         sys::llama_log_set(Some(ignore), std::ptr::null_mut());
-        sys::llama_backend_init();
+    }
+    #[cfg(feature = "portable")]
+    portable::load()?;
+    // SAFETY: as above.
+    unsafe { sys::llama_backend_init() };
+    Ok(())
+}
+
+/// A build for many machines carries llama.cpp's code for each kind of processor in a library of its own; the
+/// best that this processor can run is loaded.
+#[cfg(feature = "portable")]
+mod portable {
+    use std::ffi::CString;
+    use std::os::unix::ffi::OsStringExt as _;
+
+    use super::sys;
+
+    /// Where the libraries lie, beside the program.
+    const FOLDER: &str = "lib";
+
+    pub(super) fn load() -> Result<(), String> {
+        let program = std::env::current_exe().map_err(|error| error.to_string())?;
+        let folder = program.with_file_name(FOLDER);
+        let path =
+            CString::new(folder.clone().into_os_string().into_vec()).map_err(|error| error.to_string())?;
+        // SAFETY: the path ends with a zero and lives through the call, which comes before any other use of
+        // the library's registry.
+        let devices = unsafe {
+            sys::ggml_backend_load_all_from_path(path.as_ptr());
+            sys::ggml_backend_dev_count()
+        };
+        if devices == 0 {
+            return Err(format!("no libggml-cpu-*.so for this processor is in {}", folder.display()));
+        }
+        Ok(())
     }
 }
 
