@@ -3,12 +3,12 @@
 
 use std::path::Path;
 
-use lar_base::Bytes;
+use lar_base::{Bytes, KeyId};
 use lar_engines::driver::{Ability, Driver};
 use lar_engines::embedded::{Embedded, EmbeddedOptions};
 use lar_engines::encoder::{Encoder, EncoderOptions};
 use lar_engines::protocol::Compute;
-use lar_tests::made::{POOLING_MEAN, POOLING_RANK, cross_encoder, gguf_embedder};
+use lar_tests::made::{POOLING_CLS, POOLING_MEAN, POOLING_RANK, cross_encoder, gguf_embedder};
 use lar_tests::{Lar, embedder_file, program};
 use serde_json::json;
 
@@ -83,6 +83,39 @@ async fn a_gguf_embedder_makes_the_vectors_of_the_encoder() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_gguf_embedder_pools_as_its_file_says_and_remembers_queries_of_a_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = gguf_embedder(folder.path(), POOLING_CLS);
+    let pooling = folder.path().join("pooling.json");
+    std::fs::write(&pooling, r#"{"pooling_mode_cls_token": true}"#).unwrap();
+    let first = EncoderOptions {
+        ranks: false,
+        weights: embedder_file("weights"),
+        tokenizer: embedder_file("tokenizer"),
+        config: embedder_file("config"),
+        pooling: Some(pooling),
+        tokens_max: 256,
+        threads: 2,
+    };
+    let (ours, theirs) = (Encoder::new(first), gguf(&path, Ability::Embed));
+    ours.load().await.unwrap();
+    theirs.load().await.unwrap();
+    let (key, other) = (KeyId::new(), KeyId::new());
+    let a = ours.embed(vec![QUERY.into()], None).await.unwrap();
+    let b = theirs.embed(vec![QUERY.into()], Some(key)).await.unwrap();
+    let cosine: f32 = a.vectors[0].iter().zip(&b.vectors[0]).map(|(a, b)| a * b).sum();
+    assert!(cosine > 0.9999, "{cosine}");
+    // While the worker stands still only what is remembered can be told.
+    let pid = theirs.worker_pid().unwrap().to_string();
+    std::process::Command::new("kill").args(["-STOP", &pid]).status().unwrap();
+    assert_eq!(theirs.embed(vec![QUERY.into()], Some(key)).await.unwrap().vectors, b.vectors);
+    let asked = theirs.embed(vec![QUERY.into()], Some(other));
+    assert!(tokio::time::timeout(std::time::Duration::from_millis(300), asked).await.is_err());
+    std::process::Command::new("kill").args(["-CONT", &pid]).status().unwrap();
+    theirs.unload().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_gguf_reranker_scores_as_the_cross_encoder() {
     let folder = tempfile::tempdir().unwrap();
     let path = gguf_embedder(folder.path(), POOLING_RANK);
@@ -97,6 +130,10 @@ async fn a_gguf_reranker_scores_as_the_cross_encoder() {
     assert!(apart.iter().all(|apart| *apart < 1e-3), "{:?} {:?}", a.scores, b.scores);
     assert!(a.scores.iter().all(|score| (0.0..=1.0).contains(score)));
     assert!(a.scores.windows(2).any(|pair| (pair[0] - pair[1]).abs() > 1e-3), "{:?}", a.scores);
+    // A query that leaves no room is cut, and so is every pair with it.
+    let long = "memory ".repeat(600);
+    let (a, b) = (ours.rank(long.clone(), texts()).await.unwrap(), theirs.rank(long, texts()).await.unwrap());
+    assert_eq!((a.truncated.len(), b.truncated.len()), (TEXTS.len(), TEXTS.len()));
     let error = ours.embed(texts(), None).await.unwrap_err().to_string();
     assert!(error.contains("make embeddings"), "{error}");
     theirs.unload().await;

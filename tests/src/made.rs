@@ -13,6 +13,8 @@ use crate::models::embedder_file;
 
 /// How the vectors of a text become one, by llama.cpp's numbers.
 pub const POOLING_MEAN: u32 = 1;
+/// The first token's vector.
+pub const POOLING_CLS: u32 = 2;
 /// A classifier on the first token.
 pub const POOLING_RANK: u32 = 4;
 

@@ -259,38 +259,36 @@ impl Reader<'_> {
         })
     }
 
-    fn repeated(&mut self, mut node: Node, depth: usize) -> Result<Node, String> {
-        loop {
-            let (least, most) = match self.rest.peek() {
-                Some('*') => (0, None),
-                Some('+') => (1, None),
-                Some('?') => (0, Some(1)),
-                Some('{') => {
-                    self.rest.next();
+    fn repeated(&mut self, node: Node, depth: usize) -> Result<Node, String> {
+        let (least, most) = match self.rest.peek() {
+            Some('*') => (0, None),
+            Some('+') => (1, None),
+            Some('?') => (0, Some(1)),
+            Some('{') => {
+                self.rest.next();
+                self.blanks(depth > 0);
+                let least = self.count()?.ok_or("`{` is followed by a number")?;
+                self.blanks(depth > 0);
+                let most = if self.rest.next_if_eq(&',').is_some() {
                     self.blanks(depth > 0);
-                    let least = self.count()?.ok_or("`{` is followed by a number")?;
-                    self.blanks(depth > 0);
-                    let most = if self.rest.next_if_eq(&',').is_some() {
-                        self.blanks(depth > 0);
-                        self.count()?
-                    } else {
-                        Some(least)
-                    };
-                    self.blanks(depth > 0);
-                    if self.rest.peek() != Some(&'}') {
-                        return Err("a `{` is not closed".into());
-                    }
-                    if most.is_some_and(|most| most < least) {
-                        return Err("a repetition ends before it begins".into());
-                    }
-                    (least, most)
+                    self.count()?
+                } else {
+                    Some(least)
+                };
+                self.blanks(depth > 0);
+                if self.rest.peek() != Some(&'}') {
+                    return Err("a `{` is not closed".into());
                 }
-                _ => return Ok(node),
-            };
-            self.rest.next();
-            self.blanks(depth > 0);
-            node = Node::Repeated(Box::new(node), least, most);
-        }
+                if most.is_some_and(|most| most < least) {
+                    return Err("a repetition ends before it begins".into());
+                }
+                (least, most)
+            }
+            _ => return Ok(node),
+        };
+        self.rest.next();
+        self.blanks(depth > 0);
+        Ok(Node::Repeated(Box::new(node), least, most))
     }
 
     fn count(&mut self) -> Result<Option<u32>, String> {
@@ -430,6 +428,7 @@ mod tests {
             ("root ::= \"\\uD800\"", "no character"),
             ("root ::= \"a\" =", "nothing begins with `=`"),
             ("root ::= *", "nothing begins with `*`"),
+            ("root ::= \"a\"**", "nothing begins with `*`"),
         ] {
             let error = read(source).unwrap_err();
             assert!(error.contains(reason), "{source}: {error}");

@@ -64,7 +64,14 @@ fn main() -> ExitCode {
     if matches!(cli.command, Command::Worker) {
         return match lar_engines::worker::run() {
             Ok(()) => ExitCode::SUCCESS,
-            Err(_) => ExitCode::FAILURE,
+            Err(message) => {
+                // The server reads it, where the socket could not say it.
+                #[expect(clippy::print_stderr, reason = "a worker has no log of its own")]
+                {
+                    eprintln!("{message}");
+                }
+                ExitCode::FAILURE
+            }
         };
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();

@@ -25,6 +25,8 @@ pub(super) struct Literals {
 
 /// A call longer than this is none.
 const CALL_BYTES_MAX: usize = 1 << 20;
+/// A name longer than this is none.
+const NAME_BYTES_MAX: usize = 256;
 /// Values may stand in each other so deep.
 const DEPTH_MAX: usize = 64;
 
@@ -92,7 +94,8 @@ impl Follower {
             let told = name.strip_prefix(self.literals.before).unwrap_or(name);
             let fits = told.chars().all(|one| one.is_alphanumeric() || "_-. ".contains(one));
             let begins = self.literals.before.starts_with(name);
-            return if fits || begins { Follow::More } else { Follow::Wrong };
+            let short = self.text.len() <= NAME_BYTES_MAX;
+            return if short && (fits || begins) { Follow::More } else { Follow::Wrong };
         }
         let name = self.text.trim();
         let name = name.strip_prefix(self.literals.before).unwrap_or(name).trim();
@@ -271,6 +274,7 @@ mod tests {
         assert_eq!(read("<|tool_list_start|>", "[\"a\", 1]"), None);
         assert_eq!(read("<|tool_list_start|>", "[(1)]"), None);
         assert_eq!(read("<|tool_list_start|>", "[f(a=1"), None);
+        assert_eq!(read("<|tool_list_start|>", &format!("[{}(a=1)]", "f".repeat(300))), None);
         let deep = format!("[f(a={}1{})]", "[".repeat(100_000), "]".repeat(100_000));
         assert!(read("<|tool_list_start|>", &deep).is_some());
     }
