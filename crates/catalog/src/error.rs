@@ -131,6 +131,10 @@ fn unknown(name: &str, installed: &[String]) -> String {
     }
     let told = format!("`{shown}` isn't installed. Installed: {}", installed.join(", "));
     match names::check(name) {
+        // Which of the installed ones would do is not known of these.
+        Ok(()) if name.starts_with("default-") => {
+            format!("{told}. Map one that can: `lar alias set {name} MODEL`")
+        }
         Ok(()) => format!("{told}. Map it: `lar alias set {name} {}`", installed[0]),
         Err(_) => told,
     }

@@ -88,6 +88,18 @@ pub fn processor() -> String {
     format!("{}, {} threads", name.trim_start_matches(['\t', ':', ' ']), threads())
 }
 
+/// The part of the last ten seconds, in percent, that somebody waited for a processor (the kernel's pressure
+/// stall information); `None` where the kernel does not tell.
+#[must_use]
+pub fn processor_pressure() -> Option<f64> {
+    pressure(&std::fs::read_to_string("/proc/pressure/cpu").ok()?)
+}
+
+fn pressure(text: &str) -> Option<f64> {
+    let line = text.lines().find(|line| line.starts_with("some "))?;
+    line.split_whitespace().find_map(|pair| pair.strip_prefix("avg10="))?.parse().ok()
+}
+
 /// Graphics devices that are there, whether this build can use them or not.
 #[must_use]
 pub fn graphics() -> Vec<String> {
@@ -112,6 +124,12 @@ mod tests {
     #[test]
     fn lists_of_processors_are_counted() {
         assert_eq!(["0-7,16", "0", "", "3-1", "x"].map(count_of), [9, 1, 0, 0, 0]);
+    }
+
+    #[test]
+    fn pressure_is_read_as_the_kernel_writes_it() {
+        let text = "some avg10=12.50 avg60=3.00 avg300=1.00 total=9\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0\n";
+        assert_eq!([text, "", "some avg60=1"].map(pressure), [Some(12.5), None, None]);
     }
 
     #[test]

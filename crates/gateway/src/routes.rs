@@ -31,6 +31,9 @@ const EMBEDDED_TOKENS_MAX: u32 = 2048;
 const EMBEDDED_TOKENS_MIN: u32 = 512;
 /// Requests to an embedder or ranker that are under way at once; they share its batches.
 const EMBEDDED_CONCURRENCY: u32 = 16;
+/// Percent of the last ten seconds that somebody waited for a processor, from which on a measurement tells of
+/// the neighbours as much as of the model. Measuring alone gives up to 15, beside a compiler 40 and more.
+const BUSY_PRESSURE: f64 = 25.0;
 
 /// How engines are run.
 #[derive(Debug, Clone)]
@@ -157,11 +160,16 @@ impl Routes {
         }
     }
 
-    /// Has a model measured when it is first loaded, and keeps what is found.
+    /// Has a model measured when it is first loaded, and keeps what is found, unless others kept the
+    /// processor busy meanwhile: what was measured then holds until the model is loaded again.
     fn tuning(&self, model: &Model) -> Tuning {
         let (store, digest, name) = (self.store.clone(), model.digest().to_owned(), model.name.clone());
         let told = move |tuned: Tuned| {
-            tracing::info!(model = name, ?tuned, "a model was measured");
+            let pressure = device::processor_pressure().unwrap_or_default();
+            tracing::info!(model = name, ?tuned, pressure, "a model was measured");
+            if pressure > BUSY_PRESSURE {
+                return;
+            }
             let (store, digest, name) = (store.clone(), digest.clone(), name.clone());
             tokio::spawn(async move {
                 let tuned = serde_json::to_string(&tuned).unwrap_or_default();
