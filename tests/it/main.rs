@@ -15,6 +15,7 @@ mod health;
 mod idempotency;
 mod keys;
 mod llama_server;
+mod memories;
 mod models;
 mod openai;
 mod rerank;

@@ -103,7 +103,7 @@ pub struct NewMessage {
     /// The text.
     pub content: String,
     /// The message it follows; the conversation's head where absent, `null` for a new beginning.
-    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "crate::present", skip_serializing_if = "Option::is_none")]
     pub parent: Option<Option<String>>,
     /// The model to use from now on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -169,9 +169,4 @@ pub struct Imported {
     pub imported: usize,
     /// Those that were there already and stay as they are.
     pub unchanged: usize,
-}
-
-/// Tells an absent field (outer `None`) from one that is `null` (inner `None`).
-fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
 }

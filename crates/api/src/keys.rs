@@ -9,9 +9,12 @@ use utoipa::ToSchema;
 pub struct NewKey {
     /// What to call it, 1 to 100 characters.
     pub name: String,
-    /// `inference`, `admin`; `inference` alone where absent.
+    /// `inference`, `memory:read`, `memory:write`, `admin`; all but `admin` where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scopes: Option<Vec<String>>,
+    /// The agent it is for, whose memories are kept apart from the person's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
     /// Its own limit of requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests_per_minute: Option<u32>,
@@ -29,6 +32,9 @@ pub struct Key {
     /// Tells keys apart in lists and logs; no secret.
     pub fingerprint: String,
     pub scopes: Vec<String>,
+    /// The agent it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requests_per_minute: Option<u32>,
     pub created_at: String,

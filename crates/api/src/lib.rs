@@ -7,6 +7,7 @@
 pub mod anthropic;
 pub mod conversations;
 pub mod keys;
+pub mod memories;
 pub mod models;
 pub mod openai;
 pub mod problem;
@@ -26,4 +27,9 @@ pub struct Page<T> {
     /// What to pass as `after` for the page behind this one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
+}
+
+/// Tells an absent field (outer `None`) from one that is `null` (inner `None`).
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
 }

@@ -16,6 +16,12 @@ pub enum Scope {
     /// Chat, completions, embeddings, tasks, conversations.
     #[serde(rename = "inference")]
     Inference,
+    /// Reading memories.
+    #[serde(rename = "memory:read")]
+    MemoryRead,
+    /// Writing, changing and forgetting memories.
+    #[serde(rename = "memory:write")]
+    MemoryWrite,
     /// Catalog, keys, users, sign-in links.
     #[serde(rename = "admin")]
     Admin,
@@ -23,13 +29,15 @@ pub enum Scope {
 
 impl Scope {
     /// Every scope there is.
-    pub const ALL: [Scope; 2] = [Scope::Inference, Scope::Admin];
+    pub const ALL: [Scope; 4] = [Scope::Inference, Scope::MemoryRead, Scope::MemoryWrite, Scope::Admin];
 
     /// The scope as written on the wire.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Scope::Inference => "inference",
+            Scope::MemoryRead => "memory:read",
+            Scope::MemoryWrite => "memory:write",
             Scope::Admin => "admin",
         }
     }
@@ -44,10 +52,10 @@ impl fmt::Display for Scope {
 impl FromStr for Scope {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        Scope::ALL
-            .into_iter()
-            .find(|scope| scope.as_str() == text)
-            .ok_or_else(|| format!("`{text}` is no scope; there are: inference, admin"))
+        Scope::ALL.into_iter().find(|scope| scope.as_str() == text).ok_or_else(|| {
+            let all = Scope::ALL.map(Scope::as_str).join(", ");
+            format!("`{text}` is no scope; there are: {all}")
+        })
     }
 }
 
@@ -91,6 +99,8 @@ pub struct Caller {
     pub user: UserId,
     /// The key, also for a browser session: sessions stand on a key.
     pub key: KeyId,
+    /// The agent that the key belongs to, whose memories are apart from the person's; absent for a person's key.
+    pub agent: Option<String>,
     /// What the key may do.
     pub scopes: Scopes,
 }

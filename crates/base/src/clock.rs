@@ -98,6 +98,13 @@ impl Timestamp {
         Self(self.0.saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)))
     }
 
+    /// The UTC day in words, such as `Tuesday 30 May 2023`; empty outside the years that have a calendar.
+    #[must_use]
+    pub fn day_in_words(self) -> String {
+        let time = jiff::Timestamp::from_millisecond(self.0);
+        time.map(|time| time.strftime("%A %-d %B %Y").to_string()).unwrap_or_default()
+    }
+
     /// The UTC day, as `YYYY-MM-DD`, under which usage is added up.
     #[must_use]
     pub fn day(self) -> String {
@@ -145,6 +152,7 @@ mod tests {
         let time = Timestamp::from_millis(1_700_000_000_123);
         assert_eq!(time.to_string(), "2023-11-14T22:13:20.123Z");
         assert_eq!(time.day(), "2023-11-14");
+        assert_eq!(time.day_in_words(), "Tuesday 14 November 2023");
         assert_eq!(Timestamp::from_millis(0).to_string(), "1970-01-01T00:00:00.000Z");
     }
 

@@ -57,6 +57,8 @@ codes! {
     Unauthenticated = "UNAUTHENTICATED", 401, final, "A valid key is needed";
     /// The key lacks a scope, or the request came from another site.
     ForbiddenScope = "FORBIDDEN_SCOPE", 403, final, "This key may not do that";
+    /// Memories of another space than the key's.
+    ForbiddenSpace = "FORBIDDEN_SPACE", 403, final, "This key does not see that space";
     /// There is no such thing, or it is not the caller's.
     NotFound = "NOT_FOUND", 404, final, "There is no such thing";
     /// The path exists, the method does not.

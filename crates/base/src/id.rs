@@ -91,6 +91,12 @@ ids! {
     ConversationId = "conv";
     /// One message of a conversation.
     MessageId = "msg";
+    /// Something remembered.
+    MemoryId = "mem";
+    /// Where memories lie.
+    SpaceId = "space";
+    /// A change of a memory.
+    ChangeId = "chg";
     /// One HTTP request.
     RequestId = "req";
 }

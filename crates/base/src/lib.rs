@@ -15,7 +15,9 @@ pub mod units;
 pub use caller::{Caller, Scope, Scopes};
 pub use clock::{Instant, Timestamp};
 pub use code::Code;
-pub use id::{ConversationId, KeyId, MessageId, RequestId, SessionId, TaskId, UserId};
+pub use id::{
+    ChangeId, ConversationId, KeyId, MemoryId, MessageId, RequestId, SessionId, SpaceId, TaskId, UserId,
+};
 pub use problem::{FieldError, Problem};
 pub use secret::Secret;
 pub use tasks::Tasks;

@@ -18,9 +18,12 @@ pub enum Command {
     Create {
         /// What to call it
         name: String,
-        /// What it may do: inference, admin
-        #[arg(long, value_delimiter = ',', default_value = "inference")]
-        scopes: Vec<String>,
+        /// What it may do: inference, memory:read, memory:write, admin; all but admin where absent
+        #[arg(long, value_delimiter = ',')]
+        scopes: Option<Vec<String>>,
+        /// Keeps the memories of whoever uses it apart from yours, in a space of its own
+        #[arg(long)]
+        isolated: bool,
         /// Requests it may make per minute
         #[arg(long)]
         requests_per_minute: Option<u32>,
@@ -41,9 +44,10 @@ pub(crate) async fn run(client: &Client, output: &Output, command: Command) -> a
             let keys: Page<Key> = client.get("keys").await?;
             output.show(&keys.data, || list(&keys.data))
         }
-        Command::Create { name, scopes, requests_per_minute, expires_in_days } => {
+        Command::Create { name, scopes, isolated, requests_per_minute, expires_in_days } => {
             let expires_in_s = expires_in_days.map(|days| days.saturating_mul(86_400));
-            let new = NewKey { name, scopes: Some(scopes), requests_per_minute, expires_in_s };
+            let agent = isolated.then(|| name.clone());
+            let new = NewKey { name, scopes, agent, requests_per_minute, expires_in_s };
             let made: Key = client.post("keys", &new).await?;
             output.show(&made, || created(&made))
         }
@@ -92,6 +96,7 @@ mod tests {
             name: "owner".into(),
             fingerprint: "0a1b2c3d".into(),
             scopes: vec!["inference".into(), "admin".into()],
+            agent: None,
             requests_per_minute: None,
             created_at: "2026-11-21T10:00:00.000Z".into(),
             expires_at: None,

@@ -9,6 +9,7 @@ mod chat;
 mod client;
 mod conversations;
 mod keys;
+mod memory;
 mod models;
 mod open;
 pub mod output;
@@ -45,6 +46,13 @@ pub enum Command {
     /// Conversations that were had
     #[command(subcommand)]
     Conversations(conversations::Command),
+    /// Remember something
+    Remember(memory::RememberArgs),
+    /// Look for what was remembered
+    Recall(memory::RecallArgs),
+    /// What is remembered: list, search, show, promote, demote, pin, forget, undo, stats
+    #[command(subcommand)]
+    Memory(memory::Command),
     /// What each model's engine is doing
     #[command(visible_alias = "pools")]
     Ps,
@@ -69,6 +77,9 @@ impl Command {
             Command::Models(command) => models::run(client, output, command).await,
             Command::Alias(command) => aliases::run(client, output, command).await,
             Command::Conversations(command) => conversations::run(client, output, command).await,
+            Command::Remember(args) => memory::remember(client, output, args).await,
+            Command::Recall(args) => memory::recall(client, output, args).await,
+            Command::Memory(command) => memory::run(client, output, command).await,
             Command::Ps => ps::run(client, output).await,
             Command::Top => top::run(client, output).await,
             Command::Keys(command) => keys::run(client, output, command).await,

@@ -87,6 +87,12 @@ pub fn table(columns: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> S
     lines.join("\n")
 }
 
+/// What someone else wrote, without what would steer a terminal.
+#[must_use]
+pub fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
+}
+
 /// A size for a person.
 #[must_use]
 pub fn size(bytes: u64) -> String {

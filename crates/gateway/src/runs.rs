@@ -5,10 +5,10 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use lar_base::{Instant, TaskId, UserId};
+use lar_base::{Code, Instant, Problem, TaskId, UserId};
 use lar_engines::Engines;
 
-use crate::log::{Log, LogReader, OnDrop};
+use crate::log::{Log, LogReader, OnDrop, TaskEvent};
 use crate::task::HangUp;
 
 /// Tasks that are over and can still be read, at most so many.
@@ -34,6 +34,25 @@ impl TaskHandle {
     #[must_use]
     pub fn model(&self) -> &str {
         &self.run.model
+    }
+
+    /// Waits for the answer of a task whose answer comes at once, vectors or scores, and the tokens that were
+    /// read for it.
+    ///
+    /// # Errors
+    /// What the task ended with.
+    pub async fn at_once(&self) -> Result<(TaskEvent, u64), Problem> {
+        let stopped = || Problem::new(Code::EngineFailed, "the task was stopped");
+        let (mut reader, mut answer) = (self.read(0), None);
+        loop {
+            match reader.next().await.map(|(_, event)| event) {
+                Some(event @ (TaskEvent::Vectors(_) | TaskEvent::Scores(_))) => answer = Some(event),
+                Some(TaskEvent::End(end)) => return Ok((answer.ok_or_else(stopped)?, end.tokens_in)),
+                Some(TaskEvent::Error(problem)) => return Err(problem),
+                Some(TaskEvent::Cancelled) | None => return Err(stopped()),
+                Some(_) => {}
+            }
+        }
     }
 
     /// Follows the events from number `from` on. When the last reader of a task goes away, its

@@ -74,6 +74,7 @@ pub(crate) struct Config {
     pub(crate) insecure_lan: bool,
     pub(crate) log: String,
     pub(crate) engines: EnginesConfig,
+    pub(crate) memory: MemoryConfig,
     pub(crate) limits: LimitsConfig,
     #[serde(rename = "remote")]
     pub(crate) remotes: Vec<RemoteConfig>,
@@ -98,6 +99,22 @@ pub(crate) struct EnginesConfig {
     pub(crate) llama_server: Option<PathBuf>,
     pub(crate) prompt_cache: Bytes,
     pub(crate) share_prompt_cache: bool,
+}
+
+/// What is remembered.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct MemoryConfig {
+    pub(crate) secrets: Secrets,
+}
+
+/// What is done about secrets in what is to be remembered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Secrets {
+    #[default]
+    Refuse,
+    Redact,
 }
 
 /// Named limits.
@@ -142,6 +159,7 @@ impl Default for Config {
             insecure_lan: false,
             log: "info".into(),
             engines: EnginesConfig::default(),
+            memory: MemoryConfig::default(),
             limits: LimitsConfig::default(),
             remotes: Vec::new(),
         }

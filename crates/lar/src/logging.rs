@@ -17,12 +17,16 @@ use tracing_subscriber::registry::LookupSpan;
 use crate::config::Config;
 use lines::{Guard, Lines};
 
+/// Libraries that tell of every start at `info`.
+const QUIET: &[&str] = &["secrets_scanner=warn"];
+
 /// Starts logging to standard error; the guard writes what is left when it is dropped. Client commands log
 /// errors only.
 #[must_use]
 pub(crate) fn start(config: &Config, serving: bool) -> Guard {
     let wanted = if serving { config.log.as_str() } else { "error" };
     let filter = EnvFilter::try_new(wanted).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = QUIET.iter().filter_map(|quiet| quiet.parse().ok()).fold(filter, EnvFilter::add_directive);
     let (lines, guard) = Lines::to(std::io::stderr());
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines);
     if serving && !std::io::stderr().is_terminal() {

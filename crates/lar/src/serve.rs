@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use lar_agents::Turns;
-use lar_base::{Bytes, KeyId, Secret, Tasks, Timestamp};
+use lar_base::{Bytes, KeyId, Problem, Secret, Tasks, Timestamp};
 use lar_catalog::{Catalog, Places};
 use lar_cli::Output;
 use lar_egress::Egress;
@@ -14,13 +14,14 @@ use lar_engines::protocol::Compute;
 use lar_engines::scheduler::{FullPolicy, Limits};
 use lar_engines::{Engines, device};
 use lar_gateway::{EngineOptions, Gateway, Metrics, Remote};
+use lar_memory::{Memories, SecretPolicy};
 use lar_server::{Authenticator, Parts, Server};
 use lar_store::Store;
 use prometheus_client::registry::Registry;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, Environment, QueueFull};
+use crate::config::{Config, Environment, QueueFull, Secrets};
 use crate::data_dir::DataDir;
 use crate::doctor;
 
@@ -64,7 +65,6 @@ impl House {
         let egress = Egress::new()?;
         let catalog = Catalog::open(config.models_dir(), &config.hub, store.clone(), egress.clone()).await?;
         let tasks = Tasks::new();
-        tasks.spawn(forget(store.clone(), tasks.stopping()));
         let limits = Limits {
             queue_len_max: config.limits.queue_len_max,
             full_policy: match config.limits.queue_full {
@@ -88,7 +88,16 @@ impl House {
             metrics,
             &tasks,
         );
+        let options = lar_memory::Options {
+            secrets: match config.memory.secrets {
+                Secrets::Refuse => SecretPolicy::Refuse,
+                Secrets::Redact => SecretPolicy::Redact,
+            },
+        };
+        let memories = Memories::run(store.clone(), gateway.clone(), options, &tasks);
+        tasks.spawn(forget(store.clone(), memories.clone(), tasks.stopping()));
         let parts = Parts {
+            memories,
             turns: Turns::new(store.clone(), gateway.clone(), &tasks),
             gateway: gateway.clone(),
             ledger: egress.ledger().clone(),
@@ -237,7 +246,7 @@ fn allowed_hosts(config: &Config) -> Vec<String> {
 }
 
 /// Erases, at start and every hour, what was to be kept for a time only.
-async fn forget(store: Store, stopping: CancellationToken) {
+async fn forget(store: Store, memories: Memories, stopping: CancellationToken) {
     let mut clock = tokio::time::interval(FORGET_EVERY);
     loop {
         tokio::select! {
@@ -247,12 +256,12 @@ async fn forget(store: Store, stopping: CancellationToken) {
         let forgotten = async {
             let conversations = store.conversations_purge(Timestamp::now().before(KEEP_DELETED)).await?;
             let requests = store.idempotency_purge().await?;
-            Ok::<_, lar_store::Error>((conversations, requests))
+            Ok::<_, Problem>((conversations, memories.purge().await?, requests))
         };
         match forgotten.await {
-            Ok((0, 0)) => {}
-            Ok((conversations, requests)) => {
-                tracing::info!(conversations, requests, "what was kept for its time is erased");
+            Ok((0, 0, 0)) => {}
+            Ok((conversations, memories, requests)) => {
+                tracing::info!(conversations, memories, requests, "what was kept for its time is erased");
             }
             Err(error) => tracing::warn!(%error, "what is past its time could not be erased"),
         }

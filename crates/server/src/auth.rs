@@ -73,6 +73,7 @@ impl Authenticator {
         let key = NewKey {
             user,
             name: "owner".into(),
+            agent: None,
             digest: self.digest(secret.expose()),
             scopes: lar_base::Scopes::all(),
             requests_per_minute: None,
@@ -187,7 +188,7 @@ impl FromRequestParts<Arc<App>> for Authenticated {
             called_by.is(key.id, standing);
         }
         standing.map_or(Ok(()), |standing| standing.check())?;
-        Ok(Self(Caller { user: key.user, key: key.id, scopes: key.scopes.clone() }))
+        Ok(Self(Caller { user: key.user, key: key.id, agent: key.agent.clone(), scopes: key.scopes.clone() }))
     }
 }
 

@@ -96,13 +96,7 @@ pub(crate) async fn update(
         head: patch.head.map(|head| extract::id(&head, "message")).transpose()?,
         deleted: patch.deleted,
     };
-    let expected =
-        match headers.get(header::IF_MATCH).map(|tag| tag.to_str().unwrap_or_default().trim_matches('"')) {
-            None | Some("*") => None,
-            Some(tag) => Some(
-                tag.parse().map_err(|_| Problem::invalid("If-Match", "must be the version that was read"))?,
-            ),
-        };
+    let expected = extract::if_match(&headers)?;
     let id = extract::id(&id, "conversation")?;
     let changed = app.store.conversation_patch(caller.user, id, patch, expected).await?;
     Ok(tagged(&app, &changed))
@@ -120,7 +114,7 @@ pub(crate) async fn remove(
 ) -> Result<StatusCode, Failure> {
     let id: ConversationId = extract::id(&id, "conversation")?;
     let _ = app.turns.stop(id);
-    if request.uri().query().is_some_and(|query| query.split('&').any(|pair| pair == "erase=true")) {
+    if extract::erases(&request) {
         app.store.conversation_erase(caller.user, id).await?;
     } else {
         let patch = ConversationPatch { deleted: Some(true), ..ConversationPatch::default() };

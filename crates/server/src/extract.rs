@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use axum::body::to_bytes;
 use axum::extract::{FromRequest, FromRequestParts, Request};
-use axum::http::header;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, Uri, header};
 use bytes::Bytes;
 use lar_base::{Code, Problem};
 use serde::de::DeserializeOwned;
@@ -126,16 +126,49 @@ const PAGE_DEFAULT: u32 = 50;
 
 impl PageQuery {
     pub(crate) fn limit(&self) -> Result<u32, Problem> {
-        let reason = || Problem::invalid("limit", format!("must be a number from 1 to {PAGE_MAX}"));
-        match &self.limit {
-            None => Ok(PAGE_DEFAULT),
-            Some(text) => text.parse().ok().filter(|limit| (1..=PAGE_MAX).contains(limit)).ok_or_else(reason),
-        }
+        limit(self.limit.as_deref())
     }
 
     pub(crate) fn after<T: FromStr>(&self) -> Result<Option<T>, Problem> {
-        let reason = || Problem::invalid("after", "must be the `next` of the page before");
-        self.after.as_deref().map(|text| text.parse().map_err(|_| reason())).transpose()
+        after(self.after.as_deref())
+    }
+}
+
+/// How many rows a page is to have.
+pub(crate) fn limit(text: Option<&str>) -> Result<u32, Problem> {
+    let reason = || Problem::invalid("limit", format!("must be a number from 1 to {PAGE_MAX}"));
+    match text {
+        None => Ok(PAGE_DEFAULT),
+        Some(text) => text.parse().ok().filter(|limit| (1..=PAGE_MAX).contains(limit)).ok_or_else(reason),
+    }
+}
+
+/// The last row of the page before.
+pub(crate) fn after<T: FromStr>(text: Option<&str>) -> Result<Option<T>, Problem> {
+    let reason = || Problem::invalid("after", "must be the `next` of the page before");
+    text.map(|text| text.parse().map_err(|_| reason())).transpose()
+}
+
+/// What stands behind the question mark.
+pub(crate) fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Failure> {
+    axum::extract::Query::try_from_uri(uri)
+        .map(|query| query.0)
+        .map_err(|error| Failure(Problem::new(Code::InvalidParams, error.body_text())))
+}
+
+/// Whether a deletion is to be for good.
+pub(crate) fn erases(request: &Request) -> bool {
+    request.uri().query().is_some_and(|query| query.split('&').any(|pair| pair == "erase=true"))
+}
+
+/// The version that a change insists on.
+pub(crate) fn if_match(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
+    match headers.get(header::IF_MATCH).map(|tag| tag.to_str().unwrap_or_default().trim_matches('"')) {
+        None | Some("*") => Ok(None),
+        Some(tag) => tag
+            .parse()
+            .map(Some)
+            .map_err(|_| Problem::invalid("If-Match", "must be the version that was read")),
     }
 }
 
@@ -143,9 +176,7 @@ impl FromRequest<Arc<App>> for PageQuery {
     type Rejection = Failure;
 
     async fn from_request(request: Request, _: &Arc<App>) -> Result<Self, Failure> {
-        axum::extract::Query::try_from_uri(request.uri())
-            .map(|query| query.0)
-            .map_err(|error| Failure(Problem::new(Code::InvalidParams, error.body_text())))
+        query(request.uri())
     }
 }
 

@@ -40,7 +40,7 @@ pub(crate) async fn create(
         return Err(Problem::invalid("name", "must be one line of 1 to 100 characters").into());
     }
     let scopes = match new.scopes {
-        None => Scopes::of([Scope::Inference]),
+        None => Scopes::of([Scope::Inference, Scope::MemoryRead, Scope::MemoryWrite]),
         Some(texts) => {
             let parse =
                 |text: &String| text.parse::<Scope>().map_err(|reason| Problem::invalid("scopes", reason));
@@ -54,10 +54,14 @@ pub(crate) async fn create(
     if new.requests_per_minute == Some(0) {
         return Err(Problem::invalid("requests_per_minute", "must be at least 1").into());
     }
+    if let Some(agent) = &new.agent {
+        lar_memory::checked_agent(agent).map_err(|reason| Problem::invalid("agent", reason))?;
+    }
     let secret = new_secret();
     let key = NewKey {
         user: caller.user,
         name,
+        agent: new.agent,
         digest: app.authenticator.digest(secret.expose()),
         scopes,
         requests_per_minute: new.requests_per_minute,
@@ -94,6 +98,7 @@ fn wire(key: &KeyRecord) -> Wire {
         name: key.name.clone(),
         fingerprint: key.fingerprint.clone(),
         scopes: key.scopes.iter().map(|scope| scope.to_string()).collect(),
+        agent: key.agent.clone(),
         requests_per_minute: key.requests_per_minute,
         created_at: key.created_at.to_string(),
         expires_at: key.expires_at.map(|at| at.to_string()),

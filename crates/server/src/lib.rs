@@ -15,6 +15,7 @@ mod health;
 mod idempotency;
 mod keys;
 mod listen;
+mod memories;
 mod openai;
 mod openapi;
 mod page;
@@ -23,6 +24,7 @@ mod protect;
 mod rate;
 mod routes;
 mod sign_in;
+mod spaces;
 mod sse;
 mod tasks;
 mod usage;
@@ -36,6 +38,7 @@ use lar_base::Bytes;
 use lar_catalog::{Catalog, Places};
 use lar_egress::Ledger;
 use lar_gateway::Gateway;
+use lar_memory::Memories;
 use lar_store::Store;
 use prometheus_client::registry::Registry;
 
@@ -97,6 +100,8 @@ pub struct Parts {
     pub catalog: Catalog,
     /// The pipeline.
     pub gateway: Gateway,
+    /// What is remembered.
+    pub memories: Memories,
     /// Conversations' turns.
     pub turns: Turns,
     /// Who is calling.
@@ -118,6 +123,7 @@ pub(crate) struct App {
     pub(crate) store: Store,
     pub(crate) catalog: Catalog,
     pub(crate) gateway: Gateway,
+    pub(crate) memories: Memories,
     pub(crate) turns: Turns,
     pub(crate) authenticator: Authenticator,
     pub(crate) ledger: Ledger,
@@ -142,6 +148,7 @@ impl App {
             store: parts.store,
             catalog: parts.catalog,
             gateway: parts.gateway,
+            memories: parts.memories,
             turns: parts.turns,
             authenticator: parts.authenticator,
             ledger: parts.ledger,

@@ -11,7 +11,6 @@ use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
 use lar_api::openai::{Field, Treatment};
 use lar_base::{Code, Problem};
-use lar_gateway::{TaskEvent, TaskHandle};
 use serde_json::Value;
 
 pub(crate) use generate::{derived_seed, in_range};
@@ -91,21 +90,6 @@ fn with_truncated(mut response: Response, truncated: &[usize]) -> Response {
         response.headers_mut().insert(HeaderName::from_static("x-lar-truncated"), value);
     }
     response
-}
-
-/// The answer of a task that has one event for it, and the tokens it read.
-async fn at_once(handle: &TaskHandle) -> Result<(TaskEvent, u64), Problem> {
-    let stopped = || Problem::new(Code::EngineFailed, "the task was stopped");
-    let (mut reader, mut answer) = (handle.read(0), None);
-    loop {
-        match reader.next().await.map(|(_, event)| event) {
-            Some(event @ (TaskEvent::Vectors(_) | TaskEvent::Scores(_))) => answer = Some(event),
-            Some(TaskEvent::End(end)) => return Ok((answer.ok_or_else(stopped)?, end.tokens_in)),
-            Some(TaskEvent::Error(problem)) => return Err(problem),
-            Some(TaskEvent::Cancelled) | None => return Err(stopped()),
-            Some(_) => {}
-        }
-    }
 }
 
 /// A model that is not there, told as OpenAI's clients expect it.

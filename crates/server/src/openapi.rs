@@ -2,7 +2,10 @@
 
 use utoipa::OpenApi;
 
-use crate::{aliases, capabilities, catalog, conversations, health, keys, pools, sign_in, tasks, usage};
+use crate::{
+    aliases, capabilities, catalog, conversations, health, keys, memories, pools, sign_in, spaces, tasks,
+    usage,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -29,6 +32,20 @@ use crate::{aliases, capabilities, catalog, conversations, health, keys, pools, 
         conversations::messages::branch,
         conversations::messages::regenerate,
         conversations::messages::feedback,
+        memories::create,
+        memories::create_batch,
+        memories::list,
+        memories::stats,
+        memories::show,
+        memories::update,
+        memories::remove,
+        memories::search::search,
+        memories::review::promote,
+        memories::review::demote,
+        memories::review::feedback,
+        memories::review::history,
+        memories::review::undo,
+        spaces::list,
         catalog::list,
         catalog::show,
         catalog::remove,

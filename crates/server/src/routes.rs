@@ -7,8 +7,8 @@ use axum::Router;
 use axum::routing::{delete, get, patch, post};
 
 use crate::{
-    App, aliases, capabilities, catalog, conversations, frame, health, keys, openai, openapi, page, pools,
-    sign_in, tasks, usage,
+    App, aliases, capabilities, catalog, conversations, frame, health, keys, memories, openai, openapi, page,
+    pools, sign_in, spaces, tasks, usage,
 };
 
 pub(crate) fn router(app: &Arc<App>) -> Router {
@@ -38,6 +38,19 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/conversations/{id}/messages/{message}/regenerate", post(conversations::messages::regenerate))
         .route("/conversations/{id}/messages/{message}/feedback", post(conversations::messages::feedback))
         .route("/conversations/{id}/stop", post(conversations::stop))
+        .route("/memories", post(memories::create).get(memories::list))
+        .route("/memories/batch", post(memories::create_batch))
+        .route("/memories/search", post(memories::search::search))
+        .route("/memories/stats", get(memories::stats))
+        .route("/memories/{id}", get(memories::show))
+        .route("/memories/{id}", patch(memories::update))
+        .route("/memories/{id}", delete(memories::remove))
+        .route("/memories/{id}/promote", post(memories::review::promote))
+        .route("/memories/{id}/demote", post(memories::review::demote))
+        .route("/memories/{id}/feedback", post(memories::review::feedback))
+        .route("/memories/{id}/history", get(memories::review::history))
+        .route("/memories/{id}/undo", post(memories::review::undo))
+        .route("/spaces", get(spaces::list))
         .route("/catalog/models", get(catalog::list))
         .route("/catalog/models/{name}", get(catalog::show))
         .route("/catalog/models/{name}", delete(catalog::remove))

@@ -99,7 +99,7 @@ pub(crate) async fn sign_out(app: State, headers: HeaderMap, _: Authenticated) -
 /// Who is calling.
 #[utoipa::path(get, path = "/lar/v1/me", tag = "keys", responses((status = 200, body = Me)))]
 pub(crate) async fn me(Authenticated(caller): Authenticated) -> axum::Json<Me> {
-    let Caller { user, key, scopes } = caller;
+    let Caller { user, key, scopes, .. } = caller;
     let scopes = scopes.iter().map(|scope| scope.to_string()).collect();
     axum::Json(Me { user_id: user.to_string(), key_id: key.to_string(), scopes })
 }

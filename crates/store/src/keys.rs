@@ -15,6 +15,8 @@ pub struct KeyRecord {
     pub user: UserId,
     /// What people call it.
     pub name: String,
+    /// The agent it belongs to, whose memories are apart from the person's.
+    pub agent: Option<String>,
     /// Eight hexadecimal digits that tell keys apart in lists and logs.
     pub fingerprint: String,
     /// What it may do.
@@ -36,6 +38,8 @@ pub struct NewKey {
     pub user: UserId,
     /// What people will call it.
     pub name: String,
+    /// The agent it will belong to.
+    pub agent: Option<String>,
     /// HMAC-SHA-256 of the secret.
     pub digest: [u8; 32],
     /// What it may do.
@@ -85,8 +89,8 @@ impl Store {
             let scopes = serde_json::to_string(&key.scopes).unwrap_or_default();
             connection.execute(
                 "INSERT INTO keys (id, user_id, name, digest, fingerprint, scopes, requests_per_minute,
-                                   created_at, expires_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                                   created_at, expires_at, agent)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
                 (
                     id.to_string(),
                     key.user.to_string(),
@@ -97,6 +101,7 @@ impl Store {
                     key.requests_per_minute,
                     Timestamp::now().as_millis(),
                     key.expires_at.map(Timestamp::as_millis),
+                    &key.agent,
                 ),
             )?;
             by_digest(connection, &key.digest)?.ok_or_else(|| Error::NotFound(format!("key {id}")))
@@ -168,6 +173,7 @@ fn record(row: &Row<'_>) -> rusqlite::Result<KeyRecord> {
         id: parsed(row, "id")?,
         user: parsed(row, "user_id")?,
         name: row.get("name")?,
+        agent: row.get("agent")?,
         fingerprint: row.get("fingerprint")?,
         scopes: serde_json::from_str(&scopes).map_err(|_| crate::bad_column("scopes"))?,
         requests_per_minute: row.get("requests_per_minute")?,

@@ -11,9 +11,13 @@ mod conversations;
 mod error;
 mod idempotency;
 mod keys;
+mod memories;
+mod memory_changes;
 mod messages;
 mod migrations;
+mod passages;
 mod readers;
+mod spaces;
 mod tasks;
 mod tunings;
 mod writer;
@@ -29,7 +33,14 @@ pub use conversations::{Conversation, ConversationPatch, SearchHit};
 pub use error::Error;
 pub use idempotency::Once;
 pub use keys::{KeyRecord, NewKey};
+pub use memories::{
+    Memory, MemoryChange, MemoryKind, MemoryList, MemoryPatch, MemoryStats, NewMemory, Provenance, Stored,
+    Strength,
+};
+pub use memory_changes::{Change, ChangeRecord};
 pub use messages::{AnswerEnd, Message, NewMessage, Rating, Role, Status};
+pub use passages::{Embedder, IndexedMemory, IndexedPassage, NewPassage, Unembedded, Vectors};
+pub use spaces::Space;
 pub use tasks::{Outcome, TaskEnd, TaskRecord, TaskStart, UsageDay};
 
 /// Connections kept for reading. Reads are short; two cores gain nothing from more.
@@ -106,6 +117,8 @@ fn configure(connection: &Connection) -> Result<(), rusqlite::Error> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    // What is erased is overwritten rather than left on a free page.
+    connection.pragma_update(None, "secure_delete", true)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(())
 }

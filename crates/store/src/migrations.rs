@@ -11,6 +11,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0001_start.sql"),
     include_str!("../migrations/0002_once.sql"),
     include_str!("../migrations/0003_tunings.sql"),
+    include_str!("../migrations/0004_memories.sql"),
 ];
 
 /// Brings the database to the newest schema, each migration in a transaction of its own.

@@ -17,7 +17,13 @@ const GROUP_MAX: usize = 128;
 const QUEUE_MAX: usize = 4096;
 
 type Reply = Box<dyn FnOnce(bool) + Send>;
-type Job = Box<dyn FnOnce(&Connection) -> Reply + Send>;
+type Change = Box<dyn FnOnce(&Connection) -> Reply + Send>;
+
+enum Job {
+    Change(Change),
+    /// Moves the write-ahead log into the database and empties it.
+    Checkpoint(oneshot::Sender<Result<(), Error>>),
+}
 
 #[derive(Debug, Clone)]
 pub(crate) struct Writer {
@@ -39,19 +45,34 @@ impl Writer {
         F: FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
-        let job: Job = Box::new(move |connection| {
+        let change: Change = Box::new(move |connection| {
             let result = in_savepoint(connection, change);
             Box::new(move |committed| {
                 let _ = answer.send(if committed { result } else { result.and(Err(Error::Full)) });
             })
         });
-        self.jobs.send(job).await.map_err(|_| Error::Closed)?;
+        self.jobs.send(Job::Change(change)).await.map_err(|_| Error::Closed)?;
+        answered.await.map_err(|_| Error::Closed)?
+    }
+
+    /// Empties the write-ahead log, so that nothing is left in it of what was erased.
+    pub(crate) async fn checkpoint(&self) -> Result<(), Error> {
+        let (answer, answered) = oneshot::channel();
+        self.jobs.send(Job::Checkpoint(answer)).await.map_err(|_| Error::Closed)?;
         answered.await.map_err(|_| Error::Closed)?
     }
 }
 
 fn serve(connection: Connection, mut queue: mpsc::Receiver<Job>) {
-    while let Some(first) = queue.blocking_recv() {
+    let mut held = None;
+    while let Some(job) = held.take().or_else(|| queue.blocking_recv()) {
+        let first = match job {
+            Job::Change(change) => change,
+            Job::Checkpoint(answer) => {
+                let _ = answer.send(checkpoint(&connection));
+                continue;
+            }
+        };
         if let Err(error) = connection.execute_batch("BEGIN IMMEDIATE") {
             // Dropping the job answers its caller with `Closed`; the next one tries again.
             tracing::error!(%error, "a transaction could not be begun");
@@ -61,7 +82,11 @@ fn serve(connection: Connection, mut queue: mpsc::Receiver<Job>) {
         let mut replies = vec![first(&connection)];
         while replies.len() < GROUP_MAX {
             match queue.try_recv() {
-                Ok(job) => replies.push(job(&connection)),
+                Ok(Job::Change(change)) => replies.push(change(&connection)),
+                Ok(job) => {
+                    held = Some(job);
+                    break;
+                }
                 Err(_) => break,
             }
         }
@@ -79,7 +104,11 @@ fn serve(connection: Connection, mut queue: mpsc::Receiver<Job>) {
             reply(committed);
         }
     }
-    let _ = connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
+    let _ = checkpoint(&connection);
+}
+
+fn checkpoint(connection: &Connection) -> Result<(), Error> {
+    Ok(connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")?)
 }
 
 /// Runs `change`, undoing what it did when it fails.

@@ -7,7 +7,7 @@ use lar_base::{Code, Problem, TaskId};
 use lar_engines::scheduler::Priority;
 use lar_gateway::{HangUp, Task, TaskEvent, Work};
 
-use super::{about_model, at_once, read, with_ignored, with_truncated};
+use super::{about_model, read, with_ignored, with_truncated};
 use crate::auth::Inference;
 use crate::errors::Failure;
 use crate::{State, extract};
@@ -73,7 +73,7 @@ pub(crate) async fn create(
     let id = format!("rerank-{}", task.id);
     let admitted = app.gateway.admit(task).await.map_err(about_model)?;
     let handle = app.gateway.dispatch(admitted);
-    let (answer, tokens) = at_once(&handle).await?;
+    let (answer, tokens) = handle.at_once().await?;
     let TaskEvent::Scores(found) = answer else {
         return Err(Problem::new(Code::Internal, "the engine ended without scores").into());
     };

@@ -1,0 +1,371 @@
+//! Memories: what is remembered, found and changed.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Something to be remembered.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewMemory {
+    /// The text, up to 1 MiB.
+    pub content: String,
+    /// `fact` (where absent), `event`, `preference`, `person`, `place`, `decision`, `procedure`, `pattern`, `note`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// Up to 64 lines of up to 100 characters; they come back as given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// Where it is from, in your words: a file, an address, a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// The project it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+    /// When it happened or was said; RFC 3339, or a day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub occurred_at: Option<String>,
+    /// From when it is true.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_from: Option<String>,
+    /// Until when it was true.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_to: Option<String>,
+    /// The id of the turn before, of a dialogue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+    /// The conversation it was said in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversation: Option<String>,
+    /// The message it was said in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// Several things to be remembered, all or none.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewMemories {
+    /// 1 to 1000, 8 MiB in all.
+    pub items: Vec<NewMemory>,
+}
+
+/// What became of what was to be remembered.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Ingested {
+    /// The memory.
+    #[serde(flatten)]
+    pub memory: Memory,
+    /// False when the same memory was there already.
+    pub created: bool,
+    /// The rules of the secrets that were left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub redacted: Vec<String>,
+    /// Why it is found by its words alone for now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unembedded: Option<String>,
+}
+
+/// What became of several.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct IngestedAll {
+    /// In their order.
+    pub items: Vec<Ingested>,
+}
+
+/// A memory.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Memory {
+    pub id: String,
+    pub content: String,
+    pub kind: String,
+    pub tags: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+    /// The space it lies in.
+    pub space: String,
+    /// The key it was written with.
+    pub written_by: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversation: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub occurred_at: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_from: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_to: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+    /// What took its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub superseded_by: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub superseded_at: Option<String>,
+    /// It does not fade.
+    pub pinned: bool,
+    /// The probability that it would be recalled now, 0 to 1 (FSRS-6).
+    pub retrievability: f64,
+    /// Days until that is 0.9.
+    pub stability: f64,
+    /// Also the ETag; `If-Match` names it.
+    pub version: i64,
+    pub created_at: String,
+    pub updated_at: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deleted_at: Option<String>,
+}
+
+/// A change of a memory; what is absent stays as it is, what is `null` is taken away.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MemoryPatch {
+    /// Another text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
+    /// Another kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// Other tags.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tags: Option<Vec<String>>,
+    /// Another project.
+    #[serde(default, deserialize_with = "crate::present", skip_serializing_if = "Option::is_none")]
+    pub project: Option<Option<String>>,
+    /// When it happened.
+    #[serde(default, deserialize_with = "crate::present", skip_serializing_if = "Option::is_none")]
+    pub occurred_at: Option<Option<String>>,
+    /// From when it is true.
+    #[serde(default, deserialize_with = "crate::present", skip_serializing_if = "Option::is_none")]
+    pub valid_from: Option<Option<String>>,
+    /// Until when it was true.
+    #[serde(default, deserialize_with = "crate::present", skip_serializing_if = "Option::is_none")]
+    pub valid_to: Option<Option<String>>,
+    /// Whether it does not fade.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned: Option<bool>,
+    /// `false` brings a deleted memory back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deleted: Option<bool>,
+}
+
+/// What is looked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SearchRequest {
+    /// In words, up to 8 KiB.
+    pub query: String,
+    /// Results at most, 1 to 100; 10 where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+    /// Which memories count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filters: Option<Filters>,
+    /// As things were known or true at this time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<String>,
+    /// `brief` (a line), `summary` (the passage that was found; where absent) or `full` (all, with the turns before
+    /// and behind).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// Tokens of all results together at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_budget: Option<usize>,
+    /// The model whose tokens count; `default` where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+}
+
+/// Which memories count.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Filters {
+    /// Of one of these kinds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kinds: Vec<String>,
+    /// With all of these tags.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// Of this project.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+    /// That happened at this time or later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// That happened before this time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+    /// Also what was superseded or is no longer true.
+    #[serde(default)]
+    pub superseded: bool,
+}
+
+/// What was found, best first; nothing is an answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SearchResponse {
+    /// The memories.
+    pub results: Vec<SearchResult>,
+    /// `hybrid`, or `words` where no vector could be compared.
+    pub mode: String,
+    /// Why the words alone were compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Tokens of the results, where a budget was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<usize>,
+    /// Memories that were found and left out for the budget.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub left_out: usize,
+}
+
+/// A memory that was found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[expect(missing_docs, reason = "as in `Memory`")]
+pub struct SearchResult {
+    pub id: String,
+    /// As much as `detail` asked for.
+    pub content: String,
+    /// Whether there is more of it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub truncated: bool,
+    pub kind: String,
+    pub tags: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub occurred_at: Option<String>,
+    pub created_at: String,
+    /// What took its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub superseded_by: Option<String>,
+    /// 0 to 1.
+    pub score: f32,
+    pub parts: ScoreParts,
+    /// Others that say nearly the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub same: Vec<String>,
+    /// The turns before and behind, with `full`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub neighbours: Vec<Neighbour>,
+}
+
+/// What a score is made of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ScoreParts {
+    /// Its share of the query's words by BM25, 0 to 1.
+    pub words: f32,
+    /// The cosine of its nearest piece, −1 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub meaning: Option<f32>,
+    /// The probability that it would be recalled now, 0 to 1.
+    pub retrievability: f32,
+    /// The factor of its age, 0.97 to 1.
+    pub recency: f32,
+}
+
+/// The turn before or behind.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Neighbour {
+    pub id: String,
+    /// `before` or `behind`.
+    pub side: String,
+    pub content: String,
+}
+
+/// Why a memory is promoted or demoted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Review {
+    /// Kept in its history.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// What a memory turned out to be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MemoryFeedback {
+    /// `useful`, `wrong` or `outdated`.
+    pub feedback: String,
+    /// Kept in its history.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Something that was done to a memory.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct MemoryChange {
+    /// Its id.
+    pub id: String,
+    /// When.
+    pub at: String,
+    /// With which key.
+    pub by: String,
+    /// `create`, `edit`, `forget`, `restore`, `pin`, `unpin`, `promote`, `demote`, `use`, `wrong`, `undo`.
+    pub action: String,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The decision it belongs to; its changes are undone together.
+    pub decision: String,
+    /// The old values of what changed.
+    #[schema(value_type = Object)]
+    pub before: serde_json::Value,
+    /// The change that undid it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undone_by: Option<String>,
+}
+
+/// The memories that an undo changed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Undone {
+    /// As they are now.
+    pub memories: Vec<Memory>,
+}
+
+/// How many memories there are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MemoryStats {
+    /// Those that are there, superseded ones too.
+    pub memories: u64,
+    /// Those whose place others took.
+    pub superseded: u64,
+    /// Those that can be brought back.
+    pub deleted: u64,
+    /// Those that do not fade.
+    pub pinned: u64,
+    /// What is searched.
+    pub passages: u64,
+    /// Those of them that are found by their words alone for now.
+    pub passages_without_vectors: u64,
+    /// What the index takes in memory; 0 while none is needed.
+    pub index_bytes: u64,
+}
+
+/// Where memories lie.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Space {
+    /// Its id.
+    pub id: String,
+    /// `personal` or `agent`.
+    pub kind: String,
+    /// The agent, of an agent's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+    /// When it was made.
+    pub created_at: String,
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}

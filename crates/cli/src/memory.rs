@@ -1,0 +1,364 @@
+//! `lar remember`, `lar recall` and `lar memory`.
+
+use clap::{Args, Subcommand};
+use lar_api::Page;
+use lar_api::memories::{
+    Filters, Ingested, Memory, MemoryChange, MemoryPatch, MemoryStats, NewMemory, Review, SearchRequest,
+    SearchResponse, SearchResult, Undone,
+};
+use serde_json::Value;
+
+use crate::client::Client;
+use crate::models;
+use crate::output::{Output, plain, size, table};
+
+/// Characters of a memory in a list.
+const LINE_CHARS: usize = 80;
+
+/// What to remember.
+#[derive(Debug, Clone, Args)]
+pub struct RememberArgs {
+    /// The text; read from standard input where it is `-`
+    text: Vec<String>,
+    /// fact, event, preference, person, place, decision, procedure, pattern, note
+    #[arg(long)]
+    kind: Option<String>,
+    /// A tag; may be given several times
+    #[arg(long = "tag")]
+    tags: Vec<String>,
+    /// Where it is from
+    #[arg(long)]
+    source: Option<String>,
+    /// The project it belongs to
+    #[arg(long)]
+    project: Option<String>,
+    /// When it happened: 2026-11-26, or 2026-11-26T10:00:00Z
+    #[arg(long)]
+    occurred_at: Option<String>,
+}
+
+/// What to look for.
+#[derive(Debug, Clone, Args)]
+pub struct RecallArgs {
+    /// The words
+    query: Vec<String>,
+    /// Memories at most
+    #[arg(long, short = 'n', default_value_t = 5)]
+    limit: usize,
+    /// With this tag; may be given several times
+    #[arg(long = "tag")]
+    tags: Vec<String>,
+    /// Of this project
+    #[arg(long)]
+    project: Option<String>,
+    /// As things were then: 2026-11-26, or 2026-11-26T10:00:00Z
+    #[arg(long)]
+    as_of: Option<String>,
+    /// Tell all of each memory, with the turns before and behind
+    #[arg(long)]
+    full: bool,
+    /// Tell what each score is made of
+    #[arg(long)]
+    why: bool,
+}
+
+/// What can be done with memories.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// The newest memories
+    List {
+        /// Memories at most, 1 to 200
+        #[arg(long, short = 'n', default_value_t = 20)]
+        limit: u32,
+        /// With this tag
+        #[arg(long)]
+        tag: Option<String>,
+        /// The deleted ones, which can be brought back
+        #[arg(long)]
+        deleted: bool,
+    },
+    /// Look for memories, as `lar recall` does
+    Search(RecallArgs),
+    /// One memory and everything that was done to it
+    Show {
+        /// Its id
+        id: String,
+    },
+    /// Say that a memory matters
+    Promote {
+        /// Its id
+        id: String,
+        /// Why
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Say that a memory matters less
+    Demote {
+        /// Its id
+        id: String,
+        /// Why
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Keep a memory from fading
+    Pin {
+        /// Its id
+        id: String,
+        /// Let it fade again
+        #[arg(long)]
+        off: bool,
+    },
+    /// Delete a memory; it can be brought back for 30 days
+    Forget {
+        /// Its id
+        id: String,
+        /// For good, with its history
+        #[arg(long)]
+        erase: bool,
+    },
+    /// Undo what was last done to a memory
+    Undo {
+        /// Its id
+        id: String,
+    },
+    /// How many there are
+    Stats,
+}
+
+/// `lar remember`.
+pub(crate) async fn remember(client: &Client, output: &Output, args: RememberArgs) -> anyhow::Result<()> {
+    let content = match args.text.as_slice() {
+        [only] if only == "-" => std::io::read_to_string(std::io::stdin())?,
+        words => words.join(" "),
+    };
+    anyhow::ensure!(!content.trim().is_empty(), "there is nothing to remember: lar remember TEXT");
+    let new = NewMemory {
+        content,
+        kind: args.kind,
+        tags: args.tags,
+        source: args.source,
+        project: args.project,
+        occurred_at: args.occurred_at,
+        ..NewMemory::default()
+    };
+    let made: Ingested = client.post("memories", &new).await?;
+    output.show(&made, || remembered(&made))
+}
+
+/// `lar recall`.
+pub(crate) async fn recall(client: &Client, output: &Output, args: RecallArgs) -> anyhow::Result<()> {
+    let why = args.why;
+    let query = args.query.join(" ");
+    anyhow::ensure!(!query.trim().is_empty(), "say what to look for: lar recall WORDS");
+    let request = SearchRequest {
+        query,
+        limit: Some(args.limit),
+        filters: Some(Filters { tags: args.tags, project: args.project, ..Filters::default() }),
+        as_of: args.as_of,
+        detail: args.full.then(|| "full".into()),
+        ..SearchRequest::default()
+    };
+    let found: SearchResponse = client.post("memories/search", &request).await?;
+    if let Some(reason) = &found.reason {
+        output.remark(&format!("Only words were compared: {reason}"));
+    }
+    output.show(&found, || results(&found.results, why))
+}
+
+pub(crate) async fn run(client: &Client, output: &Output, command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::List { limit, tag, deleted } => {
+            let mut path = format!("memories?limit={limit}");
+            if let Some(tag) = tag {
+                path.push_str(&format!("&tag={}", models::path(&tag)));
+            }
+            if deleted {
+                path.push_str("&deleted=true");
+            }
+            let page: Page<Memory> = client.get(&path).await?;
+            output.show(&page.data, || list(&page.data))
+        }
+        Command::Search(args) => recall(client, output, args).await,
+        Command::Show { id } => {
+            let memory: Memory = client.get(&path(&id, "")).await?;
+            let history: Page<MemoryChange> = client.get(&path(&id, "/history")).await?;
+            let value = serde_json::json!({ "memory": memory, "history": history.data });
+            output.show(&value, || shown(&memory, &history.data))
+        }
+        Command::Promote { id, reason } => {
+            let memory: Memory = client.post(&path(&id, "/promote"), &Review { reason }).await?;
+            output.show(&memory, || strength("Promoted", &memory))
+        }
+        Command::Demote { id, reason } => {
+            let memory: Memory = client.post(&path(&id, "/demote"), &Review { reason }).await?;
+            output.show(&memory, || strength("Demoted", &memory))
+        }
+        Command::Pin { id, off } => {
+            let patch = MemoryPatch { pinned: Some(!off), ..MemoryPatch::default() };
+            let memory: Memory = client.patch(&path(&id, ""), &patch).await?;
+            let told = if off { "It fades again." } else { "It does not fade." };
+            output.show(&memory, || told.into())
+        }
+        Command::Forget { id, erase } => {
+            let _: Value = client.delete(&path(&id, if erase { "?erase=true" } else { "" })).await?;
+            let told = if erase {
+                "Erased.".to_owned()
+            } else {
+                format!("Forgotten. For 30 days it can be brought back: lar memory undo {id}")
+            };
+            output.show(&Value::Null, || told)
+        }
+        Command::Undo { id } => {
+            let undone: Undone = client.post(&path(&id, "/undo"), &serde_json::json!({})).await?;
+            output.show(&undone, || list(&undone.memories))
+        }
+        Command::Stats => {
+            let stats: MemoryStats = client.get("memories/stats").await?;
+            output.show(&stats, || counted(&stats))
+        }
+    }
+}
+
+fn path(id: &str, rest: &str) -> String {
+    format!("memories/{}{rest}", models::path(id))
+}
+
+fn remembered(made: &Ingested) -> String {
+    let mut told = if made.created { "Remembered" } else { "Known already" }.to_owned();
+    told.push_str(&format!(" as {}.", made.memory.id));
+    if !made.redacted.is_empty() {
+        told.push_str(&format!("\nLeft out as secret: {}.", made.redacted.join(", ")));
+    }
+    if let Some(reason) = &made.unembedded {
+        told.push_str(&format!("\nFound by its words alone for now: {reason}"));
+    }
+    told
+}
+
+fn results(results: &[SearchResult], why: bool) -> String {
+    if results.is_empty() {
+        return "Nothing was found.".into();
+    }
+    let told = results.iter().map(|result| {
+        let day = result.occurred_at.as_deref().unwrap_or(&result.created_at);
+        let mut told = format!("{}  {}  {}", &day[..day.len().min(10)], result.kind, result.id);
+        if !result.tags.is_empty() {
+            told.push_str(&format!("  {}", plain(&result.tags.join(", "))));
+        }
+        if let Some(source) = &result.source {
+            told.push_str(&format!("  from {}", plain(source)));
+        }
+        for neighbour in result.neighbours.iter().filter(|neighbour| neighbour.side == "before") {
+            told.push_str(&format!("\n  … {}", plain(&neighbour.content)));
+        }
+        for line in result.content.lines() {
+            told.push_str(&format!("\n  {}", plain(line)));
+        }
+        if result.truncated {
+            told.push_str(" …");
+        }
+        for neighbour in result.neighbours.iter().filter(|neighbour| neighbour.side == "behind") {
+            told.push_str(&format!("\n  … {}", plain(&neighbour.content)));
+        }
+        if why {
+            let parts = &result.parts;
+            let meaning = parts.meaning.map_or("none".into(), |meaning| format!("{meaning:.2}"));
+            told.push_str(&format!(
+                "\n  score {:.2}: words {:.2}, meaning {meaning}, retrievability {:.2}, age {:.2}",
+                result.score, parts.words, parts.retrievability, parts.recency
+            ));
+        }
+        told
+    });
+    told.collect::<Vec<_>>().join("\n\n")
+}
+
+fn list(memories: &[Memory]) -> String {
+    if memories.is_empty() {
+        return "There are none.".into();
+    }
+    table(
+        &["id", "day", "kind", "tags", "memory"],
+        memories.iter().map(|memory| {
+            let day = memory.occurred_at.as_deref().unwrap_or(&memory.created_at);
+            vec![
+                memory.id.clone(),
+                day.chars().take(10).collect(),
+                memory.kind.clone(),
+                plain(&memory.tags.join(",")),
+                line(&memory.content),
+            ]
+        }),
+    )
+}
+
+fn shown(memory: &Memory, history: &[MemoryChange]) -> String {
+    let mut rows = vec![vec!["id".into(), memory.id.clone()], vec!["kind".into(), memory.kind.clone()]];
+    let mut row = |name: &str, value: &Option<String>| {
+        if let Some(value) = value {
+            rows.push(vec![name.into(), plain(value)]);
+        }
+    };
+    row("source", &memory.source);
+    row("project", &memory.project);
+    row("occurred", &memory.occurred_at);
+    row("true from", &memory.valid_from);
+    row("true until", &memory.valid_to);
+    row("superseded by", &memory.superseded_by);
+    row("deleted", &memory.deleted_at);
+    row("written by", &Some(memory.written_by.clone()));
+    let holds = if memory.pinned {
+        "pinned, does not fade".into()
+    } else {
+        format!(
+            "{:.0} % likely recalled, stable for {:.1} days",
+            memory.retrievability * 100.0,
+            memory.stability
+        )
+    };
+    row("holds", &Some(holds));
+    if !memory.tags.is_empty() {
+        row("tags", &Some(memory.tags.join(", ")));
+    }
+    let changes = history.iter().map(|change| {
+        let undone = if change.undone_by.is_some() { "undone" } else { "" };
+        let reason = change.reason.as_deref().map(plain).unwrap_or_default();
+        vec![change.at.chars().take(19).collect(), change.action.clone(), reason, undone.into()]
+    });
+    let content: Vec<String> = memory.content.lines().map(plain).collect();
+    format!(
+        "{}\n\n{}\n\n{}",
+        content.join("\n"),
+        table(&["", ""], rows).trim_start(),
+        table(&["when", "what", "why", ""], changes)
+    )
+}
+
+fn strength(what: &str, memory: &Memory) -> String {
+    format!("{what}: stable for {:.1} days.", memory.stability)
+}
+
+fn counted(stats: &MemoryStats) -> String {
+    table(
+        &["memories>", "superseded>", "pinned>", "deleted>", "passages>", "without vectors>", "index>"],
+        [vec![
+            stats.memories.to_string(),
+            stats.superseded.to_string(),
+            stats.pinned.to_string(),
+            stats.deleted.to_string(),
+            stats.passages.to_string(),
+            stats.passages_without_vectors.to_string(),
+            size(stats.index_bytes),
+        ]],
+    )
+}
+
+/// The beginning of a text on one line.
+fn line(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let whole = plain(&words.join(" "));
+    if whole.chars().count() <= LINE_CHARS {
+        return whole;
+    }
+    whole.chars().take(LINE_CHARS - 1).chain(['…']).collect()
+}

@@ -1,0 +1,239 @@
+//! Reading memories one by one, and changing them: every change is a decision that can be undone.
+
+use std::time::Duration;
+
+use lar_base::{MemoryId, Problem, SpaceId, Timestamp};
+use lar_engines::scheduler::Priority;
+use lar_store::{
+    Change, ChangeRecord, Memory, MemoryChange, MemoryKind, MemoryList, MemoryPatch, MemoryStats,
+};
+
+use crate::strength::{self, Event};
+use crate::{Memories, Reader, SecretPolicy, Writer, ingest, screen};
+
+/// Deleted memories can be brought back for this long.
+const KEEP_DELETED: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// What a person changes of a memory; what is absent stays as it is.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[expect(missing_docs, reason = "as in `lar_store::Memory`")]
+pub struct Edit {
+    pub content: Option<String>,
+    pub kind: Option<MemoryKind>,
+    pub tags: Option<Vec<String>>,
+    pub project: Option<Option<String>>,
+    pub occurred_at: Option<Option<Timestamp>>,
+    pub valid_from: Option<Option<Timestamp>>,
+    pub valid_to: Option<Option<Timestamp>>,
+    pub pinned: Option<bool>,
+    /// `false` brings a deleted memory back.
+    pub deleted: Option<bool>,
+}
+
+impl Memories {
+    /// One memory, also a deleted one.
+    ///
+    /// # Errors
+    /// [`lar_base::Code::NotFound`].
+    pub async fn get(&self, reader: &Reader, id: MemoryId) -> Result<Memory, Problem> {
+        Ok(self.store.memory_get(reader.spaces.clone(), id).await?)
+    }
+
+    /// Memories, newest first; the spaces of `wanted` are the reader's.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn list(&self, reader: &Reader, wanted: MemoryList) -> Result<Vec<Memory>, Problem> {
+        Ok(self.store.memory_list(MemoryList { spaces: reader.spaces.clone(), ..wanted }).await?)
+    }
+
+    /// How many there are, and the bytes that their indexes take in memory.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn stats(&self, reader: &Reader) -> Result<(MemoryStats, usize), Problem> {
+        let stats = self.store.memory_stats(reader.spaces.clone()).await?;
+        let sizes = reader.spaces.iter().filter_map(|space| self.indexes.size(*space));
+        Ok((stats, sizes.map(|(bytes, _)| bytes).sum()))
+    }
+
+    /// Everything that was done to a memory, oldest first.
+    ///
+    /// # Errors
+    /// [`lar_base::Code::NotFound`].
+    pub async fn history(&self, reader: &Reader, id: MemoryId) -> Result<Vec<ChangeRecord>, Problem> {
+        Ok(self.store.memory_history(reader.spaces.clone(), id).await?)
+    }
+
+    /// Changes a memory; `expected` is the version its caller read, where they insist on one.
+    ///
+    /// # Errors
+    /// Which field is wrong; [`lar_base::Code::VersionMismatch`]; [`lar_base::Code::Conflict`] when another
+    /// memory says just that.
+    pub async fn edit(
+        &self,
+        writer: &Writer,
+        id: MemoryId,
+        edit: Edit,
+        expected: Option<i64>,
+    ) -> Result<Memory, Problem> {
+        let found = self.store.memory_get(vec![writer.space], id).await?;
+        let mut patch = MemoryPatch {
+            kind: edit.kind,
+            tags: edit.tags.map(ingest::checked_tags).transpose()?,
+            occurred_at: edit.occurred_at,
+            valid_from: edit.valid_from,
+            valid_to: edit.valid_to,
+            pinned: edit.pinned,
+            deleted_at: edit.deleted.map(|deleted| deleted.then(Timestamp::now)),
+            ..MemoryPatch::default()
+        };
+        if let Some(Some(project)) = &edit.project {
+            ingest::checked_name("project", project)?;
+        }
+        patch.project = edit.project;
+        let or = |changed: Option<Option<Timestamp>>, found| changed.unwrap_or(found);
+        ingest::checked_times(or(patch.valid_from, found.valid_from), or(patch.valid_to, found.valid_to))?;
+        let content = match edit.content {
+            Some(content) => self.screened_edit(ingest::checked_content(&content)?)?,
+            None => found.content.clone(),
+        };
+        let action = match (edit.deleted, edit.pinned) {
+            (Some(true), _) => "forget",
+            (Some(false), _) => "restore",
+            (None, Some(true)) => "pin",
+            (None, Some(false)) => "unpin",
+            (None, None) => "edit",
+        };
+        self.rewrite(&found, &mut patch, content);
+        let passages = self.passages_of(writer, &found, &patch).await?;
+        let change = MemoryChange { id, patch, passages, expected };
+        let changed = self
+            .store
+            .memories_change(vec![writer.space], vec![change], Change::new(writer.caller.key, action, None))
+            .await?;
+        self.changed(writer.space, &changed).await?;
+        changed.into_iter().next().ok_or_else(|| Problem::not_found(format!("memory {id}")))
+    }
+
+    /// Tells of an event that says how well a memory holds, with the reason.
+    ///
+    /// # Errors
+    /// [`lar_base::Code::NotFound`].
+    pub async fn review(
+        &self,
+        writer: &Writer,
+        id: MemoryId,
+        event: Event,
+        reason: Option<String>,
+    ) -> Result<Memory, Problem> {
+        let found = self.store.memory_get(vec![writer.space], id).await?;
+        let strength = strength::review(&found.strength, event.grade(), Timestamp::now());
+        let patch = MemoryPatch { strength: Some(strength), ..MemoryPatch::default() };
+        let change = MemoryChange { id, patch, passages: Vec::new(), expected: None };
+        let noted = Change::new(writer.caller.key, event.as_str(), reason);
+        let changed = self.store.memories_change(vec![writer.space], vec![change], noted).await?;
+        self.changed(writer.space, &changed).await?;
+        changed.into_iter().next().ok_or_else(|| Problem::not_found(format!("memory {id}")))
+    }
+
+    /// Undoes the last decision about a memory, in all memories that it changed.
+    ///
+    /// # Errors
+    /// [`lar_base::Code::Conflict`] when there is nothing to undo or a later decision stands on it.
+    pub async fn undo(&self, writer: &Writer, id: MemoryId) -> Result<Vec<Memory>, Problem> {
+        let spaces = vec![writer.space];
+        let last = self.store.memory_last_decision(spaces.clone(), id).await?;
+        let Some(decision) = last.first().map(|record| record.decision) else {
+            return Err(Problem::new(
+                lar_base::Code::Conflict,
+                format!("there is nothing to undo of memory {id}"),
+            ));
+        };
+        let mut passages = Vec::new();
+        for record in &last {
+            if record.before.content.is_some() {
+                let found = self.store.memory_get(spaces.clone(), record.memory).await?;
+                passages.push((record.memory, self.passages_of(writer, &found, &record.before).await?));
+            }
+        }
+        let change = Change::new(writer.caller.key, "undo", None);
+        let undone = self.store.memory_undo(spaces, id, decision, passages, change).await?;
+        self.changed(writer.space, &undone).await?;
+        Ok(undone)
+    }
+
+    /// Removes a memory for good, with its passages and its history.
+    ///
+    /// # Errors
+    /// [`lar_base::Code::NotFound`].
+    pub async fn erase(&self, writer: &Writer, id: MemoryId) -> Result<(), Problem> {
+        let erased = self.store.memories_erase(vec![writer.space], vec![id]).await?;
+        Ok(self.indexes.update(writer.space, &erased).await?)
+    }
+
+    /// Removes for good what was deleted long enough ago; how many there were.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn purge(&self) -> Result<usize, Problem> {
+        Ok(self.store.memories_purge(Timestamp::now().before(KEEP_DELETED)).await?)
+    }
+
+    /// Throws the indexes of these spaces away. They are built anew by the next search.
+    pub fn forget_indexes(&self, reader: &Reader) {
+        reader.spaces.iter().for_each(|space| self.indexes.forget(*space));
+    }
+
+    /// Puts what makes the memory itself into the patch: its text, and the hash that tags and times are part of.
+    fn rewrite(&self, found: &Memory, patch: &mut MemoryPatch, content: String) {
+        let hash = ingest::hash(
+            &content,
+            patch.tags.as_ref().unwrap_or(&found.tags),
+            found.provenance.source.as_deref(),
+            patch.project.as_ref().unwrap_or(&found.project).as_deref(),
+            patch.occurred_at.unwrap_or(found.occurred_at),
+        );
+        if hash != found.hash {
+            patch.content = Some((content, hash));
+        }
+    }
+
+    /// The passages of a content that a patch brings; none where it brings none.
+    async fn passages_of(
+        &self,
+        writer: &Writer,
+        found: &Memory,
+        patch: &MemoryPatch,
+    ) -> Result<Vec<lar_store::NewPassage>, Problem> {
+        let Some((content, _)) = &patch.content else { return Ok(Vec::new()) };
+        let before = match found.after {
+            Some(id) => self.store.memory_get(vec![writer.space], id).await.ok().map(|before| before.content),
+            None => None,
+        };
+        let tags = patch.tags.as_ref().unwrap_or(&found.tags);
+        let occurred_at = patch.occurred_at.unwrap_or(found.occurred_at);
+        let mut prepared = [ingest::prepare(content, tags, occurred_at, before.as_deref())];
+        if self.embed_all(writer, &mut prepared, Priority::Interactive).await.is_err() {
+            self.fill.wake();
+        }
+        let [prepared] = prepared;
+        Ok(prepared.passages)
+    }
+
+    fn screened_edit(&self, content: String) -> Result<String, Problem> {
+        let secrets = screen::find(&content);
+        match self.options.secrets {
+            _ if secrets.is_empty() => Ok(content),
+            SecretPolicy::Redact => Ok(screen::redact(&content, &secrets)),
+            SecretPolicy::Refuse => {
+                Err(Problem::invalid("content", "holds what looks like a secret; secrets are not remembered"))
+            }
+        }
+    }
+
+    async fn changed(&self, space: SpaceId, memories: &[Memory]) -> Result<(), Problem> {
+        let seqs: Vec<i64> = memories.iter().map(|memory| memory.seq).collect();
+        Ok(self.indexes.update(space, &seqs).await?)
+    }
+}

@@ -1,0 +1,105 @@
+//! Vectors of texts, by the embedder that `default-embedding` stands for.
+//!
+//! Where there is none, or it cannot answer, the reason is told and nothing is made up in its place.
+
+use lar_base::{Caller, Code, Problem, Scope, Scopes, TaskId};
+use lar_engines::scheduler::Priority;
+use lar_gateway::{Gateway, HangUp, Task, TaskEvent, Work};
+use lar_store::Embedder;
+
+use crate::vectors::Quantized;
+
+/// What memories are embedded with.
+const MODEL: &str = "default-embedding";
+/// Texts of one task at most.
+const TEXTS_MAX: usize = 128;
+
+/// Vectors, and what made them.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Embedded {
+    pub(crate) embedder: Embedder,
+    pub(crate) vectors: Vec<Quantized>,
+}
+
+/// Makes vectors.
+#[derive(Debug, Clone)]
+pub(crate) struct Embeddings {
+    gateway: Gateway,
+}
+
+impl Embeddings {
+    pub(crate) fn new(gateway: Gateway) -> Self {
+        Self { gateway }
+    }
+
+    /// The digest of the embedder that would be used.
+    ///
+    /// # Errors
+    /// [`Code::ComponentUnavailable`] where none is installed.
+    pub(crate) async fn digest(&self) -> Result<String, Problem> {
+        let route = self.gateway.route(MODEL).await.map_err(absent)?;
+        Ok(digest(&route.pool, route.digest))
+    }
+
+    /// One vector for each text, in order. Embedding is Lar's own work for the caller, so it needs no scope of
+    /// the key's.
+    ///
+    /// # Errors
+    /// [`Code::ComponentUnavailable`] where no embedder is installed; what the task ended with.
+    pub(crate) async fn embed(
+        &self,
+        caller: &Caller,
+        texts: Vec<String>,
+        priority: Priority,
+    ) -> Result<Embedded, Problem> {
+        let route = self.gateway.route(MODEL).await.map_err(absent)?;
+        let mut vectors = Vec::with_capacity(texts.len());
+        let mut dimension = 0;
+        let mut texts = texts.into_iter().peekable();
+        while texts.peek().is_some() {
+            let some: Vec<String> = texts.by_ref().take(TEXTS_MAX).collect();
+            let count = some.len();
+            let task = Task {
+                id: TaskId::new(),
+                caller: Caller { scopes: Scopes::of([Scope::Inference]), ..caller.clone() },
+                api: "memory",
+                model: MODEL.into(),
+                priority,
+                deadline: None,
+                conversation: None,
+                hang_up: HangUp::Cancel,
+                work: Work::Embed { texts: some },
+            };
+            let admitted = self.gateway.admit(task).await.map_err(absent)?;
+            let (answer, _) = self.gateway.dispatch(admitted).at_once().await?;
+            let TaskEvent::Vectors(found) = answer else {
+                return Err(Problem::new(Code::EngineFailed, "the embedder ended without vectors"));
+            };
+            if found.vectors.len() != count {
+                return Err(Problem::new(Code::EngineFailed, "the embedder left texts out"));
+            }
+            dimension = found.vectors.first().map_or(dimension, Vec::len);
+            vectors.extend(found.vectors.iter().map(|vector| Quantized::of(vector)));
+        }
+        let dimension = u32::try_from(dimension).unwrap_or(0);
+        let embedder = Embedder { digest: digest(&route.pool, route.digest), name: route.pool, dimension };
+        Ok(Embedded { embedder, vectors })
+    }
+}
+
+/// A remote engine that does not tell the digest of its weights is known by its name.
+fn digest(pool: &str, digest: String) -> String {
+    if digest.is_empty() { format!("name:{pool}") } else { digest }
+}
+
+fn absent(problem: Problem) -> Problem {
+    match problem.code {
+        Code::NotFound => Problem::new(
+            Code::ComponentUnavailable,
+            format!(
+                "no embedder is installed: `lar models pull all-minilm-l6-v2`, or `lar alias set {MODEL} NAME`"
+            ),
+        ),
+        _ => problem,
+    }
+}

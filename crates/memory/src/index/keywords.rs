@@ -1,0 +1,83 @@
+//! An inverted index with BM25 (Robertson and Zaragoza 2009, with Lucene's logarithm, which is never negative).
+//!
+//! Statistics are those of one space: what others wrote neither shows in a ranking nor changes it. Words of
+//! passages that are gone stay until the index is built anew; see `super`.
+
+use std::collections::HashMap;
+
+/// How soon more of the same word says no more.
+const K1: f32 = 1.2;
+/// How much a long passage is held against it.
+const B: f32 = 0.75;
+
+/// Which passages hold which words.
+#[derive(Debug, Default)]
+pub(crate) struct Keywords {
+    words: HashMap<Box<str>, Postings>,
+    /// Words of each passage.
+    lengths: Vec<u16>,
+    total_length: u64,
+}
+
+#[derive(Debug, Default)]
+struct Postings {
+    /// Ascending.
+    passages: Vec<u32>,
+    counts: Vec<u8>,
+}
+
+impl Keywords {
+    /// Adds the next passage.
+    pub(crate) fn push<'a>(&mut self, words: impl Iterator<Item = (&'a str, u32)>) {
+        let passage = u32::try_from(self.lengths.len()).unwrap_or(u32::MAX);
+        let mut length = 0_u32;
+        for (word, count) in words {
+            length += count;
+            let postings = match self.words.get_mut(word) {
+                Some(postings) => postings,
+                None => self.words.entry(word.into()).or_default(),
+            };
+            postings.passages.push(passage);
+            postings.counts.push(u8::try_from(count).unwrap_or(u8::MAX));
+        }
+        let length = u16::try_from(length).unwrap_or(u16::MAX);
+        self.lengths.push(length);
+        self.total_length += u64::from(length);
+    }
+
+    /// Each passage's BM25 beside the most that these words can give, 0 to 1; all 0 where no passage has any.
+    pub(crate) fn score(&self, words: &[(String, u32)]) -> Vec<f32> {
+        let mut scores = vec![0.0_f32; self.lengths.len()];
+        let passages = self.lengths.len() as f32;
+        let average = (self.total_length as f32 / passages.max(1.0)).max(1.0);
+        let found: Vec<(&Postings, f32)> = words
+            .iter()
+            .filter_map(|(word, _)| {
+                let postings = self.words.get(word.as_str())?;
+                let with = postings.passages.len() as f32;
+                Some((postings, (1.0 + (passages - with + 0.5) / (with + 0.5)).ln()))
+            })
+            .collect();
+        let most: f32 = found.iter().map(|(_, weight)| weight * (K1 + 1.0)).sum();
+        let (base, per_word) = (K1 * (1.0 - B), K1 * B / average);
+        for (postings, weight) in found {
+            let worth = weight * (K1 + 1.0) / most;
+            for (passage, count) in postings.passages.iter().zip(&postings.counts) {
+                let at = *passage as usize;
+                let count = f32::from(*count);
+                scores[at] += worth * count / (count + base + per_word * f32::from(self.lengths[at]));
+            }
+        }
+        scores
+    }
+
+    /// Bytes that it takes, about.
+    pub(crate) fn bytes(&self) -> usize {
+        let postings: usize = self
+            .words
+            .iter()
+            .map(|(word, postings)| word.len() + 80 + postings.passages.capacity() * 5)
+            .sum();
+        postings + self.lengths.capacity() * 2
+    }
+}

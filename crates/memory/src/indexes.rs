@@ -1,0 +1,194 @@
+//! The index of each space: read from the database when it is first needed, kept up with every change, and built
+//! anew behind the one that serves when the embedder changed or too much of it is dead.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use lar_base::{Instant, SpaceId};
+use lar_store::Store;
+
+use crate::Error;
+use crate::index::{Index, Stamp};
+
+/// Memories that are read at once while an index is built.
+const PAGE: u32 = 2000;
+
+/// All of them. Clones share them.
+#[derive(Debug, Clone)]
+pub(crate) struct Indexes {
+    store: Store,
+    spaces: Arc<Mutex<HashMap<SpaceId, Arc<Space>>>>,
+}
+
+#[derive(Debug, Default)]
+struct Space {
+    index: RwLock<Option<Index>>,
+    /// Held by whoever builds; searches that have no index wait for it.
+    building: tokio::sync::Mutex<()>,
+    /// Memories that changed while an index is being built.
+    changed: Mutex<Option<Vec<i64>>>,
+}
+
+impl Indexes {
+    pub(crate) fn new(store: Store) -> Self {
+        Self { store, spaces: Arc::default() }
+    }
+
+    /// Searches a space. `stamp` is the embedder of the query's vector; the index may still be by another.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn search<T: Send + 'static>(
+        &self,
+        space: SpaceId,
+        stamp: Option<&Stamp>,
+        search: impl FnOnce(&Index) -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let place = self.ready(space, stamp).await?;
+        let searched = tokio::task::spawn_blocking(move || {
+            let index = place.index.read().unwrap_or_else(PoisonError::into_inner);
+            index.as_ref().map(search)
+        });
+        searched.await.ok().flatten().ok_or(Error::Index)
+    }
+
+    /// Brings the index of a space up to what the database has of these memories.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn update(&self, space: SpaceId, seqs: &[i64]) -> Result<(), Error> {
+        let place = self.place(space);
+        for seq in seqs {
+            if let Some(changed) = lock(&place.changed).as_mut() {
+                changed.push(*seq);
+            }
+            if place.index.read().unwrap_or_else(PoisonError::into_inner).is_none() {
+                continue;
+            }
+            let found = self.store.memory_to_index(*seq).await?;
+            let mut index = place.index.write().unwrap_or_else(PoisonError::into_inner);
+            if let Some(index) = index.as_mut() {
+                match &found {
+                    Some(memory) => index.put(memory),
+                    None => index.remove(*seq),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Throws the index of a space away; the next search reads it anew.
+    pub(crate) fn forget(&self, space: SpaceId) {
+        self.spaces().remove(&space);
+    }
+
+    /// Bytes that the index of a space takes, and the memories in it; `None` while it is not needed.
+    pub(crate) fn size(&self, space: SpaceId) -> Option<(usize, usize)> {
+        let place = self.spaces().get(&space)?.clone();
+        let index = place.index.read().unwrap_or_else(PoisonError::into_inner);
+        index.as_ref().map(|index| (index.bytes(), index.len()))
+    }
+
+    /// The place of a space with an index in it, if need be one whose successor is being built.
+    async fn ready(&self, space: SpaceId, stamp: Option<&Stamp>) -> Result<Arc<Space>, Error> {
+        let place = self.place(space);
+        match standing(&place, stamp) {
+            Standing::Good => return Ok(place),
+            Standing::Worn => {
+                // It serves while the next one is built.
+                if let Ok(building) = place.clone().building.try_lock() {
+                    drop(building);
+                    let (indexes, place, stamp) = (self.clone(), place.clone(), stamp.cloned());
+                    tokio::spawn(async move {
+                        if let Err(error) = indexes.build(space, &place, stamp.as_ref()).await {
+                            tracing::warn!(%error, %space, "an index could not be built anew");
+                        }
+                    });
+                }
+                return Ok(place);
+            }
+            Standing::Missing => {}
+        }
+        self.build(space, &place, stamp).await?;
+        Ok(place)
+    }
+
+    async fn build(&self, space: SpaceId, place: &Space, stamp: Option<&Stamp>) -> Result<(), Error> {
+        let _building = place.building.lock().await;
+        if matches!(standing(place, stamp), Standing::Good) {
+            return Ok(());
+        }
+        let begun = Instant::now();
+        *lock(&place.changed) = Some(Vec::new());
+        let built = self.read(space, stamp).await;
+        let mut index = match built {
+            Ok(index) => index,
+            Err(error) => {
+                *lock(&place.changed) = None;
+                return Err(error);
+            }
+        };
+        // What changed meanwhile is read again until nothing did; the last look and the exchange are one step.
+        loop {
+            let changed = lock(&place.changed).as_mut().map(std::mem::take).unwrap_or_default();
+            for seq in changed {
+                match self.store.memory_to_index(seq).await? {
+                    Some(memory) => index.put(&memory),
+                    None => index.remove(seq),
+                }
+            }
+            let mut changed = lock(&place.changed);
+            if changed.as_ref().is_none_or(Vec::is_empty) {
+                let (memories, bytes) = (index.len(), index.bytes());
+                *place.index.write().unwrap_or_else(PoisonError::into_inner) = Some(index);
+                *changed = None;
+                tracing::info!(%space, memories, bytes, took_ms = begun.elapsed().as_millis() as u64, "an index was built");
+                return Ok(());
+            }
+        }
+    }
+
+    async fn read(&self, space: SpaceId, stamp: Option<&Stamp>) -> Result<Index, Error> {
+        let mut index = Index::new(stamp.cloned());
+        let mut after = 0;
+        loop {
+            let page = self.store.memories_to_index(space, after, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(index) };
+            after = last.seq;
+            index = tokio::task::spawn_blocking(move || {
+                page.iter().for_each(|memory| index.put(memory));
+                index
+            })
+            .await
+            .map_err(|_| Error::Index)?;
+        }
+    }
+
+    fn place(&self, space: SpaceId) -> Arc<Space> {
+        self.spaces().entry(space).or_default().clone()
+    }
+
+    fn spaces(&self) -> MutexGuard<'_, HashMap<SpaceId, Arc<Space>>> {
+        lock(&self.spaces)
+    }
+}
+
+enum Standing {
+    Good,
+    /// It can serve, though another should take its place.
+    Worn,
+    Missing,
+}
+
+fn standing(place: &Space, stamp: Option<&Stamp>) -> Standing {
+    let index = place.index.read().unwrap_or_else(PoisonError::into_inner);
+    match index.as_ref() {
+        None => Standing::Missing,
+        Some(index) if index.is_worn() || stamp.is_some() && index.stamp() != stamp => Standing::Worn,
+        Some(_) => Standing::Good,
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,360 @@
+//! Remembering: checked, screened for secrets, split, embedded, and written in one commit with what makes it
+//! findable. What is answered is on disk.
+
+use lar_base::{MemoryId, Problem, SpaceId, Timestamp};
+use lar_engines::scheduler::Priority;
+use lar_store::{Change, MemoryKind, NewMemory, NewPassage, Once, Provenance, Stored, Vectors};
+use sha2::{Digest as _, Sha256};
+
+use crate::screen::{self, SecretPolicy};
+use crate::words::{Words, print_of};
+use crate::{Memories, Writer, split, strength};
+
+/// Bytes of a memory at most.
+const CONTENT_BYTES_MAX: usize = 1 << 20;
+/// Memories of one batch at most.
+const BATCH_MAX: usize = 1000;
+/// Bytes of a batch's memories at most.
+const BATCH_BYTES_MAX: usize = 8 << 20;
+/// Tags of a memory at most.
+const TAGS_MAX: usize = 64;
+/// Characters of a tag at most.
+const TAG_CHARS_MAX: usize = 100;
+/// Characters of a source, a project or a name elsewhere at most.
+const NAME_CHARS_MAX: usize = 500;
+/// Bytes of the end of the turn before that a turn is embedded with.
+const BEFORE_BYTES: usize = 200;
+
+/// Something to be remembered.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Item {
+    /// The text, up to 1 MiB.
+    pub content: String,
+    /// What it is about; a fact where absent.
+    pub kind: Option<MemoryKind>,
+    /// Up to 64, of one line each.
+    pub tags: Vec<String>,
+    /// What its writer calls its source.
+    pub source: Option<String>,
+    /// The project it belongs to.
+    pub project: Option<String>,
+    /// When it happened or was said.
+    pub occurred_at: Option<Timestamp>,
+    /// From when it is true.
+    pub valid_from: Option<Timestamp>,
+    /// Until when it was true.
+    pub valid_to: Option<Timestamp>,
+    /// The turn before, of a dialogue.
+    pub after: Option<MemoryId>,
+    /// The conversation it was said in.
+    pub conversation: Option<String>,
+    /// The message it was said in.
+    pub message: Option<String>,
+}
+
+/// What became of something that was to be remembered.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ingested {
+    /// The memory.
+    pub memory: lar_store::Memory,
+    /// False when the same memory was there already.
+    pub created: bool,
+    /// The rules of the secrets that were left out.
+    pub redacted: Vec<String>,
+    /// Why it has no vectors yet; it is found by its words, and by its meaning once it has.
+    pub unembedded: Option<String>,
+}
+
+/// The text of a memory made ready: its passages with what they are found by.
+pub(crate) struct Prepared {
+    pub(crate) passages: Vec<NewPassage>,
+    /// Which texts to embed for each passage.
+    pieces: Vec<Vec<String>>,
+}
+
+impl Memories {
+    /// Remembers these, in order. The same again (content, tags, source, project and time) is not stored twice.
+    ///
+    /// # Errors
+    /// Which item is wrong and why; that one holds a secret; [`lar_base::Code::NotFound`] for a turn before that
+    /// is not in the space. Then nothing was stored.
+    pub async fn ingest(
+        &self,
+        writer: &Writer,
+        items: Vec<Item>,
+        once: Option<Once>,
+    ) -> Result<Vec<Ingested>, Problem> {
+        if items.is_empty() || items.len() > BATCH_MAX {
+            return Err(Problem::invalid("items", format!("must hold 1 to {BATCH_MAX} memories")));
+        }
+        let single = items.len() == 1;
+        let mut redacted = Vec::with_capacity(items.len());
+        let mut checked = Vec::with_capacity(items.len());
+        for (at, item) in items.into_iter().enumerate() {
+            let told =
+                |problem: Problem| if single { problem } else { problem.within(&format!("items[{at}]")) };
+            let (item, rules) = check(item).and_then(|item| self.screened(item)).map_err(told)?;
+            checked.push(item);
+            redacted.push(rules);
+        }
+        let bytes: usize = checked.iter().map(|item| item.content.len()).sum();
+        if bytes > BATCH_BYTES_MAX {
+            let reason = format!("has {bytes} bytes in all; {BATCH_BYTES_MAX} are the most");
+            return Err(Problem::invalid("items", reason));
+        }
+        let mut prepared = Vec::with_capacity(checked.len());
+        for item in &checked {
+            let before = match item.after {
+                Some(id) => Some(self.store.memory_get(vec![writer.space], id).await?.content),
+                None => None,
+            };
+            prepared.push(prepare(&item.content, &item.tags, item.occurred_at, before.as_deref()));
+        }
+        let unembedded = self.embed_all(writer, &mut prepared, Priority::Interactive).await.err();
+        let now = Timestamp::now();
+        let new = checked.into_iter().zip(prepared).map(|(item, prepared)| NewMemory {
+            id: MemoryId::new(),
+            space: writer.space,
+            hash: hash(
+                &item.content,
+                &item.tags,
+                item.source.as_deref(),
+                item.project.as_deref(),
+                item.occurred_at,
+            ),
+            kind: item.kind.unwrap_or(MemoryKind::Fact),
+            content: item.content,
+            tags: item.tags,
+            project: item.project,
+            provenance: Provenance {
+                key: writer.caller.key,
+                source: item.source,
+                conversation: item.conversation,
+                message: item.message,
+            },
+            occurred_at: item.occurred_at,
+            valid_from: item.valid_from,
+            valid_to: item.valid_to,
+            after: item.after,
+            pinned: false,
+            strength: strength::new(now),
+            passages: prepared.passages,
+        });
+        let change = Change::new(writer.caller.key, "create", None);
+        let stored = self.store.memories_create(new.collect(), change, once).await?;
+        self.settle(writer.space, &stored).await?;
+        if unembedded.is_some() {
+            self.fill.wake();
+        }
+        let told = unembedded.map(|problem| problem.detail);
+        let ingested = stored.into_iter().zip(redacted).map(|(Stored { memory, created }, redacted)| {
+            Ingested { unembedded: told.clone().filter(|_| created), memory, created, redacted }
+        });
+        Ok(ingested.collect())
+    }
+
+    /// What a request that was sent before stored: the memories, which are all there already.
+    ///
+    /// # Errors
+    /// [`lar_base::Code::NotFound`] when one is gone meanwhile.
+    pub async fn ingested_before(
+        &self,
+        writer: &Writer,
+        ids: Vec<MemoryId>,
+    ) -> Result<Vec<Ingested>, Problem> {
+        let mut found = Vec::with_capacity(ids.len());
+        for id in ids {
+            let memory = self.store.memory_get(vec![writer.space], id).await?;
+            found.push(Ingested { memory, created: true, redacted: Vec::new(), unembedded: None });
+        }
+        Ok(found)
+    }
+
+    /// Gives passages their vectors.
+    ///
+    /// # Errors
+    /// Why they have none; they are as before.
+    pub(crate) async fn embed_all(
+        &self,
+        writer: &Writer,
+        prepared: &mut [Prepared],
+        priority: Priority,
+    ) -> Result<(), Problem> {
+        let texts: Vec<String> =
+            prepared.iter().flat_map(|prepared| prepared.pieces.iter().flatten().cloned()).collect();
+        let embedded = self.embeddings.embed(&writer.caller, texts, priority).await?;
+        let mut vectors = embedded.vectors.into_iter();
+        for prepared in prepared {
+            for (passage, pieces) in prepared.passages.iter_mut().zip(&prepared.pieces) {
+                let mut bytes = Vec::new();
+                vectors.by_ref().take(pieces.len()).for_each(|vector| vector.encode(&mut bytes));
+                passage.vectors = Some(Vectors { embedder: embedded.embedder.clone(), bytes });
+            }
+        }
+        Ok(())
+    }
+
+    async fn settle(&self, space: SpaceId, stored: &[Stored]) -> Result<(), Problem> {
+        let new = stored.iter().filter(|stored| stored.created).map(|stored| stored.memory.seq);
+        Ok(self.indexes.update(space, &new.collect::<Vec<_>>()).await?)
+    }
+
+    /// What is left of an item once its secrets are; their rules.
+    fn screened(&self, mut item: Item) -> Result<(Item, Vec<String>), Problem> {
+        let mut rules = Vec::new();
+        let mut screen = |text: &mut String, field: &str| {
+            let secrets = screen::find(text);
+            if secrets.is_empty() {
+                return Ok(());
+            }
+            if self.options.secrets == SecretPolicy::Refuse {
+                let found: Vec<&str> = secrets.iter().map(|secret| secret.rule.as_str()).collect();
+                let reason = format!(
+                    "holds what looks like a secret ({}); secrets are not remembered",
+                    found.join(", ")
+                );
+                return Err(Problem::invalid(field, reason));
+            }
+            *text = screen::redact(text, &secrets);
+            rules.extend(secrets.into_iter().map(|secret| secret.rule));
+            Ok(())
+        };
+        screen(&mut item.content, "content")?;
+        for tag in &mut item.tags {
+            screen(tag, "tags")?;
+        }
+        for (field, text) in [("source", &mut item.source), ("project", &mut item.project)] {
+            if let Some(text) = text {
+                screen(text, field)?;
+            }
+        }
+        Ok((item, rules))
+    }
+}
+
+/// Passages and words of a text; `before` is what the turn before says.
+pub(crate) fn prepare(
+    content: &str,
+    tags: &[String],
+    occurred_at: Option<Timestamp>,
+    before: Option<&str>,
+) -> Prepared {
+    let mut prepared = Prepared { passages: Vec::new(), pieces: Vec::new() };
+    for (at, range) in split::passages(content).into_iter().enumerate() {
+        let said = &content[range.clone()];
+        let mut pieces: Vec<String> = split::pieces(said).into_iter().map(str::to_owned).collect();
+        let mut found_by = said.to_owned();
+        if at == 0 {
+            if let (Some(before), Some(first)) = (before, pieces.first()) {
+                pieces.push(format!("{}\n{first}", end_of(before)));
+            }
+            let day = occurred_at.map(Timestamp::day_in_words).unwrap_or_default();
+            for also in tags.iter().map(String::as_str).chain([day.as_str()]) {
+                found_by.push('\n');
+                found_by.push_str(also);
+            }
+        }
+        prepared.passages.push(NewPassage {
+            start: u32::try_from(range.start).unwrap_or(u32::MAX),
+            length: u32::try_from(range.len()).unwrap_or(u32::MAX),
+            words: Words::of(&found_by).encode(print_of(said)),
+            vectors: None,
+        });
+        prepared.pieces.push(pieces);
+    }
+    prepared
+}
+
+/// What makes a memory the same as another of its space.
+pub(crate) fn hash(
+    content: &str,
+    tags: &[String],
+    source: Option<&str>,
+    project: Option<&str>,
+    occurred_at: Option<Timestamp>,
+) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    let mut part = |text: &str| {
+        hash.update((text.len() as u64).to_le_bytes());
+        hash.update(text);
+    };
+    part(content);
+    part(source.unwrap_or_default());
+    part(project.unwrap_or_default());
+    part(&occurred_at.map(|at| at.as_millis().to_string()).unwrap_or_default());
+    tags.iter().for_each(|tag| part(tag));
+    hash.finalize().into()
+}
+
+/// The end of a text, from a word's beginning where there is one.
+fn end_of(text: &str) -> &str {
+    let mut start = text.len().saturating_sub(BEFORE_BYTES);
+    while !text.is_char_boundary(start) {
+        start += 1;
+    }
+    let end = &text[start..];
+    if start == 0 { end } else { end.split_once(char::is_whitespace).map_or(end, |(_, rest)| rest) }
+}
+
+fn check(mut item: Item) -> Result<Item, Problem> {
+    item.content = checked_content(&item.content)?;
+    item.tags = checked_tags(item.tags)?;
+    for (field, text) in [
+        ("source", &item.source),
+        ("project", &item.project),
+        ("conversation", &item.conversation),
+        ("message", &item.message),
+    ] {
+        if let Some(text) = text {
+            checked_name(field, text)?;
+        }
+    }
+    checked_times(item.valid_from, item.valid_to)?;
+    Ok(item)
+}
+
+pub(crate) fn checked_content(content: &str) -> Result<String, Problem> {
+    let trimmed = content.trim();
+    if trimmed.is_empty() {
+        return Err(Problem::invalid("content", "must not be empty"));
+    }
+    if trimmed.len() > CONTENT_BYTES_MAX {
+        let reason = format!("has {} bytes; a memory has {CONTENT_BYTES_MAX} at most", trimmed.len());
+        return Err(Problem::invalid("content", reason));
+    }
+    if trimmed.contains('\0') {
+        return Err(Problem::invalid("content", "must not hold U+0000"));
+    }
+    Ok(trimmed.to_owned())
+}
+
+pub(crate) fn checked_tags(mut tags: Vec<String>) -> Result<Vec<String>, Problem> {
+    if tags.len() > TAGS_MAX {
+        return Err(Problem::invalid("tags", format!("has {} tags; {TAGS_MAX} are the most", tags.len())));
+    }
+    for tag in &tags {
+        if !(1..=TAG_CHARS_MAX).contains(&tag.chars().count()) || tag.chars().any(char::is_control) {
+            let reason = format!("must be lines of 1 to {TAG_CHARS_MAX} characters each");
+            return Err(Problem::invalid("tags", reason));
+        }
+    }
+    let mut seen = std::collections::HashSet::new();
+    tags.retain(|tag| seen.insert(tag.clone()));
+    Ok(tags)
+}
+
+pub(crate) fn checked_name(field: &str, text: &str) -> Result<(), Problem> {
+    if (1..=NAME_CHARS_MAX).contains(&text.chars().count()) && !text.chars().any(char::is_control) {
+        return Ok(());
+    }
+    Err(Problem::invalid(field, format!("must be one line of 1 to {NAME_CHARS_MAX} characters")))
+}
+
+pub(crate) fn checked_times(from: Option<Timestamp>, to: Option<Timestamp>) -> Result<(), Problem> {
+    match (from, to) {
+        (Some(from), Some(to)) if to <= from => {
+            Err(Problem::invalid("valid_to", "must be later than `valid_from`"))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,65 @@
+//! What Lar remembers: ingest, search, strength, and every change of a memory.
+//!
+//! The database is the truth: a memory's text, words and vectors are one commit. Searches run on indexes that are
+//! made of it ([`index`](self) is private: nothing else sees one). Reading changes nothing; *use* is told apart
+//! from it and counts as a review ([`strength`]). Writing needs no language model.
+//!
+//! Whose memories a call may see is decided once, when a [`Reader`] or [`Writer`] is made of its caller, and held
+//! to by every query of the store.
+
+mod edit;
+mod embed;
+mod error;
+mod fill;
+mod index;
+mod indexes;
+mod ingest;
+mod place;
+mod screen;
+mod search;
+mod split;
+pub mod strength;
+mod vectors;
+mod words;
+
+use lar_base::Tasks;
+use lar_gateway::Gateway;
+use lar_store::Store;
+
+pub use edit::Edit;
+pub use error::Error;
+pub use index::Filter;
+pub use ingest::{Ingested, Item};
+pub use place::{Reader, Writer, checked_agent};
+pub use screen::SecretPolicy;
+pub use search::{Detail, Found, Hit, Mode, Search};
+
+/// What becomes of memories.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Options {
+    /// What is done about a secret in what is to be remembered.
+    pub secrets: SecretPolicy,
+}
+
+/// All memories. Clones share them.
+#[derive(Debug, Clone)]
+pub struct Memories {
+    store: Store,
+    embeddings: embed::Embeddings,
+    indexes: indexes::Indexes,
+    gateway: Gateway,
+    fill: fill::Wake,
+    options: Options,
+}
+
+impl Memories {
+    /// Starts what goes on in the background: vectors for what was stored without.
+    pub fn run(store: Store, gateway: Gateway, options: Options, tasks: &Tasks) -> Self {
+        let embeddings = embed::Embeddings::new(gateway.clone());
+        let indexes = indexes::Indexes::new(store.clone());
+        let fill = fill::Wake::default();
+        let memories = Self { store, embeddings, indexes, gateway, fill, options };
+        tasks.spawn(fill::run(memories.clone(), tasks.stopping()));
+        memories
+    }
+}

@@ -1,0 +1,224 @@
+//! Keeps secrets out: what looks like a credential is found before anything is stored.
+//!
+//! The rules are gitleaks' and others', kept by the crate `secrets_scanner` (patterns with a least entropy). They
+//! know how programs write credentials; how people tell a password or the number of a card is added here.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::sync::{LazyLock, OnceLock};
+
+use aho_corasick::AhoCorasick;
+use regex::Regex;
+use secrets_scanner::{ScanConfig, Scanner};
+
+/// What stands in a text in place of a secret.
+const REDACTED: &str = "[redacted]";
+
+/// What is done about a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SecretPolicy {
+    /// The memory is refused.
+    #[default]
+    Refuse,
+    /// The secret is left out and the rest is stored.
+    Redact,
+}
+
+/// Something that looks like a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Secret {
+    /// The rule that found it.
+    pub(crate) rule: String,
+    /// Where it is, in bytes.
+    pub(crate) at: Range<usize>,
+}
+
+/// The library's rules. There are a thousand, and reading all of their patterns takes seconds; so each is read when
+/// a text first holds one of its keywords.
+struct Rules {
+    keywords: AhoCorasick,
+    /// The rules of each keyword.
+    of_keyword: Vec<Vec<usize>>,
+    /// The rules that have none.
+    always: Vec<usize>,
+    /// A rule each, as the library reads them, beside what holds for all.
+    sources: Vec<toml::Table>,
+    scanners: Vec<OnceLock<Option<Scanner>>>,
+}
+
+static RULES: LazyLock<Option<Rules>> = LazyLock::new(|| {
+    let rules = Rules::read();
+    if rules.is_none() {
+        tracing::error!("the rules that find secrets cannot be read");
+    }
+    rules
+});
+
+impl Rules {
+    fn read() -> Option<Self> {
+        let mut all: toml::Table = secrets_scanner::rules::BUNDLED_RULES.parse().ok()?;
+        let Some(toml::Value::Array(rules)) = all.remove("rules") else { return None };
+        let mut words: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        let mut always = Vec::new();
+        for (at, rule) in rules.iter().enumerate() {
+            let keywords = rule.get("keywords").and_then(toml::Value::as_array);
+            let keywords =
+                keywords.map(Vec::as_slice).unwrap_or_default().iter().filter_map(toml::Value::as_str);
+            let mut none = true;
+            for keyword in keywords.filter(|keyword| !keyword.is_empty()) {
+                words.entry(keyword.to_ascii_lowercase()).or_default().push(at);
+                none = false;
+            }
+            if none {
+                always.push(at);
+            }
+        }
+        let keywords = AhoCorasick::builder().ascii_case_insensitive(true).build(words.keys()).ok()?;
+        let scanners = rules.iter().map(|_| OnceLock::new()).collect();
+        let sources = rules.into_iter().map(|rule| {
+            let mut source = all.clone();
+            source.insert("rules".into(), toml::Value::Array(vec![rule]));
+            source
+        });
+        Some(Self {
+            keywords,
+            of_keyword: words.into_values().collect(),
+            always,
+            sources: sources.collect(),
+            scanners,
+        })
+    }
+
+    fn find(&self, text: &str) -> Vec<Secret> {
+        let mut wanted: BTreeSet<usize> = self.always.iter().copied().collect();
+        for keyword in self.keywords.find_overlapping_iter(text) {
+            wanted.extend(&self.of_keyword[keyword.pattern().as_usize()]);
+        }
+        let scanners = wanted.into_iter().filter_map(|rule| self.scanner(rule));
+        let findings = scanners.flat_map(|scanner| scanner.scan_content("memory.txt", text));
+        let secrets = findings.map(|finding| Secret {
+            rule: finding.rule_id,
+            at: finding.secret_start_offset..finding.secret_end_offset,
+        });
+        secrets.collect()
+    }
+
+    fn scanner(&self, rule: usize) -> Option<&Scanner> {
+        let read = || {
+            let source = toml::to_string(&self.sources[rule]).ok()?;
+            // All findings matter here, however many there are: each is left out.
+            let config =
+                ScanConfig { max_findings_per_file: None, max_matched_len: None, ..ScanConfig::proxy() };
+            let scanner = Scanner::from_toml(&source);
+            if let Err(error) = &scanner {
+                tracing::warn!(%error, rule, "a rule that finds secrets cannot be read");
+            }
+            scanner.ok().map(|scanner| scanner.with_config(config))
+        };
+        self.scanners[rule].get_or_init(read).as_ref()
+    }
+}
+
+/// "my password is hunter2", "PIN: 4711". A value that is a plain word ("is wrong", "is needed") is none: it must
+/// have a digit or a sign, or stand in quotes.
+static TOLD: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    let name = r"(?:pass\s?words?|pass\s?phrases?|pass\s?codes?|passwort|kennwort|contraseña|mot de passe|passwd|pwd|pin(?:\s?code)?|cvv|cvc|secret(?:\s?key)?|api[ _-]?key|access[ _-]?token|auth[ _-]?token)";
+    let link = r"(?:\s+(?:for|to|of|on|at)\s+[^\n]{1,60}?)?\s*(?:\s(?:is|was|are|ist|es|est)(?:\s+now)?\s*:?|=|:|→|->)\s*";
+    let value = r#"(?P<value>"[^"\n]{4,}"|'[^'\n]{4,}'|`[^`\n]{4,}`|[^\s"'`]*[\d!@#$%^&*+=~][^\s"'`]*)"#;
+    Regex::new(&format!(r"(?i)\b{name}{link}{value}")).ok()
+});
+
+static CARD: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\b\d(?:[ -]?\d){12,18}\b").ok());
+
+/// The secrets in a text, in order; they do not overlap.
+pub(crate) fn find(text: &str) -> Vec<Secret> {
+    let mut found: Vec<Secret> = Vec::new();
+    if let Some(rules) = RULES.as_ref() {
+        found.extend(rules.find(text));
+    }
+    if let Some(told) = TOLD.as_ref() {
+        let values = told.captures_iter(text).filter_map(|captures| captures.name("value"));
+        let secrets = values.filter(|value| is_secret(value.as_str()));
+        found.extend(secrets.map(|value| Secret { rule: "told-password".into(), at: value.range() }));
+    }
+    if let Some(card) = CARD.as_ref() {
+        let numbers = card.find_iter(text).filter(|number| is_card(number.as_str()));
+        found.extend(numbers.map(|number| Secret { rule: "card-number".into(), at: number.range() }));
+    }
+    found.retain(|secret| text.get(secret.at.clone()).is_some_and(|said| !said.is_empty()));
+    found.sort_by_key(|secret| (secret.at.start, std::cmp::Reverse(secret.at.end)));
+    let mut end = 0;
+    found.retain(|secret| {
+        let apart = secret.at.start >= end;
+        end = end.max(secret.at.end);
+        apart
+    });
+    found
+}
+
+/// The text with its secrets left out.
+pub(crate) fn redact(text: &str, secrets: &[Secret]) -> String {
+    let mut redacted = String::with_capacity(text.len());
+    let mut at = 0;
+    for secret in secrets {
+        redacted.push_str(&text[at..secret.at.start]);
+        redacted.push_str(REDACTED);
+        at = secret.at.end;
+    }
+    redacted.push_str(&text[at..]);
+    redacted
+}
+
+/// Not a number of things ("the password is 12 characters long"), nor what was left out before.
+fn is_secret(value: &str) -> bool {
+    let bare = value.trim_matches(|c: char| "\"'`.,;:!?)(".contains(c));
+    let digits = bare.chars().filter(char::is_ascii_digit).count();
+    bare.len() >= 4 && !bare.starts_with("[redacted") && (digits < bare.len() || digits <= 8)
+}
+
+/// Whether digits are a card's: the check digit of ISO/IEC 7812 (Luhn) fits, and they are not all one digit.
+fn is_card(text: &str) -> bool {
+    let digits: Vec<u32> = text.chars().filter_map(|c| c.to_digit(10)).collect();
+    let sum: u32 = digits
+        .iter()
+        .rev()
+        .enumerate()
+        .map(|(at, digit)| if at % 2 == 0 { *digit } else { digit * 2 / 10 + digit * 2 % 10 })
+        .sum();
+    sum.is_multiple_of(10) && digits.iter().any(|digit| *digit != digits[0])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_found_and_left_out() {
+        let key = format!("ghp_{}", "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8");
+        let cases = [
+            (format!("export TOKEN={key} # for CI"), "export TOKEN=[redacted] # for CI"),
+            ("My password for the router is hunter2!".into(), "My password for the router is [redacted]"),
+            ("The alarm's PIN is 4711 now".into(), "The alarm's PIN is [redacted] now"),
+            ("Pay with 4111 1111 1111 1111 please".into(), "Pay with [redacted] please"),
+            ("passphrase: \"correct horse battery\"".into(), "passphrase: [redacted]"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(redact(&text, &find(&text)), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_none_stays() {
+        let texts = [
+            "My password manager is Bitwarden.",
+            "The password is needed at every start.",
+            "We rotate API keys every 90 days.",
+            "Order 1234 5678 9012 3456 was late",
+            "commit 3f786850e387550fdab836ed7e6dc881de23001b broke the build",
+            "The meeting is at 14:30 in room B-204, pin it to the board.",
+        ];
+        for text in texts {
+            assert_eq!(find(text), [], "{text}");
+        }
+    }
+}

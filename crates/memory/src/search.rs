@@ -1,0 +1,261 @@
+//! Finding: words and meaning scored together over every passage, filtered inside the scan, strength and age as
+//! bounded factors. What differs from a better result in punctuation, case and space only is told with it; what
+//! differs in a word ("is", "is not") is not. Reading changes nothing.
+//!
+//! The score is `weight · BM25 ⁄ the most the query's words can give + (1 − weight) · cosine`. Both parts are
+//! between 0 and 1 for any store, so that a score means the same everywhere. The weight is calibrated per embedder
+//! (`benches/RESULTS.md`, "Finding memories"); rank fusion, which needs none, does worse with a weak embedder.
+
+use std::ops::Range;
+
+use lar_base::{Code, MemoryId, Problem, SpaceId, Timestamp};
+use lar_engines::driver::Prompt;
+use lar_engines::scheduler::Priority;
+use lar_store::Memory;
+
+use crate::index::{self, Filter, Index, Query, Stamp};
+use crate::vectors::Quantized;
+use crate::words::Words;
+use crate::{Memories, Reader};
+
+/// Bytes of a query at most.
+const QUERY_BYTES_MAX: usize = 8 << 10;
+/// Results at most.
+const LIMIT_MAX: usize = 100;
+/// What words weigh beside meaning: the best of 0.4 to 0.8 on CACM and on LongMemEval-S with MiniLM, which are
+/// flat around it.
+const WORDS_WEIGHT: f32 = 0.6;
+/// A memory that has none of the query's words must mean this much of it: MiniLM gives unrelated texts less.
+const MEANING_MIN: f32 = 0.25;
+/// Characters of a brief result.
+const BRIEF_CHARS: usize = 160;
+
+/// How much of each memory a search tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Detail {
+    /// A line of it.
+    Brief,
+    /// The passage that was found.
+    #[default]
+    Summary,
+    /// All of it, with the turns before and behind.
+    Full,
+}
+
+/// What is looked for.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Search {
+    /// In words, up to 8 KiB.
+    pub query: String,
+    /// Results at most, 1 to 100.
+    pub limit: usize,
+    /// Which memories count.
+    pub filter: Filter,
+    /// How much of each is told.
+    pub detail: Detail,
+    /// Tokens of all results together at most, as the model counts them.
+    pub token_budget: Option<usize>,
+    /// The model whose tokens count; `default` where absent.
+    pub model: Option<String>,
+}
+
+/// How a search was done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mode {
+    /// By words and meaning.
+    Hybrid,
+    /// By words alone, and why.
+    Words(String),
+}
+
+/// A memory that was found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hit {
+    /// The memory.
+    pub memory: Memory,
+    /// What is told of it.
+    pub text: String,
+    /// Whether that is less than all.
+    pub cut: bool,
+    /// 0 to 1.
+    pub score: f32,
+    /// Its share of the query's words, 0 to 1.
+    pub words: f32,
+    /// How near its meaning is, −1 to 1; absent where it has no vectors.
+    pub meaning: Option<f32>,
+    /// The probability that it would be recalled, 0 to 1.
+    pub retrievability: f32,
+    /// The factor of its age, 0.97 to 1.
+    pub recency: f32,
+    /// Others that say nearly the same.
+    pub same: Vec<MemoryId>,
+    /// The turns before and behind, where all is told.
+    pub neighbours: (Option<Memory>, Option<Memory>),
+}
+
+/// What a search found, best first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// May be none.
+    pub hits: Vec<Hit>,
+    /// How it was done.
+    pub mode: Mode,
+    /// Tokens of the texts, where a budget was given.
+    pub tokens: Option<usize>,
+    /// Memories that were found and left out for the budget.
+    pub left_out: usize,
+}
+
+impl Memories {
+    /// Looks for memories. Nothing found is an answer.
+    ///
+    /// # Errors
+    /// Which field is wrong; when the database fails; when a budget is given and no model counts tokens.
+    pub async fn search(&self, reader: &Reader, search: Search) -> Result<Found, Problem> {
+        let query = search.query.trim();
+        if query.is_empty() || query.len() > QUERY_BYTES_MAX {
+            return Err(Problem::invalid("query", format!("must have 1 to {QUERY_BYTES_MAX} bytes")));
+        }
+        if !(1..=LIMIT_MAX).contains(&search.limit) {
+            return Err(Problem::invalid("limit", format!("must be from 1 to {LIMIT_MAX}")));
+        }
+        let embedded =
+            self.embeddings.embed(&reader.caller, vec![query.to_owned()], Priority::Interactive).await;
+        let (vector, mode) = match embedded {
+            Ok(embedded) => {
+                let dimension = embedded.embedder.dimension as usize;
+                let stamp = Stamp { digest: embedded.embedder.digest, dimension };
+                (embedded.vectors.into_iter().next().map(|vector| (stamp, vector)), Mode::Hybrid)
+            }
+            Err(problem) => (None, Mode::Words(problem.detail)),
+        };
+        let mut found = Vec::new();
+        for space in &reader.spaces {
+            found.extend(self.search_space(*space, &search, query, vector.clone()).await?);
+        }
+        found.sort_by(|(a, _), (b, _)| b.score.total_cmp(&a.score));
+        found.truncate(search.limit);
+        let hits = self.tell(reader, found, search.detail).await?;
+        let (hits, tokens, left_out) = match search.token_budget {
+            None => (hits, None, 0),
+            Some(budget) => self.within(hits, budget, search.model.as_deref().unwrap_or("default")).await?,
+        };
+        Ok(Found { hits, mode, tokens, left_out })
+    }
+
+    async fn search_space(
+        &self,
+        space: SpaceId,
+        search: &Search,
+        query: &str,
+        vector: Option<(Stamp, Quantized)>,
+    ) -> Result<Vec<(index::Hit, Vec<i64>)>, Problem> {
+        let words = Words::of(query);
+        let (filter, limit) = (search.filter.clone(), search.limit);
+        let stamp = vector.as_ref().map(|(stamp, _)| stamp.clone());
+        let look = move |index: &Index| {
+            // An index that is still by another embedder is searched by its words.
+            let vector = vector.as_ref().filter(|(stamp, _)| index.stamp() == Some(stamp));
+            let query = Query {
+                words: &words,
+                vector: vector.map(|(_, vector)| vector),
+                filter: &filter,
+                now: Timestamp::now(),
+                limit: limit.saturating_mul(2),
+                weight: WORDS_WEIGHT,
+            };
+            let mut hits = index.search(&query);
+            hits.retain(|hit| hit.words > 0.0 || hit.meaning.is_some_and(|meaning| meaning >= MEANING_MIN));
+            fold(hits, limit)
+        };
+        Ok(self.indexes.search(space, stamp.as_ref(), look).await?)
+    }
+
+    async fn tell(
+        &self,
+        reader: &Reader,
+        found: Vec<(index::Hit, Vec<i64>)>,
+        detail: Detail,
+    ) -> Result<Vec<Hit>, Problem> {
+        let seqs =
+            found.iter().flat_map(|(hit, same)| std::iter::once(hit.memory).chain(same.iter().copied()));
+        let memories = self.store.memories_by_seq(reader.spaces.clone(), seqs.collect()).await?;
+        let find = |seq: i64| memories.iter().find(|memory| memory.seq == seq);
+        let mut hits = Vec::with_capacity(found.len());
+        for (hit, same) in found {
+            // Gone since the index was read.
+            let Some(memory) = find(hit.memory).cloned() else { continue };
+            let (text, cut) = told(&memory.content, &hit.passage, detail);
+            let neighbours = match detail {
+                Detail::Full => self.store.memory_neighbours(reader.spaces.clone(), memory.clone()).await?,
+                Detail::Brief | Detail::Summary => (None, None),
+            };
+            hits.push(Hit {
+                same: same.iter().filter_map(|seq| find(*seq)).map(|memory| memory.id).collect(),
+                memory,
+                text,
+                cut,
+                score: hit.score,
+                words: hit.words,
+                meaning: hit.meaning,
+                retrievability: hit.retrievability,
+                recency: hit.recency,
+                neighbours,
+            });
+        }
+        Ok(hits)
+    }
+
+    /// The first hits whose texts fit in a budget together; a longer one does not keep shorter ones out.
+    async fn within(
+        &self,
+        hits: Vec<Hit>,
+        budget: usize,
+        model: &str,
+    ) -> Result<(Vec<Hit>, Option<usize>, usize), Problem> {
+        let (mut kept, mut used, mut left_out) = (Vec::new(), 0, 0);
+        for hit in hits {
+            let counted = self.gateway.count_tokens(model, &Prompt::Text(hit.text.clone())).await;
+            let tokens = counted.map_err(|problem| match problem.code {
+                Code::NotFound => Problem::about(Code::ComponentUnavailable, "token_budget", problem.detail),
+                _ => problem,
+            })?;
+            if used + tokens.tokens <= budget {
+                used += tokens.tokens;
+                kept.push(hit);
+            } else {
+                left_out += 1;
+            }
+        }
+        Ok((kept, Some(used), left_out))
+    }
+}
+
+/// Puts what says the same as a better hit behind it.
+fn fold(hits: Vec<index::Hit>, limit: usize) -> Vec<(index::Hit, Vec<i64>)> {
+    let mut folded: Vec<(index::Hit, Vec<i64>)> = Vec::with_capacity(limit);
+    for hit in hits {
+        match folded.iter().position(|(better, _)| better.print == hit.print) {
+            Some(at) => folded[at].1.push(hit.memory),
+            None if folded.len() < limit => folded.push((hit, Vec::new())),
+            None => {}
+        }
+    }
+    folded
+}
+
+/// What is told of a memory, and whether it is less than all.
+fn told(content: &str, passage: &Range<u32>, detail: Detail) -> (String, bool) {
+    let range = passage.start as usize..passage.end as usize;
+    let passage = content.get(range).unwrap_or(content);
+    let text: String = match detail {
+        Detail::Full => content.to_owned(),
+        Detail::Summary => passage.to_owned(),
+        Detail::Brief => {
+            let line: Vec<&str> = passage.split_whitespace().collect();
+            line.join(" ").chars().take(BRIEF_CHARS).collect()
+        }
+    };
+    let cut = text.len() < content.len();
+    (text, cut)
+}

@@ -1,0 +1,97 @@
+//! Parts of a text: passages, which are found by their words, and pieces, which are found by their meaning.
+//!
+//! Small embedders blur what is longer than a few sentences, and words say more in a longer text. Measured on
+//! LongMemEval-S (20 questions over 300 sessions, MiniLM, best part counts): vectors alone reach nDCG@10 of 0.68
+//! with pieces of 900 characters and 0.77 with 350; words with passages of 1,500 and pieces of 350 reach 0.91,
+//! with 350 for both 0.89.
+
+use std::ops::Range;
+
+use unicode_segmentation::UnicodeSegmentation as _;
+
+/// Bytes of a passage at most.
+const PASSAGE_BYTES_MAX: usize = 1500;
+/// Bytes of a piece at most.
+const PIECE_BYTES_MAX: usize = 350;
+
+/// Where the passages of a text lie, in bytes; they cover all of it but space.
+#[must_use]
+pub(crate) fn passages(text: &str) -> Vec<Range<usize>> {
+    parts(text, PASSAGE_BYTES_MAX)
+}
+
+/// The pieces of a passage.
+#[must_use]
+pub(crate) fn pieces(passage: &str) -> Vec<&str> {
+    parts(passage, PIECE_BYTES_MAX).into_iter().map(|range| &passage[range]).collect()
+}
+
+/// Whole sentences together up to `max` bytes, longer sentences cut between words where that can be.
+fn parts(text: &str, max: usize) -> Vec<Range<usize>> {
+    let mut parts = Vec::new();
+    let mut part = 0..0;
+    let sentences = text.split_sentence_bound_indices().map(|(at, sentence)| at..at + sentence.len());
+    for sentence in sentences.flat_map(|sentence| within(text, sentence, max)) {
+        if sentence.end - part.start > max && part.end > part.start {
+            parts.push(std::mem::replace(&mut part, sentence));
+        } else {
+            part.end = sentence.end;
+        }
+    }
+    parts.push(part);
+    let trimmed = parts.into_iter().filter_map(|part| {
+        let said = &text[part.clone()];
+        let start = part.start + said.len() - said.trim_start().len();
+        (!said.trim().is_empty()).then(|| start..start + said.trim().len())
+    });
+    trimmed.collect()
+}
+
+/// Cuts a sentence that is longer than `max`.
+fn within(text: &str, sentence: Range<usize>, max: usize) -> Vec<Range<usize>> {
+    let mut cuts = Vec::new();
+    let mut rest = sentence;
+    while rest.len() > max {
+        let mut end = rest.start + max;
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        // Not back over more than a half: a text without spaces is cut anywhere.
+        let space = text[rest.start..end].rfind(char::is_whitespace).filter(|at| *at > max / 2);
+        let end = space.map_or(end, |at| rest.start + at);
+        cuts.push(rest.start..end);
+        rest.start = end;
+    }
+    cuts.push(rest);
+    cuts
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn sentences_stay_whole() {
+        let text = "One two three. Four five six. Seven eight.";
+        let found: Vec<&str> = parts(text, 30).into_iter().map(|range| &text[range]).collect();
+        assert_eq!(found, ["One two three. Four five six.", "Seven eight."]);
+        assert_eq!(parts("", 30), Vec::<Range<usize>>::new());
+        assert_eq!(parts(&"x".repeat(70), 30), [0..30, 30..60, 60..70]);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_but_space_is_left_out(text in any::<String>(), max in 4_usize..50) {
+            let parts = parts(&text, max);
+            let mut at = 0;
+            for part in &parts {
+                prop_assert!(part.len() <= max && part.start >= at);
+                prop_assert!(text[at..part.start].trim().is_empty());
+                at = part.end;
+            }
+            prop_assert!(text[at..].trim().is_empty());
+        }
+    }
+}

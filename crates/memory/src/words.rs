@@ -1,0 +1,163 @@
+//! What words a text is found by: its words in one form each, with how often each comes.
+//!
+//! Lower case, accents folded, split at word borders (Unicode annex 29), English words stemmed (Snowball), words
+//! that every text has left out. Ideographs are words of their own.
+
+use std::collections::HashMap;
+
+use rust_stemmers::{Algorithm, Stemmer};
+use sha2::{Digest as _, Sha256};
+use unicode_normalization::UnicodeNormalization as _;
+use unicode_normalization::char::is_combining_mark;
+use unicode_segmentation::UnicodeSegmentation as _;
+
+/// Bytes of a word at most; a longer one is cut: it is a blob, not a word.
+const WORD_BYTES_MAX: usize = 64;
+/// Words that say too little to be found by.
+const COMMON: &[&str] = &[
+    "a", "about", "am", "an", "and", "are", "as", "at", "be", "but", "by", "did", "do", "does", "for",
+    "from", "had", "has", "have", "he", "how", "i", "if", "in", "into", "is", "it", "me", "my", "no", "not",
+    "of", "on", "or", "our", "she", "such", "that", "the", "their", "then", "there", "these", "they", "this",
+    "to", "was", "we", "what", "when", "where", "which", "who", "will", "with", "you", "your",
+];
+
+/// Bytes of a stored entry before its words.
+const PRINT_BYTES: usize = 8;
+
+/// The words of a text, each once and with how often it comes, in the order of their first coming.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Words {
+    /// Word and count, from 1.
+    pub(crate) counts: Vec<(String, u32)>,
+    /// Words in all, the common ones left out.
+    pub(crate) length: u32,
+}
+
+/// Tells texts apart that differ in more than punctuation, case and space: of all words, in order.
+pub(crate) fn print_of(text: &str) -> u64 {
+    let mut hash = Sha256::new();
+    for word in words(text) {
+        hash.update(word);
+        hash.update([0]);
+    }
+    let digest: [u8; 32] = hash.finalize().into();
+    u64::from_le_bytes(std::array::from_fn(|at| digest[at]))
+}
+
+impl Words {
+    /// Finds the words of a text. Where all are common ones, those count.
+    #[must_use]
+    pub(crate) fn of(text: &str) -> Self {
+        let found = Self::counted(words(text).filter(|word| !COMMON.contains(&word.as_str())));
+        if found.length > 0 { found } else { Self::counted(words(text)) }
+    }
+
+    fn counted(words: impl Iterator<Item = String>) -> Self {
+        let stemmer = Stemmer::create(Algorithm::English);
+        let mut found = Self::default();
+        let mut places: HashMap<String, usize> = HashMap::new();
+        for word in words {
+            let stem = if word.is_ascii() { stemmer.stem(&word).into_owned() } else { word };
+            found.length = found.length.saturating_add(1);
+            match places.get(&stem) {
+                Some(place) => found.counts[*place].1 += 1,
+                None => {
+                    places.insert(stem.clone(), found.counts.len());
+                    found.counts.push((stem, 1));
+                }
+            }
+        }
+        found
+    }
+
+    /// The keyword entry as it is stored: what tells the text apart, then for each word its count, its length in
+    /// bytes, itself.
+    #[must_use]
+    pub(crate) fn encode(&self, print: u64) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(PRINT_BYTES + self.counts.len() * 8);
+        bytes.extend(print.to_le_bytes());
+        for (word, count) in &self.counts {
+            bytes.push(u8::try_from(*count).unwrap_or(u8::MAX));
+            bytes.push(u8::try_from(word.len()).unwrap_or(u8::MAX));
+            bytes.extend(word.as_bytes());
+        }
+        bytes
+    }
+
+    /// Reads a stored keyword entry: what tells its text apart, and its words. What is cut off is left out.
+    pub(crate) fn decode(bytes: &[u8]) -> (u64, impl Iterator<Item = (&str, u32)>) {
+        let (print, mut bytes) = bytes.split_first_chunk().unwrap_or((&[0; PRINT_BYTES], &[]));
+        let words = std::iter::from_fn(move || {
+            let [count, length, rest @ ..] = bytes else { return None };
+            let (word, rest) = rest.split_at_checked(usize::from(*length))?;
+            bytes = rest;
+            Some((std::str::from_utf8(word).ok()?, u32::from(*count)))
+        });
+        (u64::from_le_bytes(*print), words)
+    }
+}
+
+fn words(text: &str) -> impl Iterator<Item = String> + '_ {
+    let folded = text.unicode_words().map(|word| {
+        let mut folded: String =
+            word.nfkd().filter(|letter| !is_combining_mark(*letter)).flat_map(char::to_lowercase).collect();
+        for ending in ["'s", "’s", "'", "’"] {
+            if let Some(rest) = folded.strip_suffix(ending) {
+                folded.truncate(rest.len());
+            }
+        }
+        let mut end = folded.len().min(WORD_BYTES_MAX);
+        while !folded.is_char_boundary(end) {
+            end -= 1;
+        }
+        folded.truncate(end);
+        folded
+    });
+    folded.filter(|word| !word.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn found(text: &str) -> String {
+        let counts = Words::of(text).counts;
+        counts.iter().map(|(word, count)| format!("{word}×{count}")).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn words_have_one_form() {
+        assert_eq!(found("We moved to Postgres; moving the café’s menu."), "move×2 postgr×1 cafe×1 menu×1");
+        assert_eq!(found("to be or not to be"), "to×2 be×2 or×1 not×1", "where there are no others");
+        assert_eq!(found("東京 Straße ﬁne"), "東×1 京×1 straße×1 fine×1");
+        assert_eq!(found(" … !"), "");
+    }
+
+    #[test]
+    fn texts_are_told_apart_by_all_of_their_words() {
+        assert_eq!(print_of("The server is up."), print_of("the  server IS up!"));
+        for other in ["The server is not up.", "Up is the server.", "The servers is up."] {
+            assert_ne!(print_of("The server is up."), print_of(other), "{other}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn entries_are_read_as_they_were_written(text in any::<String>()) {
+            let words = Words::of(&text);
+            let encoded = words.encode(print_of(&text));
+            let (print, read) = Words::decode(&encoded);
+            prop_assert_eq!(print, print_of(&text));
+            let read: Vec<(String, u32)> = read.map(|(word, count)| (word.to_owned(), count)).collect();
+            let written: Vec<(String, u32)> = words.counts.into_iter().map(|(word, count)| (word, count.min(255))).collect();
+            prop_assert_eq!(read, written);
+        }
+
+        #[test]
+        fn any_bytes_can_be_read(bytes in any::<Vec<u8>>()) {
+            let _ = Words::decode(&bytes).1.count();
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! `/lar/v1/memories`: what is remembered. With `X-Agent-Id`, the memories of that agent.
+
+pub(crate) mod review;
+pub(crate) mod search;
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use lar_api::Page;
+use lar_api::memories::{
+    Ingested as WireIngested, IngestedAll, Memory as Wire, MemoryPatch, MemoryStats, NewMemories, NewMemory,
+};
+use lar_base::{MemoryId, Problem, Timestamp};
+use lar_memory::{Edit, Ingested, Item, Reader, Writer, strength};
+use lar_store::{Memory, MemoryKind, MemoryList};
+
+use crate::auth::Authenticated;
+use crate::errors::Failure;
+use crate::extract::{self, Json, Path};
+use crate::idempotency::{self, Creating};
+use crate::{App, State};
+
+/// The agent whose memories are meant.
+const AGENT: &str = "x-agent-id";
+
+/// A caller who may read memories.
+pub(crate) struct Reading(pub(crate) Reader);
+
+/// A caller who may change memories.
+pub(crate) struct Writing(pub(crate) Writer);
+
+impl FromRequestParts<Arc<App>> for Reading {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Failure> {
+        let Authenticated(caller) = Authenticated::from_request_parts(parts, app).await?;
+        Ok(Self(app.memories.reader(caller, agent(&parts.headers)?).await?))
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Writing {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Failure> {
+        let Authenticated(caller) = Authenticated::from_request_parts(parts, app).await?;
+        Ok(Self(app.memories.writer(caller, agent(&parts.headers)?).await?))
+    }
+}
+
+fn agent(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let text = |value: &'_ HeaderValue| value.to_str().map(|_| ()).is_ok();
+    match headers.get(AGENT) {
+        None => Ok(None),
+        Some(value) if text(value) => Ok(value.to_str().ok()),
+        Some(_) => Err(Problem::invalid("X-Agent-Id", "must be ASCII")),
+    }
+}
+
+/// Remembers something. The same again is not stored twice and answered with 200.
+#[utoipa::path(post, path = "/lar/v1/memories", tag = "memories", request_body = NewMemory,
+    params(("idempotency-key" = Option<String>, Header), ("x-agent-id" = Option<String>, Header)),
+    responses((status = 201, body = WireIngested), (status = 200, body = WireIngested),
+              (status = 400, body = lar_api::ProblemBody)))]
+pub(crate) async fn create(
+    app: State,
+    Writing(writer): Writing,
+    new: Creating<NewMemory>,
+) -> Result<Response, Failure> {
+    let (new, once) = new.by(writer.caller());
+    if let Some(id) = idempotency::made(&app, once.as_ref()).await? {
+        let before = app.memories.ingested_before(&writer, vec![id]).await?;
+        let body = before.first().map(ingested);
+        return Ok(idempotency::replayed((StatusCode::CREATED, axum::Json(body)).into_response()));
+    }
+    let made = app.memories.ingest(&writer, vec![item(new)?], once).await?;
+    let Some(made) = made.first() else { return Err(Problem::not_found("memory").into()) };
+    let status = if made.created { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, axum::Json(ingested(made))).into_response())
+}
+
+/// Remembers several things, all or none.
+#[utoipa::path(post, path = "/lar/v1/memories/batch", tag = "memories", request_body = NewMemories,
+    params(("idempotency-key" = Option<String>, Header), ("x-agent-id" = Option<String>, Header)),
+    responses((status = 201, body = IngestedAll), (status = 400, body = lar_api::ProblemBody)))]
+pub(crate) async fn create_batch(
+    app: State,
+    Writing(writer): Writing,
+    new: Creating<NewMemories>,
+) -> Result<Response, Failure> {
+    let (new, once) = new.by(writer.caller());
+    if let Some(ids) = idempotency::made::<String>(&app, once.as_ref()).await? {
+        let ids = ids.split(' ').map(|id| extract::id(id, "memory")).collect::<Result<_, _>>()?;
+        let before = app.memories.ingested_before(&writer, ids).await?;
+        let body = IngestedAll { items: before.iter().map(ingested).collect() };
+        return Ok(idempotency::replayed((StatusCode::CREATED, axum::Json(body)).into_response()));
+    }
+    let items = new.items.into_iter().enumerate();
+    let items = items.map(|(at, new)| item(new).map_err(|problem| problem.within(&format!("items[{at}]"))));
+    let made = app.memories.ingest(&writer, items.collect::<Result<_, _>>()?, once).await?;
+    let body = IngestedAll { items: made.iter().map(ingested).collect() };
+    Ok((StatusCode::CREATED, axum::Json(body)).into_response())
+}
+
+/// What a list of memories is asked for.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ListQuery {
+    limit: Option<String>,
+    after: Option<String>,
+    kind: Option<String>,
+    tag: Option<String>,
+    project: Option<String>,
+    deleted: Option<bool>,
+}
+
+impl FromRequest<Arc<App>> for ListQuery {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, _: &Arc<App>) -> Result<Self, Failure> {
+        extract::query(request.uri())
+    }
+}
+
+/// Memories, newest first; with `deleted=true` those that can be brought back.
+#[utoipa::path(get, path = "/lar/v1/memories", tag = "memories",
+    params(("limit" = Option<u32>, Query), ("after" = Option<String>, Query), ("kind" = Option<String>, Query),
+           ("tag" = Option<String>, Query), ("project" = Option<String>, Query), ("deleted" = Option<bool>, Query),
+           ("x-agent-id" = Option<String>, Header)),
+    responses((status = 200, body = Page<Wire>)))]
+pub(crate) async fn list(
+    app: State,
+    Reading(reader): Reading,
+    query: ListQuery,
+) -> Result<axum::Json<Page<Wire>>, Failure> {
+    let limit = extract::limit(query.limit.as_deref())?;
+    let wanted = MemoryList {
+        spaces: Vec::new(),
+        kind: query.kind.as_deref().map(|text| kind("kind", text)).transpose()?,
+        tag: query.tag,
+        project: query.project,
+        deleted: query.deleted.unwrap_or(false),
+        after: extract::after(query.after.as_deref())?,
+        limit,
+    };
+    let rows = app.memories.list(&reader, wanted).await?;
+    let next = (rows.len() == limit as usize).then(|| rows.last().map(|last| last.id.to_string())).flatten();
+    Ok(axum::Json(Page { data: rows.iter().map(wire).collect(), next }))
+}
+
+/// How many memories there are.
+#[utoipa::path(get, path = "/lar/v1/memories/stats", tag = "memories", params(("x-agent-id" = Option<String>, Header)),
+    responses((status = 200, body = MemoryStats)))]
+pub(crate) async fn stats(app: State, Reading(reader): Reading) -> Result<axum::Json<MemoryStats>, Failure> {
+    let (stats, index_bytes) = app.memories.stats(&reader).await?;
+    Ok(axum::Json(MemoryStats {
+        memories: stats.memories,
+        superseded: stats.superseded,
+        deleted: stats.deleted,
+        pinned: stats.pinned,
+        passages: stats.passages,
+        passages_without_vectors: stats.passages_without_vectors,
+        index_bytes: index_bytes as u64,
+    }))
+}
+
+/// One memory, also a deleted one.
+#[utoipa::path(get, path = "/lar/v1/memories/{id}", tag = "memories",
+    params(("id" = String, Path), ("x-agent-id" = Option<String>, Header)),
+    responses((status = 200, body = Wire), (status = 404, body = lar_api::ProblemBody)))]
+pub(crate) async fn show(
+    app: State,
+    Reading(reader): Reading,
+    Path(id): Path<String>,
+) -> Result<Response, Failure> {
+    Ok(tagged(&app.memories.get(&reader, memory_id(&id)?).await?))
+}
+
+/// Changes a memory, pins it, or brings a deleted one back.
+#[utoipa::path(patch, path = "/lar/v1/memories/{id}", tag = "memories", request_body = MemoryPatch,
+    params(("id" = String, Path), ("if-match" = Option<String>, Header), ("x-agent-id" = Option<String>, Header)),
+    responses((status = 200, body = Wire), (status = 404, body = lar_api::ProblemBody),
+              (status = 412, body = lar_api::ProblemBody)))]
+pub(crate) async fn update(
+    app: State,
+    Writing(writer): Writing,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    Json(patch): Json<MemoryPatch>,
+) -> Result<Response, Failure> {
+    let at = |field: &str, time: Option<Option<String>>| {
+        time.map(|time| time.map(|time| parsed_time(field, &time)).transpose()).transpose()
+    };
+    let edit = Edit {
+        content: patch.content,
+        kind: patch.kind.as_deref().map(|text| kind("kind", text)).transpose()?,
+        tags: patch.tags,
+        project: patch.project,
+        occurred_at: at("occurred_at", patch.occurred_at)?,
+        valid_from: at("valid_from", patch.valid_from)?,
+        valid_to: at("valid_to", patch.valid_to)?,
+        pinned: patch.pinned,
+        deleted: patch.deleted,
+    };
+    let expected = extract::if_match(&headers)?;
+    Ok(tagged(&app.memories.edit(&writer, memory_id(&id)?, edit, expected).await?))
+}
+
+/// Deletes a memory; it can be brought back for 30 days, unless `erase=true`.
+#[utoipa::path(delete, path = "/lar/v1/memories/{id}", tag = "memories",
+    params(("id" = String, Path), ("erase" = Option<bool>, Query), ("x-agent-id" = Option<String>, Header)),
+    responses((status = 204), (status = 404, body = lar_api::ProblemBody)))]
+pub(crate) async fn remove(
+    app: State,
+    Writing(writer): Writing,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<StatusCode, Failure> {
+    let id = memory_id(&id)?;
+    if extract::erases(&request) {
+        app.memories.erase(&writer, id).await?;
+    } else {
+        let edit = Edit { deleted: Some(true), ..Edit::default() };
+        app.memories.edit(&writer, id, edit, None).await?;
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn item(new: NewMemory) -> Result<Item, Problem> {
+    let at = |field: &str, time: Option<String>| time.map(|time| parsed_time(field, &time)).transpose();
+    Ok(Item {
+        content: new.content,
+        kind: new.kind.as_deref().map(|text| kind("kind", text)).transpose()?,
+        tags: new.tags,
+        source: new.source,
+        project: new.project,
+        occurred_at: at("occurred_at", new.occurred_at)?,
+        valid_from: at("valid_from", new.valid_from)?,
+        valid_to: at("valid_to", new.valid_to)?,
+        after: new
+            .after
+            .map(|id| id.parse().map_err(|_| Problem::invalid("after", "must be the id of a memory")))
+            .transpose()?,
+        conversation: new.conversation,
+        message: new.message,
+    })
+}
+
+fn kind(field: &str, text: &str) -> Result<MemoryKind, Problem> {
+    text.parse().map_err(|reason: String| Problem::invalid(field, reason))
+}
+
+/// A time as RFC 3339 writes it, or a day, which begins at midnight UTC.
+fn parsed_time(field: &str, text: &str) -> Result<Timestamp, Problem> {
+    let day = || format!("{text}T00:00:00Z").parse();
+    text.parse().or_else(|_| day()).map_err(|_| {
+        Problem::invalid(field, "must be a time as in 2026-11-26T10:00:00Z, or a day as in 2026-11-26")
+    })
+}
+
+fn memory_id(text: &str) -> Result<MemoryId, Problem> {
+    extract::id(text, "memory")
+}
+
+fn ingested(made: &Ingested) -> WireIngested {
+    WireIngested {
+        memory: wire(&made.memory),
+        created: made.created,
+        redacted: made.redacted.clone(),
+        unembedded: made.unembedded.clone(),
+    }
+}
+
+fn wire(memory: &Memory) -> Wire {
+    let told = |time: Option<Timestamp>| time.map(|time| time.to_string());
+    Wire {
+        id: memory.id.to_string(),
+        content: memory.content.clone(),
+        kind: memory.kind.as_str().into(),
+        tags: memory.tags.clone(),
+        source: memory.provenance.source.clone(),
+        project: memory.project.clone(),
+        space: memory.space.to_string(),
+        written_by: memory.provenance.key.to_string(),
+        conversation: memory.provenance.conversation.clone(),
+        message: memory.provenance.message.clone(),
+        occurred_at: told(memory.occurred_at),
+        valid_from: told(memory.valid_from),
+        valid_to: told(memory.valid_to),
+        after: memory.after.map(|id| id.to_string()),
+        superseded_by: memory.superseded.map(|(by, _)| by.to_string()),
+        superseded_at: told(memory.superseded.map(|(_, at)| at)),
+        pinned: memory.pinned,
+        retrievability: strength::retrievability(&memory.strength, Timestamp::now()),
+        stability: memory.strength.stability,
+        version: memory.version,
+        created_at: memory.created_at.to_string(),
+        updated_at: memory.updated_at.to_string(),
+        deleted_at: told(memory.deleted_at),
+    }
+}
+
+fn tagged(memory: &Memory) -> Response {
+    let mut response = axum::Json(wire(memory)).into_response();
+    if let Ok(tag) = HeaderValue::from_str(&format!("\"{}\"", memory.version)) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    response
+}

@@ -1,0 +1,112 @@
+//! What is said about a memory: promoted, demoted, useful or wrong; what was done to it, and undoing that.
+
+use lar_api::Page;
+use lar_api::memories::{Memory as Wire, MemoryChange, MemoryFeedback, Review, Undone};
+use lar_base::{Problem, Timestamp};
+use lar_memory::Edit;
+use lar_memory::strength::Event;
+
+use super::{Reading, Writing, memory_id, wire};
+use crate::State;
+use crate::errors::Failure;
+use crate::extract::{Json, Path};
+
+/// Characters of a reason at most.
+const REASON_CHARS_MAX: usize = 500;
+
+/// Says that a memory matters.
+#[utoipa::path(post, path = "/lar/v1/memories/{id}/promote", tag = "memories", request_body = Review,
+    params(("id" = String, Path), ("x-agent-id" = Option<String>, Header)),
+    responses((status = 200, body = Wire), (status = 404, body = lar_api::ProblemBody)))]
+pub(crate) async fn promote(
+    app: State,
+    Writing(writer): Writing,
+    Path(id): Path<String>,
+    Json(review): Json<Review>,
+) -> Result<axum::Json<Wire>, Failure> {
+    let reason = checked_reason(review.reason)?;
+    Ok(axum::Json(wire(&app.memories.review(&writer, memory_id(&id)?, Event::Promoted, reason).await?)))
+}
+
+/// Says that a memory matters less.
+#[utoipa::path(post, path = "/lar/v1/memories/{id}/demote", tag = "memories", request_body = Review,
+    params(("id" = String, Path), ("x-agent-id" = Option<String>, Header)),
+    responses((status = 200, body = Wire), (status = 404, body = lar_api::ProblemBody)))]
+pub(crate) async fn demote(
+    app: State,
+    Writing(writer): Writing,
+    Path(id): Path<String>,
+    Json(review): Json<Review>,
+) -> Result<axum::Json<Wire>, Failure> {
+    let reason = checked_reason(review.reason)?;
+    Ok(axum::Json(wire(&app.memories.review(&writer, memory_id(&id)?, Event::Demoted, reason).await?)))
+}
+
+/// Says what a memory turned out to be: `useful` and `wrong` count as reviews, `outdated` ends its validity now.
+#[utoipa::path(post, path = "/lar/v1/memories/{id}/feedback", tag = "memories", request_body = MemoryFeedback,
+    params(("id" = String, Path), ("x-agent-id" = Option<String>, Header)),
+    responses((status = 200, body = Wire), (status = 404, body = lar_api::ProblemBody)))]
+pub(crate) async fn feedback(
+    app: State,
+    Writing(writer): Writing,
+    Path(id): Path<String>,
+    Json(feedback): Json<MemoryFeedback>,
+) -> Result<axum::Json<Wire>, Failure> {
+    let reason = checked_reason(feedback.reason)?;
+    let id = memory_id(&id)?;
+    let memory = match feedback.feedback.as_str() {
+        "useful" => app.memories.review(&writer, id, Event::Used, reason).await?,
+        "wrong" => app.memories.review(&writer, id, Event::Wrong, reason).await?,
+        "outdated" => {
+            let edit = Edit { valid_to: Some(Some(Timestamp::now())), ..Edit::default() };
+            app.memories.edit(&writer, id, edit, None).await?
+        }
+        _ => return Err(Problem::invalid("feedback", "must be useful, wrong or outdated").into()),
+    };
+    Ok(axum::Json(wire(&memory)))
+}
+
+/// Everything that was done to a memory, oldest first.
+#[utoipa::path(get, path = "/lar/v1/memories/{id}/history", tag = "memories",
+    params(("id" = String, Path), ("x-agent-id" = Option<String>, Header)),
+    responses((status = 200, body = Page<MemoryChange>), (status = 404, body = lar_api::ProblemBody)))]
+pub(crate) async fn history(
+    app: State,
+    Reading(reader): Reading,
+    Path(id): Path<String>,
+) -> Result<axum::Json<Page<MemoryChange>>, Failure> {
+    let changes = app.memories.history(&reader, memory_id(&id)?).await?;
+    let told = changes.into_iter().map(|change| MemoryChange {
+        id: change.id.to_string(),
+        at: change.at.to_string(),
+        by: change.key.to_string(),
+        action: change.action,
+        reason: change.reason,
+        decision: change.decision.to_string(),
+        before: serde_json::to_value(&change.before).unwrap_or_default(),
+        undone_by: change.undone_by.map(|id| id.to_string()),
+    });
+    Ok(axum::Json(Page { data: told.collect(), next: None }))
+}
+
+/// Undoes the last decision about a memory, in all memories that it changed.
+#[utoipa::path(post, path = "/lar/v1/memories/{id}/undo", tag = "memories",
+    params(("id" = String, Path), ("x-agent-id" = Option<String>, Header)),
+    responses((status = 200, body = Undone), (status = 409, body = lar_api::ProblemBody)))]
+pub(crate) async fn undo(
+    app: State,
+    Writing(writer): Writing,
+    Path(id): Path<String>,
+) -> Result<axum::Json<Undone>, Failure> {
+    let undone = app.memories.undo(&writer, memory_id(&id)?).await?;
+    Ok(axum::Json(Undone { memories: undone.iter().map(wire).collect() }))
+}
+
+fn checked_reason(reason: Option<String>) -> Result<Option<String>, Problem> {
+    match &reason {
+        Some(text) if text.chars().count() > REASON_CHARS_MAX => {
+            Err(Problem::invalid("reason", format!("must have at most {REASON_CHARS_MAX} characters")))
+        }
+        _ => Ok(reason),
+    }
+}

@@ -1,0 +1,96 @@
+//! `POST /lar/v1/memories/search`.
+
+use lar_api::memories::{Filters, Neighbour, ScoreParts, SearchRequest, SearchResponse, SearchResult};
+use lar_base::Problem;
+use lar_memory::{Detail, Filter, Found, Hit, Mode, Search};
+
+use super::{Reading, kind, parsed_time};
+use crate::State;
+use crate::errors::Failure;
+use crate::extract::Json;
+
+/// Results where nothing is said.
+const LIMIT_DEFAULT: usize = 10;
+
+/// Looks for memories by words and meaning. Nothing found is an answer.
+#[utoipa::path(post, path = "/lar/v1/memories/search", tag = "memories", request_body = SearchRequest,
+    params(("x-agent-id" = Option<String>, Header)),
+    responses((status = 200, body = SearchResponse), (status = 400, body = lar_api::ProblemBody)))]
+pub(crate) async fn search(
+    app: State,
+    Reading(reader): Reading,
+    Json(request): Json<SearchRequest>,
+) -> Result<axum::Json<SearchResponse>, Failure> {
+    let found = app.memories.search(&reader, wanted(request)?).await?;
+    Ok(axum::Json(response(found)))
+}
+
+fn wanted(request: SearchRequest) -> Result<Search, Problem> {
+    let Filters { kinds, tags, project, since, until, superseded } = request.filters.unwrap_or_default();
+    let at = |field: &str, time: Option<String>| time.map(|time| parsed_time(field, &time)).transpose();
+    Ok(Search {
+        query: request.query,
+        limit: request.limit.unwrap_or(LIMIT_DEFAULT),
+        filter: Filter {
+            kinds: kinds.iter().map(|text| kind("filters.kinds", text)).collect::<Result<_, _>>()?,
+            tags,
+            project,
+            since: at("filters.since", since)?,
+            until: at("filters.until", until)?,
+            as_of: at("as_of", request.as_of)?,
+            superseded,
+        },
+        detail: match request.detail.as_deref() {
+            None | Some("summary") => Detail::Summary,
+            Some("brief") => Detail::Brief,
+            Some("full") => Detail::Full,
+            Some(_) => return Err(Problem::invalid("detail", "must be brief, summary or full")),
+        },
+        token_budget: request.token_budget,
+        model: request.model,
+    })
+}
+
+fn response(found: Found) -> SearchResponse {
+    let (mode, reason) = match found.mode {
+        Mode::Hybrid => ("hybrid", None),
+        Mode::Words(reason) => ("words", Some(reason)),
+    };
+    SearchResponse {
+        results: found.hits.into_iter().map(result).collect(),
+        mode: mode.into(),
+        reason,
+        tokens: found.tokens,
+        left_out: found.left_out,
+    }
+}
+
+fn result(hit: Hit) -> SearchResult {
+    let (before, behind) = &hit.neighbours;
+    let sides = [("before", before), ("behind", behind)];
+    let neighbours = sides.into_iter().filter_map(|(side, memory)| {
+        let memory = memory.as_ref()?;
+        Some(Neighbour { id: memory.id.to_string(), side: side.into(), content: memory.content.clone() })
+    });
+    SearchResult {
+        neighbours: neighbours.collect(),
+        id: hit.memory.id.to_string(),
+        content: hit.text,
+        truncated: hit.cut,
+        kind: hit.memory.kind.as_str().into(),
+        tags: hit.memory.tags,
+        source: hit.memory.provenance.source,
+        project: hit.memory.project,
+        occurred_at: hit.memory.occurred_at.map(|at| at.to_string()),
+        created_at: hit.memory.created_at.to_string(),
+        superseded_by: hit.memory.superseded.map(|(by, _)| by.to_string()),
+        score: hit.score,
+        parts: ScoreParts {
+            words: hit.words,
+            meaning: hit.meaning,
+            retrievability: hit.retrievability,
+            recency: hit.recency,
+        },
+        same: hit.same.iter().map(ToString::to_string).collect(),
+    }
+}

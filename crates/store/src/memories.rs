@@ -1,0 +1,683 @@
+//! What is remembered. A memory, its passages and the change that made it are written together.
+//!
+//! Every method that reads or changes memories takes the spaces that its caller may use and sees no others.
+
+use lar_base::{KeyId, MemoryId, SpaceId, Timestamp};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension as _, Row, params_from_iter};
+use serde::{Deserialize, Serialize};
+
+use crate::idempotency::note_in_txn;
+use crate::memory_changes::{self, Change};
+use crate::passages::{self, NewPassage};
+use crate::{Error, Once, Store, parsed, parsed_option, time, time_option};
+
+/// What a memory is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum MemoryKind {
+    Fact,
+    Event,
+    Preference,
+    Person,
+    Place,
+    Decision,
+    Procedure,
+    Pattern,
+    Note,
+}
+
+impl MemoryKind {
+    /// Every kind there is.
+    pub const ALL: [MemoryKind; 9] = [
+        MemoryKind::Fact,
+        MemoryKind::Event,
+        MemoryKind::Preference,
+        MemoryKind::Person,
+        MemoryKind::Place,
+        MemoryKind::Decision,
+        MemoryKind::Procedure,
+        MemoryKind::Pattern,
+        MemoryKind::Note,
+    ];
+
+    /// As it is written.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            MemoryKind::Fact => "fact",
+            MemoryKind::Event => "event",
+            MemoryKind::Preference => "preference",
+            MemoryKind::Person => "person",
+            MemoryKind::Place => "place",
+            MemoryKind::Decision => "decision",
+            MemoryKind::Procedure => "procedure",
+            MemoryKind::Pattern => "pattern",
+            MemoryKind::Note => "note",
+        }
+    }
+}
+
+impl std::str::FromStr for MemoryKind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or_else(|| {
+            let all = Self::ALL.map(MemoryKind::as_str).join(", ");
+            format!("must be one of {all}")
+        })
+    }
+}
+
+/// Where a memory came from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// The key it was written with.
+    pub key: KeyId,
+    /// What its writer calls its source: a file, an address, a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// The conversation it was said in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversation: Option<String>,
+    /// The message it was said in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// How well a memory holds (FSRS-6).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Strength {
+    /// Days until it would be recalled with a probability of 0.9.
+    pub stability: f64,
+    /// 1 (easy) to 10.
+    pub difficulty: f64,
+    /// The last review, or when it was made.
+    pub reviewed_at: Timestamp,
+}
+
+/// A memory.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Memory {
+    /// Its id.
+    pub id: MemoryId,
+    /// What derived indexes call it.
+    pub seq: i64,
+    /// Where it lies.
+    pub space: SpaceId,
+    /// What it is about.
+    pub kind: MemoryKind,
+    /// The text.
+    pub content: String,
+    /// As given.
+    pub tags: Vec<String>,
+    /// The project it belongs to.
+    pub project: Option<String>,
+    /// Where it came from.
+    pub provenance: Provenance,
+    /// When it happened or was said.
+    pub occurred_at: Option<Timestamp>,
+    /// From when it is true.
+    pub valid_from: Option<Timestamp>,
+    /// Until when it was true.
+    pub valid_to: Option<Timestamp>,
+    /// The turn before, of a dialogue.
+    pub after: Option<MemoryId>,
+    /// What took its place, and when.
+    pub superseded: Option<(MemoryId, Timestamp)>,
+    /// It does not fade.
+    pub pinned: bool,
+    /// How well it holds.
+    pub strength: Strength,
+    /// SHA-256 of what makes it the same memory as another.
+    pub hash: [u8; 32],
+    /// Counts changes.
+    pub version: i64,
+    /// When it was stored.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+    /// When it was deleted; it can be brought back until it is purged.
+    pub deleted_at: Option<Timestamp>,
+}
+
+/// A memory to be stored.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "as in `Memory`")]
+pub struct NewMemory {
+    pub id: MemoryId,
+    pub space: SpaceId,
+    pub kind: MemoryKind,
+    pub content: String,
+    pub tags: Vec<String>,
+    pub project: Option<String>,
+    pub provenance: Provenance,
+    pub occurred_at: Option<Timestamp>,
+    pub valid_from: Option<Timestamp>,
+    pub valid_to: Option<Timestamp>,
+    pub after: Option<MemoryId>,
+    pub pinned: bool,
+    pub strength: Strength,
+    pub hash: [u8; 32],
+    pub passages: Vec<NewPassage>,
+}
+
+/// A change of a memory; what is absent stays as it is. Its inverse is kept, so that it can be undone.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "as in `Memory`")]
+pub struct MemoryPatch {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<MemoryKind>,
+    /// The text and its hash.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<(String, [u8; 32])>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tags: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pub project: Option<Option<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pub occurred_at: Option<Option<Timestamp>>,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pub valid_from: Option<Option<Timestamp>>,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pub valid_to: Option<Option<Timestamp>>,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pub superseded: Option<Option<(MemoryId, Timestamp)>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strength: Option<Strength>,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pub deleted_at: Option<Option<Timestamp>>,
+}
+
+/// One memory and what becomes of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MemoryChange {
+    /// Which.
+    pub id: MemoryId,
+    /// What changes.
+    pub patch: MemoryPatch,
+    /// The passages of the new content, where the content changes.
+    pub passages: Vec<NewPassage>,
+    /// The version its caller read, where they insist on one.
+    pub expected: Option<i64>,
+}
+
+/// What was stored of a memory that was to be stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stored {
+    /// The memory.
+    pub memory: Memory,
+    /// False when the same memory was there already.
+    pub created: bool,
+}
+
+/// Which memories a list holds.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct MemoryList {
+    /// In these spaces.
+    pub spaces: Vec<SpaceId>,
+    /// Of this kind.
+    pub kind: Option<MemoryKind>,
+    /// With this tag.
+    pub tag: Option<String>,
+    /// Of this project.
+    pub project: Option<String>,
+    /// The deleted ones rather than the others.
+    pub deleted: bool,
+    /// Behind this one.
+    pub after: Option<MemoryId>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// How many memories there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct MemoryStats {
+    pub memories: u64,
+    pub superseded: u64,
+    pub deleted: u64,
+    pub pinned: u64,
+    pub passages: u64,
+    pub passages_without_vectors: u64,
+}
+
+impl Store {
+    /// Stores memories in one commit, in order, with the change that made each. One that is there already is
+    /// not stored again. `change.reason` is kept with each.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when the same request was just taken; [`Error::NotFound`] when the turn that one
+    /// follows is not in its space; when the database fails.
+    pub async fn memories_create(
+        &self,
+        memories: Vec<NewMemory>,
+        change: Change,
+        once: Option<Once>,
+    ) -> Result<Vec<Stored>, Error> {
+        self.write(move |connection| {
+            let mut stored = Vec::with_capacity(memories.len());
+            for memory in &memories {
+                stored.push(create_in_txn(connection, memory, &change)?);
+            }
+            if let Some(once) = &once {
+                let ids: Vec<String> = stored.iter().map(|stored| stored.memory.id.to_string()).collect();
+                note_in_txn(connection, once, &ids.join(" "))?;
+            }
+            Ok(stored)
+        })
+        .await
+    }
+
+    /// A memory in one of these spaces, deleted ones included.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn memory_get(&self, spaces: Vec<SpaceId>, id: MemoryId) -> Result<Memory, Error> {
+        self.read(move |connection| get_in_txn(connection, &spaces, id)).await
+    }
+
+    /// The memories of these numbers that lie in these spaces, in no order; deleted ones are left out.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn memories_by_seq(&self, spaces: Vec<SpaceId>, seqs: Vec<i64>) -> Result<Vec<Memory>, Error> {
+        self.read(move |connection| {
+            let sql = format!(
+                "SELECT * FROM memories WHERE seq IN ({}) AND space_id IN ({}) AND deleted_at IS NULL",
+                marks(seqs.len()),
+                marks(spaces.len())
+            );
+            let mut query = connection.prepare_cached(&sql)?;
+            let values = seqs.iter().map(|seq| Value::from(*seq)).chain(spaces.iter().map(text));
+            let rows = query.query_map(params_from_iter(values), memory)?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    /// The memories before and behind one in a dialogue.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn memory_neighbours(
+        &self,
+        spaces: Vec<SpaceId>,
+        of: Memory,
+    ) -> Result<(Option<Memory>, Option<Memory>), Error> {
+        self.read(move |connection| {
+            let before = match of.after {
+                Some(id) => get_in_txn(connection, &spaces, id).ok().filter(|memory| memory.deleted_at.is_none()),
+                None => None,
+            };
+            let sql = format!(
+                "SELECT * FROM memories WHERE after_id = ?1 AND deleted_at IS NULL AND space_id IN ({}) LIMIT 1",
+                marks(spaces.len())
+            );
+            let mut query = connection.prepare_cached(&sql)?;
+            let values = std::iter::once(Value::from(of.id.to_string())).chain(spaces.iter().map(text));
+            let behind = query.query_row(params_from_iter(values), memory).optional()?;
+            Ok((before, behind))
+        })
+        .await
+    }
+
+    /// Memories, newest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn memory_list(&self, wanted: MemoryList) -> Result<Vec<Memory>, Error> {
+        self.read(move |connection| {
+            let sql = format!(
+                "SELECT * FROM memories
+                 WHERE space_id IN ({}) AND (deleted_at IS NOT NULL) = ?
+                   AND (? IS NULL OR kind = ?) AND (? IS NULL OR project = ?)
+                   AND (? IS NULL OR EXISTS (SELECT 1 FROM json_each(tags) WHERE value = ?))
+                   AND (? IS NULL OR seq < (SELECT seq FROM memories WHERE id = ?))
+                 ORDER BY seq DESC LIMIT ?",
+                marks(wanted.spaces.len())
+            );
+            let twice = |value: Option<String>| [Value::from(value.clone()), Value::from(value)];
+            let mut values: Vec<Value> = wanted.spaces.iter().map(text).collect();
+            values.push(Value::from(wanted.deleted));
+            values.extend(twice(wanted.kind.map(|kind| kind.as_str().to_owned())));
+            values.extend(twice(wanted.project.clone()));
+            values.extend(twice(wanted.tag.clone()));
+            values.extend(twice(wanted.after.map(|id| id.to_string())));
+            values.push(Value::from(wanted.limit));
+            let mut query = connection.prepare_cached(&sql)?;
+            let rows = query.query_map(params_from_iter(values), memory)?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    /// How many memories lie in these spaces.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn memory_stats(&self, spaces: Vec<SpaceId>) -> Result<MemoryStats, Error> {
+        self.read(move |connection| {
+            let sql = format!(
+                "SELECT count(*) FILTER (WHERE deleted_at IS NULL),
+                        count(*) FILTER (WHERE deleted_at IS NULL AND superseded_by IS NOT NULL),
+                        count(*) FILTER (WHERE deleted_at IS NOT NULL),
+                        count(*) FILTER (WHERE deleted_at IS NULL AND pinned)
+                 FROM memories WHERE space_id IN ({})",
+                marks(spaces.len())
+            );
+            let mut stats = connection.query_row(&sql, params_from_iter(spaces.iter().map(text)), |row| {
+                Ok(MemoryStats {
+                    memories: row.get(0)?,
+                    superseded: row.get(1)?,
+                    deleted: row.get(2)?,
+                    pinned: row.get(3)?,
+                    ..MemoryStats::default()
+                })
+            })?;
+            let sql = format!(
+                "SELECT count(*), count(*) FILTER (WHERE vectors IS NULL)
+                 FROM passages JOIN memories ON memories.seq = memory_seq
+                 WHERE deleted_at IS NULL AND space_id IN ({})",
+                marks(spaces.len())
+            );
+            (stats.passages, stats.passages_without_vectors) =
+                connection.query_row(&sql, params_from_iter(spaces.iter().map(text)), |row| {
+                    Ok((row.get(0)?, row.get(1)?))
+                })?;
+            Ok(stats)
+        })
+        .await
+    }
+
+    /// Changes memories by one decision: all of them or none.
+    ///
+    /// # Errors
+    /// [`Error::Version`] when one has changed since; [`Error::NotFound`]; [`Error::Conflict`] when another
+    /// memory has the new content already.
+    pub async fn memories_change(
+        &self,
+        spaces: Vec<SpaceId>,
+        changes: Vec<MemoryChange>,
+        change: Change,
+    ) -> Result<Vec<Memory>, Error> {
+        self.write(move |connection| {
+            changes.iter().map(|one| change_in_txn(connection, &spaces, one, &change)).collect()
+        })
+        .await
+    }
+
+    /// Removes memories for good, with their passages and history, and what was noted of the requests that
+    /// made them. Returns their numbers.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn memories_erase(&self, spaces: Vec<SpaceId>, ids: Vec<MemoryId>) -> Result<Vec<i64>, Error> {
+        let erased = self
+            .write(move |connection| {
+                let mut erased = Vec::new();
+                for id in ids {
+                    let found = get_in_txn(connection, &spaces, id)?;
+                    erase_in_txn(connection, &found)?;
+                    erased.push(found.seq);
+                }
+                Ok(erased)
+            })
+            .await?;
+        self.writer.checkpoint().await?;
+        Ok(erased)
+    }
+
+    /// Removes for good the memories that were deleted before `before`; returns how many there were.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn memories_purge(&self, before: Timestamp) -> Result<usize, Error> {
+        self.write(move |connection| {
+            let mut query =
+                connection.prepare_cached("SELECT * FROM memories WHERE deleted_at < ?1 LIMIT 1000")?;
+            let found: Vec<Memory> =
+                query.query_map([before.as_millis()], memory)?.collect::<Result<_, _>>()?;
+            for memory in &found {
+                erase_in_txn(connection, memory)?;
+            }
+            Ok(found.len())
+        })
+        .await
+    }
+}
+
+/// Stores a memory unless it is there.
+fn create_in_txn(connection: &Connection, new: &NewMemory, change: &Change) -> Result<Stored, Error> {
+    let mut same = connection
+        .prepare_cached("SELECT * FROM memories WHERE space_id = ?1 AND hash = ?2 AND deleted_at IS NULL")?;
+    let space = new.space.to_string();
+    if let Some(memory) = same.query_row((&space, &new.hash[..]), memory).optional()? {
+        return Ok(Stored { memory, created: false });
+    }
+    if let Some(after) = new.after {
+        get_in_txn(connection, &[new.space], after)?;
+    }
+    let now = Timestamp::now().as_millis();
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO memories (id, space_id, kind, content, tags, project, source, occurred_at, valid_from, valid_to,
+                               after_id, pinned, stability, difficulty, reviewed_at, hash, version, created_at, updated_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)",
+    )?;
+    let millis = |time: Option<Timestamp>| Value::from(time.map(Timestamp::as_millis));
+    insert.execute(params_from_iter([
+        Value::from(new.id.to_string()),
+        Value::from(space),
+        Value::from(new.kind.as_str().to_owned()),
+        Value::from(new.content.clone()),
+        Value::from(json(&new.tags)),
+        Value::from(new.project.clone()),
+        Value::from(json(&new.provenance)),
+        millis(new.occurred_at),
+        millis(new.valid_from),
+        millis(new.valid_to),
+        Value::from(new.after.map(|id| id.to_string())),
+        Value::from(new.pinned),
+        Value::from(new.strength.stability),
+        Value::from(new.strength.difficulty),
+        Value::from(new.strength.reviewed_at.as_millis()),
+        Value::from(new.hash.to_vec()),
+        Value::from(now),
+        Value::from(now),
+    ]))?;
+    let seq = connection.last_insert_rowid();
+    passages::insert_in_txn(connection, seq, &new.passages)?;
+    // What undoes it: to delete it.
+    let inverse =
+        MemoryPatch { deleted_at: Some(Some(Timestamp::from_millis(now))), ..MemoryPatch::default() };
+    memory_changes::note_in_txn(connection, new.id, change, &inverse)?;
+    Ok(Stored { memory: by_seq_in_txn(connection, seq)?, created: true })
+}
+
+/// Changes a memory and notes the inverse.
+pub(crate) fn change_in_txn(
+    connection: &Connection,
+    spaces: &[SpaceId],
+    wanted: &MemoryChange,
+    change: &Change,
+) -> Result<Memory, Error> {
+    let found = get_in_txn(connection, spaces, wanted.id)?;
+    if let Some(named) = wanted.expected.filter(|named| *named != found.version) {
+        return Err(Error::Version { found: found.version, named });
+    }
+    let inverse = apply_in_txn(connection, &found, wanted)?;
+    if inverse == MemoryPatch::default() {
+        return Ok(found);
+    }
+    memory_changes::note_in_txn(connection, found.id, change, &inverse)?;
+    by_seq_in_txn(connection, found.seq)
+}
+
+/// Writes what changes and returns the patch that would change it back.
+fn apply_in_txn(
+    connection: &Connection,
+    found: &Memory,
+    wanted: &MemoryChange,
+) -> Result<MemoryPatch, Error> {
+    let patch = &wanted.patch;
+    let mut inverse = MemoryPatch::default();
+    let mut sets: Vec<&str> = Vec::new();
+    let mut values: Vec<Value> = Vec::new();
+    let millis = |time: Option<Timestamp>| Value::from(time.map(Timestamp::as_millis));
+    if let Some(kind) = patch.kind.filter(|kind| *kind != found.kind) {
+        inverse.kind = Some(found.kind);
+        sets.push("kind = ?");
+        values.push(Value::from(kind.as_str().to_owned()));
+    }
+    if let Some((content, hash)) = patch.content.as_ref().filter(|(_, hash)| *hash != found.hash) {
+        inverse.content = Some((found.content.clone(), found.hash));
+        sets.extend(["content = ?", "hash = ?"]);
+        values.extend([Value::from(content.clone()), Value::from(hash.to_vec())]);
+    }
+    if let Some(tags) = patch.tags.as_ref().filter(|tags| **tags != found.tags) {
+        inverse.tags = Some(found.tags.clone());
+        sets.push("tags = ?");
+        values.push(Value::from(json(tags)));
+    }
+    if let Some(project) = patch.project.as_ref().filter(|project| **project != found.project) {
+        inverse.project = Some(found.project.clone());
+        sets.push("project = ?");
+        values.push(Value::from(project.clone()));
+    }
+    if let Some(at) = patch.occurred_at.filter(|at| *at != found.occurred_at) {
+        inverse.occurred_at = Some(found.occurred_at);
+        sets.push("occurred_at = ?");
+        values.push(millis(at));
+    }
+    if let Some(at) = patch.valid_from.filter(|at| *at != found.valid_from) {
+        inverse.valid_from = Some(found.valid_from);
+        sets.push("valid_from = ?");
+        values.push(millis(at));
+    }
+    if let Some(at) = patch.valid_to.filter(|at| *at != found.valid_to) {
+        inverse.valid_to = Some(found.valid_to);
+        sets.push("valid_to = ?");
+        values.push(millis(at));
+    }
+    if let Some(superseded) = patch.superseded.filter(|superseded| *superseded != found.superseded) {
+        inverse.superseded = Some(found.superseded);
+        sets.extend(["superseded_by = ?", "superseded_at = ?"]);
+        values.push(Value::from(superseded.map(|(by, _)| by.to_string())));
+        values.push(millis(superseded.map(|(_, at)| at)));
+    }
+    if let Some(pinned) = patch.pinned.filter(|pinned| *pinned != found.pinned) {
+        inverse.pinned = Some(found.pinned);
+        sets.push("pinned = ?");
+        values.push(Value::from(pinned));
+    }
+    if let Some(strength) = patch.strength.filter(|strength| *strength != found.strength) {
+        inverse.strength = Some(found.strength);
+        sets.extend(["stability = ?", "difficulty = ?", "reviewed_at = ?"]);
+        values.extend([Value::from(strength.stability), Value::from(strength.difficulty)]);
+        values.push(Value::from(strength.reviewed_at.as_millis()));
+    }
+    if let Some(at) = patch.deleted_at.filter(|at| at.is_some() != found.deleted_at.is_some()) {
+        inverse.deleted_at = Some(found.deleted_at);
+        sets.push("deleted_at = ?");
+        values.push(millis(at));
+    }
+    if sets.is_empty() {
+        return Ok(inverse);
+    }
+    let sql = format!(
+        "UPDATE memories SET {}, version = version + 1, updated_at = ? WHERE seq = ?",
+        sets.join(", ")
+    );
+    values.extend([Value::from(Timestamp::now().as_millis()), Value::from(found.seq)]);
+    connection.prepare_cached(&sql)?.execute(params_from_iter(values)).map_err(|error| {
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::ConstraintViolation) => {
+                Error::Conflict("another memory of this space says just that".into())
+            }
+            _ => error.into(),
+        }
+    })?;
+    if inverse.content.is_some() {
+        passages::replace_in_txn(connection, found.seq, &wanted.passages)?;
+    }
+    Ok(inverse)
+}
+
+fn erase_in_txn(connection: &Connection, found: &Memory) -> Result<(), Error> {
+    let id = found.id.to_string();
+    connection.execute("DELETE FROM idempotency_keys WHERE instr(made, ?1) > 0", [&id])?;
+    connection.execute("UPDATE memories SET after_id = NULL WHERE after_id = ?1", [&id])?;
+    connection.execute(
+        "UPDATE memories SET superseded_by = NULL, superseded_at = NULL WHERE superseded_by = ?1",
+        [&id],
+    )?;
+    connection.execute("DELETE FROM memories WHERE seq = ?1", [found.seq])?;
+    Ok(())
+}
+
+pub(crate) fn get_in_txn(connection: &Connection, spaces: &[SpaceId], id: MemoryId) -> Result<Memory, Error> {
+    let sql = format!("SELECT * FROM memories WHERE id = ? AND space_id IN ({})", marks(spaces.len()));
+    let values = std::iter::once(Value::from(id.to_string())).chain(spaces.iter().map(text));
+    let found = connection.prepare_cached(&sql)?.query_row(params_from_iter(values), memory).optional()?;
+    found.ok_or_else(|| Error::NotFound(format!("memory {id}")))
+}
+
+fn by_seq_in_txn(connection: &Connection, seq: i64) -> Result<Memory, Error> {
+    Ok(connection.prepare_cached("SELECT * FROM memories WHERE seq = ?1")?.query_row([seq], memory)?)
+}
+
+/// `?, ?, ?` for so many values; `NULL`, which nothing equals, for none.
+pub(crate) fn marks(count: usize) -> String {
+    if count == 0 { "NULL".into() } else { vec!["?"; count].join(", ") }
+}
+
+pub(crate) fn text(id: &SpaceId) -> Value {
+    Value::from(id.to_string())
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+fn memory(row: &Row<'_>) -> rusqlite::Result<Memory> {
+    let tags: String = row.get("tags")?;
+    let source: String = row.get("source")?;
+    let by: Option<MemoryId> = parsed_option(row, "superseded_by")?;
+    Ok(Memory {
+        id: parsed(row, "id")?,
+        seq: row.get("seq")?,
+        space: parsed(row, "space_id")?,
+        kind: parsed(row, "kind")?,
+        content: row.get("content")?,
+        tags: serde_json::from_str(&tags).map_err(|_| crate::bad_column("tags"))?,
+        project: row.get("project")?,
+        provenance: serde_json::from_str(&source).map_err(|_| crate::bad_column("source"))?,
+        occurred_at: time_option(row, "occurred_at")?,
+        valid_from: time_option(row, "valid_from")?,
+        valid_to: time_option(row, "valid_to")?,
+        after: parsed_option(row, "after_id")?,
+        superseded: by.zip(time_option(row, "superseded_at")?),
+        pinned: row.get("pinned")?,
+        strength: Strength {
+            stability: row.get("stability")?,
+            difficulty: row.get("difficulty")?,
+            reviewed_at: time(row, "reviewed_at")?,
+        },
+        hash: row.get("hash")?,
+        version: row.get("version")?,
+        created_at: time(row, "created_at")?,
+        updated_at: time(row, "updated_at")?,
+        deleted_at: time_option(row, "deleted_at")?,
+    })
+}
+
+/// Tells an absent field (outer `None`) from one that is `null` (inner `None`).
+fn present<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}

@@ -1,0 +1,186 @@
+//! Every change of a memory, with what would change it back.
+
+use lar_base::{ChangeId, KeyId, MemoryId, SpaceId, Timestamp};
+use rusqlite::{Connection, Row};
+
+use crate::memories::{MemoryChange, MemoryPatch, change_in_txn, get_in_txn};
+use crate::passages::NewPassage;
+use crate::{Error, Memory, Store, parsed, parsed_option, time};
+
+/// Who changes memories, how, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The key it was done with.
+    pub key: KeyId,
+    /// One word: `create`, `edit`, `forget`, `promote` and so on.
+    pub action: &'static str,
+    /// Why, for a person.
+    pub reason: Option<String>,
+    /// Changes of one decision share it and are undone together.
+    pub decision: ChangeId,
+}
+
+impl Change {
+    /// A decision of its own.
+    #[must_use]
+    pub fn new(key: KeyId, action: &'static str, reason: Option<String>) -> Self {
+        Self { key, action, reason, decision: ChangeId::new() }
+    }
+}
+
+/// A change that was made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChangeRecord {
+    /// Its id.
+    pub id: ChangeId,
+    /// Of which memory.
+    pub memory: MemoryId,
+    /// When.
+    pub at: Timestamp,
+    /// With which key.
+    pub key: KeyId,
+    /// What was done.
+    pub action: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// The decision it belongs to.
+    pub decision: ChangeId,
+    /// What would change it back.
+    pub before: MemoryPatch,
+    /// The change that undid it.
+    pub undone_by: Option<ChangeId>,
+}
+
+impl Store {
+    /// The changes of a memory in one of these spaces, oldest first.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn memory_history(
+        &self,
+        spaces: Vec<SpaceId>,
+        id: MemoryId,
+    ) -> Result<Vec<ChangeRecord>, Error> {
+        self.read(move |connection| {
+            get_in_txn(connection, &spaces, id)?;
+            let mut query =
+                connection.prepare_cached("SELECT * FROM memory_changes WHERE memory_id = ?1 ORDER BY id")?;
+            let rows = query.query_map([id.to_string()], record)?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    /// What the last decision about a memory changed that was not undone, newest first: what [`Store::memory_undo`]
+    /// would undo. Empty when there is nothing.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn memory_last_decision(
+        &self,
+        spaces: Vec<SpaceId>,
+        id: MemoryId,
+    ) -> Result<Vec<ChangeRecord>, Error> {
+        self.read(move |connection| {
+            get_in_txn(connection, &spaces, id)?;
+            last_decision_in_txn(connection, id)
+        })
+        .await
+    }
+
+    /// Undoes the last decision about a memory, in all the memories that it changed; `passages` are those of
+    /// contents that come back. An undo is a decision too and can be undone. Returns the memories.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when there is nothing to undo, it is no longer `decision`, or a memory was changed
+    /// by a later decision; [`Error::NotFound`] when one of them is not in these spaces.
+    pub async fn memory_undo(
+        &self,
+        spaces: Vec<SpaceId>,
+        id: MemoryId,
+        decision: ChangeId,
+        passages: Vec<(MemoryId, Vec<NewPassage>)>,
+        change: Change,
+    ) -> Result<Vec<Memory>, Error> {
+        self.write(move |connection| {
+            let last = last_decision_in_txn(connection, id)?;
+            if last.first().is_none_or(|record| record.decision != decision) {
+                return Err(Error::Conflict(format!("memory {id} was changed meanwhile")));
+            }
+            let mut undone = Vec::new();
+            for record in &last {
+                let newest = last_decision_in_txn(connection, record.memory)?;
+                if newest.first().is_some_and(|newest| newest.decision != decision) {
+                    return Err(Error::Conflict(format!(
+                        "memory {} was changed by a later decision; undo that first",
+                        record.memory
+                    )));
+                }
+                let passages = passages.iter().find(|(memory, _)| *memory == record.memory);
+                let back = MemoryChange {
+                    id: record.memory,
+                    patch: record.before.clone(),
+                    passages: passages.map(|(_, passages)| passages.clone()).unwrap_or_default(),
+                    expected: None,
+                };
+                undone.push(change_in_txn(connection, &spaces, &back, &change)?);
+            }
+            connection.execute(
+                "UPDATE memory_changes SET undone_by = ?2 WHERE decision = ?1",
+                (decision.to_string(), change.decision.to_string()),
+            )?;
+            Ok(undone)
+        })
+        .await
+    }
+}
+
+/// Notes a change that was made, by what would change it back.
+pub(crate) fn note_in_txn(
+    connection: &Connection,
+    memory: MemoryId,
+    change: &Change,
+    before: &MemoryPatch,
+) -> Result<(), Error> {
+    let before = serde_json::to_string(before).unwrap_or_default();
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO memory_changes (id, memory_id, at, key_id, action, reason, decision, before)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    )?;
+    insert.execute((
+        ChangeId::new().to_string(),
+        memory.to_string(),
+        Timestamp::now().as_millis(),
+        change.key.to_string(),
+        change.action,
+        &change.reason,
+        change.decision.to_string(),
+        before,
+    ))?;
+    Ok(())
+}
+
+fn last_decision_in_txn(connection: &Connection, id: MemoryId) -> Result<Vec<ChangeRecord>, Error> {
+    let mut query = connection.prepare_cached(
+        "SELECT * FROM memory_changes WHERE decision =
+           (SELECT decision FROM memory_changes WHERE memory_id = ?1 AND undone_by IS NULL ORDER BY id DESC LIMIT 1)
+         ORDER BY id DESC",
+    )?;
+    let rows = query.query_map([id.to_string()], record)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn record(row: &Row<'_>) -> rusqlite::Result<ChangeRecord> {
+    let before: String = row.get("before")?;
+    Ok(ChangeRecord {
+        id: parsed(row, "id")?,
+        memory: parsed(row, "memory_id")?,
+        at: time(row, "at")?,
+        key: parsed(row, "key_id")?,
+        action: row.get("action")?,
+        reason: row.get("reason")?,
+        decision: parsed(row, "decision")?,
+        before: serde_json::from_str(&before).map_err(|_| crate::bad_column("before"))?,
+        undone_by: parsed_option(row, "undone_by")?,
+    })
+}

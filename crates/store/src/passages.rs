@@ -1,0 +1,269 @@
+//! The pieces of memories that are searched: their words and vectors, kept beside the text they were made of.
+//!
+//! The indexes that searches use are in memory and read from here; nothing of them is kept elsewhere.
+
+use lar_base::{KeyId, SpaceId, Timestamp, UserId};
+use rusqlite::{Connection, OptionalExtension as _, Row};
+
+use crate::{Error, MemoryKind, Store, parsed, time, time_option};
+
+/// A model that made vectors.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Embedder {
+    /// Digest of its weights.
+    pub digest: String,
+    /// What it is called.
+    pub name: String,
+    /// Numbers in each of its vectors.
+    pub dimension: u32,
+}
+
+/// The vectors of a passage's pieces, one behind the other: of each a scale (f32, little endian), then a signed
+/// byte for each dimension.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Vectors {
+    /// What made them.
+    pub embedder: Embedder,
+    /// Scales and bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// A part of a memory's content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewPassage {
+    /// Where it begins, in bytes.
+    pub start: u32,
+    /// How long it is, in bytes.
+    pub length: u32,
+    /// The keyword entry.
+    pub words: Vec<u8>,
+    /// `None` where there was no embedder.
+    pub vectors: Option<Vectors>,
+}
+
+/// What an index must know of a passage.
+#[derive(Debug, Clone, PartialEq)]
+pub struct IndexedPassage {
+    /// Its number.
+    pub seq: i64,
+    /// Where it begins in the content, in bytes.
+    pub start: u32,
+    /// How long it is, in bytes.
+    pub length: u32,
+    /// The keyword entry.
+    pub words: Vec<u8>,
+    /// The digest of the embedder, and the vectors as in [`Vectors`].
+    pub vectors: Option<(String, Vec<u8>)>,
+}
+
+/// What an index must know of a memory.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "as in `Memory`")]
+pub struct IndexedMemory {
+    pub seq: i64,
+    pub version: i64,
+    pub kind: MemoryKind,
+    pub tags: Vec<String>,
+    pub project: Option<String>,
+    pub occurred_at: Option<Timestamp>,
+    pub valid_from: Option<Timestamp>,
+    pub valid_to: Option<Timestamp>,
+    pub superseded_at: Option<Timestamp>,
+    pub pinned: bool,
+    pub stability: f64,
+    pub reviewed_at: Timestamp,
+    pub created_at: Timestamp,
+    pub passages: Vec<IndexedPassage>,
+}
+
+/// A passage that has no vectors of the embedder in use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unembedded {
+    /// Its number.
+    pub seq: i64,
+    /// Its memory's number.
+    pub memory_seq: i64,
+    /// Its memory's space.
+    pub space: SpaceId,
+    /// Whose space that is.
+    pub user: UserId,
+    /// The key that its memory was written with.
+    pub key: KeyId,
+    /// What it says.
+    pub text: String,
+}
+
+impl Store {
+    /// What an index must know of the memories of a space that are behind `after`, in order, at most `limit`;
+    /// deleted ones are left out.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn memories_to_index(
+        &self,
+        space: SpaceId,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<IndexedMemory>, Error> {
+        self.read(move |connection| {
+            let mut query = connection.prepare_cached(
+                "SELECT seq, version, kind, tags, project, occurred_at, valid_from, valid_to, superseded_at, pinned,
+                        stability, reviewed_at, created_at
+                 FROM memories WHERE space_id = ?1 AND seq > ?2 AND deleted_at IS NULL ORDER BY seq LIMIT ?3",
+            )?;
+            let rows = query.query_map((space.to_string(), after, limit), indexed)?;
+            let mut memories: Vec<IndexedMemory> = rows.collect::<Result<_, _>>()?;
+            for memory in &mut memories {
+                memory.passages = passages_in_txn(connection, memory.seq)?;
+            }
+            Ok(memories)
+        })
+        .await
+    }
+
+    /// As [`Store::memories_to_index`], of one memory; `None` when it is deleted or gone.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn memory_to_index(&self, seq: i64) -> Result<Option<IndexedMemory>, Error> {
+        self.read(move |connection| {
+            let mut query = connection.prepare_cached(
+                "SELECT seq, version, kind, tags, project, occurred_at, valid_from, valid_to, superseded_at, pinned,
+                        stability, reviewed_at, created_at
+                 FROM memories WHERE seq = ?1 AND deleted_at IS NULL",
+            )?;
+            let Some(mut memory) = query.query_row([seq], indexed).optional()? else { return Ok(None) };
+            memory.passages = passages_in_txn(connection, seq)?;
+            Ok(Some(memory))
+        })
+        .await
+    }
+
+    /// Passages behind `after` that have no vectors of the embedder with this digest, at most `limit`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn passages_unembedded(
+        &self,
+        digest: String,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<Unembedded>, Error> {
+        self.read(move |connection| {
+            let mut query = connection.prepare_cached(
+                "SELECT passages.seq, memory_seq, memories.space_id, user_id, json_extract(source, '$.key') AS key_id,
+                        CAST(substr(CAST(content AS BLOB), start + 1, length) AS TEXT) AS said
+                 FROM passages JOIN memories ON memories.seq = memory_seq JOIN spaces ON spaces.id = space_id
+                 WHERE passages.seq > ?2 AND deleted_at IS NULL
+                   AND embedder IS NOT (SELECT id FROM embedders WHERE digest = ?1)
+                 ORDER BY passages.seq LIMIT ?3",
+            )?;
+            let rows = query.query_map((digest, after, limit), |row| {
+                Ok(Unembedded {
+                    seq: row.get("seq")?,
+                    memory_seq: row.get("memory_seq")?,
+                    space: parsed(row, "space_id")?,
+                    user: parsed(row, "user_id")?,
+                    key: parsed(row, "key_id")?,
+                    text: row.get("said")?,
+                })
+            })?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    /// Gives passages their vectors; one that is gone meanwhile is left out.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn passages_embed(&self, vectors: Vec<(i64, Vectors)>) -> Result<(), Error> {
+        self.write(move |connection| {
+            let mut update = connection
+                .prepare_cached("UPDATE passages SET embedder = ?2, vectors = ?3 WHERE seq = ?1")?;
+            for (seq, vectors) in &vectors {
+                update.execute((seq, embedder_in_txn(connection, &vectors.embedder)?, &vectors.bytes))?;
+            }
+            Ok(())
+        })
+        .await
+    }
+}
+
+pub(crate) fn insert_in_txn(
+    connection: &Connection,
+    memory: i64,
+    passages: &[NewPassage],
+) -> Result<(), Error> {
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO passages (memory_seq, start, length, words, embedder, vectors) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?;
+    for passage in passages {
+        let embedder = match &passage.vectors {
+            Some(vectors) => Some(embedder_in_txn(connection, &vectors.embedder)?),
+            None => None,
+        };
+        let bytes = passage.vectors.as_ref().map(|vectors| &vectors.bytes);
+        insert.execute((memory, passage.start, passage.length, &passage.words, embedder, bytes))?;
+    }
+    Ok(())
+}
+
+pub(crate) fn replace_in_txn(
+    connection: &Connection,
+    memory: i64,
+    passages: &[NewPassage],
+) -> Result<(), Error> {
+    connection.execute("DELETE FROM passages WHERE memory_seq = ?1", [memory])?;
+    insert_in_txn(connection, memory, passages)
+}
+
+fn embedder_in_txn(connection: &Connection, embedder: &Embedder) -> Result<i64, Error> {
+    let mut query = connection.prepare_cached("SELECT id FROM embedders WHERE digest = ?1")?;
+    if let Some(id) = query.query_row([&embedder.digest], |row| row.get(0)).optional()? {
+        return Ok(id);
+    }
+    connection.execute(
+        "INSERT INTO embedders (digest, name, dimension) VALUES (?1, ?2, ?3)",
+        (&embedder.digest, &embedder.name, embedder.dimension),
+    )?;
+    Ok(connection.last_insert_rowid())
+}
+
+fn passages_in_txn(connection: &Connection, memory: i64) -> Result<Vec<IndexedPassage>, Error> {
+    let mut query = connection.prepare_cached(
+        "SELECT seq, start, length, words, (SELECT digest FROM embedders WHERE id = embedder) AS digest, vectors
+         FROM passages WHERE memory_seq = ?1 ORDER BY start",
+    )?;
+    let rows = query.query_map([memory], |row| {
+        let digest: Option<String> = row.get("digest")?;
+        Ok(IndexedPassage {
+            seq: row.get("seq")?,
+            start: row.get("start")?,
+            length: row.get("length")?,
+            words: row.get("words")?,
+            vectors: digest.zip(row.get("vectors")?),
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn indexed(row: &Row<'_>) -> rusqlite::Result<IndexedMemory> {
+    let tags: String = row.get("tags")?;
+    Ok(IndexedMemory {
+        seq: row.get("seq")?,
+        version: row.get("version")?,
+        kind: parsed(row, "kind")?,
+        tags: serde_json::from_str(&tags).map_err(|_| crate::bad_column("tags"))?,
+        project: row.get("project")?,
+        occurred_at: time_option(row, "occurred_at")?,
+        valid_from: time_option(row, "valid_from")?,
+        valid_to: time_option(row, "valid_to")?,
+        superseded_at: time_option(row, "superseded_at")?,
+        pinned: row.get("pinned")?,
+        stability: row.get("stability")?,
+        reviewed_at: time(row, "reviewed_at")?,
+        created_at: time(row, "created_at")?,
+        passages: Vec::new(),
+    })
+}

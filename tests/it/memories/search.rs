@@ -1,0 +1,142 @@
+//! `POST /lar/v1/memories/search`: filters, times, budgets, and queries that are no syntax.
+
+use lar_tests::Lar;
+use serde_json::{Value, json};
+
+use super::{found, ids, remember, said, search};
+
+#[test]
+fn filters_count_before_anything_is_ranked() {
+    let lar = Lar::start();
+    let add = |content: &str, more: Value| {
+        let mut body = json!({ "content": content });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        remember(&lar, &body)
+    };
+    let may = add(
+        "The boiler was repaired.",
+        json!({ "kind": "event", "tags": ["home", "heat"], "occurred_at": "2026-05-01" }),
+    );
+    let june = add(
+        "The boiler was cleaned.",
+        json!({ "kind": "event", "tags": ["home"], "occurred_at": "2026-06-01" }),
+    );
+    let work = add("The boiler plate code was removed.", json!({ "project": "web" }));
+    let filtered = |filters: Value| {
+        let mut ids = ids(&search(&lar, &json!({ "query": "boiler", "filters": filters })));
+        ids.sort();
+        ids
+    };
+    assert_eq!(filtered(json!({})), [may.clone(), june.clone(), work.clone()]);
+    assert_eq!(filtered(json!({ "kinds": ["event"] })), [may.clone(), june.clone()]);
+    assert_eq!(filtered(json!({ "tags": ["home", "heat"] })), [may.as_str()]);
+    assert_eq!(filtered(json!({ "tags": ["nothing has this"] })), [""; 0]);
+    assert_eq!(filtered(json!({ "project": "web" })), [work.as_str()]);
+    assert_eq!(filtered(json!({ "since": "2026-05-15", "until": "2026-06-15" })), [june.as_str()]);
+    let refused =
+        lar.post("/lar/v1/memories/search", &json!({ "query": "x", "filters": { "kind": "event" } }));
+    assert!(refused.json()["detail"].as_str().unwrap().contains("kinds"), "{}", refused.body);
+}
+
+#[test]
+fn what_is_no_longer_true_is_found_only_as_of_then() {
+    let lar = Lar::start();
+    let old = remember(
+        &lar,
+        &json!({
+            "content": "Our database is SQLite.", "valid_from": "2025-01-01", "valid_to": "2026-01-01",
+        }),
+    );
+    let new = remember(&lar, &json!({ "content": "Our database is Postgres.", "valid_from": "2026-01-01" }));
+    let as_of = |time: &str| ids(&search(&lar, &json!({ "query": "our database", "as_of": time })));
+    assert_eq!(found(&lar, "our database"), [new.as_str()]);
+    assert_eq!(as_of("2025-06-01"), [old.as_str()]);
+    assert_eq!(as_of("2026-06-01T00:00:00Z"), [new.as_str()]);
+    assert_eq!(as_of("2024-01-01"), [""; 0]);
+    let both = search(&lar, &json!({ "query": "our database", "filters": { "superseded": true } }));
+    assert_eq!(ids(&both).len(), 2);
+}
+
+#[test]
+fn nothing_found_is_an_answer_and_a_query_is_never_syntax() {
+    let lar = Lar::start();
+    said(&lar, "The cat sleeps on the warm radiator.");
+    assert_eq!(found(&lar, "quantum chromodynamics on a lattice"), [""; 0]);
+    for query in [
+        "'; DROP TABLE memories; --",
+        "NEAR(cat sleeps, 2)",
+        "cat AND",
+        "\"cat",
+        "*",
+        "cat^2 NOT",
+        "content:cat",
+        "(((",
+        "\u{0}",
+        "🐈",
+    ] {
+        let answer = lar.post("/lar/v1/memories/search", &json!({ "query": query }));
+        assert_eq!(answer.status, 200, "{query}: {}", answer.body);
+    }
+    assert_eq!(found(&lar, "cats AND radiators").len(), 1);
+    for (body, field) in [
+        (json!({ "query": "" }), "query"),
+        (json!({ "query": "x".repeat(9000) }), "query"),
+        (json!({ "query": "x", "limit": 0 }), "limit"),
+        (json!({ "query": "x", "limit": 101 }), "limit"),
+        (json!({ "query": "x", "detail": "some" }), "detail"),
+        (json!({ "query": "x", "as_of": "then" }), "as_of"),
+    ] {
+        let refused = lar.post("/lar/v1/memories/search", &body);
+        assert_eq!((refused.status, refused.json()["errors"][0]["field"].as_str()), (400, Some(field)));
+    }
+}
+
+#[test]
+fn the_nearly_same_is_shown_once_and_a_budget_is_kept() {
+    let lar = Lar::start();
+    let one = said(&lar, "The meeting with the architect is on Monday at ten o'clock in the old town hall.");
+    let two = said(&lar, "The meeting with the architect is on Monday at ten o'clock in the old town hall!");
+    let answer = search(&lar, &json!({ "query": "meeting with the architect" }));
+    let hit = &answer["results"][0];
+    assert_eq!(answer["results"].as_array().unwrap().len(), 1, "{answer}");
+    let mut both = vec![hit["id"].clone(), hit["same"][0].clone()];
+    both.sort_by_key(ToString::to_string);
+    assert_eq!(both, [json!(one), json!(two)]);
+
+    for at in 0..6 {
+        said(&lar, &format!("House number {at}: its garden has {at} apple trees and a swing."));
+    }
+    let packed = search(&lar, &json!({ "query": "garden with apple trees", "token_budget": 40 }));
+    let (tokens, kept) = (packed["tokens"].as_u64().unwrap(), packed["results"].as_array().unwrap().len());
+    assert!(tokens <= 40 && kept >= 1 && packed["left_out"].as_u64().unwrap() >= 1, "{packed}");
+}
+
+#[test]
+fn turns_of_a_dialogue_have_neighbours_and_are_found_through_the_turn_before() {
+    let lar = Lar::start();
+    let asked = said(&lar, "Which day suits you for the dentist appointment?");
+    let answered = remember(&lar, &json!({ "content": "Thursday afternoon, please.", "after": asked }));
+    said(&lar, "The train to the coast leaves at nine.");
+    let answer = search(&lar, &json!({ "query": "When is the dentist appointment?", "detail": "full" }));
+    assert!(ids(&answer).contains(&answered), "{answer}");
+    let hit = answer["results"].as_array().unwrap().iter().find(|hit| hit["id"] == json!(answered)).unwrap();
+    let expected = json!([{ "id": asked, "side": "before", "content": "Which day suits you for the dentist appointment?" }]);
+    assert_eq!(hit["neighbours"], expected);
+}
+
+#[test]
+fn searching_changes_nothing_and_use_does() {
+    let lar = Lar::start();
+    let id = said(&lar, "The wifi at the cabin is slow.");
+    let shown = || lar.get(&format!("/lar/v1/memories/{id}")).json();
+    let before = shown();
+    for _ in 0..20 {
+        assert_eq!(found(&lar, "wifi at the cabin"), [id.as_str()]);
+    }
+    assert_eq!((&shown()["stability"], &shown()["version"]), (&before["stability"], &before["version"]));
+    let useful = lar.post(&format!("/lar/v1/memories/{id}/feedback"), &json!({ "feedback": "useful" }));
+    assert_eq!(useful.json()["version"], 2, "{}", useful.body);
+    let outdated = lar.post(&format!("/lar/v1/memories/{id}/feedback"), &json!({ "feedback": "outdated" }));
+    assert_eq!(outdated.status, 200, "{}", outdated.body);
+    assert_eq!(found(&lar, "wifi at the cabin"), [""; 0]);
+}
