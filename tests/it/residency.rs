@@ -83,6 +83,12 @@ fn what_a_model_computes_fastest_with_is_measured_once_and_remembered() {
     let ask = json!({ "model": "default", "prompt": "One, two,", "max_tokens": 4, "temperature": 0 });
     let mut measured = Vec::new();
     for _ in 0..2 {
+        // What is measured beside busy neighbours, such as the test before, is not kept.
+        let begun = Instant::now();
+        while lar_engines::device::processor_pressure().is_some_and(|pressure| pressure > 5.0) {
+            assert!(begun.elapsed() < Duration::from_secs(60), "the machine is busy with something else");
+            std::thread::sleep(Duration::from_millis(200));
+        }
         let mut lar = Lar::start_measuring_on(directory.path());
         let answer = lar.post("/v1/completions", &ask);
         assert_eq!(answer.status, 200, "{}", answer.body);

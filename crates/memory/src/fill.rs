@@ -49,6 +49,10 @@ pub(crate) async fn run(memories: Memories, stopping: CancellationToken) {
 
 /// Gives every passage vectors of the embedder in use; how many there were.
 async fn fill(memories: &Memories) -> Result<usize, Problem> {
+    // Asking for the embedder makes it known to the engines, which is for those who remember something.
+    if !memories.store.passages_exist().await? {
+        return Ok(0);
+    }
     let digest = memories.embeddings.digest().await?;
     let (mut filled, mut after) = (0, 0);
     loop {

@@ -139,6 +139,17 @@ impl Store {
         .await
     }
 
+    /// Whether there is any passage.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn passages_exist(&self) -> Result<bool, Error> {
+        self.read(|connection| {
+            Ok(connection.query_row("SELECT EXISTS (SELECT 1 FROM passages)", [], |row| row.get(0))?)
+        })
+        .await
+    }
+
     /// Passages behind `after` that have no vectors of the embedder with this digest, at most `limit`.
     ///
     /// # Errors
