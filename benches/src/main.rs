@@ -13,6 +13,7 @@ mod embeddings;
 mod engine;
 mod faults;
 mod gateway;
+mod memory;
 mod residency;
 mod start;
 
@@ -31,7 +32,7 @@ fn main() -> anyhow::Result<()> {
     let mut report = String::from("# Results\n\nWritten by `make bench`. Do not edit.\n\n");
     writeln!(report, "- commit: {}", output("git", &["rev-parse", "--short", "HEAD"]))?;
     writeln!(report, "- machine: {}", machine())?;
-    let parts: [(&str, Measure); 19] = [
+    let parts: [(&str, Measure); 22] = [
         ("What the gateway adds", |_| gateway::measure()),
         ("Start and memory", |_| start::measure()),
         ("Durable commits", |runtime| runtime.block_on(commits::measure())),
@@ -49,6 +50,9 @@ fn main() -> anyhow::Result<()> {
         ("Stops that race with answers", |runtime| runtime.block_on(correctness::races())),
         ("JSON schemas", |runtime| runtime.block_on(correctness::structure())),
         ("Seeds", |runtime| runtime.block_on(correctness::seeds())),
+        ("Finding memories", |runtime| runtime.block_on(memory::quality::measure())),
+        ("Searching many memories", |runtime| runtime.block_on(memory::scale::searches())),
+        ("Remembering", |runtime| runtime.block_on(memory::scale::ingests())),
         ("Killed servers", |_| faults::kill_servers()),
         ("Killed workers", |_| faults::kill_workers()),
     ];

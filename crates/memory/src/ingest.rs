@@ -140,9 +140,7 @@ impl Memories {
             strength: strength::new(now),
             passages: prepared.passages,
         });
-        let change = Change::new(writer.caller.key, "create", None);
-        let stored = self.store.memories_create(new.collect(), change, once).await?;
-        self.settle(writer.space, &stored).await?;
+        let stored = self.store_made(writer, new.collect(), once).await?;
         if unembedded.is_some() {
             self.fill.wake();
         }
@@ -151,6 +149,27 @@ impl Memories {
             Ingested { unembedded: told.clone().filter(|_| created), memory, created, redacted }
         });
         Ok(ingested.collect())
+    }
+
+    /// Stores memories whose passages and vectors are made already, as measurements and imports have them. Nothing
+    /// of them is checked or screened.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn store_prepared(&self, writer: &Writer, new: Vec<NewMemory>) -> Result<Vec<Stored>, Problem> {
+        self.store_made(writer, new, None).await
+    }
+
+    async fn store_made(
+        &self,
+        writer: &Writer,
+        new: Vec<NewMemory>,
+        once: Option<Once>,
+    ) -> Result<Vec<Stored>, Problem> {
+        let change = Change::new(writer.caller.key, "create", None);
+        let stored = self.store.memories_create(new, change, once).await?;
+        self.settle(writer.space, &stored).await?;
+        Ok(stored)
     }
 
     /// What a request that was sent before stored: the memories, which are all there already.
@@ -263,6 +282,12 @@ pub(crate) fn prepare(
         prepared.pieces.push(pieces);
     }
     prepared
+}
+
+/// The passages of a text without vectors, for who has those from elsewhere.
+#[must_use]
+pub fn passages(content: &str, tags: &[String], occurred_at: Option<Timestamp>) -> Vec<NewPassage> {
+    prepare(content, tags, occurred_at, None).passages
 }
 
 /// What makes a memory the same as another of its space.

@@ -7,6 +7,7 @@
 //! Whose memories a call may see is decided once, when a [`Reader`] or [`Writer`] is made of its caller, and held
 //! to by every query of the store.
 
+mod brief;
 mod edit;
 mod embed;
 mod error;
@@ -29,10 +30,11 @@ use lar_store::Store;
 pub use edit::Edit;
 pub use error::Error;
 pub use index::Filter;
-pub use ingest::{Ingested, Item};
+pub use ingest::{Ingested, Item, passages};
 pub use place::{Reader, Writer, checked_agent};
 pub use screen::SecretPolicy;
 pub use search::{Detail, Found, Hit, Mode, Search};
+pub use vectors::encoded;
 
 /// What becomes of memories.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -20,8 +20,6 @@ use crate::{Memories, Reader};
 
 /// Bytes of a query at most.
 const QUERY_BYTES_MAX: usize = 8 << 10;
-/// Results at most.
-const LIMIT_MAX: usize = 100;
 /// What words weigh beside meaning: the best of 0.4 to 0.8 on CACM and on LongMemEval-S with MiniLM, which are
 /// flat around it.
 const WORDS_WEIGHT: f32 = 0.6;
@@ -47,7 +45,7 @@ pub enum Detail {
 pub struct Search {
     /// In words, up to 8 KiB.
     pub query: String,
-    /// Results at most, 1 to 100.
+    /// Results at most, from 1.
     pub limit: usize,
     /// Which memories count.
     pub filter: Filter,
@@ -57,6 +55,9 @@ pub struct Search {
     pub token_budget: Option<usize>,
     /// The model whose tokens count; `default` where absent.
     pub model: Option<String>,
+    /// What words weigh beside meaning, 0 to 1, in place of what was calibrated; for measurements. With it, nothing
+    /// is left out for meaning too little.
+    pub words_weight: Option<f32>,
 }
 
 /// How a search was done.
@@ -93,6 +94,24 @@ pub struct Hit {
     pub neighbours: (Option<Memory>, Option<Memory>),
 }
 
+impl Hit {
+    /// A memory that no search found, told as a whole.
+    pub(crate) fn whole(memory: Memory) -> Self {
+        Self {
+            text: memory.content.clone(),
+            memory,
+            cut: false,
+            score: 1.0,
+            words: 0.0,
+            meaning: None,
+            retrievability: 1.0,
+            recency: 1.0,
+            same: Vec::new(),
+            neighbours: (None, None),
+        }
+    }
+}
+
 /// What a search found, best first.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Found {
@@ -116,9 +135,6 @@ impl Memories {
         if query.is_empty() || query.len() > QUERY_BYTES_MAX {
             return Err(Problem::invalid("query", format!("must have 1 to {QUERY_BYTES_MAX} bytes")));
         }
-        if !(1..=LIMIT_MAX).contains(&search.limit) {
-            return Err(Problem::invalid("limit", format!("must be from 1 to {LIMIT_MAX}")));
-        }
         let embedded =
             self.embeddings.embed(&reader.caller, vec![query.to_owned()], Priority::Interactive).await;
         let (vector, mode) = match embedded {
@@ -129,9 +145,36 @@ impl Memories {
             }
             Err(problem) => (None, Mode::Words(problem.detail)),
         };
+        self.search_near(reader, &search, query, vector, mode).await
+    }
+
+    /// [`Memories::search`] for who has the query's vector already, by the embedder with this digest.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn search_embedded(
+        &self,
+        reader: &Reader,
+        search: &Search,
+        digest: &str,
+        vector: &[f32],
+    ) -> Result<Found, Problem> {
+        let stamp = Stamp { digest: digest.to_owned(), dimension: vector.len() };
+        let vector = Some((stamp, Quantized::of(vector)));
+        self.search_near(reader, search, search.query.trim(), vector, Mode::Hybrid).await
+    }
+
+    async fn search_near(
+        &self,
+        reader: &Reader,
+        search: &Search,
+        query: &str,
+        vector: Option<(Stamp, Quantized)>,
+        mode: Mode,
+    ) -> Result<Found, Problem> {
         let mut found = Vec::new();
         for space in &reader.spaces {
-            found.extend(self.search_space(*space, &search, query, vector.clone()).await?);
+            found.extend(self.search_space(*space, search, query, vector.clone()).await?);
         }
         found.sort_by(|(a, _), (b, _)| b.score.total_cmp(&a.score));
         found.truncate(search.limit);
@@ -151,7 +194,7 @@ impl Memories {
         vector: Option<(Stamp, Quantized)>,
     ) -> Result<Vec<(index::Hit, Vec<i64>)>, Problem> {
         let words = Words::of(query);
-        let (filter, limit) = (search.filter.clone(), search.limit);
+        let (filter, limit, weight) = (search.filter.clone(), search.limit, search.words_weight);
         let stamp = vector.as_ref().map(|(stamp, _)| stamp.clone());
         let look = move |index: &Index| {
             // An index that is still by another embedder is searched by its words.
@@ -162,10 +205,13 @@ impl Memories {
                 filter: &filter,
                 now: Timestamp::now(),
                 limit: limit.saturating_mul(2),
-                weight: WORDS_WEIGHT,
+                weight: weight.unwrap_or(WORDS_WEIGHT),
             };
             let mut hits = index.search(&query);
-            hits.retain(|hit| hit.words > 0.0 || hit.meaning.is_some_and(|meaning| meaning >= MEANING_MIN));
+            let all = weight.is_some();
+            hits.retain(|hit| {
+                all || hit.words > 0.0 || hit.meaning.is_some_and(|meaning| meaning >= MEANING_MIN)
+            });
             fold(hits, limit)
         };
         Ok(self.indexes.search(space, stamp.as_ref(), look).await?)
@@ -207,7 +253,7 @@ impl Memories {
     }
 
     /// The first hits whose texts fit in a budget together; a longer one does not keep shorter ones out.
-    async fn within(
+    pub(crate) async fn within(
         &self,
         hits: Vec<Hit>,
         budget: usize,

@@ -38,6 +38,14 @@ impl Quantized {
     }
 }
 
+/// A vector as it is stored: scaled to length 1, in a byte per dimension behind their scale.
+#[must_use]
+pub fn encoded(vector: &[f32]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    Quantized::of(vector).encode(&mut bytes);
+    bytes
+}
+
 /// Reads stored vectors of one passage; what is cut off at the end is left out.
 pub(crate) fn decode(bytes: &[u8], dimension: usize) -> impl Iterator<Item = (f32, &[u8])> {
     bytes.chunks_exact(SCALE_BYTES + dimension).map(|vector| {
@@ -46,10 +54,12 @@ pub(crate) fn decode(bytes: &[u8], dimension: usize) -> impl Iterator<Item = (f3
     })
 }
 
-/// The product of two rows of bytes.
+/// The product of two rows of bytes, exact up to 130,000 of them. Sums that wrap are what compilers can turn into
+/// vector instructions; these do not.
 #[inline(always)]
 pub(crate) fn product(a: &[i8], b: &[i8]) -> i32 {
-    a.iter().zip(b).map(|(a, b)| i32::from(*a) * i32::from(*b)).sum()
+    let products = a.iter().zip(b).map(|(a, b)| i32::from(*a).wrapping_mul(i32::from(*b)));
+    products.fold(0, i32::wrapping_add)
 }
 
 #[cfg(test)]

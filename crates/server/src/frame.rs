@@ -13,9 +13,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use crate::App;
 use crate::errors::{Failure, Shape, Shapeless, render};
 use crate::rate::Standing;
+use crate::{App, mcp};
 
 /// An id that a caller sends is echoed if it is no longer than this and plain.
 const REQUEST_ID_CHARS_MAX: usize = 128;
@@ -61,6 +61,7 @@ pub(crate) async fn frame(State(app): State<Arc<App>>, mut request: Request, nex
         .extensions()
         .get::<MatchedPath>()
         .map_or_else(|| "other".to_owned(), |path| path.as_str().to_owned());
+    let host = mcp::origin(&request);
     let called_by = CalledBy::default();
     request.extensions_mut().insert(called_by.clone());
     let mut response = match app.hosts.check(&request) {
@@ -72,6 +73,9 @@ pub(crate) async fn frame(State(app): State<Arc<App>>, mut request: Request, nex
             tracing::error!(request_id = %id, detail = %problem.detail, "a request met a fault of Lar's own");
         }
         response = render(&problem, shape, &id);
+        if path == mcp::PATH && problem.code == Code::Unauthenticated {
+            mcp::challenge(response.headers_mut(), &host);
+        }
     }
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(HeaderName::from_static("x-request-id"), value);

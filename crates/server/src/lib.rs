@@ -15,6 +15,7 @@ mod health;
 mod idempotency;
 mod keys;
 mod listen;
+mod mcp;
 mod memories;
 mod openai;
 mod openapi;

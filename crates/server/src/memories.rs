@@ -50,7 +50,7 @@ impl FromRequestParts<Arc<App>> for Writing {
     }
 }
 
-fn agent(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+pub(crate) fn agent(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let text = |value: &'_ HeaderValue| value.to_str().map(|_| ()).is_ok();
     match headers.get(AGENT) {
         None => Ok(None),
@@ -228,7 +228,7 @@ pub(crate) async fn remove(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn item(new: NewMemory) -> Result<Item, Problem> {
+pub(crate) fn item(new: NewMemory) -> Result<Item, Problem> {
     let at = |field: &str, time: Option<String>| time.map(|time| parsed_time(field, &time)).transpose();
     Ok(Item {
         content: new.content,
@@ -260,11 +260,11 @@ fn parsed_time(field: &str, text: &str) -> Result<Timestamp, Problem> {
     })
 }
 
-fn memory_id(text: &str) -> Result<MemoryId, Problem> {
+pub(crate) fn memory_id(text: &str) -> Result<MemoryId, Problem> {
     extract::id(text, "memory")
 }
 
-fn ingested(made: &Ingested) -> WireIngested {
+pub(crate) fn ingested(made: &Ingested) -> WireIngested {
     WireIngested {
         memory: wire(&made.memory),
         created: made.created,
@@ -273,7 +273,7 @@ fn ingested(made: &Ingested) -> WireIngested {
     }
 }
 
-fn wire(memory: &Memory) -> Wire {
+pub(crate) fn wire(memory: &Memory) -> Wire {
     let told = |time: Option<Timestamp>| time.map(|time| time.to_string());
     Wire {
         id: memory.id.to_string(),

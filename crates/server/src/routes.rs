@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{delete, get, patch, post};
+use axum::routing::{any, delete, get, patch, post};
 
 use crate::{
-    App, aliases, capabilities, catalog, conversations, frame, health, keys, memories, openai, openapi, page,
-    pools, sign_in, spaces, tasks, usage,
+    App, aliases, capabilities, catalog, conversations, frame, health, keys, mcp, memories, openai, openapi,
+    page, pools, sign_in, spaces, tasks, usage,
 };
 
 pub(crate) fn router(app: &Arc<App>) -> Router {
@@ -73,7 +73,10 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/sign-in/links", post(sign_in::create_link))
         .route("/sign-out", post(sign_in::sign_out));
 
+    let mcp = mcp::service(app);
     Router::new()
+        .route("/mcp", any(move |request| mcp::serve(mcp.clone(), request)))
+        .route(mcp::METADATA, get(mcp::metadata))
         .nest("/v1", openai)
         .nest("/lar/v1", ours)
         .route("/healthz", get(health::alive))

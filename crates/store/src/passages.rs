@@ -2,6 +2,8 @@
 //!
 //! The indexes that searches use are in memory and read from here; nothing of them is kept elsewhere.
 
+use std::collections::HashMap;
+
 use lar_base::{KeyId, SpaceId, Timestamp, UserId};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
@@ -113,9 +115,7 @@ impl Store {
             )?;
             let rows = query.query_map((space.to_string(), after, limit), indexed)?;
             let mut memories: Vec<IndexedMemory> = rows.collect::<Result<_, _>>()?;
-            for memory in &mut memories {
-                memory.passages = passages_in_txn(connection, memory.seq)?;
-            }
+            passages_in_txn(connection, &mut memories)?;
             Ok(memories)
         })
         .await
@@ -132,9 +132,9 @@ impl Store {
                         stability, reviewed_at, created_at
                  FROM memories WHERE seq = ?1 AND deleted_at IS NULL",
             )?;
-            let Some(mut memory) = query.query_row([seq], indexed).optional()? else { return Ok(None) };
-            memory.passages = passages_in_txn(connection, seq)?;
-            Ok(Some(memory))
+            let mut found: Vec<IndexedMemory> = query.query_row([seq], indexed).optional()?.into_iter().collect();
+            passages_in_txn(connection, &mut found)?;
+            Ok(found.pop())
         })
         .await
     }
@@ -241,22 +241,36 @@ fn embedder_in_txn(connection: &Connection, embedder: &Embedder) -> Result<i64, 
     Ok(connection.last_insert_rowid())
 }
 
-fn passages_in_txn(connection: &Connection, memory: i64) -> Result<Vec<IndexedPassage>, Error> {
+/// Reads the passages of memories, which are in the order of their numbers.
+fn passages_in_txn(connection: &Connection, memories: &mut [IndexedMemory]) -> Result<(), Error> {
+    let (Some(first), Some(last)) = (memories.first(), memories.last()) else { return Ok(()) };
+    let range = (first.seq, last.seq);
+    let mut query = connection.prepare_cached("SELECT id, digest FROM embedders")?;
+    let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let digests: HashMap<i64, String> = rows.collect::<Result<_, _>>()?;
+    // One walk for all: other spaces' passages that lie between are passed over.
     let mut query = connection.prepare_cached(
-        "SELECT seq, start, length, words, (SELECT digest FROM embedders WHERE id = embedder) AS digest, vectors
-         FROM passages WHERE memory_seq = ?1 ORDER BY start",
+        "SELECT memory_seq, seq, start, length, words, embedder, vectors
+         FROM passages WHERE memory_seq BETWEEN ?1 AND ?2 ORDER BY memory_seq, start",
     )?;
-    let rows = query.query_map([memory], |row| {
-        let digest: Option<String> = row.get("digest")?;
-        Ok(IndexedPassage {
-            seq: row.get("seq")?,
-            start: row.get("start")?,
-            length: row.get("length")?,
-            words: row.get("words")?,
-            vectors: digest.zip(row.get("vectors")?),
-        })
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    let mut rows = query.query(range)?;
+    let mut memories = memories.iter_mut().peekable();
+    while let Some(row) = rows.next()? {
+        let memory: i64 = row.get(0)?;
+        while memories.peek().is_some_and(|next| next.seq < memory) {
+            memories.next();
+        }
+        let Some(owner) = memories.peek_mut().filter(|next| next.seq == memory) else { continue };
+        let digest = row.get::<_, Option<i64>>(5)?.and_then(|embedder| digests.get(&embedder).cloned());
+        owner.passages.push(IndexedPassage {
+            seq: row.get(1)?,
+            start: row.get(2)?,
+            length: row.get(3)?,
+            words: row.get(4)?,
+            vectors: digest.zip(row.get(6)?),
+        });
+    }
+    Ok(())
 }
 
 fn indexed(row: &Row<'_>) -> rusqlite::Result<IndexedMemory> {

@@ -2,14 +2,15 @@
 
 use lar_api::Page;
 use lar_api::memories::{Memory as Wire, MemoryChange, MemoryFeedback, Review, Undone};
-use lar_base::{Problem, Timestamp};
-use lar_memory::Edit;
+use lar_base::{MemoryId, Problem, Timestamp};
 use lar_memory::strength::Event;
+use lar_memory::{Edit, Writer};
+use lar_store::Memory;
 
 use super::{Reading, Writing, memory_id, wire};
-use crate::State;
 use crate::errors::Failure;
 use crate::extract::{Json, Path};
+use crate::{App, State};
 
 /// Characters of a reason at most.
 const REASON_CHARS_MAX: usize = 500;
@@ -52,18 +53,28 @@ pub(crate) async fn feedback(
     Path(id): Path<String>,
     Json(feedback): Json<MemoryFeedback>,
 ) -> Result<axum::Json<Wire>, Failure> {
-    let reason = checked_reason(feedback.reason)?;
-    let id = memory_id(&id)?;
-    let memory = match feedback.feedback.as_str() {
-        "useful" => app.memories.review(&writer, id, Event::Used, reason).await?,
-        "wrong" => app.memories.review(&writer, id, Event::Wrong, reason).await?,
+    let memory = told(&app, &writer, memory_id(&id)?, &feedback.feedback, feedback.reason).await?;
+    Ok(axum::Json(wire(&memory)))
+}
+
+/// Takes in what a memory turned out to be.
+pub(crate) async fn told(
+    app: &App,
+    writer: &Writer,
+    id: MemoryId,
+    feedback: &str,
+    reason: Option<String>,
+) -> Result<Memory, Problem> {
+    let reason = checked_reason(reason)?;
+    match feedback {
+        "useful" => app.memories.review(writer, id, Event::Used, reason).await,
+        "wrong" => app.memories.review(writer, id, Event::Wrong, reason).await,
         "outdated" => {
             let edit = Edit { valid_to: Some(Some(Timestamp::now())), ..Edit::default() };
-            app.memories.edit(&writer, id, edit, None).await?
+            app.memories.edit(writer, id, edit, None).await
         }
-        _ => return Err(Problem::invalid("feedback", "must be useful, wrong or outdated").into()),
-    };
-    Ok(axum::Json(wire(&memory)))
+        _ => Err(Problem::invalid("feedback", "must be useful, wrong or outdated")),
+    }
 }
 
 /// Everything that was done to a memory, oldest first.

@@ -11,6 +11,8 @@ use crate::extract::Json;
 
 /// Results where nothing is said.
 const LIMIT_DEFAULT: usize = 10;
+/// Results at most.
+const LIMIT_MAX: usize = 100;
 
 /// Looks for memories by words and meaning. Nothing found is an answer.
 #[utoipa::path(post, path = "/lar/v1/memories/search", tag = "memories", request_body = SearchRequest,
@@ -25,12 +27,16 @@ pub(crate) async fn search(
     Ok(axum::Json(response(found)))
 }
 
-fn wanted(request: SearchRequest) -> Result<Search, Problem> {
+pub(crate) fn wanted(request: SearchRequest) -> Result<Search, Problem> {
     let Filters { kinds, tags, project, since, until, superseded } = request.filters.unwrap_or_default();
+    let limit = request.limit.unwrap_or(LIMIT_DEFAULT);
+    if !(1..=LIMIT_MAX).contains(&limit) {
+        return Err(Problem::invalid("limit", format!("must be from 1 to {LIMIT_MAX}")));
+    }
     let at = |field: &str, time: Option<String>| time.map(|time| parsed_time(field, &time)).transpose();
     Ok(Search {
         query: request.query,
-        limit: request.limit.unwrap_or(LIMIT_DEFAULT),
+        limit,
         filter: Filter {
             kinds: kinds.iter().map(|text| kind("filters.kinds", text)).collect::<Result<_, _>>()?,
             tags,
@@ -48,10 +54,11 @@ fn wanted(request: SearchRequest) -> Result<Search, Problem> {
         },
         token_budget: request.token_budget,
         model: request.model,
+        words_weight: None,
     })
 }
 
-fn response(found: Found) -> SearchResponse {
+pub(crate) fn response(found: Found) -> SearchResponse {
     let (mode, reason) = match found.mode {
         Mode::Hybrid => ("hybrid", None),
         Mode::Words(reason) => ("words", Some(reason)),

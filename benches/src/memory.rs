@@ -1,0 +1,80 @@
+//! Memory: how well it finds, how fast it searches and remembers. [`House`] is a Lar without its server.
+
+pub(crate) mod quality;
+pub(crate) mod scale;
+
+use std::path::{Path, PathBuf};
+
+use lar_base::{Bytes, Caller, KeyId, Scopes, Tasks};
+use lar_catalog::{Catalog, HUB};
+use lar_egress::Egress;
+use lar_engines::protocol::Compute;
+use lar_engines::scheduler::Limits;
+use lar_engines::{Engines, device};
+use lar_gateway::{EngineOptions, Gateway, Metrics};
+use lar_memory::{Memories, Options};
+use lar_store::Store;
+use prometheus_client::registry::Registry;
+
+/// The floors up to memory, on a directory that goes away.
+pub(crate) struct House {
+    pub(crate) store: Store,
+    pub(crate) memories: Memories,
+    pub(crate) caller: Caller,
+    _directory: tempfile::TempDir,
+}
+
+impl House {
+    /// With the starter embedder.
+    pub(crate) async fn open() -> anyhow::Result<Self> {
+        let directory = tempfile::tempdir_in(".")?;
+        let store = Store::open(&directory.path().join("lar.db"))?;
+        let (egress, tasks) = (Egress::new()?, Tasks::new());
+        let catalog = Catalog::open(lar_tests::models_dir(), HUB, store.clone(), egress.clone()).await?;
+        let engines = Engines::run(Limits { memory: Bytes(u64::MAX), ..Limits::default() }, &tasks);
+        let options = EngineOptions {
+            program: lar_tests::program(),
+            llama_server: None,
+            concurrency: 4,
+            context_tokens_max: None,
+            compute: Compute::with_threads(device::threads()),
+            draft_model: None,
+            gbnf: false,
+            tune: false,
+            prompt_cache: Bytes(0),
+            share_prompt_cache: false,
+            remotes: Vec::new(),
+        };
+        let metrics = Metrics::register(&mut Registry::default());
+        let gateway = Gateway::run(store.clone(), catalog, engines, egress, options, metrics, &tasks);
+        let memories = Memories::run(store.clone(), gateway, Options::default(), &tasks);
+        let user = store.owner().await?;
+        let caller = Caller { user, key: KeyId::new(), agent: None, scopes: Scopes::all() };
+        Ok(Self { store, memories, caller, _directory: directory })
+    }
+}
+
+/// A file of the data that `scripts/bench-data.sh` fetches.
+pub(crate) fn data(name: &str) -> PathBuf {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.build/bench")).join(name)
+}
+
+/// Numbers that look random and are the same in every run (an MCG; L'Ecuyer 1999).
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(2).wrapping_add(1))
+    }
+
+    /// 0 to `below`, exclusive.
+    pub(crate) fn below(&mut self, below: usize) -> usize {
+        self.0 = self.0.wrapping_mul(3_935_559_000_370_003_845);
+        ((self.0 >> 32) as usize) % below
+    }
+
+    /// Roughly normal, mean 0, deviation 1: the sum of twelve uniform numbers.
+    pub(crate) fn normal(&mut self) -> f32 {
+        (0..12).map(|_| self.below(1 << 20) as f32 / (1 << 20) as f32).sum::<f32>() - 6.0
+    }
+}

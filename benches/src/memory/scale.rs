@@ -1,0 +1,250 @@
+//! How long searches and writes take as a space grows, embedding apart and together.
+//!
+//! Texts are made of the words of English as often as they come (Zipf), vectors gather around 1,000 middles as those
+//! of people's topics do; both are the same in every run. Embedding a million texts would take hours and says nothing of the index.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use lar_base::{Instant, MemoryId, Timestamp};
+use lar_memory::{Item, Search, passages, strength};
+use lar_store::{Change, Embedder, MemoryKind, NewMemory, Provenance, Vectors};
+
+use super::{House, Random};
+use crate::{progress, quantile};
+
+/// Memories that are searched.
+const SIZES: [usize; 3] = [1_000, 100_000, 1_000_000];
+/// Searches that are timed for each size.
+const SEARCHES: usize = 300;
+/// Words of a text, and of a query.
+const TEXT_WORDS: usize = 20;
+const QUERY_WORDS: usize = 6;
+/// Different words.
+const VOCABULARY: usize = 50_000;
+/// Numbers of a vector: MiniLM's.
+const DIMENSION: usize = 384;
+/// Middles that vectors gather around.
+const TOPICS: usize = 1000;
+/// Memories of one commit.
+const BATCH: usize = 2000;
+/// How long each number of callers is measured.
+const ROUND: Duration = Duration::from_secs(5);
+const CALLERS: [usize; 3] = [1, 16, 64];
+
+struct Made {
+    random: Random,
+    topics: Vec<Vec<f32>>,
+}
+
+impl Made {
+    fn new() -> Self {
+        let mut random = Random::new(42);
+        let topics = (0..TOPICS).map(|_| (0..DIMENSION).map(|_| random.normal()).collect()).collect();
+        Self { random, topics }
+    }
+
+    /// Words whose rank is as frequent as its inverse.
+    fn text(&mut self, words: usize) -> String {
+        let word = |random: &mut Random| {
+            let uniform = random.below(1 << 20) as f64 / f64::from(1 << 20);
+            let rank = (VOCABULARY as f64).powf(uniform) as usize;
+            format!("w{rank}x")
+        };
+        (0..words).map(|_| word(&mut self.random)).collect::<Vec<_>>().join(" ")
+    }
+
+    fn vector(&mut self) -> Vec<f32> {
+        let topic = self.random.below(TOPICS);
+        let random = &mut self.random;
+        self.topics[topic].iter().map(|middle| middle + 0.8 * random.normal()).collect()
+    }
+}
+
+pub(crate) async fn searches() -> anyhow::Result<String> {
+    let house = House::open().await?;
+    let writer = house.memories.writer(house.caller.clone(), None).await?;
+    let reader = house.memories.reader(house.caller.clone(), None).await?;
+    let embedder = Embedder { digest: "made".into(), name: "made".into(), dimension: DIMENSION as u32 };
+    let mut made = Made::new();
+    let mut text = format!(
+        "Memories of {TEXT_WORDS} words (Zipf over {VOCABULARY}) with vectors of {DIMENSION} numbers around {TOPICS} middles; \
+         {SEARCHES} searches of {QUERY_WORDS} words with a vector, ten results each, one after the other, read from the \
+         database and all. The first search reads the index.\n\n\
+         | memories | p50 ms | p95 ms | p99 ms | words alone, p50 ms | with a filter that one in a hundred passes, p50 ms | first search ms | index | in the database |\n\
+         |---|---|---|---|---|---|---|---|---|\n"
+    );
+    let mut stored = 0;
+    for size in SIZES {
+        progress(&format!("  {size} memories"));
+        while stored < size {
+            let count = BATCH.min(size - stored);
+            let new =
+                (0..count).map(|at| new_memory(&mut made, writer.space(), &house, &embedder, stored + at));
+            house
+                .store
+                .memories_create(new.collect(), Change::new(house.caller.key, "create", None), None)
+                .await?;
+            stored += count;
+        }
+        house.memories.forget_indexes(&reader);
+        let mut times = [Vec::new(), Vec::new(), Vec::new()];
+        let begun = Instant::now();
+        search(&house, &reader, &mut made, 0).await?;
+        let first = begun.elapsed().as_secs_f64() * 1000.0;
+        for at in 0..SEARCHES * 3 {
+            let begun = Instant::now();
+            search(&house, &reader, &mut made, at % 3).await?;
+            times[at % 3].push(begun.elapsed().as_secs_f64() * 1000.0);
+        }
+        times.iter_mut().for_each(|times| times.sort_by(f64::total_cmp));
+        let (_, bytes) = house.memories.stats(&reader).await?;
+        let file = std::fs::metadata(house.store.path())?.len();
+        writeln!(
+            text,
+            "| {size} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {first:.0} | {} | {} |",
+            quantile(&times[0], 0.5),
+            quantile(&times[0], 0.95),
+            quantile(&times[0], 0.99),
+            quantile(&times[1], 0.5),
+            quantile(&times[2], 0.5),
+            lar_base::Bytes(bytes as u64),
+            lar_base::Bytes(file),
+        )?;
+    }
+    Ok(text)
+}
+
+/// A search with a vector, without one, or with a tag that one memory in a hundred has.
+async fn search(
+    house: &House,
+    reader: &lar_memory::Reader,
+    made: &mut Made,
+    how: usize,
+) -> anyhow::Result<()> {
+    let mut search = Search { query: made.text(QUERY_WORDS), limit: 10, ..Search::default() };
+    if how == 1 {
+        search.words_weight = Some(1.0);
+    }
+    if how == 2 {
+        search.filter.tags.push("t7".into());
+    }
+    let vector = made.vector();
+    house.memories.search_embedded(reader, &search, "made", &vector).await?;
+    Ok(())
+}
+
+fn new_memory(
+    made: &mut Made,
+    space: lar_base::SpaceId,
+    house: &House,
+    embedder: &Embedder,
+    number: usize,
+) -> NewMemory {
+    let content = format!("{} n{number}", made.text(TEXT_WORDS));
+    let tags = vec![format!("t{}", number % 100)];
+    let mut passages = passages(&content, &tags, None);
+    for passage in &mut passages {
+        let bytes = lar_memory::encoded(&made.vector());
+        passage.vectors = Some(Vectors { embedder: embedder.clone(), bytes });
+    }
+    let mut hash = [0; 32];
+    hash[..8].copy_from_slice(&(number as u64).to_le_bytes());
+    NewMemory {
+        id: MemoryId::new(),
+        space,
+        kind: MemoryKind::Fact,
+        content,
+        tags,
+        project: None,
+        provenance: Provenance { key: house.caller.key, source: None, conversation: None, message: None },
+        occurred_at: None,
+        valid_from: None,
+        valid_to: None,
+        after: None,
+        pinned: false,
+        strength: strength::new(Timestamp::now()),
+        hash,
+        passages,
+    }
+}
+
+pub(crate) async fn ingests() -> anyhow::Result<String> {
+    let mut text = format!(
+        "Memories of {TEXT_WORDS} words, each answered once it is on disk and can be found. *Embedding apart*: the vector is \
+         there, the commit and the index are timed. {} s each.\n\n\
+         | callers | embedding apart, a second | p50 ms | p99 ms | together, a second | p50 ms | p99 ms |\n|---|---|---|---|---|---|---|\n",
+        ROUND.as_secs()
+    );
+    for callers in CALLERS {
+        let apart = round(callers, false).await?;
+        let together = round(callers, true).await?;
+        writeln!(
+            text,
+            "| {callers} | {:.0} | {:.2} | {:.2} | {:.0} | {:.2} | {:.2} |",
+            apart.len() as f64 / ROUND.as_secs_f64(),
+            quantile(&apart, 0.5),
+            quantile(&apart, 0.99),
+            together.len() as f64 / ROUND.as_secs_f64(),
+            quantile(&together, 0.5),
+            quantile(&together, 0.99),
+        )?;
+    }
+    let house = House::open().await?;
+    let writer = house.memories.writer(house.caller.clone(), None).await?;
+    let mut made = Made::new();
+    let items: Vec<Item> =
+        (0..1000).map(|_| Item { content: made.text(TEXT_WORDS), ..Item::default() }).collect();
+    let begun = Instant::now();
+    house.memories.ingest(&writer, items, None).await?;
+    writeln!(
+        text,
+        "\nOne batch of 1,000, together: {:.0} a second.",
+        1000.0 / begun.elapsed().as_secs_f64()
+    )?;
+    Ok(text)
+}
+
+async fn round(callers: usize, embedding: bool) -> anyhow::Result<Vec<f64>> {
+    let house = std::sync::Arc::new(House::open().await?);
+    let writer = house.memories.writer(house.caller.clone(), None).await?;
+    let reader = house.memories.reader(house.caller.clone(), None).await?;
+    let embedder = Embedder { digest: "made".into(), name: "made".into(), dimension: DIMENSION as u32 };
+    // The index is there and is kept up.
+    search(&house, &reader, &mut Made::new(), 0).await?;
+    house
+        .memories
+        .ingest(&writer, vec![Item { content: "the first".into(), ..Item::default() }], None)
+        .await?;
+    let mut all = tokio::task::JoinSet::new();
+    let begun = Instant::now();
+    for caller in 0..callers {
+        let (house, writer, embedder) = (house.clone(), writer.clone(), embedder.clone());
+        all.spawn(async move {
+            let mut made = Made::new();
+            made.random = Random::new(caller as u64 + 1);
+            let mut times = Vec::new();
+            for at in 0.. {
+                if begun.elapsed() >= ROUND {
+                    break;
+                }
+                let number = caller * 10_000_000 + at;
+                let memory = new_memory(&mut made, writer.space(), &house, &embedder, number);
+                let one = Instant::now();
+                let done = if embedding {
+                    let item = Item { content: memory.content, ..Item::default() };
+                    house.memories.ingest(&writer, vec![item], None).await.is_ok()
+                } else {
+                    house.memories.store_prepared(&writer, vec![memory]).await.is_ok()
+                };
+                if done {
+                    times.push(one.elapsed().as_secs_f64() * 1000.0);
+                }
+            }
+            times
+        });
+    }
+    let mut times: Vec<f64> = all.join_all().await.into_iter().flatten().collect();
+    times.sort_by(f64::total_cmp);
+    Ok(times)
+}

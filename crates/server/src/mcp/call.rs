@@ -1,0 +1,207 @@
+//! Calls of tools. What goes wrong with one is told to the model that called it, as the protocol wants it: with the
+//! field and the reason, so that it can do better.
+
+use std::sync::Arc;
+
+use axum::http::HeaderMap;
+use lar_api::memories::{Filters, NewMemory, SearchRequest};
+use lar_base::{Caller, Problem};
+use lar_memory::Edit;
+use rmcp::model::{CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ErrorData};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::memories::{agent, ingested, item, memory_id, review, search, wire};
+use crate::{App, extract};
+
+/// Results of a search where nothing is said.
+const LIMIT_DEFAULT: usize = 8;
+/// Tokens of a brief where nothing is said.
+const BRIEF_TOKENS: usize = 600;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SearchArguments {
+    query: String,
+    limit: Option<usize>,
+    #[serde(default)]
+    kinds: Vec<String>,
+    #[serde(default)]
+    tags: Vec<String>,
+    project: Option<String>,
+    as_of: Option<String>,
+    detail: Option<String>,
+    token_budget: Option<usize>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Named {
+    id: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FeedbackArguments {
+    id: String,
+    feedback: String,
+    reason: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BriefArguments {
+    project: Option<String>,
+    token_budget: Option<usize>,
+}
+
+/// Calls a tool.
+///
+/// # Errors
+/// When there is no such tool.
+pub(super) async fn call(
+    app: &Arc<App>,
+    caller: Caller,
+    headers: &HeaderMap,
+    request: CallToolRequestParams,
+) -> Result<CallToolResponse, ErrorData> {
+    let arguments = Value::Object(request.arguments.unwrap_or_default());
+    let done = match request.name.as_ref() {
+        "memory_search" => find(app, caller, headers, arguments).await,
+        "memory_save" => save(app, caller, headers, arguments).await,
+        "memory_get" => get(app, caller, headers, arguments).await,
+        "memory_feedback" => feedback(app, caller, headers, arguments).await,
+        "memory_forget" => forget(app, caller, headers, arguments).await,
+        "memory_brief" => brief(app, caller, headers, arguments).await,
+        other => {
+            let shown: String = other.chars().take(64).collect();
+            return Err(ErrorData::invalid_params(format!("there is no tool `{shown}`"), None));
+        }
+    };
+    Ok(done.unwrap_or_else(|problem| failed(&problem)).into())
+}
+
+async fn find(
+    app: &App,
+    caller: Caller,
+    headers: &HeaderMap,
+    arguments: Value,
+) -> Result<CallToolResult, Problem> {
+    let wanted: SearchArguments = extract::from_value(&arguments)?;
+    let reader = app.memories.reader(caller, agent(headers)?).await?;
+    let request = SearchRequest {
+        query: wanted.query,
+        limit: Some(wanted.limit.unwrap_or(LIMIT_DEFAULT)),
+        filters: Some(Filters {
+            kinds: wanted.kinds,
+            tags: wanted.tags,
+            project: wanted.project,
+            ..Filters::default()
+        }),
+        as_of: wanted.as_of,
+        detail: wanted.detail,
+        token_budget: wanted.token_budget,
+        model: None,
+    };
+    let found = search::response(app.memories.search(&reader, search::wanted(request)?).await?);
+    let texts = found.results.iter().map(|hit| {
+        let day = hit.occurred_at.as_deref().unwrap_or(&hit.created_at);
+        let about = [Some(hit.kind.clone()), hit.project.clone(), hit.source.clone()];
+        told(&hit.id, day, about, &hit.tags, &hit.content)
+    });
+    Ok(answer(texts.collect(), &found))
+}
+
+async fn save(
+    app: &App,
+    caller: Caller,
+    headers: &HeaderMap,
+    arguments: Value,
+) -> Result<CallToolResult, Problem> {
+    let new: NewMemory = extract::from_value(&arguments)?;
+    let writer = app.memories.writer(caller, agent(headers)?).await?;
+    let made = app.memories.ingest(&writer, vec![item(new)?], None).await?;
+    let Some(made) = made.first() else { return Err(Problem::not_found("memory")) };
+    let text = match made.created {
+        true => format!("Saved as {}.", made.memory.id),
+        false => format!("Known already as {}.", made.memory.id),
+    };
+    Ok(answer(vec![text], &ingested(made)))
+}
+
+async fn get(
+    app: &App,
+    caller: Caller,
+    headers: &HeaderMap,
+    arguments: Value,
+) -> Result<CallToolResult, Problem> {
+    let Named { id } = extract::from_value(&arguments)?;
+    let reader = app.memories.reader(caller, agent(headers)?).await?;
+    let memory = wire(&app.memories.get(&reader, memory_id(&id)?).await?);
+    let day = memory.occurred_at.as_deref().unwrap_or(&memory.created_at);
+    let about = [Some(memory.kind.clone()), memory.project.clone(), memory.source.clone()];
+    let text = told(&memory.id, day, about, &memory.tags, &memory.content);
+    Ok(answer(vec![text], &memory))
+}
+
+async fn feedback(
+    app: &App,
+    caller: Caller,
+    headers: &HeaderMap,
+    arguments: Value,
+) -> Result<CallToolResult, Problem> {
+    let said: FeedbackArguments = extract::from_value(&arguments)?;
+    let writer = app.memories.writer(caller, agent(headers)?).await?;
+    let memory = review::told(app, &writer, memory_id(&said.id)?, &said.feedback, said.reason).await?;
+    Ok(answer(vec!["Noted.".into()], &wire(&memory)))
+}
+
+async fn forget(
+    app: &App,
+    caller: Caller,
+    headers: &HeaderMap,
+    arguments: Value,
+) -> Result<CallToolResult, Problem> {
+    let Named { id } = extract::from_value(&arguments)?;
+    let writer = app.memories.writer(caller, agent(headers)?).await?;
+    let edit = Edit { deleted: Some(true), ..Edit::default() };
+    let memory = app.memories.edit(&writer, memory_id(&id)?, edit, None).await?;
+    Ok(answer(vec!["Forgotten. It can be brought back for 30 days.".into()], &wire(&memory)))
+}
+
+async fn brief(
+    app: &App,
+    caller: Caller,
+    headers: &HeaderMap,
+    arguments: Value,
+) -> Result<CallToolResult, Problem> {
+    let wanted: BriefArguments = extract::from_value(&arguments)?;
+    let reader = app.memories.reader(caller, agent(headers)?).await?;
+    let budget = wanted.token_budget.unwrap_or(BRIEF_TOKENS);
+    let memories = app.memories.brief(&reader, wanted.project.as_deref(), budget, "default").await?;
+    let memories: Vec<_> = memories.iter().map(wire).collect();
+    let texts = memories.iter().map(|memory| {
+        let day = memory.occurred_at.as_deref().unwrap_or(&memory.created_at);
+        told(&memory.id, day, [Some(memory.kind.clone()), None, None], &[], &memory.content)
+    });
+    Ok(answer(texts.collect(), &json!({ "memories": memories })))
+}
+
+/// A memory for a model to read: what is known of it on one line, its text below.
+fn told(id: &str, day: &str, about: [Option<String>; 3], tags: &[String], content: &str) -> String {
+    let day: String = day.chars().take(10).collect();
+    let tags = (!tags.is_empty()).then(|| tags.join(", "));
+    let about: Vec<String> = about.into_iter().flatten().chain(tags).collect();
+    format!("[{id}] {day} · {}\n{content}", about.join(" · "))
+}
+
+/// A block for each text, none for none, and the same as JSON.
+fn answer(texts: Vec<String>, value: &impl serde::Serialize) -> CallToolResult {
+    let mut result = CallToolResult::success(texts.into_iter().map(ContentBlock::text).collect());
+    result.structured_content = serde_json::to_value(value).ok();
+    result
+}
+
+fn failed(problem: &Problem) -> CallToolResult {
+    CallToolResult::error(vec![ContentBlock::text(format!("{} ({})", problem.detail, problem.code))])
+}
