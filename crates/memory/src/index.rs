@@ -14,6 +14,7 @@ use std::ops::Range;
 
 use lar_base::Timestamp;
 use lar_store::{IndexedMemory, MemoryKind, Strength};
+use rayon::prelude::*;
 
 use self::keywords::Keywords;
 use self::scan::{Scored, scan};
@@ -22,7 +23,7 @@ use crate::vectors::{self, Quantized};
 use crate::words::Words;
 
 /// Passages from which on a search is worth a second thread.
-const PASSAGES_PER_THREAD: usize = 20_000;
+const PASSAGES_PER_THREAD: usize = 50_000;
 /// Threads of a search at most.
 const THREADS_MAX: usize = 4;
 /// What has faded scores at most this part less than what has not.
@@ -276,15 +277,10 @@ impl Index {
         let threads = (words.len() / PASSAGES_PER_THREAD).clamp(1, threads());
         let share = words.len().div_ceil(threads).max(1);
         let part = |from: usize, words: &[f32]| self.best_of(query, wanted, from, words, room);
-        let mut best = if threads == 1 {
+        let mut best: Vec<Hit> = if threads == 1 {
             part(0, words)
         } else {
-            std::thread::scope(|scope| {
-                let parts = words.chunks(share).enumerate();
-                let running: Vec<_> =
-                    parts.map(|(at, words)| scope.spawn(move || part(at * share, words))).collect();
-                running.into_iter().flat_map(|running| running.join().unwrap_or_default()).collect()
-            })
+            words.par_chunks(share).enumerate().flat_map_iter(|(at, words)| part(at * share, words)).collect()
         };
         best.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| b.memory.cmp(&a.memory)));
         best.truncate(room);
