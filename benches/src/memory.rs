@@ -21,6 +21,8 @@ pub(crate) struct House {
     pub(crate) store: Store,
     pub(crate) memories: Memories,
     pub(crate) caller: Caller,
+    /// Digest of the embedder's weights.
+    pub(crate) embedder: String,
     _directory: tempfile::TempDir,
 }
 
@@ -47,10 +49,11 @@ impl House {
         };
         let metrics = Metrics::register(&mut Registry::default());
         let gateway = Gateway::run(store.clone(), catalog, engines, egress, options, metrics, &tasks);
+        let embedder = gateway.route("default-embedding").await?.digest;
         let memories = Memories::run(store.clone(), gateway, Options::default(), &tasks);
         let user = store.owner().await?;
         let caller = Caller { user, key: KeyId::new(), agent: None, scopes: Scopes::all() };
-        Ok(Self { store, memories, caller, _directory: directory })
+        Ok(Self { store, memories, caller, embedder, _directory: directory })
     }
 }
 
