@@ -120,12 +120,12 @@ fn made_by(house: &House) -> Embedder {
     Embedder { digest: house.embedder.clone(), name: "made".into(), dimension: DIMENSION as u32 }
 }
 
-/// A search with a vector, without one, or with a tag that one memory in a hundred has.
+/// A search with a vector, and with a tag that one memory in a hundred has where that is wanted.
 async fn search(
     house: &House,
     reader: &lar_memory::Reader,
     made: &mut Made,
-    how: usize,
+    filtered: bool,
 ) -> anyhow::Result<()> {
     let mut search = Search { query: made.text(QUERY_WORDS), limit: 10, ..Search::default() };
     if filtered {
