@@ -35,6 +35,9 @@ struct Collection {
     questions: Vec<(String, BTreeSet<String>)>,
 }
 
+/// How good a ranking is beside the documents that answer.
+type Quality = fn(&[String], &BTreeSet<String>) -> f64;
+
 /// The documents of each question, best first.
 type Rankings = Vec<Vec<String>>;
 
@@ -54,7 +57,7 @@ pub(crate) async fn measure() -> anyhow::Result<String> {
     for collection in [cacm()?, sessions()?, paragraphs()?].into_iter().flatten() {
         progress(&format!("  {}: {} texts", collection.name, collection.texts.len()));
         let ranked = rank(&collection).await?;
-        let measures: [(&str, fn(&[String], &BTreeSet<String>) -> f64); 2] = match collection.name {
+        let measures: [(&str, Quality); 2] = match collection.name {
             "CACM" => [("MAP", average_precision), ("nDCG@10", ndcg)],
             _ => [("recall@5", recall), ("nDCG@10", ndcg)],
         };
@@ -257,7 +260,8 @@ fn abstract_of(page: &str) -> String {
     let lines = page.lines().filter(|line| {
         let numbers =
             line.split_whitespace().filter(|word| word.bytes().all(|byte| byte.is_ascii_digit())).count();
-        !line.trim_start().starts_with('<') && !(numbers == 3 && line.split_whitespace().count() == 3)
+        let citation = numbers == 3 && line.split_whitespace().count() == 3;
+        !(citation || line.trim_start().starts_with('<'))
     });
     lines.collect::<Vec<_>>().join("\n").split_whitespace().collect::<Vec<_>>().join(" ")
 }
