@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::screen::{self, SecretPolicy};
 use crate::words::{Words, print_of};
-use crate::{Memories, Writer, split, strength};
+use crate::{Error, Memories, Writer, split, strength};
 
 /// Bytes of a memory at most.
 const CONTENT_BYTES_MAX: usize = 1 << 20;
@@ -87,16 +87,10 @@ impl Memories {
         if items.is_empty() || items.len() > BATCH_MAX {
             return Err(Problem::invalid("items", format!("must hold 1 to {BATCH_MAX} memories")));
         }
-        let single = items.len() == 1;
-        let mut redacted = Vec::with_capacity(items.len());
-        let mut checked = Vec::with_capacity(items.len());
-        for (at, item) in items.into_iter().enumerate() {
-            let told =
-                |problem: Problem| if single { problem } else { problem.within(&format!("items[{at}]")) };
-            let (item, rules) = check(item).and_then(|item| self.screened(item)).map_err(told)?;
-            checked.push(item);
-            redacted.push(rules);
-        }
+        let policy = self.options.secrets;
+        // A second's work for a long text: not on the threads that serve everyone.
+        let checking = tokio::task::spawn_blocking(move || check_all(items, policy));
+        let (checked, redacted) = checking.await.map_err(|_| Error::Index)??;
         let bytes: usize = checked.iter().map(|item| item.content.len()).sum();
         if bytes > BATCH_BYTES_MAX {
             let reason = format!("has {bytes} bytes in all; {BATCH_BYTES_MAX} are the most");
@@ -217,38 +211,46 @@ impl Memories {
         let new = stored.iter().filter(|stored| stored.created).map(|stored| stored.memory.seq);
         Ok(self.indexes.update(space, &new.collect::<Vec<_>>()).await?)
     }
+}
 
-    /// What is left of an item once its secrets are; their rules.
-    fn screened(&self, mut item: Item) -> Result<(Item, Vec<String>), Problem> {
-        let mut rules = Vec::new();
-        let mut screen = |text: &mut String, field: &str| {
-            let secrets = screen::find(text);
-            if secrets.is_empty() {
-                return Ok(());
-            }
-            if self.options.secrets == SecretPolicy::Refuse {
-                let found: Vec<&str> = secrets.iter().map(|secret| secret.rule.as_str()).collect();
-                let reason = format!(
-                    "holds what looks like a secret ({}); secrets are not remembered",
-                    found.join(", ")
-                );
-                return Err(Problem::invalid(field, reason));
-            }
-            *text = screen::redact(text, &secrets);
-            rules.extend(secrets.into_iter().map(|secret| secret.rule));
-            Ok(())
-        };
-        screen(&mut item.content, "content")?;
-        for tag in &mut item.tags {
-            screen(tag, "tags")?;
+/// Checks and screens items; with each the rules of the secrets that were left out.
+fn check_all(items: Vec<Item>, policy: SecretPolicy) -> Result<(Vec<Item>, Vec<Vec<String>>), Problem> {
+    let single = items.len() == 1;
+    let checked = items.into_iter().enumerate().map(|(at, item)| {
+        let told = |problem: Problem| if single { problem } else { problem.within(&format!("items[{at}]")) };
+        check(item).and_then(|item| screened(item, policy)).map_err(told)
+    });
+    checked.collect::<Result<Vec<_>, _>>().map(|checked| checked.into_iter().unzip())
+}
+
+/// What is left of an item once its secrets are; their rules.
+fn screened(mut item: Item, policy: SecretPolicy) -> Result<(Item, Vec<String>), Problem> {
+    let mut rules = Vec::new();
+    let mut screen = |text: &mut String, field: &str| {
+        let secrets = screen::find(text);
+        if secrets.is_empty() {
+            return Ok(());
         }
-        for (field, text) in [("source", &mut item.source), ("project", &mut item.project)] {
-            if let Some(text) = text {
-                screen(text, field)?;
-            }
+        if policy == SecretPolicy::Refuse {
+            let found: Vec<&str> = secrets.iter().map(|secret| secret.rule.as_str()).collect();
+            let reason =
+                format!("holds what looks like a secret ({}); secrets are not remembered", found.join(", "));
+            return Err(Problem::invalid(field, reason));
         }
-        Ok((item, rules))
+        *text = screen::redact(text, &secrets);
+        rules.extend(secrets.into_iter().map(|secret| secret.rule));
+        Ok(())
+    };
+    screen(&mut item.content, "content")?;
+    for tag in &mut item.tags {
+        screen(tag, "tags")?;
     }
+    for (field, text) in [("source", &mut item.source), ("project", &mut item.project)] {
+        if let Some(text) = text {
+            screen(text, field)?;
+        }
+    }
+    Ok((item, rules))
 }
 
 /// Passages and words of a text; `before` is what the turn before says.
