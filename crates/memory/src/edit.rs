@@ -78,9 +78,12 @@ impl Memories {
         expected: Option<i64>,
     ) -> Result<Memory, Problem> {
         let found = self.store.memory_get(vec![writer.space], id).await?;
+        let screened =
+            |tags: Vec<String>| tags.into_iter().map(|tag| self.screened_edit("tags", tag)).collect();
+        let tags: Option<Vec<String>> = edit.tags.map(screened).transpose()?;
         let mut patch = MemoryPatch {
             kind: edit.kind,
-            tags: edit.tags.map(ingest::checked_tags).transpose()?,
+            tags: tags.map(ingest::checked_tags).transpose()?,
             occurred_at: edit.occurred_at,
             valid_from: edit.valid_from,
             valid_to: edit.valid_to,
@@ -91,11 +94,12 @@ impl Memories {
         if let Some(Some(project)) = &edit.project {
             ingest::checked_name("project", project)?;
         }
-        patch.project = edit.project;
+        let screened = |project: String| self.screened_edit("project", project);
+        patch.project = edit.project.map(|project| project.map(screened).transpose()).transpose()?;
         let or = |changed: Option<Option<Timestamp>>, found| changed.unwrap_or(found);
         ingest::checked_times(or(patch.valid_from, found.valid_from), or(patch.valid_to, found.valid_to))?;
         let content = match edit.content {
-            Some(content) => self.screened_edit(ingest::checked_content(&content)?)?,
+            Some(content) => self.screened_edit("content", ingest::checked_content(&content)?)?,
             None => found.content.clone(),
         };
         let action = match (edit.deleted, edit.pinned) {
@@ -128,6 +132,7 @@ impl Memories {
         reason: Option<String>,
     ) -> Result<Memory, Problem> {
         let found = self.store.memory_get(vec![writer.space], id).await?;
+        let reason = reason.map(|reason| self.screened_edit("reason", reason)).transpose()?;
         let strength = strength::review(&found.strength, event.grade(), Timestamp::now());
         let patch = MemoryPatch { strength: Some(strength), ..MemoryPatch::default() };
         let change = MemoryChange { id, patch, passages: Vec::new(), expected: None };
@@ -221,13 +226,14 @@ impl Memories {
         Ok(prepared.passages)
     }
 
-    fn screened_edit(&self, content: String) -> Result<String, Problem> {
-        let secrets = screen::find(&content);
+    /// A text that a change brings, without its secrets where that is the setting.
+    fn screened_edit(&self, field: &str, text: String) -> Result<String, Problem> {
+        let secrets = screen::find(&text);
         match self.options.secrets {
-            _ if secrets.is_empty() => Ok(content),
-            SecretPolicy::Redact => Ok(screen::redact(&content, &secrets)),
+            _ if secrets.is_empty() => Ok(text),
+            SecretPolicy::Redact => Ok(screen::redact(&text, &secrets)),
             SecretPolicy::Refuse => {
-                Err(Problem::invalid("content", "holds what looks like a secret; secrets are not remembered"))
+                Err(Problem::invalid(field, "holds what looks like a secret; secrets are not remembered"))
             }
         }
     }

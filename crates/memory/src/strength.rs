@@ -1,8 +1,8 @@
 //! How memories fade: FSRS-6, the one forgetting curve of Lar.
 //!
 //! The formulas and the 21 weights are those of FSRS-6 as its authors publish them (open-spaced-repetition,
-//! "The Algorithm", FSRS-6; the weights are the defaults of PyPI `fsrs` 6.3, with which
-//! `tests/it/memories/strength.rs` compares thousands of histories). Days are the unit of time.
+//! "The Algorithm", FSRS-6; the weights are the defaults of PyPI `fsrs` 6.3, with whose
+//! results `scripts/fsrs-reference.py` fills what 2,000 histories are compared with below). Days are the unit of time.
 //!
 //! What is a review, and how good a one, is Lar's own choice, in [`Event`]. Reading is none: a search changes
 //! nothing.
@@ -40,7 +40,7 @@ pub enum Event {
     Promoted,
     /// A person says that it matters less. It should come up less, not vanish: `Again`.
     Demoted,
-    /// It was cited in an answer, said again, or a caller reports that it was of use: `Good`.
+    /// A caller reports that it was of use: `Good`.
     Used,
     /// A person says that it was wrong or out of date here: `Again`.
     Wrong,

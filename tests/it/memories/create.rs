@@ -67,6 +67,17 @@ fn secrets_are_refused_or_left_out_and_nowhere_in_the_data() {
     assert_eq!(refused.json()["errors"][0]["field"], "items[1].tags", "{}", refused.body);
     assert!(!refused.body.contains("hunter22"));
     assert_eq!(lar.get("/lar/v1/memories/stats").json()["memories"], 0, "all or none");
+    let path = format!("/lar/v1/memories/{}", said(&lar, "The router stands in the hall."));
+    for (body, field) in [
+        (json!({ "content": "my password is hunter22" }), "content"),
+        (json!({ "tags": ["my password is hunter22"] }), "tags"),
+        (json!({ "project": "my password is hunter22" }), "project"),
+    ] {
+        let refused = lar.send("PATCH", &path, &body);
+        assert_eq!((refused.status, refused.json()["errors"][0]["field"].as_str()), (400, Some(field)));
+    }
+    let reason = json!({ "reason": "my password is hunter22" });
+    assert_eq!(lar.post(&format!("{path}/promote"), &reason).status, 400);
 
     let lar = Lar::start_with("[memory]\nsecrets = \"redact\"\n");
     let kept = lar.post("/lar/v1/memories", &json!({ "content": content }));
