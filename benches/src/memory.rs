@@ -2,6 +2,7 @@
 
 pub(crate) mod quality;
 pub(crate) mod scale;
+pub(crate) mod smart;
 
 use std::path::{Path, PathBuf};
 

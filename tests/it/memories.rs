@@ -2,6 +2,7 @@
 
 mod create;
 mod search;
+mod smart;
 mod spaces;
 mod update;
 

@@ -72,6 +72,41 @@ pub struct IngestedAll {
     pub items: Vec<Ingested>,
 }
 
+/// What was decided about something that was told, and done.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Decided {
+    /// `create`, `reinforce`, `update`, `supersede`, `merge` or `reject`.
+    pub decision: String,
+    /// Why.
+    pub reason: String,
+    /// How often such a decision is right, 0 to 1, as measured on a labelled set.
+    pub confidence: f32,
+    /// The memory it was decided against, as it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub against: Option<Memory>,
+    /// The memory that holds it now; none of what was rejected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Memory>,
+    /// How the text of `against` changed, of an update or a merge.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub diff: Vec<Difference>,
+    /// The rules of the secrets that were left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub redacted: Vec<String>,
+    /// Why it is found by its words alone for now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unembedded: Option<String>,
+}
+
+/// A stretch of text that was kept, taken away or added.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Difference {
+    /// `same`, `removed` or `added`.
+    pub change: String,
+    /// The stretch.
+    pub text: String,
+}
+
 /// A memory.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[expect(missing_docs, reason = "the names say it")]
@@ -307,7 +342,8 @@ pub struct MemoryChange {
     pub at: String,
     /// With which key.
     pub by: String,
-    /// `create`, `edit`, `forget`, `restore`, `pin`, `unpin`, `promote`, `demote`, `use`, `wrong`, `undo`.
+    /// `create`, `edit`, `forget`, `restore`, `pin`, `unpin`, `promote`, `demote`, `use`, `wrong`, `undo`;
+    /// `update`, `supersede`, `merge` and `confirm` of what was told with regard to it.
     pub action: String,
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]

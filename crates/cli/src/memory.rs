@@ -3,8 +3,8 @@
 use clap::{Args, Subcommand};
 use lar_api::Page;
 use lar_api::memories::{
-    Filters, Ingested, Memory, MemoryChange, MemoryPatch, MemoryStats, NewMemory, Review, SearchRequest,
-    SearchResponse, SearchResult, Undone,
+    Decided, Filters, Ingested, Memory, MemoryChange, MemoryPatch, MemoryStats, NewMemory, Review,
+    SearchRequest, SearchResponse, SearchResult, Undone,
 };
 use serde_json::Value;
 
@@ -35,6 +35,9 @@ pub struct RememberArgs {
     /// When it happened: 2026-11-26, or 2026-11-26T10:00:00Z
     #[arg(long)]
     occurred_at: Option<String>,
+    /// Store it as it is, whatever is known
+    #[arg(long)]
+    as_is: bool,
 }
 
 /// What to look for.
@@ -141,8 +144,12 @@ pub(crate) async fn remember(client: &Client, output: &Output, args: RememberArg
         occurred_at: args.occurred_at,
         ..NewMemory::default()
     };
-    let made: Ingested = client.post("memories", &new).await?;
-    output.show(&made, || remembered(&made))
+    if args.as_is {
+        let made: Ingested = client.post("memories", &new).await?;
+        return output.show(&made, || remembered(&made));
+    }
+    let decided: Decided = client.post("memories/smart", &new).await?;
+    output.show(&decided, || became(&decided))
 }
 
 /// `lar recall`.
@@ -230,6 +237,40 @@ fn remembered(made: &Ingested) -> String {
         told.push_str(&format!("\nLeft out as secret: {}.", made.redacted.join(", ")));
     }
     if let Some(reason) = &made.unembedded {
+        told.push_str(&format!("\nFound by its words alone for now: {reason}"));
+    }
+    told
+}
+
+fn became(decided: &Decided) -> String {
+    let id = decided.memory.as_ref().map(|memory| memory.id.as_str()).unwrap_or_default();
+    let mut told = match decided.decision.as_str() {
+        "reject" => format!("Not remembered: {}.", decided.reason),
+        "reinforce" => format!("Known already as {id}."),
+        "update" => format!("{id} says that now."),
+        "merge" => format!("Added to {id}, which tells of the same thing."),
+        _ => format!("Remembered as {id}."),
+    };
+    if let Some(known) =
+        decided.against.as_ref().filter(|known| decided.decision != "reinforce" && known.id != id)
+    {
+        told.push_str(&format!("\nIt takes the place of: {}", plain(&known.content)));
+    }
+    for part in &decided.diff {
+        let sign = match part.change.as_str() {
+            "removed" => "−",
+            "added" => "+",
+            _ => continue,
+        };
+        told.push_str(&format!("\n  {sign} {}", plain(part.text.trim())));
+    }
+    if decided.against.is_some() {
+        told.push_str(&format!("\nNot so? lar memory undo {id}"));
+    }
+    if !decided.redacted.is_empty() {
+        told.push_str(&format!("\nLeft out as secret: {}.", decided.redacted.join(", ")));
+    }
+    if let Some(reason) = &decided.unembedded {
         told.push_str(&format!("\nFound by its words alone for now: {reason}"));
     }
     told

@@ -191,7 +191,7 @@ impl Memories {
     }
 
     /// Puts what makes the memory itself into the patch: its text, and the hash that tags and times are part of.
-    fn rewrite(&self, found: &Memory, patch: &mut MemoryPatch, content: String) {
+    pub(crate) fn rewrite(&self, found: &Memory, patch: &mut MemoryPatch, content: String) {
         let hash = ingest::hash(
             &content,
             patch.tags.as_ref().unwrap_or(&found.tags),
@@ -205,7 +205,7 @@ impl Memories {
     }
 
     /// The passages of a content that a patch brings; none where it brings none.
-    async fn passages_of(
+    pub(crate) async fn passages_of(
         &self,
         writer: &Writer,
         found: &Memory,

@@ -72,6 +72,15 @@ pub(crate) struct Prepared {
     pieces: Vec<Vec<String>>,
 }
 
+/// What is ready to be stored.
+pub(crate) struct Ready {
+    pub(crate) new: Vec<NewMemory>,
+    /// With each, the rules of the secrets that were left out.
+    pub(crate) redacted: Vec<Vec<String>>,
+    /// Why they have no vectors yet.
+    pub(crate) unembedded: Option<String>,
+}
+
 impl Memories {
     /// Remembers these, in order. The same again (content, tags, source, project and time) is not stored twice.
     ///
@@ -84,6 +93,22 @@ impl Memories {
         items: Vec<Item>,
         once: Option<Once>,
     ) -> Result<Vec<Ingested>, Problem> {
+        let Ready { new, redacted, unembedded } = self.ready(writer, items).await?;
+        let stored = self.store_made(writer, new, once).await?;
+        if unembedded.is_some() {
+            self.fill.wake();
+        }
+        let ingested = stored.into_iter().zip(redacted).map(|(Stored { memory, created }, redacted)| {
+            Ingested { unembedded: unembedded.clone().filter(|_| created), memory, created, redacted }
+        });
+        Ok(ingested.collect())
+    }
+
+    /// Checks, screens, splits and embeds what is to be remembered.
+    ///
+    /// # Errors
+    /// As [`Memories::ingest`].
+    pub(crate) async fn ready(&self, writer: &Writer, items: Vec<Item>) -> Result<Ready, Problem> {
         if items.is_empty() || items.len() > BATCH_MAX {
             return Err(Problem::invalid("items", format!("must hold 1 to {BATCH_MAX} memories")));
         }
@@ -105,6 +130,7 @@ impl Memories {
             prepared.push(prepare(&item.content, &item.tags, item.occurred_at, before.as_deref()));
         }
         let unembedded = self.embed_all(writer, &mut prepared, Priority::Interactive).await.err();
+        let unembedded = unembedded.map(|problem| problem.detail);
         let now = Timestamp::now();
         let new = checked.into_iter().zip(prepared).map(|(item, prepared)| NewMemory {
             id: MemoryId::new(),
@@ -134,15 +160,7 @@ impl Memories {
             strength: strength::new(now),
             passages: prepared.passages,
         });
-        let stored = self.store_made(writer, new.collect(), once).await?;
-        if unembedded.is_some() {
-            self.fill.wake();
-        }
-        let told = unembedded.map(|problem| problem.detail);
-        let ingested = stored.into_iter().zip(redacted).map(|(Stored { memory, created }, redacted)| {
-            Ingested { unembedded: told.clone().filter(|_| created), memory, created, redacted }
-        });
-        Ok(ingested.collect())
+        Ok(Ready { new: new.collect(), redacted, unembedded })
     }
 
     /// Stores memories whose passages and vectors are made already, as measurements and imports have them. Nothing

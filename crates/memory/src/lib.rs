@@ -18,6 +18,7 @@ mod ingest;
 mod place;
 mod screen;
 mod search;
+mod smart;
 mod split;
 pub mod strength;
 mod vectors;
@@ -34,6 +35,7 @@ pub use ingest::{Ingested, Item, passages};
 pub use place::{Reader, Writer, checked_agent};
 pub use screen::SecretPolicy;
 pub use search::{Detail, Found, Hit, Mode, Search};
+pub use smart::{Decided, Decision, Difference, Nearness, decision_on};
 pub use vectors::encoded;
 
 /// What becomes of memories.

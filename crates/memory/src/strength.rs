@@ -42,6 +42,8 @@ pub enum Event {
     Demoted,
     /// A caller reports that it was of use: `Good`.
     Used,
+    /// It was told again: `Good`.
+    Confirmed,
     /// A person says that it was wrong or out of date here: `Again`.
     Wrong,
 }
@@ -54,6 +56,7 @@ impl Event {
             Event::Promoted => "promote",
             Event::Demoted => "demote",
             Event::Used => "use",
+            Event::Confirmed => "confirm",
             Event::Wrong => "wrong",
         }
     }
@@ -63,7 +66,7 @@ impl Event {
     pub const fn grade(self) -> Grade {
         match self {
             Event::Promoted => Grade::Easy,
-            Event::Used => Grade::Good,
+            Event::Used | Event::Confirmed => Grade::Good,
             Event::Demoted | Event::Wrong => Grade::Again,
         }
     }

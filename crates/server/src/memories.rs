@@ -2,6 +2,7 @@
 
 pub(crate) mod review;
 pub(crate) mod search;
+pub(crate) mod smart;
 
 use std::sync::Arc;
 

@@ -39,6 +39,7 @@ use crate::{
         memories::show,
         memories::update,
         memories::remove,
+        memories::smart::smart,
         memories::search::search,
         memories::review::promote,
         memories::review::demote,

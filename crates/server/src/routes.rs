@@ -40,6 +40,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/conversations/{id}/stop", post(conversations::stop))
         .route("/memories", post(memories::create).get(memories::list))
         .route("/memories/batch", post(memories::create_batch))
+        .route("/memories/smart", post(memories::smart::smart))
         .route("/memories/search", post(memories::search::search))
         .route("/memories/stats", get(memories::stats))
         .route("/memories/{id}", get(memories::show))

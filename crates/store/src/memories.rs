@@ -273,6 +273,40 @@ impl Store {
         .await
     }
 
+    /// Stores a memory, where there is one, and changes others, by one decision: all of it or nothing. The request
+    /// is noted with the decision's id and that of the first memory. Returns the new memory and the changed ones.
+    ///
+    /// # Errors
+    /// As [`Store::memories_create`] and [`Store::memories_change`].
+    pub async fn memories_decide(
+        &self,
+        spaces: Vec<SpaceId>,
+        new: Option<NewMemory>,
+        changes: Vec<MemoryChange>,
+        change: Change,
+        once: Option<Once>,
+    ) -> Result<(Option<Stored>, Vec<Memory>), Error> {
+        self.write(move |connection| {
+            let stored = new.as_ref().map(|new| create_in_txn(connection, new, &change)).transpose()?;
+            let changed = changes.iter().map(|one| change_in_txn(connection, &spaces, one, &change));
+            let changed = changed.collect::<Result<Vec<_>, _>>()?;
+            let first = stored.iter().map(|stored| &stored.memory).chain(&changed).next();
+            if let (Some(once), Some(first)) = (&once, first) {
+                note_in_txn(connection, once, &format!("{} {}", change.decision, first.id))?;
+            }
+            Ok((stored, changed))
+        })
+        .await
+    }
+
+    /// The memory of a space that is the same as what has this hash, if one is there.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn memory_same(&self, space: SpaceId, hash: [u8; 32]) -> Result<Option<Memory>, Error> {
+        self.read(move |connection| same_in_txn(connection, space, &hash)).await
+    }
+
     /// A memory in one of these spaces, deleted ones included.
     ///
     /// # Errors
@@ -451,12 +485,15 @@ impl Store {
     }
 }
 
-/// Stores a memory unless it is there.
-fn create_in_txn(connection: &Connection, new: &NewMemory, change: &Change) -> Result<Stored, Error> {
+fn same_in_txn(connection: &Connection, space: SpaceId, hash: &[u8; 32]) -> Result<Option<Memory>, Error> {
     let mut same = connection
         .prepare_cached("SELECT * FROM memories WHERE space_id = ?1 AND hash = ?2 AND deleted_at IS NULL")?;
-    let space = new.space.to_string();
-    if let Some(memory) = same.query_row((&space, &new.hash[..]), memory).optional()? {
+    Ok(same.query_row((space.to_string(), &hash[..]), memory).optional()?)
+}
+
+/// Stores a memory unless it is there.
+fn create_in_txn(connection: &Connection, new: &NewMemory, change: &Change) -> Result<Stored, Error> {
+    if let Some(memory) = same_in_txn(connection, new.space, &new.hash)? {
         return Ok(Stored { memory, created: false });
     }
     if let Some(after) = new.after {
@@ -471,7 +508,7 @@ fn create_in_txn(connection: &Connection, new: &NewMemory, change: &Change) -> R
     let millis = |time: Option<Timestamp>| Value::from(time.map(Timestamp::as_millis));
     insert.execute(params_from_iter([
         Value::from(new.id.to_string()),
-        Value::from(space),
+        Value::from(new.space.to_string()),
         Value::from(new.kind.as_str().to_owned()),
         Value::from(new.content.clone()),
         Value::from(json(&new.tags)),

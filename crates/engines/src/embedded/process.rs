@@ -86,15 +86,15 @@ impl Worker {
         let loaded = loading.await;
         let tuned = *loaded.as_ref().unwrap_or(&None);
         if let Err(error) = loaded {
+            let Error::Failed(reason) = error else { return Err(error) };
+            // One that ended by itself says how: a signal, most likely.
+            let ended = tokio::time::timeout(Duration::from_secs(1), child.wait()).await;
+            let status =
+                ended.ok().and_then(Result::ok).map(|status| format!(" ({status})")).unwrap_or_default();
             let _ = child.start_kill();
-            let lines = tokio::time::timeout(Duration::from_secs(1), stderr.closed()).await;
-            return Err(match (error, lines) {
-                (Error::Failed(reason), Ok(lines)) if !lines.is_empty() => {
-                    Error::Load(format!("{reason}: {lines}"))
-                }
-                (Error::Failed(reason), _) => Error::Load(reason),
-                (error, _) => error,
-            });
+            let lines = stderr.closed().await;
+            let lines = if lines.is_empty() { lines } else { format!(": {lines}") };
+            return Err(Error::Load(format!("{reason}{status}{lines}")));
         }
         let (frames, outbox) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {

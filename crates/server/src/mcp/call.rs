@@ -6,12 +6,12 @@ use std::sync::Arc;
 use axum::http::HeaderMap;
 use lar_api::memories::{Filters, NewMemory, SearchRequest};
 use lar_base::{Caller, Problem};
-use lar_memory::Edit;
+use lar_memory::{Decided, Decision, Edit};
 use rmcp::model::{CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ErrorData};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::memories::{agent, ingested, item, memory_id, review, search, wire};
+use crate::memories::{agent, ingested, item, memory_id, review, search, smart, wire};
 use crate::{App, extract};
 
 /// Results of a search where nothing is said.
@@ -120,13 +120,30 @@ async fn save(
 ) -> Result<CallToolResult, Problem> {
     let new: NewMemory = extract::from_value(&arguments)?;
     let writer = app.memories.writer(caller, agent(headers)?).await?;
-    let made = app.memories.ingest(&writer, vec![item(new)?], None).await?;
-    let Some(made) = made.first() else { return Err(Problem::not_found("memory")) };
-    let text = match made.created {
-        true => format!("Saved as {}.", made.memory.id),
-        false => format!("Known already as {}.", made.memory.id),
-    };
-    Ok(answer(vec![text], &ingested(made)))
+    // A turn of a dialogue is kept as it was said.
+    if new.after.is_some() {
+        let made = app.memories.ingest(&writer, vec![item(new)?], None).await?;
+        let Some(made) = made.first() else { return Err(Problem::not_found("memory")) };
+        return Ok(answer(vec![format!("Saved as {}.", made.memory.id)], &ingested(made)));
+    }
+    let decided = app.memories.ingest_smart(&writer, item(new)?, None).await?;
+    Ok(answer(vec![became(&decided)], &smart::told(&decided)))
+}
+
+/// What became of something that was told, for a model to read.
+fn became(decided: &Decided) -> String {
+    let id = decided.memory.as_ref().map(|memory| memory.id.to_string()).unwrap_or_default();
+    let known = decided.against.as_ref().map(|known| (known.id, known.content.as_str()));
+    match (decided.decision, known) {
+        (Decision::Reject, _) => format!("Not saved: {}.", decided.reason),
+        (Decision::Reinforce, _) => format!("Known already as {id}."),
+        (Decision::Update, _) => format!("{id} says that now."),
+        (Decision::Merge, _) => format!("Added to {id}, which tells of the same thing."),
+        (Decision::Supersede, Some((old, content))) if old.to_string() != id => {
+            format!("Saved as {id}. It takes the place of {old}: “{content}”")
+        }
+        (Decision::Supersede | Decision::Create, _) => format!("Saved as {id}."),
+    }
 }
 
 async fn get(

@@ -1,0 +1,458 @@
+//! Remembering with regard to what is known: a thing said again strengthens its memory, one that adds to it or
+//! corrects it changes it, and only what is new becomes another. No language model is asked.
+//!
+//! Nothing is lost by a decision: the old text stays in the history, the new one is stored or kept there, and both
+//! can be had back by `undo`. Contradiction is looked for before sameness. Where nothing is sure, a new memory is
+//! made. Which rules there are and how often they are right is in `compare` and `benches/RESULTS.md`, "Deciding
+//! what is new".
+
+mod compare;
+mod english;
+mod reading;
+
+use lar_base::{ChangeId, Code, MemoryId, Problem, Timestamp};
+use lar_store::{Change, Memory, MemoryChange, MemoryPatch, NewMemory, Once, Stored};
+use similar::{ChangeTag, TextDiff};
+use unicode_segmentation::UnicodeSegmentation as _;
+
+pub use self::compare::Nearness;
+use self::compare::{Relation, Rule, compare};
+use self::reading::Reading;
+use crate::index::{Filter, Query, Stamp};
+use crate::ingest::{self, Item, Ready};
+use crate::strength::{self, Event};
+use crate::vectors::{self, Quantized};
+use crate::words::{Words, print_of};
+use crate::{Memories, Writer};
+
+/// Memories that a text is compared with at most.
+const CANDIDATES_MAX: usize = 32;
+/// A text of more bytes tells of more than one thing; it is not compared.
+const COMPARED_BYTES_MAX: usize = 400;
+/// How often a decision is made anew because a memory changed in between.
+const TRIES_MAX: usize = 4;
+/// What words weigh in looking for candidates: half, so that neither other words nor another language hides one.
+const WORDS_WEIGHT: f32 = 0.5;
+/// The embedder that [`NEARNESS`] was calibrated for, by the digest of its weights: all-MiniLM-L6-v2.
+const CALIBRATED: &str = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db";
+/// Bounds under which no right decision of the calibration set lies and some wrong ones do. With another embedder the
+/// words decide alone.
+const NEARNESS: Nearness = Nearness { same: 0.85, changed: 0.45, part: 0.5 };
+
+/// What became of something that was told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// It is new, and a memory now.
+    Create,
+    /// It was known; that memory holds better.
+    Reinforce,
+    /// It says all that a memory said, and more; the memory says that now.
+    Update,
+    /// It corrects a memory, which is kept as what was true before.
+    Supersede,
+    /// It is part of what a memory tells, which has both texts now.
+    Merge,
+    /// It holds nothing to be remembered.
+    Reject,
+}
+
+impl Decision {
+    /// As it is written.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Decision::Create => "create",
+            Decision::Reinforce => "reinforce",
+            Decision::Update => "update",
+            Decision::Supersede => "supersede",
+            Decision::Merge => "merge",
+            Decision::Reject => "reject",
+        }
+    }
+
+    fn of(action: &str) -> Option<Self> {
+        let all = [Decision::Create, Decision::Update, Decision::Supersede, Decision::Merge];
+        let done = all.into_iter().find(|decision| decision.as_str() == action);
+        done.or_else(|| (action == Event::Confirmed.as_str()).then_some(Decision::Reinforce))
+    }
+}
+
+/// A stretch of text that an update or merge kept, took away or added.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// `same`, `removed` or `added`.
+    pub change: &'static str,
+    /// The stretch.
+    pub text: String,
+}
+
+/// What was decided about something that was told, and done.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decided {
+    /// What.
+    pub decision: Decision,
+    /// Why, for a person.
+    pub reason: String,
+    /// How often such a decision is right, 0 to 1, as measured on a labelled set.
+    pub confidence: f32,
+    /// The memory it was decided against, as it was.
+    pub against: Option<Memory>,
+    /// The memory that holds it now.
+    pub memory: Option<Memory>,
+    /// How the text of `against` changed, of an update or a merge.
+    pub diff: Vec<Difference>,
+    /// The rules of the secrets that were left out.
+    pub redacted: Vec<String>,
+    /// Why it has no vectors yet.
+    pub unembedded: Option<String>,
+}
+
+impl Memories {
+    /// Remembers this with regard to what is known of its project.
+    ///
+    /// # Errors
+    /// As [`Memories::ingest`]; [`Code::VersionMismatch`] when others keep changing what it is about.
+    pub async fn ingest_smart(
+        &self,
+        writer: &Writer,
+        item: Item,
+        once: Option<Once>,
+    ) -> Result<Decided, Problem> {
+        if item.content.len() <= COMPARED_BYTES_MAX {
+            let reading = Reading::of(&item.content);
+            if !item.content.trim().is_empty() && reading.says_nothing() {
+                return Ok(rejected(&reading));
+            }
+        }
+        let Ready { new, mut redacted, unembedded } = self.ready(writer, vec![item]).await?;
+        let Some(new) = new.into_iter().next() else { return Err(Problem::not_found("memory")) };
+        for _ in 0..TRIES_MAX {
+            let judged = self.judge(writer, &new).await?;
+            match self.decide(writer, new.clone(), judged, once.clone()).await {
+                Err(problem) if problem.code == Code::VersionMismatch => {}
+                Err(problem) => return Err(problem),
+                Ok(mut decided) => {
+                    if unembedded.is_some() {
+                        self.fill.wake();
+                    }
+                    decided.redacted = redacted.pop().unwrap_or_default();
+                    decided.unembedded = unembedded.filter(|_| decided.decision != Decision::Reinforce);
+                    return Ok(decided);
+                }
+            }
+        }
+        Err(Problem::new(Code::VersionMismatch, "others keep changing the memories that this is about"))
+    }
+
+    /// What was decided about a request that was sent before, told by the note of it.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`] when the memory is gone meanwhile.
+    pub async fn decided_before(&self, writer: &Writer, made: &str) -> Result<Decided, Problem> {
+        let unknown = || Problem::not_found("what this request made");
+        let (decision, id) = made.split_once(' ').ok_or_else(unknown)?;
+        let (decision, id) = (decision.parse::<ChangeId>(), id.parse::<MemoryId>());
+        let (decision, id) = decision.ok().zip(id.ok()).ok_or_else(unknown)?;
+        let spaces = vec![writer.space];
+        let memory = self.store.memory_get(spaces.clone(), id).await?;
+        let history = self.store.memory_history(spaces, id).await?;
+        let record = history.into_iter().find(|record| record.decision == decision).ok_or_else(unknown)?;
+        Ok(Decided {
+            decision: Decision::of(&record.action).ok_or_else(unknown)?,
+            reason: record.reason.unwrap_or_default(),
+            confidence: 1.0,
+            against: None,
+            memory: Some(memory),
+            diff: Vec::new(),
+            redacted: Vec::new(),
+            unembedded: None,
+        })
+    }
+
+    /// The memory that decides what becomes of a text, and how.
+    async fn judge(&self, writer: &Writer, new: &NewMemory) -> Result<Judged, Problem> {
+        if let Some(same) = self.store.memory_same(writer.space, new.hash).await? {
+            let known = if same.superseded.is_some() { Relation::Correction } else { Relation::Same };
+            return Ok(Judged { relation: known, rule: Rule::SameWords, against: Some(same) });
+        }
+        let told = comparable(&new.content).then(|| Reading::of(&new.content));
+        let mut best = Judged { relation: Relation::Other, rule: Rule::None, against: None };
+        for (known, meaning) in self.candidates(writer, new).await? {
+            let (relation, rule) = if print_of(&known.content) == print_of(&new.content) {
+                (Relation::Same, Rule::SameWords)
+            } else if let Some(told) = told.as_ref().filter(|_| comparable(&known.content)) {
+                compare(&Reading::of(&known.content), told, meaning)
+            } else {
+                (Relation::Other, Rule::None)
+            };
+            if weight(relation) > weight(best.relation) {
+                best = Judged { relation, rule, against: Some(known) };
+            }
+        }
+        Ok(best)
+    }
+
+    /// The current memories nearest to a text, with how near they mean the same.
+    async fn candidates(
+        &self,
+        writer: &Writer,
+        new: &NewMemory,
+    ) -> Result<Vec<(Memory, Option<(f32, Nearness)>)>, Problem> {
+        let vectors = new.passages.first().and_then(|passage| passage.vectors.clone());
+        let vector = vectors.and_then(|vectors| {
+            let dimension = vectors.embedder.dimension as usize;
+            let stamp = Stamp { digest: vectors.embedder.digest, dimension };
+            let (scale, bytes) = vectors::decode(&vectors.bytes, dimension).next()?;
+            let bytes = bytes.iter().map(|byte| byte.cast_signed()).collect();
+            Some((stamp, Quantized { scale, bytes }))
+        });
+        let stamp = vector.as_ref().map(|(stamp, _)| stamp.clone());
+        let words = Words::of(&new.content);
+        let filter = Filter { project: new.project.clone(), ..Filter::default() };
+        let look = move |index: &crate::index::Index| {
+            let vector = vector.as_ref().filter(|(stamp, _)| index.stamp() == Some(stamp));
+            index.search(&Query {
+                words: &words,
+                vector: vector.map(|(_, vector)| vector),
+                filter: &filter,
+                now: Timestamp::now(),
+                limit: CANDIDATES_MAX,
+                weight: WORDS_WEIGHT,
+            })
+        };
+        let hits = self.indexes.search(writer.space, stamp.as_ref(), look).await?;
+        let nearness = stamp.filter(|stamp| stamp.digest == CALIBRATED).map(|_| NEARNESS);
+        let seqs = hits.iter().map(|hit| hit.memory).collect();
+        let memories = self.store.memories_by_seq(vec![writer.space], seqs).await?;
+        let found = hits.into_iter().filter_map(|hit| {
+            let memory = memories.iter().find(|memory| memory.seq == hit.memory)?;
+            (memory.superseded.is_none()).then(|| (memory.clone(), hit.meaning.zip(nearness)))
+        });
+        Ok(found.collect())
+    }
+
+    async fn decide(
+        &self,
+        writer: &Writer,
+        new: NewMemory,
+        judged: Judged,
+        once: Option<Once>,
+    ) -> Result<Decided, Problem> {
+        let Judged { relation, rule, against } = judged;
+        let decision = if against.is_some() { by(relation) } else { Decision::Create };
+        let mut reason = why(rule).to_owned();
+        let (mut stored, mut changes, mut diff) = (None, Vec::new(), Vec::new());
+        match (decision, &against) {
+            (Decision::Reinforce, Some(known)) => {
+                if known.content != new.content {
+                    reason = format!("{reason}: “{}”", new.content);
+                }
+                let strength = strength::review(&known.strength, Event::Confirmed.grade(), Timestamp::now());
+                changes
+                    .push(changed(known, MemoryPatch { strength: Some(strength), ..MemoryPatch::default() }));
+            }
+            (Decision::Update | Decision::Merge, Some(known)) => {
+                let content = match decision {
+                    Decision::Merge => format!("{}\n{}", known.content, new.content),
+                    _ => new.content.clone(),
+                };
+                diff = difference(&known.content, &content);
+                changes.push(self.rewritten(writer, known, &new, content).await?);
+            }
+            // It was so before, and is again.
+            (Decision::Supersede, Some(known)) if known.hash == new.hash => {
+                changes.push(changed(
+                    known,
+                    MemoryPatch { superseded: Some(None), valid_to: Some(None), ..MemoryPatch::default() },
+                ));
+                if let Some((by, at)) = known.superseded
+                    && let Ok(by) = self.store.memory_get(vec![writer.space], by).await
+                    && by.superseded.is_none()
+                    && by.deleted_at.is_none()
+                {
+                    tracing::debug!(%at, "what was corrected is so again");
+                    changes.push(superseded(&by, known.id, &new));
+                }
+                reason = why(Rule::Changed).to_owned();
+            }
+            (Decision::Supersede, Some(known)) => {
+                changes.push(superseded(known, new.id, &new));
+                stored = Some(new);
+            }
+            _ => stored = Some(new),
+        }
+        let action =
+            if decision == Decision::Reinforce { Event::Confirmed.as_str() } else { decision.as_str() };
+        let change =
+            Change::new(writer.caller.key, action, Some(reason.clone()).filter(|_| against.is_some()));
+        let (stored, changed) =
+            self.store.memories_decide(vec![writer.space], stored, changes, change, once).await?;
+        let seqs: Vec<i64> = stored
+            .iter()
+            .map(|Stored { memory, .. }| memory.seq)
+            .chain(changed.iter().map(|memory| memory.seq))
+            .collect();
+        self.indexes.update(writer.space, &seqs).await?;
+        let memory = stored.map(|stored| stored.memory).or_else(|| changed.into_iter().next());
+        Ok(Decided {
+            decision,
+            reason,
+            confidence: confidence(rule),
+            against,
+            memory,
+            diff,
+            redacted: Vec::new(),
+            unembedded: None,
+        })
+    }
+
+    /// A memory with another text, and the tags of both.
+    async fn rewritten(
+        &self,
+        writer: &Writer,
+        known: &Memory,
+        new: &NewMemory,
+        content: String,
+    ) -> Result<MemoryChange, Problem> {
+        let mut tags = known.tags.clone();
+        tags.extend(new.tags.iter().filter(|tag| !known.tags.contains(tag)).cloned());
+        let mut patch = MemoryPatch {
+            tags: ingest::checked_tags(tags).ok(),
+            valid_from: new.valid_from.map(Some),
+            valid_to: new.valid_to.map(Some),
+            ..MemoryPatch::default()
+        };
+        self.rewrite(known, &mut patch, content);
+        let passages = self.passages_of(writer, known, &patch).await?;
+        Ok(MemoryChange { id: known.id, patch, passages, expected: Some(known.version) })
+    }
+}
+
+/// What would be decided about a text against one known thing; for measurements.
+#[must_use]
+pub fn decision_on(known: &str, told: &str, meaning: Option<(f32, Nearness)>) -> Decision {
+    let reading = Reading::of(told);
+    if reading.says_nothing() {
+        return Decision::Reject;
+    }
+    if !(comparable(known) && comparable(told)) {
+        return Decision::Create;
+    }
+    by(compare(&Reading::of(known), &reading, meaning).0)
+}
+
+const fn by(relation: Relation) -> Decision {
+    match relation {
+        Relation::Same => Decision::Reinforce,
+        Relation::More => Decision::Update,
+        Relation::Correction => Decision::Supersede,
+        Relation::Part => Decision::Merge,
+        Relation::Other => Decision::Create,
+    }
+}
+
+/// What a text is to the memory that decides.
+struct Judged {
+    relation: Relation,
+    rule: Rule,
+    against: Option<Memory>,
+}
+
+/// Whether a text is one sentence that can be compared with another.
+fn comparable(content: &str) -> bool {
+    let ended = |sentence: &&str| {
+        let end =
+            sentence.trim_end().trim_end_matches('.').rsplit(' ').next().unwrap_or_default().to_lowercase();
+        !reading::is_title(&end)
+    };
+    content.len() <= COMPARED_BYTES_MAX && content.unicode_sentences().filter(ended).count() <= 1
+}
+
+/// Of several, the contradiction decides first, then what is nearest to saying the same.
+const fn weight(relation: Relation) -> u8 {
+    match relation {
+        Relation::Correction => 4,
+        Relation::Same => 3,
+        Relation::More => 2,
+        Relation::Part => 1,
+        Relation::Other => 0,
+    }
+}
+
+fn changed(known: &Memory, patch: MemoryPatch) -> MemoryChange {
+    MemoryChange { id: known.id, patch, passages: Vec::new(), expected: Some(known.version) }
+}
+
+/// A memory whose place another takes: from now on, and in its own time from when the other is true.
+fn superseded(known: &Memory, by: MemoryId, new: &NewMemory) -> MemoryChange {
+    let from = new.valid_from.filter(|from| known.valid_from.is_none_or(|begun| *from > begun));
+    let patch = MemoryPatch {
+        superseded: Some(Some((by, Timestamp::now()))),
+        valid_to: from.map(Some).filter(|_| known.valid_to.is_none()),
+        ..MemoryPatch::default()
+    };
+    changed(known, patch)
+}
+
+fn difference(before: &str, after: &str) -> Vec<Difference> {
+    let diff = TextDiff::from_words(before, after);
+    let mut parts: Vec<Difference> = Vec::new();
+    for part in diff.iter_all_changes() {
+        let change = match part.tag() {
+            ChangeTag::Equal => "same",
+            ChangeTag::Delete => "removed",
+            ChangeTag::Insert => "added",
+        };
+        match parts.last_mut().filter(|last| last.change == change) {
+            Some(last) => last.text.push_str(part.value()),
+            None => parts.push(Difference { change, text: part.value().to_owned() }),
+        }
+    }
+    parts
+}
+
+fn rejected(reading: &Reading) -> Decided {
+    let reason = if reading.question {
+        "a question holds nothing to be remembered"
+    } else {
+        "it says nothing to be remembered"
+    };
+    Decided {
+        decision: Decision::Reject,
+        reason: reason.into(),
+        confidence: 0.96,
+        against: None,
+        memory: None,
+        diff: Vec::new(),
+        redacted: Vec::new(),
+        unembedded: None,
+    }
+}
+
+const fn why(rule: Rule) -> &'static str {
+    match rule {
+        Rule::SameWords => "it was known, in the same words",
+        Rule::SameMeaning => "it was known, in other words",
+        Rule::Contained => "it says all that was known, and more",
+        Rule::Denied => "one denies what the other says",
+        Rule::OtherValue => "it says the same of the same, with another value",
+        Rule::Changed => "it tells that what was known has changed",
+        Rule::OneThing => "it tells another part of the same thing",
+        Rule::None => "nothing like it was known",
+    }
+}
+
+/// How often a rule is right, by Laplace's rule of succession on the calibration set and the second
+/// (`benches/RESULTS.md`, "Deciding what is new").
+const fn confidence(rule: Rule) -> f32 {
+    match rule {
+        Rule::SameWords => 0.96,
+        Rule::SameMeaning => 0.8,
+        Rule::Contained => 0.97,
+        Rule::Denied => 0.9,
+        Rule::OtherValue => 0.97,
+        Rule::Changed => 0.96,
+        Rule::OneThing => 0.92,
+        Rule::None => 0.87,
+    }
+}
