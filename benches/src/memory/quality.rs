@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use anyhow::Context as _;
 use lar_base::{Caller, MemoryId};
-use lar_memory::{Item, Reader, Search};
+use lar_memory::{Item, Place, Reader, Search};
 use serde_json::Value;
 
 use super::{House, Random, data};
@@ -102,7 +102,7 @@ struct Ranked {
 async fn rank(collection: &Collection) -> anyhow::Result<Ranked> {
     let house = House::open().await?;
     let documents = remember(&house, collection).await?;
-    let reader = house.memories.reader(house.caller.clone(), None).await?;
+    let reader = house.memories.reader(house.caller.clone(), Place::default()).await?;
     let words = all(&house, &reader, collection, &documents, Some(1.0)).await?;
     let vectors = all(&house, &reader, collection, &documents, Some(0.0)).await?;
     let fused = words.iter().zip(&vectors).map(|(words, vectors)| fuse(words, vectors)).collect();
@@ -117,7 +117,7 @@ async fn rank(collection: &Collection) -> anyhow::Result<Ranked> {
 /// Remembers all texts and returns the document of each memory.
 async fn remember(house: &House, collection: &Collection) -> anyhow::Result<HashMap<MemoryId, String>> {
     let caller: Caller = house.caller.clone();
-    let writer = house.memories.writer(caller, None).await?;
+    let writer = house.memories.writer(caller, Place::default()).await?;
     let mut documents = HashMap::new();
     let mut before: Option<MemoryId> = None;
     let item = |document: &str, text: &str, after: Option<MemoryId>| Item {

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use lar_base::{Instant, MemoryId, Timestamp};
-use lar_memory::{Item, Search, passages, strength};
+use lar_memory::{Item, Place, Search, passages, strength};
 use lar_store::{Change, Embedder, MemoryKind, NewMemory, Provenance, Vectors};
 
 use super::{House, Random};
@@ -63,8 +63,8 @@ impl Made {
 
 pub(crate) async fn searches() -> anyhow::Result<String> {
     let house = House::open().await?;
-    let writer = house.memories.writer(house.caller.clone(), None).await?;
-    let reader = house.memories.reader(house.caller.clone(), None).await?;
+    let writer = house.memories.writer(house.caller.clone(), Place::default()).await?;
+    let reader = house.memories.reader(house.caller.clone(), Place::default()).await?;
     let embedder = made_by(&house);
     let mut made = Made::new();
     let mut text = format!(
@@ -193,7 +193,7 @@ pub(crate) async fn ingests() -> anyhow::Result<String> {
         )?;
     }
     let house = House::open().await?;
-    let writer = house.memories.writer(house.caller.clone(), None).await?;
+    let writer = house.memories.writer(house.caller.clone(), Place::default()).await?;
     let mut made = Made::new();
     let items: Vec<Item> =
         (0..1000).map(|_| Item { content: made.text(TEXT_WORDS), ..Item::default() }).collect();
@@ -209,8 +209,8 @@ pub(crate) async fn ingests() -> anyhow::Result<String> {
 
 async fn round(callers: usize, embedding: bool) -> anyhow::Result<Vec<f64>> {
     let house = std::sync::Arc::new(House::open().await?);
-    let writer = house.memories.writer(house.caller.clone(), None).await?;
-    let reader = house.memories.reader(house.caller.clone(), None).await?;
+    let writer = house.memories.writer(house.caller.clone(), Place::default()).await?;
+    let reader = house.memories.reader(house.caller.clone(), Place::default()).await?;
     let embedder = made_by(&house);
     // The index is there and is kept up.
     search(&house, &reader, &mut Made::new(), false).await?;

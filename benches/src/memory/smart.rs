@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use lar_base::Caller;
-use lar_memory::{Decided, Item, Nearness, Search, Writer, decision_on};
+use lar_memory::{Decided, Item, Nearness, Place, Search, Writer, decision_on};
 use lar_store::MemoryList;
 
 use super::House;
@@ -79,7 +79,7 @@ fn pairs() -> Vec<Pair> {
 
 async fn writer(house: &House, agent: &str) -> anyhow::Result<Writer> {
     let caller = Caller { agent: Some(agent.to_owned()), ..house.caller.clone() };
-    Ok(house.memories.writer(caller, None).await?)
+    Ok(house.memories.writer(caller, Place::default()).await?)
 }
 
 /// Remembers what is known of every other field of life, once.
@@ -107,7 +107,7 @@ async fn tell(house: &House, writer: &Writer, pair: &Pair) -> anyhow::Result<(De
     let Some(known) = known.into_iter().next() else { anyhow::bail!("nothing was stored") };
     let told = Item { content: pair.told.to_owned(), ..Item::default() };
     let decided = memories.ingest_smart(writer, told, None).await?;
-    let reader = memories.reader(writer.caller().clone(), None).await?;
+    let reader = memories.reader(writer.caller().clone(), Place::default()).await?;
     let mut kept = String::new();
     let ids: BTreeSet<_> = [Some(known.memory.id), decided.memory.as_ref().map(|memory| memory.id)]
         .into_iter()
@@ -176,7 +176,7 @@ async fn bounds(text: &mut String, house: &House, pairs: &[Pair]) -> anyhow::Res
         let writer = writer(house, &format!("bound-{at}")).await?;
         let known = Item { content: pair.known.to_owned(), ..Item::default() };
         house.memories.ingest(&writer, vec![known], None).await?;
-        let reader = house.memories.reader(writer.caller().clone(), None).await?;
+        let reader = house.memories.reader(writer.caller().clone(), Place::default()).await?;
         let search =
             Search { query: pair.told.to_owned(), limit: 1, words_weight: Some(0.0), ..Search::default() };
         let found = house.memories.search(&reader, search).await?;

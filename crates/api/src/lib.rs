@@ -13,6 +13,7 @@ pub mod openai;
 pub mod problem;
 pub mod rerank;
 pub mod tasks;
+pub mod users;
 
 pub use problem::ProblemBody;
 

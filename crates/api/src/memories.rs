@@ -384,18 +384,100 @@ pub struct MemoryStats {
     pub index_bytes: u64,
 }
 
-/// Where memories lie.
+/// Where memories lie, as one person sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Space {
     /// Its id.
     pub id: String,
-    /// `personal` or `agent`.
+    /// `personal`, `agent` or `team`.
     pub kind: String,
     /// The agent, of an agent's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
+    /// The team, of a team's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What this person may do there: `read`, `write`, or `own` (also say who else may).
+    pub access: String,
     /// When it was made.
     pub created_at: String,
+}
+
+/// A team's space to be made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewSpace {
+    /// 1 to 64 letters, digits and `-_.:@`.
+    pub name: String,
+}
+
+/// What somebody is to be allowed in a team's space.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewGrant {
+    /// Their name or id.
+    pub user: String,
+    /// `read` or `write`.
+    pub access: String,
+}
+
+/// What somebody may do in a team's space.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Grant {
+    /// Their id.
+    pub user_id: String,
+    /// What they are called.
+    pub user: String,
+    /// `read` or `write`.
+    pub access: String,
+    /// Since when.
+    pub granted_at: String,
+}
+
+/// Something that may be worth remembering and waits for a person's word.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Candidate {
+    /// Its id.
+    pub id: String,
+    /// The text.
+    pub content: String,
+    /// What it is about.
+    pub kind: String,
+    /// Why it waits.
+    pub reason: String,
+    /// The space it would lie in.
+    pub space: String,
+    /// The conversation it was said in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversation: Option<String>,
+    /// When it was noted; it waits for 14 days.
+    pub created_at: String,
+}
+
+/// How a candidate is remembered.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Accept {
+    /// Another text in its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
+}
+
+/// When a key last used the memories of a space.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MemoryClient {
+    /// The key.
+    pub key: String,
+    /// What it is called.
+    pub name: String,
+    /// The space.
+    pub space: String,
+    /// When it last read there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_at: Option<String>,
+    /// When it last changed something there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written_at: Option<String>,
 }
 
 fn is_zero(number: &usize) -> bool {

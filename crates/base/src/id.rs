@@ -97,6 +97,8 @@ ids! {
     SpaceId = "space";
     /// A change of a memory.
     ChangeId = "chg";
+    /// Something in the inbox of what may be worth remembering.
+    CandidateId = "cand";
     /// One HTTP request.
     RequestId = "req";
 }

@@ -16,7 +16,8 @@ pub use caller::{Caller, Scope, Scopes};
 pub use clock::{Instant, Timestamp};
 pub use code::Code;
 pub use id::{
-    ChangeId, ConversationId, KeyId, MemoryId, MessageId, RequestId, SessionId, SpaceId, TaskId, UserId,
+    CandidateId, ChangeId, ConversationId, KeyId, MemoryId, MessageId, RequestId, SessionId, SpaceId, TaskId,
+    UserId,
 };
 pub use problem::{FieldError, Problem};
 pub use secret::Secret;

@@ -32,13 +32,19 @@ pub struct Client {
     egress: Egress,
     url: String,
     key: Secret,
+    space: Option<String>,
 }
 
 impl Client {
     /// A client of the Lar at `url`, such as `http://127.0.0.1:5270`.
     #[must_use]
     pub fn new(egress: Egress, url: &str, key: Secret) -> Self {
-        Self { egress, url: url.trim_end_matches('/').to_owned(), key }
+        Self { egress, url: url.trim_end_matches('/').to_owned(), key, space: None }
+    }
+
+    /// This client for the memories of a team's space, where one is named.
+    pub(crate) fn in_space(&self, space: Option<String>) -> Self {
+        Self { space, ..self.clone() }
     }
 
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
@@ -106,7 +112,11 @@ impl Client {
 
     fn request(&self, method: Method, path: &str) -> Request {
         let request = Request::new(method, format!("{}/lar/v1/{path}", self.url), Trust::Operator);
-        request.header("authorization", format!("Bearer {}", self.key.expose()))
+        let request = request.header("authorization", format!("Bearer {}", self.key.expose()));
+        match &self.space {
+            Some(space) => request.header("x-space", space.clone()),
+            None => request,
+        }
     }
 }
 

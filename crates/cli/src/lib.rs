@@ -13,6 +13,8 @@ mod memory;
 mod models;
 mod open;
 pub mod output;
+mod people;
+mod project;
 mod ps;
 mod sse;
 mod top;
@@ -50,7 +52,7 @@ pub enum Command {
     Remember(memory::RememberArgs),
     /// Look for what was remembered
     Recall(memory::RecallArgs),
-    /// What is remembered: list, search, show, promote, demote, pin, forget, undo, stats
+    /// What is remembered: list, search, show, promote, demote, pin, forget, undo, inbox, stats
     #[command(subcommand)]
     Memory(memory::Command),
     /// What each model's engine is doing
@@ -61,6 +63,12 @@ pub enum Command {
     /// Keys for apps
     #[command(subcommand)]
     Keys(keys::Command),
+    /// People who share this Lar
+    #[command(subcommand)]
+    Users(people::UserCommand),
+    /// Where memories lie: yours, your agents', your teams'
+    #[command(subcommand)]
+    Spaces(people::SpaceCommand),
 }
 
 impl Command {
@@ -83,6 +91,8 @@ impl Command {
             Command::Ps => ps::run(client, output).await,
             Command::Top => top::run(client, output).await,
             Command::Keys(command) => keys::run(client, output, command).await,
+            Command::Users(command) => people::users(client, output, command).await,
+            Command::Spaces(command) => people::spaces(client, output, command).await,
         }
     }
 }

@@ -3,8 +3,8 @@
 use clap::{Args, Subcommand};
 use lar_api::Page;
 use lar_api::memories::{
-    Decided, Filters, Ingested, Memory, MemoryChange, MemoryPatch, MemoryStats, NewMemory, Review,
-    SearchRequest, SearchResponse, SearchResult, Undone,
+    Accept, Candidate, Decided, Filters, Ingested, Memory, MemoryChange, MemoryClient, MemoryPatch,
+    MemoryStats, NewMemory, Review, SearchRequest, SearchResponse, SearchResult, Undone,
 };
 use serde_json::Value;
 
@@ -32,6 +32,12 @@ pub struct RememberArgs {
     /// The project it belongs to
     #[arg(long)]
     project: Option<String>,
+    /// It belongs to the project of this folder, as its git remote names it
+    #[arg(long, conflicts_with = "project")]
+    here: bool,
+    /// The team's space it lies in, where it is not your own
+    #[arg(long)]
+    space: Option<String>,
     /// When it happened: 2026-11-26, or 2026-11-26T10:00:00Z
     #[arg(long)]
     occurred_at: Option<String>,
@@ -54,6 +60,12 @@ pub struct RecallArgs {
     /// Of this project
     #[arg(long)]
     project: Option<String>,
+    /// Of the project of this folder, as its git remote names it
+    #[arg(long, conflicts_with = "project")]
+    here: bool,
+    /// In this team's space alone
+    #[arg(long)]
+    space: Option<String>,
     /// As things were then: 2026-11-26, or 2026-11-26T10:00:00Z
     #[arg(long)]
     as_of: Option<String>,
@@ -124,8 +136,33 @@ pub enum Command {
         /// Its id
         id: String,
     },
+    /// What may be worth remembering and waits for your word
+    #[command(subcommand)]
+    Inbox(InboxCommand),
+    /// Which keys read and wrote your memories last
+    Clients,
     /// How many there are
     Stats,
+}
+
+/// What can be done with what waits.
+#[derive(Debug, Clone, Subcommand)]
+pub enum InboxCommand {
+    /// List it
+    List,
+    /// Remember it
+    Accept {
+        /// Its id
+        id: String,
+        /// In these words instead
+        #[arg(long)]
+        content: Option<String>,
+    },
+    /// Forget it
+    Reject {
+        /// Its id
+        id: String,
+    },
 }
 
 /// `lar remember`.
@@ -140,10 +177,11 @@ pub(crate) async fn remember(client: &Client, output: &Output, args: RememberArg
         kind: args.kind,
         tags: args.tags,
         source: args.source,
-        project: args.project,
+        project: project(args.project, args.here)?,
         occurred_at: args.occurred_at,
         ..NewMemory::default()
     };
+    let client = &client.in_space(args.space);
     if args.as_is {
         let made: Ingested = client.post("memories", &new).await?;
         return output.show(&made, || remembered(&made));
@@ -157,10 +195,12 @@ pub(crate) async fn recall(client: &Client, output: &Output, args: RecallArgs) -
     let why = args.why;
     let query = args.query.join(" ");
     anyhow::ensure!(!query.trim().is_empty(), "say what to look for: lar recall WORDS");
+    let project = project(args.project, args.here)?;
+    let client = &client.in_space(args.space);
     let request = SearchRequest {
         query,
         limit: Some(args.limit),
-        filters: Some(Filters { tags: args.tags, project: args.project, ..Filters::default() }),
+        filters: Some(Filters { tags: args.tags, project, ..Filters::default() }),
         as_of: args.as_of,
         detail: args.full.then(|| "full".into()),
         ..SearchRequest::default()
@@ -219,11 +259,66 @@ pub(crate) async fn run(client: &Client, output: &Output, command: Command) -> a
             let undone: Undone = client.post(&path(&id, "/undo"), &serde_json::json!({})).await?;
             output.show(&undone, || list(&undone.memories))
         }
+        Command::Inbox(command) => inbox(client, output, command).await,
+        Command::Clients => {
+            let clients: Page<MemoryClient> = client.get("memories/clients").await?;
+            output.show(&clients.data, || {
+                let at = |time: &Option<String>| {
+                    time.as_deref().map_or("never", |time| &time[..time.len().min(16)]).replace('T', " ")
+                };
+                let rows = clients.data.iter().map(|one| {
+                    vec![one.name.clone(), at(&one.read_at), at(&one.written_at), one.space.clone()]
+                });
+                table(&["key", "last read", "last wrote", "space"], rows)
+            })
+        }
         Command::Stats => {
             let stats: MemoryStats = client.get("memories/stats").await?;
             output.show(&stats, || counted(&stats))
         }
     }
+}
+
+async fn inbox(client: &Client, output: &Output, command: InboxCommand) -> anyhow::Result<()> {
+    match command {
+        InboxCommand::List => {
+            let waiting: Page<Candidate> = client.get("memories/inbox").await?;
+            output.show(&waiting.data, || {
+                if waiting.data.is_empty() {
+                    return "Nothing waits.".into();
+                }
+                let rows = waiting.data.iter().map(|one| {
+                    vec![
+                        one.id.clone(),
+                        one.created_at[..one.created_at.len().min(10)].to_owned(),
+                        one.kind.clone(),
+                        plain(&one.content),
+                    ]
+                });
+                table(&["id", "noted", "kind", "text"], rows)
+            })
+        }
+        InboxCommand::Accept { id, content } => {
+            let path = format!("memories/inbox/{}/accept", models::path(&id));
+            let decided: Decided = client.post(&path, &Accept { content }).await?;
+            output.show(&decided, || became(&decided))
+        }
+        InboxCommand::Reject { id } => {
+            let path = format!("memories/inbox/{}/reject", models::path(&id));
+            let _: Value = client.post(&path, &serde_json::json!({})).await?;
+            output.show(&Value::Null, || "Forgotten.".into())
+        }
+    }
+}
+
+/// The project that is named, or that of this folder.
+fn project(named: Option<String>, here: bool) -> anyhow::Result<Option<String>> {
+    if !here {
+        return Ok(named);
+    }
+    let found = crate::project::of(&std::env::current_dir()?);
+    anyhow::ensure!(found.is_some(), "this folder is in no git repository; name the project: --project NAME");
+    Ok(found)
 }
 
 fn path(id: &str, rest: &str) -> String {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lar_base::{MemoryId, Problem, SpaceId, Timestamp};
+use lar_base::{MemoryId, Problem, Timestamp};
 use lar_engines::scheduler::Priority;
 use lar_store::{
     Change, ChangeRecord, Memory, MemoryChange, MemoryKind, MemoryList, MemoryPatch, MemoryStats,
@@ -77,7 +77,7 @@ impl Memories {
         edit: Edit,
         expected: Option<i64>,
     ) -> Result<Memory, Problem> {
-        let found = self.store.memory_get(vec![writer.space], id).await?;
+        let found = self.changeable(writer, id).await?;
         let screened =
             |tags: Vec<String>| tags.into_iter().map(|tag| self.screened_edit("tags", tag)).collect();
         let tags: Option<Vec<String>> = edit.tags.map(screened).transpose()?;
@@ -114,9 +114,13 @@ impl Memories {
         let change = MemoryChange { id, patch, passages, expected };
         let changed = self
             .store
-            .memories_change(vec![writer.space], vec![change], Change::new(writer.caller.key, action, None))
+            .memories_change(
+                writer.spaces.clone(),
+                vec![change],
+                Change::new(writer.caller.key, action, None),
+            )
             .await?;
-        self.changed(writer.space, &changed).await?;
+        self.changed(&changed).await?;
         changed.into_iter().next().ok_or_else(|| Problem::not_found(format!("memory {id}")))
     }
 
@@ -131,14 +135,14 @@ impl Memories {
         event: Event,
         reason: Option<String>,
     ) -> Result<Memory, Problem> {
-        let found = self.store.memory_get(vec![writer.space], id).await?;
+        let found = self.changeable(writer, id).await?;
         let reason = reason.map(|reason| self.screened_edit("reason", reason)).transpose()?;
         let strength = strength::review(&found.strength, event.grade(), Timestamp::now());
         let patch = MemoryPatch { strength: Some(strength), ..MemoryPatch::default() };
         let change = MemoryChange { id, patch, passages: Vec::new(), expected: None };
         let noted = Change::new(writer.caller.key, event.as_str(), reason);
-        let changed = self.store.memories_change(vec![writer.space], vec![change], noted).await?;
-        self.changed(writer.space, &changed).await?;
+        let changed = self.store.memories_change(writer.spaces.clone(), vec![change], noted).await?;
+        self.changed(&changed).await?;
         changed.into_iter().next().ok_or_else(|| Problem::not_found(format!("memory {id}")))
     }
 
@@ -147,7 +151,8 @@ impl Memories {
     /// # Errors
     /// [`lar_base::Code::Conflict`] when there is nothing to undo or a later decision stands on it.
     pub async fn undo(&self, writer: &Writer, id: MemoryId) -> Result<Vec<Memory>, Problem> {
-        let spaces = vec![writer.space];
+        self.changeable(writer, id).await?;
+        let spaces = writer.spaces.clone();
         let last = self.store.memory_last_decision(spaces.clone(), id).await?;
         let Some(decision) = last.first().map(|record| record.decision) else {
             return Err(Problem::new(
@@ -164,7 +169,7 @@ impl Memories {
         }
         let change = Change::new(writer.caller.key, "undo", None);
         let undone = self.store.memory_undo(spaces, id, decision, passages, change).await?;
-        self.changed(writer.space, &undone).await?;
+        self.changed(&undone).await?;
         Ok(undone)
     }
 
@@ -173,15 +178,18 @@ impl Memories {
     /// # Errors
     /// [`lar_base::Code::NotFound`].
     pub async fn erase(&self, writer: &Writer, id: MemoryId) -> Result<(), Problem> {
-        let erased = self.store.memories_erase(vec![writer.space], vec![id]).await?;
-        Ok(self.indexes.update(writer.space, &erased).await?)
+        let found = self.changeable(writer, id).await?;
+        let erased = self.store.memories_erase(vec![found.space], vec![id]).await?;
+        Ok(self.indexes.update(found.space, &erased).await?)
     }
 
-    /// Removes for good what was deleted long enough ago; how many there were.
+    /// Removes for good what was deleted long enough ago, and what waited in the inbox for too long; how many memories
+    /// there were.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn purge(&self) -> Result<usize, Problem> {
+        self.store.candidates_purge(Timestamp::now().before(crate::inbox::WAIT)).await?;
         Ok(self.store.memories_purge(Timestamp::now().before(KEEP_DELETED)).await?)
     }
 
@@ -213,7 +221,7 @@ impl Memories {
     ) -> Result<Vec<lar_store::NewPassage>, Problem> {
         let Some((content, _)) = &patch.content else { return Ok(Vec::new()) };
         let before = match found.after {
-            Some(id) => self.store.memory_get(vec![writer.space], id).await.ok().map(|before| before.content),
+            Some(id) => self.store.memory_get(vec![found.space], id).await.ok().map(|before| before.content),
             None => None,
         };
         let tags = patch.tags.as_ref().unwrap_or(&found.tags);
@@ -238,8 +246,11 @@ impl Memories {
         }
     }
 
-    async fn changed(&self, space: SpaceId, memories: &[Memory]) -> Result<(), Problem> {
-        let seqs: Vec<i64> = memories.iter().map(|memory| memory.seq).collect();
-        Ok(self.indexes.update(space, &seqs).await?)
+    /// Brings the indexes up to what became of these memories.
+    pub(crate) async fn changed(&self, memories: &[Memory]) -> Result<(), Problem> {
+        for memory in memories {
+            self.indexes.update(memory.space, &[memory.seq]).await?;
+        }
+        Ok(())
     }
 }

@@ -8,10 +8,12 @@
 //! to by every query of the store.
 
 mod brief;
+mod clients;
 mod edit;
 mod embed;
 mod error;
 mod fill;
+mod inbox;
 mod index;
 mod indexes;
 mod ingest;
@@ -32,7 +34,7 @@ pub use edit::Edit;
 pub use error::Error;
 pub use index::Filter;
 pub use ingest::{Ingested, Item, passages};
-pub use place::{Reader, Writer, checked_agent};
+pub use place::{Place, Reader, Writer, checked_agent};
 pub use screen::SecretPolicy;
 pub use search::{Detail, Found, Hit, Mode, Search};
 pub use smart::{Decided, Decision, Difference, Nearness, decision_on};
@@ -52,18 +54,21 @@ pub struct Memories {
     embeddings: embed::Embeddings,
     indexes: indexes::Indexes,
     gateway: Gateway,
+    clients: clients::Clients,
     fill: fill::Wake,
     options: Options,
 }
 
 impl Memories {
-    /// Starts what goes on in the background: vectors for what was stored without.
+    /// Starts what goes on in the background: vectors for what was stored without, and notes of who used what.
     pub fn run(store: Store, gateway: Gateway, options: Options, tasks: &Tasks) -> Self {
         let embeddings = embed::Embeddings::new(gateway.clone());
         let indexes = indexes::Indexes::new(store.clone());
         let fill = fill::Wake::default();
-        let memories = Self { store, embeddings, indexes, gateway, fill, options };
+        let clients = clients::Clients::new(store.clone());
+        let memories = Self { store, embeddings, indexes, gateway, clients, fill, options };
         tasks.spawn(fill::run(memories.clone(), tasks.stopping()));
+        tasks.spawn(memories.clients.clone().run(tasks.stopping()));
         memories
     }
 }

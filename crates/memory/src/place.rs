@@ -1,11 +1,21 @@
 //! Whose memories a call may see and change. A [`Reader`] or [`Writer`] is the proof that this was decided.
 
-use lar_base::{Caller, Code, Problem, Scope, SpaceId};
+use lar_base::{Caller, Code, MemoryId, Problem, Scope, SpaceId};
+use lar_store::{Access, Memory, Space, SpaceKind};
 
 use crate::Memories;
 
-/// Characters of an agent's name at most.
-const AGENT_CHARS_MAX: usize = 64;
+/// Characters of an agent's or a space's name at most.
+const NAME_CHARS_MAX: usize = 64;
+
+/// Which memories are meant: those of an agent, those of a team, or a person's own where neither is named.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Place<'a> {
+    /// The agent's name.
+    pub agent: Option<&'a str>,
+    /// The team's space, by its name or id.
+    pub space: Option<&'a str>,
+}
 
 /// Proof that a caller may read the memories of these spaces.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,11 +24,16 @@ pub struct Reader {
     pub(crate) spaces: Vec<SpaceId>,
 }
 
-/// Proof that a caller may change the memories of this space.
+/// Proof that a caller may change the memories of these spaces, and make new ones in one of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Writer {
     pub(crate) caller: Caller,
+    /// Where new ones lie.
     pub(crate) space: SpaceId,
+    /// Where they may be changed, `space` among them.
+    pub(crate) spaces: Vec<SpaceId>,
+    /// Where they may be read and no more.
+    pub(crate) read_only: Vec<SpaceId>,
 }
 
 impl Reader {
@@ -36,7 +51,7 @@ impl Writer {
         &self.caller
     }
 
-    /// The space.
+    /// Where new memories lie.
     #[must_use]
     pub fn space(&self) -> SpaceId {
         self.space
@@ -44,27 +59,92 @@ impl Writer {
 }
 
 impl Memories {
-    /// The memories that a caller may read: those of the agent named, the person's own where none is.
+    /// The memories that a caller may read: those of the place named; else the person's own and those of the teams that
+    /// they have a grant of.
     ///
     /// # Errors
-    /// [`Code::ForbiddenScope`]; [`Code::ForbiddenSpace`] when the key belongs to another agent;
-    /// [`Code::InvalidParams`] for a name that can be none.
-    pub async fn reader(&self, caller: Caller, agent: Option<&str>) -> Result<Reader, Problem> {
+    /// [`Code::ForbiddenScope`]; [`Code::ForbiddenSpace`] when the key belongs to another agent, or the person has no
+    /// grant; [`Code::InvalidParams`] for a name that can be none.
+    pub async fn reader(&self, caller: Caller, place: Place<'_>) -> Result<Reader, Problem> {
         caller.require(Scope::MemoryRead)?;
-        let agent = agent_of(&caller, agent)?;
-        let found = self.store.space_find(caller.user, agent).await?;
-        Ok(Reader { caller, spaces: found.into_iter().map(|space| space.id).collect() })
+        let spaces = self.seen(&caller, place).await?.into_iter().map(|space| space.id).collect();
+        let reader = Reader { caller, spaces };
+        self.clients.read(&reader);
+        Ok(reader)
     }
 
-    /// As [`Memories::reader`], to change them; the space is made where it is not there yet.
+    /// As [`Memories::reader`], to change them; a person's or agent's space is made where it is not there yet. New
+    /// memories lie in the place named, the person's own where none is.
     ///
     /// # Errors
-    /// As there. Nothing is written to another space instead.
-    pub async fn writer(&self, caller: Caller, agent: Option<&str>) -> Result<Writer, Problem> {
+    /// As there; [`Code::ForbiddenSpace`] also where the grant is to read. Nothing is written to another space instead.
+    pub async fn writer(&self, caller: Caller, place: Place<'_>) -> Result<Writer, Problem> {
         caller.require(Scope::MemoryWrite)?;
-        let agent = agent_of(&caller, agent)?;
-        let space = self.store.space_ensure(caller.user, agent).await?.id;
-        Ok(Writer { caller, space })
+        let seen = self.seen(&caller, place).await?;
+        let (write, read): (Vec<Space>, Vec<Space>) =
+            seen.into_iter().partition(|space| space.access >= Access::Write);
+        let space = match (place.space, write.first()) {
+            (Some(_), Some(space)) => space.id,
+            (Some(named), None) => {
+                let reason = format!("the space `{named}` is shared with you to read");
+                return Err(Problem::new(Code::ForbiddenSpace, reason));
+            }
+            (None, _) => self.store.space_ensure(caller.user, agent_of(&caller, place.agent)?).await?.id,
+        };
+        let mut spaces: Vec<SpaceId> = write.into_iter().map(|space| space.id).collect();
+        if !spaces.contains(&space) {
+            spaces.push(space);
+        }
+        let writer =
+            Writer { caller, space, spaces, read_only: read.into_iter().map(|space| space.id).collect() };
+        self.clients.written(&writer);
+        Ok(writer)
+    }
+
+    /// A memory that a writer may change.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`]; [`Code::ForbiddenSpace`] for one that they may only read.
+    pub(crate) async fn changeable(&self, writer: &Writer, id: MemoryId) -> Result<Memory, Problem> {
+        let found = self.store.memory_get(writer.spaces.clone(), id).await;
+        if matches!(found, Err(lar_store::Error::NotFound(_)))
+            && self.store.memory_get(writer.read_only.clone(), id).await.is_ok()
+        {
+            let reason = format!("memory {id} lies in a space that is shared with you to read");
+            return Err(Problem::new(Code::ForbiddenSpace, reason));
+        }
+        Ok(found?)
+    }
+
+    /// The spaces that are meant, as far as this caller sees them.
+    async fn seen(&self, caller: &Caller, place: Place<'_>) -> Result<Vec<Space>, Problem> {
+        let agent = agent_of(caller, place.agent)?;
+        match (place.space, agent) {
+            (Some(_), Some(agent)) => Err(Problem::new(
+                Code::ForbiddenSpace,
+                format!("the agent `{agent}` has a space of its own and sees no other"),
+            )),
+            (Some(named), None) => {
+                let named = checked_space(named)?;
+                let found = self.store.space_shared(caller.user, named.to_owned()).await;
+                let found = found.map_err(|error| match error {
+                    lar_store::Error::NotFound(_) => Problem::new(
+                        Code::ForbiddenSpace,
+                        format!("there is no space `{named}`, or it is not shared with you"),
+                    ),
+                    other => other.into(),
+                })?;
+                Ok(vec![found])
+            }
+            (None, Some(agent)) => {
+                Ok(self.store.space_find(caller.user, Some(agent)).await?.into_iter().collect())
+            }
+            (None, None) => {
+                let mut spaces = self.store.space_list(caller.user).await?;
+                spaces.retain(|space| !matches!(space.kind, SpaceKind::Agent(_)));
+                Ok(spaces)
+            }
+        }
     }
 }
 
@@ -83,16 +163,21 @@ fn agent_of(caller: &Caller, named: Option<&str>) -> Result<Option<String>, Prob
     }
 }
 
-/// Checks that this can be an agent's name.
+/// Checks that this can be a space's name; the same as an agent's.
+fn checked_space(name: &str) -> Result<&str, Problem> {
+    checked_agent(name).map_err(|reason| Problem::invalid("X-Space", reason))
+}
+
+/// Checks that this can be an agent's name, or a person's or a space's.
 ///
 /// # Errors
 /// What a name must be.
 pub fn checked_agent(name: &str) -> Result<&str, String> {
-    let fits = (1..=AGENT_CHARS_MAX).contains(&name.chars().count())
+    let fits = (1..=NAME_CHARS_MAX).contains(&name.chars().count())
         && name.chars().all(|c| c.is_alphanumeric() || "-_.:@".contains(c))
         && !name.starts_with('.');
     if fits {
         return Ok(name);
     }
-    Err(format!("must be 1 to {AGENT_CHARS_MAX} letters, digits and -_.:@, and not begin with a dot"))
+    Err(format!("must be 1 to {NAME_CHARS_MAX} letters, digits and -_.:@, and not begin with a dot"))
 }

@@ -11,7 +11,7 @@ mod english;
 mod reading;
 
 use lar_base::{ChangeId, Code, MemoryId, Problem, Timestamp};
-use lar_store::{Change, Memory, MemoryChange, MemoryPatch, NewMemory, Once, Stored};
+use lar_store::{Change, Memory, MemoryChange, MemoryPatch, NewMemory, Once};
 use similar::{ChangeTag, TextDiff};
 use unicode_segmentation::UnicodeSegmentation as _;
 
@@ -226,7 +226,9 @@ impl Memories {
         let memories = self.store.memories_by_seq(vec![writer.space], seqs).await?;
         let found = hits.into_iter().filter_map(|hit| {
             let memory = memories.iter().find(|memory| memory.seq == hit.memory)?;
-            (memory.superseded.is_none()).then(|| (memory.clone(), hit.meaning.zip(nearness)))
+            // What is said without a project is about none of them.
+            let meant = memory.superseded.is_none() && memory.project == new.project;
+            meant.then(|| (memory.clone(), hit.meaning.zip(nearness)))
         });
         Ok(found.collect())
     }
@@ -287,13 +289,9 @@ impl Memories {
             Change::new(writer.caller.key, action, Some(reason.clone()).filter(|_| against.is_some()));
         let (stored, changed) =
             self.store.memories_decide(vec![writer.space], stored, changes, change, once).await?;
-        let seqs: Vec<i64> = stored
-            .iter()
-            .map(|Stored { memory, .. }| memory.seq)
-            .chain(changed.iter().map(|memory| memory.seq))
-            .collect();
-        self.indexes.update(writer.space, &seqs).await?;
-        let memory = stored.map(|stored| stored.memory).or_else(|| changed.into_iter().next());
+        let memories: Vec<Memory> = stored.into_iter().map(|stored| stored.memory).chain(changed).collect();
+        self.changed(&memories).await?;
+        let memory = memories.into_iter().next();
         Ok(Decided {
             decision,
             reason,

@@ -101,7 +101,10 @@ fn limits(confinement: &Confinement) -> Result<(), String> {
         setrlimit(resource, limit).map_err(|error| error.to_string())
     };
     limit(Resource::Core, 0)?;
-    limit(Resource::Fsize, 0)?;
+    // GPU drivers keep memory in files without a name, which this limit would count.
+    if confinement.write.is_empty() {
+        limit(Resource::Fsize, 0)?;
+    }
     limit(Resource::Nofile, OPEN_FILES_MAX)?;
     // RLIMIT_DATA counts private writable memory, not a mapped model file.
     confinement.memory_max.map_or(Ok(()), |most| limit(Resource::Data, most.get()))

@@ -40,7 +40,7 @@ pub(crate) async fn create(
         return Err(Problem::invalid("name", "must be one line of 1 to 100 characters").into());
     }
     let scopes = match new.scopes {
-        None => Scopes::of([Scope::Inference, Scope::MemoryRead, Scope::MemoryWrite]),
+        None => default_scopes(),
         Some(texts) => {
             let parse =
                 |text: &String| text.parse::<Scope>().map_err(|reason| Problem::invalid("scopes", reason));
@@ -90,6 +90,11 @@ pub(crate) async fn revoke(
     app.store.key_revoke(caller.user, extract::id(&id, "key")?).await?;
     app.authenticator.forget();
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// What a key may do where nothing is said.
+pub(crate) fn default_scopes() -> Scopes {
+    Scopes::of([Scope::Inference, Scope::MemoryRead, Scope::MemoryWrite])
 }
 
 fn wire(key: &KeyRecord) -> Wire {

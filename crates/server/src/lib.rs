@@ -29,6 +29,7 @@ mod spaces;
 mod sse;
 mod tasks;
 mod usage;
+mod users;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

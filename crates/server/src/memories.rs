@@ -1,5 +1,6 @@
-//! `/lar/v1/memories`: what is remembered. With `X-Agent-Id`, the memories of that agent.
+//! `/lar/v1/memories`: what is remembered. With `X-Agent-Id`, the memories of that agent; with `X-Space`, those of a team.
 
+pub(crate) mod inbox;
 pub(crate) mod review;
 pub(crate) mod search;
 pub(crate) mod smart;
@@ -15,7 +16,7 @@ use lar_api::memories::{
     Ingested as WireIngested, IngestedAll, Memory as Wire, MemoryPatch, MemoryStats, NewMemories, NewMemory,
 };
 use lar_base::{MemoryId, Problem, Timestamp};
-use lar_memory::{Edit, Ingested, Item, Reader, Writer, strength};
+use lar_memory::{Edit, Ingested, Item, Place, Reader, Writer, strength};
 use lar_store::{Memory, MemoryKind, MemoryList};
 
 use crate::auth::Authenticated;
@@ -26,6 +27,8 @@ use crate::{App, State};
 
 /// The agent whose memories are meant.
 const AGENT: &str = "x-agent-id";
+/// The team's space whose memories are meant.
+const SPACE: &str = "x-space";
 
 /// A caller who may read memories.
 pub(crate) struct Reading(pub(crate) Reader);
@@ -38,7 +41,7 @@ impl FromRequestParts<Arc<App>> for Reading {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Failure> {
         let Authenticated(caller) = Authenticated::from_request_parts(parts, app).await?;
-        Ok(Self(app.memories.reader(caller, agent(&parts.headers)?).await?))
+        Ok(Self(app.memories.reader(caller, place(&parts.headers)?).await?))
     }
 }
 
@@ -47,17 +50,18 @@ impl FromRequestParts<Arc<App>> for Writing {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Failure> {
         let Authenticated(caller) = Authenticated::from_request_parts(parts, app).await?;
-        Ok(Self(app.memories.writer(caller, agent(&parts.headers)?).await?))
+        Ok(Self(app.memories.writer(caller, place(&parts.headers)?).await?))
     }
 }
 
-pub(crate) fn agent(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
-    let text = |value: &'_ HeaderValue| value.to_str().map(|_| ()).is_ok();
-    match headers.get(AGENT) {
+/// Which memories a request is about.
+pub(crate) fn place(headers: &HeaderMap) -> Result<Place<'_>, Problem> {
+    let text = |header: &str, name: &str| match headers.get(header).map(HeaderValue::to_str) {
         None => Ok(None),
-        Some(value) if text(value) => Ok(value.to_str().ok()),
-        Some(_) => Err(Problem::invalid("X-Agent-Id", "must be ASCII")),
-    }
+        Some(Ok(text)) => Ok(Some(text)),
+        Some(Err(_)) => Err(Problem::invalid(name, "must be ASCII")),
+    };
+    Ok(Place { agent: text(AGENT, "X-Agent-Id")?, space: text(SPACE, "X-Space")? })
 }
 
 /// Remembers something. The same again is not stored twice and answered with 200.

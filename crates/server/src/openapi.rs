@@ -4,7 +4,7 @@ use utoipa::OpenApi;
 
 use crate::{
     aliases, capabilities, catalog, conversations, health, keys, memories, pools, sign_in, spaces, tasks,
-    usage,
+    usage, users,
 };
 
 #[derive(OpenApi)]
@@ -40,6 +40,10 @@ use crate::{
         memories::update,
         memories::remove,
         memories::smart::smart,
+        memories::inbox::list,
+        memories::inbox::accept,
+        memories::inbox::reject,
+        memories::inbox::clients,
         memories::search::search,
         memories::review::promote,
         memories::review::demote,
@@ -47,6 +51,13 @@ use crate::{
         memories::review::history,
         memories::review::undo,
         spaces::list,
+        spaces::create,
+        spaces::grants,
+        spaces::grant,
+        spaces::revoke,
+        users::invite,
+        users::list,
+        users::remove,
         catalog::list,
         catalog::show,
         catalog::remove,

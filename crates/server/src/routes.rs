@@ -8,7 +8,7 @@ use axum::routing::{any, delete, get, patch, post};
 
 use crate::{
     App, aliases, capabilities, catalog, conversations, frame, health, keys, mcp, memories, openai, openapi,
-    page, pools, sign_in, spaces, tasks, usage,
+    page, pools, sign_in, spaces, tasks, usage, users,
 };
 
 pub(crate) fn router(app: &Arc<App>) -> Router {
@@ -43,6 +43,10 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/memories/smart", post(memories::smart::smart))
         .route("/memories/search", post(memories::search::search))
         .route("/memories/stats", get(memories::stats))
+        .route("/memories/inbox", get(memories::inbox::list))
+        .route("/memories/inbox/{id}/accept", post(memories::inbox::accept))
+        .route("/memories/inbox/{id}/reject", post(memories::inbox::reject))
+        .route("/memories/clients", get(memories::inbox::clients))
         .route("/memories/{id}", get(memories::show))
         .route("/memories/{id}", patch(memories::update))
         .route("/memories/{id}", delete(memories::remove))
@@ -51,7 +55,9 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/memories/{id}/feedback", post(memories::review::feedback))
         .route("/memories/{id}/history", get(memories::review::history))
         .route("/memories/{id}/undo", post(memories::review::undo))
-        .route("/spaces", get(spaces::list))
+        .route("/spaces", get(spaces::list).post(spaces::create))
+        .route("/spaces/{id}/grants", get(spaces::grants).post(spaces::grant))
+        .route("/spaces/{id}/grants/{user}", delete(spaces::revoke))
         .route("/catalog/models", get(catalog::list))
         .route("/catalog/models/{name}", get(catalog::show))
         .route("/catalog/models/{name}", delete(catalog::remove))
@@ -69,6 +75,8 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/usage", get(usage::list))
         .route("/keys", get(keys::list).post(keys::create))
         .route("/keys/{id}", delete(keys::revoke))
+        .route("/users", get(users::list).post(users::invite))
+        .route("/users/{id}", delete(users::remove))
         .route("/me", get(sign_in::me))
         .route("/sign-in", post(sign_in::exchange))
         .route("/sign-in/links", post(sign_in::create_link))

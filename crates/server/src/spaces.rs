@@ -1,14 +1,18 @@
-//! `/lar/v1/spaces`: where memories lie.
+//! `/lar/v1/spaces`: where memories lie, and who may use those of teams.
 
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
 use lar_api::Page;
-use lar_api::memories::Space as Wire;
-use lar_base::Scope;
+use lar_api::memories::{Grant as WireGrant, NewGrant, NewSpace, Space as Wire};
+use lar_base::{Caller, Code, Problem, Scope};
+use lar_store::{Access, Grant, Space, SpaceKind};
 
 use crate::State;
 use crate::auth::Authenticated;
 use crate::errors::Failure;
+use crate::extract::{Json, Path};
 
-/// The spaces that this key sees: the person's own and those of their agents, or its agent's alone.
+/// The spaces that this key sees: the person's own, those of their agents and of teams, or its agent's alone.
 #[utoipa::path(get, path = "/lar/v1/spaces", tag = "memories", responses((status = 200, body = Page<Wire>)))]
 pub(crate) async fn list(
     app: State,
@@ -16,14 +20,126 @@ pub(crate) async fn list(
 ) -> Result<axum::Json<Page<Wire>>, Failure> {
     caller.require(Scope::MemoryRead)?;
     let mut spaces = app.store.space_list(caller.user).await?;
-    if caller.agent.is_some() {
-        spaces.retain(|space| space.agent == caller.agent);
+    if let Some(agent) = &caller.agent {
+        spaces.retain(|space| matches!(&space.kind, SpaceKind::Agent(name) if name == agent));
     }
-    let data = spaces.into_iter().map(|space| Wire {
+    Ok(axum::Json(Page { data: spaces.into_iter().map(wire).collect(), next: None }))
+}
+
+/// Makes a team's space. Whoever makes it says who else may use it.
+#[utoipa::path(post, path = "/lar/v1/spaces", tag = "memories", request_body = NewSpace,
+    responses((status = 201, body = Wire), (status = 400, body = lar_api::ProblemBody),
+              (status = 409, body = lar_api::ProblemBody)))]
+pub(crate) async fn create(
+    app: State,
+    Authenticated(caller): Authenticated,
+    Json(new): Json<NewSpace>,
+) -> Result<Response, Failure> {
+    let caller = person(caller)?;
+    let name = lar_memory::checked_agent(&new.name).map_err(|reason| Problem::invalid("name", reason))?;
+    let space = app.store.space_create(caller.user, name.to_owned()).await?;
+    Ok((StatusCode::CREATED, axum::Json(wire(space))).into_response())
+}
+
+/// Who may use a team's space, named or by its id.
+#[utoipa::path(get, path = "/lar/v1/spaces/{id}/grants", tag = "memories", params(("id" = String, Path)),
+    responses((status = 200, body = Page<WireGrant>), (status = 403, body = lar_api::ProblemBody)))]
+pub(crate) async fn grants(
+    app: State,
+    Authenticated(caller): Authenticated,
+    Path(named): Path<String>,
+) -> Result<axum::Json<Page<WireGrant>>, Failure> {
+    let space = shared(&app, &person(caller)?, named, Access::Read).await?;
+    let grants = app.store.grant_list(space.id).await?;
+    Ok(axum::Json(Page { data: grants.iter().map(wire_grant).collect(), next: None }))
+}
+
+/// Lets somebody read a team's space, or write there as well.
+#[utoipa::path(post, path = "/lar/v1/spaces/{id}/grants", tag = "memories", request_body = NewGrant,
+    params(("id" = String, Path)),
+    responses((status = 200, body = Page<WireGrant>), (status = 403, body = lar_api::ProblemBody),
+              (status = 404, body = lar_api::ProblemBody)))]
+pub(crate) async fn grant(
+    app: State,
+    Authenticated(caller): Authenticated,
+    Path(named): Path<String>,
+    Json(new): Json<NewGrant>,
+) -> Result<axum::Json<Page<WireGrant>>, Failure> {
+    let caller = person(caller)?;
+    let access = match new.access.as_str() {
+        "read" => Access::Read,
+        "write" => Access::Write,
+        _ => return Err(Problem::invalid("access", "must be `read` or `write`").into()),
+    };
+    let space = shared(&app, &caller, named, Access::Own).await?;
+    let user = app.store.user_named(new.user).await?;
+    if user.id == caller.user {
+        return Err(Problem::invalid("user", "this space is theirs already").into());
+    }
+    app.store.grant_set(space.id, user.id, Some(access)).await?;
+    let grants = app.store.grant_list(space.id).await?;
+    Ok(axum::Json(Page { data: grants.iter().map(wire_grant).collect(), next: None }))
+}
+
+/// Takes somebody's grant of a team's space away.
+#[utoipa::path(delete, path = "/lar/v1/spaces/{id}/grants/{user}", tag = "memories",
+    params(("id" = String, Path), ("user" = String, Path)),
+    responses((status = 204), (status = 403, body = lar_api::ProblemBody), (status = 404, body = lar_api::ProblemBody)))]
+pub(crate) async fn revoke(
+    app: State,
+    Authenticated(caller): Authenticated,
+    Path((named, user)): Path<(String, String)>,
+) -> Result<StatusCode, Failure> {
+    let space = shared(&app, &person(caller)?, named, Access::Own).await?;
+    let user = app.store.user_named(user).await?;
+    app.store.grant_set(space.id, user.id, None).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Teams are of people: an agent's key has no part in them.
+fn person(caller: Caller) -> Result<Caller, Problem> {
+    caller.require(Scope::MemoryWrite)?;
+    match &caller.agent {
+        None => Ok(caller),
+        Some(agent) => Err(Problem::new(
+            Code::ForbiddenSpace,
+            format!("the agent `{agent}` has a space of its own and shares none"),
+        )),
+    }
+}
+
+async fn shared(app: &State, caller: &Caller, named: String, least: Access) -> Result<Space, Problem> {
+    let space = app.store.space_shared(caller.user, named).await?;
+    if space.access < least {
+        return Err(Problem::new(
+            Code::ForbiddenSpace,
+            "who may use this space is for whoever made it to say",
+        ));
+    }
+    Ok(space)
+}
+
+fn wire(space: Space) -> Wire {
+    let (kind, agent, name) = match space.kind {
+        SpaceKind::Personal => ("personal", None, None),
+        SpaceKind::Agent(agent) => ("agent", Some(agent), None),
+        SpaceKind::Team(name) => ("team", None, Some(name)),
+    };
+    Wire {
         id: space.id.to_string(),
-        kind: if space.agent.is_some() { "agent" } else { "personal" }.into(),
-        agent: space.agent,
+        kind: kind.into(),
+        agent,
+        name,
+        access: space.access.as_str().into(),
         created_at: space.created_at.to_string(),
-    });
-    Ok(axum::Json(Page { data: data.collect(), next: None }))
+    }
+}
+
+fn wire_grant(grant: &Grant) -> WireGrant {
+    WireGrant {
+        user_id: grant.user.to_string(),
+        user: grant.name.clone(),
+        access: grant.access.as_str().into(),
+        granted_at: grant.granted_at.to_string(),
+    }
 }

@@ -1,4 +1,4 @@
-//! People and their keys. Only the HMAC of a key's secret is stored; making it is `server`'s work.
+//! Keys of people. Only the HMAC of a key's secret is stored; making it is `server`'s work.
 
 use lar_base::{KeyId, Scopes, Timestamp, UserId};
 use rusqlite::{Connection, OptionalExtension as _, Row};
@@ -51,28 +51,6 @@ pub struct NewKey {
 }
 
 impl Store {
-    /// The person who owns this Lar, made on the first call.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn owner(&self) -> Result<UserId, Error> {
-        self.write(|connection| {
-            let found: Option<String> = connection
-                .query_row("SELECT id FROM users WHERE name = 'owner'", [], |row| row.get(0))
-                .optional()?;
-            if let Some(id) = found.and_then(|id| id.parse().ok()) {
-                return Ok(id);
-            }
-            let id = UserId::new();
-            connection.execute(
-                "INSERT INTO users (id, name, created_at) VALUES (?1, 'owner', ?2)",
-                (id.to_string(), Timestamp::now().as_millis()),
-            )?;
-            Ok(id)
-        })
-        .await
-    }
-
     /// Stores a key and returns it; a key with this digest that is there already is returned unchanged.
     ///
     /// # Errors

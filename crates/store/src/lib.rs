@@ -12,7 +12,9 @@ mod error;
 mod idempotency;
 mod keys;
 mod memories;
+mod memory_candidates;
 mod memory_changes;
+mod memory_clients;
 mod messages;
 mod migrations;
 mod passages;
@@ -20,6 +22,7 @@ mod readers;
 mod spaces;
 mod tasks;
 mod tunings;
+mod users;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -37,11 +40,14 @@ pub use memories::{
     Memory, MemoryChange, MemoryKind, MemoryList, MemoryPatch, MemoryStats, NewMemory, Provenance, Stored,
     Strength,
 };
+pub use memory_candidates::Candidate;
 pub use memory_changes::{Change, ChangeRecord};
+pub use memory_clients::{MemoryClient, Used};
 pub use messages::{AnswerEnd, Message, NewMessage, Rating, Role, Status};
 pub use passages::{Embedder, IndexedMemory, IndexedPassage, NewPassage, Unembedded, Vectors};
-pub use spaces::Space;
+pub use spaces::{Access, Grant, Space, SpaceKind};
 pub use tasks::{Outcome, TaskEnd, TaskRecord, TaskStart, UsageDay};
+pub use users::User;
 
 /// Connections kept for reading. Reads are short; two cores gain nothing from more.
 const READERS: usize = 4;

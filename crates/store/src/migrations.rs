@@ -12,6 +12,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0002_once.sql"),
     include_str!("../migrations/0003_tunings.sql"),
     include_str!("../migrations/0004_memories.sql"),
+    include_str!("../migrations/0005_sharing.sql"),
 ];
 
 /// Brings the database to the newest schema, each migration in a transaction of its own.
@@ -27,13 +28,24 @@ pub(crate) fn run(connection: &mut Connection, path: &Path) -> Result<(), Error>
     if found > 0 && found < known {
         back_up(connection, &backup_path(path, found))?;
     }
+    if found == known {
+        return Ok(());
+    }
+    // A table that others refer to can be made anew only while nothing is enforced; all of it is checked before each
+    // commit. The setting holds between transactions only.
+    connection.pragma_update(None, "foreign_keys", false)?;
     for (number, sql) in (found + 1..=known).zip(&MIGRATIONS[found as usize..]) {
         let transaction = connection.transaction()?;
         transaction.execute_batch(sql)?;
+        let broken = transaction.prepare("PRAGMA foreign_key_check")?.exists([])?;
+        if broken {
+            return Err(Error::Conflict(format!("schema {number} would leave rows that refer to none")));
+        }
         transaction.pragma_update(None, "user_version", number)?;
         transaction.commit()?;
         tracing::info!(schema = number, "the database was brought to a newer schema");
     }
+    connection.pragma_update(None, "foreign_keys", true)?;
     Ok(())
 }
 
@@ -66,13 +78,41 @@ mod tests {
     }
 
     #[test]
+    fn memories_outlive_the_new_table_of_spaces() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("lar.db");
+        let mut connection = Connection::open(&path).unwrap();
+        crate::configure(&connection).unwrap();
+        for sql in &MIGRATIONS[..4] {
+            connection.execute_batch(sql).unwrap();
+        }
+        connection.pragma_update(None, "user_version", 4).unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO users VALUES ('user_x', 'someone', 1);
+                 INSERT INTO spaces VALUES ('space_x', 'user_x', 'personal', '', 1);
+                 INSERT INTO memories (id, space_id, kind, content, tags, source, pinned, stability, difficulty, reviewed_at,
+                                       hash, version, created_at, updated_at)
+                 VALUES ('mem_x', 'space_x', 'fact', 'kept', '[]', '{}', 0, 1, 1, 1, x'00', 1, 1, 1);",
+            )
+            .unwrap();
+        run(&mut connection, &path).unwrap();
+        let kept =
+            "SELECT content FROM memories JOIN spaces ON spaces.id = space_id WHERE spaces.kind = 'personal'";
+        let content: String = connection.query_row(kept, [], |row| row.get(0)).unwrap();
+        assert_eq!(content, "kept");
+        let orphan = "INSERT INTO spaces VALUES ('space_y', 'user_none', 'team', 'y', 1)";
+        assert!(connection.execute(orphan, []).is_err(), "what refers to none is refused again");
+    }
+
+    #[test]
     fn a_backup_is_a_whole_database() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("lar.db");
         let mut connection = Connection::open(&path).unwrap();
         crate::configure(&connection).unwrap();
         run(&mut connection, &path).unwrap();
-        connection.execute("INSERT INTO users VALUES ('user_x', 'someone', 1)", []).unwrap();
+        connection.execute("INSERT INTO users VALUES ('user_x', 'someone', 1, NULL)", []).unwrap();
         let copy = backup_path(&path, 1);
         back_up(&connection, &copy).unwrap();
         let name: String = Connection::open(&copy)

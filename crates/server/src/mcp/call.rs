@@ -11,7 +11,7 @@ use rmcp::model::{CallToolRequestParams, CallToolResponse, CallToolResult, Conte
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::memories::{agent, ingested, item, memory_id, review, search, smart, wire};
+use crate::memories::{ingested, item, memory_id, place, review, search, smart, wire};
 use crate::{App, extract};
 
 /// Results of a search where nothing is said.
@@ -88,7 +88,7 @@ async fn find(
     arguments: Value,
 ) -> Result<CallToolResult, Problem> {
     let wanted: SearchArguments = extract::from_value(&arguments)?;
-    let reader = app.memories.reader(caller, agent(headers)?).await?;
+    let reader = app.memories.reader(caller, place(headers)?).await?;
     let request = SearchRequest {
         query: wanted.query,
         limit: Some(wanted.limit.unwrap_or(LIMIT_DEFAULT)),
@@ -119,7 +119,7 @@ async fn save(
     arguments: Value,
 ) -> Result<CallToolResult, Problem> {
     let new: NewMemory = extract::from_value(&arguments)?;
-    let writer = app.memories.writer(caller, agent(headers)?).await?;
+    let writer = app.memories.writer(caller, place(headers)?).await?;
     // A turn of a dialogue is kept as it was said.
     if new.after.is_some() {
         let made = app.memories.ingest(&writer, vec![item(new)?], None).await?;
@@ -153,7 +153,7 @@ async fn get(
     arguments: Value,
 ) -> Result<CallToolResult, Problem> {
     let Named { id } = extract::from_value(&arguments)?;
-    let reader = app.memories.reader(caller, agent(headers)?).await?;
+    let reader = app.memories.reader(caller, place(headers)?).await?;
     let memory = wire(&app.memories.get(&reader, memory_id(&id)?).await?);
     let day = memory.occurred_at.as_deref().unwrap_or(&memory.created_at);
     let about = [Some(memory.kind.clone()), memory.project.clone(), memory.source.clone()];
@@ -168,7 +168,7 @@ async fn feedback(
     arguments: Value,
 ) -> Result<CallToolResult, Problem> {
     let said: FeedbackArguments = extract::from_value(&arguments)?;
-    let writer = app.memories.writer(caller, agent(headers)?).await?;
+    let writer = app.memories.writer(caller, place(headers)?).await?;
     let memory = review::told(app, &writer, memory_id(&said.id)?, &said.feedback, said.reason).await?;
     Ok(answer(vec!["Noted.".into()], &wire(&memory)))
 }
@@ -180,7 +180,7 @@ async fn forget(
     arguments: Value,
 ) -> Result<CallToolResult, Problem> {
     let Named { id } = extract::from_value(&arguments)?;
-    let writer = app.memories.writer(caller, agent(headers)?).await?;
+    let writer = app.memories.writer(caller, place(headers)?).await?;
     let edit = Edit { deleted: Some(true), ..Edit::default() };
     let memory = app.memories.edit(&writer, memory_id(&id)?, edit, None).await?;
     Ok(answer(vec!["Forgotten. It can be brought back for 30 days.".into()], &wire(&memory)))
@@ -193,7 +193,7 @@ async fn brief(
     arguments: Value,
 ) -> Result<CallToolResult, Problem> {
     let wanted: BriefArguments = extract::from_value(&arguments)?;
-    let reader = app.memories.reader(caller, agent(headers)?).await?;
+    let reader = app.memories.reader(caller, place(headers)?).await?;
     let budget = wanted.token_budget.unwrap_or(BRIEF_TOKENS);
     let memories = app.memories.brief(&reader, wanted.project.as_deref(), budget, "default").await?;
     let memories: Vec<_> = memories.iter().map(wire).collect();

@@ -1,0 +1,42 @@
+//! Which project a folder belongs to: the last two parts of its git remote, `owner/name`.
+
+use std::path::Path;
+use std::process::Command;
+
+/// The project of this folder, by the remote called `origin`, else the name of its git folder; `None` outside of one.
+pub(crate) fn of(folder: &Path) -> Option<String> {
+    let git = |arguments: &[&str]| {
+        let answer = Command::new("git").arg("-C").arg(folder).args(arguments).output().ok()?;
+        let text = String::from_utf8(answer.stdout).ok()?;
+        Some(text.trim().to_owned()).filter(|text| answer.status.success() && !text.is_empty())
+    };
+    if let Some(remote) = git(&["remote", "get-url", "origin"]) {
+        return Some(named(&remote));
+    }
+    let top = git(&["rev-parse", "--show-toplevel"])?;
+    Some(Path::new(&top).file_name()?.to_string_lossy().into_owned())
+}
+
+fn named(remote: &str) -> String {
+    let path = remote.trim_end_matches('/').trim_end_matches(".git");
+    let parts: Vec<&str> = path.rsplit(['/', ':']).filter(|part| !part.is_empty()).take(2).collect();
+    parts.into_iter().rev().collect::<Vec<_>>().join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_remote_names_its_project() {
+        for remote in [
+            "git@example.com:team/orders.git",
+            "https://example.com/team/orders",
+            "ssh://git@example.com:2222/team/orders.git/",
+            "https://user:secret@example.com/team/orders.git",
+        ] {
+            assert_eq!(named(remote), "team/orders", "{remote}");
+        }
+        assert_eq!(named("orders.git"), "orders");
+    }
+}

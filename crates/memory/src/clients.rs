@@ -1,0 +1,81 @@
+//! Which keys read and wrote which spaces last: noted in memory, and kept once a minute, so that reading costs no write.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use lar_base::{KeyId, Problem, SpaceId, Timestamp};
+use lar_store::{MemoryClient, Store, Used};
+use tokio_util::sync::CancellationToken;
+
+use crate::{Memories, Reader, Writer};
+
+/// How often what was noted is kept.
+const PERIOD: Duration = Duration::from_secs(60);
+/// Notes that wait to be kept at most; each is a key and a space.
+const NOTES_MAX: usize = 10_000;
+
+/// The notes. Clones share them.
+#[derive(Debug, Clone)]
+pub(crate) struct Clients {
+    store: Store,
+    notes: Arc<Mutex<HashMap<(KeyId, SpaceId), Used>>>,
+}
+
+impl Clients {
+    pub(crate) fn new(store: Store) -> Self {
+        Self { store, notes: Arc::default() }
+    }
+
+    /// A caller reads these spaces.
+    pub(crate) fn read(&self, reader: &Reader) {
+        for space in &reader.spaces {
+            self.note(reader.caller.key, *space, |used| used.read_at = Some(Timestamp::now()));
+        }
+    }
+
+    /// A caller changes something in this space.
+    pub(crate) fn written(&self, writer: &Writer) {
+        self.note(writer.caller.key, writer.space, |used| used.written_at = Some(Timestamp::now()));
+    }
+
+    fn note(&self, key: KeyId, space: SpaceId, change: impl FnOnce(&mut Used)) {
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        if notes.len() < NOTES_MAX || notes.contains_key(&(key, space)) {
+            change(notes.entry((key, space)).or_insert(Used { key, space, read_at: None, written_at: None }));
+        }
+    }
+
+    /// Keeps what was noted until the server stops, and once more then.
+    pub(crate) async fn run(self, stopping: CancellationToken) {
+        loop {
+            let stopped = tokio::time::timeout(PERIOD, stopping.cancelled()).await.is_ok();
+            if let Err(error) = self.keep().await {
+                tracing::warn!(%error, "who used memories could not be noted");
+            }
+            if stopped {
+                return;
+            }
+        }
+    }
+
+    async fn keep(&self) -> Result<(), lar_store::Error> {
+        let notes = std::mem::take(&mut *self.notes.lock().unwrap_or_else(PoisonError::into_inner));
+        if notes.is_empty() {
+            Ok(())
+        } else {
+            self.store.memory_clients_note(notes.into_values().collect()).await
+        }
+    }
+}
+
+impl Memories {
+    /// The keys that used the memories of a reader's spaces, who did last first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn clients(&self, reader: &Reader) -> Result<Vec<MemoryClient>, Problem> {
+        self.clients.keep().await?;
+        Ok(self.store.memory_clients(reader.spaces.clone()).await?)
+    }
+}

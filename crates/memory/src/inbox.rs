@@ -1,0 +1,86 @@
+//! The inbox: what may be worth remembering waits there for a person's word, for two weeks.
+
+use std::time::Duration;
+
+use lar_base::{CandidateId, Problem, Timestamp};
+use lar_store::{Candidate, MemoryKind, Provenance};
+
+use crate::smart::Decided;
+use crate::{Item, Memories, Reader, Writer, ingest, screen};
+
+/// How long a candidate waits.
+pub(crate) const WAIT: Duration = Duration::from_secs(14 * 24 * 3600);
+/// Candidates that are listed at most.
+const LISTED_MAX: u32 = 200;
+
+impl Memories {
+    /// Notes that this may be worth remembering, and why it is not remembered at once. What holds a secret is not
+    /// noted.
+    ///
+    /// # Errors
+    /// Which field is wrong; when the database fails.
+    pub async fn suggest(&self, writer: &Writer, item: Item, reason: String) -> Result<(), Problem> {
+        let content = ingest::checked_content(&item.content)?;
+        if !screen::find(&content).is_empty() {
+            return Ok(());
+        }
+        let candidate = Candidate {
+            id: CandidateId::new(),
+            space: writer.space,
+            content,
+            kind: item.kind.unwrap_or(MemoryKind::Fact),
+            provenance: Provenance {
+                key: writer.caller.key,
+                source: item.source,
+                conversation: item.conversation,
+                message: item.message,
+            },
+            reason,
+            created_at: Timestamp::now(),
+        };
+        Ok(self.store.candidate_create(candidate).await?)
+    }
+
+    /// What waits, newest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn inbox(&self, reader: &Reader) -> Result<Vec<Candidate>, Problem> {
+        let since = Timestamp::now().before(WAIT);
+        Ok(self.store.candidate_list(reader.spaces.clone(), since, LISTED_MAX).await?)
+    }
+
+    /// Remembers what waited, with regard to what is known; another text in its place where one is given.
+    ///
+    /// # Errors
+    /// [`lar_base::Code::NotFound`] when it does not wait; as [`Memories::ingest_smart`].
+    pub async fn accept(
+        &self,
+        writer: &Writer,
+        id: CandidateId,
+        content: Option<String>,
+    ) -> Result<Decided, Problem> {
+        let candidate = self.store.candidate_get(writer.spaces.clone(), id).await?;
+        let item = Item {
+            content: content.unwrap_or(candidate.content),
+            kind: Some(candidate.kind),
+            source: candidate.provenance.source,
+            conversation: candidate.provenance.conversation,
+            message: candidate.provenance.message,
+            ..Item::default()
+        };
+        let there = Writer { space: candidate.space, ..writer.clone() };
+        let decided = self.ingest_smart(&there, item, None).await?;
+        self.store.candidate_remove(id).await?;
+        Ok(decided)
+    }
+
+    /// Forgets what waited.
+    ///
+    /// # Errors
+    /// [`lar_base::Code::NotFound`] when it does not wait.
+    pub async fn dismiss(&self, writer: &Writer, id: CandidateId) -> Result<(), Problem> {
+        self.store.candidate_get(writer.spaces.clone(), id).await?;
+        Ok(self.store.candidate_remove(id).await?)
+    }
+}

@@ -1,0 +1,73 @@
+//! `/lar/v1/memories/inbox`: what may be worth remembering and waits for a person's word; and which keys used memories
+//! last.
+
+use axum::http::StatusCode;
+use lar_api::Page;
+use lar_api::memories::{Accept, Candidate as Wire, Decided, MemoryClient};
+
+use super::{Reading, Writing, smart};
+use crate::State;
+use crate::errors::Failure;
+use crate::extract::{self, Json, Path};
+
+/// What waits, newest first; each for 14 days.
+#[utoipa::path(get, path = "/lar/v1/memories/inbox", tag = "memories",
+    params(("x-agent-id" = Option<String>, Header), ("x-space" = Option<String>, Header)),
+    responses((status = 200, body = Page<Wire>)))]
+pub(crate) async fn list(app: State, Reading(reader): Reading) -> Result<axum::Json<Page<Wire>>, Failure> {
+    let candidates = app.memories.inbox(&reader).await?.into_iter().map(|candidate| Wire {
+        id: candidate.id.to_string(),
+        content: candidate.content,
+        kind: candidate.kind.as_str().into(),
+        reason: candidate.reason,
+        space: candidate.space.to_string(),
+        conversation: candidate.provenance.conversation,
+        created_at: candidate.created_at.to_string(),
+    });
+    Ok(axum::Json(Page { data: candidates.collect(), next: None }))
+}
+
+/// Remembers what waited, with regard to what is known.
+#[utoipa::path(post, path = "/lar/v1/memories/inbox/{id}/accept", tag = "memories", request_body = Accept,
+    params(("id" = String, Path), ("x-agent-id" = Option<String>, Header)),
+    responses((status = 200, body = Decided), (status = 404, body = lar_api::ProblemBody)))]
+pub(crate) async fn accept(
+    app: State,
+    Writing(writer): Writing,
+    Path(id): Path<String>,
+    Json(accept): Json<Accept>,
+) -> Result<axum::Json<Decided>, Failure> {
+    let decided = app.memories.accept(&writer, extract::id(&id, "candidate")?, accept.content).await?;
+    Ok(axum::Json(smart::told(&decided)))
+}
+
+/// Forgets what waited.
+#[utoipa::path(post, path = "/lar/v1/memories/inbox/{id}/reject", tag = "memories",
+    params(("id" = String, Path), ("x-agent-id" = Option<String>, Header)),
+    responses((status = 204), (status = 404, body = lar_api::ProblemBody)))]
+pub(crate) async fn reject(
+    app: State,
+    Writing(writer): Writing,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Failure> {
+    app.memories.dismiss(&writer, extract::id(&id, "candidate")?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The keys that used these memories, who did last first.
+#[utoipa::path(get, path = "/lar/v1/memories/clients", tag = "memories",
+    params(("x-agent-id" = Option<String>, Header), ("x-space" = Option<String>, Header)),
+    responses((status = 200, body = Page<MemoryClient>)))]
+pub(crate) async fn clients(
+    app: State,
+    Reading(reader): Reading,
+) -> Result<axum::Json<Page<MemoryClient>>, Failure> {
+    let clients = app.memories.clients(&reader).await?.into_iter().map(|client| MemoryClient {
+        key: client.key.to_string(),
+        name: client.name,
+        space: client.space.to_string(),
+        read_at: client.read_at.map(|at| at.to_string()),
+        written_at: client.written_at.map(|at| at.to_string()),
+    });
+    Ok(axum::Json(Page { data: clients.collect(), next: None }))
+}

@@ -1,0 +1,86 @@
+//! `/lar/v1/users`: people who share this Lar. Each has keys, conversations and memories of their own.
+
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use lar_api::Page;
+use lar_api::users::{NewUser, User as Wire};
+use lar_base::{Code, Problem, UserId};
+use lar_store::{NewKey, User};
+
+use crate::State;
+use crate::auth::{Admin, new_secret};
+use crate::errors::Failure;
+use crate::extract::Path;
+use crate::idempotency::{self, Creating};
+use crate::{keys, sign_in};
+
+/// Invites somebody: makes them a key, and a link that signs their browser in.
+#[utoipa::path(post, path = "/lar/v1/users", tag = "keys", request_body = NewUser,
+    params(("idempotency-key" = Option<String>, Header)),
+    responses((status = 201, body = Wire), (status = 400, body = lar_api::ProblemBody),
+              (status = 409, body = lar_api::ProblemBody)))]
+pub(crate) async fn invite(
+    app: State,
+    Admin(caller): Admin,
+    new: Creating<NewUser>,
+) -> Result<Response, Failure> {
+    let (new, once) = new.by(&caller);
+    if let Some(id) = idempotency::made::<UserId>(&app, once.as_ref()).await? {
+        // The secret is not kept, so the answer cannot be given again.
+        let detail = format!("this request invited {id} before; their key was shown then");
+        return Err(Problem::new(Code::Conflict, detail).into());
+    }
+    let name = lar_memory::checked_agent(&new.name).map_err(|reason| Problem::invalid("name", reason))?;
+    let user = app.store.user_create(name.to_owned(), once).await?;
+    let secret = new_secret();
+    let key = NewKey {
+        user: user.id,
+        name: user.name.clone(),
+        agent: None,
+        digest: app.authenticator.digest(secret.expose()),
+        scopes: keys::default_scopes(),
+        requests_per_minute: None,
+        expires_at: None,
+    };
+    let key = app.store.key_create(key, None).await?;
+    let (link, _) = app.links.make(&app.authenticator, key.id);
+    let body = Wire {
+        secret: Some(secret.expose().to_owned()),
+        sign_in_url: Some(sign_in::url(&app, &link)),
+        ..wire(&user)
+    };
+    Ok((StatusCode::CREATED, axum::Json(body)).into_response())
+}
+
+/// Everybody.
+#[utoipa::path(get, path = "/lar/v1/users", tag = "keys", responses((status = 200, body = Page<Wire>)))]
+pub(crate) async fn list(app: State, _: Admin) -> Result<axum::Json<Page<Wire>>, Failure> {
+    let users = app.store.user_list().await?;
+    Ok(axum::Json(Page { data: users.iter().map(wire).collect(), next: None }))
+}
+
+/// Takes somebody's keys and grants away, by name or id. What they kept stays.
+#[utoipa::path(delete, path = "/lar/v1/users/{id}", tag = "keys", params(("id" = String, Path)),
+    responses((status = 204), (status = 404, body = lar_api::ProblemBody), (status = 409, body = lar_api::ProblemBody)))]
+pub(crate) async fn remove(
+    app: State,
+    _: Admin,
+    Path(named): Path<String>,
+    _: Request,
+) -> Result<StatusCode, Failure> {
+    let user = app.store.user_named(named).await?;
+    app.store.user_remove(user.id).await?;
+    app.authenticator.forget();
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn wire(user: &User) -> Wire {
+    Wire {
+        id: user.id.to_string(),
+        name: user.name.clone(),
+        created_at: user.created_at.to_string(),
+        secret: None,
+        sign_in_url: None,
+    }
+}

@@ -1,0 +1,130 @@
+//! The inbox: what may be worth remembering and waits for a person to say so.
+
+use lar_base::{CandidateId, SpaceId, Timestamp};
+use rusqlite::{OptionalExtension as _, Row, params_from_iter};
+
+use crate::memories::{marks, text};
+use crate::{Error, MemoryKind, Provenance, Store, parsed, time};
+
+/// Something that may be worth remembering.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Candidate {
+    /// Its id.
+    pub id: CandidateId,
+    /// Where it would lie.
+    pub space: SpaceId,
+    /// The text.
+    pub content: String,
+    /// What it is about.
+    pub kind: MemoryKind,
+    /// Where it came from.
+    pub provenance: Provenance,
+    /// Why it waits.
+    pub reason: String,
+    /// When it was noted.
+    pub created_at: Timestamp,
+}
+
+impl Store {
+    /// Notes a candidate; one with this text that waits already is left as it is.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn candidate_create(&self, candidate: Candidate) -> Result<(), Error> {
+        self.write(move |connection| {
+            connection.execute(
+                "INSERT INTO memory_candidates (id, space_id, content, kind, source, reason, created_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
+                (
+                    candidate.id.to_string(),
+                    candidate.space.to_string(),
+                    &candidate.content,
+                    candidate.kind.as_str(),
+                    serde_json::to_string(&candidate.provenance).unwrap_or_default(),
+                    &candidate.reason,
+                    candidate.created_at.as_millis(),
+                ),
+            )?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// The candidates that wait in these spaces since `since`, newest first, at most `limit`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn candidate_list(
+        &self,
+        spaces: Vec<SpaceId>,
+        since: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Candidate>, Error> {
+        self.read(move |connection| {
+            let sql = format!(
+                "SELECT * FROM memory_candidates WHERE space_id IN ({}) AND created_at >= {} ORDER BY id DESC LIMIT {limit}",
+                marks(spaces.len()),
+                since.as_millis()
+            );
+            let mut query = connection.prepare_cached(&sql)?;
+            let rows = query.query_map(params_from_iter(spaces.iter().map(text)), candidate)?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    /// A candidate that waits in one of these spaces.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn candidate_get(&self, spaces: Vec<SpaceId>, id: CandidateId) -> Result<Candidate, Error> {
+        self.read(move |connection| {
+            let sql = format!(
+                "SELECT * FROM memory_candidates WHERE id = '{id}' AND space_id IN ({})",
+                marks(spaces.len())
+            );
+            let mut query = connection.prepare_cached(&sql)?;
+            let found = query.query_row(params_from_iter(spaces.iter().map(text)), candidate).optional()?;
+            found.ok_or_else(|| Error::NotFound(format!("candidate {id}")))
+        })
+        .await
+    }
+
+    /// Takes a candidate out of the inbox.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when it is not there.
+    pub async fn candidate_remove(&self, id: CandidateId) -> Result<(), Error> {
+        self.write(move |connection| {
+            let removed =
+                connection.execute("DELETE FROM memory_candidates WHERE id = ?1", [id.to_string()])?;
+            if removed == 0 { Err(Error::NotFound(format!("candidate {id}"))) } else { Ok(()) }
+        })
+        .await
+    }
+
+    /// Forgets the candidates that were noted before `before`; how many there were.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn candidates_purge(&self, before: Timestamp) -> Result<usize, Error> {
+        self.write(move |connection| {
+            Ok(connection
+                .execute("DELETE FROM memory_candidates WHERE created_at < ?1", [before.as_millis()])?)
+        })
+        .await
+    }
+}
+
+fn candidate(row: &Row<'_>) -> rusqlite::Result<Candidate> {
+    let source: String = row.get("source")?;
+    Ok(Candidate {
+        id: parsed(row, "id")?,
+        space: parsed(row, "space_id")?,
+        content: row.get("content")?,
+        kind: parsed(row, "kind")?,
+        provenance: serde_json::from_str(&source).map_err(|_| crate::bad_column("source"))?,
+        reason: row.get("reason")?,
+        created_at: time(row, "created_at")?,
+    })
+}

@@ -1,0 +1,86 @@
+//! When each key last read and wrote the memories of a space.
+
+use lar_base::{KeyId, SpaceId, Timestamp};
+use rusqlite::params_from_iter;
+
+use crate::memories::{marks, text};
+use crate::{Error, Store, parsed, time_option};
+
+/// When a key last used a space.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemoryClient {
+    /// Which key.
+    pub key: KeyId,
+    /// What it is called.
+    pub name: String,
+    /// Which space.
+    pub space: SpaceId,
+    /// When it last searched or read there.
+    pub read_at: Option<Timestamp>,
+    /// When it last changed something there.
+    pub written_at: Option<Timestamp>,
+}
+
+/// A use of a space.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Used {
+    /// By which key.
+    pub key: KeyId,
+    /// Of which space.
+    pub space: SpaceId,
+    /// When it was read.
+    pub read_at: Option<Timestamp>,
+    /// When it was written.
+    pub written_at: Option<Timestamp>,
+}
+
+impl Store {
+    /// Notes uses; earlier times never take the place of later ones. Uses of what is gone are left out.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn memory_clients_note(&self, used: Vec<Used>) -> Result<(), Error> {
+        self.write(move |connection| {
+            let mut note = connection.prepare_cached(
+                "INSERT INTO memory_clients (key_id, space_id, read_at, written_at)
+                 SELECT ?1, ?2, ?3, ?4 WHERE EXISTS (SELECT 1 FROM keys WHERE id = ?1)
+                                         AND EXISTS (SELECT 1 FROM spaces WHERE id = ?2)
+                 ON CONFLICT DO UPDATE SET read_at = coalesce(max(read_at, excluded.read_at), read_at, excluded.read_at),
+                   written_at = coalesce(max(written_at, excluded.written_at), written_at, excluded.written_at)",
+            )?;
+            let millis = |time: Option<Timestamp>| time.map(Timestamp::as_millis);
+            for used in &used {
+                let (key, space) = (used.key.to_string(), used.space.to_string());
+                note.execute((key, space, millis(used.read_at), millis(used.written_at)))?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// The keys that used these spaces, who did last first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn memory_clients(&self, spaces: Vec<SpaceId>) -> Result<Vec<MemoryClient>, Error> {
+        self.read(move |connection| {
+            let sql = format!(
+                "SELECT memory_clients.*, keys.name FROM memory_clients JOIN keys ON keys.id = key_id
+                 WHERE space_id IN ({}) ORDER BY max(coalesce(read_at, 0), coalesce(written_at, 0)) DESC",
+                marks(spaces.len())
+            );
+            let mut query = connection.prepare_cached(&sql)?;
+            let rows = query.query_map(params_from_iter(spaces.iter().map(text)), |row| {
+                Ok(MemoryClient {
+                    key: parsed(row, "key_id")?,
+                    name: row.get("name")?,
+                    space: parsed(row, "space_id")?,
+                    read_at: time_option(row, "read_at")?,
+                    written_at: time_option(row, "written_at")?,
+                })
+            })?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+}
