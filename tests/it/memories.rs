@@ -1,5 +1,6 @@
 //! Memories on the real thing: the starter embedder, SQLite, HTTP.
 
+mod chat;
 mod create;
 mod search;
 mod smart;

@@ -15,7 +15,10 @@ use lar_base::{Caller, Code, ConversationId, MessageId, Problem, TaskId, Tasks};
 use lar_engines::driver::{ChatMessage, Prompt, Sampling};
 use lar_engines::scheduler::Priority;
 use lar_gateway::{Admitted, Count, Gateway, HangUp, LogReader, Task, TaskEvent, TaskHandle, Work};
-use lar_store::{AnswerEnd, Message, NewMessage, Once, Status, Store};
+use lar_memory::InTurn;
+use lar_store::{AnswerEnd, Message, NewMessage, NewTurn, Once, Status, Store};
+
+use crate::recall::ChatMemory;
 
 /// How often a growing answer is kept.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
@@ -68,6 +71,8 @@ struct Current {
 pub struct Turns {
     store: Store,
     gateway: Gateway,
+    /// None where memory has no part in chats.
+    memory: Option<ChatMemory>,
     tasks: Tasks,
     running: Running,
 }
@@ -75,8 +80,8 @@ pub struct Turns {
 impl Turns {
     /// No turn has begun yet; turns run in `tasks`.
     #[must_use]
-    pub fn new(store: Store, gateway: Gateway, tasks: &Tasks) -> Self {
-        Self { store, gateway, tasks: tasks.clone(), running: Arc::default() }
+    pub fn new(store: Store, gateway: Gateway, memory: Option<ChatMemory>, tasks: &Tasks) -> Self {
+        Self { store, gateway, memory, tasks: tasks.clone(), running: Arc::default() }
     }
 
     /// Begins a turn. When this returns, what was said and that it is being answered are on disk.
@@ -90,17 +95,34 @@ impl Turns {
         self.settle(request.conversation).await;
         let mut reserved = Reserved::take(&self.running, request.conversation)?;
         let model = request.model.clone().or(conversation.model).unwrap_or_else(|| "default".into());
-        let history = self.history(&caller, &request.conversation, &request.said, request.answer_to).await?;
-        let admitted = self.admit(caller, model, history, &request).await?;
+        let all = self.store.message_list(user, request.conversation).await?;
+        let path = path(&all, request.said.as_ref().map_or(request.answer_to, |said| said.parent))?;
+        let in_turn = match (&self.memory, conversation.temporary) {
+            (Some(memory), false) => self.remembered(memory, &caller, &request, &path, &model).await?,
+            _ => InTurn::default(),
+        };
+        let mut history: Vec<ChatMessage> = path
+            .iter()
+            .filter(|message| !message.content.is_empty())
+            .map(|message| ChatMessage::new(message.role.as_str(), message.content.clone()))
+            .collect();
+        if let Some(said) = &request.said {
+            history.push(ChatMessage::new("user", said.content.clone()));
+        }
+        let admitted = self.admit(caller, model, history, &in_turn.block(), &request).await?;
+        let kept = (!in_turn.is_empty()).then(|| serde_json::to_string(&in_turn).unwrap_or_default());
         let begun = self
             .store
             .turn_begin(
                 user,
                 request.conversation,
-                request.said,
-                request.answer_to,
-                admitted.start(),
-                request.once,
+                NewTurn {
+                    said: request.said,
+                    answer_to: request.answer_to,
+                    task: admitted.start(),
+                    memory: kept,
+                    once: request.once,
+                },
             )
             .await?;
         let (answer, path) = begun;
@@ -140,45 +162,39 @@ impl Turns {
         }
     }
 
-    /// The messages from the first to the one that is to be answered.
-    async fn history(
+    /// What memory does in this turn.
+    async fn remembered(
         &self,
+        memory: &ChatMemory,
         caller: &Caller,
-        conversation: &ConversationId,
-        said: &Option<NewMessage>,
-        answer_to: Option<MessageId>,
-    ) -> Result<Vec<ChatMessage>, Problem> {
-        let all = self.store.message_list(caller.user, *conversation).await?;
-        let by_id: HashMap<MessageId, &Message> = all.iter().map(|message| (message.id, message)).collect();
-        let mut next = match said {
-            Some(said) => said.parent,
-            None => answer_to,
+        request: &TurnRequest,
+        path: &[&Message],
+        model: &str,
+    ) -> Result<InTurn, Problem> {
+        let (said, again) = match (&request.said, path.last()) {
+            (Some(said), _) => (said.content.as_str(), false),
+            (None, Some(answered)) => (answered.content.as_str(), true),
+            (None, None) => return Ok(InTurn::default()),
         };
-        let mut history = Vec::new();
-        while let Some(id) = next {
-            let message = by_id
-                .get(&id)
-                .ok_or_else(|| Problem::not_found(format!("message {id} in this conversation")))?;
-            if !message.content.is_empty() {
-                history.push(ChatMessage::new(message.role.as_str(), message.content.clone()));
-            }
-            next = message.parent;
-        }
-        history.reverse();
-        if let Some(said) = said {
-            history.push(ChatMessage::new("user", said.content.clone()));
-        }
-        Ok(history)
+        let context_tokens = self.gateway.context_tokens(model).await?.unwrap_or(usize::MAX);
+        Ok(memory.in_turn(caller, request.conversation, said, again, path, (model, context_tokens)).await)
     }
 
-    /// Admits the turn's task, leaving out the oldest messages until three quarters of the context hold it.
+    /// Admits the turn's task, leaving out the oldest messages, and at last what was recalled (`block`), until three
+    /// quarters of the context hold it.
     async fn admit(
         &self,
         caller: Caller,
         model: String,
         mut history: Vec<ChatMessage>,
+        block: &str,
         request: &TurnRequest,
     ) -> Result<Admitted, Problem> {
+        let plain = history.last().cloned();
+        // Before the last message, so that what was read of those before it serves again.
+        if let Some(last) = history.last_mut() {
+            last.content.insert_str(0, block);
+        }
         // A history of many contexts is not counted only to be left out.
         if let Some(context_tokens) = self.gateway.context_tokens(&model).await? {
             history.drain(..surely_too_much(&history, context_tokens));
@@ -187,7 +203,13 @@ impl Turns {
             let prompt = Prompt::Chat(history.clone().into());
             let Count { tokens, context_tokens } = self.gateway.count_tokens(&model, &prompt).await?;
             let limit = context_tokens - context_tokens / ANSWER_SHARE;
-            if tokens <= limit || history.len() <= 1 {
+            if tokens <= limit {
+                break;
+            }
+            if let [only] = history.as_mut_slice() {
+                if let Some(plain) = plain {
+                    *only = plain;
+                }
                 break;
             }
             // Leave out in proportion to what is too much, at least one exchange at a time.
@@ -238,6 +260,20 @@ impl Turns {
     fn lock(&self) -> MutexGuard<'_, HashMap<ConversationId, Option<Current>>> {
         lock(&self.running)
     }
+}
+
+/// The messages from the first to `leaf`.
+fn path(all: &[Message], leaf: Option<MessageId>) -> Result<Vec<&Message>, Problem> {
+    let by_id: HashMap<MessageId, &Message> = all.iter().map(|message| (message.id, message)).collect();
+    let (mut next, mut path) = (leaf, Vec::new());
+    while let Some(id) = next {
+        let message =
+            by_id.get(&id).ok_or_else(|| Problem::not_found(format!("message {id} in this conversation")))?;
+        path.push(*message);
+        next = message.parent;
+    }
+    path.reverse();
+    Ok(path)
 }
 
 /// How many of the oldest messages cannot be in a context of so many tokens, whatever they say: a message

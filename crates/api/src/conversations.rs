@@ -13,6 +13,9 @@ pub struct NewConversation {
     /// The model to talk to; `default` where absent.
     #[serde(default)]
     pub model: Option<String>,
+    /// Neither recalls nor remembers, is in no list, and goes a day after its last word.
+    #[serde(default)]
+    pub temporary: bool,
 }
 
 /// A change of a conversation; what is absent stays as it is.
@@ -34,7 +37,7 @@ pub struct ConversationPatch {
 }
 
 /// A conversation; its messages only where one was asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Conversation {
     pub id: String,
@@ -43,6 +46,9 @@ pub struct Conversation {
     pub model: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub head: Option<String>,
+    /// It neither recalls nor remembers, is in no list, and goes a day after its last word.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub temporary: bool,
     /// Also the ETag; `If-Match` names it.
     pub version: i64,
     pub created_at: String,
@@ -61,7 +67,7 @@ pub struct Conversation {
 }
 
 /// One message.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Message {
     pub id: String,
@@ -92,7 +98,71 @@ pub struct Message {
     /// `good` or `bad`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rating: Option<String>,
+    /// What memory did in the turn of an answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<InTurn>,
     pub created_at: String,
+}
+
+/// What memory did in a turn.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct InTurn {
+    /// What the answer was given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recalled: Vec<Recalled>,
+    /// What was remembered; `undo` of the memory takes it back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub saved: Vec<Saved>,
+    /// What was forgotten; `undo` of the memory brings it back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forgotten: Vec<Forgotten>,
+    /// What waits in the inbox.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waiting: Vec<Waiting>,
+    /// Why something that was asked for was not done.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<String>,
+}
+
+/// A memory that an answer was given.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[expect(missing_docs, reason = "as in `Memory`")]
+pub struct Recalled {
+    pub id: String,
+    pub content: String,
+    /// When it happened or was remembered.
+    pub day: String,
+    /// 0 to 1.
+    pub score: f32,
+    /// What the score is made of.
+    pub reason: String,
+}
+
+/// Something that was remembered.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[expect(missing_docs, reason = "as in `Decided`")]
+pub struct Saved {
+    pub id: String,
+    pub decision: String,
+    pub content: String,
+    /// What it took the place of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instead_of: Option<String>,
+}
+
+/// A memory that was forgotten; without an id where it had waited only.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[expect(missing_docs, reason = "as in `Memory`")]
+pub struct Forgotten {
+    pub id: String,
+    pub content: String,
+}
+
+/// Something that waits in the inbox.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[expect(missing_docs, reason = "as in `Candidate`")]
+pub struct Waiting {
+    pub content: String,
 }
 
 /// Something said, to be answered; the answer is the stream of its task, after a `message` event that
@@ -142,7 +212,7 @@ pub struct Retry {
 }
 
 /// The data of the first event of a turn's stream.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct TurnBegun {
     /// The conversation's title, which its first message may just have made.
     pub title: String,

@@ -6,7 +6,8 @@ use std::io::{BufRead as _, IsTerminal as _, Read as _};
 use clap::Args;
 use futures_util::StreamExt as _;
 use lar_api::Page;
-use lar_api::conversations::{Conversation, NewConversation, NewMessage};
+use lar_api::conversations::{Conversation, InTurn, NewConversation, NewMessage, TurnBegun};
+use lar_api::memories::Undone;
 use lar_api::models::Model;
 use lar_api::tasks::TaskEvent;
 use rustyline::DefaultEditor;
@@ -14,6 +15,7 @@ use rustyline::error::ReadlineError;
 use serde_json::{Value, json};
 
 use crate::models::path;
+use crate::output::plain;
 use crate::{Client, Output, models, sse};
 
 /// A question that is read from standard input is cut there.
@@ -22,6 +24,7 @@ const QUESTION_BYTES_MAX: u64 = 1 << 20;
 const HELP: &str = "\
 /bye ends, and so do Ctrl+D and Ctrl+C; Ctrl+C while an answer is written stops it.
 Up and down bring earlier lines back; many lines that are pasted are one message.
+/undo takes back what memory did in the last turn.
 `lar chat --last` goes on with this conversation, and so does the page: `lar open`.";
 
 /// How to chat.
@@ -36,6 +39,9 @@ pub struct ChatArgs {
     /// Go on with the last conversation
     #[arg(long)]
     last: bool,
+    /// Neither recall nor remember; the conversation is in no list and goes by itself
+    #[arg(long, conflicts_with_all = ["resume", "last"])]
+    temporary: bool,
 }
 
 /// What to ask.
@@ -68,6 +74,7 @@ pub struct RunArgs {
 struct Answer {
     text: String,
     end: TaskEvent,
+    memory: InTurn,
 }
 
 pub(crate) async fn run(client: &Client, output: &Output, args: RunArgs) -> anyhow::Result<()> {
@@ -88,7 +95,7 @@ pub(crate) async fn ask(client: &Client, output: &Output, args: AskArgs) -> anyh
     if question.is_empty() {
         std::io::stdin().lock().take(QUESTION_BYTES_MAX).read_to_string(&mut question)?;
     }
-    let conversation = begin(client, args.model).await?;
+    let conversation = begin(client, args.model, false).await?;
     let message = NewMessage {
         content: question,
         parent: None,
@@ -120,7 +127,7 @@ pub(crate) async fn chat(client: &Client, output: &Output, args: ChatArgs) -> an
             show(client, output, &last.ok_or_else(|| anyhow::anyhow!("there is no conversation yet"))?.id)
                 .await?
         }
-        (None, false) => begin(client, args.model.clone()).await?,
+        (None, false) => begin(client, args.model.clone(), args.temporary).await?,
     };
     let who = conversation.model.as_deref().or(args.model.as_deref()).unwrap_or("the default model");
     output.remark(&format!(
@@ -128,11 +135,16 @@ pub(crate) async fn chat(client: &Client, output: &Output, args: ChatArgs) -> an
         conversation.id
     ));
     let mut lines = Lines::open()?;
+    let mut memory = InTurn::default();
     while let Some(line) = lines.next().await? {
         match line.trim() {
             "" => continue,
             "/bye" | "/exit" | "/quit" => break,
             "/help" | "/?" => output.line(HELP)?,
+            "/undo" => match undo(client, std::mem::take(&mut memory)).await {
+                Ok(told) => output.line(&told)?,
+                Err(error) => output.line(&error.to_string())?,
+            },
             text => {
                 let message = NewMessage {
                     content: text.to_owned(),
@@ -144,14 +156,60 @@ pub(crate) async fn chat(client: &Client, output: &Output, args: ChatArgs) -> an
                 };
                 let answer = say(client, output, &conversation.id, &message).await?;
                 output.remark(&footer(&answer.end));
+                memory = answer.memory;
             }
         }
     }
     Ok(())
 }
 
-async fn begin(client: &Client, model: Option<String>) -> anyhow::Result<Conversation> {
-    client.post("conversations", &NewConversation { title: None, model }).await
+async fn begin(client: &Client, model: Option<String>, temporary: bool) -> anyhow::Result<Conversation> {
+    client.post("conversations", &NewConversation { title: None, model, temporary }).await
+}
+
+/// What memory did in a turn, for a person; empty where it did nothing.
+fn remembered(memory: &InTurn) -> String {
+    let mut lines = Vec::new();
+    let line = |text: &str| {
+        let text: Vec<&str> = text.split_whitespace().collect();
+        plain(&text.join(" "))
+    };
+    for one in &memory.recalled {
+        lines.push(format!("  recalled ({}) {} — {}", one.day, line(&one.content), one.reason));
+    }
+    for one in &memory.saved {
+        let what = match one.decision.as_str() {
+            "reinforce" => "known already:",
+            _ => "remembered:",
+        };
+        lines.push(format!("  {what} {}", line(&one.content)));
+        if let Some(old) = &one.instead_of {
+            lines.push(format!("    in place of: {}", line(old)));
+        }
+    }
+    lines.extend(memory.forgotten.iter().map(|one| format!("  forgotten: {}", line(&one.content))));
+    lines.extend(
+        memory
+            .waiting
+            .iter()
+            .map(|one| format!("  waits in `lar memory inbox list`: {}", line(&one.content))),
+    );
+    lines.extend(memory.refused.iter().map(|reason| format!("  not done: {}", line(reason))));
+    if !memory.saved.is_empty() || !memory.forgotten.is_empty() {
+        lines.push("  Not so? /undo".into());
+    }
+    lines.join("\n")
+}
+
+/// Takes back what memory did in a turn; says what there is to say.
+async fn undo(client: &Client, memory: InTurn) -> anyhow::Result<String> {
+    let ids =
+        memory.saved.into_iter().map(|one| one.id).chain(memory.forgotten.into_iter().map(|one| one.id));
+    let ids: Vec<String> = ids.filter(|id| !id.is_empty()).collect();
+    for id in &ids {
+        let _: Undone = client.post(&format!("memories/{}/undo", path(id)), &json!({})).await?;
+    }
+    Ok(if ids.is_empty() { "There is nothing to take back.".into() } else { "Taken back.".into() })
 }
 
 /// Shows what was said in a conversation, along the branch that is shown.
@@ -181,6 +239,7 @@ async fn say(
     let response = client.stream(&format!("conversations/{}/messages", path(conversation)), message).await?;
     let mut events = std::pin::pin!(sse::events(response));
     let mut text = String::new();
+    let mut memory = InTurn::default();
     let mut stopping = false;
     loop {
         let event = tokio::select! {
@@ -194,7 +253,14 @@ async fn say(
         let Some(event) = event else { anyhow::bail!("the server went away in the middle of the answer") };
         let (name, data) = event?;
         match (name.as_str(), TaskEvent::parse(&name, &data)) {
-            ("message", _) => {}
+            ("message", _) => {
+                let begun = serde_json::from_str::<TurnBegun>(&data).ok();
+                memory = begun.and_then(|begun| begun.answer.memory).unwrap_or_default();
+                let told = remembered(&memory);
+                if !told.is_empty() {
+                    output.remark(&format!("{told}\n"));
+                }
+            }
             (_, Ok(TaskEvent::Queued { position, predicted_start_ms, why })) => {
                 let seconds = predicted_start_ms as f64 / 1000.0;
                 output.remark(&match why.as_str() {
@@ -213,7 +279,7 @@ async fn say(
                 if !output.json {
                     output.line("")?;
                 }
-                return Ok(Answer { text, end });
+                return Ok(Answer { text, end, memory });
             }
             (_, Ok(_) | Err(_)) => {}
         }

@@ -186,6 +186,7 @@ mod tests {
             title: "Owls".into(),
             model: None,
             head: None,
+            temporary: false,
             version: 1,
             created_at: "2026-11-21T10:00:00.000Z".into(),
             updated_at: "2026-11-21T10:05:00.000Z".into(),

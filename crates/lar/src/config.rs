@@ -106,6 +106,17 @@ pub(crate) struct EnginesConfig {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct MemoryConfig {
     pub(crate) secrets: Secrets,
+    pub(crate) chat: InChat,
+}
+
+/// What memory does in the page and in `lar chat`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum InChat {
+    Off,
+    Recall,
+    #[default]
+    Remember,
 }
 
 /// What is done about secrets in what is to be remembered.

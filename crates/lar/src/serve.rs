@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use lar_agents::Turns;
+use lar_agents::{ChatMemory, Turns};
 use lar_base::{Bytes, KeyId, Problem, Secret, Tasks, Timestamp};
 use lar_catalog::{Catalog, Places};
 use lar_cli::Output;
@@ -21,12 +21,14 @@ use prometheus_client::registry::Registry;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, Environment, QueueFull, Secrets};
+use crate::config::{Config, Environment, InChat, QueueFull, Secrets};
 use crate::data_dir::DataDir;
 use crate::doctor;
 
 /// Deleted conversations can be brought back for this long.
 const KEEP_DELETED: Duration = Duration::from_secs(30 * 24 * 3600);
+/// A temporary conversation goes when nothing was said in it for this long.
+const KEEP_TEMPORARY: Duration = Duration::from_secs(24 * 3600);
 /// How often what is past its time is looked for.
 const FORGET_EVERY: Duration = Duration::from_secs(3600);
 /// How long engines may take to end after the last answer.
@@ -96,9 +98,14 @@ impl House {
         };
         let memories = Memories::run(store.clone(), gateway.clone(), options, &tasks);
         tasks.spawn(forget(store.clone(), memories.clone(), tasks.stopping()));
+        let in_chat = match config.memory.chat {
+            InChat::Off => None,
+            InChat::Recall => Some(ChatMemory { memories: memories.clone(), remember: false }),
+            InChat::Remember => Some(ChatMemory { memories: memories.clone(), remember: true }),
+        };
         let parts = Parts {
             memories,
-            turns: Turns::new(store.clone(), gateway.clone(), &tasks),
+            turns: Turns::new(store.clone(), gateway.clone(), in_chat, &tasks),
             gateway: gateway.clone(),
             ledger: egress.ledger().clone(),
             places: environment.home().map(|home| Places::below(&home)).unwrap_or_default(),
@@ -254,7 +261,12 @@ async fn forget(store: Store, memories: Memories, stopping: CancellationToken) {
             () = stopping.cancelled() => return,
         }
         let forgotten = async {
-            let conversations = store.conversations_purge(Timestamp::now().before(KEEP_DELETED)).await?;
+            let conversations = store
+                .conversations_purge(
+                    Timestamp::now().before(KEEP_DELETED),
+                    Timestamp::now().before(KEEP_TEMPORARY),
+                )
+                .await?;
             let requests = store.idempotency_purge().await?;
             Ok::<_, Problem>((conversations, memories.purge().await?, requests))
         };

@@ -75,6 +75,19 @@ impl Memories {
         Ok(decided)
     }
 
+    /// Forgets what waits with this text, if anything does.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn dismiss_text(&self, writer: &Writer, content: &str) -> Result<(), Problem> {
+        let waiting =
+            self.store.candidate_list(vec![writer.space], Timestamp::now().before(WAIT), LISTED_MAX).await?;
+        for candidate in waiting.into_iter().filter(|candidate| candidate.content == content) {
+            self.store.candidate_remove(candidate.id).await?;
+        }
+        Ok(())
+    }
+
     /// Forgets what waited.
     ///
     /// # Errors

@@ -8,11 +8,13 @@
 //! to by every query of the store.
 
 mod brief;
+mod chat;
 mod clients;
 mod edit;
 mod embed;
 mod error;
 mod fill;
+mod heard;
 mod inbox;
 mod index;
 mod indexes;
@@ -30,8 +32,10 @@ use lar_base::Tasks;
 use lar_gateway::Gateway;
 use lar_store::Store;
 
+pub use chat::{Forgotten, InTurn, Recalled, Saved, Waiting};
 pub use edit::Edit;
 pub use error::Error;
+pub use heard::{Heard, heard};
 pub use index::Filter;
 pub use ingest::{Ingested, Item, passages};
 pub use place::{Place, Reader, Writer, checked_agent};

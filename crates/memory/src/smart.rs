@@ -18,6 +18,7 @@ use unicode_segmentation::UnicodeSegmentation as _;
 pub use self::compare::Nearness;
 use self::compare::{Relation, Rule, compare};
 use self::reading::Reading;
+pub(crate) use self::reading::is_title;
 use crate::index::{Filter, Query, Stamp};
 use crate::ingest::{self, Item, Ready};
 use crate::strength::{self, Event};
@@ -142,6 +143,33 @@ impl Memories {
             }
         }
         Err(Problem::new(Code::VersionMismatch, "others keep changing the memories that this is about"))
+    }
+
+    /// Remembers this if it corrects what is known, and only then.
+    ///
+    /// # Errors
+    /// As [`Memories::ingest_smart`].
+    pub(crate) async fn correct(&self, writer: &Writer, item: Item) -> Result<Option<Decided>, Problem> {
+        if !comparable(&item.content) || Reading::of(&item.content).says_nothing() {
+            return Ok(None);
+        }
+        let Ready { new, .. } = self.ready(writer, vec![item]).await?;
+        let Some(new) = new.into_iter().next() else { return Ok(None) };
+        let judged = self.judge(writer, &new).await?;
+        if judged.relation != Relation::Correction {
+            return Ok(None);
+        }
+        self.decide(writer, new, judged, None).await.map(Some)
+    }
+
+    /// Whether nothing that is known says this already.
+    ///
+    /// # Errors
+    /// As [`Memories::ingest_smart`].
+    pub(crate) async fn is_new(&self, writer: &Writer, item: &Item) -> Result<bool, Problem> {
+        let Ready { new, .. } = self.ready(writer, vec![item.clone()]).await?;
+        let Some(new) = new.into_iter().next() else { return Ok(false) };
+        Ok(self.judge(writer, &new).await?.relation == Relation::Other)
     }
 
     /// What was decided about a request that was sent before, told by the note of it.
@@ -361,7 +389,7 @@ fn comparable(content: &str) -> bool {
     let ended = |sentence: &&str| {
         let end =
             sentence.trim_end().trim_end_matches('.').rsplit(' ').next().unwrap_or_default().to_lowercase();
-        !reading::is_title(&end)
+        !is_title(&end)
     };
     content.len() <= COMPARED_BYTES_MAX && content.unicode_sentences().filter(ended).count() <= 1
 }

@@ -37,7 +37,7 @@ pub(crate) async fn create(
     if let Some(model) = &new.model {
         app.gateway.route(model).await?;
     }
-    let made = app.store.conversation_create(caller.user, title, new.model, once).await?;
+    let made = app.store.conversation_create(caller.user, title, new.model, new.temporary, once).await?;
     Ok((StatusCode::CREATED, tagged(&app, &made)).into_response())
 }
 
@@ -151,6 +151,7 @@ fn wire(app: &App, found: &Conversation) -> Wire {
         title: found.title.clone(),
         model: found.model.clone(),
         head: found.head.map(|id| id.to_string()),
+        temporary: found.temporary,
         version: found.version,
         created_at: found.created_at.to_string(),
         updated_at: found.updated_at.to_string(),

@@ -18,6 +18,8 @@ pub struct Conversation {
     pub model: Option<String>,
     /// The leaf of the branch that is shown.
     pub head: Option<MessageId>,
+    /// It neither recalls nor remembers, is in no list, and goes a day after its last word.
+    pub temporary: bool,
     /// Counts changes, for `If-Match`.
     pub version: i64,
     pub created_at: Timestamp,
@@ -54,6 +56,7 @@ impl Store {
         user: UserId,
         title: String,
         model: Option<String>,
+        temporary: bool,
         once: Option<Once>,
     ) -> Result<Conversation, Error> {
         self.write(move |connection| {
@@ -62,9 +65,9 @@ impl Store {
                 note_in_txn(connection, once, &id.to_string())?;
             }
             connection.execute(
-                "INSERT INTO conversations (id, user_id, title, model, version, created_at, updated_at)
-                 VALUES (?1, ?2, ?3, ?4, 1, ?5, ?5)",
-                (id.to_string(), user.to_string(), &title, model, now),
+                "INSERT INTO conversations (id, user_id, title, model, temporary, version, created_at, updated_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, 1, ?6, ?6)",
+                (id.to_string(), user.to_string(), &title, model, temporary, now),
             )?;
             index_title_in_txn(connection, id, &title)?;
             get_in_txn(connection, user, id)
@@ -93,7 +96,7 @@ impl Store {
         self.read(move |connection| {
             let mut query = connection.prepare_cached(
                 "SELECT * FROM conversations
-                 WHERE user_id = ?1 AND deleted_at IS NULL AND (?2 IS NULL OR (updated_at, id) <
+                 WHERE user_id = ?1 AND deleted_at IS NULL AND NOT temporary AND (?2 IS NULL OR (updated_at, id) <
                    (SELECT updated_at, id FROM conversations WHERE id = ?2))
                  ORDER BY updated_at DESC, id DESC LIMIT ?3",
             )?;
@@ -111,7 +114,7 @@ impl Store {
     pub async fn conversation_ids(&self, user: UserId) -> Result<Vec<ConversationId>, Error> {
         self.read(move |connection| {
             let mut query = connection.prepare_cached(
-                "SELECT id FROM conversations WHERE user_id = ?1 AND deleted_at IS NULL ORDER BY id",
+                "SELECT id FROM conversations WHERE user_id = ?1 AND deleted_at IS NULL AND NOT temporary ORDER BY id",
             )?;
             let rows = query.query_map([user.to_string()], |row| parsed(row, "id"))?;
             Ok(rows.collect::<Result<_, _>>()?)
@@ -202,15 +205,23 @@ impl Store {
         .await
     }
 
-    /// Removes, for good, what was deleted before `before`; returns how many conversations that were.
+    /// Removes, for good, what was deleted before `deleted`, and temporary conversations without a word since
+    /// `temporary`; returns how many conversations that were.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn conversations_purge(&self, before: Timestamp) -> Result<usize, Error> {
+    pub async fn conversations_purge(
+        &self,
+        deleted: Timestamp,
+        temporary: Timestamp,
+    ) -> Result<usize, Error> {
         self.write(move |connection| {
             let ids: Vec<ConversationId> = {
-                let mut query = connection.prepare("SELECT id FROM conversations WHERE deleted_at < ?1")?;
-                let rows = query.query_map([before.as_millis()], |row| parsed(row, "id"))?;
+                let mut query = connection.prepare(
+                    "SELECT id FROM conversations WHERE deleted_at < ?1 OR temporary = 1 AND updated_at < ?2",
+                )?;
+                let rows =
+                    query.query_map([deleted.as_millis(), temporary.as_millis()], |row| parsed(row, "id"))?;
                 rows.collect::<Result<_, _>>()?
             };
             for id in &ids {
@@ -237,7 +248,7 @@ impl Store {
             let mut query = connection.prepare_cached(
                 "SELECT c.*, snippet(conversation_search, 0, char(2), char(3), '…', 12) AS snippet
                  FROM conversation_search s JOIN conversations c ON c.id = s.conversation_id
-                 WHERE conversation_search MATCH ?1 AND c.user_id = ?2 AND c.deleted_at IS NULL
+                 WHERE conversation_search MATCH ?1 AND c.user_id = ?2 AND c.deleted_at IS NULL AND NOT c.temporary
                  ORDER BY rank LIMIT 500",
             )?;
             let mut hits: Vec<SearchHit> = Vec::new();
@@ -347,6 +358,7 @@ fn conversation(row: &Row<'_>) -> rusqlite::Result<Conversation> {
         title: row.get("title")?,
         model: row.get("model")?,
         head: parsed_option(row, "head_id")?,
+        temporary: row.get("temporary")?,
         version: row.get("version")?,
         created_at: time(row, "created_at")?,
         updated_at: time(row, "updated_at")?,

@@ -43,7 +43,7 @@ pub use memories::{
 pub use memory_candidates::Candidate;
 pub use memory_changes::{Change, ChangeRecord};
 pub use memory_clients::{MemoryClient, Used};
-pub use messages::{AnswerEnd, Message, NewMessage, Rating, Role, Status};
+pub use messages::{AnswerEnd, Message, NewMessage, NewTurn, Rating, Role, Status};
 pub use passages::{Embedder, IndexedMemory, IndexedPassage, NewPassage, Unembedded, Vectors};
 pub use spaces::{Access, Grant, Space, SpaceKind};
 pub use tasks::{Outcome, TaskEnd, TaskRecord, TaskStart, UsageDay};

@@ -81,6 +81,8 @@ pub struct Message {
     pub decode_ms: Option<u64>,
     pub finish_reason: Option<String>,
     pub rating: Option<Rating>,
+    /// What memory did in the turn of this answer: JSON, for those who show it.
+    pub memory: Option<String>,
     pub created_at: Timestamp,
 }
 
@@ -91,6 +93,21 @@ pub struct NewMessage {
     pub parent: Option<MessageId>,
     /// The text.
     pub content: String,
+}
+
+/// A turn to be begun.
+#[derive(Debug, Clone)]
+pub struct NewTurn {
+    /// What the person said; absent when a message is to be answered again.
+    pub said: Option<NewMessage>,
+    /// The person's message to answer when nothing new was said.
+    pub answer_to: Option<MessageId>,
+    /// The task that will write the answer.
+    pub task: TaskStart,
+    /// What memory did: JSON, kept with the answer.
+    pub memory: Option<String>,
+    /// What the request is known by when it is sent again.
+    pub once: Option<Once>,
 }
 
 /// How an answer ended.
@@ -113,7 +130,6 @@ impl Store {
     /// answer to it, and the task that will write that answer. Returns the answer's message and the path
     /// of messages that leads to it, oldest first, without the answer itself.
     ///
-    /// `parent` is the message to answer when nothing new was said.
     ///
     /// # Errors
     /// [`Error::NotFound`] for the conversation or the parent; [`Error::Conflict`] when the message to
@@ -122,11 +138,9 @@ impl Store {
         &self,
         user: UserId,
         conversation: ConversationId,
-        said: Option<NewMessage>,
-        parent: Option<MessageId>,
-        task: TaskStart,
-        once: Option<Once>,
+        turn: NewTurn,
     ) -> Result<(Message, Vec<Message>), Error> {
+        let NewTurn { said, answer_to, task, memory, once } = turn;
         self.write(move |connection| {
             let found = get_in_txn(connection, user, conversation)?;
             let now = Timestamp::now();
@@ -148,7 +162,7 @@ impl Store {
                     }
                     said_in_txn(connection, conversation, &said, now)?
                 }
-                None => parent.ok_or_else(|| Error::Conflict("there is no message to answer".into()))?,
+                None => answer_to.ok_or_else(|| Error::Conflict("there is no message to answer".into()))?,
             };
             let path = path_in_txn(connection, conversation, question)?;
             if path.last().is_none_or(|message| message.role != Role::User) {
@@ -159,8 +173,8 @@ impl Store {
                 note_in_txn(connection, once, &answer.to_string())?;
             }
             connection.execute(
-                "INSERT INTO messages (id, conversation_id, parent_id, role, content, status, model, task_id, created_at)
-                 VALUES (?1, ?2, ?3, 'assistant', '', 'streaming', ?4, ?5, ?6)",
+                "INSERT INTO messages (id, conversation_id, parent_id, role, content, status, model, task_id, created_at, memory)
+                 VALUES (?1, ?2, ?3, 'assistant', '', 'streaming', ?4, ?5, ?6, ?7)",
                 (
                     answer.to_string(),
                     conversation.to_string(),
@@ -168,6 +182,7 @@ impl Store {
                     &task.model,
                     task.id.to_string(),
                     now.as_millis(),
+                    &memory,
                 ),
             )?;
             connection.execute(
@@ -440,6 +455,7 @@ fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
             Some(1) => Some(Rating::Good),
             Some(_) => Some(Rating::Bad),
         },
+        memory: row.get("memory")?,
         created_at: time(row, "created_at")?,
     })
 }

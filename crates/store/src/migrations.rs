@@ -13,6 +13,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0003_tunings.sql"),
     include_str!("../migrations/0004_memories.sql"),
     include_str!("../migrations/0005_sharing.sql"),
+    include_str!("../migrations/0006_memory_in_chat.sql"),
 ];
 
 /// Brings the database to the newest schema, each migration in a transaction of its own.

@@ -49,6 +49,7 @@ settings! {
     "engines.prompt_cache" "string" "Host memory for what was read of prompts that others took the place of, per model"
     "engines.share_prompt_cache" "boolean" "Lets prompts of one key save work for those of others; they can then tell by the time what others asked"
     "memory.secrets" "string" "What is done about secrets in what is to be remembered: refuse, or redact (the rest is kept)"
+    "memory.chat" "string" "What memory does in the page and in lar chat: remember (what is asked for and corrected), recall alone, or off"
     "limits.body" "string" "A request's body at most"
     "limits.connections" "integer" "Open connections at most"
     "limits.requests_per_minute" "integer" "Requests per minute of a key without a limit of its own; 0 is none"

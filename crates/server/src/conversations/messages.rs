@@ -135,6 +135,7 @@ pub(super) fn wire(message: &Message) -> Wire {
         rating: message
             .rating
             .map(|rating| if rating == Rating::Good { "good".into() } else { "bad".into() }),
+        memory: message.memory.as_deref().and_then(|memory| serde_json::from_str(memory).ok()),
         created_at: message.created_at.to_string(),
     }
 }

@@ -116,6 +116,7 @@ fn conversation(caller: &Caller, wire: Wire) -> Result<(Conversation, Vec<Messag
         title,
         model: wire.model.map(checked_model).transpose()?,
         head,
+        temporary: false,
         version: wire.version.max(1),
         created_at: time("created_at", &wire.created_at)?,
         updated_at: time("updated_at", &wire.updated_at)?,
@@ -172,6 +173,7 @@ fn one(
         decode_ms: wire.decode_ms,
         finish_reason,
         rating,
+        memory: None,
         created_at: time("created_at", &wire.created_at)?,
     })
 }

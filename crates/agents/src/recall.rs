@@ -1,0 +1,76 @@
+//! What memory does in a turn: what the answer is given, and what the person's message has it remember or forget.
+//!
+//! A turn never fails for its memory: what goes wrong is logged, and the answer is made without.
+
+use std::time::Duration;
+
+use lar_base::{Caller, ConversationId, Scope};
+use lar_memory::{InTurn, Memories, Place};
+use lar_store::Message;
+
+/// An answer does not wait longer for its memory.
+const TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Memory, as far as it has a part in chats.
+#[derive(Debug, Clone)]
+pub struct ChatMemory {
+    /// All memories.
+    pub memories: Memories,
+    /// Whether requests and corrections are remembered; else things are only recalled.
+    pub remember: bool,
+}
+
+impl ChatMemory {
+    /// What memory does in a turn whose person says `said` now, or said it before where the message is answered again.
+    /// `path` is the conversation so far.
+    pub(crate) async fn in_turn(
+        &self,
+        caller: &Caller,
+        conversation: ConversationId,
+        said: &str,
+        again: bool,
+        path: &[&Message],
+        model: (&str, usize),
+    ) -> InTurn {
+        let work = async {
+            let mut done = InTurn::default();
+            if self.remember && !again && caller.scopes.contains(Scope::MemoryWrite) {
+                let before: Vec<InTurn> = path.iter().filter_map(|message| of(message)).collect();
+                let attended = async {
+                    let writer = self.memories.writer(caller.clone(), Place::default()).await?;
+                    self.memories.attend(&writer, said, conversation, &before).await
+                };
+                match attended.await {
+                    Ok(attended) => done = attended,
+                    Err(error) => {
+                        tracing::warn!(%error, "a message could not be looked at for what to remember")
+                    }
+                }
+            }
+            if caller.scopes.contains(Scope::MemoryRead) {
+                let recalled = async {
+                    let reader = self.memories.reader(caller.clone(), Place::default()).await?;
+                    self.memories.recall(&reader, said, model.0, model.1).await
+                };
+                match recalled.await {
+                    // What was just said is not news.
+                    Ok(mut recalled) => {
+                        recalled.retain(|one| done.saved.iter().all(|saved| saved.id != one.id));
+                        done.recalled = recalled;
+                    }
+                    Err(error) => tracing::warn!(%error, "nothing could be recalled"),
+                }
+            }
+            done
+        };
+        tokio::time::timeout(TIMEOUT, work).await.unwrap_or_else(|_| {
+            tracing::warn!("memory took too long; the answer is made without");
+            InTurn::default()
+        })
+    }
+}
+
+/// What memory did in an answer's turn.
+fn of(message: &Message) -> Option<InTurn> {
+    serde_json::from_str(message.memory.as_deref()?).ok()
+}

@@ -1,0 +1,123 @@
+//! Memory in conversations: recalled before an answer, and changed by what a person asks for or corrects.
+
+use lar_tests::Lar;
+use serde_json::{Value, json};
+
+use super::{found, said, with};
+
+fn conversation(lar: &Lar, body: &Value) -> String {
+    lar.post("/lar/v1/conversations", body).json()["id"].as_str().unwrap().to_owned()
+}
+
+/// Says something, waits for the answer, and returns what memory did.
+fn say(lar: &Lar, conversation: &str, content: &str) -> Value {
+    let body = json!({ "content": content, "max_tokens": 4 });
+    let answer = lar.post(&format!("/lar/v1/conversations/{conversation}/messages"), &body);
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let (name, begun) = answer.events().into_iter().next().unwrap();
+    assert_eq!(name, "message");
+    let kept = lar.get(&format!("/lar/v1/conversations/{conversation}")).json();
+    let of = |message: &&Value| message["id"] == begun["answer"]["id"];
+    let kept = kept["messages"].as_array().unwrap().iter().find(of).unwrap()["memory"].clone();
+    assert_eq!(kept, begun["answer"]["memory"], "what was told is kept with the answer");
+    kept
+}
+
+fn texts(memory: &Value, field: &str) -> Vec<String> {
+    let all = memory[field].as_array().cloned().unwrap_or_default();
+    all.iter().map(|one| one["content"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn what_is_asked_for_is_remembered_recalled_and_forgotten() {
+    let lar = Lar::start();
+    let monday = conversation(&lar, &json!({}));
+    let memory = say(&lar, &monday, "Hi! Please remember that my dentist is Dr. Okafor.");
+    assert_eq!(texts(&memory, "saved"), ["my dentist is Dr. Okafor."]);
+    assert_eq!(memory.get("recalled"), None, "what was just said is not recalled");
+
+    let friday = conversation(&lar, &json!({}));
+    let memory = say(&lar, &friday, "Who is my dentist?");
+    assert_eq!(texts(&memory, "recalled"), ["my dentist is Dr. Okafor."]);
+    assert!(memory["recalled"][0]["reason"].as_str().unwrap().contains("words"));
+    assert_eq!(say(&lar, &friday, "What is the capital of Australia?"), Value::Null);
+
+    // A correction, unasked, takes the place of what was known; undone by "forget that".
+    let memory = say(&lar, &friday, "My dentist is Dr. Weber now.");
+    assert_eq!(memory["saved"][0]["decision"], "supersede");
+    assert_eq!(memory["saved"][0]["instead_of"], "my dentist is Dr. Okafor.");
+    let memory = say(&lar, &friday, "Forget that.");
+    assert_eq!(texts(&memory, "forgotten"), ["My dentist is Dr. Weber now."]);
+    let memory = say(&lar, &friday, "Who is my dentist?");
+    assert_eq!(texts(&memory, "recalled"), ["my dentist is Dr. Okafor."]);
+
+    let memory = say(&lar, &friday, "Please forget who my dentist is.");
+    assert_eq!(texts(&memory, "forgotten"), ["my dentist is Dr. Okafor."]);
+    assert_eq!(say(&lar, &friday, "Who is my dentist?"), Value::Null);
+    let memory = say(&lar, &friday, "Forget about the trip to Athens.");
+    assert_eq!(memory["refused"][0], "Nothing that is remembered is clearly about “the trip to Athens.”.");
+}
+
+#[test]
+fn what_is_only_told_waits_for_a_word() {
+    let lar = Lar::start();
+    let talk = conversation(&lar, &json!({}));
+    let memory = say(&lar, &talk, "I play the oboe in an orchestra. Which reeds are good?");
+    assert_eq!(texts(&memory, "waiting"), ["I play the oboe in an orchestra."]);
+    assert_eq!(lar.get("/lar/v1/memories/stats").json()["memories"], 0);
+    let waiting = lar.get("/lar/v1/memories/inbox").json();
+    let id = waiting["data"][0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(waiting["data"][0]["conversation"], json!(talk));
+    let accepted = lar.post(&format!("/lar/v1/memories/inbox/{id}/accept"), &json!({})).json();
+    assert_eq!(accepted["decision"], "create");
+    assert_eq!(lar.get("/lar/v1/memories/inbox").json()["data"], json!([]));
+    assert_eq!(found(&lar, "Which instrument do I play?").len(), 1);
+    assert_eq!(say(&lar, &talk, "I play the oboe in an orchestra.").get("waiting"), None, "it is known");
+
+    say(&lar, &talk, "My bike was stolen last week.");
+    let waiting = lar.get("/lar/v1/memories/inbox").json();
+    let id = waiting["data"][0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(lar.post(&format!("/lar/v1/memories/inbox/{id}/reject"), &json!({})).status, 204);
+    assert_eq!(lar.post(&format!("/lar/v1/memories/inbox/{id}/reject"), &json!({})).status, 404);
+    assert_eq!(lar.get("/lar/v1/memories/stats").json()["memories"], 1);
+}
+
+#[test]
+fn secrets_temporary_chats_and_narrow_keys_leave_nothing() {
+    let lar = Lar::start();
+    said(&lar, "The garage code is on the back of the door.");
+    let talk = conversation(&lar, &json!({}));
+    let secret = format!("Remember that the token is ghp_{}", "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8");
+    let memory = say(&lar, &talk, &secret);
+    assert!(memory["refused"][0].as_str().unwrap().contains("secret"), "{memory}");
+
+    let temporary = conversation(&lar, &json!({ "temporary": true }));
+    assert_eq!(
+        say(&lar, &temporary, "Remember that the garage code is 1234. Where is the garage code?"),
+        Value::Null
+    );
+    let listed = lar.get("/lar/v1/conversations").json();
+    let ids: Vec<&str> =
+        listed["data"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, [talk.as_str()], "a temporary conversation is in no list");
+
+    let made = lar.post("/lar/v1/keys", &json!({ "name": "narrow", "scopes": ["inference"] })).json();
+    let narrow = format!("authorization: Bearer {}\r\n", made["secret"].as_str().unwrap());
+    let body = json!({ "content": "Remember that I like tea. Where is the garage code?", "max_tokens": 4 });
+    let answer = with(&lar, &narrow, "POST", &format!("/lar/v1/conversations/{talk}/messages"), &body);
+    assert_eq!(answer.events()[0].1["answer"].get("memory"), None);
+    assert_eq!(lar.get("/lar/v1/memories/stats").json()["memories"], 1);
+}
+
+#[test]
+fn memory_can_be_kept_out_of_chats() {
+    let lar = Lar::start_with("[memory]\nchat = \"recall\"\n");
+    said(&lar, "The boiler was serviced in June 2025.");
+    let talk = conversation(&lar, &json!({}));
+    let memory = say(&lar, &talk, "Remember that I like tea. When was the boiler serviced?");
+    assert_eq!((texts(&memory, "recalled").len(), memory.get("saved")), (1, None));
+    let lar = Lar::start_with("[memory]\nchat = \"off\"\n");
+    said(&lar, "The boiler was serviced in June 2025.");
+    let talk = conversation(&lar, &json!({}));
+    assert_eq!(say(&lar, &talk, "When was the boiler serviced?"), Value::Null);
+}
