@@ -6,6 +6,7 @@ import { flushSync } from "react-dom";
 import { api, ApiError, type Model } from "./api";
 import { useConversation } from "./conversation";
 import { Help } from "./Help";
+import { MemoryPage } from "./memory/MemoryPage";
 import { ModelPicker } from "./ModelPicker";
 import { Sidebar } from "./Sidebar";
 import { SignIn } from "./SignIn";
@@ -27,6 +28,8 @@ function signIn(): Promise<unknown> {
 
 /** The conversation that the address names. */
 const addressed = () => /^\/c\/(conv_[0-9a-f]+)$/.exec(location.pathname)?.[1];
+/** Whether it names the memory page. */
+const atMemory = () => location.pathname === "/memory";
 
 export function App() {
   const [signedIn, setSignedIn] = useState<boolean>();
@@ -50,24 +53,35 @@ export function App() {
 
 function House({ onSignedOut }: { onSignedOut: () => void }) {
   const [id, setId] = useState(addressed);
+  const [memory, setMemory] = useState(atMemory);
+  const [temporary, setTemporary] = useState(false);
   const [models, setModels] = useState<Model[]>();
   const [model, setModel] = useState<string>();
   const [listed, setListed] = useState(0);
   const [drawer, setDrawer] = useState(false);
   const [help, setHelp] = useState(false);
   const search = useRef<HTMLInputElement>(null);
-  const main = useRef<HTMLElement>(null);
 
   const open = useCallback((next?: string) => {
     setId(next);
+    setMemory(false);
     setDrawer(false);
     history.pushState(null, "", next ? `/c/${next}` : "/");
   }, []);
+  const openMemory = useCallback(() => {
+    setId(undefined);
+    setMemory(true);
+    setDrawer(false);
+    history.pushState(null, "", "/memory");
+  }, []);
   const changed = useCallback(() => setListed((count) => count + 1), []);
-  const state = useConversation(id, model, open, changed);
+  const state = useConversation(id, model, temporary, open, changed);
 
   useEffect(() => {
-    const back = () => setId(addressed());
+    const back = () => {
+      setId(addressed());
+      setMemory(atMemory());
+    };
     addEventListener("popstate", back);
     return () => removeEventListener("popstate", back);
   }, []);
@@ -85,8 +99,8 @@ function House({ onSignedOut }: { onSignedOut: () => void }) {
 
   const title = state.conversation?.title;
   useEffect(() => {
-    document.title = title ? `${title} – Lar` : "Lar";
-  }, [title]);
+    document.title = memory ? "Memory – Lar" : title ? `${title} – Lar` : "Lar";
+  }, [title, memory]);
 
   const { stop, progress, messages } = state;
   useEffect(() => {
@@ -114,14 +128,20 @@ function House({ onSignedOut }: { onSignedOut: () => void }) {
 
   return (
     <div className={drawer ? "house with-drawer" : "house"}>
-      <a className="skip" href="#message" onClick={(event) => {
-        event.preventDefault();
-        main.current?.querySelector<HTMLElement>("textarea")?.focus();
-      }}>
-        Go to the message box
+      <a
+        className="skip"
+        href={memory ? "#memories" : "#message"}
+        onClick={(event) => {
+          event.preventDefault();
+          document.getElementById(memory ? "memories" : "message")?.focus();
+        }}
+      >
+        {memory ? "Go to the memories" : "Go to the message box"}
       </a>
       <Sidebar
         open={open}
+        openMemory={openMemory}
+        memory={memory}
         current={id}
         listed={listed}
         search={search}
@@ -130,16 +150,26 @@ function House({ onSignedOut }: { onSignedOut: () => void }) {
         onSignOut={() => api.signOut().then(onSignedOut, onSignedOut)}
       />
       {drawer && <div className="scrim" onClick={() => setDrawer(false)} />}
-      <main ref={main}>
-        <header>
-          <button className="icon only-narrow" aria-label="Conversations" aria-expanded={drawer} onClick={() => setDrawer(true)}>
-            <Icon name="menu" />
-          </button>
-          <h1>{title || (id ? "Conversation" : "New conversation")}</h1>
-          <ModelPicker models={models} value={model} onChange={setModel} />
-        </header>
-        <Thread key={id ? "open" : "new"} state={state} models={models} onModelsChanged={refresh} />
-      </main>
+      {memory ? (
+        <MemoryPage onDrawer={() => setDrawer(true)} drawer={drawer} onConversation={open} />
+      ) : (
+        <main>
+          <header>
+            <button className="icon only-narrow" aria-label="Conversations" aria-expanded={drawer} onClick={() => setDrawer(true)}>
+              <Icon name="menu" />
+            </button>
+            <h1>{title || (id ? "Conversation" : "New conversation")}</h1>
+            {!id && (
+              <label className="check" title="Neither recalls nor remembers, is in no list, and goes a day after its last word">
+                <input type="checkbox" checked={temporary} onChange={(event) => setTemporary(event.target.checked)} /> Temporary
+              </label>
+            )}
+            {state.conversation?.temporary && <span className="chip">temporary</span>}
+            <ModelPicker models={models} value={model} onChange={setModel} />
+          </header>
+          <Thread key={id ? "open" : "new"} state={state} models={models} onModelsChanged={refresh} />
+        </main>
+      )}
       {help && <Help onClose={() => setHelp(false)} />}
     </div>
   );

@@ -14,6 +14,7 @@ const PATHS = {
   left: "M10 3L5 8l5 5",
   right: "M6 3l5 5-5 5",
   down: "M8 3v10M4 9l4 4 4-4",
+  memory: "M3 3.500h6.500a2 2 0 0 1 2 2v8.500H5a2 2 0 0 1-2-2zM3 11.500a1.500 1.500 0 0 1 1.500-1.500h7M13.500 2v12",
 };
 
 export function Icon({ name }: { name: keyof typeof PATHS }) {

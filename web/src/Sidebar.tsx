@@ -6,6 +6,9 @@ import { api, type Conversation } from "./api";
 
 interface Props {
   open: (id?: string) => void;
+  openMemory: () => void;
+  /** Whether the memory page is open. */
+  memory: boolean;
   current?: string;
   /** Changes when the list may have. */
   listed: number;
@@ -17,7 +20,7 @@ interface Props {
 
 const UNDO_MS = 8000;
 
-export function Sidebar({ open, current, listed, search, onHelp, onClose, onSignOut }: Props) {
+export function Sidebar({ open, openMemory, memory, current, listed, search, onHelp, onClose, onSignOut }: Props) {
   const [all, setAll] = useState<Conversation[]>([]);
   const [next, setNext] = useState<string>();
   const [words, setWords] = useState("");
@@ -79,6 +82,18 @@ export function Sidebar({ open, current, listed, search, onHelp, onClose, onSign
       <button className="new" onClick={() => open()}>
         <Icon name="plus" /> New conversation
       </button>
+      <a
+        className="go-memory"
+        href="/memory"
+        aria-current={memory ? "page" : undefined}
+        onClick={(event) => {
+          if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+          event.preventDefault();
+          openMemory();
+        }}
+      >
+        <Icon name="memory" /> Memory
+      </a>
       <label className="hidden" htmlFor="search">
         Search conversations
       </label>

@@ -17,6 +17,7 @@ import {
 import { createContext, useContext, useEffect, useMemo, useState } from "react";
 import type { Message, Model } from "./api";
 import type { ConversationState, Progress } from "./conversation";
+import { Remembered } from "./InTurn";
 import { Markdown } from "./Markdown";
 import { Welcome } from "./Welcome";
 
@@ -165,6 +166,7 @@ function AssistantMessage() {
   const message = state?.messages.find((one) => one.id === id);
   return (
     <MessagePrimitive.Root className="message assistant" data-status={message?.status}>
+      {message?.memory && <Remembered memory={message.memory} />}
       <MessagePrimitive.Parts components={{ Text: Markdown }} />
       {message && message.status !== "streaming" && (
         <>

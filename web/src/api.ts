@@ -14,7 +14,17 @@ export interface Message {
   decode_ms?: number;
   finish_reason?: string;
   rating?: "good" | "bad";
+  memory?: InTurn;
   created_at: string;
+}
+
+/** What memory did in the turn of an answer. */
+export interface InTurn {
+  recalled?: { id: string; content: string; day: string; score: number; reason: string }[];
+  saved?: { id: string; decision: string; content: string; instead_of?: string }[];
+  forgotten?: { id: string; content: string }[];
+  waiting?: { content: string }[];
+  refused?: string[];
 }
 
 export interface Conversation {
@@ -22,6 +32,7 @@ export interface Conversation {
   title: string;
   model?: string;
   head?: string;
+  temporary?: boolean;
   version: number;
   updated_at: string;
   running_task?: string;
@@ -83,12 +94,12 @@ export class ApiError extends Error {
   }
 }
 
-async function send(method: string, path: string, body?: unknown): Promise<Response> {
+export async function send(method: string, path: string, body?: unknown, more?: Record<string, string>): Promise<Response> {
   let response: Response;
   try {
     response = await fetch(`/lar/v1/${path}`, {
       method,
-      headers: body === undefined ? {} : { "content-type": "application/json" },
+      headers: { ...(body === undefined ? {} : { "content-type": "application/json" }), ...more },
       body: body === undefined ? undefined : JSON.stringify(body),
     });
   } catch {
@@ -99,7 +110,7 @@ async function send(method: string, path: string, body?: unknown): Promise<Respo
   throw new ApiError(response.status, problem.code ?? "UNKNOWN", problem.detail ?? `The server answered with status ${response.status}.`);
 }
 
-const read = async <T>(response: Promise<Response>): Promise<T> => (await response).json();
+export const read = async <T>(response: Promise<Response>): Promise<T> => (await response).json();
 
 export const api = {
   me: () => read<{ user_id: string; scopes: string[] }>(send("GET", "me")),
@@ -109,7 +120,8 @@ export const api = {
     read<{ data: Conversation[]; next?: string }>(send("GET", `conversations?limit=50${after ? `&after=${after}` : ""}`)),
   search: (words: string) => read<{ data: Conversation[] }>(send("GET", `conversations?q=${encodeURIComponent(words)}`)),
   conversation: (id: string) => read<Conversation>(send("GET", `conversations/${id}`)),
-  create: (model?: string) => read<Conversation>(send("POST", "conversations", model ? { model } : {})),
+  create: (model: string | undefined, temporary: boolean) =>
+    read<Conversation>(send("POST", "conversations", { model, temporary })),
   patch: (id: string, change: { title?: string; head?: string; deleted?: boolean; model?: string }) =>
     read<Conversation>(send("PATCH", `conversations/${id}`, change)),
   remove: (id: string) => send("DELETE", `conversations/${id}`),

@@ -34,6 +34,7 @@ export interface ConversationState {
 export function useConversation(
   id: string | undefined,
   model: string | undefined,
+  temporary: boolean,
   onCreated: (id: string) => void,
   onChanged: () => void,
 ): ConversationState {
@@ -172,7 +173,7 @@ export function useConversation(
       try {
         let id = current.current;
         if (!id) {
-          const made = await api.create(model);
+          const made = await api.create(model, temporary);
           id = made.id;
           current.current = id;
           setConversation(made);
@@ -183,7 +184,7 @@ export function useConversation(
         fail(cause);
       }
     },
-    [fail, follow, model, onCreated],
+    [fail, follow, model, temporary, onCreated],
   );
 
   return useMemo(

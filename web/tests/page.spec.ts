@@ -1,29 +1,10 @@
 // The page in a real browser against a real Lar with the real starter model.
 
-import AxeBuilder from "@axe-core/playwright";
 import { expect, test, type Page } from "@playwright/test";
 import { link, ownerKey } from "./lar";
+import { answers, clean, finished, say, signIn } from "./page";
 
 const LONG = "Write a very long story about an owl that travels around the world. Describe every place.";
-
-async function signIn(page: Page) {
-  await page.goto(link());
-  await expect(page.getByRole("textbox", { name: "Message", exact: true })).toBeVisible();
-}
-
-async function say(page: Page, text: string) {
-  await page.getByRole("textbox", { name: "Message", exact: true }).fill(text);
-  await page.keyboard.press("Enter");
-}
-
-const answers = (page: Page) => page.locator(".message.assistant");
-const finished = (page: Page) =>
-  expect(answers(page).last()).toHaveAttribute("data-status", /complete|stopped|failed/, { timeout: 100_000 });
-
-async function clean(page: Page) {
-  const { violations } = await new AxeBuilder({ page }).analyze();
-  expect(violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(" ")}`)).toEqual([]);
-}
 
 test("who has no link is told how to get one, and a link works once", async ({ page, browser }) => {
   await page.goto(process.env.LAR_PAGE_URL!);

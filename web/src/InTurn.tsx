@@ -1,0 +1,61 @@
+// What memory did in an answer's turn: what it was given and why, what was remembered or forgotten, with undo.
+
+import { useState } from "react";
+import { ApiError, type InTurn } from "./api";
+import { memories } from "./memory/api";
+
+const calls = memories();
+
+export function Remembered({ memory }: { memory: InTurn }) {
+  const [done, setDone] = useState<string>();
+  const { recalled = [], saved = [], forgotten = [], waiting = [], refused = [] } = memory;
+  const changed = [...saved, ...forgotten].filter(({ id }) => id);
+  const undo = async () => {
+    try {
+      for (const { id } of changed) await calls.undo(id);
+      setDone("Taken back.");
+    } catch (cause) {
+      setDone(cause instanceof ApiError ? cause.message : "It could not be taken back.");
+    }
+  };
+  return (
+    <div className="in-turn">
+      {recalled.length > 0 && (
+        <details>
+          <summary>
+            Recalled {recalled.length} {recalled.length === 1 ? "memory" : "memories"}
+          </summary>
+          <ul>
+            {recalled.map((one) => (
+              <li key={one.id}>
+                {one.content} <span className="quiet">{one.day}, {one.reason}</span>
+              </li>
+            ))}
+          </ul>
+        </details>
+      )}
+      {saved.map((one) => (
+        <p key={one.id}>
+          <strong>{one.decision === "reinforce" ? "Known already" : "Remembered"}</strong> {one.content}
+          {one.instead_of && <span className="old">{one.instead_of}</span>}
+        </p>
+      ))}
+      {forgotten.map((one) => (
+        <p key={one.id + one.content}>
+          <strong>Forgotten</strong> {one.content}
+        </p>
+      ))}
+      {waiting.map((one) => (
+        <p key={one.content} className="quiet">
+          Waits in the inbox: {one.content}
+        </p>
+      ))}
+      {refused.map((reason) => (
+        <p key={reason} className="alert">
+          {reason}
+        </p>
+      ))}
+      {changed.length > 0 && (done ? <p role="status">{done}</p> : <button onClick={undo}>Undo</button>)}
+    </div>
+  );
+}
