@@ -4,16 +4,17 @@ import asyncio
 import os
 
 import httpx2
-from mcp import Client
+from mcp import Client, StdioServerParameters
+from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 
 URL = os.environ["LAR_URL"] + "/mcp"
 
 
-def connection(key):
+def connection(key, query=""):
     headers = {"authorization": f"Bearer {key}"} if key else {}
-    return streamable_http_client(URL, http_client=httpx2.AsyncClient(headers=headers, timeout=60))
+    return streamable_http_client(URL + query, http_client=httpx2.AsyncClient(headers=headers, timeout=60))
 
 
 async def every_tool(mode):
@@ -26,10 +27,14 @@ async def every_tool(mode):
 
         fact = f"The greenhouse in {mode} is heated from October on."
         saved = await client.call_tool("memory_save", {"content": fact, "kind": "decision", "tags": ["garden"]})
-        assert not saved.is_error and saved.structured_content["created"], saved
-        id = saved.structured_content["id"]
+        assert not saved.is_error and saved.structured_content["decision"] == "create", saved
+        id = saved.structured_content["memory"]["id"]
         again = await client.call_tool("memory_save", {"content": fact, "kind": "decision", "tags": ["garden"]})
-        assert again.structured_content["id"] == id and not again.structured_content["created"]
+        assert again.structured_content["memory"]["id"] == id and again.structured_content["decision"] == "reinforce"
+        corrected = f"The greenhouse in {mode} is heated from November on."
+        changed = await client.call_tool("memory_save", {"content": corrected, "kind": "decision", "tags": ["garden"]})
+        assert changed.structured_content["decision"] == "supersede" and fact in changed.content[0].text, changed
+        fact, id = corrected, changed.structured_content["memory"]["id"]
 
         query = {"query": f"when is the greenhouse in {mode} heated?", "tags": ["garden"], "limit": 1}
         found = await client.call_tool("memory_search", query)
@@ -65,6 +70,50 @@ async def every_tool(mode):
             assert "memory_rewrite" in str(error), error
 
 
+async def other_sets(mode):
+    """The names of an earlier service, listed when asked for and callable always."""
+    for tools, least in (("vestige", 9), ("all", 15)):
+        async with Client(connection(os.environ["LAR_KEY"], f"?tools={tools}"), mode=mode) as client:
+            names = {tool.name for tool in (await client.list_tools()).tools}
+            assert len(names) >= least and {"search", "smart_ingest", "session_context"} <= names, names
+    async with Client(connection(os.environ["LAR_KEY"]), mode=mode) as client:
+        content = {"content": f"The hens of {mode} lay blue eggs.", "node_type": "concept", "tags": ["hens"]}
+        made = await client.call_tool("ingest", content)
+        node = made.structured_content["nodeId"]
+        assert made.structured_content["success"] and node, made
+        again = await client.call_tool("smart_ingest", content)
+        assert again.structured_content["decision"] == "reinforce" and again.structured_content["nodeId"] == node
+        found = await client.call_tool("search", {"query": "colour of eggs", "limit": 5, "min_similarity": 0.2})
+        assert node in [one["id"] for one in found.structured_content["results"]], found
+        for name, arguments in [
+            ("promote", {"id": node, "reason": "they do"}),
+            ("demote", {"id": node}),
+            ("memory", {"action": "get", "id": node}),
+            ("memory", {"action": "state", "id": node}),
+            ("memory", {"action": "edit", "id": node, "content": f"The hens of {mode} lay green eggs."}),
+            ("session_context", {"queries": ["hens"], "token_budget": 300}),
+            ("memory", {"action": "delete", "id": node}),
+        ]:
+            done = await client.call_tool(name, arguments)
+            assert not done.is_error, (name, arguments, done)
+        for name in ("intention", "codebase"):
+            refused = await client.call_tool(name, {})
+            assert refused.is_error and "COMPONENT_UNAVAILABLE" in refused.content[0].text, refused
+        refused = await client.call_tool("search", {"query": "x", "threshold": 1})
+        assert refused.is_error and "threshold" in refused.content[0].text, refused
+
+
+async def over_stdio(mode):
+    """`lar mcp` hands on to the running Lar."""
+    parameters = StdioServerParameters(command=os.environ["LAR_PROGRAM"], args=["mcp"], env=dict(os.environ))
+    async with Client(stdio_client(parameters), mode=mode) as client:
+        assert "memory_search" in {tool.name for tool in (await client.list_tools()).tools}
+        saved = await client.call_tool("memory_save", {"content": f"The {mode} bees live behind the barn."})
+        assert saved.structured_content["decision"] in ("create", "reinforce"), saved
+        found = await client.call_tool("memory_search", {"query": "where do the bees live?", "limit": 1})
+        assert "barn" in found.content[0].text, found
+
+
 async def without_a_key():
     async with httpx2.AsyncClient() as http:
         refused = await http.post(URL, json={"jsonrpc": "2.0", "id": 1, "method": "ping"})
@@ -78,6 +127,8 @@ async def main():
     await without_a_key()
     for mode in ("auto", "legacy"):
         await every_tool(mode)
+        await other_sets(mode)
+        await over_stdio(mode)
 
 
 asyncio.run(main())

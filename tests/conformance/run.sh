@@ -24,5 +24,5 @@ for _ in $(seq 200); do
   sleep 0.05
 done
 for client in tests/conformance/*.py; do
-  PYTHONPATH=$venv LAR_URL=$url LAR_KEY=$LAR_OWNER_KEY python3 "$client"
+  PYTHONPATH=$venv LAR_PROGRAM=$PWD/target/release/lar LAR_URL=$url LAR_KEY=$LAR_OWNER_KEY python3 "$client"
 done

@@ -93,6 +93,33 @@ impl Client {
         Ok(serde_json::from_slice(&response.bytes(ANSWER_BYTES_MAX).await?)?)
     }
 
+    /// Hands a message of the Model Context Protocol on; `None` where it has no answer. What the protocol calls an
+    /// error is an answer.
+    pub(crate) async fn mcp(
+        &self,
+        tools: &str,
+        headers: Vec<(&'static str, String)>,
+        message: &Value,
+    ) -> anyhow::Result<Option<Value>> {
+        let url = format!("{}/mcp?tools={}", self.url, crate::models::path(tools));
+        let mut request = self.keyed(Request::new(Method::Post, url, Trust::Operator)).timeout(TIMEOUT);
+        request = request.header("accept", "application/json, text/event-stream");
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        let response = self.egress.send(request.json(message)).await?;
+        let status = response.status();
+        let bytes = response.bytes(ANSWER_BYTES_MAX).await?;
+        match serde_json::from_slice::<Value>(&bytes) {
+            Ok(answer) if answer.get("jsonrpc").is_some() => Ok(Some(answer)),
+            Ok(problem) if status >= 400 => {
+                anyhow::bail!("{}", problem["detail"].as_str().unwrap_or("the server refused the message"))
+            }
+            _ if status < 300 => Ok(None),
+            _ => anyhow::bail!("the server answered with status {status}; is it a Lar?"),
+        }
+    }
+
     async fn ask<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -111,7 +138,10 @@ impl Client {
     }
 
     fn request(&self, method: Method, path: &str) -> Request {
-        let request = Request::new(method, format!("{}/lar/v1/{path}", self.url), Trust::Operator);
+        self.keyed(Request::new(method, format!("{}/lar/v1/{path}", self.url), Trust::Operator))
+    }
+
+    fn keyed(&self, request: Request) -> Request {
         let request = request.header("authorization", format!("Bearer {}", self.key.expose()));
         match &self.space {
             Some(space) => request.header("x-space", space.clone()),

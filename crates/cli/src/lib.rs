@@ -9,6 +9,7 @@ mod chat;
 mod client;
 mod conversations;
 mod keys;
+mod mcp;
 mod memory;
 mod models;
 mod open;
@@ -55,6 +56,8 @@ pub enum Command {
     /// What is remembered: list, search, show, promote, demote, pin, forget, undo, inbox, stats
     #[command(subcommand)]
     Memory(memory::Command),
+    /// Speak the Model Context Protocol on standard input and output, for editors and agents
+    Mcp(mcp::McpArgs),
     /// What each model's engine is doing
     #[command(visible_alias = "pools")]
     Ps,
@@ -88,6 +91,7 @@ impl Command {
             Command::Remember(args) => memory::remember(client, output, args).await,
             Command::Recall(args) => memory::recall(client, output, args).await,
             Command::Memory(command) => memory::run(client, output, command).await,
+            Command::Mcp(args) => mcp::run(client, args).await,
             Command::Ps => ps::run(client, output).await,
             Command::Top => top::run(client, output).await,
             Command::Keys(command) => keys::run(client, output, command).await,

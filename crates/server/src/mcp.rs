@@ -111,9 +111,12 @@ impl ServerHandler for Handler {
     async fn list_tools(
         &self,
         _: Option<PaginatedRequestParams>,
-        _: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        Ok(ListToolsResult { tools: tools::all(), ..ListToolsResult::default() })
+        let query = context.extensions.get::<Parts>().and_then(|parts| parts.uri.query()).unwrap_or_default();
+        let set = query.split('&').find_map(|pair| pair.strip_prefix("tools="));
+        let tools = tools::listed(set).map_err(|reason| ErrorData::invalid_params(reason, None))?;
+        Ok(ListToolsResult { tools, ..ListToolsResult::default() })
     }
 
     async fn call_tool(

@@ -131,7 +131,7 @@ impl Reading {
             }
             let stem = stem(&word);
             let class = match () {
-                () if stem.starts_with(|c: char| c.is_ascii_digit()) || CALENDAR.contains(&stem.as_str()) => {
+                () if stem.starts_with(|c: char| c.is_ascii_digit()) || is_calendar(&word, &stem) => {
                     Class::Value
                 }
                 () if named => Class::Name,
@@ -237,6 +237,10 @@ fn main_verb(tokens: &[String]) -> Option<usize> {
     let past = || first(&|at| is_past(&lower[at]) && !CHANGING.contains(&lower[at].as_str()));
     let third = |at: usize| at > 0 && is_third(&lower[at]) && !BINDING.contains(&lower[at - 1].as_str());
     certain.or_else(past).or_else(|| first(&third))
+}
+
+fn is_calendar(word: &str, stem: &str) -> bool {
+    CALENDAR.contains(&word) || CALENDAR.contains(&stem)
 }
 
 fn is_verb(word: &str, stem: &str) -> bool {

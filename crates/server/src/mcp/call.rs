@@ -1,6 +1,8 @@
 //! Calls of tools. What goes wrong with one is told to the model that called it, as the protocol wants it: with the
 //! field and the reason, so that it can do better.
 
+mod vestige;
+
 use std::sync::Arc;
 
 use axum::http::HeaderMap;
@@ -73,6 +75,7 @@ pub(super) async fn call(
         "memory_feedback" => feedback(app, caller, headers, arguments).await,
         "memory_forget" => forget(app, caller, headers, arguments).await,
         "memory_brief" => brief(app, caller, headers, arguments).await,
+        other if vestige::knows(other) => vestige::call(app, caller, headers, other, arguments).await,
         other => {
             let shown: String = other.chars().take(64).collect();
             return Err(ErrorData::invalid_params(format!("there is no tool `{shown}`"), None));

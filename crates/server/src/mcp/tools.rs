@@ -1,4 +1,7 @@
 //! The tools that are listed: few, with flat arguments, and descriptions that say when to use them and when not.
+//! `?tools=` names another set; every tool can be called whatever is listed.
+
+mod vestige;
 
 use std::sync::Arc;
 
@@ -8,8 +11,21 @@ use serde_json::{Value, json};
 const KINDS: [&str; 9] =
     ["fact", "event", "preference", "person", "place", "decision", "procedure", "pattern", "note"];
 
-/// All of them.
-pub(super) fn all() -> Vec<Tool> {
+/// The tools of a set: Lar's own where none is named.
+///
+/// # Errors
+/// Which sets there are.
+pub(super) fn listed(set: Option<&str>) -> Result<Vec<Tool>, String> {
+    match set {
+        None | Some("" | "lar") => Ok(own()),
+        Some("vestige") => Ok(vestige::all()),
+        Some("all") => Ok(own().into_iter().chain(vestige::all()).collect()),
+        Some(_) => Err("`tools` must be lar, vestige or all".into()),
+    }
+}
+
+/// Lar's own.
+fn own() -> Vec<Tool> {
     let text = |about: &str| json!({ "type": "string", "description": about });
     let id = || text("The memory's id, mem_…");
     let tags = || json!({ "type": "array", "items": { "type": "string" } });
@@ -101,10 +117,29 @@ fn tool(
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
     /// 1,500 tokens at four bytes each.
     #[test]
     fn the_list_is_short() {
-        let listed = serde_json::to_string(&super::all()).unwrap();
+        let listed = serde_json::to_string(&own()).unwrap();
         assert!(listed.len() < 6000, "{}", listed.len());
+    }
+
+    #[test]
+    fn sets_have_tools_of_different_names() {
+        let names = |set| -> Vec<String> {
+            listed(Some(set)).unwrap().into_iter().map(|tool| tool.name.into_owned()).collect()
+        };
+        let mut all = names("all");
+        assert_eq!(all.len(), names("lar").len() + names("vestige").len());
+        all.sort();
+        all.dedup();
+        assert_eq!(all.len(), names("lar").len() + names("vestige").len());
+        assert!(listed(Some("other")).is_err());
+        for tool in listed(Some("all")).unwrap() {
+            let about = tool.description.unwrap_or_default();
+            assert!((20..400).contains(&about.len()), "{}: {}", tool.name, about.len());
+        }
     }
 }

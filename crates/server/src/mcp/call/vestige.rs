@@ -1,0 +1,267 @@
+//! Calls by the names of an earlier memory service, answered in its words.
+
+use axum::http::HeaderMap;
+use lar_api::memories::{NewMemory, SearchRequest};
+use lar_base::{Caller, Code, Problem, Timestamp};
+use lar_memory::strength::{self, Event};
+use lar_memory::{Decision, Edit, Hit};
+use lar_store::Memory;
+use rmcp::model::CallToolResult;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::answer;
+use crate::memories::{item, memory_id, place, search};
+use crate::{App, extract};
+
+/// Tokens of a session's context where nothing is said.
+const CONTEXT_TOKENS: usize = 1000;
+/// Memories of each query of a session's context.
+const CONTEXT_RESULTS: usize = 3;
+/// Queries of a session's context at most.
+const CONTEXT_QUERIES_MAX: usize = 10;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SearchArguments {
+    query: String,
+    limit: Option<usize>,
+    #[serde(default)]
+    min_retention: f32,
+    #[serde(default)]
+    min_similarity: f32,
+    detail_level: Option<String>,
+    token_budget: Option<usize>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct IngestArguments {
+    content: String,
+    node_type: Option<String>,
+    #[serde(default)]
+    tags: Vec<String>,
+    source: Option<String>,
+    #[serde(default, rename = "forceCreate")]
+    force_create: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReviewArguments {
+    id: String,
+    reason: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MemoryArguments {
+    action: String,
+    id: String,
+    reason: Option<String>,
+    content: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ContextArguments {
+    #[serde(default)]
+    queries: Vec<String>,
+    token_budget: Option<usize>,
+}
+
+/// Whether a name is one of that service's.
+pub(super) fn knows(name: &str) -> bool {
+    matches!(
+        name,
+        "search"
+            | "ingest"
+            | "smart_ingest"
+            | "promote"
+            | "promote_memory"
+            | "demote"
+            | "demote_memory"
+            | "memory"
+            | "session_context"
+            | "intention"
+            | "codebase"
+    )
+}
+
+/// Calls one.
+///
+/// # Errors
+/// Which argument is wrong; what the memories refuse.
+pub(super) async fn call(
+    app: &App,
+    caller: Caller,
+    headers: &HeaderMap,
+    name: &str,
+    arguments: Value,
+) -> Result<CallToolResult, Problem> {
+    let value = match name {
+        "search" => find(app, caller, headers, extract::from_value(&arguments)?).await?,
+        "ingest" | "smart_ingest" => {
+            ingest(app, caller, headers, extract::from_value(&arguments)?, name == "smart_ingest").await?
+        }
+        "promote" | "promote_memory" => {
+            review(app, caller, headers, extract::from_value(&arguments)?, Event::Promoted).await?
+        }
+        "demote" | "demote_memory" => {
+            review(app, caller, headers, extract::from_value(&arguments)?, Event::Demoted).await?
+        }
+        "memory" => memory(app, caller, headers, extract::from_value(&arguments)?).await?,
+        "session_context" => context(app, caller, headers, extract::from_value(&arguments)?).await?,
+        _ => {
+            let reason = format!(
+                "`{name}` is not built yet; `memory_save` and `memory_search` keep and find what is to be known"
+            );
+            return Err(Problem::new(Code::ComponentUnavailable, reason));
+        }
+    };
+    let text = serde_json::to_string(&value).unwrap_or_default();
+    Ok(answer(vec![text], &value))
+}
+
+async fn find(
+    app: &App,
+    caller: Caller,
+    headers: &HeaderMap,
+    wanted: SearchArguments,
+) -> Result<Value, Problem> {
+    let reader = app.memories.reader(caller, place(headers)?).await?;
+    let detail = wanted.detail_level.clone().unwrap_or_else(|| "summary".into());
+    let request = SearchRequest {
+        query: wanted.query.clone(),
+        limit: wanted.limit,
+        detail: Some(detail.clone()),
+        token_budget: wanted.token_budget,
+        ..SearchRequest::default()
+    };
+    let found = app.memories.search(&reader, search::wanted(request)?).await?;
+    // What has none of the words must mean so much; its words are enough for the rest.
+    let kept = |hit: &&Hit| {
+        let near = hit.words > 0.0 || hit.meaning.is_some_and(|meaning| meaning >= wanted.min_similarity);
+        near && hit.retrievability >= wanted.min_retention
+    };
+    let results: Vec<Value> = found.hits.iter().filter(kept).map(result).collect();
+    Ok(json!({
+        "query": wanted.query, "method": "hybrid", "detailLevel": detail, "total": results.len(), "results": results,
+        "tokensUsed": found.tokens,
+    }))
+}
+
+fn result(hit: &Hit) -> Value {
+    json!({
+        "id": hit.memory.id.to_string(), "content": hit.text, "combinedScore": hit.score, "keywordScore": hit.words,
+        "semanticScore": hit.meaning, "nodeType": hit.memory.kind.as_str(), "tags": hit.memory.tags,
+        "retentionStrength": hit.retrievability, "createdAt": hit.memory.created_at.to_string(),
+    })
+}
+
+async fn ingest(
+    app: &App,
+    caller: Caller,
+    headers: &HeaderMap,
+    arguments: IngestArguments,
+    smart: bool,
+) -> Result<Value, Problem> {
+    let writer = app.memories.writer(caller, place(headers)?).await?;
+    // It calls some facts concepts.
+    let kind = arguments.node_type.map(|kind| if kind == "concept" { "fact".into() } else { kind });
+    let new = item(NewMemory {
+        content: arguments.content,
+        kind,
+        tags: arguments.tags,
+        source: arguments.source,
+        ..NewMemory::default()
+    })?;
+    if !smart || arguments.force_create {
+        let made = app.memories.ingest(&writer, vec![new], None).await?;
+        let Some(made) = made.first() else { return Err(Problem::not_found("memory")) };
+        let decision = if made.created { "create" } else { "reinforce" };
+        return Ok(json!({ "success": true, "decision": decision, "nodeId": made.memory.id.to_string() }));
+    }
+    let decided = app.memories.ingest_smart(&writer, new, None).await?;
+    let superseded = decided.against.filter(|_| decided.decision == Decision::Supersede);
+    Ok(json!({
+        "success": decided.memory.is_some(), "decision": decided.decision.as_str(), "reason": decided.reason,
+        "nodeId": decided.memory.map(|memory| memory.id.to_string()),
+        "supersededId": superseded.map(|memory| memory.id.to_string()),
+    }))
+}
+
+async fn review(
+    app: &App,
+    caller: Caller,
+    headers: &HeaderMap,
+    arguments: ReviewArguments,
+    event: Event,
+) -> Result<Value, Problem> {
+    let writer = app.memories.writer(caller, place(headers)?).await?;
+    let changed = app.memories.review(&writer, memory_id(&arguments.id)?, event, arguments.reason).await?;
+    Ok(json!({ "success": true, "node": node(&changed) }))
+}
+
+async fn memory(
+    app: &App,
+    caller: Caller,
+    headers: &HeaderMap,
+    arguments: MemoryArguments,
+) -> Result<Value, Problem> {
+    let id = memory_id(&arguments.id)?;
+    if matches!(arguments.action.as_str(), "get" | "state") {
+        let reader = app.memories.reader(caller, place(headers)?).await?;
+        return Ok(json!({ "success": true, "node": node(&app.memories.get(&reader, id).await?) }));
+    }
+    let event = match arguments.action.as_str() {
+        "promote" => Some(Event::Promoted),
+        "demote" => Some(Event::Demoted),
+        _ => None,
+    };
+    if let Some(event) = event {
+        let review_arguments = ReviewArguments { id: arguments.id, reason: arguments.reason };
+        return review(app, caller, headers, review_arguments, event).await;
+    }
+    let edit = match (arguments.action.as_str(), arguments.content) {
+        ("delete", _) => Edit { deleted: Some(true), ..Edit::default() },
+        ("edit", Some(content)) => Edit { content: Some(content), ..Edit::default() },
+        ("edit", None) => return Err(Problem::invalid("content", "is missing")),
+        _ => return Err(Problem::invalid("action", "must be get, delete, state, promote, demote or edit")),
+    };
+    let writer = app.memories.writer(caller, place(headers)?).await?;
+    Ok(json!({ "success": true, "node": node(&app.memories.edit(&writer, id, edit, None).await?) }))
+}
+
+fn node(memory: &Memory) -> Value {
+    json!({
+        "id": memory.id.to_string(), "content": memory.content, "nodeType": memory.kind.as_str(), "tags": memory.tags,
+        "source": memory.provenance.source, "retentionStrength": strength::retrievability(&memory.strength, Timestamp::now()),
+        "stability": memory.strength.stability, "createdAt": memory.created_at.to_string(),
+        "updatedAt": memory.updated_at.to_string(), "deletedAt": memory.deleted_at.map(|at| at.to_string()),
+        "supersededBy": memory.superseded.map(|(by, _)| by.to_string()),
+    })
+}
+
+async fn context(
+    app: &App,
+    caller: Caller,
+    headers: &HeaderMap,
+    wanted: ContextArguments,
+) -> Result<Value, Problem> {
+    if wanted.queries.len() > CONTEXT_QUERIES_MAX {
+        return Err(Problem::invalid("queries", format!("must be {CONTEXT_QUERIES_MAX} at most")));
+    }
+    let reader = app.memories.reader(caller, place(headers)?).await?;
+    let budget = wanted.token_budget.unwrap_or(CONTEXT_TOKENS);
+    let mut nodes: Vec<Value> =
+        app.memories.brief(&reader, None, budget, "default").await?.iter().map(node).collect();
+    for query in wanted.queries {
+        let request = SearchRequest { query, limit: Some(CONTEXT_RESULTS), ..SearchRequest::default() };
+        let found = app.memories.search(&reader, search::wanted(request)?).await?;
+        nodes.extend(found.hits.iter().map(|hit| node(&hit.memory)));
+    }
+    let mut seen = std::collections::HashSet::new();
+    nodes.retain(|node| seen.insert(node["id"].as_str().map(str::to_owned)));
+    Ok(json!({ "memories": nodes }))
+}
