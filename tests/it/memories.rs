@@ -5,6 +5,7 @@ mod create;
 mod search;
 mod smart;
 mod spaces;
+mod transfer;
 mod update;
 
 use lar_tests::{Answer, Lar};

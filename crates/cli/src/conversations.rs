@@ -1,21 +1,15 @@
 //! `lar conversations`.
 
-use std::io::{BufRead as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::Context as _;
 use clap::Subcommand;
-use futures_util::StreamExt as _;
 use lar_api::Page;
-use lar_api::conversations::{Conversation, Imported};
+use lar_api::conversations::Conversation;
 use serde_json::{Value, json};
 
-use crate::Client;
 use crate::models::path;
 use crate::output::{Output, table};
-
-/// Lines of an import that are sent at once: a request stays far below the server's limit of a body.
-const IMPORT_GROUP_BYTES: usize = 4 << 20;
+use crate::{Client, transfer};
 
 /// What can be done with conversations.
 #[derive(Debug, Clone, Subcommand)]
@@ -91,68 +85,9 @@ pub(crate) async fn run(client: &Client, output: &Output, command: Command) -> a
                 client.patch(&format!("conversations/{}", path(&id)), &json!({ "deleted": false })).await?;
             output.show(&changed, || format!("“{}” is back.", changed.title))
         }
-        Command::Export { file: None } => {
-            let mut lines = std::pin::pin!(client.download("conversations/export").await?.stream());
-            while let Some(part) = lines.next().await {
-                std::io::stdout().lock().write_all(&part?)?;
-            }
-            Ok(())
-        }
-        Command::Export { file: Some(file) } => {
-            let written = export(client, &file).await.with_context(|| file.display().to_string())?;
-            output.show(&json!({ "conversations": written }), || {
-                format!("Wrote {written} conversations to {}.", file.display())
-            })
-        }
-        Command::Import { file } => {
-            let done = import(client, output, &file).await.with_context(|| file.display().to_string())?;
-            output.show(&done, || imported(&done))
-        }
+        Command::Export { file } => transfer::export(client, output, "conversations", file).await,
+        Command::Import { file } => transfer::import(client, output, "conversations", &file).await,
     }
-}
-
-/// Writes beside the file and renames at the end, so that a broken line leaves no half of an export.
-async fn export(client: &Client, file: &Path) -> anyhow::Result<usize> {
-    let mut lines = std::pin::pin!(client.download("conversations/export").await?.stream());
-    let mut name = file.as_os_str().to_owned();
-    name.push(".partial");
-    let partial = PathBuf::from(name);
-    let mut out = std::io::BufWriter::new(std::fs::File::create(&partial)?);
-    let mut written = 0;
-    while let Some(part) = lines.next().await {
-        let part = part?;
-        written += part.iter().filter(|byte| **byte == b'\n').count();
-        out.write_all(&part)?;
-    }
-    out.into_inner()?.sync_all()?;
-    std::fs::rename(partial, file)?;
-    Ok(written)
-}
-
-async fn import(client: &Client, output: &Output, file: &Path) -> anyhow::Result<Imported> {
-    let length = std::fs::metadata(file)?.len();
-    let mut lines = std::io::BufReader::new(std::fs::File::open(file)?);
-    let mut done = Imported { imported: 0, unchanged: 0 };
-    let progress = output.progress(length);
-    loop {
-        let mut group = Vec::new();
-        while group.len() < IMPORT_GROUP_BYTES && lines.read_until(b'\n', &mut group)? > 0 {}
-        if group.is_empty() {
-            break;
-        }
-        progress.inc(group.len() as u64);
-        let answer: Imported = client.post_lines("conversations/import", group).await?;
-        done = Imported {
-            imported: done.imported + answer.imported,
-            unchanged: done.unchanged + answer.unchanged,
-        };
-    }
-    progress.finish_and_clear();
-    Ok(done)
-}
-
-fn imported(done: &Imported) -> String {
-    format!("{} imported; {} were there already.", done.imported, done.unchanged)
 }
 
 fn list(found: &[Conversation]) -> String {

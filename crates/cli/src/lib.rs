@@ -9,6 +9,7 @@ mod chat;
 mod client;
 mod conversations;
 mod keys;
+mod markdown;
 mod mcp;
 mod memory;
 mod models;
@@ -19,6 +20,7 @@ mod project;
 mod ps;
 mod sse;
 mod top;
+mod transfer;
 
 use clap::Subcommand;
 
@@ -53,7 +55,7 @@ pub enum Command {
     Remember(memory::RememberArgs),
     /// Look for what was remembered
     Recall(memory::RecallArgs),
-    /// What is remembered: list, search, show, promote, demote, pin, forget, undo, inbox, stats
+    /// What is remembered: list, search, show, promote, demote, pin, forget, undo, inbox, export, import, stats
     #[command(subcommand)]
     Memory(memory::Command),
     /// Speak the Model Context Protocol on standard input and output, for editors and agents

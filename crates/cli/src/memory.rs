@@ -1,5 +1,7 @@
 //! `lar remember`, `lar recall` and `lar memory`.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 use lar_api::Page;
 use lar_api::memories::{
@@ -9,8 +11,8 @@ use lar_api::memories::{
 use serde_json::Value;
 
 use crate::client::Client;
-use crate::models;
 use crate::output::{Output, plain, size, table};
+use crate::{markdown, models, transfer};
 
 /// Characters of a memory in a list.
 const LINE_CHARS: usize = 80;
@@ -136,6 +138,25 @@ pub enum Command {
         /// Its id
         id: String,
     },
+    /// Write them all as JSON lines with their vectors and histories, or as a folder of Markdown files to edit
+    Export {
+        /// The file; standard output where absent
+        file: Option<PathBuf>,
+        /// A folder of Markdown files instead, one for each memory that is current
+        #[arg(long, value_name = "FOLDER", conflicts_with = "file")]
+        markdown: Option<PathBuf>,
+        /// Those of this team's space
+        #[arg(long)]
+        space: Option<String>,
+    },
+    /// Take in what was exported; twice changes nothing
+    Import {
+        /// The file, or the folder of Markdown files
+        from: PathBuf,
+        /// Into this team's space
+        #[arg(long)]
+        space: Option<String>,
+    },
     /// What may be worth remembering and waits for your word
     #[command(subcommand)]
     Inbox(InboxCommand),
@@ -258,6 +279,18 @@ pub(crate) async fn run(client: &Client, output: &Output, command: Command) -> a
         Command::Undo { id } => {
             let undone: Undone = client.post(&path(&id, "/undo"), &serde_json::json!({})).await?;
             output.show(&undone, || list(&undone.memories))
+        }
+        Command::Export { markdown: Some(folder), space, .. } => {
+            markdown::export(&client.in_space(space), output, &folder).await
+        }
+        Command::Export { file, space, .. } => {
+            transfer::export(&client.in_space(space), output, "memories", file).await
+        }
+        Command::Import { from, space } if from.is_dir() => {
+            markdown::import(&client.in_space(space), output, &from).await
+        }
+        Command::Import { from, space } => {
+            transfer::import(&client.in_space(space), output, "memories", &from).await
         }
         Command::Inbox(command) => inbox(client, output, command).await,
         Command::Clients => {

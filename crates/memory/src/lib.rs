@@ -25,6 +25,7 @@ mod search;
 mod smart;
 mod split;
 pub mod strength;
+mod transfer;
 mod vectors;
 mod words;
 
@@ -42,6 +43,7 @@ pub use place::{Place, Reader, Writer, checked_agent};
 pub use screen::SecretPolicy;
 pub use search::{Detail, Found, Hit, Mode, Search};
 pub use smart::{Decided, Decision, Difference, Nearness, decision_on};
+pub use transfer::Export;
 pub use vectors::encoded;
 
 /// What becomes of memories.

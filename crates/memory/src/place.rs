@@ -117,7 +117,7 @@ impl Memories {
     }
 
     /// The spaces that are meant, as far as this caller sees them.
-    async fn seen(&self, caller: &Caller, place: Place<'_>) -> Result<Vec<Space>, Problem> {
+    pub(crate) async fn seen(&self, caller: &Caller, place: Place<'_>) -> Result<Vec<Space>, Problem> {
         let agent = agent_of(caller, place.agent)?;
         match (place.space, agent) {
             (Some(_), Some(agent)) => Err(Problem::new(

@@ -54,6 +54,12 @@ pub(crate) fn decode(bytes: &[u8], dimension: usize) -> impl Iterator<Item = (f3
     })
 }
 
+/// Whether stored vectors are whole, and none has a scale that would spoil a score: vectors have a length of 1.
+pub(crate) fn are_sound(bytes: &[u8], dimension: usize) -> bool {
+    bytes.len().is_multiple_of(SCALE_BYTES + dimension)
+        && decode(bytes, dimension).all(|(scale, _)| (0.0..=1.0).contains(&scale))
+}
+
 /// The product of two rows of bytes, exact up to 130,000 of them. Sums that wrap are what compilers can turn into
 /// vector instructions; these do not.
 #[inline(always)]

@@ -4,6 +4,7 @@ pub(crate) mod inbox;
 pub(crate) mod review;
 pub(crate) mod search;
 pub(crate) mod smart;
+pub(crate) mod transfer;
 
 use std::sync::Arc;
 

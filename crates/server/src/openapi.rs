@@ -40,6 +40,8 @@ use crate::{
         memories::update,
         memories::remove,
         memories::smart::smart,
+        memories::transfer::export,
+        memories::transfer::import,
         memories::inbox::list,
         memories::inbox::accept,
         memories::inbox::reject,

@@ -43,6 +43,8 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/memories/smart", post(memories::smart::smart))
         .route("/memories/search", post(memories::search::search))
         .route("/memories/stats", get(memories::stats))
+        .route("/memories/export", get(memories::transfer::export))
+        .route("/memories/import", post(memories::transfer::import))
         .route("/memories/inbox", get(memories::inbox::list))
         .route("/memories/inbox/{id}/accept", post(memories::inbox::accept))
         .route("/memories/inbox/{id}/reject", post(memories::inbox::reject))

@@ -15,6 +15,7 @@ mod memories;
 mod memory_candidates;
 mod memory_changes;
 mod memory_clients;
+mod memory_transfer;
 mod messages;
 mod migrations;
 mod passages;
@@ -43,6 +44,7 @@ pub use memories::{
 pub use memory_candidates::Candidate;
 pub use memory_changes::{Change, ChangeRecord};
 pub use memory_clients::{MemoryClient, Used};
+pub use memory_transfer::Moved;
 pub use messages::{AnswerEnd, Message, NewMessage, NewTurn, Rating, Role, Status};
 pub use passages::{Embedder, IndexedMemory, IndexedPassage, NewPassage, Unembedded, Vectors};
 pub use spaces::{Access, Grant, Space, SpaceKind};

@@ -485,7 +485,11 @@ impl Store {
     }
 }
 
-fn same_in_txn(connection: &Connection, space: SpaceId, hash: &[u8; 32]) -> Result<Option<Memory>, Error> {
+pub(crate) fn same_in_txn(
+    connection: &Connection,
+    space: SpaceId,
+    hash: &[u8; 32],
+) -> Result<Option<Memory>, Error> {
     let mut same = connection
         .prepare_cached("SELECT * FROM memories WHERE space_id = ?1 AND hash = ?2 AND deleted_at IS NULL")?;
     Ok(same.query_row((space.to_string(), &hash[..]), memory).optional()?)
@@ -676,11 +680,11 @@ pub(crate) fn text(id: &SpaceId) -> Value {
     Value::from(id.to_string())
 }
 
-fn json(value: &impl Serialize) -> String {
+pub(crate) fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
-fn memory(row: &Row<'_>) -> rusqlite::Result<Memory> {
+pub(crate) fn memory(row: &Row<'_>) -> rusqlite::Result<Memory> {
     let tags: String = row.get("tags")?;
     let source: String = row.get("source")?;
     let by: Option<MemoryId> = parsed_option(row, "superseded_by")?;

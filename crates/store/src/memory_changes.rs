@@ -170,7 +170,7 @@ fn last_decision_in_txn(connection: &Connection, id: MemoryId) -> Result<Vec<Cha
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-fn record(row: &Row<'_>) -> rusqlite::Result<ChangeRecord> {
+pub(crate) fn record(row: &Row<'_>) -> rusqlite::Result<ChangeRecord> {
     let before: String = row.get("before")?;
     Ok(ChangeRecord {
         id: parsed(row, "id")?,

@@ -1,0 +1,138 @@
+//! Moving memories in and out, with their vectors and histories, so that nothing is lost or made anew. What comes in
+//! is checked as if it were told: it may have been written by anybody.
+
+use lar_base::{Caller, Code, Problem, Scope, SpaceId};
+use lar_store::{Memory, Moved, NewPassage, SpaceKind};
+
+use crate::screen::{self, SecretPolicy};
+use crate::{Memories, Place, Writer, ingest, vectors};
+
+/// Memories that are read at once while they are exported.
+const PAGE: u32 = 200;
+/// Days of stability at most, a hundred years: FSRS never reaches it.
+const STABILITY_MAX: f64 = 36_500.0;
+/// Numbers of a vector at most.
+const DIMENSION_MAX: u32 = 8192;
+
+/// The memories of one place, in pages.
+#[derive(Debug)]
+pub struct Export {
+    memories: Memories,
+    space: Option<SpaceId>,
+    after: i64,
+}
+
+impl Memories {
+    /// Begins an export of the place named, of the person's own memories where none is.
+    ///
+    /// # Errors
+    /// As [`Memories::reader`].
+    pub async fn export(&self, caller: Caller, place: Place<'_>) -> Result<Export, Problem> {
+        caller.require(Scope::MemoryRead)?;
+        let named = place != Place::default() || caller.agent.is_some();
+        let mut seen = self.seen(&caller, place).await?.into_iter();
+        let space = seen.find(|space| named || space.kind == SpaceKind::Personal).map(|space| space.id);
+        Ok(Export { memories: self.clone(), space, after: 0 })
+    }
+
+    /// Stores memories that were exported, all or none; those that are there already stay as they are. Returns how
+    /// many are new.
+    ///
+    /// # Errors
+    /// Which of them is wrong and why.
+    pub async fn import(&self, writer: &Writer, moved: Vec<Moved>) -> Result<usize, Problem> {
+        let policy = self.options.secrets;
+        let checking = tokio::task::spawn_blocking(move || {
+            let checked = moved.into_iter().enumerate().map(|(at, moved)| {
+                check(moved, policy).map_err(|problem| problem.within(&format!("lines[{at}]")))
+            });
+            checked.collect::<Result<Vec<Moved>, Problem>>()
+        });
+        let checked = checking.await.map_err(|_| crate::Error::Index)??;
+        let stored = self.store.memories_import(writer.space, checked).await?;
+        self.indexes.update(writer.space, &stored).await?;
+        self.fill.wake();
+        Ok(stored.len())
+    }
+}
+
+impl Export {
+    /// The next page, oldest first; empty at the end.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn page(&mut self) -> Result<Vec<Moved>, Problem> {
+        let Some(space) = self.space else { return Ok(Vec::new()) };
+        let page = self.memories.store.memories_export(space, self.after, PAGE).await?;
+        self.after = page.last().map_or(self.after, |last| last.memory.seq);
+        Ok(page)
+    }
+}
+
+fn check(mut moved: Moved, policy: SecretPolicy) -> Result<Moved, Problem> {
+    let memory = &mut moved.memory;
+    memory.content = ingest::checked_content(&memory.content)?;
+    memory.tags = ingest::checked_tags(std::mem::take(&mut memory.tags))?;
+    for (field, text) in [
+        ("source", &memory.provenance.source),
+        ("project", &memory.project),
+        ("conversation", &memory.provenance.conversation),
+        ("message", &memory.provenance.message),
+    ] {
+        if let Some(text) = text {
+            ingest::checked_name(field, text)?;
+        }
+    }
+    ingest::checked_times(memory.valid_from, memory.valid_to)?;
+    let strength = memory.strength;
+    if !(strength.stability > 0.0 && strength.stability <= STABILITY_MAX) {
+        return Err(Problem::invalid("stability", format!("must be above 0 and at most {STABILITY_MAX}")));
+    }
+    if !(1.0..=10.0).contains(&strength.difficulty) {
+        return Err(Problem::invalid("difficulty", "must be from 1 to 10"));
+    }
+    let secrets = screen::find(&memory.content);
+    if !secrets.is_empty() {
+        if policy == SecretPolicy::Refuse {
+            return Err(Problem::about(
+                Code::InvalidParams,
+                "content",
+                "holds what looks like a secret; secrets are not remembered",
+            ));
+        }
+        memory.content = screen::redact(&memory.content, &secrets);
+    }
+    memory.hash = hash(memory);
+    moved.passages = passages(memory, &moved.passages)?;
+    Ok(moved)
+}
+
+fn hash(memory: &Memory) -> [u8; 32] {
+    ingest::hash(
+        &memory.content,
+        &memory.tags,
+        memory.provenance.source.as_deref(),
+        memory.project.as_deref(),
+        memory.occurred_at,
+    )
+}
+
+/// The passages of the content as Lar makes them, with the vectors that came for the same ones; others are embedded
+/// in the background.
+fn passages(memory: &Memory, came: &[NewPassage]) -> Result<Vec<NewPassage>, Problem> {
+    let mut made = ingest::passages(&memory.content, &memory.tags, memory.occurred_at);
+    for passage in &mut made {
+        let same = |other: &&NewPassage| (other.start, other.length) == (passage.start, passage.length);
+        let Some(found) = came.iter().find(same).and_then(|other| other.vectors.clone()) else { continue };
+        let dimension = found.embedder.dimension;
+        let sound = (1..=DIMENSION_MAX).contains(&dimension)
+            && !found.bytes.is_empty()
+            && vectors::are_sound(&found.bytes, dimension as usize);
+        if !sound {
+            let reason = format!("must be scales and bytes of {dimension} numbers, up to {DIMENSION_MAX}");
+            return Err(Problem::invalid("passages.vectors", reason));
+        }
+        passage.vectors = Some(found);
+    }
+    Ok(made)
+}

@@ -1,0 +1,225 @@
+//! `GET /lar/v1/memories/export` and `POST /lar/v1/memories/import`: memories as JSON lines, with their vectors and
+//! histories.
+
+use std::collections::VecDeque;
+
+use axum::body::{Body, Bytes};
+use axum::extract::Request;
+use axum::http::header;
+use axum::response::{IntoResponse as _, Response};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use futures_util::stream;
+use lar_api::conversations::Imported;
+use lar_api::memories::{MemoryLine, MovedChange, MovedPassage};
+use lar_base::{Problem, SpaceId, Timestamp};
+use lar_memory::Export;
+use lar_store::{ChangeRecord, Embedder, Memory, Moved, NewPassage, Provenance, Strength, Vectors};
+
+use super::{Writing, kind, place};
+use crate::auth::Authenticated;
+use crate::errors::Failure;
+use crate::{State, extract};
+
+/// Streams the memories of the place that the headers name, the person's own where they name none: deleted ones too,
+/// each a line with its vectors and its history.
+#[utoipa::path(get, path = "/lar/v1/memories/export", tag = "memories",
+    params(("x-agent-id" = Option<String>, Header), ("x-space" = Option<String>, Header)),
+    responses((status = 200, content_type = "application/x-ndjson", body = MemoryLine)))]
+pub(crate) async fn export(
+    app: State,
+    Authenticated(caller): Authenticated,
+    request: Request,
+) -> Result<Response, Failure> {
+    let export = app.memories.export(caller, place(request.headers())?).await?;
+    let lines = Lines { export, read: VecDeque::new() };
+    let kind = [
+        (header::CONTENT_TYPE, extract::JSON_LINES),
+        (header::CONTENT_DISPOSITION, "attachment; filename=\"memories.ndjson\""),
+    ];
+    Ok((kind, Body::from_stream(stream::try_unfold(lines, Lines::next))).into_response())
+}
+
+/// Takes memories that were exported, into the place that the headers name; those that are there already stay as they
+/// are. Either all lines are taken or none.
+#[utoipa::path(post, path = "/lar/v1/memories/import", tag = "memories",
+    request_body(content = MemoryLine, content_type = "application/x-ndjson"),
+    params(("x-agent-id" = Option<String>, Header), ("x-space" = Option<String>, Header)),
+    responses((status = 200, body = Imported), (status = 400, body = lar_api::ProblemBody)))]
+pub(crate) async fn import(
+    app: State,
+    Writing(writer): Writing,
+    request: Request,
+) -> Result<axum::Json<Imported>, Failure> {
+    let bytes = extract::body_of(request, &app, extract::JSON_LINES).await?;
+    let mut read = Vec::new();
+    for (number, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
+        if line.trim_ascii().is_empty() {
+            continue;
+        }
+        let in_line = |problem: Problem| {
+            let detail = format!("line {}: {}", number + 1, problem.detail);
+            Problem { detail, ..problem }
+        };
+        let line: MemoryLine = extract::json(line).map_err(in_line)?;
+        read.push(moved(writer.space(), line).map_err(in_line)?);
+    }
+    let all = read.len();
+    let imported = app.memories.import(&writer, read).await?;
+    Ok(axum::Json(Imported { imported, unchanged: all - imported }))
+}
+
+/// The lines of an export, read a page at a time.
+struct Lines {
+    export: Export,
+    read: VecDeque<Moved>,
+}
+
+impl Lines {
+    /// The next line. An error breaks the connection off, so that nobody takes a part for the whole.
+    async fn next(mut self) -> Result<Option<(Bytes, Self)>, axum::BoxError> {
+        if self.read.is_empty() {
+            let page = self.export.page().await;
+            let page = page.inspect_err(|problem| tracing::error!(%problem, "an export broke off"))?;
+            self.read = page.into();
+        }
+        let Some(moved) = self.read.pop_front() else { return Ok(None) };
+        let mut bytes = serde_json::to_vec(&line(moved))?;
+        bytes.push(b'\n');
+        Ok(Some((bytes.into(), self)))
+    }
+}
+
+fn line(moved: Moved) -> MemoryLine {
+    let told = |time: Option<Timestamp>| time.map(|time| time.to_string());
+    let memory = moved.memory;
+    let passages = moved.passages.into_iter().filter_map(|passage| {
+        let Vectors { embedder, bytes } = passage.vectors?;
+        Some(MovedPassage {
+            start: passage.start,
+            length: passage.length,
+            embedder: embedder.digest,
+            embedder_name: embedder.name,
+            dimension: embedder.dimension,
+            vectors: BASE64_STANDARD.encode(bytes),
+        })
+    });
+    let history = moved.history.into_iter().map(|change| MovedChange {
+        id: change.id.to_string(),
+        at: change.at.to_string(),
+        by: change.key.to_string(),
+        action: change.action,
+        reason: change.reason,
+        decision: change.decision.to_string(),
+        before: serde_json::to_value(change.before).unwrap_or_default(),
+        undone_by: change.undone_by.map(|id| id.to_string()),
+    });
+    MemoryLine {
+        id: memory.id.to_string(),
+        content: memory.content,
+        kind: memory.kind.as_str().into(),
+        tags: memory.tags,
+        source: memory.provenance.source,
+        project: memory.project,
+        written_by: memory.provenance.key.to_string(),
+        conversation: memory.provenance.conversation,
+        message: memory.provenance.message,
+        occurred_at: told(memory.occurred_at),
+        valid_from: told(memory.valid_from),
+        valid_to: told(memory.valid_to),
+        after: memory.after.map(|id| id.to_string()),
+        superseded_by: memory.superseded.map(|(by, _)| by.to_string()),
+        superseded_at: told(memory.superseded.map(|(_, at)| at)),
+        pinned: memory.pinned,
+        stability: memory.strength.stability,
+        difficulty: memory.strength.difficulty,
+        reviewed_at: memory.strength.reviewed_at.to_string(),
+        version: memory.version,
+        created_at: memory.created_at.to_string(),
+        updated_at: memory.updated_at.to_string(),
+        deleted_at: told(memory.deleted_at),
+        passages: passages.collect(),
+        history: history.collect(),
+    }
+}
+
+fn moved(space: SpaceId, line: MemoryLine) -> Result<Moved, Problem> {
+    let superseded = match (line.superseded_by, line.superseded_at) {
+        (Some(by), Some(at)) => Some((parsed("superseded_by", &by)?, parsed("superseded_at", &at)?)),
+        (None, None) => None,
+        _ => {
+            return Err(Problem::invalid(
+                "superseded_at",
+                "must be there with `superseded_by`, and not without",
+            ));
+        }
+    };
+    let at = |field: &str, time: Option<String>| time.map(|time| parsed(field, &time)).transpose();
+    let memory = Memory {
+        id: parsed("id", &line.id)?,
+        seq: 0,
+        space,
+        kind: kind("kind", &line.kind)?,
+        content: line.content,
+        tags: line.tags,
+        project: line.project,
+        provenance: Provenance {
+            key: parsed("written_by", &line.written_by)?,
+            source: line.source,
+            conversation: line.conversation,
+            message: line.message,
+        },
+        occurred_at: at("occurred_at", line.occurred_at)?,
+        valid_from: at("valid_from", line.valid_from)?,
+        valid_to: at("valid_to", line.valid_to)?,
+        after: line.after.map(|id| parsed("after", &id)).transpose()?,
+        superseded,
+        pinned: line.pinned,
+        strength: Strength {
+            stability: line.stability,
+            difficulty: line.difficulty,
+            reviewed_at: parsed("reviewed_at", &line.reviewed_at)?,
+        },
+        hash: [0; 32],
+        version: line.version.max(1),
+        created_at: parsed("created_at", &line.created_at)?,
+        updated_at: parsed("updated_at", &line.updated_at)?,
+        deleted_at: at("deleted_at", line.deleted_at)?,
+    };
+    let history = line.history.into_iter().map(|change| record(&memory, change));
+    let history = history.collect::<Result<_, _>>()?;
+    let passages = line.passages.into_iter().map(passage).collect::<Result<_, _>>()?;
+    Ok(Moved { memory, passages, history })
+}
+
+fn record(memory: &Memory, change: MovedChange) -> Result<ChangeRecord, Problem> {
+    Ok(ChangeRecord {
+        id: parsed("history.id", &change.id)?,
+        memory: memory.id,
+        at: parsed("history.at", &change.at)?,
+        key: parsed("history.by", &change.by)?,
+        action: change.action,
+        reason: change.reason,
+        decision: parsed("history.decision", &change.decision)?,
+        before: extract::from_value(&change.before).map_err(|problem| problem.within("history.before"))?,
+        undone_by: change.undone_by.map(|id| parsed("history.undone_by", &id)).transpose()?,
+    })
+}
+
+fn passage(passage: MovedPassage) -> Result<NewPassage, Problem> {
+    let bytes = BASE64_STANDARD.decode(&passage.vectors);
+    let bytes = bytes.map_err(|_| Problem::invalid("passages.vectors", "must be base64"))?;
+    let embedder =
+        Embedder { digest: passage.embedder, name: passage.embedder_name, dimension: passage.dimension };
+    // The words are made of the content again.
+    Ok(NewPassage {
+        start: passage.start,
+        length: passage.length,
+        words: Vec::new(),
+        vectors: Some(Vectors { embedder, bytes }),
+    })
+}
+
+fn parsed<T: std::str::FromStr>(field: &str, text: &str) -> Result<T, Problem> {
+    text.parse().map_err(|_| Problem::invalid(field, "is not of the form that an export gives it"))
+}

@@ -1,0 +1,160 @@
+//! Memories as they are moved: with their vectors and everything that was done to them.
+
+use lar_base::{MemoryId, SpaceId, Timestamp};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
+
+use crate::memories::{json, memory, same_in_txn};
+use crate::memory_changes::{ChangeRecord, record};
+use crate::passages::{self, NewPassage};
+use crate::{Embedder, Error, Memory, Store, Vectors};
+
+/// A memory with its passages and its history.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Moved {
+    /// The memory, deleted ones too.
+    pub memory: Memory,
+    /// Its passages in order.
+    pub passages: Vec<NewPassage>,
+    /// What was done to it, oldest first.
+    pub history: Vec<ChangeRecord>,
+}
+
+impl Store {
+    /// The memories of a space behind `after`, oldest first, at most `limit`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn memories_export(&self, space: SpaceId, after: i64, limit: u32) -> Result<Vec<Moved>, Error> {
+        self.read(move |connection| {
+            let mut query = connection.prepare_cached(
+                "SELECT * FROM memories WHERE space_id = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3",
+            )?;
+            let rows = query.query_map((space.to_string(), after, limit), memory)?;
+            let memories: Vec<Memory> = rows.collect::<Result<_, _>>()?;
+            memories
+                .into_iter()
+                .map(|memory| {
+                    let passages = passages_of(connection, memory.seq)?;
+                    let history = history_of(connection, memory.id)?;
+                    Ok(Moved { memory, passages, history })
+                })
+                .collect()
+        })
+        .await
+    }
+
+    /// Stores memories under the ids they have, all or none; those whose id or content is there already stay as they
+    /// are. Returns the numbers of the new ones.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when an id belongs to a memory of another space.
+    pub async fn memories_import(&self, space: SpaceId, moved: Vec<Moved>) -> Result<Vec<i64>, Error> {
+        self.write(move |connection| {
+            let mut stored = Vec::new();
+            for moved in &moved {
+                stored.extend(import_in_txn(connection, space, moved)?);
+            }
+            Ok(stored)
+        })
+        .await
+    }
+}
+
+fn import_in_txn(connection: &Connection, space: SpaceId, moved: &Moved) -> Result<Option<i64>, Error> {
+    let memory = &moved.memory;
+    let id = memory.id.to_string();
+    let mut query = connection.prepare_cached("SELECT space_id FROM memories WHERE id = ?1")?;
+    let there: Option<String> = query.query_row([&id], |row| row.get(0)).optional()?;
+    if let Some(there) = there {
+        let elsewhere = || Error::Conflict(format!("memory {id} lies in another space already"));
+        return if there == space.to_string() { Ok(None) } else { Err(elsewhere()) };
+    }
+    if memory.deleted_at.is_none() && same_in_txn(connection, space, &memory.hash)?.is_some() {
+        return Ok(None);
+    }
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO memories (id, space_id, kind, content, tags, project, source, occurred_at, valid_from, valid_to,
+                               after_id, superseded_by, superseded_at, pinned, stability, difficulty, reviewed_at, hash,
+                               version, created_at, updated_at, deleted_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )?;
+    let millis = |time: Option<Timestamp>| Value::from(time.map(Timestamp::as_millis));
+    let (by, at) = memory.superseded.map_or((None, None), |(by, at)| (Some(by.to_string()), Some(at)));
+    insert.execute(params_from_iter([
+        Value::from(id),
+        Value::from(space.to_string()),
+        Value::from(memory.kind.as_str().to_owned()),
+        Value::from(memory.content.clone()),
+        Value::from(json(&memory.tags)),
+        Value::from(memory.project.clone()),
+        Value::from(json(&memory.provenance)),
+        millis(memory.occurred_at),
+        millis(memory.valid_from),
+        millis(memory.valid_to),
+        Value::from(memory.after.map(|id| id.to_string())),
+        Value::from(by),
+        millis(at),
+        Value::from(memory.pinned),
+        Value::from(memory.strength.stability),
+        Value::from(memory.strength.difficulty),
+        Value::from(memory.strength.reviewed_at.as_millis()),
+        Value::from(memory.hash.to_vec()),
+        Value::from(memory.version),
+        Value::from(memory.created_at.as_millis()),
+        Value::from(memory.updated_at.as_millis()),
+        millis(memory.deleted_at),
+    ]))?;
+    let seq = connection.last_insert_rowid();
+    passages::insert_in_txn(connection, seq, &moved.passages)?;
+    for change in &moved.history {
+        let mut insert = connection.prepare_cached(
+            "INSERT OR IGNORE INTO memory_changes (id, memory_id, at, key_id, action, reason, decision, before, undone_by)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        )?;
+        insert.execute((
+            change.id.to_string(),
+            memory.id.to_string(),
+            change.at.as_millis(),
+            change.key.to_string(),
+            &change.action,
+            &change.reason,
+            change.decision.to_string(),
+            json(&change.before),
+            change.undone_by.map(|id| id.to_string()),
+        ))?;
+    }
+    Ok(Some(seq))
+}
+
+fn passages_of(connection: &Connection, memory: i64) -> Result<Vec<NewPassage>, Error> {
+    let mut query = connection.prepare_cached(
+        "SELECT start, length, words, vectors, digest, name, dimension
+         FROM passages LEFT JOIN embedders ON embedders.id = embedder WHERE memory_seq = ?1 ORDER BY start",
+    )?;
+    let rows = query.query_map([memory], |row| {
+        let bytes: Option<Vec<u8>> = row.get("vectors")?;
+        let embedder = |bytes| {
+            let embedder = Embedder {
+                digest: row.get("digest")?,
+                name: row.get("name")?,
+                dimension: row.get("dimension")?,
+            };
+            Ok::<_, rusqlite::Error>(Vectors { embedder, bytes })
+        };
+        Ok(NewPassage {
+            start: row.get("start")?,
+            length: row.get("length")?,
+            words: row.get("words")?,
+            vectors: bytes.map(embedder).transpose()?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn history_of(connection: &Connection, memory: MemoryId) -> Result<Vec<ChangeRecord>, Error> {
+    let mut query =
+        connection.prepare_cached("SELECT * FROM memory_changes WHERE memory_id = ?1 ORDER BY id")?;
+    let rows = query.query_map([memory.to_string()], record)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
