@@ -51,7 +51,13 @@ impl House {
         let metrics = Metrics::register(&mut Registry::default());
         let gateway = Gateway::run(store.clone(), catalog, engines, egress, options, metrics, &tasks);
         let embedder = gateway.route("default-embedding").await?.digest;
-        let memories = Memories::run(store.clone(), gateway, Options::default(), &tasks);
+        let memories = Memories::run(
+            store.clone(),
+            gateway,
+            Options::default(),
+            lar_memory::Metrics::register(&mut Registry::default()),
+            &tasks,
+        );
         let user = store.owner().await?;
         let caller = Caller { user, key: KeyId::new(), agent: None, scopes: Scopes::all() };
         Ok(Self { store, memories, caller, embedder, _directory: directory })

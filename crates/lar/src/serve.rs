@@ -81,6 +81,7 @@ impl House {
         let engines = Engines::run(limits, &tasks);
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry);
+        let memory_metrics = lar_memory::Metrics::register(&mut registry);
         let gateway = Gateway::run(
             store.clone(),
             catalog.clone(),
@@ -96,7 +97,7 @@ impl House {
                 Secrets::Redact => SecretPolicy::Redact,
             },
         };
-        let memories = Memories::run(store.clone(), gateway.clone(), options, &tasks);
+        let memories = Memories::run(store.clone(), gateway.clone(), options, memory_metrics, &tasks);
         tasks.spawn(forget(store.clone(), memories.clone(), tasks.stopping()));
         let in_chat = match config.memory.chat {
             InChat::Off => None,

@@ -98,6 +98,9 @@ impl Memories {
         if unembedded.is_some() {
             self.fill.wake();
         }
+        for stored in &stored {
+            self.metrics.ingested(if stored.created { "create" } else { "known" });
+        }
         let ingested = stored.into_iter().zip(redacted).map(|(Stored { memory, created }, redacted)| {
             Ingested { unembedded: unembedded.clone().filter(|_| created), memory, created, redacted }
         });

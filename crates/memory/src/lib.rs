@@ -19,6 +19,7 @@ mod inbox;
 mod index;
 mod indexes;
 mod ingest;
+mod metrics;
 mod place;
 mod screen;
 mod search;
@@ -39,6 +40,7 @@ pub use error::Error;
 pub use heard::{Heard, heard};
 pub use index::Filter;
 pub use ingest::{Ingested, Item, passages};
+pub use metrics::Metrics;
 pub use place::{Place, Reader, Writer, checked_agent};
 pub use screen::SecretPolicy;
 pub use search::{Detail, Found, Hit, Mode, Search};
@@ -62,17 +64,18 @@ pub struct Memories {
     gateway: Gateway,
     clients: clients::Clients,
     fill: fill::Wake,
+    metrics: Metrics,
     options: Options,
 }
 
 impl Memories {
     /// Starts what goes on in the background: vectors for what was stored without, and notes of who used what.
-    pub fn run(store: Store, gateway: Gateway, options: Options, tasks: &Tasks) -> Self {
+    pub fn run(store: Store, gateway: Gateway, options: Options, metrics: Metrics, tasks: &Tasks) -> Self {
         let embeddings = embed::Embeddings::new(gateway.clone());
         let indexes = indexes::Indexes::new(store.clone());
         let fill = fill::Wake::default();
         let clients = clients::Clients::new(store.clone());
-        let memories = Self { store, embeddings, indexes, gateway, clients, fill, options };
+        let memories = Self { store, embeddings, indexes, gateway, clients, fill, metrics, options };
         tasks.spawn(fill::run(memories.clone(), tasks.stopping()));
         tasks.spawn(memories.clients.clone().run(tasks.stopping()));
         memories

@@ -8,7 +8,7 @@
 
 use std::ops::Range;
 
-use lar_base::{Code, MemoryId, Problem, SpaceId, Timestamp};
+use lar_base::{Code, Instant, MemoryId, Problem, SpaceId, Timestamp};
 use lar_engines::driver::Prompt;
 use lar_engines::scheduler::Priority;
 use lar_store::Memory;
@@ -172,6 +172,7 @@ impl Memories {
         vector: Option<(Stamp, Quantized)>,
         mode: Mode,
     ) -> Result<Found, Problem> {
+        let begun = Instant::now();
         let mut found = Vec::new();
         for space in &reader.spaces {
             found.extend(self.search_space(*space, search, query, vector.clone()).await?);
@@ -183,6 +184,7 @@ impl Memories {
             None => (hits, None, 0),
             Some(budget) => self.within(hits, budget, search.model.as_deref().unwrap_or("default")).await?,
         };
+        self.metrics.searched(&mode, begun.elapsed());
         Ok(Found { hits, mode, tokens, left_out })
     }
 

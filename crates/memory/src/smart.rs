@@ -122,6 +122,7 @@ impl Memories {
         if item.content.len() <= COMPARED_BYTES_MAX {
             let reading = Reading::of(&item.content);
             if !item.content.trim().is_empty() && reading.says_nothing() {
+                self.metrics.ingested(Decision::Reject.as_str());
                 return Ok(rejected(&reading));
             }
         }
@@ -319,6 +320,7 @@ impl Memories {
             self.store.memories_decide(vec![writer.space], stored, changes, change, once).await?;
         let memories: Vec<Memory> = stored.into_iter().map(|stored| stored.memory).chain(changed).collect();
         self.changed(&memories).await?;
+        self.metrics.ingested(decision.as_str());
         let memory = memories.into_iter().next();
         Ok(Decided {
             decision,
