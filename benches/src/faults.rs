@@ -1,6 +1,7 @@
 //! Workers and servers killed a hundred times in the middle of what they do, and a thousand cancellations in
 //! prefill: what was lost (nothing may be), how many ends each task has (one), what the worker still counts.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -8,6 +9,7 @@ use lar_base::Instant;
 use lar_engines::driver::{Ability, Driver as _, Event, Job, Prompt, Sampling};
 use lar_engines::embedded::{Embedded, EmbeddedOptions};
 use lar_engines::protocol::Compute;
+use lar_tests::crash::{How, Matrix, matrix};
 use lar_tests::{Lar, chat_model, program};
 
 use crate::quantile;
@@ -60,6 +62,29 @@ pub(crate) fn kill_servers() -> anyhow::Result<String> {
          restart.\n",
         acknowledged.len()
     ))
+}
+
+/// A process that writes memories, ended at each of its writes.
+pub(crate) fn crash_matrix() -> anyhow::Result<String> {
+    let mut text = String::from(
+        "A process that stores, corrects, edits, undoes, deletes, erases and imports memories, ended at every write, sync and \
+         truncation of its database and log by a layer under SQLite (`tests/faults/crash.c`), then looked at: `lost` is \
+         where neither what it had acknowledged last nor that and the step under way is there, `disagree` where a memory's \
+         passages are not those of its text, `broken` where SQLite's check or a reference fails. `kill -9` alone loses \
+         nothing that was written; *power* takes away what was not synced.\n\n\
+         | ended | points | acknowledged | lost | disagree | broken |\n|---|---|---|---|---|---|\n",
+    );
+    for (name, how) in [
+        ("before a write", How::Kill),
+        ("in the middle of one", How::Torn),
+        ("power: all unsynced writes lost", How::PowerAll),
+        ("power: some of them lost", How::PowerSome),
+    ] {
+        let found = matrix(how, 1);
+        let Matrix { points, acknowledged, lost, disagree, broken } = found;
+        writeln!(text, "| {name} | {points} | {acknowledged} | {lost} | {disagree} | {broken} |")?;
+    }
+    Ok(text)
 }
 
 pub(crate) async fn cancel_in_prefill() -> anyhow::Result<String> {

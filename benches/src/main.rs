@@ -32,7 +32,7 @@ fn main() -> anyhow::Result<()> {
     let mut report = String::from("# Results\n\nWritten by `make bench`. Do not edit.\n\n");
     writeln!(report, "- commit: {}", output("git", &["rev-parse", "--short", "HEAD"]))?;
     writeln!(report, "- machine: {}", machine())?;
-    let parts: [(&str, Measure); 23] = [
+    let parts: [(&str, Measure); 24] = [
         ("What the gateway adds", |_| gateway::measure()),
         ("Start and memory", |_| start::measure()),
         ("Durable commits", |runtime| runtime.block_on(commits::measure())),
@@ -54,6 +54,7 @@ fn main() -> anyhow::Result<()> {
         ("Deciding what is new", |runtime| runtime.block_on(memory::smart::measure())),
         ("Searching many memories", |runtime| runtime.block_on(memory::scale::searches())),
         ("Remembering", |runtime| runtime.block_on(memory::scale::ingests())),
+        ("Crash matrix", |_| faults::crash_matrix()),
         ("Killed servers", |_| faults::kill_servers()),
         ("Killed workers", |_| faults::kill_workers()),
     ];

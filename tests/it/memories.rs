@@ -1,6 +1,7 @@
 //! Memories on the real thing: the starter embedder, SQLite, HTTP.
 
 mod chat;
+mod crash;
 mod create;
 mod search;
 mod smart;

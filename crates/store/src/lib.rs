@@ -102,6 +102,24 @@ impl Store {
         self.read(|connection| Ok(connection.query_row("SELECT 1", [], |_| Ok(()))?)).await
     }
 
+    /// What SQLite finds wrong in the database: rows, indexes, and references to what is not there. It reads all of it.
+    ///
+    /// # Errors
+    /// When it cannot be read at all.
+    pub async fn faults(&self) -> Result<Vec<String>, Error> {
+        self.read(|connection| {
+            let mut query = connection.prepare("PRAGMA integrity_check")?;
+            let rows = query.query_map([], |row| row.get(0))?;
+            let mut faults: Vec<String> = rows.collect::<Result<_, _>>()?;
+            faults.retain(|fault| fault != "ok");
+            if connection.prepare("PRAGMA foreign_key_check")?.exists([])? {
+                faults.push("a row refers to one that is not there".into());
+            }
+            Ok(faults)
+        })
+        .await
+    }
+
     /// Runs `change` in the next group commit and returns once it is on disk.
     async fn write<T, F>(&self, change: F) -> Result<T, Error>
     where

@@ -1,0 +1,175 @@
+//! Writes memories to the database that is named, in every way that there is, and says after each step that it is on
+//! disk: what the crash matrix ends at each of its writes. With `look`, says what is there instead.
+
+#![expect(clippy::print_stdout, reason = "its lines are what the matrix reads")]
+
+use std::io::Write as _;
+use std::path::Path;
+
+use lar_base::{KeyId, MemoryId, SpaceId, Timestamp};
+use lar_store::{
+    Change, Embedder, Memory, MemoryChange, MemoryKind, MemoryPatch, Moved, NewMemory, NewPassage,
+    Provenance, Store, Strength, Vectors,
+};
+
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+fn main() -> Outcome {
+    let arguments: Vec<String> = std::env::args().collect();
+    let [_, path, rest @ ..] = arguments.as_slice() else {
+        return Err("memory_writer DATABASE [look]".into());
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    runtime.block_on(async {
+        let store = Store::open(Path::new(path))?;
+        let user = store.owner().await?;
+        let space = store.space_ensure(user, None).await?.id;
+        if rest.is_empty() {
+            return write(&store, space).await;
+        }
+        let faults = store.faults().await?;
+        println!("faults {faults:?}");
+        println!("state {}", state(&store, space).await?);
+        Ok(())
+    })
+}
+
+async fn write(store: &Store, space: SpaceId) -> Outcome {
+    let key = KeyId::new();
+    let spaces = || vec![space];
+    let change = |action: &'static str| Change::new(key, action, None);
+    let patch = |id, patch, passages| MemoryChange { id, patch, passages, expected: None };
+    let mut step = 0;
+    let mut done = async |store: &Store| -> Outcome {
+        step += 1;
+        println!("{step} {}", state(store, space).await?);
+        Ok(std::io::stdout().flush()?)
+    };
+    done(store).await?;
+    let first: Vec<NewMemory> =
+        (1..=3).map(|number| new(space, key, number, "The mill stands by the river.")).collect();
+    store.memories_create(first, change("create"), None).await?;
+    done(store).await?;
+    let correction = new(space, key, 4, "The mill stands on the hill.");
+    let superseded =
+        MemoryPatch { superseded: Some(Some((id(4), Timestamp::from_millis(5)))), ..MemoryPatch::default() };
+    store
+        .memories_decide(
+            spaces(),
+            Some(correction),
+            vec![patch(id(1), superseded, Vec::new())],
+            change("supersede"),
+            None,
+        )
+        .await?;
+    done(store).await?;
+    let text = "The mill grinds rye. ".repeat(400);
+    let edit = MemoryPatch { content: Some((text.clone(), [9; 32])), ..MemoryPatch::default() };
+    store.memories_change(spaces(), vec![patch(id(2), edit, passages(&text))], change("edit")).await?;
+    done(store).await?;
+    let decision = store.memory_last_decision(spaces(), id(4)).await?[0].decision;
+    store.memory_undo(spaces(), id(4), decision, Vec::new(), change("undo")).await?;
+    done(store).await?;
+    let deleted = MemoryPatch { deleted_at: Some(Some(Timestamp::from_millis(7))), ..MemoryPatch::default() };
+    store.memories_change(spaces(), vec![patch(id(3), deleted, Vec::new())], change("forget")).await?;
+    done(store).await?;
+    store.memories_erase(spaces(), vec![id(3)]).await?;
+    done(store).await?;
+    store.memories_import(space, vec![moved(space, key, 5), moved(space, key, 6)]).await?;
+    done(store).await?;
+    let batch: Vec<NewMemory> =
+        (10..40).map(|number| new(space, key, number, &format!("Sack {number} holds flour."))).collect();
+    store.memories_create(batch, change("create"), None).await?;
+    done(store).await
+}
+
+fn id(number: u32) -> MemoryId {
+    format!("mem_{number:032x}").parse().expect("an id")
+}
+
+fn new(space: SpaceId, key: KeyId, number: u32, content: &str) -> NewMemory {
+    let content = format!("{content} ({number})");
+    let mut hash = [0; 32];
+    hash[..4].copy_from_slice(&number.to_le_bytes());
+    NewMemory {
+        id: id(number),
+        space,
+        kind: MemoryKind::Fact,
+        passages: passages(&content),
+        content,
+        tags: vec!["mill".into()],
+        project: None,
+        provenance: Provenance { key, source: None, conversation: None, message: None },
+        occurred_at: None,
+        valid_from: None,
+        valid_to: None,
+        after: None,
+        pinned: false,
+        strength: Strength { stability: 2.0, difficulty: 5.0, reviewed_at: Timestamp::from_millis(1) },
+        hash,
+    }
+}
+
+fn passages(content: &str) -> Vec<NewPassage> {
+    let embedder = Embedder { digest: "e".into(), name: "e".into(), dimension: 8 };
+    let mut passages = lar_memory::passages(content, &[], None);
+    for passage in &mut passages {
+        let bytes = lar_memory::encoded(&[passage.start as f32, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]);
+        passage.vectors = Some(Vectors { embedder: embedder.clone(), bytes });
+    }
+    passages
+}
+
+fn moved(space: SpaceId, key: KeyId, number: u32) -> Moved {
+    let NewMemory { id, kind, content, tags, provenance, strength, hash, passages, .. } =
+        new(space, key, number, "The miller sings.");
+    let at = Timestamp::from_millis(3);
+    let memory = Memory {
+        id,
+        seq: 0,
+        space,
+        kind,
+        content,
+        tags,
+        project: None,
+        provenance,
+        occurred_at: None,
+        valid_from: None,
+        valid_to: None,
+        after: None,
+        superseded: None,
+        pinned: true,
+        strength,
+        hash,
+        version: 4,
+        created_at: at,
+        updated_at: at,
+        deleted_at: None,
+    };
+    Moved { memory, passages, history: Vec::new() }
+}
+
+/// All memories with their passages and histories in one number, but for times and ids that differ in each run; also
+/// what the passages are made of again, so that rows that disagree show.
+async fn state(store: &Store, space: SpaceId) -> Result<String, Box<dyn std::error::Error>> {
+    let mut told = String::new();
+    for Moved { memory, passages, history } in store.memories_export(space, 0, 1000).await? {
+        let made = self::passages(&memory.content);
+        let agree = made == passages;
+        let actions: Vec<(String, bool)> =
+            history.into_iter().map(|change| (change.action, change.undone_by.is_some())).collect();
+        told.push_str(&format!(
+            "{} {} {:?} {} {} {agree} {actions:?}\n",
+            memory.id,
+            memory.content,
+            memory.superseded.map(|(by, _)| by),
+            memory.version,
+            memory.deleted_at.is_some(),
+        ));
+    }
+    let disagree = told.lines().filter(|line| line.contains(" false [")).count();
+    let sum = told
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    Ok(format!("{sum:016x}-{disagree}"))
+}
