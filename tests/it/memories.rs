@@ -3,6 +3,7 @@
 mod chat;
 mod crash;
 mod create;
+mod faults;
 mod search;
 mod smart;
 mod spaces;

@@ -200,10 +200,10 @@ impl Memories {
         let stamp = vector.as_ref().map(|(stamp, _)| stamp.clone());
         let look = move |index: &Index| {
             // An index that is still by another embedder is searched by its words.
-            let vector = vector.as_ref().filter(|(stamp, _)| index.stamp() == Some(stamp));
+            let other = vector.as_ref().is_some_and(|(stamp, _)| index.stamp() != Some(stamp));
             let query = Query {
                 words: &words,
-                vector: vector.map(|(_, vector)| vector),
+                vector: vector.as_ref().filter(|_| !other).map(|(_, vector)| vector),
                 filter: &filter,
                 now: Timestamp::now(),
                 limit: limit.saturating_mul(2),
@@ -214,9 +214,14 @@ impl Memories {
             hits.retain(|hit| {
                 all || hit.words > 0.0 || hit.meaning.is_some_and(|meaning| meaning >= MEANING_MIN)
             });
-            fold(hits, limit)
+            (fold(hits, limit), other)
         };
-        Ok(self.indexes.search(space, stamp.as_ref(), look).await?)
+        let (hits, other) = self.indexes.search(space, stamp.as_ref(), look).await?;
+        if other {
+            // The embedder was exchanged: what is there needs vectors of the new one.
+            self.fill.wake();
+        }
+        Ok(hits)
     }
 
     async fn tell(
