@@ -10,7 +10,7 @@ PAGE := web/dist/index.html
 # What is started here talks to no Lar of the person who runs it.
 TEST_MODELS := $(CURDIR)/.build/models
 
-.PHONY: build run dist test check rust-test page-test conformance docs bench clean bootstrap test-bootstrap models llama-server
+.PHONY: build run dist test check rust-test page-test conformance quality docs bench clean bootstrap test-bootstrap models llama-server
 
 build: bootstrap $(PAGE)
 	cargo build --release -p lar
@@ -24,8 +24,9 @@ run: build
 dist: models
 	scripts/dist.sh
 
-## The whole suite: format, lints, tests on real parts, page tests in a real browser, the docs.
-test: test-bootstrap check models rust-test page-test conformance docs
+## The whole suite: format, lints, tests on real parts, page tests in a real browser, real clients, how well memories
+## are found, the docs.
+test: test-bootstrap check models rust-test page-test conformance quality docs
 	@echo "everything passed"
 
 check: $(PAGE)
@@ -45,6 +46,12 @@ rust-test: models llama-server
 
 page-test: models
 	cd web && LAR_TEST_MODELS=$(TEST_MODELS) npx playwright test
+
+# How well memories are found on public questions: not worse than words alone, nor than was recorded.
+quality: models
+	scripts/bench-data.sh questions
+	cargo build --release -q -p lar-benches
+	LAR_TEST_MODELS=$(TEST_MODELS) target/release/lar-benches gate
 
 conformance: models
 	LAR_TEST_MODELS=$(TEST_MODELS) tests/conformance/run.sh

@@ -29,6 +29,9 @@ fn main() -> anyhow::Result<()> {
         return gateway::serve();
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    if wanted.first().is_some_and(|first| first == "gate") {
+        return runtime.block_on(memory::quality::gate());
+    }
     let mut report = String::from("# Results\n\nWritten by `make bench`. Do not edit.\n\n");
     writeln!(report, "- commit: {}", output("git", &["rev-parse", "--short", "HEAD"]))?;
     writeln!(report, "- machine: {}", machine())?;
