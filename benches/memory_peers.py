@@ -1,0 +1,185 @@
+"""The same adds and searches with Lar and with what else keeps memories for agents: one caller, one after the other,
+interleaved, the same embedder (Lar's) over HTTP for those that take one. Prints a table.
+
+Run by scripts/memory-peers.sh, which starts a Lar and tells this where it is."""
+
+import json
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+URL, KEY = os.environ["LAR_URL"], os.environ["LAR_KEY"]
+ADDS, SEARCHES, RESULTS = 500, 200, 5
+SUBJECTS = ["the boiler", "Anna", "the orders service", "the garden gate", "our landlord", "the night train", "Emma's school", "the backup server", "the choir", "the blue car"]
+FACTS = ["was repaired by Meyer", "prefers mornings", "moved to the second floor", "costs {n} euros a month", "is closed on day {n}", "has {n} doors", "answers at extension {n}", "was painted in year {n}", "needs part number {n}", "starts at minute {n}"]
+
+
+def texts():
+    mixed = random.Random(7)
+    made = [f"{mixed.choice(SUBJECTS)} {mixed.choice(FACTS).format(n=n)} (note {n})" for n in range(ADDS)]
+    asked = [f"what about {mixed.choice(SUBJECTS)} and number {mixed.randrange(ADDS)}?" for _ in range(SEARCHES)]
+    return made, asked
+
+
+def post(path, body):
+    request = urllib.request.Request(URL + path, json.dumps(body).encode(), {"authorization": f"Bearer {KEY}", "content-type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.load(answer)
+
+
+def embed(some):
+    return [one["embedding"] for one in post("/v1/embeddings", {"model": "default-embedding", "input": some})["data"]]
+
+
+class Lar:
+    name = "Lar, `POST memories`"
+
+    def add(self, text):
+        post("/lar/v1/memories", {"content": text})
+
+    def search(self, text):
+        assert post("/lar/v1/memories/search", {"query": text, "limit": RESULTS})["results"]
+
+
+class LarSmart(Lar):
+    """Decides about each; its own space, so that what it corrects is its own."""
+
+    name = "Lar, `POST memories/smart`"
+
+    def call(self, path, body):
+        request = urllib.request.Request(URL + path, json.dumps(body).encode(), {"authorization": f"Bearer {KEY}", "content-type": "application/json", "x-agent-id": "smart"})
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)
+
+    def add(self, text):
+        self.call("/lar/v1/memories/smart", {"content": text})
+
+    def search(self, text):
+        assert self.call("/lar/v1/memories/search", {"query": text, "limit": RESULTS})["results"]
+
+
+class Chroma:
+    name = "chromadb (in process, Lar's embedder)"
+
+    def __init__(self, folder):
+        import chromadb
+
+        class Embedder(chromadb.EmbeddingFunction):
+            def __init__(self):
+                pass
+
+            def __call__(self, input):
+                return embed(list(input))
+
+        client = chromadb.PersistentClient(path=folder, settings=chromadb.Settings(anonymized_telemetry=False))
+        self.collection = client.create_collection("bench", embedding_function=Embedder())
+        self.count = 0
+
+    def add(self, text):
+        self.count += 1
+        self.collection.add(ids=[str(self.count)], documents=[text])
+
+    def search(self, text):
+        assert self.collection.query(query_texts=[text], n_results=RESULTS)["ids"][0]
+
+
+class Mem0:
+    name = "mem0ai (`infer=False`, Qdrant on disk, Lar's embedder)"
+
+    def __init__(self, folder):
+        os.environ["MEM0_TELEMETRY"] = "False"
+        os.environ["MEM0_DIR"] = folder
+        from mem0 import Memory
+
+        openai = {"api_key": KEY, "openai_base_url": URL + "/v1"}
+        self.memory = Memory.from_config({
+            "embedder": {"provider": "openai", "config": {**openai, "model": "default-embedding", "embedding_dims": 384}},
+            "llm": {"provider": "openai", "config": {**openai, "model": "default"}},
+            "vector_store": {"provider": "qdrant", "config": {"path": folder + "/qdrant", "embedding_model_dims": 384, "on_disk": True}},
+            "history_db_path": folder + "/history.db",
+        })
+
+    def add(self, text):
+        self.memory.add(text, user_id="bench", infer=False)
+
+    def search(self, text):
+        found = self.memory.search(text, filters={"user_id": "bench"}, top_k=RESULTS)
+        assert found["results"]
+
+
+class Reference:
+    name = "@modelcontextprotocol/server-memory (words alone, over stdio)"
+
+    def __init__(self, folder):
+        environment = {**os.environ, "MEMORY_FILE_PATH": folder + "/memory.jsonl"}
+        self.process = subprocess.Popen(["node", os.environ["SERVER_MEMORY"]], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment)
+        self.number = 0
+        self.call("initialize", {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "bench", "version": "1"}})
+        self.process.stdin.write(b'{"jsonrpc":"2.0","method":"notifications/initialized"}\n')
+        self.process.stdin.flush()
+
+    def call(self, method, params):
+        self.number += 1
+        message = {"jsonrpc": "2.0", "id": self.number, "method": method, "params": params}
+        self.process.stdin.write(json.dumps(message).encode() + b"\n")
+        self.process.stdin.flush()
+        answer = json.loads(self.process.stdout.readline())
+        assert "error" not in answer and not answer["result"].get("isError"), answer
+        return answer["result"]
+
+    def add(self, text):
+        entity = {"name": f"note {self.number}", "entityType": "note", "observations": [text]}
+        self.call("tools/call", {"name": "create_entities", "arguments": {"entities": [entity]}})
+
+    def search(self, text):
+        # It looks for the whole query as one piece of text; a single word is what it can find.
+        self.call("tools/call", {"name": "search_nodes", "arguments": {"query": text.split()[2]}})
+
+
+def versions():
+    from importlib.metadata import version
+
+    return ", ".join(f"{name} {version(name)}" for name in ("mem0ai", "chromadb"))
+
+
+def main():
+    folder = tempfile.mkdtemp()
+    systems, failed = [], []
+    for make in (Lar, LarSmart, lambda: Chroma(folder + "/chroma"), lambda: Mem0(folder + "/mem0"), lambda: Reference(folder)):
+        try:
+            systems.append(make())
+        except Exception as error:  # A peer that does not start is told, not hidden.
+            failed.append(repr(error)[:200])
+    made, asked = texts()
+    times = {system.name: {"add": [], "search": []} for system in systems}
+    order = random.Random(11)
+    for what, some in (("add", made), ("search", asked)):
+        for text in some:
+            for at, system in order.sample(list(enumerate(systems)), len(systems)):
+                # The embedder remembers what it embedded: no two are given the same text.
+                own = f"{text} {chr(97 + at)}"
+                begun = time.perf_counter()
+                getattr(system, what)(own)
+                times[system.name][what].append(1000 * (time.perf_counter() - begun))
+    print(f"{ADDS} adds and {SEARCHES} searches of {RESULTS}, one caller, interleaved; {versions()}; ms, and the median beside Lar's `POST memories`.\n")
+    print("| | add p50 | p95 | ratio | search p50 | p95 | ratio |\n|---|---|---|---|---|---|---|")
+    base = {what: statistics.median(times[systems[0].name][what]) for what in ("add", "search")}
+    for system in systems:
+        cells = []
+        for what in ("add", "search"):
+            some = sorted(times[system.name][what])
+            median = statistics.median(some)
+            cells.append(f"{median:.1f} | {some[int(0.95 * len(some))]:.1f} | {median / base[what]:.2f}")
+        print(f"| {system.name} | {' | '.join(cells)} |")
+    for reason in failed:
+        print(f"\nOne did not start: {reason}")
+    sys.stdout.flush()
+    os._exit(0)
+
+
+main()

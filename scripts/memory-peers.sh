@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# The same adds and searches with Lar and its peers, in one run: installs those into .build, starts a Lar on a data
+# directory of its own, prints the table of benches/RESULTS.md. For measuring alone. `basic-memory` needs Python 3.12,
+# which Debian 12 has not; it is left out.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+peers=$PWD/.build/peers
+packages=(mem0ai==2.2.1 chromadb==1.5.9 openai==3.57.0)
+server=@modelcontextprotocol/server-memory@2026.8.31
+
+if [ ! -e "$peers/installed-${packages[*]}" ]; then
+  rm -rf "$peers"
+  mkdir -p "$peers"
+  python3 -m venv "$peers/venv"
+  "$peers/venv/bin/pip" install --quiet --disable-pip-version-check "${packages[@]}"
+  npm install --silent --prefix "$peers" "$server"
+  touch "$peers/installed-${packages[*]}"
+fi
+
+data=$(mktemp -d)
+export LAR_DATA_DIR=$data LAR_MODELS_DIR=${LAR_TEST_MODELS:-$PWD/.build/models} LAR_LISTEN=127.0.0.1:0
+export LAR_OWNER_KEY=lar_key_of_the_memory_peers LAR_LOG=error
+target/release/lar serve >"$data/out" </dev/null &
+pid=$!
+trap 'kill $pid 2>/dev/null || true; wait $pid 2>/dev/null || true; rm -rf "$data"' EXIT
+for _ in $(seq 200); do
+  url=$(sed -n 's/^Lar is at //p' "$data/out")
+  [ -n "$url" ] && break
+  sleep 0.05
+done
+LAR_URL=$url LAR_KEY=$LAR_OWNER_KEY SERVER_MEMORY=$peers/node_modules/@modelcontextprotocol/server-memory/dist/index.js \
+  "$peers/venv/bin/python" benches/memory_peers.py
