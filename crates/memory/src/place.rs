@@ -34,6 +34,8 @@ pub struct Writer {
     pub(crate) spaces: Vec<SpaceId>,
     /// Where they may be read and no more.
     pub(crate) read_only: Vec<SpaceId>,
+    /// Whether others use `space` as well.
+    pub(crate) is_shared: bool,
 }
 
 impl Reader {
@@ -95,8 +97,13 @@ impl Memories {
         if !spaces.contains(&space) {
             spaces.push(space);
         }
-        let writer =
-            Writer { caller, space, spaces, read_only: read.into_iter().map(|space| space.id).collect() };
+        let writer = Writer {
+            caller,
+            space,
+            spaces,
+            read_only: read.into_iter().map(|space| space.id).collect(),
+            is_shared: place.space.is_some(),
+        };
         self.clients.written(&writer);
         Ok(writer)
     }

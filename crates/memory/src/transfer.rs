@@ -1,7 +1,7 @@
 //! Moving memories in and out, with their vectors and histories, so that nothing is lost or made anew. What comes in
 //! is checked as if it were told: it may have been written by anybody.
 
-use lar_base::{Caller, Code, Problem, Scope, SpaceId};
+use lar_base::{Caller, Code, KeyId, Problem, Scope, SpaceId};
 use lar_store::{Memory, Moved, NewPassage, SpaceKind};
 
 use crate::screen::{self, SecretPolicy};
@@ -36,15 +36,16 @@ impl Memories {
     }
 
     /// Stores memories that were exported, all or none; those that are there already stay as they are. Returns how
-    /// many are new.
+    /// many are new. In a space that others use they are by whoever imports them: nobody writes in another's name.
     ///
     /// # Errors
     /// Which of them is wrong and why.
     pub async fn import(&self, writer: &Writer, moved: Vec<Moved>) -> Result<usize, Problem> {
         let policy = self.options.secrets;
+        let by = writer.is_shared.then_some(writer.caller.key);
         let checking = tokio::task::spawn_blocking(move || {
             let checked = moved.into_iter().enumerate().map(|(at, moved)| {
-                check(moved, policy).map_err(|problem| problem.within(&format!("lines[{at}]")))
+                check(moved, policy, by).map_err(|problem| problem.within(&format!("lines[{at}]")))
             });
             checked.collect::<Result<Vec<Moved>, Problem>>()
         });
@@ -69,8 +70,12 @@ impl Export {
     }
 }
 
-fn check(mut moved: Moved, policy: SecretPolicy) -> Result<Moved, Problem> {
+fn check(mut moved: Moved, policy: SecretPolicy, by: Option<KeyId>) -> Result<Moved, Problem> {
     let memory = &mut moved.memory;
+    if let Some(by) = by {
+        memory.provenance.key = by;
+        moved.history.iter_mut().for_each(|change| change.key = by);
+    }
     memory.content = ingest::checked_content(&memory.content)?;
     memory.tags = ingest::checked_tags(std::mem::take(&mut memory.tags))?;
     for (field, text) in [

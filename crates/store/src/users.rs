@@ -78,7 +78,8 @@ impl Store {
         .await
     }
 
-    /// Takes a person's keys, sessions and grants away. What they kept stays; their name can be given again.
+    /// Takes a person's keys, sessions and grants away; the spaces they made for teams become the owner's. What they
+    /// kept stays; their name can be given again.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Conflict`] for the owner.
@@ -104,6 +105,12 @@ impl Store {
                 (&id, now),
             )?;
             connection.execute("DELETE FROM grants WHERE user_id = ?1", [&id])?;
+            // The spaces they made for teams go on, and somebody must say who may use them.
+            connection.execute(
+                "UPDATE spaces SET user_id = (SELECT id FROM users WHERE name = 'owner')
+                 WHERE user_id = ?1 AND kind = 'team'",
+                [&id],
+            )?;
             connection.execute(
                 "UPDATE users SET removed_at = ?2, name = name || ' ' || id WHERE id = ?1",
                 (&id, now),

@@ -182,6 +182,10 @@ fn a_team_shares_what_it_grants_and_no_more() {
         );
         assert_eq!(lar.post("/lar/v1/users", &json!({ "name": name })).status, 400, "{name}");
     }
+    assert_eq!(lar.send("DELETE", "/lar/v1/users/ana", &Value::Null).status, 204);
+    let left = lar.get("/lar/v1/spaces").json();
+    let kitchen = left["data"].as_array().unwrap().iter().find(|space| space["name"] == "kitchen").cloned();
+    assert_eq!(kitchen.unwrap()["access"], "own", "a team's space goes on with the owner");
 }
 
 #[test]

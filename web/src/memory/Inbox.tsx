@@ -68,7 +68,7 @@ function Waiting({ one, onAccept, onReject, onConversation }: WaitingProps) {
           Remember
         </button>
         <button onClick={onReject}>Dismiss</button>
-        {one.conversation && (
+        {/^conv_[0-9a-f]+$/.test(one.conversation ?? "") && (
           <button className="quiet-button" onClick={() => onConversation(one.conversation!)}>
             Where it was said
           </button>

@@ -179,7 +179,7 @@ function History({ memory, calls, readOnly, onChanged, onFailed, onConversation 
             Undo the last
           </button>
         )}
-        {memory.conversation && (
+        {/^conv_[0-9a-f]+$/.test(memory.conversation ?? "") && (
           <button className="quiet-button" onClick={() => onConversation(memory.conversation!)}>
             Where it was said
           </button>
