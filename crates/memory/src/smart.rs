@@ -126,11 +126,12 @@ impl Memories {
                 return Ok(rejected(&reading));
             }
         }
-        let Ready { new, mut redacted, unembedded } = self.ready(writer, vec![item]).await?;
+        let Ready { new, mut redacted, unembedded } = self.ready(writer, vec![item.clone()]).await?;
         let Some(new) = new.into_iter().next() else { return Err(Problem::not_found("memory")) };
         for _ in 0..TRIES_MAX {
             let judged = self.judge(writer, &new).await?;
-            match self.decide(writer, new.clone(), judged, once.clone()).await {
+            let new = self.inheriting(writer, &item, new.clone(), &judged).await?;
+            match self.decide(writer, new, judged, once.clone()).await {
                 Err(problem) if problem.code == Code::VersionMismatch => {}
                 Err(problem) => return Err(problem),
                 Ok(mut decided) => {
@@ -154,12 +155,13 @@ impl Memories {
         if !comparable(&item.content) || Reading::of(&item.content).says_nothing() {
             return Ok(None);
         }
-        let Ready { new, .. } = self.ready(writer, vec![item]).await?;
+        let Ready { new, .. } = self.ready(writer, vec![item.clone()]).await?;
         let Some(new) = new.into_iter().next() else { return Ok(None) };
         let judged = self.judge(writer, &new).await?;
         if judged.relation != Relation::Correction {
             return Ok(None);
         }
+        let new = self.inheriting(writer, &item, new, &judged).await?;
         self.decide(writer, new, judged, None).await.map(Some)
     }
 
@@ -260,6 +262,27 @@ impl Memories {
             meant.then(|| (memory.clone(), hit.meaning.zip(nearness)))
         });
         Ok(found.collect())
+    }
+
+    /// What takes a memory's place is about the same: it has that one's kind and tags where it was given none.
+    async fn inheriting(
+        &self,
+        writer: &Writer,
+        item: &Item,
+        new: NewMemory,
+        judged: &Judged,
+    ) -> Result<NewMemory, Problem> {
+        let corrects = judged.relation == Relation::Correction;
+        let Some(known) = judged.against.as_ref().filter(|known| corrects && known.hash != new.hash) else {
+            return Ok(new);
+        };
+        let kind = item.kind.or(Some(known.kind));
+        let tags = if item.tags.is_empty() { known.tags.clone() } else { item.tags.clone() };
+        if kind == Some(new.kind) && tags == new.tags {
+            return Ok(new);
+        }
+        let Ready { new: made, .. } = self.ready(writer, vec![Item { kind, tags, ..item.clone() }]).await?;
+        Ok(made.into_iter().next().unwrap_or(new))
     }
 
     async fn decide(

@@ -3,7 +3,7 @@
 use lar_tests::{Answer, Lar};
 use serde_json::{Value, json};
 
-use super::{found, said, with};
+use super::{found, remember, said, with};
 
 /// Pairs that the rules were not made with, of those that `lar-benches` measures.
 const PAIRS: &str = include_str!("../../../benches/data/smart-ingest.tsv");
@@ -25,18 +25,25 @@ fn id(value: &Value) -> String {
 #[test]
 fn a_correction_takes_the_place_of_what_was_known_and_can_be_undone() {
     let lar = Lar::start();
-    let old = said(&lar, "The backup server is at 10.0.0.12.");
+    let address =
+        json!({ "content": "The backup server is at 10.0.0.12.", "kind": "place", "tags": ["infra"] });
+    let old = remember(&lar, &address);
     let answer = tell(&lar, "The backup server is at 10.0.0.47.");
     assert_eq!(answer.status, 201, "{}", answer.body);
     let told = answer.json();
     assert_eq!((&told["decision"], &told["against"]["id"]), (&json!("supersede"), &json!(old)));
     assert_eq!(told["reason"], "it says the same of the same, with another value");
     let new = id(&told["memory"]);
+    assert_eq!(
+        (&told["memory"]["kind"], &told["memory"]["tags"]),
+        (&json!("place"), &json!(["infra"])),
+        "inherited"
+    );
     assert_eq!(found(&lar, "address of the backup server"), [new.as_str()]);
     assert_eq!(lar.get(&format!("/lar/v1/memories/{old}")).json()["superseded_by"], json!(new));
 
     // Back to the old value: that memory is current again, and nothing supersedes itself in a circle.
-    let back = decided(&lar, "The backup server is at 10.0.0.12.");
+    let back = lar.post("/lar/v1/memories/smart", &address).json();
     assert_eq!((&back["decision"], id(&back["memory"])), (&json!("supersede"), old.clone()));
     assert_eq!(found(&lar, "address of the backup server"), [old.as_str()]);
     assert_eq!(lar.get(&format!("/lar/v1/memories/{new}")).json()["superseded_by"], json!(old));
