@@ -59,6 +59,33 @@ fn what_is_asked_for_is_remembered_recalled_and_forgotten() {
 }
 
 #[test]
+fn a_good_answer_says_that_what_it_was_given_was_of_use() {
+    let lar = Lar::start();
+    let id = said(&lar, "The boiler was serviced in June 2025.");
+    let talk = conversation(&lar, &json!({}));
+    say(&lar, &talk, "When was the boiler serviced?");
+    let messages = lar.get(&format!("/lar/v1/conversations/{talk}")).json()["messages"].clone();
+    let answer =
+        messages.as_array().unwrap().iter().find(|one| one["role"] == "assistant").unwrap()["id"].clone();
+    let path = format!("/lar/v1/conversations/{talk}/messages/{}/feedback", answer.as_str().unwrap());
+    let rate = |rating: Value| assert_eq!(lar.post(&path, &json!({ "rating": rating })).status, 200);
+    let actions = || -> Vec<String> {
+        let history = lar.get(&format!("/lar/v1/memories/{id}/history")).json();
+        history["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one["action"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    rate(json!("bad"));
+    assert_eq!(actions(), ["create"]);
+    rate(json!("good"));
+    rate(json!("good"));
+    assert_eq!(actions(), ["create", "use"], "once");
+}
+
+#[test]
 fn what_is_only_told_waits_for_a_word() {
     let lar = Lar::start();
     let talk = conversation(&lar, &json!({}));

@@ -81,3 +81,50 @@ impl Keywords {
         postings + self.lengths.capacity() * 2
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The generator of `scripts/bm25-reference.py`.
+    struct Numbers(u64);
+
+    impl Numbers {
+        fn next(&mut self) -> u64 {
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            self.0 >> 33
+        }
+
+        fn words(&mut self, count: u64) -> Vec<(String, u32)> {
+            let mut counts: Vec<(String, u32)> = Vec::new();
+            for _ in 0..count {
+                let word = format!("w{}x{}", 60 / (self.next() % 60 + 1), self.next() % 3);
+                match counts.iter_mut().find(|(known, _)| *known == word) {
+                    Some((_, count)) => *count += 1,
+                    None => counts.push((word, 1)),
+                }
+            }
+            counts
+        }
+    }
+
+    #[test]
+    fn scores_are_those_of_the_reference() {
+        let mut made = Numbers(42);
+        let mut keywords = Keywords::default();
+        for _ in 0..100 {
+            let length = 5 + made.next() % 40;
+            let words = made.words(length);
+            keywords.push(words.iter().map(|(word, count)| (word.as_str(), *count)));
+        }
+        for line in include_str!("bm25-reference.txt").lines() {
+            let length = 1 + made.next() % 5;
+            let scores = keywords.score(&made.words(length));
+            let best = scores.iter().copied().fold(0.0, f32::max);
+            for (score, reference) in scores.iter().zip(line.split(' ')) {
+                let reference: f32 = reference.parse().unwrap();
+                assert!((score / best - reference).abs() < 1e-4, "{} beside {reference}", score / best);
+            }
+        }
+    }
+}

@@ -6,8 +6,10 @@ use std::collections::VecDeque;
 use axum::response::Response;
 use lar_agents::{Turn, TurnRequest};
 use lar_api::conversations::{Feedback, Message as Wire, NewMessage, Retry, TurnBegun};
-use lar_base::{Caller, ConversationId, MessageId, Problem, TaskId, UserId};
+use lar_base::{Caller, ConversationId, MessageId, Problem, Scope, TaskId, UserId};
 use lar_engines::driver::Sampling;
+use lar_memory::strength::Event;
+use lar_memory::{InTurn, Place};
 use lar_store::{Message, NewMessage as Said, Rating, Role};
 
 use crate::auth::Inference;
@@ -111,8 +113,31 @@ pub(crate) async fn feedback(
         Some("bad") => Some(Rating::Bad),
         Some(_) => return Err(Problem::invalid("rating", "must be `good`, `bad` or null").into()),
     };
+    let before = app.store.message_get(caller.user, conversation, message).await?.rating;
     let rated = app.store.message_rate(caller.user, conversation, message, rating).await?;
+    if rating == Some(Rating::Good) && before != Some(Rating::Good) {
+        helped(&app, caller, &rated).await;
+    }
     Ok(axum::Json(wire(&rated)))
+}
+
+/// What a good answer was given was of use. The rating stands whatever becomes of that.
+async fn helped(app: &App, caller: Caller, answer: &Message) {
+    let in_turn = answer.memory.as_deref().and_then(|memory| serde_json::from_str::<InTurn>(memory).ok());
+    let Some(in_turn) = in_turn.filter(|_| caller.scopes.contains(Scope::MemoryWrite)) else { return };
+    let used = async {
+        let writer = app.memories.writer(caller, Place::default()).await?;
+        for recalled in &in_turn.recalled {
+            let reason = Some("an answer that was given it was rated good".to_owned());
+            if let Ok(id) = recalled.id.parse() {
+                app.memories.review(&writer, id, Event::Used, reason).await?;
+            }
+        }
+        Ok::<_, Problem>(())
+    };
+    if let Err(problem) = used.await {
+        tracing::debug!(%problem, "a memory could not be told that it was of use");
+    }
 }
 
 /// A message on the wire.
