@@ -43,6 +43,27 @@ pub(crate) fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     Ok(value)
 }
 
+/// Reads a body of JSON lines, each made something of; empty ones are passed over. An error names its line.
+pub(crate) async fn json_lines<W: DeserializeOwned, T>(
+    request: Request,
+    app: &App,
+    mut made: impl FnMut(W) -> Result<T, Problem>,
+) -> Result<Vec<T>, Problem> {
+    let bytes = body_of(request, app, JSON_LINES).await?;
+    let mut read = Vec::new();
+    for (number, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
+        if line.trim_ascii().is_empty() {
+            continue;
+        }
+        let one = json(line).and_then(&mut made).map_err(|problem| {
+            let detail = format!("line {}: {}", number + 1, problem.detail);
+            Problem { detail, ..problem }
+        });
+        read.push(one?);
+    }
+    Ok(read)
+}
+
 /// Reads a whole body within the server's limits of size and time; it must say that it is JSON.
 pub(crate) async fn body(request: Request, app: &App) -> Result<Bytes, Problem> {
     body_of(request, app, JSON).await

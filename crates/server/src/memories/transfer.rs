@@ -51,19 +51,7 @@ pub(crate) async fn import(
     Writing(writer): Writing,
     request: Request,
 ) -> Result<axum::Json<Imported>, Failure> {
-    let bytes = extract::body_of(request, &app, extract::JSON_LINES).await?;
-    let mut read = Vec::new();
-    for (number, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
-        if line.trim_ascii().is_empty() {
-            continue;
-        }
-        let in_line = |problem: Problem| {
-            let detail = format!("line {}: {}", number + 1, problem.detail);
-            Problem { detail, ..problem }
-        };
-        let line: MemoryLine = extract::json(line).map_err(in_line)?;
-        read.push(moved(writer.space(), line).map_err(in_line)?);
-    }
+    let read = extract::json_lines(request, &app, |line: MemoryLine| moved(writer.space(), line)).await?;
     let all = read.len();
     let imported = app.memories.import(&writer, read).await?;
     Ok(axum::Json(Imported { imported, unchanged: all - imported }))
