@@ -109,7 +109,10 @@ impl Indexes {
             }
             Standing::Missing => {}
         }
-        self.build(space, &place, stamp).await?;
+        // On a task of its own: who waits may go away, and the next one should not begin from nothing.
+        let (indexes, built, stamp) = (self.clone(), place.clone(), stamp.cloned());
+        let building = tokio::spawn(async move { indexes.build(space, &built, stamp.as_ref()).await });
+        building.await.map_err(|_| Error::Index)??;
         Ok(place)
     }
 
