@@ -112,15 +112,8 @@ impl Memories {
         self.rewrite(&found, &mut patch, content);
         let passages = self.passages_of(writer, &found, &patch).await?;
         let change = MemoryChange { id, patch, passages, expected };
-        let changed = self
-            .store
-            .memories_change(
-                writer.spaces.clone(),
-                vec![change],
-                Change::new(writer.caller.key, action, None),
-            )
-            .await?;
-        self.changed(&changed).await?;
+        let noted = Change::new(writer.caller.key, action, None);
+        let changed = self.commit_decision(writer.spaces.clone(), None, vec![change], noted, None).await?;
         changed.into_iter().next().ok_or_else(|| Problem::not_found(format!("memory {id}")))
     }
 
@@ -141,8 +134,7 @@ impl Memories {
         let patch = MemoryPatch { strength: Some(strength), ..MemoryPatch::default() };
         let change = MemoryChange { id, patch, passages: Vec::new(), expected: None };
         let noted = Change::new(writer.caller.key, event.as_str(), reason);
-        let changed = self.store.memories_change(writer.spaces.clone(), vec![change], noted).await?;
-        self.changed(&changed).await?;
+        let changed = self.commit_decision(writer.spaces.clone(), None, vec![change], noted, None).await?;
         changed.into_iter().next().ok_or_else(|| Problem::not_found(format!("memory {id}")))
     }
 
@@ -168,9 +160,7 @@ impl Memories {
             }
         }
         let change = Change::new(writer.caller.key, "undo", None);
-        let undone = self.store.memory_undo(spaces, id, decision, passages, change).await?;
-        self.changed(&undone).await?;
-        Ok(undone)
+        self.commit_undo(spaces, id, decision, passages, change).await
     }
 
     /// Removes a memory for good, with its passages and its history.
@@ -179,8 +169,7 @@ impl Memories {
     /// [`lar_base::Code::NotFound`].
     pub async fn erase(&self, writer: &Writer, id: MemoryId) -> Result<(), Problem> {
         let found = self.changeable(writer, id).await?;
-        let erased = self.store.memories_erase(vec![found.space], vec![id]).await?;
-        Ok(self.indexes.update(found.space, &erased).await?)
+        self.commit_erasure(found.space, id).await
     }
 
     /// Removes for good what was deleted long enough ago, and what waited in the inbox for too long; how many memories
@@ -244,13 +233,5 @@ impl Memories {
                 Err(Problem::invalid(field, "holds what looks like a secret; secrets are not remembered"))
             }
         }
-    }
-
-    /// Brings the indexes up to what became of these memories.
-    pub(crate) async fn changed(&self, memories: &[Memory]) -> Result<(), Problem> {
-        for memory in memories {
-            self.indexes.update(memory.space, &[memory.seq]).await?;
-        }
-        Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! Remembering: checked, screened for secrets, split, embedded, and written in one commit with what makes it
 //! findable. What is answered is on disk.
 
-use lar_base::{MemoryId, Problem, SpaceId, Timestamp};
+use lar_base::{MemoryId, Problem, Timestamp};
 use lar_engines::scheduler::Priority;
 use lar_store::{Change, MemoryKind, NewMemory, NewPassage, Once, Provenance, Stored, Vectors};
 use sha2::{Digest as _, Sha256};
@@ -182,9 +182,7 @@ impl Memories {
         once: Option<Once>,
     ) -> Result<Vec<Stored>, Problem> {
         let change = Change::new(writer.caller.key, "create", None);
-        let stored = self.store.memories_create(new, change, once).await?;
-        self.settle(writer.space, &stored).await?;
-        Ok(stored)
+        self.commit_new(writer.space, new, change, once).await
     }
 
     /// What a request that was sent before stored: the memories, which are all there already.
@@ -226,11 +224,6 @@ impl Memories {
             }
         }
         Ok(())
-    }
-
-    async fn settle(&self, space: SpaceId, stored: &[Stored]) -> Result<(), Problem> {
-        let new = stored.iter().filter(|stored| stored.created).map(|stored| stored.memory.seq);
-        Ok(self.indexes.update(space, &new.collect::<Vec<_>>()).await?)
     }
 }
 

@@ -10,6 +10,7 @@
 mod brief;
 mod chat;
 mod clients;
+mod commit;
 mod edit;
 mod embed;
 mod error;

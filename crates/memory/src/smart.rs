@@ -339,10 +339,7 @@ impl Memories {
             if decision == Decision::Reinforce { Event::Confirmed.as_str() } else { decision.as_str() };
         let change =
             Change::new(writer.caller.key, action, Some(reason.clone()).filter(|_| against.is_some()));
-        let (stored, changed) =
-            self.store.memories_decide(vec![writer.space], stored, changes, change, once).await?;
-        let memories: Vec<Memory> = stored.into_iter().map(|stored| stored.memory).chain(changed).collect();
-        self.changed(&memories).await?;
+        let memories = self.commit_decision(vec![writer.space], stored, changes, change, once).await?;
         self.metrics.ingested(decision.as_str());
         let memory = memories.into_iter().next();
         Ok(Decided {

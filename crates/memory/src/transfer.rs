@@ -50,10 +50,9 @@ impl Memories {
             checked.collect::<Result<Vec<Moved>, Problem>>()
         });
         let checked = checking.await.map_err(|_| crate::Error::Index)??;
-        let stored = self.store.memories_import(writer.space, checked).await?;
-        self.indexes.update(writer.space, &stored).await?;
+        let imported = self.commit_moved(writer.space, checked).await?;
         self.fill.wake();
-        Ok(stored.len())
+        Ok(imported)
     }
 }
 

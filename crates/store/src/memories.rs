@@ -50,7 +50,8 @@ impl Store {
     /// is noted with the decision's id and that of the first memory. Returns the new memory and the changed ones.
     ///
     /// # Errors
-    /// As [`Store::memories_create`] and [`Store::memories_change`].
+    /// As [`Store::memories_create`]; [`Error::Version`] when a memory has changed since; [`Error::NotFound`] for one that
+    /// is not in these spaces; [`Error::Conflict`] when another memory has the new content already.
     pub async fn memories_decide(
         &self,
         spaces: Vec<SpaceId>,
@@ -197,23 +198,6 @@ impl Store {
                     Ok((row.get(0)?, row.get(1)?))
                 })?;
             Ok(stats)
-        })
-        .await
-    }
-
-    /// Changes memories by one decision: all of them or none.
-    ///
-    /// # Errors
-    /// [`Error::Version`] when one has changed since; [`Error::NotFound`]; [`Error::Conflict`] when another
-    /// memory has the new content already.
-    pub async fn memories_change(
-        &self,
-        spaces: Vec<SpaceId>,
-        changes: Vec<MemoryChange>,
-        change: Change,
-    ) -> Result<Vec<Memory>, Error> {
-        self.write(move |connection| {
-            changes.iter().map(|one| change_in_txn(connection, &spaces, one, &change)).collect()
         })
         .await
     }

@@ -142,3 +142,29 @@ fn a_second_server_on_the_same_data_is_refused() {
     assert!(told.contains("data directory"), "{told}");
     assert_eq!(found(&lar, "one at a time").len(), 1);
 }
+
+#[test]
+fn what_is_stored_is_found_also_when_its_writer_hung_up() {
+    let lar = Lar::start();
+    // There is an index that must be kept up.
+    said(&lar, "The first of them.");
+    assert_eq!(found(&lar, "the first of them").len(), 1);
+    for number in 0..60_u64 {
+        let body = json!({ "content": format!("Parcel parcel{number} waits at the gate.") }).to_string();
+        let connection = lar.open(&lar.head("POST", "/lar/v1/memories", body.len()), body.as_bytes());
+        // Hung up at another moment each time: before the embedding, in the middle, after the commit.
+        std::thread::sleep(std::time::Duration::from_micros(number * 200));
+        drop(connection);
+    }
+    // The writer is one: what was written after them all is behind them all.
+    said(&lar, "The last of them.");
+    let page = lar.get("/lar/v1/memories?limit=200").json();
+    let stored: Vec<&str> =
+        page["data"].as_array().unwrap().iter().map(|one| one["content"].as_str().unwrap()).collect();
+    assert!(stored.len() > 2, "some were stored: {}", stored.len());
+    for content in stored.iter().filter(|content| content.starts_with("Parcel")) {
+        let word = content.split(' ').nth(1).unwrap();
+        let texts = search(&lar, &json!({ "query": word, "limit": 1 }));
+        assert_eq!(texts["results"][0]["content"], json!(content), "stored, and not found");
+    }
+}

@@ -65,13 +65,17 @@ async fn write(store: &Store, space: SpaceId) -> Outcome {
     done(store).await?;
     let text = "The mill grinds rye. ".repeat(400);
     let edit = MemoryPatch { content: Some((text.clone(), [9; 32])), ..MemoryPatch::default() };
-    store.memories_change(spaces(), vec![patch(id(2), edit, passages(&text))], change("edit")).await?;
+    store
+        .memories_decide(spaces(), None, vec![patch(id(2), edit, passages(&text))], change("edit"), None)
+        .await?;
     done(store).await?;
     let decision = store.memory_last_decision(spaces(), id(4)).await?[0].decision;
     store.memory_undo(spaces(), id(4), decision, Vec::new(), change("undo")).await?;
     done(store).await?;
     let deleted = MemoryPatch { deleted_at: Some(Some(Timestamp::from_millis(7))), ..MemoryPatch::default() };
-    store.memories_change(spaces(), vec![patch(id(3), deleted, Vec::new())], change("forget")).await?;
+    store
+        .memories_decide(spaces(), None, vec![patch(id(3), deleted, Vec::new())], change("forget"), None)
+        .await?;
     done(store).await?;
     store.memories_erase(spaces(), vec![id(3)]).await?;
     done(store).await?;

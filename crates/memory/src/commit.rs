@@ -1,0 +1,101 @@
+//! Changes of the database and of the indexes that are made of it, as one thing that is done to its end: who asked for it may
+//! go away in between, and what is stored must still be found.
+
+use lar_base::{MemoryId, Problem, SpaceId};
+use lar_store::{Change, Memory, MemoryChange, Moved, NewMemory, NewPassage, Once, Stored};
+
+use crate::{Error, Memories};
+
+impl Memories {
+    /// Stores new memories.
+    pub(crate) async fn commit_new(
+        &self,
+        space: SpaceId,
+        new: Vec<NewMemory>,
+        change: Change,
+        once: Option<Once>,
+    ) -> Result<Vec<Stored>, Problem> {
+        let memories = self.clone();
+        to_its_end(async move {
+            let stored = memories.store.memories_create(new, change, once).await?;
+            let seqs = stored.iter().filter(|stored| stored.created).map(|stored| stored.memory.seq);
+            memories.indexes.update(space, &seqs.collect::<Vec<_>>()).await?;
+            Ok(stored)
+        })
+        .await
+    }
+
+    /// Stores a memory, where there is one, and changes others, by one decision; all of them, the new one first.
+    pub(crate) async fn commit_decision(
+        &self,
+        spaces: Vec<SpaceId>,
+        new: Option<NewMemory>,
+        changes: Vec<MemoryChange>,
+        change: Change,
+        once: Option<Once>,
+    ) -> Result<Vec<Memory>, Problem> {
+        let memories = self.clone();
+        to_its_end(async move {
+            let (stored, changed) =
+                memories.store.memories_decide(spaces, new, changes, change, once).await?;
+            let all: Vec<Memory> = stored.into_iter().map(|stored| stored.memory).chain(changed).collect();
+            memories.index(&all).await?;
+            Ok(all)
+        })
+        .await
+    }
+
+    /// Undoes a decision.
+    pub(crate) async fn commit_undo(
+        &self,
+        spaces: Vec<SpaceId>,
+        id: MemoryId,
+        decision: lar_base::ChangeId,
+        passages: Vec<(MemoryId, Vec<NewPassage>)>,
+        change: Change,
+    ) -> Result<Vec<Memory>, Problem> {
+        let memories = self.clone();
+        to_its_end(async move {
+            let undone = memories.store.memory_undo(spaces, id, decision, passages, change).await?;
+            memories.index(&undone).await?;
+            Ok(undone)
+        })
+        .await
+    }
+
+    /// Removes a memory for good.
+    pub(crate) async fn commit_erasure(&self, space: SpaceId, id: MemoryId) -> Result<(), Problem> {
+        let memories = self.clone();
+        to_its_end(async move {
+            let erased = memories.store.memories_erase(vec![space], vec![id]).await?;
+            Ok(memories.indexes.update(space, &erased).await?)
+        })
+        .await
+    }
+
+    /// Stores memories that were moved; how many are new.
+    pub(crate) async fn commit_moved(&self, space: SpaceId, moved: Vec<Moved>) -> Result<usize, Problem> {
+        let memories = self.clone();
+        to_its_end(async move {
+            let stored = memories.store.memories_import(space, moved).await?;
+            memories.indexes.update(space, &stored).await?;
+            Ok(stored.len())
+        })
+        .await
+    }
+
+    /// Brings the indexes up to what became of these memories.
+    async fn index(&self, memories: &[Memory]) -> Result<(), Error> {
+        for memory in memories {
+            self.indexes.update(memory.space, &[memory.seq]).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Does this also when nobody waits for it any more.
+async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Problem>> + Send + 'static,
+) -> Result<T, Problem> {
+    tokio::spawn(work).await.map_err(|_| Error::Index)?
+}
