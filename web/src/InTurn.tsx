@@ -12,7 +12,7 @@ export function Remembered({ memory }: { memory: InTurn }) {
   const changed = [...saved, ...forgotten].filter(({ id }) => id);
   const undo = async () => {
     try {
-      for (const { id } of changed) await calls.undo(id);
+      for (const { id, change } of changed) await calls.undo(id, change);
       setDone("Taken back.");
     } catch (cause) {
       setDone(cause instanceof ApiError ? cause.message : "It could not be taken back.");

@@ -21,8 +21,8 @@ export interface Message {
 /** What memory did in the turn of an answer. */
 export interface InTurn {
   recalled?: { id: string; content: string; day: string; score: number; reason: string }[];
-  saved?: { id: string; decision: string; content: string; instead_of?: string }[];
-  forgotten?: { id: string; content: string }[];
+  saved?: { id: string; decision: string; content: string; instead_of?: string; change?: string }[];
+  forgotten?: { id: string; content: string; change?: string }[];
   waiting?: { content: string }[];
   refused?: string[];
 }

@@ -148,6 +148,9 @@ pub struct Saved {
     /// What it took the place of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instead_of: Option<String>,
+    /// The decision, for `undo`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<String>,
 }
 
 /// A memory that was forgotten; without an id where it had waited only.
@@ -156,6 +159,9 @@ pub struct Saved {
 pub struct Forgotten {
     pub id: String,
     pub content: String,
+    /// The decision, for `undo`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<String>,
 }
 
 /// Something that waits in the inbox.

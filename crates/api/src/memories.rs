@@ -358,6 +358,15 @@ pub struct MemoryChange {
     pub undone_by: Option<String>,
 }
 
+/// What is to be undone.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Undo {
+    /// This decision, if it is still the last; whatever is the last where absent. An undo is a decision, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<String>,
+}
+
 /// The memories that an undo changed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Undone {

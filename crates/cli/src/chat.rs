@@ -7,7 +7,7 @@ use clap::Args;
 use futures_util::StreamExt as _;
 use lar_api::Page;
 use lar_api::conversations::{Conversation, InTurn, NewConversation, NewMessage, TurnBegun};
-use lar_api::memories::Undone;
+use lar_api::memories::{Undo, Undone};
 use lar_api::models::Model;
 use lar_api::tasks::TaskEvent;
 use rustyline::DefaultEditor;
@@ -203,13 +203,15 @@ fn remembered(memory: &InTurn) -> String {
 
 /// Takes back what memory did in a turn; says what there is to say.
 async fn undo(client: &Client, memory: InTurn) -> anyhow::Result<String> {
-    let ids =
-        memory.saved.into_iter().map(|one| one.id).chain(memory.forgotten.into_iter().map(|one| one.id));
-    let ids: Vec<String> = ids.filter(|id| !id.is_empty()).collect();
-    for id in &ids {
-        let _: Undone = client.post(&format!("memories/{}/undo", path(id)), &json!({})).await?;
+    let saved = memory.saved.into_iter().map(|one| (one.id, one.change));
+    let forgotten = memory.forgotten.into_iter().map(|one| (one.id, one.change));
+    let done: Vec<(String, Option<String>)> =
+        saved.chain(forgotten).filter(|(id, _)| !id.is_empty()).collect();
+    for (id, decision) in &done {
+        let undo = Undo { decision: decision.clone() };
+        let _: Undone = client.post(&format!("memories/{}/undo", path(id)), &undo).await?;
     }
-    Ok(if ids.is_empty() { "There is nothing to take back.".into() } else { "Taken back.".into() })
+    Ok(if done.is_empty() { "There is nothing to take back.".into() } else { "Taken back.".into() })
 }
 
 /// Shows what was said in a conversation, along the branch that is shown.

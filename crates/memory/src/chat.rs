@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::heard::{Heard, heard};
 use crate::smart::{Decided, Decision};
-use crate::{Edit, Hit, Item, Memories, Place, Reader, Search, Writer};
+use crate::{Edit, Hit, Item, Memories, Reader, Search, Writer};
 
 /// Memories that an answer is given at most.
 const RECALLED_MAX: usize = 5;
@@ -78,6 +78,9 @@ pub struct Saved {
     /// What it took the place of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instead_of: Option<String>,
+    /// The decision, to be undone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<String>,
 }
 
 /// A memory that was forgotten.
@@ -87,6 +90,9 @@ pub struct Forgotten {
     pub id: String,
     /// What it said.
     pub content: String,
+    /// The decision, to be undone; absent of what had waited only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<String>,
 }
 
 /// Something that waits in the inbox.
@@ -215,7 +221,7 @@ impl Memories {
         let decided = self.ingest_smart(writer, item(what, conversation), None).await?;
         match decided.decision {
             Decision::Reject => done.refused.push(decided.reason),
-            _ => done.saved.extend(saved(decided)),
+            _ => done.saved.extend(self.saved(writer, decided).await?),
         }
         Ok(())
     }
@@ -231,7 +237,7 @@ impl Memories {
     ) -> Result<(), Problem> {
         let item = item(text.clone(), conversation);
         match self.correct(writer, item.clone()).await {
-            Ok(Some(decided)) => done.saved.extend(saved(decided)),
+            Ok(Some(decided)) => done.saved.extend(self.saved(writer, decided).await?),
             Ok(None) => {}
             // A secret, most likely: nobody asked for it to be remembered.
             Err(_) => return Ok(()),
@@ -281,16 +287,23 @@ impl Memories {
         };
         for waiting in &last.waiting {
             self.dismiss_text(writer, &waiting.content).await?;
-            done.forgotten.push(Forgotten { id: String::new(), content: waiting.content.clone() });
+            done.forgotten.push(Forgotten {
+                id: String::new(),
+                content: waiting.content.clone(),
+                change: None,
+            });
         }
         for saved in &last.saved {
             let Ok(id) = saved.id.parse::<MemoryId>() else { continue };
+            let change = saved.change.as_ref().and_then(|change| change.parse().ok());
             // What it took the place of is current again.
-            match self.undo(writer, id).await {
-                Ok(_) => {
-                    done.forgotten.push(Forgotten { id: saved.id.clone(), content: saved.content.clone() })
-                }
-                Err(_) => self.forget_one(writer, id, done).await?,
+            match self.undo(writer, id, change).await {
+                Ok(_) => done.forgotten.push(Forgotten {
+                    id: saved.id.clone(),
+                    content: saved.content.clone(),
+                    change: self.last_decision(writer, id).await?.map(|change| change.to_string()),
+                }),
+                Err(problem) => done.refused.push(problem.detail),
             }
         }
         Ok(())
@@ -299,14 +312,21 @@ impl Memories {
     async fn forget_one(&self, writer: &Writer, id: MemoryId, done: &mut InTurn) -> Result<(), Problem> {
         let edit = Edit { deleted: Some(true), ..Edit::default() };
         let memory = self.edit(writer, id, edit, None).await?;
-        done.forgotten.push(Forgotten { id: id.to_string(), content: memory.content });
+        let change = self.last_decision(writer, id).await?.map(|change| change.to_string());
+        done.forgotten.push(Forgotten { id: id.to_string(), content: memory.content, change });
         Ok(())
     }
 
-    /// The place of a person's chats: their own memories.
-    #[must_use]
-    pub const fn chat_place() -> Place<'static> {
-        Place { agent: None, space: None }
+    /// What was remembered, as it is shown.
+    async fn saved(&self, writer: &Writer, decided: Decided) -> Result<Option<Saved>, Problem> {
+        let Some(memory) = decided.memory else { return Ok(None) };
+        let instead_of = match decided.decision {
+            Decision::Supersede | Decision::Update => decided.against.map(|against| against.content),
+            _ => None,
+        };
+        let change = self.last_decision(writer, memory.id).await?.map(|change| change.to_string());
+        let (id, decision) = (memory.id.to_string(), decided.decision.as_str().into());
+        Ok(Some(Saved { id, decision, content: memory.content, instead_of, change }))
     }
 }
 
@@ -317,20 +337,6 @@ fn item(content: String, conversation: ConversationId) -> Item {
         source: Some("chat".into()),
         ..Item::default()
     }
-}
-
-fn saved(decided: Decided) -> Option<Saved> {
-    let memory = decided.memory?;
-    let instead_of = match decided.decision {
-        Decision::Supersede | Decision::Update => decided.against.map(|against| against.content),
-        _ => None,
-    };
-    Some(Saved {
-        id: memory.id.to_string(),
-        decision: decided.decision.as_str().into(),
-        content: memory.content,
-        instead_of,
-    })
 }
 
 fn recalled(hit: &Hit) -> Recalled {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lar_base::{MemoryId, Problem, Timestamp};
+use lar_base::{ChangeId, MemoryId, Problem, Timestamp};
 use lar_engines::scheduler::Priority;
 use lar_store::{
     Change, ChangeRecord, Memory, MemoryChange, MemoryKind, MemoryList, MemoryPatch, MemoryStats,
@@ -138,20 +138,28 @@ impl Memories {
         changed.into_iter().next().ok_or_else(|| Problem::not_found(format!("memory {id}")))
     }
 
-    /// Undoes the last decision about a memory, in all memories that it changed.
+    /// Undoes the last decision about a memory, in all memories that it changed; only if it is `expected`, where its
+    /// caller has one in mind: an undo is a decision too, and undoing twice would bring back what was taken back.
     ///
     /// # Errors
-    /// [`lar_base::Code::Conflict`] when there is nothing to undo or a later decision stands on it.
-    pub async fn undo(&self, writer: &Writer, id: MemoryId) -> Result<Vec<Memory>, Problem> {
+    /// [`lar_base::Code::Conflict`] when there is nothing to undo, the last decision is another, or a later one
+    /// stands on it.
+    pub async fn undo(
+        &self,
+        writer: &Writer,
+        id: MemoryId,
+        expected: Option<ChangeId>,
+    ) -> Result<Vec<Memory>, Problem> {
         self.changeable(writer, id).await?;
         let spaces = writer.spaces.clone();
         let last = self.store.memory_last_decision(spaces.clone(), id).await?;
+        let conflict = |reason: String| Problem::new(lar_base::Code::Conflict, reason);
         let Some(decision) = last.first().map(|record| record.decision) else {
-            return Err(Problem::new(
-                lar_base::Code::Conflict,
-                format!("there is nothing to undo of memory {id}"),
-            ));
+            return Err(conflict(format!("there is nothing to undo of memory {id}")));
         };
+        if expected.is_some_and(|expected| expected != decision) {
+            return Err(conflict(format!("memory {id} was changed since, or that was taken back already")));
+        }
         let mut passages = Vec::new();
         for record in &last {
             if record.before.content.is_some() {
@@ -161,6 +169,19 @@ impl Memories {
         }
         let change = Change::new(writer.caller.key, "undo", None);
         self.commit_undo(spaces, id, decision, passages, change).await
+    }
+
+    /// The last decision about a memory that was not undone.
+    ///
+    /// # Errors
+    /// [`lar_base::Code::NotFound`].
+    pub(crate) async fn last_decision(
+        &self,
+        writer: &Writer,
+        id: MemoryId,
+    ) -> Result<Option<ChangeId>, Problem> {
+        let last = self.store.memory_last_decision(writer.spaces.clone(), id).await?;
+        Ok(last.first().map(|record| record.decision))
     }
 
     /// Removes a memory for good, with its passages and its history.

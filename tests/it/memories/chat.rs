@@ -51,6 +51,15 @@ fn what_is_asked_for_is_remembered_recalled_and_forgotten() {
     let memory = say(&lar, &friday, "Who is my dentist?");
     assert_eq!(texts(&memory, "recalled"), ["my dentist is Dr. Okafor."]);
 
+    // Taken back is taken back: asking again, or pressing undo again, does not bring the correction back.
+    let memory = say(&lar, &friday, "My dentist is Dr. Weber now.");
+    let path = format!("/lar/v1/memories/{}/undo", memory["saved"][0]["id"].as_str().unwrap());
+    let undo = json!({ "decision": memory["saved"][0]["change"] });
+    assert_eq!((lar.post(&path, &undo).status, lar.post(&path, &undo).status), (200, 409));
+    let memory = say(&lar, &friday, "Forget that.");
+    assert!(memory["refused"][0].as_str().unwrap().contains("taken back already"), "{memory}");
+    assert_eq!(texts(&say(&lar, &friday, "Who is my dentist?"), "recalled"), ["my dentist is Dr. Okafor."]);
+
     let memory = say(&lar, &friday, "Please forget who my dentist is.");
     assert_eq!(texts(&memory, "forgotten"), ["my dentist is Dr. Okafor."]);
     assert_eq!(say(&lar, &friday, "Who is my dentist?"), Value::Null);

@@ -116,7 +116,7 @@ export const memories = (space?: Space) => {
     demote: (id: string) => post<Memory>(`/${id}/demote`),
     forget: (id: string) => send("DELETE", `memories/${id}`, undefined, of(space)),
     erase: (id: string) => send("DELETE", `memories/${id}?erase=true`, undefined, of(space)),
-    undo: (id: string) => post<{ memories: Memory[] }>(`/${id}/undo`),
+    undo: (id: string, decision?: string) => post<{ memories: Memory[] }>(`/${id}/undo`, { decision }),
     stats: () => get<Stats>("/stats"),
     inbox: () => get<{ data: Candidate[] }>("/inbox"),
     accept: (id: string, content?: string) => post<Decided>(`/inbox/${id}/accept`, { content }),

@@ -1,7 +1,7 @@
 //! What is said about a memory: promoted, demoted, useful or wrong; what was done to it, and undoing that.
 
 use lar_api::Page;
-use lar_api::memories::{Memory as Wire, MemoryChange, MemoryFeedback, Review, Undone};
+use lar_api::memories::{Memory as Wire, MemoryChange, MemoryFeedback, Review, Undo, Undone};
 use lar_base::{MemoryId, Problem, Timestamp};
 use lar_memory::strength::Event;
 use lar_memory::{Edit, Writer};
@@ -101,15 +101,19 @@ pub(crate) async fn history(
 }
 
 /// Undoes the last decision about a memory, in all memories that it changed.
-#[utoipa::path(post, path = "/lar/v1/memories/{id}/undo", tag = "memories",
+#[utoipa::path(post, path = "/lar/v1/memories/{id}/undo", tag = "memories", request_body = Undo,
     params(("id" = String, Path), ("x-agent-id" = Option<String>, Header)),
     responses((status = 200, body = Undone), (status = 409, body = lar_api::ProblemBody)))]
 pub(crate) async fn undo(
     app: State,
     Writing(writer): Writing,
     Path(id): Path<String>,
+    Json(undo): Json<Undo>,
 ) -> Result<axum::Json<Undone>, Failure> {
-    let undone = app.memories.undo(&writer, memory_id(&id)?).await?;
+    let expected = undo.decision.map(|id| id.parse()).transpose();
+    let expected =
+        expected.map_err(|_| Problem::invalid("decision", "must be the id of a decision, chg_…"))?;
+    let undone = app.memories.undo(&writer, memory_id(&id)?, expected).await?;
     Ok(axum::Json(Undone { memories: undone.iter().map(wire).collect() }))
 }
 
