@@ -126,7 +126,7 @@ impl InTurn {
         let done = [
             (!self.saved.is_empty(), "What the person asked to remember has been remembered."),
             (!self.forgotten.is_empty(), "What the person asked to forget has been forgotten."),
-            (!self.refused.is_empty(), "What the person asked of memory was not done; they are told why."),
+            (!self.refused.is_empty(), "Nothing was changed in what is remembered."),
         ];
         for (_, told) in done.into_iter().filter(|(is, _)| *is) {
             let _ = writeln!(block, "<note>{told}</note>");
