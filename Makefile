@@ -54,6 +54,7 @@ quality: models
 	LAR_TEST_MODELS=$(TEST_MODELS) target/release/lar-benches gate
 
 conformance: models
+	cargo build --release -q --workspace --bins
 	LAR_TEST_MODELS=$(TEST_MODELS) tests/conformance/run.sh
 
 docs:

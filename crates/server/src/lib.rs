@@ -58,6 +58,7 @@ pub mod decoders {
 
 pub use auth::{Authenticator, new_secret};
 pub use listen::Server;
+pub use mcp::fixture as mcp_fixture;
 pub use openapi::document as openapi_document;
 
 /// What becomes of each field of OpenAI's requests, as Markdown tables: chat, completions, embeddings.

@@ -5,26 +5,26 @@
 
 mod call;
 mod tools;
+mod transport;
 
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::{FromRequestParts as _, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, header};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use lar_base::{Caller, Scope};
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, ErrorData, Implementation, ListToolsResult,
     PaginatedRequestParams, ServerCapabilities, ServerConfig,
 };
 use rmcp::service::RequestContext;
-use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
-use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
 use rmcp::{RoleServer, ServerHandler};
 use serde_json::{Value, json};
 
+use self::transport::Transport;
+pub use self::transport::fixture;
 use crate::App;
 use crate::auth::Authenticated;
 use crate::errors::Failure;
@@ -45,19 +45,11 @@ const INSTRUCTIONS: &str = "Lar is this person's long-term memory, shared by all
 #[derive(Clone)]
 pub(crate) struct Service {
     app: Arc<App>,
-    transport: StreamableHttpService<Handler, NeverSessionManager>,
+    transport: Transport<Handler>,
 }
 
 pub(crate) fn service(app: &Arc<App>) -> Service {
-    let limit = usize::try_from(app.limits.body.get()).unwrap_or(usize::MAX);
-    // Hosts and origins are checked by the frame, as everywhere.
-    let config = StreamableHttpServerConfig::default()
-        .with_legacy_session_mode(false)
-        .with_json_response(true)
-        .with_max_request_body_bytes(limit)
-        .disable_allowed_hosts();
-    let handler = Handler { app: app.clone() };
-    let transport = StreamableHttpService::new(move || Ok(handler.clone()), Arc::default(), config);
+    let transport = transport::transport(Handler { app: app.clone() }, app.limits.body);
     Service { app: app.clone(), transport }
 }
 
@@ -66,8 +58,7 @@ pub(crate) async fn serve(service: Service, request: Request) -> Result<Response
     let (mut parts, body) = request.into_parts();
     let Authenticated(caller) = Authenticated::from_request_parts(&mut parts, &service.app).await?;
     parts.extensions.insert(caller);
-    let response = service.transport.handle(Request::from_parts(parts, body)).await;
-    Ok(response.map(Body::new).into_response())
+    Ok(transport::answer(&service.transport, Request::from_parts(parts, body)).await)
 }
 
 /// Who protects `/mcp`, and with what: keys, which are made by their owner and not handed out by a server.

@@ -1,0 +1,71 @@
+//! Streamable HTTP as Lar serves it: what reaches a handler, and in what form its answers leave.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse as _, Response};
+use lar_base::Bytes;
+use rmcp::ServerHandler;
+use rmcp::transport::streamable_http_server::session::SessionManager;
+use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
+use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
+use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
+
+use crate::errors::Failure;
+use crate::protect::Hosts;
+
+/// A handler without sessions: each request stands alone.
+pub(super) type Transport<H> = StreamableHttpService<H, NeverSessionManager>;
+
+/// The transport of `/mcp`, for bodies of at most `body`.
+pub(super) fn transport<H: ServerHandler + Clone>(handler: H, body: Bytes) -> Transport<H> {
+    service(handler, body, NeverSessionManager::default(), false)
+}
+
+/// A server of `handler` alone on the transport of `/mcp`, for a conformance suite's fixtures. Revisions before
+/// 2026-07-28 get sessions here, since a fixture asks things of its client, which Lar does not.
+pub fn fixture<H: ServerHandler + Clone>(handler: H, body: Bytes) -> Router {
+    let transport = service(handler, body, LocalSessionManager::default(), true);
+    let hosts = Arc::new(Hosts::new(Vec::new()));
+    let check = move |request: Request, next: Next| {
+        let checked = hosts.check(&request);
+        async move {
+            match checked {
+                Ok(()) => next.run(request).await,
+                Err(problem) => Failure(problem).into_response(),
+            }
+        }
+    };
+    let serve = move |request: Request| {
+        let transport = transport.clone();
+        async move { answer(&transport, request).await }
+    };
+    Router::new().route(super::PATH, axum::routing::any(serve)).layer(from_fn(check))
+}
+
+/// Answers one request.
+pub(super) async fn answer<H, S>(transport: &StreamableHttpService<H, S>, request: Request) -> Response
+where
+    H: ServerHandler,
+    S: SessionManager,
+{
+    transport.handle(request).await.map(Body::new).into_response()
+}
+
+fn service<H: ServerHandler + Clone, S: SessionManager>(
+    handler: H,
+    body: Bytes,
+    manager: S,
+    sessions: bool,
+) -> StreamableHttpService<H, S> {
+    // Hosts and origins are checked by the frame, as everywhere.
+    let config = StreamableHttpServerConfig::default()
+        .with_legacy_session_mode(sessions)
+        .with_json_response(true)
+        .with_max_request_body_bytes(usize::try_from(body.get()).unwrap_or(usize::MAX))
+        .disable_allowed_hosts();
+    StreamableHttpService::new(move || Ok(handler.clone()), Arc::new(manager), config)
+}
