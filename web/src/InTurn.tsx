@@ -9,6 +9,7 @@ const calls = memories();
 export function Remembered({ memory }: { memory: InTurn }) {
   const [done, setDone] = useState<string>();
   const { recalled = [], saved = [], forgotten = [], waiting = [], refused = [] } = memory;
+  const cited = recalled.filter((one) => one.cited).length;
   const changed = [...saved, ...forgotten].filter(({ id }) => id);
   const undo = async () => {
     try {
@@ -24,10 +25,12 @@ export function Remembered({ memory }: { memory: InTurn }) {
         <details>
           <summary>
             Recalled {recalled.length} {recalled.length === 1 ? "memory" : "memories"}
+            {cited > 0 && `, ${recalled.length === 1 ? "and the answer says it" : `${cited} of them in the answer`}`}
           </summary>
           <ul>
             {recalled.map((one) => (
               <li key={one.id}>
+                {one.cited && <strong>In the answer: </strong>}
                 {one.content} <span className="quiet">{one.day}, {one.reason}</span>
               </li>
             ))}

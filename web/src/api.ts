@@ -20,7 +20,7 @@ export interface Message {
 
 /** What memory did in the turn of an answer. */
 export interface InTurn {
-  recalled?: { id: string; content: string; day: string; score: number; reason: string }[];
+  recalled?: { id: string; content: string; day: string; score: number; reason: string; cited?: boolean }[];
   saved?: { id: string; decision: string; content: string; instead_of?: string; change?: string }[];
   forgotten?: { id: string; content: string; change?: string }[];
   waiting?: { content: string }[];
@@ -79,6 +79,7 @@ export type StreamEvent =
   | { event: "started"; pool: string }
   | { event: "token"; t: string; i: number }
   | { event: "metrics"; queue_depth: number; tokens_per_s: number }
+  | { event: "citations"; memories: string[] }
   | { event: "end"; tokens_in: number; tokens_out: number; ttft_ms: number; decode_ms: number; finish_reason: string }
   | { event: "error"; code: string; message: string; retriable: boolean }
   | { event: "cancelled" };

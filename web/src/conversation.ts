@@ -110,6 +110,11 @@ export function useConversation(
             }
             return false;
           }
+          case "citations": {
+            const recalled = answer?.memory?.recalled?.map((one) => ({ ...one, cited: event.memories.includes(one.id) }));
+            show({ memory: { ...answer?.memory, recalled } });
+            return false;
+          }
           case "end":
             show({ status: "complete", tokens_out: event.tokens_out, ttft_ms: event.ttft_ms, decode_ms: event.decode_ms, finish_reason: event.finish_reason });
             return true;

@@ -70,6 +70,49 @@ impl ChatMemory {
     }
 }
 
+/// What of a turn's memory its answer says, and that it was of use.
+#[derive(Debug)]
+pub(crate) struct Cites {
+    memory: ChatMemory,
+    caller: Caller,
+    asked: String,
+    in_turn: InTurn,
+}
+
+impl Cites {
+    /// None where nothing was recalled.
+    pub(crate) fn new(memory: &ChatMemory, caller: &Caller, asked: &str, in_turn: &InTurn) -> Option<Self> {
+        let some = !in_turn.recalled.is_empty();
+        some.then(|| Self {
+            memory: memory.clone(),
+            caller: caller.clone(),
+            asked: asked.to_owned(),
+            in_turn: in_turn.clone(),
+        })
+    }
+
+    /// What memory did in the turn, with what this answer cites marked; none where it cites nothing.
+    pub(crate) fn of(&mut self, answer: &str) -> Option<String> {
+        self.in_turn.cite(&self.asked, answer);
+        let cited = self.in_turn.recalled.iter().any(|recalled| recalled.cited);
+        cited.then(|| serde_json::to_string(&self.in_turn).ok()).flatten()
+    }
+
+    /// Tells the memories that were cited, where conversations may change what is remembered.
+    pub(crate) async fn tell(self) {
+        if !self.memory.remember || !self.caller.scopes.contains(Scope::MemoryWrite) {
+            return;
+        }
+        let told = async {
+            let writer = self.memory.memories.writer(self.caller, Place::default()).await?;
+            self.memory.memories.cited(&writer, &self.in_turn).await
+        };
+        if let Err(error) = told.await {
+            tracing::warn!(%error, "memories could not be told that an answer cites them");
+        }
+    }
+}
+
 /// What memory did in an answer's turn.
 fn of(message: &Message) -> Option<InTurn> {
     serde_json::from_str(message.memory.as_deref()?).ok()

@@ -18,7 +18,7 @@ use lar_gateway::{Admitted, Count, Gateway, HangUp, LogReader, Task, TaskEvent, 
 use lar_memory::InTurn;
 use lar_store::{AnswerEnd, Message, NewMessage, NewTurn, Once, Status, Store};
 
-use crate::recall::ChatMemory;
+use crate::recall::{ChatMemory, Cites};
 
 /// How often a growing answer is kept.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
@@ -53,6 +53,8 @@ pub struct Turn {
     pub question: Message,
     /// The task that writes it.
     pub task: TaskHandle,
+    /// Cancelled when the answer's end is stored.
+    pub settled: CancellationToken,
 }
 
 /// The turn of each conversation that has one; `None` while it is still being begun.
@@ -109,6 +111,9 @@ impl Turns {
         if let Some(said) = &request.said {
             history.push(ChatMessage::new("user", said.content.clone()));
         }
+        let asked = history.last().map(|last| last.content.clone()).unwrap_or_default();
+        let memory = self.memory.as_ref();
+        let cites = memory.and_then(|memory| Cites::new(memory, &caller, &asked, &in_turn));
         let admitted = self.admit(caller, model, history, &in_turn.block(), &request).await?;
         let kept = (!in_turn.is_empty()).then(|| serde_json::to_string(&in_turn).unwrap_or_default());
         let begun = self
@@ -130,12 +135,15 @@ impl Turns {
         let task = self.gateway.dispatch_recorded(admitted);
         let settled = CancellationToken::new();
         reserved.keep(Current { task: task.clone(), settled: settled.clone() });
-        let (turns, reader, id) = (self.clone(), task.read(0), answer.id);
+        let (turns, reader, id, end) = (self.clone(), task.read(0), answer.id, settled.clone());
         self.tasks.spawn(async move {
-            turns.follow(request.conversation, id, reader).await;
-            settled.cancel();
+            let cites = turns.follow(request.conversation, id, reader, cites).await;
+            end.cancel();
+            if let Some(cites) = cites {
+                cites.tell().await;
+            }
         });
-        Ok(Turn { answer, question, task })
+        Ok(Turn { answer, question, task, settled })
     }
 
     /// The task that is writing an answer in this conversation, if one is.
@@ -231,7 +239,14 @@ impl Turns {
         self.gateway.admit(task).await
     }
 
-    async fn follow(&self, conversation: ConversationId, answer: MessageId, mut reader: LogReader) {
+    /// Keeps an answer to its end; returns what it cites.
+    async fn follow(
+        &self,
+        conversation: ConversationId,
+        answer: MessageId,
+        mut reader: LogReader,
+        cites: Option<Cites>,
+    ) -> Option<Cites> {
         let mut content = String::new();
         let mut kept = 0;
         let mut checkpoint = tokio::time::interval(CHECKPOINT_EVERY);
@@ -251,10 +266,14 @@ impl Turns {
                 }
             }
         };
-        if let Err(error) = self.store.answer_end(answer, answer_end(content, end)).await {
+        let mut cites = cites;
+        let memory = cites.as_mut().and_then(|cites| cites.of(&content));
+        let end = AnswerEnd { memory, ..answer_end(content, end) };
+        if let Err(error) = self.store.answer_end(answer, end).await {
             tracing::error!(%error, message = %answer, "an answer's end could not be stored");
         }
         self.lock().remove(&conversation);
+        cites
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<ConversationId, Option<Current>>> {
@@ -339,6 +358,7 @@ fn answer_end(content: String, event: Option<TaskEvent>) -> AnswerEnd {
         ttft_ms: None,
         decode_ms: None,
         finish_reason: None,
+        memory: None,
     };
     match event {
         Some(TaskEvent::End(numbers)) => {

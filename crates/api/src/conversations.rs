@@ -136,6 +136,16 @@ pub struct Recalled {
     pub score: f32,
     /// What the score is made of.
     pub reason: String,
+    /// Whether the answer says what it says.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cited: bool,
+}
+
+/// The event `citations` of a turn, before its end: the recalled memories that the answer says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Citations {
+    /// Their ids.
+    pub memories: Vec<String>,
 }
 
 /// Something that was remembered.

@@ -6,7 +6,7 @@ use std::io::{BufRead as _, IsTerminal as _, Read as _};
 use clap::Args;
 use futures_util::StreamExt as _;
 use lar_api::Page;
-use lar_api::conversations::{Conversation, InTurn, NewConversation, NewMessage, TurnBegun};
+use lar_api::conversations::{Citations, Conversation, InTurn, NewConversation, NewMessage, TurnBegun};
 use lar_api::memories::{Undo, Undone};
 use lar_api::models::Model;
 use lar_api::tasks::TaskEvent;
@@ -167,13 +167,16 @@ async fn begin(client: &Client, model: Option<String>, temporary: bool) -> anyho
     client.post("conversations", &NewConversation { title: None, model, temporary }).await
 }
 
+/// A text for a terminal, on one line.
+fn one_line(text: &str) -> String {
+    let text: Vec<&str> = text.split_whitespace().collect();
+    plain(&text.join(" "))
+}
+
 /// What memory did in a turn, for a person; empty where it did nothing.
 fn remembered(memory: &InTurn) -> String {
     let mut lines = Vec::new();
-    let line = |text: &str| {
-        let text: Vec<&str> = text.split_whitespace().collect();
-        plain(&text.join(" "))
-    };
+    let line = one_line;
     for one in &memory.recalled {
         lines.push(format!("  recalled ({}) {} — {}", one.day, line(&one.content), one.reason));
     }
@@ -263,6 +266,11 @@ async fn say(
                     output.remark(&format!("{told}\n"));
                 }
             }
+            ("citations", _) => {
+                let cited = serde_json::from_str::<Citations>(&data).map(|cited| cited.memories);
+                let cited = cited.unwrap_or_default();
+                memory.recalled.iter_mut().for_each(|one| one.cited = cited.contains(&one.id));
+            }
             (_, Ok(TaskEvent::Queued { position, predicted_start_ms, why })) => {
                 let seconds = predicted_start_ms as f64 / 1000.0;
                 output.remark(&match why.as_str() {
@@ -280,6 +288,13 @@ async fn say(
             (_, Ok(end @ (TaskEvent::End { .. } | TaskEvent::Error(_) | TaskEvent::Cancelled {}))) => {
                 if !output.json {
                     output.line("")?;
+                }
+                for one in memory.recalled.iter().filter(|one| one.cited) {
+                    output.remark(&format!(
+                        "  it says what was remembered ({}): {}\n",
+                        one.day,
+                        one_line(&one.content)
+                    ));
                 }
                 return Ok(Answer { text, end, memory });
             }

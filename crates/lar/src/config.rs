@@ -126,6 +126,7 @@ pub(crate) enum Secrets {
     #[default]
     Refuse,
     Redact,
+    Quarantine,
 }
 
 /// Named limits.

@@ -95,6 +95,7 @@ impl House {
             secrets: match config.memory.secrets {
                 Secrets::Refuse => SecretPolicy::Refuse,
                 Secrets::Redact => SecretPolicy::Redact,
+                Secrets::Quarantine => SecretPolicy::Quarantine,
             },
         };
         let memories = Memories::run(store.clone(), gateway.clone(), options, memory_metrics, &tasks);

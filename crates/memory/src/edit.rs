@@ -9,7 +9,7 @@ use lar_store::{
 };
 
 use crate::strength::{self, Event};
-use crate::{Memories, Reader, SecretPolicy, Writer, ingest, screen};
+use crate::{Memories, Reader, Writer, ingest};
 
 /// Deleted memories can be brought back for this long.
 const KEEP_DELETED: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -245,14 +245,8 @@ impl Memories {
     }
 
     /// A text that a change brings, without its secrets where that is the setting.
-    fn screened_edit(&self, field: &str, text: String) -> Result<String, Problem> {
-        let secrets = screen::find(&text);
-        match self.options.secrets {
-            _ if secrets.is_empty() => Ok(text),
-            SecretPolicy::Redact => Ok(screen::redact(&text, &secrets)),
-            SecretPolicy::Refuse => {
-                Err(Problem::invalid(field, "holds what looks like a secret; secrets are not remembered"))
-            }
-        }
+    fn screened_edit(&self, field: &str, mut text: String) -> Result<String, Problem> {
+        self.options.secrets.screen(field, &mut text)?;
+        Ok(text)
     }
 }

@@ -6,7 +6,7 @@ use lar_engines::scheduler::Priority;
 use lar_store::{Change, MemoryKind, NewMemory, NewPassage, Once, Provenance, Stored, Vectors};
 use sha2::{Digest as _, Sha256};
 
-use crate::screen::{self, SecretPolicy};
+use crate::screen::SecretPolicy;
 use crate::words::{Words, print_of};
 use crate::{Error, Memories, Writer, split, strength};
 
@@ -93,7 +93,7 @@ impl Memories {
         items: Vec<Item>,
         once: Option<Once>,
     ) -> Result<Vec<Ingested>, Problem> {
-        let Ready { new, redacted, unembedded } = self.ready(writer, items).await?;
+        let Ready { new, redacted, unembedded } = self.ready_or_aside(writer, items).await?;
         let stored = self.store_made(writer, new, once).await?;
         if unembedded.is_some() {
             self.fill.wake();
@@ -105,6 +105,33 @@ impl Memories {
             Ingested { unembedded: unembedded.clone().filter(|_| created), memory, created, redacted }
         });
         Ok(ingested.collect())
+    }
+
+    /// [`Memories::ready`] for what was asked to be remembered: where that is the setting, what holds a secret goes on
+    /// to the inbox without it.
+    ///
+    /// # Errors
+    /// As [`Memories::ingest`].
+    pub(crate) async fn ready_or_aside(&self, writer: &Writer, items: Vec<Item>) -> Result<Ready, Problem> {
+        if self.options.secrets != SecretPolicy::Quarantine {
+            return self.ready(writer, items).await;
+        }
+        let mut problem = match self.ready(writer, items.clone()).await {
+            Err(problem) => problem,
+            ready => return ready,
+        };
+        let screening = tokio::task::spawn_blocking(move || {
+            let redacted = items.into_iter().filter_map(|item| screened(item, SecretPolicy::Redact).ok());
+            redacted.filter(|(_, rules)| !rules.is_empty()).collect::<Vec<_>>()
+        });
+        let aside = screening.await.map_err(|_| Error::Index)?;
+        if !aside.is_empty() {
+            problem.detail.push_str("; without it, it waits in the inbox");
+        }
+        for (item, rules) in aside {
+            self.suggest(writer, item, format!("a secret was left out of it ({})", rules.join(", "))).await?;
+        }
+        Err(problem)
     }
 
     /// Checks, screens, splits and embeds what is to be remembered.
@@ -241,19 +268,8 @@ fn check_all(items: Vec<Item>, policy: SecretPolicy) -> Result<(Vec<Item>, Vec<V
 fn screened(mut item: Item, policy: SecretPolicy) -> Result<(Item, Vec<String>), Problem> {
     let mut rules = Vec::new();
     let mut screen = |text: &mut String, field: &str| {
-        let secrets = screen::find(text);
-        if secrets.is_empty() {
-            return Ok(());
-        }
-        if policy == SecretPolicy::Refuse {
-            let found: Vec<&str> = secrets.iter().map(|secret| secret.rule.as_str()).collect();
-            let reason =
-                format!("holds what looks like a secret ({}); secrets are not remembered", found.join(", "));
-            return Err(Problem::invalid(field, reason));
-        }
-        *text = screen::redact(text, &secrets);
-        rules.extend(secrets.into_iter().map(|secret| secret.rule));
-        Ok(())
+        rules.extend(policy.screen(field, text)?);
+        Ok::<(), Problem>(())
     };
     screen(&mut item.content, "content")?;
     for tag in &mut item.tags {

@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::sync::{LazyLock, OnceLock};
 
 use aho_corasick::AhoCorasick;
+use lar_base::Problem;
 use regex::Regex;
 use secrets_scanner::{ScanConfig, Scanner};
 
@@ -22,15 +23,38 @@ pub enum SecretPolicy {
     Refuse,
     /// The secret is left out and the rest is stored.
     Redact,
+    /// The memory is refused, and without its secret waits in the inbox for a person's word.
+    Quarantine,
+}
+
+impl SecretPolicy {
+    /// Looks at a text of this field; leaves its secrets out where that is done, and returns the rules that found them.
+    ///
+    /// # Errors
+    /// Where it holds secrets and what holds them is refused.
+    pub(crate) fn screen(self, field: &str, text: &mut String) -> Result<Vec<String>, Problem> {
+        let secrets = find(text);
+        if secrets.is_empty() {
+            return Ok(Vec::new());
+        }
+        if self == Self::Redact {
+            *text = redact(text, &secrets);
+            return Ok(secrets.into_iter().map(|secret| secret.rule).collect());
+        }
+        let rules: Vec<&str> = secrets.iter().map(|secret| secret.rule.as_str()).collect();
+        let reason =
+            format!("holds what looks like a secret ({}); secrets are not remembered", rules.join(", "));
+        Err(Problem::invalid(field, reason))
+    }
 }
 
 /// Something that looks like a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Secret {
+struct Secret {
     /// The rule that found it.
-    pub(crate) rule: String,
+    rule: String,
     /// Where it is, in bytes.
-    pub(crate) at: Range<usize>,
+    at: Range<usize>,
 }
 
 /// The library's rules. There are a thousand, and reading all of their patterns takes seconds; so each is read when
@@ -130,8 +154,13 @@ static TOLD: LazyLock<Option<Regex>> = LazyLock::new(|| {
 
 static CARD: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\b\d(?:[ -]?\d){12,18}\b").ok());
 
+/// Whether a text holds any.
+pub(crate) fn has_secret(text: &str) -> bool {
+    !find(text).is_empty()
+}
+
 /// The secrets in a text, in order; they do not overlap.
-pub(crate) fn find(text: &str) -> Vec<Secret> {
+fn find(text: &str) -> Vec<Secret> {
     let mut found: Vec<Secret> = Vec::new();
     if let Some(rules) = RULES.as_ref() {
         found.extend(rules.find(text));
@@ -157,7 +186,7 @@ pub(crate) fn find(text: &str) -> Vec<Secret> {
 }
 
 /// The text with its secrets left out.
-pub(crate) fn redact(text: &str, secrets: &[Secret]) -> String {
+fn redact(text: &str, secrets: &[Secret]) -> String {
     let mut redacted = String::with_capacity(text.len());
     let mut at = 0;
     for secret in secrets {

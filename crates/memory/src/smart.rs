@@ -126,7 +126,7 @@ impl Memories {
                 return Ok(rejected(&reading));
             }
         }
-        let Ready { new, mut redacted, unembedded } = self.ready(writer, vec![item.clone()]).await?;
+        let Ready { new, mut redacted, unembedded } = self.ready_or_aside(writer, vec![item.clone()]).await?;
         let Some(new) = new.into_iter().next() else { return Err(Problem::not_found("memory")) };
         for _ in 0..TRIES_MAX {
             let judged = self.judge(writer, &new).await?;

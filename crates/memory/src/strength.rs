@@ -42,6 +42,8 @@ pub enum Event {
     Demoted,
     /// A caller reports that it was of use: `Good`.
     Used,
+    /// An answer says what it says: `Good`, as it was there when it was wanted.
+    Cited,
     /// It was told again: `Good`.
     Confirmed,
     /// A person says that it was wrong or out of date here: `Again`.
@@ -56,6 +58,7 @@ impl Event {
             Event::Promoted => "promote",
             Event::Demoted => "demote",
             Event::Used => "use",
+            Event::Cited => "cite",
             Event::Confirmed => "confirm",
             Event::Wrong => "wrong",
         }
@@ -66,7 +69,7 @@ impl Event {
     pub const fn grade(self) -> Grade {
         match self {
             Event::Promoted => Grade::Easy,
-            Event::Used | Event::Confirmed => Grade::Good,
+            Event::Used | Event::Cited | Event::Confirmed => Grade::Good,
             Event::Demoted | Event::Wrong => Grade::Again,
         }
     }

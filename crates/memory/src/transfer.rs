@@ -1,10 +1,10 @@
 //! Moving memories in and out, with their vectors and histories, so that nothing is lost or made anew. What comes in
 //! is checked as if it were told: it may have been written by anybody.
 
-use lar_base::{Caller, Code, KeyId, Problem, Scope, SpaceId};
+use lar_base::{Caller, KeyId, Problem, Scope, SpaceId};
 use lar_store::{Memory, Moved, NewPassage, SpaceKind};
 
-use crate::screen::{self, SecretPolicy};
+use crate::screen::SecretPolicy;
 use crate::{Memories, Place, Writer, ingest, vectors};
 
 /// Memories that are read at once while they are exported.
@@ -95,16 +95,16 @@ fn check(mut moved: Moved, policy: SecretPolicy, by: Option<KeyId>) -> Result<Mo
     if !(1.0..=10.0).contains(&strength.difficulty) {
         return Err(Problem::invalid("difficulty", "must be from 1 to 10"));
     }
-    let secrets = screen::find(&memory.content);
-    if !secrets.is_empty() {
-        if policy == SecretPolicy::Refuse {
-            return Err(Problem::about(
-                Code::InvalidParams,
-                "content",
-                "holds what looks like a secret; secrets are not remembered",
-            ));
-        }
-        memory.content = screen::redact(&memory.content, &secrets);
+    policy.screen("content", &mut memory.content)?;
+    memory.tags.iter_mut().try_for_each(|tag| policy.screen("tags", tag).map(drop))?;
+    let provenance = &mut memory.provenance;
+    for (field, text) in [("source", &mut provenance.source), ("project", &mut memory.project)] {
+        text.iter_mut().try_for_each(|text| policy.screen(field, text).map(drop))?;
+    }
+    for change in &mut moved.history {
+        let before = change.before.content.iter_mut().map(|(content, _)| content);
+        let texts = before.chain(&mut change.reason).chain(change.before.tags.iter_mut().flatten());
+        texts.into_iter().try_for_each(|text| policy.screen("history", text).map(drop))?;
     }
     memory.hash = hash(memory);
     moved.passages = passages(memory, &moved.passages)?;

@@ -123,6 +123,8 @@ pub struct AnswerEnd {
     pub decode_ms: Option<u64>,
     /// Of a complete one: `stop` or `length`.
     pub finish_reason: Option<String>,
+    /// What memory did in the turn, where the answer adds to it.
+    pub memory: Option<String>,
 }
 
 impl Store {
@@ -218,7 +220,7 @@ impl Store {
         self.write(move |connection| {
             let changed = connection.execute(
                 "UPDATE messages SET content = ?2, status = ?3, error_code = ?4, tokens_in = ?5, tokens_out = ?6,
-                        ttft_ms = ?7, decode_ms = ?8, finish_reason = ?9
+                        ttft_ms = ?7, decode_ms = ?8, finish_reason = ?9, memory = coalesce(?10, memory)
                  WHERE id = ?1 AND status = 'streaming'",
                 (
                     id.to_string(),
@@ -230,6 +232,7 @@ impl Store {
                     end.ttft_ms,
                     end.decode_ms,
                     &end.finish_reason,
+                    &end.memory,
                 ),
             )?;
             if changed > 0 {

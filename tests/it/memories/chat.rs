@@ -18,7 +18,10 @@ fn say(lar: &Lar, conversation: &str, content: &str) -> Value {
     assert_eq!(name, "message");
     let kept = lar.get(&format!("/lar/v1/conversations/{conversation}")).json();
     let of = |message: &&Value| message["id"] == begun["answer"]["id"];
-    let kept = kept["messages"].as_array().unwrap().iter().find(of).unwrap()["memory"].clone();
+    let mut kept = kept["messages"].as_array().unwrap().iter().find(of).unwrap()["memory"].clone();
+    for one in kept.pointer_mut("/recalled").and_then(Value::as_array_mut).into_iter().flatten() {
+        one.as_object_mut().unwrap().remove("cited");
+    }
     assert_eq!(kept, begun["answer"]["memory"], "what was told is kept with the answer");
     kept
 }
@@ -26,6 +29,53 @@ fn say(lar: &Lar, conversation: &str, content: &str) -> Value {
 fn texts(memory: &Value, field: &str) -> Vec<String> {
     let all = memory[field].as_array().cloned().unwrap_or_default();
     all.iter().map(|one| one["content"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn what_an_answer_says_of_memory_is_cited_and_counts_as_use() {
+    let lar = Lar::start();
+    let id = said(&lar, "The wifi of the cabin is called Birch-7.");
+    let other = said(&lar, "The cabin was painted green in spring.");
+    let chat = conversation(&lar, &json!({}));
+    let path = format!("/lar/v1/conversations/{chat}/messages");
+    let question = "What is the wifi of the cabin called?";
+    let answer =
+        lar.post(&path, &json!({ "content": question, "max_tokens": 40, "temperature": 0 })).events();
+    let said: String = answer
+        .iter()
+        .filter(|(name, _)| name == "token")
+        .filter_map(|(_, token)| token["t"].as_str())
+        .collect();
+    let names: Vec<&str> = answer.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names[names.len() - 2..], ["citations", "end"], "{said}");
+    assert_eq!(answer[answer.len() - 2].1, json!({ "memories": [id] }), "{said}");
+    let kept = lar.get(&format!("/lar/v1/conversations/{chat}")).json();
+    let recalled = kept["messages"][1]["memory"]["recalled"].clone();
+    assert_eq!((recalled[0]["id"].as_str(), &recalled[0]["cited"]), (Some(id.as_str()), &json!(true)));
+
+    // Use is told behind the answer's end.
+    let memory = |id: &str| lar.get(&format!("/lar/v1/memories/{id}")).json();
+    for _ in 0..100 {
+        if memory(&id)["version"] == 2 {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let history = lar.get(&format!("/lar/v1/memories/{id}/history")).json();
+    let last = history["data"].as_array().unwrap().last().unwrap().clone();
+    assert_eq!((memory(&id)["version"].as_i64(), last["action"].as_str()), (Some(2), Some("cite")));
+    assert_eq!(memory(&other)["version"], 1, "what was recalled at most is not of use for that");
+
+    let lar = Lar::start_with("[memory]\nchat = \"recall\"\n");
+    let id = super::said(&lar, "The wifi of the cabin is called Birch-7.");
+    let chat = conversation(&lar, &json!({}));
+    let path = format!("/lar/v1/conversations/{chat}/messages");
+    let answer =
+        lar.post(&path, &json!({ "content": question, "max_tokens": 40, "temperature": 0 })).events();
+    assert!(answer.iter().any(|(name, _)| name == "citations"));
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    let memory = lar.get(&format!("/lar/v1/memories/{id}")).json();
+    assert_eq!(memory["version"], 1, "conversations change nothing where they only recall");
 }
 
 #[test]

@@ -90,6 +90,28 @@ fn secrets_are_refused_or_left_out_and_nowhere_in_the_data() {
 }
 
 #[test]
+fn what_held_a_secret_can_wait_in_the_inbox_without_it() {
+    let lar = Lar::start_with("[memory]\nsecrets = \"quarantine\"\n");
+    for path in ["/lar/v1/memories", "/lar/v1/memories/smart"] {
+        let refused =
+            lar.post(path, &json!({ "content": "The router's password is hunter22, by the door." }));
+        assert_eq!(refused.status, 400, "{}", refused.body);
+        assert!(refused.json()["detail"].as_str().unwrap().contains("inbox"), "{}", refused.body);
+    }
+    let plain = lar.post("/lar/v1/memories", &json!({ "content": "" }));
+    assert!(!plain.json()["detail"].as_str().unwrap().contains("inbox"), "{}", plain.body);
+    let inbox = lar.get("/lar/v1/memories/inbox");
+    assert!(!inbox.body.contains("hunter22"));
+    let waiting = inbox.json()["data"].as_array().unwrap().clone();
+    assert_eq!(waiting.len(), 1, "told twice, it waits once: {}", inbox.body);
+    assert_eq!(waiting[0]["content"], "The router's password is [redacted] by the door.");
+    let id = waiting[0]["id"].as_str().unwrap();
+    let accepted = lar.post(&format!("/lar/v1/memories/inbox/{id}/accept"), &json!({}));
+    assert_eq!(accepted.status, 200, "{}", accepted.body);
+    assert_eq!(lar.get("/lar/v1/memories/stats").json()["memories"], 1);
+}
+
+#[test]
 fn long_texts_are_found_by_any_of_their_passages() {
     let lar = Lar::start();
     let filler = "The committee met and spoke about the weather of the season at some length. ".repeat(200);

@@ -48,7 +48,7 @@ settings! {
     "engines.llama_server" "string" "Runs models with this llama-server program instead of the embedded engine"
     "engines.prompt_cache" "string" "Host memory for what was read of prompts that others took the place of, per model"
     "engines.share_prompt_cache" "boolean" "Lets prompts of one key save work for those of others; they can then tell by the time what others asked"
-    "memory.secrets" "string" "What is done about secrets in what is to be remembered: refuse, or redact (the rest is kept)"
+    "memory.secrets" "string" "What is done about secrets in what is to be remembered: refuse, redact (the rest is kept), or quarantine (the rest waits in the inbox)"
     "memory.chat" "string" "What memory does in the page and in lar chat: remember (what is asked for and corrected), recall alone, or off"
     "limits.body" "string" "A request's body at most"
     "limits.connections" "integer" "Open connections at most"

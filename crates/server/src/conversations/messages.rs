@@ -2,15 +2,17 @@
 //! rating the answer. The answers are streams of their task; the turn goes on when the reader goes away.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use axum::response::Response;
 use lar_agents::{Turn, TurnRequest};
-use lar_api::conversations::{Feedback, Message as Wire, NewMessage, Retry, TurnBegun};
+use lar_api::conversations::{Citations, Feedback, Message as Wire, NewMessage, Retry, TurnBegun};
 use lar_base::{Caller, ConversationId, MessageId, Problem, Scope, TaskId, UserId};
 use lar_engines::driver::Sampling;
 use lar_memory::strength::Event;
 use lar_memory::{InTurn, Place};
-use lar_store::{Message, NewMessage as Said, Rating, Role};
+use lar_store::{Message, NewMessage as Said, Rating, Role, Store};
+use tokio_util::sync::CancellationToken;
 
 use crate::auth::Inference;
 use crate::errors::Failure;
@@ -19,6 +21,8 @@ use crate::idempotency::{self, Creating};
 use crate::openai::{derived_seed, in_range};
 use crate::{App, State, sse, tasks};
 
+/// An answer's end is told at the latest so long after the model's, whether it is stored or not.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Bytes of one message at most.
 pub(super) const CONTENT_BYTES_MAX: usize = 1 << 20;
 
@@ -170,10 +174,11 @@ async fn begin(app: &App, caller: Caller, request: TurnRequest) -> Result<Respon
     if let Some(answer) = idempotency::made(app, request.once.as_ref()).await? {
         return Ok(idempotency::replayed(again(app, user, conversation, answer).await?));
     }
-    let Turn { answer, question, task } = app.turns.begin(caller, request).await?;
+    let Turn { answer, question, task, settled } = app.turns.begin(caller, request).await?;
     let first = begun(app, user, &question, &answer).await?;
     let rest = tasks::Stream::new(task, app.gateway.engines().clone(), 0);
-    Ok(sse::response(Stream { first: VecDeque::from([first]), rest: Some(rest) }))
+    let ending = Ending { store: app.store.clone(), user, conversation, answer: answer.id, settled };
+    Ok(sse::response(Stream { parts: VecDeque::from([first]), rest: Some(rest), ending: Some(ending) }))
 }
 
 /// The stream of a turn that was begun before: from its task while that is remembered, else from what was
@@ -193,12 +198,12 @@ async fn again(
     let first = begun(app, user, &question, &answer).await?;
     if let Some(task) = app.gateway.find(user, task) {
         let rest = tasks::Stream::new(task, app.gateway.engines().clone(), 0);
-        return Ok(sse::response(Stream { first: VecDeque::from([first]), rest: Some(rest) }));
+        return Ok(sse::response(Stream { parts: VecDeque::from([first]), rest: Some(rest), ending: None }));
     }
     let record = app.store.task_get(user, task).await?.and_then(|record| record.end);
     let kept = tasks::kept_events(&content, answer.tokens_out, record.as_ref());
-    let first = std::iter::once(first).chain(kept).collect();
-    Ok(sse::response(Stream { first, rest: None }))
+    let parts = std::iter::once(first).chain(kept).collect();
+    Ok(sse::response(Stream { parts, rest: None, ending: None }))
 }
 
 /// The first event of a turn's stream.
@@ -235,15 +240,56 @@ fn sampling(temperature: Option<f32>, tokens: Option<u32>, seed: Option<u32>) ->
 }
 
 struct Stream {
-    first: VecDeque<String>,
+    /// What is sent first, or at last.
+    parts: VecDeque<String>,
     rest: Option<tasks::Stream>,
+    /// Of an answer that is being written now.
+    ending: Option<Ending>,
+}
+
+/// What is told of an answer when its end is stored.
+struct Ending {
+    store: Store,
+    user: UserId,
+    conversation: ConversationId,
+    answer: MessageId,
+    settled: CancellationToken,
+}
+
+impl Ending {
+    /// The event that tells which memories the answer cites, if it cites any.
+    async fn citations(&self) -> Option<String> {
+        tokio::time::timeout(SETTLE_TIMEOUT, self.settled.cancelled()).await.ok()?;
+        let message = self.store.message_get(self.user, self.conversation, self.answer).await.ok()?;
+        let recalled = serde_json::from_str::<InTurn>(message.memory.as_deref()?).ok()?.recalled;
+        let memories: Vec<String> = recalled.into_iter().filter(|one| one.cited).map(|one| one.id).collect();
+        let data = serde_json::to_string(&Citations { memories: memories.clone() }).ok()?;
+        (!memories.is_empty()).then(|| sse::event(Some("citations"), None, &data))
+    }
 }
 
 impl sse::Source for Stream {
     async fn next(&mut self) -> Option<String> {
-        match self.first.pop_front() {
-            Some(first) => Some(first),
-            None => self.rest.as_mut()?.next().await,
+        if let Some(part) = self.parts.pop_front() {
+            return Some(part);
         }
+        if let Some(rest) = &mut self.rest {
+            match rest.next_event().await? {
+                (part, false) => return Some(part),
+                // The end waits for what is told before it; a reader that sees it finds the answer stored.
+                (part, true) => {
+                    self.parts.push_back(part);
+                    self.rest = None;
+                }
+            }
+        }
+        if let Some(ending) = &self.ending {
+            let citations = ending.citations().await;
+            self.ending = None;
+            if citations.is_some() {
+                return citations;
+            }
+        }
+        self.parts.pop_front()
     }
 }

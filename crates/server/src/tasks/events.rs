@@ -50,6 +50,13 @@ impl Stream {
 
 impl sse::Source for Stream {
     async fn next(&mut self) -> Option<String> {
+        self.next_event().await.map(|(text, _)| text)
+    }
+}
+
+impl Stream {
+    /// The next part, and whether it is the last.
+    pub(crate) async fn next_event(&mut self) -> Option<(String, bool)> {
         let (number, event) = self.reader.next().await?;
         if let TaskEvent::Token { index, .. } = &event {
             self.tokens = *index;
@@ -57,8 +64,8 @@ impl sse::Source for Stream {
         let wire = wire(&event);
         let text = sse::event(Some(wire.name()), Some(number), &wire.data().to_string());
         match self.metrics().filter(|_| !event.is_terminal()) {
-            Some(metrics) => Some(text + &metrics),
-            None => Some(text),
+            Some(metrics) => Some((text + &metrics, false)),
+            None => Some((text, event.is_terminal())),
         }
     }
 }
