@@ -146,6 +146,11 @@ fn a_reranker_is_pulled_and_ranks_over_http() {
     let lar = Lar::start_without_models();
     let none = lar.post("/v1/rerank", &json!({ "query": QUERY, "documents": TEXTS }));
     assert_eq!(none.status, 404, "{}", none.body);
+    for text in TEXTS {
+        assert_eq!(lar.post("/lar/v1/memories", &json!({ "content": text })).status, 201);
+    }
+    let none = lar.post("/lar/v1/memories/search", &json!({ "query": "owls", "rerank": true }));
+    assert_eq!((none.status, &none.json()["code"]), (503, &json!("COMPONENT_UNAVAILABLE")), "{}", none.body);
     let pulled = lar.cli(&["models", "pull", &path.display().to_string(), "--name", "made"]);
     assert!(pulled.status.success(), "{pulled:?}");
     let body = json!({ "model": "default-rerank", "query": QUERY, "documents": [TEXTS[0], { "text": TEXTS[1] }, TEXTS[2]],
@@ -173,9 +178,34 @@ fn a_reranker_is_pulled_and_ranks_over_http() {
     let answer = lar.post("/v1/chat/completions", &chat);
     assert_eq!(answer.status, 400);
     assert!(answer.body.contains("ranks texts"), "{}", answer.body);
+    memories_are_reranked(&lar);
     let task = json!({ "workload": "rerank", "query": QUERY, "input": TEXTS, "detached": true });
     let task = lar.post("/lar/v1/tasks", &task).json()["task_id"].as_str().unwrap().to_owned();
     let events = lar.get(&format!("/lar/v1/tasks/{task}/stream")).events();
     let scores = events.iter().find(|(name, _)| name == "scores").map(|(_, data)| data["data"].clone());
     assert_eq!(scores.unwrap().as_array().unwrap().len(), 4);
+}
+
+/// Memories come in the order that the reranker gives their texts.
+fn memories_are_reranked(lar: &Lar) {
+    let query = "owls, the market, the station";
+    let all =
+        lar.post("/v1/rerank", &json!({ "query": query, "documents": TEXTS, "return_documents": true }));
+    let all = all.json();
+    let found = lar.post("/lar/v1/memories/search", &json!({ "query": query, "rerank": true })).json();
+    let found = found["results"].as_array().unwrap();
+    assert_eq!(found.len(), 3, "without an embedder those with a word of it are found: {found:?}");
+    let order: Vec<&str> = found.iter().map(|hit| hit["content"].as_str().unwrap()).collect();
+    let ranked = all["results"].as_array().unwrap().iter();
+    let wanted: Vec<&str> = ranked
+        .map(|one| one["document"]["text"].as_str().unwrap())
+        .filter(|text| order.contains(text))
+        .collect();
+    assert_eq!(order, wanted, "{all}");
+    let first = all["results"].as_array().unwrap().iter().find(|one| one["document"]["text"] == order[0]);
+    let given = first.unwrap()["relevance_score"].as_f64().unwrap();
+    let told = found[0]["parts"]["relevance"].as_f64().unwrap();
+    assert!((told - given).abs() < 1e-3, "{told} {given}");
+    let plain = lar.post("/lar/v1/memories/search", &json!({ "query": query })).json();
+    assert_eq!(plain["results"][0]["parts"].get("relevance"), None);
 }

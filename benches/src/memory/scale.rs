@@ -83,6 +83,9 @@ pub(crate) async fn searches() -> anyhow::Result<String> {
     let mut stored = 0;
     let mut exact: Vec<Vec<f32>> = Vec::new();
     let mut near = String::new();
+    let mut parts = String::from(
+        "\n| memories | embed | index | words | scan | read | together, p50 ms |\n|---|---|---|---|---|---|---|\n",
+    );
     for size in SIZES {
         progress(&format!("  {size} memories"));
         while stored < size {
@@ -109,13 +112,23 @@ pub(crate) async fn searches() -> anyhow::Result<String> {
             times[at % 2].push(begun.elapsed().as_secs_f64() * 1000.0);
         }
         let mut together = Vec::new();
+        let mut stages: [Vec<f64>; 5] = Default::default();
         for _ in 0..TOGETHER {
             let search = Search { query: made.text(QUERY_WORDS), limit: 10, ..Search::default() };
             let begun = Instant::now();
-            house.memories.search(&reader, search).await?;
+            let found = house.memories.search(&reader, search).await?;
             together.push(begun.elapsed().as_secs_f64() * 1000.0);
+            for (times, (_, took)) in stages.iter_mut().zip(found.stages.named()) {
+                times.push(took.as_secs_f64() * 1000.0);
+            }
+        }
+        write!(parts, "| {size} |")?;
+        for times in &mut stages {
+            times.sort_by(f64::total_cmp);
+            write!(parts, " {:.2} |", quantile(times, 0.5))?;
         }
         together.sort_by(f64::total_cmp);
+        writeln!(parts, " {:.2} |", quantile(&together, 0.5))?;
         if size == RECALL_SIZE {
             near = recall(&house, &reader, &mut made, &exact).await?;
         }
@@ -136,7 +149,7 @@ pub(crate) async fn searches() -> anyhow::Result<String> {
             lar_base::Bytes(file),
         )?;
     }
-    Ok(text + &near)
+    Ok(text + &parts + &near)
 }
 
 /// How many of the ten nearest by exact products of f32 are among the ten that a search by meaning alone finds.

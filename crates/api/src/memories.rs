@@ -212,6 +212,9 @@ pub struct SearchRequest {
     /// The model whose tokens count; `default` where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// Whether a reranker, `default-rerank`, orders the best 32 of what is found.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rerank: bool,
 }
 
 /// Which memories count.
@@ -301,6 +304,9 @@ pub struct ScoreParts {
     pub retrievability: f32,
     /// The factor of its age, 0.97 to 1.
     pub recency: f32,
+    /// What a reranker gave it, 0 to 1, in place of words and meaning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relevance: Option<f32>,
 }
 
 /// The turn before or behind.

@@ -74,6 +74,9 @@ pub struct RecallArgs {
     /// Tell all of each memory, with the turns before and behind
     #[arg(long)]
     full: bool,
+    /// Have the installed reranker order the best of what is found
+    #[arg(long)]
+    rerank: bool,
     /// Tell what each score is made of
     #[arg(long)]
     why: bool,
@@ -224,6 +227,7 @@ pub(crate) async fn recall(client: &Client, output: &Output, args: RecallArgs) -
         filters: Some(Filters { tags: args.tags, project, ..Filters::default() }),
         as_of: args.as_of,
         detail: args.full.then(|| "full".into()),
+        rerank: args.rerank,
         ..SearchRequest::default()
     };
     let found: SearchResponse = client.post("memories/search", &request).await?;
@@ -431,9 +435,10 @@ fn results(results: &[SearchResult], why: bool) -> String {
         }
         if why {
             let parts = &result.parts;
+            let reranked = parts.relevance.map_or(String::new(), |given| format!("reranked {given:.2}, "));
             let meaning = parts.meaning.map_or("none".into(), |meaning| format!("{meaning:.2}"));
             told.push_str(&format!(
-                "\n  score {:.2}: words {:.2}, meaning {meaning}, retrievability {:.2}, age {:.2}",
+                "\n  score {:.2}: {reranked}words {:.2}, meaning {meaning}, retrievability {:.2}, age {:.2}",
                 result.score, parts.words, parts.retrievability, parts.recency
             ));
         }

@@ -11,8 +11,9 @@ mod scan;
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::ops::Range;
+use std::time::Duration;
 
-use lar_base::Timestamp;
+use lar_base::{Instant, Timestamp};
 use lar_store::{IndexedMemory, MemoryKind, Strength};
 use rayon::prelude::*;
 
@@ -87,6 +88,19 @@ pub(crate) struct Hit {
     pub(crate) recency: f32,
     /// Passages that say the same have the same.
     pub(crate) print: u64,
+}
+
+/// What a search found, best first, and how long it took to score the words and then all passages.
+#[derive(Debug, Default)]
+pub(crate) struct Searched {
+    pub(crate) hits: Vec<Hit>,
+    pub(crate) words: Duration,
+    pub(crate) scan: Duration,
+}
+
+/// The part of a score that strength and age leave.
+pub(crate) fn bounded(retrievability: f32, recency: f32) -> f32 {
+    (1.0 - FADED_MAX * (1.0 - retrievability)) * recency
 }
 
 /// Which embedder an index's vectors are by.
@@ -253,14 +267,20 @@ impl Index {
     }
 
     /// The memories nearest to a query, best first, each once.
-    pub(crate) fn search(&self, query: &Query<'_>) -> Vec<Hit> {
-        let wanted = self.wanted(query);
-        let Some(wanted) = wanted else { return Vec::new() };
+    pub(crate) fn search(&self, query: &Query<'_>) -> Searched {
+        let Some(wanted) = self.wanted(query) else { return Searched::default() };
+        let begun = Instant::now();
         let words = self.keywords.score(&query.words.counts);
+        let scored = Instant::now();
+        let hits = self.nearest(query, &wanted, &words);
+        Searched { hits, words: scored.since(begun), scan: scored.elapsed() }
+    }
+
+    fn nearest(&self, query: &Query<'_>, wanted: &Wanted, words: &[f32]) -> Vec<Hit> {
         // A memory has several passages; more are taken until there are enough memories.
         let mut room = query.limit.saturating_mul(2).max(16);
         loop {
-            let best = self.best(query, &wanted, &words, room);
+            let best = self.best(query, wanted, words, room);
             let full = best.len() == room;
             let mut seen = HashSet::new();
             let hits: Vec<Hit> =
@@ -323,7 +343,7 @@ impl Index {
         Some(Hit {
             memory: slot.seq,
             passage: passage.start..passage.start + passage.length,
-            score: scored.score * (1.0 - FADED_MAX * (1.0 - retrievability)) * recency,
+            score: scored.score * bounded(retrievability, recency),
             words: scored.words,
             meaning: scored.meaning,
             retrievability,

@@ -8,11 +8,16 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use crate::search::Mode;
+use crate::search::{Mode, Stages};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByDecision {
     decision: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByStage {
+    stage: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -26,18 +31,21 @@ pub struct Metrics {
     ingests: Family<ByDecision, Counter>,
     searches: Family<ByMode, Counter>,
     search_seconds: Histogram,
+    stage_seconds: Family<ByStage, Histogram>,
 }
+
+/// Around a millisecond for 100,000 memories, ten for a million.
+const SECONDS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 10.0];
 
 impl Metrics {
     /// Makes the numbers and names them in `registry`.
     #[must_use]
     pub fn register(registry: &mut Registry) -> Self {
-        // Around a millisecond for 100,000 memories, ten for a million.
-        let buckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 10.0];
         let metrics = Self {
             ingests: Family::default(),
             searches: Family::default(),
-            search_seconds: Histogram::new(buckets),
+            search_seconds: Histogram::new(SECONDS),
+            stage_seconds: Family::new_with_constructor(|| Histogram::new(SECONDS)),
         };
         registry.register(
             "lar_memory_ingests",
@@ -54,6 +62,11 @@ impl Metrics {
             "Time of a search once its query is embedded",
             metrics.search_seconds.clone(),
         );
+        registry.register(
+            "lar_memory_search_stage_seconds",
+            "Time of each stage of a search that took any",
+            metrics.stage_seconds.clone(),
+        );
         metrics
     }
 
@@ -61,12 +74,17 @@ impl Metrics {
         self.ingests.get_or_create(&ByDecision { decision }).inc();
     }
 
-    pub(crate) fn searched(&self, mode: &Mode, took: Duration) {
+    pub(crate) fn searched(&self, mode: &Mode, stages: &Stages) {
         let mode = match mode {
             Mode::Hybrid => "hybrid",
             Mode::Words(_) => "words",
         };
         self.searches.get_or_create(&ByMode { mode }).inc();
-        self.search_seconds.observe(took.as_secs_f64());
+        let named = stages.named();
+        let took: Duration = named.iter().map(|(_, took)| *took).sum();
+        self.search_seconds.observe((took - stages.embed).as_secs_f64());
+        for (stage, took) in named.into_iter().filter(|(_, took)| !took.is_zero()) {
+            self.stage_seconds.get_or_create(&ByStage { stage }).observe(took.as_secs_f64());
+        }
     }
 }

@@ -6,7 +6,9 @@
 //! between 0 and 1 for any store, so that a score means the same everywhere. The weight is calibrated per embedder
 //! (`benches/RESULTS.md`, "Finding memories"); rank fusion, which needs none, does worse with a weak embedder.
 
+use std::collections::HashMap;
 use std::ops::Range;
+use std::time::Duration;
 
 use lar_base::{Code, Instant, MemoryId, Problem, SpaceId, Timestamp};
 use lar_engines::driver::Prompt;
@@ -14,6 +16,7 @@ use lar_engines::scheduler::Priority;
 use lar_store::Memory;
 
 use crate::index::{self, Filter, Index, Query, Stamp};
+use crate::rerank;
 use crate::vectors::Quantized;
 use crate::words::Words;
 use crate::{Memories, Reader};
@@ -55,6 +58,8 @@ pub struct Search {
     pub token_budget: Option<usize>,
     /// The model whose tokens count; `default` where absent.
     pub model: Option<String>,
+    /// Whether a reranker orders the best of what is found.
+    pub rerank: bool,
     /// What words weigh beside meaning, 0 to 1, in place of what was calibrated; for measurements. With it, nothing
     /// is left out for meaning too little.
     pub words_weight: Option<f32>,
@@ -88,6 +93,8 @@ pub struct Hit {
     pub retrievability: f32,
     /// The factor of its age, 0.97 to 1.
     pub recency: f32,
+    /// What a reranker gave it, 0 to 1, in place of words and meaning.
+    pub relevance: Option<f32>,
     /// Others that say nearly the same.
     pub same: Vec<MemoryId>,
     /// The turns before and behind, where all is told.
@@ -106,6 +113,7 @@ impl Hit {
             meaning: None,
             retrievability: 1.0,
             recency: 1.0,
+            relevance: None,
             same: Vec::new(),
             neighbours: (None, None),
         }
@@ -123,6 +131,43 @@ pub struct Found {
     pub tokens: Option<usize>,
     /// Memories that were found and left out for the budget.
     pub left_out: usize,
+    /// How long it took.
+    pub stages: Stages,
+}
+
+/// How long the stages of a search took.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stages {
+    /// The query's vector.
+    pub embed: Duration,
+    /// Getting at the indexes, and folding what says the same.
+    pub index: Duration,
+    /// What the words give each passage.
+    pub words: Duration,
+    /// The product with every vector, filters, strength and age, and the best of it.
+    pub scan: Duration,
+    /// The memories from the database.
+    pub read: Duration,
+    /// The reranker.
+    pub rerank: Duration,
+    /// Counting tokens for a budget.
+    pub pack: Duration,
+}
+
+impl Stages {
+    /// Each with its name, in order.
+    #[must_use]
+    pub const fn named(&self) -> [(&'static str, Duration); 7] {
+        [
+            ("embed", self.embed),
+            ("index", self.index),
+            ("words", self.words),
+            ("scan", self.scan),
+            ("read", self.read),
+            ("rerank", self.rerank),
+            ("pack", self.pack),
+        ]
+    }
 }
 
 impl Memories {
@@ -135,6 +180,7 @@ impl Memories {
         if query.is_empty() || query.len() > QUERY_BYTES_MAX {
             return Err(Problem::invalid("query", format!("must have 1 to {QUERY_BYTES_MAX} bytes")));
         }
+        let begun = Instant::now();
         let embedded =
             self.embeddings.embed(&reader.caller, vec![query.to_owned()], Priority::Interactive).await;
         let (vector, mode) = match embedded {
@@ -145,7 +191,8 @@ impl Memories {
             }
             Err(problem) => (None, Mode::Words(problem.detail)),
         };
-        self.search_near(reader, &search, query, vector, mode).await
+        let stages = Stages { embed: begun.elapsed(), ..Stages::default() };
+        self.search_near(reader, &search, query, vector, mode, stages).await
     }
 
     /// [`Memories::search`] for who has the query's vector already, by the embedder with this digest.
@@ -161,7 +208,8 @@ impl Memories {
     ) -> Result<Found, Problem> {
         let stamp = Stamp { digest: digest.to_owned(), dimension: vector.len() };
         let vector = Some((stamp, Quantized::of(vector)));
-        self.search_near(reader, search, search.query.trim(), vector, Mode::Hybrid).await
+        let stages = Stages::default();
+        self.search_near(reader, search, search.query.trim(), vector, Mode::Hybrid, stages).await
     }
 
     async fn search_near(
@@ -171,32 +219,81 @@ impl Memories {
         query: &str,
         vector: Option<(Stamp, Quantized)>,
         mode: Mode,
+        mut stages: Stages,
     ) -> Result<Found, Problem> {
-        let begun = Instant::now();
+        let limit = if search.rerank { search.limit.max(rerank::READ_MAX) } else { search.limit };
         let mut found = Vec::new();
         for space in &reader.spaces {
-            found.extend(self.search_space(*space, search, query, vector.clone()).await?);
+            found.extend(self.search_space(*space, search, limit, query, vector.clone(), &mut stages).await?);
         }
         found.sort_by(|(a, _), (b, _)| b.score.total_cmp(&a.score));
-        found.truncate(search.limit);
-        let hits = self.tell(reader, found, search.detail).await?;
+        found.truncate(limit);
+        let begun = Instant::now();
+        let seqs =
+            found.iter().flat_map(|(hit, same)| std::iter::once(hit.memory).chain(same.iter().copied()));
+        let memories = self.store.memories_by_seq(reader.spaces.clone(), seqs.collect()).await?;
+        stages.read = begun.elapsed();
+        let mut relevance = HashMap::new();
+        if search.rerank {
+            let begun = Instant::now();
+            relevance = self.rerank(reader, query, &mut found, &memories).await?;
+            found.truncate(search.limit);
+            stages.rerank = begun.elapsed();
+        }
+        let begun = Instant::now();
+        let mut hits = self.tell(reader, found, &memories, search.detail).await?;
+        stages.read += begun.elapsed();
+        hits.iter_mut().for_each(|hit| hit.relevance = relevance.get(&hit.memory.seq).copied());
+        let begun = Instant::now();
         let (hits, tokens, left_out) = match search.token_budget {
             None => (hits, None, 0),
             Some(budget) => self.within(hits, budget, search.model.as_deref().unwrap_or("default")).await?,
         };
-        self.metrics.searched(&mode, begun.elapsed());
-        Ok(Found { hits, mode, tokens, left_out })
+        stages.pack = begun.elapsed();
+        self.metrics.searched(&mode, &stages);
+        Ok(Found { hits, mode, tokens, left_out, stages })
+    }
+
+    /// Puts the best of what was found in the reranker's order, the rest behind; returns what it gave each memory.
+    async fn rerank(
+        &self,
+        reader: &Reader,
+        query: &str,
+        found: &mut Vec<(index::Hit, Vec<i64>)>,
+        memories: &[Memory],
+    ) -> Result<HashMap<i64, f32>, Problem> {
+        found.retain(|(hit, _)| memories.iter().any(|memory| memory.seq == hit.memory));
+        let read = found.len().min(rerank::READ_MAX);
+        let text = |(hit, _): &(index::Hit, Vec<i64>)| {
+            let memory = memories.iter().find(|memory| memory.seq == hit.memory);
+            memory.map_or_else(String::new, |memory| told(&memory.content, &hit.passage, Detail::Summary).0)
+        };
+        let texts: Vec<String> = found[..read].iter().map(text).collect();
+        if texts.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let scores = self.relevance(&reader.caller, query, texts).await?;
+        let mut relevance = HashMap::with_capacity(read);
+        for ((hit, _), score) in found.iter_mut().zip(scores) {
+            hit.score = score * index::bounded(hit.retrievability, hit.recency);
+            relevance.insert(hit.memory, score);
+        }
+        found.truncate(read);
+        found.sort_by(|(a, _), (b, _)| b.score.total_cmp(&a.score));
+        Ok(relevance)
     }
 
     async fn search_space(
         &self,
         space: SpaceId,
         search: &Search,
+        limit: usize,
         query: &str,
         vector: Option<(Stamp, Quantized)>,
+        stages: &mut Stages,
     ) -> Result<Vec<(index::Hit, Vec<i64>)>, Problem> {
         let words = Words::of(query);
-        let (filter, limit, weight) = (search.filter.clone(), search.limit, search.words_weight);
+        let (filter, weight) = (search.filter.clone(), search.words_weight);
         let stamp = vector.as_ref().map(|(stamp, _)| stamp.clone());
         let look = move |index: &Index| {
             // An index that is still by another embedder is searched by its words.
@@ -209,14 +306,19 @@ impl Memories {
                 limit: limit.saturating_mul(2),
                 weight: weight.unwrap_or(WORDS_WEIGHT),
             };
-            let mut hits = index.search(&query);
+            let mut searched = index.search(&query);
             let all = weight.is_some();
-            hits.retain(|hit| {
+            searched.hits.retain(|hit| {
                 all || hit.words > 0.0 || hit.meaning.is_some_and(|meaning| meaning >= MEANING_MIN)
             });
-            (fold(hits, limit), other)
+            let hits = std::mem::take(&mut searched.hits);
+            (fold(hits, limit), searched, other)
         };
-        let (hits, other) = self.indexes.search(space, stamp.as_ref(), look).await?;
+        let begun = Instant::now();
+        let (hits, searched, other) = self.indexes.search(space, stamp.as_ref(), look).await?;
+        stages.words += searched.words;
+        stages.scan += searched.scan;
+        stages.index += begun.elapsed().saturating_sub(searched.words + searched.scan);
         if other {
             // The embedder was exchanged: what is there needs vectors of the new one.
             self.fill.wake();
@@ -228,11 +330,9 @@ impl Memories {
         &self,
         reader: &Reader,
         found: Vec<(index::Hit, Vec<i64>)>,
+        memories: &[Memory],
         detail: Detail,
     ) -> Result<Vec<Hit>, Problem> {
-        let seqs =
-            found.iter().flat_map(|(hit, same)| std::iter::once(hit.memory).chain(same.iter().copied()));
-        let memories = self.store.memories_by_seq(reader.spaces.clone(), seqs.collect()).await?;
         let find = |seq: i64| memories.iter().find(|memory| memory.seq == seq);
         let mut hits = Vec::with_capacity(found.len());
         for (hit, same) in found {
@@ -253,6 +353,7 @@ impl Memories {
                 meaning: hit.meaning,
                 retrievability: hit.retrievability,
                 recency: hit.recency,
+                relevance: None,
                 neighbours,
             });
         }

@@ -242,14 +242,15 @@ impl Memories {
         let filter = Filter { project: new.project.clone(), ..Filter::default() };
         let look = move |index: &crate::index::Index| {
             let vector = vector.as_ref().filter(|(stamp, _)| index.stamp() == Some(stamp));
-            index.search(&Query {
+            let query = Query {
                 words: &words,
                 vector: vector.map(|(_, vector)| vector),
                 filter: &filter,
                 now: Timestamp::now(),
                 limit: CANDIDATES_MAX,
                 weight: WORDS_WEIGHT,
-            })
+            };
+            index.search(&query).hits
         };
         let hits = self.indexes.search(writer.space, stamp.as_ref(), look).await?;
         let nearness = stamp.filter(|stamp| stamp.digest == CALIBRATED).map(|_| NEARNESS);

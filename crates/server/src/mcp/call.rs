@@ -104,7 +104,7 @@ async fn find(
         as_of: wanted.as_of,
         detail: wanted.detail,
         token_budget: wanted.token_budget,
-        model: None,
+        ..SearchRequest::default()
     };
     let found = search::response(app.memories.search(&reader, search::wanted(request)?).await?);
     let texts = found.results.iter().map(|hit| {

@@ -54,6 +54,7 @@ pub(crate) fn wanted(request: SearchRequest) -> Result<Search, Problem> {
         },
         token_budget: request.token_budget,
         model: request.model,
+        rerank: request.rerank,
         words_weight: None,
     })
 }
@@ -97,6 +98,7 @@ fn result(hit: Hit) -> SearchResult {
             meaning: hit.meaning,
             retrievability: hit.retrievability,
             recency: hit.recency,
+            relevance: hit.relevance,
         },
         same: hit.same.iter().map(ToString::to_string).collect(),
     }
