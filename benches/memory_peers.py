@@ -112,33 +112,60 @@ class Mem0:
         assert found["results"]
 
 
-class Reference:
-    name = "@modelcontextprotocol/server-memory (words alone, over stdio)"
+class Stdio:
+    """A server of the Model Context Protocol as a program of its own."""
 
-    def __init__(self, folder):
-        environment = {**os.environ, "MEMORY_FILE_PATH": folder + "/memory.jsonl"}
-        self.process = subprocess.Popen(["node", os.environ["SERVER_MEMORY"]], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment)
+    def start(self, command, environment):
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={**os.environ, **environment})
         self.number = 0
         self.call("initialize", {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "bench", "version": "1"}})
-        self.process.stdin.write(b'{"jsonrpc":"2.0","method":"notifications/initialized"}\n')
+        self.send({"jsonrpc": "2.0", "method": "notifications/initialized"})
+
+    def send(self, message):
+        self.process.stdin.write(json.dumps(message).encode() + b"\n")
         self.process.stdin.flush()
 
     def call(self, method, params):
         self.number += 1
-        message = {"jsonrpc": "2.0", "id": self.number, "method": method, "params": params}
-        self.process.stdin.write(json.dumps(message).encode() + b"\n")
-        self.process.stdin.flush()
-        answer = json.loads(self.process.stdout.readline())
+        self.send({"jsonrpc": "2.0", "id": self.number, "method": method, "params": params})
+        while True:
+            answer = json.loads(self.process.stdout.readline())
+            if answer.get("id") == self.number:
+                break
         assert "error" not in answer and not answer["result"].get("isError"), answer
         return answer["result"]
 
+    def tool(self, name, **arguments):
+        return self.call("tools/call", {"name": name, "arguments": arguments})
+
+
+class Reference(Stdio):
+    name = "@modelcontextprotocol/server-memory (words alone, over stdio)"
+
+    def __init__(self, folder):
+        self.start(["node", os.environ["SERVER_MEMORY"]], {"MEMORY_FILE_PATH": folder + "/memory.jsonl"})
+
     def add(self, text):
-        entity = {"name": f"note {self.number}", "entityType": "note", "observations": [text]}
-        self.call("tools/call", {"name": "create_entities", "arguments": {"entities": [entity]}})
+        self.tool("create_entities", entities=[{"name": f"note {self.number}", "entityType": "note", "observations": [text]}])
 
     def search(self, text):
         # It looks for the whole query as one piece of text; a single word is what it can find.
-        self.call("tools/call", {"name": "search_nodes", "arguments": {"query": text.split()[2]}})
+        self.tool("search_nodes", query=text.split()[2])
+
+
+class BasicMemory(Stdio):
+    # Its vectors need a SQLite that loads extensions, which not every Python has.
+    name = "basic-memory (a Markdown file each, words alone, over stdio)"
+
+    def __init__(self, folder):
+        settings = {"HOME": folder + "/notes", "CONFIG_DIR": folder + "/config", "SEMANTIC_SEARCH_ENABLED": "false", "NO_PROMOS": "1"}
+        self.start([os.environ["BASIC_MEMORY"], "mcp"], {"BASIC_MEMORY_" + name: value for name, value in settings.items()} | {"HOME": folder})
+
+    def add(self, text):
+        self.tool("write_note", title=f"note {self.number}", content=text, directory="notes")
+
+    def search(self, text):
+        self.tool("search_notes", query=text, page_size=RESULTS, search_type="text", output_format="json")
 
 
 def versions():
@@ -147,10 +174,15 @@ def versions():
     return ", ".join(f"{name} {version(name)}" for name in ("mem0ai", "chromadb"))
 
 
+def others(folder):
+    """What needs a newer Python than Debian 12 has, where there is one."""
+    return [lambda: BasicMemory(folder + "/basic")] if os.environ.get("BASIC_MEMORY") else []
+
+
 def main():
     folder = tempfile.mkdtemp()
     systems, failed = [], []
-    for make in (Lar, LarSmart, lambda: Chroma(folder + "/chroma"), lambda: Mem0(folder + "/mem0"), lambda: Reference(folder)):
+    for make in (Lar, LarSmart, lambda: Chroma(folder + "/chroma"), lambda: Mem0(folder + "/mem0"), lambda: Reference(folder), *others(folder)):
         try:
             systems.append(make())
         except Exception as error:  # A peer that does not start is told, not hidden.

@@ -1,20 +1,26 @@
 #!/usr/bin/env bash
 # The same adds and searches with Lar and its peers, in one run: installs those into .build, starts a Lar on a data
 # directory of its own, prints the table of benches/RESULTS.md. For measuring alone. `basic-memory` needs Python 3.12,
-# which Debian 12 has not; it is left out.
+# which Debian 12 has not; it takes part where a `python3.12` is there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 peers=$PWD/.build/peers
 packages=(mem0ai==2.2.1 chromadb==1.5.9 openai==3.57.0)
 server=@modelcontextprotocol/server-memory@2026.8.31
+newer=basic-memory==0.24.1
 
-if [ ! -e "$peers/installed-${packages[*]}" ]; then
+if [ ! -e "$peers/installed-${packages[*]}-$newer" ]; then
   rm -rf "$peers"
   mkdir -p "$peers"
   python3 -m venv "$peers/venv"
   "$peers/venv/bin/pip" install --quiet --disable-pip-version-check "${packages[@]}"
   npm install --silent --prefix "$peers" "$server"
-  touch "$peers/installed-${packages[*]}"
+  if python3.12 --version >/dev/null 2>&1; then
+    python3.12 -m venv "$peers/newer"
+    "$peers/newer/bin/pip" install --quiet --disable-pip-version-check --upgrade pip
+    "$peers/newer/bin/pip" install --quiet --disable-pip-version-check "$newer"
+  fi
+  touch "$peers/installed-${packages[*]}-$newer"
 fi
 
 data=$(mktemp -d)
@@ -28,5 +34,6 @@ for _ in $(seq 200); do
   [ -n "$url" ] && break
   sleep 0.05
 done
+if [ -x "$peers/newer/bin/basic-memory" ]; then export BASIC_MEMORY=$peers/newer/bin/basic-memory; fi
 LAR_URL=$url LAR_KEY=$LAR_OWNER_KEY SERVER_MEMORY=$peers/node_modules/@modelcontextprotocol/server-memory/dist/index.js \
   "$peers/venv/bin/python" benches/memory_peers.py

@@ -12,6 +12,7 @@ pub mod models;
 pub mod openai;
 pub mod problem;
 pub mod rerank;
+pub mod spaces;
 pub mod tasks;
 pub mod users;
 

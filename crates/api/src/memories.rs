@@ -1,6 +1,11 @@
 //! Memories: what is remembered, found and changed.
 
+mod search;
+mod transfer;
+
+pub use search::{Filters, Neighbour, ScoreParts, SearchRequest, SearchResponse, SearchResult};
 use serde::{Deserialize, Serialize};
+pub use transfer::{MemoryLine, MovedChange, MovedPassage};
 use utoipa::ToSchema;
 
 /// Something to be remembered.
@@ -187,138 +192,6 @@ pub struct MemoryPatch {
     pub deleted: Option<bool>,
 }
 
-/// What is looked for.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SearchRequest {
-    /// In words, up to 8 KiB.
-    pub query: String,
-    /// Results at most, 1 to 100; 10 where absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub limit: Option<usize>,
-    /// Which memories count.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub filters: Option<Filters>,
-    /// As things were known or true at this time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub as_of: Option<String>,
-    /// `brief` (a line), `summary` (the passage that was found; where absent) or `full` (all, with the turns before
-    /// and behind).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub detail: Option<String>,
-    /// Tokens of all results together at most.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub token_budget: Option<usize>,
-    /// The model whose tokens count; `default` where absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub model: Option<String>,
-    /// Whether a reranker, `default-rerank`, orders the best 32 of what is found.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub rerank: bool,
-}
-
-/// Which memories count.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Filters {
-    /// Of one of these kinds.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub kinds: Vec<String>,
-    /// With all of these tags.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub tags: Vec<String>,
-    /// Of this project.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub project: Option<String>,
-    /// That happened at this time or later.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub since: Option<String>,
-    /// That happened before this time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub until: Option<String>,
-    /// Also what was superseded or is no longer true.
-    #[serde(default)]
-    pub superseded: bool,
-}
-
-/// What was found, best first; nothing is an answer.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct SearchResponse {
-    /// The memories.
-    pub results: Vec<SearchResult>,
-    /// `hybrid`, or `words` where no vector could be compared.
-    pub mode: String,
-    /// Why the words alone were compared.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// Tokens of the results, where a budget was given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tokens: Option<usize>,
-    /// Memories that were found and left out for the budget.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub left_out: usize,
-}
-
-/// A memory that was found.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-#[expect(missing_docs, reason = "as in `Memory`")]
-pub struct SearchResult {
-    pub id: String,
-    /// As much as `detail` asked for.
-    pub content: String,
-    /// Whether there is more of it.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub truncated: bool,
-    pub kind: String,
-    pub tags: Vec<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub source: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub project: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub occurred_at: Option<String>,
-    pub created_at: String,
-    /// What took its place.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub superseded_by: Option<String>,
-    /// 0 to 1.
-    pub score: f32,
-    pub parts: ScoreParts,
-    /// Others that say nearly the same.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub same: Vec<String>,
-    /// The turns before and behind, with `full`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub neighbours: Vec<Neighbour>,
-}
-
-/// What a score is made of.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct ScoreParts {
-    /// Its share of the query's words by BM25, 0 to 1.
-    pub words: f32,
-    /// The cosine of its nearest piece, −1 to 1.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub meaning: Option<f32>,
-    /// The probability that it would be recalled now, 0 to 1.
-    pub retrievability: f32,
-    /// The factor of its age, 0.97 to 1.
-    pub recency: f32,
-    /// What a reranker gave it, 0 to 1, in place of words and meaning.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub relevance: Option<f32>,
-}
-
-/// The turn before or behind.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-#[expect(missing_docs, reason = "the names say it")]
-pub struct Neighbour {
-    pub id: String,
-    /// `before` or `behind`.
-    pub side: String,
-    pub content: String,
-}
-
 /// Why a memory is promoted or demoted.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -399,56 +272,6 @@ pub struct MemoryStats {
     pub index_bytes: u64,
 }
 
-/// Where memories lie, as one person sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Space {
-    /// Its id.
-    pub id: String,
-    /// `personal`, `agent` or `team`.
-    pub kind: String,
-    /// The agent, of an agent's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub agent: Option<String>,
-    /// The team, of a team's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// What this person may do there: `read`, `write`, or `own` (also say who else may).
-    pub access: String,
-    /// When it was made.
-    pub created_at: String,
-}
-
-/// A team's space to be made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewSpace {
-    /// 1 to 64 letters, digits and `-_.:@`.
-    pub name: String,
-}
-
-/// What somebody is to be allowed in a team's space.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewGrant {
-    /// Their name or id.
-    pub user: String,
-    /// `read` or `write`.
-    pub access: String,
-}
-
-/// What somebody may do in a team's space.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Grant {
-    /// Their id.
-    pub user_id: String,
-    /// What they are called.
-    pub user: String,
-    /// `read` or `write`.
-    pub access: String,
-    /// Since when.
-    pub granted_at: String,
-}
-
 /// Something that may be worth remembering and waits for a person's word.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Candidate {
@@ -493,93 +316,6 @@ pub struct MemoryClient {
     /// When it last changed something there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub written_at: Option<String>,
-}
-
-/// A memory as it is moved from one Lar to another: a line of JSON, complete.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "as in `Memory`")]
-pub struct MemoryLine {
-    pub id: String,
-    pub content: String,
-    pub kind: String,
-    #[serde(default)]
-    pub tags: Vec<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub source: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub project: Option<String>,
-    pub written_by: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub conversation: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub message: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub occurred_at: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub valid_from: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub valid_to: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub after: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub superseded_by: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub superseded_at: Option<String>,
-    #[serde(default)]
-    pub pinned: bool,
-    /// Days (FSRS-6).
-    pub stability: f64,
-    /// 1 to 10.
-    pub difficulty: f64,
-    pub reviewed_at: String,
-    pub version: i64,
-    pub created_at: String,
-    pub updated_at: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub deleted_at: Option<String>,
-    /// Those that have vectors.
-    #[serde(default)]
-    pub passages: Vec<MovedPassage>,
-    /// Oldest first.
-    #[serde(default)]
-    pub history: Vec<MovedChange>,
-}
-
-/// A passage of a moved memory.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct MovedPassage {
-    /// Bytes into the content.
-    pub start: u32,
-    /// Bytes.
-    pub length: u32,
-    /// The digest of the embedder's weights.
-    pub embedder: String,
-    /// What it is called.
-    pub embedder_name: String,
-    /// Numbers of each vector.
-    pub dimension: u32,
-    /// Base64: of each piece a scale (f32, little endian), then a signed byte per dimension.
-    pub vectors: String,
-}
-
-/// A change of a moved memory.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "as in `MemoryChange`")]
-pub struct MovedChange {
-    pub id: String,
-    pub at: String,
-    pub by: String,
-    pub action: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    pub decision: String,
-    #[schema(value_type = Object)]
-    pub before: serde_json::Value,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub undone_by: Option<String>,
 }
 
 fn is_zero(number: &usize) -> bool {

@@ -1,7 +1,13 @@
 //! OpenAI's wire types, as its SDKs send and expect them, and what becomes of each field of a request.
 
+mod answers;
+
 use std::collections::BTreeMap;
 
+pub use answers::{
+    AnswerMessage, ChatChoice, ChatChunk, ChatChunkChoice, ChatCompletion, ChatLogprobs, Completion,
+    CompletionChoice, CompletionLogprobs, Delta, FunctionDelta, TokenLogprob, ToolCallDelta, TopLogprob,
+};
 use serde::{Deserialize, Serialize};
 
 /// What becomes of a field.
@@ -351,163 +357,6 @@ pub struct Usage {
 pub struct PromptTokensDetails {
     /// Those that were known from earlier prompts of the same key.
     pub cached_tokens: u64,
-}
-
-/// A chat completion.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[expect(missing_docs, reason = "the names are OpenAI's")]
-pub struct ChatCompletion {
-    pub id: String,
-    pub object: &'static str,
-    pub created: i64,
-    pub model: String,
-    pub choices: Vec<ChatChoice>,
-    pub usage: Usage,
-    pub system_fingerprint: String,
-}
-
-/// One of its choices.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[expect(missing_docs, reason = "the names are OpenAI's")]
-pub struct ChatChoice {
-    pub index: usize,
-    pub message: AnswerMessage,
-    pub logprobs: Option<ChatLogprobs>,
-    pub finish_reason: &'static str,
-}
-
-/// What is told of a chat answer's tokens.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
-#[expect(missing_docs, reason = "the names are OpenAI's")]
-pub struct ChatLogprobs {
-    pub content: Vec<TokenLogprob>,
-    pub refusal: Option<()>,
-}
-
-/// What is told of one token.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[expect(missing_docs, reason = "the names are OpenAI's")]
-pub struct TokenLogprob {
-    #[serde(flatten)]
-    pub chosen: TopLogprob,
-    pub top_logprobs: Vec<TopLogprob>,
-}
-
-/// A token and the natural logarithm of its probability.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[expect(missing_docs, reason = "the names are OpenAI's")]
-pub struct TopLogprob {
-    pub token: String,
-    pub logprob: f32,
-    pub bytes: Vec<u8>,
-}
-
-/// What is told of a completion's tokens: lists that belong together by place.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
-#[expect(missing_docs, reason = "the names are OpenAI's")]
-pub struct CompletionLogprobs {
-    pub tokens: Vec<String>,
-    pub token_logprobs: Vec<f32>,
-    pub top_logprobs: Vec<BTreeMap<String, f32>>,
-    /// In characters, from the beginning of the answer.
-    pub text_offset: Vec<usize>,
-}
-
-/// The message of a choice.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[expect(missing_docs, reason = "the names are OpenAI's")]
-pub struct AnswerMessage {
-    pub role: &'static str,
-    pub content: Option<String>,
-    /// As most servers of reasoning models name it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reasoning_content: Option<String>,
-    pub refusal: Option<()>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub tool_calls: Vec<ToolCall>,
-}
-
-/// A piece of a streamed chat completion.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[expect(missing_docs, reason = "the names are OpenAI's")]
-pub struct ChatChunk<'a> {
-    pub id: &'a str,
-    pub object: &'static str,
-    pub created: i64,
-    pub model: &'a str,
-    pub system_fingerprint: &'a str,
-    pub choices: Vec<ChatChunkChoice<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub usage: Option<Usage>,
-}
-
-/// Its choice.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[expect(missing_docs, reason = "the names are OpenAI's")]
-pub struct ChatChunkChoice<'a> {
-    pub index: usize,
-    pub delta: Delta<'a>,
-    pub logprobs: Option<ChatLogprobs>,
-    pub finish_reason: Option<&'static str>,
-}
-
-/// What a piece adds.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
-#[expect(missing_docs, reason = "the names are OpenAI's")]
-pub struct Delta<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub role: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub content: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reasoning_content: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tool_calls: Option<[ToolCallDelta<'a>; 1]>,
-}
-
-/// What a piece adds to a tool call; the first of a call has its id and name.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[expect(missing_docs, reason = "the names are OpenAI's")]
-pub struct ToolCallDelta<'a> {
-    pub index: usize,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub id: Option<String>,
-    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
-    pub kind: Option<&'static str>,
-    pub function: FunctionDelta<'a>,
-}
-
-/// What a piece adds to a call's function.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[expect(missing_docs, reason = "the names are OpenAI's")]
-pub struct FunctionDelta<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<&'a str>,
-    pub arguments: &'a str,
-}
-
-/// A completion, whole or a piece of a stream: they have the same shape.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[expect(missing_docs, reason = "the names are OpenAI's")]
-pub struct Completion<'a> {
-    pub id: &'a str,
-    pub object: &'static str,
-    pub created: i64,
-    pub model: &'a str,
-    pub system_fingerprint: &'a str,
-    pub choices: Vec<CompletionChoice<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub usage: Option<Usage>,
-}
-
-/// Its choice.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[expect(missing_docs, reason = "the names are OpenAI's")]
-pub struct CompletionChoice<'a> {
-    pub index: usize,
-    pub text: &'a str,
-    pub logprobs: Option<CompletionLogprobs>,
-    pub finish_reason: Option<&'static str>,
 }
 
 /// Embeddings.

@@ -1,21 +1,21 @@
 //! `lar remember`, `lar recall` and `lar memory`.
 
+mod show;
+
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use lar_api::Page;
 use lar_api::memories::{
     Accept, Candidate, Decided, Filters, Ingested, Memory, MemoryChange, MemoryClient, MemoryPatch,
-    MemoryStats, NewMemory, Review, SearchRequest, SearchResponse, SearchResult, Undone,
+    MemoryStats, NewMemory, Review, SearchRequest, SearchResponse, Undone,
 };
 use serde_json::Value;
 
+use self::show::{became, counted, list, remembered, results, shown, strength};
 use crate::client::Client;
-use crate::output::{Output, plain, size, table};
+use crate::output::{Output, plain, table};
 use crate::{markdown, models, transfer};
-
-/// Characters of a memory in a list.
-const LINE_CHARS: usize = 80;
 
 /// What to remember.
 #[derive(Debug, Clone, Args)]
@@ -360,179 +360,4 @@ fn project(named: Option<String>, here: bool) -> anyhow::Result<Option<String>> 
 
 fn path(id: &str, rest: &str) -> String {
     format!("memories/{}{rest}", models::path(id))
-}
-
-fn remembered(made: &Ingested) -> String {
-    let mut told = if made.created { "Remembered" } else { "Known already" }.to_owned();
-    told.push_str(&format!(" as {}.", made.memory.id));
-    if !made.redacted.is_empty() {
-        told.push_str(&format!("\nLeft out as secret: {}.", made.redacted.join(", ")));
-    }
-    if let Some(reason) = &made.unembedded {
-        told.push_str(&format!("\nFound by its words alone for now: {reason}"));
-    }
-    told
-}
-
-fn became(decided: &Decided) -> String {
-    let id = decided.memory.as_ref().map(|memory| memory.id.as_str()).unwrap_or_default();
-    let mut told = match decided.decision.as_str() {
-        "reject" => format!("Not remembered: {}.", decided.reason),
-        "reinforce" => format!("Known already as {id}."),
-        "update" => format!("{id} says that now."),
-        "merge" => format!("Added to {id}, which tells of the same thing."),
-        _ => format!("Remembered as {id}."),
-    };
-    if let Some(known) =
-        decided.against.as_ref().filter(|known| decided.decision != "reinforce" && known.id != id)
-    {
-        told.push_str(&format!("\nIt takes the place of: {}", plain(&known.content)));
-    }
-    for part in &decided.diff {
-        let sign = match part.change.as_str() {
-            "removed" => "−",
-            "added" => "+",
-            _ => continue,
-        };
-        told.push_str(&format!("\n  {sign} {}", plain(part.text.trim())));
-    }
-    if decided.against.is_some() {
-        told.push_str(&format!("\nNot so? lar memory undo {id}"));
-    }
-    if !decided.redacted.is_empty() {
-        told.push_str(&format!("\nLeft out as secret: {}.", decided.redacted.join(", ")));
-    }
-    if let Some(reason) = &decided.unembedded {
-        told.push_str(&format!("\nFound by its words alone for now: {reason}"));
-    }
-    told
-}
-
-fn results(results: &[SearchResult], why: bool) -> String {
-    if results.is_empty() {
-        return "Nothing was found.".into();
-    }
-    let told = results.iter().map(|result| {
-        let day = result.occurred_at.as_deref().unwrap_or(&result.created_at);
-        let mut told = format!("{}  {}  {}", &day[..day.len().min(10)], result.kind, result.id);
-        if !result.tags.is_empty() {
-            told.push_str(&format!("  {}", plain(&result.tags.join(", "))));
-        }
-        if let Some(source) = &result.source {
-            told.push_str(&format!("  from {}", plain(source)));
-        }
-        for neighbour in result.neighbours.iter().filter(|neighbour| neighbour.side == "before") {
-            told.push_str(&format!("\n  … {}", plain(&neighbour.content)));
-        }
-        for line in result.content.lines() {
-            told.push_str(&format!("\n  {}", plain(line)));
-        }
-        if result.truncated {
-            told.push_str(" …");
-        }
-        for neighbour in result.neighbours.iter().filter(|neighbour| neighbour.side == "behind") {
-            told.push_str(&format!("\n  … {}", plain(&neighbour.content)));
-        }
-        if why {
-            let parts = &result.parts;
-            let reranked = parts.relevance.map_or(String::new(), |given| format!("reranked {given:.2}, "));
-            let meaning = parts.meaning.map_or("none".into(), |meaning| format!("{meaning:.2}"));
-            told.push_str(&format!(
-                "\n  score {:.2}: {reranked}words {:.2}, meaning {meaning}, retrievability {:.2}, age {:.2}",
-                result.score, parts.words, parts.retrievability, parts.recency
-            ));
-        }
-        told
-    });
-    told.collect::<Vec<_>>().join("\n\n")
-}
-
-fn list(memories: &[Memory]) -> String {
-    if memories.is_empty() {
-        return "There are none.".into();
-    }
-    table(
-        &["id", "day", "kind", "tags", "memory"],
-        memories.iter().map(|memory| {
-            let day = memory.occurred_at.as_deref().unwrap_or(&memory.created_at);
-            vec![
-                memory.id.clone(),
-                day.chars().take(10).collect(),
-                memory.kind.clone(),
-                plain(&memory.tags.join(",")),
-                line(&memory.content),
-            ]
-        }),
-    )
-}
-
-fn shown(memory: &Memory, history: &[MemoryChange]) -> String {
-    let mut rows = vec![vec!["id".into(), memory.id.clone()], vec!["kind".into(), memory.kind.clone()]];
-    let mut row = |name: &str, value: &Option<String>| {
-        if let Some(value) = value {
-            rows.push(vec![name.into(), plain(value)]);
-        }
-    };
-    row("source", &memory.source);
-    row("project", &memory.project);
-    row("occurred", &memory.occurred_at);
-    row("true from", &memory.valid_from);
-    row("true until", &memory.valid_to);
-    row("superseded by", &memory.superseded_by);
-    row("deleted", &memory.deleted_at);
-    row("written by", &Some(memory.written_by.clone()));
-    let holds = if memory.pinned {
-        "pinned, does not fade".into()
-    } else {
-        format!(
-            "{:.0} % likely recalled, stable for {:.1} days",
-            memory.retrievability * 100.0,
-            memory.stability
-        )
-    };
-    row("holds", &Some(holds));
-    if !memory.tags.is_empty() {
-        row("tags", &Some(memory.tags.join(", ")));
-    }
-    let changes = history.iter().map(|change| {
-        let undone = if change.undone_by.is_some() { "undone" } else { "" };
-        let reason = change.reason.as_deref().map(plain).unwrap_or_default();
-        vec![change.at.chars().take(19).collect(), change.action.clone(), reason, undone.into()]
-    });
-    let content: Vec<String> = memory.content.lines().map(plain).collect();
-    format!(
-        "{}\n\n{}\n\n{}",
-        content.join("\n"),
-        table(&["", ""], rows).trim_start(),
-        table(&["when", "what", "why", ""], changes)
-    )
-}
-
-fn strength(what: &str, memory: &Memory) -> String {
-    format!("{what}: stable for {:.1} days.", memory.stability)
-}
-
-fn counted(stats: &MemoryStats) -> String {
-    table(
-        &["memories>", "superseded>", "pinned>", "deleted>", "passages>", "without vectors>", "index>"],
-        [vec![
-            stats.memories.to_string(),
-            stats.superseded.to_string(),
-            stats.pinned.to_string(),
-            stats.deleted.to_string(),
-            stats.passages.to_string(),
-            stats.passages_without_vectors.to_string(),
-            size(stats.index_bytes),
-        ]],
-    )
-}
-
-/// The beginning of a text on one line.
-fn line(text: &str) -> String {
-    let words: Vec<&str> = text.split_whitespace().collect();
-    let whole = plain(&words.join(" "));
-    if whole.chars().count() <= LINE_CHARS {
-        return whole;
-    }
-    whole.chars().take(LINE_CHARS - 1).chain(['…']).collect()
 }

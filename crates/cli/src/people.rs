@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 use lar_api::Page;
-use lar_api::memories::{Grant, NewGrant, NewSpace, Space};
+use lar_api::spaces::{Grant, NewGrant, NewSpace, Space};
 use lar_api::users::{NewUser, User};
 use serde_json::Value;
 

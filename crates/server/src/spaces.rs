@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use lar_api::Page;
-use lar_api::memories::{Grant as WireGrant, NewGrant, NewSpace, Space as Wire};
+use lar_api::spaces::{Grant as WireGrant, NewGrant, NewSpace, Space as Wire};
 use lar_base::{Caller, Code, Problem, Scope};
 use lar_store::{Access, Grant, Space, SpaceKind};
 
