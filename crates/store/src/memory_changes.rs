@@ -160,10 +160,12 @@ pub(crate) fn note_in_txn(
     Ok(())
 }
 
+/// That an answer cited it is nobody's decision, and stands in the way of none.
 fn last_decision_in_txn(connection: &Connection, id: MemoryId) -> Result<Vec<ChangeRecord>, Error> {
     let mut query = connection.prepare_cached(
         "SELECT * FROM memory_changes WHERE decision =
-           (SELECT decision FROM memory_changes WHERE memory_id = ?1 AND undone_by IS NULL ORDER BY id DESC LIMIT 1)
+           (SELECT decision FROM memory_changes WHERE memory_id = ?1 AND undone_by IS NULL AND action <> 'cite'
+            ORDER BY id DESC LIMIT 1)
          ORDER BY id DESC",
     )?;
     let rows = query.query_map([id.to_string()], record)?;

@@ -64,6 +64,10 @@ fn what_an_answer_says_of_memory_is_cited_and_counts_as_use() {
     let history = lar.get(&format!("/lar/v1/memories/{id}/history")).json();
     let last = history["data"].as_array().unwrap().last().unwrap().clone();
     assert_eq!((memory(&id)["version"].as_i64(), last["action"].as_str()), (Some(2), Some("cite")));
+    // Nobody decided that, and an undo goes behind it.
+    let undone = lar.post(&format!("/lar/v1/memories/{id}/undo"), &json!({}));
+    assert_eq!(undone.status, 200, "{}", undone.body);
+    assert!(memory(&id)["deleted_at"].is_string(), "its creation is undone");
     assert_eq!(memory(&other)["version"], 1, "what was recalled at most is not of use for that");
 
     let lar = Lar::start_with("[memory]\nchat = \"recall\"\n");

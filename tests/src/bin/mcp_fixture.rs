@@ -49,9 +49,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let _ = std::io::stdin().read_to_end(&mut Vec::new());
         let _ = ended.send(());
     });
-    let serving = axum::serve(listener, lar_server::mcp_fixture(fixture, Bytes::mib(1)));
     tokio::select! {
-        served = async { serving.await } => served?,
+        served = lar_server::mcp_fixture(listener, fixture, Bytes::mib(1)) => served?,
         _ = end => {}
     }
     Ok(())

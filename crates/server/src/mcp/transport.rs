@@ -13,6 +13,7 @@ use rmcp::transport::streamable_http_server::session::SessionManager;
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
+use tokio::net::TcpListener;
 
 use crate::errors::Failure;
 use crate::protect::Hosts;
@@ -25,9 +26,16 @@ pub(super) fn transport<H: ServerHandler + Clone>(handler: H, body: Bytes) -> Tr
     service(handler, body, NeverSessionManager::default(), false)
 }
 
-/// A server of `handler` alone on the transport of `/mcp`, for a conformance suite's fixtures. Revisions before
+/// Serves `handler` alone on the transport of `/mcp`, for a conformance suite's fixtures. Revisions before
 /// 2026-07-28 get sessions here, since a fixture asks things of its client, which Lar does not.
-pub fn fixture<H: ServerHandler + Clone>(handler: H, body: Bytes) -> Router {
+///
+/// # Errors
+/// When the listener fails.
+pub async fn fixture<H: ServerHandler + Clone>(
+    listener: TcpListener,
+    handler: H,
+    body: Bytes,
+) -> std::io::Result<()> {
     let transport = service(handler, body, LocalSessionManager::default(), true);
     let hosts = Arc::new(Hosts::new(Vec::new()));
     let check = move |request: Request, next: Next| {
@@ -43,7 +51,8 @@ pub fn fixture<H: ServerHandler + Clone>(handler: H, body: Bytes) -> Router {
         let transport = transport.clone();
         async move { answer(&transport, request).await }
     };
-    Router::new().route(super::PATH, axum::routing::any(serve)).layer(from_fn(check))
+    let router = Router::new().route(super::PATH, axum::routing::any(serve)).layer(from_fn(check));
+    axum::serve(listener, router).await
 }
 
 /// Answers one request.
