@@ -1,0 +1,429 @@
+//! Searching an index: exact, though few passages are scored to the end; see [`super::scan`].
+
+use std::cmp::{Ordering, Reverse};
+use std::collections::{BinaryHeap, HashSet};
+use std::ops::Range;
+use std::time::Duration;
+
+use lar_base::{Instant, Timestamp};
+use lar_store::MemoryKind;
+use rayon::prelude::*;
+
+use super::scan::{Scan, Scored};
+use super::{Index, Slot};
+use crate::strength;
+use crate::vectors::Quantized;
+use crate::words::Words;
+
+/// Passages from which on a search is worth a second thread.
+const PASSAGES_PER_THREAD: usize = 50_000;
+/// Threads of a search at most.
+const THREADS_MAX: usize = 4;
+/// What has faded scores at most this part less than what has not.
+const FADED_MAX: f32 = 0.1;
+/// What is old scores at most this part less than what is new,
+const OLD_MAX: f32 = 0.03;
+/// and reaches a third of the way there in so many days.
+const OLD_DAYS: f32 = 90.0;
+/// Milliseconds of a day.
+const DAY_MS: f32 = 86_400_000.0;
+
+/// Which memories a search may find.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Filter {
+    /// Of one of these kinds; of any where empty.
+    pub kinds: Vec<MemoryKind>,
+    /// With all of these tags.
+    pub tags: Vec<String>,
+    /// Of this project.
+    pub project: Option<String>,
+    /// That happened at this time or later.
+    pub since: Option<Timestamp>,
+    /// That happened before this time.
+    pub until: Option<Timestamp>,
+    /// As things were known or true then; as they are now where absent.
+    pub as_of: Option<Timestamp>,
+    /// Also what was superseded or is no longer true.
+    pub superseded: bool,
+}
+
+/// What is looked for.
+#[derive(Debug)]
+pub(crate) struct Query<'a> {
+    pub(crate) words: &'a Words,
+    /// The query's vector, by the index's embedder.
+    pub(crate) vector: Option<&'a Quantized>,
+    pub(crate) filter: &'a Filter,
+    pub(crate) now: Timestamp,
+    /// Memories at most.
+    pub(crate) limit: usize,
+    /// What words weigh beside meaning, 0 to 1.
+    pub(crate) weight: f32,
+}
+
+/// A memory that was found.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Hit {
+    pub(crate) memory: i64,
+    /// Its best passage, in bytes of the content.
+    pub(crate) passage: Range<u32>,
+    pub(crate) score: f32,
+    pub(crate) words: f32,
+    pub(crate) meaning: Option<f32>,
+    /// 0 to 1; 1 of what does not fade.
+    pub(crate) retrievability: f32,
+    /// The factor that age gave.
+    pub(crate) recency: f32,
+    /// Passages that say the same have the same.
+    pub(crate) print: u64,
+}
+
+/// What a search found, best first, and how long it took to score the words and then all passages.
+#[derive(Debug, Default)]
+pub(crate) struct Searched {
+    pub(crate) hits: Vec<Hit>,
+    pub(crate) words: Duration,
+    pub(crate) scan: Duration,
+}
+
+/// The part of a score that strength and age leave.
+pub(crate) fn bounded(retrievability: f32, recency: f32) -> f32 {
+    (1.0 - FADED_MAX * (1.0 - retrievability)) * recency
+}
+
+impl Index {
+    /// The memories nearest to a query, best first, each once.
+    pub(crate) fn search(&self, query: &Query<'_>) -> Searched {
+        let Some(wanted) = self.wanted(query) else { return Searched::default() };
+        let begun = Instant::now();
+        let words = self.keywords.score(&query.words.counts);
+        let scored = Instant::now();
+        let hits = self.nearest(query, &wanted, &words);
+        Searched { hits, words: scored.since(begun), scan: scored.elapsed() }
+    }
+
+    fn nearest(&self, query: &Query<'_>, wanted: &Wanted, words: &[f32]) -> Vec<Hit> {
+        // A memory has several passages; more are taken until there are enough memories.
+        let mut room = query.limit.saturating_mul(2).max(16);
+        loop {
+            let best = self.best(query, wanted, words, room);
+            let full = best.len() == room;
+            let mut seen = HashSet::new();
+            let hits: Vec<Hit> =
+                best.into_iter().filter(|hit| seen.insert(hit.memory)).take(query.limit).collect();
+            if hits.len() == query.limit || !full {
+                return hits;
+            }
+            room = room.saturating_mul(4);
+        }
+    }
+
+    /// The best passages, best first.
+    fn best(&self, query: &Query<'_>, wanted: &Wanted, words: &[f32], room: usize) -> Vec<Hit> {
+        let scan = Scan::new(&self.vectors, query.vector, words, query.weight);
+        let among = |slots: &[u32]| self.among(query, wanted, &scan, slots, room).into_hits();
+        let within = |passages: Range<usize>| self.within(query, wanted, &scan, passages, room).into_hits();
+        let share = |count: usize| count.div_ceil((count / PASSAGES_PER_THREAD).clamp(1, threads())).max(1);
+        let mut best: Vec<Hit> = match self.narrow(wanted) {
+            Some(slots) if slots.len() <= PASSAGES_PER_THREAD => among(slots),
+            Some(slots) => slots.par_chunks(share(slots.len())).flat_map_iter(among).collect(),
+            None if words.len() <= PASSAGES_PER_THREAD => within(0..words.len()),
+            None => {
+                let share = share(words.len());
+                let parts = (0..words.len().div_ceil(share)).into_par_iter();
+                parts.flat_map_iter(|at| within(at * share..words.len().min((at + 1) * share))).collect()
+            }
+        };
+        best.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| b.memory.cmp(&a.memory)));
+        best.truncate(room);
+        best
+    }
+
+    /// The memories that the rarest name of a filter leaves, where it has names.
+    fn narrow(&self, wanted: &Wanted) -> Option<&[u32]> {
+        let tagged = wanted.tags.iter().map(|tag| &self.tagged[*tag as usize]);
+        let of_project = wanted.project.iter().map(|project| &self.of_project[*project as usize]);
+        tagged.chain(of_project).min_by_key(|slots| slots.len()).map(Vec::as_slice)
+    }
+
+    /// The best passages of these memories, each scored.
+    fn among(&self, query: &Query<'_>, wanted: &Wanted, scan: &Scan<'_>, slots: &[u32], room: usize) -> Best {
+        let mut best = Best::new(room);
+        for slot in slots {
+            let slot = &self.slots[*slot as usize];
+            if !slot.is_wanted(wanted, query.filter, query.now) {
+                continue;
+            }
+            for passage in slot.passages.clone() {
+                best.offer(scan.exact(passage as usize).and_then(|scored| self.hit(query, wanted, scored)));
+            }
+        }
+        best
+    }
+
+    /// The best of these passages. All are bounded; those whose bounds are largest are scored first, so that few others
+    /// can be among the best. Strength and age only take away.
+    fn within(
+        &self,
+        query: &Query<'_>,
+        wanted: &Wanted,
+        scan: &Scan<'_>,
+        passages: Range<usize>,
+        room: usize,
+    ) -> Best {
+        let (from, mut bounds) = (passages.start, scan.bounds(passages));
+        let mut best = Best::new(room);
+        let score = |at: usize| scan.exact(from + at).and_then(|scored| self.hit(query, wanted, scored));
+        for at in largest(&bounds, room.saturating_mul(2)) {
+            bounds[at] = 0.0;
+            best.offer(score(at));
+        }
+        for (at, bound) in bounds.into_iter().enumerate() {
+            if bound > best.least() {
+                best.offer(score(at));
+            }
+        }
+        best
+    }
+
+    fn hit(&self, query: &Query<'_>, wanted: &Wanted, scored: Scored) -> Option<Hit> {
+        let passage = &self.passages[scored.passage as usize];
+        let slot = &self.slots[passage.slot as usize];
+        if !slot.is_wanted(wanted, query.filter, query.now) {
+            return None;
+        }
+        let retrievability =
+            if slot.fades { strength::retrievability(&slot.strength, query.now) as f32 } else { 1.0 };
+        let age = (query.now.as_millis() - slot.occurred_at.as_millis()).max(0) as f32 / DAY_MS;
+        let recency = 1.0 - OLD_MAX * (1.0 - (-age / OLD_DAYS).exp());
+        Some(Hit {
+            memory: slot.seq,
+            passage: passage.start..passage.start + passage.length,
+            score: scored.score * bounded(retrievability, recency),
+            words: scored.words,
+            meaning: scored.meaning,
+            retrievability,
+            recency,
+            print: passage.print,
+        })
+    }
+
+    /// The filter's names as numbers; `None` when one is a name that no memory has.
+    fn wanted(&self, query: &Query<'_>) -> Option<Wanted> {
+        let tags = query.filter.tags.iter().map(|tag| self.tags.get(tag).copied()).collect::<Option<_>>()?;
+        let project = match &query.filter.project {
+            None => None,
+            Some(project) => Some(*self.projects.get(project)?),
+        };
+        Some(Wanted { tags, project })
+    }
+}
+
+/// Tags and project of a filter, as the index numbers them.
+struct Wanted {
+    tags: Vec<u32>,
+    project: Option<u32>,
+}
+
+impl Slot {
+    fn is_wanted(&self, wanted: &Wanted, filter: &Filter, now: Timestamp) -> bool {
+        self.alive
+            && (filter.kinds.is_empty() || filter.kinds.contains(&self.kind))
+            && wanted.tags.iter().all(|tag| self.tags.contains(tag))
+            && wanted.project.is_none_or(|project| self.project == Some(project))
+            && filter.since.is_none_or(|since| self.occurred_at >= since)
+            && filter.until.is_none_or(|until| self.occurred_at < until)
+            && self.holds(filter, now)
+    }
+
+    /// Known or true at the time asked about, and neither superseded nor over by then.
+    fn holds(&self, filter: &Filter, now: Timestamp) -> bool {
+        let at = filter.as_of.unwrap_or(now);
+        let begun = filter.as_of.is_none() || self.known_from.min(self.true_from) <= at;
+        begun && (filter.superseded || self.ended_at.is_none_or(|ended| at < ended))
+    }
+}
+
+/// The best hits so far, as many as there is room for.
+struct Best {
+    room: usize,
+    hits: BinaryHeap<Worst>,
+}
+
+impl Best {
+    fn new(room: usize) -> Self {
+        Self { room, hits: BinaryHeap::with_capacity(room.min(1 << 16) + 1) }
+    }
+
+    /// What a hit must score more than to be among them.
+    fn least(&self) -> f32 {
+        if self.hits.len() < self.room { 0.0 } else { self.hits.peek().map_or(0.0, |worst| worst.0.score) }
+    }
+
+    fn offer(&mut self, hit: Option<Hit>) {
+        let Some(hit) = hit.filter(|hit| hit.score > self.least()) else { return };
+        self.hits.push(Worst(hit));
+        if self.hits.len() > self.room {
+            self.hits.pop();
+        }
+    }
+
+    fn into_hits(self) -> Vec<Hit> {
+        self.hits.into_iter().map(|worst| worst.0).collect()
+    }
+}
+
+/// Where the largest of these are, in no order.
+fn largest(bounds: &[f32], count: usize) -> Vec<usize> {
+    // Bits of numbers above zero are in the order of the numbers.
+    let mut kept: BinaryHeap<Reverse<(u32, usize)>> = BinaryHeap::with_capacity(count.min(1 << 16) + 1);
+    let mut least = 0.0;
+    for (at, bound) in bounds.iter().enumerate() {
+        if *bound > least {
+            kept.push(Reverse((bound.to_bits(), at)));
+            if kept.len() > count {
+                kept.pop();
+            }
+            if kept.len() == count {
+                least = kept.peek().map_or(0.0, |Reverse((bits, _))| f32::from_bits(*bits));
+            }
+        }
+    }
+    kept.into_iter().map(|Reverse((_, at))| at).collect()
+}
+
+/// A hit that counts as larger the worse it is, so that a heap gives the worst first.
+struct Worst(Hit);
+
+impl PartialEq for Worst {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Worst {}
+
+impl PartialOrd for Worst {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Worst {
+    fn cmp(&self, other: &Self) -> Ordering {
+        other.0.score.total_cmp(&self.0.score)
+    }
+}
+
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use lar_store::{IndexedMemory, IndexedPassage};
+
+    use super::super::Stamp;
+    use super::*;
+    use crate::vectors::encoded;
+
+    const DIMENSION: usize = 24;
+
+    struct Made(u64);
+
+    impl Made {
+        fn below(&mut self, count: u64) -> u64 {
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (self.0 >> 33) % count
+        }
+
+        fn vector(&mut self) -> Vec<f32> {
+            (0..DIMENSION).map(|_| self.below(2001) as f32 / 1000.0 - 1.0).collect()
+        }
+
+        fn text(&mut self) -> String {
+            let words = (0..6).map(|_| format!("w{}", 40 / (1 + self.below(40))));
+            words.collect::<Vec<_>>().join(" ")
+        }
+
+        fn memory(&mut self, seq: i64) -> IndexedMemory {
+            let now = Timestamp::from_millis(1_700_000_000_000);
+            let passages = (0..1 + self.below(2)).map(|at| {
+                let (mut vectors, pieces) = (Vec::new(), self.below(3));
+                (0..pieces).for_each(|_| vectors.extend(encoded(&self.vector())));
+                let words = Words::of(&self.text()).encode(self.below(1 << 40));
+                IndexedPassage {
+                    seq: seq * 10 + at as i64,
+                    start: at as u32 * 10,
+                    length: 10,
+                    words,
+                    vectors: (pieces > 0).then(|| ("made".into(), vectors)),
+                }
+            });
+            let passages = passages.collect();
+            IndexedMemory {
+                seq,
+                version: 1,
+                kind: if seq % 7 == 0 { MemoryKind::Decision } else { MemoryKind::Fact },
+                tags: vec![format!("t{}", self.below(30)), "all".into()],
+                project: (seq % 3 == 0).then(|| "falcon".into()),
+                occurred_at: Some(now.before(Duration::from_secs(self.below(400) * 86_400))),
+                valid_from: None,
+                valid_to: None,
+                superseded_at: (self.below(10) == 0).then_some(now),
+                pinned: false,
+                stability: 1.0 + self.below(50) as f64,
+                reviewed_at: now,
+                created_at: now,
+                passages,
+            }
+        }
+    }
+
+    /// Every passage scored, nothing left out by bounds or lists.
+    fn one_by_one(index: &Index, query: &Query<'_>) -> Vec<(i64, f32)> {
+        let Some(wanted) = index.wanted(query) else { return Vec::new() };
+        let words = index.keywords.score(&query.words.counts);
+        let scan = Scan::new(&index.vectors, query.vector, &words, query.weight);
+        let hits = (0..words.len()).filter_map(|at| index.hit(query, &wanted, scan.exact(at)?));
+        let mut hits: Vec<(i64, f32)> = hits.map(|hit| (hit.memory, hit.score)).collect();
+        hits.sort_by(|(a, one), (b, other)| other.total_cmp(one).then(b.cmp(a)));
+        let mut seen = HashSet::new();
+        hits.retain(|(memory, _)| seen.insert(*memory));
+        hits.truncate(query.limit);
+        hits
+    }
+
+    #[test]
+    fn nothing_that_belongs_among_the_best_is_left_out() {
+        let mut made = Made(42);
+        let mut index = Index::new(Some(Stamp { digest: "made".into(), dimension: DIMENSION }));
+        (1..=3000).for_each(|seq| index.put(&made.memory(seq)));
+        (1..=300).for_each(|at| index.remove(at * 7));
+        let tagged = |tags: &[&str]| tags.iter().map(|tag| (*tag).to_owned()).collect::<Vec<String>>();
+        let filters = [
+            Filter::default(),
+            Filter { tags: tagged(&["t3"]), ..Filter::default() },
+            Filter { tags: tagged(&["all", "t3"]), project: Some("falcon".into()), ..Filter::default() },
+            Filter { tags: tagged(&["all"]), kinds: vec![MemoryKind::Decision], ..Filter::default() },
+            Filter { project: Some("falcon".into()), superseded: true, ..Filter::default() },
+            Filter { tags: tagged(&["unknown"]), ..Filter::default() },
+        ];
+        for round in 0..60 {
+            let (words, vector) = (Words::of(&made.text()), Quantized::of(&made.vector()));
+            let query = Query {
+                words: &words,
+                vector: (round % 4 != 3).then_some(&vector),
+                filter: &filters[round % filters.len()],
+                now: Timestamp::from_millis(1_700_000_000_000),
+                limit: [1, 10, 200][round % 3],
+                weight: [0.6, 0.0, 1.0][round / 20],
+            };
+            let found: Vec<(i64, f32)> =
+                index.search(&query).hits.iter().map(|hit| (hit.memory, hit.score)).collect();
+            let scores = |hits: &[(i64, f32)]| hits.iter().map(|(_, score)| *score).collect::<Vec<f32>>();
+            let wanted = one_by_one(&index, &query);
+            assert_eq!(scores(&found), scores(&wanted), "round {round}");
+        }
+    }
+}
