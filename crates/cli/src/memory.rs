@@ -10,6 +10,7 @@ use lar_api::memories::{
     Accept, Candidate, Decided, Filters, Ingested, Memory, MemoryChange, MemoryClient, MemoryPatch,
     MemoryStats, NewMemory, Review, SearchRequest, SearchResponse, Undone,
 };
+use lar_api::spaces::Space;
 use serde_json::Value;
 
 use self::show::{became, counted, list, remembered, results, shown, strength};
@@ -299,12 +300,19 @@ pub(crate) async fn run(client: &Client, output: &Output, command: Command) -> a
         Command::Inbox(command) => inbox(client, output, command).await,
         Command::Clients => {
             let clients: Page<MemoryClient> = client.get("memories/clients").await?;
+            let spaces: Page<Space> = client.get("spaces").await?;
+            let place = |id: &str| {
+                let space = spaces.data.iter().find(|space| space.id == id);
+                let name =
+                    space.map(|space| space.name.as_ref().or(space.agent.as_ref()).unwrap_or(&space.kind));
+                name.map_or(id, String::as_str).to_owned()
+            };
             output.show(&clients.data, || {
                 let at = |time: &Option<String>| {
                     time.as_deref().map_or("never", |time| &time[..time.len().min(16)]).replace('T', " ")
                 };
                 let rows = clients.data.iter().map(|one| {
-                    vec![one.name.clone(), at(&one.read_at), at(&one.written_at), one.space.clone()]
+                    vec![one.name.clone(), at(&one.read_at), at(&one.written_at), place(&one.space)]
                 });
                 table(&["key", "last read", "last wrote", "space"], rows)
             })

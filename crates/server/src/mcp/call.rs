@@ -218,7 +218,9 @@ fn told(id: &str, day: &str, about: [Option<String>; 3], tags: &[String], conten
 /// A block for each text, none for none, and the same as JSON.
 fn answer(texts: Vec<String>, value: &impl serde::Serialize) -> CallToolResult {
     let mut result = CallToolResult::success(texts.into_iter().map(ContentBlock::text).collect());
-    result.structured_content = serde_json::to_value(value).ok();
+    // By way of the text: a value of an f32 would have the digits of its f64.
+    let text = serde_json::to_string(value);
+    result.structured_content = text.ok().and_then(|text| serde_json::from_str(&text).ok());
     result
 }
 
