@@ -195,3 +195,96 @@ fn standing(place: &Space, stamp: Option<&Stamp>) -> Standing {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+    use lar_base::{KeyId, MemoryId, Timestamp};
+    use lar_store::{Change, MemoryKind, NewMemory, Provenance};
+
+    use super::*;
+    use crate::index::{Filter, Query};
+    use crate::words::Words;
+    use crate::{ingest, strength};
+
+    const WRITERS: u64 = 4;
+    const EACH: u64 = 60;
+
+    fn memory(space: SpaceId, key: KeyId, number: u64) -> NewMemory {
+        let content = format!("The buoy number{number} lies in the bay.");
+        NewMemory {
+            id: MemoryId::new(),
+            space,
+            kind: MemoryKind::Fact,
+            passages: ingest::passages(&content, &[], None),
+            hash: ingest::hash(&content, &[], None, None, None),
+            content,
+            tags: Vec::new(),
+            project: None,
+            provenance: Provenance { key, source: None, conversation: None, message: None },
+            occurred_at: None,
+            valid_from: None,
+            valid_to: None,
+            after: None,
+            pinned: false,
+            strength: strength::new(Timestamp::now()),
+        }
+    }
+
+    async fn found(indexes: &Indexes, space: SpaceId, number: u64) -> usize {
+        let words = Words::of(&format!("number{number}"));
+        let look = move |index: &Index| {
+            let filter = Filter::default();
+            let now = Timestamp::now();
+            let query = Query { words: &words, vector: None, filter: &filter, now, limit: 10, weight: 1.0 };
+            index.search(&query).hits.len()
+        };
+        indexes.search(space, None, look).await.unwrap()
+    }
+
+    /// An index is thrown away again and again while memories are written: what a writer was told is stored is found by
+    /// the next search, once, whichever index serves it.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_index_that_is_thrown_away_under_load_hides_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("lar.db")).unwrap();
+        let space = store.space_ensure(store.owner().await.unwrap(), None).await.unwrap().id;
+        let indexes = Indexes::new(store.clone());
+        let (over, thrown) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let thrower = tokio::spawn({
+            let (indexes, over, thrown) = (indexes.clone(), over.clone(), thrown.clone());
+            async move {
+                while !over.load(Ordering::Relaxed) {
+                    indexes.forget(space);
+                    thrown.fetch_add(1, Ordering::Relaxed);
+                    tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+                }
+            }
+        });
+        let writers: Vec<_> = (0..WRITERS)
+            .map(|writer| {
+                let (store, indexes) = (store.clone(), indexes.clone());
+                tokio::spawn(async move {
+                    let key = KeyId::new();
+                    for number in (0..EACH).map(|at| at * WRITERS + writer) {
+                        let new = vec![memory(space, key, number)];
+                        let stored =
+                            store.memories_create(new, Change::new(key, "create", None), None).await.unwrap();
+                        indexes.update(space, &[stored[0].memory.seq]).await.unwrap();
+                        assert_eq!(found(&indexes, space, number).await, 1, "memory {number}");
+                    }
+                })
+            })
+            .collect();
+        for writer in writers {
+            writer.await.unwrap();
+        }
+        over.store(true, Ordering::Relaxed);
+        thrower.await.unwrap();
+        assert!(thrown.load(Ordering::Relaxed) > 10);
+        for number in 0..WRITERS * EACH {
+            assert_eq!(found(&indexes, space, number).await, 1, "memory {number} at the end");
+        }
+    }
+}
