@@ -1,5 +1,5 @@
 //! Chores of the repository: `cargo xtask openapi` writes the API's description anew,
-//! `cargo xtask openai-reference` the tables of OpenAI's fields.
+//! `cargo xtask reference` the tables of the compatible APIs' fields.
 //!
 //! The checks of the house are this crate's tests.
 
@@ -13,18 +13,21 @@ fn main() -> anyhow::Result<()> {
             std::fs::write(path, lar_server::openapi_document() + "\n")?;
             Ok(())
         }
-        Some("openai-reference") => {
-            let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference/openai.md");
-            let mut text = include_str!("openai_reference.md").to_owned();
-            for (title, table) in ["chat/completions", "completions", "embeddings", "rerank"]
-                .iter()
-                .zip(lar_server::field_tables())
-            {
-                text.push_str(&format!("\n## `POST /v1/{title}`\n\n{table}"));
+        Some("reference") => {
+            let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference");
+            for (api, tables) in lar_server::field_tables() {
+                let head = match api {
+                    "openai" => include_str!("reference/openai.md"),
+                    _ => include_str!("reference/anthropic.md"),
+                };
+                let mut text = head.to_owned();
+                for (path, table) in tables {
+                    text.push_str(&format!("\n## `POST {path}`\n\n{table}"));
+                }
+                std::fs::write(folder.join(format!("{api}.md")), text)?;
             }
-            std::fs::write(path, text)?;
             Ok(())
         }
-        _ => bail!("chores: openapi, openai-reference"),
+        _ => bail!("chores: openapi, reference"),
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod anthropic;
 pub mod conversations;
+pub mod fields;
 pub mod keys;
 pub mod memories;
 pub mod models;

@@ -1,4 +1,4 @@
-//! OpenAI's wire types, as its SDKs send and expect them, and what becomes of each field of a request.
+//! OpenAI's wire types, as its SDKs send and expect them, and tables of what becomes of each field of a request.
 
 mod answers;
 
@@ -10,38 +10,7 @@ pub use answers::{
 };
 use serde::{Deserialize, Serialize};
 
-/// What becomes of a field.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Treatment {
-    /// It does what it does at OpenAI.
-    Honoured,
-    /// It is accepted and has no effect here; named in `X-Lar-Ignored`.
-    NoEffect,
-    /// It would change the output and cannot be honoured: an error, unless its value is the default.
-    Refused,
-}
-
-/// A field of a request and what becomes of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Field {
-    /// Its name.
-    pub name: &'static str,
-    /// What becomes of it.
-    pub treatment: Treatment,
-    /// Why, for the reference.
-    pub note: &'static str,
-}
-
-macro_rules! fields {
-    ($(#[$doc:meta])* $table:ident: $($treatment:ident { $($name:literal $(= $note:literal)?),* $(,)? })*) => {
-        $(#[$doc])*
-        pub const $table: &[Field] = &[$($(Field {
-            name: $name,
-            treatment: Treatment::$treatment,
-            note: concat!("" $(, $note)?),
-        },)*)*];
-    };
-}
+use crate::fields::fields;
 
 fields! {
     /// `POST /v1/chat/completions`.

@@ -2,14 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::openai::{Field, Treatment};
+use crate::fields::fields;
 
-macro_rules! honoured {
-    ($($name:literal),*) => { [$(Field { name: $name, treatment: Treatment::Honoured, note: "" },)*] };
+fields! {
+    /// `POST /v1/rerank`.
+    RERANK_FIELDS:
+    Honoured { "model", "query", "documents", "top_n", "return_documents" }
 }
-
-/// `POST /v1/rerank`.
-pub const RERANK_FIELDS: &[Field] = &honoured!["model", "query", "documents", "top_n", "return_documents"];
 
 /// A request for a ranking.
 #[derive(Debug, Clone, PartialEq, Deserialize)]

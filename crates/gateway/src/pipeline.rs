@@ -85,6 +85,15 @@ impl Admitted {
         &self.route.pool
     }
 
+    /// Tokens of its prompt; 0 where the engine has yet to count them, or there is no prompt.
+    #[must_use]
+    pub fn tokens_in(&self) -> u64 {
+        match &self.ready {
+            Ready::Generate { tokens_in, .. } => *tokens_in,
+            Ready::Embed { .. } | Ready::Rank { .. } => 0,
+        }
+    }
+
     /// What is written down when it is taken.
     #[must_use]
     pub fn start(&self) -> TaskStart {

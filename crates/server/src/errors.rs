@@ -1,14 +1,21 @@
-//! The one file that turns errors into answers: RFC 9457 for Lar's own API, OpenAI's shape below `/v1`.
+//! The one file that turns errors into answers: RFC 9457 for Lar's own API, OpenAI's shape below `/v1`,
+//! Anthropic's at its paths there.
 
 use axum::Json;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use lar_api::anthropic;
 use lar_api::openai::{ErrorBody, ErrorDetail};
 use lar_api::problem::{FieldProblem, ProblemBody};
 use lar_base::{Code, Problem};
 
 /// Where the pages of the error codes are, relative to the origin: the page shows them.
 const PAGES: &str = "/errors/";
+/// Anthropic's status of a service that has too much to do.
+const OVERLOADED: StatusCode = match StatusCode::from_u16(529) {
+    Ok(status) => status,
+    Err(_) => StatusCode::SERVICE_UNAVAILABLE,
+};
 
 /// A handler's error. It has no shape yet: [`crate::frame`] knows the path and gives it one.
 #[derive(Debug)]
@@ -37,11 +44,17 @@ pub(crate) struct Shapeless(pub(crate) Problem);
 pub(crate) enum Shape {
     Ours,
     OpenAi,
+    Anthropic,
 }
 
 impl Shape {
     pub(crate) fn of(path: &str) -> Self {
-        if path.starts_with("/v1/") || path == "/v1" { Self::OpenAi } else { Self::Ours }
+        match path {
+            "/v1/messages" | "/v1/messages/count_tokens" => Self::Anthropic,
+            "/v1" => Self::OpenAi,
+            path if path.starts_with("/v1/") => Self::OpenAi,
+            _ => Self::Ours,
+        }
     }
 }
 
@@ -55,8 +68,12 @@ pub(crate) fn render(problem: &Problem, shape: Shape, request_id: &str) -> Respo
             response
         }
         Shape::OpenAi => Json(openai(problem)).into_response(),
+        Shape::Anthropic => Json(anthropic(problem, Some(request_id.to_owned()))).into_response(),
     };
-    *response.status_mut() = status(problem.code);
+    *response.status_mut() = match shape {
+        Shape::Anthropic if is_overload(problem.code) => OVERLOADED,
+        _ => status(problem.code),
+    };
     let headers = response.headers_mut();
     if let Some(delay) = problem.retry_after {
         headers.insert(
@@ -112,6 +129,28 @@ pub(crate) fn openai(problem: &Problem) -> ErrorBody {
     };
     let code = Some(code.to_ascii_lowercase());
     ErrorBody { error: ErrorDetail { message: problem.detail.clone(), kind, param, code } }
+}
+
+/// Anthropic's body; also what a stream sends when it fails in the middle.
+pub(crate) fn anthropic(problem: &Problem, request_id: Option<String>) -> anthropic::ErrorBody {
+    let kind = match problem.code {
+        code if is_overload(code) => "overloaded_error",
+        Code::Unauthenticated => "authentication_error",
+        Code::ForbiddenScope | Code::ForbiddenSpace => "permission_error",
+        Code::NotFound => "not_found_error",
+        Code::BodyTooLarge => "request_too_large",
+        Code::RateLimited => "rate_limit_error",
+        Code::DeadlineExceeded => "timeout_error",
+        code if code.status() >= 500 => "api_error",
+        _ => "invalid_request_error",
+    };
+    let error = anthropic::ErrorDetail { kind, message: problem.detail.clone() };
+    anthropic::ErrorBody { kind: "error", error, request_id }
+}
+
+/// Whether trying again later, or elsewhere, would do: Anthropic has a status of its own for it.
+fn is_overload(code: Code) -> bool {
+    matches!(code, Code::QueueFull | Code::PoolUnready | Code::PoolUnavailable)
 }
 
 fn status(code: Code) -> StatusCode {

@@ -78,6 +78,9 @@ pub(crate) async fn frame(State(app): State<Arc<App>>, mut request: Request, nex
         }
     }
     if let Ok(value) = HeaderValue::from_str(&id) {
+        if shape == Shape::Anthropic {
+            response.headers_mut().insert(HeaderName::from_static("request-id"), value.clone());
+        }
         response.headers_mut().insert(HeaderName::from_static("x-request-id"), value);
     }
     let caller = called_by.0.get();

@@ -4,13 +4,16 @@
 //! floors become answers in [`errors`] and nowhere else. [`frame`] is what every request walks through.
 
 mod aliases;
+mod anthropic;
 mod auth;
 mod capabilities;
 mod catalog;
 mod conversations;
 mod errors;
 mod extract;
+mod fields;
 mod frame;
+mod generate;
 mod health;
 mod idempotency;
 mod keys;
@@ -54,6 +57,12 @@ pub mod decoders {
         let _ = crate::openai::completions::decode(body, TaskId::new());
         let _ = crate::openai::embeddings::decode(body);
     }
+
+    /// Reads `body` as each of Anthropic's requests.
+    pub fn anthropic(body: &[u8]) {
+        let _ = crate::anthropic::decode_messages(body, TaskId::new());
+        let _ = crate::anthropic::decode_count(body);
+    }
 }
 
 pub use auth::{Authenticator, new_secret};
@@ -61,10 +70,10 @@ pub use listen::Server;
 pub use mcp::fixture as mcp_fixture;
 pub use openapi::document as openapi_document;
 
-/// What becomes of each field of OpenAI's requests, as Markdown tables: chat, completions, embeddings.
+/// What becomes of each field of the compatible APIs' requests: an API's name, and its paths with a Markdown table each.
 #[must_use]
-pub fn field_tables() -> Vec<String> {
-    openai::field_tables()
+pub fn field_tables() -> [(&'static str, Vec<(&'static str, String)>); 2] {
+    fields::tables()
 }
 
 /// Named limits of the HTTP surface.

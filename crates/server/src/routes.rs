@@ -7,16 +7,18 @@ use axum::Router;
 use axum::routing::{any, delete, get, patch, post};
 
 use crate::{
-    App, aliases, capabilities, catalog, conversations, frame, health, keys, mcp, memories, openai, openapi,
-    page, pools, sign_in, spaces, tasks, usage, users,
+    App, aliases, anthropic, capabilities, catalog, conversations, frame, health, keys, mcp, memories,
+    openai, openapi, page, pools, sign_in, spaces, tasks, usage, users,
 };
 
 pub(crate) fn router(app: &Arc<App>) -> Router {
-    let openai = Router::new()
+    let compatible = Router::new()
         .route("/chat/completions", post(openai::chat_completions::create))
         .route("/completions", post(openai::completions::create))
         .route("/embeddings", post(openai::embeddings::create))
         .route("/rerank", post(openai::rerank::create))
+        .route("/messages", post(anthropic::messages::create))
+        .route("/messages/count_tokens", post(anthropic::count_tokens::create))
         .route("/models", get(openai::models::list))
         .route("/models/{*id}", get(openai::models::show))
         .route("/capabilities", get(capabilities::show));
@@ -88,7 +90,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
     Router::new()
         .route("/mcp", any(move |request| mcp::serve(mcp.clone(), request)))
         .route(mcp::METADATA, get(mcp::metadata))
-        .nest("/v1", openai)
+        .nest("/v1", compatible)
         .nest("/lar/v1", ours)
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))

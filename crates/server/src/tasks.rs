@@ -17,8 +17,8 @@ use lar_store::{Outcome, TaskRecord};
 use crate::auth::Inference;
 use crate::errors::Failure;
 use crate::extract::{self, PageQuery, Path};
+use crate::generate::{derived_seed, in_range};
 use crate::idempotency::{self, Creating};
-use crate::openai::{derived_seed, in_range};
 use crate::{App, State, sse};
 pub(crate) use events::{Stream, kept_events};
 

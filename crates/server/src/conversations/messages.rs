@@ -17,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::Inference;
 use crate::errors::Failure;
 use crate::extract::{self, Json, Path};
+use crate::generate::{derived_seed, in_range};
 use crate::idempotency::{self, Creating};
-use crate::openai::{derived_seed, in_range};
 use crate::{App, State, sse, tasks};
 
 /// An answer's end is told at the latest so long after the model's, whether it is stored or not.

@@ -3,26 +3,23 @@
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use lar_api::openai::{
-    AnswerMessage, CHAT_FIELDS, ChatChoice, ChatChunk, ChatChunkChoice, ChatCompletion, ChatLogprobs,
-    ChatMessage, ChatRequest, Content, Delta, FunctionDelta, ResponseFormat, TokenLogprob, Tool,
-    ToolCallDelta, ToolChoice, Usage,
+    AnswerMessage, CHAT_FIELDS, CalledFunction, ChatChoice, ChatChunk, ChatChunkChoice, ChatCompletion,
+    ChatLogprobs, ChatMessage, ChatRequest, Content, Delta, FunctionDelta, ResponseFormat, TokenLogprob,
+    Tool, ToolCall, ToolCallDelta, ToolChoice, Usage,
 };
 use lar_base::{Code, Problem, TaskId, Timestamp};
 use lar_engines::driver::{self, Chat, Constraint, Prompt, TokenLogprobs};
 use lar_gateway::{End, TaskEvent};
 
-use super::generate::{self, Begun, Wanted};
-use super::{read, with_ignored};
+use super::sampling;
 use crate::auth::Inference;
 use crate::errors::{self, Failure};
+use crate::fields::{read, with_ignored};
+use crate::generate::{self, Begun, Wanted};
 use crate::{State, extract, sse};
 
 /// Messages of a request at most.
 const MESSAGES_MAX: usize = 10_000;
-/// Tools of a request at most.
-const TOOLS_MAX: usize = 128;
-/// A function's name is no longer than this, in bytes.
-const FUNCTION_NAME_MAX: usize = 64;
 
 pub(crate) async fn create(
     app: State,
@@ -35,7 +32,7 @@ pub(crate) async fn create(
     let logprobs = wanted.sampling.logprobs.is_some();
     let begun = generate::begin(&app, caller, "openai.chat", wanted).await?;
     let model = begun.model.clone();
-    let system_fingerprint = generate::fingerprint(&app, &model);
+    let system_fingerprint = sampling::fingerprint(&app, &model);
     let response = if stream {
         let ends = vec![None; begun.answers()];
         sse::response(Stream {
@@ -50,7 +47,7 @@ pub(crate) async fn create(
         })
     } else {
         let answers = begun.collect().await?;
-        let usage = generate::usage_of(&answers);
+        let usage = sampling::usage_of(&answers);
         let choices = answers.into_iter().enumerate();
         axum::Json(ChatCompletion {
             id,
@@ -77,16 +74,21 @@ fn choice(index: usize, answer: generate::Answer, logprobs: bool) -> ChatChoice 
             content: (!silent).then_some(answer.content),
             reasoning_content: (!answer.reasoning.is_empty()).then_some(answer.reasoning),
             refusal: None,
-            tool_calls: answer.calls,
+            tool_calls: answer.calls.into_iter().map(called).collect(),
         },
         finish_reason,
     }
 }
 
+fn called(call: driver::ToolCall) -> ToolCall {
+    let function = CalledFunction { name: call.name, arguments: call.arguments };
+    ToolCall { id: call.id, kind: "function".into(), function }
+}
+
 fn told(logprobs: &[TokenLogprobs]) -> ChatLogprobs {
     let token = |token: &TokenLogprobs| TokenLogprob {
-        chosen: generate::top_logprob(&token.chosen),
-        top_logprobs: token.top.iter().map(generate::top_logprob).collect(),
+        chosen: sampling::top_logprob(&token.chosen),
+        top_logprobs: token.top.iter().map(sampling::top_logprob).collect(),
     };
     ChatLogprobs { content: logprobs.iter().map(token).collect(), refusal: None }
 }
@@ -96,7 +98,7 @@ pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<Wanted, Problem> {
     let (body, ignored) = read(body, CHAT_FIELDS)?;
     let request: ChatRequest = extract::from_value(&body)?;
     let tokens_max = request.max_completion_tokens.or(request.max_tokens);
-    let mut sampling = generate::sampling(extract::from_value(&body)?, tokens_max, id)?;
+    let mut sampling = sampling::sampling(extract::from_value(&body)?, tokens_max, id)?;
     let constraint_field = match &sampling.constraint {
         Some(Constraint::Gbnf(_)) => "grammar",
         Some(_) => "json_schema",
@@ -105,7 +107,7 @@ pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<Wanted, Problem> {
     if let Some(format) = request.response_format {
         sampling.constraint = response_format(format)?.or(sampling.constraint);
     }
-    let top = generate::top_logprobs("top_logprobs", request.top_logprobs.unwrap_or(0))?;
+    let top = sampling::top_logprobs("top_logprobs", request.top_logprobs.unwrap_or(0))?;
     if request.logprobs == Some(true) {
         sampling.logprobs = Some(top);
     } else if top > 0 {
@@ -125,7 +127,7 @@ pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<Wanted, Problem> {
         constraint_field: if chat.tools.is_empty() { constraint_field } else { "tools" },
         prompt: Prompt::Chat(chat),
         sampling,
-        n: generate::answers(request.n)?,
+        n: sampling::answers(request.n)?,
         stream: request.stream == Some(true),
         include_usage: request.stream_options.is_some_and(|options| options.include_usage),
         ignored,
@@ -150,35 +152,15 @@ fn response_format(format: ResponseFormat) -> Result<Option<Constraint>, Problem
 }
 
 fn tools(wire: Vec<Tool>) -> Result<Vec<driver::Tool>, Problem> {
-    if wire.len() > TOOLS_MAX {
-        return Err(Problem::invalid("tools", format!("has {} tools; {TOOLS_MAX} at most", wire.len())));
-    }
-    let mut tools: Vec<driver::Tool> = Vec::with_capacity(wire.len());
+    let mut tools = Vec::new();
     for (index, tool) in wire.into_iter().enumerate() {
         let field = |rest: &str| format!("tools[{index}].{rest}");
         if tool.kind != "function" {
             return Err(Problem::about(Code::UnsupportedParam, field("type"), "must be `function`"));
         }
         let function = tool.function.ok_or_else(|| Problem::invalid(field("function"), "is missing"))?;
-        let name = function.name;
-        let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
-        if name.is_empty() || name.len() > FUNCTION_NAME_MAX || !name.bytes().all(fits) {
-            let reason = format!("must be 1 to {FUNCTION_NAME_MAX} letters, digits, `_`, `-` or `.`");
-            return Err(Problem::invalid(field("function.name"), reason));
-        }
-        if tools.iter().any(|other| other.name == name) {
-            return Err(Problem::invalid(field("function.name"), format!("`{name}` is there twice")));
-        }
-        let parameters = function.parameters.unwrap_or_else(|| serde_json::json!({}));
-        if !parameters.is_object() {
-            let reason = "must be a JSON Schema, which is an object";
-            return Err(Problem::invalid(field("function.parameters"), reason));
-        }
-        tools.push(driver::Tool {
-            name,
-            description: function.description,
-            parameters: parameters.to_string(),
-        });
+        let names = ["function.name", "function.parameters"].map(field);
+        generate::add_tool(&mut tools, names, function.name, function.description, function.parameters)?;
     }
     Ok(tools)
 }
@@ -354,7 +336,7 @@ impl Stream {
         if self.ends.iter().all(Option::is_some) {
             self.over = true;
             if self.include_usage {
-                let usage = generate::usage(self.ends.iter().flatten());
+                let usage = sampling::usage(self.ends.iter().flatten());
                 part.push_str(&self.encode(Vec::new(), Some(usage)));
             }
             part.push_str("data: [DONE]\n\n");

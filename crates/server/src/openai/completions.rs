@@ -10,10 +10,11 @@ use lar_base::{Code, Problem, TaskId, Timestamp};
 use lar_engines::driver::{Constraint, Prompt, TokenLogprobs};
 use lar_gateway::{End, TaskEvent};
 
-use super::generate::{self, Begun, Wanted};
-use super::{read, with_ignored};
+use super::sampling;
 use crate::auth::Inference;
 use crate::errors::{self, Failure};
+use crate::fields::{read, with_ignored};
+use crate::generate::{self, Begun, Wanted};
 use crate::{State, extract, sse};
 
 /// OpenAI's default of `max_tokens` here.
@@ -33,7 +34,7 @@ pub(crate) async fn create(
     let frame = Frame {
         id: format!("cmpl-{id}"),
         created: Timestamp::now().as_seconds(),
-        system_fingerprint: generate::fingerprint(&app, &model),
+        system_fingerprint: sampling::fingerprint(&app, &model),
         model,
     };
     let response = if stream {
@@ -48,7 +49,7 @@ pub(crate) async fn create(
             finish_reason: Some(answer.finish_reason()),
         });
         let choices = choices.collect();
-        axum::Json(frame.completion(choices, Some(generate::usage_of(&answers)))).into_response()
+        axum::Json(frame.completion(choices, Some(sampling::usage_of(&answers)))).into_response()
     };
     Ok(with_ignored(response, &ignored))
 }
@@ -57,12 +58,12 @@ pub(crate) async fn create(
 fn told(logprobs: &[TokenLogprobs], mut written: usize) -> CompletionLogprobs {
     let mut lists = CompletionLogprobs::default();
     for token in logprobs {
-        let chosen = generate::top_logprob(&token.chosen);
+        let chosen = sampling::top_logprob(&token.chosen);
         lists.text_offset.push(written);
         written += chosen.token.chars().count();
         lists.tokens.push(chosen.token);
         lists.token_logprobs.push(chosen.logprob);
-        let top = token.top.iter().map(generate::top_logprob);
+        let top = token.top.iter().map(sampling::top_logprob);
         lists.top_logprobs.push(top.map(|top| (top.token, top.logprob)).collect());
     }
     lists
@@ -85,13 +86,13 @@ pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<Wanted, Problem> {
         }
     };
     let tokens_max = Some(request.max_tokens.unwrap_or(TOKENS_DEFAULT));
-    let mut sampling = generate::sampling(extract::from_value(&body)?, tokens_max, id)?;
-    sampling.logprobs = request.logprobs.map(|top| generate::top_logprobs("logprobs", top)).transpose()?;
+    let mut sampling = sampling::sampling(extract::from_value(&body)?, tokens_max, id)?;
+    sampling.logprobs = request.logprobs.map(|top| sampling::top_logprobs("logprobs", top)).transpose()?;
     Ok(Wanted {
         id,
         model: request.model,
         prompt,
-        n: generate::answers(request.n)?,
+        n: sampling::answers(request.n)?,
         constraint_field: match &sampling.constraint {
             Some(Constraint::Gbnf(_)) => "grammar",
             _ => "json_schema",
@@ -160,7 +161,7 @@ impl sse::Source for Stream {
                     if self.ends.iter().all(Option::is_some) {
                         self.over = true;
                         if self.include_usage {
-                            let usage = generate::usage(self.ends.iter().flatten());
+                            let usage = sampling::usage(self.ends.iter().flatten());
                             part.push_str(&self.encode(Vec::new(), Some(usage)));
                         }
                         part.push_str("data: [DONE]\n\n");

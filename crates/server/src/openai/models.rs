@@ -7,10 +7,10 @@ use lar_api::anthropic;
 use lar_api::openai::{Model, ModelList};
 use lar_base::Timestamp;
 
-use super::about_model;
 use crate::auth::Inference;
 use crate::errors::Failure;
 use crate::extract::Path;
+use crate::generate::about_model;
 use crate::{App, State};
 
 /// What Anthropic's clients send with every request.

@@ -7,9 +7,11 @@ use lar_base::{Code, Problem, TaskId};
 use lar_engines::scheduler::Priority;
 use lar_gateway::{HangUp, Task, TaskEvent, Work};
 
-use super::{about_model, read, with_ignored, with_truncated};
+use super::with_truncated;
 use crate::auth::Inference;
 use crate::errors::Failure;
+use crate::fields::{read, with_ignored};
+use crate::generate::about_model;
 use crate::{State, extract};
 
 /// Texts of one request at most, as at Cohere.

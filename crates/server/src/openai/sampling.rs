@@ -1,27 +1,13 @@
-//! What chat and plain completions share: the sampling fields, the task, waiting for its first word.
+//! What chat and plain completions share: the sampling fields, what is told of tokens, the usage.
 
-use std::collections::VecDeque;
+use lar_api::openai::{PromptTokensDetails, Sampling as WireSampling, TopLogprob, Usage};
+use lar_base::{Problem, TaskId};
+use lar_engines::driver::{Candidate, Constraint, RareSampling, SamplerName, Sampling};
+use lar_gateway::End;
 
-use futures_util::StreamExt as _;
-use futures_util::stream::FuturesUnordered;
-use lar_api::openai::{
-    CalledFunction, PromptTokensDetails, Sampling as WireSampling, ToolCall, TopLogprob, Usage,
-};
-use lar_base::{Caller, Problem, TaskId};
-use lar_engines::dialect::CallPart;
-use lar_engines::driver::{
-    Candidate, Constraint, Prompt, RareSampling, SamplerName, Sampling, TokenLogprobs,
-};
-use lar_engines::scheduler::Priority;
-use lar_gateway::{End, HangUp, LogReader, Task, TaskEvent, Work};
-
-use super::about_model;
 use crate::App;
+use crate::generate::{self, Answer, STOP_BYTES_MAX, STOP_MAX, derived_seed, in_range, json_schema};
 
-/// Stop texts at most.
-const STOP_MAX: usize = 32;
-/// Bytes of one stop text at most.
-const STOP_BYTES_MAX: usize = 1024;
 /// Entries of `logit_bias` at most.
 const BIAS_MAX: usize = 1024;
 /// Answers to one prompt at most.
@@ -30,23 +16,6 @@ const ANSWERS_MAX: u32 = 16;
 const TOP_LOGPROBS_MAX: u32 = 20;
 /// OpenAI's value for tokens that are out of the question.
 const LOGPROB_MIN: f32 = -9999.0;
-
-/// A request for text, read and checked.
-#[derive(Debug)]
-pub(crate) struct Wanted {
-    pub(crate) id: TaskId,
-    pub(crate) model: String,
-    pub(crate) prompt: Prompt,
-    pub(crate) sampling: Sampling,
-    /// Answers to the same prompt.
-    pub(crate) n: u32,
-    /// The field that says what an answer must look like.
-    pub(crate) constraint_field: &'static str,
-    pub(crate) stream: bool,
-    pub(crate) include_usage: bool,
-    /// The fields that have no effect.
-    pub(crate) ignored: Vec<String>,
-}
 
 /// Checks the sampling fields.
 pub(super) fn sampling(
@@ -59,15 +28,7 @@ pub(super) fn sampling(
     }
     let rare = rare(&wire)?;
     let stop = wire.stop.map(lar_api::openai::OneOrMany::into_vec).unwrap_or_default();
-    if stop.len() > STOP_MAX {
-        return Err(Problem::invalid("stop", format!("has {} texts; {STOP_MAX} at most", stop.len())));
-    }
-    if stop.iter().any(|text| text.is_empty() || text.len() > STOP_BYTES_MAX) {
-        return Err(Problem::invalid(
-            "stop",
-            format!("holds a text that is empty or over {STOP_BYTES_MAX} bytes"),
-        ));
-    }
+    let stop = generate::stop_texts("stop", stop)?;
     let bias = wire.logit_bias.unwrap_or_default();
     if bias.len() > BIAS_MAX {
         return Err(Problem::invalid(
@@ -184,15 +145,6 @@ fn samplers(names: &[String]) -> Result<Vec<SamplerName>, Problem> {
     Ok(samplers)
 }
 
-/// Checks that a schema is an object; what it says is checked by whoever must keep to it.
-pub(super) fn json_schema(field: &str, schema: &serde_json::Value) -> Result<Constraint, Problem> {
-    if schema.is_object() {
-        Ok(Constraint::JsonSchema(schema.to_string()))
-    } else {
-        Err(Problem::invalid(field, "must be a JSON Schema, which is an object"))
-    }
-}
-
 /// Checks how many answers are wanted.
 pub(super) fn answers(n: Option<u32>) -> Result<u32, Problem> {
     match n.unwrap_or(1) {
@@ -208,160 +160,6 @@ pub(super) fn top_logprobs(field: &str, top: u32) -> Result<u32, Problem> {
     } else {
         Err(Problem::invalid(field, format!("must be at most {TOP_LOGPROBS_MAX}, is {top}")))
     }
-}
-
-/// The seed of a task that names none: its id's random end.
-pub(crate) fn derived_seed(task: TaskId) -> u32 {
-    task.as_u128() as u32
-}
-
-/// Checks that a number is finite and between `low` and `high`.
-pub(crate) fn in_range(field: &str, value: Option<f32>, low: f32, high: f32) -> Result<Option<f32>, Problem> {
-    match value {
-        Some(value) if !(low..=high).contains(&value) => {
-            Err(Problem::invalid(field, format!("must be from {low} to {high}, is {value}")))
-        }
-        value => Ok(value),
-    }
-}
-
-/// Tasks that an engine has begun, or that wait and whose caller may be told so: one for each answer.
-pub(super) struct Begun {
-    pub(super) model: String,
-    readers: Vec<LogReader>,
-    /// Read already, to be handled before the readers'.
-    first: VecDeque<(usize, TaskEvent)>,
-}
-
-/// Dispatches a request's tasks and waits for their first events, so that what is refused at once is an
-/// error of the request and not of a stream.
-pub(super) async fn begin(
-    app: &App,
-    caller: Caller,
-    api: &'static str,
-    wanted: Wanted,
-) -> Result<Begun, Problem> {
-    let Wanted { id, model, prompt, sampling, n, constraint_field, .. } = wanted;
-    let mut begun = Begun { model: String::new(), readers: Vec::new(), first: VecDeque::new() };
-    for answer in 0..n {
-        let sampling = Sampling { seed: sampling.seed.wrapping_add(answer), ..sampling.clone() };
-        let task = Task {
-            id: if answer == 0 { id } else { TaskId::new() },
-            caller: caller.clone(),
-            api,
-            model: model.clone(),
-            priority: Priority::Interactive,
-            deadline: None,
-            conversation: None,
-            hang_up: HangUp::Cancel,
-            work: Work::Generate { prompt: prompt.clone(), sampling },
-        };
-        let admitted = app.gateway.admit(task).await;
-        let admitted = admitted.map_err(|problem| match problem.fields.as_slice() {
-            [about] if about.field == lar_engines::CONSTRAINT_FIELD => {
-                Problem::invalid(constraint_field, format!("cannot be kept to: {}", about.reason))
-            }
-            _ => about_model(problem),
-        })?;
-        let handle = app.gateway.dispatch(admitted);
-        handle.model().clone_into(&mut begun.model);
-        begun.readers.push(handle.read(0));
-    }
-    for (answer, reader) in begun.readers.iter_mut().enumerate() {
-        match reader.next().await {
-            Some((_, TaskEvent::Error(problem))) => return Err(problem),
-            Some((_, first)) => begun.first.push_back((answer, first)),
-            None => return Err(gone()),
-        }
-    }
-    Ok(begun)
-}
-
-impl Begun {
-    pub(super) fn answers(&self) -> usize {
-        self.readers.len()
-    }
-
-    /// The next event of any answer; `None` when all have ended. Dropping the future loses nothing.
-    pub(super) async fn next(&mut self) -> Option<(usize, TaskEvent)> {
-        if let Some(first) = self.first.pop_front() {
-            return Some(first);
-        }
-        if let [reader] = self.readers.as_mut_slice() {
-            return reader.next().await.map(|(_, event)| (0, event));
-        }
-        let readers = self.readers.iter_mut().enumerate();
-        let mut waiting: FuturesUnordered<_> =
-            readers.map(async |(answer, reader)| (answer, reader.next().await)).collect();
-        while let Some((answer, event)) = waiting.next().await {
-            if let Some((_, event)) = event {
-                return Some((answer, event));
-            }
-        }
-        None
-    }
-
-    /// Reads the tasks to their ends.
-    pub(super) async fn collect(mut self) -> Result<Vec<Answer>, Problem> {
-        let mut answers: Vec<Answer> = (0..self.answers()).map(|_| Answer::default()).collect();
-        while let Some((answer, event)) = self.next().await {
-            let answer = &mut answers[answer];
-            match event {
-                TaskEvent::Token { text, logprobs, .. } => {
-                    answer.content.push_str(&text);
-                    answer.logprobs.extend(logprobs.iter().cloned());
-                }
-                TaskEvent::Reasoning { text, .. } => answer.reasoning.push_str(&text),
-                TaskEvent::Call(part) => answer.call(part),
-                TaskEvent::End(end) => answer.end = Some(end),
-                TaskEvent::Error(problem) => return Err(problem),
-                TaskEvent::Cancelled => return Err(gone()),
-                TaskEvent::Queued { .. }
-                | TaskEvent::Started { .. }
-                | TaskEvent::Vectors(_)
-                | TaskEvent::Scores(_) => {}
-            }
-        }
-        if answers.iter().any(|answer| answer.end.is_none()) {
-            return Err(gone());
-        }
-        Ok(answers)
-    }
-}
-
-/// A whole answer.
-#[derive(Debug, Default)]
-pub(super) struct Answer {
-    pub(super) content: String,
-    pub(super) reasoning: String,
-    pub(super) calls: Vec<ToolCall>,
-    pub(super) logprobs: Vec<TokenLogprobs>,
-    end: Option<End>,
-}
-
-impl Answer {
-    fn call(&mut self, part: CallPart) {
-        if part.index >= self.calls.len() {
-            self.calls.push(ToolCall {
-                id: call_id(),
-                kind: "function".into(),
-                function: CalledFunction { name: String::new(), arguments: String::new() },
-            });
-        }
-        if let Some(ToolCall { function, .. }) = self.calls.get_mut(part.index) {
-            function.name.push_str(part.name.as_deref().unwrap_or_default());
-            function.arguments.push_str(&part.arguments);
-        }
-    }
-
-    pub(super) fn finish_reason(&self) -> &'static str {
-        self.end.as_ref().map_or("stop", |end| end.reason.as_str())
-    }
-}
-
-/// A name for a tool call that nobody else has.
-pub(super) fn call_id() -> String {
-    format!("call_{:032x}", TaskId::new().as_u128())
 }
 
 /// What all answers took together; they share one prompt.
@@ -402,8 +200,4 @@ pub(super) fn top_logprob(candidate: &Candidate) -> TopLogprob {
 pub(super) fn fingerprint(app: &App, model: &str) -> String {
     let digest = app.catalog.resolve(model).map(|found| found.model.digest().to_owned()).unwrap_or_default();
     format!("lar-{}-{}", env!("CARGO_PKG_VERSION"), digest.get(..8).unwrap_or("remote"))
-}
-
-fn gone() -> Problem {
-    Problem::new(lar_base::Code::EngineFailed, "the task was stopped")
 }

@@ -1,0 +1,29 @@
+//! `/v1/messages`: Anthropic's API, for its unchanged clients. Requests become the same tasks as OpenAI's.
+
+pub(crate) mod count_tokens;
+mod decode;
+pub(crate) mod messages;
+
+use lar_api::anthropic::Usage;
+use lar_engines::driver::FinishReason;
+use lar_gateway::End;
+
+pub(crate) use decode::{count as decode_count, messages as decode_messages};
+
+/// Anthropic's word for how an answer ended. Which of several stop texts ended it is not known here.
+const fn stop_reason(reason: FinishReason) -> &'static str {
+    match reason {
+        FinishReason::Stop => "end_turn",
+        FinishReason::Length => "max_tokens",
+        FinishReason::ToolCalls => "tool_use",
+    }
+}
+
+fn usage(end: &End) -> Usage {
+    Usage {
+        input_tokens: end.tokens_in.saturating_sub(end.tokens_cached),
+        cache_creation_input_tokens: 0,
+        cache_read_input_tokens: end.tokens_cached,
+        output_tokens: end.tokens_out,
+    }
+}

@@ -1,0 +1,128 @@
+//! Bodies of the compatible APIs: their fields by the tables of [`lar_api::fields`].
+
+use axum::http::{HeaderName, HeaderValue};
+use axum::response::Response;
+use lar_api::fields::{Field, Treatment};
+use lar_base::{Code, Problem};
+use serde_json::Value;
+
+/// The names in `X-Lar-Ignored` at most.
+const IGNORED_MAX: usize = 32;
+
+/// Reads a body: its fields without nulls, and the names of those that have no effect.
+pub(crate) fn read(body: &[u8], table: &[Field]) -> Result<(Value, Vec<String>), Problem> {
+    let mut body: Value = serde_json::from_slice(body)
+        .map_err(|error| Problem::new(Code::InvalidParams, format!("the body is not JSON: {error}")))?;
+    let ignored = check_fields(&mut body, table)?;
+    Ok((body, ignored))
+}
+
+/// Checks a request's fields against the API's table. Returns the fields that have no effect.
+fn check_fields(body: &mut Value, table: &[Field]) -> Result<Vec<String>, Problem> {
+    let Some(fields) = body.as_object_mut() else {
+        return Err(Problem::new(Code::InvalidParams, "the body must be a JSON object"));
+    };
+    // SDKs send null for what was not set.
+    fields.retain(|_, value| !value.is_null());
+    let mut ignored = Vec::new();
+    for (name, value) in fields.iter() {
+        match table.iter().find(|field| field.name == name).map(|field| field.treatment) {
+            Some(Treatment::Honoured) => {}
+            Some(Treatment::Refused) if is_default(name, value) => {}
+            Some(Treatment::Refused) => {
+                return Err(Problem::about(
+                    Code::UnsupportedParam,
+                    name,
+                    "is not supported by this engine yet",
+                ));
+            }
+            Some(Treatment::NoEffect) | None => ignored.push(name.chars().take(64).collect()),
+        }
+    }
+    ignored.sort_unstable();
+    Ok(ignored)
+}
+
+/// Whether a refused field has the value that means the same as leaving it out.
+fn is_default(name: &str, value: &Value) -> bool {
+    match value {
+        Value::Bool(set) => !set,
+        Value::Array(items) => {
+            items.is_empty() || (name == "modalities" && items.iter().all(|item| item == "text"))
+        }
+        Value::Number(number) => match name {
+            "best_of" => number.as_u64() == Some(1),
+            "dimensions" => true,
+            _ => number.as_u64() == Some(0),
+        },
+        Value::String(text) => {
+            text.is_empty() || (name == "function_call" && matches!(text.as_str(), "none" | "auto"))
+        }
+        Value::Object(_) => false,
+        Value::Null => true,
+    }
+}
+
+/// Names the fields that had no effect.
+pub(crate) fn with_ignored(mut response: Response, ignored: &[String]) -> Response {
+    if !ignored.is_empty() {
+        let names = ignored.iter().take(IGNORED_MAX).cloned().collect::<Vec<_>>().join(", ");
+        if let Ok(value) = HeaderValue::from_str(&names) {
+            response.headers_mut().insert(HeaderName::from_static("x-lar-ignored"), value);
+        }
+    }
+    response
+}
+
+/// What becomes of each field of an API's requests, for the reference: its name, and its paths with a Markdown table each.
+pub(crate) fn tables() -> [(&'static str, Vec<(&'static str, String)>); 2] {
+    use lar_api::anthropic::{COUNT_TOKENS_FIELDS, MESSAGES_FIELDS};
+    use lar_api::openai::{CHAT_FIELDS, COMPLETION_FIELDS, EMBEDDING_FIELDS};
+    use lar_api::rerank::RERANK_FIELDS;
+    let openai = [
+        ("/v1/chat/completions", CHAT_FIELDS),
+        ("/v1/completions", COMPLETION_FIELDS),
+        ("/v1/embeddings", EMBEDDING_FIELDS),
+        ("/v1/rerank", RERANK_FIELDS),
+    ];
+    let anthropic = [("/v1/messages", MESSAGES_FIELDS), ("/v1/messages/count_tokens", COUNT_TOKENS_FIELDS)];
+    let tables = |paths: &[(&'static str, &[Field])]| {
+        paths.iter().map(|(path, fields)| (*path, table(fields))).collect::<Vec<_>>()
+    };
+    [("openai", tables(&openai)), ("anthropic", tables(&anthropic))]
+}
+
+fn table(fields: &[Field]) -> String {
+    let row = |field: &Field| {
+        let treatment = match field.treatment {
+            Treatment::Honoured => "honoured",
+            Treatment::NoEffect => "no effect",
+            Treatment::Refused => "refused",
+        };
+        format!("| `{}` | {treatment} | {} |\n", field.name, field.note)
+    };
+    "| field | what becomes of it | note |\n|---|---|---|\n".to_owned()
+        + &fields.iter().map(row).collect::<String>()
+}
+
+#[cfg(test)]
+mod tests {
+    use lar_api::openai::CHAT_FIELDS;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn fields_are_honoured_named_or_refused() {
+        let mut body = json!({
+            "model": "m", "messages": [], "n": 1, "modalities": ["text"], "user": "u", "made_up": 1,
+            "stop": null,
+        });
+        assert_eq!(check_fields(&mut body, CHAT_FIELDS).unwrap(), ["made_up", "user"]);
+        for refused in [json!({ "functions": [{}] }), json!({ "audio": {} })] {
+            let problem = check_fields(&mut refused.clone(), CHAT_FIELDS).unwrap_err();
+            assert_eq!(problem.code, Code::UnsupportedParam, "{refused}");
+        }
+        assert!(check_fields(&mut json!([]), CHAT_FIELDS).is_err());
+    }
+}

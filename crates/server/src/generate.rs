@@ -1,0 +1,259 @@
+//! What every API that asks for text shares: the task, waiting for its first word, following it to its end. Each API
+//! decodes its requests into [`Wanted`] and encodes the events of [`Begun`].
+
+use std::collections::VecDeque;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use lar_base::{Caller, Code, Problem, TaskId};
+use lar_engines::dialect::CallPart;
+use lar_engines::driver::{Constraint, Prompt, Sampling, TokenLogprobs, Tool, ToolCall};
+use lar_engines::scheduler::Priority;
+use lar_gateway::{End, HangUp, LogReader, Task, TaskEvent, Work};
+use serde_json::Value;
+
+use crate::App;
+
+/// Tools of a request at most.
+const TOOLS_MAX: usize = 128;
+/// A tool's name is no longer than this, in bytes.
+const TOOL_NAME_MAX: usize = 64;
+
+/// Stop texts at most.
+pub(crate) const STOP_MAX: usize = 32;
+/// Bytes of one stop text at most.
+pub(crate) const STOP_BYTES_MAX: usize = 1024;
+
+/// A request for text, read and checked.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    pub(crate) id: TaskId,
+    pub(crate) model: String,
+    pub(crate) prompt: Prompt,
+    pub(crate) sampling: Sampling,
+    /// Answers to the same prompt.
+    pub(crate) n: u32,
+    /// The field that says what an answer must look like.
+    pub(crate) constraint_field: &'static str,
+    pub(crate) stream: bool,
+    pub(crate) include_usage: bool,
+    /// The fields that have no effect.
+    pub(crate) ignored: Vec<String>,
+}
+
+/// Checks that a schema is an object; what it says is checked by whoever must keep to it.
+pub(crate) fn json_schema(field: &str, schema: &Value) -> Result<Constraint, Problem> {
+    if schema.is_object() {
+        Ok(Constraint::JsonSchema(schema.to_string()))
+    } else {
+        Err(Problem::invalid(field, "must be a JSON Schema, which is an object"))
+    }
+}
+
+/// Checks the texts that end an answer.
+pub(crate) fn stop_texts(field: &str, stop: Vec<String>) -> Result<Vec<String>, Problem> {
+    if stop.len() > STOP_MAX {
+        return Err(Problem::invalid(field, format!("has {} texts; {STOP_MAX} at most", stop.len())));
+    }
+    if stop.iter().any(|text| text.is_empty() || text.len() > STOP_BYTES_MAX) {
+        let reason = format!("holds a text that is empty or over {STOP_BYTES_MAX} bytes");
+        return Err(Problem::invalid(field, reason));
+    }
+    Ok(stop)
+}
+
+/// The seed of a task that names none: its id's random end.
+pub(crate) fn derived_seed(task: TaskId) -> u32 {
+    task.as_u128() as u32
+}
+
+/// Checks that a number is finite and between `low` and `high`.
+pub(crate) fn in_range(field: &str, value: Option<f32>, low: f32, high: f32) -> Result<Option<f32>, Problem> {
+    match value {
+        Some(value) if !(low..=high).contains(&value) => {
+            Err(Problem::invalid(field, format!("must be from {low} to {high}, is {value}")))
+        }
+        value => Ok(value),
+    }
+}
+
+/// Tasks that an engine has begun, or that wait and whose caller may be told so: one for each answer.
+pub(crate) struct Begun {
+    pub(crate) model: String,
+    /// Tokens of the prompt; 0 where the engine counts them later.
+    pub(crate) tokens_in: u64,
+    readers: Vec<LogReader>,
+    /// Read already, to be handled before the readers'.
+    first: VecDeque<(usize, TaskEvent)>,
+}
+
+/// Dispatches a request's tasks and waits for their first events, so that what is refused at once is an
+/// error of the request and not of a stream.
+pub(crate) async fn begin(
+    app: &App,
+    caller: Caller,
+    api: &'static str,
+    wanted: Wanted,
+) -> Result<Begun, Problem> {
+    let Wanted { id, model, prompt, sampling, n, constraint_field, .. } = wanted;
+    let mut begun = Begun { model: String::new(), tokens_in: 0, readers: Vec::new(), first: VecDeque::new() };
+    for answer in 0..n {
+        let sampling = Sampling { seed: sampling.seed.wrapping_add(answer), ..sampling.clone() };
+        let task = Task {
+            id: if answer == 0 { id } else { TaskId::new() },
+            caller: caller.clone(),
+            api,
+            model: model.clone(),
+            priority: Priority::Interactive,
+            deadline: None,
+            conversation: None,
+            hang_up: HangUp::Cancel,
+            work: Work::Generate { prompt: prompt.clone(), sampling },
+        };
+        let admitted = app.gateway.admit(task).await;
+        let admitted = admitted.map_err(|problem| match problem.fields.as_slice() {
+            [about] if about.field == lar_engines::CONSTRAINT_FIELD => {
+                Problem::invalid(constraint_field, format!("cannot be kept to: {}", about.reason))
+            }
+            _ => about_model(problem),
+        })?;
+        begun.tokens_in = admitted.tokens_in();
+        let handle = app.gateway.dispatch(admitted);
+        handle.model().clone_into(&mut begun.model);
+        begun.readers.push(handle.read(0));
+    }
+    for (answer, reader) in begun.readers.iter_mut().enumerate() {
+        match reader.next().await {
+            Some((_, TaskEvent::Error(problem))) => return Err(problem),
+            Some((_, first)) => begun.first.push_back((answer, first)),
+            None => return Err(gone()),
+        }
+    }
+    Ok(begun)
+}
+
+impl Begun {
+    pub(crate) fn answers(&self) -> usize {
+        self.readers.len()
+    }
+
+    /// The next event of any answer; `None` when all have ended. Dropping the future loses nothing.
+    pub(crate) async fn next(&mut self) -> Option<(usize, TaskEvent)> {
+        if let Some(first) = self.first.pop_front() {
+            return Some(first);
+        }
+        if let [reader] = self.readers.as_mut_slice() {
+            return reader.next().await.map(|(_, event)| (0, event));
+        }
+        let readers = self.readers.iter_mut().enumerate();
+        let mut waiting: FuturesUnordered<_> =
+            readers.map(async |(answer, reader)| (answer, reader.next().await)).collect();
+        while let Some((answer, event)) = waiting.next().await {
+            if let Some((_, event)) = event {
+                return Some((answer, event));
+            }
+        }
+        None
+    }
+
+    /// Reads the tasks to their ends.
+    pub(crate) async fn collect(mut self) -> Result<Vec<Answer>, Problem> {
+        let mut answers: Vec<Answer> = (0..self.answers()).map(|_| Answer::default()).collect();
+        while let Some((answer, event)) = self.next().await {
+            let answer = &mut answers[answer];
+            match event {
+                TaskEvent::Token { text, logprobs, .. } => {
+                    answer.content.push_str(&text);
+                    answer.logprobs.extend(logprobs.iter().cloned());
+                }
+                TaskEvent::Reasoning { text, .. } => answer.reasoning.push_str(&text),
+                TaskEvent::Call(part) => answer.call(part),
+                TaskEvent::End(end) => answer.end = Some(end),
+                TaskEvent::Error(problem) => return Err(problem),
+                TaskEvent::Cancelled => return Err(gone()),
+                TaskEvent::Queued { .. }
+                | TaskEvent::Started { .. }
+                | TaskEvent::Vectors(_)
+                | TaskEvent::Scores(_) => {}
+            }
+        }
+        if answers.iter().any(|answer| answer.end.is_none()) {
+            return Err(gone());
+        }
+        Ok(answers)
+    }
+}
+
+/// A whole answer.
+#[derive(Debug, Default)]
+pub(crate) struct Answer {
+    pub(crate) content: String,
+    pub(crate) reasoning: String,
+    pub(crate) calls: Vec<ToolCall>,
+    pub(crate) logprobs: Vec<TokenLogprobs>,
+    pub(crate) end: Option<End>,
+}
+
+impl Answer {
+    fn call(&mut self, part: CallPart) {
+        if part.index >= self.calls.len() {
+            self.calls.push(ToolCall { id: call_id(), name: String::new(), arguments: String::new() });
+        }
+        if let Some(call) = self.calls.get_mut(part.index) {
+            call.name.push_str(part.name.as_deref().unwrap_or_default());
+            call.arguments.push_str(&part.arguments);
+        }
+    }
+
+    pub(crate) fn finish_reason(&self) -> &'static str {
+        self.end.as_ref().map_or("stop", |end| end.reason.as_str())
+    }
+}
+
+/// A name for a tool call that nobody else has.
+pub(crate) fn call_id() -> String {
+    format!("call_{:032x}", TaskId::new().as_u128())
+}
+
+fn gone() -> Problem {
+    Problem::new(Code::EngineFailed, "the task was stopped")
+}
+
+/// A model that is not there, told as clients of other APIs expect it.
+pub(crate) fn about_model(mut problem: Problem) -> Problem {
+    if problem.code == Code::NotFound {
+        let reason = problem.detail.clone();
+        problem.fields.push(lar_base::FieldError { field: "model".into(), reason });
+    }
+    problem
+}
+
+/// Adds a tool to those of a request; its fields are called `name` and `schema` there.
+///
+/// # Errors
+/// Which field is wrong.
+pub(crate) fn add_tool(
+    tools: &mut Vec<Tool>,
+    [name_field, schema_field]: [String; 2],
+    name: String,
+    description: Option<String>,
+    schema: Option<Value>,
+) -> Result<(), Problem> {
+    if tools.len() == TOOLS_MAX {
+        return Err(Problem::invalid("tools", format!("has more than {TOOLS_MAX} tools")));
+    }
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    if name.is_empty() || name.len() > TOOL_NAME_MAX || !name.bytes().all(fits) {
+        let reason = format!("must be 1 to {TOOL_NAME_MAX} letters, digits, `_`, `-` or `.`");
+        return Err(Problem::invalid(name_field, reason));
+    }
+    if tools.iter().any(|other| other.name == name) {
+        return Err(Problem::invalid(name_field, format!("`{name}` is there twice")));
+    }
+    let schema = schema.unwrap_or_else(|| serde_json::json!({}));
+    if !schema.is_object() {
+        return Err(Problem::invalid(schema_field, "must be a JSON Schema, which is an object"));
+    }
+    tools.push(Tool { name, description, parameters: schema.to_string() });
+    Ok(())
+}

@@ -1,0 +1,130 @@
+"""Anthropic's own client, unchanged, against `/v1/messages`."""
+
+import json
+import os
+import unittest
+
+import anthropic
+
+URL, KEY = os.environ["LAR_URL"], os.environ["LAR_KEY"]
+MODEL = "default"
+# This client has no field for it any more; earlier ones have.
+GREEDY = {"temperature": 0}
+WEATHER = {
+    "name": "get_weather",
+    "description": "The weather of a city",
+    "input_schema": {"type": "object", "properties": {"city": {"type": "string", "maxLength": 20}}, "required": ["city"]},
+}
+
+
+class Anthropic(unittest.TestCase):
+    def setUp(self):
+        self.client = anthropic.Anthropic(base_url=URL, api_key=KEY, max_retries=0, timeout=60)
+        self.addCleanup(self.client.close)
+
+    def say(self, content="Say hello.", **more):
+        wanted = {"model": MODEL, "max_tokens": 24, "messages": [{"role": "user", "content": content}], "extra_body": GREEDY}
+        return self.client.messages.create(**{**wanted, **more})
+
+    def test_a_message(self):
+        message = self.say(system="You are brief.", metadata={"user_id": "someone"})
+        self.assertEqual((message.type, message.role), ("message", "assistant"))
+        self.assertTrue(message.id.startswith("msg_"))
+        self.assertTrue(message.content[0].text)
+        self.assertIn(message.stop_reason, ("end_turn", "max_tokens"))
+        usage = message.usage
+        self.assertGreater(usage.input_tokens + usage.cache_read_input_tokens, 5)
+        self.assertGreater(usage.output_tokens, 0)
+
+    def test_a_limit_and_a_stop_text(self):
+        self.assertEqual(self.say("Count to a hundred.", max_tokens=3).stop_reason, "max_tokens")
+        whole = self.say("Count from one to ten in words.", max_tokens=40).content[0].text
+        word = whole.split()[2]
+        cut = self.say("Count from one to ten in words.", max_tokens=40, stop_sequences=[word])
+        self.assertEqual(cut.stop_reason, "end_turn")
+        self.assertNotIn(word, cut.content[0].text if cut.content else "")
+
+    def test_a_stream_is_the_message(self):
+        asked = {"model": MODEL, "max_tokens": 24, "extra_body": GREEDY, "messages": [{"role": "user", "content": [{"type": "text", "text": "Say hello."}]}]}
+        with self.client.messages.stream(**asked) as stream:
+            names = [event.type for event in stream]
+            final = stream.get_final_message()
+        self.assertEqual((names[0], names[-1]), ("message_start", "message_stop"))
+        self.assertEqual(final.content[0].text, self.say().content[0].text)
+        self.assertGreater(final.usage.output_tokens, 0)
+        self.assertGreater(final.usage.input_tokens + final.usage.cache_read_input_tokens, 5)
+
+    def test_a_tool_is_called_and_its_result_read(self):
+        for streamed in (False, True):
+            asked = {"tools": [WEATHER], "tool_choice": {"type": "tool", "name": "get_weather"}, "max_tokens": 200}
+            question = "What is the weather in Paris?"
+            if streamed:
+                with self.client.messages.stream(model=MODEL, extra_body=GREEDY, messages=[{"role": "user", "content": question}], **asked) as stream:
+                    message = stream.get_final_message()
+            else:
+                message = self.say(question, **asked)
+            self.assertEqual(message.stop_reason, "tool_use")
+            call = message.content[-1]
+            self.assertEqual((call.type, call.name), ("tool_use", "get_weather"))
+            self.assertIsInstance(call.input["city"], str)
+            messages = [
+                {"role": "user", "content": question},
+                {"role": "assistant", "content": [block.model_dump() for block in message.content]},
+                {"role": "user", "content": [{"type": "tool_result", "tool_use_id": call.id, "content": [{"type": "text", "text": "Sunny, 21 degrees"}]}, {"type": "text", "text": "In one sentence, please."}]},
+            ]
+            answer = self.client.messages.create(model=MODEL, max_tokens=24, extra_body=GREEDY, messages=messages, tools=[WEATHER], tool_choice={"type": "none"})
+            self.assertTrue(answer.content[0].text)
+
+    def test_an_answer_in_a_form(self):
+        schema = {"type": "object", "properties": {"name": {"type": "string", "maxLength": 20}, "legs": {"type": "integer", "minimum": 0, "maximum": 8}}, "required": ["name", "legs"], "additionalProperties": False}
+        message = self.say("Describe a cat.", max_tokens=100, output_config={"format": {"type": "json_schema", "schema": schema}})
+        self.assertEqual(set(json.loads(message.content[0].text)), {"name", "legs"})
+
+    def test_tokens_are_counted(self):
+        asked = {"model": MODEL, "messages": [{"role": "user", "content": "Say hello."}], "system": "You are brief."}
+        counted = self.client.messages.count_tokens(**asked).input_tokens
+        usage = self.client.messages.create(max_tokens=1, **asked).usage
+        self.assertEqual(counted, usage.input_tokens + usage.cache_read_input_tokens)
+        self.assertGreater(self.client.messages.count_tokens(**asked, tools=[WEATHER]).input_tokens, counted)
+
+    def test_models(self):
+        self.assertIn("smollm2-135m-instruct", [model.id for model in self.client.models.list()])
+
+    def test_errors_are_of_its_classes(self):
+        with self.assertRaises(anthropic.NotFoundError) as caught:
+            self.say(model="claude-of-nowhere")
+        self.assertEqual(caught.exception.body["error"]["type"], "not_found_error")
+        self.assertTrue(caught.exception.request_id)
+        with self.assertRaises(anthropic.AuthenticationError):
+            anthropic.Anthropic(base_url=URL, api_key="lar_wrong", max_retries=0).messages.create(model=MODEL, max_tokens=1, messages=[{"role": "user", "content": "x"}])
+        image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="}}
+        result = {"type": "tool_result", "tool_use_id": "toolu_nobody", "content": "x"}
+        use = {"type": "tool_use", "id": "toolu_1", "name": "get_weather", "input": {}}
+        for more, told in [
+            ({"content": []}, "messages[0].content"),
+            ({"content": [image]}, "text only"),
+            ({"content": [result]}, "tool_use_id"),
+            ({"content": [use]}, "does not belong"),
+            ({"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "Once"}]}, "must be a user's"),
+            ({"messages": []}, "messages"),
+            ({"max_tokens": 0}, "max_tokens"),
+            ({"extra_body": {"temperature": 1.5}}, "temperature"),
+            ({"tools": [{"type": "web_search_20250305", "name": "web_search"}]}, "tools[0].type"),
+            ({"tools": [WEATHER, WEATHER]}, "twice"),
+            ({"tool_choice": {"type": "any"}}, "tool_choice"),
+            ({"stop_sequences": [""]}, "stop_sequences"),
+            ({"content": "word " * 20_000}, "context"),
+            ({"extra_body": {"mcp_servers": [{"type": "url"}]}}, "mcp_servers"),
+        ]:
+            with self.subTest(told=told), self.assertRaises(anthropic.BadRequestError) as caught:
+                self.say(**more)
+            self.assertEqual(caught.exception.body["error"]["type"], "invalid_request_error")
+            self.assertIn(told, caught.exception.body["error"]["message"])
+
+    def test_fields_without_effect_are_named(self):
+        answer = self.client.messages.with_raw_response.create(model=MODEL, max_tokens=1, messages=[{"role": "user", "content": "x"}], metadata={}, extra_body={"made_up": 1})
+        self.assertEqual(answer.headers["x-lar-ignored"], "made_up, metadata")
+
+
+if __name__ == "__main__":
+    unittest.main()
