@@ -75,7 +75,8 @@ impl Catalog {
         read(&self.state.aliases).iter().map(|(name, target)| (name.clone(), target.clone())).collect()
     }
 
-    /// Finds the model that `name`, a model's name or an alias, stands for. Names win over aliases.
+    /// Finds the model that `name`, a model's name or an alias, stands for. Names win over aliases, and those over
+    /// patterns; of patterns the longest.
     ///
     /// # Errors
     /// [`Error::Unknown`], naming what is installed.
@@ -84,9 +85,11 @@ impl Catalog {
         if let Some(model) = models.get(name) {
             return Ok(Resolved { model: model.clone(), alias: None });
         }
-        let target = read(&self.state.aliases).get(name).cloned();
-        match target.and_then(|target| models.get(&target).cloned()) {
-            Some(model) => Ok(Resolved { model, alias: Some(name.to_owned()) }),
+        let aliases = read(&self.state.aliases);
+        let alias = names::matching(name, aliases.keys());
+        let found = alias.and_then(|alias| Some((alias, models.get(aliases.get(alias)?)?.clone())));
+        match found {
+            Some((alias, model)) => Ok(Resolved { model, alias: Some(alias.clone()) }),
             None => {
                 // Those that chat first: they are what most callers meant.
                 let mut installed: Vec<&Model> = models.values().map(AsRef::as_ref).collect();
@@ -97,12 +100,12 @@ impl Catalog {
         }
     }
 
-    /// Lets `name` stand for the installed model `target`.
+    /// Lets `name`, which may be a pattern such as `gpt-*`, stand for the installed model `target`.
     ///
     /// # Errors
     /// [`Error::Unknown`] for the target, [`Error::Taken`] when `name` is a model's own.
     pub async fn alias_set(&self, name: String, target: String) -> Result<(), Error> {
-        names::check(&name)?;
+        names::check_alias(&name)?;
         let target = self.resolve(&target)?.model.name.clone();
         if read(&self.state.models).contains_key(&name) {
             return Err(Error::Taken(name));

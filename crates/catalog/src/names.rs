@@ -15,6 +15,22 @@ pub(crate) fn check(name: &str) -> Result<(), Error> {
     Err(Error::Name(name.chars().take(NAME_CHARS_MAX).collect()))
 }
 
+/// Checks the name of an alias: a name, or a pattern of one with a `*` for any characters.
+pub(crate) fn check_alias(name: &str) -> Result<(), Error> {
+    check(&name.replacen('*', "", 1))
+}
+
+/// The one of these aliases that stands for a name: its own, else the pattern that says the most of it.
+pub(crate) fn matching<'a>(name: &str, aliases: impl Iterator<Item = &'a String>) -> Option<&'a String> {
+    let fits = |pattern: &str| match pattern.split_once('*') {
+        Some((start, end)) => {
+            name.len() >= start.len() + end.len() && name.starts_with(start) && name.ends_with(end)
+        }
+        None => pattern == name,
+    };
+    aliases.filter(|alias| fits(alias)).max_by_key(|alias| (!alias.contains('*'), alias.len()))
+}
+
 /// Makes a name from a file's: lower case, without `.gguf` and without the quantisation at its end.
 pub(crate) fn from_file(file: &str) -> String {
     let lower = file.to_ascii_lowercase();
@@ -36,6 +52,27 @@ fn is_quantization(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_alias_may_be_a_pattern() {
+        let aliases = ["gpt-4o", "gpt-*", "gpt-*-mini", "claude-*"].map(ToOwned::to_owned);
+        let cases = [
+            ("gpt-4o", Some("gpt-4o")),
+            ("gpt-5", Some("gpt-*")),
+            ("gpt-5-mini", Some("gpt-*-mini")),
+            ("gpt-mini", Some("gpt-*")),
+            ("claude-sonnet-4-5", Some("claude-*")),
+            ("gpt", None),
+            ("o3", None),
+        ];
+        for (name, alias) in cases {
+            assert_eq!(matching(name, aliases.iter()).map(String::as_str), alias, "{name}");
+        }
+        assert!(check_alias("claude-*").is_ok() && check_alias("gpt-*-mini").is_ok());
+        for bad in ["*", "a**", "../*", "*/x", "a*b*c", ""] {
+            assert!(check_alias(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn names_come_from_files() {

@@ -62,7 +62,8 @@ fn all(app: &App) -> Vec<Model> {
     let model = |id: String, created: i64| Model { id, object: "model", created, owned_by: "lar" };
     let installed = app.catalog.list();
     let named = installed.iter().map(|found| model(found.name.clone(), found.added_at.as_seconds()));
-    let aliases = app.catalog.aliases().into_iter().filter_map(|(name, target)| {
+    let named_ones = app.catalog.aliases().into_iter().filter(|(name, _)| !name.contains('*'));
+    let aliases = named_ones.filter_map(|(name, target)| {
         let found = installed.iter().find(|found| found.name == target)?;
         Some(model(name, found.added_at.as_seconds()))
     });
