@@ -18,6 +18,7 @@ fn main() -> anyhow::Result<()> {
             for (api, tables) in lar_server::field_tables() {
                 let head = match api {
                     "openai" => include_str!("reference/openai.md"),
+                    "ollama" => include_str!("reference/ollama.md"),
                     _ => include_str!("reference/anthropic.md"),
                 };
                 let mut text = head.to_owned();

@@ -10,6 +10,7 @@ pub mod fields;
 pub mod keys;
 pub mod memories;
 pub mod models;
+pub mod ollama;
 pub mod openai;
 pub mod problem;
 pub mod rerank;

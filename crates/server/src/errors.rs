@@ -1,12 +1,12 @@
 //! The one file that turns errors into answers: RFC 9457 for Lar's own API, OpenAI's shape below `/v1`,
-//! Anthropic's at its paths there.
+//! Anthropic's at its paths there, Ollama's below `/api`.
 
 use axum::Json;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use lar_api::anthropic;
 use lar_api::openai::{ErrorBody, ErrorDetail};
 use lar_api::problem::{FieldProblem, ProblemBody};
+use lar_api::{anthropic, ollama};
 use lar_base::{Code, Problem};
 
 /// Where the pages of the error codes are, relative to the origin: the page shows them.
@@ -45,6 +45,7 @@ pub(crate) enum Shape {
     Ours,
     OpenAi,
     Anthropic,
+    Ollama,
 }
 
 impl Shape {
@@ -53,6 +54,7 @@ impl Shape {
             "/v1/messages" | "/v1/messages/count_tokens" => Self::Anthropic,
             "/v1" => Self::OpenAi,
             path if path.starts_with("/v1/") => Self::OpenAi,
+            path if path.starts_with("/api/") => Self::Ollama,
             _ => Self::Ours,
         }
     }
@@ -68,6 +70,7 @@ pub(crate) fn render(problem: &Problem, shape: Shape, request_id: &str) -> Respo
             response
         }
         Shape::OpenAi => Json(openai(problem)).into_response(),
+        Shape::Ollama => Json(ollama::ErrorBody { error: problem.detail.clone() }).into_response(),
         Shape::Anthropic => Json(anthropic(problem, Some(request_id.to_owned()))).into_response(),
     };
     *response.status_mut() = match shape {

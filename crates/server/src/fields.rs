@@ -18,7 +18,7 @@ pub(crate) fn read(body: &[u8], table: &[Field]) -> Result<(Value, Vec<String>),
 }
 
 /// Checks a request's fields against the API's table. Returns the fields that have no effect.
-fn check_fields(body: &mut Value, table: &[Field]) -> Result<Vec<String>, Problem> {
+pub(crate) fn check_fields(body: &mut Value, table: &[Field]) -> Result<Vec<String>, Problem> {
     let Some(fields) = body.as_object_mut() else {
         return Err(Problem::new(Code::InvalidParams, "the body must be a JSON object"));
     };
@@ -75,8 +75,9 @@ pub(crate) fn with_ignored(mut response: Response, ignored: &[String]) -> Respon
 }
 
 /// What becomes of each field of an API's requests, for the reference: its name, and its paths with a Markdown table each.
-pub(crate) fn tables() -> [(&'static str, Vec<(&'static str, String)>); 2] {
+pub(crate) fn tables() -> [(&'static str, Vec<(&'static str, String)>); 3] {
     use lar_api::anthropic::{COUNT_TOKENS_FIELDS, MESSAGES_FIELDS};
+    use lar_api::ollama;
     use lar_api::openai::{CHAT_FIELDS, COMPLETION_FIELDS, EMBEDDING_FIELDS};
     use lar_api::rerank::RERANK_FIELDS;
     let openai = [
@@ -86,10 +87,17 @@ pub(crate) fn tables() -> [(&'static str, Vec<(&'static str, String)>); 2] {
         ("/v1/rerank", RERANK_FIELDS),
     ];
     let anthropic = [("/v1/messages", MESSAGES_FIELDS), ("/v1/messages/count_tokens", COUNT_TOKENS_FIELDS)];
+    let ollama = [
+        ("/api/chat", ollama::CHAT_FIELDS),
+        ("/api/generate", ollama::GENERATE_FIELDS),
+        ("/api/embed", ollama::EMBED_FIELDS),
+        ("/api/embeddings", ollama::EMBEDDINGS_FIELDS),
+        ("/api/chat, generate: options", ollama::OPTIONS),
+    ];
     let tables = |paths: &[(&'static str, &[Field])]| {
         paths.iter().map(|(path, fields)| (*path, table(fields))).collect::<Vec<_>>()
     };
-    [("openai", tables(&openai)), ("anthropic", tables(&anthropic))]
+    [("openai", tables(&openai)), ("anthropic", tables(&anthropic)), ("ollama", tables(&ollama))]
 }
 
 fn table(fields: &[Field]) -> String {

@@ -195,7 +195,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    fn call(&mut self, part: CallPart) {
+    pub(crate) fn call(&mut self, part: CallPart) {
         if part.index >= self.calls.len() {
             self.calls.push(ToolCall { id: call_id(), name: String::new(), arguments: String::new() });
         }

@@ -20,6 +20,7 @@ mod keys;
 mod listen;
 mod mcp;
 mod memories;
+mod ollama;
 mod openai;
 mod openapi;
 mod page;
@@ -58,6 +59,12 @@ pub mod decoders {
         let _ = crate::openai::embeddings::decode(body);
     }
 
+    /// Reads `body` as each of Ollama's requests.
+    pub fn ollama(body: &[u8]) {
+        let _ = crate::ollama::chat::decode(body, TaskId::new());
+        let _ = crate::ollama::generate::decode(body, TaskId::new());
+    }
+
     /// Reads `body` as each of Anthropic's requests.
     pub fn anthropic(body: &[u8]) {
         let _ = crate::anthropic::decode_messages(body, TaskId::new());
@@ -72,7 +79,7 @@ pub use openapi::document as openapi_document;
 
 /// What becomes of each field of the compatible APIs' requests: an API's name, and its paths with a Markdown table each.
 #[must_use]
-pub fn field_tables() -> [(&'static str, Vec<(&'static str, String)>); 2] {
+pub fn field_tables() -> [(&'static str, Vec<(&'static str, String)>); 3] {
     fields::tables()
 }
 

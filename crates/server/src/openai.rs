@@ -5,7 +5,7 @@ pub(crate) mod completions;
 pub(crate) mod embeddings;
 pub(crate) mod models;
 pub(crate) mod rerank;
-mod sampling;
+pub(crate) mod sampling;
 
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;

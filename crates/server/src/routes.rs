@@ -8,7 +8,7 @@ use axum::routing::{any, delete, get, patch, post};
 
 use crate::{
     App, aliases, anthropic, capabilities, catalog, conversations, frame, health, keys, mcp, memories,
-    openai, openapi, page, pools, sign_in, spaces, tasks, usage, users,
+    ollama, openai, openapi, page, pools, sign_in, spaces, tasks, usage, users,
 };
 
 pub(crate) fn router(app: &Arc<App>) -> Router {
@@ -86,11 +86,22 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/sign-in/links", post(sign_in::create_link))
         .route("/sign-out", post(sign_in::sign_out));
 
+    let ollama = Router::new()
+        .route("/chat", post(ollama::chat::create))
+        .route("/generate", post(ollama::generate::create))
+        .route("/embed", post(ollama::embed::embed))
+        .route("/embeddings", post(ollama::embed::embeddings))
+        .route("/tags", get(ollama::models::tags))
+        .route("/show", post(ollama::models::show))
+        .route("/ps", get(ollama::models::ps))
+        .route("/version", get(ollama::models::version));
+
     let mcp = mcp::service(app);
     Router::new()
         .route("/mcp", any(move |request| mcp::serve(mcp.clone(), request)))
         .route(mcp::METADATA, get(mcp::metadata))
         .nest("/v1", compatible)
+        .nest("/api", ollama)
         .nest("/lar/v1", ours)
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))

@@ -18,7 +18,7 @@ const TOP_LOGPROBS_MAX: u32 = 20;
 const LOGPROB_MIN: f32 = -9999.0;
 
 /// Checks the sampling fields.
-pub(super) fn sampling(
+pub(crate) fn sampling(
     wire: WireSampling,
     tokens_max: Option<u32>,
     task: TaskId,

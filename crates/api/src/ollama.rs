@@ -1,0 +1,285 @@
+//! Ollama's API, as its clients send and read it, and tables of what becomes of each field of a request.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::fields::fields;
+use crate::openai::OneOrMany;
+
+fields! {
+    /// `POST /api/chat`.
+    CHAT_FIELDS:
+    Honoured {
+        "model" = "`:latest` may stand behind it", "messages" = "text and tool calls; images are refused; none loads the model, or lets it go with `keep_alive: 0`",
+        "tools", "format" = "`json` or a JSON schema", "stream" = "true where it is absent", "think" = "false hides thinking",
+        "options" = "see below", "logprobs" = "false is fine",
+    }
+    NoEffect { "keep_alive" = "but with no messages: how long models stay is a setting of Lar's", "truncate", "shift" }
+    Refused { "top_logprobs" }
+}
+
+fields! {
+    /// `POST /api/generate`.
+    GENERATE_FIELDS:
+    Honoured {
+        "model" = "`:latest` may stand behind it", "prompt" = "none loads the model, or lets it go with `keep_alive: 0`",
+        "suffix" = "by models that were taught to fill in the middle", "system", "format" = "`json` or a JSON schema",
+        "raw" = "the prompt as it is, without the model's template", "stream" = "true where it is absent",
+        "think" = "false hides thinking", "options" = "see below", "logprobs" = "false is fine",
+    }
+    NoEffect { "keep_alive" = "but with no prompt", "truncate", "shift" }
+    Refused { "images" = "an empty list is fine", "template" = "the model's own is used", "context" = "use `/api/chat`", "top_logprobs" }
+}
+
+fields! {
+    /// `POST /api/embed`.
+    EMBED_FIELDS:
+    Honoured { "model" = "`:latest` may stand behind it", "input", "truncate" = "false refuses what is too long", "dimensions" = "the model's own number is fine" }
+    NoEffect { "options", "keep_alive" }
+}
+
+fields! {
+    /// `POST /api/embeddings`.
+    EMBEDDINGS_FIELDS:
+    Honoured { "model" = "`:latest` may stand behind it", "prompt" }
+    NoEffect { "options", "keep_alive" }
+}
+
+fields! {
+    /// `options` of chat and generate.
+    OPTIONS:
+    Honoured {
+        "temperature", "top_k", "top_p", "min_p", "typical_p", "repeat_last_n", "repeat_penalty", "presence_penalty",
+        "frequency_penalty", "mirostat", "mirostat_tau", "mirostat_eta", "seed", "stop", "num_predict" = "below 1 is as long as the context",
+    }
+    NoEffect {
+        "num_ctx" = "contexts are as large as memory allows", "num_keep", "num_batch", "num_gpu", "main_gpu", "num_thread", "use_mmap",
+        "use_mlock", "low_vram", "f16_kv", "vocab_only", "numa", "penalize_newline", "tfs_z", "logits_all", "embedding_only",
+    }
+}
+
+/// A request for a chat's next message.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[expect(missing_docs, reason = "the names are Ollama's")]
+pub struct ChatRequest {
+    pub model: String,
+    #[serde(default)]
+    pub messages: Vec<Message>,
+    #[serde(default)]
+    pub tools: Vec<Tool>,
+    pub format: Option<Value>,
+    pub stream: Option<bool>,
+    pub think: Option<Value>,
+    pub keep_alive: Option<Value>,
+    #[serde(default)]
+    pub options: Map<String, Value>,
+}
+
+/// A request for a text.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[expect(missing_docs, reason = "the names are Ollama's")]
+pub struct GenerateRequest {
+    pub model: String,
+    #[serde(default)]
+    pub prompt: String,
+    pub suffix: Option<String>,
+    pub system: Option<String>,
+    pub format: Option<Value>,
+    pub raw: Option<bool>,
+    pub stream: Option<bool>,
+    pub think: Option<Value>,
+    pub keep_alive: Option<Value>,
+    #[serde(default)]
+    pub options: Map<String, Value>,
+}
+
+/// A message, of a request or an answer.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names are Ollama's")]
+pub struct Message {
+    pub role: String,
+    #[serde(default)]
+    pub content: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub thinking: String,
+    #[serde(default, skip_serializing)]
+    pub images: Vec<Value>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tool_calls: Vec<ToolCall>,
+    #[serde(default, skip_serializing)]
+    pub tool_call_id: Option<String>,
+}
+
+/// A call of a tool.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names are Ollama's")]
+pub struct ToolCall {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    pub function: CalledFunction,
+}
+
+/// What is called, with what.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names are Ollama's")]
+pub struct CalledFunction {
+    pub name: String,
+    #[serde(default)]
+    pub arguments: Value,
+}
+
+/// A tool that may be called.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[expect(missing_docs, reason = "the names are Ollama's")]
+pub struct Tool {
+    pub function: Function,
+}
+
+/// What it is.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[expect(missing_docs, reason = "the names are Ollama's")]
+pub struct Function {
+    pub name: String,
+    pub description: Option<String>,
+    pub parameters: Option<Value>,
+}
+
+/// A line of an answer; the last one is `done` and has the numbers.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "the names are Ollama's")]
+pub struct Answer {
+    pub model: String,
+    /// RFC 3339.
+    pub created_at: String,
+    /// Of a chat.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<Message>,
+    /// Of `generate`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response: Option<String>,
+    /// Of `generate`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub thinking: Option<String>,
+    pub done: bool,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub end: Option<End>,
+}
+
+/// How an answer ended; durations in nanoseconds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[expect(missing_docs, reason = "the names are Ollama's")]
+pub struct End {
+    /// `stop`, `length`, `load` or `unload`.
+    pub done_reason: &'static str,
+    pub total_duration: u64,
+    pub load_duration: u64,
+    pub prompt_eval_count: u64,
+    pub prompt_eval_duration: u64,
+    pub eval_count: u64,
+    pub eval_duration: u64,
+}
+
+/// A request for vectors; `prompt` is that of the older path.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[expect(missing_docs, reason = "the names are Ollama's")]
+pub struct EmbedRequest {
+    pub model: String,
+    pub input: Option<OneOrMany>,
+    pub prompt: Option<String>,
+    pub truncate: Option<bool>,
+    pub dimensions: Option<usize>,
+}
+
+/// Vectors.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "the names are Ollama's")]
+pub struct Embedded {
+    pub model: String,
+    pub embeddings: Vec<Vec<f32>>,
+    pub total_duration: u64,
+    pub load_duration: u64,
+    pub prompt_eval_count: u64,
+}
+
+/// The vector of the older path.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Embedding {
+    /// Its numbers.
+    pub embedding: Vec<f32>,
+}
+
+/// A list of models.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Models {
+    /// The installed, or those in memory.
+    pub models: Vec<Model>,
+}
+
+/// A model in a list.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "the names are Ollama's")]
+pub struct Model {
+    pub name: String,
+    pub model: String,
+    pub size: u64,
+    pub digest: String,
+    pub details: Details,
+    /// RFC 3339; of installed ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub modified_at: Option<String>,
+    /// RFC 3339; of those in memory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<String>,
+    /// Bytes in a GPU's memory; of those in memory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size_vram: Option<u64>,
+}
+
+/// What a model is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[expect(missing_docs, reason = "the names are Ollama's")]
+pub struct Details {
+    pub parent_model: &'static str,
+    pub format: String,
+    pub family: String,
+    pub families: Vec<String>,
+    pub parameter_size: String,
+    pub quantization_level: String,
+}
+
+/// Which model is asked about; `name` is that of earlier clients.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct ShowRequest {
+    /// Its name.
+    #[serde(default, alias = "name")]
+    pub model: String,
+}
+
+/// All that is known of a model.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "the names are Ollama's")]
+pub struct Shown {
+    pub modelfile: String,
+    pub parameters: &'static str,
+    pub template: String,
+    pub license: String,
+    pub details: Details,
+    pub model_info: Map<String, Value>,
+    /// `completion`, `tools`, `embedding`.
+    pub capabilities: Vec<&'static str>,
+    pub modified_at: String,
+}
+
+/// The version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Version {
+    /// Of Ollama, whose API this is.
+    pub version: &'static str,
+}
+
+/// An error.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ErrorBody {
+    /// What went wrong.
+    pub error: String,
+}

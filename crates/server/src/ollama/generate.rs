@@ -1,0 +1,70 @@
+//! `POST /api/generate`.
+
+use axum::extract::Request;
+use axum::response::Response;
+use lar_api::ollama::{GENERATE_FIELDS, GenerateRequest};
+use lar_base::{Instant, Problem, TaskId};
+use lar_engines::driver::{Chat, ChatMessage, Prompt};
+
+use super::chat::{Read, refuse_logprobs};
+use super::lines::{Form, Lines, kept};
+use super::{keep, sampling, shows_thinking, untagged};
+use crate::auth::Inference;
+use crate::errors::Failure;
+use crate::fields::read;
+use crate::generate::{self, Wanted};
+use crate::{State, extract};
+
+pub(crate) async fn create(
+    app: State,
+    Inference(caller): Inference,
+    request: Request,
+) -> Result<Response, Failure> {
+    let asked = Instant::now();
+    let read = decode(&extract::body(request, &app).await?, TaskId::new())?;
+    let Some(wanted) = read.wanted else {
+        let done = keep(&app, &caller, &read.model, read.keep_alive.as_ref()).await?;
+        return Ok(kept(Form::Generate, read.model, done, read.stream));
+    };
+    let ignored = wanted.ignored.clone();
+    let begun = generate::begin(&app, caller, "ollama.generate", wanted).await?;
+    let lines = Lines::new(Form::Generate, read.model, begun, read.thinking, asked);
+    Ok(lines.respond(read.stream, &ignored).await?)
+}
+
+/// Reads a request's body; `id` is the task it becomes.
+pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<Read, Problem> {
+    let (body, mut ignored) = read(body, GENERATE_FIELDS)?;
+    refuse_logprobs(&body)?;
+    let request: GenerateRequest = extract::from_value(&body)?;
+    let (model, stream) = (untagged(request.model), request.stream != Some(false));
+    let thinking = shows_thinking(request.think.as_ref());
+    let sampling = sampling(request.options, request.format, id, &mut ignored)?;
+    let (suffix, system) = (request.suffix.filter(|suffix| !suffix.is_empty()), request.system);
+    if request.prompt.is_empty() && suffix.is_none() {
+        return Ok(Read { wanted: None, model, stream, thinking, keep_alive: request.keep_alive });
+    }
+    let prompt = match (suffix, request.raw == Some(true)) {
+        (Some(suffix), _) => Prompt::Infill { prefix: request.prompt, suffix },
+        (None, true) => Prompt::Text(request.prompt),
+        (None, false) => {
+            let system = system.filter(|system| !system.is_empty());
+            let mut said: Vec<ChatMessage> =
+                system.map(|system| ChatMessage::new("system", system)).into_iter().collect();
+            said.push(ChatMessage::new("user", request.prompt));
+            Prompt::Chat(Chat::from(said))
+        }
+    };
+    let wanted = Wanted {
+        id,
+        model: model.clone(),
+        constraint_field: "format",
+        prompt,
+        sampling,
+        n: 1,
+        stream,
+        include_usage: true,
+        ignored,
+    };
+    Ok(Read { wanted: Some(wanted), model, stream, thinking, keep_alive: None })
+}

@@ -1,0 +1,213 @@
+//! Answers as lines of JSON, or as one object.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+
+use axum::body::Body;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use futures_util::stream;
+use lar_api::ollama::{Answer, CalledFunction, End, ErrorBody, Message, ToolCall};
+use lar_base::{Code, Instant, Problem, Timestamp};
+use lar_engines::dialect::CallPart;
+use lar_engines::driver::FinishReason;
+use lar_gateway::TaskEvent;
+use serde_json::json;
+
+use crate::fields::with_ignored;
+use crate::generate::{self, Begun};
+
+/// What answers look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    Chat,
+    Generate,
+}
+
+/// An answer that is being made.
+pub(super) struct Lines {
+    form: Form,
+    /// What the caller called the model.
+    model: String,
+    begun: Begun,
+    thinking: bool,
+    asked: Instant,
+    /// Nanoseconds until an engine began.
+    load: u64,
+    /// The call that is being written.
+    call: Option<(usize, generate::Answer)>,
+    parts: VecDeque<Answer>,
+    failed: Option<Problem>,
+    over: bool,
+}
+
+impl Lines {
+    pub(super) fn new(form: Form, model: String, begun: Begun, thinking: bool, asked: Instant) -> Self {
+        let (call, parts) = (None, VecDeque::new());
+        Self { form, model, begun, thinking, asked, load: 0, call, parts, failed: None, over: false }
+    }
+
+    /// The whole answer, in lines or at once.
+    pub(super) async fn respond(mut self, stream: bool, ignored: &[String]) -> Result<Response, Problem> {
+        if stream {
+            let lines = stream::unfold(self, |mut lines| async move {
+                let line = lines.line().await?;
+                Some((Ok::<_, Infallible>(Bytes::from(line)), lines))
+            });
+            let mut response = Response::new(Body::from_stream(lines));
+            let kind = HeaderValue::from_static("application/x-ndjson");
+            response.headers_mut().insert(header::CONTENT_TYPE, kind);
+            return Ok(with_ignored(response, ignored));
+        }
+        let mut whole = self.part("", "", Vec::new());
+        while let Some(part) = self.next().await {
+            if let (Some(whole), Some(part)) = (&mut whole.message, part.message) {
+                whole.content.push_str(&part.content);
+                whole.thinking.push_str(&part.thinking);
+                whole.tool_calls.extend(part.tool_calls);
+            }
+            whole
+                .response
+                .iter_mut()
+                .for_each(|whole| whole.push_str(part.response.as_deref().unwrap_or_default()));
+            if let Some(thinking) = part.thinking {
+                whole.thinking.get_or_insert_default().push_str(&thinking);
+            }
+            (whole.done, whole.end) = (part.done, part.end.or(whole.end));
+        }
+        match self.failed {
+            Some(problem) => Err(problem),
+            None => Ok(with_ignored(axum::Json(whole).into_response(), ignored)),
+        }
+    }
+
+    async fn line(&mut self) -> Option<String> {
+        let line = match self.next().await {
+            Some(part) => serde_json::to_string(&part),
+            None => serde_json::to_string(&ErrorBody { error: self.failed.take()?.detail }),
+        };
+        line.ok().map(|line| line + "\n")
+    }
+
+    async fn next(&mut self) -> Option<Answer> {
+        loop {
+            if let Some(part) = self.parts.pop_front() {
+                return Some(part);
+            }
+            if self.over {
+                return None;
+            }
+            let (_, event) = self.begun.next().await?;
+            self.hear(event);
+        }
+    }
+
+    fn hear(&mut self, event: TaskEvent) {
+        match event {
+            TaskEvent::Started { .. } => self.load = nanos(self.asked),
+            TaskEvent::Token { text, .. } if !text.is_empty() => {
+                let part = self.part(&text, "", Vec::new());
+                self.parts.push_back(part);
+            }
+            TaskEvent::Reasoning { text, .. } if self.thinking => {
+                let part = self.part("", &text, Vec::new());
+                self.parts.push_back(part);
+            }
+            TaskEvent::Call(part) => self.called(part),
+            TaskEvent::End(end) => {
+                self.finish_call();
+                let done_reason = if end.reason == FinishReason::Length { "length" } else { "stop" };
+                let mut last = self.part("", "", Vec::new());
+                last.done = true;
+                last.end = Some(End {
+                    done_reason,
+                    total_duration: nanos(self.asked),
+                    load_duration: self.load,
+                    prompt_eval_count: end.tokens_in,
+                    prompt_eval_duration: end.ttft_ms.saturating_mul(1_000_000),
+                    eval_count: end.tokens_out,
+                    eval_duration: end.decode_ms.saturating_mul(1_000_000),
+                });
+                self.parts.push_back(last);
+                self.over = true;
+            }
+            TaskEvent::Error(problem) => (self.failed, self.over) = (Some(problem), true),
+            TaskEvent::Cancelled => {
+                let stopped = Problem::new(Code::EngineFailed, "the task was stopped");
+                (self.failed, self.over) = (Some(stopped), true);
+            }
+            TaskEvent::Queued { .. }
+            | TaskEvent::Token { .. }
+            | TaskEvent::Reasoning { .. }
+            | TaskEvent::Vectors(_)
+            | TaskEvent::Scores(_) => {}
+        }
+    }
+
+    /// Calls are told whole: their arguments are an object here, not a text.
+    fn called(&mut self, mut part: CallPart) {
+        if self.call.as_ref().is_some_and(|(index, _)| *index != part.index) {
+            self.finish_call();
+        }
+        let (_, answer) = self.call.get_or_insert_with(|| (part.index, generate::Answer::default()));
+        part.index = 0;
+        answer.call(part);
+    }
+
+    fn finish_call(&mut self) {
+        let Some((_, answer)) = self.call.take() else { return };
+        let calls = answer.calls.into_iter().map(|call| {
+            let arguments = serde_json::from_str(&call.arguments).unwrap_or_else(|_| json!({}));
+            ToolCall { id: Some(call.id), function: CalledFunction { name: call.name, arguments } }
+        });
+        let part = self.part("", "", calls.collect());
+        self.parts.push_back(part);
+    }
+
+    fn part(&self, content: &str, thinking: &str, tool_calls: Vec<ToolCall>) -> Answer {
+        let base = Answer {
+            model: self.model.clone(),
+            created_at: Timestamp::now().to_string(),
+            ..Answer::default()
+        };
+        let (content, thinking) = (content.to_owned(), thinking.to_owned());
+        match self.form {
+            Form::Chat => {
+                let role = "assistant".into();
+                Answer {
+                    message: Some(Message { role, content, thinking, tool_calls, ..Message::default() }),
+                    ..base
+                }
+            }
+            Form::Generate => Answer {
+                response: Some(content),
+                thinking: (!thinking.is_empty()).then_some(thinking),
+                ..base
+            },
+        }
+    }
+}
+
+/// The answer to a request that only loads a model or lets it go.
+pub(super) fn kept(form: Form, model: String, done_reason: &'static str, stream: bool) -> Response {
+    let message = Message { role: "assistant".into(), ..Message::default() };
+    let answer = Answer {
+        model,
+        created_at: Timestamp::now().to_string(),
+        message: (form == Form::Chat).then_some(message),
+        response: (form == Form::Generate).then(String::new),
+        done: true,
+        end: Some(End { done_reason, ..End::default() }),
+        ..Answer::default()
+    };
+    if !stream {
+        return axum::Json(answer).into_response();
+    }
+    let line = serde_json::to_string(&answer).unwrap_or_default() + "\n";
+    ([(header::CONTENT_TYPE, "application/x-ndjson")], line).into_response()
+}
+
+fn nanos(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,100 @@
+//! `GET /api/tags`, `GET /api/ps`, `POST /api/show`, `GET /api/version`.
+
+use axum::Json;
+use axum::extract::Request;
+use lar_api::ollama::{Details, Model, Models, ShowRequest, Shown, Version};
+use lar_catalog::{Kind, Model as Installed};
+use lar_engines::pools::PoolState;
+use serde_json::{Map, json};
+
+use super::untagged;
+use crate::auth::Inference;
+use crate::errors::Failure;
+use crate::generate::about_model;
+use crate::{State, extract};
+
+/// The release whose API this is: clients ask for what it can do.
+const VERSION: &str = "0.12.6";
+/// When a model goes that stays until its memory is needed.
+const FAR: &str = "2318-01-01T00:00:00Z";
+
+pub(crate) async fn version() -> Json<Version> {
+    Json(Version { version: VERSION })
+}
+
+pub(crate) async fn tags(app: State, _: Inference) -> Json<Models> {
+    let models = app.catalog.list().into_iter().map(|found| Model {
+        modified_at: Some(found.added_at.to_string()),
+        expires_at: None,
+        size_vram: None,
+        ..listed(&found, found.size().get())
+    });
+    Json(Models { models: models.collect() })
+}
+
+pub(crate) async fn ps(app: State, _: Inference) -> Json<Models> {
+    let pools = app.gateway.engines().status();
+    let ready = pools.iter().filter(|pool| pool.state == PoolState::Ready);
+    let models = ready.filter_map(|pool| {
+        let found = app.catalog.resolve(&pool.pool).ok()?.model;
+        Some(Model { expires_at: Some(FAR.into()), size_vram: Some(0), ..listed(&found, pool.memory.get()) })
+    });
+    Json(Models { models: models.collect() })
+}
+
+pub(crate) async fn show(app: State, _: Inference, request: Request) -> Result<Json<Shown>, Failure> {
+    let body = extract::body(request, &app).await?;
+    let (body, _) = crate::fields::read(&body, &[])?;
+    let request: ShowRequest = extract::from_value(&body)?;
+    let resolved =
+        app.catalog.resolve(&untagged(request.model)).map_err(|error| about_model(error.into()))?;
+    let (model, facts) = (&resolved.model, &resolved.model.facts);
+    let mut info = Map::new();
+    info.insert("general.architecture".into(), json!(facts.architecture));
+    info.insert("general.parameter_count".into(), json!(facts.parameters));
+    info.insert(format!("{}.context_length", facts.architecture), json!(facts.context_tokens));
+    let capabilities = match model.kind {
+        Kind::Embedding => vec!["embedding"],
+        Kind::Chat => vec!["completion", "tools"],
+        Kind::Rerank => vec![],
+    };
+    Ok(Json(Shown {
+        modelfile: format!("FROM {}\n", model.name),
+        parameters: "",
+        template: facts.chat_template.clone().unwrap_or_default(),
+        license: facts.license.clone().unwrap_or_default(),
+        details: details(model),
+        model_info: info,
+        capabilities,
+        modified_at: model.added_at.to_string(),
+    }))
+}
+
+fn listed(model: &Installed, size: u64) -> Model {
+    Model {
+        name: model.name.clone(),
+        model: model.name.clone(),
+        size,
+        digest: model.digest().to_owned(),
+        details: details(model),
+        modified_at: None,
+        expires_at: None,
+        size_vram: None,
+    }
+}
+
+fn details(model: &Installed) -> Details {
+    let facts = &model.facts;
+    let parameters = match facts.parameters {
+        count @ 1_000_000_000.. => format!("{:.1}B", count as f64 / 1e9),
+        count => format!("{:.0}M", count as f64 / 1e6),
+    };
+    Details {
+        parent_model: "",
+        format: facts.format.clone(),
+        family: facts.architecture.clone(),
+        families: vec![facts.architecture.clone()],
+        parameter_size: parameters,
+        quantization_level: facts.quantization.clone().unwrap_or_default(),
+    }
+}

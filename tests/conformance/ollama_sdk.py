@@ -1,0 +1,115 @@
+"""Ollama's own client, unchanged, against `/api`."""
+
+import functools
+import json
+import os
+import unittest
+
+import ollama
+
+URL, KEY = os.environ["LAR_URL"], os.environ["LAR_KEY"]
+MODEL = "smollm2-135m-instruct"
+GREEDY = {"temperature": 0, "num_predict": 24}
+HELLO = [{"role": "user", "content": "Say hello."}]
+WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "The weather of a city",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string", "enum": ["Paris", "Oslo"]}}, "required": ["city"]},
+    },
+}
+
+
+@functools.cache
+def client(key=KEY):
+    return ollama.Client(host=URL, headers={"authorization": f"Bearer {key}"}, timeout=60)
+
+
+class Ollama(unittest.TestCase):
+    def test_a_chat_and_its_stream(self):
+        whole = client().chat(MODEL + ":latest", HELLO, options=GREEDY)
+        self.assertEqual(whole.message.role, "assistant")
+        self.assertTrue(whole.message.content)
+        self.assertTrue(whole.done)
+        self.assertIn(whole.done_reason, ("stop", "length"))
+        self.assertGreater(whole.prompt_eval_count, 5)
+        self.assertGreater(whole.eval_count, 0)
+        self.assertGreater(whole.total_duration, 0)
+        parts = list(client().chat(MODEL, HELLO, options=GREEDY, stream=True))
+        self.assertEqual("".join(part.message.content for part in parts), whole.message.content)
+        self.assertEqual([part.done for part in parts], [False] * (len(parts) - 1) + [True])
+        self.assertEqual(parts[-1].eval_count, whole.eval_count)
+
+    def test_a_text_and_its_forms(self):
+        whole = client().generate(MODEL, "Say hello.", system="You are brief.", options=GREEDY)
+        self.assertTrue(whole.response)
+        parts = list(client().generate(MODEL, "Say hello.", system="You are brief.", options=GREEDY, stream=True))
+        self.assertEqual("".join(part.response for part in parts), whole.response)
+        raw = client().generate(MODEL, "Once upon a", raw=True, options={**GREEDY, "num_predict": 3})
+        self.assertEqual((raw.done_reason, raw.eval_count), ("length", 3))
+        schema = {"type": "object", "properties": {"legs": {"type": "integer", "minimum": 0, "maximum": 8}}, "required": ["legs"], "additionalProperties": False}
+        formed = client().generate(MODEL, "Describe a cat.", format=schema, options={"temperature": 0})
+        self.assertEqual(list(json.loads(formed.response)), ["legs"])
+        stopped = client().generate(MODEL, "Count from one to ten in words.", options={**GREEDY, "stop": [whole.response.split()[0]]})
+        self.assertNotIn(whole.response.split()[0], stopped.response)
+
+    def test_a_tool_is_called_and_its_result_read(self):
+        # Without a word for it in this API the model calls or does not; what it says must be read either way.
+        for stream in (False, True):
+            answer = client().chat(MODEL, [{"role": "user", "content": "What is the weather in Paris?"}], tools=[WEATHER], options={"temperature": 0, "num_predict": 60}, stream=stream)
+            messages = [part.message for part in answer] if stream else [answer.message]
+            for call in (call for message in messages for call in message.tool_calls or []):
+                self.assertEqual(call.function.name, "get_weather")
+                self.assertIsInstance(call.function.arguments, dict)
+        said = [
+            {"role": "user", "content": "What is the weather in Paris?"},
+            {"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "get_weather", "arguments": {"city": "Paris"}}}]},
+            {"role": "tool", "content": "Sunny, 21 degrees", "tool_name": "get_weather"},
+        ]
+        self.assertTrue(client().chat(MODEL, said, options=GREEDY).message.content)
+
+    def test_vectors(self):
+        one = client().embed("all-minilm-l6-v2", "A cat")
+        two = client().embed("all-minilm-l6-v2", ["A cat", "A train"])
+        self.assertEqual((len(one.embeddings), len(two.embeddings), len(one.embeddings[0])), (1, 2, 384))
+        self.assertEqual(list(one.embeddings[0]), list(two.embeddings[0]))
+        self.assertEqual(list(client().embeddings("all-minilm-l6-v2", "A cat").embedding), list(one.embeddings[0]))
+        with self.assertRaises(ollama.ResponseError):
+            client().embed("all-minilm-l6-v2", "word " * 1000, truncate=False)
+
+    def test_models_are_listed_shown_loaded_and_let_go(self):
+        listed = {model.model: model for model in client().list().models}
+        self.assertLessEqual({MODEL, "all-minilm-l6-v2"}, set(listed))
+        self.assertTrue(listed[MODEL].digest and listed[MODEL].size and listed[MODEL].details.parameter_size)
+        shown = client().show(MODEL)
+        self.assertIn("completion", shown.capabilities)
+        self.assertGreater(shown.modelinfo["llama.context_length"], 100)
+        self.assertEqual(client().show("all-minilm-l6-v2").capabilities, ["embedding"])
+        self.assertEqual(client().generate(MODEL).done_reason, "load")
+        client().chat(MODEL, HELLO, options={"num_predict": 1})
+        self.assertIn(MODEL, [model.model for model in client().ps().models])
+        self.assertEqual(client().chat(MODEL, [], keep_alive=0).done_reason, "unload")
+
+    def test_errors(self):
+        for asked, status, told in [
+            (lambda: client().chat("nothing", HELLO), 404, "nothing"),
+            (lambda: client("lar_wrong").chat(MODEL, HELLO), 401, "key"),
+            (lambda: client().chat(MODEL, [{"role": "wizard", "content": "x"}]), 400, "messages[0].role"),
+            (lambda: client().chat(MODEL, [{"role": "user", "content": "x", "images": ["iVBORw0KGgo="]}]), 400, "text only"),
+            (lambda: client().chat(MODEL, HELLO, options={"temperature": 9}), 400, "options.temperature"),
+            (lambda: client().chat(MODEL, HELLO, options={"stop": [""]}), 400, "options.stop"),
+            (lambda: client().chat(MODEL, HELLO, format="json", tools=[WEATHER]), 400, "format"),
+            (lambda: client().chat(MODEL, HELLO, logprobs=True), 400, "logprobs"),
+            (lambda: client().chat(MODEL, [{"role": "user", "content": "word " * 20_000}]), 400, "context"),
+            (lambda: client().generate(MODEL, "x", template="{{ .Prompt }}"), 400, "template"),
+            (lambda: client().embed(MODEL, "x"), 400, MODEL),
+        ]:
+            with self.subTest(told=told), self.assertRaises(ollama.ResponseError) as caught:
+                asked()
+            self.assertEqual(caught.exception.status_code, status, caught.exception)
+            self.assertIn(told, caught.exception.error)
+
+
+if __name__ == "__main__":
+    unittest.main()
