@@ -1,5 +1,9 @@
-//! The bodies of OpenAI's requests.
+//! The bodies of the compatible APIs' requests.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|body: &[u8]| lar_server::decoders::openai(body));
+libfuzzer_sys::fuzz_target!(|body: &[u8]| {
+    lar_server::decoders::openai(body);
+    lar_server::decoders::anthropic(body);
+    lar_server::decoders::ollama(body);
+});

@@ -51,6 +51,8 @@ mod tests {
         let _ = completions::decode(body, TaskId::new());
         let _ = embeddings::decode(body);
         let _ = rerank::decode(body);
+        crate::decoders::anthropic(body);
+        crate::decoders::ollama(body);
     }
 
     proptest! {
