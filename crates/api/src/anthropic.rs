@@ -59,7 +59,7 @@ pub struct InputMessage {
 
 /// Text, or blocks.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "must be a text or a list of blocks, each with a `type`")]
 pub enum Content {
     /// Text alone.
     Text(String),

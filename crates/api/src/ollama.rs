@@ -98,7 +98,8 @@ pub struct GenerateRequest {
 #[expect(missing_docs, reason = "the names are Ollama's")]
 pub struct Message {
     pub role: String,
-    #[serde(default)]
+    /// Clients send null beside a call.
+    #[serde(default, deserialize_with = "or_empty")]
     pub content: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub thinking: String,
@@ -108,6 +109,10 @@ pub struct Message {
     pub tool_calls: Vec<ToolCall>,
     #[serde(default, skip_serializing)]
     pub tool_call_id: Option<String>,
+}
+
+fn or_empty<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 /// A call of a tool.

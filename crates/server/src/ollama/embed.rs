@@ -25,7 +25,7 @@ pub(crate) async fn embed(
     request: Request,
 ) -> Result<Response, Failure> {
     let body = extract::body(request, &app).await?;
-    let (embedded, ignored) = made(&app, caller, &body, EMBED_FIELDS).await?;
+    let (embedded, ignored) = made(&app, caller, &body, EMBED_FIELDS, "input").await?;
     Ok(with_ignored(axum::Json(embedded).into_response(), &ignored))
 }
 
@@ -35,7 +35,7 @@ pub(crate) async fn embeddings(
     request: Request,
 ) -> Result<Response, Failure> {
     let body = extract::body(request, &app).await?;
-    let (embedded, ignored) = made(&app, caller, &body, EMBEDDINGS_FIELDS).await?;
+    let (embedded, ignored) = made(&app, caller, &body, EMBEDDINGS_FIELDS, "prompt").await?;
     let embedding = embedded.embeddings.into_iter().next().unwrap_or_default();
     Ok(with_ignored(axum::Json(Embedding { embedding }).into_response(), &ignored))
 }
@@ -45,14 +45,16 @@ async fn made(
     caller: Caller,
     body: &[u8],
     table: &[Field],
+    field: &str,
 ) -> Result<(Embedded, Vec<String>), Problem> {
     let asked = Instant::now();
     let (body, ignored) = read(body, table)?;
     let request: EmbedRequest = extract::from_value(&body)?;
     let model = untagged(request.model);
-    let (field, texts) = match (request.input, request.prompt) {
-        (Some(input), None) => ("input", OneOrMany::into_vec(input)),
-        (_, prompt) => ("prompt", prompt.into_iter().collect()),
+    // Each path has its own name for it; the other's has no effect there.
+    let texts = match field {
+        "input" => request.input.map(OneOrMany::into_vec).unwrap_or_default(),
+        _ => request.prompt.into_iter().collect(),
     };
     if texts.is_empty() || texts.len() > INPUTS_MAX || texts.iter().any(String::is_empty) {
         return Err(Problem::invalid(
