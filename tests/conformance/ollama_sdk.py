@@ -91,6 +91,18 @@ class Ollama(unittest.TestCase):
         self.assertIn(MODEL, [model.model for model in client().ps().models])
         self.assertEqual(client().chat(MODEL, [], keep_alive=0).done_reason, "unload")
 
+    def test_what_is_there_need_not_be_pulled(self):
+        self.assertEqual(client().pull(MODEL).status, "success")
+        self.assertEqual([part.status for part in client().pull(MODEL, stream=True)], ["success"])
+        for asked, status in [
+            (lambda: client().pull("/etc/passwd"), 400),
+            (lambda: client().pull("no such model"), 400),
+            (lambda: client().delete("nothing"), 404),
+        ]:
+            with self.assertRaises(ollama.ResponseError) as caught:
+                asked()
+            self.assertEqual(caught.exception.status_code, status, caught.exception)
+
     def test_errors(self):
         for asked, status, told in [
             (lambda: client().chat("nothing", HELLO), 404, "nothing"),

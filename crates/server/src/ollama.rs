@@ -5,14 +5,45 @@ pub(crate) mod embed;
 pub(crate) mod generate;
 mod lines;
 pub(crate) mod models;
+pub(crate) mod pull;
 
+use axum::response::Response;
 use lar_api::ollama::OPTIONS;
-use lar_base::{Caller, Problem, Scope, TaskId};
+use lar_base::{Caller, Instant, Problem, Scope, TaskId};
 use lar_engines::driver::{Constraint, Sampling};
 use serde_json::{Map, Value};
 
-use crate::generate::json_schema;
+use self::lines::{Form, Lines};
+use crate::generate::{Wanted, json_schema};
 use crate::{App, extract, fields, openai};
+
+/// A request, read and checked.
+#[derive(Debug)]
+pub(crate) struct Read {
+    /// Absent where nothing is asked: the model is loaded, or let go.
+    wanted: Option<Wanted>,
+    model: String,
+    stream: bool,
+    thinking: bool,
+    keep_alive: Option<Value>,
+}
+
+/// Answers a request that came at `asked`.
+async fn answer(
+    app: &App,
+    caller: Caller,
+    form: Form,
+    read: Read,
+    asked: Instant,
+) -> Result<Response, Problem> {
+    let Some(wanted) = read.wanted else {
+        let done = keep(app, &caller, &read.model, read.keep_alive.as_ref()).await?;
+        return Ok(lines::kept(form, read.model, done, read.stream));
+    };
+    let ignored = wanted.ignored.clone();
+    let begun = crate::generate::begin(app, caller, form.api(), wanted).await?;
+    Lines::new(form, read.model, begun, read.thinking, asked).respond(read.stream, &ignored).await
+}
 
 /// A name without the tag that stands for none.
 fn untagged(name: String) -> String {

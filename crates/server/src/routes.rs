@@ -94,6 +94,8 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/tags", get(ollama::models::tags))
         .route("/show", post(ollama::models::show))
         .route("/ps", get(ollama::models::ps))
+        .route("/pull", post(ollama::pull::pull))
+        .route("/delete", delete(ollama::pull::delete))
         .route("/version", get(ollama::models::version));
 
     let mcp = mcp::service(app);

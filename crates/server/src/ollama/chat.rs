@@ -7,8 +7,8 @@ use lar_base::{Code, Instant, Problem, TaskId};
 use lar_engines::driver::{self, Chat, ChatMessage, Prompt};
 use serde_json::{Value, json};
 
-use super::lines::{Form, Lines, kept};
-use super::{keep, sampling, shows_thinking, untagged};
+use super::lines::Form;
+use super::{Read, answer, sampling, shows_thinking, untagged};
 use crate::auth::Inference;
 use crate::errors::Failure;
 use crate::fields::read;
@@ -18,17 +18,6 @@ use crate::{State, extract};
 /// Messages of a request at most.
 const MESSAGES_MAX: usize = 10_000;
 
-/// A request, read and checked.
-#[derive(Debug)]
-pub(crate) struct Read {
-    /// Without a prompt there is nothing to answer.
-    pub(super) wanted: Option<Wanted>,
-    pub(super) model: String,
-    pub(super) stream: bool,
-    pub(super) thinking: bool,
-    pub(super) keep_alive: Option<Value>,
-}
-
 pub(crate) async fn create(
     app: State,
     Inference(caller): Inference,
@@ -36,14 +25,7 @@ pub(crate) async fn create(
 ) -> Result<Response, Failure> {
     let asked = Instant::now();
     let read = decode(&extract::body(request, &app).await?, TaskId::new())?;
-    let Some(wanted) = read.wanted else {
-        let done = keep(&app, &caller, &read.model, read.keep_alive.as_ref()).await?;
-        return Ok(kept(Form::Chat, read.model, done, read.stream));
-    };
-    let ignored = wanted.ignored.clone();
-    let begun = generate::begin(&app, caller, "ollama.chat", wanted).await?;
-    let lines = Lines::new(Form::Chat, read.model, begun, read.thinking, asked);
-    Ok(lines.respond(read.stream, &ignored).await?)
+    Ok(answer(&app, caller, Form::Chat, read, asked).await?)
 }
 
 /// Reads a request's body; `id` is the task it becomes.

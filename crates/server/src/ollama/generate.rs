@@ -6,13 +6,13 @@ use lar_api::ollama::{GENERATE_FIELDS, GenerateRequest};
 use lar_base::{Instant, Problem, TaskId};
 use lar_engines::driver::{Chat, ChatMessage, Prompt};
 
-use super::chat::{Read, refuse_logprobs};
-use super::lines::{Form, Lines, kept};
-use super::{keep, sampling, shows_thinking, untagged};
+use super::chat::refuse_logprobs;
+use super::lines::Form;
+use super::{Read, answer, sampling, shows_thinking, untagged};
 use crate::auth::Inference;
 use crate::errors::Failure;
 use crate::fields::read;
-use crate::generate::{self, Wanted};
+use crate::generate::Wanted;
 use crate::{State, extract};
 
 pub(crate) async fn create(
@@ -22,14 +22,7 @@ pub(crate) async fn create(
 ) -> Result<Response, Failure> {
     let asked = Instant::now();
     let read = decode(&extract::body(request, &app).await?, TaskId::new())?;
-    let Some(wanted) = read.wanted else {
-        let done = keep(&app, &caller, &read.model, read.keep_alive.as_ref()).await?;
-        return Ok(kept(Form::Generate, read.model, done, read.stream));
-    };
-    let ignored = wanted.ignored.clone();
-    let begun = generate::begin(&app, caller, "ollama.generate", wanted).await?;
-    let lines = Lines::new(Form::Generate, read.model, begun, read.thinking, asked);
-    Ok(lines.respond(read.stream, &ignored).await?)
+    Ok(answer(&app, caller, Form::Generate, read, asked).await?)
 }
 
 /// Reads a request's body; `id` is the task it becomes.

@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{Stream, stream};
 use lar_api::ollama::{Answer, CalledFunction, End, ErrorBody, Message, ToolCall};
 use lar_base::{Code, Instant, Problem, Timestamp};
 use lar_engines::dialect::CallPart;
@@ -23,6 +23,16 @@ use crate::generate::{self, Begun};
 pub(super) enum Form {
     Chat,
     Generate,
+}
+
+impl Form {
+    /// The API of its tasks.
+    pub(super) const fn api(self) -> &'static str {
+        match self {
+            Form::Chat => "ollama.chat",
+            Form::Generate => "ollama.generate",
+        }
+    }
 }
 
 /// An answer that is being made.
@@ -55,10 +65,7 @@ impl Lines {
                 let line = lines.line().await?;
                 Some((Ok::<_, Infallible>(Bytes::from(line)), lines))
             });
-            let mut response = Response::new(Body::from_stream(lines));
-            let kind = HeaderValue::from_static("application/x-ndjson");
-            response.headers_mut().insert(header::CONTENT_TYPE, kind);
-            return Ok(with_ignored(response, ignored));
+            return Ok(with_ignored(streamed(lines), ignored));
         }
         let mut whole = self.part("", "", Vec::new());
         while let Some(part) = self.next().await {
@@ -206,6 +213,14 @@ pub(super) fn kept(form: Form, model: String, done_reason: &'static str, stream:
     }
     let line = serde_json::to_string(&answer).unwrap_or_default() + "\n";
     ([(header::CONTENT_TYPE, "application/x-ndjson")], line).into_response()
+}
+
+/// Lines of JSON as they come.
+pub(super) fn streamed(lines: impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static) -> Response {
+    let mut response = Response::new(Body::from_stream(lines));
+    let kind = HeaderValue::from_static("application/x-ndjson");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
 }
 
 fn nanos(since: Instant) -> u64 {

@@ -1,0 +1,114 @@
+//! `POST /api/pull` and `DELETE /api/delete`: getting models and removing them.
+
+use std::convert::Infallible;
+
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use futures_util::stream;
+use lar_api::ollama::{PullLine, PullRequest, ShowRequest};
+use lar_base::{Code, Problem};
+use lar_catalog::{Progress, Pull, RECOMMENDED, STARTER_CHAT, STARTER_EMBEDDING, Source};
+
+use super::lines::streamed;
+use super::untagged;
+use crate::auth::Admin;
+use crate::errors::Failure;
+use crate::{State, extract, pools};
+
+/// Gets a model and tells how far it is, in lines; it goes on when its caller goes away.
+pub(crate) async fn pull(app: State, _: Admin, request: Request) -> Result<Response, Failure> {
+    let body = extract::body(request, &app).await?;
+    let (body, _) = crate::fields::read(&body, &[])?;
+    let wanted: PullRequest = extract::from_value(&body)?;
+    let (name, stream) = (untagged(wanted.model), wanted.stream != Some(false));
+    if app.catalog.resolve(&name).is_ok() {
+        let line = PullLine { status: Some(SUCCESS.into()), ..PullLine::default() };
+        let text = serde_json::to_string(&line).unwrap_or_default() + "\n";
+        return Ok(streamed(stream::iter([Ok(Bytes::from(text))])));
+    }
+    let source: Source = source_of(&name).parse()?;
+    // A file of the server's machine is Lar's own way to get a model; this API names models.
+    if matches!(source, Source::File(_)) {
+        return Err(Problem::invalid(
+            "model",
+            "is no model that can be pulled; `lar models pull` lists some",
+        )
+        .into());
+    }
+    let mut progress = Told { pull: app.catalog.pull(source, None), any: false };
+    if stream {
+        let lines = stream::unfold(Some(progress), |progress| async move {
+            let mut progress = progress?;
+            let line = progress.next().await;
+            let over = line.error.is_some() || line.status.as_deref() == Some(SUCCESS);
+            let text = serde_json::to_string(&line).unwrap_or_default() + "\n";
+            Some((Ok::<_, Infallible>(Bytes::from(text)), (!over).then_some(progress)))
+        });
+        return Ok(streamed(lines));
+    }
+    loop {
+        let line = progress.next().await;
+        if let Some(error) = line.error {
+            return Err(Problem::new(Code::ComponentUnavailable, error).into());
+        }
+        if line.status.as_deref() == Some(SUCCESS) {
+            return Ok(axum::Json(line).into_response());
+        }
+    }
+}
+
+/// Where a model of a known name comes from; what is none is a source itself.
+fn source_of(name: &str) -> &str {
+    let starters = [STARTER_CHAT, STARTER_EMBEDDING].map(|starter| (starter.name, starter.source));
+    let known = RECOMMENDED.iter().map(|model| (model.name, model.source)).chain(starters);
+    let mut named = known.filter(|(known, _)| *known == name);
+    named.next().map_or(name, |(_, source)| source)
+}
+
+/// The last line of a pull that went well.
+const SUCCESS: &str = "success";
+
+/// A pull, and whether anything was told of it.
+struct Told {
+    pull: Pull,
+    any: bool,
+}
+
+impl Told {
+    /// What there is to tell next; waits for news once something was told.
+    async fn next(&mut self) -> PullLine {
+        if self.any && self.pull.progress.changed().await.is_err() {
+            return PullLine { error: Some("the pull was given up".into()), ..PullLine::default() };
+        }
+        self.any = true;
+        let source = self.pull.source.to_string();
+        match self.pull.progress.borrow_and_update().clone() {
+            Progress::Downloading { done, total } => PullLine {
+                status: Some(format!("pulling {source}")),
+                digest: Some(source),
+                total: total.map(lar_base::Bytes::get),
+                completed: Some(done.get()),
+                error: None,
+            },
+            Progress::Verifying { .. } => {
+                PullLine { status: Some("verifying sha256 digest".into()), ..PullLine::default() }
+            }
+            Progress::Done { .. } => PullLine { status: Some(SUCCESS.into()), ..PullLine::default() },
+            Progress::Failed { reason } => PullLine { error: Some(reason), ..PullLine::default() },
+        }
+    }
+}
+
+/// Uninstalls a model.
+pub(crate) async fn delete(app: State, _: Admin, request: Request) -> Result<StatusCode, Failure> {
+    let body = extract::body(request, &app).await?;
+    let (body, _) = crate::fields::read(&body, &[])?;
+    let request: ShowRequest = extract::from_value(&body)?;
+    let name = untagged(request.model);
+    pools::refuse_active(&app, &name)?;
+    app.catalog.remove(&name).await?;
+    app.gateway.engines().remove(&name);
+    Ok(StatusCode::OK)
+}
