@@ -4,6 +4,7 @@ import functools
 import json
 import os
 import unittest
+import urllib.request
 
 import ollama
 
@@ -94,7 +95,11 @@ class Ollama(unittest.TestCase):
     def test_what_is_there_need_not_be_pulled(self):
         self.assertEqual(client().pull(MODEL).status, "success")
         self.assertEqual([part.status for part in client().pull(MODEL, stream=True)], ["success"])
+        alias = urllib.request.Request(URL + "/lar/v1/aliases", json.dumps({"name": "llama*", "target": MODEL}).encode(), {"authorization": f"Bearer {KEY}", "content-type": "application/json"})
+        urllib.request.urlopen(alias).close()
         for asked, status in [
+            # A name that a pattern stands for is answered to, and is still not there.
+            (lambda: client().pull("llama3.2"), 400),
             (lambda: client().pull("/etc/passwd"), 400),
             (lambda: client().pull("no such model"), 400),
             (lambda: client().delete("nothing"), 404),

@@ -23,8 +23,12 @@ pub(crate) async fn pull(app: State, _: Admin, request: Request) -> Result<Respo
     let (body, _) = crate::fields::read(&body, &[])?;
     let wanted: PullRequest = extract::from_value(&body)?;
     let (name, stream) = (untagged(wanted.model), wanted.stream != Some(false));
-    if app.catalog.resolve(&name).is_ok() {
+    // A pattern of an alias may fit a name that is not there.
+    if app.catalog.resolve(&name).is_ok_and(|found| found.alias.is_none()) {
         let line = PullLine { status: Some(SUCCESS.into()), ..PullLine::default() };
+        if !stream {
+            return Ok(axum::Json(line).into_response());
+        }
         let text = serde_json::to_string(&line).unwrap_or_default() + "\n";
         return Ok(streamed(stream::iter([Ok(Bytes::from(text))])));
     }
