@@ -1,5 +1,7 @@
 //! `/v1`, as OpenAI's clients use it. The SDK itself runs in `tests/conformance`.
 
+mod responses;
+
 use lar_tests::Lar;
 use serde_json::{Value, json};
 

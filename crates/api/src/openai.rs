@@ -1,6 +1,7 @@
 //! OpenAI's wire types, as its SDKs send and expect them, and tables of what becomes of each field of a request.
 
 mod answers;
+pub mod responses;
 
 use std::collections::BTreeMap;
 

@@ -15,7 +15,7 @@ use lar_engines::scheduler::{FullPolicy, Limits};
 use lar_engines::{Engines, device};
 use lar_gateway::{EngineOptions, Gateway, Metrics, Remote};
 use lar_memory::{Memories, SecretPolicy};
-use lar_server::{Authenticator, Parts, Server};
+use lar_server::{Authenticator, Parts, RESPONSES_KEPT, Server};
 use lar_store::Store;
 use prometheus_client::registry::Registry;
 use tokio::signal::unix::{SignalKind, signal};
@@ -122,6 +122,7 @@ impl House {
             catalog,
             authenticator,
             registry,
+            tasks: tasks.clone(),
         };
         let server = match Server::bind(address, parts).await {
             Ok(server) => server,
@@ -270,12 +271,19 @@ async fn forget(store: Store, memories: Memories, stopping: CancellationToken) {
                 )
                 .await?;
             let requests = store.idempotency_purge().await?;
-            Ok::<_, Problem>((conversations, memories.purge().await?, requests))
+            let responses = store.responses_purge(Timestamp::now().before(RESPONSES_KEPT)).await?;
+            Ok::<_, Problem>((conversations, memories.purge().await?, requests, responses))
         };
         match forgotten.await {
-            Ok((0, 0, 0)) => {}
-            Ok((conversations, memories, requests)) => {
-                tracing::info!(conversations, memories, requests, "what was kept for its time is erased");
+            Ok((0, 0, 0, 0)) => {}
+            Ok((conversations, memories, requests, responses)) => {
+                tracing::info!(
+                    conversations,
+                    memories,
+                    requests,
+                    responses,
+                    "what was kept for its time is erased"
+                );
             }
             Err(error) => tracing::warn!(%error, "what is past its time could not be erased"),
         }

@@ -56,7 +56,11 @@ fn is_default(name: &str, value: &Value) -> bool {
             _ => number.as_u64() == Some(0),
         },
         Value::String(text) => {
-            text.is_empty() || (name == "function_call" && matches!(text.as_str(), "none" | "auto"))
+            let usual = matches!(
+                (name, text.as_str()),
+                ("function_call", "none" | "auto") | ("truncation", "disabled")
+            );
+            text.is_empty() || usual
         }
         Value::Object(_) => false,
         Value::Null => true,
@@ -78,11 +82,14 @@ pub(crate) fn with_ignored(mut response: Response, ignored: &[String]) -> Respon
 pub(crate) fn tables() -> [(&'static str, Vec<(&'static str, String)>); 3] {
     use lar_api::anthropic::{COUNT_TOKENS_FIELDS, MESSAGES_FIELDS};
     use lar_api::ollama;
+    use lar_api::openai::responses::{INPUT_TOKENS_FIELDS, RESPONSE_FIELDS};
     use lar_api::openai::{CHAT_FIELDS, COMPLETION_FIELDS, EMBEDDING_FIELDS};
     use lar_api::rerank::RERANK_FIELDS;
     let openai = [
         ("/v1/chat/completions", CHAT_FIELDS),
         ("/v1/completions", COMPLETION_FIELDS),
+        ("/v1/responses", RESPONSE_FIELDS),
+        ("/v1/responses/input_tokens", INPUT_TOKENS_FIELDS),
         ("/v1/embeddings", EMBEDDING_FIELDS),
         ("/v1/rerank", RERANK_FIELDS),
     ];

@@ -7,9 +7,9 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use lar_base::{Caller, Code, Problem, TaskId};
 use lar_engines::dialect::CallPart;
-use lar_engines::driver::{Constraint, Prompt, Sampling, TokenLogprobs, Tool, ToolCall};
+use lar_engines::driver::{Chat, Constraint, Prompt, Sampling, TokenLogprobs, Tool, ToolCall, ToolChoice};
 use lar_engines::scheduler::Priority;
-use lar_gateway::{End, HangUp, LogReader, Task, TaskEvent, Work};
+use lar_gateway::{Admitted, End, HangUp, LogReader, Task, TaskEvent, TaskHandle, Work};
 use serde_json::Value;
 
 use crate::App;
@@ -17,7 +17,7 @@ use crate::App;
 /// Tools of a request at most.
 const TOOLS_MAX: usize = 128;
 /// A tool's name is no longer than this, in bytes.
-const TOOL_NAME_MAX: usize = 64;
+const TOOL_NAME_MAX: usize = 128;
 
 /// Stop texts at most.
 pub(crate) const STOP_MAX: usize = 32;
@@ -39,6 +39,27 @@ pub(crate) struct Wanted {
     pub(crate) include_usage: bool,
     /// The fields that have no effect.
     pub(crate) ignored: Vec<String>,
+}
+
+impl Wanted {
+    /// The task of one of the answers, numbered from 0.
+    fn task(&self, caller: &Caller, api: &'static str, answer: u32, hang_up: HangUp) -> Task {
+        let seed = self.sampling.seed.wrapping_add(answer);
+        Task {
+            id: if answer == 0 { self.id } else { TaskId::new() },
+            caller: caller.clone(),
+            api,
+            model: self.model.clone(),
+            priority: Priority::Interactive,
+            deadline: None,
+            conversation: None,
+            hang_up,
+            work: Work::Generate {
+                prompt: self.prompt.clone(),
+                sampling: Sampling { seed, ..self.sampling.clone() },
+            },
+        }
+    }
 }
 
 /// Checks that a schema is an object; what it says is checked by whoever must keep to it.
@@ -95,28 +116,10 @@ pub(crate) async fn begin(
     api: &'static str,
     wanted: Wanted,
 ) -> Result<Begun, Problem> {
-    let Wanted { id, model, prompt, sampling, n, constraint_field, .. } = wanted;
     let mut begun = Begun { model: String::new(), tokens_in: 0, readers: Vec::new(), first: VecDeque::new() };
-    for answer in 0..n {
-        let sampling = Sampling { seed: sampling.seed.wrapping_add(answer), ..sampling.clone() };
-        let task = Task {
-            id: if answer == 0 { id } else { TaskId::new() },
-            caller: caller.clone(),
-            api,
-            model: model.clone(),
-            priority: Priority::Interactive,
-            deadline: None,
-            conversation: None,
-            hang_up: HangUp::Cancel,
-            work: Work::Generate { prompt: prompt.clone(), sampling },
-        };
-        let admitted = app.gateway.admit(task).await;
-        let admitted = admitted.map_err(|problem| match problem.fields.as_slice() {
-            [about] if about.field == lar_engines::CONSTRAINT_FIELD => {
-                Problem::invalid(constraint_field, format!("cannot be kept to: {}", about.reason))
-            }
-            _ => about_model(problem),
-        })?;
+    for answer in 0..wanted.n {
+        let task = wanted.task(&caller, api, answer, HangUp::Cancel);
+        let admitted = admit(app, task, wanted.constraint_field).await?;
         begun.tokens_in = admitted.tokens_in();
         let handle = app.gateway.dispatch(admitted);
         handle.model().clone_into(&mut begun.model);
@@ -132,7 +135,32 @@ pub(crate) async fn begin(
     Ok(begun)
 }
 
+/// Checks that a task that goes on when nobody reads it may run; it is dispatched by its caller.
+pub(crate) async fn admit_detached(
+    app: &App,
+    caller: &Caller,
+    api: &'static str,
+    wanted: &Wanted,
+) -> Result<Admitted, Problem> {
+    admit(app, wanted.task(caller, api, 0, HangUp::GoOn), wanted.constraint_field).await
+}
+
+async fn admit(app: &App, task: Task, constraint_field: &'static str) -> Result<Admitted, Problem> {
+    app.gateway.admit(task).await.map_err(|problem| match problem.fields.as_slice() {
+        [about] if about.field == lar_engines::CONSTRAINT_FIELD => {
+            Problem::invalid(constraint_field, format!("cannot be kept to: {}", about.reason))
+        }
+        _ => about_model(problem),
+    })
+}
+
 impl Begun {
+    /// A task that was dispatched, from its beginning.
+    pub(crate) fn of(handle: &TaskHandle) -> Self {
+        let (model, readers) = (handle.model().to_owned(), vec![handle.read(0)]);
+        Self { model, tokens_in: 0, readers, first: VecDeque::new() }
+    }
+
     pub(crate) fn answers(&self) -> usize {
         self.readers.len()
     }
@@ -255,5 +283,32 @@ pub(crate) fn add_tool(
         return Err(Problem::invalid(schema_field, "must be a JSON Schema, which is an object"));
     }
     tools.push(Tool { name, description, parameters: schema.to_string() });
+    Ok(())
+}
+
+/// Has the model call tools as one of OpenAI's modes says.
+pub(crate) fn choose_mode(chat: &mut Chat, mode: &str) -> Result<(), Problem> {
+    match mode {
+        "auto" => {}
+        "none" => chat.tools.clear(),
+        "required" if chat.tools.is_empty() => {
+            return Err(Problem::invalid("tool_choice", "is required, but there are no tools"));
+        }
+        "required" => chat.tool_choice = ToolChoice::Required,
+        _ => {
+            let reason = "must be none, auto, required, or an object that names a tool";
+            return Err(Problem::invalid("tool_choice", reason));
+        }
+    }
+    Ok(())
+}
+
+/// Has the model call one tool.
+pub(crate) fn choose_named(chat: &mut Chat, name: String) -> Result<(), Problem> {
+    if !chat.tools.iter().any(|tool| tool.name == name) {
+        return Err(Problem::invalid("tool_choice", "names a tool that is not among `tools`"));
+    }
+    chat.tool_choice = ToolChoice::Named(name);
+    chat.parallel_calls = false;
     Ok(())
 }

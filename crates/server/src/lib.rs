@@ -32,6 +32,7 @@ mod sign_in;
 mod spaces;
 mod sse;
 mod tasks;
+mod turns;
 mod usage;
 mod users;
 
@@ -40,7 +41,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lar_agents::Turns;
-use lar_base::Bytes;
+use lar_base::{Bytes, Tasks};
 use lar_catalog::{Catalog, Places};
 use lar_egress::Ledger;
 use lar_gateway::Gateway;
@@ -57,6 +58,7 @@ pub mod decoders {
         let _ = crate::openai::chat_completions::decode(body, TaskId::new());
         let _ = crate::openai::completions::decode(body, TaskId::new());
         let _ = crate::openai::embeddings::decode(body);
+        let _ = crate::openai::responses::decode(body, TaskId::new());
     }
 
     /// Reads `body` as each of Ollama's requests.
@@ -75,6 +77,7 @@ pub mod decoders {
 pub use auth::{Authenticator, new_secret};
 pub use listen::Server;
 pub use mcp::fixture as mcp_fixture;
+pub use openai::responses::KEPT as RESPONSES_KEPT;
 pub use openapi::document as openapi_document;
 
 /// What becomes of each field of the compatible APIs' requests: an API's name, and its paths with a Markdown table each.
@@ -133,6 +136,8 @@ pub struct Parts {
     pub places: Places,
     /// Names and addresses, beside loopback's, that requests may be addressed to.
     pub allowed_hosts: Vec<String>,
+    /// Where what goes on behind a request runs.
+    pub tasks: Tasks,
     /// Named limits.
     pub limits: Limits,
 }
@@ -152,6 +157,7 @@ pub(crate) struct App {
     pub(crate) rates: rate::Rates,
     pub(crate) requests: frame::RequestMetrics,
     pub(crate) hosts: protect::Hosts,
+    pub(crate) tasks: Tasks,
     pub(crate) limits: Limits,
     pub(crate) address: SocketAddr,
 }
@@ -173,6 +179,7 @@ impl App {
             ledger: parts.ledger,
             registry,
             places: parts.places,
+            tasks: parts.tasks,
             limits: parts.limits,
             address,
         })

@@ -5,6 +5,7 @@ pub(crate) mod completions;
 pub(crate) mod embeddings;
 pub(crate) mod models;
 pub(crate) mod rerank;
+pub(crate) mod responses;
 pub(crate) mod sampling;
 
 use axum::http::{HeaderName, HeaderValue};
@@ -51,6 +52,7 @@ mod tests {
         let _ = completions::decode(body, TaskId::new());
         let _ = embeddings::decode(body);
         let _ = rerank::decode(body);
+        let _ = responses::decode(body, TaskId::new());
         crate::decoders::anthropic(body);
         crate::decoders::ollama(body);
     }

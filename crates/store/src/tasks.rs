@@ -150,6 +150,7 @@ impl Store {
                 end_in_txn(connection, *id, end)?;
             }
             crate::messages::fail_streaming_in_txn(connection)?;
+            crate::responses::abandon_in_txn(connection)?;
             Ok(abandoned.len())
         })
         .await

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{ToolCall, Usage};
 
@@ -38,7 +38,7 @@ pub struct ChatLogprobs {
 }
 
 /// What is told of one token.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct TokenLogprob {
     #[serde(flatten)]
@@ -47,7 +47,7 @@ pub struct TokenLogprob {
 }
 
 /// A token and the natural logarithm of its probability.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct TopLogprob {
     pub token: String,

@@ -1,17 +1,16 @@
 //! Reading requests: messages of blocks become a chat of turns.
 
-use std::collections::HashSet;
-
 use lar_api::anthropic::{
     COUNT_TOKENS_FIELDS, Content, InputBlock, InputMessage, MESSAGES_FIELDS, MessagesRequest, OutputFormat,
     Tool, ToolChoice,
 };
 use lar_base::{Code, Problem, TaskId};
-use lar_engines::driver::{self, Chat, ChatMessage, Constraint, Prompt, Sampling, ToolCall};
+use lar_engines::driver::{self, Chat, Constraint, Prompt, Sampling, ToolCall};
 
 use crate::extract;
 use crate::fields::read;
 use crate::generate::{self, Wanted, derived_seed, in_range};
+use crate::turns::Turns;
 
 /// Messages of a request at most.
 const MESSAGES_MAX: usize = 10_000;
@@ -95,7 +94,7 @@ fn chat(
         turns.say("system", texts("system", system)?);
     }
     for (index, message) in messages.into_iter().enumerate() {
-        turns.message(&format!("messages[{index}]"), message)?;
+        self::message(&mut turns, &format!("messages[{index}]"), message)?;
     }
     if turns.said.last().is_some_and(|last| last.role == "assistant") {
         let reason = "the last message must be a user's: an answer is not begun for the model here";
@@ -122,10 +121,7 @@ fn choose(chat: &mut Chat, choice: Option<ToolChoice>) -> Result<(), Problem> {
         ("auto", _) => {}
         ("none", _) => chat.tools.clear(),
         ("any", _) if !chat.tools.is_empty() => chat.tool_choice = driver::ToolChoice::Required,
-        ("tool", Some(name)) if chat.tools.iter().any(|tool| tool.name == name) => {
-            chat.tool_choice = driver::ToolChoice::Named(name);
-            chat.parallel_calls = false;
-        }
+        ("tool", Some(name)) => generate::choose_named(chat, name)?,
         ("any" | "tool", _) => {
             return Err(Problem::invalid("tool_choice", "names a tool that is not among `tools`"));
         }
@@ -134,88 +130,54 @@ fn choose(chat: &mut Chat, choice: Option<ToolChoice>) -> Result<(), Problem> {
     Ok(())
 }
 
-/// A chat that grows by messages of blocks.
-#[derive(Default)]
-struct Turns {
-    said: Vec<ChatMessage>,
-    /// The ids of calls that have no result yet.
-    open: HashSet<String>,
+fn message(turns: &mut Turns, field: &str, message: InputMessage) -> Result<(), Problem> {
+    let role = message.role.as_str();
+    if !matches!(role, "user" | "assistant" | "system") {
+        return Err(Problem::invalid(format!("{field}.role"), "must be user or assistant"));
+    }
+    let blocks = match message.content {
+        Content::Text(text) => {
+            vec![InputBlock { kind: "text".into(), text: Some(text), ..InputBlock::default() }]
+        }
+        Content::Blocks(blocks) => blocks,
+    };
+    if blocks.is_empty() {
+        return Err(Problem::invalid(format!("{field}.content"), "must not be empty"));
+    }
+    for (index, block) in blocks.into_iter().enumerate() {
+        let field = format!("{field}.content[{index}]");
+        match (block.kind.as_str(), role) {
+            ("text", _) => {
+                let text =
+                    block.text.ok_or_else(|| Problem::invalid(format!("{field}.text"), "is missing"))?;
+                turns.say(role, text);
+            }
+            ("tool_use", "assistant") => call(turns, &field, block)?,
+            ("tool_result", "user") => result(turns, &field, block)?,
+            // Of earlier turns; models think anew.
+            ("thinking" | "redacted_thinking", "assistant") => {}
+            (kind, _) => return Err(unread(&field, kind)),
+        }
+    }
+    Ok(())
 }
 
-impl Turns {
-    /// Adds text; what one role says in a row is one turn.
-    fn say(&mut self, role: &str, text: String) {
-        match self.said.last_mut() {
-            Some(last) if last.role == role && last.tool_calls.is_empty() => {
-                last.content.push('\n');
-                last.content.push_str(&text);
-            }
-            _ => self.said.push(ChatMessage::new(role, text)),
-        }
+fn call(turns: &mut Turns, field: &str, block: InputBlock) -> Result<(), Problem> {
+    let (Some(id), Some(name)) = (block.id, block.name) else {
+        return Err(Problem::invalid(field, "`tool_use` needs an `id` and a `name`"));
+    };
+    let input = block.input.unwrap_or_else(|| serde_json::json!({}));
+    if !input.is_object() {
+        return Err(Problem::invalid(format!("{field}.input"), "must be an object"));
     }
+    turns.call(ToolCall { id, name, arguments: input.to_string() });
+    Ok(())
+}
 
-    fn message(&mut self, field: &str, message: InputMessage) -> Result<(), Problem> {
-        let role = message.role.as_str();
-        if !matches!(role, "user" | "assistant" | "system") {
-            return Err(Problem::invalid(format!("{field}.role"), "must be user or assistant"));
-        }
-        let blocks = match message.content {
-            Content::Text(text) => {
-                vec![InputBlock { kind: "text".into(), text: Some(text), ..InputBlock::default() }]
-            }
-            Content::Blocks(blocks) => blocks,
-        };
-        if blocks.is_empty() {
-            return Err(Problem::invalid(format!("{field}.content"), "must not be empty"));
-        }
-        for (index, block) in blocks.into_iter().enumerate() {
-            let field = format!("{field}.content[{index}]");
-            match (block.kind.as_str(), role) {
-                ("text", _) => {
-                    let text =
-                        block.text.ok_or_else(|| Problem::invalid(format!("{field}.text"), "is missing"))?;
-                    self.say(role, text);
-                }
-                ("tool_use", "assistant") => self.call(&field, block)?,
-                ("tool_result", "user") => self.result(&field, block)?,
-                // Of earlier turns; models think anew.
-                ("thinking" | "redacted_thinking", "assistant") => {}
-                (kind, _) => return Err(unread(&field, kind)),
-            }
-        }
-        Ok(())
-    }
-
-    fn call(&mut self, field: &str, block: InputBlock) -> Result<(), Problem> {
-        let (Some(id), Some(name)) = (block.id, block.name) else {
-            return Err(Problem::invalid(field, "`tool_use` needs an `id` and a `name`"));
-        };
-        let input = block.input.unwrap_or_else(|| serde_json::json!({}));
-        if !input.is_object() {
-            return Err(Problem::invalid(format!("{field}.input"), "must be an object"));
-        }
-        self.open.insert(id.clone());
-        let call = ToolCall { id, name, arguments: input.to_string() };
-        match self.said.last_mut() {
-            Some(last) if last.role == "assistant" => last.tool_calls.push(call),
-            _ => self
-                .said
-                .push(ChatMessage { tool_calls: vec![call], ..ChatMessage::new("assistant", String::new()) }),
-        }
-        Ok(())
-    }
-
-    fn result(&mut self, field: &str, block: InputBlock) -> Result<(), Problem> {
-        let id = block.tool_use_id.unwrap_or_default();
-        if !self.open.remove(&id) {
-            let reason = "is the id of no call before it that has no result yet";
-            return Err(Problem::invalid(format!("{field}.tool_use_id"), reason));
-        }
-        let content = texts(&format!("{field}.content"), block.content.unwrap_or_default())?;
-        let content = if block.is_error == Some(true) { format!("Error: {content}") } else { content };
-        self.said.push(ChatMessage { tool_call_id: Some(id), ..ChatMessage::new("tool", content) });
-        Ok(())
-    }
+fn result(turns: &mut Turns, field: &str, block: InputBlock) -> Result<(), Problem> {
+    let content = texts(&format!("{field}.content"), block.content.unwrap_or_default())?;
+    let content = if block.is_error == Some(true) { format!("Error: {content}") } else { content };
+    turns.result(format!("{field}.tool_use_id"), block.tool_use_id.unwrap_or_default(), content)
 }
 
 /// The text of a content that may hold nothing else.

@@ -16,7 +16,7 @@ use crate::auth::Inference;
 use crate::errors::{self, Failure};
 use crate::fields::{read, with_ignored};
 use crate::generate::{self, Begun, Wanted};
-use crate::{State, extract, sse};
+use crate::{State, extract, sse, turns};
 
 /// Messages of a request at most.
 const MESSAGES_MAX: usize = 10_000;
@@ -166,30 +166,11 @@ fn tools(wire: Vec<Tool>) -> Result<Vec<driver::Tool>, Problem> {
 }
 
 fn choose_tools(chat: &mut Chat, choice: Option<ToolChoice>) -> Result<(), Problem> {
-    let known = |name: &str| chat.tools.iter().any(|tool| tool.name == name);
     match choice {
-        None => {}
-        Some(ToolChoice::Mode(mode)) => match mode.as_str() {
-            "auto" => {}
-            "none" => chat.tools.clear(),
-            "required" if chat.tools.is_empty() => {
-                return Err(Problem::invalid("tool_choice", "is required, but there are no tools"));
-            }
-            "required" => chat.tool_choice = driver::ToolChoice::Required,
-            _ => {
-                let reason = "must be none, auto, required, or an object that names a function";
-                return Err(Problem::invalid("tool_choice", reason));
-            }
-        },
-        Some(ToolChoice::Named { function }) if known(&function.name) => {
-            chat.tool_choice = driver::ToolChoice::Named(function.name);
-            chat.parallel_calls = false;
-        }
-        Some(ToolChoice::Named { .. }) => {
-            return Err(Problem::invalid("tool_choice", "names a function that is not among the tools"));
-        }
+        None => Ok(()),
+        Some(ToolChoice::Mode(mode)) => generate::choose_mode(chat, &mode),
+        Some(ToolChoice::Named { function }) => generate::choose_named(chat, function.name),
     }
-    Ok(())
 }
 
 /// Converts a request's messages, joining text parts.
@@ -224,13 +205,8 @@ fn convert(index: usize, message: ChatMessage) -> Result<driver::ChatMessage, Pr
     }
     let mut tool_calls = Vec::with_capacity(calls.len());
     for (call_index, call) in calls.into_iter().enumerate() {
-        let arguments =
-            if call.function.arguments.trim().is_empty() { "{}".into() } else { call.function.arguments };
-        // Templates take them apart.
-        if serde_json::from_str::<serde::de::IgnoredAny>(&arguments).is_err() {
-            let field = format!("messages[{index}].tool_calls[{call_index}].function.arguments");
-            return Err(Problem::invalid(field, "must be a JSON text"));
-        }
+        let field = || format!("messages[{index}].tool_calls[{call_index}].function.arguments");
+        let arguments = turns::arguments(field, call.function.arguments)?;
         tool_calls.push(driver::ToolCall { id: call.id, name: call.function.name, arguments });
     }
     let content = match message.content {

@@ -1,0 +1,356 @@
+//! `/v1/responses`: OpenAI's Responses API. What is stored is there for the key that made it, for 30 days.
+//!
+//! Invariant: a response that is told to be completed and is to be kept is on disk. One that goes on in the background
+//! is on disk before its caller hears of it; if the server dies meanwhile, it has failed.
+
+mod decode;
+mod encode;
+mod stream;
+
+use std::time::Duration;
+
+use axum::extract::Request;
+use axum::http::Uri;
+use axum::response::{IntoResponse as _, Response};
+use lar_api::openai::responses::{Deleted, InputItem, InputItems, InputTokens, Response as Wire, Status};
+use lar_base::{Caller, Code, KeyId, Problem, TaskId, Timestamp};
+use lar_gateway::TaskHandle;
+use lar_store::{Response as Stored, ResponseState};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::auth::Inference;
+use crate::errors::Failure;
+use crate::extract::{self, Path};
+use crate::fields::with_ignored;
+use crate::generate::{self, Begun};
+use crate::{App, State, sse};
+use decode::{Offered, Read};
+use encode::{Encoder, failure};
+use stream::{Keep, Stream};
+
+/// How long a response is kept.
+pub const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
+/// What its tasks are recorded as.
+const API: &str = "openai.responses";
+/// Input items on a page.
+const ITEMS_PAGE: usize = 20;
+const ITEMS_PAGE_MAX: usize = 100;
+
+pub(crate) async fn create(
+    app: State,
+    Inference(caller): Inference,
+    request: Request,
+) -> Result<Response, Failure> {
+    let request = decode::Request::read(&extract::body(request, &app).await?)?;
+    let (store, background) = request.kept();
+    let previous = request.previous()?;
+    let earlier = earlier(&app, caller.key, previous).await?;
+    let read = request.decode(earlier, TaskId::new())?;
+    let ignored = read.wanted.ignored.clone();
+    let response = if background {
+        in_background(&app, caller, previous, read).await?
+    } else {
+        at_once(&app, caller, previous, read, store).await?
+    };
+    Ok(with_ignored(response, &ignored))
+}
+
+/// Follows a response to its end for the caller who waits for it.
+async fn at_once(
+    app: &State,
+    caller: Caller,
+    previous: Option<TaskId>,
+    read: Read,
+    store: bool,
+) -> Result<Response, Problem> {
+    let Read { wanted, mut response, tools, input } = read;
+    let (task, streams, key) = (wanted.id, wanted.stream, caller.key);
+    let mut begun = generate::begin(app, caller, API, wanted).await?;
+    response.model.clone_from(&begun.model);
+    let mut encoder = Encoder::new(task, response, tools);
+    let stored = move |body: &Wire| Stored {
+        task,
+        key,
+        previous,
+        state: ResponseState::Over,
+        input,
+        body: json(body),
+        created_at: Timestamp::now(),
+    };
+    if streams {
+        let keep = store.then(|| Keep::new(app.store.clone(), stored));
+        return Ok(sse::response(Stream::new(begun, encoder, keep)));
+    }
+    while let Some((_, event)) = begun.next().await {
+        match event {
+            lar_gateway::TaskEvent::Error(problem) => return Err(problem),
+            event => encoder.hear(event),
+        }
+    }
+    if encoder.response.status == Status::Cancelled || !encoder.is_over() {
+        return Err(Problem::new(Code::EngineFailed, "the task was stopped"));
+    }
+    if store {
+        app.store.response_create(stored(&encoder.response), None).await?;
+    }
+    Ok(axum::Json(encoder.response).into_response())
+}
+
+/// Has a response go on by itself; answers at once, or with its stream.
+async fn in_background(
+    app: &State,
+    caller: Caller,
+    previous: Option<TaskId>,
+    read: Read,
+) -> Result<Response, Problem> {
+    let Read { wanted, mut response, tools, input } = read;
+    let task = wanted.id;
+    let admitted = generate::admit_detached(app, &caller, API, &wanted).await?;
+    response.model = admitted.model().to_owned();
+    response.status = Status::Queued;
+    let stored = Stored {
+        task,
+        key: caller.key,
+        previous,
+        state: ResponseState::Running,
+        input,
+        body: json(&response),
+        created_at: Timestamp::now(),
+    };
+    app.store.response_create(stored, Some(admitted.start())).await?;
+    let handle = app.gateway.dispatch_recorded(admitted);
+    let (store, follower) = (app.store.clone(), Begun::of(&handle));
+    let mut encoder = Encoder::new(task, response.clone(), Offered::of(&response));
+    app.tasks.spawn(async move {
+        follow(follower, &mut encoder).await;
+        if let Err(error) = store.response_end(task, json(&encoder.response)).await {
+            tracing::error!(%error, %task, "a response's end could not be stored");
+        }
+    });
+    if wanted.stream {
+        let encoder = Encoder::new(task, response, tools);
+        return Ok(sse::response(Stream::new(Begun::of(&handle), encoder, None)));
+    }
+    Ok(axum::Json(response).into_response())
+}
+
+/// Follows a task to its end.
+async fn follow(mut begun: Begun, encoder: &mut Encoder) {
+    while let Some((_, event)) = begun.next().await {
+        encoder.hear(event);
+        while encoder.next().is_some() {}
+    }
+}
+
+/// What a response is asked for with.
+#[derive(Debug, Deserialize)]
+struct Shown {
+    #[serde(default)]
+    stream: bool,
+    starting_after: Option<u64>,
+}
+
+pub(crate) async fn show(
+    app: State,
+    Inference(caller): Inference,
+    Path(id): Path<String>,
+    uri: Uri,
+) -> Result<Response, Failure> {
+    let task = task_of("response_id", &id)?;
+    let shown: Shown = extract::query(&uri)?;
+    let stored = app.store.response_get(caller.key, task).await?;
+    if !shown.stream {
+        return Ok(axum::Json(body(&stored)?).into_response());
+    }
+    let handle = handle(&app, &caller, task).ok_or_else(|| {
+        let reason = "cannot be followed: it was not made in the background, or was over long ago";
+        Problem::invalid("stream", reason)
+    })?;
+    let begun: Wire = parsed(&stored.body)?;
+    let begun = Wire {
+        status: Status::Queued,
+        output: Vec::new(),
+        usage: None,
+        error: None,
+        incomplete_details: None,
+        completed_at: None,
+        ..begun
+    };
+    let encoder = Encoder::new(task, begun.clone(), Offered::of(&begun));
+    let stream = Stream::new(Begun::of(&handle), encoder, None).after(shown.starting_after);
+    Ok(sse::response(stream))
+}
+
+pub(crate) async fn remove(
+    app: State,
+    Inference(caller): Inference,
+    Path(id): Path<String>,
+) -> Result<axum::Json<Deleted>, Failure> {
+    let task = task_of("response_id", &id)?;
+    let stored = app.store.response_get(caller.key, task).await?;
+    if stored.state == ResponseState::Running
+        && let Some(handle) = handle(&app, &caller, task)
+    {
+        handle.cancel();
+    }
+    app.store.response_delete(caller.key, task).await?;
+    Ok(axum::Json(Deleted { id: id_of(task), object: "response", deleted: true }))
+}
+
+/// Stops a response that goes on in the background; one that is over stays as it is.
+pub(crate) async fn cancel(
+    app: State,
+    Inference(caller): Inference,
+    Path(id): Path<String>,
+) -> Result<axum::Json<Wire>, Failure> {
+    let task = task_of("response_id", &id)?;
+    let stored = app.store.response_get(caller.key, task).await?;
+    let wire = body(&stored)?;
+    if !wire.background {
+        let detail = "only a response that was made with `background` can be cancelled";
+        return Err(Problem::new(Code::InvalidParams, detail).into());
+    }
+    let Some(handle) = handle(&app, &caller, task).filter(|_| stored.state == ResponseState::Running) else {
+        return Ok(axum::Json(wire));
+    };
+    handle.cancel();
+    let mut encoder = Encoder::new(task, wire.clone(), Offered::of(&wire));
+    follow(Begun::of(&handle), &mut encoder).await;
+    app.store.response_end(task, json(&encoder.response)).await?;
+    Ok(axum::Json(body(&app.store.response_get(caller.key, task).await?)?))
+}
+
+/// What a page of input items is asked for with.
+#[derive(Debug, Deserialize)]
+struct ItemsQuery {
+    limit: Option<usize>,
+    order: Option<String>,
+    after: Option<String>,
+}
+
+pub(crate) async fn input_items(
+    app: State,
+    Inference(caller): Inference,
+    Path(id): Path<String>,
+    uri: Uri,
+) -> Result<axum::Json<InputItems>, Failure> {
+    let task = task_of("response_id", &id)?;
+    let query: ItemsQuery = extract::query(&uri)?;
+    let limit = query.limit.unwrap_or(ITEMS_PAGE);
+    if !(1..=ITEMS_PAGE_MAX).contains(&limit) {
+        return Err(Problem::invalid("limit", format!("must be from 1 to {ITEMS_PAGE_MAX}")).into());
+    }
+    let stored = app.store.response_get(caller.key, task).await?;
+    let mut items: Vec<Value> = parsed(&stored.input)?;
+    for (index, item) in items.iter_mut().enumerate() {
+        if let Value::Object(fields) = item {
+            let named = format!("item_{:032x}{index:04x}", task.as_u128());
+            fields.entry("id").or_insert(Value::String(named));
+            fields.entry("type").or_insert_with(|| "message".into());
+        }
+    }
+    match query.order.as_deref() {
+        Some("asc") => {}
+        None | Some("desc") => items.reverse(),
+        Some(_) => return Err(Problem::invalid("order", "must be asc or desc").into()),
+    }
+    let named = |item: &Value| item["id"].as_str().map(ToOwned::to_owned);
+    let from = match &query.after {
+        None => 0,
+        Some(after) => {
+            let at = items.iter().position(|item| named(item).as_ref() == Some(after));
+            at.ok_or_else(|| Problem::invalid("after", "must be the id of an item"))? + 1
+        }
+    };
+    let data: Vec<Value> = items.iter().skip(from).take(limit).cloned().collect();
+    Ok(axum::Json(InputItems {
+        object: "list",
+        has_more: from + data.len() < items.len(),
+        first_id: data.first().and_then(named),
+        last_id: data.last().and_then(named),
+        data,
+    }))
+}
+
+/// Counts what a request's prompt would take.
+pub(crate) async fn input_tokens(
+    app: State,
+    Inference(caller): Inference,
+    request: Request,
+) -> Result<Response, Failure> {
+    let request = decode::Request::read_to_count(&extract::body(request, &app).await?)?;
+    let earlier = earlier(&app, caller.key, request.previous()?).await?;
+    let wanted = request.decode(earlier, TaskId::new())?.wanted;
+    let counted = app.gateway.count_tokens(&wanted.model, &wanted.prompt).await;
+    let input_tokens = counted.map_err(generate::about_model)?.tokens;
+    let body = axum::Json(InputTokens { object: "response.input_tokens", input_tokens }).into_response();
+    Ok(with_ignored(body, &wanted.ignored))
+}
+
+/// Reads a request's body as if it went on from nothing.
+pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<generate::Wanted, Problem> {
+    Ok(decode::Request::read(body)?.decode(Vec::new(), id)?.wanted)
+}
+
+/// The items of what a request goes on from, oldest first.
+async fn earlier(app: &App, key: KeyId, previous: Option<TaskId>) -> Result<Vec<InputItem>, Problem> {
+    let Some(last) = previous else { return Ok(Vec::new()) };
+    let chain = app.store.response_chain(key, last).await.map_err(|error| {
+        let problem = Problem::from(error);
+        if problem.code != Code::NotFound {
+            return problem;
+        }
+        let reason = format!("names one that is not there for this key: {}", problem.detail);
+        Problem::about(Code::NotFound, "previous_response_id", reason)
+    })?;
+    let mut items: Vec<InputItem> = Vec::new();
+    for stored in chain {
+        if stored.state == ResponseState::Running {
+            let detail = format!("{} is still being written", id_of(stored.task));
+            return Err(Problem::new(Code::Conflict, detail));
+        }
+        items.append(&mut parsed(&stored.input)?);
+        let wire: Wire = parsed(&stored.body)?;
+        items.append(&mut parsed(&json(&wire.output))?);
+    }
+    Ok(items)
+}
+
+/// The task behind a response, where it is under way or was over not long ago. It is the key's, as the response is.
+fn handle(app: &App, caller: &Caller, task: TaskId) -> Option<TaskHandle> {
+    app.gateway.find(caller.user, task)
+}
+
+/// What a stored response's caller is told.
+fn body(stored: &Stored) -> Result<Wire, Problem> {
+    let wire: Wire = parsed(&stored.body)?;
+    Ok(match stored.state {
+        ResponseState::Running | ResponseState::Over => wire,
+        ResponseState::Abandoned => {
+            let detail = "Lar stopped while this was under way; send it again";
+            let error = Some(failure(&Problem::new(Code::EngineFailed, detail)));
+            Wire { status: Status::Failed, error, ..wire }
+        }
+    })
+}
+
+/// The name of the response that a task writes: the task's digits.
+fn id_of(task: TaskId) -> String {
+    format!("resp_{:032x}", task.as_u128())
+}
+
+fn task_of(field: &str, id: &str) -> Result<TaskId, Problem> {
+    let digits = id.strip_prefix("resp_").unwrap_or_default();
+    let unknown = || Problem::about(Code::NotFound, field, format!("`{id:.64}` is no response of this key"));
+    format!("task_{digits}").parse().map_err(|_| unknown())
+}
+
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+fn parsed<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, Problem> {
+    serde_json::from_str(text)
+        .map_err(|error| Problem::new(Code::Internal, format!("a stored response cannot be read: {error}")))
+}

@@ -1,0 +1,417 @@
+//! Reading requests for responses: items become a chat of turns, tools become functions.
+
+use std::collections::HashMap;
+
+use lar_api::openai::responses::{
+    Content, INPUT_TOKENS_FIELDS, Input, InputItem, NamedTool, RESPONSE_FIELDS, Response, ResponseRequest,
+    Status, TextFormat, Tool, ToolChoice,
+};
+use lar_base::{Code, Problem, TaskId, Timestamp};
+use lar_engines::driver::{Chat, Constraint, Prompt, Sampling, ToolCall};
+use serde_json::{Map, Value, json};
+
+use super::id_of;
+use crate::extract;
+use crate::fields::read;
+use crate::generate::{self, Wanted, derived_seed, in_range};
+use crate::openai::sampling::top_logprobs;
+use crate::turns::{self, Turns};
+
+/// Items of a request, with those it goes on from, at most.
+const ITEMS_MAX: usize = 10_000;
+/// OpenAI's limits of `metadata`.
+const METADATA_PAIRS_MAX: usize = 16;
+const METADATA_KEY_CHARS_MAX: usize = 64;
+const METADATA_VALUE_CHARS_MAX: usize = 512;
+/// What is included on wish.
+const LOGPROBS: &str = "message.output_text.logprobs";
+
+/// A request whose fields were read; what it goes on from is not there yet.
+pub(crate) struct Request {
+    wire: ResponseRequest,
+    raw: Value,
+    ignored: Vec<String>,
+}
+
+/// A request that was read and checked.
+pub(crate) struct Read {
+    pub(crate) wanted: Wanted,
+    /// As its caller is told at the beginning; the model is not yet known.
+    pub(crate) response: Response,
+    pub(crate) tools: Offered,
+    /// Its own items: a JSON array.
+    pub(crate) input: String,
+}
+
+/// What the names mean that the model is given for tools.
+#[derive(Debug, Default)]
+pub(crate) struct Offered(HashMap<String, OfferedTool>);
+
+/// A tool as its caller knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OfferedTool {
+    pub(crate) name: String,
+    pub(crate) namespace: Option<String>,
+    /// Whether it takes a text rather than arguments.
+    pub(crate) custom: bool,
+}
+
+impl Offered {
+    /// What a tool that the model called is; a function where it was not offered.
+    pub(crate) fn get(&self, name: &str) -> OfferedTool {
+        let unknown = || OfferedTool { name: name.to_owned(), namespace: None, custom: false };
+        self.0.get(name).cloned().unwrap_or_else(unknown)
+    }
+
+    /// The tools of a response that is stored.
+    pub(crate) fn of(response: &Response) -> Self {
+        let tools: Vec<Tool> = serde_json::from_value(response.tools.clone()).unwrap_or_default();
+        let mut chat = Chat::default();
+        self::tools(&mut chat, tools, &mut Vec::new()).unwrap_or_default()
+    }
+}
+
+impl Request {
+    pub(crate) fn read(body: &[u8]) -> Result<Self, Problem> {
+        Self::read_by(body, RESPONSE_FIELDS)
+    }
+
+    /// Reads a request that is to be counted.
+    pub(crate) fn read_to_count(body: &[u8]) -> Result<Self, Problem> {
+        Self::read_by(body, INPUT_TOKENS_FIELDS)
+    }
+
+    fn read_by(body: &[u8], table: &[lar_api::fields::Field]) -> Result<Self, Problem> {
+        let (raw, ignored) = read(body, table)?;
+        Ok(Self { wire: extract::from_value(&raw)?, raw, ignored })
+    }
+
+    /// The response that it goes on from.
+    pub(crate) fn previous(&self) -> Result<Option<TaskId>, Problem> {
+        let previous = self.wire.previous_response_id.as_deref();
+        previous.map(|id| super::task_of("previous_response_id", id)).transpose()
+    }
+
+    /// Whether it is to be kept, and whether it is to go on by itself.
+    pub(crate) fn kept(&self) -> (bool, bool) {
+        (self.wire.store != Some(false), self.wire.background == Some(true))
+    }
+
+    /// Makes a task of it, after the items `earlier`.
+    pub(crate) fn decode(self, earlier: Vec<InputItem>, id: TaskId) -> Result<Read, Problem> {
+        let (store, background) = self.kept();
+        let Self { wire, raw, mut ignored } = self;
+        if background && !store {
+            return Err(Problem::invalid("background", "needs `store`: nobody could fetch it"));
+        }
+        if wire.max_output_tokens == Some(0) {
+            return Err(Problem::invalid("max_output_tokens", "must be at least 1"));
+        }
+        let metadata = checked_metadata(wire.metadata.unwrap_or_default())?;
+        let top = top_logprobs("top_logprobs", wire.top_logprobs.unwrap_or(0))?;
+        let told = wire.include.iter().any(|wanted| wanted == LOGPROBS);
+        if top > 0 && !told {
+            return Err(Problem::invalid("top_logprobs", format!("needs `{LOGPROBS}` in `include`")));
+        }
+        ignored.extend(wire.include.iter().filter(|wanted| *wanted != LOGPROBS).map(|wanted| {
+            let wanted: String = wanted.chars().filter(char::is_ascii_graphic).take(40).collect();
+            format!("include.{wanted}")
+        }));
+        let sampling = Sampling {
+            temperature: in_range("temperature", wire.temperature, 0.0, 2.0)?,
+            top_p: in_range("top_p", wire.top_p, 0.0, 1.0)?,
+            seed: derived_seed(id),
+            tokens_max: wire.max_output_tokens.unwrap_or(0),
+            constraint: wire.text.and_then(|text| text.format).map(constraint).transpose()?.flatten(),
+            logprobs: told.then_some(top),
+            ..Sampling::default()
+        };
+        let input = match wire.input {
+            Input::Text(text) => {
+                vec![InputItem {
+                    role: Some("user".into()),
+                    content: Some(Content::Text(text)),
+                    ..InputItem::default()
+                }]
+            }
+            Input::Items(items) => items,
+        };
+        let mut chat = chat(wire.instructions.clone(), earlier, input)?;
+        chat.parallel_calls = wire.parallel_tool_calls != Some(false);
+        let offered = tools(&mut chat, wire.tools, &mut ignored)?;
+        choose(&mut chat, &offered, wire.tool_choice)?;
+        if !chat.tools.is_empty() && sampling.constraint.is_some() {
+            return Err(Problem::invalid("text.format", "cannot be used together with tools"));
+        }
+        let told_again = |field: &str, usual: Value| raw.get(field).cloned().unwrap_or(usual);
+        let response = Response {
+            id: id_of(id),
+            object: "response".into(),
+            created_at: Timestamp::now().as_seconds(),
+            status: Status::InProgress,
+            background,
+            completed_at: None,
+            error: None,
+            incomplete_details: None,
+            instructions: wire.instructions,
+            max_output_tokens: wire.max_output_tokens,
+            metadata,
+            model: wire.model.clone(),
+            output: Vec::new(),
+            parallel_tool_calls: wire.parallel_tool_calls != Some(false),
+            previous_response_id: wire.previous_response_id,
+            store,
+            temperature: wire.temperature,
+            text: told_again("text", json!({ "format": { "type": "text" } })),
+            tool_choice: told_again("tool_choice", json!("auto")),
+            tools: told_again("tools", json!([])),
+            top_logprobs: top,
+            top_p: wire.top_p,
+            truncation: "disabled".into(),
+            usage: None,
+        };
+        let wanted = Wanted {
+            id,
+            model: wire.model,
+            constraint_field: if chat.tools.is_empty() { "text.format" } else { "tools" },
+            prompt: Prompt::Chat(chat),
+            sampling,
+            n: 1,
+            stream: wire.stream == Some(true),
+            include_usage: true,
+            ignored,
+        };
+        let input = match told_again("input", json!([])) {
+            Value::String(text) => json!([{ "type": "message", "role": "user", "content": text }]),
+            items => items,
+        };
+        Ok(Read { wanted, response, tools: offered, input: input.to_string() })
+    }
+}
+
+fn checked_metadata(metadata: Map<String, Value>) -> Result<Map<String, Value>, Problem> {
+    if metadata.len() > METADATA_PAIRS_MAX {
+        let reason = format!("has {} pairs; {METADATA_PAIRS_MAX} at most", metadata.len());
+        return Err(Problem::invalid("metadata", reason));
+    }
+    let fits = |(key, value): (&String, &Value)| {
+        key.chars().count() <= METADATA_KEY_CHARS_MAX
+            && value.as_str().is_some_and(|value| value.chars().count() <= METADATA_VALUE_CHARS_MAX)
+    };
+    if metadata.iter().all(fits) {
+        return Ok(metadata);
+    }
+    let reason = format!(
+        "must map names of up to {METADATA_KEY_CHARS_MAX} characters to texts of up to {METADATA_VALUE_CHARS_MAX}"
+    );
+    Err(Problem::invalid("metadata", reason))
+}
+
+fn constraint(format: TextFormat) -> Result<Option<Constraint>, Problem> {
+    match format.kind.as_str() {
+        "text" => Ok(None),
+        "json_object" => Ok(Some(Constraint::JsonObject)),
+        "json_schema" => {
+            let field = "text.format.schema";
+            let schema = format.schema.ok_or_else(|| Problem::invalid(field, "is missing"))?;
+            generate::json_schema(field, &schema).map(Some)
+        }
+        _ => Err(Problem::invalid("text.format.type", "must be text, json_object or json_schema")),
+    }
+}
+
+fn chat(
+    instructions: Option<String>,
+    earlier: Vec<InputItem>,
+    input: Vec<InputItem>,
+) -> Result<Chat, Problem> {
+    if input.is_empty() {
+        return Err(Problem::invalid("input", "must hold at least one item"));
+    }
+    if earlier.len() + input.len() > ITEMS_MAX {
+        return Err(Problem::invalid(
+            "input",
+            format!("holds more than {ITEMS_MAX} items, with those before"),
+        ));
+    }
+    let mut turns = Turns::default();
+    if let Some(instructions) = instructions {
+        turns.say("system", instructions);
+    }
+    for item in earlier {
+        if item.status.as_deref() != Some("incomplete") || item.call_id.is_none() {
+            add(&mut turns, "previous_response_id", item)?;
+        }
+    }
+    for (index, item) in input.into_iter().enumerate() {
+        add(&mut turns, &format!("input[{index}]"), item)?;
+    }
+    Ok(Chat::from(turns.said))
+}
+
+fn add(turns: &mut Turns, field: &str, item: InputItem) -> Result<(), Problem> {
+    let kind = item.kind.as_deref().unwrap_or("message");
+    let missing = |name: &str| Problem::invalid(format!("{field}.{name}"), "is missing");
+    match kind {
+        "message" => {
+            let role = match item.role.as_deref() {
+                Some("system" | "developer") => "system",
+                Some("user") => "user",
+                Some("assistant") => "assistant",
+                _ => {
+                    let reason = "must be user, assistant, system or developer";
+                    return Err(Problem::invalid(format!("{field}.role"), reason));
+                }
+            };
+            let content = item.content.ok_or_else(|| missing("content"))?;
+            turns.say(role, texts(&format!("{field}.content"), content)?);
+        }
+        "function_call" | "custom_tool_call" => {
+            let id = item.call_id.ok_or_else(|| missing("call_id"))?;
+            let name = item.name.ok_or_else(|| missing("name"))?;
+            let arguments = if kind == "function_call" {
+                let field = || format!("{field}.arguments");
+                turns::arguments(field, item.arguments.unwrap_or_default())?
+            } else {
+                json!({ "input": item.input.ok_or_else(|| missing("input"))? }).to_string()
+            };
+            turns.call(ToolCall { id, name: full_name(item.namespace.as_deref(), &name), arguments });
+        }
+        "function_call_output" | "custom_tool_call_output" => {
+            let id = item.call_id.ok_or_else(|| missing("call_id"))?;
+            let output = item.output.ok_or_else(|| missing("output"))?;
+            turns.result(format!("{field}.call_id"), id, texts(&format!("{field}.output"), output)?)?;
+        }
+        // Of earlier turns; models think anew.
+        "reasoning" => {}
+        "item_reference" => {
+            let reason = "is `item_reference`: send the item itself, or use `previous_response_id`";
+            return Err(Problem::about(Code::UnsupportedParam, format!("{field}.type"), reason));
+        }
+        kind => {
+            let reason = format!("is `{kind:.64}`, which is not taken here");
+            return Err(Problem::about(Code::UnsupportedParam, format!("{field}.type"), reason));
+        }
+    }
+    Ok(())
+}
+
+/// The text of a content that may hold nothing else.
+fn texts(field: &str, content: Content) -> Result<String, Problem> {
+    let parts = match content {
+        Content::Text(text) => return Ok(text),
+        Content::Parts(parts) if parts.is_empty() => {
+            return Err(Problem::invalid(field, "must not be empty"));
+        }
+        Content::Parts(parts) => parts,
+    };
+    let texts = parts.into_iter().enumerate().map(|(index, part)| {
+        match (part.kind.as_str(), part.text, part.refusal) {
+            ("input_text" | "output_text" | "text", Some(text), _) | ("refusal", _, Some(text)) => Ok(text),
+            ("input_text" | "output_text" | "text", None, _) => {
+                Err(Problem::invalid(format!("{field}[{index}].text"), "is missing"))
+            }
+            (kind, ..) => {
+                let reason = match kind {
+                    "input_image" | "input_file" | "input_audio" => {
+                        format!("is `{kind}`: this model reads text only")
+                    }
+                    _ => format!("is `{kind:.64}`, which does not belong there"),
+                };
+                Err(Problem::about(Code::UnsupportedParam, format!("{field}[{index}].type"), reason))
+            }
+        }
+    });
+    Ok(texts.collect::<Result<Vec<String>, Problem>>()?.join("\n"))
+}
+
+/// The name that the model knows a tool by.
+fn full_name(namespace: Option<&str>, name: &str) -> String {
+    namespace.map_or_else(|| name.to_owned(), |namespace| format!("{namespace}__{name}"))
+}
+
+/// Offers the tools that the caller runs; those that OpenAI's servers would run are left out and named.
+fn tools(chat: &mut Chat, tools: Vec<Tool>, ignored: &mut Vec<String>) -> Result<Offered, Problem> {
+    let mut offered = Offered::default();
+    for (index, tool) in tools.into_iter().enumerate() {
+        let field = format!("tools[{index}]");
+        match tool.kind.as_str() {
+            "namespace" => {
+                let namespace =
+                    tool.name.ok_or_else(|| Problem::invalid(format!("{field}.name"), "is missing"))?;
+                for (index, tool) in tool.tools.into_iter().enumerate() {
+                    offer(chat, &mut offered, &format!("{field}.tools[{index}]"), Some(&namespace), tool)?;
+                }
+            }
+            "function" | "custom" => offer(chat, &mut offered, &field, None, tool)?,
+            kind => {
+                let kind: String = kind.chars().filter(char::is_ascii_graphic).take(40).collect();
+                ignored.push(format!("tools.{kind}"));
+            }
+        }
+    }
+    Ok(offered)
+}
+
+fn offer(
+    chat: &mut Chat,
+    offered: &mut Offered,
+    field: &str,
+    namespace: Option<&str>,
+    tool: Tool,
+) -> Result<(), Problem> {
+    let custom = match tool.kind.as_str() {
+        "function" => false,
+        "custom" => true,
+        _ => {
+            let reason = "must be `function` or `custom` in a namespace";
+            return Err(Problem::about(Code::UnsupportedParam, format!("{field}.type"), reason));
+        }
+    };
+    let name = tool.name.unwrap_or_default();
+    let full = full_name(namespace, &name);
+    let (description, parameters) = if custom {
+        let format = tool.format.unwrap_or_default();
+        let grammar = format.definition.map(|definition| {
+            let syntax = format.syntax.unwrap_or_default();
+            format!("The input follows this {syntax} grammar:\n{definition}")
+        });
+        let described: Vec<String> = tool.description.into_iter().chain(grammar).collect();
+        let parameters = json!({
+            "type": "object", "properties": { "input": { "type": "string" } },
+            "required": ["input"], "additionalProperties": false,
+        });
+        ((!described.is_empty()).then(|| described.join("\n\n")), Some(parameters))
+    } else {
+        (tool.description, tool.parameters)
+    };
+    let names = ["name", "parameters"].map(|name| format!("{field}.{name}"));
+    generate::add_tool(&mut chat.tools, names, full.clone(), description, parameters)?;
+    offered.0.insert(full, OfferedTool { name, namespace: namespace.map(ToOwned::to_owned), custom });
+    Ok(())
+}
+
+fn choose(chat: &mut Chat, offered: &Offered, choice: Option<ToolChoice>) -> Result<(), Problem> {
+    let full =
+        |tool: &NamedTool| full_name(tool.namespace.as_deref(), tool.name.as_deref().unwrap_or_default());
+    match choice {
+        None => Ok(()),
+        Some(ToolChoice::Mode(mode)) => generate::choose_mode(chat, &mode),
+        Some(ToolChoice::Named(tool)) => match tool.kind.as_str() {
+            "function" | "custom" => generate::choose_named(chat, full(&tool)),
+            "allowed_tools" => {
+                let allowed: Vec<String> = tool.tools.iter().map(full).collect();
+                if let Some(unknown) = allowed.iter().find(|name| !offered.0.contains_key(*name)) {
+                    let reason = format!("names `{unknown:.128}`, which is not among `tools`");
+                    return Err(Problem::invalid("tool_choice.tools", reason));
+                }
+                chat.tools.retain(|tool| allowed.contains(&tool.name));
+                generate::choose_mode(chat, tool.mode.as_deref().unwrap_or("auto"))
+            }
+            _ => {
+                let reason = "must be function, custom or allowed_tools";
+                Err(Problem::about(Code::UnsupportedParam, "tool_choice.type", reason))
+            }
+        },
+    }
+}

@@ -1,0 +1,364 @@
+//! From what happens to a task to a response and the events of its stream. The same events make the same response and
+//! the same stream, whoever reads them and when: a response that goes on in the background can be followed again.
+
+use std::collections::VecDeque;
+
+use lar_api::openai::TokenLogprob;
+use lar_api::openai::responses::{
+    Happened, IncompleteDetails, InputTokensDetails, OutputItem, OutputPart, OutputTokensDetails, Response,
+    ResponseError, Status, StreamEvent, Usage,
+};
+use lar_base::{Code, Problem, TaskId, Timestamp};
+use lar_engines::dialect::CallPart;
+use lar_engines::driver::{FinishReason, TokenLogprobs};
+use lar_gateway::{End, TaskEvent};
+use serde_json::Value;
+
+use super::decode::{Offered, OfferedTool};
+use crate::openai::sampling::top_logprob;
+
+/// Makes a response of a task.
+pub(crate) struct Encoder {
+    task: TaskId,
+    pub(crate) response: Response,
+    tools: Offered,
+    open: Option<Open>,
+    /// Of the model's thinking, tokens so far.
+    thought: u64,
+    numbered: u64,
+    events: VecDeque<StreamEvent>,
+}
+
+/// What is being written: the last item of the output.
+#[derive(Debug)]
+enum Open {
+    Thinking(String),
+    Text(String, Vec<TokenLogprob>),
+    Call { index: usize, tool: OfferedTool, call_id: String, arguments: String },
+}
+
+impl Encoder {
+    /// An encoder of `task` that begins with `response`, whose output is empty.
+    pub(crate) fn new(task: TaskId, response: Response, tools: Offered) -> Self {
+        let mut encoder =
+            Self { task, response, tools, open: None, thought: 0, numbered: 0, events: VecDeque::new() };
+        let response = encoder.snapshot();
+        encoder.tell(Happened::Created { response });
+        encoder
+    }
+
+    /// The next event of the stream, if one is there.
+    pub(crate) fn next(&mut self) -> Option<StreamEvent> {
+        self.events.pop_front()
+    }
+
+    /// Takes in what happens. Queued changes of place are told as one.
+    pub(crate) fn hear(&mut self, event: TaskEvent) {
+        match event {
+            TaskEvent::Queued { .. } if self.response.status != Status::Queued => {
+                self.response.status = Status::Queued;
+                let response = self.snapshot();
+                self.tell(Happened::Queued { response });
+            }
+            TaskEvent::Started { .. } => {
+                self.response.status = Status::InProgress;
+                let response = self.snapshot();
+                self.tell(Happened::InProgress { response });
+            }
+            TaskEvent::Token { text, logprobs, .. } if !(text.is_empty() && logprobs.is_empty()) => {
+                self.text(&text, &logprobs);
+            }
+            TaskEvent::Reasoning { text, index } => self.thinking(&text, index),
+            TaskEvent::Call(part) => self.call(part),
+            TaskEvent::End(end) => self.end(&end),
+            TaskEvent::Error(problem) => self.fail(&problem),
+            TaskEvent::Cancelled => self.cancelled(),
+            TaskEvent::Queued { .. }
+            | TaskEvent::Token { .. }
+            | TaskEvent::Vectors(_)
+            | TaskEvent::Scores(_) => {}
+        }
+    }
+
+    /// Ends it as failed after all, before its last event was told.
+    pub(crate) fn take_back(&mut self, problem: &Problem) {
+        self.response.status = Status::Failed;
+        self.response.error = Some(failure(problem));
+        let response = self.snapshot();
+        if let Some(last) = self.events.back_mut() {
+            last.happened = Happened::Failed { response };
+        }
+    }
+
+    /// Whether it was told to wait.
+    pub(crate) fn is_queued(&self) -> bool {
+        self.response.status == Status::Queued
+    }
+
+    /// Whether nothing follows.
+    pub(crate) fn is_over(&self) -> bool {
+        !matches!(self.response.status, Status::Queued | Status::InProgress)
+    }
+
+    fn tell(&mut self, happened: Happened) {
+        self.events.push_back(StreamEvent { happened, sequence_number: self.numbered });
+        self.numbered += 1;
+    }
+
+    fn snapshot(&self) -> Box<Response> {
+        Box::new(self.response.clone())
+    }
+
+    /// The place of the item that is being written.
+    fn place(&self) -> usize {
+        self.response.output.len().saturating_sub(1)
+    }
+
+    /// A name for the item at `place`.
+    fn item_id(&self, prefix: &str, place: usize) -> String {
+        format!("{prefix}_{:032x}{place:04x}", self.task.as_u128())
+    }
+
+    fn begin(&mut self, open: Open, item: OutputItem, part: Option<OutputPart>) {
+        self.open = Some(open);
+        self.response.output.push(item.clone());
+        let output_index = self.place();
+        let item_id = id(&item).to_owned();
+        self.tell(Happened::ItemAdded { output_index, item });
+        if let Some(part) = part {
+            self.tell(Happened::PartAdded { item_id, output_index, content_index: 0, part });
+        }
+    }
+
+    fn text(&mut self, delta: &str, logprobs: &[TokenLogprobs]) {
+        if !matches!(self.open, Some(Open::Text(..))) {
+            self.close(Status::Completed);
+            let id = self.item_id("msg", self.response.output.len());
+            let item = OutputItem::Message {
+                id,
+                status: Status::InProgress,
+                role: "assistant".into(),
+                content: Vec::new(),
+            };
+            self.begin(Open::Text(String::new(), Vec::new()), item, Some(said(String::new(), Vec::new())));
+        }
+        let logprobs: Vec<TokenLogprob> = logprobs.iter().map(told).collect();
+        if let Some(Open::Text(text, all)) = &mut self.open {
+            text.push_str(delta);
+            all.extend(logprobs.iter().cloned());
+        }
+        let (output_index, item_id) = (self.place(), self.item_id("msg", self.place()));
+        self.tell(Happened::TextDelta {
+            item_id,
+            output_index,
+            content_index: 0,
+            delta: delta.to_owned(),
+            logprobs,
+        });
+    }
+
+    fn thinking(&mut self, delta: &str, tokens: u64) {
+        self.thought = tokens;
+        if !matches!(self.open, Some(Open::Thinking(_))) {
+            self.close(Status::Completed);
+            let id = self.item_id("rs", self.response.output.len());
+            let (summary, content) = (Vec::new(), Vec::new());
+            let item = OutputItem::Reasoning { id, status: Status::InProgress, summary, content };
+            let part = OutputPart::ReasoningText { text: String::new() };
+            self.begin(Open::Thinking(String::new()), item, Some(part));
+        }
+        if let Some(Open::Thinking(text)) = &mut self.open {
+            text.push_str(delta);
+        }
+        let (output_index, item_id) = (self.place(), self.item_id("rs", self.place()));
+        let delta = delta.to_owned();
+        self.tell(Happened::ReasoningDelta { item_id, output_index, content_index: 0, delta });
+    }
+
+    fn call(&mut self, part: CallPart) {
+        if !matches!(self.open, Some(Open::Call { index, .. }) if index == part.index) {
+            self.close(Status::Completed);
+            let tool = self.tools.get(part.name.as_deref().unwrap_or_default());
+            let call_id = format!("call_{:032x}{:04x}", self.task.as_u128(), part.index);
+            let place = self.response.output.len();
+            let item = self.called(&tool, place, call_id.clone(), Status::InProgress, "");
+            let open = Open::Call { index: part.index, tool, call_id, arguments: String::new() };
+            self.begin(open, item, None);
+        }
+        let Some(Open::Call { tool, arguments, .. }) = &mut self.open else { return };
+        arguments.push_str(&part.arguments);
+        // A custom tool's text is told whole: it is written inside of arguments.
+        if !tool.custom && !part.arguments.is_empty() {
+            let (output_index, item_id) = (self.place(), self.item_id("fc", self.place()));
+            self.tell(Happened::ArgumentsDelta { item_id, output_index, delta: part.arguments });
+        }
+    }
+
+    fn called(
+        &self,
+        tool: &OfferedTool,
+        place: usize,
+        call_id: String,
+        status: Status,
+        arguments: &str,
+    ) -> OutputItem {
+        let OfferedTool { name, namespace, custom } = tool.clone();
+        if custom {
+            let id = self.item_id("ctc", place);
+            return OutputItem::CustomToolCall {
+                id,
+                status,
+                call_id,
+                name,
+                namespace,
+                input: input(arguments),
+            };
+        }
+        let (id, arguments) = (self.item_id("fc", place), arguments.to_owned());
+        OutputItem::FunctionCall { id, status, call_id, name, namespace, arguments }
+    }
+
+    /// Ends the item that is being written.
+    fn close(&mut self, status: Status) {
+        let (output_index, content_index) = (self.place(), 0);
+        let item = match self.open.take() {
+            None => return,
+            Some(Open::Text(text, logprobs)) => {
+                let item_id = self.item_id("msg", output_index);
+                self.tell(Happened::TextDone {
+                    item_id: item_id.clone(),
+                    output_index,
+                    content_index,
+                    text: text.clone(),
+                    logprobs: logprobs.clone(),
+                });
+                let part = said(text, logprobs);
+                let content = vec![part.clone()];
+                self.tell(Happened::PartDone { item_id: item_id.clone(), output_index, content_index, part });
+                OutputItem::Message { id: item_id, status, role: "assistant".into(), content }
+            }
+            Some(Open::Thinking(text)) => {
+                let item_id = self.item_id("rs", output_index);
+                self.tell(Happened::ReasoningDone {
+                    item_id: item_id.clone(),
+                    output_index,
+                    content_index,
+                    text: text.clone(),
+                });
+                let part = OutputPart::ReasoningText { text };
+                let content = vec![part.clone()];
+                self.tell(Happened::PartDone { item_id: item_id.clone(), output_index, content_index, part });
+                OutputItem::Reasoning { id: item_id, status, summary: Vec::new(), content }
+            }
+            Some(Open::Call { tool, call_id, arguments, .. }) => {
+                let item = self.called(&tool, output_index, call_id, status, &arguments);
+                let item_id = id(&item).to_owned();
+                match &item {
+                    OutputItem::CustomToolCall { input, .. } => {
+                        let input = input.clone();
+                        let delta = input.clone();
+                        self.tell(Happened::CustomInputDelta {
+                            item_id: item_id.clone(),
+                            output_index,
+                            delta,
+                        });
+                        self.tell(Happened::CustomInputDone { item_id, output_index, input });
+                    }
+                    _ => self.tell(Happened::ArgumentsDone {
+                        item_id,
+                        output_index,
+                        name: tool.name,
+                        arguments,
+                    }),
+                }
+                item
+            }
+        };
+        if let Some(last) = self.response.output.last_mut() {
+            *last = item.clone();
+        }
+        self.tell(Happened::ItemDone { output_index, item });
+    }
+
+    fn end(&mut self, end: &End) {
+        let cut = end.reason == FinishReason::Length;
+        self.close(if cut { Status::Incomplete } else { Status::Completed });
+        self.response.usage = Some(Usage {
+            input_tokens: end.tokens_in,
+            input_tokens_details: InputTokensDetails {
+                cached_tokens: end.tokens_cached,
+                cache_write_tokens: 0,
+            },
+            output_tokens: end.tokens_out,
+            output_tokens_details: OutputTokensDetails { reasoning_tokens: self.thought },
+            total_tokens: end.tokens_in + end.tokens_out,
+        });
+        if cut {
+            self.response.incomplete_details = Some(IncompleteDetails { reason: "max_output_tokens".into() });
+            self.response.status = Status::Incomplete;
+            let response = self.snapshot();
+            return self.tell(Happened::Incomplete { response });
+        }
+        self.response.completed_at = Some(Timestamp::now().as_seconds());
+        self.response.status = Status::Completed;
+        let response = self.snapshot();
+        self.tell(Happened::Completed { response });
+    }
+
+    fn fail(&mut self, problem: &Problem) {
+        self.close(Status::Incomplete);
+        self.response.status = Status::Failed;
+        self.response.error = Some(failure(problem));
+        let response = self.snapshot();
+        self.tell(Happened::Failed { response });
+    }
+
+    /// OpenAI has no event for it: the stream ends with a response that says so.
+    fn cancelled(&mut self) {
+        self.close(Status::Incomplete);
+        self.response.status = Status::Cancelled;
+        let response = self.snapshot();
+        self.tell(Happened::Incomplete { response });
+    }
+}
+
+/// A problem as a response tells it.
+pub(crate) fn failure(problem: &Problem) -> ResponseError {
+    let code = match problem.code {
+        Code::RateLimited | Code::QueueFull => "rate_limit_exceeded",
+        code if code.status() >= 500 => "server_error",
+        _ => "invalid_prompt",
+    };
+    ResponseError { code: code.into(), message: problem.detail.clone() }
+}
+
+fn said(text: String, logprobs: Vec<TokenLogprob>) -> OutputPart {
+    OutputPart::OutputText { text, annotations: Vec::new(), logprobs }
+}
+
+fn told(token: &TokenLogprobs) -> TokenLogprob {
+    TokenLogprob {
+        chosen: top_logprob(&token.chosen),
+        top_logprobs: token.top.iter().map(top_logprob).collect(),
+    }
+}
+
+/// The text of a custom tool's call, which the model wrote as the one argument.
+fn input(arguments: &str) -> String {
+    match serde_json::from_str::<Value>(arguments) {
+        Ok(Value::Object(mut fields)) => match fields.remove("input") {
+            Some(Value::String(text)) => text,
+            _ => arguments.to_owned(),
+        },
+        _ => arguments.to_owned(),
+    }
+}
+
+fn id(item: &OutputItem) -> &str {
+    match item {
+        OutputItem::Reasoning { id, .. }
+        | OutputItem::Message { id, .. }
+        | OutputItem::FunctionCall { id, .. }
+        | OutputItem::CustomToolCall { id, .. } => id,
+    }
+}

@@ -1,0 +1,94 @@
+//! The stream of a response. Its last event waits until the response is stored, where it is to be kept.
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use lar_api::openai::responses::{Response, StreamEvent};
+use lar_gateway::TaskEvent;
+use lar_store::{Response as Stored, Store};
+
+use super::encode::Encoder;
+use crate::generate::Begun;
+use crate::sse;
+
+/// Keeps a response at its end.
+pub(crate) struct Keep {
+    store: Store,
+    stored: Box<dyn FnOnce(&Response) -> Stored + Send>,
+}
+
+impl Keep {
+    pub(crate) fn new(store: Store, stored: impl FnOnce(&Response) -> Stored + Send + 'static) -> Self {
+        Self { store, stored: Box::new(stored) }
+    }
+}
+
+/// A response that is followed while it is written.
+pub(crate) struct Stream {
+    begun: Begun,
+    encoder: Encoder,
+    keep: Option<Keep>,
+    /// The response on its way to the disk.
+    keeping: Option<BoxFuture<'static, Result<(), lar_store::Error>>>,
+    /// Events up to this number were told before.
+    told: Option<u64>,
+}
+
+impl Stream {
+    pub(crate) fn new(begun: Begun, encoder: Encoder, keep: Option<Keep>) -> Self {
+        Self { begun, encoder, keep, keeping: None, told: None }
+    }
+
+    /// Leaves out the events up to the one with this number.
+    pub(crate) fn after(self, told: Option<u64>) -> Self {
+        Self { told, ..self }
+    }
+
+    fn encode(&self, event: &StreamEvent) -> Option<String> {
+        if self.told.is_some_and(|told| event.sequence_number <= told) {
+            return None;
+        }
+        let data = serde_json::to_string(event).unwrap_or_default();
+        Some(sse::event(Some(event.happened.name()), None, &data))
+    }
+}
+
+impl sse::Source for Stream {
+    async fn next(&mut self) -> Option<String> {
+        loop {
+            if let Some(keeping) = &mut self.keeping {
+                let kept = keeping.await;
+                self.keeping = None;
+                if let Err(error) = kept {
+                    tracing::error!(%error, "a response could not be stored");
+                    self.encoder.take_back(&error.into());
+                }
+            }
+            if let Some(event) = self.encoder.next() {
+                match self.encode(&event) {
+                    Some(part) => return Some(part),
+                    None => continue,
+                }
+            }
+            if self.encoder.is_over() {
+                return None;
+            }
+            let (_, event) = self.begun.next().await?;
+            if let TaskEvent::Queued { position, predicted_start_ms, .. } = &event
+                && self.told.is_none()
+                && self.encoder.is_queued()
+            {
+                // Clients and proxies learn that it is alive; a comment is no event to them.
+                return Some(format!(
+                    ": queued, position {position}, starts in about {predicted_start_ms} ms\n\n"
+                ));
+            }
+            self.encoder.hear(event);
+            if self.encoder.is_over()
+                && let Some(Keep { store, stored }) = self.keep.take()
+            {
+                let stored = stored(&self.encoder.response);
+                self.keeping = Some(async move { store.response_create(stored, None).await }.boxed());
+            }
+        }
+    }
+}

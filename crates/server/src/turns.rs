@@ -1,0 +1,64 @@
+//! A chat that grows by parts, as the APIs send it whose messages are made of blocks or items: what one role says in a
+//! row is one turn, calls belong to the turn before them, a result answers a call.
+
+use std::collections::HashSet;
+
+use lar_base::Problem;
+use lar_engines::driver::{ChatMessage, ToolCall};
+use serde::de::IgnoredAny;
+
+/// The turns so far.
+#[derive(Debug, Default)]
+pub(crate) struct Turns {
+    pub(crate) said: Vec<ChatMessage>,
+    /// The ids of calls that have no result yet.
+    open: HashSet<String>,
+}
+
+impl Turns {
+    /// Adds text; what one role says in a row is one turn.
+    pub(crate) fn say(&mut self, role: &str, text: String) {
+        match self.said.last_mut() {
+            Some(last) if last.role == role && last.tool_calls.is_empty() => {
+                last.content.push('\n');
+                last.content.push_str(&text);
+            }
+            _ => self.said.push(ChatMessage::new(role, text)),
+        }
+    }
+
+    /// Adds a call of the assistant's.
+    pub(crate) fn call(&mut self, call: ToolCall) {
+        self.open.insert(call.id.clone());
+        match self.said.last_mut() {
+            Some(last) if last.role == "assistant" => last.tool_calls.push(call),
+            _ => self
+                .said
+                .push(ChatMessage { tool_calls: vec![call], ..ChatMessage::new("assistant", String::new()) }),
+        }
+    }
+
+    /// Adds what a call brought; `field` is where its id stands.
+    ///
+    /// # Errors
+    /// When no call with this id waits for its result.
+    pub(crate) fn result(&mut self, field: String, id: String, content: String) -> Result<(), Problem> {
+        if !self.open.remove(&id) {
+            let reason = "is the id of no call before it that has no result yet";
+            return Err(Problem::invalid(field, reason));
+        }
+        self.said.push(ChatMessage { tool_call_id: Some(id), ..ChatMessage::new("tool", content) });
+        Ok(())
+    }
+}
+
+/// Checks that a call's arguments are a JSON text, which templates take apart; none are an empty object.
+pub(crate) fn arguments(field: impl FnOnce() -> String, text: String) -> Result<String, Problem> {
+    if text.trim().is_empty() {
+        return Ok("{}".into());
+    }
+    match serde_json::from_str::<IgnoredAny>(&text) {
+        Ok(_) => Ok(text),
+        Err(_) => Err(Problem::invalid(field(), "must be a JSON text")),
+    }
+}
