@@ -69,6 +69,7 @@ async fn round(store: &Store, writers: usize) -> Vec<f64> {
                     model: "smollm2-135m-instruct".into(),
                     priority: "interactive",
                     created_at: Timestamp::now(),
+                    memory: None,
                 };
                 let one = Instant::now();
                 if store.tasks_record(vec![start], Vec::new()).await.is_ok() {

@@ -59,7 +59,13 @@ impl House {
             &tasks,
         );
         let user = store.owner().await?;
-        let caller = Caller { user, key: KeyId::new(), agent: None, scopes: Scopes::all() };
+        let caller = Caller {
+            user,
+            key: KeyId::new(),
+            agent: None,
+            scopes: Scopes::all(),
+            memory: lar_base::MemoryMode::Off,
+        };
         Ok(Self { store, memories, caller, embedder, _directory: directory })
     }
 }

@@ -1,5 +1,6 @@
 //! Memories on the real thing: the starter embedder, SQLite, HTTP.
 
+mod any_api;
 mod chat;
 mod crash;
 mod create;

@@ -36,7 +36,7 @@ fn a_file_is_pulled_verified_shared_and_removed() {
             json!("llama"),
             json!("Q4_1"),
             json!(134515008),
-            json!(["default"]),
+            json!(["default", "small"]),
             json!("apache-2.0")
         ]
     );

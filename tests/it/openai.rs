@@ -100,7 +100,17 @@ fn models_and_aliases_are_listed_and_unknown_ones_explained() {
     let listed = lar.get("/v1/models").json();
     let names: Vec<&str> =
         listed["data"].as_array().unwrap().iter().map(|model| model["id"].as_str().unwrap()).collect();
-    assert_eq!(names, ["all-minilm-l6-v2", "smollm2-135m-instruct", "default", "default-embedding"]);
+    assert_eq!(
+        names,
+        [
+            "all-minilm-l6-v2",
+            "smollm2-135m-instruct",
+            "default",
+            "default-embedding",
+            "small",
+            "default+memory"
+        ]
+    );
     assert_eq!(lar.get("/v1/models/default").json()["id"], "default");
     let anthropics =
         lar.head("GET", "/v1/models", 0).replace("\r\n\r\n", "\r\nanthropic-version: 2023-06-01\r\n\r\n");

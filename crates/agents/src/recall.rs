@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use lar_base::{Caller, ConversationId, Scope};
-use lar_memory::{InTurn, Memories, Place};
+use lar_memory::{InTurn, Memories, Origin, Place};
 use lar_store::Message;
 
 /// An answer does not wait longer for its memory.
@@ -32,42 +32,71 @@ impl ChatMemory {
         path: &[&Message],
         model: (&str, usize),
     ) -> InTurn {
-        let work = async {
-            let mut done = InTurn::default();
-            if self.remember && !again && caller.scopes.contains(Scope::MemoryWrite) {
-                let before: Vec<InTurn> = path.iter().filter_map(|message| of(message)).collect();
-                let attended = async {
-                    let writer = self.memories.writer(caller.clone(), Place::default()).await?;
-                    self.memories.attend(&writer, said, conversation, &before).await
-                };
-                match attended.await {
-                    Ok(attended) => done = attended,
-                    Err(error) => {
-                        tracing::warn!(%error, "a message could not be looked at for what to remember")
-                    }
-                }
-            }
-            if caller.scopes.contains(Scope::MemoryRead) {
-                let recalled = async {
-                    let reader = self.memories.reader(caller.clone(), Place::default()).await?;
-                    self.memories.recall(&reader, said, model.0, model.1).await
-                };
-                match recalled.await {
-                    // What was just said is not news.
-                    Ok(mut recalled) => {
-                        recalled.retain(|one| done.saved.iter().all(|saved| saved.id != one.id));
-                        done.recalled = recalled;
-                    }
-                    Err(error) => tracing::warn!(%error, "nothing could be recalled"),
-                }
-            }
-            done
-        };
-        tokio::time::timeout(TIMEOUT, work).await.unwrap_or_else(|_| {
-            tracing::warn!("memory took too long; the answer is made without");
-            InTurn::default()
-        })
+        let remembers = self.remember && !again && caller.scopes.contains(Scope::MemoryWrite);
+        let attending = remembers.then(|| Attending {
+            origin: Origin { conversation: Some(conversation), source: "chat" },
+            before: path.iter().filter_map(|message| of(message)).collect(),
+        });
+        let recalls = caller.scopes.contains(Scope::MemoryRead);
+        at_work(&self.memories, (caller, Place::default()), said, attending, recalls, model).await
     }
+}
+
+/// Whose message is looked at for what to remember.
+pub(crate) struct Attending {
+    pub(crate) origin: Origin,
+    /// What memory did in the turns before.
+    pub(crate) before: Vec<InTurn>,
+}
+
+/// What memory does about something that was said, in time for its answer.
+pub(crate) async fn at_work(
+    memories: &Memories,
+    (caller, place): (&Caller, Place<'_>),
+    said: &str,
+    attending: Option<Attending>,
+    recalls: bool,
+    (model, context_tokens): (&str, usize),
+) -> InTurn {
+    let work = async {
+        let mut done = InTurn::default();
+        if let Some(Attending { origin, before }) = attending {
+            let attended = async {
+                let writer = memories.writer(caller.clone(), place).await?;
+                memories.attend(&writer, said, origin, &before).await
+            };
+            match attended.await {
+                Ok(attended) => done = attended,
+                Err(error) => {
+                    tracing::warn!(%error, "a message could not be looked at for what to remember")
+                }
+            }
+        }
+        if recalls {
+            let recalled = async {
+                let reader = memories.reader(caller.clone(), place).await?;
+                memories.recall(&reader, said, model, context_tokens).await
+            };
+            match recalled.await {
+                // What was just said is not news.
+                Ok(mut recalled) => {
+                    recalled.retain(|one| done.saved.iter().all(|saved| saved.id != one.id));
+                    done.recalled = recalled;
+                }
+                Err(error) => tracing::warn!(%error, "nothing could be recalled"),
+            }
+        }
+        done
+    };
+    tokio::time::timeout(TIMEOUT, work).await.unwrap_or_else(|_| {
+        tracing::warn!("memory took too long; the answer is made without");
+        InTurn::default()
+    })
+}
+
+/// What is kept with a task of what memory did for it.
+pub(crate) fn noted(in_turn: &InTurn) -> Option<String> {
+    in_turn.noted().and_then(|noted| serde_json::to_string(&noted).ok())
 }
 
 /// What of a turn's memory its answer says, and that it was of use.

@@ -18,7 +18,7 @@ use lar_gateway::{Admitted, Count, Gateway, HangUp, LogReader, Task, TaskEvent, 
 use lar_memory::InTurn;
 use lar_store::{AnswerEnd, Message, NewMessage, NewTurn, Once, Status, Store};
 
-use crate::recall::{ChatMemory, Cites};
+use crate::recall::{ChatMemory, Cites, noted};
 
 /// How often a growing answer is kept.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
@@ -114,7 +114,7 @@ impl Turns {
         let asked = history.last().map(|last| last.content.clone()).unwrap_or_default();
         let memory = self.memory.as_ref();
         let cites = memory.and_then(|memory| Cites::new(memory, &caller, &asked, &in_turn));
-        let admitted = self.admit(caller, model, history, &in_turn.block(), &request).await?;
+        let admitted = self.admit(caller, model, history, &in_turn, &request).await?;
         let kept = (!in_turn.is_empty()).then(|| serde_json::to_string(&in_turn).unwrap_or_default());
         let begun = self
             .store
@@ -188,20 +188,21 @@ impl Turns {
         Ok(memory.in_turn(caller, request.conversation, said, again, path, (model, context_tokens)).await)
     }
 
-    /// Admits the turn's task, leaving out the oldest messages, and at last what was recalled (`block`), until three
+    /// Admits the turn's task, leaving out the oldest messages, and at last what was recalled, until three
     /// quarters of the context hold it.
     async fn admit(
         &self,
         caller: Caller,
         model: String,
         mut history: Vec<ChatMessage>,
-        block: &str,
+        in_turn: &InTurn,
         request: &TurnRequest,
     ) -> Result<Admitted, Problem> {
         let plain = history.last().cloned();
+        let mut noted = noted(in_turn);
         // Before the last message, so that what was read of those before it serves again.
         if let Some(last) = history.last_mut() {
-            last.content.insert_str(0, block);
+            last.content.insert_str(0, &in_turn.block());
         }
         // A history of many contexts is not counted only to be left out.
         if let Some(context_tokens) = self.gateway.context_tokens(&model).await? {
@@ -217,6 +218,7 @@ impl Turns {
             if let [only] = history.as_mut_slice() {
                 if let Some(plain) = plain {
                     *only = plain;
+                    noted = None;
                 }
                 break;
             }
@@ -233,6 +235,7 @@ impl Turns {
             priority: Priority::Interactive,
             deadline: None,
             conversation: Some(request.conversation),
+            memory: noted,
             hang_up: HangUp::GoOn,
             work: Work::Generate { prompt: Prompt::Chat(history.into()), sampling: request.sampling.clone() },
         };

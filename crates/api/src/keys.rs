@@ -18,6 +18,10 @@ pub struct NewKey {
     /// Its own limit of requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests_per_minute: Option<u32>,
+    /// What memory does for its requests to the APIs of others that do not say it: `off`, `recall` or `remember`; off
+    /// where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<String>,
     /// Seconds from now until it stops working.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_in_s: Option<u64>,
@@ -37,6 +41,8 @@ pub struct Key {
     pub agent: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requests_per_minute: Option<u32>,
+    /// What memory does for its requests that do not say it: `off`, `recall` or `remember`.
+    pub memory: String,
     pub created_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<String>,

@@ -106,6 +106,9 @@ pub struct Task {
     pub priority: String,
     /// The surface it came through.
     pub api: String,
+    /// What memory did for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<TaskMemory>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub conversation_id: Option<String>,
     pub created_at: String,
@@ -125,6 +128,20 @@ pub struct Task {
     pub ttft_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decode_ms: Option<u64>,
+}
+
+/// The memories that had a part in a task, by their ids.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TaskMemory {
+    /// Those that its prompt was given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recalled: Vec<String>,
+    /// Those that the person's message made or changed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub saved: Vec<String>,
+    /// Those that it had forgotten.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forgotten: Vec<String>,
 }
 
 /// Why a task failed.

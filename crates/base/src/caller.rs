@@ -92,6 +92,41 @@ impl Scopes {
     }
 }
 
+/// What memory does for a request of a compatible API.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum MemoryMode {
+    /// Nothing.
+    #[default]
+    Off,
+    /// The answer is given what is remembered.
+    Recall,
+    /// That, and what the person asks to remember or corrects is remembered.
+    Remember,
+}
+
+impl MemoryMode {
+    /// Every mode there is.
+    pub const ALL: [MemoryMode; 3] = [MemoryMode::Off, MemoryMode::Recall, MemoryMode::Remember];
+
+    /// The mode as written on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            MemoryMode::Off => "off",
+            MemoryMode::Recall => "recall",
+            MemoryMode::Remember => "remember",
+        }
+    }
+}
+
+impl FromStr for MemoryMode {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = MemoryMode::ALL.into_iter().find(|mode| mode.as_str() == text);
+        found.ok_or_else(|| "must be off, recall or remember".into())
+    }
+}
+
 /// An authenticated caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
@@ -103,6 +138,8 @@ pub struct Caller {
     pub agent: Option<String>,
     /// What the key may do.
     pub scopes: Scopes,
+    /// What memory does for requests of the compatible APIs that do not say it.
+    pub memory: MemoryMode,
 }
 
 impl Caller {

@@ -21,6 +21,8 @@ const DEFAULT_CHAT: &str = "default";
 /// The alias of the embedder that is used when none is named.
 const DEFAULT_EMBEDDING: &str = "default-embedding";
 const DEFAULT_RERANK: &str = "default-rerank";
+const SMALL: &str = "small";
+const CODE: &str = "code";
 
 /// A model behind the name that a caller used.
 #[derive(Debug, Clone)]
@@ -69,10 +71,12 @@ impl Catalog {
         read(&self.state.models).values().cloned().collect()
     }
 
-    /// Every alias and the model's name it stands for, by name.
+    /// Every alias and the model's name it stands for, by name; those that follow from what is installed too.
     #[must_use]
     pub fn aliases(&self) -> Vec<(String, String)> {
-        read(&self.state.aliases).iter().map(|(name, target)| (name.clone(), target.clone())).collect()
+        let mut aliases = implied(&read(&self.state.models));
+        aliases.extend(read(&self.state.aliases).iter().map(|(name, target)| (name.clone(), target.clone())));
+        aliases.into_iter().collect()
     }
 
     /// Finds the model that `name`, a model's name or an alias, stands for. Names win over aliases, and those over
@@ -85,7 +89,8 @@ impl Catalog {
         if let Some(model) = models.get(name) {
             return Ok(Resolved { model: model.clone(), alias: None });
         }
-        let aliases = read(&self.state.aliases);
+        let mut aliases = implied(&models);
+        aliases.extend(read(&self.state.aliases).clone());
         let alias = names::matching(name, aliases.keys());
         let found = alias.and_then(|alias| Some((alias, models.get(aliases.get(alias)?)?.clone())));
         match found {
@@ -288,6 +293,18 @@ impl Catalog {
         }
         Ok(())
     }
+}
+
+/// The aliases that follow from what is installed, unless somebody set them: `small`, the chat model with the fewest
+/// parameters, and `code`, the largest that was made for it. Whether a model sees pictures is not asked: no engine here
+/// takes them.
+fn implied(models: &BTreeMap<String, Arc<Model>>) -> BTreeMap<String, String> {
+    let chats = || models.values().filter(|model| model.kind == Kind::Chat);
+    let small = chats().min_by_key(|model| model.facts.parameters);
+    let code =
+        chats().filter(|model| names::is_for_code(&model.name)).max_by_key(|model| model.facts.parameters);
+    let named = [(SMALL, small), (CODE, code)].into_iter();
+    named.filter_map(|(alias, model)| Some((alias.to_owned(), model?.name.clone()))).collect()
 }
 
 async fn blocking<T: Send + 'static>(

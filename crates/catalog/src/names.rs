@@ -42,6 +42,17 @@ pub(crate) fn from_file(file: &str) -> String {
     if name.is_empty() { "model".into() } else { name.into() }
 }
 
+/// Whether a model's name says that it was made to write code: `qwen2.5-coder-7b`, `codestral`, `starcoder2`.
+pub(crate) fn is_for_code(name: &str) -> bool {
+    const FAMILIES: [&str; 3] = ["starcoder", "codestral", "devstral"];
+    let lower = name.to_ascii_lowercase();
+    let word = |word: &str| {
+        word.starts_with("code")
+            || (word.ends_with("coder") && !word.ends_with("encoder") && !word.ends_with("decoder"))
+    };
+    lower.split(['-', '_', '.']).any(word) || FAMILIES.iter().any(|family| lower.contains(family))
+}
+
 fn is_quantization(text: &str) -> bool {
     let text = text.strip_prefix("ud_").unwrap_or(text);
     let rest = text.strip_prefix("iq").or_else(|| text.strip_prefix('q'));
@@ -71,6 +82,16 @@ mod tests {
         assert!(check_alias("claude-*").is_ok() && check_alias("gpt-*-mini").is_ok());
         for bad in ["*", "a**", "../*", "*/x", "a*b*c", ""] {
             assert!(check_alias(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn models_for_code_are_told_by_their_names() {
+        for name in ["qwen2.5-coder-7b", "codestral-22b", "codellama-7b", "starcoder2-3b", "devstral-small"] {
+            assert!(is_for_code(name), "{name}");
+        }
+        for name in ["qwen3-8b", "smollm2-135m-instruct", "encoder-small", "decode-1b"] {
+            assert!(!is_for_code(name), "{name}");
         }
     }
 

@@ -24,6 +24,9 @@ pub enum Command {
         /// Keeps the memories of whoever uses it apart from yours, in a space of its own
         #[arg(long)]
         isolated: bool,
+        /// What memory does for its requests that do not say it: off, recall or remember
+        #[arg(long)]
+        memory: Option<String>,
         /// Requests it may make per minute
         #[arg(long)]
         requests_per_minute: Option<u32>,
@@ -44,10 +47,10 @@ pub(crate) async fn run(client: &Client, output: &Output, command: Command) -> a
             let keys: Page<Key> = client.get("keys").await?;
             output.show(&keys.data, || list(&keys.data))
         }
-        Command::Create { name, scopes, isolated, requests_per_minute, expires_in_days } => {
+        Command::Create { name, scopes, isolated, memory, requests_per_minute, expires_in_days } => {
             let expires_in_s = expires_in_days.map(|days| days.saturating_mul(86_400));
             let agent = isolated.then(|| name.clone());
-            let new = NewKey { name, scopes, agent, requests_per_minute, expires_in_s };
+            let new = NewKey { name, scopes, agent, memory, requests_per_minute, expires_in_s };
             let made: Key = client.post("keys", &new).await?;
             output.show(&made, || created(&made))
         }
@@ -98,6 +101,7 @@ mod tests {
             scopes: vec!["inference".into(), "admin".into()],
             agent: None,
             requests_per_minute: None,
+            memory: "off".into(),
             created_at: "2026-11-21T10:00:00.000Z".into(),
             expires_at: None,
             revoked_at: None,

@@ -100,6 +100,7 @@ mod tests {
             model: "qwen3-4b".into(),
             workload: "completion".into(),
             priority: "interactive".into(),
+            memory: None,
             api: "openai.chat".into(),
             conversation_id: None,
             created_at: "2026-11-21T10:00:00.000Z".into(),

@@ -152,6 +152,7 @@ impl Gateway {
             model: route.pool.clone(),
             priority: task.priority.as_str(),
             created_at: Timestamp::now(),
+            memory: task.memory,
         };
         let ready = match (task.work, ability) {
             (Work::Generate { prompt, mut sampling }, Ability::Generate) => {

@@ -71,6 +71,8 @@ pub struct Task {
     pub deadline: Option<Duration>,
     /// The conversation it belongs to.
     pub conversation: Option<ConversationId>,
+    /// What memory did for it: JSON, ids only; kept with its record.
+    pub memory: Option<String>,
     /// What happens when nobody reads it any more.
     pub hang_up: HangUp,
     /// What is to be done.

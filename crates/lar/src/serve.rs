@@ -123,6 +123,7 @@ impl House {
             authenticator,
             registry,
             tasks: tasks.clone(),
+            background_model: config.engines.background_model.clone(),
         };
         let server = match Server::bind(address, parts).await {
             Ok(server) => server,

@@ -105,6 +105,27 @@ pub struct Forgotten {
     pub change: Option<String>,
 }
 
+/// Where something was said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Origin {
+    /// The conversation, if Lar keeps it.
+    pub conversation: Option<ConversationId>,
+    /// The surface, such as `chat`.
+    pub source: &'static str,
+}
+
+/// What memory did for a task, as it is kept with it: ids, no text.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Noted {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recalled: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub saved: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forgotten: Vec<String>,
+}
+
 /// Something that waits in the inbox.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Waiting {
@@ -117,6 +138,18 @@ impl InTurn {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Which memories were recalled, saved and forgotten; none where memory did nothing.
+    #[must_use]
+    pub fn noted(&self) -> Option<Noted> {
+        let ids = |ids: &mut dyn Iterator<Item = &String>| ids.filter(|id| !id.is_empty()).cloned().collect();
+        let noted = Noted {
+            recalled: ids(&mut self.recalled.iter().map(|one| &one.id)),
+            saved: ids(&mut self.saved.iter().map(|one| &one.id)),
+            forgotten: ids(&mut self.forgotten.iter().map(|one| &one.id)),
+        };
+        (noted != Noted::default()).then_some(noted)
     }
 
     /// Marks what of the recalled an answer says: its words that the question has not, some of them at least.
@@ -218,17 +251,17 @@ impl Memories {
         &self,
         writer: &Writer,
         said: &str,
-        conversation: ConversationId,
+        origin: Origin,
         before: &[InTurn],
     ) -> Result<InTurn, Problem> {
         let mut done = InTurn::default();
         for heard in heard(said) {
             let outcome = match heard {
-                Heard::Remember(what) => self.remember(writer, what, conversation, &mut done).await,
+                Heard::Remember(what) => self.remember(writer, what, origin, &mut done).await,
                 Heard::Forget { what: Some(what), all } => self.forget(writer, &what, all, &mut done).await,
                 Heard::Forget { what: None, .. } => self.forget_last(writer, before, &mut done).await,
-                Heard::Told(text) => self.told(writer, text, true, conversation, &mut done).await,
-                Heard::Said(text) => self.told(writer, text, false, conversation, &mut done).await,
+                Heard::Told(text) => self.told(writer, text, true, origin, &mut done).await,
+                Heard::Said(text) => self.told(writer, text, false, origin, &mut done).await,
             };
             if let Err(problem) = outcome {
                 done.refused.push(problem.detail);
@@ -258,10 +291,10 @@ impl Memories {
         &self,
         writer: &Writer,
         what: String,
-        conversation: ConversationId,
+        origin: Origin,
         done: &mut InTurn,
     ) -> Result<(), Problem> {
-        let decided = self.ingest_smart(writer, item(what, conversation), None).await?;
+        let decided = self.ingest_smart(writer, item(what, origin), None).await?;
         match decided.decision {
             Decision::Reject => done.refused.push(decided.reason),
             _ => done.saved.extend(self.saved(writer, decided).await?),
@@ -275,10 +308,10 @@ impl Memories {
         writer: &Writer,
         text: String,
         lasting: bool,
-        conversation: ConversationId,
+        origin: Origin,
         done: &mut InTurn,
     ) -> Result<(), Problem> {
-        let item = item(text.clone(), conversation);
+        let item = item(text.clone(), origin);
         match self.correct(writer, item.clone()).await {
             Ok(Some(decided)) => done.saved.extend(self.saved(writer, decided).await?),
             Ok(None) => {}
@@ -373,11 +406,11 @@ impl Memories {
     }
 }
 
-fn item(content: String, conversation: ConversationId) -> Item {
+fn item(content: String, origin: Origin) -> Item {
     Item {
         content,
-        conversation: Some(conversation.to_string()),
-        source: Some("chat".into()),
+        conversation: origin.conversation.map(|id| id.to_string()),
+        source: Some(origin.source.into()),
         ..Item::default()
     }
 }

@@ -67,6 +67,7 @@ impl Embeddings {
                 priority,
                 deadline: None,
                 conversation: None,
+                memory: None,
                 hang_up: HangUp::Cancel,
                 work: Work::Embed { texts: some },
             };

@@ -36,7 +36,7 @@ use lar_base::Tasks;
 use lar_gateway::Gateway;
 use lar_store::Store;
 
-pub use chat::{Forgotten, InTurn, Recalled, Saved, Waiting};
+pub use chat::{Forgotten, InTurn, Noted, Origin, Recalled, Saved, Waiting};
 pub use edit::Edit;
 pub use error::Error;
 pub use heard::{Heard, heard};

@@ -32,6 +32,7 @@ impl Memories {
             priority: Priority::Interactive,
             deadline: None,
             conversation: None,
+            memory: None,
             hang_up: HangUp::Cancel,
             work: Work::Rank { query: query.to_owned(), texts },
         };

@@ -12,7 +12,7 @@ use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use lar_base::{Caller, Code, Problem, Scope, Secret, Timestamp, secret};
+use lar_base::{Caller, Code, MemoryMode, Problem, Scope, Secret, Timestamp, secret};
 use lar_store::{KeyRecord, NewKey, Store};
 use sha2::Sha256;
 
@@ -77,6 +77,7 @@ impl Authenticator {
             digest: self.digest(secret.expose()),
             scopes: lar_base::Scopes::all(),
             requests_per_minute: None,
+            memory: MemoryMode::Off,
             expires_at: None,
         };
         self.store.key_create(key, None).await
@@ -188,7 +189,13 @@ impl FromRequestParts<Arc<App>> for Authenticated {
             called_by.is(key.id, standing);
         }
         standing.map_or(Ok(()), |standing| standing.check())?;
-        Ok(Self(Caller { user: key.user, key: key.id, agent: key.agent.clone(), scopes: key.scopes.clone() }))
+        Ok(Self(Caller {
+            user: key.user,
+            key: key.id,
+            agent: key.agent.clone(),
+            scopes: key.scopes.clone(),
+            memory: key.memory,
+        }))
     }
 }
 

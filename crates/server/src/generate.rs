@@ -5,14 +5,17 @@ use std::collections::VecDeque;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use lar_base::{Caller, Code, Problem, TaskId};
+use lar_agents::request::InRequest;
+use lar_base::{Code, Problem, TaskId};
 use lar_engines::dialect::CallPart;
 use lar_engines::driver::{Chat, Constraint, Prompt, Sampling, TokenLogprobs, Tool, ToolCall, ToolChoice};
 use lar_engines::scheduler::Priority;
 use lar_gateway::{Admitted, End, HangUp, LogReader, Task, TaskEvent, TaskHandle, Work};
+use lar_memory::Noted;
 use serde_json::Value;
 
 use crate::App;
+use crate::asker::Asker;
 
 /// Tools of a request at most.
 const TOOLS_MAX: usize = 128;
@@ -43,16 +46,17 @@ pub(crate) struct Wanted {
 
 impl Wanted {
     /// The task of one of the answers, numbered from 0.
-    fn task(&self, caller: &Caller, api: &'static str, answer: u32, hang_up: HangUp) -> Task {
+    fn task(&self, asked: &Asked<'_>, answer: u32, hang_up: HangUp) -> Task {
         let seed = self.sampling.seed.wrapping_add(answer);
         Task {
             id: if answer == 0 { self.id } else { TaskId::new() },
-            caller: caller.clone(),
-            api,
+            caller: asked.asker.caller.clone(),
+            api: asked.api,
             model: self.model.clone(),
             priority: Priority::Interactive,
             deadline: None,
             conversation: None,
+            memory: asked.memory.noted(),
             hang_up,
             work: Work::Generate {
                 prompt: self.prompt.clone(),
@@ -104,27 +108,38 @@ pub(crate) struct Begun {
     /// Tokens of the prompt; 0 where the engine counts them later.
     pub(crate) tokens_in: u64,
     readers: Vec<LogReader>,
+    /// What memory did.
+    pub(crate) noted: Option<Noted>,
     /// Read already, to be handled before the readers'.
     first: VecDeque<(usize, TaskEvent)>,
+}
+
+/// A request with what memory did for it.
+struct Asked<'a> {
+    asker: &'a Asker,
+    api: &'static str,
+    memory: InRequest,
 }
 
 /// Dispatches a request's tasks and waits for their first events, so that what is refused at once is an
 /// error of the request and not of a stream.
 pub(crate) async fn begin(
     app: &App,
-    caller: Caller,
+    asker: &Asker,
     api: &'static str,
-    wanted: Wanted,
+    mut wanted: Wanted,
 ) -> Result<Begun, Problem> {
-    let mut begun = Begun { model: String::new(), tokens_in: 0, readers: Vec::new(), first: VecDeque::new() };
+    let mut asked = prepare(app, asker, api, &mut wanted).await?;
+    let (model, noted, readers, first) = (String::new(), None, Vec::new(), VecDeque::new());
+    let mut begun = Begun { model, tokens_in: 0, readers, noted, first };
     for answer in 0..wanted.n {
-        let task = wanted.task(&caller, api, answer, HangUp::Cancel);
-        let admitted = admit(app, task, wanted.constraint_field).await?;
+        let admitted = admit(app, &mut asked, &mut wanted, answer, HangUp::Cancel).await?;
         begun.tokens_in = admitted.tokens_in();
         let handle = app.gateway.dispatch(admitted);
         handle.model().clone_into(&mut begun.model);
         begun.readers.push(handle.read(0));
     }
+    begun.noted = asked.memory.done.noted();
     for (answer, reader) in begun.readers.iter_mut().enumerate() {
         match reader.next().await {
             Some((_, TaskEvent::Error(problem))) => return Err(problem),
@@ -135,20 +150,53 @@ pub(crate) async fn begin(
     Ok(begun)
 }
 
-/// Checks that a task that goes on when nobody reads it may run; it is dispatched by its caller.
+/// Checks that a task that goes on when nobody reads it may run; it is dispatched by its caller, who is told what memory
+/// did.
 pub(crate) async fn admit_detached(
     app: &App,
-    caller: &Caller,
+    asker: &Asker,
     api: &'static str,
-    wanted: &Wanted,
-) -> Result<Admitted, Problem> {
-    admit(app, wanted.task(caller, api, 0, HangUp::GoOn), wanted.constraint_field).await
+    wanted: &mut Wanted,
+) -> Result<(Admitted, Option<Noted>), Problem> {
+    let mut asked = prepare(app, asker, api, wanted).await?;
+    let admitted = admit(app, &mut asked, wanted, 0, HangUp::GoOn).await?;
+    Ok((admitted, asked.memory.done.noted()))
 }
 
-async fn admit(app: &App, task: Task, constraint_field: &'static str) -> Result<Admitted, Problem> {
-    app.gateway.admit(task).await.map_err(|problem| match problem.fields.as_slice() {
+/// Has memory do its part, and another model where one is named for an app's own requests.
+async fn prepare<'a>(
+    app: &App,
+    asker: &'a Asker,
+    api: &'static str,
+    wanted: &mut Wanted,
+) -> Result<Asked<'a>, Problem> {
+    let memory = asker.remembered(app, api, wanted).await?;
+    if let (Some(model), Prompt::Chat(chat)) = (&app.background_model, &wanted.prompt)
+        && lar_agents::is_background(chat)
+    {
+        wanted.model.clone_from(model);
+    }
+    Ok(Asked { asker, api, memory })
+}
+
+/// Checks that a request may run; where it is too long with what memory added to it, without.
+async fn admit(
+    app: &App,
+    asked: &mut Asked<'_>,
+    wanted: &mut Wanted,
+    answer: u32,
+    hang_up: HangUp,
+) -> Result<Admitted, Problem> {
+    let mut admitted = app.gateway.admit(wanted.task(asked, answer, hang_up)).await;
+    if admitted.as_ref().is_err_and(|problem| problem.code == Code::ContextTooLong)
+        && let Prompt::Chat(chat) = &mut wanted.prompt
+        && asked.memory.take_out(chat)
+    {
+        admitted = app.gateway.admit(wanted.task(asked, answer, hang_up)).await;
+    }
+    admitted.map_err(|problem| match problem.fields.as_slice() {
         [about] if about.field == lar_engines::CONSTRAINT_FIELD => {
-            Problem::invalid(constraint_field, format!("cannot be kept to: {}", about.reason))
+            Problem::invalid(wanted.constraint_field, format!("cannot be kept to: {}", about.reason))
         }
         _ => about_model(problem),
     })
@@ -158,7 +206,7 @@ impl Begun {
     /// A task that was dispatched, from its beginning.
     pub(crate) fn of(handle: &TaskHandle) -> Self {
         let (model, readers) = (handle.model().to_owned(), vec![handle.read(0)]);
-        Self { model, tokens_in: 0, readers, first: VecDeque::new() }
+        Self { model, tokens_in: 0, readers, noted: None, first: VecDeque::new() }
     }
 
     pub(crate) fn answers(&self) -> usize {

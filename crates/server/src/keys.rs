@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use lar_api::Page;
 use lar_api::keys::{Key as Wire, NewKey as WireNewKey};
-use lar_base::{Code, KeyId, Problem, Scope, Scopes, Timestamp};
+use lar_base::{Code, KeyId, MemoryMode, Problem, Scope, Scopes, Timestamp};
 use lar_store::{KeyRecord, NewKey};
 
 use crate::State;
@@ -57,6 +57,15 @@ pub(crate) async fn create(
     if let Some(agent) = &new.agent {
         lar_memory::checked_agent(agent).map_err(|reason| Problem::invalid("agent", reason))?;
     }
+    let memory = new.memory.as_deref().map_or(Ok(MemoryMode::Off), str::parse);
+    let memory = memory.map_err(|reason: String| Problem::invalid("memory", reason))?;
+    for (mode, scope) in [(MemoryMode::Recall, Scope::MemoryRead), (MemoryMode::Remember, Scope::MemoryWrite)]
+    {
+        if memory >= mode && !scopes.contains(scope) {
+            let reason = format!("`{}` needs the scope `{scope}`", memory.as_str());
+            return Err(Problem::invalid("memory", reason).into());
+        }
+    }
     let secret = new_secret();
     let key = NewKey {
         user: caller.user,
@@ -65,6 +74,7 @@ pub(crate) async fn create(
         digest: app.authenticator.digest(secret.expose()),
         scopes,
         requests_per_minute: new.requests_per_minute,
+        memory,
         expires_at: new.expires_in_s.map(|seconds| Timestamp::now().after(Duration::from_secs(seconds))),
     };
     let made = app.store.key_create(key, once).await?;
@@ -105,6 +115,7 @@ fn wire(key: &KeyRecord) -> Wire {
         scopes: key.scopes.iter().map(|scope| scope.to_string()).collect(),
         agent: key.agent.clone(),
         requests_per_minute: key.requests_per_minute,
+        memory: key.memory.as_str().into(),
         created_at: key.created_at.to_string(),
         expires_at: key.expires_at.map(|at| at.to_string()),
         revoked_at: key.revoked_at.map(|at| at.to_string()),

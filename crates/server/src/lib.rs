@@ -5,6 +5,7 @@
 
 mod aliases;
 mod anthropic;
+mod asker;
 mod auth;
 mod capabilities;
 mod catalog;
@@ -40,7 +41,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lar_agents::Turns;
+use lar_agents::{RequestMemory, Turns};
 use lar_base::{Bytes, Tasks};
 use lar_catalog::{Catalog, Places};
 use lar_egress::Ledger;
@@ -134,6 +135,8 @@ pub struct Parts {
     pub registry: Registry,
     /// Where other programs keep models.
     pub places: Places,
+    /// The model for titles, tags and the like, rather than the one that is asked for.
+    pub background_model: Option<String>,
     /// Names and addresses, beside loopback's, that requests may be addressed to.
     pub allowed_hosts: Vec<String>,
     /// Where what goes on behind a request runs.
@@ -149,6 +152,7 @@ pub(crate) struct App {
     pub(crate) gateway: Gateway,
     pub(crate) memories: Memories,
     pub(crate) turns: Turns,
+    pub(crate) request_memory: RequestMemory,
     pub(crate) authenticator: Authenticator,
     pub(crate) ledger: Ledger,
     pub(crate) registry: Registry,
@@ -158,6 +162,7 @@ pub(crate) struct App {
     pub(crate) requests: frame::RequestMetrics,
     pub(crate) hosts: protect::Hosts,
     pub(crate) tasks: Tasks,
+    pub(crate) background_model: Option<String>,
     pub(crate) limits: Limits,
     pub(crate) address: SocketAddr,
 }
@@ -173,6 +178,7 @@ impl App {
             store: parts.store,
             catalog: parts.catalog,
             gateway: parts.gateway,
+            request_memory: RequestMemory::new(parts.memories.clone()),
             memories: parts.memories,
             turns: parts.turns,
             authenticator: parts.authenticator,
@@ -180,6 +186,7 @@ impl App {
             registry,
             places: parts.places,
             tasks: parts.tasks,
+            background_model: parts.background_model,
             limits: parts.limits,
             address,
         })

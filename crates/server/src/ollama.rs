@@ -14,6 +14,7 @@ use lar_engines::driver::{Constraint, Sampling};
 use serde_json::{Map, Value};
 
 use self::lines::{Form, Lines};
+use crate::asker::{Asker, plain_name};
 use crate::generate::{Wanted, json_schema};
 use crate::{App, extract, fields, openai};
 
@@ -31,17 +32,17 @@ pub(crate) struct Read {
 /// Answers a request that came at `asked`.
 async fn answer(
     app: &App,
-    caller: Caller,
+    asker: &Asker,
     form: Form,
     read: Read,
     asked: Instant,
 ) -> Result<Response, Problem> {
     let Some(wanted) = read.wanted else {
-        let done = keep(app, &caller, &read.model, read.keep_alive.as_ref()).await?;
+        let done = keep(app, &asker.caller, &read.model, read.keep_alive.as_ref()).await?;
         return Ok(lines::kept(form, read.model, done, read.stream));
     };
     let ignored = wanted.ignored.clone();
-    let begun = crate::generate::begin(app, caller, form.api(), wanted).await?;
+    let begun = crate::generate::begin(app, asker, form.api(), wanted).await?;
     Lines::new(form, read.model, begun, read.thinking, asked).respond(read.stream, &ignored).await
 }
 
@@ -99,7 +100,7 @@ async fn keep(
     model: &str,
     keep_alive: Option<&Value>,
 ) -> Result<&'static str, Problem> {
-    let route = app.gateway.route(model).await.map_err(crate::generate::about_model)?;
+    let route = app.gateway.route(plain_name(model)).await.map_err(crate::generate::about_model)?;
     let none = match keep_alive {
         Some(Value::Number(seconds)) => seconds.as_f64() == Some(0.0),
         Some(Value::String(text)) => text.trim_end_matches(char::is_alphabetic) == "0",

@@ -199,6 +199,7 @@ fn convert(caller: Caller, new: NewTask) -> Result<Task, Problem> {
         },
         deadline: new.deadline_ms.map(Duration::from_millis),
         conversation: None,
+        memory: None,
         hang_up: if new.detached { HangUp::GoOn } else { HangUp::CancelAfter(RESUME_WITHIN) },
         work,
     })
@@ -227,6 +228,7 @@ fn record(record: TaskRecord) -> WireTask {
         workload: record.workload,
         priority: record.priority,
         api: record.api,
+        memory: record.memory.and_then(|memory| serde_json::from_str(&memory).ok()),
         conversation_id: record.conversation.map(|id| id.to_string()),
         created_at: record.created_at.to_string(),
         ended_at: end.as_ref().map(|end| end.ended_at.to_string()),

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use lar_api::Page;
 use lar_api::users::{NewUser, User as Wire};
-use lar_base::{Code, Problem, UserId};
+use lar_base::{Code, MemoryMode, Problem, UserId};
 use lar_store::{NewKey, User};
 
 use crate::State;
@@ -41,6 +41,7 @@ pub(crate) async fn invite(
         digest: app.authenticator.digest(secret.expose()),
         scopes: keys::default_scopes(),
         requests_per_minute: None,
+        memory: MemoryMode::Off,
         expires_at: None,
     };
     let key = app.store.key_create(key, None).await?;

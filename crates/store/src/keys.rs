@@ -1,6 +1,6 @@
 //! Keys of people. Only the HMAC of a key's secret is stored; making it is `server`'s work.
 
-use lar_base::{KeyId, Scopes, Timestamp, UserId};
+use lar_base::{KeyId, MemoryMode, Scopes, Timestamp, UserId};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use crate::idempotency::note_in_txn;
@@ -23,6 +23,8 @@ pub struct KeyRecord {
     pub scopes: Scopes,
     /// Its own limit of requests, if it has one.
     pub requests_per_minute: Option<u32>,
+    /// What memory does for its requests that do not say it.
+    pub memory: MemoryMode,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it stops working by itself.
@@ -46,6 +48,8 @@ pub struct NewKey {
     pub scopes: Scopes,
     /// Its own limit of requests.
     pub requests_per_minute: Option<u32>,
+    /// What memory does for its requests that do not say it.
+    pub memory: MemoryMode,
     /// When it stops working by itself.
     pub expires_at: Option<Timestamp>,
 }
@@ -67,8 +71,8 @@ impl Store {
             let scopes = serde_json::to_string(&key.scopes).unwrap_or_default();
             connection.execute(
                 "INSERT INTO keys (id, user_id, name, digest, fingerprint, scopes, requests_per_minute,
-                                   created_at, expires_at, agent)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+                                   created_at, expires_at, agent, memory)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
                 (
                     id.to_string(),
                     key.user.to_string(),
@@ -80,6 +84,7 @@ impl Store {
                     Timestamp::now().as_millis(),
                     key.expires_at.map(Timestamp::as_millis),
                     &key.agent,
+                    key.memory.as_str(),
                 ),
             )?;
             by_digest(connection, &key.digest)?.ok_or_else(|| Error::NotFound(format!("key {id}")))
@@ -155,6 +160,7 @@ fn record(row: &Row<'_>) -> rusqlite::Result<KeyRecord> {
         fingerprint: row.get("fingerprint")?,
         scopes: serde_json::from_str(&scopes).map_err(|_| crate::bad_column("scopes"))?,
         requests_per_minute: row.get("requests_per_minute")?,
+        memory: parsed(row, "memory")?,
         created_at: time(row, "created_at")?,
         expires_at: time_option(row, "expires_at")?,
         revoked_at: time_option(row, "revoked_at")?,

@@ -15,6 +15,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0005_sharing.sql"),
     include_str!("../migrations/0006_memory_in_chat.sql"),
     include_str!("../migrations/0007_responses.sql"),
+    include_str!("../migrations/0008_memory_anywhere.sql"),
 ];
 
 /// Brings the database to the newest schema, each migration in a transaction of its own.

@@ -22,6 +22,8 @@ pub struct TaskStart {
     pub model: String,
     pub priority: &'static str,
     pub created_at: Timestamp,
+    /// What memory did for it: JSON, ids only.
+    pub memory: Option<String>,
 }
 
 /// How a task ended.
@@ -74,6 +76,8 @@ pub struct TaskRecord {
     pub model: String,
     pub priority: String,
     pub created_at: Timestamp,
+    /// What memory did for it: JSON.
+    pub memory: Option<String>,
     pub end: Option<TaskEnd>,
 }
 
@@ -219,8 +223,8 @@ impl Store {
 
 pub(crate) fn start_in_txn(connection: &Connection, start: &TaskStart) -> Result<(), Error> {
     let mut insert = connection.prepare_cached(
-        "INSERT INTO tasks (id, key_id, user_id, conversation_id, api, workload, model, priority, created_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (id) DO NOTHING",
+        "INSERT INTO tasks (id, key_id, user_id, conversation_id, api, workload, model, priority, created_at, memory)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (id) DO NOTHING",
     )?;
     insert.execute((
         start.id.to_string(),
@@ -232,6 +236,7 @@ pub(crate) fn start_in_txn(connection: &Connection, start: &TaskStart) -> Result
         &start.model,
         start.priority,
         start.created_at.as_millis(),
+        &start.memory,
     ))?;
     Ok(())
 }
@@ -296,6 +301,7 @@ fn record(row: &Row<'_>) -> rusqlite::Result<TaskRecord> {
         model: row.get("model")?,
         priority: row.get("priority")?,
         created_at: time(row, "created_at")?,
+        memory: row.get("memory")?,
         end,
     })
 }

@@ -43,6 +43,7 @@ settings! {
     "engines.gpu_layers" "integer" "Layers of each model on the GPU, in a build with one; as many as fit where absent"
     "engines.speculative" "boolean" "Computes likely next tokens along, where that is faster; the answer is the same"
     "engines.draft_model" "string" "An installed model that guesses next tokens for larger ones with the same vocabulary"
+    "engines.background_model" "string" "The model for what apps ask beside a chat, such as titles and tags, rather than the one they name; `small` for one"
     "engines.gbnf" "boolean" "Takes recursive GBNF grammars; their cost has no bound, so that a hostile one holds a model up for minutes"
     "engines.preload" "boolean" "Loads the default model at start"
     "engines.llama_server" "string" "Runs models with this llama-server program instead of the embedded engine"
@@ -72,6 +73,7 @@ mod tests {
         config.engines.flash_attention = Some(true);
         config.engines.gpu_layers = Some(1);
         config.engines.draft_model = Some(String::new());
+        config.engines.background_model = Some(String::new());
         config.engines.context_tokens_max = Some(128);
         config.engines.memory = Some(lar_base::Bytes(1));
         config.engines.llama_server = Some("x".into());

@@ -5,6 +5,7 @@ use axum::response::{IntoResponse as _, Response};
 use lar_api::anthropic::TokenCount;
 
 use super::decode_count;
+use crate::asker::plain_name;
 use crate::auth::Inference;
 use crate::errors::Failure;
 use crate::fields::with_ignored;
@@ -13,7 +14,7 @@ use crate::{State, extract};
 
 pub(crate) async fn create(app: State, _: Inference, request: Request) -> Result<Response, Failure> {
     let (model, prompt, ignored) = decode_count(&extract::body(request, &app).await?)?;
-    let counted = app.gateway.count_tokens(&model, &prompt).await.map_err(about_model)?;
+    let counted = app.gateway.count_tokens(plain_name(&model), &prompt).await.map_err(about_model)?;
     let response = axum::Json(TokenCount { input_tokens: counted.tokens }).into_response();
     Ok(with_ignored(response, &ignored))
 }

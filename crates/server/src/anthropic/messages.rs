@@ -11,21 +11,17 @@ use lar_gateway::{End, TaskEvent};
 use serde_json::{Value, json};
 
 use super::{decode_messages, stop_reason, usage};
-use crate::auth::Inference;
+use crate::asker::{Asker, with_told};
 use crate::errors::{self, Failure};
-use crate::fields::with_ignored;
 use crate::generate::{self, Answer, Begun};
 use crate::{State, extract, sse};
 
-pub(crate) async fn create(
-    app: State,
-    Inference(caller): Inference,
-    request: Request,
-) -> Result<Response, Failure> {
+pub(crate) async fn create(app: State, asker: Asker, request: Request) -> Result<Response, Failure> {
     let (wanted, thinking) = decode_messages(&extract::body(request, &app).await?, TaskId::new())?;
     let (stream, ignored) = (wanted.stream, wanted.ignored.clone());
     let id = format!("msg_{:032x}", wanted.id.as_u128());
-    let begun = generate::begin(&app, caller, "anthropic.messages", wanted).await?;
+    let begun = generate::begin(&app, &asker, "anthropic.messages", wanted).await?;
+    let noted = begun.noted.clone();
     let response = if stream {
         sse::response(Stream::new(id, begun, thinking))
     } else {
@@ -34,7 +30,7 @@ pub(crate) async fn create(
         let answer = answers.into_iter().next().ok_or_else(|| Problem::not_found("the answer"))?;
         axum::Json(whole(id, model, answer, thinking)).into_response()
     };
-    Ok(with_ignored(response, &ignored))
+    Ok(with_told(response, &ignored, noted.as_ref()))
 }
 
 fn whole(id: String, model: String, answer: Answer, thinking: bool) -> Message {

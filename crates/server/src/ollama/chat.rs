@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::lines::Form;
 use super::{Read, answer, sampling, shows_thinking, untagged};
-use crate::auth::Inference;
+use crate::asker::Asker;
 use crate::errors::Failure;
 use crate::fields::read;
 use crate::generate::{self, Wanted};
@@ -18,14 +18,10 @@ use crate::{State, extract};
 /// Messages of a request at most.
 const MESSAGES_MAX: usize = 10_000;
 
-pub(crate) async fn create(
-    app: State,
-    Inference(caller): Inference,
-    request: Request,
-) -> Result<Response, Failure> {
+pub(crate) async fn create(app: State, asker: Asker, request: Request) -> Result<Response, Failure> {
     let asked = Instant::now();
     let read = decode(&extract::body(request, &app).await?, TaskId::new())?;
-    Ok(answer(&app, caller, Form::Chat, read, asked).await?)
+    Ok(answer(&app, &asker, Form::Chat, read, asked).await?)
 }
 
 /// Reads a request's body; `id` is the task it becomes.

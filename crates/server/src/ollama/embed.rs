@@ -70,6 +70,7 @@ async fn made(
         priority: Priority::Interactive,
         deadline: None,
         conversation: None,
+        memory: None,
         hang_up: HangUp::Cancel,
         work: Work::Embed { texts },
     };

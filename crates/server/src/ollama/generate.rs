@@ -9,20 +9,16 @@ use lar_engines::driver::{Chat, ChatMessage, Prompt};
 use super::chat::refuse_logprobs;
 use super::lines::Form;
 use super::{Read, answer, sampling, shows_thinking, untagged};
-use crate::auth::Inference;
+use crate::asker::Asker;
 use crate::errors::Failure;
 use crate::fields::read;
 use crate::generate::Wanted;
 use crate::{State, extract};
 
-pub(crate) async fn create(
-    app: State,
-    Inference(caller): Inference,
-    request: Request,
-) -> Result<Response, Failure> {
+pub(crate) async fn create(app: State, asker: Asker, request: Request) -> Result<Response, Failure> {
     let asked = Instant::now();
     let read = decode(&extract::body(request, &app).await?, TaskId::new())?;
-    Ok(answer(&app, caller, Form::Generate, read, asked).await?)
+    Ok(answer(&app, &asker, Form::Generate, read, asked).await?)
 }
 
 /// Reads a request's body; `id` is the task it becomes.

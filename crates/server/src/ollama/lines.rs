@@ -15,7 +15,7 @@ use lar_engines::driver::FinishReason;
 use lar_gateway::TaskEvent;
 use serde_json::json;
 
-use crate::fields::with_ignored;
+use crate::asker::with_told;
 use crate::generate::{self, Begun};
 
 /// What answers look like.
@@ -60,12 +60,13 @@ impl Lines {
 
     /// The whole answer, in lines or at once.
     pub(super) async fn respond(mut self, stream: bool, ignored: &[String]) -> Result<Response, Problem> {
+        let noted = self.begun.noted.clone();
         if stream {
             let lines = stream::unfold(self, |mut lines| async move {
                 let line = lines.line().await?;
                 Some((Ok::<_, Infallible>(Bytes::from(line)), lines))
             });
-            return Ok(with_ignored(streamed(lines), ignored));
+            return Ok(with_told(streamed(lines), ignored, noted.as_ref()));
         }
         let mut whole = self.part("", "", Vec::new());
         while let Some(part) = self.next().await {
@@ -85,7 +86,7 @@ impl Lines {
         }
         match self.failed {
             Some(problem) => Err(problem),
-            None => Ok(with_ignored(axum::Json(whole).into_response(), ignored)),
+            None => Ok(with_told(axum::Json(whole).into_response(), ignored, noted.as_ref())),
         }
     }
 

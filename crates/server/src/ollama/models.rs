@@ -11,7 +11,7 @@ use super::untagged;
 use crate::auth::Inference;
 use crate::errors::Failure;
 use crate::generate::about_model;
-use crate::{State, extract};
+use crate::{State, asker, extract};
 
 /// The release whose API this is: clients ask for what it can do.
 const VERSION: &str = "0.12.6";
@@ -23,13 +23,18 @@ pub(crate) async fn version() -> Json<Version> {
 }
 
 pub(crate) async fn tags(app: State, _: Inference) -> Json<Models> {
-    let models = app.catalog.list().into_iter().map(|found| Model {
+    let model = |found: &Installed| Model {
         modified_at: Some(found.added_at.to_string()),
         expires_at: None,
         size_vram: None,
-        ..listed(&found, found.size().get())
+        ..listed(found, found.size().get())
+    };
+    let with_memory = app.catalog.resolve("default").ok().map(|found| {
+        let name = asker::default_with_memory();
+        Model { name: name.clone(), model: name, ..model(&found.model) }
     });
-    Json(Models { models: models.collect() })
+    let installed = app.catalog.list();
+    Json(Models { models: installed.iter().map(|found| model(found)).chain(with_memory).collect() })
 }
 
 pub(crate) async fn ps(app: State, _: Inference) -> Json<Models> {
@@ -46,8 +51,10 @@ pub(crate) async fn show(app: State, _: Inference, request: Request) -> Result<J
     let body = extract::body(request, &app).await?;
     let (body, _) = crate::fields::read(&body, &[])?;
     let request: ShowRequest = extract::from_value(&body)?;
-    let resolved =
-        app.catalog.resolve(&untagged(request.model)).map_err(|error| about_model(error.into()))?;
+    let resolved = app
+        .catalog
+        .resolve(asker::plain_name(&untagged(request.model)))
+        .map_err(|error| about_model(error.into()))?;
     let (model, facts) = (&resolved.model, &resolved.model.facts);
     let mut info = Map::new();
     info.insert("general.architecture".into(), json!(facts.architecture));

@@ -12,25 +12,22 @@ use lar_engines::driver::{self, Chat, Constraint, Prompt, TokenLogprobs};
 use lar_gateway::{End, TaskEvent};
 
 use super::sampling;
-use crate::auth::Inference;
+use crate::asker::{Asker, with_told};
 use crate::errors::{self, Failure};
-use crate::fields::{read, with_ignored};
+use crate::fields::read;
 use crate::generate::{self, Begun, Wanted};
 use crate::{State, extract, sse, turns};
 
 /// Messages of a request at most.
 const MESSAGES_MAX: usize = 10_000;
 
-pub(crate) async fn create(
-    app: State,
-    Inference(caller): Inference,
-    request: Request,
-) -> Result<Response, Failure> {
+pub(crate) async fn create(app: State, asker: Asker, request: Request) -> Result<Response, Failure> {
     let wanted = decode(&extract::body(request, &app).await?, TaskId::new())?;
     let (stream, include_usage, ignored) = (wanted.stream, wanted.include_usage, wanted.ignored.clone());
     let (id, created) = (format!("chatcmpl-{}", wanted.id), Timestamp::now().as_seconds());
     let logprobs = wanted.sampling.logprobs.is_some();
-    let begun = generate::begin(&app, caller, "openai.chat", wanted).await?;
+    let begun = generate::begin(&app, &asker, "openai.chat", wanted).await?;
+    let noted = begun.noted.clone();
     let model = begun.model.clone();
     let system_fingerprint = sampling::fingerprint(&app, &model);
     let response = if stream {
@@ -60,7 +57,7 @@ pub(crate) async fn create(
         })
         .into_response()
     };
-    Ok(with_ignored(response, &ignored))
+    Ok(with_told(response, &ignored, noted.as_ref()))
 }
 
 fn choice(index: usize, answer: generate::Answer, logprobs: bool) -> ChatChoice {

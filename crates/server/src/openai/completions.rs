@@ -11,25 +11,22 @@ use lar_engines::driver::{Constraint, Prompt, TokenLogprobs};
 use lar_gateway::{End, TaskEvent};
 
 use super::sampling;
-use crate::auth::Inference;
+use crate::asker::{Asker, with_told};
 use crate::errors::{self, Failure};
-use crate::fields::{read, with_ignored};
+use crate::fields::read;
 use crate::generate::{self, Begun, Wanted};
 use crate::{State, extract, sse};
 
 /// OpenAI's default of `max_tokens` here.
 const TOKENS_DEFAULT: u32 = 16;
 
-pub(crate) async fn create(
-    app: State,
-    Inference(caller): Inference,
-    request: Request,
-) -> Result<Response, Failure> {
+pub(crate) async fn create(app: State, asker: Asker, request: Request) -> Result<Response, Failure> {
     let wanted = decode(&extract::body(request, &app).await?, TaskId::new())?;
     let (id, stream, include_usage) = (wanted.id, wanted.stream, wanted.include_usage);
     let ignored = wanted.ignored.clone();
     let logprobs = wanted.sampling.logprobs.is_some();
-    let begun = generate::begin(&app, caller, "openai.completion", wanted).await?;
+    let begun = generate::begin(&app, &asker, "openai.completion", wanted).await?;
+    let noted = begun.noted.clone();
     let model = begun.model.clone();
     let frame = Frame {
         id: format!("cmpl-{id}"),
@@ -51,7 +48,7 @@ pub(crate) async fn create(
         let choices = choices.collect();
         axum::Json(frame.completion(choices, Some(sampling::usage_of(&answers)))).into_response()
     };
-    Ok(with_ignored(response, &ignored))
+    Ok(with_told(response, &ignored, noted.as_ref()))
 }
 
 /// Lists of what is known of tokens; `written` characters came before the first.

@@ -63,6 +63,7 @@ pub(crate) async fn create(
         priority: Priority::Interactive,
         deadline: None,
         conversation: None,
+        memory: None,
         hang_up: HangUp::Cancel,
         work: Work::Embed { texts },
     };

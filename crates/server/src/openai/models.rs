@@ -11,7 +11,7 @@ use crate::auth::Inference;
 use crate::errors::Failure;
 use crate::extract::Path;
 use crate::generate::about_model;
-use crate::{App, State};
+use crate::{App, State, asker};
 
 /// What Anthropic's clients send with every request.
 const ANTHROPIC: &str = "anthropic-version";
@@ -34,18 +34,23 @@ pub(crate) async fn show(
     Path(id): Path<String>,
 ) -> Result<Response, Failure> {
     if let Some(model) = all(&app).into_iter().find(|model| model.id == id) {
-        let anthropics = headers.contains_key(ANTHROPIC);
-        return Ok(if anthropics {
-            Json(in_anthropics_shape(model)).into_response()
-        } else {
-            Json(model).into_response()
-        });
+        return Ok(shown(&headers, model));
     }
-    let error = match app.catalog.resolve(&id) {
+    let error = match app.catalog.resolve(asker::plain_name(&id)) {
         Err(error) => error.into(),
-        Ok(_) => lar_base::Problem::not_found("model of this name"),
+        Ok(found) => {
+            let created = found.model.added_at.as_seconds();
+            return Ok(shown(&headers, Model { id, object: "model", created, owned_by: "lar" }));
+        }
     };
     Err(Failure(about_model(error)))
+}
+
+fn shown(headers: &HeaderMap, model: Model) -> Response {
+    match headers.contains_key(ANTHROPIC) {
+        true => Json(in_anthropics_shape(model)).into_response(),
+        false => Json(model).into_response(),
+    }
 }
 
 fn in_anthropics_shape(model: Model) -> anthropic::Model {
@@ -67,6 +72,11 @@ fn all(app: &App) -> Vec<Model> {
         let found = installed.iter().find(|found| found.name == target)?;
         Some(model(name, found.added_at.as_seconds()))
     });
+    let with_memory = app
+        .catalog
+        .resolve("default")
+        .ok()
+        .map(|found| model(asker::default_with_memory(), found.model.added_at.as_seconds()));
     let remotes = app.gateway.remotes().map(|remote| model(remote.name.clone(), 0));
-    named.chain(aliases).chain(remotes).collect()
+    named.chain(aliases).chain(with_memory).chain(remotes).collect()
 }

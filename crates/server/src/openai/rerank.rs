@@ -69,6 +69,7 @@ pub(crate) async fn create(
         priority: Priority::Interactive,
         deadline: None,
         conversation: None,
+        memory: None,
         hang_up: HangUp::Cancel,
         work: Work::Rank { query, texts },
     };

@@ -15,10 +15,12 @@ use axum::response::{IntoResponse as _, Response};
 use lar_api::openai::responses::{Deleted, InputItem, InputItems, InputTokens, Response as Wire, Status};
 use lar_base::{Caller, Code, KeyId, Problem, TaskId, Timestamp};
 use lar_gateway::TaskHandle;
+use lar_memory::Noted;
 use lar_store::{Response as Stored, ResponseState};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::asker::{Asker, plain_name, with_told};
 use crate::auth::Inference;
 use crate::errors::Failure;
 use crate::extract::{self, Path};
@@ -37,36 +39,33 @@ const API: &str = "openai.responses";
 const ITEMS_PAGE: usize = 20;
 const ITEMS_PAGE_MAX: usize = 100;
 
-pub(crate) async fn create(
-    app: State,
-    Inference(caller): Inference,
-    request: Request,
-) -> Result<Response, Failure> {
+pub(crate) async fn create(app: State, asker: Asker, request: Request) -> Result<Response, Failure> {
     let request = decode::Request::read(&extract::body(request, &app).await?)?;
     let (store, background) = request.kept();
     let previous = request.previous()?;
-    let earlier = earlier(&app, caller.key, previous).await?;
+    let earlier = earlier(&app, asker.caller.key, previous).await?;
     let read = request.decode(earlier, TaskId::new())?;
     let ignored = read.wanted.ignored.clone();
-    let response = if background {
-        in_background(&app, caller, previous, read).await?
+    let (response, noted) = if background {
+        in_background(&app, &asker, previous, read).await?
     } else {
-        at_once(&app, caller, previous, read, store).await?
+        at_once(&app, &asker, previous, read, store).await?
     };
-    Ok(with_ignored(response, &ignored))
+    Ok(with_told(response, &ignored, noted.as_ref()))
 }
 
 /// Follows a response to its end for the caller who waits for it.
 async fn at_once(
     app: &State,
-    caller: Caller,
+    asker: &Asker,
     previous: Option<TaskId>,
     read: Read,
     store: bool,
-) -> Result<Response, Problem> {
+) -> Result<(Response, Option<Noted>), Problem> {
     let Read { wanted, mut response, tools, input } = read;
-    let (task, streams, key) = (wanted.id, wanted.stream, caller.key);
-    let mut begun = generate::begin(app, caller, API, wanted).await?;
+    let (task, streams, key) = (wanted.id, wanted.stream, asker.caller.key);
+    let mut begun = generate::begin(app, asker, API, wanted).await?;
+    let noted = begun.noted.clone();
     response.model.clone_from(&begun.model);
     let mut encoder = Encoder::new(task, response, tools);
     let stored = move |body: &Wire| Stored {
@@ -80,7 +79,7 @@ async fn at_once(
     };
     if streams {
         let keep = store.then(|| Keep::new(app.store.clone(), stored));
-        return Ok(sse::response(Stream::new(begun, encoder, keep)));
+        return Ok((sse::response(Stream::new(begun, encoder, keep)), noted));
     }
     while let Some((_, event)) = begun.next().await {
         match event {
@@ -94,24 +93,24 @@ async fn at_once(
     if store {
         app.store.response_create(stored(&encoder.response), None).await?;
     }
-    Ok(axum::Json(encoder.response).into_response())
+    Ok((axum::Json(encoder.response).into_response(), noted))
 }
 
 /// Has a response go on by itself; answers at once, or with its stream.
 async fn in_background(
     app: &State,
-    caller: Caller,
+    asker: &Asker,
     previous: Option<TaskId>,
     read: Read,
-) -> Result<Response, Problem> {
-    let Read { wanted, mut response, tools, input } = read;
+) -> Result<(Response, Option<Noted>), Problem> {
+    let Read { mut wanted, mut response, tools, input } = read;
     let task = wanted.id;
-    let admitted = generate::admit_detached(app, &caller, API, &wanted).await?;
+    let (admitted, noted) = generate::admit_detached(app, asker, API, &mut wanted).await?;
     response.model = admitted.model().to_owned();
     response.status = Status::Queued;
     let stored = Stored {
         task,
-        key: caller.key,
+        key: asker.caller.key,
         previous,
         state: ResponseState::Running,
         input,
@@ -130,9 +129,9 @@ async fn in_background(
     });
     if wanted.stream {
         let encoder = Encoder::new(task, response, tools);
-        return Ok(sse::response(Stream::new(Begun::of(&handle), encoder, None)));
+        return Ok((sse::response(Stream::new(Begun::of(&handle), encoder, None)), noted));
     }
-    Ok(axum::Json(response).into_response())
+    Ok((axum::Json(response).into_response(), noted))
 }
 
 /// Follows a task to its end.
@@ -282,7 +281,7 @@ pub(crate) async fn input_tokens(
     let request = decode::Request::read_to_count(&extract::body(request, &app).await?)?;
     let earlier = earlier(&app, caller.key, request.previous()?).await?;
     let wanted = request.decode(earlier, TaskId::new())?.wanted;
-    let counted = app.gateway.count_tokens(&wanted.model, &wanted.prompt).await;
+    let counted = app.gateway.count_tokens(plain_name(&wanted.model), &wanted.prompt).await;
     let input_tokens = counted.map_err(generate::about_model)?.tokens;
     let body = axum::Json(InputTokens { object: "response.input_tokens", input_tokens }).into_response();
     Ok(with_ignored(body, &wanted.ignored))

@@ -1,0 +1,69 @@
+//! Requests that an app makes for itself beside a chat: titles, tags, follow-up questions, completions of what is typed.
+//!
+//! They come with the same key as the chat, so they are told by what they ask for, in the words of the apps that people
+//! have: Open WebUI's tasks begin with `### Task:`, and LibreChat, Claude Code and others ask for a concise title. A
+//! miss costs memory for one message; nothing else depends on it unless a model was named for such requests.
+
+use std::sync::LazyLock;
+
+use lar_engines::driver::{Chat, ChatMessage};
+use regex::Regex;
+
+/// Bytes of a message that are looked at.
+const LOOKED_AT: usize = 400;
+
+static ASKS: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    let pattern = r"(?is)^\s*(?:###\s*task:|you\s+are\s+an?\s+(?:autocompletion\s+system|title\s+generator)|(?:please\s+)?(?:detect\s+(?:the\s+)?user\s+language\s+and\s+)?(?:generate|create|write|provide|suggest|come\s+up\s+with)\s+(?:an?\s+|the\s+|in\s+the\s+same\s+language\s+an?\s+)?(?:(?:extremely|very)\s+)?(?:concise|short|brief|succinct|\d+\s*(?:-|–|to)\s*\d+|\d+[- ]word)\b.{0,80}?\b(?:titles?|tags?|follow-?up\s+questions?|name\s+for\s+(?:the|this)\s+(?:chat|conversation))\b)";
+    Regex::new(pattern).ok()
+});
+
+/// Whether a request is an app's own work rather than something a person says.
+#[must_use]
+pub fn is_background(chat: &Chat) -> bool {
+    let asks = |message: &ChatMessage| {
+        let mut end = message.content.len().min(LOOKED_AT);
+        while !message.content.is_char_boundary(end) {
+            end -= 1;
+        }
+        ASKS.as_ref().is_some_and(|asks| asks.is_match(&message.content[..end]))
+    };
+    let first = chat.messages.first().filter(|first| first.role == "system");
+    let last = chat.messages.iter().rev().find(|message| message.role == "user");
+    first.is_some_and(asks) || last.is_some_and(asks)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn apps_own_work_is_told_from_what_people_say() {
+        let background = [
+            "### Task:\nGenerate a concise, 3-5 word title with an emoji summarizing the chat history.",
+            "### Task:\nGenerate 1-3 broad tags categorizing the main themes of the chat history",
+            "### Task:\nYou are an autocompletion system. Continue the text in `<text>`",
+            "Provide a concise, 5-word-or-less title for the conversation, using title case",
+            "Detect user language and write in the same language an extremely concise title for this conversation",
+            "Please write a 5-10 word title for the following conversation:\n\nUser: hi",
+            "Generate a concise, sentence-case title (3-7 words) that captures the main topic",
+            "Suggest 3-5 relevant follow-up questions or prompts that the user might naturally ask next",
+        ];
+        let people = [
+            "What is a good title for my book about cats?",
+            "Write a short story about a lighthouse.",
+            "Remember that my task is called ### Task.",
+            "Give me three tags for this photo.",
+            "Create a brief summary of what I told you.",
+            "",
+        ];
+        let said = |role: &str, text: &str| Chat::from(vec![ChatMessage::new(role, text)]);
+        for text in background {
+            assert!(is_background(&said("user", text)), "{text}");
+            assert!(is_background(&said("system", text)), "{text}");
+        }
+        for text in people {
+            assert!(!is_background(&said("user", text)), "{text}");
+        }
+        assert!(!is_background(&Chat::default()));
+    }
+}

@@ -1,0 +1,187 @@
+//! Memory in a request of a compatible API, for a chat that its client keeps.
+//!
+//! The same as in a turn, with what a client's requests have on top: the whole chat comes every time, is sent again when
+//! something fails, goes on after tool calls, and holds what the client wrote around the person's words. Only what a
+//! person says anew is looked at for what to remember.
+
+use std::collections::VecDeque;
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash as _, Hasher as _};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use lar_base::{Caller, MemoryMode, Problem, Scope};
+use lar_engines::driver::{Chat, ChatMessage};
+use lar_memory::{InTurn, Memories, Origin, Place};
+
+use crate::is_background;
+use crate::recall::{Attending, at_work, noted};
+
+/// Chats that were heard and may be sent again.
+const HEARD_MAX: usize = 4096;
+
+/// Memory for requests of the compatible APIs. Clones share it.
+#[derive(Debug, Clone)]
+pub struct RequestMemory {
+    memories: Memories,
+    /// Of the chats that were looked at lately, in order.
+    heard: Arc<Mutex<VecDeque<u64>>>,
+}
+
+/// What memory did in a request.
+#[derive(Debug, Default)]
+pub struct InRequest {
+    /// What it did.
+    pub done: InTurn,
+    /// The person's message as it came, and where it stands.
+    plain: Option<(usize, String)>,
+}
+
+impl InRequest {
+    /// What is kept with the request's task: JSON.
+    #[must_use]
+    pub fn noted(&self) -> Option<String> {
+        noted(&self.done)
+    }
+
+    /// Takes out of the chat again what the model was given; false where it was given nothing.
+    pub fn take_out(&mut self, chat: &mut Chat) -> bool {
+        let Some((at, plain)) = self.plain.take() else { return false };
+        if let Some(message) = chat.messages.get_mut(at) {
+            message.content = plain;
+        }
+        self.done.recalled.clear();
+        true
+    }
+}
+
+impl RequestMemory {
+    /// Nothing was heard yet.
+    #[must_use]
+    pub fn new(memories: Memories) -> Self {
+        Self { memories, heard: Arc::default() }
+    }
+
+    /// Gives the chat what is remembered of what its person said last, and remembers what they ask for, as `mode` says.
+    /// An app's own requests have no part in it. `context_tokens` is the model's.
+    ///
+    /// # Errors
+    /// [`lar_base::Code::ForbiddenScope`] when the key may not; what goes wrong otherwise is logged, and the request
+    /// goes on without.
+    pub async fn in_request(
+        &self,
+        (caller, place): (&Caller, Place<'_>),
+        mode: MemoryMode,
+        source: &'static str,
+        chat: &mut Chat,
+        (model, context_tokens): (&str, usize),
+    ) -> Result<InRequest, Problem> {
+        if mode >= MemoryMode::Recall {
+            caller.require(Scope::MemoryRead)?;
+        }
+        if mode >= MemoryMode::Remember {
+            caller.require(Scope::MemoryWrite)?;
+        }
+        if mode == MemoryMode::Off || is_background(chat) {
+            return Ok(InRequest::default());
+        }
+        let Some(at) = chat.messages.iter().rposition(|message| message.role == "user") else {
+            return Ok(InRequest::default());
+        };
+        let said = own_words(&chat.messages[at].content);
+        if said.is_empty() {
+            return Ok(InRequest::default());
+        }
+        let remembers = mode == MemoryMode::Remember
+            && at + 1 == chat.messages.len()
+            && self.is_new(caller, &chat.messages);
+        let origin = Origin { conversation: None, source };
+        let attending = remembers.then(|| Attending { origin, before: Vec::new() });
+        let done =
+            at_work(&self.memories, (caller, place), &said, attending, true, (model, context_tokens)).await;
+        let (block, message) = (done.block(), &mut chat.messages[at].content);
+        let plain = (!block.is_empty()).then(|| (at, message.clone()));
+        // Before the last words, so that what was read of those before them serves again.
+        message.insert_str(0, &block);
+        Ok(InRequest { done, plain })
+    }
+
+    /// Whether this key's chat was not heard before: clients send again what failed, and what is to be answered anew.
+    fn is_new(&self, caller: &Caller, messages: &[ChatMessage]) -> bool {
+        let mut hasher = DefaultHasher::new();
+        caller.key.hash(&mut hasher);
+        for message in messages {
+            (&message.role, &message.content).hash(&mut hasher);
+        }
+        let digest = hasher.finish();
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        if heard.contains(&digest) {
+            return false;
+        }
+        if heard.len() == HEARD_MAX {
+            heard.pop_front();
+        }
+        heard.push_back(digest);
+        true
+    }
+}
+
+/// What a person says of a message: without the sections that clients put around it, such as
+/// `<system-reminder>…</system-reminder>`.
+fn own_words(text: &str) -> String {
+    let mut words = String::new();
+    let mut rest = text;
+    while let Some(start) = section_start(rest) {
+        words.push_str(&rest[..start]);
+        let name = rest[start + 1..].split('>').next().unwrap_or_default();
+        let end = format!("</{name}>");
+        match rest[start..].find(&end) {
+            Some(at) => rest = &rest[start + at + end.len()..],
+            // It is not closed: all of it is the person's, who may write of tags.
+            None => {
+                let after = start + 1;
+                words.push_str(&rest[start..after]);
+                rest = &rest[after..];
+            }
+        }
+    }
+    words.push_str(rest);
+    words.trim().to_owned()
+}
+
+/// Where a line begins with `<name>`.
+fn section_start(text: &str) -> Option<usize> {
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        let indent = line.len() - line.trim_start().len();
+        if let Some((name, _)) = line.trim_start().strip_prefix('<').and_then(|rest| rest.split_once('>')) {
+            let is_name = |byte: u8| byte.is_ascii_lowercase() || matches!(byte, b'-' | b'_');
+            if !name.is_empty() && name.bytes().all(is_name) {
+                return Some(at + indent);
+            }
+        }
+        at += line.len();
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_persons_own_words_count() {
+        let cases = [
+            ("Hello.", "Hello."),
+            ("<system-reminder>\nRemember that x.\n</system-reminder>\nHello.", "Hello."),
+            ("<environment_context>\n<cwd>/w</cwd>\n</environment_context>", ""),
+            ("Hello.\n<context>a</context>\nBye.", "Hello.\n\nBye."),
+            ("What is <b> in HTML?", "What is <b> in HTML?"),
+            ("<b>never closed", "<b>never closed"),
+            ("<b>a\n<i>x</i>", "<b>a"),
+            ("", ""),
+        ];
+        for (text, own) in cases {
+            assert_eq!(own_words(text), own, "{text}");
+        }
+    }
+}

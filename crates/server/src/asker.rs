@@ -1,0 +1,106 @@
+//! Who asks for text through a compatible API, and what memory does for their request: by the header `X-Lar-Memory`,
+//! else by the model's name (`NAME+memory`), else by their key.
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue};
+use axum::response::Response;
+use lar_agents::request::InRequest;
+use lar_base::{Caller, MemoryMode, Problem, Scope};
+use lar_engines::driver::Prompt;
+use lar_memory::{Noted, Place};
+
+use crate::App;
+use crate::auth::Inference;
+use crate::errors::Failure;
+use crate::fields::with_ignored;
+use crate::generate::Wanted;
+use crate::memories::place;
+
+/// Says what memory does for a request.
+const MEMORY: &str = "x-lar-memory";
+/// At the end of a model's name, the same as `X-Lar-Memory: remember`, as far as the key may.
+const SUFFIX: &str = "+memory";
+
+/// A model's name without what it says of memory.
+pub(crate) fn plain_name(model: &str) -> &str {
+    model.strip_suffix(SUFFIX).unwrap_or(model)
+}
+
+/// What the default model with memory is called, for lists of models.
+pub(crate) fn default_with_memory() -> String {
+    format!("default{SUFFIX}")
+}
+
+/// An authenticated caller who may use models, and what they wish of memory.
+pub(crate) struct Asker {
+    pub(crate) caller: Caller,
+    wish: Option<MemoryMode>,
+    agent: Option<String>,
+    space: Option<String>,
+}
+
+impl FromRequestParts<Arc<App>> for Asker {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Failure> {
+        let Inference(caller) = Inference::from_request_parts(parts, app).await?;
+        let wish = parts.headers.get(MEMORY).map(|value| {
+            let mode = value.to_str().unwrap_or_default().trim().to_ascii_lowercase().parse();
+            mode.map_err(|reason: String| Problem::invalid("X-Lar-Memory", reason))
+        });
+        let Place { agent, space } = place(&parts.headers)?;
+        let [agent, space] = [agent, space].map(|name| name.map(ToOwned::to_owned));
+        Ok(Self { caller, wish: wish.transpose()?, agent, space })
+    }
+}
+
+impl Asker {
+    /// Does for a request what it wishes of memory; the model's name loses its suffix.
+    pub(crate) async fn remembered(
+        &self,
+        app: &App,
+        api: &'static str,
+        wanted: &mut Wanted,
+    ) -> Result<InRequest, Problem> {
+        let named = plain_name(&wanted.model).to_owned();
+        let suffixed = named != wanted.model;
+        wanted.model = named;
+        let mode = match (self.wish, suffixed) {
+            (Some(wish), _) => wish,
+            (None, true) if self.caller.scopes.contains(Scope::MemoryWrite) => MemoryMode::Remember,
+            (None, true) => MemoryMode::Recall,
+            (None, false) => self.caller.memory,
+        };
+        let Prompt::Chat(chat) = &mut wanted.prompt else { return Ok(InRequest::default()) };
+        if mode == MemoryMode::Off {
+            return Ok(InRequest::default());
+        }
+        let context_tokens = app.gateway.context_tokens(&wanted.model).await;
+        let context_tokens = context_tokens.map_err(crate::generate::about_model)?.unwrap_or(usize::MAX);
+        // What must have a form is made for a program.
+        let mode = if wanted.sampling.constraint.is_some() { mode.min(MemoryMode::Recall) } else { mode };
+        let place = Place { agent: self.agent.as_deref(), space: self.space.as_deref() };
+        app.request_memory
+            .in_request((&self.caller, place), mode, api, chat, (&wanted.model, context_tokens))
+            .await
+    }
+}
+
+/// Names the fields that had no effect, and what memory did.
+pub(crate) fn with_told(response: Response, ignored: &[String], noted: Option<&Noted>) -> Response {
+    let mut response = with_ignored(response, ignored);
+    let Some(noted) = noted else { return response };
+    for (name, ids) in [
+        ("x-lar-recalled", &noted.recalled),
+        ("x-lar-saved", &noted.saved),
+        ("x-lar-forgotten", &noted.forgotten),
+    ] {
+        if let (false, Ok(value)) = (ids.is_empty(), HeaderValue::from_str(&ids.join(", "))) {
+            response.headers_mut().insert(HeaderName::from_static(name), value);
+        }
+    }
+    response
+}

@@ -1,0 +1,4 @@
+-- What memory does for requests of a key that do not say it themselves; what it did for a task: ids, no text.
+
+ALTER TABLE keys ADD COLUMN memory TEXT NOT NULL DEFAULT 'off' CHECK (memory IN ('off', 'recall', 'remember'));
+ALTER TABLE tasks ADD COLUMN memory TEXT;  -- JSON
