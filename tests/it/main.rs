@@ -6,6 +6,7 @@ mod bad_input;
 mod batching;
 mod cli;
 mod confinement;
+mod connect;
 mod conversations;
 mod disk;
 mod downloads;

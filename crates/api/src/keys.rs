@@ -22,6 +22,9 @@ pub struct NewKey {
     /// where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<String>,
+    /// The client that it is for, such as `codex`, as `lar connect` names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
     /// Seconds from now until it stops working.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_in_s: Option<u64>,
@@ -43,7 +46,13 @@ pub struct Key {
     pub requests_per_minute: Option<u32>,
     /// What memory does for its requests that do not say it: `off`, `recall` or `remember`.
     pub memory: String,
+    /// The client that it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
     pub created_at: String,
+    /// When it was last used, to the minute; absent before it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_seen_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -42,6 +42,17 @@ impl Client {
         Self { egress, url: url.trim_end_matches('/').to_owned(), key, space: None }
     }
 
+    /// Where the Lar is, without a slash at the end.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// This client with another key.
+    #[must_use]
+    pub fn with_key(&self, key: Secret) -> Self {
+        Self { key, ..self.clone() }
+    }
+
     /// This client for the memories of a team's space, where one is named.
     pub(crate) fn in_space(&self, space: Option<String>) -> Self {
         Self { space, ..self.clone() }
@@ -57,6 +68,19 @@ impl Client {
         body: &impl Serialize,
     ) -> anyhow::Result<T> {
         self.ask(Method::Post, path, Some(serde_json::to_value(body)?)).await
+    }
+
+    /// Posts to one of the compatible APIs.
+    pub(crate) async fn post_outside(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        let request = self.keyed(Request::new(Method::Post, format!("{}{path}", self.url), Trust::Operator));
+        let response = self.egress.send(request.timeout(TIMEOUT).json(body)).await?;
+        let status = response.status();
+        let answer: Value = serde_json::from_slice(&response.bytes(ANSWER_BYTES_MAX).await?)?;
+        if status < 400 {
+            return Ok(answer);
+        }
+        let detail = answer["error"]["message"].as_str().or(answer["error"].as_str());
+        anyhow::bail!("{}", detail.unwrap_or("the server refused it"))
     }
 
     pub(crate) async fn patch<T: DeserializeOwned>(

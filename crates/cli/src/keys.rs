@@ -50,7 +50,7 @@ pub(crate) async fn run(client: &Client, output: &Output, command: Command) -> a
         Command::Create { name, scopes, isolated, memory, requests_per_minute, expires_in_days } => {
             let expires_in_s = expires_in_days.map(|days| days.saturating_mul(86_400));
             let agent = isolated.then(|| name.clone());
-            let new = NewKey { name, scopes, agent, memory, requests_per_minute, expires_in_s };
+            let new = NewKey { name, scopes, agent, memory, requests_per_minute, client: None, expires_in_s };
             let made: Key = client.post("keys", &new).await?;
             output.show(&made, || created(&made))
         }
@@ -102,6 +102,8 @@ mod tests {
             agent: None,
             requests_per_minute: None,
             memory: "off".into(),
+            client: None,
+            last_seen_at: None,
             created_at: "2026-11-21T10:00:00.000Z".into(),
             expires_at: None,
             revoked_at: None,

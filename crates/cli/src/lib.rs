@@ -7,7 +7,9 @@
 mod aliases;
 mod chat;
 mod client;
+mod connect;
 mod conversations;
+pub mod hook;
 mod keys;
 mod markdown;
 mod mcp;
@@ -22,10 +24,30 @@ mod sse;
 mod top;
 mod transfer;
 
+use std::path::PathBuf;
+
 use clap::Subcommand;
 
 pub use client::{ApiError, Client};
+pub use connect::{Connected, connected};
 pub use output::Output;
+
+/// What the commands that change files around Lar must know.
+#[derive(Debug, Clone)]
+pub struct Surroundings {
+    /// The person's home directory.
+    pub home: Option<PathBuf>,
+    /// Codex' own folder, where it is not `~/.codex`.
+    pub codex_home: Option<PathBuf>,
+    /// Claude Code's own folder, where it is not `~/.claude`.
+    pub claude_home: Option<PathBuf>,
+    /// Where everything of Lar's is kept.
+    pub data_dir: PathBuf,
+    /// This program.
+    pub program: PathBuf,
+    /// Whether the Lar is the data directory's own.
+    pub local: bool,
+}
 
 /// What can be asked of a Lar.
 #[derive(Debug, Clone, Subcommand)]
@@ -65,6 +87,11 @@ pub enum Command {
     Ps,
     /// The same with memory and the last tasks, every second
     Top,
+    /// Tell a client of this Lar, try it, take it back: Claude Code, Codex, Cursor, Open WebUI and others
+    Connect(connect::ConnectArgs),
+    /// What clients run at certain points of a session (set by `lar connect --hooks`)
+    #[command(hide = true)]
+    Hook(hook::HookArgs),
     /// Keys for apps
     #[command(subcommand)]
     Keys(keys::Command),
@@ -77,11 +104,21 @@ pub enum Command {
 }
 
 impl Command {
+    /// The client that was connected and in whose name this is done.
+    #[must_use]
+    pub fn client(&self) -> Option<&str> {
+        match self {
+            Command::Mcp(args) => args.client.as_deref(),
+            Command::Hook(args) => Some(&args.client),
+            _ => None,
+        }
+    }
+
     /// Runs the command against the Lar behind `client`.
     ///
     /// # Errors
     /// What the server or the terminal said; the message is meant for a person.
-    pub async fn run(self, client: &Client, output: &Output) -> anyhow::Result<()> {
+    pub async fn run(self, client: &Client, output: &Output, around: &Surroundings) -> anyhow::Result<()> {
         match self {
             Command::Open { print } => open::run(client, output, print).await,
             Command::Run(args) => chat::run(client, output, args).await,
@@ -96,6 +133,11 @@ impl Command {
             Command::Mcp(args) => mcp::run(client, args).await,
             Command::Ps => ps::run(client, output).await,
             Command::Top => top::run(client, output).await,
+            Command::Connect(args) => connect::run(client, output, around, args).await,
+            Command::Hook(args) => {
+                hook::run(client, output, &args).await;
+                Ok(())
+            }
             Command::Keys(command) => keys::run(client, output, command).await,
             Command::Users(command) => people::users(client, output, command).await,
             Command::Spaces(command) => people::spaces(client, output, command).await,

@@ -24,6 +24,9 @@ const PARSE_FAILED: i64 = -32700;
 /// What to offer.
 #[derive(Debug, Clone, clap::Args)]
 pub struct McpArgs {
+    /// The client that was connected (`lar connect`), whose key is used
+    #[arg(long)]
+    pub(crate) client: Option<String>,
     /// The tools that are listed: lar, vestige or all
     #[arg(long, default_value = "lar")]
     tools: String,

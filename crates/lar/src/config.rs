@@ -44,7 +44,10 @@ impl Environment {
     /// Reads it. The only place that does.
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     pub(crate) fn read() -> Self {
-        let ours = |name: &str| name.starts_with("LAR_") || matches!(name, "HOME" | "XDG_DATA_HOME");
+        let ours = |name: &str| {
+            name.starts_with("LAR_")
+                || matches!(name, "HOME" | "XDG_DATA_HOME" | "CODEX_HOME" | "CLAUDE_CONFIG_DIR")
+        };
         Self { values: std::env::vars().filter(|(name, _)| ours(name)).collect() }
     }
 

@@ -28,6 +28,48 @@ impl Connection {
     }
 }
 
+/// Connects in the name of a client that was connected before, with its key.
+///
+/// # Errors
+/// As [`connect`]; when there is no such client.
+pub(crate) async fn connect_as(
+    client: &str,
+    config: Config,
+    environment: &Environment,
+    output: &Output,
+) -> anyhow::Result<Connection> {
+    let known = lar_cli::connected(&config.data_dir, client)?;
+    let egress = Egress::new()?;
+    if let Some(url) = url_of(&known, &config, &egress).await {
+        return Ok(Connection { client: Client::new(egress, &url, known.key), started: None });
+    }
+    anyhow::ensure!(known.local, "the Lar at {} does not answer", known.url);
+    let mut connection = start(config, environment, output, egress).await?;
+    connection.client = connection.client.with_key(known.key);
+    Ok(connection)
+}
+
+/// As [`connect_as`], to a Lar that answers already; none where it does not.
+pub(crate) async fn connect_if_there(client: &str, config: &Config) -> Option<Client> {
+    let known = lar_cli::connected(&config.data_dir, client).ok()?;
+    let egress = Egress::new().ok()?;
+    let url = match known.local {
+        true => data_dir::running(&config.data_dir)?.url,
+        false => known.url,
+    };
+    Some(Client::new(egress, &url, known.key))
+}
+
+/// Where the Lar of a client that was connected is now, if it answers. The data directory's own tells where it is; whoever
+/// listens where it once was is not told the key.
+async fn url_of(known: &lar_cli::Connected, config: &Config, egress: &Egress) -> Option<String> {
+    let url = match known.local {
+        true => data_dir::running(&config.data_dir)?.url,
+        false => known.url.clone(),
+    };
+    answers(egress, &url).await.then_some(url)
+}
+
 /// Connects.
 ///
 /// # Errors
@@ -51,6 +93,16 @@ pub(crate) async fn connect(
     {
         return Ok(Connection { client: Client::new(egress, &server.url, key.clone()), started: None });
     }
+    start(config, environment, output, egress).await
+}
+
+/// Starts a server for the length of a command.
+async fn start(
+    config: Config,
+    environment: &Environment,
+    output: &Output,
+    egress: Egress,
+) -> anyhow::Result<Connection> {
     // The configured port, so that apps reach it meanwhile; another one where that is taken.
     let anywhere = SocketAddr::new(config.listen.ip(), 0);
     let house = match House::open(&config, environment, config.listen).await {

@@ -12,10 +12,11 @@ mod logging;
 mod serve;
 
 use std::io::IsTerminal as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
-use lar_cli::{ApiError, Output};
+use lar_cli::{ApiError, Output, Surroundings};
 
 use config::{Config, Flags};
 
@@ -93,6 +94,19 @@ fn main() -> ExitCode {
     }
 }
 
+fn surroundings(config: &Config, environment: &config::Environment) -> anyhow::Result<Surroundings> {
+    let folder = |name: &str| environment.get(name).map(PathBuf::from);
+    let absolute = std::path::absolute(&config.data_dir)?;
+    Ok(Surroundings {
+        home: environment.home(),
+        codex_home: folder("CODEX_HOME"),
+        claude_home: folder("CLAUDE_CONFIG_DIR"),
+        data_dir: absolute,
+        program: std::env::current_exe()?,
+        local: environment.get("LAR_URL").is_none(),
+    })
+}
+
 async fn run(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
     if let Command::Completions { shell } = cli.command {
         clap_complete::generate(shell, &mut Cli::command(), "lar", &mut std::io::stdout());
@@ -109,8 +123,18 @@ async fn run(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
         Command::Migrate => serve::migrate(&config, &output).map(|()| ExitCode::SUCCESS),
         Command::Doctor => doctor::run(&config, &output).await,
         Command::Client(command) => {
-            let connection = connect::connect(config, &environment, &output).await?;
-            let result = command.run(&connection.client, &output).await;
+            let around = surroundings(&config, &environment)?;
+            if let lar_cli::Command::Hook(args) = &command {
+                if let Some(client) = connect::connect_if_there(&args.client, &config).await {
+                    lar_cli::hook::run(&client, &output, args).await;
+                }
+                return Ok(ExitCode::SUCCESS);
+            }
+            let connection = match command.client() {
+                Some(client) => connect::connect_as(client, config, &environment, &output).await?,
+                None => connect::connect(config, &environment, &output).await?,
+            };
+            let result = command.run(&connection.client, &output, &around).await;
             connection.close().await;
             result.map(|()| ExitCode::SUCCESS)
         }

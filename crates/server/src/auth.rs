@@ -78,6 +78,7 @@ impl Authenticator {
             scopes: lar_base::Scopes::all(),
             requests_per_minute: None,
             memory: MemoryMode::Off,
+            client: None,
             expires_at: None,
         };
         self.store.key_create(key, None).await
@@ -184,6 +185,7 @@ impl FromRequestParts<Arc<App>> for Authenticated {
                 return Err(Problem::new(Code::Unauthenticated, detail).into());
             }
         };
+        app.seen.note(key.id);
         let standing = app.rates.take(key.id, key.requests_per_minute);
         if let Some(called_by) = parts.extensions.get::<CalledBy>() {
             called_by.is(key.id, standing);

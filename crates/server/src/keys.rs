@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use lar_api::Page;
+use lar_api::clients::RECIPES;
 use lar_api::keys::{Key as Wire, NewKey as WireNewKey};
 use lar_base::{Code, KeyId, MemoryMode, Problem, Scope, Scopes, Timestamp};
 use lar_store::{KeyRecord, NewKey};
@@ -66,6 +67,13 @@ pub(crate) async fn create(
             return Err(Problem::invalid("memory", reason).into());
         }
     }
+    let client = new.client;
+    if let Some(client) = &client
+        && !RECIPES.iter().any(|recipe| recipe.name == client)
+    {
+        let known: Vec<&str> = RECIPES.iter().map(|recipe| recipe.name).collect();
+        return Err(Problem::invalid("client", format!("must be one of {}", known.join(", "))).into());
+    }
     let secret = new_secret();
     let key = NewKey {
         user: caller.user,
@@ -75,6 +83,7 @@ pub(crate) async fn create(
         scopes,
         requests_per_minute: new.requests_per_minute,
         memory,
+        client,
         expires_at: new.expires_in_s.map(|seconds| Timestamp::now().after(Duration::from_secs(seconds))),
     };
     let made = app.store.key_create(key, once).await?;
@@ -85,6 +94,7 @@ pub(crate) async fn create(
 /// The person's keys, oldest first, revoked ones included.
 #[utoipa::path(get, path = "/lar/v1/keys", tag = "keys", responses((status = 200, body = Page<Wire>)))]
 pub(crate) async fn list(app: State, Admin(caller): Admin) -> Result<axum::Json<Page<Wire>>, Failure> {
+    app.seen.keep().await?;
     let keys = app.store.key_list(caller.user).await?;
     Ok(axum::Json(Page { data: keys.iter().map(wire).collect(), next: None }))
 }
@@ -116,6 +126,8 @@ fn wire(key: &KeyRecord) -> Wire {
         agent: key.agent.clone(),
         requests_per_minute: key.requests_per_minute,
         memory: key.memory.as_str().into(),
+        client: key.client.clone(),
+        last_seen_at: key.last_seen_at.map(|at| at.to_string()),
         created_at: key.created_at.to_string(),
         expires_at: key.expires_at.map(|at| at.to_string()),
         revoked_at: key.revoked_at.map(|at| at.to_string()),

@@ -9,6 +9,7 @@ mod asker;
 mod auth;
 mod capabilities;
 mod catalog;
+mod clients;
 mod conversations;
 mod errors;
 mod extract;
@@ -29,6 +30,7 @@ mod pools;
 mod protect;
 mod rate;
 mod routes;
+mod seen;
 mod sign_in;
 mod spaces;
 mod sse;
@@ -159,6 +161,7 @@ pub(crate) struct App {
     pub(crate) places: Places,
     pub(crate) links: sign_in::Links,
     pub(crate) rates: rate::Rates,
+    pub(crate) seen: seen::Seen,
     pub(crate) requests: frame::RequestMetrics,
     pub(crate) hosts: protect::Hosts,
     pub(crate) tasks: Tasks,
@@ -173,6 +176,7 @@ impl App {
         Arc::new(Self {
             requests: frame::RequestMetrics::register(&mut registry),
             links: sign_in::Links::default(),
+            seen: seen::Seen::run(parts.store.clone(), &parts.tasks),
             rates: rate::Rates::new(parts.limits.requests_per_minute),
             hosts: protect::Hosts::new(parts.allowed_hosts),
             store: parts.store,

@@ -42,6 +42,7 @@ pub(crate) async fn invite(
         scopes: keys::default_scopes(),
         requests_per_minute: None,
         memory: MemoryMode::Off,
+        client: None,
         expires_at: None,
     };
     let key = app.store.key_create(key, None).await?;

@@ -2,3 +2,7 @@
 
 ALTER TABLE keys ADD COLUMN memory TEXT NOT NULL DEFAULT 'off' CHECK (memory IN ('off', 'recall', 'remember'));
 ALTER TABLE tasks ADD COLUMN memory TEXT;  -- JSON
+
+-- The client that a key is for, as `lar connect` names it, and when the key was last used.
+ALTER TABLE keys ADD COLUMN client TEXT;
+ALTER TABLE keys ADD COLUMN last_seen_at INTEGER;

@@ -25,8 +25,12 @@ pub struct KeyRecord {
     pub requests_per_minute: Option<u32>,
     /// What memory does for its requests that do not say it.
     pub memory: MemoryMode,
+    /// The client that it is for.
+    pub client: Option<String>,
     /// When it was made.
     pub created_at: Timestamp,
+    /// When it was last used, to a minute or so.
+    pub last_seen_at: Option<Timestamp>,
     /// When it stops working by itself.
     pub expires_at: Option<Timestamp>,
     /// When it was revoked.
@@ -50,6 +54,8 @@ pub struct NewKey {
     pub requests_per_minute: Option<u32>,
     /// What memory does for its requests that do not say it.
     pub memory: MemoryMode,
+    /// The client that it will be for.
+    pub client: Option<String>,
     /// When it stops working by itself.
     pub expires_at: Option<Timestamp>,
 }
@@ -71,8 +77,8 @@ impl Store {
             let scopes = serde_json::to_string(&key.scopes).unwrap_or_default();
             connection.execute(
                 "INSERT INTO keys (id, user_id, name, digest, fingerprint, scopes, requests_per_minute,
-                                   created_at, expires_at, agent, memory)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                                   created_at, expires_at, agent, memory, client)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
                 (
                     id.to_string(),
                     key.user.to_string(),
@@ -85,6 +91,7 @@ impl Store {
                     key.expires_at.map(Timestamp::as_millis),
                     &key.agent,
                     key.memory.as_str(),
+                    &key.client,
                 ),
             )?;
             by_digest(connection, &key.digest)?.ok_or_else(|| Error::NotFound(format!("key {id}")))
@@ -125,6 +132,23 @@ impl Store {
         .await
     }
 
+    /// Notes when keys were last used; earlier times never take the place of later ones.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn keys_seen(&self, seen: Vec<(KeyId, Timestamp)>) -> Result<(), Error> {
+        self.write(move |connection| {
+            let mut update = connection.prepare_cached(
+                "UPDATE keys SET last_seen_at = max(coalesce(last_seen_at, 0), ?2) WHERE id = ?1",
+            )?;
+            for (key, at) in &seen {
+                update.execute((key.to_string(), at.as_millis()))?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
     /// Revokes a key of this person, with every browser session that stands on it.
     ///
     /// # Errors
@@ -161,6 +185,8 @@ fn record(row: &Row<'_>) -> rusqlite::Result<KeyRecord> {
         scopes: serde_json::from_str(&scopes).map_err(|_| crate::bad_column("scopes"))?,
         requests_per_minute: row.get("requests_per_minute")?,
         memory: parsed(row, "memory")?,
+        client: row.get("client")?,
+        last_seen_at: time_option(row, "last_seen_at")?,
         created_at: time(row, "created_at")?,
         expires_at: time_option(row, "expires_at")?,
         revoked_at: time_option(row, "revoked_at")?,

@@ -1,0 +1,378 @@
+//! `lar connect`: tells a client of this Lar, tries whether it works, and takes it back again.
+//!
+//! A key of the client's own is made and kept in a file, `clients/NAME.key` in the data directory, since many clients refuse
+//! secrets in their settings or put them where others read them. What was changed is noted in `clients/NAME.json` before
+//! it is changed, so that `--undo` knows, whatever happened meanwhile.
+
+mod check;
+mod files;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use lar_api::Page;
+use lar_api::clients::{FileRecipe, Form, Part, RECIPES, Recipe, Root, filled};
+use lar_api::keys::{Key, NewKey};
+use lar_base::Secret;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use self::files::{Changed, Undone};
+use crate::models::path;
+use crate::output::{Output, table};
+use crate::{ApiError, Client, Surroundings};
+
+/// Which client, and how.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ConnectArgs {
+    /// claude-code, codex, cursor, continue, open-webui, home-assistant, python or curl; those there are where absent
+    client: Option<String>,
+    /// Only show what would be written
+    #[arg(long)]
+    print: bool,
+    /// Take it back: its files as they were, and its key revoked
+    #[arg(long, conflicts_with = "print")]
+    undo: bool,
+    /// Its models are to be Lar's, too, where that takes the place of its own (claude-code)
+    #[arg(long)]
+    models: bool,
+    /// Its sessions are to begin with what is remembered (claude-code)
+    #[arg(long)]
+    hooks: bool,
+    /// What memory does for its chats that do not say it: off, recall or remember
+    #[arg(long)]
+    memory: Option<String>,
+    /// Keeps its memories apart from yours, in a space of their own
+    #[arg(long)]
+    isolated: bool,
+    /// Leaves out the try at the end
+    #[arg(long)]
+    no_check: bool,
+}
+
+/// What is kept of a client that was connected.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Journal {
+    key_id: String,
+    url: String,
+    /// Whether the Lar is this data directory's own, which may have moved to another port.
+    local: bool,
+    files: Vec<Changed>,
+}
+
+/// A client that was connected, for those who speak in its name.
+#[derive(Debug, Clone)]
+pub struct Connected {
+    /// Where Lar was.
+    pub url: String,
+    /// Whether that is the data directory's own Lar.
+    pub local: bool,
+    /// The client's key.
+    pub key: Secret,
+}
+
+/// Finds a client that was connected.
+///
+/// # Errors
+/// When there is none of this name, or what is kept of it cannot be read.
+pub fn connected(data_dir: &Path, client: &str) -> anyhow::Result<Connected> {
+    let kept = Kept::of(data_dir, client)?;
+    let journal = kept.journal()?.with_context(|| {
+        format!("the client `{client}` is not connected; connect it: lar connect {client}")
+    })?;
+    let key = std::fs::read_to_string(&kept.key)
+        .with_context(|| format!("{} cannot be read", kept.key.display()))?;
+    Ok(Connected { url: journal.url, local: journal.local, key: Secret::new(key.trim()) })
+}
+
+/// Where what is kept of a client lies.
+struct Kept {
+    folder: PathBuf,
+    key: PathBuf,
+    journal: PathBuf,
+}
+
+impl Kept {
+    fn of(data_dir: &Path, client: &str) -> anyhow::Result<Self> {
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        if client.is_empty() || client.len() > 64 || !client.bytes().all(plain) {
+            bail!("`{client:.64}` is no client's name");
+        }
+        let folder = data_dir.join("clients");
+        let [key, journal] = ["key", "json"].map(|kind| folder.join(format!("{client}.{kind}")));
+        Ok(Self { folder, key, journal })
+    }
+
+    fn journal(&self) -> anyhow::Result<Option<Journal>> {
+        match std::fs::read(&self.journal) {
+            Ok(text) => {
+                let read = serde_json::from_slice(&text);
+                read.map(Some).with_context(|| format!("{} cannot be read", self.journal.display()))
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("{} cannot be read", self.journal.display())),
+        }
+    }
+}
+
+/// What was done, for programs.
+#[derive(Debug, Serialize)]
+struct Done {
+    client: &'static str,
+    key_id: String,
+    files: Vec<PathBuf>,
+    checks: Vec<check::Check>,
+}
+
+pub(crate) async fn run(
+    client: &Client,
+    output: &Output,
+    around: &Surroundings,
+    args: ConnectArgs,
+) -> anyhow::Result<()> {
+    let Some(name) = &args.client else { return list(client, output, around).await };
+    let recipe = RECIPES.iter().find(|recipe| recipe.name == name);
+    let recipe = recipe.with_context(|| {
+        let known: Vec<&str> = RECIPES.iter().map(|recipe| recipe.name).collect();
+        format!("there is no recipe for `{name:.64}`; there are: {}", known.join(", "))
+    })?;
+    let kept = Kept::of(&around.data_dir, recipe.name)?;
+    if args.undo {
+        return take_back(client, output, recipe, &kept).await;
+    }
+    let wanted = |file: &&FileRecipe| match file.part {
+        Part::Always => true,
+        Part::Models => args.models,
+        Part::Hooks => args.hooks,
+    };
+    let chosen: Vec<&FileRecipe> = recipe.files.iter().filter(wanted).collect();
+    for (asked, flag, part) in [(args.models, "--models", Part::Models), (args.hooks, "--hooks", Part::Hooks)]
+    {
+        if asked && recipe.files.iter().all(|file| file.part != part) {
+            bail!("`{flag}` is not for {}", recipe.title);
+        }
+    }
+    let env_file = kept.folder.join(format!("{}.env", recipe.name));
+    let known = |key: &str| -> anyhow::Result<Vec<(&'static str, String)>> {
+        let [lar, data_dir, key_file, env_file] =
+            [&around.program, &around.data_dir, &kept.key, &env_file].map(|path| path.display().to_string());
+        let values = vec![
+            ("url", client.url().to_owned()),
+            ("key", key.to_owned()),
+            ("lar", lar),
+            ("data_dir", data_dir),
+            ("key_file", key_file),
+            ("env_file", env_file),
+        ];
+        for (name, value) in &values {
+            if value.contains(['"', '\'', '\\']) || value.chars().any(char::is_control) {
+                bail!("{name} is {value:?}; clients' settings cannot take quotes and backslashes in it");
+            }
+        }
+        Ok(values)
+    };
+    if args.print {
+        return print(output, recipe, &chosen, around, &known("lar_YOUR_KEY")?);
+    }
+    // All that can be wrong with the files is found before anything is made.
+    prepare(&chosen, around, &known("lar_")?)?;
+    let before = kept.journal()?;
+    if let Some(before) = &before {
+        output.remark(&format!("{} is connected already; it is done anew.", recipe.title));
+        undo_files(&before.files)?;
+        revoke(client, &before.key_id).await?;
+    }
+    let new = NewKey {
+        name: recipe.title.into(),
+        scopes: Some(recipe.scopes.iter().map(ToString::to_string).collect()),
+        agent: args.isolated.then(|| recipe.name.into()),
+        requests_per_minute: None,
+        memory: args.memory.clone(),
+        client: Some(recipe.name.into()),
+        expires_in_s: None,
+    };
+    let key: Key = client.post("keys", &new).await?;
+    let secret = key.secret.as_deref().context("the server made a key without telling it")?;
+    let changed = prepare(&chosen, around, &known(secret)?)?;
+    files::replace(&kept.key, format!("{secret}\n").as_bytes(), 0o600)
+        .with_context(|| format!("{} cannot be written", kept.key.display()))?;
+    let journal =
+        Journal { key_id: key.id.clone(), url: client.url().to_owned(), local: around.local, files: changed };
+    files::replace(&kept.journal, &serde_json::to_vec_pretty(&journal)?, 0o600)
+        .with_context(|| format!("{} cannot be written", kept.journal.display()))?;
+    for changed in &journal.files {
+        files::write(changed)?;
+        output.remark(&format!("Wrote {}.", changed.path.display()));
+    }
+    let checks = if args.no_check {
+        Vec::new()
+    } else {
+        check::run(&client.with_key(Secret::new(secret)), recipe, around).await
+    };
+    let failed = checks.iter().any(|check| !check.passed);
+    let paths = journal.files.iter().map(|changed| changed.path.clone()).collect();
+    let done = Done { client: recipe.name, key_id: key.id, files: paths, checks };
+    let values = known(secret)?;
+    output.show(&done, || told(recipe, &done, &journal, &borrowed(&values)))?;
+    if failed {
+        bail!(
+            "{} is connected, but what was tried did not all work; to take it back: lar connect {} --undo",
+            recipe.title,
+            recipe.name
+        );
+    }
+    Ok(())
+}
+
+fn borrowed<'a>(values: &'a [(&'static str, String)]) -> Vec<(&'static str, &'a str)> {
+    values.iter().map(|(name, value)| (*name, value.as_str())).collect()
+}
+
+/// What will be written, a file once.
+fn prepare(
+    chosen: &[&FileRecipe],
+    around: &Surroundings,
+    values: &[(&'static str, String)],
+) -> anyhow::Result<Vec<Changed>> {
+    let values = borrowed(values);
+    let mut all: BTreeMap<PathBuf, Changed> = BTreeMap::new();
+    for recipe in chosen {
+        let (path, below) = place(recipe, around)?;
+        match all.get_mut(&path) {
+            Some(changed) => files::extend(changed, recipe, &values)?,
+            None => _ = all.insert(path.clone(), files::prepare(recipe, &path, &below, &values)?),
+        }
+    }
+    Ok(all.into_values().collect())
+}
+
+/// Where a file lies, and the folder that it may not leave.
+fn place(recipe: &FileRecipe, around: &Surroundings) -> anyhow::Result<(PathBuf, PathBuf)> {
+    let home = || around.home.clone().context("HOME is not set, so there are no settings of clients");
+    let folder = match recipe.root {
+        Root::Home => home()?,
+        Root::Codex => {
+            around.codex_home.clone().map_or_else(|| home().map(|home| home.join(".codex")), Ok)?
+        }
+        Root::Claude => {
+            around.claude_home.clone().map_or_else(|| home().map(|home| home.join(".claude")), Ok)?
+        }
+        Root::ClaudeState => around.claude_home.clone().map_or_else(home, Ok)?,
+        Root::Clients => around.data_dir.join("clients"),
+    };
+    let below = match (recipe.root, &around.home) {
+        (Root::Clients, _) => around.data_dir.clone(),
+        (_, Some(home)) if folder.starts_with(home) => home.clone(),
+        _ => folder.clone(),
+    };
+    Ok((folder.join(recipe.path), below))
+}
+
+fn print(
+    output: &Output,
+    recipe: &Recipe,
+    chosen: &[&FileRecipe],
+    around: &Surroundings,
+    values: &[(&'static str, String)],
+) -> anyhow::Result<()> {
+    let values = borrowed(values);
+    let scopes = recipe.scopes.join(",");
+    output.line(&format!("A key: lar keys create {} --scopes {scopes}\n", recipe.name))?;
+    for file in chosen {
+        let (path, _) = place(file, around)?;
+        let text = match file.form {
+            Form::Json => {
+                let value: Value = serde_json::from_str(&filled(file.text, &values))?;
+                serde_json::to_string_pretty(&value)?
+            }
+            Form::Toml | Form::Whole => filled(file.text, &values).trim().to_owned(),
+        };
+        output.line(&format!("{}:\n\n{}\n", path.display(), indented(&text)))?;
+    }
+    output.line(&filled(recipe.then, &values))
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+}
+
+/// What was done, for a person.
+fn told(recipe: &Recipe, done: &Done, journal: &Journal, values: &[(&str, &str)]) -> String {
+    let mut lines = vec![format!("{} is connected, with the key {}.", recipe.title, done.key_id)];
+    for changed in &journal.files {
+        let kept = changed.backup.as_ref().map(|backup| {
+            let name = backup.file_name().unwrap_or_default().to_string_lossy();
+            format!(" (before: {name})")
+        });
+        lines.push(format!("  wrote  {}{}", changed.path.display(), kept.unwrap_or_default()));
+    }
+    for check in &done.checks {
+        let mark = if check.passed { "tried" } else { "FAILED" };
+        lines.push(format!("  {mark}  {}: {}", check.what, check.told));
+    }
+    lines.push(String::new());
+    lines.push(filled(recipe.then, values));
+    lines.push(format!("\nTo take it back: lar connect {} --undo", recipe.name));
+    lines.join("\n")
+}
+
+fn undo_files(files: &[Changed]) -> anyhow::Result<Vec<(PathBuf, Undone)>> {
+    files.iter().map(|changed| Ok((changed.path.clone(), files::undo(changed)?))).collect()
+}
+
+async fn revoke(client: &Client, key: &str) -> anyhow::Result<()> {
+    match client.delete::<Value>(&format!("keys/{}", path(key))).await {
+        Ok(_) => Ok(()),
+        Err(error) if error.downcast_ref::<ApiError>().is_some_and(|refused| refused.0.status == 404) => {
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn take_back(client: &Client, output: &Output, recipe: &Recipe, kept: &Kept) -> anyhow::Result<()> {
+    let journal = kept.journal()?.with_context(|| format!("{} is not connected", recipe.title))?;
+    let undone = undo_files(&journal.files)?;
+    revoke(client, &journal.key_id).await?;
+    for file in [&kept.key, &kept.journal] {
+        match std::fs::remove_file(file) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("{} cannot be removed", file.display()));
+            }
+            _ => {}
+        }
+    }
+    output.show(&journal.key_id, || {
+        let mut lines = vec![format!("{} is not connected any more; its key is revoked.", recipe.title)];
+        for (path, undone) in &undone {
+            let became = match undone {
+                Undone::Restored => "is as it was".to_owned(),
+                Undone::Removed => "changed since; what was set is out of it".to_owned(),
+                Undone::Deleted => "is gone again".to_owned(),
+                Undone::Left(places) => format!("was changed since, and keeps {}", places.join(", ")),
+            };
+            lines.push(format!("  {}  {became}", path.display()));
+        }
+        lines.join("\n")
+    })
+}
+
+/// Every client there is a recipe for, and which are connected.
+async fn list(client: &Client, output: &Output, around: &Surroundings) -> anyhow::Result<()> {
+    let keys: Page<Key> = client.get("keys").await?;
+    let mut rows = Vec::new();
+    for recipe in RECIPES {
+        let journal = Kept::of(&around.data_dir, recipe.name)?.journal().ok().flatten();
+        let key = journal.and_then(|journal| keys.data.iter().find(|key| key.id == journal.key_id));
+        let state = match key {
+            None => "",
+            Some(key) if key.revoked_at.is_some() => "its key is revoked",
+            Some(_) => "connected",
+        };
+        let seen = key.and_then(|key| key.last_seen_at.as_deref());
+        let seen = seen.map(|at| at.replace('T', " ").chars().take(16).collect()).unwrap_or_default();
+        rows.push(vec![recipe.name.into(), state.into(), seen, recipe.about.to_owned()]);
+    }
+    output.show(&rows, || table(&["client", "state", "last seen", "gets"], rows.clone()))
+}

@@ -1,0 +1,244 @@
+//! Clients' configuration files: setting a few places in them, and taking that back. What a person wrote around those
+//! places, comments too, stays as it is.
+//!
+//! Nothing is written before all of it is known to be possible. A file is replaced by a rename, after a copy of it was put
+//! beside it.
+
+mod json;
+mod toml;
+
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use lar_api::clients::{FileRecipe, Form, filled};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// A larger file is none of a person's settings.
+const FILE_BYTES_MAX: u64 = 16 << 20;
+/// What a copy's name ends in.
+const BACKUP: &str = "before-lar";
+
+/// A file that was or will be changed, as it is kept so that it can be taken back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Changed {
+    /// The file itself, where its path is a link.
+    pub(super) path: PathBuf,
+    pub(super) form: Form,
+    /// The copy of what it was; none where it was not there.
+    pub(super) backup: Option<PathBuf>,
+    /// What was written.
+    pub(super) wrote: String,
+    pub(super) places: Vec<Place>,
+}
+
+/// A place in a file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Place {
+    /// Such as `mcpServers.lar`; with `[]` behind it, an element of a list.
+    pub(super) at: String,
+    /// What was there.
+    pub(super) before: Option<Value>,
+    pub(super) after: Value,
+}
+
+/// What became of a file when it was to be taken back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Undone {
+    /// It is as it was.
+    Restored,
+    /// What was set is out of it; the rest has changed since and stays.
+    Removed,
+    /// It is gone, as it was before.
+    Deleted,
+    /// Somebody changed these places since; they stay.
+    Left(Vec<String>),
+}
+
+/// Reads a file and makes what will be written to it. `below` is the folder that it must lie in.
+pub(super) fn prepare(
+    recipe: &FileRecipe,
+    path: &Path,
+    below: &Path,
+    values: &[(&str, &str)],
+) -> anyhow::Result<Changed> {
+    let path = real(path, below)?;
+    let shown = path.display().to_string();
+    let old = read(&path)?;
+    if recipe.form == Form::Whole {
+        let wrote = filled(recipe.text, values);
+        let backup = old.as_ref().map(|_| backup_of(&path));
+        return Ok(Changed { path, form: recipe.form, backup, wrote, places: Vec::new() });
+    }
+    let old_text = old.as_deref().unwrap_or_default();
+    let set = |places: &mut Vec<Place>| match recipe.form {
+        Form::Json => json::set(old_text, &value_of(recipe, values)?, recipe.ours, places),
+        _ => toml::set(old_text, &filled(recipe.text, values), recipe.ours, places),
+    };
+    let mut places = Vec::new();
+    let wrote = set(&mut places).with_context(|| {
+        format!("{shown} cannot be changed, so nothing was. Mend it, or see what to put there with --print")
+    })?;
+    let backup = old.as_ref().map(|_| backup_of(&path));
+    Ok(Changed { path, form: recipe.form, backup, wrote, places })
+}
+
+/// Sets the places of another recipe in the same file.
+pub(super) fn extend(
+    changed: &mut Changed,
+    recipe: &FileRecipe,
+    values: &[(&str, &str)],
+) -> anyhow::Result<()> {
+    let mut places = Vec::new();
+    changed.wrote = match recipe.form {
+        Form::Json => json::set(&changed.wrote, &value_of(recipe, values)?, recipe.ours, &mut places)?,
+        Form::Toml => toml::set(&changed.wrote, &filled(recipe.text, values), recipe.ours, &mut places)?,
+        Form::Whole => filled(recipe.text, values),
+    };
+    changed.places.append(&mut places);
+    Ok(())
+}
+
+/// The document of a recipe, with what is known in the place of names: in its texts, so that nothing can break it.
+fn value_of(recipe: &FileRecipe, values: &[(&str, &str)]) -> anyhow::Result<Value> {
+    fn fill(value: &mut Value, values: &[(&str, &str)]) {
+        match value {
+            Value::String(text) => *text = filled(text, values),
+            Value::Array(items) => items.iter_mut().for_each(|item| fill(item, values)),
+            Value::Object(fields) => fields.values_mut().for_each(|field| fill(field, values)),
+            _ => {}
+        }
+    }
+    let mut value = serde_json::from_str(recipe.text)?;
+    fill(&mut value, values);
+    Ok(value)
+}
+
+/// Where a file really is. A link may lead elsewhere in `below` (people keep such files in a repository), and nowhere else.
+fn real(path: &Path, below: &Path) -> anyhow::Result<PathBuf> {
+    let Ok(real) = path.canonicalize() else {
+        if path.symlink_metadata().is_ok() {
+            bail!("{} is a link that leads nowhere; remove it first", path.display());
+        }
+        // The folder may be a link, too.
+        let mut there = path.parent().context("the path has no folder")?;
+        while there.symlink_metadata().is_err() {
+            there = there.parent().context("the path has no folder")?;
+        }
+        within(path, &there.canonicalize()?, below)?;
+        return Ok(path.to_owned());
+    };
+    within(path, &real, below)?;
+    if !real.is_file() {
+        bail!("{} is no file", path.display());
+    }
+    Ok(real)
+}
+
+fn within(path: &Path, real: &Path, below: &Path) -> anyhow::Result<()> {
+    let below = below.canonicalize().with_context(|| format!("{} is not there", below.display()))?;
+    if real.starts_with(&below) {
+        return Ok(());
+    }
+    bail!(
+        "{} leads to {}, outside of {}; change it by hand: --print shows what to put there",
+        path.display(),
+        real.display(),
+        below.display()
+    )
+}
+
+fn read(path: &Path) -> anyhow::Result<Option<String>> {
+    let about = match path.metadata() {
+        Ok(about) => about,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).with_context(|| format!("{} cannot be read", path.display())),
+    };
+    // Whoever is root could write it all the same, and would not be meant to.
+    if about.permissions().mode() & 0o200 == 0 {
+        bail!("{} is read-only; nothing was changed", path.display());
+    }
+    if about.len() > FILE_BYTES_MAX {
+        bail!("{} is larger than {FILE_BYTES_MAX} bytes", path.display());
+    }
+    let text = std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    Ok(Some(text))
+}
+
+fn backup_of(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".");
+    name.push(BACKUP);
+    path.with_file_name(name)
+}
+
+/// Copies the file as it is, then writes it.
+pub(super) fn write(changed: &Changed) -> anyhow::Result<()> {
+    if let Some(backup) = &changed.backup {
+        let old = std::fs::read(&changed.path)?;
+        replace(backup, &old, mode_of(&changed.path))
+            .with_context(|| format!("{} cannot be written", backup.display()))?;
+    }
+    replace(&changed.path, changed.wrote.as_bytes(), mode_of(&changed.path))
+        .with_context(|| format!("{} cannot be written", changed.path.display()))
+}
+
+/// Takes a file back to what it was, as far as nobody changed it since.
+pub(super) fn undo(changed: &Changed) -> anyhow::Result<Undone> {
+    let Some(now) = read(&changed.path)? else { return Ok(Undone::Deleted) };
+    if now == changed.wrote {
+        return match &changed.backup {
+            Some(backup) if backup.exists() => {
+                replace(&changed.path, &std::fs::read(backup)?, mode_of(&changed.path))?;
+                std::fs::remove_file(backup)?;
+                Ok(Undone::Restored)
+            }
+            Some(_) => take_out(changed, &now),
+            None => {
+                std::fs::remove_file(&changed.path)?;
+                Ok(Undone::Deleted)
+            }
+        };
+    }
+    take_out(changed, &now)
+}
+
+fn take_out(changed: &Changed, now: &str) -> anyhow::Result<Undone> {
+    let mut left = Vec::new();
+    let text = match changed.form {
+        Form::Json => json::unset(now, &changed.places, &mut left)?,
+        Form::Toml => toml::unset(now, &changed.places, &mut left)?,
+        Form::Whole => return Ok(Undone::Left(vec!["the file".into()])),
+    };
+    if text != now {
+        replace(&changed.path, text.as_bytes(), mode_of(&changed.path))?;
+    }
+    Ok(if left.is_empty() { Undone::Removed } else { Undone::Left(left) })
+}
+
+fn mode_of(path: &Path) -> u32 {
+    path.metadata().map_or(0o600, |about| about.permissions().mode() & 0o777)
+}
+
+/// Writes a file whole or not at all; folders that are missing are made.
+pub(super) fn replace(path: &Path, bytes: &[u8], mode: u32) -> anyhow::Result<()> {
+    let folder = path.parent().context("the path has no folder")?;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".lar-new");
+    let partial = path.with_file_name(name);
+    let _ = std::fs::remove_file(&partial);
+    let mut file = std::fs::OpenOptions::new().create_new(true).write(true).mode(mode).open(&partial)?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    // The mode of a new file is subject to the umask.
+    let written = written.and_then(|()| file.set_permissions(std::fs::Permissions::from_mode(mode)));
+    match written.and_then(|()| std::fs::rename(&partial, path)) {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            let _ = std::fs::remove_file(&partial);
+            Err(error.into())
+        }
+    }
+}

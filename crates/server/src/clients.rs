@@ -1,0 +1,71 @@
+//! `/lar/v1/clients`: the clients that can be told of this Lar, how, and when each was last seen.
+
+use axum::Json;
+use axum::extract::Request;
+use lar_api::Page;
+use lar_api::clients::{ClientCard, FileRecipe, Form, RECIPES, Recipe, Root, Snippet, filled};
+use lar_store::KeyRecord;
+use serde_json::Value;
+
+use crate::auth::Admin;
+use crate::errors::Failure;
+use crate::{State, mcp};
+
+/// What stands in the place of what only the client's machine knows.
+const VALUES: [(&str, &str); 5] = [
+    ("key", "lar_YOUR_KEY"),
+    ("lar", "lar"),
+    ("data_dir", "YOUR_DATA_DIRECTORY"),
+    ("key_file", "YOUR_KEY_FILE"),
+    ("env_file", "open-webui.env"),
+];
+
+/// Every client there is a recipe for.
+#[utoipa::path(get, path = "/lar/v1/clients", tag = "keys", responses((status = 200, body = Page<ClientCard>)))]
+pub(crate) async fn list(
+    app: State,
+    Admin(caller): Admin,
+    request: Request,
+) -> Result<Json<Page<ClientCard>>, Failure> {
+    let url = format!("http://{}", mcp::origin(&request));
+    app.seen.keep().await?;
+    let keys = app.store.key_list(caller.user).await?;
+    let data = RECIPES.iter().map(|recipe| card(recipe, &url, &keys)).collect();
+    Ok(Json(Page { data, next: None }))
+}
+
+fn card(recipe: &Recipe, url: &str, keys: &[KeyRecord]) -> ClientCard {
+    let values: Vec<(&str, &str)> = VALUES.into_iter().chain([("url", url)]).collect();
+    let key =
+        keys.iter().rev().find(|key| key.client.as_deref() == Some(recipe.name) && key.revoked_at.is_none());
+    let files = recipe.files.iter().map(|file| Snippet { file: Some(path(file)), text: text(file, &values) });
+    let then = Snippet { file: None, text: filled(recipe.then, &values) };
+    ClientCard {
+        name: recipe.name.into(),
+        title: recipe.title.into(),
+        about: recipe.about.into(),
+        command: format!("lar connect {}", recipe.name),
+        by_hand: files.chain([then]).collect(),
+        key_id: key.map(|key| key.id.to_string()),
+        last_seen_at: key.and_then(|key| key.last_seen_at).map(|at| at.to_string()),
+    }
+}
+
+fn path(file: &FileRecipe) -> String {
+    let folder = match file.root {
+        Root::Home | Root::ClaudeState => "~/",
+        Root::Codex => "~/.codex/",
+        Root::Claude => "~/.claude/",
+        Root::Clients => "",
+    };
+    format!("{folder}{}", file.path)
+}
+
+fn text(file: &FileRecipe, values: &[(&str, &str)]) -> String {
+    let text = filled(file.text, values);
+    let pretty = |value: Value| serde_json::to_string_pretty(&value).ok();
+    match file.form {
+        Form::Json => serde_json::from_str(&text).ok().and_then(pretty).unwrap_or(text),
+        Form::Toml | Form::Whole => text.trim().to_owned(),
+    }
+}
