@@ -24,8 +24,10 @@ pub struct Recipe {
     pub remembers: bool,
     /// Its files.
     pub files: &'static [FileRecipe],
-    /// What a person does then, or all there is to do where there are no files.
+    /// What a person does then.
     pub then: &'static str,
+    /// Something to copy for that.
+    pub example: Option<&'static str>,
 }
 
 /// A file and what is set in it.
@@ -41,6 +43,8 @@ pub struct FileRecipe {
     pub form: Form,
     /// What is set, as a document of this form.
     pub text: &'static str,
+    /// The same for those who do it by hand, without files of Lar's; as `text` where it is absent.
+    pub by_hand: Option<&'static str>,
     /// The places in it that are set, such as `mcpServers.lar`; with `[]` behind it one is added to a list. All of the file where
     /// there are none.
     pub ours: &'static [&'static str],
@@ -104,6 +108,9 @@ pub const RECIPES: &[Recipe] = &[
                 path: ".claude.json",
                 form: Form::Json,
                 text: r#"{ "mcpServers": { "lar": { "type": "stdio", "command": "{lar}", "args": ["--data-dir", "{data_dir}", "mcp", "--client", "claude-code"] } } }"#,
+                by_hand: Some(
+                    r#"{ "mcpServers": { "lar": { "type": "http", "url": "{url}/mcp", "headers": { "Authorization": "Bearer {key}" } } } }"#,
+                ),
                 ours: &["mcpServers.lar"],
             },
             FileRecipe {
@@ -112,6 +119,9 @@ pub const RECIPES: &[Recipe] = &[
                 path: "settings.json",
                 form: Form::Json,
                 text: r#"{ "apiKeyHelper": "cat '{key_file}'", "env": { "ANTHROPIC_BASE_URL": "{url}", "ANTHROPIC_MODEL": "default", "ANTHROPIC_DEFAULT_HAIKU_MODEL": "small", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1" } }"#,
+                by_hand: Some(
+                    r#"{ "env": { "ANTHROPIC_AUTH_TOKEN": "{key}", "ANTHROPIC_BASE_URL": "{url}", "ANTHROPIC_MODEL": "default", "ANTHROPIC_DEFAULT_HAIKU_MODEL": "small" } }"#,
+                ),
                 ours: &[
                     "apiKeyHelper",
                     "env.ANTHROPIC_BASE_URL",
@@ -126,10 +136,12 @@ pub const RECIPES: &[Recipe] = &[
                 path: "settings.json",
                 form: Form::Json,
                 text: r#"{ "hooks": { "SessionStart": [ { "hooks": [ { "type": "command", "command": "'{lar}' --data-dir '{data_dir}' hook brief --client claude-code", "timeout": 1 } ] } ] } }"#,
+                by_hand: None,
                 ours: &["hooks.SessionStart[]"],
             },
         ],
         then: "Start it anew: `claude`. Ask it what it remembers of you.",
+        example: None,
     },
     Recipe {
         name: "codex",
@@ -149,6 +161,14 @@ pub const RECIPES: &[Recipe] = &[
 command = "{lar}"
 args = ["--data-dir", "{data_dir}", "mcp", "--client", "codex"]
 "#,
+                by_hand: Some(
+                    r#"
+# with LAR_KEY={key} in the environment
+[mcp_servers.lar]
+url = "{url}/mcp"
+bearer_token_env_var = "LAR_KEY"
+"#,
+                ),
                 ours: &["mcp_servers.lar"],
             },
             FileRecipe {
@@ -170,10 +190,24 @@ wire_api = "responses"
 command = "cat"
 args = ["{key_file}"]
 "#,
+                by_hand: Some(
+                    r#"# with LAR_KEY={key} in the environment; used with `codex --profile lar`
+model = "default"
+model_provider = "lar"
+web_search = "disabled"
+
+[model_providers.lar]
+name = "Lar"
+base_url = "{url}/v1"
+wire_api = "responses"
+env_key = "LAR_KEY"
+"#,
+                ),
                 ours: &[],
             },
         ],
         then: "`codex` has your memory now. `codex --profile lar` uses Lar's models too.",
+        example: None,
     },
     Recipe {
         name: "cursor",
@@ -188,9 +222,13 @@ args = ["{key_file}"]
             path: ".cursor/mcp.json",
             form: Form::Json,
             text: r#"{ "mcpServers": { "lar": { "command": "{lar}", "args": ["--data-dir", "{data_dir}", "mcp", "--client", "cursor"] } } }"#,
+            by_hand: Some(
+                r#"{ "mcpServers": { "lar": { "url": "{url}/mcp", "headers": { "Authorization": "Bearer {key}" } } } }"#,
+            ),
             ours: &["mcpServers.lar"],
         }],
         then: "Start Cursor anew, or turn `lar` on in Settings → MCP. Its models go through Cursor's own servers, which cannot reach this machine.",
+        example: None,
     },
     Recipe {
         name: "continue",
@@ -223,6 +261,7 @@ models:
     apiKey: "{key}"
     roles: [embed]
 "#,
+                by_hand: None,
                 ours: &[],
             },
             FileRecipe {
@@ -239,10 +278,24 @@ mcpServers:
     command: "{lar}"
     args: ["--data-dir", "{data_dir}", "mcp", "--client", "continue"]
 "#,
+                by_hand: Some(
+                    r#"name: Lar's memory
+version: 0.0.1
+schema: v1
+mcpServers:
+  - name: lar
+    type: streamable-http
+    url: "{url}/mcp"
+    requestOptions:
+      headers:
+        Authorization: "Bearer {key}"
+"#,
+                ),
                 ours: &[],
             },
         ],
         then: "Reload the window of your editor and choose Lar among the models.",
+        example: None,
     },
     Recipe {
         name: "open-webui",
@@ -262,9 +315,11 @@ OPENAI_API_KEY={key}
 ENABLE_OLLAMA_API=false
 TASK_MODEL_EXTERNAL=small
 "#,
+            by_hand: None,
             ours: &[],
         }],
         then: "Start it with these settings: `set -a; . '{env_file}'; set +a; open-webui serve`, or `docker run --env-file '{env_file}' …`. One that has run before keeps its own: set the same in Admin → Connections.",
+        example: None,
     },
     Recipe {
         name: "home-assistant",
@@ -274,7 +329,8 @@ TASK_MODEL_EXTERNAL=small
         chats: Some("/api/chat"),
         remembers: false,
         files: &[],
-        then: "Its Ollama integration sends no key, so give it a listener of its own that is bound to this one. In lar.toml:\n\n  [[listen]]\n  addr = \"0.0.0.0:11434\"\n  key_file = \"{key_file}\"\n\nThen Settings → Devices & services → Add integration → Ollama, with the URL http://THIS-MACHINE:11434.",
+        then: "Its Ollama integration sends no key, so give it a listener of its own that is bound to this one, in lar.toml. Then Settings → Devices & services → Add integration → Ollama, with the URL http://THIS-MACHINE:11434.",
+        example: Some("[[listener]]\naddr = \"0.0.0.0:11434\"\nkey_file = \"{key_file}\""),
     },
     Recipe {
         name: "python",
@@ -284,7 +340,10 @@ TASK_MODEL_EXTERNAL=small
         chats: Some("/v1/chat/completions"),
         remembers: false,
         files: &[],
-        then: "from openai import OpenAI\n\nclient = OpenAI(base_url=\"{url}/v1\", api_key=open(\"{key_file}\").read().strip())\nanswer = client.chat.completions.create(model=\"default\", messages=[{\"role\": \"user\", \"content\": \"Hello\"}])\nprint(answer.choices[0].message.content)",
+        then: "The packages anthropic and ollama take the same key and the same address, without /v1.",
+        example: Some(
+            "from openai import OpenAI\n\nclient = OpenAI(base_url=\"{url}/v1\", api_key=open(\"{key_file}\").read().strip())\nanswer = client.chat.completions.create(model=\"default\", messages=[{\"role\": \"user\", \"content\": \"Hello\"}])\nprint(answer.choices[0].message.content)",
+        ),
     },
     Recipe {
         name: "curl",
@@ -294,7 +353,10 @@ TASK_MODEL_EXTERNAL=small
         chats: Some("/v1/chat/completions"),
         remembers: false,
         files: &[],
-        then: "curl {url}/v1/chat/completions -H \"Authorization: Bearer $(cat '{key_file}')\" -H 'Content-Type: application/json' \\\n  -d '{\"model\": \"default\", \"messages\": [{\"role\": \"user\", \"content\": \"Hello\"}]}'",
+        then: "Every API is at the same address; GET /v1/models lists the models.",
+        example: Some(
+            "curl {url}/v1/chat/completions -H \"Authorization: Bearer $(cat '{key_file}')\" -H 'Content-Type: application/json' \\\n  -d '{\"model\": \"default\", \"messages\": [{\"role\": \"user\", \"content\": \"Hello\"}]}'",
+        ),
     },
 ];
 
@@ -307,8 +369,12 @@ pub struct ClientCard {
     pub about: String,
     /// What writes its files where Lar is.
     pub command: String,
-    /// What a person does by hand: its files and what goes into them, then what to do with it.
+    /// What its key may do.
+    pub scopes: Vec<String>,
+    /// What a person writes by hand: its files and what goes into them, something to run.
     pub by_hand: Vec<Snippet>,
+    /// What a person does then.
+    pub then: String,
     /// Its key, while one is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_id: Option<String>,
@@ -320,7 +386,7 @@ pub struct ClientCard {
 /// Something to copy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Snippet {
-    /// Where it goes; absent for what is run or done.
+    /// Where it goes; absent for what is run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
     /// What.

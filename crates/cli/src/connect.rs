@@ -279,16 +279,20 @@ fn print(
     let values = borrowed(values);
     let scopes = recipe.scopes.join(",");
     output.line(&format!("A key: lar keys create {} --scopes {scopes}\n", recipe.name))?;
+    let text_of = |file: &FileRecipe| file.by_hand.unwrap_or(file.text);
     for file in chosen {
         let (path, _) = place(file, around)?;
         let text = match file.form {
             Form::Json => {
-                let value: Value = serde_json::from_str(&filled(file.text, &values))?;
+                let value: Value = serde_json::from_str(&filled(text_of(file), &values))?;
                 serde_json::to_string_pretty(&value)?
             }
-            Form::Toml | Form::Whole => filled(file.text, &values).trim().to_owned(),
+            Form::Toml | Form::Whole => filled(text_of(file), &values).trim().to_owned(),
         };
         output.line(&format!("{}:\n\n{}\n", path.display(), indented(&text)))?;
+    }
+    if let Some(example) = recipe.example {
+        output.line(&format!("{}\n", indented(&filled(example, &values))))?;
     }
     output.line(&filled(recipe.then, &values))
 }
@@ -313,6 +317,7 @@ fn told(recipe: &Recipe, done: &Done, journal: &Journal, values: &[(&str, &str)]
     }
     lines.push(String::new());
     lines.push(filled(recipe.then, values));
+    lines.extend(recipe.example.map(|example| format!("\n{}", indented(&filled(example, values)))));
     lines.push(format!("\nTo take it back: lar connect {} --undo", recipe.name));
     lines.join("\n")
 }

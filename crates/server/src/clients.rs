@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::Request;
 use lar_api::Page;
-use lar_api::clients::{ClientCard, FileRecipe, Form, RECIPES, Recipe, Root, Snippet, filled};
+use lar_api::clients::{ClientCard, FileRecipe, Form, Part, RECIPES, Recipe, Root, Snippet, filled};
 use lar_store::KeyRecord;
 use serde_json::Value;
 
@@ -27,7 +27,7 @@ pub(crate) async fn list(
     Admin(caller): Admin,
     request: Request,
 ) -> Result<Json<Page<ClientCard>>, Failure> {
-    let url = format!("http://{}", mcp::origin(&request));
+    let url = mcp::origin(&request);
     app.seen.keep().await?;
     let keys = app.store.key_list(caller.user).await?;
     let data = RECIPES.iter().map(|recipe| card(recipe, &url, &keys)).collect();
@@ -38,14 +38,18 @@ fn card(recipe: &Recipe, url: &str, keys: &[KeyRecord]) -> ClientCard {
     let values: Vec<(&str, &str)> = VALUES.into_iter().chain([("url", url)]).collect();
     let key =
         keys.iter().rev().find(|key| key.client.as_deref() == Some(recipe.name) && key.revoked_at.is_none());
-    let files = recipe.files.iter().map(|file| Snippet { file: Some(path(file)), text: text(file, &values) });
-    let then = Snippet { file: None, text: filled(recipe.then, &values) };
+    let of = |file: &FileRecipe| Snippet { file: Some(path(file)), text: text(file, &values) };
+    // What stands on files of Lar's is not done by hand.
+    let files = recipe.files.iter().filter(|file| file.part != Part::Hooks).map(of);
+    let example = recipe.example.map(|example| Snippet { file: None, text: filled(example, &values) });
     ClientCard {
         name: recipe.name.into(),
         title: recipe.title.into(),
         about: recipe.about.into(),
+        scopes: recipe.scopes.iter().map(ToString::to_string).collect(),
         command: format!("lar connect {}", recipe.name),
-        by_hand: files.chain([then]).collect(),
+        by_hand: files.chain(example).collect(),
+        then: filled(recipe.then, &values),
         key_id: key.map(|key| key.id.to_string()),
         last_seen_at: key.and_then(|key| key.last_seen_at).map(|at| at.to_string()),
     }
@@ -62,7 +66,7 @@ fn path(file: &FileRecipe) -> String {
 }
 
 fn text(file: &FileRecipe, values: &[(&str, &str)]) -> String {
-    let text = filled(file.text, values);
+    let text = filled(file.by_hand.unwrap_or(file.text), values);
     let pretty = |value: Value| serde_json::to_string_pretty(&value).ok();
     match file.form {
         Form::Json => serde_json::from_str(&text).ok().and_then(pretty).unwrap_or(text),

@@ -15,9 +15,7 @@ export function Clients({ calls, spaces }: { calls: Calls; spaces: Space[] }) {
   };
   return (
     <>
-      <p className="quiet small">
-        Each app has a key of its own: <code>lar keys create NAME</code>. This is when each last used your memories.
-      </p>
+      <h2 className="section">Who used your memories</h2>
       {clients?.length === 0 && <p className="quiet empty">No key has used them yet.</p>}
       {clients && clients.length > 0 && (
         <div className="table">

@@ -3,6 +3,7 @@
 import { useCallback, useEffect, useMemo, useState } from "react";
 import { Icon } from "../Icon";
 import { memories, spaceName, spaces, type Space, type Stats } from "./api";
+import { Apps } from "./Apps";
 import { Clients } from "./Clients";
 import { Inbox } from "./Inbox";
 import { MemoryList } from "./MemoryList";
@@ -78,7 +79,12 @@ export function MemoryPage({ onDrawer, drawer, onConversation }: Props) {
             )}
             {tab === "Inbox" && <Inbox calls={calls} onChanged={refresh} onConversation={onConversation} />}
             {tab === "Spaces" && <Spaces all={all} onChanged={refresh} />}
-            {tab === "Apps" && <Clients calls={calls} spaces={all} />}
+            {tab === "Apps" && (
+              <>
+                <Apps />
+                <Clients calls={calls} spaces={all} />
+              </>
+            )}
           </section>
         </div>
       </div>

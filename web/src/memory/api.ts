@@ -82,6 +82,19 @@ export interface Client {
   written_at?: string;
 }
 
+/** A client that can be told of this Lar. */
+export interface App {
+  name: string;
+  title: string;
+  about: string;
+  command: string;
+  scopes: string[];
+  by_hand: { file?: string; text: string }[];
+  then: string;
+  key_id?: string;
+  last_seen_at?: string;
+}
+
 export interface Stats {
   memories: number;
   superseded: number;
@@ -132,6 +145,22 @@ export const spaces = {
   grant: (space: string, user: string, access: string) =>
     read<{ data: Grant[] }>(send("POST", `spaces/${space}/grants`, { user, access })),
   revoke: (space: string, user: string) => send("DELETE", `spaces/${space}/grants/${user}`),
+};
+
+export const apps = {
+  list: () => read<{ data: App[] }>(send("GET", "clients")),
+  /** Makes a key; its secret is told this once. */
+  key: (app: App) => read<{ id: string; secret: string }>(send("POST", "keys", { name: app.title, client: app.name, scopes: app.scopes })),
+};
+
+/** How long ago, for a person. */
+export const ago = (time: string) => {
+  const seconds = (Date.now() - Date.parse(time)) / 1000;
+  const words = new Intl.RelativeTimeFormat(undefined, { numeric: "auto" });
+  if (seconds < 60) return "just now";
+  if (seconds < 3600) return words.format(-Math.round(seconds / 60), "minute");
+  if (seconds < 86400) return words.format(-Math.round(seconds / 3600), "hour");
+  return words.format(-Math.round(seconds / 86400), "day");
 };
 
 /** What a space is called. */
