@@ -19,6 +19,7 @@ mod llama_server;
 mod memories;
 mod models;
 mod openai;
+mod reach;
 mod rerank;
 mod residency;
 mod structure;

@@ -245,17 +245,25 @@ impl Lar {
         answer(&bytes)
     }
 
+    /// [`Lar::raw`] to another address, where this Lar listens, too.
+    ///
+    /// # Panics
+    /// When nothing listens.
+    #[must_use]
+    pub fn raw_at(&self, address: &str, head: &str, body: &[u8]) -> Answer {
+        let mut socket = connect(address, head, body);
+        let mut bytes = Vec::new();
+        let _ = socket.read_to_end(&mut bytes);
+        answer(&bytes)
+    }
+
     /// Sends bytes and returns the socket without reading.
     ///
     /// # Panics
     /// When nothing listens.
     #[must_use]
     pub fn open(&self, head: &str, body: &[u8]) -> TcpStream {
-        let mut socket = TcpStream::connect(&self.address).expect("lar listens");
-        socket.set_read_timeout(Some(Duration::from_secs(120))).expect("a timeout can be set");
-        socket.write_all(head.as_bytes()).expect("the head is taken");
-        let _ = socket.write_all(body);
-        socket
+        connect(&self.address, head, body)
     }
 
     /// Makes a task that writes up to so many tokens on its own, if it is acknowledged.
@@ -322,6 +330,14 @@ impl Drop for Lar {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+fn connect(address: &str, head: &str, body: &[u8]) -> TcpStream {
+    let mut socket = TcpStream::connect(address).expect("lar listens");
+    socket.set_read_timeout(Some(Duration::from_secs(120))).expect("a timeout can be set");
+    socket.write_all(head.as_bytes()).expect("the head is taken");
+    let _ = socket.write_all(body);
+    socket
 }
 
 fn command(data: &Path) -> Command {

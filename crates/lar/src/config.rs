@@ -79,6 +79,8 @@ pub(crate) struct Config {
     pub(crate) engines: EnginesConfig,
     pub(crate) memory: MemoryConfig,
     pub(crate) limits: LimitsConfig,
+    #[serde(rename = "listener")]
+    pub(crate) listeners: Vec<ListenerConfig>,
     #[serde(rename = "remote")]
     pub(crate) remotes: Vec<RemoteConfig>,
 }
@@ -154,6 +156,20 @@ pub(crate) enum QueueFull {
     DropLru,
 }
 
+/// A further place to listen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ListenerConfig {
+    pub(crate) addr: SocketAddr,
+    /// Holds the key that requests without one get.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) key_file: Option<PathBuf>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cert_file: Option<PathBuf>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) private_key_file: Option<PathBuf>,
+}
+
 /// A `llama-server` that runs elsewhere.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -177,6 +193,7 @@ impl Default for Config {
             engines: EnginesConfig::default(),
             memory: MemoryConfig::default(),
             limits: LimitsConfig::default(),
+            listeners: Vec::new(),
             remotes: Vec::new(),
         }
     }
@@ -294,11 +311,22 @@ impl Config {
         range("limits.connections", self.limits.connections as u64, 1, 1_000_000)?;
         range("limits.queue_len_max", self.limits.queue_len_max as u64, 1, 1_000_000)?;
         range("limits.body", self.limits.body.get(), 1024, 4 << 30)?;
-        if !self.listen.ip().is_loopback() && !self.insecure_lan {
+        for listener in &self.listeners {
+            ensure!(
+                listener.cert_file.is_some() == listener.private_key_file.is_some(),
+                "the listener on {} needs `cert_file` and `private_key_file`, or neither",
+                listener.addr
+            );
+        }
+        let plain = self.listeners.iter().filter(|listener| listener.cert_file.is_none());
+        let plain = plain.map(|listener| listener.addr).chain([self.listen]);
+        if let Some(open) = plain.into_iter().find(|at| !at.ip().is_loopback())
+            && !self.insecure_lan
+        {
             bail!(
                 "listening on {} would let other machines in over plain HTTP; choose it with `insecure_lan = true` \
-                 (LAR_INSECURE_LAN=true), or listen on 127.0.0.1 behind a reverse proxy with TLS",
-                self.listen
+                 (LAR_INSECURE_LAN=true), give a `[[listener]]` a `cert_file`, or listen on 127.0.0.1 behind a reverse proxy with TLS",
+                open
             );
         }
         Ok(())

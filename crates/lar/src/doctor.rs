@@ -1,5 +1,7 @@
 //! `lar doctor`: what is missing, broken or unused on this machine, and the command that mends it.
 
+mod reach;
+
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
@@ -40,8 +42,8 @@ struct Finding {
 /// # Errors
 /// When the findings cannot be shown.
 pub(crate) async fn run(config: &Config, output: &Output) -> anyhow::Result<ExitCode> {
-    let mut findings =
-        vec![data_directory(&config.data_dir), disk(&config.models_dir()), port(config), reach(config)];
+    let mut findings = vec![data_directory(&config.data_dir), disk(&config.models_dir()), port(config)];
+    findings.extend(reach::run(config).await);
     findings.extend(memory());
     findings.push(graphics());
     findings.push(confinement().await);
@@ -142,18 +144,6 @@ fn port(config: &Config) -> Finding {
             )
         }
     }
-}
-
-fn reach(config: &Config) -> Finding {
-    if config.listen.ip().is_loopback() {
-        return note(
-            "reach",
-            "this machine only; containers and other machines cannot reach it",
-            "where that is wanted: put a reverse proxy with TLS before it, or lar config set listen ADDRESS:5270 \
-             with insecure_lan and allowed_hosts",
-        );
-    }
-    fine("reach", format!("other machines can reach it at {}, over plain HTTP", config.listen))
 }
 
 fn memory() -> Vec<Finding> {

@@ -15,13 +15,13 @@ use lar_engines::scheduler::{FullPolicy, Limits};
 use lar_engines::{Engines, device};
 use lar_gateway::{EngineOptions, Gateway, Metrics, Remote};
 use lar_memory::{Memories, SecretPolicy};
-use lar_server::{Authenticator, Parts, RESPONSES_KEPT, Server};
+use lar_server::{Authenticator, Listener, Parts, RESPONSES_KEPT, Server, TlsFiles};
 use lar_store::Store;
 use prometheus_client::registry::Registry;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, Environment, InChat, QueueFull, Secrets};
+use crate::config::{Config, Environment, InChat, ListenerConfig, QueueFull, Secrets};
 use crate::data_dir::DataDir;
 use crate::doctor;
 
@@ -54,6 +54,7 @@ impl House {
         config: &Config,
         environment: &Environment,
         address: SocketAddr,
+        further: &[ListenerConfig],
     ) -> anyhow::Result<Self> {
         let data_dir = DataDir::lock(&config.data_dir)?;
         let store = Store::open(&data_dir.database()).context("the database cannot be opened")?;
@@ -120,14 +121,15 @@ impl House {
             },
             store,
             catalog,
-            authenticator,
+            authenticator: authenticator.clone(),
             registry,
             tasks: tasks.clone(),
             background_model: config.engines.background_model.clone(),
         };
-        let server = match Server::bind(address, parts).await {
+        let listeners = listeners(further, &authenticator).await?;
+        let server = match Server::bind(address, listeners, parts).await {
             Ok(server) => server,
-            Err(error) => {
+            Err((address, error)) => {
                 let by = doctor::port_owner(address.port())
                     .map(|owner| format!(" by {owner}"))
                     .unwrap_or_default();
@@ -173,9 +175,12 @@ impl House {
 /// # Errors
 /// When it cannot start.
 pub(crate) async fn run(config: Config, environment: &Environment, output: Output) -> anyhow::Result<()> {
-    let house = House::open(&config, environment, config.listen).await?;
+    let house = House::open(&config, environment, config.listen, &config.listeners).await?;
     let (link, _) = house.server.sign_in_link(house.owner);
     output.line(&format!("Lar is at {}\nSign in once, within ten minutes: {link}", house.url()))?;
+    for url in house.server.further() {
+        output.line(&format!("It listens at {url}, too"))?;
+    }
     if config.engines.preload {
         house.preload().await;
     }
@@ -241,6 +246,33 @@ fn engine_options(config: &Config) -> anyhow::Result<EngineOptions> {
     })
 }
 
+/// The further places to listen, with the keys that are in their files.
+async fn listeners(
+    further: &[ListenerConfig],
+    authenticator: &Authenticator,
+) -> anyhow::Result<Vec<Listener>> {
+    let mut listeners = Vec::with_capacity(further.len());
+    for config in further {
+        let key = match &config.key_file {
+            None => None,
+            Some(path) => {
+                let text = std::fs::read_to_string(path)
+                    .with_context(|| format!("{} cannot be read", path.display()))?;
+                let key = Secret::new(text.trim());
+                let checked = authenticator.check_listeners_key(&key).await;
+                checked.with_context(|| {
+                    format!("{} is not for the listener on {}", path.display(), config.addr)
+                })?;
+                Some(key)
+            }
+        };
+        let files = config.cert_file.clone().zip(config.private_key_file.clone());
+        let tls = files.map(|(certificate, private_key)| TlsFiles { certificate, private_key });
+        listeners.push(Listener { address: config.addr, key, tls });
+    }
+    Ok(listeners)
+}
+
 /// What models may take of the machine's memory: the rest is the system's, the page cache's and everyone's.
 fn memory_for_models() -> Option<Bytes> {
     device::memory().map(|memory| Bytes(memory.total.get() / 5 * 4))
@@ -249,8 +281,8 @@ fn memory_for_models() -> Option<Bytes> {
 /// What may stand in a request's Host; an address that was chosen to listen on may.
 fn allowed_hosts(config: &Config) -> Vec<String> {
     let mut hosts = config.allowed_hosts.clone();
-    if !config.listen.ip().is_unspecified() {
-        let ip = config.listen.ip();
+    let chosen = config.listeners.iter().map(|listener| listener.addr).chain([config.listen]);
+    for ip in chosen.map(|at| at.ip()).filter(|ip| !ip.is_unspecified()) {
         hosts.push(if ip.is_ipv6() { format!("[{ip}]") } else { ip.to_string() });
     }
     hosts

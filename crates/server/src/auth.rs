@@ -18,19 +18,22 @@ use sha2::Sha256;
 
 use crate::errors::Failure;
 use crate::frame::CalledBy;
+use crate::listen::Arrived;
 use crate::{App, protect};
 
 /// Keys kept in memory; the rest are looked up.
 const KNOWN_MAX: usize = 10_000;
 /// How long a browser stays signed in.
 pub(crate) const SESSION_LENGTH: Duration = Duration::from_secs(30 * 24 * 3600);
+/// What secrets of ours begin with.
+const SECRET_START: &str = "lar_";
 /// A longer secret is none of ours.
 const SECRET_CHARS_MAX: usize = 256;
 
 /// Makes a new key's secret.
 #[must_use]
 pub fn new_secret() -> Secret {
-    Secret::new(format!("lar_{}", secret::hex(&secret::random_bytes::<32>())))
+    Secret::new(format!("{SECRET_START}{}", secret::hex(&secret::random_bytes::<32>())))
 }
 
 /// Recognises secrets. Clones share what is known.
@@ -82,6 +85,22 @@ impl Authenticator {
             expires_at: None,
         };
         self.store.key_create(key, None).await
+    }
+
+    /// Checks that requests without a key may be given this one: it is good, and may not administrate.
+    ///
+    /// # Errors
+    /// Why it is not for that.
+    pub async fn check_listeners_key(&self, secret: &Secret) -> Result<(), Problem> {
+        let key = self.by_key(secret.expose()).await?;
+        if key.scopes.contains(Scope::Admin) {
+            let detail = format!(
+                "the key {} may administrate; make one that may not: lar keys create NAME --scopes inference",
+                key.id
+            );
+            return Err(Problem::new(Code::ForbiddenScope, detail));
+        }
+        Ok(())
     }
 
     /// Forgets what is known of all keys, after one was revoked or a session ended.
@@ -167,9 +186,16 @@ impl FromRequestParts<Arc<App>> for Authenticated {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Failure> {
-        let key = match (bearer(&parts.headers), cookie(&parts.headers, app.address.port())) {
-            (Some(secret), _) => app.authenticator.by_key(secret).await?,
-            (None, Some(session)) => {
+        let arrived = parts.extensions.get::<Arrived>().cloned().unwrap_or_default();
+        let sent = (bearer(&parts.headers), cookie(&parts.headers, app.address.port()));
+        let key = match (sent, &arrived.key) {
+            // Apps that insist on a key of any kind send one of their own making.
+            ((Some(secret), _), Some(own)) if !secret.starts_with(SECRET_START) => {
+                app.authenticator.by_key(own.expose()).await?
+            }
+            ((Some(secret), _), _) => app.authenticator.by_key(secret).await?,
+            ((None, _), Some(own)) => app.authenticator.by_key(own.expose()).await?,
+            ((None, Some(session)), None) => {
                 // Browsers tell where an unsafe request comes from; what does not is no browser.
                 if !parts.method.is_safe() && !protect::from_own_page(&parts.headers) {
                     return Err(Problem::new(
@@ -180,7 +206,7 @@ impl FromRequestParts<Arc<App>> for Authenticated {
                 }
                 app.authenticator.by_session(session).await?
             }
-            (None, None) => {
+            ((None, None), None) => {
                 let detail = "a key is needed: `Authorization: Bearer lar_…`; the owner's is in owner.key in the data directory";
                 return Err(Problem::new(Code::Unauthenticated, detail).into());
             }

@@ -78,7 +78,7 @@ pub mod decoders {
 }
 
 pub use auth::{Authenticator, new_secret};
-pub use listen::Server;
+pub use listen::{Listener, Server, TlsFiles};
 pub use mcp::fixture as mcp_fixture;
 pub use openai::responses::KEPT as RESPONSES_KEPT;
 pub use openapi::document as openapi_document;

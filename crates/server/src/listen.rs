@@ -1,17 +1,23 @@
-//! Listening, serving connections within their limits, and stopping in order.
+//! Listening, on one place or several, serving connections within their limits, and stopping in order.
+
+mod tls;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::{Extension, Router};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use lar_base::{KeyId, Timestamp};
+use lar_base::{KeyId, Secret, Timestamp};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use self::tls::Tls;
+pub use self::tls::TlsFiles;
 use crate::{App, Parts, routes, sign_in};
 
 /// Bytes of a request's head at most.
@@ -23,10 +29,37 @@ const UNREAD_MAX: Duration = Duration::from_secs(60);
 /// How long to wait after an accept that failed, for instance for want of file descriptors.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
+/// A further place to listen.
+#[derive(Debug, Clone)]
+pub struct Listener {
+    /// Where.
+    pub address: SocketAddr,
+    /// The key that requests without one get, for apps that cannot send any.
+    pub key: Option<Secret>,
+    /// The files that it speaks TLS with.
+    pub tls: Option<TlsFiles>,
+}
+
+/// How a request came in.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Arrived {
+    /// The key of the listener, for requests without one.
+    pub(crate) key: Option<Arc<Secret>>,
+    /// Whether it came over TLS.
+    pub(crate) secure: bool,
+}
+
+/// A place that is listened on.
+struct Bound {
+    socket: TcpListener,
+    arrived: Arrived,
+    tls: Option<Arc<Tls>>,
+}
+
 /// A server that listens and does not serve yet.
 pub struct Server {
     app: Arc<App>,
-    listener: TcpListener,
+    bound: Vec<Bound>,
 }
 
 impl std::fmt::Debug for Server {
@@ -36,20 +69,42 @@ impl std::fmt::Debug for Server {
 }
 
 impl Server {
-    /// Listens on `address`; port 0 takes a free one.
+    /// Listens on `address` and on the further places; port 0 takes a free one.
     ///
     /// # Errors
-    /// When the address cannot be had.
-    pub async fn bind(address: SocketAddr, parts: Parts) -> std::io::Result<Self> {
-        let listener = TcpListener::bind(address).await?;
-        let app = App::new(parts, listener.local_addr()?);
-        Ok(Self { app, listener })
+    /// When an address cannot be had, or a file of TLS not be used; the error names it.
+    pub async fn bind(
+        address: SocketAddr,
+        listeners: Vec<Listener>,
+        parts: Parts,
+    ) -> Result<Self, (SocketAddr, std::io::Error)> {
+        let main = Listener { address, key: None, tls: None };
+        let mut bound = Vec::with_capacity(1 + listeners.len());
+        for listener in std::iter::once(main).chain(listeners) {
+            let at = listener.address;
+            bound.push(Bound::of(listener).await.map_err(|error| (at, error))?);
+        }
+        let address = bound.first().map_or(Ok(address), |bound| bound.socket.local_addr());
+        let app = App::new(parts, address.map_err(|error| (SocketAddr::from(([0; 4], 0)), error))?);
+        Ok(Self { app, bound })
     }
 
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.app.address
+    }
+
+    /// Where else it listens, as URLs.
+    #[must_use]
+    pub fn further(&self) -> Vec<String> {
+        let further = self.bound.iter().skip(1);
+        further
+            .filter_map(|bound| {
+                let scheme = if bound.tls.is_some() { "https" } else { "http" };
+                Some(format!("{scheme}://{}", bound.socket.local_addr().ok()?))
+            })
+            .collect()
     }
 
     /// Makes a link that signs a browser in, once; its session stands on `key`.
@@ -61,19 +116,62 @@ impl Server {
 
     /// Serves until `stop`, then takes nothing new and lets what is under way finish within `grace`.
     pub async fn serve(self, stop: CancellationToken, grace: Duration) {
-        let service = TowerToHyperService::new(routes::router(&self.app));
+        let graceful = Arc::new(GracefulShutdown::new());
+        let places = Arc::new(Semaphore::new(self.app.limits.connections));
+        let router = routes::router(&self.app);
+        let mut accepting = JoinSet::new();
+        for bound in self.bound {
+            let router = router.clone().layer(Extension(bound.arrived.clone()));
+            let accept = Accept {
+                bound,
+                service: TowerToHyperService::new(router),
+                head_timeout: self.app.limits.head_timeout,
+                places: places.clone(),
+                graceful: graceful.clone(),
+            };
+            accepting.spawn(accept.run(stop.clone()));
+        }
+        while accepting.join_next().await.is_some() {}
+        let Some(graceful) = Arc::into_inner(graceful) else { return };
+        if tokio::time::timeout(grace, graceful.shutdown()).await.is_err() {
+            tracing::warn!(grace_s = grace.as_secs(), "connections are cut: they did not finish in time");
+        }
+    }
+}
+
+impl Bound {
+    async fn of(listener: Listener) -> std::io::Result<Self> {
+        let tls = listener.tls.map(Tls::read).transpose()?.map(Arc::new);
+        let arrived = Arrived { key: listener.key.map(Arc::new), secure: tls.is_some() };
+        Ok(Self { socket: TcpListener::bind(listener.address).await?, arrived, tls })
+    }
+}
+
+/// Accepts the connections of one place.
+struct Accept {
+    bound: Bound,
+    service: TowerToHyperService<Router>,
+    head_timeout: Duration,
+    places: Arc<Semaphore>,
+    graceful: Arc<GracefulShutdown>,
+}
+
+impl Accept {
+    async fn run(self, stop: CancellationToken) {
         let mut http = hyper::server::conn::http1::Builder::new();
         http.timer(TokioTimer::new())
-            .header_read_timeout(self.app.limits.head_timeout)
+            .header_read_timeout(self.head_timeout)
             .max_headers(HEADERS_MAX)
             .max_buf_size(HEAD_BYTES_MAX)
             .keep_alive(true);
-        let graceful = GracefulShutdown::new();
-        let places = Arc::new(Semaphore::new(self.app.limits.connections));
         loop {
-            let Ok(place) = places.clone().acquire_owned().await else { break };
+            let place = tokio::select! {
+                place = self.places.clone().acquire_owned() => place,
+                () = stop.cancelled() => return,
+            };
+            let Ok(place) = place else { return };
             let socket = tokio::select! {
-                accepted = self.listener.accept() => match accepted {
+                accepted = self.bound.socket.accept() => match accepted {
                     Ok((socket, _)) => socket,
                     Err(error) => {
                         tracing::warn!(%error, "a connection could not be accepted");
@@ -81,20 +179,30 @@ impl Server {
                         continue;
                     }
                 },
-                () = stop.cancelled() => break,
+                () = stop.cancelled() => return,
             };
             prepare(&socket);
-            let connection = graceful.watch(http.serve_connection(TokioIo::new(socket), service.clone()));
+            let (http, service, watcher) = (http.clone(), self.service.clone(), self.graceful.watcher());
+            let (tls, limit) = (self.bound.tls.clone(), self.head_timeout);
             tokio::spawn(async move {
-                if let Err(error) = connection.await {
+                let served = match tls {
+                    None => watcher.watch(http.serve_connection(TokioIo::new(socket), service)).await,
+                    Some(tls) => match tokio::time::timeout(limit, tls.acceptor().accept(socket)).await {
+                        Ok(Ok(socket)) => {
+                            watcher.watch(http.serve_connection(TokioIo::new(socket), service)).await
+                        }
+                        Ok(Err(error)) => {
+                            tracing::debug!(%error, "a connection could not be secured");
+                            return;
+                        }
+                        Err(_) => return,
+                    },
+                };
+                if let Err(error) = served {
                     tracing::debug!(%error, "a connection ended early");
                 }
                 drop(place);
             });
-        }
-        drop(self.listener);
-        if tokio::time::timeout(grace, graceful.shutdown()).await.is_err() {
-            tracing::warn!(grace_s = grace.as_secs(), "connections are cut: they did not finish in time");
         }
     }
 }

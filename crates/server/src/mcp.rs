@@ -28,6 +28,7 @@ pub use self::transport::fixture;
 use crate::App;
 use crate::auth::Authenticated;
 use crate::errors::Failure;
+use crate::listen::Arrived;
 
 /// Where it is.
 pub(crate) const PATH: &str = "/mcp";
@@ -82,7 +83,8 @@ pub(crate) fn challenge(headers: &mut HeaderMap, origin: &str) {
 /// The origin that a request was addressed to.
 pub(crate) fn origin(request: &Request) -> String {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
-    format!("http://{host}")
+    let secure = request.extensions().get::<Arrived>().is_some_and(|arrived| arrived.secure);
+    format!("{}://{host}", if secure { "https" } else { "http" })
 }
 
 /// Answers one request.

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use axum::Extension;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use lar_api::keys::{Me, SignIn, SignInLink};
@@ -15,6 +16,7 @@ use lar_base::{Caller, Code, KeyId, Problem, Timestamp, secret};
 use crate::auth::{self, Admin, Authenticated, SESSION_LENGTH};
 use crate::errors::Failure;
 use crate::extract::Json;
+use crate::listen::Arrived;
 use crate::{App, State, protect};
 
 /// How long a link is good for.
@@ -66,6 +68,7 @@ pub(crate) async fn create_link(app: State, Admin(caller): Admin) -> Response {
     responses((status = 204), (status = 401, body = lar_api::ProblemBody)))]
 pub(crate) async fn exchange(
     app: State,
+    arrived: Option<Extension<Arrived>>,
     headers: HeaderMap,
     Json(sign_in): Json<SignIn>,
 ) -> Result<Response, Failure> {
@@ -79,10 +82,11 @@ pub(crate) async fn exchange(
         )
     };
     let key = app.links.take(&app.authenticator.digest(&sign_in.secret)).ok_or_else(used)?;
+    let secure = arrived.is_some_and(|arrived| arrived.0.secure);
     let session = secret::hex(&secret::random_bytes::<32>());
     let expires_at = Timestamp::now().after(SESSION_LENGTH);
     app.store.browser_session_create(key, app.authenticator.digest(&session), expires_at).await?;
-    Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie(&app, &session, SESSION_LENGTH))])
+    Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie(&app, &session, SESSION_LENGTH, secure))])
         .into_response())
 }
 
@@ -93,7 +97,8 @@ pub(crate) async fn sign_out(app: State, headers: HeaderMap, _: Authenticated) -
         app.store.browser_session_remove(app.authenticator.digest(session)).await?;
         app.authenticator.forget();
     }
-    Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie(&app, "", Duration::ZERO))]).into_response())
+    Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie(&app, "", Duration::ZERO, false))])
+        .into_response())
 }
 
 /// Who is calling.
@@ -104,8 +109,10 @@ pub(crate) async fn me(Authenticated(caller): Authenticated) -> axum::Json<Me> {
     axum::Json(Me { user_id: user.to_string(), key_id: key.to_string(), scopes })
 }
 
-fn cookie(app: &App, session: &str, length: Duration) -> HeaderValue {
+fn cookie(app: &App, session: &str, length: Duration, secure: bool) -> HeaderValue {
     let name = auth::cookie_name(app.address.port());
-    let text = format!("{name}={session}; Path=/; HttpOnly; SameSite=Strict; Max-Age={}", length.as_secs());
+    let secure = if secure { "; Secure" } else { "" };
+    let length = length.as_secs();
+    let text = format!("{name}={session}; Path=/; HttpOnly; SameSite=Strict; Max-Age={length}{secure}");
     HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static(""))
 }

@@ -58,6 +58,7 @@ settings! {
     "limits.queue_full" "string" "What happens beyond that: reject, or drop-lru (the one that waited longest)"
     "limits.batch_wait_max_s" "integer" "After waiting this long a batch task goes before interactive ones"
     "limits.shutdown_grace_s" "integer" "How long answers may take to finish when the server stops"
+    "listener" "array" "Further places to listen: [[listener]] addr, key_file (the key of requests without one), cert_file and private_key_file (TLS)"
     "remote" "array" "llama-servers that run elsewhere: [[remote]] name, url, key_file"
 }
 

@@ -1,0 +1,95 @@
+//! TLS by files: a certificate with its chain and its private key, both PEM. When they change on disk, as renewals do, new
+//! connections get the new ones; what cannot be read is told in the log and the old ones stay.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use lar_base::Instant;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::aws_lc_rs;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+/// How often the files are looked at, when connections come.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
+/// The files of a listener with TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate, and those it stands on.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub private_key: PathBuf,
+}
+
+/// What answers TLS.
+pub(super) struct Tls {
+    files: TlsFiles,
+    now: Mutex<Now>,
+}
+
+struct Now {
+    acceptor: TlsAcceptor,
+    changed: Option<SystemTime>,
+    looked: Instant,
+}
+
+impl Tls {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// Which file cannot be read or used, and why.
+    pub(super) fn read(files: TlsFiles) -> std::io::Result<Self> {
+        let now = Now { acceptor: acceptor(&files)?, changed: changed(&files), looked: Instant::now() };
+        Ok(Self { files, now: Mutex::new(now) })
+    }
+
+    /// What answers the next connection.
+    pub(super) fn acceptor(&self) -> TlsAcceptor {
+        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        if now.looked.elapsed() >= LOOK_EVERY {
+            now.looked = Instant::now();
+            let found = changed(&self.files);
+            if found != now.changed {
+                match acceptor(&self.files) {
+                    Ok(acceptor) => {
+                        tracing::info!(file = %self.files.certificate.display(), "a new certificate is used");
+                        (now.acceptor, now.changed) = (acceptor, found);
+                    }
+                    Err(error) => tracing::warn!(%error, "a certificate has changed and cannot be used"),
+                }
+            }
+        }
+        now.acceptor.clone()
+    }
+}
+
+fn acceptor(files: &TlsFiles) -> std::io::Result<TlsAcceptor> {
+    let chain = CertificateDer::pem_file_iter(&files.certificate)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| bad(&files.certificate, error))?;
+    if chain.is_empty() {
+        return Err(bad(&files.certificate, "there is no certificate in it"));
+    }
+    let key =
+        PrivateKeyDer::from_pem_file(&files.private_key).map_err(|error| bad(&files.private_key, error))?;
+    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key));
+    let mut config = config.map_err(|error| bad(&files.certificate, error))?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// When the files changed last.
+fn changed(files: &TlsFiles) -> Option<SystemTime> {
+    let of = |path: &Path| path.metadata().and_then(|about| about.modified()).ok();
+    of(&files.certificate).max(of(&files.private_key))
+}
+
+fn bad(path: &Path, reason: impl std::fmt::Display) -> std::io::Error {
+    let detail = format!("{} cannot be used for TLS: {reason}", path.display());
+    std::io::Error::new(std::io::ErrorKind::InvalidData, detail)
+}
