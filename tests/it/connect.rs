@@ -28,7 +28,7 @@ impl House {
     fn run(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(lar_tests::program());
         command.env_clear().env("HOME", self.home.path()).env("LAR_DATA_DIR", self.lar.data());
-        command.env("PATH", std::env::var_os("PATH").unwrap()).args(arguments);
+        command.env("PATH", "/usr/local/bin:/usr/bin:/bin").args(arguments);
         command.output().unwrap()
     }
 

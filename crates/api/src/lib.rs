@@ -5,6 +5,7 @@
 //! send and expect them, with a table of what becomes of each field.
 
 pub mod anthropic;
+pub mod backups;
 pub mod clients;
 pub mod conversations;
 pub mod fields;

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
@@ -140,6 +140,14 @@ impl FromStr for Timestamp {
     fn from_str(text: &str) -> Result<Self, jiff::Error> {
         let time: jiff::Timestamp = text.parse()?;
         Ok(Self(time.as_millisecond()))
+    }
+}
+
+/// Of a file's times; before 1970 is 1970.
+impl From<SystemTime> for Timestamp {
+    fn from(time: SystemTime) -> Self {
+        let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Self::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
     }
 }
 

@@ -32,6 +32,14 @@ pub use client::{ApiError, Client};
 pub use connect::{Connected, connected};
 pub use output::Output;
 
+/// Has a Lar make a backup on its machine.
+///
+/// # Errors
+/// What the server said.
+pub async fn backup(client: &Client) -> anyhow::Result<lar_api::backups::Backup> {
+    client.post("backups", &serde_json::Value::Null).await
+}
+
 /// What the commands that change files around Lar must know.
 #[derive(Debug, Clone)]
 pub struct Surroundings {

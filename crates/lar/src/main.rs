@@ -4,6 +4,7 @@
 //! is there, and everything else is a client command of `lar-cli` against the running Lar, or against one
 //! that is started for the length of the command.
 
+mod backup;
 mod config;
 mod connect;
 mod data_dir;
@@ -45,6 +46,9 @@ enum Command {
     Worker,
     /// Bring the database to this program's schema, after copying it
     Migrate,
+    /// Keep a copy of everything but the models, check one, bring one back
+    #[command(subcommand)]
+    Backup(backup::Command),
     /// Say what is missing or unused on this machine, and how to mend it
     Doctor,
     /// Look at and change the configuration
@@ -121,6 +125,9 @@ async fn run(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Serve => serve::run(config, &environment, output).await.map(|()| ExitCode::SUCCESS),
         Command::Migrate => serve::migrate(&config, &output).map(|()| ExitCode::SUCCESS),
+        Command::Backup(command) => {
+            backup::run(command, config, &environment, &output).await.map(|()| ExitCode::SUCCESS)
+        }
         Command::Doctor => doctor::run(&config, &output).await,
         Command::Client(command) => {
             let around = surroundings(&config, &environment)?;

@@ -123,6 +123,7 @@ impl House {
             catalog,
             authenticator: authenticator.clone(),
             registry,
+            data_dir: config.data_dir.clone(),
             tasks: tasks.clone(),
             background_model: config.engines.background_model.clone(),
         };

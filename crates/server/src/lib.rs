@@ -7,6 +7,7 @@ mod aliases;
 mod anthropic;
 mod asker;
 mod auth;
+mod backups;
 mod capabilities;
 mod catalog;
 mod clients;
@@ -141,6 +142,8 @@ pub struct Parts {
     pub background_model: Option<String>,
     /// Names and addresses, beside loopback's, that requests may be addressed to.
     pub allowed_hosts: Vec<String>,
+    /// Where everything of this Lar's is kept.
+    pub data_dir: std::path::PathBuf,
     /// Where what goes on behind a request runs.
     pub tasks: Tasks,
     /// Named limits.
@@ -164,6 +167,7 @@ pub(crate) struct App {
     pub(crate) seen: seen::Seen,
     pub(crate) requests: frame::RequestMetrics,
     pub(crate) hosts: protect::Hosts,
+    pub(crate) data_dir: std::path::PathBuf,
     pub(crate) tasks: Tasks,
     pub(crate) background_model: Option<String>,
     pub(crate) limits: Limits,
@@ -189,6 +193,7 @@ impl App {
             ledger: parts.ledger,
             registry,
             places: parts.places,
+            data_dir: parts.data_dir,
             tasks: parts.tasks,
             background_model: parts.background_model,
             limits: parts.limits,

@@ -7,8 +7,8 @@ use axum::Router;
 use axum::routing::{any, delete, get, patch, post};
 
 use crate::{
-    App, aliases, anthropic, capabilities, catalog, clients, conversations, frame, health, keys, mcp,
-    memories, ollama, openai, openapi, page, pools, sign_in, spaces, tasks, usage, users,
+    App, aliases, anthropic, backups, capabilities, catalog, clients, conversations, frame, health, keys,
+    mcp, memories, ollama, openai, openapi, page, pools, sign_in, spaces, tasks, usage, users,
 };
 
 pub(crate) fn router(app: &Arc<App>) -> Router {
@@ -82,6 +82,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/pools/{id}/unload", post(pools::unload))
         .route("/devices", get(capabilities::devices))
         .route("/usage", get(usage::list))
+        .route("/backups", post(backups::create).get(backups::list))
         .route("/clients", get(clients::list))
         .route("/keys", get(keys::list).post(keys::create))
         .route("/keys/{id}", delete(keys::revoke))

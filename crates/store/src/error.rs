@@ -20,9 +20,12 @@ pub enum Error {
         /// The newest schema this program knows.
         known: u32,
     },
-    /// The copy before an upgrade failed, so the upgrade was not begun.
-    #[error("the database could not be copied before the upgrade")]
+    /// A copy failed; before an upgrade, the upgrade was then not begun.
+    #[error("a copy of the database could not be made or read")]
     Backup(#[source] std::io::Error),
+    /// A backup is not what was written.
+    #[error("{0}")]
+    Damaged(String),
     /// There is no such row, or it belongs to someone else.
     #[error("there is no {0}")]
     NotFound(String),
@@ -62,8 +65,9 @@ impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let code = match &error {
             Error::Full => Code::StorageFull,
+            Error::Backup(cause) if cause.kind() == std::io::ErrorKind::StorageFull => Code::StorageFull,
             Error::NotFound(_) => Code::NotFound,
-            Error::Conflict(_) => Code::Conflict,
+            Error::Conflict(_) | Error::Damaged(_) => Code::Conflict,
             Error::Mismatch(_) => Code::IdempotencyMismatch,
             Error::Version { .. } => Code::VersionMismatch,
             Error::ReadOnly | Error::Newer { .. } | Error::Backup(_) | Error::Closed => {

@@ -23,7 +23,7 @@ const MIGRATIONS: &[&str] = &[
 /// # Errors
 /// [`Error::Newer`] when the database is ahead of this program; [`Error::Backup`] when the copy failed.
 pub(crate) fn run(connection: &mut Connection, path: &Path) -> Result<(), Error> {
-    let known = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
+    let known = known();
     let found: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     if found > known {
         return Err(Error::Newer { found, known });
@@ -50,6 +50,11 @@ pub(crate) fn run(connection: &mut Connection, path: &Path) -> Result<(), Error>
     }
     connection.pragma_update(None, "foreign_keys", true)?;
     Ok(())
+}
+
+/// The newest schema that this program knows.
+pub(crate) fn known() -> u32 {
+    u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX)
 }
 
 fn backup_path(path: &Path, schema: u32) -> PathBuf {

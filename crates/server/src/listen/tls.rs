@@ -3,9 +3,9 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use lar_base::Instant;
+use lar_base::{Instant, Timestamp};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
@@ -32,7 +32,7 @@ pub(super) struct Tls {
 
 struct Now {
     acceptor: TlsAcceptor,
-    changed: Option<SystemTime>,
+    changed: Option<Timestamp>,
     looked: Instant,
 }
 
@@ -84,8 +84,8 @@ fn acceptor(files: &TlsFiles) -> std::io::Result<TlsAcceptor> {
 }
 
 /// When the files changed last.
-fn changed(files: &TlsFiles) -> Option<SystemTime> {
-    let of = |path: &Path| path.metadata().and_then(|about| about.modified()).ok();
+fn changed(files: &TlsFiles) -> Option<Timestamp> {
+    let of = |path: &Path| path.metadata().and_then(|about| about.modified()).ok().map(Timestamp::from);
     of(&files.certificate).max(of(&files.private_key))
 }
 

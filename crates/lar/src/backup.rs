@@ -1,0 +1,147 @@
+//! `lar backup`: made by the Lar that serves, or by this program where none does; checked and restored by this program alone.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::Subcommand;
+use lar_api::backups::Backup;
+use lar_base::{Bytes, Timestamp};
+use lar_cli::Output;
+use lar_store::{Store, backup};
+use serde::Serialize;
+
+use crate::config::{Config, Environment};
+use crate::data_dir::DataDir;
+use crate::{connect, data_dir};
+
+/// What can be done with backups.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum Command {
+    /// Copy everything but the models into one file, while Lar serves
+    Create {
+        /// Where to put it; a new file in the data directory's `backups` where absent
+        file: Option<PathBuf>,
+    },
+    /// Put a backup in the place of what is there, which is kept aside; no Lar may be running
+    Restore {
+        /// The backup
+        file: PathBuf,
+    },
+    /// Check that a backup is whole
+    Verify {
+        /// The backup
+        file: PathBuf,
+    },
+}
+
+/// What a backup holds, for programs.
+#[derive(Debug, Serialize)]
+struct Told {
+    file: PathBuf,
+    version: String,
+    schema: u32,
+    created_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    aside: Option<PathBuf>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// What is wrong with the backup, or in the way.
+pub(crate) async fn run(
+    command: Command,
+    config: Config,
+    environment: &Environment,
+    output: &Output,
+) -> anyhow::Result<()> {
+    match command {
+        Command::Create { file } => create(file, config, environment, output).await,
+        Command::Verify { file } => {
+            output.remark("Every file and the database are read…");
+            let manifest = backup::verify(&file).with_context(|| wrong(&file))?;
+            let told = Told::of(file, manifest, None);
+            output.show(&told, || {
+                let Told { version, schema, created_at, .. } = &told;
+                format!("It is whole: made at {created_at} by lar {version}, schema {schema}.")
+            })
+        }
+        Command::Restore { file } => {
+            // Whoever serves the data directory has its lock.
+            let _lock = DataDir::lock(&config.data_dir)?;
+            output.remark("Every file and the database are read first…");
+            let restored = backup::restore(&file, &config.data_dir).with_context(|| wrong(&file))?;
+            let told = Told::of(file, restored.manifest, restored.aside);
+            output.show(&told, || {
+                let aside =
+                    told.aside.as_ref().map(|aside| format!(" What was there is in {}.", aside.display()));
+                let at = &told.created_at;
+                format!("Restored as it was at {at}.{} Start it: lar serve", aside.unwrap_or_default())
+            })
+        }
+    }
+}
+
+fn wrong(file: &Path) -> String {
+    format!("{} cannot be used", file.display())
+}
+
+impl Told {
+    fn of(file: PathBuf, manifest: backup::Manifest, aside: Option<PathBuf>) -> Self {
+        let backup::Manifest { version, schema, created_at, .. } = manifest;
+        Self { file, version, schema, created_at, aside }
+    }
+}
+
+async fn create(
+    file: Option<PathBuf>,
+    config: Config,
+    environment: &Environment,
+    output: &Output,
+) -> anyhow::Result<()> {
+    let elsewhere = environment.get("LAR_URL").is_some();
+    anyhow::ensure!(
+        !elsewhere || file.is_none(),
+        "a backup of a Lar elsewhere stays on its machine: it holds every key and memory. Leave the file's name out"
+    );
+    let made = if elsewhere || data_dir::running(&config.data_dir).is_some() {
+        let connection = connect::connect(config, environment, output).await?;
+        let made = lar_cli::backup(&connection.client).await;
+        connection.close().await;
+        made?
+    } else {
+        let data_dir = DataDir::lock(&config.data_dir)?;
+        let store = Store::open(&data_dir.database()).context("the database cannot be opened")?;
+        let folder = config.data_dir.join("backups");
+        std::fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+        let stamp: String =
+            Timestamp::now().to_string().chars().filter(char::is_ascii_alphanumeric).collect();
+        let path = folder.join(format!("lar-{stamp}.tar"));
+        let manifest = store.backup(config.data_dir.clone(), path.clone()).await?;
+        let bytes = path.metadata()?.len();
+        Backup { path: path.display().to_string(), bytes, created_at: manifest.created_at }
+    };
+    let made = match file {
+        None => made,
+        Some(file) => moved(made, &file)?,
+    };
+    output.show(&made, || {
+        format!(
+            "{} ({}). It holds every memory and key: keep it where only you can read it.",
+            made.path,
+            Bytes(made.bytes)
+        )
+    })
+}
+
+/// Moves a backup to where it was asked for, which may be another disk.
+fn moved(made: Backup, to: &Path) -> anyhow::Result<Backup> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let cannot = || format!("{} cannot be written", to.display());
+    let mut out = std::fs::File::options();
+    let mut out = out.write(true).create_new(true).mode(0o600).open(to).with_context(cannot)?;
+    let copied = std::fs::File::open(&made.path).and_then(|mut from| std::io::copy(&mut from, &mut out));
+    copied.and_then(|_| out.sync_all()).with_context(cannot)?;
+    std::fs::remove_file(&made.path)?;
+    Ok(Backup { path: std::path::absolute(to)?.display().to_string(), ..made })
+}

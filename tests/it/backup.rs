@@ -1,0 +1,166 @@
+//! Backups: made while Lar serves, checked, and brought back somewhere else, where the same questions have the same answers.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use lar_tests::Lar;
+use serde_json::{Value, json};
+
+/// `lar` on a data directory that no test's server serves.
+fn lar(data: &Path, arguments: &[&str]) -> (bool, String) {
+    let mut command = Command::new(lar_tests::program());
+    command.env("LAR_DATA_DIR", data).env("LAR_MODELS_DIR", lar_tests::models_dir()).env("LAR_LOG", "error");
+    let done = command.env("LAR_LISTEN", "127.0.0.1:0").args(arguments).output().unwrap();
+    (done.status.success(), String::from_utf8([done.stdout, done.stderr].concat()).unwrap())
+}
+
+fn path(file: &Path) -> &str {
+    file.to_str().unwrap()
+}
+
+/// What Lar says to a few questions, without what differs each time.
+fn answers(lar: &Lar) -> Value {
+    let mut found =
+        lar.post("/lar/v1/memories/search", &json!({ "query": "Which harbour is the ferry in?" })).json();
+    for hit in found["results"].as_array_mut().unwrap() {
+        for measure in ["score", "parts"] {
+            hit.as_object_mut().unwrap().remove(measure);
+        }
+    }
+    let list = |path: &str| lar.get(path).json()["data"].clone();
+    let mut keys = list("/lar/v1/keys");
+    for key in keys.as_array_mut().unwrap() {
+        key.as_object_mut().unwrap().remove("last_seen_at");
+    }
+    json!({ "found": found["results"], "keys": keys, "conversations": list("/lar/v1/conversations"), "aliases": list("/lar/v1/aliases") })
+}
+
+#[test]
+fn what_is_brought_back_answers_the_same() {
+    let at = tempfile::tempdir().unwrap();
+    let house = Lar::start_on(&at.path().join("old"));
+    for fact in [
+        "The ferry leaves from the north harbour.",
+        "The harbour office opens at eight.",
+        "Cats sleep a lot.",
+    ] {
+        assert_eq!(house.post("/lar/v1/memories", &json!({ "content": fact })).status, 201);
+    }
+    let talk = house.post("/lar/v1/conversations", &json!({ "title": "Ferries" })).json();
+    let said = json!({ "content": "Hello.", "max_tokens": 2 });
+    let path_of = |id: &str| format!("/lar/v1/conversations/{id}/messages");
+    assert_eq!(house.post(&path_of(talk["id"].as_str().unwrap()), &said).status, 200);
+    let key =
+        house.post("/lar/v1/keys", &json!({ "name": "app" })).json()["secret"].as_str().unwrap().to_owned();
+    assert!(house.cli(&["alias", "set", "gpt-4o", "default"]).status.success());
+    let before = answers(&house);
+
+    // It serves and is written to meanwhile.
+    let (file, over) = (at.path().join("lar.tar"), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 0.. {
+                if over.load(Ordering::Relaxed) {
+                    break;
+                }
+                let other = json!({ "content": format!("Parcel {number} weighs {} grams.", number * 7), "project": "load" });
+                assert_eq!(house.post("/lar/v1/memories", &other).status, 201);
+            }
+        });
+        let made = house.cli(&["backup", "create", path(&file)]);
+        over.store(true, Ordering::Relaxed);
+        assert!(made.status.success(), "{made:?}");
+    });
+    let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&file).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    assert_eq!(
+        fs::read_dir(house.data().join("backups")).unwrap().count(),
+        0,
+        "it is where it was asked for alone"
+    );
+    let listed = house.post("/lar/v1/backups", &Value::Null).json();
+    assert_eq!(house.get("/lar/v1/backups").json()["data"][0]["path"], listed["path"]);
+    let (ok, told) = lar(house.data(), &["backup", "restore", path(&file)]);
+    assert!(!ok && told.contains("is served already by process"), "{told}");
+    drop(house);
+
+    let new = at.path().join("new");
+    fs::create_dir(&new).unwrap();
+    let (ok, told) = lar(&new, &["backup", "verify", path(&file)]);
+    assert!(ok && told.contains("It is whole"), "{told}");
+    let (ok, told) = lar(&new, &["backup", "restore", path(&file)]);
+    assert!(ok && told.contains("Restored"), "{told}");
+    let house = Lar::start_on(&new);
+    assert_eq!(answers(&house), before);
+    let head = house.head("GET", "/v1/models", 0).replace(Lar::KEY, &key);
+    assert_eq!(house.raw(&head, b"").status, 200, "a key of before is good");
+    drop(house);
+
+    // Over what is there: that is kept aside.
+    let (ok, told) = lar(&new, &["backup", "restore", path(&file)]);
+    assert!(ok && told.contains("What was there is in"), "{told}");
+    let kept = fs::read_dir(&new).unwrap().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    assert_eq!(kept.filter(|name| name.starts_with("before-restore-")).count(), 1);
+    assert_eq!(answers(&Lar::start_on(&new)), before);
+}
+
+#[test]
+fn what_is_damaged_is_refused_and_changes_nothing() {
+    let at = tempfile::tempdir().unwrap();
+    let data = at.path().join("data");
+    drop(Lar::start_on(&data));
+    let file = at.path().join("lar.tar");
+    let (ok, told) = lar(&data, &["backup", "create", path(&file)]);
+    assert!(ok, "without a server, too: {told}");
+    let (ok, told) = lar(&data, &["backup", "create", path(&file)]);
+    assert!(!ok && told.contains("lar.tar cannot be written"), "{told}");
+    let good = fs::read(&file).unwrap();
+    let database = fs::read(data.join("lar.db")).unwrap();
+
+    let changed = |at: usize| {
+        let mut bytes = good.clone();
+        bytes[at] ^= 1;
+        bytes
+    };
+    let evil = {
+        let mut bytes = good.clone();
+        while let Some(at) = bytes.windows(9).position(|window| window == b"owner.key") {
+            bytes[at..at + 9].copy_from_slice(b"../../key");
+        }
+        bytes
+    };
+    let cases: [(&str, Vec<u8>, &str); 7] = [
+        ("a flipped bit", changed(good.len() / 2), "digest differs"),
+        ("a short file", good[..good.len() / 2].to_vec(), "lar.tar"),
+        ("an empty file", Vec::new(), "empty"),
+        ("a text", b"hello".repeat(300), "no backup"),
+        ("zeros", vec![0; 4096], "empty"),
+        (
+            "another's tar",
+            {
+                let mut bytes = good.clone();
+                bytes[..13].copy_from_slice(b"manifest.jsox");
+                bytes[512] = b'x';
+                bytes
+            },
+            "lar.tar",
+        ),
+        ("a way out", evil, "lar.tar"),
+    ];
+    for (what, bytes, reason) in cases {
+        fs::write(&file, bytes).unwrap();
+        for command in ["verify", "restore"] {
+            let (ok, told) = lar(&data, &["backup", command, path(&file)]);
+            assert!(!ok && told.contains(reason), "{what} {command}: {told}");
+        }
+        assert_eq!(fs::read(data.join("lar.db")).unwrap(), database, "{what}");
+        let strays =
+            fs::read_dir(&data).unwrap().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let strays: Vec<String> = strays.filter(|name| name.contains("restore")).collect();
+        assert_eq!(strays, Vec::<String>::new(), "{what}");
+    }
+    let (ok, told) = lar(&data, &["backup", "verify", "/nowhere"]);
+    assert!(!ok && told.contains("/nowhere"), "{told}");
+}
