@@ -1,6 +1,7 @@
 //! Memories on the real thing: the starter embedder, SQLite, HTTP.
 
 mod any_api;
+mod bridge;
 mod chat;
 mod crash;
 mod create;

@@ -1,5 +1,5 @@
 //! The one file that turns errors into answers: RFC 9457 for Lar's own API, OpenAI's shape below `/v1`,
-//! Anthropic's at its paths there, Ollama's below `/api`.
+//! Anthropic's at its paths there, Ollama's below `/api`, an earlier bridge's below `/bridge`.
 
 use axum::Json;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
@@ -46,6 +46,7 @@ pub(crate) enum Shape {
     OpenAi,
     Anthropic,
     Ollama,
+    Bridge,
 }
 
 impl Shape {
@@ -55,6 +56,7 @@ impl Shape {
             "/v1" => Self::OpenAi,
             path if path.starts_with("/v1/") => Self::OpenAi,
             path if path.starts_with("/api/") => Self::Ollama,
+            path if path.starts_with("/bridge/") => Self::Bridge,
             _ => Self::Ours,
         }
     }
@@ -71,6 +73,10 @@ pub(crate) fn render(problem: &Problem, shape: Shape, request_id: &str) -> Respo
         }
         Shape::OpenAi => Json(openai(problem)).into_response(),
         Shape::Ollama => Json(ollama::ErrorBody { error: problem.detail.clone() }).into_response(),
+        Shape::Bridge => {
+            let error = serde_json::json!({ "success": false, "data": null, "error": problem.detail });
+            Json(error).into_response()
+        }
         Shape::Anthropic => Json(anthropic(problem, Some(request_id.to_owned()))).into_response(),
     };
     *response.status_mut() = match shape {

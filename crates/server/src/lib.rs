@@ -8,6 +8,7 @@ mod anthropic;
 mod asker;
 mod auth;
 mod backups;
+mod bridge;
 mod capabilities;
 mod catalog;
 mod clients;

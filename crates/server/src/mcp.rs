@@ -23,6 +23,7 @@ use rmcp::service::RequestContext;
 use rmcp::{RoleServer, ServerHandler};
 use serde_json::{Value, json};
 
+pub(crate) use self::call::vestige;
 use self::transport::Transport;
 pub use self::transport::fixture;
 use crate::App;

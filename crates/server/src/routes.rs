@@ -7,8 +7,8 @@ use axum::Router;
 use axum::routing::{any, delete, get, patch, post};
 
 use crate::{
-    App, aliases, anthropic, backups, capabilities, catalog, clients, conversations, frame, health, keys,
-    mcp, memories, ollama, openai, openapi, page, pools, sign_in, spaces, tasks, usage, users,
+    App, aliases, anthropic, backups, bridge, capabilities, catalog, clients, conversations, frame, health,
+    keys, mcp, memories, ollama, openai, openapi, page, pools, sign_in, spaces, tasks, usage, users,
 };
 
 pub(crate) fn router(app: &Arc<App>) -> Router {
@@ -105,12 +105,18 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/delete", delete(ollama::pull::delete))
         .route("/version", get(ollama::models::version));
 
+    let bridge = Router::new()
+        .route("/health", get(bridge::health))
+        .route("/readyz", get(bridge::health))
+        .route("/{tool}", post(bridge::call));
+
     let mcp = mcp::service(app);
     Router::new()
         .route("/mcp", any(move |request| mcp::serve(mcp.clone(), request)))
         .route(mcp::METADATA, get(mcp::metadata))
         .nest("/v1", compatible)
         .nest("/api", ollama)
+        .nest("/bridge", bridge)
         .nest("/lar/v1", ours)
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))

@@ -1,7 +1,7 @@
 //! Calls of tools. What goes wrong with one is told to the model that called it, as the protocol wants it: with the
 //! field and the reason, so that it can do better.
 
-mod vestige;
+pub(crate) mod vestige;
 
 use std::sync::Arc;
 
@@ -75,7 +75,10 @@ pub(super) async fn call(
         "memory_feedback" => feedback(app, caller, headers, arguments).await,
         "memory_forget" => forget(app, caller, headers, arguments).await,
         "memory_brief" => brief(app, caller, headers, arguments).await,
-        other if vestige::knows(other) => vestige::call(app, caller, headers, other, arguments).await,
+        other if vestige::knows(other) => {
+            let done = vestige::call(app, caller, headers, other, arguments).await;
+            done.map(|value| answer(vec![value.to_string()], &value))
+        }
         other => {
             let shown: String = other.chars().take(64).collect();
             return Err(ErrorData::invalid_params(format!("there is no tool `{shown}`"), None));

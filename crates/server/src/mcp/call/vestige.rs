@@ -1,4 +1,4 @@
-//! Calls by the names of an earlier memory service, answered in its words.
+//! Calls by the names of an earlier memory service, answered in its words; also those of its HTTP bridge.
 
 use axum::http::HeaderMap;
 use lar_api::memories::{NewMemory, SearchRequest};
@@ -6,11 +6,9 @@ use lar_base::{Caller, Code, Problem, Timestamp};
 use lar_memory::strength::{self, Event};
 use lar_memory::{Decision, Edit, Hit};
 use lar_store::Memory;
-use rmcp::model::CallToolResult;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::answer;
 use crate::memories::{item, memory_id, place, search};
 use crate::{App, extract};
 
@@ -92,14 +90,14 @@ pub(super) fn knows(name: &str) -> bool {
 ///
 /// # Errors
 /// Which argument is wrong; what the memories refuse.
-pub(super) async fn call(
+pub(crate) async fn call(
     app: &App,
     caller: Caller,
     headers: &HeaderMap,
     name: &str,
     arguments: Value,
-) -> Result<CallToolResult, Problem> {
-    let value = match name {
+) -> Result<Value, Problem> {
+    Ok(match name {
         "search" => find(app, caller, headers, extract::from_value(&arguments)?).await?,
         "ingest" | "smart_ingest" => {
             ingest(app, caller, headers, extract::from_value(&arguments)?, name == "smart_ingest").await?
@@ -118,9 +116,7 @@ pub(super) async fn call(
             );
             return Err(Problem::new(Code::ComponentUnavailable, reason));
         }
-    };
-    let text = serde_json::to_string(&value).unwrap_or_default();
-    Ok(answer(vec![text], &value))
+    })
 }
 
 async fn find(

@@ -1,0 +1,87 @@
+//! `/bridge`: the HTTP bridge of an earlier memory service, for plugins that were written against it. Its requests are
+//! translated to that service's tools, which are answered as over MCP; answers are `{success, data, error}`.
+//!
+//! The bridge of old passed on names that its service did not know, so that they had no effect; here they are translated.
+
+use axum::Json;
+use axum::extract::Request;
+use axum::http::HeaderMap;
+use lar_base::Problem;
+use serde_json::{Map, Value, json};
+
+use crate::auth::Authenticated;
+use crate::errors::Failure;
+use crate::extract::Path;
+use crate::mcp::vestige;
+use crate::{State, extract, health};
+
+/// Its paths, each a tool of the same name.
+const TOOLS: [&str; 8] =
+    ["search", "ingest", "smart_ingest", "promote", "demote", "memory", "codebase", "intention"];
+/// What it calls an argument, and what its tools do.
+const NAMES: [(&str, &str); 4] =
+    [("memory_id", "id"), ("threshold", "min_similarity"), ("context", "source"), ("mode", "")];
+
+/// Calls a tool.
+pub(crate) async fn call(
+    app: State,
+    Authenticated(caller): Authenticated,
+    Path(tool): Path<String>,
+    headers: HeaderMap,
+    request: Request,
+) -> Result<Json<Value>, Failure> {
+    if !TOOLS.contains(&tool.as_str()) {
+        return Err(Problem::not_found(format!("path /bridge/{tool:.64}")).into());
+    }
+    let body: Map<String, Value> = extract::json(&extract::body(request, &app).await?)?;
+    let arguments = translated(&tool, body)?;
+    let data = vestige::call(&app, caller, &headers, &tool, arguments).await?;
+    Ok(Json(json!({ "success": true, "data": data, "error": null })))
+}
+
+/// Whether the memory can be used; 503 where it cannot.
+pub(crate) async fn health(app: State) -> Result<Json<Value>, Failure> {
+    let Json(data) = health::ready(app).await?;
+    Ok(Json(json!({ "success": true, "data": data, "error": null })))
+}
+
+fn translated(tool: &str, body: Map<String, Value>) -> Result<Value, Problem> {
+    let mut arguments = Map::new();
+    for (name, value) in body {
+        let known = NAMES.iter().find(|(old, _)| *old == name).map(|(_, new)| *new);
+        let name = match known {
+            // How it searches is its own matter.
+            Some("") => continue,
+            Some(new) => new.to_owned(),
+            None => name,
+        };
+        // Its clients send null for what they leave out.
+        if !value.is_null() && arguments.insert(name.clone(), value).is_some() {
+            return Err(Problem::invalid(name, "is there twice, under its old and its new name"));
+        }
+    }
+    if tool == "memory" && arguments.get("action") == Some(&json!("check_state")) {
+        arguments.insert("action".into(), json!("state"));
+    }
+    Ok(Value::Object(arguments))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(tool: &str, body: Value) -> Value {
+        translated(tool, body.as_object().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn old_names_are_translated() {
+        let search = json!({ "query": "q", "mode": "hybrid", "limit": 3, "threshold": 0.2 });
+        assert_eq!(told("search", search), json!({ "query": "q", "limit": 3, "min_similarity": 0.2 }));
+        let state = json!({ "action": "check_state", "memory_id": "mem_1" });
+        assert_eq!(told("memory", state), json!({ "action": "state", "id": "mem_1" }));
+        assert_eq!(told("promote", json!({ "id": "mem_1", "reason": null })), json!({ "id": "mem_1" }));
+        let both = json!({ "id": "a", "memory_id": "b" });
+        assert!(translated("promote", both.as_object().unwrap().clone()).is_err());
+    }
+}
