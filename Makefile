@@ -10,7 +10,7 @@ PAGE := web/dist/index.html
 # What is started here talks to no Lar of the person who runs it.
 TEST_MODELS := $(CURDIR)/.build/models
 
-.PHONY: build run dist test check rust-test page-test conformance quality docs bench clean bootstrap test-bootstrap models llama-server
+.PHONY: build run dist test check rust-test page-test conformance quality docs bench clean bootstrap test-bootstrap models llama-server plugin-test big-clients
 
 build: bootstrap $(PAGE)
 	cargo build --release -p lar
@@ -26,7 +26,7 @@ dist: models
 
 ## The whole suite: format, lints, tests on real parts, page tests in a real browser, real clients, how well memories
 ## are found, the docs.
-test: test-bootstrap check models rust-test page-test conformance quality docs
+test: test-bootstrap check models rust-test page-test plugin-test conformance quality docs
 	@echo "everything passed"
 
 check: $(PAGE)
@@ -47,6 +47,9 @@ rust-test: models llama-server
 page-test: models
 	cd web && LAR_TEST_MODELS=$(TEST_MODELS) npx playwright test
 
+plugin-test: test-bootstrap
+	cd integrations/openclaw && npm install --no-audit --no-fund --no-package-lock --legacy-peer-deps --loglevel=error && npm run check && npm test
+
 # How well memories are found on public questions: not worse than words alone, nor than was recorded.
 quality: models
 	scripts/bench-data.sh questions
@@ -56,6 +59,10 @@ quality: models
 conformance: models
 	cargo build --release -q --workspace --bins
 	LAR_TEST_MODELS=$(TEST_MODELS) tests/conformance/run.sh
+
+# Codex, Claude Code and OpenClaw themselves, 1.5 GB of them.
+big-clients: models
+	LAR_TEST_MODELS=$(TEST_MODELS) tests/conformance/big/run.sh
 
 docs:
 	mdbook build docs

@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 venv=$PWD/.build/conformance
-packages=(openai==3.54.0 anthropic==2.14.0 ollama==0.6.3 mcp==2.3.0)
+packages=(openai==3.54.0 anthropic==2.14.0 ollama==0.6.3 mcp==2.3.0 langchain-openai==1.7.4 llm==0.36)
 
 if [ ! -e "$venv/installed-${packages[*]}" ]; then
   rm -rf "$venv"

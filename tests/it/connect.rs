@@ -199,9 +199,17 @@ fn what_cannot_be_written_is_told_before_anything_is_made() {
 #[test]
 fn showing_makes_nothing() {
     let house = House::with(&[]);
-    for client in
-        ["claude-code", "codex", "cursor", "continue", "open-webui", "home-assistant", "python", "curl"]
-    {
+    for client in [
+        "claude-code",
+        "codex",
+        "openclaw",
+        "cursor",
+        "continue",
+        "open-webui",
+        "home-assistant",
+        "python",
+        "curl",
+    ] {
         let told = house.connect(&[client, "--print"]);
         assert!(told.contains("lar keys create"), "{told}");
         assert!(!told.contains("{url}") && !told.contains("{key"), "{told}");

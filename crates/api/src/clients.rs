@@ -43,7 +43,7 @@ pub struct FileRecipe {
     pub form: Form,
     /// What is set, as a document of this form.
     pub text: &'static str,
-    /// The same for those who do it by hand, without files of Lar's; as `text` where it is absent.
+    /// The same for those who do it by hand, without files of Lar's; as `text` where it is absent, not by hand where it is empty.
     pub by_hand: Option<&'static str>,
     /// The places in it that are set, such as `mcpServers.lar`; with `[]` behind it one is added to a list. All of the file where
     /// there are none.
@@ -298,6 +298,90 @@ mcpServers:
         example: None,
     },
     Recipe {
+        name: "openclaw",
+        title: "OpenClaw",
+        about: "Your memory for its agents; with --models, Lar's models too",
+        scopes: ALL,
+        chats: Some("/v1/chat/completions"),
+        remembers: true,
+        files: &[
+            FileRecipe {
+                part: Part::Always,
+                root: Root::Clients,
+                path: "openclaw/package.json",
+                form: Form::Whole,
+                text: include_str!("../../../integrations/openclaw/package.json"),
+                by_hand: Some(""),
+                ours: &[],
+            },
+            FileRecipe {
+                part: Part::Always,
+                root: Root::Clients,
+                path: "openclaw/openclaw.plugin.json",
+                form: Form::Whole,
+                text: include_str!("../../../integrations/openclaw/openclaw.plugin.json"),
+                by_hand: Some(""),
+                ours: &[],
+            },
+            FileRecipe {
+                part: Part::Always,
+                root: Root::Clients,
+                path: "openclaw/src/index.ts",
+                form: Form::Whole,
+                text: include_str!("../../../integrations/openclaw/src/index.ts"),
+                by_hand: Some(""),
+                ours: &[],
+            },
+            FileRecipe {
+                part: Part::Always,
+                root: Root::Clients,
+                path: "openclaw/src/lar.ts",
+                form: Form::Whole,
+                text: include_str!("../../../integrations/openclaw/src/lar.ts"),
+                by_hand: Some(""),
+                ours: &[],
+            },
+            FileRecipe {
+                part: Part::Always,
+                root: Root::Clients,
+                path: "openclaw/src/prompt.ts",
+                form: Form::Whole,
+                text: include_str!("../../../integrations/openclaw/src/prompt.ts"),
+                by_hand: Some(""),
+                ours: &[],
+            },
+            FileRecipe {
+                part: Part::Always,
+                root: Root::Clients,
+                path: "openclaw/src/tools.ts",
+                form: Form::Whole,
+                text: include_str!("../../../integrations/openclaw/src/tools.ts"),
+                by_hand: Some(""),
+                ours: &[],
+            },
+            FileRecipe {
+                part: Part::Always,
+                root: Root::Home,
+                path: ".openclaw/openclaw.json",
+                form: Form::Json,
+                text: r#"{ "plugins": { "load": { "paths": ["{data_dir}/clients/openclaw"] }, "slots": { "memory": "lar" }, "entries": { "lar": { "enabled": true, "hooks": { "allowConversationAccess": true }, "config": { "url": "{url}", "keyFile": "{key_file}" } } } } }"#,
+                by_hand: None,
+                ours: &["plugins.load.paths[]", "plugins.slots.memory", "plugins.entries.lar"],
+            },
+            FileRecipe {
+                part: Part::Models,
+                root: Root::Home,
+                path: ".openclaw/openclaw.json",
+                form: Form::Json,
+                text: r#"{ "models": { "providers": { "lar": { "baseUrl": "{url}/v1", "apiKey": "{key}", "api": "openai-completions", "models": [{ "id": "default", "name": "Lar" }] } } } }"#,
+                by_hand: None,
+                ours: &["models.providers.lar"],
+            },
+        ],
+        then: "Restart its gateway: `openclaw gateway restart`; then `openclaw plugins inspect lar`. With --models, choose `lar/default`.",
+        example: None,
+    },
+    Recipe {
         name: "open-webui",
         title: "Open WebUI",
         about: "Lar's models; `default+memory` is the default one with your memory",
@@ -412,6 +496,16 @@ mod tests {
             for file in recipe.files {
                 assert!(!file.path.starts_with('/') && !file.path.contains(".."), "{}", file.path);
                 assert_eq!(file.form == Form::Whole, file.ours.is_empty(), "{}", file.path);
+                if file.by_hand == Some("") {
+                    let values =
+                        ["url", "key", "lar", "data_dir", "key_file", "env_file"].map(|name| (name, "?"));
+                    assert_eq!(
+                        filled(file.text, &values),
+                        file.text,
+                        "{} is a program, not a recipe",
+                        file.path
+                    );
+                }
                 if file.form == Form::Json {
                     serde_json::from_str::<serde_json::Value>(file.text).unwrap();
                 }

@@ -325,3 +325,24 @@ fn is_zero(number: &usize) -> bool {
 fn is_false(value: &bool) -> bool {
     !value
 }
+
+/// What a person said in an app.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Heard {
+    /// Their own words, without what the app wrote around them.
+    pub content: String,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HeardOutcome {
+    /// The memories that were made or changed.
+    pub saved: Vec<String>,
+    /// Those that were forgotten.
+    pub forgotten: Vec<String>,
+    /// How much waits in the inbox.
+    pub waiting: usize,
+    /// Why something that was asked for was not done.
+    pub refused: Vec<String>,
+}

@@ -26,7 +26,7 @@ use crate::{ApiError, Client, Surroundings};
 /// Which client, and how.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ConnectArgs {
-    /// claude-code, codex, cursor, continue, open-webui, home-assistant, python or curl; those there are where absent
+    /// claude-code, codex, openclaw, cursor, continue, open-webui, home-assistant, python or curl; those there are where absent
     client: Option<String>,
     /// Only show what would be written
     #[arg(long)]
@@ -34,7 +34,7 @@ pub struct ConnectArgs {
     /// Take it back: its files as they were, and its key revoked
     #[arg(long, conflicts_with = "print")]
     undo: bool,
-    /// Its models are to be Lar's, too, where that takes the place of its own (claude-code)
+    /// Its models are to be Lar's, too, where that is a choice (claude-code, openclaw)
     #[arg(long)]
     models: bool,
     /// Its sessions are to begin with what is remembered (claude-code)
@@ -280,7 +280,7 @@ fn print(
     let scopes = recipe.scopes.join(",");
     output.line(&format!("A key: lar keys create {} --scopes {scopes}\n", recipe.name))?;
     let text_of = |file: &FileRecipe| file.by_hand.unwrap_or(file.text);
-    for file in chosen {
+    for file in chosen.iter().filter(|file| file.by_hand != Some("")) {
         let (path, _) = place(file, around)?;
         let text = match file.form {
             Form::Json => {

@@ -40,7 +40,8 @@ fn card(recipe: &Recipe, url: &str, keys: &[KeyRecord]) -> ClientCard {
         keys.iter().rev().find(|key| key.client.as_deref() == Some(recipe.name) && key.revoked_at.is_none());
     let of = |file: &FileRecipe| Snippet { file: Some(path(file)), text: text(file, &values) };
     // What stands on files of Lar's is not done by hand.
-    let files = recipe.files.iter().filter(|file| file.part != Part::Hooks).map(of);
+    let files =
+        recipe.files.iter().filter(|file| file.part != Part::Hooks && file.by_hand != Some("")).map(of);
     let example = recipe.example.map(|example| Snippet { file: None, text: filled(example, &values) });
     ClientCard {
         name: recipe.name.into(),

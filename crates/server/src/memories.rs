@@ -1,5 +1,6 @@
 //! `/lar/v1/memories`: what is remembered. With `X-Agent-Id`, the memories of that agent; with `X-Space`, those of a team.
 
+pub(crate) mod heard;
 pub(crate) mod inbox;
 pub(crate) mod review;
 pub(crate) mod search;

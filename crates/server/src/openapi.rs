@@ -3,8 +3,8 @@
 use utoipa::OpenApi;
 
 use crate::{
-    aliases, capabilities, catalog, conversations, health, keys, memories, pools, sign_in, spaces, tasks,
-    usage, users,
+    aliases, backups, capabilities, catalog, clients, conversations, health, keys, memories, pools, sign_in,
+    spaces, tasks, usage, users,
 };
 
 #[derive(OpenApi)]
@@ -40,6 +40,10 @@ use crate::{
         memories::update,
         memories::remove,
         memories::smart::smart,
+        memories::heard::create,
+        backups::create,
+        backups::list,
+        clients::list,
         memories::transfer::export,
         memories::transfer::import,
         memories::inbox::list,

@@ -49,6 +49,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/memories/batch", post(memories::create_batch))
         .route("/memories/smart", post(memories::smart::smart))
         .route("/memories/search", post(memories::search::search))
+        .route("/memories/heard", post(memories::heard::create))
         .route("/memories/stats", get(memories::stats))
         .route("/memories/export", get(memories::transfer::export))
         .route("/memories/import", post(memories::transfer::import))

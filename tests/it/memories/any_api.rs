@@ -92,6 +92,28 @@ fn what_a_person_asks_to_remember_is_remembered_once() {
 }
 
 #[test]
+fn what_an_app_heard_is_looked_at_as_a_message_is() {
+    let lar = Lar::start();
+    let heard = |text: &str| {
+        let answer = lar.post("/lar/v1/memories/heard", &json!({ "content": text }));
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.json()
+    };
+    let saved = heard("Remember that the dentist is on 4 May at noon.");
+    assert_eq!(saved["saved"].as_array().unwrap().len(), 1, "{saved}");
+    let moved = heard("The dentist is on 5 May at noon now, not on 4 May.");
+    assert_eq!(moved["saved"].as_array().unwrap().len(), 1, "{moved}");
+    assert_eq!(heard("I live in a small house by the lake.")["waiting"], 1);
+    let nothing = json!({ "saved": [], "forgotten": [], "waiting": 0, "refused": [] });
+    assert_eq!(heard("What a day!"), nothing);
+    assert_eq!(
+        heard("Forget that the dentist is on 5 May at noon.")["forgotten"].as_array().unwrap().len(),
+        1
+    );
+    assert_eq!(lar.post("/lar/v1/memories/heard", &json!({ "content": " " })).status, 400);
+}
+
+#[test]
 fn an_apps_own_requests_and_what_tools_say_write_nothing() {
     let lar = Lar::start();
     let remember = "Remember that the gate of the farm opens with 5512.";

@@ -29,6 +29,9 @@ pub(super) struct Changed {
     pub(super) form: Form,
     /// The copy of what it was; none where it was not there.
     pub(super) backup: Option<PathBuf>,
+    /// The folders that are made for it, the innermost first.
+    #[serde(default)]
+    pub(super) folders: Vec<PathBuf>,
     /// What was written.
     pub(super) wrote: String,
     pub(super) places: Vec<Place>,
@@ -70,7 +73,8 @@ pub(super) fn prepare(
     if recipe.form == Form::Whole {
         let wrote = filled(recipe.text, values);
         let backup = old.as_ref().map(|_| backup_of(&path));
-        return Ok(Changed { path, form: recipe.form, backup, wrote, places: Vec::new() });
+        let (folders, places) = (missing(&path), Vec::new());
+        return Ok(Changed { path, form: recipe.form, backup, folders, wrote, places });
     }
     let old_text = old.as_deref().unwrap_or_default();
     let set = |places: &mut Vec<Place>| match recipe.form {
@@ -82,7 +86,12 @@ pub(super) fn prepare(
         format!("{shown} cannot be changed, so nothing was. Mend it, or see what to put there with --print")
     })?;
     let backup = old.as_ref().map(|_| backup_of(&path));
-    Ok(Changed { path, form: recipe.form, backup, wrote, places })
+    Ok(Changed { folders: missing(&path), path, form: recipe.form, backup, wrote, places })
+}
+
+/// The folders that a file lies in and that are not there, the innermost first.
+fn missing(path: &Path) -> Vec<PathBuf> {
+    path.ancestors().skip(1).take_while(|folder| !folder.exists()).map(Path::to_owned).collect()
 }
 
 /// Sets the places of another recipe in the same file.
@@ -198,6 +207,10 @@ pub(super) fn undo(changed: &Changed) -> anyhow::Result<Undone> {
             Some(_) => take_out(changed, &now),
             None => {
                 std::fs::remove_file(&changed.path)?;
+                // As far as nothing else is in them.
+                for folder in &changed.folders {
+                    let _ = std::fs::remove_dir(folder);
+                }
                 Ok(Undone::Deleted)
             }
         };
