@@ -3,6 +3,7 @@
 //! The engine is a stub that answers at once; every gateway gets the same requests for the same stub. The
 //! stub is measured alone twice in every round: what those two differ by is the machine's noise.
 
+pub(crate) mod apis;
 mod load;
 mod stub;
 
@@ -78,7 +79,8 @@ impl Target {
     }
 }
 
-pub(crate) fn measure() -> anyhow::Result<String> {
+/// Starts the engine that answers at once, and says where it is.
+fn start_stub() -> anyhow::Result<(Process, SocketAddr)> {
     let mut stub = Process(
         Command::new(std::env::current_exe()?)
             .arg("stub")
@@ -89,7 +91,11 @@ pub(crate) fn measure() -> anyhow::Result<String> {
     let mut line = String::new();
     BufReader::new(stub.0.stdout.take().into_iter().next().ok_or_else(|| anyhow::anyhow!("it is piped"))?)
         .read_line(&mut line)?;
-    let address: SocketAddr = line.trim().parse()?;
+    Ok((stub, line.trim().parse()?))
+}
+
+pub(crate) fn measure() -> anyhow::Result<String> {
+    let (_stub, address) = start_stub()?;
     let config = format!(
         "{CONFIG}[limits]\nrequests_per_minute = 0\n[[remote]]\nname = \"stub\"\nurl = \"http://{address}\"\n"
     );
@@ -187,6 +193,12 @@ Medians of 3 interleaved rounds. What the stub alone differs from itself is the 
 
 fn kind(stream: bool) -> &'static str {
     if stream { "streaming" } else { "whole answers" }
+}
+
+fn quantile_of(latencies: &[f64], share: f64) -> f64 {
+    let mut sorted = latencies.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    quantile(&sorted, share)
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

@@ -5,6 +5,7 @@
 //! things are compared in the same run.
 
 mod calls;
+mod clients;
 mod commits;
 mod contention;
 mod correctness;
@@ -35,8 +36,10 @@ fn main() -> anyhow::Result<()> {
     let mut report = String::from("# Results\n\nWritten by `make bench`. Do not edit.\n\n");
     writeln!(report, "- commit: {}", output("git", &["rev-parse", "--short", "HEAD"]))?;
     writeln!(report, "- machine: {}", machine())?;
-    let parts: [(&str, Measure); 24] = [
+    let parts: [(&str, Measure); 26] = [
         ("What the gateway adds", |_| gateway::measure()),
+        ("What each API adds", |_| gateway::apis::measure()),
+        ("What clients wait for", |_| clients::measure()),
         ("Start and memory", |_| start::measure()),
         ("Durable commits", |runtime| runtime.block_on(commits::measure())),
         ("The engine beside llama-server", |runtime| runtime.block_on(engine::first())),

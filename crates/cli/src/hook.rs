@@ -10,8 +10,8 @@ use crate::{Client, Output};
 
 /// After this a session begins without.
 pub const TIMEOUT: Duration = Duration::from_millis(300);
-/// Tokens of what a session begins with.
-const BRIEF_TOKENS: usize = 600;
+/// Tokens of what a session begins with: 600, less the frame.
+const BRIEF_TOKENS: usize = 600 - 24;
 
 /// What to do.
 #[derive(Debug, Clone, clap::Args)]

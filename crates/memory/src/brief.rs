@@ -12,7 +12,8 @@ const NEWEST: u32 = 200;
 const MEMORIES_MAX: usize = 20;
 
 impl Memories {
-    /// The memories that matter at the start of a session, within a budget of tokens as `model` counts them; those of
+    /// The memories that matter at the start of a session, within a budget of tokens as `model` counts them, each on a
+    /// line with its day; those of
     /// `project` and of none where one is named. Nothing is an answer.
     ///
     /// # Errors
@@ -36,9 +37,15 @@ impl Memories {
         memories.sort_by(|a, b| weight(b, now).total_cmp(&weight(a, now)));
         memories.truncate(MEMORIES_MAX);
         let hits = memories.into_iter().map(Hit::whole).collect();
-        let (hits, _, _) = self.within(hits, token_budget, model).await?;
+        let (hits, _, _) = self.within(hits, token_budget, model, line).await?;
         Ok(hits.into_iter().map(|hit| hit.memory).collect())
     }
+}
+
+/// A memory as a brief is told: on a line, with its day.
+fn line(hit: &Hit) -> String {
+    let at = hit.memory.occurred_at.unwrap_or(hit.memory.created_at).to_string();
+    format!("- ({}) {}\n", at.get(..10).unwrap_or(&at), hit.text)
 }
 
 /// What a memory counts at the start: pinned before everything, then what it is about, then how well it holds.

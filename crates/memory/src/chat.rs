@@ -18,8 +18,9 @@ use crate::{Edit, Hit, Item, Memories, Reader, Search, Writer};
 
 /// Memories that an answer is given at most.
 const RECALLED_MAX: usize = 5;
-/// Tokens of them at most.
-const RECALL_TOKENS: usize = 800;
+/// Tokens of them at most: the contract's 800, less the frame and the day of each (16 and 24 of the starter model's, whose
+/// vocabulary is small).
+const RECALL_TOKENS: usize = 800 - 24 - RECALLED_MAX * 16;
 /// The part of a context that they may take.
 const CONTEXT_SHARE: usize = 4;
 /// Bytes of a message that are searched with.

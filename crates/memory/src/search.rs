@@ -247,7 +247,10 @@ impl Memories {
         let begun = Instant::now();
         let (hits, tokens, left_out) = match search.token_budget {
             None => (hits, None, 0),
-            Some(budget) => self.within(hits, budget, search.model.as_deref().unwrap_or("default")).await?,
+            Some(budget) => {
+                let model = search.model.as_deref().unwrap_or("default");
+                self.within(hits, budget, model, |hit| hit.text.clone()).await?
+            }
         };
         stages.pack = begun.elapsed();
         self.metrics.searched(&mode, &stages);
@@ -360,16 +363,17 @@ impl Memories {
         Ok(hits)
     }
 
-    /// The first hits whose texts fit in a budget together; a longer one does not keep shorter ones out.
+    /// The first hits that fit in a budget together, each as it is `told`; a longer one does not keep shorter ones out.
     pub(crate) async fn within(
         &self,
         hits: Vec<Hit>,
         budget: usize,
         model: &str,
+        told: impl Fn(&Hit) -> String,
     ) -> Result<(Vec<Hit>, Option<usize>, usize), Problem> {
         let (mut kept, mut used, mut left_out) = (Vec::new(), 0, 0);
         for hit in hits {
-            let counted = self.gateway.count_tokens(model, &Prompt::Text(hit.text.clone())).await;
+            let counted = self.gateway.count_tokens(model, &Prompt::Text(told(&hit))).await;
             let tokens = counted.map_err(|problem| match problem.code {
                 Code::NotFound => Problem::about(Code::ComponentUnavailable, "token_budget", problem.detail),
                 _ => problem,

@@ -1,0 +1,110 @@
+//! What clients wait for and read before a session begins: the brief of a hook, and the list of tools.
+
+use std::fmt::Write as _;
+use std::process::Command;
+
+use lar_base::Instant;
+use lar_tests::Lar;
+use serde_json::{Value, json};
+
+use crate::{progress, quantile};
+
+const MEMORIES: usize = 1000;
+const RUNS: usize = 200;
+/// A brief's tokens at most.
+const BRIEF_TOKENS: usize = 600;
+
+pub(crate) fn measure() -> anyhow::Result<String> {
+    let lar = Lar::start();
+    progress("  remembering");
+    for start in (0..MEMORIES).step_by(100) {
+        let items: Vec<Value> = (start..start + 100)
+            .map(|number| {
+                let kind = ["fact", "preference", "decision", "event"][number % 4];
+                json!({ "content": format!("Item {number} of the list is kept in drawer {} of room {}.", number % 31, number % 7), "kind": kind })
+            })
+            .collect();
+        let made = lar.post("/lar/v1/memories/batch", &json!({ "items": items }));
+        anyhow::ensure!(made.status < 300, "{}", made.body);
+    }
+    let home = tempfile::tempdir()?;
+    let run = |arguments: &[&str]| {
+        Command::new(lar_tests::program())
+            .env_clear()
+            .env("HOME", home.path())
+            .env("LAR_DATA_DIR", lar.data())
+            .args(arguments)
+            .output()
+    };
+    let connected = run(&["connect", "claude-code", "--no-check"])?;
+    anyhow::ensure!(connected.status.success(), "{}", String::from_utf8_lossy(&connected.stderr));
+    progress("  hooks");
+    let hook = ["hook", "brief", "--client", "claude-code"];
+    let mut took = Vec::with_capacity(RUNS);
+    let mut brief = String::new();
+    for _ in 0..=RUNS {
+        let begun = Instant::now();
+        let done = run(&hook)?;
+        took.push(begun.elapsed().as_secs_f64() * 1000.0);
+        brief = String::from_utf8(done.stdout)?;
+        anyhow::ensure!(brief.contains("<memory>"), "nothing was told");
+    }
+    // The first has the index read and the vocabulary loaded.
+    let first = took.remove(0);
+    let served = calls(&lar)?;
+    let mut report = String::from("| what | p50 ms | p95 ms | p99 ms | aim |\n|---|---|---|---|---|\n");
+    for (what, mut took, aim) in [
+        ("`lar hook brief`, from its start to its end", took, "p95 < 50"),
+        ("the same call over HTTP, without the process", served, ""),
+    ] {
+        took.sort_by(f64::total_cmp);
+        let [p50, p95, p99] = [0.5, 0.95, 0.99].map(|share| quantile(&took, share));
+        writeln!(report, "| {what} | {p50:.1} | {p95:.1} | {p99:.1} | {aim} |")?;
+    }
+    let counted = |text: &str| -> anyhow::Result<u64> {
+        let counted = lar.post("/v1/responses/input_tokens", &json!({ "model": "default", "input": text }));
+        counted.json()["input_tokens"].as_u64().ok_or_else(|| anyhow::anyhow!("{}", counted.body))
+    };
+    let template = counted("")?;
+    let tokens = |text: &str| anyhow::Ok(counted(text)? - template);
+    let list = mcp(&lar, "tools/list", &json!({}));
+    let hello = mcp(
+        &lar,
+        "initialize",
+        &json!({ "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": { "name": "bench", "version": "1" } }),
+    );
+    let instructions = hello["result"]["instructions"].as_str().unwrap_or_default().to_owned();
+    writeln!(
+        report,
+        "\n{RUNS} runs beside {MEMORIES} memories; the first of them took {first:.0} ms. The brief is {} tokens of {BRIEF_TOKENS}.\n\
+         `tools/list` is {} tokens of JSON (aim: 1,500), `instructions` {} characters (aim: 1,000); counted by the starter model's\n\
+         own tokenizer.",
+        tokens(&brief)?,
+        tokens(&list["result"]["tools"].to_string())?,
+        instructions.chars().count()
+    )?;
+    Ok(report)
+}
+
+fn mcp(lar: &Lar, method: &str, params: &Value) -> Value {
+    let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }).to_string();
+    let head = lar.head("POST", "/mcp", body.len()).replacen(
+        "content-type",
+        "accept: application/json, text/event-stream\r\nmcp-protocol-version: 2025-11-25\r\ncontent-type",
+        1,
+    );
+    lar.raw(&head, body.as_bytes()).json()
+}
+
+/// How long the call that a hook makes takes.
+fn calls(lar: &Lar) -> anyhow::Result<Vec<f64>> {
+    let mut took = Vec::with_capacity(RUNS);
+    for _ in 0..RUNS {
+        let begun = Instant::now();
+        let brief = json!({ "name": "memory_brief", "arguments": { "token_budget": BRIEF_TOKENS } });
+        let told = mcp(lar, "tools/call", &brief);
+        took.push(begun.elapsed().as_secs_f64() * 1000.0);
+        anyhow::ensure!(told["result"]["structuredContent"]["memories"].is_array(), "{told}");
+    }
+    Ok(took)
+}
