@@ -183,6 +183,8 @@ def background():
 def bad_input():
     refused(openai.BadRequestError, "input", input=[])
     refused(openai.BadRequestError, "input[0].content", input=[{"role": "user", "content": []}])
+    refused(openai.BadRequestError, "input[1]", input=[{"role": "user", "content": "x"}, "y"])
+    refused(openai.BadRequestError, "input[0].content", input=[{"role": "user", "content": 7}])
     refused(openai.BadRequestError, "input[0].role", input=[{"role": "robot", "content": "x"}])
     picture = {"type": "input_image", "image_url": "data:image/png;base64,AAAA"}
     refused(openai.BadRequestError, "reads text only", input=[{"role": "user", "content": [picture]}])

@@ -9,7 +9,7 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use lar_base::{Caller, MemoryMode, Problem, Scope};
+use lar_base::{Caller, Code, MemoryMode, Problem, Scope};
 use lar_engines::driver::{Chat, ChatMessage};
 use lar_memory::{InTurn, Memories, Origin, Place};
 
@@ -65,7 +65,7 @@ impl RequestMemory {
     /// An app's own requests have no part in it. `context_tokens` is the model's.
     ///
     /// # Errors
-    /// [`lar_base::Code::ForbiddenScope`] when the key may not; what goes wrong otherwise is logged, and the request
+    /// [`Code::ForbiddenScope`] when the key may not, [`Code::ForbiddenSpace`] for a place that is not its; what goes wrong otherwise is logged, and the request
     /// goes on without.
     pub async fn in_request(
         &self,
@@ -83,6 +83,12 @@ impl RequestMemory {
         }
         if mode == MemoryMode::Off || is_background(chat) {
             return Ok(InRequest::default());
+        }
+        // A place that is not this caller's is told; what else may be wrong with the memories is not the request's.
+        if let Err(problem) = self.memories.reader(caller.clone(), place).await
+            && matches!(problem.code, Code::InvalidParams | Code::ForbiddenSpace)
+        {
+            return Err(problem);
         }
         let Some(at) = chat.messages.iter().rposition(|message| message.role == "user") else {
             return Ok(InRequest::default());

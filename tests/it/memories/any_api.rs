@@ -67,6 +67,10 @@ fn every_api_recalls_when_it_is_asked_to() {
     let with: Vec<_> = tasks.iter().filter(|task| of(true)(task)).collect();
     assert_eq!(with.len(), APIS.len() * 2);
     assert!(with.iter().all(|task| task["memory"] == json!({ "recalled": [id] })), "{with:?}");
+    let elsewhere = say(&lar, APIS[0], "default+memory", question, "x-space: nowhere\r\n");
+    assert_eq!(elsewhere.status, 403, "{}", elsewhere.body);
+    let nobody = say(&lar, APIS[0], "default+memory", question, "x-agent-id: ../x\r\n");
+    assert_eq!(nobody.status, 400, "{}", nobody.body);
     let bad = say(&lar, APIS[0], "default", question, "x-lar-memory: perhaps\r\n");
     assert_eq!(bad.status, 400);
     assert!(

@@ -42,8 +42,9 @@ fields! {
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct ResponseRequest {
     pub model: String,
+    /// A text, or a list of [`InputItem`]; read by itself so that errors name the item.
     #[serde(default)]
-    pub input: Input,
+    pub input: Value,
     pub instructions: Option<String>,
     pub max_output_tokens: Option<u32>,
     pub temperature: Option<f32>,
@@ -61,22 +62,6 @@ pub struct ResponseRequest {
     pub top_logprobs: Option<u32>,
     #[serde(default)]
     pub include: Vec<String>,
-}
-
-/// What is to be answered.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(untagged, expecting = "must be a text or a list of items")]
-pub enum Input {
-    /// What a user says.
-    Text(String),
-    /// Items in order.
-    Items(Vec<InputItem>),
-}
-
-impl Default for Input {
-    fn default() -> Self {
-        Self::Items(Vec::new())
-    }
 }
 
 /// An item of any kind; which fields there are depends on it.

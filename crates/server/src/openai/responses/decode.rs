@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use lar_api::openai::responses::{
-    Content, INPUT_TOKENS_FIELDS, Input, InputItem, NamedTool, RESPONSE_FIELDS, Response, ResponseRequest,
-    Status, TextFormat, Tool, ToolChoice,
+    Content, INPUT_TOKENS_FIELDS, InputItem, NamedTool, RESPONSE_FIELDS, Response, ResponseRequest, Status,
+    TextFormat, Tool, ToolChoice,
 };
 use lar_base::{Code, Problem, TaskId, Timestamp};
 use lar_engines::driver::{Chat, Constraint, Prompt, Sampling, ToolCall};
@@ -126,16 +126,7 @@ impl Request {
             logprobs: told.then_some(top),
             ..Sampling::default()
         };
-        let input = match wire.input {
-            Input::Text(text) => {
-                vec![InputItem {
-                    role: Some("user".into()),
-                    content: Some(Content::Text(text)),
-                    ..InputItem::default()
-                }]
-            }
-            Input::Items(items) => items,
-        };
+        let input = items(wire.input)?;
         let mut chat = chat(wire.instructions.clone(), earlier, input)?;
         chat.parallel_calls = wire.parallel_tool_calls != Some(false);
         let offered = tools(&mut chat, wire.tools, &mut ignored)?;
@@ -186,6 +177,27 @@ impl Request {
             items => items,
         };
         Ok(Read { wanted, response, tools: offered, input: input.to_string() })
+    }
+}
+
+/// The items of a request; a text is what a user says.
+fn items(input: Value) -> Result<Vec<InputItem>, Problem> {
+    match input {
+        Value::Null => Ok(Vec::new()),
+        Value::String(text) => {
+            let (role, content) = (Some("user".into()), Some(Content::Text(text)));
+            Ok(vec![InputItem { role, content, ..InputItem::default() }])
+        }
+        Value::Array(items) => {
+            let read = |(index, item): (usize, &Value)| {
+                extract::from_value(item).map_err(|problem| match problem.fields.is_empty() {
+                    true => Problem::invalid(format!("input[{index}]"), "must be an object"),
+                    false => problem.within(&format!("input[{index}]")),
+                })
+            };
+            items.iter().enumerate().map(read).collect()
+        }
+        _ => Err(Problem::invalid("input", "must be a text or a list of items")),
     }
 }
 
