@@ -6,6 +6,7 @@ mod chat;
 mod crash;
 mod create;
 mod faults;
+mod imports;
 mod search;
 mod smart;
 mod spaces;

@@ -10,6 +10,7 @@ mod client;
 mod connect;
 mod conversations;
 pub mod hook;
+mod importers;
 mod keys;
 mod markdown;
 mod mcp;

@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use self::show::{became, counted, list, remembered, results, shown, strength};
 use crate::client::Client;
+use crate::importers::{self, From};
 use crate::output::{Output, plain, table};
 use crate::{markdown, models, transfer};
 
@@ -153,10 +154,16 @@ pub enum Command {
         #[arg(long)]
         space: Option<String>,
     },
-    /// Take in what was exported; twice changes nothing
+    /// Take in what was exported, by Lar or by another program; twice changes nothing
     Import {
         /// The file, or the folder of Markdown files
-        from: PathBuf,
+        file: PathBuf,
+        /// The program whose memories they are; Lar's own export where absent
+        #[arg(long, value_name = "PROGRAM")]
+        from: Option<From>,
+        /// Only count what would be taken in
+        #[arg(long, requires = "from")]
+        dry_run: bool,
         /// Into this team's space
         #[arg(long)]
         space: Option<String>,
@@ -291,11 +298,14 @@ pub(crate) async fn run(client: &Client, output: &Output, command: Command) -> a
         Command::Export { file, space, .. } => {
             transfer::export(&client.in_space(space), output, "memories", file).await
         }
-        Command::Import { from, space } if from.is_dir() => {
-            markdown::import(&client.in_space(space), output, &from).await
+        Command::Import { file, from: Some(from), dry_run, space } => {
+            importers::run(&client.in_space(space), output, from, &file, dry_run).await
         }
-        Command::Import { from, space } => {
-            transfer::import(&client.in_space(space), output, "memories", &from).await
+        Command::Import { file, space, .. } if file.is_dir() => {
+            markdown::import(&client.in_space(space), output, &file).await
+        }
+        Command::Import { file, space, .. } => {
+            transfer::import(&client.in_space(space), output, "memories", &file).await
         }
         Command::Inbox(command) => inbox(client, output, command).await,
         Command::Clients => {

@@ -1,0 +1,180 @@
+//! Memories that other programs keep, taken in: what they export is read here, each thing they know becomes a memory, and what is
+//! left out is counted with its reason. Twice changes nothing, as the same content from the same source is one memory.
+
+mod json;
+mod markdown;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use clap::ValueEnum;
+use lar_api::memories::{IngestedAll, NewMemories, NewMemory};
+use serde::Serialize;
+
+use crate::{Client, Output};
+
+/// A larger file is none of these.
+const FILE_BYTES_MAX: u64 = 256 << 20;
+/// Memories of a request.
+const GROUP: usize = 100;
+/// Characters of a memory in the list of a dry run.
+const SHOWN_CHARS: usize = 90;
+/// Memories that a dry run shows.
+const SHOWN: usize = 5;
+
+/// The programs whose memories can be taken in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum From {
+    /// mem0: what `get_all` returns, as JSON
+    Mem0,
+    /// Vestige: its JSON export
+    Vestige,
+    /// The reference MCP memory server: its memory.jsonl
+    McpMemory,
+    /// basic-memory: its folder of Markdown notes
+    BasicMemory,
+    /// CLAUDE.md, AGENTS.md and their like
+    ClaudeMd,
+}
+
+impl From {
+    const fn source(self) -> &'static str {
+        match self {
+            From::Mem0 => "mem0",
+            From::Vestige => "vestige",
+            From::McpMemory => "mcp-memory",
+            From::BasicMemory => "basic-memory",
+            From::ClaudeMd => "claude-md",
+        }
+    }
+}
+
+/// What was read of an export.
+#[derive(Debug, Default)]
+struct Read {
+    memories: Vec<NewMemory>,
+    /// How much was left out, by why.
+    left_out: BTreeMap<&'static str, usize>,
+}
+
+impl Read {
+    fn leave_out(&mut self, why: &'static str) {
+        *self.left_out.entry(why).or_default() += 1;
+    }
+
+    /// Keeps a memory, unless there is nothing in it.
+    fn keep(&mut self, memory: NewMemory) {
+        if memory.content.trim().is_empty() {
+            self.leave_out("empty");
+        } else {
+            self.memories.push(memory);
+        }
+    }
+}
+
+/// What was done, for programs.
+#[derive(Debug, Serialize)]
+struct Done {
+    read: usize,
+    made: usize,
+    unchanged: usize,
+    left_out: BTreeMap<&'static str, usize>,
+}
+
+/// Takes in what `from` keeps in `path`; only counts it where it is a dry run.
+pub(crate) async fn run(
+    client: &Client,
+    output: &Output,
+    from: From,
+    path: &Path,
+    dry_run: bool,
+) -> anyhow::Result<()> {
+    let shown = path.display().to_string();
+    let mut read = read(from, path).with_context(|| shown.clone())?;
+    for memory in &mut read.memories {
+        memory.source.get_or_insert_with(|| from.source().into());
+    }
+    if dry_run {
+        let done = Done { read: read.memories.len(), made: 0, unchanged: 0, left_out: read.left_out.clone() };
+        return output.show(&done, || dry(&read));
+    }
+    let progress = output.progress(read.memories.len() as u64);
+    let mut done = Done { read: read.memories.len(), made: 0, unchanged: 0, left_out: read.left_out };
+    for group in read.memories.chunks(GROUP) {
+        let body = NewMemories { items: group.to_vec() };
+        match client.post::<IngestedAll>("memories/batch", &body).await {
+            Ok(all) => {
+                let made = all.items.iter().filter(|one| one.created).count();
+                done.made += made;
+                done.unchanged += all.items.len() - made;
+            }
+            // One that is refused, for a secret in it perhaps, does not keep the others out.
+            Err(_) => {
+                for memory in group {
+                    match client
+                        .post::<IngestedAll>("memories/batch", &NewMemories { items: vec![memory.clone()] })
+                        .await
+                    {
+                        Ok(one) if one.items.iter().any(|one| one.created) => done.made += 1,
+                        Ok(_) => done.unchanged += 1,
+                        Err(error) if error.downcast_ref::<crate::ApiError>().is_some() => {
+                            *done.left_out.entry("refused by Lar").or_default() += 1;
+                            output.remark(&format!("Left out: {error:#}"));
+                        }
+                        Err(error) => return Err(error),
+                    }
+                }
+            }
+        }
+        progress.inc(group.len() as u64);
+    }
+    progress.finish_and_clear();
+    output.show(&done, || {
+        let left_out = reasons(&done.left_out);
+        format!("{} imported from {shown}; {} were there already.{left_out}", done.made, done.unchanged)
+    })
+}
+
+fn read(from: From, path: &Path) -> anyhow::Result<Read> {
+    if matches!(from, From::BasicMemory) != path.is_dir() && from != From::ClaudeMd {
+        bail!("{} is needed", if from == From::BasicMemory { "its folder" } else { "a file" });
+    }
+    if path.is_file() && path.metadata()?.len() > FILE_BYTES_MAX {
+        bail!("it is larger than {} MiB", FILE_BYTES_MAX >> 20);
+    }
+    match from {
+        From::Mem0 => json::mem0(&std::fs::read_to_string(path)?),
+        From::Vestige => json::vestige(&std::fs::read_to_string(path)?),
+        From::McpMemory => json::mcp_memory(&std::fs::read_to_string(path)?),
+        From::BasicMemory => markdown::basic_memory(path),
+        From::ClaudeMd => markdown::instructions(&std::fs::read_to_string(path)?, path),
+    }
+}
+
+fn dry(read: &Read) -> String {
+    let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
+    for memory in &read.memories {
+        *kinds.entry(memory.kind.as_deref().unwrap_or("fact")).or_default() += 1;
+    }
+    let kinds: Vec<String> = kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+    let mut lines = vec![format!(
+        "{} would be imported ({}).{} Nothing was changed.",
+        read.memories.len(),
+        kinds.join(", "),
+        reasons(&read.left_out)
+    )];
+    for memory in read.memories.iter().take(SHOWN) {
+        let line: Vec<&str> = memory.content.split_whitespace().collect();
+        lines.push(format!("  {}", line.join(" ").chars().take(SHOWN_CHARS).collect::<String>()));
+    }
+    if read.memories.len() > SHOWN {
+        lines.push("  …".into());
+    }
+    lines.join("\n")
+}
+
+fn reasons(left_out: &BTreeMap<&'static str, usize>) -> String {
+    let told: Vec<String> = left_out.iter().map(|(why, count)| format!("{count} {why}")).collect();
+    if told.is_empty() { String::new() } else { format!(" Left out: {}.", told.join(", ")) }
+}

@@ -1,0 +1,58 @@
+//! `lar memory import --from`: what other programs keep.
+
+use std::fs;
+
+use lar_tests::Lar;
+use serde_json::json;
+
+use super::found;
+
+fn import(lar: &Lar, arguments: &[&str]) -> (bool, String) {
+    let done = lar.cli(&[&["memory", "import"], arguments].concat());
+    (done.status.success(), String::from_utf8([done.stdout, done.stderr].concat()).unwrap())
+}
+
+#[test]
+fn what_others_keep_is_counted_then_taken_in_once() {
+    let (lar, folder) = (Lar::start(), tempfile::tempdir().unwrap());
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let mem0 = json!({ "results": [
+        { "id": "1", "memory": "The boiler is serviced in June.", "created_at": "2025-06-01T10:00:00.123456-07:00", "categories": ["home"] },
+        { "id": "2", "memory": "The key is ghp_16C7e42F292c6912E7710c838347Ae178B4a." },
+        { "id": "3" },
+    ] });
+    fs::write(at("mem0.json"), mem0.to_string()).unwrap();
+    let (ok, told) = import(&lar, &[&at("mem0.json"), "--from", "mem0", "--dry-run"]);
+    assert!(ok && told.contains("2 would be imported (2 fact). Left out: 1 without a text."), "{told}");
+    assert_eq!(lar.get("/lar/v1/memories/stats").json()["memories"], 0);
+    let (ok, told) = import(&lar, &[&at("mem0.json"), "--from", "mem0"]);
+    assert!(ok && told.contains("1 imported") && told.contains("1 refused by Lar"), "{told}");
+    let (ok, told) = import(&lar, &[&at("mem0.json"), "--from", "mem0"]);
+    assert!(ok && told.contains("0 imported") && told.contains("1 were there already"), "{told}");
+    let id = found(&lar, "When is the boiler serviced?").remove(0);
+    let memory = lar.get(&format!("/lar/v1/memories/{id}")).json();
+    assert_eq!((&memory["source"], &memory["tags"]), (&json!("mem0"), &json!(["home"])));
+    assert!(memory["occurred_at"].as_str().unwrap().starts_with("2025-06-01T17:00"), "{memory}");
+
+    let server = "{\"type\":\"entity\",\"name\":\"Anna\",\"entityType\":\"person\",\"observations\":[\"lives in Oslo\"]}\n";
+    fs::write(at("memory.jsonl"), server).unwrap();
+    assert!(import(&lar, &[&at("memory.jsonl"), "--from", "mcp-memory"]).1.contains("1 imported"));
+    fs::create_dir_all(folder.path().join("notes/sub")).unwrap();
+    fs::write(
+        folder.path().join("notes/sub/tea.md"),
+        "---\ntitle: Tea\n---\n- [fact] Green tea is brewed at 80 degrees\n",
+    )
+    .unwrap();
+    assert!(import(&lar, &[&at("notes"), "--from", "basic-memory"]).1.contains("1 imported"));
+    fs::write(at("CLAUDE.md"), "# Rules\n- Tests before pushes\n").unwrap();
+    assert!(import(&lar, &[&at("CLAUDE.md"), "--from", "claude-md"]).1.contains("1 imported"));
+    for (file, from, reason) in [
+        ("nowhere", "mem0", "nowhere"),
+        ("notes", "mem0", "a file is needed"),
+        ("mem0.json", "basic-memory", "its folder is needed"),
+        ("CLAUDE.md", "vestige", "no JSON"),
+    ] {
+        let (ok, told) = import(&lar, &[&at(file), "--from", from]);
+        assert!(!ok && told.contains(reason), "{file} {from}: {told}");
+    }
+}
