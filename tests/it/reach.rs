@@ -143,6 +143,7 @@ fn other_machines_reach_it_by_the_names_that_are_allowed() {
     );
     let script = r#"
 set -eu
+PATH=$PATH:/usr/sbin:/sbin
 ip link set lo up
 unshare --net sleep 60 & outside=$!
 trap 'kill $outside $server 2>/dev/null || true' EXIT

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::Subcommand;
 use lar_api::backups::Backup;
-use lar_base::{Bytes, Timestamp};
+use lar_base::Bytes;
 use lar_cli::Output;
 use lar_store::{Store, backup};
 use serde::Serialize;
@@ -112,11 +112,7 @@ async fn create(
     } else {
         let data_dir = DataDir::lock(&config.data_dir)?;
         let store = Store::open(&data_dir.database()).context("the database cannot be opened")?;
-        let folder = config.data_dir.join("backups");
-        std::fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
-        let stamp: String =
-            Timestamp::now().to_string().chars().filter(char::is_ascii_alphanumeric).collect();
-        let path = folder.join(format!("lar-{stamp}.tar"));
+        let path = backup::next(&config.data_dir)?;
         let manifest = store.backup(config.data_dir.clone(), path.clone()).await?;
         let bytes = path.metadata()?.len();
         Backup { path: path.display().to_string(), bytes, created_at: manifest.created_at }

@@ -7,27 +7,17 @@ use axum::Json;
 use axum::http::StatusCode;
 use lar_api::Page;
 use lar_api::backups::Backup;
-use lar_base::{Code, Problem, Timestamp};
+use lar_base::Timestamp;
+use lar_store::backup;
 
 use crate::State;
 use crate::auth::Admin;
 use crate::errors::Failure;
 
-/// Where they lie, in the data directory.
-const FOLDER: &str = "backups";
-/// What their names begin and end with; in between is the time.
-const NAME: (&str, &str) = ("lar-", ".tar");
-
 /// Makes one.
 #[utoipa::path(post, path = "/lar/v1/backups", tag = "backups", responses((status = 201, body = Backup)))]
 pub(crate) async fn create(app: State, _: Admin) -> Result<(StatusCode, Json<Backup>), Failure> {
-    let folder = app.data_dir.join(FOLDER);
-    let cannot = |error: std::io::Error| {
-        Problem::new(Code::StoreUnavailable, format!("{} cannot be written: {error}", folder.display()))
-    };
-    std::fs::create_dir_all(&folder).map_err(cannot)?;
-    let stamp: String = Timestamp::now().to_string().chars().filter(char::is_ascii_alphanumeric).collect();
-    let path = folder.join(format!("{}{stamp}{}", NAME.0, NAME.1));
+    let path = backup::next(&app.data_dir)?;
     let manifest = app.store.backup(app.data_dir.clone(), path.clone()).await?;
     tracing::info!(file = %path.display(), "a backup was made");
     Ok((StatusCode::CREATED, Json(told(&path, manifest.created_at))))
@@ -37,9 +27,9 @@ pub(crate) async fn create(app: State, _: Admin) -> Result<(StatusCode, Json<Bac
 #[utoipa::path(get, path = "/lar/v1/backups", tag = "backups", responses((status = 200, body = Page<Backup>)))]
 pub(crate) async fn list(app: State, _: Admin) -> Result<Json<Page<Backup>>, Failure> {
     let mut data = Vec::new();
-    for entry in std::fs::read_dir(app.data_dir.join(FOLDER)).into_iter().flatten().flatten() {
+    for entry in std::fs::read_dir(app.data_dir.join(backup::FOLDER)).into_iter().flatten().flatten() {
         let name = entry.file_name();
-        let is_ours = name.to_str().is_some_and(|name| name.starts_with(NAME.0) && name.ends_with(NAME.1));
+        let is_ours = name.to_str().is_some_and(backup::is_backup);
         let made = entry.metadata().and_then(|about| about.modified()).ok();
         if let (true, Some(made)) = (is_ours, made) {
             data.push(told(&entry.path(), Timestamp::from(made).to_string()));

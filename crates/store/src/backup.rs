@@ -65,6 +65,32 @@ pub struct Restored {
     pub aside: Option<PathBuf>,
 }
 
+/// The folder of a data directory's own backups.
+pub const FOLDER: &str = "backups";
+/// What their names begin and end with; in between is the time.
+const NAME: (&str, &str) = ("lar-", ".tar");
+
+/// Where the next backup of the data directory `folder` goes; its folder is made.
+///
+/// # Errors
+/// When the folder cannot be made.
+pub fn next(folder: &Path) -> Result<PathBuf, Error> {
+    let backups = folder.join(FOLDER);
+    fs::create_dir_all(&backups).map_err(Error::Backup)?;
+    Ok(backups.join(format!("{}{}{}", NAME.0, stamp(), NAME.1)))
+}
+
+/// Whether a file of this name is a backup.
+#[must_use]
+pub fn is_backup(name: &str) -> bool {
+    name.starts_with(NAME.0) && name.ends_with(NAME.1)
+}
+
+/// The time, as part of a name.
+fn stamp() -> String {
+    Timestamp::now().to_string().chars().filter(char::is_ascii_alphanumeric).collect()
+}
+
 impl Store {
     /// Writes a backup of the data directory `folder`, whose database this is, to the new file `to`.
     ///
@@ -111,8 +137,7 @@ pub fn restore(backup: &Path, folder: &Path) -> Result<Restored, Error> {
     if manifest.schema > migrations::known() {
         return Err(Error::Newer { found: manifest.schema, known: migrations::known() });
     }
-    let stamp: String = Timestamp::now().to_string().chars().filter(char::is_ascii_alphanumeric).collect();
-    let aside = folder.join(format!("before-restore-{stamp}"));
+    let aside = folder.join(format!("before-restore-{}", stamp()));
     let here = ["lar.db", "lar.db-wal", "lar.db-shm"].into_iter().chain(BESIDE).chain([CLIENTS]);
     let here: Vec<&str> = here.filter(|name| folder.join(name).exists()).collect();
     if !here.is_empty() {
