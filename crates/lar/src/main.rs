@@ -11,6 +11,7 @@ mod data_dir;
 mod doctor;
 mod logging;
 mod serve;
+mod service;
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
@@ -49,6 +50,9 @@ enum Command {
     /// Keep a copy of everything but the models, check one, bring one back
     #[command(subcommand)]
     Backup(backup::Command),
+    /// Run it with your session, or with the machine: a systemd unit
+    #[command(subcommand)]
+    Service(service::Service),
     /// Say what is missing or unused on this machine, and how to mend it
     Doctor,
     /// Look at and change the configuration
@@ -127,6 +131,9 @@ async fn run(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
         Command::Migrate => serve::migrate(&config, &output).map(|()| ExitCode::SUCCESS),
         Command::Backup(command) => {
             backup::run(command, config, &environment, &output).await.map(|()| ExitCode::SUCCESS)
+        }
+        Command::Service(command) => {
+            service::run(&command, &config, &environment, &output).map(|()| ExitCode::SUCCESS)
         }
         Command::Doctor => doctor::run(&config, &output).await,
         Command::Client(command) => {
