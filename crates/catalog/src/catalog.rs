@@ -89,8 +89,13 @@ impl Catalog {
         if let Some(model) = models.get(name) {
             return Ok(Resolved { model: model.clone(), alias: None });
         }
+        let set = read(&self.state.aliases);
+        // Nearly every request names one that is set, `default` most of all.
+        if let Some(model) = set.get(name).and_then(|target| models.get(target)) {
+            return Ok(Resolved { model: model.clone(), alias: Some(name.to_owned()) });
+        }
         let mut aliases = implied(&models);
-        aliases.extend(read(&self.state.aliases).clone());
+        aliases.extend(set.clone());
         let alias = names::matching(name, aliases.keys());
         let found = alias.and_then(|alias| Some((alias, models.get(aliases.get(alias)?)?.clone())));
         match found {
