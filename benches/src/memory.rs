@@ -33,7 +33,8 @@ impl House {
         let directory = tempfile::tempdir_in(".")?;
         let store = Store::open(&directory.path().join("lar.db"))?;
         let (egress, tasks) = (Egress::new()?, Tasks::new());
-        let catalog = Catalog::open(lar_tests::models_dir(), HUB, store.clone(), egress.clone()).await?;
+        let catalog =
+            Catalog::open(lar_tests::models_dir(), None, HUB, store.clone(), egress.clone()).await?;
         let engines = Engines::run(Limits { memory: Bytes(u64::MAX), ..Limits::default() }, &tasks);
         let options = EngineOptions {
             program: lar_tests::program(),

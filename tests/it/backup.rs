@@ -164,3 +164,29 @@ fn what_is_damaged_is_refused_and_changes_nothing() {
     let (ok, told) = lar(&data, &["backup", "verify", "/nowhere"]);
     assert!(!ok && told.contains("/nowhere"), "{told}");
 }
+
+/// Only root can make what is another's; as anyone else there is nothing to hand over.
+#[test]
+fn what_root_makes_is_the_data_directorys_owners() {
+    use std::os::unix::fs::{MetadataExt as _, chown};
+    let at = tempfile::tempdir().unwrap();
+    let data = at.path().join("data");
+    drop(Lar::start_on(&data));
+    let (owner, group) = (65534, 65534);
+    if fs::metadata(&data).unwrap().uid() != 0 {
+        return;
+    }
+    for path in fs::read_dir(&data).unwrap().map(|entry| entry.unwrap().path()).chain([data.clone()]) {
+        chown(path, Some(owner), Some(group)).unwrap();
+    }
+    let (ok, told) = lar(&data, &["backup", "create"]);
+    assert!(ok, "{told}");
+    let made = fs::read_dir(data.join("backups")).unwrap().next().unwrap().unwrap().path();
+    let (ok, told) = lar(&data, &["backup", "restore", path(&made)]);
+    assert!(ok, "{told}");
+    for folder in [&data, &data.join("backups")] {
+        for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            assert_eq!(entry.metadata().unwrap().uid(), owner, "{}", entry.path().display());
+        }
+    }
+}

@@ -25,3 +25,4 @@ mod rerank;
 mod residency;
 mod structure;
 mod tasks;
+mod upgrade;

@@ -155,3 +155,26 @@ fn a_model_that_cannot_be_loaded_fails_its_tasks_with_the_reason() {
     let (ok, told) = lar(home.path(), &["ask", "hello"]);
     assert!(!ok && (told.contains("could not be loaded") || told.contains("cannot read it")), "{told}");
 }
+
+#[test]
+fn models_that_came_with_lar_are_there_and_only_read() {
+    let home = tempfile::tempdir().unwrap();
+    let included = lar_tests::models_dir();
+    let lar = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(program());
+        command.env("LAR_DATA_DIR", home.path()).env("LAR_LISTEN", "127.0.0.1:0");
+        let done = command.env("LAR_INCLUDED_MODELS_DIR", &included).args(arguments).output().unwrap();
+        (done.status.success(), String::from_utf8([done.stdout, done.stderr].concat()).unwrap())
+    };
+    let (ok, listed) = lar(&["models", "list"]);
+    assert!(ok && listed.contains("all-minilm-l6-v2"), "{listed}");
+    assert!(lar(&["remember", "The ferry leaves at six."]).0, "its embedder is used");
+    let (ok, told) = lar(&["models", "rm", "all-minilm-l6-v2"]);
+    assert!(!ok && told.contains("came with Lar and cannot be removed"), "{told}");
+    assert!(lar_tests::embedder_file("weights").is_file());
+    let source = chat_model().display().to_string();
+    let (ok, told) = lar(&["models", "pull", &source, "--name", "tiny"]);
+    assert!(ok, "what is installed is beside it: {told}");
+    assert_eq!(std::fs::read_dir(home.path().join("models/manifests")).unwrap().count(), 1);
+    assert!(lar(&["models", "rm", "tiny"]).0);
+}

@@ -1,4 +1,5 @@
-//! The models directory: `blobs/` by digest, `manifests/` by name, `partial/` for what is on its way.
+//! The models directory: `blobs/` by digest, `manifests/` by name, `partial/` for what is on its way; and beside it, where
+//! Lar came with models, a directory like it that is only read.
 //!
 //! Everything here is synchronous; callers run it on blocking threads.
 
@@ -19,20 +20,25 @@ const CHUNK_BYTES: usize = 1 << 20;
 #[derive(Debug, Clone)]
 pub(crate) struct Directory {
     root: PathBuf,
+    /// What Lar came with.
+    included: Option<PathBuf>,
 }
 
 impl Directory {
-    /// Makes the directories where they are missing.
-    pub(crate) fn open(root: PathBuf) -> Result<Self, Error> {
+    /// Makes the directories where they are missing; what Lar came with has to be there.
+    pub(crate) fn open(root: PathBuf, included: Option<PathBuf>) -> Result<Self, Error> {
         for folder in ["blobs", "manifests", "partial"] {
             let path = root.join(folder);
             fs::create_dir_all(&path).map_err(Error::io(path))?;
         }
-        Ok(Self { root })
+        if let Some(included) = &included {
+            fs::read_dir(included.join("manifests")).map_err(Error::io(included))?;
+        }
+        Ok(Self { root, included })
     }
 
     pub(crate) fn blob(&self, sha256: &str) -> PathBuf {
-        self.root.join("blobs").join(format!("sha256-{sha256}"))
+        blob(&self.root, sha256)
     }
 
     /// Where a download from this source is kept until it is whole, by the digest of the source's text.
@@ -44,7 +50,11 @@ impl Directory {
     /// Where a file of a model is.
     pub(crate) fn path(&self, file: &File) -> PathBuf {
         match &file.place {
-            Place::Blob => self.blob(&file.sha256),
+            Place::Blob => {
+                let own = self.blob(&file.sha256);
+                let included = self.included.as_ref().filter(|_| !own.is_file());
+                included.map_or(own, |root| blob(root, &file.sha256))
+            }
             Place::InPlace(path) => path.clone(),
         }
     }
@@ -87,10 +97,12 @@ impl Directory {
         fs::File::open(&folder).and_then(|folder| folder.sync_all()).map_err(Error::io(folder))
     }
 
-    /// Every model whose manifest can be read and whose files are there.
+    /// Every model whose manifest can be read and whose files are there. What was installed wins over what Lar came with.
     pub(crate) fn models(&self) -> BTreeMap<String, Model> {
         let mut models = BTreeMap::new();
-        for entry in fs::read_dir(self.root.join("manifests")).into_iter().flatten().flatten() {
+        let folders = self.included.iter().chain([&self.root]);
+        let entries = folders.flat_map(|root| fs::read_dir(root.join("manifests"))).flatten().flatten();
+        for entry in entries {
             let Ok(text) = fs::read(entry.path()) else { continue };
             match serde_json::from_slice::<Model>(&text) {
                 Ok(model) if model.files.iter().all(|file| self.path(file).is_file()) => {
@@ -108,6 +120,9 @@ impl Directory {
     /// Takes a model off the list, and its blobs that no other model uses off the disk.
     pub(crate) fn remove(&self, model: &Model) -> Result<Bytes, Error> {
         let path = self.manifest(&model.name);
+        if self.included.is_some() && !path.exists() {
+            return Err(Error::Included(model.name.clone()));
+        }
         fs::remove_file(&path).map_err(Error::io(path))?;
         let others = self.models();
         let mut freed = 0;
@@ -124,6 +139,11 @@ impl Directory {
     fn manifest(&self, name: &str) -> PathBuf {
         self.root.join("manifests").join(format!("{name}.json"))
     }
+}
+
+/// Where the models directory `root` has the file of this digest.
+fn blob(root: &Path, sha256: &str) -> PathBuf {
+    root.join("blobs").join(format!("sha256-{sha256}"))
 }
 
 /// The sha256 of a file, telling `on_bytes` how many have been read so far.

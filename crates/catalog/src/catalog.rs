@@ -51,12 +51,18 @@ struct State {
 }
 
 impl Catalog {
-    /// Reads what is installed below `directory`, which is made where it is missing.
+    /// Reads what is installed below `directory`, which is made where it is missing, and what Lar came with below `included`.
     ///
     /// # Errors
     /// When the directory or the database cannot be used.
-    pub async fn open(directory: PathBuf, hub: &str, store: Store, egress: Egress) -> Result<Self, Error> {
-        let (directory, hub) = (Directory::open(directory)?, Hub::at(hub));
+    pub async fn open(
+        directory: PathBuf,
+        included: Option<PathBuf>,
+        hub: &str,
+        store: Store,
+        egress: Egress,
+    ) -> Result<Self, Error> {
+        let (directory, hub) = (Directory::open(directory, included)?, Hub::at(hub));
         let catalog = Self { directory, hub, egress, store, state: Arc::default() };
         let aliases = catalog.store.alias_list().await?;
         *write(&catalog.state.aliases) =

@@ -66,6 +66,9 @@ pub enum Error {
     /// A model of this name is there already and is another one.
     #[error("a model named `{0}` is installed already; choose another name with --name, or remove it first")]
     Taken(String),
+    /// The model is no part of the models directory.
+    #[error("`{0}` came with Lar and cannot be removed; what is installed under its name takes its place")]
+    Included(String),
     /// The name cannot be used.
     #[error("`{0}` is no model name: use letters, digits, `.`, `_` and `-`, 128 at most")]
     Name(String),
@@ -116,7 +119,7 @@ impl From<Error> for Problem {
             Error::Full { .. } => Code::StorageFull,
             Error::Download(_) => Code::PoolUnavailable,
             Error::Missing(_) => Code::ComponentUnavailable,
-            Error::Taken(_) | Error::Alias { .. } => Code::Conflict,
+            Error::Taken(_) | Error::Alias { .. } | Error::Included(_) => Code::Conflict,
             Error::Io { .. } => Code::StoreUnavailable,
             Error::Store(problem) => return problem.clone(),
         };

@@ -71,6 +71,7 @@ impl Environment {
 pub(crate) struct Config {
     pub(crate) data_dir: PathBuf,
     pub(crate) models_dir: Option<PathBuf>,
+    pub(crate) included_models_dir: Option<PathBuf>,
     pub(crate) hub: String,
     pub(crate) listen: SocketAddr,
     pub(crate) allowed_hosts: Vec<String>,
@@ -185,6 +186,7 @@ impl Default for Config {
         Self {
             data_dir: PathBuf::new(),
             models_dir: None,
+            included_models_dir: None,
             hub: lar_catalog::HUB.into(),
             listen: SocketAddr::from(([127, 0, 0, 1], 5270)),
             allowed_hosts: Vec::new(),

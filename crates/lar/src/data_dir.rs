@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -14,6 +14,35 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct DataDir {
     path: PathBuf,
     _lock: File,
+}
+
+impl Drop for DataDir {
+    fn drop(&mut self) {
+        hand_over(&self.path);
+    }
+}
+
+/// Gives what root made in another's data directory, such as that of the machine's service, to whom the directory belongs.
+pub(crate) fn hand_over(path: &Path) {
+    let Ok(owner) = std::fs::symlink_metadata(path.join(".")) else { return };
+    if owner.uid() == 0 || !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let mut folders = vec![path.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let Ok(found) = entry.metadata() else { continue };
+            if found.is_dir() {
+                folders.push(entry.path());
+            }
+            if found.uid() == 0 {
+                let given = std::os::unix::fs::lchown(entry.path(), Some(owner.uid()), Some(owner.gid()));
+                if let Err(error) = given {
+                    tracing::warn!(path = %entry.path().display(), %error, "a file of root's stays root's");
+                }
+            }
+        }
+    }
 }
 
 /// Where the server of a data directory is, for its clients.

@@ -187,7 +187,10 @@ async fn confinement() -> Finding {
 }
 
 fn models(config: &Config) -> Vec<Finding> {
-    let installed = installed(&config.models_dir());
+    let mut installed = installed(&config.models_dir());
+    if let Some(included) = &config.included_models_dir {
+        installed.extend(self::installed(included));
+    }
     let chat = installed.iter().filter(|(_, kind, _)| *kind == Kind::Chat);
     let names: Vec<&str> = chat.clone().map(|(name, _, _)| name.as_str()).collect();
     let mut findings = vec![if names.is_empty() {

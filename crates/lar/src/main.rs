@@ -12,6 +12,7 @@ mod doctor;
 mod logging;
 mod serve;
 mod service;
+mod upgrade;
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
@@ -53,6 +54,8 @@ enum Command {
     /// Run it with your session, or with the machine: a systemd unit
     #[command(subcommand)]
     Service(service::Service),
+    /// Put another release in the place of this one, rehearsed on a copy, or take that back
+    Upgrade(upgrade::Upgrade),
     /// Say what is missing or unused on this machine, and how to mend it
     Doctor,
     /// Look at and change the configuration
@@ -134,6 +137,9 @@ async fn run(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
         }
         Command::Service(command) => {
             service::run(&command, &config, &environment, &output).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Upgrade(command) => {
+            upgrade::run(command, &config, &output).await.map(|()| ExitCode::SUCCESS)
         }
         Command::Doctor => doctor::run(&config, &output).await,
         Command::Client(command) => {

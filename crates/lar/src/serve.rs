@@ -66,7 +66,9 @@ impl House {
         let owner_key = data_dir.owner_key(environment.secret("LAR_OWNER_KEY"))?;
         let owner = authenticator.ensure_owner_key(&owner_key).await?.id;
         let egress = Egress::new()?;
-        let catalog = Catalog::open(config.models_dir(), &config.hub, store.clone(), egress.clone()).await?;
+        let included = config.included_models_dir.clone();
+        let catalog =
+            Catalog::open(config.models_dir(), included, &config.hub, store.clone(), egress.clone()).await?;
         let tasks = Tasks::new();
         let limits = Limits {
             queue_len_max: config.limits.queue_len_max,

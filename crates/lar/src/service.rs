@@ -20,6 +20,32 @@ const SYSTEM_DATA: &str = "/var/lib/lar";
 /// Where the machine's units lie.
 const SYSTEM_UNITS: &str = "/etc/systemd/system";
 
+/// A unit that runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Unit {
+    system: bool,
+}
+
+impl Unit {
+    /// The unit that serves this data directory, if one does.
+    pub(crate) fn serving(data_dir: &Path) -> Option<Self> {
+        let system = data_dir == Path::new(SYSTEM_DATA);
+        systemctl(system, &["is-active", "--quiet", UNIT]).is_ok().then_some(Self { system })
+    }
+
+    /// # Errors
+    /// What systemd says.
+    pub(crate) fn stop(self) -> anyhow::Result<()> {
+        systemctl(self.system, &["stop", UNIT])
+    }
+
+    /// # Errors
+    /// What systemd says.
+    pub(crate) fn start(self) -> anyhow::Result<()> {
+        systemctl(self.system, &["start", UNIT])
+    }
+}
+
 /// What can be done with the service.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum Service {

@@ -28,6 +28,7 @@ macro_rules! settings {
 settings! {
     "data_dir" "string" "Where everything is kept; ~/.local/share/lar where absent"
     "models_dir" "string" "Where models are kept, may be shared between data directories; DATA_DIR/models where absent"
+    "included_models_dir" "string" "Models that came with Lar, in a directory like `models_dir` that is only read; the container image sets it"
     "hub" "string" "Where hf: models come from; a mirror of the Hugging Face hub may be on the LAN"
     "listen" "string" "Where the server listens"
     "allowed_hosts" "array" "Host names, beside loopback's, that requests may be addressed to"
@@ -70,6 +71,7 @@ mod tests {
     #[test]
     fn every_setting_is_listed_once() {
         let mut config = Config { models_dir: Some("x".into()), ..Config::default() };
+        config.included_models_dir = Some("x".into());
         config.engines.threads = Some(1);
         config.engines.flash_attention = Some(true);
         config.engines.gpu_layers = Some(1);

@@ -1,0 +1,223 @@
+//! Upgrades in place: rehearsed on a copy, taken back by themselves where the new release does not start, and on request.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use lar_tests::Lar;
+use serde_json::{Value, json};
+
+/// An installed release and a data directory with something in it.
+struct Site {
+    _at: tempfile::TempDir,
+    folder: PathBuf,
+    data: PathBuf,
+}
+
+const FACT: &str = "The ferry leaves from the north harbour.";
+
+impl Site {
+    fn new() -> Self {
+        let at = tempfile::tempdir().unwrap();
+        let (folder, data) = (at.path().join("lar"), at.path().join("data"));
+        fs::create_dir_all(folder.join("lib")).unwrap();
+        fs::copy(lar_tests::program(), folder.join("lar")).unwrap();
+        fs::write(folder.join("lib/old"), "").unwrap();
+        let mut house = Lar::start_on(&data);
+        assert_eq!(house.post("/lar/v1/memories", &json!({ "content": FACT })).status, 201);
+        assert_eq!(house.stop(), Some(0));
+        Self { _at: at, folder, data }
+    }
+
+    fn run(&self, arguments: &[&str]) -> (bool, String) {
+        self.run_of(&self.folder, arguments)
+    }
+
+    fn run_of(&self, folder: &Path, arguments: &[&str]) -> (bool, String) {
+        let mut command = Command::new(folder.join("lar"));
+        command.env("LAR_DATA_DIR", &self.data).env("LAR_MODELS_DIR", lar_tests::models_dir());
+        let done = command.env("LAR_LOG", "error").args(arguments).output().unwrap();
+        (done.status.success(), String::from_utf8([done.stdout, done.stderr].concat()).unwrap())
+    }
+
+    /// Packs a release that is this one but for its version, and for what it does first when it is to serve.
+    fn release(&self, serve: &str) -> PathBuf {
+        let program = lar_tests::program();
+        let script = format!(
+            "#!/bin/sh\ncase \"$*\" in --version) echo lar 9.9.9; exit;;\n*serve*) data=$2\n{serve}\nesac\nexec {} \"$@\"\n",
+            program.display()
+        );
+        let top = self.folder.with_file_name("lar-9.9.9");
+        fs::create_dir_all(top.join("lib")).unwrap();
+        fs::write(top.join("lar"), script).unwrap();
+        fs::set_permissions(top.join("lar"), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(top.join("lib/new"), "").unwrap();
+        fs::write(top.join("NEWS"), "").unwrap();
+        self.pack("lar-9.9.9.tar.gz", &["lar-9.9.9"])
+    }
+
+    /// Packs these paths, which lie beside the release, with their digest.
+    fn pack(&self, name: &str, what: &[&str]) -> PathBuf {
+        let at = self.folder.parent().unwrap();
+        let command = format!("tar -cPzf {name} {} && sha256sum {name} > {name}.sha256", what.join(" "));
+        assert!(Command::new("sh").args(["-c", &command]).current_dir(at).status().unwrap().success());
+        at.join(name)
+    }
+
+    /// What lies where, but for what backups are called.
+    fn state(&self) -> (Vec<String>, Vec<String>) {
+        let names = |folder: &Path| {
+            let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+            let mut names: Vec<String> = entries.map(|name| name.into_string().unwrap()).collect();
+            names.retain(|name| !name.ends_with(".gz") && !name.ends_with(".sha256") && name != "lar-9.9.9");
+            names.sort();
+            names
+        };
+        let mut releases = names(self.folder.parent().unwrap());
+        releases.extend(names(&self.folder.join("lib")));
+        (releases, names(&self.data))
+    }
+
+    fn knows_the_fact(&self) {
+        let house = Lar::start_on(&self.data);
+        let found = house.post("/lar/v1/memories/search", &json!({ "query": "Which harbour?" })).json();
+        assert_eq!(found["results"][0]["content"], FACT, "{found}");
+    }
+
+    /// Lets the data be what only a newer release knows.
+    fn make_newer(&self) {
+        let code = format!(
+            "import sqlite3; sqlite3.connect('{}/lar.db').execute('PRAGMA user_version = 999')",
+            self.data.display()
+        );
+        assert!(Command::new("python3").args(["-c", &code]).status().unwrap().success());
+    }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[test]
+fn a_release_takes_the_others_place_and_gives_it_back() {
+    let site = Site::new();
+    let before = site.state();
+    let archive = site.release("");
+    let (ok, told) = site.run(&["upgrade", text(&archive), "--json"]);
+    assert!(ok, "{told}");
+    let record: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!((&record["from"], &record["to"]), (&json!(env!("CARGO_PKG_VERSION")), &json!("9.9.9")));
+    assert!(Path::new(record["backup"].as_str().unwrap()).is_file());
+    assert_eq!(site.run(&["--version"]).1, "lar 9.9.9\n");
+    assert_eq!(
+        site.state().0,
+        ["data", "lar", "lar.previous", "new"],
+        "all of the old release is kept aside"
+    );
+    assert!(!site.data.join("rehearsal").exists());
+    site.knows_the_fact();
+
+    let previous = site.folder.with_file_name("lar.previous");
+    let (ok, told) = site.run_of(&previous, &["upgrade", "--undo"]);
+    assert!(ok && told.contains("It goes on with what is there."), "{told}");
+    assert_eq!(site.state().0, before.0);
+    site.knows_the_fact();
+    let (ok, told) = site.run(&["upgrade", "--undo"]);
+    assert!(!ok && told.contains("no upgrade is there to be taken back"), "{told}");
+
+    // What came since can be in a form that the former release does not know.
+    assert!(site.run(&["upgrade", text(&archive)]).0);
+    site.make_newer();
+    let (ok, told) = site.run_of(&previous, &["upgrade", "--undo"]);
+    assert!(ok && told.contains("does not know 9.9.9's data"), "{told}");
+    assert_eq!(site.state().0, before.0);
+    assert!(site.state().1.iter().any(|name| name.starts_with("before-restore-")));
+    site.knows_the_fact();
+}
+
+#[test]
+fn a_release_that_does_not_start_is_never_left_in_place() {
+    let site = Site::new();
+    let mut before = site.state();
+    let (ok, told) = site.run(&["upgrade", text(&site.release("echo it is broken >&2; exit 1"))]);
+    assert!(!ok && told.contains("the rehearsal failed, so nothing was changed: it ended"), "{told}");
+    assert!(told.contains("it is broken"), "{told}");
+    before.1.push("backups".into());
+    before.1.sort();
+    assert_eq!(site.state(), before);
+
+    // Only with the original, which it has changed by then.
+    let worse = "case $data in *rehearsal);; *) python3 -c \"import sqlite3; sqlite3.connect('$data/lar.db').execute('PRAGMA user_version = 999')\"; exit 1;; esac";
+    let (ok, told) = site.run(&["upgrade", text(&site.release(worse))]);
+    assert!(!ok && told.contains("9.9.9 did not become ready;"), "{told}");
+    assert_eq!(site.state().0, before.0);
+    assert!(!site.data.join("upgrade.json").exists());
+    site.knows_the_fact();
+}
+
+#[test]
+fn what_is_no_release_changes_nothing() {
+    let site = Site::new();
+    let good = site.release("");
+    let at = site.folder.parent().unwrap();
+    fs::create_dir_all(at.join("odd/lib")).unwrap();
+    fs::write(at.join("odd/lar"), "not a program").unwrap();
+    fs::set_permissions(at.join("odd/lar"), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::create_dir_all(at.join("poor")).unwrap();
+    fs::create_dir_all(at.join("link/lib")).unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", at.join("link/lar")).unwrap();
+    fs::write(at.join("noise.gz"), [7; 4096]).unwrap();
+    let out = "import tarfile; t = tarfile.open('out.tar', 'w'); t.addfile(tarfile.TarInfo('top/../../out'))";
+    let made = Command::new("python3").args(["-c", out]).current_dir(at).status().unwrap();
+    assert!(
+        made.success() && Command::new("gzip").arg("-k").arg(at.join("out.tar")).status().unwrap().success()
+    );
+    for name in ["noise.gz", "out.tar.gz"] {
+        let digest = format!("sha256sum {name} > {name}.sha256");
+        assert!(Command::new("sh").args(["-c", &digest]).current_dir(at).status().unwrap().success());
+    }
+    let whole = fs::read(&good).unwrap();
+    fs::write(at.join("cut.gz"), &whole[..whole.len() / 2]).unwrap();
+    fs::copy(at.join("lar-9.9.9.tar.gz.sha256"), at.join("cut.gz.sha256")).unwrap();
+    let odd = site.pack("odd.gz", &["odd"]);
+    let (poor, link) = (site.pack("poor.gz", &["poor"]), site.pack("link.gz", &["link"]));
+    for leftover in ["odd", "poor", "link", "out.tar"] {
+        let _ = fs::remove_file(at.join(leftover));
+        let _ = fs::remove_dir_all(at.join(leftover));
+    }
+    let before = site.state();
+    let cases = [
+        (at.join("nowhere.gz"), "--sha256"),
+        (at.join("cut.gz"), "is not what was promised"),
+        (at.join("noise.gz"), "cannot be used"),
+        (at.join("out.tar.gz"), "leads out of the folder"),
+        (odd, "does not run here"),
+        (poor, "it is no release of Lar"),
+        (link, "is neither a file nor a folder"),
+    ];
+    for (archive, reason) in cases {
+        let (ok, told) = site.run(&["upgrade", text(&archive)]);
+        assert!(!ok && told.contains(reason), "{}: {told}", archive.display());
+        assert_eq!(site.state().0, before.0, "{}", archive.display());
+    }
+    let (ok, told) = site.run(&["upgrade", text(&good), "--sha256", "abc"]);
+    assert!(!ok && told.contains("is no SHA-256"), "{told}");
+    let (ok, told) = site.run(&["upgrade"]);
+    assert!(!ok && told.contains("<ARCHIVE>"), "{told}");
+
+    // A folder that holds more than Lar is not put aside.
+    fs::write(site.folder.join("letters"), "").unwrap();
+    let (ok, told) = site.run(&["upgrade", text(&good)]);
+    assert!(!ok && told.contains("holds letters, too"), "{told}");
+    fs::remove_file(site.folder.join("letters")).unwrap();
+
+    // Nor is a Lar stopped that someone started by hand.
+    let mut house = Lar::start_on(&site.data);
+    let (ok, told) = site.run(&["upgrade", text(&good)]);
+    assert!(!ok && told.contains("stop it first") && told.contains(&house.pid().to_string()), "{told}");
+    assert_eq!(house.stop(), Some(0));
+    let built = Command::new(lar_tests::program()).args(["upgrade", text(&good)]).output().unwrap();
+    assert!(String::from_utf8_lossy(&built.stderr).contains("was built here"), "{built:?}");
+    assert_eq!(site.state(), before);
+}
