@@ -20,9 +20,10 @@ run: build
 	$(LAR) models pull --starter
 	$(LAR) serve
 
-## A release archive for any machine of this architecture, tried where nothing of this one is at hand.
+## An archive, a Debian package and a container image for any machine of this architecture, each tried on a bare system.
 dist: models
-	scripts/dist.sh
+	scripts/bootstrap.sh dist
+	scripts/dist/dist.sh
 
 ## The whole suite: format, lints, tests on real parts, page tests in a real browser, real clients, how well memories
 ## are found, the docs.

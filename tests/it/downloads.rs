@@ -166,3 +166,20 @@ fn what_is_not_what_the_hub_promised_is_refused() {
     assert!(!ok && told.contains(SHA256), "{told}");
     assert_eq!(registered(home.path()), 0);
 }
+
+/// A bare machine, or container, has no certificates of authorities.
+#[test]
+fn without_certificates_only_what_needs_them_fails() {
+    let home = tempfile::tempdir().unwrap();
+    let lar = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(lar_tests::program());
+        command.env("SSL_CERT_FILE", "/dev/null").env("SSL_CERT_DIR", home.path());
+        command.env("LAR_DATA_DIR", home.path()).env("LAR_MODELS_DIR", lar_tests::models_dir());
+        let done = command.env("LAR_LISTEN", "127.0.0.1:0").args(arguments).output().unwrap();
+        (done.status.success(), String::from_utf8([done.stdout, done.stderr].concat()).unwrap())
+    };
+    let (ok, told) = lar(&["models", "list"]);
+    assert!(ok && told.contains("smollm2"), "{told}");
+    let (ok, told) = lar(&["models", "pull", "https://example.org/model.gguf"]);
+    assert!(!ok && told.contains("apt-get install ca-certificates"), "{told}");
+}

@@ -3,7 +3,7 @@
 mod search;
 mod transfer;
 
-pub use search::{Filters, Neighbour, ScoreParts, SearchRequest, SearchResponse, SearchResult};
+pub use search::{Filters, InsteadOf, Neighbour, ScoreParts, SearchRequest, SearchResponse, SearchResult};
 use serde::{Deserialize, Serialize};
 pub use transfer::{MemoryLine, MovedChange, MovedPassage};
 use utoipa::ToSchema;

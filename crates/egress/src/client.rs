@@ -207,44 +207,31 @@ pub struct Egress {
     ledger: Ledger,
     public: reqwest::Client,
     any: reqwest::Client,
+    /// Whether the machine has certificates of authorities; a bare one has none, and needs none until something is fetched.
+    roots: bool,
 }
 
 impl Egress {
     /// A client that has connected to nothing yet.
     ///
     /// # Errors
-    /// When the TLS backend has no roots to trust.
+    /// When TLS cannot be set up.
     pub fn new() -> Result<Self, Error> {
         let ledger = Ledger::default();
-        let build = |builder: reqwest::ClientBuilder| {
-            builder
-                .user_agent(concat!("lar/", env!("CARGO_PKG_VERSION")))
-                .connect_timeout(CONNECT_TIMEOUT)
-                .no_proxy()
-                .build()
-                .map_err(|error| Error::Unreachable {
-                    destination: "TLS roots".into(),
-                    reason: innermost(&error),
-                })
+        let any = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+        let public = || {
+            let redirects = follow_public(ledger.clone());
+            reqwest::Client::builder().redirect(redirects).dns_resolver(Arc::new(PublicResolver))
         };
-        let counted = ledger.clone();
-        let redirects = reqwest::redirect::Policy::custom(move |attempt| {
-            if attempt.previous().len() > REDIRECTS_MAX {
-                return attempt.error("too many redirects");
-            }
-            if refused_literal(attempt.url()) {
-                return attempt.error("the redirect leads to a private address");
-            }
-            counted.record(&destination_of(attempt.url()));
-            attempt.follow()
-        });
-        Ok(Self {
-            public: build(
-                reqwest::Client::builder().redirect(redirects).dns_resolver(Arc::new(PublicResolver)),
-            )?,
-            any: build(reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()))?,
-            ledger,
-        })
+        match build(public()) {
+            Ok(public) => Ok(Self { public, any: build(any)?, roots: true, ledger }),
+            Err(_) => Ok(Self {
+                public: build(public().tls_certs_only([]))?,
+                any: build(any.tls_certs_only([]))?,
+                roots: false,
+                ledger,
+            }),
+        }
     }
 
     /// What was connected to so far.
@@ -268,6 +255,10 @@ impl Egress {
             Trust::Caller => &self.public,
             Trust::Operator => &self.any,
         };
+        if url.scheme() == "https" && !self.roots {
+            let reason = "this machine has no certificates of authorities: apt-get install ca-certificates";
+            return Err(Error::Unreachable { destination, reason: reason.into() });
+        }
         self.ledger.record(&destination);
         let method = match request.method {
             Method::Get => reqwest::Method::GET,
@@ -296,6 +287,26 @@ impl Egress {
             }
         }
     }
+}
+
+fn build(builder: reqwest::ClientBuilder) -> Result<reqwest::Client, Error> {
+    let builder = builder.user_agent(concat!("lar/", env!("CARGO_PKG_VERSION")));
+    let built = builder.connect_timeout(CONNECT_TIMEOUT).no_proxy().build();
+    built.map_err(|error| Error::Unreachable { destination: "TLS".into(), reason: innermost(&error) })
+}
+
+/// Follows redirects to public addresses, and counts them.
+fn follow_public(ledger: Ledger) -> reqwest::redirect::Policy {
+    reqwest::redirect::Policy::custom(move |attempt| {
+        if attempt.previous().len() > REDIRECTS_MAX {
+            return attempt.error("too many redirects");
+        }
+        if refused_literal(attempt.url()) {
+            return attempt.error("the redirect leads to a private address");
+        }
+        ledger.record(&destination_of(attempt.url()));
+        attempt.follow()
+    })
 }
 
 /// Waits no longer than `limit`.

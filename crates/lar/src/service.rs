@@ -57,6 +57,9 @@ pub(crate) enum Service {
         /// Only show the unit
         #[arg(long)]
         print: bool,
+        /// The program that it starts, for packages
+        #[arg(long, hide = true, requires = "print")]
+        program: Option<PathBuf>,
     },
     /// Stop it and remove its unit; what Lar keeps stays
     Uninstall {
@@ -77,8 +80,11 @@ pub(crate) fn run(
     output: &Output,
 ) -> anyhow::Result<()> {
     match command {
-        Service::Install { system, print } => {
-            let program = std::env::current_exe().context("the program's own path is unknown")?;
+        Service::Install { system, print, program } => {
+            let program = match program {
+                Some(program) => program.clone(),
+                None => std::env::current_exe().context("the program's own path is unknown")?,
+            };
             let unit = if *system { for_machine(&program)? } else { for_person(&program, &config.data_dir)? };
             if *print {
                 return output.line(unit.trim_end());

@@ -45,7 +45,7 @@ pub use ingest::{Ingested, Item, passages};
 pub use metrics::Metrics;
 pub use place::{Place, Reader, Writer, checked_agent};
 pub use screen::SecretPolicy;
-pub use search::{Detail, Found, Hit, Mode, Search, Stages};
+pub use search::{Detail, Found, Hit, InsteadOf, Mode, Search, Stages};
 pub use smart::{Decided, Decision, Difference, Nearness, decision_on};
 pub use transfer::Export;
 pub use vectors::encoded;

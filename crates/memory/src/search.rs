@@ -74,6 +74,17 @@ pub enum Mode {
     Words(String),
 }
 
+/// What a memory took the place of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InsteadOf {
+    /// The memory of before.
+    pub id: MemoryId,
+    /// A line of what it said.
+    pub text: String,
+    /// Until when it held.
+    pub until: Timestamp,
+}
+
 /// A memory that was found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Hit {
@@ -97,6 +108,8 @@ pub struct Hit {
     pub relevance: Option<f32>,
     /// Others that say nearly the same.
     pub same: Vec<MemoryId>,
+    /// What it took the place of last.
+    pub instead_of: Option<InsteadOf>,
     /// The turns before and behind, where all is told.
     pub neighbours: (Option<Memory>, Option<Memory>),
 }
@@ -115,7 +128,16 @@ impl Hit {
             recency: 1.0,
             relevance: None,
             same: Vec::new(),
+            instead_of: None,
             neighbours: (None, None),
+        }
+    }
+
+    /// All that is told of it, as a budget counts it.
+    fn all_told(&self) -> String {
+        match &self.instead_of {
+            None => self.text.clone(),
+            Some(before) => format!("{}\n{}", self.text, before.text),
         }
     }
 }
@@ -249,7 +271,7 @@ impl Memories {
             None => (hits, None, 0),
             Some(budget) => {
                 let model = search.model.as_deref().unwrap_or("default");
-                self.within(hits, budget, model, |hit| hit.text.clone()).await?
+                self.within(hits, budget, model, Hit::all_told).await?
             }
         };
         stages.pack = begun.elapsed();
@@ -337,6 +359,8 @@ impl Memories {
         detail: Detail,
     ) -> Result<Vec<Hit>, Problem> {
         let find = |seq: i64| memories.iter().find(|memory| memory.seq == seq);
+        let ids = memories.iter().map(|memory| memory.id).collect();
+        let before = self.store.memories_taken_place(reader.spaces.clone(), ids).await?;
         let mut hits = Vec::with_capacity(found.len());
         for (hit, same) in found {
             // Gone since the index was read.
@@ -346,7 +370,12 @@ impl Memories {
                 Detail::Full => self.store.memory_neighbours(reader.spaces.clone(), memory.clone()).await?,
                 Detail::Brief | Detail::Summary => (None, None),
             };
+            let before = before.iter().find_map(|before| {
+                let (_, until) = before.superseded.filter(|(by, _)| *by == memory.id)?;
+                Some(InsteadOf { id: before.id, text: line(&before.content), until })
+            });
             hits.push(Hit {
+                instead_of: before,
                 same: same.iter().filter_map(|seq| find(*seq)).map(|memory| memory.id).collect(),
                 memory,
                 text,
@@ -409,11 +438,14 @@ fn told(content: &str, passage: &Range<u32>, detail: Detail) -> (String, bool) {
     let text: String = match detail {
         Detail::Full => content.to_owned(),
         Detail::Summary => passage.to_owned(),
-        Detail::Brief => {
-            let line: Vec<&str> = passage.split_whitespace().collect();
-            line.join(" ").chars().take(BRIEF_CHARS).collect()
-        }
+        Detail::Brief => line(passage),
     };
     let cut = text.len() < content.len();
     (text, cut)
+}
+
+/// The beginning of a text on one line.
+fn line(text: &str) -> String {
+    let line: Vec<&str> = text.split_whitespace().collect();
+    line.join(" ").chars().take(BRIEF_CHARS).collect()
 }

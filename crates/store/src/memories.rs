@@ -108,6 +108,30 @@ impl Store {
         .await
     }
 
+    /// The memories in these spaces whose place one of `ids` took, the latest first; deleted ones are left out.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn memories_taken_place(
+        &self,
+        spaces: Vec<SpaceId>,
+        ids: Vec<MemoryId>,
+    ) -> Result<Vec<Memory>, Error> {
+        self.read(move |connection| {
+            let sql = format!(
+                "SELECT * FROM memories WHERE superseded_by IN ({}) AND space_id IN ({}) AND deleted_at IS NULL
+                 ORDER BY superseded_at DESC",
+                marks(ids.len()),
+                marks(spaces.len())
+            );
+            let mut query = connection.prepare_cached(&sql)?;
+            let values = ids.iter().map(|id| Value::from(id.to_string())).chain(spaces.iter().map(text));
+            let rows = query.query_map(params_from_iter(values), memory)?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
     /// The memories before and behind one in a dialogue.
     ///
     /// # Errors

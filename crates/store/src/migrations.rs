@@ -16,6 +16,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0006_memory_in_chat.sql"),
     include_str!("../migrations/0007_responses.sql"),
     include_str!("../migrations/0008_memory_anywhere.sql"),
+    include_str!("../migrations/0009_taken_place.sql"),
 ];
 
 /// Brings the database to the newest schema, each migration in a transaction of its own.

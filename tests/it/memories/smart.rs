@@ -3,7 +3,7 @@
 use lar_tests::{Answer, Lar};
 use serde_json::{Value, json};
 
-use super::{found, remember, said, with};
+use super::{found, remember, said, search, with};
 
 /// Pairs that the rules were not made with, of those that `lar-benches` measures.
 const PAIRS: &str = include_str!("../../../benches/data/smart-ingest.tsv");
@@ -41,6 +41,14 @@ fn a_correction_takes_the_place_of_what_was_known_and_can_be_undone() {
     );
     assert_eq!(found(&lar, "address of the backup server"), [new.as_str()]);
     assert_eq!(lar.get(&format!("/lar/v1/memories/{old}")).json()["superseded_by"], json!(new));
+    let hit = search(&lar, &json!({ "query": "address of the backup server" }))["results"][0].clone();
+    assert_eq!(
+        (&hit["instead_of"]["id"], &hit["instead_of"]["content"]),
+        (&json!(old), &json!("The backup server is at 10.0.0.12.")),
+        "who finds it is told what it was before"
+    );
+    let until = hit["instead_of"]["until"].as_str().unwrap();
+    assert_eq!(until[..10], hit["created_at"].as_str().unwrap()[..10], "and until when");
 
     // Back to the old value: that memory is current again, and nothing supersedes itself in a circle.
     let back = lar.post("/lar/v1/memories/smart", &address).json();

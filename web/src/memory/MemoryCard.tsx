@@ -31,6 +31,11 @@ export function MemoryCard({ memory, found, calls, readOnly, chosen, onChosen, o
           ) : (
             <p className="content">{memory.content}</p>
           )}
+          {found?.instead_of && (
+            <p className="before">
+              Until {day(found.instead_of.until)}: “{found.instead_of.content}”
+            </p>
+          )}
           <p className="about">
             <span className="chip">{memory.kind}</span>
             {memory.pinned && <span className="chip ready">pinned</span>}

@@ -28,6 +28,7 @@ export interface Found {
   id: string;
   score: number;
   parts: { words: number; meaning?: number; retrievability: number; recency: number };
+  instead_of?: { content: string; until: string };
 }
 
 export interface Change {

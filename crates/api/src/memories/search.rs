@@ -105,9 +105,23 @@ pub struct SearchResult {
     /// Others that say nearly the same.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub same: Vec<String>,
+    /// What it took the place of last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instead_of: Option<InsteadOf>,
     /// The turns before and behind, with `full`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub neighbours: Vec<Neighbour>,
+}
+
+/// What a memory took the place of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct InsteadOf {
+    pub id: String,
+    /// A line of it.
+    pub content: String,
+    /// Until when it held (RFC 3339).
+    pub until: String,
 }
 
 /// What a score is made of.

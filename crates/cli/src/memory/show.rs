@@ -75,6 +75,10 @@ pub(super) fn results(results: &[SearchResult], why: bool) -> String {
         if result.truncated {
             told.push_str(" …");
         }
+        if let Some(before) = &result.instead_of {
+            let until: String = before.until.chars().take(10).collect();
+            told.push_str(&format!("\n  (until {until}: {})", plain(&before.content)));
+        }
         for neighbour in result.neighbours.iter().filter(|neighbour| neighbour.side == "behind") {
             told.push_str(&format!("\n  … {}", plain(&neighbour.content)));
         }

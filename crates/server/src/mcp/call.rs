@@ -113,7 +113,12 @@ async fn find(
     let texts = found.results.iter().map(|hit| {
         let day = hit.occurred_at.as_deref().unwrap_or(&hit.created_at);
         let about = [Some(hit.kind.clone()), hit.project.clone(), hit.source.clone()];
-        told(&hit.id, day, about, &hit.tags, &hit.content)
+        let mut text = told(&hit.id, day, about, &hit.tags, &hit.content);
+        if let Some(before) = &hit.instead_of {
+            let until: String = before.until.chars().take(10).collect();
+            text.push_str(&format!("\n(until {until}: “{}”)", before.content));
+        }
+        text
     });
     Ok(answer(texts.collect(), &found))
 }

@@ -1,6 +1,6 @@
 //! `POST /lar/v1/memories/search`.
 
-use lar_api::memories::{Filters, Neighbour, ScoreParts, SearchRequest, SearchResponse, SearchResult};
+use lar_api::memories::{Filters, InsteadOf, Neighbour, ScoreParts, SearchRequest, SearchResponse, SearchResult};
 use lar_base::Problem;
 use lar_memory::{Detail, Filter, Found, Hit, Mode, Search};
 
@@ -100,6 +100,11 @@ fn result(hit: Hit) -> SearchResult {
             recency: hit.recency,
             relevance: hit.relevance,
         },
+        instead_of: hit.instead_of.map(|before| InsteadOf {
+            id: before.id.to_string(),
+            content: before.text,
+            until: before.until.to_string(),
+        }),
         same: hit.same.iter().map(ToString::to_string).collect(),
     }
 }

@@ -1,9 +1,8 @@
 #!/usr/bin/env bash
-# Builds a release archive for any machine of this architecture and tries it: the program for the architecture's
-# baseline, and beside it in lib/ the engine's code for each kind of processor, of which the best is loaded at run time.
-# Leaves lar-VERSION-ARCH-linux.tar.gz and its checksum in .build/dist.
+# Builds a release for any machine of this architecture, and tries it where nothing of this machine is at hand: an archive,
+# a Debian package and a container image, each with its checksum, in .build/dist. `make dist` runs it.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 
 target=$(rustc -vV | sed -n 's/^host: //p')
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
@@ -13,6 +12,8 @@ dist=$PWD/.build/dist
 export RUSTFLAGS='-C link-arg=-Wl,--disable-new-dtags,-rpath,$ORIGIN/lib'
 cargo build --release -p lar --features portable --target "$target"
 
+# The program for the architecture's baseline, and beside it in lib/ the engine's code for each kind of processor, of which
+# the best is loaded at run time.
 built=target/$target/release
 engine=$(find "$built/build" -path '*/llama-cpp-sys-2-*/out' -type d -printf '%T@ %p\n' | sort -n | tail -n 1 | cut -d' ' -f2-)
 rm -rf "$dist" && mkdir -p "$dist/$name/lib"
@@ -23,11 +24,9 @@ for library in libgomp.so.1 libstdc++.so.6 libgcc_s.so.1; do
   cp -L "$(cc -print-file-name=$library)" "$dist/$name/lib/"
 done
 strip --strip-unneeded "$dist/$name/lar" "$dist/$name"/lib/*.so*
+tar -C "$dist" --owner=0 --group=0 -czf "$dist/$name.tar.gz" "$name"
 
-# Away from here and from what is installed here, it answers: the engine found a library for this processor.
-tried=$(mktemp -d)
-trap 'rm -rf "$tried"' EXIT
-tar -C "$dist" -czf "$dist/$name.tar.gz" "$name"
-tar -C "$tried" -xzf "$dist/$name.tar.gz"
-env -i HOME="$tried" LAR_DATA_DIR="$tried/data" LAR_MODELS_DIR="$PWD/.build/models" "$tried/$name/lar" ask "Say hello."
-(cd "$dist" && sha256sum "$name.tar.gz" | tee "$name.tar.gz.sha256")
+scripts/dist/deb.sh "$dist/$name" "$version" "$dist"
+scripts/dist/image.sh "$dist/$name" "$version" "$dist/$name-oci.tar"
+(cd "$dist" && for file in *.tar.gz *.deb *.tar; do sha256sum "$file" | tee "$file.sha256"; done)
+scripts/dist/try.sh "$dist" "$name" "$version"

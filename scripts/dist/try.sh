@@ -1,0 +1,106 @@
+#!/usr/bin/env bash
+# try.sh DIST NAME VERSION: uses the archive, the package and the image of .build/dist in root file systems that hold nothing but
+# Debian's base, or nothing at all, with no network but loopback. Needs root.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+dist=$1 name=$2 version=$3
+bare=$PWD/.build/bare models=${LAR_TEST_MODELS:-$PWD/.build/models}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+say() { printf '\033[1m· %s\033[0m\n' "$*" >&2; }
+
+if [ ! -e "$bare/etc/debian_version" ]; then
+  say "making a bare Debian in .build"
+  rm -rf "$bare"
+  debootstrap --variant=minbase bookworm "$bare" >"$work/debootstrap.log" || { tail "$work/debootstrap.log"; exit 1; }
+fi
+
+# inside ROOT SCRIPT: runs a script there, which sees no network but loopback and no processes but its own.
+inside() {
+  cat >"$1/script" <<<"set -eu; export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LAR_LOG=error DEBIAN_FRONTEND=noninteractive; $2"
+  env -i PATH="$PATH" unshare --net --mount --pid --fork -- bash -euc \
+    'ip link set lo up; mount --bind /dev "$0/dev"; mount -t proc proc "$0/proc"; exec chroot "$0" sh /script' "$1"
+}
+# has WORDS TEXT
+has() { grep -qF -- "$1" <<<"$2" || { printf 'missing: %s\n%s\n' "$1" "$2"; exit 1; }; }
+
+say "the archive"
+root=$work/archive
+cp -a "$bare" "$root"
+cp "$dist/$name.tar.gz"* "$root/root/"
+cp -r "$models" "$root/models"
+told=$(inside "$root" "
+  cd /root; sha256sum -c $name.tar.gz.sha256; mkdir /opt/lar; tar -xzf $name.tar.gz -C /opt/lar --strip-components 1
+  export LAR_MODELS_DIR=/models; lar=/opt/lar/lar
+  \$lar ask 'Say hello.'; \$lar remember 'The ferry leaves from the north harbour.'
+  \$lar upgrade $name.tar.gz; \$lar recall 'Which harbour?'; \$lar upgrade --undo; \$lar recall 'Which harbour?'; \$lar doctor || true")
+has "$version became $version" "$told"
+has "$version became $version again" "$told"
+[ "$(grep -c 'north harbour' <<<"$told")" -ge 2 ]
+rm -rf "$root"
+
+say "the package"
+root=$work/package deb=$(basename "$dist"/lar_*.deb)
+cp -a "$bare" "$root"
+cp "$dist/$deb" "$root/root/"
+cp -r "$models" "$root/models"
+# The same as a later version.
+dpkg-deb -R "$dist/$deb" "$work/later"
+sed -i "s/^Version: .*/Version: $version+later/" "$work/later/DEBIAN/control"
+dpkg-deb -Zgzip --build "$work/later" "$root/root/later.deb" >/dev/null
+rm -rf "$work/later"
+told=$(inside "$root" "
+  cd /root; dpkg -i $deb; lar --version; dpkg -V lar
+  export LAR_MODELS_DIR=/models LAR_DATA_DIR=/var/lib/lar
+  lar remember 'The ferry leaves from the north harbour.'; lar ask 'Say hello.'
+  dpkg -i later.deb; dpkg -s lar | grep Version; lar memory forget \$(lar memory list --json | grep -o 'mem_[0-9a-f]*' | head -n 1)
+  dpkg -i $deb; lar backup restore \$(ls /var/lib/lar/backups/*.tar | head -n 1); lar recall 'Which harbour?'
+  dpkg -P lar; test -e /var/lib/lar/lar.db; test ! -e /usr/lib/lar; test ! -e /usr/bin/lar")
+has "Version: $version+later" "$told"
+has "lar: /var/lib/lar/backups/" "$told"
+has "north harbour" "$told"
+has "memories are not removed with a program" "$told"
+rm -rf "$root"
+
+say "the image"
+archive=$dist/$name-oci.tar
+skopeo inspect "docker-archive:$archive" >"$work/inspected"
+has '"lar:'"$version"'"' "$(skopeo list-tags "docker-archive:$archive")"
+mkdir "$work/image"
+tar -C "$work/image" -xf "$archive"
+umoci unpack --image "$work/image:$version" "$work/bundle"
+python3 - "$work/bundle/config.json" <<'END'
+import json, sys
+config = json.load(open(sys.argv[1]))
+user = config["process"]["user"]
+assert (user["uid"], user["gid"]) == (65532, 65532), user
+config["process"]["terminal"] = False
+config["root"]["readonly"] = True
+for kind in ("bounding", "effective", "permitted", "inheritable", "ambient"):
+    config["process"]["capabilities"][kind] = []
+config["process"]["noNewPrivileges"] = True
+json.dump(config, open(sys.argv[1], "w"))
+END
+# Its volume, as a runtime makes one: with what the image has there.
+mkdir "$work/data" && chown 65532:65532 "$work/data"
+python3 - "$work/bundle/config.json" "$work/data" <<'END'
+import json, sys
+config = json.load(open(sys.argv[1]))
+config["mounts"] = [mount for mount in config["mounts"] if mount["destination"] != "/data"]
+config["mounts"].append({"destination": "/data", "type": "bind", "source": sys.argv[2], "options": ["rbind", "rw"]})
+json.dump(config, open(sys.argv[1], "w"))
+END
+contained=lar-try-$$
+crun --cgroup-manager=disabled run --bundle "$work/bundle" "$contained" </dev/null >"$work/out" 2>"$work/err" &
+trap 'crun kill "$contained" KILL 2>/dev/null || true; wait; crun delete -f "$contained" 2>/dev/null || true; rm -rf "$work"' EXIT
+for _ in $(seq 200); do grep -q '^Lar is at' "$work/out" && break; sleep 0.05; done
+grep -q '^Lar is at' "$work/out" || { cat "$work/out" "$work/err"; exit 1; }
+in_image() { crun exec "$contained" /usr/bin/lar "$@"; }
+in_image remember "The ferry leaves from the north harbour." >/dev/null
+has "north harbour" "$(in_image recall 'Where do I board the boat?')"
+has "all-minilm-l6-v2" "$(in_image models list)"
+in_image doctor >"$work/doctor" || true
+crun kill "$contained" TERM
+wait %% || true
+test -e "$work/data/lar.db"
+say "each was used as a person would, without a network"

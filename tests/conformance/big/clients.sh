@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# Codex, Claude Code and OpenClaw, connected by `lar connect`: a chat, a tool call to its end, memory by MCP and by the plugin.
+set -euo pipefail
+. "$(dirname "$0")/lar.sh"
+
+port=$(free_port)
+mkdir -p "$HOME/.openclaw"
+export OPENCLAW_GATEWAY_TOKEN=of-this-run
+cat >"$HOME/.openclaw/openclaw.json" <<END
+{
+  gateway: { mode: "local", port: $port, bind: "loopback", auth: { mode: "token", token: "$OPENCLAW_GATEWAY_TOKEN" } },
+  agents: { defaults: { model: "lar/default", skipBootstrap: true } },
+  tools: { profile: "minimal", alsoAllow: ["memory_search", "memory_get", "search", "ingest", "smart_ingest", "promote", "demote"] },
+}
+END
+connect codex
+connect claude-code --models
+connect openclaw --models
+# OpenClaw wants to be told of a context larger than the starter model's.
+sed -i 's|"name": "Lar"|"name": "Lar", "contextWindow": 32768, "maxTokens": 32|' "$HOME/.openclaw/openclaw.json"
+cd "$work/project"
+echo "The ferry leaves from berth 17." >harbour.txt
+
+has "lar" "$("$codex" mcp list 2>&1)"
+said=$(codex_says "Run this: cat harbour.txt")
+has '"exit_code":0,"status":"completed"' "$said"
+has "berth 17" "$(grep '"agent_message"' <<<"$said")"
+echo "codex $("$codex" --version | cut -d' ' -f2): its MCP server is known; it ran a command and told what came out, through /v1/responses"
+
+has "✔ Connected" "$("$claude" mcp list 2>&1)"
+said=$(claude_says "Run this: cat harbour.txt")
+has '"content":"The ferry leaves from berth 17.","is_error":false' "$said"
+has "berth 17" "$(grep '"type":"result"' <<<"$said")"
+echo "claude code $("$claude" --version | cut -d' ' -f1): its MCP server is connected; it ran a command and told what came out, through /v1/messages"
+
+"${openclaw[@]}" gateway >"$work/gateway" 2>&1 &
+also=$!
+for _ in $(seq 120); do grep -q 'http server listening' "$work/gateway" && break; sleep 0.5; done
+call() {
+  curl -sS -m 30 "http://127.0.0.1:$port/tools/invoke" -H "authorization: Bearer $OPENCLAW_GATEWAY_TOKEN" \
+    -H 'content-type: application/json' -d "{\"tool\": \"$1\", \"args\": $2}"
+}
+has '"ok":true' "$(call smart_ingest '{"content": "The ferry leaves from the north harbour.", "tags": ["travel"]}')"
+found=$(call memory_search '{"query": "Which harbour does the ferry leave from?"}')
+has north "$found"
+id=$(grep -o 'mem_[0-9a-f]*' <<<"$found" | head -1)
+for tool in memory_get promote demote; do has '"ok":true' "$(call $tool "{\"id\": \"$id\"}")"; done
+has '"ok":true' "$(call ingest '{"content": "Two berths are free in May.", "node_type": "event"}')"
+has berths "$(call search '{"query": "berths in May"}')"
+has '"ok":false' "$(call memory_get '{"id": "mem_none"}')"
+kill $also
+wait $also 2>/dev/null || true
+also=
+"$lar" alias set default smollm2-135m-instruct >/dev/null
+"${openclaw[@]}" agent --local --agent main --session-id one -m "Remember that the dentist is on 4 May at noon." >/dev/null 2>&1
+has "the dentist is on 4 May" "$("$lar" memory list --json)"
+"${openclaw[@]}" agent --local --agent main --session-id two -m "When is the dentist?" >/dev/null 2>&1
+python3 - "$HOME/.openclaw/agents/main/agent/openclaw-agent.sqlite" <<'END'
+import sqlite3, sys
+told = "\n".join(sqlite3.connect(sys.argv[1]).iterdump())
+assert "<memory>" in told and "the dentist is on 4 May at noon." in told and "When is the dentist?" in told
+END
+echo "openclaw 2026.9.6: the plugin's seven tools through the gateway, a turn captured, a turn recalled"
+for client in codex claude-code openclaw; do "$lar" connect $client --undo >/dev/null; done
+echo "all of it taken back"
