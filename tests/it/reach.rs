@@ -158,6 +158,7 @@ import http.client, sys
 connection = http.client.HTTPConnection("10.9.8.1", 5270, timeout=10)
 connection.request("GET", sys.argv[2], headers={"host": sys.argv[1]})
 print(sys.argv[1], sys.argv[2], connection.getresponse().status)' "$@"; }
+cat "$LAR_DATA_DIR/out"
 ask 10.9.8.1:5270 /healthz
 ask lar.home /healthz
 ask evil.example /healthz
@@ -178,6 +179,7 @@ ip addr add 10.9.8.77/24 dev here
     let told = String::from_utf8_lossy(&done.stdout);
     assert!(done.status.success(), "{told}{}", String::from_utf8_lossy(&done.stderr));
     for line in [
+        "Lar is at http://127.0.0.1:5270\n",
         "10.9.8.1:5270 /healthz 200",
         "lar.home /healthz 200",
         "evil.example /healthz 403",

@@ -397,6 +397,7 @@ mcpServers:
 OPENAI_API_BASE_URL={url}/v1
 OPENAI_API_KEY={key}
 ENABLE_OLLAMA_API=false
+DEFAULT_MODELS=default
 TASK_MODEL_EXTERNAL=small
 "#,
             by_hand: None,

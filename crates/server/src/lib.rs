@@ -172,6 +172,7 @@ pub(crate) struct App {
     pub(crate) tasks: Tasks,
     pub(crate) background_model: Option<String>,
     pub(crate) limits: Limits,
+    /// Where this machine reaches it.
     pub(crate) address: SocketAddr,
 }
 

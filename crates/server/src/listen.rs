@@ -2,7 +2,7 @@
 
 mod tls;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -68,6 +68,16 @@ impl std::fmt::Debug for Server {
     }
 }
 
+/// Where this machine reaches what listens at `address`: on every address, also on loopback's.
+fn from_here(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
 impl Server {
     /// Listens on `address` and on the further places; port 0 takes a free one.
     ///
@@ -85,11 +95,12 @@ impl Server {
             bound.push(Bound::of(listener).await.map_err(|error| (at, error))?);
         }
         let address = bound.first().map_or(Ok(address), |bound| bound.socket.local_addr());
-        let app = App::new(parts, address.map_err(|error| (SocketAddr::from(([0; 4], 0)), error))?);
+        let address = address.map_err(|error| (SocketAddr::from(([0; 4], 0)), error))?;
+        let app = App::new(parts, from_here(address));
         Ok(Self { app, bound })
     }
 
-    /// Where it listens.
+    /// Where this machine reaches it.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.app.address

@@ -1,6 +1,8 @@
 //! `POST /lar/v1/memories/search`.
 
-use lar_api::memories::{Filters, InsteadOf, Neighbour, ScoreParts, SearchRequest, SearchResponse, SearchResult};
+use lar_api::memories::{
+    Filters, InsteadOf, Neighbour, ScoreParts, SearchRequest, SearchResponse, SearchResult,
+};
 use lar_base::Problem;
 use lar_memory::{Detail, Filter, Found, Hit, Mode, Search};
 

@@ -6,6 +6,7 @@ use axum::response::{IntoResponse as _, Response};
 use lar_api::anthropic;
 use lar_api::openai::{Model, ModelList};
 use lar_base::Timestamp;
+use lar_catalog::Kind;
 
 use crate::auth::Inference;
 use crate::errors::Failure;
@@ -15,6 +16,8 @@ use crate::{App, State, asker};
 
 /// What Anthropic's clients send with every request.
 const ANTHROPIC: &str = "anthropic-version";
+/// The model that is used when none is named.
+const DEFAULT: &str = "default";
 
 pub(crate) async fn list(app: State, _: Inference, headers: HeaderMap) -> Response {
     let data = all(&app);
@@ -63,20 +66,24 @@ fn in_anthropics_shape(model: Model) -> anthropic::Model {
     }
 }
 
+/// Those that chat first, `default` before all of them: apps offer, and some take, the first.
 fn all(app: &App) -> Vec<Model> {
     let model = |id: String, created: i64| Model { id, object: "model", created, owned_by: "lar" };
     let installed = app.catalog.list();
-    let named = installed.iter().map(|found| model(found.name.clone(), found.added_at.as_seconds()));
+    let of = |id: String, found: &lar_catalog::Model| {
+        let other = found.kind != Kind::Chat;
+        ((other, id != DEFAULT), model(id, found.added_at.as_seconds()))
+    };
+    let named = installed.iter().map(|found| of(found.name.clone(), found));
     let named_ones = app.catalog.aliases().into_iter().filter(|(name, _)| !name.contains('*'));
     let aliases = named_ones.filter_map(|(name, target)| {
         let found = installed.iter().find(|found| found.name == target)?;
-        Some(model(name, found.added_at.as_seconds()))
+        Some(of(name, found))
     });
-    let with_memory = app
-        .catalog
-        .resolve("default")
-        .ok()
-        .map(|found| model(asker::default_with_memory(), found.model.added_at.as_seconds()));
-    let remotes = app.gateway.remotes().map(|remote| model(remote.name.clone(), 0));
-    named.chain(aliases).chain(with_memory).chain(remotes).collect()
+    let default = app.catalog.resolve(DEFAULT).ok();
+    let with_memory = default.map(|found| of(asker::default_with_memory(), &found.model));
+    let remotes = app.gateway.remotes().map(|remote| ((false, true), model(remote.name.clone(), 0)));
+    let mut all: Vec<_> = named.chain(aliases).chain(with_memory).chain(remotes).collect();
+    all.sort_by_key(|(order, _)| *order);
+    all.into_iter().map(|(_, model)| model).collect()
 }
