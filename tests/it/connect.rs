@@ -1,9 +1,10 @@
 //! `lar connect`: clients' files are changed in a few places, tried, and taken back.
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use lar_tests::Lar;
 use serde_json::{Value, json};
@@ -25,11 +26,24 @@ impl House {
         Self { lar: Lar::start(), home }
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
+    fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(lar_tests::program());
         command.env_clear().env("HOME", self.home.path()).env("LAR_DATA_DIR", self.lar.data());
         command.env("PATH", "/usr/local/bin:/usr/bin:/bin").args(arguments);
-        command.output().unwrap()
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// With this on standard input.
+    fn run_with(&self, arguments: &[&str], input: &str) -> Output {
+        let mut command = self.command(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
     }
 
     fn connect(&self, arguments: &[&str]) -> String {
@@ -109,7 +123,9 @@ fn a_client_is_connected_tried_and_taken_back() {
     assert!(told.contains("tried  a memory"), "{told}");
     let settings: Value = serde_json::from_str(&house.read(".claude/settings.json")).unwrap();
     assert_eq!(settings["env"]["ANTHROPIC_MODEL"], "default");
-    assert_eq!(settings["hooks"]["SessionStart"].as_array().unwrap().len(), 1);
+    for event in ["SessionStart", "UserPromptSubmit"] {
+        assert_eq!(settings["hooks"][event].as_array().unwrap().len(), 1, "{event}");
+    }
     let scopes = json!(["inference", "memory:read", "memory:write"]);
     let keys: Vec<(Value, Value)> =
         house.keys().iter().map(|key| (key["client"].clone(), key["scopes"].clone())).collect();
@@ -240,4 +256,50 @@ fn a_session_begins_with_what_is_remembered_or_without() {
     assert_eq!(hook(&house), "", "a server that is away is no error");
     let unknown = house.run(&["hook", "brief", "--client", "nobody"]);
     assert!(unknown.status.success() && unknown.stdout.is_empty(), "{unknown:?}");
+}
+
+#[test]
+fn what_is_said_in_a_client_is_heard_at_once_or_later() {
+    let data = tempfile::tempdir().unwrap();
+    let mut house = House { lar: Lar::start_on(data.path()), home: tempfile::tempdir().unwrap() };
+    house.connect(&["claude-code", "--no-check"]);
+    let heard = |house: &House, input: &str| {
+        let done = house.run_with(&["hook", "heard", "--client", "claude-code"], input);
+        assert!(done.status.success() && done.stdout.is_empty() && done.stderr.is_empty(), "{done:?}");
+    };
+    let prompt = |text: &str| json!({ "session_id": "s", "cwd": "/", "prompt": text }).to_string();
+    let waiting = |house: &House| {
+        fs::read_dir(house.lar.data().join("heard/claude-code")).map_or(0, |folder| folder.count())
+    };
+    let known = |house: &House| {
+        let listed = house.lar.get("/lar/v1/memories").json();
+        let contents = listed["data"].as_array().unwrap().iter().map(|memory| memory["content"].clone());
+        let mut contents: Vec<String> = contents.map(|text| text.as_str().unwrap().to_owned()).collect();
+        contents.sort();
+        contents
+    };
+    heard(&house, &prompt("Remember that the ferry leaves at six."));
+    assert_eq!(known(&house), ["the ferry leaves at six."]);
+    for nothing in
+        [&prompt("/remember that ducks swim."), &prompt("Fix the build."), "no JSON", "", "{\"prompt\": 7}"]
+    {
+        heard(&house, nothing);
+    }
+    assert_eq!((known(&house).len(), waiting(&house)), (1, 0));
+
+    // Away, and back: nothing is lost, in the order in which it was said.
+    house.lar.kill();
+    heard(&house, &prompt("Remember that the dentist is on 4 May."));
+    heard(&house, &prompt("Actually, the dentist is on 11 May, not on 4 May."));
+    assert_eq!(waiting(&house), 2);
+    let folder = house.lar.data().join("heard");
+    for path in [folder.clone(), folder.join("claude-code")] {
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700, "{}", path.display());
+    }
+    house.lar = Lar::start_on(data.path());
+    assert!(house.run(&["hook", "brief", "--client", "claude-code"]).status.success());
+    assert_eq!(waiting(&house), 0);
+    let found = house.lar.post("/lar/v1/memories/search", &json!({ "query": "dentist" })).json();
+    assert!(found["results"][0]["content"].as_str().unwrap().contains("11 May"), "{found}");
+    assert!(found["results"][0]["instead_of"]["content"].as_str().unwrap().contains("4 May"), "{found}");
 }

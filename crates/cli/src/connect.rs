@@ -37,7 +37,7 @@ pub struct ConnectArgs {
     /// Its models are to be Lar's, too, where that is a choice (claude-code, openclaw)
     #[arg(long)]
     models: bool,
-    /// Its sessions are to begin with what is remembered (claude-code)
+    /// Its sessions are to begin with what is remembered, and what you ask there to be remembered is (claude-code)
     #[arg(long)]
     hooks: bool,
     /// What memory does for its chats that do not say it: off, recall or remember

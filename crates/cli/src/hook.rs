@@ -1,14 +1,19 @@
 //! `lar hook`: what clients run at certain points of a session. It never starts a Lar, never takes long and never fails: where
-//! something is in the way, a session begins as it would without.
+//! something is in the way, a session goes on as it would without. What was heard meanwhile waits for the next hook.
+
+mod queue;
 
 use std::fmt::Write as _;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::io::AsyncReadExt as _;
 
 use crate::{Client, Output};
+use queue::Queue;
 
-/// After this a session begins without.
+/// After this a session goes on without.
 pub const TIMEOUT: Duration = Duration::from_millis(300);
 /// Tokens of what a session begins with: 600, less the frame.
 const BRIEF_TOKENS: usize = 600 - 24;
@@ -16,22 +21,46 @@ const BRIEF_TOKENS: usize = 600 - 24;
 /// What to do.
 #[derive(Debug, Clone, clap::Args)]
 pub struct HookArgs {
-    /// `brief`: what to know at the start of a session
-    #[arg(value_parser = ["brief"])]
+    /// `brief`: what to know at the start of a session; `heard`: what the person says, on standard input
+    #[arg(value_parser = ["brief", "heard"])]
     what: String,
     /// The client that was connected
     #[arg(long)]
     pub client: String,
 }
 
-/// Prints what a session begins with; nothing where there is nothing or it takes too long.
-pub async fn run(client: &Client, output: &Output, args: &HookArgs) {
-    let HookArgs { what, .. } = args;
-    if what == "brief"
-        && let Ok(Ok(Some(text))) = tokio::time::timeout(TIMEOUT, brief(client)).await
-    {
-        let _ = output.line(&text);
-    }
+/// What the client says of what it was told; it says more.
+const HEARD_BYTES_MAX: u64 = 1 << 20;
+
+/// Prints what a session begins with; nothing where there is nothing or it takes too long. Keeps what is heard, and tells it to
+/// the Lar, if it is there.
+pub async fn run(client: Option<&Client>, output: &Output, args: &HookArgs, data_dir: &Path) {
+    let HookArgs { what, client: name } = args;
+    let queue = Queue::of(data_dir, name);
+    let work = async {
+        if what == "heard"
+            && let Some(said) = said().await
+        {
+            let _ = queue.keep(&said);
+        }
+        let Some(client) = client else { return };
+        if what == "brief"
+            && let Ok(Some(text)) = brief(client).await
+        {
+            let _ = output.line(&text);
+        }
+        queue.tell(client).await;
+    };
+    let _ = tokio::time::timeout(TIMEOUT, work).await;
+}
+
+/// What the person said, as Claude Code tells its hooks: JSON with a `prompt`. What begins a command is none of it.
+async fn said() -> Option<String> {
+    let mut text = Vec::new();
+    tokio::io::stdin().take(HEARD_BYTES_MAX).read_to_end(&mut text).await.ok()?;
+    let told: Value = serde_json::from_slice(&text).ok()?;
+    let said = told["prompt"].as_str()?.trim();
+    (!said.starts_with('/')).then(|| said.to_owned())
 }
 
 async fn brief(client: &Client) -> anyhow::Result<Option<String>> {

@@ -144,7 +144,7 @@ impl Command {
             Command::Top => top::run(client, output).await,
             Command::Connect(args) => connect::run(client, output, around, args).await,
             Command::Hook(args) => {
-                hook::run(client, output, &args).await;
+                hook::run(Some(client), output, &args, &around.data_dir).await;
                 Ok(())
             }
             Command::Keys(command) => keys::run(client, output, command).await,

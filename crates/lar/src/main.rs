@@ -145,8 +145,9 @@ async fn run(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
         Command::Client(command) => {
             let around = surroundings(&config, &environment)?;
             if let lar_cli::Command::Hook(args) = &command {
-                if let Some(client) = connect::connect_if_there(&args.client, &config).await {
-                    lar_cli::hook::run(&client, &output, args).await;
+                if lar_cli::connected(&config.data_dir, &args.client).is_ok() {
+                    let client = connect::connect_if_there(&args.client, &config).await;
+                    lar_cli::hook::run(client.as_ref(), &output, args, &config.data_dir).await;
                 }
                 return Ok(ExitCode::SUCCESS);
             }

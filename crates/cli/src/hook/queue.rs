@@ -1,0 +1,100 @@
+//! What a person said in a client, from when a hook heard it until a Lar has it: a file each, in the order in which it was said.
+//! A Lar that is away is told later; one that is told twice knows it already.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use lar_base::Timestamp;
+use serde_json::json;
+
+use crate::{ApiError, Client};
+
+/// What waits at most; beyond that the oldest goes.
+const WAITING_MAX: usize = 256;
+/// Bytes of a message at most: what is longer was pasted.
+const MESSAGE_BYTES_MAX: usize = 8 << 10;
+
+/// What waits of one client.
+#[derive(Debug)]
+pub(super) struct Queue {
+    folder: PathBuf,
+}
+
+impl Queue {
+    pub(super) fn of(data_dir: &Path, client: &str) -> Self {
+        Self { folder: data_dir.join("heard").join(client) }
+    }
+
+    /// Keeps what was said, on disk when this returns.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(super) fn keep(&self, said: &str) -> std::io::Result<()> {
+        if said.trim().is_empty() || said.len() > MESSAGE_BYTES_MAX {
+            return Ok(());
+        }
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
+        let waiting = self.waiting();
+        for oldest in waiting.iter().take((waiting.len() + 1).saturating_sub(WAITING_MAX)) {
+            fs::remove_file(oldest)?;
+        }
+        // Its name is its place in the order.
+        let name = format!("{:015}-{}", Timestamp::now().as_millis(), std::process::id());
+        let partial = self.folder.join(format!(".{name}"));
+        let mut file = fs::File::options().write(true).create_new(true).mode(0o600).open(&partial)?;
+        file.write_all(said.as_bytes())?;
+        file.sync_data()?;
+        fs::rename(partial, self.folder.join(name))
+    }
+
+    /// Tells it to a Lar, in order, until that is away or all is told. What it refuses is let go.
+    pub(super) async fn tell(&self, client: &Client) {
+        for path in self.waiting() {
+            let Ok(said) = fs::read_to_string(&path) else { continue };
+            let told = client.post::<serde_json::Value>("memories/heard", &json!({ "content": said })).await;
+            match told {
+                Err(error)
+                    if error.downcast_ref::<ApiError>().is_none_or(|ApiError(told)| told.status >= 500) =>
+                {
+                    return;
+                }
+                _ => drop(fs::remove_file(&path)),
+            }
+        }
+    }
+
+    /// The files, in order.
+    fn waiting(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let mut files: Vec<PathBuf> = entries
+            .filter(|entry| !entry.file_name().to_string_lossy().starts_with('.'))
+            .map(|entry| entry.path())
+            .collect();
+        files.sort();
+        files
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_keeps_the_order_and_a_limit() {
+        let data = tempfile::tempdir().unwrap();
+        let queue = Queue::of(data.path(), "claude-code");
+        for number in 0..WAITING_MAX + 3 {
+            queue.keep(&format!("{number}")).unwrap();
+            // Two in one millisecond come from two processes.
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        queue.keep(" \n").unwrap();
+        queue.keep(&"x".repeat(MESSAGE_BYTES_MAX + 1)).unwrap();
+        let said: Vec<String> =
+            queue.waiting().iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+        let expected: Vec<String> = (3..WAITING_MAX + 3).map(|number| number.to_string()).collect();
+        assert_eq!(said, expected);
+    }
+}
