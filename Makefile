@@ -61,7 +61,7 @@ conformance: models
 	cargo build --release -q --workspace --bins
 	LAR_TEST_MODELS=$(TEST_MODELS) tests/conformance/run.sh
 
-# Codex, Claude Code and OpenClaw themselves, 1.5 GB of them.
+# Codex, Claude Code, OpenClaw and Open WebUI themselves, 4 GB of them.
 big-clients: models
 	LAR_TEST_MODELS=$(TEST_MODELS) tests/conformance/big/run.sh
 

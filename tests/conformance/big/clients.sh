@@ -14,7 +14,7 @@ cat >"$HOME/.openclaw/openclaw.json" <<END
 }
 END
 connect codex
-connect claude-code --models
+connect claude-code --models --hooks
 connect openclaw --models
 # OpenClaw wants to be told of a context larger than the starter model's.
 sed -i 's|"name": "Lar"|"name": "Lar", "contextWindow": 32768, "maxTokens": 32|' "$HOME/.openclaw/openclaw.json"
@@ -22,16 +22,19 @@ cd "$work/project"
 echo "The ferry leaves from berth 17." >harbour.txt
 
 has "lar" "$("$codex" mcp list 2>&1)"
-said=$(codex_says "Run this: cat harbour.txt")
-has '"exit_code":0,"status":"completed"' "$said"
-has "berth 17" "$(grep '"agent_message"' <<<"$said")"
+ran='"aggregated_output":"The ferry leaves from berth 17.\n","exit_code":0,"status":"completed"'
+finishes codex "Run this: cat harbour.txt" "$ran" '"type":"agent_message","text":"It printed:'
 echo "codex $("$codex" --version | cut -d' ' -f2): its MCP server is known; it ran a command and told what came out, through /v1/responses"
 
 has "✔ Connected" "$("$claude" mcp list 2>&1)"
-said=$(claude_says "Run this: cat harbour.txt")
-has '"content":"The ferry leaves from berth 17.","is_error":false' "$said"
-has "berth 17" "$(grep '"type":"result"' <<<"$said")"
-echo "claude code $("$claude" --version | cut -d' ' -f1): its MCP server is connected; it ran a command and told what came out, through /v1/messages"
+ran='"content":"The ferry leaves from berth 17.","is_error":false'
+finishes claude "Run this: cat harbour.txt" "$ran" '"result":"It printed:'
+claude_says "Remember that the owl eats at nine." >/dev/null
+has "the owl eats at nine." "$("$lar" memory list --json)"
+claude_says "Run this: cat harbour.txt" >/dev/null
+grep -q 'the owl eats at nine' "$HOME"/.claude/projects/*/*.jsonl
+echo "claude code $("$claude" --version | cut -d' ' -f1): its MCP server is connected; it ran a command and told what came out, through /v1/messages;" \
+  "a message was heard by its hook, a session began with the brief"
 
 "${openclaw[@]}" gateway >"$work/gateway" 2>&1 &
 also=$!

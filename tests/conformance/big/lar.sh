@@ -55,3 +55,16 @@ claude_says() {
   ENABLE_TOOL_SEARCH=false "$claude" -p "$1" --allowedTools "Bash mcp__lar__memory_search" --output-format stream-json --verbose \
     </dev/null 2>"$work/claude.log"
 }
+# finishes CLIENT ASKED WORDS…: the client does what is asked, and tells of it in these words. A very small model that is sampled from
+# does not each time: it gets three tries.
+finishes() {
+  local client=$1 asked=$2 said words missing
+  shift 2
+  for _ in 1 2 3; do
+    said=$(${client}_says "$asked")
+    missing=
+    for words in "$@"; do grep -qF -- "$words" <<<"$said" || missing=$words; done
+    [ -n "$missing" ] || return 0
+  done
+  has "$missing" "$said"
+}

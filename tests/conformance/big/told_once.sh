@@ -13,7 +13,7 @@ connect claude-code --models
 connect python
 cd "$work/project"
 for client in codex claude; do
-  has "The dentist is on 4 May." "$(${client}_says "Search memory: dentist")"
+  finishes $client "Search memory: dentist" "The dentist is on 4 May."
   echo "recalled in $client"
 done
 
@@ -27,11 +27,7 @@ saved = answer.headers["x-lar-saved"]
 print("corrected from Python:", said[0]["content"], saved)
 END
 for client in codex claude; do
-  told=$(${client}_says "Search memory: dentist")
-  has "11 May" "$told"
-  has "The dentist is on 4 May." "$told"
-  has "$today" "$told"
-  grep -qE 'instead_of' <<<"$told"
+  finishes $client "Search memory: dentist" "11 May" "instead_of" "The dentist is on 4 May." "$today"
   echo "seen in $client, with its day and what it was before"
 done
 page search "dentist" "11 May" "Until " "“The dentist is on 4 May.”"
