@@ -1,7 +1,9 @@
-//! What clients wait for and read before a session begins: the brief of a hook, and the list of tools.
+//! What clients wait for and read: the brief of a hook before a session begins, what a hook hears in it, the list of tools.
 
 use std::fmt::Write as _;
-use std::process::Command;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use lar_base::Instant;
 use lar_tests::Lar;
@@ -15,7 +17,7 @@ const RUNS: usize = 200;
 const BRIEF_TOKENS: usize = 600;
 
 pub(crate) fn measure() -> anyhow::Result<String> {
-    let lar = Lar::start();
+    let mut lar = Lar::start();
     progress("  remembering");
     for start in (0..MEMORIES).step_by(100) {
         let items: Vec<Value> = (start..start + 100)
@@ -28,14 +30,8 @@ pub(crate) fn measure() -> anyhow::Result<String> {
         anyhow::ensure!(made.status < 300, "{}", made.body);
     }
     let home = tempfile::tempdir()?;
-    let run = |arguments: &[&str]| {
-        Command::new(lar_tests::program())
-            .env_clear()
-            .env("HOME", home.path())
-            .env("LAR_DATA_DIR", lar.data())
-            .args(arguments)
-            .output()
-    };
+    let data = lar.data().to_owned();
+    let run = |arguments: &[&str]| command(home.path(), &data).args(arguments).output();
     let connected = run(&["connect", "claude-code", "--no-check"])?;
     anyhow::ensure!(connected.status.success(), "{}", String::from_utf8_lossy(&connected.stderr));
     progress("  hooks");
@@ -52,38 +48,72 @@ pub(crate) fn measure() -> anyhow::Result<String> {
     // The first has the index read and the vocabulary loaded.
     let first = took.remove(0);
     let served = calls(&lar)?;
+    let heard = heard(home.path(), &data)?;
+    let counts = counts(&lar, &brief, first)?;
+    lar.kill();
+    let away = self::heard(home.path(), &data)?;
     let mut report = String::from("| what | p50 ms | p95 ms | p99 ms | aim |\n|---|---|---|---|---|\n");
     for (what, mut took, aim) in [
         ("`lar hook brief`, from its start to its end", took, "p95 < 50"),
         ("the same call over HTTP, without the process", served, ""),
+        ("`lar hook heard`, of something to remember", heard, "p95 < 50"),
+        ("the same where no Lar is there, so that it waits", away, "p95 < 50"),
     ] {
         took.sort_by(f64::total_cmp);
         let [p50, p95, p99] = [0.5, 0.95, 0.99].map(|share| quantile(&took, share));
         writeln!(report, "| {what} | {p50:.1} | {p95:.1} | {p99:.1} | {aim} |")?;
     }
+    writeln!(report, "\n{counts}")?;
+    Ok(report)
+}
+
+fn command(home: &Path, data: &Path) -> Command {
+    let mut command = Command::new(lar_tests::program());
+    command.env_clear().env("HOME", home).env("LAR_DATA_DIR", data);
+    command
+}
+
+/// How long a hook takes that hears something new each time.
+fn heard(home: &Path, data: &Path) -> anyhow::Result<Vec<f64>> {
+    let mut took = Vec::with_capacity(RUNS);
+    for number in 0..RUNS {
+        let said = json!({ "prompt": format!("Remember that parcel {number} weighs {} grams.", number * 7) });
+        let mut command = command(home, data);
+        command.args(["hook", "heard", "--client", "claude-code"]).stdin(Stdio::piped());
+        let begun = Instant::now();
+        let mut child = command.spawn()?;
+        if let Some(mut input) = child.stdin.take() {
+            input.write_all(said.to_string().as_bytes())?;
+        }
+        anyhow::ensure!(child.wait()?.success(), "a hook failed");
+        took.push(begun.elapsed().as_secs_f64() * 1000.0);
+    }
+    Ok(took)
+}
+
+/// What is read before a session begins, in tokens.
+fn counts(lar: &Lar, brief: &str, first: f64) -> anyhow::Result<String> {
     let counted = |text: &str| -> anyhow::Result<u64> {
         let counted = lar.post("/v1/responses/input_tokens", &json!({ "model": "default", "input": text }));
         counted.json()["input_tokens"].as_u64().ok_or_else(|| anyhow::anyhow!("{}", counted.body))
     };
     let template = counted("")?;
     let tokens = |text: &str| anyhow::Ok(counted(text)? - template);
-    let list = mcp(&lar, "tools/list", &json!({}));
+    let list = mcp(lar, "tools/list", &json!({}));
     let hello = mcp(
-        &lar,
+        lar,
         "initialize",
         &json!({ "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": { "name": "bench", "version": "1" } }),
     );
     let instructions = hello["result"]["instructions"].as_str().unwrap_or_default().to_owned();
-    writeln!(
-        report,
-        "\n{RUNS} runs beside {MEMORIES} memories; the first of them took {first:.0} ms. The brief is {} tokens of {BRIEF_TOKENS}.\n\
+    Ok(format!(
+        "{RUNS} runs beside {MEMORIES} memories; the first of them took {first:.0} ms. The brief is {} tokens of {BRIEF_TOKENS}.\n\
          `tools/list` is {} tokens of JSON (aim: 1,500), `instructions` {} characters (aim: 1,000); counted by the starter model's\n\
          own tokenizer.",
-        tokens(&brief)?,
+        tokens(brief)?,
         tokens(&list["result"]["tools"].to_string())?,
         instructions.chars().count()
-    )?;
-    Ok(report)
+    ))
 }
 
 fn mcp(lar: &Lar, method: &str, params: &Value) -> Value {
