@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import time
 import unittest
 import urllib.request
 
@@ -90,6 +91,23 @@ class Ollama(unittest.TestCase):
         self.assertEqual(client().generate(MODEL).done_reason, "load")
         client().chat(MODEL, HELLO, options={"num_predict": 1})
         self.assertIn(MODEL, [model.model for model in client().ps().models])
+        stays = lambda: next(model.expires_at for model in client().ps().models if model.model == MODEL)
+        as_set = stays()
+        client().chat(MODEL, HELLO, options={"num_predict": 1}, keep_alive="2h30m")
+        self.assertAlmostEqual((stays() - as_set).total_seconds(), 2 * 3600, delta=120)
+        client().generate(MODEL, keep_alive=-1)
+        self.assertGreater(stays().year, 2100)
+        for wrong in ["soon", "5 minutes", "1h30", ""]:
+            with self.assertRaises(ollama.ResponseError) as refused:
+                client().chat(MODEL, HELLO, keep_alive=wrong)
+            self.assertEqual(refused.exception.status_code, 400, wrong)
+        client().chat(MODEL, HELLO, options={"num_predict": 1}, keep_alive=0)
+        for _ in range(100):
+            if MODEL not in [model.model for model in client().ps().models]:
+                break
+            time.sleep(0.05)
+        self.assertNotIn(MODEL, [model.model for model in client().ps().models])
+        client().generate(MODEL)
         self.assertEqual(client().chat(MODEL, [], keep_alive=0).done_reason, "unload")
 
     def test_what_is_there_need_not_be_pulled(self):

@@ -70,7 +70,8 @@ impl Site {
         let names = |folder: &Path| {
             let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
             let mut names: Vec<String> = entries.map(|name| name.into_string().unwrap()).collect();
-            names.retain(|name| !name.ends_with(".gz") && !name.ends_with(".sha256") && name != "lar-9.9.9");
+            let passing = [".gz", ".sha256", "-wal", "-shm"];
+            names.retain(|name| !passing.iter().any(|end| name.ends_with(end)) && name != "lar-9.9.9");
             names.sort();
             names
         };

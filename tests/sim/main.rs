@@ -129,7 +129,7 @@ impl World {
         }
         let resident = self.loading.iter().chain(&self.ready).chain(&self.leaving);
         assert!(resident.map(|pool| memory_of(pool)).sum::<u64>() <= MEMORY, "{told}");
-        for view in self.scheduler.view() {
+        for view in self.scheduler.view(Instant::from_millis(self.now)) {
             let concurrency = concurrency_of(&view.pool) as usize;
             let running = self.running.values().filter(|pool| **pool == view.pool).count();
             assert_eq!(view.active, running, "{told}");

@@ -13,8 +13,9 @@ fields! {
         "model" = "`:latest` may stand behind it", "messages" = "text and tool calls; images are refused; none loads the model, or lets it go with `keep_alive: 0`",
         "tools", "format" = "`json` or a JSON schema", "stream" = "true where it is absent", "think" = "false hides thinking",
         "options" = "see below", "logprobs" = "false is fine",
+        "keep_alive" = "seconds or a time such as `10m`; less than is set by keys that may administrate alone",
     }
-    NoEffect { "keep_alive" = "but with no messages: how long models stay is a setting of Lar's", "truncate", "shift" }
+    NoEffect { "truncate", "shift" }
     Refused { "top_logprobs" }
 }
 
@@ -26,8 +27,9 @@ fields! {
         "suffix" = "by models that were taught to fill in the middle", "system", "format" = "`json` or a JSON schema",
         "raw" = "the prompt as it is, without the model's template", "stream" = "true where it is absent",
         "think" = "false hides thinking", "options" = "see below", "logprobs" = "false is fine",
+        "keep_alive" = "seconds or a time such as `10m`; less than is set by keys that may administrate alone",
     }
-    NoEffect { "keep_alive" = "but with no prompt", "truncate", "shift" }
+    NoEffect { "truncate", "shift" }
     Refused { "images" = "an empty list is fine", "template" = "the model's own is used", "context" = "use `/api/chat`", "top_logprobs" }
 }
 

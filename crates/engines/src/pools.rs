@@ -10,7 +10,7 @@ mod supervisor;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lar_base::{Bytes, TaskId, Tasks};
+use lar_base::{Bytes, Instant, TaskId, Tasks};
 use tokio::sync::{oneshot, watch};
 
 use crate::Error;
@@ -58,6 +58,8 @@ pub struct PoolStatus {
     pub waiting: [usize; 2],
     /// What its model takes of the memory while it is loaded.
     pub memory: Bytes,
+    /// When its model goes if nobody uses it until then.
+    pub goes_at: Option<Instant>,
 }
 
 /// A handle to all pools.
@@ -97,6 +99,17 @@ impl Engines {
     /// Lets a model go that no task runs on; the next task loads it again.
     pub fn unload(&self, pool: &str) {
         self.host.step(Event::PoolUnwanted { pool: pool.to_owned() });
+    }
+
+    /// How long a model stays after its last use where nobody says so; none is for good.
+    #[must_use]
+    pub fn keep_alive(&self) -> Option<Duration> {
+        self.host.limits().keep_alive
+    }
+
+    /// Lets a model stay for this long after its last use, rather than as long as is set, until it is let go.
+    pub fn keep(&self, pool: &str, keep_alive: Option<Duration>) {
+        self.host.step(Event::PoolKept { pool: pool.to_owned(), keep_alive });
     }
 
     /// Memory that loaded models leave of what they may take.

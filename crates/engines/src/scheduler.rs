@@ -38,6 +38,8 @@ pub struct PoolView {
     pub draining: bool,
     /// What it takes of the memory while it is loaded.
     pub memory: Bytes,
+    /// When its model goes if nobody uses it until then; while it is in use, as if that ended now.
+    pub goes_at: Option<Instant>,
     /// Leases given out.
     pub active: usize,
     /// Tasks that wait, interactive and batch.
@@ -92,6 +94,7 @@ impl Scheduler {
             }),
             Event::PoolDown { pool } => self.with(&pool, |pool| pool.residency.is(Resident::Absent, now)),
             Event::PoolWanted { pool } => self.with(&pool, |pool| pool.residency.want(now)),
+            Event::PoolKept { pool, keep_alive } => self.kept(&pool, keep_alive),
             Event::PoolUnwanted { pool } => self.unwanted(now, &pool, &mut actions),
             Event::PoolFailed { pool, reason } => self.fail(now, &pool, &reason, &mut actions),
             Event::Submit(request) => self.submit(now, request, &mut actions),
@@ -120,14 +123,21 @@ impl Scheduler {
         running.chain(waiting).chain(self.next_arrangement()).min()
     }
 
+    /// The bounds it keeps to.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
     /// Every pool as it stands.
     #[must_use]
-    pub fn view(&self) -> Vec<PoolView> {
+    pub fn view(&self, now: Instant) -> Vec<PoolView> {
         let view = |(name, pool): (&PoolId, &Pool)| PoolView {
             pool: name.clone(),
             ready: pool.is_ready(),
             draining: pool.residency.draining,
             memory: pool.residency.memory,
+            goes_at: pool.goes_at(now, self.limits.keep_alive),
             active: pool.active.len(),
             waiting: [pool.interactive.len(), pool.batch.len()],
         };

@@ -46,7 +46,10 @@ impl Environment {
     pub(crate) fn read() -> Self {
         let ours = |name: &str| {
             name.starts_with("LAR_")
-                || matches!(name, "HOME" | "XDG_DATA_HOME" | "CODEX_HOME" | "CLAUDE_CONFIG_DIR")
+                || matches!(
+                    name,
+                    "HOME" | "XDG_DATA_HOME" | "CODEX_HOME" | "CLAUDE_CONFIG_DIR" | "JOURNAL_STREAM"
+                )
         };
         Self { values: std::env::vars().filter(|(name, _)| ours(name)).collect() }
     }

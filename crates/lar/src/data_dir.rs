@@ -22,10 +22,16 @@ impl Drop for DataDir {
     }
 }
 
+/// Whether root uses another's data directory.
+pub(crate) fn is_anothers(path: &Path) -> bool {
+    let owned = std::fs::metadata(path).is_ok_and(|owner| owner.uid() != 0);
+    owned && rustix::process::geteuid().is_root()
+}
+
 /// Gives what root made in another's data directory, such as that of the machine's service, to whom the directory belongs.
 pub(crate) fn hand_over(path: &Path) {
-    let Ok(owner) = std::fs::symlink_metadata(path.join(".")) else { return };
-    if owner.uid() == 0 || !rustix::process::geteuid().is_root() {
+    let Ok(owner) = std::fs::metadata(path) else { return };
+    if !is_anothers(path) {
         return;
     }
     let mut folders = vec![path.to_owned()];

@@ -1,5 +1,6 @@
 //! `lar serve`: puts the floors on top of each other and keeps them up until a signal.
 
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -179,8 +180,13 @@ impl House {
 /// When it cannot start.
 pub(crate) async fn run(config: Config, environment: &Environment, output: Output) -> anyhow::Result<()> {
     let house = House::open(&config, environment, config.listen, &config.listeners).await?;
-    let (link, _) = house.server.sign_in_link(house.owner);
-    output.line(&format!("Lar is at {}\nSign in once, within ten minutes: {link}", house.url()))?;
+    // Others read a journal, too. Terminals inherit the variable from sessions that have one.
+    let journal = environment.get("JOURNAL_STREAM").is_some() && !std::io::stdout().is_terminal();
+    let sign_in = match journal {
+        true => "Sign in: lar open".to_owned(),
+        false => format!("Sign in once, within ten minutes: {}", house.server.sign_in_link(house.owner).0),
+    };
+    output.line(&format!("Lar is at {}\n{sign_in}", house.url()))?;
     for url in house.server.further() {
         output.line(&format!("It listens at {url}, too"))?;
     }

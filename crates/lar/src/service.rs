@@ -29,8 +29,13 @@ pub(crate) struct Unit {
 impl Unit {
     /// The unit that serves this data directory, if one does.
     pub(crate) fn serving(data_dir: &Path) -> Option<Self> {
-        let system = data_dir == Path::new(SYSTEM_DATA);
-        systemctl(system, &["is-active", "--quiet", UNIT]).is_ok().then_some(Self { system })
+        let unit = Self { system: data_dir == Path::new(SYSTEM_DATA) };
+        unit.is_active().then_some(unit)
+    }
+
+    /// Whether it runs; not while systemd is about to start it again.
+    pub(crate) fn is_active(self) -> bool {
+        systemctl(self.system, &["is-active", "--quiet", UNIT]).is_ok()
     }
 
     /// # Errors

@@ -21,6 +21,7 @@ use crate::config::Config;
 use crate::data_dir::{self, DataDir};
 use crate::service::Unit;
 use release::Place;
+use trial::Trial;
 
 /// What the last upgrade did, in the data directory.
 const RECORD: &str = "upgrade.json";
@@ -173,7 +174,8 @@ impl Site<'_> {
         restored?;
         self.command(&new, &copy.0, &["config", "show"])?;
         without_listeners(&copy.0.join("lar.toml"))?;
-        trial::run(&new, &copy.0, &self.config.models_dir()).await
+        let models_dir = &self.config.models_dir();
+        trial::run(Trial { program: &new, data_dir: &copy.0, models_dir, loads: false }).await
     }
 
     /// Brings the former release back, and the data of then where it does not know what is there now. Says whether it did.
@@ -199,11 +201,14 @@ impl Site<'_> {
     async fn start(&self) -> anyhow::Result<()> {
         let data_dir = &self.config.data_dir;
         let Some(unit) = self.service else {
-            return trial::run(&self.place.program(), data_dir, &self.config.models_dir()).await;
+            // What root starts for another cannot read the other's models: its workers give up root's rights.
+            let loads = self.config.engines.preload && !data_dir::is_anothers(data_dir);
+            let (program, models_dir) = (&self.place.program(), &self.config.models_dir());
+            return trial::run(Trial { program, data_dir, models_dir, loads }).await;
         };
         let before = data_dir::running(data_dir).map(|server| server.pid);
         unit.start()?;
-        let ready = trial::ready(data_dir, |pid| Some(pid) != before).await;
+        let ready = trial::ready(data_dir, |pid| Some(pid) != before, || unit.is_active()).await;
         if ready.is_err() {
             let _ = unit.stop();
         }

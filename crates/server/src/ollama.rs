@@ -7,6 +7,8 @@ mod lines;
 pub(crate) mod models;
 pub(crate) mod pull;
 
+use std::time::Duration;
+
 use axum::response::Response;
 use lar_api::ollama::OPTIONS;
 use lar_base::{Caller, Instant, Problem, Scope, TaskId};
@@ -18,6 +20,9 @@ use crate::asker::{Asker, plain_name};
 use crate::generate::{Wanted, json_schema};
 use crate::{App, extract, fields, openai};
 
+/// Longer than any Lar runs.
+const FOR_GOOD: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
 /// A request, read and checked.
 #[derive(Debug)]
 pub(crate) struct Read {
@@ -26,7 +31,7 @@ pub(crate) struct Read {
     model: String,
     stream: bool,
     thinking: bool,
-    keep_alive: Option<Value>,
+    keep_alive: Option<Duration>,
 }
 
 /// Answers a request that came at `asked`.
@@ -38,11 +43,17 @@ async fn answer(
     asked: Instant,
 ) -> Result<Response, Problem> {
     let Some(wanted) = read.wanted else {
-        let done = keep(app, &asker.caller, &read.model, read.keep_alive.as_ref()).await?;
+        let done = load(app, &asker.caller, &read.model, read.keep_alive).await?;
         return Ok(lines::kept(form, read.model, done, read.stream));
     };
     let ignored = wanted.ignored.clone();
     let begun = crate::generate::begin(app, asker, form.api(), wanted).await?;
+    if let Some(keep_alive) = read.keep_alive {
+        let route = app.gateway.route(plain_name(&read.model)).await;
+        if let Ok(route) = route {
+            keep(app, &asker.caller, &route.pool, keep_alive);
+        }
+    }
     Lines::new(form, read.model, begun, read.thinking, asked).respond(read.stream, &ignored).await
 }
 
@@ -93,21 +104,74 @@ fn sampling(
     Ok(sampling)
 }
 
+/// Reads `keep_alive`: seconds, or a text such as `10m` or `1h30m`; what is below 0 is for good.
+fn lasting(value: Option<&Value>) -> Result<Option<Duration>, Problem> {
+    let wrong =
+        || Problem::invalid("keep_alive", "must be seconds, or a time such as `10m`; below 0 is for good");
+    let seconds = match value {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::Number(seconds)) => seconds.as_f64().ok_or_else(wrong)?,
+        Some(Value::String(text)) => seconds(text.trim()).ok_or_else(wrong)?,
+        Some(_) => return Err(wrong()),
+    };
+    if seconds < 0.0 {
+        return Ok(Some(FOR_GOOD));
+    }
+    Ok(Some(Duration::try_from_secs_f64(seconds).map_or(FOR_GOOD, |kept| kept.min(FOR_GOOD))))
+}
+
+/// The seconds of a time as Go writes it: numbers with their units, or one number.
+fn seconds(text: &str) -> Option<f64> {
+    let (sign, mut rest) = match text.strip_prefix('-') {
+        Some(rest) => (-1.0, rest),
+        None => (1.0, text),
+    };
+    if let Ok(number) = rest.parse::<f64>() {
+        return number.is_finite().then_some(sign * number);
+    }
+    let mut sum = 0.0;
+    while !rest.is_empty() {
+        let digits = rest.find(|character: char| !character.is_ascii_digit() && character != '.')?;
+        let number: f64 = rest[..digits].parse().ok()?;
+        let unit = &rest[digits..];
+        let letters = unit.find(|character: char| character.is_ascii_digit()).unwrap_or(unit.len());
+        sum += number
+            * match &unit[..letters] {
+                "h" => 3600.0,
+                "m" => 60.0,
+                "s" => 1.0,
+                "ms" => 1e-3,
+                "us" | "µs" => 1e-6,
+                "ns" => 1e-9,
+                _ => return None,
+            };
+        rest = &unit[letters..];
+    }
+    (!text.is_empty()).then_some(sign * sum)
+}
+
+/// Lets a model stay as long after its last use as a request says. For less time than is set only those may that
+/// may let it go: others use it, too.
+fn keep(app: &App, caller: &Caller, pool: &str, keep_alive: Duration) {
+    let set = app.gateway.engines().keep_alive().unwrap_or(FOR_GOOD);
+    if keep_alive >= set || caller.require(Scope::Admin).is_ok() {
+        app.gateway.engines().keep(pool, Some(keep_alive));
+    }
+}
+
 /// Loads a model, or lets it go where `keep_alive` is 0; says which.
-async fn keep(
+async fn load(
     app: &App,
     caller: &Caller,
     model: &str,
-    keep_alive: Option<&Value>,
+    keep_alive: Option<Duration>,
 ) -> Result<&'static str, Problem> {
     let route = app.gateway.route(plain_name(model)).await.map_err(crate::generate::about_model)?;
-    let none = match keep_alive {
-        Some(Value::Number(seconds)) => seconds.as_f64() == Some(0.0),
-        Some(Value::String(text)) => text.trim_end_matches(char::is_alphabetic) == "0",
-        _ => false,
-    };
-    if !none {
+    if keep_alive != Some(Duration::ZERO) {
         app.gateway.engines().load(&route.pool);
+        if let Some(keep_alive) = keep_alive {
+            keep(app, caller, &route.pool, keep_alive);
+        }
         return Ok("load");
     }
     caller.require(Scope::Admin)?;

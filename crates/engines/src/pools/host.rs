@@ -152,9 +152,13 @@ impl Host {
         self.lock().scheduler.memory_left()
     }
 
+    pub(super) fn limits(&self) -> Limits {
+        self.lock().scheduler.limits()
+    }
+
     pub(super) fn status(&self) -> Vec<PoolStatus> {
         let state = self.lock();
-        let views = state.scheduler.view().into_iter();
+        let views = state.scheduler.view(Instant::now()).into_iter();
         let status = |view: PoolView| {
             let entry = state.pools.get(&view.pool)?;
             Some(PoolStatus {
@@ -163,6 +167,7 @@ impl Host {
                 active: view.active,
                 waiting: view.waiting,
                 memory: view.memory,
+                goes_at: view.goes_at,
                 pool: view.pool,
             })
         };

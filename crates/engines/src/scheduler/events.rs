@@ -105,6 +105,14 @@ pub enum Event {
         /// Its name.
         pool: PoolId,
     },
+    /// Someone wants the pool's model to stay for another time than [`Limits::keep_alive`], from its last use on, until it is
+    /// let go.
+    PoolKept {
+        /// Its name.
+        pool: PoolId,
+        /// How long; none is as long as the limits say.
+        keep_alive: Option<Duration>,
+    },
     /// The pool is gone; what waits for it is refused, what runs goes on.
     PoolRemoved {
         /// Its name.

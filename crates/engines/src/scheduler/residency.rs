@@ -1,6 +1,8 @@
 //! Which models are in memory: loaded when wanted, let go when idle for long, or when another needs the room,
 //! the one that was used least recently first and never one that tasks run on.
 
+use std::time::Duration;
+
 use lar_base::{Bytes, Instant};
 
 use super::{Action, Pool, PoolId, Scheduler};
@@ -28,6 +30,8 @@ pub(super) struct Residency {
     unwanted: bool,
     /// When a task last ended on it, or it became ready.
     last_used: Instant,
+    /// How long it stays after that, where someone said so.
+    keep_alive: Option<Duration>,
     /// It could not be loaded for want of memory since then.
     pub(super) short_since: Option<Instant>,
     /// It takes no new tasks, so that it can go.
@@ -42,6 +46,7 @@ impl Residency {
             wanted: false,
             unwanted: false,
             last_used: Instant::from_millis(0),
+            keep_alive: None,
             short_since: None,
             draining: false,
         }
@@ -52,6 +57,9 @@ impl Residency {
         self.draining = false;
         self.short_since = None;
         self.unwanted &= state == Resident::Ready;
+        if state == Resident::Leaving {
+            self.keep_alive = None;
+        }
         // A load that was wanted has succeeded or failed.
         self.wanted = false;
         self.used(now);
@@ -73,6 +81,14 @@ impl Pool {
         self.is_ready() && self.active.is_empty() && (self.residency.draining || !self.waits())
     }
 
+    /// When its model goes if nobody uses it until then, if ever.
+    pub(super) fn goes_at(&self, now: Instant, limit: Option<Duration>) -> Option<Instant> {
+        let keep_alive = self.residency.keep_alive.or(limit)?;
+        let goes = self.is_ready() && self.residency.memory > Bytes(0);
+        let since = if self.is_idle() { self.residency.last_used } else { now };
+        goes.then(|| since.after(keep_alive))
+    }
+
     fn wants_to_load(&self) -> bool {
         self.residency.state == Resident::Absent && (self.waits() || self.residency.wanted)
     }
@@ -87,6 +103,13 @@ impl Scheduler {
             Resident::Ready if pool.active.is_empty() => leave(now, name, pool, actions),
             Resident::Loading | Resident::Ready => pool.residency.unwanted = true,
             Resident::Absent | Resident::Leaving => {}
+        }
+    }
+
+    /// Someone says how long a pool's model stays after its last use.
+    pub(super) fn kept(&mut self, name: &PoolId, keep_alive: Option<Duration>) {
+        if let Some(pool) = self.pools.get_mut(name) {
+            pool.residency.keep_alive = keep_alive;
         }
     }
 
@@ -112,12 +135,9 @@ impl Scheduler {
                 leave(now, name, pool, actions);
             }
         }
-        if let Some(keep_alive) = self.limits.keep_alive {
-            for (name, pool) in &mut self.pools {
-                let over = now.since(pool.residency.last_used) >= keep_alive;
-                if over && pool.residency.memory > Bytes(0) && pool.is_idle() {
-                    leave(now, name, pool, actions);
-                }
+        for (name, pool) in &mut self.pools {
+            if pool.is_idle() && pool.goes_at(now, self.limits.keep_alive).is_some_and(|at| at <= now) {
+                leave(now, name, pool, actions);
             }
         }
         let mut wanting: Vec<PoolId> = self
@@ -209,10 +229,8 @@ impl Scheduler {
 
     /// When time alone will change something about the memory.
     pub(super) fn next_arrangement(&self) -> Option<Instant> {
-        let idle = self.limits.keep_alive.into_iter().flat_map(|keep_alive| {
-            let idle = self.pools.values().filter(|pool| pool.residency.memory > Bytes(0) && pool.is_idle());
-            idle.map(move |pool| pool.residency.last_used.after(keep_alive))
-        });
+        let idle = self.pools.values().filter(|pool| pool.is_idle());
+        let idle = idle.filter_map(|pool| pool.goes_at(pool.residency.last_used, self.limits.keep_alive));
         let short = self.pools.values().filter(|pool| pool.wants_to_load());
         let drained = self.pools.values().any(|pool| pool.residency.draining);
         let short = short.filter_map(|pool| pool.residency.short_since).filter(move |_| !drained);

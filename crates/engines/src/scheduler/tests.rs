@@ -301,6 +301,24 @@ fn a_model_that_nobody_uses_is_let_go() {
 }
 
 #[test]
+fn how_long_a_model_stays_can_be_said_until_it_goes() {
+    let mut script = two(Limits { keep_alive: Some(Duration::from_secs(5)), ..Limits::default() });
+    let kept = |seconds| Event::PoolKept { pool: "a".into(), keep_alive: Some(Duration::from_secs(seconds)) };
+    script.at(0, Event::PoolWanted { pool: "a".into() });
+    script.ready_now(0, "a");
+    assert!(script.at(100, kept(60)).is_empty());
+    assert!(script.at(59_000, Event::Tick).is_empty());
+    assert_eq!(script.ask(59_500, "1", "a"), ["grant 1"]);
+    assert!(script.at(59_600, kept(0)).is_empty(), "it is in use");
+    assert_eq!(script.stopped(59_700, "1"), ["unload a"]);
+    script.at(59_800, Event::PoolDown { pool: "a".into() });
+    script.at(60_000, Event::PoolWanted { pool: "a".into() });
+    script.ready_now(60_000, "a");
+    assert!(script.at(64_000, Event::Tick).is_empty(), "nobody said so of this time");
+    assert_eq!(script.at(65_000, Event::Tick), ["unload a"]);
+}
+
+#[test]
 fn a_model_drains_no_longer_than_someone_waits_for_its_memory() {
     let mut script = two(Limits { swap_wait_max: Duration::from_secs(1), ..Limits::default() });
     script.ask(0, "1", "a");

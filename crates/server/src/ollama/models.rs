@@ -3,11 +3,12 @@
 use axum::Json;
 use axum::extract::Request;
 use lar_api::ollama::{Details, Model, Models, ShowRequest, Shown, Version};
+use lar_base::{Instant, Timestamp};
 use lar_catalog::{Kind, Model as Installed};
 use lar_engines::pools::PoolState;
 use serde_json::{Map, json};
 
-use super::untagged;
+use super::{FOR_GOOD, untagged};
 use crate::auth::Inference;
 use crate::errors::Failure;
 use crate::generate::about_model;
@@ -42,7 +43,11 @@ pub(crate) async fn ps(app: State, _: Inference) -> Json<Models> {
     let ready = pools.iter().filter(|pool| pool.state == PoolState::Ready);
     let models = ready.filter_map(|pool| {
         let found = app.catalog.resolve(&pool.pool).ok()?.model;
-        Some(Model { expires_at: Some(FAR.into()), size_vram: Some(0), ..listed(&found, pool.memory.get()) })
+        let left = pool.goes_at.map(|at| at.since(Instant::now()));
+        let goes =
+            left.filter(|left| *left < FOR_GOOD / 2).map(|left| Timestamp::now().after(left).to_string());
+        let expires_at = Some(goes.unwrap_or_else(|| FAR.into()));
+        Some(Model { expires_at, size_vram: Some(0), ..listed(&found, pool.memory.get()) })
     });
     Json(Models { models: models.collect() })
 }
