@@ -29,7 +29,7 @@ python3 -m pip --version >/dev/null 2>&1 || packages+=(python3-pip)
 [ -e /etc/ssl/certs/ca-certificates.crt ] || packages+=(ca-certificates)
 compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null || packages+=(libclang-dev)
 if [ "${1:-}" = test ]; then want chromium chromium; want ip iproute2; fi
-if [ "${1:-}" = dist ]; then for tool in debootstrap umoci skopeo runc; do want $tool $tool; done; want ip iproute2; fi
+if [ "${1:-}" = dist ]; then for tool in debootstrap umoci skopeo runc; do want $tool $tool; done; want ip iproute2; want systemd-nspawn systemd-container; fi
 rust_found=$(cargo --version 2>/dev/null | awk '{print $2}' || true)
 if ! new_enough "$rust_found" "$rust_min"; then
   packages+=(cargo-web rustc-web rust-web-clippy rustfmt-web)

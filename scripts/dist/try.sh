@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# try.sh DIST NAME VERSION: uses the archive, the package and the image of .build/dist in root file systems that hold nothing but
-# Debian's base, or nothing at all, with no network but loopback. Needs root.
+# try.sh DIST NAME VERSION: uses the archive, the package, the image and the service of .build/dist in root file systems that hold
+# nothing but Debian's base, or nothing at all, with no network but loopback. Needs root.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 dist=$1 name=$2 version=$3
@@ -9,11 +9,14 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 say() { printf '\033[1m· %s\033[0m\n' "$*" >&2; }
 
-if [ ! -e "$bare/etc/debian_version" ]; then
+# make_bare TO [OPTIONS]: Debian's base and nothing else.
+make_bare() {
+  [ ! -e "$1/etc/debian_version" ] || return 0
   say "making a bare Debian in .build"
-  rm -rf "$bare"
-  debootstrap --variant=minbase bookworm "$bare" >"$work/debootstrap.log" || { tail "$work/debootstrap.log"; exit 1; }
-fi
+  rm -rf "$1"
+  debootstrap --variant=minbase "${@:2}" bookworm "$1" >"$work/debootstrap.log" || { tail "$work/debootstrap.log"; exit 1; }
+}
+make_bare "$bare"
 
 # inside ROOT SCRIPT: runs a script there, which sees no network but loopback and no processes but its own.
 inside() {
@@ -100,4 +103,53 @@ in_image doctor || true
 runc kill "$contained" TERM
 wait %% || true
 test -e "$work/data/lar.db" && test ! -e "$work/data/server.json"
+trap 'rm -rf "$work"' EXIT
+
+say "the machine's service, under systemd"
+booted=$PWD/.build/booted root=$work/booted
+make_bare "$booted" --include=systemd,systemd-sysv,dbus
+cp -a "$booted" "$root"
+cp "$dist/$name.tar.gz"* "$root/root/"
+mkdir -p "$root/root/broken/lar/lib"
+# A release that starts with a copy, and not with the original.
+cat >"$root/root/broken/lar/lar" <<'END'
+#!/bin/sh
+case "$*" in
+  --version) echo lar 9.9.9; exit ;;
+  *rehearsal*) ;;
+  *serve*) exit 1 ;;
+esac
+for program in /opt/lar/lar /opt/lar.previous/lar; do
+  [ "$(head -c 4 $program | tail -c 3)" = ELF ] && exec $program "$@"
+done
+END
+chmod +x "$root/root/broken/lar/lar"
+tar -C "$root/root/broken" -czf "$root/root/broken.tar.gz" lar
+(cd "$root/root" && sha256sum broken.tar.gz >broken.tar.gz.sha256)
+setsid systemd-nspawn --boot --directory "$root" --private-network --register=no --keep-unit --console=pipe \
+  </dev/null >"$work/boot.log" 2>&1 &
+nspawn=$!
+trap 'kill $nspawn 2>/dev/null || true; wait $nspawn 2>/dev/null || true; rm -rf "$work"' EXIT
+booted() {
+  nsenter --target "$(pgrep --parent $nspawn)" --all -- \
+    env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LAR_LOG=error LAR_DATA_DIR=/var/lib/lar sh -euc "$1"
+}
+for _ in $(seq 120); do booted 'systemctl is-system-running' 2>/dev/null | grep -qE 'running|degraded' && break; sleep 0.25; done
+mkdir "$root/opt/lar"
+tar -xzf "$dist/$name.tar.gz" -C "$root/opt/lar" --strip-components 1
+told=$(booted '
+  /opt/lar/lar service install --system; sleep 1; systemctl is-active lar')
+cp -r "$models" "$root/var/lib/private/lar/models"
+chown -R --reference="$root/var/lib/private/lar" "$root/var/lib/private/lar/models"
+told=$(booted "
+  cd /root; systemctl restart lar; sleep 1
+  /opt/lar/lar remember 'The ferry leaves from the north harbour.'
+  systemctl kill --signal KILL lar; sleep 4; systemctl is-active lar; /opt/lar/lar ask --max-tokens 8 'Say hello.'
+  /opt/lar/lar upgrade $name.tar.gz; /opt/lar/lar upgrade --undo
+  ! /opt/lar/lar upgrade broken.tar.gz 2>&1; /opt/lar/lar --version; systemctl is-active lar
+  /opt/lar/lar recall 'Which harbour?'; systemctl stop lar; find /var/lib/private/lar -user root")
+has "$version became $version. It runs." "$told"
+has "$version became $version again." "$told"
+has "9.9.9 did not become ready; $version and its data are back" "$told"
+has "north harbour" "$(tail -n 1 <<<"$told")"
 say "each was used as a person would, without a network"

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use lar_egress::{Egress, Method, Request, Trust};
 use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, Command};
@@ -56,25 +56,12 @@ pub(super) async fn run(trial: Trial<'_>) -> anyhow::Result<()> {
         String::from_utf8_lossy(&text).into_owned()
     });
     let pid = child.id();
-    let over = async { Some(child.wait().await) };
     let became = tokio::select! {
-        ended = over => Err(ended),
-        became = ready(data_dir, |found| Some(found) == pid, || true) => Ok(became),
+        ended = child.wait() => Err(anyhow!("it ended, {}", ended?)),
+        became = ready(data_dir, |found| Some(found) == pid, || true) => became,
     };
-    let reason = match became {
-        Ok(Ok(())) => {
-            stop(&mut child).await?;
-            return Ok(());
-        }
-        Ok(Err(error)) => {
-            let _ = stop(&mut child).await;
-            error.to_string()
-        }
-        Err(ended) => match ended {
-            Some(Ok(status)) => format!("it ended, {status}"),
-            _ => "it ended".into(),
-        },
-    };
+    stop(&mut child).await?;
+    let Err(reason) = became else { return Ok(()) };
     let said = said.await.unwrap_or_default();
     let skipped = said.trim().chars().count().saturating_sub(QUOTED_CHARS);
     let quoted: String = said.trim().chars().skip(skipped).collect();
