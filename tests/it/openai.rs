@@ -103,13 +103,14 @@ fn models_and_aliases_are_listed_and_unknown_ones_explained() {
     assert_eq!(
         names,
         [
-            "all-minilm-l6-v2",
-            "smollm2-135m-instruct",
             "default",
-            "default-embedding",
+            "smollm2-135m-instruct",
             "small",
-            "default+memory"
-        ]
+            "default+memory",
+            "all-minilm-l6-v2",
+            "default-embedding"
+        ],
+        "those that chat first: some clients take the first"
     );
     assert_eq!(lar.get("/v1/models/default").json()["id"], "default");
     let anthropics =

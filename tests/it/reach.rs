@@ -191,3 +191,14 @@ ip addr add 10.9.8.77/24 dev here
         assert!(told.contains(line), "{line}\n{told}");
     }
 }
+
+#[test]
+fn doctor_tries_where_it_really_listens() {
+    let lar = Lar::start();
+    // With the configuration's own port, which nobody listens on here.
+    let elsewhere = format!("127.0.0.1:{}", free_port());
+    let done = lar.cli(&["--listen", &elsewhere, "doctor"]);
+    let told = String::from_utf8_lossy(&done.stdout);
+    assert!(told.contains(&format!("http://{} answers this machine", lar.address)), "{told}");
+    assert!(!told.contains(&elsewhere), "{told}");
+}

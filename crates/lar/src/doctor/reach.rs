@@ -7,7 +7,7 @@ use lar_egress::{Egress, Method, Request, Trust};
 
 use super::{Finding, broken, fine, note};
 use crate::config::Config;
-use crate::data_dir;
+use crate::data_dir::{self, ServerFile};
 
 /// Answers on the same machine come at once.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -15,7 +15,8 @@ const ABOUT: &str = "reach";
 
 /// What was found of each place.
 pub(super) async fn run(config: &Config) -> Vec<Finding> {
-    let main = (config.listen, false, false);
+    let running = data_dir::running(&config.data_dir).filter(|server| super::alive(server.pid));
+    let main = (running.as_ref().map_or(config.listen, |server| where_it_is(config, server)), false, false);
     let further = config
         .listeners
         .iter()
@@ -30,7 +31,7 @@ pub(super) async fn run(config: &Config) -> Vec<Finding> {
             "where that is wanted: a [[listener]] with TLS, a reverse proxy, or insecure_lan; see the guide on reach",
         ));
     }
-    if data_dir::running(&config.data_dir).is_none_or(|server| !super::alive(server.pid)) {
+    if running.is_none() {
         if beyond || places.len() > 1 {
             let told = "Lar is not running, so none of its places was tried";
             findings.push(note(ABOUT, told, "start it, then run lar doctor again"));
@@ -44,6 +45,17 @@ pub(super) async fn run(config: &Config) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// Where the server listens: it may have been started for another place than is configured.
+fn where_it_is(config: &Config, server: &ServerFile) -> SocketAddr {
+    let told = server.url.strip_prefix("http://").and_then(|at| at.parse::<SocketAddr>().ok());
+    match told {
+        // It tells of the one address of all by which this machine reaches it.
+        Some(at) if at.ip().is_loopback() => SocketAddr::new(config.listen.ip(), at.port()),
+        Some(at) => at,
+        None => config.listen,
+    }
 }
 
 async fn tried(egress: &Egress, at: SocketAddr, tls: bool, keyless: bool) -> Finding {

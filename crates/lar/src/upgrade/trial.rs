@@ -5,10 +5,11 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail, ensure};
+use lar_base::Instant;
 use lar_egress::{Egress, Method, Request, Trust};
 use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, Command};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 use crate::data_dir;
 
