@@ -38,7 +38,7 @@ async def every_tool(mode):
 
         query = {"query": f"when is the greenhouse in {mode} heated?", "tags": ["garden"], "limit": 1}
         found = await client.call_tool("memory_search", query)
-        assert found.content[0].text.endswith(fact) and id in found.content[0].text, found
+        assert f"\n{fact}" in found.content[0].text and id in found.content[0].text, found
         assert found.structured_content["results"][0]["id"] == id
         nothing = await client.call_tool("memory_search", {"query": "quantum chromodynamics"})
         assert nothing.content == [] and nothing.structured_content["results"] == [], nothing
