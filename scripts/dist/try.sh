@@ -139,7 +139,7 @@ mkdir "$root/opt/lar"
 tar -xzf "$dist/$name.tar.gz" -C "$root/opt/lar" --strip-components 1
 told=$(booted '
   /opt/lar/lar service install --system; sleep 1; systemctl is-active lar')
-cp -r "$models" "$root/var/lib/private/lar/models"
+cp -r "$models/." "$root/var/lib/private/lar/models"
 chown -R --reference="$root/var/lib/private/lar" "$root/var/lib/private/lar/models"
 told=$(booted "
   cd /root; systemctl restart lar; sleep 1
