@@ -95,6 +95,15 @@ fn hostile_bodies_and_heads() {
     assert_eq!(lar.raw(&chunked, chunk.as_bytes()).status, 413);
     let form = lar.head("POST", "/lar/v1/conversations", 3).replace("application/json", "text/plain");
     assert_eq!(lar.raw(&form, b"a=b").status, 415);
+    // What curl says unasked, as in Ollama's examples, is taken there; of a page of another site it is not.
+    let curls = |path: &str, body: &str| {
+        lar.head("POST", path, body.len()).replace("application/json", "application/x-www-form-urlencoded")
+    };
+    let show = r#"{"model": "default"}"#;
+    assert_eq!(lar.raw(&curls("/api/show", show), show.as_bytes()).status, 200);
+    assert_eq!(lar.raw(&curls("/v1/chat/completions", show), show.as_bytes()).status, 415);
+    let page = curls("/api/show", show).replacen("\r\n", "\r\norigin: http://evil.example\r\n", 1);
+    assert_eq!(lar.raw(&page, show.as_bytes()).status, 403);
     let huge = format!("GET / HTTP/1.1\r\nhost: {}\r\nx: {}\r\n\r\n", lar.address, "y".repeat(200_000));
     assert!(matches!(lar.raw(&huge, b"").status, 0 | 400 | 431));
     assert_eq!(lar.raw("nonsense\r\n\r\n", b"").status, 400);

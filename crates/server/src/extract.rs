@@ -4,7 +4,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::body::to_bytes;
-use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::extract::{FromRequest, FromRequestParts, MatchedPath, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Uri, header};
 use bytes::Bytes;
@@ -16,6 +16,9 @@ use crate::App;
 use crate::errors::Failure;
 
 const JSON: &str = "application/json";
+/// What curl says where nobody tells it, as in all of Ollama's examples. Pages of other sites can say it too: that they may
+/// not is seen to by [`crate::protect`].
+const CURLS_OWN: &str = "application/x-www-form-urlencoded";
 /// One JSON value a line.
 pub(crate) const JSON_LINES: &str = "application/x-ndjson";
 
@@ -72,9 +75,12 @@ pub(crate) async fn body(request: Request, app: &App) -> Result<Bytes, Problem> 
 /// As [`body`], for a body that must say that it is of this type.
 pub(crate) async fn body_of(request: Request, app: &App, wanted: &str) -> Result<Bytes, Problem> {
     let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    let as_ollama = route.starts_with("/api/");
     let fits = kind.is_some_and(|kind| {
-        let kind = kind.split(';').next().unwrap_or_default().trim();
-        kind.eq_ignore_ascii_case(wanted) || (wanted == JSON && kind.to_ascii_lowercase().ends_with("+json"))
+        let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let json = kind.ends_with("+json") || (as_ollama && kind == CURLS_OWN);
+        kind == wanted || (wanted == JSON && json)
     });
     let length = request
         .headers()

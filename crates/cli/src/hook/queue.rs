@@ -15,6 +15,8 @@ use crate::{ApiError, Client};
 const WAITING_MAX: usize = 256;
 /// Bytes of a message at most: what is longer was pasted.
 const MESSAGE_BYTES_MAX: usize = 8 << 10;
+/// Digits of the time in a name.
+const TIME_DIGITS: usize = 15;
 
 /// What waits of one client.
 #[derive(Debug)]
@@ -41,7 +43,7 @@ impl Queue {
             fs::remove_file(oldest)?;
         }
         // Its name is its place in the order.
-        let name = format!("{:015}-{}", Timestamp::now().as_millis(), std::process::id());
+        let name = format!("{:0TIME_DIGITS$}-{}", Timestamp::now().as_millis(), std::process::id());
         let partial = self.folder.join(format!(".{name}"));
         let mut file = fs::File::options().write(true).create_new(true).mode(0o600).open(&partial)?;
         file.write_all(said.as_bytes())?;
@@ -65,13 +67,17 @@ impl Queue {
         }
     }
 
-    /// The files, in order.
+    /// The files, in order. What is not of a queue's making is not told and not removed.
     fn waiting(&self) -> Vec<PathBuf> {
         let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
-        let mut files: Vec<PathBuf> = entries
-            .filter(|entry| !entry.file_name().to_string_lossy().starts_with('.'))
-            .map(|entry| entry.path())
-            .collect();
+        let ours = |entry: &fs::DirEntry| {
+            let name = entry.file_name();
+            let parts = name.to_str().and_then(|name| name.split_once('-'));
+            let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+            parts.is_some_and(|(time, process)| time.len() == TIME_DIGITS && digits(time) && digits(process))
+                && entry.file_type().is_ok_and(|kind| kind.is_file())
+        };
+        let mut files: Vec<PathBuf> = entries.filter(ours).map(|entry| entry.path()).collect();
         files.sort();
         files
     }
@@ -91,6 +97,8 @@ mod tests {
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
         queue.keep(" \n").unwrap();
+        fs::write(queue.folder.join("letter"), "somebody's").unwrap();
+        std::os::unix::fs::symlink("/etc/hostname", queue.folder.join("000000000000001-1")).unwrap();
         queue.keep(&"x".repeat(MESSAGE_BYTES_MAX + 1)).unwrap();
         let said: Vec<String> =
             queue.waiting().iter().map(|path| fs::read_to_string(path).unwrap()).collect();
