@@ -58,9 +58,12 @@ told=$(inside "$root" "
   lar remember 'The ferry leaves from the north harbour.'; lar ask 'Say hello.'
   dpkg -i later.deb; dpkg -s lar | grep Version; lar memory forget \$(lar memory list --json | grep -o 'mem_[0-9a-f]*' | head -n 1)
   dpkg -i $deb; lar backup restore \$(ls /var/lib/lar/backups/*.tar | head -n 1); lar recall 'Which harbour?'
+  mv /var/lib/lar /var/lib/kept; mkdir /var/lib/lar; echo noise >/var/lib/lar/lar.db
+  if dpkg -i later.deb 2>&1; then exit 1; fi; dpkg -s lar | grep '^Version: $version$'; rm -r /var/lib/lar; mv /var/lib/kept /var/lib/lar
   dpkg -P lar; test -e /var/lib/lar/lar.db; test ! -e /usr/lib/lar; test ! -e /usr/bin/lar")
 has "Version: $version+later" "$told"
 has "lar: /var/lib/lar/backups/" "$told"
+has "no backup could be made, so nothing was changed" "$told"
 has "north harbour" "$told"
 has "memories are not removed with a program" "$told"
 rm -rf "$root"

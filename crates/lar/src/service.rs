@@ -47,6 +47,8 @@ impl Unit {
     /// # Errors
     /// What systemd says.
     pub(crate) fn start(self) -> anyhow::Result<()> {
+        // After a release that kept ending, systemd refuses further starts for a while, also of one that is put back.
+        let _ = systemctl(self.system, &["reset-failed", UNIT]);
         systemctl(self.system, &["start", UNIT])
     }
 }
