@@ -11,9 +11,10 @@ fn commands_talk_to_the_running_server() {
     let lar = Lar::start();
     let asked = lar.cli(&["ask", "Say hello.", "--max-tokens", "8", "--seed", "1"]);
     assert!(asked.status.success() && !asked.stdout.is_empty(), "{}", text(&asked));
-    let asked = lar.cli(&["--json", "ask", "Say hello.", "--max-tokens", "8"]);
+    let asked = lar.cli(&["--json", "ask", "Say hello.", "--max-tokens", "8", "--seed", "1"]);
     let answer: serde_json::Value = serde_json::from_slice(&asked.stdout).unwrap();
-    assert_eq!(answer["end"]["tokens_out"], 8);
+    let tokens = answer["end"]["tokens_out"].as_u64().unwrap();
+    assert!((1..=8).contains(&tokens), "{answer}");
     assert!(text(&lar.cli(&["conversations", "list"])).contains("Say hello."));
     assert!(text(&lar.cli(&["ps"])).contains("smollm2-135m-instruct"));
     assert!(text(&lar.cli(&["open", "--print"])).contains("/#sign-in="));

@@ -50,7 +50,7 @@ fn stop_texts_and_limits_are_honoured_and_ignored_fields_named() {
     let lar = Lar::start();
     let count = json!({
         "messages": [{ "role": "user", "content": "Count from 1 to 9 with spaces." }],
-        "max_tokens": 3, "user": "someone", "made_up": true,
+        "max_tokens": 3, "user": "someone", "made_up": true, "ignore_eos": true,
     });
     let answer = lar.post("/v1/chat/completions", &chat(count));
     assert_eq!(answer.json()["choices"][0]["finish_reason"], "length");
