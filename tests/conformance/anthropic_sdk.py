@@ -40,8 +40,8 @@ class Anthropic(unittest.TestCase):
         self.assertEqual(self.say("Count to a hundred.", max_tokens=3).stop_reason, "max_tokens")
         whole = self.say("Count from one to ten in words.", max_tokens=40).content[0].text
         word = whole.split()[2]
-        cut = self.say("Count from one to ten in words.", max_tokens=40, stop_sequences=[word])
-        self.assertEqual(cut.stop_reason, "end_turn")
+        cut = self.say("Count from one to ten in words.", max_tokens=40, stop_sequences=["never", word])
+        self.assertEqual((cut.stop_reason, cut.stop_sequence), ("stop_sequence", word))
         self.assertNotIn(word, cut.content[0].text if cut.content else "")
 
     def test_a_stream_is_the_message(self):

@@ -190,11 +190,11 @@ async fn seeds_repeat_and_stop_texts_end() {
         // A stop text that lies across tokens: the end of one word and the beginning of the next.
         let space = whole[8..].find(' ').unwrap() + 8;
         let stop = whole[space - 2..space + 2].to_owned();
-        let sampling = Sampling { stop: vec![stop.clone()], ..greedy(24) };
+        let sampling = Sampling { stop: vec!["never".into(), stop.clone()], ..greedy(24) };
         let (cut, _, end) = finish(driver.generate(job(&*driver, text, sampling).await).unwrap()).await;
         assert_eq!(
             (Some(cut.as_str()), end),
-            (whole.split(&stop).next(), Event::Finished(FinishReason::Stop))
+            (whole.split(&stop).next(), Event::Finished(FinishReason::StopText(1)))
         );
         driver.unload().await;
     }

@@ -14,6 +14,7 @@ mod downloads;
 mod encoder;
 mod engines;
 mod health;
+mod held_calls;
 mod idempotency;
 mod keys;
 mod llama_server;

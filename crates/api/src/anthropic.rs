@@ -10,7 +10,7 @@ fields! {
     MESSAGES_FIELDS:
     Honoured {
         "model", "messages" = "text, tool calls and their results; earlier thinking is left out, images and documents are refused",
-        "max_tokens", "system", "stop_sequences" = "up to 32; `stop_reason` is then `end_turn`", "stream",
+        "max_tokens", "system", "stop_sequences" = "up to 32", "stream",
         "temperature" = "0 to 1; of earlier clients", "top_k" = "of earlier clients", "top_p" = "of earlier clients", "tools" = "your own, up to 128; a server's own are refused",
         "tool_choice", "thinking" = "whether it is shown; how long is up to the model",
         "output_config" = "`format` with a JSON schema; `effort` has no effect", "output_format" = "as `output_config.format`",
@@ -148,7 +148,7 @@ pub struct Message {
     pub role: &'static str,
     pub model: String,
     pub content: Vec<Block>,
-    /// `end_turn`, `max_tokens` or `tool_use`; absent at a stream's beginning.
+    /// `end_turn`, `max_tokens`, `stop_sequence` or `tool_use`; absent at a stream's beginning.
     pub stop_reason: Option<&'static str>,
     pub stop_sequence: Option<String>,
     pub usage: Usage,

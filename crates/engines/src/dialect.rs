@@ -2,10 +2,12 @@
 //! read that in its answers.
 //!
 //! A model whose template shows no format that is known here is told of tools in a system message and held to
-//! one format by a grammar; so is any model that must call.
+//! one format by a grammar; so is any model that must call. One that has a format and may choose is free, but for
+//! the names and arguments of its calls.
 
 mod calls;
 mod formats;
+mod held;
 mod json;
 mod literal;
 mod reasoning;
@@ -105,7 +107,10 @@ impl Dialect {
         }
         let forced = chat.tool_choice != ToolChoice::Auto;
         let format = match self.tools {
-            Some(native) if !forced => native,
+            Some(native) if !forced => {
+                reading.constraint = Some(held::held(&native, &chat.tools, reasoning, inside));
+                native
+            }
             _ => {
                 reading.constraint = Some(tools::grammar(chat, reasoning.filter(|_| inside)));
                 HERMES
@@ -190,7 +195,7 @@ impl Reader {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     fn chat(choice: ToolChoice) -> Chat {
@@ -241,7 +246,7 @@ mod tests {
     }
 
     /// Templates' marks, an answer in their format, and how many calls it holds.
-    fn families() -> Vec<(&'static str, String, usize)> {
+    pub(crate) fn families() -> Vec<(&'static str, String, usize)> {
         let object = r#"{"name": "weather", "arguments": {"city": "Oslo"}}"#;
         vec![
             (HERMES_TEMPLATE, format!("Let me see.{}", hermes("Oslo")), 1),
@@ -433,10 +438,15 @@ mod tests {
     #[test]
     fn models_that_must_call_are_held_to_it() {
         let native = Dialect::of("{{ tools }}<tool_call>");
-        assert_eq!(native.reading(&chat(ToolChoice::Auto), "").constraint, None);
-        assert!(native.reading(&chat(ToolChoice::Required), "").constraint.is_some());
+        let held_in = |dialect: &Dialect, choice| match dialect.reading(&chat(choice), "").constraint {
+            Some(Constraint::Calls(_)) => "its calls",
+            Some(_) => "all of it",
+            None => "nothing",
+        };
+        assert_eq!(held_in(&native, ToolChoice::Auto), "its calls");
+        assert_eq!(held_in(&native, ToolChoice::Required), "all of it");
         let none = Dialect::of("{{ messages }}");
-        assert!(none.reading(&chat(ToolChoice::Auto), "").constraint.is_some());
+        assert_eq!(held_in(&none, ToolChoice::Auto), "all of it");
         assert_eq!(none.reading(&Chat::default(), ""), Reading::default());
     }
 }

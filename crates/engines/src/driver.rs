@@ -14,7 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::dialect::Reading;
-pub use sampling::{Candidate, Constraint, RareSampling, SamplerName, Sampling, TokenLogprobs};
+pub use sampling::{
+    Candidate, Constraint, Held, HeldCalls, RareSampling, SamplerName, Sampling, TokenLogprobs,
+};
 
 /// One message of a chat prompt.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -163,8 +165,10 @@ pub struct Job {
 /// Why an answer ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FinishReason {
-    /// The model ended it, or a stop text did.
+    /// The model ended it, or a stop text did and the engine does not tell which.
     Stop,
+    /// One of [`Sampling::stop`]'s texts did: its index.
+    StopText(usize),
     /// The limit of tokens or the end of the context.
     Length,
     /// The model ended it with tool calls. Engines do not say this; whoever reads the answer does.
@@ -176,7 +180,7 @@ impl FinishReason {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
-            FinishReason::Stop => "stop",
+            FinishReason::Stop | FinishReason::StopText(_) => "stop",
             FinishReason::Length => "length",
             FinishReason::ToolCalls => "tool_calls",
         }

@@ -280,13 +280,18 @@ impl Driver for LlamaServer {
                 return Ok(Prepared { prompt, tokens: None, reading: Reading::default() });
             }
             let (tokens, tail) = Self::tokens(&client, &prompt, properties.dialect.knows_tools()).await?;
-            let reading = match &prompt {
+            let mut reading = match &prompt {
                 Prompt::Chat(chat) => properties.dialect.reading(chat, &tail),
                 _ => Reading::default(),
             };
-            if matches!(reading.constraint, Some(Constraint::Lark(_))) {
-                let wanted = "hold an answer to tool calls";
-                return Err(Error::Unable { engine: self.engine().name, wanted });
+            match reading.constraint {
+                Some(Constraint::Lark(_)) => {
+                    let wanted = "hold an answer to tool calls";
+                    return Err(Error::Unable { engine: self.engine().name, wanted });
+                }
+                // It is left to the model there.
+                Some(Constraint::Calls(_)) => reading.constraint = None,
+                _ => {}
             }
             Ok(Prepared { reading, ..Prepared::counted(tokens) })
         }
@@ -296,7 +301,10 @@ impl Driver for LlamaServer {
     /// The server itself says what it cannot express, when it is given the job.
     fn check<'a>(&'a self, constraint: &'a Constraint) -> BoxFuture<'a, Result<(), Error>> {
         std::future::ready(match constraint {
-            Constraint::JsonObject | Constraint::JsonSchema(_) | Constraint::Gbnf(_) => Ok(()),
+            Constraint::JsonObject
+            | Constraint::JsonSchema(_)
+            | Constraint::Gbnf(_)
+            | Constraint::Calls(_) => Ok(()),
             Constraint::Lark(_) => {
                 Err(Error::Unable { engine: self.engine().name, wanted: "hold an answer to this grammar" })
             }
@@ -313,7 +321,7 @@ impl Driver for LlamaServer {
         let session = lock(&self.session).clone();
         let place = Place::take(&session).ok_or_else(|| Error::Failed("every place is taken".into()))?;
         let request = stream::request(&client, &job, place.number);
-        Ok(stream::start(client, request, place))
+        Ok(stream::start(client, request, job.sampling.stop, place))
     }
 }
 

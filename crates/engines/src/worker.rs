@@ -6,6 +6,7 @@
 
 mod answer;
 mod cache;
+mod calls;
 mod constraint;
 mod draft;
 mod embed;

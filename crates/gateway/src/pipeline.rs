@@ -406,7 +406,7 @@ impl Gateway {
                 for part in reader.finish() {
                     push_part(run, part, index, &mut Arc::default());
                 }
-                let called = reader.calls() > 0 && reason == FinishReason::Stop;
+                let called = reader.calls() > 0 && reason != FinishReason::Length;
                 self.finished(run, if called { FinishReason::ToolCalls } else { reason });
             }
             Event::Failed(error) => self.failed(run, error.into()),

@@ -10,13 +10,16 @@ use lar_gateway::End;
 
 pub(crate) use decode::{count as decode_count, messages as decode_messages};
 
-/// Anthropic's word for how an answer ended. Which of several stop texts ended it is not known here.
-const fn stop_reason(reason: FinishReason) -> &'static str {
-    match reason {
+/// Anthropic's words for how an answer ended, and the stop text that did it, where that is known; `stops` are those
+/// of the request.
+fn stop_reason(reason: FinishReason, stops: &[String]) -> (&'static str, Option<String>) {
+    let word = match reason {
+        FinishReason::StopText(which) => return ("stop_sequence", stops.get(which).cloned()),
         FinishReason::Stop => "end_turn",
         FinishReason::Length => "max_tokens",
         FinishReason::ToolCalls => "tool_use",
-    }
+    };
+    (word, None)
 }
 
 fn usage(end: &End) -> Usage {

@@ -30,8 +30,9 @@ pub(super) struct Format {
 /// What stands between the marks of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Body {
-    /// `{"name": …, "arguments": {…}}` in one of several spellings, or a list of those.
-    Json,
+    /// `{"name": …, "arguments": {…}}` in one of several spellings, or a list of those. `opening` is a regular
+    /// expression of what comes before the name.
+    Json { opening: &'static str },
     /// The same without a mark, where an answer begins with it.
     BareJson,
     /// The name, this mark, the arguments' JSON. What is before `name_after` is not part of the name, nor
@@ -53,7 +54,7 @@ impl Format {
         let mut marks = vec![self.begin, self.end];
         marks.extend(self.around);
         match self.body {
-            Body::Json | Body::BareJson => {}
+            Body::Json { .. } | Body::BareJson => {}
             Body::Named { mark, name_after, name_before } => {
                 marks.push(mark);
                 marks.extend(name_after.into_iter().chain(name_before));
@@ -211,7 +212,7 @@ impl Calls {
 
     fn begin(&self, raw: String) -> Place {
         let reading = match self.format.body {
-            Body::Json => Reading::Object(Object::default()),
+            Body::Json { .. } => Reading::Object(Object::default()),
             Body::BareJson => {
                 let mut object = Object::default();
                 object.push('{');
@@ -391,8 +392,8 @@ impl Calls {
             }
         }
         // Another call of a list, or a bare one.
-        let listed =
-            matches!(self.format.body, Body::Json | Body::BareJson) && text.starts_with([',', ';', ']', '{']);
+        let listed = matches!(self.format.body, Body::Json { .. } | Body::BareJson)
+            && text.starts_with([',', ';', ']', '{']);
         if listed {
             let rest = text[1..].trim_start();
             if text.starts_with('{') || rest == "{" {

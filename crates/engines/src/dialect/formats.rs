@@ -18,7 +18,9 @@ pub(super) const HARMONY_THOUGHT: (&str, &str) = ("<|channel|>analysis<|message|
 
 /// Hermes' format, which most open models have seen: what models are held to. Qwen 2.5 and 3 have it too.
 pub(super) const HERMES: Format =
-    Format { begin: "<tool_call>", end: "</tool_call>", body: Body::Json, around: &[] };
+    Format { begin: "<tool_call>", end: "</tool_call>", body: OBJECT, around: &[] };
+const OBJECT: Body = Body::Json { opening: r#"\n?\{ ?"name": ?""# };
+const OBJECTS: Body = Body::Json { opening: r#" ?\[ ?\{ ?"name": ?""# };
 
 /// Formats of tool calls, each after the marks in a template that show it. The first that fits is taken.
 /// They are as the models' own templates write them.
@@ -58,14 +60,14 @@ pub(super) const TOOLS: &[(&[&str], Format)] = &[
             around: &[],
         },
     ),
-    (&["[TOOL_CALLS]"], Format { begin: "[TOOL_CALLS]", end: "", body: Body::Json, around: &[] }),
+    (&["[TOOL_CALLS]"], Format { begin: "[TOOL_CALLS]", end: "", body: OBJECTS, around: &[] }),
     // Cohere's Command R and A.
     (
         &["<|START_ACTION|>"],
         Format {
             begin: "<|START_ACTION|>",
             end: "<|END_ACTION|>",
-            body: Body::Json,
+            body: Body::Json { opening: r#"\s?\[\s{0,6}\{"tool_call_id": "[0-9]{1,3}", "tool_name": ""# },
             around: &["<|START_RESPONSE|>", "<|END_RESPONSE|>"],
         },
     ),
@@ -171,7 +173,7 @@ pub(super) const TOOLS: &[(&[&str], Format)] = &[
     // Phi 4 mini and Granite.
     (
         &["<|tool_call|>"],
-        Format { begin: "<|tool_call|>", end: "<|/tool_call|>", body: Body::Json, around: &[] },
+        Format { begin: "<|tool_call|>", end: "<|/tool_call|>", body: OBJECTS, around: &[] },
     ),
     // Llama 3.
     (&["<|python_tag|>"], Format { begin: "<|python_tag|>", end: "", body: Body::BareJson, around: &[] }),

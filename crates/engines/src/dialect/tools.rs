@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
+use super::held::{arguments_schema, quoted};
 use crate::driver::{Chat, ChatMessage, Constraint, Tool, ToolChoice};
 use crate::template::spaced_json;
-use crate::worker::bounded_blanks;
 
 /// Calls of one answer at most, where a grammar holds it.
 const CALLS_MAX: usize = 8;
@@ -72,7 +72,6 @@ pub(super) fn grammar(chat: &Chat, thought: Option<(&'static str, &'static str)>
         ToolChoice::Named(name) => chat.tools.iter().filter(|tool| tool.name == *name).collect(),
         ToolChoice::Auto | ToolChoice::Required => chat.tools.iter().collect(),
     };
-    let quoted = |text: &str| Value::from(text).to_string();
     let more = format!(" (\"\\n<tool_call>\" call){{0,{}}}", CALLS_MAX - 1);
     let calls = format!("call{}", if chat.parallel_calls { more.as_str() } else { "" });
     let mut lark = String::new();
@@ -96,10 +95,8 @@ pub(super) fn grammar(chat: &Chat, thought: Option<(&'static str, &'static str)>
     lark.push_str(&format!("call: \"\\n\" ({any}) \"\\n</tool_call>\"\n"));
     for (index, tool) in wanted.iter().enumerate() {
         let begin = format!("{{\"name\": {}, \"arguments\": ", quoted(&tool.name));
-        let schema: Value = serde_json::from_str(&tool.parameters).unwrap_or_else(|_| json!({}));
-        let schema = bounded_blanks(schema);
         lark.push_str(&format!("tool_{index}: {} arguments_{index} \"}}\"\n", quoted(&begin)));
-        lark.push_str(&format!("arguments_{index}: %json {schema}\n"));
+        lark.push_str(&format!("arguments_{index}: %json {}\n", arguments_schema(tool)));
     }
     Constraint::Lark(start + &lark)
 }

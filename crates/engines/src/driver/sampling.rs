@@ -132,6 +132,34 @@ pub enum Constraint {
     Lark(String),
     /// A grammar in llama.cpp's own notation, GBNF, from its rule `root`.
     Gbnf(String),
+    /// Anything, but tool calls in it name tools there are and give them what they take.
+    Calls(Box<HeldCalls>),
+}
+
+/// How tool calls are held within free text, where a model writes them in a way of its own.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldCalls {
+    /// What opens and ends thoughts, in which no call is one.
+    pub thought: Option<(String, String)>,
+    /// The answer begins within a thought.
+    pub thinking: bool,
+    /// What holds a call from its beginning to the tool's name.
+    pub names: Vec<Held>,
+    /// What then holds its arguments.
+    pub arguments: Vec<Held>,
+}
+
+/// Text that is held to a grammar, as far as one can be made of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// Begins where the answer has one of these texts, the marks of control tokens included.
+    pub after: Vec<String>,
+    /// Only where the answer begins with one.
+    pub at_start: bool,
+    /// A grammar in llguidance's variant of Lark. Once what came fits it, all is free again.
+    pub lark: String,
+    /// What may come next once it fits; anything, where there is none.
+    pub next: Vec<String>,
 }
 
 /// A token that was chosen, or might have been.

@@ -113,6 +113,8 @@ struct Chunk<'a> {
     stop: bool,
     #[serde(default, borrow)]
     stop_type: Cow<'a, str>,
+    #[serde(default, borrow)]
+    stopping_word: Cow<'a, str>,
     tokens_evaluated: Option<u32>,
     #[serde(default)]
     completion_probabilities: Vec<Chosen>,
@@ -222,7 +224,7 @@ pub(super) fn request(client: &Client, job: &Job, place: u32) -> Request {
         json_schema: job.sampling.constraint.as_ref().and_then(|constraint| match constraint {
             Constraint::JsonObject => Some(json!({ "type": "object" })),
             Constraint::JsonSchema(schema) => serde_json::from_str(schema).ok(),
-            Constraint::Lark(_) | Constraint::Gbnf(_) => None,
+            Constraint::Lark(_) | Constraint::Gbnf(_) | Constraint::Calls(_) => None,
         }),
         grammar: match &job.sampling.constraint {
             Some(Constraint::Gbnf(source)) => Some(source),
@@ -273,9 +275,9 @@ impl Drop for Place {
     }
 }
 
-/// The request as a job; its place goes back once the server is known to be done with it. All of it happens
+/// The request as a job with these stop texts; its place goes back once the server is known to be done with it. All of it happens
 /// in the task that follows the events.
-pub(super) fn start(client: Client, request: Request, place: Place) -> Generation {
+pub(super) fn start(client: Client, request: Request, stops: Vec<String>, place: Place) -> Generation {
     let (sender, mut events) = mpsc::unbounded_channel();
     let stop = CancellationToken::new();
     let asked = stop.clone();
@@ -284,7 +286,7 @@ pub(super) fn start(client: Client, request: Request, place: Place) -> Generatio
             // Dropping the request closes its socket, which asks the server to stop.
             () = asked.cancelled() => None,
             () = place.session.gone.cancelled() => Some(Err(Error::Failed("llama-server is gone".into()))),
-            end = run(&client, request, &sender) => Some(end),
+            end = run(&client, request, stops, &sender) => Some(end),
         };
         let end = match end {
             Some(Ok(end)) => Event::Finished(end),
@@ -328,6 +330,7 @@ async fn confirm(client: &Client, place: u32) -> Event {
 async fn run(
     client: &Client,
     request: Request,
+    stops: Vec<String>,
     sender: &mpsc::UnboundedSender<Event>,
 ) -> Result<FinishReason, Error> {
     let failed = |reason: &str| Error::Failed(format!("llama-server {reason}"));
@@ -337,7 +340,7 @@ async fn run(
     }
     let mut chunks = std::pin::pin!(response.stream());
     let mut buffer: Vec<u8> = Vec::new();
-    let mut answer = Answer::default();
+    let mut answer = Answer { stops, ..Answer::default() };
     while let Some(chunk) = chunks.next().await {
         buffer.extend_from_slice(&chunk.map_err(|error| Error::Failed(error.to_string()))?);
         let mut read = 0;
@@ -366,6 +369,8 @@ async fn refused(response: Response) -> Error {
 /// What has been heard of an answer.
 #[derive(Default)]
 struct Answer {
+    /// The job's stop texts.
+    stops: Vec<String>,
     begun: bool,
     tokens: u32,
     /// A chat tells its end before its counts.
@@ -420,7 +425,12 @@ impl Answer {
         if let Some(tokens) = chunk.tokens_evaluated {
             let _ = sender.send(Event::Counted { tokens });
         }
-        Ok(Some(if chunk.stop_type == "limit" { FinishReason::Length } else { FinishReason::Stop }))
+        let which = || self.stops.iter().position(|stop| *stop == chunk.stopping_word);
+        Ok(Some(match &*chunk.stop_type {
+            "limit" => FinishReason::Length,
+            "word" => which().map_or(FinishReason::Stop, FinishReason::StopText),
+            _ => FinishReason::Stop,
+        }))
     }
 
     fn delta(

@@ -21,13 +21,13 @@ pub(super) struct Answer {
 pub(super) enum Text {
     /// This may be sent; it may be empty.
     More(String),
-    /// A stop text came; this is what was before it.
-    Stopped(String),
+    /// A stop text came: what was before it, and which it was.
+    Stopped(String, usize),
 }
 
 impl Answer {
     pub(super) fn new(stop: Vec<String>) -> Self {
-        Self { stop: stop.into_iter().filter(|text| !text.is_empty()).collect(), ..Self::default() }
+        Self { stop, ..Self::default() }
     }
 
     /// Adds what is told of one token; it is told when its text is. Tokens that a stop text takes part of
@@ -50,11 +50,12 @@ impl Answer {
         self.bytes.extend_from_slice(bytes);
         let text = self.whole_characters();
         self.held.push_str(&text);
-        let first = self.stop.iter().filter_map(|stop| self.held.find(stop.as_str())).min();
-        if let Some(at) = first {
+        let stops = self.stop.iter().enumerate().filter(|(_, stop)| !stop.is_empty());
+        let first = stops.filter_map(|(index, stop)| Some((self.held.find(stop.as_str())?, index))).min();
+        if let Some((at, index)) = first {
             self.held.truncate(at);
             self.logprobs.clear();
-            return Text::Stopped(std::mem::take(&mut self.held));
+            return Text::Stopped(std::mem::take(&mut self.held), index);
         }
         let keep = self.stop.iter().map(|stop| beginning_at_end(&self.held, stop)).max().unwrap_or(0);
         let rest = self.held.split_off(self.held.len() - keep);
@@ -104,7 +105,7 @@ mod tests {
         assert_eq!(answer.push(b"one E"), Text::More("one ".into()));
         assert_eq!(answer.push(b"N"), Text::More(String::new()));
         assert_eq!(answer.push(b"T\n"), Text::More("ENT".into()));
-        assert_eq!(answer.push(b"\nrest"), Text::Stopped(String::new()));
+        assert_eq!(answer.push(b"\nrest"), Text::Stopped(String::new(), 1));
     }
 
     #[test]
@@ -148,7 +149,7 @@ mod tests {
             for bytes in text.as_bytes().chunks(cut) {
                 match answer.push(bytes) {
                     Text::More(more) => sent.push_str(&more),
-                    Text::Stopped(_) => prop_assert!(false),
+                    Text::Stopped(..) => prop_assert!(false),
                 }
             }
             sent.push_str(&answer.finish().0);
@@ -165,7 +166,7 @@ mod tests {
             for bytes in text.as_bytes().chunks(cut) {
                 match answer.push(bytes) {
                     Text::More(more) => sent.push_str(&more),
-                    Text::Stopped(more) => { sent.push_str(&more); stopped = true; break; }
+                    Text::Stopped(more, _) => { sent.push_str(&more); stopped = true; break; }
                 }
             }
             if !stopped { sent.push_str(&answer.finish().0); }

@@ -127,6 +127,7 @@ fn grammar(constraint: &Constraint) -> Result<TopLevelGrammar, String> {
             short_enough(source, SOURCE_BYTES_MAX)?;
             return Ok(TopLevelGrammar::from_lark(source.clone()));
         }
+        Constraint::Calls(_) => return Err("it holds parts of an answer, not all of it".into()),
         Constraint::Gbnf(source) => {
             return match gbnf::read(source)? {
                 gbnf::Kind::Regular(regex) => Ok(TopLevelGrammar::from_regex(&regex)),

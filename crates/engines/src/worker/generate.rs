@@ -9,6 +9,7 @@
 //! prompt that begins as one which is being read waits for it and takes a copy.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use lar_base::Instant;
 
@@ -32,7 +33,7 @@ pub(super) struct Generator<'model> {
     context: Context<'model>,
     interrupt: Interrupt,
     /// Made for the first answer that is held to something.
-    grammars: Option<Grammars>,
+    grammars: Option<Arc<Grammars>>,
     /// The sequences that no stream has, and what they know.
     cache: Cache<Vec<u8>>,
     /// Streams that have no sequence yet, by arrival: stream numbers only grow.

@@ -1,8 +1,11 @@
 //! Chooses an answer's next token: the constraint leaves out what may not come, llama.cpp's samplers choose
 //! from the rest.
 
+use std::sync::Arc;
+
 use llguidance::Matcher;
 
+use super::calls::Calls;
 use super::constraint::Grammars;
 use super::llama_cpp::{Chain, Link, Vocab};
 use crate::driver::{Candidate, Constraint, RareSampling, SamplerName, Sampling, TokenLogprobs};
@@ -17,10 +20,16 @@ pub(super) struct Sampler<'model> {
     /// Where the likeliest token is chosen and nothing changes what is likely no chain is needed: the tokens that
     /// are left out all the same.
     plain: Option<Vec<u32>>,
-    matcher: Option<Matcher>,
-    /// llama.cpp's own grammar, where it is recursive.
-    grammar: Option<Chain<'model>>,
+    hold: Option<Hold<'model>>,
     top_logprobs: Option<usize>,
+}
+
+/// What the answer is held to.
+enum Hold<'model> {
+    Matcher(Matcher),
+    /// llama.cpp's own grammar, where it is recursive.
+    Grammar(Chain<'model>),
+    Calls(Calls),
 }
 
 /// A token that was chosen.
@@ -40,7 +49,7 @@ impl<'model> Sampler<'model> {
         vocab: Vocab<'model>,
         ends: &[u32],
         sampling: &Sampling,
-        grammars: &mut Option<Grammars>,
+        grammars: &mut Option<Arc<Grammars>>,
         context_tokens: usize,
         prompt: &[u32],
     ) -> Result<Self, String> {
@@ -51,20 +60,18 @@ impl<'model> Sampler<'model> {
             [Link::LogitBias(_), Link::Greedy] if sampling.logit_bias.is_empty() => Some(left_out.to_vec()),
             _ => None,
         };
-        let (mut matcher, mut grammar) = (None, None);
-        match &sampling.constraint {
-            None => {}
+        let mut grammars = || match grammars {
+            Some(grammars) => Ok(grammars.clone()),
+            None => Grammars::of(vocab).map(|made| grammars.insert(Arc::new(made)).clone()),
+        };
+        let hold = match &sampling.constraint {
+            None => None,
+            Some(Constraint::Calls(rules)) => Some(Hold::Calls(Calls::new(rules, grammars()?))),
             Some(Constraint::Gbnf(source)) if gbnf::read(source)? == gbnf::Kind::Other => {
-                grammar = Some(Chain::new(vocab, vec![Link::Grammar(source.clone())])?);
+                Some(Hold::Grammar(Chain::new(vocab, vec![Link::Grammar(source.clone())])?))
             }
-            Some(constraint) => {
-                let grammars = match grammars {
-                    Some(grammars) => grammars,
-                    None => grammars.insert(Grammars::of(vocab)?),
-                };
-                matcher = Some(grammars.start(constraint)?);
-            }
-        }
+            Some(constraint) => Some(Hold::Matcher(grammars()?.start(constraint)?)),
+        };
         let mut chain = Chain::new(vocab, links)?;
         if plain.is_none() {
             for token in prompt {
@@ -72,7 +79,7 @@ impl<'model> Sampler<'model> {
             }
         }
         let top_logprobs = sampling.logprobs.map(|top| top as usize);
-        Ok(Self { chain, plain, matcher, grammar, top_logprobs })
+        Ok(Self { chain, plain, hold, top_logprobs })
     }
 
     /// Chooses from what the model computed.
@@ -92,36 +99,48 @@ impl<'model> Sampler<'model> {
         };
         let fits_none = || stuck(&"no token of the model fits");
         let all = || (0..).zip(logits.iter().copied());
-        let token = if let Some(matcher) = &mut self.matcher {
-            let mask = matcher.compute_mask_or_eos().map_err(|error| stuck(&error))?;
-            let mut allowed = Vec::new();
-            mask.iter_set_entries(|id| {
-                if let (Some(logit), Ok(id)) = (logits.get(id), u32::try_from(id)) {
-                    allowed.push((id, *logit));
-                }
-            });
-            self.chain.choose(allowed.into_iter()).ok_or_else(fits_none)?
-        } else if let Some(grammar) = &mut self.grammar {
-            // Asking of one token is cheap, and mostly it fits.
-            let free = self.chain.choose(all()).filter(|token| !grammar.keep([(*token, 0.0)]).is_empty());
-            let token = match free {
-                Some(token) => token,
-                None => self.chain.choose(grammar.keep(all()).into_iter()).ok_or_else(fits_none)?,
-            };
-            grammar.accept(token);
-            token
-        } else if let Some(left_out) = &self.plain {
-            likeliest(logits, left_out)
-        } else {
-            self.chain.choose(all()).ok_or("the samplers chose nothing")?
+        let only = |tokens: Vec<u32>| {
+            tokens.into_iter().filter_map(|token| Some((token, *logits.get(token as usize)?)))
+        };
+        let Self { chain, plain, hold, .. } = self;
+        let mut free = || match plain {
+            Some(left_out) => Some(likeliest(logits, left_out)),
+            None => chain.choose(all()),
+        };
+        let token = match hold {
+            None => free().ok_or("the samplers chose nothing")?,
+            Some(Hold::Calls(calls)) => match calls.allowed(&vocab) {
+                None => free().ok_or("the samplers chose nothing")?,
+                Some(allowed) => chain.choose(only(allowed)).ok_or_else(fits_none)?,
+            },
+            Some(Hold::Matcher(matcher)) => {
+                let mask = matcher.compute_mask_or_eos().map_err(|error| stuck(&error))?;
+                let mut allowed = Vec::new();
+                mask.iter_set_entries(|id| allowed.extend(u32::try_from(id)));
+                chain.choose(only(allowed)).ok_or_else(fits_none)?
+            }
+            Some(Hold::Grammar(grammar)) => {
+                // Asking of one token is cheap, and mostly it fits.
+                let free = chain.choose(all()).filter(|token| !grammar.keep([(*token, 0.0)]).is_empty());
+                let token = match free {
+                    Some(token) => token,
+                    None => chain.choose(grammar.keep(all()).into_iter()).ok_or_else(fits_none)?,
+                };
+                grammar.accept(token);
+                token
+            }
         };
         if self.plain.is_none() {
             self.chain.accept(token);
         }
         let mut last = false;
-        if let Some(matcher) = self.matcher.as_mut().filter(|_| !vocab.ends(token)) {
-            matcher.consume_token(token).map_err(|error| stuck(&error))?;
-            last = matcher.is_stopped();
+        match &mut self.hold {
+            Some(Hold::Matcher(matcher)) if !vocab.ends(token) => {
+                matcher.consume_token(token).map_err(|error| stuck(&error))?;
+                last = matcher.is_stopped();
+            }
+            Some(Hold::Calls(calls)) if !vocab.ends(token) => calls.take(&vocab, token),
+            _ => {}
         }
         let logprobs = self.top_logprobs.map(|top| logprobs(vocab, logits, token, top));
         Ok(Choice { token, logprobs, last })

@@ -120,9 +120,9 @@ impl Sequence<'_> {
         self.credit = self.credit.saturating_sub(1);
         answer.note(logprobs);
         let mut text = match answer.push(&vocab.bytes(token, self.preserved.contains(&token))) {
-            Text::Stopped(text) => {
+            Text::Stopped(text, which) => {
                 report(Progress::Delta { text, tokens: 1, logprobs: Vec::new() });
-                return Some(FinishReason::Stop);
+                return Some(FinishReason::StopText(which));
             }
             Text::More(text) => text,
         };

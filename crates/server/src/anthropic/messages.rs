@@ -18,22 +18,22 @@ use crate::{State, extract, sse};
 
 pub(crate) async fn create(app: State, asker: Asker, request: Request) -> Result<Response, Failure> {
     let (wanted, thinking) = decode_messages(&extract::body(request, &app).await?, TaskId::new())?;
-    let (stream, ignored) = (wanted.stream, wanted.ignored.clone());
+    let (stream, ignored, stops) = (wanted.stream, wanted.ignored.clone(), wanted.sampling.stop.clone());
     let id = format!("msg_{:032x}", wanted.id.as_u128());
     let begun = generate::begin(&app, &asker, "anthropic.messages", wanted).await?;
     let noted = begun.noted.clone();
     let response = if stream {
-        sse::response(Stream::new(id, begun, thinking))
+        sse::response(Stream::new(id, begun, thinking, stops))
     } else {
         let model = begun.model.clone();
         let answers = begun.collect().await?;
         let answer = answers.into_iter().next().ok_or_else(|| Problem::not_found("the answer"))?;
-        axum::Json(whole(id, model, answer, thinking)).into_response()
+        axum::Json(whole(id, model, answer, thinking, &stops)).into_response()
     };
     Ok(with_told(response, &ignored, noted.as_ref()))
 }
 
-fn whole(id: String, model: String, answer: Answer, thinking: bool) -> Message {
+fn whole(id: String, model: String, answer: Answer, thinking: bool, stops: &[String]) -> Message {
     let mut content = Vec::new();
     if thinking && !answer.reasoning.is_empty() {
         content.push(Block::Thinking { thinking: answer.reasoning, signature: "" });
@@ -47,8 +47,11 @@ fn whole(id: String, model: String, answer: Answer, thinking: bool) -> Message {
         input: serde_json::from_str(&call.arguments).unwrap_or_else(|_| json!({})),
     }));
     let end = answer.end.as_ref();
+    let ended = end.map(|end| stop_reason(end.reason, stops));
+    let (stop_reason, stop_sequence) = ended.map_or((None, None), |(word, text)| (Some(word), text));
     Message {
-        stop_reason: end.map(|end| stop_reason(end.reason)),
+        stop_reason,
+        stop_sequence,
         usage: end.map(usage).unwrap_or_default(),
         ..started(id, model, content, 0)
     }
@@ -76,6 +79,8 @@ struct Stream {
     begun: Begun,
     /// Whether thinking is shown.
     thinking: bool,
+    /// The request's stop texts.
+    stops: Vec<String>,
     open: Option<Open>,
     /// Blocks that were begun.
     blocks: usize,
@@ -84,9 +89,10 @@ struct Stream {
 }
 
 impl Stream {
-    fn new(id: String, begun: Begun, thinking: bool) -> Self {
+    fn new(id: String, begun: Begun, thinking: bool, stops: Vec<String>) -> Self {
         let message = started(id, begun.model.clone(), Vec::new(), begun.tokens_in);
-        let mut stream = Self { begun, thinking, open: None, blocks: 0, parts: VecDeque::new(), over: false };
+        let mut stream =
+            Self { begun, thinking, stops, open: None, blocks: 0, parts: VecDeque::new(), over: false };
         stream.send(&StreamEvent::MessageStart { message });
         stream
     }
@@ -152,7 +158,8 @@ impl Stream {
 
     fn end(&mut self, end: &End) {
         self.close();
-        let delta = MessageDelta { stop_reason: stop_reason(end.reason), stop_sequence: None };
+        let (stop_reason, stop_sequence) = stop_reason(end.reason, &self.stops);
+        let delta = MessageDelta { stop_reason, stop_sequence };
         self.send(&StreamEvent::MessageDelta { delta, usage: usage(end) });
         self.send(&StreamEvent::MessageStop);
         self.over = true;

@@ -1,0 +1,111 @@
+//! What holds the calls of a model that has a way of its own to write them: a tool that is there, and arguments that
+//! its schema accepts. All around them is free, and so are the later calls of a list.
+
+use serde_json::{Value, json};
+
+use super::calls::{Body, Format};
+use crate::driver::{Constraint, Held, HeldCalls, Tool};
+use crate::worker::bounded_blanks;
+
+/// How a call's JSON goes on from the name to the arguments: what models and their templates write.
+const TO_ARGUMENTS: [&str; 4] =
+    ["\", \"arguments\":", "\",\"arguments\":", "\", \"parameters\":", "\",\"parameters\":"];
+/// The same in Harmony, before its mark.
+const TO_HARMONY_ARGUMENTS: [&str; 4] =
+    ["", " <|constrain|>json", "<|channel|>commentary json", "<|channel|>commentary <|constrain|>json"];
+/// Kimi numbers its calls; so many are held.
+const NUMBERED_CALLS: usize = 8;
+
+/// What holds the calls that `format` writes, for an answer in which `thought` marks what is none; `thinking` where it
+/// begins with one.
+pub(super) fn held(
+    format: &Format,
+    tools: &[Tool],
+    thought: Option<(&'static str, &'static str)>,
+    thinking: bool,
+) -> Constraint {
+    let names: Vec<String> = tools.iter().map(|tool| quoted(&tool.name)).collect();
+    let names = names.join(" | ");
+    // What is written between the beginning of a call and the name, and what behind the name, which ends the hold.
+    let named = |after: &str, before: &str, behind: &str| Held {
+        after: vec![after.to_owned()],
+        lark: format!("start: {before} ({names}) {behind} /(?s:.*)/\n"),
+        ..Held::default()
+    };
+    let exactly = |after: &str, before: &str, next: Vec<&str>| Held {
+        after: vec![after.to_owned()],
+        lark: format!("start: {before} ({names})\n"),
+        next: next.into_iter().filter(|mark| !mark.is_empty()).map(ToOwned::to_owned).collect(),
+        ..Held::default()
+    };
+    let begin = format.begin;
+    let (names, between): (Vec<Held>, Vec<String>) = match format.body {
+        Body::Json { opening } => (
+            vec![named(begin, &format!("/{opening}/"), &quoted("\""))],
+            TO_ARGUMENTS.map(ToOwned::to_owned).to_vec(),
+        ),
+        Body::BareJson => {
+            let object = "{\"name\": \"";
+            let bare = Held { at_start: true, ..named(object, "", &quoted("\"")) };
+            let marked = named(&format!("{begin}{object}"), "", &quoted("\""));
+            (vec![bare, marked], TO_ARGUMENTS.map(ToOwned::to_owned).to_vec())
+        }
+        Body::Named { mark, name_after, name_before } => {
+            let before = match name_after {
+                // DeepSeek tells what kind of tool it is before the mark; there is one.
+                Some(after) if after.starts_with('<') => format!("{begin}function{after}"),
+                Some(after) => format!("{begin}{after}"),
+                None => begin.to_owned(),
+            };
+            let between = match name_before {
+                Some(":") => (0..NUMBERED_CALLS).map(|number| format!(":{number}{mark}")).collect(),
+                _ if mark == "<|message|>" => {
+                    TO_HARMONY_ARGUMENTS.map(|more| format!("{more}{mark}")).to_vec()
+                }
+                _ => vec![mark.to_owned()],
+            };
+            let mut next = vec![mark, name_before.unwrap_or_default(), " "];
+            next.extend(format.around);
+            (vec![exactly(&before, "", next)], between)
+        }
+        // Values stand in tags or literals there, as the reader of the calls wants them.
+        Body::Tags { name: ("", _), key, .. } => {
+            (vec![exactly(begin, "/\\n?/", vec![key.0, format.end, "\n"])], Vec::new())
+        }
+        Body::Tags { name: (open, close), .. } => {
+            (vec![named(begin, &format!("/[ \\n]?/ {}", quoted(open)), &quoted(close))], Vec::new())
+        }
+        Body::Written(literals) => {
+            let opened = quoted(&literals.open.to_string());
+            (vec![named(begin, &quoted(literals.before), &opened)], Vec::new())
+        }
+    };
+    let arguments = tools.iter().filter(|_| !between.is_empty()).map(|tool| Held {
+        after: between.iter().map(|between| format!("{}{between}", tool.name)).collect(),
+        lark: format!("start: /[ \\n]?/ arguments\narguments: %json {}\n", arguments_schema(tool)),
+        ..Held::default()
+    });
+    Constraint::Calls(Box::new(HeldCalls {
+        thought: thought.map(|(start, end)| (start.to_owned(), end.to_owned())),
+        thinking,
+        names,
+        arguments: arguments.collect(),
+    }))
+}
+
+/// A text as Lark and JSON quote it.
+pub(super) fn quoted(text: &str) -> String {
+    Value::from(text).to_string()
+}
+
+/// The schema of a tool's arguments, which are an object.
+pub(super) fn arguments_schema(tool: &Tool) -> Value {
+    let mut schema: Value = serde_json::from_str(&tool.parameters).unwrap_or_else(|_| json!({}));
+    if let Value::Object(fields) = &mut schema {
+        let says = ["type", "$ref", "anyOf", "oneOf", "allOf", "enum", "const"];
+        if !says.iter().any(|word| fields.contains_key(*word)) {
+            fields.insert("type".into(), json!("object"));
+        }
+    }
+    bounded_blanks(schema)
+}
