@@ -44,6 +44,14 @@ class Anthropic(unittest.TestCase):
         self.assertEqual((cut.stop_reason, cut.stop_sequence), ("stop_sequence", word))
         self.assertNotIn(word, cut.content[0].text if cut.content else "")
 
+    def test_an_answer_that_was_begun_is_gone_on_with(self):
+        asked = {"model": MODEL, "max_tokens": 24, "extra_body": GREEDY}
+        user = {"role": "user", "content": "Count from one to ten in words."}
+        whole = self.client.messages.create(messages=[user], **asked).content[0].text
+        begun, rest = whole[:whole.index(" ", 12)], whole[whole.index(" ", 12):]
+        answer = self.client.messages.create(messages=[user, {"role": "assistant", "content": begun}], **asked)
+        self.assertEqual(answer.content[0].text[:12], rest[:12])
+
     def test_a_stream_is_the_message(self):
         asked = {"model": MODEL, "max_tokens": 24, "extra_body": GREEDY, "messages": [{"role": "user", "content": [{"type": "text", "text": "Say hello."}]}]}
         with self.client.messages.stream(**asked) as stream:
@@ -105,7 +113,7 @@ class Anthropic(unittest.TestCase):
             ({"content": [image]}, "text only"),
             ({"content": [result]}, "tool_use_id"),
             ({"content": [use]}, "does not belong"),
-            ({"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "Once"}]}, "must be a user's"),
+            ({"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "a", "input": {}}]}]}, "must end with a user's"),
             ({"messages": []}, "messages"),
             ({"max_tokens": 0}, "max_tokens"),
             ({"extra_body": {"temperature": 1.5}}, "temperature"),

@@ -43,6 +43,12 @@ class Ollama(unittest.TestCase):
         self.assertEqual([part.done for part in parts], [False] * (len(parts) - 1) + [True])
         self.assertEqual(parts[-1].eval_count, whole.eval_count)
 
+    def test_an_answer_that_was_begun_is_gone_on_with(self):
+        whole = client().chat(MODEL, HELLO, options=GREEDY).message.content
+        begun, rest = whole[:whole.index(" ", 6)], whole[whole.index(" ", 6):]
+        answer = client().chat(MODEL, HELLO + [{"role": "assistant", "content": begun}], options=GREEDY)
+        self.assertEqual(answer.message.content[:8], rest[:8])
+
     def test_a_text_and_its_forms(self):
         whole = client().generate(MODEL, "Say hello.", system="You are brief.", options=GREEDY)
         self.assertTrue(whole.response)

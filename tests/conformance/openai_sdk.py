@@ -36,6 +36,14 @@ class OpenAiSdk(unittest.TestCase):
             model="default", messages=parts, max_completion_tokens=4, extra_body=WHOLE)
         self.assertEqual(answer.usage.completion_tokens, 4)
 
+    def test_an_answer_that_was_begun_is_gone_on_with(self):
+        asked = {"model": "default", "max_tokens": 24, "temperature": 0, "extra_body": WHOLE}
+        whole = client().chat.completions.create(messages=MESSAGES, **asked).choices[0].message.content
+        begun, rest = whole[:whole.index(" ", 12)], whole[whole.index(" ", 12):]
+        said = MESSAGES + [{"role": "assistant", "content": begun}]
+        answer = client().chat.completions.create(messages=said, **asked).choices[0].message.content
+        self.assertEqual(answer[:12], rest[:12])
+
     def test_stream(self):
         stream = client().chat.completions.create(
             model="default", messages=MESSAGES, max_tokens=8, temperature=0, stream=True,

@@ -9,7 +9,7 @@ use lar_base::KeyId;
 use lar_egress::Egress;
 use lar_engines::Error;
 use lar_engines::driver::{
-    Ability, ChatMessage, Constraint, Driver, Event, FinishReason, Generation, Job, Prompt, Sampling,
+    Ability, Chat, ChatMessage, Constraint, Driver, Event, FinishReason, Generation, Job, Prompt, Sampling,
 };
 use lar_engines::embedded::{Embedded, EmbeddedOptions};
 use lar_engines::llama_server::{LlamaServer, LlamaServerOptions};
@@ -196,6 +196,26 @@ async fn seeds_repeat_and_stop_texts_end() {
             (Some(cut.as_str()), end),
             (whole.split(&stop).next(), Event::Finished(FinishReason::StopText(1)))
         );
+        driver.unload().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_was_begun_is_gone_on_with() {
+    for driver in drivers() {
+        driver.load().await.unwrap();
+        let answer = async |begun: &str| {
+            let messages = vec![ChatMessage::new("user", "Name the days of the week.")];
+            let chat = Chat { begun: begun.into(), ..Chat::from(messages) };
+            let prompt = driver.prepare(Prompt::Chat(chat)).await.unwrap().prompt;
+            let job = Job { prompt, sampling: greedy(24), cache_of: None };
+            finish(driver.generate(job).unwrap()).await.0
+        };
+        let whole = answer("").await;
+        let middle = whole[whole.len() / 2..].find(' ').unwrap() + whole.len() / 2;
+        let rest = answer(&whole[..middle]).await;
+        let beginning: String = whole[middle..].chars().take(12).collect();
+        assert!(rest.starts_with(&beginning), "{whole:?}: {rest:?}");
         driver.unload().await;
     }
 }

@@ -9,7 +9,7 @@ fields! {
     /// `POST /v1/messages`.
     MESSAGES_FIELDS:
     Honoured {
-        "model", "messages" = "text, tool calls and their results; earlier thinking is left out, images and documents are refused",
+        "model", "messages" = "text, tool calls and their results; an assistant's at the end is gone on with; earlier thinking is left out, images and documents are refused",
         "max_tokens", "system", "stop_sequences" = "up to 32", "stream",
         "temperature" = "0 to 1; of earlier clients", "top_k" = "of earlier clients", "top_p" = "of earlier clients", "tools" = "your own, up to 128; a server's own are refused",
         "tool_choice", "thinking" = "whether it is shown; how long is up to the model",

@@ -10,7 +10,7 @@ fields! {
     /// `POST /api/chat`.
     CHAT_FIELDS:
     Honoured {
-        "model" = "`:latest` may stand behind it", "messages" = "text and tool calls; images are refused; none loads the model, or lets it go with `keep_alive: 0`",
+        "model" = "`:latest` may stand behind it", "messages" = "text and tool calls; an assistant's at the end is gone on with, unless there is a `format`; images are refused; none loads the model, or lets it go with `keep_alive: 0`",
         "tools", "format" = "`json` or a JSON schema", "stream" = "true where it is absent", "think" = "false hides thinking",
         "options" = "see below", "logprobs" = "false is fine",
         "keep_alive" = "seconds or a time such as `10m`; less than is set by keys that may administrate alone",

@@ -17,7 +17,7 @@ fields! {
     /// `POST /v1/chat/completions`.
     CHAT_FIELDS:
     Honoured {
-        "model", "messages" = "text parts only; images are refused", "stream",
+        "model", "messages" = "text parts only; images are refused; an assistant's at the end is gone on with, unless the answer must have a form", "stream",
         "stream_options", "max_tokens", "max_completion_tokens", "temperature" = "0 to 2",
         "top_p", "presence_penalty", "frequency_penalty", "logit_bias", "seed", "stop" = "up to 32 texts",
         "tools" = "functions, up to 128", "tool_choice", "parallel_tool_calls",

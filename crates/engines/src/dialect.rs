@@ -89,6 +89,21 @@ impl Dialect {
         self.reasoning.is_some()
     }
 
+    /// Adds the beginning of an answer to a rendered prompt, where what is meant for the reader stands: behind a thought that
+    /// the prompt has opened, and in Harmony's channel for it.
+    pub(crate) fn begin(&self, rendered: &mut String, begun: &str) {
+        if begun.is_empty() {
+            return;
+        }
+        if let Some((_, end)) = self.reasoning.filter(|(start, _)| rendered.trim_end().ends_with(start)) {
+            rendered.push_str(&format!("{end}\n\n"));
+        }
+        if self.tools == Some(HARMONY) {
+            rendered.push_str("<|channel|>final<|message|>");
+        }
+        rendered.push_str(begun);
+    }
+
     /// How to read the answer to a chat; `rendered` is its prompt.
     #[must_use]
     pub fn reading(&self, chat: &Chat, rendered: &str) -> Reading {
@@ -433,6 +448,19 @@ pub(crate) mod tests {
         );
         let (text, thought, _) = read(template, "…<think>\n", "hm</think>so", 2);
         assert_eq!((text.as_str(), thought.as_str()), ("so", "hm"));
+    }
+
+    #[test]
+    fn an_answer_that_was_begun_goes_on_where_the_reader_reads() {
+        let begin = |template: &str, rendered: &str| {
+            let mut rendered = rendered.to_owned();
+            Dialect::of(template).begin(&mut rendered, "Once");
+            rendered
+        };
+        assert_eq!(begin("", "<|assistant|>"), "<|assistant|>Once");
+        assert_eq!(begin("<think></think>", "<|a|><think>\n"), "<|a|><think>\n</think>\n\nOnce");
+        let harmony = "{{ tools }}<|channel|>analysis<|message|> functions.";
+        assert_eq!(begin(harmony, "<|start|>assistant"), "<|start|>assistant<|channel|>final<|message|>Once");
     }
 
     #[test]

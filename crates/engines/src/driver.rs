@@ -83,11 +83,19 @@ pub struct Chat {
     pub tool_choice: ToolChoice,
     /// Whether it may call several at once.
     pub parallel_calls: bool,
+    /// The beginning of its answer, which it goes on with; mostly empty.
+    pub begun: String,
 }
 
 impl Default for Chat {
     fn default() -> Self {
-        Self { messages: Vec::new(), tools: Vec::new(), tool_choice: ToolChoice::Auto, parallel_calls: true }
+        Self {
+            messages: Vec::new(),
+            tools: Vec::new(),
+            tool_choice: ToolChoice::Auto,
+            parallel_calls: true,
+            begun: String::new(),
+        }
     }
 }
 
@@ -102,7 +110,7 @@ impl Chat {
         let tools = self.tools.iter().map(|tool| {
             tool.name.len() + tool.description.as_ref().map_or(0, String::len) + tool.parameters.len()
         });
-        said.sum::<usize>() + tools.sum::<usize>()
+        said.sum::<usize>() + tools.sum::<usize>() + self.begun.len()
     }
 }
 

@@ -146,20 +146,17 @@ impl LlamaServer {
     }
 
     /// A prompt's tokens, and how the text ends that the server made of a chat.
-    async fn tokens(
-        client: &Client,
-        prompt: &Prompt,
-        knows_tools: bool,
-    ) -> Result<(Vec<u32>, String), Error> {
+    async fn tokens(client: &Client, prompt: &Prompt, dialect: Dialect) -> Result<(Vec<u32>, String), Error> {
         let (text, tail) = match prompt {
             Prompt::Tokens(tokens) => return Ok((tokens.clone(), String::new())),
             Prompt::Text(text) => (text.clone(), String::new()),
             Prompt::Infill { prefix, suffix } => (format!("{prefix}{suffix}"), String::new()),
             Prompt::Chat(chat) => {
-                let body = stream::chat_body(chat, knows_tools);
+                let body = stream::chat_body(chat, dialect.knows_tools());
                 let answer = client.post("/apply-template", &body).await;
                 let answer = answer.map_err(|error| Error::Template(error.to_string()))?;
-                let text = answer["prompt"].as_str().unwrap_or_default().to_owned();
+                let mut text = answer["prompt"].as_str().unwrap_or_default().to_owned();
+                dialect.begin(&mut text, &chat.begun);
                 let tail = text.floor_char_boundary(text.len().saturating_sub(TAIL_BYTES));
                 let tail = text[tail..].to_owned();
                 (text, tail)
@@ -260,7 +257,7 @@ impl Driver for LlamaServer {
     fn count<'a>(&'a self, prompt: &'a Prompt) -> BoxFuture<'a, Result<usize, Error>> {
         async move {
             let (client, properties) = self.started().await?;
-            Ok(Self::tokens(&client, prompt, properties.dialect.knows_tools()).await?.0.len())
+            Ok(Self::tokens(&client, prompt, properties.dialect).await?.0.len())
         }
         .boxed()
     }
@@ -272,14 +269,17 @@ impl Driver for LlamaServer {
             let theirs = match &prompt {
                 // Which tokens mark what is missing, only the server knows.
                 Prompt::Infill { .. } => true,
-                // How its answer is to be read shows in the text that is made of it.
-                Prompt::Chat(chat) => fits && chat.tools.is_empty() && !properties.dialect.reasons(),
+                // How its answer is to be read, and where one goes on, shows in the text that is made of it.
+                Prompt::Chat(chat) => {
+                    let plain = chat.tools.is_empty() && chat.begun.is_empty();
+                    fits && plain && !properties.dialect.reasons()
+                }
                 Prompt::Text(_) | Prompt::Tokens(_) => fits,
             };
             if theirs {
                 return Ok(Prepared { prompt, tokens: None, reading: Reading::default() });
             }
-            let (tokens, tail) = Self::tokens(&client, &prompt, properties.dialect.knows_tools()).await?;
+            let (tokens, tail) = Self::tokens(&client, &prompt, properties.dialect).await?;
             let mut reading = match &prompt {
                 Prompt::Chat(chat) => properties.dialect.reading(chat, &tail),
                 _ => Reading::default(),

@@ -37,7 +37,7 @@ pub struct ChatTemplate {
 }
 
 impl ChatTemplate {
-    /// Renders a chat into a prompt that ends where the assistant begins to speak.
+    /// Renders a chat into a prompt that ends where the assistant begins to speak, or goes on.
     ///
     /// # Errors
     /// [`Error::Template`] when the source is broken, refuses the messages, or takes too long.
@@ -54,7 +54,7 @@ impl ChatTemplate {
             None => chat.tools.iter().map(|tool| Value::from(Serde(dialect::function(tool)))).collect(),
             Some(_) => Vec::new(),
         };
-        let text = environment()
+        let mut text = environment()
             .render_str(
                 &self.source,
                 context! {
@@ -71,6 +71,7 @@ impl ChatTemplate {
         if text.len() > limit {
             return Err(Error::Template(format!("it made {} bytes of them", text.len())));
         }
+        Dialect::of(&self.source).begin(&mut text, &chat.begun);
         Ok(text)
     }
 }
@@ -210,6 +211,8 @@ mod tests {
         let chatml = "{% for m in messages %}<|{{ m['role'] }}|>{{ m.content.strip() }}{{ eos_token }}\n{% endfor %}\
                       {% if add_generation_prompt %}<|assistant|>{% endif %}";
         assert_eq!(template(chatml).render(&messages()).unwrap(), "<|user|>hi</s>\n<|assistant|>");
+        let begun = Chat { begun: "Well, ".into(), ..messages() };
+        assert_eq!(template(chatml).render(&begun).unwrap(), "<|user|>hi</s>\n<|assistant|>Well, ");
     }
 
     #[test]

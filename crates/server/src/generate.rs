@@ -8,7 +8,9 @@ use futures_util::stream::FuturesUnordered;
 use lar_agents::request::InRequest;
 use lar_base::{Code, Problem, TaskId};
 use lar_engines::dialect::CallPart;
-use lar_engines::driver::{Chat, Constraint, Prompt, Sampling, TokenLogprobs, Tool, ToolCall, ToolChoice};
+use lar_engines::driver::{
+    Chat, ChatMessage, Constraint, Prompt, Sampling, TokenLogprobs, Tool, ToolCall, ToolChoice,
+};
 use lar_engines::scheduler::Priority;
 use lar_gateway::{Admitted, End, HangUp, LogReader, Task, TaskEvent, TaskHandle, Work};
 use lar_memory::Noted;
@@ -302,6 +304,17 @@ pub(crate) fn about_model(mut problem: Problem) -> Problem {
         problem.fields.push(lar_base::FieldError { field: "model".into(), reason });
     }
     problem
+}
+
+/// Takes the beginning of an answer from a chat that ends with one: an assistant's last words, unless it must call a tool.
+pub(crate) fn go_on(chat: &mut Chat) {
+    if chat.tool_choice != ToolChoice::Auto || chat.messages.len() < 2 {
+        return;
+    }
+    let begun = |last: &mut ChatMessage| last.role == "assistant" && last.tool_calls.is_empty();
+    if let Some(last) = chat.messages.pop_if(begun) {
+        chat.begun = last.content;
+    }
 }
 
 /// Adds a tool to those of a request; its fields are called `name` and `schema` there.

@@ -49,6 +49,10 @@ pub(crate) fn messages(body: &[u8], id: TaskId) -> Result<(Wanted, bool), Proble
     if !chat.tools.is_empty() && sampling.constraint.is_some() {
         return Err(Problem::invalid("output_config", "cannot be used together with tools"));
     }
+    if !chat.begun.is_empty() && sampling.constraint.is_some() {
+        let reason = "cannot be kept to where `messages` ends with the beginning of an answer";
+        return Err(Problem::invalid("output_config", reason));
+    }
     let wanted = Wanted {
         id,
         model: request.model,
@@ -96,10 +100,6 @@ fn chat(
     for (index, message) in messages.into_iter().enumerate() {
         self::message(&mut turns, &format!("messages[{index}]"), message)?;
     }
-    if turns.said.last().is_some_and(|last| last.role == "assistant") {
-        let reason = "the last message must be a user's: an answer is not begun for the model here";
-        return Err(Problem::about(Code::UnsupportedParam, "messages", reason));
-    }
     let mut chat = Chat::from(turns.said);
     for (index, tool) in tools.into_iter().enumerate() {
         let field = |rest: &str| format!("tools[{index}].{rest}");
@@ -111,7 +111,14 @@ fn chat(
         generate::add_tool(&mut chat.tools, names, tool.name, tool.description, tool.input_schema)?;
     }
     choose(&mut chat, choice)?;
-    Ok(chat)
+    generate::go_on(&mut chat);
+    match chat.messages.last() {
+        Some(last) if last.role == "assistant" => {
+            let reason = "must end with a user's message, or with the beginning of an answer where no tool must be called";
+            Err(Problem::invalid("messages", reason))
+        }
+        _ => Ok(chat),
+    }
 }
 
 fn choose(chat: &mut Chat, choice: Option<ToolChoice>) -> Result<(), Problem> {

@@ -52,6 +52,9 @@ pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<Read, Problem> {
     if !chat.tools.is_empty() && sampling.constraint.is_some() {
         return Err(Problem::invalid("format", "cannot be used together with tools"));
     }
+    if sampling.constraint.is_none() {
+        generate::go_on(&mut chat);
+    }
     let wanted = Wanted {
         id,
         model: model.clone(),

@@ -117,6 +117,9 @@ pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<Wanted, Problem> {
     if !chat.tools.is_empty() && sampling.constraint.is_some() {
         return Err(Problem::invalid(constraint_field, "cannot be used together with tools"));
     }
+    if sampling.constraint.is_none() {
+        generate::go_on(&mut chat);
+    }
     Ok(Wanted {
         id,
         model: request.model,
