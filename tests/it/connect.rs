@@ -109,7 +109,10 @@ fn a_client_is_connected_tried_and_taken_back() {
     let config = house.read(".codex/config.toml");
     assert!(config.starts_with(CODEX) && config.contains("[mcp_servers.lar]"), "{config}");
     assert_eq!(house.read(".codex/config.toml.before-lar"), CODEX);
-    assert!(house.read(".codex/lar.config.toml").contains(&house.lar.address));
+    let profile = house.read(".codex/lar.config.toml");
+    assert!(profile.contains(&house.lar.address), "{profile}");
+    let context = house.lar.get("/lar/v1/catalog/models/default").json()["context_tokens"].clone();
+    assert!(profile.contains(&format!("model_context_window = {context}\n")), "{profile}");
     let secret = fs::read_to_string(house.lar.data().join("clients/codex.key")).unwrap();
     assert!(
         !tree(house.home.path())
@@ -228,7 +231,7 @@ fn showing_makes_nothing() {
     ] {
         let told = house.connect(&[client, "--print"]);
         assert!(told.contains("lar keys create"), "{told}");
-        assert!(!told.contains("{url}") && !told.contains("{key"), "{told}");
+        assert!(!["{url}", "{key", "{context"].iter().any(|name| told.contains(name)), "{told}");
     }
     assert_eq!((tree(house.home.path()), house.keys()), (Vec::new(), Vec::new()));
 }

@@ -2,7 +2,7 @@
 //! them, the page shows them.
 //!
 //! Names in braces stand for what is known where it is done: `{url}`, `{key}`, `{key_file}`, `{lar}` (the program),
-//! `{data_dir}`. Formats are those that the clients document; which of them were run is in `docs/guides/connect.md`.
+//! `{data_dir}`, `{context_tokens}` (of the default model). Formats are those that the clients document; which of them were run is in `docs/guides/connect.md`.
 
 mod recipes;
 
@@ -125,15 +125,27 @@ pub struct Snippet {
     pub text: String,
 }
 
-/// Puts what is known in the place of the names in braces.
+/// Puts what is known in the place of the names in braces. A line with a name whose value is empty, since it is not known, is
+/// left out.
 #[must_use]
 pub fn filled(text: &str, values: &[(&str, &str)]) -> String {
-    values.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("{{{name}}}"), value))
+    let braced: Vec<(String, &str)> =
+        values.iter().map(|(name, value)| (format!("{{{name}}}"), *value)).collect();
+    let unknown = |line: &&str| braced.iter().any(|(name, value)| value.is_empty() && line.contains(name));
+    let text: String = text.split_inclusive('\n').filter(|line| !unknown(line)).collect();
+    braced.iter().fold(text, |text, (name, value)| text.replace(name, value))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_known_is_left_out() {
+        let text = "a = {url}\nb = {context_tokens}\nc = {other}\n";
+        assert_eq!(filled(text, &[("url", "x"), ("context_tokens", "")]), "a = x\nc = {other}\n");
+        assert_eq!(filled("{url} {url}", &[("url", "x")]), "x x");
+    }
 
     #[test]
     fn recipes_are_whole() {
@@ -145,8 +157,8 @@ mod tests {
                 assert!(!file.path.starts_with('/') && !file.path.contains(".."), "{}", file.path);
                 assert_eq!(file.form == Form::Whole, file.ours.is_empty(), "{}", file.path);
                 if file.by_hand == Some("") {
-                    let values =
-                        ["url", "key", "lar", "data_dir", "key_file", "env_file"].map(|name| (name, "?"));
+                    let names = ["url", "key", "lar", "data_dir", "key_file", "env_file", "context_tokens"];
+                    let values = names.map(|name| (name, "?"));
                     assert_eq!(
                         filled(file.text, &values),
                         file.text,

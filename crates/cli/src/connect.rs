@@ -14,6 +14,7 @@ use anyhow::{Context as _, bail};
 use lar_api::Page;
 use lar_api::clients::{FileRecipe, Form, Part, RECIPES, Recipe, Root, filled};
 use lar_api::keys::{Key, NewKey};
+use lar_api::models::Model;
 use lar_base::Secret;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -154,6 +155,7 @@ pub(crate) async fn run(
         }
     }
     let env_file = kept.folder.join(format!("{}.env", recipe.name));
+    let context_tokens = context_tokens(client).await;
     let known = |key: &str| -> anyhow::Result<Vec<(&'static str, String)>> {
         let [lar, data_dir, key_file, env_file] =
             [&around.program, &around.data_dir, &kept.key, &env_file].map(|path| path.display().to_string());
@@ -164,6 +166,7 @@ pub(crate) async fn run(
             ("data_dir", data_dir),
             ("key_file", key_file),
             ("env_file", env_file),
+            ("context_tokens", context_tokens.clone()),
         ];
         for (name, value) in &values {
             if value.contains(['"', '\'', '\\']) || value.chars().any(char::is_control) {
@@ -223,6 +226,13 @@ pub(crate) async fn run(
         );
     }
     Ok(())
+}
+
+/// What the default model reads and writes at once, in tokens; empty where there is no such model.
+async fn context_tokens(client: &Client) -> String {
+    let model = client.get::<Model>("catalog/models/default").await;
+    let tokens = model.map_or(0, |model| model.context_tokens);
+    if tokens == 0 { String::new() } else { tokens.to_string() }
 }
 
 fn borrowed<'a>(values: &'a [(&'static str, String)]) -> Vec<(&'static str, &'a str)> {

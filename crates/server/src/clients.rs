@@ -30,19 +30,24 @@ pub(crate) async fn list(
     let url = mcp::origin(&request);
     app.seen.keep().await?;
     let keys = app.store.key_list(caller.user).await?;
-    let data = RECIPES.iter().map(|recipe| card(recipe, &url, &keys)).collect();
+    let context_tokens = app.gateway.context_tokens("default").await.ok().flatten();
+    let context_tokens = context_tokens.map_or_else(String::new, |tokens| tokens.to_string());
+    let values: Vec<(&str, &str)> = VALUES
+        .into_iter()
+        .chain([("url", url.as_str()), ("context_tokens", context_tokens.as_str())])
+        .collect();
+    let data = RECIPES.iter().map(|recipe| card(recipe, &values, &keys)).collect();
     Ok(Json(Page { data, next: None }))
 }
 
-fn card(recipe: &Recipe, url: &str, keys: &[KeyRecord]) -> ClientCard {
-    let values: Vec<(&str, &str)> = VALUES.into_iter().chain([("url", url)]).collect();
+fn card(recipe: &Recipe, values: &[(&str, &str)], keys: &[KeyRecord]) -> ClientCard {
     let key =
         keys.iter().rev().find(|key| key.client.as_deref() == Some(recipe.name) && key.revoked_at.is_none());
-    let of = |file: &FileRecipe| Snippet { file: Some(path(file)), text: text(file, &values) };
+    let of = |file: &FileRecipe| Snippet { file: Some(path(file)), text: text(file, values) };
     // What stands on files of Lar's is not done by hand.
     let files =
         recipe.files.iter().filter(|file| file.part != Part::Hooks && file.by_hand != Some("")).map(of);
-    let example = recipe.example.map(|example| Snippet { file: None, text: filled(example, &values) });
+    let example = recipe.example.map(|example| Snippet { file: None, text: filled(example, values) });
     ClientCard {
         name: recipe.name.into(),
         title: recipe.title.into(),
@@ -50,7 +55,7 @@ fn card(recipe: &Recipe, url: &str, keys: &[KeyRecord]) -> ClientCard {
         scopes: recipe.scopes.iter().map(ToString::to_string).collect(),
         command: format!("lar connect {}", recipe.name),
         by_hand: files.chain(example).collect(),
-        then: filled(recipe.then, &values),
+        then: filled(recipe.then, values),
         key_id: key.map(|key| key.id.to_string()),
         last_seen_at: key.and_then(|key| key.last_seen_at).map(|at| at.to_string()),
     }

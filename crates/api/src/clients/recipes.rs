@@ -92,6 +92,7 @@ bearer_token_env_var = "LAR_KEY"
                 form: Form::Whole,
                 text: r#"# Written by `lar connect codex`; used with `codex --profile lar`.
 model = "default"
+model_context_window = {context_tokens}
 model_provider = "lar"
 web_search = "disabled"
 
@@ -107,6 +108,7 @@ args = ["{key_file}"]
                 by_hand: Some(
                     r#"# with LAR_KEY={key} in the environment; used with `codex --profile lar`
 model = "default"
+model_context_window = {context_tokens}
 model_provider = "lar"
 web_search = "disabled"
 
@@ -168,6 +170,7 @@ models:
     apiBase: "{url}/v1"
     apiKey: "{key}"
     roles: [chat, edit, apply, summarize]
+    defaultCompletionOptions: { contextLength: {context_tokens} }
   - name: Lar embeddings
     provider: openai
     model: default-embedding
