@@ -1,26 +1,26 @@
 //! Admit → route → dispatch → meter: the way of every task, from top to bottom.
 
+mod admit;
+
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use lar_base::{Code, Instant, KeyId, Problem, Scope, TaskId, Tasks, Timestamp, UserId};
+use lar_base::{Code, Instant, Problem, TaskId, Tasks, Timestamp, UserId};
 use lar_catalog::Catalog;
 use lar_egress::Egress;
-use lar_engines::dialect::{Part, Reader, Reading};
-use lar_engines::driver::{
-    Ability, Constraint, Embeddings, Engine, Event, FinishReason, Job, Prompt, Ranking, TokenLogprobs,
-};
-use lar_engines::gbnf;
-use lar_engines::scheduler::{Priority, Refusal, Request, StopCause};
+use lar_engines::dialect::{Part, Reader};
+use lar_engines::driver::{Embeddings, Event, FinishReason, Ranking, TokenLogprobs};
+use lar_engines::scheduler::{Refusal, Request, StopCause};
 use lar_engines::{Engines, Lease};
-use lar_store::{Once, Outcome, Store, TaskEnd, TaskStart};
+use lar_store::{Once, Outcome, Store, TaskEnd};
 
 use crate::log::{End, Log, TaskEvent};
 use crate::metrics::{ByModel, ByModelAndPriority, ByReason, Metrics};
 use crate::recorder::{Record, Recorder};
 use crate::routes::{EngineOptions, Remote, Route, Routes};
 use crate::runs::{Run, RunProgress, Runs, TaskHandle};
-use crate::task::{HangUp, Task, Work};
+use admit::Ready;
+pub use admit::{Admitted, Count};
 
 /// The pipeline. Clones share it.
 #[derive(Debug, Clone)]
@@ -39,74 +39,6 @@ struct Shared {
     runs: Mutex<Runs>,
 }
 
-/// Proof that a task may run: it has a route and its prompt fits. Nothing is dispatched without one.
-#[derive(Debug)]
-pub struct Admitted {
-    start: TaskStart,
-    priority: Priority,
-    deadline: Option<Duration>,
-    hang_up: HangUp,
-    route: Route,
-    ready: Ready,
-}
-
-#[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "one is made per task, and nearly all are the large one")]
-enum Ready {
-    Generate {
-        job: Job,
-        /// Of the prompt; 0 until the engine has counted it.
-        tokens_in: u64,
-        reading: Reading,
-    },
-    Embed {
-        texts: Vec<String>,
-        cache_of: Option<KeyId>,
-    },
-    Rank {
-        query: String,
-        texts: Vec<String>,
-    },
-}
-
-/// How long a prompt is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Count {
-    /// Its tokens.
-    pub tokens: usize,
-    /// The context that prompt and answer share, in tokens.
-    pub context_tokens: usize,
-}
-
-impl Admitted {
-    /// The name of the model that will serve it.
-    #[must_use]
-    pub fn model(&self) -> &str {
-        &self.route.pool
-    }
-
-    /// Tokens of its prompt; 0 where the engine has yet to count them, or there is no prompt.
-    #[must_use]
-    pub fn tokens_in(&self) -> u64 {
-        match &self.ready {
-            Ready::Generate { tokens_in, .. } => *tokens_in,
-            Ready::Embed { .. } | Ready::Rank { .. } => 0,
-        }
-    }
-
-    /// What is written down when it is taken.
-    #[must_use]
-    pub fn start(&self) -> TaskStart {
-        self.start.clone()
-    }
-}
-
-/// Why a grammar of llama.cpp's is refused.
-const GBNF_OFF: &str = "recursive GBNF grammars are turned off here, since their cost has no bound: `json_schema` does \
-                        without, and `engines.gbnf` turns them on where every caller is trusted";
-/// Tokens of an answer whose context shifts, at most.
-const SHIFTED_TOKENS_MAX: u32 = 1 << 20;
-
 impl Gateway {
     /// Starts the pipeline's own tasks.
     pub fn run(
@@ -123,118 +55,6 @@ impl Gateway {
         let tasks = tasks.clone();
         let runs = Mutex::default();
         Self { shared: Arc::new(Shared { routes, engines, recorder, store, metrics, tasks, runs }) }
-    }
-
-    /// Checks that a task may run: the caller, the route, the engine's ability, the context. Costs a count
-    /// of the prompt's tokens, and neither weights nor a place.
-    ///
-    /// # Errors
-    /// What is wrong with it, in the words of the contract.
-    pub async fn admit(&self, task: Task) -> Result<Admitted, Problem> {
-        let admitted = self.try_admit(task).await;
-        if let Err(problem) = &admitted {
-            self.shared.metrics.rejected.get_or_create(&ByReason { reason: problem.code.as_str() }).inc();
-        }
-        admitted
-    }
-
-    async fn try_admit(&self, task: Task) -> Result<Admitted, Problem> {
-        task.caller.require(Scope::Inference)?;
-        let route = self.shared.routes.find(&task.model).await?;
-        let ability = self.engine(&route)?.ability;
-        let start = TaskStart {
-            id: task.id,
-            key: task.caller.key,
-            user: task.caller.user,
-            conversation: task.conversation,
-            api: task.api,
-            workload: task.work.workload(),
-            model: route.pool.clone(),
-            priority: task.priority.as_str(),
-            created_at: Timestamp::now(),
-            memory: task.memory,
-        };
-        let ready = match (task.work, ability) {
-            (Work::Generate { prompt, mut sampling }, Ability::Generate) => {
-                let prepared = self.shared.engines.prepare(&route.pool, prompt).await?;
-                let reading = prepared.reading;
-                sampling.preserved.clone_from(&reading.preserved);
-                if let Some(constraint) = &reading.constraint {
-                    sampling.constraint = Some(constraint.clone());
-                }
-                if let Some(constraint) = &sampling.constraint {
-                    if let Constraint::Gbnf(source) = constraint {
-                        let kind = gbnf::read(source).map_err(lar_engines::Error::Constraint)?;
-                        if kind == gbnf::Kind::Other && !self.shared.routes.takes_gbnf() {
-                            return Err(lar_engines::Error::Constraint(GBNF_OFF.into()).into());
-                        }
-                    }
-                    self.shared.engines.check(&route.pool, constraint).await?;
-                }
-                // Only now: some engines are asked for their context when they are first needed.
-                let context_tokens = self.engine(&route)?.context_tokens;
-                let tokens_in = prepared.tokens.unwrap_or(0);
-                let room = room_for_answer(tokens_in, context_tokens, &route.pool)?;
-                sampling.tokens_max = match sampling.tokens_max {
-                    0 => room,
-                    wanted if sampling.shift_keep.is_some() => wanted.min(SHIFTED_TOKENS_MAX),
-                    wanted => wanted.min(room),
-                };
-                Ready::Generate {
-                    job: Job {
-                        prompt: prepared.prompt,
-                        sampling,
-                        cache_of: self.shared.routes.cache_of(start.key),
-                    },
-                    tokens_in: tokens_in as u64,
-                    reading,
-                }
-            }
-            (Work::Embed { texts }, Ability::Embed) => {
-                Ready::Embed { texts, cache_of: self.shared.routes.cache_of(start.key) }
-            }
-            (Work::Rank { query, texts }, Ability::Rank) => Ready::Rank { query, texts },
-            (work, ability) => {
-                let does = match ability {
-                    Ability::Generate => "chats",
-                    Ability::Embed => "makes embeddings",
-                    Ability::Rank => "ranks texts",
-                };
-                let wanted = match work {
-                    Work::Generate { .. } => "cannot chat",
-                    Work::Embed { .. } => "makes no embeddings; try `default-embedding`",
-                    Work::Rank { .. } => "ranks nothing; try `default-rerank`",
-                };
-                return Err(Problem::invalid("model", format!("`{}` {does}; it {wanted}", route.pool)));
-            }
-        };
-        let Task { priority, deadline, hang_up, .. } = task;
-        Ok(Admitted { start, priority, deadline, hang_up, route, ready })
-    }
-
-    fn engine(&self, route: &Route) -> Result<Engine, Problem> {
-        let engine = self.shared.engines.engine(&route.pool);
-        engine.ok_or_else(|| Problem::not_found(format!("pool for the model {}", route.pool)))
-    }
-
-    /// Counts the tokens of a prompt as `model` would read it.
-    ///
-    /// # Errors
-    /// When the model is not there or cannot render the prompt.
-    pub async fn count_tokens(&self, model: &str, prompt: &Prompt) -> Result<Count, Problem> {
-        let route = self.shared.routes.find(model).await?;
-        let tokens = self.shared.engines.count(&route.pool, prompt).await?;
-        Ok(Count { tokens, context_tokens: self.engine(&route)?.context_tokens as usize })
-    }
-
-    /// The context that prompt and answer share when `model` serves them; `None` while its engine has not told.
-    ///
-    /// # Errors
-    /// When no model has that name.
-    pub async fn context_tokens(&self, model: &str) -> Result<Option<usize>, Problem> {
-        let route = self.shared.routes.find(model).await?;
-        let tokens = self.engine(&route)?.context_tokens as usize;
-        Ok((tokens > 0).then_some(tokens))
     }
 
     /// Dispatches a task. That it began is written down within 100 ms.
@@ -484,20 +304,6 @@ impl Gateway {
 
     fn runs(&self) -> MutexGuard<'_, Runs> {
         self.shared.runs.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The tokens left for the answer.
-fn room_for_answer(tokens_in: usize, context_tokens: u32, model: &str) -> Result<u32, Problem> {
-    let length = u32::try_from(tokens_in).unwrap_or(u32::MAX);
-    match context_tokens.saturating_sub(length) {
-        0 => Err(Problem::new(
-            Code::ContextTooLong,
-            format!(
-                "the prompt has {length} tokens; `{model}` has a context of {context_tokens}, which the answer needs a part of"
-            ),
-        )),
-        room => Ok(room),
     }
 }
 

@@ -1,0 +1,130 @@
+//! A worker's beginning: the process and the socket to it, what is said before it has loaded, and what it leaves behind on its
+//! standard error.
+
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::process::{Child, Command};
+
+use super::lock;
+use crate::Error;
+use crate::protocol::{self, FromWorker, Load, ToWorker, Tuned};
+
+/// How long a worker may take to say hello.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(20);
+/// How often a thread of a worker looks whether the others have arrived before it sleeps: some 10 to 25 µs. OpenMP's
+/// own 300,000 hold a core that another program wants; with none, threads sleep hundreds of times for one token.
+/// Measured: decision 0018.
+const BARRIER_SPINS: &str = "500";
+/// Lines of its standard error that are kept to explain a death.
+const STDERR_LINES: usize = 5;
+
+/// Starts a process, has it confine itself and lets it go; what the kernel would not hold it to.
+pub(in crate::embedded) async fn confinement(program: &Path) -> Result<Vec<String>, Error> {
+    let (child, mut reader, mut writer) = spawn(program)?;
+    let _child = child;
+    greet(&mut reader, &mut writer, Load::Vocabulary { path: "nothing".into() }).await
+}
+
+/// The process, and the two halves of the socket to it.
+pub(super) fn spawn(program: &Path) -> Result<(Child, OwnedReadHalf, OwnedWriteHalf), Error> {
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(broken)?;
+    ours.set_nonblocking(true).map_err(broken)?;
+    let child = Command::new(program)
+        .arg("worker")
+        .env("GOMP_SPINCOUNT", BARRIER_SPINS)
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|error| Error::Missing(format!("{} cannot be started: {error}", program.display())))?;
+    let (reader, writer) = UnixStream::from_std(ours).map_err(broken)?.into_split();
+    Ok((child, reader, writer))
+}
+
+/// Says what to load, and hears how the process is confined.
+pub(super) async fn greet(
+    reader: &mut OwnedReadHalf,
+    writer: &mut OwnedWriteHalf,
+    load: Load,
+) -> Result<Vec<String>, Error> {
+    let hello = tokio::time::timeout(HELLO_TIMEOUT, read::<FromWorker>(reader));
+    match hello.await.map_err(|_| Error::Failed("it did not say hello".into()))?? {
+        FromWorker::Hello { version: protocol::VERSION, .. } => {}
+        FromWorker::Hello { version, .. } => {
+            return Err(Error::Failed(format!("it speaks version {version}, not {}", protocol::VERSION)));
+        }
+        _ => return Err(Error::Failed("it did not begin with hello".into())),
+    }
+    for frame in [ToWorker::Hello { version: protocol::VERSION }, ToWorker::Load(load)] {
+        writer.write_all(&protocol::encode(&frame).map_err(broken)?).await.map_err(broken)?;
+    }
+    match read::<FromWorker>(reader).await? {
+        FromWorker::Confined { missing } => Ok(missing),
+        _ => Err(Error::Failed("it did not say how it is confined".into())),
+    }
+}
+
+pub(super) async fn loaded(reader: &mut OwnedReadHalf) -> Result<Option<Tuned>, Error> {
+    // Loading may take as long as the disk needs; whoever waits for it has a deadline of their own.
+    match read::<FromWorker>(reader).await? {
+        FromWorker::Loaded { tuned, draft_refused, .. } => {
+            if let Some(reason) = draft_refused {
+                tracing::warn!(%reason, "the draft model does not guess for this one");
+            }
+            Ok(tuned)
+        }
+        FromWorker::LoadFailed { message } => Err(Error::Load(message)),
+        _ => Err(Error::Failed("it said something else than whether it loaded".into())),
+    }
+}
+
+pub(super) async fn read<T: for<'a> Deserialize<'a>>(reader: &mut OwnedReadHalf) -> Result<T, Error> {
+    let mut head = [0; 4];
+    reader.read_exact(&mut head).await.map_err(broken)?;
+    let mut body = vec![0; protocol::body_length(head).map_err(broken)?];
+    reader.read_exact(&mut body).await.map_err(broken)?;
+    protocol::decode(&body).map_err(broken)
+}
+
+/// The last lines a child wrote to standard error.
+pub(super) struct Stderr(tokio::task::JoinHandle<()>, Arc<Mutex<Vec<String>>>);
+
+impl Stderr {
+    pub(super) async fn closed(self) -> String {
+        let _ = tokio::time::timeout(Duration::from_secs(1), self.0).await;
+        lock(&self.1).join("; ")
+    }
+}
+
+pub(super) fn last_lines(child: &mut Child) -> Stderr {
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let (kept, stderr) = (lines.clone(), child.stderr.take());
+    let reading = tokio::spawn(async move {
+        let Some(stderr) = stderr else { return };
+        let mut stderr = BufReader::new(stderr).lines();
+        while let Ok(Some(line)) = stderr.next_line().await {
+            tracing::debug!(%line, "a worker wrote");
+            let mut kept = lock(&kept);
+            kept.push(line);
+            let excess = kept.len().saturating_sub(STDERR_LINES);
+            kept.drain(..excess);
+        }
+    });
+    Stderr(reading, lines)
+}
+
+fn broken(error: std::io::Error) -> Error {
+    Error::Failed(match error.kind() {
+        std::io::ErrorKind::UnexpectedEof => "it ended before it answered".into(),
+        _ => error.to_string(),
+    })
+}
