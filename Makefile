@@ -9,11 +9,13 @@ LAR := target/release/lar
 PAGE := web/dist/index.html
 # What is started here talks to no Lar of the person who runs it.
 TEST_MODELS := $(CURDIR)/.build/models
+# What is built: the program. The suite builds everything at once, as parts of it would have it built twice.
+WHAT := -p lar
 
 .PHONY: build run dist test check rust-test page-test conformance quality docs bench clean bootstrap test-bootstrap models llama-server plugin-test big-clients
 
 build: bootstrap $(PAGE)
-	cargo build --release -p lar
+	cargo build --release $(WHAT)
 
 ## Builds for this machine, fetches the starter models, starts Lar; ends with a link to open.
 run: build
@@ -27,6 +29,7 @@ dist: models
 
 ## The whole suite: format, lints, tests on real parts, page tests in a real browser, real clients, how well memories
 ## are found, the docs.
+test: WHAT := --workspace --bins
 test: test-bootstrap check models rust-test page-test plugin-test conformance quality docs
 	@echo "everything passed"
 
@@ -35,7 +38,7 @@ check: $(PAGE)
 	cargo clippy --release --workspace --all-targets -- -D warnings
 
 models: $(PAGE)
-	cargo build --release -p lar
+	cargo build --release $(WHAT)
 	LAR_DATA_DIR=$(CURDIR)/.build/models-data LAR_MODELS_DIR=$(TEST_MODELS) LAR_LISTEN=127.0.0.1:0 $(LAR) models pull --starter
 
 # llama.cpp's own server, which the tests and figures of that driver run.
@@ -54,7 +57,7 @@ plugin-test: test-bootstrap
 # How well memories are found on public questions: not worse than words alone, nor than was recorded.
 quality: models
 	scripts/bench-data.sh questions
-	cargo build --release -q -p lar-benches
+	cargo build --release -q --workspace --bins
 	LAR_TEST_MODELS=$(TEST_MODELS) target/release/lar-benches gate
 
 conformance: models
