@@ -61,6 +61,42 @@ fn lar_runs_models_with_a_llama_server_of_its_own() {
 }
 
 #[test]
+fn tools_are_called_there_when_they_must_be() {
+    let config = format!("[engines]\nllama_server = {:?}\ncontext_tokens_max = 1024\n", llama_server());
+    let lar = Lar::start_with(&config);
+    let tool = |name: &str, parameters: Value| json!({ "type": "function", "function": { "name": name, "parameters": parameters } });
+    let city = json!({
+        "type": "object", "required": ["city"], "additionalProperties": false,
+        "properties": { "city": { "type": "string", "maxLength": 20 } },
+    });
+    let refers = json!({
+        "type": "object", "properties": { "to": { "$ref": "#/$defs/name" } },
+        "$defs": { "name": { "type": "string" } },
+    });
+    let ask = |choice: Value| {
+        let tools = [tool("get_weather", city.clone()), tool("send_mail", refers.clone())];
+        let more = json!({
+            "messages": [{ "role": "user", "content": "What is the weather in Paris?" }],
+            "tools": tools, "tool_choice": choice, "max_tokens": 80,
+        });
+        let answer = lar.post("/v1/chat/completions", &chat("default", more));
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.json()["choices"][0].clone()
+    };
+    for choice in [json!("required"), json!({ "type": "function", "function": { "name": "get_weather" } })] {
+        let named = choice.is_object();
+        let answer = ask(choice);
+        assert_eq!(answer["finish_reason"], "tool_calls", "{answer}");
+        let call = &answer["message"]["tool_calls"][0]["function"];
+        let arguments: Value = serde_json::from_str(call["arguments"].as_str().unwrap()).unwrap();
+        assert!(call["name"] == "get_weather" || !named, "{answer}");
+        assert!(call["name"] != "get_weather" || arguments["city"].is_string(), "{answer}");
+    }
+    let free = ask(json!("auto"));
+    assert!(free["message"]["content"].is_string() || free["message"]["tool_calls"].is_array(), "{free}");
+}
+
+#[test]
 fn the_first_to_ask_at_once_are_all_answered() {
     let config =
         format!("[engines]\npreload = false\nllama_server = {:?}\nconcurrency = 2\n", llama_server());

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::driver::{Chat, Constraint, Tool, ToolChoice};
 use calls::{Calls, Format};
-use formats::{HARMONY, HARMONY_THOUGHT, HERMES, REASONING, TOOLS};
+use formats::{BARE, HARMONY, HARMONY_THOUGHT, HERMES, REASONING, TOOLS};
 use reasoning::Splitter;
 pub(crate) use tools::{explain, function};
 
@@ -134,6 +134,22 @@ impl Dialect {
         reading.preserved.extend(format.marks());
         reading.tools = Some((format, chat.tools.clone()));
         reading
+    }
+}
+
+impl Reading {
+    /// The same for an engine that holds answers to JSON schemas alone: where the model must call it writes a call and nothing
+    /// else, without a thought before it; otherwise nothing holds it.
+    #[must_use]
+    pub(crate) fn by_schema(self, chat: &Chat) -> Self {
+        match self.constraint {
+            Some(Constraint::Lark(_)) if chat.tool_choice != ToolChoice::Auto => Self {
+                tools: Some((BARE, chat.tools.clone())),
+                constraint: Some(tools::schema(chat)),
+                ..Self::default()
+            },
+            _ => Self { constraint: None, ..self },
+        }
     }
 }
 

@@ -280,19 +280,10 @@ impl Driver for LlamaServer {
                 return Ok(Prepared { prompt, tokens: None, reading: Reading::default() });
             }
             let (tokens, tail) = Self::tokens(&client, &prompt, properties.dialect).await?;
-            let mut reading = match &prompt {
-                Prompt::Chat(chat) => properties.dialect.reading(chat, &tail),
+            let reading = match &prompt {
+                Prompt::Chat(chat) => properties.dialect.reading(chat, &tail).by_schema(chat),
                 _ => Reading::default(),
             };
-            match reading.constraint {
-                Some(Constraint::Lark(_)) => {
-                    let wanted = "hold an answer to tool calls";
-                    return Err(Error::Unable { engine: self.engine().name, wanted });
-                }
-                // It is left to the model there.
-                Some(Constraint::Calls(_)) => reading.constraint = None,
-                _ => {}
-            }
             Ok(Prepared { reading, ..Prepared::counted(tokens) })
         }
         .boxed()

@@ -22,6 +22,10 @@ pub(super) const HERMES: Format =
 const OBJECT: Body = Body::Json { opening: r#"\n?\{ ?"name": ?""# };
 const OBJECTS: Body = Body::Json { opening: r#" ?\[ ?\{ ?"name": ?""# };
 
+/// A call and nothing else, without marks.
+pub(super) const BARE: Format =
+    Format { begin: "<|python_tag|>", end: "", body: Body::BareJson, around: &[] };
+
 /// Formats of tool calls, each after the marks in a template that show it. The first that fits is taken.
 /// They are as the models' own templates write them.
 pub(super) const TOOLS: &[(&[&str], Format)] = &[
@@ -176,7 +180,7 @@ pub(super) const TOOLS: &[(&[&str], Format)] = &[
         Format { begin: "<|tool_call|>", end: "<|/tool_call|>", body: OBJECTS, around: &[] },
     ),
     // Llama 3.
-    (&["<|python_tag|>"], Format { begin: "<|python_tag|>", end: "", body: Body::BareJson, around: &[] }),
+    (&["<|python_tag|>"], BARE),
 ];
 /// The recipient is named before the channel or behind it.
 pub(super) const HARMONY: Format = Format {

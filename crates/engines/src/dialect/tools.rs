@@ -65,13 +65,38 @@ pub(crate) fn function(tool: &Tool) -> Value {
     json!({ "type": "function", "function": function })
 }
 
+/// The tools of a chat that may be called.
+fn wanted(chat: &Chat) -> Vec<&Tool> {
+    match &chat.tool_choice {
+        ToolChoice::Named(name) => chat.tools.iter().filter(|tool| tool.name == *name).collect(),
+        ToolChoice::Auto | ToolChoice::Required => chat.tools.iter().collect(),
+    }
+}
+
+/// One call as a JSON schema, for engines that know no other grammars. What refers to other places of a tool's schema
+/// cannot stand within another, so such arguments are any object.
+pub(super) fn schema(chat: &Chat) -> Constraint {
+    let call = |tool: &Tool| {
+        let arguments = if tool.parameters.contains("\"$ref\"") {
+            json!({ "type": "object" })
+        } else {
+            serde_json::from_str(&tool.parameters).unwrap_or_else(|_| json!({ "type": "object" }))
+        };
+        json!({
+            "type": "object",
+            "properties": { "name": { "const": tool.name }, "arguments": arguments },
+            "required": ["name", "arguments"],
+            "additionalProperties": false,
+        })
+    };
+    let calls: Vec<Value> = wanted(chat).into_iter().map(call).collect();
+    Constraint::JsonSchema(json!({ "anyOf": calls }).to_string())
+}
+
 /// What an answer must look like: calls of the tools with arguments that their schemas accept, or, where the
 /// model may choose, text that does not look like a call. `thought` is what must end first.
 pub(super) fn grammar(chat: &Chat, thought: Option<(&'static str, &'static str)>) -> Constraint {
-    let wanted: Vec<&Tool> = match &chat.tool_choice {
-        ToolChoice::Named(name) => chat.tools.iter().filter(|tool| tool.name == *name).collect(),
-        ToolChoice::Auto | ToolChoice::Required => chat.tools.iter().collect(),
-    };
+    let wanted = wanted(chat);
     let more = format!(" (\"\\n<tool_call>\" call){{0,{}}}", CALLS_MAX - 1);
     let calls = format!("call{}", if chat.parallel_calls { more.as_str() } else { "" });
     let mut lark = String::new();
