@@ -23,7 +23,8 @@ fn keys_are_shown_once_scoped_limited_and_revoked() {
     assert!(listed.contains(&id) && !listed.contains(&secret));
 
     let bearer = format!("authorization: Bearer {secret}\r\n");
-    assert_eq!(with_key(&lar, "GET", "/v1/models", &bearer, "").status, 200);
+    let models = with_key(&lar, "GET", "/v1/models", &bearer, "");
+    assert!(models.status == 200 && models.body.contains("default+memory"), "{}", models.body);
     assert_eq!(with_key(&lar, "GET", "/v1/models", &format!("x-api-key: {secret}\r\n"), "").status, 200);
     let refused = with_key(&lar, "GET", "/lar/v1/keys", &bearer, "");
     assert_eq!((refused.status, refused.json()["code"].clone()), (403, json!("FORBIDDEN_SCOPE")));
@@ -48,6 +49,20 @@ fn keys_are_shown_once_scoped_limited_and_revoked() {
     }
     let database = std::fs::read(lar.data().join("lar.db")).unwrap();
     assert!(!database.windows(secret.len()).any(|bytes| bytes == secret.as_bytes()), "the secret is stored");
+}
+
+#[test]
+fn memory_is_offered_to_keys_that_may_read_it_alone() {
+    let lar = Lar::start();
+    for (scopes, offered) in [(json!(["inference"]), false), (json!(["inference", "memory:read"]), true)] {
+        let made = lar.post("/lar/v1/keys", &json!({ "name": "app", "scopes": scopes })).json();
+        let bearer = format!("authorization: Bearer {}\r\n", made["secret"].as_str().unwrap());
+        for path in ["/v1/models", "/api/tags"] {
+            let listed = with_key(&lar, "GET", path, &bearer, "").body;
+            assert!(listed.contains("\"default\""), "{listed}");
+            assert_eq!(listed.contains("\"default+memory\""), offered, "{path} {scopes}: {listed}");
+        }
+    }
 }
 
 #[test]

@@ -23,15 +23,17 @@ use crate::memories::place;
 const MEMORY: &str = "x-lar-memory";
 /// At the end of a model's name, the same as `X-Lar-Memory: remember`, as far as the key may.
 const SUFFIX: &str = "+memory";
+/// The model that is used when none is named.
+pub(crate) const DEFAULT: &str = "default";
 
 /// A model's name without what it says of memory.
 pub(crate) fn plain_name(model: &str) -> &str {
     model.strip_suffix(SUFFIX).unwrap_or(model)
 }
 
-/// What the default model with memory is called, for lists of models.
-pub(crate) fn default_with_memory() -> String {
-    format!("default{SUFFIX}")
+/// What the default model with memory is called, for lists of models; none for keys that may not read what is remembered.
+pub(crate) fn default_with_memory(caller: &Caller) -> Option<String> {
+    caller.scopes.contains(Scope::MemoryRead).then(|| format!("{DEFAULT}{SUFFIX}"))
 }
 
 /// An authenticated caller who may use models, and what they wish of memory.

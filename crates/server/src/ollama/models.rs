@@ -9,10 +9,11 @@ use lar_engines::pools::PoolState;
 use serde_json::{Map, json};
 
 use super::{FOR_GOOD, untagged};
+use crate::asker::{self, DEFAULT};
 use crate::auth::Inference;
 use crate::errors::Failure;
 use crate::generate::about_model;
-use crate::{State, asker, extract};
+use crate::{State, extract};
 
 /// The release whose API this is: clients ask for what it can do.
 const VERSION: &str = "0.12.6";
@@ -23,19 +24,22 @@ pub(crate) async fn version() -> Json<Version> {
     Json(Version { version: VERSION })
 }
 
-pub(crate) async fn tags(app: State, _: Inference) -> Json<Models> {
+/// What is installed, and the default model under its own names: clients offer what they find here and nothing else.
+pub(crate) async fn tags(app: State, Inference(caller): Inference) -> Json<Models> {
     let model = |found: &Installed| Model {
         modified_at: Some(found.added_at.to_string()),
         expires_at: None,
         size_vram: None,
         ..listed(found, found.size().get())
     };
-    let with_memory = app.catalog.resolve("default").ok().map(|found| {
-        let name = asker::default_with_memory();
-        Model { name: name.clone(), model: name, ..model(&found.model) }
-    });
+    let default = app.catalog.resolve(DEFAULT).ok();
+    let named = |name: String| {
+        default.as_ref().map(|found| Model { name: name.clone(), model: name, ..model(&found.model) })
+    };
     let installed = app.catalog.list();
-    Json(Models { models: installed.iter().map(|found| model(found)).chain(with_memory).collect() })
+    let installed = installed.iter().map(|found| model(found));
+    let with_memory = asker::default_with_memory(&caller).and_then(named);
+    Json(Models { models: named(DEFAULT.into()).into_iter().chain(installed).chain(with_memory).collect() })
 }
 
 pub(crate) async fn ps(app: State, _: Inference) -> Json<Models> {

@@ -5,22 +5,21 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Response};
 use lar_api::anthropic;
 use lar_api::openai::{Model, ModelList};
-use lar_base::Timestamp;
+use lar_base::{Caller, Timestamp};
 use lar_catalog::Kind;
 
+use crate::asker::{self, DEFAULT};
 use crate::auth::Inference;
 use crate::errors::Failure;
 use crate::extract::Path;
 use crate::generate::about_model;
-use crate::{App, State, asker};
+use crate::{App, State};
 
 /// What Anthropic's clients send with every request.
 const ANTHROPIC: &str = "anthropic-version";
-/// The model that is used when none is named.
-const DEFAULT: &str = "default";
 
-pub(crate) async fn list(app: State, _: Inference, headers: HeaderMap) -> Response {
-    let data = all(&app);
+pub(crate) async fn list(app: State, Inference(caller): Inference, headers: HeaderMap) -> Response {
+    let data = all(&app, &caller);
     if headers.contains_key(ANTHROPIC) {
         let data: Vec<anthropic::Model> = data.into_iter().map(in_anthropics_shape).collect();
         let (first_id, last_id) =
@@ -32,11 +31,11 @@ pub(crate) async fn list(app: State, _: Inference, headers: HeaderMap) -> Respon
 
 pub(crate) async fn show(
     app: State,
-    _: Inference,
+    Inference(caller): Inference,
     headers: HeaderMap,
     Path(id): Path<String>,
 ) -> Result<Response, Failure> {
-    if let Some(model) = all(&app).into_iter().find(|model| model.id == id) {
+    if let Some(model) = all(&app, &caller).into_iter().find(|model| model.id == id) {
         return Ok(shown(&headers, model));
     }
     let error = match app.catalog.resolve(asker::plain_name(&id)) {
@@ -67,7 +66,7 @@ fn in_anthropics_shape(model: Model) -> anthropic::Model {
 }
 
 /// Those that chat first, `default` before all of them: apps offer, and some take, the first.
-fn all(app: &App) -> Vec<Model> {
+fn all(app: &App, caller: &Caller) -> Vec<Model> {
     let model = |id: String, created: i64| Model { id, object: "model", created, owned_by: "lar" };
     let installed = app.catalog.list();
     let of = |id: String, found: &lar_catalog::Model| {
@@ -81,7 +80,8 @@ fn all(app: &App) -> Vec<Model> {
         Some(of(name, found))
     });
     let default = app.catalog.resolve(DEFAULT).ok();
-    let with_memory = default.map(|found| of(asker::default_with_memory(), &found.model));
+    let with_memory =
+        asker::default_with_memory(caller).zip(default).map(|(name, found)| of(name, &found.model));
     let remotes = app.gateway.remotes().map(|remote| ((false, true), model(remote.name.clone(), 0)));
     let mut all: Vec<_> = named.chain(aliases).chain(with_memory).chain(remotes).collect();
     all.sort_by_key(|(order, _)| *order);
