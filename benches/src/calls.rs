@@ -8,13 +8,94 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Context as _;
+use lar_engines::driver::{Event, Tool};
 use lar_tests::Lar;
+use lar_tests::calling::Caller;
 use serde_json::{Map, Value, json};
 
-use crate::progress;
+use crate::{progress, quantile};
 
 /// Questions that are asked; the set has 400.
 const QUESTIONS: usize = 100;
+
+/// A template that tells of tools as Qwen's does, with two worked examples, so that the starter model calls at all.
+const TEMPLATE: &str = r#"{%- macro say(role, text) %}<|im_start|>{{ role }}
+{{ text }}<|im_end|>
+{% endmacro -%}
+{%- macro call(name, arguments) %}<tool_call>
+{"name": "{{ name }}", "arguments": {{ arguments }}}
+</tool_call>{% endmacro -%}
+<|im_start|>system
+You call functions. They are within <tools></tools>:
+<tools>
+{%- for tool in tools %}
+{{ tool | tojson }}
+{%- endfor %}
+</tools>
+For each call, return its name and arguments as JSON within <tool_call></tool_call>.<|im_end|>
+{{ say('user', 'How many people live in Lima?') }}{{ say('assistant', call('get_population', '{"city": "Lima"}')) -}}
+{{ say('user', 'Add 3 and 4.') }}{{ say('assistant', call('add_numbers', '{"first": 3, "second": 4}')) -}}
+{%- for message in messages %}{{ say(message.role, message.content) }}{% endfor -%}
+<|im_start|>assistant
+"#;
+
+/// A question and the function that is offered for it.
+fn offered(line: &Value) -> (String, Tool) {
+    let said = line["question"][0].as_array().into_iter().flatten();
+    let question: Vec<&str> = said.filter_map(|message| message["content"].as_str()).collect();
+    let function = &line["function"][0];
+    let [name, description] =
+        ["name", "description"].map(|field| function[field].as_str().map(ToOwned::to_owned));
+    let parameters = schema(function["parameters"].clone()).to_string();
+    (question.join("\n"), Tool { name: name.unwrap_or_default(), description, parameters })
+}
+
+/// How often the calls of a model with a format of its own are of use when nothing holds them, and when they are held.
+async fn in_its_own_format(questions: &[Value], answers: &BTreeMap<String, Value>) -> anyhow::Result<String> {
+    let model = Caller::load(TEMPLATE).await?;
+    let mut table = String::from(
+        "|  | called | the right function | arguments that its schema takes | right arguments too |\n|---|---|---|---|---|\n",
+    );
+    let (mut counts, mut slower) = ([[0u32; 4]; 2], Vec::new());
+    for (number, line) in questions.iter().take(QUESTIONS).enumerate() {
+        if number % 25 == 0 {
+            progress(&format!("  in its own format: question {number} of {QUESTIONS}"));
+        }
+        let (question, tool) = offered(line);
+        let validator = jsonschema::validator_for(&serde_json::from_str(&tool.parameters)?)?;
+        let allowed = line["id"].as_str().and_then(|id| answers.get(id)).context("it has an answer")?;
+        let mut pace = [0.0; 2];
+        for held in [false, true] {
+            let called = model.ask(&question, vec![tool.clone()], 200, held).await?;
+            anyhow::ensure!(!matches!(called.end, Event::Failed(_)), "{}: {:?}", line["id"], called.end);
+            pace[usize::from(held)] = called.seconds / f64::from(called.tokens.max(2) - 1);
+            let count = &mut counts[usize::from(held)];
+            let Some((name, arguments)) = called.calls.first() else { continue };
+            count[0] += 1;
+            count[1] += u32::from(*name == tool.name);
+            let parsed = serde_json::from_str::<Value>(arguments).ok();
+            let valid = |found: &Value| *name == tool.name && validator.is_valid(found);
+            let Some(arguments) = parsed.filter(valid) else {
+                continue;
+            };
+            count[2] += 1;
+            let right = allowed[name].as_object().zip(arguments.as_object());
+            count[3] += u32::from(right.is_some_and(|(allowed, found)| fits(allowed, found)));
+        }
+        slower.push(pace[1] / pace[0]);
+    }
+    model.unload().await;
+    for (what, count) in ["free", "held"].iter().zip(counts) {
+        table += &format!("| {what} | {} % | {} % | {} % | {} % |\n", count[0], count[1], count[2], count[3]);
+    }
+    slower.sort_by(f64::total_cmp);
+    Ok(format!(
+        "The same questions by the same weights under a template that tells of tools as Qwen's does, with two worked examples \
+         of other functions, where the model may call: its format is its own, and its calls are free or held. A token of an answer \
+         that is held takes {:.2} times as long (median of the questions, one after the other).\n\n{table}",
+        quantile(&slower, 0.5),
+    ))
+}
 
 fn lines(name: &str) -> anyhow::Result<Vec<Value>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.build/bench").join(name);
@@ -131,9 +212,11 @@ pub(crate) fn measure() -> anyhow::Result<String> {
             share(right)
         );
     }
+    drop(lar);
+    let own = tokio::runtime::Runtime::new()?.block_on(in_its_own_format(&questions, &answers))?;
     Ok(format!(
         "The first {QUESTIONS} questions of the Berkeley Function-Calling Leaderboard's `simple_python` (bfcl-eval 2026.3.23), \
          greedy, 200 tokens at most, by the starter model SmolLM2-135M, which was not taught to call functions: what is \
-         wrong here is the model's choice of values. A call that was cut at 200 tokens does not parse.\n\n{table}"
+         wrong here is the model's choice of values. A call that was cut at 200 tokens does not parse.\n\n{table}\n{own}"
     ))
 }

@@ -4,6 +4,7 @@
 //! The models come from the directory that `LAR_TEST_MODELS` names (`make test` fills it); the program is
 //! the one that cargo built in this profile.
 
+pub mod calling;
 pub mod crash;
 mod lar;
 pub mod made;

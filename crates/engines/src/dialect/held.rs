@@ -7,7 +7,8 @@ use super::calls::{Body, Format};
 use crate::driver::{Constraint, Held, HeldCalls, Tool};
 use crate::worker::bounded_blanks;
 
-/// How a call's JSON goes on from the name to the arguments: what models and their templates write.
+/// How a call's JSON goes on from the name to the arguments: what models and their templates write. The name is held until that
+/// is whole, so that no token reaches over the place where the arguments begin.
 const TO_ARGUMENTS: [&str; 4] =
     ["\", \"arguments\":", "\",\"arguments\":", "\", \"parameters\":", "\",\"parameters\":"];
 /// The same in Harmony, before its mark.
@@ -26,7 +27,16 @@ pub(super) fn held(
 ) -> Constraint {
     let names: Vec<String> = tools.iter().map(|tool| quoted(&tool.name)).collect();
     let names = names.join(" | ");
-    // What is written between the beginning of a call and the name, and what behind the name, which ends the hold.
+    // What is written between the beginning of a call and the name, and what behind the name, up to the arguments.
+    let described = |after: &str, before: &str| {
+        let behind = TO_ARGUMENTS.map(quoted).join(" | ");
+        Held {
+            after: vec![after.to_owned()],
+            lark: format!("start: {before} ({names}) ({behind})\n"),
+            ..Held::default()
+        }
+    };
+    // The same where what is behind the name ends the hold, and a token may reach beyond it.
     let named = |after: &str, before: &str, behind: &str| Held {
         after: vec![after.to_owned()],
         lark: format!("start: {before} ({names}) {behind} /(?s:.*)/\n"),
@@ -40,14 +50,13 @@ pub(super) fn held(
     };
     let begin = format.begin;
     let (names, between): (Vec<Held>, Vec<String>) = match format.body {
-        Body::Json { opening } => (
-            vec![named(begin, &format!("/{opening}/"), &quoted("\""))],
-            TO_ARGUMENTS.map(ToOwned::to_owned).to_vec(),
-        ),
+        Body::Json { opening } => {
+            (vec![described(begin, &format!("/{opening}/"))], TO_ARGUMENTS.map(ToOwned::to_owned).to_vec())
+        }
         Body::BareJson => {
             let object = "{\"name\": \"";
-            let bare = Held { at_start: true, ..named(object, "", &quoted("\"")) };
-            let marked = named(&format!("{begin}{object}"), "", &quoted("\""));
+            let bare = Held { at_start: true, ..described(object, "") };
+            let marked = described(&format!("{begin}{object}"), "");
             (vec![bare, marked], TO_ARGUMENTS.map(ToOwned::to_owned).to_vec())
         }
         Body::Named { mark, name_after, name_before } => {
@@ -98,13 +107,26 @@ pub(super) fn quoted(text: &str) -> String {
     Value::from(text).to_string()
 }
 
-/// The schema of a tool's arguments, which are an object.
+/// The schema of a tool's arguments, which are an object. An argument that no tool lists is not for it, unless it says that others
+/// may come: as llama.cpp's own grammars have it, since small models go on with ones that they make up.
 pub(super) fn arguments_schema(tool: &Tool) -> Value {
     let mut schema: Value = serde_json::from_str(&tool.parameters).unwrap_or_else(|_| json!({}));
     if let Value::Object(fields) = &mut schema {
         let says = ["type", "$ref", "anyOf", "oneOf", "allOf", "enum", "const"];
         if !says.iter().any(|word| fields.contains_key(*word)) {
             fields.insert("type".into(), json!("object"));
+        }
+        let open = [
+            "additionalProperties",
+            "patternProperties",
+            "unevaluatedProperties",
+            "allOf",
+            "anyOf",
+            "oneOf",
+            "$ref",
+        ];
+        if fields.contains_key("properties") && !open.iter().any(|word| fields.contains_key(*word)) {
+            fields.insert("additionalProperties".into(), json!(false));
         }
     }
     bounded_blanks(schema)

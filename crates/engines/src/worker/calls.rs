@@ -192,7 +192,7 @@ mod tests {
     }
 
     fn calls(template: &str, rendered: &str) -> Calls {
-        let schema = r#"{"type":"object","properties":{"city":{"type":"string"},"days":{"type":"integer"}},"required":["city"],"additionalProperties":false}"#;
+        let schema = r#"{"type":"object","properties":{"city":{"type":"string"},"days":{"type":"integer"}},"required":["city"]}"#;
         let tool = |name: &str| Tool { name: name.into(), description: None, parameters: schema.into() };
         let chat =
             Chat { tools: vec![tool("weather"), tool("weather_week"), tool("week")], ..Chat::default() };

@@ -1,0 +1,128 @@
+//! A model that calls tools in a way of its own: the starter model with a template that shows it how, asked of its driver.
+
+use futures_util::StreamExt as _;
+use lar_base::Instant;
+use lar_engines::Error;
+use lar_engines::dialect::{Part, Reader};
+use lar_engines::driver::{Ability, Chat, ChatMessage, Driver as _, Event, Job, Prompt, Sampling, Tool};
+use lar_engines::embedded::{Embedded, EmbeddedOptions};
+use lar_engines::protocol::Compute;
+use lar_engines::template::ChatTemplate;
+
+use crate::{chat_model, program};
+
+/// The model, loaded.
+#[derive(Debug)]
+pub struct Caller {
+    driver: Embedded,
+}
+
+/// What it answered.
+#[derive(Debug)]
+pub struct Called {
+    /// What it said beside its calls.
+    pub text: String,
+    /// Names and arguments.
+    pub calls: Vec<(String, String)>,
+    /// How it ended.
+    pub end: Event,
+    /// Tokens of the answer.
+    pub tokens: u32,
+    /// From its first token to its last.
+    pub seconds: f64,
+}
+
+impl Caller {
+    /// Loads it with a chat template of ChatML's marks.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub async fn load(template: &str) -> Result<Self, Error> {
+        let [start, end] = ["<|im_start|>", "<|im_end|>"].map(ToOwned::to_owned);
+        let driver = Embedded::new(EmbeddedOptions {
+            program: program(),
+            path: chat_model(),
+            template: Some(ChatTemplate { source: template.into(), start, end }),
+            ability: Ability::Generate,
+            concurrency: 1,
+            context_tokens: 4096,
+            compute: Compute::with_threads(2),
+            tuning: None,
+            draft: None,
+            cache: lar_base::Bytes::mib(16),
+            memory_max: None,
+        });
+        driver.load().await?;
+        Ok(Self { driver })
+    }
+
+    /// Asks it, greedily and for `tokens_max` tokens at most, with what holds its calls or without.
+    ///
+    /// # Errors
+    /// The driver's, before the answer.
+    pub async fn ask(
+        &self,
+        question: &str,
+        tools: Vec<Tool>,
+        tokens_max: u32,
+        held: bool,
+    ) -> Result<Called, Error> {
+        let chat = Chat { tools, ..Chat::from(vec![ChatMessage::new("user", question)]) };
+        let prepared = self.driver.prepare(Prompt::Chat(chat)).await?;
+        let sampling = Sampling {
+            temperature: Some(0.0),
+            tokens_max,
+            preserved: prepared.reading.preserved.clone(),
+            constraint: prepared.reading.constraint.clone().filter(|_| held),
+            ..Sampling::default()
+        };
+        let job = Job { prompt: prepared.prompt, sampling, cache_of: None };
+        let mut generation = self.driver.generate(job)?;
+        let mut reader = Reader::of(&prepared.reading);
+        let mut called =
+            Called { text: String::new(), calls: Vec::new(), end: Event::Cancelled, tokens: 0, seconds: 0.0 };
+        let mut first = None;
+        while let Some(event) = generation.events.next().await {
+            let parts = match (event, &mut reader) {
+                (Event::Delta { text, tokens, .. }, reader) => {
+                    called.tokens += tokens;
+                    let begun = *first.get_or_insert_with(Instant::now);
+                    called.seconds = begun.elapsed().as_secs_f64();
+                    reader
+                        .as_mut()
+                        .map_or_else(|| vec![Part::Text(text.clone())], |reader| reader.push(&text))
+                }
+                (event, reader) if event.is_terminal() => {
+                    called.end = event;
+                    reader.as_mut().map(Reader::finish).unwrap_or_default()
+                }
+                _ => Vec::new(),
+            };
+            for part in parts {
+                called.take(part);
+            }
+        }
+        Ok(called)
+    }
+
+    /// Lets the model go.
+    pub async fn unload(&self) {
+        self.driver.unload().await;
+    }
+}
+
+impl Called {
+    fn take(&mut self, part: Part) {
+        match part {
+            Part::Text(text) | Part::Reasoning(text) => self.text.push_str(&text),
+            Part::Call(call) => {
+                if let Some(name) = call.name {
+                    self.calls.push((name, String::new()));
+                }
+                if let Some((_, arguments)) = self.calls.last_mut() {
+                    arguments.push_str(&call.arguments);
+                }
+            }
+        }
+    }
+}
