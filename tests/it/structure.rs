@@ -90,6 +90,11 @@ fn what_cannot_be_kept_to_is_refused_by_name() {
         (json!({ "mirostat": 3 }), "mirostat", "2"),
         (tool(json!({ "name": "a b" })), "tools[0].function.name", "letters"),
         (tool(json!({ "name": "a", "parameters": [] })), "tools[0].function.parameters", "object"),
+        (
+            tool(json!({ "name": "a", "parameters": { "type": "string" } })),
+            "tools[0].function.parameters",
+            "`object`",
+        ),
         (json!({ "tool_choice": "required" }), "tool_choice", "no tools"),
         (
             json!({ "messages": [{ "role": "tool", "content": "18 C" }] }),

@@ -343,6 +343,14 @@ pub(crate) fn add_tool(
     if !schema.is_object() {
         return Err(Problem::invalid(schema_field, "must be a JSON Schema, which is an object"));
     }
+    let object = |kind: &Value| {
+        kind.is_null()
+            || kind == "object"
+            || kind.as_array().is_some_and(|kinds| kinds.contains(&"object".into()))
+    };
+    if schema.get("type").is_some_and(|kind| !object(kind)) {
+        return Err(Problem::invalid(schema_field, "must have the type `object`: arguments are one"));
+    }
     tools.push(Tool { name, description, parameters: schema.to_string() });
     Ok(())
 }

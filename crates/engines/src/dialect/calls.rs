@@ -391,9 +391,9 @@ impl Calls {
                 _ => {}
             }
         }
-        // Another call of a list, or a bare one.
+        // Another call of a list, or a bare one; small models close more than they opened.
         let listed = matches!(self.format.body, Body::Json { .. } | Body::BareJson)
-            && text.starts_with([',', ';', ']', '{']);
+            && text.starts_with([',', ';', ']', '{', '}']);
         if listed {
             let rest = text[1..].trim_start();
             if text.starts_with('{') || rest == "{" {

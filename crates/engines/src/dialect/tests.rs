@@ -1,0 +1,270 @@
+//! Answers of the common families, cut in all ways.
+
+use super::*;
+
+fn chat(choice: ToolChoice) -> Chat {
+    let parameters = r#"{"type":"object","properties":{"city":{"type":"string"}},"required":["city"]}"#;
+    let tool = Tool { name: "weather".into(), description: None, parameters: parameters.into() };
+    Chat { tools: vec![tool], tool_choice: choice, ..Chat::default() }
+}
+
+/// The text, the reasoning and the calls of an answer that comes in pieces of `size` bytes.
+fn read(
+    template: &str,
+    rendered: &str,
+    answer: &str,
+    size: usize,
+) -> (String, String, Vec<(String, String)>) {
+    let reading = Dialect::of(template).reading(&chat(ToolChoice::Auto), rendered);
+    let mut reader = Reader::of(&reading).unwrap();
+    let characters: Vec<char> = answer.chars().collect();
+    let mut parts: Vec<Part> =
+        characters.chunks(size).flat_map(|piece| reader.push(&piece.iter().collect::<String>())).collect();
+    parts.extend(reader.finish());
+    let (mut text, mut thought, mut calls) = (String::new(), String::new(), Vec::new());
+    for part in parts {
+        match part {
+            Part::Text(more) => text.push_str(&more),
+            Part::Reasoning(more) => thought.push_str(&more),
+            Part::Call(CallPart { index, name, arguments }) => {
+                if let Some(name) = name {
+                    calls.push((name, String::new()));
+                }
+                let call: &mut (String, String) = &mut calls[index];
+                call.1.push_str(&arguments);
+            }
+        }
+    }
+    assert_eq!(reader.calls(), calls.len());
+    (text, thought, calls)
+}
+
+const HERMES_TEMPLATE: &str = "{% if tools %}<tool_call>{% endif %}";
+
+fn hermes(city: &str) -> String {
+    format!("<tool_call>\n{{\"name\": \"weather\", \"arguments\": {{\"city\": \"{city}\"}}}}\n</tool_call>")
+}
+
+/// Templates' marks, an answer in their format, and how many calls it holds.
+pub(crate) fn families() -> Vec<(&'static str, String, usize)> {
+    let object = r#"{"name": "weather", "arguments": {"city": "Oslo"}}"#;
+    vec![
+        (HERMES_TEMPLATE, format!("Let me see.{}", hermes("Oslo")), 1),
+        (HERMES_TEMPLATE, format!("{}\n{}\n", hermes("Oslo"), hermes("Rome")), 2),
+        (HERMES_TEMPLATE, r#"<tool_call>{"arguments": {"city":"Oslo"}, "name": "weather"}</tool_call>"#.into(), 1),
+        (
+            HERMES_TEMPLATE,
+            r#"<tool_call>{"name": "weather", "arguments": "{\"city\": \"Oslo\"}"}</tool_call>"#.into(),
+            1,
+        ),
+        (
+            "{{ tools }}<tool_call><function=",
+            "Well.\n<tool_call>\n<function=weather>\n<parameter=city>\nOslo\n</parameter>\n</function>\n</tool_call>"
+                .into(),
+            1,
+        ),
+        (
+            "{{ tools }}<tool_call><arg_key>",
+            "<tool_call>weather\n<arg_key>city</arg_key>\n<arg_value>Oslo</arg_value>\n</tool_call>".into(),
+            1,
+        ),
+        ("{{ tools }}[TOOL_CALLS]", format!("[TOOL_CALLS] [{object}, {object}]"), 2),
+        (
+            "{{ tools }}[TOOL_CALLS][ARGS]",
+            r#"[TOOL_CALLS]weather[ARGS]{"city": "Oslo"}[TOOL_CALLS]weather[ARGS]{"city": "Rome"}"#.into(),
+            2,
+        ),
+        (
+            "{{ tools }}<|START_ACTION|>",
+            "<|START_ACTION|>[\n    {\"tool_call_id\": \"0\", \"tool_name\": \"weather\", \"parameters\": {\"city\": \"Oslo\"}}\n]<|END_ACTION|>"
+                .into(),
+            1,
+        ),
+        (
+            "{{ tools }}<|tool_call_begin|><|tool_call_argument_begin|>",
+            "<|tool_calls_section_begin|><|tool_call_begin|>functions.weather:0<|tool_call_argument_begin|>{\"city\": \"Oslo\"}<|tool_call_end|><|tool_calls_section_end|>"
+                .into(),
+            1,
+        ),
+        (
+            "{{ tools }}<｜tool▁call▁begin｜>```json",
+            "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>weather\n```json\n{\"city\": \"Oslo\"}\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>"
+                .into(),
+            1,
+        ),
+        (
+            "{{ tools }}<｜tool▁call▁begin｜>",
+            "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>weather<｜tool▁sep｜>{\"city\": \"Oslo\"}<｜tool▁call▁end｜><｜tool▁calls▁end｜>"
+                .into(),
+            1,
+        ),
+        (
+            "{{ tools }}<｜DSML｜ <｜DSML｜invoke name=",
+            "Well.\n\n<｜DSML｜function_calls>\n<｜DSML｜invoke name=\"weather\">\n<｜DSML｜parameter name=\"city\" string=\"true\">Oslo</｜DSML｜parameter>\n</｜DSML｜invoke>\n</｜DSML｜function_calls>"
+                .into(),
+            1,
+        ),
+        (
+            "{{ tools }}minimax:tool_call <invoke name=",
+            "<minimax:tool_call>\n<invoke name=\"weather\">\n<parameter name=\"city\">Oslo</parameter>\n</invoke>\n<invoke name=\"weather\">\n<parameter name=\"city\">Rome</parameter>\n</invoke>\n</minimax:tool_call>"
+                .into(),
+            2,
+        ),
+        (
+            "{{ tools }}<|channel|>analysis<|message|> functions.",
+            "<|channel|>commentary to=functions.weather <|constrain|>json<|message|>{\"city\": \"Oslo\"}".into(),
+            1,
+        ),
+        (
+            "{{ tools }}<|channel|>analysis<|message|> functions.",
+            "<|channel|>commentary<|message|>Well.<|end|><|start|>assistant to=functions.weather<|channel|>commentary json<|message|>{\"city\": \"Oslo\"}"
+                .into(),
+            1,
+        ),
+        (
+            "{{ tools }}<|tool_call>call: <tool_call|>",
+            "Well.<|tool_call>call:weather{city:<|\"|>Oslo<|\"|>}<tool_call|><|tool_call>call:weather{city:<|\"|>Rome<|\"|>}<tool_call|>"
+                .into(),
+            2,
+        ),
+        (
+            "{{ tools }}<start_function_call>call:",
+            "<start_function_call>call:weather{city:<escape>Oslo<escape>}<end_function_call>".into(),
+            1,
+        ),
+        (
+            "{{ tools }}<|tool_list_start|>",
+            "<|tool_call_start|>[weather(city='Oslo'), weather(city=\"Rome\")]<|tool_call_end|>".into(),
+            2,
+        ),
+        ("{{ tools }}<|tool_call|>", format!("<|tool_call|>[{object}]<|/tool_call|>"), 1),
+        (
+            "{{ tools }}<|python_tag|>",
+            r#"<|python_tag|>{"name": "weather", "parameters": {"city": "Oslo"}}"#.into(),
+            1,
+        ),
+        ("{{ tools }}<|python_tag|>", r#"{"name": "weather", "parameters": {"city": "Oslo"}}"#.into(), 1),
+    ]
+}
+
+#[test]
+fn calls_of_the_common_families_are_read_however_they_are_cut() {
+    for (template, answer, count) in families() {
+        assert!(Dialect::of(template).knows_tools(), "{template}");
+        let whole = read(template, "", &answer, 100_000);
+        assert_eq!(whole.2.len(), count, "{answer}: {whole:?}");
+        assert_eq!(whole.2[0].0, "weather", "{answer}");
+        let arguments: serde_json::Value = serde_json::from_str(&whole.2[0].1).unwrap();
+        assert_eq!(arguments, serde_json::json!({ "city": "Oslo" }), "{answer}");
+        assert!(!whole.0.contains(['<', '[', '{', ']']), "{answer}: {}", whole.0);
+        for size in 1..12 {
+            assert_eq!(read(template, "", &answer, size), whole, "{answer} by {size}");
+        }
+    }
+}
+
+#[test]
+fn a_call_that_breaks_off_is_left_as_far_as_it_came() {
+    let (text, _, calls) = read(HERMES_TEMPLATE, "", "So: <tool_call>\n{\"name\": \"weather\", \"arg", 3);
+    assert_eq!((text.as_str(), calls), ("So:", vec![("weather".into(), String::new())]));
+    let closed = hermes("Oslo").replace("}}", "}}}");
+    let (text, _, calls) = read(HERMES_TEMPLATE, "", &closed, 3);
+    assert_eq!(
+        (text.as_str(), calls[0].1.as_str()),
+        ("", "{\"city\": \"Oslo\"}"),
+        "more closed than was opened"
+    );
+    let (text, _, calls) = read(HERMES_TEMPLATE, "", "<tool_call>\n{\"na", 3);
+    assert_eq!((text.as_str(), calls.len()), ("<tool_call>\n{\"na", 0));
+}
+
+proptest::proptest! {
+    #[test]
+    fn whatever_comes_is_read_the_same_however_it_is_cut(
+        family in 0..families().len(), begin in 0usize..20, junk in "[<>a{}\\[\\]\",: \n]{0,12}", end: bool, size in 1usize..9,
+    ) {
+        let (template, answer, _) = &families()[family];
+        let at = answer.char_indices().map(|(at, _)| at).nth(begin).unwrap_or(0);
+        let answer = if end { format!("{answer}{junk}") } else { format!("{}{junk}{}", &answer[..at], &answer[at..]) };
+        proptest::prop_assert_eq!(read(template, "", &answer, size), read(template, "", &answer, 100_000));
+    }
+
+    #[test]
+    fn plain_text_comes_through(text in "[a-z.,!?'0-9 é🦉]{0,60}", size in 1usize..9) {
+        for (template, ..) in families() {
+            proptest::prop_assert_eq!(read(template, "", &text, size).0, text.clone());
+        }
+    }
+}
+
+#[test]
+fn what_is_no_call_stays_text() {
+    for answer in ["I need no tool for 3 < 4.", "<tool", "a <tool_cal b", "[1, 2]", "{\"a\": 1}"] {
+        for size in [1, 2, 1000] {
+            assert_eq!(
+                read(HERMES_TEMPLATE, "", answer, size),
+                (answer.into(), String::new(), vec![]),
+                "by {size}"
+            );
+        }
+    }
+}
+
+#[test]
+fn thoughts_are_kept_apart() {
+    let template = "<think></think>{{ tools }}<tool_call>";
+    let answer = "<think>\nA call, <tool_call>?\n</think>\n\nYes.<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\": \"Oslo\"}}\n</tool_call>";
+    for size in [1, 4, 1000] {
+        let (text, thought, calls) = read(template, "", answer, size);
+        assert_eq!((text.trim(), thought.trim()), ("Yes.", "A call, <tool_call>?"), "by {size}");
+        assert_eq!(calls.len(), 1);
+    }
+    let harmony = "{{ tools }}<|channel|>analysis<|message|> functions.";
+    let answer = "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>Yes.";
+    for size in [1, 7, 1000] {
+        let (text, thought, _) = read(harmony, "<|start|>assistant", answer, size);
+        assert_eq!((text.as_str(), thought.as_str()), ("Yes.", "Hm."), "by {size}");
+    }
+    let alone = Dialect::of(harmony).reading(&Chat::default(), "<|start|>assistant");
+    assert!(
+        ["<|channel|>", "<|message|>", "<|end|>"]
+            .iter()
+            .all(|mark| alone.preserved.iter().any(|kept| kept == mark))
+    );
+    let mut reader = Reader::of(&alone).unwrap();
+    assert_eq!(
+        [reader.push(answer), reader.finish()].concat(),
+        [Part::Reasoning("Hm.".into()), Part::Text("Yes.".into())],
+        "without tools too"
+    );
+    let (text, thought, _) = read(template, "…<think>\n", "hm</think>so", 2);
+    assert_eq!((text.as_str(), thought.as_str()), ("so", "hm"));
+}
+
+#[test]
+fn an_answer_that_was_begun_goes_on_where_the_reader_reads() {
+    let begin = |template: &str, rendered: &str| {
+        let mut rendered = rendered.to_owned();
+        Dialect::of(template).begin(&mut rendered, "Once");
+        rendered
+    };
+    assert_eq!(begin("", "<|assistant|>"), "<|assistant|>Once");
+    assert_eq!(begin("<think></think>", "<|a|><think>\n"), "<|a|><think>\n</think>\n\nOnce");
+    let harmony = "{{ tools }}<|channel|>analysis<|message|> functions.";
+    assert_eq!(begin(harmony, "<|start|>assistant"), "<|start|>assistant<|channel|>final<|message|>Once");
+}
+
+#[test]
+fn models_that_must_call_are_held_to_it() {
+    let native = Dialect::of("{{ tools }}<tool_call>");
+    let held_in = |dialect: &Dialect, choice| match dialect.reading(&chat(choice), "").constraint {
+        Some(Constraint::Calls(_)) => "its calls",
+        Some(_) => "all of it",
+        None => "nothing",
+    };
+    assert_eq!(held_in(&native, ToolChoice::Auto), "its calls");
+    assert_eq!(held_in(&native, ToolChoice::Required), "all of it");
+    let none = Dialect::of("{{ messages }}");
+    assert_eq!(held_in(&none, ToolChoice::Auto), "all of it");
+    assert_eq!(none.reading(&Chat::default(), ""), Reading::default());
+}
