@@ -2,7 +2,8 @@
 //! them, the page shows them.
 //!
 //! Names in braces stand for what is known where it is done: `{url}`, `{key}`, `{key_file}`, `{lar}` (the program),
-//! `{data_dir}`, `{context_tokens}` (of the default model). Formats are those that the clients document; which of them were run is in `docs/guides/connect.md`.
+//! `{data_dir}`, `{context_tokens}` (of the default model). Formats are those that the clients document; which of them were run
+//! is in `docs/guides/connect.md`.
 
 mod recipes;
 

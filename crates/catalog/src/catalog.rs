@@ -17,7 +17,7 @@ use crate::source::Source;
 use crate::{Error, names};
 
 /// The alias of the chat model that is used when none is named.
-const DEFAULT_CHAT: &str = "default";
+pub const DEFAULT_CHAT: &str = "default";
 /// The alias of the embedder that is used when none is named.
 const DEFAULT_EMBEDDING: &str = "default-embedding";
 const DEFAULT_RERANK: &str = "default-rerank";

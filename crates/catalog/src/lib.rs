@@ -18,7 +18,7 @@ pub mod safetensors;
 mod source;
 
 pub use adopt::{Found, Places};
-pub use catalog::{Catalog, Resolved};
+pub use catalog::{Catalog, DEFAULT_CHAT, Resolved};
 pub use error::Error;
 pub use model::{File, FileRole, Kind, Model, ModelFacts, Place};
 pub use pull::{HUB, Progress, Pull};

@@ -17,7 +17,7 @@ use crate::driver::{Constraint, FinishReason, Prompt, Sampling, TokenLogprobs};
 use crate::template::ChatTemplate;
 
 /// Raised with every change of the frames below.
-pub const VERSION: u32 = 6;
+pub const VERSION: u32 = 7;
 /// A frame larger than this is an error: the largest legitimate one is a prompt, 4 bytes a token at most.
 pub const FRAME_BYTES_MAX: usize = 16 << 20;
 /// How often a worker shows that it is alive.

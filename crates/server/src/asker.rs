@@ -9,6 +9,7 @@ use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
 use lar_agents::request::InRequest;
 use lar_base::{Caller, MemoryMode, Problem, Scope};
+use lar_catalog::DEFAULT_CHAT;
 use lar_engines::driver::Prompt;
 use lar_memory::{Noted, Place};
 
@@ -23,8 +24,6 @@ use crate::memories::place;
 const MEMORY: &str = "x-lar-memory";
 /// At the end of a model's name, the same as `X-Lar-Memory: remember`, as far as the key may.
 const SUFFIX: &str = "+memory";
-/// The model that is used when none is named.
-pub(crate) const DEFAULT: &str = "default";
 
 /// A model's name without what it says of memory.
 pub(crate) fn plain_name(model: &str) -> &str {
@@ -33,7 +32,7 @@ pub(crate) fn plain_name(model: &str) -> &str {
 
 /// What the default model with memory is called, for lists of models; none for keys that may not read what is remembered.
 pub(crate) fn default_with_memory(caller: &Caller) -> Option<String> {
-    caller.scopes.contains(Scope::MemoryRead).then(|| format!("{DEFAULT}{SUFFIX}"))
+    caller.scopes.contains(Scope::MemoryRead).then(|| format!("{DEFAULT_CHAT}{SUFFIX}"))
 }
 
 /// An authenticated caller who may use models, and what they wish of memory.

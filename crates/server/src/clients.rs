@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::Request;
 use lar_api::Page;
 use lar_api::clients::{ClientCard, FileRecipe, Form, Part, RECIPES, Recipe, Root, Snippet, filled};
+use lar_catalog::DEFAULT_CHAT;
 use lar_store::KeyRecord;
 use serde_json::Value;
 
@@ -30,7 +31,7 @@ pub(crate) async fn list(
     let url = mcp::origin(&request);
     app.seen.keep().await?;
     let keys = app.store.key_list(caller.user).await?;
-    let context_tokens = app.gateway.context_tokens("default").await.ok().flatten();
+    let context_tokens = app.gateway.context_tokens(DEFAULT_CHAT).await.ok().flatten();
     let context_tokens = context_tokens.map_or_else(String::new, |tokens| tokens.to_string());
     let values: Vec<(&str, &str)> = VALUES
         .into_iter()

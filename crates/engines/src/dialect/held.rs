@@ -1,9 +1,8 @@
 //! What holds the calls of a model that has a way of its own to write them: a tool that is there, and arguments that
 //! its schema accepts. All around them is free, and so are the later calls of a list.
 
-use serde_json::{Value, json};
-
 use super::calls::{Body, Format};
+use super::tools::{arguments_schema, quoted};
 use crate::driver::{Constraint, Held, HeldCalls, Tool};
 use crate::worker::bounded_blanks;
 
@@ -91,7 +90,10 @@ pub(super) fn held(
     };
     let arguments = tools.iter().filter(|_| !between.is_empty()).map(|tool| Held {
         after: between.iter().map(|between| format!("{}{between}", tool.name)).collect(),
-        lark: format!("start: /[ \\n]?/ arguments\narguments: %json {}\n", arguments_schema(tool)),
+        lark: format!(
+            "start: /[ \\n]?/ arguments\narguments: %json {}\n",
+            bounded_blanks(arguments_schema(tool))
+        ),
         ..Held::default()
     });
     Constraint::Calls(Box::new(HeldCalls {
@@ -100,34 +102,4 @@ pub(super) fn held(
         names,
         arguments: arguments.collect(),
     }))
-}
-
-/// A text as Lark and JSON quote it.
-pub(super) fn quoted(text: &str) -> String {
-    Value::from(text).to_string()
-}
-
-/// The schema of a tool's arguments, which are an object. An argument that no tool lists is not for it, unless it says that others
-/// may come: as llama.cpp's own grammars have it, since small models go on with ones that they make up.
-pub(super) fn arguments_schema(tool: &Tool) -> Value {
-    let mut schema: Value = serde_json::from_str(&tool.parameters).unwrap_or_else(|_| json!({}));
-    if let Value::Object(fields) = &mut schema {
-        let says = ["type", "$ref", "anyOf", "oneOf", "allOf", "enum", "const"];
-        if !says.iter().any(|word| fields.contains_key(*word)) {
-            fields.insert("type".into(), json!("object"));
-        }
-        let open = [
-            "additionalProperties",
-            "patternProperties",
-            "unevaluatedProperties",
-            "allOf",
-            "anyOf",
-            "oneOf",
-            "$ref",
-        ];
-        if fields.contains_key("properties") && !open.iter().any(|word| fields.contains_key(*word)) {
-            fields.insert("additionalProperties".into(), json!(false));
-        }
-    }
-    bounded_blanks(schema)
 }

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::held::{arguments_schema, quoted};
 use crate::driver::{Chat, ChatMessage, Constraint, Tool, ToolChoice};
 use crate::template::spaced_json;
+use crate::worker::bounded_blanks;
 
 /// Calls of one answer at most, where a grammar holds it.
 const CALLS_MAX: usize = 8;
@@ -80,7 +80,7 @@ pub(super) fn schema(chat: &Chat) -> Constraint {
         let arguments = if tool.parameters.contains("\"$ref\"") {
             json!({ "type": "object" })
         } else {
-            serde_json::from_str(&tool.parameters).unwrap_or_else(|_| json!({ "type": "object" }))
+            arguments_schema(tool)
         };
         json!({
             "type": "object",
@@ -121,7 +121,37 @@ pub(super) fn grammar(chat: &Chat, thought: Option<(&'static str, &'static str)>
     for (index, tool) in wanted.iter().enumerate() {
         let begin = format!("{{\"name\": {}, \"arguments\": ", quoted(&tool.name));
         lark.push_str(&format!("tool_{index}: {} arguments_{index} \"}}\"\n", quoted(&begin)));
-        lark.push_str(&format!("arguments_{index}: %json {}\n", arguments_schema(tool)));
+        lark.push_str(&format!("arguments_{index}: %json {}\n", bounded_blanks(arguments_schema(tool))));
     }
     Constraint::Lark(start + &lark)
+}
+
+/// A text as Lark and JSON quote it.
+pub(super) fn quoted(text: &str) -> String {
+    Value::from(text).to_string()
+}
+
+/// The schema of a tool's arguments, which are an object. An argument that no tool lists is not for it, unless it says that others
+/// may come: as llama.cpp's own grammars have it, since small models go on with ones that they make up.
+pub(super) fn arguments_schema(tool: &Tool) -> Value {
+    let mut schema: Value = serde_json::from_str(&tool.parameters).unwrap_or_else(|_| json!({}));
+    if let Value::Object(fields) = &mut schema {
+        let says = ["type", "$ref", "anyOf", "oneOf", "allOf", "enum", "const"];
+        if !says.iter().any(|word| fields.contains_key(*word)) {
+            fields.insert("type".into(), json!("object"));
+        }
+        let open = [
+            "additionalProperties",
+            "patternProperties",
+            "unevaluatedProperties",
+            "allOf",
+            "anyOf",
+            "oneOf",
+            "$ref",
+        ];
+        if fields.contains_key("properties") && !open.iter().any(|word| fields.contains_key(*word)) {
+            fields.insert("additionalProperties".into(), json!(false));
+        }
+    }
+    schema
 }

@@ -220,6 +220,7 @@ mod tests {
 
     #[test]
     fn every_way_of_calling_is_held_to_the_tools_there_are() {
+        let mut held_in_json = 0;
         for (template, answer, _) in families() {
             let held = follow(template, "", &answer);
             // The name comes last there, and a string in the place of an object.
@@ -231,9 +232,19 @@ mod tests {
             let other = answer.replacen("weather", "weatherman", 1);
             let at = answer.find("weather").unwrap() + "weather".len();
             assert_eq!(follow(template, "", &other), Err(at), "{other}");
+            if let Some(at) = answer.find("{\"city\": ") {
+                let astray = answer.replacen("{\"city\": ", "{\"town\": ", 1);
+                assert_eq!(
+                    follow(template, "", &astray),
+                    Err(at + 2),
+                    "arguments in JSON are held, too: {astray}"
+                );
+                held_in_json += 1;
+            }
             let longer = answer.replacen("weather", "weather_week", 1);
             assert!(follow(template, "", &longer).is_ok(), "{longer}");
         }
+        assert!(held_in_json > 10, "{held_in_json}");
     }
 
     #[test]

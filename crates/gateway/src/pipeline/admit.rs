@@ -116,10 +116,10 @@ impl Gateway {
         let ready = match (task.work, ability) {
             (Work::Generate { prompt, mut sampling }, Ability::Generate) => {
                 let prepared = self.shared.engines.prepare(&route.pool, prompt).await?;
-                let reading = prepared.reading;
+                let mut reading = prepared.reading;
                 sampling.preserved.clone_from(&reading.preserved);
-                if let Some(constraint) = &reading.constraint {
-                    sampling.constraint = Some(constraint.clone());
+                if let Some(constraint) = reading.constraint.take() {
+                    sampling.constraint = Some(constraint);
                 }
                 if let Some(constraint) = &sampling.constraint {
                     if let Constraint::Gbnf(source) = constraint {

@@ -4,16 +4,15 @@ use axum::Json;
 use axum::extract::Request;
 use lar_api::ollama::{Details, Model, Models, ShowRequest, Shown, Version};
 use lar_base::{Instant, Timestamp};
-use lar_catalog::{Kind, Model as Installed};
+use lar_catalog::{DEFAULT_CHAT, Kind, Model as Installed};
 use lar_engines::pools::PoolState;
 use serde_json::{Map, json};
 
 use super::{FOR_GOOD, untagged};
-use crate::asker::{self, DEFAULT};
 use crate::auth::Inference;
 use crate::errors::Failure;
 use crate::generate::about_model;
-use crate::{State, extract};
+use crate::{State, asker, extract};
 
 /// The release whose API this is: clients ask for what it can do.
 const VERSION: &str = "0.12.6";
@@ -32,14 +31,16 @@ pub(crate) async fn tags(app: State, Inference(caller): Inference) -> Json<Model
         size_vram: None,
         ..listed(found, found.size().get())
     };
-    let default = app.catalog.resolve(DEFAULT).ok();
+    let default = app.catalog.resolve(DEFAULT_CHAT).ok();
     let named = |name: String| {
         default.as_ref().map(|found| Model { name: name.clone(), model: name, ..model(&found.model) })
     };
     let installed = app.catalog.list();
     let installed = installed.iter().map(|found| model(found));
     let with_memory = asker::default_with_memory(&caller).and_then(named);
-    Json(Models { models: named(DEFAULT.into()).into_iter().chain(installed).chain(with_memory).collect() })
+    Json(Models {
+        models: named(DEFAULT_CHAT.into()).into_iter().chain(installed).chain(with_memory).collect(),
+    })
 }
 
 pub(crate) async fn ps(app: State, _: Inference) -> Json<Models> {

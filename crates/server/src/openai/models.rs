@@ -6,14 +6,13 @@ use axum::response::{IntoResponse as _, Response};
 use lar_api::anthropic;
 use lar_api::openai::{Model, ModelList};
 use lar_base::{Caller, Timestamp};
-use lar_catalog::Kind;
+use lar_catalog::{DEFAULT_CHAT, Kind};
 
-use crate::asker::{self, DEFAULT};
 use crate::auth::Inference;
 use crate::errors::Failure;
 use crate::extract::Path;
 use crate::generate::about_model;
-use crate::{App, State};
+use crate::{App, State, asker};
 
 /// What Anthropic's clients send with every request.
 const ANTHROPIC: &str = "anthropic-version";
@@ -71,7 +70,7 @@ fn all(app: &App, caller: &Caller) -> Vec<Model> {
     let installed = app.catalog.list();
     let of = |id: String, found: &lar_catalog::Model| {
         let other = found.kind != Kind::Chat;
-        ((other, id != DEFAULT), model(id, found.added_at.as_seconds()))
+        ((other, id != DEFAULT_CHAT), model(id, found.added_at.as_seconds()))
     };
     let named = installed.iter().map(|found| of(found.name.clone(), found));
     let named_ones = app.catalog.aliases().into_iter().filter(|(name, _)| !name.contains('*'));
@@ -79,7 +78,7 @@ fn all(app: &App, caller: &Caller) -> Vec<Model> {
         let found = installed.iter().find(|found| found.name == target)?;
         Some(of(name, found))
     });
-    let default = app.catalog.resolve(DEFAULT).ok();
+    let default = app.catalog.resolve(DEFAULT_CHAT).ok();
     let with_memory =
         asker::default_with_memory(caller).zip(default).map(|(name, found)| of(name, &found.model));
     let remotes = app.gateway.remotes().map(|remote| ((false, true), model(remote.name.clone(), 0)));
