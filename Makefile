@@ -12,12 +12,12 @@ TEST_MODELS := $(CURDIR)/.build/models
 # What is built: the program. The suite builds everything at once, as parts of it would have it built twice.
 WHAT := -p lar
 
-.PHONY: build run dist test check rust-test page-test conformance quality docs bench clean bootstrap test-bootstrap models llama-server plugin-test big-clients
+.PHONY: build run dist test check rust-test page-test conformance quality docs bench clean bootstrap test-bootstrap models llama-server plugin-test client-matrix big-clients
 
 build: bootstrap $(PAGE)
 	cargo build --release $(WHAT)
 
-## Builds for this machine, fetches the starter models, starts Lar; ends with a link to open.
+## Builds for this machine, fetches a chat model that suits it and an embedder, starts Lar; ends with a link to open.
 run: build
 	$(LAR) models pull --starter
 	$(LAR) serve
@@ -39,7 +39,7 @@ check: $(PAGE)
 
 models: $(PAGE)
 	cargo build --release $(WHAT)
-	LAR_DATA_DIR=$(CURDIR)/.build/models-data LAR_MODELS_DIR=$(TEST_MODELS) LAR_LISTEN=127.0.0.1:0 $(LAR) models pull --starter
+	LAR_DATA_DIR=$(CURDIR)/.build/models-data LAR_MODELS_DIR=$(TEST_MODELS) LAR_LISTEN=127.0.0.1:0 $(LAR) models pull --starter --minimal
 
 # llama.cpp's own server, which the tests and figures of that driver run.
 llama-server: test-bootstrap
@@ -63,6 +63,10 @@ quality: models
 conformance: models
 	cargo build --release -q --workspace --bins
 	LAR_TEST_MODELS=$(TEST_MODELS) tests/conformance/run.sh
+
+# Small scripts on pinned versions of the libraries that people use, in one table; 1.5 GB of them.
+client-matrix: models
+	LAR_TEST_MODELS=$(TEST_MODELS) tests/conformance/matrix/run.sh
 
 # Codex, Claude Code, OpenClaw and Open WebUI themselves, 4 GB of them.
 big-clients: models

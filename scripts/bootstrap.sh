@@ -30,17 +30,22 @@ python3 -m pip --version >/dev/null 2>&1 || packages+=(python3-pip)
 compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null || packages+=(libclang-dev)
 if [ "${1:-}" = test ]; then want chromium chromium; want ip iproute2; fi
 if [ "${1:-}" = dist ]; then for tool in debootstrap umoci skopeo runc; do want $tool $tool; done; want ip iproute2; want systemd-nspawn systemd-container; fi
-rust_found=$(cargo --version 2>/dev/null | awk '{print $2}' || true)
-if ! new_enough "$rust_found" "$rust_min"; then
+if ! scripts/toolchain.sh "$build/bin" "$rust_min" >/dev/null; then
   packages+=(cargo-web rustc-web rust-web-clippy rustfmt-web)
 fi
 if [ ${#packages[@]} -gt 0 ]; then
+  have apt-get || { say "this system has no apt-get; install ${packages[*]} (Rust $rust_min: https://rustup.rs), then run this again"; exit 1; }
   say "installing ${packages[*]}"
   root apt-get update -qq
   root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
 fi
 
 mkdir -p "$build/bin"
+# What was installed may stand behind a rustup proxy on PATH that has no toolchain.
+scripts/toolchain.sh "$build/bin" "$rust_min" >/dev/null || {
+  say "no Rust from $rust_min on runs here: install it from https://rustup.rs, or run 'rustup default stable', then run this again"
+  exit 1
+}
 pip_into() { python3 -m pip install --quiet --root-user-action=ignore --disable-pip-version-check --no-deps --upgrade --target "$1" "${@:2}"; }
 
 node_found=$(PATH="$build/bin:$PATH" node --version 2>/dev/null | tr -d v || true)

@@ -47,7 +47,7 @@ fn offered(line: &Value) -> (String, Tool) {
     let [name, description] =
         ["name", "description"].map(|field| function[field].as_str().map(ToOwned::to_owned));
     let parameters = schema(function["parameters"].clone()).to_string();
-    (question.join("\n"), Tool { name: name.unwrap_or_default(), description, parameters })
+    (question.join("\n"), Tool { name: name.unwrap_or_default(), description, parameters, strict: false })
 }
 
 /// How often the calls of a model with a format of its own are of use when nothing holds them, and when they are held.

@@ -11,13 +11,13 @@ const ROUNDS: u64 = 5;
 const ENGINES: [&str; 2] = ["Lar", "llama-server"];
 
 /// Threads that compute without pause while this lives, one for each core.
-struct Busy {
+pub(crate) struct Busy {
     over: Arc<AtomicBool>,
     threads: Vec<std::thread::JoinHandle<()>>,
 }
 
 impl Busy {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let over = Arc::new(AtomicBool::new(false));
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let spin = |over: Arc<AtomicBool>| {

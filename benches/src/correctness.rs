@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use lar_engines::driver::{Ability, Constraint, Driver as _, Event, FinishReason, Job, Prompt, Sampling};
-use lar_engines::embedded::{Embedded, EmbeddedOptions};
+use lar_engines::embedded::{ConfinementPolicy, Embedded, EmbeddedOptions};
 use lar_engines::protocol::Compute;
 use lar_tests::{chat_model, program};
 use serde_json::{Value, json};
@@ -33,6 +33,7 @@ async fn engine(concurrency: usize) -> anyhow::Result<Arc<Embedded>> {
         draft: None,
         cache: lar_base::Bytes::mib(64),
         memory_max: None,
+        confinement: ConfinementPolicy::BestEffort,
     });
     engine.load().await?;
     Ok(Arc::new(engine))

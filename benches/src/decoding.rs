@@ -7,7 +7,7 @@ use std::sync::Arc;
 use futures_util::StreamExt as _;
 use lar_base::{Bytes, Instant};
 use lar_engines::driver::{Ability, Driver as _, Event, Job, Prompt, Sampling, TokenLogprobs};
-use lar_engines::embedded::{Embedded, EmbeddedOptions};
+use lar_engines::embedded::{ConfinementPolicy, Embedded, EmbeddedOptions};
 use lar_engines::llama_server::{LlamaServer, LlamaServerOptions};
 use lar_engines::protocol::{CacheType, Compute};
 use lar_tests::{chat_model, llama_server, program};
@@ -40,6 +40,7 @@ async fn engine(compute: Compute, context_tokens: u32) -> anyhow::Result<Arc<Emb
         draft: None,
         cache: Bytes(0),
         memory_max: None,
+        confinement: ConfinementPolicy::BestEffort,
     });
     engine.load().await?;
     Ok(Arc::new(engine))
@@ -195,6 +196,8 @@ pub(crate) async fn beside_server() -> anyhow::Result<String> {
     let ours = engine(Compute { speculate: false, ..Compute::with_threads(THREADS) }, 1024).await?;
     let theirs = LlamaServer::new(
         LlamaServerOptions::Managed {
+            launcher: lar_tests::program(),
+            confinement: ConfinementPolicy::BestEffort,
             program: llama_server(),
             model: chat_model(),
             concurrency: 1,

@@ -16,7 +16,7 @@ use futures_util::{StreamExt as _, stream};
 use lar_base::Instant;
 use lar_egress::{Egress, Method, Request, Trust};
 use lar_engines::driver::{Ability, Driver as _, Event, Job, Prompt, Sampling};
-use lar_engines::embedded::{Embedded, EmbeddedOptions};
+use lar_engines::embedded::{ConfinementPolicy, Embedded, EmbeddedOptions};
 use lar_engines::protocol::Compute;
 use lar_tests::{chat_model, free_port, llama_server, program};
 use serde_json::{Value, json};
@@ -82,6 +82,12 @@ pub(crate) enum Subject {
 /// A child that is killed when dropped.
 pub(crate) struct Process(Child);
 
+impl Process {
+    pub(crate) fn new(child: Child) -> Self {
+        Self(child)
+    }
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.0.kill();
@@ -112,6 +118,7 @@ impl Subject {
             draft: None,
             cache: lar_base::Bytes::mib(512),
             memory_max: None,
+            confinement: ConfinementPolicy::BestEffort,
         });
         engine.load().await?;
         Ok(Self::Embedded(Box::new(engine)))

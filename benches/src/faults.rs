@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use lar_base::Instant;
 use lar_engines::driver::{Ability, Driver as _, Event, Job, Prompt, Sampling};
-use lar_engines::embedded::{Embedded, EmbeddedOptions};
+use lar_engines::embedded::{ConfinementPolicy, Embedded, EmbeddedOptions};
 use lar_engines::protocol::Compute;
 use lar_tests::crash::{How, Matrix, matrix};
 use lar_tests::{Lar, chat_model, program};
@@ -100,6 +100,7 @@ pub(crate) async fn cancel_in_prefill() -> anyhow::Result<String> {
         draft: None,
         cache: lar_base::Bytes(0),
         memory_max: None,
+        confinement: ConfinementPolicy::BestEffort,
     });
     driver.load().await?;
     let prompt = driver.prepare(Prompt::Text("word ".repeat(3500))).await?.prompt;

@@ -4,6 +4,7 @@
 //! Each figure says how it was taken. Machines are shared and noisy: medians of rounds, and ratios where two
 //! things are compared in the same run.
 
+mod bounded;
 mod calls;
 mod clients;
 mod commits;
@@ -15,8 +16,10 @@ mod engine;
 mod faults;
 mod gateway;
 mod memory;
+mod requests;
 mod residency;
 mod start;
+mod tokenization;
 
 use std::fmt::Write as _;
 use std::process::Command;
@@ -36,22 +39,27 @@ fn main() -> anyhow::Result<()> {
     let mut report = String::from("# Results\n\nWritten by `make bench`. Do not edit.\n\n");
     writeln!(report, "- commit: {}", output("git", &["rev-parse", "--short", "HEAD"]))?;
     writeln!(report, "- machine: {}", machine())?;
-    let parts: [(&str, Measure); 26] = [
+    let parts: [(&str, Measure); 31] = [
         ("What the gateway adds", |_| gateway::measure()),
         ("What each API adds", |_| gateway::apis::measure()),
         ("What clients wait for", |_| clients::measure()),
         ("Start and memory", |_| start::measure()),
+        ("Bounded work: bodies", |_| bounded::bodies()),
         ("Durable commits", |runtime| runtime.block_on(commits::measure())),
         ("The engine beside llama-server", |runtime| runtime.block_on(engine::first())),
         ("A second model beside llama-server", |runtime| runtime.block_on(engine::second())),
+        ("Requests beside llama-server", |_| requests::quiet()),
+        ("Requests after a busy start", |_| requests::after_busy()),
         ("Cores that others want too", |runtime| runtime.block_on(contention::measure())),
         ("Speculative decoding", |runtime| runtime.block_on(decoding::speculation())),
         ("Contexts in fewer bits", |runtime| runtime.block_on(decoding::cache_types())),
         ("Greedy answers", |runtime| runtime.block_on(decoding::beside_server())),
         ("Loading and swapping", |runtime| runtime.block_on(residency::load_and_swap())),
         ("A worker's memory", |runtime| runtime.block_on(residency::memory())),
+        ("Tokenization of long prompts", |runtime| runtime.block_on(tokenization::measure())),
         ("Tool calls", |_| calls::measure()),
         ("Embeddings beside ONNX Runtime", |runtime| runtime.block_on(embeddings::measure())),
+        ("Bounded work: embeddings", |_| bounded::embeddings::measure()),
         ("Cancellation in prefill", |runtime| runtime.block_on(faults::cancel_in_prefill())),
         ("Stops that race with answers", |runtime| runtime.block_on(correctness::races())),
         ("JSON schemas", |runtime| runtime.block_on(correctness::structure())),

@@ -47,6 +47,7 @@ impl House {
             tune: false,
             prompt_cache: Bytes(0),
             share_prompt_cache: false,
+            confinement: lar_engines::embedded::ConfinementPolicy::BestEffort,
             remotes: Vec::new(),
         };
         let metrics = Metrics::register(&mut Registry::default());
@@ -60,13 +61,8 @@ impl House {
             &tasks,
         );
         let user = store.owner().await?;
-        let caller = Caller {
-            user,
-            key: KeyId::new(),
-            agent: None,
-            scopes: Scopes::all(),
-            memory: lar_base::MemoryMode::Off,
-        };
+        let caller =
+            Caller::authenticated(user, KeyId::new(), None, Scopes::all(), lar_base::MemoryMode::Off);
         Ok(Self { store, memories, caller, embedder, _directory: directory })
     }
 }

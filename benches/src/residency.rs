@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_util::StreamExt as _;
 use lar_base::{Bytes, Instant};
 use lar_engines::driver::{Ability, Constraint, Driver as _, Event, Job, Prompt, Sampling};
-use lar_engines::embedded::{Embedded, EmbeddedOptions};
+use lar_engines::embedded::{ConfinementPolicy, Embedded, EmbeddedOptions};
 use lar_engines::protocol::Compute;
 use lar_tests::{chat_model, program};
 
@@ -29,6 +29,7 @@ fn engine(path: std::path::PathBuf, concurrency: u32) -> Arc<Embedded> {
         draft: None,
         cache: Bytes::mib(64),
         memory_max: None,
+        confinement: ConfinementPolicy::BestEffort,
     }))
 }
 

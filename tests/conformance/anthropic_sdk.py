@@ -3,6 +3,7 @@
 import json
 import os
 import unittest
+from typing import Literal
 
 import anthropic
 
@@ -83,6 +84,38 @@ class Anthropic(unittest.TestCase):
             answer = self.client.messages.create(model=MODEL, max_tokens=24, extra_body=GREEDY, messages=messages, tools=[WEATHER], tool_choice={"type": "none"})
             self.assertTrue(answer.content[0].text)
 
+    def test_a_tool_runner_keeps_its_conversation(self):
+        # It asks the server to keep it first, and sends it whole once it is told that this server does not.
+        @anthropic.beta_tool
+        def get_weather(city: Literal["Paris", "Oslo"]) -> str:
+            """The weather of a city
+
+            Args:
+                city: The city
+            """
+            return "Sunny, 21 degrees"
+
+        for streamed in (False, True):
+            runner = self.client.beta.messages.tool_runner(
+                model=MODEL, max_tokens=60, max_iterations=2, tools=[get_weather], tool_choice={"type": "any", "disable_parallel_tool_use": True},
+                messages=[{"role": "user", "content": "What is the weather in Paris?"}], stream=streamed, extra_body=GREEDY,
+            )
+            messages = [item.get_final_message() if streamed else item for item in runner]
+            self.assertEqual([message.content[-1].type for message in messages], ["tool_use", "tool_use"])
+            tokens = [message.usage.input_tokens + message.usage.cache_read_input_tokens for message in messages]
+            self.assertGreater(tokens[1], tokens[0] + 20, "the second request held the first, the call and its result")
+
+    def test_a_conversation_kept_by_the_client(self):
+        begun = {"model": MODEL, "max_tokens": 8, "extra_body": GREEDY}
+        thread = self.client.beta.messages.thread(**begun, unsupported_request_behavior="continue_unthreaded")
+        first = thread.send({"role": "user", "content": "My name is Ada."})
+        second = thread.send({"role": "user", "content": "What is my name?"})
+        tokens = [message.usage.input_tokens + message.usage.cache_read_input_tokens for message in (first, second)]
+        self.assertGreater(tokens[1], tokens[0])
+        with self.assertRaises(anthropic.BadRequestError) as caught:
+            self.client.beta.messages.thread(**begun).send({"role": "user", "content": "x"})
+        self.assertEqual(caught.exception.body["error"]["details"]["error_code"], "thread_unsupported_request")
+
     def test_an_answer_in_a_form(self):
         schema = {"type": "object", "properties": {"name": {"type": "string", "maxLength": 20}, "legs": {"type": "integer", "minimum": 0, "maximum": 8}}, "required": ["name", "legs"], "additionalProperties": False}
         message = self.say("Describe a cat.", max_tokens=100, output_config={"format": {"type": "json_schema", "schema": schema}})
@@ -121,7 +154,7 @@ class Anthropic(unittest.TestCase):
             ({"tools": [WEATHER, WEATHER]}, "twice"),
             ({"tool_choice": {"type": "any"}}, "tool_choice"),
             ({"stop_sequences": [""]}, "stop_sequences"),
-            ({"content": "word " * 20_000}, "context"),
+            ({"content": "word " * 20_000}, "prompt is too long: "),
             ({"extra_body": {"mcp_servers": [{"type": "url"}]}}, "mcp_servers"),
         ]:
             with self.subTest(told=told), self.assertRaises(anthropic.BadRequestError) as caught:

@@ -25,7 +25,7 @@ WEATHER = {
 
 @functools.cache
 def client(key=KEY):
-    return ollama.Client(host=URL, headers={"authorization": f"Bearer {key}"}, timeout=60)
+    return ollama.Client(host=URL, headers={"authorization": f"Bearer {key}"}, timeout=120)
 
 
 class Ollama(unittest.TestCase):
@@ -76,6 +76,20 @@ class Ollama(unittest.TestCase):
             {"role": "tool", "content": "Sunny, 21 degrees", "tool_name": "get_weather"},
         ]
         self.assertTrue(client().chat(MODEL, said, options=GREEDY).message.content)
+
+    def test_probabilities_and_a_conversation_by_its_context(self):
+        told = client().chat(MODEL, HELLO, options=GREEDY, logprobs=True, top_logprobs=2)
+        self.assertEqual("".join(token.token for token in told.logprobs), told.message.content)
+        self.assertEqual(len(told.logprobs[0].top_logprobs), 2)
+        first = client().generate(MODEL, "Say hello.", options=GREEDY)
+        second = client().generate(MODEL, "Again.", context=first.context, options=GREEDY)
+        alone = client().generate(MODEL, "Again.", options=GREEDY)
+        self.assertGreater(second.prompt_eval_count, alone.prompt_eval_count)
+
+    def test_a_prompt_beyond_the_context_is_cut(self):
+        # What is left out must not be read: only the end of it fits.
+        long = [{"role": "user", "content": "word " * 9000}, {"role": "assistant", "content": "Yes."}]
+        self.assertTrue(client().chat(MODEL, long + HELLO, options=GREEDY).message.content)
 
     def test_vectors(self):
         one = client().embed("all-minilm-l6-v2", "A cat")
@@ -139,10 +153,7 @@ class Ollama(unittest.TestCase):
             (lambda: client().chat(MODEL, [{"role": "wizard", "content": "x"}]), 400, "messages[0].role"),
             (lambda: client().chat(MODEL, [{"role": "user", "content": "x", "images": ["iVBORw0KGgo="]}]), 400, "text only"),
             (lambda: client().chat(MODEL, HELLO, options={"temperature": 9}), 400, "options.temperature"),
-            (lambda: client().chat(MODEL, HELLO, options={"stop": [""]}), 400, "options.stop"),
-            (lambda: client().chat(MODEL, HELLO, format="json", tools=[WEATHER]), 400, "format"),
-            (lambda: client().chat(MODEL, HELLO, logprobs=True), 400, "logprobs"),
-            (lambda: client().chat(MODEL, [{"role": "user", "content": "word " * 20_000}]), 400, "context"),
+            (lambda: client().chat(MODEL, HELLO, top_logprobs=2), 400, "logprobs"),
             (lambda: client().generate(MODEL, "x", template="{{ .Prompt }}"), 400, "template"),
             (lambda: client().embed(MODEL, "x"), 400, MODEL),
         ]:

@@ -24,10 +24,7 @@ fn hostile_chat_requests() {
     };
     let cases = [
         (json!({ "messages": [] }), "`messages` must hold at least one message"),
-        (
-            json!({ "messages": "hi" }),
-            "`messages` is not valid: invalid type: string \"hi\", expected a sequence",
-        ),
+        (json!({ "messages": "hi" }), "`messages` must be an array"),
         (
             json!({ "messages": [{ "role": "wizard", "content": "x" }] }),
             "`messages[0].role` must be system, developer, user, assistant or tool",
@@ -45,11 +42,13 @@ fn hostile_chat_requests() {
         (json!({ "top_p": 2 }), "`top_p` must be from 0 to 1, is 2"),
         (json!({ "max_tokens": 0 }), "`max_tokens` must be at least 1"),
         (json!({ "stop": vec!["x"; 1000] }), "`stop` has 1000 texts; 32 at most"),
-        (json!({ "stop": [""] }), "`stop` holds a text that is empty or over 1024 bytes"),
+        (json!({ "stop": ["x".repeat(2000)] }), "`stop` holds a text that is empty or over 1024 bytes"),
         (json!({ "logit_bias": { "x": 1 } }), "`logit_bias` `x` is no token id"),
         (json!({ "n": 0 }), "`n` must be from 1 to 16, is 0"),
         (json!({ "tools": [{ "type": "function" }] }), "`tools[0].function` is missing"),
-        (json!({ "functions": [{ "name": "f" }] }), "`functions` is not supported by this engine yet"),
+        (json!({ "functions": [{}] }), "`functions[0].name` is missing"),
+        (json!({ "audio": { "voice": "a" } }), "`audio` is not supported by this engine yet"),
+        (json!({ "max_tokens": -5 }), "`max_tokens` must be a whole number of tokens, or -1 for no limit"),
         (
             json!({ "response_format": { "type": "json_schema" } }),
             "`response_format.json_schema.schema` is missing",
@@ -62,13 +61,11 @@ fn hostile_chat_requests() {
     for (more, expected) in cases {
         assert_eq!(with(more.clone()), (400, expected.to_owned()), "{more}");
     }
-    assert_eq!(with(json!({ "max_tokens": -5 })).0, 400);
-    assert_eq!(with(json!({ "max_tokens": 99999999999u64 })).0, 400);
     assert_eq!(
         with(json!({ "messages": [{ "role": "user", "content": "a\u{0}b \u{202e} \u{fffd}" }] })).0,
         200
     );
-    assert_eq!(with(json!({ "max_tokens": 4_000_000_000u32, "stop": ["e"] })).0, 200);
+    assert_eq!(with(json!({ "max_tokens": 99_999_999_999u64, "stop": ["e"] })).0, 200);
 }
 
 #[test]
@@ -101,7 +98,8 @@ fn hostile_bodies_and_heads() {
     };
     let show = r#"{"model": "default"}"#;
     assert_eq!(lar.raw(&curls("/api/show", show), show.as_bytes()).status, 200);
-    assert_eq!(lar.raw(&curls("/v1/chat/completions", show), show.as_bytes()).status, 415);
+    // Below /v1 a key says that it is no page; the body is read, and lacks its messages.
+    assert_eq!(lar.raw(&curls("/v1/chat/completions", show), show.as_bytes()).status, 400);
     let page = curls("/api/show", show).replacen("\r\n", "\r\norigin: http://evil.example\r\n", 1);
     assert_eq!(lar.raw(&page, show.as_bytes()).status, 403);
     let huge = format!("GET / HTTP/1.1\r\nhost: {}\r\nx: {}\r\n\r\n", lar.address, "y".repeat(200_000));
@@ -159,7 +157,7 @@ fn what_cannot_be_told_apart_or_named_is_refused() {
     let tokens = lar.post("/v1/embeddings", &json!({ "model": "default-embedding", "input": [1, 2] }));
     assert_eq!(
         told(&tokens).1,
-        "`input` is not valid: must be a text or a list of texts; token ids are not taken"
+        "`input` has token ids, which are another model's: send texts; in LangChain set `check_embedding_ctx_length=False`"
     );
     let unknown = json!({ "model": "x".repeat(100_000), "messages": [{ "role": "user", "content": "hi" }] });
     let (status, message) = told(&lar.post("/v1/chat/completions", &unknown));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_util::StreamExt as _;
 use lar_base::{Bytes, KeyId};
 use lar_engines::driver::{Ability, Driver, Event, FinishReason, Job, Prompt, Sampling};
-use lar_engines::embedded::{Embedded, EmbeddedOptions};
+use lar_engines::embedded::{ConfinementPolicy, Embedded, EmbeddedOptions};
 use lar_engines::protocol::{CacheType, Compute};
 use lar_tests::{chat_model, program};
 
@@ -23,6 +23,7 @@ fn options(concurrency: u32, context_tokens: u32) -> EmbeddedOptions {
         draft: None,
         cache: Bytes::mib(256),
         memory_max: None,
+        confinement: ConfinementPolicy::BestEffort,
     }
 }
 

@@ -1,49 +1,133 @@
-//! What a worker may still do: of a process that confines itself as workers do, and of a real worker.
+//! What a worker may still do: of real workers into which attempts are injected, and of a process that confines itself as
+//! workers do.
 
-use std::net::TcpListener;
+use std::path::Path;
 use std::process::Command;
 
 use lar_base::Bytes;
 use lar_engines::Error;
 use lar_engines::driver::{Ability, Driver};
-use lar_engines::embedded::{Embedded, EmbeddedOptions};
+use lar_engines::embedded::{ConfinementPolicy, Embedded, EmbeddedOptions};
 use lar_engines::protocol::Compute;
-use lar_tests::{chat_model, program};
+use lar_tests::escapes::inject::Injected;
+use lar_tests::escapes::{Victims, escapes, escapes_without_gpu, line};
+use lar_tests::{Lar, chat_model, program};
+use serde_json::json;
+
+/// What the twin of a worker prints.
+fn twin(kind: &str, folder: &Path) -> String {
+    let (readable, file) = (folder.join("readable"), folder.join("another"));
+    std::fs::write(&readable, "x").unwrap();
+    std::fs::write(&file, "secret").unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_confined"))
+        .args([kind, &std::process::id().to_string()])
+        .args([&readable, &file])
+        .output()
+        .unwrap();
+    assert_eq!(
+        (std::fs::read(&readable).unwrap(), std::fs::read(&file).unwrap()),
+        (b"x".into(), b"secret".into())
+    );
+    assert!(!folder.join("escaped").exists());
+    String::from_utf8(output.stdout).unwrap()
+}
 
 #[test]
 fn a_confined_process_keeps_what_it_needs_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
-    let readable = folder.path().join("readable");
-    std::fs::write(&readable, "x").unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_confined"))
-        .arg(listener.local_addr().unwrap().port().to_string())
-        .arg(std::process::id().to_string())
-        .arg(&readable)
-        .output()
-        .unwrap();
-    let told = String::from_utf8(output.stdout).unwrap();
-    let expected = "\
-        read what was named ok\n\
-        compute in threads ok\n\
-        take a little memory ok\n\
-        take much memory refused\n\
-        read another file refused\n\
-        list a folder refused\n\
-        write beside what was named refused\n\
-        write what was named refused\n\
-        remove what was named refused\n\
-        connect to the machine refused\n\
-        listen refused\n\
-        make a datagram socket refused\n\
-        make a socket to other processes refused\n\
-        run a program refused\n\
-        signal another process refused\n";
-    let (missing, tries): (Vec<&str>, Vec<&str>) =
-        told.lines().partition(|line| line.starts_with("missing "));
-    assert!(missing.is_empty(), "this machine's kernel holds a process in every way: {missing:?}");
-    assert_eq!(tries.join("\n") + "\n", expected);
-    assert_eq!(std::fs::read(&readable).unwrap(), b"x");
+    insta::assert_snapshot!("confined_on_a_processor", twin("processor", folder.path()));
+}
+
+#[test]
+fn a_worker_of_a_gpu_build_keeps_its_drivers_files_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    insta::assert_snapshot!("confined_on_a_gpu", twin("graphics", folder.path()));
+}
+
+/// The words that a worker was started with.
+fn arguments(pid: u32) -> String {
+    String::from_utf8(std::fs::read(format!("/proc/{pid}/cmdline")).unwrap()).unwrap()
+}
+
+#[test]
+fn no_escape_works_from_within_a_real_worker() {
+    let lar = Lar::start();
+    let answer = lar.post("/v1/chat/completions", &chat());
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let embedded = lar.post("/v1/embeddings", &embeddings());
+    assert_eq!(embedded.status, 200, "{}", embedded.body);
+    let workers = lar.workers();
+    assert_eq!(workers.len(), 3, "the model, its vocabulary and the embedder");
+    let victims = Victims { server: lar.pid().into(), file: lar.data().join("owner.key") };
+    let calls = [escapes(&victims), escapes_without_gpu(&victims)].concat();
+    let mode = |path: &Path| std::fs::metadata(path).unwrap();
+    let before = mode(&victims.file);
+    let mut told = Vec::new();
+    for worker in workers {
+        assert!(arguments(worker).ends_with("worker\0"));
+        let mut injected = Injected::attach(worker).unwrap();
+        let lines: Vec<String> =
+            calls.iter().map(|call| line(call.name, injected.call(call).unwrap())).collect();
+        told.push(lines.join("\n"));
+    }
+    insta::assert_snapshot!("escapes_from_a_worker", told[0]);
+    assert_eq!(told[1], told[0]);
+    assert_eq!(told[2], told[0]);
+    use std::os::unix::fs::MetadataExt as _;
+    let after = mode(&victims.file);
+    assert_eq!((before.mode(), before.mtime(), before.uid()), (after.mode(), after.mtime(), after.uid()));
+    // Server and workers go on.
+    assert_eq!(lar.post("/v1/chat/completions", &chat()).status, 200);
+    assert_eq!(lar.post("/v1/embeddings", &embeddings()).status, 200);
+}
+
+fn chat() -> serde_json::Value {
+    json!({ "model": "default", "max_tokens": 4, "messages": [{ "role": "user", "content": "Hello" }] })
+}
+
+fn embeddings() -> serde_json::Value {
+    json!({ "model": "default-embedding", "input": format!("an owl {:?}", lar_base::Instant::now()) })
+}
+
+#[test]
+fn children_get_neither_the_environment_nor_the_descriptors_of_the_server() {
+    let directory = tempfile::tempdir().unwrap();
+    let left_open = std::fs::File::open("/etc/hostname").unwrap();
+    rustix::io::fcntl_setfd(&left_open, rustix::io::FdFlags::empty()).unwrap();
+    let lar = Lar::start_on(directory.path());
+    rustix::io::fcntl_setfd(&left_open, rustix::io::FdFlags::CLOEXEC).unwrap();
+    assert_eq!(lar.post("/v1/chat/completions", &chat()).status, 200);
+    assert_eq!(lar.post("/v1/embeddings", &embeddings()).status, 200);
+    let environment = |pid: u32| {
+        let text = String::from_utf8(std::fs::read(format!("/proc/{pid}/environ")).unwrap()).unwrap();
+        text.split('\0').filter(|variable| !variable.is_empty()).map(ToOwned::to_owned).collect::<Vec<_>>()
+    };
+    let servers = environment(lar.pid()).join("\n");
+    assert!(servers.contains("LAR_DATA_DIR=") && !servers.contains(Lar::KEY), "{servers}");
+    for worker in lar.workers() {
+        let environment = environment(worker);
+        let own: Vec<&String> =
+            environment.iter().filter(|variable| !variable.starts_with("LD_LIBRARY_PATH=")).collect();
+        assert_eq!(own, ["GOMP_SPINCOUNT=500"]);
+        assert_eq!(std::fs::read_link(format!("/proc/{worker}/cwd")).unwrap(), Path::new("/"));
+        let descriptors = std::fs::read_dir(format!("/proc/{worker}/fd")).unwrap();
+        let mut kinds: Vec<String> = descriptors
+            .map(|entry| std::fs::read_link(entry.unwrap().path()).unwrap().display().to_string())
+            .map(|target| target.split(':').next().unwrap_or_default().to_owned())
+            .collect();
+        kinds.sort();
+        kinds.dedup();
+        // Standard output, standard error and the socket to the server.
+        assert_eq!(kinds, ["/dev/null", "pipe", "socket"]);
+    }
+}
+
+#[test]
+fn confinement_is_reported_and_can_be_required() {
+    let lar = Lar::start_with("[engines]\nconfinement = \"require\"\n");
+    let told = lar.get("/lar/v1/capabilities").json();
+    assert_eq!(told["confinement"], json!({ "policy": "require", "complete": true, "missing": [] }));
+    assert_eq!(lar.post("/v1/chat/completions", &chat()).status, 200);
 }
 
 fn options(memory_max: Option<Bytes>) -> EmbeddedOptions {
@@ -59,6 +143,7 @@ fn options(memory_max: Option<Bytes>) -> EmbeddedOptions {
         draft: None,
         cache: Bytes(0),
         memory_max,
+        confinement: ConfinementPolicy::Require,
     }
 }
 
@@ -73,6 +158,8 @@ async fn a_worker_is_confined_before_it_touches_its_model() {
         line.trim().to_owned()
     };
     assert_eq!((field("NoNewPrivs:").as_str(), field("Seccomp:").as_str()), ("1", "2"));
+    // One that refuses `clone3`, one for loading, one for computing.
+    assert_eq!(field("Seccomp_filters:"), "3");
     assert_eq!(field("CapEff:").trim_start_matches('0'), "");
     let namespace = |process: &str| std::fs::read_link(format!("{process}/ns/net")).unwrap();
     assert_ne!(namespace(&process), namespace("/proc/self"));

@@ -6,14 +6,18 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use candle_transformers::models::{bert, xlm_roberta};
-use lar_base::KeyId;
+use lar_base::{Bytes, KeyId};
 use lar_engines::driver::{Driver, Embeddings};
+use lar_engines::embedded::ConfinementPolicy;
 use lar_engines::encoder::{Encoder, EncoderOptions};
-use lar_tests::embedder_file;
+use lar_tests::{embedder_file, program};
 use tokenizers::Tokenizer;
 
 fn options() -> EncoderOptions {
     EncoderOptions {
+        program: program(),
+        memory_max: Some(Bytes::mib(1500)),
+        confinement: ConfinementPolicy::BestEffort,
         ranks: false,
         weights: embedder_file("weights"),
         tokenizer: embedder_file("tokenizer"),
@@ -147,7 +151,6 @@ fn made_up(folder: &Path, prefix: &str, config: &serde_json::Value, dtype: DType
     candle_core::safetensors::save(&tensors, folder.join("model.safetensors")).unwrap();
     std::fs::write(folder.join("config.json"), config.to_string()).unwrap();
     EncoderOptions {
-        ranks: false,
         weights: folder.join("model.safetensors"),
         config: folder.join("config.json"),
         tokens_max: 60,
@@ -232,4 +235,40 @@ async fn what_it_cannot_compute_says_what_it_can() {
     assert!(!refused(EncoderOptions { weights, ..options() }).await.is_empty());
     let pooling = Some(write("f", r#"{"pooling_mode_max_tokens": true}"#));
     assert!(refused(EncoderOptions { pooling, ..options() }).await.contains("neither"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_of_megabytes_costs_little_and_is_reported_as_cut() {
+    let encoder = Encoder::new(options());
+    encoder.load().await.unwrap();
+    let (long, huge) = ("an owl ".repeat(400), "an owl ".repeat(2_000_000));
+    let found = encoder.embed(vec![long, huge.clone(), huge], None).await.unwrap();
+    assert_eq!((found.tokens, found.truncated), (3 * 256, vec![0, 1, 2]));
+    for vector in &found.vectors[1..] {
+        assert!(cosine(vector, &found.vectors[0]) >= 0.99999);
+    }
+    let status = std::fs::read_to_string(format!("/proc/{}/status", encoder.worker_pid().unwrap())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak_kib: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    // The weights are 87 MB, and as much again turned for the processor.
+    assert!(peak_kib < 320 * 1024, "{peak_kib} KiB");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_dies_fails_its_requests_and_is_started_again() {
+    let encoder = Encoder::new(options());
+    encoder.load().await.unwrap();
+    let pid = encoder.worker_pid().unwrap();
+    let many: Vec<String> = (0..2000).map(|count| format!("passage {count} ").repeat(60)).collect();
+    let asked = encoder.embed(many, None);
+    let killed = async {
+        std::process::Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
+        encoder.died().await
+    };
+    let (answer, reason) = futures_util::join!(asked, killed);
+    assert!(answer.unwrap_err().to_string().contains("signal: 9"));
+    assert!(reason.contains("signal: 9"), "{reason}");
+    assert!(encoder.embed(vec!["an owl".into()], None).await.is_err());
+    encoder.load().await.unwrap();
+    assert_eq!(encoder.embed(vec!["an owl".into()], None).await.unwrap().vectors[0].len(), 384);
 }

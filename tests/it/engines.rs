@@ -11,7 +11,7 @@ use lar_engines::Error;
 use lar_engines::driver::{
     Ability, Chat, ChatMessage, Constraint, Driver, Event, FinishReason, Generation, Job, Prompt, Sampling,
 };
-use lar_engines::embedded::{Embedded, EmbeddedOptions};
+use lar_engines::embedded::{ConfinementPolicy, Embedded, EmbeddedOptions};
 use lar_engines::llama_server::{LlamaServer, LlamaServerOptions};
 use lar_engines::protocol::Compute;
 use lar_engines::template::ChatTemplate;
@@ -35,11 +35,14 @@ fn embedded(concurrency: u32) -> Embedded {
         draft: None,
         cache: lar_base::Bytes::mib(64),
         memory_max: None,
+        confinement: ConfinementPolicy::BestEffort,
     })
 }
 
 fn managed(concurrency: u32) -> LlamaServer {
     let options = LlamaServerOptions::Managed {
+        launcher: lar_tests::program(),
+        confinement: ConfinementPolicy::BestEffort,
         program: llama_server(),
         model: chat_model(),
         concurrency,
@@ -144,6 +147,8 @@ async fn what_llama_server_refuses_is_told_apart() {
     assert_eq!(finish(driver.generate(job).unwrap()).await.2, Event::Finished(FinishReason::Length));
     driver.unload().await;
     let unloadable = LlamaServerOptions::Managed {
+        launcher: lar_tests::program(),
+        confinement: ConfinementPolicy::BestEffort,
         program: llama_server(),
         model: "/no/such/model.gguf".into(),
         concurrency: 1,
@@ -319,6 +324,7 @@ async fn what_cannot_be_loaded_says_why() {
             draft: None,
             cache: lar_base::Bytes(0),
             memory_max: None,
+            confinement: ConfinementPolicy::BestEffort,
         };
         let error = Embedded::new(options).load().await.unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");

@@ -16,7 +16,7 @@ const TEMPLATE: &str = r#"{%- if tools %}{% endif -%}
 "#;
 
 fn tool(name: &str, parameters: &str) -> Tool {
-    Tool { name: name.into(), description: None, parameters: parameters.into() }
+    Tool { name: name.into(), parameters: parameters.into(), ..Tool::default() }
 }
 
 #[tokio::test(flavor = "multi_thread")]

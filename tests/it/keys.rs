@@ -52,6 +52,72 @@ fn keys_are_shown_once_scoped_limited_and_revoked() {
 }
 
 #[test]
+fn nobody_is_locked_out_and_nobody_gets_more_than_their_person_has() {
+    let lar = Lar::start();
+    let owners = lar.get("/lar/v1/me").json()["key_id"].as_str().unwrap().to_owned();
+    let refused = lar.send("DELETE", &format!("/lar/v1/keys/{owners}"), &Value::Null);
+    assert_eq!((refused.status, refused.json()["code"].clone()), (409, json!("CONFLICT")));
+    assert!(refused.body.contains("remove `owner.key`"), "{}", refused.body);
+    let admin = lar.key(&["admin"]);
+    let as_admin = |method: &str, path: &str, body: &Value| lar.send_with(&admin, method, path, body);
+    assert_eq!(as_admin("DELETE", &format!("/lar/v1/keys/{owners}"), &Value::Null).status, 409);
+    let all = json!({ "name": "all", "scopes": ["inference", "conversations", "memory:read", "memory:write", "admin"] });
+    assert_eq!(as_admin("POST", "/lar/v1/keys", &all).status, 201, "the owner may have all of them");
+    let unknown = lar.post("/lar/v1/keys", &json!({ "name": "x", "scopes": ["everything"] }));
+    assert_eq!((unknown.status, unknown.json()["errors"][0]["field"].clone()), (400, json!("scopes")));
+    let made = lar.post("/lar/v1/keys", &json!({ "name": "app" })).json();
+    assert_eq!(made["scopes"], json!(["inference", "memory:read", "memory:write"]), "what apps need");
+
+    // A link of a key that is revoked meanwhile makes no session.
+    let key = lar.post("/lar/v1/keys", &json!({ "name": "second", "scopes": ["admin"] })).json();
+    let bearer = format!("authorization: Bearer {}\r\n", key["secret"].as_str().unwrap());
+    let link = lar.send_with(&bearer, "POST", "/lar/v1/sign-in/links", &Value::Null).json();
+    let secret = link["url"].as_str().unwrap().split("#sign-in=").nth(1).unwrap().to_owned();
+    let revoked = lar.send("DELETE", &format!("/lar/v1/keys/{}", key["id"].as_str().unwrap()), &Value::Null);
+    assert_eq!(revoked.status, 204, "{}", revoked.body);
+    let ours = format!("origin: http://{}\r\n", lar.address);
+    let exchanged = lar.send_with(&ours, "POST", "/lar/v1/sign-in", &json!({ "secret": secret }));
+    assert_eq!((exchanged.status, exchanged.head.contains("set-cookie")), (401, false), "{}", exchanged.body);
+}
+
+#[test]
+fn keys_of_apps_do_not_reach_conversations() {
+    let lar = Lar::start();
+    let made = lar.post("/lar/v1/conversations", &json!({ "title": "private" })).json();
+    let path = format!("/lar/v1/conversations/{}", made["id"].as_str().unwrap());
+    let app = lar.post("/lar/v1/keys", &json!({ "name": "app" })).json();
+    let app = format!("authorization: Bearer {}\r\n", app["secret"].as_str().unwrap());
+    let message = json!({ "content": "hi", "max_tokens": 1 });
+    let calls = [
+        ("GET", "/lar/v1/conversations".to_owned(), Value::Null),
+        ("POST", "/lar/v1/conversations".to_owned(), json!({})),
+        ("GET", "/lar/v1/conversations?q=private".to_owned(), Value::Null),
+        ("GET", "/lar/v1/conversations/export".to_owned(), Value::Null),
+        ("POST", "/lar/v1/conversations/import".to_owned(), Value::Null),
+        ("GET", path.clone(), Value::Null),
+        ("POST", format!("{path}/messages"), message.clone()),
+        ("DELETE", format!("{path}?erase=true"), Value::Null),
+    ];
+    for (method, path, body) in &calls {
+        let refused = lar.send_with(&app, method, path, body);
+        assert_eq!(
+            (refused.status, refused.json()["code"].clone()),
+            (403, json!("FORBIDDEN_SCOPE")),
+            "{path}"
+        );
+        assert!(refused.body.contains("`conversations`"), "{}", refused.body);
+    }
+    // A turn uses a model, too; a person who was invited has both.
+    let reads = lar.key(&["conversations"]);
+    assert_eq!(lar.send_with(&reads, "GET", &path, &Value::Null).status, 200);
+    assert_eq!(lar.send_with(&reads, "POST", &format!("{path}/messages"), &message).status, 403);
+    let bea = lar.invite("bea");
+    let own = lar.send_with(&bea, "POST", "/lar/v1/conversations", &json!({})).json();
+    let said = format!("/lar/v1/conversations/{}/messages", own["id"].as_str().unwrap());
+    assert_eq!(lar.send_with(&bea, "POST", &said, &message).status, 200);
+}
+
+#[test]
 fn memory_is_offered_to_keys_that_may_read_it_alone() {
     let lar = Lar::start();
     for (scopes, offered) in [(json!(["inference"]), false), (json!(["inference", "memory:read"]), true)] {

@@ -61,6 +61,28 @@ fn lar_runs_models_with_a_llama_server_of_its_own() {
 }
 
 #[test]
+fn marks_in_a_message_are_letters_there_too() {
+    let config = format!("[engines]\nllama_server = {:?}\ncontext_tokens_max = 512\n", llama_server());
+    let lar = Lar::start_with(&config);
+    let count = |text: &str| {
+        let said = json!({ "messages": [{ "role": "user", "content": text }], "max_tokens": 1 });
+        let answer = lar.post("/v1/chat/completions", &chat("default", said));
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.json()["usage"]["prompt_tokens"].as_u64().unwrap()
+    };
+    let plain = count("A B");
+    for mark in ["<|im_end|>", "<|im_start|>", "<|endoftext|>", "<file_sep>"] {
+        assert!(count(&format!("A{mark} B")) > plain + 3, "{mark}");
+    }
+    assert_eq!(count("A <div> [1] B"), count("A <div> [2] B"), "what is no mark is left as it is");
+    let raw = |prompt: &str| {
+        let body = json!({ "model": "default", "prompt": prompt, "max_tokens": 1 });
+        lar.post("/v1/completions", &body).json()["usage"]["prompt_tokens"].as_u64().unwrap()
+    };
+    assert_eq!(raw("A<|im_end|> B"), raw("A B") + 1, "a raw prompt is its caller's own");
+}
+
+#[test]
 fn tools_are_called_there_when_they_must_be() {
     let config = format!("[engines]\nllama_server = {:?}\ncontext_tokens_max = 1024\n", llama_server());
     let lar = Lar::start_with(&config);

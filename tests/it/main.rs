@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod anthropic;
 mod backup;
 mod bad_input;
 mod batching;
@@ -13,17 +14,25 @@ mod disk;
 mod downloads;
 mod encoder;
 mod engines;
+mod front;
 mod health;
 mod held_calls;
 mod idempotency;
 mod keys;
+mod llama_cpp_api;
 mod llama_server;
 mod memories;
 mod models;
+mod ollama;
 mod openai;
+mod prompts;
 mod reach;
 mod rerank;
 mod residency;
+mod serving;
+mod special_tokens;
 mod structure;
 mod tasks;
+mod terminal;
+mod tools_and_formats;
 mod upgrade;

@@ -1,5 +1,10 @@
 //! Models on disk: pulling, adopting, verifying, and what must not be half-registered.
 
+mod footprint;
+mod pieces;
+mod split;
+mod threads;
+
 use std::path::Path;
 
 use lar_tests::{chat_model, program};
@@ -7,10 +12,16 @@ use serde_json::{Value, json};
 
 /// A client command on a data directory of its own, with its own models directory and home.
 fn lar(home: &Path, arguments: &[&str]) -> (bool, String) {
+    lar_with(home, &[], arguments)
+}
+
+/// The same with further variables in its environment.
+fn lar_with(home: &Path, variables: &[(&str, &Path)], arguments: &[&str]) -> (bool, String) {
     let output = std::process::Command::new(program())
         .env("HOME", home)
         .env("LAR_DATA_DIR", home.join("data"))
         .env("LAR_LISTEN", "127.0.0.1:0")
+        .envs(variables.iter().copied())
         .args(arguments)
         .output()
         .unwrap();

@@ -1,5 +1,6 @@
 //! `/v1`, as OpenAI's clients use it. The SDK itself runs in `tests/conformance`.
 
+mod lenience;
 mod responses;
 
 use lar_tests::Lar;
@@ -90,8 +91,17 @@ fn embeddings_have_unit_length_and_mean_something() {
     // sentence-transformers gives 0.56 and 0.02 for these pairs.
     assert!(dot(&vectors[0], &vectors[1]) > 0.5 && dot(&vectors[0], &vectors[2]) < 0.1);
     let long = "word ".repeat(1000);
-    let cut = lar.post("/v1/embeddings", &json!({ "model": "default-embedding", "input": ["short", long] }));
+    let body = |truncate: bool| json!({ "input": ["short", long], "truncate": truncate });
+    let refused = lar.post("/v1/embeddings", &body(false));
+    assert_eq!(
+        (refused.status, refused.json()["error"]["code"].clone(), refused.json()["error"]["param"].clone()),
+        (400, json!("context_length_exceeded"), json!("input[1]"))
+    );
+    let cut = lar.post("/v1/embeddings", &body(true));
     assert!(cut.head.contains("x-lar-truncated: 1"), "{}", cut.head);
+    let ids = lar.post("/v1/embeddings", &json!({ "input": [[1, 2, 3]] }));
+    let message = ids.json()["error"]["message"].as_str().unwrap().to_owned();
+    assert!(ids.status == 400 && message.contains("check_embedding_ctx_length=False"), "{message}");
 }
 
 #[test]

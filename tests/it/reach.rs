@@ -92,6 +92,10 @@ fn what_cannot_be_listened_with_is_told_at_start() {
     let listener = |more: &str| format!("[[listener]]\naddr = \"127.0.0.1:0\"\n{more}");
     let told = refused(&listener(&format!("key_file = {key_file:?}")));
     assert!(told.contains("may administrate"), "{told}");
+    configure(data.path(), "");
+    with_key(data.path(), &json!(["inference", "conversations"]));
+    let told = refused(&listener(&format!("key_file = {key_file:?}")));
+    assert!(told.contains("sees conversations") && told.contains("--scopes inference"), "{told}");
     fs::write(&key_file, "lar_nobody").unwrap();
     assert!(refused(&listener(&format!("key_file = {key_file:?}"))).contains("unknown or was revoked"));
     assert!(refused(&listener("key_file = \"/nowhere\"")).contains("/nowhere cannot be read"));

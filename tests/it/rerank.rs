@@ -5,7 +5,7 @@ use std::path::Path;
 
 use lar_base::{Bytes, KeyId};
 use lar_engines::driver::{Ability, Driver};
-use lar_engines::embedded::{Embedded, EmbeddedOptions};
+use lar_engines::embedded::{ConfinementPolicy, Embedded, EmbeddedOptions};
 use lar_engines::encoder::{Encoder, EncoderOptions};
 use lar_engines::protocol::Compute;
 use lar_tests::made::{POOLING_CLS, POOLING_MEAN, POOLING_RANK, cross_encoder, gguf_embedder};
@@ -37,11 +37,15 @@ fn gguf(path: &Path, ability: Ability) -> Embedded {
         draft: None,
         cache: Bytes(0),
         memory_max: Some(Bytes::mib(1500)),
+        confinement: ConfinementPolicy::BestEffort,
     })
 }
 
 fn encoder(weights: &Path, config: &Path, ranks: bool) -> Encoder {
     Encoder::new(EncoderOptions {
+        program: program(),
+        memory_max: Some(Bytes::mib(1500)),
+        confinement: ConfinementPolicy::BestEffort,
         ranks,
         weights: weights.to_owned(),
         tokenizer: embedder_file("tokenizer"),
@@ -89,6 +93,9 @@ async fn a_gguf_embedder_pools_as_its_file_says_and_remembers_queries_of_a_key()
     let pooling = folder.path().join("pooling.json");
     std::fs::write(&pooling, r#"{"pooling_mode_cls_token": true}"#).unwrap();
     let first = EncoderOptions {
+        program: program(),
+        memory_max: Some(Bytes::mib(1500)),
+        confinement: ConfinementPolicy::BestEffort,
         ranks: false,
         weights: embedder_file("weights"),
         tokenizer: embedder_file("tokenizer"),

@@ -62,7 +62,7 @@ fn an_answer_keeps_to_its_schema_streamed_or_not() {
 #[test]
 fn what_cannot_be_kept_to_is_refused_by_name() {
     let lar = Lar::start();
-    let schema = |schema: Value| json!({ "response_format": { "type": "json_schema", "json_schema": { "name": "x", "schema": schema } } });
+    let schema = |schema: Value| json!({ "response_format": { "type": "json_schema", "json_schema": { "name": "x", "strict": true, "schema": schema } } });
     let tool = |function: Value| json!({ "tools": [{ "type": "function", "function": function }] });
     for (more, param, reason) in [
         (schema(json!({ "type": "array", "uniqueItems": true })), "response_format", "uniqueItems"),

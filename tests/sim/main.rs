@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use lar_base::{Bytes, Instant, KeyId, TaskId};
-use lar_engines::scheduler::{Action, Event, FullPolicy, Limits, Priority, Request, Scheduler};
+use lar_base::{Bytes, Instant, KeyId, TaskId, UserId};
+use lar_engines::scheduler::{Action, Event, FullPolicy, Limits, Priority, Request, Scheduler, StopCause};
 
 const SEEDS: [u64; 5] = [1, 2, 3, 0xfeed, 0x9e37_79b9];
 const STEPS_PER_SEED: u64 = 200_000;
@@ -20,6 +20,8 @@ const MEMORY: u64 = 100;
 const SWAP_WAIT_MAX: Duration = Duration::from_millis(3_000);
 const BATCH_WAIT_MAX: Duration = Duration::from_millis(5_000);
 const QUEUE_LEN_MAX: usize = 8;
+/// Of a queue, for one key and for one person.
+const SHARES: (usize, usize) = (4, 6);
 
 /// SplitMix64 (Steele, Lea, Flood 2014).
 struct Random(u64);
@@ -40,8 +42,12 @@ impl Random {
     }
 }
 
+/// A person and one of their keys.
+type Caller = (UserId, KeyId);
+
 struct Waiting {
     pool: String,
+    caller: Caller,
     priority: Priority,
     since: u64,
 }
@@ -52,13 +58,14 @@ struct World {
     now: u64,
     scheduler: Scheduler,
     waiting: BTreeMap<TaskId, Waiting>,
-    running: BTreeMap<TaskId, String>,
+    running: BTreeMap<TaskId, (String, Caller)>,
     ended: BTreeSet<TaskId>,
     loading: BTreeSet<String>,
     ready: BTreeSet<String>,
     leaving: BTreeSet<String>,
     grants: u64,
     unloads: u64,
+    slots_taken: u64,
 }
 
 impl World {
@@ -66,8 +73,12 @@ impl World {
         let told = format!("seed {} at {} ms: {event:?}", self.seed, self.now);
         match &event {
             Event::Submit(request) => {
-                let waiting =
-                    Waiting { pool: request.pool.clone(), priority: request.priority, since: self.now };
+                let waiting = Waiting {
+                    pool: request.pool.clone(),
+                    caller: (request.person, request.caller),
+                    priority: request.priority,
+                    since: self.now,
+                };
                 self.waiting.insert(request.task, waiting);
             }
             Event::Stopped { task } => {
@@ -101,15 +112,31 @@ impl World {
                     };
                     if was.priority == Priority::Interactive {
                         assert!(!self.waiting.values().any(overdue), "batch starves: {told}");
+                        let load = self.load(&pool, was.caller);
+                        let mut others = self
+                            .waiting
+                            .values()
+                            .filter(|other| other.pool == pool && other.priority == Priority::Interactive);
+                        let fewer = others.any(|other| self.load(&pool, other.caller) < load);
+                        assert!(!fewer, "someone with fewer slots waits: {told}");
                     }
-                    self.running.insert(task, pool);
+                    self.running.insert(task, (pool, was.caller));
                     self.grants += 1;
                 }
                 Action::Refuse { task, .. } => {
                     assert!(self.waiting.remove(&task).is_some(), "refused without waiting: {told}");
                     assert!(self.ended.insert(task), "two ends: {told}");
                 }
-                Action::Stop { task, .. } => assert!(self.running.contains_key(&task), "{told}"),
+                Action::Stop { task, cause } => {
+                    let (pool, caller) = self.running.get(&task).unwrap_or_else(|| panic!("{told}"));
+                    if cause == StopCause::SlotHeld {
+                        let holders = self.running.values().filter(|(other, _)| other == pool);
+                        assert!(holders.clone().all(|(_, other)| other.1 == caller.1), "{told}");
+                        let mut waiting = self.waiting.values().filter(|waiting| waiting.pool == *pool);
+                        assert!(waiting.any(|waiting| waiting.caller.1 != caller.1), "nobody waits: {told}");
+                        self.slots_taken += 1;
+                    }
+                }
                 Action::Place { task, .. } => {
                     assert!(self.waiting.contains_key(&task), "placed without waiting: {told}");
                 }
@@ -118,7 +145,10 @@ impl World {
                     assert!(self.loading.insert(pool), "loaded twice: {told}");
                 }
                 Action::Unload { pool } => {
-                    assert!(!self.running.values().any(|other| *other == pool), "tasks run on it: {told}");
+                    assert!(
+                        !self.running.values().any(|(other, _)| *other == pool),
+                        "tasks run on it: {told}"
+                    );
                     if self.ready.remove(&pool) {
                         self.leaving.insert(pool);
                     }
@@ -131,7 +161,7 @@ impl World {
         assert!(resident.map(|pool| memory_of(pool)).sum::<u64>() <= MEMORY, "{told}");
         for view in self.scheduler.view(Instant::from_millis(self.now)) {
             let concurrency = concurrency_of(&view.pool) as usize;
-            let running = self.running.values().filter(|pool| **pool == view.pool).count();
+            let running = self.running.values().filter(|(pool, _)| *pool == view.pool).count();
             assert_eq!(view.active, running, "{told}");
             assert!(running <= concurrency, "{told}");
             assert!(view.waiting.iter().all(|waiting| *waiting <= QUEUE_LEN_MAX), "{told}");
@@ -140,6 +170,23 @@ impl World {
             let idle = view.ready && !view.draining && running < concurrency;
             assert!(!idle || waiting == 0, "a task waits while there is room: {told}");
         }
+        let mut shares: BTreeMap<(&str, Priority, String), usize> = BTreeMap::new();
+        for waiting in self.waiting.values() {
+            for holder in [waiting.caller.0.to_string(), waiting.caller.1.to_string()] {
+                *shares.entry((&waiting.pool, waiting.priority, holder)).or_default() += 1;
+            }
+        }
+        for ((_, _, holder), count) in shares {
+            let share = if holder.starts_with("key_") { SHARES.0 } else { SHARES.1 };
+            assert!(count <= share, "{holder} has {count} tasks in a queue: {told}");
+        }
+    }
+
+    /// The slots that a caller's person and key have of a pool.
+    fn load(&self, pool: &str, caller: Caller) -> (usize, usize) {
+        let of = self.running.values().filter(|(other, _)| other == pool).map(|(_, caller)| caller);
+        let person = of.clone().filter(|other| other.0 == caller.0).count();
+        (person, of.filter(|other| other.1 == caller.1).count())
     }
 }
 
@@ -170,6 +217,7 @@ fn simulate(seed: u64) -> u64 {
         memory: Bytes(MEMORY),
         keep_alive: random.pick(&[None, Some(Duration::ZERO), Some(Duration::from_secs(2))]),
         swap_wait_max: SWAP_WAIT_MAX,
+        slot_hold_max: random.pick(&[None, Some(Duration::from_millis(500))]),
     };
     let mut world = World {
         seed,
@@ -183,11 +231,13 @@ fn simulate(seed: u64) -> u64 {
         leaving: BTreeSet::new(),
         grants: 0,
         unloads: 0,
+        slots_taken: 0,
     };
     for (pool, concurrency, memory) in POOLS {
         world.step(Event::PoolAdded { pool: pool.into(), concurrency, memory: Bytes(memory) });
     }
-    let callers: Vec<KeyId> = (0..5).map(|_| KeyId::new()).collect();
+    let persons: Vec<UserId> = (0..3).map(|_| UserId::new()).collect();
+    let callers: Vec<Caller> = (0..5).map(|number| (persons[number % 3], KeyId::new())).collect();
     let mut submitted = 0u64;
     for _ in 0..STEPS_PER_SEED {
         world.now += random.below(40);
@@ -196,10 +246,12 @@ fn simulate(seed: u64) -> u64 {
             0..40 => {
                 submitted += 1;
                 let deadline = random.below(4) == 0;
+                let (person, caller) = random.pick(&callers);
                 Event::Submit(Request {
                     task: TaskId::new(),
                     pool,
-                    caller: random.pick(&callers),
+                    caller,
+                    person,
                     priority: random.pick(&[Priority::Interactive, Priority::Interactive, Priority::Batch]),
                     deadline: deadline.then(|| Instant::from_millis(world.now + random.below(20_000))),
                 })
@@ -222,6 +274,10 @@ fn simulate(seed: u64) -> u64 {
             }
             92 => Event::PoolWanted { pool },
             93 => Event::PoolUnwanted { pool },
+            94 => match nth(&mut random, world.running.keys()) {
+                Some(task) => Event::Unread { task },
+                None => Event::Tick,
+            },
             _ => Event::Tick,
         };
         world.step(event);
@@ -246,6 +302,8 @@ fn simulate(seed: u64) -> u64 {
     assert_eq!(world.ended.len() as u64, submitted, "seed {seed}: every task has exactly one end");
     assert!(world.grants > submitted / 10, "seed {seed}: the simulation does something");
     assert!(world.unloads > 100, "seed {seed}: models come and go");
+    let takes = limits.slot_hold_max.is_some();
+    assert_eq!(world.slots_taken > 0, takes, "seed {seed}: slots that one key has for too long are taken");
     STEPS_PER_SEED
 }
 

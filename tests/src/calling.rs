@@ -5,7 +5,7 @@ use lar_base::Instant;
 use lar_engines::Error;
 use lar_engines::dialect::{Part, Reader};
 use lar_engines::driver::{Ability, Chat, ChatMessage, Driver as _, Event, Job, Prompt, Sampling, Tool};
-use lar_engines::embedded::{Embedded, EmbeddedOptions};
+use lar_engines::embedded::{ConfinementPolicy, Embedded, EmbeddedOptions};
 use lar_engines::protocol::Compute;
 use lar_engines::template::ChatTemplate;
 
@@ -51,6 +51,7 @@ impl Caller {
             draft: None,
             cache: lar_base::Bytes::mib(16),
             memory_max: None,
+            confinement: ConfinementPolicy::BestEffort,
         });
         driver.load().await?;
         Ok(Self { driver })
@@ -94,7 +95,7 @@ impl Caller {
                 }
                 (event, reader) if event.is_terminal() => {
                     called.end = event;
-                    reader.as_mut().map(Reader::finish).unwrap_or_default()
+                    reader.as_mut().map(|reader| reader.finish(false)).unwrap_or_default()
                 }
                 _ => Vec::new(),
             };

@@ -125,6 +125,15 @@ impl Lar {
         Self::run(command(data), data)
     }
 
+    /// Starts a server on a data directory whose database or secret is lost.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start_accepting_loss_on(data: &Path) -> Self {
+        Self::run_with(command(data), data, &["serve", "--accept-data-loss"])
+    }
+
     /// Starts a server whose data directory is a disk of its own: a tmpfs with these options, which only it sees.
     /// Takes user namespaces, as Debian has them.
     ///
@@ -152,8 +161,12 @@ impl Lar {
         String::from_utf8_lossy(&output.stderr).into_owned()
     }
 
-    fn run(mut command: Command, data: &Path) -> Self {
-        let mut child = command.arg("serve").stdout(Stdio::piped()).spawn().expect("lar starts");
+    pub(crate) fn run(command: Command, data: &Path) -> Self {
+        Self::run_with(command, data, &["serve"])
+    }
+
+    fn run_with(mut command: Command, data: &Path, arguments: &[&str]) -> Self {
+        let mut child = command.args(arguments).stdout(Stdio::piped()).spawn().expect("lar starts");
         let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
         let address = loop {
             match lines.next() {
@@ -185,6 +198,12 @@ impl Lar {
     pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+
+    /// Sends the server a signal, such as `HUP`, and says with which code it ended.
+    pub fn signal(&mut self, name: &str) -> Option<i32> {
+        let _ = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
+        self.child.wait().ok().and_then(|status| status.code())
     }
 
     /// Asks the server to stop and says with which code it ended.
@@ -230,6 +249,64 @@ impl Lar {
             self.address,
             Self::KEY,
         )
+    }
+
+    /// Sends a request with these headers, each ending in a line break, in place of the owner's key.
+    #[must_use]
+    pub fn send_with(&self, headers: &str, method: &str, path: &str, body: &Value) -> Answer {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: {}\r\n{headers}content-type: application/json\r\ncontent-length: {}\r\n\
+             connection: close\r\n\r\n",
+            self.address,
+            body.len()
+        );
+        self.raw(&head, body.as_bytes())
+    }
+
+    /// Makes a key with these scopes and returns the header that carries it.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    #[must_use]
+    pub fn key(&self, scopes: &[&str]) -> String {
+        let made = self.post("/lar/v1/keys", &json!({ "name": "app", "scopes": scopes }));
+        assert_eq!(made.status, 201, "{}", made.body);
+        bearer(&made.json())
+    }
+
+    /// Invites somebody and returns the header that carries their key.
+    ///
+    /// # Panics
+    /// When they cannot be invited.
+    #[must_use]
+    pub fn invite(&self, name: &str) -> String {
+        let invited = self.post("/lar/v1/users", &json!({ "name": name }));
+        assert_eq!(invited.status, 201, "{}", invited.body);
+        bearer(&invited.json())
+    }
+
+    /// Bytes of memory that the server has now, and has had at most since the last [`Lar::forget_peak`].
+    ///
+    /// # Panics
+    /// Where there is no `/proc`.
+    #[must_use]
+    pub fn memory(&self) -> (u64, u64) {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
+        let bytes = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("the kernel tells");
+            line.trim_matches([':', ' ', '\t']).trim_end_matches(" kB").parse::<u64>().expect("a number")
+                * 1024
+        };
+        (bytes("VmRSS"), bytes("VmHWM"))
+    }
+
+    /// Has the kernel forget how much memory the server has had at most.
+    ///
+    /// # Panics
+    /// Where there is no `/proc`.
+    pub fn forget_peak(&self) {
+        std::fs::write(format!("/proc/{}/clear_refs", self.pid()), "5").expect("it is ours");
     }
 
     /// Sends bytes as they are and reads the whole answer.
@@ -332,6 +409,10 @@ impl Drop for Lar {
     }
 }
 
+fn bearer(made: &Value) -> String {
+    format!("authorization: Bearer {}\r\n", made["secret"].as_str().expect("it is shown once"))
+}
+
 fn connect(address: &str, head: &str, body: &[u8]) -> TcpStream {
     let mut socket = TcpStream::connect(address).expect("lar listens");
     socket.set_read_timeout(Some(Duration::from_secs(120))).expect("a timeout can be set");
@@ -340,7 +421,8 @@ fn connect(address: &str, head: &str, body: &[u8]) -> TcpStream {
     socket
 }
 
-fn command(data: &Path) -> Command {
+/// `lar` with the environment of a test.
+pub(crate) fn command(data: &Path) -> Command {
     as_test(Command::new(program()), data)
 }
 
@@ -353,7 +435,8 @@ fn on_disk(data: &Path, options: &str) -> Command {
     as_test(command, data)
 }
 
-fn as_test(mut command: Command, data: &Path) -> Command {
+/// The environment of every Lar of the tests.
+pub(crate) fn as_test(mut command: Command, data: &Path) -> Command {
     command
         .env("LAR_DATA_DIR", data)
         .env("LAR_MODELS_DIR", models_dir())

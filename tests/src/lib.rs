@@ -6,9 +6,20 @@
 
 pub mod calling;
 pub mod crash;
+pub mod damage;
+mod disk;
+pub mod escapes;
 mod lar;
 pub mod made;
 mod models;
+mod senders;
+mod split;
+mod terminal;
+pub mod vocabulary;
 
+pub use disk::Disk;
 pub use lar::{Answer, Lar, free_port};
 pub use models::{chat_model, embedder_file, llama_server, models_dir, program};
+pub use senders::half_sent;
+pub use split::split_gguf;
+pub use terminal::{COLUMNS, Terminal};

@@ -22,7 +22,7 @@ pub const POOLING_RANK: u32 = 4;
 const ALIGNMENT: usize = 32;
 
 #[derive(Default)]
-struct Gguf {
+pub(crate) struct Gguf {
     pairs: u64,
     head: Vec<u8>,
     infos: Vec<u8>,
@@ -31,12 +31,12 @@ struct Gguf {
 }
 
 impl Gguf {
-    fn text(bytes: &mut Vec<u8>, text: &str) {
+    pub(crate) fn text(bytes: &mut Vec<u8>, text: &str) {
         bytes.extend((text.len() as u64).to_le_bytes());
         bytes.extend(text.as_bytes());
     }
 
-    fn pair(&mut self, key: &str, kind: u32, value: &[u8]) {
+    pub(crate) fn pair(&mut self, key: &str, kind: u32, value: &[u8]) {
         Self::text(&mut self.head, key);
         self.head.extend(kind.to_le_bytes());
         self.head.extend(value);
@@ -47,7 +47,7 @@ impl Gguf {
         self.pair(key, 4, &u32::try_from(value).expect("it is small").to_le_bytes());
     }
 
-    fn string(&mut self, key: &str, value: &str) {
+    pub(crate) fn string(&mut self, key: &str, value: &str) {
         let mut bytes = Vec::new();
         Self::text(&mut bytes, value);
         self.pair(key, 8, &bytes);
@@ -67,7 +67,7 @@ impl Gguf {
         self.data.resize(self.data.len().next_multiple_of(ALIGNMENT), 0);
     }
 
-    fn bytes(self) -> Vec<u8> {
+    pub(crate) fn bytes(self) -> Vec<u8> {
         let mut bytes = b"GGUF".to_vec();
         bytes.extend(3u32.to_le_bytes());
         bytes.extend(self.tensors.to_le_bytes());

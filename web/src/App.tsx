@@ -87,11 +87,19 @@ function House({ onSignedOut }: { onSignedOut: () => void }) {
   }, []);
 
   const refresh = useCallback(() => api.models().then(({ data }) => setModels(data), () => {}), []);
+  // Models change when someone uses them here or elsewhere: looked at again when the page is, and while one loads.
+  const loading = models?.some((model) => model.state === "loading") ?? false;
+  const phase = state.progress?.phase;
   useEffect(() => {
     refresh();
+    addEventListener("focus", refresh);
+    return () => removeEventListener("focus", refresh);
+  }, [refresh, phase]);
+  useEffect(() => {
+    if (!loading) return;
     const timer = setInterval(refresh, MODELS_EVERY_MS);
     return () => clearInterval(timer);
-  }, [refresh]);
+  }, [refresh, loading]);
 
   // A conversation goes on with its own model.
   const own = state.conversation?.model;

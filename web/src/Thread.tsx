@@ -167,6 +167,12 @@ function AssistantMessage() {
   return (
     <MessagePrimitive.Root className="message assistant" data-status={message?.status}>
       {message?.memory && <Remembered memory={message.memory} />}
+      {message?.reasoning && (
+        <details className="reasoning">
+          <summary>Reasoning</summary>
+          <p>{message.reasoning}</p>
+        </details>
+      )}
       <MessagePrimitive.Parts components={{ Text: Markdown }} />
       {message && message.status !== "streaming" && (
         <>

@@ -35,8 +35,8 @@ function Picks({ onModelsChanged }: { onModelsChanged: () => void }) {
   const [error, setError] = useState<string>();
 
   useEffect(() => {
-    // The largest that fit, smallest of them first.
-    api.recommended().then(({ data }) => setPicks(data.filter((model) => model.fits).slice(-PICKS)), () => {});
+    // The largest that fit and are fast enough, smallest of them first.
+    api.recommended().then(({ data }) => setPicks(data.filter((model) => model.recommended).slice(-PICKS)), () => {});
   }, []);
 
   const busy = pulls.some((pull) => pull.state === "downloading" || pull.state === "verifying");
@@ -75,7 +75,7 @@ function Picks({ onModelsChanged }: { onModelsChanged: () => void }) {
               <strong>{model.name}</strong>
               <span>{model.about}</span>
               <span className="quiet">
-                {size(model.size_bytes)} · {model.license}
+                {size(model.size_bytes)} · about {Math.round(model.tokens_per_second)} tokens/s ({model.speed}) · {model.license}
               </span>
               {under && under.state !== "failed" ? (
                 <progress

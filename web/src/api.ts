@@ -5,6 +5,8 @@ export interface Message {
   parent?: string;
   role: "system" | "user" | "assistant";
   content: string;
+  /** What a reasoning model produced before the answer. */
+  reasoning?: string;
   status: "streaming" | "complete" | "stopped" | "failed";
   model?: string;
   task_id?: string;
@@ -61,6 +63,11 @@ export interface Recommended {
   size_bytes: number;
   memory_bytes: number;
   fits: boolean;
+  /** Tokens a second on this machine, and whether that was measured or estimated. */
+  tokens_per_second: number;
+  speed: "estimated" | "measured";
+  /** Fits the memory and is fast enough to read along. */
+  recommended: boolean;
   installed: boolean;
 }
 
@@ -78,6 +85,7 @@ export type StreamEvent =
   | { event: "queued"; position: number; predicted_start_ms: number; why: "loading" | "memory" | "busy" }
   | { event: "started"; pool: string }
   | { event: "token"; t: string; i: number }
+  | { event: "reasoning"; t: string; i: number }
   | { event: "metrics"; queue_depth: number; tokens_per_s: number }
   | { event: "citations"; memories: string[] }
   | { event: "end"; tokens_in: number; tokens_out: number; ttft_ms: number; decode_ms: number; finish_reason: string }
@@ -161,8 +169,9 @@ export async function* events(response: Response): AsyncGenerator<StreamEvent> {
   }
 }
 
-/** A number of bytes for a person. */
+/** A number of bytes for a person, in the units of the terminal. */
 export function size(bytes: number): string {
-  if (bytes >= 1e9) return `${(bytes / 1e9).toFixed(1)} GB`;
-  return `${Math.max(1, Math.round(bytes / 1e6))} MB`;
+  const gib = bytes / 2 ** 30;
+  if (gib >= 1) return `${gib.toFixed(gib < 10 ? 1 : 0)} GiB`;
+  return `${Math.max(1, Math.round(bytes / 2 ** 20))} MiB`;
 }

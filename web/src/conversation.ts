@@ -65,12 +65,13 @@ export function useConversation(
       const mine = generation.current;
       let answer = known;
       let text = "";
+      let reasoning = "";
       let shownAt = 0;
       const begun = performance.now();
       let firstAt: number | undefined;
       const show = (changes: Partial<Message> = {}) => {
         if (!answer) return;
-        answer = { ...answer, content: text, ...changes };
+        answer = { ...answer, content: text, reasoning: reasoning || answer.reasoning, ...changes };
         put(answer);
         shownAt = performance.now();
       };
@@ -110,6 +111,10 @@ export function useConversation(
             }
             return false;
           }
+          case "reasoning":
+            reasoning += event.t;
+            if (performance.now() - shownAt >= SHOW_EVERY_MS) show();
+            return false;
           case "citations": {
             const recalled = answer?.memory?.recalled?.map((one) => ({ ...one, cited: event.memories.includes(one.id) }));
             show({ memory: { ...answer?.memory, recalled } });

@@ -19,6 +19,7 @@ fn main() -> anyhow::Result<()> {
                 let head = match api {
                     "openai" => include_str!("reference/openai.md"),
                     "ollama" => include_str!("reference/ollama.md"),
+                    "llama-cpp" => include_str!("reference/llama-cpp.md"),
                     _ => include_str!("reference/anthropic.md"),
                 };
                 let mut text = head.to_owned();

@@ -98,7 +98,7 @@ pub(crate) async fn searches() -> anyhow::Result<String> {
                     exact.push(vector);
                 }
             }
-            house.store.memories_create(new, Change::new(house.caller.key, "create", None), None).await?;
+            house.store.memories_create(new, Change::new(house.caller.key(), "create", None), None).await?;
             stored += count;
         }
         house.memories.forget_indexes(&reader);
@@ -227,7 +227,7 @@ fn new_memory(
         content,
         tags,
         project: None,
-        provenance: Provenance { key: house.caller.key, source: None, conversation: None, message: None },
+        provenance: Provenance { key: house.caller.key(), source: None, conversation: None, message: None },
         occurred_at: None,
         valid_from: None,
         valid_to: None,

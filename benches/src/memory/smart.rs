@@ -78,7 +78,9 @@ fn pairs() -> Vec<Pair> {
 }
 
 async fn writer(house: &House, agent: &str) -> anyhow::Result<Writer> {
-    let caller = Caller { agent: Some(agent.to_owned()), ..house.caller.clone() };
+    let own = &house.caller;
+    let agent = Some(agent.to_owned());
+    let caller = Caller::authenticated(own.user(), own.key(), agent, own.scopes().clone(), own.memory());
     Ok(house.memories.writer(caller, Place::default()).await?)
 }
 

@@ -32,12 +32,12 @@ impl ChatMemory {
         path: &[&Message],
         model: (&str, usize),
     ) -> InTurn {
-        let remembers = self.remember && !again && caller.scopes.contains(Scope::MemoryWrite);
+        let remembers = self.remember && !again && caller.has(Scope::MemoryWrite);
         let attending = remembers.then(|| Attending {
             origin: Origin { conversation: Some(conversation), source: "chat" },
             before: path.iter().filter_map(|message| of(message)).collect(),
         });
-        let recalls = caller.scopes.contains(Scope::MemoryRead);
+        let recalls = caller.has(Scope::MemoryRead);
         at_work(&self.memories, (caller, Place::default()), said, attending, recalls, model).await
     }
 }
@@ -129,7 +129,7 @@ impl Cites {
 
     /// Tells the memories that were cited, where conversations may change what is remembered.
     pub(crate) async fn tell(self) {
-        if !self.memory.remember || !self.caller.scopes.contains(Scope::MemoryWrite) {
+        if !self.memory.remember || !self.caller.has(Scope::MemoryWrite) {
             return;
         }
         let told = async {

@@ -114,7 +114,7 @@ impl RequestMemory {
     /// Whether this key's chat was not heard before: clients send again what failed, and what is to be answered anew.
     fn is_new(&self, caller: &Caller, messages: &[ChatMessage]) -> bool {
         let mut hasher = DefaultHasher::new();
-        caller.key.hash(&mut hasher);
+        caller.key().hash(&mut hasher);
         for message in messages {
             (&message.role, &message.content).hash(&mut hasher);
         }

@@ -16,7 +16,7 @@ use lar_engines::driver::{ChatMessage, Prompt, Sampling};
 use lar_engines::scheduler::Priority;
 use lar_gateway::{Admitted, Count, Gateway, HangUp, LogReader, Task, TaskEvent, TaskHandle, Work};
 use lar_memory::InTurn;
-use lar_store::{AnswerEnd, Message, NewMessage, NewTurn, Once, Status, Store};
+use lar_store::{AnswerEnd, Message, NewMessage, NewTurn, Once, OwnedConversation, Status, Store};
 
 use crate::recall::{ChatMemory, Cites, noted};
 
@@ -24,14 +24,16 @@ use crate::recall::{ChatMemory, Cites, noted};
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
 /// This part of the context is left for the answer before old messages are.
 const ANSWER_SHARE: usize = 4;
+/// Reasoning beyond this is streamed and not stored.
+const REASONING_BYTES_MAX: usize = 1 << 20;
 /// Bytes of a token at most, over a long text. English has four; runs of spaces or dashes reach a few dozen.
 const TOKEN_BYTES_MAX: usize = 64;
 
 /// What a turn is asked to do.
 #[derive(Debug, Clone)]
 pub struct TurnRequest {
-    /// In which conversation.
-    pub conversation: ConversationId,
+    /// In which conversation, which is the caller's.
+    pub conversation: OwnedConversation,
     /// What the person said; absent when a message is to be answered again.
     pub said: Option<NewMessage>,
     /// The person's message to answer when nothing new was said.
@@ -89,15 +91,16 @@ impl Turns {
     /// Begins a turn. When this returns, what was said and that it is being answered are on disk.
     ///
     /// # Errors
-    /// When the conversation or message is not this person's, an answer is being written already, or the
-    /// model cannot take it; then nothing was stored.
+    /// When the message is not of this conversation, an answer is being written already, or the model cannot take
+    /// it; then nothing was stored.
     pub async fn begin(&self, caller: Caller, request: TurnRequest) -> Result<Turn, Problem> {
-        let user = caller.user;
-        let conversation = self.store.conversation_get(user, request.conversation).await?;
-        self.settle(request.conversation).await;
-        let mut reserved = Reserved::take(&self.running, request.conversation)?;
-        let model = request.model.clone().or(conversation.model).unwrap_or_else(|| "default".into());
-        let all = self.store.message_list(user, request.conversation).await?;
+        let conversation = request.conversation.get();
+        let id = conversation.id;
+        self.settle(id).await;
+        let mut reserved = Reserved::take(&self.running, id)?;
+        let model =
+            request.model.clone().or_else(|| conversation.model.clone()).unwrap_or_else(|| "default".into());
+        let all = self.store.message_list(&request.conversation).await?;
         let path = path(&all, request.said.as_ref().map_or(request.answer_to, |said| said.parent))?;
         let in_turn = match (&self.memory, conversation.temporary) {
             (Some(memory), false) => self.remembered(memory, &caller, &request, &path, &model).await?,
@@ -115,12 +118,12 @@ impl Turns {
         let memory = self.memory.as_ref();
         let cites = memory.and_then(|memory| Cites::new(memory, &caller, &asked, &in_turn));
         let admitted = self.admit(caller, model, history, &in_turn, &request).await?;
-        let kept = (!in_turn.is_empty()).then(|| serde_json::to_string(&in_turn).unwrap_or_default());
+        let kept = (!in_turn.is_empty()).then(|| serde_json::to_string(&in_turn)).transpose();
+        let kept = kept.map_err(lar_store::Error::from)?;
         let begun = self
             .store
             .turn_begin(
-                user,
-                request.conversation,
+                &request.conversation,
                 NewTurn {
                     said: request.said,
                     answer_to: request.answer_to,
@@ -135,9 +138,9 @@ impl Turns {
         let task = self.gateway.dispatch_recorded(admitted);
         let settled = CancellationToken::new();
         reserved.keep(Current { task: task.clone(), settled: settled.clone() });
-        let (turns, reader, id, end) = (self.clone(), task.read(0), answer.id, settled.clone());
+        let (turns, reader, message, end) = (self.clone(), task.read(0), answer.id, settled.clone());
         self.tasks.spawn(async move {
-            let cites = turns.follow(request.conversation, id, reader, cites).await;
+            let cites = turns.follow(id, message, reader, cites).await;
             end.cancel();
             if let Some(cites) = cites {
                 cites.tell().await;
@@ -146,26 +149,26 @@ impl Turns {
         Ok(Turn { answer, question, task, settled })
     }
 
-    /// The task that is writing an answer in this conversation, if one is.
+    /// The id of the task that is writing an answer in this conversation, if one is.
     #[must_use]
-    pub fn running(&self, conversation: ConversationId) -> Option<TaskHandle> {
-        self.lock().get(&conversation).cloned().flatten().map(|current| current.task)
+    pub fn running_task(&self, conversation: ConversationId) -> Option<TaskId> {
+        self.current(conversation).map(|current| current.task.id())
     }
 
-    /// Stops the answer that is being written, keeping what is there; says whether there was one.
-    #[must_use]
-    pub fn stop(&self, conversation: ConversationId) -> bool {
-        let running = self.running(conversation);
-        if let Some(task) = &running {
-            task.cancel();
+    /// Stops the answer that is being written, if one is, keeping what is there.
+    pub fn stop(&self, conversation: &OwnedConversation) {
+        if let Some(current) = self.current(conversation.id()) {
+            current.task.cancel();
         }
-        running.is_some()
+    }
+
+    fn current(&self, conversation: ConversationId) -> Option<Current> {
+        self.lock().get(&conversation).cloned().flatten()
     }
 
     /// Waits until an answer that is over has been stored: its reader may be quicker than the database.
     async fn settle(&self, conversation: ConversationId) {
-        let current = self.lock().get(&conversation).cloned().flatten();
-        if let Some(current) = current.filter(|current| current.task.is_over()) {
+        if let Some(current) = self.current(conversation).filter(|current| current.task.is_over()) {
             current.settled.cancelled().await;
         }
     }
@@ -185,7 +188,9 @@ impl Turns {
             (None, None) => return Ok(InTurn::default()),
         };
         let context_tokens = self.gateway.context_tokens(model).await?.unwrap_or(usize::MAX);
-        Ok(memory.in_turn(caller, request.conversation, said, again, path, (model, context_tokens)).await)
+        Ok(memory
+            .in_turn(caller, request.conversation.id(), said, again, path, (model, context_tokens))
+            .await)
     }
 
     /// Admits the turn's task, leaving out the oldest messages, and at last what was recalled, until three
@@ -234,7 +239,7 @@ impl Turns {
             model,
             priority: Priority::Interactive,
             deadline: None,
-            conversation: Some(request.conversation),
+            conversation: Some(request.conversation.id()),
             memory: noted,
             hang_up: HangUp::GoOn,
             work: Work::Generate { prompt: Prompt::Chat(history.into()), sampling: request.sampling.clone() },
@@ -250,13 +255,16 @@ impl Turns {
         mut reader: LogReader,
         cites: Option<Cites>,
     ) -> Option<Cites> {
-        let mut content = String::new();
+        let (mut content, mut reasoning) = (String::new(), String::new());
         let mut kept = 0;
         let mut checkpoint = tokio::time::interval(CHECKPOINT_EVERY);
         let end = loop {
             tokio::select! {
                 event = reader.next() => match event {
                     Some((_, TaskEvent::Token { text, .. })) => content.push_str(&text),
+                    Some((_, TaskEvent::Reasoning { text, .. })) if reasoning.len() < REASONING_BYTES_MAX => {
+                        reasoning.push_str(&text);
+                    }
                     Some((_, event)) if event.is_terminal() => break Some(event),
                     Some(_) => {}
                     None => break None,
@@ -271,7 +279,8 @@ impl Turns {
         };
         let mut cites = cites;
         let memory = cites.as_mut().and_then(|cites| cites.of(&content));
-        let end = AnswerEnd { memory, ..answer_end(content, end) };
+        let reasoning = Some(reasoning).filter(|reasoning| !reasoning.is_empty());
+        let end = AnswerEnd { memory, reasoning, ..answer_end(content, end) };
         if let Err(error) = self.store.answer_end(answer, end).await {
             tracing::error!(%error, message = %answer, "an answer's end could not be stored");
         }
@@ -354,6 +363,7 @@ fn lock(running: &Running) -> MutexGuard<'_, HashMap<ConversationId, Option<Curr
 fn answer_end(content: String, event: Option<TaskEvent>) -> AnswerEnd {
     let mut end = AnswerEnd {
         content,
+        reasoning: None,
         status: Status::Failed,
         error: None,
         tokens_in: None,

@@ -9,21 +9,28 @@ fields! {
     /// `POST /v1/messages`.
     MESSAGES_FIELDS:
     Honoured {
-        "model", "messages" = "text, tool calls and their results; an assistant's at the end is gone on with; earlier thinking is left out, images and documents are refused",
+        "model", "messages" = "text, documents of plain text, search results, tool calls and their results; an assistant's at the end is gone on with; earlier thinking is passed to the template; images, PDF files and files of Anthropic's are refused",
         "max_tokens", "system", "stop_sequences" = "up to 32", "stream",
         "temperature" = "0 to 1; of earlier clients", "top_k" = "of earlier clients", "top_p" = "of earlier clients", "tools" = "your own, up to 128; a server's own are refused",
-        "tool_choice", "thinking" = "whether it is shown; how long is up to the model",
-        "output_config" = "`format` with a JSON schema; `effort` has no effect", "output_format" = "as `output_config.format`",
+        "tool_choice", "thinking" = "whether the model thinks, where its template knows that, and whether it is shown; how long is up to the model",
+        "output_config" = "`format` with a JSON schema; with `tools` the answer is a call or keeps to it; `effort` for the chat template", "output_format" = "as `output_config.format`",
     }
-    NoEffect { "metadata", "service_tier", "cache_control" = "what was read is kept anyway", "betas", "inference_geo", "speed", "context_management", "diagnostics", "user_profile_id", "workspace_id" }
-    Refused { "container", "mcp_servers" = "an empty list is fine" }
+    NoEffect {
+        "metadata", "service_tier", "cache_control" = "what was read is kept anyway", "betas", "inference_geo", "speed",
+        "context_management" = "nothing is cleared: the model sees all that is sent", "diagnostics", "user_profile_id", "workspace_id",
+        "fallbacks" = "no model here declines a request", "fallback_credit_token" = "nothing is billed", "billing_policy" = "nothing is billed",
+    }
+    Refused {
+        "container", "mcp_servers" = "an empty list is fine", "thread" = "`thread_unsupported_request`: the SDKs then send the whole conversation",
+        "compaction",
+    }
 }
 
 fields! {
     /// `POST /v1/messages/count_tokens`.
     COUNT_TOKENS_FIELDS:
     Honoured { "model", "messages", "system", "tools", "tool_choice" }
-    NoEffect { "thinking", "output_config", "output_format", "cache_control", "betas", "context_management", "speed", "user_profile_id", "workspace_id" }
+    NoEffect { "thinking", "output_config", "output_format", "cache_control", "betas", "context_management", "speed", "user_profile_id", "workspace_id", "compaction", "billing_policy" }
     Refused { "mcp_servers" = "an empty list is fine" }
 }
 
@@ -84,8 +91,15 @@ pub struct InputBlock {
     pub name: Option<String>,
     pub input: Option<Value>,
     pub tool_use_id: Option<String>,
-    pub content: Option<Content>,
+    /// What it is depends on the kind, and at tools of a server's own on the tool.
+    pub content: Option<Value>,
     pub is_error: Option<bool>,
+    /// Of documents: an object; of search results: a text.
+    pub source: Option<Value>,
+    pub title: Option<String>,
+    pub context: Option<String>,
+    pub tool_name: Option<String>,
+    pub thinking: Option<String>,
 }
 
 /// A tool that may be called.
@@ -98,6 +112,7 @@ pub struct Tool {
     pub name: String,
     pub description: Option<String>,
     pub input_schema: Option<Value>,
+    pub strict: Option<bool>,
 }
 
 /// Whether a tool must be called.
@@ -124,6 +139,8 @@ pub struct Thinking {
 pub struct OutputConfig {
     /// The form.
     pub format: Option<OutputFormat>,
+    /// How much the model reasons.
+    pub effort: Option<String>,
 }
 
 /// A form of answers.
@@ -250,6 +267,16 @@ pub struct ErrorDetail {
     #[serde(rename = "type")]
     pub kind: &'static str,
     pub message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub details: Option<ErrorDetails>,
+}
+
+/// What a program can tell an error by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[expect(missing_docs, reason = "the names are Anthropic's")]
+pub struct ErrorDetails {
+    pub error_code: &'static str,
+    pub unsupported: [&'static str; 1],
 }
 
 /// The answer of `GET /v1/models` to a client that sends `anthropic-version`.

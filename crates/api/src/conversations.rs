@@ -16,6 +16,9 @@ pub struct NewConversation {
     /// Neither recalls nor remembers, is in no list, and goes a day after its last word.
     #[serde(default)]
     pub temporary: bool,
+    /// A system prompt, up to 1 MiB: the conversation's first message, of role `system`.
+    #[serde(default)]
+    pub system: Option<String>,
 }
 
 /// A change of a conversation; what is absent stays as it is.
@@ -76,6 +79,9 @@ pub struct Message {
     /// `system`, `user` or `assistant`.
     pub role: String,
     pub content: String,
+    /// What a reasoning model produced before the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reasoning: Option<String>,
     /// `streaming`, `complete`, `stopped` or `failed`.
     pub status: String,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -22,6 +22,38 @@ pub struct Field {
     pub note: &'static str,
 }
 
+/// How many tokens an answer may have: -1, and Ollama's -2, say that there is no limit but the context.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenLimit {
+    /// So many.
+    AtMost(u32),
+    /// As many as the context has room for.
+    Unlimited,
+}
+
+impl TokenLimit {
+    /// The number of tokens; `None` where there is no limit.
+    #[must_use]
+    pub const fn get(self) -> Option<u32> {
+        match self {
+            TokenLimit::AtMost(tokens) => Some(tokens),
+            TokenLimit::Unlimited => None,
+        }
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for TokenLimit {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let wrong = || serde::de::Error::custom("must be a whole number of tokens, or -1 for no limit");
+        match i64::deserialize(deserializer).map_err(|_| wrong())? {
+            -2 | -1 => Ok(TokenLimit::Unlimited),
+            // More than any context has is no limit either.
+            tokens if tokens > u32::MAX.into() => Ok(TokenLimit::Unlimited),
+            tokens => u32::try_from(tokens).map(TokenLimit::AtMost).map_err(|_| wrong()),
+        }
+    }
+}
+
 /// A table of fields, by what becomes of them.
 macro_rules! fields {
     ($(#[$doc:meta])* $table:ident: $($treatment:ident { $($name:literal $(= $note:literal)?),* $(,)? })*) => {

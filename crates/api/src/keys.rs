@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 pub struct NewKey {
     /// What to call it, 1 to 100 characters.
     pub name: String,
-    /// `inference`, `memory:read`, `memory:write`, `admin`; all but `admin` where absent.
+    /// `inference`, `conversations`, `memory:read`, `memory:write`, `admin`; `inference` and those of memory where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scopes: Option<Vec<String>>,
     /// The agent it is for, whose memories are kept apart from the person's.
@@ -39,6 +39,9 @@ pub struct Key {
     /// Tells keys apart in lists and logs; no secret.
     pub fingerprint: String,
     pub scopes: Vec<String>,
+    /// Scopes that an upgrade of Lar took away from it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub removed_scopes: Vec<String>,
     /// The agent it is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,

@@ -10,6 +10,7 @@ pub mod clients;
 pub mod conversations;
 pub mod fields;
 pub mod keys;
+pub mod llama_cpp;
 pub mod memories;
 pub mod models;
 pub mod ollama;

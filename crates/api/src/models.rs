@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// An installed model, or one that a remote engine serves.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Model {
     pub name: String,
@@ -27,8 +27,14 @@ pub struct Model {
     /// Tokens of context that it was trained for.
     pub context_tokens_trained: u32,
     pub size_bytes: u64,
-    /// Memory that it takes when loaded, about.
+    /// Memory that loading it takes with the present settings, about.
     pub memory_bytes: u64,
+    /// How that is made up.
+    #[serde(default)]
+    pub memory: MemoryParts,
+    /// Tokens a second of one answer, once measured on this machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens_per_second: Option<f64>,
     pub digest: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub architecture: Option<String>,
@@ -36,6 +42,12 @@ pub struct Model {
     pub quantization: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub license: Option<String>,
+    /// Who made it, where its licence asks that this is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attribution: Option<String>,
+    /// The file with the text of its licence on the server's machine, where Lar keeps one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub license_file: Option<String>,
     pub parameters: u64,
     pub source: String,
     /// Aliases that stand for it.
@@ -46,8 +58,25 @@ pub struct Model {
     pub added_at: Option<String>,
 }
 
-/// A better model and whether it fits this machine.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+/// The memory that loading a model takes: the sum of all but the last is the model's `memory_bytes`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MemoryParts {
+    /// The weights, all files.
+    pub weights_bytes: u64,
+    /// The KV caches: `slots` times `context_tokens`.
+    pub context_bytes: u64,
+    /// Tasks at once.
+    pub slots: u32,
+    /// What is computed in between.
+    pub compute_bytes: u64,
+    /// The draft model with its context.
+    pub draft_bytes: u64,
+    /// Taken further as it is needed: KV caches that were evicted from their slots, at most.
+    pub prompt_cache_max_bytes: u64,
+}
+
+/// A model of the list, and what this machine makes of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct RecommendedModel {
     pub name: String,
@@ -57,8 +86,35 @@ pub struct RecommendedModel {
     pub size_bytes: u64,
     pub memory_bytes: u64,
     pub context_tokens: u32,
+    /// Whether it fits this machine's memory.
     pub fits: bool,
+    /// Tokens a second of one answer on this machine.
+    pub tokens_per_second: f64,
+    /// How that is known: `estimated` or `measured`.
+    pub speed: String,
+    /// Whether it fits the memory and is fast enough to read along.
+    pub recommended: bool,
     pub installed: bool,
+}
+
+/// A model to begin with, chosen for this machine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct StarterModel {
+    /// What it is called once installed.
+    pub name: String,
+    /// `chat` or `embedding`.
+    pub kind: String,
+    /// Where it comes from.
+    pub source: String,
+    /// The size of the download.
+    pub size_bytes: u64,
+    /// Tokens a second that are expected of a chat model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens_per_second: Option<f64>,
+    /// Whether it is there already.
+    pub installed: bool,
+    /// Why it was chosen.
+    pub reason: String,
 }
 
 /// A model to get.
@@ -118,6 +174,15 @@ pub struct Pool {
     pub context_tokens: u32,
     /// What the model takes of the memory while it is loaded; 0 where it runs elsewhere.
     pub memory_bytes: u64,
+    /// Threads that compute single tokens, while it is loaded and where the engine tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threads: Option<u32>,
+    /// Physical cores of the machine.
+    #[serde(default)]
+    pub cores: u32,
+    /// Why there are fewer threads than cores, where there are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threads_note: Option<String>,
     /// Tasks that run.
     pub active_leases: u64,
     pub queue: QueueDepth,
@@ -155,6 +220,18 @@ pub struct Capabilities {
     pub apis: Vec<String>,
     pub engines: Vec<EngineCapability>,
     pub devices: Devices,
+    pub confinement: Confinement,
+}
+
+/// How the kernel confines the processes that hold models.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Confinement {
+    /// `best-effort` or `require`, as `engines.confinement` says.
+    pub policy: String,
+    /// Whether they are confined in every way.
+    pub complete: bool,
+    /// What this kernel lacks, or has in part only.
+    pub missing: Vec<String>,
 }
 
 /// What one pool can do.

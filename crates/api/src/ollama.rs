@@ -4,19 +4,21 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::fields::fields;
-use crate::openai::OneOrMany;
+use crate::openai::{OneOrMany, TopLogprob};
 
 fields! {
     /// `POST /api/chat`.
     CHAT_FIELDS:
     Honoured {
         "model" = "`:latest` may stand behind it", "messages" = "text and tool calls; an assistant's at the end is gone on with, unless there is a `format`; images are refused; none loads the model, or lets it go with `keep_alive: 0`",
-        "tools", "format" = "`json` or a JSON schema", "stream" = "true where it is absent", "think" = "false hides thinking",
-        "options" = "see below", "logprobs" = "false is fine",
+        "tools", "format" = "`json` or a JSON schema", "stream" = "true where it is absent", "think" = "true, false, or `low` to `high`, for the chat template; false hides thinking, too",
+        "options" = "see below", "logprobs", "top_logprobs" = "up to 20; needs `logprobs`",
         "keep_alive" = "seconds or a time such as `10m`; less than is set by keys that may administrate alone",
+        "truncate" = "a prompt beyond the context loses its oldest messages, system messages and the last one stay; `X-Lar-Truncated` tells how many went; false refuses it",
+        "shift" = "true goes on beyond the context by dropping the oldest tokens; an answer ends there where it is absent",
     }
-    NoEffect { "truncate", "shift" }
-    Refused { "top_logprobs" }
+    NoEffect { }
+    Refused { }
 }
 
 fields! {
@@ -26,17 +28,20 @@ fields! {
         "model" = "`:latest` may stand behind it", "prompt" = "none loads the model, or lets it go with `keep_alive: 0`",
         "suffix" = "by models that were taught to fill in the middle", "system", "format" = "`json` or a JSON schema",
         "raw" = "the prompt as it is, without the model's template", "stream" = "true where it is absent",
-        "think" = "false hides thinking", "options" = "see below", "logprobs" = "false is fine",
+        "think" = "true, false, or `low` to `high`, for the chat template; false hides thinking, too", "options" = "see below", "logprobs", "top_logprobs" = "up to 20; needs `logprobs`",
         "keep_alive" = "seconds or a time such as `10m`; less than is set by keys that may administrate alone",
+        "context" = "what an answer of Lar's gave: the conversation so far",
+        "truncate" = "a prompt beyond the context loses its beginning; false refuses it",
+        "shift" = "true goes on beyond the context by dropping the oldest tokens; an answer ends there where it is absent",
     }
-    NoEffect { "truncate", "shift" }
-    Refused { "images" = "an empty list is fine", "template" = "the model's own is used", "context" = "use `/api/chat`", "top_logprobs" }
+    NoEffect { }
+    Refused { "images" = "an empty list is fine", "template" = "the model's own is used" }
 }
 
 fields! {
     /// `POST /api/embed`.
     EMBED_FIELDS:
-    Honoured { "model" = "`:latest` may stand behind it", "input", "truncate" = "false refuses what is too long", "dimensions" = "the model's own number is fine" }
+    Honoured { "model" = "`:latest` may stand behind it", "input" = "no text gives no vector", "truncate" = "false refuses what is too long", "dimensions" = "the model's own number is fine" }
     NoEffect { "options", "keep_alive" }
 }
 
@@ -52,10 +57,10 @@ fields! {
     OPTIONS:
     Honoured {
         "temperature", "top_k", "top_p", "min_p", "typical_p", "repeat_last_n", "repeat_penalty", "presence_penalty",
-        "frequency_penalty", "mirostat", "mirostat_tau", "mirostat_eta", "seed", "stop", "num_predict" = "below 1 is as long as the context",
+        "frequency_penalty", "mirostat", "mirostat_tau", "mirostat_eta", "seed", "stop", "num_predict" = "below 1 is as long as the context", "num_keep" = "tokens of the prompt that a shift keeps",
     }
     NoEffect {
-        "num_ctx" = "contexts are as large as memory allows", "num_keep", "num_batch", "num_gpu", "main_gpu", "num_thread", "use_mmap",
+        "num_ctx" = "contexts are as large as memory allows", "num_batch", "num_gpu", "main_gpu", "num_thread", "use_mmap",
         "use_mlock", "low_vram", "f16_kv", "vocab_only", "numa", "penalize_newline", "tfs_z", "logits_all", "embedding_only",
     }
 }
@@ -69,6 +74,10 @@ pub struct ChatRequest {
     pub messages: Vec<Message>,
     #[serde(default)]
     pub tools: Vec<Tool>,
+    pub logprobs: Option<bool>,
+    pub top_logprobs: Option<u32>,
+    pub truncate: Option<bool>,
+    pub shift: Option<bool>,
     pub format: Option<Value>,
     pub stream: Option<bool>,
     pub think: Option<Value>,
@@ -86,6 +95,11 @@ pub struct GenerateRequest {
     pub prompt: String,
     pub suffix: Option<String>,
     pub system: Option<String>,
+    pub context: Option<Vec<u32>>,
+    pub logprobs: Option<bool>,
+    pub top_logprobs: Option<u32>,
+    pub truncate: Option<bool>,
+    pub shift: Option<bool>,
     pub format: Option<Value>,
     pub raw: Option<bool>,
     pub stream: Option<bool>,
@@ -100,20 +114,23 @@ pub struct GenerateRequest {
 #[expect(missing_docs, reason = "the names are Ollama's")]
 pub struct Message {
     pub role: String,
-    /// Clients send null beside a call.
-    #[serde(default, deserialize_with = "or_empty")]
+    // Clients send null for what is not there.
+    #[serde(default, deserialize_with = "or_default")]
     pub content: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub thinking: String,
-    #[serde(default, skip_serializing)]
+    #[serde(default, deserialize_with = "or_default", skip_serializing)]
     pub images: Vec<Value>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub tool_calls: Vec<ToolCall>,
     #[serde(default, skip_serializing)]
     pub tool_call_id: Option<String>,
 }
 
-fn or_empty<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+/// Reads null as what is not there.
+fn or_default<'de, D: serde::Deserializer<'de>, T: Default + Deserialize<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
     Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
@@ -167,6 +184,8 @@ pub struct Answer {
     /// Of `generate`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub thinking: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub logprobs: Vec<Logprob>,
     pub done: bool,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub end: Option<End>,
@@ -184,6 +203,19 @@ pub struct End {
     pub prompt_eval_duration: u64,
     pub eval_count: u64,
     pub eval_duration: u64,
+    /// Of `generate`: the conversation so far, for the next request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub context: Option<Vec<u32>>,
+}
+
+/// A token of an answer, and the likeliest ones in its place.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "the names are Ollama's")]
+pub struct Logprob {
+    #[serde(flatten)]
+    pub chosen: TopLogprob,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub top_logprobs: Vec<TopLogprob>,
 }
 
 /// A request for vectors; `prompt` is that of the older path.

@@ -6,23 +6,27 @@ pub mod responses;
 use std::collections::BTreeMap;
 
 pub use answers::{
-    AnswerMessage, ChatChoice, ChatChunk, ChatChunkChoice, ChatCompletion, ChatLogprobs, Completion,
-    CompletionChoice, CompletionLogprobs, Delta, FunctionDelta, TokenLogprob, ToolCallDelta, TopLogprob,
+    AnswerMessage, AnsweredCall, AnsweredFunction, ChatChoice, ChatChunk, ChatChunkChoice, ChatCompletion,
+    ChatLogprobs, Completion, CompletionChoice, CompletionLogprobs, Delta, FunctionDelta, Timings,
+    TokenLogprob, ToolCallDelta, TopLogprob,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::fields::fields;
+use crate::fields::{TokenLimit, fields};
 
 fields! {
     /// `POST /v1/chat/completions`.
     CHAT_FIELDS:
     Honoured {
-        "model", "messages" = "text parts only; images are refused; an assistant's at the end is gone on with, unless the answer must have a form", "stream",
-        "stream_options", "max_tokens", "max_completion_tokens", "temperature" = "0 to 2",
+        "model" = "`default` where it is absent, null or empty", "messages" = "text parts only; images are refused; `reasoning_content` or `reasoning` of earlier answers is passed to the template; an assistant's at the end is gone on with, unless the answer must have a form", "stream",
+        "stream_options", "max_tokens" = "-1 is no limit", "max_completion_tokens" = "-1 is no limit", "temperature" = "0 to 2",
         "top_p", "presence_penalty", "frequency_penalty", "logit_bias", "seed", "stop" = "up to 32 texts",
-        "tools" = "functions, up to 128", "tool_choice", "parallel_tool_calls",
+        "tools" = "functions and custom tools, up to 128; keywords of their schemas that a grammar cannot express are left out and named in `X-Lar-Ignored`, unless `strict`", "tool_choice" = "`allowed_tools` too", "parallel_tool_calls",
+        "functions" = "of older clients; answered with `function_call`", "function_call" = "with `functions`",
         "n" = "up to 16", "logprobs", "top_logprobs" = "up to 20",
-        "response_format" = "`text`, `json_object` or `json_schema`", "json_schema" = "llama.cpp's",
+        "response_format" = "`text`, `json_object` or `json_schema`; with `tools` the answer is a call or keeps to it",
+        "reasoning_effort" = "for the chat template; `none` switches reasoning off; named in `X-Lar-Ignored` where the model has no such thing",
+        "chat_template_kwargs" = "llama.cpp's and vLLM's: variables for the chat template, such as `enable_thinking`", "json_schema" = "llama.cpp's",
         "top_k" = "llama.cpp's", "min_p" = "llama.cpp's", "typical_p" = "llama.cpp's",
         "top_n_sigma" = "llama.cpp's", "xtc_probability" = "llama.cpp's", "xtc_threshold" = "llama.cpp's",
         "dynatemp_range" = "llama.cpp's", "dynatemp_exponent" = "llama.cpp's", "repeat_penalty" = "llama.cpp's",
@@ -36,11 +40,12 @@ fields! {
     }
     NoEffect {
         "user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key",
-        "prompt_cache_retention", "prediction", "reasoning_effort", "verbosity",
+        "prompt_cache_retention", "prediction", "verbosity",
         "cache_prompt",
     }
     Refused {
-        "functions" = "use `tools`", "function_call" = "use `tool_choice`", "modalities" = "text alone is fine", "audio", "web_search_options",
+        "modalities" = "text alone is fine", "audio", "web_search_options",
+        "chat_template" = "the model's own is used",
     }
 }
 
@@ -48,7 +53,7 @@ fields! {
     /// `POST /v1/completions`.
     COMPLETION_FIELDS:
     Honoured {
-        "model", "prompt" = "one text or one list of tokens", "stream", "stream_options", "max_tokens",
+        "model" = "`default` where it is absent, null or empty", "prompt" = "texts, lists of tokens, or several of them, up to 128", "echo", "best_of" = "1, or as many as `n`", "stream", "stream_options", "max_tokens" = "16 where it is absent; -1 is no limit",
         "temperature" = "0 to 2", "top_p", "presence_penalty", "frequency_penalty", "logit_bias", "seed",
         "stop" = "up to 32 texts", "n" = "up to 16", "logprobs" = "up to 20",
         "suffix" = "by models that were taught to fill in the middle", "json_schema" = "llama.cpp's",
@@ -64,15 +69,12 @@ fields! {
         "n_keep" = "llama.cpp's: tokens at the beginning that stay then",
     }
     NoEffect { "user", "cache_prompt" }
-    Refused {
-        "best_of" = "1 is fine", "echo" = "false is fine",
-    }
 }
 
 fields! {
     /// `POST /v1/embeddings`.
     EMBEDDING_FIELDS:
-    Honoured { "model", "input" = "texts; tokens are refused", "encoding_format" = "`float` or `base64`" }
+    Honoured { "model" = "`default-embedding` where it is absent, null or empty", "input" = "texts; tokens are refused", "encoding_format" = "`float` or `base64`", "truncate" = "Lar's: true cuts a text that is longer than the model reads, which is an error else" }
     NoEffect { "user" }
     Refused { "dimensions" = "the model's own number is fine" }
 }
@@ -82,12 +84,12 @@ fields! {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct ChatRequest {
-    pub model: String,
+    pub model: Option<String>,
     pub messages: Vec<ChatMessage>,
     pub stream: Option<bool>,
     pub stream_options: Option<StreamOptions>,
-    pub max_tokens: Option<u32>,
-    pub max_completion_tokens: Option<u32>,
+    pub max_tokens: Option<TokenLimit>,
+    pub max_completion_tokens: Option<TokenLimit>,
     pub n: Option<u32>,
     pub logprobs: Option<bool>,
     pub top_logprobs: Option<u32>,
@@ -95,15 +97,51 @@ pub struct ChatRequest {
     pub tools: Option<Vec<Tool>>,
     pub tool_choice: Option<ToolChoice>,
     pub parallel_tool_calls: Option<bool>,
+    pub reasoning_effort: Option<String>,
+    #[serde(default)]
+    pub chat_template_kwargs: serde_json::Map<String, serde_json::Value>,
+    pub functions: Option<Vec<FunctionDefinition>>,
+    pub function_call: Option<ToolChoice>,
 }
 
 /// A tool that the model may call.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct Tool {
+    /// `function` where it is absent.
     #[serde(rename = "type")]
-    pub kind: String,
+    pub kind: Option<String>,
     pub function: Option<FunctionDefinition>,
+    pub custom: Option<CustomTool>,
+    /// A function's name where it stands beside the type, as in the Responses API; some clients send it so.
+    pub name: Option<String>,
+    pub description: Option<String>,
+    pub parameters: Option<serde_json::Value>,
+    pub strict: Option<bool>,
+}
+
+/// A tool whose input is a text.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[expect(missing_docs, reason = "the names are OpenAI's")]
+pub struct CustomTool {
+    pub name: String,
+    pub description: Option<String>,
+    pub format: Option<CustomFormat>,
+}
+
+/// What the input of a custom tool looks like.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[expect(missing_docs, reason = "the names are OpenAI's")]
+pub struct CustomFormat {
+    pub grammar: Option<CustomGrammar>,
+}
+
+/// A grammar of a custom tool's input.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[expect(missing_docs, reason = "the names are OpenAI's")]
+pub struct CustomGrammar {
+    pub syntax: Option<String>,
+    pub definition: Option<String>,
 }
 
 /// A function as a tool.
@@ -113,19 +151,47 @@ pub struct FunctionDefinition {
     pub name: String,
     pub description: Option<String>,
     pub parameters: Option<serde_json::Value>,
+    pub strict: Option<bool>,
 }
 
 /// Whether the model calls a tool.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(untagged, expecting = "must be none, auto, required, or an object that names a function")]
+#[serde(untagged, expecting = "must be none, auto, required, or an object that names a tool")]
 pub enum ToolChoice {
     /// `none`, `auto` or `required`.
     Mode(String),
-    /// A function.
-    Named {
-        /// Which.
-        function: FunctionName,
-    },
+    /// A tool, some of them, or a mode in an object.
+    Object(Box<ChosenTool>),
+}
+
+/// A tool choice that is an object; which fields there are depends on its type.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[expect(missing_docs, reason = "the names are OpenAI's")]
+pub struct ChosenTool {
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+    pub function: Option<FunctionName>,
+    pub custom: Option<FunctionName>,
+    /// The name where it stands beside the type, as in `function_call` and the Responses API.
+    pub name: Option<String>,
+    pub allowed_tools: Option<AllowedTools>,
+}
+
+impl ChosenTool {
+    /// The name of the tool, wherever it stands.
+    #[must_use]
+    pub fn into_name(self) -> Option<String> {
+        self.function.or(self.custom).map(|named| named.name).or(self.name)
+    }
+}
+
+/// The tools that may be called of those that are offered.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[expect(missing_docs, reason = "the names are OpenAI's")]
+pub struct AllowedTools {
+    pub mode: Option<String>,
+    #[serde(default)]
+    pub tools: Vec<ChosenTool>,
 }
 
 /// A function's name.
@@ -151,20 +217,25 @@ pub struct ResponseFormat {
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct JsonSchema {
     pub schema: Option<serde_json::Value>,
+    pub strict: Option<bool>,
 }
 
 /// A request for a completion: the honoured fields but for [`Sampling`].
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct CompletionRequest {
-    pub model: String,
-    pub prompt: CompletionPrompt,
+    pub model: Option<String>,
+    /// Texts, tokens or both; read by itself.
+    #[serde(default)]
+    pub prompt: serde_json::Value,
     pub stream: Option<bool>,
     pub stream_options: Option<StreamOptions>,
-    pub max_tokens: Option<u32>,
+    pub max_tokens: Option<TokenLimit>,
     pub n: Option<u32>,
     pub logprobs: Option<u32>,
     pub suffix: Option<String>,
+    pub echo: Option<bool>,
+    pub best_of: Option<u32>,
 }
 
 /// The sampling fields that both have.
@@ -210,40 +281,50 @@ pub struct Sampling {
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct ChatMessage {
     pub role: String,
-    #[serde(default)]
     pub content: Option<Content>,
-    #[serde(default)]
+    pub refusal: Option<String>,
     pub tool_calls: Option<Vec<ToolCall>>,
-    #[serde(default)]
     pub tool_call_id: Option<String>,
+    /// What the assistant thought, as llama.cpp and vLLM call it.
+    pub reasoning_content: Option<String>,
+    /// The same, as OpenRouter and Ollama call it.
+    pub reasoning: Option<String>,
+    /// The call of older clients, which have one function at a time.
+    pub function_call: Option<CalledFunction>,
 }
 
-/// A call that the model made.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// A call that the model made, as clients send it back.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct ToolCall {
+    #[serde(default)]
     pub id: String,
-    #[serde(rename = "type", default = "function_kind")]
-    pub kind: String,
-    pub function: CalledFunction,
+    pub function: Option<CalledFunction>,
+    pub custom: Option<CalledCustom>,
 }
 
 /// The function that a call names.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct CalledFunction {
     pub name: String,
+    /// A text; some clients send the object that it stands for.
     #[serde(default)]
-    pub arguments: String,
+    pub arguments: serde_json::Value,
 }
 
-fn function_kind() -> String {
-    "function".into()
+/// The custom tool that a call names.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names are OpenAI's")]
+pub struct CalledCustom {
+    pub name: String,
+    #[serde(default)]
+    pub input: String,
 }
 
 /// The content of a message.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "must be a text or a list of parts, each with a `type`")]
 pub enum Content {
     /// As one text.
     Text(String),
@@ -258,23 +339,12 @@ pub struct ContentPart {
     #[serde(rename = "type")]
     pub kind: String,
     pub text: Option<String>,
-}
-
-/// What a completion continues.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(untagged, expecting = "must be a text, a list with one text, or a list of token ids")]
-pub enum CompletionPrompt {
-    /// A text.
-    Text(String),
-    /// Tokens of the model.
-    Tokens(Vec<u32>),
-    /// Several texts; one is fine.
-    Texts(Vec<String>),
+    pub refusal: Option<String>,
 }
 
 /// One text or several.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(untagged, expecting = "must be a text or a list of texts; token ids are not taken")]
+#[serde(untagged, expecting = "must be a text or a list of texts")]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum OneOrMany {
     One(String),
@@ -304,9 +374,12 @@ pub struct StreamOptions {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct EmbeddingRequest {
-    pub model: String,
-    pub input: OneOrMany,
+    pub model: Option<String>,
+    /// A text or several; read by itself so that errors say what is wrong with tokens.
+    #[serde(default)]
+    pub input: serde_json::Value,
     pub encoding_format: Option<String>,
+    pub truncate: Option<bool>,
     pub dimensions: Option<u32>,
 }
 

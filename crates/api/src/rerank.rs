@@ -7,7 +7,8 @@ use crate::fields::fields;
 fields! {
     /// `POST /v1/rerank`.
     RERANK_FIELDS:
-    Honoured { "model", "query", "documents", "top_n", "return_documents" }
+    Honoured { "model" = "`default-rerank` where it is absent, null or empty", "query", "documents", "top_n", "return_documents", "texts" = "as at Text Embeddings Inference, which is then answered in its form", "return_text" = "with `texts`" }
+    NoEffect { "truncate" = "texts are cut", "raw_scores" }
 }
 
 /// A request for a ranking.
@@ -16,7 +17,11 @@ fields! {
 pub struct RerankRequest {
     pub model: Option<String>,
     pub query: String,
+    #[serde(default)]
     pub documents: Vec<Document>,
+    /// As at Text Embeddings Inference.
+    pub texts: Option<Vec<String>>,
+    pub return_text: Option<bool>,
     pub top_n: Option<usize>,
     pub return_documents: Option<bool>,
 }
@@ -38,6 +43,16 @@ impl Document {
             Document::Text(text) | Document::Object { text } => text,
         }
     }
+}
+
+/// A text and how well it answers the query, as at Text Embeddings Inference.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "the names are Text Embeddings Inference's")]
+pub struct ScoredText {
+    pub index: usize,
+    pub score: f32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
 }
 
 /// A ranking.

@@ -13,9 +13,12 @@ use crate::problem::Problem;
 /// What a key may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Scope {
-    /// Chat, completions, embeddings, tasks, conversations.
+    /// Chat, completions, embeddings, and the key's own tasks.
     #[serde(rename = "inference")]
     Inference,
+    /// The person's conversations, and the tasks of all of the person's keys.
+    #[serde(rename = "conversations")]
+    Conversations,
     /// Reading memories.
     #[serde(rename = "memory:read")]
     MemoryRead,
@@ -29,13 +32,15 @@ pub enum Scope {
 
 impl Scope {
     /// Every scope there is.
-    pub const ALL: [Scope; 4] = [Scope::Inference, Scope::MemoryRead, Scope::MemoryWrite, Scope::Admin];
+    pub const ALL: [Scope; 5] =
+        [Scope::Inference, Scope::Conversations, Scope::MemoryRead, Scope::MemoryWrite, Scope::Admin];
 
     /// The scope as written on the wire.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Scope::Inference => "inference",
+            Scope::Conversations => "conversations",
             Scope::MemoryRead => "memory:read",
             Scope::MemoryWrite => "memory:write",
             Scope::Admin => "admin",
@@ -127,33 +132,145 @@ impl FromStr for MemoryMode {
     }
 }
 
-/// An authenticated caller.
+/// An authenticated caller. Its fields are private, so that nobody widens what a key may do on the way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// The person behind the key.
-    pub user: UserId,
-    /// The key, also for a browser session: sessions stand on a key.
-    pub key: KeyId,
-    /// The agent that the key belongs to, whose memories are apart from the person's; absent for a person's key.
-    pub agent: Option<String>,
-    /// What the key may do.
-    pub scopes: Scopes,
-    /// What memory does for requests of the compatible APIs that do not say it.
-    pub memory: MemoryMode,
+    user: UserId,
+    key: KeyId,
+    agent: Option<String>,
+    scopes: Scopes,
+    memory: MemoryMode,
 }
 
 impl Caller {
+    /// The caller that a key stands for. For the authenticator, which has just recognised the key's secret.
+    #[must_use]
+    pub fn authenticated(
+        user: UserId,
+        key: KeyId,
+        agent: Option<String>,
+        scopes: Scopes,
+        memory: MemoryMode,
+    ) -> Self {
+        Self { user, key, agent, scopes, memory }
+    }
+
+    /// Lar itself, doing one kind of work on behalf of a key: such work is accounted to that key and needs no scope
+    /// of it.
+    #[must_use]
+    pub fn internal(user: UserId, key: KeyId, scope: Scope) -> Self {
+        Self { user, key, agent: None, scopes: Scopes::of([scope]), memory: MemoryMode::Off }
+    }
+
+    /// The person behind the key.
+    #[must_use]
+    pub const fn user(&self) -> UserId {
+        self.user
+    }
+
+    /// The key, also for a browser session: sessions stand on a key.
+    #[must_use]
+    pub const fn key(&self) -> KeyId {
+        self.key
+    }
+
+    /// The agent that the key belongs to, whose memories are apart from the person's; absent for a person's key.
+    #[must_use]
+    pub fn agent(&self) -> Option<&str> {
+        self.agent.as_deref()
+    }
+
+    /// What the key may do.
+    #[must_use]
+    pub const fn scopes(&self) -> &Scopes {
+        &self.scopes
+    }
+
+    /// What memory does for requests of the compatible APIs that do not say it.
+    #[must_use]
+    pub const fn memory(&self) -> MemoryMode {
+        self.memory
+    }
+
+    /// Whether the key has a scope.
+    #[must_use]
+    pub fn has(&self, scope: Scope) -> bool {
+        self.scopes.contains(scope)
+    }
+
     /// Checks that the caller may do what `scope` stands for.
     ///
     /// # Errors
     /// [`Code::ForbiddenScope`], naming the scope that is missing.
     pub fn require(&self, scope: Scope) -> Result<(), Problem> {
-        if self.scopes.contains(scope) {
+        if self.has(scope) {
             return Ok(());
         }
         Err(Problem::new(
             Code::ForbiddenScope,
             format!("this needs the scope `{scope}`, which key {} does not have", self.key),
         ))
+    }
+
+    /// The tasks that the caller may see and stop.
+    #[must_use]
+    pub fn visible_tasks(&self) -> VisibleTasks {
+        let key = (!self.has(Scope::Conversations)).then_some(self.key);
+        VisibleTasks { user: self.user, key }
+    }
+}
+
+/// The tasks that a caller may see and stop: their key's own; with [`Scope::Conversations`] those of all keys of the
+/// person, since the tasks of conversations are among them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VisibleTasks {
+    user: UserId,
+    key: Option<KeyId>,
+}
+
+impl VisibleTasks {
+    /// Whether a task of this person and key is among them.
+    #[must_use]
+    pub fn includes(&self, user: UserId, key: KeyId) -> bool {
+        self.user == user && self.key.is_none_or(|own| own == key)
+    }
+
+    /// The person whose tasks they are.
+    #[must_use]
+    pub const fn user(&self) -> UserId {
+        self.user
+    }
+
+    /// The one key whose tasks they are; all of the person's where none is named.
+    #[must_use]
+    pub const fn key(&self) -> Option<KeyId> {
+        self.key
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_sees_the_tasks_of_others_with_conversations_only() {
+        let (user, key, other) = (UserId::new(), KeyId::new(), KeyId::new());
+        let caller = |scopes: &[Scope]| {
+            Caller::authenticated(user, key, None, Scopes::of(scopes.iter().copied()), MemoryMode::Off)
+        };
+        let narrow = caller(&[Scope::Inference, Scope::MemoryRead, Scope::MemoryWrite]).visible_tasks();
+        let wide = caller(&[Scope::Inference, Scope::Conversations]).visible_tasks();
+        let seen = |tasks: VisibleTasks| {
+            [(user, key), (user, other), (UserId::new(), key)].map(|(user, key)| tasks.includes(user, key))
+        };
+        assert_eq!(seen(narrow), [true, false, false]);
+        assert_eq!(seen(wide), [true, true, false]);
+    }
+
+    #[test]
+    fn internal_work_has_the_one_scope_that_it_needs() {
+        let caller = Caller::internal(UserId::new(), KeyId::new(), Scope::Inference);
+        let allowed = Scope::ALL.map(|scope| caller.require(scope).is_ok());
+        assert_eq!(allowed, [true, false, false, false, false]);
     }
 }

@@ -92,6 +92,19 @@ impl Timestamp {
         Self(millis)
     }
 
+    /// Reads a time as other programs write it: RFC 3339, the same without a zone (taken as UTC), or a day alone
+    /// (its beginning, UTC). `None` of anything else.
+    #[must_use]
+    pub fn parse_lenient(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let without_zone = || {
+            let time: jiff::civil::DateTime = text.parse().ok()?;
+            let time = time.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+            Some(Self(time.timestamp().as_millisecond()))
+        };
+        text.parse().ok().or_else(without_zone)
+    }
+
     /// This time moved `by` into the future.
     #[must_use]
     pub fn after(self, by: Duration) -> Self {
@@ -103,6 +116,13 @@ impl Timestamp {
     pub fn day_in_words(self) -> String {
         let time = jiff::Timestamp::from_millisecond(self.0);
         time.map(|time| time.strftime("%A %-d %B %Y").to_string()).unwrap_or_default()
+    }
+
+    /// The UTC time in the format of C's `strftime`; `None` where the format is not valid.
+    #[must_use]
+    pub fn strftime(self, format: &str) -> Option<String> {
+        let time = jiff::Timestamp::from_millisecond(self.0).ok()?;
+        jiff::fmt::strtime::format(format, &time.to_zoned(jiff::tz::TimeZone::UTC)).ok()
     }
 
     /// The UTC day, as `YYYY-MM-DD`, under which usage is added up.
@@ -156,12 +176,32 @@ mod tests {
     use super::*;
 
     #[test]
+    fn times_of_other_programs_are_read() {
+        let read = |text| Timestamp::parse_lenient(text).map(|time| time.to_string());
+        let expected = Some("2025-06-01T10:00:00.000Z".to_owned());
+        for text in [
+            "2025-06-01T10:00:00Z",
+            "2025-06-01T12:00:00+02:00",
+            "2025-06-01T10:00:00",
+            "2025-06-01 10:00:00",
+        ] {
+            assert_eq!(read(text), expected, "{text}");
+        }
+        assert_eq!(read(" 2025-06-01 "), Some("2025-06-01T00:00:00.000Z".to_owned()));
+        for text in ["", "yesterday", "2025-13-01", "1717236000"] {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
+
+    #[test]
     fn timestamps_are_rfc_3339_in_utc() {
         let time = Timestamp::from_millis(1_700_000_000_123);
         assert_eq!(time.to_string(), "2023-11-14T22:13:20.123Z");
         assert_eq!(time.day(), "2023-11-14");
         assert_eq!(time.day_in_words(), "Tuesday 14 November 2023");
         assert_eq!(Timestamp::from_millis(0).to_string(), "1970-01-01T00:00:00.000Z");
+        assert_eq!(time.strftime("%d %b %Y, %H:%M"), Some("14 Nov 2023, 22:13".into()));
+        assert_eq!(time.strftime("%"), None);
     }
 
     #[test]

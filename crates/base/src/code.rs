@@ -89,6 +89,8 @@ codes! {
     PoolUnavailable = "POOL_UNAVAILABLE", 503, retriable, "The model cannot be served";
     /// The database cannot be read or written.
     StoreUnavailable = "STORE_UNAVAILABLE", 503, retriable, "The database is not available";
+    /// The database file is damaged; it takes a backup, or what can be saved of it.
+    StoreDamaged = "STORE_DAMAGED", 503, final, "The database is damaged";
     /// A part that this needs is not installed; the detail says which and how to get it.
     ComponentUnavailable = "COMPONENT_UNAVAILABLE", 503, final, "A needed part is not installed";
     /// The disk is full.

@@ -61,6 +61,14 @@ impl Problem {
         Self::new(Code::NotFound, format!("there is no {what}"))
     }
 
+    /// A [`Code::ContextTooLong`] error. Clients of Anthropic's API look for how it begins, and make the prompt shorter;
+    /// those of OpenAI's look for "this model's maximum context length is".
+    #[must_use]
+    pub fn context_too_long(tokens: usize, maximum: usize, why: &str) -> Self {
+        let detail = format!("prompt is too long: {tokens} tokens > {maximum} maximum; {why}");
+        Self::new(Code::ContextTooLong, detail)
+    }
+
     /// The same error of a part of the request, which is at `path` in the whole: `role` becomes `path.role`.
     #[must_use]
     pub fn within(mut self, path: &str) -> Self {

@@ -1,9 +1,11 @@
 //! GGUF files that other programs already hold: found, described and used where they are, unchanged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+
+use crate::split::SplitName;
 
 /// Folders below a program's own that are searched; the hub cache is five deep.
 const DEPTH_MAX: usize = 8;
@@ -21,16 +23,66 @@ pub struct Places {
     pub hugging_face: Vec<PathBuf>,
 }
 
+/// What a person's environment says of other programs' folders: the variables that those programs read themselves.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PlaceSettings {
+    /// `HOME`.
+    pub home: Option<PathBuf>,
+    /// `OLLAMA_MODELS`.
+    pub ollama_models: Option<PathBuf>,
+    /// `HF_HUB_CACHE`, or `HUGGINGFACE_HUB_CACHE`, its older name.
+    pub hf_hub_cache: Option<PathBuf>,
+    /// `HF_HOME`.
+    pub hf_home: Option<PathBuf>,
+    /// `XDG_CACHE_HOME`.
+    pub xdg_cache_home: Option<PathBuf>,
+}
+
 impl Places {
-    /// The places where these programs keep models by default, for a person with this home directory.
+    /// Where these programs keep models: the folders that the environment and LM Studio's own settings name, and those that
+    /// the programs use by default.
     #[must_use]
-    pub fn below(home: &Path) -> Self {
+    pub fn of(settings: &PlaceSettings) -> Self {
+        let PlaceSettings { home, ollama_models, hf_hub_cache, hf_home, xdg_cache_home } = settings;
+        let below = |path: &str| home.as_ref().map(|home| home.join(path));
+        let ollama = [ollama_models.clone(), below(".ollama/models"), Some(OLLAMA_SERVICE.into())];
+        let hugging_face = [
+            hf_hub_cache.clone(),
+            hf_home.as_ref().map(|folder| folder.join("hub")),
+            xdg_cache_home.as_ref().map(|folder| folder.join("huggingface/hub")),
+            below(".cache/huggingface/hub"),
+        ];
+        let lm_studio: Vec<PathBuf> = home.as_deref().map(lm_studio_folders).unwrap_or_default();
         Self {
-            ollama: vec![home.join(".ollama/models"), "/usr/share/ollama/.ollama/models".into()],
-            lm_studio: vec![home.join(".lmstudio/models"), home.join(".cache/lm-studio/models")],
-            hugging_face: vec![home.join(".cache/huggingface/hub")],
+            ollama: each_once(ollama.into_iter().flatten()),
+            lm_studio: each_once(lm_studio.into_iter()),
+            hugging_face: each_once(hugging_face.into_iter().flatten()),
         }
     }
+}
+
+/// The home of the user that Ollama's installer makes for its service.
+const OLLAMA_SERVICE: &str = "/usr/share/ollama/.ollama/models";
+
+/// LM Studio's homes: the one that its pointer file names and the two that it uses by default; of each the folder that its
+/// settings name, and `models`.
+fn lm_studio_folders(home: &Path) -> Vec<PathBuf> {
+    let pointer = std::fs::read_to_string(home.join(".lmstudio-home-pointer")).ok();
+    let pointed = pointer.map(|text| PathBuf::from(text.trim())).filter(|path| path.is_absolute());
+    let homes = pointed.into_iter().chain([home.join(".lmstudio"), home.join(".cache/lm-studio")]);
+    homes
+        .flat_map(|home| {
+            let settings = std::fs::read(home.join("settings.json")).unwrap_or_default();
+            let settings: Value = serde_json::from_slice(&settings).unwrap_or_default();
+            let chosen = settings["downloadsFolder"].as_str().map(PathBuf::from);
+            chosen.filter(|path| path.is_absolute()).into_iter().chain([home.join("models")])
+        })
+        .collect()
+}
+
+fn each_once(paths: impl Iterator<Item = PathBuf>) -> Vec<PathBuf> {
+    let mut seen = BTreeSet::new();
+    paths.filter(|path| seen.insert(path.clone())).collect()
 }
 
 /// A model file that another program holds.
@@ -92,20 +144,15 @@ fn ollama(root: &Path) -> Vec<Found> {
 fn gguf_files(program: &'static str, root: &Path) -> Vec<Found> {
     let gguf =
         |path: &PathBuf| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"));
-    // Later parts of a model in several files are read through the first.
-    let first_part = |name: &str| name.rsplit_once("-of-").is_none_or(|(start, _)| start.ends_with("-00001"));
+    // Further parts of a model in several files are found through its first.
+    let is_first = |name: &str| SplitName::parse(name).is_none_or(|name| name.number == 1);
     files(root)
         .into_iter()
         .filter(gguf)
         .filter_map(|path| {
             let name = path.file_name()?.to_string_lossy().into_owned();
             let vision = name.to_ascii_lowercase().starts_with("mmproj");
-            (first_part(name.trim_end_matches(".gguf")) && !vision).then_some(Found {
-                program,
-                name,
-                path,
-                sha256: None,
-            })
+            (is_first(&name) && !vision).then_some(Found { program, name, path, sha256: None })
         })
         .collect()
 }
@@ -125,4 +172,38 @@ fn files(root: &Path) -> Vec<PathBuf> {
     }
     found.sort();
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_that_the_environment_and_settings_name_are_searched() {
+        let home = tempfile::tempdir().unwrap();
+        let at = |path: &str| home.path().join(path);
+        std::fs::create_dir_all(at(".lmstudio")).unwrap();
+        std::fs::create_dir_all(at("moved")).unwrap();
+        std::fs::write(at(".lmstudio-home-pointer"), format!("{}\n", at("moved").display())).unwrap();
+        std::fs::write(at("moved/settings.json"), r#"{"downloadsFolder":"/big/lm"}"#).unwrap();
+        std::fs::write(at(".lmstudio/settings.json"), "not JSON").unwrap();
+        let settings = PlaceSettings {
+            home: Some(home.path().into()),
+            ollama_models: Some("/big/ollama".into()),
+            hf_hub_cache: Some("/big/hub".into()),
+            hf_home: Some("/big/hf".into()),
+            xdg_cache_home: Some(at(".cache")),
+        };
+        let expected = Places {
+            ollama: vec!["/big/ollama".into(), at(".ollama/models"), OLLAMA_SERVICE.into()],
+            lm_studio: vec![
+                "/big/lm".into(),
+                at("moved/models"),
+                at(".lmstudio/models"),
+                at(".cache/lm-studio/models"),
+            ],
+            hugging_face: vec!["/big/hub".into(), "/big/hf/hub".into(), at(".cache/huggingface/hub")],
+        };
+        assert_eq!(Places::of(&settings), expected);
+    }
 }

@@ -1,18 +1,20 @@
-//! The models directory: `blobs/` by digest, `manifests/` by name, `partial/` for what is on its way; and beside it, where
-//! Lar came with models, a directory like it that is only read.
+//! The models directory: `blobs/` by digest, `manifests/` by name, `partial/` for what is on its way, `split/` with links that
+//! give the files of split models the names that llama.cpp expects; and beside it, where Lar came with models, a directory
+//! like it that is only read.
 //!
 //! Everything here is synchronous; callers run it on blocking threads.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use lar_base::{Bytes, secret};
 use sha2::{Digest as _, Sha256};
 
-use crate::Error;
 use crate::model::{File, FileRole, Model, Place};
+use crate::{Error, split};
 
 /// Read at a time while hashing.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -31,6 +33,7 @@ impl Directory {
             let path = root.join(folder);
             fs::create_dir_all(&path).map_err(Error::io(path))?;
         }
+        crate::pull::sweep(&root.join("partial"));
         if let Some(included) = &included {
             fs::read_dir(included.join("manifests")).map_err(Error::io(included))?;
         }
@@ -59,6 +62,38 @@ impl Directory {
         }
     }
 
+    /// Where the weights of a model are: its only file, or the first of several, with the others beside it under the names that
+    /// llama.cpp expects.
+    pub(crate) fn weights_path(&self, model: &Model) -> Result<Option<PathBuf>, Error> {
+        let files: Vec<&File> = model.weights().collect();
+        match files.as_slice() {
+            [] => Ok(None),
+            [file] => Ok(Some(self.path(file))),
+            [first, ..] if first.place != Place::Blob => Ok(Some(self.path(first))),
+            [first, ..] => {
+                let folder = self.split_folder(&first.sha256);
+                let paths = files.iter().enumerate().map(|(at, file)| {
+                    let link = folder.join(split::file_name(at + 1, files.len()));
+                    (link, self.path(file))
+                });
+                let paths: Vec<(PathBuf, PathBuf)> = paths.collect();
+                if paths.iter().any(|(link, file)| fs::read_link(link).ok().as_ref() != Some(file)) {
+                    fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
+                    for (link, file) in &paths {
+                        let _ = fs::remove_file(link);
+                        std::os::unix::fs::symlink(file, link).map_err(Error::io(link))?;
+                    }
+                }
+                Ok(paths.into_iter().next().map(|(link, _)| link))
+            }
+        }
+    }
+
+    /// Where the links to the files of a split model are, by the digest of its first file.
+    fn split_folder(&self, sha256: &str) -> PathBuf {
+        self.root.join("split").join(sha256)
+    }
+
     /// Fails when `needed` bytes more do not fit, with 64 MiB to spare.
     pub(crate) fn check_room(&self, needed: u64) -> Result<(), Error> {
         let Ok(disk) = rustix::fs::statvfs(&self.root) else { return Ok(()) };
@@ -80,19 +115,30 @@ impl Directory {
             fs::remove_file(from).map_err(Error::io(from))?;
         } else {
             fs::rename(from, &to).map_err(Error::io(&to))?;
+            self.share(&to);
         }
         Ok(File { role, sha256, size, place: Place::Blob })
+    }
+
+    /// Lets those read a file who may read the models directory: models are no secrets, and people may share them. New
+    /// files of this process are its user's alone.
+    fn share(&self, path: &Path) {
+        let Ok(about) = fs::metadata(&self.root) else { return };
+        let mode = 0o600 | (about.permissions().mode() & 0o044);
+        let _ = fs::set_permissions(path, fs::Permissions::from_mode(mode));
     }
 
     /// Writes a manifest in one rename: this is the moment at which a model is installed.
     pub(crate) fn register(&self, model: &Model) -> Result<(), Error> {
         let path = self.manifest(&model.name);
         let partial = self.partial(&format!("manifest:{}", model.name)).with_extension("json");
-        let text = serde_json::to_vec_pretty(model).unwrap_or_default();
+        let text = serde_json::to_vec_pretty(model);
+        let text = text.map_err(|error| Error::Io { path: path.clone(), reason: error.to_string() })?;
         let mut file = fs::File::create(&partial).map_err(Error::io(&partial))?;
         file.write_all(&text).map_err(Error::io(&partial))?;
         file.sync_all().map_err(Error::io(&partial))?;
         fs::rename(&partial, &path).map_err(Error::io(&path))?;
+        self.share(&path);
         let folder = self.root.join("manifests");
         fs::File::open(&folder).and_then(|folder| folder.sync_all()).map_err(Error::io(folder))
     }
@@ -125,6 +171,9 @@ impl Directory {
         }
         fs::remove_file(&path).map_err(Error::io(path))?;
         let others = self.models();
+        if !others.values().any(|other| other.digest() == model.digest()) {
+            let _ = fs::remove_dir_all(self.split_folder(model.digest()));
+        }
         let mut freed = 0;
         for file in model.files.iter().filter(|file| file.place == Place::Blob) {
             let used =

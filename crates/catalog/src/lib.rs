@@ -16,11 +16,16 @@ mod pull;
 mod recommended;
 pub mod safetensors;
 mod source;
+mod split;
+mod starter;
 
-pub use adopt::{Found, Places};
-pub use catalog::{Catalog, DEFAULT_CHAT, Resolved};
+pub use adopt::{Found, PlaceSettings, Places};
+pub use catalog::{Catalog, DEFAULT_CHAT, DEFAULT_EMBEDDING, DEFAULT_RERANK, Resolved};
 pub use error::Error;
 pub use model::{File, FileRole, Kind, Model, ModelFacts, Place};
 pub use pull::{HUB, Progress, Pull};
-pub use recommended::{RECOMMENDED, Recommended, STARTER_CHAT, STARTER_EMBEDDING, Starter};
+pub use recommended::{RECOMMENDED, Recommended};
 pub use source::Source;
+pub use starter::{
+    Choice, Machine, STARTER_CHAT, STARTER_EMBEDDING, STARTERS, Starter, TOKENS_PER_SECOND_MIN,
+};

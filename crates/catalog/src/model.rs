@@ -22,18 +22,34 @@ pub enum Kind {
     Rerank,
 }
 
+impl Kind {
+    /// As a sentence says it.
+    #[must_use]
+    pub const fn with_article(self) -> &'static str {
+        match self {
+            Kind::Chat => "a chat model",
+            Kind::Embedding => "an embedder",
+            Kind::Rerank => "a reranker",
+        }
+    }
+}
+
 /// What a file of a model is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FileRole {
-    /// The weights, GGUF or safetensors.
+    /// The weights, GGUF or safetensors; the first file of weights that are split.
     Weights,
+    /// A further file of weights that are split, in order.
+    WeightsPart,
     /// `tokenizer.json` of a safetensors model.
     Tokenizer,
     /// `config.json` of a safetensors model.
     Config,
     /// sentence-transformers' `1_Pooling/config.json`, where there is one.
     Pooling,
+    /// The text of its licence, where Lar keeps it beside the model.
+    License,
 }
 
 /// Where a file is.
@@ -97,6 +113,9 @@ pub struct Model {
     pub facts: ModelFacts,
     /// Where it came from.
     pub source: String,
+    /// Who made it, where the licence asks that this is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attribution: Option<String>,
     /// When it was installed.
     pub added_at: Timestamp,
 }
@@ -114,28 +133,46 @@ impl Model {
         Bytes(self.files.iter().map(|file| file.size.get()).sum())
     }
 
+    /// The files of its weights, in order.
+    pub fn weights(&self) -> impl Iterator<Item = &File> {
+        self.files.iter().filter(|file| matches!(file.role, FileRole::Weights | FileRole::WeightsPart))
+    }
+
+    /// The size of its weights.
+    #[must_use]
+    pub fn weights_size(&self) -> Bytes {
+        Bytes(self.weights().map(|file| file.size.get()).sum())
+    }
+
     /// One of its files.
     #[must_use]
     pub fn file(&self, role: FileRole) -> Option<&File> {
         self.files.iter().find(|file| file.role == role)
     }
 
-    /// The memory that it takes with `context_tokens` of context in all: weights, cache, and a tenth of the
-    /// weights with 64 MiB for what is computed in between (measured on SmolLM2-135M: 60 MiB).
+    /// The memory that computing with it takes beside weights and context: see [`compute_memory`].
     #[must_use]
-    pub fn memory(&self, context_tokens: u64) -> Bytes {
-        let weights = self.size().get();
-        let cache = self.facts.cache_bytes_per_token.saturating_mul(context_tokens);
-        Bytes(weights + weights / 10 + cache + Bytes::mib(64).get())
+    pub fn compute_memory(&self) -> Bytes {
+        compute_memory(self.weights_size())
     }
 }
 
-/// Reads what weights say of themselves; `config` is the `config.json` beside safetensors.
-pub(crate) fn inspect(weights: &Path, config: Option<&Path>) -> Result<(Kind, ModelFacts), Error> {
+/// Memory for what is computed in between: a tenth of the weights and 32 MiB (measured on SmolLM2-135M, 94 MiB of
+/// weights, on 2026-11-28: 33 MiB beside 2,048 tokens of context, 41 MiB beside 32,768).
+pub(crate) fn compute_memory(weights: Bytes) -> Bytes {
+    Bytes(weights.get() / 10 + Bytes::mib(32).get())
+}
+
+/// Reads what weights, in one file or several, say of themselves; `config` is the `config.json` beside safetensors.
+pub(crate) fn inspect(files: &[PathBuf], config: Option<&Path>) -> Result<(Kind, ModelFacts), Error> {
+    let weights = files.first().map(PathBuf::as_path).unwrap_or(Path::new(""));
     let what = weights.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let corrupt = |reason: String| Error::Corrupt { what: what.clone(), reason };
     let Some(config) = config else {
-        let found = gguf::read(weights).map_err(|error| corrupt(error.to_string()))?;
+        let found = gguf::read_files(files).map_err(|error| corrupt(error.to_string()))?;
+        if let Some(reason) = found.is_hollow() {
+            return Err(corrupt(reason.into()));
+        }
         let kind = match found.pooling {
             None => Kind::Chat,
             Some(POOLING_RANK) => Kind::Rerank,

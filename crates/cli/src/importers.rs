@@ -10,6 +10,7 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use clap::ValueEnum;
 use lar_api::memories::{IngestedAll, NewMemories, NewMemory};
+use lar_base::Timestamp;
 use serde::Serialize;
 
 use crate::{Client, Output};
@@ -20,6 +21,8 @@ const FILE_BYTES_MAX: u64 = 256 << 20;
 const GROUP: usize = 100;
 /// Characters of a memory in the list of a dry run.
 const SHOWN_CHARS: usize = 90;
+/// Numbers of left out lines that are shown.
+const SKIPPED_SHOWN: usize = 5;
 /// Memories that a dry run shows.
 const SHOWN: usize = 5;
 
@@ -56,6 +59,8 @@ struct Read {
     memories: Vec<NewMemory>,
     /// How much was left out, by why.
     left_out: BTreeMap<&'static str, usize>,
+    /// The first lines that were left out.
+    skipped: Vec<usize>,
 }
 
 impl Read {
@@ -63,13 +68,28 @@ impl Read {
         *self.left_out.entry(why).or_default() += 1;
     }
 
-    /// Keeps a memory, unless there is nothing in it.
-    fn keep(&mut self, memory: NewMemory) {
+    /// Leaves out a line of the file, counted from 1.
+    fn skip_line(&mut self, number: usize, why: &'static str) {
+        self.leave_out(why);
+        if self.skipped.len() < SKIPPED_SHOWN {
+            self.skipped.push(number);
+        }
+    }
+
+    /// Keeps a memory, unless there is nothing in it. A time without a zone is taken as UTC; one that cannot be
+    /// read is left out, and the memory is kept.
+    fn keep(&mut self, mut memory: NewMemory) {
         if memory.content.trim().is_empty() {
             self.leave_out("empty");
-        } else {
-            self.memories.push(memory);
+            return;
         }
+        if let Some(text) = memory.occurred_at.take() {
+            memory.occurred_at = Timestamp::parse_lenient(&text).map(|time| time.to_string());
+            if memory.occurred_at.is_none() {
+                self.leave_out("times that cannot be read");
+            }
+        }
+        self.memories.push(memory);
     }
 }
 
@@ -94,6 +114,10 @@ pub(crate) async fn run(
     let mut read = read(from, path).with_context(|| shown.clone())?;
     for memory in &mut read.memories {
         memory.source.get_or_insert_with(|| from.source().into());
+    }
+    if !read.skipped.is_empty() {
+        let lines: Vec<String> = read.skipped.iter().map(ToString::to_string).collect();
+        output.remark(&format!("Left out of {shown}: line {}", lines.join(", ")));
     }
     if dry_run {
         let done = Done { read: read.memories.len(), made: 0, unchanged: 0, left_out: read.left_out.clone() };
@@ -144,12 +168,18 @@ fn read(from: From, path: &Path) -> anyhow::Result<Read> {
         bail!("it is larger than {} MiB", FILE_BYTES_MAX >> 20);
     }
     match from {
-        From::Mem0 => json::mem0(&std::fs::read_to_string(path)?),
-        From::Vestige => json::vestige(&std::fs::read_to_string(path)?),
-        From::McpMemory => json::mcp_memory(&std::fs::read_to_string(path)?),
+        From::Mem0 => json::mem0(&text_of(path)?),
+        From::Vestige => json::vestige(&text_of(path)?),
+        From::McpMemory => json::mcp_memory(&text_of(path)?),
         From::BasicMemory => markdown::basic_memory(path),
-        From::ClaudeMd => markdown::instructions(&std::fs::read_to_string(path)?, path),
+        From::ClaudeMd => markdown::instructions(&text_of(path)?, path),
     }
+}
+
+/// The text of a file, without a byte order mark and with `\n` at the end of its lines.
+pub(crate) fn text_of(path: &Path) -> std::io::Result<String> {
+    let text = std::fs::read_to_string(path)?;
+    Ok(text.strip_prefix('\u{feff}').unwrap_or(&text).replace("\r\n", "\n"))
 }
 
 fn dry(read: &Read) -> String {

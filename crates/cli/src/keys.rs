@@ -18,7 +18,7 @@ pub enum Command {
     Create {
         /// What to call it
         name: String,
-        /// What it may do: inference, memory:read, memory:write, admin; all but admin where absent
+        /// What it may do: inference, conversations, memory:read, memory:write, admin; inference and memory where absent
         #[arg(long, value_delimiter = ',')]
         scopes: Option<Vec<String>>,
         /// Keeps the memories of whoever uses it apart from yours, in a space of its own
@@ -41,11 +41,19 @@ pub enum Command {
     },
 }
 
+/// Explains keys that an upgrade took a scope away from.
+const REMOVED: &str = "Keys of apps do not reach your conversations any more. One that needs to is made with \
+                       `lar keys create NAME --scopes inference,conversations`.";
+
 pub(crate) async fn run(client: &Client, output: &Output, command: Command) -> anyhow::Result<()> {
     match command {
         Command::List => {
             let keys: Page<Key> = client.get("keys").await?;
-            output.show(&keys.data, || list(&keys.data))
+            output.show(&keys.data, || list(&keys.data))?;
+            if keys.data.iter().any(|key| key.revoked_at.is_none() && !key.removed_scopes.is_empty()) {
+                output.remark(REMOVED);
+            }
+            Ok(())
         }
         Command::Create { name, scopes, isolated, memory, requests_per_minute, expires_in_days } => {
             let expires_in_s = expires_in_days.map(|days| days.saturating_mul(86_400));
@@ -71,11 +79,15 @@ fn list(keys: &[Key]) -> String {
                 (None, Some(at)) => format!("until {}", day(at)),
                 (None, None) => "good".into(),
             };
+            let mut scopes = key.scopes.join(",");
+            for removed in &key.removed_scopes {
+                scopes.push_str(&format!(" (no {removed} any more)"));
+            }
             vec![
                 key.id.clone(),
                 key.name.clone(),
                 key.fingerprint.clone(),
-                key.scopes.join(","),
+                scopes,
                 day(&key.created_at),
                 state,
             ]
@@ -99,6 +111,7 @@ mod tests {
             name: "owner".into(),
             fingerprint: "0a1b2c3d".into(),
             scopes: vec!["inference".into(), "admin".into()],
+            removed_scopes: vec!["conversations".into()],
             agent: None,
             requests_per_minute: None,
             memory: "off".into(),

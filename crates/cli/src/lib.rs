@@ -22,6 +22,7 @@ mod people;
 mod project;
 mod ps;
 mod sse;
+mod terminal;
 mod top;
 mod transfer;
 
@@ -129,7 +130,7 @@ impl Command {
     /// What the server or the terminal said; the message is meant for a person.
     pub async fn run(self, client: &Client, output: &Output, around: &Surroundings) -> anyhow::Result<()> {
         match self {
-            Command::Open { print } => open::run(client, output, print).await,
+            Command::Open { print } => open::run(client, output, &around.data_dir, print).await,
             Command::Run(args) => chat::run(client, output, args).await,
             Command::Chat(args) => chat::chat(client, output, args).await,
             Command::Ask(args) => chat::ask(client, output, args).await,

@@ -187,7 +187,7 @@ impl Note {
 fn read(path: &Path) -> anyhow::Result<Note> {
     let size = std::fs::metadata(path)?.len();
     anyhow::ensure!(size <= FILE_BYTES_MAX, "the file has {size} bytes; {FILE_BYTES_MAX} are the most");
-    Ok(Note::of(&std::fs::read_to_string(path)?))
+    Ok(Note::of(&crate::importers::text_of(path)?))
 }
 
 /// Tags as they are written here (a JSON array), or as people write them: `a, b`, with or without brackets and `#`.

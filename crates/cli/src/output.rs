@@ -7,6 +7,21 @@ use indicatif::{ProgressBar, ProgressStyle};
 use lar_base::Bytes;
 use serde::Serialize;
 
+/// Names that are less alike than this, by Jaro and Winkler from 0 to 1, are other words and not typing errors.
+const NEAR_MIN: f64 = 0.8;
+
+/// Whoever reads standard output has closed it, as `head` does. The program then ends without an error message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Closed;
+
+impl std::fmt::Display for Closed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("standard output was closed")
+    }
+}
+
+impl std::error::Error for Closed {}
+
 /// Where and how commands show things.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Output {
@@ -29,22 +44,22 @@ impl Output {
     /// Writes a line to standard output.
     ///
     /// # Errors
-    /// When standard output is closed.
+    /// [`Closed`] when nobody reads standard output any more.
     pub fn line(&self, text: &str) -> anyhow::Result<()> {
-        let mut out = std::io::stdout().lock();
-        writeln!(out, "{text}")?;
-        Ok(())
+        write_out(format!("{text}\n").as_bytes())
     }
 
     /// Writes text without a line break, at once.
     ///
     /// # Errors
-    /// When standard output is closed.
+    /// [`Closed`] when nobody reads standard output any more.
     pub fn text(&self, text: &str) -> anyhow::Result<()> {
-        let mut out = std::io::stdout().lock();
-        write!(out, "{text}")?;
-        out.flush()?;
-        Ok(())
+        write_out(text.as_bytes())
+    }
+
+    /// Writes bytes to standard output as they are.
+    pub(crate) fn bytes(&self, bytes: &[u8]) -> anyhow::Result<()> {
+        write_out(bytes)
     }
 
     /// A bar that counts bytes, where a person is looking and JSON was not asked for.
@@ -58,12 +73,44 @@ impl Output {
         ProgressBar::new(bytes).with_style(style.progress_chars("=> "))
     }
 
+    /// Writes a piece of a remark to standard error, without a line break, under the same conditions.
+    pub(crate) fn remark_piece(&self, text: &str) {
+        if self.terminal && !self.json {
+            let _ = std::io::stderr().write_all(text.as_bytes());
+        }
+    }
+
+    /// Writes what is going on to standard error, unless JSON was asked for.
+    pub fn note(&self, text: &str) {
+        if !self.json {
+            let _ = writeln!(std::io::stderr(), "{text}");
+        }
+    }
+
     /// Writes a remark to standard error, where a person is looking and JSON was not asked for.
     pub fn remark(&self, text: &str) {
         if self.terminal && !self.json {
             let _ = writeln!(std::io::stderr(), "{text}");
         }
     }
+}
+
+fn write_out(bytes: &[u8]) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(Closed.into()),
+        written => Ok(written?),
+    }
+}
+
+/// The name that is most like `name`, if any is near enough to be a slip of the fingers.
+#[must_use]
+pub fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let likeness = |other: &str| strsim::jaro_winkler(name, other);
+    let near = names.into_iter().map(|other| (likeness(other), other));
+    near.filter(|(likeness, _)| *likeness >= NEAR_MIN)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, other)| other)
 }
 
 /// A plain table. Columns whose name ends in `>` are aligned to the right.

@@ -1,12 +1,15 @@
 //! Which project a folder belongs to: the last two parts of its git remote, `owner/name`.
 
 use std::path::Path;
-use std::process::Command;
+
+use lar_sandbox::Inherit;
 
 /// The project of this folder, by the remote called `origin`, else the name of its git folder; `None` outside of one.
 pub(crate) fn of(folder: &Path) -> Option<String> {
+    let folder = std::path::absolute(folder).ok()?;
     let git = |arguments: &[&str]| {
-        let answer = Command::new("git").arg("-C").arg(folder).args(arguments).output().ok()?;
+        let mut command = lar_sandbox::command("git", Inherit::Session);
+        let answer = command.arg("-C").arg(&folder).args(arguments).output().ok()?;
         let text = String::from_utf8(answer.stdout).ok()?;
         Some(text.trim().to_owned()).filter(|text| answer.status.success() && !text.is_empty())
     };

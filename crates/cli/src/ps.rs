@@ -5,7 +5,7 @@ use lar_api::models::Pool;
 use lar_base::Bytes;
 
 use crate::Client;
-use crate::output::{Output, table};
+use crate::output::{Output, plain, table};
 
 pub(crate) async fn run(client: &Client, output: &Output) -> anyhow::Result<()> {
     let pools: Page<Pool> = client.get("pools").await?;
@@ -16,17 +16,21 @@ pub(crate) fn list(pools: &[Pool]) -> String {
     if pools.is_empty() {
         return "No model has been used yet. Load one: `lar models load default`".into();
     }
-    table(&["model", "state", "running", "waiting>", "context>", "memory>", "engine"], pools.iter().map(row))
+    let columns = ["model", "state", "running", "waiting>", "context>", "memory>", "engine"];
+    let mut screen = table(&columns, pools.iter().map(row));
+    // Reasons are sentences: behind the table they keep it narrow.
+    for pool in pools {
+        if let Some(reason) = &pool.last_error {
+            screen.push_str(&format!("\n\n{}: {}", pool.id, plain(reason)));
+        }
+    }
+    screen
 }
 
 fn row(pool: &Pool) -> Vec<String> {
-    let state = match &pool.last_error {
-        Some(reason) => format!("{}: {reason}", pool.state),
-        None => pool.state.clone(),
-    };
     vec![
         pool.id.clone(),
-        state,
+        pool.state.clone(),
         format!("{} of {}", pool.active_leases, pool.slots),
         (pool.queue.interactive + pool.queue.batch).to_string(),
         pool.context_tokens.to_string(),
@@ -51,6 +55,9 @@ pub(crate) mod tests {
             slots: 4,
             context_tokens: 4096,
             memory_bytes: 5 << 30,
+            threads: Some(2),
+            cores: 2,
+            threads_note: None,
             active_leases: 1,
             queue: QueueDepth { interactive: 2, batch: 1 },
             last_error: None,
@@ -59,7 +66,13 @@ pub(crate) mod tests {
 
     #[test]
     fn screens() {
-        insta::assert_snapshot!("ps", list(&[pool()]));
+        let failed = Pool {
+            id: "broken-1b".into(),
+            state: "failed".into(),
+            last_error: Some("the model's file ends in the middle of a tensor".into()),
+            ..pool()
+        };
+        insta::assert_snapshot!("ps", list(&[pool(), failed]));
         insta::assert_snapshot!("ps_none", list(&[]));
     }
 }

@@ -1,4 +1,4 @@
-//! `lar top`: engines, memory and the last tasks, drawn anew every second until Ctrl-C.
+//! `lar top`: engines, memory and the last tasks, drawn every second until `q`, Esc or Ctrl+C.
 
 use std::time::Duration;
 
@@ -7,6 +7,7 @@ use lar_api::models::{Devices, Pool};
 use lar_api::tasks::Task;
 
 use crate::output::{Output, size, table};
+use crate::terminal::{HiddenKeys, key};
 use crate::{Client, ps};
 
 /// How often it is drawn.
@@ -14,6 +15,8 @@ const EVERY: Duration = Duration::from_secs(1);
 /// Tasks that are shown.
 const TASKS: usize = 12;
 
+/// Keys that end it: `q`, and Esc.
+const LEAVE_KEYS: &[u8] = b"qQ\x1b";
 const ENTER: &str = "\x1b[?1049h\x1b[?25l";
 const HOME: &str = "\x1b[H";
 const CLEAR_LINE: &str = "\x1b[K\n";
@@ -24,12 +27,15 @@ pub(crate) async fn run(client: &Client, output: &Output) -> anyhow::Result<()> 
     if output.json || !output.terminal {
         anyhow::bail!("`lar top` draws on a terminal; for programs there is `lar ps --json`");
     }
+    let hidden = HiddenKeys::new();
     output.text(ENTER)?;
     let ended = tokio::select! {
         ended = draw(client, output) => ended,
+        () = key(LEAVE_KEYS) => Ok(()),
         stopped = tokio::signal::ctrl_c() => stopped.map_err(Into::into),
     };
     output.text(LEAVE)?;
+    drop(hidden);
     ended
 }
 
@@ -48,7 +54,7 @@ fn screen(pools: &[Pool], devices: &Devices, tasks: &[Task]) -> String {
     let used = devices.memory_bytes.saturating_sub(devices.memory_available_bytes);
     let share = used * 100 / devices.memory_bytes.max(1);
     let memory = format!("{} of {} ({share} %)", size(used), size(devices.memory_bytes));
-    let head = format!("threads {}   memory {memory}   Ctrl-C ends", devices.threads);
+    let head = format!("threads {}   memory {memory}   q quits", devices.threads);
     let tasks = if tasks.is_empty() {
         "No task yet.".to_owned()
     } else {

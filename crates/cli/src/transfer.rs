@@ -13,6 +13,9 @@ use crate::{Client, Output};
 /// Lines of an import that are sent at once: a request stays far below the server's limit of a body.
 const IMPORT_GROUP_BYTES: usize = 4 << 20;
 
+/// What some editors put at the head of a file.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// Exports all of `what` (a path of the API) to a file, or to standard output.
 pub(crate) async fn export(
     client: &Client,
@@ -23,7 +26,7 @@ pub(crate) async fn export(
     let Some(file) = file else {
         let mut lines = std::pin::pin!(client.download(&format!("{what}/export")).await?.stream());
         while let Some(part) = lines.next().await {
-            std::io::stdout().lock().write_all(&part?)?;
+            output.bytes(&part?)?;
         }
         return Ok(());
     };
@@ -67,6 +70,9 @@ async fn read(client: &Client, output: &Output, what: &str, file: &Path) -> anyh
             break;
         }
         progress.inc(group.len() as u64);
+        if done == (Imported { imported: 0, unchanged: 0 }) && group.starts_with(BYTE_ORDER_MARK) {
+            group.drain(..BYTE_ORDER_MARK.len());
+        }
         let answer: Imported = client.post_lines(&format!("{what}/import"), group).await?;
         done = Imported {
             imported: done.imported + answer.imported,

@@ -301,11 +301,24 @@ fn follow_public(ledger: Ledger) -> reqwest::redirect::Policy {
         if attempt.previous().len() > REDIRECTS_MAX {
             return attempt.error("too many redirects");
         }
-        if refused_literal(attempt.url()) {
-            return attempt.error("the redirect leads to a private address");
+        if let Some(reason) = refused_redirect(attempt.previous(), attempt.url()) {
+            return attempt.error(reason);
         }
         ledger.record(&destination_of(attempt.url()));
         attempt.follow()
+    })
+}
+
+/// Why a redirect is not followed. What was asked for over TLS is not fetched without it: whoever is in between could
+/// exchange it.
+fn refused_redirect(previous: &[Url], next: &Url) -> Option<String> {
+    if refused_literal(next) {
+        return Some(format!("it redirects to {}, a private address", destination_of(next)));
+    }
+    let secure = previous.iter().any(|url| url.scheme() == "https");
+    (secure && next.scheme() != "https").then(|| {
+        let from = previous.last().map(destination_of).unwrap_or_default();
+        format!("{from} redirects from https to {}://{}", next.scheme(), destination_of(next))
     })
 }
 
@@ -413,6 +426,25 @@ mod tests {
         assert_eq!(egress.send(request.clone().repeatable()).await.unwrap().status(), 204);
         let error = egress.send(request).await.unwrap_err();
         assert!(matches!(error, Error::Unreachable { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_redirect_leads_neither_out_of_tls_nor_to_private_addresses() {
+        let url = |text: &str| Url::parse(text).unwrap();
+        let refused = |from: &str, to: &str| refused_redirect(&[url(from)], &url(to));
+        assert_eq!(refused("https://a.org/x", "https://b.org/y"), None);
+        assert_eq!(refused("http://a.org/x", "http://b.org/y"), None);
+        assert_eq!(refused("http://a.org/x", "https://b.org/y"), None);
+        assert_eq!(
+            refused("https://a.org/x", "http://b.org/y").as_deref(),
+            Some("a.org:443 redirects from https to http://b.org:80")
+        );
+        assert_eq!(
+            refused("https://a.org/x", "https://10.0.0.1/y").as_deref(),
+            Some("it redirects to 10.0.0.1:443, a private address")
+        );
+        let back = [url("https://a.org/"), url("https://b.org/")];
+        assert!(refused_redirect(&back, &url("http://a.org/")).is_some());
     }
 
     #[tokio::test]

@@ -1,8 +1,9 @@
 //! A forward proxy on loopback for one child tool (pip), so that its connections walk through the policy
 //! and the ledger too. It understands CONNECT only and asks for a password that only the child was given.
 //!
-//! The tool was chosen by the operator and brings its own index settings, so any address is allowed; what
-//! it connects to is counted.
+//! The tool reaches the package index and the hosts that its settings name, at any address. An index of the operator's own
+//! may link to files elsewhere: other hosts are reached too then, at public addresses and over HTTPS only. Every
+//! connection is counted.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,12 +17,16 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::Error;
+use crate::address::is_public;
 use crate::ledger::Ledger;
 
 /// A CONNECT request with its headers must fit in this.
 const HEAD_BYTES_MAX: usize = 8 * 1024;
 /// How long the head may take to arrive.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where pip fetches packages unless its settings say otherwise.
+const PACKAGE_INDEX: &[&str] = &["pypi.org:443", "files.pythonhosted.org:443"];
 
 /// A running proxy. It stops, and cuts its connections, when dropped.
 #[derive(Debug)]
@@ -31,11 +36,12 @@ pub struct ChildProxy {
 }
 
 impl ChildProxy {
-    /// Listens on a free port of loopback.
+    /// Listens on a free port of loopback. `hosts` (`host:port`) are those that the tool's settings name.
     ///
     /// # Errors
     /// When no port can be had.
-    pub async fn start(ledger: Ledger) -> Result<Self, Error> {
+    pub async fn start(ledger: Ledger, hosts: Vec<String>) -> Result<Self, Error> {
+        let hosts: Arc<[String]> = hosts.into();
         let listener = TcpListener::bind("127.0.0.1:0").await.map_err(Error::Proxy)?;
         let address: SocketAddr = listener.local_addr().map_err(Error::Proxy)?;
         let password = secret::hex(&secret::random_bytes::<16>());
@@ -44,9 +50,9 @@ impl ChildProxy {
         let tasks = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             while let Ok((socket, _)) = listener.accept().await {
-                let (ledger, expected) = (ledger.clone(), expected.clone());
+                let (ledger, expected, hosts) = (ledger.clone(), expected.clone(), hosts.clone());
                 connections.spawn(async move {
-                    if let Err(error) = serve(socket, &ledger, &expected).await {
+                    if let Err(error) = serve(socket, &ledger, &expected, &hosts).await {
                         tracing::debug!(%error, "a child tool's connection ended");
                     }
                 });
@@ -69,21 +75,49 @@ impl Drop for ChildProxy {
     }
 }
 
-async fn serve(mut socket: TcpStream, ledger: &Ledger, expected: &str) -> std::io::Result<()> {
+async fn serve(
+    mut socket: TcpStream,
+    ledger: &Ledger,
+    expected: &str,
+    hosts: &[String],
+) -> std::io::Result<()> {
     let head = tokio::time::timeout(HEAD_TIMEOUT, read_head(&mut socket)).await??;
     let answer = match target(&head, expected) {
-        Ok(destination) => match TcpStream::connect(&destination).await {
+        Ok(destination) => match connect(&destination, hosts).await {
             Ok(mut upstream) => {
                 ledger.record(&destination);
                 socket.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await?;
                 tokio::io::copy_bidirectional(&mut socket, &mut upstream).await?;
                 return Ok(());
             }
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                tracing::warn!(%destination, "a child tool asked for a host that it may not reach");
+                "403 Forbidden"
+            }
             Err(_) => "502 Bad Gateway",
         },
         Err(status) => status,
     };
     socket.write_all(format!("HTTP/1.1 {answer}\r\ncontent-length: 0\r\n\r\n").as_bytes()).await
+}
+
+/// Connects to a host that the tool may reach.
+///
+/// # Errors
+/// `PermissionDenied` where it may not.
+async fn connect(destination: &str, hosts: &[String]) -> std::io::Result<TcpStream> {
+    let named = hosts.iter().any(|host| host.eq_ignore_ascii_case(destination));
+    let index = PACKAGE_INDEX.iter().any(|host| host.eq_ignore_ascii_case(destination));
+    if named || index {
+        return TcpStream::connect(destination).await;
+    }
+    let refused = || std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+    if hosts.is_empty() || !destination.ends_with(":443") {
+        return Err(refused());
+    }
+    // The address that was looked at is the one that is used.
+    let public = tokio::net::lookup_host(destination).await?.find(|address| is_public(address.ip()));
+    TcpStream::connect(public.ok_or_else(refused)?).await
 }
 
 async fn read_head(socket: &mut TcpStream) -> std::io::Result<Vec<u8>> {
@@ -136,7 +170,7 @@ mod tests {
             socket.write_all(b"hello").await.unwrap();
         });
         let ledger = Ledger::default();
-        let proxy = ChildProxy::start(ledger.clone()).await.unwrap();
+        let proxy = ChildProxy::start(ledger.clone(), vec![destination.clone()]).await.unwrap();
         let (credentials, address) =
             proxy.url().expose().strip_prefix("http://").unwrap().split_once('@').unwrap();
 
@@ -151,6 +185,11 @@ mod tests {
         let tunnel =
             exchange(address, format!("CONNECT {destination} HTTP/1.1\r\n{authorization}\r\n")).await;
         assert!(tunnel.starts_with("HTTP/1.1 200") && tunnel.ends_with("hello"), "{tunnel}");
+        for elsewhere in ["127.0.0.1:1", "169.254.169.254:443", "localhost:443", "192.0.2.1:80"] {
+            let refused =
+                exchange(address, format!("CONNECT {elsewhere} HTTP/1.1\r\n{authorization}\r\n")).await;
+            assert!(refused.starts_with("HTTP/1.1 403"), "{elsewhere}: {refused}");
+        }
         assert_eq!(ledger.snapshot(), [(destination, 1)].into());
     }
 }

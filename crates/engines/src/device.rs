@@ -1,8 +1,9 @@
 //! What this machine has: memory, cores, graphics devices. Read from the kernel, never guessed.
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
-use lar_base::Bytes;
+use lar_base::{Bytes, Instant};
 
 /// The memory of the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,49 +36,61 @@ pub fn memory() -> Option<Memory> {
     Some(Memory { total: Bytes(total.min(limit)), available: Bytes(available.min(limit)) })
 }
 
-/// Threads that compute best: one per core that this process may use.
+/// Processors that this process may use: those it may run on, as far as its control group gives it so many.
 #[must_use]
 pub fn threads() -> u32 {
     std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(1))
 }
 
-/// Numbers of threads that may compute best, the usual one first: the processor may have two threads a core, or
+/// Physical cores that this process may use: of its processors, those that are no second thread of a core, as far as its
+/// control group gives it so many.
+#[must_use]
+pub fn cores() -> u32 {
+    let all = threads();
+    physical_cores(&allowed_processors()).unwrap_or(all).clamp(1, all)
+}
+
+/// Numbers of threads that may compute best, the physical cores first: the processor may have two threads a core, or
 /// fast cores and slow ones, and memory may be too slow for all of them.
 #[must_use]
 pub fn thread_counts() -> Vec<u32> {
-    let all = threads();
-    let mut counts = vec![all];
-    let physical = physical_cores().filter(|cores| *cores < all);
+    let (all, cores) = (threads(), cores());
     // Fast cores, where a processor has two kinds.
-    let fast = std::fs::read_to_string("/sys/devices/cpu_core/cpus").ok().map(|list| count_of(&list));
-    counts.extend(
-        [physical, fast.filter(|cores| (1..all).contains(cores)), Some(all.div_ceil(2))]
-            .into_iter()
-            .flatten(),
-    );
+    let fast = std::fs::read_to_string("/sys/devices/cpu_core/cpus").ok();
+    let fast = fast.map(|list| u32::try_from(numbers(&list).count()).unwrap_or(0));
+    let fast = fast.filter(|fast| (1..all).contains(fast));
+    let mut counts = vec![cores, all, cores.div_ceil(2), cores.div_ceil(4)];
+    counts.extend(fast);
     let mut seen = std::collections::BTreeSet::new();
     counts.retain(|count| seen.insert(*count));
     counts
 }
 
-/// Cores that are cores of their own, by the kernel's list of threads that share one.
-fn physical_cores() -> Option<u32> {
-    let cpus = std::fs::read_dir("/sys/devices/system/cpu").ok()?.flatten();
-    let shared =
-        cpus.filter_map(|cpu| std::fs::read_to_string(cpu.path().join("topology/thread_siblings_list")).ok());
+/// The processors that the kernel runs this process on; empty where it does not tell.
+fn allowed_processors() -> Vec<u32> {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+    list.map(|list| numbers(list).collect()).unwrap_or_default()
+}
+
+/// Cores that these processors are on, by the kernel's lists of threads that share one.
+fn physical_cores(processors: &[u32]) -> Option<u32> {
+    let shared = processors.iter().filter_map(|number| {
+        let path = format!("/sys/devices/system/cpu/cpu{number}/topology/thread_siblings_list");
+        std::fs::read_to_string(path).ok()
+    });
     u32::try_from(shared.collect::<std::collections::BTreeSet<_>>().len()).ok().filter(|cores| *cores > 0)
 }
 
-/// How many numbers a list such as `0-7,16` has.
-fn count_of(list: &str) -> u32 {
-    let range = |part: &str| match part.split_once('-') {
-        None => u32::from(part.parse::<u32>().is_ok()),
-        Some((from, to)) => match (from.parse::<u32>(), to.parse::<u32>()) {
-            (Ok(from), Ok(to)) if from <= to => to - from + 1,
-            _ => 0,
-        },
-    };
-    list.trim().split(',').map(range).sum()
+/// The numbers of a list such as `0-7,16`.
+fn numbers(list: &str) -> impl Iterator<Item = u32> {
+    list.trim().split(',').flat_map(|part| {
+        let (from, to) = part.split_once('-').unwrap_or((part, part));
+        match (from.parse::<u32>(), to.parse::<u32>()) {
+            (Ok(from), Ok(to)) => from..to.saturating_add(1),
+            _ => 0..0,
+        }
+    })
 }
 
 /// The processor and its cores: what a measurement of speed holds for.
@@ -88,16 +101,36 @@ pub fn processor() -> String {
     format!("{}, {} threads", name.trim_start_matches(['\t', ':', ' ']), threads())
 }
 
-/// The part of the last ten seconds, in percent, that somebody waited for a processor (the kernel's pressure
-/// stall information); `None` where the kernel does not tell.
+/// Bytes of weights that this machine probably reads in a second while it decodes, measured once with one thread for each core.
 #[must_use]
-pub fn processor_pressure() -> Option<f64> {
-    pressure(&std::fs::read_to_string("/proc/pressure/cpu").ok()?)
+pub fn weights_per_second() -> f64 {
+    static FOUND: OnceLock<f64> = OnceLock::new();
+    *FOUND.get_or_init(|| WEIGHTS_SHARE * memory_bandwidth(cores() as usize))
 }
 
-fn pressure(text: &str) -> Option<f64> {
-    let line = text.lines().find(|line| line.starts_with("some "))?;
-    line.split_whitespace().find_map(|pair| pair.strip_prefix("avg10="))?.parse().ok()
+/// What decoding reaches of plain reading: see `docs/decisions/0041-starter-for-the-machine.md`.
+const WEIGHTS_SHARE: f64 = 0.6;
+/// Memory that is read: more than most caches hold, and little enough for any machine.
+const READ_BYTES: usize = 96 << 20;
+/// The best of so many passes counts.
+const READ_PASSES: usize = 4;
+
+/// Bytes a second that so many threads read together.
+fn memory_bandwidth(threads: usize) -> f64 {
+    let numbers = vec![1u64; READ_BYTES / size_of::<u64>()];
+    let pieces: Vec<&[u64]> = numbers.chunks(numbers.len().div_ceil(threads.max(1))).collect();
+    let pass = || {
+        let begun = Instant::now();
+        std::thread::scope(|scope| {
+            for piece in &pieces {
+                scope.spawn(|| {
+                    std::hint::black_box(piece.iter().fold(0u64, |sum, number| sum.wrapping_add(*number)))
+                });
+            }
+        });
+        READ_BYTES as f64 / begun.elapsed().as_secs_f64().max(1e-9)
+    };
+    (0..READ_PASSES).map(|_| pass()).fold(0.0, f64::max)
 }
 
 /// Graphics devices that are there, whether this build can use them or not.
@@ -123,19 +156,14 @@ mod tests {
 
     #[test]
     fn lists_of_processors_are_counted() {
-        assert_eq!(["0-7,16", "0", "", "3-1", "x"].map(count_of), [9, 1, 0, 0, 0]);
-    }
-
-    #[test]
-    fn pressure_is_read_as_the_kernel_writes_it() {
-        let text = "some avg10=12.50 avg60=3.00 avg300=1.00 total=9\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0\n";
-        assert_eq!([text, "", "some avg60=1"].map(pressure), [Some(12.5), None, None]);
+        assert_eq!(["0-7,16", "0", "", "3-1", "x"].map(|list| numbers(list).count()), [9, 1, 0, 0, 0]);
+        assert_eq!(numbers(" 0-1,4\n").collect::<Vec<_>>(), [0, 1, 4]);
     }
 
     #[test]
     fn the_usual_number_of_threads_comes_first_and_each_once() {
         let counts = thread_counts();
-        assert_eq!(counts[0], threads());
+        assert_eq!(counts[0], cores());
         let different: std::collections::BTreeSet<_> = counts.iter().collect();
         assert_eq!(different.len(), counts.len());
         assert!(counts.iter().all(|count| (1..=threads()).contains(count)), "{counts:?}");

@@ -6,6 +6,7 @@
 //! the names and arguments of its calls.
 
 mod calls;
+mod format;
 mod formats;
 mod held;
 mod json;
@@ -15,17 +16,25 @@ mod tools;
 
 use serde::{Deserialize, Serialize};
 
-use crate::driver::{Chat, Constraint, Tool, ToolChoice};
-use calls::{Calls, Format};
-use formats::{BARE, HARMONY, HARMONY_THOUGHT, HERMES, REASONING, TOOLS};
+use crate::driver::{Chat, Constraint, TemplateVariable, Tool, ToolChoice};
+use crate::template::reads;
+use calls::Calls;
+use format::{Body, Format};
+pub(crate) use formats::HARMONY_THOUGHT;
+use formats::{BARE, HARMONY, HERMES, REASONING, TOOLS};
 use reasoning::Splitter;
-pub(crate) use tools::{explain, function};
+pub(crate) use tools::{arguments_schema, explain, function};
+
+/// Template variables that switch reasoning on and off, by the names that model families gave them.
+pub const THINKING_SWITCHES: [&str; 2] = ["enable_thinking", "thinking"];
 
 /// What a chat template shows of its model's ways.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Dialect {
     reasoning: Option<(&'static str, &'static str)>,
     tools: Option<Format>,
+    /// The template has a variable that switches reasoning off.
+    switches: bool,
 }
 
 /// How to read one answer.
@@ -36,6 +45,8 @@ pub struct Reading {
     inside: bool,
     /// How calls are written, and the tools there are.
     tools: Option<(Format, Vec<Tool>)>,
+    /// An answer that is nothing but a JSON object which describes a call is one.
+    bare_calls: bool,
     /// Control tokens that must show in the text for it.
     pub preserved: Vec<String>,
     /// What the answer is held to, so that it can be read.
@@ -74,7 +85,8 @@ impl Dialect {
         let reasoning = REASONING.iter().find(shown).copied();
         let shows = |marks: &[&str]| marks.iter().all(|mark| template.contains(mark));
         let tools = TOOLS.iter().find(|(marks, _)| template.contains("tools") && shows(marks));
-        Self { reasoning, tools: tools.map(|(_, format)| *format) }
+        let switches = THINKING_SWITCHES.iter().any(|name| reads(template, name));
+        Self { reasoning, tools: tools.map(|(_, format)| *format), switches }
     }
 
     /// Whether the template tells the model of tools, and the model calls them in a way that is known here.
@@ -89,19 +101,36 @@ impl Dialect {
         self.reasoning.is_some()
     }
 
+    /// Whether a variable of the request has its effect although the template does not read it.
+    pub(crate) fn honours(&self, variable: &TemplateVariable) -> bool {
+        let switch = THINKING_SWITCHES.contains(&variable.name.as_str());
+        switch && self.reasoning.is_some_and(|marks| marks != HARMONY_THOUGHT)
+    }
+
     /// Adds the beginning of an answer to a rendered prompt, where what is meant for the reader stands: behind a thought that
-    /// the prompt has opened, and in Harmony's channel for it.
-    pub(crate) fn begin(&self, rendered: &mut String, begun: &str) {
-        if begun.is_empty() {
-            return;
+    /// the prompt has opened, and in Harmony's channel for it. Where reasoning is switched off and the template has no
+    /// switch, the answer begins behind an empty thought.
+    pub(crate) fn begin(&self, rendered: &mut String, chat: &Chat) {
+        let off = |variable: &TemplateVariable| {
+            THINKING_SWITCHES.contains(&variable.name.as_str()) && variable.value == "false"
+        };
+        let silent = !self.switches && chat.variables.iter().any(off);
+        let opened = self.reasoning.filter(|(start, _)| rendered.trim_end().ends_with(start));
+        match self.reasoning {
+            Some((_, end)) if opened.is_some() && (silent || !chat.begun.is_empty()) => {
+                rendered.push_str(&format!("{end}\n\n"));
+            }
+            Some(marks @ (start, end)) if silent && marks != HARMONY_THOUGHT => {
+                rendered.push_str(&format!("{start}\n\n{end}\n\n"));
+            }
+            _ => {}
         }
-        if let Some((_, end)) = self.reasoning.filter(|(start, _)| rendered.trim_end().ends_with(start)) {
-            rendered.push_str(&format!("{end}\n\n"));
+        if !chat.begun.is_empty() {
+            if self.tools == Some(HARMONY) {
+                rendered.push_str("<|channel|>final<|message|>");
+            }
+            rendered.push_str(&chat.begun);
         }
-        if self.tools == Some(HARMONY) {
-            rendered.push_str("<|channel|>final<|message|>");
-        }
-        rendered.push_str(begun);
     }
 
     /// How to read the answer to a chat; `rendered` is its prompt.
@@ -111,7 +140,7 @@ impl Dialect {
         let reasoning = self.reasoning;
         let mut reading = Reading { reasoning, inside, ..Reading::default() };
         let marks = reasoning.iter().flat_map(|(start, end)| [*start, *end]);
-        reading.preserved.extend(marks.flat_map(calls::tokens_of));
+        reading.preserved.extend(marks.flat_map(format::tokens_of));
         if chat.tools.is_empty() {
             // Its answers stand between marks too.
             if self.tools == Some(HARMONY) {
@@ -121,9 +150,15 @@ impl Dialect {
             return reading;
         }
         let forced = chat.tool_choice != ToolChoice::Auto;
+        reading.bare_calls = !forced && chat.format.is_none() && chat.begun.is_empty();
         let format = match self.tools {
+            Some(native) if !forced && native.body == Body::BareJson && chat.format.is_some() => {
+                reading.constraint = Some(tools::bare_grammar(chat, reasoning.filter(|_| inside)));
+                native
+            }
             Some(native) if !forced => {
-                reading.constraint = Some(held::held(&native, &chat.tools, reasoning, inside));
+                let format = chat.format.as_ref().map(|format| &format.constraint);
+                reading.constraint = Some(held::held(&native, &chat.tools, format, reasoning, inside));
                 native
             }
             _ => {
@@ -143,7 +178,7 @@ impl Reading {
     #[must_use]
     pub(crate) fn by_schema(self, chat: &Chat) -> Self {
         match self.constraint {
-            Some(Constraint::Lark(_)) if chat.tool_choice != ToolChoice::Auto => Self {
+            Some(_) if chat.tool_choice != ToolChoice::Auto || chat.format.is_some() => Self {
                 tools: Some((BARE, chat.tools.clone())),
                 constraint: Some(tools::schema(chat)),
                 ..Self::default()
@@ -177,7 +212,8 @@ impl Reader {
     #[must_use]
     pub fn of(reading: &Reading) -> Option<Self> {
         let reasoning = reading.reasoning.map(|(start, end)| Splitter::new(start, end, reading.inside));
-        let caller = reading.tools.as_ref().map(|(format, tools)| Calls::new(*format, tools));
+        let bare = reading.bare_calls;
+        let caller = reading.tools.as_ref().map(|(format, tools)| Calls::new(*format, tools, bare));
         (reasoning.is_some() || caller.is_some()).then_some(Self { reasoning, caller, calls: 0 })
     }
 
@@ -190,11 +226,11 @@ impl Reader {
         self.calls_in(parts)
     }
 
-    /// What was held back, at the end of the answer.
-    pub fn finish(&mut self) -> Vec<Part> {
+    /// What was held back, at the end of the answer; `cut` where that was cut rather than ended by the model.
+    pub fn finish(&mut self, cut: bool) -> Vec<Part> {
         let held = self.reasoning.as_mut().map(Splitter::finish).unwrap_or_default();
         let mut parts = self.calls_in(held);
-        parts.extend(self.caller.as_mut().map(Calls::finish).unwrap_or_default());
+        parts.extend(self.caller.as_mut().map(|caller| caller.finish(cut)).unwrap_or_default());
         self.note(&parts);
         parts
     }

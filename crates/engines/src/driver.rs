@@ -5,6 +5,7 @@
 //! `tests/it/engines.rs`, runs against the generating ones.
 
 mod sampling;
+mod text;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -15,8 +16,9 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 use crate::dialect::Reading;
 pub use sampling::{
-    Candidate, Constraint, Held, HeldCalls, RareSampling, SamplerName, Sampling, TokenLogprobs,
+    Candidate, Constraint, Held, HeldCalls, RareSampling, SamplerName, Sampling, TextFormat, TokenLogprobs,
 };
+pub use text::{TextAnswer, TextQuestion};
 
 /// One message of a chat prompt.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +27,8 @@ pub struct ChatMessage {
     pub role: String,
     /// The text.
     pub content: String,
+    /// What the assistant thought before it; empty in other roles.
+    pub reasoning: String,
     /// What the assistant called.
     pub tool_calls: Vec<ToolCall>,
     /// Which call a tool answers.
@@ -50,7 +54,7 @@ pub struct ToolCall {
 }
 
 /// A tool that the model may call.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tool {
     /// Its name.
     pub name: String,
@@ -58,6 +62,28 @@ pub struct Tool {
     pub description: Option<String>,
     /// The JSON Schema of its arguments, as a JSON text.
     pub parameters: String,
+    /// Refuses a schema that a grammar cannot express, rather than loosening it.
+    pub strict: bool,
+}
+
+/// A value that a request gives to the chat template by name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TemplateVariable {
+    /// Its name in the template.
+    pub name: String,
+    /// Its value, as a JSON text.
+    pub value: String,
+    /// The field of the request that gave it, such as `chat_template_kwargs.enable_thinking`.
+    pub field: String,
+}
+
+/// The format of an answer that is no tool call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnswerFormat {
+    /// [`Constraint::JsonObject`] or [`Constraint::JsonSchema`].
+    pub constraint: Constraint,
+    /// Refuses a schema that a grammar cannot express, rather than loosening it.
+    pub strict: bool,
 }
 
 /// Whether the model must call a tool.
@@ -85,6 +111,10 @@ pub struct Chat {
     pub parallel_calls: bool,
     /// The beginning of its answer, which it goes on with; mostly empty.
     pub begun: String,
+    /// Variables for the chat template.
+    pub variables: Vec<TemplateVariable>,
+    /// The format of an answer that is no tool call, where there are tools.
+    pub format: Option<AnswerFormat>,
 }
 
 impl Default for Chat {
@@ -95,6 +125,8 @@ impl Default for Chat {
             tool_choice: ToolChoice::Auto,
             parallel_calls: true,
             begun: String::new(),
+            variables: Vec::new(),
+            format: None,
         }
     }
 }
@@ -105,12 +137,13 @@ impl Chat {
     pub fn bytes(&self) -> usize {
         let said = self.messages.iter().map(|message| {
             let calls = message.tool_calls.iter().map(|call| call.name.len() + call.arguments.len());
-            message.content.len() + calls.sum::<usize>()
+            message.content.len() + message.reasoning.len() + calls.sum::<usize>()
         });
         let tools = self.tools.iter().map(|tool| {
             tool.name.len() + tool.description.as_ref().map_or(0, String::len) + tool.parameters.len()
         });
-        said.sum::<usize>() + tools.sum::<usize>() + self.begun.len()
+        let variables = self.variables.iter().map(|variable| variable.name.len() + variable.value.len());
+        said.sum::<usize>() + tools.sum::<usize>() + variables.sum::<usize>() + self.begun.len()
     }
 }
 
@@ -138,6 +171,19 @@ pub enum Prompt {
     Tokens(Vec<u32>),
 }
 
+impl Prompt {
+    /// Bytes of text in it, or its tokens' number.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Prompt::Chat(chat) => chat.bytes(),
+            Prompt::Text(text) => text.len(),
+            Prompt::Infill { prefix, suffix } => prefix.len() + suffix.len(),
+            Prompt::Tokens(tokens) => tokens.len(),
+        }
+    }
+}
+
 /// A prompt as its engine is given it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Prepared {
@@ -148,14 +194,31 @@ pub struct Prepared {
     pub tokens: Option<usize>,
     /// How to read its answer.
     pub reading: Reading,
+    /// What of the request has no effect: fields whose template variables this model does not read, and keywords of
+    /// schemas that its grammar does not express.
+    pub ignored: Vec<String>,
 }
 
 impl Prepared {
     /// A prompt that was rendered and counted.
     #[must_use]
     pub fn counted(tokens: Vec<u32>) -> Self {
-        Self { tokens: Some(tokens.len()), prompt: Prompt::Tokens(tokens), reading: Reading::default() }
+        Self {
+            tokens: Some(tokens.len()),
+            prompt: Prompt::Tokens(tokens),
+            reading: Reading::default(),
+            ignored: Vec::new(),
+        }
     }
+}
+
+/// A constraint as far as an engine can keep to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checked {
+    /// What the answer is held to.
+    pub constraint: Constraint,
+    /// The keywords of its schema that were dropped, by where they stood.
+    pub dropped: Vec<String>,
 }
 
 /// What to generate.
@@ -219,7 +282,7 @@ pub enum Event {
     Delta {
         /// Whole characters.
         text: String,
-        /// Tokens this stands for.
+        /// Tokens this stands for; none where it tells of the prompt's.
         tokens: u32,
         /// Of tokens whose text is told, where they were asked for; they come with the last of their text.
         logprobs: Vec<TokenLogprobs>,
@@ -332,6 +395,11 @@ pub trait Driver: Send + Sync + std::fmt::Debug + 'static {
     /// What the engine is, as far as is known before loading.
     fn engine(&self) -> Engine;
 
+    /// Threads that compute single tokens, while the engine is loaded and where it tells.
+    fn threads(&self) -> Option<u32> {
+        None
+    }
+
     /// Makes the engine ready; returns at once when it is.
     fn load(&self) -> BoxFuture<'_, Result<(), Error>>;
 
@@ -348,11 +416,21 @@ pub trait Driver: Send + Sync + std::fmt::Debug + 'static {
     /// itself and the prompt is sure to fit.
     fn prepare(&self, prompt: Prompt) -> BoxFuture<'_, Result<Prepared, Error>>;
 
-    /// Says whether the engine can keep to a constraint.
+    /// Says how far the engine can keep to a constraint. Of a schema that it cannot express in full it drops keywords,
+    /// unless that is `strict`.
     ///
     /// # Errors
     /// [`Error::Constraint`] with what it cannot express, or [`Error::Unable`].
-    fn check<'a>(&'a self, constraint: &'a Constraint) -> BoxFuture<'a, Result<(), Error>>;
+    fn check(&self, constraint: Constraint, strict: bool) -> BoxFuture<'_, Result<Checked, Error>>;
+
+    /// Answers a question about the model's vocabulary or template; works before `load`.
+    ///
+    /// # Errors
+    /// [`Error::Template`] with why the question has no answer, or [`Error::Unable`].
+    fn text(&self, _question: TextQuestion) -> BoxFuture<'_, Result<TextAnswer, Error>> {
+        let error = Error::Unable { engine: self.engine().name, wanted: "tell its tokens" };
+        std::future::ready(Err(error)).boxed()
+    }
 
     /// Starts a job. The engine must be loaded.
     ///

@@ -2,6 +2,7 @@
 //! or ranks. Beside one that generates a second one holds only the vocabulary, and answers counts before
 //! anything is loaded.
 
+mod limits;
 mod process;
 mod questions;
 
@@ -11,17 +12,21 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use lar_base::{Bytes, KeyId};
+use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
-use crate::Error;
-use crate::dialect::Dialect;
+use crate::dialect::{self, Dialect, Reading};
 use crate::driver::{
-    Ability, Constraint, Driver, Embeddings, Engine, Generation, Job, Prepared, Prompt, Ranking,
+    Ability, Chat, Checked, Constraint, Driver, Embeddings, Engine, Generation, Job, Prepared, Prompt,
+    Ranking, TextAnswer, TextQuestion,
 };
-use crate::protocol::{Compute, Load, Tuned};
+use crate::protocol::{Compute, Load, ThreadTuning, Tuned};
 use crate::template::ChatTemplate;
 use crate::vectors::{self, Cache};
-use process::Worker;
+use crate::{CONSTRAINT_FIELD, Error};
+pub(crate) use process::Worker;
+pub(crate) use questions::Embedded as EmbeddedTexts;
+use questions::Tokenized;
 
 /// A model for the embedded engine, in plain values.
 #[derive(Debug, Clone)]
@@ -40,8 +45,8 @@ pub struct EmbeddedOptions {
     pub context_tokens: u32,
     /// How it computes.
     pub compute: Compute,
-    /// Measures, when it is first loaded, what it computes fastest with, and tells it; computes as told where
-    /// absent.
+    /// Measures what it computes fastest with, when it is first loaded and while it works, and tells it; computes as told
+    /// where absent.
     pub tuning: Option<Tuning>,
     /// The GGUF file of a small model with the same vocabulary that guesses next tokens.
     pub draft: Option<PathBuf>,
@@ -49,6 +54,30 @@ pub struct EmbeddedOptions {
     pub cache: Bytes,
     /// Memory that the worker may take beside the mapped file; no limit where absent.
     pub memory_max: Option<Bytes>,
+    /// What happens where the kernel cannot confine the worker in every way.
+    pub confinement: ConfinementPolicy,
+}
+
+/// What happens where the kernel cannot confine a worker in every way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ConfinementPolicy {
+    /// The model is loaded; the log, `lar doctor` and the capabilities say what is missing.
+    #[default]
+    BestEffort,
+    /// The model is not loaded.
+    Require,
+}
+
+impl ConfinementPolicy {
+    /// As settings spell it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            ConfinementPolicy::BestEffort => "best-effort",
+            ConfinementPolicy::Require => "require",
+        }
+    }
 }
 
 /// What this machine's kernel would not hold a worker to, in words; nothing where it is confined in every way.
@@ -69,18 +98,18 @@ pub struct Embedded {
     /// Only one load at a time.
     loading: Mutex<()>,
     vocabulary: Mutex<Option<Arc<Worker>>>,
-    /// What was measured when it was first loaded.
-    tuned: std::sync::Mutex<Option<Tuned>>,
+    /// What was measured last.
+    tuned: Arc<std::sync::Mutex<Option<Tuned>>>,
     /// Of queries that were asked before, where it makes vectors.
     vectors: std::sync::Mutex<Cache>,
 }
 
-/// A measurement to be made.
+/// Measurements to be made.
 #[derive(Clone)]
 pub struct Tuning {
-    /// Numbers of threads to choose from, the usual one first.
-    pub threads: Vec<u32>,
-    /// Hears of what was found.
+    /// What the worker chooses from.
+    pub threads: ThreadTuning,
+    /// Is called with what was found, when the model is loaded and whenever that changes.
     pub told: Arc<dyn Fn(Tuned) + Send + Sync>,
 }
 
@@ -93,11 +122,14 @@ impl std::fmt::Debug for Tuning {
 impl EmbeddedOptions {
     fn load(&self, known: Option<Tuned>) -> Load {
         let Self { path, mut compute, memory_max, .. } = self.clone();
-        if let Some(Tuned { threads, threads_batch, batch_tokens }) = known {
+        if let Some(tuned) = known {
+            let Tuned { threads, threads_batch, batch_tokens, .. } = tuned;
             compute = Compute { threads, threads_batch, batch_tokens, ..compute };
         }
-        let tune = self.tuning.as_ref().filter(|_| known.is_none());
-        let tune = tune.map_or_else(Vec::new, |tuning| tuning.threads.clone());
+        let tuning = self
+            .tuning
+            .as_ref()
+            .map(|tuning| ThreadTuning { known: known.or(tuning.threads.known), ..tuning.threads.clone() });
         let memory_bytes_max = memory_max.map(Bytes::get);
         match self.ability {
             Ability::Generate => Load::Model {
@@ -105,7 +137,7 @@ impl EmbeddedOptions {
                 sequences: self.concurrency,
                 context_tokens: self.context_tokens,
                 compute,
-                tune,
+                tuning,
                 draft: self.draft.clone(),
                 cache_bytes: self.cache.get(),
                 memory_bytes_max,
@@ -128,7 +160,7 @@ impl Embedded {
             model: std::sync::Mutex::new(None),
             loading: Mutex::new(()),
             vocabulary: Mutex::new(None),
-            tuned: std::sync::Mutex::new(None),
+            tuned: Arc::default(),
             vectors: std::sync::Mutex::default(),
         }
     }
@@ -153,18 +185,70 @@ impl Embedded {
         lock(&self.model).clone().filter(|worker| worker.death().is_none())
     }
 
-    async fn tokens(&self, prompt: Prompt) -> Result<(Vec<u32>, String), Error> {
+    /// Asks the vocabulary's worker for a prompt's tokens, or only for their number where `tokens_max` is absent.
+    async fn tokenize(&self, prompt: Prompt, tokens_max: Option<u32>) -> Result<Tokenized, Error> {
         let template = match prompt {
             Prompt::Chat(_) => self.options.template.clone(),
             _ => None,
         };
         let infill = matches!(prompt, Prompt::Infill { .. });
-        match self.vocabulary().await?.tokenize(prompt, template).await {
+        let again = (prompt.clone(), template.clone());
+        let worker = self.vocabulary().await?;
+        let mut answer = worker.tokenize(prompt, template, tokens_max).await;
+        if matches!(answer, Err(Error::Failed(_))) && worker.death().is_some() {
+            // Another prompt may have brought it down; one that does so itself fails the second time.
+            let (prompt, template) = again;
+            answer = self.vocabulary().await?.tokenize(prompt, template, tokens_max).await;
+        }
+        match answer {
             Err(Error::Template(_)) if infill => {
                 Err(Error::Unable { engine: "this model".into(), wanted: "fill in the middle" })
             }
-            tokens => tokens,
+            answer => answer,
         }
+    }
+
+    /// How to read a chat's answer, which is held to as much of its schemas as can be; `ignored` gets the rest.
+    async fn reading(
+        &self,
+        chat: &mut Chat,
+        tail: &str,
+        ignored: &mut Vec<String>,
+    ) -> Result<Reading, Error> {
+        if chat.tools.is_empty() {
+            return Ok(self.dialect.reading(chat, tail));
+        }
+        let worker = self.vocabulary().await?;
+        if let Some(format) = &mut chat.format {
+            let checked = worker.check(format.constraint.clone(), format.strict).await?;
+            ignored.extend(checked.dropped.iter().map(|path| format!("{CONSTRAINT_FIELD}.{path}")));
+            format.constraint = checked.constraint;
+        }
+        for (index, tool) in chat.tools.iter_mut().enumerate() {
+            let field = format!("tools[{index}]");
+            let schema = Constraint::JsonSchema(dialect::arguments_schema(tool).to_string());
+            let checked = worker.check(schema, tool.strict).await.map_err(|error| of_tools(error, &field))?;
+            if let Constraint::JsonSchema(schema) = checked.constraint {
+                tool.parameters = schema;
+            }
+            ignored.extend(checked.dropped.iter().map(|path| format!("{field}.{path}")));
+        }
+        let reading = self.dialect.reading(chat, tail);
+        let Some(constraint @ Constraint::Lark(_)) = &reading.constraint else { return Ok(reading) };
+        let Err(error) = worker.check(constraint.clone(), true).await else { return Ok(reading) };
+        // Each tool can be expressed, but not all of them together.
+        if chat.tools.iter().any(|tool| tool.strict) {
+            return Err(of_tools(error, "tools"));
+        }
+        for tool in &mut chat.tools {
+            tool.parameters = r#"{"type":"object"}"#.into();
+        }
+        ignored.push("tools.schema".into());
+        let reading = self.dialect.reading(chat, tail);
+        if let Some(constraint) = &reading.constraint {
+            worker.check(constraint.clone(), true).await.map_err(|error| of_tools(error, "tools"))?;
+        }
+        Ok(reading)
     }
 
     async fn vocabulary(&self) -> Result<Arc<Worker>, Error> {
@@ -173,7 +257,8 @@ impl Embedded {
             return Ok(worker.clone());
         }
         let load = Load::Vocabulary { path: self.options.path.clone() };
-        let worker = Arc::new(Worker::start(&self.options.program, load).await?);
+        let (program, confinement) = (&self.options.program, self.options.confinement);
+        let worker = Arc::new(Worker::start(program, load, confinement, Box::new(|_| {})).await?);
         *held = Some(worker.clone());
         Ok(worker)
     }
@@ -189,6 +274,11 @@ impl Driver for Embedded {
         }
     }
 
+    fn threads(&self) -> Option<u32> {
+        let tuned = lock(&self.tuned).map(|tuned| tuned.threads);
+        self.current().map(|_| tuned.unwrap_or(self.options.compute.threads))
+    }
+
     fn load(&self) -> BoxFuture<'_, Result<(), Error>> {
         async {
             let _one = self.loading.lock().await;
@@ -196,11 +286,16 @@ impl Driver for Embedded {
                 return Ok(());
             }
             let known = *lock(&self.tuned);
-            let worker = Worker::start(&self.options.program, self.options.load(known)).await?;
-            if let (Some(tuned), Some(tuning)) = (worker.tuned, &self.options.tuning) {
-                *lock(&self.tuned) = Some(tuned);
-                (tuning.told)(tuned);
-            }
+            let (last, tuning) = (self.tuned.clone(), self.options.tuning.clone());
+            let told = move |tuned| {
+                *lock(&last) = Some(tuned);
+                if let Some(tuning) = &tuning {
+                    (tuning.told)(tuned);
+                }
+            };
+            let (program, confinement) = (&self.options.program, self.options.confinement);
+            let worker =
+                Worker::start(program, self.options.load(known), confinement, Box::new(told)).await?;
             *lock(&self.model) = Some(Arc::new(worker));
             Ok(())
         }
@@ -230,7 +325,15 @@ impl Driver for Embedded {
     }
 
     fn count<'a>(&'a self, prompt: &'a Prompt) -> BoxFuture<'a, Result<usize, Error>> {
-        async { Ok(self.tokens(prompt.clone()).await?.0.len()) }.boxed()
+        async {
+            match self.tokenize(prompt.clone(), None).await? {
+                Tokenized::Count(tokens) => Ok(usize::try_from(tokens).unwrap_or(usize::MAX)),
+                Tokenized::Tokens(..) | Tokenized::TooLong(_) => {
+                    Err(Error::Failed("its worker did not count".into()))
+                }
+            }
+        }
+        .boxed()
     }
 
     fn prepare(&self, prompt: Prompt) -> BoxFuture<'_, Result<Prepared, Error>> {
@@ -239,19 +342,40 @@ impl Driver for Embedded {
                 Prompt::Chat(chat) => Some(chat.clone()),
                 _ => None,
             };
-            let (tokens, tail) = self.tokens(prompt).await?;
-            let reading = chat.map(|chat| self.dialect.reading(&chat, &tail)).unwrap_or_default();
-            Ok(Prepared { reading, ..Prepared::counted(tokens) })
+            let context_tokens = self.options.context_tokens;
+            let (tokens, tail) = match self.tokenize(prompt, Some(context_tokens)).await? {
+                Tokenized::Tokens(tokens, tail) => (tokens, tail),
+                Tokenized::TooLong(tokens_at_least) => {
+                    return Err(Error::PromptTooLong { tokens_at_least, context_tokens });
+                }
+                Tokenized::Count(_) => return Err(Error::Failed("its worker only counted".into())),
+            };
+            let Some(mut chat) = chat else { return Ok(Prepared::counted(tokens)) };
+            let template = self.options.template.as_ref();
+            let mut ignored = template.map(|template| template.ignored_variables(&chat)).unwrap_or_default();
+            let reading = self.reading(&mut chat, &tail, &mut ignored).await?;
+            Ok(Prepared { reading, ignored, ..Prepared::counted(tokens) })
         }
         .boxed()
     }
 
-    fn check<'a>(&'a self, constraint: &'a Constraint) -> BoxFuture<'a, Result<(), Error>> {
+    fn text(&self, question: TextQuestion) -> BoxFuture<'_, Result<TextAnswer, Error>> {
         async {
+            let template = match question {
+                TextQuestion::Render(_) => self.options.template.clone(),
+                TextQuestion::Tokenize { .. } | TextQuestion::Detokenize { .. } => None,
+            };
+            self.vocabulary().await?.text(question, template).await
+        }
+        .boxed()
+    }
+
+    fn check(&self, constraint: Constraint, strict: bool) -> BoxFuture<'_, Result<Checked, Error>> {
+        async move {
             match constraint {
-                // What cannot be expressed of them is left free.
-                Constraint::Calls(_) => Ok(()),
-                _ => self.vocabulary().await?.check(constraint.clone()).await,
+                // Its parts were checked when the prompt was prepared.
+                Constraint::Calls(_) => Ok(Checked { constraint, dropped: Vec::new() }),
+                _ => self.vocabulary().await?.check(constraint, strict).await,
             }
         }
         .boxed()
@@ -265,39 +389,28 @@ impl Driver for Embedded {
         Ok(Worker::generate(&worker, tokens, job.sampling, job.cache_of))
     }
 
-    fn embed(
-        &self,
-        mut texts: Vec<String>,
-        cache_of: Option<KeyId>,
-    ) -> BoxFuture<'_, Result<Embeddings, Error>> {
+    fn embed(&self, texts: Vec<String>, cache_of: Option<KeyId>) -> BoxFuture<'_, Result<Embeddings, Error>> {
         async move {
-            let worker = self.loaded()?;
-            // A query is one text; passages come many at a time and are not asked again.
-            let digest = match texts.as_slice() {
-                [text] => vectors::digest(text, cache_of),
-                _ => None,
-            };
-            if let Some((vector, tokens)) = digest.and_then(|digest| lock(&self.vectors).get(&digest)) {
-                return Ok(Embeddings { vectors: vec![vector], tokens, truncated: Vec::new() });
-            }
-            let questions::Embedded { values, tokens, truncated } =
-                worker.embed(None, std::mem::take(&mut texts)).await?;
-            if let (Some(digest), [vector], []) = (digest, values.as_slice(), truncated.as_slice()) {
-                lock(&self.vectors).put(digest, vector.clone(), tokens);
-            }
-            Ok(Embeddings { vectors: values, tokens, truncated })
+            let (worker, tokens_max) = (self.loaded()?, self.options.context_tokens);
+            vectors::embed(&worker, &self.vectors, texts, cache_of, tokens_max).await
         }
         .boxed()
     }
 
     fn rank(&self, query: String, texts: Vec<String>) -> BoxFuture<'_, Result<Ranking, Error>> {
         async {
-            let questions::Embedded { values, tokens, truncated } =
-                self.loaded()?.embed(Some(query), texts).await?;
-            let scores = values.iter().map(|classes| Ranking::score(classes)).collect();
-            Ok(Ranking { scores, tokens, truncated })
+            let worker = self.loaded()?;
+            vectors::rank(&worker, query, texts, self.options.context_tokens).await
         }
         .boxed()
+    }
+}
+
+/// What is wrong with the schema of a tool.
+fn of_tools(error: Error, field: &str) -> Error {
+    match error {
+        Error::Constraint(reason) => Error::Tools { field: field.to_owned(), reason },
+        other => other,
     }
 }
 

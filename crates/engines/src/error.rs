@@ -28,9 +28,28 @@ pub enum Error {
     /// The constraint on the answer cannot be expressed, or is too large.
     #[error("{0}")]
     Constraint(String),
+    /// The schema of a tool's arguments cannot be expressed, or is too large.
+    #[error("{reason}")]
+    Tools {
+        /// Which: `tools[0]`, or `tools` where it is all of them together.
+        field: String,
+        /// What cannot be expressed.
+        reason: String,
+    },
     /// The engine counted a prompt beyond its context.
-    #[error("the prompt does not fit the model's context: {0}")]
+    #[error("{0}")]
     ContextTooLong(String),
+    /// A prompt has more tokens than its context; counting stopped where that was sure.
+    #[error(
+        "the prompt has at least {tokens_at_least} tokens; the model has a context of {context_tokens}, which the answer \
+         needs a part of"
+    )]
+    PromptTooLong {
+        /// How many it has at least.
+        tokens_at_least: u64,
+        /// How many prompt and answer may have together.
+        context_tokens: u32,
+    },
     /// A program that is needed is not there.
     #[error("{0}")]
     Missing(String),
@@ -44,7 +63,10 @@ impl From<Error> for Problem {
             Error::Unable { .. } => Code::UnsupportedParam,
             Error::Template(_) => return Problem::invalid("messages", format!("cannot be used: {error}")),
             Error::Constraint(reason) => return Problem::invalid(CONSTRAINT_FIELD, reason),
-            Error::ContextTooLong(_) => Code::ContextTooLong,
+            Error::Tools { field, reason } => {
+                return Problem::invalid(field, format!("cannot be kept to: {reason}"));
+            }
+            Error::ContextTooLong(_) | Error::PromptTooLong { .. } => Code::ContextTooLong,
             Error::Missing(_) => Code::ComponentUnavailable,
         };
         Problem::new(code, error.to_string())

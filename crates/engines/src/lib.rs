@@ -16,6 +16,7 @@ pub mod llama_server;
 pub mod pools;
 pub mod protocol;
 pub mod scheduler;
+mod schema;
 pub mod template;
 mod vectors;
 pub mod worker;

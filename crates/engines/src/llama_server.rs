@@ -4,8 +4,11 @@
 //! place is idle: closing the socket is only a request, and servers have leaked places before. Wire format
 //! as documented in llama.cpp's `tools/server/README.md`.
 
+mod ask;
 mod client;
+mod launch;
 mod managed;
+mod marks;
 mod stream;
 
 use std::path::PathBuf;
@@ -20,9 +23,13 @@ use serde_json::{Value, json};
 
 use crate::Error;
 use crate::dialect::{Dialect, Reading};
-use crate::driver::{Ability, Constraint, Driver, Engine, Generation, Job, Prepared, Prompt};
+use crate::driver::{
+    Ability, Checked, Constraint, Driver, Engine, Generation, Job, Prepared, Prompt, TextAnswer, TextQuestion,
+};
+use crate::embedded::ConfinementPolicy;
 use crate::worker::TAIL_BYTES;
 use client::Client;
+pub use launch::{Launch, launch};
 use managed::Child;
 use stream::{Place, Session};
 
@@ -47,6 +54,10 @@ pub enum LlamaServerOptions {
     },
     /// Lar starts it.
     Managed {
+        /// Lar itself, which confines the program when called with `launch`.
+        launcher: PathBuf,
+        /// What happens where the kernel cannot confine it in every way.
+        confinement: ConfinementPolicy,
         /// The `llama-server` program.
         program: PathBuf,
         /// The GGUF file.
@@ -71,13 +82,17 @@ pub struct LlamaServer {
     /// From one load to the next.
     session: Mutex<Arc<Session>>,
     loading: tokio::sync::Mutex<()>,
+    /// Its special tokens, as far as callers spelled them.
+    marks: marks::Marks,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Properties {
     concurrency: u32,
     context_tokens: u32,
     dialect: Dialect,
+    /// What its template writes.
+    written: Arc<str>,
 }
 
 impl LlamaServer {
@@ -91,11 +106,12 @@ impl LlamaServer {
             child: Mutex::default(),
             session: Mutex::default(),
             loading: tokio::sync::Mutex::new(()),
+            marks: marks::Marks::default(),
         }
     }
 
     fn properties(&self) -> Option<Properties> {
-        *lock(&self.properties)
+        lock(&self.properties).clone()
     }
 
     /// Asks the server what it is.
@@ -109,8 +125,9 @@ impl LlamaServer {
             return Err(Error::Failed(reason.into()));
         };
         let template = answer["chat_template"].as_str().unwrap_or_default();
-        let properties = Properties { concurrency, context_tokens, dialect: Dialect::of(template) };
-        *lock(&self.properties) = Some(properties);
+        let (dialect, written) = (Dialect::of(template), marks::written(&answer).into());
+        let properties = Properties { concurrency, context_tokens, dialect, written };
+        *lock(&self.properties) = Some(properties.clone());
         Ok(properties)
     }
 
@@ -145,6 +162,19 @@ impl LlamaServer {
         Ok((client, properties))
     }
 
+    /// A prompt in which no caller's text of a chat spells a special token.
+    async fn guarded(
+        &self,
+        client: &Client,
+        properties: &Properties,
+        prompt: Prompt,
+    ) -> Result<Prompt, Error> {
+        Ok(match prompt {
+            Prompt::Chat(chat) => Prompt::Chat(self.marks.break_in(client, &properties.written, chat).await?),
+            other => other,
+        })
+    }
+
     /// A prompt's tokens, and how the text ends that the server made of a chat.
     async fn tokens(client: &Client, prompt: &Prompt, dialect: Dialect) -> Result<(Vec<u32>, String), Error> {
         let (text, tail) = match prompt {
@@ -156,7 +186,7 @@ impl LlamaServer {
                 let answer = client.post("/apply-template", &body).await;
                 let answer = answer.map_err(|error| Error::Template(error.to_string()))?;
                 let mut text = answer["prompt"].as_str().unwrap_or_default().to_owned();
-                dialect.begin(&mut text, &chat.begun);
+                dialect.begin(&mut text, chat);
                 let tail = text.floor_char_boundary(text.len().saturating_sub(TAIL_BYTES));
                 let tail = text[tail..].to_owned();
                 (text, tail)
@@ -186,9 +216,7 @@ impl Driver for LlamaServer {
     fn load(&self) -> BoxFuture<'_, Result<(), Error>> {
         async {
             let _one = self.loading.lock().await;
-            if let LlamaServerOptions::Managed { program, model, concurrency, context_tokens, threads } =
-                &self.options
-            {
+            if matches!(self.options, LlamaServerOptions::Managed { .. }) {
                 let alive = self.child().filter(|child| child.death().is_none());
                 if alive.is_some() && self.properties().is_some() {
                     return Ok(());
@@ -196,9 +224,7 @@ impl Driver for LlamaServer {
                 *lock(&self.properties) = None;
                 let child = match alive {
                     Some(child) => child,
-                    None => {
-                        Arc::new(Child::start(program, model, *concurrency, *context_tokens, *threads).await?)
-                    }
+                    None => Arc::new(Child::start(&self.options).await?),
                 };
                 *lock(&self.child) = Some(child.clone());
                 loop {
@@ -257,7 +283,8 @@ impl Driver for LlamaServer {
     fn count<'a>(&'a self, prompt: &'a Prompt) -> BoxFuture<'a, Result<usize, Error>> {
         async move {
             let (client, properties) = self.started().await?;
-            Ok(Self::tokens(&client, prompt, properties.dialect).await?.0.len())
+            let prompt = self.guarded(&client, &properties, prompt.clone()).await?;
+            Ok(Self::tokens(&client, &prompt, properties.dialect).await?.0.len())
         }
         .boxed()
     }
@@ -265,7 +292,9 @@ impl Driver for LlamaServer {
     fn prepare(&self, prompt: Prompt) -> BoxFuture<'_, Result<Prepared, Error>> {
         async move {
             let (client, properties) = self.started().await?;
-            let fits = bytes(&prompt) < properties.context_tokens as usize / SURE_TO_FIT;
+            let guarded = self.guarded(&client, &properties, prompt.clone()).await?;
+            // No tokenizer makes more tokens of a prompt than it has bytes, but for what the template adds.
+            let fits = prompt.bytes() < properties.context_tokens as usize / SURE_TO_FIT;
             let theirs = match &prompt {
                 // Which tokens mark what is missing, only the server knows.
                 Prompt::Infill { .. } => true,
@@ -277,9 +306,14 @@ impl Driver for LlamaServer {
                 Prompt::Text(_) | Prompt::Tokens(_) => fits,
             };
             if theirs {
-                return Ok(Prepared { prompt, tokens: None, reading: Reading::default() });
+                return Ok(Prepared {
+                    prompt: guarded,
+                    tokens: None,
+                    reading: Reading::default(),
+                    ignored: Vec::new(),
+                });
             }
-            let (tokens, tail) = Self::tokens(&client, &prompt, properties.dialect).await?;
+            let (tokens, tail) = Self::tokens(&client, &guarded, properties.dialect).await?;
             let reading = match &prompt {
                 Prompt::Chat(chat) => properties.dialect.reading(chat, &tail).by_schema(chat),
                 _ => Reading::default(),
@@ -289,13 +323,21 @@ impl Driver for LlamaServer {
         .boxed()
     }
 
+    fn text(&self, question: TextQuestion) -> BoxFuture<'_, Result<TextAnswer, Error>> {
+        async move {
+            let (client, properties) = self.started().await?;
+            ask::text(&client, question, properties.dialect).await
+        }
+        .boxed()
+    }
+
     /// The server itself says what it cannot express, when it is given the job.
-    fn check<'a>(&'a self, constraint: &'a Constraint) -> BoxFuture<'a, Result<(), Error>> {
+    fn check(&self, constraint: Constraint, _strict: bool) -> BoxFuture<'_, Result<Checked, Error>> {
         std::future::ready(match constraint {
             Constraint::JsonObject
             | Constraint::JsonSchema(_)
             | Constraint::Gbnf(_)
-            | Constraint::Calls(_) => Ok(()),
+            | Constraint::Calls(_) => Ok(Checked { constraint, dropped: Vec::new() }),
             Constraint::Lark(_) => {
                 Err(Error::Unable { engine: self.engine().name, wanted: "hold an answer to this grammar" })
             }
@@ -309,20 +351,16 @@ impl Driver for LlamaServer {
             let wanted = "go on when its context is full";
             return Err(Error::Unable { engine: self.engine().name, wanted });
         }
+        if job.sampling.prompt_logprobs {
+            return Err(Error::Unable {
+                engine: self.engine().name,
+                wanted: "tell a prompt's probabilities",
+            });
+        }
         let session = lock(&self.session).clone();
         let place = Place::take(&session).ok_or_else(|| Error::Failed("every place is taken".into()))?;
         let request = stream::request(&client, &job, place.number);
         Ok(stream::start(client, request, job.sampling.stop, place))
-    }
-}
-
-/// No tokenizer makes more tokens of a prompt than this, but for what the template adds.
-fn bytes(prompt: &Prompt) -> usize {
-    match prompt {
-        Prompt::Chat(chat) => chat.bytes(),
-        Prompt::Text(text) => text.len(),
-        Prompt::Infill { prefix, suffix } => prefix.len() + suffix.len(),
-        Prompt::Tokens(tokens) => tokens.len(),
     }
 }
 

@@ -14,7 +14,7 @@ use lar_base::{Bytes, Instant, TaskId, Tasks};
 use tokio::sync::{oneshot, watch};
 
 use crate::Error;
-use crate::driver::{Constraint, Driver, Engine, Prepared, Prompt};
+use crate::driver::{Checked, Constraint, Driver, Engine, Prepared, Prompt, TextAnswer, TextQuestion};
 use crate::lease::Lease;
 use crate::scheduler::{Event, Limits, PoolId, Refusal, Request, Why};
 use host::{Host, Waiter};
@@ -58,6 +58,8 @@ pub struct PoolStatus {
     pub waiting: [usize; 2],
     /// What its model takes of the memory while it is loaded.
     pub memory: Bytes,
+    /// Threads that compute single tokens, while it is loaded and where the engine tells.
+    pub threads: Option<u32>,
     /// When its model goes if nobody uses it until then.
     pub goes_at: Option<Instant>,
 }
@@ -133,6 +135,17 @@ impl Engines {
         self.host.step(Event::Cancel { task });
     }
 
+    /// Stops a task that runs and whose answer nobody takes.
+    pub fn stop_unread(&self, task: TaskId) {
+        self.host.step(Event::Unread { task });
+    }
+
+    /// Tasks that wait for a pool.
+    #[must_use]
+    pub fn waiting(&self, pool: &str) -> usize {
+        self.host.waiting(pool)
+    }
+
     /// What the engine of a pool is, if there is such a pool.
     #[must_use]
     pub fn engine(&self, pool: &str) -> Option<Engine> {
@@ -155,12 +168,20 @@ impl Engines {
         self.driver(pool)?.prepare(prompt).await
     }
 
-    /// Says whether the model of `pool` can keep an answer to a constraint, without taking a place.
+    /// Answers a question about the vocabulary or the template of `pool`'s model, without taking a place.
+    ///
+    /// # Errors
+    /// When there is no such pool, or the question has no answer.
+    pub async fn text(&self, pool: &str, question: TextQuestion) -> Result<TextAnswer, Error> {
+        self.driver(pool)?.text(question).await
+    }
+
+    /// Says how far the model of `pool` can keep an answer to a constraint, without taking a place; see [`Driver::check`].
     ///
     /// # Errors
     /// When there is no such pool, or what the constraint says that cannot be expressed.
-    pub async fn check(&self, pool: &str, constraint: &Constraint) -> Result<(), Error> {
-        self.driver(pool)?.check(constraint).await
+    pub async fn check(&self, pool: &str, constraint: Constraint, strict: bool) -> Result<Checked, Error> {
+        self.driver(pool)?.check(constraint, strict).await
     }
 
     /// Every pool as it stands, by name.

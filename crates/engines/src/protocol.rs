@@ -3,8 +3,11 @@
 //! A frame is its length (4 bytes, little endian, at most [`FRAME_BYTES_MAX`]) and a postcard body. Both
 //! sides first say [`Hello`](ToWorker::Hello) with [`VERSION`]; a mismatch ends the connection. The worker
 //! sends a [`FromWorker::Heartbeat`] every [`HEARTBEAT`], and text only while the stream has credit: one
-//! unit per [`FromWorker::Delta`]. End of file means the other side is gone; the worker then kills itself.
+//! unit per token of a [`FromWorker::Delta`]. End of file means the other side is gone; the worker then kills itself.
 //! The page `docs/reference/worker-protocol.md` tells the same for readers.
+
+#[cfg(test)]
+mod tests;
 
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -13,16 +16,18 @@ use std::time::Duration;
 use lar_base::KeyId;
 use serde::{Deserialize, Serialize};
 
-use crate::driver::{Constraint, FinishReason, Prompt, Sampling, TokenLogprobs};
+use crate::driver::{
+    Checked, Constraint, FinishReason, Prompt, Sampling, TextAnswer, TextQuestion, TokenLogprobs,
+};
 use crate::template::ChatTemplate;
 
 /// Raised with every change of the frames below.
-pub const VERSION: u32 = 7;
+pub const VERSION: u32 = 10;
 /// A frame larger than this is an error: the largest legitimate one is a prompt, 4 bytes a token at most.
 pub const FRAME_BYTES_MAX: usize = 16 << 20;
 /// How often a worker shows that it is alive.
 pub const HEARTBEAT: Duration = Duration::from_secs(1);
-/// The credit a stream starts with, in deltas.
+/// The credit a stream starts with, in tokens.
 pub const CREDIT: u32 = 64;
 
 /// What a worker is to hold.
@@ -43,8 +48,8 @@ pub enum Load {
         context_tokens: u32,
         /// How to compute.
         compute: Compute,
-        /// Numbers of threads to choose from by measuring; none to compute as told.
-        tune: Vec<u32>,
+        /// How to find the best number of threads; computes as told where absent.
+        tuning: Option<ThreadTuning>,
         /// The GGUF file of a small model with the same vocabulary, which guesses.
         draft: Option<PathBuf>,
         /// Host memory for the states of sequences that others took the place of.
@@ -63,19 +68,41 @@ pub enum Load {
         /// Private writable memory of the process at most.
         memory_bytes_max: Option<u64>,
     },
+    /// A model of BERT's family in safetensors that makes vectors of texts, or scores pairs of them.
+    Encoder(LoadEncoder),
+}
+
+/// The files of a model of BERT's family and how much of a text it reads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoadEncoder {
+    /// Whether it scores pairs, with the classifier on top of it, rather than making vectors.
+    pub ranks: bool,
+    /// `model.safetensors`.
+    pub weights: PathBuf,
+    /// `tokenizer.json`.
+    pub tokenizer: PathBuf,
+    /// `config.json`.
+    pub config: PathBuf,
+    /// sentence-transformers' `1_Pooling/config.json`; the mean over the tokens if absent.
+    pub pooling: Option<PathBuf>,
+    /// Tokens of a text that are read.
+    pub tokens_max: u32,
+    /// Threads that compute.
+    pub threads: u32,
+    /// Private writable memory of the process at most.
+    pub memory_bytes_max: Option<u64>,
 }
 
 impl Load {
-    /// The GGUF file.
+    /// The file of the model's weights or vocabulary.
     #[must_use]
     pub fn path(&self) -> &Path {
         match self {
             Load::Vocabulary { path } | Load::Model { path, .. } | Load::Embedder { path, .. } => path,
+            Load::Encoder(load) => &load.weights,
         }
     }
-}
 
-impl Load {
     /// Private writable memory of the process at most, where it has a limit of its own.
     #[must_use]
     pub fn memory_bytes_max(&self) -> Option<u64> {
@@ -84,6 +111,7 @@ impl Load {
             Load::Model { memory_bytes_max, .. } | Load::Embedder { memory_bytes_max, .. } => {
                 *memory_bytes_max
             }
+            Load::Encoder(load) => load.memory_bytes_max,
         }
     }
 }
@@ -123,8 +151,19 @@ impl Compute {
     }
 }
 
+/// What a worker chooses its number of threads from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ThreadTuning {
+    /// Numbers to choose from.
+    pub counts: Vec<u32>,
+    /// Physical cores: fewer threads are chosen only after long measuring.
+    pub cores: u32,
+    /// What is known of this model on this machine; measures before the first task where nothing is.
+    pub known: Option<Tuned>,
+}
+
 /// What a model computes fastest with on this machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tuned {
     /// Threads that compute single tokens.
     pub threads: u32,
@@ -132,6 +171,12 @@ pub struct Tuned {
     pub threads_batch: u32,
     /// Tokens in one batch at most.
     pub batch_tokens: u32,
+    /// Microseconds of one token of one answer, once measured.
+    #[serde(default)]
+    pub token_micros: Option<u32>,
+    /// Whether the numbers of threads held for long enough to begin with them the next time.
+    #[serde(default)]
+    pub settled: bool,
 }
 
 /// How the keys and values of what was read are kept.
@@ -157,8 +202,9 @@ pub enum ToWorker {
     },
     /// Load this; answered by `Loaded` or `LoadFailed`. Once per worker.
     Load(Load),
-    /// Turn a prompt into tokens; answered by `Tokens` or `TokenizeFailed` with the same id. Templates run
-    /// here rather than in the server, because what a hostile one can still do is take memory.
+    /// Turn a prompt into tokens; answered by `Tokens`, `Counted`, `TooLong` or `TokenizeFailed` with the same id.
+    /// Only a worker that holds a vocabulary does it. Templates run here rather than in the server, because what a
+    /// hostile one can still do is take memory. `Cancel` with the id forgets it, unanswered.
     Tokenize {
         /// Chosen by the server.
         id: u64,
@@ -166,13 +212,26 @@ pub enum ToWorker {
         prompt: Prompt,
         /// Renders `Prompt::Chat`.
         template: Option<ChatTemplate>,
+        /// A prompt of more tokens is `TooLong`; only counts them where absent.
+        tokens_max: Option<u32>,
     },
-    /// Say whether an answer can be held to this; answered by `Checked` with the same id.
+    /// Answer a question about the vocabulary or the template; answered by `Text` with the same id.
+    Text {
+        /// Chosen by the server.
+        id: u64,
+        /// The question.
+        question: TextQuestion,
+        /// Renders a chat.
+        template: Option<ChatTemplate>,
+    },
+    /// Say how far an answer can be held to this; answered by `Checked` with the same id.
     Check {
         /// Chosen by the server.
         id: u64,
         /// The constraint.
         constraint: Constraint,
+        /// Whether nothing of it may be dropped.
+        strict: bool,
     },
     /// Compute the vectors of texts, or the scores of a query with each; answered by a `Vector` for each and one
     /// `Embedded`, or by `EmbedFailed`.
@@ -197,12 +256,12 @@ pub enum ToWorker {
         /// Whose earlier prompts may save work.
         cache_of: Option<KeyId>,
     },
-    /// More deltas may be sent on a stream.
+    /// More tokens may be sent on a stream.
     Credit {
         /// Which.
         stream: u64,
         /// How many.
-        deltas: u32,
+        tokens: u32,
     },
     /// Stop a sequence, in prefill too; answered by its terminal frame. Or forget an `Embed`, unanswered.
     Cancel {
@@ -249,6 +308,20 @@ pub enum FromWorker {
         /// The last of the text that a chat was rendered to.
         tail: String,
     },
+    /// The answer to `Tokenize` where only a count was asked for.
+    Counted {
+        /// The id of the question.
+        id: u64,
+        /// How many tokens the prompt has.
+        tokens: u64,
+    },
+    /// The answer to `Tokenize` for a prompt of more tokens than were allowed.
+    TooLong {
+        /// The id of the question.
+        id: u64,
+        /// How many it has at least: counting stopped there.
+        tokens_at_least: u64,
+    },
     /// `Tokenize` failed: the template cannot render these messages.
     TokenizeFailed {
         /// The id of the question.
@@ -256,12 +329,19 @@ pub enum FromWorker {
         /// Why.
         message: String,
     },
+    /// The answer to `Text`.
+    Text {
+        /// The id of the question.
+        id: u64,
+        /// The answer, or why there is none.
+        answer: Result<TextAnswer, String>,
+    },
     /// The answer to `Check`.
     Checked {
         /// The id of the question.
         id: u64,
-        /// Why not, if not.
-        problem: Option<String>,
+        /// What of it the answer can be held to, or why it cannot be.
+        outcome: Result<Checked, String>,
     },
     /// The prompt was read; the first token follows.
     Prefilled {
@@ -276,7 +356,7 @@ pub enum FromWorker {
         stream: u64,
         /// Whole characters.
         text: String,
-        /// Tokens this stands for.
+        /// Tokens this stands for; none where it tells of the prompt's.
         tokens: u32,
         /// Of tokens whose text is told, where they were asked for.
         logprobs: Vec<TokenLogprobs>,
@@ -307,6 +387,8 @@ pub enum FromWorker {
         stream: u64,
         /// Why.
         message: String,
+        /// Whether what the answer is held to is at fault.
+        constraint: bool,
         /// Sequences that still run, by the worker's own count.
         active: u32,
     },
@@ -335,6 +417,8 @@ pub enum FromWorker {
         /// Why.
         message: String,
     },
+    /// What the worker computes with changed, by what it measured while it worked.
+    Tuned(Tuned),
     /// Still there.
     Heartbeat {
         /// Sequences that run, by the worker's own count.
@@ -407,50 +491,4 @@ pub fn read<T: for<'a> Deserialize<'a>>(socket: &mut impl Read) -> io::Result<Op
 
 fn invalid(error: impl ToString) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn frames_round_trip(stream: u64, tokens: Vec<u32>, text: String, stop: Vec<String>, seed: u32) {
-            let sampling = Sampling { stop, seed, ..Sampling::default() };
-            let generate = ToWorker::Generate { stream, tokens, sampling, cache_of: Some(KeyId::new()) };
-            let delta = FromWorker::Delta { stream, text, tokens: 1, logprobs: Vec::new() };
-            let load = ToWorker::Load(Load::Model {
-                path: "m.gguf".into(),
-                sequences: 1,
-                context_tokens: seed,
-                compute: Compute::with_threads(2),
-                tune: vec![2, 1],
-                draft: Some("small.gguf".into()),
-                cache_bytes: stream,
-                memory_bytes_max: Some(stream),
-            });
-            prop_assert_eq!(read::<ToWorker>(&mut encode(&load).unwrap().as_slice()).unwrap(), Some(load));
-            let mut wire = encode(&generate).unwrap();
-            wire.extend(encode(&delta).unwrap());
-            let mut wire = wire.as_slice();
-            prop_assert_eq!(read::<ToWorker>(&mut wire).unwrap(), Some(generate));
-            prop_assert_eq!(read::<FromWorker>(&mut wire).unwrap(), Some(delta));
-            prop_assert_eq!(read::<FromWorker>(&mut wire).unwrap(), None);
-        }
-
-        #[test]
-        fn garbage_is_an_error_and_never_a_panic(bytes: Vec<u8>) {
-            let _ = read::<ToWorker>(&mut bytes.as_slice());
-            let _ = read::<FromWorker>(&mut bytes.as_slice());
-            let _ = decode::<ToWorker>(&bytes);
-        }
-    }
-
-    #[test]
-    fn a_length_over_the_limit_allocates_nothing() {
-        let error = read::<ToWorker>(&mut [0xff, 0xff, 0xff, 0x7f].as_slice()).unwrap_err();
-        assert_eq!(error.to_string(), "a frame of 2147483647 bytes is over the limit");
-    }
 }

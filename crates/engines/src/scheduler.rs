@@ -8,12 +8,14 @@
 //!   its engine after a grant;
 //! - a pool never has more leases than its engine's concurrency, and a lease is freed by
 //!   [`Event::Stopped`] only;
-//! - no queue exceeds its bound; no task waits while its pool is ready and has room;
+//! - no queue exceeds its bound, nor one key or person its share of it; no task waits while its pool is ready and has room;
+//! - a slot that becomes free goes to the person, then the key, that has the fewest;
 //! - a batch task that has waited [`Limits::batch_wait_max`] goes before interactive ones;
 //! - loaded models never take more than [`Limits::memory`] together, and none is let go while tasks run on it.
 
 mod estimate;
 mod events;
+mod fairness;
 mod queue;
 mod residency;
 
@@ -23,7 +25,10 @@ use std::time::Duration;
 use lar_base::{Bytes, Instant, TaskId};
 
 use estimate::Estimate;
-pub use events::{Action, Event, FullPolicy, Limits, PoolId, Priority, Refusal, Request, StopCause, Why};
+pub use events::{
+    Action, Event, FullPolicy, Holder, Limits, PoolId, Priority, Refusal, Request, StopCause, Why,
+};
+use fairness::{Caller, FullShare, Load};
 use queue::Queue;
 use residency::{Residency, Resident};
 
@@ -59,6 +64,7 @@ struct Pool {
 
 #[derive(Debug)]
 struct Active {
+    caller: Caller,
     since: Instant,
     deadline: Option<Instant>,
     stopping: bool,
@@ -99,6 +105,7 @@ impl Scheduler {
             Event::PoolFailed { pool, reason } => self.fail(now, &pool, &reason, &mut actions),
             Event::Submit(request) => self.submit(now, request, &mut actions),
             Event::Cancel { task } => self.cancel(task, &mut actions),
+            Event::Unread { task } => self.stop(task, StopCause::Unread, &mut actions),
             Event::Stopped { task } => self.stopped(now, task),
             Event::Tick => {}
         }
@@ -120,7 +127,14 @@ impl Scheduler {
             .values()
             .flat_map(|pool| pool.interactive.iter().chain(pool.batch.iter()))
             .filter_map(|waiting| waiting.deadline);
-        running.chain(waiting).chain(self.next_arrangement()).min()
+        let held = self.pools.values().filter_map(|pool| pool.held_too_long(&self.limits)).map(|(_, at)| at);
+        running.chain(waiting).chain(held).chain(self.next_arrangement()).min()
+    }
+
+    /// Tasks that wait for a pool.
+    #[must_use]
+    pub fn waiting(&self, pool: &str) -> usize {
+        self.pools.get(pool).map_or(0, |pool| pool.interactive.len() + pool.batch.len())
     }
 
     /// The bounds it keeps to.
@@ -163,15 +177,22 @@ impl Scheduler {
             return;
         }
         let queue = pool.queue(request.priority);
-        if queue.len() >= self.limits.queue_len_max {
-            let oldest = match self.limits.full_policy {
-                FullPolicy::Reject => None,
-                FullPolicy::DropOldest => queue.take_oldest(),
+        let share = FullShare::find(queue, Caller::of(&request), &self.limits);
+        let full = queue.len() >= self.limits.queue_len_max;
+        if full || share.is_some() {
+            let oldest = match (self.limits.full_policy, &share) {
+                (FullPolicy::Reject, _) => None,
+                (FullPolicy::DropOldest, None) => queue.take_oldest(),
+                (FullPolicy::DropOldest, Some(share)) => share.oldest.and_then(|task| queue.take(task)),
             };
-            let Some(oldest) = oldest else {
+            let Some((_, oldest)) = oldest else {
                 let waiting = queue.len();
                 let retry_after = pool.predict(now, 0).max(Duration::from_millis(100));
-                actions.push(Action::Refuse { task, refusal: Refusal::QueueFull { waiting, retry_after } });
+                let refusal = match share.filter(|_| !full) {
+                    Some(share) => share.refusal(retry_after),
+                    None => Refusal::QueueFull { waiting, retry_after },
+                };
+                actions.push(Action::Refuse { task, refusal });
                 return;
             };
             self.tasks.remove(&oldest.task);
@@ -188,14 +209,21 @@ impl Scheduler {
     }
 
     fn cancel(&mut self, task: TaskId, actions: &mut Vec<Action>) {
+        self.stop(task, StopCause::Cancelled, actions);
         let Some(pool) = self.tasks.get(&task).and_then(|pool| self.pools.get_mut(pool)) else { return };
-        if let Some(active) = pool.active.get_mut(&task) {
-            if !std::mem::replace(&mut active.stopping, true) {
-                actions.push(Action::Stop { task, cause: StopCause::Cancelled });
-            }
-        } else if pool.interactive.take(task).or_else(|| pool.batch.take(task)).is_some() {
+        if pool.interactive.take(task).or_else(|| pool.batch.take(task)).is_some() {
             self.tasks.remove(&task);
             actions.push(Action::Refuse { task, refusal: Refusal::Cancelled });
+        }
+    }
+
+    /// Has a task stop that runs, once.
+    fn stop(&mut self, task: TaskId, cause: StopCause, actions: &mut Vec<Action>) {
+        let pool = self.tasks.get(&task).and_then(|pool| self.pools.get_mut(pool));
+        if let Some(active) = pool.and_then(|pool| pool.active.get_mut(&task))
+            && !std::mem::replace(&mut active.stopping, true)
+        {
+            actions.push(Action::Stop { task, cause });
         }
     }
 
@@ -240,6 +268,13 @@ impl Scheduler {
                     actions.push(Action::Stop { task: *task, cause: StopCause::Deadline });
                 }
             }
+            if let Some((task, at)) = pool.held_too_long(&self.limits)
+                && at <= now
+                && let Some(active) = pool.active.get_mut(&task)
+            {
+                active.stopping = true;
+                actions.push(Action::Stop { task, cause: StopCause::SlotHeld });
+            }
             for queue in [&mut pool.interactive, &mut pool.batch] {
                 for waiting in queue.take_expired(now) {
                     self.tasks.remove(&waiting.task);
@@ -253,9 +288,9 @@ impl Scheduler {
         for (name, pool) in &mut self.pools {
             let mut moved = false;
             while pool.takes_work() && pool.active.len() < pool.concurrency {
-                let Some(next) = pool.take_next(now, self.limits.batch_wait_max) else { break };
+                let Some((caller, next)) = pool.take_next(now, self.limits.batch_wait_max) else { break };
                 moved = true;
-                let active = Active { since: now, deadline: next.deadline, stopping: false };
+                let active = Active { caller, since: now, deadline: next.deadline, stopping: false };
                 pool.active.insert(next.task, active);
                 actions.push(Action::Grant {
                     task: next.task,
@@ -318,12 +353,13 @@ impl Pool {
         }
     }
 
-    fn take_next(&mut self, now: Instant, batch_wait_max: Duration) -> Option<queue::Waiting> {
+    fn take_next(&mut self, now: Instant, batch_wait_max: Duration) -> Option<(Caller, queue::Waiting)> {
         let overdue = self.batch.oldest().is_some_and(|oldest| now.since(oldest.since) >= batch_wait_max);
         if overdue {
             return self.batch.take_oldest();
         }
-        self.interactive.take_next().or_else(|| self.batch.take_next())
+        let load = Load::new(self.active.values());
+        self.interactive.take_next(&load).or_else(|| self.batch.take_next(&load))
     }
 
     /// In how long the task at `position` will probably start.
@@ -336,7 +372,8 @@ impl Pool {
     }
 
     fn place_all(&self, now: Instant, actions: &mut Vec<Action>) {
-        let order = self.interactive.in_order().into_iter().chain(self.batch.in_order());
+        let load = Load::new(self.active.values());
+        let order = self.interactive.in_order(&load).into_iter().chain(self.batch.in_order(&load));
         for (position, task) in order.enumerate() {
             let predicted_start = self.predict(now, position);
             actions.push(Action::Place { task, position, predicted_start, why: self.why() });

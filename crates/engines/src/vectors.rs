@@ -1,14 +1,87 @@
-//! Vectors of short texts that were asked before: queries come again and again. Both kinds of embedders have one.
+//! What both kinds of embedders share: texts are cut before they are sent to a worker, and vectors of short texts are
+//! remembered, since queries come again and again.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use lar_base::KeyId;
 use sha2::{Digest as _, Sha256};
+
+use crate::Error;
+use crate::driver::{Embeddings, Ranking};
+use crate::embedded::{EmbeddedTexts, Worker};
 
 /// Longer texts are passages, which are stored rather than asked again.
 const TEXT_BYTES_MAX: usize = 1024;
 /// Vectors that are kept; 384 numbers take 1.5 KiB.
 const VECTORS_MAX: usize = 4096;
+/// Bytes of a text that are sent for each token that a model reads. Text has 2 to 6 bytes a token; only long runs of
+/// blanks, or words that are no words, have more than this, and what follows them is then not read.
+const BYTES_PER_TOKEN: usize = 256;
+
+/// Cuts texts to what a model can use, so that neither sending nor tokenizing them costs more. Returns which were cut.
+fn cut(texts: &mut [String], tokens_max: u32) -> Vec<usize> {
+    let most = (tokens_max as usize).saturating_mul(BYTES_PER_TOKEN);
+    let mut cut = Vec::new();
+    for (index, text) in texts.iter_mut().enumerate().filter(|(_, text)| text.len() > most) {
+        text.truncate(text.floor_char_boundary(most));
+        text.shrink_to_fit();
+        cut.push(index);
+    }
+    cut
+}
+
+/// The vectors of texts. That of a single short text is remembered: a query comes again, passages do not.
+pub(crate) async fn embed(
+    worker: &Worker,
+    cache: &Mutex<Cache>,
+    mut texts: Vec<String>,
+    cache_of: Option<KeyId>,
+    tokens_max: u32,
+) -> Result<Embeddings, Error> {
+    let digest = match texts.as_slice() {
+        [text] => digest(text, cache_of),
+        _ => None,
+    };
+    if let Some((vector, tokens)) = digest.and_then(|digest| lock(cache).get(&digest)) {
+        return Ok(Embeddings { vectors: vec![vector], tokens, truncated: Vec::new() });
+    }
+    let cut = cut(&mut texts, tokens_max);
+    let EmbeddedTexts { values, tokens, truncated } = worker.embed(None, texts).await?;
+    if let (Some(digest), [vector], []) = (digest, values.as_slice(), truncated.as_slice()) {
+        lock(cache).put(digest, vector.clone(), tokens);
+    }
+    Ok(Embeddings { vectors: values, tokens, truncated: both(truncated, cut) })
+}
+
+/// The scores of texts for a query.
+pub(crate) async fn rank(
+    worker: &Worker,
+    query: String,
+    mut texts: Vec<String>,
+    tokens_max: u32,
+) -> Result<Ranking, Error> {
+    let mut query = [query];
+    let query_cut = !cut(&mut query, tokens_max).is_empty();
+    let texts_cut = cut(&mut texts, tokens_max);
+    let cut = if query_cut { (0..texts.len()).collect() } else { texts_cut };
+    let [query] = query;
+    let EmbeddedTexts { values, tokens, truncated } = worker.embed(Some(query), texts).await?;
+    let scores = values.iter().map(|classes| Ranking::score(classes)).collect();
+    Ok(Ranking { scores, tokens, truncated: both(truncated, cut) })
+}
+
+/// Those that are in either list, in order.
+fn both(mut truncated: Vec<usize>, cut: Vec<usize>) -> Vec<usize> {
+    truncated.extend(cut);
+    truncated.sort_unstable();
+    truncated.dedup();
+    truncated
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Which text of whose.
 pub(crate) type Digest = [u8; 32];
@@ -47,5 +120,20 @@ impl Cache {
                 self.vectors.remove(&oldest);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_cut_between_characters_and_only_long_ones() {
+        let long = "ä".repeat(10 * BYTES_PER_TOKEN);
+        let mut texts = vec!["short".to_owned(), format!("x{long}"), String::new(), long];
+        assert_eq!(cut(&mut texts, 3), [1, 3]);
+        let lengths: Vec<usize> = texts.iter().map(String::len).collect();
+        assert_eq!(lengths, [5, 3 * BYTES_PER_TOKEN - 1, 0, 3 * BYTES_PER_TOKEN]);
+        assert_eq!(both(vec![3, 0], vec![1, 3]), [0, 1, 3]);
     }
 }

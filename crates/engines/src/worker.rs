@@ -7,36 +7,41 @@
 mod answer;
 mod cache;
 mod calls;
+mod check;
+mod confinement;
 mod constraint;
 mod draft;
 mod embed;
+mod encode;
 mod generate;
 mod llama;
 mod llama_cpp;
 mod pace;
 mod sampler;
 mod sequence;
+mod shortlist;
+mod step_threads;
+mod threads;
+mod timed;
+mod tokenize;
 mod tune;
 
 use std::io::{BufReader, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 
-use lar_base::{Bytes, Instant};
-use lar_sandbox::Confinement;
+use lar_base::Instant;
 use rustix::process::{Signal, getpid, kill_process};
 
-use crate::driver::{FinishReason, Prompt, Sampling, TokenLogprobs};
-use crate::protocol::{self, FromWorker, HEARTBEAT, Load, ToWorker};
-use crate::template::ChatTemplate;
+use crate::driver::{FinishReason, Sampling, TokenLogprobs};
+use crate::protocol::{self, FromWorker, HEARTBEAT, Load, ToWorker, Tuned};
+use check::Checker;
+pub(crate) use confinement::parts as model_files;
 pub(crate) use constraint::bounded_blanks;
 use llama_cpp::{Interrupt, Vocab};
-
-/// A worker that holds only a vocabulary may take this much memory: a hostile template is stopped there.
-const VOCABULARY_MEMORY_MAX: Bytes = Bytes(2 << 30);
+use tokenize::{Asked, Limit, Queue, Request, Tokenizers};
 
 /// How much of a rendered chat's end is told.
 pub(crate) const TAIL_BYTES: usize = 64;
@@ -58,6 +63,8 @@ enum Progress {
         right: u32,
     },
     Failed(String),
+    /// What the answer is held to lets nothing follow, or takes too long.
+    Unfit(String),
     /// The vector or the scores of one text of a request.
     Vector {
         index: u32,
@@ -69,6 +76,8 @@ enum Progress {
         truncated: Vec<u32>,
     },
     EmbedFailed(String),
+    /// What is computed with changed; of no stream.
+    Tuned(Tuned),
 }
 
 impl Progress {
@@ -82,10 +91,14 @@ impl Progress {
             Progress::Finished { reason, guessed, right } => {
                 FromWorker::Finished { stream: id, reason, guessed, right, active }
             }
-            Progress::Failed(message) => FromWorker::Failed { stream: id, message, active },
+            Progress::Failed(message) => {
+                FromWorker::Failed { stream: id, message, constraint: false, active }
+            }
+            Progress::Unfit(message) => FromWorker::Failed { stream: id, message, constraint: true, active },
             Progress::Vector { index, values } => FromWorker::Vector { id, index, values },
             Progress::Embedded { tokens, truncated } => FromWorker::Embedded { id, tokens, truncated },
             Progress::EmbedFailed(message) => FromWorker::EmbedFailed { id, message },
+            Progress::Tuned(tuned) => FromWorker::Tuned(tuned),
         }
     }
 }
@@ -94,9 +107,9 @@ impl Progress {
 trait Backend {
     /// The model's vocabulary.
     fn vocab(&self) -> Vocab<'_>;
-    /// Takes a stream on; an error is final for the stream and for nothing else.
-    fn start(&mut self, _stream: u64, _prompt: cache::Prompt, _sampling: Sampling) -> Result<(), String> {
-        Err("what this worker holds does not generate".into())
+    /// Takes a stream on; an error, which is a failure to be reported, is final for the stream and for nothing else.
+    fn start(&mut self, _stream: u64, _prompt: cache::Prompt, _sampling: Sampling) -> Result<(), Progress> {
+        Err(Progress::Failed("what this worker holds does not generate".into()))
     }
     /// Takes texts on, or pairs of `query` and each of them; with `more` further ones follow. What is computed
     /// comes in steps, an error is final for the request and for nothing else.
@@ -110,8 +123,8 @@ trait Backend {
     ) -> Result<(), String> {
         Err("what this worker holds makes no vectors".into())
     }
-    /// Lets a stream produce so many more deltas.
-    fn credit(&mut self, _stream: u64, _deltas: u32) {}
+    /// Lets a stream produce so many more tokens.
+    fn credit(&mut self, _stream: u64, _tokens: u32) {}
     /// Forgets a stream or a request; says whether a stream was there.
     fn cancel(&mut self, _id: u64) -> bool {
         false
@@ -133,6 +146,8 @@ trait Backend {
 /// # Errors
 /// When standard input is no socket, the other side speaks another version, or the model cannot be loaded.
 pub fn run() -> Result<(), String> {
+    // Whatever the process that started this one had open.
+    lar_sandbox::close_descriptors();
     let text = |error: &dyn std::fmt::Display| error.to_string();
     let socket = std::io::stdin().as_fd().try_clone_to_owned().map_err(|error| text(&error))?;
     let mut socket = UnixStream::from(socket);
@@ -150,24 +165,45 @@ pub fn run() -> Result<(), String> {
     };
     // What the library itself needs of the machine it takes before the process is confined, and the process is
     // confined before it has a second thread.
-    llama_cpp::start()?;
-    let missing = lar_sandbox::confine(&confinement(&load));
+    match &load {
+        Load::Encoder(_) => encode::prepare(),
+        Load::Vocabulary { .. } | Load::Model { .. } | Load::Embedder { .. } => llama_cpp::start()?,
+    }
+    let confinement = confinement::of(&load);
+    let missing = lar_sandbox::confine(&confinement);
     let missing = missing.iter().map(ToString::to_string).collect();
     protocol::write(&mut socket, &FromWorker::Confined { missing }).map_err(|error| text(&error))?;
+    if let Load::Encoder(load) = &load {
+        return encode::run(load, socket, confinement.profile);
+    }
     let reader = socket.try_clone().map_err(|error| text(&error))?;
     let (commands, inbox) = mpsc::channel();
     let interrupt = Interrupt::default();
     let asks = interrupt.clone();
-    std::thread::spawn(move || read_commands(reader, &commands, &asks));
+    let prompts = matches!(load, Load::Vocabulary { .. }).then(|| Arc::new(Queue::default()));
+    let queue = prompts.clone();
+    std::thread::spawn(move || read_commands(reader, &commands, &asks, queue.as_deref()));
 
     let outcome = llama::with_backend(&load, interrupt.clone(), |backend, loaded| {
-        let llama::Loaded { tuned, draft_refused } = loaded;
+        let llama::Loaded { tuned, draft_refused, tokenizer } = loaded;
+        confinement::finish_loading(confinement.profile)?;
         let vocabulary = backend.vocab().len();
         let loaded = FromWorker::Loaded { vocabulary, tuned, draft_refused };
         protocol::write(&mut socket, &loaded).map_err(|error| error.to_string())?;
         let writer = socket.try_clone().map_err(|error| error.to_string())?;
-        compute(backend, &inbox, &interrupt, Outbox::start(writer));
-        Ok(())
+        let out = Outbox::start(writer);
+        let (Some(tokenizer), Some(queue)) = (&tokenizer, &prompts) else {
+            compute(backend, &inbox, &interrupt, &out);
+            return Ok(());
+        };
+        std::thread::scope(|scope| {
+            let started = Tokenizers::start(scope, tokenizer, queue, &out);
+            if started.is_ok() {
+                compute(backend, &inbox, &interrupt, &out);
+            }
+            queue.close();
+            started
+        })
     });
     if let Err(message) = &outcome {
         let _ = protocol::write(&mut socket, &FromWorker::LoadFailed { message: message.clone() });
@@ -175,42 +211,32 @@ pub fn run() -> Result<(), String> {
     outcome
 }
 
-/// What a worker needs of the machine: its model's files, and the devices where a GPU computes.
-fn confinement(load: &Load) -> Confinement {
-    let mut read = parts(load.path());
-    if let Load::Model { draft: Some(draft), .. } = load {
-        read.extend(parts(draft));
-    }
-    let memory_max = match load {
-        Load::Vocabulary { .. } => Some(VOCABULARY_MEMORY_MAX),
-        Load::Model { .. } | Load::Embedder { .. } => load.memory_bytes_max().map(Bytes),
-    };
-    let mut write = Vec::new();
-    let mut memory_max = memory_max;
-    if cfg!(feature = "gpu") {
-        // Drivers map more than they use.
-        memory_max = None;
-        read.extend(["/proc", "/sys", "/usr", "/lib", "/lib64", "/etc", "/opt"].map(PathBuf::from));
-        write.extend(["/dev", "/tmp"].map(PathBuf::from));
-    }
-    Confinement { read, write, memory_max }
-}
-
-/// A model's file, or all of one that was split: `NAME-00001-of-00003.gguf` and the others beside it.
-fn parts(path: &Path) -> Vec<PathBuf> {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let whole = name.rsplit_once("-of-").and_then(|(first, _)| first.rsplit_once('-'));
-    let Some((stem, _)) = whole else { return vec![path.to_owned()] };
-    let folder = path.parent().and_then(|folder| folder.read_dir().ok()).into_iter().flatten().flatten();
-    let beside = folder.filter(|entry| entry.file_name().to_str().is_some_and(|name| name.starts_with(stem)));
-    beside.map(|entry| entry.path()).collect()
-}
-
 /// Ends the process when the server is gone, whatever the engine is doing: nothing here needs saving.
-fn read_commands(socket: UnixStream, commands: &mpsc::Sender<ToWorker>, interrupt: &Interrupt) {
+fn read_commands(
+    socket: UnixStream,
+    commands: &mpsc::Sender<ToWorker>,
+    interrupt: &Interrupt,
+    prompts: Option<&Queue>,
+) {
     let mut socket = BufReader::new(socket);
     while let Ok(Some(frame)) = protocol::read(&mut socket) {
         let cancels = matches!(frame, ToWorker::Cancel { .. });
+        let frame = match (frame, prompts) {
+            (ToWorker::Tokenize { id, prompt, template, tokens_max }, Some(prompts)) => {
+                let limit = tokens_max.map_or(Limit::Count, Limit::Tokens);
+                prompts.add(Request { id, asked: Asked::Prompt(prompt, limit), template });
+                continue;
+            }
+            (ToWorker::Text { id, question, template }, Some(prompts)) => {
+                prompts.add(Request { id, asked: Asked::Text(question), template });
+                continue;
+            }
+            (ToWorker::Cancel { stream }, Some(prompts)) => {
+                prompts.cancel(stream);
+                continue;
+            }
+            (frame, _) => frame,
+        };
         if commands.send(frame).is_err() {
             break;
         }
@@ -222,30 +248,46 @@ fn read_commands(socket: UnixStream, commands: &mpsc::Sender<ToWorker>, interrup
 }
 
 /// The writing thread and what it reports of the computing one.
+#[derive(Clone)]
 struct Outbox {
-    frames: mpsc::Sender<FromWorker>,
+    frames: mpsc::Sender<Outgoing>,
     active: Arc<AtomicU32>,
     step_since_ms: Arc<AtomicU64>,
 }
 
+enum Outgoing {
+    Frame(FromWorker),
+    /// The process ends with it.
+    Last(FromWorker),
+}
+
 impl Outbox {
     fn start(mut socket: UnixStream) -> Self {
-        let (frames, queue) = mpsc::channel::<FromWorker>();
+        let (frames, queue) = mpsc::channel::<Outgoing>();
         let active = Arc::new(AtomicU32::new(0));
         let step_since_ms = Arc::new(AtomicU64::new(0));
         let (count, since) = (active.clone(), step_since_ms.clone());
         std::thread::spawn(move || {
             let mut last = Instant::now();
             loop {
-                let frame = match queue.recv_timeout(HEARTBEAT) {
-                    Ok(frame) => frame,
-                    Err(mpsc::RecvTimeoutError::Timeout) => heartbeat(&count, &since),
+                let mut frames = match queue.recv_timeout(HEARTBEAT) {
+                    Ok(frame) => vec![frame],
+                    Err(mpsc::RecvTimeoutError::Timeout) => vec![Outgoing::Frame(heartbeat(&count, &since))],
                     Err(mpsc::RecvTimeoutError::Disconnected) => return,
                 };
-                let mut bytes = protocol::encode(&frame).unwrap_or_default();
                 // What else is ready shares the system call.
-                while let Ok(frame) = queue.try_recv() {
+                frames.extend(queue.try_iter());
+                let mut bytes = Vec::new();
+                for frame in frames {
+                    let (frame, last) = match frame {
+                        Outgoing::Frame(frame) => (frame, false),
+                        Outgoing::Last(frame) => (frame, true),
+                    };
                     bytes.extend(protocol::encode(&frame).unwrap_or_default());
+                    if last {
+                        let _ = socket.write_all(&bytes);
+                        let _ = kill_process(getpid(), Signal::KILL);
+                    }
                 }
                 if last.elapsed() >= HEARTBEAT {
                     last = Instant::now();
@@ -260,7 +302,12 @@ impl Outbox {
     }
 
     fn send(&self, frame: FromWorker) {
-        let _ = self.frames.send(frame);
+        let _ = self.frames.send(Outgoing::Frame(frame));
+    }
+
+    /// Ends the process once this is written.
+    fn send_last(&self, frame: FromWorker) {
+        let _ = self.frames.send(Outgoing::Last(frame));
     }
 
     /// Something is computed from now on.
@@ -287,7 +334,8 @@ fn heartbeat(active: &AtomicU32, since: &AtomicU64) -> FromWorker {
     FromWorker::Heartbeat { active: active.load(Ordering::Relaxed), step_ms }
 }
 
-fn compute(backend: &mut dyn Backend, inbox: &mpsc::Receiver<ToWorker>, interrupt: &Interrupt, out: Outbox) {
+fn compute(backend: &mut dyn Backend, inbox: &mpsc::Receiver<ToWorker>, interrupt: &Interrupt, out: &Outbox) {
+    let mut checker = Checker::default();
     loop {
         // Before the inbox is looked at: what asks after this is in it, or breaks the step off.
         interrupt.clear();
@@ -298,7 +346,7 @@ fn compute(backend: &mut dyn Backend, inbox: &mpsc::Receiver<ToWorker>, interrup
         // A question may take long too: a template, a grammar.
         out.begin();
         for frame in first.into_iter().chain(inbox.try_iter()) {
-            obey(backend, frame, &out);
+            obey(backend, &mut checker, frame, out);
         }
         out.end();
         out.count(backend);
@@ -315,15 +363,15 @@ fn compute(backend: &mut dyn Backend, inbox: &mpsc::Receiver<ToWorker>, interrup
     }
 }
 
-fn obey(backend: &mut dyn Backend, frame: ToWorker, out: &Outbox) {
+fn obey(backend: &mut dyn Backend, checker: &mut Checker, frame: ToWorker, out: &Outbox) {
     match frame {
         ToWorker::Generate { stream, tokens, sampling, cache_of } => {
             let prompt = cache::Prompt { tokens, owner: cache_of };
-            if let Err(message) = backend.start(stream, prompt, sampling) {
-                out.send(FromWorker::Failed { stream, message, active: backend.active() });
+            if let Err(failure) = backend.start(stream, prompt, sampling) {
+                out.send(failure.frame(stream, backend.active()));
             }
         }
-        ToWorker::Credit { stream, deltas } => backend.credit(stream, deltas),
+        ToWorker::Credit { stream, tokens } => backend.credit(stream, tokens),
         ToWorker::Cancel { stream } => {
             // A stream that has ended already has had its terminal frame.
             if backend.cancel(stream) {
@@ -341,48 +389,20 @@ fn obey(backend: &mut dyn Backend, frame: ToWorker, out: &Outbox) {
                 out.send(what.frame(id, backend.active()));
             }
         }
-        ToWorker::Tokenize { id, prompt, template } => {
-            out.send(match tokenize(backend.vocab(), prompt, template.as_ref()) {
-                Ok((tokens, tail)) => FromWorker::Tokens { id, tokens, tail },
-                Err(message) => FromWorker::TokenizeFailed { id, message },
-            });
+        ToWorker::Tokenize { id, .. } => {
+            let message = "this worker makes no tokens of prompts".into();
+            out.send(FromWorker::TokenizeFailed { id, message });
         }
-        ToWorker::Check { id, constraint } => {
-            let problem = constraint::check(backend.vocab(), &constraint).err();
-            out.send(FromWorker::Checked { id, problem });
+        ToWorker::Text { id, .. } => {
+            let answer = Err("this worker answers no questions about texts".into());
+            out.send(FromWorker::Text { id, answer });
+        }
+        ToWorker::Check { id, constraint, strict } => {
+            let outcome = checker.check(backend.vocab(), &constraint, strict);
+            out.send(FromWorker::Checked { id, outcome });
         }
         ToWorker::Hello { .. } | ToWorker::Load(_) => {}
     }
-}
-
-/// A prompt's tokens, and how the text ends that was made of a chat.
-fn tokenize(
-    vocab: Vocab<'_>,
-    prompt: Prompt,
-    template: Option<&ChatTemplate>,
-) -> Result<(Vec<u32>, String), String> {
-    let tokens = match (prompt, template) {
-        (Prompt::Tokens(tokens), _) => match tokens.iter().find(|token| **token >= vocab.len()) {
-            Some(token) => return Err(format!("token {token} is not in the vocabulary")),
-            None => tokens,
-        },
-        (Prompt::Text(text), _) => vocab.tokenize(&text, true, true),
-        (Prompt::Infill { prefix, suffix }, _) => {
-            infill(vocab, &prefix, &suffix).ok_or("the model has no tokens for it")?
-        }
-        (Prompt::Chat(chat), Some(template)) => {
-            let text = template.render(&chat).map_err(|error| match error {
-                crate::Error::Template(reason) => reason,
-                other => other.to_string(),
-            })?;
-            // Many templates write the start token themselves; two of them make answers worse.
-            let starts = !template.start.is_empty() && text.starts_with(&template.start);
-            let tail = text.floor_char_boundary(text.len().saturating_sub(TAIL_BYTES));
-            return Ok((vocab.tokenize(&text, !starts, true), text[tail..].to_owned()));
-        }
-        (Prompt::Chat(_), None) => return Err("the model has no chat template".into()),
-    };
-    Ok((tokens, String::new()))
 }
 
 /// The control token that is written so, if there is one.
@@ -391,17 +411,4 @@ fn control(vocab: Vocab<'_>, text: &str) -> Option<u32> {
         [token] if vocab.is_control(*token) => Some(*token),
         _ => None,
     }
-}
-
-/// Prefix, suffix, middle: the order that most models with such tokens were taught.
-fn infill(vocab: Vocab<'_>, prefix: &str, suffix: &str) -> Option<Vec<u32>> {
-    let (before, after, middle) = (vocab.infill_prefix()?, vocab.infill_suffix()?, vocab.infill_middle()?);
-    let mut tokens: Vec<u32> = vocab.adds_start().then(|| vocab.start()).flatten().into_iter().collect();
-    // What is typed is text here, special tokens written in it are not read.
-    tokens.push(before);
-    tokens.extend(vocab.tokenize(prefix, false, false));
-    tokens.push(after);
-    tokens.extend(vocab.tokenize(suffix, false, false));
-    tokens.push(middle);
-    Some(tokens)
 }

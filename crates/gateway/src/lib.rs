@@ -4,6 +4,7 @@
 //! Invariants: a task has exactly one terminal event; whoever asked may go away at any time without the
 //! lease being freed early or the end going unrecorded; prompts are nowhere in what is recorded.
 
+mod footprint;
 mod log;
 mod metrics;
 mod pipeline;
@@ -12,6 +13,7 @@ mod routes;
 mod runs;
 mod task;
 
+pub use footprint::Footprint;
 pub use log::{End, LogReader, TaskEvent};
 pub use metrics::Metrics;
 pub use pipeline::{Admitted, Count, Gateway};

@@ -3,9 +3,11 @@
 //!
 //! A log's size is bounded by the task's own limit of tokens.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use lar_base::Problem;
+use lar_base::{Instant, Problem};
 use lar_engines::dialect::CallPart;
 use lar_engines::driver::{Embeddings, FinishReason, Ranking, TokenLogprobs};
 use lar_engines::scheduler::Why;
@@ -36,7 +38,7 @@ pub enum TaskEvent {
     Token {
         /// Whole characters; may be empty.
         text: Arc<str>,
-        /// Tokens produced so far.
+        /// Tokens produced so far; 0 where it tells of the prompt's.
         index: u64,
         /// Of tokens whose text is told, where they were asked for.
         logprobs: Arc<[TokenLogprobs]>,
@@ -73,6 +75,8 @@ pub struct End {
     pub tokens_cached: u64,
     /// Answer tokens.
     pub tokens_out: u64,
+    /// From taken to given to an engine.
+    pub queue_ms: u64,
     /// From taken to first token.
     pub ttft_ms: u64,
     /// From first token to end.
@@ -96,7 +100,9 @@ pub(crate) struct Log {
 #[derive(Debug, Default)]
 struct State {
     events: Vec<TaskEvent>,
-    readers: usize,
+    /// By their numbers: since when each has had something to take and takes nothing; none for one that keeps up.
+    readers: BTreeMap<u64, Option<Instant>>,
+    next_reader: u64,
 }
 
 impl Log {
@@ -117,6 +123,10 @@ impl Log {
             }
             _ => state.events.push(event),
         }
+        let now = Instant::now();
+        for behind_since in state.readers.values_mut() {
+            behind_since.get_or_insert(now);
+        }
         drop(state);
         self.changed.send_replace(());
         true
@@ -127,7 +137,15 @@ impl Log {
     }
 
     pub(crate) fn readers(&self) -> usize {
-        self.lock().readers
+        self.lock().readers.len()
+    }
+
+    /// For how long every reader has had something to take and has taken nothing; none where one keeps up, or there is
+    /// no reader.
+    pub(crate) fn unread_for(&self, now: Instant) -> Option<Duration> {
+        let state = self.lock();
+        let since: Option<Vec<Instant>> = state.readers.values().copied().collect();
+        since?.into_iter().max().map(|last| now.since(last))
     }
 
     /// The number of text bytes kept, for bounding what is remembered of tasks that are over.
@@ -156,6 +174,7 @@ impl Log {
 pub struct LogReader {
     log: Arc<Log>,
     changed: watch::Receiver<()>,
+    number: u64,
     next: usize,
     last_place: Option<TaskEvent>,
     on_drop: Option<OnDrop>,
@@ -172,9 +191,16 @@ impl std::fmt::Debug for OnDrop {
 
 impl LogReader {
     pub(crate) fn new(log: Arc<Log>, from: usize, on_drop: OnDrop) -> Self {
-        log.lock().readers += 1;
+        let number = {
+            let mut state = log.lock();
+            let number = state.next_reader;
+            state.next_reader += 1;
+            let behind = (from < state.events.len()).then(Instant::now);
+            state.readers.insert(number, behind);
+            number
+        };
         let changed = log.changed.subscribe();
-        Self { log, changed, next: from, last_place: None, on_drop: Some(on_drop) }
+        Self { log, changed, number, next: from, last_place: None, on_drop: Some(on_drop) }
     }
 
     /// Waits for the next event and returns it with its number, from 0; `None` after the terminal one.
@@ -190,15 +216,18 @@ impl LogReader {
     }
 
     fn poll(&mut self) -> Poll {
-        let state = self.log.lock();
+        let mut state = self.log.lock();
         if let Some(event) = state.events.get(self.next) {
             let (number, event) = (self.next, event.clone());
             self.next += 1;
+            let behind = (self.next < state.events.len()).then(Instant::now);
+            state.readers.insert(self.number, behind);
             if matches!(event, TaskEvent::Queued { .. }) {
                 self.last_place = Some(event.clone());
             }
             return Poll::Event(number, event);
         }
+        state.readers.insert(self.number, None);
         match state.events.last() {
             Some(last) if last.is_terminal() => Poll::Over,
             Some(place @ TaskEvent::Queued { .. }) if self.last_place.as_ref() != Some(place) => {
@@ -214,8 +243,8 @@ impl Drop for LogReader {
     fn drop(&mut self) {
         let none_left = {
             let mut state = self.log.lock();
-            state.readers -= 1;
-            state.readers == 0
+            state.readers.remove(&self.number);
+            state.readers.is_empty()
         };
         if let Some(OnDrop(run)) = self.on_drop.take().filter(|_| none_left) {
             run();
@@ -263,6 +292,27 @@ mod tests {
         assert_eq!(seen, [vec![(0, queued(1))], rest.to_vec()].concat());
         assert_eq!(reader(&log, 2).next().await, Some((2, token("b", 2))));
         assert_eq!(reader(&log, 9).next().await, None);
+    }
+
+    #[tokio::test]
+    async fn it_is_known_how_long_nothing_was_taken() {
+        let log = Arc::new(Log::new());
+        let soon = |seconds| Instant::now().after(Duration::from_secs(seconds));
+        assert_eq!(log.unread_for(soon(9)), None, "nobody reads");
+        let mut first = reader(&log, 0);
+        log.push(token("a", 1));
+        log.push(token("b", 2));
+        let unread = log.unread_for(soon(9)).unwrap();
+        assert!((8..=9).contains(&unread.as_secs()), "{unread:?}");
+        first.next().await;
+        assert!(log.unread_for(soon(9)).is_some(), "one event is left");
+        first.next().await;
+        assert_eq!(log.unread_for(soon(9)), None, "it keeps up");
+        log.push(token("c", 3));
+        let second = reader(&log, 3);
+        assert_eq!(log.unread_for(soon(9)), None, "another has taken everything");
+        drop(second);
+        assert!(log.unread_for(soon(9)).is_some());
     }
 
     #[tokio::test]

@@ -5,12 +5,13 @@ mod admit;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use lar_base::{Code, Instant, Problem, TaskId, Tasks, Timestamp, UserId};
+use lar_base::{Code, Instant, Problem, TaskId, Tasks, Timestamp, VisibleTasks};
 use lar_catalog::Catalog;
 use lar_egress::Egress;
 use lar_engines::dialect::{Part, Reader};
 use lar_engines::driver::{Embeddings, Event, FinishReason, Ranking, TokenLogprobs};
-use lar_engines::scheduler::{Refusal, Request, StopCause};
+use lar_engines::embedded::ConfinementPolicy;
+use lar_engines::scheduler::{Holder, Refusal, Request, StopCause};
 use lar_engines::{Engines, Lease};
 use lar_store::{Once, Outcome, Store, TaskEnd};
 
@@ -19,8 +20,16 @@ use crate::metrics::{ByModel, ByModelAndPriority, ByReason, Metrics};
 use crate::recorder::{Record, Recorder};
 use crate::routes::{EngineOptions, Remote, Route, Routes};
 use crate::runs::{Run, RunProgress, Runs, TaskHandle};
+use crate::task::HangUp;
 use admit::Ready;
 pub use admit::{Admitted, Count};
+
+/// How often it is looked whether an answer is still read.
+const READERS_WATCHED_EVERY: Duration = Duration::from_secs(1);
+/// An answer of which nobody takes anything for this long is stopped, unless it goes on by itself.
+const UNREAD_MAX: Duration = Duration::from_secs(60);
+/// The same while others wait for its model.
+const UNREAD_MAX_WHILE_OTHERS_WAIT: Duration = Duration::from_secs(10);
 
 /// The pipeline. Clones share it.
 #[derive(Debug, Clone)]
@@ -80,7 +89,7 @@ impl Gateway {
     /// Dispatches a task whose [`Admitted::start`] its caller has stored already.
     #[must_use]
     pub fn dispatch_recorded(&self, admitted: Admitted) -> TaskHandle {
-        let Admitted { start, priority, deadline, hang_up, route, ready } = admitted;
+        let Admitted { start, priority, deadline, hang_up, route, ready, .. } = admitted;
         let tokens_in = match &ready {
             Ready::Generate { tokens_in, .. } => *tokens_in,
             Ready::Embed { .. } | Ready::Rank { .. } => 0,
@@ -88,6 +97,7 @@ impl Gateway {
         let run = Arc::new(Run {
             id: start.id,
             user: start.user,
+            key: start.key,
             model: route.pool.clone(),
             hang_up,
             taken: Instant::now(),
@@ -101,6 +111,7 @@ impl Gateway {
             task: run.id,
             pool: route.pool.clone(),
             caller: start.key,
+            person: start.user,
             priority,
             deadline: deadline.map(|limit| run.taken.after(limit)),
         };
@@ -124,10 +135,11 @@ impl Gateway {
         handle
     }
 
-    /// A task of this person that is under way or was over not long ago.
+    /// One of these tasks, if it is under way or was over not long ago. The handle is the proof that its holder may
+    /// follow and stop it.
     #[must_use]
-    pub fn find(&self, user: UserId, id: TaskId) -> Option<TaskHandle> {
-        let run = self.runs().by_id.get(&id).filter(|run| run.user == user).cloned()?;
+    pub fn find(&self, visible: VisibleTasks, id: TaskId) -> Option<TaskHandle> {
+        let run = self.runs().by_id.get(&id).filter(|run| visible.includes(run.user, run.key)).cloned()?;
         Some(TaskHandle { engines: self.shared.engines.clone(), run })
     }
 
@@ -150,10 +162,35 @@ impl Gateway {
         self.shared.routes.remotes()
     }
 
+    /// What happens where the kernel cannot confine workers in every way, and what it lacks.
+    ///
+    /// # Errors
+    /// When no worker can be started to find out.
+    pub async fn confinement(&self) -> Result<(ConfinementPolicy, Vec<String>), Problem> {
+        self.shared.routes.confinement().await
+    }
+
     /// The context that a job of an installed model gets, whether it is loaded or not.
     #[must_use]
     pub fn context_of(&self, model: &lar_catalog::Model) -> u32 {
         self.shared.routes.context_tokens(model)
+    }
+
+    /// What loading an installed model takes with the present settings.
+    #[must_use]
+    pub fn footprint(&self, model: &lar_catalog::Model) -> crate::Footprint {
+        self.shared.routes.footprint(model)
+    }
+
+    /// Tokens a second of each installed model whose decoding was measured on this machine, by its name.
+    pub async fn measured_speeds(&self) -> std::collections::BTreeMap<String, f64> {
+        self.shared.routes.measured_speeds().await
+    }
+
+    /// Why a model computes with so many threads, where those are fewer than the machine's cores.
+    #[must_use]
+    pub fn threads_note(&self, threads: u32) -> Option<String> {
+        self.shared.routes.threads_note(threads)
     }
 
     async fn work(&self, run: Arc<Run>, route: Route, ready: Ready, lease: Lease) {
@@ -167,7 +204,10 @@ impl Gateway {
             Ready::Generate { job, reading, .. } => {
                 let (gateway, cause) = (self.clone(), lease.stop_cause());
                 let mut reader = Reader::of(&reading);
-                lease.generate(job, |event| gateway.hear(&run, &cause, reader.as_mut(), event)).await;
+                tokio::select! {
+                    () = lease.generate(job, |event| gateway.hear(&run, &cause, reader.as_mut(), event)) => {}
+                    never = gateway.watch_readers(&run) => match never {},
+                }
             }
             Ready::Embed { texts, cache_of } => {
                 let computed = lease.embed(texts, cache_of).await;
@@ -178,6 +218,23 @@ impl Gateway {
                 let computed = lease.rank(query, texts).await;
                 let told = |found: Ranking| (found.tokens, TaskEvent::Scores(Arc::new(found)));
                 self.computed(&run, computed.map(told));
+            }
+        }
+    }
+
+    /// Has a task stopped whose readers take nothing any more, and waits for good: the end comes from the engine.
+    async fn watch_readers(&self, run: &Run) -> std::convert::Infallible {
+        if run.hang_up == HangUp::GoOn {
+            return std::future::pending().await;
+        }
+        let mut clock = tokio::time::interval(READERS_WATCHED_EVERY);
+        loop {
+            clock.tick().await;
+            let Some(unread) = run.log.unread_for(Instant::now()) else { continue };
+            let others_wait = || self.shared.engines.waiting(&run.model) > 0;
+            if unread >= UNREAD_MAX || (unread >= UNREAD_MAX_WHILE_OTHERS_WAIT && others_wait()) {
+                self.shared.engines.stop_unread(run.id);
+                return std::future::pending().await;
             }
         }
     }
@@ -203,7 +260,10 @@ impl Gateway {
                 let index = {
                     let mut progress = run.progress();
                     progress.tokens_out += u64::from(tokens);
-                    progress.first.get_or_insert_with(|| run.taken.elapsed());
+                    // What is told of the prompt comes before the answer.
+                    if tokens > 0 {
+                        progress.first.get_or_insert_with(|| run.taken.elapsed());
+                    }
                     progress.tokens_out
                 };
                 let mut logprobs: Arc<[TokenLogprobs]> = logprobs.into();
@@ -223,7 +283,7 @@ impl Gateway {
             Event::Finished(reason) => {
                 let Some(reader) = reader else { return self.finished(run, reason) };
                 let index = run.progress().tokens_out;
-                for part in reader.finish() {
+                for part in reader.finish(reason == FinishReason::Length) {
                     push_part(run, part, index, &mut Arc::default());
                 }
                 let called = reader.calls() > 0 && reason != FinishReason::Length;
@@ -236,6 +296,20 @@ impl Gateway {
                     Problem::new(
                         Code::DeadlineExceeded,
                         "the deadline passed while the answer was being written",
+                    ),
+                ),
+                Some(StopCause::Unread) => self.failed(
+                    run,
+                    Problem::new(
+                        Code::DeadlineExceeded,
+                        "nobody read the answer any more, so its place was given to others",
+                    ),
+                ),
+                Some(StopCause::SlotHeld) => self.failed(
+                    run,
+                    Problem::new(
+                        Code::DeadlineExceeded,
+                        "it ran for as long as a key may have every slot of a model while others wait (`limits.slot_hold_max_s`)",
                     ),
                 ),
                 Some(StopCause::Cancelled) | None => self.cancelled(run, "running"),
@@ -262,6 +336,7 @@ impl Gateway {
             tokens_in: progress.tokens_in,
             tokens_cached: progress.tokens_cached,
             tokens_out: progress.tokens_out,
+            queue_ms: progress.queued.map_or(0, millis),
             ttft_ms: millis(first),
             decode_ms: millis(total.saturating_sub(first)),
         };
@@ -315,7 +390,20 @@ fn problem_of(refusal: Refusal, model: &str) -> Option<Problem> {
             Problem::new(Code::QueueFull, format!("{waiting} tasks wait for `{model}` already"))
                 .retry_after(retry_after)
         }
-        Refusal::Dropped => Problem::new(Code::QueueFull, "it waited longest when the queue was full"),
+        Refusal::ShareFull { of, waiting, retry_after } => {
+            let (whose, share) = match of {
+                Holder::Key => ("this key", "half"),
+                Holder::Person => ("this person's keys", "three quarters"),
+            };
+            let detail = format!(
+                "{waiting} tasks of {whose} wait for `{model}` already, their share of its queue ({share} of `limits.queue_len_max`)"
+            );
+            Problem::new(Code::QueueFull, detail).retry_after(retry_after)
+        }
+        Refusal::Dropped => Problem::new(
+            Code::QueueFull,
+            "it waited longest when the queue, or its key's share of it, was full",
+        ),
         Refusal::DeadlineUnmet { predicted_start } => Problem::new(
             Code::DeadlineUnmet,
             format!("it would start in about {} ms, after its deadline", predicted_start.as_millis()),

@@ -11,8 +11,9 @@ use tokio_util::sync::CancellationToken;
 const FLUSH_EVERY: Duration = Duration::from_millis(10);
 /// Records in one commit at most.
 const BATCH_MAX: usize = 512;
-/// Records kept while the database fails; beyond it the oldest are given up, and that is logged.
-const BACKLOG_MAX: usize = 100_000;
+/// Records kept while the database fails, and again as many that come meanwhile; further ones are left out, and that
+/// is logged.
+const BACKLOG_MAX: usize = 50_000;
 
 /// The wait after a failed write.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
@@ -24,25 +25,27 @@ pub(crate) enum Record {
 
 #[derive(Debug, Clone)]
 pub(crate) struct Recorder {
-    records: mpsc::UnboundedSender<Record>,
+    records: mpsc::Sender<Record>,
 }
 
 impl Recorder {
     /// Starts the writing task. It writes what is left when `tasks` is told to stop and all handles are gone
     /// or the group's limit ends it.
     pub(crate) fn run(store: Store, tasks: &Tasks) -> Self {
-        let (records, inbox) = mpsc::unbounded_channel();
+        let (records, inbox) = mpsc::channel(BACKLOG_MAX);
         tasks.spawn(write(store, inbox, tasks.stopping()));
         Self { records }
     }
 
     pub(crate) fn record(&self, record: Record) {
         // The writing task ends only with the process.
-        let _ = self.records.send(record);
+        if let Err(mpsc::error::TrySendError::Full(_)) = self.records.try_send(record) {
+            tracing::error!(waiting = BACKLOG_MAX, "too many tasks wait to be written down; one is left out");
+        }
     }
 }
 
-async fn write(store: Store, mut inbox: mpsc::UnboundedReceiver<Record>, stopping: CancellationToken) {
+async fn write(store: Store, mut inbox: mpsc::Receiver<Record>, stopping: CancellationToken) {
     let mut waiting: Vec<Record> = Vec::new();
     loop {
         let stop = stopping.is_cancelled();
@@ -59,7 +62,9 @@ async fn write(store: Store, mut inbox: mpsc::UnboundedReceiver<Record>, stoppin
                 tokio::time::sleep(FLUSH_EVERY).await;
             }
         }
-        while let Ok(record) = inbox.try_recv() {
+        while waiting.len() < BACKLOG_MAX
+            && let Ok(record) = inbox.try_recv()
+        {
             waiting.push(record);
         }
         while !waiting.is_empty() {
@@ -73,8 +78,6 @@ async fn write(store: Store, mut inbox: mpsc::UnboundedReceiver<Record>, stoppin
             }
             if let Err(error) = store.tasks_record(starts, ends).await {
                 tracing::error!(%error, waiting = waiting.len(), "tasks could not be written down; trying again");
-                let excess = waiting.len().saturating_sub(BACKLOG_MAX);
-                waiting.drain(..excess);
                 tokio::time::sleep(RETRY_AFTER).await;
                 break;
             }

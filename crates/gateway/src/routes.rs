@@ -10,13 +10,16 @@ use lar_base::{Bytes, KeyId, Problem, Secret};
 use lar_catalog::{Catalog, FileRole, Kind, Model, STARTER_EMBEDDING};
 use lar_egress::Egress;
 use lar_engines::driver::{Ability, Driver};
-use lar_engines::embedded::{Embedded, EmbeddedOptions, Tuning};
+use lar_engines::embedded::{ConfinementPolicy, Embedded, EmbeddedOptions, Tuning};
 use lar_engines::encoder::{Encoder, EncoderOptions};
 use lar_engines::llama_server::{LlamaServer, LlamaServerOptions};
-use lar_engines::protocol::{CacheType, Compute, Tuned};
+use lar_engines::protocol::{CacheType, Compute, ThreadTuning, Tuned};
 use lar_engines::template::ChatTemplate;
 use lar_engines::{Engines, device};
 use lar_store::Store;
+use tokio::sync::OnceCell;
+
+use crate::footprint::Footprint;
 
 /// The context of a model that does not say what it was trained for.
 const CONTEXT_UNKNOWN: u32 = 4096;
@@ -31,10 +34,6 @@ const EMBEDDED_TOKENS_MAX: u32 = 2048;
 const EMBEDDED_TOKENS_MIN: u32 = 512;
 /// Requests to an embedder or ranker that are under way at once; they share its batches.
 const EMBEDDED_CONCURRENCY: u32 = 16;
-/// Percent of the last ten seconds that somebody waited for a processor, from which on a measurement tells of
-/// the neighbours as much as of the model. Measuring alone gives up to 15, beside a compiler 40 and more.
-const BUSY_PRESSURE: f64 = 25.0;
-
 /// How engines are run.
 #[derive(Debug, Clone)]
 pub struct EngineOptions {
@@ -59,6 +58,8 @@ pub struct EngineOptions {
     pub prompt_cache: Bytes,
     /// Whether prompts of one key may save work for those of others.
     pub share_prompt_cache: bool,
+    /// What happens where the kernel cannot confine workers in every way.
+    pub confinement: ConfinementPolicy,
     /// Engines that run elsewhere.
     pub remotes: Vec<Remote>,
 }
@@ -88,6 +89,12 @@ fn machine() -> String {
     format!("{}, lar {}", device::processor(), env!("CARGO_PKG_VERSION"))
 }
 
+/// What was measured, with all cores unless fewer threads held for long.
+fn with_all_cores(tuned: Tuned) -> Tuned {
+    let least = if tuned.settled { 1 } else { device::cores() };
+    Tuned { threads: tuned.threads.max(least), threads_batch: tuned.threads_batch.max(least), ..tuned }
+}
+
 #[derive(Debug, Clone)]
 pub(crate) struct Routes {
     store: Store,
@@ -96,6 +103,8 @@ pub(crate) struct Routes {
     egress: Egress,
     options: Arc<EngineOptions>,
     remotes: Arc<BTreeMap<String, Remote>>,
+    /// Found out when somebody first asks: it is the kernel's and stays the same.
+    missing_confinement: Arc<OnceCell<Vec<String>>>,
 }
 
 impl Routes {
@@ -113,7 +122,15 @@ impl Routes {
             let driver = LlamaServer::new(options, egress.clone());
             engines.add(remote.name.clone(), Arc::new(driver), Bytes(0));
         }
-        Self { store, catalog, engines, egress, options: Arc::new(options), remotes: Arc::new(remotes) }
+        Self {
+            store,
+            catalog,
+            engines,
+            egress,
+            options: Arc::new(options),
+            remotes: Arc::new(remotes),
+            missing_confinement: Arc::default(),
+        }
     }
 
     /// The pool for a model's name or an alias; its driver is made when it is the first to ask.
@@ -133,9 +150,17 @@ impl Routes {
             let context_tokens = self.context_tokens(&model);
             let tuned = self.tuned(&model).await;
             let driver = self.driver(&model, context_tokens, tuned)?;
-            self.engines.add(model.name.clone(), driver, self.memory(&model, context_tokens));
+            let memory = self.footprint_with(&model, context_tokens).total();
+            self.engines.add(model.name.clone(), driver, memory);
         }
         Ok(Route { pool: model.name.clone(), digest: model.digest().to_owned() })
+    }
+
+    /// What happens where the kernel cannot confine workers in every way, and what it lacks.
+    pub(crate) async fn confinement(&self) -> Result<(ConfinementPolicy, Vec<String>), Problem> {
+        let look = || lar_engines::embedded::confinement(&self.options.program);
+        let missing = self.missing_confinement.get_or_try_init(look).await?;
+        Ok((self.options.confinement, missing.clone()))
     }
 
     /// Whether llama.cpp's own grammars are taken, whichever engine would read them.
@@ -151,8 +176,8 @@ impl Routes {
     async fn tuned(&self, model: &Model) -> Option<Tuned> {
         let known = self.store.tuning_get(model.digest().to_owned(), machine());
         match known.await {
-            // What another version wrote is measured again.
-            Ok(known) => serde_json::from_str(&known?).ok(),
+            // What another version wrote is measured again; an older Lar may have kept what was measured beside a busy program.
+            Ok(known) => serde_json::from_str(&known?).ok().map(with_all_cores),
             Err(error) => {
                 tracing::warn!(%error, model = model.name, "what was measured of a model cannot be read");
                 None
@@ -160,25 +185,47 @@ impl Routes {
         }
     }
 
-    /// Has a model measured when it is first loaded, and keeps what is found, unless others kept the
-    /// processor busy meanwhile: what was measured then holds until the model is loaded again.
-    fn tuning(&self, model: &Model) -> Tuning {
+    /// Has a model measured when it is first loaded and while it works, and keeps what is found. Fewer threads than cores are
+    /// kept only once they held for long: a start beside a busy program must not decide for the next one.
+    fn tuning(&self, model: &Model, known: Option<Tuned>) -> Tuning {
         let (store, digest, name) = (self.store.clone(), model.digest().to_owned(), model.name.clone());
+        let cores = device::cores();
         let told = move |tuned: Tuned| {
-            let pressure = device::processor_pressure().unwrap_or_default();
-            tracing::info!(model = name, ?tuned, pressure, "a model was measured");
-            if pressure > BUSY_PRESSURE {
-                return;
-            }
+            tracing::info!(model = name, ?tuned, cores, "a model was measured");
+            let kept = with_all_cores(tuned);
             let (store, digest, name) = (store.clone(), digest.clone(), name.clone());
             tokio::spawn(async move {
-                let tuned = serde_json::to_string(&tuned).unwrap_or_default();
+                let tuned = serde_json::to_string(&kept).unwrap_or_default();
                 if let Err(error) = store.tuning_set(digest, machine(), tuned).await {
                     tracing::warn!(%error, model = name, "what was measured of a model cannot be kept");
                 }
             });
         };
-        Tuning { threads: device::thread_counts(), told: Arc::new(told) }
+        let threads = ThreadTuning { counts: device::thread_counts(), cores, known };
+        Tuning { threads, told: Arc::new(told) }
+    }
+
+    /// Tokens a second of each installed model whose decoding was measured on this machine, by its name.
+    pub(crate) async fn measured_speeds(&self) -> BTreeMap<String, f64> {
+        let mut speeds = BTreeMap::new();
+        for model in self.catalog.list().iter().filter(|model| model.kind == Kind::Chat) {
+            let micros = self.tuned(model).await.and_then(|tuned| tuned.token_micros);
+            speeds.extend(micros.map(|micros| (model.name.clone(), 1e6 / f64::from(micros))));
+        }
+        speeds
+    }
+
+    pub(crate) fn threads_note(&self, threads: u32) -> Option<String> {
+        let cores = device::cores();
+        (threads < cores).then(|| {
+            if !self.options.tune {
+                return format!("`engines.threads` is {threads} and this machine has {cores} cores");
+            }
+            format!(
+                "{threads} of {cores} cores: measured while it worked, fewer threads decode faster now; another busy program is \
+                 the usual reason, and the others are tried again all the time"
+            )
+        })
     }
 
     fn driver(
@@ -195,6 +242,9 @@ impl Routes {
         let weights = path(FileRole::Weights)?;
         if model.facts.format == "safetensors" {
             return Ok(Arc::new(Encoder::new(EncoderOptions {
+                program: self.options.program.clone(),
+                memory_max: Some(self.encoder_memory_max(model)),
+                confinement: self.options.confinement,
                 ranks: model.kind == Kind::Rerank,
                 weights,
                 tokenizer: path(FileRole::Tokenizer)?,
@@ -215,6 +265,8 @@ impl Routes {
         };
         if let Some(program) = options.llama_server.as_ref().filter(|_| ability == Ability::Generate) {
             let options = LlamaServerOptions::Managed {
+                launcher: options.program.clone(),
+                confinement: options.confinement,
                 program: program.clone(),
                 model: weights,
                 concurrency: options.concurrency,
@@ -239,15 +291,16 @@ impl Routes {
             },
             context_tokens,
             compute: match tuned.filter(|_| options.tune) {
-                Some(Tuned { threads, threads_batch, batch_tokens }) => {
+                Some(Tuned { threads, threads_batch, batch_tokens, .. }) => {
                     Compute { threads, threads_batch, batch_tokens, ..options.compute.clone() }
                 }
                 None => options.compute.clone(),
             },
-            tuning: (options.tune && tuned.is_none()).then(|| self.tuning(model)),
+            tuning: options.tune.then(|| self.tuning(model, tuned)),
             draft: self.draft_for(model).and_then(|draft| self.catalog.path(&draft, FileRole::Weights)),
             cache: options.prompt_cache,
             memory_max: Some(self.memory_max(model, context_tokens)),
+            confinement: options.confinement,
         })))
     }
 
@@ -274,20 +327,39 @@ impl Routes {
             return trained.min(most);
         }
         // Half of what is left, so that another model finds room too.
-        let left = self.engines.memory_left().get().saturating_sub(model.memory(0).get()) / 2;
+        let without_context = model.weights_size().get() + model.compute_memory().get();
+        let left = self.engines.memory_left().get().saturating_sub(without_context) / 2;
         let per_token = self.cache_bytes(model, u64::from(self.options.concurrency)).get();
         let fits = left.checked_div(per_token).unwrap_or(u64::MAX);
         let fits = u32::try_from(fits).unwrap_or(u32::MAX) / CONTEXT_STEP * CONTEXT_STEP;
         trained.min(fits.max(CONTEXT_MIN))
     }
 
-    fn memory(&self, model: &Model, context_tokens: u32) -> Bytes {
+    /// What loading a model takes with the present settings.
+    pub(crate) fn footprint(&self, model: &Model) -> Footprint {
+        self.footprint_with(model, self.context_tokens(model))
+    }
+
+    fn footprint_with(&self, model: &Model, context_tokens: u32) -> Footprint {
+        let weights = model.weights_size();
+        let compute = model.compute_memory();
         match model.kind {
-            Kind::Embedding | Kind::Rerank => model.memory(0),
+            Kind::Embedding | Kind::Rerank => Footprint { weights, compute, ..Footprint::default() },
             Kind::Chat => {
-                let tokens = u64::from(context_tokens) * u64::from(self.options.concurrency);
-                let draft = self.draft_for(model).map(|draft| draft.memory(context_tokens.into()).get());
-                Bytes(model.memory(0).get() + self.cache_bytes(model, tokens).get() + draft.unwrap_or(0))
+                let slots = self.options.concurrency;
+                let draft = self.draft_for(model).map(|draft| {
+                    let context = draft.facts.cache_bytes_per_token.saturating_mul(context_tokens.into());
+                    Bytes(draft.weights_size().get() + context + draft.compute_memory().get())
+                });
+                Footprint {
+                    weights,
+                    context: self.cache_bytes(model, u64::from(context_tokens) * u64::from(slots)),
+                    compute,
+                    draft: draft.unwrap_or_default(),
+                    slots,
+                    context_tokens,
+                    prompt_cache_max: self.options.prompt_cache,
+                }
             }
         }
     }
@@ -302,8 +374,14 @@ impl Routes {
     /// What a worker may take beside the mapped file: twice what it is expected to, for weights that are laid out
     /// anew for the processor, and what it may keep of prompts. A worker that wants more fails alone.
     fn memory_max(&self, model: &Model, context_tokens: u32) -> Bytes {
-        let expected = self.memory(model, context_tokens).get();
+        let expected = self.footprint_with(model, context_tokens).total().get();
         Bytes(expected * 2 + self.options.prompt_cache.get() + Bytes::mib(1024).get())
+    }
+
+    /// What an encoder's worker may take beside the mapped file: weights that are turned and widened to 32 bits for the
+    /// processor are up to twice the file, kept twice; the rest is for its tokenizer and the texts in progress.
+    fn encoder_memory_max(&self, model: &Model) -> Bytes {
+        Bytes(self.footprint_with(model, 0).total().get() * 4 + Bytes::mib(1024).get())
     }
 
     /// What so many tokens of context take in memory.

@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use lar_base::{Code, Instant, Problem, TaskId, UserId};
+use lar_base::{Code, Instant, KeyId, Problem, TaskId, UserId};
 use lar_engines::Engines;
 
 use crate::log::{Log, LogReader, OnDrop, TaskEvent};
@@ -105,6 +105,7 @@ pub(crate) struct Runs {
 pub(crate) struct Run {
     pub(crate) id: TaskId,
     pub(crate) user: UserId,
+    pub(crate) key: KeyId,
     pub(crate) model: String,
     pub(crate) hang_up: HangUp,
     pub(crate) taken: Instant,

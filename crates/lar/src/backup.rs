@@ -1,5 +1,7 @@
 //! `lar backup`: made by the Lar that serves, or by this program where none does; checked and restored by this program alone.
 
+mod salvage;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -7,11 +9,11 @@ use clap::Subcommand;
 use lar_api::backups::Backup;
 use lar_base::Bytes;
 use lar_cli::Output;
-use lar_store::{Store, backup};
+use lar_store::backup::{self, Settings};
 use serde::Serialize;
 
 use crate::config::{Config, Environment};
-use crate::data_dir::DataDir;
+use crate::data_dir::{DataDir, Loss};
 use crate::{connect, data_dir};
 
 /// What can be done with backups.
@@ -26,11 +28,22 @@ pub(crate) enum Command {
     Restore {
         /// The backup
         file: PathBuf,
+        /// Restore its lar.toml, too: settings can name programs that Lar runs
+        #[arg(long)]
+        with_settings: bool,
     },
     /// Check that a backup is whole
     Verify {
         /// The backup
         file: PathBuf,
+    },
+    /// Save what can still be read of a damaged database; no Lar may be running
+    Salvage {
+        /// A new folder for it
+        folder: PathBuf,
+        /// The damaged database; the data directory's where absent
+        #[arg(long, value_name = "FILE")]
+        database: Option<PathBuf>,
     },
 }
 
@@ -43,6 +56,9 @@ struct Told {
     created_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     aside: Option<PathBuf>,
+    /// The settings in it, where it was restored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    settings: Option<String>,
 }
 
 /// Runs the command.
@@ -60,23 +76,30 @@ pub(crate) async fn run(
         Command::Verify { file } => {
             output.remark("Every file and the database are read…");
             let manifest = backup::verify(&file).with_context(|| wrong(&file))?;
-            let told = Told::of(file, manifest, None);
+            let told = Told::of(file, manifest, None, None);
             output.show(&told, || {
                 let Told { version, schema, created_at, .. } = &told;
                 format!("It is whole: made at {created_at} by lar {version}, schema {schema}.")
             })
         }
-        Command::Restore { file } => {
+        Command::Salvage { folder, database } => salvage::run(&folder, database, &config, output).await,
+        Command::Restore { file, with_settings } => {
             // Whoever serves the data directory has its lock.
             let _lock = DataDir::lock(&config.data_dir)?;
             output.remark("Every file and the database are read first…");
-            let restored = backup::restore(&file, &config.data_dir).with_context(|| wrong(&file))?;
-            let told = Told::of(file, restored.manifest, restored.aside);
+            let settings = if with_settings { Settings::Restore } else { Settings::Leave };
+            let restored =
+                backup::restore(&file, &config.data_dir, settings).with_context(|| wrong(&file))?;
+            let told = Told::of(file, restored.manifest, restored.aside, restored.settings);
             output.show(&told, || {
                 let aside =
                     told.aside.as_ref().map(|aside| format!(" What was there is in {}.", aside.display()));
                 let at = &told.created_at;
-                format!("Restored as it was at {at}.{} Start it: lar serve", aside.unwrap_or_default())
+                let settings = told.settings.as_ref().map(|text| shown(text, settings)).unwrap_or_default();
+                format!(
+                    "Restored as it was at {at}.{} Start it: lar serve{settings}",
+                    aside.unwrap_or_default()
+                )
             })
         }
     }
@@ -86,10 +109,30 @@ fn wrong(file: &Path) -> String {
     format!("{} cannot be used", file.display())
 }
 
+/// The settings in a backup and what became of them; they may have been written by anybody.
+fn shown(text: &str, settings: Settings) -> String {
+    let head = match settings {
+        Settings::Restore => "Its settings were restored, too. lar.toml says:",
+        Settings::Leave => {
+            "Its settings were left out, and lar.toml is as it was. To restore them: --with-settings. They say:"
+        }
+    };
+    let lines = text.lines().map(|line| {
+        let plain: String = line.chars().filter(|c| !c.is_control()).collect();
+        format!("  {plain}")
+    });
+    format!("\n{head}\n{}", lines.collect::<Vec<_>>().join("\n"))
+}
+
 impl Told {
-    fn of(file: PathBuf, manifest: backup::Manifest, aside: Option<PathBuf>) -> Self {
+    fn of(
+        file: PathBuf,
+        manifest: backup::Manifest,
+        aside: Option<PathBuf>,
+        settings: Option<String>,
+    ) -> Self {
         let backup::Manifest { version, schema, created_at, .. } = manifest;
-        Self { file, version, schema, created_at, aside }
+        Self { file, version, schema, created_at, aside, settings }
     }
 }
 
@@ -111,7 +154,7 @@ async fn create(
         made?
     } else {
         let data_dir = DataDir::lock(&config.data_dir)?;
-        let store = Store::open(&data_dir.database()).context("the database cannot be opened")?;
+        let store = data_dir.open_store(Loss::Refuse)?;
         let path = backup::next(&config.data_dir)?;
         let manifest = store.backup(config.data_dir.clone(), path.clone()).await?;
         let bytes = path.metadata()?.len();
@@ -137,7 +180,12 @@ fn moved(made: Backup, to: &Path) -> anyhow::Result<Backup> {
     let mut out = std::fs::File::options();
     let mut out = out.write(true).create_new(true).mode(0o600).open(to).with_context(cannot)?;
     let copied = std::fs::File::open(&made.path).and_then(|mut from| std::io::copy(&mut from, &mut out));
-    copied.and_then(|_| out.sync_all()).with_context(cannot)?;
+    if let Err(error) = copied.and_then(|_| out.sync_all()) {
+        let _ = std::fs::remove_file(to);
+        return Err(error).with_context(|| format!("{}; the backup is {}", cannot(), made.path));
+    }
+    // The copy is read back before the first one goes.
+    backup::check(to).with_context(|| format!("the backup is {}", made.path))?;
     std::fs::remove_file(&made.path)?;
     Ok(Backup { path: std::path::absolute(to)?.display().to_string(), ..made })
 }

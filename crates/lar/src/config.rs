@@ -4,6 +4,7 @@
 //! Schema and the reference page come from it, and a test holds it to [`Config`].
 
 mod command;
+mod environment;
 mod settings;
 
 use std::collections::BTreeMap;
@@ -12,60 +13,31 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
-use lar_base::{Bytes, Secret};
+use lar_base::Bytes;
+use lar_engines::embedded::ConfinementPolicy;
 use lar_engines::protocol::CacheType;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 pub(crate) use command::{Command, run};
+pub(crate) use environment::{Environment, unknown_variables};
 use settings::{SETTINGS, Setting};
+
+/// The heading of options that every command takes, below the command's own.
+pub(crate) const GLOBAL_OPTIONS: &str = "Global options";
 
 /// The settings that have flags.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Flags {
-    /// Where everything is kept
-    #[arg(long, global = true, value_name = "DIR")]
+    /// Directory of all data [env: LAR_DATA_DIR]
+    #[arg(long, global = true, value_name = "DIR", help_heading = GLOBAL_OPTIONS)]
     data_dir: Option<PathBuf>,
-    /// Where the server listens
-    #[arg(long, global = true, value_name = "ADDRESS:PORT")]
+    /// Address that the server listens on [env: LAR_LISTEN]
+    #[arg(long, global = true, value_name = "ADDRESS:PORT", help_heading = GLOBAL_OPTIONS)]
     listen: Option<SocketAddr>,
-    /// The configuration file; lar.toml in the data directory where absent
-    #[arg(long, global = true, value_name = "FILE")]
+    /// Configuration file [default: lar.toml in the data directory]
+    #[arg(long, global = true, value_name = "FILE", help_heading = GLOBAL_OPTIONS)]
     config: Option<PathBuf>,
-}
-
-/// What the environment said when the process started.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Environment {
-    values: BTreeMap<String, String>,
-}
-
-impl Environment {
-    /// Reads it. The only place that does.
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
-    pub(crate) fn read() -> Self {
-        let ours = |name: &str| {
-            name.starts_with("LAR_")
-                || matches!(
-                    name,
-                    "HOME" | "XDG_DATA_HOME" | "CODEX_HOME" | "CLAUDE_CONFIG_DIR" | "JOURNAL_STREAM"
-                )
-        };
-        Self { values: std::env::vars().filter(|(name, _)| ours(name)).collect() }
-    }
-
-    pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.values.get(name).map(String::as_str).filter(|value| !value.is_empty())
-    }
-
-    pub(crate) fn home(&self) -> Option<PathBuf> {
-        self.get("HOME").map(PathBuf::from)
-    }
-
-    /// A secret, which is taken from the environment and nowhere else.
-    pub(crate) fn secret(&self, name: &str) -> Option<Secret> {
-        self.get(name).map(Secret::new)
-    }
 }
 
 /// Everything that can be set.
@@ -78,6 +50,7 @@ pub(crate) struct Config {
     pub(crate) hub: String,
     pub(crate) listen: SocketAddr,
     pub(crate) allowed_hosts: Vec<String>,
+    pub(crate) allowed_origins: Vec<String>,
     pub(crate) insecure_lan: bool,
     pub(crate) log: String,
     pub(crate) engines: EnginesConfig,
@@ -109,6 +82,7 @@ pub(crate) struct EnginesConfig {
     pub(crate) llama_server: Option<PathBuf>,
     pub(crate) prompt_cache: Bytes,
     pub(crate) share_prompt_cache: bool,
+    pub(crate) confinement: ConfinementPolicy,
 }
 
 /// What is remembered.
@@ -144,11 +118,14 @@ pub(crate) enum Secrets {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct LimitsConfig {
     pub(crate) body: Bytes,
+    pub(crate) bodies: Bytes,
     pub(crate) connections: usize,
+    pub(crate) connections_per_address: usize,
     pub(crate) requests_per_minute: u32,
     pub(crate) queue_len_max: usize,
     pub(crate) queue_full: QueueFull,
     pub(crate) batch_wait_max_s: u64,
+    pub(crate) slot_hold_max_s: u64,
     pub(crate) shutdown_grace_s: u64,
 }
 
@@ -193,6 +170,7 @@ impl Default for Config {
             hub: lar_catalog::HUB.into(),
             listen: SocketAddr::from(([127, 0, 0, 1], 5270)),
             allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
             insecure_lan: false,
             log: "info".into(),
             engines: EnginesConfig::default(),
@@ -223,6 +201,7 @@ impl Default for EnginesConfig {
             llama_server: None,
             prompt_cache: Bytes::mib(512),
             share_prompt_cache: false,
+            confinement: ConfinementPolicy::BestEffort,
         }
     }
 }
@@ -231,11 +210,14 @@ impl Default for LimitsConfig {
     fn default() -> Self {
         Self {
             body: Bytes::mib(16),
+            bodies: Bytes::mib(128),
             connections: 2048,
+            connections_per_address: 512,
             requests_per_minute: 0,
             queue_len_max: 256,
             queue_full: QueueFull::Reject,
             batch_wait_max_s: 60,
+            slot_hold_max_s: 1800,
             shutdown_grace_s: 30,
         }
     }
@@ -284,14 +266,36 @@ impl Config {
         }
         let mut config: Self = serde_path_to_error::deserialize(Value::Table(table)).map_err(|error| {
             let (path, reason) = (error.path().to_string(), error.inner().message().to_owned());
-            anyhow::anyhow!("`{path}` is not valid: {reason}")
+            let origin = origins.get(&path).map(|origin| format!(" (from {origin})")).unwrap_or_default();
+            anyhow::anyhow!("`{path}`{origin} is not valid: {reason}")
         })?;
         if config.data_dir.as_os_str().is_empty() {
             config.data_dir = default_data_dir(environment)?;
         }
         config.data_dir = std::path::absolute(&config.data_dir)?;
+        // Children do not run in this folder.
+        let paths =
+            [&mut config.models_dir, &mut config.included_models_dir, &mut config.engines.llama_server];
+        for path in paths.into_iter().flatten() {
+            *path = std::path::absolute(&*path)?;
+        }
         config.check()?;
         Ok((config, origins))
+    }
+
+    /// The defaults, with the data directory that would be used: for commands that must run although the
+    /// configuration is not valid.
+    ///
+    /// # Errors
+    /// When there is no place for a data directory.
+    pub(crate) fn fallback(flags: &Flags, environment: &Environment) -> anyhow::Result<Self> {
+        let file = file(flags, environment)?;
+        let data_dir = match (&flags.data_dir, environment.get("LAR_DATA_DIR")) {
+            (Some(directory), _) => directory.clone(),
+            (None, Some(directory)) => directory.into(),
+            (None, None) => file.parent().map(PathBuf::from).unwrap_or_default(),
+        };
+        Ok(Self { data_dir: std::path::absolute(data_dir)?, ..Self::default() })
     }
 
     fn check(&self) -> anyhow::Result<()> {
@@ -299,6 +303,8 @@ impl Config {
             ensure!((low..=high).contains(&value), "`{name}` must be from {low} to {high}, is {value}");
             Ok(())
         };
+        lar_server::AllowedOrigins::parse(&self.allowed_origins)
+            .map_err(|reason| anyhow::anyhow!("`allowed_origins`: {reason}"))?;
         range("engines.concurrency", self.engines.concurrency.into(), 1, 256)?;
         range(
             "engines.context_tokens_max",
@@ -314,6 +320,8 @@ impl Config {
         );
         range("engines.gpu_layers", self.engines.gpu_layers.unwrap_or(0).into(), 0, 10_000)?;
         range("limits.connections", self.limits.connections as u64, 1, 1_000_000)?;
+        let per_address = self.limits.connections_per_address as u64;
+        range("limits.connections_per_address", per_address, 1, 1_000_000)?;
         range("limits.queue_len_max", self.limits.queue_len_max as u64, 1, 1_000_000)?;
         range("limits.body", self.limits.body.get(), 1024, 4 << 30)?;
         for listener in &self.listeners {
@@ -417,8 +425,7 @@ mod tests {
     use super::*;
 
     fn environment(values: &[(&str, &str)]) -> Environment {
-        let own = |(name, value): &(&str, &str)| (name.to_string(), value.to_string());
-        Environment { values: values.iter().map(own).collect() }
+        Environment::of(values)
     }
 
     #[test]
@@ -459,7 +466,9 @@ mod tests {
         assert!(told("lisen = 1", &[]).ends_with("there is no setting `lisen`; did you mean `listen`?"));
         assert!(told("[engines]\nconcurency = 1", &[]).contains("did you mean `engines.concurrency`?"));
         assert!(told("log = [", &[]).contains("is no TOML"));
-        assert!(told("", &[("LAR_ENGINES_THREADS", "many")]).contains("invalid type: string \"many\""));
+        let many = told("", &[("LAR_ENGINES_THREADS", "many")]);
+        assert!(many.contains("`engines.threads` (from LAR_ENGINES_THREADS)"), "{many}");
+        assert!(many.contains("invalid type: string \"many\""), "{many}");
         assert!(
             told("[engines]\nconcurrency = 0", &[])
                 .contains("`engines.concurrency` must be from 1 to 256, is 0")

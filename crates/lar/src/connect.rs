@@ -9,7 +9,7 @@ use lar_egress::{Egress, Method, Request, Trust};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Environment};
-use crate::data_dir;
+use crate::data_dir::{self, Loss};
 use crate::serve::House;
 
 /// A connection, and the server behind it if it was started for it.
@@ -105,10 +105,10 @@ async fn start(
 ) -> anyhow::Result<Connection> {
     // The configured port, so that apps reach it meanwhile; another one where that is taken.
     let anywhere = SocketAddr::new(config.listen.ip(), 0);
-    let house = match House::open(&config, environment, config.listen, &[]).await {
+    let house = match House::open(&config, environment, config.listen, &[], Loss::Refuse).await {
         Ok(house) => house,
         Err(error) if error.downcast_ref::<std::io::Error>().is_some() => {
-            House::open(&config, environment, anywhere, &[]).await?
+            House::open(&config, environment, anywhere, &[], Loss::Refuse).await?
         }
         Err(error) => return Err(error),
     };

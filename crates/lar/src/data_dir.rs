@@ -1,5 +1,8 @@
 //! The data directory: who may use it, and the secrets in it.
 
+mod lost;
+mod private;
+
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
@@ -7,7 +10,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use lar_base::{Secret, secret};
+use lar_store::{Reserve, Store};
 use serde::{Deserialize, Serialize};
+
+pub(crate) use lost::{Loss, newest_backup};
+pub(crate) use private::{is_secret, wider_than_owner};
 
 /// A data directory that this process alone serves.
 #[derive(Debug)]
@@ -77,7 +84,11 @@ impl DataDir {
             .open(path.join("lock"))
             .with_context(|| format!("the data directory {} cannot be written", path.display()))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Ok(()) => {
+                private::narrow(path);
+                lost::remove_unfinished(path);
+                Ok(Self { path: path.to_owned(), _lock: lock })
+            }
             Err(std::fs::TryLockError::WouldBlock) => match running(path) {
                 Some(server) => bail!(
                     "the data directory {} is served already by process {} at {}",
@@ -97,15 +108,26 @@ impl DataDir {
         self.path.join("lar.db")
     }
 
-    /// The key under which secrets are hashed, made on first use.
+    /// Opens the database, which is made where nothing says that there was one.
     ///
     /// # Errors
-    /// When it cannot be read or written.
-    pub(crate) fn pepper(&self) -> anyhow::Result<Secret> {
+    /// When it is lost, damaged, of a newer Lar or cannot be written, with what to do about it.
+    pub(crate) fn open_store(&self, loss: Loss) -> anyhow::Result<Store> {
+        lost::check_database(&self.path, loss)?;
+        Reserve::beside(&self.database()).release_to_start();
+        Store::open(&self.database()).map_err(|error| lost::explained(error, &self.path))
+    }
+
+    /// The key under which secrets are hashed, made on first use: `keys` are stored under it.
+    ///
+    /// # Errors
+    /// When it is lost, or cannot be read or written.
+    pub(crate) fn pepper(&self, keys: u64, loss: Loss) -> anyhow::Result<Secret> {
+        lost::check_secret(&self.path, keys, loss)?;
         self.secret("secret.key", || Secret::new(secret::hex(&secret::random_bytes::<32>())))
     }
 
-    /// The owner's key: `given`, else the one in `owner.key`, else a new one.
+    /// The owner's key: the one in `owner.key`; where there is none yet, `given`, else a new one.
     ///
     /// # Errors
     /// When it cannot be read or written.
@@ -115,7 +137,15 @@ impl DataDir {
         {
             bail!("LAR_OWNER_KEY is shorter than 16 characters");
         }
-        self.secret("owner.key", || given.unwrap_or_else(lar_server::new_secret))
+        let differs = given.as_ref().map(|given| given.expose().to_owned());
+        let kept = self.secret("owner.key", || given.unwrap_or_else(lar_server::new_secret))?;
+        if differs.is_some_and(|given| given != kept.expose()) {
+            tracing::warn!(
+                "LAR_OWNER_KEY is not the key in {}/owner.key, which counts; remove that file to have the other one taken",
+                self.path.display()
+            );
+        }
+        Ok(kept)
     }
 
     fn secret(&self, name: &str, make: impl FnOnce() -> Secret) -> anyhow::Result<Secret> {
@@ -132,9 +162,11 @@ impl DataDir {
             .mode(0o600)
             .open(&partial)
             .with_context(|| format!("{} cannot be written", partial.display()))?;
-        file.write_all(made.expose().as_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(&partial, &path)?;
+        let written = file
+            .write_all(made.expose().as_bytes())
+            .and_then(|()| file.sync_all())
+            .and_then(|()| std::fs::rename(&partial, &path));
+        written.with_context(|| format!("{} cannot be written", path.display()))?;
         Ok(made)
     }
 
@@ -145,8 +177,10 @@ impl DataDir {
     pub(crate) fn announce(&self, url: &str) -> anyhow::Result<()> {
         let server = ServerFile { url: url.to_owned(), pid: std::process::id() };
         let partial = self.path.join("server.json.new");
-        std::fs::write(&partial, serde_json::to_vec(&server)?)?;
-        Ok(std::fs::rename(partial, self.path.join("server.json"))?)
+        let path = self.path.join("server.json");
+        let text = serde_json::to_vec(&server)?;
+        let written = std::fs::write(&partial, text).and_then(|()| std::fs::rename(&partial, &path));
+        written.with_context(|| format!("{} cannot be written", path.display()))
     }
 
     /// Tells clients that there is no server any more.

@@ -1,19 +1,23 @@
 //! `lar doctor`: what is missing, broken or unused on this machine, and the command that mends it.
 
+mod data;
 mod reach;
+mod threads;
 
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{ExitCode, Stdio};
 
 use lar_base::Bytes;
-use lar_catalog::{Kind, RECOMMENDED};
+use lar_catalog::{Kind, RECOMMENDED, TOKENS_PER_SECOND_MIN};
 use lar_cli::Output;
 use lar_engines::device;
+use lar_engines::embedded::ConfinementPolicy;
+use lar_sandbox::Inherit;
 use serde::Serialize;
 
 use crate::config::Config;
-use crate::data_dir;
+use crate::{data_dir, open_files};
 
 /// Less free space than this is worth a warning.
 const SPACE_LOW: Bytes = Bytes::mib(2048);
@@ -37,16 +41,25 @@ struct Finding {
     mend: Option<String>,
 }
 
-/// Looks at everything; fails with exit code 4 when something is broken.
+/// Looks at everything; fails with exit code 4 when something is broken. `invalid` says what is wrong with the
+/// configuration; the rest is then looked at with the defaults.
 ///
 /// # Errors
 /// When the findings cannot be shown.
-pub(crate) async fn run(config: &Config, output: &Output) -> anyhow::Result<ExitCode> {
-    let mut findings = vec![data_directory(&config.data_dir), disk(&config.models_dir()), port(config)];
+pub(crate) async fn run(
+    config: &Config,
+    invalid: Option<String>,
+    output: &Output,
+) -> anyhow::Result<ExitCode> {
+    let mut findings: Vec<Finding> = invalid.map(configuration).into_iter().collect();
+    findings.extend(data::run(&config.data_dir));
+    findings.extend([disk(&config.models_dir()), port(config)]);
     findings.extend(reach::run(config).await);
     findings.extend(memory());
+    findings.extend(threads::run(config).await);
+    findings.push(open_files(config));
     findings.push(graphics());
-    findings.push(confinement().await);
+    findings.push(confinement(config.engines.confinement).await);
     findings.extend(models(config));
     findings.push(pip());
     findings.extend(compiler());
@@ -84,29 +97,9 @@ fn broken(about: &'static str, found: impl Into<String>, mend: impl Into<String>
     Finding { level: Level::Broken, about, found: found.into(), mend: Some(mend.into()) }
 }
 
-fn data_directory(path: &Path) -> Finding {
-    let about = "data directory";
-    let probe = path.join(".doctor");
-    let existing = path.ancestors().find(|path| path.exists()).unwrap_or(path);
-    if !path.exists() {
-        let writable = rustix::fs::access(existing, rustix::fs::Access::WRITE_OK).is_ok();
-        return if writable {
-            fine(about, format!("{} will be made", path.display()))
-        } else {
-            broken(about, format!("{} cannot be made", path.display()), "name another with --data-dir")
-        };
-    }
-    match std::fs::write(&probe, b"") {
-        Ok(()) => {
-            let _ = std::fs::remove_file(&probe);
-            fine(about, path.display().to_string())
-        }
-        Err(error) => broken(
-            about,
-            format!("{} cannot be written: {error}", path.display()),
-            format!("sudo chown -R $USER {}", path.display()),
-        ),
-    }
+fn configuration(reason: String) -> Finding {
+    let mend = "correct it: lar config set SETTING VALUE, or unset the variable; the rest is checked with the defaults";
+    broken("configuration", reason, mend)
 }
 
 fn disk(models: &Path) -> Finding {
@@ -155,6 +148,23 @@ fn memory() -> Vec<Finding> {
     vec![fine("memory", text)]
 }
 
+/// Whether this user's programs may have as many files open as the configured connections take.
+fn open_files(config: &Config) -> Finding {
+    let (about, limit, configured) = ("open files", open_files::hard_limit(), config.limits.connections);
+    let mend = "raise it: `ulimit -Hn`, LimitNOFILE in a unit, --ulimit nofile of a container";
+    if limit < open_files::OPEN_FILES_MIN {
+        let found = format!("{limit} at most, and Lar needs {} at least", open_files::OPEN_FILES_MIN);
+        return broken(about, found, mend);
+    }
+    match open_files::connections_within(limit, configured) {
+        room if room < configured => {
+            let found = format!("{limit} at most, which leaves room for {room} of {configured} connections");
+            note(about, found, mend)
+        }
+        _ => fine(about, format!("{limit} at most, enough for {configured} connections")),
+    }
+}
+
 fn graphics() -> Finding {
     match device::graphics().as_slice() {
         [] => fine("graphics", "none found; models run on the processor"),
@@ -167,7 +177,7 @@ fn graphics() -> Finding {
 }
 
 /// Starts a worker that confines itself and tells how.
-async fn confinement() -> Finding {
+async fn confinement(policy: ConfinementPolicy) -> Finding {
     let about = "workers";
     let told = match std::env::current_exe() {
         Ok(program) => lar_engines::embedded::confinement(&program).await.map_err(|error| error.to_string()),
@@ -177,11 +187,18 @@ async fn confinement() -> Finding {
         Ok(missing) if missing.is_empty() => {
             fine(about, "confined: no network, no other programs, only their model's files")
         }
-        Ok(missing) => note(
-            about,
-            format!("not confined in every way: {}", missing.join("; ")),
-            "a newer kernel, or one that allows it, protects better from a hostile model file",
-        ),
+        Ok(missing) => {
+            let found = format!("not confined in every way: {}", missing.join("; "));
+            let newer = "a newer kernel, or one that allows it, protects better from a hostile model file";
+            match policy {
+                ConfinementPolicy::BestEffort => note(about, found, newer),
+                ConfinementPolicy::Require => broken(
+                    about,
+                    format!("{found}; no model is loaded, as `engines.confinement` is `require`"),
+                    format!("{newer}; or: lar config set engines.confinement best-effort"),
+                ),
+            }
+        }
         Err(error) => broken(about, format!("cannot be started: {error}"), "install Lar again"),
     }
 }
@@ -205,7 +222,10 @@ fn models(config: &Config) -> Vec<Finding> {
     });
     let only_starter = chat.clone().all(|(_, _, digest)| digest == lar_catalog::STARTER_CHAT.sha256);
     let total = device::memory().map(|memory| memory.total).unwrap_or_default();
-    if let Some(better) = RECOMMENDED.iter().rev().find(|model| model.fits(total)).filter(|_| only_starter) {
+    let fast = |model: &&lar_catalog::Recommended| {
+        model.fits(total) && model.tokens_per_second(device::weights_per_second()) >= TOKENS_PER_SECOND_MIN
+    };
+    if let Some(better) = RECOMMENDED.iter().rev().filter(|_| only_starter).find(fast) {
         findings.push(note(
             "better model",
             format!("{} would fit ({}, {})", better.name, better.about, better.size),
@@ -225,7 +245,7 @@ fn installed(models: &Path) -> Vec<(String, Kind, String)> {
 }
 
 fn pip() -> Finding {
-    if succeeds("python3", &["-m", "pip", "--version"]) {
+    if succeeds("python3", &["-I", "-m", "pip", "--version"]) {
         fine("pip", "is there, for models from Python packages")
     } else {
         note(
@@ -248,9 +268,8 @@ fn compiler() -> Vec<Finding> {
 }
 
 fn succeeds(program: &str, arguments: &[&str]) -> bool {
-    let status = Command::new(program)
+    let status = lar_sandbox::command(program, Inherit::Tool)
         .args(arguments)
-        .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status();

@@ -17,15 +17,19 @@ use tracing_subscriber::registry::LookupSpan;
 use crate::config::Config;
 use lines::{Guard, Lines};
 
-/// Libraries that tell of every start at `info`.
-const QUIET: &[&str] = &["secrets_scanner=warn"];
+/// Libraries that say too much, whatever is set: `secrets_scanner` of every start at `info`, `rmcp` several lines for each call
+/// of a tool, and at `debug` what was called with what.
+const QUIET: &[&str] = &["secrets_scanner=warn", "rmcp=warn"];
 
 /// Starts logging to standard error; the guard writes what is left when it is dropped. Client commands log
 /// errors only.
 #[must_use]
 pub(crate) fn start(config: &Config, serving: bool) -> Guard {
     let wanted = if serving { config.log.as_str() } else { "error" };
-    let filter = EnvFilter::try_new(wanted).unwrap_or_else(|_| EnvFilter::new("info"));
+    let (filter, invalid) = match EnvFilter::try_new(wanted) {
+        Ok(filter) => (filter, None),
+        Err(error) => (EnvFilter::new("info"), Some(error)),
+    };
     let filter = QUIET.iter().filter_map(|quiet| quiet.parse().ok()).fold(filter, EnvFilter::add_directive);
     let (lines, guard) = Lines::to(std::io::stderr());
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines);
@@ -33,6 +37,11 @@ pub(crate) fn start(config: &Config, serving: bool) -> Guard {
         builder.event_format(JsonLines).init();
     } else {
         builder.with_target(false).compact().with_ansi(std::io::stderr().is_terminal()).init();
+    }
+    if let Some(error) = invalid {
+        tracing::warn!(
+            "the setting `log` (LAR_LOG) is `{wanted}`, which is no filter: {error}. `info` is logged instead"
+        );
     }
     guard
 }

@@ -4,12 +4,14 @@
 //! is there, and everything else is a client command of `lar-cli` against the running Lar, or against one
 //! that is started for the length of the command.
 
+mod advice;
 mod backup;
 mod config;
 mod connect;
 mod data_dir;
 mod doctor;
 mod logging;
+mod open_files;
 mod serve;
 mod service;
 mod upgrade;
@@ -19,6 +21,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
+use lar_cli::output::Closed;
 use lar_cli::{ApiError, Output, Surroundings};
 
 use config::{Config, Flags};
@@ -29,8 +32,8 @@ use config::{Config, Flags};
 struct Cli {
     #[command(flatten)]
     flags: Flags,
-    /// JSON instead of tables
-    #[arg(long, global = true)]
+    /// Print JSON instead of tables
+    #[arg(long, global = true, help_heading = config::GLOBAL_OPTIONS)]
     json: bool,
     #[command(subcommand)]
     command: Command,
@@ -42,10 +45,13 @@ const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed; 2 the command line was n
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the server
-    Serve,
+    Serve(serve::ServeArgs),
     /// Hold one model for a server (started by it)
     #[command(hide = true)]
     Worker,
+    /// Become an engine's own server, confined (started by a server)
+    #[command(hide = true)]
+    Launch(Launch),
     /// Bring the database to this program's schema, after copying it
     Migrate,
     /// Keep a copy of everything but the models, check one, bring one back
@@ -70,11 +76,32 @@ enum Command {
     Client(lar_cli::Command),
 }
 
+/// What [`Command::Launch`] becomes.
+#[derive(Debug, clap::Args)]
+struct Launch {
+    #[arg(long)]
+    server: u32,
+    #[arg(long)]
+    port: u16,
+    #[arg(long)]
+    model: PathBuf,
+    #[arg(long)]
+    require_confinement: bool,
+    /// The program and its arguments
+    #[arg(last = true, required = true)]
+    command: Vec<std::ffi::OsString>,
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let output = Output { json: cli.json, terminal: std::io::stderr().is_terminal() };
-    if matches!(cli.command, Command::Worker) {
-        return match lar_engines::worker::run() {
+    let child = match &cli.command {
+        Command::Worker => Some(lar_engines::worker::run()),
+        Command::Launch(launch) => Some(Err(become_engine(launch))),
+        _ => None,
+    };
+    if let Some(ended) = child {
+        return match ended {
             Ok(()) => ExitCode::SUCCESS,
             Err(message) => {
                 // The server reads it, where the socket could not say it.
@@ -86,23 +113,56 @@ fn main() -> ExitCode {
             }
         };
     }
+    if writes_private_files(&cli.command) {
+        rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
+    }
+    // Before there is a second thread: secrets leave the environment, and what the starting shell left open is kept
+    // from children.
+    lar_sandbox::keep_descriptors_private();
+    let environment = config::Environment::read();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let result = runtime.map_err(Into::into).and_then(|runtime| {
-        let result = runtime.block_on(run(cli, output));
+        let result = runtime.block_on(run(cli, &environment, output));
         // A thread that still waits for standard input must not keep the process.
         runtime.shutdown_background();
         result
     });
     match result {
         Ok(code) => code,
+        // Whoever read the output has enough of it, as `head` does.
+        Err(error) if error.downcast_ref::<Closed>().is_some() => ExitCode::SUCCESS,
         Err(error) => {
             let message = format!("{error:#}");
             use std::io::Write as _;
             let _ = writeln!(std::io::stderr(), "lar: {message}");
+            if let Some(step) = advice::next_step(&error) {
+                let _ = writeln!(std::io::stderr(), "→ {step}");
+            }
             let refused = error.downcast_ref::<ApiError>().is_some();
             if refused { ExitCode::from(3) } else { ExitCode::FAILURE }
         }
     }
+}
+
+/// Whether what a command writes is for its user alone. Units and releases are for everybody who may run them.
+fn writes_private_files(command: &Command) -> bool {
+    !matches!(command, Command::Service(_) | Command::Upgrade(_))
+}
+
+/// Returns only if that fails.
+fn become_engine(launch: &Launch) -> String {
+    let (program, arguments) = launch
+        .command
+        .split_first()
+        .map_or_else(Default::default, |(program, rest)| (PathBuf::from(program), rest.to_vec()));
+    lar_engines::llama_server::launch(lar_engines::llama_server::Launch {
+        server: launch.server,
+        port: launch.port,
+        model: launch.model.clone(),
+        require: launch.require_confinement,
+        program,
+        arguments,
+    })
 }
 
 fn surroundings(config: &Config, environment: &config::Environment) -> anyhow::Result<Surroundings> {
@@ -118,32 +178,42 @@ fn surroundings(config: &Config, environment: &config::Environment) -> anyhow::R
     })
 }
 
-async fn run(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
+async fn run(cli: Cli, environment: &config::Environment, output: Output) -> anyhow::Result<ExitCode> {
     if let Command::Completions { shell } = cli.command {
-        clap_complete::generate(shell, &mut Cli::command(), "lar", &mut std::io::stdout());
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Cli::command(), "lar", &mut script);
+        output.text(&String::from_utf8_lossy(&script))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let environment = config::Environment::read();
     if let Command::Config(command) = cli.command {
-        return config::run(command, &cli.flags, &environment, &output).map(|()| ExitCode::SUCCESS);
+        return config::run(command, &cli.flags, environment, &output).map(|()| ExitCode::SUCCESS);
     }
-    let (config, _) = Config::load(&cli.flags, &environment)?;
-    let _log = logging::start(&config, matches!(cli.command, Command::Serve));
+    let (config, invalid) = match Config::load(&cli.flags, environment) {
+        Ok((config, _)) => (config, None),
+        // What looks for faults must run in spite of them.
+        Err(error) if matches!(cli.command, Command::Doctor) => {
+            (Config::fallback(&cli.flags, environment)?, Some(format!("{error:#}")))
+        }
+        Err(error) => return Err(error),
+    };
+    let _log = logging::start(&config, matches!(cli.command, Command::Serve(_)));
     match cli.command {
-        Command::Serve => serve::run(config, &environment, output).await.map(|()| ExitCode::SUCCESS),
+        Command::Serve(args) => {
+            serve::run(args, config, environment, output).await.map(|()| ExitCode::SUCCESS)
+        }
         Command::Migrate => serve::migrate(&config, &output).map(|()| ExitCode::SUCCESS),
         Command::Backup(command) => {
-            backup::run(command, config, &environment, &output).await.map(|()| ExitCode::SUCCESS)
+            backup::run(command, config, environment, &output).await.map(|()| ExitCode::SUCCESS)
         }
         Command::Service(command) => {
-            service::run(&command, &config, &environment, &output).map(|()| ExitCode::SUCCESS)
+            service::run(&command, &config, environment, &output).map(|()| ExitCode::SUCCESS)
         }
         Command::Upgrade(command) => {
             upgrade::run(command, &config, &output).await.map(|()| ExitCode::SUCCESS)
         }
-        Command::Doctor => doctor::run(&config, &output).await,
+        Command::Doctor => doctor::run(&config, invalid, &output).await,
         Command::Client(command) => {
-            let around = surroundings(&config, &environment)?;
+            let around = surroundings(&config, environment)?;
             if let lar_cli::Command::Hook(args) = &command {
                 if lar_cli::connected(&config.data_dir, &args.client).is_ok() {
                     let client = connect::connect_if_there(&args.client, &config).await;
@@ -152,13 +222,15 @@ async fn run(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
                 return Ok(ExitCode::SUCCESS);
             }
             let connection = match command.client() {
-                Some(client) => connect::connect_as(client, config, &environment, &output).await?,
-                None => connect::connect(config, &environment, &output).await?,
+                Some(client) => connect::connect_as(client, config, environment, &output).await?,
+                None => connect::connect(config, environment, &output).await?,
             };
             let result = command.run(&connection.client, &output, &around).await;
             connection.close().await;
             result.map(|()| ExitCode::SUCCESS)
         }
-        Command::Worker | Command::Config(_) | Command::Completions { .. } => Ok(ExitCode::SUCCESS),
+        Command::Worker | Command::Launch(_) | Command::Config(_) | Command::Completions { .. } => {
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }

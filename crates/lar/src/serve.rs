@@ -2,12 +2,13 @@
 
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use lar_agents::{ChatMemory, Turns};
-use lar_base::{Bytes, KeyId, Problem, Secret, Tasks, Timestamp};
-use lar_catalog::{Catalog, Places};
+use lar_base::{Bytes, Problem, Secret, Tasks, Timestamp};
+use lar_catalog::{Catalog, PlaceSettings, Places};
 use lar_cli::Output;
 use lar_egress::Egress;
 use lar_engines::driver::Prompt;
@@ -16,15 +17,15 @@ use lar_engines::scheduler::{FullPolicy, Limits};
 use lar_engines::{Engines, device};
 use lar_gateway::{EngineOptions, Gateway, Metrics, Remote};
 use lar_memory::{Memories, SecretPolicy};
-use lar_server::{Authenticator, Listener, Parts, RESPONSES_KEPT, Server, TlsFiles};
-use lar_store::Store;
+use lar_server::{AllowedOrigins, Authenticator, Listener, Parts, RESPONSES_KEPT, Server, TlsFiles};
+use lar_store::{KeyRecord, Store};
 use prometheus_client::registry::Registry;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, Environment, InChat, ListenerConfig, QueueFull, Secrets};
-use crate::data_dir::DataDir;
-use crate::doctor;
+use crate::config::{self, Config, Environment, InChat, ListenerConfig, QueueFull, Secrets};
+use crate::data_dir::{DataDir, Loss};
+use crate::{doctor, open_files};
 
 /// Deleted conversations can be brought back for this long.
 const KEEP_DELETED: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -32,16 +33,20 @@ const KEEP_DELETED: Duration = Duration::from_secs(30 * 24 * 3600);
 const KEEP_TEMPORARY: Duration = Duration::from_secs(24 * 3600);
 /// How often what is past its time is looked for.
 const FORGET_EVERY: Duration = Duration::from_secs(3600);
+/// What to do about an owner's key that was revoked, which a Lar of an earlier release allowed.
+const OWNER_REVOKED: &str = "The owner's key was revoked: the command line is refused. Stop Lar, remove `owner.key` from the data \
+                             directory (and change LAR_OWNER_KEY, where it is set), and start Lar: it makes another";
 /// How long engines may take to end after the last answer.
 const ENGINES_GRACE: Duration = Duration::from_secs(10);
 
 /// A Lar that listens.
 pub(crate) struct House {
     data_dir: DataDir,
+    store: Store,
     server: Server,
     gateway: Gateway,
     tasks: Tasks,
-    owner: KeyId,
+    owner: KeyRecord,
     pub(crate) owner_key: Secret,
     grace: Duration,
 }
@@ -56,16 +61,19 @@ impl House {
         environment: &Environment,
         address: SocketAddr,
         further: &[ListenerConfig],
+        loss: Loss,
     ) -> anyhow::Result<Self> {
+        let connections = open_files::connections_within(open_files::raise()?, config.limits.connections);
         let data_dir = DataDir::lock(&config.data_dir)?;
-        let store = Store::open(&data_dir.database()).context("the database cannot be opened")?;
+        let store = data_dir.open_store(loss)?;
+        let pepper = data_dir.pepper(store.key_count().await?, loss)?;
         let abandoned = store.tasks_end_abandoned().await?;
         if abandoned > 0 {
             tracing::warn!(abandoned, "tasks were under way when Lar stopped; they ended as ENGINE_FAILED");
         }
-        let authenticator = Authenticator::new(store.clone(), data_dir.pepper()?);
+        let authenticator = Authenticator::new(store.clone(), pepper);
         let owner_key = data_dir.owner_key(environment.secret("LAR_OWNER_KEY"))?;
-        let owner = authenticator.ensure_owner_key(&owner_key).await?.id;
+        let owner = authenticator.ensure_owner_key(&owner_key).await?;
         let egress = Egress::new()?;
         let included = config.included_models_dir.clone();
         let catalog =
@@ -80,6 +88,9 @@ impl House {
             batch_wait_max: Duration::from_secs(config.limits.batch_wait_max_s),
             memory: config.engines.memory.or_else(memory_for_models).unwrap_or(Bytes(u64::MAX)),
             keep_alive: Some(Duration::from_secs(config.engines.keep_alive_s)),
+            slot_hold_max: Some(config.limits.slot_hold_max_s)
+                .filter(|seconds| *seconds > 0)
+                .map(Duration::from_secs),
             ..Limits::default()
         };
         let engines = Engines::run(limits, &tasks);
@@ -114,11 +125,14 @@ impl House {
             turns: Turns::new(store.clone(), gateway.clone(), in_chat, &tasks),
             gateway: gateway.clone(),
             ledger: egress.ledger().clone(),
-            places: environment.home().map(|home| Places::below(&home)).unwrap_or_default(),
+            places: places(environment),
             allowed_hosts: allowed_hosts(config),
+            allowed_origins: AllowedOrigins::parse(&config.allowed_origins).map_err(anyhow::Error::msg)?,
             limits: lar_server::Limits {
                 body: config.limits.body,
-                connections: config.limits.connections,
+                bodies: config.limits.bodies.max(config.limits.body),
+                connections,
+                connections_per_address: config.limits.connections_per_address,
                 requests_per_minute: config.limits.requests_per_minute,
                 ..lar_server::Limits::default()
             },
@@ -130,20 +144,17 @@ impl House {
             tasks: tasks.clone(),
             background_model: config.engines.background_model.clone(),
         };
+        let kept = parts.store.clone();
         let listeners = listeners(further, &authenticator).await?;
         let server = match Server::bind(address, listeners, parts).await {
             Ok(server) => server,
             Err((address, error)) => {
-                let by = doctor::port_owner(address.port())
-                    .map(|owner| format!(" by {owner}"))
-                    .unwrap_or_default();
-                return Err(error).with_context(|| {
-                    format!("{address} cannot be listened on; it may be taken{by}. Choose another: --listen 127.0.0.1:0")
-                });
+                return Err(error).with_context(|| unlistenable(address));
             }
         };
+        kept.keep_reserve();
         let grace = Duration::from_secs(config.limits.shutdown_grace_s);
-        Ok(Self { data_dir, server, gateway, tasks, owner, owner_key, grace })
+        Ok(Self { store: kept, data_dir, server, gateway, tasks, owner, owner_key, grace })
     }
 
     pub(crate) fn url(&self) -> String {
@@ -162,6 +173,17 @@ impl House {
         });
     }
 
+    /// Checks the whole database meanwhile.
+    fn check_database(&self) {
+        let (store, stopping) = (self.store.clone(), self.tasks.stopping());
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = store.check_in_background() => {}
+                () = stopping.cancelled() => {}
+            }
+        });
+    }
+
     /// Serves until `stop`, then ends everything in order.
     pub(crate) async fn serve(self, stop: CancellationToken) -> anyhow::Result<()> {
         self.data_dir.announce(&format!("http://{}", self.server.address()))?;
@@ -174,18 +196,44 @@ impl House {
     }
 }
 
+/// How the server is started.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct ServeArgs {
+    /// Print the link that signs a browser in, also where standard output is no terminal
+    #[arg(long)]
+    print_link: bool,
+    /// Start although the database or secret.key is lost: what is left of them is put aside
+    #[arg(long)]
+    accept_data_loss: bool,
+}
+
 /// Runs the server until a signal.
 ///
 /// # Errors
 /// When it cannot start.
-pub(crate) async fn run(config: Config, environment: &Environment, output: Output) -> anyhow::Result<()> {
-    let house = House::open(&config, environment, config.listen, &config.listeners).await?;
-    // Others read a journal, too. Terminals inherit the variable from sessions that have one.
-    let journal = environment.get("JOURNAL_STREAM").is_some() && !std::io::stdout().is_terminal();
-    let sign_in = match journal {
-        true => "Sign in: lar open".to_owned(),
-        false => format!("Sign in once, within ten minutes: {}", house.server.sign_in_link(house.owner).0),
+pub(crate) async fn run(
+    args: ServeArgs,
+    config: Config,
+    environment: &Environment,
+    output: Output,
+) -> anyhow::Result<()> {
+    for warning in config::unknown_variables(environment) {
+        tracing::warn!("{warning}");
+    }
+    let loss = if args.accept_data_loss { Loss::Accept } else { Loss::Refuse };
+    let house = House::open(&config, environment, config.listen, &config.listeners, loss).await?;
+    house.check_database();
+    // Others read what goes to a journal, to a file, or to a container's log.
+    let sign_in = match (house.owner.revoked_at, args.print_link || std::io::stdout().is_terminal()) {
+        (Some(_), _) => OWNER_REVOKED.to_owned(),
+        (None, true) => {
+            format!("Sign in once, within ten minutes: {}", house.server.sign_in_link(house.owner.id).0)
+        }
+        (None, false) => "Sign in: lar open".to_owned(),
     };
+    if house.owner.revoked_at.is_some() {
+        tracing::error!(key = %house.owner.id, "{OWNER_REVOKED}");
+    }
     output.line(&format!("Lar is at {}\n{sign_in}", house.url()))?;
     for url in house.server.further() {
         output.line(&format!("It listens at {url}, too"))?;
@@ -196,10 +244,13 @@ pub(crate) async fn run(config: Config, environment: &Environment, output: Outpu
     let stop = CancellationToken::new();
     let asked = stop.clone();
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    // A terminal that closes is a wish to stop; the settings are read at start only, so that nothing is to be read again.
+    let mut hang_up = signal(SignalKind::hangup())?;
     tokio::spawn(async move {
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
+            _ = hang_up.recv() => {}
         }
         tracing::info!("stopping; answers may finish, a second signal cuts them");
         asked.cancel();
@@ -218,7 +269,7 @@ pub(crate) async fn run(config: Config, environment: &Environment, output: Outpu
 /// When a server has the data directory, or the database cannot be brought up.
 pub(crate) fn migrate(config: &Config, output: &Output) -> anyhow::Result<()> {
     let data_dir = DataDir::lock(&config.data_dir)?;
-    let store = Store::open(&data_dir.database()).context("the database cannot be opened")?;
+    let store = data_dir.open_store(Loss::Refuse)?;
     output.line(&format!("{} has this program's schema.", store.path().display()))
 }
 
@@ -244,13 +295,14 @@ fn engine_options(config: &Config) -> anyhow::Result<EngineOptions> {
             cache_type: config.engines.cache_type,
             gpu_layers: config.engines.gpu_layers,
             speculate: config.engines.speculative,
-            ..Compute::with_threads(config.engines.threads.unwrap_or_else(device::threads))
+            ..Compute::with_threads(config.engines.threads.unwrap_or_else(device::cores))
         },
         draft_model: config.engines.draft_model.clone(),
         gbnf: config.engines.gbnf,
         tune: config.engines.threads.is_none(),
         prompt_cache: config.engines.prompt_cache,
         share_prompt_cache: config.engines.share_prompt_cache,
+        confinement: config.engines.confinement,
         remotes: remotes.collect::<anyhow::Result<_>>()?,
     })
 }
@@ -330,4 +382,27 @@ async fn forget(store: Store, memories: Memories, stopping: CancellationToken) {
             Err(error) => tracing::warn!(%error, "what is past its time could not be erased"),
         }
     }
+}
+
+/// Says who has the address that the server could not listen on, and how to choose another.
+fn unlistenable(address: SocketAddr) -> String {
+    let other = SocketAddr::new(address.ip(), address.port().checked_add(1).unwrap_or(5270));
+    match doctor::port_owner(address.port()) {
+        Some(owner) => format!(
+            "{address} is taken by {owner}. Stop that program, or choose another port: `lar serve --listen {other}`"
+        ),
+        None => format!("cannot listen on {address}. Choose another port: `lar serve --listen {other}`"),
+    }
+}
+
+/// Where other programs keep models, by the variables that they read.
+fn places(environment: &Environment) -> Places {
+    let path = |name: &str| environment.get(name).filter(|path| !path.is_empty()).map(PathBuf::from);
+    Places::of(&PlaceSettings {
+        home: path("HOME"),
+        ollama_models: path("OLLAMA_MODELS"),
+        hf_hub_cache: path("HF_HUB_CACHE").or_else(|| path("HUGGINGFACE_HUB_CACHE")),
+        hf_home: path("HF_HOME"),
+        xdg_cache_home: path("XDG_CACHE_HOME"),
+    })
 }

@@ -1,14 +1,16 @@
 //! `lar service`: a systemd unit that starts Lar with the person's session, or with the machine.
 //!
-//! Units are hardened as far as Lar's own workers leave room: they make namespaces and give up rights themselves, so
-//! namespaces stay allowed; graphics processors need their devices.
+//! Units are hardened as far as Lar's own workers leave room: they make namespaces, filter their system calls and give up
+//! capabilities themselves, so that these calls stay allowed (`capset` is put back after `@privileged`); graphics
+//! processors need their devices. `LimitNOFILE` leaves room for every connection that `limits.connections` allows. A
+//! person's systemd makes `ProtectSystem` with a user namespace, where it may, and goes on without it otherwise.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Subcommand;
 use lar_cli::Output;
+use lar_sandbox::Inherit;
 
 use crate::config::{Config, Environment};
 use crate::data_dir;
@@ -158,7 +160,7 @@ fn folder(system: bool, environment: &Environment) -> anyhow::Result<PathBuf> {
 }
 
 fn systemctl(system: bool, arguments: &[&str]) -> anyhow::Result<()> {
-    let mut command = Command::new("systemctl");
+    let mut command = lar_sandbox::command("systemctl", Inherit::Session);
     if !system {
         command.arg("--user");
     }
@@ -186,6 +188,12 @@ RestrictSUIDSGID=yes
 SystemCallArchitectures=native
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
 UMask=0077
+LimitCORE=0
+LimitNOFILE=65536
+SystemCallFilter=@system-service seccomp landlock_create_ruleset landlock_add_rule landlock_restrict_self
+SystemCallFilter=~@privileged @keyring userfaultfd
+SystemCallFilter=capset
+SystemCallErrorNumber=EPERM
 ";
 
 fn for_person(program: &Path, data_dir: &Path) -> anyhow::Result<String> {
@@ -193,7 +201,7 @@ fn for_person(program: &Path, data_dir: &Path) -> anyhow::Result<String> {
     Ok(format!(
         "# Written by `lar service install`.\n[Unit]\nDescription=Lar, your own AI service\nAfter=network.target\n\n\
          [Service]\nType=exec\nExecStart={program} --data-dir {data_dir} serve\nRestart=on-failure\nRestartSec=2\n\
-         TimeoutStopSec=60\n{HARDENED}\n[Install]\nWantedBy=default.target\n"
+         TimeoutStopSec=60\n{HARDENED}ProtectSystem=full\n\n[Install]\nWantedBy=default.target\n"
     ))
 }
 
@@ -210,7 +218,7 @@ fn for_machine(program: &Path) -> anyhow::Result<String> {
         "# Written by `lar service install --system`.\n[Unit]\nDescription=Lar, your own AI service\nAfter=network.target\n\n\
          [Service]\nType=exec\nExecStart={program} --data-dir {SYSTEM_DATA} serve\nRestart=on-failure\nRestartSec=2\n\
          TimeoutStopSec=60\nDynamicUser=yes\nStateDirectory=lar\nStateDirectoryMode=0700\n{HARDENED}\
-         ProtectSystem=strict\nProtectHome=yes\nPrivateTmp=yes\nProtectKernelTunables=yes\nProtectKernelModules=yes\n\
+         ProtectSystem=strict\nProtectProc=invisible\nProtectHome=yes\nPrivateTmp=yes\nProtectKernelTunables=yes\nProtectKernelModules=yes\n\
          ProtectKernelLogs=yes\nProtectControlGroups=yes\nProtectClock=yes\nProtectHostname=yes\nCapabilityBoundingSet=\n\n\
          [Install]\nWantedBy=multi-user.target\n"
     ))

@@ -10,11 +10,11 @@ mod release;
 mod trial;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context as _, bail, ensure};
 use lar_api::backups::Backup;
 use lar_cli::Output;
+use lar_sandbox::Inherit;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
@@ -172,6 +172,7 @@ impl Site<'_> {
         let restored = self.command(&new, &copy.0, &["backup", "restore", &backup.display().to_string()]);
         std::fs::remove_file(&backup)?;
         restored?;
+        copy_settings(data_dir, &copy.0)?;
         self.command(&new, &copy.0, &["config", "show"])?;
         without_listeners(&copy.0.join("lar.toml"))?;
         let models_dir = &self.config.models_dir();
@@ -232,7 +233,7 @@ impl Site<'_> {
 
     /// Runs a command of a release on a data directory of this machine; returns what it wrote.
     fn command(&self, program: &Path, data_dir: &Path, arguments: &[&str]) -> anyhow::Result<Vec<u8>> {
-        let mut command = Command::new(program);
+        let mut command = lar_sandbox::command(std::path::absolute(program)?, Inherit::Lar);
         command.env("LAR_MODELS_DIR", self.config.models_dir()).env_remove("LAR_URL").env_remove("LAR_KEY");
         let done = command.arg("--data-dir").arg(data_dir).args(arguments).output();
         let done = done.with_context(|| format!("{} cannot be run", program.display()))?;
@@ -251,6 +252,15 @@ impl Drop for Rehearsal {
     fn drop(&mut self) {
         let _ = release::remove(&self.0);
     }
+}
+
+/// Copies the settings, which a restored backup leaves out.
+fn copy_settings(from: &Path, to: &Path) -> anyhow::Result<()> {
+    let (from, to) = (from.join("lar.toml"), to.join("lar.toml"));
+    if from.is_file() && !to.exists() {
+        std::fs::copy(&from, &to).with_context(|| format!("{} cannot be copied", from.display()))?;
+    }
+    Ok(())
 }
 
 /// Takes the further listeners out of a copy's settings: the original has them.

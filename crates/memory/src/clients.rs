@@ -30,17 +30,17 @@ impl Clients {
     /// A caller reads these spaces.
     pub(crate) fn read(&self, reader: &Reader) {
         for space in &reader.spaces {
-            self.note(reader.caller.key, *space, |used| used.read_at = Some(Timestamp::now()));
+            self.note(reader.caller.key(), *space, |used| used.read_at = Some(Timestamp::now()));
         }
     }
 
     /// A caller changes something in this space.
     pub(crate) fn written(&self, writer: &Writer) {
-        self.note(writer.caller.key, writer.space, |used| used.written_at = Some(Timestamp::now()));
+        self.note(writer.caller.key(), writer.space, |used| used.written_at = Some(Timestamp::now()));
     }
 
     fn note(&self, key: KeyId, space: SpaceId, change: impl FnOnce(&mut Used)) {
-        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut notes = self.lock();
         if notes.len() < NOTES_MAX || notes.contains_key(&(key, space)) {
             change(notes.entry((key, space)).or_insert(Used { key, space, read_at: None, written_at: None }));
         }
@@ -60,12 +60,25 @@ impl Clients {
     }
 
     async fn keep(&self) -> Result<(), lar_store::Error> {
-        let notes = std::mem::take(&mut *self.notes.lock().unwrap_or_else(PoisonError::into_inner));
+        let notes = std::mem::take(&mut *self.lock());
         if notes.is_empty() {
-            Ok(())
-        } else {
-            self.store.memory_clients_note(notes.into_values().collect()).await
+            return Ok(());
         }
+        let kept = self.store.memory_clients_note(notes.values().cloned().collect()).await;
+        if kept.is_err() {
+            // For the next time, unless they were used again since.
+            let mut newer = self.lock();
+            for (of, used) in notes {
+                if newer.len() < NOTES_MAX {
+                    newer.entry(of).or_insert(used);
+                }
+            }
+        }
+        kept
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(KeyId, SpaceId), Used>> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -75,7 +88,10 @@ impl Memories {
     /// # Errors
     /// When the database fails.
     pub async fn clients(&self, reader: &Reader) -> Result<Vec<MemoryClient>, Problem> {
-        self.clients.keep().await?;
+        // Reading takes no write: on a full disk the last minute's use is missing.
+        if let Err(error) = self.clients.keep().await {
+            tracing::warn!(%error, "who used memories could not be noted");
+        }
         Ok(self.store.memory_clients(reader.spaces.clone()).await?)
     }
 }

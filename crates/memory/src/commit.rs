@@ -97,5 +97,5 @@ impl Memories {
 async fn to_its_end<T: Send + 'static>(
     work: impl Future<Output = Result<T, Problem>> + Send + 'static,
 ) -> Result<T, Problem> {
-    tokio::spawn(work).await.map_err(|_| Error::Index)?
+    tokio::spawn(work).await.map_err(Error::broke_off("a change of memories"))?
 }

@@ -112,7 +112,7 @@ impl Memories {
         self.rewrite(&found, &mut patch, content);
         let passages = self.passages_of(writer, &found, &patch).await?;
         let change = MemoryChange { id, patch, passages, expected };
-        let noted = Change::new(writer.caller.key, action, None);
+        let noted = Change::new(writer.caller.key(), action, None);
         let changed = self.commit_decision(writer.spaces.clone(), None, vec![change], noted, None).await?;
         changed.into_iter().next().ok_or_else(|| Problem::not_found(format!("memory {id}")))
     }
@@ -133,7 +133,7 @@ impl Memories {
         let strength = strength::review(&found.strength, event.grade(), Timestamp::now());
         let patch = MemoryPatch { strength: Some(strength), ..MemoryPatch::default() };
         let change = MemoryChange { id, patch, passages: Vec::new(), expected: None };
-        let noted = Change::new(writer.caller.key, event.as_str(), reason);
+        let noted = Change::new(writer.caller.key(), event.as_str(), reason);
         let changed = self.commit_decision(writer.spaces.clone(), None, vec![change], noted, None).await?;
         changed.into_iter().next().ok_or_else(|| Problem::not_found(format!("memory {id}")))
     }
@@ -167,7 +167,7 @@ impl Memories {
                 passages.push((record.memory, self.passages_of(writer, &found, &record.before).await?));
             }
         }
-        let change = Change::new(writer.caller.key, "undo", None);
+        let change = Change::new(writer.caller.key(), "undo", None);
         self.commit_undo(spaces, id, decision, passages, change).await
     }
 

@@ -2,11 +2,15 @@
 //!
 //! Where there is none, or it cannot answer, the reason is told and nothing is made up in its place.
 
-use lar_base::{Caller, Code, Problem, Scope, Scopes, TaskId};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use lar_base::{Caller, Code, Problem, Scope, TaskId};
 use lar_engines::scheduler::Priority;
 use lar_gateway::{Gateway, HangUp, Task, TaskEvent, Work};
 use lar_store::Embedder;
 
+use crate::readable;
 use crate::vectors::Quantized;
 
 /// What memories are embedded with.
@@ -21,15 +25,26 @@ pub(crate) struct Embedded {
     pub(crate) vectors: Vec<Quantized>,
 }
 
-/// Makes vectors.
+/// Makes vectors. Clones share what is known of embedders.
 #[derive(Debug, Clone)]
 pub(crate) struct Embeddings {
     gateway: Gateway,
+    /// How alike, as a cosine, each embedder finds English and its nonsense; by digest.
+    english: Arc<Mutex<HashMap<String, f32>>>,
+}
+
+/// What an embedder made of a query.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum QueryVector {
+    /// Its vector.
+    Read(Embedder, Quantized),
+    /// The embedder of this name cannot read it: its vector would mean nothing.
+    Unreadable(String),
 }
 
 impl Embeddings {
     pub(crate) fn new(gateway: Gateway) -> Self {
-        Self { gateway }
+        Self { gateway, english: Arc::default() }
     }
 
     /// The digest of the embedder that would be used.
@@ -39,6 +54,41 @@ impl Embeddings {
     pub(crate) async fn digest(&self) -> Result<String, Problem> {
         let route = self.gateway.route(MODEL).await.map_err(absent)?;
         Ok(digest(&route.pool, route.digest))
+    }
+
+    /// The vector of a query, if the embedder can read it (see [`readable`]).
+    ///
+    /// # Errors
+    /// As [`Embeddings::embed`].
+    pub(crate) async fn embed_query(&self, caller: &Caller, query: &str) -> Result<QueryVector, Problem> {
+        let nonsense = readable::nonsense_of(query);
+        let texts = std::iter::once(query.to_owned()).chain(nonsense).collect();
+        let Embedded { embedder, vectors } = self.embed(caller, texts, Priority::Interactive).await?;
+        let mut vectors = vectors.into_iter();
+        let (Some(vector), nonsense) = (vectors.next(), vectors.next()) else {
+            return Err(Problem::new(Code::EngineFailed, "the embedder left the query out"));
+        };
+        if let Some(nonsense) = nonsense {
+            let english = self.english_and_nonsense(caller, &embedder.digest).await?;
+            if readable::cosine(&vector, &nonsense) > english + readable::MARGIN {
+                return Ok(QueryVector::Unreadable(embedder.name));
+            }
+        }
+        Ok(QueryVector::Read(embedder, vector))
+    }
+
+    /// How alike the embedder finds English and its nonsense, measured when it is first asked.
+    async fn english_and_nonsense(&self, caller: &Caller, digest: &str) -> Result<f32, Problem> {
+        let known = || self.english.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(measured) = known().get(digest) {
+            return Ok(*measured);
+        }
+        let pairs = readable::ENGLISH.iter().flat_map(|text| [(*text).to_owned(), readable::nonsense(text)]);
+        let embedded = self.embed(caller, pairs.collect(), Priority::Interactive).await?;
+        let alike = embedded.vectors.chunks_exact(2).map(|pair| readable::cosine(&pair[0], &pair[1]));
+        let mean = alike.sum::<f32>() / readable::ENGLISH.len() as f32;
+        known().insert(embedded.embedder.digest, mean);
+        Ok(mean)
     }
 
     /// One vector for each text, in order. Embedding is Lar's own work for the caller, so it needs no scope of
@@ -61,7 +111,7 @@ impl Embeddings {
             let count = some.len();
             let task = Task {
                 id: TaskId::new(),
-                caller: Caller { scopes: Scopes::of([Scope::Inference]), ..caller.clone() },
+                caller: Caller::internal(caller.user(), caller.key(), Scope::Inference),
                 api: "memory",
                 model: MODEL.into(),
                 priority,

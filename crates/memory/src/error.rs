@@ -8,16 +8,35 @@ pub enum Error {
     /// The database failed.
     #[error(transparent)]
     Store(#[from] lar_store::Error),
-    /// A search broke off.
-    #[error("the search broke off; it is in the log")]
+    /// The index of a space was thrown away while it was searched.
+    #[error("the index was replaced during the search; search again")]
     Index,
+    /// Work on another thread panicked or was cancelled.
+    #[error("{work} broke off; the log has more")]
+    BrokeOff {
+        /// What was being done.
+        work: &'static str,
+        /// How it ended.
+        #[source]
+        cause: tokio::task::JoinError,
+    },
+}
+
+impl Error {
+    /// What becomes of the end of `work` that was not its own.
+    pub(crate) fn broke_off(work: &'static str) -> impl FnOnce(tokio::task::JoinError) -> Self {
+        move |cause| {
+            tracing::error!(%cause, work, "work on another thread broke off");
+            Self::BrokeOff { work, cause }
+        }
+    }
 }
 
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         match error {
             Error::Store(error) => error.into(),
-            Error::Index => Problem::new(Code::Internal, error.to_string()),
+            Error::Index | Error::BrokeOff { .. } => Problem::new(Code::Internal, error.to_string()),
         }
     }
 }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lar_base::{Caller, MemoryMode, Problem, Scopes};
+use lar_base::{Caller, Problem, Scope};
 use lar_engines::scheduler::Priority;
 use lar_store::Vectors;
 use tokio::sync::Notify;
@@ -62,13 +62,7 @@ async fn fill(memories: &Memories) -> Result<usize, Problem> {
         filled += page.len();
         // Those of one writer together, as their task.
         for some in page.chunk_by(|a, b| (a.user, a.key) == (b.user, b.key)) {
-            let caller = Caller {
-                user: some[0].user,
-                key: some[0].key,
-                agent: None,
-                scopes: Scopes::of([]),
-                memory: MemoryMode::Off,
-            };
+            let caller = Caller::internal(some[0].user, some[0].key, Scope::Inference);
             let pieces: Vec<Vec<String>> = some
                 .iter()
                 .map(|passage| split::pieces(&passage.text).into_iter().map(str::to_owned).collect())

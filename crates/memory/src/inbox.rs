@@ -30,7 +30,7 @@ impl Memories {
             content,
             kind: item.kind.unwrap_or(MemoryKind::Fact),
             provenance: Provenance {
-                key: writer.caller.key,
+                key: writer.caller.key(),
                 source: item.source,
                 conversation: item.conversation,
                 message: item.message,

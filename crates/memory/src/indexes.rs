@@ -49,7 +49,7 @@ impl Indexes {
             let index = place.index.read().unwrap_or_else(PoisonError::into_inner);
             index.as_ref().map(search)
         });
-        searched.await.ok().flatten().ok_or(Error::Index)
+        searched.await.map_err(Error::broke_off("the search"))?.ok_or(Error::Index)
     }
 
     /// Brings the index of a space up to what the database has of these memories.
@@ -112,7 +112,7 @@ impl Indexes {
         // On a task of its own: who waits may go away, and the next one should not begin from nothing.
         let (indexes, built, stamp) = (self.clone(), place.clone(), stamp.cloned());
         let building = tokio::spawn(async move { indexes.build(space, &built, stamp.as_ref()).await });
-        building.await.map_err(|_| Error::Index)??;
+        building.await.map_err(Error::broke_off("reading the index"))??;
         Ok(place)
     }
 
@@ -163,7 +163,7 @@ impl Indexes {
                 index
             })
             .await
-            .map_err(|_| Error::Index)?;
+            .map_err(Error::broke_off("reading the index"))?;
         }
     }
 

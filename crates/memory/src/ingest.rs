@@ -11,15 +11,15 @@ use crate::words::{Words, print_of};
 use crate::{Error, Memories, Writer, split, strength};
 
 /// Bytes of a memory at most.
-const CONTENT_BYTES_MAX: usize = 1 << 20;
+pub const CONTENT_BYTES_MAX: usize = 1 << 20;
 /// Memories of one batch at most.
-const BATCH_MAX: usize = 1000;
+pub const BATCH_MAX: usize = 1000;
 /// Bytes of a batch's memories at most.
 const BATCH_BYTES_MAX: usize = 8 << 20;
 /// Tags of a memory at most.
-const TAGS_MAX: usize = 64;
+pub const TAGS_MAX: usize = 64;
 /// Characters of a tag at most.
-const TAG_CHARS_MAX: usize = 100;
+pub const TAG_CHARS_MAX: usize = 100;
 /// Characters of a source, a project or a name elsewhere at most.
 const NAME_CHARS_MAX: usize = 500;
 /// Bytes of the end of the turn before that a turn is embedded with.
@@ -124,7 +124,7 @@ impl Memories {
             let redacted = items.into_iter().filter_map(|item| screened(item, SecretPolicy::Redact).ok());
             redacted.filter(|(_, rules)| !rules.is_empty()).collect::<Vec<_>>()
         });
-        let aside = screening.await.map_err(|_| Error::Index)?;
+        let aside = screening.await.map_err(Error::broke_off("looking for secrets"))?;
         if !aside.is_empty() {
             problem.detail.push_str("; without it, it waits in the inbox");
         }
@@ -145,7 +145,7 @@ impl Memories {
         let policy = self.options.secrets;
         // A second's work for a long text: not on the threads that serve everyone.
         let checking = tokio::task::spawn_blocking(move || check_all(items, policy));
-        let (checked, redacted) = checking.await.map_err(|_| Error::Index)??;
+        let (checked, redacted) = checking.await.map_err(Error::broke_off("checking memories"))??;
         let bytes: usize = checked.iter().map(|item| item.content.len()).sum();
         if bytes > BATCH_BYTES_MAX {
             let reason = format!("has {bytes} bytes in all; {BATCH_BYTES_MAX} are the most");
@@ -177,7 +177,7 @@ impl Memories {
             tags: item.tags,
             project: item.project,
             provenance: Provenance {
-                key: writer.caller.key,
+                key: writer.caller.key(),
                 source: item.source,
                 conversation: item.conversation,
                 message: item.message,
@@ -208,7 +208,7 @@ impl Memories {
         new: Vec<NewMemory>,
         once: Option<Once>,
     ) -> Result<Vec<Stored>, Problem> {
-        let change = Change::new(writer.caller.key, "create", None);
+        let change = Change::new(writer.caller.key(), "create", None);
         self.commit_new(writer.space, new, change, once).await
     }
 

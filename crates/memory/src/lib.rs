@@ -22,6 +22,7 @@ mod indexes;
 mod ingest;
 mod metrics;
 mod place;
+mod readable;
 mod rerank;
 mod screen;
 mod search;
@@ -50,6 +51,13 @@ pub use smart::{Decided, Decision, Difference, Nearness, decision_on};
 pub use transfer::Export;
 pub use vectors::encoded;
 
+/// Limits of what is saved and searched, for the API's description.
+pub mod limits {
+    pub use crate::ingest::{BATCH_MAX, CONTENT_BYTES_MAX, TAG_CHARS_MAX, TAGS_MAX};
+    pub use crate::place::NAME_CHARS_MAX;
+    pub use crate::search::QUERY_BYTES_MAX;
+}
+
 /// What becomes of memories.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Options {
@@ -66,6 +74,7 @@ pub struct Memories {
     gateway: Gateway,
     clients: clients::Clients,
     fill: fill::Wake,
+    decisions: smart::Turns,
     metrics: Metrics,
     options: Options,
 }
@@ -77,7 +86,9 @@ impl Memories {
         let indexes = indexes::Indexes::new(store.clone());
         let fill = fill::Wake::default();
         let clients = clients::Clients::new(store.clone());
-        let memories = Self { store, embeddings, indexes, gateway, clients, fill, metrics, options };
+        let decisions = smart::Turns::default();
+        let memories =
+            Self { store, embeddings, indexes, gateway, clients, fill, decisions, metrics, options };
         tasks.spawn(fill::run(memories.clone(), tasks.stopping()));
         tasks.spawn(memories.clients.clone().run(tasks.stopping()));
         memories

@@ -6,7 +6,7 @@ use lar_store::{Access, Memory, Space, SpaceKind};
 use crate::Memories;
 
 /// Characters of an agent's or a space's name at most.
-const NAME_CHARS_MAX: usize = 64;
+pub const NAME_CHARS_MAX: usize = 64;
 
 /// Which memories are meant: those of an agent, those of a team, or a person's own where neither is named.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -91,7 +91,7 @@ impl Memories {
                 let reason = format!("the space `{named}` is shared with you to read");
                 return Err(Problem::new(Code::ForbiddenSpace, reason));
             }
-            (None, _) => self.store.space_ensure(caller.user, agent_of(&caller, place.agent)?).await?.id,
+            (None, _) => self.store.space_ensure(caller.user(), agent_of(&caller, place.agent)?).await?.id,
         };
         let mut spaces: Vec<SpaceId> = write.into_iter().map(|space| space.id).collect();
         if !spaces.contains(&space) {
@@ -133,7 +133,7 @@ impl Memories {
             )),
             (Some(named), None) => {
                 let named = checked_space(named)?;
-                let found = self.store.space_shared(caller.user, named.to_owned()).await;
+                let found = self.store.space_shared(caller.user(), named.to_owned()).await;
                 let found = found.map_err(|error| match error {
                     lar_store::Error::NotFound(_) => Problem::new(
                         Code::ForbiddenSpace,
@@ -144,10 +144,10 @@ impl Memories {
                 Ok(vec![found])
             }
             (None, Some(agent)) => {
-                Ok(self.store.space_find(caller.user, Some(agent)).await?.into_iter().collect())
+                Ok(self.store.space_find(caller.user(), Some(agent)).await?.into_iter().collect())
             }
             (None, None) => {
-                let mut spaces = self.store.space_list(caller.user).await?;
+                let mut spaces = self.store.space_list(caller.user()).await?;
                 spaces.retain(|space| !matches!(space.kind, SpaceKind::Agent(_)));
                 Ok(spaces)
             }
@@ -159,10 +159,10 @@ impl Memories {
 fn agent_of(caller: &Caller, named: Option<&str>) -> Result<Option<String>, Problem> {
     let named =
         named.map(checked_agent).transpose().map_err(|reason| Problem::invalid("X-Agent-Id", reason))?;
-    match (&caller.agent, named) {
+    match (caller.agent(), named) {
         (None, named) => Ok(named.map(str::to_owned)),
-        (Some(own), None) => Ok(Some(own.clone())),
-        (Some(own), Some(named)) if own == named => Ok(Some(own.clone())),
+        (Some(own), None) => Ok(Some(own.to_owned())),
+        (Some(own), Some(named)) if own == named => Ok(Some(own.to_owned())),
         (Some(own), Some(named)) => Err(Problem::new(
             Code::ForbiddenSpace,
             format!("this key belongs to the agent `{own}` and does not see the memories of `{named}`"),

@@ -1,6 +1,6 @@
 //! The order of a reranker: the best of what was found, read together with the query, where a search asks for it.
 
-use lar_base::{Caller, Code, Problem, Scope, Scopes, TaskId};
+use lar_base::{Caller, Code, Problem, Scope, TaskId};
 use lar_engines::scheduler::Priority;
 use lar_gateway::{HangUp, Task, TaskEvent, Work};
 
@@ -26,7 +26,7 @@ impl Memories {
         let count = texts.len();
         let task = Task {
             id: TaskId::new(),
-            caller: Caller { scopes: Scopes::of([Scope::Inference]), ..caller.clone() },
+            caller: Caller::internal(caller.user(), caller.key(), Scope::Inference),
             api: "memory",
             model: MODEL.into(),
             priority: Priority::Interactive,

@@ -11,6 +11,7 @@ use aho_corasick::AhoCorasick;
 use lar_base::Problem;
 use regex::Regex;
 use secrets_scanner::{ScanConfig, Scanner};
+use unicode_normalization::UnicodeNormalization as _;
 
 /// What stands in a text in place of a secret.
 const REDACTED: &str = "[redacted]";
@@ -154,14 +155,75 @@ static TOLD: LazyLock<Option<Regex>> = LazyLock::new(|| {
 
 static CARD: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\b\d(?:[ -]?\d){12,18}\b").ok());
 
+/// Lar's own keys, such as `lar_` and 64 hexadecimal digits.
+static OWN_KEY: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\blar_[0-9A-Za-z]{32,}").ok());
+
+/// The password of an address: `postgres://user:password@host`.
+static URL_PASSWORD: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r"(?i)\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@]*:(?P<value>[^\s/@]+)@").ok());
+
+/// A variable of an environment file whose name says that it is secret: `DB_PASSWORD=…`.
+static VARIABLE: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    let name = r"[A-Z0-9_]*(?:PASSWORD|PASSWD|PWD|SECRET|TOKEN|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY)[A-Z0-9_]*";
+    Regex::new(&format!(r#"\b{name}=(?P<value>"[^"\n]+"|'[^'\n]+'|[^\s"']+)"#)).ok()
+});
+
 /// Whether a text holds any.
 pub(crate) fn has_secret(text: &str) -> bool {
     !find(text).is_empty()
 }
 
-/// The secrets in a text, in order; they do not overlap.
+/// The secrets in a text, in order; they do not overlap. Other spellings of the same characters (full width, with
+/// invisible ones between) are the same secret.
 fn find(text: &str) -> Vec<Secret> {
+    if text.is_ascii() {
+        return find_plain(text);
+    }
+    let normal = Normal::of(text);
+    let mut found = find_plain(&normal.text);
+    found.iter_mut().for_each(|secret| secret.at = normal.original(&secret.at));
+    found
+}
+
+/// A text in Unicode's compatibility form (NFKC, character by character) without invisible characters.
+struct Normal {
+    text: String,
+    /// For each byte of `text`, the range of bytes of the original that its character was.
+    origin: Vec<Range<usize>>,
+}
+
+impl Normal {
+    fn of(original: &str) -> Self {
+        let (mut text, mut origin) =
+            (String::with_capacity(original.len()), Vec::with_capacity(original.len()));
+        for (start, c) in original.char_indices().filter(|(_, c)| !is_invisible(*c)) {
+            text.extend(std::iter::once(c).nfkc());
+            origin.resize(text.len(), start..start + c.len_utf8());
+        }
+        Self { text, origin }
+    }
+
+    /// Where in the original a non-empty range of the text stands.
+    fn original(&self, at: &Range<usize>) -> Range<usize> {
+        let byte = |at: usize| self.origin.get(at).cloned().unwrap_or_default();
+        byte(at.start).start..byte(at.end.saturating_sub(1)).end
+    }
+}
+
+/// Characters that show nothing and part nothing: soft hyphens, zero width ones, marks of direction.
+const fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}')
+}
+
+fn find_plain(text: &str) -> Vec<Secret> {
     let mut found: Vec<Secret> = Vec::new();
+    let values = [(&OWN_KEY, "lar-key"), (&URL_PASSWORD, "url-password"), (&VARIABLE, "secret-variable")];
+    for (pattern, rule) in values.iter().filter_map(|(pattern, rule)| Some((pattern.as_ref()?, *rule))) {
+        let values = pattern.captures_iter(text).filter_map(|one| one.name("value").or_else(|| one.get(0)));
+        let secrets = values.filter(|value| !is_placeholder(value.as_str()));
+        found.extend(secrets.map(|value| Secret { rule: rule.into(), at: value.range() }));
+    }
     if let Some(rules) = RULES.as_ref() {
         found.extend(rules.find(text));
     }
@@ -198,6 +260,14 @@ fn redact(text: &str, secrets: &[Secret]) -> String {
     redacted
 }
 
+/// What stands for a value: `$TOKEN`, `${TOKEN}`, `<token>`, `...`, `***`, what was left out before.
+fn is_placeholder(value: &str) -> bool {
+    let bare = value.trim_matches(['"', '\'', '`']);
+    bare.starts_with(['$', '<', '{'])
+        || bare.starts_with("[redacted")
+        || bare.chars().all(|c| matches!(c, '.' | '*' | '…' | 'x' | 'X'))
+}
+
 /// Not a number of things ("the password is 12 characters long"), nor what was left out before.
 fn is_secret(value: &str) -> bool {
     let bare = value.trim_matches(|c: char| "\"'`.,;:!?)(".contains(c));
@@ -230,6 +300,16 @@ mod tests {
             ("The alarm's PIN is 4711 now".into(), "The alarm's PIN is [redacted] now"),
             ("Pay with 4111 1111 1111 1111 please".into(), "Pay with [redacted] please"),
             ("passphrase: \"correct horse battery\"".into(), "passphrase: [redacted]"),
+            (format!("Lar's key is lar_{} here", "0a1b2c3d".repeat(8)), "Lar's key is [redacted] here"),
+            ("postgres://anna:hunter2@db/x and more".into(), "postgres://anna:[redacted]@db/x and more"),
+            ("https://anna:p%40ss@example.org".into(), "https://anna:[redacted]@example.org"),
+            ("DB_PASSWORD=hunter\nPORT=80".into(), "DB_PASSWORD=[redacted]\nPORT=80"),
+            ("export OPENAI_API_KEY='abc def'".into(), "export OPENAI_API_KEY=[redacted]"),
+            ("The pass\u{200b}word is hun\u{200b}ter2!".into(), "The pass\u{200b}word is [redacted]"),
+            (
+                "Ｔｈｅ ｐａｓｓｗｏｒｄ ｉｓ ｈｕｎｔｅｒ２！ ok".into(),
+                "Ｔｈｅ ｐａｓｓｗｏｒｄ ｉｓ [redacted] ok",
+            ),
         ];
         for (text, expected) in cases {
             assert_eq!(redact(&text, &find(&text)), expected);
@@ -240,6 +320,8 @@ mod tests {
     fn what_is_none_stays() {
         let texts = [
             "My password manager is Bitwarden.",
+            "Set TOKEN=$TOKEN or API_KEY=<your key> in the file.",
+            "See https://example.org:8080/a@b and mailto:anna@example.org, née Müller 🎉.",
             "The password is needed at every start.",
             "We rotate API keys every 90 days.",
             "Order 1234 5678 9012 3456 was late",

@@ -12,22 +12,25 @@ use std::time::Duration;
 
 use lar_base::{Code, Instant, MemoryId, Problem, SpaceId, Timestamp};
 use lar_engines::driver::Prompt;
-use lar_engines::scheduler::Priority;
 use lar_store::Memory;
 
+use crate::embed::QueryVector;
 use crate::index::{self, Filter, Index, Query, Stamp};
-use crate::rerank;
 use crate::vectors::Quantized;
 use crate::words::Words;
 use crate::{Memories, Reader};
+use crate::{readable, rerank};
 
 /// Bytes of a query at most.
-const QUERY_BYTES_MAX: usize = 8 << 10;
+pub const QUERY_BYTES_MAX: usize = 8 << 10;
 /// What words weigh beside meaning, with MiniLM: CACM is flat from 0.5 to 0.7 (best at 0.7), LongMemEval-S finds all
 /// of its sessions at 0.5 and 0.6.
 const WORDS_WEIGHT: f32 = 0.6;
 /// A memory that has none of the query's words must mean this much of it: MiniLM gives unrelated texts less.
 const MEANING_MIN: f32 = 0.25;
+/// A query that the embedder cannot read must share this much of its words with a memory: scripts without blanks are
+/// indexed letter by letter, and any two sentences share some (Thai ones about other things: 0.41 to 0.43).
+const UNREADABLE_WORDS_MIN: f32 = 0.6;
 /// Characters of a brief result.
 const BRIEF_CHARS: usize = 160;
 
@@ -203,13 +206,13 @@ impl Memories {
             return Err(Problem::invalid("query", format!("must have 1 to {QUERY_BYTES_MAX} bytes")));
         }
         let begun = Instant::now();
-        let embedded =
-            self.embeddings.embed(&reader.caller, vec![query.to_owned()], Priority::Interactive).await;
-        let (vector, mode) = match embedded {
-            Ok(embedded) => {
-                let dimension = embedded.embedder.dimension as usize;
-                let stamp = Stamp { digest: embedded.embedder.digest, dimension };
-                (embedded.vectors.into_iter().next().map(|vector| (stamp, vector)), Mode::Hybrid)
+        let (vector, mode) = match self.embeddings.embed_query(&reader.caller, query).await {
+            Ok(QueryVector::Read(embedder, vector)) => {
+                let stamp = Stamp { digest: embedder.digest, dimension: embedder.dimension as usize };
+                (Some((stamp, vector)), Mode::Hybrid)
+            }
+            Ok(QueryVector::Unreadable(embedder)) => {
+                (None, Mode::Words(format!("{embedder} cannot read the query")))
             }
             Err(problem) => (None, Mode::Words(problem.detail)),
         };
@@ -318,6 +321,8 @@ impl Memories {
         stages: &mut Stages,
     ) -> Result<Vec<(index::Hit, Vec<i64>)>, Problem> {
         let words = Words::of(query);
+        let unreadable = vector.is_none() && readable::nonsense_of(query).is_some();
+        let words_min = if unreadable { UNREADABLE_WORDS_MIN } else { 0.0 };
         let (filter, weight) = (search.filter.clone(), search.words_weight);
         let stamp = vector.as_ref().map(|(stamp, _)| stamp.clone());
         let look = move |index: &Index| {
@@ -334,7 +339,7 @@ impl Memories {
             let mut searched = index.search(&query);
             let all = weight.is_some();
             searched.hits.retain(|hit| {
-                all || hit.words > 0.0 || hit.meaning.is_some_and(|meaning| meaning >= MEANING_MIN)
+                all || hit.words > words_min || hit.meaning.is_some_and(|meaning| meaning >= MEANING_MIN)
             });
             let hits = std::mem::take(&mut searched.hits);
             (fold(hits, limit), searched, other)

@@ -10,6 +10,7 @@ mod compare;
 mod decided;
 mod english;
 mod reading;
+mod turns;
 
 use lar_base::{ChangeId, Code, MemoryId, Problem, Timestamp};
 use lar_store::{Change, Memory, MemoryChange, MemoryPatch, NewMemory, Once};
@@ -21,6 +22,7 @@ pub use self::decided::{Decided, Decision, Difference};
 use self::decided::{difference, rejected};
 use self::reading::Reading;
 pub(crate) use self::reading::is_title;
+pub(crate) use self::turns::Turns;
 use crate::index::{Filter, Query, Stamp};
 use crate::ingest::{self, Item, Ready};
 use crate::strength::{self, Event};
@@ -33,6 +35,7 @@ const CANDIDATES_MAX: usize = 32;
 /// A text of more bytes tells of more than one thing; it is not compared.
 const COMPARED_BYTES_MAX: usize = 400;
 /// How often a decision is made anew because a memory changed in between.
+/// Decisions about one space are made one after another, so that only changes of another kind come in between.
 const TRIES_MAX: usize = 4;
 /// What words weigh in looking for candidates: half, so that neither other words nor another language hides one.
 const WORDS_WEIGHT: f32 = 0.5;
@@ -62,6 +65,7 @@ impl Memories {
         }
         let Ready { new, mut redacted, unembedded } = self.ready_or_aside(writer, vec![item.clone()]).await?;
         let Some(new) = new.into_iter().next() else { return Err(Problem::not_found("memory")) };
+        let _turn = self.decisions.turn(writer.space).await;
         for _ in 0..TRIES_MAX {
             let judged = self.judge(writer, &new).await?;
             let new = self.inheriting(writer, &item, new.clone(), &judged).await?;
@@ -91,6 +95,7 @@ impl Memories {
         }
         let Ready { new, .. } = self.ready(writer, vec![item.clone()]).await?;
         let Some(new) = new.into_iter().next() else { return Ok(None) };
+        let _turn = self.decisions.turn(writer.space).await;
         let judged = self.judge(writer, &new).await?;
         if judged.relation != Relation::Correction {
             return Ok(None);
@@ -273,7 +278,7 @@ impl Memories {
         let action =
             if decision == Decision::Reinforce { Event::Confirmed.as_str() } else { decision.as_str() };
         let change =
-            Change::new(writer.caller.key, action, Some(reason.clone()).filter(|_| against.is_some()));
+            Change::new(writer.caller.key(), action, Some(reason.clone()).filter(|_| against.is_some()));
         let memories = self.commit_decision(vec![writer.space], stored, changes, change, once).await?;
         self.metrics.ingested(decision.as_str());
         let memory = memories.into_iter().next();

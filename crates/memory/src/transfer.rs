@@ -20,6 +20,7 @@ pub struct Export {
     memories: Memories,
     space: Option<SpaceId>,
     after: i64,
+    unreadable: u64,
 }
 
 impl Memories {
@@ -29,10 +30,10 @@ impl Memories {
     /// As [`Memories::reader`].
     pub async fn export(&self, caller: Caller, place: Place<'_>) -> Result<Export, Problem> {
         caller.require(Scope::MemoryRead)?;
-        let named = place != Place::default() || caller.agent.is_some();
+        let named = place != Place::default() || caller.agent().is_some();
         let mut seen = self.seen(&caller, place).await?.into_iter();
         let space = seen.find(|space| named || space.kind == SpaceKind::Personal).map(|space| space.id);
-        Ok(Export { memories: self.clone(), space, after: 0 })
+        Ok(Export { memories: self.clone(), space, after: 0, unreadable: 0 })
     }
 
     /// Stores memories that were exported, all or none; those that are there already stay as they are. Returns how
@@ -42,14 +43,14 @@ impl Memories {
     /// Which of them is wrong and why.
     pub async fn import(&self, writer: &Writer, moved: Vec<Moved>) -> Result<usize, Problem> {
         let policy = self.options.secrets;
-        let by = writer.is_shared.then_some(writer.caller.key);
+        let by = writer.is_shared.then_some(writer.caller.key());
         let checking = tokio::task::spawn_blocking(move || {
             let checked = moved.into_iter().enumerate().map(|(at, moved)| {
                 check(moved, policy, by).map_err(|problem| problem.within(&format!("lines[{at}]")))
             });
             checked.collect::<Result<Vec<Moved>, Problem>>()
         });
-        let checked = checking.await.map_err(|_| crate::Error::Index)??;
+        let checked = checking.await.map_err(crate::Error::broke_off("checking memories"))??;
         let imported = self.commit_moved(writer.space, checked).await?;
         self.fill.wake();
         Ok(imported)
@@ -57,15 +58,27 @@ impl Memories {
 }
 
 impl Export {
-    /// The next page, oldest first; empty at the end.
+    /// The next page, oldest first; empty at the end. Memories that cannot be read are passed over and counted.
     ///
     /// # Errors
-    /// When the database fails.
+    /// When the database fails for another reason than damage.
     pub async fn page(&mut self) -> Result<Vec<Moved>, Problem> {
         let Some(space) = self.space else { return Ok(Vec::new()) };
-        let page = self.memories.store.memories_export(space, self.after, PAGE).await?;
-        self.after = page.last().map_or(self.after, |last| last.memory.seq);
-        Ok(page)
+        loop {
+            let page = self.memories.store.memories_export(space, self.after, PAGE).await?;
+            self.unreadable += page.unreadable;
+            let Some(last) = page.last else { return Ok(Vec::new()) };
+            self.after = last;
+            if !page.memories.is_empty() {
+                return Ok(page.memories);
+            }
+        }
+    }
+
+    /// How many memories could not be read so far, because the database is damaged.
+    #[must_use]
+    pub fn unreadable(&self) -> u64 {
+        self.unreadable
     }
 }
 

@@ -1,9 +1,9 @@
 //! A process confines itself: no network, no other programs, only the files it names and those to be read.
 //!
-//! Five means of the kernel, each where it has it, and each told when it is missing: limits on resources, a
-//! network namespace of its own, no capabilities, Landlock for files, seccomp for system calls. None can be undone. Must be
-//! called before the process has a second thread: namespaces take a single one, and threads that exist
-//! already would keep what they have.
+//! Five means of the kernel, each reported when the kernel lacks it or has a part of it only: limits on resources, a
+//! network namespace, no capabilities, Landlock for files, seccomp for system calls. None can be undone.
+//! [`confine`] must be called before the process has a second thread: namespaces take a single one, and other threads
+//! would keep their rights.
 
 use std::path::PathBuf;
 
@@ -12,40 +12,62 @@ use lar_base::Bytes;
 /// Open files at most: a model may be split into some tens.
 #[cfg(target_os = "linux")]
 const OPEN_FILES_MAX: u64 = 256;
+/// The version of Landlock that restricts everything which is asked for here (Linux 6.12).
+#[cfg(target_os = "linux")]
+const LANDLOCK: landlock::ABI = landlock::ABI::V6;
 
-/// What a process needs after it is confined; all else is given up.
+/// What kind of work a process does after it is confined. It decides which system calls remain.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Profile {
+    /// Computes on the processor and speaks over descriptors that are open already.
+    #[default]
+    Processor,
+    /// Computes on a GPU, too: its driver opens files, maps code and controls devices at any time.
+    Graphics,
+    /// Becomes another program that serves one TCP port, such as a `llama-server`.
+    Server {
+        /// The port.
+        port: u16,
+    },
+}
+
+/// What a process needs after it is confined; it loses everything else.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Confinement {
+    /// What kind of work it does.
+    pub profile: Profile,
     /// Files and directories that may be read.
     pub read: Vec<PathBuf>,
+    /// Programs that may be run, and what loads them.
+    pub execute: Vec<PathBuf>,
     /// Files and directories that may be read and written, such as a GPU's devices.
     pub write: Vec<PathBuf>,
     /// Private writable memory at most; files that are mapped to be read do not count.
     pub memory_max: Option<Bytes>,
 }
 
-/// A way in which the kernel holds a process.
+/// A way in which the kernel confines a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Means {
     /// Limits on memory, open files, written files and core dumps.
     Limits,
-    /// No network but its own, which leads nowhere.
+    /// No network but its own, which leads nowhere; of a server, its port alone.
     Network,
     /// No capabilities, not even over its own namespace.
     Rights,
     /// Landlock: only the files that were named.
     Files,
-    /// seccomp: no system call that a computing process does without.
+    /// seccomp: only the system calls that its work needs.
     Syscalls,
 }
 
 impl Means {
-    /// What it keeps a process from, in words.
+    /// Its name for people.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Means::Limits => "resource limits",
-            Means::Network => "no network (namespace)",
+            Means::Network => "no network",
             Means::Rights => "no root rights (capabilities)",
             Means::Files => "read-only files (Landlock)",
             Means::Syscalls => "system call filter (seccomp)",
@@ -53,29 +75,29 @@ impl Means {
     }
 }
 
-/// What could not be given up.
+/// A means that this kernel lacks, or has a part of only.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {reason}", means.as_str())]
 pub struct Missing {
     /// Which means.
     pub means: Means,
-    /// Why the kernel does not hold the process so.
+    /// What is missing of it and why.
     pub reason: String,
 }
 
-/// Confines this process and returns what the kernel would not do; empty when all of it holds.
+/// Confines this process. Returns every means that the kernel lacks or has in part; empty when all are in force.
 ///
-/// Every means is tried, also after another failed.
+/// Each means is tried even if another failed.
 #[cfg(target_os = "linux")]
 #[must_use]
 pub fn confine(confinement: &Confinement) -> Vec<Missing> {
-    // Rights go once they have made the namespace. System calls last: they forbid the rest.
+    // Capabilities go once they have made the namespace. The filter comes last: it forbids the rest.
     let tried = [
         (Means::Limits, limits(confinement)),
-        (Means::Network, network()),
+        (Means::Network, network(confinement.profile)),
         (Means::Rights, rights()),
         (Means::Files, files(confinement)),
-        (Means::Syscalls, crate::syscalls::forbid()),
+        (Means::Syscalls, crate::syscalls::allow_only(confinement.profile)),
     ];
     tried
         .into_iter()
@@ -83,12 +105,27 @@ pub fn confine(confinement: &Confinement) -> Vec<Missing> {
         .collect()
 }
 
-/// Nothing is given up elsewhere yet.
+/// Only Linux has an implementation.
 #[cfg(not(target_os = "linux"))]
 #[must_use]
 pub fn confine(_: &Confinement) -> Vec<Missing> {
     let missing = |means| Missing { means, reason: "only Linux has it here".into() };
     [Means::Limits, Means::Network, Means::Rights, Means::Files, Means::Syscalls].map(missing).into()
+}
+
+/// Takes from all threads of a [`Profile::Processor`] what only loading needs: from now on it opens no file at all.
+///
+/// # Errors
+/// When the kernel refuses; what [`confine`] did stays in force.
+#[cfg(target_os = "linux")]
+pub fn finish_loading(profile: Profile) -> Result<(), Missing> {
+    crate::syscalls::finish_loading(profile).map_err(|reason| Missing { means: Means::Syscalls, reason })
+}
+
+/// Does nothing where nothing was confined.
+#[cfg(not(target_os = "linux"))]
+pub fn finish_loading(_: Profile) -> Result<(), Missing> {
+    Ok(())
 }
 
 #[cfg(target_os = "linux")]
@@ -120,12 +157,15 @@ fn rights() -> Result<(), String> {
     set_capabilities(None, sets).map_err(|error| error.to_string())
 }
 
-/// A network namespace of its own, whose only interface is a loopback that is down. A user namespace gives the
-/// right to make it to who is not root.
+/// A network namespace of its own, whose only interface is a loopback that is down. A user namespace gives those who
+/// are not root the right to make it. A server keeps the machine's network: Landlock and the filter leave it its port.
 #[cfg(target_os = "linux")]
-fn network() -> Result<(), String> {
+fn network(profile: Profile) -> Result<(), String> {
     use rustix::thread::{UnshareFlags, unshare_unsafe};
 
+    if matches!(profile, Profile::Server { .. }) {
+        return Ok(());
+    }
     let both = UnshareFlags::NEWUSER | UnshareFlags::NEWNET | UnshareFlags::NEWIPC;
     let own = |flags| {
         // SAFETY: the flags move no memory or file table; namespaces alone change.
@@ -140,25 +180,78 @@ fn network() -> Result<(), String> {
 #[cfg(target_os = "linux")]
 fn files(confinement: &Confinement) -> Result<(), String> {
     use landlock::{
-        ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, Ruleset, RulesetAttr as _,
-        RulesetCreatedAttr as _, RulesetStatus, Scope, path_beneath_rules,
+        Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, LandlockStatus, NetPort, Ruleset,
+        RulesetAttr as _, RulesetCreatedAttr as _, Scope, path_beneath_rules,
     };
 
-    let abi = ABI::V6;
+    let read = AccessFs::ReadFile | AccessFs::ReadDir;
     let restrict = || {
-        Ruleset::default()
+        let mut rules = Ruleset::default()
             .set_compatibility(CompatLevel::BestEffort)
-            .handle_access(AccessFs::from_all(abi))?
-            .handle_access(AccessNet::from_all(abi))?
-            .scope(Scope::from_all(abi))?
+            .handle_access(AccessFs::from_all(LANDLOCK))?
+            .handle_access(AccessNet::from_all(LANDLOCK))?
+            .scope(Scope::from_all(LANDLOCK))?
             .create()?
-            .add_rules(path_beneath_rules(&confinement.read, AccessFs::from_read(abi)))?
-            .add_rules(path_beneath_rules(&confinement.write, AccessFs::from_all(abi)))?
-            .restrict_self()
+            .add_rules(path_beneath_rules(&confinement.read, read))?
+            .add_rules(path_beneath_rules(&confinement.execute, read | AccessFs::Execute))?
+            .add_rules(path_beneath_rules(
+                &confinement.write,
+                read | AccessFs::WriteFile | AccessFs::IoctlDev,
+            ))?;
+        if let Profile::Server { port } = confinement.profile {
+            rules = rules.add_rule(NetPort::new(port, AccessNet::BindTcp))?;
+        }
+        rules.restrict_self()
     };
-    let status = restrict().map_err(|error| error.to_string())?;
-    match status.ruleset {
-        RulesetStatus::NotEnforced => Err("the kernel has no Landlock, or it is turned off".into()),
-        RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced => Ok(()),
+    let status = restrict().map_err(|error: landlock::RulesetError| error.to_string())?;
+    match status.landlock {
+        LandlockStatus::NotImplemented => Err("this kernel has no Landlock".into()),
+        LandlockStatus::NotEnabled => Err("Landlock is turned off".into()),
+        LandlockStatus::Available { effective_abi, .. } => unrestricted(effective_abi),
+    }
+}
+
+/// What a version of Landlock leaves free.
+#[cfg(target_os = "linux")]
+fn unrestricted(version: landlock::ABI) -> Result<(), String> {
+    use landlock::ABI;
+    let added = [
+        (ABI::V2, "moving files"),
+        (ABI::V3, "truncating files"),
+        (ABI::V4, "TCP ports"),
+        (ABI::V5, "control of devices"),
+        (ABI::V6, "signals to other processes and abstract sockets"),
+    ];
+    let free: Vec<&str> =
+        added.into_iter().filter(|(since, _)| version < *since).map(|(_, what)| what).collect();
+    if free.is_empty() {
+        return Ok(());
+    }
+    Err(format!(
+        "this kernel's version does not restrict {} (Linux 6.12 does); the system call filter alone does",
+        free.join(", ")
+    ))
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use landlock::ABI;
+
+    use super::*;
+
+    #[test]
+    fn an_older_landlock_is_reported_with_what_it_lacks() {
+        assert_eq!(unrestricted(ABI::V7), Ok(()));
+        assert_eq!(unrestricted(ABI::V6), Ok(()));
+        assert_eq!(
+            unrestricted(ABI::V5).unwrap_err(),
+            "this kernel's version does not restrict signals to other processes and abstract sockets (Linux 6.12 \
+             does); the system call filter alone does"
+        );
+        let oldest = unrestricted(ABI::V1).unwrap_err();
+        assert!(
+            oldest.contains("moving files, truncating files, TCP ports, control of devices, signals"),
+            "{oldest}"
+        );
     }
 }

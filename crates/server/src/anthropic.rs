@@ -1,5 +1,6 @@
 //! `/v1/messages`: Anthropic's API, for its unchanged clients. Requests become the same tasks as OpenAI's.
 
+mod blocks;
 pub(crate) mod count_tokens;
 mod decode;
 pub(crate) mod messages;

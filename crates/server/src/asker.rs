@@ -32,7 +32,7 @@ pub(crate) fn plain_name(model: &str) -> &str {
 
 /// What the default model with memory is called, for lists of models; none for keys that may not read what is remembered.
 pub(crate) fn default_with_memory(caller: &Caller) -> Option<String> {
-    caller.scopes.contains(Scope::MemoryRead).then(|| format!("{DEFAULT_CHAT}{SUFFIX}"))
+    caller.has(Scope::MemoryRead).then(|| format!("{DEFAULT_CHAT}{SUFFIX}"))
 }
 
 /// An authenticated caller who may use models, and what they wish of memory.
@@ -71,9 +71,9 @@ impl Asker {
         wanted.model = named;
         let mode = match (self.wish, suffixed) {
             (Some(wish), _) => wish,
-            (None, true) if self.caller.scopes.contains(Scope::MemoryWrite) => MemoryMode::Remember,
+            (None, true) if self.caller.has(Scope::MemoryWrite) => MemoryMode::Remember,
             (None, true) => MemoryMode::Recall,
-            (None, false) => self.caller.memory,
+            (None, false) => self.caller.memory(),
         };
         let Prompt::Chat(chat) = &mut wanted.prompt else { return Ok(InRequest::default()) };
         if mode == MemoryMode::Off {

@@ -1,34 +1,40 @@
 //! Who is calling: a key in a header, or a browser session's cookie that stands on one.
 //!
 //! Secrets are 256 random bits and are stored as HMAC-SHA-256 under a key of the data directory. A lookup
-//! is by that HMAC, so comparing takes the same time whatever was sent. Known keys are kept in memory and
-//! forgotten when one is revoked; there is one server per data directory, so nobody else can revoke one.
+//! is by that HMAC, so comparing takes the same time whatever was sent. Known secrets are in [`cache`]; there is one
+//! server per data directory, so nobody else can revoke a key.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+mod cache;
+
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use lar_base::{Caller, Code, MemoryMode, Problem, Scope, Secret, Timestamp, secret};
+use lar_base::{Caller, Code, KeyId, MemoryMode, Problem, Scope, Scopes, Secret, secret};
 use lar_store::{KeyRecord, NewKey, Store};
 use sha2::Sha256;
 
 use crate::errors::Failure;
 use crate::frame::CalledBy;
-use crate::listen::Arrived;
+use crate::listen::{Arrived, ConnectionHandle};
 use crate::{App, protect};
+use cache::{Kind, Known, KnownSecrets, usable};
 
-/// Keys kept in memory; the rest are looked up.
-const KNOWN_MAX: usize = 10_000;
 /// How long a browser stays signed in.
 pub(crate) const SESSION_LENGTH: Duration = Duration::from_secs(30 * 24 * 3600);
 /// What secrets of ours begin with.
 const SECRET_START: &str = "lar_";
+/// Characters that are shown of a refused key's beginning and of its end.
+const SHOWN_CHARS: usize = 4;
+/// Of a key with fewer characters nothing is shown.
+const MASKED_CHARS_MIN: usize = 20;
 /// A longer secret is none of ours.
 const SECRET_CHARS_MAX: usize = 256;
+/// What requests without a key of their own may never do, whatever the listener's key may.
+const NEVER_KEYLESS: [Scope; 2] = [Scope::Admin, Scope::Conversations];
 
 /// Makes a new key's secret.
 #[must_use]
@@ -41,21 +47,16 @@ pub fn new_secret() -> Secret {
 pub struct Authenticator {
     store: Store,
     pepper: Arc<Secret>,
-    known: Arc<Mutex<HashMap<[u8; 32], Known>>>,
-}
-
-#[derive(Debug, Clone)]
-struct Known {
-    key: Arc<KeyRecord>,
-    /// When the session ends; keys have their own end.
-    session_expires_at: Option<Timestamp>,
+    known: Arc<KnownSecrets>,
+    owner_key: Arc<OnceLock<KeyId>>,
 }
 
 impl Authenticator {
     /// An authenticator whose HMAC key is `pepper`.
     #[must_use]
     pub fn new(store: Store, pepper: Secret) -> Self {
-        Self { store, pepper: Arc::new(pepper), known: Arc::default() }
+        let (known, owner_key) = (Arc::default(), Arc::default());
+        Self { store, pepper: Arc::new(pepper), known, owner_key }
     }
 
     /// What is stored in place of a secret.
@@ -67,7 +68,7 @@ impl Authenticator {
         mac.finalize().into_bytes().into()
     }
 
-    /// Stores the owner's key if it is not there yet.
+    /// Stores the owner's key if it is not there yet. One that was revoked stays so: its record says it.
     ///
     /// # Errors
     /// When the database fails.
@@ -84,99 +85,95 @@ impl Authenticator {
             client: None,
             expires_at: None,
         };
-        self.store.key_create(key, None).await
+        let key = self.store.key_create(key, None).await?;
+        let _ = self.owner_key.set(key.id);
+        Ok(key)
     }
 
-    /// Checks that requests without a key may be given this one: it is good, and may not administrate.
+    /// The key that `owner.key` in the data directory holds, which the command line uses.
+    pub(crate) fn is_owner_key(&self, id: KeyId) -> bool {
+        self.owner_key.get() == Some(&id)
+    }
+
+    /// Checks that requests without a key may be given this one: it is good, may not administrate and does not see
+    /// conversations.
     ///
     /// # Errors
     /// Why it is not for that.
     pub async fn check_listeners_key(&self, secret: &Secret) -> Result<(), Problem> {
         let key = self.by_key(secret.expose()).await?;
-        if key.scopes.contains(Scope::Admin) {
-            let detail = format!(
-                "the key {} may administrate; make one that may not: lar keys create NAME --scopes inference",
-                key.id
-            );
-            return Err(Problem::new(Code::ForbiddenScope, detail));
+        for (scope, does) in
+            [(Scope::Admin, "may administrate"), (Scope::Conversations, "sees conversations")]
+        {
+            if key.scopes.contains(scope) {
+                let detail = format!(
+                    "the key {} {does}; make one without the scope `{scope}`: lar keys create NAME --scopes inference",
+                    key.id
+                );
+                return Err(Problem::new(Code::ForbiddenScope, detail));
+            }
         }
         Ok(())
     }
 
-    /// Forgets what is known of all keys, after one was revoked or a session ended.
+    /// Checks that a key is there, was not revoked and has not expired.
+    ///
+    /// # Errors
+    /// [`Code::Unauthenticated`], saying which; when the database fails.
+    pub(crate) async fn check_usable(&self, id: KeyId) -> Result<(), Problem> {
+        let key = self.store.key_get(id).await?.ok_or_else(cache::unknown)?;
+        usable(&Known { key: Arc::new(key), session_expires_at: None })
+    }
+
+    /// Forgets all known secrets, after a key was revoked or a session ended.
     pub(crate) fn forget(&self) {
-        self.lock().clear();
+        self.known.forget();
     }
 
     async fn by_key(&self, secret: &str) -> Result<Arc<KeyRecord>, Problem> {
-        let unknown = || Problem::new(Code::Unauthenticated, "the key is unknown or was revoked");
+        // OpenAI's phrase, by which clients such as LiteLLM tell a wrong key from a wrong request.
+        let refused = |problem: Problem| match problem.code {
+            Code::Unauthenticated => {
+                let detail = format!("Incorrect API key provided: {}; {}", masked(secret), problem.detail);
+                Problem { detail, ..problem }
+            }
+            _ => problem,
+        };
         if secret.len() > SECRET_CHARS_MAX {
-            return Err(unknown());
+            return Err(refused(cache::unknown()));
         }
         let digest = self.digest(secret);
-        if let Some(known) = self.recall(&digest) {
-            return Ok(known.key);
+        if let Some(key) = self.known.recall(Kind::Key, &digest) {
+            return Ok(key);
         }
-        let key = self.store.key_by_digest(digest).await?.ok_or_else(unknown)?;
-        self.learn(digest, Known { key: Arc::new(key), session_expires_at: None })
+        let generation = self.known.generation();
+        let key = self.store.key_by_digest(digest).await?;
+        let key = key.ok_or_else(|| refused(cache::unknown()))?;
+        let known = Known { key: Arc::new(key), session_expires_at: None };
+        self.known.learn(Kind::Key, digest, known, generation).map_err(refused)
     }
 
     async fn by_session(&self, cookie: &str) -> Result<Arc<KeyRecord>, Problem> {
-        let ended = || {
-            Problem::new(
-                Code::Unauthenticated,
-                "the browser's session has ended; open a new link: `lar open`",
-            )
-        };
         let digest = self.digest(cookie);
-        if let Some(known) = self.recall(&digest) {
-            return Ok(known.key);
+        if let Some(key) = self.known.recall(Kind::Session, &digest) {
+            return Ok(key);
         }
-        let session = self.store.browser_session_by_digest(digest).await?.ok_or_else(ended)?;
-        let key = self.store.key_get(session.key).await?.ok_or_else(ended)?;
-        self.learn(digest, Known { key: Arc::new(key), session_expires_at: Some(session.expires_at) })
-    }
-
-    fn recall(&self, digest: &[u8; 32]) -> Option<Known> {
-        let known = self.lock().get(digest).cloned()?;
-        usable(&known).is_ok().then_some(known)
-    }
-
-    fn learn(&self, digest: [u8; 32], known: Known) -> Result<Arc<KeyRecord>, Problem> {
-        usable(&known)?;
-        let mut all = self.lock();
-        if all.len() >= KNOWN_MAX {
-            all.clear();
-        }
-        let key = known.key.clone();
-        all.insert(digest, known);
-        Ok(key)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<[u8; 32], Known>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        let generation = self.known.generation();
+        let session = self.store.browser_session_by_digest(digest).await?.ok_or_else(cache::session_ended)?;
+        let key = self.store.key_get(session.key).await?.ok_or_else(cache::session_ended)?;
+        let known = Known { key: Arc::new(key), session_expires_at: Some(session.expires_at) };
+        self.known.learn(Kind::Session, digest, known, generation)
     }
 }
 
-fn usable(known: &Known) -> Result<(), Problem> {
-    let now = Timestamp::now();
-    let past = |time: Option<Timestamp>| time.is_some_and(|time| time <= now);
-    if known.key.revoked_at.is_some() {
-        return Err(Problem::new(Code::Unauthenticated, "the key is unknown or was revoked"));
+/// A key's beginning and end, as OpenAI shows one that it refuses; of a short one nothing.
+fn masked(secret: &str) -> String {
+    let plain: Vec<char> = secret.chars().filter(char::is_ascii_graphic).take(SECRET_CHARS_MAX).collect();
+    if plain.len() < MASKED_CHARS_MIN {
+        return "****".into();
     }
-    if past(known.key.expires_at) {
-        return Err(Problem::new(
-            Code::Unauthenticated,
-            format!("the key {} has expired", known.key.fingerprint),
-        ));
-    }
-    if past(known.session_expires_at) {
-        return Err(Problem::new(
-            Code::Unauthenticated,
-            "the browser's session has ended; open a new link: `lar open`",
-        ));
-    }
-    Ok(())
+    let (start, end) = (&plain[..SHOWN_CHARS], &plain[plain.len() - SHOWN_CHARS..]);
+    start.iter().chain(&['*'; 8]).chain(end).collect()
 }
 
 /// An authenticated request, within its key's rate.
@@ -188,13 +185,18 @@ impl FromRequestParts<Arc<App>> for Authenticated {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Failure> {
         let arrived = parts.extensions.get::<Arrived>().cloned().unwrap_or_default();
         let sent = (bearer(&parts.headers), cookie(&parts.headers, app.address.port()));
+        let mut keyless = false;
         let key = match (sent, &arrived.key) {
             // Apps that insist on a key of any kind send one of their own making.
             ((Some(secret), _), Some(own)) if !secret.starts_with(SECRET_START) => {
+                keyless = true;
                 app.authenticator.by_key(own.expose()).await?
             }
             ((Some(secret), _), _) => app.authenticator.by_key(secret).await?,
-            ((None, _), Some(own)) => app.authenticator.by_key(own.expose()).await?,
+            ((None, _), Some(own)) => {
+                keyless = true;
+                app.authenticator.by_key(own.expose()).await?
+            }
             ((None, Some(session)), None) => {
                 // Browsers tell where an unsafe request comes from; what does not is no browser.
                 if !parts.method.is_safe() && !protect::from_own_page(&parts.headers) {
@@ -211,19 +213,18 @@ impl FromRequestParts<Arc<App>> for Authenticated {
                 return Err(Problem::new(Code::Unauthenticated, detail).into());
             }
         };
+        if let Some(connection) = parts.extensions.get::<ConnectionHandle>() {
+            connection.in_use();
+        }
         app.seen.note(key.id);
         let standing = app.rates.take(key.id, key.requests_per_minute);
         if let Some(called_by) = parts.extensions.get::<CalledBy>() {
             called_by.is(key.id, standing);
         }
         standing.map_or(Ok(()), |standing| standing.check())?;
-        Ok(Self(Caller {
-            user: key.user,
-            key: key.id,
-            agent: key.agent.clone(),
-            scopes: key.scopes.clone(),
-            memory: key.memory,
-        }))
+        let allowed = |scope: &Scope| !(keyless && NEVER_KEYLESS.contains(scope));
+        let scopes = Scopes::of(key.scopes.iter().filter(allowed));
+        Ok(Self(Caller::authenticated(key.user, key.id, key.agent.clone(), scopes, key.memory)))
     }
 }
 
@@ -253,6 +254,19 @@ impl FromRequestParts<Arc<App>> for Inference {
     }
 }
 
+/// An authenticated request of a key that may see and change the person's conversations.
+pub(crate) struct Conversing(pub(crate) Caller);
+
+impl FromRequestParts<Arc<App>> for Conversing {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Failure> {
+        let Authenticated(caller) = Authenticated::from_request_parts(parts, app).await?;
+        caller.require(Scope::Conversations)?;
+        Ok(Self(caller))
+    }
+}
+
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     if let Some(value) = headers.get("authorization").and_then(|value| value.to_str().ok()) {
         let (scheme, secret) = value.split_once(' ')?;
@@ -275,4 +289,18 @@ pub(crate) fn cookie(headers: &HeaderMap, port: u16) -> Option<&str> {
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(';'))
         .find_map(|pair| pair.trim().strip_prefix(name.as_str())?.strip_prefix('='))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_key_shows_its_beginning_and_its_end_alone() {
+        let secret = format!("lar_{}", "0123456789abcdef".repeat(4));
+        assert_eq!(masked(&secret), "lar_********cdef");
+        assert_eq!(masked("sk-short"), "****");
+        assert_eq!(masked(&"é\n".repeat(100)), "****");
+        assert_eq!(masked(&"k".repeat(10_000)), "kkkk********kkkk");
+    }
 }

@@ -1,16 +1,18 @@
 //! `GET capabilities`, `GET devices`: what this Lar can do and on what.
 
 use axum::Json;
-use lar_api::models::{Capabilities, Devices, EngineCapability};
+use lar_api::models::{Capabilities, Confinement, Devices, EngineCapability};
 use lar_catalog::Kind;
 use lar_engines::device;
 
 use crate::State;
 use crate::auth::Inference;
+use crate::errors::Failure;
 
 /// What this Lar can do.
 #[utoipa::path(get, path = "/lar/v1/capabilities", tag = "operate", responses((status = 200, body = Capabilities)))]
-pub(crate) async fn show(app: State, _: Inference) -> Json<Capabilities> {
+pub(crate) async fn show(app: State, _: Inference) -> Result<Json<Capabilities>, Failure> {
+    let (policy, missing) = app.gateway.confinement().await?;
     let pools = app.gateway.engines().status();
     let installed = app.catalog.list();
     let engines = installed.iter().map(|model| {
@@ -27,12 +29,13 @@ pub(crate) async fn show(app: State, _: Inference) -> Json<Capabilities> {
             slots: pool.map_or(1, |pool| pool.engine.concurrency),
         }
     });
-    Json(Capabilities {
+    Ok(Json(Capabilities {
         version: env!("CARGO_PKG_VERSION").into(),
         apis: vec!["openai".into(), "lar".into()],
         engines: engines.collect(),
         devices: found(),
-    })
+        confinement: Confinement { policy: policy.as_str().into(), complete: missing.is_empty(), missing },
+    }))
 }
 
 /// What the machine has.

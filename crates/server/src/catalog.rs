@@ -1,11 +1,17 @@
 //! `/lar/v1/catalog`: installed models, better ones, pulls.
 
 pub(crate) mod pulls;
+mod speed;
+pub(crate) mod starter;
+
+use std::collections::BTreeMap;
 
 use axum::Json;
 use lar_api::Page;
-use lar_api::models::{Model as Wire, RecommendedModel};
-use lar_catalog::{Kind, Model, RECOMMENDED, STARTER_CHAT, STARTER_EMBEDDING};
+use lar_api::models::{MemoryParts, Model as Wire, RecommendedModel};
+use lar_catalog::{
+    FileRole, Kind, Model, RECOMMENDED, STARTER_CHAT, STARTER_EMBEDDING, TOKENS_PER_SECOND_MIN,
+};
 use lar_engines::device;
 use lar_engines::pools::{PoolState, PoolStatus};
 use serde_json::json;
@@ -19,7 +25,8 @@ use crate::{App, State};
 /// The installed models and those of remote engines, by name.
 #[utoipa::path(get, path = "/lar/v1/catalog/models", tag = "catalog", responses((status = 200, body = Page<Wire>)))]
 pub(crate) async fn list(app: State, _: Inference) -> Json<Page<Wire>> {
-    Json(Page { data: all(&app), next: None })
+    let speeds = app.gateway.measured_speeds().await;
+    Json(Page { data: all(&app, &speeds), next: None })
 }
 
 /// One model, by its name or an alias.
@@ -27,7 +34,8 @@ pub(crate) async fn list(app: State, _: Inference) -> Json<Page<Wire>> {
     responses((status = 200, body = Wire), (status = 404, body = lar_api::ProblemBody)))]
 pub(crate) async fn show(app: State, _: Inference, Path(name): Path<String>) -> Result<Json<Wire>, Failure> {
     let pools = app.gateway.engines().status();
-    Ok(Json(wire(&app, &app.catalog.resolve(&name)?.model, &pools)))
+    let speeds = app.gateway.measured_speeds().await;
+    Ok(Json(wire(&app, &app.catalog.resolve(&name)?.model, &pools, &speeds)))
 }
 
 /// Uninstalls a model. Adopted files stay where they are.
@@ -56,12 +64,13 @@ pub(crate) async fn verify(
     Ok(Json(json!({ "verified": wrong.is_empty(), "differing": wrong })))
 }
 
-/// Better models, smallest first, and whether they fit this machine's memory.
+/// A list of models, smallest first: whether they fit this machine's memory, and how fast they run on it.
 #[utoipa::path(get, path = "/lar/v1/catalog/recommended", tag = "catalog",
     responses((status = 200, body = Page<RecommendedModel>)))]
 pub(crate) async fn recommended(app: State, _: Inference) -> Json<Page<RecommendedModel>> {
     let memory = device::memory().map(|memory| memory.total).unwrap_or_default();
     let installed = app.catalog.list();
+    let speed = speed::find(&app).await;
     let wire = |model: &lar_catalog::Recommended| RecommendedModel {
         name: model.name.into(),
         source: model.source.into(),
@@ -71,6 +80,9 @@ pub(crate) async fn recommended(app: State, _: Inference) -> Json<Page<Recommend
         memory_bytes: model.memory().get(),
         context_tokens: model.context_tokens,
         fits: model.fits(memory),
+        tokens_per_second: speed.of(model).0,
+        speed: speed.of(model).1.into(),
+        recommended: model.fits(memory) && speed.of(model).0 >= TOKENS_PER_SECOND_MIN,
         installed: installed.iter().any(|found| found.name == model.name),
     };
     Json(Page { data: RECOMMENDED.iter().map(wire).collect(), next: None })
@@ -91,9 +103,10 @@ pub(crate) async fn adopt(app: State, _: Admin) -> Result<Json<serde_json::Value
     Ok(Json(json!({ "data": rows })))
 }
 
-fn all(app: &App) -> Vec<Wire> {
+fn all(app: &App, speeds: &BTreeMap<String, f64>) -> Vec<Wire> {
     let pools = app.gateway.engines().status();
-    let mut models: Vec<Wire> = app.catalog.list().iter().map(|model| wire(app, model, &pools)).collect();
+    let mut models: Vec<Wire> =
+        app.catalog.list().iter().map(|model| wire(app, model, &pools, speeds)).collect();
     for remote in app.gateway.remotes() {
         let Some(pool) = pools.iter().find(|pool| pool.pool == remote.name) else { continue };
         let mut model = blank(&remote.name, pool);
@@ -104,10 +117,10 @@ fn all(app: &App) -> Vec<Wire> {
     models
 }
 
-fn wire(app: &App, model: &Model, pools: &[PoolStatus]) -> Wire {
+fn wire(app: &App, model: &Model, pools: &[PoolStatus], speeds: &BTreeMap<String, f64>) -> Wire {
     let pool = pools.iter().find(|pool| pool.pool == model.name);
     let context = app.gateway.context_of(model);
-    let concurrency = pool.map_or(1, |pool| u64::from(pool.engine.concurrency));
+    let footprint = app.gateway.footprint(model);
     let aliases = app.catalog.aliases().into_iter().filter(|(_, target)| *target == model.name);
     Wire {
         name: model.name.clone(),
@@ -124,11 +137,22 @@ fn wire(app: &App, model: &Model, pools: &[PoolStatus]) -> Wire {
         context_tokens: context,
         context_tokens_trained: model.facts.context_tokens,
         size_bytes: model.size().get(),
-        memory_bytes: model.memory(u64::from(context) * concurrency).get(),
+        memory_bytes: footprint.total().get(),
+        memory: MemoryParts {
+            weights_bytes: footprint.weights.get(),
+            context_bytes: footprint.context.get(),
+            slots: footprint.slots,
+            compute_bytes: footprint.compute.get(),
+            draft_bytes: footprint.draft.get(),
+            prompt_cache_max_bytes: footprint.prompt_cache_max.get(),
+        },
+        tokens_per_second: speeds.get(&model.name).copied(),
         digest: model.digest().into(),
         architecture: Some(model.facts.architecture.clone()),
         quantization: model.facts.quantization.clone(),
         license: model.facts.license.clone(),
+        attribution: model.attribution.clone(),
+        license_file: app.catalog.path(model, FileRole::License).map(|path| path.display().to_string()),
         parameters: model.facts.parameters,
         source: model.source.clone(),
         aliases: aliases.map(|(name, _)| name).collect(),
@@ -151,10 +175,14 @@ fn blank(name: &str, pool: &PoolStatus) -> Wire {
         context_tokens_trained: 0,
         size_bytes: 0,
         memory_bytes: 0,
+        memory: MemoryParts::default(),
+        tokens_per_second: None,
         digest: String::new(),
         architecture: None,
         quantization: None,
         license: None,
+        attribution: None,
+        license_file: None,
         parameters: 0,
         source: String::new(),
         aliases: Vec::new(),

@@ -7,10 +7,10 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use lar_api::Page;
 use lar_api::conversations::{Conversation as Wire, ConversationPatch as WirePatch, NewConversation};
-use lar_base::{ConversationId, Problem, UserId};
-use lar_store::{Conversation, ConversationPatch};
+use lar_base::{Caller, ConversationId, Problem};
+use lar_store::{Conversation, ConversationPatch, OwnedConversation};
 
-use crate::auth::Inference;
+use crate::auth::Conversing;
 use crate::errors::Failure;
 use crate::extract::{self, Json, PageQuery, Path};
 use crate::idempotency::{self, Creating};
@@ -25,19 +25,21 @@ const TITLE_CHARS_MAX: usize = 200;
     responses((status = 201, body = Wire), (status = 400, body = lar_api::ProblemBody)))]
 pub(crate) async fn create(
     app: State,
-    Inference(caller): Inference,
+    Conversing(caller): Conversing,
     new: Creating<NewConversation>,
 ) -> Result<Response, Failure> {
     let (new, once) = new.by(&caller);
     if let Some(id) = idempotency::made(&app, once.as_ref()).await? {
-        let found = app.store.conversation_get(caller.user, id).await?;
-        return Ok(idempotency::replayed((StatusCode::CREATED, tagged(&app, &found)).into_response()));
+        let found = app.store.conversation_get(caller.user(), id).await?;
+        return Ok(idempotency::replayed((StatusCode::CREATED, tagged(&app, found.get())).into_response()));
     }
     let title = new.title.map(|title| checked_title(&title)).transpose()?.unwrap_or_default();
     if let Some(model) = &new.model {
         app.gateway.route(model).await?;
     }
-    let made = app.store.conversation_create(caller.user, title, new.model, new.temporary, once).await?;
+    let system = new.system.map(|text| messages::checked("system", text)).transpose()?;
+    let made = lar_store::NewConversation { title, model: new.model, temporary: new.temporary, system };
+    let made = app.store.conversation_create(caller.user(), made, once).await?;
     Ok((StatusCode::CREATED, tagged(&app, &made)).into_response())
 }
 
@@ -47,17 +49,17 @@ pub(crate) async fn create(
     responses((status = 200, body = Page<Wire>)))]
 pub(crate) async fn list(
     app: State,
-    Inference(caller): Inference,
+    Conversing(caller): Conversing,
     page: PageQuery,
 ) -> Result<axum::Json<Page<Wire>>, Failure> {
     let limit = page.limit()?;
     if let Some(words) = page.q.clone() {
-        let hits = app.store.conversation_search(caller.user, words, limit).await?;
+        let hits = app.store.conversation_search(caller.user(), words, limit).await?;
         let found =
             hits.into_iter().map(|hit| Wire { snippet: Some(hit.snippet), ..wire(&app, &hit.conversation) });
         return Ok(axum::Json(Page { data: found.collect(), next: None }));
     }
-    let rows = app.store.conversation_list(caller.user, page.after()?, limit).await?;
+    let rows = app.store.conversation_list(caller.user(), page.after()?, limit).await?;
     let next = (rows.len() == limit as usize).then(|| rows.last().map(|last| last.id.to_string())).flatten();
     Ok(axum::Json(Page { data: rows.iter().map(|row| wire(&app, row)).collect(), next }))
 }
@@ -67,11 +69,11 @@ pub(crate) async fn list(
     responses((status = 200, body = Wire), (status = 404, body = lar_api::ProblemBody)))]
 pub(crate) async fn show(
     app: State,
-    Inference(caller): Inference,
+    Conversing(caller): Conversing,
     Path(id): Path<String>,
 ) -> Result<Response, Failure> {
-    let id: ConversationId = extract::id(&id, "conversation")?;
-    let body = whole(&app, caller.user, id).await?;
+    let found = owned(&app, &caller, &id).await?;
+    let body = whole(&app, &found).await?;
     let version = body.version;
     Ok(with_tag(axum::Json(body).into_response(), version))
 }
@@ -82,11 +84,12 @@ pub(crate) async fn show(
     responses((status = 200, body = Wire), (status = 412, body = lar_api::ProblemBody)))]
 pub(crate) async fn update(
     app: State,
-    Inference(caller): Inference,
+    Conversing(caller): Conversing,
     Path(id): Path<String>,
     headers: HeaderMap,
     Json(patch): Json<WirePatch>,
 ) -> Result<Response, Failure> {
+    let owned = owned(&app, &caller, &id).await?;
     if let Some(model) = &patch.model {
         app.gateway.route(model).await?;
     }
@@ -97,8 +100,7 @@ pub(crate) async fn update(
         deleted: patch.deleted,
     };
     let expected = extract::if_match(&headers)?;
-    let id = extract::id(&id, "conversation")?;
-    let changed = app.store.conversation_patch(caller.user, id, patch, expected).await?;
+    let changed = app.store.conversation_patch(&owned, patch, expected).await?;
     Ok(tagged(&app, &changed))
 }
 
@@ -108,17 +110,17 @@ pub(crate) async fn update(
     responses((status = 204), (status = 404, body = lar_api::ProblemBody)))]
 pub(crate) async fn remove(
     app: State,
-    Inference(caller): Inference,
+    Conversing(caller): Conversing,
     Path(id): Path<String>,
     request: axum::extract::Request,
 ) -> Result<StatusCode, Failure> {
-    let id: ConversationId = extract::id(&id, "conversation")?;
-    let _ = app.turns.stop(id);
+    let owned = owned(&app, &caller, &id).await?;
+    app.turns.stop(&owned);
     if extract::erases(&request) {
-        app.store.conversation_erase(caller.user, id).await?;
+        app.store.conversation_erase(&owned).await?;
     } else {
         let patch = ConversationPatch { deleted: Some(true), ..ConversationPatch::default() };
-        app.store.conversation_patch(caller.user, id, patch, None).await?;
+        app.store.conversation_patch(&owned, patch, None).await?;
     }
     Ok(StatusCode::NO_CONTENT)
 }
@@ -128,12 +130,10 @@ pub(crate) async fn remove(
     responses((status = 204), (status = 404, body = lar_api::ProblemBody)))]
 pub(crate) async fn stop(
     app: State,
-    Inference(caller): Inference,
+    Conversing(caller): Conversing,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Failure> {
-    let id = extract::id(&id, "conversation")?;
-    app.store.conversation_get(caller.user, id).await?;
-    let _ = app.turns.stop(id);
+    app.turns.stop(&owned(&app, &caller, &id).await?);
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -146,6 +146,12 @@ fn checked_title(title: &str) -> Result<String, Problem> {
 }
 
 fn wire(app: &App, found: &Conversation) -> Wire {
+    let running_task = app.turns.running_task(found.id).map(|task| task.to_string());
+    Wire { running_task, ..stored(found) }
+}
+
+/// A conversation as it is stored, without its messages.
+fn stored(found: &Conversation) -> Wire {
     Wire {
         id: found.id.to_string(),
         title: found.title.clone(),
@@ -156,17 +162,35 @@ fn wire(app: &App, found: &Conversation) -> Wire {
         created_at: found.created_at.to_string(),
         updated_at: found.updated_at.to_string(),
         deleted_at: found.deleted_at.map(|at| at.to_string()),
-        running_task: app.turns.running(found.id).map(|task| task.id().to_string()),
+        running_task: None,
         messages: None,
         snippet: None,
     }
 }
 
+/// The conversation that a path names, if it is the caller's. To be asked for before anything is done to it.
+async fn owned(app: &App, caller: &Caller, id: &str) -> Result<OwnedConversation, Problem> {
+    let id: ConversationId = extract::id(id, "conversation")?;
+    Ok(app.store.conversation_get(caller.user(), id).await?)
+}
+
 /// A conversation with all its messages.
-async fn whole(app: &App, user: UserId, id: ConversationId) -> Result<Wire, lar_store::Error> {
-    let found = app.store.conversation_get(user, id).await?;
-    let all = app.store.message_list(user, id).await?;
-    Ok(Wire { messages: Some(all.iter().map(messages::wire).collect()), ..wire(app, &found) })
+async fn whole(app: &App, owned: &OwnedConversation) -> Result<Wire, lar_store::Error> {
+    let all = app.store.message_list(owned).await?;
+    Ok(Wire { messages: Some(all.iter().map(messages::wire).collect()), ..wire(app, owned.get()) })
+}
+
+/// A conversation as exports write it.
+#[must_use]
+pub fn conversation_line(found: &Conversation, all: &[lar_store::Message]) -> Wire {
+    // Of a damaged database a message may be lost that others follow; an import takes only what is whole.
+    let is_there = |id: &String| all.iter().any(|message| message.id.to_string() == *id);
+    let mut line = Wire { messages: Some(all.iter().map(messages::wire).collect()), ..stored(found) };
+    line.head = line.head.filter(is_there);
+    for message in line.messages.iter_mut().flatten() {
+        message.parent = message.parent.take().filter(is_there);
+    }
+    line
 }
 
 fn tagged(app: &App, found: &Conversation) -> Response {

@@ -1,12 +1,12 @@
 //! The one file that turns errors into answers: RFC 9457 for Lar's own API, OpenAI's shape below `/v1`,
-//! Anthropic's at its paths there, Ollama's below `/api`, an earlier bridge's below `/bridge`.
+//! Anthropic's at its paths there, llama.cpp's at its own, Ollama's below `/api`, an earlier bridge's below `/bridge`.
 
 use axum::Json;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use lar_api::openai::{ErrorBody, ErrorDetail};
 use lar_api::problem::{FieldProblem, ProblemBody};
-use lar_api::{anthropic, ollama};
+use lar_api::{anthropic, llama_cpp, ollama};
 use lar_base::{Code, Problem};
 
 /// Where the pages of the error codes are, relative to the origin: the page shows them.
@@ -16,6 +16,22 @@ const OVERLOADED: StatusCode = match StatusCode::from_u16(529) {
     Ok(status) => status,
     Err(_) => StatusCode::SERVICE_UNAVAILABLE,
 };
+
+/// The first segments of OpenAI's paths that stand without `/v1`.
+const OPENAI_PATHS: [&str; 6] = ["chat", "embeddings", "models", "rerank", "reranking", "responses"];
+/// The paths that llama.cpp's server has.
+const LLAMA_CPP_PATHS: [&str; 10] = [
+    "apply-template",
+    "completion",
+    "completions",
+    "detokenize",
+    "embedding",
+    "infill",
+    "lora-adapters",
+    "props",
+    "slots",
+    "tokenize",
+];
 
 /// A handler's error. It has no shape yet: [`crate::frame`] knows the path and gives it one.
 #[derive(Debug)]
@@ -46,18 +62,39 @@ pub(crate) enum Shape {
     OpenAi,
     Anthropic,
     Ollama,
+    LlamaCpp,
     Bridge,
 }
 
 impl Shape {
-    pub(crate) fn of(path: &str) -> Self {
-        match path {
-            "/v1/messages" | "/v1/messages/count_tokens" => Self::Anthropic,
-            "/v1" => Self::OpenAi,
-            path if path.starts_with("/v1/") => Self::OpenAi,
-            path if path.starts_with("/api/") => Self::Ollama,
-            path if path.starts_with("/bridge/") => Self::Bridge,
-            _ => Self::Ours,
+    /// The shape of the API that a request is meant for.
+    pub(crate) fn of(request: &axum::extract::Request) -> Self {
+        match Self::of_path(request.uri().path()) {
+            // Both list their models at the same path.
+            Self::OpenAi if request.headers().contains_key("anthropic-version") => Self::Anthropic,
+            shape => shape,
+        }
+    }
+
+    /// The shape of the API that a path belongs to.
+    pub(crate) fn of_path(path: &str) -> Self {
+        // A base URL with a slash too many.
+        let path = path.trim_start_matches('/');
+        let begins =
+            |with: &str| path.strip_prefix(with).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let first = path.split('/').next().unwrap_or_default();
+        if begins("v1/messages") {
+            Self::Anthropic
+        } else if begins("v1") || OPENAI_PATHS.contains(&first) {
+            Self::OpenAi
+        } else if LLAMA_CPP_PATHS.contains(&first) {
+            Self::LlamaCpp
+        } else if begins("api") {
+            Self::Ollama
+        } else if begins("bridge") {
+            Self::Bridge
+        } else {
+            Self::Ours
         }
     }
 }
@@ -67,11 +104,12 @@ pub(crate) fn render(problem: &Problem, shape: Shape, request_id: &str) -> Respo
     let mut response = match shape {
         Shape::Ours => {
             let mut response = Json(ours(problem, request_id)).into_response();
-            let kind = HeaderValue::from_static("application/problem+json");
+            let kind = HeaderValue::from_static(lar_api::problem::CONTENT_TYPE);
             response.headers_mut().insert(header::CONTENT_TYPE, kind);
             response
         }
         Shape::OpenAi => Json(openai(problem)).into_response(),
+        Shape::LlamaCpp => Json(llama_cpp(problem)).into_response(),
         Shape::Ollama => Json(ollama::ErrorBody { error: problem.detail.clone() }).into_response(),
         Shape::Bridge => {
             let error = serde_json::json!({ "success": false, "data": null, "error": problem.detail });
@@ -133,11 +171,29 @@ pub(crate) fn openai(problem: &Problem) -> ErrorBody {
         code => ("invalid_request_error", code.as_str()),
     };
     let param = match problem.code {
-        Code::ContextTooLong => Some("messages".into()),
+        Code::ContextTooLong if problem.fields.is_empty() => Some("messages".into()),
         _ => problem.fields.first().map(|field| field.field.clone()),
     };
     let code = Some(code.to_ascii_lowercase());
     ErrorBody { error: ErrorDetail { message: problem.detail.clone(), kind, param, code } }
+}
+
+/// llama.cpp's body; also what a stream sends when it fails in the middle.
+pub(crate) fn llama_cpp(problem: &Problem) -> llama_cpp::ErrorBody {
+    let kind = match problem.code {
+        Code::Unauthenticated => "authentication_error",
+        Code::ForbiddenScope | Code::ForbiddenSpace => "permission_error",
+        Code::NotFound => "not_found_error",
+        Code::ContextTooLong => "exceed_context_size_error",
+        Code::UnsupportedParam => "not_supported_error",
+        code if is_overload(code) => "unavailable_error",
+        code if code.status() >= 500 => "server_error",
+        _ => "invalid_request_error",
+    };
+    let param = problem.fields.first().map(|field| field.field.clone());
+    let error =
+        llama_cpp::ErrorDetail { code: problem.code.status(), message: problem.detail.clone(), kind, param };
+    llama_cpp::ErrorBody { error }
 }
 
 /// Anthropic's body; also what a stream sends when it fails in the middle.
@@ -153,7 +209,14 @@ pub(crate) fn anthropic(problem: &Problem, request_id: Option<String>) -> anthro
         code if code.status() >= 500 => "api_error",
         _ => "invalid_request_error",
     };
-    let error = anthropic::ErrorDetail { kind, message: problem.detail.clone() };
+    // The SDKs' threads look for this, and go on without one.
+    let threads =
+        problem.code == Code::UnsupportedParam && problem.fields.iter().any(|field| field.field == "thread");
+    let details = threads.then_some(anthropic::ErrorDetails {
+        error_code: "thread_unsupported_request",
+        unsupported: ["thread"],
+    });
+    let error = anthropic::ErrorDetail { kind, message: problem.detail.clone(), details };
     anthropic::ErrorBody { kind: "error", error, request_id }
 }
 
@@ -164,4 +227,28 @@ fn is_overload(code: Code) -> bool {
 
 fn status(code: Code) -> StatusCode {
     StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_path_has_the_shape_of_its_api() {
+        for (path, shape) in [
+            ("/v1/messages", Shape::Anthropic),
+            ("/v1/messages/batches/x", Shape::Anthropic),
+            ("/v1/messagesx", Shape::OpenAi),
+            ("/v1", Shape::OpenAi),
+            ("//v1/models", Shape::OpenAi),
+            ("/v10/models", Shape::Ours),
+            ("/api/chat", Shape::Ollama),
+            ("/apis", Shape::Ours),
+            ("/bridge/search", Shape::Bridge),
+            ("/lar/v1/me", Shape::Ours),
+            ("/mcp", Shape::Ours),
+        ] {
+            assert_eq!(Shape::of_path(path), shape, "{path}");
+        }
+    }
 }

@@ -1,26 +1,34 @@
 //! Reading what callers send: bodies within their limits, JSON with the path of what is wrong, ids.
 
+mod objects;
+mod plain;
+
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use axum::body::to_bytes;
+use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, MatchedPath, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Uri, header};
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use lar_base::{Code, Problem};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::App;
+pub(crate) use self::plain::make_plain;
+use crate::bodies::{BodyLimits, ReceivedBody};
 use crate::errors::Failure;
+use crate::{App, lenient};
 
 const JSON: &str = "application/json";
-/// What curl says where nobody tells it, as in all of Ollama's examples. Pages of other sites can say it too: that they may
-/// not is seen to by [`crate::protect`].
-const CURLS_OWN: &str = "application/x-www-form-urlencoded";
 /// One JSON value a line.
 pub(crate) const JSON_LINES: &str = "application/x-ndjson";
+/// Bytes of a body beyond the limit that are read and thrown away: some clients send all of it before they read the answer.
+const DISCARD_MAX: u64 = 64 << 20;
+/// How long that may take.
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A JSON body, with the field and the reason when it is not what it should be, and the nearest known name
 /// when a field is unknown.
@@ -39,23 +47,40 @@ pub(crate) fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     // An empty body is an empty object: every field of it is optional or named as missing.
     let bytes = if bytes.is_empty() { b"{}" } else { bytes };
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| problem(&error))?;
+    let value = serde_path_to_error::deserialize(objects::Objects(&mut deserializer));
+    let value = value.map_err(|error| problem(&error))?;
     deserializer
         .end()
         .map_err(|error| Problem::new(Code::InvalidParams, format!("the body is not JSON: {error}")))?;
     Ok(value)
 }
 
-/// Reads a body of JSON lines, each made something of; empty ones are passed over. An error names its line.
+/// What begins the last line of an export that could not read everything.
+const UNREADABLE: &[u8] = b"{\"unreadable\":";
+
+/// The last line of an export of `what`, where some could not be read; imports pass over it.
+pub(crate) fn unreadable_line(what: &str, count: u64) -> Option<Bytes> {
+    let line = format!("{{\"unreadable\":{count},\"of\":\"{what}\"}}\n");
+    (count > 0).then(|| line.into())
+}
+
+/// Reads a body of JSON lines, each made something of; empty ones, and the last one of an export that could not read
+/// everything, are passed over. An error names its line.
 pub(crate) async fn json_lines<W: DeserializeOwned, T>(
     request: Request,
     app: &App,
     mut made: impl FnMut(W) -> Result<T, Problem>,
 ) -> Result<Vec<T>, Problem> {
     let bytes = body_of(request, app, JSON_LINES).await?;
+    if bytes.is_empty() {
+        return Err(Problem::new(
+            Code::InvalidParams,
+            "the body is empty; it must be one JSON object a line",
+        ));
+    }
     let mut read = Vec::new();
     for (number, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
-        if line.trim_ascii().is_empty() {
+        if line.trim_ascii().is_empty() || line.starts_with(UNREADABLE) {
             continue;
         }
         let one = json(line).and_then(&mut made).map_err(|problem| {
@@ -68,52 +93,68 @@ pub(crate) async fn json_lines<W: DeserializeOwned, T>(
 }
 
 /// Reads a whole body within the server's limits of size and time; it must say that it is JSON.
-pub(crate) async fn body(request: Request, app: &App) -> Result<Bytes, Problem> {
+pub(crate) async fn body(request: Request, app: &App) -> Result<ReceivedBody, Problem> {
     body_of(request, app, JSON).await
 }
 
 /// As [`body`], for a body that must say that it is of this type.
-pub(crate) async fn body_of(request: Request, app: &App, wanted: &str) -> Result<Bytes, Problem> {
+pub(crate) async fn body_of(request: Request, app: &App, wanted: &str) -> Result<ReceivedBody, Problem> {
     let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-    let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
-    let as_ollama = route.starts_with("/api/");
     let fits = kind.is_some_and(|kind| {
         let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        let json = kind.ends_with("+json") || (as_ollama && kind == CURLS_OWN);
-        kind == wanted || (wanted == JSON && json)
+        kind == wanted || (wanted == JSON && kind.ends_with("+json"))
     });
     let length = request
         .headers()
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if !fits && length != Some(0) && (length.is_some() || kind.is_some()) {
+    let named = length.is_some() || kind.is_some();
+    if !fits && length != Some(0) && named && !takes_any_type(&request) {
         return Err(Problem::new(Code::UnsupportedMedia, format!("the body must be {wanted}")));
     }
-    let limit = usize::try_from(app.limits.body.get()).unwrap_or(usize::MAX);
-    let too_large =
-        || Problem::new(Code::BodyTooLarge, format!("the body is larger than {}", app.limits.body));
-    if length.is_some_and(|length| length > limit as u64) {
-        return Err(too_large());
+    if length.is_some_and(|length| length > app.limits.body.get() && length <= DISCARD_MAX)
+        && !request.headers().contains_key(header::EXPECT)
+    {
+        discard(request.into_body()).await;
+        return Err(Problem::new(Code::BodyTooLarge, format!("the body is larger than {}", app.limits.body)));
     }
-    let reading = to_bytes(request.into_body(), limit);
-    match tokio::time::timeout(app.limits.body_timeout, reading).await {
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error))
-            if std::error::Error::source(&error).is_some_and(|cause| cause.to_string().contains("limit")) =>
-        {
-            Err(too_large())
-        }
-        Ok(Err(_)) => Err(Problem::new(Code::InvalidParams, "the body broke off")),
-        Err(_) => {
-            let seconds = app.limits.body_timeout.as_secs();
-            Err(Problem::new(Code::InvalidParams, format!("the body did not arrive within {seconds} s")))
-        }
-    }
+    let limits = BodyLimits { bytes_max: app.limits.body, time_max: app.limits.body_timeout };
+    app.bodies.receive(request, limits).await
 }
 
-/// Converts a JSON value into a request of one of the tolerant APIs.
-pub(crate) fn from_value<T: DeserializeOwned>(value: &Value) -> Result<T, Problem> {
+/// Whether a body is read as JSON whatever type it says it is of, as the servers of the compatible APIs do: curl says
+/// that it is a form, and some clients say nothing. A page of another site could say so, too, without a preflight. Below `/api`
+/// its `Origin` gives it away ([`crate::protect`]); elsewhere a key in a header is asked for as well, which it cannot send.
+fn takes_any_type(request: &Request) -> bool {
+    let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    let ours = ["/lar/", "/bridge/", "/mcp"].iter().any(|start| route.starts_with(start));
+    let has_key =
+        request.headers().contains_key(header::AUTHORIZATION) || request.headers().contains_key("x-api-key");
+    route.starts_with("/api/") || (!ours && has_key)
+}
+
+/// Reads a body to its end and keeps nothing of it.
+async fn discard(body: Body) {
+    let reading = async {
+        let (mut parts, mut read) = (body.into_data_stream(), 0);
+        while let Some(Ok(part)) = parts.next().await {
+            read += part.len() as u64;
+            if read > DISCARD_MAX {
+                return;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(DISCARD_TIMEOUT, reading).await;
+}
+
+/// Converts a JSON value of Lar's own, strictly: null is a value, too.
+pub(crate) fn from_own_value<T: DeserializeOwned>(value: &Value) -> Result<T, Problem> {
     serde_path_to_error::deserialize(value).map_err(|error| problem(&error))
+}
+
+/// Converts a JSON value into a request of one of the compatible APIs, leniently.
+pub(crate) fn from_value<T: DeserializeOwned>(value: &Value) -> Result<T, Problem> {
+    lenient::from_value(value)
 }
 
 /// What a path names.
@@ -147,7 +188,7 @@ pub(crate) struct PageQuery {
 }
 
 /// Rows on a page at most.
-const PAGE_MAX: u32 = 200;
+pub(crate) const PAGE_MAX: u32 = 200;
 /// Rows on a page where nothing is said.
 const PAGE_DEFAULT: u32 = 50;
 
@@ -207,7 +248,8 @@ impl FromRequest<Arc<App>> for PageQuery {
     }
 }
 
-fn problem<E: std::fmt::Display>(error: &serde_path_to_error::Error<E>) -> Problem {
+/// What a caller is told of a mismatch: the field, and what it must be.
+pub(crate) fn problem<E: std::fmt::Display>(error: &serde_path_to_error::Error<E>) -> Problem {
     let reason = error.inner().to_string();
     let field = error.path().to_string();
     if let Some(unknown) = quoted_after(&reason, "unknown field ") {
@@ -237,11 +279,13 @@ fn problem<E: std::fmt::Display>(error: &serde_path_to_error::Error<E>) -> Probl
         let full = if field == "." { missing } else { format!("{field}.{missing}") };
         return Problem::invalid(full, "is missing");
     }
-    if field == "." || field.is_empty() {
-        return Problem::new(Code::InvalidParams, format!("the body is not what it should be: {reason}"));
+    let reason = lenient::in_plain_words(&reason);
+    match (field == "." || field.is_empty(), reason.starts_with("must ")) {
+        (true, true) => Problem::new(Code::InvalidParams, format!("the body {reason}")),
+        (true, false) => Problem::new(Code::InvalidParams, format!("the body is not valid: {reason}")),
+        (false, true) => Problem::invalid(field, reason),
+        (false, false) => Problem::invalid(field, format!("is not valid: {reason}")),
     }
-    let reason = reason.split(" at line ").next().unwrap_or(&reason).to_owned();
-    Problem::invalid(field, format!("is not valid: {reason}"))
 }
 
 fn quoted_after(text: &str, start: &str) -> Option<String> {
@@ -263,7 +307,7 @@ mod tests {
         assert_eq!(told(json!({})), "`content` is missing");
         assert_eq!(
             told(json!({ "content": "x", "max_tokens": -1 })),
-            "`max_tokens` is not valid: invalid value: integer `-1`, expected u32"
+            "`max_tokens` must be a whole number from 0 to 4294967295"
         );
     }
 }

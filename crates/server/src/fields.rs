@@ -6,13 +6,14 @@ use lar_api::fields::{Field, Treatment};
 use lar_base::{Code, Problem};
 use serde_json::Value;
 
+use crate::lenient;
+
 /// The names in `X-Lar-Ignored` at most.
 const IGNORED_MAX: usize = 32;
 
 /// Reads a body: its fields without nulls, and the names of those that have no effect.
 pub(crate) fn read(body: &[u8], table: &[Field]) -> Result<(Value, Vec<String>), Problem> {
-    let mut body: Value = serde_json::from_slice(body)
-        .map_err(|error| Problem::new(Code::InvalidParams, format!("the body is not JSON: {error}")))?;
+    let mut body = lenient::parse(body)?;
     let ignored = check_fields(&mut body, table)?;
     Ok((body, ignored))
 }
@@ -51,9 +52,9 @@ fn is_default(name: &str, value: &Value) -> bool {
             items.is_empty() || (name == "modalities" && items.iter().all(|item| item == "text"))
         }
         Value::Number(number) => match name {
-            "best_of" => number.as_u64() == Some(1),
+            "embd_normalize" => number.as_f64() == Some(2.0),
             "dimensions" => true,
-            _ => number.as_u64() == Some(0),
+            _ => number.as_f64() == Some(0.0),
         },
         Value::String(text) => {
             let usual = matches!(
@@ -79,8 +80,9 @@ pub(crate) fn with_ignored(mut response: Response, ignored: &[String]) -> Respon
 }
 
 /// What becomes of each field of an API's requests, for the reference: its name, and its paths with a Markdown table each.
-pub(crate) fn tables() -> [(&'static str, Vec<(&'static str, String)>); 3] {
+pub(crate) fn tables() -> [(&'static str, Vec<(&'static str, String)>); 4] {
     use lar_api::anthropic::{COUNT_TOKENS_FIELDS, MESSAGES_FIELDS};
+    use lar_api::llama_cpp;
     use lar_api::ollama;
     use lar_api::openai::responses::{INPUT_TOKENS_FIELDS, RESPONSE_FIELDS};
     use lar_api::openai::{CHAT_FIELDS, COMPLETION_FIELDS, EMBEDDING_FIELDS};
@@ -101,10 +103,21 @@ pub(crate) fn tables() -> [(&'static str, Vec<(&'static str, String)>); 3] {
         ("/api/embeddings", ollama::EMBEDDINGS_FIELDS),
         ("/api/chat, generate: options", ollama::OPTIONS),
     ];
+    let llama_cpp = [
+        ("/completion, /infill", llama_cpp::COMPLETION_FIELDS),
+        ("/tokenize", llama_cpp::TOKENIZE_FIELDS),
+        ("/detokenize", llama_cpp::DETOKENIZE_FIELDS),
+        ("/embedding", llama_cpp::EMBEDDING_FIELDS),
+    ];
     let tables = |paths: &[(&'static str, &[Field])]| {
         paths.iter().map(|(path, fields)| (*path, table(fields))).collect::<Vec<_>>()
     };
-    [("openai", tables(&openai)), ("anthropic", tables(&anthropic)), ("ollama", tables(&ollama))]
+    [
+        ("openai", tables(&openai)),
+        ("anthropic", tables(&anthropic)),
+        ("ollama", tables(&ollama)),
+        ("llama-cpp", tables(&llama_cpp)),
+    ]
 }
 
 fn table(fields: &[Field]) -> String {
@@ -134,7 +147,7 @@ mod tests {
             "stop": null,
         });
         assert_eq!(check_fields(&mut body, CHAT_FIELDS).unwrap(), ["made_up", "user"]);
-        for refused in [json!({ "functions": [{}] }), json!({ "audio": {} })] {
+        for refused in [json!({ "web_search_options": { "a": 1 } }), json!({ "audio": {} })] {
             let problem = check_fields(&mut refused.clone(), CHAT_FIELDS).unwrap_err();
             assert_eq!(problem.code, Code::UnsupportedParam, "{refused}");
         }

@@ -4,7 +4,7 @@
 use std::sync::{Arc, OnceLock};
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use lar_base::{Code, Instant, KeyId, Problem, RequestId};
@@ -14,11 +14,14 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::errors::{Failure, Shape, Shapeless, render};
+use crate::protect::{AddressedTo, cors};
 use crate::rate::Standing;
 use crate::{App, mcp};
 
 /// An id that a caller sends is echoed if it is no longer than this and plain.
 const REQUEST_ID_CHARS_MAX: usize = 128;
+/// Characters of a path that an error shows.
+pub(crate) const SHOWN_CHARS_MAX: usize = 200;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
@@ -46,6 +49,11 @@ impl RequestMetrics {
 pub(crate) struct CalledBy(Arc<OnceLock<(KeyId, Option<Standing>)>>);
 
 impl CalledBy {
+    /// The key, once it was recognised.
+    pub(crate) fn key(&self) -> Option<KeyId> {
+        self.0.get().map(|(key, _)| *key)
+    }
+
     pub(crate) fn is(&self, key: KeyId, standing: Option<Standing>) {
         let _ = self.0.set((key, standing));
     }
@@ -55,17 +63,30 @@ pub(crate) async fn frame(State(app): State<Arc<App>>, mut request: Request, nex
     let begun = Instant::now();
     let id = request_id(&request);
     let trace = trace_id(&request);
-    let shape = Shape::of(request.uri().path());
+    let shape = Shape::of(&request);
     let method = method_name(request.method());
     let path = request
         .extensions()
         .get::<MatchedPath>()
         .map_or_else(|| "other".to_owned(), |path| path.as_str().to_owned());
-    let host = mcp::origin(&request);
     let called_by = CalledBy::default();
     request.extensions_mut().insert(called_by.clone());
+    let (mut other_page, mut origin) = (None, None);
     let mut response = match app.hosts.check(&request) {
-        Ok(()) => next.run(request).await,
+        Ok(checked) => {
+            request.extensions_mut().insert(AddressedTo(checked.host));
+            origin = Some(mcp::origin(&request));
+            other_page = checked.other_page;
+            if other_page.is_some() {
+                // Of a page of another origin only its key counts.
+                request.headers_mut().remove(header::COOKIE);
+            }
+            if other_page.is_some() && cors::is_preflight(&request) {
+                cors::preflight(request.headers())
+            } else {
+                next.run(request).await
+            }
+        }
         Err(problem) => Failure(problem).into_response(),
     };
     if let Some(Shapeless(problem)) = response.extensions_mut().remove::<Shapeless>() {
@@ -73,10 +94,15 @@ pub(crate) async fn frame(State(app): State<Arc<App>>, mut request: Request, nex
             tracing::error!(request_id = %id, detail = %problem.detail, "a request met a fault of Lar's own");
         }
         response = render(&problem, shape, &id);
-        if path == mcp::PATH && problem.code == Code::Unauthenticated {
-            mcp::challenge(response.headers_mut(), &host);
+        if let Some(origin) = origin.filter(|_| path == mcp::PATH && problem.code == Code::Unauthenticated) {
+            mcp::challenge(response.headers_mut(), &origin);
         }
     }
+    if let Some(page) = other_page {
+        cors::let_read(response.headers_mut(), page);
+    }
+    // Answers hold keys, links and what people said.
+    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     if let Ok(value) = HeaderValue::from_str(&id) {
         if shape == Shape::Anthropic {
             response.headers_mut().insert(HeaderName::from_static("request-id"), value.clone());
@@ -103,7 +129,8 @@ pub(crate) async fn frame(State(app): State<Arc<App>>, mut request: Request, nex
 
 /// The answer to a path that exists with a method that it does not take.
 pub(crate) async fn method_not_allowed(request: Request) -> Failure {
-    let detail = format!("{} does not take {}", request.uri().path(), request.method());
+    let path: String = request.uri().path().chars().take(SHOWN_CHARS_MAX).collect();
+    let detail = format!("{path} does not take {}", request.method());
     Failure(Problem::new(Code::MethodNotAllowed, detail))
 }
 

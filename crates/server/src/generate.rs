@@ -24,13 +24,15 @@ const TOOLS_MAX: usize = 128;
 /// A tool's name is no longer than this, in bytes.
 const TOOL_NAME_MAX: usize = 128;
 
+/// A name in `X-Lar-Ignored` is no longer than this.
+const IGNORED_NAME_MAX: usize = 128;
 /// Stop texts at most.
 pub(crate) const STOP_MAX: usize = 32;
 /// Bytes of one stop text at most.
 pub(crate) const STOP_BYTES_MAX: usize = 1024;
 
 /// A request for text, read and checked.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Wanted {
     pub(crate) id: TaskId,
     pub(crate) model: String,
@@ -47,6 +49,11 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
+    /// The same request for another prompt.
+    pub(crate) fn for_prompt(&self, id: TaskId, prompt: Prompt) -> Self {
+        Self { id, prompt, ..self.clone() }
+    }
+
     /// The task of one of the answers, numbered from 0.
     fn task(&self, asked: &Asked<'_>, answer: u32, hang_up: HangUp) -> Task {
         let seed = self.sampling.seed.wrapping_add(answer);
@@ -114,6 +121,9 @@ pub(crate) struct Begun {
     pub(crate) noted: Option<Noted>,
     /// Read already, to be handled before the readers'.
     first: VecDeque<(usize, TaskEvent)>,
+    /// What of the request has no effect.
+    pub(crate) ignored: Vec<String>,
+    constraint_field: &'static str,
 }
 
 /// A request with what memory did for it.
@@ -129,22 +139,40 @@ pub(crate) async fn begin(
     app: &App,
     asker: &Asker,
     api: &'static str,
-    mut wanted: Wanted,
+    wanted: Wanted,
 ) -> Result<Begun, Problem> {
-    let mut asked = prepare(app, asker, api, &mut wanted).await?;
+    begin_all(app, asker, api, vec![wanted]).await
+}
+
+/// As [`begin`], for several prompts: the answers to the first come first.
+pub(crate) async fn begin_all(
+    app: &App,
+    asker: &Asker,
+    api: &'static str,
+    all: Vec<Wanted>,
+) -> Result<Begun, Problem> {
     let (model, noted, readers, first) = (String::new(), None, Vec::new(), VecDeque::new());
-    let mut begun = Begun { model, tokens_in: 0, readers, noted, first };
-    for answer in 0..wanted.n {
-        let admitted = admit(app, &mut asked, &mut wanted, answer, HangUp::Cancel).await?;
-        begun.tokens_in = admitted.tokens_in();
-        let handle = app.gateway.dispatch(admitted);
-        handle.model().clone_into(&mut begun.model);
-        begun.readers.push(handle.read(0));
+    let ignored = all.first().map(|wanted| wanted.ignored.clone()).unwrap_or_default();
+    let constraint_field = all.first().map_or("", |wanted| wanted.constraint_field);
+    let mut begun = Begun { model, tokens_in: 0, readers, noted, first, ignored, constraint_field };
+    for (prompt, mut wanted) in all.into_iter().enumerate() {
+        let mut asked = prepare(app, asker, api, &mut wanted).await?;
+        wanted.sampling.grouped = !wanted.stream;
+        for answer in 0..wanted.n {
+            let admitted = admit(app, &mut asked, &mut wanted, answer, HangUp::Cancel).await?;
+            begun.tokens_in = admitted.tokens_in();
+            if prompt == 0 && answer == 0 {
+                begun.ignored.extend(ignored_by_model(&admitted, constraint_field));
+            }
+            let handle = app.gateway.dispatch(admitted);
+            handle.model().clone_into(&mut begun.model);
+            begun.readers.push(handle.read(0));
+        }
+        begun.noted = asked.memory.done.noted();
     }
-    begun.noted = asked.memory.done.noted();
     for (answer, reader) in begun.readers.iter_mut().enumerate() {
         match reader.next().await {
-            Some((_, TaskEvent::Error(problem))) => return Err(problem),
+            Some((_, TaskEvent::Error(problem))) => return Err(about_constraint(problem, constraint_field)),
             Some((_, first)) => begun.first.push_back((answer, first)),
             None => return Err(gone()),
         }
@@ -162,6 +190,7 @@ pub(crate) async fn admit_detached(
 ) -> Result<(Admitted, Option<Noted>), Problem> {
     let mut asked = prepare(app, asker, api, wanted).await?;
     let admitted = admit(app, &mut asked, wanted, 0, HangUp::GoOn).await?;
+    wanted.ignored.extend(ignored_by_model(&admitted, wanted.constraint_field));
     Ok((admitted, asked.memory.done.noted()))
 }
 
@@ -196,19 +225,37 @@ async fn admit(
     {
         admitted = app.gateway.admit(wanted.task(asked, answer, hang_up)).await;
     }
-    admitted.map_err(|problem| match problem.fields.as_slice() {
+    admitted.map_err(|problem| about_model(about_constraint(problem, wanted.constraint_field)))
+}
+
+/// A problem with an answer's format, by the name that its API has for that.
+fn about_constraint(problem: Problem, field: &str) -> Problem {
+    match problem.fields.as_slice() {
         [about] if about.field == lar_engines::CONSTRAINT_FIELD => {
-            Problem::invalid(wanted.constraint_field, format!("cannot be kept to: {}", about.reason))
+            Problem::invalid(field, format!("cannot be kept to: {}", about.reason))
         }
-        _ => about_model(problem),
-    })
+        _ => problem,
+    }
+}
+
+/// What of a request has no effect with its model, by the API's names and in characters that a header takes.
+fn ignored_by_model(admitted: &Admitted, constraint_field: &str) -> Vec<String> {
+    let name = |name: &String| {
+        let rest = name.strip_prefix(lar_engines::CONSTRAINT_FIELD).filter(|rest| rest.starts_with('.'));
+        let name = rest.map_or_else(|| name.clone(), |rest| format!("{constraint_field}{rest}"));
+        let plain = |one: char| one.is_ascii_alphanumeric() || "_-.$[]".contains(one);
+        name.chars().map(|one| if plain(one) { one } else { '_' }).take(IGNORED_NAME_MAX).collect()
+    };
+    admitted.ignored().iter().map(name).collect()
 }
 
 impl Begun {
     /// A task that was dispatched, from its beginning.
     pub(crate) fn of(handle: &TaskHandle) -> Self {
         let (model, readers) = (handle.model().to_owned(), vec![handle.read(0)]);
-        Self { model, tokens_in: 0, readers, noted: None, first: VecDeque::new() }
+        let (first, ignored) = (VecDeque::new(), Vec::new());
+        let constraint_field = lar_engines::CONSTRAINT_FIELD;
+        Self { model, tokens_in: 0, readers, noted: None, first, ignored, constraint_field }
     }
 
     pub(crate) fn answers(&self) -> usize {
@@ -217,6 +264,14 @@ impl Begun {
 
     /// The next event of any answer; `None` when all have ended. Dropping the future loses nothing.
     pub(crate) async fn next(&mut self) -> Option<(usize, TaskEvent)> {
+        let field = self.constraint_field;
+        self.next_event().await.map(|(answer, event)| match event {
+            TaskEvent::Error(problem) => (answer, TaskEvent::Error(about_constraint(problem, field))),
+            event => (answer, event),
+        })
+    }
+
+    async fn next_event(&mut self) -> Option<(usize, TaskEvent)> {
         if let Some(first) = self.first.pop_front() {
             return Some(first);
         }
@@ -327,6 +382,7 @@ pub(crate) fn add_tool(
     name: String,
     description: Option<String>,
     schema: Option<Value>,
+    strict: Option<bool>,
 ) -> Result<(), Problem> {
     if tools.len() == TOOLS_MAX {
         return Err(Problem::invalid("tools", format!("has more than {TOOLS_MAX} tools")));
@@ -351,7 +407,7 @@ pub(crate) fn add_tool(
     if schema.get("type").is_some_and(|kind| !object(kind)) {
         return Err(Problem::invalid(schema_field, "must have the type `object`: arguments are one"));
     }
-    tools.push(Tool { name, description, parameters: schema.to_string() });
+    tools.push(Tool { name, description, parameters: schema.to_string(), strict: strict == Some(true) });
     Ok(())
 }
 

@@ -24,7 +24,7 @@ const HEADER: &str = "idempotency-key";
 /// Tells that an answer is one given before.
 const REPLAYED: &str = "idempotent-replayed";
 /// Characters of a key at most.
-const NAME_CHARS_MAX: usize = 255;
+pub(crate) const NAME_CHARS_MAX: usize = 255;
 
 /// The JSON body of a creating request, which its caller may send again.
 pub(crate) struct Creating<T> {
@@ -37,7 +37,7 @@ impl<T> Creating<T> {
     /// The body, and what the request is known by when `caller` sends it again.
     pub(crate) fn by(self, caller: &Caller) -> (T, Option<Once>) {
         let Self { body, name, fingerprint } = self;
-        (body, name.map(|name| Once { key: caller.key, name, fingerprint }))
+        (body, name.map(|name| Once { key: caller.key(), name, fingerprint }))
     }
 }
 
@@ -50,7 +50,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Creating<T> {
         hash.update(request.uri().path());
         hash.update([0]);
         let bytes = extract::body(request, app).await?;
-        hash.update(&bytes);
+        hash.update(&*bytes);
         Ok(Self { body: extract::json(&bytes)?, name, fingerprint: hash.finalize().into() })
     }
 }

@@ -19,6 +19,9 @@ use crate::idempotency::{self, Creating};
 /// A key may be told to end by itself within a hundred years.
 const LIFE_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
+/// Characters of a key's name at most.
+pub(crate) const NAME_CHARS_MAX: usize = 100;
+
 /// Makes a key.
 #[utoipa::path(post, path = "/lar/v1/keys", tag = "keys", request_body = WireNewKey,
     params(("idempotency-key" = Option<String>, Header)),
@@ -37,8 +40,12 @@ pub(crate) async fn create(
         return Err(Problem::new(Code::Conflict, detail).into());
     }
     let name = new.name.trim().to_owned();
-    if name.is_empty() || name.chars().count() > 100 || name.chars().any(char::is_control) {
-        return Err(Problem::invalid("name", "must be one line of 1 to 100 characters").into());
+    if name.is_empty() || name.chars().count() > NAME_CHARS_MAX || name.chars().any(char::is_control) {
+        return Err(Problem::invalid(
+            "name",
+            format!("must be one line of 1 to {NAME_CHARS_MAX} characters"),
+        )
+        .into());
     }
     let scopes = match new.scopes {
         None => default_scopes(),
@@ -48,6 +55,11 @@ pub(crate) async fn create(
             Scopes::of(texts.iter().map(parse).collect::<Result<Vec<_>, _>>()?)
         }
     };
+    let allowed = app.store.user_scopes(caller.user()).await?;
+    if let Some(beyond) = scopes.iter().find(|scope| !allowed.contains(*scope)) {
+        let reason = format!("`{beyond}` is a scope that none of this person's keys has");
+        return Err(Problem::invalid("scopes", reason).into());
+    }
     if new.expires_in_s.is_some_and(|seconds| !(1..=LIFE_MAX.as_secs()).contains(&seconds)) {
         let reason = format!("must be from 1 to {} (a hundred years)", LIFE_MAX.as_secs());
         return Err(Problem::invalid("expires_in_s", reason).into());
@@ -76,7 +88,7 @@ pub(crate) async fn create(
     }
     let secret = new_secret();
     let key = NewKey {
-        user: caller.user,
+        user: caller.user(),
         name,
         agent: new.agent,
         digest: app.authenticator.digest(secret.expose()),
@@ -94,25 +106,32 @@ pub(crate) async fn create(
 /// The person's keys, oldest first, revoked ones included.
 #[utoipa::path(get, path = "/lar/v1/keys", tag = "keys", responses((status = 200, body = Page<Wire>)))]
 pub(crate) async fn list(app: State, Admin(caller): Admin) -> Result<axum::Json<Page<Wire>>, Failure> {
-    app.seen.keep().await?;
-    let keys = app.store.key_list(caller.user).await?;
+    app.seen.keep_if_possible().await;
+    let keys = app.store.key_list(caller.user()).await?;
     Ok(axum::Json(Page { data: keys.iter().map(wire).collect(), next: None }))
 }
 
-/// Revokes a key, with every browser session that stands on it.
+/// Revokes a key, with every browser session that stands on it. The owner's key, which the data directory holds, stays.
 #[utoipa::path(delete, path = "/lar/v1/keys/{id}", tag = "keys", params(("id" = String, Path)),
-    responses((status = 204), (status = 404, body = lar_api::ProblemBody)))]
+    responses((status = 204), (status = 404, body = lar_api::ProblemBody), (status = 409, body = lar_api::ProblemBody)))]
 pub(crate) async fn revoke(
     app: State,
     Admin(caller): Admin,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Failure> {
-    app.store.key_revoke(caller.user, extract::id(&id, "key")?).await?;
+    let id = extract::id(&id, "key")?;
+    if app.authenticator.is_owner_key(id) {
+        let detail = "this is the owner's key, which the command line uses. To replace it, stop Lar, remove `owner.key` \
+                      from the data directory and start Lar: it makes another, and this one can be revoked then";
+        return Err(Problem::new(Code::Conflict, detail).into());
+    }
+    app.store.key_revoke(caller.user(), id).await?;
+    app.links.remove_of(id);
     app.authenticator.forget();
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// What a key may do where nothing is said.
+/// What a key may do where nothing is said: what apps need. Conversations are not among it.
 pub(crate) fn default_scopes() -> Scopes {
     Scopes::of([Scope::Inference, Scope::MemoryRead, Scope::MemoryWrite])
 }
@@ -123,6 +142,7 @@ fn wire(key: &KeyRecord) -> Wire {
         name: key.name.clone(),
         fingerprint: key.fingerprint.clone(),
         scopes: key.scopes.iter().map(|scope| scope.to_string()).collect(),
+        removed_scopes: key.removed_scopes.iter().map(|scope| scope.to_string()).collect(),
         agent: key.agent.clone(),
         requests_per_minute: key.requests_per_minute,
         memory: key.memory.as_str().into(),

@@ -8,6 +8,7 @@ mod anthropic;
 mod asker;
 mod auth;
 mod backups;
+mod bodies;
 mod bridge;
 mod capabilities;
 mod catalog;
@@ -21,7 +22,9 @@ mod generate;
 mod health;
 mod idempotency;
 mod keys;
+mod lenient;
 mod listen;
+mod llama_cpp;
 mod mcp;
 mod memories;
 mod ollama;
@@ -40,6 +43,7 @@ mod tasks;
 mod turns;
 mod usage;
 mod users;
+mod variables;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -64,6 +68,7 @@ pub mod decoders {
         let _ = crate::openai::completions::decode(body, TaskId::new());
         let _ = crate::openai::embeddings::decode(body);
         let _ = crate::openai::responses::decode(body, TaskId::new());
+        let _ = crate::openai::rerank::decode(body);
     }
 
     /// Reads `body` as each of Ollama's requests.
@@ -79,15 +84,22 @@ pub mod decoders {
     }
 }
 
+/// The lines of exports, for those who have only the database.
+pub mod exports {
+    pub use crate::conversations::conversation_line;
+    pub use crate::memories::transfer::memory_line;
+}
+
 pub use auth::{Authenticator, new_secret};
 pub use listen::{Listener, Server, TlsFiles};
 pub use mcp::fixture as mcp_fixture;
 pub use openai::responses::KEPT as RESPONSES_KEPT;
 pub use openapi::document as openapi_document;
+pub use protect::cors::AllowedOrigins;
 
 /// What becomes of each field of the compatible APIs' requests: an API's name, and its paths with a Markdown table each.
 #[must_use]
-pub fn field_tables() -> [(&'static str, Vec<(&'static str, String)>); 3] {
+pub fn field_tables() -> [(&'static str, Vec<(&'static str, String)>); 4] {
     fields::tables()
 }
 
@@ -96,12 +108,16 @@ pub fn field_tables() -> [(&'static str, Vec<(&'static str, String)>); 3] {
 pub struct Limits {
     /// A request's body.
     pub body: Bytes,
+    /// The bodies of all requests together, while they are received and decoded.
+    pub bodies: Bytes,
     /// How long a body may take to arrive.
     pub body_timeout: Duration,
     /// How long a request's head may take to arrive, and an idle connection may be kept.
     pub head_timeout: Duration,
-    /// Open connections; more wait to be accepted.
+    /// Open connections. Beyond it an idle one is closed for a new one; where none is idle, the new one is refused.
     pub connections: usize,
+    /// Open connections of one address; this machine's own may have seven eighths of all.
+    pub connections_per_address: usize,
     /// Requests per minute of a key that has no limit of its own; 0 is none.
     pub requests_per_minute: u32,
 }
@@ -110,9 +126,11 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             body: Bytes::mib(16),
+            bodies: Bytes::mib(128),
             body_timeout: Duration::from_secs(30),
             head_timeout: Duration::from_secs(30),
             connections: 2048,
+            connections_per_address: 512,
             requests_per_minute: 0,
         }
     }
@@ -143,6 +161,8 @@ pub struct Parts {
     pub background_model: Option<String>,
     /// Names and addresses, beside loopback's, that requests may be addressed to.
     pub allowed_hosts: Vec<String>,
+    /// Pages of other origins that may use the model APIs with a key.
+    pub allowed_origins: AllowedOrigins,
     /// Where everything of this Lar's is kept.
     pub data_dir: std::path::PathBuf,
     /// Where what goes on behind a request runs.
@@ -165,6 +185,7 @@ pub(crate) struct App {
     pub(crate) places: Places,
     pub(crate) links: sign_in::Links,
     pub(crate) rates: rate::Rates,
+    pub(crate) bodies: bodies::BodyBudget,
     pub(crate) seen: seen::Seen,
     pub(crate) requests: frame::RequestMetrics,
     pub(crate) hosts: protect::Hosts,
@@ -184,7 +205,8 @@ impl App {
             links: sign_in::Links::default(),
             seen: seen::Seen::run(parts.store.clone(), &parts.tasks),
             rates: rate::Rates::new(parts.limits.requests_per_minute),
-            hosts: protect::Hosts::new(parts.allowed_hosts),
+            bodies: bodies::BodyBudget::new(parts.limits.bodies, parts.limits.body),
+            hosts: protect::Hosts::new(parts.allowed_hosts, parts.allowed_origins),
             store: parts.store,
             catalog: parts.catalog,
             gateway: parts.gateway,

@@ -1,5 +1,6 @@
 //! Listening, on one place or several, serving connections within their limits, and stopping in order.
 
+mod connections;
 mod tls;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -9,13 +10,14 @@ use std::time::Duration;
 use axum::{Extension, Router};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use lar_base::{KeyId, Secret, Timestamp};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::connections::ConnectionHandle;
+use self::connections::{ConnectionLimits, Connections};
 use self::tls::Tls;
 pub use self::tls::TlsFiles;
 use crate::{App, Parts, routes, sign_in};
@@ -26,6 +28,13 @@ const HEAD_BYTES_MAX: usize = 64 * 1024;
 const HEADERS_MAX: usize = 100;
 /// A connection whose peer takes nothing for this long is cut.
 const UNREAD_MAX: Duration = Duration::from_secs(60);
+/// Bytes of an answer that the kernel holds for a peer that does not read; Linux doubles it.
+const UNREAD_BYTES_MAX: usize = 64 * 1024;
+/// Connections that are being closed for others, beside those that may be open.
+const CLOSING_MAX: usize = 64;
+/// What a connection is told for which there is no room.
+const NO_ROOM: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 /// How long to wait after an accept that failed, for instance for want of file descriptors.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
@@ -128,16 +137,22 @@ impl Server {
     /// Serves until `stop`, then takes nothing new and lets what is under way finish within `grace`.
     pub async fn serve(self, stop: CancellationToken, grace: Duration) {
         let graceful = Arc::new(GracefulShutdown::new());
-        let places = Arc::new(Semaphore::new(self.app.limits.connections));
+        let limits = &self.app.limits;
+        let connections = Connections::new(ConnectionLimits {
+            total: limits.connections,
+            per_address: limits.connections_per_address,
+        });
+        let sockets = Arc::new(Semaphore::new(limits.connections + CLOSING_MAX));
         let router = routes::router(&self.app);
         let mut accepting = JoinSet::new();
         for bound in self.bound {
             let router = router.clone().layer(Extension(bound.arrived.clone()));
             let accept = Accept {
                 bound,
-                service: TowerToHyperService::new(router),
+                router,
                 head_timeout: self.app.limits.head_timeout,
-                places: places.clone(),
+                connections: connections.clone(),
+                sockets: sockets.clone(),
                 graceful: graceful.clone(),
             };
             accepting.spawn(accept.run(stop.clone()));
@@ -161,9 +176,11 @@ impl Bound {
 /// Accepts the connections of one place.
 struct Accept {
     bound: Bound,
-    service: TowerToHyperService<Router>,
+    router: Router,
     head_timeout: Duration,
-    places: Arc<Semaphore>,
+    connections: Arc<Connections>,
+    /// Descriptors that connections may have.
+    sockets: Arc<Semaphore>,
     graceful: Arc<GracefulShutdown>,
 }
 
@@ -176,14 +193,14 @@ impl Accept {
             .max_buf_size(HEAD_BYTES_MAX)
             .keep_alive(true);
         loop {
-            let place = tokio::select! {
-                place = self.places.clone().acquire_owned() => place,
+            let descriptor = tokio::select! {
+                descriptor = self.sockets.clone().acquire_owned() => descriptor,
                 () = stop.cancelled() => return,
             };
-            let Ok(place) = place else { return };
-            let socket = tokio::select! {
+            let Ok(descriptor) = descriptor else { return };
+            let (socket, peer) = tokio::select! {
                 accepted = self.bound.socket.accept() => match accepted {
-                    Ok((socket, _)) => socket,
+                    Ok(accepted) => accepted,
                     Err(error) => {
                         tracing::warn!(%error, "a connection could not be accepted");
                         tokio::time::sleep(ACCEPT_RETRY).await;
@@ -193,33 +210,55 @@ impl Accept {
                 () = stop.cancelled() => return,
             };
             prepare(&socket);
-            let (http, service, watcher) = (http.clone(), self.service.clone(), self.graceful.watcher());
             let (tls, limit) = (self.bound.tls.clone(), self.head_timeout);
+            let Some(connection) = self.connections.admit(peer.ip()) else {
+                tracing::warn!(%peer, "a connection was refused: as many are in use as may be");
+                refuse(socket, tls.is_none());
+                continue;
+            };
+            let (http, watcher) = (http.clone(), self.graceful.watcher());
+            let service = connection.service(self.router.clone());
             tokio::spawn(async move {
-                let served = match tls {
-                    None => watcher.watch(http.serve_connection(TokioIo::new(socket), service)).await,
-                    Some(tls) => match tokio::time::timeout(limit, tls.acceptor().accept(socket)).await {
-                        Ok(Ok(socket)) => {
-                            watcher.watch(http.serve_connection(TokioIo::new(socket), service)).await
-                        }
-                        Ok(Err(error)) => {
-                            tracing::debug!(%error, "a connection could not be secured");
-                            return;
-                        }
-                        Err(_) => return,
-                    },
+                let serve = async {
+                    match tls {
+                        None => watcher.watch(http.serve_connection(TokioIo::new(socket), service)).await,
+                        Some(tls) => match tokio::time::timeout(limit, tls.acceptor().accept(socket)).await {
+                            Ok(Ok(socket)) => {
+                                watcher.watch(http.serve_connection(TokioIo::new(socket), service)).await
+                            }
+                            Ok(Err(error)) => {
+                                tracing::debug!(%error, "a connection could not be secured");
+                                Ok(())
+                            }
+                            Err(_) => Ok(()),
+                        },
+                    }
                 };
-                if let Err(error) = served {
-                    tracing::debug!(%error, "a connection ended early");
+                tokio::select! {
+                    served = serve => if let Err(error) = served {
+                        tracing::debug!(%error, "a connection ended early");
+                    },
+                    // Dropping what serves it closes it.
+                    () = connection.closed() => tracing::debug!(%peer, "an idle connection was closed for another"),
                 }
-                drop(place);
+                drop(descriptor);
             });
         }
     }
 }
 
+/// Tells a connection that there is no room for it, as far as it takes that at once.
+fn refuse(socket: TcpStream, plain: bool) {
+    use std::io::Write as _;
+    if let (true, Ok(mut socket)) = (plain, socket.into_std()) {
+        let _ = socket.write(NO_ROOM);
+    }
+}
+
 fn prepare(socket: &TcpStream) {
     let _ = socket.set_nodelay(true);
+    // A peer that does not read is noticed by what stays here; the kernel's own bound on loopback is two megabytes.
+    let _ = rustix::net::sockopt::set_socket_send_buffer_size(socket, UNREAD_BYTES_MAX);
     // The kernel drops a connection whose peer does not read: what was sent stays unacknowledged.
     let millis = u32::try_from(UNREAD_MAX.as_millis()).unwrap_or(u32::MAX);
     #[cfg(target_os = "linux")]

@@ -10,6 +10,7 @@ mod transport;
 use std::sync::Arc;
 
 use axum::Json;
+use axum::body::Body;
 use axum::extract::{FromRequestParts as _, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, header};
@@ -28,13 +29,18 @@ use self::transport::Transport;
 pub use self::transport::fixture;
 use crate::App;
 use crate::auth::Authenticated;
+use crate::bodies::BodyLimits;
 use crate::errors::Failure;
+use crate::frame::CalledBy;
 use crate::listen::Arrived;
+use crate::protect::AddressedTo;
 
 /// Where it is.
 pub(crate) const PATH: &str = "/mcp";
 /// Where clients read how to authenticate (RFC 9728).
 pub(crate) const METADATA: &str = "/.well-known/oauth-protected-resource";
+/// The same, for clients that put the resource's path behind it.
+pub(crate) const METADATA_OF_PATH: &str = "/.well-known/oauth-protected-resource/mcp";
 
 /// What a model is told about all of it.
 const INSTRUCTIONS: &str = "Lar is this person's long-term memory, shared by all of their apps. Search it before you answer \
@@ -60,7 +66,21 @@ pub(crate) async fn serve(service: Service, request: Request) -> Result<Response
     let (mut parts, body) = request.into_parts();
     let Authenticated(caller) = Authenticated::from_request_parts(&mut parts, &service.app).await?;
     parts.extensions.insert(caller);
-    Ok(transport::answer(&service.transport, Request::from_parts(parts, body)).await)
+    // Received here rather than by the transport, so that it counts with all other bodies.
+    let limits = &service.app.limits;
+    let limits = BodyLimits { bytes_max: limits.body, time_max: limits.body_timeout };
+    let (bytes, _share) = service.app.bodies.receive(with_parts(&parts, body), limits).await?.into_parts();
+    Ok(transport::answer(&service.transport, Request::from_parts(parts, Body::from(bytes))).await)
+}
+
+/// A request of this body for which what counts of its head holds.
+fn with_parts(parts: &Parts, body: Body) -> Request {
+    let mut request = Request::new(body);
+    request.headers_mut().clone_from(&parts.headers);
+    if let Some(called_by) = parts.extensions.get::<CalledBy>() {
+        request.extensions_mut().insert(called_by.clone());
+    }
+    request
 }
 
 /// Who protects `/mcp`, and with what: keys, which are made by their owner and not handed out by a server.
@@ -83,7 +103,8 @@ pub(crate) fn challenge(headers: &mut HeaderMap, origin: &str) {
 
 /// The origin that a request was addressed to.
 pub(crate) fn origin(request: &Request) -> String {
-    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+    let host =
+        request.extensions().get::<AddressedTo>().map_or("localhost", |AddressedTo(host)| host.as_str());
     let secure = request.extensions().get::<Arrived>().is_some_and(|arrived| arrived.secure);
     format!("{}://{host}", if secure { "https" } else { "http" })
 }

@@ -6,20 +6,24 @@ pub(crate) mod generate;
 mod lines;
 pub(crate) mod models;
 pub(crate) mod pull;
+mod truncate;
 
 use std::time::Duration;
 
+use axum::http::HeaderValue;
 use axum::response::Response;
 use lar_api::ollama::OPTIONS;
 use lar_base::{Caller, Instant, Problem, Scope, TaskId};
-use lar_engines::driver::{Constraint, Sampling};
+use lar_engines::driver::{ChatMessage, Constraint, Sampling, TemplateVariable};
 use serde_json::{Map, Value};
 
 use self::lines::{Form, Lines};
 use crate::asker::{Asker, plain_name};
 use crate::generate::{Wanted, json_schema};
-use crate::{App, extract, fields, openai};
+use crate::{App, extract, fields, openai, variables};
 
+/// Tokens of a prompt that a shift keeps where `num_keep` says nothing: Ollama's default.
+const SHIFT_KEEP: i64 = 4;
 /// Longer than any Lar runs.
 const FOR_GOOD: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
@@ -32,6 +36,17 @@ pub(crate) struct Read {
     stream: bool,
     thinking: bool,
     keep_alive: Option<Duration>,
+    /// Whether a prompt beyond the context is cut.
+    truncates: bool,
+    /// Of `generate`: what was said until now, to which the answer is added.
+    context: Option<Vec<ChatMessage>>,
+}
+
+impl Read {
+    /// A request that only loads the model, or lets it go.
+    fn load(model: String, stream: bool, keep_alive: Option<Duration>) -> Self {
+        Self { wanted: None, model, stream, thinking: false, keep_alive, truncates: false, context: None }
+    }
 }
 
 /// Answers a request that came at `asked`.
@@ -42,11 +57,11 @@ async fn answer(
     read: Read,
     asked: Instant,
 ) -> Result<Response, Problem> {
-    let Some(wanted) = read.wanted else {
+    let Some(mut wanted) = read.wanted else {
         let done = load(app, &asker.caller, &read.model, read.keep_alive).await?;
         return Ok(lines::kept(form, read.model, done, read.stream));
     };
-    let ignored = wanted.ignored.clone();
+    let left_out = if read.truncates { truncate::fit(app, &mut wanted).await? } else { None };
     let begun = crate::generate::begin(app, asker, form.api(), wanted).await?;
     if let Some(keep_alive) = read.keep_alive {
         let route = app.gateway.route(plain_name(&read.model)).await;
@@ -54,7 +69,12 @@ async fn answer(
             keep(app, &asker.caller, &route.pool, keep_alive);
         }
     }
-    Lines::new(form, read.model, begun, read.thinking, asked).respond(read.stream, &ignored).await
+    let lines = Lines::new(form, read.model, begun, read.thinking, read.context, asked);
+    let mut response = lines.respond(read.stream).await?;
+    if let Some(left_out) = left_out {
+        response.headers_mut().insert("x-lar-truncated", HeaderValue::from(left_out));
+    }
+    Ok(response)
 }
 
 /// A name without the tag that stands for none.
@@ -67,15 +87,31 @@ fn shows_thinking(think: Option<&Value>) -> bool {
     think != Some(&Value::Bool(false))
 }
 
-/// Reads `options`; the names of those that have no effect are added to `ignored`.
-fn sampling(
+/// What `think` says to the chat template.
+fn thinking(think: Option<&Value>) -> Result<Vec<TemplateVariable>, Problem> {
+    match think {
+        None | Some(Value::Null) => Ok(Vec::new()),
+        Some(Value::Bool(on)) => Ok(variables::thinking("think", *on)),
+        Some(Value::String(effort)) => variables::effort("think", effort),
+        Some(_) => Err(Problem::invalid("think", "must be true, false, or how much: low, medium or high")),
+    }
+}
+
+/// What chat and generate say of an answer, beside the prompt.
+struct Wishes {
     options: Map<String, Value>,
     format: Option<Value>,
-    id: TaskId,
-    ignored: &mut Vec<String>,
-) -> Result<Sampling, Problem> {
+    logprobs: Option<bool>,
+    top_logprobs: Option<u32>,
+    shift: Option<bool>,
+}
+
+/// Reads what is wished of an answer; the names of options that have no effect are added to `ignored`.
+fn sampling(wishes: Wishes, id: TaskId, ignored: &mut Vec<String>) -> Result<Sampling, Problem> {
+    let Wishes { options, format, logprobs, top_logprobs, shift } = wishes;
     let within = |problem: Problem| problem.within("options");
     let mut options = Value::Object(options);
+    extract::make_plain(&mut options);
     let unused = fields::check_fields(&mut options, OPTIONS)?;
     let known = |(name, _): &(String, Value)| unused.iter().all(|unused| unused != name);
     let Value::Object(all) = options else { return Err(Problem::invalid("options", "must be an object")) };
@@ -90,8 +126,28 @@ fn sampling(
             u32::try_from(number).ok().filter(|number| *number > 0)
         }
     };
+    // What llama.cpp turns off by a number below 0.
+    if wire.get("top_k").and_then(Value::as_i64).is_some_and(|k| k < 0) {
+        wire.insert("top_k".into(), 0.into());
+    }
+    if wire.get("seed").and_then(Value::as_i64) == Some(-1) {
+        wire.remove("seed");
+    }
+    let keep = wire.remove("num_keep");
+    if shift == Some(true) {
+        wire.insert("context_shift".into(), true.into());
+        wire.insert("n_keep".into(), keep.unwrap_or_else(|| SHIFT_KEEP.into()));
+    } else if keep.is_some() {
+        ignored.push("options.num_keep".into());
+    }
     let wire = extract::from_value(&Value::Object(wire)).map_err(within)?;
     let mut sampling = openai::sampling::sampling(wire, tokens_max, id).map_err(within)?;
+    let top = openai::sampling::top_logprobs("top_logprobs", top_logprobs.unwrap_or(0))?;
+    match (logprobs, top) {
+        (Some(true), top) => sampling.logprobs = Some(top),
+        (_, 0) => {}
+        _ => return Err(Problem::invalid("top_logprobs", "needs `logprobs` set to true")),
+    }
     sampling.constraint = match format {
         None => None,
         Some(Value::String(name)) if name.is_empty() => None,

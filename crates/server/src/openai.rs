@@ -2,8 +2,10 @@
 
 pub(crate) mod chat_completions;
 pub(crate) mod completions;
+pub(crate) mod custom_tools;
 pub(crate) mod embeddings;
 pub(crate) mod models;
+pub(crate) mod prompts;
 pub(crate) mod rerank;
 pub(crate) mod responses;
 pub(crate) mod sampling;
@@ -88,12 +90,13 @@ mod tests {
                 "model": "m", "messages": [{ "role": "user", "content": "x" }],
                 "temperature": temperature, "top_p": top_p, "seed": seed, "max_tokens": max, "stop": stop,
             });
-            if let Ok(wanted) = chat_completions::decode(body.to_string().as_bytes(), TaskId::new()) {
+            if let Ok((wanted, _)) = chat_completions::decode(body.to_string().as_bytes(), TaskId::new()) {
                 let sampling = wanted.sampling;
                 prop_assert!(sampling.temperature.is_none_or(|value| (0.0..=2.0).contains(&value)));
                 prop_assert!(sampling.top_p.is_none_or(|value| (0.0..=1.0).contains(&value)));
                 prop_assert!(sampling.stop.len() <= 32 && sampling.stop.iter().all(|text| !text.is_empty()));
-                prop_assert!(sampling.tokens_max > 0);
+                // -1, and more than any context has, are no limit.
+                prop_assert!(sampling.tokens_max > 0 || max == -1 || max > i64::from(u32::MAX));
             }
         }
     }

@@ -1,5 +1,7 @@
 //! `GET /openapi.json`: the description of Lar's own API, made from the handlers.
 
+mod complete;
+
 use utoipa::OpenApi;
 
 use crate::{
@@ -69,6 +71,7 @@ use crate::{
         catalog::remove,
         catalog::verify,
         catalog::recommended,
+        catalog::starter::show,
         catalog::adopt,
         catalog::pulls::create,
         catalog::pulls::list,
@@ -99,7 +102,9 @@ struct Document;
 /// The document as it is served and checked in.
 #[must_use]
 pub fn document() -> String {
-    Document::openapi().to_pretty_json().unwrap_or_default()
+    let mut document = serde_json::to_value(Document::openapi()).unwrap_or_default();
+    complete::complete(&mut document);
+    serde_json::to_string_pretty(&document).unwrap_or_default()
 }
 
 pub(crate) async fn show() -> ([(axum::http::HeaderName, &'static str); 1], String) {

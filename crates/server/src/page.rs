@@ -1,13 +1,17 @@
-//! The page's files, embedded in the binary. Paths that are no file and no API lead to the page itself,
-//! which routes by its own.
+//! The page's files, embedded in the binary, and the answer to every path that nothing else serves.
+//!
+//! A browser that opens a path of the page's gets the page, which routes by its own. Everyone else is told that there is
+//! no such path: a program that looks for another server's API must not take HTML for it. The page's build puts each
+//! larger file beside itself compressed (`.br`, `.gz`); nothing is compressed here.
 
 use axum::extract::Request;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use lar_base::Problem;
-use rust_embed::RustEmbed;
+use rust_embed::{EmbeddedFile, RustEmbed};
 
 use crate::errors::Failure;
+use crate::frame::SHOWN_CHARS_MAX;
 
 #[derive(RustEmbed)]
 #[folder = "../../web/dist"]
@@ -26,41 +30,117 @@ const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-
 /// Shown when the binary was built without the page.
 const NOTICE: &str = "<!doctype html><title>Lar</title><p>This Lar was built without its page. \
                       Build it with <code>make</code>; the APIs work.";
+const INDEX: &str = "index.html";
+/// Forms in which a file may lie beside itself, the smaller one first: what HTTP calls it, and the end of its name.
+const COMPRESSED: [(&str, &str); 2] = [("br", ".br"), ("gzip", ".gz")];
+/// What no path of the page's begins with.
+const APIS: [&str; 6] = ["v1", "lar", "api", "mcp", "bridge", ".well-known"];
+/// Bytes of a digest that tell versions of a file apart.
+const TAG_BYTES: usize = 16;
 
 pub(crate) async fn show(request: Request) -> Response {
     let path = request.uri().path();
-    if path.starts_with("/v1/") || path.starts_with("/lar/") || path.starts_with("/api/") {
-        return Failure(Problem::not_found(format!("path {path}"))).into_response();
-    }
-    if !request.method().is_safe() {
-        return crate::frame::method_not_allowed(request).await.into_response();
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return unknown(path);
     }
     if let Some(code) = path.strip_prefix("/errors/") {
         return match ErrorPages::get(&format!("{code}.md")) {
             Some(page) => ([(header::CONTENT_TYPE, "text/markdown; charset=utf-8")], page.data.into_owned())
                 .into_response(),
-            None => Failure(Problem::not_found(format!("error page {path}"))).into_response(),
+            None => unknown(path),
         };
     }
     let name = path.trim_start_matches('/');
-    let (name, file) = match Files::get(name).filter(|_| !name.is_empty()) {
-        Some(file) => (name, Some(file)),
-        None if name.starts_with("assets/") => {
-            return Failure(Problem::not_found(format!("file {path}"))).into_response();
-        }
-        None => ("index.html", Files::get("index.html")),
+    if !name.is_empty()
+        && !COMPRESSED.iter().any(|(_, end)| name.ends_with(end))
+        && Files::get(name).is_some()
+    {
+        return file(name, request.headers());
+    }
+    if name.is_empty() || (is_navigation(request.headers()) && may_be_the_pages(name)) {
+        return file(INDEX, request.headers());
+    }
+    unknown(path)
+}
+
+fn unknown(path: &str) -> Response {
+    let shown: String = path.chars().take(SHOWN_CHARS_MAX).collect();
+    let advice = if path.starts_with("//") { "; the base URL ends with a slash too many" } else { "" };
+    Failure(Problem::not_found(format!("path {shown}{advice}"))).into_response()
+}
+
+/// Whether a browser opens the path, rather than a program that asks for it.
+fn is_navigation(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::ACCEPT)
+        .and_then(|accept| accept.to_str().ok())
+        .is_some_and(|accept| accept.contains("text/html"))
+}
+
+/// Whether a path, without its first slash, may be one that the page routes by: no API's, and no file's.
+fn may_be_the_pages(name: &str) -> bool {
+    let mut parts = name.split('/');
+    let first = parts.next().unwrap_or_default();
+    let last = parts.next_back().unwrap_or(first);
+    !first.is_empty() && !APIS.contains(&first) && !last.contains('.')
+}
+
+/// Answers with one of the page's files, as it is asked for.
+fn file(name: &str, asked: &HeaderMap) -> Response {
+    let (file, encoding) = match found(name, asked) {
+        Some((file, encoding)) => (Some(file), encoding),
+        None => (None, None),
     };
-    let body = file.map_or_else(|| NOTICE.as_bytes().to_vec(), |file| file.data.into_owned());
-    let mut response = body.into_response();
+    let tag = file
+        .as_ref()
+        .map(|file| format!("\"{}\"", lar_base::secret::hex(&file.metadata.sha256_hash()[..TAG_BYTES])));
+    let known = asked.get(header::IF_NONE_MATCH).and_then(|tags| tags.to_str().ok());
+    let unchanged = tag.as_deref().zip(known).is_some_and(|(tag, known)| known.contains(tag));
+    let mut response = if unchanged {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        file.map_or_else(|| NOTICE.as_bytes().to_vec(), |file| file.data.into_owned()).into_response()
+    };
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind(name)));
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    if let Some(encoding) = encoding {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
+    }
+    if let Some(tag) = tag.and_then(|tag| HeaderValue::from_str(&tag).ok()) {
+        headers.insert(header::ETAG, tag);
+    }
     // Names in assets/ hold a digest of their content.
     let cache = if name.starts_with("assets/") { "public, max-age=31536000, immutable" } else { "no-cache" };
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
     response
+}
+
+/// A file in the smallest form that there is of it and that the caller takes, and which form that is.
+fn found(name: &str, asked: &HeaderMap) -> Option<(EmbeddedFile, Option<&'static str>)> {
+    let accepted =
+        asked.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    for (encoding, end) in COMPRESSED {
+        if accepts(accepted, encoding)
+            && let Some(file) = Files::get(&format!("{name}{end}"))
+        {
+            return Some((file, Some(encoding)));
+        }
+    }
+    Files::get(name).map(|file| (file, None))
+}
+
+/// Whether an `Accept-Encoding` takes this form.
+fn accepts(accepted: &str, encoding: &str) -> bool {
+    accepted.split(',').any(|one| {
+        let mut parts = one.split(';').map(str::trim);
+        let named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(encoding));
+        let weight = parts.find_map(|part| part.strip_prefix("q=")?.parse::<f32>().ok());
+        named && weight != Some(0.0)
+    })
 }
 
 fn kind(name: &str) -> &'static str {
@@ -70,8 +150,41 @@ fn kind(name: &str) -> &'static str {
         "css" => "text/css; charset=utf-8",
         "svg" => "image/svg+xml",
         "png" => "image/png",
-        "json" | "webmanifest" => "application/json",
+        "ico" => "image/x-icon",
+        "json" => "application/json",
+        "webmanifest" => "application/manifest+json",
         "woff2" => "font/woff2",
         _ => "application/octet-stream",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_answers_to_its_own_paths_only() {
+        for name in ["c/conv_1", "memory", "models/qwen", "settings"] {
+            assert!(may_be_the_pages(name), "{name}");
+        }
+        for name in [
+            "",
+            "v1/x",
+            "api/x",
+            "lar/v1/x",
+            "mcp",
+            ".well-known/x",
+            "robots.txt",
+            "assets/x.js",
+            "/v1/models",
+        ] {
+            assert!(!may_be_the_pages(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn encodings_are_taken_as_they_are_weighed() {
+        assert!(accepts("gzip, deflate, br;q=1.0", "br") && accepts("GZIP", "gzip"));
+        assert!(!accepts("gzip, br;q=0", "br") && !accepts("", "gzip") && !accepts("brotli", "br"));
     }
 }

@@ -4,8 +4,8 @@ use axum::http::StatusCode;
 use lar_api::Page;
 use lar_api::models::{Pool as Wire, QueueDepth};
 use lar_base::{Code, Problem};
-use lar_engines::PoolStatus;
 use lar_engines::pools::PoolState;
+use lar_engines::{PoolStatus, device};
 
 use crate::auth::{Admin, Inference};
 use crate::errors::Failure;
@@ -15,7 +15,7 @@ use crate::{App, State};
 /// Every pool, by name.
 #[utoipa::path(get, path = "/lar/v1/pools", tag = "pools", responses((status = 200, body = Page<Wire>)))]
 pub(crate) async fn list(app: State, _: Inference) -> axum::Json<Page<Wire>> {
-    let data = app.gateway.engines().status().iter().map(wire).collect();
+    let data = app.gateway.engines().status().iter().map(|pool| wire(&app, pool)).collect();
     axum::Json(Page { data, next: None })
 }
 
@@ -28,7 +28,7 @@ pub(crate) async fn health(
     Path(id): Path<String>,
 ) -> Result<axum::Json<Wire>, Failure> {
     let found = app.gateway.engines().status().into_iter().find(|pool| pool.pool == id);
-    Ok(axum::Json(wire(&found.ok_or_else(|| Problem::not_found(format!("pool `{id}`")))?)))
+    Ok(axum::Json(wire(&app, &found.ok_or_else(|| Problem::not_found(format!("pool `{id}`")))?)))
 }
 
 /// Loads a model before anyone asks for it.
@@ -71,7 +71,7 @@ pub(crate) fn state_name(state: &PoolState) -> &'static str {
     }
 }
 
-fn wire(pool: &PoolStatus) -> Wire {
+fn wire(app: &App, pool: &PoolStatus) -> Wire {
     let last_error = match &pool.state {
         PoolState::Failed(reason) => Some(reason.clone()),
         _ => None,
@@ -85,6 +85,9 @@ fn wire(pool: &PoolStatus) -> Wire {
         slots: pool.engine.concurrency,
         context_tokens: pool.engine.context_tokens,
         memory_bytes: pool.memory.get(),
+        threads: pool.threads,
+        cores: device::cores(),
+        threads_note: pool.threads.and_then(|threads| app.gateway.threads_note(threads)),
         active_leases: pool.active as u64,
         queue: QueueDepth { interactive: pool.waiting[0] as u64, batch: pool.waiting[1] as u64 },
         last_error,

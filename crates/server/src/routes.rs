@@ -8,7 +8,8 @@ use axum::routing::{any, delete, get, patch, post};
 
 use crate::{
     App, aliases, anthropic, backups, bridge, capabilities, catalog, clients, conversations, frame, health,
-    keys, mcp, memories, ollama, openai, openapi, page, pools, sign_in, spaces, tasks, usage, users,
+    keys, llama_cpp, mcp, memories, ollama, openai, openapi, page, pools, sign_in, spaces, tasks, usage,
+    users,
 };
 
 pub(crate) fn router(app: &Arc<App>) -> Router {
@@ -21,7 +22,10 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/responses/{id}", get(openai::responses::show).delete(openai::responses::remove))
         .route("/responses/{id}/cancel", post(openai::responses::cancel))
         .route("/responses/{id}/input_items", get(openai::responses::input_items))
+        .route("/chat/completions/input_tokens", post(llama_cpp::tokens::input_tokens))
         .route("/rerank", post(openai::rerank::create))
+        .route("/reranking", post(openai::rerank::create))
+        .route("/health", get(health::ready))
         .route("/messages", post(anthropic::messages::create))
         .route("/messages/count_tokens", post(anthropic::count_tokens::create))
         .route("/models", get(openai::models::list))
@@ -73,6 +77,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/catalog/models/{name}", delete(catalog::remove))
         .route("/catalog/models/{name}/verify", post(catalog::verify))
         .route("/catalog/recommended", get(catalog::recommended))
+        .route("/catalog/starter", get(catalog::starter::show))
         .route("/catalog/pulls", post(catalog::pulls::create).get(catalog::pulls::list))
         .route("/catalog/adopt", post(catalog::adopt))
         .route("/aliases", get(aliases::list).post(aliases::set))
@@ -111,10 +116,34 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/readyz", get(bridge::health))
         .route("/{tool}", post(bridge::call));
 
+    // llama.cpp's server has these beside `/v1`, and OpenAI's paths without it.
+    let llama_cpp = Router::new()
+        .route("/completion", post(llama_cpp::completion::create))
+        .route("/completions", post(llama_cpp::completion::either))
+        .route("/infill", post(llama_cpp::completion::infill))
+        .route("/tokenize", post(llama_cpp::tokens::tokenize))
+        .route("/detokenize", post(llama_cpp::tokens::detokenize))
+        .route("/apply-template", post(llama_cpp::tokens::apply_template))
+        .route("/embedding", post(llama_cpp::embedding::create))
+        .route("/props", get(llama_cpp::properties::props))
+        .route("/slots", get(llama_cpp::properties::slots))
+        .route("/lora-adapters", get(llama_cpp::properties::lora_adapters))
+        .route("/chat/completions", post(openai::chat_completions::create))
+        .route("/chat/completions/input_tokens", post(llama_cpp::tokens::input_tokens))
+        .route("/embeddings", post(openai::embeddings::create))
+        .route("/responses", post(openai::responses::create))
+        .route("/responses/input_tokens", post(openai::responses::input_tokens))
+        .route("/rerank", post(openai::rerank::create))
+        .route("/reranking", post(openai::rerank::create))
+        .route("/models", get(openai::models::list))
+        .route("/models/{*id}", get(openai::models::show));
+
     let mcp = mcp::service(app);
     Router::new()
         .route("/mcp", any(move |request| mcp::serve(mcp.clone(), request)))
         .route(mcp::METADATA, get(mcp::metadata))
+        .route(mcp::METADATA_OF_PATH, get(mcp::metadata))
+        .merge(llama_cpp)
         .nest("/v1", compatible)
         .nest("/api", ollama)
         .nest("/bridge", bridge)

@@ -38,12 +38,35 @@ impl Seen {
 
     /// A key is used now. There are as many notes as keys that are used within a minute.
     pub(crate) fn note(&self, key: KeyId) {
-        self.notes.lock().unwrap_or_else(PoisonError::into_inner).insert(key, Timestamp::now());
+        self.lock().insert(key, Timestamp::now());
     }
 
     /// Keeps what was noted so far.
     pub(crate) async fn keep(&self) -> Result<(), lar_store::Error> {
-        let notes = std::mem::take(&mut *self.notes.lock().unwrap_or_else(PoisonError::into_inner));
-        if notes.is_empty() { Ok(()) } else { self.store.keys_seen(notes.into_iter().collect()).await }
+        let notes = std::mem::take(&mut *self.lock());
+        if notes.is_empty() {
+            return Ok(());
+        }
+        let kept = self.store.keys_seen(notes.iter().map(|(key, at)| (*key, *at)).collect()).await;
+        if kept.is_err() {
+            // For the next time, unless they were used again since.
+            let mut newer = self.lock();
+            for (key, at) in notes {
+                newer.entry(key).or_insert(at);
+            }
+        }
+        kept
+    }
+
+    /// As [`Seen::keep`], before keys are listed: reading takes no write, so that on a full disk the last minute's use is
+    /// missing and nothing else.
+    pub(crate) async fn keep_if_possible(&self) {
+        if let Err(error) = self.keep().await {
+            tracing::warn!(%error, "when keys were used could not be noted");
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<KeyId, Timestamp>> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -8,17 +8,23 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Extension;
+use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use lar_api::keys::{Me, SignIn, SignInLink};
-use lar_base::{Caller, Code, KeyId, Problem, Timestamp, secret};
+use lar_base::{Bytes, Code, KeyId, Problem, Timestamp, secret};
 
 use crate::auth::{self, Admin, Authenticated, SESSION_LENGTH};
+use crate::bodies::BodyLimits;
 use crate::errors::Failure;
-use crate::extract::Json;
+use crate::extract;
 use crate::listen::Arrived;
 use crate::{App, State, protect};
 
+/// A secret and its JSON are shorter.
+const BODY_BYTES_MAX: Bytes = Bytes(1024);
+/// How long it may take to arrive.
+const BODY_TIME_MAX: Duration = Duration::from_secs(5);
 /// How long a link is good for.
 const LINK_LENGTH: Duration = Duration::from_secs(600);
 /// Links that are good at the same time.
@@ -44,6 +50,12 @@ impl Links {
         (secret, expires_at)
     }
 
+    /// Forgets the links whose sessions would stand on a key that was revoked.
+    pub(crate) fn remove_of(&self, key: KeyId) {
+        let mut links = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        links.retain(|_, (other, _)| *other != key);
+    }
+
     fn take(&self, digest: &[u8; 32]) -> Option<KeyId> {
         let (key, expires_at) = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(digest)?;
         (expires_at > Timestamp::now()).then_some(key)
@@ -58,7 +70,7 @@ pub(crate) fn url(app: &App, secret: &str) -> String {
 /// Makes a link that signs a browser in, once.
 #[utoipa::path(post, path = "/lar/v1/sign-in/links", tag = "keys", responses((status = 201, body = SignInLink)))]
 pub(crate) async fn create_link(app: State, Admin(caller): Admin) -> Response {
-    let (secret, expires_at) = app.links.make(&app.authenticator, caller.key);
+    let (secret, expires_at) = app.links.make(&app.authenticator, caller.key());
     let link = SignInLink { url: url(&app, &secret), expires_at: expires_at.to_string() };
     (StatusCode::CREATED, axum::Json(link)).into_response()
 }
@@ -69,12 +81,14 @@ pub(crate) async fn create_link(app: State, Admin(caller): Admin) -> Response {
 pub(crate) async fn exchange(
     app: State,
     arrived: Option<Extension<Arrived>>,
-    headers: HeaderMap,
-    Json(sign_in): Json<SignIn>,
+    request: Request,
 ) -> Result<Response, Failure> {
-    if !protect::from_own_page(&headers) {
+    // Nobody is known yet, so nothing is read for strangers but these few bytes, and of our own page only.
+    if !protect::from_own_page(request.headers()) {
         return Err(Problem::new(Code::ForbiddenScope, "signing in works from Lar's own page only").into());
     }
+    let limits = BodyLimits { bytes_max: BODY_BYTES_MAX, time_max: BODY_TIME_MAX };
+    let sign_in: SignIn = extract::json(&app.bodies.receive(request, limits).await?)?;
     let used = || {
         Problem::new(
             Code::Unauthenticated,
@@ -82,6 +96,8 @@ pub(crate) async fn exchange(
         )
     };
     let key = app.links.take(&app.authenticator.digest(&sign_in.secret)).ok_or_else(used)?;
+    // A key may have been revoked, or have ended, since the link was made.
+    app.authenticator.check_usable(key).await?;
     let secure = arrived.is_some_and(|arrived| arrived.0.secure);
     let session = secret::hex(&secret::random_bytes::<32>());
     let expires_at = Timestamp::now().after(SESSION_LENGTH);
@@ -104,9 +120,8 @@ pub(crate) async fn sign_out(app: State, headers: HeaderMap, _: Authenticated) -
 /// Who is calling.
 #[utoipa::path(get, path = "/lar/v1/me", tag = "keys", responses((status = 200, body = Me)))]
 pub(crate) async fn me(Authenticated(caller): Authenticated) -> axum::Json<Me> {
-    let Caller { user, key, scopes, .. } = caller;
-    let scopes = scopes.iter().map(|scope| scope.to_string()).collect();
-    axum::Json(Me { user_id: user.to_string(), key_id: key.to_string(), scopes })
+    let scopes = caller.scopes().iter().map(|scope| scope.to_string()).collect();
+    axum::Json(Me { user_id: caller.user().to_string(), key_id: caller.key().to_string(), scopes })
 }
 
 fn cookie(app: &App, session: &str, length: Duration, secure: bool) -> HeaderValue {

@@ -19,8 +19,8 @@ pub(crate) async fn list(
     Authenticated(caller): Authenticated,
 ) -> Result<axum::Json<Page<Wire>>, Failure> {
     caller.require(Scope::MemoryRead)?;
-    let mut spaces = app.store.space_list(caller.user).await?;
-    if let Some(agent) = &caller.agent {
+    let mut spaces = app.store.space_list(caller.user()).await?;
+    if let Some(agent) = caller.agent() {
         spaces.retain(|space| matches!(&space.kind, SpaceKind::Agent(name) if name == agent));
     }
     Ok(axum::Json(Page { data: spaces.into_iter().map(wire).collect(), next: None }))
@@ -37,7 +37,7 @@ pub(crate) async fn create(
 ) -> Result<Response, Failure> {
     let caller = person(caller)?;
     let name = lar_memory::checked_agent(&new.name).map_err(|reason| Problem::invalid("name", reason))?;
-    let space = app.store.space_create(caller.user, name.to_owned()).await?;
+    let space = app.store.space_create(caller.user(), name.to_owned()).await?;
     Ok((StatusCode::CREATED, axum::Json(wire(space))).into_response())
 }
 
@@ -73,7 +73,7 @@ pub(crate) async fn grant(
     };
     let space = shared(&app, &caller, named, Access::Own).await?;
     let user = app.store.user_named(new.user).await?;
-    if user.id == caller.user {
+    if user.id == caller.user() {
         return Err(Problem::invalid("user", "this space is theirs already").into());
     }
     app.store.grant_set(space.id, user.id, Some(access)).await?;
@@ -99,7 +99,7 @@ pub(crate) async fn revoke(
 /// Teams are of people: an agent's key has no part in them.
 fn person(caller: Caller) -> Result<Caller, Problem> {
     caller.require(Scope::MemoryWrite)?;
-    match &caller.agent {
+    match caller.agent() {
         None => Ok(caller),
         Some(agent) => Err(Problem::new(
             Code::ForbiddenSpace,
@@ -109,7 +109,7 @@ fn person(caller: Caller) -> Result<Caller, Problem> {
 }
 
 async fn shared(app: &State, caller: &Caller, named: String, least: Access) -> Result<Space, Problem> {
-    let space = app.store.space_shared(caller.user, named).await?;
+    let space = app.store.space_shared(caller.user(), named).await?;
     if space.access < least {
         return Err(Problem::new(
             Code::ForbiddenSpace,

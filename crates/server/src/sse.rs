@@ -12,6 +12,9 @@ use futures_util::stream;
 /// The contract's heartbeat.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(15);
 
+/// What ends a stream of OpenAI's.
+pub(crate) const DONE: &str = "data: [DONE]\n\n";
+
 /// Makes the parts of a stream's body, one after the other.
 pub(crate) trait Source: Send + 'static {
     /// The next part; `None` ends the stream. Dropping the future loses nothing.

@@ -55,7 +55,7 @@ pub(crate) async fn create(
     Ok((StatusCode::ACCEPTED, axum::Json(taken)).into_response())
 }
 
-/// The caller's tasks, newest first.
+/// The key's tasks, newest first; those of all of the person's keys where the key may see conversations.
 #[utoipa::path(get, path = "/lar/v1/tasks", tag = "tasks",
     params(("limit" = Option<u32>, Query), ("after" = Option<String>, Query)),
     responses((status = 200, body = Page<WireTask>)))]
@@ -65,7 +65,7 @@ pub(crate) async fn list(
     page: PageQuery,
 ) -> Result<axum::Json<Page<WireTask>>, Failure> {
     let limit = page.limit()?;
-    let records = app.store.task_list(caller.user, page.after()?, limit).await?;
+    let records = app.store.task_list(caller.visible_tasks(), page.after()?, limit).await?;
     let next =
         (records.len() == limit as usize).then(|| records.last().map(|last| last.id.to_string())).flatten();
     Ok(axum::Json(Page { data: records.into_iter().map(record).collect(), next }))
@@ -105,7 +105,7 @@ pub(crate) async fn stream(
         }
     };
     let task: TaskId = extract::id(&id, "task")?;
-    if let Some(handle) = app.gateway.find(caller.user, task) {
+    if let Some(handle) = app.gateway.find(caller.visible_tasks(), task) {
         return Ok(sse::response(Stream::new(handle, app.gateway.engines().clone(), from)));
     }
     // It was over before the last start, or too long ago: only how it ended is known.
@@ -123,7 +123,7 @@ pub(crate) async fn cancel(
     Inference(caller): Inference,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Failure> {
-    match app.gateway.find(caller.user, extract::id(&id, "task")?) {
+    match app.gateway.find(caller.visible_tasks(), extract::id(&id, "task")?) {
         Some(handle) => handle.cancel(),
         None => {
             find(&app, &caller, &id).await?;
@@ -138,7 +138,10 @@ fn taken(id: TaskId) -> TaskTaken {
 
 async fn find(app: &App, caller: &Caller, id: &str) -> Result<TaskRecord, Problem> {
     let id: TaskId = extract::id(id, "task")?;
-    app.store.task_get(caller.user, id).await?.ok_or_else(|| Problem::not_found(format!("task {id}")))
+    app.store
+        .task_get(caller.visible_tasks(), id)
+        .await?
+        .ok_or_else(|| Problem::not_found(format!("task {id}")))
 }
 
 fn convert(caller: Caller, new: NewTask) -> Result<Task, Problem> {

@@ -5,7 +5,6 @@ use std::collections::HashSet;
 
 use lar_base::Problem;
 use lar_engines::driver::{ChatMessage, ToolCall};
-use serde::de::IgnoredAny;
 
 /// The turns so far.
 #[derive(Debug, Default)]
@@ -20,10 +19,30 @@ impl Turns {
     pub(crate) fn say(&mut self, role: &str, text: String) {
         match self.said.last_mut() {
             Some(last) if last.role == role && last.tool_calls.is_empty() => {
-                last.content.push('\n');
+                if !last.content.is_empty() || last.reasoning.is_empty() {
+                    last.content.push('\n');
+                }
                 last.content.push_str(&text);
             }
             _ => self.said.push(ChatMessage::new(role, text)),
+        }
+    }
+
+    /// Adds what the assistant thought before what it says or calls next.
+    pub(crate) fn think(&mut self, text: String) {
+        if text.is_empty() {
+            return;
+        }
+        match self.said.last_mut() {
+            Some(last)
+                if last.role == "assistant" && last.content.is_empty() && last.tool_calls.is_empty() =>
+            {
+                last.reasoning.push_str(&text);
+            }
+            _ => {
+                let message = ChatMessage::new("assistant", String::new());
+                self.said.push(ChatMessage { reasoning: text, ..message });
+            }
         }
     }
 
@@ -52,13 +71,8 @@ impl Turns {
     }
 }
 
-/// Checks that a call's arguments are a JSON text, which templates take apart; none are an empty object.
-pub(crate) fn arguments(field: impl FnOnce() -> String, text: String) -> Result<String, Problem> {
-    if text.trim().is_empty() {
-        return Ok("{}".into());
-    }
-    match serde_json::from_str::<IgnoredAny>(&text) {
-        Ok(_) => Ok(text),
-        Err(_) => Err(Problem::invalid(field(), "must be a JSON text")),
-    }
+/// A call's arguments as they stand in its history: any text, since models write broken ones and a limit of tokens cuts
+/// them; none are an empty object.
+pub(crate) fn arguments(text: String) -> String {
+    if text.trim().is_empty() { "{}".into() } else { text }
 }

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use lar_api::Page;
 use lar_api::users::{NewUser, User as Wire};
-use lar_base::{Code, MemoryMode, Problem, UserId};
+use lar_base::{Code, MemoryMode, Problem, Scope, Scopes, UserId};
 use lar_store::{NewKey, User};
 
 use crate::State;
@@ -39,7 +39,8 @@ pub(crate) async fn invite(
         name: user.name.clone(),
         agent: None,
         digest: app.authenticator.digest(secret.expose()),
-        scopes: keys::default_scopes(),
+        // A person's own key, which their browser is signed in with.
+        scopes: Scopes::of(keys::default_scopes().iter().chain([Scope::Conversations])),
         requests_per_minute: None,
         memory: MemoryMode::Off,
         client: None,

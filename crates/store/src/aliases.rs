@@ -36,8 +36,8 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn alias_remove(&self, name: String) -> Result<bool, Error> {
-        self.write(move |connection| {
-            Ok(connection.execute("DELETE FROM aliases WHERE name = ?1", [name])? > 0)
+        self.write_freeing(move |connection| {
+            Ok(connection.execute("DELETE FROM aliases WHERE name = ?1", [&name])? > 0)
         })
         .await
     }

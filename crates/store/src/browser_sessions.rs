@@ -65,7 +65,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn browser_session_remove(&self, digest: [u8; 32]) -> Result<(), Error> {
-        self.write(move |connection| {
+        self.write_freeing(move |connection| {
             connection.execute("DELETE FROM browser_sessions WHERE digest = ?1", [&digest[..]])?;
             Ok(())
         })

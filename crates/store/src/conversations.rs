@@ -5,7 +5,7 @@ use lar_base::{ConversationId, MessageId, Timestamp, UserId};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use crate::idempotency::note_in_txn;
-use crate::messages::{Message, insert_in_txn};
+use crate::messages::{Message, NewMessage, Role, insert_in_txn, said_in_txn};
 use crate::{Error, Once, Store, parsed, parsed_option, time, time_option};
 
 /// A conversation without its messages.
@@ -25,6 +25,44 @@ pub struct Conversation {
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     pub deleted_at: Option<Timestamp>,
+}
+
+/// A conversation to be made.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NewConversation {
+    /// Empty to make it from the first message.
+    pub title: String,
+    /// The model to talk to; `None` for the default one.
+    pub model: Option<String>,
+    /// It uses no memory, is in no list, and is deleted a day after its last message.
+    pub temporary: bool,
+    /// The system prompt: the first message, which the next one follows.
+    pub system: Option<String>,
+}
+
+/// Proof that a conversation is a person's, deleted ones included. Whatever reads or changes what is in a conversation
+/// takes this proof, and only the store makes it, by looking.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnedConversation(Conversation);
+
+impl OwnedConversation {
+    /// The conversation's id.
+    #[must_use]
+    pub const fn id(&self) -> ConversationId {
+        self.0.id
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub const fn user(&self) -> UserId {
+        self.0.user
+    }
+
+    /// The conversation as it was when the store looked.
+    #[must_use]
+    pub const fn get(&self) -> &Conversation {
+        &self.0
+    }
 }
 
 /// What is to change; `None` leaves a field as it is.
@@ -54,22 +92,29 @@ impl Store {
     pub async fn conversation_create(
         &self,
         user: UserId,
-        title: String,
-        model: Option<String>,
-        temporary: bool,
+        new: NewConversation,
         once: Option<Once>,
     ) -> Result<Conversation, Error> {
+        let NewConversation { title, model, temporary, system } = new;
         self.write(move |connection| {
-            let (id, now) = (ConversationId::new(), Timestamp::now().as_millis());
+            let (id, now) = (ConversationId::new(), Timestamp::now());
             if let Some(once) = &once {
                 note_in_txn(connection, once, &id.to_string())?;
             }
             connection.execute(
                 "INSERT INTO conversations (id, user_id, title, model, temporary, version, created_at, updated_at)
                  VALUES (?1, ?2, ?3, ?4, ?5, 1, ?6, ?6)",
-                (id.to_string(), user.to_string(), &title, model, temporary, now),
+                (id.to_string(), user.to_string(), &title, model, temporary, now.as_millis()),
             )?;
             index_title_in_txn(connection, id, &title)?;
+            if let Some(content) = system {
+                let first = NewMessage { parent: None, content };
+                let head = said_in_txn(connection, id, Role::System, &first, now)?;
+                connection.execute(
+                    "UPDATE conversations SET head_id = ?2 WHERE id = ?1",
+                    (id.to_string(), head.to_string()),
+                )?;
+            }
             get_in_txn(connection, user, id)
         })
         .await
@@ -79,8 +124,12 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::NotFound`] when there is none of theirs with this id.
-    pub async fn conversation_get(&self, user: UserId, id: ConversationId) -> Result<Conversation, Error> {
-        self.read(move |connection| get_in_txn(connection, user, id)).await
+    pub async fn conversation_get(
+        &self,
+        user: UserId,
+        id: ConversationId,
+    ) -> Result<OwnedConversation, Error> {
+        self.read(move |connection| get_in_txn(connection, user, id).map(OwnedConversation)).await
     }
 
     /// This person's conversations, last changed first, at most `limit`, those behind `after` only.
@@ -144,15 +193,15 @@ impl Store {
     /// Changes a conversation; `expected` is the version the caller read, where it insists on one.
     ///
     /// # Errors
-    /// [`Error::Version`] when it has changed since; [`Error::NotFound`] for it or for the head named.
+    /// [`Error::Version`] when it has changed since; [`Error::NotFound`] when it was erased since, or for the head named.
     pub async fn conversation_patch(
         &self,
-        user: UserId,
-        id: ConversationId,
+        owned: &OwnedConversation,
         patch: ConversationPatch,
         expected: Option<i64>,
     ) -> Result<Conversation, Error> {
-        self.write(move |connection| {
+        let (user, id) = (owned.user(), owned.id());
+        self.write_freeing(move |connection| {
             let found = get_in_txn(connection, user, id)?;
             if let Some(named) = expected.filter(|named| *named != found.version) {
                 return Err(Error::Version { found: found.version, named });
@@ -196,9 +245,10 @@ impl Store {
     /// Removes a conversation with everything said in it, for good.
     ///
     /// # Errors
-    /// [`Error::NotFound`] when there is none of theirs with this id.
-    pub async fn conversation_erase(&self, user: UserId, id: ConversationId) -> Result<(), Error> {
-        self.write(move |connection| {
+    /// [`Error::NotFound`] when it was erased since.
+    pub async fn conversation_erase(&self, owned: &OwnedConversation) -> Result<(), Error> {
+        let (user, id) = (owned.user(), owned.id());
+        self.write_freeing(move |connection| {
             get_in_txn(connection, user, id)?;
             erase_in_txn(connection, id)
         })
@@ -215,7 +265,7 @@ impl Store {
         deleted: Timestamp,
         temporary: Timestamp,
     ) -> Result<usize, Error> {
-        self.write(move |connection| {
+        self.write_freeing(move |connection| {
             let ids: Vec<ConversationId> = {
                 let mut query = connection.prepare(
                     "SELECT id FROM conversations WHERE deleted_at < ?1 OR temporary = 1 AND updated_at < ?2",
@@ -351,7 +401,7 @@ fn erase_in_txn(connection: &Connection, id: ConversationId) -> Result<(), Error
     Ok(())
 }
 
-fn conversation(row: &Row<'_>) -> rusqlite::Result<Conversation> {
+pub(crate) fn conversation(row: &Row<'_>) -> rusqlite::Result<Conversation> {
     Ok(Conversation {
         id: parsed(row, "id")?,
         user: parsed(row, "user_id")?,

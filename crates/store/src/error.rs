@@ -1,17 +1,45 @@
 //! What can go wrong with the database.
 
+use std::path::{Path, PathBuf};
+
 use lar_base::{Code, Problem};
 use rusqlite::ErrorCode;
+
+/// Faults of a damaged database that its error names at most.
+const FAULTS_NAMED_MAX: usize = 3;
 
 /// A failed read or write.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The disk is full.
-    #[error("the disk that holds the database is full")]
-    Full,
+    #[error("the disk of {} is full: make room there", name(path))]
+    Full {
+        /// The database, where it is known.
+        path: Option<PathBuf>,
+    },
     /// The file or its directory cannot be written.
-    #[error("the database cannot be written: its file or directory is read-only")]
-    ReadOnly,
+    #[error("{} cannot be written: the file or its directory is read-only", name(path))]
+    ReadOnly {
+        /// The database, where it is known.
+        path: Option<PathBuf>,
+    },
+    /// The database file cannot be opened.
+    #[error("{} cannot be opened", path.display())]
+    Open {
+        /// The database.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// The database file is damaged.
+    #[error("{} is damaged ({})", name(path), named(faults))]
+    Corrupt {
+        /// The database, where it is known.
+        path: Option<PathBuf>,
+        /// What SQLite found wrong.
+        faults: Vec<String>,
+    },
     /// A newer Lar made this database.
     #[error("the database has schema {found}, this program knows up to {known}; use the newer program")]
     Newer {
@@ -43,6 +71,12 @@ pub enum Error {
         /// The version the caller expected.
         named: i64,
     },
+    /// A value could not be written as JSON.
+    #[error("a value could not be stored as JSON")]
+    Json(#[from] serde_json::Error),
+    /// A query or change panicked. It changed nothing; the log has the message.
+    #[error("a query panicked and changed nothing; the log has more")]
+    Panicked,
     /// The writer has stopped.
     #[error("the database is closed")]
     Closed,
@@ -51,11 +85,66 @@ pub enum Error {
     Sqlite(#[source] rusqlite::Error),
 }
 
+impl Error {
+    /// The same error, naming the database it is about.
+    #[must_use]
+    pub(crate) fn at(self, database: &Path) -> Self {
+        let path = || Some(database.to_owned());
+        match self {
+            Self::Full { path: None } => Self::Full { path: path() },
+            Self::ReadOnly { path: None } => Self::ReadOnly { path: path() },
+            Self::Corrupt { path: None, faults } => Self::Corrupt { path: path(), faults },
+            other => other,
+        }
+    }
+
+    /// Whether the disk has no room: for the database, or for the file that its write-ahead log is shared by.
+    #[must_use]
+    pub fn is_full_disk(&self) -> bool {
+        match self {
+            Self::Full { .. } => true,
+            Self::Sqlite(cause) => {
+                cause.sqlite_error().is_some_and(|error| error.extended_code == SQLITE_IOERR_SHMSIZE)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a row or page could not be read because it is damaged, so that others may still be read.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Corrupt { .. } => true,
+            Self::Sqlite(cause) => is_bad_value(cause),
+            _ => false,
+        }
+    }
+}
+
+/// Whether a column holds what its table never holds.
+pub(crate) fn is_bad_value(error: &rusqlite::Error) -> bool {
+    use rusqlite::Error as E;
+    matches!(
+        error,
+        E::InvalidColumnName(_)
+            | E::InvalidColumnType(..)
+            | E::FromSqlConversionFailure(..)
+            | E::IntegralValueOutOfRange(..)
+            | E::Utf8Error(..)
+    )
+}
+
+/// SQLite's extended result code for a `-shm` file that cannot grow: there is no room.
+const SQLITE_IOERR_SHMSIZE: i32 = 10 | (19 << 8);
+
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
-            Some(ErrorCode::DiskFull) => Self::Full,
-            Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen) => Self::ReadOnly,
+            Some(ErrorCode::DiskFull) => Self::Full { path: None },
+            Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen) => Self::ReadOnly { path: None },
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                Self::Corrupt { path: None, faults: vec![error.to_string()] }
+            }
             _ => Self::Sqlite(error),
         }
     }
@@ -64,15 +153,23 @@ impl From<rusqlite::Error> for Error {
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let code = match &error {
-            Error::Full => Code::StorageFull,
+            Error::Full { .. } => Code::StorageFull,
             Error::Backup(cause) if cause.kind() == std::io::ErrorKind::StorageFull => Code::StorageFull,
             Error::NotFound(_) => Code::NotFound,
             Error::Conflict(_) | Error::Damaged(_) => Code::Conflict,
             Error::Mismatch(_) => Code::IdempotencyMismatch,
             Error::Version { .. } => Code::VersionMismatch,
-            Error::ReadOnly | Error::Newer { .. } | Error::Backup(_) | Error::Closed => {
-                Code::StoreUnavailable
+            Error::Corrupt { .. } => Code::StoreDamaged,
+            Error::Json(cause) => {
+                tracing::error!(%cause, "a value could not be stored as JSON");
+                Code::Internal
             }
+            Error::Panicked => Code::Internal,
+            Error::ReadOnly { .. }
+            | Error::Open { .. }
+            | Error::Newer { .. }
+            | Error::Backup(_)
+            | Error::Closed => Code::StoreUnavailable,
             Error::Sqlite(cause) => {
                 tracing::error!(%cause, "the database failed");
                 Code::StoreUnavailable
@@ -80,4 +177,14 @@ impl From<Error> for Problem {
         };
         Problem::new(code, error.to_string())
     }
+}
+
+fn name(path: &Option<PathBuf>) -> String {
+    path.as_ref().map_or_else(|| "the database".into(), |path| path.display().to_string())
+}
+
+fn named(faults: &[String]) -> String {
+    let more = faults.len().saturating_sub(FAULTS_NAMED_MAX);
+    let text = faults.iter().take(FAULTS_NAMED_MAX).map(String::as_str).collect::<Vec<_>>().join("; ");
+    if more == 0 { text } else { format!("{text}; and {more} more") }
 }

@@ -38,7 +38,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn idempotency_purge(&self) -> Result<usize, Error> {
-        self.write(|connection| {
+        self.write_freeing(|connection| {
             let forgotten = connection
                 .execute("DELETE FROM idempotency_keys WHERE created_at < ?1", [oldest().as_millis()])?;
             Ok(forgotten)

@@ -21,6 +21,8 @@ pub struct KeyRecord {
     pub fingerprint: String,
     /// What it may do.
     pub scopes: Scopes,
+    /// What it might do until an upgrade of Lar took it away.
+    pub removed_scopes: Scopes,
     /// Its own limit of requests, if it has one.
     pub requests_per_minute: Option<u32>,
     /// What memory does for its requests that do not say it.
@@ -74,7 +76,7 @@ impl Store {
             if let Some(once) = &once {
                 note_in_txn(connection, once, &id.to_string())?;
             }
-            let scopes = serde_json::to_string(&key.scopes).unwrap_or_default();
+            let scopes = serde_json::to_string(&key.scopes)?;
             connection.execute(
                 "INSERT INTO keys (id, user_id, name, digest, fingerprint, scopes, requests_per_minute,
                                    created_at, expires_at, agent, memory, client)
@@ -119,6 +121,18 @@ impl Store {
         .await
     }
 
+    /// How many keys there are that were not revoked.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn key_count(&self) -> Result<u64, Error> {
+        self.read(|connection| {
+            let sql = "SELECT count(*) FROM keys WHERE revoked_at IS NULL";
+            Ok(connection.query_row(sql, [], |row| row.get(0))?)
+        })
+        .await
+    }
+
     /// The keys of a person, oldest first.
     ///
     /// # Errors
@@ -149,15 +163,44 @@ impl Store {
         .await
     }
 
+    /// The scopes that keys of this person may have: all for the owner, for others those that their good keys have.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn user_scopes(&self, user: UserId) -> Result<Scopes, Error> {
+        if user == self.owner().await? {
+            return Ok(Scopes::all());
+        }
+        let now = Timestamp::now();
+        let keys = self.key_list(user).await?;
+        let good =
+            keys.iter().filter(|key| key.revoked_at.is_none() && key.expires_at.is_none_or(|at| at > now));
+        Ok(Scopes::of(good.flat_map(|key| key.scopes.iter())))
+    }
+
     /// Revokes a key of this person, with every browser session that stands on it.
     ///
     /// # Errors
-    /// [`Error::NotFound`] when there is no such key of theirs.
+    /// [`Error::NotFound`] when there is no such key of theirs; [`Error::Conflict`] when it is the last of theirs
+    /// that may administrate.
     pub async fn key_revoke(&self, user: UserId, id: KeyId) -> Result<(), Error> {
-        self.write(move |connection| {
+        self.write_freeing(move |connection| {
+            let now = Timestamp::now().as_millis();
+            let last_admin: bool = connection.query_row(
+                "WITH admins AS (SELECT id FROM keys WHERE user_id = ?2 AND revoked_at IS NULL
+                                 AND (expires_at IS NULL OR expires_at > ?3) AND scopes LIKE '%\"admin\"%')
+                 SELECT EXISTS (SELECT 1 FROM admins WHERE id = ?1) AND (SELECT count(*) FROM admins) = 1",
+                (id.to_string(), user.to_string(), now),
+                |row| row.get(0),
+            )?;
+            if last_admin {
+                return Err(Error::Conflict(format!(
+                    "{id} is the last key that may administrate; make another first: lar keys create NAME --scopes admin"
+                )));
+            }
             let changed = connection.execute(
                 "UPDATE keys SET revoked_at = coalesce(revoked_at, ?3) WHERE id = ?1 AND user_id = ?2",
-                (id.to_string(), user.to_string(), Timestamp::now().as_millis()),
+                (id.to_string(), user.to_string(), now),
             )?;
             if changed == 0 {
                 return Err(Error::NotFound(format!("key {id}")));
@@ -174,15 +217,19 @@ fn by_digest(connection: &Connection, digest: &[u8; 32]) -> Result<Option<KeyRec
     Ok(query.query_row([&digest[..]], record).optional()?)
 }
 
-fn record(row: &Row<'_>) -> rusqlite::Result<KeyRecord> {
-    let scopes: String = row.get("scopes")?;
+pub(crate) fn record(row: &Row<'_>) -> rusqlite::Result<KeyRecord> {
+    let scopes = |column: &str| {
+        let text: String = row.get(column)?;
+        serde_json::from_str::<Scopes>(&text).map_err(|_| crate::bad_column(column))
+    };
     Ok(KeyRecord {
         id: parsed(row, "id")?,
         user: parsed(row, "user_id")?,
         name: row.get("name")?,
         agent: row.get("agent")?,
         fingerprint: row.get("fingerprint")?,
-        scopes: serde_json::from_str(&scopes).map_err(|_| crate::bad_column("scopes"))?,
+        scopes: scopes("scopes")?,
+        removed_scopes: scopes("removed_scopes")?,
         requests_per_minute: row.get("requests_per_minute")?,
         memory: parsed(row, "memory")?,
         client: row.get("client")?,

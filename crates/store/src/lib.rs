@@ -8,8 +8,10 @@
 mod aliases;
 pub mod backup;
 mod browser_sessions;
+mod check;
 mod conversations;
 mod error;
+mod health;
 mod idempotency;
 mod keys;
 mod memories;
@@ -21,7 +23,9 @@ mod messages;
 mod migrations;
 mod passages;
 mod readers;
+mod reserve;
 mod responses;
+pub mod salvage;
 mod spaces;
 mod tasks;
 mod tunings;
@@ -30,12 +34,15 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use lar_base::Bytes;
 use rusqlite::{Connection, OpenFlags};
 
 pub use aliases::Alias;
 pub use browser_sessions::BrowserSession;
-pub use conversations::{Conversation, ConversationPatch, SearchHit};
+pub use check::{Check, Inspection, inspect};
+pub use conversations::{Conversation, ConversationPatch, NewConversation, OwnedConversation, SearchHit};
 pub use error::Error;
 pub use idempotency::Once;
 pub use keys::{KeyRecord, NewKey};
@@ -46,9 +53,10 @@ pub use memories::{
 pub use memory_candidates::Candidate;
 pub use memory_changes::{Change, ChangeRecord};
 pub use memory_clients::{MemoryClient, Used};
-pub use memory_transfer::Moved;
+pub use memory_transfer::{ExportedPage, Moved};
 pub use messages::{AnswerEnd, Message, NewMessage, NewTurn, Rating, Role, Status};
 pub use passages::{Embedder, IndexedMemory, IndexedPassage, NewPassage, Unembedded, Vectors};
+pub use reserve::Reserve;
 pub use responses::{Response, ResponseState};
 pub use spaces::{Access, Grant, Space, SpaceKind};
 pub use tasks::{Outcome, TaskEnd, TaskRecord, TaskStart, UsageDay};
@@ -56,37 +64,43 @@ pub use users::User;
 
 /// Connections kept for reading. Reads are short; two cores gain nothing from more.
 const READERS: usize = 4;
+/// What checking a database may add to a start. A database of 100 MB takes a tenth of it; of a larger one the rest is
+/// checked in the background.
+const START_CHECK_MAX: Duration = Duration::from_secs(1);
+/// The background compares indexes with their tables, too, up to this size: beyond it that takes a core for too long.
+const FULL_CHECK_MAX: Bytes = Bytes::mib(1024);
 
 /// The database of one data directory. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Store {
     writer: writer::Writer,
     readers: Arc<readers::Readers>,
+    health: Arc<health::Health>,
+    reserve: Arc<Reserve>,
     path: PathBuf,
 }
 
 impl Store {
     /// Opens the database at `path`, made or upgraded where needed; before an upgrade the old file is
-    /// copied beside it.
+    /// copied beside it. A database that is there is checked first, for a second at most.
     ///
     /// # Errors
-    /// When the file cannot be opened or written, is no database, or is of a newer Lar.
+    /// When the file cannot be opened or written, is damaged or no database, or is of a newer Lar.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let mut connection = Connection::open(path)?;
-        configure(&connection)?;
-        migrations::run(&mut connection, path)?;
-        let readers = (0..READERS)
-            .map(|_| {
-                let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-                let reader = Connection::open_with_flags(path, flags)?;
-                configure(&reader)?;
-                reader.pragma_update(None, "query_only", true)?;
-                Ok(reader)
-            })
-            .collect::<Result<Vec<_>, rusqlite::Error>>()?;
+        let mut connection = connect(path)?;
+        let at = |error: Error| error.at(path);
+        migrations::refuse_newer(&connection).map_err(at)?;
+        match check::quick(&connection, START_CHECK_MAX).map_err(at)? {
+            Check::Damaged(faults) => return Err(Error::Corrupt { path: Some(path.to_owned()), faults }),
+            Check::Whole | Check::Unfinished => {}
+        }
+        migrations::run(&mut connection, path).map_err(at)?;
+        let readers = readers::Readers::open(path.to_owned(), READERS)?;
         Ok(Self {
-            writer: writer::Writer::start(connection),
-            readers: Arc::new(readers::Readers::new(readers)),
+            writer: writer::Writer::start(connection, path.to_owned()),
+            readers: Arc::new(readers),
+            health: Arc::default(),
+            reserve: Arc::new(Reserve::beside(path)),
             path: path.to_owned(),
         })
     }
@@ -97,12 +111,24 @@ impl Store {
         &self.path
     }
 
-    /// Checks that the database still answers.
+    /// Checks that the database still takes a write, unless it just did, and that no damage was found in it.
     ///
     /// # Errors
     /// When it does not.
     pub async fn ping(&self) -> Result<(), Error> {
-        self.read(|connection| Ok(connection.query_row("SELECT 1", [], |_| Ok(()))?)).await
+        let faults = self.health.faults();
+        if !faults.is_empty() {
+            return Err(Error::Corrupt { path: Some(self.path.clone()), faults });
+        }
+        if self.health.was_written() {
+            return self.read(|connection| Ok(connection.query_row("SELECT 1", [], |_| Ok(()))?)).await;
+        }
+        // The same number again: it changes nothing, and is written and synced like any change.
+        self.write(|connection| {
+            let schema: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+            Ok(connection.pragma_update(None, "user_version", schema)?)
+        })
+        .await
     }
 
     /// What SQLite finds wrong in the database: rows, indexes, and references to what is not there. It reads all of it.
@@ -110,17 +136,38 @@ impl Store {
     /// # Errors
     /// When it cannot be read at all.
     pub async fn faults(&self) -> Result<Vec<String>, Error> {
-        self.read(|connection| {
-            let mut query = connection.prepare("PRAGMA integrity_check")?;
-            let rows = query.query_map([], |row| row.get(0))?;
-            let mut faults: Vec<String> = rows.collect::<Result<_, _>>()?;
-            faults.retain(|fault| fault != "ok");
-            if connection.prepare("PRAGMA foreign_key_check")?.exists([])? {
-                faults.push("a row refers to one that is not there".into());
+        self.read(check::full).await
+    }
+
+    /// Checks all of the database on a connection of its own, in the background. What it finds is logged, and
+    /// [`Store::ping`] fails from then on.
+    pub async fn check_in_background(&self) {
+        let (path, health) = (self.path.clone(), self.health.clone());
+        let work = move || {
+            let size = std::fs::metadata(&path).map_or(0, |about| about.len());
+            let connection = connect_reader(&path)?;
+            let faults = match size <= FULL_CHECK_MAX.get() {
+                true => check::full(&connection)?,
+                false => match check::quick(&connection, Duration::MAX)? {
+                    Check::Damaged(faults) => faults,
+                    Check::Whole | Check::Unfinished => Vec::new(),
+                },
+            };
+            if !faults.is_empty() {
+                health.note_damage(&path, &faults);
             }
-            Ok(faults)
-        })
-        .await
+            Ok::<_, Error>(())
+        };
+        match tokio::task::spawn_blocking(work).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the database could not be checked"),
+            Err(error) => tracing::warn!(%error, "checking the database broke off"),
+        }
+    }
+
+    /// Keeps room for changes that take something back, for when the disk is full.
+    pub fn keep_reserve(&self) {
+        self.reserve.keep();
     }
 
     /// Runs `change` in the next group commit and returns once it is on disk.
@@ -129,7 +176,33 @@ impl Store {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
     {
-        self.writer.run(change).await
+        let result = self.writer.run(change).await.map_err(|error| self.noted(error));
+        if result.is_ok() {
+            self.health.note_write();
+        }
+        result
+    }
+
+    /// As [`Store::write`], for a change that takes something back: on a full disk it uses the room that is kept for that.
+    async fn write_freeing<T, F>(&self, change: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: Fn(&Connection) -> Result<T, Error> + Send + Sync + 'static,
+    {
+        let change = Arc::new(change);
+        let again = change.clone();
+        match self.write(move |connection| change(connection)).await {
+            Err(Error::Full { path }) if self.reserve.release() => {
+                tracing::warn!(
+                    ?path,
+                    "the disk is full: a change that frees something uses the room kept for it"
+                );
+                let result = self.write(move |connection| again(connection)).await;
+                self.reserve.keep_again();
+                result
+            }
+            result => result,
+        }
     }
 
     async fn read<T, F>(&self, query: F) -> Result<T, Error>
@@ -137,12 +210,54 @@ impl Store {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
     {
-        self.readers.run(query).await
+        self.readers.run(query).await.map_err(|error| self.noted(error))
+    }
+
+    /// The error with the database's path; damage is noted.
+    fn noted(&self, error: Error) -> Error {
+        if let Error::Corrupt { faults, .. } = &error {
+            self.health.note_damage(&self.path, faults);
+        }
+        error.at(&self.path)
     }
 }
 
+/// Opens a connection that writes; a file that is made is for its owner alone, and so is what SQLite puts beside it.
+fn connect(path: &Path) -> Result<Connection, Error> {
+    if !path.exists() {
+        let made = backup::new_private(path);
+        made.map_err(|cause| Error::Open { path: path.to_owned(), cause })?;
+    }
+    let opened = Connection::open(path).map_err(Error::from).and_then(|connection| {
+        configure(&connection)?;
+        Ok(connection)
+    });
+    opened.map_err(|error| why_not(path, error))
+}
+
+/// Opens a connection that only reads.
+fn connect_reader(path: &Path) -> Result<Connection, Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let opened = Connection::open_with_flags(path, flags).map_err(Error::from).and_then(|connection| {
+        configure(&connection)?;
+        connection.pragma_update(None, "query_only", true)?;
+        Ok(connection)
+    });
+    opened.map_err(|error| why_not(path, error))
+}
+
+/// SQLite says of everything that keeps it from opening a file that it cannot open it; the system says why.
+fn why_not(path: &Path, error: Error) -> Error {
+    if let Error::ReadOnly { .. } = error
+        && let Err(cause) = std::fs::File::options().read(true).append(true).open(path)
+    {
+        return Error::Open { path: path.to_owned(), cause };
+    }
+    error.at(path)
+}
+
 fn configure(connection: &Connection) -> Result<(), rusqlite::Error> {
-    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    connection.busy_timeout(Duration::from_secs(5))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
@@ -150,6 +265,11 @@ fn configure(connection: &Connection) -> Result<(), rusqlite::Error> {
     connection.pragma_update(None, "secure_delete", true)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(())
+}
+
+/// A value as a column of JSON holds it.
+fn json(value: &impl serde::Serialize) -> Result<String, Error> {
+    Ok(serde_json::to_string(value)?)
 }
 
 /// Reads an id or another parsed type out of a text column.

@@ -7,7 +7,6 @@ mod record;
 use lar_base::{MemoryId, SpaceId, Timestamp};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, params_from_iter};
-use serde::Serialize;
 
 pub use self::record::{
     Memory, MemoryChange, MemoryKind, MemoryList, MemoryPatch, MemoryStats, NewMemory, Provenance, Stored,
@@ -17,7 +16,7 @@ pub use self::record::{
 use crate::idempotency::note_in_txn;
 use crate::memory_changes::{self, Change};
 use crate::passages;
-use crate::{Error, Once, Store, parsed, parsed_option, time, time_option};
+use crate::{Error, Once, Store, json, parsed, parsed_option, time, time_option};
 
 impl Store {
     /// Stores memories in one commit, in order, with the change that made each. One that is there already is
@@ -60,7 +59,8 @@ impl Store {
         change: Change,
         once: Option<Once>,
     ) -> Result<(Option<Stored>, Vec<Memory>), Error> {
-        self.write(move |connection| {
+        let adds = new.is_some();
+        let decide = move |connection: &Connection| {
             let stored = new.as_ref().map(|new| create_in_txn(connection, new, &change)).transpose()?;
             let changed = changes.iter().map(|one| change_in_txn(connection, &spaces, one, &change));
             let changed = changed.collect::<Result<Vec<_>, _>>()?;
@@ -69,8 +69,9 @@ impl Store {
                 note_in_txn(connection, once, &format!("{} {}", change.decision, first.id))?;
             }
             Ok((stored, changed))
-        })
-        .await
+        };
+        // What only changes memories may be what forgets them.
+        if adds { self.write(decide).await } else { self.write_freeing(decide).await }
     }
 
     /// The memory of a space that is the same as what has this hash, if one is there.
@@ -234,10 +235,10 @@ impl Store {
     /// When the database fails.
     pub async fn memories_erase(&self, spaces: Vec<SpaceId>, ids: Vec<MemoryId>) -> Result<Vec<i64>, Error> {
         let erased = self
-            .write(move |connection| {
+            .write_freeing(move |connection| {
                 let mut erased = Vec::new();
-                for id in ids {
-                    let found = get_in_txn(connection, &spaces, id)?;
+                for id in &ids {
+                    let found = get_in_txn(connection, &spaces, *id)?;
                     erase_in_txn(connection, &found)?;
                     erased.push(found.seq);
                 }
@@ -253,7 +254,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn memories_purge(&self, before: Timestamp) -> Result<usize, Error> {
-        self.write(move |connection| {
+        self.write_freeing(move |connection| {
             let mut query =
                 connection.prepare_cached("SELECT * FROM memories WHERE deleted_at < ?1 LIMIT 1000")?;
             let found: Vec<Memory> =
@@ -297,9 +298,9 @@ fn create_in_txn(connection: &Connection, new: &NewMemory, change: &Change) -> R
         Value::from(new.space.to_string()),
         Value::from(new.kind.as_str().to_owned()),
         Value::from(new.content.clone()),
-        Value::from(json(&new.tags)),
+        Value::from(json(&new.tags)?),
         Value::from(new.project.clone()),
-        Value::from(json(&new.provenance)),
+        Value::from(json(&new.provenance)?),
         millis(new.occurred_at),
         millis(new.valid_from),
         millis(new.valid_to),
@@ -364,7 +365,7 @@ fn apply_in_txn(
     if let Some(tags) = patch.tags.as_ref().filter(|tags| **tags != found.tags) {
         inverse.tags = Some(found.tags.clone());
         sets.push("tags = ?");
-        values.push(Value::from(json(tags)));
+        values.push(Value::from(json(tags)?));
     }
     if let Some(project) = patch.project.as_ref().filter(|project| **project != found.project) {
         inverse.project = Some(found.project.clone());
@@ -460,10 +461,6 @@ pub(crate) fn marks(count: usize) -> String {
 
 pub(crate) fn text(id: &SpaceId) -> Value {
     Value::from(id.to_string())
-}
-
-pub(crate) fn json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).unwrap_or_default()
 }
 
 pub(crate) fn memory(row: &Row<'_>) -> rusqlite::Result<Memory> {

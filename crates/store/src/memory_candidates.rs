@@ -40,7 +40,7 @@ impl Store {
                     candidate.space.to_string(),
                     &candidate.content,
                     candidate.kind.as_str(),
-                    serde_json::to_string(&candidate.provenance).unwrap_or_default(),
+                    serde_json::to_string(&candidate.provenance)?,
                     &candidate.reason,
                     candidate.created_at.as_millis(),
                 ),
@@ -95,7 +95,7 @@ impl Store {
     /// # Errors
     /// [`Error::NotFound`] when it is not there.
     pub async fn candidate_remove(&self, id: CandidateId) -> Result<(), Error> {
-        self.write(move |connection| {
+        self.write_freeing(move |connection| {
             let removed =
                 connection.execute("DELETE FROM memory_candidates WHERE id = ?1", [id.to_string()])?;
             if removed == 0 { Err(Error::NotFound(format!("candidate {id}"))) } else { Ok(()) }
@@ -108,7 +108,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn candidates_purge(&self, before: Timestamp) -> Result<usize, Error> {
-        self.write(move |connection| {
+        self.write_freeing(move |connection| {
             Ok(connection
                 .execute("DELETE FROM memory_candidates WHERE created_at < ?1", [before.as_millis()])?)
         })

@@ -142,7 +142,7 @@ pub(crate) fn note_in_txn(
     change: &Change,
     before: &MemoryPatch,
 ) -> Result<(), Error> {
-    let before = serde_json::to_string(before).unwrap_or_default();
+    let before = serde_json::to_string(before)?;
     let mut insert = connection.prepare_cached(
         "INSERT INTO memory_changes (id, memory_id, at, key_id, action, reason, decision, before)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",

@@ -4,7 +4,8 @@ use lar_base::{MemoryId, SpaceId, Timestamp};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
 
-use crate::memories::{json, memory, same_in_txn};
+use crate::json;
+use crate::memories::{memory, same_in_txn};
 use crate::memory_changes::{ChangeRecord, record};
 use crate::passages::{self, NewPassage};
 use crate::{Embedder, Error, Memory, Store, Vectors};
@@ -20,26 +21,47 @@ pub struct Moved {
     pub history: Vec<ChangeRecord>,
 }
 
+/// A page of an export.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ExportedPage {
+    /// The memories that could be read, oldest first.
+    pub memories: Vec<Moved>,
+    /// How many could not, because the database is damaged.
+    pub unreadable: u64,
+    /// The number of the last one, read or not; `None` when there was none.
+    pub last: Option<i64>,
+}
+
 impl Store {
-    /// The memories of a space behind `after`, oldest first, at most `limit`.
+    /// The memories of a space behind `after`, oldest first, at most `limit`. One that cannot be read is counted and
+    /// passed over; passages and changes that cannot be read are left out.
     ///
     /// # Errors
-    /// When the database fails.
-    pub async fn memories_export(&self, space: SpaceId, after: i64, limit: u32) -> Result<Vec<Moved>, Error> {
+    /// When the database fails for another reason, or so that nobody knows which memories there are.
+    pub async fn memories_export(
+        &self,
+        space: SpaceId,
+        after: i64,
+        limit: u32,
+    ) -> Result<ExportedPage, Error> {
         self.read(move |connection| {
+            let mut page = ExportedPage::default();
+            // The index names them also where a page of the table itself cannot be read.
             let mut query = connection.prepare_cached(
-                "SELECT * FROM memories WHERE space_id = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3",
+                "SELECT seq FROM memories INDEXED BY memories_by_space
+                 WHERE space_id = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3",
             )?;
-            let rows = query.query_map((space.to_string(), after, limit), memory)?;
-            let memories: Vec<Memory> = rows.collect::<Result<_, _>>()?;
-            memories
-                .into_iter()
-                .map(|memory| {
-                    let passages = passages_of(connection, memory.seq)?;
-                    let history = history_of(connection, memory.id)?;
-                    Ok(Moved { memory, passages, history })
-                })
-                .collect()
+            let rows = query.query_map((space.to_string(), after, limit), |row| row.get(0))?;
+            let numbers: Vec<i64> = rows.collect::<Result<_, _>>()?;
+            for number in &numbers {
+                match moved(connection, *number) {
+                    Ok(moved) => page.memories.push(moved),
+                    Err(error) if error.is_damage() => page.unreadable += 1,
+                    Err(error) => return Err(error),
+                }
+            }
+            page.last = numbers.last().copied();
+            Ok(page)
         })
         .await
     }
@@ -86,9 +108,9 @@ fn import_in_txn(connection: &Connection, space: SpaceId, moved: &Moved) -> Resu
         Value::from(space.to_string()),
         Value::from(memory.kind.as_str().to_owned()),
         Value::from(memory.content.clone()),
-        Value::from(json(&memory.tags)),
+        Value::from(json(&memory.tags)?),
         Value::from(memory.project.clone()),
-        Value::from(json(&memory.provenance)),
+        Value::from(json(&memory.provenance)?),
         millis(memory.occurred_at),
         millis(memory.valid_from),
         millis(memory.valid_to),
@@ -120,11 +142,32 @@ fn import_in_txn(connection: &Connection, space: SpaceId, moved: &Moved) -> Resu
             &change.action,
             &change.reason,
             change.decision.to_string(),
-            json(&change.before),
+            json(&change.before)?,
             change.undone_by.map(|id| id.to_string()),
         ))?;
     }
     Ok(Some(seq))
+}
+
+fn moved(connection: &Connection, number: i64) -> Result<Moved, Error> {
+    let mut query = connection.prepare_cached("SELECT * FROM memories WHERE seq = ?1")?;
+    // The index names it, so a table without it is damaged.
+    let found = query.query_row([number], memory).optional()?;
+    let memory = found.ok_or_else(|| Error::Corrupt {
+        path: None,
+        faults: vec![format!("memory {number} is in an index and not in its table")],
+    })?;
+    let passages = readable(passages_of(connection, memory.seq))?;
+    let history = readable(history_of(connection, memory.id))?;
+    Ok(Moved { memory, passages, history })
+}
+
+/// What was read; nothing where damage is in the way.
+fn readable<T>(read: Result<Vec<T>, Error>) -> Result<Vec<T>, Error> {
+    match read {
+        Err(error) if error.is_damage() => Ok(Vec::new()),
+        read => read,
+    }
 }
 
 fn passages_of(connection: &Connection, memory: i64) -> Result<Vec<NewPassage>, Error> {

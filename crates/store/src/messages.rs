@@ -1,10 +1,13 @@
 //! What was said: a tree of messages per conversation. An edit or another answer is a sibling; nothing is
 //! overwritten but the text of an answer that is still being written.
 
-use lar_base::{Code, ConversationId, MessageId, TaskId, Timestamp, UserId};
+mod order;
+
+use lar_base::{Code, ConversationId, MessageId, TaskId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
-use crate::conversations::{get_in_txn, index_title_in_txn};
+use self::order::parents_first;
+use crate::conversations::{OwnedConversation, get_in_txn, index_title_in_txn};
 use crate::idempotency::note_in_txn;
 use crate::tasks::{TaskStart, start_in_txn};
 use crate::{Error, Once, Store, parsed, parsed_option, time};
@@ -71,6 +74,8 @@ pub struct Message {
     pub parent: Option<MessageId>,
     pub role: Role,
     pub content: String,
+    /// What the model produced before the answer; `None` where it produced none.
+    pub reasoning: Option<String>,
     pub status: Status,
     pub model: Option<String>,
     pub task: Option<TaskId>,
@@ -115,6 +120,8 @@ pub struct NewTurn {
 #[expect(missing_docs, reason = "the names say it")]
 pub struct AnswerEnd {
     pub content: String,
+    /// What the model produced before the answer; `None` where it produced none.
+    pub reasoning: Option<String>,
     pub status: Status,
     pub error: Option<Code>,
     pub tokens_in: Option<u64>,
@@ -138,10 +145,10 @@ impl Store {
     /// answer is itself an answer, or still being written, or when the same request was just taken.
     pub async fn turn_begin(
         &self,
-        user: UserId,
-        conversation: ConversationId,
+        owned: &OwnedConversation,
         turn: NewTurn,
     ) -> Result<(Message, Vec<Message>), Error> {
+        let (user, conversation) = (owned.user(), owned.id());
         let NewTurn { said, answer_to, task, memory, once } = turn;
         self.write(move |connection| {
             let found = get_in_txn(connection, user, conversation)?;
@@ -162,7 +169,7 @@ impl Store {
                         )?;
                         index_title_in_txn(connection, conversation, &title)?;
                     }
-                    said_in_txn(connection, conversation, &said, now)?
+                    said_in_txn(connection, conversation, Role::User, &said, now)?
                 }
                 None => answer_to.ok_or_else(|| Error::Conflict("there is no message to answer".into()))?,
             };
@@ -220,7 +227,8 @@ impl Store {
         self.write(move |connection| {
             let changed = connection.execute(
                 "UPDATE messages SET content = ?2, status = ?3, error_code = ?4, tokens_in = ?5, tokens_out = ?6,
-                        ttft_ms = ?7, decode_ms = ?8, finish_reason = ?9, memory = coalesce(?10, memory)
+                        ttft_ms = ?7, decode_ms = ?8, finish_reason = ?9, memory = coalesce(?10, memory),
+                        reasoning = ?11
                  WHERE id = ?1 AND status = 'streaming'",
                 (
                     id.to_string(),
@@ -233,6 +241,7 @@ impl Store {
                     end.decode_ms,
                     &end.finish_reason,
                     &end.memory,
+                    &end.reasoning,
                 ),
             )?;
             if changed > 0 {
@@ -250,14 +259,14 @@ impl Store {
     /// Stores what a reader thought of an answer; `None` takes it back.
     ///
     /// # Errors
-    /// [`Error::NotFound`] when there is no such message in a conversation of theirs.
+    /// [`Error::NotFound`] when there is no such message in it.
     pub async fn message_rate(
         &self,
-        user: UserId,
-        conversation: ConversationId,
+        owned: &OwnedConversation,
         id: MessageId,
         rating: Option<Rating>,
     ) -> Result<Message, Error> {
+        let (user, conversation) = (owned.user(), owned.id());
         self.write(move |connection| {
             get_in_txn(connection, user, conversation)?;
             let value = rating.map(stored_rating);
@@ -270,16 +279,12 @@ impl Store {
         .await
     }
 
-    /// One message of a conversation of this person.
+    /// One message of a conversation.
     ///
     /// # Errors
     /// [`Error::NotFound`].
-    pub async fn message_get(
-        &self,
-        user: UserId,
-        conversation: ConversationId,
-        id: MessageId,
-    ) -> Result<Message, Error> {
+    pub async fn message_get(&self, owned: &OwnedConversation, id: MessageId) -> Result<Message, Error> {
+        let (user, conversation) = (owned.user(), owned.id());
         self.read(move |connection| {
             get_in_txn(connection, user, conversation)?;
             message_in_txn(connection, conversation, id)
@@ -287,21 +292,18 @@ impl Store {
         .await
     }
 
-    /// Every message of a conversation, all branches, oldest first.
+    /// Every message of a conversation, all branches: each behind its parent, otherwise oldest first.
     ///
     /// # Errors
-    /// [`Error::NotFound`] when the conversation is not this person's.
-    pub async fn message_list(
-        &self,
-        user: UserId,
-        conversation: ConversationId,
-    ) -> Result<Vec<Message>, Error> {
+    /// [`Error::NotFound`] when the conversation was erased since.
+    pub async fn message_list(&self, owned: &OwnedConversation) -> Result<Vec<Message>, Error> {
+        let (user, conversation) = (owned.user(), owned.id());
         self.read(move |connection| {
             get_in_txn(connection, user, conversation)?;
             let mut query =
                 connection.prepare_cached("SELECT * FROM messages WHERE conversation_id = ?1 ORDER BY id")?;
             let rows = query.query_map([conversation.to_string()], message)?;
-            Ok(rows.collect::<Result<_, _>>()?)
+            Ok(parents_first(rows.collect::<Result<_, _>>()?))
         })
         .await
     }
@@ -327,10 +329,11 @@ pub(crate) fn insert_in_txn(connection: &Connection, message: &Message) -> Resul
     }
     let mut insert = connection.prepare_cached(
         "INSERT INTO messages (id, conversation_id, parent_id, role, content, status, model, task_id, error_code,
-                               tokens_in, tokens_out, ttft_ms, decode_ms, finish_reason, rating, created_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+                               tokens_in, tokens_out, ttft_ms, decode_ms, finish_reason, rating, created_at,
+                               reasoning)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
     )?;
-    insert.execute((
+    insert.execute(rusqlite::params![
         &id,
         message.conversation.to_string(),
         message.parent.map(|parent| parent.to_string()),
@@ -347,7 +350,8 @@ pub(crate) fn insert_in_txn(connection: &Connection, message: &Message) -> Resul
         &message.finish_reason,
         message.rating.map(stored_rating),
         message.created_at.as_millis(),
-    ))?;
+        &message.reasoning,
+    ])?;
     index_in_txn(connection, message.conversation, message.id, &message.content)
 }
 
@@ -371,20 +375,23 @@ const fn stored_rating(rating: Rating) -> i64 {
     }
 }
 
-fn said_in_txn(
+/// Stores a message that no model wrote.
+pub(crate) fn said_in_txn(
     connection: &Connection,
     conversation: ConversationId,
+    role: Role,
     said: &NewMessage,
     now: Timestamp,
 ) -> Result<MessageId, Error> {
     let id = MessageId::new();
     connection.execute(
         "INSERT INTO messages (id, conversation_id, parent_id, role, content, status, created_at)
-         VALUES (?1, ?2, ?3, 'user', ?4, 'complete', ?5)",
+         VALUES (?1, ?2, ?3, ?4, ?5, 'complete', ?6)",
         (
             id.to_string(),
             conversation.to_string(),
             said.parent.map(|parent| parent.to_string()),
+            role.as_str(),
             &said.content,
             now.as_millis(),
         ),
@@ -437,13 +444,14 @@ fn title_of(text: &str) -> String {
     format!("{whole}…")
 }
 
-fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
+pub(crate) fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
     Ok(Message {
         id: parsed(row, "id")?,
         conversation: parsed(row, "conversation_id")?,
         parent: parsed_option(row, "parent_id")?,
         role: parsed(row, "role")?,
         content: row.get("content")?,
+        reasoning: row.get("reasoning")?,
         status: parsed(row, "status")?,
         model: row.get("model")?,
         task: parsed_option(row, "task_id")?,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
-use crate::Error;
+use crate::{Error, backup};
 
 /// Every migration in order; the first makes schema 1. Never edit one that has been released.
 const MIGRATIONS: &[&str] = &[
@@ -17,7 +17,17 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0007_responses.sql"),
     include_str!("../migrations/0008_memory_anywhere.sql"),
     include_str!("../migrations/0009_taken_place.sql"),
+    include_str!("../migrations/0010_reasoning.sql"),
+    include_str!("../migrations/0011_conversation_scope.sql"),
 ];
+
+/// What an upgrade took away: the schema that did it, a count of those concerned, and what the log says of them.
+const LOSSES: &[(u32, &str, &str)] = &[(
+    11,
+    "SELECT count(*) FROM keys WHERE removed_scopes != '[]' AND revoked_at IS NULL",
+    "keys of apps do not reach conversations any more; `lar keys list` names them, and a key that needs to is made with \
+     `--scopes inference,conversations`",
+)];
 
 /// Brings the database to the newest schema, each migration in a transaction of its own.
 ///
@@ -25,10 +35,7 @@ const MIGRATIONS: &[&str] = &[
 /// [`Error::Newer`] when the database is ahead of this program; [`Error::Backup`] when the copy failed.
 pub(crate) fn run(connection: &mut Connection, path: &Path) -> Result<(), Error> {
     let known = known();
-    let found: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    if found > known {
-        return Err(Error::Newer { found, known });
-    }
+    let found = refuse_newer(connection)?;
     if found > 0 && found < known {
         back_up(connection, &backup_path(path, found))?;
     }
@@ -48,9 +55,43 @@ pub(crate) fn run(connection: &mut Connection, path: &Path) -> Result<(), Error>
         transaction.pragma_update(None, "user_version", number)?;
         transaction.commit()?;
         tracing::info!(schema = number, "the database was brought to a newer schema");
+        if found > 0 {
+            warn_of_losses(connection, number)?;
+        }
     }
     connection.pragma_update(None, "foreign_keys", true)?;
     Ok(())
+}
+
+/// Logs whom a migration took something away from.
+fn warn_of_losses(connection: &Connection, schema: u32) -> Result<(), Error> {
+    for (_, count, message) in LOSSES.iter().filter(|(by, ..)| *by == schema) {
+        let concerned: u32 = connection.query_row(count, [], |row| row.get(0))?;
+        if concerned > 0 {
+            tracing::warn!(concerned, "{message}");
+        }
+    }
+    Ok(())
+}
+
+/// The schema of a database, which this program must know.
+///
+/// # Errors
+/// [`Error::Newer`] when the database is ahead of this program.
+pub(crate) fn refuse_newer(connection: &Connection) -> Result<u32, Error> {
+    let known = known();
+    match connection.query_row("PRAGMA user_version", [], |row| row.get(0))? {
+        found if found > known => Err(Error::Newer { found, known }),
+        found => Ok(found),
+    }
+}
+
+/// Makes the tables of this schema, in a database that has none.
+pub(crate) fn make(connection: &Connection, schema: u32) -> Result<(), Error> {
+    for sql in &MIGRATIONS[..(schema as usize).min(MIGRATIONS.len())] {
+        connection.execute_batch(sql)?;
+    }
+    Ok(connection.pragma_update(None, "user_version", schema)?)
 }
 
 /// The newest schema that this program knows.
@@ -62,11 +103,14 @@ fn backup_path(path: &Path, schema: u32) -> PathBuf {
     path.with_extension(format!("before-schema-{}.db", schema + 1))
 }
 
-/// Copies the whole database, write-ahead log included, and makes the copy durable before it gets its name.
+/// Copies the whole database, write-ahead log included, checks the copy and makes it durable before it gets its name: a
+/// copy that is there already is replaced by a whole one only.
 fn back_up(connection: &Connection, to: &Path) -> Result<(), Error> {
     let partial = to.with_extension("partial");
     let _ = std::fs::remove_file(&partial);
+    drop(backup::private(&partial)?);
     connection.backup("main", &partial, None::<fn(_)>)?;
+    backup::refuse_damaged(&partial)?;
     let file = std::fs::File::open(&partial).map_err(Error::Backup)?;
     file.sync_all().map_err(Error::Backup)?;
     std::fs::rename(&partial, to).map_err(Error::Backup)
@@ -112,6 +156,63 @@ mod tests {
         assert_eq!(content, "kept");
         let orphan = "INSERT INTO spaces VALUES ('space_y', 'user_none', 'team', 'y', 1)";
         assert!(connection.execute(orphan, []).is_err(), "what refers to none is refused again");
+    }
+
+    #[test]
+    fn keys_of_apps_lose_conversations_and_keys_of_people_keep_them() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("lar.db");
+        let mut connection = Connection::open(&path).unwrap();
+        crate::configure(&connection).unwrap();
+        for sql in &MIGRATIONS[..9] {
+            connection.execute_batch(sql).unwrap();
+        }
+        connection.pragma_update(None, "user_version", 9).unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO users VALUES ('user_a', 'owner', 1, NULL), ('user_b', 'bea', 1, NULL);",
+            )
+            .unwrap();
+        let everything = r#"["inference","memory:read","memory:write","admin"]"#;
+        let app = r#"["inference","memory:read","memory:write"]"#;
+        let keys = [
+            ("key_1", "user_a", everything, None),
+            ("key_2", "user_a", app, Some("codex")),
+            ("key_3", "user_a", app, None),
+            ("key_4", "user_a", r#"["memory:read"]"#, None),
+            ("key_5", "user_b", app, None),
+            ("key_6", "user_b", app, None),
+            ("key_7", "user_b", r#"["inference"]"#, None),
+        ];
+        for (id, user, scopes, client) in keys {
+            connection
+                .execute(
+                    "INSERT INTO keys (id, user_id, name, digest, fingerprint, scopes, created_at, client)
+                     VALUES (?1, ?2, ?1, CAST(?1 AS BLOB), '', ?3, 1, ?4)",
+                    (id, user, scopes, client),
+                )
+                .unwrap();
+        }
+        connection
+            .execute("INSERT INTO browser_sessions VALUES ('session_1', x'00', 'key_6', 1, 1)", [])
+            .unwrap();
+        run(&mut connection, &path).unwrap();
+        let mut query =
+            connection.prepare("SELECT id, scopes, removed_scopes FROM keys ORDER BY id").unwrap();
+        let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+        let found: Vec<(String, String, String)> = rows.collect::<Result<_, _>>().unwrap();
+        let (kept, lost) =
+            (r#"["inference","conversations","memory:read","memory:write"]"#, r#"["conversations"]"#);
+        let expected = [
+            ("key_1", r#"["inference","conversations","memory:read","memory:write","admin"]"#, "[]"),
+            ("key_2", app, lost),
+            ("key_3", app, lost),
+            ("key_4", r#"["memory:read"]"#, "[]"),
+            ("key_5", kept, "[]"),
+            ("key_6", kept, "[]"),
+            ("key_7", r#"["inference"]"#, lost),
+        ];
+        assert_eq!(found, expected.map(|(id, scopes, removed)| (id.into(), scopes.into(), removed.into())));
     }
 
     #[test]

@@ -127,7 +127,7 @@ impl Store {
     /// # Errors
     /// [`Error::NotFound`]; when the database fails.
     pub async fn response_delete(&self, key: KeyId, task: TaskId) -> Result<(), Error> {
-        self.write(move |connection| {
+        self.write_freeing(move |connection| {
             let ids = (task.to_string(), key.to_string());
             match connection.execute("DELETE FROM responses WHERE task_id = ?1 AND key_id = ?2", ids)? {
                 0 => Err(unknown(task)),
@@ -142,7 +142,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn responses_purge(&self, before: Timestamp) -> Result<usize, Error> {
-        self.write(move |connection| {
+        self.write_freeing(move |connection| {
             let sql = "DELETE FROM responses WHERE created_at < ?1 AND state != 'running'";
             Ok(connection.execute(sql, [before.as_millis()])?)
         })

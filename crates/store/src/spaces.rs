@@ -162,7 +162,7 @@ impl Store {
     /// # Errors
     /// [`Error::NotFound`] when they have no grant to take away.
     pub async fn grant_set(&self, space: SpaceId, user: UserId, access: Option<Access>) -> Result<(), Error> {
-        self.write(move |connection| {
+        self.write_freeing(move |connection| {
             let (space, user) = (space.to_string(), user.to_string());
             let changed = match access {
                 Some(access) => connection.execute(

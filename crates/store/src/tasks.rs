@@ -3,7 +3,7 @@
 //! Invariant: a task has at most one end. Ending it again changes nothing; what was under way when the
 //! server died is ended by [`Store::tasks_end_abandoned`] at the next start.
 
-use lar_base::{Code, ConversationId, KeyId, TaskId, Timestamp, UserId};
+use lar_base::{Code, ConversationId, KeyId, TaskId, Timestamp, UserId, VisibleTasks};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use crate::idempotency::note_in_txn;
@@ -138,7 +138,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn tasks_end_abandoned(&self) -> Result<usize, Error> {
-        self.write(|connection| {
+        self.write_freeing(|connection| {
             let abandoned: Vec<(TaskId, TaskEnd)> = {
                 let mut query = connection.prepare(
                     "SELECT tasks.id, status, messages.finish_reason, messages.tokens_in, messages.tokens_out,
@@ -160,35 +160,39 @@ impl Store {
         .await
     }
 
-    /// A task of this person.
+    /// One of the tasks that a caller may see.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn task_get(&self, user: UserId, id: TaskId) -> Result<Option<TaskRecord>, Error> {
+    pub async fn task_get(&self, visible: VisibleTasks, id: TaskId) -> Result<Option<TaskRecord>, Error> {
         self.read(move |connection| {
-            let mut query =
-                connection.prepare_cached("SELECT * FROM tasks WHERE id = ?1 AND user_id = ?2")?;
-            Ok(query.query_row((id.to_string(), user.to_string()), record).optional()?)
+            let mut query = connection.prepare_cached(
+                "SELECT * FROM tasks WHERE id = ?1 AND user_id = ?2 AND (?3 IS NULL OR key_id = ?3)",
+            )?;
+            let key = visible.key().map(|key| key.to_string());
+            Ok(query.query_row((id.to_string(), visible.user().to_string(), key), record).optional()?)
         })
         .await
     }
 
-    /// This person's tasks, newest first, at most `limit`, those before `after` only.
+    /// The tasks that a caller may see, newest first, at most `limit`, those before `after` only.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn task_list(
         &self,
-        user: UserId,
+        visible: VisibleTasks,
         after: Option<TaskId>,
         limit: u32,
     ) -> Result<Vec<TaskRecord>, Error> {
         self.read(move |connection| {
             let mut query = connection.prepare_cached(
-                "SELECT * FROM tasks WHERE user_id = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3",
+                "SELECT * FROM tasks WHERE user_id = ?1 AND id < ?2 AND (?4 IS NULL OR key_id = ?4)
+                 ORDER BY id DESC LIMIT ?3",
             )?;
+            let key = visible.key().map(|key| key.to_string());
             let before = after.map_or_else(|| "task_g".to_owned(), |id| id.to_string());
-            let rows = query.query_map((user.to_string(), before, limit), record)?;
+            let rows = query.query_map((visible.user().to_string(), before, limit, key), record)?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
         .await

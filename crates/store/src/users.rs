@@ -64,6 +64,19 @@ impl Store {
         .await
     }
 
+    /// Everybody who ever was there, those who were removed too.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn user_list_with_removed(&self) -> Result<Vec<User>, Error> {
+        self.read(|connection| {
+            let mut query = connection.prepare_cached("SELECT * FROM users ORDER BY id")?;
+            let rows = query.query_map([], user)?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
     /// A person by name or id.
     ///
     /// # Errors
@@ -84,7 +97,7 @@ impl Store {
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Conflict`] for the owner.
     pub async fn user_remove(&self, id: UserId) -> Result<(), Error> {
-        self.write(move |connection| {
+        self.write_freeing(move |connection| {
             let (now, id) = (Timestamp::now().as_millis(), id.to_string());
             let name: Option<String> = connection
                 .query_row("SELECT name FROM users WHERE id = ?1 AND removed_at IS NULL", [&id], |row| {
@@ -135,6 +148,6 @@ fn by_name(connection: &Connection, name: &str) -> Result<Option<User>, Error> {
     Ok(query.query_row([name], user).optional()?)
 }
 
-fn user(row: &Row<'_>) -> rusqlite::Result<User> {
+pub(crate) fn user(row: &Row<'_>) -> rusqlite::Result<User> {
     Ok(User { id: parsed(row, "id")?, name: row.get("name")?, created_at: time(row, "created_at")? })
 }

@@ -191,7 +191,9 @@ fn secrets_temporary_chats_and_narrow_keys_leave_nothing() {
         listed["data"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap()).collect();
     assert_eq!(ids, [talk.as_str()], "a temporary conversation is in no list");
 
-    let made = lar.post("/lar/v1/keys", &json!({ "name": "narrow", "scopes": ["inference"] })).json();
+    let made = lar
+        .post("/lar/v1/keys", &json!({ "name": "narrow", "scopes": ["inference", "conversations"] }))
+        .json();
     let narrow = format!("authorization: Bearer {}\r\n", made["secret"].as_str().unwrap());
     let body = json!({ "content": "Remember that I like tea. Where is the garage code?", "max_tokens": 4 });
     let answer = with(&lar, &narrow, "POST", &format!("/lar/v1/conversations/{talk}/messages"), &body);

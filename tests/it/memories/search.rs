@@ -140,3 +140,19 @@ fn searching_changes_nothing_and_use_does() {
     assert_eq!(outdated.status, 200, "{}", outdated.body);
     assert_eq!(found(&lar, "wifi at the cabin"), [""; 0]);
 }
+
+#[test]
+fn a_query_that_the_embedder_cannot_read_finds_its_words_only() {
+    let lar = Lar::start();
+    let thai = said(&lar, "วันเกิดของแม่คือวันที่สามพฤษภาคม");
+    let chinese = said(&lar, "备用钥匙在蓝色花盆下面");
+    said(&lar, "The boiler is serviced in June.");
+    for nothing in ["🎉🎉🎉", "กาแฟอร่อย", "🚀 ✨", "…!?"] {
+        let answer = search(&lar, &json!({ "query": nothing }));
+        assert_eq!(ids(&answer), Vec::<String>::new(), "{nothing}: {answer}");
+        assert_eq!(answer["mode"], "words", "{nothing}");
+    }
+    assert_eq!(found(&lar, "蓝色花盆"), [chinese.as_str()], "by its characters");
+    assert_eq!(found(&lar, "วันเกิดของแม่คือวันที่สามพฤษภาคม"), [thai.as_str()], "by its words");
+    assert_eq!(found(&lar, "When is the heating checked?").len(), 1, "English is read");
+}

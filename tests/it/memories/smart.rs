@@ -63,6 +63,19 @@ fn a_correction_takes_the_place_of_what_was_known_and_can_be_undone() {
 }
 
 #[test]
+fn equal_texts_at_once_are_one_memory() {
+    let lar = Lar::start();
+    let statuses: Vec<u16> = std::thread::scope(|scope| {
+        let send = || tell(&lar, "The spare key is under the blue flower pot.").status;
+        let all: Vec<_> = (0..16).map(|_| scope.spawn(send)).collect();
+        all.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    assert_eq!(statuses.iter().filter(|status| **status == 201).count(), 1, "{statuses:?}");
+    assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 15, "{statuses:?}");
+    assert_eq!(lar.get("/lar/v1/memories/stats").json()["memories"], 1);
+}
+
+#[test]
 fn what_adds_to_a_memory_changes_it_and_shows_how() {
     let lar = Lar::start();
     let known = said(&lar, "Our dog is called Balu.");

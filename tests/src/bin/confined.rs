@@ -1,14 +1,14 @@
-//! A process that confines itself and then tries what it must not do. Used by `tests/it/confinement.rs`: it
-//! prints one line a try, `NAME ok` or `NAME refused`, and what could not be given up as `missing WHAT`.
+//! A process that confines itself and then tries what it must not do. Used by `tests/it/confinement.rs`: it prints one
+//! line a try, `NAME: ERROR` or `NAME: done`, and what could not be given up as `missing WHAT`.
+
+#![expect(unsafe_code, reason = "listed in xtask/tests/house.rs")]
 
 use std::fs;
-use std::net::{TcpListener, TcpStream, UdpSocket};
-use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
-use std::process::Command;
 
 use lar_base::Bytes;
-use lar_sandbox::{Confinement, confine};
+use lar_sandbox::{Confinement, Profile, confine, finish_loading};
+use lar_tests::escapes::{Argument, Call, Victims, escapes, escapes_without_gpu, line};
 
 /// What the limit below leaves, and more than it leaves.
 const LITTLE: usize = 8 << 20;
@@ -17,35 +17,66 @@ const MUCH: usize = 512 << 20;
 #[expect(clippy::print_stdout, reason = "the test reads it")]
 fn main() {
     let mut arguments = std::env::args().skip(1);
-    let port: u16 = arguments.next().and_then(|port| port.parse().ok()).unwrap_or_default();
-    let parent: i32 = arguments.next().and_then(|parent| parent.parse().ok()).unwrap_or_default();
-    let readable = PathBuf::from(arguments.next().unwrap_or_default());
-    let confinement =
-        Confinement { read: vec![readable.clone()], write: Vec::new(), memory_max: Some(Bytes::mib(128)) };
+    let mut argument = || arguments.next().unwrap_or_default();
+    let (kind, server) = (argument(), argument().parse().unwrap_or_default());
+    let (readable, file) = (PathBuf::from(argument()), PathBuf::from(argument()));
+    let mut confinement = Confinement {
+        read: vec![readable.clone()],
+        memory_max: Some(Bytes::mib(128)),
+        ..Confinement::default()
+    };
+    if kind == "graphics" {
+        let graphics = lar_sandbox::graphics();
+        confinement.read.extend(graphics.read);
+        confinement.write = graphics.write;
+        confinement.profile = Profile::Graphics;
+    }
     for missing in confine(&confinement) {
         println!("missing {missing}");
     }
-    let try_to = |name: &str, done: bool| println!("{name} {}", if done { "ok" } else { "refused" });
-    try_to("read what was named", fs::read(&readable).is_ok());
-    try_to("compute in threads", std::thread::spawn(|| 1).join().is_ok());
-    try_to("take a little memory", vec_of(LITTLE));
+    let need = |name: &str, done: bool| println!("{name}: {}", if done { "done" } else { "refused" });
+    need("read its own file", fs::read(&readable).is_ok());
+    need("compute in threads", std::thread::spawn(|| 1).join().is_ok());
+    need("take a little memory", vec_of(LITTLE));
+    need("take much memory", vec_of(MUCH));
+    need("read its own file for a GPU", fs::File::open("/usr").is_ok());
+    if let Err(missing) = finish_loading(confinement.profile) {
+        println!("missing {missing}");
+    }
+    need("read its own file after loading", fs::read(&readable).is_ok());
+    need("compute in threads after loading", std::thread::spawn(|| 1).join().is_ok());
+    let victims = Victims { server, file };
+    let mut calls = escapes(&victims);
+    if kind != "graphics" {
+        calls.extend(escapes_without_gpu(&victims));
+    }
+    for call in calls {
+        println!("{}", line(call.name, make(&call)));
+    }
+}
 
-    try_to("take much memory", vec_of(MUCH));
-    try_to("read another file", fs::read("/etc/passwd").is_ok());
-    try_to("list a folder", fs::read_dir("/").is_ok());
-    try_to("write beside what was named", fs::write(readable.with_extension("new"), "x").is_ok());
-    try_to("write what was named", fs::OpenOptions::new().append(true).open(&readable).is_ok());
-    try_to("remove what was named", fs::remove_file(&readable).is_ok());
-    try_to("connect to the machine", TcpStream::connect(("127.0.0.1", port)).is_ok());
-    try_to("listen", TcpListener::bind("127.0.0.1:0").is_ok());
-    try_to("make a datagram socket", UdpSocket::bind("127.0.0.1:0").is_ok());
-    try_to("make a socket to other processes", UnixDatagram::unbound().is_ok());
-    try_to("run a program", Command::new("/bin/true").status().is_ok());
-    let parent = rustix::process::Pid::from_raw(parent);
-    try_to(
-        "signal another process",
-        parent.is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok()),
-    );
+/// Makes a call in this process.
+fn make(call: &Call) -> i64 {
+    let mut memory = call.arguments.clone();
+    let values: Vec<i64> = memory
+        .iter_mut()
+        .map(|argument| {
+            if let Argument::Room(length) = argument {
+                *argument = Argument::Bytes(vec![0; *length]);
+            }
+            match argument {
+                Argument::Bytes(bytes) => bytes.as_mut_ptr() as i64,
+                Argument::Number(number) => *number,
+                Argument::Room(_) => 0,
+            }
+        })
+        .collect();
+    let value = |at: usize| values.get(at).copied().unwrap_or(0);
+    // SAFETY: pointers among the arguments are to memory that lives through the call and has the size that the call
+    // is told; a call that is let through by mistake changes this process only, which then ends.
+    let result =
+        unsafe { libc::syscall(call.number, value(0), value(1), value(2), value(3), value(4), value(5)) };
+    if result >= 0 { result } else { -i64::from(std::io::Error::last_os_error().raw_os_error().unwrap_or(1)) }
 }
 
 /// Whether so much memory can be had.

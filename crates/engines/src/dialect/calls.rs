@@ -5,85 +5,29 @@
 //! parsed; what is written otherwise is passed on argument by argument, or whole. What turns out to be no call
 //! stays text.
 
+mod tags;
+
 use std::collections::VecDeque;
 
-use serde_json::Value;
-
+use super::format::{Body, Format};
 use super::json::{Follow, Object, Span};
-use super::literal::{Follower, Literals};
+use super::literal::Follower;
 use super::{CallPart, Part, beginning_at_end};
 use crate::driver::Tool;
 
-/// A way to write calls down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Format {
-    /// Opens a call, or a list of them.
-    pub(super) begin: &'static str,
-    /// Ends a call.
-    pub(super) end: &'static str,
-    /// What is between.
-    pub(super) body: Body,
-    /// Marks around calls that say nothing.
-    pub(super) around: &'static [&'static str],
-}
-
-/// What stands between the marks of a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Body {
-    /// `{"name": …, "arguments": {…}}` in one of several spellings, or a list of those. `opening` is a regular
-    /// expression of what comes before the name.
-    Json { opening: &'static str },
-    /// The same without a mark, where an answer begins with it.
-    BareJson,
-    /// The name, this mark, the arguments' JSON. What is before `name_after` is not part of the name, nor
-    /// what is after `name_before`.
-    Named { mark: &'static str, name_after: Option<&'static str>, name_before: Option<&'static str> },
-    /// The name between `name` and its end; then a tag for each argument's key, its end, a value, its end.
-    Tags {
-        name: (&'static str, &'static str),
-        key: (&'static str, &'static str),
-        value: (&'static str, &'static str),
-    },
-    /// A call as programs write it, with arguments by name; several where the model writes a list.
-    Written(Literals),
-}
-
-impl Format {
-    /// Every mark of it that may be a token of the model's.
-    pub(super) fn marks(&self) -> Vec<String> {
-        let mut marks = vec![self.begin, self.end];
-        marks.extend(self.around);
-        match self.body {
-            Body::Json { .. } | Body::BareJson => {}
-            Body::Named { mark, name_after, name_before } => {
-                marks.push(mark);
-                marks.extend(name_after.into_iter().chain(name_before));
-            }
-            Body::Tags { name, key, value } => marks.extend([name.0, name.1, key.0, key.1, value.0, value.1]),
-            Body::Written(literals) => marks.extend(literals.quotes.iter().filter(|quote| quote.len() > 1)),
-        }
-        marks.into_iter().flat_map(tokens_of).collect()
-    }
-}
-
-/// What of a mark may be a token of the model's: all of it, but for the fence before DeepSeek's last one, and what
-/// stands between `<|` and `|>` in it.
-pub(super) fn tokens_of(mark: &str) -> Vec<String> {
-    let whole = mark.trim_start_matches('`');
-    let inner = whole.match_indices("<|").filter_map(|(at, _)| {
-        let end = whole[at..].find("|>")? + at + "|>".len();
-        (whole[at..end] != *whole).then(|| whole[at..end].to_owned())
-    });
-    std::iter::once(whole.to_owned()).chain(inner).filter(|mark| !mark.is_empty()).collect()
-}
-
 /// A name longer than this is none.
 const NAME_BYTES_MAX: usize = 256;
+/// So much of an object is held back until it names its function.
+const UNNAMED_BYTES_MAX: usize = 64 << 10;
+/// Opens and closes a block of code.
+const FENCE: &str = "```";
 
 /// Follows one answer.
 pub(super) struct Calls {
     format: Format,
     tools: Vec<Tool>,
+    /// The call that is being read, or was last, stands without marks.
+    bare: bool,
     /// Not looked at yet.
     input: VecDeque<char>,
     place: Place,
@@ -96,6 +40,8 @@ pub(super) struct Calls {
 }
 
 enum Place {
+    /// At the beginning of an answer that may be a call without marks: this may be what comes before one.
+    Opening(String),
     /// In text; this much of it may become a mark, or is blanks before one.
     Text(String),
     Call(Call),
@@ -136,12 +82,16 @@ enum Step {
 }
 
 impl Calls {
-    pub(super) fn new(format: Format, tools: &[Tool]) -> Self {
+    /// With `bare`, an answer that is a JSON object which names a tool and has its arguments is a call, too; it may stand in
+    /// a block of code, and several in a list.
+    pub(super) fn new(format: Format, tools: &[Tool], bare: bool) -> Self {
+        let bare = bare && format.body != Body::BareJson;
         Self {
             format,
             tools: tools.to_vec(),
+            bare: false,
             input: VecDeque::new(),
-            place: Place::Text(String::new()),
+            place: if bare { Place::Opening(String::new()) } else { Place::Text(String::new()) },
             silent: true,
             calls: 0,
             called: String::new(),
@@ -154,6 +104,7 @@ impl Calls {
         while let Some(character) = self.input.pop_front() {
             let place = std::mem::replace(&mut self.place, Place::Text(String::new()));
             self.place = match place {
+                Place::Opening(held) => self.opening(held, character),
                 Place::Text(held) => self.text(held, character),
                 Place::Call(call) => self.call(call, character),
                 Place::After(held) => self.after(held, character),
@@ -162,17 +113,71 @@ impl Calls {
         std::mem::take(&mut self.parts)
     }
 
-    /// What was held back, at the end of the answer.
-    pub(super) fn finish(&mut self) -> Vec<Part> {
+    /// What was held back, at the end of the answer. Where that was `cut`, the beginning of a call is none of its text.
+    pub(super) fn finish(&mut self, cut: bool) -> Vec<Part> {
         match std::mem::replace(&mut self.place, Place::Text(String::new())) {
-            Place::Text(held) => self.say(&held),
+            Place::Text(mut held) => {
+                let mark = beginning_at_end(&held, self.format.begin);
+                // One character is more likely text.
+                if cut && mark > 1 {
+                    held.truncate(held.len() - mark);
+                    held.truncate(held.trim_end().len());
+                }
+                self.say(&held);
+            }
+            Place::Opening(held) => self.say(&held),
             // The beginning of a further call is not what was meant to be said.
             Place::Call(call) if !call.named && self.calls > 0 => {}
+            Place::Call(call) if !call.named && cut && self.is_begun(&call) => {}
             Place::Call(call) if !call.named => self.say(&call.raw),
             Place::Call(call) => self.break_off(&call),
             Place::After(_) => {}
         }
         std::mem::take(&mut self.parts)
+    }
+
+    /// Whether what came is the beginning of a call and of nothing else.
+    fn is_begun(&self, call: &Call) -> bool {
+        match &call.reading {
+            Reading::Object(object) if self.is_unmarked() => {
+                let begun = object.name.as_deref().or(object.name_begun());
+                begun.is_some_and(|begun| self.tools.iter().any(|tool| tool.name.starts_with(begun)))
+            }
+            _ => true,
+        }
+    }
+
+    /// Whether calls begin without a mark, so that other objects begin alike.
+    fn is_unmarked(&self) -> bool {
+        self.bare || self.format.body == Body::BareJson
+    }
+
+    fn is_offered(&self, name: &str) -> bool {
+        self.tools.iter().any(|tool| tool.name == name)
+    }
+
+    /// Blanks, the beginning of a block of code, then an object or a list.
+    fn opening(&mut self, mut held: String, character: char) -> Place {
+        held.push(character);
+        let mut rest = held.trim_start();
+        if let Some(fenced) = rest.strip_prefix(FENCE) {
+            let language = fenced.trim_start_matches(|one: char| one.is_ascii_alphanumeric() || one == '_');
+            rest = language.trim_start();
+            // What follows the language on its line is no call.
+            if rest.is_empty() {
+                return Place::Opening(held);
+            }
+        } else if FENCE.starts_with(rest) {
+            return Place::Opening(held);
+        }
+        if rest == "{" || rest == "[" {
+            self.bare = true;
+            let mut object = Object::default();
+            object.push(character);
+            return Place::Call(Call { raw: held, named: false, reading: Reading::Object(object) });
+        }
+        self.look_again(&held);
+        Place::Text(String::new())
     }
 
     fn text(&mut self, mut held: String, character: char) -> Place {
@@ -234,7 +239,19 @@ impl Calls {
         match &mut call.reading {
             Reading::Object(object) => {
                 let step = object.push(character);
-                if let (Some(name), false) = (object.name.take(), call.named) {
+                if !call.named {
+                    let offered = |name: &String| self.is_offered(name);
+                    let refused = (self.is_unmarked() && !object.name.as_ref().is_none_or(offered))
+                        || (self.bare && !object.may_be_call())
+                        || call.raw.len() > UNNAMED_BYTES_MAX;
+                    if refused {
+                        return self.no_call(&call);
+                    }
+                }
+                if !call.named
+                    && (!self.bare || object.argued)
+                    && let Some(name) = object.name.take()
+                {
                     call.named = true;
                     self.announce(&name);
                 }
@@ -306,81 +323,6 @@ impl Calls {
         }
     }
 
-    fn tags(&mut self, mut call: Call, character: char) -> Place {
-        let (
-            Reading::Tags { held, step, key, count },
-            Body::Tags { name: name_tag, key: key_tag, value: value_tag },
-        ) = (&mut call.reading, self.format.body)
-        else {
-            return self.no_call(&call);
-        };
-        held.push(character);
-        match step {
-            Step::Name => {
-                let alone = name_tag.0.is_empty().then(|| held.strip_suffix(self.format.end)).flatten();
-                if let Some(told) = alone {
-                    let told = told.trim().to_owned();
-                    self.announce(&told);
-                    self.argue("{}");
-                    return self.over();
-                }
-                let Some(told) = held.strip_suffix(name_tag.1) else {
-                    if held.len() > NAME_BYTES_MAX {
-                        return self.no_call(&call);
-                    }
-                    return Place::Call(call);
-                };
-                let told = told.trim_start();
-                let Some(told) = told.strip_prefix(name_tag.0) else { return self.no_call(&call) };
-                let told = told.trim().to_owned();
-                // A tag of the first argument may end the name.
-                let first = name_tag.1 == key_tag.0;
-                *held = if first { key_tag.0.to_owned() } else { String::new() };
-                *step = Step::Key;
-                call.named = true;
-                self.announce(&told);
-            }
-            Step::Key => {
-                if held.ends_with(self.format.end) {
-                    self.argue(if *count == 0 { "{}" } else { "}" });
-                    return self.over();
-                }
-                if let Some((_, told)) =
-                    held.strip_suffix(key_tag.1).and_then(|held| held.rsplit_once(key_tag.0))
-                {
-                    *key = told.trim().to_owned();
-                    held.clear();
-                    *step = Step::Value;
-                }
-            }
-            Step::Value => {
-                let Some(told) = held.strip_suffix(value_tag.1) else { return Place::Call(call) };
-                let told = told.split_once(value_tag.0).map_or(told, |(_, value)| value);
-                // One line break on either side belongs to the tags.
-                let told = told.strip_prefix('\n').unwrap_or(told);
-                let told = told.strip_suffix('\n').unwrap_or(told);
-                let value = self.value(key, told);
-                let name = Value::from(key.as_str());
-                let text = format!("{}{name}: {value}", if *count == 0 { "{" } else { ", " });
-                *count += 1;
-                held.clear();
-                *step = Step::Key;
-                self.argue(&text);
-            }
-        }
-        Place::Call(call)
-    }
-
-    /// An argument that was written as text, by the type that the tool's schema gives it.
-    fn value(&self, key: &str, text: &str) -> Value {
-        let tool = self.tools.iter().find(|tool| tool.name == self.called);
-        let schema: Option<Value> = tool.and_then(|tool| serde_json::from_str(&tool.parameters).ok());
-        match schema {
-            Some(schema) if schema["properties"][key]["type"] == "string" => Value::from(text),
-            _ => serde_json::from_str(text.trim()).unwrap_or_else(|_| Value::from(text)),
-        }
-    }
-
     fn after(&mut self, mut held: String, character: char) -> Place {
         held.push(character);
         let text = held.trim_start();
@@ -392,7 +334,7 @@ impl Calls {
             }
         }
         // Another call of a list, or a bare one; small models close more than they opened.
-        let listed = matches!(self.format.body, Body::Json { .. } | Body::BareJson)
+        let listed = (self.bare || matches!(self.format.body, Body::Json { .. } | Body::BareJson))
             && text.starts_with([',', ';', ']', '{', '}']);
         if listed {
             let rest = text[1..].trim_start();
@@ -408,11 +350,13 @@ impl Calls {
             self.look_again(&rest);
             return Place::After(String::new());
         }
-        let known =
-            [self.format.end, self.format.begin].into_iter().chain(self.format.around.iter().copied());
+        let fence = self.bare.then_some(FENCE);
+        let known = [self.format.end, self.format.begin].into_iter().chain(fence);
+        let known: Vec<&str> = known.chain(self.format.around.iter().copied()).collect();
         for mark in known {
             if !mark.is_empty() && text == mark {
                 return if mark == self.format.begin && self.format.body != Body::BareJson {
+                    self.bare = false;
                     self.begin(held)
                 } else {
                     Place::After(String::new())
@@ -450,6 +394,12 @@ impl Calls {
     fn no_call(&mut self, call: &Call) -> Place {
         if call.named {
             return self.over();
+        }
+        if self.bare && self.calls == 0 {
+            // It may still be a call with marks.
+            self.bare = false;
+            self.look_again(&call.raw);
+            return Place::Text(String::new());
         }
         let blanks = call.raw.len() - call.raw.trim_start().len();
         let begun = call.raw[blanks..].chars().next().map_or(0, char::len_utf8);

@@ -1,6 +1,6 @@
 //! The marks by which the common model families write thoughts and tool calls, as their own templates have them.
 
-use super::calls::{Body, Format};
+use super::format::{Body, Format};
 use super::literal::Literals;
 
 /// How a model marks its reasoning: what opens it and what ends it.
@@ -14,7 +14,7 @@ pub(super) const REASONING: &[(&str, &str)] = &[
     HARMONY_THOUGHT,
 ];
 /// gpt-oss ends a thought as it ends everything else, with a mark that many templates have: what opens it shows it.
-pub(super) const HARMONY_THOUGHT: (&str, &str) = ("<|channel|>analysis<|message|>", "<|end|>");
+pub(crate) const HARMONY_THOUGHT: (&str, &str) = ("<|channel|>analysis<|message|>", "<|end|>");
 
 /// Hermes' format, which most open models have seen: what models are held to. Qwen 2.5 and 3 have it too.
 pub(super) const HERMES: Format =

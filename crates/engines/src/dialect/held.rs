@@ -1,9 +1,10 @@
 //! What holds the calls of a model that has a way of its own to write them: a tool that is there, and arguments that
 //! its schema accepts. All around them is free, and so are the later calls of a list.
 
-use super::calls::{Body, Format};
+use super::format::{Body, Format};
+use super::formats::HARMONY;
 use super::tools::{arguments_schema, quoted};
-use crate::driver::{Constraint, Held, HeldCalls, Tool};
+use crate::driver::{Constraint, Held, HeldCalls, TextFormat, Tool};
 use crate::worker::bounded_blanks;
 
 /// How a call's JSON goes on from the name to the arguments: what models and their templates write. The name is held until that
@@ -21,6 +22,7 @@ const NUMBERED_CALLS: usize = 8;
 pub(super) fn held(
     format: &Format,
     tools: &[Tool],
+    text: Option<&Constraint>,
     thought: Option<(&'static str, &'static str)>,
     thinking: bool,
 ) -> Constraint {
@@ -101,5 +103,22 @@ pub(super) fn held(
         thinking,
         names,
         arguments: arguments.collect(),
+        text: text.map(|constraint| text_format(format, constraint, thought)),
     }))
+}
+
+/// Where a text begins that is no call, and what else an answer may begin with.
+fn text_format(
+    format: &Format,
+    constraint: &Constraint,
+    thought: Option<(&'static str, &'static str)>,
+) -> TextFormat {
+    let constraint = constraint.clone();
+    if *format == HARMONY {
+        let after = vec!["<|channel|>final<|message|>".to_owned()];
+        return TextFormat { constraint, after, others: Vec::new() };
+    }
+    let marks = std::iter::once(format.begin).chain(format.around.iter().copied());
+    let others = marks.chain(thought.map(|(start, _)| start)).map(ToOwned::to_owned).collect();
+    TextFormat { constraint, after: Vec::new(), others }
 }

@@ -4,6 +4,8 @@
 /// The names under which models name the function, and its arguments.
 const NAMES: &[&str] = &["name", "tool_name", "function"];
 const ARGUMENTS: &[&str] = &["arguments", "parameters"];
+/// What else such an object says.
+const BESIDE: &[&str] = &["type", "id"];
 
 /// Whether a reader wants more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +77,17 @@ enum InObject {
 }
 
 impl Object {
+    /// Whether what came so far may become a call: it has no key that no call has.
+    pub(super) fn may_be_call(&self) -> bool {
+        let known = [NAMES, ARGUMENTS, BESIDE];
+        self.key.is_empty() || known.iter().any(|names| names.contains(&self.key.as_str()))
+    }
+
+    /// The beginning of the function's name, while that comes.
+    pub(super) fn name_begun(&self) -> Option<&str> {
+        (self.place == InObject::String && NAMES.contains(&self.key.as_str())).then_some(self.text.as_str())
+    }
+
     pub(super) fn push(&mut self, character: char) -> Follow {
         let blank = character.is_ascii_whitespace();
         match self.place {

@@ -234,7 +234,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::dialect::calls::Body;
+    use crate::dialect::format::Body;
     use crate::dialect::formats::TOOLS;
 
     fn read(mark: &str, call: &str) -> Option<(String, Value)> {

@@ -4,7 +4,7 @@ use super::*;
 
 fn chat(choice: ToolChoice) -> Chat {
     let parameters = r#"{"type":"object","properties":{"city":{"type":"string"}},"required":["city"]}"#;
-    let tool = Tool { name: "weather".into(), description: None, parameters: parameters.into() };
+    let tool = Tool { name: "weather".into(), parameters: parameters.into(), ..Tool::default() };
     Chat { tools: vec![tool], tool_choice: choice, ..Chat::default() }
 }
 
@@ -20,7 +20,7 @@ fn read(
     let characters: Vec<char> = answer.chars().collect();
     let mut parts: Vec<Part> =
         characters.chunks(size).flat_map(|piece| reader.push(&piece.iter().collect::<String>())).collect();
-    parts.extend(reader.finish());
+    parts.extend(reader.finish(false));
     let (mut text, mut thought, mut calls) = (String::new(), String::new(), Vec::new());
     for part in parts {
         match part {
@@ -233,7 +233,7 @@ fn thoughts_are_kept_apart() {
     );
     let mut reader = Reader::of(&alone).unwrap();
     assert_eq!(
-        [reader.push(answer), reader.finish()].concat(),
+        [reader.push(answer), reader.finish(false)].concat(),
         [Part::Reasoning("Hm.".into()), Part::Text("Yes.".into())],
         "without tools too"
     );
@@ -245,7 +245,8 @@ fn thoughts_are_kept_apart() {
 fn an_answer_that_was_begun_goes_on_where_the_reader_reads() {
     let begin = |template: &str, rendered: &str| {
         let mut rendered = rendered.to_owned();
-        Dialect::of(template).begin(&mut rendered, "Once");
+        let chat = Chat { begun: "Once".into(), ..Chat::default() };
+        Dialect::of(template).begin(&mut rendered, &chat);
         rendered
     };
     assert_eq!(begin("", "<|assistant|>"), "<|assistant|>Once");
@@ -267,4 +268,114 @@ fn models_that_must_call_are_held_to_it() {
     let none = Dialect::of("{{ messages }}");
     assert_eq!(held_in(&none, ToolChoice::Auto), "all of it");
     assert_eq!(none.reading(&Chat::default(), ""), Reading::default());
+}
+
+fn offered(template: &str, answer: &str, size: usize) -> (String, Vec<(String, String)>) {
+    let (text, _, calls) = read(template, "", answer, size);
+    (text, calls)
+}
+
+#[test]
+fn an_answer_that_is_a_call_without_marks_is_one() {
+    let call = ("weather".to_owned(), "{\"city\": \"Oslo\"}".to_owned());
+    let object = r#"{"name": "weather", "arguments": {"city": "Oslo"}}"#;
+    for answer in [
+        object.to_owned(),
+        format!("\n {object}\n"),
+        format!("```json\n{object}\n```"),
+        format!("```\n{object}\n```\n"),
+        r#"{"name": "weather", "parameters": {"city": "Oslo"}}"#.to_owned(),
+        r#"{"arguments": {"city": "Oslo"}, "name": "weather"}"#.to_owned(),
+        r#"{"type": "function", "name": "weather", "parameters": {"city": "Oslo"}}"#.to_owned(),
+    ] {
+        for template in [HERMES_TEMPLATE, "", "{{ tools }}[TOOL_CALLS]"] {
+            for size in [1, 3, 1000] {
+                assert_eq!(
+                    offered(template, &answer, size),
+                    (String::new(), vec![call.clone()]),
+                    "{answer} by {size}"
+                );
+            }
+        }
+    }
+    for answer in [format!("[{object}, {object}]"), format!("```json\n[\n{object},\n{object}\n]\n```")] {
+        for size in [1, 3, 1000] {
+            assert_eq!(
+                offered(HERMES_TEMPLATE, &answer, size),
+                (String::new(), vec![call.clone(), call.clone()]),
+                "{answer} by {size}"
+            );
+        }
+    }
+    // A marked call is read as before.
+    let (text, calls) = offered("{{ tools }}[TOOL_CALLS]", &format!("[TOOL_CALLS] [{object}]"), 1);
+    assert_eq!((text.as_str(), calls), ("", vec![call]));
+}
+
+#[test]
+fn an_answer_that_is_no_call_of_a_tool_there_is_stays_text() {
+    for answer in [
+        r#"{"name": "Ada", "arguments": {"age": 36}}"#,
+        r#"{"name": "weather"}"#,
+        r#"{"name": "weather", "city": "Oslo"}"#,
+        r#"{"city": "Oslo", "name": "weather", "arguments": {}}"#,
+        "```json\n{\"name\": \"Ada\", \"arguments\": {}}\n```",
+        "```python\nprint('{')\n```",
+        "``` {",
+        "[1, 2, {\"name\": \"weather\"}]",
+        "I would answer {\"name\": \"weather\", \"arguments\": {\"city\": \"Oslo\"}}",
+        "``not code``",
+        "{}",
+    ] {
+        for size in [1, 2, 1000] {
+            assert_eq!(
+                offered(HERMES_TEMPLATE, answer, size),
+                (answer.to_owned(), vec![]),
+                "{answer} by {size}"
+            );
+        }
+    }
+}
+
+#[test]
+fn text_is_held_back_only_while_it_may_be_a_call() {
+    let reading = Dialect::of(HERMES_TEMPLATE).reading(&chat(ToolChoice::Auto), "");
+    let mut reader = Reader::of(&reading).unwrap();
+    assert_eq!(reader.push("```"), []);
+    assert_eq!(reader.push("json\n{\"na"), []);
+    assert_eq!(reader.push("me\": \"Ada\""), [Part::Text("```json\n{\"name\": \"Ada\"".into())]);
+    assert_eq!(reader.push(", \"a\""), [Part::Text(", \"a\"".into())]);
+    let mut reader = Reader::of(&reading).unwrap();
+    assert_eq!(reader.push("{\"name\": \"weather\", \"argu"), []);
+    let part = |name: Option<&str>, arguments: &str| {
+        let (name, arguments) = (name.map(ToOwned::to_owned), arguments.to_owned());
+        Part::Call(CallPart { index: 0, name, arguments })
+    };
+    assert_eq!(reader.push("ments\": {\"ci"), [part(Some("weather"), "{\"ci")]);
+    assert_eq!(reader.push("ty\": 1}"), [part(None, "ty\": 1}")]);
+}
+
+#[test]
+fn the_head_of_a_call_that_was_cut_is_no_text() {
+    let cut = |template: &str, answer: &str| {
+        let reading = Dialect::of(template).reading(&chat(ToolChoice::Auto), "");
+        let mut reader = Reader::of(&reading).unwrap();
+        let parts = [reader.push(answer), reader.finish(true)].concat();
+        let text = parts.iter().map(|part| match part {
+            Part::Text(text) | Part::Reasoning(text) => text.as_str(),
+            Part::Call(_) => "",
+        });
+        text.collect::<String>()
+    };
+    for (template, answer, _) in families() {
+        let begin = answer.find("weather").unwrap();
+        let before = cut(template, &answer[..begin]);
+        assert!(!before.contains(['<', '[', '{', '"']), "{answer}: {before}");
+    }
+    assert_eq!(cut(HERMES_TEMPLATE, "So: <tool_call>\n{\"name\": \""), "So:");
+    assert_eq!(cut(HERMES_TEMPLATE, "So: <tool_"), "So:");
+    assert_eq!(cut(HERMES_TEMPLATE, "2 <"), "2 <", "one character is text");
+    let llama = "{{ tools }}<|python_tag|>";
+    assert_eq!(cut(llama, "{\"name\": \"wea"), "");
+    assert_eq!(cut(llama, "{\"name\": \"Ad"), "{\"name\": \"Ad");
 }

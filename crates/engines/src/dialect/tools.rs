@@ -1,9 +1,10 @@
 //! Tools: how a model without a format of its own is told of them, and the grammar that holds it to one.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::driver::{Chat, ChatMessage, Constraint, Tool, ToolChoice};
-use crate::template::spaced_json;
+use crate::schema::close;
+use crate::template::{arguments, spaced_json};
 use crate::worker::bounded_blanks;
 
 /// Calls of one answer at most, where a grammar holds it.
@@ -41,8 +42,7 @@ pub(crate) fn explain(chat: &Chat) -> Vec<ChatMessage> {
             if !content.is_empty() {
                 content.push('\n');
             }
-            let arguments: Value = serde_json::from_str(&call.arguments).unwrap_or_default();
-            let call = json!({ "name": call.name, "arguments": arguments });
+            let call = json!({ "name": call.name, "arguments": arguments(&call.arguments) });
             content.push_str(&format!("<tool_call>\n{}\n</tool_call>", spaced_json(&call)));
         }
         if role == "tool" {
@@ -73,9 +73,13 @@ fn wanted(chat: &Chat) -> Vec<&Tool> {
     }
 }
 
-/// One call as a JSON schema, for engines that know no other grammars. What refers to other places of a tool's schema
-/// cannot stand within another, so such arguments are any object.
+/// One call as a JSON schema, for engines that know no other grammars; or the format of the answer, where the model may
+/// choose. What refers to other places of a tool's schema cannot stand within another, so such arguments are any object.
 pub(super) fn schema(chat: &Chat) -> Constraint {
+    Constraint::JsonSchema(either(chat, "arguments").to_string())
+}
+
+fn either(chat: &Chat, arguments_name: &str) -> Value {
     let call = |tool: &Tool| {
         let arguments = if tool.parameters.contains("\"$ref\"") {
             json!({ "type": "object" })
@@ -84,46 +88,83 @@ pub(super) fn schema(chat: &Chat) -> Constraint {
         };
         json!({
             "type": "object",
-            "properties": { "name": { "const": tool.name }, "arguments": arguments },
-            "required": ["name", "arguments"],
+            "properties": { "name": { "const": tool.name }, arguments_name: arguments },
+            "required": ["name", arguments_name],
             "additionalProperties": false,
         })
     };
-    let calls: Vec<Value> = wanted(chat).into_iter().map(call).collect();
-    Constraint::JsonSchema(json!({ "anyOf": calls }).to_string())
+    let mut choices: Vec<Value> = wanted(chat).into_iter().map(call).collect();
+    let mut definitions = Map::new();
+    if let (ToolChoice::Auto, Some(format)) = (&chat.tool_choice, &chat.format) {
+        let mut format = format_schema(&format.constraint);
+        // References are read from the root.
+        for name in ["$defs", "definitions"] {
+            definitions.extend(format.as_object_mut().and_then(|format| format.remove_entry(name)));
+        }
+        choices.push(format);
+    }
+    definitions.insert("anyOf".into(), choices.into());
+    Value::Object(definitions)
 }
 
-/// What an answer must look like: calls of the tools with arguments that their schemas accept, or, where the
-/// model may choose, text that does not look like a call. `thought` is what must end first.
-pub(super) fn grammar(chat: &Chat, thought: Option<(&'static str, &'static str)>) -> Constraint {
-    let wanted = wanted(chat);
-    let more = format!(" (\"\\n<tool_call>\" call){{0,{}}}", CALLS_MAX - 1);
-    let calls = format!("call{}", if chat.parallel_calls { more.as_str() } else { "" });
-    let mut lark = String::new();
-    let answer = match chat.tool_choice {
-        ToolChoice::Auto => {
-            lark.push_str("TEXT: /(?s:.+)/ & ~/(?s:.*)<tool_call>(?s:.*)/\n");
-            lark.push_str("lead[suffix=\"<tool_call>\"]: /(?s:.*)/\n");
-            format!("TEXT | lead {calls}")
-        }
-        ToolChoice::Required | ToolChoice::Named(_) => format!("\"<tool_call>\" {calls}"),
-    };
-    let start = match thought {
+/// The JSON schema of an answer's format.
+fn format_schema(format: &Constraint) -> Value {
+    match format {
+        Constraint::JsonSchema(schema) => serde_json::from_str(schema).unwrap_or_else(|_| json!({})),
+        _ => json!({ "type": "object" }),
+    }
+}
+
+/// One call and nothing else, or a text of the answer's format, for a model that writes calls as JSON objects without marks.
+pub(super) fn bare_grammar(chat: &Chat, thought: Option<(&'static str, &'static str)>) -> Constraint {
+    let either = bounded_blanks(either(chat, "parameters"));
+    Constraint::Lark(start(thought, "answer") + &format!("answer: %json {either}\n"))
+}
+
+/// The beginning of a grammar of whole answers; `thought` is what must end first.
+fn start(thought: Option<(&'static str, &'static str)>, answer: &str) -> String {
+    match thought {
+        // Whatever comes until the mark that ends it.
         Some((_, end)) => {
-            // Whatever comes until the mark that ends it.
-            lark.push_str(&format!("thought[suffix={}]: /(?s:.*)/\n", quoted(end)));
-            format!("start: thought /\\n{{0,2}}/ ({answer})\n")
+            format!("start: thought /\\n{{0,2}}/ ({answer})\nthought[suffix={}]: /(?s:.*)/\n", quoted(end))
         }
         None => format!("start: {answer}\n"),
-    };
+    }
+}
+
+/// The rule of one call, from behind the mark that opens it.
+fn calls(chat: &Chat) -> String {
+    let wanted = wanted(chat);
     let any = (0..wanted.len()).map(|index| format!("tool_{index}")).collect::<Vec<_>>().join(" | ");
-    lark.push_str(&format!("call: \"\\n\" ({any}) \"\\n</tool_call>\"\n"));
+    let mut lark = format!("call: \"\\n\" ({any}) \"\\n</tool_call>\"\n");
     for (index, tool) in wanted.iter().enumerate() {
         let begin = format!("{{\"name\": {}, \"arguments\": ", quoted(&tool.name));
         lark.push_str(&format!("tool_{index}: {} arguments_{index} \"}}\"\n", quoted(&begin)));
         lark.push_str(&format!("arguments_{index}: %json {}\n", bounded_blanks(arguments_schema(tool))));
     }
-    Constraint::Lark(start + &lark)
+    lark
+}
+
+/// What an answer must look like: calls of the tools with arguments that their schemas accept, or, where the
+/// model may choose, text that does not look like a call, or keeps to the answer's format. `thought` is what must end
+/// first.
+pub(super) fn grammar(chat: &Chat, thought: Option<(&'static str, &'static str)>) -> Constraint {
+    let more = format!(" (\"\\n<tool_call>\" call){{0,{}}}", CALLS_MAX - 1);
+    let several = format!("call{}", if chat.parallel_calls { more.as_str() } else { "" });
+    let mut lark = String::new();
+    let answer = match (&chat.tool_choice, &chat.format) {
+        (ToolChoice::Auto, Some(format)) => {
+            lark.push_str(&format!("format: %json {}\n", bounded_blanks(format_schema(&format.constraint))));
+            format!("format | \"<tool_call>\" {several}")
+        }
+        (ToolChoice::Auto, None) => {
+            lark.push_str("TEXT: /(?s:.+)/ & ~/(?s:.*)<tool_call>(?s:.*)/\n");
+            lark.push_str("lead[suffix=\"<tool_call>\"]: /(?s:.*)/\n");
+            format!("TEXT | lead {several}")
+        }
+        (ToolChoice::Required | ToolChoice::Named(_), _) => format!("\"<tool_call>\" {several}"),
+    };
+    Constraint::Lark(start(thought, &answer) + &lark + &calls(chat))
 }
 
 /// A text as Lark and JSON quote it.
@@ -133,25 +174,14 @@ pub(super) fn quoted(text: &str) -> String {
 
 /// The schema of a tool's arguments, which are an object. An argument that no tool lists is not for it, unless it says that others
 /// may come: as llama.cpp's own grammars have it, since small models go on with ones that they make up.
-pub(super) fn arguments_schema(tool: &Tool) -> Value {
+pub(crate) fn arguments_schema(tool: &Tool) -> Value {
     let mut schema: Value = serde_json::from_str(&tool.parameters).unwrap_or_else(|_| json!({}));
     if let Value::Object(fields) = &mut schema {
         let says = ["type", "$ref", "anyOf", "oneOf", "allOf", "enum", "const"];
         if !says.iter().any(|word| fields.contains_key(*word)) {
             fields.insert("type".into(), json!("object"));
         }
-        let open = [
-            "additionalProperties",
-            "patternProperties",
-            "unevaluatedProperties",
-            "allOf",
-            "anyOf",
-            "oneOf",
-            "$ref",
-        ];
-        if fields.contains_key("properties") && !open.iter().any(|word| fields.contains_key(*word)) {
-            fields.insert("additionalProperties".into(), json!(false));
-        }
     }
+    close(&mut schema);
     schema
 }

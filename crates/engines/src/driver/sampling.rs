@@ -35,13 +35,19 @@ pub struct Sampling {
     pub tokens_max: u32,
     /// Tells the log probability of each token, and of this many of the likeliest in its place.
     pub logprobs: Option<u32>,
+    /// Tells the log probability of each token of the prompt, too, before the answer; the first has none.
+    pub prompt_logprobs: bool,
     /// What the answer must look like.
     pub constraint: Option<Constraint>,
+    /// Refuses a schema that a grammar cannot express, rather than loosening it.
+    pub strict: bool,
     /// Control tokens that show in the text; the others leave no trace in it.
     pub preserved: Vec<String>,
     /// When the context is full the oldest half makes room, but for so many tokens at the beginning; `None`
     /// ends the answer there.
     pub shift_keep: Option<u32>,
+    /// Tells tokens in groups: nobody reads along.
+    pub grouped: bool,
 }
 
 /// llama.cpp's further samplers, each off unless set. Formulas and constants are llama.cpp's own.
@@ -147,6 +153,19 @@ pub struct HeldCalls {
     pub names: Vec<Held>,
     /// What then holds its arguments.
     pub arguments: Vec<Held>,
+    /// The format of an answer that is no call.
+    pub text: Option<TextFormat>,
+}
+
+/// The format of the text of an answer that may be a tool call in its place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TextFormat {
+    /// The format.
+    pub constraint: Constraint,
+    /// The text begins behind one of these marks; where the answer begins, if there are none.
+    pub after: Vec<String>,
+    /// Marks with which the answer may begin in its place: those of calls and of reasoning.
+    pub others: Vec<String>,
 }
 
 /// Text that is held to a grammar, as far as one can be made of it.
@@ -165,6 +184,8 @@ pub struct Held {
 /// A token that was chosen, or might have been.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Candidate {
+    /// Its number in the vocabulary.
+    pub id: u32,
     /// Its text; part of a character where the model's tokens split one.
     pub bytes: Vec<u8>,
     /// Natural logarithm of its probability before any sampler changed it.

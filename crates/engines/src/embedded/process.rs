@@ -4,6 +4,7 @@
 //! outlives its server. Its death fails every stream it had; nothing else notices.
 
 mod start;
+mod text;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -13,19 +14,21 @@ use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
 use lar_base::KeyId;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncWriteExt as _, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::Child;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::questions::{Embedded, Embedding, Question, texts_in_frames};
+use super::ConfinementPolicy;
+use super::limits::{self, Allowance};
+use super::questions::{Embedded, Embedding, Question, Tokenized, texts_in_frames};
 use crate::Error;
-use crate::driver::{Constraint, Event, Generation, Prompt, Sampling};
+use crate::driver::{Checked, Constraint, Event, Generation, Prompt, Sampling};
 use crate::protocol::{self, CREDIT, FromWorker, HEARTBEAT, Load, ToWorker, Tuned};
 use crate::template::ChatTemplate;
 pub(super) use start::confinement;
-use start::{Stderr, greet, last_lines, loaded, read, spawn};
+use start::{Stderr, greet, last_lines, loaded, read_sized, spawn};
 
 /// A worker that is silent for this long is taken for dead.
 const SILENCE_MAX: Duration = HEARTBEAT.saturating_mul(15);
@@ -33,18 +36,24 @@ const SILENCE_MAX: Duration = HEARTBEAT.saturating_mul(15);
 const STEP_MAX: Duration = Duration::from_secs(120);
 /// What a worker's end says when llama.cpp throws an exception through it; it does that when memory runs out.
 const FOREIGN_EXCEPTION: &str = "foreign exception";
+
 /// A running worker.
 #[derive(Debug)]
-pub(super) struct Worker {
+pub(crate) struct Worker {
     pid: u32,
-    /// What it measured when it loaded, where that was asked for.
-    pub(super) tuned: Option<Tuned>,
     shared: Arc<Shared>,
 }
 
-#[derive(Debug)]
+/// Is called with what a worker measured.
+pub(super) type Told = Box<dyn Fn(Tuned) + Send + Sync>;
+
 struct Shared {
-    frames: mpsc::UnboundedSender<ToWorker>,
+    tuned: Told,
+    outbox: mpsc::Sender<Outgoing>,
+    /// KiB of texts that may wait to be written.
+    texts: Arc<Semaphore>,
+    /// Prompts over [`limits::LARGE_PROMPT_BYTES`] that the worker may work on.
+    large_prompts: Semaphore,
     next: AtomicU64,
     active: AtomicU32,
     streams: Mutex<HashMap<u64, Stream>>,
@@ -53,29 +62,41 @@ struct Shared {
     kill: CancellationToken,
 }
 
+/// A frame that waits to be written, with its share of the memory for such.
+#[derive(Debug)]
+struct Outgoing {
+    bytes: Vec<u8>,
+    _texts: Option<OwnedSemaphorePermit>,
+}
+
 #[derive(Debug)]
 struct Stream {
-    events: mpsc::UnboundedSender<Event>,
-    /// Deltas received since credit was last given.
-    received: u32,
+    events: mpsc::Sender<Event>,
+    /// What the worker may still send on it.
+    allowance: Allowance,
     /// Tells whoever waits to cancel the stream that it is over.
     _over: DropGuard,
 }
 
 impl Worker {
     /// Starts a process and returns once it has loaded what it is to hold. Dropping the future kills it.
-    pub(super) async fn start(program: &Path, load: Load) -> Result<Self, Error> {
+    pub(crate) async fn start(
+        program: &Path,
+        load: Load,
+        policy: ConfinementPolicy,
+        tuned: Told,
+    ) -> Result<Self, Error> {
         let (mut child, mut reader, mut writer) = spawn(program)?;
         let stderr = last_lines(&mut child);
         let loading = async {
             let missing = greet(&mut reader, &mut writer, load).await?;
-            if !missing.is_empty() {
-                tracing::warn!(missing = missing.join("; "), "a worker is not confined in every way");
-            }
+            start::check_confinement(&missing, policy)?;
             loaded(&mut reader).await
         };
         let loaded = loading.await;
-        let tuned = *loaded.as_ref().unwrap_or(&None);
+        if let Ok(Some(found)) = &loaded {
+            tuned(*found);
+        }
         if let Err(error) = loaded {
             let Error::Failed(reason) = error else { return Err(error) };
             // One that ended by itself says how: a signal, most likely.
@@ -87,9 +108,12 @@ impl Worker {
             let lines = if lines.is_empty() { lines } else { format!(": {lines}") };
             return Err(Error::Load(format!("{reason}{status}{lines}")));
         }
-        let (frames, outbox) = mpsc::unbounded_channel();
+        let (outbox, frames) = mpsc::channel(limits::OUTBOX_FRAMES_MAX);
         let shared = Arc::new(Shared {
-            frames,
+            tuned,
+            outbox,
+            texts: Arc::new(Semaphore::new(limits::OUTBOX_KIB_MAX)),
+            large_prompts: Semaphore::new(limits::LARGE_PROMPTS_MAX),
             next: AtomicU64::new(1),
             active: AtomicU32::new(0),
             streams: Mutex::default(),
@@ -98,12 +122,12 @@ impl Worker {
             kill: CancellationToken::new(),
         });
         let pid = child.id().unwrap_or_default();
-        tokio::spawn(send_frames(writer, outbox));
+        tokio::spawn(send_frames(writer, frames, shared.kill.clone()));
         tokio::spawn(attend(child, reader, stderr, shared.clone()));
-        Ok(Self { pid, tuned, shared })
+        Ok(Self { pid, shared })
     }
 
-    pub(super) fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.pid
     }
 
@@ -112,12 +136,12 @@ impl Worker {
     }
 
     /// Why the worker died, if it did.
-    pub(super) fn death(&self) -> Option<String> {
+    pub(crate) fn death(&self) -> Option<String> {
         self.shared.death.borrow().clone()
     }
 
     /// Waits until the worker dies and tells why.
-    pub(super) async fn died(&self) -> String {
+    pub(crate) async fn died(&self) -> String {
         let mut death = self.shared.death.subscribe();
         match death.wait_for(Option::is_some).await {
             Ok(reason) => reason.clone().unwrap_or_default(),
@@ -126,64 +150,74 @@ impl Worker {
     }
 
     /// Kills the process and waits until it is gone.
-    pub(super) async fn stop(&self) {
+    pub(crate) async fn stop(&self) {
         self.shared.kill.cancel();
         self.died().await;
     }
 
-    /// A prompt's tokens, and how the text ends that was made of a chat.
+    /// A prompt's tokens, up to so many; their number only where `tokens_max` is absent. Dropping the future stops the
+    /// work.
     pub(super) async fn tokenize(
         &self,
         prompt: Prompt,
         template: Option<ChatTemplate>,
-    ) -> Result<(Vec<u32>, String), Error> {
+        tokens_max: Option<u32>,
+    ) -> Result<Tokenized, Error> {
+        let bytes = prompt.bytes();
+        let _large = if bytes > limits::LARGE_PROMPT_BYTES {
+            self.shared.large_prompts.acquire().await.ok()
+        } else {
+            None
+        };
         let (answer, answered) = oneshot::channel();
-        self.ask(Question::Tokenize(answer), |id| ToWorker::Tokenize { id, prompt, template });
+        let question = self.ask(Question::Tokenize(answer));
+        let frame = ToWorker::Tokenize { id: question.id, prompt, template, tokens_max };
+        // The only text that one frame may be too short for is one that no context is long enough for.
+        let sent = self.shared.send_text(frame).await;
+        sent.map_err(|error| Error::ContextTooLong(error.to_string()))?;
         match answered.await {
             Ok(answer) => answer.map_err(Error::Template),
             Err(_) => Err(Error::Failed(self.died().await)),
         }
     }
 
-    pub(super) async fn check(&self, constraint: Constraint) -> Result<(), Error> {
+    pub(super) async fn check(&self, constraint: Constraint, strict: bool) -> Result<Checked, Error> {
         let (answer, answered) = oneshot::channel();
-        self.ask(Question::Check(answer), |id| ToWorker::Check { id, constraint });
+        let question = self.ask(Question::Check(answer));
+        self.shared.send_text(ToWorker::Check { id: question.id, constraint, strict }).await?;
         match answered.await {
-            Ok(problem) => problem.map_or(Ok(()), |problem| Err(Error::Constraint(problem))),
+            Ok(outcome) => outcome.map_err(Error::Constraint),
             Err(_) => Err(Error::Failed(self.died().await)),
         }
     }
 
     /// The vectors of texts, or the scores of `query` with each. Dropping the future stops the work.
-    pub(super) async fn embed(&self, query: Option<String>, texts: Vec<String>) -> Result<Embedded, Error> {
+    pub(crate) async fn embed(&self, query: Option<String>, texts: Vec<String>) -> Result<Embedded, Error> {
+        if texts.is_empty() {
+            return Ok(Embedded { values: Vec::new(), tokens: 0, truncated: Vec::new() });
+        }
         let (answer, answered) = oneshot::channel();
         let values = vec![Vec::new(); texts.len()];
-        let mut frames = texts_in_frames(texts).into_iter();
-        let (texts, mut more) = frames.next().unwrap_or_default();
-        let first = query.clone();
-        let question = Question::Embed(Embedding { values, answer });
-        let id = self.ask(question, |id| ToWorker::Embed { id, query: first, texts, more });
-        while let (true, Some((texts, further))) = (more, frames.next()) {
-            more = further;
-            self.shared.send(ToWorker::Embed { id, query: query.clone(), texts, more });
+        let question = self.ask(Question::Embed(Embedding { values, answer }));
+        for (texts, more) in texts_in_frames(texts) {
+            let frame = ToWorker::Embed { id: question.id, query: query.clone(), texts, more };
+            self.shared.send_text(frame).await?;
         }
-        // Also when it was answered: then there is nothing to forget.
-        let _forget = Forget { shared: self.shared.clone(), id };
         match answered.await {
             Ok(answer) => answer.map_err(Error::Failed),
             Err(_) => Err(Error::Failed(self.died().await)),
         }
     }
 
-    fn ask(&self, question: Question, frame: impl FnOnce(u64) -> ToWorker) -> u64 {
+    /// Notes down who waits for an answer, until the guard is dropped.
+    fn ask(&self, question: Question) -> Forget {
         let id = self.shared.next.fetch_add(1, Ordering::Relaxed);
         lock(&self.shared.questions).insert(id, question);
-        self.shared.send(frame(id));
         if self.death().is_some() {
             // It may have died before the question was noted down.
             lock(&self.shared.questions).remove(&id);
         }
-        id
+        Forget { shared: self.shared.clone(), id }
     }
 
     pub(super) fn generate(
@@ -193,10 +227,13 @@ impl Worker {
         cache_of: Option<KeyId>,
     ) -> Generation {
         let stream = worker.shared.next.fetch_add(1, Ordering::Relaxed);
-        let (events, mut received) = mpsc::unbounded_channel();
+        let (events, mut received) = mpsc::channel(limits::EVENTS_MAX);
         let stop = CancellationToken::new();
         let over = CancellationToken::new();
-        let entry = Stream { events, received: 0, _over: over.clone().drop_guard() };
+        let scored = if sampling.prompt_logprobs { tokens.len() } else { 0 };
+        let scored = u32::try_from(scored).unwrap_or(u32::MAX);
+        let allowance = Allowance::new(sampling.tokens_max.saturating_add(scored));
+        let entry = Stream { events, allowance, _over: over.clone().drop_guard() };
         lock(&worker.shared.streams).insert(stream, entry);
         worker.shared.send(ToWorker::Generate { stream, tokens, sampling, cache_of });
         if let Some(reason) = worker.death() {
@@ -210,7 +247,20 @@ impl Worker {
                 () = over.cancelled() => {}
             }
         });
-        Generation { events: stream::poll_fn(move |context| received.poll_recv(context)).boxed(), stop }
+        let shared = worker.shared.clone();
+        let mut taken = 0;
+        let events = stream::poll_fn(move |context| {
+            let event = std::task::ready!(received.poll_recv(context));
+            // The worker may send as many more as were taken.
+            if let Some(Event::Delta { tokens, .. }) = &event {
+                taken += (*tokens).max(1);
+            }
+            if taken >= CREDIT / 2 {
+                shared.send(ToWorker::Credit { stream, tokens: std::mem::take(&mut taken) });
+            }
+            std::task::Poll::Ready(event)
+        });
+        Generation { events: events.boxed(), stop }
     }
 }
 
@@ -234,25 +284,65 @@ impl Drop for Worker {
     }
 }
 
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
 impl Shared {
+    /// Sends a small frame. A worker that takes no more is killed.
     fn send(&self, frame: ToWorker) {
+        let Ok(bytes) = protocol::encode(&frame) else { return };
         // A closed channel means a dead worker, which `attend` reports to every stream.
-        let _ = self.frames.send(frame);
+        if let Err(mpsc::error::TrySendError::Full(_)) =
+            self.outbox.try_send(Outgoing { bytes, _texts: None })
+        {
+            tracing::warn!("a worker does not read what it is sent; it is killed");
+            self.kill.cancel();
+        }
     }
 
-    fn hear(&self, frame: FromWorker) -> Result<(), String> {
+    /// Sends a frame with a caller's text, once there is room for it.
+    async fn send_text(&self, frame: ToWorker) -> Result<(), Error> {
+        let bytes = protocol::encode(&frame).map_err(|error| Error::Failed(error.to_string()))?;
+        drop(frame);
+        let share = limits::kib(bytes.len());
+        let texts = self.texts.clone().acquire_many_owned(share).await.ok();
+        // As above.
+        let _ = self.outbox.send(Outgoing { bytes, _texts: texts }).await;
+        Ok(())
+    }
+
+    /// Takes a frame of `bytes` bytes in; the error is what the worker did that it may not.
+    fn hear(&self, frame: FromWorker, bytes: usize) -> Result<(), String> {
+        let most = limits::frame_bytes_max(&frame);
+        if bytes > most {
+            return Err(format!("it sent a frame of {bytes} bytes, {most} at most"));
+        }
         match frame {
-            FromWorker::Tokens { id, tokens, tail } => self.tokens(id, Ok((tokens, tail))),
+            FromWorker::Tokens { id, tokens, tail } => self.tokens(id, Ok(Tokenized::Tokens(tokens, tail))),
+            FromWorker::Counted { id, tokens } => self.tokens(id, Ok(Tokenized::Count(tokens))),
+            FromWorker::TooLong { id, tokens_at_least } => {
+                self.tokens(id, Ok(Tokenized::TooLong(tokens_at_least)));
+            }
             FromWorker::TokenizeFailed { id, message } => self.tokens(id, Err(message)),
-            FromWorker::Checked { id, problem } => {
-                if let Some(Question::Check(question)) = lock(&self.questions).remove(&id) {
-                    let _ = question.send(problem);
+            FromWorker::Text { id, answer } => {
+                if let Some(Question::Text(question)) = lock(&self.questions).remove(&id) {
+                    let _ = question.send(answer);
                 }
             }
-            FromWorker::Prefilled { stream, known } => self.event(stream, Event::Prefilled { known }),
+            FromWorker::Checked { id, outcome } => {
+                if let Some(Question::Check(question)) = lock(&self.questions).remove(&id) {
+                    let _ = question.send(outcome);
+                }
+            }
+            FromWorker::Prefilled { stream, known } => self.event(stream, Event::Prefilled { known })?,
             FromWorker::Delta { stream, text, tokens, logprobs } => {
-                self.event(stream, Event::Delta { text, tokens, logprobs });
-                self.give_credit(stream);
+                if let Some(stream) = lock(&self.streams).get_mut(&stream) {
+                    stream.allowance.take(tokens, bytes)?;
+                }
+                self.event(stream, Event::Delta { text, tokens, logprobs })?;
             }
             FromWorker::Vector { id, index, values } => {
                 if let Some(Question::Embed(embedding)) = lock(&self.questions).get_mut(&id)
@@ -275,14 +365,16 @@ impl Shared {
             }
             FromWorker::Finished { stream, reason, guessed, right, active } => {
                 if guessed > 0 {
-                    self.event(stream, Event::Guessed { tokens: guessed, right });
+                    self.event(stream, Event::Guessed { tokens: guessed, right })?;
                 }
                 self.end(stream, active, Event::Finished(reason));
             }
             FromWorker::Cancelled { stream, active } => self.end(stream, active, Event::Cancelled),
-            FromWorker::Failed { stream, message, active } => {
-                self.end(stream, active, Event::Failed(Error::Failed(message)));
+            FromWorker::Failed { stream, message, constraint, active } => {
+                let error = if constraint { Error::Constraint(message) } else { Error::Failed(message) };
+                self.end(stream, active, Event::Failed(error));
             }
+            FromWorker::Tuned(tuned) => (self.tuned)(tuned),
             FromWorker::Heartbeat { active, step_ms } => {
                 self.active.store(active, Ordering::Relaxed);
                 if Duration::from_millis(step_ms) > STEP_MAX {
@@ -297,32 +389,27 @@ impl Shared {
         Ok(())
     }
 
-    fn tokens(&self, id: u64, answer: Result<(Vec<u32>, String), String>) {
+    fn tokens(&self, id: u64, answer: Result<Tokenized, String>) {
         if let Some(Question::Tokenize(question)) = lock(&self.questions).remove(&id) {
             let _ = question.send(answer);
         }
     }
 
-    fn event(&self, stream: u64, event: Event) {
-        if let Some(stream) = lock(&self.streams).get(&stream) {
-            let _ = stream.events.send(event);
-        }
-    }
-
-    fn give_credit(&self, id: u64) {
-        let mut streams = lock(&self.streams);
-        let Some(stream) = streams.get_mut(&id) else { return };
-        stream.received += 1;
-        if stream.received >= CREDIT / 2 {
-            let deltas = std::mem::take(&mut stream.received);
-            self.send(ToWorker::Credit { stream: id, deltas });
+    fn event(&self, stream: u64, event: Event) -> Result<(), String> {
+        let streams = lock(&self.streams);
+        let Some(stream) = streams.get(&stream) else { return Ok(()) };
+        match stream.events.try_send(event) {
+            // Whoever gave up on the answer has asked to stop it.
+            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
+            Err(mpsc::error::TrySendError::Full(_)) => Err("it sent more than it had credit for".into()),
         }
     }
 
     fn end(&self, stream: u64, active: u32, event: Event) {
         self.active.store(active, Ordering::Relaxed);
         if let Some(stream) = lock(&self.streams).remove(&stream) {
-            let _ = stream.events.send(event);
+            // There is room: a stream that has none is one whose worker dies for it.
+            let _ = stream.events.try_send(event);
         }
     }
 
@@ -330,31 +417,44 @@ impl Shared {
         self.active.store(0, Ordering::Relaxed);
         self.death.send_replace(Some(reason.to_owned()));
         for (_, stream) in lock(&self.streams).drain() {
-            let _ = stream.events.send(Event::Failed(Error::Failed(reason.to_owned())));
+            // Where no room is left, the stream's end without an event tells as much.
+            let _ = stream.events.try_send(Event::Failed(Error::Failed(reason.to_owned())));
         }
         lock(&self.questions).clear();
     }
 }
 
-async fn send_frames(mut writer: OwnedWriteHalf, mut outbox: mpsc::UnboundedReceiver<ToWorker>) {
-    while let Some(frame) = outbox.recv().await {
-        let Ok(bytes) = protocol::encode(&frame) else { continue };
-        if writer.write_all(&bytes).await.is_err() {
-            return;
+/// Writes frames until the worker is gone. One that does not read, which an honest one does whatever it computes, is
+/// killed.
+async fn send_frames(
+    mut writer: OwnedWriteHalf,
+    mut frames: mpsc::Receiver<Outgoing>,
+    kill: CancellationToken,
+) {
+    while let Some(frame) = frames.recv().await {
+        match tokio::time::timeout(SILENCE_MAX, writer.write_all(&frame.bytes)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return,
+            Err(_) => {
+                tracing::warn!("a worker does not read what it is sent; it is killed");
+                kill.cancel();
+                return;
+            }
         }
     }
 }
 
 /// Hears the worker until it dies, is killed or breaks the protocol.
 async fn attend(mut child: Child, reader: OwnedReadHalf, stderr: Stderr, shared: Arc<Shared>) {
-    let mut reader = reader;
+    // Frames are small and many come at once.
+    let mut reader = BufReader::new(reader);
     let mut heard = tokio::spawn({
         let shared = shared.clone();
         async move {
             loop {
-                match tokio::time::timeout(SILENCE_MAX, read::<FromWorker>(&mut reader)).await {
-                    Ok(Ok(frame)) => {
-                        if let Err(reason) = shared.hear(frame) {
+                match tokio::time::timeout(SILENCE_MAX, read_sized::<FromWorker>(&mut reader)).await {
+                    Ok(Ok((frame, bytes))) => {
+                        if let Err(reason) = shared.hear(frame, bytes) {
                             return reason;
                         }
                     }

@@ -2,14 +2,27 @@
 
 use tokio::sync::oneshot;
 
+use crate::driver::{Checked, TextAnswer};
 use crate::protocol;
 
 /// Where the answer to a question goes.
 #[derive(Debug)]
 pub(super) enum Question {
-    Tokenize(oneshot::Sender<Result<(Vec<u32>, String), String>>),
-    Check(oneshot::Sender<Option<String>>),
+    Tokenize(oneshot::Sender<Result<Tokenized, String>>),
+    Text(oneshot::Sender<Result<TextAnswer, String>>),
+    Check(oneshot::Sender<Result<Checked, String>>),
     Embed(Embedding),
+}
+
+/// What became of a prompt.
+#[derive(Debug)]
+pub(super) enum Tokenized {
+    /// Its tokens, and how the text ends that was made of a chat.
+    Tokens(Vec<u32>, String),
+    /// How many it has.
+    Count(u64),
+    /// It has more than were allowed: at least so many.
+    TooLong(u64),
 }
 
 /// An `Embed` that is under way.

@@ -128,7 +128,7 @@ struct Layer {
 
 /// Room for a forward pass, kept between them.
 #[derive(Debug, Default)]
-pub(super) struct Scratch {
+pub(crate) struct Scratch {
     hidden: Vec<f32>,
     qkv: Vec<f32>,
     scores: Vec<f32>,

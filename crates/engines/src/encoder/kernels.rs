@@ -6,6 +6,14 @@
 use gemm::Parallelism;
 use pulp::{Arch, Simd, WithSimd};
 
+/// Computes a small product, for which `gemm` reads the sizes of the processor's caches from `/sys` and keeps them. A
+/// confined process could not read them and would compute with guesses.
+pub(crate) fn prepare() {
+    const SIDE: usize = 2 * FEW_ROWS;
+    let ones = vec![1.0; SIDE * SIDE];
+    linear(&mut vec![0.0; SIDE * SIDE], &ones, &ones, SIDE);
+}
+
 /// A linear layer's weights `[height, width]`, as torch keeps them, turned to `[width, height]`: the kernel then
 /// reads them as they lie rather than packing them anew for every product (a fifth of the time).
 pub(super) fn transposed(weights: &[f32], width: usize) -> Vec<f32> {

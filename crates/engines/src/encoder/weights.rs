@@ -3,11 +3,12 @@
 #![expect(unsafe_code, reason = "listed in xtask/tests/house.rs")]
 
 use std::fs::File;
+use std::io::{Seek as _, SeekFrom};
 use std::ops::{Deref, Range};
 use std::path::Path;
 use std::sync::Arc;
 
-use memmap2::Mmap;
+use memmap2::{Mmap, MmapOptions};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 
@@ -40,11 +41,14 @@ impl Deref for Tensor {
 impl Weights {
     /// Maps a file; the tensors' names may begin with one of `prefixes`, if `probe` is there under it.
     pub(super) fn open(path: &Path, prefixes: &[&str], probe: &str) -> Result<Self, String> {
-        let file = File::open(path).map_err(|error| error.to_string())?;
+        let mut file = File::open(path).map_err(|error| error.to_string())?;
+        // A confined process learns a file's size by going to its end; it may not ask for what else is known of it.
+        let size = file.seek(SeekFrom::End(0)).map_err(|error| error.to_string())?;
+        let size = usize::try_from(size).map_err(|error| error.to_string())?;
         // SAFETY: a map is sound while nobody changes the file. Model files are renamed into place once and
         // then only read or removed; removal leaves the map. Whoever writes into one by other means changes
         // the numbers, and whoever cuts it short ends the process, as with any program's own file.
-        let map = unsafe { Mmap::map(&file) }.map_err(|error| error.to_string())?;
+        let map = unsafe { MmapOptions::new().len(size).map(&file) }.map_err(|error| error.to_string())?;
         let map = Arc::new(map);
         let tensors = SafeTensors::deserialize(&map).map_err(|error| error.to_string())?;
         let prefix = prefixes.iter().find(|prefix| tensors.tensor(&format!("{prefix}{probe}")).is_ok());

@@ -67,7 +67,12 @@ pub(super) fn refusal(path: &str, status: u16, body: &[u8]) -> Error {
     let error = &answer["error"];
     let message = error["message"].as_str().unwrap_or("no reason given");
     if error["type"] == "exceed_context_size_error" {
-        return Error::ContextTooLong(message.to_owned());
+        return Error::ContextTooLong(match (error["n_prompt_tokens"].as_u64(), error["n_ctx"].as_u64()) {
+            (Some(tokens), Some(context)) => {
+                format!("prompt is too long: {tokens} tokens > {} maximum", context.saturating_sub(1))
+            }
+            _ => format!("the prompt does not fit the model's context: {message}"),
+        });
     }
     Error::Failed(format!("llama-server {path}: status {status}: {message}"))
 }

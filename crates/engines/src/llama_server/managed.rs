@@ -1,4 +1,4 @@
-//! A `llama-server` that is our child.
+//! A `llama-server` that is our child, started through [`super::launch`], which confines it.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -6,12 +6,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use lar_base::Secret;
 use lar_base::secret::{hex, random_bytes};
+use lar_sandbox::Inherit;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::LlamaServerOptions;
 use crate::Error;
+use crate::embedded::ConfinementPolicy;
 
 /// Tokens of prompts that it reads in one go. It hears of a stop only between two of these; its own default
 /// of 2048 takes seconds on a processor, and its computation is cut into 512 in any case.
@@ -30,13 +33,24 @@ pub(super) struct Child {
 }
 
 impl Child {
-    pub(super) async fn start(
-        program: &Path,
-        model: &Path,
-        concurrency: u32,
-        context_tokens: u32,
-        threads: u32,
-    ) -> Result<Self, Error> {
+    /// # Errors
+    /// When the options are not those of a managed server, or it cannot be started.
+    pub(super) async fn start(options: &LlamaServerOptions) -> Result<Self, Error> {
+        let LlamaServerOptions::Managed {
+            launcher,
+            confinement,
+            program,
+            model,
+            concurrency,
+            context_tokens,
+            threads,
+        } = options
+        else {
+            return Err(Error::Failed("this llama-server is not Lar's to start".into()));
+        };
+        if !program.is_file() {
+            return Err(Error::Missing(format!("{} cannot be started: it is not there", program.display())));
+        }
         // The server cannot tell which port it chose, so a free one is chosen for it. Should someone take
         // it in between, the child ends and the load fails with its words.
         let free =
@@ -44,18 +58,24 @@ impl Child {
         let port = free.map_err(|error| Error::Load(error.to_string()))?.port();
         let key = Secret::new(hex(&random_bytes::<16>()));
         let folder = program.parent().unwrap_or(Path::new("."));
-        let mut child = dies_with_us(program)
+        let (server, port) = (std::process::id().to_string(), port.to_string());
+        let mut command = Command::from(lar_sandbox::command(launcher, Inherit::Engine));
+        command.args(["launch", "--server", &server, "--port", &port, "--model"]).arg(model);
+        if *confinement == ConfinementPolicy::Require {
+            command.arg("--require-confinement");
+        }
+        let mut child = command
+            .arg("--")
+            .arg(program)
             .arg("-m")
             .arg(model)
-            .args(["--host", "127.0.0.1", "--port", &port.to_string(), "--slots", "--no-webui"])
+            .args(["--host", "127.0.0.1", "--port", &port, "--slots", "--no-webui"])
             .args(["-np", &concurrency.to_string(), "-t", &threads.to_string()])
             .args(["-b", BATCH_TOKENS])
-            .args(["-c", &context_tokens.saturating_mul(concurrency).to_string()])
-            .current_dir(folder)
+            .args(["-c", &context_tokens.saturating_mul(*concurrency).to_string()])
             .env("LD_LIBRARY_PATH", folder)
             // The environment, unlike the arguments, is not for other users to see.
             .env("LLAMA_API_KEY", key.expose())
-            .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .kill_on_drop(true)
@@ -67,6 +87,9 @@ impl Child {
             let Some(stderr) = stderr else { return };
             let mut stderr = BufReader::new(stderr).lines();
             while let Ok(Some(line)) = stderr.next_line().await {
+                if line.contains("is not confined in every way") {
+                    tracing::warn!("{line}");
+                }
                 let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
                 kept.push(line);
                 let excess = kept.len().saturating_sub(STDERR_LINES);
@@ -107,18 +130,6 @@ impl Child {
         self.kill.cancel();
         self.died().await;
     }
-}
-
-/// A command that the kernel kills when Lar dies, however it dies. Without util-linux's `setpriv` it is killed only
-/// when Lar ends in order.
-fn dies_with_us(program: &Path) -> Command {
-    let setpriv = Path::new("/usr/bin/setpriv");
-    if !setpriv.is_file() || !program.is_file() {
-        return Command::new(program);
-    }
-    let mut command = Command::new(setpriv);
-    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
-    command
 }
 
 impl Drop for Child {

@@ -17,11 +17,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::client::{Client, refusal};
 use crate::Error;
-use crate::dialect;
 use crate::driver::{
     Candidate, Chat, ChatMessage, Constraint, Event, FinishReason, Generation, Job, Prompt, RareSampling,
     Sampling, TokenLogprobs, ToolCall,
 };
+use crate::{dialect, template};
 
 /// How long to wait before asking `/slots` whether a stopped job is gone. The wait doubles while it is less
 /// than [`CONFIRM_SOON`]: in mid-answer the server hears of a closed socket with its next token.
@@ -32,6 +32,8 @@ const CONFIRM_SOON: Duration = Duration::from_millis(320);
 const CONFIRM_LATER: Duration = Duration::from_millis(1200);
 /// An event longer than this is no event of a llama-server.
 const LINE_BYTES_MAX: usize = 4 << 20;
+/// Events of an answer that wait to be taken; the server's next line is read once there is room.
+const EVENTS_MAX: usize = 64;
 /// How much of a refusal is read.
 const REFUSAL_BYTES_MAX: usize = 64 << 10;
 
@@ -169,7 +171,14 @@ struct Usage {
 pub(super) fn chat_body(chat: &Chat, knows_tools: bool) -> Value {
     let explained = (!knows_tools).then(|| dialect::explain(chat));
     let messages = explained.as_deref().unwrap_or(&chat.messages);
-    let call = |call: &ToolCall| json!({ "id": call.id, "type": "function", "function": { "name": call.name, "arguments": call.arguments } });
+    let call = |call: &ToolCall| {
+        // The server takes an object's text only.
+        let arguments = match template::arguments(&call.arguments) {
+            arguments if arguments.is_object() => arguments.to_string(),
+            other => json!({ "arguments": other }).to_string(),
+        };
+        json!({ "id": call.id, "type": "function", "function": { "name": call.name, "arguments": arguments } })
+    };
     let message = |message: &ChatMessage| {
         let mut said = json!({ "role": message.role, "content": message.content });
         if !message.tool_calls.is_empty() {
@@ -178,11 +187,20 @@ pub(super) fn chat_body(chat: &Chat, knows_tools: bool) -> Value {
         if let Some(id) = &message.tool_call_id {
             said["tool_call_id"] = json!(id);
         }
+        if !message.reasoning.is_empty() {
+            said["reasoning_content"] = json!(message.reasoning);
+        }
         said
     };
     let mut body = json!({ "messages": messages.iter().map(message).collect::<Vec<_>>() });
     if explained.is_none() && !chat.tools.is_empty() {
         body["tools"] = chat.tools.iter().map(dialect::function).collect();
+    }
+    if !chat.variables.is_empty() {
+        let variables = chat.variables.iter().map(|variable| {
+            (variable.name.clone(), serde_json::from_str(&variable.value).unwrap_or_default())
+        });
+        body["chat_template_kwargs"] = Value::Object(variables.collect());
     }
     body
 }
@@ -278,7 +296,7 @@ impl Drop for Place {
 /// The request as a job with these stop texts; its place goes back once the server is known to be done with it. All of it happens
 /// in the task that follows the events.
 pub(super) fn start(client: Client, request: Request, stops: Vec<String>, place: Place) -> Generation {
-    let (sender, mut events) = mpsc::unbounded_channel();
+    let (sender, mut events) = mpsc::channel(EVENTS_MAX);
     let stop = CancellationToken::new();
     let asked = stop.clone();
     let work = async move {
@@ -299,7 +317,7 @@ pub(super) fn start(client: Client, request: Request, stops: Vec<String>, place:
             None => confirm(&client, place.number).await,
         };
         drop(place);
-        let _ = sender.send(end);
+        let _ = sender.send(end).await;
     };
     let mut work = Box::pin(work.fuse());
     let events = stream::poll_fn(move |context| {
@@ -331,7 +349,7 @@ async fn run(
     client: &Client,
     request: Request,
     stops: Vec<String>,
-    sender: &mpsc::UnboundedSender<Event>,
+    sender: &mpsc::Sender<Event>,
 ) -> Result<FinishReason, Error> {
     let failed = |reason: &str| Error::Failed(format!("llama-server {reason}"));
     let response = client.egress.send(request).await.map_err(|error| Error::Failed(error.to_string()))?;
@@ -348,7 +366,11 @@ async fn run(
             let line = &buffer[read..read + length];
             read += length + 1;
             let Some(data) = line.strip_prefix(b"data: ") else { continue };
-            if let Some(end) = answer.hear(data, sender)? {
+            let (events, end) = answer.hear(data)?;
+            for event in events {
+                let _ = sender.send(event).await;
+            }
+            if let Some(end) = end {
                 return Ok(end);
             }
         }
@@ -378,22 +400,19 @@ struct Answer {
 }
 
 impl Answer {
-    /// Passes one event on; returns why the answer ended if it did.
-    fn hear(
-        &mut self,
-        data: &[u8],
-        sender: &mpsc::UnboundedSender<Event>,
-    ) -> Result<Option<FinishReason>, Error> {
+    /// What one line of the server's says, and why the answer ended if it did.
+    fn hear(&mut self, data: &[u8]) -> Result<(Vec<Event>, Option<FinishReason>), Error> {
         if data == b"[DONE]" {
-            return Ok(self.end);
+            return Ok((Vec::new(), self.end));
         }
+        let mut events = Vec::new();
         let chunk: Chunk<'_> = serde_json::from_slice(data)
             .map_err(|_| Error::Failed("llama-server sent an event that it does not document".into()))?;
         if let Some(error) = chunk.error {
             return Err(refusal("in mid-answer", 200, json!({ "error": error }).to_string().as_bytes()));
         }
         if !std::mem::replace(&mut self.begun, true) {
-            let _ = sender.send(Event::Prefilled { known: 0 });
+            events.push(Event::Prefilled { known: 0 });
         }
         for choice in chunk.choices {
             let logprobs: Vec<TokenLogprobs> = choice
@@ -401,46 +420,41 @@ impl Answer {
                 .map(|list| list.content.into_iter().map(Into::into).collect())
                 .unwrap_or_default();
             if let Some(text) = choice.delta.content.as_deref().filter(|text| !text.is_empty()) {
-                self.delta(text, 1, logprobs, sender);
+                events.push(self.delta(text, 1, logprobs));
             }
             if let Some(reason) = choice.finish_reason.as_deref() {
                 self.end = Some(if reason == "length" { FinishReason::Length } else { FinishReason::Stop });
             }
         }
         if let Some(usage) = chunk.usage {
-            let _ = sender.send(Event::Counted { tokens: usage.prompt_tokens });
+            events.push(Event::Counted { tokens: usage.prompt_tokens });
             let untold = usage.completion_tokens.saturating_sub(self.tokens);
             if untold > 0 {
-                self.delta("", untold, Vec::new(), sender);
+                events.push(self.delta("", untold, Vec::new()));
             }
         }
         let tokens = u32::try_from(chunk.tokens.len()).unwrap_or(u32::MAX);
         if !chunk.content.is_empty() || tokens > 0 {
             let logprobs = chunk.completion_probabilities.into_iter().map(Into::into).collect();
-            self.delta(&chunk.content, tokens, logprobs, sender);
+            events.push(self.delta(&chunk.content, tokens, logprobs));
         }
         if !chunk.stop {
-            return Ok(None);
+            return Ok((events, None));
         }
         if let Some(tokens) = chunk.tokens_evaluated {
-            let _ = sender.send(Event::Counted { tokens });
+            events.push(Event::Counted { tokens });
         }
         let which = || self.stops.iter().position(|stop| *stop == chunk.stopping_word);
-        Ok(Some(match &*chunk.stop_type {
+        let end = match &*chunk.stop_type {
             "limit" => FinishReason::Length,
             "word" => which().map_or(FinishReason::Stop, FinishReason::StopText),
             _ => FinishReason::Stop,
-        }))
+        };
+        Ok((events, Some(end)))
     }
 
-    fn delta(
-        &mut self,
-        text: &str,
-        tokens: u32,
-        logprobs: Vec<TokenLogprobs>,
-        sender: &mpsc::UnboundedSender<Event>,
-    ) {
+    fn delta(&mut self, text: &str, tokens: u32, logprobs: Vec<TokenLogprobs>) -> Event {
         self.tokens += tokens;
-        let _ = sender.send(Event::Delta { text: text.to_owned(), tokens, logprobs });
+        Event::Delta { text: text.to_owned(), tokens, logprobs }
     }
 }

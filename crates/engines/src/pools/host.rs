@@ -22,6 +22,9 @@ const TICK_MIN: Duration = Duration::from_millis(50);
 const TICK_MAX: Duration = Duration::from_secs(5);
 /// How often it is looked, while stopping, whether the last lease is back.
 const STOPPING_TICK: Duration = Duration::from_millis(50);
+/// Orders that wait for a pool's supervisor. The scheduler gives none before it has heard of the last one's outcome,
+/// but for a removal.
+const ORDERS_MAX: usize = 8;
 
 #[derive(Debug)]
 pub(crate) struct Host {
@@ -49,8 +52,17 @@ pub(super) struct Waiter {
 #[derive(Debug)]
 struct Entry {
     driver: Arc<dyn Driver>,
-    orders: mpsc::UnboundedSender<Order>,
+    orders: mpsc::Sender<Order>,
     state: PoolState,
+}
+
+impl Entry {
+    fn order(&self, order: Order) {
+        // A closed channel means that the supervisor ended: Lar stops.
+        if let Err(mpsc::error::TrySendError::Full(order)) = self.orders.try_send(order) {
+            tracing::error!(?order, "a pool's supervisor takes no orders");
+        }
+    }
 }
 
 impl Host {
@@ -94,9 +106,9 @@ impl Host {
         pool: PoolId,
         driver: Arc<dyn Driver>,
         memory: Bytes,
-    ) -> Option<mpsc::UnboundedReceiver<Order>> {
+    ) -> Option<mpsc::Receiver<Order>> {
         let concurrency = driver.engine().concurrency;
-        let (orders, inbox) = mpsc::unbounded_channel();
+        let (orders, inbox) = mpsc::channel(ORDERS_MAX);
         self.with(|state| {
             if state.pools.contains_key(&pool) {
                 return (None, None);
@@ -109,7 +121,7 @@ impl Host {
     pub(super) fn remove(self: &Arc<Self>, pool: &PoolId) {
         self.with(|state| {
             if let Some(entry) = state.pools.remove(pool) {
-                let _ = entry.orders.send(Order::Remove);
+                entry.order(Order::Remove);
             }
             ((), Some(Event::PoolRemoved { pool: pool.clone() }))
         });
@@ -156,6 +168,10 @@ impl Host {
         self.lock().scheduler.limits()
     }
 
+    pub(super) fn waiting(&self, pool: &str) -> usize {
+        self.lock().scheduler.waiting(pool)
+    }
+
     pub(super) fn status(&self) -> Vec<PoolStatus> {
         let state = self.lock();
         let views = state.scheduler.view(Instant::now()).into_iter();
@@ -167,6 +183,7 @@ impl Host {
                 active: view.active,
                 waiting: view.waiting,
                 memory: view.memory,
+                threads: entry.driver.threads(),
                 goes_at: view.goes_at,
                 pool: view.pool,
             })
@@ -205,10 +222,10 @@ impl Host {
     fn act(self: &Arc<Self>, state: &mut State, action: Action) -> Option<(Waiter, Result<Lease, Refusal>)> {
         match action {
             Action::Load { pool } => {
-                let _ = state.pools.get(&pool)?.orders.send(Order::Load);
+                state.pools.get(&pool)?.order(Order::Load);
             }
             Action::Unload { pool } => {
-                let _ = state.pools.get(&pool)?.orders.send(Order::Unload);
+                state.pools.get(&pool)?.order(Order::Unload);
             }
             Action::Fail { pool, reason } => state.pools.get_mut(&pool)?.state = PoolState::Failed(reason),
             Action::Place { task, position, predicted_start, why } => {

@@ -34,7 +34,7 @@ pub(crate) enum Order {
 pub(super) async fn run(
     pool: PoolId,
     driver: Arc<dyn Driver>,
-    mut orders: mpsc::UnboundedReceiver<Order>,
+    mut orders: mpsc::Receiver<Order>,
     host: Arc<Host>,
     stopping: CancellationToken,
 ) {

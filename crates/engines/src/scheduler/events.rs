@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lar_base::{Bytes, Instant, KeyId, TaskId};
+use lar_base::{Bytes, Instant, KeyId, TaskId, UserId};
 
 /// Names a pool: the catalog's name of its model.
 pub type PoolId = String;
@@ -52,6 +52,23 @@ pub struct Limits {
     pub keep_alive: Option<Duration>,
     /// After waiting this long for memory, a model that is in use takes no new tasks until it is let go.
     pub swap_wait_max: Duration,
+    /// While one key has every slot of a pool and others wait, a task of it that has run this long is stopped; `None` never
+    /// does.
+    pub slot_hold_max: Option<Duration>,
+}
+
+impl Limits {
+    /// Tasks of one key that may wait in a queue: half of it.
+    #[must_use]
+    pub const fn key_share(&self) -> usize {
+        self.queue_len_max.div_ceil(2)
+    }
+
+    /// Tasks of all keys of one person that may wait in a queue: three quarters of it.
+    #[must_use]
+    pub const fn person_share(&self) -> usize {
+        self.queue_len_max - self.queue_len_max / 4
+    }
 }
 
 impl Default for Limits {
@@ -63,6 +80,7 @@ impl Default for Limits {
             memory: Bytes(u64::MAX),
             keep_alive: None,
             swap_wait_max: Duration::from_secs(20),
+            slot_hold_max: Some(Duration::from_secs(1800)),
         }
     }
 }
@@ -74,8 +92,10 @@ pub struct Request {
     pub task: TaskId,
     /// Where it wants to run.
     pub pool: PoolId,
-    /// Whose it is; callers of one priority take turns.
+    /// Whose it is; keys of one priority take turns.
     pub caller: KeyId,
+    /// The person behind the key; persons take turns, too.
+    pub person: UserId,
     /// How urgent it is.
     pub priority: Priority,
     /// When it is of no use any more.
@@ -144,6 +164,11 @@ pub enum Event {
         /// Which.
         task: TaskId,
     },
+    /// Nobody takes what a task writes any more.
+    Unread {
+        /// Which.
+        task: TaskId,
+    },
     /// The engine has confirmed that it no longer works on a task, for whatever reason.
     Stopped {
         /// Which.
@@ -163,7 +188,16 @@ pub enum Refusal {
         /// When one of them will probably have been started.
         retry_after: Duration,
     },
-    /// It waited longest when the queue was full.
+    /// Tasks of the same key, or of the same person, take all of the queue that they may.
+    ShareFull {
+        /// Whose tasks they are.
+        of: Holder,
+        /// Tasks of theirs that wait.
+        waiting: usize,
+        /// When one of them will probably have been started.
+        retry_after: Duration,
+    },
+    /// It waited longest when the queue, or its key's share of it, was full.
     Dropped,
     /// It could not start before its deadline, so it was not queued.
     DeadlineUnmet {
@@ -181,6 +215,15 @@ pub enum Refusal {
     PoolUnknown,
     /// Its caller took it back.
     Cancelled,
+}
+
+/// Who has a share of a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holder {
+    /// One key.
+    Key,
+    /// A person, with all of their keys.
+    Person,
 }
 
 /// Why a task waits.
@@ -201,6 +244,10 @@ pub enum StopCause {
     Cancelled,
     /// Its deadline passed.
     Deadline,
+    /// Nobody takes what it writes.
+    Unread,
+    /// It has run for [`Limits::slot_hold_max`] while its key had every slot and others waited.
+    SlotHeld,
 }
 
 /// What is to be done.

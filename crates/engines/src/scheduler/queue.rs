@@ -1,11 +1,15 @@
 //! The tasks of one pool and priority that wait: callers take turns, each caller's own go in order.
+//!
+//! The caller with the fewest running tasks goes next, counted by person and then by key, so that one who has every slot
+//! leaves the next one to somebody else.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use lar_base::{Instant, KeyId, TaskId};
+use lar_base::{Instant, TaskId};
 
 use super::Request;
+use super::fairness::{Caller, Load};
 
 /// A task that waits.
 #[derive(Debug, Clone)]
@@ -16,10 +20,10 @@ pub(super) struct Waiting {
     pub(super) predicted: Duration,
 }
 
-/// Each caller has a line; the front line's first task goes next, then that line goes to the back.
+/// Each caller has a line; the first task of the line that is next goes, then that line goes to the back.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    lines: VecDeque<(KeyId, VecDeque<Waiting>)>,
+    lines: VecDeque<(Caller, VecDeque<Waiting>)>,
     len: usize,
 }
 
@@ -31,36 +35,50 @@ impl Queue {
     pub(super) fn push(&mut self, now: Instant, predicted: Duration, request: Request) {
         let waiting = Waiting { task: request.task, since: now, deadline: request.deadline, predicted };
         self.len += 1;
-        match self.lines.iter_mut().find(|(caller, _)| *caller == request.caller) {
+        let from = Caller::of(&request);
+        match self.lines.iter_mut().find(|(caller, _)| *caller == from) {
             Some((_, line)) => line.push_back(waiting),
-            None => self.lines.push_back((request.caller, VecDeque::from([waiting]))),
+            None => self.lines.push_back((from, VecDeque::from([waiting]))),
         }
     }
 
-    pub(super) fn take_next(&mut self) -> Option<Waiting> {
-        let (caller, mut line) = self.lines.pop_front()?;
+    /// Tasks of those callers that wait.
+    pub(super) fn count(&self, of: impl Fn(Caller) -> bool) -> usize {
+        self.lines.iter().filter(|(caller, _)| of(*caller)).map(|(_, line)| line.len()).sum()
+    }
+
+    pub(super) fn take_next(&mut self, load: &Load) -> Option<(Caller, Waiting)> {
+        let callers = self.lines.iter().enumerate();
+        let (at, _) = callers.min_by_key(|(at, (caller, _))| (load.of(*caller), *at))?;
+        let (caller, mut line) = self.lines.remove(at)?;
         let next = line.pop_front();
         if !line.is_empty() {
             self.lines.push_back((caller, line));
         }
         self.len -= usize::from(next.is_some());
-        next
+        next.map(|next| (caller, next))
     }
 
     pub(super) fn oldest(&self) -> Option<&Waiting> {
-        self.lines.iter().filter_map(|(_, line)| line.front()).min_by_key(|waiting| waiting.since)
+        self.oldest_of(|_| true)
     }
 
-    pub(super) fn take_oldest(&mut self) -> Option<Waiting> {
+    /// The task of those callers that has waited longest.
+    pub(super) fn oldest_of(&self, of: impl Fn(Caller) -> bool) -> Option<&Waiting> {
+        let lines = self.lines.iter().filter(|(caller, _)| of(*caller));
+        lines.filter_map(|(_, line)| line.front()).min_by_key(|waiting| waiting.since)
+    }
+
+    pub(super) fn take_oldest(&mut self) -> Option<(Caller, Waiting)> {
         let task = self.oldest()?.task;
         self.take(task)
     }
 
-    pub(super) fn take(&mut self, task: TaskId) -> Option<Waiting> {
+    pub(super) fn take(&mut self, task: TaskId) -> Option<(Caller, Waiting)> {
         let mut found = None;
-        for (_, line) in &mut self.lines {
+        for (caller, line) in &mut self.lines {
             if let Some(at) = line.iter().position(|waiting| waiting.task == task) {
-                found = line.remove(at);
+                found = line.remove(at).map(|waiting| (*caller, waiting));
                 break;
             }
         }
@@ -75,18 +93,20 @@ impl Queue {
             .filter(|waiting| waiting.deadline.is_some_and(|deadline| deadline <= now))
             .map(|waiting| waiting.task)
             .collect();
-        expired.into_iter().filter_map(|task| self.take(task)).collect()
+        expired.into_iter().filter_map(|task| self.take(task)).map(|(_, waiting)| waiting).collect()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Waiting> {
         self.lines.iter().flat_map(|(_, line)| line)
     }
 
-    /// The tasks in the order in which they will be taken, if nothing changes.
-    pub(super) fn in_order(&self) -> Vec<TaskId> {
+    /// The tasks in the order in which they will probably be taken, if nothing changes.
+    pub(super) fn in_order(&self, load: &Load) -> Vec<TaskId> {
         let longest = self.lines.iter().map(|(_, line)| line.len()).max().unwrap_or(0);
+        let mut lines: Vec<_> = self.lines.iter().collect();
+        lines.sort_by_key(|(caller, _)| load.of(*caller));
         (0..longest)
-            .flat_map(|turn| self.lines.iter().filter_map(move |(_, line)| line.get(turn)))
+            .flat_map(|turn| lines.iter().filter_map(move |(_, line)| line.get(turn)))
             .map(|waiting| waiting.task)
             .collect()
     }
@@ -95,9 +115,9 @@ impl Queue {
 impl IntoIterator for Queue {
     type Item = Waiting;
     type IntoIter = std::iter::FlatMap<
-        std::collections::vec_deque::IntoIter<(KeyId, VecDeque<Waiting>)>,
+        std::collections::vec_deque::IntoIter<(Caller, VecDeque<Waiting>)>,
         VecDeque<Waiting>,
-        fn((KeyId, VecDeque<Waiting>)) -> VecDeque<Waiting>,
+        fn((Caller, VecDeque<Waiting>)) -> VecDeque<Waiting>,
     >;
     fn into_iter(self) -> Self::IntoIter {
         self.lines.into_iter().flat_map(|(_, line)| line)

@@ -1,7 +1,7 @@
 //! Scripted scenarios: what happened on the left, what must be done about it on the right. The seeded
 //! simulator that checks the invariants over a million steps is in `tests/sim`.
 
-use lar_base::KeyId;
+use lar_base::{KeyId, UserId};
 
 use super::*;
 
@@ -11,6 +11,8 @@ struct Script {
     names: BTreeMap<TaskId, &'static str>,
     tasks: BTreeMap<&'static str, TaskId>,
     callers: BTreeMap<&'static str, KeyId>,
+    /// A caller called `ANA.phone` is a key of Ana's.
+    persons: BTreeMap<&'static str, UserId>,
 }
 
 impl Script {
@@ -21,6 +23,7 @@ impl Script {
             names: BTreeMap::new(),
             tasks: BTreeMap::new(),
             callers: BTreeMap::new(),
+            persons: BTreeMap::new(),
         };
         script.at(0, Event::PoolAdded { pool: "m".into(), concurrency, memory: Bytes(1) });
         script
@@ -69,6 +72,7 @@ impl Script {
             task: self.task(name),
             pool: "m".into(),
             caller: *self.callers.entry(caller).or_default(),
+            person: *self.persons.entry(caller.split('.').next().unwrap_or(caller)).or_default(),
             priority,
             deadline: deadline_ms.map(Instant::from_millis),
         };
@@ -185,6 +189,79 @@ fn a_full_queue_refuses_or_drops_the_oldest() {
 }
 
 #[test]
+fn one_key_or_person_takes_a_share_of_a_queue() {
+    let limits = Limits { queue_len_max: 4, ..Limits::default() };
+    let mut s = Script::ready(limits, 1);
+    s.submit(0, "a", "ana.phone", Interactive);
+    for name in ["b", "c"] {
+        s.submit(0, name, "ana.phone", Interactive);
+    }
+    let of_key = "refuse d: ShareFull { of: Key, waiting: 2, retry_after: 2s }";
+    assert_eq!(s.submit(1000, "d", "ana.phone", Interactive), [of_key]);
+    s.submit(1000, "e", "ana.desk", Interactive);
+    let of_person = "refuse f: ShareFull { of: Person, waiting: 3, retry_after: 2s }";
+    assert_eq!(s.submit(1000, "f", "ana.desk", Interactive), [of_person]);
+    assert_eq!(s.submit(1000, "g", "ana.phone", Batch).len(), 1, "each priority has a queue");
+    assert!(s.submit(1000, "h", "bea", Interactive)[0].starts_with("h is 3"));
+    assert!(s.submit(1000, "i", "cid", Interactive)[0].starts_with("refuse i: QueueFull { waiting: 4"));
+    let mut s = Script::ready(Limits { full_policy: FullPolicy::DropOldest, ..limits }, 1);
+    s.submit(0, "other", "bea", Interactive);
+    s.submit(1, "first", "bea", Interactive);
+    for (ms, name) in [(2, "a"), (3, "b")] {
+        s.submit(ms, name, "ana", Interactive);
+    }
+    assert_eq!(s.submit(4, "c", "ana", Interactive)[0], "refuse a: Dropped", "of its own, not the oldest");
+}
+
+#[test]
+fn a_free_slot_goes_to_who_has_fewest() {
+    let mut s = Script::ready(Limits::default(), 3);
+    for name in ["a1", "a2", "a3", "a4"] {
+        s.submit(0, name, "ana.phone", Interactive);
+    }
+    s.submit(1, "a5", "ana.desk", Interactive);
+    s.submit(2, "b1", "bea", Interactive);
+    s.submit(3, "b2", "bea", Interactive);
+    assert_eq!(s.stopped(10, "a1")[0], "grant b1", "Bea has none");
+    assert_eq!(s.stopped(11, "a2")[0], "grant a5", "each person has one, and Ana's other key none");
+    assert_eq!(s.stopped(12, "a3")[0], "grant a4", "each person has one, and Ana's phone none");
+    assert_eq!(s.stopped(13, "b1")[0], "grant b2");
+}
+
+#[test]
+fn no_key_has_every_slot_for_good_while_others_wait() {
+    let limits = Limits { slot_hold_max: Some(Duration::from_secs(60)), ..Limits::default() };
+    let mut s = Script::ready(limits, 2);
+    s.submit(0, "a", "x", Interactive);
+    s.submit(10_000, "b", "x", Interactive);
+    s.submit(20_000, "c", "x", Interactive);
+    assert_eq!(s.at(100_000, Event::Tick), [""; 0], "nobody else waits");
+    assert_eq!(s.scheduler.next_deadline(), None);
+    assert_eq!(done(&s.submit(110_000, "d", "y", Batch)), ["stop a: SlotHeld"]);
+    assert_eq!(s.at(120_000, Event::Tick), [""; 0], "one slot is on its way");
+    assert_eq!(done(&s.stopped(120_001, "a")), ["grant c"], "interactive goes before batch");
+    assert_eq!(s.scheduler.next_deadline(), Some(Instant::from_millis(70_000)));
+    assert_eq!(s.at(120_002, Event::Tick), ["stop b: SlotHeld"]);
+    assert_eq!(done(&s.stopped(120_003, "b")), ["grant d"]);
+    assert_eq!(s.at(900_000, Event::Tick), [""; 0], "two keys share the slots");
+}
+
+#[test]
+fn what_nobody_reads_is_stopped_once() {
+    let mut s = Script::ready(Limits::default(), 1);
+    s.submit(0, "a", "x", Interactive);
+    s.submit(0, "b", "y", Interactive);
+    let unread = |s: &mut Script, name| {
+        let task = s.task(name);
+        s.at(5, Event::Unread { task })
+    };
+    assert_eq!(unread(&mut s, "a"), ["stop a: Unread"]);
+    assert_eq!(unread(&mut s, "a"), [""; 0]);
+    assert_eq!(unread(&mut s, "b"), [""; 0], "it does not run");
+    assert_eq!(s.stopped(6, "a")[0], "grant b");
+}
+
+#[test]
 fn deadlines_hold_before_while_waiting_and_while_running() {
     let mut s = Script::ready(Limits::default(), 1);
     assert_eq!(s.submit_until(0, "a", "x", Interactive, Some(500)), ["grant a"]);
@@ -225,6 +302,7 @@ impl Script {
             task: self.task(name),
             pool: pool.into(),
             caller: *self.callers.entry("c").or_default(),
+            person: *self.persons.entry("c").or_default(),
             priority: Priority::Interactive,
             deadline: None,
         };

@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn what_is_told_of_a_token_waits_for_its_text() {
         let of = |text: &str| TokenLogprobs {
-            chosen: crate::driver::Candidate { bytes: text.into(), logprob: -1.0 },
+            chosen: crate::driver::Candidate { id: 0, bytes: text.into(), logprob: -1.0 },
             top: Vec::new(),
         };
         let mut answer = Answer::new(vec!["END".into()]);

@@ -8,20 +8,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lar_base::Instant;
 use llguidance::api::TopLevelGrammar;
 use llguidance::toktrie::{ApproximateTokEnv, InferenceCapabilities, TokEnv, TokRxInfo, TokTrie};
 use llguidance::{Matcher, ParserFactory};
 use serde_json::{Value, json};
 
-use super::llama_cpp::{Chain, Link, Vocab};
+use super::llama_cpp::Vocab;
+use super::timed::{TimedMatcher, Watch};
 use crate::driver::Constraint;
 use crate::gbnf;
+use lar_base::Instant;
 
 /// A schema or grammar longer than this is refused.
-const SOURCE_BYTES_MAX: usize = 256 << 10;
-/// What looking through the whole vocabulary for a token that fits may take; others wait for it.
-const GBNF_TOKEN_MAX: Duration = Duration::from_millis(300);
+pub(super) const SOURCE_BYTES_MAX: usize = 256 << 10;
+/// Building a grammar may take this long: the model that uses it does so between two tokens of others.
+const BUILD_TIME_MAX: Duration = Duration::from_millis(500);
 /// Work that building a grammar's lexer may take; 50,000 are about a millisecond.
 const BUILD_FUEL: u64 = 1_000_000;
 /// Symbols in a grammar's rules; large published schemas have 200,000.
@@ -35,6 +36,7 @@ const WHITESPACE: &str = r" |\n{1,2}[ \t]{0,20}";
 /// Makes matchers for one vocabulary.
 pub(super) struct Grammars {
     factory: ParserFactory,
+    watch: Arc<Watch>,
 }
 
 impl Grammars {
@@ -44,6 +46,7 @@ impl Grammars {
     }
 
     /// For checking alone: every byte is a token.
+    #[cfg(test)]
     pub(super) fn of_bytes() -> Result<Self, String> {
         Self::new(&ApproximateTokEnv::single_byte_env())
     }
@@ -58,19 +61,31 @@ impl Grammars {
         limits.max_grammar_size = GRAMMAR_SYMBOLS_MAX;
         limits.max_lexer_states = LEXER_STATES_MAX;
         limits.verbose_errors = false;
-        Ok(Self { factory })
+        Ok(Self { factory, watch: Arc::new(Watch::start()) })
     }
 
     /// Whether an answer can be held to a constraint; what no text fits is refused too.
     pub(super) fn check(&self, constraint: &Constraint) -> Result<(), String> {
-        let mut matcher = self.start(constraint)?;
-        match matcher.compute_mask() {
+        let begun = Instant::now();
+        let mut matcher = self.start_timed(constraint)?;
+        if begun.elapsed() > BUILD_TIME_MAX {
+            return Err("it takes too long to compile".into());
+        }
+        match matcher.mask() {
             Ok(mask) if !mask.is_zero() => Ok(()),
             Ok(_) => Err("no text fits it".into()),
             // Its word for a grammar that can neither go on nor end.
-            Err(error) if error.to_string().contains("NoExtension") => Err("no text fits it".into()),
-            Err(error) => Err(first_line(&error.to_string())),
+            Err(error) if error.contains("NoExtension") => Err("no text fits it".into()),
+            Err(error) => Err(first_line(&error)),
         }
+    }
+
+    /// A matcher at the beginning of an answer, whose work is bounded in time.
+    ///
+    /// # Errors
+    /// As [`Grammars::start`].
+    pub(super) fn start_timed(&self, constraint: &Constraint) -> Result<TimedMatcher, String> {
+        Ok(TimedMatcher::new(self.start(constraint)?, self.watch.clone()))
     }
 
     /// A matcher at the beginning of an answer.
@@ -89,24 +104,6 @@ impl Grammars {
             None => Ok(matcher),
         }
     }
-}
-
-/// Whether an answer can be held to a constraint, asked where only the vocabulary is.
-pub(super) fn check(vocab: Vocab<'_>, constraint: &Constraint) -> Result<(), String> {
-    let Constraint::Gbnf(source) = constraint else { return Grammars::of_bytes()?.check(constraint) };
-    if let gbnf::Kind::Regular(_) = gbnf::read(source)? {
-        return Grammars::of_bytes()?.check(constraint);
-    }
-    let mut grammar = Chain::new(vocab, vec![Link::Grammar(source.clone())])?;
-    let begun = Instant::now();
-    let fits = grammar.keep(vocab.tokens().map(|token| (token, 0.0)));
-    if fits.is_empty() {
-        return Err("no text fits it".into());
-    }
-    if begun.elapsed() > GBNF_TOKEN_MAX {
-        return Err("it has so many ways to go on that each token would take too long".into());
-    }
-    Ok(())
 }
 
 fn short_enough(source: &str, most: usize) -> Result<(), String> {
@@ -255,8 +252,8 @@ mod tests {
 
         let tool = |name: &str, parameters: &str| Tool {
             name: name.into(),
-            description: None,
             parameters: parameters.into(),
+            ..Tool::default()
         };
         let chat = |tool_choice| Chat {
             tools: vec![

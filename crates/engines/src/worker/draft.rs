@@ -73,7 +73,7 @@ impl<'model> Drafter<'model> {
         }
         let (mut guesses, vocab) = (Vec::with_capacity(most), self.model.vocab());
         while guesses.len() < most {
-            let token = super::sampler::likeliest(self.context.logits(place), &[]);
+            let token = super::shortlist::likeliest(self.context.logits(place), &[]);
             if vocab.ends(token) {
                 break;
             }

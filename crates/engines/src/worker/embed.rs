@@ -16,6 +16,14 @@ const BATCH_TOKENS: usize = 512;
 /// Texts in a batch at most.
 pub(super) const SEQUENCES: u32 = 32;
 
+/// Bytes of a text that are looked at first for each token that is read of it; then four times as many.
+const TOKEN_BYTES: usize = 8;
+/// Bytes of a text that are looked at in all for each token: blanks, and words that a vocabulary does not know, make
+/// few tokens.
+const TOKEN_BYTES_MAX: usize = 2048;
+/// Tokens beyond those that are read. The last ones before a cut may be others than in the whole text.
+const TOKENS_BEYOND: usize = 64;
+
 /// A model that places texts in a space, or scores pairs of them.
 pub(super) struct Embedder<'model> {
     vocab: Vocab<'model>,
@@ -48,8 +56,8 @@ struct Tokens {
     tokens: Vec<u32>,
     /// How many of them must stay at the end.
     after: usize,
-    /// Whether the query was longer than may be read of it.
-    query_cut: bool,
+    /// Whether query or text were longer than what was read of them.
+    cut: bool,
 }
 
 struct Item {
@@ -77,9 +85,9 @@ impl Backend for Embedder<'_> {
             _ => {}
         }
         for text in texts {
-            let Tokens { mut tokens, after, query_cut } = self.tokens(query, text);
+            let Tokens { mut tokens, after, cut } = self.tokens(query, text);
             let request = self.requests.entry(id).or_default();
-            if query_cut || tokens.len() > self.tokens_max {
+            if cut || tokens.len() > self.tokens_max {
                 request.truncated.push(request.texts);
             }
             if tokens.len() > self.tokens_max {
@@ -158,7 +166,7 @@ impl<'model> Embedder<'model> {
         }
         let tokens_max = match load {
             Load::Embedder { tokens_max, .. } => *tokens_max as usize,
-            Load::Model { .. } | Load::Vocabulary { .. } => 0,
+            Load::Model { .. } | Load::Vocabulary { .. } | Load::Encoder(_) => 0,
         };
         Ok(Self {
             vocab: model.vocab(),
@@ -176,34 +184,36 @@ impl<'model> Embedder<'model> {
     fn tokens(&self, query: Option<&str>, text: &str) -> Tokens {
         let vocab = self.vocab;
         let Some(query) = query else {
-            let tokens = vocab.tokenize(text, true, false);
+            let (tokens, cut) = beginning(vocab, text, true, self.tokens_max);
             let marked = vocab.adds_end() || vocab.adds_separator();
-            return Tokens { tokens, after: usize::from(marked), query_cut: false };
+            return Tokens { tokens, after: usize::from(marked), cut };
         };
-        let mut query_tokens = vocab.tokenize(query, false, false);
         // A query leaves half of the room to the text.
-        let query_cut = query_tokens.len() > self.tokens_max / 2;
+        let (mut query_tokens, mut cut) = beginning(vocab, query, false, self.tokens_max / 2);
+        cut = cut || query_tokens.len() > self.tokens_max / 2;
         query_tokens.truncate(self.tokens_max / 2);
+        let (text_tokens, text_cut) = beginning(vocab, text, false, self.tokens_max);
+        cut = cut || text_cut;
         if let Some((before, rest)) = self.template.as_deref().and_then(|text| text.split_once("{query}"))
             && let Some((between, after)) = rest.split_once("{document}")
         {
             let mut tokens = vocab.tokenize(before, false, true);
             tokens.extend(query_tokens);
             tokens.extend(vocab.tokenize(between, false, true));
-            tokens.extend(vocab.tokenize(text, false, false));
+            tokens.extend(text_tokens);
             let after = vocab.tokenize(after, false, true);
             tokens.extend(&after);
-            return Tokens { tokens, after: after.len(), query_cut };
+            return Tokens { tokens, after: after.len(), cut };
         }
         let end = vocab.adds_end().then(|| vocab.end().or(vocab.separator())).flatten();
         let separator = vocab.adds_separator().then(|| vocab.separator()).flatten();
         let mut tokens: Vec<u32> = vocab.adds_start().then(|| vocab.start()).flatten().into_iter().collect();
         tokens.extend(query_tokens);
         tokens.extend(end.into_iter().chain(separator));
-        tokens.extend(vocab.tokenize(text, false, false));
+        tokens.extend(text_tokens);
         let last = end.or(separator);
         tokens.extend(last);
-        Tokens { tokens, after: usize::from(last.is_some()), query_cut }
+        Tokens { tokens, after: usize::from(last.is_some()), cut }
     }
 
     fn next_batch(&mut self) -> Vec<Item> {
@@ -228,6 +238,21 @@ impl<'model> Embedder<'model> {
         {
             report(id, Progress::Embedded { tokens, truncated });
         }
+    }
+}
+
+/// The tokens of a text's beginning, more than `most` where the text has more, and whether some of it was not looked at.
+fn beginning(vocab: Vocab<'_>, text: &str, marks: bool, most: usize) -> (Vec<u32>, bool) {
+    let enough = most + TOKENS_BEYOND;
+    let mut bytes = enough * TOKEN_BYTES;
+    loop {
+        let end = text.floor_char_boundary(bytes);
+        let tokens = vocab.tokenize(&text[..end], marks, false);
+        let cut = end < text.len();
+        if !cut || tokens.len() >= enough || bytes >= enough * TOKEN_BYTES_MAX {
+            return (tokens, cut);
+        }
+        bytes *= 4;
     }
 }
 

@@ -19,11 +19,15 @@ use super::constraint::Grammars;
 use super::draft::Drafter;
 use super::llama_cpp::{Context, DecodeError, Interrupt, Model, Vocab};
 use super::pace::{Luck, Pace};
-use super::sampler::Sampler;
-use super::sequence::{Part, Sequence, Source};
+use super::sampler::{Failure, Sampler, logprobs};
+use super::sequence::{Part, Sequence, Source, Untold};
+use super::step_threads::StepThreads;
 use super::{Backend, Progress};
-use crate::driver::{FinishReason, Sampling};
-use crate::protocol::{CREDIT, Load};
+use crate::driver::{Candidate, FinishReason, Sampling, TokenLogprobs};
+use crate::protocol::{CREDIT, Load, Tuned};
+
+/// Tokens of a prompt whose probabilities are told, in one step: each takes as many numbers as the vocabulary has tokens.
+const SCORED_TOKENS_MAX: usize = 32;
 
 /// A model, its context and the sequences that are written.
 pub(super) struct Generator<'model> {
@@ -49,6 +53,7 @@ pub(super) struct Generator<'model> {
     guesses: bool,
     /// What guesses where the text itself tells nothing.
     drafter: Option<Drafter<'model>>,
+    threads: StepThreads,
 }
 
 struct Arrival<'model> {
@@ -63,29 +68,32 @@ impl Backend for Generator<'_> {
         self.vocab
     }
 
-    fn start(&mut self, stream: u64, prompt: Prompt, sampling: Sampling) -> Result<(), String> {
+    fn start(&mut self, stream: u64, prompt: Prompt, sampling: Sampling) -> Result<(), Progress> {
         let tokens = &prompt.tokens;
         if tokens.is_empty() {
-            return Err("the prompt has no tokens".into());
+            return Err(Progress::Failed("the prompt has no tokens".into()));
         }
         if tokens.len() >= self.context_tokens {
             let (length, context) = (tokens.len(), self.context_tokens);
-            return Err(format!("the prompt has {length} tokens, the context {context}"));
+            return Err(Progress::Failed(format!("the prompt has {length} tokens, the context {context}")));
         }
         if tokens.iter().any(|token| *token >= self.vocab.len()) {
-            return Err("the prompt has a token that is not in the vocabulary".into());
+            return Err(Progress::Failed("the prompt has a token that is not in the vocabulary".into()));
         }
         let (vocab, context_tokens) = (self.vocab, self.context_tokens);
-        let sampler = Sampler::new(vocab, &self.ends, &sampling, &mut self.grammars, context_tokens, tokens)?;
+        let held = sampling.constraint.is_some();
+        let failed = |reason| if held { Progress::Unfit(reason) } else { Progress::Failed(reason) };
+        let made = Sampler::new(vocab, &self.ends, &sampling, &mut self.grammars, context_tokens, tokens);
+        let sampler = made.map_err(failed)?;
         self.arrived.insert(stream, Arrival { prompt, sampling, sampler, credit: CREDIT });
         Ok(())
     }
 
-    fn credit(&mut self, stream: u64, deltas: u32) {
+    fn credit(&mut self, stream: u64, tokens: u32) {
         let running = self.running.get_mut(&stream).map(|sequence| &mut sequence.credit);
         let credit = running.or_else(|| self.arrived.get_mut(&stream).map(|arrival| &mut arrival.credit));
         if let Some(credit) = credit {
-            *credit = credit.saturating_add(deltas);
+            *credit = credit.saturating_add(tokens);
         }
     }
 
@@ -110,11 +118,22 @@ impl Backend for Generator<'_> {
         }
         let long = answers == 0 && self.forgets && self.pace.may_break_off();
         self.interrupt.allow(long);
+        let threads = self.threads.next(answers, prompts);
+        self.context.set_threads(threads, threads);
         let begun = Instant::now();
         let decoded = self.context.decode();
         self.interrupt.allow(false);
         match decoded {
-            Ok(()) => self.pace.note(answers, prompts, begun.elapsed()),
+            Ok(()) => {
+                let took = begun.elapsed();
+                // A step with another number of threads tells nothing of the next one.
+                if !self.threads.is_trying(answers, prompts) {
+                    self.pace.note(answers, prompts, took);
+                }
+                if let Some(tuned) = self.threads.note(answers, prompts, took, self.pace.single()) {
+                    report(0, Progress::Tuned(tuned));
+                }
+            }
             Err(DecodeError::Interrupted) => {
                 self.pace.note_broken_off();
                 self.roll_back();
@@ -134,9 +153,9 @@ impl Backend for Generator<'_> {
             match self.advance(stream, report) {
                 None => {}
                 // What made no sense is not to be built on.
-                Some(Err(reason)) => {
+                Some(Err(failure)) => {
                     self.discard(stream);
-                    report(stream, Progress::Failed(reason));
+                    report(stream, failure.progress());
                 }
                 Some(Ok(reason)) => {
                     let (guessed, right) =
@@ -155,15 +174,16 @@ impl<'model> Generator<'model> {
         context: Context<'model>,
         interrupt: Interrupt,
         load: &Load,
-        batch_tokens: u32,
+        tuned: Option<Tuned>,
         drafter: Option<Drafter<'model>>,
     ) -> Self {
         let (sequences, context_tokens, cache_bytes, guesses) = match load {
             Load::Model { sequences, context_tokens, cache_bytes, compute, .. } => {
                 (*sequences, *context_tokens, *cache_bytes, compute.speculate)
             }
-            Load::Vocabulary { .. } | Load::Embedder { .. } => (0, 0, 0, false),
+            Load::Vocabulary { .. } | Load::Embedder { .. } | Load::Encoder(_) => (0, 0, 0, false),
         };
+        let threads = StepThreads::new(load, tuned);
         let forgets = !model.is_recurrent();
         Self {
             vocab: model.vocab(),
@@ -174,11 +194,12 @@ impl<'model> Generator<'model> {
             cache: Cache::new(sequences, cache_bytes),
             arrived: BTreeMap::new(),
             running: BTreeMap::new(),
-            pace: Pace::new(batch_tokens as usize),
+            pace: Pace::new(threads.batch_tokens()),
             context_tokens: context_tokens as usize,
             forgets,
             guesses: guesses && forgets,
             drafter,
+            threads,
         }
     }
 
@@ -190,7 +211,9 @@ impl<'model> Generator<'model> {
     fn seat_arrivals(&mut self, report: &mut dyn FnMut(u64, Progress)) {
         let streams: Vec<u64> = self.arrived.keys().copied().collect();
         for stream in streams {
-            let like = self.arrived.get(&stream).and_then(|arrival| self.like(&arrival.prompt));
+            // What is known of a prompt has no probabilities any more.
+            let arrival = self.arrived.get(&stream).filter(|arrival| !arrival.sampling.prompt_logprobs);
+            let like = arrival.and_then(|arrival| self.like(&arrival.prompt));
             let copied = match like {
                 Some(like) if !like.read => continue,
                 Some(like) => self.copy(&like),
@@ -201,8 +224,13 @@ impl<'model> Generator<'model> {
                 report(stream, Progress::Failed("every sequence is taken".into()));
                 continue;
             };
-            let (id, known) = self.seat(seat);
+            let (id, mut known) = self.seat(seat);
             let Arrival { prompt, sampling, sampler, credit } = arrival;
+            let scored = sampling.prompt_logprobs.then(|| sampling.logprobs.unwrap_or(0) as usize);
+            if scored.is_some() {
+                self.context.forget(id, 0);
+                known = 0;
+            }
             let sequence = Sequence {
                 id,
                 prompt,
@@ -221,7 +249,9 @@ impl<'model> Generator<'model> {
                     .iter()
                     .filter_map(|mark| super::control(self.vocab, mark))
                     .collect(),
+                scored,
                 answer: Some(Answer::new(sampling.stop)),
+                untold: Untold::new(sampling.grouped),
                 credit,
                 part: None,
             };
@@ -299,7 +329,7 @@ impl<'model> Generator<'model> {
             for (at, token) in (sequence.position..).zip(&guessed) {
                 self.context.batch_add(*token, at, sequence.id, true);
             }
-            sequence.part = Some(Part { from, output: Some(output), guessed, by });
+            sequence.part = Some(Part { from, output: Some(output), first: None, guessed, by });
         }
         self.context.batch_len()
     }
@@ -330,22 +360,27 @@ impl<'model> Generator<'model> {
     fn add_prompts(&mut self, answers: usize) -> usize {
         let room = self.pace.prompt_tokens(answers);
         let mut taken = 0;
-        for sequence in self.running.values_mut().filter(|sequence| sequence.next.is_none()) {
+        let reads = |sequence: &&mut Sequence<'_>| sequence.next.is_none() && sequence.runnable();
+        for sequence in self.running.values_mut().filter(reads) {
             let tokens = &sequence.prompt.tokens;
             let from = sequence.position;
             let mut end = tokens.len().min(from + room - taken);
-            if self.pace.takes_rest(room, tokens.len() - end, taken + end - from, answers) {
+            let scores = sequence.scored.is_some();
+            if scores {
+                end = end.min(from + SCORED_TOKENS_MAX);
+            } else if self.pace.takes_rest(room, tokens.len() - end, taken + end - from, answers) {
                 end = tokens.len();
             }
-            let mut output = None;
+            let (mut output, mut first) = (None, None);
             for (at, token) in (from..end).zip(&tokens[from..end]) {
                 let last = at + 1 == tokens.len();
-                let place = self.context.batch_add(*token, at, sequence.id, last);
+                let place = self.context.batch_add(*token, at, sequence.id, last || scores);
                 output = last.then_some(place);
+                first = first.or(scores.then_some(place));
             }
             taken += end - from;
             sequence.position = end;
-            sequence.part = Some(Part { from, output, guessed: Vec::new(), by: Source::Text });
+            sequence.part = Some(Part { from, output, first, guessed: Vec::new(), by: Source::Text });
             if taken >= room {
                 break;
             }
@@ -358,9 +393,20 @@ impl<'model> Generator<'model> {
         &mut self,
         stream: u64,
         report: &mut dyn FnMut(u64, Progress),
-    ) -> Option<Result<FinishReason, String>> {
+    ) -> Option<Result<FinishReason, Failure>> {
         let sequence = self.running.get_mut(&stream)?;
-        let Part { output, guessed, by, .. } = sequence.part.take()?;
+        let Part { from, output, first, guessed, by } = sequence.part.take()?;
+        if let (Some(top), Some(first)) = (sequence.scored, first) {
+            let tokens = &sequence.prompt.tokens;
+            // Nothing comes before the first token, so nothing says how likely it was.
+            let start = tokens.first().filter(|_| from == 0).map(|token| unscored(self.vocab, *token));
+            let following = (from..sequence.position).filter_map(|at| Some((at, *tokens.get(at + 1)?)));
+            let scored = following
+                .map(|(at, token)| logprobs(self.vocab, self.context.logits(first + at - from), token, top));
+            let logprobs = start.into_iter().chain(scored).collect();
+            sequence.credit = sequence.credit.saturating_sub(1);
+            report(stream, Progress::Delta { text: String::new(), tokens: 0, logprobs });
+        }
         let output = output?;
         if sequence.next.is_none() {
             let known = u32::try_from(sequence.known).unwrap_or(0);
@@ -370,7 +416,7 @@ impl<'model> Generator<'model> {
         while end.is_none() {
             let choice = match sequence.sampler.choose(self.vocab, self.context.logits(output + right)) {
                 Ok(choice) => choice,
-                Err(reason) => return Some(Err(reason)),
+                Err(failure) => return Some(Err(failure)),
             };
             let token = choice.token;
             end = sequence.take(choice, self.vocab, self.context_tokens, &mut |what| report(stream, what));
@@ -388,7 +434,7 @@ impl<'model> Generator<'model> {
             sequence.guesses.1 += u32::try_from(right).unwrap_or(0);
             let (id, position) = (sequence.id, sequence.position);
             if right < guessed.len() && !self.context.forget(id, position) {
-                return Some(Err("what was guessed cannot be forgotten".into()));
+                return Some(Err(Failure::Model("what was guessed cannot be forgotten".into())));
             }
         }
         end.map(Ok)
@@ -426,6 +472,12 @@ impl<'model> Generator<'model> {
         self.cache.give_back(id, prompt);
         true
     }
+}
+
+/// A token of which no probability is known.
+fn unscored(vocab: Vocab<'_>, token: u32) -> TokenLogprobs {
+    let chosen = Candidate { id: token, bytes: vocab.bytes(token, true), logprob: 0.0 };
+    TokenLogprobs { chosen, top: Vec::new() }
 }
 
 /// A running sequence that begins as a prompt does.

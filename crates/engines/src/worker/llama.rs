@@ -7,6 +7,7 @@ use super::generate::Generator;
 
 use super::Backend;
 use super::llama_cpp::{ContextOptions, Interrupt, Model, ModelOptions, Vocab};
+use super::tokenize::Tokenizer;
 use super::tune;
 use crate::protocol::{CacheType, Compute, Load, Tuned};
 use lar_base::Bytes;
@@ -19,14 +20,20 @@ pub(super) fn build() -> String {
 pub(super) fn with_backend(
     load: &Load,
     interrupt: Interrupt,
-    work: impl FnOnce(&mut dyn Backend, Loaded) -> Result<(), String>,
+    work: impl for<'model> FnOnce(&mut dyn Backend, Loaded<'model>) -> Result<(), String>,
 ) -> Result<(), String> {
     let path = load.path();
-    if !path.is_file() {
-        return Err("the file is not there".into());
+    // Opened rather than looked at: a confined process may not ask about paths.
+    if let Err(error) = std::fs::File::open(path) {
+        return Err(match error.kind() {
+            std::io::ErrorKind::NotFound => "the file is not there".into(),
+            _ => format!("the file cannot be opened: {error}"),
+        });
     }
     let options = match load {
-        Load::Vocabulary { .. } => ModelOptions { vocabulary_only: true, gpu_layers: Some(0) },
+        Load::Vocabulary { .. } | Load::Encoder(_) => {
+            ModelOptions { vocabulary_only: true, gpu_layers: Some(0) }
+        }
         Load::Model { compute, .. } | Load::Embedder { compute, .. } => options_of(compute),
     };
     let limit = load.memory_bytes_max().map_or_else(String::new, |bytes| {
@@ -38,8 +45,13 @@ pub(super) fn with_backend(
         )
     })?;
     match load {
-        Load::Vocabulary { .. } => work(&mut VocabularyOnly { vocab: model.vocab() }, Loaded::default()),
-        Load::Model { sequences, context_tokens, compute, tune, draft, .. } => {
+        Load::Vocabulary { .. } => {
+            let tokenizer = Some(Tokenizer::new(model.vocab()));
+            let loaded = Loaded { tokenizer, ..Loaded::default() };
+            work(&mut VocabularyOnly { vocab: model.vocab() }, loaded)
+        }
+        Load::Encoder(_) => Err("llama.cpp does not compute such a model".into()),
+        Load::Model { sequences, context_tokens, compute, tuning, draft, .. } => {
             let options = ContextOptions {
                 sequences: *sequences,
                 context_tokens: *context_tokens,
@@ -54,14 +66,13 @@ pub(super) fn with_backend(
             let mut context = model.context(options).ok_or_else(|| {
                 format!("no memory for {sequences} contexts of {context_tokens} tokens{limit}")
             })?;
-            let tuned = match tune.as_slice() {
-                [] => None,
-                threads => {
-                    let tuned = tune::tune(&mut context, compute, threads, model.vocab().len());
+            let tuned = match tuning.as_ref().filter(|tuning| tuning.known.is_none()) {
+                None => None,
+                Some(tuning) => {
+                    let tuned = tune::tune(&mut context, compute, tuning, model.vocab().len());
                     Some(tuned.map_err(|error| format!("it computes nothing: {error}"))?)
                 }
             };
-            let batch_tokens = tuned.map_or(compute.batch_tokens, |tuned| tuned.batch_tokens);
             let small = draft.as_deref().and_then(|path| Model::load(path, options_of(compute)));
             let drafter = match (draft, &small) {
                 (None, _) => None,
@@ -73,8 +84,8 @@ pub(super) fn with_backend(
                 Some(Ok(drafter)) => (Some(drafter), None),
                 Some(Err(reason)) => (None, Some(reason)),
             };
-            let mut generator = Generator::new(&model, context, interrupt, load, batch_tokens, drafter);
-            work(&mut generator, Loaded { tuned, draft_refused })
+            let mut generator = Generator::new(&model, context, interrupt, load, tuned, drafter);
+            work(&mut generator, Loaded { tuned, draft_refused, tokenizer: None })
         }
         Load::Embedder { tokens_max, compute, .. } => {
             let options = ContextOptions {
@@ -98,11 +109,13 @@ pub(super) fn with_backend(
 }
 
 /// What became of a load beside the model itself.
-#[derive(Debug, Default)]
-pub(super) struct Loaded {
+#[derive(Default)]
+pub(super) struct Loaded<'model> {
     pub(super) tuned: Option<Tuned>,
     /// Why the model that was to guess does not.
     pub(super) draft_refused: Option<String>,
+    /// Makes tokens of prompts, where only the vocabulary is there.
+    pub(super) tokenizer: Option<Tokenizer<'model>>,
 }
 
 fn options_of(compute: &Compute) -> ModelOptions {

@@ -77,6 +77,11 @@ impl Pace {
         }
     }
 
+    /// Seconds of one token of one answer, once measured.
+    pub(super) fn single(&self) -> Option<f64> {
+        self.decode[1]
+    }
+
     pub(super) fn note_broken_off(&mut self) {
         self.broken_off = true;
     }

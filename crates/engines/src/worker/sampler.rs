@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
-use llguidance::Matcher;
-
+use super::Progress;
 use super::calls::Calls;
 use super::constraint::Grammars;
 use super::llama_cpp::{Chain, Link, Vocab};
+use super::shortlist::{Shortlist, likeliest};
+use super::timed::TimedMatcher;
 use crate::driver::{Candidate, Constraint, RareSampling, SamplerName, Sampling, TokenLogprobs};
 use crate::gbnf;
 
@@ -20,16 +21,37 @@ pub(super) struct Sampler<'model> {
     /// Where the likeliest token is chosen and nothing changes what is likely no chain is needed: the tokens that
     /// are left out all the same.
     plain: Option<Vec<u32>>,
+    /// Where the chain keeps a few of the likeliest tokens, those are found before it.
+    shortlist: Option<Shortlist>,
     hold: Option<Hold<'model>>,
     top_logprobs: Option<usize>,
 }
 
 /// What the answer is held to.
+#[expect(clippy::large_enum_variant, reason = "there is one for each sequence, and it is never moved")]
 enum Hold<'model> {
-    Matcher(Matcher),
+    Matcher(TimedMatcher),
     /// llama.cpp's own grammar, where it is recursive.
     Grammar(Chain<'model>),
     Calls(Calls),
+}
+
+/// Why no token was chosen.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// What the model computed cannot be used.
+    Model(String),
+    /// What the answer is held to lets nothing follow, or takes too long.
+    Constraint(String),
+}
+
+impl Failure {
+    pub(super) fn progress(self) -> Progress {
+        match self {
+            Self::Model(reason) => Progress::Failed(reason),
+            Self::Constraint(reason) => Progress::Unfit(reason),
+        }
+    }
 }
 
 /// A token that was chosen.
@@ -66,12 +88,13 @@ impl<'model> Sampler<'model> {
         };
         let hold = match &sampling.constraint {
             None => None,
-            Some(Constraint::Calls(rules)) => Some(Hold::Calls(Calls::new(rules, grammars()?))),
+            Some(Constraint::Calls(rules)) => Some(Hold::Calls(Calls::new(rules, grammars()?)?)),
             Some(Constraint::Gbnf(source)) if gbnf::read(source)? == gbnf::Kind::Other => {
                 Some(Hold::Grammar(Chain::new(vocab, vec![Link::Grammar(source.clone())])?))
             }
-            Some(constraint) => Some(Hold::Matcher(grammars()?.start(constraint)?)),
+            Some(constraint) => Some(Hold::Matcher(grammars()?.start_timed(constraint)?)),
         };
+        let shortlist = Shortlist::before(&links, left_out, sampling);
         let mut chain = Chain::new(vocab, links)?;
         if plain.is_none() {
             for token in prompt {
@@ -79,42 +102,45 @@ impl<'model> Sampler<'model> {
             }
         }
         let top_logprobs = sampling.logprobs.map(|top| top as usize);
-        Ok(Self { chain, plain, hold, top_logprobs })
+        Ok(Self { chain, plain, shortlist, hold, top_logprobs })
     }
 
     /// Chooses from what the model computed.
     ///
     /// # Errors
     /// When the model computed no numbers, or the constraint lets nothing follow.
-    pub(super) fn choose(&mut self, vocab: Vocab<'_>, logits: &[f32]) -> Result<Choice, String> {
+    pub(super) fn choose(&mut self, vocab: Vocab<'_>, logits: &[f32]) -> Result<Choice, Failure> {
         if logits.is_empty() {
-            return Err("the model computed nothing".into());
+            return Err(Failure::Model("the model computed nothing".into()));
         }
         if logits.iter().fold(false, |found, logit| found | logit.is_nan()) {
-            return Err("the model computed something that is not a number".into());
+            return Err(Failure::Model("the model computed something that is not a number".into()));
         }
         let stuck = |error: &dyn std::fmt::Display| {
             let error = error.to_string();
-            format!("the grammar cannot continue: {}", error.lines().next().unwrap_or_default())
+            let reason = error.lines().next().unwrap_or_default();
+            Failure::Constraint(format!("the grammar cannot continue: {reason}"))
         };
+        let nothing = || Failure::Model("the samplers chose nothing".into());
         let fits_none = || stuck(&"no token of the model fits");
         let all = || (0..).zip(logits.iter().copied());
         let only = |tokens: Vec<u32>| {
             tokens.into_iter().filter_map(|token| Some((token, *logits.get(token as usize)?)))
         };
-        let Self { chain, plain, hold, .. } = self;
-        let mut free = || match plain {
-            Some(left_out) => Some(likeliest(logits, left_out)),
-            None => chain.choose(all()),
+        let Self { chain, plain, shortlist, hold, .. } = self;
+        let free = || match (plain, shortlist) {
+            (Some(left_out), _) => Some(likeliest(logits, left_out)),
+            (None, Some(shortlist)) => chain.choose(shortlist.of(logits)),
+            (None, None) => chain.choose(all()),
         };
         let token = match hold {
-            None => free().ok_or("the samplers chose nothing")?,
-            Some(Hold::Calls(calls)) => match calls.allowed(&vocab) {
-                None => free().ok_or("the samplers chose nothing")?,
+            None => free().ok_or_else(nothing)?,
+            Some(Hold::Calls(calls)) => match calls.allowed(&vocab).map_err(|error| stuck(&error))? {
+                None => free().ok_or_else(nothing)?,
                 Some(allowed) => chain.choose(only(allowed)).ok_or_else(fits_none)?,
             },
             Some(Hold::Matcher(matcher)) => {
-                let mask = matcher.compute_mask_or_eos().map_err(|error| stuck(&error))?;
+                let mask = matcher.mask().map_err(|error| stuck(&error))?;
                 let mut allowed = Vec::new();
                 mask.iter_set_entries(|id| allowed.extend(u32::try_from(id)));
                 chain.choose(only(allowed)).ok_or_else(fits_none)?
@@ -136,26 +162,18 @@ impl<'model> Sampler<'model> {
         let mut last = false;
         match &mut self.hold {
             Some(Hold::Matcher(matcher)) if !vocab.ends(token) => {
-                matcher.consume_token(token).map_err(|error| stuck(&error))?;
-                last = matcher.is_stopped();
+                matcher.take(token).map_err(|error| stuck(&error))?;
+                last = matcher.is_whole();
             }
-            Some(Hold::Calls(calls)) if !vocab.ends(token) => calls.take(&vocab, token),
+            Some(Hold::Calls(calls)) if !vocab.ends(token) => {
+                calls.take(&vocab, token);
+                last = calls.is_whole();
+            }
             _ => {}
         }
         let logprobs = self.top_logprobs.map(|top| logprobs(vocab, logits, token, top));
         Ok(Choice { token, logprobs, last })
     }
-}
-
-/// The first of the largest, but for a few that are left out.
-pub(super) fn likeliest(logits: &[f32], left_out: &[u32]) -> u32 {
-    let mut best = (0, f32::NEG_INFINITY);
-    for (token, logit) in (0..).zip(logits) {
-        if *logit > best.1 && !left_out.contains(&token) {
-            best = (token, *logit);
-        }
-    }
-    best.0
 }
 
 /// The samplers of an answer. Their order, unless another was asked for, and their defaults are llama.cpp's own.
@@ -249,13 +267,14 @@ fn link(
 }
 
 /// Of the distribution that the model computed, before any sampler changed it.
-fn logprobs(vocab: Vocab<'_>, logits: &[f32], token: u32, top: usize) -> TokenLogprobs {
+pub(super) fn logprobs(vocab: Vocab<'_>, logits: &[f32], token: u32, top: usize) -> TokenLogprobs {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let sum: f64 = logits.iter().map(|logit| f64::from((logit - largest).exp())).sum();
     let all = largest + sum.ln() as f32;
     let candidate = |id: usize| {
-        let bytes = vocab.bytes(u32::try_from(id).unwrap_or(u32::MAX), true);
-        Candidate { bytes, logprob: logits.get(id).map_or(f32::NEG_INFINITY, |logit| logit - all) }
+        let token = u32::try_from(id).unwrap_or(u32::MAX);
+        let logprob = logits.get(id).map_or(f32::NEG_INFINITY, |logit| logit - all);
+        Candidate { id: token, bytes: vocab.bytes(token, true), logprob }
     };
     let mut order: Vec<usize> = (0..logits.len()).collect();
     let top = top.min(order.len());

@@ -7,7 +7,7 @@ use super::draft::Drafter;
 use super::llama_cpp::Vocab;
 use super::pace::{GUESSED_MAX, Luck, Pace, guess};
 use super::sampler::{Choice, Sampler};
-use crate::driver::FinishReason;
+use crate::driver::{FinishReason, TokenLogprobs};
 
 /// A running answer.
 pub(super) struct Sequence<'model> {
@@ -33,10 +33,51 @@ pub(super) struct Sequence<'model> {
     pub(super) guesses: (u32, u32),
     /// Control tokens that show in the text.
     pub(super) preserved: Vec<u32>,
+    /// Whether the probabilities of the prompt's tokens are told, with so many likely ones beside each.
+    pub(super) scored: Option<usize>,
     pub(super) answer: Option<Answer>,
+    pub(super) untold: Untold,
     pub(super) credit: u32,
     /// Its part of the step that is being computed.
     pub(super) part: Option<Part>,
+}
+
+/// Tokens of an answer that nobody reads along are told in groups of so many: each message takes time from the cores that
+/// compute.
+const GROUP_TOKENS: u32 = 16;
+
+/// What was produced and is not told yet.
+#[derive(Debug, Default)]
+pub(super) struct Untold {
+    grouped: bool,
+    text: String,
+    tokens: u32,
+    logprobs: Vec<TokenLogprobs>,
+}
+
+impl Untold {
+    pub(super) fn new(grouped: bool) -> Self {
+        Self { grouped, ..Self::default() }
+    }
+
+    /// Adds a token's text, and tells what there is unless more is waited for. The first token is told at once.
+    fn add(
+        &mut self,
+        text: &str,
+        logprobs: Vec<TokenLogprobs>,
+        waits: bool,
+        report: &mut dyn FnMut(Progress),
+    ) {
+        self.text.push_str(text);
+        self.tokens += 1;
+        self.logprobs.extend(logprobs);
+        if self.grouped && waits && self.tokens < GROUP_TOKENS {
+            return;
+        }
+        let text = std::mem::take(&mut self.text);
+        let (tokens, logprobs) = (std::mem::take(&mut self.tokens), std::mem::take(&mut self.logprobs));
+        report(Progress::Delta { text, tokens, logprobs });
+    }
 }
 
 /// What a step computes for a sequence.
@@ -45,6 +86,8 @@ pub(super) struct Part {
     pub(super) from: usize,
     /// Where in the batch what comes after its last certain token is, when that was computed.
     pub(super) output: Option<usize>,
+    /// Where in the batch what comes after its first token is, when that was computed for all of them.
+    pub(super) first: Option<usize>,
     /// Tokens that were computed along on the chance that they follow; their outputs are the next ones.
     pub(super) guessed: Vec<u32>,
     /// Who guessed them.
@@ -60,7 +103,7 @@ pub(super) enum Source {
 
 impl Sequence<'_> {
     pub(super) fn runnable(&self) -> bool {
-        self.next.is_none() || self.credit > 0
+        (self.next.is_none() && self.scored.is_none()) || self.credit > 0
     }
 
     /// Tokens that may follow its last one, as many as are worth computing along, and who thinks so.
@@ -112,7 +155,7 @@ impl Sequence<'_> {
         let mut answer = self.answer.take()?;
         if vocab.ends(token) {
             let (text, logprobs) = answer.finish();
-            report(Progress::Delta { text, tokens: 1, logprobs });
+            self.untold.add(&text, logprobs, false, report);
             return Some(FinishReason::Stop);
         }
         self.next = Some(token);
@@ -121,7 +164,7 @@ impl Sequence<'_> {
         answer.note(logprobs);
         let mut text = match answer.push(&vocab.bytes(token, self.preserved.contains(&token))) {
             Text::Stopped(text, which) => {
-                report(Progress::Delta { text, tokens: 1, logprobs: Vec::new() });
+                self.untold.add(&text, Vec::new(), false, report);
                 return Some(FinishReason::StopText(which));
             }
             Text::More(text) => text,
@@ -130,10 +173,11 @@ impl Sequence<'_> {
         if self.produced >= self.tokens_max || context_full || last {
             let (rest, logprobs) = answer.finish();
             text.push_str(&rest);
-            report(Progress::Delta { text, tokens: 1, logprobs });
+            self.untold.add(&text, logprobs, false, report);
             return Some(if last { FinishReason::Stop } else { FinishReason::Length });
         }
-        report(Progress::Delta { text, tokens: 1, logprobs: answer.take_logprobs() });
+        let waits = self.produced > 1;
+        self.untold.add(&text, answer.take_logprobs(), waits, report);
         self.answer = Some(answer);
         None
     }

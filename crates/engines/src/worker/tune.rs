@@ -1,21 +1,22 @@
-//! One short measurement when a model is first loaded: how many threads compute its tokens and its prompts
-//! fastest on this machine, and how many tokens a batch is worth.
+//! One short measurement when a model is first loaded: whether second threads of cores help, and how many tokens a batch is
+//! worth.
 //!
-//! More threads than a machine has fast cores make tokens slower, and how many that are no table knows.
+//! The machine may be busy at that moment, so nothing here takes cores away: fewer threads than cores are chosen by
+//! [`super::threads`] only.
 
 use std::time::Duration;
 
 use lar_base::Instant;
 
 use super::llama_cpp::{Context, DecodeError};
-use crate::protocol::{Compute, Tuned};
+use crate::protocol::{Compute, ThreadTuning, Tuned};
 
 /// What it may take in all, beyond reading the weights once. Where one prompt takes longer than that, what was
 /// configured stays.
 const BUDGET: Duration = Duration::from_secs(3);
 /// Tokens of a prompt that threads are compared by: one tile of attention.
 const PROMPT_TOKENS: usize = 64;
-/// Tokens that are computed one by one.
+/// Tokens that are computed one by one; the quickest counts.
 const SINGLE_TOKENS: usize = 6;
 /// Batches that are compared, where they fit.
 const BATCHES: [usize; 3] = [128, 256, 512];
@@ -31,7 +32,7 @@ const FASTER_MIN: f64 = 0.03;
 pub(super) fn tune(
     context: &mut Context<'_>,
     compute: &Compute,
-    threads: &[u32],
+    tuning: &ThreadTuning,
     vocabulary: u32,
 ) -> Result<Tuned, DecodeError> {
     let mut tuner = Tuner { context, vocabulary, begun: Instant::now() };
@@ -39,12 +40,14 @@ pub(super) fn tune(
     tuner.prompt(PROMPT_TOKENS / 4)?;
     tuner.begun = Instant::now();
     let mut tuned = Tuned {
-        threads: compute.threads,
-        threads_batch: compute.threads_batch,
+        threads: tuning.cores,
+        threads_batch: tuning.cores,
         batch_tokens: compute.batch_tokens,
+        token_micros: None,
+        settled: false,
     };
     let mut best = [f64::INFINITY; 2];
-    for count in threads {
+    for count in tuning.counts.iter().filter(|count| **count >= tuning.cores) {
         if tuner.is_over() {
             break;
         }
@@ -57,6 +60,9 @@ pub(super) fn tune(
         if prompt < best[1] * (1.0 - FASTER_MIN) {
             (best[1], tuned.threads_batch) = (prompt, *count);
         }
+    }
+    if best[0].is_finite() {
+        tuned.token_micros = Some(micros(best[0]));
     }
     tuner.context.set_threads(tuned.threads, tuned.threads_batch);
     let mut speeds: Vec<(usize, f64)> = Vec::new();
@@ -74,6 +80,11 @@ pub(super) fn tune(
         tuned.batch_tokens = u32::try_from(*batch).unwrap_or(compute.batch_tokens);
     }
     Ok(tuned)
+}
+
+/// Seconds as whole microseconds.
+pub(super) fn micros(seconds: f64) -> u32 {
+    (seconds * 1e6).clamp(1.0, f64::from(u32::MAX)) as u32
 }
 
 struct Tuner<'a, 'model> {

@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use lar_base::{Code, KeyId, Problem, Scope, Timestamp};
+use lar_base::{KeyId, Problem, Scope, Timestamp};
 use lar_engines::dialect::Reading;
-use lar_engines::driver::{Ability, Constraint, Engine, Job, Prompt};
-use lar_engines::gbnf;
+use lar_engines::driver::{Ability, AnswerFormat, Constraint, Engine, Job, Prompt, TextAnswer, TextQuestion};
 use lar_engines::scheduler::Priority;
+use lar_engines::{CONSTRAINT_FIELD, gbnf};
 use lar_store::TaskStart;
 
 use super::Gateway;
@@ -24,6 +24,8 @@ pub struct Admitted {
     pub(super) hang_up: HangUp,
     pub(super) route: Route,
     pub(super) ready: Ready,
+    /// What of the request has no effect with this model; names below [`lar_engines::CONSTRAINT_FIELD`] are of the format.
+    pub(super) ignored: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -70,6 +72,12 @@ impl Admitted {
         }
     }
 
+    /// What of the request has no effect with this model: fields, and keywords of schemas.
+    #[must_use]
+    pub fn ignored(&self) -> &[String] {
+        &self.ignored
+    }
+
     /// What is written down when it is taken.
     #[must_use]
     pub fn start(&self) -> TaskStart {
@@ -103,8 +111,8 @@ impl Gateway {
         let ability = self.engine(&route)?.ability;
         let start = TaskStart {
             id: task.id,
-            key: task.caller.key,
-            user: task.caller.user,
+            key: task.caller.key(),
+            user: task.caller.user(),
             conversation: task.conversation,
             api: task.api,
             workload: task.work.workload(),
@@ -113,22 +121,44 @@ impl Gateway {
             created_at: Timestamp::now(),
             memory: task.memory,
         };
+        let mut ignored = Vec::new();
         let ready = match (task.work, ability) {
-            (Work::Generate { prompt, mut sampling }, Ability::Generate) => {
-                let prepared = self.shared.engines.prepare(&route.pool, prompt).await?;
+            (Work::Generate { mut prompt, mut sampling }, Ability::Generate) => {
+                if let Prompt::Chat(chat) = &mut prompt
+                    && !chat.tools.is_empty()
+                {
+                    // The answer is a call or keeps to the format: both are one constraint.
+                    let strict = sampling.strict;
+                    let format = sampling.constraint.take();
+                    chat.format = format.map(|constraint| AnswerFormat { constraint, strict });
+                }
+                let prepared = self.shared.engines.prepare(&route.pool, prompt).await;
+                let prepared = prepared.map_err(|error| match error {
+                    lar_engines::Error::PromptTooLong { tokens_at_least, context_tokens } => too_long(
+                        usize::try_from(tokens_at_least).unwrap_or(usize::MAX),
+                        "counting stopped there; ",
+                        context_tokens,
+                        &route.pool,
+                    ),
+                    other => other.into(),
+                })?;
+                ignored = prepared.ignored;
                 let mut reading = prepared.reading;
                 sampling.preserved.clone_from(&reading.preserved);
                 if let Some(constraint) = reading.constraint.take() {
                     sampling.constraint = Some(constraint);
                 }
-                if let Some(constraint) = &sampling.constraint {
-                    if let Constraint::Gbnf(source) = constraint {
+                if let Some(constraint) = sampling.constraint.take() {
+                    if let Constraint::Gbnf(source) = &constraint {
                         let kind = gbnf::read(source).map_err(lar_engines::Error::Constraint)?;
                         if kind == gbnf::Kind::Other && !self.shared.routes.takes_gbnf() {
                             return Err(lar_engines::Error::Constraint(GBNF_OFF.into()).into());
                         }
                     }
-                    self.shared.engines.check(&route.pool, constraint).await?;
+                    let checked = self.shared.engines.check(&route.pool, constraint, sampling.strict).await?;
+                    let dropped = checked.dropped.iter().map(|path| format!("{CONSTRAINT_FIELD}.{path}"));
+                    ignored.extend(dropped);
+                    sampling.constraint = Some(checked.constraint);
                 }
                 // Only now: some engines are asked for their context when they are first needed.
                 let context_tokens = self.engine(&route)?.context_tokens;
@@ -168,7 +198,10 @@ impl Gateway {
             }
         };
         let Task { priority, deadline, hang_up, .. } = task;
-        Ok(Admitted { start, priority, deadline, hang_up, route, ready })
+        if !ignored.is_empty() {
+            tracing::info!(task = %start.id, ignored = ignored.join(", "), "parts of a request have no effect");
+        }
+        Ok(Admitted { start, priority, deadline, hang_up, route, ready, ignored })
     }
 
     fn engine(&self, route: &Route) -> Result<Engine, Problem> {
@@ -186,6 +219,15 @@ impl Gateway {
         Ok(Count { tokens, context_tokens: self.engine(&route)?.context_tokens as usize })
     }
 
+    /// Answers a question about the vocabulary or the chat template of `model`.
+    ///
+    /// # Errors
+    /// When the model is not there, cannot tell, or the question has no answer.
+    pub async fn text(&self, model: &str, question: TextQuestion) -> Result<TextAnswer, Problem> {
+        let route = self.shared.routes.find(model).await?;
+        Ok(self.shared.engines.text(&route.pool, question).await?)
+    }
+
     /// The context that prompt and answer share when `model` serves them; `None` while its engine has not told.
     ///
     /// # Errors
@@ -201,12 +243,15 @@ impl Gateway {
 fn room_for_answer(tokens_in: usize, context_tokens: u32, model: &str) -> Result<u32, Problem> {
     let length = u32::try_from(tokens_in).unwrap_or(u32::MAX);
     match context_tokens.saturating_sub(length) {
-        0 => Err(Problem::new(
-            Code::ContextTooLong,
-            format!(
-                "the prompt has {length} tokens; `{model}` has a context of {context_tokens}, which the answer needs a part of"
-            ),
-        )),
+        0 => Err(too_long(tokens_in, "", context_tokens, model)),
         room => Ok(room),
     }
+}
+
+/// Says that a prompt has too many tokens; `counted` says more of how they were counted.
+fn too_long(tokens: usize, counted: &str, context_tokens: u32, model: &str) -> Problem {
+    let why = format!(
+        "{counted}this model's maximum context length is {context_tokens} tokens, which the answer needs a part of (`{model}`)"
+    );
+    Problem::context_too_long(tokens, context_tokens.saturating_sub(1) as usize, &why)
 }

@@ -86,15 +86,32 @@ fn set(
     let new = path.with_extension("toml.new");
     std::fs::write(&new, toml::to_string(&table)?)
         .with_context(|| format!("{} cannot be written", new.display()))?;
-    let tried = Config::load(&Flags { config: Some(new.clone()), ..flags.clone() }, environment);
-    if let Err(error) = tried {
+    // The environment would hide a bad value in the file for as long as it names a better one.
+    let tried =
+        Config::load(&Flags { config: Some(new.clone()), ..Flags::default() }, &environment.for_files());
+    if let Err(error) = &tried
+        && !remains(&before, key, error)
+    {
         let _ = std::fs::remove_file(&new);
-        return Err(error);
+        // The file that was tried is gone; the message is about the value.
+        let origin = format!(" (from {})", new.display());
+        anyhow::bail!("{}", format!("{error:#}").replace(&origin, ""));
     }
     std::fs::rename(&new, &path)?;
     output.show(&json!({ "key": key, "file": path }), || {
         format!("{key} is set in {}. It takes effect when the server is started again.", path.display())
     })
+}
+
+/// Whether an error of the new file is one that the old file had already and that is about another setting: it
+/// must not stand in the way of mending this one.
+fn remains(before: &str, key: &str, error: &anyhow::Error) -> bool {
+    let error = format!("{error:#}");
+    let about = |setting: &str| error.contains(&format!("`{setting}`"));
+    let there_before = before
+        .parse::<toml::Table>()
+        .is_ok_and(|table| leaves(&table).iter().any(|setting| setting != key && about(setting)));
+    there_before && !about(key)
 }
 
 fn find<'a>(table: &'a toml::Table, key: &str) -> Option<&'a toml::Value> {

@@ -5,10 +5,10 @@ use std::fs::{self, File};
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Component, Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context as _, bail, ensure};
 use flate2::read::GzDecoder;
+use lar_sandbox::Inherit;
 use rustix::fs::{CWD, RenameFlags};
 use sha2::{Digest as _, Sha256};
 
@@ -211,7 +211,7 @@ pub(super) fn unpack(archive: &Path, to: &Path) -> anyhow::Result<()> {
 /// # Errors
 /// When it does not run here.
 pub(super) fn version(program: &Path) -> anyhow::Result<String> {
-    let done = Command::new(program).arg("--version").output();
+    let done = lar_sandbox::command(std::path::absolute(program)?, Inherit::Lar).arg("--version").output();
     let done = done.with_context(|| format!("{} does not run here", program.display()))?;
     let said = String::from_utf8_lossy(&done.stdout);
     let told = String::from_utf8_lossy(&done.stderr);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail, ensure};
 use lar_base::Instant;
 use lar_egress::{Egress, Method, Request, Trust};
+use lar_sandbox::Inherit;
 use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
@@ -42,7 +43,7 @@ pub(super) struct Trial<'a> {
 /// What it said where it did not become ready.
 pub(super) async fn run(trial: Trial<'_>) -> anyhow::Result<()> {
     let Trial { program, data_dir, models_dir, loads } = trial;
-    let mut command = Command::new(program);
+    let mut command = Command::from(lar_sandbox::command(std::path::absolute(program)?, Inherit::Lar));
     command.arg("--data-dir").arg(data_dir).args(["--listen", "127.0.0.1:0", "serve"]);
     if !loads {
         command.env("LAR_ENGINES_PRELOAD", "false");

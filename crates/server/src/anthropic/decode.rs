@@ -7,17 +7,19 @@ use lar_api::anthropic::{
 use lar_base::{Code, Problem, TaskId};
 use lar_engines::driver::{self, Chat, Constraint, Prompt, Sampling, ToolCall};
 
+use super::blocks;
 use crate::extract;
 use crate::fields::read;
 use crate::generate::{self, Wanted, derived_seed, in_range};
 use crate::turns::Turns;
+use crate::variables;
 
 /// Messages of a request at most.
 const MESSAGES_MAX: usize = 10_000;
 
 /// Reads a request for a message, and whether its thinking is to be shown; `id` is the task it becomes.
 pub(crate) fn messages(body: &[u8], id: TaskId) -> Result<(Wanted, bool), Problem> {
-    let (body, ignored) = read(body, MESSAGES_FIELDS)?;
+    let (body, ignored) = read(body, MESSAGES_FIELDS).map_err(about_thread)?;
     let request: MessagesRequest = extract::from_value(&body)?;
     let tokens_max = request.max_tokens.ok_or_else(|| Problem::invalid("max_tokens", "is missing"))?;
     if tokens_max == 0 {
@@ -26,7 +28,8 @@ pub(crate) fn messages(body: &[u8], id: TaskId) -> Result<(Wanted, bool), Proble
     if request.top_k.is_some_and(|k| k < 0) {
         return Err(Problem::invalid("top_k", "must not be negative"));
     }
-    let format = request.output_config.and_then(|config| config.format).or(request.output_format);
+    let config = request.output_config.unwrap_or_default();
+    let format = config.format.or(request.output_format);
     let sampling = Sampling {
         temperature: in_range("temperature", request.temperature, 0.0, 1.0)?,
         top_p: in_range("top_p", request.top_p, 0.0, 1.0)?,
@@ -45,9 +48,15 @@ pub(crate) fn messages(body: &[u8], id: TaskId) -> Result<(Wanted, bool), Proble
             return Err(Problem::invalid("thinking.type", reason));
         }
     };
-    let chat = chat(request.system, request.messages, request.tools, request.tool_choice)?;
-    if !chat.tools.is_empty() && sampling.constraint.is_some() {
-        return Err(Problem::invalid("output_config", "cannot be used together with tools"));
+    let mut chat = chat(request.system, request.messages, request.tools, request.tool_choice)?;
+    if request.thinking.is_some() {
+        chat.variables = variables::thinking("thinking", shown);
+    }
+    if let Some(effort) = config.effort {
+        chat.variables.extend(variables::effort("output_config.effort", &effort)?.into_iter().filter(
+            // Whether it thinks at all `thinking` says.
+            |variable| variable.name == "reasoning_effort",
+        ));
     }
     if !chat.begun.is_empty() && sampling.constraint.is_some() {
         let reason = "cannot be kept to where `messages` ends with the beginning of an answer";
@@ -56,7 +65,7 @@ pub(crate) fn messages(body: &[u8], id: TaskId) -> Result<(Wanted, bool), Proble
     let wanted = Wanted {
         id,
         model: request.model,
-        constraint_field: if chat.tools.is_empty() { "output_config" } else { "tools" },
+        constraint_field: "output_config",
         prompt: Prompt::Chat(chat),
         sampling,
         n: 1,
@@ -73,6 +82,16 @@ pub(crate) fn count(body: &[u8]) -> Result<(String, Prompt, Vec<String>), Proble
     let request: MessagesRequest = extract::from_value(&body)?;
     let chat = chat(request.system, request.messages, request.tools, request.tool_choice)?;
     Ok((request.model, Prompt::Chat(chat), ignored))
+}
+
+/// Tells a client that keeps its conversation at the server what to do instead.
+fn about_thread(problem: Problem) -> Problem {
+    match problem.fields.as_slice() {
+        [about] if about.field == "thread" => {
+            Problem::about(problem.code, "thread", "is not supported: send the whole conversation without it")
+        }
+        _ => problem,
+    }
 }
 
 fn constraint(format: OutputFormat) -> Result<Constraint, Problem> {
@@ -108,7 +127,8 @@ fn chat(
             return Err(Problem::about(Code::UnsupportedParam, field("type"), reason));
         }
         let names = ["name", "input_schema"].map(field);
-        generate::add_tool(&mut chat.tools, names, tool.name, tool.description, tool.input_schema)?;
+        let Tool { name, description, input_schema, strict, .. } = tool;
+        generate::add_tool(&mut chat.tools, names, name, description, input_schema, strict)?;
     }
     choose(&mut chat, choice)?;
     generate::go_on(&mut chat);
@@ -148,22 +168,23 @@ fn message(turns: &mut Turns, field: &str, message: InputMessage) -> Result<(), 
         }
         Content::Blocks(blocks) => blocks,
     };
-    if blocks.is_empty() {
+    // Of an assistant an answer without a word is no more than its place.
+    if blocks.is_empty() && role != "assistant" {
         return Err(Problem::invalid(format!("{field}.content"), "must not be empty"));
     }
     for (index, block) in blocks.into_iter().enumerate() {
         let field = format!("{field}.content[{index}]");
         match (block.kind.as_str(), role) {
-            ("text", _) => {
-                let text =
-                    block.text.ok_or_else(|| Problem::invalid(format!("{field}.text"), "is missing"))?;
-                turns.say(role, text);
-            }
             ("tool_use", "assistant") => call(turns, &field, block)?,
             ("tool_result", "user") => result(turns, &field, block)?,
-            // Of earlier turns; models think anew.
-            ("thinking" | "redacted_thinking", "assistant") => {}
-            (kind, _) => return Err(unread(&field, kind)),
+            ("thinking", "assistant") => turns.think(block.thinking.unwrap_or_default()),
+            // Nobody here can read it.
+            ("redacted_thinking", "assistant") => {}
+            _ => {
+                if let Some(text) = blocks::text(&field, block)? {
+                    turns.say(role, text);
+                }
+            }
         }
     }
     Ok(())
@@ -182,30 +203,21 @@ fn call(turns: &mut Turns, field: &str, block: InputBlock) -> Result<(), Problem
 }
 
 fn result(turns: &mut Turns, field: &str, block: InputBlock) -> Result<(), Problem> {
-    let content = texts(&format!("{field}.content"), block.content.unwrap_or_default())?;
+    let content = blocks::content(&format!("{field}.content"), block.content)?;
+    let content = texts(&format!("{field}.content"), content)?;
     let content = if block.is_error == Some(true) { format!("Error: {content}") } else { content };
     turns.result(format!("{field}.tool_use_id"), block.tool_use_id.unwrap_or_default(), content)
 }
 
-/// The text of a content that may hold nothing else.
-fn texts(field: &str, content: Content) -> Result<String, Problem> {
+/// The text of a content that is read as one.
+pub(super) fn texts(field: &str, content: Content) -> Result<String, Problem> {
     let blocks = match content {
         Content::Text(text) => return Ok(text),
         Content::Blocks(blocks) => blocks,
     };
-    let texts =
-        blocks.into_iter().enumerate().map(|(index, block)| match (block.kind.as_str(), block.text) {
-            ("text", Some(text)) => Ok(text),
-            (kind, _) => Err(unread(&format!("{field}[{index}]"), kind)),
-        });
-    Ok(texts.collect::<Result<Vec<String>, Problem>>()?.join("\n"))
-}
-
-fn unread(field: &str, kind: &str) -> Problem {
-    let kind: String = kind.chars().take(64).collect();
-    let reason = match kind.as_str() {
-        "image" | "document" => format!("is `{kind}`: this model reads text only"),
-        _ => format!("is `{kind}`, which does not belong there"),
-    };
-    Problem::about(Code::UnsupportedParam, format!("{field}.type"), reason)
+    let mut texts = Vec::with_capacity(blocks.len());
+    for (index, block) in blocks.into_iter().enumerate() {
+        texts.extend(blocks::text(&format!("{field}[{index}]"), block)?);
+    }
+    Ok(texts.join("\n"))
 }

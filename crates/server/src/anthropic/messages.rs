@@ -18,10 +18,10 @@ use crate::{State, extract, sse};
 
 pub(crate) async fn create(app: State, asker: Asker, request: Request) -> Result<Response, Failure> {
     let (wanted, thinking) = decode_messages(&extract::body(request, &app).await?, TaskId::new())?;
-    let (stream, ignored, stops) = (wanted.stream, wanted.ignored.clone(), wanted.sampling.stop.clone());
+    let (stream, stops) = (wanted.stream, wanted.sampling.stop.clone());
     let id = format!("msg_{:032x}", wanted.id.as_u128());
     let begun = generate::begin(&app, &asker, "anthropic.messages", wanted).await?;
-    let noted = begun.noted.clone();
+    let (noted, ignored) = (begun.noted.clone(), begun.ignored.clone());
     let response = if stream {
         sse::response(Stream::new(id, begun, thinking, stops))
     } else {

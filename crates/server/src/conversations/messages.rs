@@ -7,14 +7,15 @@ use std::time::Duration;
 use axum::response::Response;
 use lar_agents::{Turn, TurnRequest};
 use lar_api::conversations::{Citations, Feedback, Message as Wire, NewMessage, Retry, TurnBegun};
-use lar_base::{Caller, ConversationId, MessageId, Problem, Scope, TaskId, UserId};
+use lar_base::{Caller, MessageId, Problem, Scope, TaskId};
 use lar_engines::driver::Sampling;
 use lar_memory::strength::Event;
 use lar_memory::{InTurn, Place};
-use lar_store::{Message, NewMessage as Said, Rating, Role, Store};
+use lar_store::{Message, NewMessage as Said, OwnedConversation, Rating, Role, Store};
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::Inference;
+use super::owned;
+use crate::auth::Conversing;
 use crate::errors::Failure;
 use crate::extract::{self, Json, Path};
 use crate::generate::{derived_seed, in_range};
@@ -24,7 +25,7 @@ use crate::{App, State, sse, tasks};
 /// An answer's end is told at the latest so long after the model's, whether it is stored or not.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Bytes of one message at most.
-pub(super) const CONTENT_BYTES_MAX: usize = 1 << 20;
+pub(crate) const CONTENT_BYTES_MAX: usize = 1 << 20;
 
 /// Says something and streams the answer.
 #[utoipa::path(post, path = "/lar/v1/conversations/{id}/messages", tag = "conversations",
@@ -32,18 +33,18 @@ pub(super) const CONTENT_BYTES_MAX: usize = 1 << 20;
     responses((status = 200, content_type = "text/event-stream", body = TurnBegun), (status = 409, body = lar_api::ProblemBody)))]
 pub(crate) async fn create(
     app: State,
-    Inference(caller): Inference,
+    Conversing(caller): Conversing,
     Path(id): Path<String>,
     new: Creating<NewMessage>,
 ) -> Result<Response, Failure> {
     let (new, once) = new.by(&caller);
-    let conversation: ConversationId = extract::id(&id, "conversation")?;
+    let conversation = owned(&app, &caller, &id).await?;
     let parent = match new.parent {
         Some(parent) => parent.map(|parent| extract::id(&parent, "message")).transpose()?,
-        None => app.store.conversation_get(caller.user, conversation).await?.head,
+        None => conversation.get().head,
     };
     let sampling = sampling(new.temperature, new.max_tokens, new.seed)?;
-    let said = Some(Said { parent, content: checked(new.content)? });
+    let said = Some(Said { parent, content: checked("content", new.content)? });
     begin(&app, caller, TurnRequest { conversation, said, answer_to: None, model: new.model, sampling, once })
         .await
 }
@@ -54,20 +55,20 @@ pub(crate) async fn create(
     responses((status = 200, content_type = "text/event-stream", body = TurnBegun), (status = 409, body = lar_api::ProblemBody)))]
 pub(crate) async fn branch(
     app: State,
-    Inference(caller): Inference,
+    Conversing(caller): Conversing,
     Path((id, message)): Path<(String, String)>,
     retry: Creating<Retry>,
 ) -> Result<Response, Failure> {
     let (retry, once) = retry.by(&caller);
-    let (conversation, message) = (extract::id(&id, "conversation")?, extract::id(&message, "message")?);
+    let (conversation, message) = (owned(&app, &caller, &id).await?, extract::id(&message, "message")?);
     let content = retry.content.ok_or_else(|| Problem::invalid("content", "is missing"))?;
-    let replaced = app.store.message_get(caller.user, conversation, message).await?;
+    let replaced = app.store.message_get(&conversation, message).await?;
     if replaced.role != Role::User {
         return Err(
             Problem::new(lar_base::Code::Conflict, "only what a person said can be said otherwise").into()
         );
     }
-    let said = Some(Said { parent: replaced.parent, content: checked(content)? });
+    let said = Some(Said { parent: replaced.parent, content: checked("content", content)? });
     let sampling = sampling(retry.temperature, retry.max_tokens, retry.seed)?;
     begin(
         &app,
@@ -83,13 +84,13 @@ pub(crate) async fn branch(
     responses((status = 200, content_type = "text/event-stream", body = TurnBegun), (status = 409, body = lar_api::ProblemBody)))]
 pub(crate) async fn regenerate(
     app: State,
-    Inference(caller): Inference,
+    Conversing(caller): Conversing,
     Path((id, message)): Path<(String, String)>,
     retry: Creating<Retry>,
 ) -> Result<Response, Failure> {
     let (retry, once) = retry.by(&caller);
-    let (conversation, message) = (extract::id(&id, "conversation")?, extract::id(&message, "message")?);
-    let found = app.store.message_get(caller.user, conversation, message).await?;
+    let (conversation, message) = (owned(&app, &caller, &id).await?, extract::id(&message, "message")?);
+    let found = app.store.message_get(&conversation, message).await?;
     let answer_to = if found.role == Role::User { Some(found.id) } else { found.parent };
     let sampling = sampling(retry.temperature, retry.max_tokens, retry.seed)?;
     begin(
@@ -106,19 +107,19 @@ pub(crate) async fn regenerate(
     responses((status = 200, body = Wire), (status = 404, body = lar_api::ProblemBody)))]
 pub(crate) async fn feedback(
     app: State,
-    Inference(caller): Inference,
+    Conversing(caller): Conversing,
     Path((id, message)): Path<(String, String)>,
     Json(feedback): Json<Feedback>,
 ) -> Result<axum::Json<Wire>, Failure> {
-    let (conversation, message) = (extract::id(&id, "conversation")?, extract::id(&message, "message")?);
+    let (conversation, message) = (owned(&app, &caller, &id).await?, extract::id(&message, "message")?);
     let rating = match feedback.rating.as_deref() {
         None => None,
         Some("good") => Some(Rating::Good),
         Some("bad") => Some(Rating::Bad),
         Some(_) => return Err(Problem::invalid("rating", "must be `good`, `bad` or null").into()),
     };
-    let before = app.store.message_get(caller.user, conversation, message).await?.rating;
-    let rated = app.store.message_rate(caller.user, conversation, message, rating).await?;
+    let before = app.store.message_get(&conversation, message).await?.rating;
+    let rated = app.store.message_rate(&conversation, message, rating).await?;
     if rating == Some(Rating::Good) && before != Some(Rating::Good) {
         helped(&app, caller, &rated).await;
     }
@@ -128,7 +129,7 @@ pub(crate) async fn feedback(
 /// What a good answer was given was of use. The rating stands whatever becomes of that.
 async fn helped(app: &App, caller: Caller, answer: &Message) {
     let in_turn = answer.memory.as_deref().and_then(|memory| serde_json::from_str::<InTurn>(memory).ok());
-    let Some(in_turn) = in_turn.filter(|_| caller.scopes.contains(Scope::MemoryWrite)) else { return };
+    let Some(in_turn) = in_turn.filter(|_| caller.has(Scope::MemoryWrite)) else { return };
     let used = async {
         let writer = app.memories.writer(caller, Place::default()).await?;
         for recalled in &in_turn.recalled {
@@ -152,6 +153,7 @@ pub(super) fn wire(message: &Message) -> Wire {
         parent: message.parent.map(text),
         role: message.role.as_str().into(),
         content: message.content.clone(),
+        reasoning: message.reasoning.clone(),
         status: message.status.as_str().into(),
         model: message.model.clone(),
         task_id: message.task.map(|id| id.to_string()),
@@ -170,14 +172,14 @@ pub(super) fn wire(message: &Message) -> Wire {
 }
 
 async fn begin(app: &App, caller: Caller, request: TurnRequest) -> Result<Response, Failure> {
-    let (user, conversation) = (caller.user, request.conversation);
+    let conversation = request.conversation.clone();
     if let Some(answer) = idempotency::made(app, request.once.as_ref()).await? {
-        return Ok(idempotency::replayed(again(app, user, conversation, answer).await?));
+        return Ok(idempotency::replayed(again(app, &caller, &conversation, answer).await?));
     }
     let Turn { answer, question, task, settled } = app.turns.begin(caller, request).await?;
-    let first = begun(app, user, &question, &answer).await?;
+    let first = begun(app, &conversation, &question, &answer).await?;
     let rest = tasks::Stream::new(task, app.gateway.engines().clone(), 0);
-    let ending = Ending { store: app.store.clone(), user, conversation, answer: answer.id, settled };
+    let ending = Ending { store: app.store.clone(), conversation, answer: answer.id, settled };
     Ok(sse::response(Stream { parts: VecDeque::from([first]), rest: Some(rest), ending: Some(ending) }))
 }
 
@@ -185,31 +187,38 @@ async fn begin(app: &App, caller: Caller, request: TurnRequest) -> Result<Respon
 /// kept of it, as one piece.
 async fn again(
     app: &App,
-    user: UserId,
-    conversation: ConversationId,
+    caller: &Caller,
+    conversation: &OwnedConversation,
     answer: MessageId,
 ) -> Result<Response, Problem> {
-    let mut answer = app.store.message_get(user, conversation, answer).await?;
+    let mut answer = app.store.message_get(conversation, answer).await?;
     let (Some(parent), Some(task)) = (answer.parent, answer.task) else {
         return Err(Problem::not_found("the turn's task"));
     };
-    let question = app.store.message_get(user, conversation, parent).await?;
+    let question = app.store.message_get(conversation, parent).await?;
     let content = std::mem::take(&mut answer.content);
-    let first = begun(app, user, &question, &answer).await?;
-    if let Some(task) = app.gateway.find(user, task) {
+    let first = begun(app, conversation, &question, &answer).await?;
+    if let Some(task) = app.gateway.find(caller.visible_tasks(), task) {
         let rest = tasks::Stream::new(task, app.gateway.engines().clone(), 0);
         return Ok(sse::response(Stream { parts: VecDeque::from([first]), rest: Some(rest), ending: None }));
     }
-    let record = app.store.task_get(user, task).await?.and_then(|record| record.end);
+    let record = app.store.task_get(caller.visible_tasks(), task).await?.and_then(|record| record.end);
     let kept = tasks::kept_events(&content, answer.tokens_out, record.as_ref());
     let parts = std::iter::once(first).chain(kept).collect();
     Ok(sse::response(Stream { parts, rest: None, ending: None }))
 }
 
 /// The first event of a turn's stream.
-async fn begun(app: &App, user: UserId, question: &Message, answer: &Message) -> Result<String, Problem> {
+async fn begun(
+    app: &App,
+    conversation: &OwnedConversation,
+    question: &Message,
+    answer: &Message,
+) -> Result<String, Problem> {
+    // The first turn gave the conversation its title.
+    let now = app.store.conversation_get(conversation.user(), conversation.id()).await?;
     let begun = TurnBegun {
-        title: app.store.conversation_get(user, answer.conversation).await?.title,
+        title: now.get().title.clone(),
         question: wire(question),
         answer: wire(answer),
         task_id: answer.task.map(|id| id.to_string()).unwrap_or_default(),
@@ -217,13 +226,14 @@ async fn begun(app: &App, user: UserId, question: &Message, answer: &Message) ->
     Ok(sse::event(Some("message"), None, &serde_json::to_string(&begun).unwrap_or_default()))
 }
 
-fn checked(content: String) -> Result<String, Problem> {
+/// Checks the text of a message that arrived in this field.
+pub(super) fn checked(field: &str, content: String) -> Result<String, Problem> {
     if content.trim().is_empty() {
-        return Err(Problem::invalid("content", "must not be empty"));
+        return Err(Problem::invalid(field, "must not be empty"));
     }
     if content.len() > CONTENT_BYTES_MAX {
         return Err(Problem::invalid(
-            "content",
+            field,
             format!("has {} bytes; {CONTENT_BYTES_MAX} at most", content.len()),
         ));
     }
@@ -250,8 +260,7 @@ struct Stream {
 /// What is told of an answer when its end is stored.
 struct Ending {
     store: Store,
-    user: UserId,
-    conversation: ConversationId,
+    conversation: OwnedConversation,
     answer: MessageId,
     settled: CancellationToken,
 }
@@ -260,7 +269,7 @@ impl Ending {
     /// The event that tells which memories the answer cites, if it cites any.
     async fn citations(&self) -> Option<String> {
         tokio::time::timeout(SETTLE_TIMEOUT, self.settled.cancelled()).await.ok()?;
-        let message = self.store.message_get(self.user, self.conversation, self.answer).await.ok()?;
+        let message = self.store.message_get(&self.conversation, self.answer).await.ok()?;
         let recalled = serde_json::from_str::<InTurn>(message.memory.as_deref()?).ok()?.recalled;
         let memories: Vec<String> = recalled.into_iter().filter(|one| one.cited).map(|one| one.id).collect();
         let data = serde_json::to_string(&Citations { memories: memories.clone() }).ok()?;

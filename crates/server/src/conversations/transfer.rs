@@ -16,7 +16,7 @@ use lar_base::{Caller, Code, ConversationId, MessageId, Problem, Timestamp, User
 use lar_store::{Conversation, Message, Rating, Role, Status};
 
 use super::messages::CONTENT_BYTES_MAX;
-use crate::auth::Inference;
+use crate::auth::Conversing;
 use crate::errors::Failure;
 use crate::{App, State, extract};
 
@@ -26,9 +26,9 @@ const MODEL_CHARS_MAX: usize = 128;
 /// Streams the person's conversations, deleted ones left out.
 #[utoipa::path(get, path = "/lar/v1/conversations/export", tag = "conversations",
     responses((status = 200, content_type = "application/x-ndjson", body = Wire)))]
-pub(crate) async fn export(app: State, Inference(caller): Inference) -> Result<Response, Failure> {
-    let waiting = app.store.conversation_ids(caller.user).await?.into();
-    let lines = Lines { app: app.0.clone(), user: caller.user, waiting };
+pub(crate) async fn export(app: State, Conversing(caller): Conversing) -> Result<Response, Failure> {
+    let waiting = app.store.conversation_ids(caller.user()).await?.into();
+    let lines = Lines { app: app.0.clone(), user: caller.user(), waiting, unreadable: 0, ended: false };
     let kind = [
         (header::CONTENT_TYPE, extract::JSON_LINES),
         (header::CONTENT_DISPOSITION, "attachment; filename=\"conversations.ndjson\""),
@@ -43,7 +43,7 @@ pub(crate) async fn export(app: State, Inference(caller): Inference) -> Result<R
     responses((status = 200, body = Imported), (status = 400, body = lar_api::ProblemBody)))]
 pub(crate) async fn import(
     app: State,
-    Inference(caller): Inference,
+    Conversing(caller): Conversing,
     request: Request,
 ) -> Result<axum::Json<Imported>, Failure> {
     let read = extract::json_lines(request, &app, |wire: Wire| conversation(&caller, wire)).await?;
@@ -57,13 +57,20 @@ struct Lines {
     app: std::sync::Arc<App>,
     user: UserId,
     waiting: VecDeque<ConversationId>,
+    unreadable: u64,
+    ended: bool,
 }
 
 impl Lines {
-    /// The next line. An error breaks the connection off, so that nobody takes a part for the whole.
+    /// The next line; at the end one that says how many conversations could not be read, if any. Another error breaks the
+    /// connection off, so that nobody takes a part for the whole.
     async fn next(mut self) -> Result<Option<(Bytes, Self)>, axum::BoxError> {
         while let Some(id) = self.waiting.pop_front() {
-            match super::whole(&self.app, self.user, id).await {
+            let found = match self.app.store.conversation_get(self.user, id).await {
+                Ok(owned) => super::whole(&self.app, &owned).await,
+                Err(error) => Err(error),
+            };
+            match found {
                 Ok(found) => {
                     let mut line = serde_json::to_vec(&found)?;
                     line.push(b'\n');
@@ -71,13 +78,21 @@ impl Lines {
                 }
                 // Erased since the export began.
                 Err(lar_store::Error::NotFound(_)) => {}
+                Err(error) if error.is_damage() => {
+                    tracing::error!(%error, conversation = %id, "an export passes over what it cannot read");
+                    self.unreadable += 1;
+                }
                 Err(error) => {
                     tracing::error!(%error, conversation = %id, "an export broke off");
                     return Err(error.into());
                 }
             }
         }
-        Ok(None)
+        if self.ended {
+            return Ok(None);
+        }
+        self.ended = true;
+        Ok(extract::unreadable_line("conversations", self.unreadable).map(|line| (line, self)))
     }
 }
 
@@ -100,7 +115,7 @@ fn conversation(caller: &Caller, wire: Wire) -> Result<(Conversation, Vec<Messag
     }
     let conversation = Conversation {
         id,
-        user: caller.user,
+        user: caller.user(),
         title,
         model: wire.model.map(checked_model).transpose()?,
         head,
@@ -125,6 +140,9 @@ fn one(
     }
     if wire.content.len() > CONTENT_BYTES_MAX {
         return Err(Problem::invalid("content", format!("may have {CONTENT_BYTES_MAX} bytes at most")));
+    }
+    if wire.reasoning.as_ref().is_some_and(|reasoning| reasoning.len() > CONTENT_BYTES_MAX) {
+        return Err(Problem::invalid("reasoning", format!("may have {CONTENT_BYTES_MAX} bytes at most")));
     }
     let role: Role =
         wire.role.parse().map_err(|()| Problem::invalid("role", "must be system, user or assistant"))?;
@@ -151,6 +169,7 @@ fn one(
         parent,
         role,
         content: wire.content,
+        reasoning: wire.reasoning,
         status,
         model: wire.model.map(checked_model).transpose()?,
         task: wire.task_id.map(|id| parsed("task_id", &id)).transpose()?,

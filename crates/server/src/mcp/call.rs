@@ -67,7 +67,8 @@ pub(super) async fn call(
     headers: &HeaderMap,
     request: CallToolRequestParams,
 ) -> Result<CallToolResponse, ErrorData> {
-    let arguments = Value::Object(request.arguments.unwrap_or_default());
+    let mut arguments = Value::Object(request.arguments.unwrap_or_default());
+    extract::make_plain(&mut arguments);
     let done = match request.name.as_ref() {
         "memory_search" => find(app, caller, headers, arguments).await,
         "memory_save" => save(app, caller, headers, arguments).await,

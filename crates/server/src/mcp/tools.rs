@@ -37,11 +37,11 @@ fn own() -> Vec<Tool> {
             json!({
                 "query": text("What to look for, in plain words"),
                 "limit": { "type": "integer", "minimum": 1, "maximum": 50, "description": "Default 8" },
-                "kinds": { "type": "array", "items": { "enum": KINDS } },
+                "kinds": { "type": "array", "items": { "type": "string", "enum": KINDS } },
                 "tags": tags(),
                 "project": text("Only of this project"),
                 "as_of": text("As things were at this day or time (RFC 3339)"),
-                "detail": { "enum": ["brief", "summary", "full"], "description": "Default summary" },
+                "detail": { "type": "string", "enum": ["brief", "summary", "full"], "description": "Default summary" },
                 "token_budget": { "type": "integer", "minimum": 1 },
             }),
             &["query"],
@@ -53,7 +53,7 @@ fn own() -> Vec<Tool> {
              decision or correction of theirs. Not for secrets, passing remarks, your own output or what is saved already.",
             json!({
                 "content": text("Understandable on its own, with names instead of pronouns"),
-                "kind": { "enum": KINDS, "description": "Default fact" },
+                "kind": { "type": "string", "enum": KINDS, "description": "Default fact" },
                 "tags": tags(),
                 "source": text("Where it is from"),
                 "project": text("The project it belongs to"),
@@ -74,7 +74,7 @@ fn own() -> Vec<Tool> {
             "Say what became of a memory that you used: useful (it helped), wrong, or outdated (no longer true from now on).",
             json!({
                 "id": id(),
-                "feedback": { "enum": ["useful", "wrong", "outdated"] },
+                "feedback": { "type": "string", "enum": ["useful", "wrong", "outdated"] },
                 "reason": text("Why, in a few words"),
             }),
             &["id", "feedback"],
@@ -124,6 +124,23 @@ mod tests {
     fn the_list_is_short() {
         let listed = serde_json::to_string(&own()).unwrap();
         assert!(listed.len() < 6000, "{}", listed.len());
+    }
+
+    /// Some clients drop a tool with a value that has no type.
+    #[test]
+    fn every_argument_has_a_type() {
+        fn check(schema: &Value, at: &str) {
+            assert!(schema["type"].is_string(), "{at}: {schema}");
+            for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+                check(property, &format!("{at}.{name}"));
+            }
+            if schema["type"] == "array" {
+                check(&schema["items"], &format!("{at}[]"));
+            }
+        }
+        for tool in listed(Some("all")).unwrap() {
+            check(&Value::Object((*tool.input_schema).clone()), &tool.name);
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 
 use crate::errors::Failure;
 use crate::protect::Hosts;
+use crate::protect::cors::AllowedOrigins;
 
 /// A handler without sessions: each request stands alone.
 pub(super) type Transport<H> = StreamableHttpService<H, NeverSessionManager>;
@@ -37,12 +38,12 @@ pub async fn fixture<H: ServerHandler + Clone>(
     body: Bytes,
 ) -> std::io::Result<()> {
     let transport = service(handler, body, LocalSessionManager::default(), true);
-    let hosts = Arc::new(Hosts::new(Vec::new()));
+    let hosts = Arc::new(Hosts::new(Vec::new(), AllowedOrigins::default()));
     let check = move |request: Request, next: Next| {
         let checked = hosts.check(&request);
         async move {
             match checked {
-                Ok(()) => next.run(request).await,
+                Ok(_) => next.run(request).await,
                 Err(problem) => Failure(problem).into_response(),
             }
         }

@@ -13,7 +13,7 @@ use crate::extract::{Json, Path};
 use crate::{App, State};
 
 /// Characters of a reason at most.
-const REASON_CHARS_MAX: usize = 500;
+pub(crate) const REASON_CHARS_MAX: usize = 500;
 
 /// Says that a memory matters.
 #[utoipa::path(post, path = "/lar/v1/memories/{id}/promote", tag = "memories", request_body = Review,

@@ -14,7 +14,7 @@ use crate::extract::Json;
 /// Results where nothing is said.
 const LIMIT_DEFAULT: usize = 10;
 /// Results at most.
-const LIMIT_MAX: usize = 100;
+pub(crate) const LIMIT_MAX: usize = 100;
 
 /// Looks for memories by words and meaning. Nothing found is an answer.
 #[utoipa::path(post, path = "/lar/v1/memories/search", tag = "memories", request_body = SearchRequest,

@@ -32,7 +32,7 @@ pub(crate) async fn export(
     request: Request,
 ) -> Result<Response, Failure> {
     let export = app.memories.export(caller, place(request.headers())?).await?;
-    let lines = Lines { export, read: VecDeque::new() };
+    let lines = Lines { export, read: VecDeque::new(), ended: false };
     let kind = [
         (header::CONTENT_TYPE, extract::JSON_LINES),
         (header::CONTENT_DISPOSITION, "attachment; filename=\"memories.ndjson\""),
@@ -61,24 +61,37 @@ pub(crate) async fn import(
 struct Lines {
     export: Export,
     read: VecDeque<Moved>,
+    ended: bool,
 }
 
 impl Lines {
-    /// The next line. An error breaks the connection off, so that nobody takes a part for the whole.
+    /// The next line; at the end one that says how many memories could not be read, if any. An error breaks the
+    /// connection off, so that nobody takes a part for the whole.
     async fn next(mut self) -> Result<Option<(Bytes, Self)>, axum::BoxError> {
+        if self.ended {
+            return Ok(None);
+        }
         if self.read.is_empty() {
             let page = self.export.page().await;
             let page = page.inspect_err(|problem| tracing::error!(%problem, "an export broke off"))?;
             self.read = page.into();
         }
-        let Some(moved) = self.read.pop_front() else { return Ok(None) };
-        let mut bytes = serde_json::to_vec(&line(moved))?;
+        let Some(moved) = self.read.pop_front() else {
+            self.ended = true;
+            let unreadable = extract::unreadable_line("memories", self.export.unreadable());
+            return Ok(unreadable.map(|line| (line, self)));
+        };
+        let mut bytes = serde_json::to_vec(&memory_line(moved)?)?;
         bytes.push(b'\n');
         Ok(Some((bytes.into(), self)))
     }
 }
 
-fn line(moved: Moved) -> MemoryLine {
+/// A memory as exports write it.
+///
+/// # Errors
+/// When its history cannot be written as JSON.
+pub fn memory_line(moved: Moved) -> Result<MemoryLine, serde_json::Error> {
     let told = |time: Option<Timestamp>| time.map(|time| time.to_string());
     let memory = moved.memory;
     let passages = moved.passages.into_iter().filter_map(|passage| {
@@ -92,17 +105,19 @@ fn line(moved: Moved) -> MemoryLine {
             vectors: BASE64_STANDARD.encode(bytes),
         })
     });
-    let history = moved.history.into_iter().map(|change| MovedChange {
-        id: change.id.to_string(),
-        at: change.at.to_string(),
-        by: change.key.to_string(),
-        action: change.action,
-        reason: change.reason,
-        decision: change.decision.to_string(),
-        before: serde_json::to_value(change.before).unwrap_or_default(),
-        undone_by: change.undone_by.map(|id| id.to_string()),
+    let history = moved.history.into_iter().map(|change| {
+        Ok(MovedChange {
+            id: change.id.to_string(),
+            at: change.at.to_string(),
+            by: change.key.to_string(),
+            action: change.action,
+            reason: change.reason,
+            decision: change.decision.to_string(),
+            before: serde_json::to_value(change.before)?,
+            undone_by: change.undone_by.map(|id| id.to_string()),
+        })
     });
-    MemoryLine {
+    Ok(MemoryLine {
         id: memory.id.to_string(),
         content: memory.content,
         kind: memory.kind.as_str().into(),
@@ -127,8 +142,8 @@ fn line(moved: Moved) -> MemoryLine {
         updated_at: memory.updated_at.to_string(),
         deleted_at: told(memory.deleted_at),
         passages: passages.collect(),
-        history: history.collect(),
-    }
+        history: history.collect::<Result<_, serde_json::Error>>()?,
+    })
 }
 
 fn moved(space: SpaceId, line: MemoryLine) -> Result<Moved, Problem> {
@@ -189,7 +204,8 @@ fn record(memory: &Memory, change: MovedChange) -> Result<ChangeRecord, Problem>
         action: change.action,
         reason: change.reason,
         decision: parsed("history.decision", &change.decision)?,
-        before: extract::from_value(&change.before).map_err(|problem| problem.within("history.before"))?,
+        before: extract::from_own_value(&change.before)
+            .map_err(|problem| problem.within("history.before"))?,
         undone_by: change.undone_by.map(|id| parsed("history.undone_by", &id)).transpose()?,
     })
 }

@@ -52,15 +52,25 @@ async fn made(
     let request: EmbedRequest = extract::from_value(&body)?;
     let model = untagged(request.model);
     // Each path has its own name for it; the other's has no effect there.
-    let texts = match field {
+    let is_single = !matches!(request.input, Some(OneOrMany::Many(_)));
+    let texts: Vec<String> = match field {
         "input" => request.input.map(OneOrMany::into_vec).unwrap_or_default(),
         _ => request.prompt.into_iter().collect(),
     };
-    if texts.is_empty() || texts.len() > INPUTS_MAX || texts.iter().any(String::is_empty) {
-        return Err(Problem::invalid(
-            field,
-            format!("must hold 1 to {INPUTS_MAX} texts, none of them empty"),
-        ));
+    // One empty text is none, as at Ollama, which knows the model all the same.
+    if texts.is_empty() || (is_single && texts[0].is_empty()) {
+        app.catalog.resolve(&model).map_err(|error| about_model(error.into()))?;
+        let nothing = Embedded {
+            model,
+            embeddings: Vec::new(),
+            total_duration: 0,
+            load_duration: 0,
+            prompt_eval_count: 0,
+        };
+        return Ok((nothing, ignored));
+    }
+    if texts.len() > INPUTS_MAX {
+        return Err(Problem::invalid(field, format!("must hold {INPUTS_MAX} texts at most")));
     }
     let task = Task {
         id: TaskId::new(),

@@ -8,15 +8,18 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use futures_util::{Stream, stream};
-use lar_api::ollama::{Answer, CalledFunction, End, ErrorBody, Message, ToolCall};
+use lar_api::ollama::{Answer, CalledFunction, End, ErrorBody, Logprob, Message, ToolCall};
 use lar_base::{Code, Instant, Problem, Timestamp};
 use lar_engines::dialect::CallPart;
-use lar_engines::driver::FinishReason;
+use lar_engines::driver::{ChatMessage, FinishReason, TokenLogprobs};
 use lar_gateway::TaskEvent;
 use serde_json::json;
 
 use crate::asker::with_told;
 use crate::generate::{self, Begun};
+use crate::openai::sampling::top_logprob;
+
+use super::generate::encode_context;
 
 /// What answers look like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +45,8 @@ pub(super) struct Lines {
     model: String,
     begun: Begun,
     thinking: bool,
+    /// Of `generate`: what was said until now; the answer is added.
+    context: Option<Vec<ChatMessage>>,
     asked: Instant,
     /// Nanoseconds until an engine began.
     load: u64,
@@ -53,20 +58,30 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    pub(super) fn new(form: Form, model: String, begun: Begun, thinking: bool, asked: Instant) -> Self {
+    pub(super) fn new(
+        form: Form,
+        model: String,
+        begun: Begun,
+        thinking: bool,
+        mut context: Option<Vec<ChatMessage>>,
+        asked: Instant,
+    ) -> Self {
+        if let Some(said) = &mut context {
+            said.push(ChatMessage::new("assistant", String::new()));
+        }
         let (call, parts) = (None, VecDeque::new());
-        Self { form, model, begun, thinking, asked, load: 0, call, parts, failed: None, over: false }
+        Self { form, model, begun, thinking, context, asked, load: 0, call, parts, failed: None, over: false }
     }
 
     /// The whole answer, in lines or at once.
-    pub(super) async fn respond(mut self, stream: bool, ignored: &[String]) -> Result<Response, Problem> {
-        let noted = self.begun.noted.clone();
+    pub(super) async fn respond(mut self, stream: bool) -> Result<Response, Problem> {
+        let (noted, ignored) = (self.begun.noted.clone(), self.begun.ignored.clone());
         if stream {
             let lines = stream::unfold(self, |mut lines| async move {
                 let line = lines.line().await?;
                 Some((Ok::<_, Infallible>(Bytes::from(line)), lines))
             });
-            return Ok(with_told(streamed(lines), ignored, noted.as_ref()));
+            return Ok(with_told(streamed(lines), &ignored, noted.as_ref()));
         }
         let mut whole = self.part("", "", Vec::new());
         while let Some(part) = self.next().await {
@@ -82,11 +97,12 @@ impl Lines {
             if let Some(thinking) = part.thinking {
                 whole.thinking.get_or_insert_default().push_str(&thinking);
             }
+            whole.logprobs.extend(part.logprobs);
             (whole.done, whole.end) = (part.done, part.end.or(whole.end));
         }
         match self.failed {
             Some(problem) => Err(problem),
-            None => Ok(with_told(axum::Json(whole).into_response(), ignored, noted.as_ref())),
+            None => Ok(with_told(axum::Json(whole).into_response(), &ignored, noted.as_ref())),
         }
     }
 
@@ -114,8 +130,12 @@ impl Lines {
     fn hear(&mut self, event: TaskEvent) {
         match event {
             TaskEvent::Started { .. } => self.load = nanos(self.asked),
-            TaskEvent::Token { text, .. } if !text.is_empty() => {
-                let part = self.part(&text, "", Vec::new());
+            TaskEvent::Token { text, logprobs, .. } if !text.is_empty() || !logprobs.is_empty() => {
+                if let Some(answer) = self.context.as_mut().and_then(|said| said.last_mut()) {
+                    answer.content.push_str(&text);
+                }
+                let mut part = self.part(&text, "", Vec::new());
+                part.logprobs = logprobs.iter().map(logprob).collect();
                 self.parts.push_back(part);
             }
             TaskEvent::Reasoning { text, .. } if self.thinking => {
@@ -136,6 +156,7 @@ impl Lines {
                     prompt_eval_duration: end.ttft_ms.saturating_mul(1_000_000),
                     eval_count: end.tokens_out,
                     eval_duration: end.decode_ms.saturating_mul(1_000_000),
+                    context: self.context.take().map(|said| encode_context(&said)),
                 });
                 self.parts.push_back(last);
                 self.over = true;
@@ -195,6 +216,11 @@ impl Lines {
             },
         }
     }
+}
+
+fn logprob(token: &TokenLogprobs) -> Logprob {
+    let top_logprobs = token.top.iter().map(top_logprob).collect();
+    Logprob { chosen: top_logprob(&token.chosen), top_logprobs }
 }
 
 /// The answer to a request that only loads a model or lets it go.

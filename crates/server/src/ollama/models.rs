@@ -15,7 +15,7 @@ use crate::generate::about_model;
 use crate::{State, asker, extract};
 
 /// The release whose API this is: clients ask for what it can do.
-const VERSION: &str = "0.12.6";
+const VERSION: &str = "0.12.11";
 /// When a model goes that stays until its memory is needed.
 const FAR: &str = "2318-01-01T00:00:00Z";
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use lar_api::ollama::{PullLine, PullRequest, ShowRequest};
 use lar_base::{Code, Problem};
-use lar_catalog::{Progress, Pull, RECOMMENDED, STARTER_CHAT, STARTER_EMBEDDING, Source};
+use lar_catalog::{Progress, Pull, RECOMMENDED, STARTERS, Source};
 
 use super::lines::streamed;
 use super::untagged;
@@ -65,7 +65,7 @@ pub(crate) async fn pull(app: State, _: Admin, request: Request) -> Result<Respo
 
 /// Where a model of a known name comes from; what is none is a source itself.
 fn source_of(name: &str) -> &str {
-    let starters = [STARTER_CHAT, STARTER_EMBEDDING].map(|starter| (starter.name, starter.source));
+    let starters = STARTERS.map(|starter| (starter.name, starter.source));
     let known = RECOMMENDED.iter().map(|model| (model.name, model.source)).chain(starters);
     let mut named = known.filter(|(known, _)| *known == name);
     named.next().map_or(name, |(_, source)| source)

@@ -1,37 +1,45 @@
 //! `POST /v1/chat/completions`.
 
+mod tools;
+
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
+use lar_api::fields::TokenLimit;
 use lar_api::openai::{
-    AnswerMessage, CHAT_FIELDS, CalledFunction, ChatChoice, ChatChunk, ChatChunkChoice, ChatCompletion,
-    ChatLogprobs, ChatMessage, ChatRequest, Content, Delta, FunctionDelta, ResponseFormat, TokenLogprob,
-    Tool, ToolCall, ToolCallDelta, ToolChoice, Usage,
+    AnswerMessage, AnsweredCall, CHAT_FIELDS, ChatChoice, ChatChunk, ChatChunkChoice, ChatCompletion,
+    ChatLogprobs, ChatMessage, ChatRequest, Content, ContentPart, Delta, FunctionDelta, ResponseFormat,
+    Timings, TokenLogprob, ToolCallDelta, Usage,
 };
 use lar_base::{Code, Problem, TaskId, Timestamp};
+use lar_catalog::DEFAULT_CHAT;
+use lar_engines::dialect::CallPart;
 use lar_engines::driver::{self, Chat, Constraint, Prompt, TokenLogprobs};
 use lar_gateway::{End, TaskEvent};
 
+use self::tools::CallShape;
 use super::sampling;
 use crate::asker::{Asker, with_told};
 use crate::errors::{self, Failure};
 use crate::fields::read;
 use crate::generate::{self, Begun, Wanted};
-use crate::{State, extract, sse, turns};
+use crate::lenient::model_or;
+use crate::{State, extract, sse, variables};
 
 /// Messages of a request at most.
 const MESSAGES_MAX: usize = 10_000;
 
 pub(crate) async fn create(app: State, asker: Asker, request: Request) -> Result<Response, Failure> {
-    let wanted = decode(&extract::body(request, &app).await?, TaskId::new())?;
-    let (stream, include_usage, ignored) = (wanted.stream, wanted.include_usage, wanted.ignored.clone());
+    let (wanted, shape) = decode(&extract::body(request, &app).await?, TaskId::new())?;
+    let (stream, include_usage) = (wanted.stream, wanted.include_usage);
     let (id, created) = (format!("chatcmpl-{}", wanted.id), Timestamp::now().as_seconds());
     let logprobs = wanted.sampling.logprobs.is_some();
     let begun = generate::begin(&app, &asker, "openai.chat", wanted).await?;
-    let noted = begun.noted.clone();
+    let (noted, ignored) = (begun.noted.clone(), begun.ignored.clone());
     let model = begun.model.clone();
     let system_fingerprint = sampling::fingerprint(&app, &model);
     let response = if stream {
-        let ends = vec![None; begun.answers()];
+        let answers = begun.answers();
+        let ends = vec![None; answers];
         sse::response(Stream {
             id,
             created,
@@ -40,29 +48,34 @@ pub(crate) async fn create(app: State, asker: Asker, request: Request) -> Result
             include_usage,
             begun,
             ends,
+            custom: vec![None; answers],
+            shape,
             over: false,
         })
     } else {
         let answers = begun.collect().await?;
-        let usage = sampling::usage_of(&answers);
+        let (usage, timings) = (sampling::usage_of(&answers, answers.len()), sampling::timings_of(&answers));
         let choices = answers.into_iter().enumerate();
         axum::Json(ChatCompletion {
             id,
             object: "chat.completion",
             created,
             model,
-            choices: choices.map(|(index, answer)| choice(index, answer, logprobs)).collect(),
+            choices: choices.map(|(index, answer)| choice(index, answer, logprobs, &shape)).collect(),
             usage,
             system_fingerprint,
+            timings,
         })
         .into_response()
     };
     Ok(with_told(response, &ignored, noted.as_ref()))
 }
 
-fn choice(index: usize, answer: generate::Answer, logprobs: bool) -> ChatChoice {
-    let finish_reason = answer.finish_reason();
+fn choice(index: usize, answer: generate::Answer, logprobs: bool, shape: &CallShape) -> ChatChoice {
+    let finish_reason = shape.finish_reason(answer.finish_reason());
     let silent = answer.content.is_empty() && !answer.calls.is_empty();
+    let mut calls: Vec<AnsweredCall> = answer.calls.into_iter().map(|call| shape.call(call)).collect();
+    let function_call = calls.pop_if(|_| shape.legacy).and_then(|call| call.function);
     ChatChoice {
         index,
         logprobs: logprobs.then(|| told(&answer.logprobs)),
@@ -71,15 +84,11 @@ fn choice(index: usize, answer: generate::Answer, logprobs: bool) -> ChatChoice 
             content: (!silent).then_some(answer.content),
             reasoning_content: (!answer.reasoning.is_empty()).then_some(answer.reasoning),
             refusal: None,
-            tool_calls: answer.calls.into_iter().map(called).collect(),
+            tool_calls: calls,
+            function_call,
         },
         finish_reason,
     }
-}
-
-fn called(call: driver::ToolCall) -> ToolCall {
-    let function = CalledFunction { name: call.name, arguments: call.arguments };
-    ToolCall { id: call.id, kind: "function".into(), function }
 }
 
 fn told(logprobs: &[TokenLogprobs]) -> ChatLogprobs {
@@ -91,10 +100,10 @@ fn told(logprobs: &[TokenLogprobs]) -> ChatLogprobs {
 }
 
 /// Reads a request's body; `id` is the task it becomes.
-pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<Wanted, Problem> {
+pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<(Wanted, CallShape), Problem> {
     let (body, ignored) = read(body, CHAT_FIELDS)?;
     let request: ChatRequest = extract::from_value(&body)?;
-    let tokens_max = request.max_completion_tokens.or(request.max_tokens);
+    let tokens_max = request.max_completion_tokens.or(request.max_tokens).and_then(TokenLimit::get);
     let mut sampling = sampling::sampling(extract::from_value(&body)?, tokens_max, id)?;
     let constraint_field = match &sampling.constraint {
         Some(Constraint::Gbnf(_)) => "grammar",
@@ -102,6 +111,7 @@ pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<Wanted, Problem> {
         None => "response_format",
     };
     if let Some(format) = request.response_format {
+        sampling.strict = format.json_schema.as_ref().is_some_and(|schema| schema.strict == Some(true));
         sampling.constraint = response_format(format)?.or(sampling.constraint);
     }
     let top = sampling::top_logprobs("top_logprobs", request.top_logprobs.unwrap_or(0))?;
@@ -112,26 +122,35 @@ pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<Wanted, Problem> {
     }
     let mut chat = Chat::from(messages(request.messages)?);
     chat.parallel_calls = request.parallel_tool_calls != Some(false);
-    chat.tools = tools(request.tools.unwrap_or_default())?;
-    choose_tools(&mut chat, request.tool_choice)?;
-    if !chat.tools.is_empty() && sampling.constraint.is_some() {
-        return Err(Problem::invalid(constraint_field, "cannot be used together with tools"));
+    let shape = tools::offer(
+        &mut chat,
+        request.tools.unwrap_or_default(),
+        request.tool_choice,
+        request.functions.unwrap_or_default(),
+        request.function_call,
+    )?;
+    if let Some(effort) = request.reasoning_effort {
+        chat.variables.extend(variables::effort("reasoning_effort", &effort)?);
+    }
+    chat.variables.extend(variables::kwargs(&request.chat_template_kwargs)?);
+    if !chat.tools.is_empty() && matches!(sampling.constraint, Some(Constraint::Gbnf(_))) {
+        return Err(Problem::invalid("grammar", "cannot be used together with tools"));
     }
     if sampling.constraint.is_none() {
         generate::go_on(&mut chat);
     }
-    Ok(Wanted {
+    let wanted = Wanted {
         id,
-        model: request.model,
-        // Without another constraint, what cannot be expressed is a tool's schema.
-        constraint_field: if chat.tools.is_empty() { constraint_field } else { "tools" },
+        model: model_or(request.model, DEFAULT_CHAT),
+        constraint_field,
         prompt: Prompt::Chat(chat),
         sampling,
         n: sampling::answers(request.n)?,
         stream: request.stream == Some(true),
         include_usage: request.stream_options.is_some_and(|options| options.include_usage),
         ignored,
-    })
+    };
+    Ok((wanted, shape))
 }
 
 fn response_format(format: ResponseFormat) -> Result<Option<Constraint>, Problem> {
@@ -151,28 +170,6 @@ fn response_format(format: ResponseFormat) -> Result<Option<Constraint>, Problem
     }
 }
 
-fn tools(wire: Vec<Tool>) -> Result<Vec<driver::Tool>, Problem> {
-    let mut tools = Vec::new();
-    for (index, tool) in wire.into_iter().enumerate() {
-        let field = |rest: &str| format!("tools[{index}].{rest}");
-        if tool.kind != "function" {
-            return Err(Problem::about(Code::UnsupportedParam, field("type"), "must be `function`"));
-        }
-        let function = tool.function.ok_or_else(|| Problem::invalid(field("function"), "is missing"))?;
-        let names = ["function.name", "function.parameters"].map(field);
-        generate::add_tool(&mut tools, names, function.name, function.description, function.parameters)?;
-    }
-    Ok(tools)
-}
-
-fn choose_tools(chat: &mut Chat, choice: Option<ToolChoice>) -> Result<(), Problem> {
-    match choice {
-        None => Ok(()),
-        Some(ToolChoice::Mode(mode)) => generate::choose_mode(chat, &mode),
-        Some(ToolChoice::Named { function }) => generate::choose_named(chat, function.name),
-    }
-}
-
 /// Converts a request's messages, joining text parts.
 fn messages(wire: Vec<ChatMessage>) -> Result<Vec<driver::ChatMessage>, Problem> {
     if wire.is_empty() {
@@ -181,58 +178,72 @@ fn messages(wire: Vec<ChatMessage>) -> Result<Vec<driver::ChatMessage>, Problem>
     if wire.len() > MESSAGES_MAX {
         return Err(Problem::invalid("messages", format!("holds more than {MESSAGES_MAX} messages")));
     }
-    wire.into_iter().enumerate().map(|(index, message)| convert(index, message)).collect()
+    let mut messages = Vec::with_capacity(wire.len());
+    for (index, message) in wire.into_iter().enumerate() {
+        let converted = convert(index, message, &messages)?;
+        messages.push(converted);
+    }
+    Ok(messages)
 }
 
-fn convert(index: usize, message: ChatMessage) -> Result<driver::ChatMessage, Problem> {
+fn convert(
+    index: usize,
+    mut message: ChatMessage,
+    earlier: &[driver::ChatMessage],
+) -> Result<driver::ChatMessage, Problem> {
     let role = match message.role.as_str() {
         "system" | "developer" => "system",
         "user" => "user",
         "assistant" => "assistant",
-        "tool" => "tool",
+        "tool" | "function" => "tool",
         _ => {
             let field = format!("messages[{index}].role");
             return Err(Problem::invalid(field, "must be system, developer, user, assistant or tool"));
         }
     };
-    let calls = message.tool_calls.unwrap_or_default();
-    if role != "assistant" && !calls.is_empty() {
+    let tool_calls = tools::calls(index, &mut message)?;
+    if role != "assistant" && !tool_calls.is_empty() {
         let field = format!("messages[{index}].tool_calls");
         return Err(Problem::invalid(field, "belongs to an assistant's message"));
     }
-    if role == "tool" && message.tool_call_id.is_none() {
-        return Err(Problem::invalid(format!("messages[{index}].tool_call_id"), "is missing"));
-    }
-    let mut tool_calls = Vec::with_capacity(calls.len());
-    for (call_index, call) in calls.into_iter().enumerate() {
-        let field = || format!("messages[{index}].tool_calls[{call_index}].function.arguments");
-        let arguments = turns::arguments(field, call.function.arguments)?;
-        tool_calls.push(driver::ToolCall { id: call.id, name: call.function.name, arguments });
+    let mut tool_call_id = message.tool_call_id;
+    if role == "tool" && tool_call_id.is_none() {
+        // Older clients name the function alone: the last call is meant.
+        let last = earlier.iter().rev().find_map(|message| message.tool_calls.last());
+        let last =
+            last.ok_or_else(|| Problem::invalid(format!("messages[{index}].tool_call_id"), "is missing"))?;
+        tool_call_id = Some(last.id.clone());
     }
     let content = match message.content {
         Some(Content::Text(text)) => text,
-        Some(Content::Parts(parts)) => {
-            let mut text = String::new();
-            for (part_index, part) in parts.into_iter().enumerate() {
-                let field = format!("messages[{index}].content[{part_index}].type");
-                match (part.kind.as_str(), part.text) {
-                    ("text", Some(part)) => text.push_str(&part),
-                    ("text", None) => return Err(Problem::invalid(field, "`text` needs a `text` beside it")),
-                    _ => {
-                        return Err(Problem::about(
-                            Code::UnsupportedParam,
-                            field,
-                            "must be `text`: this model reads text only",
-                        ));
-                    }
-                }
-            }
-            text
+        Some(Content::Parts(parts)) => texts(&format!("messages[{index}].content"), parts)?,
+        None if role == "user" || role == "system" => {
+            return Err(Problem::invalid(format!("messages[{index}].content"), "is missing"));
         }
-        None if role == "assistant" => String::new(),
-        None => return Err(Problem::invalid(format!("messages[{index}].content"), "is missing")),
+        None => message.refusal.unwrap_or_default(),
     };
-    Ok(driver::ChatMessage { role: role.into(), content, tool_calls, tool_call_id: message.tool_call_id })
+    let reasoning = message.reasoning_content.or(message.reasoning).filter(|_| role == "assistant");
+    let (role, reasoning) = (role.into(), reasoning.unwrap_or_default());
+    Ok(driver::ChatMessage { role, content, reasoning, tool_calls, tool_call_id })
+}
+
+/// The text of parts, which are lines of their own, as in the other APIs.
+fn texts(field: &str, parts: Vec<ContentPart>) -> Result<String, Problem> {
+    let text = |(index, part): (usize, ContentPart)| {
+        let field = format!("{field}[{index}].type");
+        match (part.kind.as_str(), part.text, part.refusal) {
+            ("text" | "input_text" | "output_text", Some(text), _) | ("refusal", _, Some(text)) => Ok(text),
+            (kind @ ("text" | "input_text" | "output_text" | "refusal"), ..) => {
+                let member = if kind == "refusal" { kind } else { "text" };
+                Err(Problem::invalid(field, format!("`{kind}` needs a `{member}` beside it")))
+            }
+            _ => {
+                let reason = "must be `text`: this model reads text only";
+                Err(Problem::about(Code::UnsupportedParam, field, reason))
+            }
+        }
+    };
+    Ok(parts.into_iter().enumerate().map(text).collect::<Result<Vec<String>, Problem>>()?.join("\n"))
 }
 
 struct Stream {
@@ -244,6 +255,9 @@ struct Stream {
     begun: Begun,
     /// Of the answers that are whole.
     ends: Vec<Option<End>>,
+    shape: CallShape,
+    /// Each answer's call of a custom tool that is being written: its input is told whole.
+    custom: Vec<Option<CallPart>>,
     over: bool,
 }
 
@@ -265,6 +279,14 @@ impl sse::Source for Stream {
 impl Stream {
     /// What one event adds to the stream; nothing for some.
     fn part(&mut self, answer: usize, event: TaskEvent) -> String {
+        let same = |call: &CallPart| matches!(&event, TaskEvent::Call(part) if part.index == call.index);
+        let whole = self.custom[answer].take_if(|call| !same(call));
+        let mut part = whole.map_or_else(String::new, |call| self.custom_call(answer, call));
+        part.push_str(&self.event(answer, event));
+        part
+    }
+
+    fn event(&mut self, answer: usize, event: TaskEvent) -> String {
         match event {
             // Clients and proxies learn that it is alive; a comment is no event to them.
             TaskEvent::Queued { position, predicted_start_ms, .. } => {
@@ -284,16 +306,7 @@ impl Stream {
             TaskEvent::Reasoning { text, .. } => {
                 self.chunk(answer, Delta { reasoning_content: Some(&text), ..Delta::default() })
             }
-            TaskEvent::Call(call) => {
-                let first = call.name.is_some();
-                let delta = ToolCallDelta {
-                    index: call.index,
-                    id: first.then(generate::call_id),
-                    kind: first.then_some("function"),
-                    function: FunctionDelta { name: call.name.as_deref(), arguments: &call.arguments },
-                };
-                self.chunk(answer, Delta { tool_calls: Some([delta]), ..Delta::default() })
-            }
+            TaskEvent::Call(call) => self.call(answer, call),
             TaskEvent::Vectors(_) | TaskEvent::Scores(_) => String::new(),
             TaskEvent::End(end) => self.end(answer, end),
             TaskEvent::Error(problem) => self.fail(&problem),
@@ -301,28 +314,61 @@ impl Stream {
         }
     }
 
+    fn call(&mut self, answer: usize, call: CallPart) -> String {
+        if let Some(begun) = &mut self.custom[answer] {
+            begun.arguments.push_str(&call.arguments);
+            return String::new();
+        }
+        if call.name.as_deref().is_some_and(|name| self.shape.is_custom(name)) {
+            self.custom[answer] = Some(call);
+            return String::new();
+        }
+        let first = call.name.is_some();
+        let function = Some(FunctionDelta { name: call.name.as_deref(), arguments: &call.arguments });
+        if self.shape.legacy {
+            return self.chunk(answer, Delta { function_call: function, ..Delta::default() });
+        }
+        let (id, kind) = (first.then(generate::call_id), first.then_some("function"));
+        let delta = ToolCallDelta { index: call.index, id, kind, function, custom: None };
+        self.chunk(answer, Delta { tool_calls: Some([delta]), ..Delta::default() })
+    }
+
+    /// The call of a custom tool, whole.
+    fn custom_call(&self, answer: usize, call: CallPart) -> String {
+        let CallPart { index, name, arguments } = call;
+        let whole = driver::ToolCall { id: generate::call_id(), name: name.unwrap_or_default(), arguments };
+        let AnsweredCall { id, kind, custom, .. } = self.shape.call(whole);
+        let delta = ToolCallDelta { index, id: Some(id), kind: Some(kind), function: None, custom };
+        self.chunk(answer, Delta { tool_calls: Some([delta]), ..Delta::default() })
+    }
+
     fn end(&mut self, answer: usize, end: End) -> String {
-        let mut part = self.choice(ChatChunkChoice {
+        let last = ChatChunkChoice {
             index: answer,
             delta: Delta::default(),
             logprobs: None,
-            finish_reason: Some(end.reason.as_str()),
-        });
+            finish_reason: Some(self.shape.finish_reason(end.reason.as_str())),
+        };
         self.ends[answer] = Some(end);
-        if self.ends.iter().all(Option::is_some) {
-            self.over = true;
-            if self.include_usage {
-                let usage = sampling::usage(self.ends.iter().flatten());
-                part.push_str(&self.encode(Vec::new(), Some(usage)));
-            }
-            part.push_str("data: [DONE]\n\n");
+        if self.ends.iter().any(Option::is_none) {
+            return self.choice(last);
         }
+        self.over = true;
+        let timings = sampling::timings(self.ends.iter().flatten());
+        let mut part = if self.include_usage {
+            let usage = sampling::usage(self.ends.iter().flatten(), self.ends.len());
+            self.choice(last) + &self.encode(Vec::new(), Some(usage), timings)
+        } else {
+            self.encode(vec![last], None, timings)
+        };
+        part.push_str(sse::DONE);
         part
     }
 
     fn fail(&mut self, problem: &Problem) -> String {
         self.over = true;
-        sse::event(None, None, &serde_json::to_string(&errors::openai(problem)).unwrap_or_default())
+        let body = serde_json::to_string(&errors::openai(problem)).unwrap_or_default();
+        sse::event(None, None, &body) + sse::DONE
     }
 
     fn chunk(&self, answer: usize, delta: Delta<'_>) -> String {
@@ -330,10 +376,15 @@ impl Stream {
     }
 
     fn choice(&self, choice: ChatChunkChoice<'_>) -> String {
-        self.encode(vec![choice], None)
+        self.encode(vec![choice], None, None)
     }
 
-    fn encode(&self, choices: Vec<ChatChunkChoice<'_>>, usage: Option<Usage>) -> String {
+    fn encode(
+        &self,
+        choices: Vec<ChatChunkChoice<'_>>,
+        usage: Option<Usage>,
+        timings: Option<Timings>,
+    ) -> String {
         let chunk = ChatChunk {
             id: &self.id,
             object: "chat.completion.chunk",
@@ -342,6 +393,7 @@ impl Stream {
             system_fingerprint: &self.system_fingerprint,
             choices,
             usage,
+            timings,
         };
         sse::event(None, None, &serde_json::to_string(&chunk).unwrap_or_default())
     }

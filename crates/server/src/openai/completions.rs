@@ -2,94 +2,195 @@
 
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
+use lar_api::fields::TokenLimit;
 use lar_api::openai::{
-    COMPLETION_FIELDS, Completion, CompletionChoice, CompletionLogprobs, CompletionPrompt, CompletionRequest,
-    Usage,
+    COMPLETION_FIELDS, Completion, CompletionChoice, CompletionLogprobs, CompletionRequest, Timings, Usage,
 };
 use lar_base::{Code, Problem, TaskId, Timestamp};
-use lar_engines::driver::{Constraint, Prompt, TokenLogprobs};
+use lar_catalog::DEFAULT_CHAT;
+use lar_engines::driver::{Constraint, FinishReason, Prompt, TokenLogprobs};
 use lar_gateway::{End, TaskEvent};
 
+use super::prompts::{self, Sent};
 use super::sampling;
-use crate::asker::{Asker, with_told};
+use crate::asker::{Asker, plain_name, with_told};
 use crate::errors::{self, Failure};
 use crate::fields::read;
 use crate::generate::{self, Begun, Wanted};
+use crate::lenient::model_or;
 use crate::{State, extract, sse};
 
+/// What its tasks are recorded as.
+const API: &str = "openai.completion";
 /// OpenAI's default of `max_tokens` here.
 const TOKENS_DEFAULT: u32 = 16;
 
 pub(crate) async fn create(app: State, asker: Asker, request: Request) -> Result<Response, Failure> {
-    let wanted = decode(&extract::body(request, &app).await?, TaskId::new())?;
+    let read = decode(&extract::body(request, &app).await?, TaskId::new())?;
+    respond(&app, &asker, read).await
+}
+
+/// Answers a request that was read.
+pub(crate) async fn respond(app: &State, asker: &Asker, read: Read) -> Result<Response, Failure> {
+    let Read { wanted, prompts, echo, only_reads } = read;
     let (id, stream, include_usage) = (wanted.id, wanted.stream, wanted.include_usage);
-    let ignored = wanted.ignored.clone();
-    let logprobs = wanted.sampling.logprobs.is_some();
-    let begun = generate::begin(&app, &asker, "openai.completion", wanted).await?;
-    let noted = begun.noted.clone();
+    let each = wanted.n as usize;
+    let (logprobs, scored) = (wanted.sampling.logprobs.is_some(), wanted.sampling.prompt_logprobs);
+    let name = plain_name(&wanted.model).to_owned();
+    let mut echoed = Vec::new();
+    for prompt in &prompts {
+        let text = if echo { prompt.text(app, &name).await.map_err(about_prompt)? } else { String::new() };
+        echoed.extend(vec![text; each]);
+    }
+    let all = for_prompts(app, wanted, prompts).await?;
+    let begun = generate::begin_all(app, asker, API, all).await.map_err(about_prompt)?;
+    let (noted, ignored) = (begun.noted.clone(), begun.ignored.clone());
     let model = begun.model.clone();
     let frame = Frame {
         id: format!("cmpl-{id}"),
         created: Timestamp::now().as_seconds(),
-        system_fingerprint: sampling::fingerprint(&app, &model),
+        system_fingerprint: sampling::fingerprint(app, &model),
         model,
+        each,
     };
     let response = if stream {
-        let (ends, written) = (vec![None; begun.answers()], vec![0; begun.answers()]);
-        sse::response(Stream { frame, include_usage, logprobs, begun, ends, written, over: false })
+        let ends = vec![None; begun.answers()];
+        // Where the prompt's tokens are told, they begin with the text.
+        let written = echoed.iter().map(|text| if scored { 0 } else { text.chars().count() }).collect();
+        sse::response(Stream {
+            frame,
+            include_usage,
+            logprobs,
+            only_reads,
+            begun,
+            ends,
+            echoed,
+            written,
+            over: false,
+        })
     } else {
-        let answers = begun.collect().await?;
-        let choices = answers.iter().enumerate().map(|(index, answer)| CompletionChoice {
-            index,
-            text: &answer.content,
-            logprobs: logprobs.then(|| told(&answer.logprobs, 0)),
-            finish_reason: Some(answer.finish_reason()),
-        });
+        let mut answers = begun.collect().await?;
+        answers.iter_mut().filter(|_| only_reads).for_each(leave_out_answer);
+        let texts: Vec<String> =
+            echoed.into_iter().zip(&answers).map(|(prompt, answer)| prompt + &answer.content).collect();
+        let choices =
+            answers.iter().zip(&texts).enumerate().map(|(index, (answer, text))| CompletionChoice {
+                index,
+                text,
+                logprobs: logprobs.then(|| {
+                    let written = text.chars().count() - answer.content.chars().count();
+                    told(&answer.logprobs, if scored { 0 } else { written }, scored)
+                }),
+                finish_reason: Some(answer.finish_reason()),
+            });
         let choices = choices.collect();
-        axum::Json(frame.completion(choices, Some(sampling::usage_of(&answers)))).into_response()
+        let (usage, timings) = (sampling::usage_of(&answers, each), sampling::timings_of(&answers));
+        axum::Json(frame.completion(choices, Some(usage), timings)).into_response()
     };
     Ok(with_told(response, &ignored, noted.as_ref()))
 }
 
-/// Lists of what is known of tokens; `written` characters came before the first.
-fn told(logprobs: &[TokenLogprobs], mut written: usize) -> CompletionLogprobs {
+/// The same request for each of its prompts.
+pub(crate) async fn for_prompts(
+    app: &State,
+    wanted: Wanted,
+    prompts: Vec<Sent>,
+) -> Result<Vec<Wanted>, Problem> {
+    let name = plain_name(&wanted.model).to_owned();
+    let mut all = Vec::with_capacity(prompts.len());
+    for (index, prompt) in prompts.into_iter().enumerate() {
+        let prompt = match (&wanted.prompt, prompt) {
+            (Prompt::Infill { .. }, _) => wanted.prompt.clone(),
+            (_, prompt) => prompt.resolve(app, &name).await.map_err(about_prompt)?,
+        };
+        let id = if index == 0 { wanted.id } else { TaskId::new() };
+        all.push(wanted.for_prompt(id, prompt));
+    }
+    Ok(all)
+}
+
+/// An error of a prompt that is no chat.
+pub(crate) fn about_prompt(mut problem: Problem) -> Problem {
+    if let [about] = problem.fields.as_mut_slice()
+        && about.field == "messages"
+    {
+        about.field = "prompt".into();
+        problem.detail = format!("`prompt` {}", about.reason);
+    }
+    generate::about_model(problem)
+}
+
+/// Leaves of an answer what was told of its prompt: one token is written where none was wanted, as the prompt is read for
+/// it.
+fn leave_out_answer(answer: &mut generate::Answer) {
+    answer.content.clear();
+    if let Some(end) = &mut answer.end {
+        answer.logprobs.truncate(usize::try_from(end.tokens_in).unwrap_or(usize::MAX));
+        *end = without_answer(end.clone());
+    }
+}
+
+fn without_answer(end: End) -> End {
+    End { reason: FinishReason::Length, tokens_out: 0, ..end }
+}
+
+/// Lists of what is known of tokens; `written` characters came before the first, of which nothing is known where it begins
+/// a prompt.
+fn told(logprobs: &[TokenLogprobs], mut written: usize, begins_prompt: bool) -> CompletionLogprobs {
     let mut lists = CompletionLogprobs::default();
-    for token in logprobs {
+    for (index, token) in logprobs.iter().enumerate() {
+        let known = !(begins_prompt && index == 0);
         let chosen = sampling::top_logprob(&token.chosen);
         lists.text_offset.push(written);
         written += chosen.token.chars().count();
         lists.tokens.push(chosen.token);
-        lists.token_logprobs.push(chosen.logprob);
+        lists.token_logprobs.push(known.then_some(chosen.logprob));
         let top = token.top.iter().map(sampling::top_logprob);
-        lists.top_logprobs.push(top.map(|top| (top.token, top.logprob)).collect());
+        lists.top_logprobs.push(known.then(|| top.map(|top| (top.token, top.logprob)).collect()));
     }
     lists
 }
 
+/// A request that was read; its prompts are resolved when its model is known.
+#[derive(Debug)]
+pub(crate) struct Read {
+    /// With the first prompt.
+    pub(crate) wanted: Wanted,
+    pub(crate) prompts: Vec<Sent>,
+    /// Whether the prompt stands before its answer.
+    pub(crate) echo: bool,
+    /// Whether nothing is to be written.
+    pub(crate) only_reads: bool,
+}
+
 /// Reads a request's body; `id` is the task it becomes.
-pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<Wanted, Problem> {
+pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<Read, Problem> {
     let (body, ignored) = read(body, COMPLETION_FIELDS)?;
     let request: CompletionRequest = extract::from_value(&body)?;
+    let prompts = prompts::read(&request.prompt)?;
     let suffix = request.suffix.filter(|suffix| !suffix.is_empty());
-    let prompt = match (request.prompt, suffix) {
-        (CompletionPrompt::Text(prefix), Some(suffix)) => Prompt::Infill { prefix, suffix },
+    let prompt = match (prompts.as_slice(), suffix) {
+        ([Sent::Text(prefix)], Some(suffix)) => Prompt::Infill { prefix: prefix.clone(), suffix },
         (_, Some(_)) => return Err(Problem::invalid("suffix", "needs a `prompt` that is one text")),
-        (CompletionPrompt::Text(text), None) => Prompt::Text(text),
-        (CompletionPrompt::Tokens(tokens), None) if !tokens.is_empty() => Prompt::Tokens(tokens),
-        (CompletionPrompt::Texts(mut texts), None) if texts.len() == 1 => Prompt::Text(texts.remove(0)),
-        _ => {
-            let reason = "must be one text or one list of tokens";
-            return Err(Problem::about(Code::UnsupportedParam, "prompt", reason));
-        }
+        (_, None) => Prompt::Text(String::new()),
     };
-    let tokens_max = Some(request.max_tokens.unwrap_or(TOKENS_DEFAULT));
+    let tokens_max = request.max_tokens.unwrap_or(TokenLimit::AtMost(TOKENS_DEFAULT)).get();
+    let only_reads = tokens_max == Some(0);
+    let tokens_max = tokens_max.map(|tokens| tokens.max(1));
     let mut sampling = sampling::sampling(extract::from_value(&body)?, tokens_max, id)?;
     sampling.logprobs = request.logprobs.map(|top| sampling::top_logprobs("logprobs", top)).transpose()?;
-    Ok(Wanted {
+    let n = sampling::answers(request.n)?;
+    if request.best_of.is_some_and(|best_of| best_of > n) {
+        let reason = "must not be above `n`: all answers are returned";
+        return Err(Problem::about(Code::UnsupportedParam, "best_of", reason));
+    }
+    let echo = request.echo == Some(true);
+    sampling.prompt_logprobs = echo && sampling.logprobs.is_some();
+    let wanted = Wanted {
         id,
-        model: request.model,
+        model: model_or(request.model, DEFAULT_CHAT),
         prompt,
-        n: sampling::answers(request.n)?,
+        n,
         constraint_field: match &sampling.constraint {
             Some(Constraint::Gbnf(_)) => "grammar",
             _ => "json_schema",
@@ -98,7 +199,8 @@ pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<Wanted, Problem> {
         include_usage: request.stream_options.is_some_and(|options| options.include_usage),
         ignored,
         sampling,
-    })
+    };
+    Ok(Read { wanted, prompts, echo, only_reads })
 }
 
 /// What all pieces of one completion have in common.
@@ -107,10 +209,17 @@ struct Frame {
     created: i64,
     model: String,
     system_fingerprint: String,
+    /// Answers to each prompt.
+    each: usize,
 }
 
 impl Frame {
-    fn completion<'a>(&'a self, choices: Vec<CompletionChoice<'a>>, usage: Option<Usage>) -> Completion<'a> {
+    fn completion<'a>(
+        &'a self,
+        choices: Vec<CompletionChoice<'a>>,
+        usage: Option<Usage>,
+        timings: Option<Timings>,
+    ) -> Completion<'a> {
         Completion {
             id: &self.id,
             object: "text_completion",
@@ -119,6 +228,7 @@ impl Frame {
             system_fingerprint: &self.system_fingerprint,
             choices,
             usage,
+            timings,
         }
     }
 }
@@ -127,9 +237,13 @@ struct Stream {
     frame: Frame,
     include_usage: bool,
     logprobs: bool,
+    /// Whether only what is told of the prompts is wanted.
+    only_reads: bool,
     begun: Begun,
     /// Of the answers that are whole.
     ends: Vec<Option<End>>,
+    /// The prompts that stand before the answers, until they were told.
+    echoed: Vec<String>,
     /// Characters of each answer whose tokens were told.
     written: Vec<usize>,
     over: bool,
@@ -143,34 +257,33 @@ impl sse::Source for Stream {
             }
             let (index, event) = self.begun.next().await?;
             match event {
-                TaskEvent::Token { text, logprobs, .. } if !text.is_empty() || !logprobs.is_empty() => {
-                    let told = self.logprobs.then(|| told(&logprobs, self.written[index]));
+                TaskEvent::Started { .. } if !self.echoed[index].is_empty() => {
+                    let text = std::mem::take(&mut self.echoed[index]);
+                    let choice = CompletionChoice { index, text: &text, logprobs: None, finish_reason: None };
+                    return Some(self.encode(vec![choice], None, None));
+                }
+                TaskEvent::Token { index: written, .. } if self.only_reads && written > 0 => {}
+                TaskEvent::Token { text, logprobs, index: so_far }
+                    if !text.is_empty() || !logprobs.is_empty() =>
+                {
+                    let begins_prompt = so_far == 0 && self.written[index] == 0;
+                    let told = self.logprobs.then(|| told(&logprobs, self.written[index], begins_prompt));
                     let tokens = told.iter().flat_map(|told| &told.tokens);
                     self.written[index] += tokens.map(|token| token.chars().count()).sum::<usize>();
                     let choice = CompletionChoice { index, text: &text, logprobs: told, finish_reason: None };
-                    return Some(self.encode(vec![choice], None));
+                    return Some(self.encode(vec![choice], None, None));
                 }
                 TaskEvent::End(end) => {
+                    let end = if self.only_reads { without_answer(end) } else { end };
                     let finish_reason = Some(end.reason.as_str());
                     let choice = CompletionChoice { index, text: "", logprobs: None, finish_reason };
-                    let mut part = self.encode(vec![choice], None);
                     self.ends[index] = Some(end);
-                    if self.ends.iter().all(Option::is_some) {
-                        self.over = true;
-                        if self.include_usage {
-                            let usage = sampling::usage(self.ends.iter().flatten());
-                            part.push_str(&self.encode(Vec::new(), Some(usage)));
-                        }
-                        part.push_str("data: [DONE]\n\n");
-                    }
-                    return Some(part);
+                    return Some(self.ended(choice));
                 }
-                TaskEvent::Error(problem) => {
-                    self.over = true;
-                    let body = serde_json::to_string(&errors::openai(&problem)).unwrap_or_default();
-                    return Some(sse::event(None, None, &body));
+                TaskEvent::Error(problem) => return Some(self.fail(&problem)),
+                TaskEvent::Cancelled => {
+                    return Some(self.fail(&Problem::new(Code::EngineFailed, "the task was stopped")));
                 }
-                TaskEvent::Cancelled => return None,
                 _ => {}
             }
         }
@@ -178,8 +291,35 @@ impl sse::Source for Stream {
 }
 
 impl Stream {
-    fn encode(&self, choices: Vec<CompletionChoice<'_>>, usage: Option<Usage>) -> String {
-        let completion = self.frame.completion(choices, usage);
+    /// The last of an answer; with the last of all answers, what they took.
+    fn ended(&mut self, last: CompletionChoice<'_>) -> String {
+        if self.ends.iter().any(Option::is_none) {
+            return self.encode(vec![last], None, None);
+        }
+        self.over = true;
+        let timings = sampling::timings(self.ends.iter().flatten());
+        let part = if self.include_usage {
+            let usage = sampling::usage(self.ends.iter().flatten(), self.frame.each);
+            self.encode(vec![last], None, None) + &self.encode(Vec::new(), Some(usage), timings)
+        } else {
+            self.encode(vec![last], None, timings)
+        };
+        part + sse::DONE
+    }
+
+    fn fail(&mut self, problem: &Problem) -> String {
+        self.over = true;
+        let body = serde_json::to_string(&errors::openai(problem)).unwrap_or_default();
+        sse::event(None, None, &body) + sse::DONE
+    }
+
+    fn encode(
+        &self,
+        choices: Vec<CompletionChoice<'_>>,
+        usage: Option<Usage>,
+        timings: Option<Timings>,
+    ) -> String {
+        let completion = self.frame.completion(choices, usage, timings);
         sse::event(None, None, &serde_json::to_string(&completion).unwrap_or_default())
     }
 }

@@ -1,20 +1,26 @@
 //! `POST /v1/embeddings`.
 
+use std::sync::Arc;
+
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lar_api::openai::{EMBEDDING_FIELDS, Embedding, EmbeddingList, EmbeddingRequest, EmbeddingValue, Usage};
-use lar_base::{Code, Problem, TaskId};
+use lar_base::{Caller, Code, Problem, TaskId};
+use lar_catalog::DEFAULT_EMBEDDING;
+use lar_engines::driver::Embeddings;
 use lar_engines::scheduler::Priority;
 use lar_gateway::{HangUp, Task, TaskEvent, Work};
+use serde_json::{Map, Value};
 
 use super::with_truncated;
 use crate::auth::Inference;
 use crate::errors::Failure;
 use crate::fields::{read, with_ignored};
 use crate::generate::about_model;
-use crate::{State, extract};
+use crate::lenient::model_or;
+use crate::{App, State, extract};
 
 /// Texts of one request at most, as at OpenAI.
 const INPUTS_MAX: usize = 2048;
@@ -26,6 +32,8 @@ pub(crate) struct Wanted {
     texts: Vec<String>,
     base64: bool,
     dimensions: Option<u32>,
+    /// Whether a text that is too long is cut.
+    truncate: bool,
     /// The fields that have no effect.
     ignored: Vec<String>,
 }
@@ -34,32 +42,80 @@ pub(crate) struct Wanted {
 pub(crate) fn decode(body: &[u8]) -> Result<Wanted, Problem> {
     let (body, ignored) = read(body, EMBEDDING_FIELDS)?;
     let request: EmbeddingRequest = extract::from_value(&body)?;
-    let texts = request.input.into_vec();
-    if texts.is_empty() || texts.len() > INPUTS_MAX {
-        return Err(Problem::invalid("input", format!("must hold 1 to {INPUTS_MAX} texts")));
-    }
-    if let Some(at) = texts.iter().position(String::is_empty) {
-        return Err(Problem::invalid(format!("input[{at}]"), "must not be empty"));
-    }
+    let texts = checked("input", texts(request.input)?)?;
     let base64 = match request.encoding_format.as_deref() {
         None | Some("float") => false,
         Some("base64") => true,
         Some(_) => return Err(Problem::invalid("encoding_format", "must be `float` or `base64`")),
     };
-    Ok(Wanted { model: request.model, texts, base64, dimensions: request.dimensions, ignored })
+    let model = model_or(request.model, DEFAULT_EMBEDDING);
+    let truncate = request.truncate == Some(true);
+    Ok(Wanted { model, texts, base64, dimensions: request.dimensions, truncate, ignored })
 }
 
-pub(crate) async fn create(
-    app: State,
-    Inference(caller): Inference,
-    request: Request,
-) -> Result<Response, Failure> {
-    let Wanted { model, texts, base64, dimensions, ignored } = decode(&extract::body(request, &app).await?)?;
+/// The texts of `input`; token ids are another model's.
+fn texts(input: Value) -> Result<Vec<String>, Problem> {
+    let text = |(index, item): (usize, Value)| match item {
+        Value::String(text) => Ok(text),
+        Value::Number(_) | Value::Array(_) => {
+            let reason = "has token ids, which are another model's: send texts; in LangChain set \
+                          `check_embedding_ctx_length=False`";
+            Err(Problem::invalid("input", reason))
+        }
+        Value::Object(members) => object_text(&members)
+            .ok_or_else(|| Problem::invalid(format!("input[{index}]"), "must be a text or hold text parts")),
+        _ => Err(Problem::invalid(format!("input[{index}]"), "must be a string")),
+    };
+    match input {
+        Value::String(text) => Ok(vec![text]),
+        Value::Array(items) => items.into_iter().enumerate().map(text).collect(),
+        Value::Object(_) => Ok(vec![text((0, input))?]),
+        Value::Null => Err(Problem::invalid("input", "is missing")),
+        _ => Err(Problem::invalid("input", "must be a text or a list of texts")),
+    }
+}
+
+/// The text of an object, as llama.cpp takes one: a `prompt_string`, or text parts as `content`.
+fn object_text(members: &Map<String, Value>) -> Option<String> {
+    if let Some(text) = members.get("prompt_string") {
+        return text.as_str().map(ToOwned::to_owned);
+    }
+    let parts = members.get("content")?.as_array()?;
+    parts.iter().map(|part| part.get("text").filter(|_| part["type"] == "text")?.as_str()).collect()
+}
+
+/// Checks that there are texts and that none is empty.
+pub(crate) fn checked(field: &str, texts: Vec<String>) -> Result<Vec<String>, Problem> {
+    if texts.is_empty() || texts.len() > INPUTS_MAX {
+        return Err(Problem::invalid(field, format!("must hold 1 to {INPUTS_MAX} texts")));
+    }
+    match texts.iter().position(String::is_empty) {
+        Some(at) => Err(Problem::invalid(format!("{field}[{at}]"), "must not be empty")),
+        None => Ok(texts),
+    }
+}
+
+/// Vectors, and what they took.
+pub(crate) struct Computed {
+    pub(crate) vectors: Arc<Embeddings>,
+    tokens: u64,
+    model: String,
+}
+
+/// Computes the vectors of texts. One that is longer than the model reads is an error unless it may be cut.
+pub(crate) async fn computed(
+    app: &App,
+    caller: Caller,
+    api: &'static str,
+    model: &str,
+    texts: Vec<String>,
+    truncate: bool,
+) -> Result<Computed, Problem> {
     let task = Task {
         id: TaskId::new(),
         caller,
-        api: "openai.embedding",
-        model,
+        api,
+        model: model.to_owned(),
         priority: Priority::Interactive,
         deadline: None,
         conversation: None,
@@ -70,9 +126,30 @@ pub(crate) async fn create(
     let admitted = app.gateway.admit(task).await.map_err(about_model)?;
     let handle = app.gateway.dispatch(admitted);
     let (answer, tokens) = handle.at_once().await?;
-    let TaskEvent::Vectors(found) = answer else {
-        return Err(Problem::new(Code::Internal, "the engine ended without vectors").into());
+    let TaskEvent::Vectors(vectors) = answer else {
+        return Err(Problem::new(Code::Internal, "the engine ended without vectors"));
     };
+    if let Some(first) = vectors.truncated.first().filter(|_| !truncate) {
+        let context = app.gateway.context_tokens(model).await.ok().flatten();
+        let reads = context.map_or_else(String::new, |tokens| format!(", which reads {tokens} tokens"));
+        let reason = format!(
+            "is longer than the maximum context length of `{}`{reads}; split it, or send `\"truncate\": true`",
+            handle.model()
+        );
+        return Err(Problem::about(Code::ContextTooLong, format!("input[{first}]"), reason));
+    }
+    Ok(Computed { vectors, tokens, model: handle.model().to_owned() })
+}
+
+pub(crate) async fn create(
+    app: State,
+    Inference(caller): Inference,
+    request: Request,
+) -> Result<Response, Failure> {
+    let wanted = decode(&extract::body(request, &app).await?)?;
+    let Wanted { model, texts, base64, dimensions, truncate, ignored } = wanted;
+    let Computed { vectors: found, tokens, model } =
+        computed(&app, caller, "openai.embedding", &model, texts, truncate).await?;
     let width = found.vectors.first().map_or(0, Vec::len);
     if dimensions.is_some_and(|dimensions| dimensions as usize != width) {
         let reason = format!("must be {width}: this model's vectors cannot be cut");
@@ -98,7 +175,7 @@ pub(crate) async fn create(
         total_tokens: tokens,
         prompt_tokens_details: None,
     };
-    let list = EmbeddingList { object: "list", data, model: handle.model().to_owned(), usage };
+    let list = EmbeddingList { object: "list", data, model, usage };
     let response = with_truncated(axum::Json(list).into_response(), &found.truncated);
     Ok(with_ignored(response, &ignored))
 }

@@ -2,8 +2,11 @@
 
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
-use lar_api::rerank::{Document, RERANK_FIELDS, Ranked, RankedDocument, Ranking, RerankRequest, RerankUsage};
+use lar_api::rerank::{
+    Document, RERANK_FIELDS, Ranked, RankedDocument, Ranking, RerankRequest, RerankUsage, ScoredText,
+};
 use lar_base::{Code, Problem, TaskId};
+use lar_catalog::DEFAULT_RERANK;
 use lar_engines::scheduler::Priority;
 use lar_gateway::{HangUp, Task, TaskEvent, Work};
 
@@ -12,6 +15,7 @@ use crate::auth::Inference;
 use crate::errors::Failure;
 use crate::fields::{read, with_ignored};
 use crate::generate::about_model;
+use crate::lenient::model_or;
 use crate::{State, extract};
 
 /// Texts of one request at most, as at Cohere.
@@ -25,6 +29,8 @@ pub(crate) struct Wanted {
     texts: Vec<String>,
     top: usize,
     return_documents: bool,
+    /// Whether it is answered as at Text Embeddings Inference: with the scores alone.
+    plain: bool,
     /// The fields that have no effect.
     ignored: Vec<String>,
 }
@@ -36,19 +42,23 @@ pub(crate) fn decode(body: &[u8]) -> Result<Wanted, Problem> {
     if request.query.trim().is_empty() {
         return Err(Problem::invalid("query", "must not be empty"));
     }
-    let texts: Vec<String> = request.documents.into_iter().map(Document::into_text).collect();
+    let plain = request.texts.is_some();
+    let documents = || request.documents.into_iter().map(Document::into_text).collect();
+    let texts: Vec<String> = request.texts.unwrap_or_else(documents);
     if texts.is_empty() || texts.len() > DOCUMENTS_MAX {
-        return Err(Problem::invalid("documents", format!("must hold 1 to {DOCUMENTS_MAX} texts")));
+        let field = if plain { "texts" } else { "documents" };
+        return Err(Problem::invalid(field, format!("must hold 1 to {DOCUMENTS_MAX} texts")));
     }
     if request.top_n == Some(0) {
         return Err(Problem::invalid("top_n", "must be at least 1"));
     }
     Ok(Wanted {
-        model: request.model.unwrap_or_else(|| "default-rerank".into()),
+        model: model_or(request.model, DEFAULT_RERANK),
         query: request.query,
         top: request.top_n.unwrap_or(texts.len()),
         texts,
-        return_documents: request.return_documents == Some(true),
+        return_documents: request.return_documents == Some(true) || request.return_text == Some(true),
+        plain,
         ignored,
     })
 }
@@ -59,7 +69,7 @@ pub(crate) async fn create(
     request: Request,
 ) -> Result<Response, Failure> {
     let wanted = decode(&extract::body(request, &app).await?)?;
-    let Wanted { model, query, texts, top, return_documents, ignored } = wanted;
+    let Wanted { model, query, texts, top, return_documents, plain, ignored } = wanted;
     let kept = if return_documents { texts.clone() } else { Vec::new() };
     let task = Task {
         id: TaskId::new(),
@@ -90,6 +100,15 @@ pub(crate) async fn create(
     results.truncate(top);
     for result in &mut results {
         result.document = kept.get(result.index).map(|text| RankedDocument { text: text.clone() });
+    }
+    if plain {
+        let scored = results.into_iter().map(|ranked| ScoredText {
+            index: ranked.index,
+            score: ranked.relevance_score,
+            text: ranked.document.map(|document| document.text),
+        });
+        let response = axum::Json(scored.collect::<Vec<_>>()).into_response();
+        return Ok(with_ignored(with_truncated(response, &found.truncated), &ignored));
     }
     let ranking = Ranking {
         id,

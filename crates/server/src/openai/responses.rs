@@ -43,10 +43,9 @@ pub(crate) async fn create(app: State, asker: Asker, request: Request) -> Result
     let request = decode::Request::read(&extract::body(request, &app).await?)?;
     let (store, background) = request.kept();
     let previous = request.previous()?;
-    let earlier = earlier(&app, asker.caller.key, previous).await?;
+    let earlier = earlier(&app, asker.caller.key(), previous).await?;
     let read = request.decode(earlier, TaskId::new())?;
-    let ignored = read.wanted.ignored.clone();
-    let (response, noted) = if background {
+    let (response, ignored, noted) = if background {
         in_background(&app, &asker, previous, read).await?
     } else {
         at_once(&app, &asker, previous, read, store).await?
@@ -61,11 +60,11 @@ async fn at_once(
     previous: Option<TaskId>,
     read: Read,
     store: bool,
-) -> Result<(Response, Option<Noted>), Problem> {
+) -> Result<(Response, Vec<String>, Option<Noted>), Problem> {
     let Read { wanted, mut response, tools, input } = read;
-    let (task, streams, key) = (wanted.id, wanted.stream, asker.caller.key);
+    let (task, streams, key) = (wanted.id, wanted.stream, asker.caller.key());
     let mut begun = generate::begin(app, asker, API, wanted).await?;
-    let noted = begun.noted.clone();
+    let (noted, ignored) = (begun.noted.clone(), begun.ignored.clone());
     response.model.clone_from(&begun.model);
     let mut encoder = Encoder::new(task, response, tools);
     let stored = move |body: &Wire| Stored {
@@ -79,7 +78,7 @@ async fn at_once(
     };
     if streams {
         let keep = store.then(|| Keep::new(app.store.clone(), stored));
-        return Ok((sse::response(Stream::new(begun, encoder, keep)), noted));
+        return Ok((sse::response(Stream::new(begun, encoder, keep)), ignored, noted));
     }
     while let Some((_, event)) = begun.next().await {
         match event {
@@ -93,7 +92,7 @@ async fn at_once(
     if store {
         app.store.response_create(stored(&encoder.response), None).await?;
     }
-    Ok((axum::Json(encoder.response).into_response(), noted))
+    Ok((axum::Json(encoder.response).into_response(), ignored, noted))
 }
 
 /// Has a response go on by itself; answers at once, or with its stream.
@@ -102,7 +101,7 @@ async fn in_background(
     asker: &Asker,
     previous: Option<TaskId>,
     read: Read,
-) -> Result<(Response, Option<Noted>), Problem> {
+) -> Result<(Response, Vec<String>, Option<Noted>), Problem> {
     let Read { mut wanted, mut response, tools, input } = read;
     let task = wanted.id;
     let (admitted, noted) = generate::admit_detached(app, asker, API, &mut wanted).await?;
@@ -110,7 +109,7 @@ async fn in_background(
     response.status = Status::Queued;
     let stored = Stored {
         task,
-        key: asker.caller.key,
+        key: asker.caller.key(),
         previous,
         state: ResponseState::Running,
         input,
@@ -129,9 +128,10 @@ async fn in_background(
     });
     if wanted.stream {
         let encoder = Encoder::new(task, response, tools);
-        return Ok((sse::response(Stream::new(Begun::of(&handle), encoder, None)), noted));
+        let response = sse::response(Stream::new(Begun::of(&handle), encoder, None));
+        return Ok((response, wanted.ignored, noted));
     }
-    Ok((axum::Json(response).into_response(), noted))
+    Ok((axum::Json(response).into_response(), wanted.ignored, noted))
 }
 
 /// Follows a task to its end.
@@ -158,7 +158,7 @@ pub(crate) async fn show(
 ) -> Result<Response, Failure> {
     let task = task_of("response_id", &id)?;
     let shown: Shown = extract::query(&uri)?;
-    let stored = app.store.response_get(caller.key, task).await?;
+    let stored = app.store.response_get(caller.key(), task).await?;
     if !shown.stream {
         return Ok(axum::Json(body(&stored)?).into_response());
     }
@@ -187,13 +187,13 @@ pub(crate) async fn remove(
     Path(id): Path<String>,
 ) -> Result<axum::Json<Deleted>, Failure> {
     let task = task_of("response_id", &id)?;
-    let stored = app.store.response_get(caller.key, task).await?;
+    let stored = app.store.response_get(caller.key(), task).await?;
     if stored.state == ResponseState::Running
         && let Some(handle) = handle(&app, &caller, task)
     {
         handle.cancel();
     }
-    app.store.response_delete(caller.key, task).await?;
+    app.store.response_delete(caller.key(), task).await?;
     Ok(axum::Json(Deleted { id: id_of(task), object: "response", deleted: true }))
 }
 
@@ -204,7 +204,7 @@ pub(crate) async fn cancel(
     Path(id): Path<String>,
 ) -> Result<axum::Json<Wire>, Failure> {
     let task = task_of("response_id", &id)?;
-    let stored = app.store.response_get(caller.key, task).await?;
+    let stored = app.store.response_get(caller.key(), task).await?;
     let wire = body(&stored)?;
     if !wire.background {
         let detail = "only a response that was made with `background` can be cancelled";
@@ -217,7 +217,7 @@ pub(crate) async fn cancel(
     let mut encoder = Encoder::new(task, wire.clone(), Offered::of(&wire));
     follow(Begun::of(&handle), &mut encoder).await;
     app.store.response_end(task, json(&encoder.response)).await?;
-    Ok(axum::Json(body(&app.store.response_get(caller.key, task).await?)?))
+    Ok(axum::Json(body(&app.store.response_get(caller.key(), task).await?)?))
 }
 
 /// What a page of input items is asked for with.
@@ -240,7 +240,7 @@ pub(crate) async fn input_items(
     if !(1..=ITEMS_PAGE_MAX).contains(&limit) {
         return Err(Problem::invalid("limit", format!("must be from 1 to {ITEMS_PAGE_MAX}")).into());
     }
-    let stored = app.store.response_get(caller.key, task).await?;
+    let stored = app.store.response_get(caller.key(), task).await?;
     let mut items: Vec<Value> = parsed(&stored.input)?;
     for (index, item) in items.iter_mut().enumerate() {
         if let Value::Object(fields) = item {
@@ -279,7 +279,7 @@ pub(crate) async fn input_tokens(
     request: Request,
 ) -> Result<Response, Failure> {
     let request = decode::Request::read_to_count(&extract::body(request, &app).await?)?;
-    let earlier = earlier(&app, caller.key, request.previous()?).await?;
+    let earlier = earlier(&app, caller.key(), request.previous()?).await?;
     let wanted = request.decode(earlier, TaskId::new())?.wanted;
     let counted = app.gateway.count_tokens(plain_name(&wanted.model), &wanted.prompt).await;
     let input_tokens = counted.map_err(generate::about_model)?.tokens;
@@ -318,7 +318,7 @@ async fn earlier(app: &App, key: KeyId, previous: Option<TaskId>) -> Result<Vec<
 
 /// The task behind a response, where it is under way or was over not long ago. It is the key's, as the response is.
 fn handle(app: &App, caller: &Caller, task: TaskId) -> Option<TaskHandle> {
-    app.gateway.find(caller.user, task)
+    app.gateway.find(caller.visible_tasks(), task)
 }
 
 /// What a stored response's caller is told.

@@ -1,6 +1,6 @@
 //! What chat and plain completions share: the sampling fields, what is told of tokens, the usage.
 
-use lar_api::openai::{PromptTokensDetails, Sampling as WireSampling, TopLogprob, Usage};
+use lar_api::openai::{PromptTokensDetails, Sampling as WireSampling, Timings, TopLogprob, Usage};
 use lar_base::{Problem, TaskId};
 use lar_engines::driver::{Candidate, Constraint, RareSampling, SamplerName, Sampling};
 use lar_gateway::End;
@@ -27,7 +27,9 @@ pub(crate) fn sampling(
         return Err(Problem::invalid("max_tokens", "must be at least 1"));
     }
     let rare = rare(&wire)?;
-    let stop = wire.stop.map(lar_api::openai::OneOrMany::into_vec).unwrap_or_default();
+    let mut stop = wire.stop.map(lar_api::openai::OneOrMany::into_vec).unwrap_or_default();
+    // As llama.cpp: some clients always send a list, of empty texts where none was set.
+    stop.retain(|text| !text.is_empty());
     let stop = generate::stop_texts("stop", stop)?;
     let bias = wire.logit_bias.unwrap_or_default();
     if bias.len() > BIAS_MAX {
@@ -45,9 +47,6 @@ pub(crate) fn sampling(
             Ok((id, bias))
         })
         .collect::<Result<_, Problem>>()?;
-    if wire.top_k.is_some_and(|k| k < 0) {
-        return Err(Problem::invalid("top_k", "must not be negative"));
-    }
     let constraint = match (&wire.json_schema, wire.grammar) {
         (Some(_), Some(_)) => {
             return Err(Problem::invalid("grammar", "cannot be used together with `json_schema`"));
@@ -66,7 +65,8 @@ pub(crate) fn sampling(
     Ok(Sampling {
         temperature: in_range("temperature", wire.temperature, 0.0, 2.0)?,
         top_p: in_range("top_p", wire.top_p, 0.0, 1.0)?,
-        top_k: wire.top_k,
+        // Below 1 is all tokens: -1 in vLLM and Ollama, 0 in llama.cpp.
+        top_k: wire.top_k.map(|k| k.max(0)),
         min_p: in_range("min_p", wire.min_p, 0.0, 1.0)?,
         presence_penalty: in_range("presence_penalty", wire.presence_penalty, -2.0, 2.0)?,
         frequency_penalty: in_range("frequency_penalty", wire.frequency_penalty, -2.0, 2.0)?,
@@ -76,13 +76,19 @@ pub(crate) fn sampling(
         logit_bias,
         ignore_eos: wire.ignore_eos == Some(true),
         constraint,
-        // Folded rather than refused: SDKs send 64-bit seeds, engines take 32.
-        seed: wire.seed.map_or_else(|| derived_seed(task), |seed| seed as u32 ^ (seed >> 32) as u32),
+        strict: false,
+        // Folded rather than refused: SDKs send 64-bit seeds, engines take 32. -1 is a random one, as elsewhere.
+        seed: match wire.seed {
+            None | Some(-1) => derived_seed(task),
+            Some(seed) => seed as u32 ^ (seed >> 32) as u32,
+        },
         stop,
         tokens_max: tokens_max.unwrap_or(0),
         logprobs: None,
+        prompt_logprobs: false,
         preserved: Vec::new(),
         shift_keep,
+        grouped: false,
     })
 }
 
@@ -146,7 +152,7 @@ fn samplers(names: &[String]) -> Result<Vec<SamplerName>, Problem> {
 }
 
 /// Checks how many answers are wanted.
-pub(super) fn answers(n: Option<u32>) -> Result<u32, Problem> {
+pub(crate) fn answers(n: Option<u32>) -> Result<u32, Problem> {
     match n.unwrap_or(1) {
         n @ 1..=ANSWERS_MAX => Ok(n),
         n => Err(Problem::invalid("n", format!("must be from 1 to {ANSWERS_MAX}, is {n}"))),
@@ -154,7 +160,7 @@ pub(super) fn answers(n: Option<u32>) -> Result<u32, Problem> {
 }
 
 /// Checks how many likely tokens are to be told beside each.
-pub(super) fn top_logprobs(field: &str, top: u32) -> Result<u32, Problem> {
+pub(crate) fn top_logprobs(field: &str, top: u32) -> Result<u32, Problem> {
     if top <= TOP_LOGPROBS_MAX {
         Ok(top)
     } else {
@@ -162,32 +168,56 @@ pub(super) fn top_logprobs(field: &str, top: u32) -> Result<u32, Problem> {
     }
 }
 
-/// What all answers took together; they share one prompt.
-pub(super) fn usage<'a>(ends: impl IntoIterator<Item = &'a End>) -> Usage {
-    let mut usage = Usage {
-        prompt_tokens: 0,
-        completion_tokens: Some(0),
-        total_tokens: 0,
-        prompt_tokens_details: Some(PromptTokensDetails { cached_tokens: 0 }),
-    };
+/// What all answers took together; so many in a row share a prompt.
+pub(super) fn usage<'a>(ends: impl IntoIterator<Item = &'a End>, each: usize) -> Usage {
+    let mut details = PromptTokensDetails { cached_tokens: 0 };
+    let mut usage =
+        Usage { prompt_tokens: 0, completion_tokens: Some(0), total_tokens: 0, prompt_tokens_details: None };
     for (index, end) in ends.into_iter().enumerate() {
-        if index == 0 {
-            usage.prompt_tokens = end.tokens_in;
-            usage.prompt_tokens_details = Some(PromptTokensDetails { cached_tokens: end.tokens_cached });
+        if index % each.max(1) == 0 {
+            usage.prompt_tokens += end.tokens_in;
+            details.cached_tokens += end.tokens_cached;
         }
         usage.completion_tokens = usage.completion_tokens.map(|tokens| tokens + end.tokens_out);
     }
+    usage.prompt_tokens_details = Some(details);
     usage.total_tokens = usage.prompt_tokens + usage.completion_tokens.unwrap_or_default();
     usage
 }
 
+/// How fast an answer was made, as llama.cpp's server tells it; of one answer only.
+pub(crate) fn timings<'a>(ends: impl IntoIterator<Item = &'a End>) -> Option<Timings> {
+    let mut ends = ends.into_iter();
+    let (end, None) = (ends.next()?, ends.next()) else { return None };
+    let read = end.tokens_in.saturating_sub(end.tokens_cached);
+    let (prompt_ms, predicted_ms) = (end.ttft_ms.saturating_sub(end.queue_ms) as f64, end.decode_ms as f64);
+    let each = |ms: f64, tokens: u64| if tokens == 0 { 0.0 } else { ms / tokens as f64 };
+    let rate = |ms: f64, tokens: u64| if ms > 0.0 { tokens as f64 * 1000.0 / ms } else { 0.0 };
+    Some(Timings {
+        cache_n: end.tokens_cached,
+        prompt_n: read,
+        prompt_ms,
+        prompt_per_token_ms: each(prompt_ms, read),
+        prompt_per_second: rate(prompt_ms, read),
+        predicted_n: end.tokens_out,
+        predicted_ms,
+        predicted_per_token_ms: each(predicted_ms, end.tokens_out),
+        predicted_per_second: rate(predicted_ms, end.tokens_out),
+    })
+}
+
+/// The timings of a whole answer.
+pub(super) fn timings_of(answers: &[Answer]) -> Option<Timings> {
+    timings(answers.iter().filter_map(|answer| answer.end.as_ref()))
+}
+
 /// The usage of whole answers.
-pub(super) fn usage_of(answers: &[Answer]) -> Usage {
-    usage(answers.iter().filter_map(|answer| answer.end.as_ref()))
+pub(super) fn usage_of(answers: &[Answer], each: usize) -> Usage {
+    usage(answers.iter().filter_map(|answer| answer.end.as_ref()), each)
 }
 
 /// A token in OpenAI's words; a part of a character shows as the replacement character, its bytes beside it.
-pub(super) fn top_logprob(candidate: &Candidate) -> TopLogprob {
+pub(crate) fn top_logprob(candidate: &Candidate) -> TopLogprob {
     TopLogprob {
         token: String::from_utf8_lossy(&candidate.bytes).into_owned(),
         // JSON has no infinity.

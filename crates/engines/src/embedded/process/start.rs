@@ -4,17 +4,21 @@
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::Stdio;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
+use lar_sandbox::Inherit;
 use serde::Deserialize;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{
+    AsyncBufRead, AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader,
+};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::{Child, Command};
 
 use super::lock;
 use crate::Error;
+use crate::embedded::ConfinementPolicy;
 use crate::protocol::{self, FromWorker, Load, ToWorker, Tuned};
 
 /// How long a worker may take to say hello.
@@ -25,6 +29,8 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(20);
 const BARRIER_SPINS: &str = "500";
 /// Lines of its standard error that are kept to explain a death.
 const STDERR_LINES: usize = 5;
+/// Of each of them, this much.
+const STDERR_LINE_BYTES_MAX: usize = 4 << 10;
 
 /// Starts a process, has it confine itself and lets it go; what the kernel would not hold it to.
 pub(in crate::embedded) async fn confinement(program: &Path) -> Result<Vec<String>, Error> {
@@ -37,7 +43,9 @@ pub(in crate::embedded) async fn confinement(program: &Path) -> Result<Vec<Strin
 pub(super) fn spawn(program: &Path) -> Result<(Child, OwnedReadHalf, OwnedWriteHalf), Error> {
     let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(broken)?;
     ours.set_nonblocking(true).map_err(broken)?;
-    let child = Command::new(program)
+    // Its folder is not this one, so that what it is told by path must not depend on it.
+    let program = std::path::absolute(program).map_err(broken)?;
+    let child = Command::from(lar_sandbox::command(&program, Inherit::Engine))
         .arg("worker")
         .env("GOMP_SPINCOUNT", BARRIER_SPINS)
         .stdin(Stdio::from(OwnedFd::from(theirs)))
@@ -48,6 +56,24 @@ pub(super) fn spawn(program: &Path) -> Result<(Child, OwnedReadHalf, OwnedWriteH
         .map_err(|error| Error::Missing(format!("{} cannot be started: {error}", program.display())))?;
     let (reader, writer) = UnixStream::from_std(ours).map_err(broken)?.into_split();
     Ok((child, reader, writer))
+}
+
+/// Logs once what the kernel does not confine workers in; an error where the setting requires all of it.
+pub(super) fn check_confinement(missing: &[String], policy: ConfinementPolicy) -> Result<(), Error> {
+    static LOGGED: Once = Once::new();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let missing = missing.join("; ");
+    match policy {
+        ConfinementPolicy::BestEffort => {
+            LOGGED.call_once(|| tracing::warn!(%missing, "workers are not confined in every way"));
+            Ok(())
+        }
+        ConfinementPolicy::Require => Err(Error::Load(format!(
+            "its worker cannot be confined in every way, and `engines.confinement` requires that: {missing}"
+        ))),
+    }
 }
 
 /// Says what to load, and hears how the process is confined.
@@ -87,12 +113,19 @@ pub(super) async fn loaded(reader: &mut OwnedReadHalf) -> Result<Option<Tuned>, 
     }
 }
 
-pub(super) async fn read<T: for<'a> Deserialize<'a>>(reader: &mut OwnedReadHalf) -> Result<T, Error> {
+async fn read<T: for<'a> Deserialize<'a>>(reader: &mut OwnedReadHalf) -> Result<T, Error> {
+    read_sized(reader).await.map(|(frame, _)| frame)
+}
+
+/// A frame, and how many bytes its body has.
+pub(super) async fn read_sized<T: for<'a> Deserialize<'a>>(
+    reader: &mut (impl AsyncRead + Unpin),
+) -> Result<(T, usize), Error> {
     let mut head = [0; 4];
     reader.read_exact(&mut head).await.map_err(broken)?;
     let mut body = vec![0; protocol::body_length(head).map_err(broken)?];
     reader.read_exact(&mut body).await.map_err(broken)?;
-    protocol::decode(&body).map_err(broken)
+    Ok((protocol::decode(&body).map_err(broken)?, body.len()))
 }
 
 /// The last lines a child wrote to standard error.
@@ -110,8 +143,8 @@ pub(super) fn last_lines(child: &mut Child) -> Stderr {
     let (kept, stderr) = (lines.clone(), child.stderr.take());
     let reading = tokio::spawn(async move {
         let Some(stderr) = stderr else { return };
-        let mut stderr = BufReader::new(stderr).lines();
-        while let Ok(Some(line)) = stderr.next_line().await {
+        let mut stderr = BufReader::new(stderr);
+        while let Some(line) = next_line(&mut stderr).await {
             tracing::debug!(%line, "a worker wrote");
             let mut kept = lock(&kept);
             kept.push(line);
@@ -120,6 +153,25 @@ pub(super) fn last_lines(child: &mut Child) -> Stderr {
         }
     });
     Stderr(reading, lines)
+}
+
+/// A line, as much of it as is kept; `None` at the end.
+async fn next_line(reader: &mut (impl AsyncBufRead + Unpin)) -> Option<String> {
+    let mut line = Vec::new();
+    loop {
+        let bytes = reader.fill_buf().await.ok()?;
+        if bytes.is_empty() {
+            return (!line.is_empty()).then(|| String::from_utf8_lossy(&line).into_owned());
+        }
+        let end = bytes.iter().position(|byte| *byte == b'\n');
+        let part = &bytes[..end.unwrap_or(bytes.len())];
+        line.extend(&part[..part.len().min(STDERR_LINE_BYTES_MAX - line.len())]);
+        let read = end.map_or(bytes.len(), |end| end + 1);
+        reader.consume(read);
+        if end.is_some() {
+            return Some(String::from_utf8_lossy(&line).into_owned());
+        }
+    }
 }
 
 fn broken(error: std::io::Error) -> Error {

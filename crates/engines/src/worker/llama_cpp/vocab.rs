@@ -15,6 +15,29 @@ pub(in crate::worker) struct Vocab<'model> {
 
 // SAFETY: it is never changed after its model was loaded, and llama.cpp's functions on it are thread-safe.
 unsafe impl Send for Vocab<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for Vocab<'_> {}
+
+/// What kind of token it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::worker) enum Kind {
+    /// Made of text.
+    Text,
+    /// Made of text wherever its text stands, before anything else is.
+    UserDefined,
+    /// Made of a template's markup only: control tokens, and the one for unknown text.
+    Control,
+}
+
+/// How a token's text is looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::worker) struct Attributes {
+    pub(in crate::worker) kind: Kind,
+    /// Blanks before it belong to it.
+    pub(in crate::worker) strips_left: bool,
+    /// Blanks behind it belong to it.
+    pub(in crate::worker) strips_right: bool,
+}
 
 macro_rules! special_tokens {
     ($($(#[$about:meta])* $name:ident: $function:ident;)*) => {
@@ -73,6 +96,49 @@ impl Vocab<'_> {
     pub(in crate::worker) fn is_control(self, token: u32) -> bool {
         // SAFETY: asked of a token of the vocabulary only; llama.cpp would abort on another.
         token < self.len() && unsafe { sys::llama_vocab_is_control(self.vocab, int(token)) }
+    }
+
+    pub(in crate::worker) fn attributes(self, token: u32) -> Attributes {
+        if token >= self.len() {
+            return Attributes { kind: Kind::Text, strips_left: false, strips_right: false };
+        }
+        // SAFETY: asked of a token of the vocabulary only.
+        let attributes = unsafe { sys::llama_vocab_get_attr(self.vocab, int(token)) };
+        let is = |flags: sys::llama_token_attr| attributes & flags != 0;
+        let kind = if is(sys::LLAMA_TOKEN_ATTR_CONTROL | sys::LLAMA_TOKEN_ATTR_UNKNOWN) {
+            Kind::Control
+        } else if is(sys::LLAMA_TOKEN_ATTR_USER_DEFINED) {
+            Kind::UserDefined
+        } else {
+            Kind::Text
+        };
+        Attributes {
+            kind,
+            strips_left: is(sys::LLAMA_TOKEN_ATTR_LSTRIP),
+            strips_right: is(sys::LLAMA_TOKEN_ATTR_RSTRIP),
+        }
+    }
+
+    /// A token's text as the vocabulary has it, which is what special tokens are looked for by.
+    pub(in crate::worker) fn text(self, token: u32) -> String {
+        if token >= self.len() {
+            return String::new();
+        }
+        // SAFETY: asked of a token of the vocabulary only; what is returned is a C string that is part of it.
+        unsafe {
+            let text = sys::llama_vocab_get_text(self.vocab, int(token));
+            if text.is_null() {
+                return String::new();
+            }
+            std::ffi::CStr::from_ptr(text).to_string_lossy().into_owned()
+        }
+    }
+
+    /// Whether every token of a text stands for at least one of its bytes and for no more than its own text has.
+    pub(in crate::worker) fn keeps_bytes(self) -> bool {
+        // SAFETY: the vocabulary is alive.
+        let kind = unsafe { sys::llama_vocab_type(self.vocab) };
+        matches!(kind, sys::LLAMA_VOCAB_TYPE_SPM | sys::LLAMA_VOCAB_TYPE_BPE)
     }
 
     /// Whether texts begin with the start token.

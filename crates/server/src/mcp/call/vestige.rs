@@ -95,8 +95,9 @@ pub(crate) async fn call(
     caller: Caller,
     headers: &HeaderMap,
     name: &str,
-    arguments: Value,
+    mut arguments: Value,
 ) -> Result<Value, Problem> {
+    extract::make_plain(&mut arguments);
     Ok(match name {
         "search" => find(app, caller, headers, extract::from_value(&arguments)?).await?,
         "ingest" | "smart_ingest" => {

@@ -15,7 +15,7 @@ pub(super) fn all() -> Vec<Tool> {
     let content = || {
         json!({
             "content": text("The text"),
-            "node_type": { "enum": NODE_TYPES, "description": "Default fact" },
+            "node_type": { "type": "string", "enum": NODE_TYPES, "description": "Default fact" },
             "tags": { "type": "array", "items": { "type": "string" } },
             "source": text("Where it is from"),
         })
@@ -30,7 +30,7 @@ pub(super) fn all() -> Vec<Tool> {
                 "limit": { "type": "integer", "minimum": 1, "maximum": 100, "description": "Default 10" },
                 "min_retention": { "type": "number", "minimum": 0, "maximum": 1 },
                 "min_similarity": { "type": "number", "minimum": 0, "maximum": 1 },
-                "detail_level": { "enum": ["brief", "summary", "full"] },
+                "detail_level": { "type": "string", "enum": ["brief", "summary", "full"] },
                 "token_budget": { "type": "integer", "minimum": 1 },
             }),
             &["query"],
@@ -54,7 +54,7 @@ pub(super) fn all() -> Vec<Tool> {
             "memory",
             "One memory: get, delete, state, promote, demote or edit.",
             json!({
-                "action": { "enum": ["get", "delete", "state", "promote", "demote", "edit"] },
+                "action": { "type": "string", "enum": ["get", "delete", "state", "promote", "demote", "edit"] },
                 "id": text("The memory's id"),
                 "reason": text("Why"),
                 "content": text("The new text, of an edit"),

@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 
+use lar_api::fields::TokenLimit;
 use lar_api::openai::responses::{
-    Content, INPUT_TOKENS_FIELDS, InputItem, NamedTool, RESPONSE_FIELDS, Response, ResponseRequest, Status,
-    TextFormat, Tool, ToolChoice,
+    Content, INPUT_TOKENS_FIELDS, InputItem, InputPart, NamedTool, RESPONSE_FIELDS, Response,
+    ResponseRequest, Status, TextFormat, Tool, ToolChoice,
 };
 use lar_base::{Code, Problem, TaskId, Timestamp};
+use lar_catalog::DEFAULT_CHAT;
 use lar_engines::driver::{Chat, Constraint, Prompt, Sampling, ToolCall};
 use serde_json::{Map, Value, json};
 
@@ -14,8 +16,11 @@ use super::id_of;
 use crate::extract;
 use crate::fields::read;
 use crate::generate::{self, Wanted, derived_seed, in_range};
+use crate::lenient::model_or;
+use crate::openai::custom_tools;
 use crate::openai::sampling::top_logprobs;
 use crate::turns::{self, Turns};
+use crate::variables;
 
 /// Items of a request, with those it goes on from, at most.
 const ITEMS_MAX: usize = 10_000;
@@ -104,7 +109,8 @@ impl Request {
         if background && !store {
             return Err(Problem::invalid("background", "needs `store`: nobody could fetch it"));
         }
-        if wire.max_output_tokens == Some(0) {
+        let tokens_max = wire.max_output_tokens.and_then(TokenLimit::get);
+        if tokens_max == Some(0) {
             return Err(Problem::invalid("max_output_tokens", "must be at least 1"));
         }
         let metadata = checked_metadata(wire.metadata.unwrap_or_default())?;
@@ -121,7 +127,8 @@ impl Request {
             temperature: in_range("temperature", wire.temperature, 0.0, 2.0)?,
             top_p: in_range("top_p", wire.top_p, 0.0, 1.0)?,
             seed: derived_seed(id),
-            tokens_max: wire.max_output_tokens.unwrap_or(0),
+            tokens_max: tokens_max.unwrap_or(0),
+            strict: wire.text.as_ref().and_then(|text| text.format.as_ref()?.strict) == Some(true),
             constraint: wire.text.and_then(|text| text.format).map(constraint).transpose()?.flatten(),
             logprobs: told.then_some(top),
             ..Sampling::default()
@@ -131,9 +138,10 @@ impl Request {
         chat.parallel_calls = wire.parallel_tool_calls != Some(false);
         let offered = tools(&mut chat, wire.tools, &mut ignored)?;
         choose(&mut chat, &offered, wire.tool_choice)?;
-        if !chat.tools.is_empty() && sampling.constraint.is_some() {
-            return Err(Problem::invalid("text.format", "cannot be used together with tools"));
+        if let Some(effort) = wire.reasoning.and_then(|reasoning| reasoning.effort) {
+            chat.variables = variables::effort("reasoning.effort", &effort)?;
         }
+        let model = model_or(wire.model, DEFAULT_CHAT);
         let told_again = |field: &str, usual: Value| raw.get(field).cloned().unwrap_or(usual);
         let response = Response {
             id: id_of(id),
@@ -145,9 +153,9 @@ impl Request {
             error: None,
             incomplete_details: None,
             instructions: wire.instructions,
-            max_output_tokens: wire.max_output_tokens,
+            max_output_tokens: tokens_max,
             metadata,
-            model: wire.model.clone(),
+            model: model.clone(),
             output: Vec::new(),
             parallel_tool_calls: wire.parallel_tool_calls != Some(false),
             previous_response_id: wire.previous_response_id,
@@ -163,8 +171,8 @@ impl Request {
         };
         let wanted = Wanted {
             id,
-            model: wire.model,
-            constraint_field: if chat.tools.is_empty() { "text.format" } else { "tools" },
+            model,
+            constraint_field: "text.format",
             prompt: Prompt::Chat(chat),
             sampling,
             n: 1,
@@ -282,10 +290,9 @@ fn add(turns: &mut Turns, field: &str, item: InputItem) -> Result<(), Problem> {
             let id = item.call_id.ok_or_else(|| missing("call_id"))?;
             let name = item.name.ok_or_else(|| missing("name"))?;
             let arguments = if kind == "function_call" {
-                let field = || format!("{field}.arguments");
-                turns::arguments(field, item.arguments.unwrap_or_default())?
+                turns::arguments(item.arguments.unwrap_or_default())
             } else {
-                json!({ "input": item.input.ok_or_else(|| missing("input"))? }).to_string()
+                custom_tools::arguments(&item.input.ok_or_else(|| missing("input"))?)
             };
             turns.call(ToolCall { id, name: full_name(item.namespace.as_deref(), &name), arguments });
         }
@@ -294,8 +301,7 @@ fn add(turns: &mut Turns, field: &str, item: InputItem) -> Result<(), Problem> {
             let output = item.output.ok_or_else(|| missing("output"))?;
             turns.result(format!("{field}.call_id"), id, texts(&format!("{field}.output"), output)?)?;
         }
-        // Of earlier turns; models think anew.
-        "reasoning" => {}
+        "reasoning" => turns.think(reasoning(item.content, item.summary)),
         "item_reference" => {
             let reason = "is `item_reference`: send the item itself, or use `previous_response_id`";
             return Err(Problem::about(Code::UnsupportedParam, format!("{field}.type"), reason));
@@ -335,6 +341,16 @@ fn texts(field: &str, content: Content) -> Result<String, Problem> {
         }
     });
     Ok(texts.collect::<Result<Vec<String>, Problem>>()?.join("\n"))
+}
+
+/// What a reasoning item tells: its content, or else its summary.
+fn reasoning(content: Option<Content>, summary: Vec<InputPart>) -> String {
+    let parts = match content {
+        Some(Content::Text(text)) => return text,
+        Some(Content::Parts(parts)) if !parts.is_empty() => parts,
+        _ => summary,
+    };
+    parts.into_iter().filter_map(|part| part.text).collect::<Vec<_>>().join("\n")
 }
 
 /// The name that the model knows a tool by.
@@ -384,21 +400,14 @@ fn offer(
     let full = full_name(namespace, &name);
     let (description, parameters) = if custom {
         let format = tool.format.unwrap_or_default();
-        let grammar = format.definition.map(|definition| {
-            let syntax = format.syntax.unwrap_or_default();
-            format!("The input follows this {syntax} grammar:\n{definition}")
-        });
-        let described: Vec<String> = tool.description.into_iter().chain(grammar).collect();
-        let parameters = json!({
-            "type": "object", "properties": { "input": { "type": "string" } },
-            "required": ["input"], "additionalProperties": false,
-        });
-        ((!described.is_empty()).then(|| described.join("\n\n")), Some(parameters))
+        let (description, parameters) =
+            custom_tools::as_function(tool.description, format.syntax, format.definition);
+        (description, Some(parameters))
     } else {
         (tool.description, tool.parameters)
     };
     let names = ["name", "parameters"].map(|name| format!("{field}.{name}"));
-    generate::add_tool(&mut chat.tools, names, full.clone(), description, parameters)?;
+    generate::add_tool(&mut chat.tools, names, full.clone(), description, parameters, tool.strict)?;
     offered.0.insert(full, OfferedTool { name, namespace: namespace.map(ToOwned::to_owned), custom });
     Ok(())
 }

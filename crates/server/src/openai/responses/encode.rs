@@ -12,9 +12,9 @@ use lar_base::{Code, Problem, TaskId, Timestamp};
 use lar_engines::dialect::CallPart;
 use lar_engines::driver::{FinishReason, TokenLogprobs};
 use lar_gateway::{End, TaskEvent};
-use serde_json::Value;
 
 use super::decode::{Offered, OfferedTool};
+use crate::openai::custom_tools;
 use crate::openai::sampling::top_logprob;
 
 /// Makes a response of a task.
@@ -211,7 +211,7 @@ impl Encoder {
                 call_id,
                 name,
                 namespace,
-                input: input(arguments),
+                input: custom_tools::input(arguments),
             };
         }
         let (id, arguments) = (self.item_id("fc", place), arguments.to_owned());
@@ -340,17 +340,6 @@ fn told(token: &TokenLogprobs) -> TokenLogprob {
     TokenLogprob {
         chosen: top_logprob(&token.chosen),
         top_logprobs: token.top.iter().map(top_logprob).collect(),
-    }
-}
-
-/// The text of a custom tool's call, which the model wrote as the one argument.
-fn input(arguments: &str) -> String {
-    match serde_json::from_str::<Value>(arguments) {
-        Ok(Value::Object(mut fields)) => match fields.remove("input") {
-            Some(Value::String(text)) => text,
-            _ => arguments.to_owned(),
-        },
-        _ => arguments.to_owned(),
     }
 }
 

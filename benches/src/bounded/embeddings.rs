@@ -1,0 +1,45 @@
+//! What large requests cost in memory: the most that the server and its workers took, each on a server of its own.
+
+use std::fmt::Write as _;
+
+use lar_base::Instant;
+use lar_tests::Lar;
+use serde_json::json;
+
+/// Bytes of text in one request; the usual limit of a body is 16 MiB.
+const TEXT_BYTES: usize = 15_000_000;
+
+/// Large texts to the embedder at once.
+pub(crate) fn measure() -> anyhow::Result<String> {
+    let mut table = String::from(
+        "One text of 15 MB a request to `/v1/embeddings`, all at once, after one short text. Peak resident memory \
+         (`VmHWM`); the short text's own peak stands in the first row.\n\n\
+         | requests | server, MB | embedder's worker, MB | seconds | answered 200 |\n|---|---|---|---|---|\n",
+    );
+    let text = "the quick brown fox jumps over the lazy dog ".repeat(TEXT_BYTES / 44);
+    let body = json!({ "model": "default-embedding", "input": text }).to_string();
+    for requests in [0, 1, 4, 8] {
+        let lar = Lar::start_with("[engines]\npreload = false\n");
+        let warm = lar.post("/v1/embeddings", &json!({ "model": "default-embedding", "input": "an owl" }));
+        anyhow::ensure!(warm.status == 200, "{}", warm.body);
+        let begun = Instant::now();
+        let answered = std::thread::scope(|scope| {
+            let send = || lar.raw(&lar.head("POST", "/v1/embeddings", body.len()), body.as_bytes()).status;
+            let sent: Vec<_> = (0..requests).map(|_| scope.spawn(send)).collect();
+            sent.into_iter().filter_map(|sent| sent.join().ok()).filter(|status| *status == 200).count()
+        });
+        let seconds = begun.elapsed().as_secs_f64();
+        let workers: u64 = lar.workers().into_iter().map(peak_mb).sum();
+        let server = peak_mb(lar.pid());
+        writeln!(table, "| {requests} | {server} | {workers} | {seconds:.1} | {answered} |")?;
+    }
+    Ok(table)
+}
+
+/// The most resident memory that a process has had.
+fn peak_mb(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = peak.and_then(|peak| peak.trim().split(' ').next()?.parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024 / 1_000_000
+}

@@ -1,0 +1,131 @@
+//! Long prompts: how long they take to be refused and to be counted, what that takes of memory, and how long somebody
+//! else waits meanwhile.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use lar_base::Instant;
+use lar_engines::driver::{Ability, Chat, ChatMessage, Driver, Prompt};
+use lar_engines::embedded::{ConfinementPolicy, Embedded, EmbeddedOptions};
+use lar_engines::protocol::Compute;
+use lar_engines::template::ChatTemplate;
+use lar_tests::{Lar, chat_model, program};
+use serde_json::json;
+
+use crate::quantile;
+
+const TEMPLATE: &str = "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}{{ '<|im_start|>assistant\n' }}";
+const TEXTS: [(&str, &str); 3] = [
+    ("`<|im_end|>`", "<|im_end|>"),
+    ("`a`", "a"),
+    ("English", "The quick brown fox jumps over the lazy dog, and nobody knows why. "),
+];
+/// In hundred kilobytes.
+const SIZES: [usize; 5] = [1, 4, 10, 30, 100];
+/// Long prompts that are counted while somebody else asks.
+const CROWD: usize = 4;
+const QUESTIONS: usize = 5;
+
+pub(crate) async fn measure() -> anyhow::Result<String> {
+    let mut report = String::from(
+        "SmolLM2's vocabulary, a context of 2,048 tokens. *Refused*: until a chat is refused as too long. *Counted*: until all \
+         of it is counted. *Memory*: the most that the worker held. *Bystander*: until \"hello\" is answered with one token \
+         while four such prompts are counted, median and longest of five.\n\n\
+         | text | MB | refused | counted | memory | bystander | longest |\n|---|---|---|---|---|---|---|\n",
+    );
+    for (name, text) in TEXTS {
+        for size in SIZES {
+            let long = text.repeat((size * 100_000).div_ceil(text.len()));
+            let prompt = Prompt::Chat(Chat::from(vec![ChatMessage::new("user", long.as_str())]));
+            let driver = driver();
+            driver.count(&Prompt::Text("hello".into())).await?;
+            let begun = Instant::now();
+            let refused = driver.prepare(prompt.clone()).await.is_err();
+            let refused = if refused { time(begun.elapsed()) } else { "fits".into() };
+            let begun = Instant::now();
+            driver.count(&prompt).await?;
+            let counted = begun.elapsed();
+            let memory = children().into_iter().map(peak_mib).fold(0.0, f64::max);
+            driver.unload().await;
+            let waits = tokio::task::spawn_blocking(move || bystander(&long)).await??;
+            writeln!(
+                report,
+                "| {name} | {:.1} | {refused} | {} | {memory:.0} MiB | {} | {} |",
+                size as f64 / 10.0,
+                time(counted),
+                time(Duration::from_secs_f64(quantile(&waits, 0.5))),
+                time(Duration::from_secs_f64(quantile(&waits, 1.0))),
+            )?;
+        }
+    }
+    Ok(report)
+}
+
+fn driver() -> Embedded {
+    let template = ChatTemplate { source: TEMPLATE.into(), start: String::new(), end: "<|im_end|>".into() };
+    Embedded::new(EmbeddedOptions {
+        program: program(),
+        path: chat_model(),
+        template: Some(template),
+        ability: Ability::Generate,
+        concurrency: 1,
+        context_tokens: 2048,
+        compute: Compute::with_threads(1),
+        tuning: None,
+        draft: None,
+        cache: lar_base::Bytes::mib(0),
+        memory_max: None,
+        confinement: ConfinementPolicy::BestEffort,
+    })
+}
+
+/// Seconds that questions of somebody else take, sorted, while long prompts are counted again and again.
+fn bystander(long: &str) -> anyhow::Result<Vec<f64>> {
+    let lar = Lar::start();
+    let ask = || {
+        let body = json!({ "model": "default", "max_tokens": 1, "messages": [{ "role": "user", "content": "hello" }] });
+        let begun = Instant::now();
+        let answer = lar.post("/v1/chat/completions", &body);
+        anyhow::ensure!(answer.status == 200, "{}", answer.body);
+        Ok(begun.elapsed().as_secs_f64())
+    };
+    ask()?;
+    let body = json!({ "model": "default", "messages": [{ "role": "user", "content": long }] });
+    let over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..CROWD {
+            scope.spawn(|| {
+                while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                    let _ = lar.post("/v1/messages/count_tokens", &body);
+                }
+            });
+        }
+        let mut waits = (0..QUESTIONS).map(|_| ask()).collect::<anyhow::Result<Vec<f64>>>();
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        if let Ok(waits) = &mut waits {
+            waits.sort_by(f64::total_cmp);
+        }
+        waits
+    })
+}
+
+fn time(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64();
+    if seconds < 1.0 { format!("{:.0} ms", seconds * 1000.0) } else { format!("{seconds:.1} s") }
+}
+
+/// The processes that this one started.
+fn children() -> Vec<u32> {
+    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let lists = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
+    lists
+        .flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
+        .collect()
+}
+
+fn peak_mib(pid: u32) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());
+    kib.unwrap_or(0.0) / 1024.0
+}

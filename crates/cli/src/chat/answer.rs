@@ -1,0 +1,252 @@
+//! One answer: sent for, printed while it arrives, stopped by Ctrl+C. What memory did in the turn is printed
+//! before it, and the memories that it cites behind it.
+
+use futures_util::StreamExt as _;
+use lar_api::conversations::{Citations, InTurn, TurnBegun};
+use lar_api::tasks::TaskEvent;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::wrap::Wrap;
+use crate::models::path;
+use crate::output::plain;
+use crate::terminal::{self, HiddenKeys};
+use crate::{Client, Output, sse};
+
+/// Begins and ends text that is printed dimmed: a model's reasoning.
+const DIM: (&str, &str) = ("\x1b[2m", "\x1b[0m");
+
+/// How an answer came out.
+pub(super) struct Answer {
+    /// Its message's id; empty when the stream ended before it was known.
+    pub(super) id: String,
+    pub(super) text: String,
+    pub(super) end: TaskEvent,
+    pub(super) memory: InTurn,
+}
+
+/// Sends a message and prints the answer as it arrives. Ctrl+C stops the answer; what is there is kept.
+///
+/// # Errors
+/// What the server said; when the connection is lost.
+pub(super) async fn send(
+    client: &Client,
+    output: &Output,
+    conversation: &str,
+    message: &impl Serialize,
+) -> anyhow::Result<Answer> {
+    print(client, output, conversation, &format!("conversations/{}/messages", path(conversation)), message)
+        .await
+}
+
+/// Asks for another answer in the place of the one with this id, and prints it as [`send`] does.
+///
+/// # Errors
+/// As [`send`].
+pub(super) async fn regenerate(
+    client: &Client,
+    output: &Output,
+    conversation: &str,
+    answer: &str,
+    retry: &impl Serialize,
+) -> anyhow::Result<Answer> {
+    let to = format!("conversations/{}/messages/{}/regenerate", path(conversation), path(answer));
+    print(client, output, conversation, &to, retry).await
+}
+
+async fn print(
+    client: &Client,
+    output: &Output,
+    conversation: &str,
+    to: &str,
+    body: &impl Serialize,
+) -> anyhow::Result<Answer> {
+    let hidden = (!output.json).then(HiddenKeys::new);
+    let response = client.stream(to, body).await?;
+    let mut events = std::pin::pin!(sse::events(response));
+    let mut screen = Screen::new(*output);
+    let (mut id, mut text, mut memory) = (String::new(), String::new(), InTurn::default());
+    let mut stopping = false;
+    let end = loop {
+        let event = tokio::select! {
+            event = events.next() => event,
+            _ = tokio::signal::ctrl_c(), if !stopping => {
+                stopping = true;
+                let stop = format!("conversations/{}/stop", path(conversation));
+                let _: Value = client.post(&stop, &Value::Null).await?;
+                continue;
+            }
+        };
+        let Some(event) = event else {
+            anyhow::bail!("the server closed the connection in the middle of the answer")
+        };
+        let (name, data) = event?;
+        match (name.as_str(), TaskEvent::parse(&name, &data)) {
+            ("message", _) => {
+                if let Ok(begun) = serde_json::from_str::<TurnBegun>(&data) {
+                    (id, memory) = (begun.answer.id, begun.answer.memory.unwrap_or_default());
+                }
+                let activity = memory_activity(&memory);
+                if !activity.is_empty() {
+                    output.remark(&format!("{activity}\n"));
+                }
+            }
+            ("citations", _) => {
+                let cited = serde_json::from_str::<Citations>(&data).map(|cited| cited.memories);
+                let cited = cited.unwrap_or_default();
+                memory.recalled.iter_mut().for_each(|one| one.cited = cited.contains(&one.id));
+            }
+            (_, Ok(TaskEvent::Queued { position, predicted_start_ms, why })) => {
+                let seconds = predicted_start_ms as f64 / 1000.0;
+                output.remark(&match why.as_str() {
+                    "loading" => format!("Loading the model (about {seconds:.0} s)…"),
+                    "memory" => "Waiting for other models to free memory…".into(),
+                    _ => format!("{position} requests ahead, about {seconds:.0} s…"),
+                });
+            }
+            (_, Ok(TaskEvent::Reasoning { t, .. })) => screen.reasoning(&t)?,
+            (_, Ok(TaskEvent::Token { t, .. })) => {
+                screen.text(&t)?;
+                text.push_str(&t);
+            }
+            (_, Ok(end @ (TaskEvent::End { .. } | TaskEvent::Error(_) | TaskEvent::Cancelled {}))) => {
+                break end;
+            }
+            (_, Ok(_) | Err(_)) => {}
+        }
+    };
+    screen.finish()?;
+    drop(hidden);
+    for one in memory.recalled.iter().filter(|one| one.cited) {
+        output.remark(&format!("  from memory ({}): {}\n", one.day, one_line(&one.content)));
+    }
+    Ok(Answer { id, text, end, memory })
+}
+
+/// Prints the pieces of an answer: reasoning dimmed to standard error, text wrapped to standard output.
+struct Screen {
+    output: Output,
+    wrap: Wrap,
+    /// Present while reasoning is being printed.
+    reasoning: Option<Wrap>,
+}
+
+impl Screen {
+    fn new(output: Output) -> Self {
+        Self { output, wrap: Wrap::new(terminal::width()), reasoning: None }
+    }
+
+    fn reasoning(&mut self, piece: &str) -> anyhow::Result<()> {
+        if self.output.json || !self.output.terminal {
+            return Ok(());
+        }
+        if self.reasoning.is_none() {
+            self.output.remark_piece(DIM.0);
+        }
+        let wrap = self.reasoning.get_or_insert_with(|| Wrap::new(terminal::width()));
+        let shown = wrap.push(piece);
+        self.output.remark_piece(&shown);
+        Ok(())
+    }
+
+    fn end_reasoning(&mut self) {
+        if let Some(wrap) = self.reasoning.take() {
+            self.output.remark_piece(&format!("{}{}\n\n", wrap.finish(), DIM.1));
+        }
+    }
+
+    fn text(&mut self, piece: &str) -> anyhow::Result<()> {
+        self.end_reasoning();
+        if self.output.json {
+            return Ok(());
+        }
+        let shown = self.wrap.push(piece);
+        self.output.text(&shown)
+    }
+
+    fn finish(mut self) -> anyhow::Result<()> {
+        self.end_reasoning();
+        if self.output.json {
+            return Ok(());
+        }
+        self.output.line(&self.wrap.finish())
+    }
+}
+
+/// A text for a terminal, on one line.
+pub(super) fn one_line(text: &str) -> String {
+    let text: Vec<&str> = text.split_whitespace().collect();
+    plain(&text.join(" "))
+}
+
+/// What memory did in a turn, for a person; empty where it did nothing.
+fn memory_activity(memory: &InTurn) -> String {
+    let mut lines = Vec::new();
+    let line = one_line;
+    for one in &memory.recalled {
+        lines.push(format!("  recalled ({}) {} — {}", one.day, line(&one.content), one.reason));
+    }
+    for one in &memory.saved {
+        let what = match one.decision.as_str() {
+            "reinforce" => "already saved:",
+            _ => "saved:",
+        };
+        lines.push(format!("  {what} {}", line(&one.content)));
+        if let Some(old) = &one.instead_of {
+            lines.push(format!("    replaces: {}", line(old)));
+        }
+    }
+    lines.extend(memory.forgotten.iter().map(|one| format!("  forgotten: {}", line(&one.content))));
+    lines.extend(
+        memory
+            .waiting
+            .iter()
+            .map(|one| format!("  suggested, see `lar memory inbox list`: {}", line(&one.content))),
+    );
+    lines.extend(memory.refused.iter().map(|reason| format!("  not done: {}", line(reason))));
+    if !memory.saved.is_empty() || !memory.forgotten.is_empty() {
+        lines.push("  /undo reverts this".into());
+    }
+    lines.join("\n")
+}
+
+/// The numbers behind an answer, or why it has none.
+pub(super) fn footer(end: &TaskEvent) -> String {
+    match end {
+        TaskEvent::End { tokens_out, ttft_ms, decode_ms, finish_reason, .. } => {
+            let rate = *tokens_out as f64 * 1000.0 / (*decode_ms).max(1) as f64;
+            let cut = if finish_reason == "length" { ", cut at the token limit" } else { "" };
+            format!("({tokens_out} tokens, first after {ttft_ms} ms, {rate:.0}/s{cut})\n")
+        }
+        TaskEvent::Error(error) => format!("The answer failed: {} ({})\n", error.message, error.code),
+        TaskEvent::Cancelled {} => "(stopped)\n".into(),
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lar_api::tasks::TaskError;
+
+    use super::*;
+
+    #[test]
+    fn screens() {
+        let end = TaskEvent::End {
+            tokens_in: 30,
+            tokens_cached: Some(0),
+            tokens_out: 120,
+            ttft_ms: 80,
+            decode_ms: 1500,
+            finish_reason: "length".into(),
+        };
+        let error = TaskError {
+            code: "ENGINE_FAILED".into(),
+            message: "it died".into(),
+            retriable: true,
+            retry_after_ms: None,
+        };
+        let all = [end, TaskEvent::Cancelled {}, TaskEvent::Error(error)];
+        insta::assert_snapshot!("chat_footers", all.iter().map(footer).collect::<String>());
+    }
+}

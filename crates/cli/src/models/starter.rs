@@ -1,0 +1,92 @@
+//! `lar models pull --starter`: a chat model that suits the machine, and an embedder.
+//!
+//! The server chooses. The chat model becomes `default` where the smallest one was; what a person chose themselves stays.
+
+use lar_api::Page;
+use lar_api::models::{Alias, Model, StarterModel};
+
+use super::pull;
+use crate::Client;
+use crate::output::{Output, size};
+
+const DEFAULT: &str = "default";
+
+pub(super) async fn pull_starters(client: &Client, output: &Output, minimal: bool) -> anyhow::Result<()> {
+    let chosen: Page<StarterModel> = client.get(&format!("catalog/starter?minimal={minimal}")).await?;
+    for model in &chosen.data {
+        if model.installed {
+            output.note(&format!("{} is installed.", model.name));
+            continue;
+        }
+        output.note(&announcement(model));
+        let got = pull(client, output, &model.source, None).await;
+        let is_chat = model.kind == "chat";
+        match got {
+            Ok(()) if is_chat && !minimal => make_default(client, output, &model.name).await?,
+            Ok(()) => {}
+            Err(error) if is_chat && !minimal => {
+                output.note(&format!("{} could not be fetched: {error:#}", model.name));
+                let smallest: Page<StarterModel> = client.get("catalog/starter?minimal=true").await?;
+                let Some(smallest) = smallest.data.iter().find(|model| model.kind == "chat") else {
+                    return Err(error);
+                };
+                if smallest.source == model.source {
+                    return Err(error);
+                }
+                if !smallest.installed {
+                    output.note(
+                        "Fetching the smallest chat model in its place; run this again for the better one.",
+                    );
+                    pull(client, output, &smallest.source, None).await?;
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn announcement(model: &StarterModel) -> String {
+    let speed =
+        model.tokens_per_second.map(|speed| format!(", about {speed:.0} tokens/s")).unwrap_or_default();
+    let StarterModel { name, reason, size_bytes, .. } = model;
+    format!(
+        "Fetching {name} ({}{speed}): {reason}. Ctrl+C stops it; the next run goes on where it was.",
+        size(*size_bytes)
+    )
+}
+
+/// Lets `default` stand for a model where it stood for the smallest one, or for none.
+async fn make_default(client: &Client, output: &Output, name: &str) -> anyhow::Result<()> {
+    let models: Page<Model> = client.get("catalog/models").await?;
+    let current = models.data.iter().find(|model| model.aliases.iter().any(|alias| alias == DEFAULT));
+    if current.is_none_or(|current| current.starter && current.name != name) {
+        let alias = Alias { name: DEFAULT.into(), target: name.into() };
+        let _: serde_json::Value = client.post("aliases", &alias).await?;
+        output.note(&format!("`{DEFAULT}` now stands for {name}."));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_fetched_is_announced() {
+        let model = StarterModel {
+            name: "qwen2.5-coder-1.5b-instruct".into(),
+            kind: "chat".into(),
+            source: "pip:x{1..22}==1".into(),
+            size_bytes: 1_117_320_768,
+            tokens_per_second: Some(17.4),
+            installed: false,
+            reason: "the best for this machine: 4.0 GiB of memory, 2 cores".into(),
+        };
+        assert_eq!(
+            announcement(&model),
+            "Fetching qwen2.5-coder-1.5b-instruct (1.0 GiB, about 17 tokens/s): the best for this machine: 4.0 GiB of memory, \
+             2 cores. Ctrl+C stops it; the next run goes on where it was."
+        );
+    }
+}

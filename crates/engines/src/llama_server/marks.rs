@@ -1,0 +1,163 @@
+//! Breaks special tokens' texts in what callers wrote, for a server that renders and tokenizes by itself.
+//!
+//! A llama-server takes a chat as JSON, renders it, and reads special tokens wherever their texts stand, in content
+//! too. Lar cannot see its vocabulary. So what looks like a special token in a caller's text is looked up with
+//! `/tokenize`, and where it is one a zero-width space goes behind its first character: the model reads the same
+//! letters, and no special token. Decision 0034.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, PoisonError};
+
+use serde_json::{Value, json};
+
+use super::client::Client;
+use crate::Error;
+use crate::driver::Chat;
+use crate::template::guard::{map_chat, visit_chat};
+
+/// What goes into a special token's text.
+const BREAK: char = '\u{200b}';
+/// A mark is no longer than this, in bytes.
+const MARK_BYTES_MAX: usize = 64;
+/// Marks of which it is remembered whether they are special; then it is forgotten.
+const KNOWN_MAX: usize = 4_096;
+/// Marks with other shapes than those below that vocabularies have.
+const LISTED: [&str; 14] = [
+    "<s>", "</s>", "<unk>", "<pad>", "<bos>", "<eos>", "<mask>", "<EOT>", "<PRE>", "<SUF>", "<MID>",
+    "<think>", "</think>", "[e~[",
+];
+
+/// The special tokens' texts of one server, as far as they were met.
+#[derive(Debug, Default)]
+pub(super) struct Marks {
+    known: Mutex<HashMap<String, bool>>,
+}
+
+impl Marks {
+    /// A chat in which no caller's text spells a special token.
+    ///
+    /// # Errors
+    /// When the server cannot be asked.
+    pub(super) async fn break_in(&self, client: &Client, template: &str, chat: Chat) -> Result<Chat, Error> {
+        let (mut met, mut open) = (HashSet::new(), false);
+        visit_chat(&chat, &mut |text| {
+            met.extend(marks(text, template));
+            open = open || open_end(text).is_some();
+        });
+        if met.is_empty() && !open {
+            return Ok(chat);
+        }
+        let special = self.special(client, met).await?;
+        if special.is_empty() && !open {
+            return Ok(chat);
+        }
+        Ok(map_chat(chat, &|text| broken(text, &special)))
+    }
+
+    /// Those of `met` that the server makes one token of.
+    async fn special(&self, client: &Client, met: HashSet<String>) -> Result<Vec<String>, Error> {
+        let unknown: Vec<&String> = {
+            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            if known.len() > KNOWN_MAX {
+                known.clear();
+            }
+            met.iter().filter(|mark| !known.contains_key(*mark)).collect()
+        };
+        let mut found = HashMap::new();
+        if !unknown.is_empty() {
+            let content = unknown.iter().map(|mark| mark.as_str()).collect::<Vec<_>>().join("\n");
+            let body = json!({ "content": content, "parse_special": true, "with_pieces": true });
+            let answer = client.post("/tokenize", &body).await?;
+            let tokens = answer["tokens"].as_array().map(Vec::as_slice).unwrap_or_default();
+            let pieces: HashSet<&str> = tokens.iter().filter_map(|token| token["piece"].as_str()).collect();
+            found.extend(unknown.into_iter().map(|mark| (mark.clone(), pieces.contains(mark.as_str()))));
+        }
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_special = |mark: &String| found.get(mark).or_else(|| known.get(mark)).copied().unwrap_or(true);
+        let special = met.iter().filter(|mark| is_special(mark)).cloned().collect();
+        known.extend(found);
+        Ok(special)
+    }
+}
+
+/// What in a text looks like a special token's text.
+fn marks<'a>(text: &'a str, template: &'a str) -> impl Iterator<Item = String> + 'a {
+    let openers = text.char_indices().filter(|(_, character)| matches!(character, '<' | '[' | '◁'));
+    openers.filter_map(move |(at, opener)| {
+        let closer = match opener {
+            '<' => '>',
+            '[' => ']',
+            _ => '▷',
+        };
+        let rest = &text[at..text.floor_char_boundary(at + MARK_BYTES_MAX)];
+        let listed = LISTED.iter().find(|mark| rest.starts_with(**mark)).map(|mark| (*mark).to_owned());
+        let end =
+            rest.find(|c: char| c == closer || c.is_whitespace() || (c == opener && !rest.starts_with(c)));
+        let mark = &rest[..end.filter(|end| rest[*end..].starts_with(closer))? + closer.len_utf8()];
+        let inner = &mark[opener.len_utf8()..mark.len() - closer.len_utf8()];
+        let looks = match opener {
+            '<' => inner.starts_with(['|', '｜']) || inner.ends_with(['|', '｜']) || inner.contains('_'),
+            '[' => {
+                !inner.is_empty() && inner.chars().all(|c| c.is_ascii_uppercase() || matches!(c, '_' | '/'))
+            }
+            _ => true,
+        };
+        listed.or_else(|| (looks || template.contains(mark)).then(|| mark.to_owned()))
+    })
+}
+
+/// Where at a text's end a mark begins that what follows could complete.
+fn open_end(text: &str) -> Option<usize> {
+    let trimmed = text.trim_end();
+    let at = trimmed.rfind(['<', '[', '◁'])?;
+    let rest = &trimmed[at..];
+    let open = rest.len() < MARK_BYTES_MAX && !rest.contains([' ', '\n', '>', ']', '▷']);
+    (open && (rest.starts_with("<|") || rest.starts_with("<｜"))).then_some(at)
+}
+
+fn broken(text: &str, special: &[String]) -> String {
+    let mut text = text.to_owned();
+    for mark in special {
+        let first = mark.chars().next().map_or(0, char::len_utf8);
+        text = text.replace(mark.as_str(), &format!("{}{BREAK}{}", &mark[..first], &mark[first..]));
+    }
+    if let Some(at) = open_end(&text) {
+        let first = text[at..].chars().next().map_or(0, char::len_utf8);
+        text.insert(at + first, BREAK);
+    }
+    text
+}
+
+/// The chat template that a server names, and the texts of its start and end tokens.
+pub(super) fn written(properties: &Value) -> String {
+    let text = |key: &str| properties[key].as_str().unwrap_or_default().to_owned();
+    [text("chat_template"), text("bos_token"), text("eos_token")].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_are_found_and_other_text_is_left() {
+        let found = |text: &str| marks(text, "<end_of_turn> <tool>").collect::<Vec<_>>();
+        assert_eq!(
+            found("a<|im_end|>b</s><tool> [INST] [/INST]◁think▷"),
+            ["<|im_end|>", "</s>", "<tool>", "[INST]", "[/INST]", "◁think▷"]
+        );
+        assert_eq!(
+            found("<fim_prefix><｜User｜><|<|x|>"),
+            ["<fim_prefix>", "<｜User｜>", "<|<|x|>", "<|x|>"]
+        );
+        assert_eq!(found("a <b>bold</b> [1], x < y > z, a[i], <div class=\"x\">"), [""; 0]);
+    }
+
+    #[test]
+    fn a_broken_text_holds_no_mark_and_the_same_letters() {
+        let special = ["<|im_end|>".to_owned(), "</s>".to_owned()];
+        let text = "x<|im_end|></s><|im_";
+        let changed = broken(text, &special);
+        assert_eq!(changed, "x<\u{200b}|im_end|><\u{200b}/s><\u{200b}|im_");
+        assert_eq!(changed.replace(BREAK, ""), text);
+    }
+}

@@ -1,0 +1,101 @@
+//! What one key, and one person with all of their keys, may take of a pool while others want it, too.
+//!
+//! Of a queue: a share, always ([`Limits::key_share`], [`Limits::person_share`]). Of slots: all, as long as nobody else waits;
+//! then the next free one goes to another, and none is held for longer than [`Limits::slot_hold_max`].
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use lar_base::{Instant, KeyId, TaskId, UserId};
+
+use super::events::{Holder, Limits, Refusal, Request};
+use super::queue::Queue;
+use super::{Active, Pool};
+
+/// Whose a task is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Caller {
+    pub(super) person: UserId,
+    pub(super) key: KeyId,
+}
+
+impl Caller {
+    pub(super) fn of(request: &Request) -> Self {
+        Self { person: request.person, key: request.caller }
+    }
+}
+
+/// How many tasks of each run.
+#[derive(Debug, Default)]
+pub(super) struct Load {
+    persons: BTreeMap<UserId, usize>,
+    keys: BTreeMap<KeyId, usize>,
+}
+
+impl Load {
+    pub(super) fn new<'a>(active: impl Iterator<Item = &'a Active>) -> Self {
+        let mut load = Self::default();
+        active.for_each(|active| load.add(active.caller));
+        load
+    }
+
+    pub(super) fn add(&mut self, caller: Caller) {
+        *self.persons.entry(caller.person).or_default() += 1;
+        *self.keys.entry(caller.key).or_default() += 1;
+    }
+
+    /// The tasks of the person, and of the key.
+    pub(super) fn of(&self, caller: Caller) -> (usize, usize) {
+        let persons = self.persons.get(&caller.person).copied().unwrap_or(0);
+        (persons, self.keys.get(&caller.key).copied().unwrap_or(0))
+    }
+}
+
+/// A share of a queue that is used up.
+#[derive(Debug)]
+pub(super) struct FullShare {
+    of: Holder,
+    waiting: usize,
+    /// The task of the share that has waited longest.
+    pub(super) oldest: Option<TaskId>,
+}
+
+impl FullShare {
+    /// The caller's share of a queue, if it is used up.
+    pub(super) fn find(queue: &Queue, caller: Caller, limits: &Limits) -> Option<Self> {
+        let of_key = |other: Caller| other.key == caller.key;
+        let of_person = |other: Caller| other.person == caller.person;
+        let (key, person) = (queue.count(of_key), queue.count(of_person));
+        if key >= limits.key_share() {
+            let oldest = queue.oldest_of(of_key).map(|waiting| waiting.task);
+            return Some(Self { of: Holder::Key, waiting: key, oldest });
+        }
+        if person >= limits.person_share() {
+            let oldest = queue.oldest_of(of_person).map(|waiting| waiting.task);
+            return Some(Self { of: Holder::Person, waiting: person, oldest });
+        }
+        None
+    }
+
+    pub(super) fn refusal(&self, retry_after: Duration) -> Refusal {
+        Refusal::ShareFull { of: self.of, waiting: self.waiting, retry_after }
+    }
+}
+
+impl Pool {
+    /// Where one key has every slot while others wait: its task that has run longest, and when that is to be stopped.
+    pub(super) fn held_too_long(&self, limits: &Limits) -> Option<(TaskId, Instant)> {
+        let hold_max = limits.slot_hold_max?;
+        if !self.takes_work() || self.active.len() < self.concurrency {
+            return None;
+        }
+        let key = self.active.values().next()?.caller.key;
+        let all_of_key = self.active.values().all(|active| active.caller.key == key && !active.stopping);
+        let of_others = |other: Caller| other.key != key;
+        if !all_of_key || self.interactive.count(of_others) + self.batch.count(of_others) == 0 {
+            return None;
+        }
+        let longest = self.active.iter().min_by_key(|(_, active)| active.since)?;
+        Some((*longest.0, longest.1.since.after(hold_max)))
+    }
+}

@@ -1,0 +1,230 @@
+//! JSON schemas as callers send them, prepared for a grammar.
+//!
+//! A grammar cannot express every keyword of JSON Schema. [`loosen`] drops what it cannot, in steps from the schema as
+//! it came to any value of its type, and names each keyword it drops. What a looser schema accepts includes what the
+//! stricter one does. [`close`] is the one step in the other direction: a schema that lists an object's properties and
+//! does not say whether others may come takes no others, as in llama.cpp and Ollama.
+
+mod close;
+mod keywords;
+
+use serde_json::{Map, Value, json};
+
+pub(crate) use close::close;
+use keywords::{ALWAYS, PLAIN, UNSUPPORTED, fits, is_wide, without_effect};
+
+/// Schemas may stand in each other so deep; deeper ones become any value.
+const DEPTH_MAX: usize = 64;
+/// Properties that the last step but one keeps.
+const NAMES_MAX: usize = 200;
+
+/// How much of a schema is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Level {
+    /// All of it, but for what has no effect.
+    Whole,
+    /// Without keywords and values that a grammar is known not to express.
+    Supported,
+    /// Types, properties, items, choices and references.
+    Plain,
+    /// The same without references.
+    NoReferences,
+    /// An object's properties, with any values.
+    Names,
+    /// Any value of the schema's type.
+    Any,
+}
+
+impl Level {
+    /// From the strictest to the loosest.
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Whole, Self::Supported, Self::Plain, Self::NoReferences, Self::Names, Self::Any];
+}
+
+/// A schema with less in it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Loosened {
+    pub(crate) schema: Value,
+    /// The keywords that were dropped, by where they stood: `properties.a.uniqueItems`.
+    pub(crate) dropped: Vec<String>,
+}
+
+/// Whether a schema has an object with so many optional properties that a grammar of it costs too much to compile.
+pub(crate) fn is_too_wide(schema: &Value) -> bool {
+    match schema {
+        Value::Object(fields) => is_wide(fields) || fields.values().any(is_too_wide),
+        Value::Array(schemas) => schemas.iter().any(is_too_wide),
+        _ => false,
+    }
+}
+
+/// Drops what `level` does not keep.
+pub(crate) fn loosen(schema: &Value, level: Level) -> Loosened {
+    let mut step = Step { root: schema, level, dropped: Vec::new() };
+    let loose = match level {
+        Level::Whole | Level::Supported | Level::Plain | Level::NoReferences => {
+            step.schema(schema, &Path::Root, 0)
+        }
+        Level::Names => step.names(),
+        Level::Any => step.any(),
+    };
+    Loosened { schema: loose, dropped: step.dropped }
+}
+
+/// Where a keyword stands.
+enum Path<'a> {
+    Root,
+    In(&'a Path<'a>, &'a str),
+}
+
+impl Path<'_> {
+    fn text(&self, last: &str) -> String {
+        match self {
+            Path::Root => last.to_owned(),
+            Path::In(before, name) => format!("{}.{last}", before.text(name)),
+        }
+    }
+}
+
+struct Step<'a> {
+    root: &'a Value,
+    level: Level,
+    dropped: Vec<String>,
+}
+
+impl Step<'_> {
+    fn drop(&mut self, path: &Path<'_>, keyword: &str) {
+        let path = path.text(keyword);
+        if !self.dropped.contains(&path) {
+            self.dropped.push(path);
+        }
+    }
+
+    fn schema(&mut self, schema: &Value, path: &Path<'_>, depth: usize) -> Value {
+        let Value::Object(fields) = schema else {
+            // `true` and `false` are schemas; anything else there says nothing.
+            return if schema.is_boolean() { schema.clone() } else { json!({}) };
+        };
+        if depth > DEPTH_MAX {
+            self.drop(path, "depth");
+            return json!({});
+        }
+        let mut kept = Map::new();
+        for (keyword, value) in fields {
+            if without_effect(keyword, value) {
+                continue;
+            }
+            if let Some((keyword, value)) = self.keyword(fields, keyword, value, path, depth) {
+                kept.insert(keyword, value);
+            }
+        }
+        Value::Object(kept)
+    }
+
+    fn keyword(
+        &mut self,
+        fields: &Map<String, Value>,
+        keyword: &str,
+        value: &Value,
+        path: &Path<'_>,
+        depth: usize,
+    ) -> Option<(String, Value)> {
+        let loose = self.level != Level::Whole;
+        let plain = matches!(self.level, Level::Plain | Level::NoReferences);
+        let refuse = (loose && UNSUPPORTED.contains(&keyword))
+            || (plain && !PLAIN.contains(&keyword) && !ALWAYS.contains(&keyword))
+            || (self.level == Level::NoReferences && keyword == "$ref")
+            || (loose && !fits(self.root, fields, keyword, value));
+        if refuse {
+            self.drop(path, keyword);
+            return None;
+        }
+        if loose && is_wide(fields) && matches!(keyword, "required" | "additionalProperties") {
+            return None;
+        }
+        let here = Path::In(path, keyword);
+        let value = match (keyword, value) {
+            ("properties" | "patternProperties" | "$defs" | "definitions", Value::Object(schemas)) => {
+                let schemas = schemas.iter().map(|(name, schema)| {
+                    (name.clone(), self.schema(schema, &Path::In(&here, name), depth + 1))
+                });
+                Value::Object(schemas.collect())
+            }
+            ("anyOf" | "oneOf" | "allOf" | "prefixItems" | "items", Value::Array(schemas)) => {
+                let schemas = schemas.iter().enumerate().map(|(index, schema)| {
+                    self.schema(schema, &Path::In(&here, &index.to_string()), depth + 1)
+                });
+                Value::Array(schemas.collect())
+            }
+            ("items" | "additionalProperties" | "additionalItems", schema) => {
+                self.schema(schema, &here, depth + 1)
+            }
+            ("required", Value::Array(names)) => {
+                names.iter().filter(|name| name.is_string()).cloned().collect()
+            }
+            ("type", kinds) => self.kinds(kinds, path)?,
+            _ => keywords::as_count(keyword, value).unwrap_or_else(|| value.clone()),
+        };
+        if keyword == "oneOf" && plain {
+            self.drop(path, keyword);
+            return Some(("anyOf".into(), value));
+        }
+        Some((keyword.into(), value))
+    }
+
+    /// Types by their names in JSON Schema; those of programming languages are understood.
+    fn kinds(&mut self, kinds: &Value, path: &Path<'_>) -> Option<Value> {
+        let mut known = Vec::new();
+        let listed = match kinds {
+            Value::Array(kinds) => kinds.as_slice(),
+            kind => std::slice::from_ref(kind),
+        };
+        for kind in listed.iter().filter_map(Value::as_str) {
+            match keywords::kind(kind) {
+                Some(kind) if !known.contains(&kind) => known.push(kind),
+                Some(_) => {}
+                // Any type, or one that nobody knows.
+                None => {
+                    if kind != "any" {
+                        self.drop(path, "type");
+                    }
+                    return None;
+                }
+            }
+        }
+        match known.as_slice() {
+            [] => None,
+            [kind] => Some(json!(kind)),
+            kinds => Some(json!(kinds)),
+        }
+    }
+
+    fn names(&mut self) -> Value {
+        let properties = self.root["properties"].as_object().filter(|names| names.len() <= NAMES_MAX);
+        let Some(properties) = properties else { return self.any() };
+        self.dropped.push("properties".into());
+        let names: Map<String, Value> = properties.keys().map(|name| (name.clone(), json!({}))).collect();
+        let required = self.root["required"].as_array().into_iter().flatten();
+        let required: Vec<&Value> =
+            required.filter(|name| name.as_str().is_some_and(|name| names.contains_key(name))).collect();
+        let open = self.root["additionalProperties"] != json!(false);
+        json!({
+            "type": "object", "required": required, "additionalProperties": open, "properties": names,
+        })
+    }
+
+    fn any(&mut self) -> Value {
+        self.dropped.push("schema".into());
+        let kind = &self.root["type"];
+        if kind == "object" || self.root.get("properties").is_some() {
+            json!({ "type": "object" })
+        } else if kind == "array" {
+            json!({ "type": "array" })
+        } else {
+            json!({})
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,190 @@
+//! Which keywords of JSON Schema a grammar can express, and with which values.
+
+use serde_json::{Map, Value, json};
+
+/// Keywords of JSON Schema that `llguidance` does not express.
+pub(super) const UNSUPPORTED: &[&str] = &[
+    "not",
+    "if",
+    "then",
+    "else",
+    "dependentSchemas",
+    "dependentRequired",
+    "dependencies",
+    "contains",
+    "minContains",
+    "maxContains",
+    "uniqueItems",
+    "propertyNames",
+    "unevaluatedItems",
+    "unevaluatedProperties",
+    "$dynamicRef",
+    "$recursiveRef",
+];
+/// What [`super::Level::Plain`] keeps.
+pub(super) const PLAIN: &[&str] = &[
+    "type",
+    "properties",
+    "required",
+    "additionalProperties",
+    "items",
+    "prefixItems",
+    "additionalItems",
+    "enum",
+    "const",
+    "anyOf",
+    "oneOf",
+    "$ref",
+    "$defs",
+    "definitions",
+];
+/// Keywords that describe and say nothing about values, and names that JSON Schema does not know.
+pub(super) const ALWAYS: &[&str] = &[
+    "title",
+    "description",
+    "default",
+    "examples",
+    "example",
+    "deprecated",
+    "readOnly",
+    "writeOnly",
+    "$comment",
+    "contentMediaType",
+    "contentEncoding",
+    "nullable",
+    "strict",
+];
+/// Formats that `llguidance` knows.
+const FORMATS: &[&str] =
+    &["date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri", "unknown"];
+/// Keywords whose value is a count.
+const COUNTS: &[&str] = &["minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"];
+/// Beyond this no grammar counts: it has a state for each step.
+const COUNT_MAX: f64 = 100_000.0;
+/// Bounds of numbers beyond this have more digits than 64 bits hold.
+const BOUND_MAX: f64 = 9_007_199_254_740_992.0;
+/// Optional properties of one object: 5,000 take ten seconds to compile.
+const OPTIONAL_MAX: usize = 500;
+/// A step of numbers has so many digits behind the point at most.
+const STEP_DIGITS_MAX: i32 = 9;
+
+/// Whether a keyword with this value accepts everything, so that leaving it out changes nothing.
+pub(super) fn without_effect(keyword: &str, value: &Value) -> bool {
+    match keyword {
+        "const" | "default" | "examples" | "example" => false,
+        "$schema" | "$id" | "$anchor" | "$dynamicAnchor" | "$recursiveAnchor" | "$vocabulary" => true,
+        "id" => value.is_string(),
+        "uniqueItems" => value != &json!(true),
+        "propertyNames" => {
+            let any = |value: &Value| {
+                value == &json!(true) || value == &json!({}) || value == &json!({ "type": "string" })
+            };
+            any(value) || value.is_null()
+        }
+        "dependentRequired" | "dependentSchemas" | "dependencies" => {
+            value.as_object().is_none_or(Map::is_empty)
+        }
+        // Of draft 3, where each property says it of itself.
+        "required" => !value.is_array(),
+        "enum" | "anyOf" | "oneOf" | "allOf" | "prefixItems" => !value.is_array(),
+        "properties" | "patternProperties" | "$defs" | "definitions" => !value.is_object(),
+        "items" => !(value.is_object() || value.is_array() || value.is_boolean()),
+        "unevaluatedItems" | "unevaluatedProperties" => value != &json!(false),
+        _ => value.is_null(),
+    }
+}
+
+/// Whether an object has more optional properties than a grammar can offer: its cost grows with their square.
+pub(super) fn is_wide(fields: &Map<String, Value>) -> bool {
+    let listed = fields.get("properties").and_then(Value::as_object).map_or(0, Map::len);
+    let required = fields.get("required").and_then(Value::as_array).map_or(0, Vec::len);
+    listed.saturating_sub(required) > OPTIONAL_MAX
+}
+
+/// Whether a grammar can express a keyword that it knows with this value.
+pub(super) fn fits(root: &Value, fields: &Map<String, Value>, keyword: &str, value: &Value) -> bool {
+    let number = |most: f64| value.as_f64().is_some_and(|number| number.abs() <= most);
+    match keyword {
+        "properties" => !is_wide(fields),
+        "format" => value.as_str().is_some_and(|format| FORMATS.contains(&format)),
+        "pattern" => value.as_str().is_some_and(is_regular),
+        "patternProperties" => {
+            value.as_object().is_some_and(|patterns| patterns.keys().all(|pattern| is_regular(pattern)))
+        }
+        "$ref" => value.as_str().is_some_and(|reference| resolves(root, reference)),
+        "minProperties" | "maxProperties" => number(COUNT_MAX) && all_required(fields),
+        _ if COUNTS.contains(&keyword) => number(COUNT_MAX) && value.as_f64() >= Some(0.0),
+        "minimum" | "maximum" => number(BOUND_MAX),
+        "exclusiveMinimum" | "exclusiveMaximum" => value.is_boolean() || number(BOUND_MAX),
+        "multipleOf" => value.as_f64().is_some_and(is_step),
+        _ => true,
+    }
+}
+
+/// A count as a whole number: some libraries write `3.0`.
+pub(super) fn as_count(keyword: &str, value: &Value) -> Option<Value> {
+    let count = value.as_f64().filter(|_| COUNTS.contains(&keyword) && value.is_f64())?;
+    (count.fract() == 0.0 && (0.0..=COUNT_MAX).contains(&count)).then(|| json!(count as u64))
+}
+
+/// JSON Schema's word for a type.
+pub(super) fn kind(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "string" | "str" | "text" => "string",
+        "integer" | "int" | "long" => "integer",
+        "number" | "float" | "double" | "decimal" => "number",
+        "boolean" | "bool" => "boolean",
+        "object" | "dict" | "map" => "object",
+        "array" | "list" | "tuple" => "array",
+        "null" | "none" => "null",
+        _ => return None,
+    })
+}
+
+/// Lookarounds and back references are no regular language.
+fn is_regular(pattern: &str) -> bool {
+    let lookaround = ["(?=", "(?!", "(?<=", "(?<!", "(?>", "\\k<"].iter().any(|part| pattern.contains(part));
+    let mut characters = pattern.chars();
+    while let Some(character) = characters.next() {
+        if character == '\\' && characters.next().is_some_and(|next| ('1'..='9').contains(&next)) {
+            return false;
+        }
+    }
+    !lookaround
+}
+
+fn resolves(root: &Value, reference: &str) -> bool {
+    if reference == "#" || reference == "#/" {
+        return true;
+    }
+    let Some(path) = reference.strip_prefix("#/") else { return false };
+    let step = |place: &'_ Value, name: &str| match place {
+        Value::Array(values) => name.parse::<usize>().ok().filter(|index| *index < values.len()).is_some(),
+        other => other.get(name).is_some(),
+    };
+    let mut place = root;
+    for name in path.split('/') {
+        if !step(place, name) {
+            return false;
+        }
+        place = match place {
+            Value::Array(values) => &values[name.parse::<usize>().unwrap_or(0)],
+            other => &other[name],
+        };
+    }
+    true
+}
+
+/// Whether all the properties that an object lists are required: only then a grammar counts them.
+fn all_required(fields: &Map<String, Value>) -> bool {
+    let required = fields.get("required").and_then(Value::as_array);
+    let listed = fields.get("properties").and_then(Value::as_object);
+    listed.is_none_or(|listed| {
+        listed.keys().all(|name| required.is_some_and(|names| names.iter().any(|one| one == name)))
+    })
+}
+
+fn is_step(step: f64) -> bool {
+    let digits = (0..=STEP_DIGITS_MAX).find(|digits| (step * 10f64.powi(*digits)).fract() == 0.0);
+    step > 0.0 && digits.is_some_and(|digits| step * 10f64.powi(digits) < f64::from(u32::MAX))
+}

@@ -1,0 +1,139 @@
+//! What is dropped and what is closed.
+
+use super::*;
+
+fn dropped(schema: Value, level: Level) -> Vec<String> {
+    loosen(&schema, level).dropped
+}
+
+fn closed(mut schema: Value) -> Value {
+    close(&mut schema);
+    schema
+}
+
+#[test]
+fn keywords_that_no_grammar_expresses_are_dropped_by_name() {
+    let schema = json!({
+        "type": "object",
+        "properties": {
+            "tags": { "type": "array", "uniqueItems": true, "items": { "type": "string", "pattern": "^(?!x)" } },
+            "when": { "type": "string", "format": "iso-week" },
+            "size": { "type": "integer", "maximum": 1e60 },
+            "of": { "$ref": "https://example.com/a.json" },
+        },
+        "propertyNames": { "pattern": "^[a-z]+$" },
+        "if": { "required": ["a"] },
+        "then": {},
+    });
+    assert_eq!(dropped(schema.clone(), Level::Whole), Vec::<String>::new());
+    let loose = loosen(&schema, Level::Supported);
+    assert_eq!(
+        loose.dropped,
+        [
+            "properties.tags.uniqueItems",
+            "properties.tags.items.pattern",
+            "properties.when.format",
+            "properties.size.maximum",
+            "properties.of.$ref",
+            "propertyNames",
+            "if",
+            "then",
+        ]
+    );
+    let expected = json!({
+        "type": "object",
+        "properties": {
+            "tags": { "type": "array", "items": { "type": "string" } },
+            "when": { "type": "string" },
+            "size": { "type": "integer" },
+            "of": {},
+        },
+    });
+    assert_eq!(loose.schema, expected);
+}
+
+#[test]
+fn what_says_nothing_is_left_out_without_a_word() {
+    let schema = json!({
+        "$schema": "http://json-schema.org/draft-07/schema#", "type": ["object", null], "enum": null, "required": true,
+        "uniqueItems": false, "propertyNames": { "type": "string" }, "dependentRequired": {}, "items": null,
+        "properties": { "a": { "type": "str", "minLength": 3.0 }, "b": "string", "c": { "type": "any" } },
+    });
+    let expected = json!({
+        "type": "object", "properties": { "a": { "type": "string", "minLength": 3 }, "b": {}, "c": {} },
+    });
+    assert_eq!(loosen(&schema, Level::Whole), Loosened { schema: expected, dropped: Vec::new() });
+}
+
+#[test]
+fn each_step_keeps_less_until_any_object_is_left() {
+    let schema = json!({
+        "type": "object", "required": ["a", "z"], "additionalProperties": false,
+        "properties": { "a": { "oneOf": [{ "type": "integer", "minimum": 2 }, { "$ref": "#/$defs/b" }] } },
+        "$defs": { "b": { "type": "string" } },
+    });
+    let at = |level| loosen(&schema, level);
+    assert_eq!(at(Level::Supported).schema, schema);
+    let plain = at(Level::Plain);
+    assert_eq!(plain.dropped, ["properties.a.oneOf.0.minimum", "properties.a.oneOf"]);
+    assert_eq!(
+        plain.schema["properties"]["a"],
+        json!({ "anyOf": [{ "type": "integer" }, { "$ref": "#/$defs/b" }] })
+    );
+    assert_eq!(
+        at(Level::NoReferences).schema["properties"]["a"],
+        json!({ "anyOf": [{ "type": "integer" }, {}] })
+    );
+    let names = json!({
+        "type": "object", "required": ["a"], "additionalProperties": false, "properties": { "a": {} },
+    });
+    assert_eq!(at(Level::Names), Loosened { schema: names, dropped: vec!["properties".into()] });
+    assert_eq!(
+        at(Level::Any),
+        Loosened { schema: json!({ "type": "object" }), dropped: vec!["schema".into()] }
+    );
+    assert_eq!(loosen(&json!({ "type": "array" }), Level::Any).schema, json!({ "type": "array" }));
+    assert_eq!(loosen(&json!({ "minimum": 1 }), Level::Any).schema, json!({}));
+}
+
+#[test]
+fn objects_that_list_their_properties_take_no_others() {
+    let object = |more: Value| {
+        let mut object = json!({ "type": "object", "properties": { "a": { "type": "string" } } });
+        object.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        object
+    };
+    let shut = || object(json!({ "additionalProperties": false }));
+    let open = || object(json!({}));
+    assert_eq!(closed(open()), shut());
+    assert_eq!(closed(json!({ "type": "object" })), json!({ "type": "object" }));
+    let unevaluated = json!({ "unevaluatedProperties": false });
+    assert_eq!(closed(object(unevaluated))["additionalProperties"], json!(false));
+    for more in
+        [json!({ "additionalProperties": true }), json!({ "additionalProperties": { "type": "integer" } })]
+    {
+        assert_eq!(closed(object(more.clone())), object(more));
+    }
+    assert_eq!(
+        closed(json!({ "items": open(), "properties": { "x": open() } })),
+        json!({ "items": shut(), "properties": { "x": shut() }, "additionalProperties": false }),
+        "nested ones too"
+    );
+    assert_eq!(
+        closed(json!({ "anyOf": [open(), { "type": "null" }] })),
+        json!({ "anyOf": [shut(), { "type": "null" }] })
+    );
+    // Where properties are told in several places, none of them has all.
+    for schema in [
+        json!({ "properties": { "a": {} }, "required": ["a", "b"] }),
+        json!({ "allOf": [open(), open()] }),
+        json!({ "properties": { "b": {} }, "anyOf": [open(), open()] }),
+        json!({ "allOf": [{ "$ref": "#/$defs/base" }, open()], "$defs": { "base": open() } }),
+    ] {
+        assert_eq!(closed(schema.clone()), schema);
+    }
+    assert_eq!(
+        closed(json!({ "allOf": [{ "$ref": "#/$defs/one" }], "$defs": { "one": open() } })),
+        json!({ "allOf": [{ "$ref": "#/$defs/one" }], "$defs": { "one": shut() } })
+    );
+}

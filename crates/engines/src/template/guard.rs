@@ -1,0 +1,338 @@
+//! Keeps the text that callers give apart from a template's own markup.
+//!
+//! A template mixes both into one string, and a tokenizer that looks for special tokens in that string cannot tell
+//! who wrote them. So a *sentinel* character is put behind every character of a caller's text that begins a special
+//! token's text. No special token can then be spelled there, whatever the template trims, splits, replaces or joins.
+//! The tokenizer finds the special tokens that the template wrote, and removes the sentinels from the text between.
+//! Decision 0034.
+//!
+//! Every string of a chat is guarded but `role` (one of a fixed set, checked where requests are read).
+
+use std::collections::HashSet;
+
+use serde_json::Value;
+
+use crate::Error;
+use crate::driver::{Chat, ChatMessage, TemplateVariable, Tool, ToolCall};
+
+/// The sentinel is one of these: Egyptian hieroglyphs. They are printable (so that no formatter escapes them), are
+/// neither blanks nor upper or lower case, and of 1,071 one is free in nearly any text.
+const SENTINELS: std::ops::RangeInclusive<char> = '\u{13000}'..='\u{1342e}';
+
+/// How the texts of a vocabulary's special tokens begin, and what stands between their brackets.
+#[derive(Debug, Default)]
+pub(crate) struct Markup {
+    /// By which character special tokens' texts begin: the bits of those of ASCII, and the others.
+    first_ascii: u128,
+    first: HashSet<char>,
+    /// The first words behind their brackets, such as `im_end` of `<|im_end|>`: a template may put its own bracket
+    /// before a caller's text.
+    words: HashSet<String>,
+}
+
+impl Markup {
+    pub(crate) fn new<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut markup = Self::default();
+        for text in texts {
+            match text.chars().next() {
+                Some(first) if first.is_ascii() => markup.first_ascii |= 1 << u32::from(first),
+                first => markup.first.extend(first),
+            }
+            let bare = text.trim_start_matches(|character| !is_word(character));
+            if bare.len() < text.len() && !bare.is_empty() {
+                markup.words.insert(first_word(bare).to_owned());
+            }
+        }
+        markup
+    }
+
+    /// Puts `sentinel` wherever this text could begin, or be, a part of a special token's text.
+    pub(crate) fn guard(&self, text: &str, sentinel: char) -> String {
+        let mut guarded = String::with_capacity(text.len() + 16);
+        let blanks = text.len() - text.trim_start().len();
+        guarded.push_str(&text[..blanks]);
+        if self.words.contains(first_word(&text[blanks..])) {
+            guarded.push(sentinel);
+        }
+        for character in text[blanks..].chars() {
+            guarded.push(character);
+            if self.begins(character) {
+                guarded.push(sentinel);
+            }
+        }
+        guarded
+    }
+
+    /// Whether [`Markup::guard`] would change a text.
+    fn touches(&self, text: &str) -> bool {
+        text.chars().any(|character| self.begins(character))
+            || self.words.contains(first_word(text.trim_start()))
+    }
+
+    /// Whether a special token's text begins with it.
+    fn begins(&self, character: char) -> bool {
+        if character.is_ascii() {
+            (self.first_ascii >> u32::from(character)) & 1 == 1
+        } else {
+            !self.first.is_empty() && self.first.contains(&character)
+        }
+    }
+}
+
+/// Whether a mark's name may have it.
+fn is_word(character: char) -> bool {
+    character.is_alphanumeric() || matches!(character, '_' | '/')
+}
+
+/// What a text begins with, up to the first character that no name has.
+fn first_word(text: &str) -> &str {
+    &text[..text.find(|character| !is_word(character)).unwrap_or(text.len())]
+}
+
+/// A chat in which no caller's text spells a special token.
+#[derive(Debug)]
+pub(crate) struct Guarded {
+    pub(crate) chat: Chat,
+    /// What was put in; `None` where nothing had to be.
+    pub(crate) sentinel: Option<char>,
+}
+
+impl Guarded {
+    /// Guards a chat that is to be rendered by `template`.
+    ///
+    /// # Errors
+    /// [`Error::Template`] when the chat uses every character that could be the sentinel.
+    pub(crate) fn new(chat: Chat, template: &str, markup: &Markup) -> Result<Self, Error> {
+        let (mut touched, mut used) = (false, HashSet::new());
+        visit_chat(&chat, &mut |text| {
+            touched = touched || markup.touches(text);
+            used.extend(text.chars().filter(|character| SENTINELS.contains(character)));
+        });
+        if !touched {
+            return Ok(Self { chat, sentinel: None });
+        }
+        used.extend(template.chars().filter(|character| SENTINELS.contains(character)));
+        let sentinel = SENTINELS.into_iter().find(|character| !used.contains(character));
+        let sentinel =
+            sentinel.ok_or_else(|| Error::Template("they use every hieroglyph there is".into()))?;
+        let chat = map_chat(chat, &|text| markup.guard(text, sentinel));
+        Ok(Self { chat, sentinel: Some(sentinel) })
+    }
+}
+
+/// Changes every text that a caller gave. New fields must be named here, or this does not compile.
+pub(crate) fn map_chat(chat: Chat, change: &impl Fn(&str) -> String) -> Chat {
+    let call = |ToolCall { id, name, arguments }: ToolCall| ToolCall {
+        id: change(&id),
+        name: change(&name),
+        arguments: map_json(&arguments, change),
+    };
+    let message = |message: ChatMessage| {
+        let ChatMessage { role, content, reasoning, tool_calls, tool_call_id } = message;
+        ChatMessage {
+            role,
+            content: change(&content),
+            reasoning: change(&reasoning),
+            tool_calls: tool_calls.into_iter().map(call).collect(),
+            tool_call_id: tool_call_id.as_deref().map(change),
+        }
+    };
+    let tool = |Tool { name, description, parameters, strict }: Tool| Tool {
+        name: change(&name),
+        description: description.as_deref().map(change),
+        parameters: map_json(&parameters, change),
+        strict,
+    };
+    let variable = |TemplateVariable { name, value, field }: TemplateVariable| TemplateVariable {
+        name,
+        value: map_json(&value, change),
+        field,
+    };
+    let Chat { messages, tools, tool_choice, parallel_calls, begun, variables, format } = chat;
+    Chat {
+        messages: messages.into_iter().map(message).collect(),
+        tools: tools.into_iter().map(tool).collect(),
+        tool_choice,
+        parallel_calls,
+        begun: change(&begun),
+        variables: variables.into_iter().map(variable).collect(),
+        format,
+    }
+}
+
+/// Shows every text that a caller gave.
+pub(crate) fn visit_chat(chat: &Chat, see: &mut impl FnMut(&str)) {
+    let Chat { messages, tools, tool_choice: _, parallel_calls: _, begun, variables, format: _ } = chat;
+    for ChatMessage { role: _, content, reasoning, tool_calls, tool_call_id } in messages {
+        see(content);
+        see(reasoning);
+        for ToolCall { id, name, arguments } in tool_calls {
+            see(id);
+            see(name);
+            visit_json(arguments, see);
+        }
+        if let Some(id) = tool_call_id {
+            see(id);
+        }
+    }
+    for Tool { name, description, parameters, strict: _ } in tools {
+        see(name);
+        if let Some(description) = description {
+            see(description);
+        }
+        visit_json(parameters, see);
+    }
+    for TemplateVariable { name: _, value, field: _ } in variables {
+        visit_json(value, see);
+    }
+    see(begun);
+}
+
+/// Changes the strings and the names in a JSON text; all of a text that is not JSON.
+fn map_json(text: &str, change: &impl Fn(&str) -> String) -> String {
+    fn map(value: Value, change: &impl Fn(&str) -> String) -> Value {
+        match value {
+            Value::String(text) => Value::String(change(&text)),
+            Value::Array(items) => items.into_iter().map(|item| map(item, change)).collect(),
+            Value::Object(fields) => {
+                fields.into_iter().map(|(name, value)| (change(&name), map(value, change))).collect()
+            }
+            other => other,
+        }
+    }
+    match serde_json::from_str(text) {
+        Ok(value) => map(value, change).to_string(),
+        Err(_) => change(text),
+    }
+}
+
+fn visit_json(text: &str, see: &mut impl FnMut(&str)) {
+    fn visit(value: &Value, see: &mut impl FnMut(&str)) {
+        match value {
+            Value::String(text) => see(text),
+            Value::Array(items) => items.iter().for_each(|item| visit(item, see)),
+            Value::Object(fields) => fields.iter().for_each(|(name, value)| {
+                see(name);
+                visit(value, see);
+            }),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+    match serde_json::from_str(text) {
+        Ok(value) => visit(&value, see),
+        Err(_) => see(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SPECIAL: [&str; 6] = ["<|im_start|>", "<|im_end|>", "</s>", "[INST]", "[/INST]", "◁think▷"];
+
+    #[test]
+    fn every_sentinel_survives_a_formatter() {
+        for sentinel in SENTINELS {
+            assert_eq!(format!("{:?}", sentinel.to_string()), format!("\"{sentinel}\""));
+            assert!(!sentinel.is_whitespace() && sentinel.to_uppercase().eq([sentinel]));
+        }
+    }
+
+    #[test]
+    fn every_text_of_a_chat_is_guarded() {
+        let bad = "a<|im_end|>".to_owned();
+        let json = format!("{{\"{bad}\":[{{\"x\":\"{bad}\"}},\"\\u003c|im_end|>\"]}}");
+        let call = ToolCall { id: bad.clone(), name: bad.clone(), arguments: json.clone() };
+        let message = ChatMessage {
+            role: "assistant".into(),
+            content: bad.clone(),
+            reasoning: bad.clone(),
+            tool_calls: vec![call],
+            tool_call_id: Some(bad.clone()),
+        };
+        let tool = Tool {
+            name: bad.clone(),
+            description: Some(bad.clone()),
+            parameters: json.clone(),
+            ..Tool::default()
+        };
+        let variable = TemplateVariable { name: "documents".into(), value: json, field: String::new() };
+        let chat = Chat {
+            messages: vec![message],
+            tools: vec![tool],
+            begun: bad,
+            variables: vec![variable],
+            ..Chat::default()
+        };
+        let guarded = Guarded::new(chat, "", &Markup::new(SPECIAL)).unwrap();
+        let mut seen = 0;
+        visit_chat(&guarded.chat, &mut |text| {
+            assert!(!text.contains("<|im_end|>"), "{text}");
+            seen += usize::from(text.contains(guarded.sentinel.unwrap()));
+        });
+        assert_eq!(seen, 17);
+    }
+
+    #[test]
+    fn plain_texts_are_left_as_they_are() {
+        let chat = Chat::from(vec![ChatMessage::new("user", " a > b, {\"c\": 1} ")]);
+        let guarded = Guarded::new(chat.clone(), "", &Markup::new(SPECIAL)).unwrap();
+        assert_eq!((guarded.chat, guarded.sentinel), (chat, None));
+    }
+
+    #[test]
+    fn a_text_that_holds_sentinels_gets_another_and_one_that_holds_all_is_refused() {
+        let all: String = SENTINELS.collect();
+        let but_one: String = SENTINELS.skip(1).collect();
+        let chat = |text: String| Chat::from(vec![ChatMessage::new("user", text)]);
+        let markup = Markup::new(SPECIAL);
+        let guarded = Guarded::new(chat(format!("<{but_one}")), "", &markup).unwrap();
+        assert_eq!(guarded.sentinel, Some('\u{13000}'));
+        assert!(matches!(Guarded::new(chat(format!("<{all}")), "", &markup), Err(Error::Template(_))));
+        assert!(Guarded::new(chat(all), "", &markup).is_ok(), "nothing is put in there");
+    }
+
+    proptest! {
+        /// Pieces of special tokens' texts, joined, cut and put between brackets in any way, spell none.
+        #[test]
+        fn nothing_that_is_made_of_guarded_texts_spells_a_special_token(
+            texts in prop::collection::vec(
+                prop::collection::vec((0..SPECIAL.len(), 0..16usize, 0..16usize), 0..4), 1..4),
+            drop in "[a-z|>]?",
+        ) {
+            let sentinel = '\u{13000}';
+            let markup = Markup::new(SPECIAL);
+            let mut rendered = String::new();
+            for pieces in &texts {
+                let mut text = String::new();
+                for (which, from, to) in pieces {
+                    let characters: Vec<char> = SPECIAL[*which].chars().collect();
+                    let (from, to) = ((*from).min(characters.len()), (*to).min(characters.len()));
+                    text.extend(&characters[from.min(to)..from.max(to)]);
+                }
+                let guarded = markup.guard(&text, sentinel);
+                prop_assert_eq!(guarded.replace(sentinel, ""), text);
+                rendered.push_str(guarded.trim());
+            }
+            // What a template may take out of it.
+            let rendered = if drop.is_empty() { rendered } else { rendered.replace(&drop, "") };
+            for special in SPECIAL {
+                prop_assert!(!rendered.contains(special), "{rendered}");
+            }
+        }
+
+        #[test]
+        fn a_core_between_a_template_s_brackets_spells_none(which in 0..SPECIAL.len()) {
+            let special = SPECIAL[which];
+            let core = special.trim_matches(|c: char| !is_word(c));
+            let (open, close) = special.split_once(core).unwrap();
+            let markup = Markup::new(SPECIAL);
+            for text in [core.to_owned(), format!("{core}{close}"), format!(" {core}{close}x{open}")] {
+                let guarded = markup.guard(&text, '\u{13000}');
+                prop_assert!(!format!("{open}{}{close}", guarded.trim()).contains(special), "{guarded}");
+            }
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! Templates: what they expect of messages, functions and syntax; hostile ones.
+
+use super::*;
+use crate::driver::{Tool, ToolCall};
+
+fn template(source: &str) -> ChatTemplate {
+    ChatTemplate { source: source.into(), start: "<s>".into(), end: "</s>".into() }
+}
+
+fn messages() -> Chat {
+    vec![ChatMessage::new("user", " hi ")].into()
+}
+
+fn with_tools() -> Chat {
+    let call = ToolCall { id: "1".into(), name: "add".into(), arguments: r#"{"a":1,"b":"<2>"}"#.into() };
+    let tool = Tool {
+        name: "add".into(),
+        description: Some("Adds.".into()),
+        parameters: r#"{"type":"object","properties":{"a":{"type":"number"}}}"#.into(),
+        ..Tool::default()
+    };
+    let result = ChatMessage { tool_call_id: Some("1".into()), ..ChatMessage::new("tool", "3") };
+    let asked = ChatMessage { tool_calls: vec![call], ..ChatMessage::new("assistant", "") };
+    Chat {
+        messages: vec![ChatMessage::new("user", "1+2?"), asked, result],
+        tools: vec![tool],
+        ..Chat::default()
+    }
+}
+
+#[test]
+fn tools_are_rendered_as_the_models_were_taught() {
+    let hermes = "{#- <tool_call> #}{%- for tool in tools %}{{ tool | tojson }}\n{% endfor %}\
+        {%- for m in messages %}{{ m.role }}: {{ m.content }}\
+        {%- for call in m.tool_calls %}{{ call.function.name }}({{ call.function.arguments | tojson }})\
+        {%- endfor %}\n{% endfor %}";
+    insta::assert_snapshot!(template(hermes).render(&with_tools()).unwrap());
+}
+
+#[test]
+fn a_template_that_knows_no_tools_is_given_them_in_words() {
+    let plain = "{% for m in messages %}<{{ m.role }}>{{ m.content }}\n{% endfor %}";
+    insta::assert_snapshot!(template(plain).render(&with_tools()).unwrap());
+}
+
+#[test]
+fn renders_as_the_models_expect() {
+    let chatml = "{% for m in messages %}<|{{ m['role'] }}|>{{ m.content.strip() }}{{ eos_token }}\n{% endfor %}\
+                  {% if add_generation_prompt %}<|assistant|>{% endif %}";
+    assert_eq!(template(chatml).render(&messages()).unwrap(), "<|user|>hi</s>\n<|assistant|>");
+    let begun = Chat { begun: "Well, ".into(), ..messages() };
+    assert_eq!(template(chatml).render(&begun).unwrap(), "<|user|>hi</s>\n<|assistant|>Well, ");
+}
+
+#[test]
+fn hostile_templates_end_with_an_error() {
+    let looping = "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}";
+    let growing = "{% set ns = namespace(s='x') %}{% for a in range(22) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}{{ ns.s }}";
+    let cases = [
+        (looping, "it takes too many steps"),
+        ("{% include '/etc/passwd' %}", "non-existing template"),
+        ("{{ raise_exception('roles must alternate') }}", "roles must alternate"),
+        ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "recursion limit exceeded"),
+        ("{% if %}", ""),
+    ];
+    for (source, expected) in cases {
+        match template(source).render(&messages()) {
+            Err(Error::Template(reason)) => assert!(reason.contains(expected), "{source}: {reason}"),
+            other => panic!("{source}: {other:?}"),
+        }
+    }
+    assert!(template(growing).render(&messages()).is_err());
+}
+
+fn said(role: &str, content: &str) -> ChatMessage {
+    ChatMessage::new(role, content)
+}
+
+fn rendered(source: &str, chat: &Chat) -> String {
+    template(source).render(chat).unwrap()
+}
+
+#[test]
+fn the_body_of_a_generation_block_is_rendered() {
+    for (source, expected) in [
+        ("a {% generation %}{{ messages[0].content.strip() }}{% endgeneration %} b", "a hi b"),
+        ("a {%- generation -%} x {%- endgeneration -%} b", "axb"),
+        ("a {%-generation-%}\n x{%+ endgeneration %} b", "ax b"),
+        ("{% set generation = 'g' %}{% if generation %}{{ generation }}{% endif %}", "g"),
+    ] {
+        assert_eq!(rendered(source, &messages()), expected, "{source}");
+    }
+}
+
+#[test]
+fn a_template_without_a_system_role_gets_it_in_the_user_s_turn() {
+    let gemma = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}\
+        {% for m in messages %}{% if (m['role'] == 'user') != (loop.index0 % 2 == 0) %}\
+        {{ raise_exception('Conversation roles must alternate') }}{% endif %}\
+        <{{ 'model' if m.role == 'assistant' else m.role }}>{{ m.content | trim }}\n{% endfor %}";
+    let chat: Chat = vec![
+        said("system", "Be brief."),
+        said("user", "Hi"),
+        said("assistant", "Hello"),
+        said("user", "One"),
+        said("user", "Two"),
+    ]
+    .into();
+    assert_eq!(rendered(gemma, &chat), "<user>Be brief.\n\nHi\n<model>Hello\n<user>One\nTwo\n");
+    let silent = "{% for m in messages if m.role != 'system' %}<{{ m.role }}>{{ m.content }}\n{% endfor %}";
+    let chat: Chat = vec![said("system", "Be brief."), said("user", "Hi")].into();
+    assert_eq!(rendered(silent, &chat), "<user>Be brief.\n\nHi\n", "nor one that leaves it out");
+    let with_tools = rendered(gemma, &with_tools());
+    assert!(with_tools.starts_with("<user>You may call these functions"), "{with_tools}");
+    assert!(with_tools.contains("<tool_response>\n3\n</tool_response>"), "{with_tools}");
+}
+
+#[test]
+fn roles_that_must_alternate_are_made_to() {
+    let mistral = "{% set ns = namespace(last='') %}{% for m in messages %}{% if m.role == ns.last %}\
+        {{ raise_exception('roles must alternate') }}{% endif %}{% set ns.last = m.role %}[{{ m.role }}]{{ m.content }}{% endfor %}";
+    let chat: Chat = vec![said("user", "a"), said("user", "b"), said("assistant", "c")].into();
+    assert_eq!(rendered(mistral, &chat), "[user]a\nb[assistant]c");
+    let parts = "{% for m in messages %}{{ m.content[0].text + '!' }}{% endfor %}";
+    assert_eq!(rendered(parts, &vec![said("user", "a")].into()), "a!", "content in parts");
+    let never = "{{ raise_exception('no ' ~ messages[0].role) }}";
+    let error = template(never).render(&messages()).unwrap_err();
+    assert_eq!(error, Error::Template("no user".into()), "the first reason is told");
+}
+
+#[test]
+fn a_template_that_counts_its_tools_is_given_none_at_all() {
+    let counts = "{% if tools is not defined %}{% set tools = [] %}{% endif %}{{ tools | length }}{{ messages[0].content }}";
+    assert_eq!(rendered(counts, &messages()), "0 hi ");
+}
+
+#[test]
+fn what_was_thought_is_passed_on_under_every_name() {
+    let source = "{% for m in messages %}{% if m.reasoning_content is defined %}<think>{{ m.reasoning_content }}\
+        </think>{% endif %}{{ m.thinking }}|{{ m.reasoning }}|{{ m.content }};{% endfor %}";
+    let thought = ChatMessage { reasoning: "hm".into(), ..said("assistant", "Yes.") };
+    assert_eq!(
+        rendered(source, &vec![said("user", "?"), thought].into()),
+        "||?;<think>hm</think>hm|hm|Yes.;"
+    );
+    let harmony = "{#- <|channel|>analysis<|message|> functions. tools #}{% for m in messages %}\
+        {% if m.content and m.thinking and m.tool_calls %}{{ raise_exception('not both') }}{% endif %}\
+        {{ m.thinking }}/{{ m.content }};{% endfor %}";
+    let mut chat = with_tools();
+    chat.messages[1].reasoning = "hm".into();
+    chat.messages[1].content = "I add.".into();
+    assert_eq!(rendered(harmony, &chat), "/1+2?;hm\n\nI add./;/3;");
+}
+
+#[test]
+fn calls_come_as_the_template_takes_them() {
+    let call = |arguments: &str| {
+        let call = ToolCall { id: "call_1".into(), name: "f".into(), arguments: arguments.into() };
+        let result = ChatMessage { tool_call_id: Some("call_1".into()), ..said("tool", "3") };
+        let call = ChatMessage { tool_calls: vec![call], ..said("assistant", "") };
+        Chat::from(vec![said("user", "?"), call, result])
+    };
+    let as_json = "{# tools <tool_call> #}{% for c in messages[1].tool_calls %}{{ c.function.arguments | tojson }}{% endfor %}?";
+    for (arguments, expected) in
+        [("{\"a\":1}", "{\"a\": 1}?"), ("", "{}?"), ("{bad", "\"{bad\"?"), ("[1]", "[1]?")]
+    {
+        assert_eq!(rendered(as_json, &call(arguments)), expected);
+    }
+    let items = "{# tools <tool_call> #}?{% for k, v in messages[1].tool_calls[0].function.arguments | items %}{{ k }}={{ v }} {% endfor %}";
+    assert_eq!(rendered(items, &call("{\"a\":1,\"b\":[2]}")), "?a=1 b=[2] ");
+    assert_eq!(rendered(items, &call("{bad")), "?arguments={bad ");
+    let as_text =
+        "{# tools <tool_call> #}?{{ '```json\n' + messages[1].tool_calls[0].function.arguments + '\n```' }}";
+    assert_eq!(rendered(as_text, &call("{\"a\":1}")), "?```json\n{\"a\": 1}\n```");
+    let nine = "{# tools <tool_call> #}?{% for m in messages %}{% for c in m.tool_calls %}{% if c.id|length != 9 %}\
+        {{ raise_exception('nine') }}{% endif %}{{ c.id }}{% endfor %}{% if m.role == 'tool' %}={{ m.tool_call_id }}{% endif %}{% endfor %}";
+    let text = rendered(nine, &call("{}"));
+    let (id, of) = text[1..].split_once('=').unwrap();
+    assert_eq!((id.len(), id), (9, of));
+}
+
+#[test]
+fn variables_of_a_request_reach_the_template_and_none_of_its_own() {
+    let variable = |name: &str, value: &str| TemplateVariable {
+        name: name.into(),
+        value: value.into(),
+        field: format!("chat_template_kwargs.{name}"),
+    };
+    let source = "{% if enable_thinking is defined and enable_thinking is false %}off{% endif %}{{ levels[1] }}{{ bos_token }}\
+        {{ messages | length }}";
+    let chat = Chat {
+        variables: vec![
+            variable("enable_thinking", "false"),
+            variable("levels", "[1,2]"),
+            variable("bos_token", "\"x\""),
+            variable("messages", "[]"),
+            variable("unread", "1"),
+        ],
+        ..messages()
+    };
+    assert_eq!(rendered(source, &chat), "off2<s>1");
+    assert_eq!(template(source).ignored_variables(&chat), ["chat_template_kwargs.unread"]);
+    let harmony = "<|channel|>analysis<|message|>{{ reasoning_effort }}";
+    let chat = Chat { variables: vec![variable("reasoning_effort", "\"xhigh\"")], ..messages() };
+    assert_eq!(rendered(harmony, &chat), "<|channel|>analysis<|message|>high");
+}
+
+#[test]
+fn reasoning_is_switched_off_where_the_template_has_no_switch() {
+    let switch = |field: &str| TemplateVariable {
+        name: "enable_thinking".into(),
+        value: "false".into(),
+        field: field.into(),
+    };
+    let chat = Chat { variables: vec![switch("think")], ..messages() };
+    let closed = "{{ messages[0].content.split('</think>')[-1].strip() }}<|a|>";
+    assert_eq!(rendered(closed, &chat), "hi<|a|><think>\n\n</think>\n\n");
+    let opened = "{{ messages[0].content.split('</think>')[-1].strip() }}<|a|><think>\n";
+    assert_eq!(rendered(opened, &chat), "hi<|a|><think></think>\n\n");
+    let own = "{{ messages[0].content.split('</think>')[-1].strip() }}<|a|>{% if not enable_thinking %}!{% endif %}";
+    assert_eq!(rendered(own, &chat), "hi<|a|>!");
+    for (source, ignored) in [(closed, vec![]), (own, vec![]), ("{{ messages[0].content }}", vec!["think"])] {
+        assert_eq!(template(source).ignored_variables(&chat), ignored, "{source}");
+    }
+}
+
+/// What the templates of SmolLM3, Phi 4, Llama 3, Qwen, DeepSeek, gpt-oss, Command R, Granite, GLM, Kimi, MiniMax, LFM2 and
+/// Nemotron use of Jinja and Python, a line for each.
+#[test]
+fn templates_in_the_wild_find_what_they_use() {
+    let chat = Chat::from(vec![
+        said("system", "/no_think Be brief."),
+        said("user", "Hi"),
+        said("assistant", "<think>\nhm\n</think>\n\nHello"),
+        said("user", "Why?"),
+    ]);
+    for (source, expected) in [
+        (
+            "{% set ns = namespace(n=0, found=false) %}{% for m in messages[::-1] %}{% if m.role == 'user' and not ns.found %}{% set ns.found = true %}{% set ns.n = messages | length - 1 - loop.index0 %}{% endif %}{% endfor %}{{ ns.n }}",
+            "3",
+        ),
+        (
+            "{% for m in messages %}{% if loop.index0 == 1 %}{% continue %}{% endif %}{% if loop.last %}{% break %}{% endif %}{{ m.role[0] }}{% endfor %}",
+            "sa",
+        ),
+        (
+            "{{ messages[2].content.split('</think>')[-1].lstrip('\\n') }}|{{ messages[2].content.split('<think>')[-1].split('</think>')[0].strip('\\n') }}",
+            "Hello|hm",
+        ),
+        ("{{ {'a': [1, {'b': none}], 'c': 'é<'} | tojson }}", "{\"a\": [1, {\"b\": null}], \"c\": \"é<\"}"),
+        ("{{ {'a': 1} | tojson(indent=4) }}", "{\n    \"a\": 1\n}"),
+        ("{{ {'a': [1, 2]} | tojson(separators=(',', ': '), ensure_ascii=False) }}", "{\"a\": [1, 2]}"),
+        (
+            "{% macro turn(role, text='-', end=true) %}<{{ role }}>{{ text }}{% if end %}.{% endif %}{% endmacro %}{{ turn('u') }}{{ turn('a', text='b', end=false) }}",
+            "<u>-.<a>b",
+        ),
+        ("{% macro box() %}[{{ caller() }}]{% endmacro %}{% call box() %}x{% endcall %}", "[x]"),
+        (
+            "{% for k, v in {'b': 1, 'a': 2} | dictsort %}{{ k }}{{ v }}{% endfor %}{% for k, v in {'z': 1}.items() %}{{ k }}{% endfor %}",
+            "a2b1z",
+        ),
+        (
+            "{{ messages | selectattr('role', 'equalto', 'user') | map(attribute='content') | join(',') }}",
+            "Hi,Why?",
+        ),
+        ("{{ (messages | map(attribute='role') | list)[1:3] | join('-') }}", "user-assistant"),
+        (
+            "{{ 'yes' if '/no_think' in messages[0].content else 'no' }}{{ messages[0].content.replace('/no_think', '').strip() }}",
+            "yesBe brief.",
+        ),
+        (
+            "{% if tools is none or not tools %}none{% endif %}{{ builtin_tools is defined }}{{ (x | default('d')) }}",
+            "noneFalsed",
+        ),
+        (
+            "{{ messages[0] is mapping }}{{ messages is iterable }}{{ messages is sequence }}{{ 'a' is string }}{{ 1 is number }}{{ true is boolean }}",
+            "TrueTrueTrueTrueTrueTrue",
+        ),
+        (
+            "{{ 'a-b'.split('-') | last | upper }}{{ 'Ab' | lower }}{{ 'ab'.capitalize() }}{{ 'ab'.startswith('a') }}{{ 'ab'.endswith(('b', 'c')) }}",
+            "BabAbTrueTrue",
+        ),
+        (
+            "{%- set text -%} {{ messages[1].content }} {%- endset -%}{{ text | trim }}{{ text | length }}",
+            "Hi2",
+        ),
+        ("{% filter trim %}  x  {% endfilter %}", "x"),
+        (
+            "{{ loop_messages | default([]) | length }}{{ (messages[1:] + [{'role': 'x', 'content': ''}]) | length }}",
+            "04",
+        ),
+        ("{{ [1, 2] + [3] }}{{ 'a' ~ 1 ~ none }}", "[1, 2, 3]a1None"),
+        (
+            "{{ messages[0].get('role') }}{{ messages[0].get('x', 'y') }}{{ messages[0]['nothing'] is not defined }}",
+            "systemyTrue",
+        ),
+        ("{{ range(3) | list }}{{ 7 // 2 }}{{ 7 % 2 }}{{ -1 | abs }}", "[0, 1, 2]311"),
+        (
+            "{% for m in messages %}{{ loop.previtem.role[0] if loop.previtem is defined else '^' }}{{ loop.nextitem.role[0] if loop.nextitem is defined else '$' }} {% endfor %}",
+            "^u sa uu a$ ",
+        ),
+        (
+            "{% for x in [] %}x{% else %}empty{% endfor %}{{ '%s-%d' | format('a', 3) }}{{ '{}={}'.format('k', 1) }}",
+            "emptya-3k=1",
+        ),
+        (
+            "{% set q = namespace(ids=[]) %}{% set _ = q.ids.append('a') %}{% set _ = q.ids.append('b') %}{{ q.ids.pop(0) }}{{ q.ids | length }}{{ q.ids[0] }}",
+            "a1b",
+        ),
+        (
+            "{{ strftime_now('%Y') | length }}{{ strftime_now('%d %b %Y') | length }}{{ strftime_now is defined }}",
+            "411True",
+        ),
+        ("{{ 'x' | safe }}{{ '<' | string }}{{ 3 | string + '!' }}", "x<3!"),
+    ] {
+        // What a template says beside the messages is not looked for in them.
+        assert_eq!(alone(source, &chat), expected, "{source}");
+    }
+}
+
+/// What a template writes that is about its language rather than about the messages.
+fn alone(source: &str, chat: &Chat) -> String {
+    let everything = "{% for m in messages %}{{ m.content }}{% endfor %}\u{1}";
+    let text = rendered(&format!("{everything}{source}"), chat);
+    text.split_once('\u{1}').unwrap().1.to_owned()
+}

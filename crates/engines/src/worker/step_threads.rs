@@ -1,0 +1,125 @@
+//! The threads of a worker's steps, and when the server is told that they changed.
+
+use std::time::Duration;
+
+use lar_base::Instant;
+
+use super::threads::{DECODING, PREFILL, Threads};
+use super::tune::micros;
+use crate::protocol::{Load, Tuned};
+
+/// Steps of one token after which their time is told first,
+const FIRST_TOLD: u32 = 48;
+/// and how many lie between two times that it is told.
+const TOLD_EVERY: u32 = 1024;
+/// A time is told again when it changed by this part.
+const CHANGED: f64 = 0.15;
+
+/// One choice for steps that write answers, one for those that read prompts.
+pub(super) struct StepThreads {
+    decoding: Threads,
+    prefill: Threads,
+    /// What the server was told last.
+    told: Tuned,
+    /// Steps of one token since.
+    singles: u32,
+    is_fixed: bool,
+}
+
+impl StepThreads {
+    pub(super) fn new(load: &Load, tuned: Option<Tuned>) -> Self {
+        let now = Instant::now();
+        let (compute, tuning) = match load {
+            Load::Model { compute, tuning, .. } => (compute, tuning.as_ref()),
+            Load::Embedder { compute, .. } => (compute, None),
+            Load::Vocabulary { .. } | Load::Encoder(_) => return Self::fixed(Tuned::default(), now),
+        };
+        let told = tuned.or_else(|| tuning.and_then(|tuning| tuning.known)).unwrap_or(Tuned {
+            threads: compute.threads,
+            threads_batch: compute.threads_batch,
+            batch_tokens: compute.batch_tokens,
+            ..Tuned::default()
+        });
+        match tuning {
+            None => Self::fixed(told, now),
+            Some(tuning) => {
+                let decoding = Threads::new(&tuning.counts, tuning.cores, told.threads, DECODING, now);
+                let prefill = Threads::new(&tuning.counts, tuning.cores, told.threads_batch, PREFILL, now);
+                let settled = !decoding.is_unsettled(now) && !prefill.is_unsettled(now);
+                Self { decoding, prefill, told: Tuned { settled, ..told }, singles: 0, is_fixed: false }
+            }
+        }
+    }
+
+    fn fixed(told: Tuned, now: Instant) -> Self {
+        Self {
+            decoding: Threads::fixed(told.threads, now),
+            prefill: Threads::fixed(told.threads_batch, now),
+            told,
+            singles: 0,
+            is_fixed: true,
+        }
+    }
+
+    /// Tokens in one batch at most.
+    pub(super) fn batch_tokens(&self) -> usize {
+        self.told.batch_tokens as usize
+    }
+
+    /// Threads for a step of so many tokens of answers and of prompts. Steps of both are not compared with others.
+    pub(super) fn next(&mut self, answers: usize, prompts: usize) -> u32 {
+        match (answers, prompts) {
+            (_, 0) => self.decoding.next(answers),
+            (0, _) => self.prefill.next(prompts),
+            _ => self.prefill.count(),
+        }
+    }
+
+    /// Whether the step tries another number of threads.
+    pub(super) fn is_trying(&self, answers: usize, prompts: usize) -> bool {
+        match (answers, prompts) {
+            (_, 0) => self.decoding.is_trying(),
+            (0, _) => self.prefill.is_trying(),
+            _ => false,
+        }
+    }
+
+    /// Notes what the step took; `single` is the time of one token of one answer as far as it is known. Returns what the server
+    /// should know.
+    pub(super) fn note(
+        &mut self,
+        answers: usize,
+        prompts: usize,
+        took: Duration,
+        single: Option<f64>,
+    ) -> Option<Tuned> {
+        let now = Instant::now();
+        let changed = match (answers, prompts) {
+            (_, 0) => self.decoding.note(took, now),
+            (0, _) => self.prefill.note(took, now),
+            _ => false,
+        };
+        self.singles += u32::from((answers, prompts) == (1, 0));
+        let settled = !self.decoding.is_unsettled(now) && !self.prefill.is_unsettled(now);
+        let token_micros = single.filter(|_| self.singles >= FIRST_TOLD).map(micros);
+        let is_news = match (token_micros, self.told.token_micros) {
+            (Some(_), None) => true,
+            (Some(new), Some(old)) if self.singles >= TOLD_EVERY => {
+                f64::from(new.abs_diff(old)) > f64::from(old) * CHANGED
+            }
+            _ => false,
+        };
+        if self.is_fixed && !is_news || !changed && !is_news && settled == self.told.settled {
+            return None;
+        }
+        self.singles = 0;
+        self.told = Tuned {
+            threads: self.decoding.count(),
+            threads_batch: self.prefill.count(),
+            token_micros: token_micros.or(self.told.token_micros),
+            settled,
+            ..self.told
+        };
+        Some(self.told)
+    }
+}

@@ -1,0 +1,75 @@
+//! Where a long text may be cut so that its parts make the tokens that the whole makes.
+//!
+//! A tokenizer first parts a text into words, by expressions of its own or at every place that no token reaches over.
+//! All that are known part `letter blank letter` before the blank, and `letter line-break` before the line break.
+
+/// Where a slice ends is looked for in this share of its end.
+const END_SHARE: usize = 2;
+
+/// Where a word ends for every tokenizer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Cuts {
+    pub(super) at_blanks: bool,
+    pub(super) at_lines: bool,
+}
+
+impl Cuts {
+    /// Learns from a token's bytes which places words may reach over.
+    pub(super) fn see(&mut self, piece: &[u8]) {
+        let after_letter = |byte: u8| {
+            let letter = |at: usize| piece[at].is_ascii_alphanumeric() || piece[at] >= 0x80;
+            (1..piece.len()).any(|at| piece[at] == byte && letter(at - 1))
+        };
+        self.at_blanks = self.at_blanks && !after_letter(b' ');
+        self.at_lines = self.at_lines && !after_letter(b'\n');
+    }
+
+    /// Where a slice of at most so many bytes ends: where a word does for every tokenizer, if one ends near there.
+    pub(super) fn end(self, text: &str, most: usize) -> usize {
+        if text.len() <= most {
+            return text.len();
+        }
+        let most = text.floor_char_boundary(most);
+        let bytes = text.as_bytes();
+        let letter = |at: usize| bytes[at].is_ascii_alphabetic();
+        let ends = |at: &usize| match bytes[*at] {
+            b'\n' => self.at_lines && letter(*at - 1),
+            b' ' => self.at_blanks && letter(*at - 1) && letter(*at + 1),
+            _ => false,
+        };
+        ((most - most / END_SHARE).max(1)..most).rev().find(ends).unwrap_or(most)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_cut_between_words_where_there_are_some() {
+        let cuts = Cuts { at_blanks: true, at_lines: true };
+        assert_eq!(cuts.end("one two three", 20), 13);
+        assert_eq!(cuts.end("one two three", 9), 7);
+        assert_eq!(cuts.end("one two\nthree", 9), 7);
+        assert_eq!(
+            cuts.end("one two 3  ,four", 14),
+            14,
+            "a digit or a second blank may belong to the word before"
+        );
+        assert_eq!(cuts.end(&"é".repeat(10), 9), 8, "between characters");
+        assert_eq!(Cuts { at_blanks: false, ..cuts }.end("one two three", 9), 9);
+    }
+
+    #[test]
+    fn a_token_that_reaches_over_a_place_forbids_it() {
+        let mut cuts = Cuts { at_blanks: true, at_lines: true };
+        for token in [" the", "\n\n", ".\n", "\t\t", "é"] {
+            cuts.see(token.as_bytes());
+        }
+        assert_eq!(cuts, Cuts { at_blanks: true, at_lines: true });
+        cuts.see(b"of the");
+        assert_eq!(cuts, Cuts { at_blanks: false, at_lines: true });
+        cuts.see("é\n".as_bytes());
+        assert_eq!(cuts, Cuts { at_blanks: false, at_lines: false });
+    }
+}

@@ -1,0 +1,184 @@
+//! `lar backup salvage`: what can still be read of a damaged database, as a data directory of its own that Lar can serve,
+//! and as the files that `lar conversations import` and `lar memory import` take.
+
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, ensure};
+use lar_base::SpaceId;
+use lar_cli::Output;
+use lar_store::salvage::{Table, salvage};
+use lar_store::{Access, SpaceKind, Store};
+use serde::Serialize;
+
+use crate::config::Config;
+use crate::data_dir::DataDir;
+
+/// Memories that are read at once.
+const PAGE: u32 = 200;
+/// What stands beside a database that a Lar needs with it.
+const BESIDE: [&str; 3] = ["secret.key", "owner.key", "lar.toml"];
+
+/// What was saved, for programs.
+#[derive(Debug, Serialize)]
+struct Report {
+    folder: PathBuf,
+    tables: Vec<Table>,
+    /// Rows that referred to a lost one.
+    unlinked: u64,
+    exports: Vec<Export>,
+}
+
+/// A file in the form of an export.
+#[derive(Debug, Serialize)]
+struct Export {
+    file: PathBuf,
+    lines: u64,
+    import: String,
+}
+
+/// Saves what can be read of `database`, the data directory's where none is named, into the new folder `folder`.
+///
+/// # Errors
+/// When nothing can be read, or the folder is there and not empty, or cannot be written.
+pub(super) async fn run(
+    folder: &Path,
+    database: Option<PathBuf>,
+    config: &Config,
+    output: &Output,
+) -> anyhow::Result<()> {
+    let (database, _lock) = match database {
+        Some(database) => (database, None),
+        None => {
+            let data_dir = DataDir::lock(&config.data_dir)?;
+            (data_dir.database(), Some(data_dir))
+        }
+    };
+    ensure!(database.is_file(), "{} is not there", database.display());
+    let cannot = || format!("{} cannot be made", folder.display());
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).with_context(cannot)?;
+    let is_empty = std::fs::read_dir(folder).with_context(cannot)?.next().is_none();
+    ensure!(is_empty, "{} is not empty: name a new folder", folder.display());
+    output.remark("Every row is read…");
+    let new = folder.join("lar.db");
+    let saved =
+        salvage(&database, &new).with_context(|| format!("{} cannot be saved", database.display()))?;
+    for name in BESIDE {
+        let from = database.with_file_name(name);
+        if from.is_file() {
+            copy_private(&from, &folder.join(name))?;
+        }
+    }
+    let exports = export(&Store::open(&new)?, folder).await?;
+    let folder = std::path::absolute(folder)?;
+    let report = Report { folder, tables: saved.tables, unlinked: saved.unlinked, exports };
+    output.show(&report, || screen(&report))
+}
+
+fn screen(report: &Report) -> String {
+    let mut lines = vec!["table: rows saved, rows lost".to_owned()];
+    for table in report.tables.iter().filter(|table| table.saved + table.lost > 0) {
+        lines.push(format!("  {}: {}, {}", table.name, table.saved, table.lost));
+    }
+    if report.unlinked > 0 {
+        lines.push(format!(
+            "{} rows referred to lost ones; they stand alone now, or were left out.",
+            report.unlinked
+        ));
+    }
+    let folder = report.folder.display();
+    lines.push(format!(
+        "{folder} is a data directory with what was saved. Look at it: lar --data-dir {folder} serve\n\
+         Put it in the place of the damaged one: lar --data-dir {folder} backup create FILE, then lar backup restore FILE\n\
+         Or take parts of it into another Lar:"
+    ));
+    lines
+        .extend(report.exports.iter().map(|export| format!("  {}  ({} lines)", export.import, export.lines)));
+    lines.join("\n")
+}
+
+/// Writes every person's conversations, and every space's memories, as exports do.
+async fn export(store: &Store, folder: &Path) -> anyhow::Result<Vec<Export>> {
+    let mut exports = Vec::new();
+    for person in store.user_list_with_removed().await? {
+        let mut lines = Vec::new();
+        for id in store.conversation_ids(person.id).await? {
+            let found = store.conversation_get(person.id, id).await?;
+            let messages = store.message_list(&found).await?;
+            lines.push(serde_json::to_string(&lar_server::exports::conversation_line(
+                found.get(),
+                &messages,
+            ))?);
+        }
+        let name = plain(&person.name);
+        exports.extend(write(folder, &format!("conversations-{name}"), lines, |file| {
+            format!("lar conversations import {file}")
+        })?);
+        for space in store.space_list(person.id).await? {
+            if space.access != Access::Own {
+                continue;
+            }
+            let (file, option) = match &space.kind {
+                SpaceKind::Personal => (format!("memories-{name}"), String::new()),
+                SpaceKind::Agent(agent) => (format!("memories-{name}-agent-{}", plain(agent)), String::new()),
+                SpaceKind::Team(team) => {
+                    (format!("memories-team-{}", plain(team)), format!(" --space {team}"))
+                }
+            };
+            let lines = memories(store, space.id).await?;
+            exports.extend(write(folder, &file, lines, |file| format!("lar memory import {file}{option}"))?);
+        }
+    }
+    Ok(exports)
+}
+
+async fn memories(store: &Store, space: SpaceId) -> anyhow::Result<Vec<String>> {
+    let (mut lines, mut after) = (Vec::new(), 0);
+    loop {
+        let page = store.memories_export(space, after, PAGE).await?;
+        let Some(last) = page.last else { return Ok(lines) };
+        after = last;
+        for moved in page.memories {
+            lines.push(serde_json::to_string(&lar_server::exports::memory_line(moved)?)?);
+        }
+    }
+}
+
+/// Writes an export, unless it has no line.
+fn write(
+    folder: &Path,
+    name: &str,
+    lines: Vec<String>,
+    import: impl FnOnce(String) -> String,
+) -> anyhow::Result<Option<Export>> {
+    if lines.is_empty() {
+        return Ok(None);
+    }
+    let file = std::path::absolute(folder.join(format!("{name}.ndjson")))?;
+    let text = lines.join("\n") + "\n";
+    let mut options = std::fs::File::options();
+    let written = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&file)
+        .and_then(|mut out| out.write_all(text.as_bytes()).and_then(|()| out.sync_all()));
+    written.with_context(|| format!("{} cannot be written", file.display()))?;
+    let import = import(file.display().to_string());
+    Ok(Some(Export { file, lines: lines.len() as u64, import }))
+}
+
+fn copy_private(from: &Path, to: &Path) -> anyhow::Result<()> {
+    let mut options = std::fs::File::options();
+    let copied = options.write(true).create_new(true).mode(0o600).open(to).and_then(|mut out| {
+        std::io::copy(&mut std::fs::File::open(from)?, &mut out)?;
+        out.sync_all()
+    });
+    copied.with_context(|| format!("{} cannot be copied", from.display()))
+}
+
+/// A name as part of a file's name.
+fn plain(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect()
+}

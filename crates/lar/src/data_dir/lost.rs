@@ -1,0 +1,160 @@
+//! Parts of a data directory that are gone while others are there: Lar does not begin anew beside what is left of an
+//! older Lar unless it is told to, and says where the lost part may be found.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, anyhow, bail};
+use lar_base::Timestamp;
+use lar_store::{Error, backup};
+
+/// The flag that lets Lar start without what is lost.
+const FLAG: &str = "lar serve --accept-data-loss";
+/// Files that a Lar has only beside its database.
+const SIGNS: [&str; 3] = ["owner.key", "secret.key", "lar.db-wal"];
+
+/// What to do about a lost database or secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Loss {
+    /// Refuse to start.
+    Refuse,
+    /// Begin anew.
+    Accept,
+}
+
+/// The newest backup of a data directory's own, by its name.
+pub(crate) fn newest_backup(data_dir: &Path) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(data_dir.join(backup::FOLDER)).ok()?;
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let newest = names.filter(|name| backup::is_backup(name)).max()?;
+    Some(data_dir.join(backup::FOLDER).join(newest))
+}
+
+/// Refuses to make a new database beside what is left of another; with [`Loss::Accept`] that is put aside.
+pub(super) fn check_database(data_dir: &Path, loss: Loss) -> anyhow::Result<()> {
+    let database = data_dir.join("lar.db");
+    if std::fs::metadata(&database).is_ok_and(|about| about.len() > 0) {
+        return Ok(());
+    }
+    let is_there = |name: &&str| std::fs::metadata(data_dir.join(name)).is_ok_and(|about| about.len() > 0);
+    let signs: Vec<&str> = SIGNS.into_iter().filter(is_there).collect();
+    if signs.is_empty() {
+        return Ok(());
+    }
+    if loss == Loss::Accept {
+        return put_aside(data_dir);
+    }
+    let what = if database.exists() { "is empty" } else { "is missing" };
+    bail!(
+        "the database {} {what}, though {} beside it says that there was one. {} Or begin with an empty one: {FLAG}",
+        database.display(),
+        signs.join(" and "),
+        how_to_restore(data_dir)
+    )
+}
+
+/// Moves what would be taken for a part of the new database.
+fn put_aside(data_dir: &Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let stamp: String = Timestamp::now().to_string().chars().filter(char::is_ascii_alphanumeric).collect();
+    let aside = data_dir.join(format!("before-start-{stamp}"));
+    let cannot = || format!("{} cannot be made", aside.display());
+    std::fs::DirBuilder::new().mode(0o700).create(&aside).with_context(cannot)?;
+    for name in ["lar.db", "lar.db-wal", "lar.db-shm"] {
+        let path = data_dir.join(name);
+        if path.exists() {
+            std::fs::rename(&path, aside.join(name))
+                .with_context(|| format!("{} cannot be moved", path.display()))?;
+        }
+    }
+    tracing::warn!(aside = %aside.display(), "a new database begins; what was left of the old one is put aside");
+    Ok(())
+}
+
+/// Refuses to make a new secret where keys are stored under another.
+pub(super) fn check_secret(data_dir: &Path, keys: u64, loss: Loss) -> anyhow::Result<()> {
+    let path = data_dir.join("secret.key");
+    if path.exists() || keys == 0 {
+        return Ok(());
+    }
+    if loss == Loss::Accept {
+        tracing::warn!(
+            keys,
+            "secret.key is made anew: no key from before is known, but the owner's is stored again"
+        );
+        return Ok(());
+    }
+    bail!(
+        "{} is missing: without it none of the {keys} keys in the database is known. {} Or make a new one, after which \
+         every key but the owner's has to be made again: {FLAG}",
+        path.display(),
+        how_to_restore(data_dir)
+    )
+}
+
+fn how_to_restore(data_dir: &Path) -> String {
+    match newest_backup(data_dir) {
+        Some(backup) => format!("Bring back the newest backup: lar backup restore {}.", backup.display()),
+        None => "Bring back a backup, if you have one: lar backup restore FILE.".into(),
+    }
+}
+
+/// What to do about a database that cannot be opened.
+pub(super) fn explained(error: Error, data_dir: &Path) -> anyhow::Error {
+    match error {
+        Error::Corrupt { .. } => anyhow!(
+            "{error}. Nothing was changed. {} Or save what can still be read: lar backup salvage FOLDER",
+            how_to_restore(data_dir)
+        ),
+        error => anyhow::Error::new(error).context("the database cannot be opened"),
+    }
+}
+
+/// Removes what a backup left that was killed while it was made.
+pub(super) fn remove_unfinished(data_dir: &Path) {
+    for entry in std::fs::read_dir(data_dir.join(backup::FOLDER)).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.extension().is_some_and(|end| end == "db-copy" || end == "partial") {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lost_database_is_told_from_a_new_directory() {
+        let at = tempfile::tempdir().unwrap();
+        let data = at.path();
+        std::fs::write(data.join("lar.toml"), b"").unwrap();
+        assert!(check_database(data, Loss::Refuse).is_ok(), "settings alone are no Lar");
+        std::fs::write(data.join("lar.db-wal"), b"frames").unwrap();
+        std::fs::write(data.join("owner.key"), b"lar_x").unwrap();
+        let refused = check_database(data, Loss::Refuse).unwrap_err().to_string();
+        assert!(
+            refused.contains("lar.db is missing, though owner.key and lar.db-wal beside it"),
+            "{refused}"
+        );
+        std::fs::create_dir(data.join("backups")).unwrap();
+        for name in ["lar-20260101.tar", "lar-20260301.tar", "other.tar"] {
+            std::fs::write(data.join("backups").join(name), b"").unwrap();
+        }
+        std::fs::write(data.join("lar.db"), b"").unwrap();
+        let refused = check_database(data, Loss::Refuse).unwrap_err().to_string();
+        assert!(refused.contains("is empty") && refused.contains("lar-20260301.tar"), "{refused}");
+        assert!(check_database(data, Loss::Accept).is_ok());
+        assert!(!data.join("lar.db").exists() && !data.join("lar.db-wal").exists(), "they are put aside");
+    }
+
+    #[test]
+    fn a_lost_secret_matters_where_keys_are_stored_under_it() {
+        let at = tempfile::tempdir().unwrap();
+        assert!(check_secret(at.path(), 0, Loss::Refuse).is_ok());
+        let refused = check_secret(at.path(), 3, Loss::Refuse).unwrap_err().to_string();
+        assert!(refused.contains("none of the 3 keys"), "{refused}");
+        assert!(check_secret(at.path(), 3, Loss::Accept).is_ok());
+        std::fs::write(at.path().join("secret.key"), b"x").unwrap();
+        assert!(check_secret(at.path(), 3, Loss::Refuse).is_ok());
+    }
+}

@@ -1,0 +1,124 @@
+//! The data directory: whether it can be written, whether its parts are there and for its owner alone, and whether its
+//! database is whole. Nothing of it is changed.
+
+use std::io::ErrorKind;
+use std::path::Path;
+
+use lar_base::Bytes;
+use lar_store::{Check, Inspection, inspect};
+
+use super::{Finding, broken, fine, note};
+use crate::advice;
+use crate::data_dir::{is_secret, newest_backup, wider_than_owner};
+
+/// What was found.
+pub(super) fn run(data_dir: &Path) -> Vec<Finding> {
+    let mut findings = vec![directory(data_dir)];
+    if data_dir.is_dir() {
+        findings.extend(database(data_dir));
+        findings.extend(secret(data_dir));
+        findings.extend(permissions(data_dir));
+    }
+    findings
+}
+
+fn directory(path: &Path) -> Finding {
+    let about = "data directory";
+    let probe = path.join(".doctor");
+    let existing = path.ancestors().find(|path| path.exists()).unwrap_or(path);
+    if !path.exists() {
+        return match rustix::fs::access(existing, rustix::fs::Access::WRITE_OK) {
+            Ok(()) => fine(about, format!("{} will be made", path.display())),
+            Err(error) => broken(
+                about,
+                format!("{} cannot be made: {error}", path.display()),
+                advice::of_system(&error.into()).unwrap_or("name another with --data-dir"),
+            ),
+        };
+    }
+    match std::fs::write(&probe, b"doctor") {
+        Ok(()) => {
+            let _ = std::fs::remove_file(&probe);
+            fine(about, path.display().to_string())
+        }
+        Err(error) => {
+            let _ = std::fs::remove_file(&probe);
+            let mend = match error.kind() {
+                ErrorKind::PermissionDenied => format!("sudo chown -R $USER {}", path.display()),
+                _ => advice::of_system(&error).unwrap_or("name another with --data-dir").to_owned(),
+            };
+            broken(about, format!("{} cannot be written: {error}", path.display()), mend)
+        }
+    }
+}
+
+fn database(data_dir: &Path) -> Option<Finding> {
+    let about = "database";
+    let path = data_dir.join("lar.db");
+    let restore = || match newest_backup(data_dir) {
+        Some(backup) => format!("lar backup restore {}", backup.display()),
+        None => "lar backup restore FILE, if you have a backup".to_owned(),
+    };
+    let finding = match inspect(&path) {
+        Inspection::Missing | Inspection::Empty if !has_lost_database(data_dir) => return None,
+        Inspection::Missing => broken(about, format!("{} is missing", path.display()), restore()),
+        Inspection::Empty => broken(about, format!("{} is empty", path.display()), restore()),
+        Inspection::Checked { schema, check: Check::Whole | Check::Unfinished } => {
+            let size = std::fs::metadata(&path).map_or(0, |about| about.len());
+            fine(about, format!("whole ({}, schema {schema})", Bytes(size)))
+        }
+        Inspection::Checked { check: Check::Damaged(faults), .. } => broken(
+            about,
+            format!("{} is damaged: {}", path.display(), faults.first().map_or("", String::as_str)),
+            format!("{}; or save what can be read: lar backup salvage FOLDER", restore()),
+        ),
+        Inspection::Newer { found, known } => broken(
+            about,
+            format!("{} has schema {found}; this lar knows up to {known}", path.display()),
+            "install the newer lar again, or restore a backup made before it: lar backup restore FILE",
+        ),
+        Inspection::Unreadable(error) => {
+            let mend = advice::next_step(&anyhow::Error::new(error));
+            broken(
+                about,
+                format!("{} cannot be read", path.display()),
+                mend.unwrap_or("look at its owner and mode"),
+            )
+        }
+    };
+    Some(finding)
+}
+
+/// Whether something beside the database says that there was one.
+fn has_lost_database(data_dir: &Path) -> bool {
+    ["owner.key", "secret.key", "lar.db-wal"].iter().any(|name| data_dir.join(name).exists())
+}
+
+fn secret(data_dir: &Path) -> Option<Finding> {
+    let path = data_dir.join("secret.key");
+    let lost =
+        !path.exists() && std::fs::metadata(data_dir.join("lar.db")).is_ok_and(|about| about.len() > 0);
+    lost.then(|| {
+        broken(
+            "secret.key",
+            format!("{} is missing: no API key is known without it", path.display()),
+            "bring it back from a backup: lar backup restore FILE",
+        )
+    })
+}
+
+fn permissions(data_dir: &Path) -> Vec<Finding> {
+    let about = "permissions";
+    let wide = wider_than_owner(data_dir);
+    if wide.is_empty() {
+        return vec![fine(about, "the data directory is for its owner alone")];
+    }
+    wide.iter()
+        .map(|wide| {
+            let path = wide.path.display();
+            let found = format!("others can use {path} (mode {:o})", wide.mode);
+            let mend = format!("chmod {:o} {path}", wide.narrowed());
+            if is_secret(&wide.path) { broken(about, found, mend) } else { note(about, found, mend) }
+        })
+        .collect()
+}

@@ -1,0 +1,211 @@
+//! Blocks that are read as text: what a person or a tool handed over, and what tools of Anthropic's own servers left in
+//! a conversation that began there. What would be lost as text, such as a picture, is refused.
+
+use lar_api::anthropic::{Content, InputBlock};
+use lar_base::{Code, Problem};
+use serde_json::Value;
+
+/// Characters of a kind that an error shows.
+const KIND_CHARS_MAX: usize = 64;
+/// What holds words for a model in results of tools of Anthropic's; the rest is encrypted or for programs.
+const READABLE: [&str; 10] = [
+    "title",
+    "url",
+    "page_age",
+    "text",
+    "stdout",
+    "stderr",
+    "return_code",
+    "error_code",
+    "tool_name",
+    "data",
+];
+
+/// The text of a block; none for what marks a place only.
+///
+/// # Errors
+/// When the block holds what is no text, or lacks what it must have.
+pub(super) fn text(field: &str, block: InputBlock) -> Result<Option<String>, Problem> {
+    let missing = |name: &str| Problem::invalid(format!("{field}.{name}"), "is missing");
+    Ok(match block.kind.as_str() {
+        "text" => Some(block.text.ok_or_else(|| missing("text"))?),
+        "document" => Some(document(field, block)?),
+        "search_result" => {
+            let texts = plain(block.content.as_ref().ok_or_else(|| missing("content"))?);
+            let source = block.source.as_ref().and_then(Value::as_str).map(ToOwned::to_owned);
+            Some(joined([block.title, source, Some(texts)]))
+        }
+        "tool_reference" => Some(block.tool_name.ok_or_else(|| missing("tool_name"))?),
+        // A summary of what was said before; null where none could be made.
+        "compaction" => block.content.as_ref().and_then(Value::as_str).map(ToOwned::to_owned),
+        // Says between which blocks another model went on.
+        "fallback" => None,
+        "server_tool_use" | "mcp_tool_use" => {
+            let input = block.input.filter(|input| !input.is_null()).unwrap_or_else(|| serde_json::json!({}));
+            Some(format!("[{} {input}]", block.name.ok_or_else(|| missing("name"))?))
+        }
+        // A client's own results are read where they answer a call.
+        kind if kind.ends_with("_tool_result") => Some(block.content.as_ref().map(plain).unwrap_or_default()),
+        kind => return Err(unread(field, kind)),
+    })
+}
+
+/// The content of a tool's result: a text, or blocks.
+///
+/// # Errors
+/// When it is neither.
+pub(super) fn content(field: &str, content: Option<Value>) -> Result<Content, Problem> {
+    match content {
+        None | Some(Value::Null) => Ok(Content::default()),
+        Some(content) => crate::extract::from_value(&content)
+            .map_err(|_| Problem::invalid(field, "must be a text or a list of blocks, each with a `type`")),
+    }
+}
+
+fn document(field: &str, block: InputBlock) -> Result<String, Problem> {
+    let source = block.source.unwrap_or_default();
+    let text = match source["type"].as_str().unwrap_or_default() {
+        "text" => source["data"].as_str().map(ToOwned::to_owned),
+        "content" => {
+            let content = content(&format!("{field}.source.content"), Some(source["content"].clone()))?;
+            Some(super::decode::texts(&format!("{field}.source.content"), content)?)
+        }
+        kind => {
+            let kind: String = kind.chars().take(KIND_CHARS_MAX).collect();
+            let reason =
+                format!("is `{kind}`: only the text of documents is read here, sent as `text` or `content`");
+            return Err(Problem::about(Code::UnsupportedParam, format!("{field}.source.type"), reason));
+        }
+    };
+    let text = text.ok_or_else(|| Problem::invalid(format!("{field}.source.data"), "must be a text"))?;
+    Ok(joined([block.title, block.context, Some(text)]))
+}
+
+fn joined(parts: [Option<String>; 3]) -> String {
+    let parts: Vec<String> = parts.into_iter().flatten().filter(|part| !part.is_empty()).collect();
+    parts.join("\n")
+}
+
+/// What a value says in words, a line for each.
+fn plain(value: &Value) -> String {
+    fn gather(value: &Value, lines: &mut Vec<String>) {
+        match value {
+            Value::String(text) => lines.push(text.clone()),
+            Value::Number(number) => lines.push(number.to_string()),
+            Value::Array(items) => items.iter().for_each(|item| gather(item, lines)),
+            Value::Object(fields) => {
+                for name in READABLE {
+                    if let Some(value) = fields.get(name) {
+                        gather(value, lines);
+                    }
+                }
+                for name in ["content", "source", "tool_references"] {
+                    if let Some(value @ (Value::Array(_) | Value::Object(_))) = fields.get(name) {
+                        gather(value, lines);
+                    } else if let (Some(Value::String(text)), false) =
+                        (fields.get(name), fields.contains_key("text"))
+                    {
+                        lines.push(text.clone());
+                    }
+                }
+            }
+            Value::Null | Value::Bool(_) => {}
+        }
+    }
+    let mut lines = Vec::new();
+    gather(value, &mut lines);
+    lines.retain(|line| !line.is_empty());
+    lines.join("\n")
+}
+
+fn unread(field: &str, kind: &str) -> Problem {
+    let kind: String = kind.chars().take(KIND_CHARS_MAX).collect();
+    let reason = match kind.as_str() {
+        "image" => "is `image`: this model reads text only, no pictures".to_owned(),
+        "tool_use" | "tool_result" | "thinking" | "redacted_thinking" => {
+            format!("is `{kind}`, which does not belong there")
+        }
+        _ => format!("is `{kind}`, which is not read here"),
+    };
+    Problem::about(Code::UnsupportedParam, format!("{field}.type"), reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(block: Value) -> Result<Option<String>, String> {
+        text("at", serde_json::from_value(block).unwrap()).map_err(|problem| problem.detail)
+    }
+
+    #[test]
+    fn what_is_text_is_read_as_text() {
+        for (block, expected) in [
+            (json!({ "type": "text", "text": "a", "cache_control": { "type": "ephemeral" } }), "a"),
+            (
+                json!({ "type": "document", "title": "T", "source": { "type": "text", "media_type": "text/plain", "data": "b" } }),
+                "T\nb",
+            ),
+            (
+                json!({ "type": "document", "source": { "type": "content", "content": [{ "type": "text", "text": "c" }] } }),
+                "c",
+            ),
+            (
+                json!({ "type": "search_result", "source": "https://x", "title": "T", "content": [{ "type": "text", "text": "d" }] }),
+                "T\nhttps://x\nd",
+            ),
+            (json!({ "type": "tool_reference", "tool_name": "get" }), "get"),
+            (json!({ "type": "compaction", "content": "so far" }), "so far"),
+            (
+                json!({ "type": "server_tool_use", "id": "s", "name": "web_search", "input": { "query": "q" } }),
+                "[web_search {\"query\":\"q\"}]",
+            ),
+            (
+                json!({ "type": "web_search_tool_result", "tool_use_id": "s", "content": [
+                    { "type": "web_search_result", "title": "T", "url": "https://y", "encrypted_content": "zzz" }] }),
+                "T\nhttps://y",
+            ),
+            (
+                json!({ "type": "code_execution_tool_result", "tool_use_id": "s", "content": {
+                    "type": "code_execution_result", "stdout": "4", "stderr": "", "return_code": 0, "content": [] } }),
+                "4\n0",
+            ),
+            (
+                json!({ "type": "web_fetch_tool_result", "tool_use_id": "s", "content": { "type": "web_fetch_result", "url": "https://z",
+                    "content": { "type": "document", "title": "T", "source": { "type": "text", "media_type": "text/plain", "data": "page" } } } }),
+                "https://z\nT\npage",
+            ),
+        ] {
+            assert_eq!(read(block.clone()), Ok(Some(expected.to_owned())), "{block}");
+        }
+        assert_eq!(read(json!({ "type": "fallback", "from": {}, "to": {} })), Ok(None));
+        assert_eq!(read(json!({ "type": "compaction", "content": null })), Ok(None));
+    }
+
+    #[test]
+    fn what_is_no_text_is_refused_by_name() {
+        for (block, told) in [
+            (
+                json!({ "type": "image", "source": { "type": "base64", "data": "" } }),
+                "`at.type` is `image`: this model reads text only, no pictures",
+            ),
+            (
+                json!({ "type": "document", "source": { "type": "base64", "media_type": "application/pdf", "data": "" } }),
+                "`at.source.type` is `base64`: only the text of documents is read here, sent as `text` or `content`",
+            ),
+            (
+                json!({ "type": "document", "source": { "type": "content", "content": [{ "type": "image" }] } }),
+                "`at.source.content[0].type` is `image`: this model reads text only, no pictures",
+            ),
+            (
+                json!({ "type": "container_upload", "file_id": "f" }),
+                "`at.type` is `container_upload`, which is not read here",
+            ),
+            (json!({ "type": "text" }), "`at.text` is missing"),
+        ] {
+            assert_eq!(read(block.clone()), Err(told.to_owned()), "{block}");
+        }
+    }
+}

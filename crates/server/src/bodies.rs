@@ -1,0 +1,265 @@
+//! Receiving bodies, within what they may take of memory together.
+//!
+//! A body that is not small is received only when its length fits into what all bodies may take, and into its key's part of
+//! that; until then it waits in the kernel and in its sender. Small ones are bounded by the number of connections. The
+//! share is given back when the body is dropped, which is when it was decoded.
+
+use std::collections::HashMap;
+use std::ops::Deref;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::extract::Request;
+use axum::http::header;
+use futures_util::StreamExt as _;
+use lar_base::{Bytes, Code, KeyId, Problem};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::frame::CalledBy;
+
+/// Bodies up to this size need no share.
+const SMALL_BYTES_MAX: usize = 16 * 1024;
+/// What shares are counted in.
+const UNIT: usize = 1024;
+/// A body of unknown length gets its share in steps of this size.
+const STEP_BYTES: usize = 256 * 1024;
+/// How long a body waits for its share.
+const WAIT_MAX: Duration = Duration::from_secs(5);
+/// When a sender that was refused may try again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// A sender that sends nothing for this long is given up.
+const SILENCE_MAX: Duration = Duration::from_secs(10);
+/// Keys whose parts are kept before those that are not used are forgotten.
+const KEYS_KEPT: usize = 1000;
+
+/// What all bodies may take together, and each key's part of it.
+#[derive(Debug)]
+pub(crate) struct BodyBudget {
+    all: Arc<Semaphore>,
+    total: Bytes,
+    key_units: usize,
+    keys: Mutex<HashMap<KeyId, Arc<Semaphore>>>,
+    wait_max: Duration,
+    silence_max: Duration,
+}
+
+/// What a body has of the budget.
+#[derive(Debug, Default)]
+struct Share {
+    held: Vec<OwnedSemaphorePermit>,
+}
+
+/// A body that was received. Its share of the budget is given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct ReceivedBody {
+    bytes: Vec<u8>,
+    share: Share,
+}
+
+impl Deref for ReceivedBody {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl ReceivedBody {
+    /// The bytes, and what keeps their share of the budget until it is dropped.
+    pub(crate) fn into_parts(self) -> (Vec<u8>, impl Send) {
+        (self.bytes, self.share)
+    }
+}
+
+/// What a path takes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BodyLimits {
+    /// Bytes at most.
+    pub(crate) bytes_max: Bytes,
+    /// All of it is there within this time.
+    pub(crate) time_max: Duration,
+}
+
+impl BodyBudget {
+    /// All bodies may take `total` together; those of one key half of that, but one of the largest size always.
+    pub(crate) fn new(total: Bytes, body_max: Bytes) -> Self {
+        let units = |bytes: Bytes| usize::try_from(bytes.get()).unwrap_or(usize::MAX).div_ceil(UNIT);
+        let all = units(total).clamp(1, Semaphore::MAX_PERMITS);
+        let key_units = (all / 2).max(units(body_max)).min(all);
+        Self {
+            all: Arc::new(Semaphore::new(all)),
+            total,
+            key_units,
+            keys: Mutex::default(),
+            wait_max: WAIT_MAX,
+            silence_max: SILENCE_MAX,
+        }
+    }
+
+    /// Receives a request's body.
+    ///
+    /// # Errors
+    /// [`Code::BodyTooLarge`] without reading it where its length is announced; [`Code::RateLimited`] when there is no
+    /// room for it; [`Code::InvalidParams`] when it breaks off or does not come in time.
+    pub(crate) async fn receive(
+        &self,
+        request: Request,
+        limits: BodyLimits,
+    ) -> Result<ReceivedBody, Problem> {
+        let key = request.extensions().get::<CalledBy>().and_then(CalledBy::key);
+        let length = request.headers().get(header::CONTENT_LENGTH);
+        let length: Option<u64> = length.and_then(|length| length.to_str().ok()?.parse().ok());
+        let max = usize::try_from(limits.bytes_max.get()).unwrap_or(usize::MAX);
+        let too_large =
+            || Problem::new(Code::BodyTooLarge, format!("the body is larger than {}", limits.bytes_max));
+        let length = match length.map(usize::try_from) {
+            None => None,
+            Some(Ok(length)) if length <= max => Some(length),
+            Some(_) => return Err(too_large()),
+        };
+        let mut body = ReceivedBody { bytes: Vec::new(), share: Share::default() };
+        let mut room = SMALL_BYTES_MAX;
+        if let Some(length) = length {
+            if length > room {
+                self.extend(&mut body.share, key, length).await?;
+                room = length;
+            }
+            body.bytes.reserve_exact(length);
+        }
+        let late = || {
+            let detail = format!("the body did not arrive within {} s", limits.time_max.as_secs());
+            Problem::new(Code::InvalidParams, detail)
+        };
+        let mut frames = request.into_body().into_data_stream();
+        let mut deadline = pin!(tokio::time::sleep(limits.time_max));
+        loop {
+            let frame = tokio::select! {
+                frame = tokio::time::timeout(self.silence_max, frames.next()) => match frame {
+                    Ok(None) => return Ok(body),
+                    Ok(Some(Ok(frame))) => frame,
+                    Ok(Some(Err(_))) => {
+                        return Err(Problem::new(Code::InvalidParams, "the body broke off"));
+                    }
+                    Err(_) => {
+                        let detail = format!("nothing of the body arrived for {:?}", self.silence_max);
+                        return Err(Problem::new(Code::InvalidParams, detail));
+                    }
+                },
+                () = &mut deadline => return Err(late()),
+            };
+            let reached = body.bytes.len() + frame.len();
+            if reached > max {
+                return Err(too_large());
+            }
+            if reached > room {
+                let step = (reached - room).max(STEP_BYTES);
+                self.extend(&mut body.share, key, step).await?;
+                room += step;
+            }
+            body.bytes.extend_from_slice(&frame);
+        }
+    }
+
+    /// Gets room for so many bytes more, first of the key's part and then of everybody's.
+    async fn extend(&self, share: &mut Share, key: Option<KeyId>, bytes: usize) -> Result<(), Problem> {
+        let units = bytes.div_ceil(UNIT);
+        let permits = u32::try_from(units).unwrap_or(u32::MAX);
+        let parts = [key.map(|key| self.part_of(key)), Some(self.all.clone())];
+        for (part, whose) in parts.into_iter().zip(["of this key", "of all callers"]) {
+            let Some(part) = part else { continue };
+            match tokio::time::timeout(self.wait_max, part.acquire_many_owned(permits)).await {
+                Ok(Ok(held)) => share.held.push(held),
+                Ok(Err(_)) | Err(_) => {
+                    let detail = format!(
+                        "the bodies {whose} that are being read take all that they may (all bodies together: {}, \
+                         `limits.bodies`; those of one key half of it); send this again",
+                        self.total
+                    );
+                    return Err(Problem::new(Code::RateLimited, detail).retry_after(RETRY_AFTER));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn part_of(&self, key: KeyId) -> Arc<Semaphore> {
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        if keys.len() >= KEYS_KEPT {
+            keys.retain(|_, part| Arc::strong_count(part) > 1);
+        }
+        keys.entry(key).or_insert_with(|| Arc::new(Semaphore::new(self.key_units))).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+
+    use super::*;
+
+    const LIMITS: BodyLimits = BodyLimits { bytes_max: Bytes::mib(1), time_max: Duration::from_secs(30) };
+
+    fn budget(total: Bytes) -> BodyBudget {
+        let short = Duration::from_millis(50);
+        let budget = BodyBudget::new(total, LIMITS.bytes_max);
+        BodyBudget { wait_max: short, silence_max: short, ..budget }
+    }
+
+    fn request(key: KeyId, body: Body, length: Option<usize>) -> Request {
+        let mut request = Request::new(body);
+        if let Some(length) = length {
+            request.headers_mut().insert(header::CONTENT_LENGTH, length.into());
+        }
+        let called_by = CalledBy::default();
+        called_by.is(key, None);
+        request.extensions_mut().insert(called_by);
+        request
+    }
+
+    fn of(key: KeyId, length: usize) -> Request {
+        request(key, Body::from(vec![b'x'; length]), Some(length))
+    }
+
+    #[tokio::test]
+    async fn bodies_wait_for_room_and_are_told_when_to_come_back() {
+        let (budget, [one, other]) = (budget(Bytes::mib(2)), [KeyId::new(), KeyId::new()]);
+        let size = 600 * 1024;
+        let first = budget.receive(of(one, size), LIMITS).await.unwrap();
+        let refused = budget.receive(of(one, size), LIMITS).await.unwrap_err();
+        assert_eq!((refused.code, refused.retry_after), (Code::RateLimited, Some(RETRY_AFTER)));
+        assert!(refused.detail.contains("of this key"), "{}", refused.detail);
+        let others = budget.receive(of(other, size), LIMITS).await.unwrap();
+        let small = budget.receive(of(one, SMALL_BYTES_MAX), LIMITS).await.unwrap();
+        assert_eq!(small.len(), SMALL_BYTES_MAX, "small ones need no share");
+        drop(first);
+        assert_eq!(budget.receive(of(one, size), LIMITS).await.unwrap().len(), size);
+        drop(others);
+        assert_eq!(budget.all.available_permits(), 2048, "all of it is given back");
+    }
+
+    #[tokio::test]
+    async fn a_body_of_unknown_length_is_counted_as_it_comes() {
+        let (budget, key) = (budget(Bytes::mib(2)), KeyId::new());
+        let frames = (0..20).map(|_| Ok::<_, std::convert::Infallible>(vec![0_u8; 50_000]));
+        let body = Body::from_stream(futures_util::stream::iter(frames));
+        let received = budget.receive(request(key, body, None), LIMITS).await.unwrap();
+        assert_eq!(received.len(), 1_000_000);
+        assert_eq!(budget.all.available_permits(), 2048 - 1024);
+        let frames = (0..21).map(|_| Ok::<_, std::convert::Infallible>(vec![0_u8; 50_000]));
+        let endless = Body::from_stream(futures_util::stream::iter(frames));
+        drop(received);
+        let refused = budget.receive(request(key, endless, None), LIMITS).await.unwrap_err();
+        assert_eq!(refused.code, Code::BodyTooLarge);
+        assert_eq!(budget.all.available_permits(), 2048);
+    }
+
+    #[tokio::test]
+    async fn a_sender_that_falls_silent_keeps_nothing() {
+        let (budget, key) = (budget(Bytes::mib(2)), KeyId::new());
+        let half = futures_util::stream::once(async { Ok::<_, std::convert::Infallible>(vec![0_u8; 10]) });
+        let body = Body::from_stream(half.chain(futures_util::stream::pending()));
+        let refused = budget.receive(request(key, body, Some(900_000)), LIMITS).await.unwrap_err();
+        assert_eq!(refused.detail, "nothing of the body arrived for 50ms");
+        assert_eq!(budget.all.available_permits(), 2048);
+    }
+}

@@ -1,0 +1,92 @@
+//! `/lar/v1/catalog/starter`: the models to begin with, chosen for this machine.
+
+use axum::Json;
+use axum::http::Uri;
+use lar_api::Page;
+use lar_api::models::StarterModel;
+use lar_catalog::{Choice, Kind, Machine, STARTER_CHAT, STARTER_EMBEDDING};
+use lar_engines::device;
+use serde::Deserialize;
+
+use super::speed;
+use crate::auth::Admin;
+use crate::errors::Failure;
+use crate::extract;
+use crate::{App, State};
+
+/// Which to choose.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StarterQuery {
+    /// Whether to take the smallest, whatever the machine can do.
+    #[serde(default)]
+    minimal: bool,
+}
+
+/// A chat model and an embedder to begin with. An installed chat model stays the choice, but for the smallest one. Asks the hub
+/// whether it answers.
+#[utoipa::path(get, path = "/lar/v1/catalog/starter", tag = "catalog", params(("minimal" = Option<bool>, Query)),
+    responses((status = 200, body = Page<StarterModel>)))]
+pub(crate) async fn show(app: State, _: Admin, uri: Uri) -> Result<Json<Page<StarterModel>>, Failure> {
+    let query: StarterQuery = extract::query(&uri)?;
+    let embedder = StarterModel {
+        name: STARTER_EMBEDDING.name.into(),
+        kind: "embedding".into(),
+        source: STARTER_EMBEDDING.source.into(),
+        size_bytes: STARTER_EMBEDDING.size.get(),
+        tokens_per_second: None,
+        installed: app.catalog.list().iter().any(|model| model.kind == Kind::Embedding),
+        reason: "finds memories and documents by their meaning".into(),
+    };
+    Ok(Json(Page { data: vec![chat(&app, query.minimal).await, embedder], next: None }))
+}
+
+async fn chat(app: &App, minimal: bool) -> StarterModel {
+    let installed = app.catalog.list();
+    let better =
+        installed.iter().find(|model| model.kind == Kind::Chat && model.digest() != STARTER_CHAT.sha256);
+    if let (Some(model), false) = (better, minimal) {
+        return StarterModel {
+            name: model.name.clone(),
+            kind: "chat".into(),
+            source: model.source.clone(),
+            size_bytes: model.size().get(),
+            tokens_per_second: None,
+            installed: true,
+            reason: "it is installed".into(),
+        };
+    }
+    let memory = device::memory().map(|memory| memory.total).unwrap_or_default();
+    let weights_per_second = speed::find(app).await.weights_per_second;
+    let machine = Machine { memory, weights_per_second, hub: true };
+    let (choice, reason) = if minimal {
+        (machine.minimal(), "the smallest was asked for".to_owned())
+    } else {
+        let from_hub = machine.starter();
+        let answers = match from_hub.source.parse() {
+            Ok(source) => app.catalog.hub_answers(&source).await,
+            Err(_) => false,
+        };
+        let choice = if answers { from_hub } else { Machine { hub: false, ..machine }.starter() };
+        (choice, reason(memory, choice, answers))
+    };
+    StarterModel {
+        name: choice.name.into(),
+        kind: "chat".into(),
+        source: choice.source.into(),
+        size_bytes: choice.size.get(),
+        tokens_per_second: Some(speed::round(choice.tokens_per_second)),
+        installed: installed.iter().any(|model| model.name == choice.name),
+        reason,
+    }
+}
+
+fn reason(memory: lar_base::Bytes, choice: Choice, hub: bool) -> String {
+    let cores = device::cores();
+    let machine = format!("{memory} of memory, {cores} {}", if cores == 1 { "core" } else { "cores" });
+    let from = if hub { "" } else { "; the model hub does not answer, so it comes from Python packages" };
+    if choice.name == STARTER_CHAT.name {
+        return format!("this machine is very small: {machine}{from}");
+    }
+    format!("the best for this machine: {machine}{from}")
+}

@@ -1,0 +1,155 @@
+//! Bodies as real clients send them (`tests/attack/bodies`), as they are and damaged: each is decoded or refused in the
+//! words of its API, and none is a fault of the server's.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use lar_base::{Problem, TaskId};
+use proptest::prelude::*;
+use proptest::sample::Index;
+use serde_json::{Value, json};
+
+use crate::openai::{chat_completions, completions, embeddings, rerank, responses};
+
+/// Decodes a body; what was made of it, as text that two bodies can be compared by.
+type Decode = fn(&[u8]) -> Result<String, Problem>;
+
+fn shown<T: std::fmt::Debug>(decoded: Result<T, Problem>) -> Result<String, Problem> {
+    decoded.map(|decoded| format!("{decoded:?}"))
+}
+
+fn id() -> TaskId {
+    "task_0193e4b6a1d27c3f8a5b9d0e1f2a3b4c".parse().unwrap()
+}
+
+/// The folders of bodies, and what decodes them.
+const APIS: &[(&str, Decode)] = &[
+    ("chat", |body| shown(chat_completions::decode(body, id()))),
+    ("completions", |body| shown(completions::decode(body, id()))),
+    ("embeddings", |body| shown(embeddings::decode(body))),
+    ("rerank", |body| shown(rerank::decode(body))),
+    ("responses", |body| shown(responses::decode(body, id()))),
+    ("llama-completion", |body| shown(crate::llama_cpp::completion::check(body))),
+];
+
+struct Body {
+    name: String,
+    bytes: Vec<u8>,
+    decode: Decode,
+}
+
+fn bodies() -> Vec<Body> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/attack/bodies");
+    let mut bodies = Vec::new();
+    for (api, decode) in APIS {
+        let files = fs::read_dir(root.join(api)).unwrap().map(|entry| entry.unwrap().path());
+        let files: BTreeMap<String, Vec<u8>> =
+            files.map(|path| (path.display().to_string(), fs::read(&path).unwrap())).collect();
+        assert!(!files.is_empty(), "{api}");
+        bodies.extend(files.into_iter().map(|(name, bytes)| Body { name, bytes, decode: *decode }));
+    }
+    bodies
+}
+
+/// How many values there are within a value, itself included.
+fn count(value: &Value) -> usize {
+    1 + match value {
+        Value::Array(items) => items.iter().map(count).sum(),
+        Value::Object(members) => members.values().map(count).sum(),
+        _ => 0,
+    }
+}
+
+/// The value numbered `at` within a value, in the order of [`count`].
+fn within<'a>(value: &'a mut Value, at: &mut usize) -> Option<&'a mut Value> {
+    if *at == 0 {
+        return Some(value);
+    }
+    *at -= 1;
+    match value {
+        Value::Array(items) => items.iter_mut().find_map(|item| within(item, at)),
+        Value::Object(members) => members.values_mut().find_map(|member| within(member, at)),
+        _ => None,
+    }
+}
+
+/// What is put in place of a value.
+fn damage() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        Just(Value::Null),
+        Just(json!([])),
+        Just(json!({})),
+        Just(json!("")),
+        Just(json!([null])),
+        Just(json!({ "type": "unknown" })),
+        Just(json!(1e308)),
+        Just(json!(8.0)),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        any::<bool>().prop_map(Value::from),
+        ".{0,12}".prop_map(Value::from),
+    ]
+}
+
+#[test]
+fn what_real_clients_send_is_decoded() {
+    for body in bodies() {
+        let decoded = (body.decode)(&body.bytes);
+        assert!(decoded.is_ok(), "{}: {decoded:?}", body.name);
+    }
+}
+
+#[test]
+fn how_numbers_are_written_and_what_is_null_make_no_difference() {
+    for body in bodies() {
+        let plain = super::parse(&body.bytes).unwrap();
+        let expected = (body.decode)(&body.bytes).unwrap();
+        let mut rewritten = plain.clone();
+        for value in rewritten.as_object_mut().unwrap().values_mut() {
+            if let Some(number) = value.as_i64().filter(|number| number.abs() < 1 << 50) {
+                *value = json!(number as f64);
+            }
+        }
+        for name in ["stop", "seed", "n", "user", "tools", "temperature", "logprobs", "suffix", "top_n"] {
+            rewritten.as_object_mut().unwrap().entry(name).or_insert(Value::Null);
+        }
+        let mut bytes = b"\xef\xbb\xbf".to_vec();
+        bytes.extend(rewritten.to_string().into_bytes());
+        assert_eq!((body.decode)(&bytes).unwrap(), expected, "{}", body.name);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2048))]
+
+    #[test]
+    fn damaged_bodies_are_decoded_or_refused_in_words(
+        body in any::<Index>(), damages in prop::collection::vec((any::<Index>(), damage()), 1..4),
+    ) {
+        let bodies = bodies();
+        let body = body.get(&bodies);
+        let mut value = super::parse(&body.bytes).unwrap();
+        for (at, damage) in damages {
+            let mut at = at.index(count(&value));
+            if let Some(place) = within(&mut value, &mut at) {
+                *place = damage;
+            }
+        }
+        if let Err(problem) = (body.decode)(value.to_string().as_bytes()) {
+            prop_assert!((400..500).contains(&problem.code.status()), "{problem:?}");
+            for word in ["expected ", "u32", "i64", "f32", "struct ", "variant", "usize"] {
+                prop_assert!(!problem.detail.contains(word), "{}: {}", body.name, problem.detail);
+            }
+        }
+    }
+
+    #[test]
+    fn cut_bodies_are_refused(body in any::<Index>(), at in any::<Index>()) {
+        let bodies = bodies();
+        let body = body.get(&bodies);
+        let cut = at.index(body.bytes.trim_ascii_end().len());
+        prop_assert!((body.decode)(&body.bytes[..cut]).is_err());
+    }
+}

@@ -1,0 +1,397 @@
+//! `POST /completion`, `/completions` and `/infill`: plain continuation and filling in, in llama.cpp's own form.
+
+use axum::extract::Request;
+use axum::response::{IntoResponse as _, Response};
+use lar_api::fields::TokenLimit;
+use lar_api::llama_cpp::{COMPLETION_FIELDS, Completion, CompletionRequest, Part, Probability};
+use lar_base::{Code, Problem, TaskId};
+use lar_catalog::DEFAULT_CHAT;
+use lar_engines::driver::{Constraint, FinishReason, Prompt, TokenLogprobs};
+use lar_gateway::{End, TaskEvent};
+use serde_json::{Map, Value, json};
+
+use super::{logit_bias, settings};
+use crate::asker::{Asker, plain_name, with_told};
+use crate::errors::{self, Failure};
+use crate::fields::read;
+use crate::generate::{self, Begun, Wanted};
+use crate::lenient::model_or;
+use crate::openai::completions::{about_prompt, for_prompts};
+use crate::openai::prompts::{self, Sent};
+use crate::openai::{completions, sampling};
+use crate::{App, State, extract, sse};
+
+/// What its tasks are recorded as.
+const API: &str = "llama.completion";
+/// Files of `input_extra` at most.
+const EXTRA_MAX: usize = 256;
+/// The names that only llama.cpp's form has: a body with one of them is answered in that form.
+const OWN_NAMES: [&str; 3] = ["n_predict", "input_prefix", "input_suffix"];
+
+pub(crate) async fn create(app: State, asker: Asker, request: Request) -> Result<Response, Failure> {
+    let (body, ignored) = read(&extract::body(request, &app).await?, COMPLETION_FIELDS)?;
+    respond(&app, &asker, body, ignored, false).await
+}
+
+pub(crate) async fn infill(app: State, asker: Asker, request: Request) -> Result<Response, Failure> {
+    let (body, ignored) = read(&extract::body(request, &app).await?, COMPLETION_FIELDS)?;
+    respond(&app, &asker, body, ignored, true).await
+}
+
+/// `/completions`: llama.cpp's own form, or OpenAI's where the body names a model, as OpenAI's clients do whose base
+/// address lacks `/v1`.
+pub(crate) async fn either(app: State, asker: Asker, request: Request) -> Result<Response, Failure> {
+    let bytes = extract::body(request, &app).await?;
+    let body = crate::lenient::parse(&bytes)?;
+    if body.get("model").is_some_and(Value::is_string)
+        && OWN_NAMES.iter().all(|name| body.get(name).is_none())
+    {
+        return completions::respond(&app, &asker, completions::decode(&bytes, TaskId::new())?).await;
+    }
+    let (body, ignored) = read(&bytes, COMPLETION_FIELDS)?;
+    respond(&app, &asker, body, ignored, false).await
+}
+
+/// A request that was read and checked.
+#[derive(Debug)]
+struct Read {
+    wanted: Wanted,
+    prompts: Vec<Sent>,
+    answered: Answered,
+}
+
+/// What an answer tells.
+#[derive(Debug, Clone)]
+struct Answered {
+    fields: Vec<String>,
+    tokens: bool,
+    /// Likely tokens beside each, where they are told.
+    n_probs: u32,
+    /// Whether nothing is to be written: one token is, as the prompt is read for it, and is not told.
+    only_reads: bool,
+    /// Tokens that were asked for at most; 0 is as many as the context has room for.
+    tokens_max: u64,
+    stop: Vec<String>,
+    settings: Value,
+    /// The text of each answer's prompt.
+    prompts: Vec<String>,
+}
+
+async fn respond(
+    app: &State,
+    asker: &Asker,
+    mut body: Value,
+    mut ignored: Vec<String>,
+    fills: bool,
+) -> Result<Response, Failure> {
+    leave_out_samplers(&mut body, &mut ignored);
+    let model = model_or(body["model"].as_str().map(ToOwned::to_owned), DEFAULT_CHAT);
+    logit_bias::resolve(app, plain_name(&model), &mut body).await.map_err(generate::about_model)?;
+    let Read { wanted, prompts, mut answered } = decode(&body, ignored, fills, TaskId::new())?;
+    answered.prompts = texts(app, &wanted, &prompts).await?;
+    let stream = wanted.stream;
+    let all = for_prompts(app, wanted, prompts).await?;
+    let begun = generate::begin_all(app, asker, API, all).await.map_err(about_prompt)?;
+    let (noted, ignored) = (begun.noted.clone(), begun.ignored.clone());
+    let response = if stream {
+        let told = vec![Told::default(); begun.answers()];
+        sse::response(Stream { begun, answered, told, over: false })
+    } else {
+        let model = begun.model.clone();
+        let answers = begun.collect().await?;
+        let whole = |(index, answer): (usize, generate::Answer)| {
+            let told =
+                Told { content: answer.content, tokens: ids(&answer.logprobs), logprobs: answer.logprobs };
+            answered.whole(index, &model, told, answer.end.as_ref())
+        };
+        let mut bodies: Vec<Value> = answers.into_iter().enumerate().map(whole).collect();
+        let only = if bodies.len() == 1 { bodies.pop() } else { None };
+        axum::Json(only.unwrap_or(Value::Array(bodies))).into_response()
+    };
+    Ok(with_told(response, &ignored, noted.as_ref()))
+}
+
+/// Leaves out samplers that editors name and that have no part in what is sampled here.
+fn leave_out_samplers(body: &mut Value, ignored: &mut Vec<String>) {
+    if let Some(Value::Array(names)) = body.get_mut("samplers") {
+        let before = names.len();
+        names.retain(|name| name != "infill");
+        if names.len() < before {
+            ignored.push("samplers.infill".into());
+        }
+    }
+}
+
+/// The prompts as texts, one for each answer.
+async fn texts(app: &App, wanted: &Wanted, prompts: &[Sent]) -> Result<Vec<String>, Problem> {
+    let mut texts = Vec::new();
+    for prompt in prompts {
+        let text = prompt.text(app, plain_name(&wanted.model)).await.map_err(about_prompt)?;
+        texts.extend(vec![text; wanted.n as usize]);
+    }
+    Ok(texts)
+}
+
+fn decode(body: &Value, ignored: Vec<String>, fills: bool, id: TaskId) -> Result<Read, Problem> {
+    let request: CompletionRequest = extract::from_value(body)?;
+    let (prompt, prompts) = if fills {
+        infilled(&request)?
+    } else {
+        (Prompt::Text(String::new()), prompts::read(&request.prompt)?)
+    };
+    let tokens_max = request.n_predict.or(request.max_tokens).and_then(TokenLimit::get);
+    let only_reads = tokens_max == Some(0);
+    let tokens_max = tokens_max.map(|tokens| tokens.max(1));
+    let mut wire: lar_api::openai::Sampling = extract::from_value(body)?;
+    // llama.cpp reads what is below 0 as the likeliest token alone.
+    wire.temperature = wire.temperature.map(|temperature| temperature.max(0.0));
+    let mut sampling = sampling::sampling(wire, tokens_max, id)?;
+    let n_probs = sampling::top_logprobs("n_probs", request.n_probs.unwrap_or(0))?;
+    let stream = request.stream == Some(true);
+    let tokens = stream || request.return_tokens == Some(true);
+    sampling.logprobs = (n_probs > 0 || tokens).then_some(n_probs);
+    let answered = Answered {
+        fields: request.response_fields,
+        tokens,
+        n_probs,
+        only_reads,
+        tokens_max: sampling.tokens_max.into(),
+        stop: sampling.stop.clone(),
+        settings: settings::of(&sampling, stream, n_probs),
+        prompts: Vec::new(),
+    };
+    let wanted = Wanted {
+        id,
+        model: model_or(request.model, DEFAULT_CHAT),
+        prompt,
+        n: sampling::answers(request.n_cmpl.or(request.n))?,
+        constraint_field: match &sampling.constraint {
+            Some(Constraint::Gbnf(_)) => "grammar",
+            _ => "json_schema",
+        },
+        stream,
+        include_usage: false,
+        ignored,
+        sampling,
+    };
+    Ok(Read { wanted, prompts, answered })
+}
+
+/// What is to be filled in; what stands in `prompt` is the end of what precedes the gap.
+fn infilled(request: &CompletionRequest) -> Result<(Prompt, Vec<Sent>), Problem> {
+    let missing = |field: &str| Problem::invalid(field, "is missing");
+    let before = request.input_prefix.as_deref().ok_or_else(|| missing("input_prefix"))?;
+    let suffix = request.input_suffix.clone().ok_or_else(|| missing("input_suffix"))?;
+    if request.input_extra.len() > EXTRA_MAX {
+        return Err(Problem::invalid("input_extra", format!("has more than {EXTRA_MAX} texts")));
+    }
+    let end = match &request.prompt {
+        Value::Null => "",
+        Value::String(text) => text,
+        _ => return Err(Problem::invalid("prompt", "must be a string")),
+    };
+    let mut prefix = String::new();
+    for extra in &request.input_extra {
+        for part in [extra.filename.as_deref().unwrap_or_default(), &extra.text] {
+            prefix.push_str(part);
+            if !part.is_empty() && !part.ends_with('\n') {
+                prefix.push('\n');
+            }
+        }
+    }
+    prefix.push_str(before);
+    prefix.push_str(end);
+    let sent = Sent::Text(prefix.clone());
+    Ok((Prompt::Infill { prefix, suffix }, vec![sent]))
+}
+
+fn ids(logprobs: &[TokenLogprobs]) -> Vec<u32> {
+    logprobs.iter().map(|token| token.chosen.id).collect()
+}
+
+/// What was told of an answer.
+#[derive(Debug, Clone, Default)]
+struct Told {
+    content: String,
+    tokens: Vec<u32>,
+    logprobs: Vec<TokenLogprobs>,
+}
+
+impl Answered {
+    fn probabilities(&self, logprobs: &[TokenLogprobs]) -> Option<Vec<Probability>> {
+        let one = |token: &TokenLogprobs| {
+            let mut chosen = probability(&token.chosen);
+            chosen.top_logprobs = Some(token.top.iter().map(probability).collect());
+            chosen
+        };
+        (self.n_probs > 0 && !logprobs.is_empty()).then(|| logprobs.iter().map(one).collect())
+    }
+
+    /// A whole answer; in a stream the last part, whose content was told before.
+    fn whole(&self, index: usize, model: &str, told: Told, end: Option<&End>) -> Value {
+        let (stop_type, stopping_word) = match end.map(|end| end.reason) {
+            Some(FinishReason::Length) | None => ("limit", String::new()),
+            Some(FinishReason::StopText(which)) => {
+                ("word", self.stop.get(which).cloned().unwrap_or_default())
+            }
+            Some(FinishReason::Stop | FinishReason::ToolCalls) => ("eos", String::new()),
+        };
+        let (stop_type, told, end) = match end {
+            Some(end) if self.only_reads => {
+                ("limit", Told::default(), Some(End { tokens_out: 0, ..end.clone() }))
+            }
+            end => (stop_type, told, end.cloned()),
+        };
+        let end = end.as_ref();
+        let (tokens_in, tokens_out) = end.map_or((0, 0), |end| (end.tokens_in, end.tokens_out));
+        let completion = Completion {
+            index,
+            has_new_line: told.content.contains('\n'),
+            content: told.content,
+            tokens: if self.tokens { told.tokens } else { Vec::new() },
+            id_slot: -1,
+            stop: true,
+            model: model.to_owned(),
+            tokens_predicted: tokens_out,
+            tokens_evaluated: tokens_in,
+            generation_settings: self.settings.clone(),
+            prompt: self.prompts.get(index).cloned().unwrap_or_default(),
+            // The context ended it, not the limit.
+            truncated: stop_type == "limit"
+                && !self.only_reads
+                && (self.tokens_max == 0 || tokens_out < self.tokens_max),
+            stop_type,
+            stopping_word,
+            tokens_cached: tokens_in + tokens_out,
+            timings: sampling::timings(end).unwrap_or_default(),
+            completion_probabilities: self.probabilities(&told.logprobs),
+        };
+        chosen(&self.fields, serde_json::to_value(completion).unwrap_or_default())
+    }
+}
+
+/// The fields that were asked for, all where none was; `a/b` is the `b` of `a`, and called so.
+fn chosen(fields: &[String], whole: Value) -> Value {
+    if fields.is_empty() {
+        return whole;
+    }
+    let found = fields.iter().filter_map(|path| {
+        let value = path.split('/').try_fold(&whole, |value, name| value.get(name))?;
+        Some((path.clone(), value.clone()))
+    });
+    Value::Object(found.collect::<Map<_, _>>())
+}
+
+fn probability(candidate: &lar_engines::driver::Candidate) -> Probability {
+    let told = sampling::top_logprob(candidate);
+    let (token, bytes, logprob) = (told.token, told.bytes, told.logprob);
+    Probability { id: candidate.id, token, bytes, logprob, top_logprobs: None }
+}
+
+struct Stream {
+    begun: Begun,
+    answered: Answered,
+    told: Vec<Told>,
+    over: bool,
+}
+
+impl sse::Source for Stream {
+    async fn next(&mut self) -> Option<String> {
+        loop {
+            if self.over {
+                return None;
+            }
+            let (index, event) = self.begun.next().await?;
+            match event {
+                TaskEvent::Queued { position, .. } => {
+                    return Some(format!(": queued, position {position}\n\n"));
+                }
+                TaskEvent::Token { .. } if self.answered.only_reads => {}
+                TaskEvent::Token { text, logprobs, .. } if !text.is_empty() || !logprobs.is_empty() => {
+                    return Some(self.part(index, &text, &logprobs));
+                }
+                TaskEvent::End(end) => {
+                    let told = std::mem::take(&mut self.told[index]);
+                    let has_new_line = told.content.contains('\n');
+                    let mut last = self.answered.whole(index, &self.begun.model, Told::default(), Some(&end));
+                    if let Some(field) = last.get_mut("has_new_line") {
+                        *field = json!(has_new_line);
+                    }
+                    return Some(event_of(&last));
+                }
+                TaskEvent::Error(problem) => return Some(self.fail(&problem)),
+                TaskEvent::Cancelled => {
+                    return Some(self.fail(&Problem::new(Code::EngineFailed, "the task was stopped")));
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+impl Stream {
+    fn part(&mut self, index: usize, text: &str, logprobs: &[TokenLogprobs]) -> String {
+        let told = &mut self.told[index];
+        told.content.push_str(text);
+        let tokens = ids(logprobs);
+        told.tokens.extend(&tokens);
+        let part = Part {
+            index,
+            content: text.to_owned(),
+            tokens_predicted: told.tokens.len() as u64,
+            tokens_evaluated: self.begun.tokens_in,
+            tokens,
+            stop: false,
+            id_slot: -1,
+            completion_probabilities: self.answered.probabilities(logprobs),
+        };
+        event_of(&serde_json::to_value(part).unwrap_or_default())
+    }
+
+    fn fail(&mut self, problem: &Problem) -> String {
+        self.over = true;
+        event_of(&serde_json::to_value(errors::llama_cpp(problem)).unwrap_or_default())
+    }
+}
+
+fn event_of(value: &Value) -> String {
+    sse::event(None, None, &value.to_string())
+}
+
+/// Reads a body of either path, for tests of the decoders.
+#[cfg(test)]
+pub(crate) fn check(body: &[u8]) -> Result<lar_engines::driver::Sampling, Problem> {
+    let (mut body, mut ignored) = read(body, COMPLETION_FIELDS)?;
+    let fills = body.get("input_prefix").is_some();
+    leave_out_samplers(&mut body, &mut ignored);
+    if body["logit_bias"].is_array() {
+        body["logit_bias"] = Value::Null;
+    }
+    decode(&body, ignored, fills, TaskId::new()).map(|read| read.wanted.sampling)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_fields_that_were_asked_for_are_told() {
+        let whole = json!({ "content": "a", "timings": { "prompt_n": 1 }, "stop": true });
+        let fields = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        assert_eq!(chosen(&[], whole.clone()), whole);
+        let asked = fields(&["content", "timings/prompt_n", "unknown", "timings/unknown"]);
+        assert_eq!(chosen(&asked, whole), json!({ "content": "a", "timings/prompt_n": 1 }));
+    }
+
+    #[test]
+    fn what_precedes_the_gap_is_told_in_order() {
+        let request: CompletionRequest = extract::from_value(&json!({
+            "input_prefix": "int main() {\n", "prompt": "  re", "input_suffix": "}\n",
+            "input_extra": [{ "filename": "a.h", "text": "int a;" }, { "text": "int b;\n" }],
+        }))
+        .unwrap();
+        let (prompt, _) = infilled(&request).unwrap();
+        let prefix = "a.h\nint a;\nint b;\nint main() {\n  re".into();
+        assert_eq!(prompt, Prompt::Infill { prefix, suffix: "}\n".into() });
+    }
+}

@@ -1,0 +1,74 @@
+//! `GET /props`, `/slots`, `/lora-adapters`: what a model's engine is, as llama.cpp's server tells it.
+
+use axum::http::Uri;
+use lar_api::llama_cpp::{DefaultSettings, Modalities, Properties, Slot};
+use lar_base::Problem;
+use lar_catalog::{DEFAULT_CHAT, FileRole};
+use lar_engines::driver::Sampling;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::settings;
+use crate::asker::plain_name;
+use crate::auth::Inference;
+use crate::errors::Failure;
+use crate::extract::query;
+use crate::generate::about_model;
+use crate::lenient::model_or;
+use crate::{App, State};
+
+#[derive(Debug, Deserialize)]
+struct Named {
+    model: Option<String>,
+}
+
+/// The model that a query names, or the default, and what its pool is.
+async fn pool(app: &App, uri: &Uri) -> Result<(String, lar_engines::PoolStatus), Failure> {
+    let Named { model } = query(uri)?;
+    let name = plain_name(&model_or(model, DEFAULT_CHAT)).to_owned();
+    let route = app.gateway.route(&name).await.map_err(about_model)?;
+    let found = app.gateway.engines().status().into_iter().find(|status| status.pool == route.pool);
+    Ok((route.pool, found.ok_or_else(|| Problem::not_found("pool"))?))
+}
+
+pub(crate) async fn props(app: State, _: Inference, uri: Uri) -> Result<axum::Json<Properties>, Failure> {
+    let (name, status) = pool(&app, &uri).await?;
+    let model = app.catalog.resolve(&name).ok().map(|found| found.model);
+    let file = model.as_ref().and_then(|model| app.catalog.path(model, FileRole::Weights));
+    let file = file.and_then(|path| path.file_name().map(|name| name.to_string_lossy().into_owned()));
+    let facts = model.as_ref().map(|model| &model.facts);
+    let template = facts.and_then(|facts| facts.chat_template.clone()).unwrap_or_default();
+    let defaults = Sampling { seed: settings::RANDOM_SEED, ..Sampling::default() };
+    Ok(axum::Json(Properties {
+        default_generation_settings: DefaultSettings {
+            n_ctx: status.engine.context_tokens,
+            params: settings::of(&defaults, true, 0),
+        },
+        total_slots: status.engine.concurrency,
+        model_path: file.unwrap_or_else(|| name.clone()),
+        model_alias: name,
+        chat_template: template,
+        chat_template_caps: [].into(),
+        bos_token: facts.map(|facts| facts.start_token.clone()).unwrap_or_default(),
+        eos_token: facts.map(|facts| facts.end_token.clone()).unwrap_or_default(),
+        modalities: Modalities::default(),
+        build_info: format!("lar-{}", env!("CARGO_PKG_VERSION")),
+        is_sleeping: false,
+    }))
+}
+
+pub(crate) async fn slots(app: State, _: Inference, uri: Uri) -> Result<axum::Json<Vec<Slot>>, Failure> {
+    let (_, status) = pool(&app, &uri).await?;
+    let slot = |id: u32| Slot {
+        id,
+        n_ctx: status.engine.context_tokens,
+        speculative: false,
+        is_processing: (id as usize) < status.active,
+    };
+    Ok(axum::Json((0..status.engine.concurrency).map(slot).collect()))
+}
+
+/// There are none.
+pub(crate) async fn lora_adapters(_: Inference) -> axum::Json<[Value; 0]> {
+    axum::Json([])
+}

@@ -1,0 +1,68 @@
+//! How an answer is generated, in llama.cpp's words: `generation_settings` and the defaults of `/props`.
+
+use lar_engines::driver::{Constraint, SamplerName, Sampling};
+use serde_json::{Value, json};
+
+/// What stands for a seed of chance.
+pub(super) const RANDOM_SEED: u32 = u32::MAX;
+
+/// The settings of an answer, and llama.cpp's defaults where the request says nothing.
+pub(super) fn of(sampling: &Sampling, stream: bool, n_probs: u32) -> Value {
+    let rare = sampling.rare.as_deref().cloned().unwrap_or_default();
+    let tokens_max = match sampling.tokens_max {
+        0 => -1,
+        tokens => i64::from(tokens),
+    };
+    let usual = || ["\n", ":", "\"", "*"].map(ToOwned::to_owned).to_vec();
+    let grammar = match &sampling.constraint {
+        Some(Constraint::Gbnf(source)) => source.as_str(),
+        _ => "",
+    };
+    let bias: Vec<Value> =
+        sampling.logit_bias.iter().map(|(token, bias)| json!({ "token": token, "bias": bias })).collect();
+    let mut settings = json!({
+        "n_predict": tokens_max,
+        "max_tokens": tokens_max,
+        "seed": sampling.seed,
+        "stream": stream,
+        "n_probs": n_probs,
+        "temperature": sampling.temperature.unwrap_or(0.8),
+        "top_k": sampling.top_k.unwrap_or(40),
+        "top_p": sampling.top_p.unwrap_or(0.95),
+        "min_p": sampling.min_p.unwrap_or(0.05),
+        "repeat_last_n": sampling.repeat_last_n.unwrap_or(64),
+        "repeat_penalty": sampling.repeat_penalty.unwrap_or(1.0),
+        "presence_penalty": sampling.presence_penalty.unwrap_or(0.0),
+        "frequency_penalty": sampling.frequency_penalty.unwrap_or(0.0),
+        "stop": sampling.stop,
+        "ignore_eos": sampling.ignore_eos,
+        "logit_bias": bias,
+        "grammar": grammar,
+        "n_keep": sampling.shift_keep.unwrap_or(0),
+        "timings_per_token": false,
+        "post_sampling_probs": false,
+        "lora": [],
+    });
+    let rare = json!({
+        "typical_p": rare.typical_p.unwrap_or(1.0),
+        "top_n_sigma": rare.top_n_sigma.unwrap_or(-1.0),
+        "xtc_probability": rare.xtc_probability.unwrap_or(0.0),
+        "xtc_threshold": rare.xtc_threshold.unwrap_or(0.1),
+        "dynatemp_range": rare.dynatemp_range.unwrap_or(0.0),
+        "dynatemp_exponent": rare.dynatemp_exponent.unwrap_or(1.0),
+        "dry_multiplier": rare.dry_multiplier.unwrap_or(0.0),
+        "dry_base": rare.dry_base.unwrap_or(1.75),
+        "dry_allowed_length": rare.dry_allowed_length.unwrap_or(2),
+        "dry_penalty_last_n": rare.dry_penalty_last_n.unwrap_or(-1),
+        "dry_sequence_breakers": rare.dry_sequence_breakers.unwrap_or_else(usual),
+        "mirostat": rare.mirostat.unwrap_or(0),
+        "mirostat_tau": rare.mirostat_tau.unwrap_or(5.0),
+        "mirostat_eta": rare.mirostat_eta.unwrap_or(0.1),
+        "min_keep": rare.min_keep.unwrap_or(0),
+        "samplers": rare.samplers.unwrap_or_else(|| SamplerName::ORDER.to_vec()),
+    });
+    if let (Value::Object(settings), Value::Object(rare)) = (&mut settings, rare) {
+        settings.extend(rare);
+    }
+    settings
+}

@@ -1,0 +1,112 @@
+//! `POST /tokenize`, `/detokenize`, `/apply-template`, `/v1/chat/completions/input_tokens`: a prompt's way into tokens.
+
+use axum::extract::Request;
+use axum::response::{IntoResponse as _, Response};
+use lar_api::llama_cpp::{
+    DETOKENIZE_FIELDS, DetokenizeRequest, Detokenized, Piece, RenderedPrompt, TOKENIZE_FIELDS, TokenPiece,
+    TokenizeRequest, Tokens,
+};
+use lar_api::openai::responses::InputTokens;
+use lar_base::{Code, Problem, TaskId};
+use lar_catalog::DEFAULT_CHAT;
+use lar_engines::driver::{Prompt, TextQuestion};
+use serde_json::Value;
+
+use crate::asker::plain_name;
+use crate::auth::Inference;
+use crate::errors::Failure;
+use crate::fields::{read, with_ignored};
+use crate::generate::about_model;
+use crate::lenient::model_or;
+use crate::openai::chat_completions;
+use crate::{App, State, extract};
+
+/// Bytes of a text at most.
+const TEXT_BYTES_MAX: usize = 1 << 20;
+/// Tokens of a request at most.
+const TOKENS_MAX: usize = 1 << 18;
+/// Tokens that a worker is asked about at once: the longest have some hundred bytes.
+const TOKENS_AT_ONCE: usize = 1 << 14;
+
+pub(crate) async fn tokenize(app: State, _: Inference, request: Request) -> Result<Response, Failure> {
+    let (body, ignored) = read(&extract::body(request, &app).await?, TOKENIZE_FIELDS)?;
+    let request: TokenizeRequest = extract::from_value(&body)?;
+    let model = plain_name(&model_or(request.model, DEFAULT_CHAT)).to_owned();
+    let text = match request.content {
+        Value::Null => String::new(),
+        Value::String(text) => text,
+        _ => return Err(Problem::invalid("content", "must be a string").into()),
+    };
+    if text.len() > TEXT_BYTES_MAX {
+        return Err(Problem::invalid("content", format!("is longer than {TEXT_BYTES_MAX} bytes")).into());
+    }
+    let question = TextQuestion::Tokenize {
+        text,
+        add_special: request.add_special == Some(true),
+        parse_special: request.parse_special != Some(false),
+    };
+    let tokens = app.gateway.text(&model, question).await.map_err(about_model)?.tokens;
+    let answer = if request.with_pieces == Some(true) {
+        let pieces = pieces(&app, &model, tokens.clone()).await?;
+        let piece = |bytes: Vec<u8>| match String::from_utf8(bytes) {
+            Ok(text) => Piece::Text(text),
+            Err(error) => Piece::Bytes(error.into_bytes()),
+        };
+        let pairs = tokens.into_iter().zip(pieces);
+        Tokens::Pieces { tokens: pairs.map(|(id, bytes)| TokenPiece { id, piece: piece(bytes) }).collect() }
+    } else {
+        Tokens::Numbers { tokens }
+    };
+    Ok(with_ignored(axum::Json(answer).into_response(), &ignored))
+}
+
+pub(crate) async fn detokenize(app: State, _: Inference, request: Request) -> Result<Response, Failure> {
+    let (body, ignored) = read(&extract::body(request, &app).await?, DETOKENIZE_FIELDS)?;
+    let request: DetokenizeRequest = extract::from_value(&body)?;
+    if request.tokens.len() > TOKENS_MAX {
+        return Err(Problem::invalid("tokens", format!("has more than {TOKENS_MAX} tokens")).into());
+    }
+    let model = plain_name(&model_or(request.model, DEFAULT_CHAT)).to_owned();
+    let bytes = pieces(&app, &model, request.tokens).await?.concat();
+    let content = String::from_utf8_lossy(&bytes).into_owned();
+    Ok(with_ignored(axum::Json(Detokenized { content }).into_response(), &ignored))
+}
+
+pub(crate) async fn apply_template(app: State, _: Inference, request: Request) -> Result<Response, Failure> {
+    let (wanted, _) = chat_completions::decode(&extract::body(request, &app).await?, TaskId::new())?;
+    let Prompt::Chat(chat) = wanted.prompt else {
+        return Err(Problem::invalid("messages", "must be a chat").into());
+    };
+    let question = TextQuestion::Render(chat);
+    let answer = app.gateway.text(plain_name(&wanted.model), question).await.map_err(about_model)?;
+    let response = axum::Json(RenderedPrompt { prompt: answer.text }).into_response();
+    Ok(with_ignored(response, &wanted.ignored))
+}
+
+pub(crate) async fn input_tokens(app: State, _: Inference, request: Request) -> Result<Response, Failure> {
+    let (wanted, _) = chat_completions::decode(&extract::body(request, &app).await?, TaskId::new())?;
+    let counted = app.gateway.count_tokens(plain_name(&wanted.model), &wanted.prompt).await;
+    let input_tokens = counted.map_err(about_model)?.tokens;
+    let response = axum::Json(InputTokens { object: "response.input_tokens", input_tokens }).into_response();
+    Ok(with_ignored(response, &wanted.ignored))
+}
+
+/// The bytes of each token.
+async fn pieces(app: &App, model: &str, tokens: Vec<u32>) -> Result<Vec<Vec<u8>>, Problem> {
+    let mut pieces = Vec::with_capacity(tokens.len());
+    for tokens in tokens.chunks(TOKENS_AT_ONCE) {
+        pieces.extend(pieces_of(app, model, tokens.to_vec()).await?);
+    }
+    Ok(pieces)
+}
+
+async fn pieces_of(app: &App, model: &str, tokens: Vec<u32>) -> Result<Vec<Vec<u8>>, Problem> {
+    let answer = app.gateway.text(model, TextQuestion::Detokenize { tokens }).await;
+    let answer = answer.map_err(|problem| match problem.code {
+        Code::InvalidParams => {
+            Problem::invalid("tokens", "has a token that is not in the model's vocabulary")
+        }
+        _ => about_model(problem),
+    })?;
+    Ok(answer.pieces)
+}

@@ -1,0 +1,187 @@
+//! Fits a prompt into the model's context as Ollama does unless `truncate` is false: a chat loses its oldest messages, its
+//! system messages and the last one stay; what is still too long loses its beginning.
+
+use lar_base::{Code, Problem};
+use lar_engines::driver::{Chat, ChatMessage, Prompt};
+
+use crate::App;
+use crate::asker::plain_name;
+use crate::generate::{Wanted, about_model};
+
+/// A token is at least a byte, and a template adds no more than this to a message, in tokens.
+const MESSAGE_TOKENS_MAX: usize = 64;
+/// Tokens left for an answer whose length is not said, of a prompt that is cut.
+const ANSWER_TOKENS: usize = 512;
+/// Times that a text is cut closer before it is given up.
+const CUTS_MAX: usize = 8;
+/// What a token is taken for where the prompt is too long to be counted, in bytes.
+const TOKEN_BYTES: usize = 3;
+
+/// Cuts a request's prompt if it is beyond the context. Returns how many messages were left out, where any was cut.
+///
+/// # Errors
+/// When the model is not there, or the prompt cannot be rendered; one that cannot be cut to fit is left as it is.
+pub(super) async fn fit(app: &App, wanted: &mut Wanted) -> Result<Option<usize>, Problem> {
+    let model = plain_name(&wanted.model).to_owned();
+    let context = app.gateway.context_tokens(&model).await.map_err(about_model)?;
+    let Some(context) = context else { return Ok(None) };
+    if tokens_at_most(&wanted.prompt) < context {
+        return Ok(None);
+    }
+    let counter = Counter { app, model: &model, context };
+    if counter.count(&wanted.prompt).await? < context {
+        return Ok(None);
+    }
+    let answer = match wanted.sampling.tokens_max {
+        0 => ANSWER_TOKENS,
+        tokens => tokens as usize,
+    };
+    let budget = context - answer.min(context / 4).max(1);
+    let before = messages(&wanted.prompt);
+    if let Prompt::Chat(chat) = &mut wanted.prompt {
+        leave_out_oldest(&counter, chat, budget).await?;
+    }
+    cut_start(&counter, &mut wanted.prompt, budget).await?;
+    Ok(Some(before - messages(&wanted.prompt)))
+}
+
+struct Counter<'a> {
+    app: &'a App,
+    model: &'a str,
+    context: usize,
+}
+
+impl Counter<'_> {
+    /// The tokens of a prompt; an estimate where it is too long to be counted.
+    async fn count(&self, prompt: &Prompt) -> Result<usize, Problem> {
+        match self.app.gateway.count_tokens(self.model, prompt).await {
+            Ok(counted) => Ok(counted.tokens),
+            Err(problem) if problem.code == Code::ContextTooLong => {
+                Ok((bytes(prompt) / TOKEN_BYTES).max(2 * self.context))
+            }
+            Err(problem) => Err(about_model(problem)),
+        }
+    }
+}
+
+/// Leaves out as few of the oldest messages as makes the rest fit.
+async fn leave_out_oldest(counter: &Counter<'_>, chat: &mut Chat, budget: usize) -> Result<(), Problem> {
+    let all = std::mem::take(&mut chat.messages);
+    let removable = all.iter().rev().skip(1).filter(|message| message.role != "system").count();
+    // The fewest that do lie from `low` to `high`; leaving out all is tried without being counted.
+    let (mut low, mut high) = (1.min(removable), removable);
+    while low < high {
+        let middle = low.midpoint(high);
+        let shorter = Prompt::Chat(Chat { messages: without(&all, middle), ..chat.clone() });
+        if counter.count(&shorter).await? <= budget { high = middle } else { low = middle + 1 }
+    }
+    chat.messages = without(&all, high);
+    Ok(())
+}
+
+/// The messages without so many of the oldest that are no system message; nor does a result stand without its call.
+fn without(all: &[ChatMessage], mut count: usize) -> Vec<ChatMessage> {
+    let mut kept = Vec::with_capacity(all.len());
+    let mut is_orphan = count > 0;
+    for (index, message) in all.iter().enumerate() {
+        let is_last = index + 1 == all.len();
+        if message.role == "system" || is_last {
+            kept.push(message.clone());
+        } else if count > 0 {
+            count -= 1;
+        } else if !(is_orphan && message.role == "tool") {
+            is_orphan = false;
+            kept.push(message.clone());
+        }
+    }
+    kept
+}
+
+/// Cuts the beginning off the last text of a prompt until it fits.
+async fn cut_start(counter: &Counter<'_>, prompt: &mut Prompt, budget: usize) -> Result<(), Problem> {
+    for _ in 0..CUTS_MAX {
+        let tokens = counter.count(prompt).await?;
+        if tokens <= budget {
+            return Ok(());
+        }
+        let Some(text) = last_text(prompt) else { return Ok(()) };
+        // All that is too much goes off this text, and a little more each time: tokens are not equally long.
+        let length = text.len();
+        let excess = (tokens - budget).saturating_mul(length) / tokens.max(1) + length / 50 + 1;
+        let start = text.char_indices().map(|(at, _)| at).find(|at| *at >= excess).unwrap_or(length);
+        text.drain(..start);
+    }
+    Ok(())
+}
+
+fn last_text(prompt: &mut Prompt) -> Option<&mut String> {
+    match prompt {
+        Prompt::Chat(chat) => chat.messages.last_mut().map(|message| &mut message.content),
+        Prompt::Text(text) => Some(text),
+        Prompt::Infill { prefix, .. } => Some(prefix),
+        Prompt::Tokens(_) => None,
+    }
+}
+
+fn messages(prompt: &Prompt) -> usize {
+    match prompt {
+        Prompt::Chat(chat) => chat.messages.len(),
+        Prompt::Text(_) | Prompt::Infill { .. } | Prompt::Tokens(_) => 0,
+    }
+}
+
+/// What a prompt takes at most: more than this there are never.
+fn tokens_at_most(prompt: &Prompt) -> usize {
+    bytes(prompt) + (messages(prompt) + 1) * MESSAGE_TOKENS_MAX
+}
+
+fn bytes(prompt: &Prompt) -> usize {
+    match prompt {
+        Prompt::Chat(chat) => {
+            let calls = |message: &ChatMessage| -> usize {
+                message
+                    .tool_calls
+                    .iter()
+                    .map(|call| call.name.len() + call.arguments.len() + MESSAGE_TOKENS_MAX)
+                    .sum()
+            };
+            let said: usize =
+                chat.messages.iter().map(|message| message.content.len() + calls(message)).sum();
+            let tools = chat.tools.iter().map(|tool| {
+                // Templates write schemas with more space than we do.
+                tool.parameters.len() * 2 + tool.name.len() + tool.description.as_ref().map_or(0, String::len)
+            });
+            said + chat.begun.len() + tools.sum::<usize>()
+        }
+        Prompt::Text(text) => text.len(),
+        Prompt::Infill { prefix, suffix } => prefix.len() + suffix.len(),
+        Prompt::Tokens(tokens) => tokens.len(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_go_and_system_messages_and_the_last_one_stay() {
+        let all: Vec<ChatMessage> = [
+            ("system", "s"),
+            ("user", "1"),
+            ("assistant", "2"),
+            ("tool", "3"),
+            ("assistant", "4"),
+            ("user", "5"),
+        ]
+        .into_iter()
+        .map(|(role, text)| ChatMessage::new(role, text))
+        .collect();
+        let kept =
+            |count| without(&all, count).into_iter().map(|message| message.content).collect::<String>();
+        assert_eq!(kept(0), "s12345");
+        assert_eq!(kept(1), "s2345");
+        assert_eq!(kept(2), "s45", "a result does not stand without its call");
+        assert_eq!(kept(4), "s5");
+        assert_eq!(kept(9), "s5");
+    }
+}

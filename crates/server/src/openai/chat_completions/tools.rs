@@ -1,0 +1,171 @@
+//! Tools of chat completions: functions, custom tools, and the `functions` of older clients, read and answered alike.
+
+use std::collections::BTreeSet;
+
+use lar_api::openai::{
+    AnsweredCall, AnsweredFunction, CalledCustom, ChatMessage, ChosenTool, FunctionDefinition, Tool,
+    ToolCall, ToolChoice,
+};
+use lar_base::{Code, Problem};
+use lar_engines::driver::{self, Chat};
+use serde_json::Value;
+
+use crate::generate;
+use crate::openai::custom_tools;
+use crate::turns;
+
+/// How a request's caller knows the calls of its answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct CallShape {
+    /// Tools whose input is a text.
+    custom: BTreeSet<String>,
+    /// Whether the request has `functions`: its answer has one `function_call`.
+    pub(super) legacy: bool,
+}
+
+impl CallShape {
+    pub(super) fn is_custom(&self, name: &str) -> bool {
+        self.custom.contains(name)
+    }
+
+    /// A call as its caller knows it.
+    pub(super) fn call(&self, call: driver::ToolCall) -> AnsweredCall {
+        let driver::ToolCall { id, name, arguments } = call;
+        if self.is_custom(&name) {
+            let custom = Some(CalledCustom { name, input: custom_tools::input(&arguments) });
+            return AnsweredCall { id, kind: "custom", function: None, custom };
+        }
+        AnsweredCall {
+            id,
+            kind: "function",
+            function: Some(AnsweredFunction { name, arguments }),
+            custom: None,
+        }
+    }
+
+    /// Why an answer ended, in the words of its caller.
+    pub(super) fn finish_reason(&self, reason: &'static str) -> &'static str {
+        if self.legacy && reason == "tool_calls" { "function_call" } else { reason }
+    }
+}
+
+/// Offers a request's tools, or its functions where it has those, and reads which must be called.
+pub(super) fn offer(
+    chat: &mut Chat,
+    tools: Vec<Tool>,
+    choice: Option<ToolChoice>,
+    functions: Vec<FunctionDefinition>,
+    function_call: Option<ToolChoice>,
+) -> Result<CallShape, Problem> {
+    let mut shape = CallShape::default();
+    if tools.is_empty() && !functions.is_empty() {
+        shape.legacy = true;
+        for (index, function) in functions.into_iter().enumerate() {
+            offer_function(chat, &format!("functions[{index}]"), function)?;
+        }
+        choose(chat, "function_call", function_call)?;
+        chat.parallel_calls = false;
+        return Ok(shape);
+    }
+    for (index, tool) in tools.into_iter().enumerate() {
+        let field = format!("tools[{index}]");
+        let Tool { kind, function, custom, name, description, parameters, strict } = tool;
+        match (kind.as_deref().unwrap_or("function"), function, custom, name) {
+            ("function", Some(function), ..) => offer_function(chat, &format!("{field}.function"), function)?,
+            ("function", None, _, Some(name)) => {
+                offer_function(chat, &field, FunctionDefinition { name, description, parameters, strict })?;
+            }
+            ("function", ..) => return Err(Problem::invalid(format!("{field}.function"), "is missing")),
+            ("custom", _, Some(custom), _) => {
+                let grammar = custom.format.and_then(|format| format.grammar).unwrap_or_default();
+                let (description, parameters) =
+                    custom_tools::as_function(custom.description, grammar.syntax, grammar.definition);
+                let names = ["name", "format"].map(|name| format!("{field}.custom.{name}"));
+                let schema = Some(parameters);
+                generate::add_tool(&mut chat.tools, names, custom.name.clone(), description, schema, None)?;
+                shape.custom.insert(custom.name);
+            }
+            ("custom", ..) => return Err(Problem::invalid(format!("{field}.custom"), "is missing")),
+            _ => {
+                let reason = "must be `function` or `custom`";
+                return Err(Problem::about(Code::UnsupportedParam, format!("{field}.type"), reason));
+            }
+        }
+    }
+    choose(chat, "tool_choice", choice)?;
+    Ok(shape)
+}
+
+fn offer_function(chat: &mut Chat, field: &str, function: FunctionDefinition) -> Result<(), Problem> {
+    let FunctionDefinition { name, description, parameters, strict } = function;
+    let names = ["name", "parameters"].map(|name| format!("{field}.{name}"));
+    generate::add_tool(&mut chat.tools, names, name, description, parameters, strict)
+}
+
+fn choose(chat: &mut Chat, field: &'static str, choice: Option<ToolChoice>) -> Result<(), Problem> {
+    let tool = match choice {
+        None => return Ok(()),
+        Some(ToolChoice::Mode(mode)) => return generate::choose_mode(chat, &mode),
+        Some(ToolChoice::Object(tool)) => *tool,
+    };
+    match tool.kind.as_deref() {
+        // As Anthropic's clients write it, and some of OpenAI's.
+        Some(mode @ ("auto" | "none" | "required")) => generate::choose_mode(chat, mode),
+        Some("any") => generate::choose_mode(chat, "required"),
+        Some("allowed_tools") => {
+            let allowed = tool.allowed_tools.unwrap_or_default();
+            let names: Vec<String> = allowed.tools.into_iter().filter_map(ChosenTool::into_name).collect();
+            if let Some(unknown) = names.iter().find(|name| chat.tools.iter().all(|tool| tool.name != **name))
+            {
+                let reason = format!("names `{unknown:.128}`, which is not among `tools`");
+                return Err(Problem::invalid("tool_choice.allowed_tools.tools", reason));
+            }
+            chat.tools.retain(|tool| names.contains(&tool.name));
+            generate::choose_mode(chat, allowed.mode.as_deref().unwrap_or("auto"))
+        }
+        None | Some("function" | "custom" | "tool") => match tool.into_name() {
+            Some(name) => generate::choose_named(chat, name),
+            None => Err(Problem::invalid(field, "must name a tool")),
+        },
+        Some(_) => {
+            let reason = "must be auto, none, required, function, custom or allowed_tools";
+            Err(Problem::invalid(format!("{field}.type"), reason))
+        }
+    }
+}
+
+/// The calls of an assistant's message, those of older clients too; `index` is the message's.
+pub(super) fn calls(index: usize, message: &mut ChatMessage) -> Result<Vec<driver::ToolCall>, Problem> {
+    let mut calls = Vec::new();
+    for (call_index, call) in message.tool_calls.take().unwrap_or_default().into_iter().enumerate() {
+        let ToolCall { id, function, custom } = call;
+        let (name, arguments) = match (function, custom) {
+            (Some(function), _) => (function.name, text_of(function.arguments)),
+            (None, Some(custom)) => (custom.name, custom_tools::arguments(&custom.input)),
+            (None, None) => {
+                let field = format!("messages[{index}].tool_calls[{call_index}].function");
+                return Err(Problem::invalid(field, "is missing"));
+            }
+        };
+        calls.push(driver::ToolCall { id, name, arguments });
+    }
+    if let Some(function) = message.function_call.take() {
+        let (id, arguments) = (legacy_id(index), text_of(function.arguments));
+        calls.push(driver::ToolCall { id, name: function.name, arguments });
+    }
+    Ok(calls)
+}
+
+/// An id for a call that has none of its own.
+fn legacy_id(index: usize) -> String {
+    format!("call_{index}")
+}
+
+/// Arguments as a text: any, also what is not JSON; an object that stands in their place is written as one.
+fn text_of(arguments: Value) -> String {
+    turns::arguments(match arguments {
+        Value::Null => String::new(),
+        Value::String(text) => text,
+        other => other.to_string(),
+    })
+}

@@ -1,0 +1,267 @@
+//! What every operation has in common, added to the description once: how to authenticate, the errors, the limits of
+//! headers and fields. The limits come from the constants that the checks use.
+
+use lar_base::{Code, Scope};
+use lar_memory::limits as memory;
+use serde_json::{Map, Value, json};
+
+use crate::auth::cookie_name;
+use crate::conversations::messages::CONTENT_BYTES_MAX as MESSAGE_BYTES_MAX;
+use crate::extract::PAGE_MAX;
+use crate::idempotency::NAME_CHARS_MAX as IDEMPOTENCY_CHARS_MAX;
+use crate::keys::NAME_CHARS_MAX as KEY_NAME_CHARS_MAX;
+use crate::memories::review::REASON_CHARS_MAX;
+use crate::memories::search::LIMIT_MAX;
+
+/// What needs no key.
+const OPEN: [&str; 3] = ["/healthz", "/readyz", "/lar/v1/sign-in"];
+/// The port of the cookie's name, in the description.
+const USUAL_PORT: u16 = 5270;
+const EVENT_STREAM: &str = "text/event-stream";
+/// Where the errors of Lar's own API are described.
+const PROBLEM: &str = "#/components/responses/Problem";
+
+/// Completes a description.
+pub(super) fn complete(document: &mut Value) {
+    let components = &mut document["components"];
+    components["securitySchemes"] = json!({
+        "bearer": { "type": "http", "scheme": "bearer", "description": "A key of Lar's, `lar_…`." },
+        "api_key": { "type": "apiKey", "in": "header", "name": "x-api-key", "description": "The same key, in another header." },
+        "session": { "type": "apiKey", "in": "cookie", "name": cookie_name(USUAL_PORT), "description": "A signed-in browser; the name holds the port." },
+    });
+    components["responses"]["Problem"] = json!({
+        "description": "What went wrong, as RFC 9457 has it; `code` says which error it is.",
+        "content": { (lar_api::problem::CONTENT_TYPE): { "schema": { "$ref": "#/components/schemas/ProblemBody" } } },
+    });
+    constrain(&mut components["schemas"]);
+    untag_events(&mut components["schemas"]);
+    document["security"] = json!([{ "bearer": [] }, { "api_key": [] }, { "session": [] }]);
+    for (path, operations) in document["paths"].as_object_mut().into_iter().flatten() {
+        for (method, operation) in operations.as_object_mut().into_iter().flatten() {
+            complete_operation(path, method, operation);
+        }
+    }
+}
+
+fn complete_operation(path: &str, method: &str, operation: &mut Value) {
+    operation["operationId"] = operation_id(path, method).into();
+    if OPEN.contains(&path) {
+        operation["security"] = json!([]);
+    }
+    let mut codes = vec![Code::InvalidParams, Code::Internal, Code::StoreUnavailable];
+    if !OPEN.contains(&path) {
+        codes.extend([Code::Unauthenticated, Code::ForbiddenScope, Code::RateLimited]);
+    }
+    if path.contains('{') {
+        codes.push(Code::NotFound);
+    }
+    if operation.get("requestBody").is_some() {
+        codes.extend([Code::BodyTooLarge, Code::UnsupportedMedia]);
+    }
+    for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
+        let name = parameter["name"].as_str().unwrap_or_default().to_owned();
+        match (parameter["in"].as_str(), name.as_str()) {
+            (Some("header"), "idempotency-key") => codes.extend([Code::IdempotencyMismatch, Code::Conflict]),
+            (Some("header"), "if-match") => codes.push(Code::VersionMismatch),
+            (Some("header"), "x-agent-id" | "x-space") => codes.push(Code::ForbiddenSpace),
+            _ => {}
+        }
+        constrain_parameter(&name, &mut parameter["schema"]);
+    }
+    let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) else { return };
+    for response in responses.values_mut() {
+        describe_stream(response);
+    }
+    // What machines ask has answers of its own.
+    if !path.starts_with("/lar/") {
+        return;
+    }
+    for (_, response) in responses.iter_mut().filter(|(status, _)| status.starts_with(['4', '5'])) {
+        *response = json!({ "$ref": PROBLEM });
+    }
+    for code in codes {
+        responses.entry(code.status().to_string()).or_insert_with(|| json!({ "$ref": PROBLEM }));
+    }
+    responses.entry("default").or_insert_with(|| json!({ "$ref": PROBLEM }));
+}
+
+/// Describes a stream of events as it is served: its schema is that of one event's data, which the event's name is not
+/// part of.
+fn describe_stream(response: &mut Value) {
+    let content = response.get_mut("content").and_then(|content| content.get_mut(EVENT_STREAM));
+    let Some(content) = content else { return };
+    let first = content["schema"]["$ref"]
+        .as_str()
+        .unwrap_or_default()
+        .rsplit('/')
+        .next()
+        .unwrap_or_default()
+        .to_owned();
+    let (before, after) = match first.as_str() {
+        "TurnBegun" => ("`message`, with a `TurnBegun`, ", ", and `citations` before the last one"),
+        _ => ("", ""),
+    };
+    let about = format!(
+        "Server-sent events, each with a name and JSON as its data: {before}the events of a task, as in `TaskEvent`{after}. \
+         The last is `end`, `error` or `cancelled`. Those of a task have an increasing id; comments come in between."
+    );
+    content["schema"] = json!({ "type": "string", "description": about });
+}
+
+/// Takes the event's name out of the data of a task's events, where serde's tag has put it: each schema is titled by it.
+fn untag_events(schemas: &mut Value) {
+    for variant in schemas["TaskEvent"]["oneOf"].as_array_mut().into_iter().flatten() {
+        // Of some events the data is a schema of its own, with the name beside it.
+        let whole = variant.get("allOf").and_then(Value::as_array).cloned();
+        if let Some([data, tag]) = whole.as_deref() {
+            let name = tag["properties"]["event"]["enum"][0].clone();
+            *variant = json!({ "title": name, "allOf": [data] });
+            continue;
+        }
+        let Some(properties) = variant.get_mut("properties").and_then(Value::as_object_mut) else { continue };
+        let name = properties.get("event").map(|event| event["enum"][0].clone()).unwrap_or_default();
+        properties.retain(|field, _| field != "event");
+        if let Some(required) = variant.get_mut("required").and_then(Value::as_array_mut) {
+            required.retain(|field| field != "event");
+        }
+        variant["title"] = name;
+    }
+}
+
+/// A name that no other operation has: `post_memories_by_id_undo`.
+fn operation_id(path: &str, method: &str) -> String {
+    let mut words = vec![method.to_owned()];
+    for part in path.trim_start_matches("/lar/v1").split('/').filter(|part| !part.is_empty()) {
+        match part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) {
+            Some(name) => words.push(format!("by_{name}")),
+            None => words.push(part.replace(['-', '.'], "_")),
+        }
+    }
+    words.join("_")
+}
+
+fn constrain_parameter(name: &str, schema: &mut Value) {
+    // A header is there or not, it is never null.
+    if let Some(Value::Array(kinds)) = schema.get("type") {
+        let kinds: Vec<&Value> = kinds.iter().filter(|kind| *kind != "null").collect();
+        if let [kind] = kinds.as_slice() {
+            schema["type"] = (*kind).clone();
+        }
+    }
+    match name {
+        "limit" => merge(schema, json!({ "minimum": 1, "maximum": PAGE_MAX })),
+        "idempotency-key" => merge(schema, json!({ "minLength": 1, "maxLength": IDEMPOTENCY_CHARS_MAX })),
+        "x-agent-id" | "x-space" => merge(schema, name_schema()),
+        "if-match" => merge(schema, json!({ "pattern": r#"^(\*|"?[0-9]{1,18}"?)$"# })),
+        _ => {}
+    }
+}
+
+/// What agents, spaces and people are called.
+fn name_schema() -> Value {
+    json!({ "minLength": 1, "maxLength": memory::NAME_CHARS_MAX, "pattern": r"^[\p{L}\p{N}_:@-][\p{L}\p{N}._:@-]*$" })
+}
+
+/// Adds the limits of fields to the schemas of requests.
+fn constrain(schemas: &mut Value) {
+    let kinds = lar_store::MemoryKind::ALL.map(lar_store::MemoryKind::as_str);
+    let text = |max: usize| json!({ "minLength": 1, "maxLength": max });
+    let one_of = |words: &[&str]| json!({ "enum": words });
+    let or_null = |words: &[&str]| {
+        let words = words.iter().map(|word| json!(word)).chain([Value::Null]);
+        json!({ "enum": words.collect::<Vec<_>>() })
+    };
+    let scopes: Vec<&str> = Scope::ALL.iter().map(|scope| scope.as_str()).collect();
+    for (schema, field, limits) in [
+        ("NewMemory", "content", text(memory::CONTENT_BYTES_MAX)),
+        ("NewMemory", "kind", or_null(&kinds)),
+        (
+            "NewMemory",
+            "tags",
+            json!({ "maxItems": memory::TAGS_MAX, "items": { "type": "string", "minLength": 1, "maxLength": memory::TAG_CHARS_MAX } }),
+        ),
+        ("NewMemories", "items", json!({ "minItems": 1, "maxItems": memory::BATCH_MAX })),
+        ("SearchRequest", "query", text(memory::QUERY_BYTES_MAX)),
+        ("SearchRequest", "limit", json!({ "minimum": 1, "maximum": LIMIT_MAX })),
+        ("SearchRequest", "token_budget", json!({ "minimum": 1 })),
+        ("SearchRequest", "detail", or_null(&["brief", "summary", "full"])),
+        ("Filters", "kinds", json!({ "items": { "type": "string", "enum": kinds } })),
+        ("NewKey", "name", text(KEY_NAME_CHARS_MAX)),
+        ("NewKey", "scopes", json!({ "items": { "type": "string", "enum": scopes } })),
+        ("NewKey", "memory", or_null(&["off", "recall", "remember"])),
+        ("NewMessage", "content", text(MESSAGE_BYTES_MAX)),
+        ("NewMessage", "temperature", json!({ "minimum": 0, "maximum": 2 })),
+        ("Feedback", "rating", or_null(&["good", "bad"])),
+        ("MemoryFeedback", "feedback", one_of(&["useful", "wrong", "outdated"])),
+        ("MemoryFeedback", "reason", json!({ "maxLength": REASON_CHARS_MAX })),
+        ("Review", "reason", json!({ "maxLength": REASON_CHARS_MAX })),
+        ("NewGrant", "access", one_of(&["read", "write"])),
+        ("NewSpace", "name", name_schema()),
+        ("NewUser", "name", name_schema()),
+    ] {
+        let field = &mut schemas[schema]["properties"][field];
+        debug_assert!(!field.is_null(), "{schema} has lost a field");
+        merge(field, limits);
+    }
+}
+
+fn merge(schema: &mut Value, limits: Value) {
+    let (Value::Object(schema), Value::Object(limits)) = (schema, limits) else { return };
+    let limits: Map<String, Value> = limits;
+    schema.extend(limits);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn described() -> Value {
+        serde_json::from_str(&super::super::document()).unwrap()
+    }
+
+    #[test]
+    fn operations_have_names_of_their_own_a_key_and_errors() {
+        let document = described();
+        let mut names = Vec::new();
+        for (path, operations) in document["paths"].as_object().unwrap() {
+            for (method, operation) in operations.as_object().unwrap() {
+                names.push(operation["operationId"].as_str().unwrap().to_owned());
+                let is_open = OPEN.contains(&path.as_str());
+                assert_eq!(operation.get("security"), is_open.then(|| json!([])).as_ref(), "{method} {path}");
+                for (status, response) in operation["responses"].as_object().unwrap() {
+                    let is_error = status.starts_with(['4', '5', 'd']) && path.starts_with("/lar/");
+                    assert_eq!(response["$ref"] == PROBLEM, is_error, "{method} {path} {status}");
+                }
+                if path.starts_with("/lar/") && !is_open {
+                    assert!(operation["responses"].get("401").is_some(), "{method} {path}");
+                }
+                for parameter in operation["parameters"].as_array().into_iter().flatten() {
+                    assert!(parameter["schema"]["type"].is_string(), "{method} {path} {parameter}");
+                }
+            }
+        }
+        let all = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), all);
+    }
+
+    #[test]
+    fn limits_are_those_of_the_checks() {
+        let document = described();
+        let field = |schema: &str, field: &str| {
+            document["components"]["schemas"][schema]["properties"][field].clone()
+        };
+        assert_eq!(field("NewMemories", "items")["maxItems"], memory::BATCH_MAX);
+        assert_eq!(field("SearchRequest", "query")["maxLength"], memory::QUERY_BYTES_MAX);
+        assert_eq!(
+            field("NewMemory", "kind")["enum"].as_array().unwrap().len(),
+            lar_store::MemoryKind::ALL.len() + 1
+        );
+        let limit = &document["paths"]["/lar/v1/memories"]["get"]["parameters"][0]["schema"];
+        assert_eq!((&limit["minimum"], &limit["maximum"]), (&json!(1), &json!(PAGE_MAX)));
+        let token = document["components"]["schemas"]["TaskEvent"]["oneOf"].as_array().unwrap();
+        let token = token.iter().find(|event| event["title"] == "token").unwrap();
+        assert_eq!(token["required"], json!(["t", "i"]));
+    }
+}

@@ -1,0 +1,101 @@
+//! Variables for chat templates: what each API's requests say about reasoning, under the names that model families gave
+//! it, and whatever `chat_template_kwargs` names.
+
+use lar_base::Problem;
+use lar_engines::dialect::THINKING_SWITCHES;
+use lar_engines::driver::TemplateVariable;
+use lar_engines::template::RESERVED;
+use serde_json::{Map, Value, json};
+
+/// Variables of a request at most, and bytes of their JSON.
+const VARIABLES_MAX: usize = 32;
+const VARIABLES_BYTES_MAX: usize = 16 << 10;
+/// A name is no longer than this.
+const NAME_MAX: usize = 64;
+
+/// How hard the model is asked to think, from not at all.
+const EFFORTS: [&str; 7] = ["none", "minimal", "low", "medium", "high", "xhigh", "max"];
+
+fn variable(name: &str, value: &Value, field: &str) -> TemplateVariable {
+    TemplateVariable { name: name.to_owned(), value: value.to_string(), field: field.to_owned() }
+}
+
+/// Switches reasoning on or off.
+pub(crate) fn thinking(field: &str, on: bool) -> Vec<TemplateVariable> {
+    THINKING_SWITCHES.iter().map(|name| variable(name, &json!(on), field)).collect()
+}
+
+/// Sets how much the model reasons; `none` switches it off, anything else on.
+///
+/// # Errors
+/// When it is none of the words for that.
+pub(crate) fn effort(field: &str, effort: &str) -> Result<Vec<TemplateVariable>, Problem> {
+    if !EFFORTS.contains(&effort) {
+        return Err(Problem::invalid(field, format!("must be one of {}", EFFORTS.join(", "))));
+    }
+    let mut variables = thinking(field, effort != "none");
+    variables.push(variable("reasoning_effort", &json!(effort), field));
+    Ok(variables)
+}
+
+/// Reads `chat_template_kwargs`.
+///
+/// # Errors
+/// When there are too many, or one has a name that is not a variable's to have.
+pub(crate) fn kwargs(values: &Map<String, Value>) -> Result<Vec<TemplateVariable>, Problem> {
+    let field = "chat_template_kwargs";
+    if values.len() > VARIABLES_MAX {
+        let reason = format!("has {} variables; {VARIABLES_MAX} at most", values.len());
+        return Err(Problem::invalid(field, reason));
+    }
+    let mut variables = Vec::with_capacity(values.len());
+    for (name, value) in values {
+        let starts = name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
+        let fits = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if !starts || !fits || name.len() > NAME_MAX {
+            return Err(Problem::invalid(field, "has a name that is none of a variable"));
+        }
+        if RESERVED.contains(&name.as_str()) {
+            return Err(Problem::invalid(format!("{field}.{name}"), "is not a request's to set"));
+        }
+        variables.push(variable(name, value, &format!("{field}.{name}")));
+    }
+    let bytes: usize = variables.iter().map(|variable| variable.name.len() + variable.value.len()).sum();
+    if bytes > VARIABLES_BYTES_MAX {
+        return Err(Problem::invalid(field, format!("has {bytes} bytes; {VARIABLES_BYTES_MAX} at most")));
+    }
+    Ok(variables)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(variables: &[TemplateVariable]) -> Vec<(&str, &str)> {
+        variables.iter().map(|variable| (variable.name.as_str(), variable.value.as_str())).collect()
+    }
+
+    #[test]
+    fn requests_become_the_variables_that_templates_know() {
+        assert_eq!(told(&thinking("think", false)), [("enable_thinking", "false"), ("thinking", "false")]);
+        assert_eq!(
+            told(&effort("reasoning_effort", "low").unwrap()),
+            [("enable_thinking", "true"), ("thinking", "true"), ("reasoning_effort", "\"low\"")]
+        );
+        assert_eq!(told(&effort("reasoning_effort", "none").unwrap())[0], ("enable_thinking", "false"));
+        assert_eq!(effort("reasoning.effort", "much").unwrap_err().fields[0].field, "reasoning.effort");
+        let values = json!({ "a_1": [1], "_b": null });
+        assert_eq!(told(&kwargs(values.as_object().unwrap()).unwrap()), [("a_1", "[1]"), ("_b", "null")]);
+        let many: Map<String, Value> = (0..33).map(|number| (format!("a{number}"), json!(1))).collect();
+        for (wrong, field) in [
+            (json!({ "messages": [] }), "chat_template_kwargs.messages"),
+            (json!({ "bos_token": "x" }), "chat_template_kwargs.bos_token"),
+            (json!({ "a b": 1 }), "chat_template_kwargs"),
+            (json!({ "1": 1 }), "chat_template_kwargs"),
+            (json!({ "a": "x".repeat(20_000) }), "chat_template_kwargs"),
+            (Value::Object(many), "chat_template_kwargs"),
+        ] {
+            assert_eq!(kwargs(wrong.as_object().unwrap()).unwrap_err().fields[0].field, field, "{wrong}");
+        }
+    }
+}

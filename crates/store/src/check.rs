@@ -1,0 +1,168 @@
+//! Whether a database is whole: a quick check with a time limit when it is opened, a full one for backups, for the
+//! background and for `lar doctor`. A check changes nothing.
+
+use std::path::Path;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use crate::{Error, migrations};
+
+/// Faults that a check collects at most: one is enough to refuse, a few help to see how bad it is.
+const FAULTS_MAX: usize = 20;
+
+/// What a check found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Check {
+    /// Nothing wrong.
+    Whole,
+    /// What SQLite found wrong.
+    Damaged(Vec<String>),
+    /// The time was over before all of it was read; nothing was wrong so far.
+    Unfinished,
+}
+
+/// What a database file is, for `lar doctor`.
+#[derive(Debug)]
+pub enum Inspection {
+    /// There is no file.
+    Missing,
+    /// The file has no byte.
+    Empty,
+    /// It can be read, and this is what its check found.
+    Checked {
+        /// Its schema.
+        schema: u32,
+        /// Whether it is whole.
+        check: Check,
+    },
+    /// A newer Lar made it.
+    Newer {
+        /// Its schema.
+        found: u32,
+        /// The newest schema that this program knows.
+        known: u32,
+    },
+    /// It cannot be opened.
+    Unreadable(Error),
+}
+
+/// Looks at the database at `path` without changing anything, also while a Lar serves it. Reads all of it.
+#[must_use]
+pub fn inspect(path: &Path) -> Inspection {
+    match std::fs::metadata(path) {
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Inspection::Missing,
+        Err(cause) => return Inspection::Unreadable(Error::Open { path: path.to_owned(), cause }),
+        Ok(about) if about.len() == 0 => return Inspection::Empty,
+        Ok(_) => {}
+    }
+    let found = open_unchanged(path).and_then(|connection| {
+        let schema = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        Ok((connection, schema))
+    });
+    match found {
+        Ok((_, found)) if found > migrations::known() => {
+            Inspection::Newer { found, known: migrations::known() }
+        }
+        Ok((connection, schema)) => match full(&connection) {
+            Ok(faults) if faults.is_empty() => Inspection::Checked { schema, check: Check::Whole },
+            Ok(faults) => Inspection::Checked { schema, check: Check::Damaged(faults) },
+            Err(error) => Inspection::Unreadable(error.at(path)),
+        },
+        Err(Error::Corrupt { faults, .. }) => {
+            Inspection::Checked { schema: 0, check: Check::Damaged(faults) }
+        }
+        Err(error) => Inspection::Unreadable(error.at(path)),
+    }
+}
+
+/// A reading connection that leaves the file and those beside it as they are; on a disk that is only read, too.
+fn open_unchanged(path: &Path) -> Result<Connection, Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let readable = |connection: Connection| {
+        connection.query_row("PRAGMA schema_version", [], |row| row.get::<_, i64>(0)).map(|_| connection)
+    };
+    match Connection::open_with_flags(path, flags).and_then(readable) {
+        Ok(connection) => Ok(connection),
+        // Reading a write-ahead log takes a file beside it, which a disk that is only read cannot have.
+        Err(error) if is_cannot_write(&error) => {
+            let text = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+            let url = format!("file:{text}?immutable=1");
+            Ok(Connection::open_with_flags(url, flags | OpenFlags::SQLITE_OPEN_URI).and_then(readable)?)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn is_cannot_write(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly))
+}
+
+/// Reads the structure of every table and index, for `limit` at most.
+///
+/// # Errors
+/// When it cannot be read for another reason than damage.
+pub(crate) fn quick(connection: &Connection, limit: Duration) -> Result<Check, Error> {
+    let handle = connection.get_interrupt_handle();
+    let (finished, wait) = channel::<()>();
+    let clock = std::thread::spawn(move || {
+        if wait.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
+            handle.interrupt();
+        }
+    });
+    let found = faults(connection, &format!("PRAGMA quick_check({FAULTS_MAX})"));
+    drop(finished);
+    let _ = clock.join();
+    match found {
+        Ok(faults) if faults.is_empty() => Ok(Check::Whole),
+        Ok(faults) if faults.iter().all(|fault| fault.contains("interrupted")) => Ok(Check::Unfinished),
+        Ok(faults) => Ok(Check::Damaged(faults)),
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) => {
+            Ok(Check::Unfinished)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Everything that SQLite finds wrong: structure, values, indexes that differ from their tables, and rows that refer to
+/// none. Empty when there is nothing. Reads all of it.
+///
+/// # Errors
+/// When it cannot be read for another reason than damage.
+pub(crate) fn full(connection: &Connection) -> Result<Vec<String>, Error> {
+    let mut found = faults(connection, &format!("PRAGMA integrity_check({FAULTS_MAX})"))?;
+    if found.is_empty() {
+        match connection.prepare("PRAGMA foreign_key_check").and_then(|mut query| query.exists([])) {
+            Ok(false) => {}
+            Ok(true) => found.push("a row refers to one that is not there".into()),
+            Err(error) if is_damage(&error) => found.push(error.to_string()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(found)
+}
+
+fn faults(connection: &Connection, check: &str) -> Result<Vec<String>, rusqlite::Error> {
+    let mut found = Vec::new();
+    let mut read = || {
+        let mut query = connection.prepare(check)?;
+        let mut rows = query.query([])?;
+        while let Some(row) = rows.next()? {
+            // What it quotes of a damaged page need not be text.
+            found.push(String::from_utf8_lossy(row.get_ref(0)?.as_bytes().unwrap_or_default()).into_owned());
+        }
+        Ok(())
+    };
+    match read() {
+        Ok(()) => {}
+        Err(error) if is_damage(&error) => found.push(error.to_string()),
+        Err(error) => return Err(error),
+    }
+    found.retain(|fault| fault != "ok");
+    Ok(found)
+}
+
+fn is_damage(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+}

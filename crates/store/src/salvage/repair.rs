@@ -1,0 +1,177 @@
+//! What has to be mended around saved rows: the header that makes a file a database, rows that refer to lost ones, and
+//! the search index, which is made anew.
+
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::open_damaged;
+use crate::{Error, migrations};
+
+/// Bytes of the header at the start of the first page (SQLite's file format, 1.3).
+const HEADER_BYTES: usize = 100;
+/// What the header starts with.
+const MAGIC: &[u8] = b"SQLite format 3\0";
+/// Where the header says how many pages there are; zero lets SQLite go by the file's size.
+const PAGE_COUNT_AT: u64 = 28;
+/// The person and the conversation that rows without one are given to.
+const RECOVERED: &str = "recovered";
+
+/// Makes the header of a copy one that SQLite reads, and returns its schema. A lost header, or first page, is taken from
+/// a new database of this program's schema: the tables of a database that was made with it begin on the same pages.
+pub(super) fn header(copy: &Path) -> Result<u32, Error> {
+    let mut file = File::options().read(true).write(true).open(copy).map_err(Error::Backup)?;
+    let mut start = [0; HEADER_BYTES];
+    let length = file.metadata().map_err(Error::Backup)?.len();
+    if length < HEADER_BYTES as u64 {
+        return Err(Error::Corrupt { path: None, faults: vec!["it is too short to hold anything".into()] });
+    }
+    file.read_exact(&mut start).map_err(Error::Backup)?;
+    if start.starts_with(MAGIC) {
+        write_at(&mut file, PAGE_COUNT_AT, &[0; 4])?;
+        if let Ok(schema) = schema_of(copy)
+            && schema > 0
+        {
+            return Ok(schema);
+        }
+    }
+    let page = first_page_of_new(copy)?;
+    for bytes in [&page[..HEADER_BYTES], &page[..]] {
+        write_at(&mut file, 0, bytes)?;
+        write_at(&mut file, PAGE_COUNT_AT, &[0; 4])?;
+        if let Ok(schema) = schema_of(copy) {
+            return Ok(schema);
+        }
+    }
+    Err(Error::Corrupt { path: None, faults: vec!["nothing of it can be read".into()] })
+}
+
+fn write_at(file: &mut File, at: u64, bytes: &[u8]) -> Result<(), Error> {
+    file.seek(SeekFrom::Start(at)).and_then(|_| file.write_all(bytes)).map_err(Error::Backup)
+}
+
+/// The schema's number, where the schema can be read.
+fn schema_of(copy: &Path) -> Result<u32, Error> {
+    let connection = open_damaged(copy)?;
+    let tables: u32 =
+        connection
+            .query_row("SELECT count(*) FROM sqlite_schema WHERE type = 'table'", [], |row| row.get(0))?;
+    if tables == 0 {
+        return Err(Error::Corrupt { path: None, faults: vec!["it names no table".into()] });
+    }
+    Ok(connection.query_row("PRAGMA user_version", [], |row| row.get(0))?)
+}
+
+/// The first page of a new database of this program's schema.
+fn first_page_of_new(copy: &Path) -> Result<Vec<u8>, Error> {
+    let path = copy.with_extension("new-header");
+    let _ = std::fs::remove_file(&path);
+    let connection = Connection::open(&path)?;
+    migrations::make(&connection, migrations::known())?;
+    let size: usize = connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
+    drop(connection);
+    let mut page = vec![0; size];
+    let read = File::open(&path).and_then(|mut file| file.read_exact(&mut page));
+    let _ = std::fs::remove_file(&path);
+    read.map_err(Error::Backup)?;
+    Ok(page)
+}
+
+/// Lets rows that refer to lost ones stand alone: people, conversations and spaces are made for what was theirs, an
+/// answer to a lost message begins a branch; what means nothing by itself is left out. Returns how many rows that were.
+pub(super) fn links(target: &Connection) -> Result<u64, Error> {
+    let owner: Option<String> = target
+        .query_row("SELECT id FROM users ORDER BY name = 'owner' DESC, id LIMIT 1", [], |row| row.get(0))
+        .ok();
+    let owner = match owner {
+        Some(owner) => owner,
+        None => {
+            let id = lar_base::UserId::new().to_string();
+            target.execute("INSERT INTO users (id, name, created_at) VALUES (?1, 'owner', 0)", [&id])?;
+            id
+        }
+    };
+    let mut changed = 0;
+    for table in ["keys", "conversations", "spaces"] {
+        let sql = format!(
+            "INSERT INTO users (id, name, created_at)
+             SELECT DISTINCT user_id, '{RECOVERED} ' || user_id, 0 FROM {table}
+             WHERE user_id NOT IN (SELECT id FROM users)"
+        );
+        changed += target.execute(&sql, [])?;
+    }
+    let now = lar_base::Timestamp::now().as_millis();
+    changed += target.execute(
+        &format!(
+            "INSERT INTO conversations (id, user_id, title, version, created_at, updated_at)
+             SELECT DISTINCT conversation_id, ?1, '{RECOVERED}', 1, min(created_at), ?2 FROM messages
+             WHERE conversation_id NOT IN (SELECT id FROM conversations) GROUP BY conversation_id"
+        ),
+        (&owner, now),
+    )?;
+    changed += target.execute(
+        "UPDATE messages SET parent_id = NULL
+         WHERE parent_id IS NOT NULL AND parent_id NOT IN (SELECT id FROM messages)",
+        [],
+    )?;
+    changed += target.execute(
+        "UPDATE conversations SET head_id = (SELECT max(id) FROM messages WHERE conversation_id = conversations.id)
+         WHERE coalesce(head_id, '') NOT IN (SELECT id FROM messages)
+           AND (head_id IS NOT NULL OR id IN (SELECT conversation_id FROM messages))",
+        [],
+    )?;
+    changed += target.execute(
+        &format!(
+            "INSERT OR IGNORE INTO spaces (id, user_id, kind, name, created_at)
+             SELECT DISTINCT space_id, ?1, 'agent', '{RECOVERED}-' || substr(space_id, -8), ?2 FROM memories
+             WHERE space_id NOT IN (SELECT id FROM spaces)"
+        ),
+        (&owner, now),
+    )?;
+    changed += target.execute(
+        "UPDATE passages SET embedder = NULL, vectors = NULL
+         WHERE embedder IS NOT NULL AND embedder NOT IN (SELECT id FROM embedders)",
+        [],
+    )?;
+    changed += without_parents(target)?;
+    Ok(changed as u64)
+}
+
+/// Leaves out what still refers to a row that is not there.
+fn without_parents(target: &Connection) -> Result<usize, Error> {
+    let mut changed = 0;
+    loop {
+        let mut query = target.prepare("SELECT DISTINCT \"table\", fkid FROM pragma_foreign_key_check")?;
+        let broken = query.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))?;
+        let broken = broken.collect::<Result<Vec<_>, _>>()?;
+        drop(query);
+        if broken.is_empty() {
+            return Ok(changed);
+        }
+        for (table, link) in broken {
+            let (parent, from, to): (String, String, String) = target.query_row(
+                "SELECT \"table\", \"from\", \"to\" FROM pragma_foreign_key_list(?1) WHERE id = ?2",
+                (&table, link),
+                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+            )?;
+            changed += target.execute(
+                &format!(
+                    "DELETE FROM \"{table}\" WHERE \"{from}\" IS NOT NULL
+                     AND \"{from}\" NOT IN (SELECT \"{to}\" FROM \"{parent}\")"
+                ),
+                [],
+            )?;
+        }
+    }
+}
+
+/// Makes the index that finds conversations anew.
+pub(super) fn search(target: &Connection) -> Result<(), Error> {
+    Ok(target.execute_batch(
+        "INSERT INTO conversation_search (text, conversation_id, message_id) SELECT title, id, '' FROM conversations;
+         INSERT INTO conversation_search (text, conversation_id, message_id)
+           SELECT content, conversation_id, id FROM messages WHERE status <> 'streaming';",
+    )?)
+}

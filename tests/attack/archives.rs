@@ -1,0 +1,275 @@
+//! Backups that are none: tar files with what Lar never writes. `verify` and `restore` refuse each, write nothing outside of
+//! their folder, and leave the data directory as it is.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use lar_tests::Lar;
+use serde_json::{Value, json};
+
+/// An entry of a tar file.
+struct Entry {
+    name: Vec<u8>,
+    kind: u8,
+    link: &'static str,
+    content: Vec<u8>,
+    /// What the header says; the content's length where absent.
+    size: Option<u64>,
+}
+
+impl Entry {
+    fn file(name: &str, content: &[u8]) -> Self {
+        Self { name: name.into(), kind: b'0', link: "", content: content.to_vec(), size: None }
+    }
+
+    fn of_kind(name: &str, kind: u8, link: &'static str) -> Self {
+        Self { kind, link, ..Self::file(name, b"") }
+    }
+
+    /// 512 bytes of header, then the content in blocks (POSIX.1-1988, ustar).
+    fn bytes(&self) -> Vec<u8> {
+        let mut head = vec![0u8; 512];
+        let mut put = |at: usize, text: &[u8]| head[at..at + text.len()].copy_from_slice(text);
+        put(0, &self.name[..self.name.len().min(100)]);
+        put(100, b"0000600\0");
+        put(108, b"0000000\0");
+        put(116, b"0000000\0");
+        put(124, format!("{:011o}\0", self.size.unwrap_or(self.content.len() as u64)).as_bytes());
+        put(136, b"00000000000\0");
+        put(148, b"        ");
+        put(156, &[self.kind]);
+        put(157, self.link.as_bytes());
+        put(257, b"ustar\x0000");
+        let sum: u32 = head.iter().map(|byte| u32::from(*byte)).sum();
+        head[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        head.extend(&self.content);
+        head.resize(head.len().div_ceil(512) * 512, 0);
+        head
+    }
+}
+
+fn tar(entries: &[Entry]) -> Vec<u8> {
+    let mut bytes: Vec<u8> = entries.iter().flat_map(Entry::bytes).collect();
+    bytes.resize(bytes.len() + 1024, 0);
+    bytes
+}
+
+fn sha256(bytes: &[u8], at: &Path) -> String {
+    let file = at.join("to-hash");
+    fs::write(&file, bytes).unwrap();
+    let done = Command::new("sha256sum").arg(&file).output().unwrap();
+    fs::remove_file(file).unwrap();
+    String::from_utf8_lossy(&done.stdout)[..64].to_owned()
+}
+
+/// `lar` on a data directory that no server serves.
+fn lar(data: &Path, arguments: &[&str]) -> (bool, String) {
+    let mut command = Command::new(lar_tests::program());
+    command.env("LAR_DATA_DIR", data).env("LAR_MODELS_DIR", lar_tests::models_dir()).env("LAR_LOG", "error");
+    let done = command.env("LAR_LISTEN", "127.0.0.1:0").args(arguments).output().unwrap();
+    (done.status.success(), String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned())
+}
+
+/// Every file below a folder with its length, to see that nothing changed.
+fn tree(folder: &Path) -> Vec<(String, u64)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let about = fs::symlink_metadata(&path).unwrap();
+        if about.is_dir() {
+            found.extend(tree(&path));
+        }
+        found.push((path.display().to_string(), if about.is_dir() { 0 } else { about.len() }));
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn backups_that_are_none_are_refused() {
+    let at = tempfile::tempdir().unwrap();
+    let data = at.path().join("data");
+    drop(Lar::start_on(&data));
+    // What is still in the log moves into the file.
+    drop(lar_store::Store::open(&data.join("lar.db")).unwrap());
+    while data.join("lar.db-wal").exists() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let database = fs::read(data.join("lar.db")).unwrap();
+    let schema = u32::from_be_bytes(database[60..64].try_into().unwrap());
+    let digest = |bytes: &[u8]| sha256(bytes, at.path());
+    let listed =
+        |name: &str, bytes: &[u8]| json!({ "name": name, "bytes": bytes.len(), "sha256": digest(bytes) });
+    let manifest = |files: &[Value]| {
+        let text = json!({ "format": 1, "version": "0.1.0", "schema": schema, "created_at": "2026-11-21T10:00:00Z", "files": files });
+        Entry::file("manifest.json", text.to_string().as_bytes())
+    };
+    let whole = || Entry::file("lar.db", &database);
+    let named_db = || listed("lar.db", &database);
+    let one =
+        |name: &str| tar(&[manifest(&[listed(name, b"x"), named_db()]), Entry::file(name, b"x"), whole()]);
+    let instead = |entry: Entry| tar(&[manifest(&[listed("lar.db", b"")]), entry]);
+    let long = "a".repeat(150);
+    // A GNU sparse file: a terabyte of zeros in one block.
+    let sparse = || {
+        let mut entry = Entry::of_kind("lar.db", b'S', "");
+        entry.size = Some(512);
+        entry.content = vec![0; 512];
+        entry
+    };
+    let cases: Vec<(&str, Vec<u8>, &str)> = vec![
+        ("a symbolic link", instead(Entry::of_kind("lar.db", b'2', "/etc/passwd")), "no plain file"),
+        ("a hard link", instead(Entry::of_kind("lar.db", b'1', "/etc/passwd")), "no plain file"),
+        ("a character device", instead(Entry::of_kind("lar.db", b'3', "")), "no plain file"),
+        ("a block device", instead(Entry::of_kind("lar.db", b'4', "")), "no plain file"),
+        ("a folder", instead(Entry::of_kind("lar.db", b'5', "")), "no plain file"),
+        ("a pipe", instead(Entry::of_kind("lar.db", b'6', "")), "no plain file"),
+        ("a contiguous file", instead(Entry::of_kind("lar.db", b'7', "")), "no plain file"),
+        ("a sparse file", instead(sparse()), "no plain file"),
+        ("an empty database", instead(Entry::file("lar.db", b"")), "schema"),
+        (
+            "a manifest that is a link",
+            tar(&[Entry::of_kind("manifest.json", b'2', "/etc/passwd"), whole()]),
+            "no backup",
+        ),
+        ("a manifest of another name", tar(&[Entry::file("manifest.txt", b"{}"), whole()]), "no backup"),
+        ("a manifest that is no JSON", tar(&[Entry::file("manifest.json", b"{"), whole()]), "no backup"),
+        (
+            "no database",
+            tar(&[manifest(&[listed("owner.key", b"x")]), Entry::file("owner.key", b"x")]),
+            "no database",
+        ),
+        ("a name above", one("../owner.key"), "does not belong there"),
+        ("an absolute name", one("/tmp/owner.key"), "does not belong there"),
+        ("a name in a folder of clients", one("clients/../owner.key"), "does not belong there"),
+        ("a hidden client", one("clients/.profile"), "does not belong there"),
+        ("an unknown name", one("lar.sh"), "does not belong there"),
+        ("a server's address", one("server.json"), "does not belong there"),
+        ("a file of the log", one("lar.db-wal"), "does not belong there"),
+        ("a long name", one(&long), "does not belong there"),
+        ("a file twice", tar(&[manifest(&[named_db(), named_db()]), whole(), whole()]), "is there twice"),
+        (
+            "more than is listed",
+            tar(&[manifest(&[named_db()]), whole(), Entry::file("owner.key", b"x")]),
+            "does not belong there",
+        ),
+        (
+            "less than is listed",
+            tar(&[manifest(&[named_db(), listed("owner.key", b"x")]), whole()]),
+            "is missing",
+        ),
+        (
+            "another order",
+            tar(&[
+                manifest(&[named_db(), listed("owner.key", b"x")]),
+                Entry::file("owner.key", b"x"),
+                whole(),
+            ]),
+            "does not belong there",
+        ),
+        (
+            "a long name by extension",
+            tar(&[
+                manifest(&[named_db()]),
+                Entry { kind: b'L', ..Entry::file("././@LongLink", long.as_bytes()) },
+                whole(),
+            ]),
+            "does not belong there",
+        ),
+        (
+            "attributes by extension",
+            tar(&[
+                manifest(&[named_db()]),
+                Entry { kind: b'x', ..Entry::file("PaxHeaders/x", b"30 path=../../../tmp/owner.key\n") },
+                whole(),
+            ]),
+            "does not belong there",
+        ),
+        (
+            "another digest",
+            tar(&[
+                manifest(&[json!({ "name": "lar.db", "bytes": database.len(), "sha256": "0".repeat(64) })]),
+                whole(),
+            ]),
+            "its digest differs",
+        ),
+        (
+            "another size",
+            tar(&[
+                manifest(&[json!({ "name": "lar.db", "bytes": 1, "sha256": digest(&database) })]),
+                whole(),
+            ]),
+            "bytes of 1",
+        ),
+        (
+            "a size beyond the file",
+            tar(&[
+                manifest(&[json!({ "name": "lar.db", "bytes": 8u64 << 30, "sha256": digest(&database) })]),
+                Entry { size: Some((8 << 30) - 1), ..whole() },
+            ]),
+            "lar.db",
+        ),
+        (
+            "another format",
+            tar(&[
+                Entry::file(
+                    "manifest.json",
+                    br#"{"format":2,"version":"1","schema":1,"created_at":"","files":[]}"#,
+                ),
+                whole(),
+            ]),
+            "format",
+        ),
+        (
+            "a newer schema than its database",
+            {
+                let text = json!({ "format": 1, "version": "9", "schema": schema + 1, "created_at": "", "files": [named_db()] });
+                tar(&[Entry::file("manifest.json", text.to_string().as_bytes()), whole()])
+            },
+            "schema",
+        ),
+    ];
+    assert_eq!(cases.len(), 32);
+    // What is refused is not refused for want of a good one.
+    let file = at.path().join("backup.tar");
+    fs::write(&file, tar(&[manifest(&[named_db()]), whole()])).unwrap();
+    let (ok, told) = lar(&data, &["backup", "verify", file.to_str().unwrap()]);
+    assert!(ok, "{told}");
+    for (what, bytes, reason) in cases {
+        fs::write(&file, bytes).unwrap();
+        let before = tree(at.path());
+        for command in ["verify", "restore"] {
+            let (ok, told) = lar(&data, &["backup", command, file.to_str().unwrap()]);
+            assert!(!ok && told.contains(reason), "{what} {command}: {told}");
+            assert_eq!(tree(at.path()), before, "{what} {command}");
+        }
+    }
+}
+
+#[test]
+fn settings_in_a_backup_are_shown_and_restored_when_asked_for() {
+    let at = tempfile::tempdir().unwrap();
+    let (from, to) = (at.path().join("from"), at.path().join("to"));
+    fs::create_dir(&from).unwrap();
+    fs::write(
+        from.join("lar.toml"),
+        "[engines]\nllama_server = \"/tmp/\u{1b}[31mevil\"\n".replace('\u{1b}', ""),
+    )
+    .unwrap();
+    drop(Lar::start_on(&from));
+    let file = at.path().join("lar.tar");
+    let file = file.to_str().unwrap();
+    assert!(lar(&from, &["backup", "create", file]).0);
+    fs::create_dir(&to).unwrap();
+    fs::write(to.join("lar.toml"), "log = \"warn\"\n").unwrap();
+    let (ok, told) = lar(&to, &["backup", "restore", file]);
+    assert!(
+        ok && told.contains("settings were left out") && told.contains("llama_server = \"/tmp/[31mevil\""),
+        "{told}"
+    );
+    assert_eq!(fs::read_to_string(to.join("lar.toml")).unwrap(), "log = \"warn\"\n");
+    let (ok, told) = lar(&to, &["backup", "restore", "--with-settings", file]);
+    assert!(ok && told.contains("settings were restored"), "{told}");
+    assert!(fs::read_to_string(to.join("lar.toml")).unwrap().contains("evil"));
+}

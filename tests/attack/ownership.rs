@@ -1,0 +1,186 @@
+//! Every route that names something, with the ids of somebody else's things, while an answer of theirs is being written.
+
+use std::io::Read as _;
+
+use lar_tests::{Answer, Lar};
+use serde_json::{Value, json};
+
+/// What the owner has, by the names that stand for it in paths.
+struct Things {
+    conversation: String,
+    message: String,
+    task: String,
+    turn: String,
+    response: String,
+    memory: String,
+    space: String,
+    key: String,
+    user: String,
+}
+
+/// Paths of things that everybody shares, which the matrix leaves out.
+const SHARED: [&str; 3] = ["/lar/v1/aliases/", "/lar/v1/catalog/models/", "/lar/v1/pools/"];
+
+impl Things {
+    /// The path with the ids in it; `id` is the thing that the path is about.
+    fn fill(&self, path: &str) -> String {
+        let about = match path {
+            path if path.contains("/conversations/") => &self.conversation,
+            path if path.contains("/tasks/") => &self.task,
+            path if path.contains("/responses/") => &self.response,
+            path if path.contains("/memories/") => &self.memory,
+            path if path.contains("/spaces/") => &self.space,
+            path if path.contains("/keys/") => &self.key,
+            path if path.contains("/users/") => &self.user,
+            path => panic!("{path} is about nothing that the owner has"),
+        };
+        path.replace("{id}", about).replace("{message}", &self.message).replace("{user}", &self.user)
+    }
+}
+
+/// A body that the path takes.
+fn body(method: &str, path: &str) -> Value {
+    match (method, path.rsplit('/').next().unwrap_or_default()) {
+        ("PATCH", _) if path.contains("/conversations/") => json!({ "title": "mine", "model": "default" }),
+        ("PATCH", _) => json!({ "content": "changed by somebody else" }),
+        ("POST", "messages") => json!({ "content": "hi", "max_tokens": 1 }),
+        ("POST", "branch") => json!({ "content": "hi", "max_tokens": 1 }),
+        ("POST", "regenerate") => json!({ "max_tokens": 1 }),
+        ("POST", "feedback") if path.contains("/conversations/") => json!({ "rating": "bad" }),
+        ("POST", "feedback") => json!({ "feedback": "wrong" }),
+        ("POST", "grants") => json!({ "user": "mallory", "access": "write" }),
+        ("POST", "accept" | "promote" | "demote" | "undo") => json!({}),
+        _ => Value::Null,
+    }
+}
+
+/// Every described route that names something of a person's, and those of OpenAI's Responses.
+fn routes(lar: &Lar) -> Vec<(String, String)> {
+    let described = lar.get("/openapi.json").json();
+    let mut routes: Vec<(String, String)> = Vec::new();
+    for (path, methods) in described["paths"].as_object().unwrap() {
+        if path.contains('{') && !SHARED.iter().any(|shared| path.starts_with(shared)) {
+            let methods = methods.as_object().unwrap().keys();
+            routes.extend(methods.map(|method| (method.to_ascii_uppercase(), path.clone())));
+        }
+    }
+    for (method, end) in [("GET", ""), ("DELETE", ""), ("POST", "/cancel"), ("GET", "/input_items")] {
+        routes.push((method.into(), format!("/v1/responses/{{id}}{end}")));
+    }
+    routes
+}
+
+fn made(answer: &Answer, field: &str) -> String {
+    answer.json()[field].as_str().unwrap_or_else(|| panic!("{}", answer.body)).to_owned()
+}
+
+#[test]
+fn what_is_somebody_elses_is_refused_before_anything_happens() {
+    let lar = Lar::start_with("[engines]\nconcurrency = 4\n");
+    let mallory = lar.invite("mallory");
+    let conversation = made(&lar.post("/lar/v1/conversations", &json!({})), "id");
+    let path = format!("/lar/v1/conversations/{conversation}");
+    let first = lar.post(&format!("{path}/messages"), &json!({ "content": "Hello.", "max_tokens": 4 }));
+    let question = first.events()[0].1["question"]["id"].as_str().unwrap().to_owned();
+    let said =
+        json!({ "content": "Tell a very long story.", "max_tokens": 900, "temperature": 0 }).to_string();
+    let mut turn = lar.open(&lar.head("POST", &format!("{path}/messages"), said.len()), said.as_bytes());
+    let running = lar.until("the turn to begin", |lar| {
+        lar.get(&path).json()["running_task"].as_str().map(ToOwned::to_owned)
+    });
+    let response = json!({ "model": "default", "input": "Count to a thousand.", "background": true,
+                           "max_output_tokens": 400, "temperature": 0 });
+    let things = Things {
+        message: question,
+        task: lar.make_task(600).unwrap(),
+        turn: running,
+        response: made(&lar.post("/v1/responses", &response), "id"),
+        memory: made(
+            &lar.post("/lar/v1/memories", &json!({ "content": "The door code is on the fridge." })),
+            "id",
+        ),
+        space: made(&lar.post("/lar/v1/spaces", &json!({ "name": "team" })), "id"),
+        key: made(&lar.get("/lar/v1/me"), "key_id"),
+        user: made(&lar.get("/lar/v1/me"), "user_id"),
+        conversation,
+    };
+
+    let routes = routes(&lar);
+    let mut tried = 0;
+    let mut refused = |headers: &str, method: &str, path: &str| {
+        let answer = lar.send_with(headers, method, path, &body(method, path));
+        assert!(matches!(answer.status, 403 | 404), "{method} {path}: {} {}", answer.status, answer.body);
+        tried += 1;
+    };
+    // Another person; a key of the same person's without the scopes; one that may administrate nothing.
+    let narrow = lar.key(&["inference"]);
+    for (method, path) in &routes {
+        refused(&mallory, method, &things.fill(path));
+        if path.contains("/conversations/") || path.contains("/memories/") || path.contains("/responses/") {
+            refused(&narrow, method, &things.fill(path));
+        }
+    }
+    for erase in [&mallory, &narrow] {
+        refused(erase, "DELETE", &format!("{}?erase=true", things.fill("/lar/v1/conversations/{id}")));
+        refused(erase, "DELETE", &format!("{}?erase=true", things.fill("/lar/v1/memories/{id}")));
+        for task in [&things.task, &things.turn] {
+            refused(erase, "GET", &format!("/lar/v1/tasks/{task}"));
+            refused(erase, "GET", &format!("/lar/v1/tasks/{task}/stream"));
+            refused(erase, "POST", &format!("/lar/v1/tasks/{task}/cancel"));
+        }
+    }
+    for path in ["/lar/v1/conversations", "/lar/v1/conversations/export", "/lar/v1/keys", "/lar/v1/memories"]
+    {
+        refused(&narrow, "GET", path);
+    }
+    assert!(routes.len() >= 28 && tried >= 70, "the matrix has {} routes and {tried} tries", routes.len());
+    for path in ["/lar/v1/conversations", "/lar/v1/tasks", "/lar/v1/memories"] {
+        let listed = lar.send_with(&mallory, "GET", path, &Value::Null);
+        assert_eq!((listed.status, listed.json()["data"].clone()), (200, json!([])), "{path}");
+    }
+
+    // Everything goes on and is as it was.
+    let mut rest = String::new();
+    turn.read_to_string(&mut rest).unwrap();
+    assert!(
+        rest.contains("event: end\n"),
+        "the answer was stopped: {}",
+        &rest[rest.len().saturating_sub(500)..]
+    );
+    let kept = lar.get(&path).json();
+    let messages = kept["messages"].as_array().unwrap();
+    assert_eq!((kept["deleted_at"].clone(), messages.len()), (Value::Null, 4));
+    assert!(messages.iter().all(|message| message["rating"].is_null()));
+    let state = lar.until("the task to end", |lar| {
+        let state = lar.get(&format!("/lar/v1/tasks/{}", things.task)).json()["state"].clone();
+        (state != "running").then_some(state)
+    });
+    assert_eq!(state, "end");
+    let response = lar.until("the response to end", |lar| {
+        let response = lar.get(&format!("/v1/responses/{}", things.response)).json();
+        (response["status"] != "in_progress" && response["status"] != "queued").then_some(response)
+    });
+    assert!(matches!(response["status"].as_str(), Some("completed" | "incomplete")), "{response}");
+    let memory = lar.get(&format!("/lar/v1/memories/{}", things.memory)).json();
+    assert_eq!(memory["content"], "The door code is on the fridge.");
+    assert_eq!(lar.get(&format!("/lar/v1/spaces/{}/grants", things.space)).json()["data"], json!([]));
+}
+
+#[test]
+fn a_key_sees_its_own_tasks_and_those_of_others_with_conversations_only() {
+    let lar = Lar::start();
+    let [one, other] = [0; 2].map(|_| lar.key(&["inference"]));
+    let wide = lar.key(&["inference", "conversations"]);
+    let task = json!({ "workload": "completion", "prompt": "1, 2,", "max_tokens": 2, "detached": true });
+    let taken = lar.send_with(&one, "POST", "/lar/v1/tasks", &task);
+    let id = made(&taken, "task_id");
+    let listed = |headers: &str| {
+        let tasks = lar.send_with(headers, "GET", "/lar/v1/tasks", &Value::Null).json();
+        tasks["data"].as_array().unwrap().iter().any(|task| task["id"] == id.as_str())
+    };
+    assert_eq!([&one, &other, &wide].map(|headers| listed(headers)), [true, false, true]);
+    let followed = |headers: &str| {
+        lar.send_with(headers, "GET", &format!("/lar/v1/tasks/{id}/stream"), &Value::Null).status
+    };
+    assert_eq!([&one, &other, &wide].map(|headers| followed(headers)), [200, 404, 200]);
+}

@@ -1,0 +1,44 @@
+// `@anthropic-ai/sdk`.
+import Anthropic from "@anthropic-ai/sdk";
+import { betaTool } from "@anthropic-ai/sdk/helpers/beta/json-schema";
+import { CHAT, HELLO, KEY, URL_, WEATHER, must, raises, run } from "./harness.mjs";
+
+const client = new Anthropic({ baseURL: URL_, apiKey: KEY, maxRetries: 0, timeout: 120_000 });
+const asked = { model: CHAT, max_tokens: 60, messages: HELLO };
+const read = (usage) => usage.input_tokens + (usage.cache_read_input_tokens ?? 0);
+const weather = () => betaTool({ name: "get_weather", description: "The weather of a city", inputSchema: WEATHER, run: () => "Sunny" });
+const runner = (stream) => client.beta.messages.toolRunner({ ...asked, tools: [weather()], tool_choice: { type: "any", disable_parallel_tool_use: true }, max_iterations: 2, stream });
+
+run("@anthropic-ai/sdk", {
+  async message() {
+    must((await client.messages.create(asked)).content[0].text, "no text");
+  },
+  async stream() {
+    must((await client.messages.stream(asked).finalMessage()).content[0].text, "no text");
+  },
+  async toolRunner() {
+    const usages = [];
+    for await (const message of runner(false)) usages.push(message.usage);
+    must(usages.length === 2 && read(usages[1]) > read(usages[0]) + 20, usages);
+  },
+  async toolRunnerStreamed() {
+    const usages = [];
+    for await (const stream of runner(true)) usages.push((await stream.finalMessage()).usage);
+    must(usages.length === 2 && read(usages[1]) > read(usages[0]) + 20, usages);
+  },
+  async toolsWithForm() {
+    const schema = { type: "object", properties: { age: { type: "integer", minimum: 0, maximum: 99 } }, required: ["age"], additionalProperties: false };
+    const form = { format: { type: "json_schema", schema } };
+    const tools = [{ name: "get_weather", input_schema: WEATHER }];
+    must((await client.messages.create({ ...asked, tools, output_config: form })).content.length, "no content");
+  },
+  async count() {
+    must((await client.messages.countTokens({ model: CHAT, messages: HELLO })).input_tokens > 5, "too few");
+  },
+  async errors() {
+    await raises(() => client.messages.create({ ...asked, model: "nowhere" }), (error) => error instanceof Anthropic.NotFoundError);
+    const long = [{ role: "user", content: "word ".repeat(20_000) }];
+    await raises(() => client.messages.create({ ...asked, messages: long }), (error) => /prompt is too long: \d+ tokens > \d+ maximum/.test(error.message));
+    await raises(() => client.messages.batches.list(), (error) => error instanceof Anthropic.NotFoundError && error.error?.type === "error");
+  },
+});

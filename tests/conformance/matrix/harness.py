@@ -1,0 +1,46 @@
+"""Runs the checks of one client and prints their outcome as one line of JSON."""
+
+import json
+import os
+import sys
+import traceback
+
+URL, KEY = os.environ["LAR_URL"], os.environ["LAR_KEY"]
+CHAT, EMBEDDER = "default", "default-embedding"
+HELLO = [{"role": "user", "content": "Say hello."}]
+WEATHER = {
+    "type": "object",
+    "properties": {"city": {"type": "string", "enum": ["Paris", "Oslo"]}},
+    "required": ["city"],
+}
+PERSON = {
+    "type": "object",
+    "properties": {"name": {"type": "string", "maxLength": 20}, "age": {"type": "integer", "minimum": 0, "maximum": 99}},
+    "required": ["name", "age"],
+    "additionalProperties": False,
+}
+
+
+def tool(name="get_weather"):
+    return {"type": "function", "function": {"name": name, "description": "The weather of a city", "parameters": WEATHER}}
+
+
+def run(client, checks):
+    """Runs every check, which is a function; a check that ends well has passed."""
+    failed, wanted = {}, os.environ.get("MATRIX_CHECK", "")
+    checks = [check for check in checks if wanted in check.__name__]
+    for check in checks:
+        try:
+            check()
+        except BaseException as error:  # what a client raises need not be an Exception
+            failed[check.__name__] = f"{type(error).__name__}: {error}"[:300]
+            if wanted:
+                traceback.print_exc()
+    sys.stdout.flush()
+    print("\n" + json.dumps({"client": client, "passed": len(checks) - len(failed), "failed": failed}), flush=True)
+    os._exit(0)  # some clients leave threads behind that never end
+
+
+def checks_of(names):
+    """The checks of a module, in their order."""
+    return [value for name, value in names.items() if name.startswith("check_")]

@@ -1,0 +1,47 @@
+"""`instructor`, in the modes that ask a server for a form."""
+
+from importlib.metadata import version
+
+import instructor
+import openai
+from harness import CHAT, KEY, URL, checks_of, run
+from pydantic import BaseModel, Field
+
+client = openai.OpenAI(base_url=URL + "/v1", api_key=KEY, max_retries=0, timeout=120)
+ASKED = [{"role": "user", "content": "Ada is 36 years old. Extract the person."}]
+
+
+class Person(BaseModel):
+    name: str = Field(max_length=30)
+    age: int = Field(ge=0, le=150)
+
+
+def ask(mode, **more):
+    made = instructor.from_openai(client, mode=mode)
+    return made.chat.completions.create(model=CHAT, response_model=Person, messages=ASKED, max_retries=0, temperature=0, **more)
+
+
+def check_tools():
+    assert isinstance(ask(instructor.Mode.TOOLS, max_tokens=120), Person)
+
+
+def check_tools_strict():
+    assert isinstance(ask(instructor.Mode.TOOLS_STRICT, max_tokens=120), Person)
+
+
+def check_json_schema():
+    assert isinstance(ask(instructor.Mode.JSON_SCHEMA, max_tokens=120), Person)
+
+
+def check_functions():
+    mode = getattr(instructor.Mode, "FUNCTIONS", None)
+    assert mode is None or isinstance(ask(mode, max_tokens=120), Person)
+
+
+def check_responses_tools():
+    mode = instructor.Mode.RESPONSES_TOOLS
+    made = instructor.from_openai(client, mode=mode)
+    assert isinstance(made.responses.create(model=CHAT, response_model=Person, input=ASKED, max_retries=0, max_output_tokens=120), Person)
+
+
+run(f"instructor {version('instructor')}", checks_of(dict(globals())))

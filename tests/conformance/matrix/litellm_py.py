@@ -1,0 +1,80 @@
+"""`litellm` by way of its seven providers that speak to servers like this one."""
+
+import json
+from importlib.metadata import version
+
+import litellm
+from harness import CHAT, EMBEDDER, HELLO, KEY, PERSON, URL, checks_of, run, tool
+
+litellm.suppress_debug_info = True
+PROVIDERS = {
+    "openai": URL + "/v1",
+    "anthropic": URL,
+    "ollama_chat": URL,
+    "ollama": URL,
+    "hosted_vllm": URL + "/v1",
+    "llamafile": URL + "/v1",
+    "lm_studio": URL + "/v1",
+}
+
+
+def ask(provider, **more):
+    wanted = {"model": f"{provider}/{CHAT}", "messages": HELLO, "max_tokens": 16, "temperature": 0, "api_base": PROVIDERS[provider], "api_key": KEY, "num_retries": 0, "timeout": 120}
+    return litellm.completion(**{**wanted, **more})
+
+
+def of(provider):
+    def chat():
+        assert ask(provider).choices[0].message.content
+
+    def stream():
+        parts = [part.choices[0].delta.content or "" for part in ask(provider, stream=True)]
+        assert "".join(parts)
+
+    def tools():
+        answer = ask(provider, tools=[tool()], tool_choice="required", max_tokens=60).choices[0].message
+        # Ollama's API has no word for it: there the model may answer.
+        assert answer.tool_calls or provider.startswith("ollama"), answer
+        for call in answer.tool_calls or []:
+            json.loads(call.function.arguments)
+
+    def form():
+        form = {"type": "json_schema", "json_schema": {"name": "person", "schema": PERSON, "strict": True}}
+        assert json.loads(ask(provider, response_format=form, max_tokens=120).choices[0].message.content)
+
+    def wrong_key():
+        try:
+            ask(provider, api_key="lar_wrong")
+        except litellm.AuthenticationError:
+            return
+        except litellm.APIConnectionError as error:
+            # Its Ollama providers know no other error.
+            assert provider.startswith("ollama") and "key" in str(error), error
+            return
+        raise AssertionError("a wrong key was taken")
+
+    named = [chat, stream, tools, form, wrong_key]
+    for check in named:
+        check.__name__ = f"{provider}_{check.__name__}"
+    return named
+
+
+def check_text_completion():
+    found = litellm.text_completion(model=f"text-completion-openai/{CHAT}", prompt=["One", "Two"], max_tokens=4, api_base=URL + "/v1", api_key=KEY)
+    assert len(found.choices) == 2
+
+
+def check_embedding():
+    found = litellm.embedding(model=f"openai/{EMBEDDER}", input=["a", "b"], api_base=URL + "/v1", api_key=KEY)
+    assert len(found.data) == 2
+
+
+def check_too_long():
+    try:
+        ask("openai", messages=[{"role": "user", "content": "word " * 20_000}])
+    except litellm.ContextWindowExceededError:
+        return
+    raise AssertionError("a prompt beyond the context was taken")
+
+
+run(f"litellm {version('litellm')}", [check for provider in PROVIDERS for check in of(provider)] + checks_of(dict(globals())))

@@ -1,0 +1,166 @@
+//! A database that its disk damaged: refused at the start with what to do, found while it serves, never backed up; what
+//! can be read is saved, and another Lar takes it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use lar_tests::Lar;
+use lar_tests::damage::flip_bits;
+use serde_json::{Value, json};
+
+use super::lost::lar;
+
+const CONVERSATIONS: usize = 120;
+
+/// A data directory in use, which nobody serves any more, and its backup.
+fn used(data: &Path) -> PathBuf {
+    let mut house = Lar::start_on(data);
+    let lines: String = (0..CONVERSATIONS)
+        .map(|number| {
+            let id = |kind: &str, at: usize| format!("{kind}_{at:032x}");
+            let messages: Vec<Value> = (0..4)
+                .map(|turn| {
+                    let at = number * 4 + turn;
+                    json!({
+                        "id": id("msg", at), "parent": (turn > 0).then(|| id("msg", at - 1)),
+                        "role": if turn % 2 == 0 { "user" } else { "assistant" }, "status": "complete",
+                        "content": format!("{at}: {}", "words upon words ".repeat(20)),
+                        "created_at": "2026-11-21T10:00:00.000Z",
+                    })
+                })
+                .collect();
+            let line = json!({
+                "id": id("conv", number), "title": format!("Talk {number}"), "version": 1, "messages": messages,
+                "head": id("msg", number * 4 + 3), "temporary": false,
+                "created_at": "2026-11-21T10:00:00.000Z", "updated_at": "2026-11-21T10:00:00.000Z",
+            });
+            format!("{line}\n")
+        })
+        .collect();
+    let head = house.head("POST", "/lar/v1/conversations/import", lines.len());
+    let head = head.replace("application/json", "application/x-ndjson");
+    let taken = house.raw(&head, lines.as_bytes());
+    assert_eq!(
+        (taken.status, taken.json()["imported"].as_u64()),
+        (200, Some(CONVERSATIONS as u64)),
+        "{}",
+        taken.body
+    );
+    for number in 0..30 {
+        let content = format!("Barrel {number} holds salted herring.");
+        assert_eq!(house.post("/lar/v1/memories", &json!({ "content": content })).status, 201);
+    }
+    let backup = house.post("/lar/v1/backups", &Value::Null).json()["path"].as_str().unwrap().into();
+    assert_eq!(house.stop(), Some(0));
+    fold_log(data);
+    backup
+}
+
+/// Moves the write-ahead log into the database, as closing it does: pages that the log holds hide damage to the file.
+fn fold_log(data: &Path) {
+    drop(lar_store::Store::open(&data.join("lar.db")).unwrap());
+    let begun = lar_base::Instant::now();
+    while data.join("lar.db-wal").exists() {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(20), "the log stays");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
+
+fn count(house: &Lar, export: &str) -> usize {
+    let answer = house.get(&format!("/lar/v1/{export}/export"));
+    assert_eq!(answer.status, 200);
+    answer.body.lines().filter(|line| !line.starts_with("{\"unreadable\"")).count()
+}
+
+#[test]
+fn a_damaged_database_is_refused_and_what_can_be_read_is_saved() {
+    let at = tempfile::tempdir().unwrap();
+    let data = at.path().join("data");
+    let backup = used(&data);
+    let database = data.join("lar.db");
+    let whole = fs::read(&database).unwrap();
+    type Damage<'a> = (&'a str, Box<dyn Fn() + 'a>);
+    let damages: [Damage<'_>; 4] = [
+        ("bits", Box::new(|| flip_bits(&database, 7, 300, 0))),
+        ("cut in half", Box::new(|| fs::write(&database, &whole[..whole.len() / 2]).unwrap())),
+        (
+            "zeroed header",
+            Box::new(|| {
+                let mut bytes = whole.clone();
+                bytes[..100].fill(0);
+                fs::write(&database, bytes).unwrap();
+            }),
+        ),
+        (
+            "pages of noise",
+            Box::new(|| {
+                let mut bytes = whole.clone();
+                let pages = bytes.len() / 4096;
+                for page in [pages / 3, pages / 2, pages - 2] {
+                    bytes[page * 4096..(page + 1) * 4096].fill(0xa7);
+                }
+                fs::write(&database, bytes).unwrap();
+            }),
+        ),
+    ];
+    for (what, damage) in &damages {
+        damage();
+        let damaged = fs::read(&database).unwrap();
+        let (ok, told) = lar(&data, &["serve"]);
+        assert!(!ok && told.contains(&format!("{} is damaged", database.display())), "{what}: {told}");
+        assert!(told.contains(&format!("lar backup restore {}", backup.display())), "{what}: {told}");
+        assert!(told.contains("lar backup salvage FOLDER"), "{what}: {told}");
+        let (ok, told) = lar(&data, &["doctor"]);
+        assert!(!ok && told.contains("BROKEN  database"), "{what}: {told}");
+        let (ok, told) = lar(&data, &["backup", "create"]);
+        assert!(!ok && told.contains("is damaged"), "{what}: {told}");
+        assert_eq!(fs::read(&database).unwrap(), damaged, "{what}: nothing was changed");
+
+        let to = at.path().join(what.replace(' ', "-"));
+        let (ok, told) = lar(&data, &["backup", "salvage", to.to_str().unwrap()]);
+        assert!(ok && told.contains("lar conversations import"), "{what}: {told}");
+        let mut house = Lar::start_on(&to);
+        let saved = (count(&house, "conversations"), count(&house, "memories"));
+        let least = if *what == "zeroed header" { (CONVERSATIONS, 30) } else { (CONVERSATIONS / 4, 1) };
+        assert!(saved.0 >= least.0 && saved.1 >= least.1, "{what}: {saved:?}");
+        assert_eq!(house.stop(), Some(0));
+        if *what == "bits" {
+            let mut other = Lar::start();
+            let import = |file: &str, what: &str| {
+                let done = other.cli(&[what, "import", to.join(file).to_str().unwrap()]);
+                assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+            };
+            import("conversations-owner.ndjson", "conversations");
+            import("memories-owner.ndjson", "memory");
+            assert_eq!((count(&other, "conversations"), count(&other, "memories")), saved);
+            assert_eq!(other.stop(), Some(0));
+        }
+    }
+    // The backup that is named brings all of it back.
+    let (ok, told) = lar(&data, &["backup", "restore", backup.to_str().unwrap()]);
+    assert!(ok, "{told}");
+    let house = Lar::start_on(&data);
+    assert_eq!((count(&house, "conversations"), count(&house, "memories")), (CONVERSATIONS, 30));
+}
+
+#[test]
+fn damage_that_comes_while_it_serves_is_told_and_never_backed_up() {
+    let at = tempfile::tempdir().unwrap();
+    let data = at.path().join("data");
+    let backup = used(&data);
+    let good = fs::read(&backup).unwrap();
+    let house = Lar::start_on(&data);
+    assert_eq!(house.get("/readyz").status, 200);
+    flip_bits(&data.join("lar.db"), 11, 300, 4096);
+    let made = house.post("/lar/v1/backups", &Value::Null);
+    assert_eq!((made.status, made.json()["code"].as_str()), (503, Some("STORE_DAMAGED")), "{}", made.body);
+    let ready = house.get("/readyz");
+    assert_eq!((ready.status, ready.json()["code"].as_str()), (503, Some("STORE_DAMAGED")), "{}", ready.body);
+    let left: Vec<PathBuf> =
+        fs::read_dir(data.join("backups")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(left, std::slice::from_ref(&backup));
+    assert_eq!(fs::read(&backup).unwrap(), good);
+    let (_, told) = lar(&data, &["doctor"]);
+    assert!(told.contains("BROKEN  database"), "{told}");
+    assert_eq!(house.get("/healthz").status, 200, "it lives");
+}

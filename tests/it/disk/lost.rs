@@ -1,0 +1,127 @@
+//! Parts of a data directory that are gone, and parts that others could read.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use lar_tests::Lar;
+use serde_json::{Value, json};
+
+/// What `lar` says on a data directory that no server serves, and whether it succeeded.
+pub(super) fn lar(data: &Path, arguments: &[&str]) -> (bool, String) {
+    let mut command = Command::new(lar_tests::program());
+    command.env("LAR_DATA_DIR", data).env("LAR_MODELS_DIR", lar_tests::models_dir()).env("LAR_LOG", "error");
+    command.env("LAR_LISTEN", "127.0.0.1:0").env("LAR_OWNER_KEY", Lar::KEY);
+    let done = command.args(arguments).output().unwrap();
+    (done.status.success(), String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned())
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::symlink_metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn nothing_begins_anew_beside_what_is_left() {
+    let at = tempfile::tempdir().unwrap();
+    let data = at.path().join("data");
+    let mut house = Lar::start_on(&data);
+    let key =
+        house.post("/lar/v1/keys", &json!({ "name": "app" })).json()["secret"].as_str().unwrap().to_owned();
+    assert_eq!(house.post("/lar/v1/conversations", &json!({ "title": "kept" })).status, 201);
+    let backup = house.post("/lar/v1/backups", &Value::Null).json()["path"].as_str().unwrap().to_owned();
+    assert_eq!(house.stop(), Some(0));
+    let (database, secret) = (data.join("lar.db"), data.join("secret.key"));
+    let (whole, kept) = (fs::read(&database).unwrap(), fs::read(&secret).unwrap());
+
+    for (what, said) in [("empty", "lar.db is empty"), ("gone", "lar.db is missing")] {
+        match what {
+            "empty" => fs::write(&database, b"").unwrap(),
+            _ => fs::remove_file(&database).unwrap(),
+        }
+        for command in [vec!["serve"], vec!["migrate"], vec!["backup", "create"], vec!["keys", "list"]] {
+            let (ok, told) = lar(&data, &command);
+            assert!(!ok && told.contains(said) && told.contains(&backup), "{what} {command:?}: {told}");
+            assert!(told.contains("lar serve --accept-data-loss"), "{told}");
+        }
+        let (_, told) = lar(&data, &["doctor"]);
+        assert!(told.contains("BROKEN  database") && told.contains(said), "{told}");
+    }
+    fs::write(&database, &whole).unwrap();
+    fs::remove_file(&secret).unwrap();
+    let (ok, told) = lar(&data, &["serve"]);
+    assert!(!ok && told.contains("secret.key is missing") && told.contains("none of the 2 keys"), "{told}");
+    assert!(!secret.exists(), "none is made");
+    let (_, told) = lar(&data, &["doctor"]);
+    assert!(told.contains("BROKEN  secret.key"), "{told}");
+
+    // With the secret all is as before; the backup that was named brings back what is lost.
+    fs::write(&secret, &kept).unwrap();
+    fs::remove_file(&database).unwrap();
+    let (ok, told) = lar(&data, &["backup", "restore", &backup]);
+    assert!(ok, "{told}");
+    let house = Lar::start_on(&data);
+    let head = house.head("GET", "/v1/models", 0).replace(Lar::KEY, &key);
+    assert_eq!(house.raw(&head, b"").status, 200, "the key is known");
+    drop(house);
+
+    fs::write(&database, b"").unwrap();
+    let mut anew = Lar::start_accepting_loss_on(&data);
+    assert_eq!(anew.get("/lar/v1/conversations").json()["data"], json!([]));
+    assert_eq!(anew.stop(), Some(0));
+    let aside = fs::read_dir(&data).unwrap().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    assert_eq!(aside.filter(|name| name.starts_with("before-start-")).count(), 1);
+}
+
+/// Files below a folder that others than its owner may use.
+fn open_to_others(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(open_to_others(&path));
+        }
+        if mode(&path) & 0o077 != 0 {
+            found.push(format!("{} {:o}", path.display(), mode(&path)));
+        }
+    }
+    found
+}
+
+#[test]
+fn everything_is_for_its_owner_alone() {
+    let at = tempfile::tempdir().unwrap();
+    let data = at.path().join("data");
+    fs::create_dir(&data).unwrap();
+    fs::set_permissions(&data, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut house = Lar::start_on(&data);
+    assert_eq!(
+        house.post("/lar/v1/memories", &json!({ "content": "The gate's code is on the fridge." })).status,
+        201
+    );
+    assert_eq!(house.post("/lar/v1/backups", &Value::Null).status, 201);
+    let exported = at.path().join("conversations.ndjson");
+    assert!(house.cli(&["conversations", "export", exported.to_str().unwrap()]).status.success());
+    assert_eq!((mode(&data), open_to_others(&data)), (0o700, Vec::new()), "of a server that runs");
+    assert_eq!(mode(&exported), 0o600);
+    assert_eq!(house.stop(), Some(0));
+
+    // As an older Lar left it.
+    for (name, mode) in [("lar.db", 0o644), ("owner.key", 0o644), ("backups", 0o755)] {
+        fs::set_permissions(data.join(name), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    fs::write(data.join("lar.before-schema-9.db"), b"").unwrap();
+    fs::set_permissions(data.join("lar.before-schema-9.db"), fs::Permissions::from_mode(0o644)).unwrap();
+    let (_, told) = lar(&data, &["doctor"]);
+    let owner = data.join("owner.key");
+    let others = format!("others can use {} (mode 644)", owner.display());
+    assert!(
+        told.lines().any(|line| line.starts_with("BROKEN  permissions") && line.ends_with(&others)),
+        "{told}"
+    );
+    assert!(told.contains(&format!("→ chmod 600 {}", owner.display())), "{told}");
+    assert_eq!(mode(&owner), 0o644, "doctor changes nothing");
+    let mut house = Lar::start_on(&data);
+    assert_eq!(open_to_others(&data), Vec::<String>::new());
+    assert_eq!(house.stop(), Some(0));
+}

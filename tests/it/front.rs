@@ -1,0 +1,327 @@
+//! The front of the server: which paths answer what to whom, pages of other origins, types and sizes of bodies.
+
+use std::io::{Read as _, Write as _};
+
+use lar_tests::{Answer, Lar};
+use serde_json::{Value, json};
+
+/// Sends a request with these headers besides its host, and no key unless one is among them.
+fn knock(lar: &Lar, method: &str, path: &str, headers: &str, body: &str) -> Answer {
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nhost: {}\r\n{headers}content-length: {}\r\nconnection: close\r\n\r\n",
+        lar.address,
+        body.len(),
+    );
+    lar.raw(&head, body.as_bytes())
+}
+
+fn header<'a>(answer: &'a Answer, name: &str) -> Option<&'a str> {
+    answer.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+}
+
+fn bearer() -> String {
+    format!("authorization: Bearer {}\r\n", Lar::KEY)
+}
+
+#[test]
+fn unknown_paths_are_told_as_such_and_only_a_browser_gets_the_page() {
+    let lar = Lar::start_with("[engines]\npreload = false\n");
+    let browser = "accept: text/html,application/xhtml+xml,*/*;q=0.8\r\n";
+    for (method, path) in [
+        ("GET", "/nothing"),
+        ("POST", "/nothing"),
+        ("PUT", "/nothing"),
+        ("OPTIONS", "/nothing"),
+        ("GET", "/slots/0"),
+        ("GET", "//v1/models"),
+        ("GET", "/.well-known/oauth-authorization-server"),
+        ("GET", "/.well-known/openid-configuration"),
+        ("GET", "/v2/models"),
+        ("GET", "/assets/none.js"),
+        ("GET", "/robots.txt"),
+        ("POST", "/"),
+    ] {
+        let answer = knock(&lar, method, path, "accept: */*\r\n", "");
+        assert_eq!(answer.status, 404, "{method} {path}: {}", answer.body);
+        let kind = header(&answer, "content-type").unwrap_or_default();
+        assert!(kind.starts_with("application/") && kind.ends_with("json"), "{method} {path}: {kind}");
+    }
+    let slash = knock(&lar, "GET", "//v1/models", "", "").json();
+    assert_eq!(
+        slash["error"]["message"],
+        "there is no path //v1/models; the base URL ends with a slash too many"
+    );
+    for path in
+        ["/v1/nothing", "/.well-known/openid-configuration", "/nothing.json", "/lar/v1/nothing", "/mcp/x"]
+    {
+        assert_eq!(knock(&lar, "GET", path, browser, "").status, 404, "{path}");
+    }
+    for path in ["/", "/c/conv_1", "/memory"] {
+        let page = knock(&lar, "GET", path, browser, "");
+        assert_eq!(
+            (page.status, header(&page, "content-type")),
+            (200, Some("text/html; charset=utf-8")),
+            "{path}"
+        );
+        assert!(page.body.contains("<title>Lar</title>"), "{path}");
+    }
+    assert_eq!(knock(&lar, "GET", "/", "accept: */*\r\n", "").status, 200, "where it is, it says what it is");
+
+    // What a client of MCP asks for before it authenticates.
+    for path in ["/.well-known/oauth-protected-resource", "/.well-known/oauth-protected-resource/mcp"] {
+        let resource = knock(&lar, "GET", path, "", "").json();
+        assert_eq!(resource["resource"], format!("http://{}/mcp", lar.address), "{path}");
+    }
+}
+
+#[test]
+fn errors_below_messages_have_anthropics_shape() {
+    let lar = Lar::start_with("[engines]\npreload = false\n");
+    for (method, path, version) in [
+        ("POST", "/v1/messages/batches", ""),
+        ("GET", "/v1/messages/batches/msgbatch_1", ""),
+        ("GET", "/v1/models/nope", "anthropic-version: 2023-06-01\r\n"),
+    ] {
+        let answer = knock(&lar, method, path, &format!("{}{version}", bearer()), "");
+        let body = answer.json();
+        assert_eq!(
+            (answer.status, &body["type"], &body["error"]["type"]),
+            (404, &json!("error"), &json!("not_found_error")),
+            "{path}"
+        );
+        assert_eq!(header(&answer, "request-id"), body["request_id"].as_str(), "{path}");
+    }
+    let openai = knock(&lar, "GET", "/v1/models/nope", &bearer(), "").json();
+    assert_eq!(openai["error"]["code"], "model_not_found");
+}
+
+#[test]
+fn the_pages_files_are_sent_compressed_and_kept_by_the_browser() {
+    let lar = Lar::start_with("[engines]\npreload = false\n");
+    let index = knock(&lar, "GET", "/", "", "");
+    let script = index.body.split('"').find(|part| part.starts_with("/assets/") && part.ends_with(".js"));
+    let script = script.expect("the page was built: make").to_owned();
+    let length = |encodings: &str| {
+        let answer = knock(&lar, "GET", &script, &format!("accept-encoding: {encodings}\r\n"), "");
+        let length: usize = header(&answer, "content-length").unwrap().parse().unwrap();
+        (header(&answer, "content-encoding").map(ToOwned::to_owned), length)
+    };
+    let (plain, gzip, brotli) = (length("identity"), length("gzip, deflate"), length("gzip, deflate, br"));
+    assert_eq!((plain.0, gzip.0.as_deref(), brotli.0.as_deref()), (None, Some("gzip"), Some("br")));
+    assert!(gzip.1 * 2 < plain.1 && brotli.1 < gzip.1, "{} {} {}", plain.1, gzip.1, brotli.1);
+
+    let first = knock(&lar, "GET", &script, "", "");
+    assert_eq!(header(&first, "cache-control"), Some("public, max-age=31536000, immutable"));
+    let tag = header(&index, "etag").unwrap();
+    let again = knock(&lar, "GET", "/", &format!("if-none-match: {tag}\r\n"), "");
+    assert_eq!(
+        (again.status, again.body.as_str(), header(&again, "cache-control")),
+        (304, "", Some("no-cache"))
+    );
+
+    for (path, kind) in [
+        ("/favicon.ico", "image/x-icon"),
+        ("/manifest.json", "application/json"),
+        ("/icon-192.png", "image/png"),
+    ] {
+        let answer = knock(&lar, "GET", path, "", "");
+        assert_eq!((answer.status, header(&answer, "content-type")), (200, Some(kind)), "{path}");
+    }
+    let manifest = knock(&lar, "GET", "/manifest.json", "", "").json();
+    for icon in manifest["icons"].as_array().unwrap() {
+        assert_eq!(knock(&lar, "GET", icon["src"].as_str().unwrap(), "", "").status, 200, "{icon}");
+    }
+}
+
+#[test]
+fn pages_of_other_origins_reach_the_model_apis_where_they_are_allowed_to() {
+    let lar = Lar::start_with(
+        "allowed_origins = [\"app://obsidian.md\", \"http://localhost:*\"]\n[engines]\npreload = false\n",
+    );
+    let page = "origin: app://obsidian.md\r\nsec-fetch-site: cross-site\r\n";
+    let json_type = "content-type: application/json\r\n";
+    let embed = json!({ "model": "default-embedding", "input": "a" }).to_string();
+
+    let asked = "access-control-request-method: POST\r\naccess-control-request-headers: authorization, content-type, x-stainless-os\r\n";
+    let preflight = knock(&lar, "OPTIONS", "/v1/embeddings", &format!("{page}{asked}"), "");
+    assert_eq!(preflight.status, 204);
+    assert_eq!(header(&preflight, "access-control-allow-origin"), Some("app://obsidian.md"));
+    assert_eq!(
+        header(&preflight, "access-control-allow-headers"),
+        Some("authorization, content-type, x-stainless-os")
+    );
+    assert!(header(&preflight, "access-control-allow-methods").unwrap().contains("post"));
+    assert_eq!(header(&preflight, "access-control-allow-credentials"), None);
+
+    let done = knock(&lar, "POST", "/v1/embeddings", &format!("{page}{json_type}{}", bearer()), &embed);
+    assert_eq!((done.status, header(&done, "access-control-allow-origin")), (200, Some("app://obsidian.md")));
+    assert!(header(&done, "access-control-expose-headers").unwrap().contains("x-request-id"));
+    let read = knock(&lar, "GET", "/api/tags", &format!("{page}{}", bearer()), "");
+    assert_eq!((read.status, header(&read, "access-control-allow-origin")), (200, Some("app://obsidian.md")));
+    // Errors can be read, too: an SDK tells its user which it was.
+    let keyless = knock(&lar, "POST", "/v1/embeddings", &format!("{page}{json_type}"), &embed);
+    assert_eq!(
+        (keyless.status, header(&keyless, "access-control-allow-origin")),
+        (401, Some("app://obsidian.md"))
+    );
+
+    // A session's cookie is worth nothing there: the browser signs in, the page beside it is not signed in.
+    let link = lar.post("/lar/v1/sign-in/links", &json!({})).json();
+    let (_, secret) = link["url"].as_str().unwrap().rsplit_once("#sign-in=").unwrap();
+    let own = format!("origin: http://{}\r\n{json_type}", lar.address);
+    let signed_in = knock(&lar, "POST", "/lar/v1/sign-in", &own, &json!({ "secret": secret }).to_string());
+    assert_eq!(signed_in.status, 204, "{}", signed_in.body);
+    let cookie = header(&signed_in, "set-cookie").unwrap().split(';').next().unwrap().to_owned();
+    let cookie = format!("cookie: {cookie}\r\n");
+    assert_eq!(knock(&lar, "POST", "/v1/embeddings", &format!("{own}{cookie}"), &embed).status, 200);
+    for origin in ["app://obsidian.md", "http://localhost:3000"] {
+        let foreign = format!("origin: {origin}\r\n{json_type}{cookie}");
+        assert_eq!(knock(&lar, "POST", "/v1/embeddings", &foreign, &embed).status, 401, "{origin}");
+        assert_eq!(knock(&lar, "GET", "/v1/models", &foreign, "").status, 401, "{origin}");
+    }
+
+    // Lar's own API is not served to it, with a key or without.
+    let ours = knock(&lar, "POST", "/lar/v1/aliases", &format!("{page}{json_type}{}", bearer()), "{}");
+    assert_eq!((ours.status, header(&ours, "access-control-allow-origin")), (403, None));
+    let evil = format!("origin: http://evil.example\r\n{json_type}{}", bearer());
+    let refused = knock(&lar, "POST", "/v1/embeddings", &evil, &embed);
+    assert_eq!((refused.status, header(&refused, "access-control-allow-origin")), (403, None));
+    assert_eq!(
+        refused.json()["error"]["message"],
+        "a page of another origin may not do this; add `http://evil.example` to `allowed_origins` if you trust that page"
+    );
+    let preflight =
+        knock(&lar, "OPTIONS", "/v1/embeddings", &format!("origin: http://evil.example\r\n{asked}"), "");
+    assert_eq!((preflight.status, header(&preflight, "access-control-allow-origin")), (405, None));
+}
+
+#[test]
+fn bodies_are_read_whatever_type_they_say_where_no_page_could_have_sent_them() {
+    let lar = Lar::start_with("[limits]\nbody = \"1 MiB\"\n[engines]\npreload = false\n");
+    let embed = json!({ "model": "default-embedding", "input": "a" }).to_string();
+    let show = json!({ "model": "default" }).to_string();
+    let types = ["", "content-type: application/x-www-form-urlencoded\r\n", "content-type: text/plain\r\n"];
+    for kind in types {
+        for (path, body) in [("/v1/embeddings", &embed), ("/api/show", &show)] {
+            let answer = knock(&lar, "POST", path, &format!("{kind}{}", bearer()), body);
+            assert_eq!(answer.status, 200, "{path} {kind}: {}", answer.body);
+            let page = format!("{kind}{}origin: http://evil.example\r\n", bearer());
+            assert_eq!(knock(&lar, "POST", path, &page, body).status, 403, "{path} {kind}");
+        }
+        let ours = knock(
+            &lar,
+            "POST",
+            "/lar/v1/memories/search",
+            &format!("{kind}{}", bearer()),
+            r#"{"query":"a"}"#,
+        );
+        assert_eq!(ours.status, 415, "{kind}: {}", ours.body);
+    }
+    assert_eq!(knock(&lar, "POST", "/v1/embeddings", types[1], &embed).status, 401);
+
+    // A client that sends everything before it reads gets its answer all the same.
+    let long = 3 << 20;
+    let mut socket = lar.open(&lar.head("POST", "/v1/embeddings", long), b"");
+    for _ in 0..long >> 16 {
+        socket.write_all(&[b' '; 1 << 16]).expect("the server reads on");
+    }
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).expect("the answer is not lost");
+    assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("the body is larger than"), "{answer}");
+
+    // What holds secrets is not kept by anything on the way.
+    let made = lar.post("/lar/v1/keys", &json!({ "name": "x" }));
+    assert_eq!((made.status, header(&made, "cache-control")), (201, Some("no-store")));
+    assert_eq!(header(&lar.get("/v1/models"), "cache-control"), Some("no-store"));
+}
+
+#[test]
+fn our_own_api_takes_objects_and_nothing_that_looks_like_them() {
+    let lar = Lar::start_with("[engines]\npreload = false\n");
+    let refused = |method: &str, path: &str, body: Value| {
+        let answer = lar.send(method, path, &body);
+        assert_eq!(
+            (answer.status, answer.json()["code"].clone()),
+            (400, json!("INVALID_PARAMS")),
+            "{path}: {}",
+            answer.body
+        );
+        answer.json()["detail"].as_str().unwrap().to_owned()
+    };
+    refused("POST", "/lar/v1/aliases", json!(["a", "smollm2-135m-instruct"]));
+    assert!(
+        lar.get("/lar/v1/aliases").json()["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|alias| alias["name"] != "a")
+    );
+    let nested = refused("POST", "/lar/v1/memories/search", json!({ "query": "x", "filters": [] }));
+    assert_eq!(nested, "`filters` must be an object");
+    let memory = lar.post("/lar/v1/memories", &json!({ "content": "The house has a red door." })).json();
+    refused("POST", &format!("/lar/v1/memories/{}/demote", memory["id"].as_str().unwrap()), json!([]));
+    let import = lar.send("POST", "/lar/v1/memories/import", &Value::Null);
+    assert_eq!(import.json()["detail"], "the body is empty; it must be one JSON object a line");
+
+    // The names that Lar itself uses stand for models of their kind.
+    for (name, target, told) in [
+        (
+            "default-embedding",
+            "smollm2-135m-instruct",
+            "`default-embedding` must stand for an embedder; `smollm2-135m-instruct` is a chat model",
+        ),
+        (
+            "default",
+            "all-minilm-l6-v2",
+            "`default` must stand for a chat model; `all-minilm-l6-v2` is an embedder",
+        ),
+        (
+            "default-rerank",
+            "all-minilm-l6-v2",
+            "`default-rerank` must stand for a reranker; `all-minilm-l6-v2` is an embedder",
+        ),
+    ] {
+        assert_eq!(refused("POST", "/lar/v1/aliases", json!({ "name": name, "target": target })), told);
+    }
+    let set = lar.post("/lar/v1/aliases", &json!({ "name": "default", "target": "smollm2-135m-instruct" }));
+    assert_eq!(set.status, 200, "{}", set.body);
+}
+
+#[test]
+fn a_call_of_a_tool_is_one_line_of_the_log_and_says_nothing_of_what_was_said() {
+    let lar = Lar::start_logging("[engines]\npreload = false\n", "debug");
+    let call = |name: &str, arguments: Value| {
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": { "name": name, "arguments": arguments } });
+        let headers = format!(
+            "{}content-type: application/json\r\naccept: application/json, text/event-stream\r\nmcp-protocol-version: 2025-11-25\r\n",
+            bearer()
+        );
+        let answer = knock(&lar, "POST", "/mcp", &headers, &body.to_string());
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert_eq!(answer.json()["result"]["isError"], false, "{}", answer.body);
+        answer.json()["result"].clone()
+    };
+    // As models write arguments.
+    let _ = call(
+        "memory_save",
+        json!({ "content": "The cellar key hangs behind the clock.", "tags": null, "project": null }),
+    );
+    let found = call(
+        "memory_search",
+        json!({ "query": "where is the cellar key", "limit": 5.0, "tags": null, "kinds": null }),
+    );
+    assert!(found["content"][0]["text"].as_str().unwrap().contains("behind the clock"), "{found}");
+    let _ = call(
+        "search",
+        json!({ "query": "cellar key", "limit": 5.0, "token_budget": 500.0, "min_retention": 0 }),
+    );
+
+    let log = lar.until("the log to be written", |lar| {
+        let log = std::fs::read_to_string(lar.data().join("log")).ok()?;
+        (log.lines().filter(|line| line.contains("/mcp")).count() >= 3).then_some(log)
+    });
+    assert!(!log.contains("cellar"), "{log}");
+    let of_calls: Vec<&str> =
+        log.lines().filter(|line| line.contains("/mcp") || line.contains("rmcp")).collect();
+    assert_eq!(of_calls.len(), 3, "{of_calls:#?}");
+}

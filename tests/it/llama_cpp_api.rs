@@ -1,0 +1,163 @@
+//! llama.cpp's own endpoints, as its clients use them. Its server's own tests run in `tests/conformance/llama_cpp`.
+
+use lar_tests::Lar;
+use serde_json::{Value, json};
+
+#[test]
+fn texts_become_tokens_and_tokens_texts() {
+    let lar = Lar::start();
+    let content = "What is the capital of France? 媽 🤗";
+    let tokens = lar.post("/tokenize", &json!({ "content": content })).json()["tokens"].clone();
+    assert!(tokens.as_array().unwrap().len() > 5, "{tokens}");
+    let back = lar.post("/detokenize", &json!({ "tokens": tokens })).json();
+    assert_eq!(back, json!({ "content": content }));
+
+    let pieces = lar.post("/tokenize", &json!({ "content": content, "with_pieces": true })).json();
+    let pieces = pieces["tokens"].as_array().unwrap();
+    let ids: Vec<&Value> = pieces.iter().map(|token| &token["id"]).collect();
+    assert_eq!(json!(ids), tokens);
+    let bytes = pieces.iter().flat_map(|token| match &token["piece"] {
+        Value::String(text) => text.bytes().collect::<Vec<u8>>(),
+        bytes => bytes.as_array().unwrap().iter().map(|byte| byte.as_u64().unwrap() as u8).collect(),
+    });
+    assert_eq!(String::from_utf8(bytes.collect()).unwrap(), content);
+
+    // A special token is one token where it is read as such, and plain text where it is not.
+    let count = |special: bool| {
+        let body = json!({ "content": "<|im_end|>", "parse_special": special });
+        lar.post("/tokenize", &body).json()["tokens"].as_array().unwrap().len()
+    };
+    assert_eq!(count(true), 1);
+    assert!(count(false) > 1);
+    assert_eq!(lar.post("/tokenize", &json!({})).json(), json!({ "tokens": [] }));
+
+    let refused = lar.post("/detokenize", &json!({ "tokens": [999_999_999] }));
+    assert_eq!(refused.status, 400, "{}", refused.body);
+    assert_eq!(refused.json()["error"]["param"], "tokens");
+    let unknown = lar.post("/tokenize", &json!({ "content": "a", "model": "gpt-4o" }));
+    assert_eq!((unknown.status, unknown.json()["error"]["type"].clone()), (404, json!("not_found_error")));
+
+    let chat = json!({ "messages": [{ "role": "user", "content": "Say hello." }] });
+    let prompt = lar.post("/apply-template", &chat).json()["prompt"].as_str().unwrap().to_owned();
+    assert!(prompt.contains("Say hello.") && prompt.ends_with("<|im_start|>assistant\n"), "{prompt}");
+    let counted = lar.post("/v1/chat/completions/input_tokens", &chat).json();
+    let rendered = lar.post("/tokenize", &json!({ "content": prompt })).json();
+    assert_eq!(counted["input_tokens"], json!(rendered["tokens"].as_array().unwrap().len()));
+}
+
+#[test]
+fn completions_are_answered_in_llama_cpps_form() {
+    let lar = Lar::start();
+    let body = |more: Value| {
+        let mut body = json!({ "prompt": "one two three four", "n_predict": 8, "temperature": 0.0 });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
+    let whole = lar.post("/completion", &body(json!({ "return_tokens": true, "n_probs": 2 })));
+    assert_eq!(whole.status, 200, "{}", whole.body);
+    let whole = whole.json();
+    let content = whole["content"].as_str().unwrap();
+    assert_eq!((whole["stop"].clone(), whole["stop_type"].clone()), (json!(true), json!("limit")));
+    assert_eq!(whole["tokens_predicted"], 8);
+    assert_eq!(whole["timings"]["predicted_n"], 8);
+    assert_eq!(whole["prompt"], "one two three four");
+    assert_eq!(whole["generation_settings"]["n_predict"], 8);
+    let probabilities = whole["completion_probabilities"].as_array().unwrap();
+    assert_eq!((probabilities.len(), whole["tokens"].as_array().unwrap().len()), (8, 8));
+    for (token, told) in whole["tokens"].as_array().unwrap().iter().zip(probabilities) {
+        assert_eq!((&told["id"], &told["top_logprobs"][0]["id"]), (token, token), "greedy");
+    }
+    assert_eq!(lar.post("/detokenize", &json!({ "tokens": whole["tokens"] })).json()["content"], content);
+
+    let streamed = lar.post("/completion", &body(json!({ "stream": true })));
+    let events = streamed.events();
+    let pieces: String = events.iter().map(|(_, data)| data["content"].as_str().unwrap()).collect();
+    assert_eq!(pieces, content);
+    let (last, parts) = events.split_last().unwrap();
+    assert_eq!((last.1["stop"].clone(), last.1["tokens_predicted"].clone()), (json!(true), json!(8)));
+    assert!(
+        parts.iter().all(|(_, data)| data["stop"] == false && !data["tokens"].as_array().unwrap().is_empty())
+    );
+
+    // Tokens, tokens with texts between them, and several prompts.
+    let tokens = lar.post("/tokenize", &json!({ "content": "one two three four" })).json()["tokens"].clone();
+    let several = json!([tokens, "one two three four", { "prompt_string": "one two three four" }]);
+    let several = lar.post("/completion", &body(json!({ "prompt": several }))).json();
+    let told: Vec<(&Value, &Value)> =
+        several.as_array().unwrap().iter().map(|answer| (&answer["index"], &answer["content"])).collect();
+    let content = &json!(content);
+    assert_eq!(told, [(&json!(0), content), (&json!(1), content), (&json!(2), content)]);
+    let mixed = lar.post("/completion", &body(json!({ "prompt": ["one two", tokens[2], tokens[3]] })));
+    assert_eq!(mixed.json()["content"], *content);
+
+    let stop = content.as_str().unwrap().chars().nth(3).unwrap().to_string();
+    let stopped = lar.post("/completion", &body(json!({ "stop": ["", stop] }))).json();
+    assert_eq!(
+        (stopped["stop_type"].clone(), stopped["stopping_word"].clone()),
+        (json!("word"), json!(stop))
+    );
+    let chosen =
+        lar.post("/completion", &body(json!({ "response_fields": ["content", "timings/predicted_n"] })));
+    assert_eq!(chosen.json(), json!({ "content": content, "timings/predicted_n": 8 }));
+    // The first token is forbidden, by its number or by its text.
+    let first = &whole["tokens"][0];
+    let piece = lar.post("/detokenize", &json!({ "tokens": [first] })).json()["content"].clone();
+    for token in [first.clone(), piece] {
+        let barred = body(json!({ "logit_bias": [[token, false]], "return_tokens": true }));
+        let barred = lar.post("/completion", &barred).json();
+        assert_ne!(barred["tokens"][0], *first, "{barred}");
+    }
+    let nothing = lar.post("/completion", &body(json!({ "n_predict": 0 }))).json();
+    let told = (&nothing["content"], &nothing["tokens_predicted"], &nothing["stop_type"]);
+    assert_eq!(told, (&json!(""), &json!(0), &json!("limit")));
+    for (wrong, param) in [
+        (json!({ "prompt": [] }), "prompt"),
+        (json!({ "n_predict": -3 }), "n_predict"),
+        (json!({ "post_sampling_probs": true }), "post_sampling_probs"),
+        (json!({ "prompt": { "prompt_string": "a", "multimodal_data": ["b"] } }), "prompt"),
+    ] {
+        let refused = lar.post("/completion", &body(wrong));
+        assert_eq!((refused.status, refused.json()["error"]["param"].clone()), (400, json!(param)));
+    }
+    let infill = json!({ "input_prefix": "a", "input_suffix": "b", "n_predict": 2 });
+    let refused = lar.post("/infill", &infill);
+    assert_eq!(refused.status, 400, "this model was not taught it: {}", refused.body);
+    let refused = lar.post("/infill", &json!({ "input_prefix": "a" }));
+    assert_eq!(refused.json()["error"]["param"], "input_suffix");
+}
+
+#[test]
+fn what_a_server_is_is_told_and_paths_without_v1_work() {
+    let lar = Lar::start();
+    let props = lar.get("/props").json();
+    assert_eq!(props["model_alias"], "smollm2-135m-instruct");
+    assert!(props["chat_template"].as_str().unwrap().contains("<|im_start|>"), "{props}");
+    assert_eq!(props["modalities"], json!({ "vision": false, "audio": false }));
+    let slots = lar.get("/slots").json();
+    assert_eq!(props["total_slots"], json!(slots.as_array().unwrap().len()));
+    assert_eq!(props["default_generation_settings"]["n_ctx"], slots[0]["n_ctx"]);
+    assert_eq!(lar.get("/lora-adapters").json(), json!([]));
+    assert_eq!(lar.get("/v1/health").json(), json!({ "status": "ok" }));
+
+    // Without a key nothing but the health is told.
+    for path in ["/props", "/slots", "/models", "/lora-adapters"] {
+        let request = lar.head("GET", path, 0).replace(Lar::KEY, "wrong");
+        assert_eq!(lar.raw(&request, b"").status, 401, "{path}");
+    }
+    assert_eq!(lar.get("/models").json(), lar.get("/v1/models").json());
+    let chat = json!({ "messages": [{ "role": "user", "content": "Hi" }], "max_tokens": 2 });
+    let answer = lar.post("/chat/completions", &chat).json();
+    assert_eq!(answer["object"], "chat.completion");
+    let timings = &answer["timings"];
+    assert_eq!(timings["predicted_n"], 2);
+    let read = timings["prompt_n"].as_u64().unwrap() + timings["cache_n"].as_u64().unwrap();
+    assert_eq!(json!(read), answer["usage"]["prompt_tokens"]);
+    let plain = json!({ "prompt": "one two", "model": "default", "max_tokens": 2 });
+    assert_eq!(lar.post("/completions", &plain).json()["object"], "text_completion");
+    let native = lar.post("/completions", &json!({ "prompt": "one two", "n_predict": 2 })).json();
+    assert_eq!(native["tokens_predicted"], 2, "{native}");
+    let vectors = lar.post("/embeddings", &json!({ "input": "a" })).json();
+    assert_eq!(vectors["data"][0]["embedding"].as_array().unwrap().len(), 384);
+    let native = lar.post("/embedding", &json!({ "content": "a" })).json();
+    assert_eq!(native, json!([{ "index": 0, "embedding": [vectors["data"][0]["embedding"]] }]));
+}

@@ -1,0 +1,40 @@
+//! What Lar says that loading a model takes, beside what its worker's process holds.
+
+use lar_tests::Lar;
+use serde_json::{Value, json};
+
+/// Resident memory of a process.
+fn resident_bytes(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|text| text.trim().trim_end_matches("kB").trim().parse::<u64>().ok()).unwrap_or(0) << 10
+}
+
+#[test]
+fn what_a_load_takes_is_what_its_worker_holds() {
+    for (concurrency, context_tokens) in [(1, 2048), (4, 8192)] {
+        let lar = Lar::start_with(&format!(
+            "[engines]\nconcurrency = {concurrency}\ncontext_tokens_max = {context_tokens}\n"
+        ));
+        let model = || lar.get("/lar/v1/catalog/models/default").json();
+        let before = model();
+        let ask = json!({ "model": "default", "prompt": "One, two,", "max_tokens": 4 });
+        assert_eq!(lar.post("/v1/completions", &ask).status, 200);
+        let told = model();
+        assert_eq!(told["memory_bytes"], before["memory_bytes"], "loading changes nothing of what is told");
+        let parts = &told["memory"];
+        let number = |value: &Value| value.as_u64().unwrap();
+        assert_eq!(number(&parts["slots"]), concurrency);
+        // 30 layers, 3 heads of 64 numbers in 16 bits for keys and as many for values.
+        assert_eq!(number(&parts["context_bytes"]), concurrency * context_tokens * 30 * 3 * 64 * 2 * 2);
+        let sum = ["weights_bytes", "context_bytes", "compute_bytes", "draft_bytes"]
+            .map(|part| number(&parts[part]));
+        assert_eq!(sum.iter().sum::<u64>(), number(&told["memory_bytes"]));
+        let held = lar.workers().into_iter().map(resident_bytes).max().unwrap();
+        let apart = number(&told["memory_bytes"]).abs_diff(held) as f64 / held as f64;
+        assert!(apart < 0.15, "{concurrency} × {context_tokens}: {told} and its worker holds {held}");
+        let shown = String::from_utf8(lar.cli(&["models", "show", "default"]).stdout).unwrap();
+        let made = format!("{concurrency} × {context_tokens} tokens of context");
+        assert!(shown.contains(&made), "{shown}");
+    }
+}

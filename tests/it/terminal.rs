@@ -1,0 +1,115 @@
+//! `lar chat` and `lar top` on a real terminal, with a real model.
+
+use lar_tests::{COLUMNS, Lar, program};
+use serde_json::Value;
+
+const CTRL_C: &str = "\x03";
+const CTRL_D: &str = "\x04";
+
+fn conversations(lar: &Lar) -> Vec<Value> {
+    lar.get("/lar/v1/conversations").json()["data"].as_array().unwrap().clone()
+}
+
+fn messages(lar: &Lar, conversation: &Value) -> Vec<(String, String)> {
+    let id = conversation["id"].as_str().unwrap();
+    let whole = lar.get(&format!("/lar/v1/conversations/{id}")).json();
+    let text = |message: &Value, field: &str| message[field].as_str().unwrap().to_owned();
+    let messages = whole["messages"].as_array().unwrap();
+    messages.iter().map(|one| (text(one, "role"), text(one, "content"))).collect()
+}
+
+#[test]
+fn chat_on_a_terminal() {
+    let lar = Lar::start();
+    let mut chat = lar.on_terminal(&["chat"]);
+    chat.wait_for("Talking to the default model.");
+    chat.wait_for("> ");
+
+    // Commands, and what is none.
+    chat.press("/sytem Be brief.\r");
+    chat.wait_for("/sytem is no command. Did you mean /system?");
+    chat.press("/help\r");
+    chat.wait_for("/retry");
+    chat.press("/model smollm2-135m-instruc\r");
+    chat.wait_for("Did you mean `smollm2-135m-instruct`?");
+    chat.press("/model\r");
+    chat.wait_for("* smollm2-135m-instruct");
+    assert_eq!(conversations(&lar), Vec::<Value>::new(), "commands make no conversation");
+
+    // Ctrl+C clears the line; what stood in it is not sent.
+    chat.press("half a thought");
+    chat.wait_for("half a thought");
+    chat.press(CTRL_C);
+    chat.wait_for("Ctrl+C again");
+
+    // An answer of several lines: keys typed meanwhile neither show in it nor become the next message.
+    chat.press("/system You write long sentences.\r");
+    chat.wait_for("New conversation with this system prompt.");
+    chat.press("Write four sentences about a fox and a river.\r");
+    chat.wait_for("river.");
+    chat.wait_for("\r\n");
+    chat.wait_for(" ");
+    chat.press("typed too early");
+    chat.wait_for("ms, ");
+    chat.wait_for("> ");
+    let made = conversations(&lar);
+    assert_eq!(made.len(), 1);
+    let said = messages(&lar, &made[0]);
+    let roles: Vec<&str> = said.iter().map(|(role, _)| role.as_str()).collect();
+    assert_eq!(roles, ["system", "user", "assistant"]);
+    assert_eq!(said[0].1, "You write long sentences.");
+
+    // Another answer to the same message, stopped by Ctrl+C.
+    chat.press("/retry\r");
+    chat.wait_for("/retry");
+    chat.wait_for("\r\n");
+    chat.wait_for(" ");
+    chat.press(CTRL_C);
+    chat.wait_for("> ");
+    assert_eq!(messages(&lar, &made[0]).len(), 4);
+    chat.press(CTRL_D);
+    let (code, screen) = chat.ended();
+    assert_eq!(code, Some(0), "{screen}");
+    assert!(!screen.contains("typed too early"), "{screen}");
+
+    // Each word of the answer is whole on a line that fits.
+    let (_, shown) = screen.rsplit_once("Write four sentences about a fox and a river.").unwrap();
+    let (_, shown) = shown.split_once("\r\n").unwrap();
+    let shown = &shown[..shown.find(" tokens, first").unwrap()];
+    let shown = &shown[..shown.rfind('(').unwrap()];
+    let shown: Vec<&str> = shown.lines().filter(|line| !line.starts_with("Loading the model")).collect();
+    let shown = shown.join("\n");
+    let words = |text: &str| text.split_whitespace().map(ToOwned::to_owned).collect::<Vec<_>>();
+    assert_eq!(words(&shown), words(&said[2].1));
+    let widest = shown.lines().map(|line| line.chars().count()).max().unwrap();
+    assert!(widest <= usize::from(COLUMNS), "{widest}: {shown}");
+
+    // Looking in and leaving makes nothing.
+    let mut chat = lar.on_terminal(&["chat"]);
+    chat.wait_for("> ");
+    chat.press(CTRL_C);
+    chat.wait_for("Ctrl+C again");
+    chat.press(CTRL_C);
+    assert_eq!(chat.ended().0, Some(0));
+    assert_eq!(conversations(&lar).len(), 1);
+
+    let mut top = lar.on_terminal(&["top"]);
+    top.wait_for("q quits");
+    top.press("q");
+    assert_eq!(top.ended().0, Some(0));
+}
+
+#[test]
+fn a_closed_pipe_ends_a_command_quietly() {
+    let lar = Lar::start();
+    for command in ["completions bash", "config schema", "--help", "openapi"] {
+        let command = command.replace("openapi", "memory export");
+        let line =
+            format!("{} {command} | head -c 1 >/dev/null; exit ${{PIPESTATUS[0]}}", program().display());
+        let mut shell = std::process::Command::new("bash");
+        shell.args(["-c", &line]).env("LAR_URL", format!("http://{}", lar.address)).env("LAR_KEY", Lar::KEY);
+        let done = shell.output().unwrap();
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert_eq!((done.status.code(), said.as_str()), (Some(0), ""), "{command}");
+    }
+}

@@ -1,0 +1,36 @@
+//! Files that are damaged as disks damage them, the same for the same seed.
+
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::Path;
+
+/// Numbers that look random (SplitMix64).
+#[derive(Debug, Clone)]
+pub struct Random(pub u64);
+
+impl Random {
+    /// The next number, below `limit`.
+    pub fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % limit
+    }
+}
+
+/// Flips `count` random bits of a file behind its first `spared` bytes, in place.
+///
+/// # Panics
+/// When the file cannot be read or written.
+pub fn flip_bits(path: &Path, seed: u64, count: u64, spared: u64) {
+    let mut file = std::fs::File::options().read(true).write(true).open(path).expect("it can be opened");
+    let length = file.metadata().expect("it has a length").len();
+    let mut random = Random(seed);
+    for _ in 0..count {
+        let at = SeekFrom::Start(spared + random.below(length - spared));
+        let mut byte = [0];
+        file.seek(at).and_then(|_| file.read_exact(&mut byte)).expect("it can be read");
+        byte[0] ^= 1 << random.below(8);
+        file.seek(at).and_then(|_| file.write_all(&byte)).expect("it can be written");
+    }
+}

@@ -1,0 +1,97 @@
+//! A small disk of a test's own, on which Lar can be started several times.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use crate::Lar;
+use crate::lar::as_test;
+
+/// A tmpfs that only its own processes see. Takes user namespaces, as Debian has them.
+#[derive(Debug)]
+pub struct Disk {
+    /// Keeps the namespaces.
+    holder: Child,
+    at: PathBuf,
+    _directory: tempfile::TempDir,
+}
+
+impl Disk {
+    /// Makes one with these options of tmpfs.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    #[must_use]
+    pub fn new(options: &str) -> Self {
+        let directory = tempfile::tempdir().expect("a directory can be made");
+        let at = directory.path().to_owned();
+        let mut holder = Command::new("unshare")
+            .args(["--mount", "--map-root-user", "sh", "-c"])
+            .arg("mount -t tmpfs -o \"$1\" tmpfs \"$2\" && echo mounted && exec cat")
+            .args(["sh", options])
+            .arg(&at)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("unshare runs");
+        let mut line = String::new();
+        let told = BufReader::new(holder.stdout.as_mut().expect("it is piped")).read_line(&mut line);
+        assert_eq!((told.ok(), line.as_str()), (Some(8), "mounted\n"), "the disk is not mounted");
+        Self { holder, at, _directory: directory }
+    }
+
+    /// Where the disk is seen from outside.
+    #[must_use]
+    pub fn outside(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root{}", self.holder.id(), self.at.display()))
+    }
+
+    /// `lar` on this disk, its data directory.
+    #[must_use]
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("nsenter");
+        command.args([
+            "--target",
+            &self.holder.id().to_string(),
+            "--mount",
+            "--user",
+            "--preserve-credentials",
+        ]);
+        command.arg(crate::program());
+        command.args(arguments);
+        as_test(command, &self.at)
+    }
+
+    /// Starts a server on it.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start(&self) -> Lar {
+        Lar::run(self.command(&[]), &self.at)
+    }
+
+    /// Leaves no room on it: returns the file that takes it.
+    ///
+    /// # Panics
+    /// When the file cannot be made.
+    #[must_use]
+    pub fn fill(&self) -> PathBuf {
+        fill(&self.outside())
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = self.holder.kill();
+        let _ = self.holder.wait();
+    }
+}
+
+/// Writes a file into a folder until its disk is full.
+fn fill(folder: &Path) -> PathBuf {
+    let filler = folder.join("filler");
+    let mut file = std::fs::File::create(&filler).expect("the file can be made");
+    while file.write_all(&[0; 4096]).is_ok() {}
+    filler
+}

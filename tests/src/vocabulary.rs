@@ -1,0 +1,200 @@
+//! Vocabularies: which special tokens a GGUF file has, and small ones made here, each with a kind of token that is
+//! hard to keep out of content.
+//!
+//! GGUF: `docs/gguf.md` of the ggml repository. Types of tokens as llama.cpp numbers them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::made::Gguf;
+
+/// Types of tokens.
+const NORMAL: i32 = 1;
+const UNKNOWN: i32 = 2;
+const CONTROL: i32 = 3;
+const USER_DEFINED: i32 = 4;
+const BYTE: i32 = 6;
+
+/// A vocabulary, as its file has it.
+#[derive(Debug, Default)]
+pub struct Vocabulary {
+    /// Tokens' texts.
+    pub texts: Vec<String>,
+    /// Tokens' types.
+    pub kinds: Vec<i32>,
+}
+
+impl Vocabulary {
+    /// Reads a GGUF file's.
+    ///
+    /// # Panics
+    /// When the file is no GGUF file or has no vocabulary.
+    #[must_use]
+    pub fn of(path: &Path) -> Self {
+        let bytes = std::fs::read(path).expect("the file is there");
+        let mut reader = Reader { bytes: &bytes, at: 8 };
+        let (_tensors, pairs) = (reader.long(), reader.long());
+        let mut vocabulary = Self::default();
+        for _ in 0..pairs {
+            let key = reader.text();
+            let kind = reader.word();
+            if kind == 9 {
+                let (kind, length) = (reader.word(), reader.long());
+                for _ in 0..length {
+                    match (key.as_str(), kind) {
+                        ("tokenizer.ggml.tokens", _) => vocabulary.texts.push(reader.text()),
+                        ("tokenizer.ggml.token_type", _) => {
+                            vocabulary.kinds.push(i32::try_from(reader.word()).expect("types are small"));
+                        }
+                        _ => reader.skip(kind),
+                    }
+                }
+            } else {
+                reader.skip(kind);
+            }
+        }
+        assert_eq!(vocabulary.texts.len(), vocabulary.kinds.len(), "every token has a type");
+        vocabulary
+    }
+
+    /// Control and user-defined tokens by their numbers.
+    #[must_use]
+    pub fn special(&self) -> BTreeMap<u32, String> {
+        let kinds = self.kinds.iter().zip(&self.texts).zip(0..);
+        let special = kinds.filter(|((kind, _), _)| matches!(**kind, CONTROL | USER_DEFINED));
+        special.map(|((_, text), token)| (token, text.clone())).collect()
+    }
+}
+
+struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl Reader<'_> {
+    fn take(&mut self, length: usize) -> &[u8] {
+        self.at += length;
+        &self.bytes[self.at - length..self.at]
+    }
+
+    fn word(&mut self) -> u32 {
+        u32::from_le_bytes(self.take(4).try_into().expect("4 bytes"))
+    }
+
+    fn long(&mut self) -> u64 {
+        u64::from_le_bytes(self.take(8).try_into().expect("8 bytes"))
+    }
+
+    fn text(&mut self) -> String {
+        let length = usize::try_from(self.long()).expect("it fits memory");
+        String::from_utf8_lossy(self.take(length)).into_owned()
+    }
+
+    fn skip(&mut self, kind: u32) {
+        match kind {
+            0 | 1 | 7 => _ = self.take(1),
+            2 | 3 => _ = self.take(2),
+            4..=6 => _ = self.take(4),
+            8 => _ = self.text(),
+            9 => {
+                let (kind, length) = (self.word(), self.long());
+                (0..length).for_each(|_| self.skip(kind));
+            }
+            _ => _ = self.take(8),
+        }
+    }
+}
+
+/// A vocabulary of SentencePiece's kind. It joins any two pieces that are a token together, special ones too: `</` and
+/// `s>` make the end token without its text being looked for.
+///
+/// # Panics
+/// When the file cannot be written.
+#[must_use]
+pub fn sentence_pieces(folder: &Path) -> PathBuf {
+    let mut tokens: Vec<(String, i32, f32)> = vec![
+        ("<unk>".into(), UNKNOWN, 0.0),
+        ("<s>".into(), CONTROL, 0.0),
+        ("</s>".into(), CONTROL, 0.0),
+        ("<|im_start|>".into(), USER_DEFINED, 0.0),
+        ("<|im_end|>".into(), CONTROL, 0.0),
+        ("\n\n".into(), USER_DEFINED, 0.0),
+        ("<table>".into(), USER_DEFINED, 0.0),
+    ];
+    tokens.extend((0..=255u8).map(|byte| (format!("<0x{byte:02X}>"), BYTE, 0.0)));
+    let pieces =
+        ["\u{2581}", "</", "s>", "<s", "\u{2581}a", "th", "the", "\u{2581}the", "in", "er", "an", "im"];
+    tokens.extend(pieces.map(|piece| (piece.to_owned(), NORMAL, -(piece.len() as f32))));
+    tokens.extend((b'!'..=b'~').map(|byte| (char::from(byte).to_string(), NORMAL, -100.0)));
+    let mut gguf = head("llama", &tokens);
+    gguf.pair("tokenizer.ggml.bos_token_id", 4, &1u32.to_le_bytes());
+    gguf.pair("tokenizer.ggml.eos_token_id", 4, &2u32.to_le_bytes());
+    write(folder, "sentence-pieces.gguf", gguf)
+}
+
+/// A vocabulary of byte pairs with user-defined tokens: marks that a template writes, and runs of blanks and a tag that
+/// are ordinary text.
+///
+/// # Panics
+/// When the file cannot be written.
+#[must_use]
+pub fn byte_pairs(folder: &Path) -> PathBuf {
+    let mut tokens: Vec<(String, i32, f32)> = vec![
+        ("<|endoftext|>".into(), CONTROL, 0.0),
+        ("<|im_start|>".into(), CONTROL, 0.0),
+        ("<|im_end|>".into(), CONTROL, 0.0),
+        ("<think>".into(), USER_DEFINED, 0.0),
+        ("</think>".into(), USER_DEFINED, 0.0),
+        ("<|channel|>".into(), USER_DEFINED, 0.0),
+        ("[INST]".into(), CONTROL, 0.0),
+        ("    ".into(), USER_DEFINED, 0.0),
+        ("<table>".into(), USER_DEFINED, 0.0),
+        ("<|fim_prefix|>".into(), CONTROL, 0.0),
+        ("<|fim_suffix|>".into(), CONTROL, 0.0),
+        ("<|fim_middle|>".into(), CONTROL, 0.0),
+    ];
+    tokens.extend(byte_letters().into_iter().map(|letter| (letter.to_string(), NORMAL, 0.0)));
+    let merges = ["t h", "th e", "i n", "e r", "\u{120} the", "a n", "< |", "| >", "i m"];
+    tokens.extend(merges.map(|merge| (merge.replace(' ', ""), NORMAL, 0.0)));
+    let mut gguf = head("gpt2", &tokens);
+    gguf.string("tokenizer.ggml.pre", "gpt-2");
+    let mut list = [8u32.to_le_bytes().to_vec(), (merges.len() as u64).to_le_bytes().to_vec()].concat();
+    merges.iter().for_each(|merge| Gguf::text(&mut list, merge));
+    gguf.pair("tokenizer.ggml.merges", 9, &list);
+    gguf.pair("tokenizer.ggml.eos_token_id", 4, &2u32.to_le_bytes());
+    write(folder, "byte-pairs.gguf", gguf)
+}
+
+/// The letters that stand for bytes in vocabularies of GPT-2's kind.
+fn byte_letters() -> Vec<char> {
+    let mut others = 256u32..;
+    let letter = |byte: u8| match byte {
+        b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff => char::from(byte),
+        _ => others.next().and_then(char::from_u32).expect("there are letters"),
+    };
+    (0..=255u8).map(letter).collect()
+}
+
+fn head(kind: &str, tokens: &[(String, i32, f32)]) -> Gguf {
+    let mut gguf = Gguf::default();
+    gguf.string("general.architecture", "llama");
+    gguf.string("tokenizer.ggml.model", kind);
+    let list =
+        |kind: u32| [kind.to_le_bytes().to_vec(), (tokens.len() as u64).to_le_bytes().to_vec()].concat();
+    let (mut texts, mut kinds, mut scores) = (list(8), list(5), list(6));
+    for (text, kind, score) in tokens {
+        Gguf::text(&mut texts, text);
+        kinds.extend(kind.to_le_bytes());
+        scores.extend(score.to_le_bytes());
+    }
+    gguf.pair("tokenizer.ggml.tokens", 9, &texts);
+    gguf.pair("tokenizer.ggml.token_type", 9, &kinds);
+    gguf.pair("tokenizer.ggml.scores", 9, &scores);
+    gguf
+}
+
+fn write(folder: &Path, name: &str, gguf: Gguf) -> PathBuf {
+    let path = folder.join(name);
+    std::fs::write(&path, gguf.bytes()).expect("the file can be written");
+    path
+}
