@@ -72,7 +72,12 @@ fn half_sent_bodies_take_a_bounded_part_of_memory() {
         tried += 1;
     }
     assert_eq!(tried, 10, "heads, {SENDERS} connections each");
-    lar.until("memory to be given back", |lar| (lar.memory().0 < before + STRANGERS_MAX).then_some(()));
+    // The C library keeps what was freed for the next requests: a second round takes that and hardly more.
+    let kept = lar.memory().0;
+    drop(half_sent(&lar.address, SENDERS, &keyed[0].0, &plain));
+    assert_eq!(lar.get("/healthz").status, 200);
+    let again = lar.memory().0;
+    assert!(again < kept + STRANGERS_MAX, "{} MB more in a second round", again.saturating_sub(kept) >> 20);
 
     // What waits too long for room is told when to come back.
     let blocked = half_sent(&lar.address, SENDERS, &keyed[0].0, &plain);
