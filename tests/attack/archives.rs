@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use lar_tests::Lar;
+use lar_tests::damage::fold_log;
 use serde_json::{Value, json};
 
 /// An entry of a tar file.
@@ -91,11 +92,7 @@ fn backups_that_are_none_are_refused() {
     let at = tempfile::tempdir().unwrap();
     let data = at.path().join("data");
     drop(Lar::start_on(&data));
-    // What is still in the log moves into the file.
-    drop(lar_store::Store::open(&data.join("lar.db")).unwrap());
-    while data.join("lar.db-wal").exists() {
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
+    fold_log(&data);
     let database = fs::read(data.join("lar.db")).unwrap();
     let schema = u32::from_be_bytes(database[60..64].try_into().unwrap());
     let digest = |bytes: &[u8]| sha256(bytes, at.path());

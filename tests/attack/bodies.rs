@@ -1,5 +1,9 @@
-//! Bodies that are never finished, of strangers and of callers with a key: what they may take of the server's memory.
+//! Bodies that are never finished, of strangers and of callers with a key, and whole ones that are work: what they may take of the
+//! server's memory.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use lar_base::Instant;
@@ -12,6 +16,10 @@ const LENGTH: usize = 15_000_000;
 const STRANGERS_MAX: u64 = 48 << 20;
 /// All bodies together may take 128 MiB, those of one key half of it; what is around them takes some, too.
 const KEYED_MAX: u64 = 144 << 20;
+/// Whole bodies that are sent at once.
+const WHOLE: usize = 60;
+/// Whole bodies of one key: four have room at once, and one that is being decoded is there up to five times.
+const WHOLE_MAX: u64 = 384 << 20;
 
 #[test]
 fn half_sent_bodies_take_a_bounded_part_of_memory() {
@@ -88,4 +96,81 @@ fn half_sent_bodies_take_a_bounded_part_of_memory() {
     );
     assert!(refused.head.contains("retry-after: 1"), "{}", refused.head);
     drop(blocked);
+}
+
+/// A body is more than its bytes: it is decoded, its texts are tokenized, and prompts wait for that. What one key sends is
+/// bounded until nothing of it is left.
+#[test]
+fn whole_bodies_take_a_bounded_part_of_memory_until_their_work_is_done() {
+    let lar = Lar::start();
+    let other = lar.key(&["inference"]);
+    let words = "word ".repeat(LENGTH / 5 - 100);
+    let bodies = [
+        (
+            "/v1/messages/count_tokens",
+            json!({ "model": "default", "messages": [{ "role": "user", "content": words }] }),
+        ),
+        ("/completion", json!({ "prompt": words, "n_cmpl": 16 })),
+        ("/v1/embeddings", json!({ "model": "default-embedding", "input": words, "truncate": true })),
+    ];
+    // A prompt of more than a megabyte, and texts that need room: of another key, while the first has all that it may.
+    let large =
+        json!({ "model": "default", "messages": [{ "role": "user", "content": "a ".repeat(600_000) }] });
+    let texts = json!({ "model": "default-embedding", "input": "word ".repeat(10_000), "truncate": true });
+    // The workers are there before memory is looked at.
+    assert_eq!(lar.send_with(&other, "POST", "/v1/embeddings", &texts).status, 200);
+    assert_eq!(lar.send_with(&other, "POST", "/v1/messages/count_tokens", &large).status, 200);
+    let mut tried = 0;
+    for (path, body) in &bodies {
+        let body = body.to_string();
+        let head = lar.head("POST", path, body.len());
+        lar.forget_peak();
+        let (before, _) = lar.memory();
+        let statuses = sent_whole(&lar.address, &head, body.as_bytes(), || {
+            let counted = lar.send_with(&other, "POST", "/v1/messages/count_tokens", &large);
+            assert_eq!(counted.status, 200, "{path}: {}", counted.body);
+            let embedded = lar.send_with(&other, "POST", "/v1/embeddings", &texts);
+            assert_eq!(embedded.status, 200, "{path}: {}", embedded.body);
+        });
+        let (_, peak) = lar.memory();
+        assert!(peak < before + WHOLE_MAX, "{path}: {} MB more", (peak - before) >> 20);
+        // Those that were worked on are counted, cut or too long; the others are told to come back, if they read that.
+        assert!(statuses.iter().all(|status| [0, 200, 400, 429].contains(status)), "{path}: {statuses:?}");
+        let done = statuses.iter().filter(|status| [200, 400].contains(*status)).count();
+        assert!(done > 0, "{path}: {statuses:?}");
+        tried += 1;
+    }
+    assert_eq!(tried, 3, "paths, {WHOLE} bodies each");
+
+    // Millions of values of two bytes would take many times their length.
+    let ones = format!("{{\"prompt\":[{}1]}}", "1,".repeat(LENGTH / 2 - 100));
+    lar.forget_peak();
+    let (before, _) = lar.memory();
+    let refused = lar.raw(&lar.head("POST", "/completion", ones.len()), ones.as_bytes());
+    assert_eq!(refused.status, 413, "{}", refused.body);
+    let (_, peak) = lar.memory();
+    assert!(peak < before + STRANGERS_MAX, "{} MB more", (peak - before) >> 20);
+}
+
+/// Sends whole bodies at once, does `meanwhile`, and returns their statuses, 0 where the connection was closed before one was
+/// read.
+fn sent_whole(address: &str, head: &str, body: &[u8], meanwhile: impl FnOnce()) -> Vec<u16> {
+    let open = |_| TcpStream::connect(address).expect("lar listens");
+    let sockets: Vec<TcpStream> = (0..WHOLE).map(open).collect();
+    let (answered, statuses) = mpsc::channel();
+    std::thread::scope(|scope| {
+        for mut socket in &sockets {
+            let answered = answered.clone();
+            scope.spawn(move || {
+                // The server may answer and close before it has read anything.
+                let _ = socket.write_all(head.as_bytes()).and_then(|()| socket.write_all(body));
+                let mut line = [0; 12];
+                let read = socket.read_exact(&mut line).is_ok();
+                let status = std::str::from_utf8(&line[9..]).ok().and_then(|status| status.parse().ok());
+                let _ = answered.send(status.filter(|_| read).unwrap_or(0));
+            });
+        }
+        meanwhile();
+        statuses.iter().take(WHOLE).collect()
+    })
 }

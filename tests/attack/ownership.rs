@@ -138,6 +138,11 @@ fn what_is_somebody_elses_is_refused_before_anything_happens() {
         let listed = lar.send_with(&mallory, "GET", path, &Value::Null);
         assert_eq!((listed.status, listed.json()["data"].clone()), (200, json!([])), "{path}");
     }
+    // What somebody might have stopped was there to be stopped.
+    let still_running = lar.get(&path).json()["running_task"].clone();
+    assert_eq!(still_running, things.turn.as_str(), "the turn ended before everything was tried");
+    let task = lar.get(&format!("/lar/v1/tasks/{}", things.task)).json();
+    assert_eq!(task["state"], "running", "the task ended before everything was tried: {task}");
 
     // Everything goes on and is as it was.
     let mut rest = String::new();
@@ -183,4 +188,40 @@ fn a_key_sees_its_own_tasks_and_those_of_others_with_conversations_only() {
         lar.send_with(headers, "GET", &format!("/lar/v1/tasks/{id}/stream"), &Value::Null).status
     };
     assert_eq!([&one, &other, &wide].map(|headers| followed(headers)), [200, 404, 200]);
+}
+
+#[test]
+fn usage_is_of_the_keys_whose_tasks_are_visible_and_numbers_are_for_administrators() {
+    let lar = Lar::start();
+    let [one, other] = [0; 2].map(|_| lar.key(&["inference"]));
+    let wide = lar.key(&["inference", "conversations"]);
+    let mallory = lar.invite("mallory");
+    let completion = json!({ "model": "default", "prompt": "1, 2,", "max_tokens": 1 });
+    for headers in [&one, &other] {
+        assert_eq!(lar.send_with(headers, "POST", "/v1/completions", &completion).status, 200);
+    }
+    let id = |headers: &str| made(&lar.send_with(headers, "GET", "/lar/v1/me", &Value::Null), "key_id");
+    let [first, second] = [&one, &other].map(|headers| id(headers));
+    let keys = |lar: &Lar, headers: &str| {
+        let usage = lar.send_with(headers, "GET", "/lar/v1/usage", &Value::Null).json();
+        let mut keys: Vec<String> = usage["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|row| row["key_id"].as_str().unwrap().to_owned())
+            .collect();
+        keys.sort();
+        keys
+    };
+    let mut both = vec![first.clone(), second.clone()];
+    both.sort();
+    // Usage is stored soon after the answer.
+    lar.until("the usage to be stored", |lar| (keys(lar, &wide) == both).then_some(()));
+    assert_eq!(keys(&lar, &one), [first]);
+    assert_eq!(keys(&lar, &other), [second]);
+    assert_eq!(keys(&lar, &mallory), Vec::<String>::new());
+
+    let admin = lar.key(&["admin"]);
+    let status = |headers: &str| lar.send_with(headers, "GET", "/metrics", &Value::Null).status;
+    assert_eq!([&one, &wide, &mallory, &admin].map(|headers| status(headers)), [403, 403, 403, 200]);
 }

@@ -29,6 +29,10 @@ LEFT_OUT = {
     r"^lar config set engines.llama_server": "names a program of the reader's; tests/it/llama_server.rs runs one",
     r"^lar connect (codex|open-webui)$": "tries the client itself; tests/it/connect.rs and `make big-clients` do",
 }
+# Commands that must fail here, with what they then say, and why.
+FAILS = {
+    r"^curl \$LAR_URL/v1/rerank ": ("`default-rerank` isn't installed", "no package with a reranker could be had"),
+}
 # What stands for something of the reader's.
 STANDS_FOR = [("http://127.0.0.1:5270", URL), ("lar_…", KEY), ("/mnt/disk", "{work}/disk")]
 
@@ -52,17 +56,25 @@ def command_lines(block):
 
 def run(arguments, text, page, environment, work):
     global ran
+    fails = next((pattern for pattern in FAILS if re.search(pattern, text)), None)
     for written, meant in STANDS_FOR:
         text = text.replace(written, meant.replace("{work}", work))
     done = subprocess.run([*arguments, text], capture_output=True, text=True, timeout=120, cwd=work, env=environment)
     ran += 1
-    if done.returncode:
-        failed.append(f"{page.name}: {text}\n{done.stdout}{done.stderr}".strip())
+    said = f"{done.stdout}{done.stderr}"
+    if fails:
+        used.add(fails)
+        if not done.returncode or FAILS[fails][0] not in said:
+            failed.append(f"{page.name}: {text}\nshould say {FAILS[fails][0]!r}:\n{said}".strip())
+    elif done.returncode:
+        failed.append(f"{page.name}: {text}\n{said}".strip())
 
 
 def prepare(work):
     """The files that the guides' commands read."""
     home = pathlib.Path(work)
+    # Without it an answer of 400 and above is a success to curl.
+    (home / ".curlrc").write_text("fail-with-body\n")
     (home / "disk").mkdir()
     (home / "bin").mkdir()
     (home / "bin/lar").symlink_to(LAR)
@@ -95,6 +107,14 @@ def blocks(page, environment, work):
                 run(["bash", "-euo", "pipefail", "-c"], command, page, environment_of, work)
 
 
+def arguments_of(usage):
+    """How many words may follow a command, by its help; options and further commands are none."""
+    lines = re.search(r"^Usage:.*?(?=\n\n|\Z)", usage, re.S | re.M)
+    values = re.findall(r"[\[<]([A-Z_]+)[\]>](\.\.\.)?", lines.group() if lines else "")
+    values = [more for name, more in values if name not in ("OPTIONS", "COMMAND")]
+    return float("inf") if any(values) else len(values)
+
+
 def known_commands(page, environment):
     """Commands in sentences and tables: their words up to the first argument must be commands of Lar."""
     text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.S | re.M)
@@ -114,12 +134,23 @@ def known_commands(page, environment):
                 if asked.returncode == 0:
                     break
             ran += 1
-            takes_value = asked.returncode == 0 and (length == len(said) or re.search(r"Usage:.*[\[<]", asked.stdout))
-            if not takes_value:
+            if asked.returncode or len(said) - length > arguments_of(asked.stdout):
                 failed.append(f"{page.name}: `lar {command}` is no command")
             for option in re.findall(r"(--[a-z][a-z-]*)", command):
                 if asked.returncode == 0 and option not in asked.stdout:
                     failed.append(f"{page.name}: `lar {command}`: {option} is no option of it")
+
+
+def check_the_checks(environment, work):
+    """What is wrong must be found: a command that is none, and an answer that refuses a request."""
+    global ran
+    wrong = pathlib.Path(work) / "wrong.md"
+    wrong.write_text("`lar backup nonsense`\n\n```sh\ncurl $LAR_URL/v1/models -d 'no JSON'\n```\n")
+    blocks(wrong, environment, work)
+    known_commands(wrong, environment)
+    assert len(failed) == 2, failed
+    failed.clear()
+    ran = 0
 
 
 with tempfile.TemporaryDirectory() as work:
@@ -129,10 +160,11 @@ with tempfile.TemporaryDirectory() as work:
         "LAR_URL": URL, "LAR_KEY": KEY, "LAR_DATA_DIR": os.environ["LAR_DATA_DIR"],
         "LAR_MODELS_DIR": os.environ["LAR_MODELS_DIR"], "LANG": "C.UTF-8",
     }
+    check_the_checks(environment, work)
     for page in PAGES:
         blocks(page, environment, work)
         known_commands(page, environment)
-unused = set(LEFT_OUT) - used
+unused = {*LEFT_OUT, *FAILS} - used
 failed.extend(f"nothing in the docs fits {pattern!r} any more" for pattern in unused)
 if failed:
     sys.exit("\n\n".join(["commands of the docs that fail:", *failed]))

@@ -188,7 +188,7 @@ def bad_input():
     refused(openai.BadRequestError, "input[0].role", input=[{"role": "robot", "content": "x"}])
     picture = {"type": "input_image", "image_url": "data:image/png;base64,AAAA"}
     refused(openai.BadRequestError, "reads text only", input=[{"role": "user", "content": [picture]}])
-    refused(openai.BadRequestError, "item_reference", input=[{"type": "item_reference", "id": "msg_1"}])
+    refused(openai.NotFoundError, "no item of a stored response", input=[{"type": "item_reference", "id": "msg_1"}])
     refused(openai.BadRequestError, "computer_call", input=[{"type": "computer_call", "call_id": "c"}])
     refused(openai.BadRequestError, "conversation", conversation="conv_1")
     refused(openai.BadRequestError, "truncation", truncation="auto")

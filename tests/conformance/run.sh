@@ -27,3 +27,4 @@ for client in tests/conformance/*.py; do
   PYTHONPATH=$venv LAR_PROGRAM=$PWD/target/release/lar LAR_URL=$url LAR_KEY=$LAR_OWNER_KEY python3 "$client"
 done
 LAR_URL=$url LAR_KEY=$LAR_OWNER_KEY tests/conformance/mcp/run.sh
+tests/conformance/llama_cpp/run.sh

@@ -1,6 +1,8 @@
 //! The command line against a running server.
 
-use lar_tests::Lar;
+use std::path::Path;
+
+use lar_tests::{Lar, free_port};
 
 fn text(output: &std::process::Output) -> String {
     String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()
@@ -34,16 +36,21 @@ fn mistakes_are_told_with_their_own_exit_codes() {
 }
 
 /// Runs a command without a server of its own.
-fn alone(home: &std::path::Path, arguments: &[&str]) -> std::process::Output {
+fn alone(home: &Path, arguments: &[&str]) -> std::process::Output {
+    alone_with(home, &[], arguments)
+}
+
+/// The same with further variables in its environment.
+fn alone_with(home: &Path, variables: &[(&str, &str)], arguments: &[&str]) -> std::process::Output {
     let mut command = std::process::Command::new(lar_tests::program());
-    command.env_clear().env("HOME", home).env("LAR_DATA_DIR", home.join("data")).args(arguments);
-    command.output().unwrap()
+    command.env_clear().env("HOME", home).env("LAR_DATA_DIR", home.join("data"));
+    command.envs(variables.iter().copied()).args(arguments).output().unwrap()
 }
 
 /// Adds the help of the command at `path` and of all below it.
 fn explain(path: &mut Vec<String>, all: &mut String) {
     let arguments: Vec<&str> = path.iter().map(String::as_str).chain(["--help"]).collect();
-    let help = alone(std::path::Path::new("/"), &arguments);
+    let help = alone(Path::new("/"), &arguments);
     assert!(help.status.success(), "lar {}: {}", path.join(" "), text(&help));
     let help = String::from_utf8_lossy(&help.stdout).into_owned();
     all.push_str(&format!("$ lar {}\n{help}\n", arguments.join(" ")));
@@ -80,6 +87,65 @@ fn settings_are_shown_explained_and_corrected() {
         line.split("  ").map(str::trim).filter(|word| !word.is_empty()).collect::<Vec<_>>().join("  ")
     };
     insta::assert_snapshot!("config", screens.lines().map(words).collect::<Vec<_>>().join("\n"));
+}
+
+#[test]
+fn a_setting_that_stops_every_command_is_refused_and_can_be_mended() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("data/lar.toml");
+    // The variable hides what is in the file, and must not hide that it is bad.
+    let hidden = [("LAR_LISTEN", "127.0.0.1:0")];
+    let refused = alone_with(home.path(), &hidden, &["config", "set", "listen", "banana"]);
+    assert_eq!(refused.status.code(), Some(1), "{}", text(&refused));
+    assert!(text(&refused).contains("`listen` is not valid"), "{}", text(&refused));
+    assert!(!file.exists());
+
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, "listen = \"banana\"\n").unwrap();
+    assert_eq!(alone(home.path(), &["ps"]).status.code(), Some(1));
+    let checked = alone(home.path(), &["doctor"]);
+    assert_eq!(checked.status.code(), Some(4), "{}", text(&checked));
+    let told = text(&checked);
+    assert!(told.contains("BROKEN  configuration") && told.contains("`listen`"), "{told}");
+    assert!(told.contains("lar config set SETTING VALUE"), "{told}");
+    // Another setting can be changed meanwhile, and the bad one mended.
+    for arguments in [["config", "set", "log", "warn"], ["config", "set", "listen", "127.0.0.1:5999"]] {
+        let set = alone(home.path(), &arguments);
+        assert!(set.status.success(), "{}", text(&set));
+    }
+    let shown = text(&alone(home.path(), &["config", "show"]));
+    assert!(shown.contains("listen = \"127.0.0.1:5999\"") && shown.contains("log = \"warn\""), "{shown}");
+}
+
+#[test]
+fn advice_names_what_helps_and_nothing_else() {
+    let lar = Lar::start();
+    let told = |arguments: &[&str]| text(&lar.cli(arguments));
+    // A typing error is no name to map, and an embedder is no model to chat with.
+    let mistyped = told(&["models", "rm", "smollm2-135m-instuct"]);
+    assert!(mistyped.contains("Did you mean `smollm2-135m-instruct`?"), "{mistyped}");
+    for command in ["show", "rm", "verify", "load", "unload"] {
+        let unknown = told(&["models", command, "gpt-4o"]);
+        assert!(unknown.contains("`gpt-4o` isn't installed") && !unknown.contains("alias"), "{unknown}");
+    }
+    let asked = told(&["ask", "x", "--model", "gpt-4o"]);
+    assert!(!asked.contains("all-minilm") && asked.contains("lar alias set gpt-4o smollm2"), "{asked}");
+    let listed = told(&["models", "list"]);
+    assert!(listed.contains("94 MiB"), "{listed}");
+
+    let home = tempfile::tempdir().unwrap();
+    let taken = alone_with(home.path(), &[("LAR_LISTEN", &lar.address)], &["serve"]);
+    let port: u16 = lar.address.rsplit(':').next().unwrap().parse().unwrap();
+    let other = format!("`lar serve --listen 127.0.0.1:{}`", port.checked_add(1).unwrap_or(5270));
+    assert_eq!(taken.status.code(), Some(1));
+    assert!(text(&taken).contains(&other), "{}", text(&taken));
+
+    let nobody = format!("http://127.0.0.1:{}", free_port());
+    let dead = alone_with(home.path(), &[("LAR_URL", &nobody), ("LAR_KEY", "lar_x")], &["ps"]);
+    assert_eq!(dead.status.code(), Some(1));
+    let step =
+        format!("no Lar answers at {nobody}. Start it with `lar serve`, or set LAR_URL to where it runs");
+    assert!(text(&dead).contains(&step), "{}", text(&dead));
 }
 
 #[test]

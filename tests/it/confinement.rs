@@ -44,6 +44,31 @@ fn a_worker_of_a_gpu_build_keeps_its_drivers_files_and_nothing_else() {
     insta::assert_snapshot!("confined_on_a_gpu", twin("graphics", folder.path()));
 }
 
+#[test]
+fn a_confined_server_keeps_its_port_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    insta::assert_snapshot!("confined_as_a_server", twin("server", folder.path()));
+}
+
+#[test]
+fn threads_that_run_already_are_reported_as_not_confined() {
+    let folder = tempfile::tempdir().unwrap();
+    let told = twin("threaded", folder.path());
+    let lines: Vec<&str> = told.lines().collect();
+    let reason = "it binds one thread, and not the 1 that ran before";
+    assert_eq!(lines.len(), 4, "{told}");
+    // Who is not root cannot make a namespace there at all.
+    assert!(lines[0].starts_with("missing no network: "), "{told}");
+    assert_eq!(
+        lines[1..],
+        [
+            format!("missing no root rights (capabilities): {reason}"),
+            format!("missing read-only files (Landlock): {reason}"),
+            format!("missing system call filter (seccomp): {reason}"),
+        ]
+    );
+}
+
 /// The words that a worker was started with.
 fn arguments(pid: u32) -> String {
     String::from_utf8(std::fs::read(format!("/proc/{pid}/cmdline")).unwrap()).unwrap()
@@ -166,6 +191,9 @@ async fn a_worker_is_confined_before_it_touches_its_model() {
     let limits = std::fs::read_to_string(format!("{process}/limits")).unwrap();
     let limit = limits.lines().find(|line| line.starts_with("Max data size")).unwrap();
     assert!(limit.contains(&Bytes::mib(2000).get().to_string()), "{limit}");
+    // Page tables are no data: only a limit on addresses bounds them.
+    let addresses = limits.lines().find(|line| line.starts_with("Max address space")).unwrap();
+    assert!(!addresses.contains("unlimited"), "{addresses}");
     driver.unload().await;
     assert_eq!(lar_engines::embedded::confinement(&program()).await.unwrap(), [] as [String; 0]);
 }

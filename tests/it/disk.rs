@@ -3,6 +3,8 @@
 
 mod damage;
 mod lost;
+mod pages;
+mod pulls;
 
 use std::path::{Path, PathBuf};
 

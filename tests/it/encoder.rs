@@ -7,9 +7,11 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use candle_transformers::models::{bert, xlm_roberta};
 use lar_base::{Bytes, KeyId};
-use lar_engines::driver::{Driver, Embeddings};
-use lar_engines::embedded::ConfinementPolicy;
+use lar_engines::driver::{Ability, Driver, Embeddings};
+use lar_engines::embedded::{ConfinementPolicy, Embedded, EmbeddedOptions};
 use lar_engines::encoder::{Encoder, EncoderOptions};
+use lar_engines::protocol::Compute;
+use lar_tests::made::{POOLING_MEAN, cross_encoder, gguf_embedder};
 use lar_tests::{embedder_file, program};
 use tokenizers::Tokenizer;
 
@@ -252,6 +254,61 @@ async fn a_text_of_megabytes_costs_little_and_is_reported_as_cut() {
     let peak_kib: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
     // The weights are 87 MB, and as much again turned for the processor.
     assert!(peak_kib < 320 * 1024, "{peak_kib} KiB");
+}
+
+/// The model knows no capitals, so that a mark is the same letters in small ones, which are no mark.
+#[tokio::test(flavor = "multi_thread")]
+async fn special_tokens_in_texts_are_their_letters() {
+    let texts = ["a [SEP] cat", "a [CLS] cat [MASK]", "[PAD]"].map(str::to_owned);
+    let small = texts.clone().map(|text| text.to_lowercase());
+    let (marked, letters) = (embed(options(), &texts).await, embed(options(), &small).await);
+    assert_eq!(marked.tokens, letters.tokens);
+    for ((marked, letters), text) in marked.vectors.iter().zip(&letters.vectors).zip(&texts) {
+        assert!(cosine(marked, letters) >= 0.99999, "{text}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (weights, config) = cross_encoder(folder.path());
+    let ranker = Encoder::new(EncoderOptions { ranks: true, weights, config, ..options() });
+    ranker.load().await.unwrap();
+    let rank = async |query: &str, text: &str| {
+        let found = ranker.rank(query.into(), vec![text.into()]).await.unwrap();
+        (found.tokens, found.scores)
+    };
+    assert_eq!(rank("a [SEP] cat", "an owl").await, rank("a [sep] cat", "an owl").await);
+    assert_eq!(rank("a cat", "an [SEP] owl").await, rank("a cat", "an [sep] owl").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gguf_embedder_reads_endless_words_and_blanks_in_slices() {
+    let folder = tempfile::tempdir().unwrap();
+    let driver = Embedded::new(EmbeddedOptions {
+        program: program(),
+        path: gguf_embedder(folder.path(), POOLING_MEAN),
+        template: None,
+        ability: Ability::Embed,
+        concurrency: 16,
+        context_tokens: 256,
+        compute: Compute::with_threads(2),
+        tuning: None,
+        draft: None,
+        cache: Bytes(0),
+        memory_max: Some(Bytes::mib(1500)),
+        confinement: ConfinementPolicy::BestEffort,
+    });
+    driver.load().await.unwrap();
+    let pid = driver.worker_pid();
+    let long = [" ", "a", "\u{e9}"].map(|text| text.repeat(500_000));
+    let found = driver.embed(long.to_vec(), None).await.unwrap();
+    assert_eq!(found.truncated, [0, 1, 2]);
+    // Cut between words, a text makes the tokens that it makes in one go.
+    let words = vec!["responsibilities ".repeat(200), "an [SEP] owl".into()];
+    let (sliced, whole) = (driver.embed(words.clone(), None).await.unwrap(), embed(options(), &words).await);
+    assert_eq!((sliced.tokens, sliced.truncated), (whole.tokens, whole.truncated));
+    for (sliced, whole) in sliced.vectors.iter().zip(&whole.vectors) {
+        assert!(cosine(sliced, whole) >= 0.9999);
+    }
+    assert_eq!(driver.worker_pid(), pid, "it is the same worker");
+    driver.unload().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

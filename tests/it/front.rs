@@ -23,6 +23,91 @@ fn bearer() -> String {
     format!("authorization: Bearer {}\r\n", Lar::KEY)
 }
 
+/// What is answered without a key, beside the page's files, the error pages and the sign-in exchange.
+const WITHOUT_A_KEY: [&str; 10] = [
+    "/healthz",
+    "/readyz",
+    "/health",
+    "/ready",
+    "/v1/health",
+    "/bridge/health",
+    "/bridge/readyz",
+    "/openapi.json",
+    "/api/version",
+    "/.well-known/oauth-protected-resource",
+];
+
+#[test]
+fn only_what_the_security_page_lists_needs_no_key() {
+    let lar = Lar::start_with("[engines]\npreload = false\n");
+    let page = include_str!("../../SECURITY.md");
+    for path in WITHOUT_A_KEY {
+        assert_eq!(knock(&lar, "GET", path, "", "").status, 200, "{path}");
+        assert!(page.contains(&format!("`{path}`")), "SECURITY.md does not list {path}");
+    }
+    let mut asked = 0;
+    let mut refused = |method: &str, path: &str| {
+        assert_eq!(
+            knock(&lar, method, path, "content-type: application/json\r\n", "").status,
+            401,
+            "{method} {path}"
+        );
+        asked += 1;
+    };
+    let described = lar.get("/openapi.json").json();
+    for (path, methods) in described["paths"].as_object().unwrap() {
+        if WITHOUT_A_KEY.contains(&path.as_str()) || path == "/lar/v1/sign-in" {
+            continue;
+        }
+        let path: String = path
+            .split('/')
+            .map(|part| if part.starts_with('{') { "x" } else { part })
+            .collect::<Vec<_>>()
+            .join("/");
+        methods.as_object().unwrap().keys().for_each(|method| refused(&method.to_ascii_uppercase(), &path));
+    }
+    for path in [
+        "chat/completions",
+        "completions",
+        "embeddings",
+        "responses",
+        "rerank",
+        "messages",
+        "messages/count_tokens",
+    ] {
+        refused("POST", &format!("/v1/{path}"));
+    }
+    for path in [
+        "/completion",
+        "/infill",
+        "/tokenize",
+        "/detokenize",
+        "/apply-template",
+        "/embedding",
+        "/mcp",
+        "/bridge/search",
+    ] {
+        refused("POST", path);
+    }
+    for path in ["chat", "generate", "embed", "embeddings", "show", "pull"] {
+        refused("POST", &format!("/api/{path}"));
+    }
+    for path in [
+        "/v1/models",
+        "/v1/capabilities",
+        "/models",
+        "/props",
+        "/slots",
+        "/lora-adapters",
+        "/api/tags",
+        "/api/ps",
+        "/metrics",
+    ] {
+        refused("GET", path);
+    }
+    assert!(asked >= 80, "{asked} routes were asked");
+}
+
 #[test]
 fn unknown_paths_are_told_as_such_and_only_a_browser_gets_the_page() {
     let lar = Lar::start_with("[engines]\npreload = false\n");
@@ -51,9 +136,16 @@ fn unknown_paths_are_told_as_such_and_only_a_browser_gets_the_page() {
         slash["error"]["message"],
         "there is no path //v1/models; the base URL ends with a slash too many"
     );
-    for path in
-        ["/v1/nothing", "/.well-known/openid-configuration", "/nothing.json", "/lar/v1/nothing", "/mcp/x"]
-    {
+    for path in [
+        "/v1/nothing",
+        "/.well-known/openid-configuration",
+        "/nothing.json",
+        "/lar/v1/nothing",
+        "/mcp/x",
+        "/settings",
+        "/memory/x",
+        "/c/conv_1/x",
+    ] {
         assert_eq!(knock(&lar, "GET", path, browser, "").status, 404, "{path}");
     }
     for path in ["/", "/c/conv_1", "/memory"] {

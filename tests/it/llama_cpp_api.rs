@@ -127,6 +127,65 @@ fn completions_are_answered_in_llama_cpps_form() {
 }
 
 #[test]
+fn several_prompts_are_refused_before_any_of_them_is_begun() {
+    let lar = Lar::start();
+    let taken = || {
+        let metrics = lar.get("/metrics").body;
+        let lines = metrics.lines().filter(|line| line.starts_with("lar_tasks_enqueued_total{"));
+        lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum::<u64>()
+    };
+    // More answers than a key can ever have at once: a retry would not help.
+    let many = vec!["one"; 128];
+    for (path, body) in [
+        ("/completion", json!({ "prompt": many, "n_cmpl": 2, "n_predict": 1 })),
+        ("/v1/completions", json!({ "model": "default", "prompt": many, "n": 2, "max_tokens": 1 })),
+    ] {
+        let refused = lar.post(path, &body);
+        assert_eq!((refused.status, refused.json()["error"]["param"].clone()), (400, json!("n")), "{path}");
+        assert!(refused.body.contains("asks for 256 answers in all"), "{}", refused.body);
+    }
+    // The last is too long.
+    let long = lar.post("/completion", &json!({ "prompt": ["one", "two ".repeat(5000)], "n_predict": 1 }));
+    assert_eq!(long.status, 400, "{}", long.body);
+    // Nothing is asked about tokens that no context has room for: these are not even in the vocabulary.
+    let mut mixed = vec![json!(999_999_999); 5000];
+    mixed[2500] = json!("two");
+    for prompt in [vec![json!(999_999_999); 5000], mixed] {
+        let long = lar.post("/completion", &json!({ "prompt": prompt, "n_predict": 1 }));
+        assert_eq!(long.status, 400, "{}", long.body);
+        assert!(long.body.contains("prompt is too long: 5000 tokens > 4095 maximum"), "{}", long.body);
+    }
+    assert_eq!(taken(), 0, "no task was dispatched");
+    assert_eq!(lar.post("/completion", &json!({ "prompt": "one", "n_predict": 1 })).status, 200);
+    assert_eq!(taken(), 1);
+}
+
+#[test]
+fn each_part_tells_of_its_own_prompt() {
+    let lar = Lar::start();
+    let prompts = ["one two three four five six seven", "one"];
+    let lengths = prompts.map(|prompt| {
+        let answer = lar.post("/completion", &json!({ "prompt": prompt, "n_predict": 2 })).json();
+        answer["tokens_evaluated"].as_u64().unwrap()
+    });
+    assert!(lengths[0] > lengths[1] + 4, "{lengths:?}");
+    let streamed = lar.post(
+        "/completion",
+        &json!({ "prompt": prompts, "n_cmpl": 2, "n_predict": 2, "stream": true, "temperature": 0.0 }),
+    );
+    let mut seen = [0; 4];
+    for (_, part) in streamed.events() {
+        let index = part["index"].as_u64().unwrap() as usize;
+        assert_eq!(part["tokens_evaluated"], json!(lengths[index / 2]), "{part}");
+        if part["stop"] == true {
+            assert_eq!(part["prompt"], prompts[index / 2], "{part}");
+        }
+        seen[index] += 1;
+    }
+    assert!(seen.iter().all(|parts| *parts > 1), "{seen:?}");
+}
+
+#[test]
 fn what_a_server_is_is_told_and_paths_without_v1_work() {
     let lar = Lar::start();
     let props = lar.get("/props").json();

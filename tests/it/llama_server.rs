@@ -2,7 +2,14 @@
 
 use std::process::{Child, Command, Stdio};
 
-use lar_tests::{Lar, chat_model, free_port, llama_server};
+use lar_egress::Egress;
+use lar_engines::Error;
+use lar_engines::driver::{Driver, Prompt};
+use lar_engines::embedded::ConfinementPolicy;
+use lar_engines::llama_server::{LlamaServer, LlamaServerOptions};
+use lar_tests::escapes::inject::Injected;
+use lar_tests::escapes::{Victims, escapes, line};
+use lar_tests::{Lar, chat_model, free_port, llama_server, program};
 use serde_json::{Value, json};
 
 fn chat(model: &str, more: Value) -> Value {
@@ -58,6 +65,80 @@ fn lar_runs_models_with_a_llama_server_of_its_own() {
     let path = format!("/lar/v1/conversations/{}/messages", conversation["id"].as_str().unwrap());
     let turn = theirs.post(&path, &json!({ "content": "Hello" }));
     assert!(turn.body.contains("event: end"), "{}", turn.body);
+}
+
+#[test]
+fn no_escape_works_from_within_a_llama_server_that_lar_started() {
+    // Lar finds the program by a link, with a secret beside it.
+    let folder = tempfile::tempdir().unwrap();
+    let link = folder.path().join("llama-server");
+    std::os::unix::fs::symlink(llama_server(), &link).unwrap();
+    let secret = folder.path().join("owner.key");
+    std::fs::write(&secret, "secret").unwrap();
+    let config = format!("[engines]\nllama_server = {link:?}\ncontext_tokens_max = 512\n");
+    let lar = Lar::start_with(&config);
+    assert_eq!(lar.post("/v1/chat/completions", &chat("default", json!({}))).status, 200);
+    let called = |pid: &u32| std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let name = link.to_str().unwrap().as_bytes();
+    let server = lar.workers().into_iter().find(|pid| called(pid).starts_with(name)).unwrap();
+    let victims = Victims { server: lar.pid().into(), file: secret.clone() };
+    let mut injected = Injected::attach(server).unwrap();
+    let lines: Vec<String> =
+        escapes(&victims).iter().map(|call| line(call.name, injected.call(call).unwrap())).collect();
+    drop(injected);
+    assert!(lines.contains(&"read another file: EACCES".to_owned()), "{lines:?}");
+    assert!(lines.contains(&"execve: EACCES".to_owned()), "{lines:?}");
+    let other: Vec<&String> =
+        lines.iter().filter(|line| !line.ends_with(": EPERM") && !line.ends_with(": EACCES")).collect();
+    // A server makes sockets; these calls are made on a descriptor that is none.
+    assert_eq!(
+        other,
+        [
+            "clone3: ENOSYS",
+            "a TCP socket: done",
+            "bind: ENOTSOCK",
+            "listen: ENOTSOCK",
+            "hand a descriptor to the server: ENOTSOCK",
+            "take a descriptor: ENOTSOCK",
+        ]
+    );
+    assert_eq!(std::fs::read(&secret).unwrap(), b"secret");
+    assert_eq!(lar.post("/v1/chat/completions", &chat("default", json!({}))).status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn long_prompts_are_counted_in_slices_there_and_no_further_than_the_context() {
+    let options = LlamaServerOptions::Managed {
+        launcher: program(),
+        confinement: ConfinementPolicy::BestEffort,
+        program: llama_server(),
+        model: chat_model(),
+        concurrency: 1,
+        context_tokens: 512,
+        threads: 1,
+    };
+    let driver = LlamaServer::new(options, Egress::new().unwrap());
+    let marks = |number: usize| Prompt::Text("<|im_end|>".repeat(number));
+    let (one, many) = (driver.count(&marks(1)).await.unwrap(), driver.count(&marks(12_000)).await.unwrap());
+    assert_eq!(many, one + 11_999, "slices end between marks");
+    match driver.prepare(marks(12_000)).await {
+        Err(Error::PromptTooLong { tokens_at_least, context_tokens: 512 }) => {
+            assert!((513..12_000).contains(&tokens_at_least), "{tokens_at_least}");
+        }
+        other => panic!("{other:?}"),
+    }
+    for error in
+        [driver.count(&marks(20_000)).await.unwrap_err(), driver.prepare(marks(20_000)).await.unwrap_err()]
+    {
+        assert_eq!(
+            error,
+            Error::ContextTooLong(
+                "prompt is too long: 200000 bytes > 131072 maximum, which is 256 for each of 512 tokens of context"
+                    .into()
+            )
+        );
+    }
+    driver.unload().await;
 }
 
 #[test]

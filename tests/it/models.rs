@@ -3,6 +3,7 @@
 mod footprint;
 mod pieces;
 mod split;
+mod starter;
 mod threads;
 
 use std::path::Path;

@@ -103,6 +103,8 @@ fn chats_and_texts_are_answered_and_streamed_as_ollamas_clients_read_them() {
         (400, &json!("`top_logprobs` needs `logprobs` set to true"))
     );
     assert_eq!(lar.get("/api/version").json(), json!({ "version": "0.12.11" }));
+    let apis = json!(["openai", "anthropic", "ollama", "llama.cpp", "mcp", "lar"]);
+    assert_eq!(lar.get("/lar/v1/capabilities").json()["apis"], apis);
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! `lar chat` and `lar top` on a real terminal, with a real model.
 
+use std::process::Command;
+
 use lar_tests::{COLUMNS, Lar, program};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const CTRL_C: &str = "\x03";
 const CTRL_D: &str = "\x04";
@@ -65,8 +67,13 @@ fn chat_on_a_terminal() {
     chat.wait_for("\r\n");
     chat.wait_for(" ");
     chat.press(CTRL_C);
+    chat.wait_for("(stopped)");
     chat.wait_for("> ");
     assert_eq!(messages(&lar, &made[0]).len(), 4);
+    let id = made[0]["id"].as_str().unwrap();
+    let kept = lar.get(&format!("/lar/v1/conversations/{id}")).json();
+    let retried = kept["messages"].as_array().unwrap().iter().find(|one| one["id"] == kept["head"]).unwrap();
+    assert_eq!(retried["status"], "stopped", "{retried}");
     chat.press(CTRL_D);
     let (code, screen) = chat.ended();
     assert_eq!(code, Some(0), "{screen}");
@@ -100,16 +107,55 @@ fn chat_on_a_terminal() {
 }
 
 #[test]
+fn ctrl_c_before_an_answer_begins_leaves_the_answer_and_not_the_chat() {
+    let lar = Lar::start();
+    let made = lar.post("/lar/v1/conversations", &json!({})).json();
+    let mut chat = lar.on_terminal(&["chat", "--resume", made["id"].as_str().unwrap()]);
+    chat.wait_for("> ");
+    // The server is there and does not answer.
+    let signal = |name: &str| {
+        let sent = Command::new("kill").args(["-s", name, &lar.pid().to_string()]).status().unwrap();
+        assert!(sent.success());
+    };
+    signal("STOP");
+    chat.press("Hello?\r");
+    chat.wait_for_hidden_keys();
+    chat.press(CTRL_C);
+    chat.wait_for("Ctrl+C again does not wait for that.");
+    chat.press(CTRL_C);
+    chat.wait_for("the answer was left; the server may still write it");
+    chat.wait_for("> ");
+    signal("CONT");
+    chat.press(CTRL_D);
+    let (code, screen) = chat.ended();
+    assert_eq!(code, Some(0), "{screen}");
+}
+
+/// Runs a command whose standard output nobody reads.
+fn unread(lar: &Lar, arguments: &[&str]) -> std::process::Output {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = Command::new(program());
+    command.args(arguments).env("LAR_URL", format!("http://{}", lar.address)).env("LAR_KEY", Lar::KEY);
+    command.stdout(writer).output().unwrap()
+}
+
+#[test]
 fn a_closed_pipe_ends_a_command_quietly() {
     let lar = Lar::start();
-    for command in ["completions bash", "config schema", "--help", "openapi"] {
-        let command = command.replace("openapi", "memory export");
-        let line =
-            format!("{} {command} | head -c 1 >/dev/null; exit ${{PIPESTATUS[0]}}", program().display());
-        let mut shell = std::process::Command::new("bash");
-        shell.args(["-c", &line]).env("LAR_URL", format!("http://{}", lar.address)).env("LAR_KEY", Lar::KEY);
-        let done = shell.output().unwrap();
+    assert_eq!(lar.post("/lar/v1/memories", &json!({ "content": "The mill grinds rye." })).status, 201);
+    for arguments in [
+        &["completions", "bash"][..],
+        &["config", "schema"],
+        &["config", "explain"],
+        &["--help"],
+        &["memory", "export"],
+        &["conversations", "export"],
+        &["models", "list"],
+        &["--json", "ps"],
+    ] {
+        let done = unread(&lar, arguments);
         let said = String::from_utf8_lossy(&done.stderr).into_owned();
-        assert_eq!((done.status.code(), said.as_str()), (Some(0), ""), "{command}");
+        assert_eq!((done.status.code(), said.as_str()), (Some(0), ""), "{arguments:?}");
     }
 }

@@ -330,3 +330,180 @@ fn what_requests_say_of_reasoning_is_named_where_the_model_has_none() {
         assert_eq!(answer.status, 200, "{path}: {}", answer.body);
     }
 }
+
+#[test]
+fn tools_are_taken_as_loosely_as_ollama_and_llama_cpp_take_them() {
+    let lar = Lar::start();
+    let odd = "get \"weather\" (now)";
+    let city =
+        json!({ "type": "object", "properties": { "city": { "enum": ["Oslo"] } }, "required": ["city"] });
+    for api in apis() {
+        let path = api.path;
+        let tool = |name: &str, schema: &Value| {
+            let quoted = Value::from(name).to_string();
+            let tool = (api.tools)(schema, false)["tools"][0].to_string().replace("\"look\"", &quoted);
+            serde_json::from_str::<Value>(&tool).unwrap()
+        };
+        let taken = |tools: Vec<Value>, more: &Value| {
+            let answer = ask(&lar, &api, 80, &[json!({ "tools": tools }), more.clone()]);
+            assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+            answer.json()
+        };
+        let nothing = json!({});
+        taken(
+            (0..130).map(|number| tool(&format!("tool_{number}"), &json!({ "type": "object" }))).collect(),
+            &nothing,
+        );
+        taken(vec![tool("a", &json!("string")), tool("b", &json!([1])), tool("c", &json!(true))], &nothing);
+        let Some(required) = &api.required else { continue };
+        // The last of one name counts.
+        let answer = taken(vec![tool(odd, &json!({})), tool(odd, &city)], required);
+        assert_eq!((api.calls)(&answer)[0], (odd.to_owned(), json!({ "city": "Oslo" })), "{path}: {answer}");
+        let answer = taken(vec![tool("said", &json!({ "type": "string", "enum": ["yes"] }))], required);
+        assert_eq!((api.calls)(&answer)[0].1, json!({ "input": "yes" }), "{path}: {answer}");
+        let strict = (api.tools)(&json!({ "type": "string" }), true);
+        assert_eq!(ask(&lar, &api, 8, &[strict]).status, 400, "{path}");
+    }
+    for (path, body, status) in [
+        (
+            "/api/generate",
+            json!({ "prompt": "x", "stream": false, "options": { "num_predict": 2, "temperature": 5, "top_p": 1.5, "presence_penalty": 9, "repeat_penalty": 0 } }),
+            200,
+        ),
+        (
+            "/completion",
+            json!({ "prompt": "x", "n_predict": 2, "temperature": 5, "min_p": -1, "frequency_penalty": -3, "n_probs": 50 }),
+            200,
+        ),
+        (
+            "/v1/chat/completions",
+            json!({ "messages": [{ "role": "user", "content": "x" }], "temperature": 5 }),
+            400,
+        ),
+        ("/v1/completions", json!({ "prompt": "x", "presence_penalty": 9 }), 400),
+    ] {
+        let mut body = body;
+        body["model"] = json!("default");
+        let answer = lar.post(path, &body);
+        assert_eq!(answer.status, status, "{path}: {}", answer.body);
+    }
+}
+
+#[test]
+fn what_vllm_s_clients_ask_of_an_answer_is_kept_to_or_refused() {
+    let lar = Lar::start();
+    let ask = |path: &str, more: &Value| {
+        let mut body = json!({ "model": "default", "max_tokens": 24, "temperature": 0 });
+        match path {
+            "/v1/completions" => body["prompt"] = json!("Yes or no?"),
+            _ => body["messages"] = json!([{ "role": "user", "content": "Yes or no?" }]),
+        }
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        lar.post(path, &body)
+    };
+    let text = |answer: &Answer| {
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let choice = &answer.json()["choices"][0];
+        let text = choice["text"].as_str().or_else(|| choice["message"]["content"].as_str());
+        text.unwrap().to_owned()
+    };
+    let flag = json!({ "type": "object", "properties": { "ok": { "type": "boolean" } }, "required": ["ok"] });
+    for path in ["/v1/chat/completions", "/v1/completions"] {
+        for wish in [
+            json!({ "guided_choice": ["perhaps", "never \"ever\""] }),
+            json!({ "structured_outputs": { "choice": ["perhaps", "never \"ever\""] } }),
+            json!({ "guided_grammar": "root ::= \"perhaps\" | \"never \\\"ever\\\"\"" }),
+        ] {
+            let text = text(&ask(path, &wish));
+            assert!(["perhaps", "never \"ever\""].contains(&text.as_str()), "{path} {wish}: {text}");
+        }
+        for wish in [
+            json!({ "guided_regex": "^[0-9]{3}/[0-9]{2}$" }),
+            json!({ "structured_outputs": { "regex": "[0-9]{3}/[0-9]{2}" } }),
+        ] {
+            let text = text(&ask(path, &wish));
+            let (three, two) = text.split_once('/').unwrap();
+            let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+            assert!(three.len() == 3 && two.len() == 2 && digits(three) && digits(two), "{path}: {text}");
+        }
+        for wish in [
+            json!({ "guided_json": flag }),
+            json!({ "structured_outputs": { "json": flag.to_string(), "disable_any_whitespace": true } }),
+        ] {
+            let answer = ask(path, &wish);
+            let text = text(&answer);
+            assert!(serde_json::from_str::<Value>(&text).unwrap()["ok"].is_boolean(), "{path}: {text}");
+            let unused = if wish.get("guided_json").is_some() {
+                ""
+            } else {
+                "structured_outputs.disable_any_whitespace"
+            };
+            assert_eq!(ignored(&answer), unused, "{path}");
+        }
+        for (wish, param) in [
+            (json!({ "stop_token_ids": [2] }), "stop_token_ids"),
+            (json!({ "min_tokens": 4 }), "min_tokens"),
+            (json!({ "allowed_token_ids": [1] }), "allowed_token_ids"),
+            (json!({ "truncate_prompt_tokens": 8 }), "truncate_prompt_tokens"),
+            (json!({ "guided_regex": "(" }), "guided_regex"),
+            (json!({ "guided_choice": [] }), "guided_choice"),
+        ] {
+            let answer = ask(path, &wish);
+            let told = answer.json()["error"]["param"].clone();
+            assert_eq!((answer.status, told), (400, json!(param)), "{path}: {}", answer.body);
+        }
+        let usual = json!({ "stop_token_ids": [], "min_tokens": 0, "bad_words": [], "use_beam_search": false, "truncate_prompt_tokens": -1,
+            "repetition_penalty": 1.1, "logit_bias": [[5, -1.5], [6, false]] });
+        assert_eq!(ignored(&ask(path, &usual)), "", "{path}");
+    }
+    let chat = |more: Value| ask("/v1/chat/completions", &more);
+    let begun =
+        json!([{ "role": "user", "content": "Count." }, { "role": "assistant", "content": "One, two," }]);
+    let tokens = |answer: &Answer| {
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.json()["usage"]["prompt_tokens"].as_u64().unwrap()
+    };
+    let usual = tokens(&chat(json!({ "messages": begun })));
+    let on = json!({ "messages": begun, "continue_final_message": true, "add_generation_prompt": false });
+    assert_eq!(tokens(&chat(on)), usual);
+    let anew = json!({ "messages": begun, "continue_final_message": false });
+    assert!(tokens(&chat(anew)) > usual, "it begins a message of its own");
+    for (more, param) in [
+        (json!({ "add_generation_prompt": false }), "add_generation_prompt"),
+        (json!({ "continue_final_message": true }), "continue_final_message"),
+        (json!({ "n_predict": 0 }), "n_predict"),
+    ] {
+        let answer = chat(more);
+        assert_eq!(
+            (answer.status, &answer.json()["error"]["param"]),
+            (400, &json!(param)),
+            "{}",
+            answer.body
+        );
+    }
+    let limited = chat(json!({ "max_tokens": null, "n_predict": 3 })).json();
+    assert_eq!(limited["usage"]["completion_tokens"], 3);
+}
+
+#[test]
+fn a_whole_call_that_does_not_fit_its_schema_is_named() {
+    let lar = Lar::start();
+    let schema = |more: Value| {
+        let mut schema =
+            json!({ "type": "object", "properties": { "city": { "enum": ["Oslo"] } }, "required": ["city"] });
+        schema.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        schema
+    };
+    for api in apis() {
+        let Some(required) = &api.required else { continue };
+        let called = |schema: &Value| {
+            let answer = ask(&lar, &api, 80, &[(api.tools)(schema, false), required.clone()]);
+            assert_eq!(answer.status, 200, "{}: {}", api.path, answer.body);
+            assert_eq!((api.calls)(&answer.json())[0].1, json!({ "city": "Oslo" }), "{}", answer.body);
+            ignored(&answer)
+        };
+        assert_eq!(called(&schema(json!({}))), "", "{}", api.path);
+        let named = called(&schema(json!({ "not": { "required": ["city"] } })));
+        assert!(named.starts_with("tools[0].not, tool_calls[0].arguments.not"), "{}: {named}", api.path);
+    }
+}

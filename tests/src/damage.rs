@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
+use std::time::Duration;
 
 /// Numbers that look random (SplitMix64).
 #[derive(Debug, Clone)]
@@ -32,5 +33,19 @@ pub fn flip_bits(path: &Path, seed: u64, count: u64, spared: u64) {
         file.seek(at).and_then(|_| file.read_exact(&mut byte)).expect("it can be read");
         byte[0] ^= 1 << random.below(8);
         file.seek(at).and_then(|_| file.write_all(&byte)).expect("it can be written");
+    }
+}
+
+/// Moves the write-ahead log of a data directory that nobody serves into the database, as closing it does: pages that the log holds
+/// hide damage to the file.
+///
+/// # Panics
+/// When the database cannot be opened, or the log stays for 20 s.
+pub fn fold_log(data: &Path) {
+    drop(lar_store::Store::open(&data.join("lar.db")).expect("the database is there"));
+    let begun = lar_base::Instant::now();
+    while data.join("lar.db-wal").exists() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "the log stays");
+        std::thread::sleep(Duration::from_millis(5));
     }
 }

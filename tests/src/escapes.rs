@@ -1,7 +1,7 @@
 //! What a taken-over worker would try: system calls, each with arguments that an ordinary process gets through with.
 //!
-//! The table is made once and run in two ways: injected into a real worker ([`inject`]), and by a process that confines
-//! itself as a worker with a GPU does (`src/bin/confined.rs`). A call of the machine's own (reboot, a module) has
+//! The table is made once and run in two ways: injected into a real worker or `llama-server` ([`inject`]), and by a process
+//! that confines itself as a worker, one with a GPU, or `lar launch` does (`src/bin/confined.rs`). A call of the machine's own (reboot, a module) has
 //! arguments that end with another error than a refusal, so that a hole is seen and does no harm.
 
 #[cfg(target_arch = "x86_64")]
@@ -19,6 +19,8 @@ pub enum Argument {
     Bytes(Vec<u8>),
     /// The address of so much zeroed memory.
     Room(usize),
+    /// The address of a page of the main thread's stack.
+    Stack,
 }
 
 /// A call that must be refused.
@@ -125,6 +127,15 @@ fn files(file: &Path) -> Vec<Call> {
         call("F_SETOWN", libc::SYS_fcntl, [n(STANDARD_INPUT), n(libc::F_SETOWN), n(1)]),
         call("F_SETSIG", libc::SYS_fcntl, [n(STANDARD_INPUT), n(10), n(libc::SIGKILL)]),
         call("F_SETLEASE", libc::SYS_fcntl, [n(STANDARD_INPUT), n(libc::F_SETLEASE), n(libc::F_RDLCK)]),
+        call("FIOSETOWN", libc::SYS_ioctl, [n(STANDARD_INPUT), n(0x8901), words(&[1])]),
+        call("SIOCSPGRP", libc::SYS_ioctl, [n(STANDARD_INPUT), n(0x8902), words(&[1])]),
+        call("FIOASYNC", libc::SYS_ioctl, [n(STANDARD_INPUT), n(0x5452), words(&[0])]),
+        call("FS_IOC_SETFLAGS", libc::SYS_ioctl, [n(STANDARD_INPUT), n(0x4008_6602), words(&[0])]),
+        call(
+            "FS_IOC_ENABLE_VERITY",
+            libc::SYS_ioctl,
+            [n(STANDARD_INPUT), n(0x4080_6685), Argument::Room(128)],
+        ),
         call("F_NOTIFY", libc::SYS_fcntl, [n(STANDARD_INPUT), n(libc::F_NOTIFY), n(1)]),
     ]
 }
@@ -183,6 +194,7 @@ fn processes(server: i64) -> Vec<Call> {
         call("setpriority", libc::SYS_setpriority, [n(0), server(), n(19)]),
         call("ioprio_set", libc::SYS_ioprio_set, [n(1), server(), n(0)]),
         call("sched_setscheduler", libc::SYS_sched_setscheduler, [server(), n(0), words(&[0])]),
+        call("sched_setaffinity of the server", libc::SYS_sched_setaffinity, [server(), n(8), words(&[1])]),
         call("setpgid", libc::SYS_setpgid, [n(0), n(0)]),
         call("setsid", libc::SYS_setsid, []),
         call(
@@ -231,7 +243,12 @@ fn programs() -> Vec<Call> {
 fn network() -> Vec<Call> {
     let address = || Argument::Bytes(vec![2, 0, 0, 80, 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
     let socket = |name, family: i32, kind: i32| call(name, libc::SYS_socket, [n(family), n(kind), n(0)]);
+    let stream = |name, protocol: i32| {
+        call(name, libc::SYS_socket, [n(libc::AF_INET), n(libc::SOCK_STREAM), n(protocol)])
+    };
     vec![
+        stream("an SCTP socket", libc::IPPROTO_SCTP),
+        stream("an MPTCP socket", libc::IPPROTO_MPTCP),
         socket("a TCP socket", libc::AF_INET, libc::SOCK_STREAM),
         socket("a UDP socket", libc::AF_INET, libc::SOCK_DGRAM),
         socket("a socket to other processes", libc::AF_UNIX, libc::SOCK_STREAM),
@@ -300,13 +317,24 @@ fn kernel() -> Vec<Call> {
     ]
 }
 
-/// What only a worker without a GPU is refused: a driver maps code, looks at files and makes memory files.
+/// What only a worker without a GPU is refused: a driver maps code, shares memory, looks at files and makes memory files.
 #[must_use]
 pub fn escapes_without_gpu(victims: &Victims) -> Vec<Call> {
     let path = || text(&victims.file.display().to_string());
     let code = i64::from(libc::PROT_READ | libc::PROT_EXEC);
     let private = i64::from(libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    // Memory that no limit on data counts. Nothing of the stack is asked for, which is an error of its own.
+    let writable = i64::from(libc::PROT_READ | libc::PROT_WRITE);
+    let shared = i64::from(libc::MAP_SHARED | libc::MAP_ANONYMOUS);
+    let growing = private | i64::from(libc::MAP_GROWSDOWN);
     vec![
+        call("map shared memory", libc::SYS_mmap, [n(0), n(4096), n(writable), n(shared), n(-1), n(0)]),
+        call("map a growing stack", libc::SYS_mmap, [n(0), n(4096), n(writable), n(growing), n(-1), n(0)]),
+        call(
+            "move the stack",
+            libc::SYS_mremap,
+            [Argument::Stack, n(0), n(1 << 30), n(libc::MREMAP_MAYMOVE)],
+        ),
         call("map code", libc::SYS_mmap, [n(0), n(4096), n(code), n(private), n(-1), n(0)]),
         call("make memory code", libc::SYS_mprotect, [n(0), n(0), n(code)]),
         call("memfd_create", libc::SYS_memfd_create, [text("lar"), n(0)]),
@@ -325,11 +353,6 @@ pub fn escapes_without_gpu(victims: &Victims) -> Vec<Call> {
         call("pipe2", libc::SYS_pipe2, [Argument::Room(8), n(0)]),
         call("epoll_create1", libc::SYS_epoll_create1, [n(0)]),
         call("eventfd2", libc::SYS_eventfd2, [n(0), n(0)]),
-        call(
-            "sched_setaffinity of the server",
-            libc::SYS_sched_setaffinity,
-            [n(victims.server), n(8), words(&[1])],
-        ),
         call("mlock", libc::SYS_mlock, [n(0), n(0)]),
         call("uname", libc::SYS_uname, [Argument::Room(390)]),
     ]
@@ -347,6 +370,7 @@ pub fn line(name: &str, result: i64) -> String {
         (libc::ENOENT, "ENOENT"),
         (libc::ESRCH, "ESRCH"),
         (libc::EBADF, "EBADF"),
+        (libc::ENOTSOCK, "ENOTSOCK"),
     ];
     if result >= 0 {
         return format!("{name}: done");

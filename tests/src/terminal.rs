@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{LocalModes, tcgetattr};
 
 /// Columns of the terminal.
 pub const COLUMNS: u16 = 80;
@@ -85,6 +86,22 @@ impl Terminal {
             std::thread::sleep(Duration::from_millis(5));
         }
         panic!("`{text}` is not shown; there is: {:?}", &self.screen()[self.seen..]);
+    }
+
+    /// Waits until keys are not shown, while Ctrl+C still interrupts: an answer is waited for.
+    ///
+    /// # Panics
+    /// When that is not so within 60 s.
+    pub fn wait_for_hidden_keys(&self) {
+        let begun = lar_base::Instant::now();
+        while begun.elapsed() < Duration::from_secs(60) {
+            let modes = tcgetattr(&self.keyboard).expect("it is a terminal").local_modes;
+            if modes.contains(LocalModes::ISIG) && !modes.contains(LocalModes::ECHO) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        panic!("keys are shown; there is: {:?}", self.screen());
     }
 
     /// Waits until the program ends; returns its exit code and everything that was shown.

@@ -23,7 +23,8 @@ test("who has no link is told how to get one, and a link works once", async ({ p
 test("an answer streams, shows its numbers, and is there after a reload", async ({ page }) => {
   await signIn(page);
   await expect(page.getByText("proves the pipe and is often wrong")).toBeVisible();
-  await expect(page.locator(".picks li")).toHaveCount(3);
+  // How many are fast enough is up to the machine.
+  await expect(page.locator(".picks li").first()).toBeVisible();
   await say(page, "Say hello to the owl.");
   await expect(page.locator(".message.user")).toHaveText(/Say hello to the owl/);
   await finished(page);
@@ -79,7 +80,7 @@ test("who waits sees the place, and the answer comes when it is free", async ({ 
   await expect(page.getByText(/before you|You are next/)).toBeVisible();
   if (process.env.LAR_PICTURES) await page.screenshot({ path: `${process.env.LAR_PICTURES}/queue.png` });
   for (const task of tasks) await request.post(`${process.env.LAR_PAGE_URL}/lar/v1/tasks/${task}/cancel`, { headers });
-  await expect(answers(page).locator(".markdown")).toHaveText(/\w+/, { timeout: 30_000 });
+  await expect(answers(page).locator(".markdown")).toHaveText(/\S/, { timeout: 30_000 });
   await page.keyboard.press("Escape");
   await finished(page);
 });

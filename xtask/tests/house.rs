@@ -8,7 +8,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules that may hold `unsafe`, each with its safety comments: a memory map, a matrix product's kernel,
-/// llama.cpp's interface, a namespace, the environment and descriptors, system calls that tests try.
+/// llama.cpp's interface, a namespace, the environment and descriptors, the allocator's threshold, system calls that tests
+/// try.
 const UNSAFE_MODULES: &[&str] = &[
     "crates/engines/src/encoder/kernels.rs",
     "crates/engines/src/encoder/weights.rs",
@@ -17,8 +18,10 @@ const UNSAFE_MODULES: &[&str] = &[
     "crates/engines/src/worker/llama_cpp/model.rs",
     "crates/engines/src/worker/llama_cpp/sampler.rs",
     "crates/engines/src/worker/llama_cpp/vocab.rs",
+    "crates/sandbox/src/child.rs",
     "crates/sandbox/src/command.rs",
     "crates/sandbox/src/confine.rs",
+    "crates/sandbox/src/memory.rs",
     "tests/src/escapes/inject.rs",
     "tests/src/bin/confined.rs",
 ];

@@ -43,6 +43,12 @@ impl InRequest {
         noted(&self.done)
     }
 
+    /// Whether the model was given something that [`InRequest::take_out`] would take out.
+    #[must_use]
+    pub fn gave(&self) -> bool {
+        self.plain.is_some()
+    }
+
     /// Takes out of the chat again what the model was given; false where it was given nothing.
     pub fn take_out(&mut self, chat: &mut Chat) -> bool {
         let Some((at, plain)) = self.plain.take() else { return false };

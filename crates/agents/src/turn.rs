@@ -215,7 +215,8 @@ impl Turns {
         }
         loop {
             let prompt = Prompt::Chat(history.clone().into());
-            let Count { tokens, context_tokens } = self.gateway.count_tokens(&model, &prompt).await?;
+            let counted = self.gateway.count_tokens_for(caller.key(), &model, &prompt).await?;
+            let Count { tokens, context_tokens } = counted;
             let limit = context_tokens - context_tokens / ANSWER_SHARE;
             if tokens <= limit {
                 break;

@@ -9,9 +9,9 @@ fields! {
     /// `POST /v1/messages`.
     MESSAGES_FIELDS:
     Honoured {
-        "model", "messages" = "text, documents of plain text, search results, tool calls and their results; an assistant's at the end is gone on with; earlier thinking is passed to the template; images, PDF files and files of Anthropic's are refused",
+        "model", "messages" = "text, documents of plain text, search results, tool calls and their results; an assistant's at the end is continued; earlier thinking is passed to the template; images, PDF files and files of Anthropic's are refused",
         "max_tokens", "system", "stop_sequences" = "up to 32", "stream",
-        "temperature" = "0 to 1; of earlier clients", "top_k" = "of earlier clients", "top_p" = "of earlier clients", "tools" = "your own, up to 128; a server's own are refused",
+        "temperature" = "0 to 1; of earlier clients", "top_k" = "of earlier clients", "top_p" = "of earlier clients", "tools" = "your own, up to 512; a server's own are refused",
         "tool_choice", "thinking" = "whether the model thinks, where its template knows that, and whether it is shown; how long is up to the model",
         "output_config" = "`format` with a JSON schema; with `tools` the answer is a call or keeps to it; `effort` for the chat template", "output_format" = "as `output_config.format`",
     }
@@ -29,8 +29,8 @@ fields! {
 fields! {
     /// `POST /v1/messages/count_tokens`.
     COUNT_TOKENS_FIELDS:
-    Honoured { "model", "messages", "system", "tools", "tool_choice" }
-    NoEffect { "thinking", "output_config", "output_format", "cache_control", "betas", "context_management", "speed", "user_profile_id", "workspace_id", "compaction", "billing_policy" }
+    Honoured { "model", "messages", "system", "tools", "tool_choice", "thinking" = "as far as it is in the prompt", "output_config" = "`effort`, as far as it is in the prompt; a `format` is not" }
+    NoEffect { "output_format", "cache_control", "betas", "context_management", "speed", "user_profile_id", "workspace_id", "compaction", "billing_policy" }
     Refused { "mcp_servers" = "an empty list is fine" }
 }
 

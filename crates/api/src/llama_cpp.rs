@@ -14,8 +14,8 @@ fields! {
     Honoured {
         "model" = "`default` where it is absent", "prompt" = "a text, tokens, tokens with texts between them, or a list of these; `/infill` takes a text",
         "n_predict" = "-1 is no limit", "max_tokens" = "as `n_predict`", "n_cmpl" = "up to 16", "n" = "as `n_cmpl`", "stream",
-        "stop" = "up to 32 texts", "return_tokens", "response_fields", "n_probs" = "up to 20, before any sampler",
-        "temperature" = "0 to 2; below 0 is 0", "top_p", "top_k", "min_p", "typical_p", "top_n_sigma", "xtc_probability", "xtc_threshold",
+        "stop" = "up to 32 texts", "return_tokens", "response_fields", "n_probs" = "before any sampler; 20 are told at most",
+        "temperature" = "below 0 is 0; here and below, a number out of range becomes the nearest that makes sense", "top_p", "top_k", "min_p", "typical_p", "top_n_sigma", "xtc_probability", "xtc_threshold",
         "dynatemp_range", "dynatemp_exponent", "repeat_penalty", "repeat_last_n", "presence_penalty", "frequency_penalty",
         "dry_multiplier", "dry_base", "dry_allowed_length", "dry_penalty_last_n", "dry_sequence_breakers",
         "mirostat", "mirostat_tau", "mirostat_eta", "min_keep", "samplers", "seed", "ignore_eos",

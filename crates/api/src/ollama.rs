@@ -10,8 +10,8 @@ fields! {
     /// `POST /api/chat`.
     CHAT_FIELDS:
     Honoured {
-        "model" = "`:latest` may stand behind it", "messages" = "text and tool calls; an assistant's at the end is gone on with, unless there is a `format`; images are refused; none loads the model, or lets it go with `keep_alive: 0`",
-        "tools", "format" = "`json` or a JSON schema", "stream" = "true where it is absent", "think" = "true, false, or `low` to `high`, for the chat template; false hides thinking, too",
+        "model" = "`:latest` may stand behind it", "messages" = "text and tool calls; an assistant's at the end is continued, unless there is a `format`; a tool's result belongs to the call that `tool_call_id` or `tool_name` names, else to the first without one; images are refused; none loads the model, or lets it go with `keep_alive: 0`",
+        "tools" = "up to 512; the last of one name counts; a schema of no object becomes that of one argument, `input`", "format" = "`json` or a JSON schema", "stream" = "true where it is absent", "think" = "true, false, or `low` to `high`, for the chat template; false hides thinking, too",
         "options" = "see below", "logprobs", "top_logprobs" = "up to 20; needs `logprobs`",
         "keep_alive" = "seconds or a time such as `10m`; less than is set by keys that may administrate alone",
         "truncate" = "a prompt beyond the context loses its oldest messages, system messages and the last one stay; `X-Lar-Truncated` tells how many went; false refuses it",
@@ -56,7 +56,7 @@ fields! {
     /// `options` of chat and generate.
     OPTIONS:
     Honoured {
-        "temperature", "top_k", "top_p", "min_p", "typical_p", "repeat_last_n", "repeat_penalty", "presence_penalty",
+        "temperature" = "here and below, a number out of range becomes the nearest that makes sense", "top_k", "top_p", "min_p", "typical_p", "repeat_last_n", "repeat_penalty", "presence_penalty",
         "frequency_penalty", "mirostat", "mirostat_tau", "mirostat_eta", "seed", "stop", "num_predict" = "below 1 is as long as the context", "num_keep" = "tokens of the prompt that a shift keeps",
     }
     NoEffect {
@@ -125,6 +125,9 @@ pub struct Message {
     pub tool_calls: Vec<ToolCall>,
     #[serde(default, skip_serializing)]
     pub tool_call_id: Option<String>,
+    /// Whose result it is.
+    #[serde(default, skip_serializing)]
+    pub tool_name: Option<String>,
 }
 
 /// Reads null as what is not there.

@@ -3,8 +3,6 @@
 mod answers;
 pub mod responses;
 
-use std::collections::BTreeMap;
-
 pub use answers::{
     AnswerMessage, AnsweredCall, AnsweredFunction, ChatChoice, ChatChunk, ChatChunkChoice, ChatCompletion,
     ChatLogprobs, Completion, CompletionChoice, CompletionLogprobs, Delta, FunctionDelta, Timings,
@@ -18,15 +16,18 @@ fields! {
     /// `POST /v1/chat/completions`.
     CHAT_FIELDS:
     Honoured {
-        "model" = "`default` where it is absent, null or empty", "messages" = "text parts only; images are refused; `reasoning_content` or `reasoning` of earlier answers is passed to the template; an assistant's at the end is gone on with, unless the answer must have a form", "stream",
-        "stream_options", "max_tokens" = "-1 is no limit", "max_completion_tokens" = "-1 is no limit", "temperature" = "0 to 2",
-        "top_p", "presence_penalty", "frequency_penalty", "logit_bias", "seed", "stop" = "up to 32 texts",
-        "tools" = "functions and custom tools, up to 128; keywords of their schemas that a grammar cannot express are left out and named in `X-Lar-Ignored`, unless `strict`", "tool_choice" = "`allowed_tools` too", "parallel_tool_calls",
+        "model" = "`default` where it is absent, null or empty", "messages" = "text parts only; images are refused; `reasoning_content` or `reasoning` of earlier answers is passed to the template; an assistant's at the end is continued, unless the answer must have a form; `name` is passed to the template", "stream",
+        "stream_options", "max_tokens" = "-1 is no limit", "max_completion_tokens" = "-1 is no limit", "n_predict" = "llama.cpp's: as `max_tokens`", "temperature" = "0 to 2",
+        "top_p", "presence_penalty", "frequency_penalty", "logit_bias" = "llama.cpp's pairs of token numbers, too", "seed", "stop" = "up to 32 texts",
+        "tools" = "functions and custom tools, up to 512; the last of one name counts; a schema of no object becomes that of one argument, `input`; keywords of their schemas that a grammar cannot express are left out and named in `X-Lar-Ignored`, unless `strict`", "tool_choice" = "`allowed_tools` too", "parallel_tool_calls",
         "functions" = "of older clients; answered with `function_call`", "function_call" = "with `functions`",
         "n" = "up to 16", "logprobs", "top_logprobs" = "up to 20",
         "response_format" = "`text`, `json_object` or `json_schema`; with `tools` the answer is a call or keeps to it",
         "reasoning_effort" = "for the chat template; `none` switches reasoning off; named in `X-Lar-Ignored` where the model has no such thing",
         "chat_template_kwargs" = "llama.cpp's and vLLM's: variables for the chat template, such as `enable_thinking`", "json_schema" = "llama.cpp's",
+        "continue_final_message" = "vLLM's: true where an assistant's message at the end is to be continued, which is the default; false begins a new one", "add_generation_prompt" = "vLLM's: false with `continue_final_message` only",
+        "structured_outputs" = "vLLM's: one of `json`, `regex`, `choice`, `grammar` in GBNF, `json_object`", "guided_json" = "of older vLLM", "guided_regex" = "of older vLLM; the whole answer fits it",
+        "guided_choice" = "of older vLLM", "guided_grammar" = "of older vLLM; in GBNF", "repetition_penalty" = "vLLM's: `repeat_penalty` over the whole context",
         "top_k" = "llama.cpp's", "min_p" = "llama.cpp's", "typical_p" = "llama.cpp's",
         "top_n_sigma" = "llama.cpp's", "xtc_probability" = "llama.cpp's", "xtc_threshold" = "llama.cpp's",
         "dynatemp_range" = "llama.cpp's", "dynatemp_exponent" = "llama.cpp's", "repeat_penalty" = "llama.cpp's",
@@ -45,7 +46,10 @@ fields! {
     }
     Refused {
         "modalities" = "text alone is fine", "audio", "web_search_options",
-        "chat_template" = "the model's own is used",
+        "chat_template" = "the model's own is used", "documents" = "vLLM's; put them into `messages`", "echo" = "vLLM's; false is fine",
+        "stop_token_ids" = "vLLM's; use `stop`; an empty list is fine", "min_tokens" = "vLLM's; 0 is fine", "allowed_token_ids" = "vLLM's", "bad_words" = "vLLM's; an empty list is fine",
+        "truncate_prompt_tokens" = "vLLM's: nothing of a prompt is cut unasked", "include_stop_str_in_output" = "vLLM's; false is fine", "use_beam_search" = "vLLM's; false is fine",
+        "structural_tag" = "vLLM's", "logits_processors" = "vLLM's; an empty list is fine", "regex" = "SGLang's; use `structured_outputs`", "ebnf" = "SGLang's; use `grammar`", "lora" = "llama.cpp's; an empty list is fine",
     }
 }
 
@@ -54,9 +58,11 @@ fields! {
     COMPLETION_FIELDS:
     Honoured {
         "model" = "`default` where it is absent, null or empty", "prompt" = "texts, lists of tokens, or several of them, up to 128", "echo", "best_of" = "1, or as many as `n`", "stream", "stream_options", "max_tokens" = "16 where it is absent; -1 is no limit",
-        "temperature" = "0 to 2", "top_p", "presence_penalty", "frequency_penalty", "logit_bias", "seed",
+        "temperature" = "0 to 2", "top_p", "presence_penalty", "frequency_penalty", "logit_bias" = "llama.cpp's pairs of token numbers, too", "seed",
         "stop" = "up to 32 texts", "n" = "up to 16", "logprobs" = "up to 20",
         "suffix" = "by models that were taught to fill in the middle", "json_schema" = "llama.cpp's",
+        "structured_outputs" = "vLLM's: one of `json`, `regex`, `choice`, `grammar` in GBNF, `json_object`", "guided_json" = "of older vLLM", "guided_regex" = "of older vLLM; the whole answer fits it",
+        "guided_choice" = "of older vLLM", "guided_grammar" = "of older vLLM; in GBNF", "repetition_penalty" = "vLLM's: `repeat_penalty` over the whole context",
         "top_k" = "llama.cpp's", "min_p" = "llama.cpp's", "typical_p" = "llama.cpp's",
         "top_n_sigma" = "llama.cpp's", "xtc_probability" = "llama.cpp's", "xtc_threshold" = "llama.cpp's",
         "dynatemp_range" = "llama.cpp's", "dynatemp_exponent" = "llama.cpp's", "repeat_penalty" = "llama.cpp's",
@@ -69,6 +75,11 @@ fields! {
         "n_keep" = "llama.cpp's: tokens at the beginning that stay then",
     }
     NoEffect { "user", "cache_prompt" }
+    Refused {
+        "stop_token_ids" = "vLLM's; use `stop`; an empty list is fine", "min_tokens" = "vLLM's; 0 is fine", "allowed_token_ids" = "vLLM's", "bad_words" = "vLLM's; an empty list is fine",
+        "truncate_prompt_tokens" = "vLLM's: nothing of a prompt is cut unasked", "include_stop_str_in_output" = "vLLM's; false is fine", "use_beam_search" = "vLLM's; false is fine",
+        "structural_tag" = "vLLM's", "logits_processors" = "vLLM's; an empty list is fine", "regex" = "SGLang's; use `structured_outputs`", "ebnf" = "SGLang's; use `grammar`", "lora" = "llama.cpp's; an empty list is fine",
+    }
 }
 
 fields! {
@@ -90,6 +101,7 @@ pub struct ChatRequest {
     pub stream_options: Option<StreamOptions>,
     pub max_tokens: Option<TokenLimit>,
     pub max_completion_tokens: Option<TokenLimit>,
+    pub n_predict: Option<TokenLimit>,
     pub n: Option<u32>,
     pub logprobs: Option<bool>,
     pub top_logprobs: Option<u32>,
@@ -102,6 +114,8 @@ pub struct ChatRequest {
     pub chat_template_kwargs: serde_json::Map<String, serde_json::Value>,
     pub functions: Option<Vec<FunctionDefinition>>,
     pub function_call: Option<ToolChoice>,
+    pub continue_final_message: Option<bool>,
+    pub add_generation_prompt: Option<bool>,
 }
 
 /// A tool that the model may call.
@@ -249,6 +263,7 @@ pub struct Sampling {
     pub presence_penalty: Option<f32>,
     pub frequency_penalty: Option<f32>,
     pub repeat_penalty: Option<f32>,
+    pub repetition_penalty: Option<f32>,
     pub repeat_last_n: Option<i32>,
     pub typical_p: Option<f32>,
     pub top_n_sigma: Option<f32>,
@@ -271,9 +286,27 @@ pub struct Sampling {
     pub n_keep: Option<i32>,
     pub grammar: Option<String>,
     pub json_schema: Option<serde_json::Value>,
-    pub logit_bias: Option<BTreeMap<String, f32>>,
+    pub structured_outputs: Option<StructuredOutputs>,
+    pub guided_json: Option<serde_json::Value>,
+    pub guided_regex: Option<String>,
+    pub guided_choice: Option<Vec<String>>,
+    pub guided_grammar: Option<String>,
+    /// An object or pairs; read by itself.
+    pub logit_bias: Option<serde_json::Value>,
     pub seed: Option<i64>,
     pub stop: Option<OneOrMany>,
+}
+
+/// What an answer must look like, as vLLM has it: one of these.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[expect(missing_docs, reason = "the names are vLLM's")]
+pub struct StructuredOutputs {
+    pub json: Option<serde_json::Value>,
+    pub regex: Option<String>,
+    pub choice: Option<Vec<String>>,
+    pub grammar: Option<String>,
+    pub json_object: Option<bool>,
+    pub structural_tag: Option<serde_json::Value>,
 }
 
 /// A message of a request.
@@ -281,6 +314,8 @@ pub struct Sampling {
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct ChatMessage {
     pub role: String,
+    /// Who of several says it, or which function answers.
+    pub name: Option<String>,
     pub content: Option<Content>,
     pub refusal: Option<String>,
     pub tool_calls: Option<Vec<ToolCall>>,

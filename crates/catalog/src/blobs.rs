@@ -14,6 +14,7 @@ use lar_base::{Bytes, secret};
 use sha2::{Digest as _, Sha256};
 
 use crate::model::{File, FileRole, Model, Place};
+use crate::pull::PullLock;
 use crate::{Error, split};
 
 /// Read at a time while hashing.
@@ -131,7 +132,10 @@ impl Directory {
     /// Writes a manifest in one rename: this is the moment at which a model is installed.
     pub(crate) fn register(&self, model: &Model) -> Result<(), Error> {
         let path = self.manifest(&model.name);
-        let partial = self.partial(&format!("manifest:{}", model.name)).with_extension("json");
+        let partial = self.partial(&format!("manifest:{}", model.name));
+        // Another Lar that opens the directory now would sweep the file away.
+        let _lock = PullLock::wait(&partial)?;
+        let partial = partial.with_extension("json");
         let text = serde_json::to_vec_pretty(model);
         let text = text.map_err(|error| Error::Io { path: path.clone(), reason: error.to_string() })?;
         let mut file = fs::File::create(&partial).map_err(Error::io(&partial))?;

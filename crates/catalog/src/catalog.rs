@@ -100,6 +100,15 @@ impl Catalog {
     /// # Errors
     /// [`Error::Unknown`], naming what is installed.
     pub fn resolve(&self, name: &str) -> Result<Resolved, Error> {
+        self.resolve_for(name, None)
+    }
+
+    /// [`Catalog::resolve`] for a request that needs a model of the kind `wanted`: the error names those, and says how to serve a
+    /// model under another name. The model that is found may be of another kind.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`].
+    pub fn resolve_for(&self, name: &str, wanted: Option<Kind>) -> Result<Resolved, Error> {
         let models = read(&self.state.models);
         if let Some(model) = models.get(name) {
             return Ok(Resolved { model: model.clone(), alias: None });
@@ -118,9 +127,10 @@ impl Catalog {
             None => {
                 // Those that chat first: they are what most callers meant.
                 let mut installed: Vec<&Model> = models.values().map(AsRef::as_ref).collect();
+                installed.retain(|model| wanted.is_none_or(|kind| model.kind == kind));
                 installed.sort_by_key(|model| model.kind != Kind::Chat);
                 let installed = installed.into_iter().map(|model| model.name.clone()).collect();
-                Err(Error::Unknown { name: name.to_owned(), installed })
+                Err(Error::Unknown { name: name.to_owned(), installed, wanted })
             }
         }
     }
@@ -169,6 +179,13 @@ impl Catalog {
             }),
             _ => model.file(role).map(|file| self.directory.path(file)),
         }
+    }
+
+    /// All files of a model's weights, the first one first; none where [`path`](Self::path) finds none.
+    #[must_use]
+    pub fn weights_paths(&self, model: &Model) -> Vec<PathBuf> {
+        let Some(first) = self.path(model, FileRole::Weights) else { return Vec::new() };
+        split::files_of(&first).unwrap_or_else(|_| vec![first])
     }
 
     /// Starts to get a model, or joins the pull of this source that is under way. `name` is made from the

@@ -5,18 +5,21 @@ use std::path::PathBuf;
 
 use lar_base::{Bytes, Code, Problem};
 
+use crate::model::Kind;
 use crate::names::{self, NAME_CHARS_MAX};
 
 /// A failure of the catalog.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// No model or alias of this name.
-    #[error("{}", unknown(name, installed))]
+    #[error("{}", unknown(name, installed, *wanted))]
     Unknown {
         /// What was asked for.
         name: String,
-        /// What there is.
+        /// What there is, of the kind that was wanted.
         installed: Vec<String>,
+        /// The kind that a request for inference needs; `None` where the name was to be a model's for itself.
+        wanted: Option<Kind>,
     },
     /// What can only be done to a model was asked of a name that stands for one.
     #[error("`{alias}` stands for `{model}`: name the model itself")]
@@ -147,24 +150,70 @@ impl From<Error> for Problem {
 
 /// Names that are this alike, by Jaro and Winkler from 0 to 1, differ by a typing error.
 const TYPING_ERROR_MIN: f64 = 0.9;
+/// Characters from which on the beginning of a name says which one is meant.
+const PREFIX_CHARS_MIN: usize = 3;
 
-fn unknown(name: &str, installed: &[String]) -> String {
+fn unknown(name: &str, installed: &[String], wanted: Option<Kind>) -> String {
     let shown: String = name.chars().take(NAME_CHARS_MAX).collect();
     if installed.is_empty() {
-        return format!("`{shown}` isn't installed, nor is any other model. Get one: `lar models pull`");
+        let kind = wanted.map_or("model", Kind::noun);
+        return format!("`{shown}` isn't installed, nor is any other {kind}. Get one: `lar models pull`");
     }
-    let told = format!("`{shown}` isn't installed. Installed: {}", installed.join(", "));
-    let likeness = |other: &&String| strsim::jaro_winkler(other, &shown);
-    let near = installed.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
-    if let Some(near) = near.filter(|near| likeness(near) >= TYPING_ERROR_MIN) {
-        return format!("{told}. Did you mean `{near}`?");
+    let message = format!("`{shown}` isn't installed. Installed: {}", installed.join(", "));
+    if let Some(near) = nearest(&shown, installed) {
+        return format!("{message}. Did you mean `{near}`?");
     }
+    // A program that sends another service's name can be served under it; a person who names a model to look at it, cannot.
     match names::check(name) {
-        // Which of the installed ones would do is not known of these.
-        Ok(()) if name.starts_with("default-") => {
-            format!("{told}. Map one that can: `lar alias set {name} MODEL`")
+        Ok(()) if wanted.is_some() => format!("{message}. Map it: `lar alias set {name} {}`", installed[0]),
+        _ => message,
+    }
+}
+
+/// The installed name that differs by a typing error or continues what was typed.
+fn nearest<'a>(typed: &str, installed: &'a [String]) -> Option<&'a String> {
+    let lower = typed.to_ascii_lowercase();
+    let continued = |other: &&String| lower.len() >= PREFIX_CHARS_MIN && other.starts_with(&lower);
+    let likeness = |other: &&String| strsim::jaro_winkler(other, &lower);
+    installed.iter().find(continued).or_else(|| {
+        let near = installed.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+        near.filter(|near| likeness(near) >= TYPING_ERROR_MIN)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_names_get_the_advice_that_helps() {
+        let installed = ["smollm2-135m-instruct", "qwen3-4b"].map(ToOwned::to_owned);
+        let said = |name: &str, wanted| {
+            unknown(name, &installed, wanted).replace("Installed: smollm2-135m-instruct, qwen3-4b", "…")
+        };
+        let advice = [
+            ("smollm", None, "`smollm` isn't installed. …. Did you mean `smollm2-135m-instruct`?"),
+            (
+                "SmolLM2-135M-Instuct",
+                None,
+                "`SmolLM2-135M-Instuct` isn't installed. …. Did you mean `smollm2-135m-instruct`?",
+            ),
+            ("qwen3-4", Some(Kind::Chat), "`qwen3-4` isn't installed. …. Did you mean `qwen3-4b`?"),
+            ("nothing", None, "`nothing` isn't installed. …"),
+            ("gpt-4o", None, "`gpt-4o` isn't installed. …"),
+            (
+                "gpt-4o",
+                Some(Kind::Chat),
+                "`gpt-4o` isn't installed. …. Map it: `lar alias set gpt-4o smollm2-135m-instruct`",
+            ),
+            ("a b", Some(Kind::Chat), "`a b` isn't installed. …"),
+        ];
+        for (name, wanted, text) in advice {
+            assert_eq!(said(name, wanted), text);
         }
-        Ok(()) => format!("{told}. Map it: `lar alias set {name} {}`", installed[0]),
-        Err(_) => told,
+        assert_eq!(
+            unknown("e5", &[], Some(Kind::Embedding)),
+            "`e5` isn't installed, nor is any other embedder. Get one: `lar models pull`"
+        );
     }
 }

@@ -32,6 +32,13 @@ impl Kind {
             Kind::Rerank => "a reranker",
         }
     }
+
+    /// The same without its article.
+    #[must_use]
+    pub fn noun(self) -> &'static str {
+        let text = self.with_article();
+        text.split_once(' ').map_or(text, |(_, noun)| noun)
+    }
 }
 
 /// What a file of a model is.

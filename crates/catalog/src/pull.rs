@@ -17,7 +17,7 @@ use lar_egress::{Egress, Method, Request, Trust};
 use serde::Serialize;
 use tokio::sync::watch;
 
-pub(crate) use self::sweep::sweep;
+pub(crate) use self::sweep::{PullLock, sweep};
 
 use crate::blobs::{self, Directory};
 use crate::model::{File, FileRole, Model, inspect};
@@ -157,29 +157,30 @@ impl Puller {
         names::check(&name)?;
         let sources = split::sources_of(source)?;
         let partial = self.directory.partial(&source.to_string());
-        let lock = lock(partial.with_extension("lock")).await?;
+        let _lock = lock(partial.clone()).await?;
         // Whoever held the lock before us may have done the work.
         let present = self.directory.models().remove(&name);
         if let Some(model) = present {
             return if model.source == source.to_string() { Ok(model) } else { Err(Error::Taken(name)) };
         }
         let _folder = RemovedOnDrop(partial.with_extension("pip"));
+        let remove_with = |remove: fn(&Path)| {
+            (1..=sources.len()).for_each(|number| remove(&sweep::partial_of(&partial, number)));
+        };
         let mut fetched = Fetched::default();
         let mut puller = self.clone();
         for (number, source) in (1..).zip(&sources) {
-            let partial = match number {
-                1 => partial.clone(),
-                _ => self.directory.partial(&source.to_string()),
-            };
+            // Below the key of the whole pull, so that its lock is for them, too.
+            let part = sweep::partial_of(&partial, number);
             let in_file = |error: Error| match error {
                 Error::Download(reason) if sources.len() > 1 => {
                     Error::Download(format!("file {number} of {}: {reason}", sources.len()))
                 }
                 error => error,
             };
-            let more = puller.fetch(source, &partial).await.map_err(in_file);
+            let more = puller.fetch(source, &part).await.map_err(in_file);
             if more.is_err() {
-                sweep::remove_unless_resumable(&partial);
+                remove_with(sweep::remove_unless_resumable);
             }
             let more = more?;
             let sizes = more.weights.iter().filter_map(|file| std::fs::metadata(&file.path).ok());
@@ -191,8 +192,11 @@ impl Puller {
         let finish = move || puller.finish(fetched, name, source);
         let model =
             tokio::task::spawn_blocking(finish).await.map_err(|error| Error::Download(error.to_string()))?;
-        let _ = std::fs::remove_file(partial.with_extension("lock"));
-        drop(lock);
+        match &model {
+            // What was not moved to its place is of no use to another pull.
+            Ok(_) | Err(Error::Digest { .. } | Error::Corrupt { .. }) => remove_with(sweep::remove),
+            Err(_) => remove_with(sweep::remove_unless_resumable),
+        }
         model
     }
 
@@ -261,7 +265,9 @@ impl Puller {
 
     /// Keeps the text of the licence of a model that Lar fetches from a package without one.
     fn license(&self, attribution: &str) -> Result<File, Error> {
-        let path = self.directory.partial(&format!("license:{attribution}")).with_extension("txt");
+        let partial = self.directory.partial(&format!("license:{attribution}"));
+        let _lock = PullLock::wait(&partial)?;
+        let path = partial.with_extension("txt");
         let text = format!("{attribution}\n\n{}", starter::LICENSE_TEXT);
         std::fs::write(&path, text).map_err(Error::io(&path))?;
         let sha256 = blobs::sha256(&path, &mut |_| {})?;
@@ -309,16 +315,7 @@ fn default_name(source: &Source) -> String {
     }
 }
 
-async fn lock(path: PathBuf) -> Result<std::fs::File, Error> {
-    let take = move || {
-        loop {
-            let file = std::fs::File::create(&path).map_err(Error::io(&path))?;
-            file.lock().map_err(Error::io(&path))?;
-            // Whoever had it may have removed it since.
-            if sweep::is_at(&file, &path) {
-                return Ok(file);
-            }
-        }
-    };
-    tokio::task::spawn_blocking(take).await.map_err(|error| Error::Download(error.to_string()))?
+async fn lock(partial: PathBuf) -> Result<PullLock, Error> {
+    let wait = move || PullLock::wait(&partial);
+    tokio::task::spawn_blocking(wait).await.map_err(|error| Error::Download(error.to_string()))?
 }

@@ -132,8 +132,7 @@ impl Machine {
             (self.hub || !model.source.starts_with("hf:"))
                 && model.size <= DOWNLOAD_MAX
                 && model.fits(self.memory)
-                && model.size.get() * MEMORY_SHARE <= self.memory.get()
-                && model.tokens_per_second(self.weights_per_second) >= TOKENS_PER_SECOND_MIN
+                && self.suits(model.size, model.active)
         });
         match fine {
             Some(model) => Choice {
@@ -144,6 +143,14 @@ impl Machine {
             },
             None => self.minimal(),
         }
+    }
+
+    /// Whether a chat model of this size, of which `active` is read for each token, is good to begin with: it takes at most
+    /// half of the memory and is expected to produce [`TOKENS_PER_SECOND_MIN`].
+    #[must_use]
+    pub fn suits(&self, size: Bytes, active: Bytes) -> bool {
+        size.get().saturating_mul(MEMORY_SHARE) <= self.memory.get()
+            && self.weights_per_second / active.get() as f64 >= TOKENS_PER_SECOND_MIN
     }
 
     /// The smallest chat model.
@@ -181,6 +188,16 @@ mod tests {
         for (memory, speed, hub, name) in cases {
             assert_eq!(chosen(memory, speed, hub), name, "{memory} MiB, {speed} GB/s, hub: {hub}");
         }
+    }
+
+    #[test]
+    fn an_installed_model_suits_a_machine_by_its_size_and_speed() {
+        let machine = Machine { memory: Bytes::mib(8192), weights_per_second: 16e9, hub: false };
+        let gb = |gb: u64| Bytes(gb * 1_000_000_000);
+        assert!(machine.suits(gb(2), gb(2)));
+        assert!(!machine.suits(gb(3), gb(3)), "5 tokens a second");
+        assert!(machine.suits(gb(4), gb(2)), "a mixture of experts");
+        assert!(!machine.suits(gb(5), gb(2)), "more than half of the memory");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 /// An answer is not longer than this; the longest are conversations.
 const ANSWER_BYTES_MAX: usize = 256 << 20;
-/// How long a question may take; streams have no limit.
+/// How long a request may take; streams and [`Client::post_long`] have no limit.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// An error that the server answered with.
@@ -59,7 +59,7 @@ impl Client {
     }
 
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
-        self.ask(Method::Get, path, None).await
+        self.ask(Method::Get, path, None, Some(TIMEOUT)).await
     }
 
     pub(crate) async fn post<T: DeserializeOwned>(
@@ -67,7 +67,12 @@ impl Client {
         path: &str,
         body: &impl Serialize,
     ) -> anyhow::Result<T> {
-        self.ask(Method::Post, path, Some(serde_json::to_value(body)?)).await
+        self.ask(Method::Post, path, Some(serde_json::to_value(body)?), Some(TIMEOUT)).await
+    }
+
+    /// Posts what may take the server many minutes, such as reading every file of a model; there is no time limit.
+    pub(crate) async fn post_long<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        self.ask(Method::Post, path, None, None).await
     }
 
     /// Posts to one of the compatible APIs.
@@ -88,11 +93,11 @@ impl Client {
         path: &str,
         body: &impl Serialize,
     ) -> anyhow::Result<T> {
-        self.ask(Method::Patch, path, Some(serde_json::to_value(body)?)).await
+        self.ask(Method::Patch, path, Some(serde_json::to_value(body)?), Some(TIMEOUT)).await
     }
 
     pub(crate) async fn delete<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
-        self.ask(Method::Delete, path, None).await
+        self.ask(Method::Delete, path, None, Some(TIMEOUT)).await
     }
 
     /// Posts and returns the answer while its body is still coming.
@@ -112,7 +117,7 @@ impl Client {
         path: &str,
         lines: Vec<u8>,
     ) -> anyhow::Result<T> {
-        let request = self.request(Method::Post, path).content("application/x-ndjson", lines);
+        let request = self.request(Method::Post, path).content("application/x-ndjson", lines).silence(None);
         let response = checked(self.send(request).await?).await?;
         Ok(serde_json::from_slice(&response.bytes(ANSWER_BYTES_MAX).await?)?)
     }
@@ -149,8 +154,10 @@ impl Client {
         method: Method,
         path: &str,
         body: Option<Value>,
+        limit: Option<Duration>,
     ) -> anyhow::Result<T> {
-        let mut request = self.request(method, path).timeout(TIMEOUT);
+        let mut request = self.request(method, path).silence(limit);
+        request.timeout = limit;
         if let Some(body) = body {
             request = request.json(&body);
         }
@@ -162,10 +169,17 @@ impl Client {
     }
 
     async fn send(&self, request: Request) -> anyhow::Result<Response> {
+        let limit = [request.timeout, request.silence].into_iter().flatten().min().unwrap_or(TIMEOUT);
         self.egress.send(request).await.map_err(|error| match error {
-            Error::Unreachable { .. } | Error::TimedOut { .. } => anyhow::anyhow!(
+            Error::Unreachable { .. } => anyhow::anyhow!(
                 "no Lar answers at {}. Start it with `lar serve`, or set LAR_URL to where it runs",
                 self.url
+            ),
+            Error::TimedOut { .. } => anyhow::anyhow!(
+                "the Lar at {} did not finish within {} s. It may still be working on this: look at `lar ps` and at its log \
+                 before you try again",
+                self.url,
+                limit.as_secs_f64()
             ),
             other => other.into(),
         })
@@ -193,5 +207,33 @@ async fn checked(response: Response) -> anyhow::Result<Response> {
     match serde_json::from_slice::<ProblemBody>(&bytes) {
         Ok(problem) => Err(ApiError(problem).into()),
         Err(_) => anyhow::bail!("the server answered with status {status}; is it a Lar?"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(url: &str) -> Client {
+        Client::new(Egress::new().unwrap(), url, Secret::new("lar_key"))
+    }
+
+    #[tokio::test]
+    async fn a_server_that_takes_long_is_told_from_one_that_is_not_there() {
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", silent.local_addr().unwrap());
+        let asked = client(&url);
+        let request = asked.request(Method::Post, "backups").timeout(Duration::from_millis(50));
+        let error = asked.send(request).await.unwrap_err().to_string();
+        assert_eq!(
+            error,
+            format!(
+                "the Lar at {url} did not finish within 0.05 s. It may still be working on this: look at `lar ps` and at its log \
+                 before you try again"
+            )
+        );
+        drop(silent);
+        let error = asked.get::<Value>("me").await.unwrap_err().to_string();
+        assert!(error.starts_with(&format!("no Lar answers at {url}.")), "{error}");
     }
 }

@@ -39,7 +39,7 @@ pub use output::Output;
 /// # Errors
 /// What the server said.
 pub async fn backup(client: &Client) -> anyhow::Result<lar_api::backups::Backup> {
-    client.post("backups", &serde_json::Value::Null).await
+    client.post_long("backups").await
 }
 
 /// What the commands that change files around Lar must know.

@@ -90,8 +90,7 @@ pub(crate) async fn run(client: &Client, output: &Output, command: Command) -> a
             })
         }
         Command::Verify { name } => {
-            let result: Value =
-                client.post(&format!("catalog/models/{}/verify", path(&name)), &Value::Null).await?;
+            let result: Value = client.post_long(&format!("catalog/models/{}/verify", path(&name))).await?;
             output.show(&result, || format!("{name}: {}", verdict(&result)))?;
             anyhow::ensure!(
                 result["verified"] == true,
@@ -153,7 +152,7 @@ async fn recommended(client: &Client) -> anyhow::Result<Vec<RecommendedModel>> {
 }
 
 async fn adopt(client: &Client, output: &Output) -> anyhow::Result<()> {
-    let found: Value = client.post("catalog/adopt", &Value::Null).await?;
+    let found: Value = client.post_long("catalog/adopt").await?;
     output.show(&found, || adopted(&found))
 }
 

@@ -50,6 +50,35 @@ impl Drop for HiddenKeys {
     }
 }
 
+/// Presses of Ctrl+C from when it was made on, none of which ends the program.
+pub(crate) struct Interrupts {
+    #[cfg(unix)]
+    presses: tokio::signal::unix::Signal,
+    #[cfg(windows)]
+    presses: tokio::signal::windows::CtrlC,
+}
+
+impl Interrupts {
+    /// Listens from now on.
+    ///
+    /// # Errors
+    /// When the system does not let it.
+    pub(crate) fn new() -> std::io::Result<Self> {
+        #[cfg(unix)]
+        let presses = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
+        #[cfg(windows)]
+        let presses = tokio::signal::windows::ctrl_c()?;
+        Ok(Self { presses })
+    }
+
+    /// Waits for the next press.
+    pub(crate) async fn next(&mut self) {
+        if self.presses.recv().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
 /// Waits until one of `keys` is typed; never returns when standard input ends or fails.
 pub(crate) async fn key(keys: &'static [u8]) {
     let read = tokio::task::spawn_blocking(move || {

@@ -354,7 +354,7 @@ fn refused_literal(url: &Url) -> bool {
 
 fn failed(destination: &str, error: &reqwest::Error) -> Error {
     let destination = destination.to_owned();
-    if error.is_timeout() {
+    if error.is_timeout() && !error.is_connect() {
         return Error::TimedOut { destination };
     }
     Error::Unreachable { destination, reason: innermost(error) }

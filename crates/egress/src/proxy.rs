@@ -32,6 +32,7 @@ const PACKAGE_INDEX: &[&str] = &["pypi.org:443", "files.pythonhosted.org:443"];
 #[derive(Debug)]
 pub struct ChildProxy {
     url: Secret,
+    port: u16,
     tasks: tokio::task::JoinHandle<()>,
 }
 
@@ -59,7 +60,13 @@ impl ChildProxy {
                 while connections.try_join_next().is_some() {}
             }
         });
-        Ok(Self { url, tasks })
+        Ok(Self { url, port: address.port(), tasks })
+    }
+
+    /// The port of loopback that it listens on.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// What the child is told, password included.

@@ -11,6 +11,7 @@ mod formats;
 mod held;
 mod json;
 mod literal;
+mod names;
 mod reasoning;
 mod tools;
 
@@ -22,6 +23,7 @@ use calls::Calls;
 use format::{Body, Format};
 pub(crate) use formats::HARMONY_THOUGHT;
 use formats::{BARE, HARMONY, HERMES, REASONING, TOOLS};
+pub(crate) use names::with_plain_names;
 use reasoning::Splitter;
 pub(crate) use tools::{arguments_schema, explain, function};
 

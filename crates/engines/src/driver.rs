@@ -1,7 +1,7 @@
 //! What an engine must do to be scheduled: the trait that every driver implements.
 //!
 //! No type here names a slot, batch or sequence. Drivers: [`crate::embedded`] (llama.cpp in a worker),
-//! [`crate::llama_server`] (over HTTP), [`crate::encoder`] (BERT in this process). One conformance suite,
+//! [`crate::llama_server`] (over HTTP), [`crate::encoder`] (BERT in a worker). One conformance suite,
 //! `tests/it/engines.rs`, runs against the generating ones.
 
 mod sampling;
@@ -33,6 +33,8 @@ pub struct ChatMessage {
     pub tool_calls: Vec<ToolCall>,
     /// Which call a tool answers.
     pub tool_call_id: Option<String>,
+    /// Who says it: the tool that answers, or one of several people. For templates that show it.
+    pub name: Option<String>,
 }
 
 impl ChatMessage {
@@ -137,7 +139,8 @@ impl Chat {
     pub fn bytes(&self) -> usize {
         let said = self.messages.iter().map(|message| {
             let calls = message.tool_calls.iter().map(|call| call.name.len() + call.arguments.len());
-            message.content.len() + message.reasoning.len() + calls.sum::<usize>()
+            let named = [&message.name, &message.tool_call_id].into_iter().flatten().map(String::len);
+            message.content.len() + message.reasoning.len() + calls.sum::<usize>() + named.sum::<usize>()
         });
         let tools = self.tools.iter().map(|tool| {
             tool.name.len() + tool.description.as_ref().map_or(0, String::len) + tool.parameters.len()

@@ -24,6 +24,7 @@ use crate::protocol::{Compute, Load, ThreadTuning, Tuned};
 use crate::template::ChatTemplate;
 use crate::vectors::{self, Cache};
 use crate::{CONSTRAINT_FIELD, Error};
+pub use limits::{LARGE_PROMPT_BYTES, LARGE_PROMPTS_MAX};
 pub(crate) use process::Worker;
 pub(crate) use questions::Embedded as EmbeddedTexts;
 use questions::Tokenized;
@@ -92,6 +93,8 @@ pub async fn confinement(program: &Path) -> Result<Vec<String>, Error> {
 #[derive(Debug)]
 pub struct Embedded {
     options: EmbeddedOptions,
+    /// All that its workers may read.
+    files: Vec<PathBuf>,
     dialect: Dialect,
     /// Read on every job, changed on load and unload only.
     model: std::sync::Mutex<Option<Arc<Worker>>>,
@@ -120,7 +123,7 @@ impl std::fmt::Debug for Tuning {
 }
 
 impl EmbeddedOptions {
-    fn load(&self, known: Option<Tuned>) -> Load {
+    fn load(&self, files: Vec<PathBuf>, known: Option<Tuned>) -> Load {
         let Self { path, mut compute, memory_max, .. } = self.clone();
         if let Some(tuned) = known {
             let Tuned { threads, threads_batch, batch_tokens, .. } = tuned;
@@ -134,6 +137,7 @@ impl EmbeddedOptions {
         match self.ability {
             Ability::Generate => Load::Model {
                 path,
+                files,
                 sequences: self.concurrency,
                 context_tokens: self.context_tokens,
                 compute,
@@ -143,7 +147,7 @@ impl EmbeddedOptions {
                 memory_bytes_max,
             },
             Ability::Embed | Ability::Rank => {
-                Load::Embedder { path, tokens_max: self.context_tokens, compute, memory_bytes_max }
+                Load::Embedder { path, files, tokens_max: self.context_tokens, compute, memory_bytes_max }
             }
         }
     }
@@ -154,7 +158,9 @@ impl Embedded {
     #[must_use]
     pub fn new(options: EmbeddedOptions) -> Self {
         let template = options.template.as_ref().map(|template| template.source.as_str());
+        let files = [Some(&options.path), options.draft.as_ref()].into_iter().flatten().cloned().collect();
         Self {
+            files,
             dialect: template.map(Dialect::of).unwrap_or_default(),
             options,
             model: std::sync::Mutex::new(None),
@@ -163,6 +169,12 @@ impl Embedded {
             tuned: Arc::default(),
             vectors: std::sync::Mutex::default(),
         }
+    }
+
+    /// Names all files of a model, and of its draft, where they were split into several: its workers may read no others.
+    #[must_use]
+    pub fn with_files(self, files: Vec<PathBuf>) -> Self {
+        Self { files, ..self }
     }
 
     /// The process id of the worker that holds the model, for tests that kill it and for `lar ps`.
@@ -186,18 +198,16 @@ impl Embedded {
     }
 
     /// Asks the vocabulary's worker for a prompt's tokens, or only for their number where `tokens_max` is absent.
-    async fn tokenize(&self, prompt: Prompt, tokens_max: Option<u32>) -> Result<Tokenized, Error> {
+    async fn tokenize(&self, prompt: &Prompt, tokens_max: Option<u32>) -> Result<Tokenized, Error> {
         let template = match prompt {
-            Prompt::Chat(_) => self.options.template.clone(),
+            Prompt::Chat(_) => self.options.template.as_ref(),
             _ => None,
         };
         let infill = matches!(prompt, Prompt::Infill { .. });
-        let again = (prompt.clone(), template.clone());
         let worker = self.vocabulary().await?;
         let mut answer = worker.tokenize(prompt, template, tokens_max).await;
         if matches!(answer, Err(Error::Failed(_))) && worker.death().is_some() {
             // Another prompt may have brought it down; one that does so itself fails the second time.
-            let (prompt, template) = again;
             answer = self.vocabulary().await?.tokenize(prompt, template, tokens_max).await;
         }
         match answer {
@@ -256,7 +266,7 @@ impl Embedded {
         if let Some(worker) = held.as_ref().filter(|worker| worker.death().is_none()) {
             return Ok(worker.clone());
         }
-        let load = Load::Vocabulary { path: self.options.path.clone() };
+        let load = Load::Vocabulary { path: self.options.path.clone(), files: self.files.clone() };
         let (program, confinement) = (&self.options.program, self.options.confinement);
         let worker = Arc::new(Worker::start(program, load, confinement, Box::new(|_| {})).await?);
         *held = Some(worker.clone());
@@ -294,8 +304,8 @@ impl Driver for Embedded {
                 }
             };
             let (program, confinement) = (&self.options.program, self.options.confinement);
-            let worker =
-                Worker::start(program, self.options.load(known), confinement, Box::new(told)).await?;
+            let load = self.options.load(self.files.clone(), known);
+            let worker = Worker::start(program, load, confinement, Box::new(told)).await?;
             *lock(&self.model) = Some(Arc::new(worker));
             Ok(())
         }
@@ -326,7 +336,7 @@ impl Driver for Embedded {
 
     fn count<'a>(&'a self, prompt: &'a Prompt) -> BoxFuture<'a, Result<usize, Error>> {
         async {
-            match self.tokenize(prompt.clone(), None).await? {
+            match self.tokenize(prompt, None).await? {
                 Tokenized::Count(tokens) => Ok(usize::try_from(tokens).unwrap_or(usize::MAX)),
                 Tokenized::Tokens(..) | Tokenized::TooLong(_) => {
                     Err(Error::Failed("its worker did not count".into()))
@@ -338,19 +348,15 @@ impl Driver for Embedded {
 
     fn prepare(&self, prompt: Prompt) -> BoxFuture<'_, Result<Prepared, Error>> {
         async {
-            let chat = match &prompt {
-                Prompt::Chat(chat) => Some(chat.clone()),
-                _ => None,
-            };
             let context_tokens = self.options.context_tokens;
-            let (tokens, tail) = match self.tokenize(prompt, Some(context_tokens)).await? {
+            let (tokens, tail) = match self.tokenize(&prompt, Some(context_tokens)).await? {
                 Tokenized::Tokens(tokens, tail) => (tokens, tail),
                 Tokenized::TooLong(tokens_at_least) => {
                     return Err(Error::PromptTooLong { tokens_at_least, context_tokens });
                 }
                 Tokenized::Count(_) => return Err(Error::Failed("its worker only counted".into())),
             };
-            let Some(mut chat) = chat else { return Ok(Prepared::counted(tokens)) };
+            let Prompt::Chat(mut chat) = prompt else { return Ok(Prepared::counted(tokens)) };
             let template = self.options.template.as_ref();
             let mut ignored = template.map(|template| template.ignored_variables(&chat)).unwrap_or_default();
             let reading = self.reading(&mut chat, &tail, &mut ignored).await?;

@@ -5,6 +5,7 @@
 
 mod bert;
 mod kernels;
+mod reader;
 mod service;
 mod weights;
 

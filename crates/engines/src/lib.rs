@@ -4,6 +4,11 @@
 //! carries that out with real engines and lends them as [`Lease`]s. Engines know nothing of HTTP shapes,
 //! conversations or the database: prompts and plain values come in, tokens and facts go out.
 
+#[cfg(all(feature = "portable", feature = "gpu"))]
+compile_error!(
+    "`portable` loads libraries before a worker is confined; those of a GPU start threads, which would not be confined"
+);
+
 pub mod device;
 pub mod dialect;
 pub mod driver;
@@ -17,6 +22,7 @@ pub mod pools;
 pub mod protocol;
 pub mod scheduler;
 mod schema;
+mod stderr;
 pub mod template;
 mod vectors;
 pub mod worker;
@@ -24,3 +30,4 @@ pub mod worker;
 pub use error::{CONSTRAINT_FIELD, Error};
 pub use lease::Lease;
 pub use pools::{Engines, PoolStatus, Ticket};
+pub use schema::misfit;

@@ -19,7 +19,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use lar_base::Secret;
 use lar_egress::Egress;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::Error;
 use crate::dialect::{Dialect, Reading};
@@ -41,6 +41,9 @@ const HEALTH_MISSES_MAX: u32 = 3;
 /// no more tokens than bytes, and templates add less than the rest. The server counts it then; should it
 /// not fit after all, the server's own refusal says so.
 const SURE_TO_FIT: usize = 2;
+/// Bytes of a prompt for each token of the context; who sends more is refused before the server is asked. Text has 2 to 6
+/// bytes a token, long runs of blanks some hundred.
+const BYTES_PER_TOKEN: usize = 256;
 
 /// Where the server is.
 #[derive(Debug, Clone)]
@@ -75,6 +78,8 @@ pub enum LlamaServerOptions {
 #[derive(Debug)]
 pub struct LlamaServer {
     options: LlamaServerOptions,
+    /// What a managed one may read.
+    files: Vec<PathBuf>,
     egress: Egress,
     /// What the server said of itself when it was last asked; absent until one that is started is ready.
     properties: Mutex<Option<Properties>>,
@@ -99,8 +104,13 @@ impl LlamaServer {
     /// A driver that has started and asked nothing yet.
     #[must_use]
     pub fn new(options: LlamaServerOptions, egress: Egress) -> Self {
+        let files = match &options {
+            LlamaServerOptions::Managed { model, .. } => vec![model.clone()],
+            LlamaServerOptions::Remote { .. } => Vec::new(),
+        };
         Self {
             options,
+            files,
             egress,
             properties: Mutex::default(),
             child: Mutex::default(),
@@ -108,6 +118,12 @@ impl LlamaServer {
             loading: tokio::sync::Mutex::new(()),
             marks: marks::Marks::default(),
         }
+    }
+
+    /// Names all files of a managed server's model, where it was split into several: the server may read no others.
+    #[must_use]
+    pub fn with_files(self, files: Vec<PathBuf>) -> Self {
+        Self { files, ..self }
     }
 
     fn properties(&self) -> Option<Properties> {
@@ -175,8 +191,13 @@ impl LlamaServer {
         })
     }
 
-    /// A prompt's tokens, and how the text ends that the server made of a chat.
-    async fn tokens(client: &Client, prompt: &Prompt, dialect: Dialect) -> Result<(Vec<u32>, String), Error> {
+    /// A prompt's tokens, and how the text ends that the server made of a chat. Stops where there are more than `tokens_max`.
+    async fn tokens(
+        client: &Client,
+        prompt: &Prompt,
+        dialect: Dialect,
+        tokens_max: Option<u32>,
+    ) -> Result<(Vec<u32>, String), Error> {
         let (text, tail) = match prompt {
             Prompt::Tokens(tokens) => return Ok((tokens.clone(), String::new())),
             Prompt::Text(text) => (text.clone(), String::new()),
@@ -192,11 +213,8 @@ impl LlamaServer {
                 (text, tail)
             }
         };
-        let body = json!({ "content": text, "add_special": true, "parse_special": true });
-        let answer = client.post("/tokenize", &body).await?;
-        let tokens = serde_json::from_value(answer["tokens"].clone())
-            .map_err(|_| Error::Failed("its /tokenize gave no tokens".into()))?;
-        Ok((tokens, tail))
+        let how = ask::Tokenizing { add_special: true, parse_special: true, tokens_max };
+        Ok((ask::tokenize(client, &text, how).await?, tail))
     }
 }
 
@@ -224,7 +242,7 @@ impl Driver for LlamaServer {
                 *lock(&self.properties) = None;
                 let child = match alive {
                     Some(child) => child,
-                    None => Arc::new(Child::start(&self.options).await?),
+                    None => Arc::new(Child::start(&self.options, &self.files).await?),
                 };
                 *lock(&self.child) = Some(child.clone());
                 loop {
@@ -283,8 +301,9 @@ impl Driver for LlamaServer {
     fn count<'a>(&'a self, prompt: &'a Prompt) -> BoxFuture<'a, Result<usize, Error>> {
         async move {
             let (client, properties) = self.started().await?;
+            check_bytes(prompt, properties.context_tokens)?;
             let prompt = self.guarded(&client, &properties, prompt.clone()).await?;
-            Ok(Self::tokens(&client, &prompt, properties.dialect).await?.0.len())
+            Ok(Self::tokens(&client, &prompt, properties.dialect, None).await?.0.len())
         }
         .boxed()
     }
@@ -292,6 +311,7 @@ impl Driver for LlamaServer {
     fn prepare(&self, prompt: Prompt) -> BoxFuture<'_, Result<Prepared, Error>> {
         async move {
             let (client, properties) = self.started().await?;
+            check_bytes(&prompt, properties.context_tokens)?;
             let guarded = self.guarded(&client, &properties, prompt.clone()).await?;
             // No tokenizer makes more tokens of a prompt than it has bytes, but for what the template adds.
             let fits = prompt.bytes() < properties.context_tokens as usize / SURE_TO_FIT;
@@ -313,7 +333,8 @@ impl Driver for LlamaServer {
                     ignored: Vec::new(),
                 });
             }
-            let (tokens, tail) = Self::tokens(&client, &guarded, properties.dialect).await?;
+            let most = Some(properties.context_tokens);
+            let (tokens, tail) = Self::tokens(&client, &guarded, properties.dialect, most).await?;
             let reading = match &prompt {
                 Prompt::Chat(chat) => properties.dialect.reading(chat, &tail).by_schema(chat),
                 _ => Reading::default(),
@@ -362,6 +383,17 @@ impl Driver for LlamaServer {
         let request = stream::request(&client, &job, place.number);
         Ok(stream::start(client, request, job.sampling.stop, place))
     }
+}
+
+/// Refuses a prompt that is too long for the context whatever its tokens are: the server would compute on it to its end.
+fn check_bytes(prompt: &Prompt, context_tokens: u32) -> Result<(), Error> {
+    let (bytes, most) = (prompt.bytes(), (context_tokens as usize).saturating_mul(BYTES_PER_TOKEN));
+    if bytes <= most {
+        return Ok(());
+    }
+    Err(Error::ContextTooLong(format!(
+        "prompt is too long: {bytes} bytes > {most} maximum, which is {BYTES_PER_TOKEN} for each of {context_tokens} tokens of context"
+    )))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -152,6 +152,22 @@ impl Engines {
         self.host.driver(pool).map(|driver| driver.engine())
     }
 
+    /// Tasks of one key that a pool can have at once: those in its slots and those in the key's share of its queue. `None`
+    /// where there is no such pool, or its engine has not told its slots yet.
+    #[must_use]
+    pub fn tasks_of_key_max(&self, pool: &str) -> Option<usize> {
+        let slots = self.engine(pool)?.concurrency as usize;
+        (slots > 0).then(|| slots + self.host.limits().key_share())
+    }
+
+    /// Leaves of texts to be embedded or ranked no more than the model of `pool` can read of them, where it tells how much
+    /// that is. What was cut is told by [`crate::driver::Embeddings::truncated`] as before.
+    pub fn shorten(&self, pool: &str, texts: &mut [String]) {
+        if let Some(engine) = self.engine(pool).filter(|engine| engine.context_tokens > 0) {
+            crate::vectors::shorten(texts, engine.context_tokens);
+        }
+    }
+
     /// Counts a prompt's tokens with the model of `pool`, without taking a place.
     ///
     /// # Errors

@@ -22,7 +22,7 @@ use crate::driver::{
 use crate::template::ChatTemplate;
 
 /// Raised with every change of the frames below.
-pub const VERSION: u32 = 10;
+pub const VERSION: u32 = 11;
 /// A frame larger than this is an error: the largest legitimate one is a prompt, 4 bytes a token at most.
 pub const FRAME_BYTES_MAX: usize = 16 << 20;
 /// How often a worker shows that it is alive.
@@ -37,11 +37,15 @@ pub enum Load {
     Vocabulary {
         /// The GGUF file.
         path: PathBuf,
+        /// All files that are read: the parts of a split model, too.
+        files: Vec<PathBuf>,
     },
     /// The whole model.
     Model {
         /// The GGUF file.
         path: PathBuf,
+        /// All files that are read: the parts of a split model and those of the draft, too.
+        files: Vec<PathBuf>,
         /// Sequences that can run at once.
         sequences: u32,
         /// Context of each, in tokens.
@@ -61,6 +65,8 @@ pub enum Load {
     Embedder {
         /// The GGUF file.
         path: PathBuf,
+        /// All files that are read: the parts of a split model, too.
+        files: Vec<PathBuf>,
         /// Tokens of a text that are read.
         tokens_max: u32,
         /// How to compute.
@@ -98,7 +104,7 @@ impl Load {
     #[must_use]
     pub fn path(&self) -> &Path {
         match self {
-            Load::Vocabulary { path } | Load::Model { path, .. } | Load::Embedder { path, .. } => path,
+            Load::Vocabulary { path, .. } | Load::Model { path, .. } | Load::Embedder { path, .. } => path,
             Load::Encoder(load) => &load.weights,
         }
     }

@@ -7,16 +7,23 @@
 
 mod close;
 mod keywords;
+mod misfit;
 
 use serde_json::{Map, Value, json};
 
 pub(crate) use close::close;
 use keywords::{ALWAYS, PLAIN, UNSUPPORTED, fits, is_wide, without_effect};
+pub use misfit::misfit;
 
 /// Schemas may stand in each other so deep; deeper ones become any value.
 const DEPTH_MAX: usize = 64;
 /// Properties that the last step but one keeps.
 const NAMES_MAX: usize = 200;
+/// Dropped keywords that are named; of others only their number is.
+const DROPPED_MAX: usize = 64;
+/// Bytes of a property's name in the path of a dropped keyword, and of the whole path: headers, frames and the log take it.
+const NAME_BYTES_MAX: usize = 64;
+const PATH_BYTES_MAX: usize = 512;
 
 /// How much of a schema is left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +52,8 @@ impl Level {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Loosened {
     pub(crate) schema: Value,
-    /// The keywords that were dropped, by where they stood: `properties.a.uniqueItems`.
+    /// The keywords that were dropped, by where they stood: `properties.a.uniqueItems`. After [`DROPPED_MAX`] of them
+    /// comes how many more there are.
     pub(crate) dropped: Vec<String>,
 }
 
@@ -60,7 +68,7 @@ pub(crate) fn is_too_wide(schema: &Value) -> bool {
 
 /// Drops what `level` does not keep.
 pub(crate) fn loosen(schema: &Value, level: Level) -> Loosened {
-    let mut step = Step { root: schema, level, dropped: Vec::new() };
+    let mut step = Step { root: schema, level, dropped: Vec::new(), more: 0 };
     let loose = match level {
         Level::Whole | Level::Supported | Level::Plain | Level::NoReferences => {
             step.schema(schema, &Path::Root, 0)
@@ -68,7 +76,9 @@ pub(crate) fn loosen(schema: &Value, level: Level) -> Loosened {
         Level::Names => step.names(),
         Level::Any => step.any(),
     };
-    Loosened { schema: loose, dropped: step.dropped }
+    let Step { mut dropped, more, .. } = step;
+    dropped.extend((more > 0).then(|| format!("and {more} more")));
+    Loosened { schema: loose, dropped }
 }
 
 /// Where a keyword stands.
@@ -78,22 +88,38 @@ enum Path<'a> {
 }
 
 impl Path<'_> {
+    /// The names from the root to here and `last`, cut where they are long.
     fn text(&self, last: &str) -> String {
-        match self {
-            Path::Root => last.to_owned(),
-            Path::In(before, name) => format!("{}.{last}", before.text(name)),
+        let mut names = vec![cut(last, NAME_BYTES_MAX)];
+        let mut place = self;
+        while let Path::In(before, name) = place {
+            names.push(cut(name, NAME_BYTES_MAX));
+            place = before;
         }
+        names.reverse();
+        cut(&names.join("."), PATH_BYTES_MAX).to_owned()
     }
+}
+
+/// The beginning of a text, of at most so many bytes.
+fn cut(text: &str, most: usize) -> &str {
+    &text[..text.floor_char_boundary(most)]
 }
 
 struct Step<'a> {
     root: &'a Value,
     level: Level,
     dropped: Vec<String>,
+    /// Keywords that were dropped beyond [`DROPPED_MAX`].
+    more: usize,
 }
 
 impl Step<'_> {
     fn drop(&mut self, path: &Path<'_>, keyword: &str) {
+        if self.dropped.len() >= DROPPED_MAX {
+            self.more += 1;
+            return;
+        }
         let path = path.text(keyword);
         if !self.dropped.contains(&path) {
             self.dropped.push(path);

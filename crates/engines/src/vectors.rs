@@ -31,6 +31,17 @@ fn cut(texts: &mut [String], tokens_max: u32) -> Vec<usize> {
     cut
 }
 
+/// Leaves of texts no more than [`embed`] and [`rank`] need to cut them and to tell that they did, so that texts that wait
+/// take little memory.
+pub(crate) fn shorten(texts: &mut [String], tokens_max: u32) {
+    let most = (tokens_max as usize).saturating_mul(BYTES_PER_TOKEN);
+    // The longest character has four bytes: one is left beyond what is read.
+    for text in texts.iter_mut().filter(|text| text.len() > most.saturating_add(4)) {
+        text.truncate(text.floor_char_boundary(most.saturating_add(4)));
+        text.shrink_to_fit();
+    }
+}
+
 /// The vectors of texts. That of a single short text is remembered: a query comes again, passages do not.
 pub(crate) async fn embed(
     worker: &Worker,
@@ -134,6 +145,10 @@ mod tests {
         assert_eq!(cut(&mut texts, 3), [1, 3]);
         let lengths: Vec<usize> = texts.iter().map(String::len).collect();
         assert_eq!(lengths, [5, 3 * BYTES_PER_TOKEN - 1, 0, 3 * BYTES_PER_TOKEN]);
+        let mut shortened = vec!["short".to_owned(), "ä".repeat(10 * BYTES_PER_TOKEN), "x".repeat(10_000)];
+        shorten(&mut shortened, 3);
+        assert_eq!(cut(&mut shortened, 3), [1, 2], "what was shortened is still told to be cut");
+        assert!(shortened.iter().all(|text| text.capacity() < 4 * BYTES_PER_TOKEN));
         assert_eq!(both(vec![3, 0], vec![1, 3]), [0, 1, 3]);
     }
 }

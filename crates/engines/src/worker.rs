@@ -37,14 +37,17 @@ use rustix::process::{Signal, getpid, kill_process};
 
 use crate::driver::{FinishReason, Sampling, TokenLogprobs};
 use crate::protocol::{self, FromWorker, HEARTBEAT, Load, ToWorker, Tuned};
-use check::Checker;
-pub(crate) use confinement::parts as model_files;
+use check::Checks;
 pub(crate) use constraint::bounded_blanks;
 use llama_cpp::{Interrupt, Vocab};
+pub(crate) use tokenize::Cuts;
 use tokenize::{Asked, Limit, Queue, Request, Tokenizers};
 
 /// How much of a rendered chat's end is told.
 pub(crate) const TAIL_BYTES: usize = 64;
+/// Bytes of an error's text in a frame. A template's error may quote all of a chat, and the server kills a worker whose
+/// frame is too long.
+const MESSAGE_BYTES_MAX: usize = 4 << 10;
 
 /// What a backend did, for one stream or request.
 #[derive(Debug)]
@@ -231,11 +234,12 @@ fn read_commands(
                 prompts.add(Request { id, asked: Asked::Text(question), template });
                 continue;
             }
-            (ToWorker::Cancel { stream }, Some(prompts)) => {
-                prompts.cancel(stream);
-                continue;
+            (frame, prompts) => {
+                if let (ToWorker::Cancel { stream }, Some(prompts)) = (&frame, prompts) {
+                    prompts.cancel(*stream);
+                }
+                frame
             }
-            (frame, _) => frame,
         };
         if commands.send(frame).is_err() {
             break;
@@ -302,12 +306,12 @@ impl Outbox {
     }
 
     fn send(&self, frame: FromWorker) {
-        let _ = self.frames.send(Outgoing::Frame(frame));
+        let _ = self.frames.send(Outgoing::Frame(with_short_message(frame)));
     }
 
     /// Ends the process once this is written.
     fn send_last(&self, frame: FromWorker) {
-        let _ = self.frames.send(Outgoing::Last(frame));
+        let _ = self.frames.send(Outgoing::Last(with_short_message(frame)));
     }
 
     /// Something is computed from now on.
@@ -328,6 +332,35 @@ impl Outbox {
     }
 }
 
+/// The frame with at most [`MESSAGE_BYTES_MAX`] of its error's text.
+fn with_short_message(mut frame: FromWorker) -> FromWorker {
+    let message = match &mut frame {
+        FromWorker::TokenizeFailed { message, .. }
+        | FromWorker::Failed { message, .. }
+        | FromWorker::EmbedFailed { message, .. }
+        | FromWorker::Text { answer: Err(message), .. }
+        | FromWorker::Checked { outcome: Err(message), .. } => Some(message),
+        _ => None,
+    };
+    if let Some(message) = message.filter(|message| message.len() > MESSAGE_BYTES_MAX) {
+        message.truncate(message.floor_char_boundary(MESSAGE_BYTES_MAX));
+        message.push_str(" ...");
+    }
+    frame
+}
+
+/// Ends the process when the thread panics that holds it: those who wait for the thread would wait for ever, while the
+/// heartbeats of another go on.
+struct EndsWithProcess;
+
+impl Drop for EndsWithProcess {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            std::process::abort();
+        }
+    }
+}
+
 fn heartbeat(active: &AtomicU32, since: &AtomicU64) -> FromWorker {
     let since = since.load(Ordering::Relaxed);
     let step_ms = if since == 0 { 0 } else { Instant::now().as_millis().saturating_sub(since) };
@@ -335,20 +368,30 @@ fn heartbeat(active: &AtomicU32, since: &AtomicU64) -> FromWorker {
 }
 
 fn compute(backend: &mut dyn Backend, inbox: &mpsc::Receiver<ToWorker>, interrupt: &Interrupt, out: &Outbox) {
-    let mut checker = Checker::default();
+    let _ends = EndsWithProcess;
+    let mut checks = Checks::default();
     loop {
         // Before the inbox is looked at: what asks after this is in it, or breaks the step off.
         interrupt.clear();
-        let first = if backend.has_work() { inbox.try_recv().ok() } else { inbox.recv().ok() };
-        if first.is_none() && !backend.has_work() {
+        let has_work = backend.has_work() || !checks.is_empty();
+        let first = if has_work { inbox.try_recv().ok() } else { inbox.recv().ok() };
+        if first.is_none() && !has_work {
             return;
         }
-        // A question may take long too: a template, a grammar.
-        out.begin();
         for frame in first.into_iter().chain(inbox.try_iter()) {
-            obey(backend, &mut checker, frame, out);
+            // Each frame is a step of its own: many of them are not one that hangs.
+            out.begin();
+            obey(backend, &mut checks, frame, out);
+            out.end();
         }
-        out.end();
+        // One check at a time, so that a cancellation of those that wait is seen in between.
+        if !checks.is_empty() {
+            out.begin();
+            for frame in checks.compute_next(|| backend.vocab()) {
+                out.send(frame);
+            }
+            out.end();
+        }
         out.count(backend);
         if backend.has_work() {
             out.begin();
@@ -363,7 +406,7 @@ fn compute(backend: &mut dyn Backend, inbox: &mpsc::Receiver<ToWorker>, interrup
     }
 }
 
-fn obey(backend: &mut dyn Backend, checker: &mut Checker, frame: ToWorker, out: &Outbox) {
+fn obey(backend: &mut dyn Backend, checks: &mut Checks, frame: ToWorker, out: &Outbox) {
     match frame {
         ToWorker::Generate { stream, tokens, sampling, cache_of } => {
             let prompt = cache::Prompt { tokens, owner: cache_of };
@@ -373,6 +416,7 @@ fn obey(backend: &mut dyn Backend, checker: &mut Checker, frame: ToWorker, out: 
         }
         ToWorker::Credit { stream, tokens } => backend.credit(stream, tokens),
         ToWorker::Cancel { stream } => {
+            checks.cancel(stream);
             // A stream that has ended already has had its terminal frame.
             if backend.cancel(stream) {
                 out.send(FromWorker::Cancelled { stream, active: out.count(backend) });
@@ -398,8 +442,9 @@ fn obey(backend: &mut dyn Backend, checker: &mut Checker, frame: ToWorker, out: 
             out.send(FromWorker::Text { id, answer });
         }
         ToWorker::Check { id, constraint, strict } => {
-            let outcome = checker.check(backend.vocab(), &constraint, strict);
-            out.send(FromWorker::Checked { id, outcome });
+            if let Some(frame) = checks.add(id, constraint, strict) {
+                out.send(frame);
+            }
         }
         ToWorker::Hello { .. } | ToWorker::Load(_) => {}
     }
@@ -412,3 +457,6 @@ fn control(vocab: Vocab<'_>, text: &str) -> Option<u32> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! Admit → route → dispatch → meter: the way of every task, from top to bottom.
 
 mod admit;
+mod large;
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -23,6 +24,7 @@ use crate::runs::{Run, RunProgress, Runs, TaskHandle};
 use crate::task::HangUp;
 use admit::Ready;
 pub use admit::{Admitted, Count};
+use large::LargePrompts;
 
 /// How often it is looked whether an answer is still read.
 const READERS_WATCHED_EVERY: Duration = Duration::from_secs(1);
@@ -46,6 +48,7 @@ struct Shared {
     metrics: Metrics,
     tasks: Tasks,
     runs: Mutex<Runs>,
+    large_prompts: LargePrompts,
 }
 
 impl Gateway {
@@ -62,8 +65,9 @@ impl Gateway {
         let recorder = Recorder::run(store.clone(), tasks);
         let routes = Routes::new(store.clone(), catalog, engines.clone(), egress, options);
         let tasks = tasks.clone();
-        let runs = Mutex::default();
-        Self { shared: Arc::new(Shared { routes, engines, recorder, store, metrics, tasks, runs }) }
+        let (runs, large_prompts) = (Mutex::default(), LargePrompts::default());
+        let shared = Shared { routes, engines, recorder, store, metrics, tasks, runs, large_prompts };
+        Self { shared: Arc::new(shared) }
     }
 
     /// Dispatches a task. That it began is written down within 100 ms.
@@ -154,7 +158,15 @@ impl Gateway {
     /// # Errors
     /// When no model has that name.
     pub async fn route(&self, model: &str) -> Result<Route, Problem> {
-        self.shared.routes.find(model).await
+        self.shared.routes.find(model, None).await
+    }
+
+    /// [`Gateway::route`] for a request that needs a model of this kind: the error names those that are installed.
+    ///
+    /// # Errors
+    /// When no model has that name.
+    pub async fn route_for(&self, model: &str, wanted: lar_catalog::Kind) -> Result<Route, Problem> {
+        self.shared.routes.find(model, Some(wanted)).await
     }
 
     /// The engines that run elsewhere.

@@ -133,8 +133,9 @@ impl Routes {
         }
     }
 
-    /// The pool for a model's name or an alias; its driver is made when it is the first to ask.
-    pub(crate) async fn find(&self, name: &str) -> Result<Route, Problem> {
+    /// The pool for a model's name or an alias; its driver is made when it is the first to ask. `wanted` is the kind of model that a
+    /// request needs, for the error.
+    pub(crate) async fn find(&self, name: &str, wanted: Option<Kind>) -> Result<Route, Problem> {
         if self.remotes.contains_key(name) {
             return Ok(Route { pool: name.to_owned(), digest: String::new() });
         }
@@ -143,7 +144,7 @@ impl Routes {
             Err(_) => {
                 // Another data directory may have pulled it since.
                 self.catalog.refresh().await?;
-                self.catalog.resolve(name)?.model
+                self.catalog.resolve_for(name, wanted)?.model
             }
         };
         if self.engines.engine(&model.name).is_none() {
@@ -273,9 +274,13 @@ impl Routes {
                 context_tokens,
                 threads: options.compute.threads,
             };
-            return Ok(Arc::new(LlamaServer::new(options, self.egress.clone())));
+            let files = self.catalog.weights_paths(model);
+            return Ok(Arc::new(LlamaServer::new(options, self.egress.clone()).with_files(files)));
         }
-        Ok(Arc::new(Embedded::new(EmbeddedOptions {
+        let draft = self.draft_for(model);
+        let files = [Some(model), draft.as_deref()].into_iter().flatten();
+        let files = files.flat_map(|model| self.catalog.weights_paths(model)).collect();
+        let driver = Embedded::new(EmbeddedOptions {
             program: options.program.clone(),
             path: weights,
             template: model.facts.chat_template.clone().map(|source| ChatTemplate {
@@ -297,11 +302,12 @@ impl Routes {
                 None => options.compute.clone(),
             },
             tuning: options.tune.then(|| self.tuning(model, tuned)),
-            draft: self.draft_for(model).and_then(|draft| self.catalog.path(&draft, FileRole::Weights)),
+            draft: draft.as_ref().and_then(|draft| self.catalog.path(draft, FileRole::Weights)),
             cache: options.prompt_cache,
             memory_max: Some(self.memory_max(model, context_tokens)),
             confinement: options.confinement,
-        })))
+        });
+        Ok(Arc::new(driver.with_files(files)))
     }
 
     /// Whose prompts may save work for a key's, and the other way round.

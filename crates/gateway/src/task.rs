@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use lar_base::{Caller, ConversationId, TaskId};
+use lar_catalog::Kind;
 use lar_engines::driver::{Prompt, Sampling};
 use lar_engines::scheduler::Priority;
 
@@ -32,6 +33,16 @@ pub enum Work {
 }
 
 impl Work {
+    /// The kind of model that does it.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Work::Generate { .. } => Kind::Chat,
+            Work::Embed { .. } => Kind::Embedding,
+            Work::Rank { .. } => Kind::Rerank,
+        }
+    }
+
     /// The contract's name for it.
     #[must_use]
     pub const fn workload(&self) -> &'static str {

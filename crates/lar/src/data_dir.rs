@@ -113,8 +113,9 @@ impl DataDir {
     /// # Errors
     /// When it is lost, damaged, of a newer Lar or cannot be written, with what to do about it.
     pub(crate) fn open_store(&self, loss: Loss) -> anyhow::Result<Store> {
-        lost::check_database(&self.path, loss)?;
+        // Before the database is looked at: that takes room, too.
         Reserve::beside(&self.database()).release_to_start();
+        lost::check_database(&self.path, loss)?;
         Store::open(&self.database()).map_err(|error| lost::explained(error, &self.path))
     }
 

@@ -83,8 +83,9 @@ struct Launch {
     server: u32,
     #[arg(long)]
     port: u16,
+    /// A file that the program reads; once for each
     #[arg(long)]
-    model: PathBuf,
+    read: Vec<PathBuf>,
     #[arg(long)]
     require_confinement: bool,
     /// The program and its arguments
@@ -158,7 +159,7 @@ fn become_engine(launch: &Launch) -> String {
     lar_engines::llama_server::launch(lar_engines::llama_server::Launch {
         server: launch.server,
         port: launch.port,
-        model: launch.model.clone(),
+        files: launch.read.clone(),
         require: launch.require_confinement,
         program,
         arguments,

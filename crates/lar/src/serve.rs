@@ -63,6 +63,7 @@ impl House {
         further: &[ListenerConfig],
         loss: Loss,
     ) -> anyhow::Result<Self> {
+        lar_sandbox::give_back_large_allocations();
         let connections = open_files::connections_within(open_files::raise()?, config.limits.connections);
         let data_dir = DataDir::lock(&config.data_dir)?;
         let store = data_dir.open_store(loss)?;

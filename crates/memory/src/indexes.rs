@@ -237,7 +237,15 @@ mod tests {
         let look = move |index: &Index| {
             let filter = Filter::default();
             let now = Timestamp::now();
-            let query = Query { words: &words, vector: None, filter: &filter, now, limit: 10, weight: 1.0 };
+            let query = Query {
+                words: &words,
+                share_min: 0.0,
+                vector: None,
+                filter: &filter,
+                now,
+                limit: 10,
+                weight: 1.0,
+            };
             index.search(&query).hits.len()
         };
         indexes.search(space, None, look).await.unwrap()

@@ -28,9 +28,9 @@ pub const QUERY_BYTES_MAX: usize = 8 << 10;
 const WORDS_WEIGHT: f32 = 0.6;
 /// A memory that has none of the query's words must mean this much of it: MiniLM gives unrelated texts less.
 const MEANING_MIN: f32 = 0.25;
-/// A query that the embedder cannot read must share this much of its words with a memory: scripts without blanks are
-/// indexed letter by letter, and any two sentences share some (Thai ones about other things: 0.41 to 0.43).
-const UNREADABLE_WORDS_MIN: f32 = 0.6;
+/// A memory must have this part of the words of a query that the embedder cannot read: scripts without blanks are
+/// indexed letter by letter, and any two sentences share some (two Thai ones about other things: 0.57).
+const UNREADABLE_SHARE_MIN: f32 = 0.8;
 /// Characters of a brief result.
 const BRIEF_CHARS: usize = 160;
 
@@ -322,7 +322,7 @@ impl Memories {
     ) -> Result<Vec<(index::Hit, Vec<i64>)>, Problem> {
         let words = Words::of(query);
         let unreadable = vector.is_none() && readable::nonsense_of(query).is_some();
-        let words_min = if unreadable { UNREADABLE_WORDS_MIN } else { 0.0 };
+        let share_min = if unreadable { UNREADABLE_SHARE_MIN } else { 0.0 };
         let (filter, weight) = (search.filter.clone(), search.words_weight);
         let stamp = vector.as_ref().map(|(stamp, _)| stamp.clone());
         let look = move |index: &Index| {
@@ -330,6 +330,7 @@ impl Memories {
             let other = vector.as_ref().is_some_and(|(stamp, _)| index.stamp() != Some(stamp));
             let query = Query {
                 words: &words,
+                share_min,
                 vector: vector.as_ref().filter(|_| !other).map(|(_, vector)| vector),
                 filter: &filter,
                 now: Timestamp::now(),
@@ -339,7 +340,7 @@ impl Memories {
             let mut searched = index.search(&query);
             let all = weight.is_some();
             searched.hits.retain(|hit| {
-                all || hit.words > words_min || hit.meaning.is_some_and(|meaning| meaning >= MEANING_MIN)
+                all || hit.words > 0.0 || hit.meaning.is_some_and(|meaning| meaning >= MEANING_MIN)
             });
             let hits = std::mem::take(&mut searched.hits);
             (fold(hits, limit), searched, other)

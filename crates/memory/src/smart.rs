@@ -183,6 +183,7 @@ impl Memories {
             let vector = vector.as_ref().filter(|(stamp, _)| index.stamp() == Some(stamp));
             let query = Query {
                 words: &words,
+                share_min: 0.0,
                 vector: vector.map(|(_, vector)| vector),
                 filter: &filter,
                 now: Timestamp::now(),

@@ -9,12 +9,22 @@ use std::path::PathBuf;
 
 use lar_base::Bytes;
 
-/// Open files at most: a model may be split into some tens.
+/// Open files at most of what computes on the processor: a model may be split into some tens.
 #[cfg(target_os = "linux")]
 const OPEN_FILES_MAX: u64 = 256;
+/// Open files at most of a GPU's driver, which opens some tens for each device and thread, and of a server.
+#[cfg(target_os = "linux")]
+const OPEN_FILES_MANY_MAX: u64 = 4096;
+/// The main thread's stack at most. It is no data, so that the limit on memory does not count it.
+#[cfg(target_os = "linux")]
+pub(crate) const STACK_BYTES_MAX: u64 = 64 << 20;
+/// Addresses beside private memory and files: for the stacks and heaps of threads, which reserve more than they use. What
+/// is only read is not counted as data; its page tables take a 512th of its size.
+#[cfg(target_os = "linux")]
+const ADDRESSES_BESIDE_BYTES: u64 = 64 << 30;
 /// The version of Landlock that restricts everything which is asked for here (Linux 6.12).
 #[cfg(target_os = "linux")]
-const LANDLOCK: landlock::ABI = landlock::ABI::V6;
+pub(crate) const LANDLOCK: landlock::ABI = landlock::ABI::V6;
 
 /// What kind of work a process does after it is confined. It decides which system calls remain.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -38,11 +48,14 @@ pub struct Confinement {
     pub profile: Profile,
     /// Files and directories that may be read.
     pub read: Vec<PathBuf>,
+    /// Directories whose files' names may be listed, and those of the directories in them.
+    pub list: Vec<PathBuf>,
     /// Programs that may be run, and what loads them.
     pub execute: Vec<PathBuf>,
     /// Files and directories that may be read and written, such as a GPU's devices.
     pub write: Vec<PathBuf>,
-    /// Private writable memory at most; files that are mapped to be read do not count.
+    /// Private writable memory at most; files that are mapped to be read do not count. It cannot be kept to with
+    /// [`Profile::Graphics`] and [`Profile::Server`], which may share memory.
     pub memory_max: Option<Bytes>,
 }
 
@@ -87,17 +100,20 @@ pub struct Missing {
 
 /// Confines this process. Returns every means that the kernel lacks or has in part; empty when all are in force.
 ///
-/// Each means is tried even if another failed.
+/// Each means is tried even if another failed. All but the limits bind the calling thread and those that it starts: in a
+/// process that has other threads already, each of them is reported as missing.
 #[cfg(target_os = "linux")]
 #[must_use]
 pub fn confine(confinement: &Confinement) -> Vec<Missing> {
+    let others = other_threads();
+    let of_all = |outcome: Result<(), String>| outcome.and(others.clone());
     // Capabilities go once they have made the namespace. The filter comes last: it forbids the rest.
     let tried = [
         (Means::Limits, limits(confinement)),
-        (Means::Network, network(confinement.profile)),
-        (Means::Rights, rights()),
-        (Means::Files, files(confinement)),
-        (Means::Syscalls, crate::syscalls::allow_only(confinement.profile)),
+        (Means::Network, of_all(network(confinement.profile))),
+        (Means::Rights, of_all(rights())),
+        (Means::Files, of_all(files(confinement))),
+        (Means::Syscalls, of_all(crate::syscalls::allow_only(confinement.profile))),
     ];
     tried
         .into_iter()
@@ -128,6 +144,16 @@ pub fn finish_loading(_: Profile) -> Result<(), Missing> {
     Ok(())
 }
 
+/// An error where this thread is not the only one.
+#[cfg(target_os = "linux")]
+fn other_threads() -> Result<(), String> {
+    let threads = std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
+    match threads.saturating_sub(1) {
+        0 => Ok(()),
+        others => Err(format!("it binds one thread, and not the {others} that ran before")),
+    }
+}
+
 #[cfg(target_os = "linux")]
 fn limits(confinement: &Confinement) -> Result<(), String> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -142,9 +168,23 @@ fn limits(confinement: &Confinement) -> Result<(), String> {
     if confinement.write.is_empty() {
         limit(Resource::Fsize, 0)?;
     }
-    limit(Resource::Nofile, OPEN_FILES_MAX)?;
+    limit(
+        Resource::Nofile,
+        match confinement.profile {
+            Profile::Processor => OPEN_FILES_MAX,
+            Profile::Graphics | Profile::Server { .. } => OPEN_FILES_MANY_MAX,
+        },
+    )?;
+    let stack = getrlimit(Resource::Stack);
+    let least = |limit: Option<u64>| Some(limit.map_or(STACK_BYTES_MAX, |bytes| bytes.min(STACK_BYTES_MAX)));
+    let stack = Rlimit { current: least(stack.current), maximum: least(stack.maximum) };
+    setrlimit(Resource::Stack, stack).map_err(|error| error.to_string())?;
+    let Some(most) = confinement.memory_max else { return Ok(()) };
     // RLIMIT_DATA counts private writable memory, not a mapped model file.
-    confinement.memory_max.map_or(Ok(()), |most| limit(Resource::Data, most.get()))
+    limit(Resource::Data, most.get())?;
+    let files = confinement.read.iter().filter_map(|path| std::fs::metadata(path).ok());
+    let files: u64 = files.filter(std::fs::Metadata::is_file).map(|file| file.len()).sum();
+    limit(Resource::As, most.get().saturating_add(files).saturating_add(ADDRESSES_BESIDE_BYTES))
 }
 
 /// Gives up root's rights, those over its own namespaces too.
@@ -193,6 +233,7 @@ fn files(confinement: &Confinement) -> Result<(), String> {
             .scope(Scope::from_all(LANDLOCK))?
             .create()?
             .add_rules(path_beneath_rules(&confinement.read, read))?
+            .add_rules(path_beneath_rules(&confinement.list, AccessFs::ReadDir))?
             .add_rules(path_beneath_rules(&confinement.execute, read | AccessFs::Execute))?
             .add_rules(path_beneath_rules(
                 &confinement.write,

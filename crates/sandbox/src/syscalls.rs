@@ -13,6 +13,7 @@ use seccompiler::{
 };
 
 use crate::Profile;
+use crate::confine::STACK_BYTES_MAX;
 
 /// What any computing process does with its own memory, threads and open descriptors.
 const COMPUTING: &[i64] = &[
@@ -97,7 +98,6 @@ const ANY_PROGRAM: &[i64] = &[
     libc::SYS_sched_getscheduler,
     libc::SYS_sched_get_priority_max,
     libc::SYS_sched_get_priority_min,
-    libc::SYS_sched_setaffinity,
     libc::SYS_uname,
     libc::SYS_getuid,
     libc::SYS_geteuid,
@@ -182,6 +182,7 @@ fn allowed(profile: Profile) -> Result<Rules, String> {
             #[cfg(target_arch = "x86_64")]
             rules.insert(libc::SYS_open, vec![rule(&[when(1, reading, 0)?])?]);
             whole(&[libc::SYS_fadvise64], &mut rules);
+            rules.insert(libc::SYS_mremap, vec![rule(&[below_the_stack()?])?]);
             // For the shorter list that follows.
             let filter = u64::from(libc::SECCOMP_SET_MODE_FILTER);
             rules.insert(libc::SYS_seccomp, vec![rule(&[when(0, SeccompCmpOp::Eq, filter)?])?]);
@@ -192,24 +193,14 @@ fn allowed(profile: Profile) -> Result<Rules, String> {
         Profile::Graphics => {
             whole(ANY_PROGRAM, &mut rules);
             whole(ANY_PROGRAM_HERE, &mut rules);
-            rules.insert(libc::SYS_ioctl, vec![own_devices()?]);
-            rules.insert(libc::SYS_fcntl, one_of(1, &[FCNTL, FCNTL_FILES].concat())?);
+            rules.extend(any_program_arguments()?);
         }
         Profile::Server { .. } => {
             whole(ANY_PROGRAM, &mut rules);
             whole(ANY_PROGRAM_HERE, &mut rules);
             whole(SERVING, &mut rules);
-            rules.insert(libc::SYS_ioctl, vec![own_devices()?]);
-            rules.insert(libc::SYS_fcntl, one_of(1, &[FCNTL, FCNTL_FILES].concat())?);
-            // TCP only; no raw, packet, netlink or Unix sockets.
-            let tcp = |family: i32| {
-                let stream = masked(0xf);
-                rule(&[
-                    when(0, SeccompCmpOp::Eq, family.unsigned_abs().into())?,
-                    when(1, stream, libc::SOCK_STREAM.unsigned_abs().into())?,
-                ])
-            };
-            rules.insert(libc::SYS_socket, vec![tcp(libc::AF_INET)?, tcp(libc::AF_INET6)?]);
+            rules.extend(any_program_arguments()?);
+            rules.insert(libc::SYS_socket, tcp_sockets()?);
             // With this flag sending connects.
             let connects = masked(libc::MSG_FASTOPEN.unsigned_abs().into());
             rules.insert(libc::SYS_sendmsg, vec![rule(&[when(2, connects, 0)?])?]);
@@ -248,9 +239,19 @@ const ADVICE: &[i32] = &[
 fn computing() -> Result<Rules, String> {
     let mut rules: Rules = COMPUTING.iter().map(|call| (*call, Vec::new())).collect();
     // No code but what is mapped already.
-    let no_code = masked(libc::PROT_EXEC.unsigned_abs().into());
-    rules.insert(libc::SYS_mmap, vec![rule(&[when(2, no_code.clone(), 0)?])?]);
-    rules.insert(libc::SYS_mprotect, vec![rule(&[when(2, no_code, 0)?])?]);
+    let no_code = || when(2, masked(libc::PROT_EXEC.unsigned_abs().into()), 0);
+    rules.insert(libc::SYS_mprotect, vec![rule(&[no_code()?])?]);
+    // Memory that RLIMIT_DATA counts: files, and what is private and does not grow like a stack.
+    let anonymous = libc::MAP_ANONYMOUS.unsigned_abs().into();
+    let counted = u64::from((libc::MAP_TYPE | libc::MAP_GROWSDOWN).unsigned_abs());
+    let private = libc::MAP_PRIVATE.unsigned_abs().into();
+    rules.insert(
+        libc::SYS_mmap,
+        vec![
+            rule(&[no_code()?, when(3, masked(anonymous), 0)?])?,
+            rule(&[no_code()?, when(3, masked(counted), private)?])?,
+        ],
+    );
     rules.insert(libc::SYS_madvise, one_of(2, ADVICE)?);
     // Threads yes, processes and namespaces no. The flags are the first argument on x86-64 and aarch64.
     let threads = libc::CLONE_VM | libc::CLONE_THREAD | libc::CLONE_SIGHAND;
@@ -282,10 +283,66 @@ fn computing() -> Result<Rules, String> {
     Ok(rules)
 }
 
-/// Any device that Landlock leaves open, but for what pushes input into a terminal.
+/// An address below the main thread's stack, which must be the calling one. The stack is no data: moved away, it could grow
+/// without being counted. (Memory that is mapped lies below it; the kernel keeps 128 MiB free between the two.)
+fn below_the_stack() -> Result<SeccompCondition, String> {
+    let here = 0_u8;
+    let here = u64::try_from(std::ptr::from_ref(&here).addr()).map_err(|error| error.to_string())?;
+    let lowest = here.saturating_sub(STACK_BYTES_MAX);
+    SeccompCondition::new(0, SeccompCmpArgLen::Qword, SeccompCmpOp::Lt, lowest)
+        .map_err(|error| error.to_string())
+}
+
+/// What [`ANY_PROGRAM`] does with some arguments only.
+fn any_program_arguments() -> Result<Rules, String> {
+    // Of its own process; the thread that calls is 0 or, for the first one, the process.
+    let itself = u64::from(std::process::id());
+    let affinity =
+        [rule(&[when(0, SeccompCmpOp::Eq, 0)?])?, rule(&[when(0, SeccompCmpOp::Eq, itself)?])?].into();
+    Ok(BTreeMap::from([
+        (libc::SYS_ioctl, vec![own_devices()?]),
+        (libc::SYS_fcntl, one_of(1, &[FCNTL, FCNTL_FILES].concat())?),
+        (libc::SYS_sched_setaffinity, affinity),
+    ]))
+}
+
+/// Controls of any descriptor that a device needs none of: input into terminals, signals to others, attributes of files.
+/// The numbers that `libc` lacks are those of `asm-generic/sockios.h`, `asm-generic/ioctls.h` and `linux/fs.h`.
+const REFUSED_CONTROLS: &[libc::Ioctl] = &[
+    libc::TIOCSTI,
+    libc::TIOCLINUX,
+    libc::TIOCSCTTY,
+    // FIOSETOWN, SIOCSPGRP, FIOASYNC: a signal to the owner whenever the descriptor is ready.
+    0x8901,
+    0x8902,
+    0x5452,
+    // FS_IOC_SETFLAGS, FS_IOC_SETVERSION, FS_IOC_FSSETXATTR, FS_IOC_ENABLE_VERITY: the owner may, of a file open for reading.
+    0x4008_6602,
+    0x4008_7602,
+    0x401c_5820,
+    0x4080_6685,
+];
+
+/// Any device that Landlock leaves open, but for [`REFUSED_CONTROLS`].
 fn own_devices() -> Result<SeccompRule, String> {
-    let differs = |request: libc::Ioctl| when(1, SeccompCmpOp::Ne, request);
-    rule(&[differs(libc::TIOCSTI)?, differs(libc::TIOCLINUX)?, differs(libc::TIOCSCTTY)?])
+    let differs = |request: &libc::Ioctl| when(1, SeccompCmpOp::Ne, *request);
+    let conditions: Vec<_> = REFUSED_CONTROLS.iter().map(differs).collect::<Result<_, _>>()?;
+    rule(&conditions)
+}
+
+/// TCP only; no raw, packet, netlink or Unix sockets, and no other protocol of streams, such as SCTP or MPTCP.
+fn tcp_sockets() -> Result<Vec<SeccompRule>, String> {
+    let mut rules = Vec::new();
+    for family in [libc::AF_INET, libc::AF_INET6] {
+        for protocol in [0, libc::IPPROTO_TCP] {
+            rules.push(rule(&[
+                when(0, SeccompCmpOp::Eq, family.unsigned_abs().into())?,
+                when(1, masked(0xf), libc::SOCK_STREAM.unsigned_abs().into())?,
+                when(2, SeccompCmpOp::Eq, protocol.unsigned_abs().into())?,
+            ])?);
+        }
+    }
+    Ok(rules)
 }
 
 /// The bits of a mask, which are compared with those of the value.

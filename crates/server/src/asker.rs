@@ -15,6 +15,7 @@ use lar_memory::{Noted, Place};
 
 use crate::App;
 use crate::auth::Inference;
+use crate::bodies::BodyShare;
 use crate::errors::Failure;
 use crate::fields::with_ignored;
 use crate::generate::Wanted;
@@ -38,6 +39,8 @@ pub(crate) fn default_with_memory(caller: &Caller) -> Option<String> {
 /// An authenticated caller who may use models, and what they wish of memory.
 pub(crate) struct Asker {
     pub(crate) caller: Caller,
+    /// What the request's body has of the budget for bodies.
+    pub(crate) body: BodyShare,
     wish: Option<MemoryMode>,
     agent: Option<String>,
     space: Option<String>,
@@ -54,7 +57,8 @@ impl FromRequestParts<Arc<App>> for Asker {
         });
         let Place { agent, space } = place(&parts.headers)?;
         let [agent, space] = [agent, space].map(|name| name.map(ToOwned::to_owned));
-        Ok(Self { caller, wish: wish.transpose()?, agent, space })
+        let body = parts.extensions.get::<BodyShare>().cloned().unwrap_or_default();
+        Ok(Self { caller, body, wish: wish.transpose()?, agent, space })
     }
 }
 

@@ -268,11 +268,11 @@ impl FromRequestParts<Arc<App>> for Conversing {
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
-    if let Some(value) = headers.get("authorization").and_then(|value| value.to_str().ok()) {
-        let (scheme, secret) = value.split_once(' ')?;
-        return scheme.eq_ignore_ascii_case("bearer").then_some(secret.trim());
-    }
-    headers.get("x-api-key").and_then(|value| value.to_str().ok())
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let authorization = text("authorization").and_then(|value| value.split_once(' '));
+    // Another scheme is a proxy's, such as `Basic`.
+    let secret = authorization.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    secret.map(|(_, secret)| secret.trim()).or_else(|| text("x-api-key"))
 }
 
 /// The name of the session's cookie. Browsers do not tell ports apart, so the name does.
@@ -294,6 +294,22 @@ pub(crate) fn cookie(headers: &HeaderMap, port: u16) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_key_is_found_beside_a_proxys_own_authorization() {
+        let found = |pairs: &[(&'static str, &str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in pairs {
+                headers.insert(*name, value.parse().unwrap());
+            }
+            bearer(&headers).map(ToOwned::to_owned)
+        };
+        let key = Some("lar_a".to_owned());
+        assert_eq!(found(&[("authorization", "Bearer lar_a"), ("x-api-key", "lar_b")]), key);
+        assert_eq!(found(&[("authorization", "Basic dTpw"), ("x-api-key", "lar_a")]), key);
+        assert_eq!(found(&[("authorization", "lar_b"), ("x-api-key", "lar_a")]), key);
+        assert_eq!(found(&[("authorization", "Basic dTpw")]), None);
+    }
 
     #[test]
     fn a_refused_key_shows_its_beginning_and_its_end_alone() {

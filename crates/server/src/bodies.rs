@@ -2,12 +2,13 @@
 //!
 //! A body that is not small is received only when its length fits into what all bodies may take, and into its key's part of
 //! that; until then it waits in the kernel and in its sender. Small ones are bounded by the number of connections. The
-//! share is given back when the body is dropped, which is when it was decoded.
+//! share is kept until the answer's head is there, since what was decoded takes memory, too; a handler whose prompts have
+//! become tokens gives it back before ([`BodyShare::release`]).
 
 use std::collections::HashMap;
 use std::ops::Deref;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::extract::Request;
@@ -30,6 +31,16 @@ const WAIT_MAX: Duration = Duration::from_secs(5);
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// A sender that sends nothing for this long is given up.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
+/// A body of no more bytes than this may hold any values.
+const PLAIN_BYTES_MAX: usize = 1 << 20;
+/// What the values of one body may take once they are decoded: 2 million numbers, or 180,000 objects.
+const DECODED_BYTES_MAX: usize = 128 << 20;
+/// What one more value of a list takes: 32 bytes, in a list that doubles when it is full.
+const VALUE_BYTES: usize = 64;
+/// What a list of one value takes: room for four.
+const LIST_BYTES: usize = 160;
+/// What an object of one member takes: a node of serde_json's B-tree, with room for eleven names and values.
+const OBJECT_BYTES: usize = 720;
 /// Keys whose parts are kept before those that are not used are forgotten.
 const KEYS_KEPT: usize = 1000;
 
@@ -44,17 +55,27 @@ pub(crate) struct BodyBudget {
     silence_max: Duration,
 }
 
-/// What a body has of the budget.
-#[derive(Debug, Default)]
-struct Share {
-    held: Vec<OwnedSemaphorePermit>,
+/// What a request's body has of the budget, until the last clone is dropped or one is released. One is in the extensions of
+/// every request, and the frame around all handlers keeps a clone until there is an answer.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct BodyShare(Arc<Mutex<Vec<OwnedSemaphorePermit>>>);
+
+impl BodyShare {
+    /// Gives the share back: nothing large is kept any more of what the body said.
+    pub(crate) fn release(&self) {
+        self.held().clear();
+    }
+
+    fn held(&self) -> MutexGuard<'_, Vec<OwnedSemaphorePermit>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-/// A body that was received. Its share of the budget is given back when it is dropped.
+/// A body that was received, with its share of the budget.
 #[derive(Debug)]
 pub(crate) struct ReceivedBody {
     bytes: Vec<u8>,
-    share: Share,
+    share: BodyShare,
 }
 
 impl Deref for ReceivedBody {
@@ -66,7 +87,7 @@ impl Deref for ReceivedBody {
 
 impl ReceivedBody {
     /// The bytes, and what keeps their share of the budget until it is dropped.
-    pub(crate) fn into_parts(self) -> (Vec<u8>, impl Send) {
+    pub(crate) fn into_parts(self) -> (Vec<u8>, BodyShare) {
         (self.bytes, self.share)
     }
 }
@@ -117,11 +138,12 @@ impl BodyBudget {
             Some(Ok(length)) if length <= max => Some(length),
             Some(_) => return Err(too_large()),
         };
-        let mut body = ReceivedBody { bytes: Vec::new(), share: Share::default() };
+        let share = request.extensions().get::<BodyShare>().cloned().unwrap_or_default();
+        let mut body = ReceivedBody { bytes: Vec::new(), share };
         let mut room = SMALL_BYTES_MAX;
         if let Some(length) = length {
             if length > room {
-                self.extend(&mut body.share, key, length).await?;
+                self.extend(&body.share, key, length).await?;
                 room = length;
             }
             body.bytes.reserve_exact(length);
@@ -153,7 +175,7 @@ impl BodyBudget {
             }
             if reached > room {
                 let step = (reached - room).max(STEP_BYTES);
-                self.extend(&mut body.share, key, step).await?;
+                self.extend(&body.share, key, step).await?;
                 room += step;
             }
             body.bytes.extend_from_slice(&frame);
@@ -161,18 +183,18 @@ impl BodyBudget {
     }
 
     /// Gets room for so many bytes more, first of the key's part and then of everybody's.
-    async fn extend(&self, share: &mut Share, key: Option<KeyId>, bytes: usize) -> Result<(), Problem> {
+    async fn extend(&self, share: &BodyShare, key: Option<KeyId>, bytes: usize) -> Result<(), Problem> {
         let units = bytes.div_ceil(UNIT);
         let permits = u32::try_from(units).unwrap_or(u32::MAX);
         let parts = [key.map(|key| self.part_of(key)), Some(self.all.clone())];
         for (part, whose) in parts.into_iter().zip(["of this key", "of all callers"]) {
             let Some(part) = part else { continue };
             match tokio::time::timeout(self.wait_max, part.acquire_many_owned(permits)).await {
-                Ok(Ok(held)) => share.held.push(held),
+                Ok(Ok(held)) => share.held().push(held),
                 Ok(Err(_)) | Err(_) => {
                     let detail = format!(
-                        "the bodies {whose} that are being read take all that they may (all bodies together: {}, \
-                         `limits.bodies`; those of one key half of it); send this again",
+                        "the bodies {whose} that are being read and worked on take all that they may (all bodies together: \
+                         {}, `limits.bodies`; those of one key half of it); send this again",
                         self.total
                     );
                     return Err(Problem::new(Code::RateLimited, detail).retry_after(RETRY_AFTER));
@@ -189,6 +211,39 @@ impl BodyBudget {
         }
         keys.entry(key).or_insert_with(|| Arc::new(Semaphore::new(self.key_units))).clone()
     }
+}
+
+/// Refuses a body of JSON whose values would take many times its length in memory, such as millions of numbers of one digit.
+///
+/// # Errors
+/// [`Code::BodyTooLarge`].
+pub(crate) fn check_values(body: &[u8]) -> Result<(), Problem> {
+    if body.len() <= PLAIN_BYTES_MAX || decoded_bytes(body) <= DECODED_BYTES_MAX {
+        return Ok(());
+    }
+    let detail = format!(
+        "the body's JSON has so many values that they would take more than {} decoded",
+        Bytes(DECODED_BYTES_MAX as u64)
+    );
+    Err(Problem::new(Code::BodyTooLarge, detail))
+}
+
+/// What the values of JSON take beside their texts, once they are decoded: an estimate by the marks between them.
+fn decoded_bytes(body: &[u8]) -> usize {
+    let (mut bytes, mut in_string, mut is_escaped) = (0, false, false);
+    for byte in body {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = in_string,
+            b'"' => in_string = !in_string,
+            _ if in_string => {}
+            b',' => bytes += VALUE_BYTES,
+            b'[' => bytes += LIST_BYTES,
+            b'{' => bytes += OBJECT_BYTES,
+            _ => {}
+        }
+    }
+    bytes
 }
 
 #[cfg(test)]
@@ -251,6 +306,41 @@ mod tests {
         let refused = budget.receive(request(key, endless, None), LIMITS).await.unwrap_err();
         assert_eq!(refused.code, Code::BodyTooLarge);
         assert_eq!(budget.all.available_permits(), 2048);
+    }
+
+    #[tokio::test]
+    async fn a_share_is_kept_with_its_request_until_it_is_released() {
+        let (budget, key, share) = (budget(Bytes::mib(2)), KeyId::new(), BodyShare::default());
+        let mut request = of(key, 900_000);
+        request.extensions_mut().insert(share.clone());
+        drop(budget.receive(request, LIMITS).await.unwrap());
+        assert_eq!(budget.all.available_permits(), 2048 - 879, "what was decoded takes memory, too");
+        let refused = budget.receive(of(key, 900_000), LIMITS).await.unwrap_err();
+        assert_eq!(refused.code, Code::RateLimited);
+        share.release();
+        assert_eq!(budget.all.available_permits(), 2048);
+        let mut request = of(key, 900_000);
+        request.extensions_mut().insert(share.clone());
+        drop(budget.receive(request, LIMITS).await.unwrap());
+        drop(share);
+        assert_eq!(budget.all.available_permits(), 2048, "a request that is over keeps nothing");
+    }
+
+    #[test]
+    fn only_what_takes_many_times_its_length_is_refused() {
+        assert_eq!(
+            decoded_bytes(br#"{"a":[1,2],"b,[{\"":"\\"}"#),
+            OBJECT_BYTES + LIST_BYTES + 2 * VALUE_BYTES
+        );
+        let repeated = |piece: &str| format!("[{}]", piece.repeat(15_000_000 / piece.len()));
+        for refused in ["1,", "[],", "{},", "{\"a\":1},"] {
+            let refused = check_values(repeated(refused).as_bytes()).unwrap_err();
+            assert_eq!(refused.code, Code::BodyTooLarge);
+        }
+        let message = r#"{"role":"user","content":"A question, of some length, as people write them [1] {2}, and some more of it."},"#;
+        for taken in [message, "1234567,", "0.12345678,", "\"a,b,c,d,e,f\","] {
+            assert_eq!(check_values(repeated(taken).as_bytes()), Ok(()), "{taken}");
+        }
     }
 
     #[tokio::test]

@@ -9,6 +9,9 @@ use crate::State;
 use crate::auth::Inference;
 use crate::errors::Failure;
 
+/// The APIs that are served.
+const APIS: [&str; 6] = ["openai", "anthropic", "ollama", "llama.cpp", "mcp", "lar"];
+
 /// What this Lar can do.
 #[utoipa::path(get, path = "/lar/v1/capabilities", tag = "operate", responses((status = 200, body = Capabilities)))]
 pub(crate) async fn show(app: State, _: Inference) -> Result<Json<Capabilities>, Failure> {
@@ -31,7 +34,7 @@ pub(crate) async fn show(app: State, _: Inference) -> Result<Json<Capabilities>,
     });
     Ok(Json(Capabilities {
         version: env!("CARGO_PKG_VERSION").into(),
-        apis: vec!["openai".into(), "lar".into()],
+        apis: APIS.map(ToOwned::to_owned).to_vec(),
         engines: engines.collect(),
         devices: found(),
         confinement: Confinement { policy: policy.as_str().into(), complete: missing.is_empty(), missing },

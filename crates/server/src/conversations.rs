@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use lar_api::Page;
 use lar_api::conversations::{Conversation as Wire, ConversationPatch as WirePatch, NewConversation};
 use lar_base::{Caller, ConversationId, Problem};
+use lar_catalog::Kind;
 use lar_store::{Conversation, ConversationPatch, OwnedConversation};
 
 use crate::auth::Conversing;
@@ -35,7 +36,7 @@ pub(crate) async fn create(
     }
     let title = new.title.map(|title| checked_title(&title)).transpose()?.unwrap_or_default();
     if let Some(model) = &new.model {
-        app.gateway.route(model).await?;
+        app.gateway.route_for(model, Kind::Chat).await?;
     }
     let system = new.system.map(|text| messages::checked("system", text)).transpose()?;
     let made = lar_store::NewConversation { title, model: new.model, temporary: new.temporary, system };
@@ -91,7 +92,7 @@ pub(crate) async fn update(
 ) -> Result<Response, Failure> {
     let owned = owned(&app, &caller, &id).await?;
     if let Some(model) = &patch.model {
-        app.gateway.route(model).await?;
+        app.gateway.route_for(model, Kind::Chat).await?;
     }
     let patch = ConversationPatch {
         title: patch.title.map(|title| checked_title(&title)).transpose()?,

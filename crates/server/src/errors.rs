@@ -234,6 +234,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_route_without_a_prefix_has_the_shape_of_its_api() {
+        let routes = crate::routes::at_root();
+        for (path, shape, _) in &routes {
+            assert_eq!(Shape::of_path(path), *shape, "{path}");
+        }
+        for listed in OPENAI_PATHS.iter().chain(&LLAMA_CPP_PATHS) {
+            let is_served = |path: &&str| path.split('/').nth(1) == Some(*listed);
+            assert!(routes.iter().any(|(path, ..)| is_served(path)), "nothing is served at /{listed}");
+        }
+    }
+
+    #[test]
     fn each_path_has_the_shape_of_its_api() {
         for (path, shape) in [
             ("/v1/messages", Shape::Anthropic),

@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub(crate) use self::plain::make_plain;
-use crate::bodies::{BodyLimits, ReceivedBody};
+use crate::bodies::{BodyLimits, ReceivedBody, check_values};
 use crate::errors::Failure;
 use crate::{App, lenient};
 
@@ -94,7 +94,9 @@ pub(crate) async fn json_lines<W: DeserializeOwned, T>(
 
 /// Reads a whole body within the server's limits of size and time; it must say that it is JSON.
 pub(crate) async fn body(request: Request, app: &App) -> Result<ReceivedBody, Problem> {
-    body_of(request, app, JSON).await
+    let body = body_of(request, app, JSON).await?;
+    check_values(&body)?;
+    Ok(body)
 }
 
 /// As [`body`], for a body that must say that it is of this type.

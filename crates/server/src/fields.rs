@@ -53,6 +53,8 @@ fn is_default(name: &str, value: &Value) -> bool {
         }
         Value::Number(number) => match name {
             "embd_normalize" => number.as_f64() == Some(2.0),
+            // The whole of the context.
+            "truncate_prompt_tokens" => number.as_i64() == Some(-1),
             "dimensions" => true,
             _ => number.as_f64() == Some(0.0),
         },

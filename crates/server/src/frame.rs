@@ -13,6 +13,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::bodies::BodyShare;
 use crate::errors::{Failure, Shape, Shapeless, render};
 use crate::protect::{AddressedTo, cors};
 use crate::rate::Standing;
@@ -71,6 +72,9 @@ pub(crate) async fn frame(State(app): State<Arc<App>>, mut request: Request, nex
         .map_or_else(|| "other".to_owned(), |path| path.as_str().to_owned());
     let called_by = CalledBy::default();
     request.extensions_mut().insert(called_by.clone());
+    // Given back when there is an answer, if no handler did before.
+    let body_share = BodyShare::default();
+    request.extensions_mut().insert(body_share.clone());
     let (mut other_page, mut origin) = (None, None);
     let mut response = match app.hosts.check(&request) {
         Ok(checked) => {
@@ -89,6 +93,7 @@ pub(crate) async fn frame(State(app): State<Arc<App>>, mut request: Request, nex
         }
         Err(problem) => Failure(problem).into_response(),
     };
+    drop(body_share);
     if let Some(Shapeless(problem)) = response.extensions_mut().remove::<Shapeless>() {
         if problem.code == Code::Internal {
             tracing::error!(request_id = %id, detail = %problem.detail, "a request met a fault of Lar's own");

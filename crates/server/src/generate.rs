@@ -17,12 +17,12 @@ use lar_memory::Noted;
 use serde_json::Value;
 
 use crate::App;
-use crate::asker::Asker;
+use crate::asker::{Asker, plain_name};
 
 /// Tools of a request at most.
-const TOOLS_MAX: usize = 128;
-/// A tool's name is no longer than this, in bytes.
-const TOOL_NAME_MAX: usize = 128;
+const TOOLS_MAX: usize = 512;
+/// The argument of a tool whose schema is of no object.
+const ONLY_ARGUMENT: &str = "input";
 
 /// A name in `X-Lar-Ignored` is no longer than this.
 const IGNORED_NAME_MAX: usize = 128;
@@ -49,13 +49,13 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
-    /// The same request for another prompt.
-    pub(crate) fn for_prompt(&self, id: TaskId, prompt: Prompt) -> Self {
-        Self { id, prompt, ..self.clone() }
-    }
-
-    /// The task of one of the answers, numbered from 0.
-    fn task(&self, asked: &Asked<'_>, answer: u32, hang_up: HangUp) -> Task {
+    /// The task of one of the answers, numbered from 0. The last one takes the prompt along, unless it may be needed again.
+    fn task(&mut self, asked: &Asked<'_>, answer: u32, hang_up: HangUp) -> Task {
+        let prompt = if answer + 1 < self.n || asked.memory.gave() {
+            self.prompt.clone()
+        } else {
+            std::mem::replace(&mut self.prompt, Prompt::Tokens(Vec::new()))
+        };
         let seed = self.sampling.seed.wrapping_add(answer);
         Task {
             id: if answer == 0 { self.id } else { TaskId::new() },
@@ -67,10 +67,7 @@ impl Wanted {
             conversation: None,
             memory: asked.memory.noted(),
             hang_up,
-            work: Work::Generate {
-                prompt: self.prompt.clone(),
-                sampling: Sampling { seed, ..self.sampling.clone() },
-            },
+            work: Work::Generate { prompt, sampling: Sampling { seed, ..self.sampling.clone() } },
         }
     }
 }
@@ -114,8 +111,8 @@ pub(crate) fn in_range(field: &str, value: Option<f32>, low: f32, high: f32) -> 
 /// Tasks that an engine has begun, or that wait and whose caller may be told so: one for each answer.
 pub(crate) struct Begun {
     pub(crate) model: String,
-    /// Tokens of the prompt; 0 where the engine counts them later.
-    pub(crate) tokens_in: u64,
+    /// Tokens of each answer's prompt; 0 where the engine counts them later.
+    tokens_in: Vec<u64>,
     readers: Vec<LogReader>,
     /// What memory did.
     pub(crate) noted: Option<Noted>,
@@ -133,51 +130,94 @@ struct Asked<'a> {
     memory: InRequest,
 }
 
-/// Dispatches a request's tasks and waits for their first events, so that what is refused at once is an
-/// error of the request and not of a stream.
+/// Admits a request's tasks, dispatches them and waits for their first events, so that what is refused at once is an
+/// error of the request and not of a stream. Its body's share of the budget is given back: prompts are tokens then.
 pub(crate) async fn begin(
     app: &App,
     asker: &Asker,
     api: &'static str,
     wanted: Wanted,
 ) -> Result<Begun, Problem> {
-    begin_all(app, asker, api, vec![wanted]).await
+    check_answers(app, &wanted.model, wanted.n as usize).await?;
+    let admitted = admit_all(app, asker, api, vec![wanted]).await?;
+    asker.body.release();
+    admitted.begin(app).await
 }
 
-/// As [`begin`], for several prompts: the answers to the first come first.
-pub(crate) async fn begin_all(
+/// Refuses a request for more answers than its key can ever have at once, before any work is done for it.
+///
+/// # Errors
+/// [`Code::InvalidParams`]; when the model is not there.
+pub(crate) async fn check_answers(app: &App, model: &str, answers: usize) -> Result<(), Problem> {
+    if answers <= 1 {
+        return Ok(());
+    }
+    let most = app.gateway.tasks_of_key_max(plain_name(model)).await.map_err(about_model)?;
+    match most {
+        Some(most) if answers > most => {
+            let reason = format!(
+                "asks for {answers} answers in all, and a key can have {most} at once with this model: its slots and half of \
+                 `limits.queue_len_max`; send fewer prompts, or ask for fewer answers to each"
+            );
+            Err(Problem::invalid("n", reason))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The tasks of a request, all of which may run and none of which was dispatched.
+pub(crate) struct AdmittedAll {
+    tasks: Vec<Admitted>,
+    noted: Option<Noted>,
+    ignored: Vec<String>,
+    constraint_field: &'static str,
+}
+
+/// Checks that all tasks of a request may run: the answers to its first prompt come first.
+pub(crate) async fn admit_all(
     app: &App,
     asker: &Asker,
     api: &'static str,
     all: Vec<Wanted>,
-) -> Result<Begun, Problem> {
-    let (model, noted, readers, first) = (String::new(), None, Vec::new(), VecDeque::new());
-    let ignored = all.first().map(|wanted| wanted.ignored.clone()).unwrap_or_default();
+) -> Result<AdmittedAll, Problem> {
+    let (mut tasks, mut noted) = (Vec::new(), None);
+    let mut ignored = all.first().map(|wanted| wanted.ignored.clone()).unwrap_or_default();
     let constraint_field = all.first().map_or("", |wanted| wanted.constraint_field);
-    let mut begun = Begun { model, tokens_in: 0, readers, noted, first, ignored, constraint_field };
-    for (prompt, mut wanted) in all.into_iter().enumerate() {
+    for mut wanted in all {
         let mut asked = prepare(app, asker, api, &mut wanted).await?;
         wanted.sampling.grouped = !wanted.stream;
         for answer in 0..wanted.n {
             let admitted = admit(app, &mut asked, &mut wanted, answer, HangUp::Cancel).await?;
-            begun.tokens_in = admitted.tokens_in();
-            if prompt == 0 && answer == 0 {
-                begun.ignored.extend(ignored_by_model(&admitted, constraint_field));
+            if tasks.is_empty() {
+                ignored.extend(ignored_by_model(&admitted, constraint_field));
             }
-            let handle = app.gateway.dispatch(admitted);
-            handle.model().clone_into(&mut begun.model);
-            begun.readers.push(handle.read(0));
+            tasks.push(admitted);
         }
-        begun.noted = asked.memory.done.noted();
+        noted = asked.memory.done.noted();
     }
-    for (answer, reader) in begun.readers.iter_mut().enumerate() {
-        match reader.next().await {
-            Some((_, TaskEvent::Error(problem))) => return Err(about_constraint(problem, constraint_field)),
-            Some((_, first)) => begun.first.push_back((answer, first)),
-            None => return Err(gone()),
+    Ok(AdmittedAll { tasks, noted, ignored, constraint_field })
+}
+
+impl AdmittedAll {
+    /// Dispatches the tasks and waits for their first events.
+    pub(crate) async fn begin(self, app: &App) -> Result<Begun, Problem> {
+        let Self { tasks, noted, ignored, constraint_field } = self;
+        let model = tasks.first().map_or_else(String::new, |task| task.model().to_owned());
+        let tokens_in = tasks.iter().map(Admitted::tokens_in).collect();
+        let readers = tasks.into_iter().map(|task| app.gateway.dispatch(task).read(0)).collect();
+        let first = VecDeque::new();
+        let mut begun = Begun { model, tokens_in, readers, noted, first, ignored, constraint_field };
+        for (answer, reader) in begun.readers.iter_mut().enumerate() {
+            match reader.next().await {
+                Some((_, TaskEvent::Error(problem))) => {
+                    return Err(about_constraint(problem, constraint_field));
+                }
+                Some((_, first)) => begun.first.push_back((answer, first)),
+                None => return Err(gone()),
+            }
         }
+        Ok(begun)
     }
-    Ok(begun)
 }
 
 /// Checks that a task that goes on when nobody reads it may run; it is dispatched by its caller, who is told what memory
@@ -190,6 +230,7 @@ pub(crate) async fn admit_detached(
 ) -> Result<(Admitted, Option<Noted>), Problem> {
     let mut asked = prepare(app, asker, api, wanted).await?;
     let admitted = admit(app, &mut asked, wanted, 0, HangUp::GoOn).await?;
+    asker.body.release();
     wanted.ignored.extend(ignored_by_model(&admitted, wanted.constraint_field));
     Ok((admitted, asked.memory.done.noted()))
 }
@@ -255,11 +296,16 @@ impl Begun {
         let (model, readers) = (handle.model().to_owned(), vec![handle.read(0)]);
         let (first, ignored) = (VecDeque::new(), Vec::new());
         let constraint_field = lar_engines::CONSTRAINT_FIELD;
-        Self { model, tokens_in: 0, readers, noted: None, first, ignored, constraint_field }
+        Self { model, tokens_in: Vec::new(), readers, noted: None, first, ignored, constraint_field }
     }
 
     pub(crate) fn answers(&self) -> usize {
         self.readers.len()
+    }
+
+    /// Tokens of the prompt of one of the answers; 0 where the engine counts them later.
+    pub(crate) fn tokens_in(&self, answer: usize) -> u64 {
+        self.tokens_in.get(answer).copied().unwrap_or(0)
     }
 
     /// The next event of any answer; `None` when all have ended. Dropping the future loses nothing.
@@ -338,6 +384,11 @@ impl Answer {
         }
     }
 
+    /// The name and the arguments of each call.
+    pub(crate) fn named_calls(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.calls.iter().map(|call| (call.name.as_str(), call.arguments.as_str()))
+    }
+
     pub(crate) fn finish_reason(&self) -> &'static str {
         self.end.as_ref().map_or("stop", |end| end.reason.as_str())
     }
@@ -372,7 +423,9 @@ pub(crate) fn go_on(chat: &mut Chat) {
     }
 }
 
-/// Adds a tool to those of a request; its fields are called `name` and `schema` there.
+/// Adds a tool to those of a request; its fields are called `name` and `schema` there. Of tools with one name the last
+/// counts. Arguments are an object: a schema of something else becomes that of one argument, `input`, unless the tool is
+/// strict.
 ///
 /// # Errors
 /// Which field is wrong.
@@ -384,30 +437,40 @@ pub(crate) fn add_tool(
     schema: Option<Value>,
     strict: Option<bool>,
 ) -> Result<(), Problem> {
-    if tools.len() == TOOLS_MAX {
-        return Err(Problem::invalid("tools", format!("has more than {TOOLS_MAX} tools")));
+    if name.is_empty() {
+        return Err(Problem::invalid(name_field, "must not be empty"));
     }
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
-    if name.is_empty() || name.len() > TOOL_NAME_MAX || !name.bytes().all(fits) {
-        let reason = format!("must be 1 to {TOOL_NAME_MAX} letters, digits, `_`, `-` or `.`");
-        return Err(Problem::invalid(name_field, reason));
-    }
-    if tools.iter().any(|other| other.name == name) {
-        return Err(Problem::invalid(name_field, format!("`{name}` is there twice")));
-    }
-    let schema = schema.unwrap_or_else(|| serde_json::json!({}));
-    if !schema.is_object() {
-        return Err(Problem::invalid(schema_field, "must be a JSON Schema, which is an object"));
-    }
+    let strict = strict == Some(true);
+    let schema = match schema {
+        Some(schema) if schema.is_object() => schema,
+        Some(_) if strict => {
+            return Err(Problem::invalid(schema_field, "must be a JSON Schema, which is an object"));
+        }
+        _ => serde_json::json!({}),
+    };
     let object = |kind: &Value| {
         kind.is_null()
             || kind == "object"
             || kind.as_array().is_some_and(|kinds| kinds.contains(&"object".into()))
     };
-    if schema.get("type").is_some_and(|kind| !object(kind)) {
-        return Err(Problem::invalid(schema_field, "must have the type `object`: arguments are one"));
+    let schema = match schema.get("type") {
+        Some(kind) if !object(kind) && strict => {
+            return Err(Problem::invalid(schema_field, "must have the type `object`: arguments are one"));
+        }
+        Some(kind) if !object(kind) => serde_json::json!({
+            "type": "object", "properties": { ONLY_ARGUMENT: schema }, "required": [ONLY_ARGUMENT],
+        }),
+        _ => schema,
+    };
+    let tool = Tool { name, description, parameters: schema.to_string(), strict };
+    if let Some(earlier) = tools.iter_mut().find(|other| other.name == tool.name) {
+        *earlier = tool;
+        return Ok(());
     }
-    tools.push(Tool { name, description, parameters: schema.to_string(), strict: strict == Some(true) });
+    if tools.len() == TOOLS_MAX {
+        return Err(Problem::invalid("tools", format!("has more than {TOOLS_MAX} tools")));
+    }
+    tools.push(tool);
     Ok(())
 }
 

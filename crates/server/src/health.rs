@@ -7,7 +7,7 @@ use lar_engines::pools::PoolState;
 use serde_json::json;
 
 use crate::State;
-use crate::auth::Authenticated;
+use crate::auth::Admin;
 use crate::errors::Failure;
 
 /// The process lives.
@@ -34,9 +34,9 @@ pub(crate) async fn ready(app: State) -> Result<axum::Json<serde_json::Value>, F
     Ok(axum::Json(json!({ "status": "ok" })))
 }
 
-/// The numbers, in Prometheus' text form.
+/// The numbers of the whole server, in Prometheus' text form; they need the scope `admin`.
 #[utoipa::path(get, path = "/metrics", tag = "health", responses((status = 200)))]
-pub(crate) async fn metrics(app: State, _: Authenticated) -> Result<Response, Failure> {
+pub(crate) async fn metrics(app: State, _: Admin) -> Result<Response, Failure> {
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, &app.registry)
         .map_err(|error| Problem::new(Code::Internal, error.to_string()))?;

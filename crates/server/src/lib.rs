@@ -27,6 +27,7 @@ mod listen;
 mod llama_cpp;
 mod mcp;
 mod memories;
+mod misfits;
 mod ollama;
 mod openai;
 mod openapi;
@@ -75,6 +76,7 @@ pub mod decoders {
     pub fn ollama(body: &[u8]) {
         let _ = crate::ollama::chat::decode(body, TaskId::new());
         let _ = crate::ollama::generate::decode(body, TaskId::new());
+        let _ = crate::ollama::embed::decode(body, crate::ollama::embed::Path::Embed);
     }
 
     /// Reads `body` as each of Anthropic's requests.
@@ -108,7 +110,7 @@ pub fn field_tables() -> [(&'static str, Vec<(&'static str, String)>); 4] {
 pub struct Limits {
     /// A request's body.
     pub body: Bytes,
-    /// The bodies of all requests together, while they are received and decoded.
+    /// The bodies of all requests together, until their prompts are tokens or they are answered.
     pub bodies: Bytes,
     /// How long a body may take to arrive.
     pub body_timeout: Duration,

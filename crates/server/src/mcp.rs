@@ -29,7 +29,7 @@ use self::transport::Transport;
 pub use self::transport::fixture;
 use crate::App;
 use crate::auth::Authenticated;
-use crate::bodies::BodyLimits;
+use crate::bodies::{BodyLimits, check_values};
 use crate::errors::Failure;
 use crate::frame::CalledBy;
 use crate::listen::Arrived;
@@ -70,6 +70,7 @@ pub(crate) async fn serve(service: Service, request: Request) -> Result<Response
     let limits = &service.app.limits;
     let limits = BodyLimits { bytes_max: limits.body, time_max: limits.body_timeout };
     let (bytes, _share) = service.app.bodies.receive(with_parts(&parts, body), limits).await?.into_parts();
+    check_values(&bytes)?;
     Ok(transport::answer(&service.transport, Request::from_parts(parts, Body::from(bytes))).await)
 }
 

@@ -20,6 +20,7 @@ use serde_json::{Map, Value};
 use self::lines::{Form, Lines};
 use crate::asker::{Asker, plain_name};
 use crate::generate::{Wanted, json_schema};
+use crate::misfits::Schemas;
 use crate::{App, extract, fields, openai, variables};
 
 /// Tokens of a prompt that a shift keeps where `num_keep` says nothing: Ollama's default.
@@ -61,7 +62,9 @@ async fn answer(
         let done = load(app, &asker.caller, &read.model, read.keep_alive).await?;
         return Ok(lines::kept(form, read.model, done, read.stream));
     };
-    let left_out = if read.truncates { truncate::fit(app, &mut wanted).await? } else { None };
+    let key = asker.caller.key();
+    let left_out = if read.truncates { truncate::fit(app, key, &mut wanted).await? } else { None };
+    let schemas = Schemas::of(&wanted);
     let begun = crate::generate::begin(app, asker, form.api(), wanted).await?;
     if let Some(keep_alive) = read.keep_alive {
         let route = app.gateway.route(plain_name(&read.model)).await;
@@ -70,7 +73,7 @@ async fn answer(
         }
     }
     let lines = Lines::new(form, read.model, begun, read.thinking, read.context, asked);
-    let mut response = lines.respond(read.stream).await?;
+    let mut response = lines.respond(read.stream, &schemas).await?;
     if let Some(left_out) = left_out {
         response.headers_mut().insert("x-lar-truncated", HeaderValue::from(left_out));
     }
@@ -141,7 +144,7 @@ fn sampling(wishes: Wishes, id: TaskId, ignored: &mut Vec<String>) -> Result<Sam
         ignored.push("options.num_keep".into());
     }
     let wire = extract::from_value(&Value::Object(wire)).map_err(within)?;
-    let mut sampling = openai::sampling::sampling(wire, tokens_max, id).map_err(within)?;
+    let mut sampling = openai::sampling::sampling_of_any_numbers(wire, tokens_max, id).map_err(within)?;
     let top = openai::sampling::top_logprobs("top_logprobs", top_logprobs.unwrap_or(0))?;
     match (logprobs, top) {
         (Some(true), top) => sampling.logprobs = Some(top),
@@ -222,7 +225,11 @@ async fn load(
     model: &str,
     keep_alive: Option<Duration>,
 ) -> Result<&'static str, Problem> {
-    let route = app.gateway.route(plain_name(model)).await.map_err(crate::generate::about_model)?;
+    let route = app
+        .gateway
+        .route_for(plain_name(model), lar_catalog::Kind::Chat)
+        .await
+        .map_err(crate::generate::about_model)?;
     if keep_alive != Some(Duration::ZERO) {
         app.gateway.engines().load(&route.pool);
         if let Some(keep_alive) = keep_alive {

@@ -33,8 +33,6 @@ const NOTICE: &str = "<!doctype html><title>Lar</title><p>This Lar was built wit
 const INDEX: &str = "index.html";
 /// Forms in which a file may lie beside itself, the smaller one first: what HTTP calls it, and the end of its name.
 const COMPRESSED: [(&str, &str); 2] = [("br", ".br"), ("gzip", ".gz")];
-/// What no path of the page's begins with.
-const APIS: [&str; 6] = ["v1", "lar", "api", "mcp", "bridge", ".well-known"];
 /// Bytes of a digest that tell versions of a file apart.
 const TAG_BYTES: usize = 16;
 
@@ -57,7 +55,7 @@ pub(crate) async fn show(request: Request) -> Response {
     {
         return file(name, request.headers());
     }
-    if name.is_empty() || (is_navigation(request.headers()) && may_be_the_pages(name)) {
+    if name.is_empty() || (is_navigation(request.headers()) && is_the_pages(name)) {
         return file(INDEX, request.headers());
     }
     unknown(path)
@@ -77,12 +75,10 @@ fn is_navigation(headers: &HeaderMap) -> bool {
         .is_some_and(|accept| accept.contains("text/html"))
 }
 
-/// Whether a path, without its first slash, may be one that the page routes by: no API's, and no file's.
-fn may_be_the_pages(name: &str) -> bool {
-    let mut parts = name.split('/');
-    let first = parts.next().unwrap_or_default();
-    let last = parts.next_back().unwrap_or(first);
-    !first.is_empty() && !APIS.contains(&first) && !last.contains('.')
+/// Whether a path, without its first slash, is one that the page routes by (`web/src/App.tsx`): a conversation's, or the memories'.
+fn is_the_pages(name: &str) -> bool {
+    let conversation = name.strip_prefix("c/").filter(|id| !id.is_empty() && !id.contains(['/', '.']));
+    name == "memory" || conversation.is_some()
 }
 
 /// Answers with one of the page's files, as it is asked for.
@@ -164,21 +160,23 @@ mod tests {
 
     #[test]
     fn the_page_answers_to_its_own_paths_only() {
-        for name in ["c/conv_1", "memory", "models/qwen", "settings"] {
-            assert!(may_be_the_pages(name), "{name}");
+        for name in ["c/conv_1", "memory"] {
+            assert!(is_the_pages(name), "{name}");
         }
         for name in [
             "",
+            "c",
+            "c/",
+            "c/conv_1/x",
+            "c/x.js",
+            "memory/x",
+            "models/qwen",
+            "settings",
             "v1/x",
-            "api/x",
-            "lar/v1/x",
-            "mcp",
-            ".well-known/x",
             "robots.txt",
-            "assets/x.js",
-            "/v1/models",
+            "/memory",
         ] {
-            assert!(!may_be_the_pages(name), "{name}");
+            assert!(!is_the_pages(name), "{name}");
         }
     }
 

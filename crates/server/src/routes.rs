@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{any, delete, get, patch, post};
+use axum::routing::{MethodRouter, any, delete, get, patch, post};
 
+use crate::errors::Shape;
 use crate::{
     App, aliases, anthropic, backups, bridge, capabilities, catalog, clients, conversations, frame, health,
     keys, llama_cpp, mcp, memories, ollama, openai, openapi, page, pools, sign_in, spaces, tasks, usage,
@@ -116,46 +117,50 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/readyz", get(bridge::health))
         .route("/{tool}", post(bridge::call));
 
-    // llama.cpp's server has these beside `/v1`, and OpenAI's paths without it.
-    let llama_cpp = Router::new()
-        .route("/completion", post(llama_cpp::completion::create))
-        .route("/completions", post(llama_cpp::completion::either))
-        .route("/infill", post(llama_cpp::completion::infill))
-        .route("/tokenize", post(llama_cpp::tokens::tokenize))
-        .route("/detokenize", post(llama_cpp::tokens::detokenize))
-        .route("/apply-template", post(llama_cpp::tokens::apply_template))
-        .route("/embedding", post(llama_cpp::embedding::create))
-        .route("/props", get(llama_cpp::properties::props))
-        .route("/slots", get(llama_cpp::properties::slots))
-        .route("/lora-adapters", get(llama_cpp::properties::lora_adapters))
-        .route("/chat/completions", post(openai::chat_completions::create))
-        .route("/chat/completions/input_tokens", post(llama_cpp::tokens::input_tokens))
-        .route("/embeddings", post(openai::embeddings::create))
-        .route("/responses", post(openai::responses::create))
-        .route("/responses/input_tokens", post(openai::responses::input_tokens))
-        .route("/rerank", post(openai::rerank::create))
-        .route("/reranking", post(openai::rerank::create))
-        .route("/models", get(openai::models::list))
-        .route("/models/{*id}", get(openai::models::show));
-
     let mcp = mcp::service(app);
-    Router::new()
-        .route("/mcp", any(move |request| mcp::serve(mcp.clone(), request)))
+    let root =
+        at_root().into_iter().fold(Router::new(), |router, (path, _, handler)| router.route(path, handler));
+    root.route("/mcp", any(move |request| mcp::serve(mcp.clone(), request)))
         .route(mcp::METADATA, get(mcp::metadata))
         .route(mcp::METADATA_OF_PATH, get(mcp::metadata))
-        .merge(llama_cpp)
         .nest("/v1", compatible)
         .nest("/api", ollama)
         .nest("/bridge", bridge)
         .nest("/lar/v1", ours)
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
-        .route("/health", get(health::ready))
-        .route("/ready", get(health::ready))
-        .route("/metrics", get(health::metrics))
-        .route("/openapi.json", get(openapi::show))
         .method_not_allowed_fallback(frame::method_not_allowed)
         .fallback(page::show)
         .layer(axum::middleware::from_fn_with_state(app.clone(), frame::frame))
         .with_state(app.clone())
+}
+
+/// The paths below no prefix, each with the shape of its errors: llama.cpp's server has its own there, and OpenAI's without `/v1`.
+pub(crate) fn at_root() -> Vec<(&'static str, Shape, MethodRouter<Arc<App>>)> {
+    use Shape::{LlamaCpp, OpenAi, Ours};
+    vec![
+        ("/completion", LlamaCpp, post(llama_cpp::completion::create)),
+        ("/completions", LlamaCpp, post(llama_cpp::completion::either)),
+        ("/infill", LlamaCpp, post(llama_cpp::completion::infill)),
+        ("/tokenize", LlamaCpp, post(llama_cpp::tokens::tokenize)),
+        ("/detokenize", LlamaCpp, post(llama_cpp::tokens::detokenize)),
+        ("/apply-template", LlamaCpp, post(llama_cpp::tokens::apply_template)),
+        ("/embedding", LlamaCpp, post(llama_cpp::embedding::create)),
+        ("/props", LlamaCpp, get(llama_cpp::properties::props)),
+        ("/slots", LlamaCpp, get(llama_cpp::properties::slots)),
+        ("/lora-adapters", LlamaCpp, get(llama_cpp::properties::lora_adapters)),
+        ("/chat/completions", OpenAi, post(openai::chat_completions::create)),
+        ("/chat/completions/input_tokens", OpenAi, post(llama_cpp::tokens::input_tokens)),
+        ("/embeddings", OpenAi, post(openai::embeddings::create)),
+        ("/responses", OpenAi, post(openai::responses::create)),
+        ("/responses/input_tokens", OpenAi, post(openai::responses::input_tokens)),
+        ("/rerank", OpenAi, post(openai::rerank::create)),
+        ("/reranking", OpenAi, post(openai::rerank::create)),
+        ("/models", OpenAi, get(openai::models::list)),
+        ("/models/{*id}", OpenAi, get(openai::models::show)),
+        ("/healthz", Ours, get(health::alive)),
+        ("/readyz", Ours, get(health::ready)),
+        ("/health", Ours, get(health::ready)),
+        ("/ready", Ours, get(health::ready)),
+        ("/metrics", Ours, get(health::metrics)),
+        ("/openapi.json", Ours, get(openapi::show)),
+    ]
 }

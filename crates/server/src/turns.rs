@@ -1,7 +1,7 @@
 //! A chat that grows by parts, as the APIs send it whose messages are made of blocks or items: what one role says in a
 //! row is one turn, calls belong to the turn before them, a result answers a call.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use lar_base::Problem;
 use lar_engines::driver::{ChatMessage, ToolCall};
@@ -10,8 +10,8 @@ use lar_engines::driver::{ChatMessage, ToolCall};
 #[derive(Debug, Default)]
 pub(crate) struct Turns {
     pub(crate) said: Vec<ChatMessage>,
-    /// The ids of calls that have no result yet.
-    open: HashSet<String>,
+    /// The ids of calls that have no result yet, and which tools they call.
+    open: HashMap<String, String>,
 }
 
 impl Turns {
@@ -48,7 +48,7 @@ impl Turns {
 
     /// Adds a call of the assistant's.
     pub(crate) fn call(&mut self, call: ToolCall) {
-        self.open.insert(call.id.clone());
+        self.open.insert(call.id.clone(), call.name.clone());
         match self.said.last_mut() {
             Some(last) if last.role == "assistant" => last.tool_calls.push(call),
             _ => self
@@ -62,11 +62,12 @@ impl Turns {
     /// # Errors
     /// When no call with this id waits for its result.
     pub(crate) fn result(&mut self, field: String, id: String, content: String) -> Result<(), Problem> {
-        if !self.open.remove(&id) {
+        let Some(tool) = self.open.remove(&id) else {
             let reason = "is the id of no call before it that has no result yet";
             return Err(Problem::invalid(field, reason));
-        }
-        self.said.push(ChatMessage { tool_call_id: Some(id), ..ChatMessage::new("tool", content) });
+        };
+        let result = ChatMessage::new("tool", content);
+        self.said.push(ChatMessage { tool_call_id: Some(id), name: Some(tool), ..result });
         Ok(())
     }
 }

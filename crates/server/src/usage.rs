@@ -1,4 +1,4 @@
-//! `GET /lar/v1/usage`: what the person's keys used, by day and model.
+//! `GET /lar/v1/usage`: what the caller's key used, or with `conversations` all keys of the person, by day and model.
 
 use axum::extract::Request;
 use lar_api::Page;
@@ -9,7 +9,8 @@ use crate::State;
 use crate::auth::Inference;
 use crate::errors::Failure;
 
-/// Usage per UTC day, key and model, since the day `from` (today where absent).
+/// Usage per UTC day, key and model, since the day `from` (today where absent): of the caller's key, and with the scope
+/// `conversations` of all keys of the person.
 #[utoipa::path(get, path = "/lar/v1/usage", tag = "operate", params(("from" = Option<String>, Query)),
     responses((status = 200, body = Page<UsageDay>)))]
 pub(crate) async fn list(
@@ -26,7 +27,7 @@ pub(crate) async fn list(
             parsed.map_err(|_| Problem::invalid("from", "must be a day, YYYY-MM-DD"))?.day()
         }
     };
-    let rows = app.store.usage_list(caller.user(), from).await?;
+    let rows = app.store.usage_list(caller.visible_tasks(), from).await?;
     let wire = |row: lar_store::UsageDay| UsageDay {
         day: row.day,
         key_id: row.key.to_string(),

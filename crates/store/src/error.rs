@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use lar_base::{Code, Problem};
 use rusqlite::ErrorCode;
 
+use crate::beside;
+
 /// Faults of a damaged database that its error names at most.
 const FAULTS_NAMED_MAX: usize = 3;
 
@@ -12,9 +14,9 @@ const FAULTS_NAMED_MAX: usize = 3;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The disk is full.
-    #[error("the disk of {} is full: make room there", name(path))]
+    #[error("{} cannot be written: its disk is full; make room there", name(path))]
     Full {
-        /// The database, where it is known.
+        /// The database, or the file beside it that had no room; where it is known.
         path: Option<PathBuf>,
     },
     /// The file or its directory cannot be written.
@@ -81,8 +83,14 @@ pub enum Error {
     #[error("the database is closed")]
     Closed,
     /// Anything else SQLite reports.
-    #[error("the database failed")]
-    Sqlite(#[source] rusqlite::Error),
+    #[error("{} cannot be read or written", name(path))]
+    Sqlite {
+        /// The database, where it is known.
+        path: Option<PathBuf>,
+        /// What SQLite says.
+        #[source]
+        cause: rusqlite::Error,
+    },
 }
 
 impl Error {
@@ -94,6 +102,10 @@ impl Error {
             Self::Full { path: None } => Self::Full { path: path() },
             Self::ReadOnly { path: None } => Self::ReadOnly { path: path() },
             Self::Corrupt { path: None, faults } => Self::Corrupt { path: path(), faults },
+            Self::Sqlite { path: None, cause } if is_shared_memory_full(&cause) => {
+                Self::Full { path: Some(beside(database, "-shm")) }
+            }
+            Self::Sqlite { path: None, cause } => Self::Sqlite { path: path(), cause },
             other => other,
         }
     }
@@ -103,9 +115,7 @@ impl Error {
     pub fn is_full_disk(&self) -> bool {
         match self {
             Self::Full { .. } => true,
-            Self::Sqlite(cause) => {
-                cause.sqlite_error().is_some_and(|error| error.extended_code == SQLITE_IOERR_SHMSIZE)
-            }
+            Self::Sqlite { cause, .. } => is_shared_memory_full(cause),
             _ => false,
         }
     }
@@ -115,7 +125,7 @@ impl Error {
     pub fn is_damage(&self) -> bool {
         match self {
             Self::Corrupt { .. } => true,
-            Self::Sqlite(cause) => is_bad_value(cause),
+            Self::Sqlite { cause, .. } => is_bad_value(cause),
             _ => false,
         }
     }
@@ -137,6 +147,11 @@ pub(crate) fn is_bad_value(error: &rusqlite::Error) -> bool {
 /// SQLite's extended result code for a `-shm` file that cannot grow: there is no room.
 const SQLITE_IOERR_SHMSIZE: i32 = 10 | (19 << 8);
 
+/// Whether the file beside the database through which connections share its write-ahead log cannot grow.
+fn is_shared_memory_full(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|error| error.extended_code == SQLITE_IOERR_SHMSIZE)
+}
+
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
@@ -145,7 +160,7 @@ impl From<rusqlite::Error> for Error {
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
                 Self::Corrupt { path: None, faults: vec![error.to_string()] }
             }
-            _ => Self::Sqlite(error),
+            _ => Self::Sqlite { path: None, cause: error },
         }
     }
 }
@@ -170,7 +185,7 @@ impl From<Error> for Problem {
             | Error::Newer { .. }
             | Error::Backup(_)
             | Error::Closed => Code::StoreUnavailable,
-            Error::Sqlite(cause) => {
+            Error::Sqlite { cause, .. } => {
                 tracing::error!(%cause, "the database failed");
                 Code::StoreUnavailable
             }
@@ -187,4 +202,33 @@ fn named(faults: &[String]) -> String {
     let more = faults.len().saturating_sub(FAULTS_NAMED_MAX);
     let text = faults.iter().take(FAULTS_NAMED_MAX).map(String::as_str).collect::<Vec<_>>().join("; ");
     if more == 0 { text } else { format!("{text}; and {more} more") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What SQLite reports with this extended result code.
+    fn reported(code: i32) -> Error {
+        rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None).into()
+    }
+
+    #[test]
+    fn an_error_names_the_file_and_a_full_disk_is_one_whichever_file_has_no_room() {
+        let database = Path::new("/data/lar.db");
+        let told = |code| reported(code).at(database).to_string();
+        // SQLITE_FULL, SQLITE_IOERR_SHMSIZE, SQLITE_IOERR_READ, SQLITE_CANTOPEN, SQLITE_CORRUPT.
+        let full = "cannot be written: its disk is full; make room there";
+        assert_eq!(told(13), format!("/data/lar.db {full}"));
+        assert_eq!(told(4874), format!("/data/lar.db-shm {full}"));
+        assert_eq!(told(266), "/data/lar.db cannot be read or written");
+        assert!(told(14).starts_with("/data/lar.db cannot be written"));
+        assert!(told(11).starts_with("/data/lar.db is damaged"));
+        assert!([13, 4874].into_iter().all(|code| reported(code).is_full_disk()));
+        assert!(
+            matches!(reported(4874).at(database), Error::Full { .. }),
+            "the room that is kept helps there, too"
+        );
+        assert!(!reported(266).is_full_disk());
+    }
 }

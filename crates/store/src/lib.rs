@@ -95,7 +95,7 @@ impl Store {
             Check::Whole | Check::Unfinished => {}
         }
         migrations::run(&mut connection, path).map_err(at)?;
-        let readers = readers::Readers::open(path.to_owned(), READERS)?;
+        let readers = readers::Readers::open(path.to_owned(), READERS).map_err(at)?;
         Ok(Self {
             writer: writer::Writer::start(connection, path.to_owned()),
             readers: Arc::new(readers),
@@ -265,6 +265,13 @@ fn configure(connection: &Connection) -> Result<(), rusqlite::Error> {
     connection.pragma_update(None, "secure_delete", true)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(())
+}
+
+/// A file that SQLite keeps beside a database: its name with this end.
+fn beside(database: &Path, end: &str) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(end);
+    name.into()
 }
 
 /// A value as a column of JSON holds it.

@@ -1,8 +1,8 @@
 //! A fixed set of reading connections, lent to blocking threads one query at a time. A query that panics loses its
-//! connection, and another takes its place.
+//! connection, and another takes its place. A query whose caller is gone keeps its connection until it ends.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
@@ -13,7 +13,8 @@ use crate::{Error, connect_reader};
 #[derive(Debug)]
 pub(crate) struct Readers {
     idle: Mutex<Vec<Connection>>,
-    permits: Semaphore,
+    /// One for each idle connection.
+    permits: Arc<Semaphore>,
     path: PathBuf,
 }
 
@@ -21,17 +22,19 @@ impl Readers {
     /// Opens `count` connections to the database at `path`.
     pub(crate) fn open(path: PathBuf, count: usize) -> Result<Self, Error> {
         let idle = (0..count).map(|_| connect_reader(&path)).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { permits: Semaphore::new(count), idle: Mutex::new(idle), path })
+        Ok(Self { permits: Arc::new(Semaphore::new(count)), idle: Mutex::new(idle), path })
     }
 
-    pub(crate) async fn run<T, F>(self: &std::sync::Arc<Self>, query: F) -> Result<T, Error>
+    pub(crate) async fn run<T, F>(self: &Arc<Self>, query: F) -> Result<T, Error>
     where
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
     {
         let readers = self.clone();
-        let _permit = self.permits.acquire().await.map_err(|_| Error::Closed)?;
+        let permit = self.permits.clone().acquire_owned().await.map_err(|_| Error::Closed)?;
         let work = move || {
+            // This future may be dropped before the query ends: the permit goes back with the connection.
+            let _permit = permit;
             let connection = readers.lock().pop().ok_or(Error::Closed)?;
             let result = caught(|| query(&connection));
             let connection = match &result {
@@ -58,7 +61,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("test.db");
         crate::connect(&path).unwrap().execute_batch("CREATE TABLE numbers (n INTEGER)").unwrap();
-        let readers = std::sync::Arc::new(Readers::open(path, 2).unwrap());
+        let readers = Arc::new(Readers::open(path, 2).unwrap());
         for n in 0..6 {
             let panics = readers.run::<(), _>(move |connection| {
                 let _count = connection.prepare_cached("SELECT count(*) FROM numbers")?;
@@ -73,5 +76,41 @@ mod tests {
         assert_eq!((one.unwrap(), two.unwrap()), (0, 0));
         let write = readers.run(|connection| Ok(connection.execute("INSERT INTO numbers VALUES (1)", [])?));
         assert!(matches!(write.await, Err(Error::ReadOnly { .. })), "a new reader only reads, too");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_query_whose_caller_left_keeps_its_connection_until_it_ends() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("test.db");
+        drop(crate::connect(&path).unwrap());
+        let readers = Arc::new(Readers::open(path, 2).unwrap());
+        let (begun, mut begins) = tokio::sync::mpsc::unbounded_channel();
+        let mut open = Vec::new();
+        let callers = [(), ()].map(|()| {
+            let (gate, waits) = std::sync::mpsc::channel::<()>();
+            open.push(gate);
+            let (readers, begun) = (readers.clone(), begun.clone());
+            tokio::spawn(async move {
+                let query = move |_: &Connection| {
+                    begun.send(()).unwrap();
+                    // Until the other end is dropped.
+                    let _ = waits.recv();
+                    Ok(())
+                };
+                readers.run(query).await
+            })
+        });
+        for _ in 0..2 {
+            begins.recv().await.unwrap();
+        }
+        for caller in callers {
+            caller.abort();
+            assert!(caller.await.unwrap_err().is_cancelled());
+        }
+        assert_eq!(readers.permits.available_permits(), 0, "both connections are still out");
+        drop(open);
+        let one =
+            readers.run(|connection| Ok(connection.query_row("SELECT 1", [], |row| row.get::<_, i64>(0))?));
+        assert_eq!(one.await.unwrap(), 1);
     }
 }

@@ -1,9 +1,11 @@
 //! Saves what can still be read of a damaged database: every table row by row, around the pages that cannot be read, into
-//! a new database that is whole.
+//! a new database that is whole. How a table is read is in [`rows`], how readable rows between damaged pages are searched for
+//! in [`gaps`].
 //!
 //! Nothing is written to the damaged file: a copy is read, whose header is repaired where it is broken or names more
 //! pages than there are. What SQLite cannot tell, a changed letter in a text, is not found here either.
 
+mod gaps;
 mod repair;
 mod rows;
 #[cfg(test)]
@@ -15,7 +17,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags};
 
 use crate::backup::{new_private, refuse_damaged};
-use crate::{Error, migrations};
+use crate::{Error, beside, migrations};
 
 /// What became of the rows of one table.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -27,6 +29,9 @@ pub struct Table {
     /// Rows that are known to have been there and could not be read, or held what the table never holds. Where a whole
     /// branch of a table is lost nobody knows how many there were.
     pub lost: u64,
+    /// Gaps between rows that were not searched to the end because that would have taken too long. Zero when every row
+    /// that can be read was found.
+    pub unsearched: u64,
 }
 
 /// What was saved.
@@ -98,12 +103,6 @@ impl Drop for DamagedCopy {
     fn drop(&mut self) {
         self.remove();
     }
-}
-
-fn beside(path: &Path, end: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(end);
-    name.into()
 }
 
 /// A connection that reads on where others stop: page counts and the schema's text are not insisted on.

@@ -198,17 +198,18 @@ impl Store {
         .await
     }
 
-    /// Usage per day, key and model since `from_day` (`YYYY-MM-DD`), of all keys of this person.
+    /// Usage per day, key and model since `from_day` (`YYYY-MM-DD`), by the keys whose tasks are visible.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn usage_list(&self, user: UserId, from_day: String) -> Result<Vec<UsageDay>, Error> {
+    pub async fn usage_list(&self, visible: VisibleTasks, from_day: String) -> Result<Vec<UsageDay>, Error> {
         self.read(move |connection| {
             let mut query = connection.prepare_cached(
                 "SELECT usage_daily.* FROM usage_daily JOIN keys ON keys.id = key_id
-                 WHERE user_id = ?1 AND day >= ?2 ORDER BY day, key_id, model",
+                 WHERE user_id = ?1 AND day >= ?2 AND (?3 IS NULL OR key_id = ?3) ORDER BY day, key_id, model",
             )?;
-            let rows = query.query_map((user.to_string(), from_day), |row| {
+            let key = visible.key().map(|key| key.to_string());
+            let rows = query.query_map((visible.user().to_string(), from_day, key), |row| {
                 Ok(UsageDay {
                     day: row.get("day")?,
                     key: parsed(row, "key_id")?,

@@ -1,7 +1,6 @@
 """`openai-agents`: runs with tools and a typed result, on chat and on responses."""
 
 import asyncio
-from importlib.metadata import version
 from typing import Literal
 
 import openai
@@ -63,4 +62,4 @@ def of(name):
     return named
 
 
-run(f"openai-agents {version('openai-agents')}", [check for name in MODELS for check in of(name)])
+run("openai-agents", "openai-agents", [check for name in MODELS for check in of(name)])

@@ -9,7 +9,7 @@ const read = (usage) => usage.input_tokens + (usage.cache_read_input_tokens ?? 0
 const weather = () => betaTool({ name: "get_weather", description: "The weather of a city", inputSchema: WEATHER, run: () => "Sunny" });
 const runner = (stream) => client.beta.messages.toolRunner({ ...asked, tools: [weather()], tool_choice: { type: "any", disable_parallel_tool_use: true }, max_iterations: 2, stream });
 
-run("@anthropic-ai/sdk", {
+run("@anthropic-ai/sdk", "@anthropic-ai/sdk", {
   async message() {
     must((await client.messages.create(asked)).content[0].text, "no text");
   },
@@ -30,15 +30,19 @@ run("@anthropic-ai/sdk", {
     const schema = { type: "object", properties: { age: { type: "integer", minimum: 0, maximum: 99 } }, required: ["age"], additionalProperties: false };
     const form = { format: { type: "json_schema", schema } };
     const tools = [{ name: "get_weather", input_schema: WEATHER }];
-    must((await client.messages.create({ ...asked, tools, output_config: form })).content.length, "no content");
+    const [block] = (await client.messages.create({ ...asked, tools, output_config: form })).content;
+    must(block.type === "tool_use" || Number.isInteger(JSON.parse(block.text).age), block);
   },
   async count() {
     must((await client.messages.countTokens({ model: CHAT, messages: HELLO })).input_tokens > 5, "too few");
   },
+  async batches() {
+    must(Array.isArray((await client.messages.batches.list()).data), "no list");
+  },
   async errors() {
+    await raises(() => new Anthropic({ baseURL: URL_, apiKey: "lar_wrong", maxRetries: 0 }).messages.create(asked), (error) => error instanceof Anthropic.AuthenticationError);
     await raises(() => client.messages.create({ ...asked, model: "nowhere" }), (error) => error instanceof Anthropic.NotFoundError);
     const long = [{ role: "user", content: "word ".repeat(20_000) }];
     await raises(() => client.messages.create({ ...asked, messages: long }), (error) => /prompt is too long: \d+ tokens > \d+ maximum/.test(error.message));
-    await raises(() => client.messages.batches.list(), (error) => error instanceof Anthropic.NotFoundError && error.error?.type === "error");
   },
 });

@@ -1,4 +1,5 @@
 // Runs the checks of one client and prints their outcome as one line of JSON.
+import { readFileSync } from "node:fs";
 
 export const URL_ = process.env.LAR_URL;
 export const KEY = process.env.LAR_KEY;
@@ -26,7 +27,8 @@ export async function raises(action, fits) {
   throw new Error("it did not fail");
 }
 
-export async function run(client, checks) {
+// Runs every check: a check passes when it throws nothing. `package_` is the one whose version is printed.
+export async function run(client, package_, checks) {
   const failed = {};
   const wanted = process.env.MATRIX_CHECK ?? "";
   const names = Object.keys(checks).filter((name) => name.includes(wanted));
@@ -38,6 +40,7 @@ export async function run(client, checks) {
       if (wanted) console.error(error);
     }
   }
-  console.log("\n" + JSON.stringify({ client, passed: names.length - Object.keys(failed).length, failed }));
+  const { version } = JSON.parse(readFileSync(`node_modules/${package_}/package.json`));
+  console.log("\n" + JSON.stringify({ client, version, checks: names, failed }));
   process.exit(0);
 }

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import traceback
+from importlib.metadata import version
 
 URL, KEY = os.environ["LAR_URL"], os.environ["LAR_KEY"]
 CHAT, EMBEDDER = "default", "default-embedding"
@@ -25,8 +26,8 @@ def tool(name="get_weather"):
     return {"type": "function", "function": {"name": name, "description": "The weather of a city", "parameters": WEATHER}}
 
 
-def run(client, checks):
-    """Runs every check, which is a function; a check that ends well has passed."""
+def run(client, package, checks):
+    """Runs every check, which is a function: a check passes when it raises nothing. `package` is the one whose version is printed."""
     failed, wanted = {}, os.environ.get("MATRIX_CHECK", "")
     checks = [check for check in checks if wanted in check.__name__]
     for check in checks:
@@ -37,7 +38,8 @@ def run(client, checks):
             if wanted:
                 traceback.print_exc()
     sys.stdout.flush()
-    print("\n" + json.dumps({"client": client, "passed": len(checks) - len(failed), "failed": failed}), flush=True)
+    outcome = {"client": client, "version": version(package), "checks": [check.__name__ for check in checks], "failed": failed}
+    print("\n" + json.dumps(outcome), flush=True)
     os._exit(0)  # some clients leave threads behind that never end
 
 

@@ -10,7 +10,7 @@ const model = new ChatOpenAI({ model: CHAT, maxTokens: 120, temperature: 0, ...a
 const person = z.object({ name: z.string().max(20), age: z.number().int().min(0).max(99) });
 const getWeather = tool(async () => "Sunny", { name: "get_weather", description: "The weather of a city", schema: z.object({ city: z.enum(["Paris", "Oslo"]) }) });
 
-run("@langchain/openai", {
+run("@langchain/openai", "@langchain/openai", {
   async invoke() {
     must((await model.invoke("Say hello.")).content, "no text");
   },

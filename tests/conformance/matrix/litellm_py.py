@@ -1,7 +1,6 @@
 """`litellm` by way of its seven providers that speak to servers like this one."""
 
 import json
-from importlib.metadata import version
 
 import litellm
 from harness import CHAT, EMBEDDER, HELLO, KEY, PERSON, URL, checks_of, run, tool
@@ -33,14 +32,15 @@ def of(provider):
 
     def tools():
         answer = ask(provider, tools=[tool()], tool_choice="required", max_tokens=60).choices[0].message
-        # Ollama's API has no word for it: there the model may answer.
+        # Ollama's API cannot force a tool: there the model may answer with text.
         assert answer.tool_calls or provider.startswith("ollama"), answer
-        for call in answer.tool_calls or []:
-            json.loads(call.function.arguments)
+        if answer.tool_calls:  # those after the first may be cut: a small model repeats its call until `max_tokens`
+            json.loads(answer.tool_calls[0].function.arguments)
 
     def form():
         form = {"type": "json_schema", "json_schema": {"name": "person", "schema": PERSON, "strict": True}}
-        assert json.loads(ask(provider, response_format=form, max_tokens=120).choices[0].message.content)
+        answer = ask(provider, response_format=form, max_tokens=120).choices[0].message.content
+        assert set(json.loads(answer)) == {"name", "age"}, answer
 
     def wrong_key():
         try:
@@ -77,4 +77,4 @@ def check_too_long():
     raise AssertionError("a prompt beyond the context was taken")
 
 
-run(f"litellm {version('litellm')}", [check for provider in PROVIDERS for check in of(provider)] + checks_of(dict(globals())))
+run("litellm", "litellm", [check for provider in PROVIDERS for check in of(provider)] + checks_of(dict(globals())))

@@ -35,4 +35,4 @@ for (const [name, way] of Object.entries(ways)) {
       must((await client.callTool({ name: "memory_get", arguments: { id: "mem_nothing" } })).isError, "no error");
     });
 }
-run("MCP TypeScript SDK", checks);
+run("@modelcontextprotocol/sdk", "@modelcontextprotocol/sdk", checks);

@@ -6,7 +6,7 @@ const client = new Ollama({ host: URL_, headers: { authorization: `Bearer ${KEY}
 const asked = { model: CHAT, messages: HELLO, options: { temperature: 0, num_predict: 16 } };
 const schema = { type: "object", properties: { age: { type: "integer", minimum: 0, maximum: 99 } }, required: ["age"] };
 
-run("ollama JavaScript", {
+run("ollama (JavaScript)", "ollama", {
   async chat() {
     must((await client.chat(asked)).message.content, "no text");
   },
@@ -24,13 +24,15 @@ run("ollama JavaScript", {
   async tools() {
     const call = { function: { name: "get_weather", arguments: { city: "Paris" } } };
     const said = [...HELLO, { role: "assistant", content: "", tool_calls: [call] }, { role: "tool", content: "Sunny", tool_name: "get_weather" }];
-    must((await client.chat({ ...asked, messages: said, tools: [tool] })).done, "not done");
+    const { message, done_reason } = await client.chat({ ...asked, messages: said, tools: [tool] });
+    must((message.content || message.tool_calls) && ["stop", "length"].includes(done_reason), message);
   },
   async formWithTools() {
-    must((await client.chat({ ...asked, options: { num_predict: 60 }, tools: [tool], format: schema })).done, "not done");
+    const { message } = await client.chat({ ...asked, options: { temperature: 0, num_predict: 60 }, tools: [tool], format: schema });
+    must(message.tool_calls || Number.isInteger(JSON.parse(message.content).age), message);
   },
   async form() {
-    const { message } = await client.chat({ ...asked, options: { num_predict: 60 }, format: schema });
+    const { message } = await client.chat({ ...asked, options: { temperature: 0, num_predict: 60 }, format: schema });
     must(Number.isInteger(JSON.parse(message.content).age), message.content);
   },
   async logprobs() {
@@ -43,8 +45,10 @@ run("ollama JavaScript", {
     must(second.prompt_eval_count > first.prompt_eval_count, second);
   },
   async longPrompt() {
-    const long = Array.from({ length: 20 }, () => ({ role: "user", content: "word ".repeat(2000) }));
-    must((await client.chat({ ...asked, messages: [...long, ...HELLO] })).message.content, "no text");
+    // A chat that is longer than the context loses its oldest messages.
+    const long = { role: "user", content: "word ".repeat(20_000) };
+    const answer = await client.chat({ ...asked, messages: [long, { role: "assistant", content: "Yes." }, ...HELLO] });
+    must(answer.message.content && answer.prompt_eval_count < 200, answer);
   },
   async embed() {
     must((await client.embed({ model: EMBEDDER, input: ["a", "b"] })).embeddings.length === 2, "not two");
@@ -53,5 +57,9 @@ run("ollama JavaScript", {
   async models() {
     must((await client.list()).models.some((model) => model.name === "smollm2-135m-instruct"), "not listed");
     must((await client.show({ model: CHAT })).capabilities.includes("completion"), "cannot chat");
+  },
+  async errors() {
+    await raises(() => new Ollama({ host: URL_, headers: { authorization: "Bearer lar_wrong" } }).list(), (error) => error.status_code === 401);
+    await raises(() => client.chat({ ...asked, model: "nowhere" }), (error) => error.status_code === 404 && error.message.includes("nowhere"));
   },
 });

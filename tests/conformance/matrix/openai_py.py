@@ -2,13 +2,11 @@
 
 import asyncio
 import json
-from importlib.metadata import version
 
 import openai
 from harness import CHAT, EMBEDDER, HELLO, KEY, PERSON, URL, checks_of, run, tool
 
 client = openai.OpenAI(base_url=URL + "/v1", api_key=KEY, max_retries=0, timeout=120)
-NOT_EARLY = int(version("openai").split(".")[0]) > 1
 
 
 def chat(**more):
@@ -24,6 +22,22 @@ def check_chat_stream():
     parts = list(chat(stream=True, stream_options={"include_usage": True}))
     assert "".join(part.choices[0].delta.content or "" for part in parts if part.choices) == whole
     assert parts[-1].usage.completion_tokens > 0
+
+
+def check_finish_reasons():
+    cut = chat(max_tokens=4).choices[0]
+    assert cut.finish_reason == "length"
+    stopped = chat(stop=[cut.message.content[-3:]]).choices[0]
+    assert stopped.finish_reason == "stop" and cut.message.content[-3:] not in stopped.message.content, stopped
+
+
+def check_streamed_tool():
+    parts = list(chat(tools=[tool()], tool_choice={"type": "function", "function": {"name": "get_weather"}}, parallel_tool_calls=False, max_tokens=60, stream=True))
+    deltas = [part.choices[0].delta.tool_calls[0] for part in parts if part.choices and part.choices[0].delta.tool_calls]
+    assert deltas[0].id and deltas[0].function.name == "get_weather" and {delta.index for delta in deltas} == {0}
+    assert json.loads("".join(delta.function.arguments or "" for delta in deltas))["city"] in ("Paris", "Oslo")
+    # OpenAI ends a call of a named function with `stop`, one of its own choice with `tool_calls`.
+    assert parts[-1].choices[0].finish_reason in ("stop", "tool_calls"), parts[-1]
 
 
 def check_parts_are_told_apart():
@@ -67,11 +81,19 @@ def check_embeddings():
     assert len(found.data) == 2 and len(found.data[0].embedding) == 384
 
 
-def check_responses():
-    if NOT_EARLY:
-        first = client.responses.create(model=CHAT, input="My name is Ada.", max_output_tokens=16)
-        second = client.responses.create(model=CHAT, input="And now?", previous_response_id=first.id, max_output_tokens=16)
-        assert second.output_text and second.usage.input_tokens > first.usage.input_tokens
+def check_embeddings_of_token_ids():
+    assert len(client.embeddings.create(model=EMBEDDER, input=[[9906, 1917]]).data) == 1
+
+
+def check_embeddings_of_fewer_dimensions():
+    assert len(client.embeddings.create(model=EMBEDDER, input="a", dimensions=64).data[0].embedding) == 64
+
+
+def check_picture():
+    # One black pixel.
+    pixel = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
+    parts = [{"type": "text", "text": "Which colour is this?"}, {"type": "image_url", "image_url": {"url": pixel}}]
+    assert chat(messages=[{"role": "user", "content": parts}]).choices[0].message.content
 
 
 def check_models():
@@ -104,4 +126,36 @@ def check_async():
     assert asyncio.run(ask()).choices
 
 
-run(f"openai Python {version('openai')}", checks_of(dict(globals())))
+if hasattr(client, "responses"):  # the early version has none
+
+    def check_responses():
+        first = client.responses.create(model=CHAT, input="My name is Ada.", max_output_tokens=16)
+        second = client.responses.create(model=CHAT, input="And now?", previous_response_id=first.id, max_output_tokens=16)
+        assert second.output_text and second.usage.input_tokens > first.usage.input_tokens
+
+    def check_conversation():
+        kept = client.conversations.create()
+        asked = {"model": CHAT, "max_output_tokens": 16, "conversation": kept.id}
+        first = client.responses.create(**asked, input="My name is Ada.")
+        second = client.responses.create(**asked, input="And now?")
+        assert second.usage.input_tokens > first.usage.input_tokens, second.usage
+
+    def check_responses_stream():
+        with client.responses.stream(model=CHAT, input="Say hello.", max_output_tokens=16) as stream:
+            events = list(stream)
+        assert events[0].type == "response.created" and events[-1].type in ("response.completed", "response.incomplete"), events
+        text = "".join(event.delta for event in events if event.type == "response.output_text.delta")
+        assert text and events[-1].response.output_text == text, events[-1]
+
+    def check_responses_tool():
+        tools = [{"type": "function", "name": "find_person", "parameters": PERSON, "strict": True}]
+        asked = {"model": CHAT, "tools": tools, "max_output_tokens": 120, "parallel_tool_calls": False, "temperature": 0}
+        first = client.responses.create(**asked, input="Ada is 36 years old.", tool_choice="required")
+        call = first.output[-1]
+        assert call.type == "function_call" and set(json.loads(call.arguments)) == {"name", "age"}, first.output
+        result = [{"type": "function_call_output", "call_id": call.call_id, "output": "She is a mathematician."}]
+        second = client.responses.create(**asked, input=result, previous_response_id=first.id, tool_choice="none")
+        assert second.output_text and second.previous_response_id == first.id, second
+
+
+run("openai (Python)", "openai", checks_of(dict(globals())))

@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # The client matrix: small scripts of our own on pinned versions of the libraries that people use, against a real Lar.
-# Installs them into .build/matrix (about 1.5 GB), prints one table, and fails where a check fails that is not listed in known.json.
-# `run.sh NAME…` runs only these; MATRIX_CHECK=TEXT only checks whose name holds it, with their tracebacks.
+# It installs them into .build/matrix (2.2 GB) and prints one table. It fails when a check fails that known.json does not list, and when
+# known.json lists a check that passes.
+# `run.sh NAME…` runs only these scripts. MATRIX_CHECK=TEXT runs only checks whose name contains it, and prints their tracebacks.
+# LAR_PROGRAM is the program to test, LAR_TEST_MODELS its models, LAR_MATRIX_DIR where the libraries are installed.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../../.." && pwd)
@@ -33,34 +35,37 @@ export LAR_DATA_DIR=$data LAR_MODELS_DIR=${LAR_TEST_MODELS:-$root/.build/models}
 export LAR_OWNER_KEY=lar_key_of_the_client_matrix LAR_LOG=error LAR_PROGRAM=${LAR_PROGRAM:-$root/target/release/lar}
 "$LAR_PROGRAM" serve >"$data/out" &
 pid=$!
-trap 'kill $pid 2>/dev/null || true; wait $pid 2>/dev/null || true; rm -rf "$data"' EXIT
+trap 'kill "$pid" 2>/dev/null || true; wait "$pid" 2>/dev/null || true; rm -rf "$data"' EXIT
 for _ in $(seq 200); do
   url=$(sed -n 's/^Lar is at //p' "$data/out")
   [ -n "$url" ] && break
   sleep 0.05
 done
+[ -n "$url" ] || { echo "Lar did not start." >&2; exit 1; }
 export LAR_URL=$url LAR_KEY=$LAR_OWNER_KEY
 
 results=$data/results
-wanted() { [ "$#" -eq 1 ] || [[ " ${*:2} " == *" $1 "* ]]; }
+touch "$results"
+chosen() { [ "$#" -eq 1 ] || [[ " ${*:2} " == *" $1 "* ]]; }
 run() {
   local name=$1 log=$data/log
   shift
-  timeout 300 "$@" >"$log" 2>&1 || true
+  # The libraries keep caches and settings in the home folder: each run begins without any.
+  HOME=$data/home LITELLM_LOCAL_MODEL_COST_MAP=True timeout 600 "$@" >"$log" 2>&1 || true
   if ! tail -n 1 "$log" | grep '^{"client"' | sed "s/^{/{\"script\":\"$name\",/" >>"$results"; then
-    echo "{\"script\":\"$name\",\"client\":\"$name\",\"passed\":0,\"failed\":{\"start\":\"it did not end\"}}" >>"$results"
+    echo "{\"script\":\"$name\",\"client\":\"$name\",\"version\":\"–\",\"checks\":[\"start\"],\"failed\":{\"start\":\"the script ended before its checks did, or took longer than 600 s\"}}" >>"$results"
     tail -n 20 "$log" >&2
   fi
   [ -z "${MATRIX_CHECK:-}" ] || cat "$log" >&2
 }
 for line in "${python_packages[@]}"; do
   name=${line%%=*}
-  wanted "$name" "$@" || continue
+  chosen "$name" "$@" || continue
   run "$name" "$installed/$name/bin/python" "$here/${name%_early}.py"
 done
-for script in "$installed"/node/*_js.mjs; do
+for script in "$here"/*_js.mjs; do
   name=$(basename "$script" .mjs)
-  wanted "$name" "$@" || continue
-  (cd "$installed/node" && run "$name" node "$script")
+  chosen "$name" "$@" || continue
+  (cd "$installed/node" && run "$name" node "$installed/node/$name.mjs")
 done
-python3 "$here/table.py" "$results" "$here/known.json"
+python3 "$here/table.py" "$results" "$here/known.json" "$@"

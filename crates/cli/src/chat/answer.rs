@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::wrap::Wrap;
 use crate::models::path;
 use crate::output::plain;
-use crate::terminal::{self, HiddenKeys};
+use crate::terminal::{self, HiddenKeys, Interrupts};
 use crate::{Client, Output, sse};
 
 /// Begins and ends text that is printed dimmed: a model's reasoning.
@@ -25,10 +25,10 @@ pub(super) struct Answer {
     pub(super) memory: InTurn,
 }
 
-/// Sends a message and prints the answer as it arrives. Ctrl+C stops the answer; what is there is kept.
+/// Sends a message and prints the answer as it arrives. Ctrl+C stops the answer, as soon as it has begun; what is there is kept.
 ///
 /// # Errors
-/// What the server said; when the connection is lost.
+/// What the server said; when the connection is lost; when Ctrl+C was pressed again before the answer had stopped.
 pub(super) async fn send(
     client: &Client,
     output: &Output,
@@ -61,19 +61,27 @@ async fn print(
     to: &str,
     body: &impl Serialize,
 ) -> anyhow::Result<Answer> {
+    // Before the keys are hidden: from here on Ctrl+C does not end the program.
+    let mut interrupts = Interrupts::new()?;
     let hidden = (!output.json).then(HiddenKeys::new);
-    let response = client.stream(to, body).await?;
+    let mut stop = Stop::No;
+    let response = {
+        let mut response = std::pin::pin!(client.stream(to, body));
+        loop {
+            tokio::select! {
+                response = &mut response => break response?,
+                () = interrupts.next() => stop.press(client, output, conversation)?,
+            }
+        }
+    };
     let mut events = std::pin::pin!(sse::events(response));
     let mut screen = Screen::new(*output);
     let (mut id, mut text, mut memory) = (String::new(), String::new(), InTurn::default());
-    let mut stopping = false;
     let end = loop {
         let event = tokio::select! {
             event = events.next() => event,
-            _ = tokio::signal::ctrl_c(), if !stopping => {
-                stopping = true;
-                let stop = format!("conversations/{}/stop", path(conversation));
-                let _: Value = client.post(&stop, &Value::Null).await?;
+            () = interrupts.next() => {
+                stop.press(client, output, conversation)?;
                 continue;
             }
         };
@@ -86,6 +94,7 @@ async fn print(
                 if let Ok(begun) = serde_json::from_str::<TurnBegun>(&data) {
                     (id, memory) = (begun.answer.id, begun.answer.memory.unwrap_or_default());
                 }
+                stop.begun(client, output, conversation);
                 let activity = memory_activity(&memory);
                 if !activity.is_empty() {
                     output.remark(&format!("{activity}\n"));
@@ -121,6 +130,58 @@ async fn print(
         output.remark(&format!("  from memory ({}): {}\n", one.day, one_line(&one.content)));
     }
     Ok(Answer { id, text, end, memory })
+}
+
+/// Whether Ctrl+C was pressed, and what has become of it.
+enum Stop {
+    /// It was not pressed, and the answer has not begun.
+    No,
+    /// It was pressed before there was an answer to stop.
+    Wanted,
+    /// The answer has begun, and can be stopped.
+    Possible,
+    /// The server was asked to stop the answer.
+    Sent,
+}
+
+impl Stop {
+    /// Ctrl+C was pressed.
+    ///
+    /// # Errors
+    /// When it was pressed before, and the answer has not stopped since.
+    fn press(&mut self, client: &Client, output: &Output, conversation: &str) -> anyhow::Result<()> {
+        match self {
+            Self::No => {
+                output.remark("The answer is stopped when it begins. Ctrl+C again does not wait for that.");
+                *self = Self::Wanted;
+            }
+            Self::Possible => self.send(client, output, conversation),
+            Self::Wanted | Self::Sent => anyhow::bail!("the answer was left; the server may still write it"),
+        }
+        Ok(())
+    }
+
+    /// The answer has begun.
+    fn begun(&mut self, client: &Client, output: &Output, conversation: &str) {
+        match self {
+            Self::No => *self = Self::Possible,
+            Self::Wanted => self.send(client, output, conversation),
+            Self::Possible | Self::Sent => {}
+        }
+    }
+
+    /// Asks the server to stop the answer, while its events are still read.
+    fn send(&mut self, client: &Client, output: &Output, conversation: &str) {
+        *self = Self::Sent;
+        let (client, output, conversation) = (client.clone(), *output, path(conversation));
+        tokio::spawn(async move {
+            let stopped =
+                client.post::<Value>(&format!("conversations/{conversation}/stop"), &Value::Null).await;
+            if let Err(error) = stopped {
+                output.remark(&format!("The answer could not be stopped: {error:#}"));
+            }
+        });
+    }
 }
 
 /// Prints the pieces of an answer: reasoning dimmed to standard error, text wrapped to standard output.

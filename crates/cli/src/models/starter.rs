@@ -14,13 +14,17 @@ const DEFAULT: &str = "default";
 pub(super) async fn pull_starters(client: &Client, output: &Output, minimal: bool) -> anyhow::Result<()> {
     let chosen: Page<StarterModel> = client.get(&format!("catalog/starter?minimal={minimal}")).await?;
     for model in &chosen.data {
+        let is_chat = model.kind == "chat";
         if model.installed {
             output.note(&format!("{} is installed.", model.name));
+            // An earlier pull may have ended before `default` was moved.
+            if is_chat && !minimal {
+                make_default(client, output, &model.name).await?;
+            }
             continue;
         }
         output.note(&announcement(model));
         let got = pull(client, output, &model.source, None).await;
-        let is_chat = model.kind == "chat";
         match got {
             Ok(()) if is_chat && !minimal => make_default(client, output, &model.name).await?,
             Ok(()) => {}

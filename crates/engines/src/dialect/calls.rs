@@ -7,11 +7,13 @@
 
 mod tags;
 
-use std::collections::VecDeque;
+use std::borrow::Cow;
+use std::collections::{HashMap, VecDeque};
 
 use super::format::{Body, Format};
 use super::json::{Follow, Object, Span};
 use super::literal::Follower;
+use super::names::plain;
 use super::{CallPart, Part, beginning_at_end};
 use crate::driver::Tool;
 
@@ -25,7 +27,10 @@ const FENCE: &str = "```";
 /// Follows one answer.
 pub(super) struct Calls {
     format: Format,
+    /// Those offered, by their plain names.
     tools: Vec<Tool>,
+    /// The caller's own names of tools whose plain names are others.
+    own_names: HashMap<String, String>,
     /// The call that is being read, or was last, stands without marks.
     bare: bool,
     /// Not looked at yet.
@@ -86,9 +91,19 @@ impl Calls {
     /// a block of code, and several in a list.
     pub(super) fn new(format: Format, tools: &[Tool], bare: bool) -> Self {
         let bare = bare && format.body != Body::BareJson;
+        let mut own_names = HashMap::new();
+        let tools = tools.iter().map(|tool| match plain(&tool.name) {
+            Cow::Borrowed(_) => tool.clone(),
+            Cow::Owned(name) => {
+                own_names.insert(name.clone(), tool.name.clone());
+                Tool { name, ..tool.clone() }
+            }
+        });
+        let tools = tools.collect();
         Self {
             format,
-            tools: tools.to_vec(),
+            tools,
+            own_names,
             bare: false,
             input: VecDeque::new(),
             place: if bare { Place::Opening(String::new()) } else { Place::Text(String::new()) },
@@ -428,7 +443,8 @@ impl Calls {
 
     fn announce(&mut self, name: &str) {
         name.clone_into(&mut self.called);
-        let (index, name) = (self.calls, Some(name.to_owned()));
+        let own = self.own_names.get(name).map_or(name, String::as_str);
+        let (index, name) = (self.calls, Some(own.to_owned()));
         self.parts.push(Part::Call(CallPart { index, name, arguments: String::new() }));
     }
 

@@ -3,6 +3,7 @@
 
 use super::format::{Body, Format};
 use super::formats::HARMONY;
+use super::names::plain;
 use super::tools::{arguments_schema, quoted};
 use crate::driver::{Constraint, Held, HeldCalls, TextFormat, Tool};
 use crate::worker::bounded_blanks;
@@ -26,7 +27,7 @@ pub(super) fn held(
     thought: Option<(&'static str, &'static str)>,
     thinking: bool,
 ) -> Constraint {
-    let names: Vec<String> = tools.iter().map(|tool| quoted(&tool.name)).collect();
+    let names: Vec<String> = tools.iter().map(|tool| quoted(&plain(&tool.name))).collect();
     let names = names.join(" | ");
     // What is written between the beginning of a call and the name, and what behind the name, up to the arguments.
     let described = |after: &str, before: &str| {
@@ -91,7 +92,7 @@ pub(super) fn held(
         }
     };
     let arguments = tools.iter().filter(|_| !between.is_empty()).map(|tool| Held {
-        after: between.iter().map(|between| format!("{}{between}", tool.name)).collect(),
+        after: between.iter().map(|between| format!("{}{between}", plain(&tool.name))).collect(),
         lark: format!(
             "start: /[ \\n]?/ arguments\narguments: %json {}\n",
             bounded_blanks(arguments_schema(tool))

@@ -379,3 +379,30 @@ fn the_head_of_a_call_that_was_cut_is_no_text() {
     assert_eq!(cut(llama, "{\"name\": \"wea"), "");
     assert_eq!(cut(llama, "{\"name\": \"Ad"), "{\"name\": \"Ad");
 }
+
+#[test]
+fn a_tool_whose_name_no_format_can_write_is_called_by_its_own() {
+    let odd = "get \"weather\" (now)";
+    let written = names::plain(odd).into_owned();
+    let tool = Tool { name: odd.into(), parameters: "{}".into(), ..Tool::default() };
+    let chat = Chat { tools: vec![tool], ..Chat::default() };
+    for (template, answer, count) in families() {
+        let answer = answer.replace("weather", &written);
+        let mut reader = Reader::of(&Dialect::of(template).reading(&chat, "")).unwrap();
+        let mut parts = reader.push(&answer);
+        parts.extend(reader.finish(false));
+        let called = parts.iter().filter_map(|part| match part {
+            Part::Call(call) => call.name.as_deref(),
+            Part::Text(_) | Part::Reasoning(_) => None,
+        });
+        assert_eq!(called.collect::<Vec<_>>(), vec![odd; count], "{answer}");
+    }
+    let grammar = |choice: ToolChoice| {
+        let chat = Chat { tool_choice: choice, ..chat.clone() };
+        format!("{:?}", Dialect::of("").reading(&chat, "").constraint)
+    };
+    for choice in [ToolChoice::Auto, ToolChoice::Required, ToolChoice::Named(odd.into())] {
+        let grammar = grammar(choice);
+        assert!(grammar.contains(&written) && !grammar.contains("(now)"), "{grammar}");
+    }
+}

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::names::plain;
 use crate::driver::{Chat, ChatMessage, Constraint, Tool, ToolChoice};
 use crate::schema::close;
 use crate::template::{arguments, spaced_json};
@@ -88,7 +89,7 @@ fn either(chat: &Chat, arguments_name: &str) -> Value {
         };
         json!({
             "type": "object",
-            "properties": { "name": { "const": tool.name }, arguments_name: arguments },
+            "properties": { "name": { "const": plain(&tool.name) }, arguments_name: arguments },
             "required": ["name", arguments_name],
             "additionalProperties": false,
         })
@@ -138,7 +139,7 @@ fn calls(chat: &Chat) -> String {
     let any = (0..wanted.len()).map(|index| format!("tool_{index}")).collect::<Vec<_>>().join(" | ");
     let mut lark = format!("call: \"\\n\" ({any}) \"\\n</tool_call>\"\n");
     for (index, tool) in wanted.iter().enumerate() {
-        let begin = format!("{{\"name\": {}, \"arguments\": ", quoted(&tool.name));
+        let begin = format!("{{\"name\": {}, \"arguments\": ", quoted(&plain(&tool.name)));
         lark.push_str(&format!("tool_{index}: {} arguments_{index} \"}}\"\n", quoted(&begin)));
         lark.push_str(&format!("arguments_{index}: %json {}\n", bounded_blanks(arguments_schema(tool))));
     }

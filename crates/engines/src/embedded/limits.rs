@@ -8,10 +8,10 @@ use crate::protocol::{CREDIT, FRAME_BYTES_MAX, FromWorker};
 pub(super) const OUTBOX_FRAMES_MAX: usize = 8_192;
 /// KiB of callers' texts that wait to be written; who has more waits.
 pub(super) const OUTBOX_KIB_MAX: usize = 64 << 10;
-/// Prompts larger than this take turns.
-pub(super) const LARGE_PROMPT_BYTES: usize = 1 << 20;
+/// Prompts of more bytes than this take turns.
+pub const LARGE_PROMPT_BYTES: usize = 1 << 20;
 /// So many of them are with a worker at once: it has 2 GiB, and may need some ten times their bytes.
-pub(super) const LARGE_PROMPTS_MAX: usize = 4;
+pub const LARGE_PROMPTS_MAX: usize = 4;
 /// Events of an answer that wait to be taken: those that there is credit for, and the few others of a stream.
 pub(super) const EVENTS_MAX: usize = CREDIT as usize + 8;
 /// Bytes of an answer for each of its tokens, log probabilities included. The longest tokens have some hundred

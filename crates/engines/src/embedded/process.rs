@@ -14,21 +14,23 @@ use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
 use lar_base::KeyId;
+use serde::Serialize;
 use tokio::io::{AsyncWriteExt as _, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::Child;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, mpsc, oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::ConfinementPolicy;
 use super::limits::{self, Allowance};
-use super::questions::{Embedded, Embedding, Question, Tokenized, texts_in_frames};
+use super::questions::{Embedded, Embedding, Question, TokenizeFrame, Tokenized, texts_in_frames};
 use crate::Error;
 use crate::driver::{Checked, Constraint, Event, Generation, Prompt, Sampling};
 use crate::protocol::{self, CREDIT, FromWorker, HEARTBEAT, Load, ToWorker, Tuned};
+use crate::stderr::LastLines;
 use crate::template::ChatTemplate;
 pub(super) use start::confinement;
-use start::{Stderr, greet, last_lines, loaded, read_sized, spawn};
+use start::{greet, loaded, read_sized, spawn};
 
 /// A worker that is silent for this long is taken for dead.
 const SILENCE_MAX: Duration = HEARTBEAT.saturating_mul(15);
@@ -52,7 +54,7 @@ struct Shared {
     outbox: mpsc::Sender<Outgoing>,
     /// KiB of texts that may wait to be written.
     texts: Arc<Semaphore>,
-    /// Prompts over [`limits::LARGE_PROMPT_BYTES`] that the worker may work on.
+    /// Texts over [`limits::LARGE_PROMPT_BYTES`] that the worker may work on.
     large_prompts: Semaphore,
     next: AtomicU64,
     active: AtomicU32,
@@ -87,7 +89,7 @@ impl Worker {
         tuned: Told,
     ) -> Result<Self, Error> {
         let (mut child, mut reader, mut writer) = spawn(program)?;
-        let stderr = last_lines(&mut child);
+        let stderr = LastLines::of(&mut child, |line| tracing::debug!(line, "a worker wrote"));
         let loading = async {
             let missing = greet(&mut reader, &mut writer, load).await?;
             start::check_confinement(&missing, policy)?;
@@ -159,19 +161,14 @@ impl Worker {
     /// work.
     pub(super) async fn tokenize(
         &self,
-        prompt: Prompt,
-        template: Option<ChatTemplate>,
+        prompt: &Prompt,
+        template: Option<&ChatTemplate>,
         tokens_max: Option<u32>,
     ) -> Result<Tokenized, Error> {
-        let bytes = prompt.bytes();
-        let _large = if bytes > limits::LARGE_PROMPT_BYTES {
-            self.shared.large_prompts.acquire().await.ok()
-        } else {
-            None
-        };
+        let _large = self.shared.turn_of_large(prompt.bytes()).await;
         let (answer, answered) = oneshot::channel();
         let question = self.ask(Question::Tokenize(answer));
-        let frame = ToWorker::Tokenize { id: question.id, prompt, template, tokens_max };
+        let frame = TokenizeFrame { id: question.id, prompt, template, tokens_max };
         // The only text that one frame may be too short for is one that no context is long enough for.
         let sent = self.shared.send_text(frame).await;
         sent.map_err(|error| Error::ContextTooLong(error.to_string()))?;
@@ -303,8 +300,17 @@ impl Shared {
         }
     }
 
+    /// Waits until the worker may work on a text of so many bytes; small ones need no turn. The turn ends when the guard
+    /// is dropped.
+    async fn turn_of_large(&self, bytes: usize) -> Option<SemaphorePermit<'_>> {
+        if bytes <= limits::LARGE_PROMPT_BYTES {
+            return None;
+        }
+        self.large_prompts.acquire().await.ok()
+    }
+
     /// Sends a frame with a caller's text, once there is room for it.
-    async fn send_text(&self, frame: ToWorker) -> Result<(), Error> {
+    async fn send_text(&self, frame: impl Serialize) -> Result<(), Error> {
         let bytes = protocol::encode(&frame).map_err(|error| Error::Failed(error.to_string()))?;
         drop(frame);
         let share = limits::kib(bytes.len());
@@ -445,7 +451,7 @@ async fn send_frames(
 }
 
 /// Hears the worker until it dies, is killed or breaks the protocol.
-async fn attend(mut child: Child, reader: OwnedReadHalf, stderr: Stderr, shared: Arc<Shared>) {
+async fn attend(mut child: Child, reader: OwnedReadHalf, stderr: LastLines, shared: Arc<Shared>) {
     // Frames are small and many come at once.
     let mut reader = BufReader::new(reader);
     let mut heard = tokio::spawn({

@@ -1,9 +1,34 @@
 //! What a worker is asked that is no stream: who waits for the answer, and how texts are sent.
 
+use serde::ser::{Serialize, SerializeStructVariant as _, Serializer};
 use tokio::sync::oneshot;
 
-use crate::driver::{Checked, TextAnswer};
+use crate::driver::{Checked, Prompt, TextAnswer};
 use crate::protocol;
+use crate::template::ChatTemplate;
+
+/// Where [`protocol::ToWorker::Tokenize`] stands among the frames, counted from 0.
+const TOKENIZE_INDEX: u32 = 2;
+
+/// A [`protocol::ToWorker::Tokenize`] that borrows its prompt, so that a large prompt is not copied before it is encoded.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TokenizeFrame<'a> {
+    pub(super) id: u64,
+    pub(super) prompt: &'a Prompt,
+    pub(super) template: Option<&'a ChatTemplate>,
+    pub(super) tokens_max: Option<u32>,
+}
+
+impl Serialize for TokenizeFrame<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut frame = serializer.serialize_struct_variant("ToWorker", TOKENIZE_INDEX, "Tokenize", 4)?;
+        frame.serialize_field("id", &self.id)?;
+        frame.serialize_field("prompt", self.prompt)?;
+        frame.serialize_field("template", &self.template)?;
+        frame.serialize_field("tokens_max", &self.tokens_max)?;
+        frame.end()
+    }
+}
 
 /// Where the answer to a question goes.
 #[derive(Debug)]
@@ -65,4 +90,35 @@ pub(super) fn texts_in_frames(texts: Vec<String>) -> Vec<(Vec<String>, bool)> {
         }
     }
     frames
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::{Chat, ChatMessage};
+    use crate::protocol::ToWorker;
+
+    #[test]
+    fn a_borrowed_prompt_is_encoded_as_an_owned_one() {
+        let template =
+            ChatTemplate { source: "{{ messages }}".into(), start: "<s>".into(), end: "</s>".into() };
+        let chat = Chat::from(vec![ChatMessage::new("user", "hello")]);
+        for (prompt, template) in [
+            (Prompt::Chat(chat), Some(template)),
+            (Prompt::Text("a".into()), None),
+            (Prompt::Tokens(vec![1, 70_000]), None),
+        ] {
+            for tokens_max in [None, Some(4096)] {
+                let borrowed =
+                    TokenizeFrame { id: 300, prompt: &prompt, template: template.as_ref(), tokens_max };
+                let owned = ToWorker::Tokenize {
+                    id: 300,
+                    prompt: prompt.clone(),
+                    template: template.clone(),
+                    tokens_max,
+                };
+                assert_eq!(protocol::encode(&borrowed).unwrap(), protocol::encode(&owned).unwrap());
+            }
+        }
+    }
 }

@@ -7,10 +7,9 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use tokenizers::{Tokenizer, TruncationParams};
-
 use super::bert::{Bert, Scratch, Text};
 use super::kernels;
+use super::reader::{Reader, Tokens};
 use crate::protocol::{FromWorker, LoadEncoder};
 
 /// Tokens in one forward pass: enough for the arithmetic to be dense, few enough to stay in the caches.
@@ -29,7 +28,7 @@ enum Pooling {
 /// A loaded model and what waits for it.
 pub(crate) struct Service {
     model: Bert,
-    tokenizer: Tokenizer,
+    reader: Reader,
     pooling: Pooling,
     ranks: bool,
     tokens_max: usize,
@@ -74,14 +73,6 @@ pub(crate) struct Taken {
     text: String,
 }
 
-/// A text, or a query and a text, as the model reads it.
-struct Tokens {
-    ids: Vec<u32>,
-    /// Where the second of a pair begins.
-    second: usize,
-    truncated: bool,
-}
-
 /// What became of a text.
 struct Computed {
     request: u64,
@@ -96,22 +87,19 @@ impl Service {
     /// What is wrong with one of the files.
     pub(crate) fn load(load: &LoadEncoder) -> Result<Self, String> {
         let model = Bert::load(&load.config, &load.weights, load.ranks)?;
-        let mut tokenizer = Tokenizer::from_file(&load.tokenizer).map_err(|error| error.to_string())?;
         let tokens_max = (load.tokens_max as usize).min(model.tokens_max());
-        let truncation = TruncationParams { max_length: tokens_max, ..TruncationParams::default() };
-        tokenizer.with_truncation(Some(truncation)).map_err(|error| error.to_string())?;
-        tokenizer.with_padding(None);
+        let reader = Reader::load(&load.tokenizer, tokens_max)?;
         let pooling = match &load.pooling {
             None => Pooling::Mean,
             Some(path) => pooling(&std::fs::read_to_string(path).map_err(|error| error.to_string())?)?,
         };
         let (queue, changed) = (Mutex::default(), Condvar::new());
-        Ok(Self { model, tokenizer, pooling, ranks: load.ranks, tokens_max, queue, changed })
+        Ok(Self { model, reader, pooling, ranks: load.ranks, tokens_max, queue, changed })
     }
 
     /// Tokens in the vocabulary.
     pub(crate) fn vocabulary(&self) -> u32 {
-        u32::try_from(self.tokenizer.get_vocab_size(true)).unwrap_or(u32::MAX)
+        self.reader.vocabulary()
     }
 
     /// Requests that are in progress.
@@ -185,11 +173,11 @@ impl Service {
 
     fn forward(&self, taken: Vec<Taken>, scratch: &mut Scratch) -> Vec<Computed> {
         let mut computed = Vec::with_capacity(taken.len());
-        let mut tokens = Vec::with_capacity(taken.len());
+        let mut tokens: Vec<Tokens> = Vec::with_capacity(taken.len());
         for Taken { request, query, index, text } in taken {
             let result =
                 |tokens: usize, truncated, values| Computed { request, index, tokens, truncated, values };
-            match self.tokens(query.as_deref(), &text) {
+            match self.reader.tokens(query.as_deref(), &text) {
                 Ok(found) => {
                     computed.push(result(found.ids.len(), found.truncated, Ok(Vec::new())));
                     tokens.push(found);
@@ -229,23 +217,6 @@ impl Service {
         }
         let scores = self.model.scores(&firsts);
         scores.chunks_exact(self.model.labels()).map(<[f32]>::to_vec).collect()
-    }
-
-    fn tokens(&self, query: Option<&str>, text: &str) -> Result<Tokens, String> {
-        let encoding = match query {
-            Some(query) => self.tokenizer.encode_fast((query, text), true),
-            None => self.tokenizer.encode_fast(text, true),
-        };
-        let encoding = encoding.map_err(|error| error.to_string())?;
-        if encoding.is_empty() {
-            return Err("the tokenizer makes no token of a text".into());
-        }
-        let second = encoding.get_type_ids().iter().position(|kind| *kind == 1);
-        Ok(Tokens {
-            second: second.unwrap_or(encoding.len()),
-            truncated: !encoding.get_overflowing().is_empty(),
-            ids: encoding.get_ids().to_vec(),
-        })
     }
 }
 

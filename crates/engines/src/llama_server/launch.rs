@@ -1,8 +1,9 @@
 //! `lar launch`: a process that confines itself and then becomes the `llama-server` that a Lar manages.
 //!
-//! That program is the operator's, not Lar's, so that it cannot confine itself. It reads its own folder, the system's
-//! libraries and its model, writes no file, runs no other program, and serves one TCP port; it connects to nothing. It
-//! keeps the machine's network namespace, since its server must reach that port.
+//! That program is the operator's, not Lar's, so that it cannot confine itself. It reads its model, the system's libraries
+//! and those beside it by their names, but nothing else of its folder, which may be a person's home. It writes no file, runs
+//! no other program, and serves one TCP port; it connects to nothing. It keeps the machine's network namespace, since its
+//! server must reach that port.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -16,8 +17,8 @@ pub struct Launch {
     pub server: u32,
     /// The port that it serves.
     pub port: u16,
-    /// The GGUF file, the first one of a split model.
-    pub model: PathBuf,
+    /// The files that it reads: those of the model.
+    pub files: Vec<PathBuf>,
     /// Ends rather than running with less than the whole confinement.
     pub require: bool,
     /// The `llama-server` program.
@@ -29,6 +30,13 @@ pub struct Launch {
 /// Where the loader of dynamically linked programs lies, by the beginning of its name.
 const LOADERS: &[(&str, &str)] =
     &[("/lib64", "ld-"), ("/lib", "ld-"), ("/usr/lib64", "ld-"), ("/usr/lib", "ld-")];
+
+/// Libraries of one folder that may be read; builds of llama.cpp have some twenty.
+const LIBRARIES_MAX: usize = 1024;
+/// llama.cpp's code for one kind of processor begins so. A program that has them looks its folder through for the best.
+const LOOKED_FOR: &str = "libggml-cpu-";
+/// Where a program's libraries lie, as seen from its folder.
+const LIBRARY_FOLDERS: &[&str] = &["", "../lib", "../lib64"];
 
 /// Confines this process and becomes the program. Returns why that failed.
 #[must_use]
@@ -72,9 +80,8 @@ fn end_with(_: u32) -> Result<(), String> {
 
 fn confinement(launch: &Launch) -> Confinement {
     let graphics = lar_sandbox::graphics();
-    let mut read = crate::worker::model_files(&launch.model);
-    read.extend(launch.program.parent().map(Path::to_owned));
-    read.extend(graphics.read);
+    let (libraries, list) = libraries(&launch.program);
+    let read = [launch.files.clone(), libraries, graphics.read].concat();
     let mut execute = vec![launch.program.clone()];
     for (folder, beginning) in LOADERS {
         let names = Path::new(folder).read_dir().into_iter().flatten().flatten();
@@ -84,8 +91,84 @@ fn confinement(launch: &Launch) -> Confinement {
     Confinement {
         profile: Profile::Server { port: launch.port },
         read,
+        list,
         execute,
         write: graphics.write,
         memory_max: None,
+    }
+}
+
+/// The libraries of a program, and the folders whose names it lists to find some of them.
+fn libraries(program: &Path) -> (Vec<PathBuf>, Vec<PathBuf>) {
+    // A program that is reached by a link finds libraries beside the link, too: Lar names that folder to the loader.
+    let mut programs = vec![program.to_owned()];
+    programs.extend(program.canonicalize().ok().filter(|real| real != program));
+    let (mut found, mut list) = (Vec::new(), Vec::new());
+    for beside in programs.iter().filter_map(|program| program.parent()) {
+        for folder in LIBRARY_FOLDERS.iter().map(|name| beside.join(name)) {
+            let names = folder.read_dir().into_iter().flatten().flatten().map(|entry| entry.file_name());
+            let names = names.filter_map(|name| name.into_string().ok()).filter(|name| is_library(name));
+            let names: Vec<String> = names.take(LIBRARIES_MAX).collect();
+            if names.iter().any(|name| name.starts_with(LOOKED_FOR)) {
+                list.push(folder.clone());
+            }
+            found.extend(names.iter().map(|name| folder.join(name)));
+        }
+    }
+    (found, list)
+}
+
+/// Whether a file is called as a shared library is: `libNAME.so` or `libNAME.so.1.2`.
+fn is_library(name: &str) -> bool {
+    let Some(rest) = name.strip_prefix("lib") else { return false };
+    let version = |rest: &str| rest.chars().all(|c| c.is_ascii_digit() || c == '.');
+    rest.ends_with(".so") || rest.rsplit_once(".so.").is_some_and(|(_, rest)| version(rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_reads_the_libraries_beside_it_and_nothing_else_of_its_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path().canonicalize().unwrap().join("home");
+        let make = |name: &str| {
+            let path = home.join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, "").unwrap();
+            path
+        };
+        let program = make("bin/llama-server");
+        let libraries = ["bin/libllama.so", "bin/libggml.so.0.9", "lib/libgomp.so.1"].map(make);
+        for secret in ["bin/owner.key", "bin/.ssh/id", "bin/notes.so.key", "lib/libx.a", "secret"] {
+            make(secret);
+        }
+        let launch = |program: &Path| Launch {
+            server: 1,
+            port: 1,
+            files: vec!["/models/m.gguf".into()],
+            require: false,
+            program: program.to_owned(),
+            arguments: Vec::new(),
+        };
+        let allowed = |program: &Path| {
+            let Confinement { read, list, .. } = confinement(&launch(program));
+            let system = lar_sandbox::graphics().read;
+            let own = read.into_iter().filter(|path| !system.contains(path));
+            let mut own: Vec<PathBuf> = own.map(|path| path.canonicalize().unwrap_or(path)).collect();
+            own.sort();
+            (own, list)
+        };
+        let mut expected = [vec!["/models/m.gguf".into()], libraries.to_vec()].concat();
+        expected.sort();
+        assert_eq!(allowed(&program), (expected.clone(), Vec::new()));
+        // Through a link in another folder.
+        let link = home.join("llama-server");
+        std::os::unix::fs::symlink(&program, &link).unwrap();
+        assert_eq!(allowed(&link), (expected, Vec::new()));
+        // Only where the program looks for its code for this processor it sees names.
+        make("bin/libggml-cpu-haswell.so");
+        assert_eq!(allowed(&program).1, [home.join("bin")]);
     }
 }

@@ -1,13 +1,12 @@
 //! A `llama-server` that is our child, started through [`super::launch`], which confines it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use lar_base::Secret;
 use lar_base::secret::{hex, random_bytes};
 use lar_sandbox::Inherit;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -15,12 +14,11 @@ use tokio_util::sync::CancellationToken;
 use super::LlamaServerOptions;
 use crate::Error;
 use crate::embedded::ConfinementPolicy;
+use crate::stderr::LastLines;
 
 /// Tokens of prompts that it reads in one go. It hears of a stop only between two of these; its own default
 /// of 2048 takes seconds on a processor, and its computation is cut into 512 in any case.
 const BATCH_TOKENS: &str = "512";
-/// Lines of its standard error that are kept to explain a death.
-const STDERR_LINES: usize = 5;
 
 /// A running child. It is killed when dropped.
 #[derive(Debug)]
@@ -33,9 +31,11 @@ pub(super) struct Child {
 }
 
 impl Child {
+    /// Starts it; it may read `files` and nothing else that is not the system's or its own.
+    ///
     /// # Errors
     /// When the options are not those of a managed server, or it cannot be started.
-    pub(super) async fn start(options: &LlamaServerOptions) -> Result<Self, Error> {
+    pub(super) async fn start(options: &LlamaServerOptions, files: &[PathBuf]) -> Result<Self, Error> {
         let LlamaServerOptions::Managed {
             launcher,
             confinement,
@@ -60,7 +60,10 @@ impl Child {
         let folder = program.parent().unwrap_or(Path::new("."));
         let (server, port) = (std::process::id().to_string(), port.to_string());
         let mut command = Command::from(lar_sandbox::command(launcher, Inherit::Engine));
-        command.args(["launch", "--server", &server, "--port", &port, "--model"]).arg(model);
+        command.args(["launch", "--server", &server, "--port", &port]);
+        for file in files {
+            command.arg("--read").arg(file);
+        }
         if *confinement == ConfinementPolicy::Require {
             command.arg("--require-confinement");
         }
@@ -81,19 +84,11 @@ impl Child {
             .kill_on_drop(true)
             .spawn()
             .map_err(|error| Error::Missing(format!("{} cannot be started: {error}", program.display())))?;
-        let lines: Arc<Mutex<Vec<String>>> = Arc::default();
-        let (kept, stderr) = (lines.clone(), child.stderr.take());
-        tokio::spawn(async move {
-            let Some(stderr) = stderr else { return };
-            let mut stderr = BufReader::new(stderr).lines();
-            while let Ok(Some(line)) = stderr.next_line().await {
-                if line.contains("is not confined in every way") {
-                    tracing::warn!("{line}");
-                }
-                let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-                kept.push(line);
-                let excess = kept.len().saturating_sub(STDERR_LINES);
-                kept.drain(..excess);
+        // The launcher's word on confinement comes before the program's own.
+        let is_first = AtomicBool::new(true);
+        let lines = LastLines::of(&mut child, move |line| {
+            if is_first.swap(false, Ordering::Relaxed) && line.contains("is not confined in every way") {
+                tracing::warn!("{line}");
             }
         });
         let (died, death) = watch::channel(None);
@@ -107,7 +102,7 @@ impl Child {
                     child.wait().await
                 }
             };
-            let last = lines.lock().unwrap_or_else(PoisonError::into_inner).join("; ");
+            let last = lines.closed().await;
             let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
             let _ = died.send(Some(format!("llama-server ended ({status}): {last}")));
         });

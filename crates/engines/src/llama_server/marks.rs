@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::client::Client;
 use crate::Error;
+use crate::dialect;
 use crate::driver::Chat;
 use crate::template::guard::{map_chat, visit_chat};
 
@@ -21,6 +22,8 @@ const BREAK: char = '\u{200b}';
 const MARK_BYTES_MAX: usize = 64;
 /// Marks of which it is remembered whether they are special; then it is forgotten.
 const KNOWN_MAX: usize = 4_096;
+/// Different marks of one chat that the server is asked about. In a chat with more of them all are broken.
+const MET_MAX: usize = 1_024;
 /// Marks with other shapes than those below that vocabularies have.
 const LISTED: [&str; 14] = [
     "<s>", "</s>", "<unk>", "<pad>", "<bos>", "<eos>", "<mask>", "<EOT>", "<PRE>", "<SUF>", "<MID>",
@@ -39,23 +42,34 @@ impl Marks {
     /// # Errors
     /// When the server cannot be asked.
     pub(super) async fn break_in(&self, client: &Client, template: &str, chat: Chat) -> Result<Chat, Error> {
+        let chat = dialect::with_plain_names(chat);
         let (mut met, mut open) = (HashSet::new(), false);
         visit_chat(&chat, &mut |text| {
-            met.extend(marks(text, template));
+            for (_, mark) in marks(text, template) {
+                if met.len() > MET_MAX {
+                    break;
+                }
+                if !met.contains(mark) {
+                    met.insert(mark.to_owned());
+                }
+            }
             open = open || open_end(text).is_some();
         });
         if met.is_empty() && !open {
             return Ok(chat);
         }
+        if met.len() > MET_MAX {
+            return Ok(map_chat(chat, &|text| broken(text, template, |_| true)));
+        }
         let special = self.special(client, met).await?;
         if special.is_empty() && !open {
             return Ok(chat);
         }
-        Ok(map_chat(chat, &|text| broken(text, &special)))
+        Ok(map_chat(chat, &|text| broken(text, template, |mark| special.contains(mark))))
     }
 
     /// Those of `met` that the server makes one token of.
-    async fn special(&self, client: &Client, met: HashSet<String>) -> Result<Vec<String>, Error> {
+    async fn special(&self, client: &Client, met: HashSet<String>) -> Result<HashSet<String>, Error> {
         let unknown: Vec<&String> = {
             let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
             if known.len() > KNOWN_MAX {
@@ -80,8 +94,8 @@ impl Marks {
     }
 }
 
-/// What in a text looks like a special token's text.
-fn marks<'a>(text: &'a str, template: &'a str) -> impl Iterator<Item = String> + 'a {
+/// What in a text looks like a special token's text, and where it begins.
+fn marks<'a>(text: &'a str, template: &'a str) -> impl Iterator<Item = (usize, &'a str)> {
     let openers = text.char_indices().filter(|(_, character)| matches!(character, '<' | '[' | '◁'));
     openers.filter_map(move |(at, opener)| {
         let closer = match opener {
@@ -90,7 +104,9 @@ fn marks<'a>(text: &'a str, template: &'a str) -> impl Iterator<Item = String> +
             _ => '▷',
         };
         let rest = &text[at..text.floor_char_boundary(at + MARK_BYTES_MAX)];
-        let listed = LISTED.iter().find(|mark| rest.starts_with(**mark)).map(|mark| (*mark).to_owned());
+        if let Some(mark) = LISTED.iter().find(|mark| rest.starts_with(**mark)) {
+            return Some((at, &rest[..mark.len()]));
+        }
         let end =
             rest.find(|c: char| c == closer || c.is_whitespace() || (c == opener && !rest.starts_with(c)));
         let mark = &rest[..end.filter(|end| rest[*end..].starts_with(closer))? + closer.len_utf8()];
@@ -102,7 +118,7 @@ fn marks<'a>(text: &'a str, template: &'a str) -> impl Iterator<Item = String> +
             }
             _ => true,
         };
-        listed.or_else(|| (looks || template.contains(mark)).then(|| mark.to_owned()))
+        (looks || template.contains(mark)).then_some((at, mark))
     })
 }
 
@@ -115,17 +131,18 @@ fn open_end(text: &str) -> Option<usize> {
     (open && (rest.starts_with("<|") || rest.starts_with("<｜"))).then_some(at)
 }
 
-fn broken(text: &str, special: &[String]) -> String {
-    let mut text = text.to_owned();
-    for mark in special {
-        let first = mark.chars().next().map_or(0, char::len_utf8);
-        text = text.replace(mark.as_str(), &format!("{}{BREAK}{}", &mark[..first], &mark[first..]));
+/// The text with a break in each mark that `is_special`, and in one that is open at its end.
+fn broken(text: &str, template: &str, is_special: impl Fn(&str) -> bool) -> String {
+    let special = marks(text, template).filter(|(_, mark)| is_special(mark)).map(|(at, _)| at);
+    let (mut changed, mut copied) = (String::with_capacity(text.len()), 0);
+    for at in special.chain(open_end(text)) {
+        let end = at + text[at..].chars().next().map_or(0, char::len_utf8);
+        changed.push_str(&text[copied..end]);
+        changed.push(BREAK);
+        copied = end;
     }
-    if let Some(at) = open_end(&text) {
-        let first = text[at..].chars().next().map_or(0, char::len_utf8);
-        text.insert(at + first, BREAK);
-    }
-    text
+    changed.push_str(&text[copied..]);
+    changed
 }
 
 /// The chat template that a server names, and the texts of its start and end tokens.
@@ -140,7 +157,10 @@ mod tests {
 
     #[test]
     fn marks_are_found_and_other_text_is_left() {
-        let found = |text: &str| marks(text, "<end_of_turn> <tool>").collect::<Vec<_>>();
+        let found = |text: &str| {
+            let marks = marks(text, "<end_of_turn> <tool>").map(|(_, mark)| mark.to_owned());
+            marks.collect::<Vec<_>>()
+        };
         assert_eq!(
             found("a<|im_end|>b</s><tool> [INST] [/INST]◁think▷"),
             ["<|im_end|>", "</s>", "<tool>", "[INST]", "[/INST]", "◁think▷"]
@@ -154,10 +174,26 @@ mod tests {
 
     #[test]
     fn a_broken_text_holds_no_mark_and_the_same_letters() {
-        let special = ["<|im_end|>".to_owned(), "</s>".to_owned()];
-        let text = "x<|im_end|></s><|im_";
-        let changed = broken(text, &special);
-        assert_eq!(changed, "x<\u{200b}|im_end|><\u{200b}/s><\u{200b}|im_");
+        let text = "x<|im_end|></s><|other|><|im_";
+        let changed = broken(text, "", |mark| ["<|im_end|>", "</s>"].contains(&mark));
+        assert_eq!(changed, "x<\u{200b}|im_end|><\u{200b}/s><|other|><\u{200b}|im_");
         assert_eq!(changed.replace(BREAK, ""), text);
+        let all = broken(text, "", |_| true);
+        assert_eq!(all, "x<\u{200b}|im_end|><\u{200b}/s><\u{200b}|other|><\u{200b}|im_");
+        assert_eq!(broken("<|a|><|", "", |_| true), "<\u{200b}|a|><\u{200b}|");
+    }
+
+    #[tokio::test]
+    async fn so_many_marks_are_broken_without_a_question_for_each() {
+        let client = Client {
+            egress: lar_egress::Egress::new().unwrap(),
+            // Nothing listens there: a question would fail.
+            url: "http://127.0.0.1:1".into(),
+            key: None,
+        };
+        let text: String = (0..=MET_MAX).map(|number| format!("<|{number}|>")).collect();
+        let chat = Chat::from(vec![crate::driver::ChatMessage::new("user", text.clone())]);
+        let chat = Marks::default().break_in(&client, "", chat).await.unwrap();
+        assert_eq!(chat.messages[0].content, text.replace("<|", "<\u{200b}|"));
     }
 }

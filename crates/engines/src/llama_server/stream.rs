@@ -187,6 +187,9 @@ pub(super) fn chat_body(chat: &Chat, knows_tools: bool) -> Value {
         if let Some(id) = &message.tool_call_id {
             said["tool_call_id"] = json!(id);
         }
+        if let Some(name) = &message.name {
+            said["name"] = json!(name);
+        }
         if !message.reasoning.is_empty() {
             said["reasoning_content"] = json!(message.reasoning);
         }

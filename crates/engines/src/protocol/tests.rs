@@ -12,6 +12,7 @@ proptest! {
         let delta = FromWorker::Delta { stream, text, tokens: 1, logprobs: Vec::new() };
         let load = ToWorker::Load(Load::Model {
             path: "m.gguf".into(),
+            files: vec!["m.gguf".into(), "small.gguf".into()],
             sequences: 1,
             context_tokens: seed,
             compute: Compute::with_threads(2),

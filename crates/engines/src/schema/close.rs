@@ -54,7 +54,6 @@ fn references_of_parts(schema: &Value, part: bool, found: &mut HashSet<String>) 
 fn close_in(schema: &mut Value, path: &str, parts: &HashSet<String>) {
     let Value::Object(fields) = schema else { return };
     let merging: Vec<String> = fields.keys().filter(|keyword| merges(fields, keyword)).cloned().collect();
-    let within = |child: &str| parts.iter().any(|part| child == part);
     for (keyword, value) in fields.iter_mut() {
         if merging.contains(keyword) || matches!(keyword.as_str(), "const" | "enum" | "default" | "examples")
         {
@@ -66,8 +65,10 @@ fn close_in(schema: &mut Value, path: &str, parts: &HashSet<String>) {
             }
             Value::Object(schemas) if is_map(keyword) => {
                 for (name, schema) in schemas {
-                    let path = format!("{path}/{keyword}/{name}");
-                    if !within(&path) {
+                    // Only where a reference may lead there.
+                    let path =
+                        if parts.is_empty() { String::new() } else { format!("{path}/{keyword}/{name}") };
+                    if !parts.contains(&path) {
                         close_in(schema, &path, parts);
                     }
                 }

@@ -1,5 +1,7 @@
 //! Which keywords of JSON Schema a grammar can express, and with which values.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value, json};
 
 /// Keywords of JSON Schema that `llguidance` does not express.
@@ -178,10 +180,9 @@ fn resolves(root: &Value, reference: &str) -> bool {
 /// Whether all the properties that an object lists are required: only then a grammar counts them.
 fn all_required(fields: &Map<String, Value>) -> bool {
     let required = fields.get("required").and_then(Value::as_array);
+    let required: HashSet<&str> = required.into_iter().flatten().filter_map(Value::as_str).collect();
     let listed = fields.get("properties").and_then(Value::as_object);
-    listed.is_none_or(|listed| {
-        listed.keys().all(|name| required.is_some_and(|names| names.iter().any(|one| one == name)))
-    })
+    listed.is_none_or(|listed| listed.keys().all(|name| required.contains(name.as_str())))
 }
 
 fn is_step(step: f64) -> bool {

@@ -53,6 +53,21 @@ fn keywords_that_no_grammar_expresses_are_dropped_by_name() {
 }
 
 #[test]
+fn of_many_dropped_keywords_a_few_are_named_and_the_others_counted() {
+    let many = Value::Array(vec![json!({ "not": {} }); 17_000]);
+    let names = dropped(json!({ "prefixItems": many }), Level::Supported);
+    assert_eq!(names.len(), DROPPED_MAX + 1);
+    assert_eq!((names[0].as_str(), names[63].as_str()), ("prefixItems.0.not", "prefixItems.63.not"));
+    assert_eq!(names[64], "and 16936 more");
+    let name = "x".repeat(100_000);
+    let long =
+        (0..40).fold(json!({ "not": {} }), |inner, _| json!({ "properties": { (name.as_str()): inner } }));
+    let [path]: [String; 1] = dropped(long, Level::Supported).try_into().unwrap();
+    assert_eq!(path.len(), PATH_BYTES_MAX);
+    assert!(path.starts_with(&format!("properties.{}.properties.", "x".repeat(NAME_BYTES_MAX))), "{path}");
+}
+
+#[test]
 fn what_says_nothing_is_left_out_without_a_word() {
     let schema = json!({
         "$schema": "http://json-schema.org/draft-07/schema#", "type": ["object", null], "enum": null, "required": true,

@@ -171,6 +171,9 @@ pub(super) fn fields(message: &ChatMessage, form: Form<'_>) -> Value {
     if let Some(of) = &message.tool_call_id {
         fields.insert("tool_call_id", id(of));
     }
+    if let Some(name) = &message.name {
+        fields.insert("name", Value::from(name.as_str()));
+    }
     Value::from(fields)
 }
 

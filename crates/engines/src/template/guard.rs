@@ -13,6 +13,7 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use crate::Error;
+use crate::dialect;
 use crate::driver::{Chat, ChatMessage, TemplateVariable, Tool, ToolCall};
 
 /// The sentinel is one of these: Egyptian hieroglyphs. They are printable (so that no formatter escapes them), are
@@ -103,6 +104,7 @@ impl Guarded {
     /// # Errors
     /// [`Error::Template`] when the chat uses every character that could be the sentinel.
     pub(crate) fn new(chat: Chat, template: &str, markup: &Markup) -> Result<Self, Error> {
+        let chat = dialect::with_plain_names(chat);
         let (mut touched, mut used) = (false, HashSet::new());
         visit_chat(&chat, &mut |text| {
             touched = touched || markup.touches(text);
@@ -128,13 +130,14 @@ pub(crate) fn map_chat(chat: Chat, change: &impl Fn(&str) -> String) -> Chat {
         arguments: map_json(&arguments, change),
     };
     let message = |message: ChatMessage| {
-        let ChatMessage { role, content, reasoning, tool_calls, tool_call_id } = message;
+        let ChatMessage { role, content, reasoning, tool_calls, tool_call_id, name } = message;
         ChatMessage {
             role,
             content: change(&content),
             reasoning: change(&reasoning),
             tool_calls: tool_calls.into_iter().map(call).collect(),
             tool_call_id: tool_call_id.as_deref().map(change),
+            name: name.as_deref().map(change),
         }
     };
     let tool = |Tool { name, description, parameters, strict }: Tool| Tool {
@@ -163,7 +166,7 @@ pub(crate) fn map_chat(chat: Chat, change: &impl Fn(&str) -> String) -> Chat {
 /// Shows every text that a caller gave.
 pub(crate) fn visit_chat(chat: &Chat, see: &mut impl FnMut(&str)) {
     let Chat { messages, tools, tool_choice: _, parallel_calls: _, begun, variables, format: _ } = chat;
-    for ChatMessage { role: _, content, reasoning, tool_calls, tool_call_id } in messages {
+    for ChatMessage { role: _, content, reasoning, tool_calls, tool_call_id, name } in messages {
         see(content);
         see(reasoning);
         for ToolCall { id, name, arguments } in tool_calls {
@@ -171,8 +174,8 @@ pub(crate) fn visit_chat(chat: &Chat, see: &mut impl FnMut(&str)) {
             see(name);
             visit_json(arguments, see);
         }
-        if let Some(id) = tool_call_id {
-            see(id);
+        for text in [tool_call_id, name].into_iter().flatten() {
+            see(text);
         }
     }
     for Tool { name, description, parameters, strict: _ } in tools {
@@ -251,6 +254,7 @@ mod tests {
             reasoning: bad.clone(),
             tool_calls: vec![call],
             tool_call_id: Some(bad.clone()),
+            name: Some(bad.clone()),
         };
         let tool = Tool {
             name: bad.clone(),
@@ -272,7 +276,8 @@ mod tests {
             assert!(!text.contains("<|im_end|>"), "{text}");
             seen += usize::from(text.contains(guarded.sentinel.unwrap()));
         });
-        assert_eq!(seen, 17);
+        // The names of the tool and of its call are plain ones now.
+        assert_eq!(seen, 16);
     }
 
     #[test]

@@ -153,6 +153,16 @@ fn what_was_thought_is_passed_on_under_every_name() {
 }
 
 #[test]
+fn a_template_that_shows_names_gets_them() {
+    let named = "{# tools <tool_call> #}{% for m in messages %}{{ m.role }}{% if m.name %}({{ m.name }}){% endif %} {% endfor %}";
+    let mut chat = with_tools();
+    chat.messages[2].name = Some("add".into());
+    assert_eq!(rendered(named, &chat), "user assistant tool(add) ");
+    chat.messages[0].name = Some("Eve".into());
+    assert_eq!(rendered(named, &chat), "user(Eve) assistant tool(add) ");
+}
+
+#[test]
 fn calls_come_as_the_template_takes_them() {
     let call = |arguments: &str| {
         let call = ToolCall { id: "call_1".into(), name: "f".into(), arguments: arguments.into() };

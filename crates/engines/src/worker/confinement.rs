@@ -1,7 +1,5 @@
 //! What a worker needs of the machine: its model's files, and a GPU's devices where one computes.
 
-use std::path::{Path, PathBuf};
-
 use lar_base::Bytes;
 use lar_sandbox::{Confinement, Profile};
 
@@ -13,9 +11,8 @@ const VOCABULARY_MEMORY_MAX: Bytes = Bytes(2 << 30);
 /// What the worker of this model may do.
 pub(super) fn of(load: &Load) -> Confinement {
     let mut read = match load {
-        Load::Vocabulary { path } | Load::Embedder { path, .. } => parts(path),
-        Load::Model { path, draft, .. } => {
-            parts(path).into_iter().chain(draft.as_deref().map(parts).unwrap_or_default()).collect()
+        Load::Vocabulary { files, .. } | Load::Model { files, .. } | Load::Embedder { files, .. } => {
+            files.clone()
         }
         Load::Encoder(load) => {
             let files = [&load.weights, &load.tokenizer, &load.config];
@@ -41,12 +38,18 @@ pub(super) fn finish_loading(profile: Profile) -> Result<(), String> {
     lar_sandbox::finish_loading(profile).map_err(|missing| missing.to_string())
 }
 
-/// A model's file, or all of one that was split: `NAME-00001-of-00003.gguf` and the others beside it.
-pub(crate) fn parts(path: &Path) -> Vec<PathBuf> {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let whole = name.rsplit_once("-of-").and_then(|(first, _)| first.rsplit_once('-'));
-    let Some((stem, _)) = whole else { return vec![path.to_owned()] };
-    let folder = path.parent().and_then(|folder| folder.read_dir().ok()).into_iter().flatten().flatten();
-    let beside = folder.filter(|entry| entry.file_name().to_str().is_some_and(|name| name.starts_with(stem)));
-    beside.map(|entry| entry.path()).collect()
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    #[test]
+    fn the_files_that_the_server_names_are_read_and_none_that_begin_like_them() {
+        let named = ["/m/a-00001-of-00002.gguf", "/m/a-00002-of-00002.gguf"].map(PathBuf::from);
+        let load = Load::Vocabulary { path: named[0].clone(), files: named.to_vec() };
+        let Confinement { profile, read, list, execute, write, .. } = of(&load);
+        assert_eq!((profile, read), (Profile::Processor, named.to_vec()));
+        assert!(list.is_empty() && execute.is_empty() && write.is_empty());
+    }
 }

@@ -14,14 +14,13 @@ use llguidance::{Matcher, ParserFactory};
 use serde_json::{Value, json};
 
 use super::llama_cpp::Vocab;
-use super::timed::{TimedMatcher, Watch};
+use super::timed::{TimedMatcher, Watch, thread_time};
 use crate::driver::Constraint;
 use crate::gbnf;
-use lar_base::Instant;
 
 /// A schema or grammar longer than this is refused.
 pub(super) const SOURCE_BYTES_MAX: usize = 256 << 10;
-/// Building a grammar may take this long: the model that uses it does so between two tokens of others.
+/// Building a grammar may compute this long: the model that uses it does so between two tokens of others.
 const BUILD_TIME_MAX: Duration = Duration::from_millis(500);
 /// Work that building a grammar's lexer may take; 50,000 are about a millisecond.
 const BUILD_FUEL: u64 = 1_000_000;
@@ -32,6 +31,20 @@ const LEXER_STATES_MAX: usize = 50_000;
 /// What may stand between two parts of a JSON text, as llama.cpp's own grammars have it: small models given
 /// free rein write blanks without end.
 const WHITESPACE: &str = r" |\n{1,2}[ \t]{0,20}";
+
+/// Why an answer cannot be held to a constraint.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) reason: String,
+    /// Whether it is for the time that the constraint takes, which depends on the machine.
+    pub(super) is_for_time: bool,
+}
+
+impl From<String> for Refusal {
+    fn from(reason: String) -> Self {
+        Self { reason, is_for_time: false }
+    }
+}
 
 /// Makes matchers for one vocabulary.
 pub(super) struct Grammars {
@@ -65,19 +78,20 @@ impl Grammars {
     }
 
     /// Whether an answer can be held to a constraint; what no text fits is refused too.
-    pub(super) fn check(&self, constraint: &Constraint) -> Result<(), String> {
-        let begun = Instant::now();
+    pub(super) fn check(&self, constraint: &Constraint) -> Result<(), Refusal> {
+        let begun = thread_time();
         let mut matcher = self.start_timed(constraint)?;
-        if begun.elapsed() > BUILD_TIME_MAX {
-            return Err("it takes too long to compile".into());
+        if thread_time().saturating_sub(begun) > BUILD_TIME_MAX {
+            return Err(Refusal { reason: "it takes too long to compile".into(), is_for_time: true });
         }
-        match matcher.mask() {
-            Ok(mask) if !mask.is_zero() => Ok(()),
-            Ok(_) => Err("no text fits it".into()),
+        let reason = match matcher.mask() {
+            Ok(mask) if !mask.is_zero() => return Ok(()),
+            Ok(_) => "no text fits it".into(),
             // Its word for a grammar that can neither go on nor end.
-            Err(error) if error.contains("NoExtension") => Err("no text fits it".into()),
-            Err(error) => Err(first_line(&error)),
-        }
+            Err(error) if error.contains("NoExtension") => "no text fits it".into(),
+            Err(error) => first_line(&error),
+        };
+        Err(Refusal { reason, is_for_time: matcher.is_out_of_time() })
     }
 
     /// A matcher at the beginning of an answer, whose work is bounded in time.
@@ -181,7 +195,8 @@ mod tests {
     use super::*;
 
     fn check(schema: &str) -> Result<(), String> {
-        Grammars::of_bytes().unwrap().check(&Constraint::JsonSchema(schema.into()))
+        let checked = Grammars::of_bytes().unwrap().check(&Constraint::JsonSchema(schema.into()));
+        checked.map_err(|refusal| refusal.reason)
     }
 
     #[test]

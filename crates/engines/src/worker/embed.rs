@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::llama_cpp::{Context, Model, Vocab};
+use super::tokenize::Tokenizer;
 use super::{Backend, Progress};
 use crate::protocol::Load;
 
@@ -16,8 +17,10 @@ const BATCH_TOKENS: usize = 512;
 /// Texts in a batch at most.
 pub(super) const SEQUENCES: u32 = 32;
 
-/// Bytes of a text that are looked at first for each token that is read of it; then four times as many.
+/// Bytes of a slice of a text for each token that is read of the text, so that few slices are enough; and bytes of a slice
+/// at most: llama.cpp's expressions recurse once or more for each character of a word, and the stack has 8 MiB.
 const TOKEN_BYTES: usize = 8;
+const SLICE_BYTES_MAX: usize = 4 << 10;
 /// Bytes of a text that are looked at in all for each token: blanks, and words that a vocabulary does not know, make
 /// few tokens.
 const TOKEN_BYTES_MAX: usize = 2048;
@@ -27,6 +30,7 @@ const TOKENS_BEYOND: usize = 64;
 /// A model that places texts in a space, or scores pairs of them.
 pub(super) struct Embedder<'model> {
     vocab: Vocab<'model>,
+    tokenizer: Tokenizer<'model>,
     context: Context<'model>,
     /// Whether the model has no memory: batches go through an encoder.
     only_encodes: bool,
@@ -170,6 +174,7 @@ impl<'model> Embedder<'model> {
         };
         Ok(Self {
             vocab: model.vocab(),
+            tokenizer: Tokenizer::new(model.vocab()),
             classes: context.ranks().then(|| model.classes()),
             template: model.metadata("tokenizer.chat_template.rerank"),
             only_encodes: model.only_encodes(),
@@ -184,15 +189,16 @@ impl<'model> Embedder<'model> {
     fn tokens(&self, query: Option<&str>, text: &str) -> Tokens {
         let vocab = self.vocab;
         let Some(query) = query else {
-            let (tokens, cut) = beginning(vocab, text, true, self.tokens_max);
-            let marked = vocab.adds_end() || vocab.adds_separator();
-            return Tokens { tokens, after: usize::from(marked), cut };
+            let (read, cut) = self.beginning(text, self.tokens_max);
+            let (before, after) = self.tokenizer.marks();
+            let tokens = before.into_iter().chain(read).chain(after).collect();
+            return Tokens { tokens, after: usize::from(after.is_some()), cut };
         };
         // A query leaves half of the room to the text.
-        let (mut query_tokens, mut cut) = beginning(vocab, query, false, self.tokens_max / 2);
+        let (mut query_tokens, mut cut) = self.beginning(query, self.tokens_max / 2);
         cut = cut || query_tokens.len() > self.tokens_max / 2;
         query_tokens.truncate(self.tokens_max / 2);
-        let (text_tokens, text_cut) = beginning(vocab, text, false, self.tokens_max);
+        let (text_tokens, text_cut) = self.beginning(text, self.tokens_max);
         cut = cut || text_cut;
         if let Some((before, rest)) = self.template.as_deref().and_then(|text| text.split_once("{query}"))
             && let Some((between, after)) = rest.split_once("{document}")
@@ -214,6 +220,13 @@ impl<'model> Embedder<'model> {
         let last = end.or(separator);
         tokens.extend(last);
         Tokens { tokens, after: usize::from(last.is_some()), cut }
+    }
+
+    /// The tokens of a text's beginning, more than `most` where the text has more, and whether some of it was not looked at.
+    fn beginning(&self, text: &str, most: usize) -> (Vec<u32>, bool) {
+        let enough = most + TOKENS_BEYOND;
+        let slice = (enough * TOKEN_BYTES).min(SLICE_BYTES_MAX);
+        self.tokenizer.beginning(text, enough, slice, enough * TOKEN_BYTES_MAX)
     }
 
     fn next_batch(&mut self) -> Vec<Item> {
@@ -238,21 +251,6 @@ impl<'model> Embedder<'model> {
         {
             report(id, Progress::Embedded { tokens, truncated });
         }
-    }
-}
-
-/// The tokens of a text's beginning, more than `most` where the text has more, and whether some of it was not looked at.
-fn beginning(vocab: Vocab<'_>, text: &str, marks: bool, most: usize) -> (Vec<u32>, bool) {
-    let enough = most + TOKENS_BEYOND;
-    let mut bytes = enough * TOKEN_BYTES;
-    loop {
-        let end = text.floor_char_boundary(bytes);
-        let tokens = vocab.tokenize(&text[..end], marks, false);
-        let cut = end < text.len();
-        if !cut || tokens.len() >= enough || bytes >= enough * TOKEN_BYTES_MAX {
-            return (tokens, cut);
-        }
-        bytes *= 4;
     }
 }
 

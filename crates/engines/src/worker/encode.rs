@@ -12,6 +12,7 @@ use lar_base::Instant;
 use lar_sandbox::Profile;
 use rustix::process::{Signal, getpid, kill_process};
 
+use super::{EndsWithProcess, with_short_message};
 use crate::encoder::{Scratch, Service};
 use crate::protocol::{self, FromWorker, HEARTBEAT, LoadEncoder, ToWorker};
 
@@ -45,7 +46,7 @@ pub(super) fn run(load: &LoadEncoder, mut socket: UnixStream, profile: Profile) 
     };
     let vocabulary = service.vocabulary();
     let _ = worker.service.set(service);
-    worker.send(&[FromWorker::Loaded { vocabulary, tuned: None, draft_refused: None }]);
+    worker.send(vec![FromWorker::Loaded { vocabulary, tuned: None, draft_refused: None }]);
     for _ in 1..load.threads.max(1) {
         let worker = worker.clone();
         std::thread::spawn(move || worker.compute());
@@ -64,17 +65,6 @@ struct Worker {
     step_since_ms: AtomicU64,
 }
 
-/// Ends the process when a computing thread panics: its requests would wait for ever.
-struct EndsWithProcess;
-
-impl Drop for EndsWithProcess {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            std::process::abort();
-        }
-    }
-}
-
 impl Worker {
     fn read_frames(&self, socket: UnixStream) {
         let mut socket = BufReader::new(socket);
@@ -90,7 +80,7 @@ impl Worker {
                     );
                     let frames = service.add(id, query, texts, more);
                     if !frames.is_empty() {
-                        self.send(&frames);
+                        self.send(frames);
                     }
                 }
                 ToWorker::Cancel { stream } => service.cancel(stream),
@@ -113,7 +103,7 @@ impl Worker {
                 let frames = deliver();
                 let since = if service.active() == 0 { 0 } else { now_ms() };
                 self.step_since_ms.store(since, Ordering::Relaxed);
-                write(&mut socket, &frames);
+                write(&mut socket, frames);
             });
         }
     }
@@ -125,19 +115,19 @@ impl Worker {
             let active = service.active();
             let since = self.step_since_ms.load(Ordering::Relaxed);
             let step_ms = if since == 0 || active == 0 { 0 } else { now_ms().saturating_sub(since) };
-            self.send(&[FromWorker::Heartbeat { active, step_ms }]);
+            self.send(vec![FromWorker::Heartbeat { active, step_ms }]);
         }
     }
 
-    fn send(&self, frames: &[FromWorker]) {
+    fn send(&self, frames: Vec<FromWorker>) {
         write(&mut self.socket.lock().unwrap_or_else(PoisonError::into_inner), frames);
     }
 }
 
 /// Writes frames together; where the server is gone, the reading thread ends the process.
-fn write(socket: &mut UnixStream, frames: &[FromWorker]) {
-    let bytes: Vec<u8> =
-        frames.iter().flat_map(|frame| protocol::encode(frame).unwrap_or_default()).collect();
+fn write(socket: &mut UnixStream, frames: Vec<FromWorker>) {
+    let frames = frames.into_iter().map(with_short_message);
+    let bytes: Vec<u8> = frames.flat_map(|frame| protocol::encode(&frame).unwrap_or_default()).collect();
     let _ = socket.write_all(&bytes);
 }
 

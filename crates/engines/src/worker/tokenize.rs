@@ -3,7 +3,8 @@
 //! llama.cpp's own search for special tokens takes the square of their number, and reads a text of any length in one
 //! go. So the special tokens are found here, with an automaton, and llama.cpp is given the text between them in slices
 //! of [`SLICE_BYTES`]. Work can stop between slices: for another prompt, for a caller who left, or because the prompt
-//! is longer than its model's context. Decisions 0034 and 0035; `service` shares the work out.
+//! is longer than its model's context. Decisions 0034 and 0035; `service` shares the work out. Of texts for embedding and
+//! ranking, only the beginning is read (`beginning`).
 
 mod cuts;
 mod service;
@@ -19,7 +20,7 @@ use super::llama_cpp::{Kind, Vocab};
 use crate::driver::Prompt;
 use crate::template::ChatTemplate;
 use crate::template::guard::{Guarded, Markup};
-use cuts::Cuts;
+pub(crate) use cuts::Cuts;
 pub(super) use service::{Asked, Queue, Request, Tokenizers};
 use special::{Finder, Special};
 
@@ -56,6 +57,8 @@ pub(super) struct Tokenizer<'model> {
     /// goes on, they keep the blank away.
     lead: Option<Vec<u32>>,
     cuts: Cuts,
+    /// What was found out of no template, which raw prompts have.
+    raw: Arc<Written>,
     /// What was found out of the last template.
     written: Mutex<Option<Arc<Written>>>,
 }
@@ -72,6 +75,27 @@ struct Written {
     breaks: Vec<bool>,
     /// Of each token, whether plain text may not make it.
     forbidden: Vec<bool>,
+}
+
+impl Written {
+    fn of(template: &str, vocab: Vocab<'_>, special: &[Special]) -> Self {
+        let breaks: Vec<bool> = special.iter().map(|special| special.is_markup(template)).collect();
+        let texts = || special.iter().map(|special| special.text.as_str()).enumerate();
+        let user_defined = |(at, _): &(usize, &str)| special[*at].kind == Kind::UserDefined;
+        let mut forbidden = vec![false; vocab.len() as usize];
+        for (special, breaks) in special.iter().zip(&breaks) {
+            let control = special.kind == Kind::Control && vocab.is_control(special.token);
+            forbidden[special.token as usize] = control || (special.kind == Kind::UserDefined && *breaks);
+        }
+        Self {
+            template: template.to_owned(),
+            markup: Markup::new(texts().filter(|(at, _)| breaks[*at]).map(|(_, text)| text)),
+            written: Finder::new(texts().filter(|(at, _)| breaks[*at])),
+            plain: Finder::new(texts().filter(user_defined)),
+            breaks,
+            forbidden,
+        }
+    }
 }
 
 impl<'model> Tokenizer<'model> {
@@ -109,6 +133,7 @@ impl<'model> Tokenizer<'model> {
         Self {
             lead: leads(vocab),
             longest: (vocab.keeps_bytes() && !strips).then_some(longest),
+            raw: Arc::new(Written::of("", vocab, &special)),
             vocab,
             special,
             all,
@@ -119,30 +144,41 @@ impl<'model> Tokenizer<'model> {
         }
     }
 
-    /// Which tokens a template's markup makes.
+    /// Which tokens a template's markup makes. Raw prompts and chats, which come in turns, do not push each other out.
     fn written(&self, template: &str) -> Arc<Written> {
+        if template.is_empty() {
+            return self.raw.clone();
+        }
         let mut last = self.written.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(written) = last.as_ref().filter(|written| written.template == template) {
             return written.clone();
         }
-        let breaks: Vec<bool> = self.special.iter().map(|special| special.is_markup(template)).collect();
-        let texts = || self.special.iter().map(|special| special.text.as_str()).enumerate();
-        let user_defined = |(at, _): &(usize, &str)| self.special[*at].kind == Kind::UserDefined;
-        let mut forbidden = vec![false; self.vocab.len() as usize];
-        for (special, breaks) in self.special.iter().zip(&breaks) {
-            let control = special.kind == Kind::Control && self.vocab.is_control(special.token);
-            forbidden[special.token as usize] = control || (special.kind == Kind::UserDefined && *breaks);
-        }
-        let written = Arc::new(Written {
-            template: template.to_owned(),
-            markup: Markup::new(texts().filter(|(at, _)| breaks[*at]).map(|(_, text)| text)),
-            written: Finder::new(texts().filter(|(at, _)| breaks[*at])),
-            plain: Finder::new(texts().filter(user_defined)),
-            breaks,
-            forbidden,
-        });
+        let written = Arc::new(Written::of(template, self.vocab, &self.special));
         *last = Some(written.clone());
         written
+    }
+
+    /// The first tokens of a text in which none are special, and whether some of the text was not looked at. Reads slices of
+    /// at most `slice_bytes` until there are `enough` tokens, or `bytes_max` bytes are read.
+    pub(super) fn beginning(
+        &self,
+        text: &str,
+        enough: usize,
+        slice_bytes: usize,
+        bytes_max: usize,
+    ) -> (Vec<u32>, bool) {
+        let (mut tokens, mut at) = (Vec::new(), 0);
+        while at < text.len() && tokens.len() < enough && at < bytes_max {
+            let end = at + self.cuts.end(&text[at..], slice_bytes);
+            self.plain(&text[at..end], at == 0, &self.raw, &mut tokens);
+            at = end;
+        }
+        (tokens, at < text.len())
+    }
+
+    /// The tokens that the vocabulary puts before and behind each text.
+    pub(super) fn marks(&self) -> (Option<u32>, Option<u32>) {
+        (self.before, self.after)
     }
 
     /// Begins with a prompt: renders it, if it is a chat. Text in which only a template's special tokens count is
@@ -258,8 +294,7 @@ impl<'model> Tokenizer<'model> {
     /// Whether it has more tokens than may be: those that were made, and at least those that the rest will make.
     fn too_long(&self, work: &Tokenization) -> Option<Tokenized> {
         let Limit::Tokens(most) = work.limit else { return None };
-        let left: usize = work.parts.iter().map(Part::bytes).sum();
-        let left = self.longest.map_or(0, |longest| left / longest);
+        let left = self.longest.map_or(0, |longest| work.bytes_left() / longest);
         let least = (work.tokens.len() + left) as u64;
         (least > u64::from(most)).then_some(Tokenized::TooLong(least))
     }
@@ -395,6 +430,13 @@ pub(super) struct Tokenization {
     after: Option<u32>,
     /// Whether only a text's tokens are asked for, which no model is given.
     is_question: bool,
+}
+
+impl Tokenization {
+    /// Bytes of text that are left.
+    fn bytes_left(&self) -> usize {
+        self.parts.iter().map(Part::bytes).sum()
+    }
 }
 
 enum Part {

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use lar_base::{KeyId, Problem, Scope, Timestamp};
+use lar_catalog::Kind;
 use lar_engines::dialect::Reading;
 use lar_engines::driver::{Ability, AnswerFormat, Constraint, Engine, Job, Prompt, TextAnswer, TextQuestion};
 use lar_engines::scheduler::Priority;
@@ -107,7 +108,7 @@ impl Gateway {
 
     async fn try_admit(&self, task: Task) -> Result<Admitted, Problem> {
         task.caller.require(Scope::Inference)?;
-        let route = self.shared.routes.find(&task.model).await?;
+        let route = self.shared.routes.find(&task.model, Some(task.work.kind())).await?;
         let ability = self.engine(&route)?.ability;
         let start = TaskStart {
             id: task.id,
@@ -132,7 +133,9 @@ impl Gateway {
                     let format = sampling.constraint.take();
                     chat.format = format.map(|constraint| AnswerFormat { constraint, strict });
                 }
+                let turn = self.shared.large_prompts.turn(start.key, prompt.bytes()).await?;
                 let prepared = self.shared.engines.prepare(&route.pool, prompt).await;
+                drop(turn);
                 let prepared = prepared.map_err(|error| match error {
                     lar_engines::Error::PromptTooLong { tokens_at_least, context_tokens } => too_long(
                         usize::try_from(tokens_at_least).unwrap_or(usize::MAX),
@@ -179,10 +182,16 @@ impl Gateway {
                     reading,
                 }
             }
-            (Work::Embed { texts }, Ability::Embed) => {
+            // Texts may wait for long: no more of them is kept than is read.
+            (Work::Embed { mut texts }, Ability::Embed) => {
+                self.shared.engines.shorten(&route.pool, &mut texts);
                 Ready::Embed { texts, cache_of: self.shared.routes.cache_of(start.key) }
             }
-            (Work::Rank { query, texts }, Ability::Rank) => Ready::Rank { query, texts },
+            (Work::Rank { mut query, mut texts }, Ability::Rank) => {
+                self.shared.engines.shorten(&route.pool, std::slice::from_mut(&mut query));
+                self.shared.engines.shorten(&route.pool, &mut texts);
+                Ready::Rank { query, texts }
+            }
             (work, ability) => {
                 let does = match ability {
                     Ability::Generate => "chats",
@@ -214,9 +223,28 @@ impl Gateway {
     /// # Errors
     /// When the model is not there or cannot render the prompt.
     pub async fn count_tokens(&self, model: &str, prompt: &Prompt) -> Result<Count, Problem> {
-        let route = self.shared.routes.find(model).await?;
+        let route = self.shared.routes.find(model, Some(Kind::Chat)).await?;
         let tokens = self.shared.engines.count(&route.pool, prompt).await?;
         Ok(Count { tokens, context_tokens: self.engine(&route)?.context_tokens as usize })
+    }
+
+    /// As [`Gateway::count_tokens`], for a caller from outside: one key has only some large prompts counted at once.
+    ///
+    /// # Errors
+    /// As [`Gateway::count_tokens`]; [`Code::RateLimited`](lar_base::Code::RateLimited) when the key's other large prompts
+    /// take too long.
+    pub async fn count_tokens_for(&self, key: KeyId, model: &str, prompt: &Prompt) -> Result<Count, Problem> {
+        let _turn = self.shared.large_prompts.turn(key, prompt.bytes()).await?;
+        self.count_tokens(model, prompt).await
+    }
+
+    /// Tasks of one key that `model` can have at once, in its slots and waiting; `None` while its engine has not told.
+    ///
+    /// # Errors
+    /// When no model has that name.
+    pub async fn tasks_of_key_max(&self, model: &str) -> Result<Option<usize>, Problem> {
+        let route = self.shared.routes.find(model, Some(Kind::Chat)).await?;
+        Ok(self.shared.engines.tasks_of_key_max(&route.pool))
     }
 
     /// Answers a question about the vocabulary or the chat template of `model`.
@@ -224,7 +252,7 @@ impl Gateway {
     /// # Errors
     /// When the model is not there, cannot tell, or the question has no answer.
     pub async fn text(&self, model: &str, question: TextQuestion) -> Result<TextAnswer, Problem> {
-        let route = self.shared.routes.find(model).await?;
+        let route = self.shared.routes.find(model, None).await?;
         Ok(self.shared.engines.text(&route.pool, question).await?)
     }
 
@@ -233,7 +261,7 @@ impl Gateway {
     /// # Errors
     /// When no model has that name.
     pub async fn context_tokens(&self, model: &str) -> Result<Option<usize>, Problem> {
-        let route = self.shared.routes.find(model).await?;
+        let route = self.shared.routes.find(model, Some(Kind::Chat)).await?;
         let tokens = self.engine(&route)?.context_tokens as usize;
         Ok((tokens > 0).then_some(tokens))
     }

@@ -81,6 +81,12 @@ fn screen(report: &Report) -> String {
     for table in report.tables.iter().filter(|table| table.saved + table.lost > 0) {
         lines.push(format!("  {}: {}, {}", table.name, table.saved, table.lost));
     }
+    for table in report.tables.iter().filter(|table| table.unsearched > 0) {
+        lines.push(format!(
+            "{} gaps of {} were not searched to the end, which would have taken too long: more rows may be there.",
+            table.unsearched, table.name
+        ));
+    }
     if report.unlinked > 0 {
         lines.push(format!(
             "{} rows referred to lost ones; they stand alone now, or were left out.",

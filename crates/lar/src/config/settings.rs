@@ -55,7 +55,7 @@ settings! {
     "memory.secrets" "string" "What is done about secrets in what is to be remembered: refuse, redact (the rest is kept), or quarantine (the rest waits in the inbox)"
     "memory.chat" "string" "What memory does in the page and in lar chat: remember (what is asked for and corrected), recall alone, or off"
     "limits.body" "string" "A request's body at most"
-    "limits.bodies" "string" "The bodies of all requests together while they are received and decoded; those of one key may take half of it"
+    "limits.bodies" "string" "The bodies of all requests together, until their prompts are tokens or they are answered; those of one key may take half of it"
     "limits.connections" "integer" "Open connections at most, as far as this process may have files open; beyond it idle ones are closed first"
     "limits.connections_per_address" "integer" "Open connections of one other address at most; this machine's programs may have seven eighths of all"
     "limits.requests_per_minute" "integer" "Requests per minute of a key without a limit of its own; 0 is none"

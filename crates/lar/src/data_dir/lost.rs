@@ -105,7 +105,10 @@ pub(super) fn explained(error: Error, data_dir: &Path) -> anyhow::Error {
             "{error}. Nothing was changed. {} Or save what can still be read: lar backup salvage FOLDER",
             how_to_restore(data_dir)
         ),
-        error => anyhow::Error::new(error).context("the database cannot be opened"),
+        error => {
+            let database = data_dir.join("lar.db");
+            anyhow::Error::new(error).context(format!("the database {} cannot be opened", database.display()))
+        }
     }
 }
 
@@ -145,6 +148,20 @@ mod tests {
         assert!(refused.contains("is empty") && refused.contains("lar-20260301.tar"), "{refused}");
         assert!(check_database(data, Loss::Accept).is_ok());
         assert!(!data.join("lar.db").exists() && !data.join("lar.db-wal").exists(), "they are put aside");
+    }
+
+    #[test]
+    fn every_error_of_opening_names_the_database() {
+        let data = Path::new("/data");
+        for error in [
+            Error::Newer { found: 99, known: 1 },
+            Error::Backup(std::io::ErrorKind::StorageFull.into()),
+            Error::Closed,
+            Error::Full { path: None },
+        ] {
+            let told = format!("{:#}", explained(error, data));
+            assert!(told.starts_with("the database /data/lar.db cannot be opened: "), "{told}");
+        }
     }
 
     #[test]

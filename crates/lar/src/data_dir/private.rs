@@ -1,7 +1,8 @@
 //! What in a data directory is for its owner alone: everything but the models, which others may share.
 //!
 //! New files are made so (the process's umask). Those that were made wider, by an older Lar or a copy, are narrowed when
-//! the directory is opened.
+//! the directory is opened. A folder that holds files of other programs, too, keeps its mode, and so do files there that
+//! may not be Lar's: then only what is surely Lar's is narrowed.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,24 @@ const STICKY: u32 = 0o1000;
 const SECRETS: [&str; 2] = ["owner.key", "secret.key"];
 /// Folders whose files are private, too.
 const FOLDERS: [&str; 2] = ["backups", "clients"];
+/// What the names of files and folders begin with that only Lar makes.
+const OURS: [&str; 4] = ["lar.db", "lar.before-schema-", "before-restore-", "before-start-"];
+/// What else Lar makes in a data directory; each also with `.new` behind it.
+const KNOWN: [&str; 11] = [
+    "models",
+    "heard",
+    "rehearsal",
+    "restore.partial",
+    "lock",
+    "lar.toml",
+    "lar.reserve",
+    "server.json",
+    "upgrade.json",
+    "sign-in.html",
+    ".doctor",
+];
+/// What the file system makes where a disk is mounted.
+const LOST_AND_FOUND: &str = "lost+found";
 
 /// A file or folder that others may read or write.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,12 +41,24 @@ pub(crate) struct Wide {
     /// Its mode, as `chmod` writes it.
     pub(crate) mode: u32,
     pub(crate) is_folder: bool,
+    /// A file or folder in it that is not Lar's, for which its mode stays as it is.
+    pub(crate) foreign: Option<PathBuf>,
 }
 
 impl Wide {
     /// The mode it should have.
     pub(crate) fn narrowed(&self) -> u32 {
         if self.is_folder { 0o700 } else { self.mode & !OTHERS }
+    }
+
+    /// What a person can do about it.
+    pub(crate) fn step(&self) -> String {
+        match &self.foreign {
+            Some(foreign) => {
+                format!("{} is not Lar's: give Lar a folder of its own with --data-dir", foreign.display())
+            }
+            None => format!("chmod {:o} {}", self.narrowed(), self.path.display()),
+        }
     }
 }
 
@@ -38,46 +69,76 @@ pub(crate) fn is_secret(path: &Path) -> bool {
 
 /// What in a data directory others than its owner may use, the directory itself first.
 pub(crate) fn wider_than_owner(data_dir: &Path) -> Vec<Wide> {
-    let mut paths = vec![data_dir.canonicalize().unwrap_or_else(|_| data_dir.to_owned())];
-    paths.extend(children(data_dir).filter(|path| is_private(path)));
+    let foreign = children(data_dir).find(|path| !is_private(path) && !is_known(path));
+    let is_shared = foreign.is_some();
+    let mut paths: Vec<PathBuf> =
+        children(data_dir).filter(|path| if is_shared { is_ours(path) } else { is_private(path) }).collect();
     for folder in FOLDERS {
-        paths.extend(children(&data_dir.join(folder)));
+        paths.extend(children(&data_dir.join(folder)).filter(|path| !is_shared || is_backup(path)));
     }
-    paths.into_iter().filter_map(wide).collect()
+    let folder = wide(data_dir.canonicalize().unwrap_or_else(|_| data_dir.to_owned()));
+    let folder = folder.map(|folder| Wide { foreign, ..folder });
+    folder.into_iter().chain(paths.into_iter().filter_map(wide)).collect()
 }
 
 fn children(folder: &Path) -> impl Iterator<Item = PathBuf> {
     std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path())
 }
 
-/// Whether a file or folder in a data directory is of the private ones.
+fn name_of(path: &Path) -> Option<&str> {
+    path.file_name().and_then(|name| name.to_str())
+}
+
+/// Whether only Lar makes files and folders of this name, all of them private.
+fn is_ours(path: &Path) -> bool {
+    is_secret(path) || name_of(path).is_some_and(|name| OURS.iter().any(|start| name.starts_with(start)))
+}
+
+fn is_backup(path: &Path) -> bool {
+    name_of(path).is_some_and(lar_store::backup::is_backup)
+}
+
+/// Whether a file or folder of a data directory that is Lar's alone is of the private ones.
 fn is_private(path: &Path) -> bool {
-    let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return false };
-    let is_log = path.extension().is_some_and(|end| end == "log") || name == "log";
-    is_secret(path)
-        || FOLDERS.contains(&name)
-        || is_log
-        || ["lar.db", "lar.before-schema-", "before-restore-", "before-start-"]
-            .iter()
-            .any(|start| name.starts_with(start))
+    let is_log = |name: &str| name == "log" || (name.starts_with("lar") && name.ends_with(".log"));
+    is_ours(path)
+        || is_backup(path)
+        || name_of(path).is_some_and(|name| FOLDERS.contains(&name) || is_log(name))
+}
+
+/// Whether Lar makes something of this name that need not be private.
+fn is_known(path: &Path) -> bool {
+    let Some(name) = name_of(path) else { return false };
+    let plain = name.strip_suffix(".new").unwrap_or(name);
+    let is_export = name.ends_with(".ndjson")
+        && ["conversations-", "memories-"].iter().any(|start| name.starts_with(start));
+    KNOWN.contains(&plain) || SECRETS.contains(&plain) || name == LOST_AND_FOUND || is_export
 }
 
 fn wide(path: PathBuf) -> Option<Wide> {
     let about = std::fs::symlink_metadata(&path).ok()?;
     let mode = about.permissions().mode() & 0o7777;
     let open = mode & OTHERS != 0 && mode & STICKY == 0 && !about.is_symlink();
-    open.then_some(Wide { path, mode, is_folder: about.is_dir() })
+    open.then_some(Wide { path, mode, is_folder: about.is_dir(), foreign: None })
 }
 
 /// Takes from others what they may do with what is private, and logs each.
 pub(super) fn narrow(data_dir: &Path) {
     for found in wider_than_owner(data_dir) {
         let Wide { path, mode, .. } = &found;
+        if found.foreign.is_some() {
+            tracing::warn!(
+                path = %path.display(),
+                step = found.step(),
+                "others can use this data directory (mode {mode:o}), and it stays so: it is not Lar's alone"
+            );
+            continue;
+        }
         let narrowed = found.narrowed();
         match std::fs::set_permissions(path, std::fs::Permissions::from_mode(narrowed)) {
             Ok(()) => tracing::warn!(
                 path = %path.display(),
-                "others could use it: its mode was {mode:o} and is {narrowed:o} now"
+                "its mode was {mode:o}, which lets other users in; it is {narrowed:o} now"
             ),
             Err(error) => tracing::warn!(
                 path = %path.display(),
@@ -136,5 +197,36 @@ mod tests {
         let mode = |name: &str| std::fs::metadata(data.join(name)).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode("models"), mode("lar.toml")), (0o755, 0o644));
         assert!(is_secret(&data.join("owner.key")) && !is_secret(&data.join("lar.db")));
+    }
+
+    #[test]
+    fn a_folder_of_other_programs_keeps_its_mode_and_their_files_keep_theirs() {
+        let at = tempfile::tempdir().unwrap();
+        let data = at.path().canonicalize().unwrap().join("srv");
+        for folder in ["", "backups", "clients", "before-start-1"] {
+            std::fs::create_dir(data.join(folder)).unwrap();
+            std::fs::set_permissions(data.join(folder), std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let (ours, theirs) = (
+            ["lar.db", "owner.key", "backups/lar-20261128.tar"],
+            ["www.html", "nginx.log", "lar.log", "backups/www.tar", "clients/list"],
+        );
+        for name in ours.iter().chain(&theirs) {
+            make(&data.join(name), 0o644);
+        }
+        let first = &wider_than_owner(&data)[0];
+        assert_eq!((first.path.as_path(), first.mode), (data.as_path(), 0o755));
+        assert!(first.step().contains("is not Lar's: give Lar a folder of its own"), "{}", first.step());
+        narrow(&data);
+        let mode = |name: &str| std::fs::metadata(data.join(name)).unwrap().permissions().mode() & 0o777;
+        assert_eq!(["", "backups", "clients", "before-start-1"].map(mode), [0o755, 0o755, 0o755, 0o700]);
+        assert_eq!((ours.map(mode), theirs.map(mode)), ([0o600; 3], [0o644; 5]));
+
+        // Without their files it is Lar's alone.
+        for name in ["www.html", "nginx.log"] {
+            std::fs::remove_file(data.join(name)).unwrap();
+        }
+        narrow(&data);
+        assert_eq!((wider_than_owner(&data), mode("")), (Vec::new(), 0o700));
     }
 }

@@ -117,7 +117,7 @@ fn permissions(data_dir: &Path) -> Vec<Finding> {
         .map(|wide| {
             let path = wide.path.display();
             let found = format!("others can use {path} (mode {:o})", wide.mode);
-            let mend = format!("chmod {:o} {path}", wide.narrowed());
+            let mend = wide.step();
             if is_secret(&wide.path) { broken(about, found, mend) } else { note(about, found, mend) }
         })
         .collect()

@@ -71,6 +71,16 @@ impl Keywords {
         scores
     }
 
+    /// How many of these words a passage has, as a part of all of them, 0 to 1.
+    pub(crate) fn share(&self, words: &[(String, u32)], passage: u32) -> f32 {
+        let has = |word: &str| {
+            let postings = self.words.get(word);
+            postings.is_some_and(|postings| postings.passages.binary_search(&passage).is_ok())
+        };
+        let shared = words.iter().filter(|(word, _)| has(word)).count();
+        shared as f32 / words.len().max(1) as f32
+    }
+
     /// Bytes that it takes, about.
     pub(crate) fn bytes(&self) -> usize {
         let postings: usize = self

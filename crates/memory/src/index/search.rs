@@ -51,6 +51,8 @@ pub struct Filter {
 #[derive(Debug)]
 pub(crate) struct Query<'a> {
     pub(crate) words: &'a Words,
+    /// A passage must have this part of the words, 0 to 1.
+    pub(crate) share_min: f32,
     /// The query's vector, by the index's embedder.
     pub(crate) vector: Option<&'a Quantized>,
     pub(crate) filter: &'a Filter,
@@ -190,6 +192,10 @@ impl Index {
         let passage = &self.passages[scored.passage as usize];
         let slot = &self.slots[passage.slot as usize];
         if !slot.is_wanted(wanted, query.filter, query.now) {
+            return None;
+        }
+        let shares = |min: f32| self.keywords.share(&query.words.counts, scored.passage) >= min;
+        if query.share_min > 0.0 && !shares(query.share_min) {
             return None;
         }
         let retrievability =
@@ -413,6 +419,7 @@ mod tests {
             let (words, vector) = (Words::of(&made.text()), Quantized::of(&made.vector()));
             let query = Query {
                 words: &words,
+                share_min: 0.0,
                 vector: (round % 4 != 3).then_some(&vector),
                 filter: &filters[round % filters.len()],
                 now: Timestamp::from_millis(1_700_000_000_000),

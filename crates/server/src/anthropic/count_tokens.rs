@@ -12,9 +12,14 @@ use crate::fields::with_ignored;
 use crate::generate::about_model;
 use crate::{State, extract};
 
-pub(crate) async fn create(app: State, _: Inference, request: Request) -> Result<Response, Failure> {
+pub(crate) async fn create(
+    app: State,
+    Inference(caller): Inference,
+    request: Request,
+) -> Result<Response, Failure> {
     let (model, prompt, ignored) = decode_count(&extract::body(request, &app).await?)?;
-    let counted = app.gateway.count_tokens(plain_name(&model), &prompt).await.map_err(about_model)?;
+    let counted = app.gateway.count_tokens_for(caller.key(), plain_name(&model), &prompt).await;
+    let counted = counted.map_err(about_model)?;
     let response = axum::Json(TokenCount { input_tokens: counted.tokens }).into_response();
     Ok(with_ignored(response, &ignored))
 }

@@ -2,10 +2,10 @@
 
 use lar_api::anthropic::{
     COUNT_TOKENS_FIELDS, Content, InputBlock, InputMessage, MESSAGES_FIELDS, MessagesRequest, OutputFormat,
-    Tool, ToolChoice,
+    Thinking, Tool, ToolChoice,
 };
 use lar_base::{Code, Problem, TaskId};
-use lar_engines::driver::{self, Chat, Constraint, Prompt, Sampling, ToolCall};
+use lar_engines::driver::{self, Chat, Constraint, Prompt, Sampling, TemplateVariable, ToolCall};
 
 use super::blocks;
 use crate::extract;
@@ -40,24 +40,9 @@ pub(crate) fn messages(body: &[u8], id: TaskId) -> Result<(Wanted, bool), Proble
         constraint: format.map(constraint).transpose()?,
         ..Sampling::default()
     };
-    let shown = match request.thinking.as_ref().map(|thinking| thinking.kind.as_str()) {
-        None | Some("disabled") => false,
-        Some("enabled" | "adaptive" | "between_tools") => true,
-        Some(_) => {
-            let reason = "must be enabled, adaptive, between_tools or disabled";
-            return Err(Problem::invalid("thinking.type", reason));
-        }
-    };
+    let (shown, variables) = thinking(request.thinking.as_ref(), config.effort.as_deref())?;
     let mut chat = chat(request.system, request.messages, request.tools, request.tool_choice)?;
-    if request.thinking.is_some() {
-        chat.variables = variables::thinking("thinking", shown);
-    }
-    if let Some(effort) = config.effort {
-        chat.variables.extend(variables::effort("output_config.effort", &effort)?.into_iter().filter(
-            // Whether it thinks at all `thinking` says.
-            |variable| variable.name == "reasoning_effort",
-        ));
-    }
+    chat.variables = variables;
     if !chat.begun.is_empty() && sampling.constraint.is_some() {
         let reason = "cannot be kept to where `messages` ends with the beginning of an answer";
         return Err(Problem::invalid("output_config", reason));
@@ -80,8 +65,37 @@ pub(crate) fn messages(body: &[u8], id: TaskId) -> Result<(Wanted, bool), Proble
 pub(crate) fn count(body: &[u8]) -> Result<(String, Prompt, Vec<String>), Problem> {
     let (body, ignored) = read(body, COUNT_TOKENS_FIELDS)?;
     let request: MessagesRequest = extract::from_value(&body)?;
-    let chat = chat(request.system, request.messages, request.tools, request.tool_choice)?;
+    let config = request.output_config.unwrap_or_default();
+    let (_, variables) = thinking(request.thinking.as_ref(), config.effort.as_deref())?;
+    let mut chat = chat(request.system, request.messages, request.tools, request.tool_choice)?;
+    chat.variables = variables;
     Ok((request.model, Prompt::Chat(chat), ignored))
+}
+
+/// Whether thinking is shown, and what of it the chat template is told.
+fn thinking(
+    thinking: Option<&Thinking>,
+    effort: Option<&str>,
+) -> Result<(bool, Vec<TemplateVariable>), Problem> {
+    let shown = match thinking.map(|thinking| thinking.kind.as_str()) {
+        None | Some("disabled") => false,
+        Some("enabled" | "adaptive" | "between_tools") => true,
+        Some(_) => {
+            let reason = "must be enabled, adaptive, between_tools or disabled";
+            return Err(Problem::invalid("thinking.type", reason));
+        }
+    };
+    let mut told = Vec::new();
+    if thinking.is_some() {
+        told = variables::thinking("thinking", shown);
+    }
+    if let Some(effort) = effort {
+        told.extend(variables::effort("output_config.effort", effort)?.into_iter().filter(
+            // Whether it thinks at all `thinking` says.
+            |variable| variable.name == "reasoning_effort",
+        ));
+    }
+    Ok((shown, told))
 }
 
 /// Tells a client that keeps its conversation at the server what to do instead.
@@ -220,4 +234,29 @@ pub(super) fn texts(field: &str, content: Content) -> Result<String, Problem> {
         texts.extend(blocks::text(&format!("{field}[{index}]"), block)?);
     }
     Ok(texts.join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_prompt_that_is_counted_is_the_one_that_is_sent() {
+        let tool = json!({ "name": "look", "input_schema": { "type": "object" } });
+        for more in [
+            json!({}),
+            json!({ "thinking": { "type": "disabled" } }),
+            json!({ "thinking": { "type": "enabled", "budget_tokens": 1024 }, "tools": [tool] }),
+            json!({ "output_config": { "effort": "low" }, "system": "x", "tools": [tool], "tool_choice": { "type": "none" } }),
+        ] {
+            let mut body = json!({ "model": "m", "messages": [{ "role": "user", "content": "?" }] });
+            body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            let counted = count(body.to_string().as_bytes()).unwrap();
+            body["max_tokens"] = 8.into();
+            let sent = messages(body.to_string().as_bytes(), TaskId::new()).unwrap().0;
+            assert_eq!((counted.0, counted.1), (sent.model, sent.prompt), "{more}");
+        }
+    }
 }

@@ -14,20 +14,23 @@ use super::{decode_messages, stop_reason, usage};
 use crate::asker::{Asker, with_told};
 use crate::errors::{self, Failure};
 use crate::generate::{self, Answer, Begun};
+use crate::misfits::Schemas;
 use crate::{State, extract, sse};
 
 pub(crate) async fn create(app: State, asker: Asker, request: Request) -> Result<Response, Failure> {
     let (wanted, thinking) = decode_messages(&extract::body(request, &app).await?, TaskId::new())?;
     let (stream, stops) = (wanted.stream, wanted.sampling.stop.clone());
     let id = format!("msg_{:032x}", wanted.id.as_u128());
+    let schemas = Schemas::of(&wanted);
     let begun = generate::begin(&app, &asker, "anthropic.messages", wanted).await?;
-    let (noted, ignored) = (begun.noted.clone(), begun.ignored.clone());
+    let (noted, mut ignored) = (begun.noted.clone(), begun.ignored.clone());
     let response = if stream {
         sse::response(Stream::new(id, begun, thinking, stops))
     } else {
         let model = begun.model.clone();
         let answers = begun.collect().await?;
         let answer = answers.into_iter().next().ok_or_else(|| Problem::not_found("the answer"))?;
+        ignored.extend(schemas.misfits(answer.named_calls()));
         axum::Json(whole(id, model, answer, thinking, &stops)).into_response()
     };
     Ok(with_told(response, &ignored, noted.as_ref()))
@@ -90,7 +93,7 @@ struct Stream {
 
 impl Stream {
     fn new(id: String, begun: Begun, thinking: bool, stops: Vec<String>) -> Self {
-        let message = started(id, begun.model.clone(), Vec::new(), begun.tokens_in);
+        let message = started(id, begun.model.clone(), Vec::new(), begun.tokens_in(0));
         let mut stream =
             Self { begun, thinking, stops, open: None, blocks: 0, parts: VecDeque::new(), over: false };
         stream.send(&StreamEvent::MessageStart { message });

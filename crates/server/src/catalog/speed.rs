@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use lar_catalog::{RECOMMENDED, Recommended};
+use lar_base::Bytes;
+use lar_catalog::{Model, RECOMMENDED, Recommended};
 use lar_engines::device;
 
 use crate::App;
@@ -32,8 +33,7 @@ pub(super) async fn find(app: &App) -> Speed {
     let installed = app.catalog.list();
     let largest = installed.iter().filter_map(|model| {
         let speed = measured.get(&model.name)?;
-        let listed = RECOMMENDED.iter().find(|listed| listed.name == model.name);
-        let active = listed.map_or(model.weights_size(), |listed| listed.active);
+        let active = active(model);
         Some((active.get(), active.get() as f64 * speed))
     });
     let weights_per_second = match largest.max_by_key(|(size, _)| *size) {
@@ -41,6 +41,12 @@ pub(super) async fn find(app: &App) -> Speed {
         None => tokio::task::spawn_blocking(device::weights_per_second).await.unwrap_or_default(),
     };
     Speed { weights_per_second, measured }
+}
+
+/// Bytes of an installed model's weights that are read for one token: all of them, unless the list knows better.
+pub(super) fn active(model: &Model) -> Bytes {
+    let listed = RECOMMENDED.iter().find(|listed| listed.name == model.name);
+    listed.map_or(model.weights_size(), |listed| listed.active)
 }
 
 /// With one decimal.

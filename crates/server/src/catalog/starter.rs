@@ -1,10 +1,12 @@
 //! `/lar/v1/catalog/starter`: the models to begin with, chosen for this machine.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::http::Uri;
 use lar_api::Page;
 use lar_api::models::StarterModel;
-use lar_catalog::{Choice, Kind, Machine, STARTER_CHAT, STARTER_EMBEDDING};
+use lar_catalog::{Choice, DEFAULT_CHAT, Kind, Machine, Model, STARTER_CHAT, STARTER_EMBEDDING};
 use lar_engines::device;
 use serde::Deserialize;
 
@@ -23,8 +25,8 @@ pub(crate) struct StarterQuery {
     minimal: bool,
 }
 
-/// A chat model and an embedder to begin with. An installed chat model stays the choice, but for the smallest one. Asks the hub
-/// whether it answers.
+/// A chat model and an embedder to begin with. The model behind `default`, or an installed one that suits this machine, stays the
+/// choice, but for the smallest one. Asks the hub whether it answers.
 #[utoipa::path(get, path = "/lar/v1/catalog/starter", tag = "catalog", params(("minimal" = Option<bool>, Query)),
     responses((status = 200, body = Page<StarterModel>)))]
 pub(crate) async fn show(app: State, _: Admin, uri: Uri) -> Result<Json<Page<StarterModel>>, Failure> {
@@ -43,9 +45,10 @@ pub(crate) async fn show(app: State, _: Admin, uri: Uri) -> Result<Json<Page<Sta
 
 async fn chat(app: &App, minimal: bool) -> StarterModel {
     let installed = app.catalog.list();
-    let better =
-        installed.iter().find(|model| model.kind == Kind::Chat && model.digest() != STARTER_CHAT.sha256);
-    if let (Some(model), false) = (better, minimal) {
+    let memory = device::memory().map(|memory| memory.total).unwrap_or_default();
+    let weights_per_second = speed::find(app).await.weights_per_second;
+    let machine = Machine { memory, weights_per_second, hub: true };
+    if let Some(model) = installed_choice(app, &installed, machine).filter(|_| !minimal) {
         return StarterModel {
             name: model.name.clone(),
             kind: "chat".into(),
@@ -56,9 +59,6 @@ async fn chat(app: &App, minimal: bool) -> StarterModel {
             reason: "it is installed".into(),
         };
     }
-    let memory = device::memory().map(|memory| memory.total).unwrap_or_default();
-    let weights_per_second = speed::find(app).await.weights_per_second;
-    let machine = Machine { memory, weights_per_second, hub: true };
     let (choice, reason) = if minimal {
         (machine.minimal(), "the smallest was asked for".to_owned())
     } else {
@@ -79,6 +79,18 @@ async fn chat(app: &App, minimal: bool) -> StarterModel {
         installed: installed.iter().any(|model| model.name == choice.name),
         reason,
     }
+}
+
+/// The installed chat model to begin with: the one that `default` stands for, else the largest that suits the machine. The
+/// smallest model is none.
+fn installed_choice(app: &App, installed: &[Arc<Model>], machine: Machine) -> Option<Arc<Model>> {
+    let better = |model: &Arc<Model>| model.kind == Kind::Chat && model.digest() != STARTER_CHAT.sha256;
+    let default = app.catalog.resolve(DEFAULT_CHAT).ok().map(|found| found.model);
+    default.filter(better).or_else(|| {
+        let suits = |model: &&Arc<Model>| machine.suits(model.weights_size(), speed::active(model));
+        let suiting = installed.iter().filter(|model| better(model)).filter(suits);
+        suiting.max_by_key(|model| model.weights_size()).cloned()
+    })
 }
 
 fn reason(memory: lar_base::Bytes, choice: Choice, hub: bool) -> String {

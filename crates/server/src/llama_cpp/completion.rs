@@ -12,19 +12,23 @@ use serde_json::{Map, Value, json};
 
 use super::{logit_bias, settings};
 use crate::asker::{Asker, plain_name, with_told};
+use crate::bodies::BodyShare;
 use crate::errors::{self, Failure};
 use crate::fields::read;
 use crate::generate::{self, Begun, Wanted};
 use crate::lenient::model_or;
-use crate::openai::completions::{about_prompt, for_prompts};
+use crate::openai::completions::{about_prompt, for_prompts, texts};
 use crate::openai::prompts::{self, Sent};
 use crate::openai::{completions, sampling};
-use crate::{App, State, extract, sse};
+use crate::{State, extract, sse};
 
 /// What its tasks are recorded as.
 const API: &str = "llama.completion";
 /// Files of `input_extra` at most.
 const EXTRA_MAX: usize = 256;
+/// Bytes of prompts that are told with all answers together at most; beyond it, a prompt is told with the first of its answers
+/// only.
+const PROMPTS_BYTES_MAX: usize = 16 << 20;
 /// The names that only llama.cpp's form has: a body with one of them is answered in that form.
 const OWN_NAMES: [&str; 3] = ["n_predict", "input_prefix", "input_suffix"];
 
@@ -42,14 +46,18 @@ pub(crate) async fn infill(app: State, asker: Asker, request: Request) -> Result
 /// address lacks `/v1`.
 pub(crate) async fn either(app: State, asker: Asker, request: Request) -> Result<Response, Failure> {
     let bytes = extract::body(request, &app).await?;
-    let body = crate::lenient::parse(&bytes)?;
-    if body.get("model").is_some_and(Value::is_string)
-        && OWN_NAMES.iter().all(|name| body.get(name).is_none())
-    {
-        return completions::respond(&app, &asker, completions::decode(&bytes, TaskId::new())?).await;
+    if is_openais(&crate::lenient::parse(&bytes)?) {
+        let read = completions::decode(&bytes, TaskId::new())?;
+        drop(bytes);
+        return completions::respond(&app, &asker, read).await;
     }
     let (body, ignored) = read(&bytes, COMPLETION_FIELDS)?;
+    drop(bytes);
     respond(&app, &asker, body, ignored, false).await
+}
+
+fn is_openais(body: &Value) -> bool {
+    body.get("model").is_some_and(Value::is_string) && OWN_NAMES.iter().all(|name| body.get(name).is_none())
 }
 
 /// A request that was read and checked.
@@ -73,8 +81,12 @@ struct Answered {
     tokens_max: u64,
     stop: Vec<String>,
     settings: Value,
-    /// The text of each answer's prompt.
+    /// The texts of the prompts, where they are told.
     prompts: Vec<String>,
+    /// Answers to each prompt.
+    each: usize,
+    /// Of the body that the prompts came in, while they are kept.
+    _share: BodyShare,
 }
 
 async fn respond(
@@ -87,11 +99,15 @@ async fn respond(
     leave_out_samplers(&mut body, &mut ignored);
     let model = model_or(body["model"].as_str().map(ToOwned::to_owned), DEFAULT_CHAT);
     logit_bias::resolve(app, plain_name(&model), &mut body).await.map_err(generate::about_model)?;
-    let Read { wanted, prompts, mut answered } = decode(&body, ignored, fills, TaskId::new())?;
-    answered.prompts = texts(app, &wanted, &prompts).await?;
+    let Read { wanted, prompts, answered } = decode(&body, ignored, fills, TaskId::new())?;
+    drop(body);
     let stream = wanted.stream;
+    let sent = if answered.tells("prompt") { prompts.clone() } else { Vec::new() };
     let all = for_prompts(app, wanted, prompts).await?;
-    let begun = generate::begin_all(app, asker, API, all).await.map_err(about_prompt)?;
+    let admitted = generate::admit_all(app, asker, API, all).await.map_err(about_prompt)?;
+    let prompts = texts(app, plain_name(&model), sent).await?;
+    let answered = Answered { prompts, _share: asker.body.clone(), ..answered };
+    let begun = admitted.begin(app).await.map_err(about_prompt)?;
     let (noted, ignored) = (begun.noted.clone(), begun.ignored.clone());
     let response = if stream {
         let told = vec![Told::default(); begun.answers()];
@@ -122,16 +138,6 @@ fn leave_out_samplers(body: &mut Value, ignored: &mut Vec<String>) {
     }
 }
 
-/// The prompts as texts, one for each answer.
-async fn texts(app: &App, wanted: &Wanted, prompts: &[Sent]) -> Result<Vec<String>, Problem> {
-    let mut texts = Vec::new();
-    for prompt in prompts {
-        let text = prompt.text(app, plain_name(&wanted.model)).await.map_err(about_prompt)?;
-        texts.extend(vec![text; wanted.n as usize]);
-    }
-    Ok(texts)
-}
-
 fn decode(body: &Value, ignored: Vec<String>, fills: bool, id: TaskId) -> Result<Read, Problem> {
     let request: CompletionRequest = extract::from_value(body)?;
     let (prompt, prompts) = if fills {
@@ -142,11 +148,9 @@ fn decode(body: &Value, ignored: Vec<String>, fills: bool, id: TaskId) -> Result
     let tokens_max = request.n_predict.or(request.max_tokens).and_then(TokenLimit::get);
     let only_reads = tokens_max == Some(0);
     let tokens_max = tokens_max.map(|tokens| tokens.max(1));
-    let mut wire: lar_api::openai::Sampling = extract::from_value(body)?;
-    // llama.cpp reads what is below 0 as the likeliest token alone.
-    wire.temperature = wire.temperature.map(|temperature| temperature.max(0.0));
-    let mut sampling = sampling::sampling(wire, tokens_max, id)?;
-    let n_probs = sampling::top_logprobs("n_probs", request.n_probs.unwrap_or(0))?;
+    let mut sampling = sampling::sampling_of_any_numbers(extract::from_value(body)?, tokens_max, id)?;
+    let n_probs = request.n_probs.unwrap_or(0).min(sampling::TOP_LOGPROBS_MAX);
+    let n = sampling::answers(request.n_cmpl.or(request.n))?;
     let stream = request.stream == Some(true);
     let tokens = stream || request.return_tokens == Some(true);
     sampling.logprobs = (n_probs > 0 || tokens).then_some(n_probs);
@@ -159,12 +163,14 @@ fn decode(body: &Value, ignored: Vec<String>, fills: bool, id: TaskId) -> Result
         stop: sampling.stop.clone(),
         settings: settings::of(&sampling, stream, n_probs),
         prompts: Vec::new(),
+        each: n as usize,
+        _share: BodyShare::default(),
     };
     let wanted = Wanted {
         id,
         model: model_or(request.model, DEFAULT_CHAT),
         prompt,
-        n: sampling::answers(request.n_cmpl.or(request.n))?,
+        n,
         constraint_field: match &sampling.constraint {
             Some(Constraint::Gbnf(_)) => "grammar",
             _ => "json_schema",
@@ -218,6 +224,20 @@ struct Told {
 }
 
 impl Answered {
+    /// Whether a field is told.
+    fn tells(&self, field: &str) -> bool {
+        self.fields.is_empty() || self.fields.iter().any(|path| path.split('/').next() == Some(field))
+    }
+
+    /// The prompt of an answer. Where all answers together would tell too much of prompts, it is told once.
+    fn prompt(&self, index: usize) -> String {
+        let bytes: usize = self.prompts.iter().map(String::len).sum();
+        if bytes.saturating_mul(self.each) > PROMPTS_BYTES_MAX && !index.is_multiple_of(self.each) {
+            return String::new();
+        }
+        self.prompts.get(index / self.each).cloned().unwrap_or_default()
+    }
+
     fn probabilities(&self, logprobs: &[TokenLogprobs]) -> Option<Vec<Probability>> {
         let one = |token: &TokenLogprobs| {
             let mut chosen = probability(&token.chosen);
@@ -255,7 +275,7 @@ impl Answered {
             tokens_predicted: tokens_out,
             tokens_evaluated: tokens_in,
             generation_settings: self.settings.clone(),
-            prompt: self.prompts.get(index).cloned().unwrap_or_default(),
+            prompt: self.prompt(index),
             // The context ended it, not the limit.
             truncated: stop_type == "limit"
                 && !self.only_reads
@@ -339,7 +359,7 @@ impl Stream {
             index,
             content: text.to_owned(),
             tokens_predicted: told.tokens.len() as u64,
-            tokens_evaluated: self.begun.tokens_in,
+            tokens_evaluated: self.begun.tokens_in(index),
             tokens,
             stop: false,
             id_slot: -1,

@@ -18,15 +18,13 @@ use crate::errors::Failure;
 use crate::fields::{read, with_ignored};
 use crate::generate::about_model;
 use crate::lenient::model_or;
-use crate::openai::chat_completions;
+use crate::openai::{chat_completions, prompts};
 use crate::{App, State, extract};
 
 /// Bytes of a text at most.
 const TEXT_BYTES_MAX: usize = 1 << 20;
 /// Tokens of a request at most.
 const TOKENS_MAX: usize = 1 << 18;
-/// Tokens that a worker is asked about at once: the longest have some hundred bytes.
-const TOKENS_AT_ONCE: usize = 1 << 14;
 
 pub(crate) async fn tokenize(app: State, _: Inference, request: Request) -> Result<Response, Failure> {
     let (body, ignored) = read(&extract::body(request, &app).await?, TOKENIZE_FIELDS)?;
@@ -47,7 +45,7 @@ pub(crate) async fn tokenize(app: State, _: Inference, request: Request) -> Resu
     };
     let tokens = app.gateway.text(&model, question).await.map_err(about_model)?.tokens;
     let answer = if request.with_pieces == Some(true) {
-        let pieces = pieces(&app, &model, tokens.clone()).await?;
+        let pieces = pieces(&app, &model, &tokens).await?;
         let piece = |bytes: Vec<u8>| match String::from_utf8(bytes) {
             Ok(text) => Piece::Text(text),
             Err(error) => Piece::Bytes(error.into_bytes()),
@@ -67,7 +65,7 @@ pub(crate) async fn detokenize(app: State, _: Inference, request: Request) -> Re
         return Err(Problem::invalid("tokens", format!("has more than {TOKENS_MAX} tokens")).into());
     }
     let model = plain_name(&model_or(request.model, DEFAULT_CHAT)).to_owned();
-    let bytes = pieces(&app, &model, request.tokens).await?.concat();
+    let bytes = pieces(&app, &model, &request.tokens).await?.concat();
     let content = String::from_utf8_lossy(&bytes).into_owned();
     Ok(with_ignored(axum::Json(Detokenized { content }).into_response(), &ignored))
 }
@@ -83,30 +81,25 @@ pub(crate) async fn apply_template(app: State, _: Inference, request: Request) -
     Ok(with_ignored(response, &wanted.ignored))
 }
 
-pub(crate) async fn input_tokens(app: State, _: Inference, request: Request) -> Result<Response, Failure> {
+pub(crate) async fn input_tokens(
+    app: State,
+    Inference(caller): Inference,
+    request: Request,
+) -> Result<Response, Failure> {
     let (wanted, _) = chat_completions::decode(&extract::body(request, &app).await?, TaskId::new())?;
-    let counted = app.gateway.count_tokens(plain_name(&wanted.model), &wanted.prompt).await;
+    let model = plain_name(&wanted.model);
+    let counted = app.gateway.count_tokens_for(caller.key(), model, &wanted.prompt).await;
     let input_tokens = counted.map_err(about_model)?.tokens;
     let response = axum::Json(InputTokens { object: "response.input_tokens", input_tokens }).into_response();
     Ok(with_ignored(response, &wanted.ignored))
 }
 
 /// The bytes of each token.
-async fn pieces(app: &App, model: &str, tokens: Vec<u32>) -> Result<Vec<Vec<u8>>, Problem> {
-    let mut pieces = Vec::with_capacity(tokens.len());
-    for tokens in tokens.chunks(TOKENS_AT_ONCE) {
-        pieces.extend(pieces_of(app, model, tokens.to_vec()).await?);
-    }
-    Ok(pieces)
-}
-
-async fn pieces_of(app: &App, model: &str, tokens: Vec<u32>) -> Result<Vec<Vec<u8>>, Problem> {
-    let answer = app.gateway.text(model, TextQuestion::Detokenize { tokens }).await;
-    let answer = answer.map_err(|problem| match problem.code {
+async fn pieces(app: &App, model: &str, tokens: &[u32]) -> Result<Vec<Vec<u8>>, Problem> {
+    prompts::detokenize(app, model, tokens).await.map_err(|problem| match problem.code {
         Code::InvalidParams => {
             Problem::invalid("tokens", "has a token that is not in the model's vocabulary")
         }
         _ => about_model(problem),
-    })?;
-    Ok(answer.pieces)
+    })
 }

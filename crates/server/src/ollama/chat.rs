@@ -4,7 +4,7 @@ use axum::extract::Request;
 use axum::response::Response;
 use lar_api::ollama::{CHAT_FIELDS, ChatRequest, Message};
 use lar_base::{Code, Instant, Problem, TaskId};
-use lar_engines::driver::{self, Chat, ChatMessage, Prompt};
+use lar_engines::driver::{Chat, ChatMessage, Prompt, ToolCall};
 use serde_json::Value;
 
 use super::lines::Form;
@@ -48,8 +48,9 @@ pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<Read, Problem> {
         return Err(Problem::invalid("messages", format!("holds more than {MESSAGES_MAX} messages")));
     }
     let mut chat = Chat { variables, ..Chat::default() };
+    let mut open = OpenCalls::default();
     for (index, message) in request.messages.into_iter().enumerate() {
-        let message = said(&format!("messages[{index}]"), message, chat.messages.last())?;
+        let message = said(&format!("messages[{index}]"), message, &mut open)?;
         chat.messages.push(message);
     }
     for (index, tool) in request.tools.into_iter().enumerate() {
@@ -75,7 +76,26 @@ pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<Read, Problem> {
     Ok(Read { wanted: Some(wanted), model, stream, thinking, keep_alive, truncates, context: None })
 }
 
-fn said(field: &str, message: Message, before: Option<&ChatMessage>) -> Result<ChatMessage, Problem> {
+/// Calls of one message that results are matched with, at most.
+const OPEN_MAX: usize = 1_024;
+
+/// The calls of the last message with some that have no result yet.
+#[derive(Debug, Default)]
+struct OpenCalls(Vec<ToolCall>);
+
+impl OpenCalls {
+    /// The call that a result belongs to: the one with this id, or else the first of this tool, or else the first.
+    fn take(&mut self, id: Option<&str>, tool: Option<&str>) -> Option<ToolCall> {
+        let at = match (id, tool) {
+            (Some(id), _) => self.0.iter().position(|call| call.id == id)?,
+            (None, Some(tool)) => self.0.iter().position(|call| call.name == tool)?,
+            (None, None) => 0,
+        };
+        (at < self.0.len()).then(|| self.0.remove(at))
+    }
+}
+
+fn said(field: &str, message: Message, open: &mut OpenCalls) -> Result<ChatMessage, Problem> {
     let role = message.role.as_str();
     if !matches!(role, "system" | "user" | "assistant" | "tool") {
         return Err(Problem::invalid(format!("{field}.role"), "must be system, user, assistant or tool"));
@@ -96,17 +116,82 @@ fn said(field: &str, message: Message, before: Option<&ChatMessage>) -> Result<C
             arguments => arguments.to_string(),
         };
         let id = call.id.unwrap_or_else(generate::call_id);
-        tool_calls.push(driver::ToolCall { id, name: call.function.name, arguments });
+        tool_calls.push(ToolCall { id, name: call.function.name, arguments });
     }
-    // Older clients do not say which call a result is of: it is that of the message before.
-    let of_before = before.and_then(|before| before.tool_calls.first()).map(|call| call.id.clone());
-    let known = message.tool_call_id.or(of_before);
-    let tool_call_id = (role == "tool").then(|| known.unwrap_or_else(generate::call_id));
+    if !tool_calls.is_empty() {
+        open.0 = tool_calls.iter().take(OPEN_MAX).cloned().collect();
+    }
+    let (mut tool_call_id, mut name) = (None, None);
+    if role == "tool" {
+        let tool = message.tool_name.filter(|name| !name.is_empty());
+        let id = message.tool_call_id.filter(|id| !id.is_empty());
+        let call = open.take(id.as_deref(), tool.as_deref());
+        let of_call = call.as_ref().map(|call| call.id.clone());
+        tool_call_id = Some(id.or(of_call).unwrap_or_else(generate::call_id));
+        name = tool.or_else(|| call.map(|call| call.name));
+    }
     Ok(ChatMessage {
         role: message.role,
         content: message.content,
         reasoning: message.thinking,
         tool_calls,
         tool_call_id,
+        name,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// The ids of the calls, and of each result the call that it answers and its tool.
+    fn answered(messages: Value) -> (Vec<String>, Vec<(String, Option<String>)>) {
+        let body = json!({ "model": "m", "messages": messages }).to_string();
+        let Prompt::Chat(chat) = decode(body.as_bytes(), TaskId::new()).unwrap().wanted.unwrap().prompt
+        else {
+            panic!("a chat");
+        };
+        let calls = chat.messages.iter().flat_map(|message| &message.tool_calls).map(|call| call.id.clone());
+        let results = chat.messages.iter().filter(|message| message.role == "tool");
+        let results = results.map(|result| (result.tool_call_id.clone().unwrap(), result.name.clone()));
+        (calls.collect(), results.collect())
+    }
+
+    #[test]
+    fn each_result_answers_its_call() {
+        let call = |name: &str| json!({ "function": { "name": name, "arguments": {} } });
+        let calls = json!({ "role": "assistant", "tool_calls": [call("a"), call("b"), call("a")] });
+        let result = |more: Value| {
+            let mut result = json!({ "role": "tool", "content": "x" });
+            result.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            result
+        };
+        let named = |name: &str| result(json!({ "tool_name": name }));
+        let bare = || result(json!({}));
+        for (results, expected) in [
+            // By their tools, whatever their order.
+            (vec![named("b"), named("a"), named("a")], vec![(1, "b"), (0, "a"), (2, "a")]),
+            // In order where no tool is named.
+            (vec![bare(), bare(), bare()], vec![(0, "a"), (1, "b"), (2, "a")]),
+        ] {
+            let mut messages = vec![json!({ "role": "user", "content": "?" }), calls.clone()];
+            messages.extend(results);
+            let (ids, answers) = answered(Value::from(messages));
+            let expected: Vec<(String, Option<String>)> = expected
+                .into_iter()
+                .map(|(at, name): (usize, &str)| (ids[at].clone(), Some(name.to_owned())))
+                .collect();
+            assert_eq!(answers, expected);
+        }
+        let (ids, answers) = answered(json!([
+            { "role": "assistant", "tool_calls": [{ "id": "call_x", "function": { "name": "a" } }] },
+            result(json!({ "tool_call_id": "call_x" })), bare(), named("c"),
+            { "role": "user", "content": "?" },
+        ]));
+        assert_eq!(answers[0], (ids[0].clone(), Some("a".into())));
+        assert!(answers[1].0 != ids[0] && answers[1].1.is_none(), "it answers no call");
+        assert_eq!(answers[2].1.as_deref(), Some("c"), "what the client says is told");
+    }
 }

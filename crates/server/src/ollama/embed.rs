@@ -2,30 +2,55 @@
 
 use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
-use lar_api::fields::Field;
 use lar_api::ollama::{EMBED_FIELDS, EMBEDDINGS_FIELDS, EmbedRequest, Embedded, Embedding};
 use lar_api::openai::OneOrMany;
-use lar_base::{Caller, Code, Instant, Problem, TaskId};
-use lar_engines::scheduler::Priority;
-use lar_gateway::{HangUp, Task, TaskEvent, Work};
+use lar_base::{Caller, Instant, Problem};
 
 use super::untagged;
 use crate::auth::Inference;
 use crate::errors::Failure;
 use crate::fields::{read, with_ignored};
 use crate::generate::about_model;
+use crate::openai::embeddings::{check_dimensions, computed};
 use crate::{App, State, extract};
 
 /// Texts of a request at most.
 const INPUTS_MAX: usize = 2048;
+
+/// One of the two paths, which have their own fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Path {
+    /// `/api/embed`.
+    Embed,
+    /// The older one.
+    Embeddings,
+}
+
+/// A request for vectors, read and checked.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    model: String,
+    /// None where one empty text was sent, or nothing.
+    texts: Vec<String>,
+    /// Whether a text that is too long is cut.
+    truncate: bool,
+    dimensions: Option<usize>,
+    /// The fields that have no effect.
+    ignored: Vec<String>,
+}
 
 pub(crate) async fn embed(
     app: State,
     Inference(caller): Inference,
     request: Request,
 ) -> Result<Response, Failure> {
-    let body = extract::body(request, &app).await?;
-    let (embedded, ignored) = made(&app, caller, &body, EMBED_FIELDS, "input").await?;
+    let asked = Instant::now();
+    let mut wanted = decode(&extract::body(request, &app).await?, Path::Embed)?;
+    let (model, ignored) = (wanted.model.clone(), std::mem::take(&mut wanted.ignored));
+    let (embeddings, prompt_eval_count) = vectors(&app, caller, wanted).await?;
+    let took = u64::try_from(asked.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    let total_duration = if embeddings.is_empty() { 0 } else { took };
+    let embedded = Embedded { model, embeddings, total_duration, load_duration: 0, prompt_eval_count };
     Ok(with_ignored(axum::Json(embedded).into_response(), &ignored))
 }
 
@@ -34,72 +59,52 @@ pub(crate) async fn embeddings(
     Inference(caller): Inference,
     request: Request,
 ) -> Result<Response, Failure> {
-    let body = extract::body(request, &app).await?;
-    let (embedded, ignored) = made(&app, caller, &body, EMBEDDINGS_FIELDS, "prompt").await?;
-    let embedding = embedded.embeddings.into_iter().next().unwrap_or_default();
+    let mut wanted = decode(&extract::body(request, &app).await?, Path::Embeddings)?;
+    let ignored = std::mem::take(&mut wanted.ignored);
+    let (embeddings, _) = vectors(&app, caller, wanted).await?;
+    let embedding = embeddings.into_iter().next().unwrap_or_default();
     Ok(with_ignored(axum::Json(Embedding { embedding }).into_response(), &ignored))
 }
 
-async fn made(
-    app: &App,
-    caller: Caller,
-    body: &[u8],
-    table: &[Field],
-    field: &str,
-) -> Result<(Embedded, Vec<String>), Problem> {
-    let asked = Instant::now();
+/// Reads a request's body.
+pub(crate) fn decode(body: &[u8], path: Path) -> Result<Wanted, Problem> {
+    let (table, field) = match path {
+        Path::Embed => (EMBED_FIELDS, "input"),
+        Path::Embeddings => (EMBEDDINGS_FIELDS, "prompt"),
+    };
     let (body, ignored) = read(body, table)?;
     let request: EmbedRequest = extract::from_value(&body)?;
-    let model = untagged(request.model);
     // Each path has its own name for it; the other's has no effect there.
-    let is_single = !matches!(request.input, Some(OneOrMany::Many(_)));
-    let texts: Vec<String> = match field {
-        "input" => request.input.map(OneOrMany::into_vec).unwrap_or_default(),
-        _ => request.prompt.into_iter().collect(),
+    let texts = match path {
+        Path::Embed => match request.input {
+            // One empty text is none, as at Ollama.
+            Some(OneOrMany::One(text)) if text.is_empty() => Vec::new(),
+            input => input.map(OneOrMany::into_vec).unwrap_or_default(),
+        },
+        Path::Embeddings => request.prompt.into_iter().filter(|prompt| !prompt.is_empty()).collect(),
     };
-    // One empty text is none, as at Ollama, which knows the model all the same.
-    if texts.is_empty() || (is_single && texts[0].is_empty()) {
-        app.catalog.resolve(&model).map_err(|error| about_model(error.into()))?;
-        let nothing = Embedded {
-            model,
-            embeddings: Vec::new(),
-            total_duration: 0,
-            load_duration: 0,
-            prompt_eval_count: 0,
-        };
-        return Ok((nothing, ignored));
-    }
     if texts.len() > INPUTS_MAX {
         return Err(Problem::invalid(field, format!("must hold {INPUTS_MAX} texts at most")));
     }
-    let task = Task {
-        id: TaskId::new(),
-        caller,
-        api: "ollama.embed",
-        model: model.clone(),
-        priority: Priority::Interactive,
-        deadline: None,
-        conversation: None,
-        memory: None,
-        hang_up: HangUp::Cancel,
-        work: Work::Embed { texts },
-    };
-    let admitted = app.gateway.admit(task).await.map_err(about_model)?;
-    let (answer, tokens) = app.gateway.dispatch(admitted).at_once().await?;
-    let TaskEvent::Vectors(found) = answer else {
-        return Err(Problem::new(Code::Internal, "the engine ended without vectors"));
-    };
-    if request.truncate == Some(false) && !found.truncated.is_empty() {
-        return Err(Problem::new(Code::ContextTooLong, "the input is longer than the model reads"));
+    Ok(Wanted {
+        model: untagged(request.model),
+        texts,
+        truncate: request.truncate != Some(false),
+        dimensions: request.dimensions.filter(|dimensions| *dimensions > 0),
+        ignored,
+    })
+}
+
+/// The vectors of a request, and how many tokens its texts have.
+async fn vectors(app: &App, caller: Caller, wanted: Wanted) -> Result<(Vec<Vec<f32>>, u64), Problem> {
+    let Wanted { model, texts, truncate, dimensions, .. } = wanted;
+    if texts.is_empty() {
+        // Ollama knows the model all the same.
+        let known = app.catalog.resolve_for(&model, Some(lar_catalog::Kind::Embedding));
+        known.map_err(|error| about_model(error.into()))?;
+        return Ok((Vec::new(), 0));
     }
-    let width = found.vectors.first().map_or(0, Vec::len);
-    if request.dimensions.is_some_and(|dimensions| dimensions != 0 && dimensions != width) {
-        let reason = format!("must be {width}: this model's vectors cannot be cut");
-        return Err(Problem::about(Code::UnsupportedParam, "dimensions", reason));
-    }
-    let took = u64::try_from(asked.elapsed().as_nanos()).unwrap_or(u64::MAX);
-    let embeddings = found.vectors.clone();
-    let embedded =
-        Embedded { model, embeddings, total_duration: took, load_duration: 0, prompt_eval_count: tokens };
-    Ok((embedded, ignored))
+    let found = computed(app, caller, "ollama.embed", &model, texts, truncate).await?;
+    check_dimensions(&found.vectors, dimensions)?;
+    Ok((found.vectors.vectors.clone(), found.tokens))
 }

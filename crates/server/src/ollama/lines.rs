@@ -17,6 +17,7 @@ use serde_json::json;
 
 use crate::asker::with_told;
 use crate::generate::{self, Begun};
+use crate::misfits::Schemas;
 use crate::openai::sampling::top_logprob;
 
 use super::generate::encode_context;
@@ -73,9 +74,9 @@ impl Lines {
         Self { form, model, begun, thinking, context, asked, load: 0, call, parts, failed: None, over: false }
     }
 
-    /// The whole answer, in lines or at once.
-    pub(super) async fn respond(mut self, stream: bool) -> Result<Response, Problem> {
-        let (noted, ignored) = (self.begun.noted.clone(), self.begun.ignored.clone());
+    /// The whole answer, in lines or at once; `schemas` is what its calls should fit.
+    pub(super) async fn respond(mut self, stream: bool, schemas: &Schemas) -> Result<Response, Problem> {
+        let (noted, mut ignored) = (self.begun.noted.clone(), self.begun.ignored.clone());
         if stream {
             let lines = stream::unfold(self, |mut lines| async move {
                 let line = lines.line().await?;
@@ -100,6 +101,10 @@ impl Lines {
             whole.logprobs.extend(part.logprobs);
             (whole.done, whole.end) = (part.done, part.end.or(whole.end));
         }
+        let calls = whole.message.iter().flat_map(|message| &message.tool_calls);
+        let calls: Vec<(&str, String)> =
+            calls.map(|call| (call.function.name.as_str(), call.function.arguments.to_string())).collect();
+        ignored.extend(schemas.misfits(calls.iter().map(|(name, arguments)| (*name, arguments.as_str()))));
         match self.failed {
             Some(problem) => Err(problem),
             None => Ok(with_told(axum::Json(whole).into_response(), &ignored, noted.as_ref())),

@@ -1,7 +1,7 @@
 //! Fits a prompt into the model's context as Ollama does unless `truncate` is false: a chat loses its oldest messages, its
 //! system messages and the last one stay; what is still too long loses its beginning.
 
-use lar_base::{Code, Problem};
+use lar_base::{Code, KeyId, Problem};
 use lar_engines::driver::{Chat, ChatMessage, Prompt};
 
 use crate::App;
@@ -21,14 +21,14 @@ const TOKEN_BYTES: usize = 3;
 ///
 /// # Errors
 /// When the model is not there, or the prompt cannot be rendered; one that cannot be cut to fit is left as it is.
-pub(super) async fn fit(app: &App, wanted: &mut Wanted) -> Result<Option<usize>, Problem> {
+pub(super) async fn fit(app: &App, key: KeyId, wanted: &mut Wanted) -> Result<Option<usize>, Problem> {
     let model = plain_name(&wanted.model).to_owned();
     let context = app.gateway.context_tokens(&model).await.map_err(about_model)?;
     let Some(context) = context else { return Ok(None) };
     if tokens_at_most(&wanted.prompt) < context {
         return Ok(None);
     }
-    let counter = Counter { app, model: &model, context };
+    let counter = Counter { app, key, model: &model, context };
     if counter.count(&wanted.prompt).await? < context {
         return Ok(None);
     }
@@ -47,6 +47,7 @@ pub(super) async fn fit(app: &App, wanted: &mut Wanted) -> Result<Option<usize>,
 
 struct Counter<'a> {
     app: &'a App,
+    key: KeyId,
     model: &'a str,
     context: usize,
 }
@@ -54,7 +55,7 @@ struct Counter<'a> {
 impl Counter<'_> {
     /// The tokens of a prompt; an estimate where it is too long to be counted.
     async fn count(&self, prompt: &Prompt) -> Result<usize, Problem> {
-        match self.app.gateway.count_tokens(self.model, prompt).await {
+        match self.app.gateway.count_tokens_for(self.key, self.model, prompt).await {
             Ok(counted) => Ok(counted.tokens),
             Err(problem) if problem.code == Code::ContextTooLong => {
                 Ok((bytes(prompt) / TOKEN_BYTES).max(2 * self.context))
@@ -142,11 +143,17 @@ fn bytes(prompt: &Prompt) -> usize {
                 message
                     .tool_calls
                     .iter()
-                    .map(|call| call.name.len() + call.arguments.len() + MESSAGE_TOKENS_MAX)
+                    .map(|call| call.id.len() + call.name.len() + call.arguments.len() + MESSAGE_TOKENS_MAX)
                     .sum()
             };
-            let said: usize =
-                chat.messages.iter().map(|message| message.content.len() + calls(message)).sum();
+            let named = |message: &ChatMessage| -> usize {
+                [&message.name, &message.tool_call_id].into_iter().flatten().map(String::len).sum()
+            };
+            let said: usize = chat
+                .messages
+                .iter()
+                .map(|message| message.content.len() + named(message) + calls(message))
+                .sum();
             let tools = chat.tools.iter().map(|tool| {
                 // Templates write schemas with more space than we do.
                 tool.parameters.len() * 2 + tool.name.len() + tool.description.as_ref().map_or(0, String::len)

@@ -2,6 +2,8 @@
 
 mod tools;
 
+use std::collections::HashMap;
+
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use lar_api::fields::TokenLimit;
@@ -23,6 +25,7 @@ use crate::errors::{self, Failure};
 use crate::fields::read;
 use crate::generate::{self, Begun, Wanted};
 use crate::lenient::model_or;
+use crate::misfits::Schemas;
 use crate::{State, extract, sse, variables};
 
 /// Messages of a request at most.
@@ -33,8 +36,9 @@ pub(crate) async fn create(app: State, asker: Asker, request: Request) -> Result
     let (stream, include_usage) = (wanted.stream, wanted.include_usage);
     let (id, created) = (format!("chatcmpl-{}", wanted.id), Timestamp::now().as_seconds());
     let logprobs = wanted.sampling.logprobs.is_some();
+    let schemas = Schemas::of(&wanted);
     let begun = generate::begin(&app, &asker, "openai.chat", wanted).await?;
-    let (noted, ignored) = (begun.noted.clone(), begun.ignored.clone());
+    let (noted, mut ignored) = (begun.noted.clone(), begun.ignored.clone());
     let model = begun.model.clone();
     let system_fingerprint = sampling::fingerprint(&app, &model);
     let response = if stream {
@@ -54,6 +58,7 @@ pub(crate) async fn create(app: State, asker: Asker, request: Request) -> Result
         })
     } else {
         let answers = begun.collect().await?;
+        ignored.extend(answers.iter().flat_map(|answer| schemas.misfits(answer.named_calls())));
         let (usage, timings) = (sampling::usage_of(&answers, answers.len()), sampling::timings_of(&answers));
         let choices = answers.into_iter().enumerate();
         axum::Json(ChatCompletion {
@@ -101,15 +106,16 @@ fn told(logprobs: &[TokenLogprobs]) -> ChatLogprobs {
 
 /// Reads a request's body; `id` is the task it becomes.
 pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<(Wanted, CallShape), Problem> {
-    let (body, ignored) = read(body, CHAT_FIELDS)?;
+    let (body, mut ignored) = read(body, CHAT_FIELDS)?;
+    ignored.extend(sampling::unused_of_constraint(&body));
     let request: ChatRequest = extract::from_value(&body)?;
-    let tokens_max = request.max_completion_tokens.or(request.max_tokens).and_then(TokenLimit::get);
+    if request.n_predict == Some(TokenLimit::AtMost(0)) {
+        return Err(Problem::invalid("n_predict", "must be at least 1"));
+    }
+    let limits = [request.max_completion_tokens, request.max_tokens, request.n_predict];
+    let tokens_max = limits.into_iter().flatten().next().and_then(TokenLimit::get);
     let mut sampling = sampling::sampling(extract::from_value(&body)?, tokens_max, id)?;
-    let constraint_field = match &sampling.constraint {
-        Some(Constraint::Gbnf(_)) => "grammar",
-        Some(_) => "json_schema",
-        None => "response_format",
-    };
+    let constraint_field = sampling::constraint_field(&body, "response_format");
     if let Some(format) = request.response_format {
         sampling.strict = format.json_schema.as_ref().is_some_and(|schema| schema.strict == Some(true));
         sampling.constraint = response_format(format)?.or(sampling.constraint);
@@ -133,12 +139,17 @@ pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<(Wanted, CallShape), Pro
         chat.variables.extend(variables::effort("reasoning_effort", &effort)?);
     }
     chat.variables.extend(variables::kwargs(&request.chat_template_kwargs)?);
-    if !chat.tools.is_empty() && matches!(sampling.constraint, Some(Constraint::Gbnf(_))) {
-        return Err(Problem::invalid("grammar", "cannot be used together with tools"));
+    if !chat.tools.is_empty()
+        && matches!(sampling.constraint, Some(Constraint::Gbnf(_) | Constraint::Lark(_)))
+    {
+        return Err(Problem::invalid(constraint_field, "cannot be used together with tools"));
     }
-    if sampling.constraint.is_none() {
-        generate::go_on(&mut chat);
-    }
+    continue_answer(
+        &mut chat,
+        request.continue_final_message,
+        request.add_generation_prompt,
+        sampling.constraint.is_some(),
+    )?;
     let wanted = Wanted {
         id,
         model: model_or(request.model, DEFAULT_CHAT),
@@ -151,6 +162,28 @@ pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<(Wanted, CallShape), Pro
         ignored,
     };
     Ok((wanted, shape))
+}
+
+/// Has an assistant's message at the end continued, unless vLLM's `continue_final_message` or a constraint forbids it.
+fn continue_answer(
+    chat: &mut Chat,
+    continues: Option<bool>,
+    begins: Option<bool>,
+    constrained: bool,
+) -> Result<(), Problem> {
+    if begins == Some(false) && continues != Some(true) {
+        let reason = "must be true unless `continue_final_message` is: an answer begins a new message";
+        return Err(Problem::about(Code::UnsupportedParam, "add_generation_prompt", reason));
+    }
+    if !constrained && continues != Some(false) {
+        generate::go_on(chat);
+    }
+    if continues == Some(true) && chat.begun.is_empty() {
+        let reason =
+            "needs an assistant's message at the end, no form of the answer, and no tool that must be called";
+        return Err(Problem::invalid("continue_final_message", reason));
+    }
+    Ok(())
 }
 
 fn response_format(format: ResponseFormat) -> Result<Option<Constraint>, Problem> {
@@ -178,18 +211,26 @@ fn messages(wire: Vec<ChatMessage>) -> Result<Vec<driver::ChatMessage>, Problem>
     if wire.len() > MESSAGES_MAX {
         return Err(Problem::invalid("messages", format!("holds more than {MESSAGES_MAX} messages")));
     }
-    let mut messages = Vec::with_capacity(wire.len());
+    let (mut messages, mut called) = (Vec::with_capacity(wire.len()), Called::default());
     for (index, message) in wire.into_iter().enumerate() {
-        let converted = convert(index, message, &messages)?;
-        messages.push(converted);
+        messages.push(convert(index, message, &mut called)?);
     }
     Ok(messages)
+}
+
+/// The calls of a history so far.
+#[derive(Debug, Default)]
+struct Called {
+    /// The tool of each, by the call's id.
+    tools: HashMap<String, String>,
+    /// The id of the last.
+    last: Option<String>,
 }
 
 fn convert(
     index: usize,
     mut message: ChatMessage,
-    earlier: &[driver::ChatMessage],
+    called: &mut Called,
 ) -> Result<driver::ChatMessage, Problem> {
     let role = match message.role.as_str() {
         "system" | "developer" => "system",
@@ -207,12 +248,18 @@ fn convert(
         return Err(Problem::invalid(field, "belongs to an assistant's message"));
     }
     let mut tool_call_id = message.tool_call_id;
-    if role == "tool" && tool_call_id.is_none() {
+    let mut name = message.name.filter(|name| !name.is_empty());
+    if role == "tool" {
         // Older clients name the function alone: the last call is meant.
-        let last = earlier.iter().rev().find_map(|message| message.tool_calls.last());
-        let last =
-            last.ok_or_else(|| Problem::invalid(format!("messages[{index}].tool_call_id"), "is missing"))?;
-        tool_call_id = Some(last.id.clone());
+        tool_call_id = tool_call_id.or_else(|| called.last.clone());
+        let id = tool_call_id.as_ref();
+        let id =
+            id.ok_or_else(|| Problem::invalid(format!("messages[{index}].tool_call_id"), "is missing"))?;
+        name = name.or_else(|| called.tools.get(id).cloned());
+    }
+    called.tools.extend(tool_calls.iter().map(|call| (call.id.clone(), call.name.clone())));
+    if let Some(last) = tool_calls.last() {
+        called.last = Some(last.id.clone());
     }
     let content = match message.content {
         Some(Content::Text(text)) => text,
@@ -224,7 +271,7 @@ fn convert(
     };
     let reasoning = message.reasoning_content.or(message.reasoning).filter(|_| role == "assistant");
     let (role, reasoning) = (role.into(), reasoning.unwrap_or_default());
-    Ok(driver::ChatMessage { role, content, reasoning, tool_calls, tool_call_id })
+    Ok(driver::ChatMessage { role, content, reasoning, tool_calls, tool_call_id, name })
 }
 
 /// The text of parts, which are lines of their own, as in the other APIs.
@@ -396,5 +443,41 @@ impl Stream {
             timings,
         };
         sse::event(None, None, &serde_json::to_string(&chunk).unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn who_says_it_and_whose_result_it_is_reach_the_template() {
+        let call = |id: &str, name: &str| json!({ "id": id, "type": "function", "function": { "name": name, "arguments": "{}" } });
+        let body = json!({ "model": "m", "messages": [
+            { "role": "user", "content": "?", "name": "Eve" },
+            { "role": "assistant", "tool_calls": [call("1", "a"), call("2", "b")] },
+            { "role": "tool", "tool_call_id": "2", "content": "x" },
+            { "role": "tool", "tool_call_id": "1", "content": "x", "name": "own" },
+            { "role": "function", "name": "b", "content": "x" },
+            { "role": "tool", "content": "x", "name": "" },
+        ] });
+        let (wanted, _) = decode(body.to_string().as_bytes(), TaskId::new()).unwrap();
+        let Prompt::Chat(chat) = wanted.prompt else { panic!("a chat") };
+        let named: Vec<_> = chat
+            .messages
+            .iter()
+            .map(|message| (message.tool_call_id.as_deref(), message.name.as_deref()))
+            .collect();
+        let expected = [
+            (None, Some("Eve")),
+            (None, None),
+            (Some("2"), Some("b")),
+            (Some("1"), Some("own")),
+            (Some("2"), Some("b")),
+            (Some("2"), Some("b")),
+        ];
+        assert_eq!(named, expected);
     }
 }

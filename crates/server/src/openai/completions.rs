@@ -8,12 +8,13 @@ use lar_api::openai::{
 };
 use lar_base::{Code, Problem, TaskId, Timestamp};
 use lar_catalog::DEFAULT_CHAT;
-use lar_engines::driver::{Constraint, FinishReason, Prompt, TokenLogprobs};
+use lar_engines::driver::{FinishReason, Prompt, TokenLogprobs};
 use lar_gateway::{End, TaskEvent};
 
 use super::prompts::{self, Sent};
 use super::sampling;
 use crate::asker::{Asker, plain_name, with_told};
+use crate::bodies::BodyShare;
 use crate::errors::{self, Failure};
 use crate::fields::read;
 use crate::generate::{self, Begun, Wanted};
@@ -24,6 +25,8 @@ use crate::{State, extract, sse};
 const API: &str = "openai.completion";
 /// OpenAI's default of `max_tokens` here.
 const TOKENS_DEFAULT: u32 = 16;
+/// Bytes of prompts that stand before several answers each, in all at most: as many as a large body has.
+const ECHO_BYTES_MAX: usize = 16 << 20;
 
 pub(crate) async fn create(app: State, asker: Asker, request: Request) -> Result<Response, Failure> {
     let read = decode(&extract::body(request, &app).await?, TaskId::new())?;
@@ -33,17 +36,25 @@ pub(crate) async fn create(app: State, asker: Asker, request: Request) -> Result
 /// Answers a request that was read.
 pub(crate) async fn respond(app: &State, asker: &Asker, read: Read) -> Result<Response, Failure> {
     let Read { wanted, prompts, echo, only_reads } = read;
+    let sent = if echo { prompts.clone() } else { Vec::new() };
     let (id, stream, include_usage) = (wanted.id, wanted.stream, wanted.include_usage);
     let each = wanted.n as usize;
     let (logprobs, scored) = (wanted.sampling.logprobs.is_some(), wanted.sampling.prompt_logprobs);
     let name = plain_name(&wanted.model).to_owned();
-    let mut echoed = Vec::new();
-    for prompt in &prompts {
-        let text = if echo { prompt.text(app, &name).await.map_err(about_prompt)? } else { String::new() };
-        echoed.extend(vec![text; each]);
-    }
     let all = for_prompts(app, wanted, prompts).await?;
-    let begun = generate::begin_all(app, asker, API, all).await.map_err(about_prompt)?;
+    let admitted = generate::admit_all(app, asker, API, all).await.map_err(about_prompt)?;
+    let echoed = texts(app, &name, sent).await?;
+    let bytes: usize = echoed.iter().map(String::len).sum();
+    if each > 1 && bytes.saturating_mul(each) > ECHO_BYTES_MAX {
+        let reason = format!(
+            "stands for {bytes} bytes before each of {each} answers: {ECHO_BYTES_MAX} in all at most"
+        );
+        return Err(Problem::invalid("echo", reason).into());
+    }
+    if !echo {
+        asker.body.release();
+    }
+    let begun = admitted.begin(app).await.map_err(about_prompt)?;
     let (noted, ignored) = (begun.noted.clone(), begun.ignored.clone());
     let model = begun.model.clone();
     let frame = Frame {
@@ -56,7 +67,10 @@ pub(crate) async fn respond(app: &State, asker: &Asker, read: Read) -> Result<Re
     let response = if stream {
         let ends = vec![None; begun.answers()];
         // Where the prompt's tokens are told, they begin with the text.
-        let written = echoed.iter().map(|text| if scored { 0 } else { text.chars().count() }).collect();
+        let characters = |answer: usize| echoed.get(answer / each).map_or(0, |text| text.chars().count());
+        let written =
+            (0..begun.answers()).map(|answer| if scored { 0 } else { characters(answer) }).collect();
+        let share = echo.then(|| asker.body.clone());
         sse::response(Stream {
             frame,
             include_usage,
@@ -67,12 +81,14 @@ pub(crate) async fn respond(app: &State, asker: &Asker, read: Read) -> Result<Re
             echoed,
             written,
             over: false,
+            _share: share,
         })
     } else {
         let mut answers = begun.collect().await?;
         answers.iter_mut().filter(|_| only_reads).for_each(leave_out_answer);
+        let prompt = |answer: usize| echoed.get(answer / each).cloned().unwrap_or_default();
         let texts: Vec<String> =
-            echoed.into_iter().zip(&answers).map(|(prompt, answer)| prompt + &answer.content).collect();
+            answers.iter().enumerate().map(|(index, answer)| prompt(index) + &answer.content).collect();
         let choices =
             answers.iter().zip(&texts).enumerate().map(|(index, (answer, text))| CompletionChoice {
                 index,
@@ -90,23 +106,44 @@ pub(crate) async fn respond(app: &State, asker: &Asker, read: Read) -> Result<Re
     Ok(with_told(response, &ignored, noted.as_ref()))
 }
 
-/// The same request for each of its prompts.
+/// The same request for each of its prompts. No work is done for a request that can never be answered: one of too many
+/// answers, or with more tokens than its model's context.
 pub(crate) async fn for_prompts(
     app: &State,
     wanted: Wanted,
     prompts: Vec<Sent>,
 ) -> Result<Vec<Wanted>, Problem> {
+    generate::check_answers(app, &wanted.model, prompts.len() * wanted.n as usize).await?;
+    if matches!(wanted.prompt, Prompt::Infill { .. }) {
+        return Ok(vec![wanted]);
+    }
     let name = plain_name(&wanted.model).to_owned();
+    let longest = prompts.iter().map(Sent::tokens_min).max().unwrap_or(0);
+    if longest > 0
+        && let Some(context) = app.gateway.context_tokens(&name).await.map_err(generate::about_model)?
+        && longest >= context
+    {
+        let why = format!(
+            "this model's maximum context length is {context} tokens, which the answer needs a part of (`{name}`)"
+        );
+        return Err(Problem::context_too_long(longest, context.saturating_sub(1), &why));
+    }
     let mut all = Vec::with_capacity(prompts.len());
     for (index, prompt) in prompts.into_iter().enumerate() {
-        let prompt = match (&wanted.prompt, prompt) {
-            (Prompt::Infill { .. }, _) => wanted.prompt.clone(),
-            (_, prompt) => prompt.resolve(app, &name).await.map_err(about_prompt)?,
-        };
+        let prompt = prompt.resolve(app, &name).await.map_err(about_prompt)?;
         let id = if index == 0 { wanted.id } else { TaskId::new() };
-        all.push(wanted.for_prompt(id, prompt));
+        all.push(Wanted { id, prompt, ..wanted.clone() });
     }
     Ok(all)
+}
+
+/// The texts of prompts, one each.
+pub(crate) async fn texts(app: &State, model: &str, prompts: Vec<Sent>) -> Result<Vec<String>, Problem> {
+    let mut texts = Vec::with_capacity(prompts.len());
+    for prompt in prompts {
+        texts.push(prompt.text(app, model).await.map_err(about_prompt)?);
+    }
+    Ok(texts)
 }
 
 /// An error of a prompt that is no chat.
@@ -165,7 +202,8 @@ pub(crate) struct Read {
 
 /// Reads a request's body; `id` is the task it becomes.
 pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<Read, Problem> {
-    let (body, ignored) = read(body, COMPLETION_FIELDS)?;
+    let (body, mut ignored) = read(body, COMPLETION_FIELDS)?;
+    ignored.extend(sampling::unused_of_constraint(&body));
     let request: CompletionRequest = extract::from_value(&body)?;
     let prompts = prompts::read(&request.prompt)?;
     let suffix = request.suffix.filter(|suffix| !suffix.is_empty());
@@ -191,10 +229,7 @@ pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<Read, Problem> {
         model: model_or(request.model, DEFAULT_CHAT),
         prompt,
         n,
-        constraint_field: match &sampling.constraint {
-            Some(Constraint::Gbnf(_)) => "grammar",
-            _ => "json_schema",
-        },
+        constraint_field: sampling::constraint_field(&body, "json_schema"),
         stream: request.stream == Some(true),
         include_usage: request.stream_options.is_some_and(|options| options.include_usage),
         ignored,
@@ -242,11 +277,13 @@ struct Stream {
     begun: Begun,
     /// Of the answers that are whole.
     ends: Vec<Option<End>>,
-    /// The prompts that stand before the answers, until they were told.
+    /// The prompts that stand before the answers; none where they do not.
     echoed: Vec<String>,
     /// Characters of each answer whose tokens were told.
     written: Vec<usize>,
     over: bool,
+    /// Of the body that the prompts came in, while they are kept.
+    _share: Option<BodyShare>,
 }
 
 impl sse::Source for Stream {
@@ -257,9 +294,10 @@ impl sse::Source for Stream {
             }
             let (index, event) = self.begun.next().await?;
             match event {
-                TaskEvent::Started { .. } if !self.echoed[index].is_empty() => {
-                    let text = std::mem::take(&mut self.echoed[index]);
-                    let choice = CompletionChoice { index, text: &text, logprobs: None, finish_reason: None };
+                TaskEvent::Started { .. } => {
+                    let text = self.echoed.get(index / self.frame.each).filter(|text| !text.is_empty());
+                    let Some(text) = text else { continue };
+                    let choice = CompletionChoice { index, text, logprobs: None, finish_reason: None };
                     return Some(self.encode(vec![choice], None, None));
                 }
                 TaskEvent::Token { index: written, .. } if self.only_reads && written > 0 => {}

@@ -98,7 +98,8 @@ pub(crate) fn checked(field: &str, texts: Vec<String>) -> Result<Vec<String>, Pr
 /// Vectors, and what they took.
 pub(crate) struct Computed {
     pub(crate) vectors: Arc<Embeddings>,
-    tokens: u64,
+    /// Of all texts.
+    pub(crate) tokens: u64,
     model: String,
 }
 
@@ -141,6 +142,19 @@ pub(crate) async fn computed(
     Ok(Computed { vectors, tokens, model: handle.model().to_owned() })
 }
 
+/// Checks that vectors are as wide as they are to be, where that is said.
+///
+/// # Errors
+/// When the model's are not.
+pub(crate) fn check_dimensions(found: &Embeddings, dimensions: Option<usize>) -> Result<(), Problem> {
+    let width = found.vectors.first().map_or(0, Vec::len);
+    if dimensions.is_some_and(|dimensions| dimensions != width) {
+        let reason = format!("must be {width}: this model's vectors cannot be cut");
+        return Err(Problem::about(Code::UnsupportedParam, "dimensions", reason));
+    }
+    Ok(())
+}
+
 pub(crate) async fn create(
     app: State,
     Inference(caller): Inference,
@@ -150,11 +164,7 @@ pub(crate) async fn create(
     let Wanted { model, texts, base64, dimensions, truncate, ignored } = wanted;
     let Computed { vectors: found, tokens, model } =
         computed(&app, caller, "openai.embedding", &model, texts, truncate).await?;
-    let width = found.vectors.first().map_or(0, Vec::len);
-    if dimensions.is_some_and(|dimensions| dimensions as usize != width) {
-        let reason = format!("must be {width}: this model's vectors cannot be cut");
-        return Err(Problem::about(Code::UnsupportedParam, "dimensions", reason).into());
-    }
+    check_dimensions(&found, dimensions.map(|dimensions| dimensions as usize))?;
     let value = |vector: &Vec<f32>| {
         if base64 {
             let bytes: Vec<u8> = vector.iter().flat_map(|number| number.to_le_bytes()).collect();

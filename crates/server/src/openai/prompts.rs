@@ -9,6 +9,14 @@ use crate::App;
 
 /// Prompts of one request at most.
 const PROMPTS_MAX: usize = 128;
+/// Tokens of one prompt at most; no context is longer.
+const TOKENS_MAX: usize = 1 << 20;
+/// Texts between the tokens of one prompt at most: each is a question to a worker.
+const TEXTS_MAX: usize = 256;
+/// Bytes of those texts together at most.
+const TEXTS_BYTES_MAX: usize = 1 << 20;
+/// Tokens whose text a worker is asked for at once: the longest have some hundred bytes.
+const TOKENS_AT_ONCE: usize = 1 << 14;
 
 /// One prompt, as it was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,11 +29,11 @@ pub(crate) enum Sent {
     Mixed(Vec<Piece>),
 }
 
-/// A part of a mixed prompt.
+/// A part of a mixed prompt: a text, or the tokens up to the next one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Piece {
     Text(String),
-    Token(u32),
+    Tokens(Vec<u32>),
 }
 
 /// Reads the field `prompt`.
@@ -70,22 +78,32 @@ fn tokens(field: &str, items: &[Value]) -> Result<Sent, Problem> {
     if items.is_empty() {
         return Err(wrong(field, "must not be empty"));
     }
-    let mut pieces = Vec::with_capacity(items.len());
+    if items.len() > TOKENS_MAX {
+        return Err(wrong(field, format!("has {} tokens; {TOKENS_MAX} at most", items.len())));
+    }
+    let mut pieces: Vec<Piece> = Vec::new();
+    let (mut texts, mut bytes) = (0, 0);
     for (index, item) in items.iter().enumerate() {
         let whole = item.as_f64().filter(|number| number.fract() == 0.0 && (0.0..=4e9).contains(number));
-        pieces.push(match (item, whole) {
-            (Value::String(text), _) => Piece::Text(text.clone()),
-            (_, Some(token)) => Piece::Token(token as u32),
+        match (item, whole, pieces.last_mut()) {
+            (Value::String(text), ..) => {
+                (texts, bytes) = (texts + 1, bytes + text.len());
+                if texts > TEXTS_MAX || bytes > TEXTS_BYTES_MAX {
+                    let reason = format!(
+                        "has more than {TEXTS_MAX} texts between its tokens, or more than {TEXTS_BYTES_MAX} bytes of them"
+                    );
+                    return Err(wrong(field, reason));
+                }
+                pieces.push(Piece::Text(text.clone()));
+            }
+            (_, Some(token), Some(Piece::Tokens(tokens))) => tokens.push(token as u32),
+            (_, Some(token), _) => pieces.push(Piece::Tokens(vec![token as u32])),
             _ => return Err(wrong(format!("{field}[{index}]"), "must be a token's number or a text")),
-        });
+        }
     }
-    let token = |piece: &Piece| match piece {
-        Piece::Token(token) => Some(*token),
-        Piece::Text(_) => None,
-    };
-    Ok(match pieces.iter().map(token).collect() {
-        Some(tokens) => Sent::Tokens(tokens),
-        None => Sent::Mixed(pieces),
+    Ok(match pieces.as_mut_slice() {
+        [Piece::Tokens(tokens)] => Sent::Tokens(std::mem::take(tokens)),
+        _ => Sent::Mixed(pieces),
     })
 }
 
@@ -94,6 +112,21 @@ fn wrong(field: impl Into<String>, reason: impl Into<String>) -> Problem {
 }
 
 impl Sent {
+    /// Tokens that the prompt has at least, as far as that can be told without its model.
+    pub(crate) fn tokens_min(&self) -> usize {
+        match self {
+            Sent::Text(_) => 0,
+            Sent::Tokens(tokens) => tokens.len(),
+            Sent::Mixed(pieces) => {
+                let tokens = |piece: &Piece| match piece {
+                    Piece::Text(text) => usize::from(!text.is_empty()),
+                    Piece::Tokens(tokens) => tokens.len(),
+                };
+                pieces.iter().map(tokens).sum()
+            }
+        }
+    }
+
     /// The prompt as an engine takes it: texts among tokens become tokens.
     pub(crate) async fn resolve(self, app: &App, model: &str) -> Result<Prompt, Problem> {
         let pieces = match self {
@@ -104,7 +137,7 @@ impl Sent {
         let mut tokens = Vec::new();
         for (index, piece) in pieces.into_iter().enumerate() {
             match piece {
-                Piece::Token(token) => tokens.push(token),
+                Piece::Tokens(some) => tokens.extend(some),
                 // As llama.cpp: the start token is added before a text that begins the prompt.
                 Piece::Text(text) => {
                     let question =
@@ -117,24 +150,34 @@ impl Sent {
     }
 
     /// The prompt as a text.
-    pub(crate) async fn text(&self, app: &App, model: &str) -> Result<String, Problem> {
-        let mut text = Vec::new();
+    pub(crate) async fn text(self, app: &App, model: &str) -> Result<String, Problem> {
         let pieces = match self {
-            Sent::Text(text) => return Ok(text.clone()),
-            Sent::Tokens(tokens) => tokens.iter().map(|token| Piece::Token(*token)).collect(),
-            Sent::Mixed(pieces) => pieces.clone(),
+            Sent::Text(text) => return Ok(text),
+            Sent::Tokens(tokens) => vec![Piece::Tokens(tokens)],
+            Sent::Mixed(pieces) => pieces,
         };
+        let mut text = Vec::new();
         for piece in pieces {
             match piece {
                 Piece::Text(piece) => text.extend(piece.into_bytes()),
-                Piece::Token(token) => {
-                    let question = TextQuestion::Detokenize { tokens: vec![token] };
-                    text.extend(app.gateway.text(model, question).await?.pieces.concat());
-                }
+                Piece::Tokens(tokens) => text.extend(detokenize(app, model, &tokens).await?.concat()),
             }
         }
         Ok(String::from_utf8_lossy(&text).into_owned())
     }
+}
+
+/// The bytes of each token.
+///
+/// # Errors
+/// When the model is not there, or a token is not in its vocabulary.
+pub(crate) async fn detokenize(app: &App, model: &str, tokens: &[u32]) -> Result<Vec<Vec<u8>>, Problem> {
+    let mut pieces = Vec::with_capacity(tokens.len());
+    for tokens in tokens.chunks(TOKENS_AT_ONCE) {
+        let question = TextQuestion::Detokenize { tokens: tokens.to_vec() };
+        pieces.extend(app.gateway.text(model, question).await?.pieces);
+    }
+    Ok(pieces)
 }
 
 #[cfg(test)]
@@ -143,14 +186,19 @@ mod tests {
 
     use super::*;
 
+    const TOO_MANY_TEXTS: &str =
+        "`prompt` has more than 256 texts between its tokens, or more than 1048576 bytes of them";
+
     #[test]
     fn prompts_are_read_in_every_form_and_refused_by_their_place() {
         let text = |text: &str| Sent::Text(text.into());
-        let mixed = vec![Piece::Token(1), Piece::Text("a".into()), Piece::Token(2)];
+        let mixed = vec![Piece::Tokens(vec![1]), Piece::Text("a".into()), Piece::Tokens(vec![2])];
+        let runs = vec![Piece::Tokens(vec![1, 2]), Piece::Text("a".into()), Piece::Tokens(vec![3, 4, 5])];
         let cases = [
             (json!("a"), vec![text("a")]),
             (json!([1, 2.0]), vec![Sent::Tokens(vec![1, 2])]),
             (json!([1, "a", 2]), vec![Sent::Mixed(mixed.clone())]),
+            (json!([1, 2, "a", 3, 4, 5]), vec![Sent::Mixed(runs)]),
             (json!(["a", "b"]), vec![text("a"), text("b")]),
             (
                 json!([[1, 2], "b", [1, "a", 2]]),
@@ -161,6 +209,9 @@ mod tests {
         for (value, all) in cases {
             assert_eq!(read(&value).unwrap(), all, "{value}");
         }
+        let tokens_min = |value: Value| read(&value).unwrap()[0].tokens_min();
+        assert_eq!(tokens_min(json!([1, 2, "a", "", 3])), 4);
+        assert_eq!((tokens_min(json!([1, 2, 3])), tokens_min(json!("a b c"))), (3, 0));
         let refused = [
             (json!([]), "`prompt` must not be empty"),
             (json!([[]]), "`prompt[0]` must not be empty"),
@@ -169,9 +220,12 @@ mod tests {
             (json!(true), "`prompt` must be a text, a list of tokens, or a list of these"),
             (json!({}), "`prompt` must have a `prompt_string`"),
             (json!(vec!["a"; 129]), "`prompt` has 129 prompts; 128 at most"),
+            (json!(vec![1; TOKENS_MAX + 1]), "`prompt` has 1048577 tokens; 1048576 at most"),
+            (json!([1, "a".repeat(TEXTS_BYTES_MAX + 1)]), TOO_MANY_TEXTS),
+            (json!([vec![json!("a"); TEXTS_MAX + 1], [json!(1)].to_vec()].concat()), TOO_MANY_TEXTS),
         ];
         for (value, reason) in refused {
-            assert_eq!(read(&value).unwrap_err().detail, reason, "{value}");
+            assert_eq!(read(&value).unwrap_err().detail, reason);
         }
     }
 }

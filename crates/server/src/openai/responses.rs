@@ -7,12 +7,15 @@ mod decode;
 mod encode;
 mod stream;
 
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use axum::extract::Request;
 use axum::http::Uri;
 use axum::response::{IntoResponse as _, Response};
-use lar_api::openai::responses::{Deleted, InputItem, InputItems, InputTokens, Response as Wire, Status};
+use lar_api::openai::responses::{
+    Deleted, InputItem, InputItems, InputTokens, OutputItem, Response as Wire, Status,
+};
 use lar_base::{Caller, Code, KeyId, Problem, TaskId, Timestamp};
 use lar_gateway::TaskHandle;
 use lar_memory::Noted;
@@ -26,6 +29,7 @@ use crate::errors::Failure;
 use crate::extract::{self, Path};
 use crate::fields::with_ignored;
 use crate::generate::{self, Begun};
+use crate::misfits::Schemas;
 use crate::{App, State, sse};
 use decode::{Offered, Read};
 use encode::{Encoder, failure};
@@ -38,11 +42,17 @@ const API: &str = "openai.responses";
 /// Input items on a page.
 const ITEMS_PAGE: usize = 20;
 const ITEMS_PAGE_MAX: usize = 100;
+/// Responses whose items a request refers to, at most, and bytes of these items: a request may repeat a reference.
+const REFERRED_MAX: usize = 1_000;
+const REFERRED_BYTES_MAX: usize = 16 << 20;
+/// The digits of an item's id behind those of its task: its place.
+const ITEM_DIGITS: usize = 4;
 
 pub(crate) async fn create(app: State, asker: Asker, request: Request) -> Result<Response, Failure> {
-    let request = decode::Request::read(&extract::body(request, &app).await?)?;
+    let mut request = decode::Request::read(&extract::body(request, &app).await?)?;
     let (store, background) = request.kept();
     let previous = request.previous()?;
+    put_in_items(&app, asker.caller.key(), &mut request).await?;
     let earlier = earlier(&app, asker.caller.key(), previous).await?;
     let read = request.decode(earlier, TaskId::new())?;
     let (response, ignored, noted) = if background {
@@ -63,18 +73,17 @@ async fn at_once(
 ) -> Result<(Response, Vec<String>, Option<Noted>), Problem> {
     let Read { wanted, mut response, tools, input } = read;
     let (task, streams, key) = (wanted.id, wanted.stream, asker.caller.key());
-    let mut begun = generate::begin(app, asker, API, wanted).await?;
-    let (noted, ignored) = (begun.noted.clone(), begun.ignored.clone());
+    let schemas = Schemas::of(&wanted);
+    // The input is kept until it is stored, and the body's share of the budget with it.
+    let mut begun = generate::admit_all(app, asker, API, vec![wanted]).await?.begin(app).await?;
+    let share = asker.body.clone();
+    let (noted, mut ignored) = (begun.noted.clone(), begun.ignored.clone());
     response.model.clone_from(&begun.model);
     let mut encoder = Encoder::new(task, response, tools);
-    let stored = move |body: &Wire| Stored {
-        task,
-        key,
-        previous,
-        state: ResponseState::Over,
-        input,
-        body: json(body),
-        created_at: Timestamp::now(),
+    let stored = move |body: &Wire| {
+        let _counted = &share;
+        let (state, created_at) = (ResponseState::Over, Timestamp::now());
+        Stored { task, key, previous, state, input, body: json(body), created_at }
     };
     if streams {
         let keep = store.then(|| Keep::new(app.store.clone(), stored));
@@ -89,10 +98,22 @@ async fn at_once(
     if encoder.response.status == Status::Cancelled || !encoder.is_over() {
         return Err(Problem::new(Code::EngineFailed, "the task was stopped"));
     }
+    let calls: Vec<(String, &str)> = encoder.response.output.iter().filter_map(called).collect();
+    ignored.extend(schemas.misfits(calls.iter().map(|(name, arguments)| (name.as_str(), *arguments))));
     if store {
         app.store.response_create(stored(&encoder.response), None).await?;
     }
     Ok((axum::Json(encoder.response).into_response(), ignored, noted))
+}
+
+/// The name that the model knows a function by, and its arguments, where an item calls one.
+fn called(item: &OutputItem) -> Option<(String, &str)> {
+    match item {
+        OutputItem::FunctionCall { name, namespace, arguments, .. } => {
+            Some((decode::full_name(namespace.as_deref(), name), arguments))
+        }
+        _ => None,
+    }
 }
 
 /// Has a response go on by itself; answers at once, or with its stream.
@@ -241,14 +262,7 @@ pub(crate) async fn input_items(
         return Err(Problem::invalid("limit", format!("must be from 1 to {ITEMS_PAGE_MAX}")).into());
     }
     let stored = app.store.response_get(caller.key(), task).await?;
-    let mut items: Vec<Value> = parsed(&stored.input)?;
-    for (index, item) in items.iter_mut().enumerate() {
-        if let Value::Object(fields) = item {
-            let named = format!("item_{:032x}{index:04x}", task.as_u128());
-            fields.entry("id").or_insert(Value::String(named));
-            fields.entry("type").or_insert_with(|| "message".into());
-        }
-    }
+    let mut items = named_input(&stored)?;
     match query.order.as_deref() {
         Some("asc") => {}
         None | Some("desc") => items.reverse(),
@@ -272,16 +286,73 @@ pub(crate) async fn input_items(
     }))
 }
 
+/// The items that a response was asked with, each with an id.
+fn named_input(stored: &Stored) -> Result<Vec<Value>, Problem> {
+    let mut items: Vec<Value> = parsed(&stored.input)?;
+    for (index, item) in items.iter_mut().enumerate() {
+        if let Value::Object(fields) = item {
+            let named = format!("item_{:032x}{index:04x}", stored.task.as_u128());
+            fields.entry("id").or_insert(Value::String(named));
+            fields.entry("type").or_insert_with(|| "message".into());
+        }
+    }
+    Ok(items)
+}
+
+/// Puts the items that a request refers to in the place of its references: those of stored responses of the same key.
+async fn put_in_items(app: &App, key: KeyId, request: &mut decode::Request) -> Result<(), Problem> {
+    let ids = request.references();
+    let tasks: BTreeSet<TaskId> = ids.iter().filter_map(|id| task_of_item(id)).collect();
+    if tasks.len() > REFERRED_MAX {
+        let reason = format!("refers to items of more than {REFERRED_MAX} responses");
+        return Err(Problem::invalid("input", reason));
+    }
+    let mut repeated: HashMap<&str, usize> = HashMap::new();
+    for id in &ids {
+        *repeated.entry(id).or_default() += 1;
+    }
+    let (mut items, mut bytes) = (HashMap::new(), 0);
+    for task in tasks {
+        let stored = match app.store.response_get(key, task).await.map_err(Problem::from) {
+            Ok(stored) => stored,
+            // It is told with the item's place.
+            Err(problem) if problem.code == Code::NotFound => continue,
+            Err(problem) => return Err(problem),
+        };
+        let wire: Wire = parsed(&stored.body)?;
+        let output: Vec<Value> = parsed(&json(&wire.output))?;
+        for item in named_input(&stored)?.into_iter().chain(output) {
+            let Some(times) = item["id"].as_str().and_then(|id| repeated.get(id)) else { continue };
+            bytes += times * item.to_string().len();
+            if bytes > REFERRED_BYTES_MAX {
+                let reason = format!("refers to items of more than {REFERRED_BYTES_MAX} bytes together");
+                return Err(Problem::invalid("input", reason));
+            }
+            items.insert(item["id"].as_str().unwrap_or_default().to_owned(), item);
+        }
+    }
+    request.put_in(&items)
+}
+
+/// The task of the response that an item is of, by the item's id.
+fn task_of_item(id: &str) -> Option<TaskId> {
+    let (_, digits) = id.rsplit_once('_')?;
+    let task = digits.get(..digits.len().checked_sub(ITEM_DIGITS)?)?;
+    format!("task_{task}").parse().ok()
+}
+
 /// Counts what a request's prompt would take.
 pub(crate) async fn input_tokens(
     app: State,
     Inference(caller): Inference,
     request: Request,
 ) -> Result<Response, Failure> {
-    let request = decode::Request::read_to_count(&extract::body(request, &app).await?)?;
+    let mut request = decode::Request::read_to_count(&extract::body(request, &app).await?)?;
+    put_in_items(&app, caller.key(), &mut request).await?;
     let earlier = earlier(&app, caller.key(), request.previous()?).await?;
     let wanted = request.decode(earlier, TaskId::new())?.wanted;
-    let counted = app.gateway.count_tokens(plain_name(&wanted.model), &wanted.prompt).await;
+    let model = plain_name(&wanted.model);
+    let counted = app.gateway.count_tokens_for(caller.key(), model, &wanted.prompt).await;
     let input_tokens = counted.map_err(generate::about_model)?.tokens;
     let body = axum::Json(InputTokens { object: "response.input_tokens", input_tokens }).into_response();
     Ok(with_ignored(body, &wanted.ignored))

@@ -1,21 +1,57 @@
 //! What chat and plain completions share: the sampling fields, what is told of tokens, the usage.
 
+mod constraint;
+
 use lar_api::openai::{PromptTokensDetails, Sampling as WireSampling, Timings, TopLogprob, Usage};
 use lar_base::{Problem, TaskId};
-use lar_engines::driver::{Candidate, Constraint, RareSampling, SamplerName, Sampling};
+use lar_engines::driver::{Candidate, RareSampling, SamplerName, Sampling};
 use lar_gateway::End;
+use serde_json::Value;
 
+pub(crate) use self::constraint::{field as constraint_field, unused as unused_of_constraint};
 use crate::App;
-use crate::generate::{self, Answer, STOP_BYTES_MAX, STOP_MAX, derived_seed, in_range, json_schema};
+use crate::generate::{self, Answer, STOP_BYTES_MAX, STOP_MAX, derived_seed, in_range};
 
 /// Entries of `logit_bias` at most.
 const BIAS_MAX: usize = 1024;
+/// A bias is from minus this to this.
+const BIAS_LIMIT: f32 = 100.0;
 /// Answers to one prompt at most.
 const ANSWERS_MAX: u32 = 16;
 /// Tokens whose probability is told beside the chosen one's, at most.
-const TOP_LOGPROBS_MAX: u32 = 20;
+pub(crate) const TOP_LOGPROBS_MAX: u32 = 20;
 /// OpenAI's value for tokens that are out of the question.
 const LOGPROB_MIN: f32 = -9999.0;
+
+/// What becomes of numbers that are out of range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OutOfRange {
+    /// An error, as at OpenAI.
+    Refused,
+    /// The nearest that makes sense, in wider ranges: Ollama and llama.cpp take any.
+    Nearest,
+}
+
+impl OutOfRange {
+    /// Checks a number that must be within the first of these ranges, or is brought into the second.
+    fn check(
+        self,
+        field: &str,
+        value: Option<f32>,
+        (low, high): (f32, f32),
+        (lowest, highest): (f32, f32),
+    ) -> Result<Option<f32>, Problem> {
+        match self {
+            OutOfRange::Refused => in_range(field, value, low, high),
+            OutOfRange::Nearest => Ok(value.map(|value| value.clamp(lowest, highest))),
+        }
+    }
+
+    /// As [`OutOfRange::check`], where there is one range.
+    fn within(self, field: &str, value: Option<f32>, low: f32, high: f32) -> Result<Option<f32>, Problem> {
+        self.check(field, value, (low, high), (low, high))
+    }
+}
 
 /// Checks the sampling fields.
 pub(crate) fn sampling(
@@ -23,38 +59,35 @@ pub(crate) fn sampling(
     tokens_max: Option<u32>,
     task: TaskId,
 ) -> Result<Sampling, Problem> {
+    read(wire, tokens_max, task, OutOfRange::Refused)
+}
+
+/// As [`sampling`] for Ollama's and llama.cpp's own paths, whose servers refuse no number: one that is out of range becomes
+/// the nearest that makes sense.
+pub(crate) fn sampling_of_any_numbers(
+    wire: WireSampling,
+    tokens_max: Option<u32>,
+    task: TaskId,
+) -> Result<Sampling, Problem> {
+    read(wire, tokens_max, task, OutOfRange::Nearest)
+}
+
+fn read(
+    mut wire: WireSampling,
+    tokens_max: Option<u32>,
+    task: TaskId,
+    beyond: OutOfRange,
+) -> Result<Sampling, Problem> {
     if tokens_max == Some(0) {
         return Err(Problem::invalid("max_tokens", "must be at least 1"));
     }
-    let rare = rare(&wire)?;
+    let rare = rare(&wire, beyond)?;
+    let constraint = constraint::read(&mut wire)?;
     let mut stop = wire.stop.map(lar_api::openai::OneOrMany::into_vec).unwrap_or_default();
     // As llama.cpp: some clients always send a list, of empty texts where none was set.
     stop.retain(|text| !text.is_empty());
     let stop = generate::stop_texts("stop", stop)?;
-    let bias = wire.logit_bias.unwrap_or_default();
-    if bias.len() > BIAS_MAX {
-        return Err(Problem::invalid(
-            "logit_bias",
-            format!("has {} entries; {BIAS_MAX} at most", bias.len()),
-        ));
-    }
-    let logit_bias = bias
-        .into_iter()
-        .map(|(token, bias)| {
-            let id = token.parse::<i32>().ok().filter(|id| *id >= 0);
-            let id = id.ok_or_else(|| Problem::invalid("logit_bias", format!("`{token}` is no token id")))?;
-            in_range("logit_bias", Some(bias), -100.0, 100.0)?;
-            Ok((id, bias))
-        })
-        .collect::<Result<_, Problem>>()?;
-    let constraint = match (&wire.json_schema, wire.grammar) {
-        (Some(_), Some(_)) => {
-            return Err(Problem::invalid("grammar", "cannot be used together with `json_schema`"));
-        }
-        (Some(schema), None) => Some(json_schema("json_schema", schema)?),
-        (None, Some(grammar)) if grammar.trim().is_empty() => None,
-        (None, grammar) => grammar.map(Constraint::Gbnf),
-    };
+    let logit_bias = logit_bias(wire.logit_bias.unwrap_or_default(), beyond)?;
     let shift_keep = match (wire.context_shift, wire.n_keep.unwrap_or(0)) {
         (Some(true), ..=-2) => return Err(Problem::invalid("n_keep", "must not be below -1")),
         // llama.cpp's -1 keeps the whole prompt; half of the context is kept at most.
@@ -62,16 +95,23 @@ pub(crate) fn sampling(
         (_, 0) => None,
         _ => return Err(Problem::invalid("n_keep", "needs `context_shift` set to true")),
     };
+    // vLLM's penalty is on all tokens before.
+    let (repeat, repeat_field) = match wire.repeat_penalty {
+        None => (wire.repetition_penalty, "repetition_penalty"),
+        penalty => (penalty, "repeat_penalty"),
+    };
+    let everywhere = wire.repeat_penalty.is_none() && wire.repetition_penalty.is_some();
+    let penalty = ((-2.0, 2.0), (-100.0, 100.0));
     Ok(Sampling {
-        temperature: in_range("temperature", wire.temperature, 0.0, 2.0)?,
-        top_p: in_range("top_p", wire.top_p, 0.0, 1.0)?,
+        temperature: beyond.check("temperature", wire.temperature, (0.0, 2.0), (0.0, 100.0))?,
+        top_p: beyond.within("top_p", wire.top_p, 0.0, 1.0)?,
         // Below 1 is all tokens: -1 in vLLM and Ollama, 0 in llama.cpp.
         top_k: wire.top_k.map(|k| k.max(0)),
-        min_p: in_range("min_p", wire.min_p, 0.0, 1.0)?,
-        presence_penalty: in_range("presence_penalty", wire.presence_penalty, -2.0, 2.0)?,
-        frequency_penalty: in_range("frequency_penalty", wire.frequency_penalty, -2.0, 2.0)?,
-        repeat_penalty: in_range("repeat_penalty", wire.repeat_penalty, 0.1, 10.0)?,
-        repeat_last_n: wire.repeat_last_n,
+        min_p: beyond.within("min_p", wire.min_p, 0.0, 1.0)?,
+        presence_penalty: beyond.check("presence_penalty", wire.presence_penalty, penalty.0, penalty.1)?,
+        frequency_penalty: beyond.check("frequency_penalty", wire.frequency_penalty, penalty.0, penalty.1)?,
+        repeat_penalty: beyond.within(repeat_field, repeat, 0.1, 10.0)?,
+        repeat_last_n: wire.repeat_last_n.or(everywhere.then_some(-1)),
         rare,
         logit_bias,
         ignore_eos: wire.ignore_eos == Some(true),
@@ -92,10 +132,42 @@ pub(crate) fn sampling(
     })
 }
 
+/// What is added to the logits of which tokens: an object of OpenAI's, or pairs of llama.cpp's.
+fn logit_bias(biases: Value, beyond: OutOfRange) -> Result<Vec<(i32, f32)>, Problem> {
+    let wrong = |reason: String| Problem::invalid("logit_bias", reason);
+    let entries: Vec<(String, Value)> = match biases {
+        Value::Null => Vec::new(),
+        Value::Object(members) => members.into_iter().filter(|(_, bias)| !bias.is_null()).collect(),
+        Value::Array(pairs) => {
+            let pair = |pair: &Value| match pair.as_array().map(Vec::as_slice) {
+                Some([token @ Value::Number(_), bias]) => Ok((token.to_string(), bias.clone())),
+                _ => Err(wrong("must list pairs of a token's number and a number".into())),
+            };
+            pairs.iter().map(pair).collect::<Result<_, Problem>>()?
+        }
+        _ => return Err(wrong("must map token ids to numbers".into())),
+    };
+    if entries.len() > BIAS_MAX {
+        return Err(wrong(format!("has {} entries; {BIAS_MAX} at most", entries.len())));
+    }
+    let entry = |(token, bias): (String, Value)| {
+        let id = token.parse::<i32>().ok().filter(|id| *id >= 0);
+        let id = id.ok_or_else(|| wrong(format!("`{token:.40}` is no token id")))?;
+        let bias = match bias {
+            // llama.cpp's word for a token that never comes.
+            Value::Bool(false) => -BIAS_LIMIT,
+            bias => bias.as_f64().ok_or_else(|| wrong("must map token ids to numbers".into()))? as f32,
+        };
+        let bias = beyond.within("logit_bias", Some(bias), -BIAS_LIMIT, BIAS_LIMIT)?;
+        Ok((id, bias.unwrap_or_default()))
+    };
+    entries.into_iter().map(entry).collect()
+}
+
 /// llama.cpp's further samplers, if any is asked for.
-fn rare(wire: &WireSampling) -> Result<Option<Box<RareSampling>>, Problem> {
-    let unit = |field, value| in_range(field, value, 0.0, 1.0);
-    let positive = |field, value| in_range(field, value, 0.0, 100.0);
+fn rare(wire: &WireSampling, beyond: OutOfRange) -> Result<Option<Box<RareSampling>>, Problem> {
+    let unit = |field, value| beyond.within(field, value, 0.0, 1.0);
+    let positive = |field, value| beyond.within(field, value, 0.0, 100.0);
     if wire.mirostat.is_some_and(|version| version > 2) {
         return Err(Problem::invalid("mirostat", "must be 0, 1 or 2"));
     }
@@ -113,7 +185,7 @@ fn rare(wire: &WireSampling) -> Result<Option<Box<RareSampling>>, Problem> {
     }
     let rare = RareSampling {
         typical_p: unit("typical_p", wire.typical_p)?,
-        top_n_sigma: in_range("top_n_sigma", wire.top_n_sigma, -1.0, 100.0)?,
+        top_n_sigma: beyond.within("top_n_sigma", wire.top_n_sigma, -1.0, 100.0)?,
         xtc_probability: unit("xtc_probability", wire.xtc_probability)?,
         xtc_threshold: unit("xtc_threshold", wire.xtc_threshold)?,
         dynatemp_range: positive("dynatemp_range", wire.dynatemp_range)?,

@@ -164,6 +164,16 @@ fn name_schema() -> Value {
 
 /// Adds the limits of fields to the schemas of requests.
 fn constrain(schemas: &mut Value) {
+    for (schema, field, limits) in field_limits() {
+        let field = schemas.get_mut(schema).and_then(|schema| schema.get_mut("properties")?.get_mut(field));
+        if let Some(field) = field {
+            merge(field, limits);
+        }
+    }
+}
+
+/// What the checks allow of the fields of requests: schema, field, keywords of JSON Schema.
+fn field_limits() -> Vec<(&'static str, &'static str, Value)> {
     let kinds = lar_store::MemoryKind::ALL.map(lar_store::MemoryKind::as_str);
     let text = |max: usize| json!({ "minLength": 1, "maxLength": max });
     let one_of = |words: &[&str]| json!({ "enum": words });
@@ -172,7 +182,7 @@ fn constrain(schemas: &mut Value) {
         json!({ "enum": words.collect::<Vec<_>>() })
     };
     let scopes: Vec<&str> = Scope::ALL.iter().map(|scope| scope.as_str()).collect();
-    for (schema, field, limits) in [
+    vec![
         ("NewMemory", "content", text(memory::CONTENT_BYTES_MAX)),
         ("NewMemory", "kind", or_null(&kinds)),
         (
@@ -198,11 +208,7 @@ fn constrain(schemas: &mut Value) {
         ("NewGrant", "access", one_of(&["read", "write"])),
         ("NewSpace", "name", name_schema()),
         ("NewUser", "name", name_schema()),
-    ] {
-        let field = &mut schemas[schema]["properties"][field];
-        debug_assert!(!field.is_null(), "{schema} has lost a field");
-        merge(field, limits);
-    }
+    ]
 }
 
 fn merge(schema: &mut Value, limits: Value) {
@@ -249,6 +255,15 @@ mod tests {
     #[test]
     fn limits_are_those_of_the_checks() {
         let document = described();
+        for (schema, field, limits) in field_limits() {
+            let described = &document["components"]["schemas"][schema]["properties"][field];
+            for (keyword, limit) in limits.as_object().unwrap() {
+                assert_eq!(&described[keyword], limit, "{schema}.{field}");
+            }
+            let is_described =
+                ["type", "oneOf", "allOf", "$ref", "items"].iter().any(|key| described.get(key).is_some());
+            assert!(is_described, "{schema} has no field {field}: {described}");
+        }
         let field = |schema: &str, field: &str| {
             document["components"]["schemas"][schema]["properties"][field].clone()
         };

@@ -173,6 +173,9 @@ mod tests {
 
     #[test]
     fn model_apis_are_open_to_other_pages_and_lars_own_is_not() {
+        for (path, shape, _) in crate::routes::at_root() {
+            assert_eq!(serves_other_pages(path), shape != Shape::Ours, "{path}");
+        }
         for path in ["/v1/models", "/api/chat", "/mcp", "/.well-known/oauth-protected-resource/mcp"] {
             assert!(serves_other_pages(path), "{path}");
         }

@@ -88,8 +88,8 @@ fn read(
     }
     let mut text = Vec::new();
     first.take(MANIFEST_BYTES_MAX).read_to_end(&mut text).map_err(broken)?;
-    let manifest: Manifest =
-        serde_json::from_slice(&text).map_err(|_| damaged("it does not begin with a manifest of Lar's"))?;
+    let manifest: Manifest = serde_json::from_slice(&text)
+        .map_err(|_| damaged("it does not begin with a manifest of Lar's, so it is no backup"))?;
     if manifest.format != FORMAT {
         return Err(damaged(&format!("its format is {}; this program knows {FORMAT}", manifest.format)));
     }

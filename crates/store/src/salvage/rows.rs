@@ -1,27 +1,87 @@
 //! Reads a table row by row around what cannot be read.
 //!
-//! A table is walked forwards and backwards; where a walk breaks off it goes on behind the gap, by the next row number,
-//! or by the keys that the table's other indexes still name. Rows are copied as the values they are.
+//! A table is walked forwards and, where that breaks off, backwards. Every row that an index names and no walk met is looked
+//! up. Where no index can be read to its end, the gap between both walks is searched ([`super::gaps`]). Rows are copied as the
+//! values they are.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, Row, params_from_iter};
 
 use super::Table;
+use super::gaps::Scale;
 use crate::Error;
 
-/// After so many row numbers that cannot be read the steps grow by one each hundred: the gap is a branch, not a page.
-const STEPS_OF_ONE: u64 = 2_000;
+/// A walk that meets so many known rows one after the other goes in a circle; no page holds as many.
+const REPEATS_MAX: usize = 1_000;
+/// Rows before a break whose keys are looked at: one of them may be damaged.
+const RECENT_ROWS: usize = 8;
 
 /// A table of the schema.
 #[derive(Debug)]
 pub(super) struct Shape {
     pub(super) name: String,
     columns: Vec<String>,
-    /// The columns of its primary key; empty for a table that is walked by row number.
+    /// The columns of its primary key; empty for a table whose rows have numbers.
     key: Vec<String>,
     indexes: Vec<String>,
+}
+
+impl Shape {
+    pub(super) fn has_row_numbers(&self) -> bool {
+        self.key.is_empty()
+    }
+
+    /// The expressions that a row is found by, each with `end` behind it.
+    fn key_with(&self, end: &str) -> String {
+        let column = |column: &String| format!("\"{column}\"{end}");
+        let all: Vec<String> = self.key.iter().map(column).collect();
+        if all.is_empty() { format!("rowid{end}") } else { all.join(", ") }
+    }
+
+    /// The start of a query for whole rows, their keys before them.
+    fn select(&self) -> String {
+        format!("SELECT {}, {} FROM \"{}\"", self.key_with(""), quoted(&self.columns), self.name)
+    }
+
+    /// Queries for rows of a range by their keys' first and only part: up from `?1` and below `?2`; down from below `?1` and
+    /// above `?2`.
+    pub(super) fn ranges(&self) -> [String; 2] {
+        let (select, key) = (self.select(), self.key_with(""));
+        [
+            format!("{select} WHERE {key} >= ?1 AND {key} < ?2 ORDER BY {key}"),
+            format!("{select} WHERE {key} < ?1 AND {key} > ?2 ORDER BY {key} DESC"),
+        ]
+    }
+
+    /// Takes the key off what [`Shape::select`] read.
+    fn split(&self, mut values: Vec<Value>) -> (Key, Vec<Value>) {
+        let columns = values.split_off(self.key.len().max(1));
+        let key = match values.as_slice() {
+            [Value::Integer(number)] if self.has_row_numbers() => Key::Row(*number),
+            values => Key::Columns(sortable(values)),
+        };
+        (key, columns)
+    }
+}
+
+/// What a row is found by.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Key {
+    /// Its row number.
+    Row(i64),
+    /// The columns of its primary key.
+    Columns(Vec<Sortable>),
+}
+
+impl Key {
+    fn values(&self) -> Vec<Value> {
+        match self {
+            Self::Row(number) => vec![Value::Integer(*number)],
+            Self::Columns(columns) => columns.iter().map(Sortable::value).collect(),
+        }
+    }
 }
 
 /// The tables that a schema has, by name; the search index, which is made of others, is none of them.
@@ -55,23 +115,40 @@ pub(super) fn tables(connection: &Connection) -> Result<Vec<Shape>, Error> {
 pub(super) fn copy(source: &Connection, target: &Connection, table: &Shape) -> Result<Table, Error> {
     target.execute_batch("BEGIN")?;
     let mut copying = Copying::new(source, target, table);
-    if table.key.is_empty() {
-        copying.by_number()?;
-    } else {
-        copying.by_key()?;
-    }
-    let Copying { saved, lost, .. } = copying;
+    copying.run()?;
+    let Copying { saved, lost, unsearched, .. } = copying;
     target.execute_batch("COMMIT")?;
-    Ok(Table { name: table.name.clone(), saved, lost })
+    Ok(Table { name: table.name.clone(), saved, lost, unsearched })
 }
 
-struct Copying<'a> {
-    source: &'a Connection,
+/// A table that is being copied.
+pub(super) struct Copying<'a> {
+    pub(super) source: &'a Connection,
     target: &'a Connection,
-    table: &'a Shape,
+    pub(super) table: &'a Shape,
     insert: String,
+    /// The keys of all rows that were read.
+    pub(super) read: BTreeSet<Key>,
     saved: u64,
     lost: u64,
+    pub(super) unsearched: u64,
+}
+
+/// How a walk went.
+#[derive(Debug, Default)]
+pub(super) struct Walk {
+    /// The keys of its last rows, in its order.
+    pub(super) recent: VecDeque<Key>,
+    /// Whether it came to its end, and not to what cannot be read.
+    pub(super) ended: bool,
+}
+
+/// What the indexes of a table name.
+#[derive(Debug, Default)]
+pub(super) struct Named {
+    pub(super) keys: BTreeSet<Key>,
+    /// Whether one of the indexes could be read to its end, so that no row is missing here.
+    is_complete: bool,
 }
 
 impl<'a> Copying<'a> {
@@ -79,7 +156,28 @@ impl<'a> Copying<'a> {
         let marks = vec!["?"; table.columns.len()].join(", ");
         let insert =
             format!("INSERT OR IGNORE INTO \"{}\" ({}) VALUES ({marks})", table.name, quoted(&table.columns));
-        Self { source, target, table, insert, saved: 0, lost: 0 }
+        Self { source, target, table, insert, read: BTreeSet::new(), saved: 0, lost: 0, unsearched: 0 }
+    }
+
+    fn run(&mut self) -> Result<(), Error> {
+        let select = self.table.select();
+        if self.source.prepare(&select).is_err() {
+            // The damaged schema has no such table any more.
+            return Ok(());
+        }
+        let forwards = self.walk(&format!("{select} ORDER BY {}", self.table.key_with("")), &[])?;
+        let backwards = match forwards.ended {
+            true => Walk::default(),
+            false => self.walk(&format!("{select} ORDER BY {}", self.table.key_with(" DESC")), &[])?,
+        };
+        let named = self.named();
+        self.look_up(&named)?;
+        if !forwards.ended && !named.is_complete {
+            self.search_gap(&forwards, &backwards, &named)?;
+        }
+        // What an index still names and was not read was lost; what could not be kept is counted already.
+        self.lost += (named.keys.len() as u64).saturating_sub(self.saved + self.lost);
+        Ok(())
     }
 
     /// Writes a row; one that the table cannot hold counts as lost.
@@ -95,137 +193,114 @@ impl<'a> Copying<'a> {
         Ok(())
     }
 
-    /// Walks a table by its row numbers.
-    fn by_number(&mut self) -> Result<(), Error> {
-        let (name, columns) = (&self.table.name, quoted(&self.table.columns));
-        let walk = format!("SELECT rowid, {columns} FROM \"{name}\" WHERE rowid >= ?1 ORDER BY rowid");
-        let last = self.last_number();
-        let (mut at, mut tried) = (i64::MIN, 0u64);
-        let mut seen: Option<i64> = None;
-        while at <= last {
-            let (read, ended) = self.walk(&walk, at, &mut seen)?;
-            if ended {
-                break;
-            }
-            tried = if read { 0 } else { tried + 1 };
-            // Behind the last row that could be read; where none could, behind the last that was tried.
-            let from = if read { seen.unwrap_or(0) } else { at.max(seen.unwrap_or(0)) };
-            let step = 1 + tried.saturating_sub(STEPS_OF_ONE) / 100;
-            at = from.max(0).saturating_add_unsigned(step);
-        }
-        let known = self.known_numbers();
-        let there = self.count()?;
-        // What an index still names and is not there was lost; what could not be kept is counted already.
-        self.lost = self.lost.max((known.len() as u64).saturating_sub(there));
-        Ok(())
-    }
-
-    /// Reads rows from `at` on until it breaks off: whether any was read, and whether that was the end.
-    fn walk(&mut self, sql: &str, at: i64, seen: &mut Option<i64>) -> Result<(bool, bool), Error> {
-        let Ok(mut query) = self.source.prepare_cached(sql) else { return Ok((false, true)) };
-        let Ok(mut rows) = query.query([at]) else { return Ok((false, false)) };
-        let mut read = false;
+    /// Keeps the rows of a query that are new, until it ends, breaks off or goes in a circle. A row out of order, whose number
+    /// a damaged page made larger or smaller, is a row like others.
+    pub(super) fn walk(&mut self, sql: &str, parameters: &[Value]) -> Result<Walk, Error> {
+        let (mut walk, mut repeats) = (Walk::default(), 0);
+        let source = self.source;
+        let Ok(mut query) = source.prepare_cached(sql) else { return Ok(walk) };
+        let Ok(mut rows) = query.query(params_from_iter(parameters)) else { return Ok(walk) };
         loop {
             match rows.next() {
-                Ok(None) => return Ok((read, true)),
-                Err(_) => return Ok((read, false)),
+                Ok(None) => {
+                    walk.ended = true;
+                    return Ok(walk);
+                }
+                Err(_) => return Ok(walk),
                 Ok(Some(row)) => {
-                    let number: i64 = row.get(0)?;
-                    // A damaged page may lead back to rows that were read.
-                    if seen.is_some_and(|seen| number <= seen) {
-                        return Ok((read, false));
+                    let (key, columns) = self.table.split(values(row, 0)?);
+                    if walk.recent.len() == RECENT_ROWS {
+                        walk.recent.pop_front();
                     }
-                    (*seen, read) = (Some(number), true);
-                    self.keep(values(row, 1)?)?;
+                    walk.recent.push_back(key.clone());
+                    if self.read.insert(key) {
+                        repeats = 0;
+                        self.keep(columns)?;
+                    } else {
+                        repeats += 1;
+                        if repeats > REPEATS_MAX {
+                            return Ok(walk);
+                        }
+                    }
                 }
             }
         }
     }
 
-    /// The highest row number that the table or an index knows of, or that was ever given.
-    fn last_number(&self) -> i64 {
-        let name = &self.table.name;
-        let one =
-            |sql: &str| self.source.query_row(sql, [], |row| row.get::<_, Option<i64>>(0)).ok().flatten();
-        let walked = one(&format!("SELECT rowid FROM \"{name}\" ORDER BY rowid DESC LIMIT 1"));
-        let given = one(&format!("SELECT seq FROM sqlite_sequence WHERE name = '{name}'"));
-        let known = self.known_numbers().last().copied();
-        walked.max(given).max(known).unwrap_or(i64::from(u32::MAX))
-    }
-
-    /// The row numbers that the table's other indexes name, as far as they can be read.
-    fn known_numbers(&self) -> BTreeSet<i64> {
-        let mut known = BTreeSet::new();
+    /// The keys that the table's other indexes name, as far as they can be read.
+    fn named(&self) -> Named {
+        let mut named = Named::default();
         for index in &self.table.indexes {
-            let sql = format!("SELECT rowid FROM \"{}\" INDEXED BY \"{index}\"", self.table.name);
+            let key = self.table.key_with("");
+            let sql = format!("SELECT {key} FROM \"{}\" INDEXED BY \"{index}\"", self.table.name);
             let Ok(mut query) = self.source.prepare(&sql) else { continue };
             let Ok(mut rows) = query.query([]) else { continue };
-            while let Ok(Some(row)) = rows.next() {
-                known.extend(row.get::<_, i64>(0));
+            loop {
+                match rows.next() {
+                    Ok(Some(row)) => {
+                        let Ok(values) = values(row, 0) else { break };
+                        named.keys.insert(self.table.split(values).0);
+                    }
+                    Ok(None) => {
+                        named.is_complete |= !named.keys.is_empty();
+                        break;
+                    }
+                    Err(_) => break,
+                }
             }
         }
-        known
+        named
     }
 
-    fn count(&self) -> Result<u64, Error> {
-        let sql = format!("SELECT count(*) FROM \"{}\"", self.table.name);
-        Ok(self.target.query_row(&sql, [], |row| row.get(0))?)
-    }
-
-    /// Walks a table by its key in both directions, then looks up what its indexes name beside that.
-    fn by_key(&mut self) -> Result<(), Error> {
-        let (name, columns, key) = (&self.table.name, quoted(&self.table.columns), quoted(&self.table.key));
-        let mut read: BTreeSet<Vec<Sortable>> = BTreeSet::new();
-        let backwards =
-            self.table.key.iter().map(|column| format!("\"{column}\" DESC")).collect::<Vec<_>>().join(", ");
-        for order in [key.clone(), backwards] {
-            let sql = format!("SELECT {columns} FROM \"{name}\" ORDER BY {order}");
-            self.take_new(&sql, &mut read)?;
-        }
-        let mut known: BTreeSet<Vec<Sortable>> = BTreeSet::new();
-        for index in &self.table.indexes {
-            let sql = format!("SELECT {key} FROM \"{name}\" INDEXED BY \"{index}\"");
-            let Ok(mut query) = self.source.prepare(&sql) else { continue };
-            let Ok(mut rows) = query.query([]) else { continue };
-            while let Ok(Some(row)) = rows.next() {
-                known.insert(sortable(&values(row, 0)?));
-            }
-        }
-        let tests = self.table.key.iter().map(|column| format!("\"{column}\" IS ?"));
-        let lookup =
-            format!("SELECT {columns} FROM \"{name}\" WHERE {}", tests.collect::<Vec<_>>().join(" AND "));
-        for key in known.difference(&read.clone()) {
-            let found = self.source.prepare_cached(&lookup).and_then(|mut query| {
-                query.query_row(params_from_iter(key.iter().map(Sortable::value)), |row| values(row, 0))
-            });
-            match found {
-                Ok(values) => self.keep(values)?,
-                Err(_) => self.lost += 1,
+    /// Keeps the rows that indexes name and no walk met.
+    fn look_up(&mut self, named: &Named) -> Result<(), Error> {
+        let (select, key) = (self.table.select(), self.table.key_with(""));
+        let tests = self.table.key_with(" = ?").replace(", ", " AND ");
+        let marks = vec!["?"; self.table.key.len().max(1)].join(", ");
+        // SQLite finds the first row from the key on, by the page before the row; or the last one up to the key, by the page
+        // behind it. One of the two may be damaged.
+        let ways = [
+            format!("{select} WHERE {tests}"),
+            format!("{select} WHERE ({key}) <= ({marks}) ORDER BY {} LIMIT 1", self.table.key_with(" DESC")),
+        ];
+        let missing: Vec<Key> = named.keys.difference(&self.read).cloned().collect();
+        let source = self.source;
+        for key in missing {
+            for way in &ways {
+                let found = source.prepare_cached(way).and_then(|mut query| {
+                    query.query_row(params_from_iter(key.values()), |row| values(row, 0))
+                });
+                let Ok(found) = found else { continue };
+                let (found, columns) = self.table.split(found);
+                if found == key && self.read.insert(found) {
+                    self.keep(columns)?;
+                    break;
+                }
             }
         }
         Ok(())
     }
 
-    /// Keeps the rows of a query whose keys are new, until it breaks off.
-    fn take_new(&mut self, sql: &str, read: &mut BTreeSet<Vec<Sortable>>) -> Result<(), Error> {
-        let places: Vec<usize> = self
-            .table
-            .key
-            .iter()
-            .filter_map(|key| self.table.columns.iter().position(|column| column == key))
-            .collect();
-        let Ok(mut query) = self.source.prepare(sql) else { return Ok(()) };
-        let Ok(mut rows) = query.query([]) else { return Ok(()) };
-        while let Ok(Some(row)) = rows.next() {
-            let values = values(row, 0)?;
-            let key: Vec<Value> = places.iter().map(|place| values[*place].clone()).collect();
-            // A walk that meets what it read before goes in a circle, or is at what the other direction read.
-            if !read.insert(sortable(&key)) {
-                break;
+    /// The highest row number that was ever given, where the table keeps it.
+    pub(super) fn last_given(&self) -> Option<i64> {
+        let sql = "SELECT seq FROM sqlite_sequence WHERE name = ?1";
+        self.source.query_row(sql, [&self.table.name], |row| row.get(0)).ok()
+    }
+
+    /// How the keys of this table are numbered, where they can be.
+    pub(super) fn scale(&self, named: &Named) -> Option<Scale> {
+        match self.table.key.len() {
+            0 => Some(Scale::Rows),
+            1 => {
+                let some = if self.read.is_empty() { &named.keys } else { &self.read };
+                // The first and last keys may be damaged ones.
+                some.iter().skip(some.len() / 2).find_map(|key| match key {
+                    Key::Columns(columns) => Scale::of_ids(columns),
+                    Key::Row(_) => None,
+                })
             }
-            self.keep(values)?;
+            _ => None,
         }
-        Ok(())
     }
 }
 
@@ -283,7 +358,7 @@ fn quoted(columns: &[String]) -> String {
 
 /// A value of a key, in an order of its own.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Sortable {
+pub(super) enum Sortable {
     Null,
     Integer(i64),
     Text(String),

@@ -1,7 +1,7 @@
 //! Databases that are damaged in many ways: what is damaged is told from what is whole, nothing is called a backup that
 //! is none, and what can be read is saved as it was.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +13,10 @@ use crate::{Check, Error, Inspection, Store, backup, inspect, migrations};
 const CONVERSATIONS: usize = 150;
 const MESSAGES: usize = 6;
 const MEMORIES: usize = 800;
+/// Of SQLite's default.
+const PAGE_BYTES: usize = 4096;
+/// The tables whose rows are counted by the pages that hold them.
+const TABLES: [&str; 4] = ["conversations", "messages", "memories", "passages"];
 
 /// Numbers that look random, the same for the same seed (SplitMix64).
 struct Random(u64);
@@ -118,6 +122,127 @@ fn flip(path: &Path, seed: u64, count: u64) {
     fs::write(path, bytes).unwrap();
 }
 
+/// Rows on the leaf pages of a table that are reached without a lost page: salvage has to find them.
+fn reachable(whole: &Connection, table: &str, lost: &BTreeSet<usize>) -> u64 {
+    let mut query =
+        whole.prepare("SELECT pageno, path, pagetype = 'leaf', ncell FROM dbstat WHERE name = ?1").unwrap();
+    let rows = query.query_map([table], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)));
+    let pages: Vec<(usize, String, bool, u64)> = rows.unwrap().collect::<Result<_, _>>().unwrap();
+    let gone: Vec<&String> =
+        pages.iter().filter(|(page, ..)| lost.contains(page)).map(|(_, path, ..)| path).collect();
+    let is_there = |path: &str| !gone.iter().any(|gone| path.starts_with(gone.as_str()));
+    pages.iter().filter(|(_, path, is_leaf, _)| *is_leaf && is_there(path)).map(|(.., rows)| rows).sum()
+}
+
+/// Fills pages with noise.
+fn spoil(path: &Path, pages: &BTreeSet<usize>) {
+    let mut bytes = fs::read(path).unwrap();
+    for page in pages {
+        bytes[(page - 1) * PAGE_BYTES..page * PAGE_BYTES].fill(0xa7);
+    }
+    fs::write(path, bytes).unwrap();
+}
+
+fn numbers(connection: &Connection, sql: &str) -> BTreeSet<usize> {
+    let mut query = connection.prepare(sql).unwrap();
+    let rows = query.query_map([], |row| row.get(0)).unwrap();
+    rows.collect::<Result<_, _>>().unwrap()
+}
+
+#[test]
+fn pages_of_noise_cost_their_own_rows_and_no_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = filled(folder.path());
+    let connection = Connection::open(&whole).unwrap();
+    // A table that is not in the schema any more is not salvaged.
+    let schema = numbers(&connection, "SELECT pageno FROM dbstat WHERE name = 'sqlite_schema'");
+    let count = fs::metadata(&whole).unwrap().len() / PAGE_BYTES as u64;
+    for seed in 0..15 {
+        let mut random = Random(seed);
+        let noisy = [1, 3, 10, 40, 100][seed as usize % 5];
+        let mut lost: BTreeSet<usize> = (0..noisy).map(|_| random.below(count) as usize + 1).collect();
+        lost.retain(|page| !schema.contains(page));
+        let damaged = folder.path().join("damaged.db");
+        fs::copy(&whole, &damaged).unwrap();
+        spoil(&damaged, &lost);
+        let to = folder.path().join(format!("saved-{seed}.db"));
+        let salvaged = salvage(&damaged, &to).unwrap();
+        for table in TABLES {
+            let (saved, least) = (saved(&salvaged, table), reachable(&connection, table, &lost));
+            assert!(saved >= least, "seed {seed}: {saved} of {least} {table}: {lost:?}");
+        }
+    }
+}
+
+/// The varint at `at`, and where it ends.
+fn varint(bytes: &[u8], at: usize) -> (u64, usize) {
+    let end = at + bytes[at..].iter().position(|byte| byte & 0x80 == 0).unwrap() + 1;
+    (bytes[at..end].iter().fold(0, |sum, byte| sum << 7 | u64::from(byte & 0x7f)), end)
+}
+
+/// Where in a file the number of a row is written, by the leaves of its table (SQLite's file format, 1.6).
+fn place_of_number(bytes: &[u8], leaves: &BTreeSet<usize>, number: u64) -> usize {
+    let short = |at: usize| usize::from(u16::from_be_bytes([bytes[at], bytes[at + 1]]));
+    let numbers = leaves.iter().flat_map(|page| {
+        let start = (page - 1) * PAGE_BYTES;
+        let cells = (0..short(start + 3)).map(move |cell| start + short(start + 8 + 2 * cell));
+        cells.map(|cell| varint(bytes, cell).1)
+    });
+    numbers.into_iter().find(|at| varint(bytes, *at).0 == number).unwrap()
+}
+
+#[test]
+fn a_bit_in_a_row_number_costs_one_row_at_most() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = filled(folder.path());
+    let original = texts(&path);
+    let leaves = numbers(
+        &Connection::open(&path).unwrap(),
+        "SELECT pageno FROM dbstat WHERE name = 'memories' AND pagetype = 'leaf'",
+    );
+    let bytes = fs::read(&path).unwrap();
+    // 300 becomes 4396, which is above all; 428 and 301, which are there, too; and 172, which was before.
+    let place = place_of_number(&bytes, &leaves, 300);
+    for (at, bit, becomes) in [(0, 0x20, 4396), (0, 0x01, 428), (1, 0x01, 301), (0, 0x03, 172)] {
+        let mut damaged = bytes.clone();
+        damaged[place + at] ^= bit;
+        assert_eq!(varint(&damaged, place).0, becomes);
+        fs::write(&path, damaged).unwrap();
+        let to = folder.path().join(format!("saved-{becomes}.db"));
+        salvage(&path, &to).unwrap();
+        let texts = texts(&to);
+        let same = texts.iter().filter(|(id, text)| original.get(*id) == Some(text)).count();
+        assert!(same >= original.len() - 1, "{becomes}: {same} of {}", original.len());
+    }
+}
+
+/// The last rows are lost, and with them what says how many there were.
+#[test]
+fn a_search_ends_where_a_damaged_number_makes_the_gap_wide() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = filled(folder.path());
+    let connection = Connection::open(&path).unwrap();
+    connection.execute("UPDATE sqlite_sequence SET seq = 1 << 60 WHERE name = 'memories'", []).unwrap();
+    let mut lost = numbers(
+        &connection,
+        "SELECT rootpage FROM sqlite_schema WHERE tbl_name = 'memories' AND type = 'index'",
+    );
+    let leaf = "SELECT pageno FROM dbstat WHERE name = 'memories' AND pagetype = 'leaf' ORDER BY path";
+    lost.extend(numbers(&connection, &format!("{leaf} DESC LIMIT 1")));
+    lost.extend(numbers(&connection, &format!("{leaf} LIMIT 1 OFFSET 40")));
+    let (least, all) =
+        (reachable(&connection, "memories", &lost), reachable(&connection, "memories", &BTreeSet::new()));
+    connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    drop(connection);
+    spoil(&path, &lost);
+    let salvaged = salvage(&path, &folder.path().join("saved.db")).unwrap();
+    let table = salvaged.tables.iter().find(|table| table.name == "memories").unwrap();
+    assert_eq!((table.saved, all), (least, MEMORIES as u64));
+    assert!(table.unsearched > 0, "it says that it did not look everywhere");
+    let others = salvaged.tables.iter().filter(|other| other.name != "memories");
+    assert_eq!(others.map(|table| table.unsearched).sum::<u64>(), 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn random_bits_are_found_or_harmless_and_the_rest_is_saved() {
     let folder = tempfile::tempdir().unwrap();
@@ -190,6 +315,9 @@ fn a_cut_file_gives_what_is_left_of_it() {
     let path = filled(folder.path());
     let original = texts(&path);
     let bytes = fs::read(&path).unwrap();
+    let whole = folder.path().join("whole.db");
+    fs::copy(&path, &whole).unwrap();
+    let whole = Connection::open(&whole).unwrap();
     for part in [2, 4] {
         fs::write(&path, &bytes[..bytes.len() / part]).unwrap();
         let _ = fs::remove_file(super::beside(&path, "-wal"));
@@ -200,6 +328,13 @@ fn a_cut_file_gives_what_is_left_of_it() {
         let texts = texts(&to);
         let same = texts.iter().filter(|(id, text)| original.get(*id) == Some(text)).count();
         assert!(same > original.len() / (part * 4), "{same} of {}: {salvaged:?}", original.len());
+        // Of the page that was cut nothing need be there.
+        let left = bytes.len() / part / PAGE_BYTES;
+        let lost: BTreeSet<usize> = (left + 1..=bytes.len() / PAGE_BYTES).collect();
+        for table in TABLES {
+            let least = reachable(&whole, table, &lost);
+            assert!(saved(&salvaged, table) >= least, "{least} {table}: {salvaged:?}");
+        }
     }
 }
 

@@ -1,22 +1,18 @@
-//! A worker's beginning: the process and the socket to it, what is said before it has loaded, and what it leaves behind on its
-//! standard error.
+//! A worker's beginning: the process and the socket to it, and what is said before it has loaded.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::Stdio;
-use std::sync::{Arc, Mutex, Once};
+use std::sync::Once;
 use std::time::Duration;
 
 use lar_sandbox::Inherit;
 use serde::Deserialize;
-use tokio::io::{
-    AsyncBufRead, AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader,
-};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::{Child, Command};
 
-use super::lock;
 use crate::Error;
 use crate::embedded::ConfinementPolicy;
 use crate::protocol::{self, FromWorker, Load, ToWorker, Tuned};
@@ -27,16 +23,12 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(20);
 /// own 300,000 hold a core that another program wants; with none, threads sleep hundreds of times for one token.
 /// Measured: decision 0018.
 const BARRIER_SPINS: &str = "500";
-/// Lines of its standard error that are kept to explain a death.
-const STDERR_LINES: usize = 5;
-/// Of each of them, this much.
-const STDERR_LINE_BYTES_MAX: usize = 4 << 10;
 
 /// Starts a process, has it confine itself and lets it go; what the kernel would not hold it to.
 pub(in crate::embedded) async fn confinement(program: &Path) -> Result<Vec<String>, Error> {
     let (child, mut reader, mut writer) = spawn(program)?;
     let _child = child;
-    greet(&mut reader, &mut writer, Load::Vocabulary { path: "nothing".into() }).await
+    greet(&mut reader, &mut writer, Load::Vocabulary { path: "nothing".into(), files: Vec::new() }).await
 }
 
 /// The process, and the two halves of the socket to it.
@@ -126,52 +118,6 @@ pub(super) async fn read_sized<T: for<'a> Deserialize<'a>>(
     let mut body = vec![0; protocol::body_length(head).map_err(broken)?];
     reader.read_exact(&mut body).await.map_err(broken)?;
     Ok((protocol::decode(&body).map_err(broken)?, body.len()))
-}
-
-/// The last lines a child wrote to standard error.
-pub(super) struct Stderr(tokio::task::JoinHandle<()>, Arc<Mutex<Vec<String>>>);
-
-impl Stderr {
-    pub(super) async fn closed(self) -> String {
-        let _ = tokio::time::timeout(Duration::from_secs(1), self.0).await;
-        lock(&self.1).join("; ")
-    }
-}
-
-pub(super) fn last_lines(child: &mut Child) -> Stderr {
-    let lines = Arc::new(Mutex::new(Vec::new()));
-    let (kept, stderr) = (lines.clone(), child.stderr.take());
-    let reading = tokio::spawn(async move {
-        let Some(stderr) = stderr else { return };
-        let mut stderr = BufReader::new(stderr);
-        while let Some(line) = next_line(&mut stderr).await {
-            tracing::debug!(%line, "a worker wrote");
-            let mut kept = lock(&kept);
-            kept.push(line);
-            let excess = kept.len().saturating_sub(STDERR_LINES);
-            kept.drain(..excess);
-        }
-    });
-    Stderr(reading, lines)
-}
-
-/// A line, as much of it as is kept; `None` at the end.
-async fn next_line(reader: &mut (impl AsyncBufRead + Unpin)) -> Option<String> {
-    let mut line = Vec::new();
-    loop {
-        let bytes = reader.fill_buf().await.ok()?;
-        if bytes.is_empty() {
-            return (!line.is_empty()).then(|| String::from_utf8_lossy(&line).into_owned());
-        }
-        let end = bytes.iter().position(|byte| *byte == b'\n');
-        let part = &bytes[..end.unwrap_or(bytes.len())];
-        line.extend(&part[..part.len().min(STDERR_LINE_BYTES_MAX - line.len())]);
-        let read = end.map_or(bytes.len(), |end| end + 1);
-        reader.consume(read);
-        if end.is_some() {
-            return Some(String::from_utf8_lossy(&line).into_owned());
-        }
-    }
 }
 
 fn broken(error: std::io::Error) -> Error {

@@ -15,6 +15,12 @@ impl Worker {
         question: TextQuestion,
         template: Option<ChatTemplate>,
     ) -> Result<TextAnswer, Error> {
+        let bytes = match &question {
+            TextQuestion::Tokenize { text, .. } => text.len(),
+            TextQuestion::Detokenize { tokens } => tokens.len(),
+            TextQuestion::Render(chat) => chat.bytes(),
+        };
+        let _large = self.shared.turn_of_large(bytes).await;
         let (answer, answered) = oneshot::channel();
         let asked = self.ask(Question::Text(answer));
         self.shared.send_text(ToWorker::Text { id: asked.id, question, template }).await?;

@@ -6,7 +6,56 @@ use serde_json::json;
 use super::*;
 
 fn checked(source: &Value, strict: bool) -> Result<Checked, String> {
-    schema(&Grammars::of_bytes().unwrap(), &source.to_string(), strict)
+    schema(&Grammars::of_bytes().unwrap(), &source.to_string(), strict).outcome
+}
+
+fn checks() -> Checks {
+    let checker = Checker { grammars: Some(Grammars::of_bytes().unwrap()), ..Checker::default() };
+    Checks { checker, waiting: VecDeque::new() }
+}
+
+/// An object with one property of this name.
+fn object(name: &str) -> Constraint {
+    Constraint::JsonSchema(
+        json!({ "type": "object", "properties": { name: { "type": "string" } } }).to_string(),
+    )
+}
+
+#[test]
+fn a_check_that_nobody_waits_for_is_not_computed_and_a_known_one_does_not_wait() {
+    let mut checks = checks();
+    let vocab = || -> Vocab<'static> { unreachable!("its grammars are made") };
+    for (id, name) in [(1, "a"), (2, "b"), (3, "a"), (4, "c")] {
+        assert_eq!(checks.add(id, object(name), false), None);
+    }
+    checks.cancel(2);
+    let ids = |frames: Vec<FromWorker>| -> Vec<u64> {
+        let id = |frame| match frame {
+            FromWorker::Checked { id, outcome: Ok(_) } => id,
+            other => panic!("{other:?}"),
+        };
+        frames.into_iter().map(id).collect()
+    };
+    assert_eq!(ids(checks.compute_next(vocab)), [1, 3], "what is the same is answered together");
+    assert_eq!(ids(checks.add(5, object("a"), false).into_iter().collect()), [5], "before those that wait");
+    assert_eq!(checks.add(6, object("a"), true), None, "a strict one is another question");
+    assert_eq!(ids(checks.compute_next(vocab)), [4], "2 was cancelled");
+    assert_eq!(ids(checks.compute_next(vocab)), [6]);
+    assert!(checks.is_empty());
+}
+
+#[test]
+fn what_a_busy_moment_said_of_a_schema_is_asked_again() {
+    let mut checker = Checker::default();
+    let now = Instant::from_millis(1_000);
+    let found = |is_for_time| Found { outcome: Err("it takes too long to compile".into()), is_for_time };
+    for (name, is_for_time, is_known_later) in [("a", true, false), ("b", false, true)] {
+        let Constraint::JsonSchema(source) = object(name) else { unreachable!("it is a schema") };
+        checker.keep(&source, true, &found(is_for_time), now);
+        assert!(checker.known(&object(name), true, now).is_some());
+        let later = checker.known(&object(name), true, now.after(KEPT_FOR_TIME));
+        assert_eq!(later.is_some(), is_known_later, "{name}");
+    }
 }
 
 #[test]
@@ -53,12 +102,12 @@ fn a_schema_that_would_hold_a_model_up_is_loosened_at_a_bounded_cost() {
         (0..5000).map(|number| (format!("property_{number}"), json!({ "type": "string" }))).collect();
     let wide = json!({ "type": "object", "properties": wide });
     let grammars = Grammars::of_bytes().unwrap();
-    let begun = Instant::now();
-    let loose = schema(&grammars, &wide.to_string(), false).unwrap();
-    let took = begun.elapsed();
+    let begun = thread_time();
+    let loose = schema(&grammars, &wide.to_string(), false).outcome.unwrap();
+    let took = thread_time().saturating_sub(begun);
     assert_eq!(loose.dropped, ["properties"]);
     assert!(took < 4 * STEPS_TIME_MAX, "{took:?}");
-    assert!(schema(&grammars, &wide.to_string(), true).is_err());
+    assert!(schema(&grammars, &wide.to_string(), true).outcome.is_err());
 }
 
 /// A schema of any keywords, with values that fit them or do not.
@@ -200,12 +249,12 @@ proptest! {
         source in any_schema().prop_filter("an object", Value::is_object), choices: [u8; 32],
     ) {
         let grammars = Grammars::of_bytes().unwrap();
-        let checked = schema(&grammars, &source.to_string(), false);
+        let checked = schema(&grammars, &source.to_string(), false).outcome;
         let checked = match checked {
             Ok(checked) => checked,
             Err(error) => return Err(TestCaseError::fail(format!("{source}: {error}"))),
         };
-        let again = schema(&grammars, &source.to_string(), true);
+        let again = schema(&grammars, &source.to_string(), true).outcome;
         prop_assert_eq!(again.is_ok(), checked.dropped.is_empty() , "{}", source);
         if let Some(text) = text_of(&grammars, &checked.constraint, &choices) {
             // JSON bounds no number; serde_json does.

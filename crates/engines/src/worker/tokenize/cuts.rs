@@ -8,9 +8,9 @@ const END_SHARE: usize = 2;
 
 /// Where a word ends for every tokenizer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Cuts {
-    pub(super) at_blanks: bool,
-    pub(super) at_lines: bool,
+pub(crate) struct Cuts {
+    pub(crate) at_blanks: bool,
+    pub(crate) at_lines: bool,
 }
 
 impl Cuts {
@@ -25,20 +25,26 @@ impl Cuts {
     }
 
     /// Where a slice of at most so many bytes ends: where a word does for every tokenizer, if one ends near there.
-    pub(super) fn end(self, text: &str, most: usize) -> usize {
+    pub(crate) fn end(self, text: &str, most: usize) -> usize {
         if text.len() <= most {
             return text.len();
         }
         let most = text.floor_char_boundary(most);
-        let bytes = text.as_bytes();
-        let letter = |at: usize| bytes[at].is_ascii_alphabetic();
-        let ends = |at: &usize| match bytes[*at] {
-            b'\n' => self.at_lines && letter(*at - 1),
-            b' ' => self.at_blanks && letter(*at - 1) && letter(*at + 1),
+        let before = |at: usize| text[..at].chars().next_back().is_some_and(is_letter);
+        let after = |at: usize| text[at + 1..].chars().next().is_some_and(is_letter);
+        let ends = |at: &usize| match text.as_bytes()[*at] {
+            b'\n' => self.at_lines && before(*at),
+            b' ' => self.at_blanks && before(*at) && after(*at),
             _ => false,
         };
         ((most - most / END_SHARE).max(1)..most).rev().find(ends).unwrap_or(most)
     }
+}
+
+/// Whether it is a letter for every tokenizer: of scripts in which blanks part words and no marks follow letters.
+fn is_letter(character: char) -> bool {
+    let latin_greek_or_cyrillic = character <= '\u{24f}' || ('\u{370}'..='\u{52f}').contains(&character);
+    latin_greek_or_cyrillic && character.is_alphabetic()
 }
 
 #[cfg(test)]
@@ -57,6 +63,7 @@ mod tests {
             "a digit or a second blank may belong to the word before"
         );
         assert_eq!(cuts.end(&"é".repeat(10), 9), 8, "between characters");
+        assert_eq!(cuts.end("это что", 12), 6, "of other alphabets too");
         assert_eq!(Cuts { at_blanks: false, ..cuts }.end("one two three", 9), 9);
     }
 

@@ -1,4 +1,5 @@
-//! Shares the tokenizers of a vocabulary's worker out: each prompt has a turn, then goes to the end of the queue.
+//! Shares the tokenizers of a vocabulary's worker out: each prompt has a turn, then goes to the end of its queue. Short
+//! prompts go before long ones.
 //!
 //! A template is rendered in one go, which nothing can interrupt. One that takes longer than [`RENDER_MAX`] ends the
 //! process; the server starts another and asks it again for what others wanted.
@@ -15,10 +16,14 @@ use super::{Limit, Tokenization, Tokenized, Tokenizer};
 use crate::driver::{Prompt, TextAnswer, TextQuestion};
 use crate::protocol::FromWorker;
 use crate::template::ChatTemplate;
-use crate::worker::Outbox;
+use crate::worker::{EndsWithProcess, Outbox};
 
 /// Prompts that are worked on at once.
 const THREADS: usize = 2;
+/// Prompts with no more bytes left go before others: one turn is enough for them.
+const SHORT_BYTES: usize = 32 << 10;
+/// After so many of them a longer one has its turn, so that it is not kept waiting for ever.
+const SHORT_IN_A_ROW_MAX: u32 = 3;
 /// What rendering a chat may take, and what more for each MiB of its text. A usual template takes some 10 ms for one;
 /// the processor may have much else to do.
 const RENDER_MAX: Duration = Duration::from_secs(2);
@@ -51,7 +56,7 @@ pub(in crate::worker) struct Queue {
 
 #[derive(Default)]
 struct State {
-    waiting: VecDeque<Turn>,
+    waiting: Waiting<Turn>,
     /// Prompts that have their turn, and whether their caller left.
     running: HashMap<u64, bool>,
     /// Prompts whose template is being rendered, and by when it must be done.
@@ -71,6 +76,57 @@ impl Turn {
             Turn::Next(id, _) => *id,
         }
     }
+
+    /// Bytes of text that are left of it.
+    fn bytes(&self) -> usize {
+        match self {
+            Turn::First(request) => match &request.asked {
+                Asked::Prompt(prompt, _) => prompt.bytes(),
+                Asked::Text(TextQuestion::Tokenize { text, .. }) => text.len(),
+                Asked::Text(TextQuestion::Detokenize { tokens }) => tokens.len(),
+                Asked::Text(TextQuestion::Render(chat)) => chat.bytes(),
+            },
+            Turn::Next(_, work) => work.bytes_left(),
+        }
+    }
+}
+
+/// Two queues: of what is short, and of what is long.
+struct Waiting<T> {
+    short: VecDeque<T>,
+    long: VecDeque<T>,
+    /// How many short ones went since the last long one.
+    short_in_a_row: u32,
+}
+
+impl<T> Default for Waiting<T> {
+    fn default() -> Self {
+        Self { short: VecDeque::new(), long: VecDeque::new(), short_in_a_row: 0 }
+    }
+}
+
+impl<T> Waiting<T> {
+    fn push(&mut self, turn: T, bytes: usize) {
+        let queue = if bytes <= SHORT_BYTES { &mut self.short } else { &mut self.long };
+        queue.push_back(turn);
+    }
+
+    fn pop(&mut self) -> Option<T> {
+        if (self.short.is_empty() || self.short_in_a_row >= SHORT_IN_A_ROW_MAX)
+            && let Some(turn) = self.long.pop_front()
+        {
+            self.short_in_a_row = 0;
+            return Some(turn);
+        }
+        let turn = self.short.pop_front()?;
+        self.short_in_a_row = self.short_in_a_row.saturating_add(1);
+        Some(turn)
+    }
+
+    fn retain(&mut self, keeps: impl Fn(&T) -> bool) {
+        self.short.retain(&keeps);
+        self.long.retain(&keeps);
+    }
 }
 
 impl Queue {
@@ -79,7 +135,9 @@ impl Queue {
     }
 
     pub(in crate::worker) fn add(&self, request: Request) {
-        self.lock().waiting.push_back(Turn::First(Box::new(request)));
+        let turn = Turn::First(Box::new(request));
+        let bytes = turn.bytes();
+        self.lock().waiting.push(turn, bytes);
         self.changed.notify_all();
     }
 
@@ -104,7 +162,7 @@ impl Queue {
             if state.closed {
                 return None;
             }
-            if let Some(turn) = state.waiting.pop_front() {
+            if let Some(turn) = state.waiting.pop() {
                 state.running.insert(turn.id(), false);
                 return Some(turn);
             }
@@ -131,7 +189,8 @@ impl Queue {
         let mut state = self.lock();
         let gone = state.running.remove(&id).unwrap_or(false);
         if let Some(work) = left.filter(|_| !gone) {
-            state.waiting.push_back(Turn::Next(id, work));
+            let bytes = work.bytes_left();
+            state.waiting.push(Turn::Next(id, work), bytes);
             self.changed.notify_all();
         }
     }
@@ -174,6 +233,7 @@ impl Tokenizers {
             let (queue, out) = (queue.clone(), out.clone());
             let thread = std::thread::Builder::new().name("tokenizer".into()).stack_size(STACK_BYTES);
             let work = move || {
+                let _ends = EndsWithProcess;
                 while let Some(turn) = queue.next() {
                     take_turn(tokenizer, &queue, &out, turn);
                 }
@@ -230,4 +290,24 @@ fn take_turn(tokenizer: &Tokenizer<'_>, queue: &Queue, out: &Outbox, turn: Turn)
     };
     out.send(answer);
     queue.end(id, None);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_prompts_go_first_and_keep_no_long_one_waiting_for_ever() {
+        let mut waiting = Waiting::default();
+        for long in ["A", "B"] {
+            waiting.push(long, SHORT_BYTES + 1);
+        }
+        for short in ["a", "b", "c", "d", "e"] {
+            waiting.push(short, SHORT_BYTES);
+        }
+        waiting.retain(|turn| *turn != "b");
+        let order: String = std::iter::from_fn(|| waiting.pop()).collect();
+        assert_eq!(order, "acdAeB");
+        assert_eq!(waiting.pop(), None);
+    }
 }

@@ -71,8 +71,12 @@ pub(super) fn offer(
         let field = format!("tools[{index}]");
         let Tool { kind, function, custom, name, description, parameters, strict } = tool;
         match (kind.as_deref().unwrap_or("function"), function, custom, name) {
-            ("function", Some(function), ..) => offer_function(chat, &format!("{field}.function"), function)?,
+            ("function", Some(function), ..) => {
+                shape.custom.remove(&function.name);
+                offer_function(chat, &format!("{field}.function"), function)?;
+            }
             ("function", None, _, Some(name)) => {
+                shape.custom.remove(&name);
                 offer_function(chat, &field, FunctionDefinition { name, description, parameters, strict })?;
             }
             ("function", ..) => return Err(Problem::invalid(format!("{field}.function"), "is missing")),

@@ -97,6 +97,36 @@ impl Request {
         previous.map(|id| super::task_of("previous_response_id", id)).transpose()
     }
 
+    /// The ids of the items that it refers to instead of sending them.
+    pub(crate) fn references(&self) -> Vec<String> {
+        let items = self.wire.input.as_array().into_iter().flatten();
+        items.filter_map(|item| reference(item).map(ToOwned::to_owned)).collect()
+    }
+
+    /// Puts items in the place of the references to them; `items` is by their ids.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`] with the first reference whose item is not there.
+    pub(crate) fn put_in(&mut self, items: &HashMap<String, Value>) -> Result<(), Problem> {
+        let Value::Array(input) = &mut self.wire.input else { return Ok(()) };
+        let mut changed = false;
+        for (index, item) in input.iter_mut().enumerate() {
+            let Some(id) = reference(item) else { continue };
+            let found = items.get(id).cloned();
+            *item = found.ok_or_else(|| {
+                let reason = format!(
+                    "`{id:.80}` is no item of a stored response of this key: send the item itself; items are not kept where `store` is false"
+                );
+                Problem::about(Code::NotFound, format!("input[{index}].id"), reason)
+            })?;
+            changed = true;
+        }
+        if changed {
+            self.raw["input"] = self.wire.input.clone();
+        }
+        Ok(())
+    }
+
     /// Whether it is to be kept, and whether it is to go on by itself.
     pub(crate) fn kept(&self) -> (bool, bool) {
         (self.wire.store != Some(false), self.wire.background == Some(true))
@@ -186,6 +216,16 @@ impl Request {
         };
         Ok(Read { wanted, response, tools: offered, input: input.to_string() })
     }
+}
+
+/// The id that an item is nothing but a reference to.
+fn reference(item: &Value) -> Option<&str> {
+    let absent = |name: &str| item.get(name).is_none_or(Value::is_null);
+    let is_reference = match item.get("type").filter(|kind| !kind.is_null()) {
+        Some(kind) => kind == "item_reference",
+        None => absent("role") && absent("content"),
+    };
+    item.get("id")?.as_str().filter(|_| is_reference)
 }
 
 /// The items of a request; a text is what a user says.
@@ -303,8 +343,7 @@ fn add(turns: &mut Turns, field: &str, item: InputItem) -> Result<(), Problem> {
         }
         "reasoning" => turns.think(reasoning(item.content, item.summary)),
         "item_reference" => {
-            let reason = "is `item_reference`: send the item itself, or use `previous_response_id`";
-            return Err(Problem::about(Code::UnsupportedParam, format!("{field}.type"), reason));
+            return Err(Problem::invalid(format!("{field}.id"), "must be the id of an item"));
         }
         kind => {
             let reason = format!("is `{kind:.64}`, which is not taken here");
@@ -354,7 +393,7 @@ fn reasoning(content: Option<Content>, summary: Vec<InputPart>) -> String {
 }
 
 /// The name that the model knows a tool by.
-fn full_name(namespace: Option<&str>, name: &str) -> String {
+pub(super) fn full_name(namespace: Option<&str>, name: &str) -> String {
     namespace.map_or_else(|| name.to_owned(), |namespace| format!("{namespace}__{name}"))
 }
 
