@@ -20,6 +20,12 @@ fn fill(lar: &Lar) -> PathBuf {
     filler
 }
 
+/// Takes the last room of a disk.
+fn fill_up(filler: &Path) {
+    let mut file = std::fs::File::options().append(true).open(filler).unwrap();
+    while std::io::Write::write_all(&mut file, &[0; 512]).is_ok() {}
+}
+
 fn conversation(lar: &Lar, title: &str) -> (u16, Value) {
     let made = lar.post("/lar/v1/conversations", &json!({ "title": title }));
     (made.status, made.json())
@@ -100,8 +106,7 @@ fn on_a_full_disk_keys_are_revoked_and_things_erased() {
 
     // It starts there, too, with what was kept.
     lar.kill();
-    let mut file = std::fs::File::options().append(true).open(&filler).unwrap();
-    while std::io::Write::write_all(&mut file, &[0; 4096]).is_ok() {}
+    fill_up(&filler);
     let mut lar = disk.start();
     let revoked = |lar: &Lar| -> Vec<bool> {
         let keys = lar.get("/lar/v1/keys").json()["data"].clone();
@@ -117,8 +122,7 @@ fn on_a_full_disk_keys_are_revoked_and_things_erased() {
 
     // Without anything kept, it says where there is no room and what to do.
     let _ = std::fs::remove_file(&reserve);
-    let mut file = std::fs::File::options().append(true).open(&filler).unwrap();
-    while std::io::Write::write_all(&mut file, &[0; 512]).is_ok() {}
+    fill_up(&filler);
     let mut refused = disk.command(&["serve"]);
     // What it has of the log on the disk takes room, too.
     let done = refused.output().unwrap();

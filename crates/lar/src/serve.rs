@@ -235,13 +235,7 @@ pub(crate) async fn run(
     if house.owner.revoked_at.is_some() {
         tracing::error!(key = %house.owner.id, "{OWNER_REVOKED}");
     }
-    output.line(&format!("Lar is at {}\n{sign_in}", house.url()))?;
-    for url in house.server.further() {
-        output.line(&format!("It listens at {url}, too"))?;
-    }
-    if config.engines.preload {
-        house.preload().await;
-    }
+    // Before anybody is told that it runs: who stops it right then is obeyed, too.
     let stop = CancellationToken::new();
     let asked = stop.clone();
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
@@ -261,6 +255,16 @@ pub(crate) async fn run(
         }
         std::process::exit(1);
     });
+    output.line(&format!("Lar is at {}\n{sign_in}", house.url()))?;
+    for url in house.server.further() {
+        output.line(&format!("It listens at {url}, too"))?;
+    }
+    if config.engines.preload {
+        tokio::select! {
+            () = house.preload() => {}
+            () = stop.cancelled() => {}
+        }
+    }
     house.serve(stop).await
 }
 

@@ -190,14 +190,31 @@ impl Store {
         F: Fn(&Connection) -> Result<T, Error> + Send + Sync + 'static,
     {
         let change = Arc::new(change);
-        let again = change.clone();
-        match self.write(move |connection| change(connection)).await {
+        self.freeing(|| {
+            let change = change.clone();
+            self.write(move |connection| change(connection))
+        })
+        .await
+    }
+
+    /// Moves the write-ahead log into the database, so that nothing that was erased is left in it. The database may grow by
+    /// that, for which a full disk has the room that is kept.
+    async fn empty_log(&self) -> Result<(), Error> {
+        self.freeing(|| async { self.writer.checkpoint().await.map_err(|error| self.noted(error)) }).await
+    }
+
+    /// Does something a second time with the room that is kept where the disk is too full for it.
+    async fn freeing<T, D>(&self, attempt: impl Fn() -> D) -> Result<T, Error>
+    where
+        D: Future<Output = Result<T, Error>>,
+    {
+        match attempt().await {
             Err(Error::Full { path }) if self.reserve.release() => {
                 tracing::warn!(
                     ?path,
                     "the disk is full: a change that frees something uses the room kept for it"
                 );
-                let result = self.write(move |connection| again(connection)).await;
+                let result = attempt().await;
                 self.reserve.keep_again();
                 result
             }

@@ -245,7 +245,7 @@ impl Store {
                 Ok(erased)
             })
             .await?;
-        self.writer.checkpoint().await?;
+        self.empty_log().await?;
         Ok(erased)
     }
 

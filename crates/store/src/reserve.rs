@@ -52,9 +52,9 @@ impl Reserve {
         self.make(8);
     }
 
-    /// Keeps room again after it was given up: most of what is left.
+    /// Keeps room again after it was given up: nearly all that is left, since other changes would use up the rest.
     pub(crate) fn keep_again(&self) {
-        self.make_part(3, 4);
+        self.make_part(15, 16);
     }
 
     fn make(&self, part: u64) {
