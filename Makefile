@@ -64,7 +64,7 @@ conformance: models
 	cargo build --release -q --workspace --bins
 	LAR_TEST_MODELS=$(TEST_MODELS) tests/conformance/run.sh
 
-# Small scripts on pinned versions of the libraries that people use, in one table; 1.5 GB of them.
+# Small scripts on pinned versions of the libraries that people use, in one table; 2.2 GB of them.
 client-matrix: models
 	LAR_TEST_MODELS=$(TEST_MODELS) tests/conformance/matrix/run.sh
 

@@ -151,7 +151,6 @@ class Anthropic(unittest.TestCase):
             ({"max_tokens": 0}, "max_tokens"),
             ({"extra_body": {"temperature": 1.5}}, "temperature"),
             ({"tools": [{"type": "web_search_20250305", "name": "web_search"}]}, "tools[0].type"),
-            ({"tools": [WEATHER, WEATHER]}, "twice"),
             ({"tool_choice": {"type": "any"}}, "tool_choice"),
             ({"stop_sequences": [""]}, "stop_sequences"),
             ({"content": "word " * 20_000}, "prompt is too long: "),

@@ -196,7 +196,6 @@ def bad_input():
     refused(openai.BadRequestError, "temperature", temperature=3)
     refused(openai.BadRequestError, "metadata", metadata={"a": "x" * 600})
     refused(openai.BadRequestError, "top_logprobs", top_logprobs=3)
-    refused(openai.BadRequestError, "tools[0].name", tools=[{"type": "function", "name": "a b"}])
     refused(openai.BadRequestError, "tool_choice", tools=[WEATHER], tool_choice={"type": "function", "name": "x"})
     refused(openai.NotFoundError, "resp_x", previous_response_id="resp_x")
     gone = refused(openai.NotFoundError, "gpt-99", model="gpt-99")
