@@ -2,7 +2,7 @@
 //!
 //! A grammar cannot express every keyword of JSON Schema. [`loosen`] drops what it cannot, in steps from the schema as
 //! it came to any value of its type, and names each keyword it drops. What a looser schema accepts includes what the
-//! stricter one does. [`close`] is the one step in the other direction: a schema that lists an object's properties and
+//! stricter one does. [`close()`] is the one step in the other direction: a schema that lists an object's properties and
 //! does not say whether others may come takes no others, as in llama.cpp and Ollama.
 
 mod close;

@@ -3,7 +3,7 @@
 //!
 //! The copy is one moment of the database, taken while it serves. A backup holds secrets and every memory: it is for its owner
 //! alone to read. It is called made once the copy and the file were checked. Reading one is in [`archive`], putting one in
-//! the place of what is there in [`restore`].
+//! the place of what is there in [`restore()`].
 
 mod archive;
 mod restore;

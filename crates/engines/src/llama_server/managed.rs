@@ -1,4 +1,4 @@
-//! A `llama-server` that is our child, started through [`super::launch`], which confines it.
+//! A `llama-server` that is our child, started through [`mod@super::launch`], which confines it.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
