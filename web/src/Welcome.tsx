@@ -15,28 +15,40 @@ export function Welcome({ models, onModelsChanged }: { models?: Model[]; onModel
       <h2>{chat?.length === 0 ? "No model is installed yet" : "What is on your mind?"}</h2>
       {chat?.length === 0 && (
         <p>
-          Get the starter models with <code>lar models pull --starter</code>, or one of these:
+          Get the starter models with <code>lar models pull --starter</code>, or choose one.
         </p>
       )}
       {onlyStarter && chat.length > 0 && (
-        <p>
-          You are talking to the starter model. It proves the pipe and is often wrong. These fit this machine and are much
-          better:
-        </p>
+        <p>You are talking to the starter model. It proves the pipe and is often wrong; larger models are much better.</p>
       )}
       {chat !== undefined && onlyStarter && <Picks onModelsChanged={onModelsChanged} />}
     </div>
   );
 }
 
+/** The largest that fit and are fast enough, smallest of them first; where none is fast enough, the smallest that fits. */
+function suitable(models: Recommended[]): Recommended[] {
+  const fast = models.filter((model) => model.recommended);
+  return fast.length > 0 ? fast.slice(-PICKS) : models.filter((model) => model.fits).slice(0, 1);
+}
+
+/** What is said above the models on offer. */
+function heading(picks: Recommended[]): string {
+  if (picks.length === 0) return "None of the models that Lar knows fits this machine's memory.";
+  if (!picks.some((model) => model.recommended)) return "This one fits this machine, but will be slow on it:";
+  return picks.length === 1 ? "This one suits this machine:" : "These suit this machine:";
+}
+
 function Picks({ onModelsChanged }: { onModelsChanged: () => void }) {
-  const [picks, setPicks] = useState<Recommended[]>([]);
+  const [picks, setPicks] = useState<Recommended[]>();
   const [pulls, setPulls] = useState<Pull[]>([]);
   const [error, setError] = useState<string>();
 
   useEffect(() => {
-    // The largest that fit and are fast enough, smallest of them first.
-    api.recommended().then(({ data }) => setPicks(data.filter((model) => model.recommended).slice(-PICKS)), () => {});
+    api.recommended().then(
+      ({ data }) => setPicks(suitable(data)),
+      (cause: Error) => setError(cause.message),
+    );
   }, []);
 
   const busy = pulls.some((pull) => pull.state === "downloading" || pull.state === "verifying");
@@ -67,8 +79,9 @@ function Picks({ onModelsChanged }: { onModelsChanged: () => void }) {
 
   return (
     <>
+      <p role="status">{picks ? heading(picks) : error === undefined && "Looking for models that suit this machine…"}</p>
       <ul className="picks">
-        {picks.map((model) => {
+        {(picks ?? []).map((model) => {
           const under = pulls.find((one) => one.source === model.source);
           return (
             <li key={model.name}>

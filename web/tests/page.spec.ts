@@ -23,7 +23,7 @@ test("who has no link is told how to get one, and a link works once", async ({ p
 test("an answer streams, shows its numbers, and is there after a reload", async ({ page }) => {
   await signIn(page);
   await expect(page.getByText("proves the pipe and is often wrong")).toBeVisible();
-  // How many are fast enough is up to the machine.
+  // How many are fast enough is up to the machine; where none is, the smallest is offered.
   await expect(page.locator(".picks li").first()).toBeVisible();
   await say(page, "Say hello to the owl.");
   await expect(page.locator(".message.user")).toHaveText(/Say hello to the owl/);
@@ -36,6 +36,22 @@ test("an answer streams, shows its numbers, and is there after a reload", async 
   await page.reload();
   await expect(answers(page).locator(".markdown")).toHaveText(text);
   await clean(page);
+});
+
+test("a slow machine is offered the smallest model, a small one is told that none fits", async ({ page }) => {
+  let fits = true;
+  await page.route("**/lar/v1/catalog/recommended", async (route) => {
+    const response = await route.fetch();
+    const { data } = await response.json();
+    await route.fulfill({ response, json: { data: data.map((model: object) => ({ ...model, recommended: false, fits })) } });
+  });
+  await signIn(page);
+  await expect(page.getByText("but will be slow on it")).toBeVisible();
+  await expect(page.locator(".picks li")).toHaveCount(1);
+  fits = false;
+  await page.reload();
+  await expect(page.getByText("fits this machine's memory")).toBeVisible();
+  await expect(page.locator(".picks li")).toHaveCount(0);
 });
 
 test("stop keeps what was written", async ({ page }) => {
