@@ -15,11 +15,11 @@ use crate::contention::Busy;
 use crate::engine::Process;
 use crate::{progress, quantile};
 
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 4;
 const STREAMS: [usize; 3] = [1, 4, 8];
 const CONTEXT_TOKENS: u32 = 1024;
 /// Requests that each of the streams sends one after the other.
-const REQUESTS: usize = 3;
+const REQUESTS: usize = 2;
 /// How long both work beside busy programs before these end.
 const BUSY_ROUNDS: usize = 2;
 /// A short request has about 45 tokens of prompt.
@@ -31,7 +31,7 @@ const SHORT: &str = "Write a few plain sentences about the harbour of a small to
 enum Kind {
     /// Sampled, not streamed, 96 tokens.
     Short,
-    /// Greedy, streamed, 256 tokens.
+    /// Greedy, streamed, 128 tokens.
     Long,
 }
 
@@ -48,7 +48,7 @@ impl Kind {
     fn body(self, number: usize) -> Value {
         let (tokens, temperature, stream) = match self {
             Self::Short => (96, 0.8, false),
-            Self::Long => (256, 0.0, true),
+            Self::Long => (128, 0.0, true),
         };
         json!({
             "model": "default", "prompt": format!("{number}. {SHORT}"), "max_tokens": tokens, "seed": number,
@@ -59,7 +59,7 @@ impl Kind {
     fn tokens(self) -> usize {
         match self {
             Self::Short => 96,
-            Self::Long => 256,
+            Self::Long => 128,
         }
     }
 }
@@ -155,7 +155,7 @@ pub(crate) fn quiet() -> anyhow::Result<String> {
     let targets = [Target::lar(8)?, Target::llama_server(8)?];
     Ok(format!(
         "SmolLM2-135M Q4_1, 8 slots of {CONTEXT_TOKENS} tokens, each with its own choice of threads; {REQUESTS} requests after \
-         each other per stream, of about 45 prompt tokens; 96 tokens sampled at temperature 0.8, or 256 greedy ones. Tokens a \
+         each other per stream, of about 45 prompt tokens; 96 tokens sampled at temperature 0.8, or 128 greedy ones. Tokens a \
          second of all streams; medians of {ROUNDS} interleaved rounds.\n\n{}",
         table(&targets)?
     ))

@@ -17,6 +17,7 @@ const UNSAFE_MODULES: &[&str] = &[
     "crates/engines/src/worker/llama_cpp/context.rs",
     "crates/engines/src/worker/llama_cpp/model.rs",
     "crates/engines/src/worker/llama_cpp/sampler.rs",
+    "crates/engines/src/worker/llama_cpp/spread.rs",
     "crates/engines/src/worker/llama_cpp/vocab.rs",
     "crates/sandbox/src/child.rs",
     "crates/sandbox/src/command.rs",

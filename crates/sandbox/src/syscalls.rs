@@ -271,6 +271,8 @@ fn computing() -> Result<Rules, String> {
     for call in [libc::SYS_kill, libc::SYS_tgkill] {
         rules.insert(call, vec![rule(&[when(0, SeccompCmpOp::Eq, itself)?])?]);
     }
+    // Where the thread that calls runs.
+    rules.insert(libc::SYS_sched_setaffinity, vec![rule(&[when(0, SeccompCmpOp::Eq, 0)?])?]);
     // Its own limits, to be read.
     let read_limits = [when(0, SeccompCmpOp::Eq, 0)?, null(2)?];
     rules.insert(libc::SYS_prlimit64, vec![rule(&read_limits)?]);

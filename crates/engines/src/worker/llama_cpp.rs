@@ -9,6 +9,7 @@
 mod context;
 mod model;
 mod sampler;
+mod spread;
 mod vocab;
 
 pub(super) use context::{Context, ContextOptions, DecodeError, Interrupt};

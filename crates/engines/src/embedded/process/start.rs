@@ -3,9 +3,10 @@
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::Stdio;
-use std::sync::Once;
+use std::sync::{Once, OnceLock};
 use std::time::Duration;
 
+use lar_base::Instant;
 use lar_sandbox::Inherit;
 use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
@@ -19,10 +20,28 @@ use crate::protocol::{self, FromWorker, Load, ToWorker, Tuned};
 
 /// How long a worker may take to say hello.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(20);
-/// How often a thread of a worker looks whether the others have arrived before it sleeps: some 10 to 25 µs. OpenMP's
-/// own 300,000 hold a core that another program wants; with none, threads sleep hundreds of times for one token.
-/// Measured: decision 0018.
-const BARRIER_SPINS: &str = "500";
+/// How long a thread of a worker looks whether the others have arrived before it sleeps. OpenMP's own milliseconds hold a core
+/// that another program wants; with a quarter of this, threads sleep hundreds of times for one token. Measured: decision 0018.
+const BARRIER_WAIT: Duration = Duration::from_micros(30);
+
+/// How often a thread looks in [`BARRIER_WAIT`], which is what OpenMP wants to be told; between two looks lies one hint to the
+/// processor, of which some take ten times as long as others.
+fn barrier_spins() -> u64 {
+    /// Hints that are timed at once, and how often; the quickest counts.
+    const HINTS: u32 = 2000;
+    const PASSES: u32 = 8;
+    static FOUND: OnceLock<u64> = OnceLock::new();
+    *FOUND.get_or_init(|| {
+        let pass = |_| {
+            let begun = Instant::now();
+            (0..HINTS).for_each(|_| std::hint::spin_loop());
+            begun.elapsed()
+        };
+        let quickest = (0..PASSES).map(pass).min().unwrap_or_default().max(Duration::from_nanos(1));
+        let spins = BARRIER_WAIT.as_secs_f64() / quickest.as_secs_f64() * f64::from(HINTS);
+        (spins as u64).clamp(100, 20_000)
+    })
+}
 
 /// Starts a process, has it confine itself and lets it go; what the kernel would not hold it to.
 pub(in crate::embedded) async fn confinement(program: &Path) -> Result<Vec<String>, Error> {
@@ -39,7 +58,7 @@ pub(super) fn spawn(program: &Path) -> Result<(Child, OwnedReadHalf, OwnedWriteH
     let program = std::path::absolute(program).map_err(broken)?;
     let child = Command::from(lar_sandbox::command(&program, Inherit::Engine))
         .arg("worker")
-        .env("GOMP_SPINCOUNT", BARRIER_SPINS)
+        .env("GOMP_SPINCOUNT", barrier_spins().to_string())
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

@@ -8,6 +8,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::spread::Spread;
 use super::{Model, int, sys};
 use crate::protocol::CacheType;
 
@@ -90,6 +91,9 @@ pub(in crate::worker) struct Context<'model> {
     /// Kept while llama.cpp may ask it.
     _interrupt: Interrupt,
     batch: Batch,
+    /// Threads for single tokens and for prompts.
+    threads: [u32; 2],
+    spread: Option<Spread>,
     model: PhantomData<&'model Model>,
 }
 
@@ -137,12 +141,15 @@ impl<'model> Context<'model> {
             embedding: model.embedding_size(),
             _interrupt: options.interrupt,
             batch: Batch::default(),
+            threads: [options.threads, options.threads_batch],
+            spread: Spread::new(),
             model: PhantomData,
         })
     }
 
     /// Threads for single tokens and for prompts, from the next step on.
     pub(in crate::worker) fn set_threads(&mut self, single: u32, batch: u32) {
+        self.threads = [single, batch];
         // SAFETY: the context is alive and computes nothing.
         unsafe { sys::llama_set_n_threads(self.context.as_ptr(), int(single), int(batch)) };
     }
@@ -219,6 +226,9 @@ impl<'model> Context<'model> {
             seq_id: lists.as_mut_ptr(),
             logits: outputs.as_mut_ptr(),
         };
+        if let Some(spread) = &mut self.spread {
+            spread.before_step(self.threads[usize::from(tokens.len() > 1)]);
+        }
         // SAFETY: every array has `n_tokens` items and lives through the call, each list one; llama.cpp checks
         // tokens, positions and sequences.
         unsafe { function(self.context.as_ptr(), batch) }
