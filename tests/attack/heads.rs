@@ -101,6 +101,30 @@ fn heads_that_are_not_what_they_seem_are_refused() {
     assert_eq!(lar.get("/lar/v1/conversations").json()["data"], json!([]), "none of them made anything");
 }
 
+/// A target that names its host has the last word; a `Host` beside it is read by nobody and comes back in nothing.
+#[test]
+fn a_host_beside_a_whole_target_is_not_repeated() {
+    let lar = Lar::start_with("[engines]\npreload = false\n");
+    let own = lar.address.clone();
+    let authorization = format!("authorization: Bearer {}\r\n", Lar::KEY);
+    let mut tried = 0;
+    for path in ["/.well-known/oauth-protected-resource", "/lar/v1/clients", "/lar/v1/me", "/mcp"] {
+        for host in ["evil.example", "evil.example\"x", "evil.example, x=\"y"] {
+            for key in ["", authorization.as_str()] {
+                let head = format!(
+                    "GET http://{own}{path} HTTP/1.1\r\nhost: {host}\r\n{key}connection: close\r\n\r\n"
+                );
+                let answer = lar.raw(&head, b"");
+                assert_ne!(answer.status, 0, "{path} {host}");
+                assert!(!answer.head.contains("evil"), "{path} {host}: {}", answer.head);
+                assert!(!answer.body.contains("evil"), "{path} {host}: {}", answer.body);
+                tried += 1;
+            }
+        }
+    }
+    assert_eq!(tried, 24, "paths, hosts and keys");
+}
+
 #[test]
 fn a_key_is_no_session_and_a_session_no_key() {
     let lar = Lar::start();

@@ -10,3 +10,4 @@ mod fairness;
 mod heads;
 mod models;
 mod ownership;
+mod wheels;

@@ -28,3 +28,4 @@ for client in tests/conformance/*.py; do
 done
 LAR_URL=$url LAR_KEY=$LAR_OWNER_KEY tests/conformance/mcp/run.sh
 tests/conformance/llama_cpp/run.sh
+tests/conformance/schemathesis/run.sh

@@ -115,6 +115,11 @@ fn changes_deletes_and_pages() {
     assert_eq!(listed(&lar), 2);
     assert_eq!(lar.send("PATCH", &path, &json!({ "deleted": false })).status, 200);
     assert_eq!(listed(&lar), 3);
+    for neither in ["erase=1", "erase=TRUE", "erase"] {
+        let refused = lar.send("DELETE", &format!("{path}?{neither}"), &Value::Null);
+        assert_eq!((refused.status, refused.json()["errors"][0]["field"].clone()), (400, json!("erase")));
+    }
+    assert_eq!(listed(&lar), 3, "what is refused deletes nothing");
     assert_eq!(lar.send("DELETE", &format!("{path}?erase=true"), &Value::Null).status, 204);
     assert_eq!(lar.get(&path).status, 404);
 

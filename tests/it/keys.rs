@@ -132,6 +132,30 @@ fn memory_is_offered_to_keys_that_may_read_it_alone() {
 }
 
 #[test]
+fn of_many_who_exchange_a_link_at_once_one_is_signed_in() {
+    const BROWSERS: usize = 40;
+    let lar = Lar::start_with("[engines]\npreload = false\n");
+    let link = lar.post("/lar/v1/sign-in/links", &Value::Null).json();
+    let secret = link["url"].as_str().unwrap().split("#sign-in=").nth(1).unwrap().to_owned();
+    let ours = format!("origin: http://{}\r\n", lar.address);
+    let body = json!({ "secret": secret });
+    let together = std::sync::Barrier::new(BROWSERS);
+    let mut statuses: Vec<u16> = std::thread::scope(|scope| {
+        let browsers: Vec<_> = (0..BROWSERS)
+            .map(|_| {
+                scope.spawn(|| {
+                    together.wait();
+                    lar.send_with(&ours, "POST", "/lar/v1/sign-in", &body).status
+                })
+            })
+            .collect();
+        browsers.into_iter().map(|browser| browser.join().unwrap()).collect()
+    });
+    statuses.sort_unstable();
+    assert_eq!((statuses[0], &statuses[1..]), (204, &[401; BROWSERS - 1][..]));
+}
+
+#[test]
 fn a_link_signs_a_browser_in_once_and_only_from_our_own_page() {
     let lar = Lar::start();
     let link = lar.post("/lar/v1/sign-in/links", &Value::Null).json();

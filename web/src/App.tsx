@@ -117,7 +117,8 @@ function House({ onSignedOut }: { onSignedOut: () => void }) {
       const key = event.key.toLowerCase();
       if (event.key === "Escape" && help) setHelp(false);
       else if (event.key === "Escape" && drawer) setDrawer(false);
-      else if (event.key === "Escape" && progress) void stop();
+      // The message box stops the answer by itself, and an edited message gives up its edit.
+      else if (event.key === "Escape" && progress && !event.defaultPrevented) void stop();
       else if (command && event.shiftKey && key === "o") open();
       else if (command && key === "k") {
         // The list must be there before it can be focused, and the next key must find it so.

@@ -55,6 +55,36 @@ test("what is told is listed, corrected, undone, edited, pinned, forgotten and b
   await expect(boat).toBeVisible();
 });
 
+test("hostile text in memories and titles stays text", async ({ page }) => {
+  const hostile = '<img src=x onerror="window.broken=1"><script>window.broken=1</script> [a](javascript:window.broken=1)';
+  const elsewhere: string[] = [];
+  page.on("request", (request) => {
+    if (new URL(request.url()).origin !== process.env.LAR_PAGE_URL) elsewhere.push(request.url());
+  });
+  await open(page);
+  await tell(page, `The hut says ${hostile} ![b](http://192.0.2.1/b.png)`);
+  const hut = card(page, "The hut says");
+  await expect(hut).toContainText(hostile, { timeout: 60_000 });
+  await hut.getByRole("button", { name: /^Edit/ }).click();
+  await hut.getByRole("textbox", { name: /^Tags/ }).fill('<img/src=x/onerror="window.broken=1">');
+  await hut.getByRole("button", { name: "Save" }).click();
+  await expect(hut).toContainText('#<img/src=x/onerror="window.broken=1">');
+  await hut.getByRole("button", { name: /^History/ }).click();
+  await expect(hut.locator(".history")).toContainText("edit");
+  await page.goto(process.env.LAR_PAGE_URL!);
+  await say(page, "Say hello to the hedgehog.");
+  await finished(page);
+  await page.getByRole("button", { name: "Rename Say hello to the hedgehog." }).click();
+  await page.getByRole("textbox", { name: "New title" }).fill(hostile);
+  await page.keyboard.press("Enter");
+  await expect(page.getByRole("link", { name: hostile })).toBeVisible();
+  await page.reload();
+  await expect(page.getByRole("heading", { name: hostile })).toBeVisible();
+  expect(await page.evaluate(() => "broken" in window)).toBe(false);
+  expect(await page.locator('img[src="x"], a[href^="javascript:"]').count()).toBe(0);
+  expect(elsewhere).toEqual([]);
+});
+
 test("a conversation recalls, remembers with an undo, and fills the inbox; a temporary one does not", async ({ page }) => {
   await signIn(page);
   await say(page, "Remember that the owl eats at nine. I play the tuba.");

@@ -14,14 +14,21 @@ fn files(below: &Path, found: &mut Vec<PathBuf>) {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         if path.is_dir() && name != "target" && name != "node_modules" {
             files(&path, found);
-        } else if name.ends_with(".rs") || name.ends_with(".py") {
+        } else if ENDINGS.iter().any(|ending| name.ends_with(ending)) {
             found.push(path);
         }
     }
 }
 
 /// Scripts whose whole run is the test.
-const SCRIPTS: [&str; 1] = ["tests/conformance/docs.py"];
+const SCRIPTS: [&str; 2] = ["tests/conformance/docs.py", "tests/conformance/schemathesis/run.sh"];
+/// How the names of files end that hold tests or are one.
+const ENDINGS: [&str; 4] = [".rs", ".py", ".spec.ts", "run.sh"];
+
+/// The titles of the tests in a source of Playwright's.
+fn titles_in(source: &str) -> Vec<&str> {
+    source.lines().filter_map(|line| line.trim().strip_prefix("test(\"")?.split('"').next()).collect()
+}
 
 /// The names of the test functions in a source: those behind a test attribute, in Python those that pytest takes for one.
 fn tests_in(source: &str, is_python: bool) -> Vec<&str> {
@@ -54,20 +61,24 @@ fn only_functions_behind_an_attribute_are_tests() {
                 fn three() {}\n#[test]\nconst X: u8 = 1;\nfn four() {}\n";
     assert_eq!(tests_in(rust, false), ["one", "two"]);
     assert_eq!(tests_in("def helper():\n  pass\nasync def test_x(a):\n", true), ["test_x"]);
+    assert_eq!(titles_in("// A page.\ntest(\"a page opens\", async () => {\n"), ["a page opens"]);
 }
 
 #[test]
 fn tests_of_known_faults_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap();
     let mut paths = Vec::new();
-    ["crates", "tests", "xtask"].iter().for_each(|folder| files(&root.join(folder), &mut paths));
+    ["crates", "tests", "xtask", "web/tests"].iter().for_each(|folder| files(&root.join(folder), &mut paths));
     let sources: Vec<(String, String)> = paths
         .iter()
         .map(|path| (path.to_string_lossy().into_owned(), fs::read_to_string(path).unwrap()))
         .collect();
     let tests: Vec<(&str, Vec<&str>)> = sources
         .iter()
-        .map(|(path, source)| (path.as_str(), tests_in(source, path.ends_with(".py"))))
+        .map(|(path, source)| {
+            let is_page = path.ends_with(".spec.ts");
+            (path.as_str(), if is_page { titles_in(source) } else { tests_in(source, path.ends_with(".py")) })
+        })
         .collect();
     let page = fs::read_to_string(root.join("docs/reference/known-faults.md")).unwrap();
     let rows: Vec<Vec<&str>> = page
@@ -81,7 +92,7 @@ fn tests_of_known_faults_exist() {
         let named = row[2];
         assert!(named != "–" || !row[3].is_empty(), "{}: no test, and no reason", row[0]);
         for name in named.split(", ").map(|name| name.trim_matches('`')).filter(|name| *name != "–") {
-            let is_file = name.ends_with(".rs") || name.ends_with(".py");
+            let is_file = ENDINGS.iter().any(|ending| name.ends_with(ending));
             let below = format!("/{name}");
             let is_tested = match is_file {
                 true => tests.iter().any(|(path, tests)| {

@@ -205,6 +205,9 @@ impl Memories {
         if query.is_empty() || query.len() > QUERY_BYTES_MAX {
             return Err(Problem::invalid("query", format!("must have 1 to {QUERY_BYTES_MAX} bytes")));
         }
+        if search.token_budget == Some(0) {
+            return Err(Problem::invalid("token_budget", "must be at least 1"));
+        }
         let begun = Instant::now();
         let (vector, mode) = match self.embeddings.embed_query(&reader.caller, query).await {
             Ok(QueryVector::Read(embedder, vector)) => {

@@ -116,8 +116,9 @@ pub(crate) async fn remove(
     request: axum::extract::Request,
 ) -> Result<StatusCode, Failure> {
     let owned = owned(&app, &caller, &id).await?;
+    let erases = extract::erases(request.uri())?;
     app.turns.stop(&owned);
-    if extract::erases(&request) {
+    if erases {
         app.store.conversation_erase(&owned).await?;
     } else {
         let patch = ConversationPatch { deleted: Some(true), ..ConversationPatch::default() };

@@ -226,9 +226,20 @@ pub(crate) fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Failure> {
         .map_err(|error| Failure(Problem::new(Code::InvalidParams, error.body_text())))
 }
 
-/// Whether a deletion is to be for good.
-pub(crate) fn erases(request: &Request) -> bool {
-    request.uri().query().is_some_and(|query| query.split('&').any(|pair| pair == "erase=true"))
+#[derive(serde::Deserialize)]
+struct Deletion {
+    erase: Option<String>,
+}
+
+/// Whether a deletion is to be for good. What says neither yes nor no is refused: a caller who believes that a thing was
+/// erased must not find it kept.
+pub(crate) fn erases(uri: &Uri) -> Result<bool, Failure> {
+    let Deletion { erase } = query(uri)?;
+    match erase.as_deref() {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(Failure(Problem::invalid("erase", "must be true or false"))),
+    }
 }
 
 /// The version that a change insists on.

@@ -226,7 +226,7 @@ pub(crate) async fn remove(
     request: Request,
 ) -> Result<StatusCode, Failure> {
     let id = memory_id(&id)?;
-    if extract::erases(&request) {
+    if extract::erases(request.uri())? {
         app.memories.erase(&writer, id).await?;
     } else {
         let edit = Edit { deleted: Some(true), ..Edit::default() };

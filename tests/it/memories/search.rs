@@ -109,6 +109,8 @@ fn the_nearly_same_is_shown_once_and_a_budget_is_kept() {
     let packed = search(&lar, &json!({ "query": "garden with apple trees", "token_budget": 40 }));
     let (tokens, kept) = (packed["tokens"].as_u64().unwrap(), packed["results"].as_array().unwrap().len());
     assert!(tokens <= 40 && kept >= 1 && packed["left_out"].as_u64().unwrap() >= 1, "{packed}");
+    let none = lar.post("/lar/v1/memories/search", &json!({ "query": "garden", "token_budget": 0 }));
+    assert_eq!((none.status, none.json()["errors"][0]["field"].clone()), (400, json!("token_budget")));
 }
 
 #[test]

@@ -36,10 +36,23 @@ pub(super) fn complete(document: &mut Value) {
     constrain(&mut components["schemas"]);
     untag_events(&mut components["schemas"]);
     document["security"] = json!([{ "bearer": [] }, { "api_key": [] }, { "session": [] }]);
+    let schemas = document["components"]["schemas"].clone();
     for (path, operations) in document["paths"].as_object_mut().into_iter().flatten() {
         for (method, operation) in operations.as_object_mut().into_iter().flatten() {
             complete_operation(path, method, operation);
+            free_body(&schemas, operation);
         }
+    }
+}
+
+/// Says that a JSON body may be left out where no field of it is required: [`crate::extract::json`] reads an empty body as
+/// an empty object.
+fn free_body(schemas: &Value, operation: &mut Value) {
+    let Some(body) = operation.get_mut("requestBody") else { return };
+    let schema = body["content"]["application/json"]["schema"]["$ref"].as_str().unwrap_or_default();
+    let schema = schemas.get(schema.rsplit('/').next().unwrap_or_default());
+    if schema.is_some_and(|schema| schema.get("required").is_none()) {
+        body["required"] = false.into();
     }
 }
 
@@ -250,6 +263,18 @@ mod tests {
         names.sort();
         names.dedup();
         assert_eq!(names.len(), all);
+    }
+
+    #[test]
+    fn bodies_without_a_required_field_may_be_left_out() {
+        let document = described();
+        let is_required = |path: &str, method: &str| {
+            document["paths"][path][method]["requestBody"]["required"].as_bool().unwrap()
+        };
+        assert!(!is_required("/lar/v1/conversations", "post"));
+        assert!(!is_required("/lar/v1/memories/{id}/promote", "post"));
+        assert!(is_required("/lar/v1/memories", "post"));
+        assert!(is_required("/lar/v1/memories/import", "post"));
     }
 
     #[test]
