@@ -127,6 +127,83 @@ fn completions_are_answered_in_llama_cpps_form() {
 }
 
 #[test]
+fn settings_and_timings_are_told_as_llama_cpps_server_tells_them() {
+    let lar = Lar::start();
+    let ask = |more: Value| {
+        let mut body = json!({ "prompt": "one two three four", "n_predict": 8, "temperature": 0.0 });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        lar.post("/completion", &body)
+    };
+    let usual = ask(json!({})).json();
+    let settings = &usual["generation_settings"];
+    assert_eq!((&settings["adaptive_target"], &settings["logit_bias"]), (&json!(-1.0), &json!([])));
+    // `ignore_eos` stands for a bias of each token that ends an answer.
+    let endless = ask(json!({ "ignore_eos": true, "logit_bias": [[5, -1.5]] })).json();
+    let biases = endless["generation_settings"]["logit_bias"].as_array().unwrap();
+    let end = lar.post("/tokenize", &json!({ "content": "<|im_end|>" })).json()["tokens"][0].clone();
+    assert_eq!(biases[0], json!({ "token": 5, "bias": -1.5 }));
+    assert!(biases[1..].contains(&json!({ "token": end, "bias": null })), "{biases:?}");
+
+    // The first token is computed with the prompt.
+    let timings = &usual["timings"];
+    let number = |name: &str| timings[name].as_f64().unwrap();
+    assert!((number("predicted_per_token_ms") - number("predicted_ms") / 7.0).abs() < 1e-6, "{timings}");
+    let first = ask(json!({ "n_predict": 1 })).json();
+    let first = &first["timings"];
+    let told = (&first["predicted_n"], &first["predicted_per_token_ms"], &first["predicted_per_second"]);
+    assert_eq!(told, (&json!(1), &json!(0.0), &json!(0.0)));
+
+    let counts = |streamed: lar_tests::Answer| -> Vec<Option<u64>> {
+        assert_eq!(streamed.status, 200, "{}", streamed.body);
+        let events = streamed.events().into_iter().filter(|(_, data)| data.is_object());
+        events.map(|(_, data)| data["timings"]["predicted_n"].as_u64()).collect()
+    };
+    let quiet = counts(ask(json!({ "stream": true })));
+    assert!(quiet.len() > 1 && quiet[..quiet.len() - 1].iter().all(Option::is_none), "{quiet:?}");
+    let each = counts(ask(json!({ "stream": true, "timings_per_token": true })));
+    assert!(each[0] >= Some(1) && each.is_sorted() && each.last() == Some(&Some(8)), "{each:?}");
+    let chat = json!({ "messages": [{ "role": "user", "content": "Hi" }], "max_tokens": 4, "stream": true,
+        "timings_per_token": true });
+    let each = counts(lar.post("/v1/chat/completions", &chat));
+    assert!(each.len() > 1 && each[0].is_some() && each.is_sorted(), "{each:?}");
+}
+
+#[test]
+fn a_prompt_ends_with_the_head_of_an_answer_unless_the_request_forbids_it() {
+    let lar = Lar::start();
+    let chat = |more: Value| {
+        let mut body = json!({ "messages": [{ "role": "user", "content": "Say hello." }], "max_tokens": 2 });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
+    let prompt = |more: Value| {
+        let answer = lar.post("/apply-template", &chat(more));
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.json()["prompt"].as_str().unwrap().to_owned()
+    };
+    let head = "<|im_start|>assistant\n";
+    let without = prompt(json!({ "add_generation_prompt": false }));
+    assert!(without.ends_with("Say hello.<|im_end|>\n"), "{without}");
+    assert_eq!(prompt(json!({})), format!("{without}{head}"));
+    assert_eq!(prompt(json!({ "add_generation_prompt": true })), format!("{without}{head}"));
+    // What is continued has its head in any case.
+    let begun =
+        json!([{ "role": "user", "content": "Say hello." }, { "role": "assistant", "content": "Hel" }]);
+    let continued = prompt(json!({ "messages": begun, "add_generation_prompt": false }));
+    assert_eq!(continued, format!("{without}{head}Hel"));
+    let whole = json!({ "messages": begun, "add_generation_prompt": false, "continue_final_message": false });
+    assert_eq!(prompt(whole), format!("{without}{head}Hel<|im_end|>\n"));
+
+    let both = json!({ "messages": begun, "add_generation_prompt": true, "continue_final_message": true });
+    let refused = lar.post("/v1/chat/completions", &chat(both));
+    let param = refused.json()["error"]["param"].clone();
+    assert_eq!((refused.status, param), (400, json!("add_generation_prompt")), "{}", refused.body);
+    let answered = lar.post("/v1/chat/completions", &chat(json!({ "add_generation_prompt": false }))).json();
+    let tokens = lar.post("/tokenize", &json!({ "content": without })).json()["tokens"].clone();
+    assert_eq!(answered["usage"]["prompt_tokens"], json!(tokens.as_array().unwrap().len()));
+}
+
+#[test]
 fn several_prompts_are_refused_before_any_of_them_is_begun() {
     let lar = Lar::start();
     let taken = || {
@@ -192,6 +269,8 @@ fn what_a_server_is_is_told_and_paths_without_v1_work() {
     assert_eq!(props["model_alias"], "smollm2-135m-instruct");
     assert!(props["chat_template"].as_str().unwrap().contains("<|im_start|>"), "{props}");
     assert_eq!(props["modalities"], json!({ "vision": false, "audio": false }));
+    // Never where it is.
+    assert_eq!(props["model_path"], "smollm2-135m-instruct.gguf");
     let slots = lar.get("/slots").json();
     assert_eq!(props["total_slots"], json!(slots.as_array().unwrap().len()));
     assert_eq!(props["default_generation_settings"]["n_ctx"], slots[0]["n_ctx"]);

@@ -469,7 +469,7 @@ fn what_vllm_s_clients_ask_of_an_answer_is_kept_to_or_refused() {
     let anew = json!({ "messages": begun, "continue_final_message": false });
     assert!(tokens(&chat(anew)) > usual, "it begins a message of its own");
     for (more, param) in [
-        (json!({ "add_generation_prompt": false }), "add_generation_prompt"),
+        (json!({ "continue_final_message": true, "add_generation_prompt": true }), "add_generation_prompt"),
         (json!({ "continue_final_message": true }), "continue_final_message"),
         (json!({ "n_predict": 0 }), "n_predict"),
     ] {

@@ -22,9 +22,10 @@ fields! {
         "logit_bias" = "pairs or an object, of token numbers or texts; false forbids a token",
         "grammar" = "recursive ones where `engines.gbnf` is on", "json_schema", "context_shift" = "Lar's", "n_keep",
         "input_prefix" = "of `/infill`", "input_suffix" = "of `/infill`", "input_extra" = "of `/infill`: `filename` and `text` of each, put before the prefix",
+        "timings_per_token" = "every part of a stream tells `timings`",
     }
     NoEffect {
-        "cache_prompt" = "a prompt that was read is known to its key", "id_slot" = "Lar chooses", "timings_per_token" = "the last part has them",
+        "cache_prompt" = "a prompt that was read is known to its key", "id_slot" = "Lar chooses",
         "return_progress", "sse_ping_interval", "n_cache_reuse", "t_max_predict_ms" = "`n_predict` and `stop` end an answer", "t_max_prompt_ms",
     }
     Refused {
@@ -71,6 +72,7 @@ pub struct CompletionRequest {
     pub input_suffix: Option<String>,
     #[serde(default)]
     pub input_extra: Vec<ExtraText>,
+    pub timings_per_token: Option<bool>,
 }
 
 /// A text that is read before the gap is filled.
@@ -118,6 +120,8 @@ pub struct Part {
     pub id_slot: i32,
     pub tokens_predicted: u64,
     pub tokens_evaluated: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timings: Option<Timings>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub completion_probabilities: Option<Vec<Probability>>,
 }
@@ -229,7 +233,7 @@ pub struct Properties {
     pub default_generation_settings: DefaultSettings,
     pub total_slots: u32,
     pub model_alias: String,
-    /// The name of the file, without where it is.
+    /// The name of the file without where it is, or the model's with `.gguf` where the file is named by its digest.
     pub model_path: String,
     pub chat_template: String,
     pub chat_template_caps: BTreeMap<String, bool>,

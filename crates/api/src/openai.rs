@@ -25,7 +25,7 @@ fields! {
         "response_format" = "`text`, `json_object` or `json_schema`; with `tools` the answer is a call or keeps to it",
         "reasoning_effort" = "for the chat template; `none` switches reasoning off; named in `X-Lar-Ignored` where the model has no such thing",
         "chat_template_kwargs" = "llama.cpp's and vLLM's: variables for the chat template, such as `enable_thinking`", "json_schema" = "llama.cpp's",
-        "continue_final_message" = "vLLM's: true where an assistant's message at the end is to be continued, which is the default; false begins a new one", "add_generation_prompt" = "vLLM's: false with `continue_final_message` only",
+        "continue_final_message" = "vLLM's: true where an assistant's message at the end is to be continued, which is the default; false begins a new one", "add_generation_prompt" = "llama.cpp's and vLLM's: false ends the prompt behind the last message; not true together with `continue_final_message`",
         "structured_outputs" = "vLLM's: one of `json`, `regex`, `choice`, `grammar` in GBNF, `json_object`", "guided_json" = "of older vLLM", "guided_regex" = "of older vLLM; the whole answer fits it",
         "guided_choice" = "of older vLLM", "guided_grammar" = "of older vLLM; in GBNF", "repetition_penalty" = "vLLM's: `repeat_penalty` over the whole context",
         "top_k" = "llama.cpp's", "min_p" = "llama.cpp's", "typical_p" = "llama.cpp's",
@@ -37,7 +37,7 @@ fields! {
         "mirostat_eta" = "llama.cpp's", "min_keep" = "llama.cpp's", "ignore_eos" = "llama.cpp's",
         "grammar" = "llama.cpp's GBNF; recursive ones where `engines.gbnf` is on", "samplers" = "llama.cpp's, as a list of names",
         "context_shift" = "Lar's: the oldest half makes room in a full context, up to `max_tokens`",
-        "n_keep" = "llama.cpp's: tokens at the beginning that stay then",
+        "n_keep" = "llama.cpp's: tokens at the beginning that stay then", "timings_per_token" = "llama.cpp's: every chunk of a stream tells `timings`",
     }
     NoEffect {
         "user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key",
@@ -116,6 +116,7 @@ pub struct ChatRequest {
     pub function_call: Option<ToolChoice>,
     pub continue_final_message: Option<bool>,
     pub add_generation_prompt: Option<bool>,
+    pub timings_per_token: Option<bool>,
 }
 
 /// A tool that the model may call.

@@ -111,12 +111,12 @@ impl Dialect {
 
     /// Adds the beginning of an answer to a rendered prompt, where what is meant for the reader stands: behind a thought that
     /// the prompt has opened, and in Harmony's channel for it. Where reasoning is switched off and the template has no
-    /// switch, the answer begins behind an empty thought.
+    /// switch, the answer begins behind an empty thought. Adds nothing where no answer begins.
     pub(crate) fn begin(&self, rendered: &mut String, chat: &Chat) {
-        let off = |variable: &TemplateVariable| {
-            THINKING_SWITCHES.contains(&variable.name.as_str()) && variable.value == "false"
-        };
-        let silent = !self.switches && chat.variables.iter().any(off);
+        if !chat.adds_generation_prompt {
+            return;
+        }
+        let silent = !self.switches && chat.variables.iter().any(switches_off);
         let opened = self.reasoning.filter(|(start, _)| rendered.trim_end().ends_with(start));
         match self.reasoning {
             Some((_, end)) if opened.is_some() && (silent || !chat.begun.is_empty()) => {
@@ -188,6 +188,11 @@ impl Reading {
             _ => Self { constraint: None, ..self },
         }
     }
+}
+
+/// Whether a variable of the request switches reasoning off.
+pub(crate) fn switches_off(variable: &TemplateVariable) -> bool {
+    THINKING_SWITCHES.contains(&variable.name.as_str()) && variable.value == "false"
 }
 
 /// The length of the longest end of `text` that is a beginning of `mark`, but not all of it.

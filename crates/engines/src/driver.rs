@@ -6,6 +6,7 @@
 
 mod sampling;
 mod text;
+mod vectors;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -19,6 +20,7 @@ pub use sampling::{
     Candidate, Constraint, Held, HeldCalls, RareSampling, SamplerName, Sampling, TextFormat, TokenLogprobs,
 };
 pub use text::{TextAnswer, TextQuestion};
+pub use vectors::{Embeddings, Ranking};
 
 /// One message of a chat prompt.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,6 +115,9 @@ pub struct Chat {
     pub parallel_calls: bool,
     /// The beginning of its answer, which it goes on with; mostly empty.
     pub begun: String,
+    /// Whether the template ends the prompt with the head of an answer, which is the default. Without one, the prompt ends
+    /// behind the last message.
+    pub adds_generation_prompt: bool,
     /// Variables for the chat template.
     pub variables: Vec<TemplateVariable>,
     /// The format of an answer that is no tool call, where there are tools.
@@ -127,6 +132,7 @@ impl Default for Chat {
             tool_choice: ToolChoice::Auto,
             parallel_calls: true,
             begun: String::new(),
+            adds_generation_prompt: true,
             variables: Vec::new(),
             format: None,
         }
@@ -330,41 +336,6 @@ impl Drop for Generation {
     }
 }
 
-/// Vectors for texts.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Embeddings {
-    /// One unit-length vector per text, in order.
-    pub vectors: Vec<Vec<f32>>,
-    /// Tokens read in all.
-    pub tokens: u64,
-    /// Texts that were longer than the model reads and were cut.
-    pub truncated: Vec<usize>,
-}
-
-/// How well texts answer a query.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Ranking {
-    /// One per text, in order; more is better, 0 to 1.
-    pub scores: Vec<f32>,
-    /// Tokens read in all.
-    pub tokens: u64,
-    /// Texts that were longer than the model reads and were cut.
-    pub truncated: Vec<usize>,
-}
-
-impl Ranking {
-    /// The score of a pair from what a model's classes say: of one, its logistic function, as
-    /// sentence-transformers' cross-encoders have it; of several, which are probabilities, the first.
-    #[must_use]
-    pub fn score(classes: &[f32]) -> f32 {
-        match classes {
-            [] => 0.0,
-            [logit] => 1.0 / (1.0 + (-logit).exp()),
-            [first, ..] => *first,
-        }
-    }
-}
-
 /// What an engine can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ability {
@@ -433,6 +404,45 @@ pub trait Driver: Send + Sync + std::fmt::Debug + 'static {
     fn text(&self, _question: TextQuestion) -> BoxFuture<'_, Result<TextAnswer, Error>> {
         let error = Error::Unable { engine: self.engine().name, wanted: "tell its tokens" };
         std::future::ready(Err(error)).boxed()
+    }
+
+    /// As [`Driver::count`], for a key. Engines that count themselves let keys take turns; `None` is Lar itself.
+    fn count_for<'a>(
+        &'a self,
+        _caller: Option<KeyId>,
+        prompt: &'a Prompt,
+    ) -> BoxFuture<'a, Result<usize, Error>> {
+        self.count(prompt)
+    }
+
+    /// As [`Driver::prepare`], for a key, as in [`Driver::count_for`].
+    fn prepare_for(&self, _caller: Option<KeyId>, prompt: Prompt) -> BoxFuture<'_, Result<Prepared, Error>> {
+        self.prepare(prompt)
+    }
+
+    /// As [`Driver::check`], for a key, as in [`Driver::count_for`].
+    ///
+    /// # Errors
+    /// As [`Driver::check`].
+    fn check_for(
+        &self,
+        _caller: Option<KeyId>,
+        constraint: Constraint,
+        strict: bool,
+    ) -> BoxFuture<'_, Result<Checked, Error>> {
+        self.check(constraint, strict)
+    }
+
+    /// As [`Driver::text`], for a key, as in [`Driver::count_for`].
+    ///
+    /// # Errors
+    /// As [`Driver::text`].
+    fn text_for(
+        &self,
+        _caller: Option<KeyId>,
+        question: TextQuestion,
+    ) -> BoxFuture<'_, Result<TextAnswer, Error>> {
+        self.text(question)
     }
 
     /// Starts a job. The engine must be loaded.

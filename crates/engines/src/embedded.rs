@@ -20,7 +20,7 @@ use crate::driver::{
     Ability, Chat, Checked, Constraint, Driver, Embeddings, Engine, Generation, Job, Prepared, Prompt,
     Ranking, TextAnswer, TextQuestion,
 };
-use crate::protocol::{Compute, Load, ThreadTuning, Tuned};
+use crate::protocol::{Compute, Load, ThreadTuning, ToCheck, Tuned};
 use crate::template::ChatTemplate;
 use crate::vectors::{self, Cache};
 use crate::{CONSTRAINT_FIELD, Error};
@@ -198,17 +198,22 @@ impl Embedded {
     }
 
     /// Asks the vocabulary's worker for a prompt's tokens, or only for their number where `tokens_max` is absent.
-    async fn tokenize(&self, prompt: &Prompt, tokens_max: Option<u32>) -> Result<Tokenized, Error> {
+    async fn tokenize(
+        &self,
+        caller: Option<KeyId>,
+        prompt: &Prompt,
+        tokens_max: Option<u32>,
+    ) -> Result<Tokenized, Error> {
         let template = match prompt {
             Prompt::Chat(_) => self.options.template.as_ref(),
             _ => None,
         };
         let infill = matches!(prompt, Prompt::Infill { .. });
         let worker = self.vocabulary().await?;
-        let mut answer = worker.tokenize(prompt, template, tokens_max).await;
+        let mut answer = worker.tokenize(caller, prompt, template, tokens_max).await;
         if matches!(answer, Err(Error::Failed(_))) && worker.death().is_some() {
             // Another prompt may have brought it down; one that does so itself fails the second time.
-            answer = self.vocabulary().await?.tokenize(prompt, template, tokens_max).await;
+            answer = self.vocabulary().await?.tokenize(caller, prompt, template, tokens_max).await;
         }
         match answer {
             Err(Error::Template(_)) if infill => {
@@ -221,6 +226,7 @@ impl Embedded {
     /// How to read a chat's answer, which is held to as much of its schemas as can be; `ignored` gets the rest.
     async fn reading(
         &self,
+        caller: Option<KeyId>,
         chat: &mut Chat,
         tail: &str,
         ignored: &mut Vec<String>,
@@ -230,14 +236,20 @@ impl Embedded {
         }
         let worker = self.vocabulary().await?;
         if let Some(format) = &mut chat.format {
-            let checked = worker.check(format.constraint.clone(), format.strict).await?;
+            let checked = check(&worker, caller, format.constraint.clone(), format.strict).await?;
             ignored.extend(checked.dropped.iter().map(|path| format!("{CONSTRAINT_FIELD}.{path}")));
             format.constraint = checked.constraint;
         }
-        for (index, tool) in chat.tools.iter_mut().enumerate() {
+        // All at once, so that they have their time together and wait for others' turns together.
+        let schemas = chat.tools.iter().map(|tool| ToCheck {
+            constraint: Constraint::JsonSchema(dialect::arguments_schema(tool).to_string()),
+            strict: tool.strict,
+        });
+        let outcomes = worker.check_all(caller, schemas.collect()).await;
+        let outcomes = outcomes.map_err(|error| of_tools(error, "tools"))?;
+        for (index, (tool, outcome)) in chat.tools.iter_mut().zip(outcomes).enumerate() {
             let field = format!("tools[{index}]");
-            let schema = Constraint::JsonSchema(dialect::arguments_schema(tool).to_string());
-            let checked = worker.check(schema, tool.strict).await.map_err(|error| of_tools(error, &field))?;
+            let checked = outcome.map_err(|reason| Error::Tools { field: field.clone(), reason })?;
             if let Constraint::JsonSchema(schema) = checked.constraint {
                 tool.parameters = schema;
             }
@@ -245,7 +257,7 @@ impl Embedded {
         }
         let reading = self.dialect.reading(chat, tail);
         let Some(constraint @ Constraint::Lark(_)) = &reading.constraint else { return Ok(reading) };
-        let Err(error) = worker.check(constraint.clone(), true).await else { return Ok(reading) };
+        let Err(error) = check(&worker, caller, constraint.clone(), true).await else { return Ok(reading) };
         // Each tool can be expressed, but not all of them together.
         if chat.tools.iter().any(|tool| tool.strict) {
             return Err(of_tools(error, "tools"));
@@ -256,7 +268,8 @@ impl Embedded {
         ignored.push("tools.schema".into());
         let reading = self.dialect.reading(chat, tail);
         if let Some(constraint) = &reading.constraint {
-            worker.check(constraint.clone(), true).await.map_err(|error| of_tools(error, "tools"))?;
+            let checked = check(&worker, caller, constraint.clone(), true).await;
+            checked.map_err(|error| of_tools(error, "tools"))?;
         }
         Ok(reading)
     }
@@ -335,8 +348,16 @@ impl Driver for Embedded {
     }
 
     fn count<'a>(&'a self, prompt: &'a Prompt) -> BoxFuture<'a, Result<usize, Error>> {
-        async {
-            match self.tokenize(prompt, None).await? {
+        self.count_for(None, prompt)
+    }
+
+    fn count_for<'a>(
+        &'a self,
+        caller: Option<KeyId>,
+        prompt: &'a Prompt,
+    ) -> BoxFuture<'a, Result<usize, Error>> {
+        async move {
+            match self.tokenize(caller, prompt, None).await? {
                 Tokenized::Count(tokens) => Ok(usize::try_from(tokens).unwrap_or(usize::MAX)),
                 Tokenized::Tokens(..) | Tokenized::TooLong(_) => {
                     Err(Error::Failed("its worker did not count".into()))
@@ -347,9 +368,13 @@ impl Driver for Embedded {
     }
 
     fn prepare(&self, prompt: Prompt) -> BoxFuture<'_, Result<Prepared, Error>> {
-        async {
+        self.prepare_for(None, prompt)
+    }
+
+    fn prepare_for(&self, caller: Option<KeyId>, prompt: Prompt) -> BoxFuture<'_, Result<Prepared, Error>> {
+        async move {
             let context_tokens = self.options.context_tokens;
-            let (tokens, tail) = match self.tokenize(&prompt, Some(context_tokens)).await? {
+            let (tokens, tail) = match self.tokenize(caller, &prompt, Some(context_tokens)).await? {
                 Tokenized::Tokens(tokens, tail) => (tokens, tail),
                 Tokenized::TooLong(tokens_at_least) => {
                     return Err(Error::PromptTooLong { tokens_at_least, context_tokens });
@@ -359,30 +384,50 @@ impl Driver for Embedded {
             let Prompt::Chat(mut chat) = prompt else { return Ok(Prepared::counted(tokens)) };
             let template = self.options.template.as_ref();
             let mut ignored = template.map(|template| template.ignored_variables(&chat)).unwrap_or_default();
-            let reading = self.reading(&mut chat, &tail, &mut ignored).await?;
+            let reading = self.reading(caller, &mut chat, &tail, &mut ignored).await?;
             Ok(Prepared { reading, ignored, ..Prepared::counted(tokens) })
         }
         .boxed()
     }
 
     fn text(&self, question: TextQuestion) -> BoxFuture<'_, Result<TextAnswer, Error>> {
-        async {
+        self.text_for(None, question)
+    }
+
+    fn text_for(
+        &self,
+        caller: Option<KeyId>,
+        question: TextQuestion,
+    ) -> BoxFuture<'_, Result<TextAnswer, Error>> {
+        async move {
             let template = match question {
                 TextQuestion::Render(_) => self.options.template.clone(),
-                TextQuestion::Tokenize { .. } | TextQuestion::Detokenize { .. } => None,
+                TextQuestion::Tokenize { .. } | TextQuestion::Detokenize { .. } | TextQuestion::EndTokens => {
+                    None
+                }
             };
-            self.vocabulary().await?.text(question, template).await
+            self.vocabulary().await?.text(caller, question, template).await
         }
         .boxed()
     }
 
     fn check(&self, constraint: Constraint, strict: bool) -> BoxFuture<'_, Result<Checked, Error>> {
+        self.check_for(None, constraint, strict)
+    }
+
+    fn check_for(
+        &self,
+        caller: Option<KeyId>,
+        constraint: Constraint,
+        strict: bool,
+    ) -> BoxFuture<'_, Result<Checked, Error>> {
         async move {
-            match constraint {
-                // Its parts were checked when the prompt was prepared.
-                Constraint::Calls(_) => Ok(Checked { constraint, dropped: Vec::new() }),
-                _ => self.vocabulary().await?.check(constraint, strict).await,
+            // Its parts were checked when the prompt was prepared.
+            if let Constraint::Calls(_) = constraint {
+                return Ok(Checked { constraint, dropped: Vec::new() });
             }
+            let worker = self.vocabulary().await?;
+            check(&worker, caller, constraint, strict).await
         }
         .boxed()
     }
@@ -410,6 +455,18 @@ impl Driver for Embedded {
         }
         .boxed()
     }
+}
+
+/// How far an answer can be held to one constraint.
+async fn check(
+    worker: &Worker,
+    caller: Option<KeyId>,
+    constraint: Constraint,
+    strict: bool,
+) -> Result<Checked, Error> {
+    let outcomes = worker.check_all(caller, vec![ToCheck { constraint, strict }]).await?;
+    let outcome = outcomes.into_iter().next();
+    outcome.ok_or_else(|| Error::Failed("its worker did not check".into()))?.map_err(Error::Constraint)
 }
 
 /// What is wrong with the schema of a tool.

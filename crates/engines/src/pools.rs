@@ -10,7 +10,7 @@ mod supervisor;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lar_base::{Bytes, Instant, TaskId, Tasks};
+use lar_base::{Bytes, Instant, KeyId, TaskId, Tasks};
 use tokio::sync::{oneshot, watch};
 
 use crate::Error;
@@ -168,36 +168,55 @@ impl Engines {
         }
     }
 
-    /// Counts a prompt's tokens with the model of `pool`, without taking a place.
+    /// Counts a prompt's tokens with the model of `pool`, without taking a place. `caller` is the key that asks,
+    /// which takes turns with others; `None` is Lar itself.
     ///
     /// # Errors
     /// When there is no such pool, or its vocabulary or template fails.
-    pub async fn count(&self, pool: &str, prompt: &Prompt) -> Result<usize, Error> {
-        self.driver(pool)?.count(prompt).await
+    pub async fn count(&self, pool: &str, caller: Option<KeyId>, prompt: &Prompt) -> Result<usize, Error> {
+        self.driver(pool)?.count_for(caller, prompt).await
     }
 
-    /// Makes a prompt ready for the model of `pool`, without taking a place.
+    /// Makes a prompt ready for the model of `pool`, without taking a place. `caller` is as in [`Engines::count`].
     ///
     /// # Errors
     /// When there is no such pool, or its vocabulary or template fails.
-    pub async fn prepare(&self, pool: &str, prompt: Prompt) -> Result<Prepared, Error> {
-        self.driver(pool)?.prepare(prompt).await
+    pub async fn prepare(
+        &self,
+        pool: &str,
+        caller: Option<KeyId>,
+        prompt: Prompt,
+    ) -> Result<Prepared, Error> {
+        self.driver(pool)?.prepare_for(caller, prompt).await
     }
 
-    /// Answers a question about the vocabulary or the template of `pool`'s model, without taking a place.
+    /// Answers a question about the vocabulary or the template of `pool`'s model, without taking a place. `caller` is as in
+    /// [`Engines::count`].
     ///
     /// # Errors
     /// When there is no such pool, or the question has no answer.
-    pub async fn text(&self, pool: &str, question: TextQuestion) -> Result<TextAnswer, Error> {
-        self.driver(pool)?.text(question).await
+    pub async fn text(
+        &self,
+        pool: &str,
+        caller: Option<KeyId>,
+        question: TextQuestion,
+    ) -> Result<TextAnswer, Error> {
+        self.driver(pool)?.text_for(caller, question).await
     }
 
     /// Says how far the model of `pool` can keep an answer to a constraint, without taking a place; see [`Driver::check`].
+    /// `caller` is as in [`Engines::count`].
     ///
     /// # Errors
     /// When there is no such pool, or what the constraint says that cannot be expressed.
-    pub async fn check(&self, pool: &str, constraint: Constraint, strict: bool) -> Result<Checked, Error> {
-        self.driver(pool)?.check(constraint, strict).await
+    pub async fn check(
+        &self,
+        pool: &str,
+        caller: Option<KeyId>,
+        constraint: Constraint,
+        strict: bool,
+    ) -> Result<Checked, Error> {
+        self.driver(pool)?.check_for(caller, constraint, strict).await
     }
 
     /// Every pool as it stands, by name.

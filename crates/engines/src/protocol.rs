@@ -6,10 +6,10 @@
 //! unit per token of a [`FromWorker::Delta`]. End of file means the other side is gone; the worker then kills itself.
 //! The page `docs/reference/worker-protocol.md` tells the same for readers.
 
+mod frame;
 #[cfg(test)]
 mod tests;
 
-use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -20,11 +20,10 @@ use crate::driver::{
     Checked, Constraint, FinishReason, Prompt, Sampling, TextAnswer, TextQuestion, TokenLogprobs,
 };
 use crate::template::ChatTemplate;
+pub use frame::{FRAME_BYTES_MAX, body_length, decode, encode, read, write};
 
 /// Raised with every change of the frames below.
-pub const VERSION: u32 = 11;
-/// A frame larger than this is an error: the largest legitimate one is a prompt, 4 bytes a token at most.
-pub const FRAME_BYTES_MAX: usize = 16 << 20;
+pub const VERSION: u32 = 12;
 /// How often a worker shows that it is alive.
 pub const HEARTBEAT: Duration = Duration::from_secs(1);
 /// The credit a stream starts with, in tokens.
@@ -198,6 +197,15 @@ pub enum CacheType {
     Q4,
 }
 
+/// A constraint of which is asked how far an answer can be held to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToCheck {
+    /// The constraint.
+    pub constraint: Constraint,
+    /// Whether nothing of it may be dropped.
+    pub strict: bool,
+}
+
 /// Frames to the worker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum ToWorker {
@@ -214,6 +222,9 @@ pub enum ToWorker {
     Tokenize {
         /// Chosen by the server.
         id: u64,
+        /// A number that stands for the caller, chosen by the server, which tells the worker nothing else of them: the
+        /// work of different callers takes turns.
+        caller: u64,
         /// The prompt.
         prompt: Prompt,
         /// Renders `Prompt::Chat`.
@@ -225,19 +236,22 @@ pub enum ToWorker {
     Text {
         /// Chosen by the server.
         id: u64,
+        /// As in `Tokenize`.
+        caller: u64,
         /// The question.
         question: TextQuestion,
         /// Renders a chat.
         template: Option<ChatTemplate>,
     },
-    /// Say how far an answer can be held to this; answered by `Checked` with the same id.
+    /// Say how far an answer can be held to each of a request's constraints; answered by a `Checked` for each, in any
+    /// order. They have a total time. `Cancel` with the id forgets those that are not answered.
     Check {
         /// Chosen by the server.
         id: u64,
-        /// The constraint.
-        constraint: Constraint,
-        /// Whether nothing of it may be dropped.
-        strict: bool,
+        /// As in `Tokenize`.
+        caller: u64,
+        /// The constraints.
+        constraints: Vec<ToCheck>,
     },
     /// Compute the vectors of texts, or the scores of a query with each; answered by a `Vector` for each and one
     /// `Embedded`, or by `EmbedFailed`.
@@ -342,10 +356,12 @@ pub enum FromWorker {
         /// The answer, or why there is none.
         answer: Result<TextAnswer, String>,
     },
-    /// The answer to `Check`.
+    /// The answer to one constraint of a `Check`.
     Checked {
         /// The id of the question.
         id: u64,
+        /// Which constraint.
+        index: u32,
         /// What of it the answer can be held to, or why it cannot be.
         outcome: Result<Checked, String>,
     },
@@ -432,69 +448,4 @@ pub enum FromWorker {
         /// For how long the current step has been computing, milliseconds; 0 when idle.
         step_ms: u64,
     },
-}
-
-/// Encodes one frame with its length.
-///
-/// # Errors
-/// When the body exceeds [`FRAME_BYTES_MAX`].
-pub fn encode<T: Serialize>(frame: &T) -> io::Result<Vec<u8>> {
-    let mut bytes = postcard::to_extend(frame, vec![0; 4]).map_err(invalid)?;
-    let length = bytes.len() - 4;
-    if length > FRAME_BYTES_MAX {
-        return Err(invalid(format!("a frame of {length} bytes is over the limit")));
-    }
-    bytes[..4].copy_from_slice(&u32::try_from(length).map_err(invalid)?.to_le_bytes());
-    Ok(bytes)
-}
-
-/// The body length that a frame's first four bytes announce.
-///
-/// # Errors
-/// When it exceeds [`FRAME_BYTES_MAX`].
-pub fn body_length(head: [u8; 4]) -> io::Result<usize> {
-    let length = u32::from_le_bytes(head) as usize;
-    if length > FRAME_BYTES_MAX {
-        return Err(invalid(format!("a frame of {length} bytes is over the limit")));
-    }
-    Ok(length)
-}
-
-/// Decodes the body of a frame, which must be used up by it.
-///
-/// # Errors
-/// When the body is no frame of this kind.
-pub fn decode<'a, T: Deserialize<'a>>(body: &'a [u8]) -> io::Result<T> {
-    match postcard::take_from_bytes(body).map_err(invalid)? {
-        (frame, []) => Ok(frame),
-        (_, rest) => Err(invalid(format!("{} bytes follow the frame", rest.len()))),
-    }
-}
-
-/// Writes one frame, blocking.
-///
-/// # Errors
-/// When the frame is too large or the socket fails.
-pub fn write<T: Serialize>(socket: &mut impl Write, frame: &T) -> io::Result<()> {
-    socket.write_all(&encode(frame)?)
-}
-
-/// Reads one frame, blocking; `None` at a clean end.
-///
-/// # Errors
-/// When the frame is malformed or the socket fails.
-pub fn read<T: for<'a> Deserialize<'a>>(socket: &mut impl Read) -> io::Result<Option<T>> {
-    let mut head = [0; 4];
-    match socket.read_exact(&mut head) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-        Err(error) => return Err(error),
-    }
-    let mut body = vec![0; body_length(head)?];
-    socket.read_exact(&mut body)?;
-    decode(&body).map(Some)
-}
-
-fn invalid(error: impl ToString) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, error.to_string())
 }

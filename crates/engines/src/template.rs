@@ -3,14 +3,13 @@
 //! The text is untrusted. It sees the messages and nothing else, has no loader, and runs with a limit on
 //! its steps and on its output; a template that loops is an error. Steps do not bound memory, so rendering
 //! happens in a worker process, whose memory is limited. [`environment`] has what templates expect beside Jinja,
-//! [`adapt`] makes messages fit templates that do not take all of them.
+//! [`variables`] what they find beside the messages, [`adapt`] makes messages fit templates that do not take all of them.
 
 mod adapt;
 mod environment;
+mod variables;
 
 pub(crate) mod guard;
-
-use std::collections::BTreeMap;
 
 use minijinja::value::Serde;
 use minijinja::{ErrorKind, Template, Value, context};
@@ -53,7 +52,8 @@ pub struct ChatTemplate {
 }
 
 impl ChatTemplate {
-    /// Renders a chat into a prompt that ends where the assistant begins to speak, or goes on.
+    /// Renders a chat into a prompt that ends where the assistant begins to speak, or goes on; behind the last message
+    /// where the chat wants no generation prompt.
     ///
     /// # Errors
     /// [`Error::Template`] when the source is broken, refuses the messages in every form, or takes too long.
@@ -76,10 +76,10 @@ impl ChatTemplate {
         let failed = |error: minijinja::Error| Error::Template(environment::reason(&error));
         let template = environment.template_from_str(&source).map_err(failed)?;
         let values = context! {
-            add_generation_prompt => true,
+            add_generation_prompt => chat.adds_generation_prompt,
             bos_token => self.start.as_str(),
             eos_token => self.end.as_str(),
-            ..variables(chat, self.source.contains(dialect::HARMONY_THOUGHT.0))
+            ..variables::of(chat, &self.source, &tools)
         };
         let some_tools = !tools.is_empty();
         let with_tools = context! { tools => some_tools.then_some(tools), ..values.clone() };
@@ -159,24 +159,6 @@ pub(crate) fn reads(source: &str, name: &str) -> bool {
     source
         .match_indices(name)
         .any(|(at, _)| !source[..at].ends_with(not_before) && !source[at + name.len()..].starts_with(part))
-}
-
-/// What a request gives to the template by name.
-fn variables(chat: &Chat, harmony: bool) -> Value {
-    let fit = chat.variables.iter().filter(|variable| !RESERVED.contains(&variable.name.as_str()));
-    let variables: BTreeMap<String, Value> = fit
-        .map(|variable| {
-            let value: serde_json::Value = serde_json::from_str(&variable.value).unwrap_or_default();
-            let value = match value.as_str().filter(|_| harmony && variable.name == "reasoning_effort") {
-                // gpt-oss was taught three words.
-                Some("none" | "minimal") => Value::from("low"),
-                Some("xhigh" | "max") => Value::from("high"),
-                _ => Value::from(Serde(value)),
-            };
-            (variable.name.clone(), value)
-        })
-        .collect();
-    Value::from(variables)
 }
 
 #[cfg(test)]

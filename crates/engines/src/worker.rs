@@ -25,6 +25,7 @@ mod threads;
 mod timed;
 mod tokenize;
 mod tune;
+mod turns;
 
 use std::io::{BufReader, Write as _};
 use std::os::fd::AsFd as _;
@@ -225,13 +226,13 @@ fn read_commands(
     while let Ok(Some(frame)) = protocol::read(&mut socket) {
         let cancels = matches!(frame, ToWorker::Cancel { .. });
         let frame = match (frame, prompts) {
-            (ToWorker::Tokenize { id, prompt, template, tokens_max }, Some(prompts)) => {
+            (ToWorker::Tokenize { id, caller, prompt, template, tokens_max }, Some(prompts)) => {
                 let limit = tokens_max.map_or(Limit::Count, Limit::Tokens);
-                prompts.add(Request { id, asked: Asked::Prompt(prompt, limit), template });
+                prompts.add(Request { id, caller, asked: Asked::Prompt(prompt, limit), template });
                 continue;
             }
-            (ToWorker::Text { id, question, template }, Some(prompts)) => {
-                prompts.add(Request { id, asked: Asked::Text(question), template });
+            (ToWorker::Text { id, caller, question, template }, Some(prompts)) => {
+                prompts.add(Request { id, caller, asked: Asked::Text(question), template });
                 continue;
             }
             (frame, prompts) => {
@@ -441,8 +442,8 @@ fn obey(backend: &mut dyn Backend, checks: &mut Checks, frame: ToWorker, out: &O
             let answer = Err("this worker answers no questions about texts".into());
             out.send(FromWorker::Text { id, answer });
         }
-        ToWorker::Check { id, constraint, strict } => {
-            if let Some(frame) = checks.add(id, constraint, strict) {
+        ToWorker::Check { id, caller, constraints } => {
+            for frame in checks.add(id, caller, constraints) {
                 out.send(frame);
             }
         }

@@ -13,6 +13,8 @@ use lar_engines::driver::{Embeddings, FinishReason, Ranking, TokenLogprobs};
 use lar_engines::scheduler::Why;
 use tokio::sync::watch;
 
+use crate::runs::Run;
+
 /// What happens to a task.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TaskEvent {
@@ -178,6 +180,8 @@ pub struct LogReader {
     next: usize,
     last_place: Option<TaskEvent>,
     on_drop: Option<OnDrop>,
+    /// The task, whose numbers can be asked for.
+    run: Option<Arc<Run>>,
 }
 
 /// What happens when a reader goes away.
@@ -200,7 +204,19 @@ impl LogReader {
             number
         };
         let changed = log.changed.subscribe();
-        Self { log, changed, number, next: from, last_place: None, on_drop: Some(on_drop) }
+        Self { log, changed, number, next: from, last_place: None, on_drop: Some(on_drop), run: None }
+    }
+
+    pub(crate) fn with_run(mut self, run: Arc<Run>) -> Self {
+        self.run = Some(run);
+        self
+    }
+
+    /// What is known of the task at this moment, as of one that was cut here. A reader that is behind may have more told
+    /// than it has read.
+    #[must_use]
+    pub fn so_far(&self) -> Option<End> {
+        self.run.as_ref().map(|run| run.so_far(FinishReason::Length))
     }
 
     /// Waits for the next event and returns it with its number, from 0; `None` after the terminal one.

@@ -16,11 +16,11 @@ use lar_engines::scheduler::{Holder, Refusal, Request, StopCause};
 use lar_engines::{Engines, Lease};
 use lar_store::{Once, Outcome, Store, TaskEnd};
 
-use crate::log::{End, Log, TaskEvent};
+use crate::log::{Log, TaskEvent};
 use crate::metrics::{ByModel, ByModelAndPriority, ByReason, Metrics};
 use crate::recorder::{Record, Recorder};
 use crate::routes::{EngineOptions, Remote, Route, Routes};
-use crate::runs::{Run, RunProgress, Runs, TaskHandle};
+use crate::runs::{Run, RunProgress, Runs, TaskHandle, millis};
 use crate::task::HangUp;
 use admit::Ready;
 pub use admit::{Admitted, Count};
@@ -340,19 +340,8 @@ impl Gateway {
     }
 
     fn finished(&self, run: &Arc<Run>, reason: FinishReason) {
-        let progress = *run.progress();
-        let total = run.taken.elapsed();
-        let first = progress.first.unwrap_or(total);
-        let end = End {
-            reason,
-            tokens_in: progress.tokens_in,
-            tokens_cached: progress.tokens_cached,
-            tokens_out: progress.tokens_out,
-            queue_ms: progress.queued.map_or(0, millis),
-            ttft_ms: millis(first),
-            decode_ms: millis(total.saturating_sub(first)),
-        };
-        self.end(run, Outcome::End { finish_reason: reason.as_str().to_owned() }, TaskEvent::End(end));
+        let outcome = Outcome::End { finish_reason: reason.as_str().to_owned() };
+        self.end(run, outcome, TaskEvent::End(run.so_far(reason)));
     }
 
     fn failed(&self, run: &Arc<Run>, problem: Problem) {
@@ -429,10 +418,6 @@ fn problem_of(refusal: Refusal, model: &str) -> Option<Problem> {
         Refusal::PoolUnknown => Problem::new(Code::NotFound, format!("the model `{model}` was removed")),
     };
     Some(problem)
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Tells a part of an answer, with what is known of its tokens in the first.

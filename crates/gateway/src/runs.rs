@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use lar_base::{Code, Instant, KeyId, Problem, TaskId, UserId};
 use lar_engines::Engines;
+use lar_engines::driver::FinishReason;
 
-use crate::log::{Log, LogReader, OnDrop, TaskEvent};
+use crate::log::{End, Log, LogReader, OnDrop, TaskEvent};
 use crate::task::HangUp;
 
 /// Tasks that are over and can still be read, at most so many.
@@ -77,7 +78,7 @@ impl TaskHandle {
                 });
             }
         };
-        LogReader::new(self.run.log.clone(), from, OnDrop(Box::new(hang_up)))
+        LogReader::new(self.run.log.clone(), from, OnDrop(Box::new(hang_up))).with_run(self.run.clone())
     }
 
     /// Whether its terminal event has come.
@@ -145,4 +146,24 @@ impl Run {
     pub(crate) fn progress(&self) -> MutexGuard<'_, RunProgress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// What is known of the task by now, as if it ended for this reason.
+    pub(crate) fn so_far(&self, reason: FinishReason) -> End {
+        let progress = *self.progress();
+        let total = self.taken.elapsed();
+        let first = progress.first.unwrap_or(total);
+        End {
+            reason,
+            tokens_in: progress.tokens_in,
+            tokens_cached: progress.tokens_cached,
+            tokens_out: progress.tokens_out,
+            queue_ms: progress.queued.map_or(0, millis),
+            ttft_ms: millis(first),
+            decode_ms: millis(total.saturating_sub(first)),
+        }
+    }
+}
+
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -113,7 +113,7 @@ pub(crate) struct Begun {
     pub(crate) model: String,
     /// Tokens of each answer's prompt; 0 where the engine counts them later.
     tokens_in: Vec<u64>,
-    readers: Vec<LogReader>,
+    pub(crate) readers: Vec<LogReader>,
     /// What memory did.
     pub(crate) noted: Option<Noted>,
     /// Read already, to be handled before the readers'.

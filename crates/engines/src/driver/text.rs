@@ -23,12 +23,27 @@ pub enum TextQuestion {
     },
     /// The prompt that the chat template makes of a chat.
     Render(Chat),
+    /// The tokens that end an answer; none where the engine does not tell.
+    EndTokens,
+}
+
+impl TextQuestion {
+    /// Bytes of text in it, or its tokens' number.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            TextQuestion::Tokenize { text, .. } => text.len(),
+            TextQuestion::Detokenize { tokens } => tokens.len(),
+            TextQuestion::Render(chat) => chat.bytes(),
+            TextQuestion::EndTokens => 0,
+        }
+    }
 }
 
 /// The answer to a [`TextQuestion`]; only what was asked for is filled in.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TextAnswer {
-    /// Of `Tokenize`.
+    /// Of `Tokenize` and `EndTokens`.
     pub tokens: Vec<u32>,
     /// Of `Detokenize`: each token's bytes, which may be a part of a character.
     pub pieces: Vec<Vec<u8>>,

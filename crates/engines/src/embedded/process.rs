@@ -7,6 +7,7 @@ mod start;
 mod text;
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,12 +24,11 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::ConfinementPolicy;
 use super::limits::{self, Allowance};
-use super::questions::{Embedded, Embedding, Question, TokenizeFrame, Tokenized, texts_in_frames};
+use super::questions::{Embedded, Embedding, Question, Tokenized, texts_in_frames};
 use crate::Error;
-use crate::driver::{Checked, Constraint, Event, Generation, Prompt, Sampling};
+use crate::driver::{Event, Generation, Sampling};
 use crate::protocol::{self, CREDIT, FromWorker, HEARTBEAT, Load, ToWorker, Tuned};
 use crate::stderr::LastLines;
-use crate::template::ChatTemplate;
 pub(super) use start::confinement;
 use start::{greet, loaded, read_sized, spawn};
 
@@ -57,6 +57,8 @@ struct Shared {
     /// Texts over [`limits::LARGE_PROMPT_BYTES`] that the worker may work on.
     large_prompts: Semaphore,
     next: AtomicU64,
+    /// Makes the numbers that stand for callers.
+    callers: RandomState,
     active: AtomicU32,
     streams: Mutex<HashMap<u64, Stream>>,
     questions: Mutex<HashMap<u64, Question>>,
@@ -117,6 +119,7 @@ impl Worker {
             texts: Arc::new(Semaphore::new(limits::OUTBOX_KIB_MAX)),
             large_prompts: Semaphore::new(limits::LARGE_PROMPTS_MAX),
             next: AtomicU64::new(1),
+            callers: RandomState::new(),
             active: AtomicU32::new(0),
             streams: Mutex::default(),
             questions: Mutex::default(),
@@ -155,37 +158,6 @@ impl Worker {
     pub(crate) async fn stop(&self) {
         self.shared.kill.cancel();
         self.died().await;
-    }
-
-    /// A prompt's tokens, up to so many; their number only where `tokens_max` is absent. Dropping the future stops the
-    /// work.
-    pub(super) async fn tokenize(
-        &self,
-        prompt: &Prompt,
-        template: Option<&ChatTemplate>,
-        tokens_max: Option<u32>,
-    ) -> Result<Tokenized, Error> {
-        let _large = self.shared.turn_of_large(prompt.bytes()).await;
-        let (answer, answered) = oneshot::channel();
-        let question = self.ask(Question::Tokenize(answer));
-        let frame = TokenizeFrame { id: question.id, prompt, template, tokens_max };
-        // The only text that one frame may be too short for is one that no context is long enough for.
-        let sent = self.shared.send_text(frame).await;
-        sent.map_err(|error| Error::ContextTooLong(error.to_string()))?;
-        match answered.await {
-            Ok(answer) => answer.map_err(Error::Template),
-            Err(_) => Err(Error::Failed(self.died().await)),
-        }
-    }
-
-    pub(super) async fn check(&self, constraint: Constraint, strict: bool) -> Result<Checked, Error> {
-        let (answer, answered) = oneshot::channel();
-        let question = self.ask(Question::Check(answer));
-        self.shared.send_text(ToWorker::Check { id: question.id, constraint, strict }).await?;
-        match answered.await {
-            Ok(outcome) => outcome.map_err(Error::Constraint),
-            Err(_) => Err(Error::Failed(self.died().await)),
-        }
     }
 
     /// The vectors of texts, or the scores of `query` with each. Dropping the future stops the work.
@@ -300,6 +272,11 @@ impl Shared {
         }
     }
 
+    /// A number that stands for a caller, and for no other caller, most likely: the worker learns nothing else of the key.
+    fn number_of(&self, caller: Option<KeyId>) -> u64 {
+        self.callers.hash_one(caller)
+    }
+
     /// Waits until the worker may work on a text of so many bytes; small ones need no turn. The turn ends when the guard
     /// is dropped.
     async fn turn_of_large(&self, bytes: usize) -> Option<SemaphorePermit<'_>> {
@@ -338,9 +315,13 @@ impl Shared {
                     let _ = question.send(answer);
                 }
             }
-            FromWorker::Checked { id, outcome } => {
-                if let Some(Question::Check(question)) = lock(&self.questions).remove(&id) {
-                    let _ = question.send(outcome);
+            FromWorker::Checked { id, index, outcome } => {
+                let mut questions = lock(&self.questions);
+                if let Some(Question::Check(checking)) = questions.get_mut(&id)
+                    && checking.take(index, outcome)
+                    && let Some(Question::Check(checking)) = questions.remove(&id)
+                {
+                    checking.finish();
                 }
             }
             FromWorker::Prefilled { stream, known } => self.event(stream, Event::Prefilled { known })?,

@@ -14,6 +14,7 @@ const TOKENIZE_INDEX: u32 = 2;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TokenizeFrame<'a> {
     pub(super) id: u64,
+    pub(super) caller: u64,
     pub(super) prompt: &'a Prompt,
     pub(super) template: Option<&'a ChatTemplate>,
     pub(super) tokens_max: Option<u32>,
@@ -21,8 +22,9 @@ pub(super) struct TokenizeFrame<'a> {
 
 impl Serialize for TokenizeFrame<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut frame = serializer.serialize_struct_variant("ToWorker", TOKENIZE_INDEX, "Tokenize", 4)?;
+        let mut frame = serializer.serialize_struct_variant("ToWorker", TOKENIZE_INDEX, "Tokenize", 5)?;
         frame.serialize_field("id", &self.id)?;
+        frame.serialize_field("caller", &self.caller)?;
         frame.serialize_field("prompt", self.prompt)?;
         frame.serialize_field("template", &self.template)?;
         frame.serialize_field("tokens_max", &self.tokens_max)?;
@@ -35,7 +37,7 @@ impl Serialize for TokenizeFrame<'_> {
 pub(super) enum Question {
     Tokenize(oneshot::Sender<Result<Tokenized, String>>),
     Text(oneshot::Sender<Result<TextAnswer, String>>),
-    Check(oneshot::Sender<Result<Checked, String>>),
+    Check(Checking),
     Embed(Embedding),
 }
 
@@ -48,6 +50,37 @@ pub(super) enum Tokenized {
     Count(u64),
     /// It has more than were allowed: at least so many.
     TooLong(u64),
+}
+
+/// A `Check` that is under way.
+#[derive(Debug)]
+pub(super) struct Checking {
+    /// What was found of each constraint.
+    outcomes: Vec<Option<Outcome>>,
+    answer: oneshot::Sender<Vec<Outcome>>,
+}
+
+/// How far an answer can be held to a constraint, or why it cannot be held to it at all.
+pub(super) type Outcome = Result<Checked, String>;
+
+impl Checking {
+    /// For so many constraints.
+    pub(super) fn new(constraints: usize, answer: oneshot::Sender<Vec<Outcome>>) -> Self {
+        Self { outcomes: vec![None; constraints], answer }
+    }
+
+    /// Takes in what was found of one of them; the first word of each counts. Whether nothing is left to be found.
+    pub(super) fn take(&mut self, index: u32, outcome: Outcome) -> bool {
+        if let Some(place) = self.outcomes.get_mut(index as usize).filter(|place| place.is_none()) {
+            *place = Some(outcome);
+        }
+        self.outcomes.iter().all(Option::is_some)
+    }
+
+    /// Tells what was found.
+    pub(super) fn finish(self) {
+        let _ = self.answer.send(self.outcomes.into_iter().flatten().collect());
+    }
 }
 
 /// An `Embed` that is under way.
@@ -109,10 +142,12 @@ mod tests {
             (Prompt::Tokens(vec![1, 70_000]), None),
         ] {
             for tokens_max in [None, Some(4096)] {
+                let template_ref = template.as_ref();
                 let borrowed =
-                    TokenizeFrame { id: 300, prompt: &prompt, template: template.as_ref(), tokens_max };
+                    TokenizeFrame { id: 300, caller: 7, prompt: &prompt, template: template_ref, tokens_max };
                 let owned = ToWorker::Tokenize {
                     id: 300,
+                    caller: 7,
                     prompt: prompt.clone(),
                     template: template.clone(),
                     tokens_max,
@@ -120,5 +155,18 @@ mod tests {
                 assert_eq!(protocol::encode(&borrowed).unwrap(), protocol::encode(&owned).unwrap());
             }
         }
+    }
+
+    #[test]
+    fn a_check_is_answered_once_all_of_it_is_and_by_the_first_word_on_each() {
+        let (answer, mut answered) = oneshot::channel();
+        let mut checking = Checking::new(2, answer);
+        let outcome = |reason: &str| Err(reason.to_owned());
+        assert!(!checking.take(1, outcome("b")));
+        assert!(!checking.take(1, outcome("c")), "it was answered before");
+        assert!(!checking.take(2, outcome("d")), "nobody asked for it");
+        assert!(checking.take(0, outcome("a")));
+        checking.finish();
+        assert_eq!(answered.try_recv(), Ok(vec![outcome("a"), outcome("b")]));
     }
 }

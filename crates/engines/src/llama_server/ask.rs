@@ -98,6 +98,7 @@ pub(super) async fn text(
             dialect.begin(&mut text, &chat);
             Ok(TextAnswer { text, ..TextAnswer::default() })
         }
+        TextQuestion::EndTokens => Ok(TextAnswer::default()),
     }
 }
 

@@ -199,6 +199,9 @@ pub(super) fn chat_body(chat: &Chat, knows_tools: bool) -> Value {
     if explained.is_none() && !chat.tools.is_empty() {
         body["tools"] = chat.tools.iter().map(dialect::function).collect();
     }
+    if !chat.adds_generation_prompt {
+        body["add_generation_prompt"] = json!(false);
+    }
     if !chat.variables.is_empty() {
         let variables = chat.variables.iter().map(|variable| {
             (variable.name.clone(), serde_json::from_str(&variable.value).unwrap_or_default())

@@ -9,7 +9,7 @@ proptest! {
     fn frames_round_trip(stream: u64, tokens: Vec<u32>, text: String, stop: Vec<String>, seed: u32) {
         let sampling = Sampling { stop, seed, ..Sampling::default() };
         let generate = ToWorker::Generate { stream, tokens, sampling, cache_of: Some(KeyId::new()) };
-        let delta = FromWorker::Delta { stream, text, tokens: 1, logprobs: Vec::new() };
+        let delta = FromWorker::Delta { stream, text: text.clone(), tokens: 1, logprobs: Vec::new() };
         let load = ToWorker::Load(Load::Model {
             path: "m.gguf".into(),
             files: vec!["m.gguf".into(), "small.gguf".into()],
@@ -22,6 +22,10 @@ proptest! {
             memory_bytes_max: Some(stream),
         });
         prop_assert_eq!(read::<ToWorker>(&mut encode(&load).unwrap().as_slice()).unwrap(), Some(load));
+        let constraint = Constraint::JsonSchema(text);
+        let constraints = vec![ToCheck { constraint, strict: true }];
+        let check = ToWorker::Check { id: stream, caller: stream, constraints };
+        prop_assert_eq!(read::<ToWorker>(&mut encode(&check).unwrap().as_slice()).unwrap(), Some(check));
         let mut wire = encode(&generate).unwrap();
         wire.extend(encode(&delta).unwrap());
         let mut wire = wire.as_slice();

@@ -151,13 +151,23 @@ pub(crate) fn map_chat(chat: Chat, change: &impl Fn(&str) -> String) -> Chat {
         value: map_json(&value, change),
         field,
     };
-    let Chat { messages, tools, tool_choice, parallel_calls, begun, variables, format } = chat;
+    let Chat {
+        messages,
+        tools,
+        tool_choice,
+        parallel_calls,
+        begun,
+        adds_generation_prompt,
+        variables,
+        format,
+    } = chat;
     Chat {
         messages: messages.into_iter().map(message).collect(),
         tools: tools.into_iter().map(tool).collect(),
         tool_choice,
         parallel_calls,
         begun: change(&begun),
+        adds_generation_prompt,
         variables: variables.into_iter().map(variable).collect(),
         format,
     }
@@ -165,7 +175,16 @@ pub(crate) fn map_chat(chat: Chat, change: &impl Fn(&str) -> String) -> Chat {
 
 /// Shows every text that a caller gave.
 pub(crate) fn visit_chat(chat: &Chat, see: &mut impl FnMut(&str)) {
-    let Chat { messages, tools, tool_choice: _, parallel_calls: _, begun, variables, format: _ } = chat;
+    let Chat {
+        messages,
+        tools,
+        tool_choice: _,
+        parallel_calls: _,
+        begun,
+        adds_generation_prompt: _,
+        variables,
+        format: _,
+    } = chat;
     for ChatMessage { role: _, content, reasoning, tool_calls, tool_call_id, name } in messages {
         see(content);
         see(reasoning);

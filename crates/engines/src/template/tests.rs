@@ -234,6 +234,77 @@ fn reasoning_is_switched_off_where_the_template_has_no_switch() {
     }
 }
 
+#[test]
+fn reasoning_is_on_where_the_request_says_nothing() {
+    let switch = |name: &str, value: &str| TemplateVariable {
+        name: name.into(),
+        value: value.into(),
+        field: "chat_template_kwargs".into(),
+    };
+    let asked = |variables: &[(&str, &str)]| Chat {
+        variables: variables.iter().map(|(name, value)| switch(name, value)).collect(),
+        ..messages()
+    };
+    // As QwQ's template ends.
+    let source =
+        "{{ messages[0].content.strip() }}<|a|><think>\n{% if not enable_thinking %}</think>{% endif %}";
+    for (variables, expected) in [
+        (vec![], "hi<|a|><think>\n"),
+        (vec![("enable_thinking", "true")], "hi<|a|><think>\n"),
+        (vec![("enable_thinking", "false")], "hi<|a|><think>\n</think>"),
+        (vec![("thinking", "false")], "hi<|a|><think>\n</think>"),
+        (vec![("thinking", "false"), ("enable_thinking", "true")], "hi<|a|><think>\n"),
+    ] {
+        assert_eq!(rendered(source, &asked(&variables)), expected, "{variables:?}");
+    }
+    let reading = Dialect::of(source).reading(&messages(), &rendered(source, &messages()));
+    assert!(format!("{reading:?}").contains("inside: true"), "the answer begins within the thought");
+}
+
+#[test]
+fn templates_are_told_the_date_as_llama_cpp_tells_it() {
+    let now = || lar_base::Timestamp::now().strftime("%d %b %Y").unwrap();
+    // As Llama 3.3's template reads it.
+    let source = "{% if not date_string is defined %}{% set date_string = '26 Jul 2024' %}{% endif %}\
+        {{ date_string }}|{{ messages[0].content.strip() }}";
+    let (before, text, after) = (now(), rendered(source, &messages()), now());
+    assert!([before, after].map(|day| format!("{day}|hi")).contains(&text), "{text}");
+    let date = TemplateVariable {
+        name: "date_string".into(),
+        value: "\"1 May 2025\"".into(),
+        field: "chat_template_kwargs.date_string".into(),
+    };
+    let chat = Chat { variables: vec![date], ..messages() };
+    assert_eq!(rendered(source, &chat), "1 May 2025|hi");
+
+    // As Firefunction's does: what is not defined cannot be added to a text. It is told of tools in words.
+    let source = "{% set text = 'Functions:' + functions + '\\nToday is ' + datetime + '.' %}\
+        {% for m in messages %}{{ m.content.strip() }}\n{% endfor %}{{ text }}";
+    let (before, text, after) = (now(), rendered(source, &messages()), now());
+    let today = text.strip_prefix("hi\nFunctions:\nToday is ").and_then(|rest| rest.strip_suffix(" GMT."));
+    let today: Vec<&str> = today.unwrap_or_else(|| panic!("{text}")).split(' ').collect();
+    let [month, day, year, time] = today[..] else { panic!("{text}") };
+    assert!([before, after].contains(&format!("{day} {month} {year}")), "{text}");
+    assert_eq!(time.len(), "14:05:00".len(), "{text}");
+    assert!(rendered(source, &with_tools()).contains("You may call these functions"));
+    // Where nothing reads `datetime`, there are no `functions`.
+    let others = "{{ messages[0].content.strip() }}{{ functions is defined }}";
+    assert_eq!(rendered(others, &messages()), "hiFalse");
+}
+
+#[test]
+fn a_prompt_without_a_generation_prompt_ends_behind_the_last_message() {
+    let source = "{% for m in messages %}<|{{ m.role }}|>{{ m.content.strip() }}\n{% endfor %}\
+        {% if add_generation_prompt %}<|assistant|><think>\n{% endif %}{# </think> #}";
+    assert_eq!(rendered(source, &messages()), "<|user|>hi\n<|assistant|><think>\n");
+    let chat = Chat { adds_generation_prompt: false, ..messages() };
+    assert_eq!(rendered(source, &chat), "<|user|>hi\n");
+    // Nor is an empty thought added, which would be the beginning of an answer.
+    let off = TemplateVariable { name: "thinking".into(), value: "false".into(), field: "think".into() };
+    let chat = Chat { variables: vec![off], ..chat };
+    assert_eq!(rendered(source, &chat), "<|user|>hi\n");
+}
+
 /// What the templates of SmolLM3, Phi 4, Llama 3, Qwen, DeepSeek, gpt-oss, Command R, Granite, GLM, Kimi, MiniMax, LFM2 and
 /// Nemotron use of Jinja and Python, a line for each.
 #[test]

@@ -2,7 +2,8 @@
 //!
 //! A schema that a grammar cannot express, or only at too high a cost, is loosened step by step; a strict one is
 //! refused. Clients send the same tools with every request, so what was found is kept: for good, unless the time that a
-//! step took decided it. Limits count processor time, not the clock's.
+//! step took decided it. Callers take turns by the time that their checks took, and the checks of one request have a total
+//! time. Limits count processor time, not the clock's, and no time for which a check waited.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -13,67 +14,129 @@ use serde_json::Value;
 use super::constraint::{Grammars, SOURCE_BYTES_MAX};
 use super::llama_cpp::{Chain, Link, Vocab};
 use super::timed::thread_time;
+use super::turns::Turns;
 use crate::driver::{Checked, Constraint};
 use crate::gbnf;
-use crate::protocol::FromWorker;
+use crate::protocol::{FromWorker, ToCheck};
 use crate::schema::{Level, close, is_too_wide, loosen};
 
 /// What looking through the whole vocabulary for a token that fits may compute; others wait for it.
 const GBNF_TOKEN_MAX: Duration = Duration::from_millis(300);
 /// After this no further step is tried but the last, any value.
 const STEPS_TIME_MAX: Duration = Duration::from_secs(1);
-/// Outcomes that are kept, and their bytes.
-const KEPT_MAX: usize = 512;
+/// All checks of one request may compute this long together; what is left then is not computed. Most schemas take some
+/// milliseconds, so that 512 tools have enough of it. A check that was begun goes on to its own limits.
+const REQUEST_TIME_MAX: Duration = Duration::from_secs(10);
+/// Outcomes that are kept, and their bytes. One request may have 512 tools.
+const KEPT_MAX: usize = 2048;
 const KEPT_BYTES_MAX: usize = 8 << 20;
 /// An outcome that a step's time decided is kept for so long: the same step takes longer where other programs share the
 /// processor's caches.
 const KEPT_FOR_TIME: Duration = Duration::from_secs(60);
 
-/// The checks that wait for the vocabulary. A request asks for one after the other, so that the first that came is the
-/// turn of another request.
-#[derive(Default)]
+/// The checks that wait for the vocabulary. They are computed one at a time.
 pub(super) struct Checks {
     checker: Checker,
-    waiting: VecDeque<Check>,
+    waiting: Turns<Request>,
+    /// The processor time of the thread that computes.
+    clock: fn() -> Duration,
+}
+
+/// What of one request is not checked yet.
+struct Request {
+    id: u64,
+    left: VecDeque<Check>,
+    /// What its checks have computed so far.
+    spent: Duration,
 }
 
 struct Check {
-    id: u64,
-    constraint: Constraint,
-    strict: bool,
+    index: u32,
+    to_check: ToCheck,
+}
+
+impl Default for Checks {
+    fn default() -> Self {
+        Self { checker: Checker::default(), waiting: Turns::default(), clock: thread_time }
+    }
 }
 
 impl Checks {
-    /// Answers a check whose outcome is known; takes another one on.
-    pub(super) fn add(&mut self, id: u64, constraint: Constraint, strict: bool) -> Option<FromWorker> {
-        if let Some(outcome) = self.checker.known(&constraint, strict, Instant::now()) {
-            return Some(FromWorker::Checked { id, outcome: outcome.clone() });
+    /// Answers those checks of a request whose outcome is known; takes the others on. Strict ones go first, since they are
+    /// refused when the request's time is over.
+    pub(super) fn add(&mut self, id: u64, caller: u64, constraints: Vec<ToCheck>) -> Vec<FromWorker> {
+        let now = Instant::now();
+        let (mut answers, mut left) = (Vec::new(), Vec::new());
+        for (index, to_check) in (0..).zip(constraints) {
+            match self.checker.known(&to_check, now) {
+                Some(outcome) => answers.push(FromWorker::Checked { id, index, outcome: outcome.clone() }),
+                None => left.push(Check { index, to_check }),
+            }
         }
-        self.waiting.push_back(Check { id, constraint, strict });
-        None
+        left.sort_by_key(|check| !check.to_check.strict);
+        if !left.is_empty() {
+            self.waiting.push(caller, Request { id, left: left.into(), spent: Duration::ZERO });
+        }
+        answers
     }
 
-    /// Forgets a check; nobody waits for its answer.
+    /// Forgets a request; nobody waits for its answers.
     pub(super) fn cancel(&mut self, id: u64) {
-        self.waiting.retain(|check| check.id != id);
+        self.waiting.retain(|request| request.id != id);
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
 
-    /// Computes the check that came first. Returns its answer and those of all that wait for the same.
+    /// Computes one check of the caller who has used the least time. Returns its answer and those of all that wait for the
+    /// same; where its request's time is over, also the answers to the rest of that request.
     pub(super) fn compute_next<'model>(&mut self, vocab: impl FnOnce() -> Vocab<'model>) -> Vec<FromWorker> {
-        let Some(Check { id, constraint, strict }) = self.waiting.pop_front() else { return Vec::new() };
-        let outcome = self.checker.check(vocab, &constraint, strict);
-        let answer = |id| FromWorker::Checked { id, outcome: outcome.clone() };
-        let mut answers = vec![answer(id)];
-        self.waiting.retain(|other| {
-            let is_same = other.strict == strict && other.constraint == constraint;
-            answers.extend(is_same.then(|| answer(other.id)));
-            !is_same
+        let Some((caller, request)) = self.waiting.next_mut() else { return Vec::new() };
+        let Some(Check { index, to_check }) = request.left.pop_front() else { return Vec::new() };
+        let begun = (self.clock)();
+        let outcome = self.checker.check(vocab, &to_check);
+        let took = (self.clock)().saturating_sub(begun);
+        request.spent += took;
+        let id = request.id;
+        let mut answers = vec![FromWorker::Checked { id, index, outcome: outcome.clone() }];
+        if request.spent >= REQUEST_TIME_MAX {
+            let rest = std::mem::take(&mut request.left).into_iter();
+            answers.extend(rest.map(|Check { index, to_check }| {
+                let outcome = out_of_time(&to_check);
+                FromWorker::Checked { id, index, outcome }
+            }));
+        }
+        self.waiting.charge(caller, u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+        self.waiting.retain(|Request { id, left, .. }| {
+            left.retain(|Check { index, to_check: other }| {
+                let is_same = *other == to_check;
+                if is_same {
+                    let outcome = outcome.clone();
+                    answers.push(FromWorker::Checked { id: *id, index: *index, outcome });
+                }
+                !is_same
+            });
+            !left.is_empty()
         });
         answers
+    }
+}
+
+/// What is said of a check for which its request had no time left: as much as of a schema of which each step takes too
+/// long. It says nothing of the schema, so it is not kept.
+fn out_of_time(ToCheck { constraint, strict }: &ToCheck) -> Result<Checked, String> {
+    match constraint {
+        Constraint::JsonSchema(source) if !strict => {
+            let loosened = loosen(&read(source)?, Level::Any);
+            let constraint = Constraint::JsonSchema(loosened.schema.to_string());
+            Ok(Checked { constraint, dropped: loosened.dropped })
+        }
+        _ => Err(format!(
+            "it was not checked, since the schemas of this request take over {} s to check together; send fewer of them, or \
+             simpler ones",
+            REQUEST_TIME_MAX.as_secs()
+        )),
     }
 }
 
@@ -95,9 +158,9 @@ struct Kept {
 
 impl Checker {
     /// What was found of a schema before.
-    fn known(&self, constraint: &Constraint, strict: bool, now: Instant) -> Option<&Result<Checked, String>> {
-        let Constraint::JsonSchema(source) = constraint else { return None };
-        let kept = self.kept[usize::from(strict)].get(source)?;
+    fn known(&self, to_check: &ToCheck, now: Instant) -> Option<&Result<Checked, String>> {
+        let Constraint::JsonSchema(source) = &to_check.constraint else { return None };
+        let kept = self.kept[usize::from(to_check.strict)].get(source)?;
         kept.until.is_none_or(|until| now < until).then_some(&kept.outcome)
     }
 
@@ -108,8 +171,7 @@ impl Checker {
     fn check<'model>(
         &mut self,
         vocab: impl FnOnce() -> Vocab<'model>,
-        constraint: &Constraint,
-        strict: bool,
+        ToCheck { constraint, strict }: &ToCheck,
     ) -> Result<Checked, String> {
         if let Constraint::Gbnf(source) = constraint
             && gbnf::read(source)? == gbnf::Kind::Other
@@ -125,8 +187,8 @@ impl Checker {
             grammars.check(constraint).map_err(|refusal| refusal.reason)?;
             return Ok(whole(constraint));
         };
-        let found = schema(grammars, source, strict);
-        self.keep(source, strict, &found, Instant::now());
+        let found = schema(grammars, source, *strict);
+        self.keep(source, *strict, &found, Instant::now());
         found.outcome
     }
 
@@ -179,11 +241,7 @@ fn strictest(
     if strict && is_long {
         return Err(format!("it has {} bytes; {SOURCE_BYTES_MAX} at most", source.len()));
     }
-    let mut schema: Value =
-        serde_json::from_str(source).map_err(|error| format!("it is no JSON: {error}"))?;
-    if !schema.is_object() {
-        return Err("it must be a JSON object".into());
-    }
+    let mut schema = read(source)?;
     if !is_long {
         close(&mut schema);
     }
@@ -227,6 +285,11 @@ fn strictest(
         tried = Some(loosened.schema);
     }
     Err(first.unwrap_or_else(|| "it is too large".into()))
+}
+
+fn read(source: &str) -> Result<Value, String> {
+    let schema: Value = serde_json::from_str(source).map_err(|error| format!("it is no JSON: {error}"))?;
+    if schema.is_object() { Ok(schema) } else { Err("it must be a JSON object".into()) }
 }
 
 /// Checks a grammar that llama.cpp's own code computes.

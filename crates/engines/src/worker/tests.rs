@@ -85,7 +85,7 @@ fn a_long_message_is_cut() {
         FromWorker::Failed { stream: 1, message: long(), constraint: true, active: 0 },
         FromWorker::EmbedFailed { id: 1, message: long() },
         FromWorker::Text { id: 1, answer: Err(long()) },
-        FromWorker::Checked { id: 1, outcome: Err(long()) },
+        FromWorker::Checked { id: 1, index: 0, outcome: Err(long()) },
     ] {
         let (out, sent) = outbox();
         out.send(frame);

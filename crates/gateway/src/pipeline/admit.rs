@@ -134,7 +134,7 @@ impl Gateway {
                     chat.format = format.map(|constraint| AnswerFormat { constraint, strict });
                 }
                 let turn = self.shared.large_prompts.turn(start.key, prompt.bytes()).await?;
-                let prepared = self.shared.engines.prepare(&route.pool, prompt).await;
+                let prepared = self.shared.engines.prepare(&route.pool, Some(start.key), prompt).await;
                 drop(turn);
                 let prepared = prepared.map_err(|error| match error {
                     lar_engines::Error::PromptTooLong { tokens_at_least, context_tokens } => too_long(
@@ -158,7 +158,8 @@ impl Gateway {
                             return Err(lar_engines::Error::Constraint(GBNF_OFF.into()).into());
                         }
                     }
-                    let checked = self.shared.engines.check(&route.pool, constraint, sampling.strict).await?;
+                    let (engines, key, strict) = (&self.shared.engines, Some(start.key), sampling.strict);
+                    let checked = engines.check(&route.pool, key, constraint, strict).await?;
                     let dropped = checked.dropped.iter().map(|path| format!("{CONSTRAINT_FIELD}.{path}"));
                     ignored.extend(dropped);
                     sampling.constraint = Some(checked.constraint);
@@ -218,24 +219,29 @@ impl Gateway {
         engine.ok_or_else(|| Problem::not_found(format!("pool for the model {}", route.pool)))
     }
 
-    /// Counts the tokens of a prompt as `model` would read it.
+    /// Counts the tokens of a prompt as `model` would read it, for Lar itself.
     ///
     /// # Errors
     /// When the model is not there or cannot render the prompt.
     pub async fn count_tokens(&self, model: &str, prompt: &Prompt) -> Result<Count, Problem> {
+        self.count(model, None, prompt).await
+    }
+
+    async fn count(&self, model: &str, caller: Option<KeyId>, prompt: &Prompt) -> Result<Count, Problem> {
         let route = self.shared.routes.find(model, Some(Kind::Chat)).await?;
-        let tokens = self.shared.engines.count(&route.pool, prompt).await?;
+        let tokens = self.shared.engines.count(&route.pool, caller, prompt).await?;
         Ok(Count { tokens, context_tokens: self.engine(&route)?.context_tokens as usize })
     }
 
-    /// As [`Gateway::count_tokens`], for a caller from outside: one key has only some large prompts counted at once.
+    /// As [`Gateway::count_tokens`], for a caller from outside: keys take turns, and one key has only some large prompts
+    /// counted at once.
     ///
     /// # Errors
     /// As [`Gateway::count_tokens`]; [`Code::RateLimited`](lar_base::Code::RateLimited) when the key's other large prompts
     /// take too long.
     pub async fn count_tokens_for(&self, key: KeyId, model: &str, prompt: &Prompt) -> Result<Count, Problem> {
         let _turn = self.shared.large_prompts.turn(key, prompt.bytes()).await?;
-        self.count_tokens(model, prompt).await
+        self.count(model, Some(key), prompt).await
     }
 
     /// Tasks of one key that `model` can have at once, in its slots and waiting; `None` while its engine has not told.
@@ -247,13 +253,21 @@ impl Gateway {
         Ok(self.shared.engines.tasks_of_key_max(&route.pool))
     }
 
-    /// Answers a question about the vocabulary or the chat template of `model`.
+    /// Answers a question about the vocabulary or the chat template of `model`; keys take turns as in
+    /// [`Gateway::count_tokens_for`].
     ///
     /// # Errors
-    /// When the model is not there, cannot tell, or the question has no answer.
-    pub async fn text(&self, model: &str, question: TextQuestion) -> Result<TextAnswer, Problem> {
+    /// When the model is not there, cannot tell, or the question has no answer;
+    /// [`Code::RateLimited`](lar_base::Code::RateLimited) as in [`Gateway::count_tokens_for`].
+    pub async fn text_for(
+        &self,
+        key: KeyId,
+        model: &str,
+        question: TextQuestion,
+    ) -> Result<TextAnswer, Problem> {
+        let _turn = self.shared.large_prompts.turn(key, question.bytes()).await?;
         let route = self.shared.routes.find(model, None).await?;
-        Ok(self.shared.engines.text(&route.pool, question).await?)
+        Ok(self.shared.engines.text(&route.pool, Some(key), question).await?)
     }
 
     /// The context that prompt and answer share when `model` serves them; `None` while its engine has not told.

@@ -6,7 +6,7 @@ use lar_api::fields::TokenLimit;
 use lar_api::llama_cpp::{COMPLETION_FIELDS, Completion, CompletionRequest, Part, Probability};
 use lar_base::{Code, Problem, TaskId};
 use lar_catalog::DEFAULT_CHAT;
-use lar_engines::driver::{Constraint, FinishReason, Prompt, TokenLogprobs};
+use lar_engines::driver::{Constraint, FinishReason, Prompt, TextQuestion, TokenLogprobs};
 use lar_gateway::{End, TaskEvent};
 use serde_json::{Map, Value, json};
 
@@ -75,6 +75,8 @@ struct Answered {
     tokens: bool,
     /// Likely tokens beside each, where they are told.
     n_probs: u32,
+    /// Whether every part of a stream tells how fast the answer is made.
+    timings_per_token: bool,
     /// Whether nothing is to be written: one token is, as the prompt is read for it, and is not told.
     only_reads: bool,
     /// Tokens that were asked for at most; 0 is as many as the context has room for.
@@ -98,16 +100,23 @@ async fn respond(
 ) -> Result<Response, Failure> {
     leave_out_samplers(&mut body, &mut ignored);
     let model = model_or(body["model"].as_str().map(ToOwned::to_owned), DEFAULT_CHAT);
-    logit_bias::resolve(app, plain_name(&model), &mut body).await.map_err(generate::about_model)?;
+    let key = asker.caller.key();
+    logit_bias::resolve(app, key, plain_name(&model), &mut body).await.map_err(generate::about_model)?;
     let Read { wanted, prompts, answered } = decode(&body, ignored, fills, TaskId::new())?;
     drop(body);
     let stream = wanted.stream;
     let sent = if answered.tells("prompt") { prompts.clone() } else { Vec::new() };
-    let all = for_prompts(app, wanted, prompts).await?;
+    let all = for_prompts(app, key, wanted, prompts).await?;
     let admitted = generate::admit_all(app, asker, API, all).await.map_err(about_prompt)?;
-    let prompts = texts(app, plain_name(&model), sent).await?;
-    let answered = Answered { prompts, _share: asker.body.clone(), ..answered };
+    let prompts = texts(app, key, plain_name(&model), sent).await?;
+    let mut answered = Answered { prompts, _share: asker.body.clone(), ..answered };
     let begun = admitted.begin(app).await.map_err(about_prompt)?;
+    if answered.ignores_ends() && answered.tells("generation_settings") {
+        // An engine that cannot tell them leaves the settings as they are.
+        let ends = app.gateway.text_for(key, plain_name(&model), TextQuestion::EndTokens).await;
+        let ends = ends.unwrap_or_default();
+        settings::forbid(&mut answered.settings, &ends.tokens);
+    }
     let (noted, ignored) = (begun.noted.clone(), begun.ignored.clone());
     let response = if stream {
         let told = vec![Told::default(); begun.answers()];
@@ -152,16 +161,18 @@ fn decode(body: &Value, ignored: Vec<String>, fills: bool, id: TaskId) -> Result
     let n_probs = request.n_probs.unwrap_or(0).min(sampling::TOP_LOGPROBS_MAX);
     let n = sampling::answers(request.n_cmpl.or(request.n))?;
     let stream = request.stream == Some(true);
+    let timings_per_token = request.timings_per_token == Some(true);
     let tokens = stream || request.return_tokens == Some(true);
     sampling.logprobs = (n_probs > 0 || tokens).then_some(n_probs);
     let answered = Answered {
         fields: request.response_fields,
         tokens,
         n_probs,
+        timings_per_token,
         only_reads,
         tokens_max: sampling.tokens_max.into(),
         stop: sampling.stop.clone(),
-        settings: settings::of(&sampling, stream, n_probs),
+        settings: settings::of(&sampling, stream, n_probs, timings_per_token),
         prompts: Vec::new(),
         each: n as usize,
         _share: BodyShare::default(),
@@ -227,6 +238,11 @@ impl Answered {
     /// Whether a field is told.
     fn tells(&self, field: &str) -> bool {
         self.fields.is_empty() || self.fields.iter().any(|path| path.split('/').next() == Some(field))
+    }
+
+    /// Whether the answer never ends of itself.
+    fn ignores_ends(&self) -> bool {
+        self.settings["ignore_eos"] == true
     }
 
     /// The prompt of an answer. Where all answers together would tell too much of prompts, it is told once.
@@ -355,6 +371,8 @@ impl Stream {
         told.content.push_str(text);
         let tokens = ids(logprobs);
         told.tokens.extend(&tokens);
+        let so_far = || sampling::timings_so_far(&self.begun, index);
+        let timings = self.answered.timings_per_token.then(so_far).flatten();
         let part = Part {
             index,
             content: text.to_owned(),
@@ -363,6 +381,7 @@ impl Stream {
             tokens,
             stop: false,
             id_slot: -1,
+            timings,
             completion_probabilities: self.answered.probabilities(logprobs),
         };
         event_of(&serde_json::to_value(part).unwrap_or_default())

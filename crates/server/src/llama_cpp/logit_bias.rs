@@ -1,6 +1,6 @@
 //! `logit_bias` as llama.cpp's clients write it: pairs or an object, of token numbers or of texts whose tokens are meant.
 
-use lar_base::Problem;
+use lar_base::{KeyId, Problem};
 use lar_engines::driver::TextQuestion;
 use serde_json::{Map, Value, json};
 
@@ -15,7 +15,7 @@ const TEXTS_MAX: usize = 64;
 ///
 /// # Errors
 /// When an entry is neither, or the model is not there.
-pub(crate) async fn resolve(app: &App, model: &str, body: &mut Value) -> Result<(), Problem> {
+pub(crate) async fn resolve(app: &App, key: KeyId, model: &str, body: &mut Value) -> Result<(), Problem> {
     let Some(biases) = body.get("logit_bias") else { return Ok(()) };
     let entries = match biases {
         Value::Array(pairs) => pairs.iter().map(pair).collect::<Option<Vec<_>>>(),
@@ -37,7 +37,7 @@ pub(crate) async fn resolve(app: &App, model: &str, body: &mut Value) -> Result<
                     return Err(Problem::invalid("logit_bias", format!("has more than {TEXTS_MAX} texts")));
                 }
                 let question = TextQuestion::Tokenize { text, add_special: false, parse_special: true };
-                let tokens = app.gateway.text(model, question).await?.tokens;
+                let tokens = app.gateway.text_for(key, model, question).await?.tokens;
                 resolved.extend(tokens.into_iter().map(|token| (token.to_string(), bias.clone())));
             }
             token => drop(resolved.insert(token.to_string(), bias)),

@@ -1,5 +1,7 @@
 //! `GET /props`, `/slots`, `/lora-adapters`: what a model's engine is, as llama.cpp's server tells it.
 
+use std::path::Path;
+
 use axum::http::Uri;
 use lar_api::llama_cpp::{DefaultSettings, Modalities, Properties, Slot};
 use lar_base::Problem;
@@ -16,6 +18,9 @@ use crate::extract::query;
 use crate::generate::about_model;
 use crate::lenient::model_or;
 use crate::{App, State};
+
+/// How the names of files begin that are named by their digest.
+const BLOB_PREFIX: &str = "sha256-";
 
 #[derive(Debug, Deserialize)]
 struct Named {
@@ -34,18 +39,17 @@ async fn pool(app: &App, uri: &Uri) -> Result<(String, lar_engines::PoolStatus),
 pub(crate) async fn props(app: State, _: Inference, uri: Uri) -> Result<axum::Json<Properties>, Failure> {
     let (name, status) = pool(&app, &uri).await?;
     let model = app.catalog.resolve(&name).ok().map(|found| found.model);
-    let file = model.as_ref().and_then(|model| app.catalog.path(model, FileRole::Weights));
-    let file = file.and_then(|path| path.file_name().map(|name| name.to_string_lossy().into_owned()));
+    let path = model.as_ref().and_then(|model| app.catalog.path(model, FileRole::Weights));
     let facts = model.as_ref().map(|model| &model.facts);
     let template = facts.and_then(|facts| facts.chat_template.clone()).unwrap_or_default();
     let defaults = Sampling { seed: settings::RANDOM_SEED, ..Sampling::default() };
     Ok(axum::Json(Properties {
         default_generation_settings: DefaultSettings {
             n_ctx: status.engine.context_tokens,
-            params: settings::of(&defaults, true, 0),
+            params: settings::of(&defaults, true, 0, false),
         },
         total_slots: status.engine.concurrency,
-        model_path: file.unwrap_or_else(|| name.clone()),
+        model_path: file_name(&name, path.as_deref(), facts.map(|facts| facts.format.as_str())),
         model_alias: name,
         chat_template: template,
         chat_template_caps: [].into(),
@@ -55,6 +59,17 @@ pub(crate) async fn props(app: State, _: Inference, uri: Uri) -> Result<axum::Js
         build_info: format!("lar-{}", env!("CARGO_PKG_VERSION")),
         is_sleeping: false,
     }))
+}
+
+/// The name of a model's file, without where it is: a key that may use models need not know the machine's folders. A file
+/// that is named by its digest is told by the model's name.
+fn file_name(model: &str, path: Option<&Path>, format: Option<&str>) -> String {
+    let own = path.and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
+    match (own, format) {
+        (Some(own), _) if !own.starts_with(BLOB_PREFIX) => own,
+        (_, Some("gguf")) => format!("{model}.gguf"),
+        _ => model.to_owned(),
+    }
 }
 
 pub(crate) async fn slots(app: State, _: Inference, uri: Uri) -> Result<axum::Json<Vec<Slot>>, Failure> {
@@ -71,4 +86,18 @@ pub(crate) async fn slots(app: State, _: Inference, uri: Uri) -> Result<axum::Js
 /// There are none.
 pub(crate) async fn lora_adapters(_: Inference) -> axum::Json<[Value; 0]> {
     axum::Json([])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_models_file_is_told_without_its_folder() {
+        let told = |path: Option<&str>, format| file_name("small", path.map(Path::new), format);
+        assert_eq!(told(Some("/home/me/models/Small-Q4.gguf"), Some("gguf")), "Small-Q4.gguf");
+        assert_eq!(told(Some("/data/blobs/sha256-0123"), Some("gguf")), "small.gguf");
+        assert_eq!(told(Some("/data/blobs/sha256-0123"), Some("safetensors")), "small");
+        assert_eq!(told(None, None), "small");
+    }
 }

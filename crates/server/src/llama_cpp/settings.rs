@@ -6,8 +6,11 @@ use serde_json::{Value, json};
 /// What stands for a seed of chance.
 pub(super) const RANDOM_SEED: u32 = u32::MAX;
 
+/// The default of llama.cpp's adaptive sampler, which is told although Lar does not have that sampler.
+const ADAPTIVE_DECAY: f64 = 0.9;
+
 /// The settings of an answer, and llama.cpp's defaults where the request says nothing.
-pub(super) fn of(sampling: &Sampling, stream: bool, n_probs: u32) -> Value {
+pub(super) fn of(sampling: &Sampling, stream: bool, n_probs: u32, timings_per_token: bool) -> Value {
     let rare = sampling.rare.as_deref().cloned().unwrap_or_default();
     let tokens_max = match sampling.tokens_max {
         0 => -1,
@@ -39,7 +42,7 @@ pub(super) fn of(sampling: &Sampling, stream: bool, n_probs: u32) -> Value {
         "logit_bias": bias,
         "grammar": grammar,
         "n_keep": sampling.shift_keep.unwrap_or(0),
-        "timings_per_token": false,
+        "timings_per_token": timings_per_token,
         "post_sampling_probs": false,
         "lora": [],
     });
@@ -59,10 +62,38 @@ pub(super) fn of(sampling: &Sampling, stream: bool, n_probs: u32) -> Value {
         "mirostat_tau": rare.mirostat_tau.unwrap_or(5.0),
         "mirostat_eta": rare.mirostat_eta.unwrap_or(0.1),
         "min_keep": rare.min_keep.unwrap_or(0),
+        // A target below 0 switches it off.
+        "adaptive_target": -1.0,
+        "adaptive_decay": ADAPTIVE_DECAY,
         "samplers": rare.samplers.unwrap_or_else(|| SamplerName::ORDER.to_vec()),
     });
     if let (Value::Object(settings), Value::Object(rare)) = (&mut settings, rare) {
         settings.extend(rare);
     }
     settings
+}
+
+/// Adds the biases that `ignore_eos` stands for: the tokens that end an answer never come. Their bias is minus infinity,
+/// for which JSON has no number.
+pub(super) fn forbid(settings: &mut Value, tokens: &[u32]) {
+    if let Some(biases) = settings["logit_bias"].as_array_mut() {
+        biases.extend(tokens.iter().map(|token| json!({ "token": token, "bias": null })));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_that_end_an_answer_are_told_as_forbidden() {
+        let sampling = Sampling { logit_bias: vec![(5, 0.5)], ignore_eos: true, ..Sampling::default() };
+        let mut settings = of(&sampling, false, 0, false);
+        forbid(&mut settings, &[0, 2]);
+        let expected = json!([
+            { "token": 5, "bias": 0.5 }, { "token": 0, "bias": null }, { "token": 2, "bias": null },
+        ]);
+        assert_eq!(settings["logit_bias"], expected);
+        assert_eq!((&settings["adaptive_target"], &settings["adaptive_decay"]), (&json!(-1.0), &json!(0.9)));
+    }
 }

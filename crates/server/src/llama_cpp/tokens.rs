@@ -7,7 +7,7 @@ use lar_api::llama_cpp::{
     TokenizeRequest, Tokens,
 };
 use lar_api::openai::responses::InputTokens;
-use lar_base::{Code, Problem, TaskId};
+use lar_base::{Code, KeyId, Problem, TaskId};
 use lar_catalog::DEFAULT_CHAT;
 use lar_engines::driver::{Prompt, TextQuestion};
 use serde_json::Value;
@@ -26,7 +26,11 @@ const TEXT_BYTES_MAX: usize = 1 << 20;
 /// Tokens of a request at most.
 const TOKENS_MAX: usize = 1 << 18;
 
-pub(crate) async fn tokenize(app: State, _: Inference, request: Request) -> Result<Response, Failure> {
+pub(crate) async fn tokenize(
+    app: State,
+    Inference(caller): Inference,
+    request: Request,
+) -> Result<Response, Failure> {
     let (body, ignored) = read(&extract::body(request, &app).await?, TOKENIZE_FIELDS)?;
     let request: TokenizeRequest = extract::from_value(&body)?;
     let model = plain_name(&model_or(request.model, DEFAULT_CHAT)).to_owned();
@@ -43,9 +47,9 @@ pub(crate) async fn tokenize(app: State, _: Inference, request: Request) -> Resu
         add_special: request.add_special == Some(true),
         parse_special: request.parse_special != Some(false),
     };
-    let tokens = app.gateway.text(&model, question).await.map_err(about_model)?.tokens;
+    let tokens = app.gateway.text_for(caller.key(), &model, question).await.map_err(about_model)?.tokens;
     let answer = if request.with_pieces == Some(true) {
-        let pieces = pieces(&app, &model, &tokens).await?;
+        let pieces = pieces(&app, caller.key(), &model, &tokens).await?;
         let piece = |bytes: Vec<u8>| match String::from_utf8(bytes) {
             Ok(text) => Piece::Text(text),
             Err(error) => Piece::Bytes(error.into_bytes()),
@@ -58,25 +62,34 @@ pub(crate) async fn tokenize(app: State, _: Inference, request: Request) -> Resu
     Ok(with_ignored(axum::Json(answer).into_response(), &ignored))
 }
 
-pub(crate) async fn detokenize(app: State, _: Inference, request: Request) -> Result<Response, Failure> {
+pub(crate) async fn detokenize(
+    app: State,
+    Inference(caller): Inference,
+    request: Request,
+) -> Result<Response, Failure> {
     let (body, ignored) = read(&extract::body(request, &app).await?, DETOKENIZE_FIELDS)?;
     let request: DetokenizeRequest = extract::from_value(&body)?;
     if request.tokens.len() > TOKENS_MAX {
         return Err(Problem::invalid("tokens", format!("has more than {TOKENS_MAX} tokens")).into());
     }
     let model = plain_name(&model_or(request.model, DEFAULT_CHAT)).to_owned();
-    let bytes = pieces(&app, &model, &request.tokens).await?.concat();
+    let bytes = pieces(&app, caller.key(), &model, &request.tokens).await?.concat();
     let content = String::from_utf8_lossy(&bytes).into_owned();
     Ok(with_ignored(axum::Json(Detokenized { content }).into_response(), &ignored))
 }
 
-pub(crate) async fn apply_template(app: State, _: Inference, request: Request) -> Result<Response, Failure> {
+pub(crate) async fn apply_template(
+    app: State,
+    Inference(caller): Inference,
+    request: Request,
+) -> Result<Response, Failure> {
     let (wanted, _) = chat_completions::decode(&extract::body(request, &app).await?, TaskId::new())?;
     let Prompt::Chat(chat) = wanted.prompt else {
         return Err(Problem::invalid("messages", "must be a chat").into());
     };
     let question = TextQuestion::Render(chat);
-    let answer = app.gateway.text(plain_name(&wanted.model), question).await.map_err(about_model)?;
+    let model = plain_name(&wanted.model);
+    let answer = app.gateway.text_for(caller.key(), model, question).await.map_err(about_model)?;
     let response = axum::Json(RenderedPrompt { prompt: answer.text }).into_response();
     Ok(with_ignored(response, &wanted.ignored))
 }
@@ -95,8 +108,8 @@ pub(crate) async fn input_tokens(
 }
 
 /// The bytes of each token.
-async fn pieces(app: &App, model: &str, tokens: &[u32]) -> Result<Vec<Vec<u8>>, Problem> {
-    prompts::detokenize(app, model, tokens).await.map_err(|problem| match problem.code {
+async fn pieces(app: &App, key: KeyId, model: &str, tokens: &[u32]) -> Result<Vec<Vec<u8>>, Problem> {
+    prompts::detokenize(app, key, model, tokens).await.map_err(|problem| match problem.code {
         Code::InvalidParams => {
             Problem::invalid("tokens", "has a token that is not in the model's vocabulary")
         }

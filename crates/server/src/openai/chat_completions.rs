@@ -28,11 +28,19 @@ use crate::lenient::model_or;
 use crate::misfits::Schemas;
 use crate::{State, extract, sse, variables};
 
+/// How a request's caller is told of its answer.
+#[derive(Debug)]
+pub(crate) struct Style {
+    shape: CallShape,
+    /// Whether every chunk of a stream tells how fast the answer is made.
+    timings_per_token: bool,
+}
+
 /// Messages of a request at most.
 const MESSAGES_MAX: usize = 10_000;
 
 pub(crate) async fn create(app: State, asker: Asker, request: Request) -> Result<Response, Failure> {
-    let (wanted, shape) = decode(&extract::body(request, &app).await?, TaskId::new())?;
+    let (wanted, style) = decode(&extract::body(request, &app).await?, TaskId::new())?;
     let (stream, include_usage) = (wanted.stream, wanted.include_usage);
     let (id, created) = (format!("chatcmpl-{}", wanted.id), Timestamp::now().as_seconds());
     let logprobs = wanted.sampling.logprobs.is_some();
@@ -53,7 +61,7 @@ pub(crate) async fn create(app: State, asker: Asker, request: Request) -> Result
             begun,
             ends,
             custom: vec![None; answers],
-            shape,
+            style,
             over: false,
         })
     } else {
@@ -66,7 +74,7 @@ pub(crate) async fn create(app: State, asker: Asker, request: Request) -> Result
             object: "chat.completion",
             created,
             model,
-            choices: choices.map(|(index, answer)| choice(index, answer, logprobs, &shape)).collect(),
+            choices: choices.map(|(index, answer)| choice(index, answer, logprobs, &style.shape)).collect(),
             usage,
             system_fingerprint,
             timings,
@@ -105,7 +113,7 @@ fn told(logprobs: &[TokenLogprobs]) -> ChatLogprobs {
 }
 
 /// Reads a request's body; `id` is the task it becomes.
-pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<(Wanted, CallShape), Problem> {
+pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<(Wanted, Style), Problem> {
     let (body, mut ignored) = read(body, CHAT_FIELDS)?;
     ignored.extend(sampling::unused_of_constraint(&body));
     let request: ChatRequest = extract::from_value(&body)?;
@@ -161,19 +169,20 @@ pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<(Wanted, CallShape), Pro
         include_usage: request.stream_options.is_some_and(|options| options.include_usage),
         ignored,
     };
-    Ok((wanted, shape))
+    Ok((wanted, Style { shape, timings_per_token: request.timings_per_token == Some(true) }))
 }
 
-/// Has an assistant's message at the end continued, unless vLLM's `continue_final_message` or a constraint forbids it.
+/// Has an assistant's message at the end continued, unless `continue_final_message` or a constraint forbids it. Where
+/// nothing is continued, `add_generation_prompt` says whether the prompt ends with the head of an answer.
 fn continue_answer(
     chat: &mut Chat,
     continues: Option<bool>,
     begins: Option<bool>,
     constrained: bool,
 ) -> Result<(), Problem> {
-    if begins == Some(false) && continues != Some(true) {
-        let reason = "must be true unless `continue_final_message` is: an answer begins a new message";
-        return Err(Problem::about(Code::UnsupportedParam, "add_generation_prompt", reason));
+    if begins == Some(true) && continues == Some(true) {
+        let reason = "must not be true together with `continue_final_message`: an answer begins a message or continues one";
+        return Err(Problem::invalid("add_generation_prompt", reason));
     }
     if !constrained && continues != Some(false) {
         generate::go_on(chat);
@@ -183,6 +192,7 @@ fn continue_answer(
             "needs an assistant's message at the end, no form of the answer, and no tool that must be called";
         return Err(Problem::invalid("continue_final_message", reason));
     }
+    chat.adds_generation_prompt = begins != Some(false) || !chat.begun.is_empty();
     Ok(())
 }
 
@@ -302,7 +312,7 @@ struct Stream {
     begun: Begun,
     /// Of the answers that are whole.
     ends: Vec<Option<End>>,
-    shape: CallShape,
+    style: Style,
     /// Each answer's call of a custom tool that is being written: its input is told whole.
     custom: Vec<Option<CallPart>>,
     over: bool,
@@ -366,13 +376,13 @@ impl Stream {
             begun.arguments.push_str(&call.arguments);
             return String::new();
         }
-        if call.name.as_deref().is_some_and(|name| self.shape.is_custom(name)) {
+        if call.name.as_deref().is_some_and(|name| self.style.shape.is_custom(name)) {
             self.custom[answer] = Some(call);
             return String::new();
         }
         let first = call.name.is_some();
         let function = Some(FunctionDelta { name: call.name.as_deref(), arguments: &call.arguments });
-        if self.shape.legacy {
+        if self.style.shape.legacy {
             return self.chunk(answer, Delta { function_call: function, ..Delta::default() });
         }
         let (id, kind) = (first.then(generate::call_id), first.then_some("function"));
@@ -384,7 +394,7 @@ impl Stream {
     fn custom_call(&self, answer: usize, call: CallPart) -> String {
         let CallPart { index, name, arguments } = call;
         let whole = driver::ToolCall { id: generate::call_id(), name: name.unwrap_or_default(), arguments };
-        let AnsweredCall { id, kind, custom, .. } = self.shape.call(whole);
+        let AnsweredCall { id, kind, custom, .. } = self.style.shape.call(whole);
         let delta = ToolCallDelta { index, id: Some(id), kind: Some(kind), function: None, custom };
         self.chunk(answer, Delta { tool_calls: Some([delta]), ..Delta::default() })
     }
@@ -394,7 +404,7 @@ impl Stream {
             index: answer,
             delta: Delta::default(),
             logprobs: None,
-            finish_reason: Some(self.shape.finish_reason(end.reason.as_str())),
+            finish_reason: Some(self.style.shape.finish_reason(end.reason.as_str())),
         };
         self.ends[answer] = Some(end);
         if self.ends.iter().any(Option::is_none) {
@@ -423,7 +433,9 @@ impl Stream {
     }
 
     fn choice(&self, choice: ChatChunkChoice<'_>) -> String {
-        self.encode(vec![choice], None, None)
+        let so_far = || sampling::timings_so_far(&self.begun, choice.index);
+        let timings = self.style.timings_per_token.then(so_far).flatten();
+        self.encode(vec![choice], None, timings)
     }
 
     fn encode(

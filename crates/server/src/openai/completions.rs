@@ -6,7 +6,7 @@ use lar_api::fields::TokenLimit;
 use lar_api::openai::{
     COMPLETION_FIELDS, Completion, CompletionChoice, CompletionLogprobs, CompletionRequest, Timings, Usage,
 };
-use lar_base::{Code, Problem, TaskId, Timestamp};
+use lar_base::{Code, KeyId, Problem, TaskId, Timestamp};
 use lar_catalog::DEFAULT_CHAT;
 use lar_engines::driver::{FinishReason, Prompt, TokenLogprobs};
 use lar_gateway::{End, TaskEvent};
@@ -41,9 +41,9 @@ pub(crate) async fn respond(app: &State, asker: &Asker, read: Read) -> Result<Re
     let each = wanted.n as usize;
     let (logprobs, scored) = (wanted.sampling.logprobs.is_some(), wanted.sampling.prompt_logprobs);
     let name = plain_name(&wanted.model).to_owned();
-    let all = for_prompts(app, wanted, prompts).await?;
+    let all = for_prompts(app, asker.caller.key(), wanted, prompts).await?;
     let admitted = generate::admit_all(app, asker, API, all).await.map_err(about_prompt)?;
-    let echoed = texts(app, &name, sent).await?;
+    let echoed = texts(app, asker.caller.key(), &name, sent).await?;
     let bytes: usize = echoed.iter().map(String::len).sum();
     if each > 1 && bytes.saturating_mul(each) > ECHO_BYTES_MAX {
         let reason = format!(
@@ -110,6 +110,7 @@ pub(crate) async fn respond(app: &State, asker: &Asker, read: Read) -> Result<Re
 /// answers, or with more tokens than its model's context.
 pub(crate) async fn for_prompts(
     app: &State,
+    key: KeyId,
     wanted: Wanted,
     prompts: Vec<Sent>,
 ) -> Result<Vec<Wanted>, Problem> {
@@ -130,7 +131,7 @@ pub(crate) async fn for_prompts(
     }
     let mut all = Vec::with_capacity(prompts.len());
     for (index, prompt) in prompts.into_iter().enumerate() {
-        let prompt = prompt.resolve(app, &name).await.map_err(about_prompt)?;
+        let prompt = prompt.resolve(app, key, &name).await.map_err(about_prompt)?;
         let id = if index == 0 { wanted.id } else { TaskId::new() };
         all.push(Wanted { id, prompt, ..wanted.clone() });
     }
@@ -138,10 +139,15 @@ pub(crate) async fn for_prompts(
 }
 
 /// The texts of prompts, one each.
-pub(crate) async fn texts(app: &State, model: &str, prompts: Vec<Sent>) -> Result<Vec<String>, Problem> {
+pub(crate) async fn texts(
+    app: &State,
+    key: KeyId,
+    model: &str,
+    prompts: Vec<Sent>,
+) -> Result<Vec<String>, Problem> {
     let mut texts = Vec::with_capacity(prompts.len());
     for prompt in prompts {
-        texts.push(prompt.text(app, model).await.map_err(about_prompt)?);
+        texts.push(prompt.text(app, key, model).await.map_err(about_prompt)?);
     }
     Ok(texts)
 }

@@ -1,7 +1,7 @@
 //! The prompts of a plain completion, as OpenAI's and llama.cpp's clients write them: a text, tokens, tokens with texts
 //! between them, or a list of those.
 
-use lar_base::{Code, Problem};
+use lar_base::{Code, KeyId, Problem};
 use lar_engines::driver::{Prompt, TextQuestion};
 use serde_json::Value;
 
@@ -128,7 +128,7 @@ impl Sent {
     }
 
     /// The prompt as an engine takes it: texts among tokens become tokens.
-    pub(crate) async fn resolve(self, app: &App, model: &str) -> Result<Prompt, Problem> {
+    pub(crate) async fn resolve(self, app: &App, key: KeyId, model: &str) -> Result<Prompt, Problem> {
         let pieces = match self {
             Sent::Text(text) => return Ok(Prompt::Text(text)),
             Sent::Tokens(tokens) => return Ok(Prompt::Tokens(tokens)),
@@ -142,7 +142,7 @@ impl Sent {
                 Piece::Text(text) => {
                     let question =
                         TextQuestion::Tokenize { text, add_special: index == 0, parse_special: true };
-                    tokens.extend(app.gateway.text(model, question).await?.tokens);
+                    tokens.extend(app.gateway.text_for(key, model, question).await?.tokens);
                 }
             }
         }
@@ -150,7 +150,7 @@ impl Sent {
     }
 
     /// The prompt as a text.
-    pub(crate) async fn text(self, app: &App, model: &str) -> Result<String, Problem> {
+    pub(crate) async fn text(self, app: &App, key: KeyId, model: &str) -> Result<String, Problem> {
         let pieces = match self {
             Sent::Text(text) => return Ok(text),
             Sent::Tokens(tokens) => vec![Piece::Tokens(tokens)],
@@ -160,7 +160,7 @@ impl Sent {
         for piece in pieces {
             match piece {
                 Piece::Text(piece) => text.extend(piece.into_bytes()),
-                Piece::Tokens(tokens) => text.extend(detokenize(app, model, &tokens).await?.concat()),
+                Piece::Tokens(tokens) => text.extend(detokenize(app, key, model, &tokens).await?.concat()),
             }
         }
         Ok(String::from_utf8_lossy(&text).into_owned())
@@ -171,11 +171,16 @@ impl Sent {
 ///
 /// # Errors
 /// When the model is not there, or a token is not in its vocabulary.
-pub(crate) async fn detokenize(app: &App, model: &str, tokens: &[u32]) -> Result<Vec<Vec<u8>>, Problem> {
+pub(crate) async fn detokenize(
+    app: &App,
+    key: KeyId,
+    model: &str,
+    tokens: &[u32],
+) -> Result<Vec<Vec<u8>>, Problem> {
     let mut pieces = Vec::with_capacity(tokens.len());
     for tokens in tokens.chunks(TOKENS_AT_ONCE) {
         let question = TextQuestion::Detokenize { tokens: tokens.to_vec() };
-        pieces.extend(app.gateway.text(model, question).await?.pieces);
+        pieces.extend(app.gateway.text_for(key, model, question).await?.pieces);
     }
     Ok(pieces)
 }

@@ -5,12 +5,12 @@ mod constraint;
 use lar_api::openai::{PromptTokensDetails, Sampling as WireSampling, Timings, TopLogprob, Usage};
 use lar_base::{Problem, TaskId};
 use lar_engines::driver::{Candidate, RareSampling, SamplerName, Sampling};
-use lar_gateway::End;
+use lar_gateway::{End, LogReader};
 use serde_json::Value;
 
 pub(crate) use self::constraint::{field as constraint_field, unused as unused_of_constraint};
 use crate::App;
-use crate::generate::{self, Answer, STOP_BYTES_MAX, STOP_MAX, derived_seed, in_range};
+use crate::generate::{self, Answer, Begun, STOP_BYTES_MAX, STOP_MAX, derived_seed, in_range};
 
 /// Entries of `logit_bias` at most.
 const BIAS_MAX: usize = 1024;
@@ -263,6 +263,8 @@ pub(crate) fn timings<'a>(ends: impl IntoIterator<Item = &'a End>) -> Option<Tim
     let (end, None) = (ends.next()?, ends.next()) else { return None };
     let read = end.tokens_in.saturating_sub(end.tokens_cached);
     let (prompt_ms, predicted_ms) = (end.ttft_ms.saturating_sub(end.queue_ms) as f64, end.decode_ms as f64);
+    // The prompt's last step makes the first token, so `predicted_ms` is the time of the others.
+    let steps = end.tokens_out.saturating_sub(1);
     let each = |ms: f64, tokens: u64| if tokens == 0 { 0.0 } else { ms / tokens as f64 };
     let rate = |ms: f64, tokens: u64| if ms > 0.0 { tokens as f64 * 1000.0 / ms } else { 0.0 };
     Some(Timings {
@@ -273,9 +275,15 @@ pub(crate) fn timings<'a>(ends: impl IntoIterator<Item = &'a End>) -> Option<Tim
         prompt_per_second: rate(prompt_ms, read),
         predicted_n: end.tokens_out,
         predicted_ms,
-        predicted_per_token_ms: each(predicted_ms, end.tokens_out),
-        predicted_per_second: rate(predicted_ms, end.tokens_out),
+        predicted_per_token_ms: each(predicted_ms, steps),
+        predicted_per_second: rate(predicted_ms, steps),
     })
+}
+
+/// The timings of an answer that is being written.
+pub(crate) fn timings_so_far(begun: &Begun, answer: usize) -> Option<Timings> {
+    let end = begun.readers.get(answer).and_then(LogReader::so_far);
+    timings(end.as_ref())
 }
 
 /// The timings of a whole answer.

@@ -9,9 +9,19 @@ fn checked(source: &Value, strict: bool) -> Result<Checked, String> {
     schema(&Grammars::of_bytes().unwrap(), &source.to_string(), strict).outcome
 }
 
-fn checks() -> Checks {
+/// Checks of which each takes `SECONDS` of processor time.
+fn checks_of<const SECONDS: u64>() -> Checks {
+    thread_local! { static TIME: std::cell::Cell<Duration> = const { std::cell::Cell::new(Duration::ZERO) } }
+    fn clock<const SECONDS: u64>() -> Duration {
+        // It is read before a check and after it.
+        TIME.replace(TIME.get() + Duration::from_secs(SECONDS))
+    }
     let checker = Checker { grammars: Some(Grammars::of_bytes().unwrap()), ..Checker::default() };
-    Checks { checker, waiting: VecDeque::new() }
+    Checks { checker, clock: clock::<SECONDS>, ..Checks::default() }
+}
+
+fn no_vocab() -> Vocab<'static> {
+    unreachable!("its grammars are made")
 }
 
 /// An object with one property of this name.
@@ -21,27 +31,109 @@ fn object(name: &str) -> Constraint {
     )
 }
 
+fn to_check(name: &str, strict: bool) -> ToCheck {
+    ToCheck { constraint: object(name), strict }
+}
+
+/// Which checks were answered, and what was dropped of each.
+fn answered(frames: Vec<FromWorker>) -> Vec<(u64, u32, Result<Vec<String>, String>)> {
+    let answer = |frame| match frame {
+        FromWorker::Checked { id, index, outcome } => (id, index, outcome.map(|checked| checked.dropped)),
+        other => panic!("{other:?}"),
+    };
+    frames.into_iter().map(answer).collect()
+}
+
+/// Which requests were answered, each without anything dropped.
+fn ids(frames: Vec<FromWorker>) -> Vec<u64> {
+    let whole = |(id, _, dropped): (u64, u32, Result<Vec<String>, String>)| {
+        assert_eq!(dropped, Ok(Vec::new()), "{id}");
+        id
+    };
+    answered(frames).into_iter().map(whole).collect()
+}
+
 #[test]
 fn a_check_that_nobody_waits_for_is_not_computed_and_a_known_one_does_not_wait() {
-    let mut checks = checks();
-    let vocab = || -> Vocab<'static> { unreachable!("its grammars are made") };
+    let mut checks = checks_of::<0>();
     for (id, name) in [(1, "a"), (2, "b"), (3, "a"), (4, "c")] {
-        assert_eq!(checks.add(id, object(name), false), None);
+        assert!(checks.add(id, 1, vec![to_check(name, false)]).is_empty());
     }
     checks.cancel(2);
-    let ids = |frames: Vec<FromWorker>| -> Vec<u64> {
-        let id = |frame| match frame {
-            FromWorker::Checked { id, outcome: Ok(_) } => id,
-            other => panic!("{other:?}"),
-        };
-        frames.into_iter().map(id).collect()
-    };
-    assert_eq!(ids(checks.compute_next(vocab)), [1, 3], "what is the same is answered together");
-    assert_eq!(ids(checks.add(5, object("a"), false).into_iter().collect()), [5], "before those that wait");
-    assert_eq!(checks.add(6, object("a"), true), None, "a strict one is another question");
-    assert_eq!(ids(checks.compute_next(vocab)), [4], "2 was cancelled");
-    assert_eq!(ids(checks.compute_next(vocab)), [6]);
+    assert_eq!(ids(checks.compute_next(no_vocab)), [1, 3], "what is the same is answered together");
+    assert_eq!(ids(checks.add(5, 1, vec![to_check("a", false)])), [5], "before those that wait");
+    assert!(checks.add(6, 1, vec![to_check("a", true)]).is_empty(), "a strict one is another question");
+    assert_eq!(ids(checks.compute_next(no_vocab)), [4], "2 was cancelled");
+    assert_eq!(ids(checks.compute_next(no_vocab)), [6]);
     assert!(checks.is_empty());
+}
+
+#[test]
+fn a_caller_with_one_check_waits_for_one_of_a_caller_with_a_hundred() {
+    let mut checks = checks_of::<1>();
+    for id in 0..100 {
+        checks.add(id, 1, vec![to_check(&format!("of_{id}"), false)]);
+    }
+    checks.add(100, 2, vec![to_check("cancelled", false)]);
+    checks.add(101, 2, vec![to_check("one", false), to_check("of_99", false)]);
+    checks.cancel(100);
+    assert_eq!(ids(checks.compute_next(no_vocab)), [0]);
+    assert_eq!(ids(checks.compute_next(no_vocab)), [101], "100 was cancelled");
+    assert_eq!(ids(checks.compute_next(no_vocab)), [1]);
+    assert_eq!(ids(checks.compute_next(no_vocab)), [101, 99], "what is the same is answered together");
+    (2..99).for_each(|id| checks.cancel(id));
+    assert!(checks.is_empty());
+}
+
+#[test]
+fn callers_take_turns_by_time_and_not_by_number() {
+    let mut checks = checks_of::<1>();
+    let several = |of: &str| (0..3).map(|number| to_check(&format!("{of}_{number}"), false)).collect();
+    checks.add(1, 1, several("a"));
+    checks.waiting.charge(1, 3_000_000);
+    checks.add(2, 2, several("b"));
+    let order: Vec<u64> = (0..6).flat_map(|_| ids(checks.compute_next(no_vocab))).collect();
+    assert_eq!(order, [2, 2, 2, 1, 1, 1], "the first had three seconds before");
+}
+
+#[test]
+fn the_checks_of_a_request_have_a_total_time_that_decides_nothing_for_others() {
+    const SECONDS: u64 = 4;
+    let mut checks = checks_of::<SECONDS>();
+    let names = ["a", "b", "c", "d", "e", "f"];
+    let mut tools: Vec<ToCheck> = names.iter().map(|name| to_check(name, false)).collect();
+    tools[5].strict = true;
+    checks.add(1, 1, tools.clone());
+    // Those of another caller, whose time is not that of the first.
+    checks.add(2, 2, vec![to_check("x", false), to_check("y", false)]);
+    let computed: Vec<_> = (0..4).map(|_| answered(checks.compute_next(no_vocab))).collect();
+    let whole = || Ok(Vec::new());
+    assert_eq!(computed[0], [(1, 5, whole())], "the strict one goes first");
+    assert_eq!(computed[1], [(2, 0, whole())]);
+    assert_eq!(computed[2], [(1, 0, whole())]);
+    assert_eq!(computed[3], [(2, 1, whole())]);
+    // The third is begun after 8 s and ends after 12 s; what is left is any object.
+    let any = || Ok(vec!["schema".to_owned()]);
+    let last = answered(checks.compute_next(no_vocab));
+    assert_eq!(last, [(1, 1, whole()), (1, 2, any()), (1, 3, any()), (1, 4, any())]);
+    assert!(checks.is_empty());
+
+    // Sent again, what was found is known, and what was not checked has a time of its own.
+    let known = answered(checks.add(3, 1, tools));
+    assert_eq!(known, [(3, 0, whole()), (3, 1, whole()), (3, 5, whole())]);
+    let rest: Vec<_> = (0..3).flat_map(|_| answered(checks.compute_next(no_vocab))).collect();
+    assert_eq!(rest, [(3, 2, whole()), (3, 3, whole()), (3, 4, whole())]);
+}
+
+#[test]
+fn a_strict_schema_that_its_request_has_no_time_for_is_refused_with_the_reason() {
+    let refused = out_of_time(&to_check("a", true)).unwrap_err();
+    assert!(
+        refused.starts_with("it was not checked, since the schemas of this request take over 10 s"),
+        "{refused}"
+    );
+    let broken = ToCheck { constraint: Constraint::JsonSchema("[]".into()), strict: false };
+    assert_eq!(out_of_time(&broken), Err("it must be a JSON object".into()));
 }
 
 #[test]
@@ -52,8 +144,8 @@ fn what_a_busy_moment_said_of_a_schema_is_asked_again() {
     for (name, is_for_time, is_known_later) in [("a", true, false), ("b", false, true)] {
         let Constraint::JsonSchema(source) = object(name) else { unreachable!("it is a schema") };
         checker.keep(&source, true, &found(is_for_time), now);
-        assert!(checker.known(&object(name), true, now).is_some());
-        let later = checker.known(&object(name), true, now.after(KEPT_FOR_TIME));
+        assert!(checker.known(&to_check(name, true), now).is_some());
+        let later = checker.known(&to_check(name, true), now.after(KEPT_FOR_TIME));
         assert_eq!(later.is_some(), is_known_later, "{name}");
     }
 }

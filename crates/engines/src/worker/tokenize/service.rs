@@ -1,10 +1,10 @@
-//! Shares the tokenizers of a vocabulary's worker out: each prompt has a turn, then goes to the end of its queue. Short
-//! prompts go before long ones.
+//! Shares the tokenizers of a vocabulary's worker out: callers take turns, and each prompt has a turn, then goes to the end
+//! of its caller's queue. Short prompts go before long ones.
 //!
 //! A template is rendered in one go, which nothing can interrupt. One that takes longer than [`RENDER_MAX`] ends the
 //! process; the server starts another and asks it again for what others wanted.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::Scope;
 use std::time::Duration;
@@ -16,6 +16,7 @@ use super::{Limit, Tokenization, Tokenized, Tokenizer};
 use crate::driver::{Prompt, TextAnswer, TextQuestion};
 use crate::protocol::FromWorker;
 use crate::template::ChatTemplate;
+use crate::worker::turns::Turns;
 use crate::worker::{EndsWithProcess, Outbox};
 
 /// Prompts that are worked on at once.
@@ -34,6 +35,8 @@ const STACK_BYTES: usize = 64 << 20;
 /// A prompt that is to become tokens, or a question about texts.
 pub(in crate::worker) struct Request {
     pub(in crate::worker) id: u64,
+    /// The opaque number of the caller, who takes turns with others.
+    pub(in crate::worker) caller: u64,
     pub(in crate::worker) asked: Asked,
     pub(in crate::worker) template: Option<ChatTemplate>,
 }
@@ -57,11 +60,17 @@ pub(in crate::worker) struct Queue {
 #[derive(Default)]
 struct State {
     waiting: Waiting<Turn>,
-    /// Prompts that have their turn, and whether their caller left.
-    running: HashMap<u64, bool>,
+    /// Prompts that have their turn.
+    running: HashMap<u64, Running>,
     /// Prompts whose template is being rendered, and by when it must be done.
     rendering: HashMap<u64, Instant>,
     closed: bool,
+}
+
+/// A prompt that has its turn.
+struct Running {
+    caller: u64,
+    is_cancelled: bool,
 }
 
 enum Turn {
@@ -82,50 +91,49 @@ impl Turn {
         match self {
             Turn::First(request) => match &request.asked {
                 Asked::Prompt(prompt, _) => prompt.bytes(),
-                Asked::Text(TextQuestion::Tokenize { text, .. }) => text.len(),
-                Asked::Text(TextQuestion::Detokenize { tokens }) => tokens.len(),
-                Asked::Text(TextQuestion::Render(chat)) => chat.bytes(),
+                Asked::Text(question) => question.bytes(),
             },
             Turn::Next(_, work) => work.bytes_left(),
         }
     }
 }
 
-/// Two queues: of what is short, and of what is long.
+/// Two queues, of what is short and of what is long; in each of them callers take turns.
 struct Waiting<T> {
-    short: VecDeque<T>,
-    long: VecDeque<T>,
+    short: Turns<T>,
+    long: Turns<T>,
     /// How many short ones went since the last long one.
     short_in_a_row: u32,
 }
 
 impl<T> Default for Waiting<T> {
     fn default() -> Self {
-        Self { short: VecDeque::new(), long: VecDeque::new(), short_in_a_row: 0 }
+        Self { short: Turns::default(), long: Turns::default(), short_in_a_row: 0 }
     }
 }
 
 impl<T> Waiting<T> {
-    fn push(&mut self, turn: T, bytes: usize) {
+    fn push(&mut self, caller: u64, turn: T, bytes: usize) {
         let queue = if bytes <= SHORT_BYTES { &mut self.short } else { &mut self.long };
-        queue.push_back(turn);
+        queue.push(caller, turn);
     }
 
-    fn pop(&mut self) -> Option<T> {
+    /// Takes the next turn, and its caller.
+    fn pop(&mut self) -> Option<(u64, T)> {
         if (self.short.is_empty() || self.short_in_a_row >= SHORT_IN_A_ROW_MAX)
-            && let Some(turn) = self.long.pop_front()
+            && let Some(turn) = self.long.take_next()
         {
             self.short_in_a_row = 0;
             return Some(turn);
         }
-        let turn = self.short.pop_front()?;
+        let turn = self.short.take_next()?;
         self.short_in_a_row = self.short_in_a_row.saturating_add(1);
         Some(turn)
     }
 
     fn retain(&mut self, keeps: impl Fn(&T) -> bool) {
-        self.short.retain(&keeps);
-        self.long.retain(&keeps);
+        self.short.retain(|turn| keeps(turn));
+        self.long.retain(|turn| keeps(turn));
     }
 }
 
@@ -135,9 +143,10 @@ impl Queue {
     }
 
     pub(in crate::worker) fn add(&self, request: Request) {
+        let caller = request.caller;
         let turn = Turn::First(Box::new(request));
         let bytes = turn.bytes();
-        self.lock().waiting.push(turn, bytes);
+        self.lock().waiting.push(caller, turn, bytes);
         self.changed.notify_all();
     }
 
@@ -145,8 +154,8 @@ impl Queue {
     pub(in crate::worker) fn cancel(&self, id: u64) {
         let mut state = self.lock();
         state.waiting.retain(|turn| turn.id() != id);
-        if let Some(left) = state.running.get_mut(&id) {
-            *left = true;
+        if let Some(running) = state.running.get_mut(&id) {
+            running.is_cancelled = true;
         }
     }
 
@@ -162,8 +171,8 @@ impl Queue {
             if state.closed {
                 return None;
             }
-            if let Some(turn) = state.waiting.pop() {
-                state.running.insert(turn.id(), false);
+            if let Some((caller, turn)) = state.waiting.pop() {
+                state.running.insert(turn.id(), Running { caller, is_cancelled: false });
                 return Some(turn);
             }
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -187,10 +196,10 @@ impl Queue {
     /// Ends a turn; what is left of the prompt waits for another, unless its caller left.
     fn end(&self, id: u64, left: Option<Box<Tokenization>>) {
         let mut state = self.lock();
-        let gone = state.running.remove(&id).unwrap_or(false);
-        if let Some(work) = left.filter(|_| !gone) {
+        let Some(Running { caller, is_cancelled }) = state.running.remove(&id) else { return };
+        if let Some(work) = left.filter(|_| !is_cancelled) {
             let bytes = work.bytes_left();
-            state.waiting.push(Turn::Next(id, work), bytes);
+            state.waiting.push(caller, Turn::Next(id, work), bytes);
             self.changed.notify_all();
         }
     }
@@ -296,18 +305,64 @@ fn take_turn(tokenizer: &Tokenizer<'_>, queue: &Queue, out: &Outbox, turn: Turn)
 mod tests {
     use super::*;
 
+    /// The order in which all that waits has its turns.
+    fn order(waiting: &mut Waiting<&'static str>) -> String {
+        std::iter::from_fn(|| waiting.pop()).map(|(_, turn)| turn).collect()
+    }
+
+    fn question(id: u64, caller: u64) -> Request {
+        Request {
+            id,
+            caller,
+            asked: Asked::Prompt(Prompt::Text("hello".into()), Limit::Count),
+            template: None,
+        }
+    }
+
     #[test]
     fn short_prompts_go_first_and_keep_no_long_one_waiting_for_ever() {
         let mut waiting = Waiting::default();
         for long in ["A", "B"] {
-            waiting.push(long, SHORT_BYTES + 1);
+            waiting.push(1, long, SHORT_BYTES + 1);
         }
         for short in ["a", "b", "c", "d", "e"] {
-            waiting.push(short, SHORT_BYTES);
+            waiting.push(1, short, SHORT_BYTES);
         }
         waiting.retain(|turn| *turn != "b");
-        let order: String = std::iter::from_fn(|| waiting.pop()).collect();
-        assert_eq!(order, "acdAeB");
-        assert_eq!(waiting.pop(), None);
+        assert_eq!(order(&mut waiting), "acdAeB");
+    }
+
+    #[test]
+    fn callers_take_turns_with_short_prompts_and_with_long_ones() {
+        let mut waiting = Waiting::default();
+        for bytes in [SHORT_BYTES, SHORT_BYTES + 1] {
+            let (of_one, of_another) = if bytes > SHORT_BYTES { ("A", "B") } else { ("a", "b") };
+            for _ in 0..5 {
+                waiting.push(1, of_one, bytes);
+            }
+            waiting.push(2, of_another, bytes);
+        }
+        assert_eq!(order(&mut waiting), "abaAaaaBAAAA");
+    }
+
+    #[test]
+    fn a_caller_with_one_prompt_waits_for_one_turn_of_a_caller_with_a_hundred() {
+        let queue = Queue::default();
+        (0..100).for_each(|id| queue.add(question(id, 1)));
+        for id in [100, 101] {
+            queue.add(question(id, 2));
+        }
+        queue.add(question(102, 3));
+        queue.cancel(100);
+        let next = || {
+            let id = queue.next().unwrap().id();
+            queue.end(id, None);
+            id
+        };
+        assert_eq!([next(), next(), next(), next()], [0, 101, 102, 1], "100 was cancelled");
+        (1..99).for_each(|id| queue.cancel(id));
+        assert_eq!(next(), 99);
+        assert!(queue.lock().waiting.short.is_empty());
+        assert!(queue.lock().running.is_empty(), "nothing has a turn any more");
     }
 }

@@ -60,6 +60,10 @@ impl Tokenizer<'_> {
                 let text = without(&text.map_err(said)?, guarded.sentinel);
                 sendable(TextAnswer { text, ..TextAnswer::default() }).map(Begun::Answer)
             }
+            TextQuestion::EndTokens => {
+                let tokens = self.vocab.tokens().filter(|token| self.vocab.ends(*token)).collect();
+                sendable(TextAnswer { tokens, ..TextAnswer::default() }).map(Begun::Answer)
+            }
         }
     }
 }
