@@ -29,9 +29,11 @@ dist: models
 
 ## The whole suite: format, lints, tests on real parts, page tests in a real browser, real clients, how well memories
 ## are found, the docs.
-test: WHAT := --workspace --bins
-test: test-bootstrap check models rust-test page-test plugin-test conformance quality docs
-	@echo "everything passed"
+TEST_PARTS := test-bootstrap check models llama-server rust-test page-test plugin-test conformance quality docs
+test:
+	@times=; for part in $(TEST_PARTS); do \
+	  from=$$SECONDS; $(MAKE) --no-print-directory WHAT='--workspace --bins' $$part; times+=", $$part $$((SECONDS - from)) s"; \
+	done; echo "everything passed: $${times#, }"
 
 check: $(PAGE)
 	cargo fmt --all --check

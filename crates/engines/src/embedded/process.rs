@@ -36,8 +36,8 @@ use start::{greet, loaded, read_sized, spawn};
 const SILENCE_MAX: Duration = HEARTBEAT.saturating_mul(15);
 /// A step that computes for this long is taken for hung.
 const STEP_MAX: Duration = Duration::from_secs(120);
-/// What a worker's end says when llama.cpp throws an exception through it; it does that when memory runs out.
-const FOREIGN_EXCEPTION: &str = "foreign exception";
+/// What a worker's end says when memory runs out: llama.cpp throws an exception through it, or OpenMP starts no thread.
+const NO_MEMORY: [&str; 2] = ["foreign exception", "libgomp: Thread creation failed"];
 
 /// A running worker.
 #[derive(Debug)]
@@ -463,7 +463,7 @@ async fn attend(mut child: Child, reader: OwnedReadHalf, stderr: LastLines, shar
             let lines = stderr.closed().await;
             if lines.is_empty() {
                 format!("{reason} ({status})")
-            } else if lines.contains(FOREIGN_EXCEPTION) {
+            } else if NO_MEMORY.iter().any(|known| lines.contains(known)) {
                 format!("{reason} ({status}): llama.cpp gave up, most likely for want of memory")
             } else {
                 format!("{reason} ({status}): {lines}")
