@@ -368,7 +368,13 @@ impl<'model> Generator<'model> {
             let scores = sequence.scored.is_some();
             if scores {
                 end = end.min(from + SCORED_TOKENS_MAX);
-            } else if self.pace.takes_rest(room, tokens.len() - end, taken + end - from, answers) {
+            } else if self.pace.takes_rest(
+                room,
+                tokens.len() - from,
+                tokens.len() - end,
+                taken + end - from,
+                answers,
+            ) {
                 end = tokens.len();
             }
             let (mut output, mut first) = (None, None);

@@ -19,6 +19,9 @@ const TILE: usize = 64;
 const MEASURED_MIN: usize = TILE / 2;
 /// The rest of a prompt is added to a step when it is at most this part of it.
 const REST_SHARE: usize = 3;
+/// A short prompt, of a tile at most, is read whole when that takes no longer than so many steps would. In pieces each would
+/// take a tile of its own.
+const SHORT_STEPS: usize = 3;
 /// Prompt tokens a second before anything was measured.
 const FIRST_PROMPT_SPEED: f64 = 90.0;
 /// What a further token adds to a step of one, in parts of what that takes, before it was measured.
@@ -104,9 +107,19 @@ impl Pace {
         whole.clamp(1, most.max(1))
     }
 
-    /// Whether what would be left of a prompt is read at once rather than in a step of its own.
-    pub(super) fn takes_rest(&self, room: usize, rest: usize, step: usize, answers: usize) -> bool {
-        answers == 0 && rest <= room / REST_SHARE && step + rest <= self.batch_tokens
+    /// Whether the `rest` that would be left of a prompt, of which `unread` tokens are still to be read, is read at once rather
+    /// than in a step of its own; the step has `step` tokens of prompts without it.
+    pub(super) fn takes_rest(
+        &self,
+        room: usize,
+        unread: usize,
+        rest: usize,
+        step: usize,
+        answers: usize,
+    ) -> bool {
+        let is_little = answers == 0 && rest <= room / REST_SHARE;
+        let is_short = unread <= TILE.min(room * SHORT_STEPS) && (answers > 0 || !self.broken_off);
+        (is_little || is_short) && answers + step + rest <= self.batch_tokens
     }
 
     /// How many of the next tokens are worth guessing when each is right with this probability, takes so many
@@ -234,7 +247,18 @@ mod tests {
         pace.note_broken_off();
         assert!(!pace.may_break_off());
         assert!(pace.prompt_tokens(0) < 10, "what may not be broken off is short");
-        assert!(pace.takes_rest(192, 64, 192, 0) && !pace.takes_rest(192, 65, 192, 0));
+        assert!(pace.takes_rest(192, 256, 64, 192, 0) && !pace.takes_rest(192, 256, 65, 192, 0));
+        assert!(!pace.takes_rest(9, 20, 11, 9, 0));
+    }
+
+    #[test]
+    fn short_prompts_are_read_whole() {
+        let pace = Pace::new(512);
+        assert!(pace.takes_rest(64, 45, 26, 64, 0), "the second of two beside nothing else");
+        assert!(pace.takes_rest(22, 45, 23, 22, 8), "beside answers, in no more than three steps' time");
+        assert!(!pace.takes_rest(14, 45, 31, 14, 8), "on a slow machine answers go on");
+        assert!(!pace.takes_rest(22, 65, 43, 22, 8), "what is longer than a tile is no short prompt");
+        assert!(!pace.takes_rest(500, 45, 26, 500, 1), "a batch has an end");
     }
 
     #[test]
