@@ -433,8 +433,9 @@ impl Stream {
     }
 
     fn choice(&self, choice: ChatChunkChoice<'_>) -> String {
-        let so_far = || sampling::timings_so_far(&self.begun, choice.index);
-        let timings = self.style.timings_per_token.then(so_far).flatten();
+        // As with llama.cpp, the chunk that tells the role comes before there is anything to tell of.
+        let is_told = self.style.timings_per_token && choice.delta.role.is_none();
+        let timings = is_told.then(|| sampling::timings_so_far(&self.begun, choice.index)).flatten();
         self.encode(vec![choice], None, timings)
     }
 
