@@ -15,6 +15,7 @@ WHAT := -p lar
 .PHONY: build run dist test check rust-test page-test conformance quality docs bench clean bootstrap test-bootstrap models llama-server plugin-test client-matrix big-clients
 
 build: bootstrap $(PAGE)
+	@printf '\033[1m· building Lar: some 350 crates and llama.cpp the first time, ten to fifteen minutes on two idle cores\033[0m\n'
 	cargo build --release $(WHAT)
 
 ## Builds for this machine, fetches a chat model that suits it and an embedder, starts Lar; ends with a link to open.
@@ -85,7 +86,8 @@ bench: build models
 	LAR_TEST_MODELS=$(TEST_MODELS) cargo run --release -p lar-benches
 
 $(PAGE): web/package-lock.json web/index.html web/vite.config.ts $(shell find web/src web/public -type f)
-	cd web && PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 npm ci --no-audit --no-fund --loglevel=error && npm run --silent build
+	@printf '\033[1m· building the page\033[0m\n'
+	cd web && PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 npm ci --no-audit --no-fund --no-progress --no-update-notifier --loglevel=error && npm run --silent build
 	@touch $(PAGE)
 
 bootstrap:
