@@ -37,7 +37,7 @@ fields! {
         "mirostat_eta" = "llama.cpp's", "min_keep" = "llama.cpp's", "ignore_eos" = "llama.cpp's",
         "grammar" = "llama.cpp's GBNF; recursive ones where `engines.gbnf` is on", "samplers" = "llama.cpp's, as a list of names",
         "context_shift" = "Lar's: the oldest half makes room in a full context, up to `max_tokens`",
-        "n_keep" = "llama.cpp's: tokens at the beginning that stay then", "timings_per_token" = "llama.cpp's: every chunk of a stream tells `timings`",
+        "n_keep" = "llama.cpp's: tokens at the beginning that stay then", "timings_per_token" = "llama.cpp's: every chunk of a stream but the first tells `timings`",
     }
     NoEffect {
         "user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key",

@@ -32,7 +32,7 @@ use crate::{State, extract, sse, variables};
 #[derive(Debug)]
 pub(crate) struct Style {
     shape: CallShape,
-    /// Whether every chunk of a stream tells how fast the answer is made.
+    /// Whether every chunk of a stream but the first tells how fast the answer is made.
     timings_per_token: bool,
 }
 

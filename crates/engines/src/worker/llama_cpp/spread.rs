@@ -1,7 +1,7 @@
 //! Keeps the threads of a step on processors of their own.
 //!
 //! The engine's threads meet hundreds of times for one token, and sleep where one is late. Where another program takes a
-//! processor for a moment, the kernel wakes two of them on one, and leaves threads that sleep so often there for tenths of a
+//! processor for a moment, the kernel wakes two of them on one, where threads that sleep so often may stay for tenths of a
 //! second. So before a step each thread looks where it runs, and one that shares a processor moves to one that no other of
 //! them runs on. None stays pinned: the kernel may move it on. Measured in decision 0018.
 
