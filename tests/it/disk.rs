@@ -5,6 +5,7 @@ mod damage;
 mod lost;
 mod pages;
 mod pulls;
+mod wal;
 
 use std::path::{Path, PathBuf};
 
@@ -136,6 +137,61 @@ fn on_a_full_disk_keys_are_revoked_and_things_erased() {
     assert_eq!(conversation(&lar, "after").0, 201);
     assert_eq!(revoked(&lar), [true, true, true, false]);
     assert!(reserve.exists(), "room is kept again");
+}
+
+/// A backup is acknowledged once it is whole on the disk; of one that does not fit nothing is left.
+#[test]
+fn on_a_full_disk_a_backup_is_refused_and_leaves_nothing() {
+    let disk = Disk::new("size=24m");
+    let lar = disk.start();
+    let filler = std::fs::File::options().append(true).open(disk.fill()).unwrap();
+    let backups = disk.outside().join("backups");
+    let names = || -> Vec<String> {
+        let entries = std::fs::read_dir(&backups).into_iter().flatten();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    };
+    // With each try there is more room: for nothing, for a part of a backup, for a whole one.
+    let mut refused = 0;
+    let made = (0..400).find_map(|_| {
+        let answer = lar.post("/lar/v1/backups", &Value::Null);
+        if answer.status == 201 {
+            return Some(answer.json()["path"].as_str().unwrap().to_owned());
+        }
+        let problem = answer.json();
+        assert_eq!((answer.status, problem["code"].as_str()), (503, Some("STORAGE_FULL")), "{problem}");
+        assert_eq!(names(), Vec::<String>::new(), "after {problem}");
+        assert_eq!(lar.get("/lar/v1/backups").json()["data"], json!([]));
+        refused += 1;
+        filler.set_len(filler.metadata().unwrap().len() - (32 << 10)).unwrap();
+        None
+    });
+    let made = made.expect("there is room at last");
+    assert!(refused > 5, "there was room at once");
+    assert_eq!(names(), [Path::new(&made).file_name().unwrap().to_str().unwrap()]);
+    // To check one takes room beside it.
+    filler.set_len(0).unwrap();
+    let checked = disk.command(&["backup", "verify", &made]).output().unwrap();
+    assert!(checked.status.success(), "{checked:?}");
+}
+
+#[test]
+fn who_does_not_administrate_is_told_of_a_full_disk_and_of_no_folder() {
+    let disk = Disk::new("size=16m");
+    let lar = disk.start();
+    let narrow = lar.key(&["conversations"]);
+    let _filler = disk.fill();
+    let told = |headers: &str| {
+        let title = json!({ "title": "x".repeat(200) });
+        let tries = (0..400).map(|_| lar.send_with(headers, "POST", "/lar/v1/conversations", &title));
+        let refused = tries.into_iter().find(|answer| answer.status != 201).expect("the disk is full");
+        assert_eq!(refused.status, 503, "{}", refused.body);
+        refused.json()["detail"].as_str().unwrap().to_owned()
+    };
+    let narrow = told(&narrow);
+    assert!(narrow.starts_with("lar.db") && !narrow.contains('/'), "{narrow}");
+    let owner = told(&format!("authorization: Bearer {}\r\n", Lar::KEY));
+    let path = lar.data().join("lar.db");
+    assert!(owner.starts_with(path.to_str().unwrap()), "its owner is told where: {owner}");
 }
 
 #[test]

@@ -36,6 +36,18 @@ pub fn flip_bits(path: &Path, seed: u64, count: u64, spared: u64) {
     }
 }
 
+/// Flips one bit of a file, in place.
+///
+/// # Panics
+/// When the file cannot be read or written, or does not reach to `at`.
+pub fn flip_bit(path: &Path, at: u64, bit: u8) {
+    let mut file = std::fs::File::options().read(true).write(true).open(path).expect("it can be opened");
+    let (at, mut byte) = (SeekFrom::Start(at), [0]);
+    file.seek(at).and_then(|_| file.read_exact(&mut byte)).expect("it can be read");
+    byte[0] ^= 1 << bit;
+    file.seek(at).and_then(|_| file.write_all(&byte)).expect("it can be written");
+}
+
 /// Moves the write-ahead log of a data directory that nobody serves into the database, as closing it does: pages that the log holds
 /// hide damage to the file.
 ///

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use crate::wal::{self, Verdict};
 use crate::{Error, migrations};
 
 /// Faults that a check collects at most: one is enough to refuse, a few help to see how bad it is.
@@ -36,6 +37,8 @@ pub enum Inspection {
         schema: u32,
         /// Whether it is whole.
         check: Check,
+        /// Whether its write-ahead log ends in a transaction that cannot be read and will be left out.
+        is_log_incomplete: bool,
     },
     /// A newer Lar made it.
     Newer {
@@ -48,7 +51,8 @@ pub enum Inspection {
     Unreadable(Error),
 }
 
-/// Looks at the database at `path` without changing anything, also while a Lar serves it. Reads all of it.
+/// Looks at the database at `path` and its write-ahead log without changing anything, also while a Lar serves it. Reads all
+/// of both.
 #[must_use]
 pub fn inspect(path: &Path) -> Inspection {
     match std::fs::metadata(path) {
@@ -57,6 +61,14 @@ pub fn inspect(path: &Path) -> Inspection {
         Ok(about) if about.len() == 0 => return Inspection::Empty,
         Ok(_) => {}
     }
+    let damaged =
+        |faults| Inspection::Checked { schema: 0, check: Check::Damaged(faults), is_log_incomplete: false };
+    let is_log_incomplete = match wal::examine(path) {
+        Ok(Verdict::Whole) => false,
+        Ok(Verdict::Unclear(_)) => true,
+        Ok(Verdict::Damaged(found)) => return damaged(vec![found.to_string()]),
+        Err(error) => return Inspection::Unreadable(error),
+    };
     let found = open_unchanged(path).and_then(|connection| {
         let schema = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
         Ok((connection, schema))
@@ -66,13 +78,13 @@ pub fn inspect(path: &Path) -> Inspection {
             Inspection::Newer { found, known: migrations::known() }
         }
         Ok((connection, schema)) => match full(&connection) {
-            Ok(faults) if faults.is_empty() => Inspection::Checked { schema, check: Check::Whole },
-            Ok(faults) => Inspection::Checked { schema, check: Check::Damaged(faults) },
+            Ok(faults) => {
+                let check = if faults.is_empty() { Check::Whole } else { Check::Damaged(faults) };
+                Inspection::Checked { schema, check, is_log_incomplete }
+            }
             Err(error) => Inspection::Unreadable(error.at(path)),
         },
-        Err(Error::Corrupt { faults, .. }) => {
-            Inspection::Checked { schema: 0, check: Check::Damaged(faults) }
-        }
+        Err(Error::Corrupt { faults, .. }) => damaged(faults),
         Err(error) => Inspection::Unreadable(error.at(path)),
     }
 }

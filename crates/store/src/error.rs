@@ -34,12 +34,12 @@ pub enum Error {
         #[source]
         cause: std::io::Error,
     },
-    /// The database file is damaged.
+    /// The database file or its write-ahead log is damaged.
     #[error("{} is damaged ({})", name(path), named(faults))]
     Corrupt {
         /// The database, where it is known.
         path: Option<PathBuf>,
-        /// What SQLite found wrong.
+        /// What is wrong: what SQLite found, or where the write-ahead log is damaged.
         faults: Vec<String>,
     },
     /// A newer Lar made this database.

@@ -30,6 +30,7 @@ mod spaces;
 mod tasks;
 mod tunings;
 mod users;
+mod wal;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -61,6 +62,7 @@ pub use responses::{Response, ResponseState};
 pub use spaces::{Access, Grant, Space, SpaceKind};
 pub use tasks::{Outcome, TaskEnd, TaskRecord, TaskStart, UsageDay};
 pub use users::User;
+use wal::Verdict;
 
 /// Connections kept for reading. Reads are short; two cores gain nothing from more.
 const READERS: usize = 4;
@@ -69,6 +71,8 @@ const READERS: usize = 4;
 const START_CHECK_MAX: Duration = Duration::from_secs(1);
 /// The background compares indexes with their tables, too, up to this size: beyond it that takes a core for too long.
 const FULL_CHECK_MAX: Bytes = Bytes::mib(1024);
+/// How long a connection waits for another one.
+const BUSY_MAX: Duration = Duration::from_secs(5);
 
 /// The database of one data directory. Clones share it.
 #[derive(Debug, Clone)]
@@ -82,11 +86,20 @@ pub struct Store {
 
 impl Store {
     /// Opens the database at `path`, made or upgraded where needed; before an upgrade the old file is
-    /// copied beside it. A database that is there is checked first, for a second at most.
+    /// copied beside it. A database that is there is checked first, for a second at most. Its write-ahead log is checked
+    /// before SQLite sees it; one whose last transaction is incomplete is copied beside the database.
     ///
     /// # Errors
-    /// When the file cannot be opened or written, is damaged or no database, or is of a newer Lar.
+    /// When the file cannot be opened or written, is damaged or no database, or is of a newer Lar. Where the write-ahead
+    /// log is damaged, no file was changed.
     pub fn open(path: &Path) -> Result<Self, Error> {
+        match wal::examine(path)? {
+            Verdict::Whole => {}
+            Verdict::Unclear(found) => wal::set_aside(path, &found)?,
+            Verdict::Damaged(found) => {
+                return Err(Error::Corrupt { path: Some(path.to_owned()), faults: vec![found.to_string()] });
+            }
+        }
         let mut connection = connect(path)?;
         let at = |error: Error| error.at(path);
         migrations::refuse_newer(&connection).map_err(at)?;
@@ -274,7 +287,7 @@ fn why_not(path: &Path, error: Error) -> Error {
 }
 
 fn configure(connection: &Connection) -> Result<(), rusqlite::Error> {
-    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.busy_timeout(BUSY_MAX)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;

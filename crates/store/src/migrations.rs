@@ -29,7 +29,8 @@ const LOSSES: &[(u32, &str, &str)] = &[(
      `--scopes inference,conversations`",
 )];
 
-/// Brings the database to the newest schema, each migration in a transaction of its own.
+/// Brings the database to the newest schema, each migration in a transaction of its own. After that all of it is in the
+/// database file and the write-ahead log is empty, so that damage to the log cannot reach the tables of a young database.
 ///
 /// # Errors
 /// [`Error::Newer`] when the database is ahead of this program; [`Error::Backup`] when the copy failed.
@@ -60,6 +61,10 @@ pub(crate) fn run(connection: &mut Connection, path: &Path) -> Result<(), Error>
         }
     }
     connection.pragma_update(None, "foreign_keys", true)?;
+    if let Err(error) = connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
+        // The changes are committed; a later checkpoint does it.
+        tracing::warn!(%error, "the write-ahead log could not be emptied after the migrations");
+    }
     Ok(())
 }
 

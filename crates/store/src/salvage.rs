@@ -3,7 +3,8 @@
 //! in [`gaps`].
 //!
 //! Nothing is written to the damaged file: a copy is read, whose header is repaired where it is broken or names more
-//! pages than there are. What SQLite cannot tell, a changed letter in a text, is not found here either.
+//! pages than there are. What was committed to the write-ahead log is written into the copy first ([`crate::wal`]): where
+//! the log is damaged, what is intact behind the damage, too, which SQLite would leave out. What SQLite cannot tell, a changed letter in a text, is not found here either.
 
 mod gaps;
 mod repair;
@@ -17,7 +18,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags};
 
 use crate::backup::{new_private, refuse_damaged};
-use crate::{Error, beside, migrations};
+use crate::{Error, beside, migrations, wal};
 
 /// What became of the rows of one table.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -43,6 +44,18 @@ pub struct Salvaged {
     pub tables: Vec<Table>,
     /// Rows that refer to one that was lost: they were changed so that they stand alone, or left out.
     pub unlinked: u64,
+    /// What the write-ahead log gave.
+    pub log: Log,
+}
+
+/// What was taken from the write-ahead log.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Log {
+    /// Committed transactions whose changes were read.
+    pub transactions: u64,
+    /// Numbers of the database's pages, from 1 and in order, whose newest version is damaged in the log. An older version
+    /// was read in its place, so the last changes to its rows are missing. Empty when the log is whole.
+    pub skipped_pages: Vec<u32>,
 }
 
 /// Saves what can be read of the database at `damaged` into the new file `to`.
@@ -51,6 +64,7 @@ pub struct Salvaged {
 /// When `to` is there already or cannot be written; when nothing of the database can be read.
 pub fn salvage(damaged: &Path, to: &Path) -> Result<Salvaged, Error> {
     let copy = DamagedCopy::of(damaged, to)?;
+    let log = apply_log(damaged, &copy)?;
     let schema = repair::header(&copy.path)?;
     if schema > migrations::known() {
         return Err(Error::Newer { found: schema, known: migrations::known() });
@@ -72,10 +86,23 @@ pub fn salvage(damaged: &Path, to: &Path) -> Result<Salvaged, Error> {
     drop(target);
     refuse_damaged(to)?;
     fs::File::open(to).and_then(|file| file.sync_all()).map_err(Error::Backup)?;
-    Ok(Salvaged { database: to.to_owned(), tables, unlinked })
+    Ok(Salvaged { database: to.to_owned(), tables, unlinked, log })
 }
 
-/// A copy of the damaged database and its write-ahead log, which goes when it was read.
+/// Writes what was committed to the write-ahead log of the damaged database into the copy.
+fn apply_log(damaged: &Path, copy: &DamagedCopy) -> Result<Log, Error> {
+    let applied = wal::Log::read(damaged, &copy.path).and_then(|log| log.apply()).map_err(Error::Backup)?;
+    let wal::Applied { transactions, skipped_pages } = applied;
+    if !skipped_pages.is_empty() {
+        tracing::error!(
+            pages = ?skipped_pages,
+            "the newest versions of these pages are damaged in the write-ahead log: older ones are read in their place"
+        );
+    }
+    Ok(Log { transactions, skipped_pages })
+}
+
+/// A copy of the damaged database without its write-ahead log, which goes when it was read.
 struct DamagedCopy {
     path: PathBuf,
 }
@@ -85,10 +112,6 @@ impl DamagedCopy {
         let copy = Self { path: to.with_extension("damaged-copy") };
         copy.remove();
         fs::copy(damaged, &copy.path).map_err(Error::Backup)?;
-        let log = beside(damaged, "-wal");
-        if log.is_file() {
-            fs::copy(log, beside(&copy.path, "-wal")).map_err(Error::Backup)?;
-        }
         Ok(copy)
     }
 

@@ -59,7 +59,8 @@ fn used(data: &Path) -> PathBuf {
     backup
 }
 
-fn count(house: &Lar, export: &str) -> usize {
+/// Lines of an export: how many conversations or memories there are.
+pub(super) fn count(house: &Lar, export: &str) -> usize {
     let answer = house.get(&format!("/lar/v1/{export}/export"));
     assert_eq!(answer.status, 200);
     answer.body.lines().filter(|line| !line.starts_with("{\"unreadable\"")).count()

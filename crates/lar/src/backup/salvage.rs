@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, ensure};
 use lar_base::SpaceId;
 use lar_cli::Output;
-use lar_store::salvage::{Table, salvage};
+use lar_store::salvage::{Log, Table, salvage};
 use lar_store::{Access, SpaceKind, Store};
 use serde::Serialize;
 
@@ -27,6 +27,8 @@ struct Report {
     tables: Vec<Table>,
     /// Rows that referred to a lost one.
     unlinked: u64,
+    /// What was taken from the write-ahead log.
+    log: Log,
     exports: Vec<Export>,
 }
 
@@ -72,7 +74,7 @@ pub(super) async fn run(
     }
     let exports = export(&Store::open(&new)?, folder).await?;
     let folder = std::path::absolute(folder)?;
-    let report = Report { folder, tables: saved.tables, unlinked: saved.unlinked, exports };
+    let report = Report { folder, tables: saved.tables, unlinked: saved.unlinked, log: saved.log, exports };
     output.show(&report, || screen(&report))
 }
 
@@ -91,6 +93,13 @@ fn screen(report: &Report) -> String {
         lines.push(format!(
             "{} rows referred to lost ones; they stand alone now, or were left out.",
             report.unlinked
+        ));
+    }
+    let skipped = &report.log.skipped_pages;
+    if !skipped.is_empty() {
+        lines.push(format!(
+            "The write-ahead log has no readable version of {} pages as they were last; older ones were read in their place.",
+            skipped.len()
         ));
     }
     let folder = report.folder.display();

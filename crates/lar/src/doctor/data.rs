@@ -63,7 +63,12 @@ fn database(data_dir: &Path) -> Option<Finding> {
         Inspection::Missing | Inspection::Empty if !has_lost_database(data_dir) => return None,
         Inspection::Missing => broken(about, format!("{} is missing", path.display()), restore()),
         Inspection::Empty => broken(about, format!("{} is empty", path.display()), restore()),
-        Inspection::Checked { schema, check: Check::Whole | Check::Unfinished } => {
+        Inspection::Checked { check: Check::Whole | Check::Unfinished, is_log_incomplete: true, .. } => note(
+            about,
+            format!("{}-wal is incomplete: its last transaction cannot be read", path.display()),
+            "after a power failure this is normal, and `lar serve` leaves it out; otherwise look at the disk's health",
+        ),
+        Inspection::Checked { schema, check: Check::Whole | Check::Unfinished, .. } => {
             let size = std::fs::metadata(&path).map_or(0, |about| about.len());
             fine(about, format!("whole ({}, schema {schema})", Bytes(size)))
         }

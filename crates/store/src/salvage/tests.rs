@@ -376,9 +376,13 @@ fn a_bad_log_is_passed_over_and_a_good_one_is_read() {
         saved.query_row("SELECT min(title) FROM conversations", [], |row| row.get::<_, String>(0)).unwrap()
     };
     assert_eq!(title(&log, "good.db"), "In the log");
-    let mut torn = log;
-    torn[40] ^= 1;
-    assert_eq!(title(&torn, "torn.db"), "Talk 0");
+    let mut bad = log;
+    // Salts are in no checksum: the frame is intact, though SQLite ends there.
+    bad[40] ^= 1;
+    assert_eq!(title(&bad, "salts.db"), "In the log");
+    // Of the first frame a bit of its page, and nothing behind it.
+    bad[60] ^= 1;
+    assert_eq!(title(&bad[..32 + 24 + PAGE_BYTES], "torn.db"), "Talk 0");
     assert_eq!(title(&[7; 8192], "noise.db"), "Talk 0");
 }
 

@@ -1,0 +1,338 @@
+//! Logs that SQLite wrote, damaged or interrupted in many ways: committed transactions behind damage are never dropped, and
+//! what a crash leaves is never refused.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+
+use super::*;
+use crate::salvage::salvage;
+use crate::{Check, Inspection, Store, inspect, migrations};
+
+/// Bytes that a disk writes as one.
+const SECTOR_BYTES: usize = 512;
+/// Bytes of a log's header, of a frame's header and of a page.
+const SIZES: [usize; 3] = [32, 24, 4096];
+
+/// The bytes at which a frame, counted from zero, begins.
+fn frame_at(frame: usize) -> usize {
+    SIZES[0] + frame * (SIZES[1] + SIZES[2])
+}
+
+/// A database whose log is never checkpointed by itself. Its connection is open, as that of a killed process was.
+struct Writing {
+    path: PathBuf,
+    connection: Connection,
+    rows: usize,
+}
+
+impl Writing {
+    fn new(path: PathBuf, page_bytes: usize) -> Self {
+        let connection = Connection::open(&path).unwrap();
+        connection.pragma_update(None, "page_size", page_bytes).unwrap();
+        crate::configure(&connection).unwrap();
+        connection.execute_batch("PRAGMA wal_autocheckpoint = 0").unwrap();
+        connection.execute_batch("CREATE TABLE IF NOT EXISTS notes (n INTEGER PRIMARY KEY, text)").unwrap();
+        Self { path, connection, rows: 0 }
+    }
+
+    /// Goes on in a copy of a database and its log.
+    fn copied_from(other: &Self, path: PathBuf) -> Self {
+        fs::copy(&other.path, &path).unwrap();
+        fs::write(beside(&path, END), other.log()).unwrap();
+        Self { rows: other.rows, ..Self::new(path, SIZES[2]) }
+    }
+
+    /// One transaction with so many rows of 1,000 letters.
+    fn commit(&mut self, rows: usize) {
+        self.connection.execute_batch("BEGIN").unwrap();
+        for _ in 0..rows {
+            let text = format!("{:<1000}", self.rows);
+            self.connection.execute("INSERT INTO notes VALUES (?1, ?2)", (self.rows, text)).unwrap();
+            self.rows += 1;
+        }
+        self.connection.execute_batch("COMMIT").unwrap();
+    }
+
+    fn log(&self) -> Vec<u8> {
+        fs::read(beside(&self.path, END)).unwrap()
+    }
+
+    /// What a process that starts finds of a log that is like this.
+    fn left(&self, folder: &Path, log: &[u8]) -> PathBuf {
+        fs::create_dir_all(folder).unwrap();
+        let path = folder.join("left.db");
+        let _ = fs::remove_file(beside(&path, "-shm"));
+        fs::copy(&self.path, &path).unwrap();
+        fs::write(beside(&path, END), log).unwrap();
+        path
+    }
+}
+
+fn rows(database: &Path) -> usize {
+    let connection = Connection::open(database).unwrap();
+    connection.query_row("SELECT count(*) FROM notes", [], |row| row.get(0)).unwrap()
+}
+
+fn look(database: &Path) -> Verdict {
+    Log::read(database, database).and_then(|log| log.verdict()).unwrap()
+}
+
+#[test]
+fn whole_logs_are_whole_also_where_they_were_reused() {
+    let folder = tempfile::tempdir().unwrap();
+    for page_bytes in [512, 4096, 65_536] {
+        let mut writing = Writing::new(folder.path().join(format!("{page_bytes}.db")), page_bytes);
+        assert_eq!(look(&writing.path), Verdict::Whole);
+        for _ in 0..10 {
+            writing.commit(3);
+            assert_eq!(look(&writing.path), Verdict::Whole, "{page_bytes}");
+        }
+        let frames = Log::read(&writing.path, &writing.path).unwrap().frames;
+        assert!(frames.list.iter().all(|frame| frame.is_intact && frame.is_current), "{page_bytes}");
+        let before = writing.log().len();
+        writing.connection.execute_batch("PRAGMA wal_checkpoint(PASSIVE)").unwrap();
+        for _ in 0..4 {
+            writing.commit(1);
+            assert_eq!(look(&writing.path), Verdict::Whole, "{page_bytes}");
+        }
+        assert_eq!(writing.log().len(), before, "frames of the older generation are behind the new ones");
+        writing.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+        assert_eq!((writing.log().len(), look(&writing.path)), (0, Verdict::Whole));
+    }
+}
+
+#[test]
+fn an_interrupted_last_transaction_is_never_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    for is_reused in [false, true] {
+        let mut writing = Writing::new(folder.path().join(format!("{is_reused}.db")), SIZES[2]);
+        if is_reused {
+            writing.commit(60);
+            writing.connection.execute_batch("PRAGMA wal_checkpoint(PASSIVE)").unwrap();
+        }
+        for _ in 0..5 {
+            writing.commit(2);
+        }
+        let (old, synced_rows) = (writing.log(), writing.rows);
+        let synced = frame_at(Log::read(&writing.path, &writing.path).unwrap().frames.accepted());
+        writing.commit(9);
+        let new = writing.log();
+        let end = frame_at(Log::read(&writing.path, &writing.path).unwrap().frames.accepted());
+        let judge = |log: &[u8], what: &str| {
+            let left = writing.left(folder.path(), log);
+            let verdict = look(&left);
+            assert!(!matches!(verdict, Verdict::Damaged(_)), "{is_reused} {what}: {verdict:?}");
+            let rows = rows(&left);
+            assert!(rows == synced_rows || rows == writing.rows, "{is_reused} {what}: {rows}");
+        };
+        // Killed: the transaction was written up to here.
+        for written in (synced..=end).step_by(SECTOR_BYTES) {
+            let log = [&new[..written], old.get(written..).unwrap_or_default()].concat();
+            judge(&log, &format!("killed at {written}"));
+        }
+        // The power failed: some sectors were written, in any order; a file that was not made longer has zeros there.
+        for seed in 1..=200_u64 {
+            let mut log = new.clone();
+            for (number, sector) in (synced..end).step_by(SECTOR_BYTES).enumerate() {
+                let mixed = (seed * 1000 + number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                if mixed >> 40 & 7 < seed % 8 {
+                    let sector = sector..(sector + SECTOR_BYTES).min(end);
+                    for at in sector {
+                        log[at] = old.get(at).copied().unwrap_or(0);
+                    }
+                }
+            }
+            judge(&log, &format!("power failed, seed {seed}"));
+        }
+    }
+}
+
+#[test]
+fn one_bit_before_the_last_transaction_is_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writing = Writing::new(folder.path().join("test.db"), SIZES[2]);
+    for rows in 1..12 {
+        writing.commit(rows % 4 + 1);
+    }
+    let before_last = writing.log().len();
+    writing.commit(3);
+    let log = writing.log();
+    let last_page = SIZES[1] + SIZES[2];
+    for at in (0..before_last).step_by(61).chain(0..SIZES[0]) {
+        let mut damaged = log.clone();
+        damaged[at] ^= 1 << (at % 8);
+        let left = writing.left(folder.path(), &damaged);
+        let Verdict::Damaged(found) = look(&left) else { panic!("a bit at {at} is not found") };
+        let frame = at.checked_sub(SIZES[0]).map_or(0, |at| at / last_page + 1);
+        assert_eq!((found.frame, found.frames), (frame, (log.len() - SIZES[0]) / last_page), "{at}");
+        assert!(found.commits >= 2, "{at}: {found}");
+    }
+}
+
+#[test]
+fn a_bit_of_the_last_transaction_is_noticed_and_the_log_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path().join("filled");
+    fs::create_dir(&at).unwrap();
+    let (path, _connection) = filled(&at, 5);
+    let log = fs::read(beside(&path, END)).unwrap();
+    let folder = folder.path().join("killed");
+    fs::create_dir(&folder).unwrap();
+    for round in 0..ASIDE_MAX + 2 {
+        let mut damaged = log.clone();
+        let last = damaged.len() - 100 - round;
+        damaged[last] ^= 4;
+        let left = folder.join("lar.db");
+        let _ = fs::remove_file(beside(&left, "-shm"));
+        fs::copy(&path, &left).unwrap();
+        fs::write(beside(&left, END), &damaged).unwrap();
+        let inspection = inspect(&left);
+        assert!(
+            matches!(inspection, Inspection::Checked { check: Check::Whole, is_log_incomplete: true, .. }),
+            "{inspection:?}"
+        );
+        let Verdict::Unclear(found) = examine(&left).unwrap() else { panic!("round {round}") };
+        set_aside(&left, &found).unwrap();
+        let copies: BTreeMap<String, Vec<u8>> =
+            files(&folder).into_iter().filter(|(name, _)| name.contains(ASIDE)).collect();
+        assert_eq!(copies.len(), (round + 1).min(ASIDE_MAX));
+        assert_eq!(copies.last_key_value().unwrap().1, &damaged);
+        let users: usize = Connection::open(&left)
+            .unwrap()
+            .query_row("SELECT count(*) FROM users", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(users, 4, "all but the last transaction is there");
+    }
+    // A store opens where the last transaction is incomplete.
+    let left = folder.join("store.db");
+    fs::copy(&path, &left).unwrap();
+    let mut damaged = log;
+    *damaged.last_mut().unwrap() ^= 1;
+    fs::write(beside(&left, END), &damaged).unwrap();
+    drop(Store::open(&left).unwrap());
+    assert!(
+        files(&folder).iter().any(|(name, log)| name.starts_with("store.db-wal.aside-") && *log == damaged)
+    );
+}
+
+#[test]
+fn a_header_is_not_missed_where_the_database_has_all_of_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writing = Writing::new(folder.path().join("test.db"), SIZES[2]);
+    for _ in 0..6 {
+        writing.commit(2);
+    }
+    let damaged = || {
+        let mut log = writing.log();
+        log[14] ^= 1;
+        look(&writing.left(folder.path(), &log))
+    };
+    assert!(matches!(damaged(), Verdict::Damaged(Break { frame: 0, .. })));
+    writing.connection.execute_batch("PRAGMA wal_checkpoint(PASSIVE)").unwrap();
+    assert_eq!(damaged(), Verdict::Whole, "as where the power fails while the header is replaced");
+    let noise = writing.left(folder.path(), &[7; 10_000]);
+    assert!(matches!(look(&noise), Verdict::Unclear(Break { frame: 0, .. })));
+}
+
+/// A commit whose sync fails is rolled back, and its frames stay until others take their place.
+#[test]
+fn frames_of_transactions_that_failed_are_no_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut base = Writing::new(folder.path().join("base.db"), SIZES[2]);
+    for _ in 0..4 {
+        base.commit(2);
+    }
+    let mut log = Vec::new();
+    let mut committed = 0;
+    for rows in [40, 20, 1] {
+        let mut next = Writing::copied_from(&base, folder.path().join(format!("{rows}.db")));
+        next.commit(rows);
+        let written = next.log();
+        assert_eq!(written[..SIZES[0]], base.log()[..SIZES[0]], "the same generation");
+        let longer = log.get(written.len()..).unwrap_or_default().to_vec();
+        log = [written, longer].concat();
+        committed = next.rows;
+    }
+    let left = base.left(&folder.path().join("left"), &log);
+    let verdict = look(&left);
+    assert!(matches!(verdict, Verdict::Unclear(Break { commits: 2, .. })), "{verdict:?}");
+    assert_eq!(rows(&left), committed);
+}
+
+/// A database of Lar with this many users, each in a transaction of its own, and the connection that keeps its log.
+fn filled(folder: &Path, users: usize) -> (PathBuf, Connection) {
+    let path = folder.join("lar.db");
+    let mut connection = crate::connect(&path).unwrap();
+    connection.execute_batch("PRAGMA wal_autocheckpoint = 0").unwrap();
+    migrations::run(&mut connection, &path).unwrap();
+    assert_eq!(fs::metadata(beside(&path, END)).unwrap().len(), 0, "the tables are in the database");
+    for number in 0..users {
+        let row = (format!("user_{number:032x}"), format!("{number} {}", "x".repeat(400)));
+        connection.execute("INSERT INTO users (id, name, created_at) VALUES (?1, ?2, 1)", row).unwrap();
+    }
+    (path, connection)
+}
+
+/// Every file of a folder, by name.
+fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = fs::read_dir(folder).unwrap().map(Result::unwrap).filter(|entry| entry.path().is_file());
+    entries.map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap())).collect()
+}
+
+#[test]
+fn a_damaged_log_is_refused_untouched_and_salvage_reads_what_is_behind_the_damage() {
+    const USERS: usize = 60;
+    let folder = tempfile::tempdir().unwrap();
+    let (path, _connection) = filled(folder.path(), USERS);
+    let log = fs::read(beside(&path, END)).unwrap();
+    let frames = Log::read(&path, &path).unwrap().frames.list;
+    let page = SIZES[1];
+    let stored_checksum = 16;
+    let salt = 8;
+    // Each part of the log, and each part of a frame. Where only a frame's header is damaged its page is known to be intact.
+    for third in 0..3 {
+        for (what, within) in [("page", page + 700), ("checksum", stored_checksum), ("salt", salt)] {
+            let frame = frames.len() * third / 3 + 3;
+            let at = folder.path().join(format!("{third}-{what}"));
+            fs::create_dir(&at).unwrap();
+            let left = at.join("lar.db");
+            fs::copy(&path, &left).unwrap();
+            let mut damaged = log.clone();
+            damaged[frame_at(frame) + within] ^= 0x10;
+            fs::write(beside(&left, END), &damaged).unwrap();
+            let before = files(&at);
+
+            let refused = Store::open(&left).unwrap_err();
+            let Error::Corrupt { path: Some(named), faults } = &refused else { panic!("{refused}") };
+            assert_eq!(named, &left);
+            let commits = frames[frame..].iter().filter(|frame| frame.is_commit()).count();
+            let expected = format!(
+                "its write-ahead log is damaged at frame {} of {}; {commits} committed transactions are behind that",
+                frame + 1,
+                frames.len()
+            );
+            assert_eq!(faults, &[expected]);
+            let inspection = inspect(&left);
+            assert!(
+                matches!(inspection, Inspection::Checked { check: Check::Damaged(_), .. }),
+                "{inspection:?}"
+            );
+            assert_eq!(files(&at), before, "{third} {what}: nothing is changed");
+
+            let salvaged = salvage(&left, &at.join("saved.db")).unwrap();
+            let table = salvaged.tables.iter().find(|table| table.name == "users").unwrap();
+            let lost = USERS as u64 - table.saved;
+            let is_superseded = frames[frame + 1..].iter().any(|later| later.page == frames[frame].page);
+            let is_skipped = what == "page" && !is_superseded;
+            let expected = if is_skipped { vec![frames[frame].page] } else { Vec::new() };
+            assert_eq!(salvaged.log.skipped_pages, expected, "{third} {what}");
+            // Rows of 450 bytes: nine on a page.
+            assert!(lost <= if is_skipped { 9 } else { 0 }, "{third} {what}: {lost} rows are lost");
+            let after = files(&at).into_iter().filter(|(name, _)| name != "saved.db").collect();
+            assert_eq!(before, after, "{third} {what}: salvage changes nothing either");
+        }
+    }
+}
