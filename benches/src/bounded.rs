@@ -1,6 +1,7 @@
 //! What bodies that are never finished take of the server's memory.
 
 pub(crate) mod embeddings;
+pub(crate) mod neighbours;
 
 use std::fmt::Write as _;
 

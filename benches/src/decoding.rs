@@ -88,7 +88,7 @@ pub(crate) async fn speculation() -> anyhow::Result<String> {
     );
     for (name, prompt) in [("code that is written again with changes", CODE), ("prose", PROSE)] {
         let prompt = with.prepare(Prompt::Text(prompt.into())).await?.prompt;
-        let job = || Job { prompt: prompt.clone(), sampling: greedy(256), cache_of: None };
+        let job = || Job { prompt: prompt.clone(), sampling: greedy(256), caller: None, cache_of: None };
         let (mut speeds, mut same, mut guessed) = ([Vec::new(), Vec::new()], true, [0; 2]);
         for round in 0..=ROUNDS {
             let (a, b) = (answer(&*without, job()).await?, answer(&*with, job()).await?);
@@ -148,7 +148,12 @@ pub(crate) async fn cache_types() -> anyhow::Result<String> {
             let length = 200 + place * 4;
             anyhow::ensure!(length < tokens.len(), "the text has only {} tokens", tokens.len());
             let sampling = Sampling { logprobs: Some(20), ..greedy(1) };
-            let job = Job { prompt: Prompt::Tokens(tokens[..length].to_vec()), sampling, cache_of: None };
+            let job = Job {
+                prompt: Prompt::Tokens(tokens[..length].to_vec()),
+                sampling,
+                caller: None,
+                cache_of: None,
+            };
             found.extend(answer(&*engine, job).await?.logprobs.into_iter().next());
         }
         if reference.is_empty() {
@@ -161,8 +166,12 @@ pub(crate) async fn cache_types() -> anyhow::Result<String> {
             f64::from((now.map_or(-10.0, |candidate| candidate.logprob) - a.chosen.logprob).abs())
         });
         let change = changes.sum::<f64>() / reference.len() as f64;
-        let deep =
-            Job { prompt: Prompt::Tokens(tokens[..2000].to_vec()), sampling: greedy(64), cache_of: None };
+        let deep = Job {
+            prompt: Prompt::Tokens(tokens[..2000].to_vec()),
+            sampling: greedy(64),
+            caller: None,
+            cache_of: None,
+        };
         let mut speeds = Vec::new();
         for _ in 0..3 {
             speeds.push(answer(&*engine, deep.clone()).await?.tokens_per_second);
@@ -249,7 +258,7 @@ pub(crate) async fn beside_server() -> anyhow::Result<String> {
         let prompt = format!("{} {}", openings[number % 10], subjects[number / 10]);
         let prompt = ours.prepare(Prompt::Text(prompt)).await?.prompt;
         let sampling = Sampling { logprobs: Some(5), ..greedy(COMPARED_TOKENS) };
-        let job = Job { prompt, sampling, cache_of: None };
+        let job = Job { prompt, sampling, caller: None, cache_of: None };
         let (a, b) = (answer(&*ours, job.clone()).await?, answer(&theirs, job).await?);
         let apart = a.logprobs.iter().zip(&b.logprobs).position(|(a, b)| a.chosen.bytes != b.chosen.bytes);
         match apart {

@@ -149,8 +149,12 @@ impl Subject {
             Self::Embedded(engine) => {
                 let sampling =
                     Sampling { temperature: Some(0.0), tokens_max, ignore_eos: true, ..Sampling::default() };
-                let generation =
-                    engine.generate(Job { prompt: Prompt::Tokens(prompt), sampling, cache_of: None })?;
+                let generation = engine.generate(Job {
+                    prompt: Prompt::Tokens(prompt),
+                    sampling,
+                    caller: None,
+                    cache_of: None,
+                })?;
                 Ok(stream::unfold(generation, |mut generation| async {
                     loop {
                         match generation.events.next().await? {

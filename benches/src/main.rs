@@ -39,7 +39,7 @@ fn main() -> anyhow::Result<()> {
     let mut report = String::from("# Results\n\nWritten by `make bench`. Do not edit.\n\n");
     writeln!(report, "- commit: {}", output("git", &["rev-parse", "--short", "HEAD"]))?;
     writeln!(report, "- machine: {}", machine())?;
-    let parts: [(&str, Measure); 31] = [
+    let parts: [(&str, Measure); 32] = [
         ("What the gateway adds", |_| gateway::measure()),
         ("What each API adds", |_| gateway::apis::measure()),
         ("What clients wait for", |_| clients::measure()),
@@ -60,6 +60,7 @@ fn main() -> anyhow::Result<()> {
         ("Tool calls", |_| calls::measure()),
         ("Embeddings beside ONNX Runtime", |runtime| runtime.block_on(embeddings::measure())),
         ("Bounded work: embeddings", |_| bounded::embeddings::measure()),
+        ("A question beside another's work", |_| bounded::neighbours::measure()),
         ("Cancellation in prefill", |runtime| runtime.block_on(faults::cancel_in_prefill())),
         ("Stops that race with answers", |runtime| runtime.block_on(correctness::races())),
         ("JSON schemas", |runtime| runtime.block_on(correctness::structure())),

@@ -144,3 +144,40 @@ fn a_key_is_no_session_and_a_session_no_key() {
     let crossed = [cookie(Lar::KEY), bearer(session), header(session), cookie(&secret), bearer(&secret)];
     assert_eq!(crossed.map(me), [401; 5]);
 }
+
+#[test]
+fn nobody_without_a_key_is_told_a_file_of_the_server() {
+    let lar = Lar::start_with("[engines]\npreload = false\n");
+    let data = lar.data().to_str().unwrap().to_owned();
+    let mut tried = 0;
+    for path in [
+        "/lar/v1/me",
+        "/v1/models",
+        "/v1/messages",
+        "/api/tags",
+        "/props",
+        "/bridge/search",
+        "/mcp",
+        "/metrics",
+    ] {
+        for key in [
+            "",
+            "authorization: Bearer lar_nobody\r\n",
+            "x-api-key: sk-nobody\r\n",
+            "cookie: lar_session=x\r\n",
+        ] {
+            for method in ["GET", "POST"] {
+                let answer = lar.send_with(key, method, path, &Value::Null);
+                let told = format!("{} {}", answer.head, answer.body);
+                assert!((400..500).contains(&answer.status), "{method} {path}: {told}");
+                for secret in ["owner.key", "secret.key", "lar.db", data.as_str()] {
+                    assert!(!told.contains(secret), "{method} {path}: {told}");
+                }
+                tried += 1;
+            }
+        }
+    }
+    assert_eq!(tried, 64, "paths, keys and methods");
+    let refused = lar.send_with("", "GET", "/lar/v1/me", &Value::Null).json();
+    assert!(refused["detail"].as_str().unwrap().contains("lar keys create"), "it says what to do: {refused}");
+}

@@ -225,3 +225,69 @@ fn usage_is_of_the_keys_whose_tasks_are_visible_and_numbers_are_for_administrato
     let status = |headers: &str| lar.send_with(headers, "GET", "/metrics", &Value::Null).status;
     assert_eq!([&one, &wide, &mallory, &admin].map(|headers| status(headers)), [403, 403, 403, 200]);
 }
+
+/// What waits there is a person's own words that nobody has accepted yet.
+#[test]
+fn what_waits_in_the_inbox_is_for_the_key_that_noted_it_and_for_keys_with_conversations() {
+    let lar = Lar::start();
+    let [app, other] = [0; 2].map(|_| lar.key(&["memory:read", "memory:write"]));
+    let wide = lar.key(&["memory:read", "memory:write", "conversations"]);
+    let mallory = lar.invite("mallory");
+    let owner = format!("authorization: Bearer {}\r\n", Lar::KEY);
+    let conversation = made(&lar.post("/lar/v1/conversations", &json!({})), "id");
+    let said = json!({ "content": "I play the oboe in an orchestra.", "max_tokens": 1 });
+    assert_eq!(lar.post(&format!("/lar/v1/conversations/{conversation}/messages"), &said).status, 200);
+    let hear = |headers: &str, content: &str| {
+        let heard =
+            lar.send_with(headers, "POST", "/lar/v1/memories/heard", &json!({ "content": content })).json();
+        assert_eq!(heard["waiting"], 1, "{heard}");
+    };
+    hear(&app, "My bike was stolen last week.");
+    let space = made(&lar.post("/lar/v1/spaces", &json!({ "name": "band" })), "id");
+    let grant = json!({ "user": "mallory", "access": "write" });
+    assert!(lar.post(&format!("/lar/v1/spaces/{space}/grants"), &grant).status < 300);
+    hear(&format!("{app}x-space: band\r\n"), "Our drummer lives in Leeds.");
+
+    let waiting = |headers: &str| -> Vec<(String, String)> {
+        let inbox = lar.send_with(headers, "GET", "/lar/v1/memories/inbox", &Value::Null).json();
+        let text = |one: &Value, field: &str| one[field].as_str().unwrap().to_owned();
+        inbox["data"].as_array().unwrap().iter().map(|one| (text(one, "content"), text(one, "id"))).collect()
+    };
+    let texts = |headers: &str| waiting(headers).into_iter().map(|(text, _)| text).collect::<Vec<_>>();
+    let (oboe, bike, drummer) =
+        ("I play the oboe in an orchestra.", "My bike was stolen last week.", "Our drummer lives in Leeds.");
+    assert_eq!(texts(&owner), [drummer, bike, oboe]);
+    assert_eq!(texts(&wide), [drummer, bike, oboe]);
+    assert_eq!(texts(&app), [drummer, bike], "what it noted itself");
+    let nothing: [&str; 0] = [];
+    assert_eq!(texts(&other), nothing);
+    assert_eq!(texts(&mallory), nothing, "in a space that is shared with her, too");
+    assert_eq!(texts(&format!("{mallory}x-space: band\r\n")), nothing);
+
+    let all = waiting(&owner);
+    let id = |text: &str| all.iter().find(|(found, _)| found == text).unwrap().1.clone();
+    let decide = |headers: &str, text: &str, verb: &str| {
+        let path = format!("/lar/v1/memories/inbox/{}/{verb}", id(text));
+        lar.send_with(headers, "POST", &path, &json!({})).status
+    };
+    for verb in ["accept", "reject"] {
+        for text in [oboe, bike, drummer] {
+            assert_eq!(
+                [&other, &mallory].map(|headers| decide(headers, text, verb)),
+                [404; 2],
+                "{verb} {text}"
+            );
+        }
+        assert_eq!(decide(&app, oboe, verb), 404);
+    }
+    let stats = |headers: &str| {
+        lar.send_with(headers, "GET", "/lar/v1/memories/stats", &Value::Null).json()["memories"].clone()
+    };
+    assert_eq!([&owner, &other].map(|headers| stats(headers)), [json!(0), json!(0)]);
+    assert_eq!(texts(&owner), [drummer, bike, oboe], "nothing happened");
+
+    assert_eq!((decide(&app, bike, "reject"), decide(&wide, oboe, "accept")), (204, 200));
+    assert_eq!(texts(&owner), [drummer]);
+    let shared = lar.send_with(&other, "GET", "/lar/v1/memories", &Value::Null).json();
+    assert_eq!(shared["data"][0]["content"], oboe, "what was accepted is a memory: {shared}");
+}

@@ -106,6 +106,31 @@ fn what_is_brought_back_answers_the_same() {
     assert_eq!(answers(&Lar::start_on(&new)), before);
 }
 
+/// Somebody else may have named the file: what is in it is not repeated.
+#[test]
+fn what_is_no_backup_is_refused_without_a_word_of_it() {
+    let at = tempfile::tempdir().unwrap();
+    let (data, file) = (at.path().join("data"), at.path().join("shadow"));
+    fs::create_dir(&data).unwrap();
+    let line = "root:$y$j9T$hunter22hunter22:20000:0:99999:7:::\n";
+    // A tar file's head has 512 bytes, its sum at 148.
+    let almost = [line.repeat(20).as_bytes()[..512].to_vec(), vec![0; 1024]].concat();
+    for content in [line.as_bytes().to_vec(), line.repeat(100).into_bytes(), almost, Vec::new()] {
+        fs::write(&file, &content).unwrap();
+        for command in ["verify", "restore"] {
+            let (ok, told) = lar(&data, &["backup", command, path(&file)]);
+            assert!(!ok, "{command}: {told}");
+            assert!(
+                told.contains("it is no backup, or broken off") || told.contains("it is empty"),
+                "{told}"
+            );
+            for part in ["root", "hunter22", "j9T", "99999"] {
+                assert!(!told.contains(part), "{command}: {told}");
+            }
+        }
+    }
+}
+
 #[test]
 fn what_is_damaged_is_refused_and_changes_nothing() {
     let at = tempfile::tempdir().unwrap();

@@ -56,7 +56,7 @@ struct Told {
 }
 
 async fn run(driver: &Embedded, prompt: Vec<u32>, sampling: Sampling, cache_of: Option<KeyId>) -> Told {
-    let job = Job { prompt: Prompt::Tokens(prompt), sampling, cache_of };
+    let job = Job { prompt: Prompt::Tokens(prompt), sampling, caller: None, cache_of };
     let mut generation = driver.generate(job).unwrap();
     let mut told = Told::default();
     while let Some(event) = generation.events.next().await {
@@ -205,7 +205,12 @@ async fn a_stop_in_a_long_step_loses_nothing_of_others() {
     let alone = run(&driver, story.clone(), greedy(8), Some(KeyId::new())).await;
     for _ in 0..3 {
         let (kept, stopped) = (Some(KeyId::new()), Some(KeyId::new()));
-        let job = Job { prompt: Prompt::Tokens(story.clone()), sampling: greedy(8), cache_of: stopped };
+        let job = Job {
+            prompt: Prompt::Tokens(story.clone()),
+            sampling: greedy(8),
+            caller: None,
+            cache_of: stopped,
+        };
         let mut generation = driver.generate(job).unwrap();
         let other = tokio::spawn({
             let (driver, story) = (driver.clone(), story.clone());

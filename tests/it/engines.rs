@@ -57,7 +57,12 @@ fn drivers() -> [Arc<dyn Driver>; 2] {
 }
 
 async fn job(driver: &dyn Driver, text: &str, sampling: Sampling) -> Job {
-    Job { prompt: driver.prepare(Prompt::Text(text.into())).await.unwrap().prompt, sampling, cache_of: None }
+    Job {
+        prompt: driver.prepare(Prompt::Text(text.into())).await.unwrap().prompt,
+        sampling,
+        caller: None,
+        cache_of: None,
+    }
 }
 
 async fn finish(generation: Generation) -> (String, u32, Event) {
@@ -126,7 +131,7 @@ async fn chats_are_answered_alike() {
         driver.load().await.unwrap();
         let count = driver.count(&chat).await.unwrap();
         let prepared = driver.prepare(chat.clone()).await.unwrap();
-        let job = Job { prompt: prepared.prompt, sampling: greedy(16), cache_of: None };
+        let job = Job { prompt: prepared.prompt, sampling: greedy(16), caller: None, cache_of: None };
         let (answer, tokens, end, counted) = finish_counted(driver.generate(job).unwrap()).await;
         assert_eq!(prepared.tokens.or(counted.map(|tokens| tokens as usize)), Some(count));
         assert!(tokens > 3 && matches!(end, Event::Finished(_)), "{tokens} {end:?}");
@@ -140,10 +145,11 @@ async fn chats_are_answered_alike() {
 async fn what_llama_server_refuses_is_told_apart() {
     let driver = managed(1);
     driver.load().await.unwrap();
-    let job = Job { prompt: Prompt::Text("word ".repeat(3000)), sampling: greedy(1), cache_of: None };
+    let job =
+        Job { prompt: Prompt::Text("word ".repeat(3000)), sampling: greedy(1), caller: None, cache_of: None };
     let end = finish(driver.generate(job).unwrap()).await.2;
     assert!(matches!(end, Event::Failed(Error::ContextTooLong(_))), "{end:?}");
-    let job = Job { prompt: Prompt::Text("word".into()), sampling: greedy(1), cache_of: None };
+    let job = Job { prompt: Prompt::Text("word".into()), sampling: greedy(1), caller: None, cache_of: None };
     assert_eq!(finish(driver.generate(job).unwrap()).await.2, Event::Finished(FinishReason::Length));
     driver.unload().await;
     let unloadable = LlamaServerOptions::Managed {
@@ -213,7 +219,7 @@ async fn an_answer_that_was_begun_is_gone_on_with() {
             let messages = vec![ChatMessage::new("user", "Name the days of the week.")];
             let chat = Chat { begun: begun.into(), ..Chat::from(messages) };
             let prompt = driver.prepare(Prompt::Chat(chat)).await.unwrap().prompt;
-            let job = Job { prompt, sampling: greedy(24), cache_of: None };
+            let job = Job { prompt, sampling: greedy(24), caller: None, cache_of: None };
             finish(driver.generate(job).unwrap()).await.0
         };
         let whole = answer("").await;
@@ -333,7 +339,7 @@ async fn what_cannot_be_loaded_says_why() {
 
 /// Tokens of the prompt that were known, and the answer.
 async fn known(driver: &Embedded, prompt: &[u32], cache_of: Option<KeyId>) -> (u32, String) {
-    let job = Job { prompt: Prompt::Tokens(prompt.to_vec()), sampling: greedy(8), cache_of };
+    let job = Job { prompt: Prompt::Tokens(prompt.to_vec()), sampling: greedy(8), caller: None, cache_of };
     let mut generation = driver.generate(job).unwrap();
     let (mut answer, mut known) = (String::new(), None);
     while let Some(event) = generation.events.next().await {

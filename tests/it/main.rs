@@ -35,4 +35,5 @@ mod structure;
 mod tasks;
 mod terminal;
 mod tools_and_formats;
+mod turns;
 mod upgrade;

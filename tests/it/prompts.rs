@@ -237,7 +237,7 @@ async fn a_worker_that_sends_what_it_may_not_is_killed() {
         let driver = lar_engines::embedded::Embedded::new(options);
         driver.load().await.unwrap();
         let sampling = Sampling { tokens_max: 1_000, ..Sampling::default() };
-        let job = Job { prompt: Prompt::Tokens(vec![1]), sampling, cache_of: None };
+        let job = Job { prompt: Prompt::Tokens(vec![1]), sampling, caller: None, cache_of: None };
         let mut generation = driver.generate(job).unwrap();
         if mode == "flood" {
             // Nobody takes the answer: it waits in a bounded queue.

@@ -12,14 +12,16 @@ use lar_engines::scheduler::{Action, Event, FullPolicy, Limits, Priority, Reques
 
 const SEEDS: [u64; 5] = [1, 2, 3, 0xfeed, 0x9e37_79b9];
 const STEPS_PER_SEED: u64 = 200_000;
-/// Name, concurrency, memory.
-const POOLS: [(&str, u32, u64); 4] =
-    [("small", 4, 30), ("large", 1, 60), ("broken", 2, 50), ("remote", 2, 0)];
+/// Name, concurrency, jobs that it can pause, memory.
+const POOLS: [(&str, u32, u32, u64); 4] =
+    [("small", 4, 4, 30), ("large", 1, 0, 60), ("broken", 2, 1, 50), ("remote", 2, 0, 0)];
 /// Not all of them fit at once.
 const MEMORY: u64 = 100;
 const SWAP_WAIT_MAX: Duration = Duration::from_millis(3_000);
 const BATCH_WAIT_MAX: Duration = Duration::from_millis(5_000);
 const QUEUE_LEN_MAX: usize = 8;
+/// From when on a task that runs is paused for another's.
+const LONG_MS: u64 = 30_000;
 /// Of a queue, for one key and for one person.
 const SHARES: (usize, usize) = (4, 6);
 
@@ -59,6 +61,8 @@ struct World {
     scheduler: Scheduler,
     waiting: BTreeMap<TaskId, Waiting>,
     running: BTreeMap<TaskId, (String, Caller)>,
+    /// When those that run began.
+    began: BTreeMap<TaskId, u64>,
     ended: BTreeSet<TaskId>,
     loading: BTreeSet<String>,
     ready: BTreeSet<String>,
@@ -66,6 +70,7 @@ struct World {
     grants: u64,
     unloads: u64,
     slots_taken: u64,
+    pauses: u64,
 }
 
 impl World {
@@ -110,8 +115,10 @@ impl World {
                             && other.priority == Priority::Batch
                             && self.now - other.since >= BATCH_WAIT_MAX.as_millis() as u64
                     };
+                    let running = self.running.values().filter(|(other, _)| *other == pool).count();
+                    let pauses = running >= concurrency_of(&pool) as usize;
                     if was.priority == Priority::Interactive {
-                        assert!(!self.waiting.values().any(overdue), "batch starves: {told}");
+                        assert!(pauses || !self.waiting.values().any(overdue), "batch starves: {told}");
                         let load = self.load(&pool, was.caller);
                         let mut others = self
                             .waiting
@@ -120,7 +127,13 @@ impl World {
                         let fewer = others.any(|other| self.load(&pool, other.caller) < load);
                         assert!(!fewer, "someone with fewer slots waits: {told}");
                     }
+                    if pauses {
+                        assert!(self.may_pause(&pool, was.caller), "paused without need: {told}");
+                        assert!(self.now - was.since >= 1000, "paused at once: {told}");
+                        self.pauses += 1;
+                    }
                     self.running.insert(task, (pool, was.caller));
+                    self.began.insert(task, self.now);
                     self.grants += 1;
                 }
                 Action::Refuse { task, .. } => {
@@ -163,7 +176,7 @@ impl World {
             let concurrency = concurrency_of(&view.pool) as usize;
             let running = self.running.values().filter(|(pool, _)| *pool == view.pool).count();
             assert_eq!(view.active, running, "{told}");
-            assert!(running <= concurrency, "{told}");
+            assert!(running <= concurrency + paused_max_of(&view.pool) as usize, "{told}");
             assert!(view.waiting.iter().all(|waiting| *waiting <= QUEUE_LEN_MAX), "{told}");
             let waiting = self.waiting.values().filter(|waiting| waiting.pool == view.pool).count();
             assert_eq!(view.waiting.iter().sum::<usize>(), waiting, "{told}");
@@ -182,6 +195,21 @@ impl World {
         }
     }
 
+    /// Whether somebody has several slots, or one for long, of which this caller has none.
+    fn may_pause(&self, pool: &str, caller: Caller) -> bool {
+        let (of_person, of_key) = self.load(pool, caller);
+        let mut others = self
+            .running
+            .iter()
+            .filter(|(_, (other, _))| other == pool)
+            .filter(|(_, (_, other))| of_person == 0 || (of_key == 0 && other.0 == caller.0));
+        others.any(|(task, (_, other))| {
+            let (persons, keys) = self.load(pool, *other);
+            let has = if of_person == 0 { persons } else { keys };
+            has > 1 || self.now - self.began[task] >= LONG_MS
+        })
+    }
+
     /// The slots that a caller's person and key have of a pool.
     fn load(&self, pool: &str, caller: Caller) -> (usize, usize) {
         let of = self.running.values().filter(|(other, _)| other == pool).map(|(_, caller)| caller);
@@ -191,7 +219,15 @@ impl World {
 }
 
 fn concurrency_of(pool: &str) -> u32 {
-    POOLS.iter().find(|(name, ..)| *name == pool).map_or(0, |(_, concurrency, _)| *concurrency)
+    POOLS.iter().find(|(name, ..)| *name == pool).map_or(0, |(_, concurrency, ..)| *concurrency)
+}
+
+fn paused_max_of(pool: &str) -> u32 {
+    POOLS.iter().find(|(name, ..)| *name == pool).map_or(0, |(_, _, paused_max, _)| *paused_max)
+}
+
+fn ready(pool: String) -> Event {
+    Event::PoolReady { concurrency: concurrency_of(&pool), paused_max: paused_max_of(&pool), pool }
 }
 
 fn memory_of(pool: &str) -> u64 {
@@ -225,6 +261,8 @@ fn simulate(seed: u64) -> u64 {
         scheduler: Scheduler::new(limits),
         waiting: BTreeMap::new(),
         running: BTreeMap::new(),
+        began: BTreeMap::new(),
+        pauses: 0,
         ended: BTreeSet::new(),
         loading: BTreeSet::new(),
         ready: BTreeSet::new(),
@@ -233,7 +271,7 @@ fn simulate(seed: u64) -> u64 {
         unloads: 0,
         slots_taken: 0,
     };
-    for (pool, concurrency, memory) in POOLS {
+    for (pool, concurrency, _, memory) in POOLS {
         world.step(Event::PoolAdded { pool: pool.into(), concurrency, memory: Bytes(memory) });
     }
     let persons: Vec<UserId> = (0..3).map(|_| UserId::new()).collect();
@@ -264,9 +302,7 @@ fn simulate(seed: u64) -> u64 {
                 Some(task) => Event::Cancel { task },
                 None => Event::Tick,
             },
-            82..90 if world.loading.contains(&pool) => {
-                Event::PoolReady { concurrency: concurrency_of(&pool), pool }
-            }
+            82..90 if world.loading.contains(&pool) => ready(pool),
             82..90 if world.leaving.contains(&pool) => Event::PoolDown { pool },
             90..91 if world.ready.contains(&pool) => Event::PoolDown { pool },
             91..92 if world.loading.contains(&pool) => {
@@ -289,7 +325,7 @@ fn simulate(seed: u64) -> u64 {
         assert!(left > 0, "seed {seed}: {} tasks wait for good", world.waiting.len());
         world.now += 100;
         if let Some(pool) = world.loading.first().cloned() {
-            world.step(Event::PoolReady { concurrency: concurrency_of(&pool), pool });
+            world.step(ready(pool));
         } else if let Some(pool) = world.leaving.first().cloned() {
             world.step(Event::PoolDown { pool });
         } else if let Some(task) = world.running.keys().next().copied() {
@@ -302,6 +338,7 @@ fn simulate(seed: u64) -> u64 {
     assert_eq!(world.ended.len() as u64, submitted, "seed {seed}: every task has exactly one end");
     assert!(world.grants > submitted / 10, "seed {seed}: the simulation does something");
     assert!(world.unloads > 100, "seed {seed}: models come and go");
+    assert!(world.pauses > 100, "seed {seed}: tasks are paused for others");
     let takes = limits.slot_hold_max.is_some();
     assert_eq!(world.slots_taken > 0, takes, "seed {seed}: slots that one key has for too long are taken");
     STEPS_PER_SEED

@@ -77,7 +77,7 @@ impl Caller {
             constraint: prepared.reading.constraint.clone().filter(|_| held),
             ..Sampling::default()
         };
-        let job = Job { prompt: prepared.prompt, sampling, cache_of: None };
+        let job = Job { prompt: prepared.prompt, sampling, caller: None, cache_of: None };
         let mut generation = self.driver.generate(job)?;
         let mut reader = Reader::of(&prepared.reading);
         let mut called =

@@ -237,6 +237,8 @@ pub struct Job {
     pub prompt: Prompt,
     /// How.
     pub sampling: Sampling,
+    /// The key that it is for; jobs of different keys share the engine's time. `None` is Lar itself.
+    pub caller: Option<KeyId>,
     /// Whose earlier prompts may save work, and who may use what this one leaves; `None` is everyone who has
     /// `None` too.
     pub cache_of: Option<KeyId>,
@@ -356,6 +358,8 @@ pub struct Engine {
     pub ability: Ability,
     /// Jobs it can work on at once.
     pub concurrency: u32,
+    /// Jobs that it takes beside those, for which it pauses others.
+    pub paused_max: u32,
     /// Tokens of prompt and answer together, per job.
     pub context_tokens: u32,
 }

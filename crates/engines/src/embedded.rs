@@ -293,6 +293,10 @@ impl Driver for Embedded {
             name: "llama.cpp (embedded)".into(),
             ability: self.options.ability,
             concurrency: self.options.concurrency,
+            paused_max: match self.options.ability {
+                Ability::Generate => self.options.concurrency,
+                Ability::Embed | Ability::Rank => 0,
+            },
             context_tokens: self.options.context_tokens,
         }
     }
@@ -434,10 +438,11 @@ impl Driver for Embedded {
 
     fn generate(&self, job: Job) -> Result<Generation, Error> {
         let worker = self.loaded()?;
-        let Prompt::Tokens(tokens) = job.prompt else {
+        let Job { prompt, sampling, caller, cache_of } = job;
+        let Prompt::Tokens(tokens) = prompt else {
             return Err(Error::Failed("the prompt was not prepared".into()));
         };
-        Ok(Worker::generate(&worker, tokens, job.sampling, job.cache_of))
+        Ok(Worker::generate(&worker, tokens, sampling, caller, cache_of))
     }
 
     fn embed(&self, texts: Vec<String>, cache_of: Option<KeyId>) -> BoxFuture<'_, Result<Embeddings, Error>> {

@@ -124,6 +124,7 @@ impl Driver for Encoder {
             name: "BERT encoder (embedded)".into(),
             ability: if self.options.ranks { Ability::Rank } else { Ability::Embed },
             concurrency: CONCURRENCY,
+            paused_max: 0,
             context_tokens: self.options.tokens_max,
         }
     }

@@ -228,7 +228,8 @@ impl Driver for LlamaServer {
         };
         let told = self.properties().map(|told| (told.concurrency, told.context_tokens));
         let (concurrency, context_tokens) = told.unwrap_or((concurrency, context_tokens));
-        Engine { name: name.into(), ability: Ability::Generate, concurrency, context_tokens }
+        let ability = Ability::Generate;
+        Engine { name: name.into(), ability, concurrency, paused_max: 0, context_tokens }
     }
 
     fn load(&self) -> BoxFuture<'_, Result<(), Error>> {

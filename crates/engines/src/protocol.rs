@@ -23,7 +23,7 @@ use crate::template::ChatTemplate;
 pub use frame::{FRAME_BYTES_MAX, body_length, decode, encode, read, write};
 
 /// Raised with every change of the frames below.
-pub const VERSION: u32 = 12;
+pub const VERSION: u32 = 13;
 /// How often a worker shows that it is alive.
 pub const HEARTBEAT: Duration = Duration::from_secs(1);
 /// The credit a stream starts with, in tokens.
@@ -265,10 +265,14 @@ pub enum ToWorker {
         /// Further texts of the same request follow.
         more: bool,
     },
-    /// Start a sequence; answered by deltas and exactly one of `Finished`, `Cancelled`, `Failed`.
+    /// Start a stream; answered by deltas and exactly one of `Finished`, `Cancelled`, `Failed`. Where every sequence is
+    /// taken, it waits, or a stream of another caller is paused for it.
     Generate {
         /// Chosen by the server, never used twice.
         stream: u64,
+        /// As in `Tokenize`: callers share the time that reading prompts takes, and the sequences where there are more
+        /// streams than those.
+        caller: u64,
         /// The prompt.
         tokens: Vec<u32>,
         /// How to sample and when to stop.

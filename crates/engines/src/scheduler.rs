@@ -6,8 +6,8 @@
 //!
 //! - a task is granted at most once, and every task gets exactly one of: a refusal, or a stop confirmed by
 //!   its engine after a grant;
-//! - a pool never has more leases than its engine's concurrency, and a lease is freed by
-//!   [`Event::Stopped`] only;
+//! - a pool never has more leases than its engine's concurrency, but for those of callers who had none while another had
+//!   several, or one for long: as many as its engine can pause jobs for; a lease is freed by [`Event::Stopped`] only;
 //! - no queue exceeds its bound, nor one key or person its share of it; no task waits while its pool is ready and has room;
 //! - a slot that becomes free goes to the person, then the key, that has the fewest;
 //! - a batch task that has waited [`Limits::batch_wait_max`] goes before interactive ones;
@@ -55,6 +55,8 @@ pub struct PoolView {
 struct Pool {
     /// The engine's own word, from the last time it was ready.
     concurrency: usize,
+    /// Leases beside those, for which the engine pauses other jobs.
+    paused_max: usize,
     residency: Residency,
     active: BTreeMap<TaskId, Active>,
     interactive: Queue,
@@ -94,9 +96,10 @@ impl Scheduler {
                 self.pools.entry(pool).or_insert_with(|| Pool::new(concurrency, memory));
             }
             Event::PoolRemoved { pool } => self.remove(&pool, &mut actions),
-            Event::PoolReady { pool, concurrency } => self.with(&pool, |pool| {
+            Event::PoolReady { pool, concurrency, paused_max } => self.with(&pool, |pool| {
                 pool.residency.is(Resident::Ready, now);
                 pool.concurrency = concurrency.max(1) as usize;
+                pool.paused_max = paused_max as usize;
             }),
             Event::PoolDown { pool } => self.with(&pool, |pool| pool.residency.is(Resident::Absent, now)),
             Event::PoolWanted { pool } => self.with(&pool, |pool| pool.residency.want(now)),
@@ -128,7 +131,8 @@ impl Scheduler {
             .flat_map(|pool| pool.interactive.iter().chain(pool.batch.iter()))
             .filter_map(|waiting| waiting.deadline);
         let held = self.pools.values().filter_map(|pool| pool.held_too_long(&self.limits)).map(|(_, at)| at);
-        running.chain(waiting).chain(held).chain(self.next_arrangement()).min()
+        let pauses = self.pools.values().filter_map(Pool::next_pause);
+        running.chain(waiting).chain(held).chain(pauses).chain(self.next_arrangement()).min()
     }
 
     /// Tasks that wait for a pool.
@@ -171,7 +175,11 @@ impl Scheduler {
             return;
         };
         let position = pool.position_of_next(request.priority);
-        let predicted_start = pool.predict(now, position);
+        let mut predicted_start = pool.predict(now, position);
+        if request.priority == Priority::Interactive {
+            let pause = pool.pause_for_newcomer(now, Caller::of(&request));
+            predicted_start = predicted_start.min(pause.unwrap_or(predicted_start));
+        }
         if request.deadline.is_some_and(|deadline| now.after(predicted_start) >= deadline) {
             actions.push(Action::Refuse { task, refusal: Refusal::DeadlineUnmet { predicted_start } });
             return;
@@ -287,8 +295,7 @@ impl Scheduler {
     fn dispatch(&mut self, now: Instant, actions: &mut Vec<Action>) {
         for (name, pool) in &mut self.pools {
             let mut moved = false;
-            while pool.takes_work() && pool.active.len() < pool.concurrency {
-                let Some((caller, next)) = pool.take_next(now, self.limits.batch_wait_max) else { break };
+            while let Some((caller, next)) = pool.take_startable(now, self.limits.batch_wait_max) {
                 moved = true;
                 let active = Active { caller, since: now, deadline: next.deadline, stopping: false };
                 pool.active.insert(next.task, active);
@@ -310,6 +317,7 @@ impl Pool {
     fn new(concurrency: u32, memory: Bytes) -> Self {
         Self {
             concurrency: concurrency.max(1) as usize,
+            paused_max: 0,
             residency: Residency::new(memory),
             active: BTreeMap::new(),
             interactive: Queue::default(),
@@ -353,6 +361,18 @@ impl Pool {
         }
     }
 
+    /// Takes the task that starts next, if one does now: into a slot that is free, or one for which another is paused.
+    fn take_startable(&mut self, now: Instant, batch_wait_max: Duration) -> Option<(Caller, queue::Waiting)> {
+        if !self.takes_work() {
+            return None;
+        }
+        if self.active.len() < self.concurrency {
+            return self.take_next(now, batch_wait_max);
+        }
+        let load = Load::new(self.active.values());
+        self.next_pause().filter(|at| *at <= now).and_then(|_| self.interactive.take_next(&load))
+    }
+
     fn take_next(&mut self, now: Instant, batch_wait_max: Duration) -> Option<(Caller, queue::Waiting)> {
         let overdue = self.batch.oldest().is_some_and(|oldest| now.since(oldest.since) >= batch_wait_max);
         if overdue {
@@ -375,7 +395,9 @@ impl Pool {
         let load = Load::new(self.active.values());
         let order = self.interactive.in_order(&load).into_iter().chain(self.batch.in_order(&load));
         for (position, task) in order.enumerate() {
+            let pause = self.next_pause().filter(|_| position == 0).map(|at| at.since(now));
             let predicted_start = self.predict(now, position);
+            let predicted_start = predicted_start.min(pause.unwrap_or(predicted_start));
             actions.push(Action::Place { task, position, predicted_start, why: self.why() });
         }
     }

@@ -12,7 +12,7 @@ mod misfit;
 use serde_json::{Map, Value, json};
 
 pub(crate) use close::close;
-use keywords::{ALWAYS, PLAIN, UNSUPPORTED, fits, is_wide, without_effect};
+use keywords::{ALWAYS, PLAIN, UNSUPPORTED, fits, is_bound, is_wide, without_effect};
 pub use misfit::misfit;
 
 /// Schemas may stand in each other so deep; deeper ones become any value.
@@ -160,7 +160,7 @@ impl Step<'_> {
         let refuse = (loose && UNSUPPORTED.contains(&keyword))
             || (plain && !PLAIN.contains(&keyword) && !ALWAYS.contains(&keyword))
             || (self.level == Level::NoReferences && keyword == "$ref")
-            || (loose && !fits(self.root, fields, keyword, value));
+            || ((loose || is_bound(keyword)) && !fits(self.root, fields, keyword, value));
         if refuse {
             self.drop(path, keyword);
             return None;

@@ -17,6 +17,7 @@ mod generate;
 mod llama;
 mod llama_cpp;
 mod pace;
+mod reading;
 mod sampler;
 mod sequence;
 mod shortlist;
@@ -107,12 +108,20 @@ impl Progress {
     }
 }
 
+/// What a stream is to write.
+struct Job {
+    /// A number that stands for whose it is.
+    caller: u64,
+    prompt: cache::Prompt,
+    sampling: Sampling,
+}
+
 /// An engine on its own thread: small, synchronous, and told nothing about processes or frames.
 trait Backend {
     /// The model's vocabulary.
     fn vocab(&self) -> Vocab<'_>;
     /// Takes a stream on; an error, which is a failure to be reported, is final for the stream and for nothing else.
-    fn start(&mut self, _stream: u64, _prompt: cache::Prompt, _sampling: Sampling) -> Result<(), Progress> {
+    fn start(&mut self, _stream: u64, _job: Job) -> Result<(), Progress> {
         Err(Progress::Failed("what this worker holds does not generate".into()))
     }
     /// Takes texts on, or pairs of `query` and each of them; with `more` further ones follow. What is computed
@@ -409,9 +418,9 @@ fn compute(backend: &mut dyn Backend, inbox: &mpsc::Receiver<ToWorker>, interrup
 
 fn obey(backend: &mut dyn Backend, checks: &mut Checks, frame: ToWorker, out: &Outbox) {
     match frame {
-        ToWorker::Generate { stream, tokens, sampling, cache_of } => {
+        ToWorker::Generate { stream, caller, tokens, sampling, cache_of } => {
             let prompt = cache::Prompt { tokens, owner: cache_of };
-            if let Err(failure) = backend.start(stream, prompt, sampling) {
+            if let Err(failure) = backend.start(stream, Job { caller, prompt, sampling }) {
                 out.send(failure.frame(stream, backend.active()));
             }
         }

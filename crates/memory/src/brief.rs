@@ -3,7 +3,7 @@
 use lar_base::{Problem, Timestamp};
 use lar_store::{Memory, MemoryKind, MemoryList};
 
-use crate::search::Hit;
+use crate::search::{Hit, check_token_budget};
 use crate::{Memories, Reader, strength};
 
 /// The newest memories that are looked through.
@@ -17,7 +17,8 @@ impl Memories {
     /// `project` and of none where one is named. Nothing is an answer.
     ///
     /// # Errors
-    /// When the database fails; [`lar_base::Code::ComponentUnavailable`] when no model counts tokens.
+    /// [`lar_base::Code::InvalidParams`] for a budget of no tokens; when the database fails;
+    /// [`lar_base::Code::ComponentUnavailable`] when no model counts tokens.
     pub async fn brief(
         &self,
         reader: &Reader,
@@ -25,6 +26,7 @@ impl Memories {
         token_budget: usize,
         model: &str,
     ) -> Result<Vec<Memory>, Problem> {
+        check_token_budget(token_budget)?;
         let wanted = MemoryList { spaces: reader.spaces.clone(), limit: NEWEST, ..MemoryList::default() };
         let now = Timestamp::now();
         let mut memories = self.store.memory_list(wanted).await?;

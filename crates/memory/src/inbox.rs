@@ -1,4 +1,8 @@
 //! The inbox: what may be worth remembering waits there for a person's word, for two weeks.
+//!
+//! What waits is private until it is accepted: a key sees, accepts and rejects what it noted itself, and with the scope
+//! `conversations` what any key of the person noted. An accepted candidate is a memory, which every key that may read
+//! its space sees.
 
 use std::time::Duration;
 
@@ -41,26 +45,27 @@ impl Memories {
         Ok(self.store.candidate_create(candidate).await?)
     }
 
-    /// What waits, newest first.
+    /// What waits and the caller may see, newest first.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn inbox(&self, reader: &Reader) -> Result<Vec<Candidate>, Problem> {
         let since = Timestamp::now().before(WAIT);
-        Ok(self.store.candidate_list(reader.spaces.clone(), since, LISTED_MAX).await?)
+        let visible = reader.caller.visible_tasks();
+        Ok(self.store.candidate_list(reader.spaces.clone(), visible, since, LISTED_MAX).await?)
     }
 
     /// Remembers what waited, with regard to what is known; another text in its place where one is given.
     ///
     /// # Errors
-    /// [`lar_base::Code::NotFound`] when it does not wait; as [`Memories::ingest_smart`].
+    /// [`lar_base::Code::NotFound`] when it does not wait, or the caller may not see it; as [`Memories::ingest_smart`].
     pub async fn accept(
         &self,
         writer: &Writer,
         id: CandidateId,
         content: Option<String>,
     ) -> Result<Decided, Problem> {
-        let candidate = self.store.candidate_get(writer.spaces.clone(), id).await?;
+        let candidate = self.candidate(writer, id).await?;
         let item = Item {
             content: content.unwrap_or(candidate.content),
             kind: Some(candidate.kind),
@@ -80,8 +85,8 @@ impl Memories {
     /// # Errors
     /// When the database fails.
     pub(crate) async fn dismiss_text(&self, writer: &Writer, content: &str) -> Result<(), Problem> {
-        let waiting =
-            self.store.candidate_list(vec![writer.space], Timestamp::now().before(WAIT), LISTED_MAX).await?;
+        let (visible, since) = (writer.caller.visible_tasks(), Timestamp::now().before(WAIT));
+        let waiting = self.store.candidate_list(vec![writer.space], visible, since, LISTED_MAX).await?;
         for candidate in waiting.into_iter().filter(|candidate| candidate.content == content) {
             self.store.candidate_remove(candidate.id).await?;
         }
@@ -91,9 +96,15 @@ impl Memories {
     /// Forgets what waited.
     ///
     /// # Errors
-    /// [`lar_base::Code::NotFound`] when it does not wait.
+    /// [`lar_base::Code::NotFound`] when it does not wait, or the caller may not see it.
     pub async fn dismiss(&self, writer: &Writer, id: CandidateId) -> Result<(), Problem> {
-        self.store.candidate_get(writer.spaces.clone(), id).await?;
+        self.candidate(writer, id).await?;
         Ok(self.store.candidate_remove(id).await?)
+    }
+
+    /// A candidate that a writer may accept or reject.
+    async fn candidate(&self, writer: &Writer, id: CandidateId) -> Result<Candidate, Problem> {
+        let visible = writer.caller.visible_tasks();
+        Ok(self.store.candidate_get(writer.spaces.clone(), visible, id).await?)
     }
 }

@@ -195,6 +195,14 @@ impl Stages {
     }
 }
 
+/// Checks a budget of tokens, of a search or a brief.
+///
+/// # Errors
+/// [`Code::InvalidParams`] for a budget that no memory fits.
+pub(crate) fn check_token_budget(tokens: usize) -> Result<(), Problem> {
+    if tokens == 0 { Err(Problem::invalid("token_budget", "must be at least 1")) } else { Ok(()) }
+}
+
 impl Memories {
     /// Looks for memories. Nothing found is an answer.
     ///
@@ -205,9 +213,7 @@ impl Memories {
         if query.is_empty() || query.len() > QUERY_BYTES_MAX {
             return Err(Problem::invalid("query", format!("must have 1 to {QUERY_BYTES_MAX} bytes")));
         }
-        if search.token_budget == Some(0) {
-            return Err(Problem::invalid("token_budget", "must be at least 1"));
-        }
+        search.token_budget.map_or(Ok(()), check_token_budget)?;
         let begun = Instant::now();
         let (vector, mode) = match self.embeddings.embed_query(&reader.caller, query).await {
             Ok(QueryVector::Read(embedder, vector)) => {

@@ -18,7 +18,7 @@ use lar_store::{KeyRecord, NewKey, Store};
 use sha2::Sha256;
 
 use crate::errors::Failure;
-use crate::frame::CalledBy;
+use crate::frame::{CalledBy, Recognised};
 use crate::listen::{Arrived, ConnectionHandle};
 use crate::{App, protect};
 use cache::{Kind, Known, KnownSecrets, usable};
@@ -209,7 +209,8 @@ impl FromRequestParts<Arc<App>> for Authenticated {
                 app.authenticator.by_session(session).await?
             }
             ((None, None), None) => {
-                let detail = "a key is needed: `Authorization: Bearer lar_…`; the owner's is in owner.key in the data directory";
+                let detail = "a key is needed: `Authorization: Bearer lar_…`; `lar keys create NAME` makes one, and `lar open` signs a \
+                              browser in";
                 return Err(Problem::new(Code::Unauthenticated, detail).into());
             }
         };
@@ -218,12 +219,12 @@ impl FromRequestParts<Arc<App>> for Authenticated {
         }
         app.seen.note(key.id);
         let standing = app.rates.take(key.id, key.requests_per_minute);
-        if let Some(called_by) = parts.extensions.get::<CalledBy>() {
-            called_by.is(key.id, standing);
-        }
-        standing.map_or(Ok(()), |standing| standing.check())?;
         let allowed = |scope: &Scope| !(keyless && NEVER_KEYLESS.contains(scope));
         let scopes = Scopes::of(key.scopes.iter().filter(allowed));
+        if let Some(called_by) = parts.extensions.get::<CalledBy>() {
+            called_by.is(Recognised { key: key.id, standing, is_admin: scopes.contains(Scope::Admin) });
+        }
+        standing.map_or(Ok(()), |standing| standing.check())?;
         Ok(Self(Caller::authenticated(key.user, key.id, key.agent.clone(), scopes, key.memory)))
     }
 }

@@ -251,6 +251,7 @@ mod tests {
     use axum::body::Body;
 
     use super::*;
+    use crate::frame::Recognised;
 
     const LIMITS: BodyLimits = BodyLimits { bytes_max: Bytes::mib(1), time_max: Duration::from_secs(30) };
 
@@ -266,7 +267,7 @@ mod tests {
             request.headers_mut().insert(header::CONTENT_LENGTH, length.into());
         }
         let called_by = CalledBy::default();
-        called_by.is(key, None);
+        called_by.is(Recognised { key, standing: None, is_admin: false });
         request.extensions_mut().insert(called_by);
         request
     }

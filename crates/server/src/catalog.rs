@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use axum::Json;
 use lar_api::Page;
 use lar_api::models::{MemoryParts, Model as Wire, RecommendedModel};
+use lar_base::{Caller, Scope};
 use lar_catalog::{
     FileRole, Kind, Model, RECOMMENDED, STARTER_CHAT, STARTER_EMBEDDING, TOKENS_PER_SECOND_MIN,
 };
@@ -17,25 +18,31 @@ use lar_engines::pools::{PoolState, PoolStatus};
 use serde_json::json;
 
 use crate::auth::{Admin, Inference};
-use crate::errors::Failure;
+use crate::errors::{Failure, file_names};
 use crate::extract::Path;
 use crate::pools::{self, state_name};
 use crate::{App, State};
 
 /// The installed models and those of remote engines, by name.
 #[utoipa::path(get, path = "/lar/v1/catalog/models", tag = "catalog", responses((status = 200, body = Page<Wire>)))]
-pub(crate) async fn list(app: State, _: Inference) -> Json<Page<Wire>> {
+pub(crate) async fn list(app: State, Inference(caller): Inference) -> Json<Page<Wire>> {
     let speeds = app.gateway.measured_speeds().await;
-    Json(Page { data: all(&app, &speeds), next: None })
+    let data = all(&app, &speeds).into_iter().map(|model| shown_to(&caller, model));
+    Json(Page { data: data.collect(), next: None })
 }
 
 /// One model, by its name or an alias.
 #[utoipa::path(get, path = "/lar/v1/catalog/models/{name}", tag = "catalog", params(("name" = String, Path)),
     responses((status = 200, body = Wire), (status = 404, body = lar_api::ProblemBody)))]
-pub(crate) async fn show(app: State, _: Inference, Path(name): Path<String>) -> Result<Json<Wire>, Failure> {
+pub(crate) async fn show(
+    app: State,
+    Inference(caller): Inference,
+    Path(name): Path<String>,
+) -> Result<Json<Wire>, Failure> {
     let pools = app.gateway.engines().status();
     let speeds = app.gateway.measured_speeds().await;
-    Ok(Json(wire(&app, &app.catalog.resolve(&name)?.model, &pools, &speeds)))
+    let model = wire(&app, &app.catalog.resolve(&name)?.model, &pools, &speeds);
+    Ok(Json(shown_to(&caller, model)))
 }
 
 /// Uninstalls a model. Adopted files stay where they are.
@@ -101,6 +108,17 @@ pub(crate) async fn adopt(app: State, _: Admin) -> Result<Json<serde_json::Value
         rows.push(row);
     }
     Ok(Json(json!({ "data": rows })))
+}
+
+/// A model as a caller may see it: who does not administrate sees no folder of the machine.
+fn shown_to(caller: &Caller, mut model: Wire) -> Wire {
+    if !caller.has(Scope::Admin) {
+        for text in [&mut model.reason, &mut model.license_file].into_iter().flatten() {
+            *text = file_names(text).into_owned();
+        }
+        model.source = file_names(&model.source).into_owned();
+    }
+    model
 }
 
 fn all(app: &App, speeds: &BTreeMap<String, f64>) -> Vec<Wire> {

@@ -1,6 +1,8 @@
 //! The one file that turns errors into answers: RFC 9457 for Lar's own API, OpenAI's shape below `/v1`,
 //! Anthropic's at its paths there, llama.cpp's at its own, Ollama's below `/api`, an earlier bridge's below `/bridge`.
 
+mod paths;
+
 use axum::Json;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -8,6 +10,8 @@ use lar_api::openai::{ErrorBody, ErrorDetail};
 use lar_api::problem::{FieldProblem, ProblemBody};
 use lar_api::{anthropic, llama_cpp, ollama};
 use lar_base::{Code, Problem};
+
+pub(crate) use self::paths::{file_names, without_folders};
 
 /// Where the pages of the error codes are, relative to the origin: the page shows them.
 const PAGES: &str = "/errors/";

@@ -14,7 +14,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::bodies::BodyShare;
-use crate::errors::{Failure, Shape, Shapeless, render};
+use crate::errors::{Failure, Shape, Shapeless, render, without_folders};
 use crate::protect::{AddressedTo, cors};
 use crate::rate::Standing;
 use crate::{App, mcp};
@@ -45,18 +45,28 @@ impl RequestMetrics {
     }
 }
 
-/// Who called and how often that key may still, left here by the authenticator for log and answer.
+/// Who called, left here by the authenticator for log and answer.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct CalledBy(Arc<OnceLock<(KeyId, Option<Standing>)>>);
+pub(crate) struct CalledBy(Arc<OnceLock<Recognised>>);
+
+/// A key that was recognised.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Recognised {
+    pub(crate) key: KeyId,
+    /// How often it may call still.
+    pub(crate) standing: Option<Standing>,
+    /// Whether it may administrate.
+    pub(crate) is_admin: bool,
+}
 
 impl CalledBy {
     /// The key, once it was recognised.
     pub(crate) fn key(&self) -> Option<KeyId> {
-        self.0.get().map(|(key, _)| *key)
+        self.0.get().map(|caller| caller.key)
     }
 
-    pub(crate) fn is(&self, key: KeyId, standing: Option<Standing>) {
-        let _ = self.0.set((key, standing));
+    pub(crate) fn is(&self, caller: Recognised) {
+        let _ = self.0.set(caller);
     }
 }
 
@@ -98,6 +108,8 @@ pub(crate) async fn frame(State(app): State<Arc<App>>, mut request: Request, nex
         if problem.code == Code::Internal {
             tracing::error!(request_id = %id, detail = %problem.detail, "a request met a fault of Lar's own");
         }
+        let is_admin = called_by.0.get().is_some_and(|caller| caller.is_admin);
+        let problem = if is_admin { problem } else { without_folders(problem) };
         response = render(&problem, shape, &id);
         if let Some(origin) = origin.filter(|_| path == mcp::PATH && problem.code == Code::Unauthenticated) {
             mcp::challenge(response.headers_mut(), &origin);
@@ -115,7 +127,7 @@ pub(crate) async fn frame(State(app): State<Arc<App>>, mut request: Request, nex
         response.headers_mut().insert(HeaderName::from_static("x-request-id"), value);
     }
     let caller = called_by.0.get();
-    for (name, value) in caller.and_then(|(_, standing)| *standing).iter().flat_map(Standing::fields) {
+    for (name, value) in caller.and_then(|caller| caller.standing).iter().flat_map(Standing::fields) {
         if let Ok(value) = HeaderValue::from_str(&value) {
             response.headers_mut().insert(HeaderName::from_static(name), value);
         }
@@ -125,7 +137,7 @@ pub(crate) async fn frame(State(app): State<Arc<App>>, mut request: Request, nex
     tracing::info!(
         request_id = %id,
         trace_id = trace,
-        key = caller.map(|(key, _)| tracing::field::display(key)),
+        key = caller.map(|caller| tracing::field::display(caller.key)),
         method, path, status, latency_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX), "request",
     );
     app.requests.0.get_or_create(&RequestLabels { method, path, status }).observe(took.as_secs_f64());

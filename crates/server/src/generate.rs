@@ -275,7 +275,7 @@ fn about_constraint(problem: Problem, field: &str) -> Problem {
         [about] if about.field == lar_engines::CONSTRAINT_FIELD => {
             Problem::invalid(field, format!("cannot be kept to: {}", about.reason))
         }
-        _ => problem,
+        _ => crate::errors::without_folders(problem),
     }
 }
 

@@ -3,19 +3,19 @@
 use axum::http::StatusCode;
 use lar_api::Page;
 use lar_api::models::{Pool as Wire, QueueDepth};
-use lar_base::{Code, Problem};
+use lar_base::{Caller, Code, Problem, Scope};
 use lar_engines::pools::PoolState;
 use lar_engines::{PoolStatus, device};
 
 use crate::auth::{Admin, Inference};
-use crate::errors::Failure;
+use crate::errors::{Failure, file_names};
 use crate::extract::Path;
 use crate::{App, State};
 
 /// Every pool, by name.
 #[utoipa::path(get, path = "/lar/v1/pools", tag = "pools", responses((status = 200, body = Page<Wire>)))]
-pub(crate) async fn list(app: State, _: Inference) -> axum::Json<Page<Wire>> {
-    let data = app.gateway.engines().status().iter().map(|pool| wire(&app, pool)).collect();
+pub(crate) async fn list(app: State, Inference(caller): Inference) -> axum::Json<Page<Wire>> {
+    let data = app.gateway.engines().status().iter().map(|pool| wire(&app, &caller, pool)).collect();
     axum::Json(Page { data, next: None })
 }
 
@@ -24,11 +24,12 @@ pub(crate) async fn list(app: State, _: Inference) -> axum::Json<Page<Wire>> {
     responses((status = 200, body = Wire), (status = 404, body = lar_api::ProblemBody)))]
 pub(crate) async fn health(
     app: State,
-    _: Inference,
+    Inference(caller): Inference,
     Path(id): Path<String>,
 ) -> Result<axum::Json<Wire>, Failure> {
     let found = app.gateway.engines().status().into_iter().find(|pool| pool.pool == id);
-    Ok(axum::Json(wire(&app, &found.ok_or_else(|| Problem::not_found(format!("pool `{id}`")))?)))
+    let found = found.ok_or_else(|| Problem::not_found(format!("pool `{id}`")))?;
+    Ok(axum::Json(wire(&app, &caller, &found)))
 }
 
 /// Loads a model before anyone asks for it.
@@ -71,9 +72,10 @@ pub(crate) fn state_name(state: &PoolState) -> &'static str {
     }
 }
 
-fn wire(app: &App, pool: &PoolStatus) -> Wire {
+fn wire(app: &App, caller: &Caller, pool: &PoolStatus) -> Wire {
     let last_error = match &pool.state {
-        PoolState::Failed(reason) => Some(reason.clone()),
+        PoolState::Failed(reason) if caller.has(Scope::Admin) => Some(reason.clone()),
+        PoolState::Failed(reason) => Some(file_names(reason).into_owned()),
         _ => None,
     };
     Wire {

@@ -15,7 +15,7 @@ use lar_gateway::{HangUp, Task, TaskEvent, Work};
 use lar_store::{Outcome, TaskRecord};
 
 use crate::auth::Inference;
-use crate::errors::Failure;
+use crate::errors::{Failure, file_names};
 use crate::extract::{self, PageQuery, Path};
 use crate::generate::{derived_seed, in_range};
 use crate::idempotency::{self, Creating};
@@ -246,9 +246,10 @@ fn record(record: TaskRecord) -> WireTask {
 }
 
 fn task_error(code: Code, message: &str, retry_after: Option<Duration>) -> TaskError {
+    let message = if code.status() < 500 { message.into() } else { file_names(message) };
     TaskError {
         code: code.as_str().into(),
-        message: message.into(),
+        message: message.into_owned(),
         retriable: code.retriable(),
         retry_after_ms: retry_after.map(|delay| u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)),
     }

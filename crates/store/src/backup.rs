@@ -9,7 +9,7 @@ mod archive;
 mod restore;
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -95,10 +95,10 @@ impl Store {
     /// [`Error::Corrupt`] when the database is damaged; when `to` is there already or cannot be written; when the database
     /// fails. Then nothing is left of it, and other backups are as they were.
     pub async fn backup(&self, folder: PathBuf, to: PathBuf) -> Result<Manifest, Error> {
-        let database = self.path().to_owned();
+        let (database, place) = (self.path().to_owned(), to.clone());
         let work = move || {
             if to.exists() {
-                return Err(Error::Backup(std::io::ErrorKind::AlreadyExists.into()));
+                return Err(Error::Backup(ErrorKind::AlreadyExists.into()));
             }
             // Made first, so that nobody else can ever read it, and anew, so that no other backup is making the same.
             let (copy, written) = (to.with_extension("db-copy"), to.with_extension("partial"));
@@ -119,7 +119,17 @@ impl Store {
             Ok(manifest)
         };
         let made = tokio::task::spawn_blocking(work).await.map_err(|_| Error::Closed)?;
-        made.map_err(|error| self.noted(error))
+        made.map_err(|error| self.noted(full_at(error, &place)))
+    }
+}
+
+/// The same error; where the disk has no room for the backup `to`, it says so.
+fn full_at(error: Error, to: &Path) -> Error {
+    match error {
+        Error::Backup(cause) if matches!(cause.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
+            Error::Full { path: Some(to.to_owned()) }
+        }
+        error => error,
     }
 }
 

@@ -1,6 +1,10 @@
 //! The inbox: what may be worth remembering and waits for a person to say so.
+//!
+//! A candidate is a person's own words that nobody has accepted yet, so it is seen as tasks are: by the key that noted
+//! it, and by that person's keys with the scope `conversations`. For all others it is not there, also where they share
+//! its space.
 
-use lar_base::{CandidateId, SpaceId, Timestamp};
+use lar_base::{CandidateId, SpaceId, Timestamp, VisibleTasks};
 use rusqlite::{OptionalExtension as _, Row, params_from_iter};
 
 use crate::memories::{marks, text};
@@ -50,20 +54,24 @@ impl Store {
         .await
     }
 
-    /// The candidates that wait in these spaces since `since`, newest first, at most `limit`.
+    /// The candidates that wait in these spaces since `since` and were noted by a key that the caller sees, newest first,
+    /// at most `limit`.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn candidate_list(
         &self,
         spaces: Vec<SpaceId>,
+        visible: VisibleTasks,
         since: Timestamp,
         limit: u32,
     ) -> Result<Vec<Candidate>, Error> {
         self.read(move |connection| {
             let sql = format!(
-                "SELECT * FROM memory_candidates WHERE space_id IN ({}) AND created_at >= {} ORDER BY id DESC LIMIT {limit}",
+                "SELECT * FROM memory_candidates WHERE space_id IN ({}) AND {} AND created_at >= {}
+                 ORDER BY id DESC LIMIT {limit}",
                 marks(spaces.len()),
+                noted_by(visible),
                 since.as_millis()
             );
             let mut query = connection.prepare_cached(&sql)?;
@@ -73,15 +81,21 @@ impl Store {
         .await
     }
 
-    /// A candidate that waits in one of these spaces.
+    /// A candidate that waits in one of these spaces and was noted by a key that the caller sees.
     ///
     /// # Errors
     /// [`Error::NotFound`].
-    pub async fn candidate_get(&self, spaces: Vec<SpaceId>, id: CandidateId) -> Result<Candidate, Error> {
+    pub async fn candidate_get(
+        &self,
+        spaces: Vec<SpaceId>,
+        visible: VisibleTasks,
+        id: CandidateId,
+    ) -> Result<Candidate, Error> {
         self.read(move |connection| {
             let sql = format!(
-                "SELECT * FROM memory_candidates WHERE id = '{id}' AND space_id IN ({})",
-                marks(spaces.len())
+                "SELECT * FROM memory_candidates WHERE id = '{id}' AND space_id IN ({}) AND {}",
+                marks(spaces.len()),
+                noted_by(visible)
             );
             let mut query = connection.prepare_cached(&sql)?;
             let found = query.query_row(params_from_iter(spaces.iter().map(text)), candidate).optional()?;
@@ -113,6 +127,15 @@ impl Store {
                 .execute("DELETE FROM memory_candidates WHERE created_at < ?1", [before.as_millis()])?)
         })
         .await
+    }
+}
+
+/// The condition that a candidate was noted by one of these keys: one key, or every key of a person.
+fn noted_by(visible: VisibleTasks) -> String {
+    let key = "json_extract(source, '$.key')";
+    match visible.key() {
+        Some(own) => format!("{key} = '{own}'"),
+        None => format!("{key} IN (SELECT id FROM keys WHERE user_id = '{}')", visible.user()),
     }
 }
 

@@ -159,3 +159,32 @@ fn a_query_that_the_embedder_cannot_read_finds_its_words_only() {
     let english = search(&lar, &json!({ "query": "When is the heater serviced?" }));
     assert_eq!((ids(&english).len(), &english["mode"]), (1, &json!("hybrid")), "{english}");
 }
+
+#[test]
+fn a_budget_of_no_tokens_is_refused_by_every_tool_and_api() {
+    let lar = Lar::start();
+    let refused = lar.post("/lar/v1/memories/search", &json!({ "query": "ladder", "token_budget": 0 }));
+    let told = "`token_budget` must be at least 1";
+    assert_eq!((refused.status, refused.json()["detail"].as_str()), (400, Some(told)), "{}", refused.body);
+    let headers = format!(
+        "authorization: Bearer {}\r\naccept: application/json, text/event-stream\r\nmcp-protocol-version: 2025-11-25\r\n",
+        Lar::KEY
+    );
+    for (tool, mut arguments) in [
+        ("memory_search", json!({ "query": "ladder" })),
+        ("memory_brief", json!({})),
+        ("search", json!({ "query": "ladder" })),
+        ("session_context", json!({})),
+    ] {
+        let mut call = |budget: usize| {
+            arguments["token_budget"] = json!(budget);
+            let params = json!({ "name": tool, "arguments": arguments });
+            let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params });
+            lar.send_with(&headers, "POST", "/mcp", &body).json()["result"].clone()
+        };
+        let refused = call(0);
+        assert_eq!(refused["isError"], true, "{tool}: {refused}");
+        assert!(refused["content"][0]["text"].as_str().unwrap().starts_with(told), "{tool}: {refused}");
+        assert_eq!(call(1)["isError"], false, "{tool}");
+    }
+}

@@ -193,8 +193,10 @@ impl Worker {
         worker: &Arc<Self>,
         tokens: Vec<u32>,
         sampling: Sampling,
+        caller: Option<KeyId>,
         cache_of: Option<KeyId>,
     ) -> Generation {
+        let caller = worker.shared.number_of(caller);
         let stream = worker.shared.next.fetch_add(1, Ordering::Relaxed);
         let (events, mut received) = mpsc::channel(limits::EVENTS_MAX);
         let stop = CancellationToken::new();
@@ -204,7 +206,7 @@ impl Worker {
         let allowance = Allowance::new(sampling.tokens_max.saturating_add(scored));
         let entry = Stream { events, allowance, _over: over.clone().drop_guard() };
         lock(&worker.shared.streams).insert(stream, entry);
-        worker.shared.send(ToWorker::Generate { stream, tokens, sampling, cache_of });
+        worker.shared.send(ToWorker::Generate { stream, caller, tokens, sampling, cache_of });
         if let Some(reason) = worker.death() {
             // It may have died before the stream was noted down.
             worker.shared.end(stream, 0, Event::Failed(Error::Failed(reason)));

@@ -13,7 +13,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use super::supervisor::Order;
 use super::{Place, PoolState, PoolStatus};
-use crate::driver::Driver;
+use crate::driver::{Driver, Engine};
 use crate::lease::{Lease, Stopper};
 use crate::scheduler::{Action, Event, Limits, PoolId, PoolView, Refusal, Request, Scheduler};
 
@@ -128,12 +128,13 @@ impl Host {
     }
 
     pub(super) fn submit(self: &Arc<Self>, request: Request, waiter: Waiter) {
-        let limited = request.deadline.is_some();
+        let (task, limited) = (request.task, request.deadline.is_some());
         self.with(|state| {
             state.waiters.insert(request.task, waiter);
             ((), Some(Event::Submit(request)))
         });
-        if limited {
+        // Time may end its wait, too: another is paused for it.
+        if limited || self.lock().waiters.contains_key(&task) {
             self.clock.notify_one();
         }
     }
@@ -145,7 +146,8 @@ impl Host {
             let pool = pool.clone();
             let event = match &now {
                 PoolState::Ready => {
-                    Some(Event::PoolReady { pool, concurrency: entry.driver.engine().concurrency })
+                    let Engine { concurrency, paused_max, .. } = entry.driver.engine();
+                    Some(Event::PoolReady { pool, concurrency, paused_max })
                 }
                 PoolState::Unloaded => Some(Event::PoolDown { pool }),
                 PoolState::Failed(reason) => Some(Event::PoolFailed { pool, reason: reason.clone() }),

@@ -144,6 +144,8 @@ pub enum Event {
         pool: PoolId,
         /// Jobs it can work on at once, at least 1.
         concurrency: u32,
+        /// Jobs that it takes beside those, for which it pauses others.
+        paused_max: u32,
     },
     /// The engine was let go, or died and will be started again; what waits goes on waiting.
     PoolDown {

@@ -1,7 +1,9 @@
 //! What one key, and one person with all of their keys, may take of a pool while others want it, too.
 //!
 //! Of a queue: a share, always ([`Limits::key_share`], [`Limits::person_share`]). Of slots: all, as long as nobody else waits;
-//! then the next free one goes to another, and none is held for longer than [`Limits::slot_hold_max`].
+//! then the next free one goes to another. Who has none and waits for [`PAUSE_AFTER`] gets one for which the engine pauses a
+//! job of whoever has several, or one for [`LONG`]. Where the engine cannot pause, a slot is held for
+//! [`Limits::slot_hold_max`] at most.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,6 +13,11 @@ use lar_base::{Instant, KeyId, TaskId, UserId};
 use super::events::{Holder, Limits, Refusal, Request};
 use super::queue::Queue;
 use super::{Active, Pool};
+
+/// A task waits this long before another is paused for it: many end sooner, and pausing one costs time.
+const PAUSE_AFTER: Duration = Duration::from_secs(1);
+/// The only task of its caller is paused for another after it has run this long.
+const LONG: Duration = Duration::from_secs(30);
 
 /// Whose a task is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,6 +90,44 @@ impl FullShare {
 }
 
 impl Pool {
+    /// When a running task is to be paused so that the next one of the queue starts, if that is what it waits for.
+    pub(super) fn next_pause(&self) -> Option<Instant> {
+        let load = Load::new(self.active.values());
+        let (caller, waiting) = self.interactive.next(&load)?;
+        self.pause_for(caller, waiting.since, &load)
+    }
+
+    /// In how long a running task would be paused for a new one of this caller, if it comes before all that wait.
+    pub(super) fn pause_for_newcomer(&self, now: Instant, caller: Caller) -> Option<Duration> {
+        let load = Load::new(self.active.values());
+        let is_next = self.interactive.next(&load).is_none_or(|(other, _)| load.of(caller) < load.of(other));
+        self.pause_for(caller, now, &load).filter(|_| is_next).map(|at| at.since(now))
+    }
+
+    /// When a running task is to be paused for one of `caller` that waits since then, if any is.
+    fn pause_for(&self, caller: Caller, since: Instant, load: &Load) -> Option<Instant> {
+        let slots = self.concurrency..self.concurrency + self.paused_max;
+        if !self.takes_work() || !slots.contains(&self.active.len()) {
+            return None;
+        }
+        // Persons share slots, and the keys of one person do.
+        let (of_person, of_key) = load.of(caller);
+        let others = self.active.values().filter(|active| match of_person {
+            0 => true,
+            _ => of_key == 0 && active.caller.person == caller.person,
+        });
+        let has_several = |active: &Active| match (of_person, load.of(active.caller)) {
+            (0, (persons, _)) => persons > 1,
+            (_, (_, keys)) => keys > 1,
+        };
+        let may_be_paused = |active: &Active| match has_several(active) {
+            true => active.since,
+            false => active.since.after(LONG),
+        };
+        let first = others.map(may_be_paused).min()?;
+        Some(first.max(since.after(PAUSE_AFTER)))
+    }
+
     /// Where one key has every slot while others wait: its task that has run longest, and when that is to be stopped.
     pub(super) fn held_too_long(&self, limits: &Limits) -> Option<(TaskId, Instant)> {
         let hold_max = limits.slot_hold_max?;

@@ -47,6 +47,12 @@ impl Queue {
         self.lines.iter().filter(|(caller, _)| of(*caller)).map(|(_, line)| line.len()).sum()
     }
 
+    /// What [`Queue::take_next`] would take, and whose it is.
+    pub(super) fn next(&self, load: &Load) -> Option<(Caller, &Waiting)> {
+        let (caller, line) = self.lines.iter().min_by_key(|(caller, _)| load.of(*caller))?;
+        line.front().map(|waiting| (*caller, waiting))
+    }
+
     pub(super) fn take_next(&mut self, load: &Load) -> Option<(Caller, Waiting)> {
         let callers = self.lines.iter().enumerate();
         let (at, _) = callers.min_by_key(|(at, (caller, _))| (load.of(*caller), *at))?;

@@ -8,6 +8,7 @@ use super::*;
 struct Script {
     scheduler: Scheduler,
     concurrency: u32,
+    paused_max: u32,
     names: BTreeMap<TaskId, &'static str>,
     tasks: BTreeMap<&'static str, TaskId>,
     callers: BTreeMap<&'static str, KeyId>,
@@ -20,6 +21,7 @@ impl Script {
         let mut script = Self {
             scheduler: Scheduler::new(limits),
             concurrency,
+            paused_max: 0,
             names: BTreeMap::new(),
             tasks: BTreeMap::new(),
             callers: BTreeMap::new(),
@@ -30,13 +32,18 @@ impl Script {
     }
 
     fn ready(limits: Limits, concurrency: u32) -> Self {
-        let mut script = Self::new(limits, concurrency);
+        Self::ready_pausing(limits, concurrency, 0)
+    }
+
+    fn ready_pausing(limits: Limits, concurrency: u32, paused_max: u32) -> Self {
+        let mut script = Self { paused_max, ..Self::new(limits, concurrency) };
         script.up(0);
         script
     }
 
     fn up(&mut self, ms: u64) -> Vec<String> {
-        self.at(ms, Event::PoolReady { pool: "m".into(), concurrency: self.concurrency })
+        let (concurrency, paused_max) = (self.concurrency, self.paused_max);
+        self.at(ms, Event::PoolReady { pool: "m".into(), concurrency, paused_max })
     }
 
     fn at(&mut self, ms: u64, event: Event) -> Vec<String> {
@@ -247,6 +254,38 @@ fn no_key_has_every_slot_for_good_while_others_wait() {
 }
 
 #[test]
+fn who_has_no_slot_gets_one_of_who_has_several() {
+    let mut s = Script::ready_pausing(Limits::default(), 2, 2);
+    for name in ["a1", "a2", "a3"] {
+        s.submit(0, name, "ana.phone", Interactive);
+    }
+    assert_eq!(s.submit(500, "b1", "bea", Interactive), ["b1 is 1 in 1000 ms (Busy)"]);
+    assert_eq!(s.scheduler.next_deadline(), Some(Instant::from_millis(1500)));
+    assert_eq!(s.at(1499, Event::Tick), [""; 0]);
+    assert_eq!(done(&s.at(1500, Event::Tick)), ["grant b1"]);
+    s.submit(9000, "a4", "ana.desk", Interactive);
+    assert_eq!(done(&s.at(10_000, Event::Tick)), ["grant a4"], "Ana's phone leaves her other key one");
+    s.submit(10_000, "b2", "bea", Interactive);
+    assert_eq!(done(&s.at(12_000, Event::Tick)), [""; 0], "she has one");
+    s.submit(12_000, "c1", "cid", Interactive);
+    assert_eq!(done(&s.at(14_000, Event::Tick)), [""; 0], "no more can be paused");
+    assert_eq!(s.stopped(14_001, "a1")[0], "grant c1");
+    assert_eq!(done(&s.stopped(14_002, "a2")), [""; 0], "those that are paused go on");
+    assert_eq!(done(&s.at(40_000, Event::Tick)), ["grant a3"], "each of Ana's keys has one, in turn");
+}
+
+#[test]
+fn who_has_no_slot_shares_the_only_one_after_a_while() {
+    let mut s = Script::ready_pausing(Limits::default(), 1, 1);
+    s.submit(0, "a", "ana", Interactive);
+    s.submit(1000, "b", "bea", Batch);
+    s.submit(2000, "c", "cid", Interactive);
+    assert_eq!(s.scheduler.next_deadline(), Some(Instant::from_millis(30_000)));
+    assert_eq!(done(&s.at(30_000, Event::Tick)), ["grant c"]);
+    assert_eq!(done(&s.at(59_999, Event::Tick)), [""; 0], "nothing is paused for what nobody waits for");
+}
+
+#[test]
 fn what_nobody_reads_is_stopped_once() {
     let mut s = Script::ready(Limits::default(), 1);
     s.submit(0, "a", "x", Interactive);
@@ -310,7 +349,7 @@ impl Script {
     }
 
     fn ready_now(&mut self, ms: u64, pool: &str) -> Vec<String> {
-        self.at(ms, Event::PoolReady { pool: pool.into(), concurrency: 1 })
+        self.at(ms, Event::PoolReady { pool: pool.into(), concurrency: 1, paused_max: 0 })
     }
 
     fn down(&mut self, ms: u64, pool: &str) -> Vec<String> {

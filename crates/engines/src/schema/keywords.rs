@@ -123,6 +123,12 @@ pub(super) fn fits(root: &Value, fields: &Map<String, Value>, keyword: &str, val
     }
 }
 
+/// Whether a keyword bounds numbers. A bound of more digits than 64 bits hold is dropped at every level: llguidance fails on
+/// it, or takes another number for it.
+pub(super) fn is_bound(keyword: &str) -> bool {
+    matches!(keyword, "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum")
+}
+
 /// A count as a whole number: some libraries write `3.0`.
 pub(super) fn as_count(keyword: &str, value: &Value) -> Option<Value> {
     let count = value.as_f64().filter(|_| COUNTS.contains(&keyword) && value.is_f64())?;

@@ -25,6 +25,8 @@ pub(super) struct Cache<S> {
     /// Oldest first.
     shelf: Vec<Shelved<S>>,
     bytes_max: u64,
+    /// Of them, what the states of paused streams take, which nothing displaces.
+    held: u64,
     clock: u64,
 }
 
@@ -79,7 +81,7 @@ impl<S> Cache<S> {
     pub(super) fn new(sequences: u32, bytes_max: u64) -> Self {
         let place = |id| Place { id, holds: Prompt::default(), used: 0 };
         let free = (0..i32::try_from(sequences).unwrap_or(i32::MAX)).map(place).collect();
-        Self { free, running: BTreeSet::new(), shelf: Vec::new(), bytes_max, clock: 0 }
+        Self { free, running: BTreeSet::new(), shelf: Vec::new(), bytes_max, held: 0, clock: 0 }
     }
 
     /// Takes a sequence for a prompt; `None` when all are taken. `copied` is the state of a running sequence,
@@ -128,12 +130,36 @@ impl<S> Cache<S> {
         self.free.push(Place { id, holds, used: self.clock });
     }
 
+    /// Whether a sequence is free.
+    pub(super) fn has_free(&self) -> bool {
+        !self.free.is_empty()
+    }
+
+    /// Whether host memory has room for a state of so many bytes, were the shelf empty.
+    pub(super) fn can_hold(&self, bytes: u64) -> bool {
+        self.held.saturating_add(bytes) <= self.bytes_max
+    }
+
+    /// Sets so many bytes of the host memory aside, until they are released; says whether there is room.
+    pub(super) fn hold(&mut self, bytes: u64) -> bool {
+        let has_room = self.make_room(bytes);
+        if has_room {
+            self.held += bytes;
+        }
+        has_room
+    }
+
+    /// Gives back what was set aside.
+    pub(super) fn release(&mut self, bytes: u64) {
+        self.held = self.held.saturating_sub(bytes);
+    }
+
     /// Makes room for a state of so many bytes, letting go of the oldest; says whether it can fit at all.
     pub(super) fn make_room(&mut self, bytes: u64) -> bool {
-        if bytes > self.bytes_max {
+        if !self.can_hold(bytes) {
             return false;
         }
-        while self.shelved_bytes() + bytes > self.bytes_max {
+        while self.held + self.shelved_bytes() + bytes > self.bytes_max {
             self.shelf.remove(0);
         }
         true

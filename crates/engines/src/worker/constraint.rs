@@ -160,9 +160,10 @@ pub(crate) fn bounded_blanks(mut schema: Value) -> Value {
     schema
 }
 
-/// llguidance adds what it was doing after a line break.
+/// llguidance adds what it was doing after a line break. A panic that it caught says nothing to a caller.
 fn first_line(error: &str) -> String {
-    error.lines().next().unwrap_or_default().trim().to_owned()
+    let line = error.lines().next().unwrap_or_default().trim();
+    if line.contains("panic: ") { "it cannot be compiled".into() } else { line.to_owned() }
 }
 
 /// The vocabulary as llguidance wants it: texts, those of control tokens marked, and every end.

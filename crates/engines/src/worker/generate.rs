@@ -5,26 +5,29 @@
 //! are likely to follow are computed along with it, and those that the samplers would have chosen are kept:
 //! the answer is the same, sooner.
 //!
-//! A sequence keeps what it has read when its stream ends; [`super::cache`] says which one a prompt gets. A
-//! prompt that begins as one which is being read waits for it and takes a copy.
+//! A sequence keeps what it has read when its stream ends. Which sequence a stream gets, and which stream is paused where
+//! there are more streams than sequences, is in [`seats`].
+
+mod seats;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lar_base::Instant;
 
-use super::answer::Answer;
-use super::cache::{Cache, Prompt, Seat};
+use super::cache::{Cache, Prompt};
 use super::constraint::Grammars;
 use super::draft::Drafter;
 use super::llama_cpp::{Context, DecodeError, Interrupt, Model, Vocab};
-use super::pace::{Luck, Pace};
+use super::pace::Pace;
+use super::reading::{Order, Unread};
 use super::sampler::{Failure, Sampler, logprobs};
-use super::sequence::{Part, Sequence, Source, Untold};
+use super::sequence::{Part, Sequence, Source};
 use super::step_threads::StepThreads;
-use super::{Backend, Progress};
-use crate::driver::{Candidate, FinishReason, Sampling, TokenLogprobs};
+use super::{Backend, Job, Progress};
+use crate::driver::{Candidate, FinishReason, TokenLogprobs};
 use crate::protocol::{CREDIT, Load, Tuned};
+use seats::{Arrival, Waiting};
 
 /// Tokens of a prompt whose probabilities are told, in one step: each takes as many numbers as the vocabulary has tokens.
 const SCORED_TOKENS_MAX: usize = 32;
@@ -40,11 +43,13 @@ pub(super) struct Generator<'model> {
     grammars: Option<Arc<Grammars>>,
     /// The sequences that no stream has, and what they know.
     cache: Cache<Vec<u8>>,
-    /// Streams that have no sequence yet, by arrival: stream numbers only grow.
-    arrived: BTreeMap<u64, Arrival<'model>>,
+    /// Streams that have no sequence: new ones, and those that were paused. By arrival: stream numbers only grow.
+    waiting: BTreeMap<u64, Waiting<'model>>,
     /// By arrival.
     running: BTreeMap<u64, Sequence<'model>>,
     pace: Pace,
+    /// In which prompts are read.
+    order: Order,
     /// Per sequence.
     context_tokens: usize,
     /// Whether a sequence can forget the end of what it read.
@@ -56,19 +61,13 @@ pub(super) struct Generator<'model> {
     threads: StepThreads,
 }
 
-struct Arrival<'model> {
-    prompt: Prompt,
-    sampling: Sampling,
-    sampler: Sampler<'model>,
-    credit: u32,
-}
-
 impl Backend for Generator<'_> {
     fn vocab(&self) -> Vocab<'_> {
         self.vocab
     }
 
-    fn start(&mut self, stream: u64, prompt: Prompt, sampling: Sampling) -> Result<(), Progress> {
+    fn start(&mut self, stream: u64, job: Job) -> Result<(), Progress> {
+        let Job { caller, prompt, sampling } = job;
         let tokens = &prompt.tokens;
         if tokens.is_empty() {
             return Err(Progress::Failed("the prompt has no tokens".into()));
@@ -85,32 +84,33 @@ impl Backend for Generator<'_> {
         let failed = |reason| if held { Progress::Unfit(reason) } else { Progress::Failed(reason) };
         let made = Sampler::new(vocab, &self.ends, &sampling, &mut self.grammars, context_tokens, tokens);
         let sampler = made.map_err(failed)?;
-        self.arrived.insert(stream, Arrival { prompt, sampling, sampler, credit: CREDIT });
+        let arrival = Arrival { caller, prompt, sampling, sampler, credit: CREDIT, since: Instant::now() };
+        self.waiting.insert(stream, Waiting::New(Box::new(arrival)));
         Ok(())
     }
 
     fn credit(&mut self, stream: u64, tokens: u32) {
         let running = self.running.get_mut(&stream).map(|sequence| &mut sequence.credit);
-        let credit = running.or_else(|| self.arrived.get_mut(&stream).map(|arrival| &mut arrival.credit));
+        let credit = running.or_else(|| self.waiting.get_mut(&stream).map(Waiting::credit_mut));
         if let Some(credit) = credit {
             *credit = credit.saturating_add(tokens);
         }
     }
 
     fn cancel(&mut self, stream: u64) -> bool {
-        self.arrived.remove(&stream).is_some() || self.end(stream)
+        self.leave(stream) || self.end(stream)
     }
 
     fn active(&self) -> u32 {
-        u32::try_from(self.running.len() + self.arrived.len()).unwrap_or(u32::MAX)
+        u32::try_from(self.running.len() + self.waiting.len()).unwrap_or(u32::MAX)
     }
 
     fn has_work(&self) -> bool {
-        !self.arrived.is_empty() || self.running.values().any(Sequence::runnable)
+        self.running.values().any(Sequence::runnable) || self.can_seat()
     }
 
     fn step(&mut self, report: &mut dyn FnMut(u64, Progress)) {
-        self.seat_arrivals(report);
+        self.seat_waiting();
         let answers = self.add_answers(report);
         let prompts = self.add_prompts(answers);
         if self.context.batch_len() == 0 {
@@ -192,9 +192,10 @@ impl<'model> Generator<'model> {
             interrupt,
             grammars: None,
             cache: Cache::new(sequences, cache_bytes),
-            arrived: BTreeMap::new(),
+            waiting: BTreeMap::new(),
             running: BTreeMap::new(),
             pace: Pace::new(threads.batch_tokens()),
+            order: Order::default(),
             context_tokens: context_tokens as usize,
             forgets,
             guesses: guesses && forgets,
@@ -207,107 +208,11 @@ impl<'model> Generator<'model> {
         self.running.iter().filter(|(_, sequence)| sequence.part.is_some()).map(|(stream, _)| *stream)
     }
 
-    /// Gives streams that arrived their sequences, but for those that wait for a prompt like theirs.
-    fn seat_arrivals(&mut self, report: &mut dyn FnMut(u64, Progress)) {
-        let streams: Vec<u64> = self.arrived.keys().copied().collect();
-        for stream in streams {
-            // What is known of a prompt has no probabilities any more.
-            let arrival = self.arrived.get(&stream).filter(|arrival| !arrival.sampling.prompt_logprobs);
-            let like = arrival.and_then(|arrival| self.like(&arrival.prompt));
-            let copied = match like {
-                Some(like) if !like.read => continue,
-                Some(like) => self.copy(&like),
-                None => None,
-            };
-            let Some(arrival) = self.arrived.remove(&stream) else { continue };
-            let Some(seat) = self.cache.take(&arrival.prompt, copied) else {
-                report(stream, Progress::Failed("every sequence is taken".into()));
-                continue;
-            };
-            let (id, mut known) = self.seat(seat);
-            let Arrival { prompt, sampling, sampler, credit } = arrival;
-            let scored = sampling.prompt_logprobs.then(|| sampling.logprobs.unwrap_or(0) as usize);
-            if scored.is_some() {
-                self.context.forget(id, 0);
-                known = 0;
-            }
-            let sequence = Sequence {
-                id,
-                prompt,
-                known,
-                position: known,
-                next: None,
-                produced: 0,
-                tokens_max: sampling.tokens_max,
-                shift_keep: sampling.shift_keep.map(|keep| keep as usize),
-                shifted: false,
-                sampler,
-                luck: [Luck::new(); 2],
-                guesses: (0, 0),
-                preserved: sampling
-                    .preserved
-                    .iter()
-                    .filter_map(|mark| super::control(self.vocab, mark))
-                    .collect(),
-                scored,
-                answer: Some(Answer::new(sampling.stop)),
-                untold: Untold::new(sampling.grouped),
-                credit,
-                part: None,
-            };
-            self.running.insert(stream, sequence);
-        }
-    }
-
-    /// The running sequence that knows or will know most of a prompt, when no free one knows nearly as much.
-    fn like(&self, prompt: &Prompt) -> Option<Like> {
-        let likes = self.running.values().filter(|other| !other.shifted).map(|other| {
-            let shared = other.prompt.shared_with(prompt);
-            Like { id: other.id, shared, read: other.position >= shared }
-        });
-        likes
-            .max_by_key(|like| (like.shared, like.read))
-            .filter(|like| self.forgets && self.cache.is_worth_copying(prompt, like.shared))
-    }
-
-    /// A copy of what a running sequence knows, as far as host memory for such is allowed.
-    fn copy(&mut self, like: &Like) -> Option<(usize, Vec<u8>)> {
-        let bytes = self.context.state_size(like.id) as u64;
-        if !self.cache.make_room(bytes) {
-            return None;
-        }
-        Some((like.shared, self.context.state(like.id)?))
-    }
-
-    /// Makes a sequence hold what is known of a prompt and nothing else; returns how much that is.
-    fn seat(&mut self, seat: Seat<Vec<u8>>) -> (i32, usize) {
-        let Seat { id, known, leaving, restore } = seat;
-        if let Some(holds) = leaving {
-            let bytes = self.context.state_size(id) as u64;
-            // Room is made before the copy, so that both never exceed the limit together.
-            if self.cache.make_room(bytes)
-                && let Some(state) = self.context.state(id)
-            {
-                self.cache.shelve(holds, state, bytes);
-            }
-        }
-        let held = match restore {
-            None => true,
-            Some(state) => self.context.forget(id, 0) && self.context.restore(&state, id),
-        };
-        // Models with a recurrent state cannot forget a part of what they read.
-        if held && self.context.forget(id, known) {
-            return (id, known);
-        }
-        self.context.forget(id, 0);
-        (id, 0)
-    }
-
     /// Puts the next token of every running answer into the batch; returns how many tokens that are.
     fn add_answers(&mut self, report: &mut dyn FnMut(u64, Progress)) -> usize {
         self.context.batch_clear();
         self.make_space(report);
-        let alone = self.running.len() == 1 && self.arrived.is_empty();
+        let alone = self.running.len() == 1 && self.waiting.is_empty();
         let mut writing: Vec<&mut Sequence> = self
             .running
             .values_mut()
@@ -356,12 +261,22 @@ impl<'model> Generator<'model> {
         }
     }
 
-    /// Adds as much of the prompts that are still being read as fits in this step's time, oldest first.
+    /// Adds as much of the prompts that are still being read as fits in this step's time; returns how many tokens that are.
     fn add_prompts(&mut self, answers: usize) -> usize {
+        let reads = |(stream, sequence): (&u64, &Sequence<'_>)| {
+            let left = sequence.prompt.tokens.len() - sequence.position;
+            (sequence.next.is_none() && sequence.runnable()).then_some(Unread {
+                stream: *stream,
+                caller: sequence.caller,
+                left,
+            })
+        };
+        let mut unread: Vec<Unread> = self.running.iter().filter_map(reads).collect();
+        self.order.arrange(&mut unread);
         let room = self.pace.prompt_tokens(answers);
         let mut taken = 0;
-        let reads = |sequence: &&mut Sequence<'_>| sequence.next.is_none() && sequence.runnable();
-        for sequence in self.running.values_mut().filter(reads) {
+        for Unread { stream, caller, .. } in unread {
+            let Some(sequence) = self.running.get_mut(&stream) else { continue };
             let tokens = &sequence.prompt.tokens;
             let from = sequence.position;
             let mut end = tokens.len().min(from + room - taken);
@@ -385,6 +300,7 @@ impl<'model> Generator<'model> {
                 first = first.or(scores.then_some(place));
             }
             taken += end - from;
+            self.order.charge(caller, self.pace.time_of_prompt(end - from));
             sequence.position = end;
             sequence.part = Some(Part { from, output, first, guessed: Vec::new(), by: Source::Text });
             if taken >= room {
@@ -415,8 +331,11 @@ impl<'model> Generator<'model> {
         }
         let output = output?;
         if sequence.next.is_none() {
-            let known = u32::try_from(sequence.known).unwrap_or(0);
-            report(stream, Progress::Prefilled { known });
+            sequence.since = Instant::now();
+            // One that was paused and read again has said so before.
+            if let Some(known) = sequence.known.take() {
+                report(stream, Progress::Prefilled { known: u32::try_from(known).unwrap_or(0) });
+            }
         }
         let (mut right, mut end) = (0, None);
         while end.is_none() {
@@ -484,13 +403,4 @@ impl<'model> Generator<'model> {
 fn unscored(vocab: Vocab<'_>, token: u32) -> TokenLogprobs {
     let chosen = Candidate { id: token, bytes: vocab.bytes(token, true), logprob: 0.0 };
     TokenLogprobs { chosen, top: Vec::new() }
-}
-
-/// A running sequence that begins as a prompt does.
-struct Like {
-    id: i32,
-    /// So many of the prompt's tokens.
-    shared: usize,
-    /// Whether it has read them.
-    read: bool,
 }

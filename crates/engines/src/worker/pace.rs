@@ -107,6 +107,11 @@ impl Pace {
         whole.clamp(1, most.max(1))
     }
 
+    /// What reading so many tokens of prompts takes where nothing else is computed.
+    pub(super) fn time_of_prompt(&self, tokens: usize) -> Duration {
+        Duration::from_secs_f64(tokens as f64 / self.prompt_speed.max(1e-3))
+    }
+
     /// Whether the `rest` that would be left of a prompt, of which `unread` tokens are still to be read, is read at once rather
     /// than in a step of its own; the step has `step` tokens of prompts without it.
     pub(super) fn takes_rest(

@@ -1,5 +1,7 @@
 //! One answer that is written: its place in the context, what chooses its tokens, and how they become text.
 
+use lar_base::Instant;
+
 use super::Progress;
 use super::answer::{Answer, Text};
 use super::cache::Prompt;
@@ -12,10 +14,14 @@ use crate::driver::{FinishReason, TokenLogprobs};
 /// A running answer.
 pub(super) struct Sequence<'model> {
     pub(super) id: i32,
+    /// A number that stands for whose it is.
+    pub(super) caller: u64,
+    /// When it got its sequence, or later when its prompt was read.
+    pub(super) since: Instant,
     /// The prompt's tokens and behind them those of the answer that were decoded.
     pub(super) prompt: Prompt,
-    /// Tokens of it that were known from earlier.
-    pub(super) known: usize,
+    /// Tokens of it that were known from earlier, until that is told.
+    pub(super) known: Option<usize>,
     /// Tokens in the context.
     pub(super) position: usize,
     /// Sampled but not decoded yet; the prompt was read when there is one.

@@ -177,6 +177,7 @@ impl Gateway {
                     job: Job {
                         prompt: prepared.prompt,
                         sampling,
+                        caller: Some(start.key),
                         cache_of: self.shared.routes.cache_of(start.key),
                     },
                     tokens_in: tokens_in as u64,

@@ -13,6 +13,7 @@ use rmcp::model::{CallToolRequestParams, CallToolResponse, CallToolResult, Conte
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::errors::without_folders;
 use crate::memories::{ingested, item, memory_id, place, review, search, smart, wire};
 use crate::{App, extract};
 
@@ -85,7 +86,7 @@ pub(super) async fn call(
             return Err(ErrorData::invalid_params(format!("there is no tool `{shown}`"), None));
         }
     };
-    Ok(done.unwrap_or_else(|problem| failed(&problem)).into())
+    Ok(done.unwrap_or_else(failed).into())
 }
 
 async fn find(
@@ -233,6 +234,7 @@ fn answer(texts: Vec<String>, value: &impl serde::Serialize) -> CallToolResult {
     result
 }
 
-fn failed(problem: &Problem) -> CallToolResult {
+fn failed(problem: Problem) -> CallToolResult {
+    let problem = without_folders(problem);
     CallToolResult::error(vec![ContentBlock::text(format!("{} ({})", problem.detail, problem.code))])
 }

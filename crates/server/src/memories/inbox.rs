@@ -1,5 +1,5 @@
 //! `/lar/v1/memories/inbox`: what may be worth remembering and waits for a person's word; and which keys used memories
-//! last.
+//! last. What waits is shown to the key that noted it and to the person's keys with the scope `conversations`.
 
 use axum::http::StatusCode;
 use lar_api::Page;
@@ -10,7 +10,7 @@ use crate::State;
 use crate::errors::Failure;
 use crate::extract::{self, Json, Path};
 
-/// What waits, newest first; each for 14 days.
+/// What waits, newest first; each for 14 days. Without the scope `conversations` only what the key noted itself.
 #[utoipa::path(get, path = "/lar/v1/memories/inbox", tag = "memories",
     params(("x-agent-id" = Option<String>, Header), ("x-space" = Option<String>, Header)),
     responses((status = 200, body = Page<Wire>)))]

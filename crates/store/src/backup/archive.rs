@@ -76,7 +76,9 @@ fn read(
     mut take: impl FnMut(&str, &mut dyn Read) -> Result<(u64, String), Error>,
 ) -> Result<Manifest, Error> {
     let damaged = |reason: &str| damaged(backup, reason);
-    let broken = |error: std::io::Error| damaged(&format!("it is no backup, or broken off ({error})"));
+    // What the reader says of a file that is no archive repeats its bytes, and it may be anybody's.
+    let broken =
+        |error: std::io::Error| damaged(&format!("it is no backup, or broken off ({})", error.kind()));
     let file = File::open(backup).map_err(Error::Backup)?;
     let mut archive = tar::Archive::new(file);
     // Raw: long names and extensions are entries like others, and no kind of them belongs here.

@@ -356,3 +356,24 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    #[test]
+    fn bounds_of_any_size_are_kept_or_named(
+        digits in 1usize..80,
+        negative: bool,
+        strict: bool,
+        keyword in prop::sample::select(vec!["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"]),
+        kind in prop::sample::select(vec!["integer", "number"]),
+    ) {
+        let sign = if negative { "-" } else { "" };
+        let source = format!(r#"{{"type":"{kind}","{keyword}":{sign}1{}}}"#, "0".repeat(digits));
+        match schema(&Grammars::of_bytes().unwrap(), &source, strict).outcome {
+            Ok(checked) => prop_assert_eq!(checked.dropped.is_empty(), digits <= 15),
+            Err(reason) => {
+                prop_assert!(strict && digits > 15, "{}", reason);
+                prop_assert_eq!(reason, format!("`{keyword}` cannot be expressed"));
+            }
+        }
+    }
+}

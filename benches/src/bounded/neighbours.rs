@@ -1,0 +1,157 @@
+//! How long one person's question takes beside what a key of somebody else does: the first token of an answer.
+
+use std::fmt::Write as _;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use lar_base::Instant;
+use lar_tests::Lar;
+use serde_json::{Value, json};
+
+/// Questions beside each load, one after the other.
+const QUESTIONS: usize = 9;
+/// The load has begun after this long.
+const BEGINS: Duration = Duration::from_secs(3);
+/// A question that has no answer by then counts as this long.
+const ANSWERED_MAX: Duration = Duration::from_secs(60);
+
+/// What the other key does.
+struct Load {
+    name: &'static str,
+    /// Connections that do it at once, each again and again.
+    connections: usize,
+    body: fn(usize) -> Value,
+    /// Whether the answers are read.
+    is_read: bool,
+}
+
+const LOADS: [Load; 5] = [
+    Load { name: "none", connections: 0, body: |_| Value::Null, is_read: true },
+    Load { name: "4 answers without an end", connections: 4, body: |_| endless(), is_read: true },
+    Load {
+        name: "4 prompts of 1,100 tokens, again and again",
+        connections: 4,
+        body: |number| prompt(number, 1_100),
+        is_read: true,
+    },
+    Load {
+        name: "4 prompts of 7,000 tokens, again and again",
+        connections: 4,
+        body: |number| prompt(number, 7_000),
+        is_read: true,
+    },
+    Load { name: "40 answers that nobody reads", connections: 40, body: |_| endless(), is_read: false },
+];
+
+pub(crate) fn measure() -> anyhow::Result<String> {
+    let mut table = format!(
+        "A question of a few words by another person, {QUESTIONS} times one after the other: until its first token. Four slots. A \
+         question that has none after {} s counts as that.\n\n| load of one key | median | longest |\n|---|---|---|\n",
+        ANSWERED_MAX.as_secs()
+    );
+    for load in LOADS {
+        let lar = Lar::start_with("[engines]\nconcurrency = 4\n");
+        let bea = lar.invite("bea");
+        first_token(&lar, &bea, 0)?;
+        let stop = AtomicBool::new(false);
+        let took = std::thread::scope(|scope| {
+            for connection in 0..load.connections {
+                let (lar, load, stop) = (&lar, &load, &stop);
+                scope.spawn(move || burden(lar, load, connection, stop));
+            }
+            std::thread::sleep(BEGINS);
+            let took: anyhow::Result<Vec<Duration>> =
+                (1..=QUESTIONS).map(|number| first_token(&lar, &bea, number)).collect();
+            stop.store(true, Ordering::Relaxed);
+            took
+        });
+        let mut took = took?;
+        took.sort_unstable();
+        let seconds = |at: usize| took[at].as_secs_f64();
+        writeln!(
+            table,
+            "| {} | {:.2} s | {:.2} s |",
+            load.name,
+            seconds(QUESTIONS / 2),
+            seconds(QUESTIONS - 1)
+        )?;
+    }
+    Ok(table)
+}
+
+fn endless() -> Value {
+    json!({
+        "model": "default", "stream": true, "max_tokens": 7000, "ignore_eos": true,
+        "messages": [{ "role": "user", "content": "Tell a very long story." }],
+    })
+}
+
+/// About so many tokens, that no other has read.
+fn prompt(number: usize, tokens: usize) -> Value {
+    let text = format!("{number} ") + &"A train left the old station. ".repeat(tokens / 7);
+    json!({
+        "model": "default", "stream": true, "max_tokens": 4,
+        "messages": [{ "role": "user", "content": text }],
+    })
+}
+
+/// Sends one request after the other until it is told to stop.
+fn burden(lar: &Lar, load: &Load, connection: usize, stop: &AtomicBool) {
+    let mut number = connection;
+    while !stop.load(Ordering::Relaxed) {
+        let body = (load.body)(number).to_string();
+        number += load.connections;
+        let mut stream = lar.open(&lar.head("POST", "/v1/chat/completions", body.len()), body.as_bytes());
+        let _ = stream.set_read_timeout(Some(Duration::from_millis(200)));
+        let mut buffer = [0; 16 << 10];
+        while !stop.load(Ordering::Relaxed) {
+            if !load.is_read {
+                std::thread::sleep(Duration::from_millis(100));
+                continue;
+            }
+            match stream.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(read) if buffer[..read].windows(6).any(|part| part == b"[DONE]") => break,
+                Ok(_) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                Err(_) => break,
+            }
+        }
+    }
+}
+
+/// Asks, and says how long the first token took.
+fn first_token(lar: &Lar, key: &str, number: usize) -> anyhow::Result<Duration> {
+    let body = json!({
+        "model": "default", "stream": true, "max_tokens": 8, "ignore_eos": true,
+        "messages": [{ "role": "user", "content": format!("What is {number} plus two?") }],
+    })
+    .to_string();
+    let head = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: {}\r\n{key}content-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        lar.address,
+        body.len()
+    );
+    let begun = Instant::now();
+    let mut stream = TcpStream::connect(&lar.address)?;
+    stream.write_all(head.as_bytes())?;
+    stream.write_all(body.as_bytes())?;
+    stream.set_read_timeout(Some(ANSWERED_MAX))?;
+    let (mut all, mut buffer) = (String::new(), [0; 4096]);
+    let mut took = None;
+    while !all.contains("[DONE]") {
+        let read = match stream.read(&mut buffer) {
+            Ok(read) => read,
+            Err(_) => return Ok(ANSWERED_MAX),
+        };
+        anyhow::ensure!(read > 0, "{all}");
+        all.push_str(&String::from_utf8_lossy(&buffer[..read]));
+        let has_text = || all.split("\"content\":\"").skip(1).any(|rest| !rest.starts_with('"'));
+        if took.is_none() && has_text() {
+            took = Some(begun.elapsed());
+        }
+    }
+    Ok(took.unwrap_or_else(|| begun.elapsed()).min(ANSWERED_MAX))
+}

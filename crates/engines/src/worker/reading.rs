@@ -1,0 +1,134 @@
+//! In which order prompts are read: pure bookkeeping of what was read for whom.
+//!
+//! Callers share the time that reading takes. Those for whom about as much was read (to within [`SHARE`]) go by their
+//! prompts: the one of which the least is left goes first, so that a question does not wait for a document. In every
+//! [`OLDEST_EVERY`]th step the prompt that came first goes first, so that short ones do not keep a long one waiting for ever.
+//! A caller who comes anew starts where the one stands for whom the least was read, as in [`super::turns`].
+//!
+//! Callers are opaque numbers that the server chooses; see `ToWorker::Generate`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Callers for whom reading took equally many multiples of this are served alike. Longer than a usual prompt takes, so that
+/// usual prompts of several callers are read one after the other rather than all at the pace of the last.
+const SHARE: Duration = Duration::from_secs(4);
+/// One step of so many goes to the oldest prompt.
+const OLDEST_EVERY: u64 = 4;
+
+/// A prompt that is not wholly read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Unread {
+    /// Numbers grow by arrival.
+    pub(super) stream: u64,
+    pub(super) caller: u64,
+    /// Tokens of it that are still to be read.
+    pub(super) left: usize,
+}
+
+/// What was read for each caller.
+#[derive(Debug, Default)]
+pub(super) struct Order {
+    served: BTreeMap<u64, Duration>,
+    steps: u64,
+}
+
+impl Order {
+    /// Puts all prompts that are read at the moment in the order in which this step is to read them.
+    pub(super) fn arrange(&mut self, unread: &mut [Unread]) {
+        let served = |order: &Self, prompt: &Unread| order.served.get(&prompt.caller).copied();
+        let level = unread.iter().filter_map(|prompt| served(self, prompt)).min().unwrap_or_default();
+        // Who has nothing to read is remembered only while others, for whom less was read, have.
+        let reads = |caller: &u64| unread.iter().any(|prompt| prompt.caller == *caller);
+        self.served.retain(|caller, served| reads(caller) || (*served > level && !unread.is_empty()));
+        for prompt in unread.iter() {
+            self.served.entry(prompt.caller).or_insert(level);
+        }
+        self.steps += 1;
+        let oldest_first = self.steps.is_multiple_of(OLDEST_EVERY);
+        unread.sort_by_key(|prompt| {
+            let shares = self.served[&prompt.caller].as_millis() / SHARE.as_millis();
+            let by_need = (shares, prompt.left);
+            (if oldest_first { (0, 0) } else { by_need }, prompt.stream)
+        });
+    }
+
+    /// Notes that reading for a caller took so long.
+    pub(super) fn charge(&mut self, caller: u64, took: Duration) {
+        if let Some(served) = self.served.get_mut(&caller) {
+            *served += took;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads prompts (`(caller, steps)` by arrival) to their end, a step of a second at a time, and returns when each was
+    /// read. Those of the second list arrive at the given second.
+    fn finished(first: &[(u64, usize)], later: &[(u64, u64, usize)]) -> Vec<u64> {
+        let mut order = Order::default();
+        let mut unread: Vec<Unread> = Vec::new();
+        let mut ends = vec![0; first.len() + later.len()];
+        for (stream, (caller, left)) in (0..).zip(first.iter().copied()) {
+            unread.push(Unread { stream, caller, left });
+        }
+        for second in 0..1000 {
+            for (stream, (at, caller, left)) in (first.len() as u64..).zip(later.iter().copied()) {
+                if at == second {
+                    unread.push(Unread { stream, caller, left });
+                }
+            }
+            order.arrange(&mut unread);
+            let Some(next) = unread.first_mut() else { continue };
+            next.left -= 1;
+            order.charge(next.caller, Duration::from_secs(1));
+            if next.left == 0 {
+                ends[next.stream as usize] = second + 1;
+                unread.remove(0);
+            }
+        }
+        ends
+    }
+
+    #[test]
+    fn a_question_goes_before_documents_of_others_and_of_its_own_caller() {
+        assert_eq!(finished(&[(1, 30)], &[(5, 2, 1)])[1], 6);
+        assert_eq!(finished(&[(1, 30); 4], &[(5, 2, 1)])[4], 6);
+        assert_eq!(finished(&[(1, 30); 4], &[(5, 1, 1)])[4], 6);
+    }
+
+    #[test]
+    fn callers_share_the_time() {
+        let ends = finished(&[(1, 30), (1, 30), (1, 30)], &[(0, 2, 30)]);
+        assert!((56..=64).contains(&ends[3]), "half of the time is its: {ends:?}");
+        // Four prompts at a time, again and again, leave others their half as well.
+        let endless: Vec<(u64, u64, usize)> = (0..200).map(|at| (at, 1, 2)).collect();
+        let ends = finished(&[(2, 20)], &endless);
+        assert!(ends[0] <= 44, "{ends:?}");
+    }
+
+    #[test]
+    fn usual_prompts_are_read_one_after_the_other() {
+        assert_eq!(finished(&[(1, 3), (2, 3), (3, 3)], &[]), [3, 6, 9]);
+    }
+
+    #[test]
+    fn short_prompts_of_many_callers_do_not_keep_a_long_one_waiting() {
+        let endless: Vec<(u64, u64, usize)> = (0..300).map(|at| (at, 10 + at, 1)).collect();
+        let ends = finished(&[(1, 30)], &endless);
+        assert!((100..=124).contains(&ends[0]), "a step of four is its: {}", ends[0]);
+    }
+
+    #[test]
+    fn nobody_is_remembered_where_nothing_is_read() {
+        let mut order = Order::default();
+        let mut unread = [Unread { stream: 1, caller: 7, left: 9 }];
+        order.arrange(&mut unread);
+        order.charge(7, Duration::from_secs(60));
+        order.charge(8, Duration::from_secs(60));
+        order.arrange(&mut []);
+        assert!(order.served.is_empty());
+    }
+}
