@@ -226,6 +226,30 @@ fn usage_is_of_the_keys_whose_tasks_are_visible_and_numbers_are_for_administrato
     assert_eq!([&one, &wide, &mallory, &admin].map(|headers| status(headers)), [403, 403, 403, 200]);
 }
 
+/// Says something lasting in an app that has a chat of its own: it waits in the inbox.
+fn hear(lar: &Lar, headers: &str, content: &str) {
+    let heard =
+        lar.send_with(headers, "POST", "/lar/v1/memories/heard", &json!({ "content": content })).json();
+    assert_eq!(heard["waiting"], 1, "{heard}");
+}
+
+/// What waits, newest first: the text and the id of each.
+fn waiting(lar: &Lar, headers: &str) -> Vec<(String, String)> {
+    let inbox = lar.send_with(headers, "GET", "/lar/v1/memories/inbox", &Value::Null).json();
+    let text = |one: &Value, field: &str| one[field].as_str().unwrap().to_owned();
+    inbox["data"].as_array().unwrap().iter().map(|one| (text(one, "content"), text(one, "id"))).collect()
+}
+
+fn texts(waiting: &[(String, String)]) -> Vec<String> {
+    waiting.iter().map(|(text, _)| text.clone()).collect()
+}
+
+/// Accepts or rejects what waits.
+fn decide(lar: &Lar, headers: &str, id: &str, verb: &str) -> u16 {
+    let path = format!("/lar/v1/memories/inbox/{id}/{verb}");
+    lar.send_with(headers, "POST", &path, &json!({})).status
+}
+
 /// What waits there is a person's own words that nobody has accepted yet.
 #[test]
 fn what_waits_in_the_inbox_is_for_the_key_that_noted_it_and_for_keys_with_conversations() {
@@ -237,23 +261,12 @@ fn what_waits_in_the_inbox_is_for_the_key_that_noted_it_and_for_keys_with_conver
     let conversation = made(&lar.post("/lar/v1/conversations", &json!({})), "id");
     let said = json!({ "content": "I play the oboe in an orchestra.", "max_tokens": 1 });
     assert_eq!(lar.post(&format!("/lar/v1/conversations/{conversation}/messages"), &said).status, 200);
-    let hear = |headers: &str, content: &str| {
-        let heard =
-            lar.send_with(headers, "POST", "/lar/v1/memories/heard", &json!({ "content": content })).json();
-        assert_eq!(heard["waiting"], 1, "{heard}");
-    };
-    hear(&app, "My bike was stolen last week.");
+    hear(&lar, &app, "My bike was stolen last week.");
     let space = made(&lar.post("/lar/v1/spaces", &json!({ "name": "band" })), "id");
     let grant = json!({ "user": "mallory", "access": "write" });
     assert!(lar.post(&format!("/lar/v1/spaces/{space}/grants"), &grant).status < 300);
-    hear(&format!("{app}x-space: band\r\n"), "Our drummer lives in Leeds.");
-
-    let waiting = |headers: &str| -> Vec<(String, String)> {
-        let inbox = lar.send_with(headers, "GET", "/lar/v1/memories/inbox", &Value::Null).json();
-        let text = |one: &Value, field: &str| one[field].as_str().unwrap().to_owned();
-        inbox["data"].as_array().unwrap().iter().map(|one| (text(one, "content"), text(one, "id"))).collect()
-    };
-    let texts = |headers: &str| waiting(headers).into_iter().map(|(text, _)| text).collect::<Vec<_>>();
+    hear(&lar, &format!("{app}x-space: band\r\n"), "Our drummer lives in Leeds.");
+    let texts = |headers: &str| texts(&waiting(&lar, headers));
     let (oboe, bike, drummer) =
         ("I play the oboe in an orchestra.", "My bike was stolen last week.", "Our drummer lives in Leeds.");
     assert_eq!(texts(&owner), [drummer, bike, oboe]);
@@ -264,12 +277,9 @@ fn what_waits_in_the_inbox_is_for_the_key_that_noted_it_and_for_keys_with_conver
     assert_eq!(texts(&mallory), nothing, "in a space that is shared with her, too");
     assert_eq!(texts(&format!("{mallory}x-space: band\r\n")), nothing);
 
-    let all = waiting(&owner);
+    let all = waiting(&lar, &owner);
     let id = |text: &str| all.iter().find(|(found, _)| found == text).unwrap().1.clone();
-    let decide = |headers: &str, text: &str, verb: &str| {
-        let path = format!("/lar/v1/memories/inbox/{}/{verb}", id(text));
-        lar.send_with(headers, "POST", &path, &json!({})).status
-    };
+    let decide = |headers: &str, text: &str, verb: &str| decide(&lar, headers, &id(text), verb);
     for verb in ["accept", "reject"] {
         for text in [oboe, bike, drummer] {
             assert_eq!(
@@ -290,4 +300,63 @@ fn what_waits_in_the_inbox_is_for_the_key_that_noted_it_and_for_keys_with_conver
     assert_eq!(texts(&owner), [drummer]);
     let shared = lar.send_with(&other, "GET", "/lar/v1/memories", &Value::Null).json();
     assert_eq!(shared["data"][0]["content"], oboe, "what was accepted is a memory: {shared}");
+}
+
+/// A key finds out neither that another key noted a sentence nor that it waits, and its own note is not lost by it.
+#[test]
+fn a_sentence_that_several_keys_noted_waits_for_each_and_is_one_line_for_their_person() {
+    let lar = Lar::start();
+    let scopes = ["memory:read", "memory:write"];
+    let [one, two] = [0; 2].map(|_| lar.key(&scopes));
+    let wide = lar.key(&["memory:read", "memory:write", "conversations"]);
+    let mallory = lar.invite("mallory");
+    let (bike, oboe, drummer) =
+        ("My bike was stolen last week.", "I play the oboe in an orchestra.", "Our drummer lives in Leeds.");
+    let inbox = |headers: &str| texts(&waiting(&lar, headers));
+    let nothing: [&str; 0] = [];
+
+    // Rejected by one of the keys, then for all of them by the person.
+    for key in [&one, &two, &one] {
+        hear(&lar, key, bike);
+    }
+    assert_eq!([&one, &two].map(|key| inbox(key)), [[bike], [bike]], "each sees what it noted");
+    assert_eq!(inbox(&wide), [bike], "one line");
+    let [of_one, of_two] = [&one, &two].map(|key| waiting(&lar, key)[0].1.clone());
+    assert_ne!(of_one, of_two);
+    assert_eq!([(&one, &of_two), (&two, &of_one)].map(|(key, id)| decide(&lar, key, id, "reject")), [404; 2]);
+    assert_eq!(decide(&lar, &one, &of_one, "reject"), 204);
+    assert_eq!(inbox(&one), nothing);
+    assert_eq!([&two, &wide].map(|key| inbox(key)), [[bike], [bike]], "what another noted waits still");
+    hear(&lar, &one, bike);
+    assert_eq!(decide(&lar, &wide, &waiting(&lar, &wide)[0].1, "reject"), 204);
+    assert_eq!([&one, &two, &wide].map(|key| inbox(key)), [nothing; 3]);
+
+    // Accepted: it is a memory, so it waits for nobody.
+    for key in [&one, &two] {
+        hear(&lar, key, oboe);
+    }
+    assert_eq!(decide(&lar, &one, &waiting(&lar, &one)[0].1, "accept"), 200);
+    assert_eq!([&one, &two, &wide].map(|key| inbox(key)), [nothing; 3]);
+
+    // Saved: the same.
+    for key in [&one, &two] {
+        hear(&lar, key, bike);
+    }
+    let said = json!({ "content": format!("Remember that {bike}") });
+    let saved = lar.send_with(&two, "POST", "/lar/v1/memories/heard", &said).json();
+    assert_eq!(saved["saved"].as_array().unwrap().len(), 1, "{saved}");
+    assert_eq!([&one, &two, &wide].map(|key| inbox(key)), [nothing; 3]);
+
+    // In a space that two people share, what each of them noted is theirs.
+    let space = made(&lar.post("/lar/v1/spaces", &json!({ "name": "band" })), "id");
+    let grant = json!({ "user": "mallory", "access": "write" });
+    assert!(lar.post(&format!("/lar/v1/spaces/{space}/grants"), &grant).status < 300);
+    let [of_one, of_mallory] = [&one, &mallory].map(|key| format!("{key}x-space: band\r\n"));
+    for key in [&of_one, &of_mallory] {
+        hear(&lar, key, drummer);
+    }
+    assert_eq!([&one, &of_mallory].map(|key| inbox(key)), [[drummer], [drummer]]);
+    assert_ne!(waiting(&lar, &one), waiting(&lar, &of_mallory));
+    assert_eq!(decide(&lar, &of_mallory, &waiting(&lar, &of_mallory)[0].1, "reject"), 204);
+    assert_eq!((inbox(&of_mallory), inbox(&wide)), (vec![], vec![drummer.to_owned()]));
 }

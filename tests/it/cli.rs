@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use lar_tests::{Lar, free_port};
+use lar_tests::made::{POOLING_MEAN, gguf_embedder};
+use lar_tests::{Lar, Terminal, chat_model, free_port};
 
 fn text(output: &std::process::Output) -> String {
     String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()
@@ -22,7 +23,11 @@ fn commands_talk_to_the_running_server() {
     assert!(text(&lar.cli(&["open", "--print"])).contains("/#sign-in="));
     assert!(text(&lar.cli(&["doctor"])).contains("Lar is running at"));
     let made = lar.cli(&["keys", "create", "editor"]);
-    assert!(text(&made).starts_with("lar_"), "{}", text(&made));
+    // The key alone is on standard output, so that it can be written to a file.
+    let key = String::from_utf8_lossy(&made.stdout).into_owned();
+    assert!(key.starts_with("lar_") && key.lines().count() == 1, "{key}");
+    let told = String::from_utf8_lossy(&made.stderr).into_owned();
+    assert_eq!(told, "This key is shown once. Keep it where editor reads it.\n");
 }
 
 #[test]
@@ -42,9 +47,19 @@ fn alone(home: &Path, arguments: &[&str]) -> std::process::Output {
 
 /// The same with further variables in its environment.
 fn alone_with(home: &Path, variables: &[(&str, &str)], arguments: &[&str]) -> std::process::Output {
+    command_alone(home, variables, arguments).output().unwrap()
+}
+
+fn command_alone(home: &Path, variables: &[(&str, &str)], arguments: &[&str]) -> std::process::Command {
     let mut command = std::process::Command::new(lar_tests::program());
     command.env_clear().env("HOME", home).env("LAR_DATA_DIR", home.join("data"));
-    command.envs(variables.iter().copied()).args(arguments).output().unwrap()
+    command.envs(variables.iter().copied()).args(arguments);
+    command
+}
+
+/// How messages call the program that is tested where it is not on the PATH.
+fn called() -> String {
+    lar_tests::program().canonicalize().unwrap().display().to_string()
 }
 
 /// Adds the help of the command at `path` and of all below it.
@@ -136,7 +151,7 @@ fn advice_names_what_helps_and_nothing_else() {
     let home = tempfile::tempdir().unwrap();
     let taken = alone_with(home.path(), &[("LAR_LISTEN", &lar.address)], &["serve"]);
     let port: u16 = lar.address.rsplit(':').next().unwrap().parse().unwrap();
-    let other = format!("`lar serve --listen 127.0.0.1:{}`", port.checked_add(1).unwrap_or(5270));
+    let other = format!("`{} serve --listen 127.0.0.1:{}`", called(), port.checked_add(1).unwrap_or(5270));
     assert_eq!(taken.status.code(), Some(1));
     assert!(text(&taken).contains(&other), "{}", text(&taken));
 
@@ -146,6 +161,73 @@ fn advice_names_what_helps_and_nothing_else() {
     let step =
         format!("no Lar answers at {nobody}. Start it with `lar serve`, or set LAR_URL to where it runs");
     assert!(text(&dead).contains(&step), "{}", text(&dead));
+}
+
+#[test]
+fn what_needs_a_lar_that_goes_on_starts_none() {
+    let home = tempfile::tempdir().unwrap();
+    // A directory that a Lar was served from before, too.
+    for prepare in [false, true] {
+        if prepare {
+            std::fs::create_dir_all(home.path().join("data")).unwrap();
+            std::fs::write(home.path().join("data/owner.key"), Lar::KEY).unwrap();
+            std::fs::write(home.path().join("data/server.json"), dead_server()).unwrap();
+        }
+        for arguments in [
+            &["open"][..],
+            &["open", "--print"],
+            &["--json", "open"],
+            &["ps"],
+            &["top"],
+            &["models", "load", "default"],
+            &["models", "unload", "default"],
+            &["connect", "python"],
+            &["connect", "python", "--print"],
+            &["users", "invite", "ann"],
+        ] {
+            let refused = alone(home.path(), arguments);
+            let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+            assert_eq!((refused.status.code(), refused.stdout.as_slice()), (Some(1), &b""[..]), "{told}");
+            assert!(told.starts_with("lar: no Lar is running"), "{arguments:?}: {told}");
+            assert!(told.contains(&format!("`{} serve`", called())), "{arguments:?}: {told}");
+        }
+        assert!(!home.path().join("data/lar.db").exists(), "nothing was started");
+    }
+
+    let mut opened = Terminal::run(&command_alone(home.path(), &[], &["open"]));
+    let (code, screen) = opened.ended();
+    assert_eq!(code, Some(1), "{screen}");
+    assert!(screen.contains("no Lar is running") && !screen.contains("sign-in"), "{screen}");
+    assert!(!screen.contains("browser") && !screen.contains("one is started"), "{screen}");
+    assert!(!home.path().join("data/sign-in.html").exists());
+}
+
+/// What is left of a server that was killed.
+fn dead_server() -> String {
+    serde_json::json!({ "url": format!("http://127.0.0.1:{}", free_port()), "pid": 1 }).to_string()
+}
+
+#[test]
+fn a_pull_tells_the_models_name_and_how_to_make_it_the_default() {
+    let home = tempfile::tempdir().unwrap();
+    let source = chat_model().display().to_string();
+    let elsewhere = [("LAR_LISTEN", "127.0.0.1:0")];
+    let pull = |source: &str, name: &str| {
+        let arguments = ["models", "pull", source, "--name", name];
+        let (code, screen) = Terminal::run(&command_alone(home.path(), &elsewhere, &arguments)).ended();
+        assert_eq!(code, Some(0), "{screen}");
+        screen
+    };
+    let first = pull(&source, "first");
+    assert!(first.contains("Fetching first\r\n") && first.contains("Installed first."), "{first}");
+    assert!(!first.contains("0 B/0 B"), "no bar begins full: {first}");
+    assert!(!first.contains("alias set"), "it is the default: {first}");
+    let second = pull(&source, "second");
+    assert!(second.contains("To answer with it by default: lar alias set default second"), "{second}");
+    let done = alone_with(home.path(), &elsewhere, &["alias", "set", "default", "second"]);
+    assert!(done.status.success(), "{}", text(&done));
+    let embedder = gguf_embedder(home.path(), POOLING_MEAN).display().to_string();
+    assert!(!pull(&embedder, "embedder").contains("alias set"), "no embedder answers");
 }
 
 #[test]

@@ -237,6 +237,63 @@ fn showing_makes_nothing() {
 }
 
 #[test]
+fn the_steps_that_are_shown_work_to_the_letter() {
+    let house = House::with(&[]);
+    let shell = |line: &str| {
+        let mut command = house.command(&[]);
+        let environment: Vec<_> = command
+            .get_envs()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())))
+            .collect();
+        command = Command::new("sh");
+        command.env_clear().envs(environment).args(["-c", line]);
+        let done = command.output().unwrap();
+        assert!(done.status.success(), "{line}: {}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap()
+    };
+    // What is set off is what is copied.
+    let copied = |told: &str| -> Vec<String> {
+        let paragraphs = told.split("\n\n").filter(|paragraph| paragraph.starts_with("  "));
+        paragraphs.map(str::to_owned).collect()
+    };
+    let told = house.connect(&["curl", "--print"]);
+    let [make, call]: [String; 2] = copied(&told).try_into().unwrap();
+    assert_eq!(shell(&make), "", "the key is in its file and nowhere else");
+    let key_file = house.lar.data().join("clients/curl.key");
+    assert_eq!(fs::metadata(&key_file).unwrap().permissions().mode() & 0o777, 0o600);
+    let folder = fs::metadata(key_file.parent().unwrap()).unwrap();
+    assert_eq!(folder.permissions().mode() & 0o777, 0o700);
+    let answer: Value = serde_json::from_str(&shell(&call)).unwrap();
+    assert!(answer["choices"][0]["message"]["content"].is_string(), "{answer}");
+    // A key that is there is kept.
+    let key = fs::read(&key_file).unwrap();
+    let told = house.connect(&["curl", "--print"]);
+    assert!(told.contains("curl.key already") && !told.contains("keys create"), "{told}");
+    assert_eq!(fs::read(&key_file).unwrap(), key);
+
+    // Every recipe that reads a file has it made; every other says where the key goes.
+    for client in ["python", "home-assistant", "openclaw"] {
+        let told = house.connect(&[client, "--print"]);
+        let path = house.lar.data().join(format!("clients/{client}.key"));
+        shell(&copied(&told)[0]);
+        let key = fs::read_to_string(&path).unwrap();
+        assert!(key.starts_with("lar_") && key.lines().count() == 1, "{client}: {key}");
+    }
+    for client in ["claude-code", "codex", "cursor", "continue", "open-webui"] {
+        let told = house.connect(&[client, "--print"]);
+        let key = shell(&copied(&told)[0]);
+        assert!(key.starts_with("lar_") && key.lines().count() == 1, "{client}: {key}");
+        assert!(told.contains("2. Below, put that key wherever `lar_YOUR_KEY` stands."), "{told}");
+        assert!(!told.contains(&format!("{client}.key")), "{told}");
+    }
+    let told = house.connect(&["openclaw", "--models", "--print"]);
+    assert!(told.contains("put the key in that file wherever `lar_YOUR_KEY` stands"), "{told}");
+    assert!(told.contains("cp -r integrations/openclaw/. '"), "{told}");
+    let told = house.connect(&["claude-code", "--hooks", "--print"]);
+    assert!(told.contains("connect claude-code --hooks` does all of this"), "{told}");
+}
+
+#[test]
 fn a_session_begins_with_what_is_remembered_or_without() {
     let mut house = House::with(&[]);
     house.connect(&["claude-code", "--no-check"]);

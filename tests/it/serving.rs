@@ -48,10 +48,32 @@ fn a_hang_up_ends_a_server_in_order() {
 
 #[test]
 fn the_link_that_signs_in_is_for_terminals_and_whoever_asks_for_it() {
-    let (said, _) = told(&[], &[]);
-    assert!(said.ends_with("\nSign in: lar open\n"), "{said}");
     let (said, _) = told(&["--print-link"], &[]);
     assert!(said.contains("/#sign-in="), "{said}");
+}
+
+#[test]
+fn the_command_that_signs_in_is_named_as_it_can_be_called() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = lar_tests::program().canonicalize().unwrap();
+    let called = program.display();
+    let link = folder.path().join("lar");
+    let path = format!("{}:/usr/bin:/bin", folder.path().display());
+    let search = [("PATH", path.as_str())];
+    let (said, _) = told(&[], &search);
+    assert!(said.ends_with(&format!("\nSign in: {called} open\n")), "it is not on the PATH: {said}");
+    std::os::unix::fs::symlink("/bin/true", &link).unwrap();
+    let (said, _) = told(&[], &search);
+    assert!(said.ends_with(&format!("\nSign in: {called} open\n")), "another one is: {said}");
+    std::fs::remove_file(&link).unwrap();
+    std::os::unix::fs::symlink(&program, &link).unwrap();
+    let (said, _) = told(&[], &search);
+    assert!(said.ends_with("\nSign in: lar open\n"), "{said}");
+    // Who chose a directory with the flag has to name it again.
+    let chosen = folder.path().join("chosen");
+    let data = tempfile::tempdir().unwrap();
+    let (said, _) = told_on(data.path(), &["--data-dir", &chosen.display().to_string()], &search);
+    assert!(said.ends_with(&format!("\nSign in: lar --data-dir {} open\n", chosen.display())), "{said}");
 }
 
 #[test]

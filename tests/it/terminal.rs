@@ -50,7 +50,7 @@ fn chat_on_a_terminal() {
     chat.press("Write four sentences about a fox and a river.\r");
     chat.wait_for("river.");
     chat.wait_for("\r\n");
-    chat.wait_for(" ");
+    chat.wait_for_hidden_keys();
     chat.press("typed too early");
     chat.wait_for("ms, ");
     chat.wait_for("> ");

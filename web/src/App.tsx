@@ -4,7 +4,9 @@ import { Icon } from "./Icon";
 import { useCallback, useEffect, useRef, useState } from "react";
 import { flushSync } from "react-dom";
 import { api, ApiError, type Model } from "./api";
+import { useReachable } from "./connection";
 import { useConversation } from "./conversation";
+import { drafts } from "./drafts";
 import { Help } from "./Help";
 import { MemoryPage } from "./memory/MemoryPage";
 import { ModelPicker } from "./ModelPicker";
@@ -34,17 +36,20 @@ const atMemory = () => location.pathname === "/memory";
 export function App() {
   const [signedIn, setSignedIn] = useState<boolean>();
   const [reason, setReason] = useState<string>();
+  const reachable = useReachable();
 
+  // Asked at first, and again when the server is back.
   useEffect(() => {
+    if (signedIn || !reachable) return;
     signIn()
       .catch((cause: ApiError) => setReason(cause.message))
       .then(() => api.me())
       .then(() => setSignedIn(true))
       .catch((cause: ApiError) => {
         setSignedIn(false);
-        if (cause.status === 0) setReason(cause.message);
+        if (cause.unreachable) setReason(cause.message);
       });
-  }, []);
+  }, [reachable]);
 
   if (signedIn === undefined) return <main className="blank" aria-busy="true" aria-label="Lar is opening" />;
   if (!signedIn) return <SignIn reason={reason} />;
@@ -61,6 +66,7 @@ function House({ onSignedOut }: { onSignedOut: () => void }) {
   const [drawer, setDrawer] = useState(false);
   const [help, setHelp] = useState(false);
   const search = useRef<HTMLInputElement>(null);
+  const reachable = useReachable();
 
   const open = useCallback((next?: string) => {
     setId(next);
@@ -91,15 +97,16 @@ function House({ onSignedOut }: { onSignedOut: () => void }) {
   const loading = models?.some((model) => model.state === "loading") ?? false;
   const phase = state.progress?.phase;
   useEffect(() => {
+    if (!reachable) return;
     refresh();
     addEventListener("focus", refresh);
     return () => removeEventListener("focus", refresh);
-  }, [refresh, phase]);
+  }, [refresh, phase, reachable]);
   useEffect(() => {
-    if (!loading) return;
+    if (!loading || !reachable) return;
     const timer = setInterval(refresh, MODELS_EVERY_MS);
     return () => clearInterval(timer);
-  }, [refresh, loading]);
+  }, [refresh, loading, reachable]);
 
   // A conversation goes on with its own model.
   const own = state.conversation?.model;
@@ -156,7 +163,10 @@ function House({ onSignedOut }: { onSignedOut: () => void }) {
         search={search}
         onHelp={() => setHelp(true)}
         onClose={() => setDrawer(false)}
-        onSignOut={() => api.signOut().then(onSignedOut, onSignedOut)}
+        onSignOut={() => {
+          drafts.clear();
+          api.signOut().then(onSignedOut, onSignedOut);
+        }}
       />
       {drawer && <div className="scrim" onClick={() => setDrawer(false)} />}
       {memory ? (
@@ -176,7 +186,7 @@ function House({ onSignedOut }: { onSignedOut: () => void }) {
             {state.conversation?.temporary && <span className="chip">temporary</span>}
             <ModelPicker models={models} value={model} onChange={setModel} />
           </header>
-          <Thread key={id ? "open" : "new"} state={state} models={models} onModelsChanged={refresh} />
+          <Thread key={id ? "open" : "new"} id={id} state={state} models={models} onModelsChanged={refresh} />
         </main>
       )}
       {help && <Help onClose={() => setHelp(false)} />}

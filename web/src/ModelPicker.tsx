@@ -1,5 +1,6 @@
-// Which model answers, and what it is doing.
+// Which model answers, and what it is doing. What it was doing is left out while the server does not answer.
 
+import { useReachable } from "./connection";
 import { size, type Model } from "./api";
 
 const STATES = { unloaded: "not loaded", loading: "loading…", ready: "loaded", failed: "failed" };
@@ -14,6 +15,7 @@ interface Props {
 }
 
 export function ModelPicker({ models, value, onChange }: Props) {
+  const reachable = useReachable();
   const chat = models?.filter((model) => model.kind === "chat") ?? [];
   const chosen = chat.find((model) => model.name === value) ?? chat.find((model) => model.aliases.includes(value ?? "default"));
   if (models && chat.length === 0) return <span className="chip failed">no model</span>;
@@ -26,11 +28,17 @@ export function ModelPicker({ models, value, onChange }: Props) {
         {!chosen && <option value="">…</option>}
         {chat.map((model) => (
           <option key={model.name} value={model.name}>
-            {model.name} · {size(model.size_bytes)} · {context(model.context_tokens)} context · {STATES[model.state]}
+            {model.name} · {size(model.size_bytes)} · {context(model.context_tokens)} context
+            {reachable && ` · ${STATES[model.state]}`}
           </option>
         ))}
       </select>
-      {chosen && (
+      {!reachable && (
+        <span className="chip failed" role="status">
+          not reachable
+        </span>
+      )}
+      {reachable && chosen && (
         <span className={`chip ${chosen.state}`} role="status" title={chosen.reason}>
           {STATES[chosen.state]}
         </span>

@@ -3,6 +3,7 @@
 import { Icon } from "./Icon";
 import { useCallback, useEffect, useState, type ReactNode, type RefObject } from "react";
 import { api, type Conversation } from "./api";
+import { useReachable } from "./connection";
 
 interface Props {
   open: (id?: string) => void;
@@ -34,7 +35,10 @@ export function Sidebar({ open, openMemory, memory, current, listed, search, onH
     setAll((rows) => (after ? [...rows, ...page.data] : page.data));
     setNext(page.next);
   }, []);
-  useEffect(() => void load(), [load, listed, current]);
+  const reachable = useReachable();
+  useEffect(() => {
+    if (reachable) void load();
+  }, [load, listed, current, reachable]);
 
   useEffect(() => {
     if (!words.trim()) {

@@ -9,14 +9,18 @@ import {
   ExportedMessageRepository,
   MessagePrimitive,
   ThreadPrimitive,
+  useAui,
   useAuiState,
   useExternalStoreRuntime,
   type AppendMessage,
   type ThreadMessage,
 } from "@assistant-ui/react";
-import { createContext, useContext, useEffect, useMemo, useState } from "react";
+import { createContext, useContext, useEffect, useLayoutEffect, useMemo, useState } from "react";
 import type { Message, Model } from "./api";
+import { useReachable } from "./connection";
 import type { ConversationState, Progress } from "./conversation";
+import { boxOf, drafts } from "./drafts";
+import { failureWords } from "./failures";
 import { Remembered } from "./InTurn";
 import { Markdown } from "./Markdown";
 import { Welcome } from "./Welcome";
@@ -55,12 +59,15 @@ const textOf = (message: AppendMessage) =>
   message.content.map((part) => (part.type === "text" ? part.text : "")).join("");
 
 interface Props {
+  /** The conversation, none for one that is not begun. */
+  id?: string;
   state: ConversationState;
   models?: Model[];
   onModelsChanged: () => void;
 }
 
-export function Thread({ state, models, onModelsChanged }: Props) {
+export function Thread({ id, state, models, onModelsChanged }: Props) {
+  const reachable = useReachable();
   const messageRepository = useMemo(
     () => ({
       headId: state.head,
@@ -89,7 +96,7 @@ export function Thread({ state, models, onModelsChanged }: Props) {
       <AssistantRuntimeProvider runtime={runtime}>
         <ThreadPrimitive.Root className="thread">
           <ThreadPrimitive.Viewport className="viewport" tabIndex={0} role="log" aria-label="Messages" aria-live="off">
-            {state.messages.length === 0 && !state.progress && !state.conversation && (
+            {!id && state.messages.length === 0 && !state.progress && (
               <Welcome models={models} onModelsChanged={onModelsChanged} />
             )}
             <ThreadPrimitive.Messages components={{ UserMessage, AssistantMessage, EditComposer }} />
@@ -98,26 +105,45 @@ export function Thread({ state, models, onModelsChanged }: Props) {
               <Icon name="down" />
             </ThreadPrimitive.ScrollToBottom>
           </ThreadPrimitive.Viewport>
+          {!reachable && (
+            <p role="alert" className="alert">
+              Lar does not answer. Is it still running? This page asks again by itself.
+            </p>
+          )}
           {state.error && (
             <p role="alert" className="alert">
               {state.error} <button onClick={state.dismiss}>Dismiss</button>
             </p>
           )}
           <Spoken />
-          <Composer />
+          <Composer box={boxOf(id)} />
         </ThreadPrimitive.Root>
       </AssistantRuntimeProvider>
     </State.Provider>
   );
 }
 
-function Composer() {
+function Composer({ box }: { box: string }) {
+  const aui = useAui();
+  useLayoutEffect(() => {
+    const fill = () => aui.composer.setText(drafts.read(box));
+    fill();
+    return drafts.listen(box, fill);
+  }, [aui, box]);
   return (
     <ComposerPrimitive.Root className="composer">
       <label className="hidden" htmlFor="message">
         Message
       </label>
-      <ComposerPrimitive.Input id="message" placeholder="Say something…" rows={1} maxRows={10} autoFocus submitMode="enter" />
+      <ComposerPrimitive.Input
+        id="message"
+        placeholder="Say something…"
+        rows={1}
+        maxRows={10}
+        autoFocus
+        submitMode="enter"
+        onChange={(event) => drafts.type(box, event.target.value)}
+      />
       <ThreadPrimitive.If running={false}>
         <ComposerPrimitive.Send className="primary">Send</ComposerPrimitive.Send>
       </ThreadPrimitive.If>
@@ -129,6 +155,20 @@ function Composer() {
 }
 
 function UserMessage() {
+  const id = useAuiState((s) => s.message.id);
+  const aui = useAui();
+  // An edit that was not sent is gone on with: after a reload, or when it came back.
+  useEffect(() => {
+    const open = () => {
+      if (drafts.read(id) && !aui.composer.getState().isEditing) aui.composer.beginEdit();
+    };
+    const opening = setTimeout(open);
+    const deaf = drafts.listen(id, open);
+    return () => {
+      clearTimeout(opening);
+      deaf();
+    };
+  }, [aui, id]);
   return (
     <MessagePrimitive.Root className="message user">
       <div className="bubble">
@@ -147,12 +187,31 @@ function UserMessage() {
 }
 
 function EditComposer() {
+  const id = useAuiState((s) => s.message.id);
+  const aui = useAui();
+  const said = useContext(State)?.messages.find((one) => one.id === id)?.content;
+  useLayoutEffect(() => {
+    const kept = drafts.read(id);
+    if (kept) aui.composer.setText(kept);
+  }, [aui, id]);
+  const forget = () => drafts.forget(id);
   return (
     <MessagePrimitive.Root className="message user">
       <ComposerPrimitive.Root className="edit">
-        <ComposerPrimitive.Input aria-label="Edit the message" autoFocus />
+        <ComposerPrimitive.Input
+          aria-label="Edit the message"
+          autoFocus
+          onChange={({ target }) => drafts.type(id, target.value === said ? "" : target.value)}
+          cancelOnEscape={false}
+          onKeyDown={(event) => {
+            if (event.key !== "Escape" || event.nativeEvent.isComposing) return;
+            event.preventDefault();
+            forget();
+            aui.composer.cancel();
+          }}
+        />
         <div className="actions">
-          <ComposerPrimitive.Cancel>Cancel</ComposerPrimitive.Cancel>
+          <ComposerPrimitive.Cancel onClick={forget}>Cancel</ComposerPrimitive.Cancel>
           <ComposerPrimitive.Send className="primary">Send again</ComposerPrimitive.Send>
         </div>
       </ComposerPrimitive.Root>
@@ -178,7 +237,9 @@ function AssistantMessage() {
         <>
           {message.status === "stopped" && <p className="quiet">You stopped this answer.</p>}
           {message.status === "failed" && (
-            <p className="alert">This answer broke off ({message.error_code}). What was written is kept; have it made again.</p>
+            <p className="alert" title={message.error_code}>
+              {failureWords(message.error_code, message.content !== "")}
+            </p>
           )}
           <div className="actions">
             <Branches />

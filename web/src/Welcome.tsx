@@ -2,6 +2,7 @@
 
 import { useEffect, useState } from "react";
 import { api, size, type Model, type Pull, type Recommended } from "./api";
+import { useReachable } from "./connection";
 
 const PICKS = 3;
 const LOOK_EVERY_MS = 500;
@@ -43,19 +44,25 @@ function Picks({ onModelsChanged }: { onModelsChanged: () => void }) {
   const [picks, setPicks] = useState<Recommended[]>();
   const [pulls, setPulls] = useState<Pull[]>([]);
   const [error, setError] = useState<string>();
+  const reachable = useReachable();
 
   useEffect(() => {
+    if (picks || !reachable) return;
     api.recommended().then(
-      ({ data }) => setPicks(suitable(data)),
+      ({ data }) => {
+        setPicks(suitable(data));
+        setError(undefined);
+      },
       (cause: Error) => setError(cause.message),
     );
-  }, []);
+  }, [picks, reachable]);
 
   const busy = pulls.some((pull) => pull.state === "downloading" || pull.state === "verifying");
   useEffect(() => {
-    if (!busy) return;
+    if (!busy || !reachable) return;
     const timer = setInterval(async () => {
-      const { data } = await api.pulls();
+      const data = await api.pulls().then(({ data }) => data, () => undefined);
+      if (!data) return;
       setPulls(data);
       for (const pull of data) {
         if (pull.state === "done" && pull.name) {
@@ -65,7 +72,7 @@ function Picks({ onModelsChanged }: { onModelsChanged: () => void }) {
       }
     }, LOOK_EVERY_MS);
     return () => clearInterval(timer);
-  }, [busy, onModelsChanged]);
+  }, [busy, onModelsChanged, reachable]);
 
   const pull = async (model: Recommended) => {
     setError(undefined);

@@ -1,5 +1,7 @@
 // Lar's public API, as the page uses it. Types mirror /openapi.json.
 
+import { request } from "./connection";
+
 export interface Message {
   id: string;
   parent?: string;
@@ -101,12 +103,17 @@ export class ApiError extends Error {
   ) {
     super(message);
   }
+
+  /** Whether the server did not answer at all. The page asks again by itself then, and says so. */
+  get unreachable() {
+    return this.status === 0;
+  }
 }
 
 export async function send(method: string, path: string, body?: unknown, more?: Record<string, string>): Promise<Response> {
   let response: Response;
   try {
-    response = await fetch(`/lar/v1/${path}`, {
+    response = await request(`/lar/v1/${path}`, {
       method,
       headers: { ...(body === undefined ? {} : { "content-type": "application/json" }), ...more },
       body: body === undefined ? undefined : JSON.stringify(body),
@@ -137,7 +144,7 @@ export const api = {
   stop: (id: string) => send("POST", `conversations/${id}/stop`, {}),
   rate: (id: string, message: string, rating: "good" | "bad" | null) =>
     read<Message>(send("POST", `conversations/${id}/messages/${message}/feedback`, { rating })),
-  say: (id: string, content: string, parent: string | null, model?: string) =>
+  say: (id: string, content: string, parent: string | null | undefined, model?: string) =>
     send("POST", `conversations/${id}/messages`, { content, parent, model }),
   branch: (id: string, message: string, content: string, model?: string) =>
     send("POST", `conversations/${id}/messages/${message}/branch`, { content, model }),

@@ -3,6 +3,8 @@
 
 import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { api, ApiError, events, type Conversation, type Message, type StreamEvent } from "./api";
+import { isReachable, markLost, useReachable } from "./connection";
+import { boxOf, drafts } from "./drafts";
 
 /** What the reader is told while an answer is on its way. */
 export interface Progress {
@@ -11,6 +13,12 @@ export interface Progress {
   startsInMs: number;
   ttftMs?: number;
   tokensPerS?: number;
+}
+
+/** What was typed for a turn: in the conversation's box, or in place of a message. */
+interface Typed {
+  text: string;
+  message?: string;
 }
 
 /** Text is shown at most this often; the promise is within 100 ms of the engine. */
@@ -46,10 +54,16 @@ export function useConversation(
   const current = useRef<string | undefined>(undefined);
   /** Raised when another conversation is opened, so that an old stream writes no more. */
   const generation = useRef(0);
+  /** The generation whose message is on its way to the server or being answered. */
+  const turning = useRef<number>(undefined);
+  /** Whether the server may know more than is shown: it went away in mid-answer, or before the messages came. */
+  const stale = useRef(false);
+  const reachable = useReachable();
 
   const fail = useCallback((cause: unknown) => {
     setProgress(undefined);
-    setError(cause instanceof ApiError ? cause.message : "The connection broke. What was written is kept; reload to see it.");
+    if (cause instanceof ApiError && cause.unreachable) return; // That is shown as long as it lasts.
+    setError(cause instanceof ApiError ? cause.message : "What the server answered could not be read. Try again.");
   }, []);
 
   const put = useCallback((changed: Message) => {
@@ -61,8 +75,7 @@ export function useConversation(
   }, []);
 
   const follow = useCallback(
-    async (response: Response, known?: Message) => {
-      const mine = generation.current;
+    async (response: Response, mine: number, known?: Message) => {
       let answer = known;
       let text = "";
       let reasoning = "";
@@ -134,67 +147,125 @@ export function useConversation(
             return false;
         }
       };
+      let ended = false;
       try {
         for await (const event of events(response)) {
           if (mine !== generation.current) return;
-          if (hear(event)) break;
+          if ((ended = hear(event))) break;
         }
-      } catch (cause) {
-        if (mine === generation.current) fail(cause);
+      } catch {
+        // The connection broke, which the missing end tells too.
       }
-      if (mine === generation.current) setProgress(undefined);
+      if (mine === generation.current) {
+        setProgress(undefined);
+        if (!ended) {
+          show();
+          stale.current = true;
+          markLost();
+        }
+      }
       onChanged();
     },
-    [fail, onChanged, put],
+    [onChanged, put],
   );
 
-  // Opens a conversation, and follows the answer that is being written in it, from its first word.
+  /** Reads a conversation, and follows the answer that is being written in it, from its first word. */
+  const load = useCallback(
+    async (id: string) => {
+      generation.current += 1;
+      const mine = generation.current;
+      stale.current = false;
+      try {
+        const found = await api.conversation(id);
+        if (mine !== generation.current) return;
+        const all = found.messages ?? [];
+        setConversation(found);
+        setMessages(all);
+        setHead(found.head ?? null);
+        const latest = latestQuestion(all)?.content;
+        for (const box of [boxOf(id), ...all.map((message) => message.id)]) drafts.settle(box, latest);
+        const answer = all.find((message) => message.task_id === found.running_task);
+        if (found.running_task && answer) {
+          setProgress({ phase: "reading", position: 0, startsInMs: 0 });
+          await follow(await api.follow(found.running_task), mine, answer);
+        }
+      } catch (cause) {
+        if (mine !== generation.current) return;
+        stale.current = cause instanceof ApiError && cause.unreachable;
+        fail(cause);
+      }
+    },
+    [fail, follow],
+  );
+
   useEffect(() => {
     if (id === current.current) return;
     current.current = id;
     generation.current += 1;
-    const mine = generation.current;
+    stale.current = false;
     setError(undefined);
     setProgress(undefined);
     setConversation(undefined);
     setMessages([]);
     setHead(null);
-    if (!id) return;
-    api
-      .conversation(id)
-      .then(async (found) => {
-        if (mine !== generation.current) return;
-        setConversation(found);
-        setMessages(found.messages ?? []);
-        setHead(found.head ?? null);
-        const answer = found.messages?.find((message) => message.task_id === found.running_task);
-        if (found.running_task && answer) {
-          setProgress({ phase: "reading", position: 0, startsInMs: 0 });
-          await follow(await api.follow(found.running_task), answer);
-        }
-      })
-      .catch((cause) => mine === generation.current && fail(cause));
-  }, [id, fail, follow]);
+    if (id) void load(id);
+  }, [id, load]);
+
+  // The server is back: what became of the answer that was being written when it went away?
+  const catchUp = useCallback(() => {
+    if (stale.current && turning.current !== generation.current && current.current) void load(current.current);
+  }, [load]);
+  useEffect(() => {
+    if (reachable) catchUp();
+  }, [reachable, catchUp]);
 
   const turn = useCallback(
-    async (begin: (id: string) => Promise<Response>) => {
+    async (begin: (id: string) => Promise<Response>, typed?: Typed) => {
+      const mine = generation.current;
+      let id = current.current;
+      const loaded = !id || conversation !== undefined;
+      let box = typed && (typed.message ?? boxOf(id));
+      if (typed && box) drafts.send(box, typed.text);
+      turning.current = mine;
       setError(undefined);
       setProgress({ phase: "sending", position: 0, startsInMs: 0 });
+      let response: Response | undefined;
       try {
-        let id = current.current;
         if (!id) {
           const made = await api.create(model, temporary);
           id = made.id;
-          current.current = id;
-          setConversation(made);
-          onCreated(id);
+          if (box) {
+            drafts.move(box, boxOf(id));
+            box = boxOf(id);
+          }
+          if (mine === generation.current) {
+            current.current = id;
+            setConversation(made);
+            onCreated(id);
+          }
         }
-        await follow(await begin(id));
+        response = await begin(id);
+        if (box) drafts.sent(box);
+        if (mine === generation.current) {
+          // The messages before this one may not have come yet.
+          if (loaded) await follow(response, mine);
+          else {
+            void response.body?.cancel();
+            await load(id);
+          }
+        }
       } catch (cause) {
-        fail(cause);
+        const unsure = id !== undefined && cause instanceof ApiError && cause.unreachable;
+        if (box && !response) drafts.giveBack(box, unsure);
+        if (mine === generation.current) {
+          stale.current ||= unsure;
+          fail(cause);
+        }
       }
+      if (turning.current === mine) turning.current = undefined;
+      if (isReachable()) catchUp();
     },
-    [fail, follow, model, temporary, onCreated],
+    [catchUp, conversation, fail, follow, load, model, temporary, onCreated],
   );
 
   return useMemo(
@@ -205,8 +276,9 @@ export function useConversation(
       progress,
       error,
       dismiss: () => setError(undefined),
-      say: (content, parent) => turn((id) => api.say(id, content, parent, model)),
-      edit: (message, content) => turn((id) => api.branch(id, message, content, model)),
+      // Without a parent it is said after the conversation's last message.
+      say: (content, parent) => turn((id) => api.say(id, content, conversation ? parent : undefined, model), { text: content }),
+      edit: (message, content) => turn((id) => api.branch(id, message, content, model), { text: content, message }),
       regenerate: (message) => turn((id) => api.regenerate(id, message, model)),
       stop: async () => {
         if (current.current) await api.stop(current.current).catch(fail);
@@ -222,3 +294,9 @@ export function useConversation(
     [conversation, messages, head, progress, error, turn, model, fail, put],
   );
 }
+
+/** What was said last, on whichever branch. */
+const latestQuestion = (messages: Message[]) =>
+  messages
+    .filter(({ role }) => role === "user")
+    .reduce<Message | undefined>((latest, one) => (!latest || one.created_at >= latest.created_at ? one : latest), undefined);

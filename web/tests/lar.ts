@@ -15,13 +15,31 @@ export default async function start(): Promise<() => Promise<void>> {
   process.env.LAR_LISTEN = "127.0.0.1:0";
   // The starter model now and then goes on until its context is full; that must not take minutes on a slow machine.
   process.env.LAR_ENGINES_CONTEXT_TOKENS_MAX = "512";
-  const server = spawn(program, ["serve"], { stdio: ["ignore", "pipe", "inherit"], env: { ...process.env, LAR_LOG: "warn" } });
-  process.env.LAR_PAGE_URL = await address(server);
+  const server = await serve(directory);
+  process.env.LAR_PAGE_URL = server.url;
   return async () => {
-    const ended = new Promise((done) => server.once("exit", done));
-    server.kill("SIGTERM");
-    await ended;
+    await server.end("SIGTERM");
     rmSync(directory, { recursive: true });
+  };
+}
+
+export interface Server {
+  url: string;
+  /** Ends the server and waits until it has gone. */
+  end(signal: "SIGTERM" | "SIGKILL"): Promise<void>;
+}
+
+/** Starts a server on a data directory, at an address or on a free port. */
+export async function serve(directory: string, listen = "127.0.0.1:0"): Promise<Server> {
+  const environment = { ...process.env, LAR_PAGE_URL: undefined, LAR_DATA_DIR: directory, LAR_LISTEN: listen, LAR_LOG: "warn" };
+  const server = spawn(program, ["serve"], { stdio: ["ignore", "pipe", "inherit"], env: environment });
+  const gone = new Promise<void>((done) => server.once("exit", () => done()));
+  return {
+    url: await address(server),
+    async end(signal) {
+      server.kill(signal);
+      await gone;
+    },
   };
 }
 
@@ -36,9 +54,10 @@ function address(server: ChildProcess): Promise<string> {
   });
 }
 
-/** A new link that signs a browser in. */
-export function link(): string {
-  return execFileSync(program, ["open", "--print"], { encoding: "utf8" }).trim();
+/** A new link that signs a browser in, at the server on a data directory. */
+export function link(directory = process.env.LAR_DATA_DIR!): string {
+  const env = { ...process.env, LAR_DATA_DIR: directory };
+  return execFileSync(program, ["open", "--print"], { encoding: "utf8", env }).trim();
 }
 
 /** The key of the test server's owner. */

@@ -4,8 +4,8 @@ import AxeBuilder from "@axe-core/playwright";
 import { expect, type Page } from "@playwright/test";
 import { link } from "./lar";
 
-export async function signIn(page: Page) {
-  await page.goto(link());
+export async function signIn(page: Page, directory?: string) {
+  await page.goto(link(directory));
   await expect(page.getByRole("textbox", { name: "Message", exact: true })).toBeVisible();
 }
 

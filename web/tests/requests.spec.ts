@@ -112,3 +112,37 @@ test("of the memory page only the list of apps is looked at again, every quarter
   expect(others).toEqual({ "GET /lar/v1/memories/clients": 1 });
   expect(apps).toBeLessThanOrEqual(6);
 });
+
+test("a server that does not answer is asked again every few seconds, only while the page is seen", async ({ page }) => {
+  await openQuietly(page);
+  let down = true;
+  await page.route("**/lar/v1/**", (route) => (down ? route.abort() : route.continue()));
+  const badge = page.getByRole("status").filter({ hasText: "not reachable" });
+  await page.evaluate(() => dispatchEvent(new Event("focus")));
+  await expect(badge).toBeVisible();
+  const requests = listen(page);
+  // Each wait follows an answer, which the page's clock does not wait for: time passes a second at a time.
+  for (let second = 0; second < 60; second++) await pass(page, 1000);
+  const counts = count(requests());
+  expect(Object.keys(counts)).toEqual(["GET /lar/v1/me"]);
+  expect(counts["GET /lar/v1/me"]).toBeGreaterThanOrEqual(4);
+  expect(counts["GET /lar/v1/me"]).toBeLessThanOrEqual(10);
+  await see(page, false);
+  await pass(page, MINUTE_MS);
+  expect(requests()).toEqual([]);
+  down = false;
+  await see(page, true);
+  await expect(badge).toHaveCount(0);
+  await expect(page.getByText("Lar does not answer")).toHaveCount(0);
+  await page.waitForLoadState("networkidle");
+  expect(count(requests())).toEqual({ "GET /lar/v1/me": 1, "GET /lar/v1/conversations": 1, "GET /lar/v1/catalog/models": 1 });
+  await pass(page, 10 * MINUTE_MS);
+  expect(requests()).toEqual([]);
+});
+
+/** Has the page believe that someone sees it, or nobody. */
+const see = (page: Page, seen: boolean) =>
+  page.evaluate((hidden) => {
+    Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
+    document.dispatchEvent(new Event("visibilitychange"));
+  }, !seen);

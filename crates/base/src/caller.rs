@@ -212,36 +212,36 @@ impl Caller {
         ))
     }
 
-    /// The tasks that the caller may see and stop.
+    /// The keys whose work the caller may see.
     #[must_use]
-    pub fn visible_tasks(&self) -> VisibleTasks {
+    pub fn visible_keys(&self) -> VisibleKeys {
         let key = (!self.has(Scope::Conversations)).then_some(self.key);
-        VisibleTasks { user: self.user, key }
+        VisibleKeys { user: self.user, key }
     }
 }
 
-/// The tasks that a caller may see and stop: their key's own; with [`Scope::Conversations`] those of all keys of the
-/// person, since the tasks of conversations are among them.
+/// The keys whose work a caller may see and stop: their own key; with [`Scope::Conversations`] every key of the person. Work
+/// is what came of a person's words and is not shared: tasks, the usage of models, and what waits in the inbox of memories.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct VisibleTasks {
+pub struct VisibleKeys {
     user: UserId,
     key: Option<KeyId>,
 }
 
-impl VisibleTasks {
-    /// Whether a task of this person and key is among them.
+impl VisibleKeys {
+    /// Whether this key of this person is among them.
     #[must_use]
     pub fn includes(&self, user: UserId, key: KeyId) -> bool {
         self.user == user && self.key.is_none_or(|own| own == key)
     }
 
-    /// The person whose tasks they are.
+    /// The person whose keys they are.
     #[must_use]
     pub const fn user(&self) -> UserId {
         self.user
     }
 
-    /// The one key whose tasks they are; all of the person's where none is named.
+    /// The one key; `None` stands for all keys of the person.
     #[must_use]
     pub const fn key(&self) -> Option<KeyId> {
         self.key
@@ -253,15 +253,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_sees_the_tasks_of_others_with_conversations_only() {
+    fn a_key_sees_the_work_of_others_with_conversations_only() {
         let (user, key, other) = (UserId::new(), KeyId::new(), KeyId::new());
         let caller = |scopes: &[Scope]| {
             Caller::authenticated(user, key, None, Scopes::of(scopes.iter().copied()), MemoryMode::Off)
         };
-        let narrow = caller(&[Scope::Inference, Scope::MemoryRead, Scope::MemoryWrite]).visible_tasks();
-        let wide = caller(&[Scope::Inference, Scope::Conversations]).visible_tasks();
-        let seen = |tasks: VisibleTasks| {
-            [(user, key), (user, other), (UserId::new(), key)].map(|(user, key)| tasks.includes(user, key))
+        let narrow = caller(&[Scope::Inference, Scope::MemoryRead, Scope::MemoryWrite]).visible_keys();
+        let wide = caller(&[Scope::Inference, Scope::Conversations]).visible_keys();
+        let seen = |keys: VisibleKeys| {
+            [(user, key), (user, other), (UserId::new(), key)].map(|(user, key)| keys.includes(user, key))
         };
         assert_eq!(seen(narrow), [true, false, false]);
         assert_eq!(seen(wide), [true, true, false]);

@@ -12,7 +12,7 @@ pub mod secret;
 pub mod tasks;
 pub mod units;
 
-pub use caller::{Caller, MemoryMode, Scope, Scopes, VisibleTasks};
+pub use caller::{Caller, MemoryMode, Scope, Scopes, VisibleKeys};
 pub use clock::{Instant, Timestamp};
 pub use code::Code;
 pub use id::{

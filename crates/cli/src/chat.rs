@@ -71,7 +71,8 @@ pub(crate) async fn run(client: &Client, output: &Output, args: RunArgs) -> anyh
     let names = |model: &Model| model.name == args.model || model.aliases.contains(&args.model);
     let mut model = installed.data.iter().find(|model| names(model)).cloned();
     if model.is_none() {
-        models::pull(client, output, &args.model, None).await?;
+        let pulled = models::pull(client, output, &args.model, None).await?;
+        output.show(&pulled, || models::installed(&pulled))?;
         let now: Page<Model> = client.get("catalog/models").await?;
         let known = |name: &String| installed.data.iter().any(|model| model.name == *name);
         model = now.data.into_iter().find(|model| !known(&model.name));

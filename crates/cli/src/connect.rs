@@ -6,13 +6,14 @@
 
 mod check;
 mod files;
+mod print;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use lar_api::Page;
-use lar_api::clients::{FileRecipe, Form, Part, RECIPES, Recipe, Root, filled};
+use lar_api::clients::{FileRecipe, Part, RECIPES, Recipe, Root, filled};
 use lar_api::keys::{Key, NewKey};
 use lar_api::models::Model;
 use lar_base::Secret;
@@ -50,6 +51,13 @@ pub struct ConnectArgs {
     /// Leaves out the try at the end
     #[arg(long)]
     no_check: bool,
+}
+
+impl ConnectArgs {
+    /// Whether Lar's address is written somewhere or shown, so that it has to be one that stays.
+    pub(crate) fn writes_the_address(&self) -> bool {
+        self.client.is_some() && !self.undo
+    }
 }
 
 /// What is kept of a client that was connected.
@@ -176,7 +184,8 @@ pub(crate) async fn run(
         Ok(values)
     };
     if args.print {
-        return print(output, recipe, &chosen, around, &known("lar_YOUR_KEY")?);
+        let values = known(print::KEY)?;
+        return print::run(output, recipe, &chosen, around, &borrowed(&values));
     }
     // All that can be wrong with the files is found before anything is made.
     prepare(&chosen, around, &known("lar_")?)?;
@@ -279,38 +288,6 @@ fn place(recipe: &FileRecipe, around: &Surroundings) -> anyhow::Result<(PathBuf,
     Ok((folder.join(recipe.path), below))
 }
 
-fn print(
-    output: &Output,
-    recipe: &Recipe,
-    chosen: &[&FileRecipe],
-    around: &Surroundings,
-    values: &[(&'static str, String)],
-) -> anyhow::Result<()> {
-    let values = borrowed(values);
-    let scopes = recipe.scopes.join(",");
-    output.line(&format!("A key: lar keys create {} --scopes {scopes}\n", recipe.name))?;
-    let text_of = |file: &FileRecipe| file.by_hand.unwrap_or(file.text);
-    for file in chosen.iter().filter(|file| file.by_hand != Some("")) {
-        let (path, _) = place(file, around)?;
-        let text = match file.form {
-            Form::Json => {
-                let value: Value = serde_json::from_str(&filled(text_of(file), &values))?;
-                serde_json::to_string_pretty(&value)?
-            }
-            Form::Toml | Form::Whole => filled(text_of(file), &values).trim().to_owned(),
-        };
-        output.line(&format!("{}:\n\n{}\n", path.display(), indented(&text)))?;
-    }
-    if let Some(example) = recipe.example {
-        output.line(&format!("{}\n", indented(&filled(example, &values))))?;
-    }
-    output.line(&filled(recipe.then, &values))
-}
-
-fn indented(text: &str) -> String {
-    text.lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
-}
-
 /// What was done, for a person.
 fn told(recipe: &Recipe, done: &Done, journal: &Journal, values: &[(&str, &str)]) -> String {
     let mut lines = vec![format!("{} is connected, with the key {}.", recipe.title, done.key_id)];
@@ -327,7 +304,7 @@ fn told(recipe: &Recipe, done: &Done, journal: &Journal, values: &[(&str, &str)]
     }
     lines.push(String::new());
     lines.push(filled(recipe.then, values));
-    lines.extend(recipe.example.map(|example| format!("\n{}", indented(&filled(example, values)))));
+    lines.extend(recipe.example.map(|example| format!("\n{}", print::indented(&filled(example, values)))));
     lines.push(format!("\nTo take it back: lar connect {} --undo", recipe.name));
     lines.join("\n")
 }

@@ -60,7 +60,11 @@ pub(crate) async fn run(client: &Client, output: &Output, command: Command) -> a
             let agent = isolated.then(|| name.clone());
             let new = NewKey { name, scopes, agent, memory, requests_per_minute, client: None, expires_in_s };
             let made: Key = client.post("keys", &new).await?;
-            output.show(&made, || created(&made))
+            let secret = made.secret.clone().unwrap_or_default();
+            // Standard output is the secret alone, so that it can be written to the file that an app reads.
+            output.show(&made, || secret)?;
+            output.note(&format!("This key is shown once. Keep it where {} reads it.", made.name));
+            Ok(())
         }
         Command::Revoke { id } => {
             let _: Value = client.delete(&format!("keys/{}", path(&id))).await?;
@@ -95,11 +99,6 @@ fn list(keys: &[Key]) -> String {
     )
 }
 
-fn created(key: &Key) -> String {
-    let secret = key.secret.as_deref().unwrap_or_default();
-    format!("{secret}\n\nThis is shown once. Keep it where {} reads its keys.", key.name)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,6 +122,5 @@ mod tests {
             secret: Some("lar_secret".into()),
         };
         insta::assert_snapshot!("key_list", list(std::slice::from_ref(&key)));
-        insta::assert_snapshot!("key_created", created(&key));
     }
 }

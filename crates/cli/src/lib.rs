@@ -55,6 +55,8 @@ pub struct Surroundings {
     pub data_dir: PathBuf,
     /// This program.
     pub program: PathBuf,
+    /// How it is called in a shell, with the options that make it find the same Lar.
+    pub called: String,
     /// Whether the Lar is the data directory's own.
     pub local: bool,
 }
@@ -121,6 +123,30 @@ impl Command {
             Command::Mcp(args) => args.client.as_deref(),
             Command::Hook(args) => Some(&args.client),
             _ => None,
+        }
+    }
+
+    /// Whether the command makes sense only with a Lar that goes on after it: links to it would be dead, and nothing
+    /// would be loaded.
+    #[must_use]
+    pub fn needs_running_lar(&self) -> bool {
+        match self {
+            Command::Open { .. } | Command::Ps | Command::Top => true,
+            Command::Models(command) => command.is_about_loading(),
+            Command::Connect(args) => args.writes_the_address(),
+            Command::Users(command) => matches!(command, people::UserCommand::Invite { .. }),
+            Command::Run(_)
+            | Command::Chat(_)
+            | Command::Ask(_)
+            | Command::Alias(_)
+            | Command::Conversations(_)
+            | Command::Remember(_)
+            | Command::Recall(_)
+            | Command::Memory(_)
+            | Command::Mcp(_)
+            | Command::Hook(_)
+            | Command::Keys(_)
+            | Command::Spaces(_) => false,
         }
     }
 

@@ -1,19 +1,17 @@
 //! `lar models`.
 
+mod follow;
 mod starter;
-
-use std::time::Duration;
 
 use clap::Subcommand;
 use lar_api::Page;
-use lar_api::models::{Model, NewPull, Pull, RecommendedModel};
+use lar_api::models::{Model, Pull, RecommendedModel};
 use serde_json::Value;
 
+use self::follow::Download;
+pub(crate) use self::follow::installed;
 use crate::Client;
 use crate::output::{Output, count, size, table};
-
-/// How often a pull is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(150);
 
 /// What can be done with models.
 #[derive(Debug, Clone, Subcommand)]
@@ -64,11 +62,22 @@ pub enum Command {
     },
 }
 
+impl Command {
+    /// Whether it loads or unloads: a Lar that ends with the command has nothing loaded.
+    pub(crate) fn is_about_loading(&self) -> bool {
+        matches!(self, Command::Load { .. } | Command::Unload { .. })
+    }
+}
+
 pub(crate) async fn run(client: &Client, output: &Output, command: Command) -> anyhow::Result<()> {
     match command {
         Command::Pull { starter: true, minimal, .. } => starter::pull_starters(client, output, minimal).await,
         Command::Pull { source: None, .. } => recommend(client, output).await,
-        Command::Pull { source: Some(source), name, .. } => pull(client, output, &source, name).await,
+        Command::Pull { source: Some(source), name, .. } => {
+            let pulled = pull(client, output, &source, name).await?;
+            let hint = default_hint(client, &pulled).await;
+            output.show(&pulled, || installed(&pulled) + &hint)
+        }
         Command::Adopt => adopt(client, output).await,
         Command::List => {
             let models: Page<Model> = client.get("catalog/models").await?;
@@ -109,37 +118,39 @@ pub(crate) async fn run(client: &Client, output: &Output, command: Command) -> a
     }
 }
 
-/// Gets a model and shows how far it is.
+/// Gets a model, by its name on the list or from a source, and shows how far it is.
 pub(crate) async fn pull(
     client: &Client,
     output: &Output,
     source: &str,
     name: Option<String>,
-) -> anyhow::Result<()> {
-    let source = match recommended(client).await?.into_iter().find(|model| model.name == source) {
-        Some(model) => model.source,
-        None => absolute(source)?,
-    };
-    let mut state: Pull = client.post("catalog/pulls", &NewPull { source, name }).await?;
-    let bar = output.progress(0);
-    while !matches!(state.state.as_str(), "done" | "failed") {
-        bar.set_message(format!("{} {}", state.state, short(&state.source)));
-        match state.total_bytes {
-            Some(total) => bar.set_length(total),
-            None => bar.unset_length(),
+) -> anyhow::Result<Pull> {
+    let mut listed = recommended(client).await?.into_iter();
+    let listed = listed.find(|model| model.name == source || model.source == source);
+    let download = match listed {
+        Some(model) => {
+            let title = name.clone().unwrap_or(model.name);
+            Download { source: model.source, name, title, size_bytes: Some(model.size_bytes) }
         }
-        bar.set_position(state.done_bytes);
-        tokio::time::sleep(LOOK_EVERY).await;
-        let pulls: Page<Pull> = client.get("catalog/pulls").await?;
-        let found = pulls.data.into_iter().find(|pull| pull.source == state.source);
-        state =
-            found.ok_or_else(|| anyhow::anyhow!("the server has forgotten the pull; was it restarted?"))?;
+        None => {
+            let source = absolute(source)?;
+            let title = name.clone().unwrap_or_else(|| follow::title(&source).to_owned());
+            Download { source, name, title, size_bytes: None }
+        }
+    };
+    output.remark(&download.announcement());
+    download.run(client, output).await
+}
+
+/// How to have a chat model that was pulled answer by default, where another one does.
+async fn default_hint(client: &Client, pulled: &Pull) -> String {
+    let Some(name) = &pulled.name else { return String::new() };
+    match client.get::<Model>(&format!("catalog/models/{}", path(name))).await {
+        Ok(model) if model.kind == "chat" && !model.aliases.iter().any(|alias| alias == starter::DEFAULT) => {
+            format!("\nTo answer with it by default: lar alias set {} {name}", starter::DEFAULT)
+        }
+        _ => String::new(),
     }
-    bar.finish_and_clear();
-    if let Some(reason) = &state.reason {
-        anyhow::bail!("{reason}");
-    }
-    output.show(&state, || format!("Installed {}.", state.name.as_deref().unwrap_or("it")))
 }
 
 async fn recommend(client: &Client, output: &Output) -> anyhow::Result<()> {
@@ -293,10 +304,6 @@ fn verdict(result: &Value) -> String {
             .collect::<Vec<_>>()
             .join("; "),
     }
-}
-
-fn short(source: &str) -> &str {
-    source.rsplit('/').next().unwrap_or(source)
 }
 
 /// A path of this machine as the server needs it; other sources stay as they are.

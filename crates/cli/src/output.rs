@@ -10,6 +10,10 @@ use serde::Serialize;
 /// Names that are less alike than this, by Jaro and Winkler from 0 to 1, are other words and not typing errors.
 const NEAR_MIN: f64 = 0.8;
 
+/// A bar that counts bytes, and one that counts them up to a size that is not known.
+const WITH_TOTAL: &str = "{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+const WITHOUT_TOTAL: &str = "{msg} {bytes} {bytes_per_sec}";
+
 /// Whoever reads standard output has closed it, as `head` does. The program then ends without an error message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Closed;
@@ -68,9 +72,15 @@ impl Output {
         if !self.terminal || self.json {
             return ProgressBar::hidden();
         }
-        let template = "{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {eta}";
-        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-        ProgressBar::new(bytes).with_style(style.progress_chars("=> "))
+        ProgressBar::new(bytes).with_style(style(WITH_TOTAL))
+    }
+
+    /// A bar for a download whose size may not be known yet; [`set_total`] says what it is.
+    #[must_use]
+    pub(crate) fn download(&self, total: Option<u64>) -> ProgressBar {
+        let bar = if self.terminal && !self.json { ProgressBar::no_length() } else { ProgressBar::hidden() };
+        set_total(&bar, total);
+        bar
     }
 
     /// Writes a piece of a remark to standard error, without a line break, under the same conditions.
@@ -93,6 +103,25 @@ impl Output {
             let _ = writeln!(std::io::stderr(), "{text}");
         }
     }
+}
+
+/// Sets how many bytes a bar counts to. A bar without a size, or of none, would be drawn full: bytes are counted instead.
+pub(crate) fn set_total(bar: &ProgressBar, total: Option<u64>) {
+    match total.filter(|total| *total > 0) {
+        Some(total) => {
+            bar.set_length(total);
+            bar.set_style(style(WITH_TOTAL));
+        }
+        None => {
+            bar.unset_length();
+            bar.set_style(style(WITHOUT_TOTAL));
+        }
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    style.progress_chars("=> ")
 }
 
 fn write_out(bytes: &[u8]) -> anyhow::Result<()> {

@@ -112,25 +112,33 @@ pub fn weights_per_second() -> f64 {
 const WEIGHTS_SHARE: f64 = 0.6;
 /// Memory that is read: more than most caches hold, and little enough for any machine.
 const READ_BYTES: usize = 96 << 20;
-/// The best of so many passes counts.
+/// How often it is read.
 const READ_PASSES: usize = 4;
+/// Bytes of which the time is taken: so few that most of them are read without another program in between.
+const TIMED_BYTES: usize = 1 << 20;
 
-/// Bytes a second that so many threads read together.
+/// Bytes a second that so many threads read together where no other program takes their cores: the sum of what each thread
+/// reads in the median piece. A start right after a build, or beside another program, must not decide for a smaller model.
 fn memory_bandwidth(threads: usize) -> f64 {
     let numbers = vec![1u64; READ_BYTES / size_of::<u64>()];
-    let pieces: Vec<&[u64]> = numbers.chunks(numbers.len().div_ceil(threads.max(1))).collect();
-    let pass = || {
-        let begun = Instant::now();
-        std::thread::scope(|scope| {
-            for piece in &pieces {
-                scope.spawn(|| {
-                    std::hint::black_box(piece.iter().fold(0u64, |sum, number| sum.wrapping_add(*number)))
-                });
-            }
-        });
-        READ_BYTES as f64 / begun.elapsed().as_secs_f64().max(1e-9)
+    let of_thread = |numbers: &[u64]| {
+        let pieces = numbers.chunks_exact(TIMED_BYTES / size_of::<u64>());
+        let mut seconds: Vec<f64> = (0..READ_PASSES)
+            .flat_map(|_| pieces.clone())
+            .map(|piece| {
+                let begun = Instant::now();
+                std::hint::black_box(piece.iter().fold(0u64, |sum, number| sum.wrapping_add(*number)));
+                begun.elapsed().as_secs_f64().max(1e-9)
+            })
+            .collect();
+        seconds.sort_unstable_by(f64::total_cmp);
+        seconds.get(seconds.len() / 2).map_or(0.0, |median| TIMED_BYTES as f64 / median)
     };
-    (0..READ_PASSES).map(|_| pass()).fold(0.0, f64::max)
+    std::thread::scope(|scope| {
+        let parts = numbers.chunks(numbers.len().div_ceil(threads.max(1)));
+        let reading: Vec<_> = parts.map(|part| scope.spawn(move || of_thread(part))).collect();
+        reading.into_iter().filter_map(|thread| thread.join().ok()).sum()
+    })
 }
 
 /// Graphics devices that are there, whether this build can use them or not.

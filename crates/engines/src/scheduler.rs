@@ -57,6 +57,8 @@ struct Pool {
     concurrency: usize,
     /// Leases beside those, for which the engine pauses other jobs.
     paused_max: usize,
+    /// As in [`Limits::batch_wait_max`].
+    batch_wait_max: Duration,
     residency: Residency,
     active: BTreeMap<TaskId, Active>,
     interactive: Queue,
@@ -77,6 +79,8 @@ struct Active {
 pub struct Scheduler {
     limits: Limits,
     pools: BTreeMap<PoolId, Pool>,
+    /// When the last step was.
+    now: Instant,
     /// Where each task is that waits or runs.
     tasks: BTreeMap<TaskId, PoolId>,
 }
@@ -90,10 +94,12 @@ impl Scheduler {
 
     /// Takes in what happened at `now` and returns what is to be done, in order.
     pub fn step(&mut self, now: Instant, event: Event) -> Vec<Action> {
+        self.now = now;
         let mut actions = Vec::new();
         match event {
             Event::PoolAdded { pool, concurrency, memory } => {
-                self.pools.entry(pool).or_insert_with(|| Pool::new(concurrency, memory));
+                let batch_wait_max = self.limits.batch_wait_max;
+                self.pools.entry(pool).or_insert_with(|| Pool::new(concurrency, memory, batch_wait_max));
             }
             Event::PoolRemoved { pool } => self.remove(&pool, &mut actions),
             Event::PoolReady { pool, concurrency, paused_max } => self.with(&pool, |pool| {
@@ -131,14 +137,18 @@ impl Scheduler {
             .flat_map(|pool| pool.interactive.iter().chain(pool.batch.iter()))
             .filter_map(|waiting| waiting.deadline);
         let held = self.pools.values().filter_map(|pool| pool.held_too_long(&self.limits)).map(|(_, at)| at);
-        let pauses = self.pools.values().filter_map(Pool::next_pause);
+        let pauses = self.pools.values().filter_map(|pool| pool.next_pause(self.now));
+        let pauses = pauses.map(|(_, at)| at);
         running.chain(waiting).chain(held).chain(pauses).chain(self.next_arrangement()).min()
     }
 
-    /// Tasks that wait for a pool.
+    /// Tasks that wait for a pool: for a slot, or, since another was paused for them, beside those that have one.
     #[must_use]
     pub fn waiting(&self, pool: &str) -> usize {
-        self.pools.get(pool).map_or(0, |pool| pool.interactive.len() + pool.batch.len())
+        self.pools.get(pool).map_or(0, |pool| {
+            let paused = pool.active.len().saturating_sub(pool.concurrency);
+            pool.interactive.len() + pool.batch.len() + paused
+        })
     }
 
     /// The bounds it keeps to.
@@ -295,7 +305,7 @@ impl Scheduler {
     fn dispatch(&mut self, now: Instant, actions: &mut Vec<Action>) {
         for (name, pool) in &mut self.pools {
             let mut moved = false;
-            while let Some((caller, next)) = pool.take_startable(now, self.limits.batch_wait_max) {
+            while let Some((caller, next)) = pool.take_startable(now) {
                 moved = true;
                 let active = Active { caller, since: now, deadline: next.deadline, stopping: false };
                 pool.active.insert(next.task, active);
@@ -314,8 +324,9 @@ impl Scheduler {
 }
 
 impl Pool {
-    fn new(concurrency: u32, memory: Bytes) -> Self {
+    fn new(concurrency: u32, memory: Bytes, batch_wait_max: Duration) -> Self {
         Self {
+            batch_wait_max,
             concurrency: concurrency.max(1) as usize,
             paused_max: 0,
             residency: Residency::new(memory),
@@ -362,19 +373,20 @@ impl Pool {
     }
 
     /// Takes the task that starts next, if one does now: into a slot that is free, or one for which another is paused.
-    fn take_startable(&mut self, now: Instant, batch_wait_max: Duration) -> Option<(Caller, queue::Waiting)> {
+    fn take_startable(&mut self, now: Instant) -> Option<(Caller, queue::Waiting)> {
         if !self.takes_work() {
             return None;
         }
         if self.active.len() < self.concurrency {
-            return self.take_next(now, batch_wait_max);
+            return self.take_next(now);
         }
-        let load = Load::new(self.active.values());
-        self.next_pause().filter(|at| *at <= now).and_then(|_| self.interactive.take_next(&load))
+        let (task, _) = self.next_pause(now).filter(|(_, at)| *at <= now)?;
+        self.interactive.take(task)
     }
 
-    fn take_next(&mut self, now: Instant, batch_wait_max: Duration) -> Option<(Caller, queue::Waiting)> {
-        let overdue = self.batch.oldest().is_some_and(|oldest| now.since(oldest.since) >= batch_wait_max);
+    fn take_next(&mut self, now: Instant) -> Option<(Caller, queue::Waiting)> {
+        let overdue =
+            self.batch.oldest().is_some_and(|oldest| now.since(oldest.since) >= self.batch_wait_max);
         if overdue {
             return self.batch.take_oldest();
         }
@@ -392,10 +404,11 @@ impl Pool {
     }
 
     fn place_all(&self, now: Instant, actions: &mut Vec<Action>) {
+        let pause = self.next_pause(now);
         let load = Load::new(self.active.values());
         let order = self.interactive.in_order(&load).into_iter().chain(self.batch.in_order(&load));
         for (position, task) in order.enumerate() {
-            let pause = self.next_pause().filter(|_| position == 0).map(|at| at.since(now));
+            let pause = pause.filter(|(paused_for, _)| *paused_for == task).map(|(_, at)| at.since(now));
             let predicted_start = self.predict(now, position);
             let predicted_start = predicted_start.min(pause.unwrap_or(predicted_start));
             actions.push(Action::Place { task, position, predicted_start, why: self.why() });

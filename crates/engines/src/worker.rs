@@ -20,6 +20,7 @@ mod pace;
 mod reading;
 mod sampler;
 mod sequence;
+mod sharing;
 mod shortlist;
 mod step_threads;
 mod threads;

@@ -6,7 +6,7 @@ mod large;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use lar_base::{Code, Instant, Problem, TaskId, Tasks, Timestamp, VisibleTasks};
+use lar_base::{Code, Instant, Problem, TaskId, Tasks, Timestamp, VisibleKeys};
 use lar_catalog::Catalog;
 use lar_egress::Egress;
 use lar_engines::dialect::{Part, Reader};
@@ -142,7 +142,7 @@ impl Gateway {
     /// One of these tasks, if it is under way or was over not long ago. The handle is the proof that its holder may
     /// follow and stop it.
     #[must_use]
-    pub fn find(&self, visible: VisibleTasks, id: TaskId) -> Option<TaskHandle> {
+    pub fn find(&self, visible: VisibleKeys, id: TaskId) -> Option<TaskHandle> {
         let run = self.runs().by_id.get(&id).filter(|run| visible.includes(run.user, run.key)).cloned()?;
         Some(TaskHandle { engines: self.shared.engines.clone(), run })
     }

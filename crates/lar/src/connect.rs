@@ -1,16 +1,21 @@
 //! Finds the Lar that a client command talks to: the one that `LAR_URL` names, the one that serves the data
-//! directory, or one that is started for the length of the command.
+//! directory, or one that is started for the length of the command. Some commands need a Lar that goes on after them:
+//! a link to the page is dead without it. For those none is started ([`connect_to_running`]).
 
 use std::net::SocketAddr;
+use std::path::Path;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use lar_cli::{Client, Output};
 use lar_egress::{Egress, Method, Request, Trust};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Environment};
-use crate::data_dir::{self, Loss};
+use crate::data_dir::{self, DataDir, Loss};
 use crate::serve::House;
+
+/// A machine that systemd runs has this folder (sd_booted(3)).
+const SYSTEMD: &str = "/run/systemd/system";
 
 /// A connection, and the server behind it if it was started for it.
 pub(crate) struct Connection {
@@ -80,20 +85,59 @@ pub(crate) async fn connect(
     output: &Output,
 ) -> anyhow::Result<Connection> {
     let egress = Egress::new()?;
+    match find(&config, environment, &egress).await? {
+        Some(client) => Ok(Connection { client, started: None }),
+        None => start(config, environment, output, egress).await,
+    }
+}
+
+/// Connects to a Lar that goes on after the command. `called` is how this program is called in a shell.
+///
+/// # Errors
+/// When none is running, with what starts one.
+pub(crate) async fn connect_to_running(
+    config: &Config,
+    environment: &Environment,
+    called: &str,
+) -> anyhow::Result<Connection> {
+    let egress = Egress::new()?;
+    if let Some(client) = find(config, environment, &egress).await? {
+        return Ok(Connection { client, started: None });
+    }
+    // One that is still starting, or that does not answer, has the lock: that error says so.
+    if config.data_dir.is_dir() {
+        drop(DataDir::lock(&config.data_dir)?);
+    }
+    bail!("{}", none_running(called, Path::new(SYSTEMD).is_dir()))
+}
+
+fn none_running(called: &str, has_systemd: bool) -> String {
+    let service = match has_systemd {
+        true => format!(", or have it start with your session: `{called} service install`"),
+        false => String::new(),
+    };
+    format!(
+        "no Lar is running, and this command needs one that goes on after it. Start it in another terminal: `{called} \
+         serve`{service}"
+    )
+}
+
+/// The Lar that `LAR_URL` names, or the one that serves the data directory and answers.
+async fn find(config: &Config, environment: &Environment, egress: &Egress) -> anyhow::Result<Option<Client>> {
     let key = match environment.secret("LAR_KEY") {
         Some(key) => Some(key),
         None => data_dir::owner_key(&config.data_dir)?,
     };
     if let Some(url) = environment.get("LAR_URL") {
         let key = key.context("LAR_KEY is needed beside LAR_URL")?;
-        return Ok(Connection { client: Client::new(egress, url, key), started: None });
+        return Ok(Some(Client::new(egress.clone(), url, key)));
     }
     if let (Some(server), Some(key)) = (data_dir::running(&config.data_dir), &key)
-        && answers(&egress, &server.url).await
+        && answers(egress, &server.url).await
     {
-        return Ok(Connection { client: Client::new(egress, &server.url, key.clone()), started: None });
+        return Ok(Some(Client::new(egress.clone(), &server.url, key.clone())));
     }
-    start(config, environment, output, egress).await
+    Ok(None)
 }
 
 /// Starts a server for the length of a command.
@@ -123,4 +167,17 @@ async fn answers(egress: &Egress, url: &str) -> bool {
     let request = Request::new(Method::Get, format!("{url}/healthz"), Trust::Operator);
     let answer = egress.send(request.timeout(std::time::Duration::from_secs(3))).await;
     answer.is_ok_and(|answer| answer.status() == 200)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_starts_a_lar_is_named_as_it_can_be_called() {
+        let text = none_running("/opt/lar", true);
+        assert!(text.contains("`/opt/lar serve`") && text.ends_with("`/opt/lar service install`"), "{text}");
+        let text = none_running("lar", false);
+        assert!(text.ends_with("`lar serve`") && !text.contains("service"), "{text}");
+    }
 }

@@ -1,11 +1,12 @@
 //! The binary: composes all floors, and is the only reader of the environment.
 //!
 //! `serve` runs a Lar, `worker` is the child process that holds a model, `doctor` and `config` look at what
-//! is there, and everything else is a client command of `lar-cli` against the running Lar, or against one
-//! that is started for the length of the command.
+//! is there, and everything else is a client command of `lar-cli` against the running Lar, or, where the command
+//! can do with that, against one that is started for its length.
 
 mod advice;
 mod backup;
+mod called;
 mod config;
 mod connect;
 mod data_dir;
@@ -175,6 +176,7 @@ fn surroundings(config: &Config, environment: &config::Environment) -> anyhow::R
         claude_home: folder("CLAUDE_CONFIG_DIR"),
         data_dir: absolute,
         program: std::env::current_exe()?,
+        called: called::on_data_dir(config, environment),
         local: environment.get("LAR_URL").is_none(),
     })
 }
@@ -222,9 +224,10 @@ async fn run(cli: Cli, environment: &config::Environment, output: Output) -> any
                 }
                 return Ok(ExitCode::SUCCESS);
             }
-            let connection = match command.client() {
-                Some(client) => connect::connect_as(client, config, environment, &output).await?,
-                None => connect::connect(config, environment, &output).await?,
+            let connection = match (command.client(), command.needs_running_lar()) {
+                (Some(client), _) => connect::connect_as(client, config, environment, &output).await?,
+                (None, true) => connect::connect_to_running(&config, environment, &around.called).await?,
+                (None, false) => connect::connect(config, environment, &output).await?,
             };
             let result = command.run(&connection.client, &output, &around).await;
             connection.close().await;

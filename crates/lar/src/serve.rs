@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Config, Environment, InChat, ListenerConfig, QueueFull, Secrets};
 use crate::data_dir::{DataDir, Loss};
-use crate::{doctor, open_files};
+use crate::{called, doctor, open_files};
 
 /// Deleted conversations can be brought back for this long.
 const KEEP_DELETED: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -142,6 +142,7 @@ impl House {
             authenticator: authenticator.clone(),
             registry,
             data_dir: config.data_dir.clone(),
+            hidden_folders: hidden_folders(config, environment),
             tasks: tasks.clone(),
             background_model: config.engines.background_model.clone(),
         };
@@ -230,7 +231,7 @@ pub(crate) async fn run(
         (None, true) => {
             format!("Sign in once, within ten minutes: {}", house.server.sign_in_link(house.owner.id).0)
         }
-        (None, false) => "Sign in: lar open".to_owned(),
+        (None, false) => format!("Sign in: {} open", called::on_data_dir(&config, environment)),
     };
     if house.owner.revoked_at.is_some() {
         tracing::error!(key = %house.owner.id, "{OWNER_REVOKED}");
@@ -392,12 +393,21 @@ async fn forget(store: Store, memories: Memories, stopping: CancellationToken) {
 /// Says who has the address that the server could not listen on, and how to choose another.
 fn unlistenable(address: SocketAddr) -> String {
     let other = SocketAddr::new(address.ip(), address.port().checked_add(1).unwrap_or(5270));
+    let lar = called::program();
     match doctor::port_owner(address.port()) {
         Some(owner) => format!(
-            "{address} is taken by {owner}. Stop that program, or choose another port: `lar serve --listen {other}`"
+            "{address} is taken by {owner}. Stop that program, or choose another port: `{lar} serve --listen {other}`"
         ),
-        None => format!("cannot listen on {address}. Choose another port: `lar serve --listen {other}`"),
+        None => format!("cannot listen on {address}. Choose another port: `{lar} serve --listen {other}`"),
     }
+}
+
+/// Folders beside the data directory that errors name to administrators only.
+fn hidden_folders(config: &Config, environment: &Environment) -> Vec<PathBuf> {
+    let mut folders = vec![config.models_dir(), std::env::temp_dir()];
+    folders.extend(config.included_models_dir.clone());
+    folders.extend(environment.home());
+    folders
 }
 
 /// Where other programs keep models, by the variables that they read.

@@ -124,10 +124,14 @@ impl Memories {
         origin: Origin,
         done: &mut InTurn,
     ) -> Result<(), Problem> {
-        let decided = self.ingest_smart(writer, item(what, origin), None).await?;
+        let decided = self.ingest_smart(writer, item(what.clone(), origin), None).await?;
         match decided.decision {
             Decision::Reject => done.refused.push(decided.reason),
-            _ => done.saved.extend(self.saved(writer, decided).await?),
+            _ => {
+                // It may have been said before, unasked.
+                self.dismiss_text(writer, &what).await?;
+                done.saved.extend(self.saved(writer, decided).await?);
+            }
         }
         Ok(())
     }

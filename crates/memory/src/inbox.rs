@@ -1,8 +1,9 @@
 //! The inbox: what may be worth remembering waits there for a person's word, for two weeks.
 //!
 //! What waits is private until it is accepted: a key sees, accepts and rejects what it noted itself, and with the scope
-//! `conversations` what any key of the person noted. An accepted candidate is a memory, which every key that may read
-//! its space sees.
+//! `conversations` what any key of the person noted. A text that several keys noted waits for each of them and is one
+//! line for whoever sees them all: rejecting that line rejects the text for all of them. An accepted candidate is a memory,
+//! which every key that may read its space sees; its text waits for none of the person's keys any more.
 
 use std::time::Duration;
 
@@ -51,7 +52,7 @@ impl Memories {
     /// When the database fails.
     pub async fn inbox(&self, reader: &Reader) -> Result<Vec<Candidate>, Problem> {
         let since = Timestamp::now().before(WAIT);
-        let visible = reader.caller.visible_tasks();
+        let visible = reader.caller.visible_keys();
         Ok(self.store.candidate_list(reader.spaces.clone(), visible, since, LISTED_MAX).await?)
     }
 
@@ -67,7 +68,7 @@ impl Memories {
     ) -> Result<Decided, Problem> {
         let candidate = self.candidate(writer, id).await?;
         let item = Item {
-            content: content.unwrap_or(candidate.content),
+            content: content.unwrap_or_else(|| candidate.content.clone()),
             kind: Some(candidate.kind),
             source: candidate.provenance.source,
             conversation: candidate.provenance.conversation,
@@ -76,35 +77,34 @@ impl Memories {
         };
         let there = Writer { space: candidate.space, ..writer.clone() };
         let decided = self.ingest_smart(&there, item, None).await?;
-        self.store.candidate_remove(id).await?;
+        self.dismiss_text(&there, &candidate.content).await?;
         Ok(decided)
     }
 
-    /// Forgets what waits with this text, if anything does.
+    /// Forgets what waits with this text in the writer's space, whichever keys of the person noted it: the person has
+    /// decided about it.
     ///
     /// # Errors
     /// When the database fails.
     pub(crate) async fn dismiss_text(&self, writer: &Writer, content: &str) -> Result<(), Problem> {
-        let (visible, since) = (writer.caller.visible_tasks(), Timestamp::now().before(WAIT));
-        let waiting = self.store.candidate_list(vec![writer.space], visible, since, LISTED_MAX).await?;
-        for candidate in waiting.into_iter().filter(|candidate| candidate.content == content) {
-            self.store.candidate_remove(candidate.id).await?;
-        }
+        let (user, content) = (writer.caller.user(), content.to_owned());
+        self.store.candidates_remove_of_person(writer.space, user, content).await?;
         Ok(())
     }
 
-    /// Forgets what waited.
+    /// Forgets what waited, for every key that the caller sees and that noted it.
     ///
     /// # Errors
     /// [`lar_base::Code::NotFound`] when it does not wait, or the caller may not see it.
     pub async fn dismiss(&self, writer: &Writer, id: CandidateId) -> Result<(), Problem> {
-        self.candidate(writer, id).await?;
-        Ok(self.store.candidate_remove(id).await?)
+        let Candidate { space, content, .. } = self.candidate(writer, id).await?;
+        self.store.candidates_remove(space, writer.caller.visible_keys(), content).await?;
+        Ok(())
     }
 
     /// A candidate that a writer may accept or reject.
     async fn candidate(&self, writer: &Writer, id: CandidateId) -> Result<Candidate, Problem> {
-        let visible = writer.caller.visible_tasks();
+        let visible = writer.caller.visible_keys();
         Ok(self.store.candidate_get(writer.spaces.clone(), visible, id).await?)
     }
 }

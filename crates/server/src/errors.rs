@@ -11,7 +11,7 @@ use lar_api::problem::{FieldProblem, ProblemBody};
 use lar_api::{anthropic, llama_cpp, ollama};
 use lar_base::{Code, Problem};
 
-pub(crate) use self::paths::{file_names, without_folders};
+pub(crate) use self::paths::{file_names, hide_folders};
 
 /// Where the pages of the error codes are, relative to the origin: the page shows them.
 const PAGES: &str = "/errors/";
@@ -58,6 +58,31 @@ impl IntoResponse for Failure {
 /// A problem on its way to the frame.
 #[derive(Debug, Clone)]
 pub(crate) struct Shapeless(pub(crate) Problem);
+
+/// Who reads an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Audience {
+    /// The key that asked, which may administrate.
+    Administrator,
+    /// Any key, or none. Streams, tasks and the results of tools are for everybody: others than who began them may follow
+    /// them, or an app hands them on.
+    Everybody,
+}
+
+/// A problem as its answer tells it. The log has the whole of it, in one line, where it is a fault of Lar's own or the answer
+/// tells less. Called once for each answer, where that is rendered.
+pub(crate) fn shown_to(audience: Audience, problem: Problem, request_id: Option<&str>) -> Problem {
+    let shown = match audience {
+        Audience::Administrator => problem.clone(),
+        Audience::Everybody => paths::without_folders(problem.clone()),
+    };
+    if problem.code == Code::Internal {
+        tracing::error!(request_id, detail = %problem.detail, "a request met a fault of Lar's own");
+    } else if shown != problem {
+        tracing::warn!(request_id, code = %problem.code, detail = %problem.detail, "an answer leaves out the folders of a fault");
+    }
+    shown
+}
 
 /// Whose shape an answer has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -235,7 +260,73 @@ fn status(code: Code) -> StatusCode {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+    use std::sync::{Arc, Mutex};
+
+    use tracing::field::{Field, Visit};
+    use tracing::span::{Attributes, Id, Record};
+    use tracing::{Event, Metadata, Subscriber};
+
     use super::*;
+
+    /// The lines that were logged.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<String>>>);
+
+    struct Line(String);
+
+    impl Visit for Line {
+        fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+            let _ = write!(self.0, " {field}={value:?}");
+        }
+    }
+
+    impl Subscriber for Lines {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+        fn event(&self, event: &Event<'_>) {
+            let mut line = Line(event.metadata().level().to_string());
+            event.record(&mut line);
+            self.0.lock().unwrap().push(line.0);
+        }
+
+        fn enter(&self, _: &Id) {}
+
+        fn exit(&self, _: &Id) {}
+    }
+
+    #[test]
+    fn a_fault_is_one_line_of_the_log_with_the_whole_path_in_it() {
+        let whole = "/data/x/lar.db broke";
+        for (code, audience, detail, level) in [
+            (Code::Internal, Audience::Everybody, "lar.db broke", Some("ERROR")),
+            (Code::Internal, Audience::Administrator, whole, Some("ERROR")),
+            (Code::StorageFull, Audience::Everybody, "lar.db broke", Some("WARN")),
+            (Code::StorageFull, Audience::Administrator, whole, None),
+            (Code::NotFound, Audience::Everybody, whole, None),
+        ] {
+            let lines = Lines::default();
+            let shown = tracing::subscriber::with_default(lines.clone(), || {
+                shown_to(audience, Problem::new(code, whole), Some("request_1"))
+            });
+            let lines = lines.0.lock().unwrap().clone();
+            assert_eq!((shown.detail.as_str(), lines.len()), (detail, level.iter().count()), "{lines:?}");
+            for line in lines {
+                assert!(line.starts_with(level.unwrap_or_default()) && line.contains(whole), "{line}");
+                assert!(line.contains("request_1"), "{line}");
+            }
+        }
+    }
 
     #[test]
     fn every_route_without_a_prefix_has_the_shape_of_its_api() {

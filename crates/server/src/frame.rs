@@ -14,7 +14,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::bodies::BodyShare;
-use crate::errors::{Failure, Shape, Shapeless, render, without_folders};
+use crate::errors::{Audience, Failure, Shape, Shapeless, render, shown_to};
 use crate::protect::{AddressedTo, cors};
 use crate::rate::Standing;
 use crate::{App, mcp};
@@ -105,11 +105,11 @@ pub(crate) async fn frame(State(app): State<Arc<App>>, mut request: Request, nex
     };
     drop(body_share);
     if let Some(Shapeless(problem)) = response.extensions_mut().remove::<Shapeless>() {
-        if problem.code == Code::Internal {
-            tracing::error!(request_id = %id, detail = %problem.detail, "a request met a fault of Lar's own");
-        }
-        let is_admin = called_by.0.get().is_some_and(|caller| caller.is_admin);
-        let problem = if is_admin { problem } else { without_folders(problem) };
+        let audience = match called_by.0.get() {
+            Some(Recognised { is_admin: true, .. }) => Audience::Administrator,
+            _ => Audience::Everybody,
+        };
+        let problem = shown_to(audience, problem, Some(&id));
         response = render(&problem, shape, &id);
         if let Some(origin) = origin.filter(|_| path == mcp::PATH && problem.code == Code::Unauthenticated) {
             mcp::challenge(response.headers_mut(), &origin);

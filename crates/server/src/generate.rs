@@ -1,5 +1,7 @@
 //! What every API that asks for text shares: the task, waiting for its first word, following it to its end. Each API
-//! decodes its requests into [`Wanted`] and encodes the events of [`Begun`].
+//! decodes its requests into [`Wanted`] and encodes the events of [`Begun`]. The tools of a request are in [`tools`].
+
+mod tools;
 
 use std::collections::VecDeque;
 
@@ -9,7 +11,7 @@ use lar_agents::request::InRequest;
 use lar_base::{Code, Problem, TaskId};
 use lar_engines::dialect::CallPart;
 use lar_engines::driver::{
-    Chat, ChatMessage, Constraint, Prompt, Sampling, TokenLogprobs, Tool, ToolCall, ToolChoice,
+    Chat, ChatMessage, Constraint, Prompt, Sampling, TokenLogprobs, ToolCall, ToolChoice,
 };
 use lar_engines::scheduler::Priority;
 use lar_gateway::{Admitted, End, HangUp, LogReader, Task, TaskEvent, TaskHandle, Work};
@@ -18,11 +20,8 @@ use serde_json::Value;
 
 use crate::App;
 use crate::asker::{Asker, plain_name};
-
-/// Tools of a request at most.
-const TOOLS_MAX: usize = 512;
-/// The argument of a tool whose schema is of no object.
-const ONLY_ARGUMENT: &str = "input";
+use crate::errors::{Audience, shown_to};
+pub(crate) use tools::{add_tool, choose_mode, choose_named};
 
 /// A name in `X-Lar-Ignored` is no longer than this.
 const IGNORED_NAME_MAX: usize = 128;
@@ -275,7 +274,7 @@ fn about_constraint(problem: Problem, field: &str) -> Problem {
         [about] if about.field == lar_engines::CONSTRAINT_FIELD => {
             Problem::invalid(field, format!("cannot be kept to: {}", about.reason))
         }
-        _ => crate::errors::without_folders(problem),
+        _ => problem,
     }
 }
 
@@ -308,8 +307,18 @@ impl Begun {
         self.tokens_in.get(answer).copied().unwrap_or(0)
     }
 
-    /// The next event of any answer; `None` when all have ended. Dropping the future loses nothing.
+    /// The next event of any answer, for a stream: as [`Begun::next_whole`], a failure as everybody may read it.
     pub(crate) async fn next(&mut self) -> Option<(usize, TaskEvent)> {
+        self.next_whole().await.map(|(answer, event)| match event {
+            TaskEvent::Error(problem) => {
+                (answer, TaskEvent::Error(shown_to(Audience::Everybody, problem, None)))
+            }
+            event => (answer, event),
+        })
+    }
+
+    /// The next event of any answer; `None` when all have ended. Dropping the future loses nothing.
+    pub(crate) async fn next_whole(&mut self) -> Option<(usize, TaskEvent)> {
         let field = self.constraint_field;
         self.next_event().await.map(|(answer, event)| match event {
             TaskEvent::Error(problem) => (answer, TaskEvent::Error(about_constraint(problem, field))),
@@ -338,7 +347,7 @@ impl Begun {
     /// Reads the tasks to their ends.
     pub(crate) async fn collect(mut self) -> Result<Vec<Answer>, Problem> {
         let mut answers: Vec<Answer> = (0..self.answers()).map(|_| Answer::default()).collect();
-        while let Some((answer, event)) = self.next().await {
+        while let Some((answer, event)) = self.next_whole().await {
             let answer = &mut answers[answer];
             match event {
                 TaskEvent::Token { text, logprobs, .. } => {
@@ -421,82 +430,4 @@ pub(crate) fn go_on(chat: &mut Chat) {
     if let Some(last) = chat.messages.pop_if(begun) {
         chat.begun = last.content;
     }
-}
-
-/// Adds a tool to those of a request; its fields are called `name` and `schema` there. Of tools with one name the last
-/// counts. Arguments are an object: a schema of something else becomes that of one argument, `input`, unless the tool is
-/// strict.
-///
-/// # Errors
-/// Which field is wrong.
-pub(crate) fn add_tool(
-    tools: &mut Vec<Tool>,
-    [name_field, schema_field]: [String; 2],
-    name: String,
-    description: Option<String>,
-    schema: Option<Value>,
-    strict: Option<bool>,
-) -> Result<(), Problem> {
-    if name.is_empty() {
-        return Err(Problem::invalid(name_field, "must not be empty"));
-    }
-    let strict = strict == Some(true);
-    let schema = match schema {
-        Some(schema) if schema.is_object() => schema,
-        Some(_) if strict => {
-            return Err(Problem::invalid(schema_field, "must be a JSON Schema, which is an object"));
-        }
-        _ => serde_json::json!({}),
-    };
-    let object = |kind: &Value| {
-        kind.is_null()
-            || kind == "object"
-            || kind.as_array().is_some_and(|kinds| kinds.contains(&"object".into()))
-    };
-    let schema = match schema.get("type") {
-        Some(kind) if !object(kind) && strict => {
-            return Err(Problem::invalid(schema_field, "must have the type `object`: arguments are one"));
-        }
-        Some(kind) if !object(kind) => serde_json::json!({
-            "type": "object", "properties": { ONLY_ARGUMENT: schema }, "required": [ONLY_ARGUMENT],
-        }),
-        _ => schema,
-    };
-    let tool = Tool { name, description, parameters: schema.to_string(), strict };
-    if let Some(earlier) = tools.iter_mut().find(|other| other.name == tool.name) {
-        *earlier = tool;
-        return Ok(());
-    }
-    if tools.len() == TOOLS_MAX {
-        return Err(Problem::invalid("tools", format!("has more than {TOOLS_MAX} tools")));
-    }
-    tools.push(tool);
-    Ok(())
-}
-
-/// Has the model call tools as one of OpenAI's modes says.
-pub(crate) fn choose_mode(chat: &mut Chat, mode: &str) -> Result<(), Problem> {
-    match mode {
-        "auto" => {}
-        "none" => chat.tools.clear(),
-        "required" if chat.tools.is_empty() => {
-            return Err(Problem::invalid("tool_choice", "is required, but there are no tools"));
-        }
-        "required" => chat.tool_choice = ToolChoice::Required,
-        _ => {
-            let reason = "must be none, auto, required, or an object that names a tool";
-            return Err(Problem::invalid("tool_choice", reason));
-        }
-    }
-    Ok(())
-}
-
-/// Has the model call one tool.
-pub(crate) fn choose_named(chat: &mut Chat, name: String) -> Result<(), Problem> {
-    if !chat.tools.iter().any(|tool| tool.name == name) {
-        return Err(Problem::invalid("tool_choice", "names a tool that is not among `tools`"));
-    }
-    chat.tool_choice = ToolChoice::Named(name);
-    chat.parallel_calls = false;
-    Ok(())
 }

@@ -167,6 +167,9 @@ pub struct Parts {
     pub allowed_origins: AllowedOrigins,
     /// Where everything of this Lar's is kept.
     pub data_dir: std::path::PathBuf,
+    /// Folders that errors name to nobody but administrators, such as the person's home and the one of models. The data
+    /// directory is among them anyway.
+    pub hidden_folders: Vec<std::path::PathBuf>,
     /// Where what goes on behind a request runs.
     pub tasks: Tasks,
     /// Named limits.
@@ -202,6 +205,7 @@ pub(crate) struct App {
 impl App {
     pub(crate) fn new(parts: Parts, address: SocketAddr) -> Arc<Self> {
         let mut registry = parts.registry;
+        errors::hide_folders(parts.hidden_folders.into_iter().chain([parts.data_dir.clone()]));
         Arc::new(Self {
             requests: frame::RequestMetrics::register(&mut registry),
             links: sign_in::Links::default(),

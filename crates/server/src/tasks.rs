@@ -65,7 +65,7 @@ pub(crate) async fn list(
     page: PageQuery,
 ) -> Result<axum::Json<Page<WireTask>>, Failure> {
     let limit = page.limit()?;
-    let records = app.store.task_list(caller.visible_tasks(), page.after()?, limit).await?;
+    let records = app.store.task_list(caller.visible_keys(), page.after()?, limit).await?;
     let next =
         (records.len() == limit as usize).then(|| records.last().map(|last| last.id.to_string())).flatten();
     Ok(axum::Json(Page { data: records.into_iter().map(record).collect(), next }))
@@ -105,7 +105,7 @@ pub(crate) async fn stream(
         }
     };
     let task: TaskId = extract::id(&id, "task")?;
-    if let Some(handle) = app.gateway.find(caller.visible_tasks(), task) {
+    if let Some(handle) = app.gateway.find(caller.visible_keys(), task) {
         return Ok(sse::response(Stream::new(handle, app.gateway.engines().clone(), from)));
     }
     // It was over before the last start, or too long ago: only how it ended is known.
@@ -123,7 +123,7 @@ pub(crate) async fn cancel(
     Inference(caller): Inference,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Failure> {
-    match app.gateway.find(caller.visible_tasks(), extract::id(&id, "task")?) {
+    match app.gateway.find(caller.visible_keys(), extract::id(&id, "task")?) {
         Some(handle) => handle.cancel(),
         None => {
             find(&app, &caller, &id).await?;
@@ -139,7 +139,7 @@ fn taken(id: TaskId) -> TaskTaken {
 async fn find(app: &App, caller: &Caller, id: &str) -> Result<TaskRecord, Problem> {
     let id: TaskId = extract::id(id, "task")?;
     app.store
-        .task_get(caller.visible_tasks(), id)
+        .task_get(caller.visible_keys(), id)
         .await?
         .ok_or_else(|| Problem::not_found(format!("task {id}")))
 }
@@ -245,6 +245,7 @@ fn record(record: TaskRecord) -> WireTask {
     }
 }
 
+/// A task's failure as everybody may read it who may see the task.
 fn task_error(code: Code, message: &str, retry_after: Option<Duration>) -> TaskError {
     let message = if code.status() < 500 { message.into() } else { file_names(message) };
     TaskError {

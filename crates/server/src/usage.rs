@@ -27,7 +27,7 @@ pub(crate) async fn list(
             parsed.map_err(|_| Problem::invalid("from", "must be a day, YYYY-MM-DD"))?.day()
         }
     };
-    let rows = app.store.usage_list(caller.visible_tasks(), from).await?;
+    let rows = app.store.usage_list(caller.visible_keys(), from).await?;
     let wire = |row: lar_store::UsageDay| UsageDay {
         day: row.day,
         key_id: row.key.to_string(),

@@ -1,7 +1,7 @@
 //! Whether a database is whole: a quick check with a time limit when it is opened, a full one for backups, for the
 //! background and for `lar doctor`. A check changes nothing.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
@@ -87,6 +87,13 @@ pub fn inspect(path: &Path) -> Inspection {
         Err(Error::Corrupt { faults, .. }) => damaged(faults),
         Err(error) => Inspection::Unreadable(error.at(path)),
     }
+}
+
+/// Copies of write-ahead logs beside the database at `path`, the oldest first: Lar keeps one of a log whose last transaction
+/// was incomplete. Empty also where the folder cannot be read.
+#[must_use]
+pub fn log_copies(path: &Path) -> Vec<PathBuf> {
+    wal::copies(path).unwrap_or_default()
 }
 
 /// A reading connection that leaves the file and those beside it as they are; on a disk that is only read, too.

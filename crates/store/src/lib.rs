@@ -42,7 +42,7 @@ use rusqlite::{Connection, OpenFlags};
 
 pub use aliases::Alias;
 pub use browser_sessions::BrowserSession;
-pub use check::{Check, Inspection, inspect};
+pub use check::{Check, Inspection, inspect, log_copies};
 pub use conversations::{Conversation, ConversationPatch, NewConversation, OwnedConversation, SearchHit};
 pub use error::Error;
 pub use idempotency::Once;
@@ -87,15 +87,17 @@ pub struct Store {
 impl Store {
     /// Opens the database at `path`, made or upgraded where needed; before an upgrade the old file is
     /// copied beside it. A database that is there is checked first, for a second at most. Its write-ahead log is checked
-    /// before SQLite sees it; one whose last transaction is incomplete is copied beside the database.
+    /// before SQLite sees it; one whose last transaction is incomplete is copied beside the database. On a full disk the
+    /// reserve makes room for that copy.
     ///
     /// # Errors
     /// When the file cannot be opened or written, is damaged or no database, or is of a newer Lar. Where the write-ahead
     /// log is damaged, no file was changed.
     pub fn open(path: &Path) -> Result<Self, Error> {
+        let reserve = Reserve::beside(path);
         match wal::examine(path)? {
             Verdict::Whole => {}
-            Verdict::Unclear(found) => wal::set_aside(path, &found)?,
+            Verdict::Unclear(found) => wal::set_aside(path, &found, &reserve)?,
             Verdict::Damaged(found) => {
                 return Err(Error::Corrupt { path: Some(path.to_owned()), faults: vec![found.to_string()] });
             }
@@ -113,7 +115,7 @@ impl Store {
             writer: writer::Writer::start(connection, path.to_owned()),
             readers: Arc::new(readers),
             health: Arc::default(),
-            reserve: Arc::new(Reserve::beside(path)),
+            reserve: Arc::new(reserve),
             path: path.to_owned(),
         })
     }
@@ -210,10 +212,13 @@ impl Store {
         .await
     }
 
-    /// Moves the write-ahead log into the database, so that nothing that was erased is left in it. The database may grow by
-    /// that, for which a full disk has the room that is kept.
+    /// Moves the write-ahead log into the database and removes copies of older logs, so that nothing that was erased is left in
+    /// them. The database may grow by that, for which a full disk has the room that is kept.
     async fn empty_log(&self) -> Result<(), Error> {
-        self.freeing(|| async { self.writer.checkpoint().await.map_err(|error| self.noted(error)) }).await
+        let path = self.path.clone();
+        let removed = tokio::task::spawn_blocking(move || wal::remove_copies(&path)).await;
+        self.freeing(|| async { self.writer.checkpoint().await.map_err(|error| self.noted(error)) }).await?;
+        removed.unwrap_or(Err(Error::Closed))
     }
 
     /// Does something a second time with the room that is kept where the disk is too full for it.

@@ -2,10 +2,11 @@
 //!
 //! A candidate is a person's own words that nobody has accepted yet, so it is seen as tasks are: by the key that noted
 //! it, and by that person's keys with the scope `conversations`. For all others it is not there, also where they share
-//! its space.
+//! its space: each key notes a text for itself, whether or not another key noted it. Whoever sees several keys' notes of
+//! one text in one space sees one line, the newest.
 
-use lar_base::{CandidateId, SpaceId, Timestamp, VisibleTasks};
-use rusqlite::{OptionalExtension as _, Row, params_from_iter};
+use lar_base::{CandidateId, SpaceId, Timestamp, UserId, VisibleKeys};
+use rusqlite::{Connection, OptionalExtension as _, Row, params_from_iter};
 
 use crate::memories::{marks, text};
 use crate::{Error, MemoryKind, Provenance, Store, parsed, time};
@@ -21,7 +22,7 @@ pub struct Candidate {
     pub content: String,
     /// What it is about.
     pub kind: MemoryKind,
-    /// Where it came from.
+    /// Where it came from, and the key that noted it.
     pub provenance: Provenance,
     /// Why it waits.
     pub reason: String,
@@ -30,18 +31,19 @@ pub struct Candidate {
 }
 
 impl Store {
-    /// Notes a candidate; one with this text that waits already is left as it is.
+    /// Notes a candidate; where the same key noted this text before and it waits still, that is left as it is.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn candidate_create(&self, candidate: Candidate) -> Result<(), Error> {
         self.write(move |connection| {
             connection.execute(
-                "INSERT INTO memory_candidates (id, space_id, content, kind, source, reason, created_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
+                "INSERT INTO memory_candidates (id, space_id, key_id, content, kind, source, reason, created_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
                 (
                     candidate.id.to_string(),
                     candidate.space.to_string(),
+                    candidate.provenance.key.to_string(),
                     &candidate.content,
                     candidate.kind.as_str(),
                     serde_json::to_string(&candidate.provenance)?,
@@ -55,21 +57,22 @@ impl Store {
     }
 
     /// The candidates that wait in these spaces since `since` and were noted by a key that the caller sees, newest first,
-    /// at most `limit`.
+    /// at most `limit`. Of a text that several of these keys noted in one space, the newest.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn candidate_list(
         &self,
         spaces: Vec<SpaceId>,
-        visible: VisibleTasks,
+        visible: VisibleKeys,
         since: Timestamp,
         limit: u32,
     ) -> Result<Vec<Candidate>, Error> {
         self.read(move |connection| {
+            // The other columns are those of the row with the greatest id (SQLite's documentation of SELECT, 2.5).
             let sql = format!(
-                "SELECT * FROM memory_candidates WHERE space_id IN ({}) AND {} AND created_at >= {}
-                 ORDER BY id DESC LIMIT {limit}",
+                "SELECT *, max(id) FROM memory_candidates WHERE space_id IN ({}) AND {} AND created_at >= {}
+                 GROUP BY space_id, content ORDER BY max(id) DESC LIMIT {limit}",
                 marks(spaces.len()),
                 noted_by(visible),
                 since.as_millis()
@@ -88,7 +91,7 @@ impl Store {
     pub async fn candidate_get(
         &self,
         spaces: Vec<SpaceId>,
-        visible: VisibleTasks,
+        visible: VisibleKeys,
         id: CandidateId,
     ) -> Result<Candidate, Error> {
         self.read(move |connection| {
@@ -104,15 +107,32 @@ impl Store {
         .await
     }
 
-    /// Takes a candidate out of the inbox.
+    /// Takes a text out of the inbox of a space as far as keys noted it that the caller sees; how many had.
     ///
     /// # Errors
-    /// [`Error::NotFound`] when it is not there.
-    pub async fn candidate_remove(&self, id: CandidateId) -> Result<(), Error> {
+    /// When the database fails.
+    pub async fn candidates_remove(
+        &self,
+        space: SpaceId,
+        visible: VisibleKeys,
+        content: String,
+    ) -> Result<usize, Error> {
+        self.write_freeing(move |connection| remove_in_txn(connection, space, &noted_by(visible), &content))
+            .await
+    }
+
+    /// Takes a text out of the inbox of a space, whichever keys of the person noted it; how many had.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn candidates_remove_of_person(
+        &self,
+        space: SpaceId,
+        user: UserId,
+        content: String,
+    ) -> Result<usize, Error> {
         self.write_freeing(move |connection| {
-            let removed =
-                connection.execute("DELETE FROM memory_candidates WHERE id = ?1", [id.to_string()])?;
-            if removed == 0 { Err(Error::NotFound(format!("candidate {id}"))) } else { Ok(()) }
+            remove_in_txn(connection, space, &noted_by_person(user), &content)
         })
         .await
     }
@@ -131,12 +151,25 @@ impl Store {
 }
 
 /// The condition that a candidate was noted by one of these keys: one key, or every key of a person.
-fn noted_by(visible: VisibleTasks) -> String {
-    let key = "json_extract(source, '$.key')";
+fn noted_by(visible: VisibleKeys) -> String {
     match visible.key() {
-        Some(own) => format!("{key} = '{own}'"),
-        None => format!("{key} IN (SELECT id FROM keys WHERE user_id = '{}')", visible.user()),
+        Some(own) => format!("key_id = '{own}'"),
+        None => noted_by_person(visible.user()),
     }
+}
+
+fn noted_by_person(user: UserId) -> String {
+    format!("key_id IN (SELECT id FROM keys WHERE user_id = '{user}')")
+}
+
+fn remove_in_txn(
+    connection: &Connection,
+    space: SpaceId,
+    noted_by: &str,
+    content: &str,
+) -> Result<usize, Error> {
+    let sql = format!("DELETE FROM memory_candidates WHERE space_id = ?1 AND content = ?2 AND {noted_by}");
+    Ok(connection.execute(&sql, (space.to_string(), content))?)
 }
 
 fn candidate(row: &Row<'_>) -> rusqlite::Result<Candidate> {

@@ -19,6 +19,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0009_taken_place.sql"),
     include_str!("../migrations/0010_reasoning.sql"),
     include_str!("../migrations/0011_conversation_scope.sql"),
+    include_str!("../migrations/0012_candidates_by_key.sql"),
 ];
 
 /// What an upgrade took away: the schema that did it, a count of those concerned, and what the log says of them.
@@ -218,6 +219,48 @@ mod tests {
             ("key_7", r#"["inference"]"#, lost),
         ];
         assert_eq!(found, expected.map(|(id, scopes, removed)| (id.into(), scopes.into(), removed.into())));
+    }
+
+    #[test]
+    fn what_waits_belongs_to_the_key_that_noted_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("lar.db");
+        let mut connection = Connection::open(&path).unwrap();
+        crate::configure(&connection).unwrap();
+        for sql in &MIGRATIONS[..11] {
+            connection.execute_batch(sql).unwrap();
+        }
+        connection.pragma_update(None, "user_version", 11).unwrap();
+        connection
+            .execute_batch(
+                r#"INSERT INTO users VALUES ('user_x', 'someone', 1, NULL);
+                   INSERT INTO spaces VALUES ('space_x', 'user_x', 'personal', '', 1);
+                   INSERT INTO memory_candidates VALUES
+                     ('cand_1', 'space_x', 'I play the oboe.', 'fact', '{"key":"key_1","source":"chat"}', 'why', 1),
+                     ('cand_2', 'space_x', 'My bike is red.', 'fact', '{"key":"key_2","source":null}', 'why', 2),
+                     ('cand_3', 'space_x', 'noted by nobody', 'fact', '{"key":null}', 'why', 3),
+                     ('cand_4', 'space_x', 'damaged', 'fact', '{"key', 'why', 4);"#,
+            )
+            .unwrap();
+        run(&mut connection, &path).unwrap();
+        let mut query = connection
+            .prepare("SELECT id, key_id, content, created_at FROM memory_candidates ORDER BY id")
+            .unwrap();
+        let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)));
+        let found: Vec<(String, String, String, i64)> = rows.unwrap().collect::<Result<_, _>>().unwrap();
+        let expected =
+            [("cand_1", "key_1", "I play the oboe.", 1), ("cand_2", "key_2", "My bike is red.", 2)];
+        assert_eq!(found, expected.map(|(id, key, text, at)| (id.into(), key.into(), text.into(), at)));
+        let note = |id: &str, key: &str| {
+            connection.execute(
+                "INSERT INTO memory_candidates VALUES (?1, 'space_x', ?2, 'I play the oboe.', 'fact', '{}', 'why', 5)",
+                [id, key],
+            )
+        };
+        assert!(note("cand_5", "key_2").is_ok(), "another key may note the same text");
+        assert!(note("cand_6", "key_1").is_err(), "a key notes a text once");
+        let orphan = "INSERT INTO memory_candidates VALUES ('cand_7', 'space_none', 'key_1', 'x', 'fact', '{}', 'why', 5)";
+        assert!(connection.execute(orphan, []).is_err(), "a space that is not there is refused");
     }
 
     #[test]

@@ -36,9 +36,14 @@ impl Reserve {
 
     /// Gives the room up where the disk is so full that Lar could not start.
     pub fn release_to_start(&self) {
-        if self.available().is_some_and(|available| available < START_MIN) && self.release() {
+        if !self.has_room_to_start() && self.release() {
             tracing::warn!(path = %self.path.display(), "the disk is full: the room kept for that is given up");
         }
+    }
+
+    /// Whether the disk has the room that Lar needs to start; also where nobody can say.
+    pub(crate) fn has_room_to_start(&self) -> bool {
+        self.available().is_none_or(|available| available >= START_MIN)
     }
 
     /// Gives the room up; says whether there was any.

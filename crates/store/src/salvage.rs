@@ -4,7 +4,9 @@
 //!
 //! Nothing is written to the damaged file: a copy is read, whose header is repaired where it is broken or names more
 //! pages than there are. What was committed to the write-ahead log is written into the copy first ([`crate::wal`]): where
-//! the log is damaged, what is intact behind the damage, too, which SQLite would leave out. What SQLite cannot tell, a changed letter in a text, is not found here either.
+//! the log is damaged, what is intact behind the damage, too, which SQLite would leave out. A log that the disk does not
+//! read any more is left out, and the report says so. What SQLite cannot tell, a changed letter in a text, is not found
+//! here either.
 
 mod gaps;
 mod repair;
@@ -13,6 +15,7 @@ mod rows;
 mod tests;
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
@@ -56,12 +59,15 @@ pub struct Log {
     /// Numbers of the database's pages, from 1 and in order, whose newest version is damaged in the log. An older version
     /// was read in its place, so the last changes to its rows are missing. Empty when the log is whole.
     pub skipped_pages: Vec<u32>,
+    /// Why the log could not be read, in the system's words: then nothing of it was saved. None when it was read.
+    pub unreadable: Option<String>,
 }
 
 /// Saves what can be read of the database at `damaged` into the new file `to`.
 ///
 /// # Errors
-/// When `to` is there already or cannot be written; when nothing of the database can be read.
+/// When `to` is there already or cannot be written; when nothing of the database can be read. A write-ahead log that cannot
+/// be read is no error: [`Log::unreadable`] says so.
 pub fn salvage(damaged: &Path, to: &Path) -> Result<Salvaged, Error> {
     let copy = DamagedCopy::of(damaged, to)?;
     let log = apply_log(damaged, &copy)?;
@@ -89,9 +95,19 @@ pub fn salvage(damaged: &Path, to: &Path) -> Result<Salvaged, Error> {
     Ok(Salvaged { database: to.to_owned(), tables, unlinked, log })
 }
 
-/// Writes what was committed to the write-ahead log of the damaged database into the copy.
+/// Writes what was committed to the write-ahead log of the damaged database into the copy; nothing where the log cannot be
+/// read to its end.
 fn apply_log(damaged: &Path, copy: &DamagedCopy) -> Result<Log, Error> {
-    let applied = wal::Log::read(damaged, &copy.path).and_then(|log| log.apply()).map_err(Error::Backup)?;
+    let applied = match wal::Log::read(damaged, &copy.path).and_then(|log| log.apply()) {
+        Ok(applied) => applied,
+        Err(error) if is_full_disk(&error) => return Err(Error::Backup(error)),
+        Err(error) => {
+            tracing::error!(database = %damaged.display(), %error, "the write-ahead log cannot be read and is left out");
+            // Some of its pages may be in the copy, without those that belong to them.
+            copy.fill(damaged)?;
+            return Ok(Log { unreadable: Some(error.to_string()), ..Log::default() });
+        }
+    };
     let wal::Applied { transactions, skipped_pages } = applied;
     if !skipped_pages.is_empty() {
         tracing::error!(
@@ -99,7 +115,12 @@ fn apply_log(damaged: &Path, copy: &DamagedCopy) -> Result<Log, Error> {
             "the newest versions of these pages are damaged in the write-ahead log: older ones are read in their place"
         );
     }
-    Ok(Log { transactions, skipped_pages })
+    Ok(Log { transactions, skipped_pages, unreadable: None })
+}
+
+/// Whether there is no room for the copy, which says nothing of the log.
+fn is_full_disk(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// A copy of the damaged database without its write-ahead log, which goes when it was read.
@@ -110,9 +131,15 @@ struct DamagedCopy {
 impl DamagedCopy {
     fn of(damaged: &Path, to: &Path) -> Result<Self, Error> {
         let copy = Self { path: to.with_extension("damaged-copy") };
-        copy.remove();
-        fs::copy(damaged, &copy.path).map_err(Error::Backup)?;
+        copy.fill(damaged)?;
         Ok(copy)
+    }
+
+    /// Makes it what the damaged database is.
+    fn fill(&self, damaged: &Path) -> Result<(), Error> {
+        self.remove();
+        fs::copy(damaged, &self.path).map_err(Error::Backup)?;
+        Ok(())
     }
 
     fn remove(&self) {

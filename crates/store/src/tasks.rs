@@ -3,7 +3,7 @@
 //! Invariant: a task has at most one end. Ending it again changes nothing; what was under way when the
 //! server died is ended by [`Store::tasks_end_abandoned`] at the next start.
 
-use lar_base::{Code, ConversationId, KeyId, TaskId, Timestamp, UserId, VisibleTasks};
+use lar_base::{Code, ConversationId, KeyId, TaskId, Timestamp, UserId, VisibleKeys};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use crate::idempotency::note_in_txn;
@@ -164,7 +164,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn task_get(&self, visible: VisibleTasks, id: TaskId) -> Result<Option<TaskRecord>, Error> {
+    pub async fn task_get(&self, visible: VisibleKeys, id: TaskId) -> Result<Option<TaskRecord>, Error> {
         self.read(move |connection| {
             let mut query = connection.prepare_cached(
                 "SELECT * FROM tasks WHERE id = ?1 AND user_id = ?2 AND (?3 IS NULL OR key_id = ?3)",
@@ -181,7 +181,7 @@ impl Store {
     /// When the database fails.
     pub async fn task_list(
         &self,
-        visible: VisibleTasks,
+        visible: VisibleKeys,
         after: Option<TaskId>,
         limit: u32,
     ) -> Result<Vec<TaskRecord>, Error> {
@@ -202,7 +202,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn usage_list(&self, visible: VisibleTasks, from_day: String) -> Result<Vec<UsageDay>, Error> {
+    pub async fn usage_list(&self, visible: VisibleKeys, from_day: String) -> Result<Vec<UsageDay>, Error> {
         self.read(move |connection| {
             let mut query = connection.prepare_cached(
                 "SELECT usage_daily.* FROM usage_daily JOIN keys ON keys.id = key_id

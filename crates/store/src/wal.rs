@@ -6,15 +6,20 @@
 //! behind it: the [`writer`](crate::writer) commits one transaction at a time, and SQLite syncs each (`synchronous = FULL`)
 //! before the next begins, so a power failure can only reach the last one.
 //!
-//! One case cannot be decided: exactly one commit behind the bad frame, with a page that is not intact. Either a power failure wrote a part of the last
-//! transaction only, which nobody was told of, or a committed one is damaged. Lar starts then, keeps a copy of the log beside
-//! the database and logs that it did. A failed sync also leaves such frames: SQLite rolls the transaction back, and its frames
-//! stay behind the last commit until others take their place. Each failed transaction continues no other's checksum, which
-//! tells several of them from committed ones.
+//! Not every commit behind a bad frame was committed. When a sync fails, SQLite rolls the transaction back, but its frames
+//! stay behind the last commit until others take their place; a power failure leaves such frames, too. They continue the
+//! checksum of the commit before them and of no other. So only a transaction that continues another one's commit proves
+//! damage: SQLite begins it only when the one before was committed and synced.
+//!
+//! One case cannot be decided: no transaction behind the bad frame continues another one. Either a power failure wrote a part
+//! of the last transaction only, which nobody was told of, or a committed one is damaged. That every page of it is intact does
+//! not tell: it may be one that failed, with a checksum of the next. Lar starts then, keeps a copy of the log beside the
+//! database ([`aside`]) and logs that it did.
 //!
 //! Not found: a log whose end is cut off at a frame, or overwritten with what is no frame of its generation. That looks like
 //! a log that ended there. How frames are read is in [`frames`].
 
+mod aside;
 mod frames;
 #[cfg(test)]
 mod tests;
@@ -23,23 +28,19 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use lar_base::Timestamp;
-
-use crate::backup::new_private;
 use crate::{Error, beside};
+pub(crate) use aside::{copies, remove_copies, set_aside};
 use frames::{Frame, Frames, Pages};
 
 /// What SQLite calls the log of a database: its name with this end.
 const END: &str = "-wal";
-/// What a copy of a log is called: the database's name with this end, and the time.
-const ASIDE: &str = "-wal.aside-";
-/// Copies of logs that are kept; the oldest ones go. A log has 4 MiB where no reader holds a checkpoint up.
-const ASIDE_MAX: usize = 5;
 /// A log that seems damaged is read again after this time: while a Lar serves, a transaction may be written meanwhile. Longer
 /// than a group commit takes.
-const SECOND_LOOK_AFTER: Duration = Duration::from_millis(100);
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(100);
+/// How often a log is read that changes meanwhile.
+const LOOKS_MAX: usize = 10;
 
 /// What a log is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +54,12 @@ pub(crate) enum Verdict {
 }
 
 impl Verdict {
+    /// Whether both are of the same kind and name the same frame; a log that grows has more frames behind it.
+    fn is_same_break(&self, other: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+            && self.found().map(|found| found.frame) == other.found().map(|found| found.frame)
+    }
+
     fn found(&self) -> Option<&Break> {
         match self {
             Self::Whole => None,
@@ -72,6 +79,13 @@ pub(crate) struct Break {
     commits: usize,
 }
 
+impl Break {
+    /// Whether a power failure leaves such a log. It does not damage the header: SQLite syncs that before the first frame.
+    fn is_of_a_power_failure(&self) -> bool {
+        self.frame > 0
+    }
+}
+
 impl std::fmt::Display for Break {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { frame, frames, commits } = self;
@@ -84,77 +98,57 @@ impl std::fmt::Display for Break {
     }
 }
 
-/// Judges the log of the database at `database`, without changing anything and without SQLite. Reads all of it, twice (with
-/// 100 ms between) where it is not whole; then both must find the same. What a serving Lar writes meanwhile is no damage.
+/// Judges the log of the database at `database`, without changing anything and without SQLite. Reads all of it, and where it
+/// is not whole again after 100 ms, until two looks in a row find the same in a log that nobody wrote to. What a serving Lar
+/// writes meanwhile is no damage.
 ///
 /// # Errors
 /// When the log is there and cannot be read.
 pub(crate) fn examine(database: &Path) -> Result<Verdict, Error> {
-    let look = || Log::read(database, database).and_then(|log| log.verdict());
-    let looked = look().and_then(|first| {
-        if first == Verdict::Whole {
-            return Ok(first);
-        }
-        std::thread::sleep(SECOND_LOOK_AFTER);
-        let second = look()?;
-        let is_same = std::mem::discriminant(&first) == std::mem::discriminant(&second)
-            && first.found().map(|found| found.frame) == second.found().map(|found| found.frame);
-        Ok(if is_same { second } else { Verdict::Whole })
-    });
-    looked.map_err(|cause| Error::Open { path: beside(database, END), cause })
-}
-
-/// Keeps a copy of a log that SQLite will not read to its end, beside the database, and logs where it is.
-///
-/// # Errors
-/// When the copy cannot be written.
-pub(crate) fn set_aside(database: &Path, found: &Break) -> Result<(), Error> {
-    let stamp: String = Timestamp::now().to_string().chars().filter(char::is_ascii_alphanumeric).collect();
-    let copy = beside(database, &format!("{ASIDE}{stamp}"));
-    let written = new_private(&copy).and_then(|mut to| {
-        io::copy(&mut File::open(beside(database, END))?, &mut to)?;
-        to.sync_all()
-    });
-    if let Err(error) = written {
-        // A part of it would be taken for all of it.
-        let _ = std::fs::remove_file(&copy);
-        return Err(match error.kind() {
-            io::ErrorKind::StorageFull => Error::Full { path: Some(copy) },
-            _ => Error::Backup(error),
-        });
-    }
-    remove_oldest(database);
-    let what = match found.frame {
-        0 => "nothing in the write-ahead log can be read, so it is left out: its disk damaged it",
-        _ => {
-            "the last transaction in the write-ahead log is incomplete and is left out: after a power failure nothing that \
-             was acknowledged is lost; otherwise its disk damaged it"
-        }
+    let log = beside(database, END);
+    let look = || {
+        let written = last_written(&log)?;
+        Ok((written, Log::read(database, database)?.verdict()?))
     };
-    // An error and no warning: commands other than `lar serve` log errors only.
-    tracing::error!(
-        database = %database.display(),
-        copy = %copy.display(),
-        frame = found.frame,
-        frames = found.frames,
-        "{what}. A copy of the log is kept"
-    );
-    Ok(())
+    settle(look, LOOK_AGAIN_AFTER).map_err(|cause| Error::Open { path: log.clone(), cause })
 }
 
-/// Removes copies of logs beyond [`ASIDE_MAX`], the oldest first.
-fn remove_oldest(database: &Path) {
-    let (Some(folder), Some(name)) = (database.parent(), database.file_name()) else { return };
-    let start = format!("{}{ASIDE}", name.to_string_lossy());
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut copies: Vec<PathBuf> = entries
-        .filter(|entry| entry.file_name().to_string_lossy().starts_with(&start))
-        .map(|entry| entry.path())
-        .collect();
-    copies.sort_unstable();
-    for copy in copies.iter().rev().skip(ASIDE_MAX) {
-        let _ = std::fs::remove_file(copy);
+/// The size of a log and when it was last written to; none where there is no log.
+fn last_written(log: &Path) -> io::Result<Option<(u64, SystemTime)>> {
+    match std::fs::metadata(log) {
+        Ok(about) => Ok(Some((about.len(), about.modified()?))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
+}
+
+/// The verdict on which two looks in a row agree, when the log was not written to between them. A look that finds the log
+/// whole is enough. A log that is written to all the time is whole, too, unless every look finds the same break.
+fn settle<W: PartialEq>(
+    mut look: impl FnMut() -> io::Result<(W, Verdict)>,
+    pause: Duration,
+) -> io::Result<Verdict> {
+    let mut before: Option<(W, Verdict)> = None;
+    let mut is_steady = true;
+    for number in 0..LOOKS_MAX {
+        if number > 0 {
+            std::thread::sleep(pause);
+        }
+        let seen = match look() {
+            // Somebody emptied the log while it was read.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                is_steady = false;
+                continue;
+            }
+            looked => looked?,
+        };
+        if seen.1 == Verdict::Whole || before.as_ref() == Some(&seen) {
+            return Ok(seen.1);
+        }
+        is_steady &= before.is_none_or(|before| before.1.is_same_break(&seen.1));
+        before = Some(seen);
+    }
+    Ok(before.filter(|_| is_steady).map_or(Verdict::Whole, |(_, verdict)| verdict))
 }
 
 /// What [`Log::apply`] did.
@@ -201,14 +195,9 @@ impl Log {
         let verdict = if self.frames.is_header_intact {
             match commits {
                 0 => return Ok(Verdict::Whole),
-                // Its salts or a checksum are damaged, which hides all of it from SQLite though every page is intact.
-                1 if self.is_all_intact() => Verdict::Damaged(found),
-                1 => Verdict::Unclear(found),
-                // A failed sync leaves frames directly behind a commit only.
-                _ if before.last().is_none_or(Frame::is_commit) && !continues_a_commit(behind) => {
-                    Verdict::Unclear(found)
-                }
-                _ => Verdict::Damaged(found),
+                _ if continues_a_commit(behind) => Verdict::Damaged(found),
+                // The last transaction, and what is left of longer ones that failed.
+                _ => Verdict::Unclear(found),
             }
         } else if self.last_commit().is_some() {
             Verdict::Damaged(found)
@@ -264,13 +253,6 @@ impl Log {
     /// The last frame that SQLite accepts as a commit, by its place.
     fn last_accepted_commit(&self) -> Option<usize> {
         self.frames.list[..self.frames.accepted()].iter().rposition(Frame::is_commit)
-    }
-
-    /// Whether every frame up to the last commit is intact.
-    fn is_all_intact(&self) -> bool {
-        let intact = |end| self.frames.list[..=end].iter().all(|frame| frame.is_current && frame.is_intact);
-        let commits = |frame: &Frame| frame.is_current && frame.is_commit();
-        self.frames.list.iter().rposition(commits).is_some_and(intact)
     }
 
     /// Whether the database has all that was committed to the log: it was checkpointed.

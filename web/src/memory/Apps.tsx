@@ -12,7 +12,10 @@ export function Apps() {
   const [reason, setReason] = useState<string>();
   const refresh = useCallback(() => {
     apps.list().then(
-      ({ data }) => setAll(data),
+      ({ data }) => {
+        setAll(data);
+        setReason(undefined);
+      },
       (cause: ApiError) => setReason(cause.message),
     );
   }, []);

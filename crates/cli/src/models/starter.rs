@@ -5,11 +5,12 @@
 use lar_api::Page;
 use lar_api::models::{Alias, Model, StarterModel};
 
-use super::pull;
+use super::follow::{Download, installed};
 use crate::Client;
 use crate::output::{Output, size};
 
-const DEFAULT: &str = "default";
+/// The name of the chat model that answers where a request names none.
+pub(super) const DEFAULT: &str = "default";
 
 pub(super) async fn pull_starters(client: &Client, output: &Output, minimal: bool) -> anyhow::Result<()> {
     let chosen: Page<StarterModel> = client.get(&format!("catalog/starter?minimal={minimal}")).await?;
@@ -24,7 +25,7 @@ pub(super) async fn pull_starters(client: &Client, output: &Output, minimal: boo
             continue;
         }
         output.note(&announcement(model));
-        let got = pull(client, output, &model.source, None).await;
+        let got = fetch(client, output, model).await;
         match got {
             Ok(()) if is_chat && !minimal => make_default(client, output, &model.name).await?,
             Ok(()) => {}
@@ -41,13 +42,24 @@ pub(super) async fn pull_starters(client: &Client, output: &Output, minimal: boo
                     output.note(
                         "Fetching the smallest chat model in its place; run this again for the better one.",
                     );
-                    pull(client, output, &smallest.source, None).await?;
+                    fetch(client, output, smallest).await?;
                 }
             }
             Err(error) => return Err(error),
         }
     }
     Ok(())
+}
+
+async fn fetch(client: &Client, output: &Output, model: &StarterModel) -> anyhow::Result<()> {
+    let download = Download {
+        source: model.source.clone(),
+        name: None,
+        title: model.name.clone(),
+        size_bytes: Some(model.size_bytes),
+    };
+    let pulled = download.run(client, output).await?;
+    output.show(&pulled, || installed(&pulled))
 }
 
 fn announcement(model: &StarterModel) -> String {

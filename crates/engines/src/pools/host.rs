@@ -41,6 +41,8 @@ struct State {
     waiters: HashMap<TaskId, Waiter>,
     running: HashMap<TaskId, Stopper>,
     pools: BTreeMap<PoolId, Entry>,
+    /// When the next tick is, unless [`Host::clock`] rings.
+    ticks_at: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -74,6 +76,7 @@ impl Host {
             waiters: HashMap::new(),
             running: HashMap::new(),
             pools: BTreeMap::new(),
+            ticks_at: None,
         };
         Self { state: Mutex::new(state), clock: Notify::new(), tick, tasks: tasks.clone() }
     }
@@ -83,8 +86,10 @@ impl Host {
         let stopping = self.tasks.stopping();
         loop {
             let (next, idle) = {
-                let state = self.lock();
-                (state.scheduler.next_deadline(), state.running.is_empty())
+                let mut state = self.lock();
+                let next = state.scheduler.next_deadline();
+                state.ticks_at = Some(next.unwrap_or(Instant::now().after(self.tick)));
+                (next, state.running.is_empty())
             };
             if stopping.is_cancelled() && idle {
                 return;
@@ -128,15 +133,10 @@ impl Host {
     }
 
     pub(super) fn submit(self: &Arc<Self>, request: Request, waiter: Waiter) {
-        let (task, limited) = (request.task, request.deadline.is_some());
         self.with(|state| {
             state.waiters.insert(request.task, waiter);
             ((), Some(Event::Submit(request)))
         });
-        // Time may end its wait, too: another is paused for it.
-        if limited || self.lock().waiters.contains_key(&task) {
-            self.clock.notify_one();
-        }
     }
 
     /// What the supervisor of a pool has to say.
@@ -211,6 +211,11 @@ impl Host {
         if let Some(event) = event {
             for action in state.scheduler.step(Instant::now(), event) {
                 decided.extend(self.act(&mut state, action));
+            }
+            let next = state.scheduler.next_deadline();
+            if next.is_some_and(|next| state.ticks_at.is_none_or(|ticks_at| next < ticks_at)) {
+                state.ticks_at = next;
+                self.clock.notify_one();
             }
         }
         drop(state);

@@ -90,22 +90,27 @@ impl FullShare {
 }
 
 impl Pool {
-    /// When a running task is to be paused so that the next one of the queue starts, if that is what it waits for.
-    pub(super) fn next_pause(&self) -> Option<Instant> {
+    /// The task for which a running one is paused next, and when, if there is one.
+    pub(super) fn next_pause(&self, now: Instant) -> Option<(TaskId, Instant)> {
         let load = Load::new(self.active.values());
-        let (caller, waiting) = self.interactive.next(&load)?;
-        self.pause_for(caller, waiting.since, &load)
+        let first_of_each = self.interactive.first_of_each(&load);
+        let pauses = first_of_each.filter_map(|(caller, waiting)| {
+            let at = self.pause_for(now, caller, waiting.since, &load)?;
+            Some((waiting.task, at))
+        });
+        pauses.min_by_key(|(_, at)| *at)
     }
 
-    /// In how long a running task would be paused for a new one of this caller, if it comes before all that wait.
+    /// In how long a running task would be paused for a new one of this caller.
     pub(super) fn pause_for_newcomer(&self, now: Instant, caller: Caller) -> Option<Duration> {
         let load = Load::new(self.active.values());
-        let is_next = self.interactive.next(&load).is_none_or(|(other, _)| load.of(caller) < load.of(other));
-        self.pause_for(caller, now, &load).filter(|_| is_next).map(|at| at.since(now))
+        let waits = self.interactive.count(|other| other == caller) > 0;
+        let at = self.pause_for(now, caller, now, &load).filter(|_| !waits)?;
+        Some(at.since(now))
     }
 
     /// When a running task is to be paused for one of `caller` that waits since then, if any is.
-    fn pause_for(&self, caller: Caller, since: Instant, load: &Load) -> Option<Instant> {
+    fn pause_for(&self, now: Instant, caller: Caller, since: Instant, load: &Load) -> Option<Instant> {
         let slots = self.concurrency..self.concurrency + self.paused_max;
         if !self.takes_work() || !slots.contains(&self.active.len()) {
             return None;
@@ -120,12 +125,17 @@ impl Pool {
             (0, (persons, _)) => persons > 1,
             (_, (_, keys)) => keys > 1,
         };
+        // An only task leaves its slot to a batch task first that has waited for its time.
+        let overdue = self.batch.oldest().map(|oldest| oldest.since.after(self.batch_wait_max));
+        let at = since.after(PAUSE_AFTER);
         let may_be_paused = |active: &Active| match has_several(active) {
-            true => active.since,
-            false => active.since.after(LONG),
+            true => Some(at),
+            false => {
+                let at = at.max(active.since.after(LONG));
+                Some(at).filter(|at| overdue.is_none_or(|overdue| now.max(*at) < overdue))
+            }
         };
-        let first = others.map(may_be_paused).min()?;
-        Some(first.max(since.after(PAUSE_AFTER)))
+        others.filter_map(may_be_paused).min()
     }
 
     /// Where one key has every slot while others wait: its task that has run longest, and when that is to be stopped.

@@ -47,10 +47,11 @@ impl Queue {
         self.lines.iter().filter(|(caller, _)| of(*caller)).map(|(_, line)| line.len()).sum()
     }
 
-    /// What [`Queue::take_next`] would take, and whose it is.
-    pub(super) fn next(&self, load: &Load) -> Option<(Caller, &Waiting)> {
-        let (caller, line) = self.lines.iter().min_by_key(|(caller, _)| load.of(*caller))?;
-        line.front().map(|waiting| (*caller, waiting))
+    /// The first task of each caller, in the order in which [`Queue::take_next`] would take them.
+    pub(super) fn first_of_each(&self, load: &Load) -> impl Iterator<Item = (Caller, &Waiting)> {
+        let mut lines: Vec<_> = self.lines.iter().collect();
+        lines.sort_by_key(|(caller, _)| load.of(*caller));
+        lines.into_iter().filter_map(|(caller, line)| Some((*caller, line.front()?)))
     }
 
     pub(super) fn take_next(&mut self, load: &Load) -> Option<(Caller, Waiting)> {

@@ -6,9 +6,9 @@
 //! the answer is the same, sooner.
 //!
 //! A sequence keeps what it has read when its stream ends. Which sequence a stream gets, and which stream is paused where
-//! there are more streams than sequences, is in [`seats`].
+//! there are more streams than sequences, is in [`sequences`].
 
-mod seats;
+mod sequences;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ use super::step_threads::StepThreads;
 use super::{Backend, Job, Progress};
 use crate::driver::{Candidate, FinishReason, TokenLogprobs};
 use crate::protocol::{CREDIT, Load, Tuned};
-use seats::{Arrival, Waiting};
+use sequences::{Arrival, Waiting};
 
 /// Tokens of a prompt whose probabilities are told, in one step: each takes as many numbers as the vocabulary has tokens.
 const SCORED_TOKENS_MAX: usize = 32;
@@ -106,11 +106,11 @@ impl Backend for Generator<'_> {
     }
 
     fn has_work(&self) -> bool {
-        self.running.values().any(Sequence::runnable) || self.can_seat()
+        self.running.values().any(Sequence::runnable) || self.can_start_waiting()
     }
 
     fn step(&mut self, report: &mut dyn FnMut(u64, Progress)) {
-        self.seat_waiting();
+        self.start_waiting();
         let answers = self.add_answers(report);
         let prompts = self.add_prompts(answers);
         if self.context.batch_len() == 0 {
@@ -212,7 +212,7 @@ impl<'model> Generator<'model> {
     fn add_answers(&mut self, report: &mut dyn FnMut(u64, Progress)) -> usize {
         self.context.batch_clear();
         self.make_space(report);
-        let alone = self.running.len() == 1 && self.waiting.is_empty();
+        let alone = self.running.len() == 1;
         let mut writing: Vec<&mut Sequence> = self
             .running
             .values_mut()

@@ -95,6 +95,11 @@ fn screen(report: &Report) -> String {
             report.unlinked
         ));
     }
+    if let Some(reason) = &report.log.unreadable {
+        lines.push(format!(
+            "The write-ahead log cannot be read ({reason}): the changes that were in it only are missing."
+        ));
+    }
     let skipped = &report.log.skipped_pages;
     if !skipped.is_empty() {
         lines.push(format!(
@@ -196,4 +201,23 @@ fn copy_private(from: &Path, to: &Path) -> anyhow::Result<()> {
 /// A name as part of a file's name.
 fn plain(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_that_cannot_be_read_is_named_on_the_screen_and_for_programs() {
+        let log = Log { unreadable: Some("Input/output error (os error 5)".into()), ..Log::default() };
+        let report =
+            Report { folder: "/saved".into(), tables: Vec::new(), unlinked: 0, log, exports: Vec::new() };
+        let expected = "The write-ahead log cannot be read (Input/output error (os error 5)): the changes that were in it \
+                        only are missing.";
+        assert!(screen(&report).lines().any(|line| line == expected), "{}", screen(&report));
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!(json["log"]["unreadable"], "Input/output error (os error 5)");
+        let read = Report { log: Log::default(), ..report };
+        assert!(!screen(&read).contains("write-ahead log"), "{}", screen(&read));
+    }
 }

@@ -49,7 +49,7 @@ settings! {
     "engines.gbnf" "boolean" "Takes recursive GBNF grammars; their cost has no bound, so that a hostile one holds a model up for minutes"
     "engines.preload" "boolean" "Loads the default model at start"
     "engines.llama_server" "string" "Runs models with this llama-server program instead of the embedded engine"
-    "engines.prompt_cache" "string" "Host memory for what was read of prompts that others took the place of, per model"
+    "engines.prompt_cache" "string" "RAM per model for KV caches that were evicted from their slot: answers that are paused for other callers first, then prompts that may be needed again"
     "engines.share_prompt_cache" "boolean" "Lets prompts of one key save work for those of others; they can then tell by the time what others asked"
     "engines.confinement" "string" "What happens where the kernel cannot confine a model's worker in every way: best-effort (the log and lar doctor say what is missing), or require (no model is loaded)"
     "memory.secrets" "string" "What is done about secrets in what is to be remembered: refuse, redact (the rest is kept), or quarantine (the rest waits in the inbox)"

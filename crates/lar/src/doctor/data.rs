@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use lar_base::Bytes;
-use lar_store::{Check, Inspection, inspect};
+use lar_store::{Check, Inspection, inspect, log_copies};
 
 use super::{Finding, broken, fine, note};
 use crate::advice;
@@ -16,6 +16,7 @@ pub(super) fn run(data_dir: &Path) -> Vec<Finding> {
     let mut findings = vec![directory(data_dir)];
     if data_dir.is_dir() {
         findings.extend(database(data_dir));
+        findings.extend(copies_of_logs(data_dir));
         findings.extend(secret(data_dir));
         findings.extend(permissions(data_dir));
     }
@@ -92,6 +93,19 @@ fn database(data_dir: &Path) -> Option<Finding> {
         }
     };
     Some(finding)
+}
+
+/// Copies of write-ahead logs, which may hold what people take for erased.
+fn copies_of_logs(data_dir: &Path) -> Option<Finding> {
+    let copies: Vec<String> =
+        log_copies(&data_dir.join("lar.db")).iter().map(|copy| copy.display().to_string()).collect();
+    (!copies.is_empty()).then(|| {
+        note(
+            "log copies",
+            format!("copies of write-ahead logs that were incomplete: {}", copies.join(", ")),
+            "remove them when you do not need them: they may hold what was deleted later",
+        )
+    })
 }
 
 /// Whether something beside the database says that there was one.

@@ -198,11 +198,11 @@ async fn again(
     let question = app.store.message_get(conversation, parent).await?;
     let content = std::mem::take(&mut answer.content);
     let first = begun(app, conversation, &question, &answer).await?;
-    if let Some(task) = app.gateway.find(caller.visible_tasks(), task) {
+    if let Some(task) = app.gateway.find(caller.visible_keys(), task) {
         let rest = tasks::Stream::new(task, app.gateway.engines().clone(), 0);
         return Ok(sse::response(Stream { parts: VecDeque::from([first]), rest: Some(rest), ending: None }));
     }
-    let record = app.store.task_get(caller.visible_tasks(), task).await?.and_then(|record| record.end);
+    let record = app.store.task_get(caller.visible_keys(), task).await?.and_then(|record| record.end);
     let kept = tasks::kept_events(&content, answer.tokens_out, record.as_ref());
     let parts = std::iter::once(first).chain(kept).collect();
     Ok(sse::response(Stream { parts, rest: None, ending: None }))

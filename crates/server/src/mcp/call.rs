@@ -13,7 +13,7 @@ use rmcp::model::{CallToolRequestParams, CallToolResponse, CallToolResult, Conte
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::errors::without_folders;
+use crate::errors::{Audience, shown_to};
 use crate::memories::{ingested, item, memory_id, place, review, search, smart, wire};
 use crate::{App, extract};
 
@@ -235,6 +235,6 @@ fn answer(texts: Vec<String>, value: &impl serde::Serialize) -> CallToolResult {
 }
 
 fn failed(problem: Problem) -> CallToolResult {
-    let problem = without_folders(problem);
+    let problem = shown_to(Audience::Everybody, problem, None);
     CallToolResult::error(vec![ContentBlock::text(format!("{} ({})", problem.detail, problem.code))])
 }

@@ -16,6 +16,7 @@ use lar_gateway::TaskEvent;
 use serde_json::json;
 
 use crate::asker::with_told;
+use crate::errors::{Audience, shown_to};
 use crate::generate::{self, Begun};
 use crate::misfits::Schemas;
 use crate::openai::sampling::top_logprob;
@@ -114,7 +115,10 @@ impl Lines {
     async fn line(&mut self) -> Option<String> {
         let line = match self.next().await {
             Some(part) => serde_json::to_string(&part),
-            None => serde_json::to_string(&ErrorBody { error: self.failed.take()?.detail }),
+            None => {
+                let shown = shown_to(Audience::Everybody, self.failed.take()?, None);
+                serde_json::to_string(&ErrorBody { error: shown.detail })
+            }
         };
         line.ok().map(|line| line + "\n")
     }
@@ -127,7 +131,7 @@ impl Lines {
             if self.over {
                 return None;
             }
-            let (_, event) = self.begun.next().await?;
+            let (_, event) = self.begun.next_whole().await?;
             self.hear(event);
         }
     }

@@ -89,7 +89,7 @@ async fn at_once(
         let keep = store.then(|| Keep::new(app.store.clone(), stored));
         return Ok((sse::response(Stream::new(begun, encoder, keep)), ignored, noted));
     }
-    while let Some((_, event)) = begun.next().await {
+    while let Some((_, event)) = begun.next_whole().await {
         match event {
             lar_gateway::TaskEvent::Error(problem) => return Err(problem),
             event => encoder.hear(event),
@@ -389,7 +389,7 @@ async fn earlier(app: &App, key: KeyId, previous: Option<TaskId>) -> Result<Vec<
 
 /// The task behind a response, where it is under way or was over not long ago. It is the key's, as the response is.
 fn handle(app: &App, caller: &Caller, task: TaskId) -> Option<TaskHandle> {
-    app.gateway.find(caller.visible_tasks(), task)
+    app.gateway.find(caller.visible_keys(), task)
 }
 
 /// What a stored response's caller is told.

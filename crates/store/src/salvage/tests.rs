@@ -362,7 +362,9 @@ fn a_bad_log_is_passed_over_and_a_good_one_is_read() {
     let path = filled(folder.path());
     let writer = Connection::open(&path).unwrap();
     writer.execute_batch("PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0").unwrap();
-    writer.execute("UPDATE conversations SET title = 'In the log'", []).unwrap();
+    for title in ["Before that", "In the log"] {
+        writer.execute("UPDATE conversations SET title = ?1", [title]).unwrap();
+    }
     let log = fs::read(super::beside(&path, "-wal")).unwrap();
     let at = folder.path().join("copy");
     fs::create_dir(&at).unwrap();
@@ -377,7 +379,7 @@ fn a_bad_log_is_passed_over_and_a_good_one_is_read() {
     };
     assert_eq!(title(&log, "good.db"), "In the log");
     let mut bad = log;
-    // Salts are in no checksum: the frame is intact, though SQLite ends there.
+    // Salts are in no checksum: the frame is intact, though SQLite ends there; and another transaction is behind it.
     bad[40] ^= 1;
     assert_eq!(title(&bad, "salts.db"), "In the log");
     // Of the first frame a bit of its page, and nothing behind it.

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 
 use super::*;
 use crate::salvage::salvage;
-use crate::{Check, Inspection, Store, inspect, migrations};
+use crate::{Check, Inspection, Reserve, Store, inspect, log_copies, migrations};
 
 /// Bytes that a disk writes as one.
 const SECTOR_BYTES: usize = 512;
@@ -181,7 +181,7 @@ fn a_bit_of_the_last_transaction_is_noticed_and_the_log_is_kept() {
     let log = fs::read(beside(&path, END)).unwrap();
     let folder = folder.path().join("killed");
     fs::create_dir(&folder).unwrap();
-    for round in 0..ASIDE_MAX + 2 {
+    for round in 0..aside::KEPT_MAX + 2 {
         let mut damaged = log.clone();
         let last = damaged.len() - 100 - round;
         damaged[last] ^= 4;
@@ -195,10 +195,10 @@ fn a_bit_of_the_last_transaction_is_noticed_and_the_log_is_kept() {
             "{inspection:?}"
         );
         let Verdict::Unclear(found) = examine(&left).unwrap() else { panic!("round {round}") };
-        set_aside(&left, &found).unwrap();
+        set_aside(&left, &found, &Reserve::beside(&left)).unwrap();
         let copies: BTreeMap<String, Vec<u8>> =
-            files(&folder).into_iter().filter(|(name, _)| name.contains(ASIDE)).collect();
-        assert_eq!(copies.len(), (round + 1).min(ASIDE_MAX));
+            files(&folder).into_iter().filter(|(name, _)| name.contains(aside::MARK)).collect();
+        assert_eq!(copies.len(), (round + 1).min(aside::KEPT_MAX));
         assert_eq!(copies.last_key_value().unwrap().1, &damaged);
         let users: usize = Connection::open(&left)
             .unwrap()
@@ -262,6 +262,107 @@ fn frames_of_transactions_that_failed_are_no_damage() {
     assert_eq!(rows(&left), committed);
 }
 
+/// A longer transaction failed, and the power fails in a shorter one in its place: its middle may be missing while its end is
+/// there, and the end of the longer one lies behind it.
+#[test]
+fn a_power_failure_over_a_transaction_that_failed_is_no_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut base = Writing::new(folder.path().join("base.db"), SIZES[2]);
+    for _ in 0..4 {
+        base.commit(2);
+    }
+    let committed = Log::read(&base.path, &base.path).unwrap().frames.accepted();
+    let written = |rows: usize| {
+        let mut next = Writing::copied_from(&base, folder.path().join(format!("{rows}.db")));
+        next.commit(rows);
+        (next.log(), next.rows)
+    };
+    let ((failed, failed_rows), (last, last_rows)) = (written(40), written(16));
+    let mut middle_is_missing = 0;
+    for seed in 0..400_u64 {
+        let mut log = [&last[..], &failed[last.len()..]].concat();
+        for (number, sector) in (frame_at(committed)..last.len()).step_by(SECTOR_BYTES).enumerate() {
+            let mixed = (seed * 1000 + number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            if mixed >> 40 & 7 < seed % 8 {
+                let sector = sector..(sector + SECTOR_BYTES).min(last.len());
+                log[sector.clone()].copy_from_slice(&failed[sector]);
+            }
+        }
+        let left = base.left(&folder.path().join("left"), &log);
+        let frames = Log::read(&left, &left).unwrap().frames;
+        let (before, behind) = frames.list.split_at(frames.accepted());
+        let commits = behind.iter().filter(|frame| frame.is_current && frame.is_commit()).count();
+        middle_is_missing += usize::from(!before.last().unwrap().is_commit() && commits == 2);
+        let verdict = look(&left);
+        assert!(!matches!(verdict, Verdict::Damaged(_)), "seed {seed}: {verdict:?}");
+        let rows = rows(&left);
+        assert!([base.rows, last_rows, failed_rows].contains(&rows), "seed {seed}: {rows}");
+    }
+    assert!(middle_is_missing > 20, "{middle_is_missing} logs have a good frame before the bad one");
+}
+
+#[test]
+fn a_verdict_takes_two_looks_at_a_log_that_nobody_wrote_to() {
+    let found = |frame| Break { frame, frames: 9, commits: 2 };
+    let damaged = |frame| Verdict::Damaged(found(frame));
+    let settled = |looks: Vec<(u32, Verdict)>| {
+        let mut looks = looks.into_iter().enumerate();
+        let mut looked = 0;
+        let verdict = settle(
+            || {
+                let (number, look) = looks.next().expect("no more looks are needed");
+                looked = number + 1;
+                // The size of a log that is emptied while it is read.
+                if look.0 == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(look) }
+            },
+            Duration::ZERO,
+        );
+        (verdict.unwrap(), looked)
+    };
+    assert_eq!(settled(vec![(1, Verdict::Whole)]), (Verdict::Whole, 1));
+    assert_eq!(settled(vec![(1, damaged(3)), (1, damaged(3))]), (damaged(3), 2));
+    assert_eq!(settled(vec![(1, damaged(3)), (2, damaged(3)), (2, Verdict::Whole)]), (Verdict::Whole, 3));
+    let unclear = Verdict::Unclear(found(3));
+    assert_eq!(
+        settled(vec![(1, damaged(3)), (0, damaged(3)), (2, unclear.clone()), (2, unclear.clone())]),
+        (unclear, 4)
+    );
+    // Written to before every look.
+    let all = |frame: fn(usize) -> usize| {
+        (0..LOOKS_MAX).map(|number| (number as u32 + 1, damaged(frame(number)))).collect::<Vec<_>>()
+    };
+    assert_eq!(settled(all(|number| number)), (Verdict::Whole, LOOKS_MAX), "the break moves: it is written");
+    assert_eq!(settled(all(|_| 3)), (damaged(3), LOOKS_MAX), "the break stays: it is damage");
+}
+
+#[test]
+fn a_log_that_is_being_written_is_never_called_damaged() {
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+    const LEAST: usize = 150;
+    let folder = tempfile::tempdir().unwrap();
+    let mut writing = Writing::new(folder.path().join("test.db"), SIZES[2]);
+    let path = writing.path.clone();
+    let (looks, mut transactions) = (AtomicUsize::new(0), 0);
+    std::thread::scope(|threads| {
+        let writer = threads.spawn(|| {
+            // Until both have done enough, whichever is slower.
+            while transactions < LEAST || looks.load(Relaxed) < LEAST {
+                writing.commit(transactions % 7 + 1);
+                transactions += 1;
+                if transactions % 50 == 0 {
+                    let mode = if transactions % 100 == 0 { "TRUNCATE" } else { "PASSIVE" };
+                    writing.connection.execute_batch(&format!("PRAGMA wal_checkpoint({mode})")).unwrap();
+                }
+            }
+        });
+        while !writer.is_finished() {
+            let verdict = examine(&path);
+            looks.fetch_add(1, Relaxed);
+            assert!(matches!(verdict, Ok(Verdict::Whole)), "{verdict:?}");
+        }
+    });
+}
+
 /// A database of Lar with this many users, each in a transaction of its own, and the connection that keeps its log.
 fn filled(folder: &Path, users: usize) -> (PathBuf, Connection) {
     let path = folder.join("lar.db");
@@ -280,6 +381,42 @@ fn filled(folder: &Path, users: usize) -> (PathBuf, Connection) {
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = fs::read_dir(folder).unwrap().map(Result::unwrap).filter(|entry| entry.path().is_file());
     entries.map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap())).collect()
+}
+
+#[test]
+fn copies_of_logs_go_when_something_is_erased() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, connection) = filled(folder.path(), 3);
+    drop(connection);
+    let store = Store::open(&path).unwrap();
+    fs::write(beside(&path, "-wal.aside-20261129T060430000Z-00"), "what is erased").unwrap();
+    fs::write(folder.path().join("other.db-wal.aside-20261129T060430000Z-00"), "another database's").unwrap();
+    assert_eq!(log_copies(&path).len(), 1);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(store.memories_erase(Vec::new(), Vec::new())).unwrap();
+    assert_eq!(log_copies(&path), Vec::<PathBuf>::new());
+    assert!(folder.path().join("other.db-wal.aside-20261129T060430000Z-00").exists());
+    assert_eq!(fs::metadata(beside(&path, END)).unwrap().len(), 0, "the log is empty, too");
+}
+
+/// A log that its disk does not read. Linux reads no byte of `/proc/self/mem` at 0: EIO, as of a bad sector.
+#[test]
+fn salvage_goes_on_without_a_log_that_cannot_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path().join("filled");
+    fs::create_dir(&at).unwrap();
+    let (path, connection) = filled(&at, 7);
+    connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    let left = folder.path().join("lar.db");
+    fs::copy(&path, &left).unwrap();
+    std::os::unix::fs::symlink("/proc/self/mem", beside(&left, END)).unwrap();
+    assert!(matches!(examine(&left), Err(Error::Open { .. })), "Lar does not start with it");
+    let saved = salvage(&left, &folder.path().join("saved.db")).unwrap();
+    let reason = saved.log.unreadable.as_deref().unwrap();
+    assert!(reason.contains("Input/output error"), "{reason}");
+    assert_eq!((saved.log.transactions, saved.log.skipped_pages), (0, Vec::new()));
+    let users = saved.tables.iter().find(|table| table.name == "users").unwrap();
+    assert_eq!((users.saved, users.lost), (7, 0));
 }
 
 #[test]

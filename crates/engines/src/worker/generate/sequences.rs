@@ -1,15 +1,9 @@
-//! Which stream has which sequence, and who waits.
-//!
-//! There may be more streams than sequences. A stream that has none pauses another, without its answer being lost:
-//!
-//! - at once one that cannot go on, since nobody reads its answer;
-//! - at once one of a caller who has at least two more sequences than its own caller;
-//! - one of its own caller, or of another who has no fewer, that has computed for [`SLICE`], once it has waited as long
-//!   itself; only if the state of the other can be kept, so that streams do not read the same prompts over and over.
+//! Which stream has which sequence, and which one waits. There may be more streams than sequences; [`sharing`] chooses who
+//! is paused for whom.
 //!
 //! What a paused stream has read is kept in host memory if that has room ([`Cache::hold`]), and read again otherwise.
-
-use std::time::Duration;
+//!
+//! [`Cache::hold`]: crate::worker::cache::Cache::hold
 
 use lar_base::Instant;
 
@@ -20,9 +14,7 @@ use crate::worker::cache::{Prompt, Seat};
 use crate::worker::pace::Luck;
 use crate::worker::sampler::Sampler;
 use crate::worker::sequence::Untold;
-
-/// Streams that take turns in one sequence get it for so long.
-const SLICE: Duration = Duration::from_secs(10);
+use crate::worker::sharing::{self, Choice, Runner, Waiter};
 
 /// A stream that has no sequence.
 pub(super) enum Waiting<'model> {
@@ -86,76 +78,75 @@ impl Waiting<'_> {
     }
 }
 
-/// How a stream that waits gets a sequence.
-enum Way {
-    Free,
-    /// This stream is paused for it.
-    Pause(u64),
-}
-
 impl<'model> Generator<'model> {
     /// Whether a stream that waits would get a sequence now.
-    pub(super) fn can_seat(&self) -> bool {
-        self.waiting.values().any(|waiting| self.way_for(waiting).is_some())
+    pub(super) fn can_start_waiting(&self) -> bool {
+        self.choose().is_some()
     }
 
-    fn way_for(&self, waiting: &Waiting<'_>) -> Option<Way> {
-        if !waiting.runnable() {
-            return None;
-        }
-        if self.cache.has_free() {
-            return Some(Way::Free);
-        }
-        let of = |caller: u64| self.running.values().filter(|sequence| sequence.caller == caller).count();
-        let (caller, now) = (waiting.caller(), Instant::now());
-        let own = of(caller);
-        let has_waited = now.since(waiting.since()) >= SLICE;
-        let others = self.running.iter().filter(|(_, sequence)| sequence.can_pause());
-        let may_pause = |sequence: &Sequence<'_>| {
-            let theirs = of(sequence.caller);
-            let had_its_slice = now.since(sequence.since) >= SLICE && sequence.next.is_some();
-            let takes_turns = sequence.caller == caller || theirs >= own.max(1);
-            let is_kept = || self.cache.can_hold(self.context.state_size(sequence.id) as u64);
-            let is_at_once = !sequence.runnable() || theirs >= own + 2;
-            let is_kept_if_needed = !sequence.shifted || is_kept();
-            (is_at_once && is_kept_if_needed) || (takes_turns && has_waited && had_its_slice && is_kept())
-        };
-        let best = others.filter(|(_, sequence)| may_pause(sequence));
-        // Of those the one that does not run, then of the caller with most, then the one that has run longest.
-        best.max_by_key(|(stream, sequence)| {
-            (!sequence.runnable(), of(sequence.caller), now.since(sequence.since), **stream)
-        })
-        .map(|(stream, _)| Way::Pause(*stream))
-    }
-
-    /// Gives streams that wait their sequences, oldest first, but for those that wait for a prompt like theirs.
-    pub(super) fn seat_waiting(&mut self) {
-        let streams: Vec<u64> = self.waiting.keys().copied().collect();
-        for stream in streams {
-            let Some(waiting) = self.waiting.get(&stream) else { continue };
-            let Some(way) = self.way_for(waiting) else { continue };
-            // What is known of a prompt whose tokens are to be scored has no probabilities any more.
-            let like = match waiting {
-                Waiting::New(arrival) if !arrival.sampling.prompt_logprobs => self.like(&arrival.prompt),
-                Waiting::New(_) | Waiting::Paused(_) => None,
-            };
-            let copied = match like {
-                Some(like) if !like.read => continue,
-                Some(like) => self.copy(&like),
-                None => None,
-            };
-            if let Way::Pause(other) = way {
-                self.pause(other);
+    /// Gives streams that wait the sequences that are theirs.
+    pub(super) fn start_waiting(&mut self) {
+        while let Some(Choice { starts, pauses }) = self.choose() {
+            if let Some(stream) = pauses {
+                self.pause(stream);
             }
-            match self.waiting.remove(&stream) {
-                Some(Waiting::New(arrival)) => self.seat_arrival(stream, *arrival, copied),
-                Some(Waiting::Paused(paused)) => self.resume(stream, *paused),
+            match self.waiting.remove(&starts) {
+                Some(Waiting::New(arrival)) => self.start_arrival(starts, *arrival),
+                Some(Waiting::Paused(paused)) => self.resume(starts, *paused),
                 None => {}
             }
         }
     }
 
-    fn seat_arrival(&mut self, stream: u64, arrival: Arrival<'model>, copied: Option<(usize, Vec<u8>)>) {
+    fn choose(&self) -> Option<Choice> {
+        if self.waiting.is_empty() {
+            return None;
+        }
+        let waiters =
+            self.waiting.iter().filter(|(_, waiting)| waiting.runnable() && !self.waits_for_like(waiting));
+        let waiters: Vec<Waiter> = waiters
+            .map(|(stream, waiting)| Waiter {
+                stream: *stream,
+                caller: waiting.caller(),
+                since: waiting.since(),
+                is_new: matches!(waiting, Waiting::New(_)),
+            })
+            .collect();
+        if waiters.is_empty() {
+            return None;
+        }
+        let callers: Vec<u64> = self.waiting.values().map(Waiting::caller).collect();
+        let has_free = self.cache.has_free();
+        // What they hold takes a while to measure.
+        let running = |(stream, sequence): (&u64, &Sequence<'_>)| Runner {
+            stream: *stream,
+            caller: sequence.caller,
+            is_runnable: sequence.runnable(),
+            may_be_paused: sequence.may_be_paused(self.context_tokens),
+            ready_since: sequence.next.is_some().then_some(sequence.since),
+            tokens: sequence.position,
+            can_be_kept: has_free || self.cache.can_hold(self.context.state_size(sequence.id) as u64),
+            must_be_kept: sequence.shifted,
+        };
+        let running: Vec<Runner> = self.running.iter().map(running).collect();
+        sharing::choose(&waiters, &callers, &running, has_free, Instant::now())
+    }
+
+    /// Whether a new stream waits until a running one has read what its prompt begins with, too.
+    fn waits_for_like(&self, waiting: &Waiting<'_>) -> bool {
+        match waiting {
+            Waiting::New(arrival) => self.like_of(arrival).is_some_and(|like| !like.read),
+            Waiting::Paused(_) => false,
+        }
+    }
+
+    /// As [`Self::like`]. What is known of a prompt whose tokens are to be scored has no probabilities any more.
+    fn like_of(&self, arrival: &Arrival<'_>) -> Option<Like> {
+        if arrival.sampling.prompt_logprobs { None } else { self.like(&arrival.prompt) }
+    }
+
+    fn start_arrival(&mut self, stream: u64, arrival: Arrival<'model>) {
+        let copied = self.like_of(&arrival).filter(|like| like.read).and_then(|like| self.copy(&like));
         let Some(seat) = self.cache.take(&arrival.prompt, copied) else {
             self.waiting.insert(stream, Waiting::New(Box::new(arrival)));
             return;
@@ -200,7 +191,7 @@ impl<'model> Generator<'model> {
     fn pause(&mut self, stream: u64) {
         let Some(mut sequence) = self.running.remove(&stream) else { return };
         let kept = self.keep(sequence.id);
-        let holds = if kept.is_some() {
+        let holds = if kept.is_some() || sequence.shifted {
             Prompt::default()
         } else {
             let tokens = sequence.prompt.tokens[..sequence.position].to_vec();
@@ -230,15 +221,17 @@ impl<'model> Generator<'model> {
     /// Lets a paused stream go on where it was.
     fn resume(&mut self, stream: u64, paused: Paused<'model>) {
         let Paused { mut sequence, kept, since } = paused;
-        self.cache.release(kept.as_ref().map_or(0, |kept| kept.bytes));
+        let held = kept.as_ref().map_or(0, |kept| kept.bytes);
         let read = sequence.position;
         let Some(seat) = self.cache.take(&sequence.prompt, kept.map(|kept| (read, kept.state))) else {
             // There is one whenever this is called; without it, what it had read is read again.
+            self.cache.release(held);
             let paused = Paused { sequence, kept: None, since };
             self.waiting.insert(stream, Waiting::Paused(Box::new(paused)));
             return;
         };
         let (id, known) = self.seat(seat);
+        self.cache.release(held);
         (sequence.id, sequence.position, sequence.since) = (id, known, Instant::now());
         self.running.insert(stream, sequence);
     }
@@ -256,8 +249,10 @@ impl<'model> Generator<'model> {
     fn like(&self, prompt: &Prompt) -> Option<Like> {
         let likes = self.running.values().filter(|other| !other.shifted).map(|other| {
             let shared = other.prompt.shared_with(prompt);
-            Like { id: other.id, shared, read: other.position >= shared }
+            Like { id: other.id, shared, read: other.position >= shared, goes_on: other.runnable() }
         });
+        // One that stands still may never read it.
+        let likes = likes.filter(|like| like.read || like.goes_on);
         likes
             .max_by_key(|like| (like.shared, like.read))
             .filter(|like| self.forgets && self.cache.is_worth_copying(prompt, like.shared))
@@ -298,9 +293,10 @@ impl<'model> Generator<'model> {
 }
 
 impl Sequence<'_> {
-    /// Whether it can be paused: not while the tokens of its prompt are scored, which are told once.
-    fn can_pause(&self) -> bool {
-        self.scored.is_none() || self.next.is_some()
+    /// Whether it may be paused: not while the tokens of its prompt are scored, which are told once, nor where its last token
+    /// finds the context full and others have yet to make room.
+    fn may_be_paused(&self, context_tokens: usize) -> bool {
+        (self.scored.is_none() || self.next.is_some()) && self.position < context_tokens
     }
 }
 
@@ -311,4 +307,6 @@ struct Like {
     shared: usize,
     /// Whether it has read them.
     read: bool,
+    /// Whether it has credit to.
+    goes_on: bool,
 }

