@@ -59,7 +59,8 @@ def run(arguments, text, page, environment, work):
     fails = next((pattern for pattern in FAILS if re.search(pattern, text)), None)
     for written, meant in STANDS_FOR:
         text = text.replace(written, meant.replace("{work}", work))
-    done = subprocess.run([*arguments, text], capture_output=True, text=True, timeout=120, cwd=work, env=environment)
+    # Now and then the small model writes to the end of its context, which takes minutes.
+    done = subprocess.run([*arguments, text], capture_output=True, text=True, timeout=400, cwd=work, env=environment)
     ran += 1
     said = f"{done.stdout}{done.stderr}"
     if fails:

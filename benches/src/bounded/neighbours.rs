@@ -37,9 +37,9 @@ const LOADS: [Load; 5] = [
         is_read: true,
     },
     Load {
-        name: "4 prompts of 7,000 tokens, again and again",
+        name: "4 prompts of 3,500 tokens, again and again",
         connections: 4,
-        body: |number| prompt(number, 7_000),
+        body: |number| prompt(number, 3_500),
         is_read: true,
     },
     Load { name: "40 answers that nobody reads", connections: 40, body: |_| endless(), is_read: false },
@@ -106,6 +106,7 @@ fn burden(lar: &Lar, load: &Load, connection: usize, stop: &AtomicBool) {
         let mut stream = lar.open(&lar.head("POST", "/v1/chat/completions", body.len()), body.as_bytes());
         let _ = stream.set_read_timeout(Some(Duration::from_millis(200)));
         let mut buffer = [0; 16 << 10];
+        let mut has_begun = false;
         while !stop.load(Ordering::Relaxed) {
             if !load.is_read {
                 std::thread::sleep(Duration::from_millis(100));
@@ -113,6 +114,14 @@ fn burden(lar: &Lar, load: &Load, connection: usize, stop: &AtomicBool) {
             }
             match stream.read(&mut buffer) {
                 Ok(0) => break,
+                Ok(read) if !has_begun => {
+                    assert!(
+                        buffer.starts_with(b"HTTP/1.1 200"),
+                        "{}",
+                        String::from_utf8_lossy(&buffer[..read])
+                    );
+                    has_begun = true;
+                }
                 Ok(read) if buffer[..read].windows(6).any(|part| part == b"[DONE]") => break,
                 Ok(_) => {}
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}

