@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 /// Questions beside each load, one after the other.
 const QUESTIONS: usize = 9;
-/// The load has begun after this long.
+/// How long to wait until the load is under way.
 const BEGINS: Duration = Duration::from_secs(3);
 /// A question that has no answer by then counts as this long.
 const ANSWERED_MAX: Duration = Duration::from_secs(60);
@@ -97,7 +97,7 @@ fn prompt(number: usize, tokens: usize) -> Value {
     })
 }
 
-/// Sends one request after the other until it is told to stop.
+/// Sends one request after the other until `stop` is set.
 fn burden(lar: &Lar, load: &Load, connection: usize, stop: &AtomicBool) {
     let mut number = connection;
     while !stop.load(Ordering::Relaxed) {

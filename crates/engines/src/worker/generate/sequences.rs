@@ -72,7 +72,7 @@ impl Waiting<'_> {
     fn runnable(&self) -> bool {
         match self {
             Waiting::New(_) => true,
-            // Its answer was begun, or else its prompt is read without credit.
+            // Continuing an answer takes credit; reading a prompt does not.
             Waiting::Paused(paused) => paused.sequence.produced == 0 || paused.sequence.credit > 0,
         }
     }
