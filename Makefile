@@ -12,7 +12,7 @@ TEST_MODELS := $(CURDIR)/.build/models
 # What is built: the program. The suite builds everything at once, as parts of it would have it built twice.
 WHAT := -p lar
 
-.PHONY: build run dist test check rust-test page-test conformance quality docs bench clean bootstrap test-bootstrap models llama-server plugin-test client-matrix big-clients
+.PHONY: build run dist test check rust-test page-test conformance first-run quality docs bench clean bootstrap test-bootstrap models llama-server plugin-test client-matrix big-clients
 
 build: bootstrap $(PAGE)
 	@test -x $(LAR) || printf '\033[1m· building Lar: some 350 crates and llama.cpp, ten to twenty minutes on two cores\033[0m\n'
@@ -30,7 +30,7 @@ dist: models
 
 ## The whole suite: format, lints, tests on real parts, page tests in a real browser, real clients, how well memories
 ## are found, the docs.
-TEST_PARTS := test-bootstrap check models llama-server rust-test page-test plugin-test conformance quality docs
+TEST_PARTS := test-bootstrap check models llama-server rust-test page-test plugin-test conformance first-run quality docs
 test:
 	@times=; for part in $(TEST_PARTS); do \
 	  from=$$SECONDS; $(MAKE) --no-print-directory WHAT='--workspace --bins' $$part; times+=", $$part $$((SECONDS - from)) s"; \
@@ -66,6 +66,10 @@ quality: models
 conformance: models
 	cargo build --release -q --workspace --bins
 	LAR_TEST_MODELS=$(TEST_MODELS) tests/conformance/run.sh
+
+# `make run` itself, with the model that it chooses for this machine: 1 GB.
+first-run:
+	WHAT='$(WHAT)' tests/conformance/first_run.sh
 
 # Small scripts on pinned versions of the libraries that people use, in one table; 2.2 GB of them.
 client-matrix: models

@@ -1,7 +1,7 @@
-//! What bodies that are never finished take of the server's memory.
+//! What bodies that are never finished take of the server's memory. What large requests for embeddings take is measured in
+//! `bounded/embeddings.rs`.
 
 pub(crate) mod embeddings;
-pub(crate) mod neighbours;
 
 use std::fmt::Write as _;
 

@@ -107,7 +107,7 @@ pub(crate) async fn cancel_in_prefill() -> anyhow::Result<String> {
     // Each is someone else's, or what one left would be known to the next.
     let job = |key| Job {
         prompt: prompt.clone(),
-        caller: Some(key),
+        caller: None,
         cache_of: Some(key),
         sampling: Sampling { tokens_max: 8, ..Sampling::default() },
     };

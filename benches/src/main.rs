@@ -1,5 +1,6 @@
 //! `make bench`: measures the claims on this machine and writes `benches/RESULTS.md`. With words after it,
-//! `cargo run --release -p lar-benches -- gateway` measures the parts whose titles contain one and prints them.
+//! `cargo run --release -p lar-benches -- gateway` measures the parts whose titles contain one and prints them. Parts that
+//! take half an hour or longer are measured only where their whole title is given: `-- 'memory over hours'`.
 //!
 //! Each figure says how it was taken. Machines are shared and noisy: medians of rounds, and ratios where two
 //! things are compared in the same run.
@@ -13,11 +14,13 @@ mod correctness;
 mod decoding;
 mod embeddings;
 mod engine;
+mod fairness;
 mod faults;
 mod gateway;
 mod memory;
 mod requests;
 mod residency;
+mod soak;
 mod start;
 mod tokenization;
 
@@ -60,7 +63,7 @@ fn main() -> anyhow::Result<()> {
         ("Tool calls", |_| calls::measure()),
         ("Embeddings beside ONNX Runtime", |runtime| runtime.block_on(embeddings::measure())),
         ("Bounded work: embeddings", |_| bounded::embeddings::measure()),
-        ("A question beside another's work", |_| bounded::neighbours::measure()),
+        ("A question beside another's work", |_| fairness::measure()),
         ("Cancellation in prefill", |runtime| runtime.block_on(faults::cancel_in_prefill())),
         ("Stops that race with answers", |runtime| runtime.block_on(correctness::races())),
         ("JSON schemas", |runtime| runtime.block_on(correctness::structure())),
@@ -73,6 +76,12 @@ fn main() -> anyhow::Result<()> {
         ("Killed servers", |_| faults::kill_servers()),
         ("Killed workers", |_| faults::kill_workers()),
     ];
+    let long_parts: [(&str, Measure); 1] = [("Memory over hours", |_| soak::measure())];
+    for (title, measure) in long_parts {
+        if wanted.iter().any(|words| words.eq_ignore_ascii_case(title)) {
+            progress(&format!("{title}\n\n{}", measure(&runtime)?));
+        }
+    }
     for (title, measure) in parts {
         if !wanted.is_empty() {
             if wanted.iter().any(|word| title.to_lowercase().contains(&word.to_lowercase())) {

@@ -79,3 +79,28 @@ fn a_client_that_never_reads_gives_its_slot_up_to_others() {
     assert_eq!(told, "nobody read the answer any more, so its place was given to others");
     drop(stuck);
 }
+
+#[test]
+fn endless_answers_of_one_key_keep_nobody_waiting() {
+    let lar = Lar::start_with("[engines]\nconcurrency = 2\n");
+    let bea = lar.invite("bea");
+    // Without an end for as long as this test takes: greedily it counts on.
+    let long = json!({ "workload": "completion", "prompt": "1, 2,", "max_tokens": 3500, "detached": true, "temperature": 0 });
+    let endless: Vec<String> = (0..3)
+        .map(|_| lar.post("/lar/v1/tasks", &long).json()["task_id"].as_str().unwrap().to_owned())
+        .collect();
+    lar.until("two to run", |lar| {
+        (lar.get("/lar/v1/pools").json()["data"][0]["active_leases"] == 2).then_some(())
+    });
+    let hello =
+        json!({ "model": "default", "max_tokens": 2, "messages": [{ "role": "user", "content": "hi" }] });
+    for _ in 0..3 {
+        let answer = lar.send_with(&bea, "POST", "/v1/chat/completions", &hello);
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    }
+    let has_ended = |id: &String| !lar.get(&format!("/lar/v1/tasks/{id}")).json()["finish_reason"].is_null();
+    assert!(!endless.iter().any(has_ended), "she waited for the end of one");
+    for id in &endless {
+        assert_eq!(lar.post(&format!("/lar/v1/tasks/{id}/cancel"), &Value::Null).status, 204);
+    }
+}

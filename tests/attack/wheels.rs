@@ -68,6 +68,7 @@ fn hostile_packages_are_refused_in_little_memory_and_leave_nothing() {
         ("evil-name", "leaves its folder"),
         ("evil-nothing", "neither a .gguf nor a .safetensors"),
     ];
+    assert_eq!((cases.len(), files(packages.path()).len()), (5, 5));
     for (package, reason) in cases {
         let pulled = Command::new("python3")
             .args(["-c", MEASURE])

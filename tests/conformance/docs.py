@@ -18,7 +18,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs/guides").glob("*.md"))]
 LAR, URL, KEY = os.environ["LAR_PROGRAM"], os.environ["LAR_URL"], os.environ["LAR_KEY"]
 
 LEFT_OUT = {
-    r"^make (run|test)$": "the suite that runs this is one of them; both run on every clean checkout",
+    r"^make (run|test)$": "this is a part of `make test`, and tests/conformance/first_run.sh another, which does `make run`",
     r"^lar backup (restore|salvage)": "the server must be stopped; tests/it/{backup,disk} do so",
     r"^python3 -c 'import json; from mem0": "needs mem0 and its memories; a file of that form is read below",
     r"^(mkdir ~/lar|~/lar/lar) ": "an archive that `make dist` makes and tries",

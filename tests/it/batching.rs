@@ -1,37 +1,12 @@
 //! What the embedded engine does with the sequences of a batch: prompts that begin alike, guessed tokens,
 //! contexts that shift, long steps that a stop breaks off.
 
-use std::sync::Arc;
-
 use futures_util::StreamExt as _;
-use lar_base::{Bytes, KeyId};
-use lar_engines::driver::{Ability, Driver, Event, FinishReason, Job, Prompt, Sampling};
-use lar_engines::embedded::{ConfinementPolicy, Embedded, EmbeddedOptions};
+use lar_base::KeyId;
+use lar_engines::driver::{Driver, Event, FinishReason, Job, Prompt, Sampling};
+use lar_engines::embedded::{Embedded, EmbeddedOptions};
 use lar_engines::protocol::{CacheType, Compute};
-use lar_tests::{chat_model, program};
-
-fn options(concurrency: u32, context_tokens: u32) -> EmbeddedOptions {
-    EmbeddedOptions {
-        program: program(),
-        path: chat_model(),
-        template: None,
-        ability: Ability::Generate,
-        concurrency,
-        context_tokens,
-        compute: Compute::with_threads(2),
-        tuning: None,
-        draft: None,
-        cache: Bytes::mib(256),
-        memory_max: None,
-        confinement: ConfinementPolicy::BestEffort,
-    }
-}
-
-async fn loaded(options: EmbeddedOptions) -> Arc<Embedded> {
-    let driver = Arc::new(Embedded::new(options));
-    driver.load().await.unwrap();
-    driver
-}
+use lar_tests::{chat_model, engine_options, load_engine};
 
 async fn tokens(driver: &Embedded, text: &str) -> Vec<u32> {
     match driver.prepare(Prompt::Text(text.into())).await.unwrap().prompt {
@@ -83,8 +58,8 @@ async fn guessed_tokens_change_no_answer() {
         "{\"name\": \"Ada\", \"age\": 36}\n{\"name\": \"Bob\", \"age\": 41}\n{\"name\":",
     ];
     let plain = Compute { speculate: false, ..Compute::with_threads(2) };
-    let without = loaded(EmbeddedOptions { compute: plain, ..options(1, 1024) }).await;
-    let with = loaded(options(1, 1024)).await;
+    let without = load_engine(EmbeddedOptions { compute: plain, ..engine_options(1, 1024) }).await;
+    let with = load_engine(engine_options(1, 1024)).await;
     let mut right = 0;
     for text in texts {
         let prompt = tokens(&with, text).await;
@@ -120,8 +95,8 @@ async fn guessed_tokens_change_no_answer() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_draft_model_changes_no_answer() {
     // A model guesses for itself: the only one here with its vocabulary, and it is always right.
-    let draft = EmbeddedOptions { draft: Some(chat_model()), ..options(1, 1024) };
-    let (with, without) = (loaded(draft).await, loaded(options(1, 1024)).await);
+    let draft = EmbeddedOptions { draft: Some(chat_model()), ..engine_options(1, 1024) };
+    let (with, without) = (load_engine(draft).await, load_engine(engine_options(1, 1024)).await);
     let mut right = 0;
     for text in ["Once upon a time there was a little owl who", "The capital of France is"] {
         let prompt = tokens(&with, text).await;
@@ -139,7 +114,8 @@ async fn a_draft_model_changes_no_answer() {
     without.unload().await;
     // One whose vocabulary is another's, or that is none at all, is done without.
     let other = tempfile::NamedTempFile::new().unwrap();
-    let driver = loaded(EmbeddedOptions { draft: Some(other.path().to_owned()), ..options(1, 512) }).await;
+    let driver =
+        load_engine(EmbeddedOptions { draft: Some(other.path().to_owned()), ..engine_options(1, 512) }).await;
     let prompt = tokens(&driver, "One, two,").await;
     assert_eq!(run(&driver, prompt, greedy(4), None).await.tokens, 4);
     driver.unload().await;
@@ -147,7 +123,7 @@ async fn a_draft_model_changes_no_answer() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn prompts_that_begin_alike_are_read_once_also_at_the_same_time() {
-    let driver = loaded(options(4, 2048)).await;
+    let driver = load_engine(engine_options(4, 2048)).await;
     let story = tokens(&driver, &"The owl flew over the quiet river and saw a small boat. ".repeat(60)).await;
     let key = Some(KeyId::new());
     let mut asked = Vec::new();
@@ -163,7 +139,7 @@ async fn prompts_that_begin_alike_are_read_once_also_at_the_same_time() {
     assert_eq!(known[0], 0, "one read it");
     assert!(known[1] >= story.len() - 2, "the others did not: {known:?} of {}", story.len());
     // Alone the answers are the same.
-    let fresh = loaded(options(1, 2048)).await;
+    let fresh = load_engine(engine_options(1, 2048)).await;
     for (place, told) in told.iter().enumerate() {
         let more = tokens(&fresh, &format!(" Then came the number {place} and")).await;
         let alone = run(&fresh, [story.clone(), more].concat(), greedy(8), Some(KeyId::new())).await;
@@ -179,7 +155,7 @@ async fn prompts_that_begin_alike_are_read_once_also_at_the_same_time() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_context_shifts_only_when_that_was_asked_for() {
-    let driver = loaded(options(1, 256)).await;
+    let driver = load_engine(engine_options(1, 256)).await;
     let prompt = tokens(&driver, "Count: one, two, three, four, five, six, seven,").await;
     let sampling = Sampling { ignore_eos: true, ..greedy(600) };
     let told = run(&driver, prompt.clone(), sampling.clone(), None).await;
@@ -200,7 +176,7 @@ async fn a_context_shifts_only_when_that_was_asked_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_in_a_long_step_loses_nothing_of_others() {
-    let driver = loaded(options(2, 2048)).await;
+    let driver = load_engine(engine_options(2, 2048)).await;
     let story = tokens(&driver, &"A train left the old station in the early morning rain. ".repeat(90)).await;
     let alone = run(&driver, story.clone(), greedy(8), Some(KeyId::new())).await;
     for _ in 0..3 {
@@ -234,7 +210,7 @@ async fn contexts_can_be_kept_in_fewer_bits() {
     let prompt = "The capital of France is Paris. The capital of Spain is Madrid. The capital of Italy is";
     for cache_type in [CacheType::Q8, CacheType::Q4] {
         let compute = Compute { cache_type, flash_attention: Some(true), ..Compute::with_threads(2) };
-        let driver = loaded(EmbeddedOptions { compute, ..options(2, 1024) }).await;
+        let driver = load_engine(EmbeddedOptions { compute, ..engine_options(2, 1024) }).await;
         let prompt = tokens(&driver, prompt).await;
         let told = run(&driver, prompt, greedy(3), None).await;
         if cache_type == CacheType::Q8 {

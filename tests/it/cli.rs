@@ -130,6 +130,25 @@ fn a_setting_that_stops_every_command_is_refused_and_can_be_mended() {
     }
     let shown = text(&alone(home.path(), &["config", "show"]));
     assert!(shown.contains("listen = \"127.0.0.1:5999\"") && shown.contains("log = \"warn\""), "{shown}");
+    for (key, value, reason) in [
+        ("log", "][", "`log`: `][` is no filter"),
+        ("hub", "../../x", "`hub`: `../../x` is not an http or https URL"),
+        (
+            "limits.batch_wait_max_s",
+            "18446744073709551615",
+            "`limits.batch_wait_max_s` must be from 0 to 4294967296, is 18446744073709551615",
+        ),
+    ] {
+        let refused = alone(home.path(), &["config", "set", key, value]);
+        assert_eq!(refused.status.code(), Some(1), "{key}: {}", text(&refused));
+        assert!(text(&refused).contains(reason), "{key}: {}", text(&refused));
+        // It is told at the start, too, where the environment says it.
+        let variable = format!("LAR_{}", key.replace('.', "_").to_uppercase());
+        let refused = alone_with(home.path(), &[(variable.as_str(), value)], &["ps"]);
+        assert_eq!(refused.status.code(), Some(1), "{variable}: {}", text(&refused));
+        assert!(text(&refused).contains(reason), "{variable}: {}", text(&refused));
+    }
+    assert_eq!(text(&alone(home.path(), &["config", "show"])), shown, "nothing is changed");
 }
 
 #[test]

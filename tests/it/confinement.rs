@@ -84,7 +84,9 @@ fn no_escape_works_from_within_a_real_worker() {
     let workers = lar.workers();
     assert_eq!(workers.len(), 3, "the model, its vocabulary and the embedder");
     let victims = Victims { server: lar.pid().into(), file: lar.data().join("owner.key") };
-    let calls = [escapes(&victims), escapes_without_gpu(&victims)].concat();
+    let (for_all, without_gpu) = (escapes(&victims), escapes_without_gpu(&victims));
+    assert_eq!((for_all.len(), without_gpu.len()), (141, 19));
+    let calls = [for_all, without_gpu].concat();
     let mode = |path: &Path| std::fs::metadata(path).unwrap();
     let before = mode(&victims.file);
     let mut told = Vec::new();

@@ -63,6 +63,15 @@ impl House {
         String::from_utf8(done.stderr).unwrap()
     }
 
+    /// What a shell says when it runs this line.
+    fn shell(&self, line: &str) -> String {
+        let command = self.command(&[]);
+        let variables = command.get_envs().filter_map(|(name, value)| Some((name, value?)));
+        let done = Command::new("sh").env_clear().envs(variables).args(["-c", line]).output().unwrap();
+        assert!(done.status.success(), "{line}: {}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap()
+    }
+
     fn read(&self, path: &str) -> String {
         fs::read_to_string(self.home.path().join(path)).unwrap()
     }
@@ -78,6 +87,11 @@ impl House {
             })
             .collect()
     }
+}
+
+/// What the steps set off, which is what a person copies.
+fn copied(told: &str) -> Vec<String> {
+    told.split("\n\n").filter(|paragraph| paragraph.starts_with("  ")).map(str::to_owned).collect()
 }
 
 /// Every file below a folder and what it holds.
@@ -239,31 +253,14 @@ fn showing_makes_nothing() {
 #[test]
 fn the_steps_that_are_shown_work_to_the_letter() {
     let house = House::with(&[]);
-    let shell = |line: &str| {
-        let mut command = house.command(&[]);
-        let environment: Vec<_> = command
-            .get_envs()
-            .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())))
-            .collect();
-        command = Command::new("sh");
-        command.env_clear().envs(environment).args(["-c", line]);
-        let done = command.output().unwrap();
-        assert!(done.status.success(), "{line}: {}", String::from_utf8_lossy(&done.stderr));
-        String::from_utf8(done.stdout).unwrap()
-    };
-    // What is set off is what is copied.
-    let copied = |told: &str| -> Vec<String> {
-        let paragraphs = told.split("\n\n").filter(|paragraph| paragraph.starts_with("  "));
-        paragraphs.map(str::to_owned).collect()
-    };
     let told = house.connect(&["curl", "--print"]);
     let [make, call]: [String; 2] = copied(&told).try_into().unwrap();
-    assert_eq!(shell(&make), "", "the key is in its file and nowhere else");
+    assert_eq!(house.shell(&make), "", "the key is in its file and nowhere else");
     let key_file = house.lar.data().join("clients/curl.key");
     assert_eq!(fs::metadata(&key_file).unwrap().permissions().mode() & 0o777, 0o600);
     let folder = fs::metadata(key_file.parent().unwrap()).unwrap();
     assert_eq!(folder.permissions().mode() & 0o777, 0o700);
-    let answer: Value = serde_json::from_str(&shell(&call)).unwrap();
+    let answer: Value = serde_json::from_str(&house.shell(&call)).unwrap();
     assert!(answer["choices"][0]["message"]["content"].is_string(), "{answer}");
     // A key that is there is kept.
     let key = fs::read(&key_file).unwrap();
@@ -275,22 +272,40 @@ fn the_steps_that_are_shown_work_to_the_letter() {
     for client in ["python", "home-assistant", "openclaw"] {
         let told = house.connect(&[client, "--print"]);
         let path = house.lar.data().join(format!("clients/{client}.key"));
-        shell(&copied(&told)[0]);
+        house.shell(&copied(&told)[0]);
         let key = fs::read_to_string(&path).unwrap();
         assert!(key.starts_with("lar_") && key.lines().count() == 1, "{client}: {key}");
     }
     for client in ["claude-code", "codex", "cursor", "continue", "open-webui"] {
         let told = house.connect(&[client, "--print"]);
-        let key = shell(&copied(&told)[0]);
+        let key = house.shell(&copied(&told)[0]);
         assert!(key.starts_with("lar_") && key.lines().count() == 1, "{client}: {key}");
         assert!(told.contains("2. Below, put that key wherever `lar_YOUR_KEY` stands."), "{told}");
         assert!(!told.contains(&format!("{client}.key")), "{told}");
     }
     let told = house.connect(&["openclaw", "--models", "--print"]);
     assert!(told.contains("put the key in that file wherever `lar_YOUR_KEY` stands"), "{told}");
-    assert!(told.contains("cp -r integrations/openclaw/. '"), "{told}");
+    assert!(told.contains("cp -r integrations/openclaw/. /"), "{told}");
     let told = house.connect(&["claude-code", "--hooks", "--print"]);
     assert!(told.contains("connect claude-code --hooks` does all of this"), "{told}");
+}
+
+#[test]
+fn the_steps_work_in_folders_whose_names_a_shell_would_split() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("my data");
+    fs::create_dir(&data).unwrap();
+    let house = House { lar: Lar::start_on(&data), home: tempfile::tempdir().unwrap() };
+    house.shell(&copied(&house.connect(&["curl", "--print"]))[0]);
+    let key = fs::read_to_string(data.join("clients/curl.key")).unwrap();
+    assert!(key.starts_with("lar_") && key.lines().count() == 1, "{key}");
+
+    let codex = folder.path().join("it's o'clock");
+    let shown = house.command(&["connect", "codex", "--print"]).env("CODEX_HOME", &codex).output().unwrap();
+    let told = String::from_utf8(shown.stdout).unwrap();
+    let step = told.split("Make the folder: `").nth(1).and_then(|rest| rest.split('`').next());
+    house.shell(step.expect(&told));
+    assert!(codex.is_dir(), "{told}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `/lar/v1/conversations`: kept, branched, searched, changed, deleted, and there after a restart.
 
-use lar_tests::Lar;
+use lar_tests::{Answer, Lar};
 use serde_json::{Value, json};
 
 /// The starter model now and then goes on until its context is full.
@@ -24,6 +24,28 @@ fn complete(lar: &Lar, id: &str) -> Value {
             found["messages"].as_array().unwrap().iter().any(|message| message["status"] == "streaming");
         (!open && found["running_task"].is_null()).then_some(found)
     })
+}
+
+fn import(lar: &Lar, lines: &str) -> Answer {
+    let head = lar.head("POST", "/lar/v1/conversations/import", lines.len());
+    lar.raw(&head.replace("application/json", "application/x-ndjson"), lines.as_bytes())
+}
+
+/// A conversation with these messages, as an export has it.
+fn exported(number: u32, messages: &[Value]) -> Value {
+    json!({ "id": format!("conv_0197000000007000800000000000{number:04}"), "title": "Owls", "version": 1,
+        "created_at": "2026-01-01T00:00:00.000Z", "updated_at": "2026-01-01T00:00:00.000Z", "messages": messages })
+}
+
+/// One of its messages. Ids are in the order of their numbers.
+fn message(number: u32, parent: Option<u32>, role: &str, more: Value) -> Value {
+    let id = |number: u32| format!("msg_0197000000007000800000000000{number:04}");
+    let mut message = json!({ "id": id(number), "role": role, "content": format!("Number {number}."),
+        "status": "complete", "created_at": "2026-01-01T00:00:00.000Z" });
+    let fields = message.as_object_mut().unwrap();
+    fields.extend(parent.map(|parent| ("parent".to_owned(), json!(id(parent)))));
+    fields.extend(more.as_object().unwrap().clone());
+    message
 }
 
 #[test]
@@ -164,25 +186,16 @@ fn an_export_comes_back_whole() {
 #[test]
 fn a_bad_line_takes_nothing_in_and_is_named() {
     let lar = Lar::start();
-    let id = "conv_01970000000070008000000000000001";
     let line = |more: Value| {
-        let mut line = json!({ "id": id, "title": "Owls", "version": 1, "created_at": "2026-01-01T00:00:00Z",
-            "updated_at": "2026-01-01T00:00:00Z", "messages": [] });
+        let mut line = exported(1, &[]);
         line.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         line.to_string()
-    };
-    let message = json!({ "id": "msg_01970000000070008000000000000002", "role": "user", "content": "x",
-        "status": "complete", "created_at": "2026-01-01T00:00:00Z",
-        "parent": "msg_01970000000070008000000000000003" });
-    let import = |body: String| {
-        let head = lar.head("POST", "/lar/v1/conversations/import", body.len());
-        lar.raw(&head.replace("application/json", "application/x-ndjson"), body.as_bytes())
     };
     for (second, said) in [
         (line(json!({ "id": "conv_1" })), "line 2: `id` is not an id of that kind"),
         (line(json!({ "created_at": "yesterday" })), "line 2: `created_at` must be an RFC 3339 time"),
         (
-            line(json!({ "messages": [message] })),
+            line(json!({ "messages": [message(2, Some(3), "user", json!({}))] })),
             "line 2: `messages[0].parent` is none of the messages before it",
         ),
         (
@@ -191,10 +204,60 @@ fn a_bad_line_takes_nothing_in_and_is_named() {
         ),
         ("{\"id\": 1}".into(), "line 2: `id` must be a string"),
     ] {
-        let refused = import(format!("{}\n{second}\n", line(json!({}))));
+        let refused = import(&lar, &format!("{}\n{second}\n", line(json!({}))));
         assert_eq!((refused.status, refused.json()["detail"].clone()), (400, json!(said)));
     }
     assert_eq!(lar.get("/lar/v1/conversations").json()["data"], json!([]));
-    assert_eq!(import(line(json!({}))).json(), json!({ "imported": 1, "unchanged": 0 }));
+    assert_eq!(import(&lar, &line(json!({}))).json(), json!({ "imported": 1, "unchanged": 0 }));
     assert_eq!(lar.post("/lar/v1/conversations/import", &json!({})).status, 415);
+}
+
+#[test]
+fn imported_messages_come_behind_their_parents_whatever_their_ids() {
+    let lar = Lar::start_with(SHORT);
+    // As their conversation went; the ids go the other way.
+    let messages = [
+        message(9, None, "user", json!({})),
+        message(5, Some(9), "assistant", json!({})),
+        message(2, Some(5), "user", json!({})),
+        message(1, Some(2), "assistant", json!({})),
+        message(7, Some(9), "assistant", json!({})),
+    ];
+    let mut line = exported(1, &messages);
+    line["head"] = messages[3]["id"].clone();
+    let path = format!("/lar/v1/conversations/{}", line["id"].as_str().unwrap());
+    assert_eq!(import(&lar, &line.to_string()).json(), json!({ "imported": 1, "unchanged": 0 }));
+    assert_eq!(lar.get(&path).json()["messages"], json!(messages));
+    // So what is exported can be imported again.
+    let export = lar.get("/lar/v1/conversations/export").body;
+    assert_eq!(serde_json::from_str::<Value>(&export).unwrap(), line);
+    assert_eq!(lar.send("DELETE", &format!("{path}?erase=true"), &Value::Null).status, 204);
+    assert_eq!(import(&lar, &export).json(), json!({ "imported": 1, "unchanged": 0 }));
+    assert_eq!(lar.get(&path).json(), line);
+    // And it goes on below its head.
+    let events = say(&lar, line["id"].as_str().unwrap(), "And now?");
+    assert_eq!(events[0].1["question"]["parent"], messages[3]["id"]);
+}
+
+#[test]
+fn reasoning_is_imported_shown_and_exported() {
+    let lar = Lar::start_without_models();
+    let answer = message(2, Some(1), "assistant", json!({ "reasoning": "Owls are birds,\nso yes." }));
+    let line = exported(1, &[message(1, None, "user", json!({})), answer]);
+    assert_eq!(import(&lar, &line.to_string()).json(), json!({ "imported": 1, "unchanged": 0 }));
+    let path = format!("/lar/v1/conversations/{}", line["id"].as_str().unwrap());
+    assert_eq!(lar.get(&path).json(), line);
+    let export = lar.get("/lar/v1/conversations/export").body;
+    assert_eq!(serde_json::from_str::<Value>(&export).unwrap(), line);
+}
+
+#[test]
+fn a_file_with_a_byte_order_mark_and_crlf_is_imported() {
+    let lar = Lar::start_without_models();
+    let lines =
+        [1, 2].map(|number| exported(number, &[message(number, None, "user", json!({}))]).to_string());
+    let file = lar.data().join("all.ndjson");
+    std::fs::write(&file, format!("\u{feff}{}\r\n", lines.join("\r\n"))).unwrap();
+    let taken = lar.cli(&["conversations", "import", file.to_str().unwrap()]);
+    assert_eq!(String::from_utf8_lossy(&taken.stdout), "2 imported; 0 were there already.\n", "{taken:?}");
 }

@@ -2,9 +2,11 @@
 //! something back works on a full disk, nothing damaged is told as healthy, and what can be read is saved.
 
 mod damage;
+mod links;
 mod lost;
 mod pages;
 mod pulls;
+mod special;
 mod wal;
 
 use std::path::{Path, PathBuf};
@@ -50,6 +52,39 @@ fn a_full_disk_is_told_and_overcome() {
     assert_eq!(status, 201, "{again}");
     let titles = lar.get("/lar/v1/conversations?limit=200").body;
     assert!(titles.contains("\"after\"") && titles.contains("\"before\""), "{titles}");
+    assert_eq!(lar.stop(), Some(0));
+}
+
+/// The kernel sends a signal to who makes a file larger than `ulimit -f` allows, which ends a process that does not take it.
+#[test]
+fn a_limit_on_the_size_of_files_is_told_like_a_full_disk() {
+    use rustix::process::{Pid, Resource, Rlimit, prlimit};
+    let data = tempfile::tempdir().unwrap();
+    let mut limited = std::process::Command::new("sh");
+    limited.args(["-c", "ulimit -f 80; exec \"$@\"", "sh"]).arg(lar_tests::program()).arg("serve");
+    limited.env("LAR_DATA_DIR", data.path()).env("LAR_LISTEN", "127.0.0.1:0").env("LAR_LOG", "error");
+    let refused = limited.output().unwrap();
+    let told = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "it ended by itself: {:?} {told}", refused.status);
+    assert!(told.contains("lar.db") && told.contains("(`ulimit -f`)"), "{told}");
+
+    let mut lar = Lar::start();
+    let (_, kept) = conversation(&lar, "before");
+    let log = lar.data().join("lar.db-wal").metadata().unwrap().len();
+    let pid = Pid::from_raw(lar.pid().try_into().unwrap());
+    let limit = |current| {
+        let limit = Rlimit { current, maximum: None };
+        prlimit(pid, Resource::Fsize, limit).unwrap();
+    };
+    limit(Some(log + (64 << 10)));
+    let refused = (0..400).map(|_| conversation(&lar, &"x".repeat(200))).find(|(status, _)| *status != 201);
+    let (status, problem) = refused.expect("the log cannot grow");
+    assert_eq!((status, problem["code"].as_str()), (503, Some("STORAGE_FULL")), "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("(`ulimit -f`)"), "{problem}");
+    let read = lar.get(&format!("/lar/v1/conversations/{}", kept["id"].as_str().unwrap()));
+    assert_eq!((read.status, read.json()["title"].clone()), (200, json!("before")));
+    limit(None);
+    assert_eq!(conversation(&lar, "after").0, 201);
     assert_eq!(lar.stop(), Some(0));
 }
 

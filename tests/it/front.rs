@@ -380,6 +380,40 @@ fn our_own_api_takes_objects_and_nothing_that_looks_like_them() {
 }
 
 #[test]
+fn a_body_that_is_no_message_of_json_rpc_is_told_so() {
+    let lar = Lar::start_with("[engines]\npreload = false\n");
+    let send = |kind: &str, body: &str| {
+        let headers = format!(
+            "{}content-type: {kind}\r\naccept: application/json, text/event-stream\r\nmcp-protocol-version: 2025-11-25\r\n",
+            bearer()
+        );
+        knock(&lar, "POST", "/mcp", &headers, body)
+    };
+    let (not_json, no_message) =
+        ((-32700, "the body is not JSON: "), (-32600, "the body must be one message of JSON-RPC 2.0"));
+    for (body, (code, told)) in [
+        ("", not_json),
+        ("{\"jsonrpc\": \"2.0\", \"id\": 1,", not_json),
+        ("nothing", not_json),
+        ("[]", no_message),
+        ("{\"question\": 1}", no_message),
+    ] {
+        let answer = send("application/json", body);
+        let error = answer.json();
+        assert_eq!(
+            (answer.status, header(&answer, "content-type")),
+            (400, Some("application/json")),
+            "{body}"
+        );
+        assert_eq!((&error["jsonrpc"], &error["error"]["code"]), (&json!("2.0"), &json!(code)), "{error}");
+        assert!(error["error"]["message"].as_str().unwrap().starts_with(told), "{error}");
+    }
+    let list = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list" }).to_string();
+    assert_eq!(send("text/plain", &list).status, 415, "its type is at fault");
+    assert_eq!(send("application/json; charset=utf-8", &list).status, 200);
+}
+
+#[test]
 fn a_call_of_a_tool_is_one_line_of_the_log_and_says_nothing_of_what_was_said() {
     let lar = Lar::start_logging("[engines]\npreload = false\n", "debug");
     let call = |name: &str, arguments: Value| {

@@ -169,6 +169,98 @@ fn settings_and_timings_are_told_as_llama_cpps_server_tells_them() {
 }
 
 #[test]
+fn a_stream_reports_how_much_of_its_prompt_was_read() {
+    let lar = Lar::start();
+    // More tokens than one step reads. Each path's prompt begins differently, so that nothing of it is cached.
+    let text = "The owl flew over the quiet river and saw a small boat. ".repeat(60);
+    let chat = |text: &str| json!([{ "role": "user", "content": text }]);
+    let counts = json!({ "include_usage": true });
+    for (path, body) in [
+        ("/v1/chat/completions", json!({ "messages": chat(&text), "stream_options": counts })),
+        ("/completion", json!({ "prompt": text })),
+        ("/v1/completions", json!({ "prompt": format!("Read: {text}"), "stream_options": counts })),
+    ] {
+        let ask = |more: Value| {
+            let mut body = body.clone();
+            let usual = json!({ "max_tokens": 8, "temperature": 0.0, "ignore_eos": true });
+            for fields in [usual, more] {
+                body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+            }
+            let answer = lar.post(path, &body);
+            assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+            assert!(!answer.head.contains("x-lar-ignored"), "{path}: {}", answer.head);
+            answer
+        };
+        for is_cached in [false, true] {
+            let streamed = ask(json!({ "stream": true, "return_progress": true }));
+            let chunks: Vec<Value> = streamed.events().into_iter().map(|(_, data)| data).collect();
+            let reports: Vec<&Value> =
+                chunks.iter().filter(|chunk| chunk["prompt_progress"].is_object()).collect();
+            let numbers = |name: &str| -> Vec<u64> {
+                reports.iter().map(|chunk| chunk["prompt_progress"][name].as_u64().unwrap()).collect()
+            };
+            let (processed, times) = (numbers("processed"), numbers("time_ms"));
+            assert!(processed.is_sorted_by(|one, next| one < next), "{path}: {processed:?}");
+            assert!(times[0] == 0 && times.is_sorted(), "{path}: {times:?}");
+            let total = |chunk: &Value| {
+                chunk["usage"]["prompt_tokens"].as_u64().or_else(|| chunk["tokens_evaluated"].as_u64())
+            };
+            let total = chunks.iter().rev().find_map(total).unwrap();
+            assert_eq!(processed.last(), Some(&total), "{path}");
+            assert!(numbers("total").iter().all(|number| *number == total), "{path}");
+            // The first report tells what was cached.
+            let cache = processed[0];
+            assert!(numbers("cache").iter().all(|number| *number == cache), "{path}");
+            if is_cached {
+                assert!(cache > total / 2 && reports.len() > 1, "{path}: {processed:?}");
+            } else {
+                assert!(cache == 0 && reports.len() > 2, "{path}: {processed:?}");
+            }
+            let is_text = |chunk: &Value| {
+                let texts = ["/choices/0/delta/content", "/choices/0/text", "/content"];
+                let texts = texts.iter().filter_map(|at| chunk.pointer(at)?.as_str());
+                texts.map(str::len).sum::<usize>() > 0
+            };
+            let last_report = chunks.iter().rposition(|chunk| chunk["prompt_progress"].is_object());
+            assert!(last_report < chunks.iter().position(is_text), "{path}: {}", streamed.body);
+            for chunk in &reports {
+                assert!(chunk["timings"].is_null(), "{chunk}");
+                let nothing = json!([{ "index": 0, "delta": {}, "logprobs": null, "finish_reason": null }]);
+                match path {
+                    "/v1/chat/completions" => assert_eq!(chunk["choices"], nothing),
+                    "/completion" => {
+                        let told = (&chunk["content"], &chunk["tokens"], &chunk["stop"]);
+                        assert_eq!(told, (&json!(""), &json!([]), &json!(false)));
+                    }
+                    _ => assert_eq!(chunk["choices"][0]["text"], ""),
+                }
+            }
+        }
+        for quiet in [json!({ "stream": true }), json!({ "return_progress": true })] {
+            let answer = ask(quiet);
+            assert!(!answer.body.contains("prompt_progress"), "{path}: {}", answer.body);
+        }
+    }
+
+    // Each of several answers has reports of its own. Where timings are told with every token, they tell timings, too.
+    let several = json!({ "messages": chat(&format!("Read: {text}")), "n": 2, "max_tokens": 2, "stream": true,
+        "return_progress": true, "timings_per_token": true });
+    let (mut reported, mut total) = ([None; 2], None);
+    for (_, chunk) in lar.post("/v1/chat/completions", &several).events() {
+        let progress = &chunk["prompt_progress"];
+        let Some(processed) = progress["processed"].as_u64() else { continue };
+        let index = chunk["choices"][0]["index"].as_u64().unwrap() as usize;
+        assert!(Some(processed) > reported[index], "{chunk}");
+        (reported[index], total) = (Some(processed), progress["total"].as_u64());
+        let read = processed - progress["cache"].as_u64().unwrap();
+        let timings = &chunk["timings"];
+        assert_eq!((&timings["prompt_n"], &timings["predicted_n"]), (&json!(read), &json!(0)), "{chunk}");
+    }
+    assert!(total.is_some());
+    assert_eq!(reported, [total; 2]);
+}
+
+#[test]
 fn a_prompt_ends_with_the_head_of_an_answer_unless_the_request_forbids_it() {
     let lar = Lar::start();
     let chat = |more: Value| {

@@ -61,6 +61,27 @@ fn lar_runs_models_with_a_llama_server_of_its_own() {
         .filter_map(|(_, chunk)| chunk["choices"][0]["delta"]["content"].as_str().map(ToOwned::to_owned))
         .collect();
     assert_eq!(json!(text), expected["choices"][0]["message"]["content"]);
+    // Its reports of prefill come through, and the token that it puts beside each is none of the answer.
+    for (path, mut body) in [
+        ("/v1/chat/completions", chat("default", json!({}))),
+        ("/v1/completions", json!({ "model": "default", "prompt": "One, two, three,", "max_tokens": 8 })),
+    ] {
+        let more = json!({
+            "stream": true, "return_progress": true, "ignore_eos": true, "stream_options": { "include_usage": true },
+        });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let events = theirs.post(path, &body).events();
+        let told = |name: &str| -> Vec<Value> {
+            let members = events.iter().map(|(_, chunk)| chunk[name].clone());
+            members.filter(Value::is_object).collect()
+        };
+        let (reports, usage) = (told("prompt_progress"), told("usage"));
+        let (first, last) = (reports.first().unwrap(), reports.last().unwrap());
+        assert_eq!((&first["processed"], &first["cache"]), (&json!(0), &json!(0)), "{path}");
+        let total = &usage[0]["prompt_tokens"];
+        assert_eq!((&last["processed"], &last["total"]), (total, total), "{path}");
+        assert_eq!(usage[0]["completion_tokens"], 8, "{path}");
+    }
     let conversation = theirs.post("/lar/v1/conversations", &json!({})).json();
     let path = format!("/lar/v1/conversations/{}/messages", conversation["id"].as_str().unwrap());
     let turn = theirs.post(&path, &json!({ "content": "Hello" }));

@@ -217,6 +217,8 @@ async fn a_worker_that_sends_what_it_may_not_is_killed() {
     for (mode, reason) in [
         ("flood", "it sent more than it had credit for"),
         ("long", "it sent a longer answer than was asked for"),
+        ("prefill", "it reported prefill that it cannot have done"),
+        ("unasked", "it reported prefill that it cannot have done"),
         ("large", "it sent a frame of"),
         ("words", "it sent a frame of"),
     ] {
@@ -236,7 +238,8 @@ async fn a_worker_that_sends_what_it_may_not_is_killed() {
         };
         let driver = lar_engines::embedded::Embedded::new(options);
         driver.load().await.unwrap();
-        let sampling = Sampling { tokens_max: 1_000, ..Sampling::default() };
+        let reports_prefill = mode == "prefill";
+        let sampling = Sampling { tokens_max: 1_000, reports_prefill, ..Sampling::default() };
         let job = Job { prompt: Prompt::Tokens(vec![1]), sampling, caller: None, cache_of: None };
         let mut generation = driver.generate(job).unwrap();
         if mode == "flood" {

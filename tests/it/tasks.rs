@@ -72,6 +72,67 @@ fn cancelling_is_confirmed_and_ends_once() {
 }
 
 #[test]
+fn what_is_cancelled_is_told_as_such_in_every_api() {
+    let lar = Lar::start_with("[engines]\nconcurrency = 1\n");
+    // Greedily it counts on for as long as it may: the others wait, and are cancelled while they do.
+    let running = make(&lar, &long(json!({ "prompt": "1, 2,", "max_tokens": 3000 })));
+    lar.until("it to run", |lar| {
+        (lar.get("/lar/v1/pools").json()["data"][0]["active_leases"] == 1).then_some(())
+    });
+    let chat = json!({ "messages": [{ "role": "user", "content": "hi" }], "max_tokens": 9 });
+    let mut last = running.clone();
+    for (path, body) in [
+        ("/v1/chat/completions", chat.clone()),
+        ("/v1/completions", json!({ "prompt": "hi" })),
+        ("/v1/responses", json!({ "input": "hi" })),
+        ("/v1/messages", chat.clone()),
+        ("/api/chat", json!({ "messages": chat["messages"] })),
+        ("/api/generate", json!({ "prompt": "hi" })),
+        ("/completion", json!({ "prompt": "hi" })),
+    ] {
+        for streams in [false, true] {
+            let mut body = body.clone();
+            (body["model"], body["stream"]) = (json!("default"), json!(streams));
+            let answer = std::thread::scope(|threads| {
+                let asked = threads.spawn(|| lar.post(path, &body));
+                last = lar.until("the request to wait", |lar| {
+                    let task = lar.get("/lar/v1/tasks?limit=1").json()["data"][0].clone();
+                    task["id"].as_str().filter(|id| *id != last).map(ToOwned::to_owned)
+                });
+                assert_eq!(lar.post(&format!("/lar/v1/tasks/{last}/cancel"), &Value::Null).status, 204);
+                asked.join().unwrap()
+            });
+            assert_eq!(answer.status, if streams { 200 } else { 499 }, "{path}: {}", answer.body);
+            assert_eq!(answer.head.contains("x-should-retry: false"), !streams, "{path}: {}", answer.head);
+            let told = if !streams {
+                answer.json()
+            } else if path.starts_with("/api/") {
+                serde_json::from_str(answer.body.lines().last().unwrap()).unwrap()
+            } else {
+                let events = answer.events().into_iter().rev();
+                events.map(|(_, data)| data).find(Value::is_object).unwrap()
+            };
+            let message = "the task was cancelled";
+            match path {
+                "/v1/responses" if streams => assert_eq!(told["response"]["status"], "cancelled", "{told}"),
+                "/api/chat" | "/api/generate" => assert_eq!(told, json!({ "error": message })),
+                _ => {
+                    let error = &told["error"];
+                    assert_eq!((&error["type"], &error["message"]), (&json!("cancelled"), &json!(message)));
+                    let code = match path {
+                        "/v1/messages" => Value::Null,
+                        "/completion" => json!(499),
+                        _ => json!("cancelled"),
+                    };
+                    assert_eq!(error["code"], code, "{path}: {told}");
+                }
+            }
+        }
+    }
+    assert_eq!(lar.post(&format!("/lar/v1/tasks/{running}/cancel"), &Value::Null).status, 204);
+}
+
+#[test]
 fn a_deadline_ends_a_running_task() {
     let lar = Lar::start();
     let _ = make(&lar, &long(json!({ "max_tokens": 1 })));

@@ -189,6 +189,51 @@ fn every_api_takes_tools_and_formats_that_no_grammar_expresses() {
 }
 
 #[test]
+fn bounds_of_64_bits_are_kept_and_refuse_no_strict_schema_in_any_api() {
+    let lar = Lar::start();
+    let with_id = |bounds: Value| {
+        let mut id = json!({ "type": "integer" });
+        id.as_object_mut().unwrap().extend(bounds.as_object().unwrap().clone());
+        json!({ "type": "object", "properties": { "id": id }, "required": ["id"] })
+    };
+    let id = |api: &Api, answer: &Answer| {
+        let text = (api.text)(&answer.json()).unwrap();
+        serde_json::from_str::<Value>(&text).unwrap()["id"].as_i64().unwrap()
+    };
+    for api in apis() {
+        let path = api.path;
+        for (bound, named) in [
+            (json!({ "minimum": 0, "maximum": 10_000_000_000_000_000_i64 }), None),
+            (json!({ "minimum": i64::MIN, "maximum": i64::MAX }), Some("minimum")),
+            (json!({ "minimum": 0, "maximum": u64::MAX }), Some("maximum")),
+        ] {
+            let answer = ask(&lar, &api, 4, &[(api.tools)(&with_id(bound.clone()), true)]);
+            assert_eq!(answer.status, 200, "{path} {bound}: {}", answer.body);
+            let named = named.map(|keyword| format!("tools[0].properties.id.{keyword}"));
+            let dropped = ignored(&answer);
+            let bounds = dropped.split(", ").filter(|name| name.ends_with("imum")).map(ToOwned::to_owned);
+            assert_eq!(bounds.collect::<Vec<_>>(), Vec::from_iter(named), "{path} {bound}");
+        }
+        let only = json!({ "minimum": 10_000_000_000_000_000_i64, "maximum": 10_000_000_000_000_000_i64 });
+        let answer = ask(&lar, &api, 60, &[(api.format)(&with_id(only))]);
+        assert_eq!(id(&api, &answer), 10_000_000_000_000_000, "{path}: {}", answer.body);
+        assert_eq!(ignored(&answer), "", "{path}");
+    }
+    let api = &apis()[0];
+    let strict = |bounds: Value| {
+        let format = json!({ "name": "x", "strict": true, "schema": with_id(bounds) });
+        ask(&lar, api, 60, &[json!({ "response_format": { "type": "json_schema", "json_schema": format } })])
+    };
+    let exact = strict(json!({ "exclusiveMinimum": (1_i64 << 53) - 2, "maximum": (1_i64 << 53) - 1 }));
+    assert_eq!((id(api, &exact), ignored(&exact)), ((1 << 53) - 1, String::new()), "{}", exact.body);
+    // No double is 2^53 + 1: its neighbours are let through and both bounds are named.
+    let near = strict(json!({ "minimum": (1_i64 << 53) + 1, "maximum": (1_i64 << 53) + 1 }));
+    assert!(((1 << 53)..=(1 << 53) + 2).contains(&id(api, &near)), "{}", near.body);
+    let named = ["minimum", "maximum"].map(|keyword| format!("response_format.properties.id.{keyword}"));
+    assert_eq!(ignored(&near), named.join(", "));
+}
+
+#[test]
 fn every_api_takes_tools_together_with_a_format() {
     let lar = Lar::start();
     let tool = json!({ "type": "object", "properties": { "city": { "type": "string", "maxLength": 9 } }, "required": ["city"] });

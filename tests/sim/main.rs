@@ -63,6 +63,8 @@ struct World {
     running: BTreeMap<TaskId, (String, Caller)>,
     /// When those that run began.
     began: BTreeMap<TaskId, u64>,
+    /// Tasks of which the engine has told something.
+    heard: BTreeSet<TaskId>,
     ended: BTreeSet<TaskId>,
     loading: BTreeSet<String>,
     ready: BTreeSet<String>,
@@ -145,10 +147,20 @@ impl World {
                 Action::Stop { task, cause } => {
                     let (pool, caller) = self.running.get(&task).unwrap_or_else(|| panic!("{told}"));
                     if cause == StopCause::SlotHeld {
-                        let holders = self.running.values().filter(|(other, _)| other == pool);
-                        assert!(holders.clone().all(|(_, other)| other.1 == caller.1), "{told}");
-                        let mut waiting = self.waiting.values().filter(|waiting| waiting.pool == *pool);
-                        assert!(waiting.any(|waiting| waiting.caller.1 != caller.1), "nobody waits: {told}");
+                        let holders = self.running.iter().filter(|(_, (other, _))| other == pool);
+                        let holders: Vec<_> = holders.collect();
+                        let is_held_by = |same: &dyn Fn(Caller) -> bool| {
+                            let (own, others): (Vec<_>, Vec<_>) =
+                                holders.iter().partition(|(_, (_, other))| same(*other));
+                            let mut waiting = self.waiting.values().filter(|waiting| waiting.pool == *pool);
+                            let waits = waiting.any(|waiting| !same(waiting.caller));
+                            own.len() >= concurrency_of(pool) as usize
+                                && others.iter().all(|(task, _)| !self.heard.contains(task))
+                                && (waits || !others.is_empty())
+                        };
+                        let held = is_held_by(&|other| other.0 == caller.0)
+                            || is_held_by(&|other| other.1 == caller.1);
+                        assert!(held, "nobody waits, or somebody else has a slot: {told}");
                         self.slots_taken += 1;
                     }
                 }
@@ -200,6 +212,10 @@ impl World {
     /// Whether somebody has several slots, or one for long unless a batch task is overdue, of which this caller has none.
     fn may_pause(&self, pool: &str, caller: Caller, is_overdue: bool) -> bool {
         let (of_person, of_key) = self.load(pool, caller);
+        let active = self.running.values().filter(|(other, _)| other == pool).count();
+        if of_person > 0 && active >= (concurrency_of(pool) + paused_max_of(pool) / 2) as usize {
+            return false;
+        }
         let mut others = self
             .running
             .iter()
@@ -264,6 +280,7 @@ fn simulate(seed: u64) -> u64 {
         waiting: BTreeMap::new(),
         running: BTreeMap::new(),
         began: BTreeMap::new(),
+        heard: BTreeSet::new(),
         pauses: 0,
         ended: BTreeSet::new(),
         loading: BTreeSet::new(),
@@ -312,6 +329,13 @@ fn simulate(seed: u64) -> u64 {
             }
             92 => Event::PoolWanted { pool },
             93 => Event::PoolUnwanted { pool },
+            95..97 => match nth(&mut random, world.running.keys()) {
+                Some(task) => {
+                    world.heard.insert(task);
+                    Event::Begun { task }
+                }
+                None => Event::Tick,
+            },
             94 => match nth(&mut random, world.running.keys()) {
                 Some(task) => Event::Unread { task },
                 None => Event::Tick,

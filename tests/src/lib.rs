@@ -8,6 +8,7 @@ pub mod calling;
 pub mod crash;
 pub mod damage;
 mod disk;
+mod engine;
 pub mod escapes;
 mod lar;
 pub mod made;
@@ -18,6 +19,7 @@ mod terminal;
 pub mod vocabulary;
 
 pub use disk::Disk;
+pub use engine::{engine_options, load_engine};
 pub use lar::{Answer, Lar, free_port};
 pub use models::{chat_model, embedder_file, llama_server, models_dir, program};
 pub use senders::half_sent;

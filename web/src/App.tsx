@@ -44,7 +44,10 @@ export function App() {
     signIn()
       .catch((cause: ApiError) => setReason(cause.message))
       .then(() => api.me())
-      .then(() => setSignedIn(true))
+      .then(({ user_id }) => {
+        drafts.open(user_id);
+        setSignedIn(true);
+      })
       .catch((cause: ApiError) => {
         setSignedIn(false);
         if (cause.unreachable) setReason(cause.message);

@@ -163,10 +163,10 @@ function UserMessage() {
       if (drafts.read(id) && !aui.composer.getState().isEditing) aui.composer.beginEdit();
     };
     const opening = setTimeout(open);
-    const deaf = drafts.listen(id, open);
+    const unlisten = drafts.listen(id, open);
     return () => {
       clearTimeout(opening);
-      deaf();
+      unlisten();
     };
   }, [aui, id]);
   return (

@@ -1,6 +1,9 @@
 // What was typed and is not with the server yet, one draft a conversation and one an edited message. Kept in
 // sessionStorage: a reload does not lose it, and private text goes with the tab. What is being sent is kept too, until
 // the server has taken it.
+//
+// A draft is its person's: whoever else signs in in this tab is not shown it, and who signs in again after their session
+// expired finds it. Signing out forgets it.
 
 interface Draft {
   /** What the box shows. */
@@ -11,8 +14,10 @@ interface Draft {
   unsure?: string;
 }
 
-const PREFIX = "lar.draft.";
 const EMPTY: Draft = { text: "" };
+/** The id of the person who is signed in. While nobody is, nothing is kept. */
+let person: string | undefined;
+/** Their drafts, by box. */
 const all = new Map<string, Draft>();
 const listeners = new Map<string, Set<() => void>>();
 
@@ -21,17 +26,25 @@ export const boxOf = (conversation?: string) => conversation ?? "new";
 
 const joined = (...texts: (string | undefined)[]) => texts.filter(Boolean).join("\n\n");
 
-// A page that was closed or reloaded while it was sending does not know whether the server took it.
-for (const name of stored()) {
-  try {
-    const { text, sending, unsure }: Draft = JSON.parse(sessionStorage.getItem(name)!);
-    put(name.slice(PREFIX.length), { text: joined(sending, text), unsure: sending ?? unsure });
-  } catch {
-    // Not a draft of this page's.
-  }
-}
+/** What the names of a person's drafts begin with in sessionStorage. */
+const prefixOf = (user: string) => `lar.draft.${user}.`;
 
 export const drafts = {
+  /** Takes up the drafts of the person who has signed in, and nobody else's. */
+  open(user: string) {
+    if (user === person) return;
+    person = user;
+    all.clear();
+    // A page that was closed or reloaded while it was sending does not know whether the server took it.
+    for (const name of stored(user)) {
+      try {
+        const { text, sending, unsure }: Draft = JSON.parse(sessionStorage.getItem(name)!);
+        put(name.slice(prefixOf(user).length), { text: joined(sending, text), unsure: sending ?? unsure });
+      } catch {
+        // Not a draft of this page's.
+      }
+    }
+  },
   read: (box: string) => (all.get(box) ?? EMPTY).text,
   /** Someone typed. */
   type: (box: string, text: string) => put(box, { ...all.get(box), text }),
@@ -59,10 +72,11 @@ export const drafts = {
     put(from, EMPTY);
   },
   forget: (box: string) => put(box, EMPTY),
-  /** Forgets all, for whoever uses this tab next. */
+  /** Forgets all drafts of the person, who signs out. */
   clear() {
+    for (const name of person ? stored(person) : []) sessionStorage.removeItem(name);
+    person = undefined;
     all.clear();
-    for (const name of stored()) sessionStorage.removeItem(name);
   },
   /** Calls back when the text of a box changes otherwise than by typing. Returns how to end that. */
   listen(box: string, listener: () => void): () => void {
@@ -76,12 +90,13 @@ export const drafts = {
 };
 
 function put(box: string, draft: Draft) {
+  if (!person) return;
   const empty = !draft.text && draft.sending === undefined;
   if (empty) all.delete(box);
   else all.set(box, draft);
   try {
-    if (empty) sessionStorage.removeItem(PREFIX + box);
-    else sessionStorage.setItem(PREFIX + box, JSON.stringify(draft));
+    if (empty) sessionStorage.removeItem(prefixOf(person) + box);
+    else sessionStorage.setItem(prefixOf(person) + box, JSON.stringify(draft));
   } catch {
     // The browser keeps nothing, or has no room: the draft lasts as long as the page.
   }
@@ -91,9 +106,9 @@ function tell(box: string) {
   for (const listener of listeners.get(box) ?? []) listener();
 }
 
-function stored(): string[] {
+function stored(user: string): string[] {
   try {
-    return Object.keys(sessionStorage).filter((name) => name.startsWith(PREFIX));
+    return Object.keys(sessionStorage).filter((name) => name.startsWith(prefixOf(user)));
   } catch {
     return [];
   }

@@ -60,6 +60,13 @@ export function link(directory = process.env.LAR_DATA_DIR!): string {
   return execFileSync(program, ["open", "--print"], { encoding: "utf8", env }).trim();
 }
 
+/** Invites somebody to the server on a data directory; returns the link that signs their browser in, once. */
+export function invite(name: string, directory: string): string {
+  const env = { ...process.env, LAR_DATA_DIR: directory };
+  const user = execFileSync(program, ["--json", "users", "invite", name], { encoding: "utf8", env });
+  return JSON.parse(user).sign_in_url;
+}
+
 /** The key of the test server's owner. */
 export function ownerKey(): string {
   return readFileSync(join(process.env.LAR_DATA_DIR!, "owner.key"), "utf8").trim();

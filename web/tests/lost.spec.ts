@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test, type Page } from "@playwright/test";
-import { serve, type Server } from "./lar";
+import { invite, serve, type Server } from "./lar";
 import { answers, finished, say, signIn } from "./page";
 
 const TEXT = "A long message about an owl.\nIt has a second line, and more words than anyone would type twice.";
@@ -157,6 +157,41 @@ test("each conversation keeps its draft, until someone signs out", async ({ page
   await page.getByRole("button", { name: "Sign out" }).click();
   await expect(page.getByText("lar open")).toBeVisible();
   expect(await page.evaluate(() => Object.keys(sessionStorage))).toEqual([]);
+});
+
+test("a draft is its person's alone in a browser that two people use", async ({ page }) => {
+  const endSession = async () => {
+    await page.context().clearCookies();
+    await page.reload();
+    await expect(page.getByText("lar open")).toBeVisible();
+    // A link to the address that is open would only change what is behind its `#`.
+    await page.goto("about:blank");
+  };
+  await signIn(page, directory);
+  await say(page, "Say hello to the owl.");
+  await finished(page);
+  await box(page).fill("For the owl.");
+  await page.getByRole("button", { name: "New conversation" }).click();
+  await box(page).fill("For nobody else.");
+  await endSession();
+
+  await page.goto(invite("bea", directory));
+  await expect(box(page)).toHaveValue("");
+  await box(page).fill("From Bea.");
+  await page.reload();
+  await expect(box(page)).toHaveValue("From Bea.");
+  await endSession();
+
+  // Who was there before finds what they typed, and only that.
+  await signIn(page, directory);
+  await expect(box(page)).toHaveValue("For nobody else.");
+  await page.getByRole("link", { name: "Say hello to the owl." }).click();
+  await expect(box(page)).toHaveValue("For the owl.");
+  await page.getByRole("button", { name: "Sign out" }).click();
+  await expect(page.getByText("lar open")).toBeVisible();
+  const left = await page.evaluate(() => JSON.stringify({ ...sessionStorage }));
+  expect(left).toContain("From Bea.");
+  expect(left).not.toMatch(/For the owl|For nobody else/);
 });
 
 test("an answer that the server's end broke off says so in words, when the server is back", async ({ page }) => {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::fields::{TokenLimit, fields};
-use crate::openai::Timings;
+use crate::openai::{PromptProgress, Timings};
 
 fields! {
     /// `POST /completion`, `/infill`.
@@ -22,11 +22,11 @@ fields! {
         "logit_bias" = "pairs or an object, of token numbers or texts; false forbids a token",
         "grammar" = "recursive ones where `engines.gbnf` is on", "json_schema", "context_shift" = "Lar's", "n_keep",
         "input_prefix" = "of `/infill`", "input_suffix" = "of `/infill`", "input_extra" = "of `/infill`: `filename` and `text` of each, put before the prefix",
-        "timings_per_token" = "every part of a stream tells `timings`",
+        "timings_per_token" = "every part of a stream tells `timings`", "return_progress" = "a stream reports `prompt_progress` while the prompt is read",
     }
     NoEffect {
         "cache_prompt" = "a prompt that was read is known to its key", "id_slot" = "Lar chooses",
-        "return_progress", "sse_ping_interval", "n_cache_reuse", "t_max_predict_ms" = "`n_predict` and `stop` end an answer", "t_max_prompt_ms",
+        "sse_ping_interval", "n_cache_reuse", "t_max_predict_ms" = "`n_predict` and `stop` end an answer", "t_max_prompt_ms",
     }
     Refused {
         "post_sampling_probs" = "false is fine", "n_indent" = "0 is fine", "lora" = "an empty list is fine",
@@ -110,7 +110,7 @@ pub struct Completion {
 }
 
 /// A part of a stream.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "the names are llama.cpp's")]
 pub struct Part {
     pub index: usize,
@@ -122,6 +122,9 @@ pub struct Part {
     pub tokens_evaluated: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timings: Option<Timings>,
+    /// While the prompt is read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt_progress: Option<PromptProgress>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub completion_probabilities: Option<Vec<Probability>>,
 }

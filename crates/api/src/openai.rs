@@ -5,8 +5,8 @@ pub mod responses;
 
 pub use answers::{
     AnswerMessage, AnsweredCall, AnsweredFunction, ChatChoice, ChatChunk, ChatChunkChoice, ChatCompletion,
-    ChatLogprobs, Completion, CompletionChoice, CompletionLogprobs, Delta, FunctionDelta, Timings,
-    TokenLogprob, ToolCallDelta, TopLogprob,
+    ChatLogprobs, Completion, CompletionChoice, CompletionLogprobs, Delta, FunctionDelta, PromptProgress,
+    Timings, TokenLogprob, ToolCallDelta, TopLogprob,
 };
 use serde::{Deserialize, Serialize};
 
@@ -37,12 +37,11 @@ fields! {
         "mirostat_eta" = "llama.cpp's", "min_keep" = "llama.cpp's", "ignore_eos" = "llama.cpp's",
         "grammar" = "llama.cpp's GBNF; recursive ones where `engines.gbnf` is on", "samplers" = "llama.cpp's, as a list of names",
         "context_shift" = "Lar's: the oldest half makes room in a full context, up to `max_tokens`",
-        "n_keep" = "llama.cpp's: tokens at the beginning that stay then", "timings_per_token" = "llama.cpp's: every chunk of a stream but the first tells `timings`",
+        "n_keep" = "llama.cpp's: tokens at the beginning that stay then", "timings_per_token" = "llama.cpp's: every chunk of a stream but the first tells `timings`", "return_progress" = "llama.cpp's: a stream reports `prompt_progress` while the prompt is read",
     }
     NoEffect {
         "user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key",
-        "prompt_cache_retention", "prediction", "verbosity",
-        "cache_prompt",
+        "prompt_cache_retention", "prediction", "verbosity", "cache_prompt",
     }
     Refused {
         "modalities" = "text alone is fine", "audio", "web_search_options",
@@ -72,7 +71,7 @@ fields! {
         "mirostat_eta" = "llama.cpp's", "min_keep" = "llama.cpp's", "ignore_eos" = "llama.cpp's",
         "grammar" = "llama.cpp's GBNF; recursive ones where `engines.gbnf` is on", "samplers" = "llama.cpp's, as a list of names",
         "context_shift" = "Lar's: the oldest half makes room in a full context, up to `max_tokens`",
-        "n_keep" = "llama.cpp's: tokens at the beginning that stay then",
+        "n_keep" = "llama.cpp's: tokens at the beginning that stay then", "return_progress" = "llama.cpp's: a stream reports `prompt_progress` while the prompt is read",
     }
     NoEffect { "user", "cache_prompt" }
     Refused {
@@ -283,6 +282,7 @@ pub struct Sampling {
     pub min_keep: Option<u32>,
     pub samplers: Option<Vec<String>>,
     pub ignore_eos: Option<bool>,
+    pub return_progress: Option<bool>,
     pub context_shift: Option<bool>,
     pub n_keep: Option<i32>,
     pub grammar: Option<String>,

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -140,6 +141,7 @@ pub struct Caller {
     agent: Option<String>,
     scopes: Scopes,
     memory: MemoryMode,
+    request_id: Option<Arc<str>>,
 }
 
 impl Caller {
@@ -152,14 +154,21 @@ impl Caller {
         scopes: Scopes,
         memory: MemoryMode,
     ) -> Self {
-        Self { user, key, agent, scopes, memory }
+        Self { user, key, agent, scopes, memory, request_id: None }
     }
 
     /// Lar itself, doing one kind of work on behalf of a key: such work is accounted to that key and needs no scope
     /// of it.
     #[must_use]
     pub fn internal(user: UserId, key: KeyId, scope: Scope) -> Self {
-        Self { user, key, agent: None, scopes: Scopes::of([scope]), memory: MemoryMode::Off }
+        let scopes = Scopes::of([scope]);
+        Self { user, key, agent: None, scopes, memory: MemoryMode::Off, request_id: None }
+    }
+
+    /// The same caller, whose work is done for the request with this id.
+    #[must_use]
+    pub fn with_request_id(self, request_id: Option<Arc<str>>) -> Self {
+        Self { request_id, ..self }
     }
 
     /// The person behind the key.
@@ -190,6 +199,12 @@ impl Caller {
     #[must_use]
     pub const fn memory(&self) -> MemoryMode {
         self.memory
+    }
+
+    /// The id of the request that the work is done for, as `X-Request-Id` tells it; absent for what Lar does by itself.
+    #[must_use]
+    pub const fn request_id(&self) -> Option<&Arc<str>> {
+        self.request_id.as_ref()
     }
 
     /// Whether the key has a scope.

@@ -75,6 +75,8 @@ codes! {
     DeadlineUnmet = "DEADLINE_UNMET", 422, final, "The deadline cannot be met";
     /// An `Idempotency-Key` that another request used.
     IdempotencyMismatch = "IDEMPOTENCY_MISMATCH", 422, final, "The Idempotency-Key belongs to another request";
+    /// The caller, or another who may see the task, cancelled it. The status is nginx's of a request that its client gave up.
+    Cancelled = "CANCELLED", 499, final, "The task was cancelled";
     /// Too many requests by this key.
     RateLimited = "RATE_LIMITED", 429, retriable, "Too many requests";
     /// The queue of the pool and priority is full.

@@ -28,13 +28,15 @@ pub struct Problem {
     pub retry_after: Option<Duration>,
     /// The fields at fault; empty unless the request itself was.
     pub fields: Vec<FieldError>,
+    /// Whether the log has it: a task's fault is logged where the task ends, and not again where it is answered with.
+    pub is_logged: bool,
 }
 
 impl Problem {
     /// An error of kind `code`, explained by `detail`.
     #[must_use]
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), retry_after: None, fields: Vec::new() }
+        Self { code, detail: detail.into(), retry_after: None, fields: Vec::new(), is_logged: false }
     }
 
     /// An [`Code::InvalidParams`] error about one field.
@@ -52,6 +54,7 @@ impl Problem {
             detail: format!("`{field}` {reason}"),
             retry_after: None,
             fields: vec![FieldError { field, reason }],
+            is_logged: false,
         }
     }
 

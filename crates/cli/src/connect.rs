@@ -17,6 +17,7 @@ use lar_api::clients::{FileRecipe, Part, RECIPES, Recipe, Root, filled};
 use lar_api::keys::{Key, NewKey};
 use lar_api::models::Model;
 use lar_base::Secret;
+use lar_base::files::{KEY_BYTES_MAX, TEXT_BYTES_MAX, read_small, read_small_text};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -90,7 +91,7 @@ pub fn connected(data_dir: &Path, client: &str) -> anyhow::Result<Connected> {
     let journal = kept.journal()?.with_context(|| {
         format!("the client `{client}` is not connected; connect it: lar connect {client}")
     })?;
-    let key = std::fs::read_to_string(&kept.key)
+    let key = read_small_text(&kept.key, KEY_BYTES_MAX)
         .with_context(|| format!("{} cannot be read", kept.key.display()))?;
     Ok(Connected { url: journal.url, local: journal.local, key: Secret::new(key.trim()) })
 }
@@ -114,7 +115,7 @@ impl Kept {
     }
 
     fn journal(&self) -> anyhow::Result<Option<Journal>> {
-        match std::fs::read(&self.journal) {
+        match read_small(&self.journal, TEXT_BYTES_MAX) {
             Ok(text) => {
                 let read = serde_json::from_slice(&text);
                 read.map(Some).with_context(|| format!("{} cannot be read", self.journal.display()))

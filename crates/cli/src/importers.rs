@@ -208,3 +208,33 @@ fn reasons(left_out: &BTreeMap<&'static str, usize>) -> String {
     let told: Vec<String> = left_out.iter().map(|(why, count)| format!("{count} {why}")).collect();
     if told.is_empty() { String::new() } else { format!(" Left out: {}.", told.join(", ")) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exports_with_a_byte_order_mark_and_crlf_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("export");
+        let mcp = "{\"type\":\"entity\",\"name\":\"Anna\",\"observations\":[\"sings\"]}\r\n\
+                   {\"type\":\"entity\",\"name\":\"Bo\",\"observations\":[\"paints\"]}\r\n";
+        let cases: [(From, &str, &[&str]); 5] = [
+            (From::Mem0, "{ \"results\": [\r\n{ \"memory\": \"Likes tea\" }\r\n] }\r\n", &["Likes tea"]),
+            (From::Mem0, "{\"memory\":\"a\"}\r\n\r\n{\"memory\":\"b\"}\r\n", &["a", "b"]),
+            (From::Vestige, "[\r\n{ \"content\": \"We use Postgres\" }\r\n]\r\n", &["We use Postgres"]),
+            (From::McpMemory, mcp, &["Anna: sings", "Bo: paints"]),
+            (
+                From::ClaudeMd,
+                "# Rules\r\n- Use tabs\r\n- Never push\r\n  to main\r\n",
+                &["Rules: Use tabs", "Rules: Never push to main"],
+            ),
+        ];
+        for (from, text, contents) in cases {
+            std::fs::write(&path, format!("\u{feff}{text}")).unwrap();
+            let read = read(from, &path).unwrap();
+            let found: Vec<&str> = read.memories.iter().map(|memory| memory.content.as_str()).collect();
+            assert_eq!((found.as_slice(), read.left_out.len()), (contents, 0), "{from:?}");
+        }
+    }
+}

@@ -21,6 +21,7 @@ pub mod output;
 mod people;
 mod project;
 mod ps;
+pub mod shell;
 mod sse;
 mod terminal;
 mod top;
@@ -126,8 +127,8 @@ impl Command {
         }
     }
 
-    /// Whether the command makes sense only with a Lar that goes on after it: links to it would be dead, and nothing
-    /// would be loaded.
+    /// Whether the command needs a server that keeps running: links to one that ends would be dead, and nothing would
+    /// stay loaded.
     #[must_use]
     pub fn needs_running_lar(&self) -> bool {
         match self {

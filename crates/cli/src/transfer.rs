@@ -1,6 +1,7 @@
 //! Exports and imports: JSON lines, one of what is moved in each.
 
-use std::io::{BufRead as _, Write as _};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -46,7 +47,7 @@ async fn write(client: &Client, what: &str, file: &Path) -> anyhow::Result<usize
     let mut name = file.as_os_str().to_owned();
     name.push(".partial");
     let partial = PathBuf::from(name);
-    let mut out = std::io::BufWriter::new(std::fs::File::create(&partial)?);
+    let mut out = std::io::BufWriter::new(File::create(&partial)?);
     let mut written = 0;
     while let Some(part) = lines.next().await {
         let part = part?;
@@ -60,19 +61,15 @@ async fn write(client: &Client, what: &str, file: &Path) -> anyhow::Result<usize
 
 async fn read(client: &Client, output: &Output, what: &str, file: &Path) -> anyhow::Result<Imported> {
     let length = std::fs::metadata(file)?.len();
-    let mut lines = std::io::BufReader::new(std::fs::File::open(file)?);
+    let mut lines = open(file)?;
     let mut done = Imported { imported: 0, unchanged: 0 };
     let progress = output.progress(length);
     loop {
-        let mut group = Vec::new();
-        while group.len() < IMPORT_GROUP_BYTES && lines.read_until(b'\n', &mut group)? > 0 {}
+        let group = next_group(&mut lines, IMPORT_GROUP_BYTES)?;
         if group.is_empty() {
             break;
         }
         progress.inc(group.len() as u64);
-        if done == (Imported { imported: 0, unchanged: 0 }) && group.starts_with(BYTE_ORDER_MARK) {
-            group.drain(..BYTE_ORDER_MARK.len());
-        }
         let answer: Imported = client.post_lines(&format!("{what}/import"), group).await?;
         done = Imported {
             imported: done.imported + answer.imported,
@@ -81,4 +78,48 @@ async fn read(client: &Client, output: &Output, what: &str, file: &Path) -> anyh
     }
     progress.finish_and_clear();
     Ok(done)
+}
+
+/// Opens a file behind its byte order mark, if it has one.
+fn open(file: &Path) -> std::io::Result<BufReader<File>> {
+    let mut lines = BufReader::new(File::open(file)?);
+    if lines.fill_buf()?.starts_with(BYTE_ORDER_MARK) {
+        lines.consume(BYTE_ORDER_MARK.len());
+    }
+    Ok(lines)
+}
+
+/// Reads whole lines until they have `bytes_min` bytes together; empty at the end.
+fn next_group(lines: &mut impl BufRead, bytes_min: usize) -> std::io::Result<Vec<u8>> {
+    let mut group = Vec::new();
+    while group.len() < bytes_min && lines.read_until(b'\n', &mut group)? > 0 {}
+    Ok(group)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_byte_order_mark_is_left_out_and_groups_are_whole_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("all.ndjson");
+        let groups = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            let mut lines = open(&path).unwrap();
+            let groups = std::iter::from_fn(|| {
+                let group = String::from_utf8(next_group(&mut lines, 9).unwrap()).unwrap();
+                Some(group).filter(|group| !group.is_empty())
+            });
+            groups.collect::<Vec<_>>()
+        };
+        let (one, two, three) = ("{\"a\":1}\r\n", "{}\r\n", "{\"b\":2}");
+        let expected = [one.to_owned(), format!("{two}{three}")];
+        assert_eq!(groups(&format!("\u{feff}{one}{two}{three}")), expected);
+        assert_eq!(groups(&format!("{one}{two}{three}")), expected);
+        // Only at the head is it none of the text.
+        assert_eq!(groups(&format!("{two}\u{feff}{three}")), [format!("{two}\u{feff}{three}")]);
+        assert_eq!(groups("\u{feff}"), [""; 0]);
+        assert_eq!(groups(""), [""; 0]);
+    }
 }

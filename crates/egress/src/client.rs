@@ -339,6 +339,21 @@ fn parse(text: &str) -> Result<Url, Error> {
     }
 }
 
+/// Checks that a text is a URL that paths can be put behind: of http or https, and without a query or fragment.
+///
+/// # Errors
+/// [`Error::BadUrl`] with what is wrong.
+pub fn check_base(text: &str) -> Result<(), Error> {
+    let url = parse(text)?;
+    match (url.query(), url.fragment()) {
+        (None, None) => Ok(()),
+        _ => {
+            let reason = "it has a query or a fragment, which no path can be put behind".into();
+            Err(Error::BadUrl { url: text.to_owned(), reason })
+        }
+    }
+}
+
 pub(crate) fn destination_of(url: &Url) -> String {
     format!("{}:{}", url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or_default())
 }

@@ -10,7 +10,7 @@ mod client;
 mod ledger;
 pub mod proxy;
 
-pub use client::{Body, Egress, Method, Request, Response, Trust};
+pub use client::{Body, Egress, Method, Request, Response, Trust, check_base};
 pub use ledger::Ledger;
 pub use proxy::ChildProxy;
 

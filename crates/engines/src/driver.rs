@@ -11,7 +11,7 @@ mod vectors;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
-use lar_base::KeyId;
+use lar_base::{KeyId, UserId};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -230,6 +230,14 @@ pub struct Checked {
     pub dropped: Vec<String>,
 }
 
+/// Whose a job is: a person, and the one of their keys that asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct CallerIds {
+    pub person: UserId,
+    pub key: KeyId,
+}
+
 /// What to generate.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Job {
@@ -237,8 +245,8 @@ pub struct Job {
     pub prompt: Prompt,
     /// How.
     pub sampling: Sampling,
-    /// The key that it is for; jobs of different keys share the engine's time. `None` is Lar itself.
-    pub caller: Option<KeyId>,
+    /// Whom it is for: persons, and keys of one person, share the engine's time. `None` is Lar itself.
+    pub caller: Option<CallerIds>,
     /// Whose earlier prompts may save work, and who may use what this one leaves; `None` is everyone who has
     /// `None` too.
     pub cache_of: Option<KeyId>,
@@ -272,6 +280,12 @@ impl FinishReason {
 /// What happens while an engine generates. The last event is the only one for which [`Event::is_terminal`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
+    /// A part of the prompt is in the KV cache; only where [`Sampling::reports_prefill`] is set. The number grows with each
+    /// report. The first comes before anything is computed and counts the cached tokens, the last counts the whole prompt.
+    Prefilling {
+        /// Tokens of the prompt in the KV cache, cached ones included.
+        tokens: u32,
+    },
     /// The prompt was read.
     Prefilled {
         /// Tokens of it that were known from earlier prompts, where the engine tells.

@@ -294,7 +294,8 @@ impl Driver for Embedded {
             ability: self.options.ability,
             concurrency: self.options.concurrency,
             paused_max: match self.options.ability {
-                Ability::Generate => self.options.concurrency,
+                // Half are for persons who have no slot.
+                Ability::Generate => 2 * self.options.concurrency,
                 Ability::Embed | Ability::Rank => 0,
             },
             context_tokens: self.options.context_tokens,

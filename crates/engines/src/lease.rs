@@ -55,8 +55,15 @@ impl Lease {
     /// The future belongs in a task of its own: when it is dropped, the place is free before the engine has
     /// confirmed that it stopped.
     pub async fn generate(self, job: Job, mut sink: impl FnMut(Event)) {
+        let mut has_begun = false;
+        let mut heard = |event| {
+            if !std::mem::replace(&mut has_begun, true) {
+                self.host.step(scheduler::Event::Begun { task: self.task });
+            }
+            sink(event);
+        };
         let end = match self.driver.generate(job) {
-            Ok(generation) => follow(generation, &self.stopper.token, &mut sink).await,
+            Ok(generation) => follow(generation, &self.stopper.token, &mut heard).await,
             Err(error) => Event::Failed(error),
         };
         drop(self);

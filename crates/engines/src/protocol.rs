@@ -3,7 +3,8 @@
 //! A frame is its length (4 bytes, little endian, at most [`FRAME_BYTES_MAX`]) and a postcard body. Both
 //! sides first say [`Hello`](ToWorker::Hello) with [`VERSION`]; a mismatch ends the connection. The worker
 //! sends a [`FromWorker::Heartbeat`] every [`HEARTBEAT`], and text only while the stream has credit: one
-//! unit per token of a [`FromWorker::Delta`]. End of file means the other side is gone; the worker then kills itself.
+//! unit per token of a [`FromWorker::Delta`], and one per [`FromWorker::Prefilling`]. End of file means the other side is
+//! gone; the worker then kills itself.
 //! The page `docs/reference/worker-protocol.md` tells the same for readers.
 
 mod frame;
@@ -23,7 +24,7 @@ use crate::template::ChatTemplate;
 pub use frame::{FRAME_BYTES_MAX, body_length, decode, encode, read, write};
 
 /// Raised with every change of the frames below.
-pub const VERSION: u32 = 13;
+pub const VERSION: u32 = 14;
 /// How often a worker shows that it is alive.
 pub const HEARTBEAT: Duration = Duration::from_secs(1);
 /// The credit a stream starts with, in tokens.
@@ -270,9 +271,9 @@ pub enum ToWorker {
     Generate {
         /// Chosen by the server, never used twice.
         stream: u64,
-        /// As in `Tokenize`: callers share the time that reading prompts takes, and the sequences where there are more
+        /// Persons, and the keys of one, share the time that reading prompts takes, and the sequences where there are more
         /// streams than those.
-        caller: u64,
+        caller: CallerNumbers,
         /// The prompt.
         tokens: Vec<u32>,
         /// How to sample and when to stop.
@@ -292,6 +293,14 @@ pub enum ToWorker {
         /// Which.
         stream: u64,
     },
+}
+
+/// Numbers that stand for a person and one of their keys, chosen by the server, which tells the worker nothing else of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct CallerNumbers {
+    pub person: u64,
+    pub key: u64,
 }
 
 /// Frames from the worker.
@@ -368,6 +377,14 @@ pub enum FromWorker {
         index: u32,
         /// What of it the answer can be held to, or why it cannot be.
         outcome: Result<Checked, String>,
+    },
+    /// A part of the prompt is in the KV cache; only where `Sampling::reports_prefill` is set. The number grows with each
+    /// report. The first comes before anything is computed, the last counts the whole prompt.
+    Prefilling {
+        /// Which stream.
+        stream: u64,
+        /// Tokens of the prompt in the KV cache, cached ones included.
+        tokens: u32,
     },
     /// The prompt was read; the first token follows.
     Prefilled {

@@ -24,11 +24,12 @@ use std::time::Duration;
 
 use lar_base::{Bytes, Instant, TaskId};
 
+use crate::driver::CallerIds;
 use estimate::Estimate;
 pub use events::{
     Action, Event, FullPolicy, Holder, Limits, PoolId, Priority, Refusal, Request, StopCause, Why,
 };
-use fairness::{Caller, FullShare, Load};
+use fairness::{FullShare, Load, caller_of};
 use queue::Queue;
 use residency::{Residency, Resident};
 
@@ -68,10 +69,12 @@ struct Pool {
 
 #[derive(Debug)]
 struct Active {
-    caller: Caller,
+    caller: CallerIds,
     since: Instant,
     deadline: Option<Instant>,
     stopping: bool,
+    /// Whether the engine has told anything of it.
+    begun: bool,
 }
 
 /// The state of all pools.
@@ -114,6 +117,7 @@ impl Scheduler {
             Event::PoolFailed { pool, reason } => self.fail(now, &pool, &reason, &mut actions),
             Event::Submit(request) => self.submit(now, request, &mut actions),
             Event::Cancel { task } => self.cancel(task, &mut actions),
+            Event::Begun { task } => self.begun(task),
             Event::Unread { task } => self.stop(task, StopCause::Unread, &mut actions),
             Event::Stopped { task } => self.stopped(now, task),
             Event::Tick => {}
@@ -187,7 +191,7 @@ impl Scheduler {
         let position = pool.position_of_next(request.priority);
         let mut predicted_start = pool.predict(now, position);
         if request.priority == Priority::Interactive {
-            let pause = pool.pause_for_newcomer(now, Caller::of(&request));
+            let pause = pool.pause_for_newcomer(now, caller_of(&request));
             predicted_start = predicted_start.min(pause.unwrap_or(predicted_start));
         }
         if request.deadline.is_some_and(|deadline| now.after(predicted_start) >= deadline) {
@@ -195,7 +199,7 @@ impl Scheduler {
             return;
         }
         let queue = pool.queue(request.priority);
-        let share = FullShare::find(queue, Caller::of(&request), &self.limits);
+        let share = FullShare::find(queue, caller_of(&request), &self.limits);
         let full = queue.len() >= self.limits.queue_len_max;
         if full || share.is_some() {
             let oldest = match (self.limits.full_policy, &share) {
@@ -242,6 +246,13 @@ impl Scheduler {
             && !std::mem::replace(&mut active.stopping, true)
         {
             actions.push(Action::Stop { task, cause });
+        }
+    }
+
+    fn begun(&mut self, task: TaskId) {
+        let pool = self.tasks.get(&task).and_then(|pool| self.pools.get_mut(pool));
+        if let Some(active) = pool.and_then(|pool| pool.active.get_mut(&task)) {
+            active.begun = true;
         }
     }
 
@@ -307,7 +318,8 @@ impl Scheduler {
             let mut moved = false;
             while let Some((caller, next)) = pool.take_startable(now) {
                 moved = true;
-                let active = Active { caller, since: now, deadline: next.deadline, stopping: false };
+                let deadline = next.deadline;
+                let active = Active { caller, since: now, deadline, stopping: false, begun: false };
                 pool.active.insert(next.task, active);
                 actions.push(Action::Grant {
                     task: next.task,
@@ -373,7 +385,7 @@ impl Pool {
     }
 
     /// Takes the task that starts next, if one does now: into a slot that is free, or one for which another is paused.
-    fn take_startable(&mut self, now: Instant) -> Option<(Caller, queue::Waiting)> {
+    fn take_startable(&mut self, now: Instant) -> Option<(CallerIds, queue::Waiting)> {
         if !self.takes_work() {
             return None;
         }
@@ -384,7 +396,7 @@ impl Pool {
         self.interactive.take(task)
     }
 
-    fn take_next(&mut self, now: Instant) -> Option<(Caller, queue::Waiting)> {
+    fn take_next(&mut self, now: Instant) -> Option<(CallerIds, queue::Waiting)> {
         let overdue =
             self.batch.oldest().is_some_and(|oldest| now.since(oldest.since) >= self.batch_wait_max);
         if overdue {

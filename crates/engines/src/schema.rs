@@ -2,17 +2,20 @@
 //!
 //! A grammar cannot express every keyword of JSON Schema. [`loosen`] drops what it cannot, in steps from the schema as
 //! it came to any value of its type, and names each keyword it drops. What a looser schema accepts includes what the
-//! stricter one does. [`close()`] is the one step in the other direction: a schema that lists an object's properties and
-//! does not say whether others may come takes no others, as in llama.cpp and Ollama.
+//! stricter one does. Bounds of numbers are loosened at every step as far as [`bounds`] says. [`close()`] is the one step in
+//! the other direction: a schema that lists an object's properties and does not say whether others may come takes no
+//! others, as in llama.cpp and Ollama.
 
+mod bounds;
 mod close;
 mod keywords;
 mod misfit;
 
 use serde_json::{Map, Value, json};
 
+use bounds::{Bounds, Loss, is_bound};
 pub(crate) use close::close;
-use keywords::{ALWAYS, PLAIN, UNSUPPORTED, fits, is_bound, is_wide, without_effect};
+use keywords::{ALWAYS, PLAIN, UNSUPPORTED, fits, is_constant, is_wide, without_effect};
 pub use misfit::misfit;
 
 /// Schemas may stand in each other so deep; deeper ones become any value.
@@ -52,9 +55,12 @@ impl Level {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Loosened {
     pub(crate) schema: Value,
-    /// The keywords that were dropped, by where they stood: `properties.a.uniqueItems`. After [`DROPPED_MAX`] of them
-    /// comes how many more there are.
+    /// The keywords that were dropped or loosened, by where they stood: `properties.a.uniqueItems`. After
+    /// [`DROPPED_MAX`] of them comes how many more there are.
     pub(crate) dropped: Vec<String>,
+    /// The first of them without which an answer does not keep to the schema. A bound of numbers that excluded next to
+    /// nothing is none.
+    pub(crate) missing: Option<String>,
 }
 
 /// Whether a schema has an object with so many optional properties that a grammar of it costs too much to compile.
@@ -68,7 +74,7 @@ pub(crate) fn is_too_wide(schema: &Value) -> bool {
 
 /// Drops what `level` does not keep.
 pub(crate) fn loosen(schema: &Value, level: Level) -> Loosened {
-    let mut step = Step { root: schema, level, dropped: Vec::new(), more: 0 };
+    let mut step = Step { root: schema, level, dropped: Vec::new(), more: 0, missing: None };
     let loose = match level {
         Level::Whole | Level::Supported | Level::Plain | Level::NoReferences => {
             step.schema(schema, &Path::Root, 0)
@@ -76,9 +82,9 @@ pub(crate) fn loosen(schema: &Value, level: Level) -> Loosened {
         Level::Names => step.names(),
         Level::Any => step.any(),
     };
-    let Step { mut dropped, more, .. } = step;
+    let Step { mut dropped, more, missing, .. } = step;
     dropped.extend((more > 0).then(|| format!("and {more} more")));
-    Loosened { schema: loose, dropped }
+    Loosened { schema: loose, dropped, missing }
 }
 
 /// Where a keyword stands.
@@ -112,10 +118,17 @@ struct Step<'a> {
     dropped: Vec<String>,
     /// Keywords that were dropped beyond [`DROPPED_MAX`].
     more: usize,
+    missing: Option<String>,
 }
 
 impl Step<'_> {
     fn drop(&mut self, path: &Path<'_>, keyword: &str) {
+        self.missing.get_or_insert_with(|| path.text(keyword));
+        self.name(path, keyword);
+    }
+
+    /// Names a keyword that was dropped or loosened.
+    fn name(&mut self, path: &Path<'_>, keyword: &str) {
         if self.dropped.len() >= DROPPED_MAX {
             self.more += 1;
             return;
@@ -137,14 +150,31 @@ impl Step<'_> {
         }
         let mut kept = Map::new();
         for (keyword, value) in fields {
-            if without_effect(keyword, value) {
+            if without_effect(keyword, value) || is_bound(keyword) {
                 continue;
             }
             if let Some((keyword, value)) = self.keyword(fields, keyword, value, path, depth) {
                 kept.insert(keyword, value);
             }
         }
+        self.bounds(fields, &mut kept, path);
         Value::Object(kept)
+    }
+
+    fn bounds(&mut self, fields: &Map<String, Value>, kept: &mut Map<String, Value>, path: &Path<'_>) {
+        if matches!(self.level, Level::Plain | Level::NoReferences) {
+            let dropped =
+                fields.iter().filter(|(keyword, value)| is_bound(keyword) && !without_effect(keyword, value));
+            return dropped.for_each(|(keyword, _)| self.drop(path, keyword));
+        }
+        let bounds = Bounds::of(fields);
+        for (keyword, loss) in bounds.lost {
+            match loss {
+                Loss::Most => self.drop(path, keyword),
+                Loss::Little | Loss::None => self.name(path, keyword),
+            }
+        }
+        kept.extend(bounds.kept.into_iter().map(|(keyword, bound)| (keyword.to_owned(), bound)));
     }
 
     fn keyword(
@@ -160,7 +190,7 @@ impl Step<'_> {
         let refuse = (loose && UNSUPPORTED.contains(&keyword))
             || (plain && !PLAIN.contains(&keyword) && !ALWAYS.contains(&keyword))
             || (self.level == Level::NoReferences && keyword == "$ref")
-            || ((loose || is_bound(keyword)) && !fits(self.root, fields, keyword, value));
+            || ((loose || is_constant(keyword)) && !fits(self.root, fields, keyword, value));
         if refuse {
             self.drop(path, keyword);
             return None;
@@ -228,7 +258,7 @@ impl Step<'_> {
     fn names(&mut self) -> Value {
         let properties = self.root["properties"].as_object().filter(|names| names.len() <= NAMES_MAX);
         let Some(properties) = properties else { return self.any() };
-        self.dropped.push("properties".into());
+        self.drop(&Path::Root, "properties");
         let names: Map<String, Value> = properties.keys().map(|name| (name.clone(), json!({}))).collect();
         let required = self.root["required"].as_array().into_iter().flatten();
         let required: Vec<&Value> =
@@ -240,7 +270,7 @@ impl Step<'_> {
     }
 
     fn any(&mut self) -> Value {
-        self.dropped.push("schema".into());
+        self.drop(&Path::Root, "schema");
         let kind = &self.root["type"];
         if kind == "object" || self.root.get("properties").is_some() {
             json!({ "type": "object" })

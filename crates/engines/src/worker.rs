@@ -39,7 +39,7 @@ use lar_base::Instant;
 use rustix::process::{Signal, getpid, kill_process};
 
 use crate::driver::{FinishReason, Sampling, TokenLogprobs};
-use crate::protocol::{self, FromWorker, HEARTBEAT, Load, ToWorker, Tuned};
+use crate::protocol::{self, CallerNumbers, FromWorker, HEARTBEAT, Load, ToWorker, Tuned};
 use check::Checks;
 pub(crate) use constraint::bounded_blanks;
 use llama_cpp::{Interrupt, Vocab};
@@ -51,10 +51,16 @@ pub(crate) const TAIL_BYTES: usize = 64;
 /// Bytes of an error's text in a frame. A template's error may quote all of a chat, and the server kills a worker whose
 /// frame is too long.
 const MESSAGE_BYTES_MAX: usize = 4 << 10;
+/// How often it is looked whether a stream that waits may have a sequence, where nothing is computed.
+const LOOK_AGAIN_AFTER: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// What a backend did, for one stream or request.
 #[derive(Debug)]
 enum Progress {
+    /// So many tokens of the prompt are in the KV cache.
+    Prefilling {
+        tokens: u32,
+    },
     Prefilled {
         known: u32,
     },
@@ -90,6 +96,7 @@ impl Progress {
     /// As it is told to the server; `active` streams are left.
     fn frame(self, id: u64, active: u32) -> FromWorker {
         match self {
+            Progress::Prefilling { tokens } => FromWorker::Prefilling { stream: id, tokens },
             Progress::Prefilled { known } => FromWorker::Prefilled { stream: id, known },
             Progress::Delta { text, tokens, logprobs } => {
                 FromWorker::Delta { stream: id, text, tokens, logprobs }
@@ -111,8 +118,8 @@ impl Progress {
 
 /// What a stream is to write.
 struct Job {
-    /// A number that stands for whose it is.
-    caller: u64,
+    /// Whose it is.
+    caller: CallerNumbers,
     prompt: cache::Prompt,
     sampling: Sampling,
 }
@@ -149,6 +156,10 @@ trait Backend {
     }
     /// Whether a step would do anything.
     fn has_work(&self) -> bool {
+        false
+    }
+    /// Whether time alone will give it work.
+    fn waits(&self) -> bool {
         false
     }
     /// Computes for at most half a second, where the hardware allows it, and reports; may be broken off.
@@ -385,10 +396,18 @@ fn compute(backend: &mut dyn Backend, inbox: &mpsc::Receiver<ToWorker>, interrup
         // Before the inbox is looked at: what asks after this is in it, or breaks the step off.
         interrupt.clear();
         let has_work = backend.has_work() || !checks.is_empty();
-        let first = if has_work { inbox.try_recv().ok() } else { inbox.recv().ok() };
-        if first.is_none() && !has_work {
-            return;
-        }
+        let first = match (has_work, backend.waits()) {
+            (true, _) => inbox.try_recv().ok(),
+            (false, false) => match inbox.recv() {
+                Ok(frame) => Some(frame),
+                Err(mpsc::RecvError) => return,
+            },
+            (false, true) => match inbox.recv_timeout(LOOK_AGAIN_AFTER) {
+                Ok(frame) => Some(frame),
+                Err(mpsc::RecvTimeoutError::Timeout) => None,
+                Err(mpsc::RecvTimeoutError::Disconnected) => return,
+            },
+        };
         for frame in first.into_iter().chain(inbox.try_iter()) {
             // Each frame is a step of its own: many of them are not one that hangs.
             out.begin();
@@ -407,7 +426,11 @@ fn compute(backend: &mut dyn Backend, inbox: &mpsc::Receiver<ToWorker>, interrup
         if backend.has_work() {
             out.begin();
             let mut progress = Vec::new();
-            backend.step(&mut |stream, what| progress.push((stream, what)));
+            backend.step(&mut |stream, what| match what {
+                // The number of cached tokens is sent before the step computes the others.
+                Progress::Prefilling { .. } => out.send(what.frame(stream, 0)),
+                what => progress.push((stream, what)),
+            });
             out.end();
             let active = out.count(backend);
             for (id, what) in progress {

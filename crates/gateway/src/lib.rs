@@ -14,7 +14,7 @@ mod runs;
 mod task;
 
 pub use footprint::Footprint;
-pub use log::{End, LogReader, TaskEvent};
+pub use log::{End, LogReader, PrefillProgress, TaskEvent, cancelled};
 pub use metrics::Metrics;
 pub use pipeline::{Admitted, Count, Gateway};
 pub use routes::{EngineOptions, Remote, Route};

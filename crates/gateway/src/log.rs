@@ -1,13 +1,13 @@
 //! The events of one task, kept in order, so that any number of readers can follow, fall behind and come
 //! back. A slow reader holds nothing up: not the engine, not the lease.
 //!
-//! A log's size is bounded by the task's own limit of tokens.
+//! A log's size is bounded by the task's own limit of tokens and, where prefill is reported, by those of its prompt.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use lar_base::{Instant, Problem};
+use lar_base::{Code, Instant, Problem};
 use lar_engines::dialect::CallPart;
 use lar_engines::driver::{Embeddings, FinishReason, Ranking, TokenLogprobs};
 use lar_engines::scheduler::Why;
@@ -36,6 +36,8 @@ pub enum TaskEvent {
         /// On which weights.
         model_digest: String,
     },
+    /// A part of the prompt was read; only where the task's sampling asks for such reports.
+    Prefilling(PrefillProgress),
     /// Text came.
     Token {
         /// Whole characters; may be empty.
@@ -64,6 +66,25 @@ pub enum TaskEvent {
     Error(Problem),
     /// It was stopped.
     Cancelled,
+}
+
+/// What a cancelled task is to a caller whose API has an answer or an error, and nothing else.
+#[must_use]
+pub fn cancelled() -> Problem {
+    Problem::new(Code::Cancelled, "the task was cancelled")
+}
+
+/// How much of a task's prompt is in the KV cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PrefillProgress {
+    /// Tokens of the prompt.
+    pub total: u64,
+    /// Those of them that were found in the prefix cache.
+    pub cached: u64,
+    /// Those of them that are in the KV cache by now, cached ones included; grows with each report, to `total`.
+    pub processed: u64,
+    /// Since the engine began with the prompt.
+    pub elapsed_ms: u64,
 }
 
 /// What is known of a task that is done.

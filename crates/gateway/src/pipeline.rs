@@ -93,7 +93,7 @@ impl Gateway {
     /// Dispatches a task whose [`Admitted::start`] its caller has stored already.
     #[must_use]
     pub fn dispatch_recorded(&self, admitted: Admitted) -> TaskHandle {
-        let Admitted { start, priority, deadline, hang_up, route, ready, .. } = admitted;
+        let Admitted { start, request_id, priority, deadline, hang_up, route, ready, .. } = admitted;
         let tokens_in = match &ready {
             Ready::Generate { tokens_in, .. } => *tokens_in,
             Ready::Embed { .. } | Ready::Rank { .. } => 0,
@@ -104,6 +104,7 @@ impl Gateway {
             key: start.key,
             model: route.pool.clone(),
             hang_up,
+            request_id,
             taken: Instant::now(),
             log: Arc::new(Log::new()),
             progress: Mutex::new(RunProgress { tokens_in, ..RunProgress::default() }),
@@ -265,6 +266,10 @@ impl Gateway {
 
     fn hear(&self, run: &Arc<Run>, cause: &OnceLock<StopCause>, reader: Option<&mut Reader>, event: Event) {
         match event {
+            Event::Prefilling { tokens } => {
+                let progress = run.progress().prefilling(tokens);
+                run.log.push(TaskEvent::Prefilling(progress));
+            }
             Event::Prefilled { known } => run.progress().tokens_cached = u64::from(known),
             Event::Counted { tokens } => run.progress().tokens_in = u64::from(tokens),
             Event::Guessed { tokens, right } => self.shared.metrics.guessed(&run.model, tokens, right),
@@ -344,7 +349,10 @@ impl Gateway {
         self.end(run, outcome, TaskEvent::End(run.so_far(reason)));
     }
 
-    fn failed(&self, run: &Arc<Run>, problem: Problem) {
+    fn failed(&self, run: &Arc<Run>, mut problem: Problem) {
+        if !run.log.ended() {
+            log_fault(run, &mut problem);
+        }
         let outcome = Outcome::Error { code: problem.code, message: problem.detail.clone() };
         self.end(run, outcome, TaskEvent::Error(problem));
     }
@@ -381,6 +389,22 @@ impl Gateway {
     fn runs(&self) -> MutexGuard<'_, Runs> {
         self.shared.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Logs the whole of what failed a task, and notes in the problem that it is logged: its readers, of whom there may be many or
+/// none, may be shown less. What is no fault of the server, such as a full queue or a deadline, is in the task's record only.
+fn log_fault(run: &Run, problem: &mut Problem) {
+    let Problem { code, detail, .. } = &*problem;
+    if code.status() < 500 || *code == Code::DeadlineExceeded {
+        return;
+    }
+    let (request_id, task) = (run.request_id.as_deref(), run.id);
+    if *code == Code::Internal {
+        tracing::error!(request_id, %task, %code, %detail, "a task failed by a fault of Lar's own");
+    } else {
+        tracing::warn!(request_id, %task, %code, %detail, "a task failed");
+    }
+    problem.is_logged = true;
 }
 
 /// What a refusal means to the caller; `None` when it was their own wish.

@@ -9,7 +9,7 @@ use lar_base::{Code, Instant, KeyId, Problem, TaskId, UserId};
 use lar_engines::Engines;
 use lar_engines::driver::FinishReason;
 
-use crate::log::{End, Log, LogReader, OnDrop, TaskEvent};
+use crate::log::{End, Log, LogReader, OnDrop, PrefillProgress, TaskEvent, cancelled};
 use crate::task::HangUp;
 
 /// Tasks that are over and can still be read, at most so many.
@@ -50,7 +50,8 @@ impl TaskHandle {
                 Some(event @ (TaskEvent::Vectors(_) | TaskEvent::Scores(_))) => answer = Some(event),
                 Some(TaskEvent::End(end)) => return Ok((answer.ok_or_else(stopped)?, end.tokens_in)),
                 Some(TaskEvent::Error(problem)) => return Err(problem),
-                Some(TaskEvent::Cancelled) | None => return Err(stopped()),
+                Some(TaskEvent::Cancelled) => return Err(cancelled()),
+                None => return Err(stopped()),
                 Some(_) => {}
             }
         }
@@ -109,6 +110,8 @@ pub(crate) struct Run {
     pub(crate) key: KeyId,
     pub(crate) model: String,
     pub(crate) hang_up: HangUp,
+    /// The id of the request that it is done for.
+    pub(crate) request_id: Option<Arc<str>>,
     pub(crate) taken: Instant,
     pub(crate) log: Arc<Log>,
     pub(crate) progress: Mutex<RunProgress>,
@@ -121,7 +124,26 @@ pub(crate) struct RunProgress {
     pub(crate) tokens_cached: u64,
     pub(crate) tokens_out: u64,
     pub(crate) queued: Option<Duration>,
+    /// When the engine reported for the first time how much of the prompt it has read.
+    pub(crate) prefill_since: Option<Instant>,
     pub(crate) first: Option<Duration>,
+}
+
+impl RunProgress {
+    /// Takes in that so many tokens of the prompt are in the KV cache. The first report counts the cached ones.
+    pub(crate) fn prefilling(&mut self, tokens: u32) -> PrefillProgress {
+        let processed = u64::from(tokens);
+        let since = *self.prefill_since.get_or_insert_with(|| {
+            self.tokens_cached = processed;
+            Instant::now()
+        });
+        PrefillProgress {
+            total: self.tokens_in,
+            cached: self.tokens_cached,
+            processed,
+            elapsed_ms: millis(since.elapsed()),
+        }
+    }
 }
 
 impl Runs {

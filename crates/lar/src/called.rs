@@ -7,6 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use lar_cli::shell;
 use lar_sandbox::Inherit;
 
 use crate::config::{Config, Environment, Flags};
@@ -27,7 +28,7 @@ pub(crate) fn on_data_dir(config: &Config, environment: &Environment) -> String 
     let program = program();
     match Config::fallback(&Flags::default(), environment) {
         Ok(without_flags) if without_flags.data_dir != config.data_dir => {
-            format!("{program} --data-dir {}", quoted(&config.data_dir.display().to_string()))
+            format!("{program} --data-dir {}", shell::quote(&config.data_dir))
         }
         _ => program,
     }
@@ -49,17 +50,8 @@ fn name_of(program: &Path, search: Option<&OsStr>) -> String {
     let first = found.find(|path| is_program(path));
     match first.and_then(|path| path.canonicalize().ok()) {
         Some(path) if program.canonicalize().is_ok_and(|program| program == path) => NAME.to_owned(),
-        _ => quoted(&program.display().to_string()),
+        _ => shell::quote(program),
     }
-}
-
-/// A word as a shell reads it.
-fn quoted(word: &str) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+,:@%=".contains(&byte);
-    if !word.is_empty() && word.bytes().all(is_plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]
@@ -91,13 +83,5 @@ mod tests {
         assert_eq!(called(&[&others, &links]), path);
         assert_eq!(called(&[home.path(), Path::new("")]), path);
         assert_eq!(name_of(&program, None), path);
-    }
-
-    #[test]
-    fn words_are_quoted_where_a_shell_would_split_them() {
-        assert_eq!(quoted("/usr/bin/lar"), "/usr/bin/lar");
-        assert_eq!(quoted("/home/me/my data"), "'/home/me/my data'");
-        assert_eq!(quoted("it's"), r"'it'\''s'");
-        assert_eq!(quoted(""), "''");
     }
 }

@@ -5,6 +5,7 @@
 
 mod command;
 mod environment;
+mod ranges;
 mod settings;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 use lar_base::Bytes;
+use lar_base::files::{TEXT_BYTES_MAX, read_small_text};
 use lar_engines::embedded::ConfinementPolicy;
 use lar_engines::protocol::CacheType;
 use serde::{Deserialize, Serialize};
@@ -23,8 +25,14 @@ pub(crate) use command::{Command, run};
 pub(crate) use environment::{Environment, unknown_variables};
 use settings::{SETTINGS, Setting};
 
+use crate::logging;
+
 /// The heading of options that every command takes, below the command's own.
 pub(crate) const GLOBAL_OPTIONS: &str = "Global options";
+
+/// What `limits.body` may be, in bytes.
+const BODY_MIN: u64 = 1024;
+const BODY_MAX: u64 = 4 << 30;
 
 /// The settings that have flags.
 #[derive(Debug, Clone, Default, Args)]
@@ -233,7 +241,7 @@ impl Config {
     /// When the file or a value is not what it should be; the message names the setting.
     pub(crate) fn load(flags: &Flags, environment: &Environment) -> anyhow::Result<(Self, Origins)> {
         let file = file(flags, environment)?;
-        let text = match std::fs::read_to_string(&file) {
+        let text = match read_small_text(&file, TEXT_BYTES_MAX) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && flags.config.is_none() => {
                 String::new()
@@ -264,6 +272,7 @@ impl Config {
                 origins.insert(key.into(), format!("--{}", key.replace('_', "-")));
             }
         }
+        ranges::check(&table)?;
         let mut config: Self = serde_path_to_error::deserialize(Value::Table(table)).map_err(|error| {
             let (path, reason) = (error.path().to_string(), error.inner().message().to_owned());
             let origin = origins.get(&path).map(|origin| format!(" (from {origin})")).unwrap_or_default();
@@ -299,31 +308,19 @@ impl Config {
     }
 
     fn check(&self) -> anyhow::Result<()> {
-        let range = |name: &str, value: u64, low: u64, high: u64| {
-            ensure!((low..=high).contains(&value), "`{name}` must be from {low} to {high}, is {value}");
-            Ok(())
-        };
         lar_server::AllowedOrigins::parse(&self.allowed_origins)
             .map_err(|reason| anyhow::anyhow!("`allowed_origins`: {reason}"))?;
-        range("engines.concurrency", self.engines.concurrency.into(), 1, 256)?;
-        range(
-            "engines.context_tokens_max",
-            self.engines.context_tokens_max.unwrap_or(128).into(),
-            128,
-            1 << 22,
-        )?;
-        range("engines.keep_alive_s", self.engines.keep_alive_s, 0, 1 << 32)?;
-        range("engines.threads", self.engines.threads.unwrap_or(1).into(), 1, 1024)?;
+        lar_egress::check_base(&self.hub).map_err(|error| anyhow::anyhow!("`hub`: {error}"))?;
+        logging::check_filter(&self.log).map_err(|reason| anyhow::anyhow!("`log`: {reason}"))?;
         ensure!(
             self.engines.cache_type == CacheType::F16 || self.engines.flash_attention != Some(false),
             "`engines.cache_type` other than f16 needs flash attention; leave `engines.flash_attention` out"
         );
-        range("engines.gpu_layers", self.engines.gpu_layers.unwrap_or(0).into(), 0, 10_000)?;
-        range("limits.connections", self.limits.connections as u64, 1, 1_000_000)?;
-        let per_address = self.limits.connections_per_address as u64;
-        range("limits.connections_per_address", per_address, 1, 1_000_000)?;
-        range("limits.queue_len_max", self.limits.queue_len_max as u64, 1, 1_000_000)?;
-        range("limits.body", self.limits.body.get(), 1024, 4 << 30)?;
+        let body = self.limits.body.get();
+        ensure!(
+            (BODY_MIN..=BODY_MAX).contains(&body),
+            "`limits.body` must be from {BODY_MIN} to {BODY_MAX}, is {body}"
+        );
         for listener in &self.listeners {
             ensure!(
                 listener.cert_file.is_some() == listener.private_key_file.is_some(),
@@ -392,6 +389,13 @@ fn known(key: &str) -> anyhow::Result<&'static Setting> {
     match SETTINGS.iter().max_by_key(likeness).filter(|setting| likeness(setting) > 750) {
         Some(near) => bail!("there is no setting `{key}`; did you mean `{}`?", near.key),
         None => bail!("there is no setting `{key}`; `lar config explain` lists them"),
+    }
+}
+
+fn find<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
+    match key.split_once('.') {
+        None => table.get(key),
+        Some((section, rest)) => find(table.get(section)?.as_table()?, rest),
     }
 }
 
@@ -477,5 +481,60 @@ mod tests {
         assert!(told("[engines]\ncache_type = \"q2\"", &[]).contains("`engines.cache_type`"));
         let both = "[engines]\ncache_type = \"q8\"\nflash_attention = false";
         assert!(told(both, &[]).contains("needs flash attention"));
+        let many = told("", &[("LAR_LIMITS_SHUTDOWN_GRACE_S", "18446744073709551615")]);
+        assert!(
+            many.contains("`limits.shutdown_grace_s` must be from 0 to 4294967296, is 1844674"),
+            "{many}"
+        );
+        let tokens = told("[engines]\ncontext_tokens_max = 9223372036854775807", &[]);
+        assert!(
+            tokens.contains("`engines.context_tokens_max` must be from 128 to 4194304, is 922337"),
+            "{tokens}"
+        );
+        for (hub, reason) in [
+            ("../../x", "is not an http or https URL"),
+            ("file:///etc", "its scheme is `file`"),
+            ("https://mirror.lan/?a=", "has a query"),
+            ("", "is not an http or https URL"),
+        ] {
+            let refused = told(&format!("hub = \"{hub}\""), &[]);
+            assert!(refused.starts_with("`hub`: `") && refused.contains(reason), "{hub}: {refused}");
+        }
+        for filter in ["][", "[[[", "info,lar_engines=loud", "inof"] {
+            let refused = told(&format!("log = \"{filter}\""), &[]);
+            assert!(
+                refused.starts_with("`log`: ") && refused.contains("error, warn, info, debug"),
+                "{refused}"
+            );
+        }
+    }
+
+    #[test]
+    fn filters_and_mirrors_that_are_good_are_taken() {
+        for filter in
+            ["info", "WARN", "off", "info,lar_engines=debug", "warn,lar_store", "lar_server[request]=debug"]
+        {
+            assert_eq!(logging::check_filter(filter), Ok(()), "{filter}");
+        }
+        for hub in [lar_catalog::HUB, "http://127.0.0.1:8080", "https://mirror.lan/hf/"] {
+            assert!(lar_egress::check_base(hub).is_ok(), "{hub}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_settings_is_a_small_regular_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().display().to_string();
+        let file = directory.path().join("lar.toml");
+        let refused = || {
+            let values = environment(&[("LAR_DATA_DIR", path.as_str())]);
+            format!("{:#}", Config::load(&Flags::default(), &values).unwrap_err())
+        };
+        std::os::unix::fs::symlink("/dev/zero", &file).unwrap();
+        let expected = format!("{} cannot be read: it is a device, not a regular file", file.display());
+        assert_eq!(refused(), expected);
+        std::fs::remove_file(&file).unwrap();
+        std::fs::write(&file, "#".repeat(2 << 20)).unwrap();
+        assert!(refused().contains("lar.toml cannot be read: it has more than 1.0 MiB"), "{}", refused());
     }
 }

@@ -1,5 +1,5 @@
 //! Finds the Lar that a client command talks to: the one that `LAR_URL` names, the one that serves the data
-//! directory, or one that is started for the length of the command. Some commands need a Lar that goes on after them:
+//! directory, or one that is started for the length of the command. Some commands need a server that keeps running:
 //! a link to the page is dead without it. For those none is started ([`connect_to_running`]).
 
 use std::net::SocketAddr;
@@ -91,7 +91,7 @@ pub(crate) async fn connect(
     }
 }
 
-/// Connects to a Lar that goes on after the command. `called` is how this program is called in a shell.
+/// Connects to a Lar that keeps running after the command. `called` is how this program is called in a shell.
 ///
 /// # Errors
 /// When none is running, with what starts one.
@@ -117,8 +117,8 @@ fn none_running(called: &str, has_systemd: bool) -> String {
         false => String::new(),
     };
     format!(
-        "no Lar is running, and this command needs one that goes on after it. Start it in another terminal: `{called} \
-         serve`{service}"
+        "no Lar is running, and this command needs a server that keeps running. Start it in another terminal: \
+         `{called} serve`{service}"
     )
 }
 

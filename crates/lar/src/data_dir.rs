@@ -4,11 +4,12 @@ mod lost;
 mod private;
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use lar_base::files::{KEY_BYTES_MAX, read_small, read_small_text, refuse_special};
 use lar_base::{Secret, secret};
 use lar_store::{Reserve, Store};
 use serde::{Deserialize, Serialize};
@@ -76,12 +77,14 @@ impl DataDir {
         builder
             .create(path)
             .with_context(|| format!("the data directory {} cannot be made", path.display()))?;
+        let lock = path.join("lock");
+        refuse_special(&lock).with_context(|| format!("{} cannot be locked", lock.display()))?;
         let lock = OpenOptions::new()
             .create(true)
             .truncate(false)
             .write(true)
             .mode(0o600)
-            .open(path.join("lock"))
+            .open(lock)
             .with_context(|| format!("the data directory {} cannot be written", path.display()))?;
         match lock.try_lock() {
             Ok(()) => {
@@ -156,13 +159,8 @@ impl DataDir {
         }
         let made = make();
         let partial = self.path.join(format!("{name}.new"));
-        let mut file = OpenOptions::new()
-            .create(true)
-            .truncate(true)
-            .write(true)
-            .mode(0o600)
-            .open(&partial)
-            .with_context(|| format!("{} cannot be written", partial.display()))?;
+        let mut file =
+            new_file(&partial).with_context(|| format!("{} cannot be written", partial.display()))?;
         let written = file
             .write_all(made.expose().as_bytes())
             .and_then(|()| file.sync_all())
@@ -180,7 +178,9 @@ impl DataDir {
         let partial = self.path.join("server.json.new");
         let path = self.path.join("server.json");
         let text = serde_json::to_vec(&server)?;
-        let written = std::fs::write(&partial, text).and_then(|()| std::fs::rename(&partial, &path));
+        let written = new_file(&partial)
+            .and_then(|mut file| file.write_all(&text))
+            .and_then(|()| std::fs::rename(&partial, &path));
         written.with_context(|| format!("{} cannot be written", path.display()))
     }
 
@@ -192,7 +192,23 @@ impl DataDir {
 
 /// The server that says it serves this directory; it may have died since.
 pub(crate) fn running(path: &Path) -> Option<ServerFile> {
-    serde_json::from_slice(&std::fs::read(path.join("server.json")).ok()?).ok()
+    serde_json::from_slice(&read_small(&path.join("server.json"), KEY_BYTES_MAX).ok()?).ok()
+}
+
+/// A new file for its owner alone, in the place of what an earlier process left: writing to that may wait, or reach another
+/// file.
+fn new_file(path: &Path) -> std::io::Result<File> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+}
+
+/// Says of each key of a directory that is there and cannot be read why not.
+pub(crate) fn unreadable_keys(path: &Path) -> Vec<(&'static str, anyhow::Error)> {
+    let keys = ["secret.key", "owner.key"].into_iter();
+    keys.filter_map(|name| Some((name, read_secret(&path.join(name)).err()?))).collect()
 }
 
 /// The owner's key of a directory, if it has one.
@@ -204,10 +220,8 @@ pub(crate) fn owner_key(path: &Path) -> anyhow::Result<Option<Secret>> {
 }
 
 fn read_secret(path: &Path) -> anyhow::Result<Option<Secret>> {
-    match File::open(path) {
-        Ok(mut file) => {
-            let mut text = String::new();
-            file.read_to_string(&mut text).with_context(|| format!("{} cannot be read", path.display()))?;
+    match read_small_text(path, KEY_BYTES_MAX) {
+        Ok(text) => {
             let text = text.trim();
             anyhow::ensure!(!text.is_empty(), "{} is empty", path.display());
             Ok(Some(Secret::new(text)))

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::{ExitCode, Stdio};
 
 use lar_base::Bytes;
+use lar_base::files::{TEXT_BYTES_MAX, read_small};
 use lar_catalog::{Kind, RECOMMENDED, TOKENS_PER_SECOND_MIN};
 use lar_cli::Output;
 use lar_engines::device;
@@ -238,7 +239,8 @@ fn models(config: &Config) -> Vec<Finding> {
 fn installed(models: &Path) -> Vec<(String, Kind, String)> {
     let folder = std::fs::read_dir(models.join("manifests")).into_iter().flatten().flatten();
     let model = |entry: std::fs::DirEntry| {
-        let model: lar_catalog::Model = serde_json::from_slice(&std::fs::read(entry.path()).ok()?).ok()?;
+        let text = read_small(&entry.path(), TEXT_BYTES_MAX).ok()?;
+        let model: lar_catalog::Model = serde_json::from_slice(&text).ok()?;
         Some((model.name.clone(), model.kind, model.digest().to_owned()))
     };
     folder.filter_map(model).collect()

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::registry::LookupSpan;
@@ -26,10 +27,8 @@ const QUIET: &[&str] = &["secrets_scanner=warn", "rmcp=warn"];
 #[must_use]
 pub(crate) fn start(config: &Config, serving: bool) -> Guard {
     let wanted = if serving { config.log.as_str() } else { "error" };
-    let (filter, invalid) = match EnvFilter::try_new(wanted) {
-        Ok(filter) => (filter, None),
-        Err(error) => (EnvFilter::new("info"), Some(error)),
-    };
+    // It was checked when the configuration was read.
+    let filter = EnvFilter::try_new(wanted).unwrap_or_else(|_| EnvFilter::new("info"));
     let filter = QUIET.iter().filter_map(|quiet| quiet.parse().ok()).fold(filter, EnvFilter::add_directive);
     let (lines, guard) = Lines::to(std::io::stderr());
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines);
@@ -38,12 +37,23 @@ pub(crate) fn start(config: &Config, serving: bool) -> Guard {
     } else {
         builder.with_target(false).compact().with_ansi(std::io::stderr().is_terminal()).init();
     }
-    if let Some(error) = invalid {
-        tracing::warn!(
-            "the setting `log` (LAR_LOG) is `{wanted}`, which is no filter: {error}. `info` is logged instead"
-        );
-    }
     guard
+}
+
+/// Checks a filter of the log. A word that is no level would be taken for the name of a module, and all else be silent; so a
+/// word alone has to be a level or one of Lar's modules.
+///
+/// # Errors
+/// What is wrong with it, and what can be given.
+pub(crate) fn check_filter(filter: &str) -> Result<(), String> {
+    let forms = "name a level (error, warn, info, debug), or a filter such as info,lar_engines=debug";
+    EnvFilter::try_new(filter).map_err(|error| format!("`{filter}` is no filter ({error}); {forms}"))?;
+    let is_word = |part: &&str| part.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | ':' | '-'));
+    let is_known = |part: &&str| part.parse::<LevelFilter>().is_ok() || part.starts_with("lar");
+    match filter.split(',').find(|part| is_word(part) && !is_known(part)) {
+        Some(word) => Err(format!("`{word}` is no level; {forms}")),
+        None => Ok(()),
+    }
 }
 
 /// The contract's fields: `ts`, `level`, `service`, and those of the event.

@@ -24,6 +24,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use lar_cli::output::Closed;
 use lar_cli::{ApiError, Output, Surroundings};
+use tokio::signal::unix::{SignalKind, signal};
 
 use config::{Config, Flags};
 
@@ -181,7 +182,16 @@ fn surroundings(config: &Config, environment: &config::Environment) -> anyhow::R
     })
 }
 
+/// Takes the signal of a file that may not grow further (`ulimit -f`), which would end the process: a write then fails with an
+/// error, as on a full disk. Children get the signal's default back.
+fn take_file_size_signal() -> std::io::Result<()> {
+    let kind = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+    // The handler stays when what would tell of the signal is dropped.
+    signal(kind).map(drop)
+}
+
 async fn run(cli: Cli, environment: &config::Environment, output: Output) -> anyhow::Result<ExitCode> {
+    take_file_size_signal()?;
     if let Command::Completions { shell } = cli.command {
         let mut script = Vec::new();
         clap_complete::generate(shell, &mut Cli::command(), "lar", &mut script);

@@ -2,11 +2,12 @@
 
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use lar_agents::{ChatMemory, Turns};
+use lar_base::files::{KEY_BYTES_MAX, read_small_text};
 use lar_base::{Bytes, Problem, Secret, Tasks, Timestamp};
 use lar_catalog::{Catalog, PlaceSettings, Places};
 use lar_cli::Output;
@@ -121,6 +122,7 @@ impl House {
             InChat::Recall => Some(ChatMemory { memories: memories.clone(), remember: false }),
             InChat::Remember => Some(ChatMemory { memories: memories.clone(), remember: true }),
         };
+        let hidden_folders = hidden_folders(config, environment, store.path());
         let parts = Parts {
             memories,
             turns: Turns::new(store.clone(), gateway.clone(), in_chat, &tasks),
@@ -142,7 +144,7 @@ impl House {
             authenticator: authenticator.clone(),
             registry,
             data_dir: config.data_dir.clone(),
-            hidden_folders: hidden_folders(config, environment),
+            hidden_folders,
             tasks: tasks.clone(),
             background_model: config.engines.background_model.clone(),
         };
@@ -284,7 +286,7 @@ fn engine_options(config: &Config) -> anyhow::Result<EngineOptions> {
         let key = match &remote.key_file {
             None => None,
             Some(path) => {
-                let text = std::fs::read_to_string(path)
+                let text = read_small_text(path, KEY_BYTES_MAX)
                     .with_context(|| format!("{} cannot be read", path.display()))?;
                 Some(Secret::new(text.trim()))
             }
@@ -323,7 +325,7 @@ async fn listeners(
         let key = match &config.key_file {
             None => None,
             Some(path) => {
-                let text = std::fs::read_to_string(path)
+                let text = read_small_text(path, KEY_BYTES_MAX)
                     .with_context(|| format!("{} cannot be read", path.display()))?;
                 let key = Secret::new(text.trim());
                 let checked = authenticator.check_listeners_key(&key).await;
@@ -402,9 +404,11 @@ fn unlistenable(address: SocketAddr) -> String {
     }
 }
 
-/// Folders beside the data directory that errors name to administrators only.
-fn hidden_folders(config: &Config, environment: &Environment) -> Vec<PathBuf> {
+/// Folders beside the data directory that errors name to administrators only. The database lies elsewhere where a link leads to
+/// it.
+fn hidden_folders(config: &Config, environment: &Environment, database: &Path) -> Vec<PathBuf> {
     let mut folders = vec![config.models_dir(), std::env::temp_dir()];
+    folders.extend(database.parent().map(Path::to_owned));
     folders.extend(config.included_models_dir.clone());
     folders.extend(environment.home());
     folders

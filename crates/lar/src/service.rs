@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Subcommand;
+use lar_base::files::{TEXT_BYTES_MAX, read_small_text};
 use lar_cli::Output;
 use lar_sandbox::Inherit;
 
@@ -123,7 +124,7 @@ fn install(
     }
     let folder = folder(system, environment)?;
     let path = folder.join(UNIT);
-    if let Ok(there) = std::fs::read_to_string(&path) {
+    if let Ok(there) = read_small_text(&path, TEXT_BYTES_MAX) {
         ensure!(
             there.contains("lar service install"),
             "{} is not of Lar's making; remove it first",

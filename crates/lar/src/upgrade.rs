@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
 use lar_api::backups::Backup;
+use lar_base::files::{TEXT_BYTES_MAX, read_small, read_small_text};
 use lar_cli::Output;
 use lar_sandbox::Inherit;
 use serde::{Deserialize, Serialize};
@@ -137,8 +138,8 @@ impl Site<'_> {
 
     async fn undo(&self) -> anyhow::Result<()> {
         let path = self.config.data_dir.join(RECORD);
-        let text =
-            std::fs::read(&path).map_err(|_| anyhow::anyhow!("no upgrade is there to be taken back"))?;
+        let text = read_small(&path, TEXT_BYTES_MAX)
+            .map_err(|_| anyhow::anyhow!("no upgrade is there to be taken back"))?;
         let record: Record = serde_json::from_slice(&text).with_context(|| path.display().to_string())?;
         ensure!(
             record.folder == self.place.folder,
@@ -265,7 +266,7 @@ fn copy_settings(from: &Path, to: &Path) -> anyhow::Result<()> {
 
 /// Takes the further listeners out of a copy's settings: the original has them.
 fn without_listeners(settings: &Path) -> anyhow::Result<()> {
-    let Ok(text) = std::fs::read_to_string(settings) else { return Ok(()) };
+    let Ok(text) = read_small_text(settings, TEXT_BYTES_MAX) else { return Ok(()) };
     let mut table: toml::Table = text.parse()?;
     table.remove("listener");
     std::fs::write(settings, toml::to_string(&table)?).with_context(|| settings.display().to_string())

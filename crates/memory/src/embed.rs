@@ -111,7 +111,8 @@ impl Embeddings {
             let count = some.len();
             let task = Task {
                 id: TaskId::new(),
-                caller: Caller::internal(caller.user(), caller.key(), Scope::Inference),
+                caller: Caller::internal(caller.user(), caller.key(), Scope::Inference)
+                    .with_request_id(caller.request_id().cloned()),
                 api: "memory",
                 model: MODEL.into(),
                 priority,

@@ -26,7 +26,8 @@ impl Memories {
         let count = texts.len();
         let task = Task {
             id: TaskId::new(),
-            caller: Caller::internal(caller.user(), caller.key(), Scope::Inference),
+            caller: Caller::internal(caller.user(), caller.key(), Scope::Inference)
+                .with_request_id(caller.request_id().cloned()),
             api: "memory",
             model: MODEL.into(),
             priority: Priority::Interactive,

@@ -18,7 +18,7 @@ use lar_store::{KeyRecord, NewKey, Store};
 use sha2::Sha256;
 
 use crate::errors::Failure;
-use crate::frame::{CalledBy, Recognised};
+use crate::frame::{CalledBy, CurrentRequestId, Recognised};
 use crate::listen::{Arrived, ConnectionHandle};
 use crate::{App, protect};
 use cache::{Kind, Known, KnownSecrets, usable};
@@ -225,7 +225,9 @@ impl FromRequestParts<Arc<App>> for Authenticated {
             called_by.is(Recognised { key: key.id, standing, is_admin: scopes.contains(Scope::Admin) });
         }
         standing.map_or(Ok(()), |standing| standing.check())?;
-        Ok(Self(Caller::authenticated(key.user, key.id, key.agent.clone(), scopes, key.memory)))
+        let caller = Caller::authenticated(key.user, key.id, key.agent.clone(), scopes, key.memory);
+        let request_id = parts.extensions.get::<CurrentRequestId>().map(|CurrentRequestId(id)| id.clone());
+        Ok(Self(caller.with_request_id(request_id)))
     }
 }
 

@@ -20,6 +20,9 @@ const OVERLOADED: StatusCode = match StatusCode::from_u16(529) {
     Ok(status) => status,
     Err(_) => StatusCode::SERVICE_UNAVAILABLE,
 };
+/// The type of the error of a cancelled task, in the APIs that have types: none of theirs means that nothing is wrong with
+/// the request, the server or the load.
+const CANCELLED: &str = "cancelled";
 
 /// The first segments of OpenAI's paths that stand without `/v1`.
 const OPENAI_PATHS: [&str; 6] = ["chat", "embeddings", "models", "rerank", "reranking", "responses"];
@@ -69,13 +72,21 @@ pub(crate) enum Audience {
     Everybody,
 }
 
-/// A problem as its answer tells it. The log has the whole of it, in one line, where it is a fault of Lar's own or the answer
-/// tells less. Called once for each answer, where that is rendered.
-pub(crate) fn shown_to(audience: Audience, problem: Problem, request_id: Option<&str>) -> Problem {
-    let shown = match audience {
-        Audience::Administrator => problem.clone(),
-        Audience::Everybody => paths::without_folders(problem.clone()),
-    };
+/// The problem as this audience may read it. It logs nothing: a task's fault was logged where the task ended.
+pub(crate) fn redact(audience: Audience, problem: Problem) -> Problem {
+    match audience {
+        Audience::Administrator => problem,
+        Audience::Everybody => paths::without_folders(problem),
+    }
+}
+
+/// [`redact`]s the problem that a request is answered with. The log has the whole of it, in one line, where it is a fault of
+/// Lar's own or its reader is shown less, unless the log has it already. To be called once for each answer.
+pub(crate) fn log_and_redact(audience: Audience, problem: Problem, request_id: Option<&str>) -> Problem {
+    let shown = redact(audience, problem.clone());
+    if problem.is_logged {
+        return shown;
+    }
     if problem.code == Code::Internal {
         tracing::error!(request_id, detail = %problem.detail, "a request met a fault of Lar's own");
     } else if shown != problem {
@@ -196,6 +207,7 @@ pub(crate) fn openai(problem: &Problem) -> ErrorBody {
         Code::ContextTooLong => ("invalid_request_error", "context_length_exceeded"),
         Code::UnsupportedParam => ("invalid_request_error", "unsupported_parameter"),
         Code::RateLimited | Code::QueueFull => ("rate_limit_error", "rate_limit_exceeded"),
+        Code::Cancelled => (CANCELLED, CANCELLED),
         code if code.status() >= 500 => ("server_error", code.as_str()),
         code => ("invalid_request_error", code.as_str()),
     };
@@ -215,6 +227,7 @@ pub(crate) fn llama_cpp(problem: &Problem) -> llama_cpp::ErrorBody {
         Code::NotFound => "not_found_error",
         Code::ContextTooLong => "exceed_context_size_error",
         Code::UnsupportedParam => "not_supported_error",
+        Code::Cancelled => CANCELLED,
         code if is_overload(code) => "unavailable_error",
         code if code.status() >= 500 => "server_error",
         _ => "invalid_request_error",
@@ -235,6 +248,7 @@ pub(crate) fn anthropic(problem: &Problem, request_id: Option<String>) -> anthro
         Code::BodyTooLarge => "request_too_large",
         Code::RateLimited => "rate_limit_error",
         Code::DeadlineExceeded => "timeout_error",
+        Code::Cancelled => CANCELLED,
         code if code.status() >= 500 => "api_error",
         _ => "invalid_request_error",
     };
@@ -317,7 +331,7 @@ mod tests {
         ] {
             let lines = Lines::default();
             let shown = tracing::subscriber::with_default(lines.clone(), || {
-                shown_to(audience, Problem::new(code, whole), Some("request_1"))
+                log_and_redact(audience, Problem::new(code, whole), Some("request_1"))
             });
             let lines = lines.0.lock().unwrap().clone();
             assert_eq!((shown.detail.as_str(), lines.len()), (detail, level.iter().count()), "{lines:?}");
@@ -325,6 +339,13 @@ mod tests {
                 assert!(line.starts_with(level.unwrap_or_default()) && line.contains(whole), "{line}");
                 assert!(line.contains("request_1"), "{line}");
             }
+            let lines = Lines::default();
+            let again = tracing::subscriber::with_default(lines.clone(), || {
+                let logged = Problem { is_logged: true, ..Problem::new(code, whole) };
+                [log_and_redact(audience, logged.clone(), Some("request_1")), redact(audience, logged)]
+            });
+            assert_eq!(again.map(|shown| shown.detail), [detail, detail], "what is logged is shown alike");
+            assert_eq!(*lines.0.lock().unwrap(), Vec::<String>::new(), "nothing is logged twice");
         }
     }
 

@@ -14,7 +14,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::bodies::BodyShare;
-use crate::errors::{Audience, Failure, Shape, Shapeless, render, shown_to};
+use crate::errors::{Audience, Failure, Shape, Shapeless, log_and_redact, render};
 use crate::protect::{AddressedTo, cors};
 use crate::rate::Standing;
 use crate::{App, mcp};
@@ -45,6 +45,10 @@ impl RequestMetrics {
     }
 }
 
+/// The id of the request that is served, left in its extensions for the authenticator.
+#[derive(Debug, Clone)]
+pub(crate) struct CurrentRequestId(pub(crate) Arc<str>);
+
 /// Who called, left here by the authenticator for log and answer.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct CalledBy(Arc<OnceLock<Recognised>>);
@@ -72,7 +76,8 @@ impl CalledBy {
 
 pub(crate) async fn frame(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let begun = Instant::now();
-    let id = request_id(&request);
+    let id: Arc<str> = request_id(&request).into();
+    request.extensions_mut().insert(CurrentRequestId(id.clone()));
     let trace = trace_id(&request);
     let shape = Shape::of(&request);
     let method = method_name(request.method());
@@ -109,7 +114,7 @@ pub(crate) async fn frame(State(app): State<Arc<App>>, mut request: Request, nex
             Some(Recognised { is_admin: true, .. }) => Audience::Administrator,
             _ => Audience::Everybody,
         };
-        let problem = shown_to(audience, problem, Some(&id));
+        let problem = log_and_redact(audience, problem, Some(&id));
         response = render(&problem, shape, &id);
         if let Some(origin) = origin.filter(|_| path == mcp::PATH && problem.code == Code::Unauthenticated) {
             mcp::challenge(response.headers_mut(), &origin);

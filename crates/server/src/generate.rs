@@ -14,13 +14,13 @@ use lar_engines::driver::{
     Chat, ChatMessage, Constraint, Prompt, Sampling, TokenLogprobs, ToolCall, ToolChoice,
 };
 use lar_engines::scheduler::Priority;
-use lar_gateway::{Admitted, End, HangUp, LogReader, Task, TaskEvent, TaskHandle, Work};
+use lar_gateway::{Admitted, End, HangUp, LogReader, Task, TaskEvent, TaskHandle, Work, cancelled};
 use lar_memory::Noted;
 use serde_json::Value;
 
 use crate::App;
 use crate::asker::{Asker, plain_name};
-use crate::errors::{Audience, shown_to};
+use crate::errors::{Audience, redact};
 pub(crate) use tools::{add_tool, choose_mode, choose_named};
 
 /// A name in `X-Lar-Ignored` is no longer than this.
@@ -185,6 +185,7 @@ pub(crate) async fn admit_all(
     for mut wanted in all {
         let mut asked = prepare(app, asker, api, &mut wanted).await?;
         wanted.sampling.grouped = !wanted.stream;
+        wanted.sampling.reports_prefill &= wanted.stream;
         for answer in 0..wanted.n {
             let admitted = admit(app, &mut asked, &mut wanted, answer, HangUp::Cancel).await?;
             if tasks.is_empty() {
@@ -310,9 +311,7 @@ impl Begun {
     /// The next event of any answer, for a stream: as [`Begun::next_whole`], a failure as everybody may read it.
     pub(crate) async fn next(&mut self) -> Option<(usize, TaskEvent)> {
         self.next_whole().await.map(|(answer, event)| match event {
-            TaskEvent::Error(problem) => {
-                (answer, TaskEvent::Error(shown_to(Audience::Everybody, problem, None)))
-            }
+            TaskEvent::Error(problem) => (answer, TaskEvent::Error(redact(Audience::Everybody, problem))),
             event => (answer, event),
         })
     }
@@ -358,9 +357,10 @@ impl Begun {
                 TaskEvent::Call(part) => answer.call(part),
                 TaskEvent::End(end) => answer.end = Some(end),
                 TaskEvent::Error(problem) => return Err(problem),
-                TaskEvent::Cancelled => return Err(gone()),
+                TaskEvent::Cancelled => return Err(cancelled()),
                 TaskEvent::Queued { .. }
                 | TaskEvent::Started { .. }
+                | TaskEvent::Prefilling(_)
                 | TaskEvent::Vectors(_)
                 | TaskEvent::Scores(_) => {}
             }

@@ -71,7 +71,10 @@ pub(crate) async fn serve(service: Service, request: Request) -> Result<Response
     let limits = BodyLimits { bytes_max: limits.body, time_max: limits.body_timeout };
     let (bytes, _share) = service.app.bodies.receive(with_parts(&parts, body), limits).await?.into_parts();
     check_values(&bytes)?;
-    Ok(transport::answer(&service.transport, Request::from_parts(parts, Body::from(bytes))).await)
+    let bytes = bytes::Bytes::from(bytes);
+    let request = Request::from_parts(parts, Body::from(bytes.clone()));
+    let answer = transport::answer(&service.transport, request).await;
+    Ok(transport::name_malformed(answer, &bytes))
 }
 
 /// A request of this body for which what counts of its head holds.

@@ -245,7 +245,7 @@ fn record(record: TaskRecord) -> WireTask {
     }
 }
 
-/// A task's failure as everybody may read it who may see the task.
+/// A task's failure as everybody may read it who may see the task; the whole of it was logged where the task ended.
 fn task_error(code: Code, message: &str, retry_after: Option<Duration>) -> TaskError {
     let message = if code.status() < 500 { message.into() } else { file_names(message) };
     TaskError {

@@ -21,6 +21,7 @@ pub use self::archive::{check, verify};
 pub use self::restore::{Restored, Settings, restore};
 
 use self::archive::{digest, is_known};
+use crate::error::is_disk_full;
 use crate::{Error, Store};
 
 /// What the manifest is called in the file.
@@ -126,9 +127,7 @@ impl Store {
 /// The same error; where the disk has no room for the backup `to`, it says so.
 fn full_at(error: Error, to: &Path) -> Error {
     match error {
-        Error::Backup(cause) if matches!(cause.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
-            Error::Full { path: Some(to.to_owned()) }
-        }
+        Error::Backup(cause) if is_disk_full(&cause) => Error::Full { path: Some(to.to_owned()) },
         error => error,
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::wal::{self, Verdict};
-use crate::{Error, migrations};
+use crate::{Error, location, migrations};
 
 /// Faults that a check collects at most: one is enough to refuse, a few help to see how bad it is.
 const FAULTS_MAX: usize = 20;
@@ -47,7 +47,7 @@ pub enum Inspection {
         /// The newest schema that this program knows.
         known: u32,
     },
-    /// It cannot be opened.
+    /// It cannot be opened, at least not for writing.
     Unreadable(Error),
 }
 
@@ -55,11 +55,20 @@ pub enum Inspection {
 /// of both.
 #[must_use]
 pub fn inspect(path: &Path) -> Inspection {
+    let path = match location::locate(path) {
+        Ok(path) => path,
+        Err(error) => return Inspection::Unreadable(error),
+    };
+    let path = path.as_path();
     match std::fs::metadata(path) {
         Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Inspection::Missing,
         Err(cause) => return Inspection::Unreadable(Error::Open { path: path.to_owned(), cause }),
         Ok(about) if about.len() == 0 => return Inspection::Empty,
         Ok(_) => {}
+    }
+    // SQLite would open it for reading alone in spite of these.
+    if let Err(error) = location::refuse_unopenable(path).and_then(|()| location::refuse_anothers(path)) {
+        return Inspection::Unreadable(error);
     }
     let damaged =
         |faults| Inspection::Checked { schema: 0, check: Check::Damaged(faults), is_log_incomplete: false };
@@ -93,7 +102,7 @@ pub fn inspect(path: &Path) -> Inspection {
 /// was incomplete. Empty also where the folder cannot be read.
 #[must_use]
 pub fn log_copies(path: &Path) -> Vec<PathBuf> {
-    wal::copies(path).unwrap_or_default()
+    location::resolve(path).ok().and_then(|path| wal::copies(&path).ok()).unwrap_or_default()
 }
 
 /// A reading connection that leaves the file and those beside it as they are; on a disk that is only read, too.

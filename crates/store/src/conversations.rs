@@ -252,7 +252,8 @@ impl Store {
             get_in_txn(connection, user, id)?;
             erase_in_txn(connection, id)
         })
-        .await
+        .await?;
+        self.empty_log().await
     }
 
     /// Removes, for good, what was deleted before `deleted`, and temporary conversations without a word since
@@ -265,7 +266,7 @@ impl Store {
         deleted: Timestamp,
         temporary: Timestamp,
     ) -> Result<usize, Error> {
-        self.write_freeing(move |connection| {
+        let purge = self.write_freeing(move |connection| {
             let ids: Vec<ConversationId> = {
                 let mut query = connection.prepare(
                     "SELECT id FROM conversations WHERE deleted_at < ?1 OR temporary = 1 AND updated_at < ?2",
@@ -278,8 +279,12 @@ impl Store {
                 erase_in_txn(connection, *id)?;
             }
             Ok(ids.len())
-        })
-        .await
+        });
+        let purged = purge.await?;
+        if purged > 0 {
+            self.empty_log().await?;
+        }
+        Ok(purged)
     }
 
     /// Conversations of this person in whose title or messages every word of `words` occurs (the last one

@@ -1,9 +1,11 @@
 //! What can go wrong with the database.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
-use lar_base::{Code, Problem};
+use lar_base::{Bytes, Code, Problem};
 use rusqlite::ErrorCode;
+use rustix::process::{Resource, getrlimit};
 
 use crate::beside;
 
@@ -13,8 +15,8 @@ const FAULTS_NAMED_MAX: usize = 3;
 /// A failed read or write.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The disk is full.
-    #[error("{} cannot be written: its disk is full; make room there", name(path))]
+    /// The disk is full, or a file has the size that this process may make it.
+    #[error("{} cannot be written: {}", name(path), no_room(file_size_limit()))]
     Full {
         /// The database, or the file beside it that had no room; where it is known.
         path: Option<PathBuf>,
@@ -32,7 +34,17 @@ pub enum Error {
         path: PathBuf,
         /// What the system says.
         #[source]
-        cause: std::io::Error,
+        cause: io::Error,
+    },
+    /// The database, or a file beside it, is nothing that SQLite opens there, or lies where SQLite does not look.
+    #[error("{} {reason}", path.display())]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        reason: String,
+        /// What to do about it.
+        step: String,
     },
     /// The database file or its write-ahead log is damaged.
     #[error("{} is damaged ({})", name(path), named(faults))]
@@ -52,7 +64,7 @@ pub enum Error {
     },
     /// A copy failed; before an upgrade, the upgrade was then not begun.
     #[error("a copy of the database could not be made or read")]
-    Backup(#[source] std::io::Error),
+    Backup(#[source] io::Error),
     /// A backup is not what was written.
     #[error("{0}")]
     Damaged(String),
@@ -131,6 +143,28 @@ impl Error {
     }
 }
 
+/// Whether a file could not be written because its disk, or the user's share of it, is full, or because this process may
+/// not make a file that large.
+pub(crate) fn is_disk_full(error: &io::Error) -> bool {
+    use io::ErrorKind as K;
+    matches!(error.kind(), K::StorageFull | K::QuotaExceeded | K::FileTooLarge)
+}
+
+/// How large this process may make a file; none where it may make it as large as it likes.
+fn file_size_limit() -> Option<Bytes> {
+    getrlimit(Resource::Fsize).current.map(Bytes)
+}
+
+fn no_room(file_size_limit: Option<Bytes>) -> String {
+    match file_size_limit {
+        None => "its disk is full; make room there".into(),
+        Some(limit) => format!(
+            "its disk is full, or it would be larger than the {limit} that this process may make a file; make room there, or \
+             raise that limit (`ulimit -f`)"
+        ),
+    }
+}
+
 /// Whether a column holds what its table never holds.
 pub(crate) fn is_bad_value(error: &rusqlite::Error) -> bool {
     use rusqlite::Error as E;
@@ -147,6 +181,16 @@ pub(crate) fn is_bad_value(error: &rusqlite::Error) -> bool {
 /// SQLite's extended result code for a `-shm` file that cannot grow: there is no room.
 const SQLITE_IOERR_SHMSIZE: i32 = 10 | (19 << 8);
 
+/// SQLite's extended result codes for a write and a change of length that failed for any reason but a full disk.
+const SQLITE_IOERR_WRITE: i32 = 10 | (3 << 8);
+const SQLITE_IOERR_TRUNCATE: i32 = 10 | (6 << 8);
+
+/// Whether a file may have reached `limit`. SQLite does not say why a write failed: where there is a limit, that is likely why.
+fn is_over_limit(error: &rusqlite::Error, limit: Option<Bytes>) -> bool {
+    let is_of_size = |code| matches!(code, SQLITE_IOERR_WRITE | SQLITE_IOERR_TRUNCATE);
+    limit.is_some() && error.sqlite_error().is_some_and(|error| is_of_size(error.extended_code))
+}
+
 /// Whether the file beside the database through which connections share its write-ahead log cannot grow.
 fn is_shared_memory_full(error: &rusqlite::Error) -> bool {
     error.sqlite_error().is_some_and(|error| error.extended_code == SQLITE_IOERR_SHMSIZE)
@@ -156,6 +200,7 @@ impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::Full { path: None },
+            _ if is_over_limit(&error, file_size_limit()) => Self::Full { path: None },
             Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen) => Self::ReadOnly { path: None },
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
                 Self::Corrupt { path: None, faults: vec![error.to_string()] }
@@ -169,7 +214,7 @@ impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let code = match &error {
             Error::Full { .. } => Code::StorageFull,
-            Error::Backup(cause) if cause.kind() == std::io::ErrorKind::StorageFull => Code::StorageFull,
+            Error::Backup(cause) if is_disk_full(cause) => Code::StorageFull,
             Error::NotFound(_) => Code::NotFound,
             Error::Conflict(_) | Error::Damaged(_) => Code::Conflict,
             Error::Mismatch(_) => Code::IdempotencyMismatch,
@@ -182,6 +227,7 @@ impl From<Error> for Problem {
             Error::Panicked => Code::Internal,
             Error::ReadOnly { .. }
             | Error::Open { .. }
+            | Error::Unusable { .. }
             | Error::Newer { .. }
             | Error::Backup(_)
             | Error::Closed => Code::StoreUnavailable,
@@ -230,5 +276,21 @@ mod tests {
             "the room that is kept helps there, too"
         );
         assert!(!reported(266).is_full_disk());
+        let code = |kind: io::ErrorKind| Problem::from(Error::Backup(kind.into())).code;
+        assert_eq!(code(io::ErrorKind::StorageFull), Code::StorageFull);
+        assert_eq!(code(io::ErrorKind::QuotaExceeded), Code::StorageFull);
+        assert_eq!(code(io::ErrorKind::FileTooLarge), Code::StorageFull);
+        assert_eq!(code(io::ErrorKind::PermissionDenied), Code::StoreUnavailable);
+    }
+
+    #[test]
+    fn a_write_that_fails_under_a_limit_on_the_size_of_files_is_a_full_disk() {
+        let failed = |code| rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
+        let limit = Some(Bytes(600 << 10));
+        // SQLITE_IOERR_WRITE, SQLITE_IOERR_TRUNCATE, SQLITE_IOERR_READ.
+        assert_eq!([778, 1546, 266].map(|code| is_over_limit(&failed(code), limit)), [true, true, false]);
+        assert!(!is_over_limit(&failed(778), None), "without a limit a failed write is a fault of the disk");
+        let text = no_room(limit);
+        assert!(text.contains("the 600 KiB that this process may") && text.contains("`ulimit -f`"), "{text}");
     }
 }

@@ -12,8 +12,10 @@ mod check;
 mod conversations;
 mod error;
 mod health;
+mod holes;
 mod idempotency;
 mod keys;
+mod location;
 mod memories;
 mod memory_candidates;
 mod memory_changes;
@@ -88,12 +90,14 @@ impl Store {
     /// Opens the database at `path`, made or upgraded where needed; before an upgrade the old file is
     /// copied beside it. A database that is there is checked first, for a second at most. Its write-ahead log is checked
     /// before SQLite sees it; one whose last transaction is incomplete is copied beside the database. On a full disk the
-    /// reserve makes room for that copy.
+    /// reserve makes room for that copy. Where `path` is a symbolic link, its target is the database.
     ///
     /// # Errors
-    /// When the file cannot be opened or written, is damaged or no database, or is of a newer Lar. Where the write-ahead
-    /// log is damaged, no file was changed.
+    /// When the file cannot be opened or written, is damaged or no database, or is of a newer Lar; when it is a link to
+    /// nothing, or what is beside it is nothing that SQLite opens. Where the write-ahead log is damaged, no file was changed.
     pub fn open(path: &Path) -> Result<Self, Error> {
+        let path = &location::locate(path)?;
+        location::refuse_unopenable(path)?;
         let reserve = Reserve::beside(path);
         match wal::examine(path)? {
             Verdict::Whole => {}
@@ -120,7 +124,7 @@ impl Store {
         })
     }
 
-    /// Where the database lies.
+    /// Where the database lies; a link to it was followed.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path

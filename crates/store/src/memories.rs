@@ -254,7 +254,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn memories_purge(&self, before: Timestamp) -> Result<usize, Error> {
-        self.write_freeing(move |connection| {
+        let purge = self.write_freeing(move |connection| {
             let mut query =
                 connection.prepare_cached("SELECT * FROM memories WHERE deleted_at < ?1 LIMIT 1000")?;
             let found: Vec<Memory> =
@@ -263,8 +263,12 @@ impl Store {
                 erase_in_txn(connection, memory)?;
             }
             Ok(found.len())
-        })
-        .await
+        });
+        let purged = purge.await?;
+        if purged > 0 {
+            self.empty_log().await?;
+        }
+        Ok(purged)
     }
 }
 

@@ -20,6 +20,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0010_reasoning.sql"),
     include_str!("../migrations/0011_conversation_scope.sql"),
     include_str!("../migrations/0012_candidates_by_key.sql"),
+    include_str!("../migrations/0013_erased_words.sql"),
 ];
 
 /// What an upgrade took away: the schema that did it, a count of those concerned, and what the log says of them.
@@ -219,6 +220,44 @@ mod tests {
             ("key_7", r#"["inference"]"#, lost),
         ];
         assert_eq!(found, expected.map(|(id, scopes, removed)| (id.into(), scopes.into(), removed.into())));
+    }
+
+    #[test]
+    fn words_that_were_erased_leave_the_index() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("lar.db");
+        let mut connection = Connection::open(&path).unwrap();
+        crate::configure(&connection).unwrap();
+        for sql in &MIGRATIONS[..12] {
+            connection.execute_batch(sql).unwrap();
+        }
+        connection.pragma_update(None, "user_version", 12).unwrap();
+        let note = |connection: &Connection, words: &str, id: &str| {
+            let sql =
+                "INSERT INTO conversation_search (text, conversation_id, message_id) VALUES (?1, ?2, '')";
+            connection.execute(sql, [words, id]).unwrap();
+        };
+        let erase = |connection: &Connection, id: &str| {
+            connection.execute("DELETE FROM conversation_search WHERE conversation_id = ?1", [id]).unwrap();
+        };
+        let holds = |word: &str| {
+            let bytes = std::fs::read(&path).unwrap();
+            bytes.windows(word.len()).any(|at| at == word.as_bytes())
+        };
+        note(&connection, "laburnum", "conv_1");
+        note(&connection, "wisteria", "conv_2");
+        erase(&connection, "conv_2");
+        connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+        assert!(holds("wisteria"), "as it was before");
+        run(&mut connection, &path).unwrap();
+        assert!(!holds("wisteria") && holds("laburnum"));
+        note(&connection, "tamarisk", "conv_3");
+        erase(&connection, "conv_3");
+        connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+        assert!(!holds("tamarisk"));
+        let found =
+            "SELECT conversation_id FROM conversation_search WHERE conversation_search MATCH 'laburnum'";
+        assert_eq!(connection.query_row(found, [], |row| row.get::<_, String>(0)).unwrap(), "conv_1");
     }
 
     #[test]

@@ -15,13 +15,13 @@ mod rows;
 mod tests;
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
 
 use crate::backup::{new_private, refuse_damaged};
-use crate::{Error, beside, migrations, wal};
+use crate::error::is_disk_full;
+use crate::{Error, beside, holes, location, migrations, wal};
 
 /// What became of the rows of one table.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -66,9 +66,10 @@ pub struct Log {
 /// Saves what can be read of the database at `damaged` into the new file `to`.
 ///
 /// # Errors
-/// When `to` is there already or cannot be written; when nothing of the database can be read. A write-ahead log that cannot
-/// be read is no error: [`Log::unreadable`] says so.
+/// When `to` is there already or cannot be written; when nothing of the database can be read; when it is a link and its log
+/// lies beside that. A write-ahead log that cannot be read is no error: [`Log::unreadable`] says so.
 pub fn salvage(damaged: &Path, to: &Path) -> Result<Salvaged, Error> {
+    let damaged = &location::locate(damaged)?;
     let copy = DamagedCopy::of(damaged, to)?;
     let log = apply_log(damaged, &copy)?;
     let schema = repair::header(&copy.path)?;
@@ -100,7 +101,8 @@ pub fn salvage(damaged: &Path, to: &Path) -> Result<Salvaged, Error> {
 fn apply_log(damaged: &Path, copy: &DamagedCopy) -> Result<Log, Error> {
     let applied = match wal::Log::read(damaged, &copy.path).and_then(|log| log.apply()) {
         Ok(applied) => applied,
-        Err(error) if is_full_disk(&error) => return Err(Error::Backup(error)),
+        // No room for the copy says nothing of the log.
+        Err(error) if is_disk_full(&error) => return Err(Error::Backup(error)),
         Err(error) => {
             tracing::error!(database = %damaged.display(), %error, "the write-ahead log cannot be read and is left out");
             // Some of its pages may be in the copy, without those that belong to them.
@@ -118,11 +120,6 @@ fn apply_log(damaged: &Path, copy: &DamagedCopy) -> Result<Log, Error> {
     Ok(Log { transactions, skipped_pages, unreadable: None })
 }
 
-/// Whether there is no room for the copy, which says nothing of the log.
-fn is_full_disk(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-}
-
 /// A copy of the damaged database without its write-ahead log, which goes when it was read.
 struct DamagedCopy {
     path: PathBuf,
@@ -138,8 +135,9 @@ impl DamagedCopy {
     /// Makes it what the damaged database is.
     fn fill(&self, damaged: &Path) -> Result<(), Error> {
         self.remove();
-        fs::copy(damaged, &self.path).map_err(Error::Backup)?;
-        Ok(())
+        let copied = fs::File::open(damaged)
+            .and_then(|from| new_private(&self.path).and_then(|to| holes::copy(&from, &to)));
+        copied.map_err(Error::Backup)
     }
 
     fn remove(&self) {

@@ -18,6 +18,9 @@
 //!
 //! Not found: a log whose end is cut off at a frame, or overwritten with what is no frame of its generation. That looks like
 //! a log that ended there. How frames are read is in [`frames`].
+//!
+//! A look keeps nothing of a frame. To compare a log with its database, and for salvage, one entry is kept for each page that
+//! the log has: some 50 bytes for 4 KiB. A start compares no more than [`PAGES_COMPARED_MAX`].
 
 mod aside;
 mod frames;
@@ -27,15 +30,22 @@ mod tests;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use lar_base::Bytes;
+
+use crate::location::LOG;
 use crate::{Error, beside};
 pub(crate) use aside::{copies, remove_copies, set_aside};
-use frames::{Frame, Frames, Pages};
+use frames::{Frames, Pages, Summary};
 
-/// What SQLite calls the log of a database: its name with this end.
-const END: &str = "-wal";
+/// A log that is larger than this is named before it is read: SQLite's own have 4 MiB where no reader holds a checkpoint up.
+const LARGE: Bytes = Bytes::mib(256);
+/// Pages of a log that are compared with the database's at most: 4 GiB in pages of 4 KiB, which take 50 MiB. A log with more
+/// is taken for one that the database does not have.
+const PAGES_COMPARED_MAX: usize = 1 << 20;
 /// A log that seems damaged is read again after this time: while a Lar serves, a transaction may be written meanwhile. Longer
 /// than a group commit takes.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(100);
@@ -105,7 +115,12 @@ impl std::fmt::Display for Break {
 /// # Errors
 /// When the log is there and cannot be read.
 pub(crate) fn examine(database: &Path) -> Result<Verdict, Error> {
-    let log = beside(database, END);
+    let log = beside(database, LOG);
+    if let Ok(Some((bytes, _))) = last_written(&log)
+        && bytes > LARGE.get()
+    {
+        tracing::warn!(log = %log.display(), size = %Bytes(bytes), "a large write-ahead log is read first, which takes a while");
+    }
     let look = || {
         let written = last_written(&log)?;
         Ok((written, Log::read(database, database)?.verdict()?))
@@ -165,17 +180,19 @@ pub(crate) struct Log {
     path: PathBuf,
     database: PathBuf,
     frames: Frames,
+    summary: Summary,
 }
 
 impl Log {
     /// Reads the log beside the database `of`, whose pages are in the file `database`: the same one, or a copy.
     ///
     /// # Errors
-    /// When the log is there and cannot be read.
+    /// When the log is there and cannot be read, or is no regular file.
     pub(crate) fn read(of: &Path, database: &Path) -> io::Result<Self> {
-        let path = beside(of, END);
-        let frames = Frames::read(&path, database)?;
-        Ok(Self { path, database: database.to_owned(), frames })
+        let path = beside(of, LOG);
+        let frames = Frames::open(&path, database)?;
+        let summary = frames.summary()?;
+        Ok(Self { path, database: database.to_owned(), frames, summary })
     }
 
     /// What the log is.
@@ -183,23 +200,20 @@ impl Log {
     /// # Errors
     /// When its pages cannot be compared with the database's.
     pub(crate) fn verdict(&self) -> io::Result<Verdict> {
-        let list = &self.frames.list;
-        let accepted = self.frames.accepted();
-        if accepted == list.len() {
+        let Summary { frames, accepted, commits_behind: commits, .. } = self.summary;
+        if accepted == frames {
             return Ok(Verdict::Whole);
         }
-        let (before, behind) = list.split_at(accepted);
-        let commits = behind.iter().filter(|frame| frame.is_current && frame.is_commit()).count();
         let frame = if self.frames.is_header_intact { accepted + 1 } else { 0 };
-        let found = Break { frame, frames: list.len(), commits };
+        let found = Break { frame, frames, commits };
         let verdict = if self.frames.is_header_intact {
             match commits {
                 0 => return Ok(Verdict::Whole),
-                _ if continues_a_commit(behind) => Verdict::Damaged(found),
+                _ if self.summary.continues_a_commit => Verdict::Damaged(found),
                 // The last transaction, and what is left of longer ones that failed.
                 _ => Verdict::Unclear(found),
             }
-        } else if self.last_commit().is_some() {
+        } else if self.summary.last_commit.is_some() {
             Verdict::Damaged(found)
         } else {
             // Bytes that nobody can read, where SQLite writes and syncs a header before the first frame.
@@ -207,7 +221,7 @@ impl Log {
         };
         // A header that was being replaced when the power failed: then all is in the database already. That a part of the log
         // is accepted speaks against it: SQLite would put older pages in front of the database's.
-        let is_ignored = !before.iter().any(Frame::is_commit);
+        let is_ignored = self.summary.last_accepted_commit.is_none();
         Ok(if is_ignored && self.is_in_database()? { Verdict::Whole } else { verdict })
     }
 
@@ -218,57 +232,45 @@ impl Log {
     /// When the log cannot be read or the database cannot be written.
     pub(crate) fn apply(&self) -> io::Result<Applied> {
         let end = match self.verdict()? {
-            Verdict::Damaged(_) => self.last_commit(),
-            Verdict::Whole | Verdict::Unclear(_) => self.last_accepted_commit(),
+            Verdict::Damaged(_) => self.summary.last_commit,
+            Verdict::Whole | Verdict::Unclear(_) => self.summary.last_accepted_commit,
         };
         let Some(end) = end else { return Ok(Applied::default()) };
-        let list = &self.frames.list[..=end];
-        let pages_after = list[end].pages_after;
+        let Some(newest) = self.newest(end, usize::MAX)? else { return Ok(Applied::default()) };
         let mut database = File::options().read(true).write(true).open(&self.database)?;
         let mut pages = Pages::open(&self.path, self.frames.page_bytes)?;
-        let newest = newest(list);
-        for (page, versions) in &newest {
+        for (page, versions) in &newest.pages {
             if let Some(frame) = versions.intact
-                && *page <= pages_after
+                && *page <= newest.pages_after
             {
                 frames::put_page(&mut database, *page, pages.get(frame)?)?;
             }
         }
         // As a checkpoint does: pages behind the end belong to no table any more.
-        let bytes_after = u64::from(pages_after) * self.frames.page_bytes as u64;
+        let bytes_after = u64::from(newest.pages_after) * self.frames.page_bytes as u64;
         if database.metadata()?.len() > bytes_after {
             database.set_len(bytes_after)?;
         }
         let is_skipped = |versions: &Versions| versions.intact != Some(versions.last);
-        let skipped = newest.iter().filter(|(_, versions)| is_skipped(versions)).map(|(page, _)| *page);
-        let transactions = list.iter().filter(|frame| frame.is_current && frame.is_commit()).count();
-        Ok(Applied { transactions: transactions as u64, skipped_pages: skipped.collect() })
-    }
-
-    /// The last frame that commits and is intact, by its place.
-    fn last_commit(&self) -> Option<usize> {
-        self.frames.list.iter().rposition(|frame| frame.is_current && frame.is_intact && frame.is_commit())
-    }
-
-    /// The last frame that SQLite accepts as a commit, by its place.
-    fn last_accepted_commit(&self) -> Option<usize> {
-        self.frames.list[..self.frames.accepted()].iter().rposition(Frame::is_commit)
+        let skipped = newest.pages.iter().filter(|(_, versions)| is_skipped(versions));
+        let skipped_pages = skipped.map(|(page, _)| *page).collect();
+        Ok(Applied { transactions: newest.transactions, skipped_pages })
     }
 
     /// Whether the database has all that was committed to the log: it was checkpointed.
     fn is_in_database(&self) -> io::Result<bool> {
-        let Some(end) = self.last_commit() else { return Ok(false) };
-        let list = &self.frames.list[..=end];
+        let Some(end) = self.summary.last_commit else { return Ok(false) };
+        let Some(newest) = self.newest(end, PAGES_COMPARED_MAX)? else { return Ok(false) };
         let mut database = match File::open(&self.database) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             opened => opened?,
         };
         let mut pages = Pages::open(&self.path, self.frames.page_bytes)?;
-        for (page, versions) in newest(list) {
+        for (page, versions) in newest.pages {
             if versions.intact != Some(versions.last) {
                 return Ok(false);
             }
-            if page <= list[end].pages_after
+            if page <= newest.pages_after
                 && !frames::has_page(&mut database, page, pages.get(versions.last)?)?
             {
                 return Ok(false);
@@ -276,39 +278,43 @@ impl Log {
         }
         Ok(true)
     }
+
+    /// Every page that current frames up to the commit `end` hold; none where they are more than `pages_max`. The number of a
+    /// bad frame's page is taken as it stands.
+    fn newest(&self, end: usize, pages_max: usize) -> io::Result<Option<Newest>> {
+        let mut found = Newest { pages: BTreeMap::new(), transactions: 0, pages_after: 0 };
+        self.frames.each(|place, frame| {
+            if place > end || found.pages.len() > pages_max {
+                return ControlFlow::Break(());
+            }
+            if place == end {
+                found.pages_after = frame.pages_after;
+            }
+            if frame.is_current && frame.page > 0 {
+                let versions =
+                    found.pages.entry(frame.page).or_insert(Versions { last: place, intact: None });
+                versions.last = place;
+                if frame.is_intact {
+                    versions.intact = Some(place);
+                }
+            }
+            found.transactions += u64::from(frame.is_current && frame.is_commit());
+            ControlFlow::Continue(())
+        })?;
+        Ok((found.pages.len() <= pages_max).then_some(found))
+    }
+}
+
+/// What the committed part of a log holds.
+struct Newest {
+    pages: BTreeMap<u32, Versions>,
+    transactions: u64,
+    /// The database's size in pages after the last of them.
+    pages_after: u32,
 }
 
 /// The newest frames of a page, by their places.
 struct Versions {
     last: usize,
     intact: Option<usize>,
-}
-
-/// Every page that current frames hold. The number of a bad frame's page is taken as it stands.
-fn newest(list: &[Frame]) -> BTreeMap<u32, Versions> {
-    let mut found = BTreeMap::new();
-    for (place, frame) in list.iter().enumerate().filter(|(_, frame)| frame.is_current && frame.page > 0) {
-        let versions = found.entry(frame.page).or_insert(Versions { last: place, intact: None });
-        versions.last = place;
-        if frame.is_intact {
-            versions.intact = Some(place);
-        }
-    }
-    found
-}
-
-/// Whether a commit is continued by the next one: every frame between fits the checksum of the one before. SQLite continues
-/// a transaction only when it was committed and synced.
-fn continues_a_commit(behind: &[Frame]) -> bool {
-    let mut is_continued = false;
-    for frame in behind.iter().filter(|frame| frame.is_current) {
-        is_continued &= frame.is_intact;
-        if frame.is_commit() {
-            if is_continued {
-                return true;
-            }
-            is_continued = true;
-        }
-    }
-    false
 }

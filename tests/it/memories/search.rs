@@ -160,6 +160,9 @@ fn a_query_that_the_embedder_cannot_read_finds_its_words_only() {
     assert_eq!((ids(&english).len(), &english["mode"]), (1, &json!("hybrid")), "{english}");
 }
 
+/// What is said of a budget beyond the largest.
+const TOO_LARGE: &str = "`token_budget` must be a whole number from 0 to 18446744073709551615";
+
 #[test]
 fn a_budget_of_no_tokens_is_refused_by_every_tool_and_api() {
     let lar = Lar::start();
@@ -176,15 +179,21 @@ fn a_budget_of_no_tokens_is_refused_by_every_tool_and_api() {
         ("search", json!({ "query": "ladder" })),
         ("session_context", json!({})),
     ] {
-        let mut call = |budget: usize| {
-            arguments["token_budget"] = json!(budget);
+        let mut call = |budget: Value| {
+            arguments["token_budget"] = budget;
             let params = json!({ "name": tool, "arguments": arguments });
             let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params });
             lar.send_with(&headers, "POST", "/mcp", &body).json()["result"].clone()
         };
-        let refused = call(0);
-        assert_eq!(refused["isError"], true, "{tool}: {refused}");
-        assert!(refused["content"][0]["text"].as_str().unwrap().starts_with(told), "{tool}: {refused}");
-        assert_eq!(call(1)["isError"], false, "{tool}");
+        for (budget, told) in
+            [(json!(0), told), (json!(1e30), TOO_LARGE), (json!(2.0_f64.powi(64)), TOO_LARGE)]
+        {
+            let refused = call(budget);
+            assert_eq!(refused["isError"], true, "{tool}: {refused}");
+            assert!(refused["content"][0]["text"].as_str().unwrap().starts_with(told), "{tool}: {refused}");
+        }
+        assert_eq!(call(json!(1))["isError"], false, "{tool}");
     }
+    let refused = lar.post("/lar/v1/memories/search", &json!({ "query": "ladder", "token_budget": 1e30 }));
+    assert_eq!((refused.status, refused.json()["detail"].as_str()), (400, Some(TOO_LARGE)));
 }

@@ -272,10 +272,7 @@ fn a_stream_that_is_stopped_ends_with_an_error_and_done() {
         let events: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("data: ")).collect();
         let [.., error, done] = events.as_slice() else { panic!("{text}") };
         let error: Value = serde_json::from_str(error).unwrap();
-        assert_eq!(
-            (error["error"]["message"].clone(), *done),
-            (json!("the task was stopped"), "[DONE]"),
-            "{path}"
-        );
+        let told = json!({ "message": "the task was cancelled", "type": "cancelled", "param": null, "code": "cancelled" });
+        assert_eq!((&error["error"], *done), (&told, "[DONE]"), "{path}");
     }
 }

@@ -1,5 +1,7 @@
 //! `/v1/responses`, where OpenAI's client does not reach: keys of others, a server that dies.
 
+use std::io::Read as _;
+
 use lar_tests::Lar;
 use serde_json::{Value, json};
 
@@ -59,6 +61,53 @@ fn what_is_under_way_when_the_server_dies_has_failed() {
     assert_eq!(lar.get(&format!("/v1/responses/{}", id(&over))).json(), over);
     let on = lar.post("/v1/responses", &hello(json!({ "previous_response_id": id(&over) })));
     assert_eq!(on.status, 200, "{}", on.body);
+}
+
+/// A worker is killed while it writes: what its task failed by is logged where the task ends, not by those who read it.
+#[test]
+fn a_task_that_fails_is_one_line_of_the_log_with_the_id_of_its_request() {
+    let said = json!([{ "role": "user", "content": "Tell a long story." }]);
+    let chat = |stream: bool| json!({ "model": "default", "messages": said, "max_tokens": 3000, "temperature": 0, "stream": stream });
+    // A response in the background has a reader that keeps it beside the one that is streamed.
+    let followed = hello(json!({
+        "background": true, "stream": true, "input": "Tell a long story.", "max_output_tokens": 3000, "temperature": 0,
+    }));
+    for (path, body, told) in [
+        ("/v1/responses", followed, "event: response.failed\n"),
+        ("/v1/chat/completions", chat(true), "data: {\"error\":"),
+        ("/v1/chat/completions", chat(false), "HTTP/1.1 502 "),
+    ] {
+        let mut lar = Lar::start_logging("", "warn");
+        let body = body.to_string();
+        let head = lar.head("POST", path, body.len());
+        let head = head.replace("\r\n\r\n", "\r\nx-request-id: request-of-a-fault\r\n\r\n");
+        let mut socket = lar.open(&head, body.as_bytes());
+        lar.kill_workers();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        assert!(answer.contains(told), "{path}: {answer}");
+        let tasks = lar.until("the task to be recorded", |lar| {
+            let tasks = lar.get("/lar/v1/tasks").json();
+            (tasks["data"][0]["state"] == "error").then_some(tasks)
+        });
+        assert_eq!(tasks["data"].as_array().unwrap().len(), 1, "{tasks}");
+        let task = &tasks["data"][0];
+        let _ = lar.get(&format!("/lar/v1/tasks/{}/stream", task["id"].as_str().unwrap()));
+
+        assert_eq!(lar.stop(), Some(0), "its log is written");
+        let log = std::fs::read_to_string(lar.data().join("log")).unwrap();
+        let lines: Vec<Value> = log
+            .lines()
+            .filter(|line| line.contains("request-of-a-fault"))
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        assert_eq!(lines.len(), 1, "{path}: {log}");
+        let line = &lines[0];
+        let logged = json!([line["level"], line["message"], line["request_id"], line["task"], line["code"]]);
+        let failed = json!(["warn", "a task failed", "request-of-a-fault", task["id"], "ENGINE_FAILED"]);
+        assert_eq!(logged, failed, "{path}: {log}");
+        assert_eq!(log.matches("\"message\":\"a task failed").count(), 1, "{path}: {log}");
+    }
 }
 
 #[test]

@@ -32,6 +32,10 @@ fn main() {
                     "flood" => while send(&delta("x", 1)) {},
                     // One at a time would have credit.
                     "long" => while send(&delta("x", 100)) {},
+                    "prefill" => {
+                        _ = (0..).find(|tokens| !send(&FromWorker::Prefilling { stream, tokens: *tokens }));
+                    }
+                    "unasked" => _ = send(&FromWorker::Prefilling { stream, tokens: 0 }),
                     "large" => _ = send(&delta(&"x".repeat(8 << 20), 1)),
                     _ => {
                         let message = "x".repeat(1 << 20);

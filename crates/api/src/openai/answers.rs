@@ -124,6 +124,19 @@ pub struct Timings {
     pub predicted_per_second: f64,
 }
 
+/// How much of a prompt was read, as llama.cpp's server tells it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct PromptProgress {
+    /// Tokens of the prompt.
+    pub total: u64,
+    /// Those of them that were found in the prefix cache.
+    pub cache: u64,
+    /// Those of them that are in the KV cache by now, cached ones included.
+    pub processed: u64,
+    /// Since the engine began to read the prompt.
+    pub time_ms: u64,
+}
+
 /// A piece of a streamed chat completion.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
@@ -138,6 +151,9 @@ pub struct ChatChunk<'a> {
     pub usage: Option<Usage>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timings: Option<Timings>,
+    /// While the prompt is read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt_progress: Option<PromptProgress>,
 }
 
 /// Its choice.
@@ -204,6 +220,9 @@ pub struct Completion<'a> {
     pub usage: Option<Usage>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timings: Option<Timings>,
+    /// While the prompt is read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt_progress: Option<PromptProgress>,
 }
 
 /// Its choice.

@@ -9,8 +9,8 @@ use lar_api::clients::{FileRecipe, Form, Part, Recipe, filled};
 use serde_json::Value;
 
 use super::{Kept, place};
-use crate::Surroundings;
 use crate::output::Output;
+use crate::{Surroundings, shell};
 
 /// What stands in the place of the key.
 pub(super) const KEY: &str = "lar_YOUR_KEY";
@@ -68,25 +68,25 @@ fn key_step(recipe: &Recipe, key_file: &Path, reads_file: bool, called: &str) ->
         (false, _) => format!("Make a key:\n\n  {create}"),
         (true, true) => format!("Its key is in {} already.", key_file.display()),
         (true, false) => format!(
-            "Make a key, in a file that only you can read:\n\n  (umask 077 && mkdir -p '{}' && {create} > '{}')",
-            folder.display(),
-            key_file.display()
+            "Make a key, in a file that only you can read:\n\n  (umask 077 && mkdir -p {} && {create} > {})",
+            shell::quote(folder),
+            shell::quote(key_file)
         ),
     }
 }
 
 /// Where the files of a client's plugin come from.
 fn program_step(recipe: &Recipe, folder: &Path, called: &str) -> String {
-    let (name, folder) = (recipe.name, folder.display());
+    let (name, folder) = (recipe.name, shell::quote(folder));
     format!(
         "Its plugin is a program: `{called} connect {name}` writes it, and does everything else here. By hand, from the \
-         source of Lar:\n\n  mkdir -p '{folder}' && cp -r integrations/{name}/. '{folder}'"
+         source of Lar:\n\n  mkdir -p {folder} && cp -r integrations/{name}/. {folder}"
     )
 }
 
 fn file_step(file: &FileRecipe, path: &Path, text: &str) -> String {
     let folder = path.parent().filter(|folder| !folder.is_dir());
-    let folder = folder.map(|folder| format!("Make the folder: `mkdir -p '{}'`. ", folder.display()));
+    let folder = folder.map(|folder| format!("Make the folder: `mkdir -p {}`. ", shell::quote(folder)));
     let (folder, path) = (folder.unwrap_or_default(), path.display());
     match (file.form, text.contains(KEY)) {
         (Form::Whole, true) => {
@@ -110,4 +110,31 @@ fn text_of(file: &FileRecipe, values: &[(&str, &str)]) -> anyhow::Result<String>
 /// Text to copy, set off from what is said about it.
 pub(super) fn indented(text: &str) -> String {
     text.lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use lar_api::clients::RECIPES;
+
+    use super::*;
+
+    #[test]
+    fn folders_with_spaces_and_apostrophes_are_one_word_of_each_step() {
+        let recipe = |name: &str| RECIPES.iter().find(|recipe| recipe.name == name).unwrap();
+        let (folder, quoted) = (Path::new("/o'brien/my data"), r"'/o'\''brien/my data");
+        let curl = recipe("curl");
+        assert_eq!(
+            key_step(curl, &folder.join("curl.key"), true, "lar").lines().last().unwrap(),
+            format!(
+                "  (umask 077 && mkdir -p {quoted}' && lar keys create curl --scopes {} > {quoted}/curl.key')",
+                curl.scopes.join(",")
+            )
+        );
+        assert_eq!(
+            program_step(recipe("openclaw"), folder, "lar").lines().last().unwrap(),
+            format!("  mkdir -p {quoted}' && cp -r integrations/openclaw/. {quoted}'")
+        );
+        let step = file_step(&recipe("codex").files[0], &folder.join("config.toml"), "");
+        assert!(step.starts_with(&format!("Make the folder: `mkdir -p {quoted}'`. In /o'brien/")), "{step}");
+    }
 }

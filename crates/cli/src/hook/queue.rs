@@ -6,7 +6,8 @@ use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use lar_base::Timestamp;
+use lar_base::files::read_small_text;
+use lar_base::{Bytes, Timestamp};
 use serde_json::json;
 
 use crate::{ApiError, Client};
@@ -54,7 +55,7 @@ impl Queue {
     /// Tells it to a Lar, in order, until that is away or all is told. What it refuses is let go.
     pub(super) async fn tell(&self, client: &Client) {
         for path in self.waiting() {
-            let Ok(said) = fs::read_to_string(&path) else { continue };
+            let Ok(said) = read_small_text(&path, Bytes(MESSAGE_BYTES_MAX as u64)) else { continue };
             let told = client.post::<serde_json::Value>("memories/heard", &json!({ "content": said })).await;
             match told {
                 Err(error)

@@ -212,6 +212,22 @@ mod tests {
     }
 
     #[test]
+    fn notes_with_a_byte_order_mark_and_crlf_are_read_as_without() {
+        let text = "---\ntitle: Coffee\ntags:\n- drinks\ncreated: 2025-01-02 03:04:05\n---\n# Coffee\nA short\ntext.\n\n- [decision] We buy beans\n";
+        let read = |text: &str| {
+            let folder = tempfile::tempdir().unwrap();
+            std::fs::write(folder.path().join("coffee.md"), text).unwrap();
+            let read = basic_memory(folder.path()).unwrap();
+            assert_eq!(read.left_out.len(), 0);
+            read.memories
+        };
+        let plain = read(text);
+        let contents: Vec<&str> = plain.iter().map(|memory| memory.content.as_str()).collect();
+        assert_eq!(contents, ["Coffee: We buy beans", "Coffee\nA short\ntext."]);
+        assert_eq!(read(&format!("\u{feff}{}", text.replace('\n', "\r\n"))), plain);
+    }
+
+    #[test]
     fn instructions_become_items_under_their_headings() {
         let text = "# Rules\nAlways test.\nAlso lint.\n\n- Use tabs\n- Never push\n  to main\n\n```sh\nmake\n```\n@other.md\n## Style\nShort names.\n";
         let read = instructions(text, Path::new("/nowhere/CLAUDE.md")).unwrap();

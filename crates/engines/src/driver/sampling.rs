@@ -48,6 +48,8 @@ pub struct Sampling {
     pub shift_keep: Option<u32>,
     /// Tells tokens in groups: nobody reads along.
     pub grouped: bool,
+    /// Reports how much of the prompt was read while it is read ([`Event::Prefilling`](super::Event::Prefilling)).
+    pub reports_prefill: bool,
 }
 
 /// llama.cpp's further samplers, each off unless set. Formulas and constants are llama.cpp's own.

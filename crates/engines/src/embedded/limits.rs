@@ -67,6 +67,36 @@ impl Allowance {
     }
 }
 
+/// What a worker may still report of how much of a prompt it has read: numbers that grow, up to the prompt's tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct PrefillReports {
+    /// Tokens of the prompt; none where no reports were asked for.
+    tokens: Option<usize>,
+    /// The number of the last report.
+    last: Option<usize>,
+}
+
+impl PrefillReports {
+    /// For a prompt of so many tokens, or for one whose reading is not reported.
+    pub(super) fn new(tokens: Option<usize>) -> Self {
+        Self { tokens, last: None }
+    }
+
+    /// Takes a report's number.
+    ///
+    /// # Errors
+    /// When no reports were asked for, or the number cannot follow.
+    pub(super) fn take(&mut self, tokens: u32) -> Result<(), String> {
+        let tokens = tokens as usize;
+        let is_more = self.last.is_none_or(|last| last < tokens);
+        if !is_more || self.tokens.is_none_or(|most| tokens > most) {
+            return Err("it reported prefill that it cannot have done".into());
+        }
+        self.last = Some(tokens);
+        Ok(())
+    }
+}
+
 /// The share of [`OUTBOX_KIB_MAX`] that a frame takes.
 pub(super) fn kib(bytes: usize) -> u32 {
     u32::try_from(bytes.div_ceil(1 << 10).min(OUTBOX_KIB_MAX)).unwrap_or(u32::MAX)
@@ -85,5 +115,13 @@ mod tests {
         assert!(allowance.take(0, 100).is_err());
         assert!(Allowance::new(3).take(1, 1 << 20).is_err(), "one delta is as long as all may be");
         assert!(Allowance::new(3).take(4 + CREDIT, 1).is_err());
+    }
+
+    #[test]
+    fn reports_of_prefill_grow_to_the_length_of_the_prompt_and_come_where_they_were_asked_for() {
+        let mut reports = PrefillReports::new(Some(3));
+        let taken = [0, 0, 2, 1, 3, 4, 3].map(|tokens| reports.take(tokens).is_ok());
+        assert_eq!(taken, [true, false, true, false, true, false, false]);
+        assert!(PrefillReports::new(None).take(0).is_err());
     }
 }

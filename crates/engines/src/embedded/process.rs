@@ -23,11 +23,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, mpsc, onesho
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::ConfinementPolicy;
-use super::limits::{self, Allowance};
+use super::limits::{self, Allowance, PrefillReports};
 use super::questions::{Embedded, Embedding, Question, Tokenized, texts_in_frames};
 use crate::Error;
-use crate::driver::{Event, Generation, Sampling};
-use crate::protocol::{self, CREDIT, FromWorker, HEARTBEAT, Load, ToWorker, Tuned};
+use crate::driver::{CallerIds, Event, Generation, Sampling};
+use crate::protocol::{self, CREDIT, CallerNumbers, FromWorker, HEARTBEAT, Load, ToWorker, Tuned};
 use crate::stderr::LastLines;
 pub(super) use start::confinement;
 use start::{greet, loaded, read_sized, spawn};
@@ -78,6 +78,7 @@ struct Stream {
     events: mpsc::Sender<Event>,
     /// What the worker may still send on it.
     allowance: Allowance,
+    prefill: PrefillReports,
     /// Tells whoever waits to cancel the stream that it is over.
     _over: DropGuard,
 }
@@ -193,10 +194,12 @@ impl Worker {
         worker: &Arc<Self>,
         tokens: Vec<u32>,
         sampling: Sampling,
-        caller: Option<KeyId>,
+        caller: Option<CallerIds>,
         cache_of: Option<KeyId>,
     ) -> Generation {
-        let caller = worker.shared.number_of(caller);
+        let person = worker.shared.callers.hash_one(caller.map(|caller| caller.person));
+        let key = worker.shared.number_of(caller.map(|caller| caller.key));
+        let caller = CallerNumbers { person, key };
         let stream = worker.shared.next.fetch_add(1, Ordering::Relaxed);
         let (events, mut received) = mpsc::channel(limits::EVENTS_MAX);
         let stop = CancellationToken::new();
@@ -204,7 +207,8 @@ impl Worker {
         let scored = if sampling.prompt_logprobs { tokens.len() } else { 0 };
         let scored = u32::try_from(scored).unwrap_or(u32::MAX);
         let allowance = Allowance::new(sampling.tokens_max.saturating_add(scored));
-        let entry = Stream { events, allowance, _over: over.clone().drop_guard() };
+        let prefill = PrefillReports::new(sampling.reports_prefill.then_some(tokens.len()));
+        let entry = Stream { events, allowance, prefill, _over: over.clone().drop_guard() };
         lock(&worker.shared.streams).insert(stream, entry);
         worker.shared.send(ToWorker::Generate { stream, caller, tokens, sampling, cache_of });
         if let Some(reason) = worker.death() {
@@ -223,8 +227,10 @@ impl Worker {
         let events = stream::poll_fn(move |context| {
             let event = std::task::ready!(received.poll_recv(context));
             // The worker may send as many more as were taken.
-            if let Some(Event::Delta { tokens, .. }) = &event {
-                taken += (*tokens).max(1);
+            match &event {
+                Some(Event::Delta { tokens, .. }) => taken += (*tokens).max(1),
+                Some(Event::Prefilling { .. }) => taken += 1,
+                _ => {}
             }
             if taken >= CREDIT / 2 {
                 shared.send(ToWorker::Credit { stream, tokens: std::mem::take(&mut taken) });
@@ -325,6 +331,12 @@ impl Shared {
                 {
                     checking.finish();
                 }
+            }
+            FromWorker::Prefilling { stream, tokens } => {
+                if let Some(stream) = lock(&self.streams).get_mut(&stream) {
+                    stream.prefill.take(tokens)?;
+                }
+                self.event(stream, Event::Prefilling { tokens })?;
             }
             FromWorker::Prefilled { stream, known } => self.event(stream, Event::Prefilled { known })?,
             FromWorker::Delta { stream, text, tokens, logprobs } => {

@@ -288,7 +288,8 @@ fn erf(x: f32) -> f32 {
     (1.0 - series * exp(-a * a)).copysign(x)
 }
 
-/// eˣ to within 2e-7 of itself, for |x| up to 87: 2ⁿ·2ᶠ with a polynomial for 2ᶠ on ±½ (Taylor, degree 6).
+/// eˣ for |x| up to 87, to within (3 + |x|)·1e-7 of itself: 2ⁿ·2ᶠ with a polynomial for 2ᶠ on ±½ (Taylor, degree 6). What
+/// grows with |x| is the rounding of x·log₂e.
 #[inline(always)]
 fn exp(x: f32) -> f32 {
     // 1.5·2²³ leaves no bits for a fraction: the sum is the nearest whole number, and its lowest bits count.
@@ -362,7 +363,8 @@ mod tests {
         fn the_functions_are_close_to_the_exact_ones(x in -20.0f32..20.0) {
             let exact = f64::from(x);
             prop_assert!((f64::from(erf(x)) - exact_erf(exact)).abs() < 1e-6, "erf {x}");
-            prop_assert!((f64::from(exp(x)) / exact.exp() - 1.0).abs() < 1e-6, "exp {x}");
+            let bound = (3.0 + exact.abs()) * 1e-7;
+            prop_assert!((f64::from(exp(x)) / exact.exp() - 1.0).abs() < bound, "exp {x}");
             let tanh = 0.5 * exact * (1.0 + (0.797_884_560_802_865_4 * (exact + 0.044715 * exact.powi(3))).tanh());
             prop_assert!((f64::from(gelu_tanh(x)) - tanh).abs() < 1e-5, "gelu {x}");
         }

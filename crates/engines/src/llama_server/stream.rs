@@ -43,6 +43,8 @@ struct Body<'a> {
     #[serde(flatten)]
     input: Input<'a>,
     stream: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    return_progress: bool,
     /// Chats tell their counts in the end when asked to.
     stream_options: StreamOptions,
     /// Reasoning stays in the text, as the embedded engine gives it.
@@ -124,7 +126,16 @@ struct Chunk<'a> {
     #[serde(default, borrow)]
     choices: Vec<Choice<'a>>,
     usage: Option<Usage>,
+    /// Of either, while the prompt is read.
+    prompt_progress: Option<PromptProgress>,
     error: Option<Value>,
+}
+
+/// Tokens of the prompt, and those of them that are in the KV cache.
+#[derive(Deserialize)]
+struct PromptProgress {
+    total: u32,
+    processed: u32,
 }
 
 #[derive(Deserialize)]
@@ -226,6 +237,7 @@ pub(super) fn request(client: &Client, job: &Job, place: u32) -> Request {
     let body = Body {
         input,
         stream: true,
+        return_progress: job.sampling.reports_prefill,
         stream_options: StreamOptions { include_usage: true },
         reasoning_format: "none",
         cache_prompt: false,
@@ -400,6 +412,8 @@ struct Answer {
     /// The job's stop texts.
     stops: Vec<String>,
     begun: bool,
+    /// Tokens of the prompt that were read by the last report.
+    prefilled: Option<u32>,
     tokens: u32,
     /// A chat tells its end before its counts.
     end: Option<FinishReason>,
@@ -411,12 +425,15 @@ impl Answer {
         if data == b"[DONE]" {
             return Ok((Vec::new(), self.end));
         }
-        let mut events = Vec::new();
         let chunk: Chunk<'_> = serde_json::from_slice(data)
             .map_err(|_| Error::Failed("llama-server sent an event that it does not document".into()))?;
         if let Some(error) = chunk.error {
             return Err(refusal("in mid-answer", 200, json!({ "error": error }).to_string().as_bytes()));
         }
+        if let Some(progress) = chunk.prompt_progress {
+            return Ok((self.prefilling(&progress), None));
+        }
+        let mut events = Vec::new();
         if !std::mem::replace(&mut self.begun, true) {
             events.push(Event::Prefilled { known: 0 });
         }
@@ -457,6 +474,17 @@ impl Answer {
             _ => FinishReason::Stop,
         };
         Ok((events, Some(end)))
+    }
+
+    /// What a report of prefill says. Nothing else in its chunk counts: the token in it stands for none.
+    fn prefilling(&mut self, progress: &PromptProgress) -> Vec<Event> {
+        let tokens = progress.processed.min(progress.total);
+        if self.prefilled.is_some_and(|before| before >= tokens) {
+            return Vec::new();
+        }
+        let counted = Event::Counted { tokens: progress.total };
+        let counted = self.prefilled.replace(tokens).is_none().then_some(counted);
+        counted.into_iter().chain([Event::Prefilling { tokens }]).collect()
     }
 
     fn delta(&mut self, text: &str, tokens: u32, logprobs: Vec<TokenLogprobs>) -> Event {

@@ -8,7 +8,7 @@ proptest! {
     #[test]
     fn frames_round_trip(stream: u64, tokens: Vec<u32>, text: String, stop: Vec<String>, seed: u32) {
         let sampling = Sampling { stop, seed, ..Sampling::default() };
-        let generate = ToWorker::Generate { stream, caller: 7, tokens, sampling, cache_of: Some(KeyId::new()) };
+        let generate = ToWorker::Generate { stream, caller: CallerNumbers { person: 7, key: 8 }, tokens, sampling, cache_of: Some(KeyId::new()) };
         let delta = FromWorker::Delta { stream, text: text.clone(), tokens: 1, logprobs: Vec::new() };
         let load = ToWorker::Load(Load::Model {
             path: "m.gguf".into(),

@@ -53,7 +53,7 @@ pub struct Limits {
     /// After waiting this long for memory, a model that is in use takes no new tasks until it is let go.
     pub swap_wait_max: Duration,
     /// While one key has every slot of a pool and others wait, a task of it that has run this long is stopped; `None` never
-    /// does.
+    /// does. Where the engine pauses jobs for others, others count who have waited for five minutes.
     pub slot_hold_max: Option<Duration>,
 }
 
@@ -163,6 +163,11 @@ pub enum Event {
     Submit(Request),
     /// A task is not wanted any more.
     Cancel {
+        /// Which.
+        task: TaskId,
+    },
+    /// The engine has told something of a task: it works on it.
+    Begun {
         /// Which.
         task: TaskId,
     },

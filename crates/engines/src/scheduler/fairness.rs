@@ -2,8 +2,8 @@
 //!
 //! Of a queue: a share, always ([`Limits::key_share`], [`Limits::person_share`]). Of slots: all, as long as nobody else waits;
 //! then the next free one goes to another. Who has none and waits for [`PAUSE_AFTER`] gets one for which the engine pauses a
-//! job of whoever has several, or one for [`LONG`]. Where the engine cannot pause, a slot is held for
-//! [`Limits::slot_hold_max`] at most.
+//! job of whoever has several, or one for [`LONG`]; of such, half go to persons who have none. Where the engine cannot pause, one key has all slots for
+//! [`Limits::slot_hold_max`] at most while others wait.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,23 +13,20 @@ use lar_base::{Instant, KeyId, TaskId, UserId};
 use super::events::{Holder, Limits, Refusal, Request};
 use super::queue::Queue;
 use super::{Active, Pool};
+use crate::driver::CallerIds;
 
 /// A task waits this long before another is paused for it: many end sooner, and pausing one costs time.
 const PAUSE_AFTER: Duration = Duration::from_secs(1);
 /// The only task of its caller is paused for another after it has run this long.
 const LONG: Duration = Duration::from_secs(30);
 
-/// Whose a task is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Caller {
-    pub(super) person: UserId,
-    pub(super) key: KeyId,
-}
+/// Who waits longer than this where jobs are paused for others, for a slot and until a prompt is read, waits for one that the
+/// engine cannot pause.
+const UNPAUSED_AFTER: Duration = Duration::from_secs(300);
 
-impl Caller {
-    pub(super) fn of(request: &Request) -> Self {
-        Self { person: request.person, key: request.caller }
-    }
+/// Whose the task of a request is.
+pub(super) fn caller_of(request: &Request) -> CallerIds {
+    CallerIds { person: request.person, key: request.caller }
 }
 
 /// How many tasks of each run.
@@ -46,13 +43,13 @@ impl Load {
         load
     }
 
-    pub(super) fn add(&mut self, caller: Caller) {
+    pub(super) fn add(&mut self, caller: CallerIds) {
         *self.persons.entry(caller.person).or_default() += 1;
         *self.keys.entry(caller.key).or_default() += 1;
     }
 
     /// The tasks of the person, and of the key.
-    pub(super) fn of(&self, caller: Caller) -> (usize, usize) {
+    pub(super) fn of(&self, caller: CallerIds) -> (usize, usize) {
         let persons = self.persons.get(&caller.person).copied().unwrap_or(0);
         (persons, self.keys.get(&caller.key).copied().unwrap_or(0))
     }
@@ -69,9 +66,9 @@ pub(super) struct FullShare {
 
 impl FullShare {
     /// The caller's share of a queue, if it is used up.
-    pub(super) fn find(queue: &Queue, caller: Caller, limits: &Limits) -> Option<Self> {
-        let of_key = |other: Caller| other.key == caller.key;
-        let of_person = |other: Caller| other.person == caller.person;
+    pub(super) fn find(queue: &Queue, caller: CallerIds, limits: &Limits) -> Option<Self> {
+        let of_key = |other: CallerIds| other.key == caller.key;
+        let of_person = |other: CallerIds| other.person == caller.person;
         let (key, person) = (queue.count(of_key), queue.count(of_person));
         if key >= limits.key_share() {
             let oldest = queue.oldest_of(of_key).map(|waiting| waiting.task);
@@ -102,7 +99,7 @@ impl Pool {
     }
 
     /// In how long a running task would be paused for a new one of this caller.
-    pub(super) fn pause_for_newcomer(&self, now: Instant, caller: Caller) -> Option<Duration> {
+    pub(super) fn pause_for_newcomer(&self, now: Instant, caller: CallerIds) -> Option<Duration> {
         let load = Load::new(self.active.values());
         let waits = self.interactive.count(|other| other == caller) > 0;
         let at = self.pause_for(now, caller, now, &load).filter(|_| !waits)?;
@@ -110,13 +107,16 @@ impl Pool {
     }
 
     /// When a running task is to be paused for one of `caller` that waits since then, if any is.
-    fn pause_for(&self, now: Instant, caller: Caller, since: Instant, load: &Load) -> Option<Instant> {
+    fn pause_for(&self, now: Instant, caller: CallerIds, since: Instant, load: &Load) -> Option<Instant> {
         let slots = self.concurrency..self.concurrency + self.paused_max;
         if !self.takes_work() || !slots.contains(&self.active.len()) {
             return None;
         }
-        // Persons share slots, and the keys of one person do.
+        // Persons share slots, and the keys of one person do; those leave half to persons who have none.
         let (of_person, of_key) = load.of(caller);
+        if of_person > 0 && self.active.len() >= self.concurrency + self.paused_max / 2 {
+            return None;
+        }
         let others = self.active.values().filter(|active| match of_person {
             0 => true,
             _ => of_key == 0 && active.caller.person == caller.person,
@@ -138,19 +138,44 @@ impl Pool {
         others.filter_map(may_be_paused).min()
     }
 
-    /// Where one key has every slot while others wait: its task that has run longest, and when that is to be stopped.
+    /// Where one person, or one key, has every slot while others wait: their task that has run longest, and when that is to be
+    /// stopped.
     pub(super) fn held_too_long(&self, limits: &Limits) -> Option<(TaskId, Instant)> {
         let hold_max = limits.slot_hold_max?;
-        if !self.takes_work() || self.active.len() < self.concurrency {
+        if !self.takes_work() {
             return None;
         }
-        let key = self.active.values().next()?.caller.key;
-        let all_of_key = self.active.values().all(|active| active.caller.key == key && !active.stopping);
-        let of_others = |other: Caller| other.key != key;
-        if !all_of_key || self.interactive.count(of_others) + self.batch.count(of_others) == 0 {
+        let CallerIds { person, key } = self.active.values().find(|active| self.has_begun(active))?.caller;
+        let of_person = self.held_by(hold_max, |other| other.person == person);
+        let of_key = self.held_by(hold_max, |other| other.key == key);
+        [of_person, of_key].into_iter().flatten().min_by_key(|(_, at)| *at)
+    }
+
+    /// As [`Self::held_too_long`], where those are the holders.
+    ///
+    /// An engine that pauses jobs gives others a slot soon, unless it has no room to keep what it would pause. So others count
+    /// there once they have waited for [`UNPAUSED_AFTER`], in the queue or, with a lease, until their job begins.
+    fn held_by(&self, hold_max: Duration, holds: impl Fn(CallerIds) -> bool) -> Option<(TaskId, Instant)> {
+        let (held, others): (Vec<_>, Vec<_>) =
+            self.active.iter().partition(|(_, active)| holds(active.caller));
+        if held.len() < self.concurrency
+            || held.iter().any(|(_, active)| active.stopping)
+            || others.iter().any(|(_, active)| self.has_begun(active))
+        {
             return None;
         }
-        let longest = self.active.iter().min_by_key(|(_, active)| active.since)?;
-        Some((*longest.0, longest.1.since.after(hold_max)))
+        let queues = [&self.interactive, &self.batch];
+        let queued = queues.into_iter().filter_map(|queue| queue.oldest_of(|caller| !holds(caller)));
+        let waiting =
+            queued.map(|waiting| waiting.since).chain(others.iter().map(|(_, active)| active.since));
+        let oldest = waiting.min()?;
+        let (task, longest) = held.into_iter().min_by_key(|(_, active)| active.since)?;
+        let at = longest.since.after(hold_max);
+        Some((*task, if self.paused_max > 0 { at.max(oldest.after(UNPAUSED_AFTER)) } else { at }))
+    }
+
+    /// Whether a task has a slot of the engine, as far as that is known.
+    fn has_begun(&self, active: &Active) -> bool {
+        active.begun || self.paused_max == 0
     }
 }

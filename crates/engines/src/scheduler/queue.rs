@@ -9,7 +9,8 @@ use std::time::Duration;
 use lar_base::{Instant, TaskId};
 
 use super::Request;
-use super::fairness::{Caller, Load};
+use super::fairness::{Load, caller_of};
+use crate::driver::CallerIds;
 
 /// A task that waits.
 #[derive(Debug, Clone)]
@@ -23,7 +24,7 @@ pub(super) struct Waiting {
 /// Each caller has a line; the first task of the line that is next goes, then that line goes to the back.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    lines: VecDeque<(Caller, VecDeque<Waiting>)>,
+    lines: VecDeque<(CallerIds, VecDeque<Waiting>)>,
     len: usize,
 }
 
@@ -35,7 +36,7 @@ impl Queue {
     pub(super) fn push(&mut self, now: Instant, predicted: Duration, request: Request) {
         let waiting = Waiting { task: request.task, since: now, deadline: request.deadline, predicted };
         self.len += 1;
-        let from = Caller::of(&request);
+        let from = caller_of(&request);
         match self.lines.iter_mut().find(|(caller, _)| *caller == from) {
             Some((_, line)) => line.push_back(waiting),
             None => self.lines.push_back((from, VecDeque::from([waiting]))),
@@ -43,18 +44,18 @@ impl Queue {
     }
 
     /// Tasks of those callers that wait.
-    pub(super) fn count(&self, of: impl Fn(Caller) -> bool) -> usize {
+    pub(super) fn count(&self, of: impl Fn(CallerIds) -> bool) -> usize {
         self.lines.iter().filter(|(caller, _)| of(*caller)).map(|(_, line)| line.len()).sum()
     }
 
     /// The first task of each caller, in the order in which [`Queue::take_next`] would take them.
-    pub(super) fn first_of_each(&self, load: &Load) -> impl Iterator<Item = (Caller, &Waiting)> {
+    pub(super) fn first_of_each(&self, load: &Load) -> impl Iterator<Item = (CallerIds, &Waiting)> {
         let mut lines: Vec<_> = self.lines.iter().collect();
         lines.sort_by_key(|(caller, _)| load.of(*caller));
         lines.into_iter().filter_map(|(caller, line)| Some((*caller, line.front()?)))
     }
 
-    pub(super) fn take_next(&mut self, load: &Load) -> Option<(Caller, Waiting)> {
+    pub(super) fn take_next(&mut self, load: &Load) -> Option<(CallerIds, Waiting)> {
         let callers = self.lines.iter().enumerate();
         let (at, _) = callers.min_by_key(|(at, (caller, _))| (load.of(*caller), *at))?;
         let (caller, mut line) = self.lines.remove(at)?;
@@ -71,17 +72,17 @@ impl Queue {
     }
 
     /// The task of those callers that has waited longest.
-    pub(super) fn oldest_of(&self, of: impl Fn(Caller) -> bool) -> Option<&Waiting> {
+    pub(super) fn oldest_of(&self, of: impl Fn(CallerIds) -> bool) -> Option<&Waiting> {
         let lines = self.lines.iter().filter(|(caller, _)| of(*caller));
         lines.filter_map(|(_, line)| line.front()).min_by_key(|waiting| waiting.since)
     }
 
-    pub(super) fn take_oldest(&mut self) -> Option<(Caller, Waiting)> {
+    pub(super) fn take_oldest(&mut self) -> Option<(CallerIds, Waiting)> {
         let task = self.oldest()?.task;
         self.take(task)
     }
 
-    pub(super) fn take(&mut self, task: TaskId) -> Option<(Caller, Waiting)> {
+    pub(super) fn take(&mut self, task: TaskId) -> Option<(CallerIds, Waiting)> {
         let mut found = None;
         for (caller, line) in &mut self.lines {
             if let Some(at) = line.iter().position(|waiting| waiting.task == task) {
@@ -122,9 +123,9 @@ impl Queue {
 impl IntoIterator for Queue {
     type Item = Waiting;
     type IntoIter = std::iter::FlatMap<
-        std::collections::vec_deque::IntoIter<(Caller, VecDeque<Waiting>)>,
+        std::collections::vec_deque::IntoIter<(CallerIds, VecDeque<Waiting>)>,
         VecDeque<Waiting>,
-        fn((Caller, VecDeque<Waiting>)) -> VecDeque<Waiting>,
+        fn((CallerIds, VecDeque<Waiting>)) -> VecDeque<Waiting>,
     >;
     fn into_iter(self) -> Self::IntoIter {
         self.lines.into_iter().flat_map(|(_, line)| line)

@@ -86,6 +86,11 @@ impl Script {
         self.at(ms, Event::Submit(request))
     }
 
+    fn begun(&mut self, ms: u64, name: &'static str) -> Vec<String> {
+        let task = self.task(name);
+        self.at(ms, Event::Begun { task })
+    }
+
     fn stopped(&mut self, ms: u64, name: &'static str) -> Vec<String> {
         let task = self.task(name);
         self.at(ms, Event::Stopped { task })
@@ -254,8 +259,54 @@ fn no_key_has_every_slot_for_good_while_others_wait() {
 }
 
 #[test]
+fn keys_of_one_person_leave_half_of_what_is_paused_to_others() {
+    let mut s = Script::ready_pausing(Limits::default(), 2, 4);
+    for (name, key) in [("a1", "ana.1"), ("a2", "ana.2"), ("a3", "ana.3"), ("a4", "ana.4"), ("a5", "ana.5")] {
+        s.submit(0, name, key, Interactive);
+    }
+    // Her keys have one each, for which others of hers are paused.
+    assert_eq!(done(&s.at(100_000, Event::Tick)), ["grant a3", "grant a4"]);
+    s.submit(100_000, "b1", "bea", Interactive);
+    assert_eq!(done(&s.at(101_000, Event::Tick)), ["grant b1"]);
+}
+
+#[test]
+fn no_person_has_every_slot_for_good_with_several_keys() {
+    let limits = Limits { slot_hold_max: Some(Duration::from_secs(60)), ..Limits::default() };
+    let mut s = Script::ready(limits, 2);
+    s.submit(0, "a", "ana.1", Interactive);
+    s.submit(10_000, "b", "ana.2", Interactive);
+    s.submit(20_000, "c", "ana.3", Interactive);
+    assert_eq!(s.at(100_000, Event::Tick), [""; 0], "her keys share the slots");
+    assert_eq!(done(&s.submit(110_000, "d", "bea", Interactive)), ["stop a: SlotHeld"]);
+    assert_eq!(done(&s.stopped(110_001, "a")), ["grant d"]);
+}
+
+#[test]
+fn a_slot_that_cannot_be_paused_is_given_up_in_the_end() {
+    let limits = Limits { slot_hold_max: Some(Duration::from_secs(1800)), ..Limits::default() };
+    let hour = 3_600_000;
+    let mut s = Script::ready_pausing(limits, 2, 2);
+    for name in ["a1", "a2"] {
+        s.submit(0, name, "ana", Interactive);
+        s.begun(0, name);
+    }
+    s.submit(hour, "b1", "bea", Interactive);
+    assert_eq!(done(&s.at(hour + 1000, Event::Tick)), ["grant b1"]);
+    assert_eq!(done(&s.begun(hour + 9000, "b1")), [""; 0]);
+    assert_eq!(done(&s.at(hour + 900_000, Event::Tick)), [""; 0], "Bea is served");
+    s.stopped(hour + 900_000, "b1");
+    s.submit(2 * hour, "b2", "bea", Interactive);
+    assert_eq!(done(&s.at(2 * hour + 1000, Event::Tick)), ["grant b2"]);
+    assert_eq!(done(&s.at(2 * hour + 300_999, Event::Tick)), [""; 0], "it may be reading its prompt");
+    assert_eq!(s.scheduler.next_deadline(), Some(Instant::from_millis(2 * hour + 301_000)));
+    assert_eq!(done(&s.at(2 * hour + 301_000, Event::Tick)), ["stop a1: SlotHeld"]);
+    assert_eq!(done(&s.at(2 * hour + 301_001, Event::Tick)), [""; 0], "one slot is on its way");
+}
+
+#[test]
 fn who_has_no_slot_gets_one_of_who_has_several() {
-    let mut s = Script::ready_pausing(Limits::default(), 2, 2);
+    let mut s = Script::ready_pausing(Limits::default(), 2, 4);
     for name in ["a1", "a2", "a3"] {
         s.submit(0, name, "ana.phone", Interactive);
     }
@@ -268,10 +319,13 @@ fn who_has_no_slot_gets_one_of_who_has_several() {
     s.submit(10_000, "b2", "bea", Interactive);
     assert_eq!(done(&s.at(12_000, Event::Tick)), [""; 0], "she has one");
     s.submit(12_000, "c1", "cid", Interactive);
-    assert_eq!(done(&s.at(14_000, Event::Tick)), [""; 0], "no more can be paused");
-    assert_eq!(s.stopped(14_001, "a1")[0], "grant c1");
-    assert_eq!(done(&s.stopped(14_002, "a2")), [""; 0], "those that are paused go on");
-    assert_eq!(done(&s.at(40_000, Event::Tick)), ["grant a3"], "each of Ana's keys has one, in turn");
+    s.submit(12_000, "a5", "ana.watch", Interactive);
+    assert_eq!(done(&s.at(14_000, Event::Tick)), ["grant c1"], "Ana's watch leaves the rest to others");
+    s.submit(14_000, "d1", "dora", Interactive);
+    s.submit(14_000, "e1", "eve", Interactive);
+    assert_eq!(done(&s.at(16_000, Event::Tick)), ["grant d1"], "no more can be paused");
+    assert_eq!(s.stopped(16_001, "a1")[0], "grant e1");
+    assert_eq!(done(&s.stopped(16_002, "a2")), [""; 0], "those that are paused go on");
 }
 
 #[test]

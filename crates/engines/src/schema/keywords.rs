@@ -4,6 +4,8 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value, json};
 
+use super::bounds::is_exact_constant;
+
 /// Keywords of JSON Schema that `llguidance` does not express.
 pub(super) const UNSUPPORTED: &[&str] = &[
     "not",
@@ -63,8 +65,6 @@ const FORMATS: &[&str] =
 const COUNTS: &[&str] = &["minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"];
 /// Beyond this no grammar counts: it has a state for each step.
 const COUNT_MAX: f64 = 100_000.0;
-/// Bounds of numbers beyond this have more digits than 64 bits hold.
-const BOUND_MAX: f64 = 9_007_199_254_740_992.0;
 /// Optional properties of one object: 5,000 take ten seconds to compile.
 const OPTIONAL_MAX: usize = 500;
 /// A step of numbers has so many digits behind the point at most.
@@ -105,7 +105,7 @@ pub(super) fn is_wide(fields: &Map<String, Value>) -> bool {
 
 /// Whether a grammar can express a keyword that it knows with this value.
 pub(super) fn fits(root: &Value, fields: &Map<String, Value>, keyword: &str, value: &Value) -> bool {
-    let number = |most: f64| value.as_f64().is_some_and(|number| number.abs() <= most);
+    let is_count = || value.as_f64().is_some_and(|number| number.abs() <= COUNT_MAX);
     match keyword {
         "properties" => !is_wide(fields),
         "format" => value.as_str().is_some_and(|format| FORMATS.contains(&format)),
@@ -114,19 +114,18 @@ pub(super) fn fits(root: &Value, fields: &Map<String, Value>, keyword: &str, val
             value.as_object().is_some_and(|patterns| patterns.keys().all(|pattern| is_regular(pattern)))
         }
         "$ref" => value.as_str().is_some_and(|reference| resolves(root, reference)),
-        "minProperties" | "maxProperties" => number(COUNT_MAX) && all_required(fields),
-        _ if COUNTS.contains(&keyword) => number(COUNT_MAX) && value.as_f64() >= Some(0.0),
-        "minimum" | "maximum" => number(BOUND_MAX),
-        "exclusiveMinimum" | "exclusiveMaximum" => value.is_boolean() || number(BOUND_MAX),
+        "minProperties" | "maxProperties" => is_count() && all_required(fields),
+        _ if COUNTS.contains(&keyword) => is_count() && value.as_f64() >= Some(0.0),
+        _ if is_constant(keyword) => is_exact_constant(value),
         "multipleOf" => value.as_f64().is_some_and(is_step),
         _ => true,
     }
 }
 
-/// Whether a keyword bounds numbers. A bound of more digits than 64 bits hold is dropped at every level: llguidance fails on
-/// it, or takes another number for it.
-pub(super) fn is_bound(keyword: &str) -> bool {
-    matches!(keyword, "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum")
+/// Whether a keyword lists values. One with a number that llguidance takes for another is dropped at every level: the answer
+/// would have to be the other.
+pub(super) fn is_constant(keyword: &str) -> bool {
+    matches!(keyword, "const" | "enum")
 }
 
 /// A count as a whole number: some libraries write `3.0`.

@@ -1,7 +1,10 @@
 //! Checks a value against a JSON Schema: for calls whose grammar was looser than the caller's schema.
 //!
 //! What is not understood (`pattern`, `format`, references to other documents) fits. So does everything once a check
-//! took too many steps: a schema of the caller's must not cost more than its answer.
+//! took too many steps: a schema of the caller's must not cost more than its answer. Whole numbers are compared as such, so
+//! that one beyond 2^53 is not taken for another that has the same double.
+
+use std::cmp::Ordering;
 
 use serde_json::{Map, Value};
 
@@ -9,6 +12,8 @@ use serde_json::{Map, Value};
 const STEPS_MAX: usize = 20_000;
 /// Schemas and values may stand in each other so deep.
 const DEPTH_MAX: usize = 64;
+/// Doubles up to here are compared as the whole numbers that they are.
+const WHOLE_MAX: f64 = 1e30;
 
 /// Where and by which keyword a value does not fit a schema, such as `tags.uniqueItems`; `None` where it fits, as far as
 /// is known.
@@ -186,10 +191,10 @@ fn keeps(keyword: &str, limit: &Value, value: &Value) -> bool {
         "minProperties" => at_least(members()),
         "maxProperties" => at_most(members()),
         "uniqueItems" if *limit == true => value.as_array().is_none_or(|items| are_unique(items)),
-        "minimum" => numbers.is_none_or(|(number, least)| number >= least),
-        "maximum" => numbers.is_none_or(|(number, most)| number <= most),
-        "exclusiveMinimum" => numbers.is_none_or(|(number, below)| number > below),
-        "exclusiveMaximum" => numbers.is_none_or(|(number, above)| number < above),
+        "minimum" => compare(value, limit).is_none_or(Ordering::is_ge),
+        "maximum" => compare(value, limit).is_none_or(Ordering::is_le),
+        "exclusiveMinimum" => compare(value, limit).is_none_or(Ordering::is_gt),
+        "exclusiveMaximum" => compare(value, limit).is_none_or(Ordering::is_lt),
         "multipleOf" => numbers.is_none_or(|(number, of)| {
             // 0.3 is no multiple of 0.1 in binary.
             let times = number / of;
@@ -214,7 +219,22 @@ fn is_of(kind: &Value, value: &Value) -> bool {
 
 /// Equality as JSON Schema has it: 1 and 1.0 are one number.
 fn same(one: &Value, other: &Value) -> bool {
-    one == other || one.as_f64().zip(other.as_f64()).is_some_and(|(one, other)| one == other)
+    one == other || compare(one, other) == Some(Ordering::Equal)
+}
+
+/// The order of two numbers; `None` where one of them is none.
+fn compare(one: &Value, other: &Value) -> Option<Ordering> {
+    match (whole(one), whole(other)) {
+        (Some(one), Some(other)) => Some(one.cmp(&other)),
+        _ => one.as_f64()?.partial_cmp(&other.as_f64()?),
+    }
+}
+
+/// A whole number, however it is written.
+fn whole(value: &Value) -> Option<i128> {
+    let integer = value.as_i64().map(i128::from).or_else(|| value.as_u64().map(i128::from));
+    let is_whole = |double: &f64| double.fract() == 0.0 && double.abs() <= WHOLE_MAX;
+    integer.or_else(|| value.as_f64().filter(is_whole).map(|double| double as i128))
 }
 
 /// Whether no two items are the same; long lists are not looked at.
@@ -267,6 +287,14 @@ mod tests {
             (json!({ "dependentRequired": { "a": ["b"] } }), json!({ "a": 1 }), Some("dependentRequired")),
             (json!({ "contains": { "const": 1 }, "maxContains": 1 }), json!([1, 1]), Some("contains")),
             (json!({ "multipleOf": 0.1 }), json!(0.3), None),
+            (json!({ "maximum": 1_i64 << 53 }), json!((1_i64 << 53) + 1), Some("maximum")),
+            (json!({ "maximum": 2.0_f64.powi(53) }), json!((1_i64 << 53) + 1), Some("maximum")),
+            (json!({ "minimum": (1_i64 << 53) + 1 }), json!(2.0_f64.powi(53)), Some("minimum")),
+            (json!({ "maximum": i64::MAX }), json!(u64::MAX), Some("maximum")),
+            (json!({ "exclusiveMaximum": u64::MAX }), json!(u64::MAX - 1), None),
+            (json!({ "exclusiveMinimum": i64::MIN }), json!(i64::MIN), Some("exclusiveMinimum")),
+            (json!({ "const": (1_i64 << 53) + 1 }), json!(1_i64 << 53), Some("const")),
+            (json!({ "maximum": 1e60, "minimum": 0.5 }), json!(1), None),
             (json!({ "pattern": "^b", "format": "email" }), json!("a"), None),
         ] {
             assert_eq!(misfit(&schema, &value).as_deref(), expected, "{schema} {value}");

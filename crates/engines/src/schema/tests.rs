@@ -53,6 +53,32 @@ fn keywords_that_no_grammar_expresses_are_dropped_by_name() {
 }
 
 #[test]
+fn a_strict_schema_is_whole_without_a_bound_that_excluded_next_to_nothing() {
+    let whole = |schema: Value| {
+        let Loosened { schema, dropped, missing } = loosen(&schema, Level::Whole);
+        (schema, dropped, missing)
+    };
+    let named = |keyword: &str| vec![keyword.to_owned()];
+    let integer = json!({ "type": "integer" });
+    assert_eq!(
+        whole(json!({ "type": "integer", "maximum": u64::MAX })),
+        (integer.clone(), named("maximum"), None)
+    );
+    assert_eq!(
+        whole(json!({ "type": "integer", "minimum": u64::MAX })),
+        (integer, named("minimum"), Some("minimum".into()))
+    );
+    let other = json!({ "properties": { "a": { "maximum": 1e60, "const": u64::MAX } } });
+    let dropped = vec!["properties.a.const".to_owned(), "properties.a.maximum".to_owned()];
+    assert_eq!(
+        whole(other),
+        (json!({ "properties": { "a": {} } }), dropped, Some("properties.a.const".into()))
+    );
+    let bounded = json!({ "items": { "type": "integer", "minimum": 0, "maximum": i64::MAX } });
+    assert_eq!(whole(bounded.clone()), (bounded, Vec::new(), None));
+}
+
+#[test]
 fn of_many_dropped_keywords_a_few_are_named_and_the_others_counted() {
     let many = Value::Array(vec![json!({ "not": {} }); 17_000]);
     let names = dropped(json!({ "prefixItems": many }), Level::Supported);
@@ -77,7 +103,8 @@ fn what_says_nothing_is_left_out_without_a_word() {
     let expected = json!({
         "type": "object", "properties": { "a": { "type": "string", "minLength": 3 }, "b": {}, "c": {} },
     });
-    assert_eq!(loosen(&schema, Level::Whole), Loosened { schema: expected, dropped: Vec::new() });
+    let whole = Loosened { schema: expected, dropped: Vec::new(), missing: None };
+    assert_eq!(loosen(&schema, Level::Whole), whole);
 }
 
 #[test]
@@ -102,11 +129,13 @@ fn each_step_keeps_less_until_any_object_is_left() {
     let names = json!({
         "type": "object", "required": ["a"], "additionalProperties": false, "properties": { "a": {} },
     });
-    assert_eq!(at(Level::Names), Loosened { schema: names, dropped: vec!["properties".into()] });
-    assert_eq!(
-        at(Level::Any),
-        Loosened { schema: json!({ "type": "object" }), dropped: vec!["schema".into()] }
-    );
+    let without = |schema: Value, dropped: &str| Loosened {
+        schema,
+        dropped: vec![dropped.into()],
+        missing: Some(dropped.into()),
+    };
+    assert_eq!(at(Level::Names), without(names, "properties"));
+    assert_eq!(at(Level::Any), without(json!({ "type": "object" }), "schema"));
     assert_eq!(loosen(&json!({ "type": "array" }), Level::Any).schema, json!({ "type": "array" }));
     assert_eq!(loosen(&json!({ "minimum": 1 }), Level::Any).schema, json!({}));
 }

@@ -266,15 +266,15 @@ fn strictest(
         let constraint = Constraint::JsonSchema(loosened.schema.to_string());
         match grammars.check(&constraint) {
             Ok(()) => {
-                return match loosened.dropped.first() {
+                return match loosened.missing {
                     Some(path) if strict => Err(format!("`{path}` cannot be expressed")),
                     _ => Ok(Checked { constraint, dropped: loosened.dropped }),
                 };
             }
             Err(refusal) if strict => {
                 *is_for_time = *is_for_time || refusal.is_for_time;
-                let unsupported = loosen(&schema, Level::Supported).dropped;
-                let path = unsupported.first().map(|path| format!("`{path}` cannot be expressed: "));
+                let unsupported = loosen(&schema, Level::Supported).missing;
+                let path = unsupported.map(|path| format!("`{path}` cannot be expressed: "));
                 return Err(path.unwrap_or_default() + &refusal.reason);
             }
             Err(refusal) => {

@@ -109,8 +109,12 @@ impl Backend for Generator<'_> {
         self.running.values().any(Sequence::runnable) || self.can_start_waiting()
     }
 
+    fn waits(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     fn step(&mut self, report: &mut dyn FnMut(u64, Progress)) {
-        self.start_waiting();
+        self.start_waiting(report);
         let answers = self.add_answers(report);
         let prompts = self.add_prompts(answers);
         if self.context.batch_len() == 0 {
@@ -318,6 +322,7 @@ impl<'model> Generator<'model> {
     ) -> Option<Result<FinishReason, Failure>> {
         let sequence = self.running.get_mut(&stream)?;
         let Part { from, output, first, guessed, by } = sequence.part.take()?;
+        sequence.report_prefill(&mut |what| report(stream, what));
         if let (Some(top), Some(first)) = (sequence.scored, first) {
             let tokens = &sequence.prompt.tokens;
             // Nothing comes before the first token, so nothing says how likely it was.

@@ -1,16 +1,16 @@
 //! In which order prompts are read: pure bookkeeping of what was read for whom.
 //!
-//! Callers share the time that reading takes. Those for whom about as much was read (to within [`SHARE`]) go by their
-//! prompts: the one of which the least is left goes first, so that a question does not wait for a document. In every
-//! [`OLDEST_EVERY`]th step the prompt that came first goes first, so that short ones do not keep a long one waiting for ever.
-//! A caller who comes anew starts where the one stands for whom the least was read, as in [`super::turns`].
-//!
-//! Callers are opaque numbers that the server chooses; see `ToWorker::Generate`.
+//! Persons share the time that reading takes, and the keys of one person do. Those for whom about as much was read (to within
+//! [`SHARE`]) go by their prompts: the one of which the least is left goes first, so that a question does not wait for a
+//! document. In every [`OLDEST_EVERY`]th step the prompt that came first goes first, so that short ones do not keep a long one
+//! waiting for ever. Who comes anew starts where the one stands for whom the least was read, as in [`super::turns`].
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Callers for whom reading took equally many multiples of this are served alike. Longer than a usual prompt takes, so that
+use crate::protocol::CallerNumbers;
+
+/// Those for whom reading took equally many multiples of this are served alike. Longer than a usual prompt takes, so that
 /// usual prompts of several callers are read one after the other rather than all at the pace of the last.
 const SHARE: Duration = Duration::from_secs(4);
 /// One step of so many goes to the oldest prompt.
@@ -21,49 +21,91 @@ const OLDEST_EVERY: u64 = 4;
 pub(super) struct Unread {
     /// Numbers grow by arrival.
     pub(super) stream: u64,
-    pub(super) caller: u64,
+    pub(super) caller: CallerNumbers,
     /// Tokens of it that are still to be read.
     pub(super) left: usize,
 }
 
-/// What was read for each caller.
+/// What was read for each person, and for each key.
 #[derive(Debug, Default)]
 pub(super) struct Order {
-    served: BTreeMap<u64, Duration>,
+    persons: Ledger<u64>,
+    keys: Ledger<CallerNumbers>,
     steps: u64,
 }
 
 impl Order {
     /// Puts all prompts that are read at the moment in the order in which this step is to read them.
     pub(super) fn arrange(&mut self, unread: &mut [Unread]) {
-        let served = |order: &Self, prompt: &Unread| order.served.get(&prompt.caller).copied();
-        let level = unread.iter().filter_map(|prompt| served(self, prompt)).min().unwrap_or_default();
-        // Who has nothing to read is remembered only while others, for whom less was read, have.
-        let reads = |caller: &u64| unread.iter().any(|prompt| prompt.caller == *caller);
-        self.served.retain(|caller, served| reads(caller) || (*served > level && !unread.is_empty()));
-        for prompt in unread.iter() {
-            self.served.entry(prompt.caller).or_insert(level);
-        }
+        let callers = || unread.iter().map(|prompt| prompt.caller);
+        self.persons.open(|| callers().map(|caller| caller.person), |_, _| true);
+        self.keys.open(callers, |one, other| one.person == other.person);
         self.steps += 1;
         let oldest_first = self.steps.is_multiple_of(OLDEST_EVERY);
         unread.sort_by_key(|prompt| {
-            let shares = self.served[&prompt.caller].as_millis() / SHARE.as_millis();
+            let shares = (self.persons.shares(prompt.caller.person), self.keys.shares(prompt.caller));
             let by_need = (shares, prompt.left);
-            (if oldest_first { (0, 0) } else { by_need }, prompt.stream)
+            (if oldest_first { ((0, 0), 0) } else { by_need }, prompt.stream)
         });
     }
 
     /// Notes that reading for a caller took so long.
-    pub(super) fn charge(&mut self, caller: u64, took: Duration) {
-        if let Some(served) = self.served.get_mut(&caller) {
+    pub(super) fn charge(&mut self, caller: CallerNumbers, took: Duration) {
+        self.persons.charge(caller.person, took);
+        self.keys.charge(caller, took);
+    }
+}
+
+/// What was read for some who share.
+#[derive(Debug)]
+struct Ledger<K> {
+    served: BTreeMap<K, Duration>,
+}
+
+impl<K> Default for Ledger<K> {
+    fn default() -> Self {
+        Self { served: BTreeMap::new() }
+    }
+}
+
+impl<K: Copy + Ord> Ledger<K> {
+    /// Has an entry for all who have something to read, and for others only while somebody with whom they share, and for whom
+    /// less was read, has.
+    fn open<R: Iterator<Item = K>>(&mut self, readers: impl Fn() -> R, share: impl Fn(K, K) -> bool) {
+        let level = |served: &BTreeMap<K, Duration>, of: K| {
+            let mut rivals = readers().filter(|reader| share(*reader, of)).peekable();
+            rivals.peek()?;
+            Some(rivals.filter_map(|reader| served.get(&reader).copied()).min().unwrap_or_default())
+        };
+        let before = self.served.clone();
+        self.served.retain(|one, served| {
+            readers().any(|reader| reader == *one)
+                || level(&before, *one).is_some_and(|level| *served > level)
+        });
+        for reader in readers() {
+            self.served.entry(reader).or_insert_with(|| level(&before, reader).unwrap_or_default());
+        }
+    }
+
+    fn charge(&mut self, one: K, took: Duration) {
+        if let Some(served) = self.served.get_mut(&one) {
             *served += took;
         }
+    }
+
+    fn shares(&self, one: K) -> u128 {
+        self.served.get(&one).map_or(0, |served| served.as_millis() / SHARE.as_millis())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A person with one key; 100 to 103 are further keys of the first person.
+    fn person(number: u64) -> CallerNumbers {
+        CallerNumbers { person: if (100..104).contains(&number) { 1 } else { number }, key: number }
+    }
 
     /// Reads prompts (`(caller, steps)` by arrival) to their end, a step of a second at a time, and returns when each was
     /// read. Those of the second list arrive at the given second.
@@ -72,12 +114,12 @@ mod tests {
         let mut unread: Vec<Unread> = Vec::new();
         let mut ends = vec![0; first.len() + later.len()];
         for (stream, (caller, left)) in (0..).zip(first.iter().copied()) {
-            unread.push(Unread { stream, caller, left });
+            unread.push(Unread { stream, caller: person(caller), left });
         }
         for second in 0..1000 {
             for (stream, (at, caller, left)) in (first.len() as u64..).zip(later.iter().copied()) {
                 if at == second {
-                    unread.push(Unread { stream, caller, left });
+                    unread.push(Unread { stream, caller: person(caller), left });
                 }
             }
             order.arrange(&mut unread);
@@ -110,13 +152,23 @@ mod tests {
     }
 
     #[test]
+    fn persons_share_the_time_whatever_keys_they_have_and_so_do_these() {
+        // The first person with four keys, and another with one.
+        let ends = finished(&[(100, 30), (101, 30), (102, 30), (103, 30)], &[(0, 2, 30)]);
+        assert!((56..=64).contains(&ends[4]), "half of the time is its: {ends:?}");
+        // Of two keys of one person one has three prompts.
+        let ends = finished(&[(100, 30), (100, 30), (100, 30)], &[(0, 101, 30)]);
+        assert!((56..=64).contains(&ends[3]), "half of the time is its: {ends:?}");
+    }
+
+    #[test]
     fn usual_prompts_are_read_one_after_the_other() {
         assert_eq!(finished(&[(1, 3), (2, 3), (3, 3)], &[]), [3, 6, 9]);
     }
 
     #[test]
     fn short_prompts_of_many_callers_do_not_keep_a_long_one_waiting() {
-        let endless: Vec<(u64, u64, usize)> = (0..300).map(|at| (at, 10 + at, 1)).collect();
+        let endless: Vec<(u64, u64, usize)> = (0..300).map(|at| (at, 1000 + at, 1)).collect();
         let ends = finished(&[(1, 30)], &endless);
         assert!((100..=124).contains(&ends[0]), "a step of four is its: {}", ends[0]);
     }
@@ -124,11 +176,11 @@ mod tests {
     #[test]
     fn nobody_is_remembered_where_nothing_is_read() {
         let mut order = Order::default();
-        let mut unread = [Unread { stream: 1, caller: 7, left: 9 }];
+        let mut unread = [Unread { stream: 1, caller: person(7), left: 9 }];
         order.arrange(&mut unread);
-        order.charge(7, Duration::from_secs(60));
-        order.charge(8, Duration::from_secs(60));
+        order.charge(person(7), Duration::from_secs(60));
+        order.charge(person(8), Duration::from_secs(60));
         order.arrange(&mut []);
-        assert!(order.served.is_empty());
+        assert!(order.persons.served.is_empty() && order.keys.served.is_empty());
     }
 }

@@ -10,18 +10,21 @@ use super::llama_cpp::Vocab;
 use super::pace::{GUESSED_MAX, Luck, Pace, guess};
 use super::sampler::{Choice, Sampler};
 use crate::driver::{FinishReason, TokenLogprobs};
+use crate::protocol::{CREDIT, CallerNumbers};
 
 /// A running answer.
 pub(super) struct Sequence<'model> {
     pub(super) id: i32,
-    /// A number that stands for whose it is.
-    pub(super) caller: u64,
+    /// Whose it is.
+    pub(super) caller: CallerNumbers,
     /// When it got its sequence, or later when its prompt was read.
     pub(super) since: Instant,
     /// The prompt's tokens and behind them those of the answer that were decoded.
     pub(super) prompt: Prompt,
     /// Tokens of it that were known from earlier, until that is told.
     pub(super) known: Option<usize>,
+    /// Tokens of the prompt that the last report of prefill counted; none where there are no such reports.
+    pub(super) reported: Option<usize>,
     /// Tokens in the context.
     pub(super) position: usize,
     /// Sampled but not decoded yet; the prompt was read when there is one.
@@ -110,6 +113,25 @@ pub(super) enum Source {
 impl Sequence<'_> {
     pub(super) fn runnable(&self) -> bool {
         (self.next.is_none() && self.scored.is_none()) || self.credit > 0
+    }
+
+    /// Reports how much of the prompt is in the KV cache, and has [`Self::report_prefill`] report what follows.
+    pub(super) fn report_position(&mut self, report: &mut dyn FnMut(Progress)) {
+        self.reported = Some(self.position);
+        self.credit = self.credit.saturating_sub(1);
+        report(Progress::Prefilling { tokens: u32::try_from(self.position).unwrap_or(u32::MAX) });
+    }
+
+    /// Reports how much of the prompt is in the KV cache, where that is asked for and more than was reported: what a paused
+    /// stream had read may be read again. Half of the credit is left to the answer; the last report is sent in any case.
+    pub(super) fn report_prefill(&mut self, report: &mut dyn FnMut(Progress)) {
+        let is_more = self.reported.is_some_and(|reported| reported < self.position);
+        // An answer that was paused is read again, too, behind its prompt.
+        let reads_prompt = self.known.is_some();
+        let is_last = self.position == self.prompt.tokens.len();
+        if is_more && reads_prompt && (is_last || self.credit > CREDIT / 2) {
+            self.report_position(report);
+        }
     }
 
     /// Tokens that may follow its last one, as many as are worth computing along, and who thinks so.

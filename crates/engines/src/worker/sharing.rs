@@ -1,22 +1,27 @@
 //! Which stream gets a sequence where there are more streams than sequences: pure.
 //!
-//! A stream that waits takes a free sequence, or another stream is paused for it:
+//! Persons share the sequences, and the keys of one person do. A stream that waits takes a free sequence, or another stream is
+//! paused for it:
 //!
 //! - at once one that cannot go on, since it has no credit;
-//! - at once one of a caller who has at least two more sequences than its own caller, or, where its own caller has none and
-//!   the stream is new, of one who has several streams;
-//! - one of its own caller, or of one who has more sequences than its own, that has computed for [`SLICE`] since its prompt was
-//!   read, once it has waited as long itself.
+//! - at once one of somebody who has at least two more sequences, or, where the stream is new and its own caller has none, of
+//!   somebody who has several streams;
+//! - one of its own key, or of somebody who has more sequences, that has computed for [`SLICE`], once it has waited as long
+//!   itself or is its caller's first.
 //!
-//! A stream whose state cannot be kept is read again when it goes on. So it is paused only where little of it was read, or,
-//! at once, after its slice: what is paused has always got on.
+//! A stream whose state cannot be kept is read again when it goes on. So it is paused only where little of it was read, or
+//! after it has computed for its slice since its prompt was read; where streams take turns, that slice is as long as reading
+//! it again takes. What is paused has always got on, and at most half of the time goes into reading again.
 //!
-//! Of those that wait, a stream of the caller with the fewest sequences goes first, then the one that has waited longest.
+//! Of those that wait, a stream of the person, then of the key, with the fewest sequences goes first, then the one that has
+//! waited longest.
 
 use std::cmp::Reverse;
 use std::time::Duration;
 
 use lar_base::Instant;
+
+use crate::protocol::CallerNumbers;
 
 /// Streams that take turns in a sequence have it for so long.
 pub(super) const SLICE: Duration = Duration::from_secs(10);
@@ -27,7 +32,7 @@ const READ_AGAIN_MAX: usize = 256;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Waiter {
     pub(super) stream: u64,
-    pub(super) caller: u64,
+    pub(super) caller: CallerNumbers,
     /// Since when it waits.
     pub(super) since: Instant,
     /// Whether it never had a sequence.
@@ -38,15 +43,19 @@ pub(super) struct Waiter {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Runner {
     pub(super) stream: u64,
-    pub(super) caller: u64,
+    pub(super) caller: CallerNumbers,
     /// Whether it has credit for what it does next.
     pub(super) is_runnable: bool,
     /// Whether it may be paused at all.
     pub(super) may_be_paused: bool,
-    /// When its prompt was read; none while that is under way.
-    pub(super) ready_since: Option<Instant>,
+    /// When it got the sequence, or its prompt was read after that.
+    pub(super) since: Instant,
+    /// Whether its prompt is read.
+    pub(super) is_read: bool,
     /// Tokens in its sequence.
     pub(super) tokens: usize,
+    /// How long it takes to compute its tokens again.
+    pub(super) read_again: Duration,
     /// Whether host memory has room for its state.
     pub(super) can_be_kept: bool,
     /// Whether its state cannot be computed from its tokens again.
@@ -66,37 +75,49 @@ pub(super) struct Choice {
 /// those that would not compute.
 pub(super) fn choose(
     waiting: &[Waiter],
-    callers: &[u64],
+    callers: &[CallerNumbers],
     running: &[Runner],
     has_free: bool,
     now: Instant,
 ) -> Option<Choice> {
-    let sequences = |caller: u64| running.iter().filter(|other| other.caller == caller).count();
+    let of_person = |person: u64| running.iter().filter(|other| other.caller.person == person).count();
+    let of_key = |caller: CallerNumbers| running.iter().filter(|other| other.caller == caller).count();
+    let sequences = |caller: CallerNumbers| (of_person(caller.person), of_key(caller));
     let mut order: Vec<&Waiter> = waiting.iter().collect();
     order.sort_by_key(|waiter| (sequences(waiter.caller), waiter.since, waiter.stream));
     if has_free {
         return order.first().map(|waiter| Choice { starts: waiter.stream, pauses: None });
     }
-    let streams = |caller: u64| sequences(caller) + callers.iter().filter(|other| **other == caller).count();
     order.into_iter().find_map(|waiter| {
-        let own = sequences(waiter.caller);
-        let is_newcomer = waiter.is_new && own == 0;
-        let has_waited = is_newcomer || now.since(waiter.since) >= SLICE;
         let may_pause = |runner: &&Runner| {
-            let theirs = sequences(runner.caller);
-            let had_its_slice = runner.ready_since.is_some_and(|since| now.since(since) >= SLICE);
+            let is_same_person = runner.caller.person == waiter.caller.person;
+            let (own, theirs, others_of_theirs) = match is_same_person {
+                true => {
+                    let waiting = callers.iter().filter(|other| **other == runner.caller);
+                    (of_key(waiter.caller), of_key(runner.caller), waiting.count())
+                }
+                false => {
+                    let person = runner.caller.person;
+                    let waiting = callers.iter().filter(|other| other.person == person);
+                    (of_person(waiter.caller.person), of_person(person), waiting.count())
+                }
+            };
+            let is_newcomer = waiter.is_new && own == 0;
+            let has_waited = is_newcomer || now.since(waiter.since) >= SLICE;
+            let computed = now.since(runner.since);
             let at_once =
-                !runner.is_runnable || theirs >= own + 2 || (is_newcomer && streams(runner.caller) > 1);
-            let in_turn = has_waited && had_its_slice && (runner.caller == waiter.caller || theirs > own);
-            let costs_little = runner.can_be_kept
-                || (!runner.must_be_kept && (runner.tokens <= READ_AGAIN_MAX || (at_once && had_its_slice)));
+                !runner.is_runnable || theirs >= own + 2 || (is_newcomer && theirs + others_of_theirs > 1);
+            let in_turn = has_waited && computed >= SLICE && (runner.caller == waiter.caller || theirs > own);
+            let slice = if at_once { SLICE } else { SLICE.max(runner.read_again) };
+            let is_little = runner.tokens <= READ_AGAIN_MAX || (runner.is_read && computed >= slice);
+            let costs_little = runner.can_be_kept || (!runner.must_be_kept && is_little);
             runner.may_be_paused && (at_once || in_turn) && costs_little
         };
         // Best is one that stands still, then one that costs little, then one of the caller with most, then the one that has
         // run longest.
         let best = running.iter().filter(may_pause).max_by_key(|runner| {
             let lost = if runner.can_be_kept { 0 } else { runner.tokens };
-            let ran = runner.ready_since.map(|since| now.since(since));
+            let ran = runner.is_read.then(|| now.since(runner.since));
             (!runner.is_runnable, Reverse(lost), sequences(runner.caller), ran, runner.stream)
         })?;
         Some(Choice { starts: waiter.stream, pauses: Some(best.stream) })

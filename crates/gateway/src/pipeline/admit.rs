@@ -1,12 +1,15 @@
 //! Whether a task may run: who asks, which model serves it, whether that can do such work, and whether the prompt fits. Costs
 //! a count of the prompt's tokens, and neither weights nor a place.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use lar_base::{KeyId, Problem, Scope, Timestamp};
 use lar_catalog::Kind;
 use lar_engines::dialect::Reading;
-use lar_engines::driver::{Ability, AnswerFormat, Constraint, Engine, Job, Prompt, TextAnswer, TextQuestion};
+use lar_engines::driver::{
+    Ability, AnswerFormat, CallerIds, Constraint, Engine, Job, Prompt, TextAnswer, TextQuestion,
+};
 use lar_engines::scheduler::Priority;
 use lar_engines::{CONSTRAINT_FIELD, gbnf};
 use lar_store::TaskStart;
@@ -20,6 +23,8 @@ use crate::task::{HangUp, Task, Work};
 #[derive(Debug)]
 pub struct Admitted {
     pub(super) start: TaskStart,
+    /// The id of the request that it is done for.
+    pub(super) request_id: Option<Arc<str>>,
     pub(super) priority: Priority,
     pub(super) deadline: Option<Duration>,
     pub(super) hang_up: HangUp,
@@ -122,6 +127,7 @@ impl Gateway {
             created_at: Timestamp::now(),
             memory: task.memory,
         };
+        let request_id = task.caller.request_id().cloned();
         let mut ignored = Vec::new();
         let ready = match (task.work, ability) {
             (Work::Generate { mut prompt, mut sampling }, Ability::Generate) => {
@@ -177,7 +183,7 @@ impl Gateway {
                     job: Job {
                         prompt: prepared.prompt,
                         sampling,
-                        caller: Some(start.key),
+                        caller: Some(CallerIds { person: start.user, key: start.key }),
                         cache_of: self.shared.routes.cache_of(start.key),
                     },
                     tokens_in: tokens_in as u64,
@@ -212,7 +218,7 @@ impl Gateway {
         if !ignored.is_empty() {
             tracing::info!(task = %start.id, ignored = ignored.join(", "), "parts of a request have no effect");
         }
-        Ok(Admitted { start, priority, deadline, hang_up, route, ready, ignored })
+        Ok(Admitted { start, request_id, priority, deadline, hang_up, route, ready, ignored })
     }
 
     fn engine(&self, route: &Route) -> Result<Engine, Problem> {

@@ -57,7 +57,7 @@ pub(super) async fn run(
             (data_dir.database(), Some(data_dir))
         }
     };
-    ensure!(database.is_file(), "{} is not there", database.display());
+    ensure!(database.is_file(), "{} is not there, or no regular file", database.display());
     let cannot = || format!("{} cannot be made", folder.display());
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).with_context(cannot)?;
     let is_empty = std::fs::read_dir(folder).with_context(cannot)?.next().is_none();

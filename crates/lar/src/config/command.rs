@@ -2,11 +2,12 @@
 
 use anyhow::Context as _;
 use clap::Subcommand;
+use lar_base::files::{TEXT_BYTES_MAX, read_small_text};
 use lar_cli::{Output, output};
 use serde_json::{Map, Value, json};
 
 use super::settings::SETTINGS;
-use super::{Config, Environment, Flags, file, known, leaves, literal};
+use super::{Config, Environment, Flags, file, find, known, leaves, literal};
 
 /// What can be done with the configuration.
 #[derive(Debug, Subcommand)]
@@ -77,7 +78,10 @@ fn set(
     let setting = known(key)?;
     anyhow::ensure!(key != "remote", "[[remote]] entries are written into the file by hand");
     let path = file(flags, environment)?;
-    let before = std::fs::read_to_string(&path).unwrap_or_default();
+    let before = match read_small_text(&path, TEXT_BYTES_MAX) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        read => read.with_context(|| format!("{} cannot be read", path.display()))?,
+    };
     let mut table: toml::Table = before.parse().with_context(|| format!("{} is no TOML", path.display()))?;
     super::set(&mut table, key, literal(setting, value));
     let folder = path.parent().context("the file has no folder")?;
@@ -112,13 +116,6 @@ fn remains(before: &str, key: &str, error: &anyhow::Error) -> bool {
         .parse::<toml::Table>()
         .is_ok_and(|table| leaves(&table).iter().any(|setting| setting != key && about(setting)));
     there_before && !about(key)
-}
-
-fn find<'a>(table: &'a toml::Table, key: &str) -> Option<&'a toml::Value> {
-    match key.split_once('.') {
-        None => table.get(key),
-        Some((section, rest)) => find(table.get(section)?.as_table()?, rest),
-    }
 }
 
 /// The JSON Schema of `lar.toml`.

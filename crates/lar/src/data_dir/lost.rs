@@ -32,18 +32,25 @@ pub(crate) fn newest_backup(data_dir: &Path) -> Option<PathBuf> {
 /// Refuses to make a new database beside what is left of another; with [`Loss::Accept`] that is put aside.
 pub(super) fn check_database(data_dir: &Path, loss: Loss) -> anyhow::Result<()> {
     let database = data_dir.join("lar.db");
-    if std::fs::metadata(&database).is_ok_and(|about| about.len() > 0) {
+    // What is no file is refused when it is opened.
+    if std::fs::metadata(&database).is_ok_and(|about| about.len() > 0 || !about.is_file()) {
         return Ok(());
     }
+    // A link that leads nowhere is refused there, too, unless it is to be put aside.
+    let link = std::fs::read_link(&database).ok().filter(|_| !database.exists());
     let is_there = |name: &&str| std::fs::metadata(data_dir.join(name)).is_ok_and(|about| about.len() > 0);
     let signs: Vec<&str> = SIGNS.into_iter().filter(is_there).collect();
-    if signs.is_empty() {
+    if signs.is_empty() && (link.is_none() || loss == Loss::Refuse) {
         return Ok(());
     }
     if loss == Loss::Accept {
         return put_aside(data_dir);
     }
-    let what = if database.exists() { "is empty" } else { "is missing" };
+    let what = match link {
+        Some(target) => format!("is a symbolic link to {}, which is missing", target.display()),
+        None if database.exists() => "is empty".into(),
+        None => "is missing".into(),
+    };
     bail!(
         "the database {} {what}, though {} beside it says that there was one. {} Or begin with an empty one: {FLAG}",
         database.display(),
@@ -61,7 +68,7 @@ fn put_aside(data_dir: &Path) -> anyhow::Result<()> {
     std::fs::DirBuilder::new().mode(0o700).create(&aside).with_context(cannot)?;
     for name in ["lar.db", "lar.db-wal", "lar.db-shm"] {
         let path = data_dir.join(name);
-        if path.exists() {
+        if path.symlink_metadata().is_ok() {
             std::fs::rename(&path, aside.join(name))
                 .with_context(|| format!("{} cannot be moved", path.display()))?;
         }
@@ -148,6 +155,22 @@ mod tests {
         assert!(refused.contains("is empty") && refused.contains("lar-20260301.tar"), "{refused}");
         assert!(check_database(data, Loss::Accept).is_ok());
         assert!(!data.join("lar.db").exists() && !data.join("lar.db-wal").exists(), "they are put aside");
+    }
+
+    #[test]
+    fn a_link_to_a_lost_database_is_told_as_such_and_put_aside() {
+        let at = tempfile::tempdir().unwrap();
+        let data = at.path();
+        let link = data.join("lar.db");
+        std::os::unix::fs::symlink("/mnt/away/lar.db", &link).unwrap();
+        assert!(check_database(data, Loss::Refuse).is_ok(), "it is refused when it is opened");
+        std::fs::write(data.join("owner.key"), b"lar_x").unwrap();
+        let refused = check_database(data, Loss::Refuse).unwrap_err().to_string();
+        let what =
+            "lar.db is a symbolic link to /mnt/away/lar.db, which is missing, though owner.key beside it";
+        assert!(refused.contains(what) && refused.contains("lar backup restore"), "{refused}");
+        assert!(check_database(data, Loss::Accept).is_ok());
+        assert!(link.symlink_metadata().is_err(), "a new one can be made");
     }
 
     #[test]

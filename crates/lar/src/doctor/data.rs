@@ -9,7 +9,7 @@ use lar_store::{Check, Inspection, inspect, log_copies};
 
 use super::{Finding, broken, fine, note};
 use crate::advice;
-use crate::data_dir::{is_secret, newest_backup, wider_than_owner};
+use crate::data_dir::{self, is_secret, newest_backup, wider_than_owner};
 
 /// What was found.
 pub(super) fn run(data_dir: &Path) -> Vec<Finding> {
@@ -18,6 +18,7 @@ pub(super) fn run(data_dir: &Path) -> Vec<Finding> {
         findings.extend(database(data_dir));
         findings.extend(copies_of_logs(data_dir));
         findings.extend(secret(data_dir));
+        findings.extend(unreadable_keys(data_dir));
         findings.extend(permissions(data_dir));
     }
     findings
@@ -84,12 +85,9 @@ fn database(data_dir: &Path) -> Option<Finding> {
             "install the newer lar again, or restore a backup made before it: lar backup restore FILE",
         ),
         Inspection::Unreadable(error) => {
-            let mend = advice::next_step(&anyhow::Error::new(error));
-            broken(
-                about,
-                format!("{} cannot be read", path.display()),
-                mend.unwrap_or("look at its owner and mode"),
-            )
+            let error = anyhow::Error::new(error);
+            let mend = advice::next_step(&error);
+            broken(about, format!("{error:#}"), mend.unwrap_or_else(|| "look at its owner and mode".into()))
         }
     };
     Some(finding)
@@ -124,6 +122,17 @@ fn secret(data_dir: &Path) -> Option<Finding> {
             "bring it back from a backup: lar backup restore FILE",
         )
     })
+}
+
+/// Keys that Lar would refuse to start with.
+fn unreadable_keys(data_dir: &Path) -> Vec<Finding> {
+    let keys = data_dir::unreadable_keys(data_dir).into_iter();
+    let finding = |(name, error): (&'static str, anyhow::Error)| {
+        let mend = advice::next_step(&error);
+        let mend = mend.unwrap_or_else(|| "bring it back from a backup: lar backup restore FILE".into());
+        broken(name, format!("{error:#}"), mend)
+    };
+    keys.map(finding).collect()
 }
 
 fn permissions(data_dir: &Path) -> Vec<Finding> {

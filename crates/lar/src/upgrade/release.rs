@@ -8,6 +8,7 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
 use flate2::read::GzDecoder;
+use lar_base::files::{KEY_BYTES_MAX, read_small_text};
 use lar_sandbox::Inherit;
 use rustix::fs::{CWD, RenameFlags};
 use sha2::{Digest as _, Sha256};
@@ -142,7 +143,7 @@ pub(super) fn check_digest(archive: &Path, given: Option<&str>) -> anyhow::Resul
     let beside = PathBuf::from(format!("{}.sha256", archive.display()));
     let promised = match given {
         Some(digest) => digest.to_owned(),
-        None => fs::read_to_string(&beside).with_context(|| {
+        None => read_small_text(&beside, KEY_BYTES_MAX).with_context(|| {
             format!("{} cannot be read; give the archive's digest with --sha256", beside.display())
         })?,
     };

@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
 use lar_api::anthropic::{Block, Delta, Message, MessageDelta, StreamEvent, Usage};
-use lar_base::{Code, Problem, TaskId};
+use lar_base::{Problem, TaskId};
 use lar_engines::dialect::CallPart;
-use lar_gateway::{End, TaskEvent};
+use lar_gateway::{End, TaskEvent, cancelled};
 use serde_json::{Value, json};
 
 use super::{decode_messages, stop_reason, usage};
@@ -150,8 +150,9 @@ impl Stream {
             }
             TaskEvent::End(end) => self.end(&end),
             TaskEvent::Error(problem) => self.fail(&problem),
-            TaskEvent::Cancelled => self.fail(&Problem::new(Code::EngineFailed, "the task was stopped")),
+            TaskEvent::Cancelled => self.fail(&cancelled()),
             TaskEvent::Started { .. }
+            | TaskEvent::Prefilling(_)
             | TaskEvent::Token { .. }
             | TaskEvent::Reasoning { .. }
             | TaskEvent::Vectors(_)

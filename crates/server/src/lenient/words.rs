@@ -16,13 +16,9 @@ pub(crate) fn in_plain_words(reason: &str) -> String {
     }
 }
 
-/// A whole number between two bounds; what no bound of JSON's is goes unsaid.
+/// A whole number between two bounds.
 pub(super) fn whole_number(low: i128, high: i128) -> String {
-    match (low, high) {
-        (low, high) if low == i64::MIN.into() && high == i64::MAX.into() => "a whole number".into(),
-        (0, high) if high == u64::MAX.into() => "a whole number that is not negative".into(),
-        _ => format!("a whole number from {low} to {high}"),
-    }
+    format!("a whole number from {low} to {high}")
 }
 
 fn needed(expected: &str) -> String {
@@ -58,7 +54,11 @@ mod tests {
             ("invalid value: integer `-1`, expected u32", "must be a whole number from 0 to 4294967295"),
             (
                 "invalid type: string \"a, expected b\", expected i64 at line 1 column 2",
-                "must be a whole number",
+                "must be a whole number from -9223372036854775808 to 9223372036854775807",
+            ),
+            (
+                "invalid type: floating point `1e30`, expected usize",
+                "must be a whole number from 0 to 18446744073709551615",
             ),
             ("invalid type: map, expected a sequence", "must be an array"),
             ("invalid type: null, expected struct NewMessage", "must be an object"),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use lar_base::files::{TEXT_BYTES_MAX, read_small};
 use lar_base::{Instant, Timestamp};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
@@ -67,14 +68,16 @@ impl Tls {
 }
 
 fn acceptor(files: &TlsFiles) -> std::io::Result<TlsAcceptor> {
-    let chain = CertificateDer::pem_file_iter(&files.certificate)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+    let read = |path: &Path| read_small(path, TEXT_BYTES_MAX).map_err(|error| bad(path, error));
+    let certificates = read(&files.certificate)?;
+    let chain = CertificateDer::pem_slice_iter(&certificates)
+        .collect::<Result<Vec<_>, _>>()
         .map_err(|error| bad(&files.certificate, error))?;
     if chain.is_empty() {
         return Err(bad(&files.certificate, "there is no certificate in it"));
     }
-    let key =
-        PrivateKeyDer::from_pem_file(&files.private_key).map_err(|error| bad(&files.private_key, error))?;
+    let key = PrivateKeyDer::from_pem_slice(&read(&files.private_key)?);
+    let key = key.map_err(|error| bad(&files.private_key, error))?;
     let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key));

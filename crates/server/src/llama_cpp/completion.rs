@@ -4,10 +4,10 @@ use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
 use lar_api::fields::TokenLimit;
 use lar_api::llama_cpp::{COMPLETION_FIELDS, Completion, CompletionRequest, Part, Probability};
-use lar_base::{Code, Problem, TaskId};
+use lar_base::{Problem, TaskId};
 use lar_catalog::DEFAULT_CHAT;
 use lar_engines::driver::{Constraint, FinishReason, Prompt, TextQuestion, TokenLogprobs};
-use lar_gateway::{End, TaskEvent};
+use lar_gateway::{End, PrefillProgress, TaskEvent, cancelled};
 use serde_json::{Map, Value, json};
 
 use super::{logit_bias, settings};
@@ -342,6 +342,7 @@ impl sse::Source for Stream {
                 TaskEvent::Queued { position, .. } => {
                     return Some(format!(": queued, position {position}\n\n"));
                 }
+                TaskEvent::Prefilling(progress) => return Some(self.prefilling(index, &progress)),
                 TaskEvent::Token { .. } if self.answered.only_reads => {}
                 TaskEvent::Token { text, logprobs, .. } if !text.is_empty() || !logprobs.is_empty() => {
                     return Some(self.part(index, &text, &logprobs));
@@ -356,9 +357,7 @@ impl sse::Source for Stream {
                     return Some(event_of(&last));
                 }
                 TaskEvent::Error(problem) => return Some(self.fail(&problem)),
-                TaskEvent::Cancelled => {
-                    return Some(self.fail(&Problem::new(Code::EngineFailed, "the task was stopped")));
-                }
+                TaskEvent::Cancelled => return Some(self.fail(&cancelled())),
                 _ => {}
             }
         }
@@ -382,7 +381,22 @@ impl Stream {
             stop: false,
             id_slot: -1,
             timings,
+            prompt_progress: None,
             completion_probabilities: self.answered.probabilities(logprobs),
+        };
+        event_of(&serde_json::to_value(part).unwrap_or_default())
+    }
+
+    /// How much of the prompt was read, in a part without content.
+    fn prefilling(&self, index: usize, progress: &PrefillProgress) -> String {
+        let timings = self.answered.timings_per_token.then(|| sampling::timings_of_prefill(progress));
+        let part = Part {
+            index,
+            tokens_evaluated: progress.total,
+            id_slot: -1,
+            timings: timings.flatten(),
+            prompt_progress: Some(sampling::prompt_progress(progress)),
+            ..Part::default()
         };
         event_of(&serde_json::to_value(part).unwrap_or_default())
     }

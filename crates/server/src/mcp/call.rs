@@ -13,7 +13,7 @@ use rmcp::model::{CallToolRequestParams, CallToolResponse, CallToolResult, Conte
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::errors::{Audience, shown_to};
+use crate::errors::{Audience, log_and_redact};
 use crate::memories::{ingested, item, memory_id, place, review, search, smart, wire};
 use crate::{App, extract};
 
@@ -70,6 +70,7 @@ pub(super) async fn call(
 ) -> Result<CallToolResponse, ErrorData> {
     let mut arguments = Value::Object(request.arguments.unwrap_or_default());
     extract::make_plain(&mut arguments);
+    let request_id = caller.request_id().cloned();
     let done = match request.name.as_ref() {
         "memory_search" => find(app, caller, headers, arguments).await,
         "memory_save" => save(app, caller, headers, arguments).await,
@@ -86,7 +87,7 @@ pub(super) async fn call(
             return Err(ErrorData::invalid_params(format!("there is no tool `{shown}`"), None));
         }
     };
-    Ok(done.unwrap_or_else(failed).into())
+    Ok(done.unwrap_or_else(|problem| failed(problem, request_id.as_deref())).into())
 }
 
 async fn find(
@@ -234,7 +235,7 @@ fn answer(texts: Vec<String>, value: &impl serde::Serialize) -> CallToolResult {
     result
 }
 
-fn failed(problem: Problem) -> CallToolResult {
-    let problem = shown_to(Audience::Everybody, problem, None);
+fn failed(problem: Problem, request_id: Option<&str>) -> CallToolResult {
+    let problem = log_and_redact(Audience::Everybody, problem, request_id);
     CallToolResult::error(vec![ContentBlock::text(format!("{} ({})", problem.detail, problem.code))])
 }

@@ -2,17 +2,20 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
+use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse as _, Response};
+use axum::{Json, Router};
 use lar_base::Bytes;
 use rmcp::ServerHandler;
+use rmcp::model::{ClientJsonRpcMessage, ErrorData, JsonRpcError};
 use rmcp::transport::streamable_http_server::session::SessionManager;
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
+use serde_json::Value;
 use tokio::net::TcpListener;
 
 use crate::errors::Failure;
@@ -63,6 +66,23 @@ where
     S: SessionManager,
 {
     transport.handle(request).await.map(Body::new).into_response()
+}
+
+/// The answer to a request of this body, where the transport's is 415 in plain text for what is no message: an error of
+/// JSON-RPC. It has no `id`, as MCP wants it where none could be read.
+pub(super) fn name_malformed(answer: Response, body: &[u8]) -> Response {
+    if answer.status() != StatusCode::UNSUPPORTED_MEDIA_TYPE {
+        return answer;
+    }
+    let error = if let Err(error) = serde_json::from_slice::<Value>(body) {
+        ErrorData::parse_error(format!("the body is not JSON: {error}"), None)
+    } else if serde_json::from_slice::<ClientJsonRpcMessage>(body).is_err() {
+        ErrorData::invalid_request("the body must be one message of JSON-RPC 2.0, and no batch", None)
+    } else {
+        // Its type is at fault.
+        return answer;
+    };
+    (StatusCode::BAD_REQUEST, Json(JsonRpcError::new(None, error))).into_response()
 }
 
 fn service<H: ServerHandler + Clone, S: SessionManager>(

@@ -9,14 +9,14 @@ use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 use lar_api::ollama::{Answer, CalledFunction, End, ErrorBody, Logprob, Message, ToolCall};
-use lar_base::{Code, Instant, Problem, Timestamp};
+use lar_base::{Instant, Problem, Timestamp};
 use lar_engines::dialect::CallPart;
 use lar_engines::driver::{ChatMessage, FinishReason, TokenLogprobs};
-use lar_gateway::TaskEvent;
+use lar_gateway::{TaskEvent, cancelled};
 use serde_json::json;
 
 use crate::asker::with_told;
-use crate::errors::{Audience, shown_to};
+use crate::errors::{Audience, redact};
 use crate::generate::{self, Begun};
 use crate::misfits::Schemas;
 use crate::openai::sampling::top_logprob;
@@ -116,7 +116,7 @@ impl Lines {
         let line = match self.next().await {
             Some(part) => serde_json::to_string(&part),
             None => {
-                let shown = shown_to(Audience::Everybody, self.failed.take()?, None);
+                let shown = redact(Audience::Everybody, self.failed.take()?);
                 serde_json::to_string(&ErrorBody { error: shown.detail })
             }
         };
@@ -171,11 +171,9 @@ impl Lines {
                 self.over = true;
             }
             TaskEvent::Error(problem) => (self.failed, self.over) = (Some(problem), true),
-            TaskEvent::Cancelled => {
-                let stopped = Problem::new(Code::EngineFailed, "the task was stopped");
-                (self.failed, self.over) = (Some(stopped), true);
-            }
+            TaskEvent::Cancelled => (self.failed, self.over) = (Some(cancelled()), true),
             TaskEvent::Queued { .. }
+            | TaskEvent::Prefilling(_)
             | TaskEvent::Token { .. }
             | TaskEvent::Reasoning { .. }
             | TaskEvent::Vectors(_)

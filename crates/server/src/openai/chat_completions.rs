@@ -1,5 +1,6 @@
-//! `POST /v1/chat/completions`.
+//! `POST /v1/chat/completions`. The stream of an answer is in [`stream`], tools are in [`tools`].
 
+mod stream;
 mod tools;
 
 use std::collections::HashMap;
@@ -8,22 +9,20 @@ use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use lar_api::fields::TokenLimit;
 use lar_api::openai::{
-    AnswerMessage, AnsweredCall, CHAT_FIELDS, ChatChoice, ChatChunk, ChatChunkChoice, ChatCompletion,
-    ChatLogprobs, ChatMessage, ChatRequest, Content, ContentPart, Delta, FunctionDelta, ResponseFormat,
-    Timings, TokenLogprob, ToolCallDelta, Usage,
+    AnswerMessage, AnsweredCall, CHAT_FIELDS, ChatChoice, ChatCompletion, ChatLogprobs, ChatMessage,
+    ChatRequest, Content, ContentPart, ResponseFormat, TokenLogprob,
 };
 use lar_base::{Code, Problem, TaskId, Timestamp};
 use lar_catalog::DEFAULT_CHAT;
-use lar_engines::dialect::CallPart;
 use lar_engines::driver::{self, Chat, Constraint, Prompt, TokenLogprobs};
-use lar_gateway::{End, TaskEvent};
 
+use self::stream::Stream;
 use self::tools::CallShape;
 use super::sampling;
 use crate::asker::{Asker, with_told};
-use crate::errors::{self, Failure};
+use crate::errors::Failure;
 use crate::fields::read;
-use crate::generate::{self, Begun, Wanted};
+use crate::generate::{self, Wanted};
 use crate::lenient::model_or;
 use crate::misfits::Schemas;
 use crate::{State, extract, sse, variables};
@@ -301,162 +300,6 @@ fn texts(field: &str, parts: Vec<ContentPart>) -> Result<String, Problem> {
         }
     };
     Ok(parts.into_iter().enumerate().map(text).collect::<Result<Vec<String>, Problem>>()?.join("\n"))
-}
-
-struct Stream {
-    id: String,
-    created: i64,
-    model: String,
-    system_fingerprint: String,
-    include_usage: bool,
-    begun: Begun,
-    /// Of the answers that are whole.
-    ends: Vec<Option<End>>,
-    style: Style,
-    /// Each answer's call of a custom tool that is being written: its input is told whole.
-    custom: Vec<Option<CallPart>>,
-    over: bool,
-}
-
-impl sse::Source for Stream {
-    async fn next(&mut self) -> Option<String> {
-        loop {
-            if self.over {
-                return None;
-            }
-            let (answer, event) = self.begun.next().await?;
-            let part = self.part(answer, event);
-            if !part.is_empty() {
-                return Some(part);
-            }
-        }
-    }
-}
-
-impl Stream {
-    /// What one event adds to the stream; nothing for some.
-    fn part(&mut self, answer: usize, event: TaskEvent) -> String {
-        let same = |call: &CallPart| matches!(&event, TaskEvent::Call(part) if part.index == call.index);
-        let whole = self.custom[answer].take_if(|call| !same(call));
-        let mut part = whole.map_or_else(String::new, |call| self.custom_call(answer, call));
-        part.push_str(&self.event(answer, event));
-        part
-    }
-
-    fn event(&mut self, answer: usize, event: TaskEvent) -> String {
-        match event {
-            // Clients and proxies learn that it is alive; a comment is no event to them.
-            TaskEvent::Queued { position, predicted_start_ms, .. } => {
-                format!(": queued, position {position}, starts in about {predicted_start_ms} ms\n\n")
-            }
-            TaskEvent::Started { .. } => {
-                self.chunk(answer, Delta { role: Some("assistant"), content: Some(""), ..Delta::default() })
-            }
-            TaskEvent::Token { text, logprobs, .. } if text.is_empty() && logprobs.is_empty() => {
-                String::new()
-            }
-            TaskEvent::Token { text, logprobs, .. } => {
-                let delta = Delta { content: Some(&text), ..Delta::default() };
-                let logprobs = (!logprobs.is_empty()).then(|| told(&logprobs));
-                self.choice(ChatChunkChoice { index: answer, delta, logprobs, finish_reason: None })
-            }
-            TaskEvent::Reasoning { text, .. } => {
-                self.chunk(answer, Delta { reasoning_content: Some(&text), ..Delta::default() })
-            }
-            TaskEvent::Call(call) => self.call(answer, call),
-            TaskEvent::Vectors(_) | TaskEvent::Scores(_) => String::new(),
-            TaskEvent::End(end) => self.end(answer, end),
-            TaskEvent::Error(problem) => self.fail(&problem),
-            TaskEvent::Cancelled => self.fail(&Problem::new(Code::EngineFailed, "the task was stopped")),
-        }
-    }
-
-    fn call(&mut self, answer: usize, call: CallPart) -> String {
-        if let Some(begun) = &mut self.custom[answer] {
-            begun.arguments.push_str(&call.arguments);
-            return String::new();
-        }
-        if call.name.as_deref().is_some_and(|name| self.style.shape.is_custom(name)) {
-            self.custom[answer] = Some(call);
-            return String::new();
-        }
-        let first = call.name.is_some();
-        let function = Some(FunctionDelta { name: call.name.as_deref(), arguments: &call.arguments });
-        if self.style.shape.legacy {
-            return self.chunk(answer, Delta { function_call: function, ..Delta::default() });
-        }
-        let (id, kind) = (first.then(generate::call_id), first.then_some("function"));
-        let delta = ToolCallDelta { index: call.index, id, kind, function, custom: None };
-        self.chunk(answer, Delta { tool_calls: Some([delta]), ..Delta::default() })
-    }
-
-    /// The call of a custom tool, whole.
-    fn custom_call(&self, answer: usize, call: CallPart) -> String {
-        let CallPart { index, name, arguments } = call;
-        let whole = driver::ToolCall { id: generate::call_id(), name: name.unwrap_or_default(), arguments };
-        let AnsweredCall { id, kind, custom, .. } = self.style.shape.call(whole);
-        let delta = ToolCallDelta { index, id: Some(id), kind: Some(kind), function: None, custom };
-        self.chunk(answer, Delta { tool_calls: Some([delta]), ..Delta::default() })
-    }
-
-    fn end(&mut self, answer: usize, end: End) -> String {
-        let last = ChatChunkChoice {
-            index: answer,
-            delta: Delta::default(),
-            logprobs: None,
-            finish_reason: Some(self.style.shape.finish_reason(end.reason.as_str())),
-        };
-        self.ends[answer] = Some(end);
-        if self.ends.iter().any(Option::is_none) {
-            return self.choice(last);
-        }
-        self.over = true;
-        let timings = sampling::timings(self.ends.iter().flatten());
-        let mut part = if self.include_usage {
-            let usage = sampling::usage(self.ends.iter().flatten(), self.ends.len());
-            self.choice(last) + &self.encode(Vec::new(), Some(usage), timings)
-        } else {
-            self.encode(vec![last], None, timings)
-        };
-        part.push_str(sse::DONE);
-        part
-    }
-
-    fn fail(&mut self, problem: &Problem) -> String {
-        self.over = true;
-        let body = serde_json::to_string(&errors::openai(problem)).unwrap_or_default();
-        sse::event(None, None, &body) + sse::DONE
-    }
-
-    fn chunk(&self, answer: usize, delta: Delta<'_>) -> String {
-        self.choice(ChatChunkChoice { index: answer, delta, logprobs: None, finish_reason: None })
-    }
-
-    fn choice(&self, choice: ChatChunkChoice<'_>) -> String {
-        // As with llama.cpp, the chunk that tells the role comes before there is anything to tell of.
-        let is_told = self.style.timings_per_token && choice.delta.role.is_none();
-        let timings = is_told.then(|| sampling::timings_so_far(&self.begun, choice.index)).flatten();
-        self.encode(vec![choice], None, timings)
-    }
-
-    fn encode(
-        &self,
-        choices: Vec<ChatChunkChoice<'_>>,
-        usage: Option<Usage>,
-        timings: Option<Timings>,
-    ) -> String {
-        let chunk = ChatChunk {
-            id: &self.id,
-            object: "chat.completion.chunk",
-            created: self.created,
-            model: &self.model,
-            system_fingerprint: &self.system_fingerprint,
-            choices,
-            usage,
-            timings,
-        };
-        sse::event(None, None, &serde_json::to_string(&chunk).unwrap_or_default())
-    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use lar_api::openai::{
 use lar_base::{Code, KeyId, Problem, TaskId, Timestamp};
 use lar_catalog::DEFAULT_CHAT;
 use lar_engines::driver::{FinishReason, Prompt, TokenLogprobs};
-use lar_gateway::{End, TaskEvent};
+use lar_gateway::{End, TaskEvent, cancelled};
 
 use super::prompts::{self, Sent};
 use super::sampling;
@@ -270,6 +270,7 @@ impl Frame {
             choices,
             usage,
             timings,
+            prompt_progress: None,
         }
     }
 }
@@ -306,6 +307,12 @@ impl sse::Source for Stream {
                     let choice = CompletionChoice { index, text, logprobs: None, finish_reason: None };
                     return Some(self.encode(vec![choice], None, None));
                 }
+                TaskEvent::Prefilling(progress) => {
+                    let choice = CompletionChoice { index, text: "", logprobs: None, finish_reason: None };
+                    let prompt_progress = Some(sampling::prompt_progress(&progress));
+                    let part = self.frame.completion(vec![choice], None, None);
+                    return Some(encode(&Completion { prompt_progress, ..part }));
+                }
                 TaskEvent::Token { index: written, .. } if self.only_reads && written > 0 => {}
                 TaskEvent::Token { text, logprobs, index: so_far }
                     if !text.is_empty() || !logprobs.is_empty() =>
@@ -325,9 +332,7 @@ impl sse::Source for Stream {
                     return Some(self.ended(choice));
                 }
                 TaskEvent::Error(problem) => return Some(self.fail(&problem)),
-                TaskEvent::Cancelled => {
-                    return Some(self.fail(&Problem::new(Code::EngineFailed, "the task was stopped")));
-                }
+                TaskEvent::Cancelled => return Some(self.fail(&cancelled())),
                 _ => {}
             }
         }
@@ -363,7 +368,10 @@ impl Stream {
         usage: Option<Usage>,
         timings: Option<Timings>,
     ) -> String {
-        let completion = self.frame.completion(choices, usage, timings);
-        sse::event(None, None, &serde_json::to_string(&completion).unwrap_or_default())
+        encode(&self.frame.completion(choices, usage, timings))
     }
+}
+
+fn encode(part: &Completion<'_>) -> String {
+    sse::event(None, None, &serde_json::to_string(part).unwrap_or_default())
 }

@@ -86,7 +86,8 @@ async fn at_once(
         Stored { task, key, previous, state, input, body: json(body), created_at }
     };
     if streams {
-        let keep = store.then(|| Keep::new(app.store.clone(), stored));
+        let request_id = asker.caller.request_id().cloned();
+        let keep = store.then(|| Keep::new(app.store.clone(), request_id, stored));
         return Ok((sse::response(Stream::new(begun, encoder, keep)), ignored, noted));
     }
     while let Some((_, event)) = begun.next_whole().await {
@@ -95,7 +96,10 @@ async fn at_once(
             event => encoder.hear(event),
         }
     }
-    if encoder.response.status == Status::Cancelled || !encoder.is_over() {
+    if encoder.response.status == Status::Cancelled {
+        return Err(lar_gateway::cancelled());
+    }
+    if !encoder.is_over() {
         return Err(Problem::new(Code::EngineFailed, "the task was stopped"));
     }
     let calls: Vec<(String, &str)> = encoder.response.output.iter().filter_map(called).collect();

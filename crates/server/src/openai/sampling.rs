@@ -2,10 +2,12 @@
 
 mod constraint;
 
-use lar_api::openai::{PromptTokensDetails, Sampling as WireSampling, Timings, TopLogprob, Usage};
+use lar_api::openai::{
+    PromptProgress, PromptTokensDetails, Sampling as WireSampling, Timings, TopLogprob, Usage,
+};
 use lar_base::{Problem, TaskId};
-use lar_engines::driver::{Candidate, RareSampling, SamplerName, Sampling};
-use lar_gateway::{End, LogReader};
+use lar_engines::driver::{Candidate, FinishReason, RareSampling, SamplerName, Sampling};
+use lar_gateway::{End, LogReader, PrefillProgress};
 use serde_json::Value;
 
 pub(crate) use self::constraint::{field as constraint_field, unused as unused_of_constraint};
@@ -129,6 +131,7 @@ fn read(
         preserved: Vec::new(),
         shift_keep,
         grouped: false,
+        reports_prefill: wire.return_progress == Some(true),
     })
 }
 
@@ -284,6 +287,25 @@ pub(crate) fn timings<'a>(ends: impl IntoIterator<Item = &'a End>) -> Option<Tim
 pub(crate) fn timings_so_far(begun: &Begun, answer: usize) -> Option<Timings> {
     let end = begun.readers.get(answer).and_then(LogReader::so_far);
     timings(end.as_ref())
+}
+
+/// The timings of an answer whose prompt is being read.
+pub(crate) fn timings_of_prefill(progress: &PrefillProgress) -> Option<Timings> {
+    timings([&End {
+        reason: FinishReason::Length,
+        tokens_in: progress.processed,
+        tokens_cached: progress.cached,
+        tokens_out: 0,
+        queue_ms: 0,
+        ttft_ms: progress.elapsed_ms,
+        decode_ms: 0,
+    }])
+}
+
+/// How much of a prompt was read, as llama.cpp's server tells it.
+pub(crate) fn prompt_progress(progress: &PrefillProgress) -> PromptProgress {
+    let PrefillProgress { total, cached, processed, elapsed_ms } = *progress;
+    PromptProgress { total, cache: cached, processed, time_ms: elapsed_ms }
 }
 
 /// The timings of a whole answer.

@@ -57,11 +57,15 @@ impl sse::Source for Stream {
 impl Stream {
     /// The next part, and whether it is the last.
     pub(crate) async fn next_event(&mut self) -> Option<(String, bool)> {
-        let (number, event) = self.reader.next().await?;
+        let (number, event, wire) = loop {
+            let (number, event) = self.reader.next().await?;
+            if let Some(wire) = wire(&event) {
+                break (number, event, wire);
+            }
+        };
         if let TaskEvent::Token { index, .. } = &event {
             self.tokens = *index;
         }
-        let wire = wire(&event);
         let text = sse::event(Some(wire.name()), Some(number), &wire.data().to_string());
         match self.metrics().filter(|_| !event.is_terminal()) {
             Some(metrics) => Some((text + &metrics, false)),
@@ -79,9 +83,10 @@ impl sse::Source for Once {
     }
 }
 
-/// An event in the contract's words.
-fn wire(event: &TaskEvent) -> Wire {
-    match event {
+/// An event in the contract's words; none for reports of prefill, which are for the request that asked for them.
+fn wire(event: &TaskEvent) -> Option<Wire> {
+    Some(match event {
+        TaskEvent::Prefilling(_) => return None,
         TaskEvent::Queued { position, predicted_start_ms, why } => Wire::Queued {
             position: *position as u64,
             predicted_start_ms: *predicted_start_ms,
@@ -122,7 +127,7 @@ fn wire(event: &TaskEvent) -> Wire {
             Wire::Error(task_error(problem.code, &problem.detail, problem.retry_after))
         }
         TaskEvent::Cancelled => Wire::Cancelled {},
-    }
+    })
 }
 
 /// The events of a task of which only its answer and its record are left.

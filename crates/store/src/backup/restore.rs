@@ -2,8 +2,11 @@
 //! what is replaced is put aside rather than removed.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+
+use lar_base::files::{TEXT_BYTES_MAX, read_small};
 
 use super::archive::unpack;
 use super::{BESIDE, CLIENTS, Manifest, RemovedOnDrop, SETTINGS, stamp, sync};
@@ -39,15 +42,19 @@ pub fn restore(backup: &Path, folder: &Path, settings: Settings) -> Result<Resto
     if manifest.schema > migrations::known() {
         return Err(Error::Newer { found: manifest.schema, known: migrations::known() });
     }
-    let text = fs::read(unpacked.0.join(SETTINGS)).ok();
-    let text = text.map(|text| String::from_utf8_lossy(&text).into_owned());
+    let text = match read_small(&unpacked.0.join(SETTINGS), TEXT_BYTES_MAX) {
+        Ok(text) => Some(String::from_utf8_lossy(&text).into_owned()),
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(error) => return Err(Error::Damaged(format!("{}: {SETTINGS}: {error}", backup.display()))),
+    };
     if settings == Settings::Leave && text.is_some() {
         fs::remove_file(unpacked.0.join(SETTINGS)).map_err(Error::Backup)?;
     }
     let aside = folder.join(format!("before-restore-{}", stamp()));
     let replaced = |name: &&str| *name != SETTINGS || settings == Settings::Restore;
     let here = ["lar.db", "lar.db-wal", "lar.db-shm"].into_iter().chain(BESIDE).chain([CLIENTS]);
-    let here: Vec<&str> = here.filter(replaced).filter(|name| folder.join(name).exists()).collect();
+    let here: Vec<&str> =
+        here.filter(replaced).filter(|name| folder.join(name).symlink_metadata().is_ok()).collect();
     if !here.is_empty() {
         fs::DirBuilder::new().mode(0o700).create(&aside).map_err(Error::Backup)?;
     }

@@ -9,10 +9,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use lar_base::Timestamp;
+use lar_base::files::open_regular;
 
-use super::{Break, END};
+use super::Break;
 use crate::backup::new_private;
-use crate::{Error, Reserve, beside};
+use crate::error::is_disk_full;
+use crate::location::LOG;
+use crate::{Error, Reserve, beside, holes};
 
 /// What a copy of a log is called: the database's name with this end, and the time.
 pub(super) const MARK: &str = "-wal.aside-";
@@ -83,9 +86,9 @@ fn copy_with_room(
 
 /// Copies the log into a new file, for its owner alone. Of a copy that fails nothing is left.
 fn copy(database: &Path) -> Result<PathBuf, Error> {
-    let mut from = File::open(beside(database, END)).map_err(Error::Backup)?;
-    let (path, mut to) = new_copy(database, Timestamp::now())?;
-    match io::copy(&mut from, &mut to).and_then(|_| to.sync_all()) {
+    let from = open_regular(&beside(database, LOG)).map_err(Error::Backup)?;
+    let (path, to) = new_copy(database, Timestamp::now())?;
+    match holes::copy(&from, &to).and_then(|()| to.sync_all()) {
         Ok(()) => Ok(path),
         Err(error) => {
             // A part of it would be taken for all of it.
@@ -111,10 +114,7 @@ fn new_copy(database: &Path, at: Timestamp) -> Result<(PathBuf, File), Error> {
 }
 
 fn failed(error: io::Error, copy: PathBuf) -> Error {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::Full { path: Some(copy) },
-        _ => Error::Backup(error),
-    }
+    if is_disk_full(&error) { Error::Full { path: Some(copy) } } else { Error::Backup(error) }
 }
 
 /// The copies that are beside a database, the oldest first.

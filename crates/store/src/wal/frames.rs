@@ -4,10 +4,19 @@
 //! A frame's checksum continues the checksum of the frame before it. Behind a bad frame this reader therefore continues
 //! from the checksum that the bad frame *names*: where the next frame fits it, only that one frame is bad. It also continues
 //! from the checksum that the bad frame *should* name: where the next frame fits that one, the bad frame's page is intact.
+//!
+//! Frames are handed over one by one and none is kept, so that a log of any size takes the memory of one read
+//! ([`READ_BYTES`]) and one frame. All that the file stores is read: where a disk lost a write, what was committed can lie
+//! behind anything. Holes are passed over, because frames of zeros are none.
 
 use std::fs::File;
 use std::io::{self, BufReader, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
+use std::ops::ControlFlow;
 use std::path::Path;
+
+use lar_base::files::open_regular;
+
+use crate::holes::stored_from;
 
 /// Bytes before the first frame.
 const HEADER_BYTES: usize = 32;
@@ -33,6 +42,8 @@ pub(super) struct Frame {
     pub(super) is_intact: bool,
     /// Whether it belongs to the generation of the header, and not to an older one that the log held before it was reused.
     pub(super) is_current: bool,
+    /// Whether it has the salts of that generation.
+    has_salts: bool,
     /// Whether SQLite would accept it if it accepts the frame before.
     is_acceptable: bool,
 }
@@ -43,106 +54,236 @@ impl Frame {
     }
 }
 
-/// A log, without its pages.
-#[derive(Debug, Default)]
+/// A log. A missing one, and one without a whole header, has no frames.
+#[derive(Debug)]
 pub(super) struct Frames {
     pub(super) page_bytes: usize,
     pub(super) is_header_intact: bool,
-    pub(super) list: Vec<Frame>,
+    file: Option<File>,
+    header: [u8; HEADER_BYTES],
+    order: ByteOrder,
+    /// The salts of the newest generation; none where no frame names any.
+    salts: Option<[u32; 2]>,
+    /// How many whole frames the file had when it was opened.
+    count: usize,
 }
 
 impl Frames {
-    /// Reads the log at `log`, which belongs to the database at `database`. A missing log has no frames.
+    /// Opens the log at `log`, which belongs to the database at `database`.
     ///
     /// # Errors
-    /// When it cannot be read.
-    pub(super) fn read(log: &Path, database: &Path) -> io::Result<Self> {
-        let mut file = match File::open(log) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Self::default()),
+    /// When it cannot be read, or is no regular file.
+    pub(super) fn open(log: &Path, database: &Path) -> io::Result<Self> {
+        let mut found = Self {
+            page_bytes: PAGE_BYTES_DEFAULT,
+            is_header_intact: false,
+            file: None,
+            header: [0; HEADER_BYTES],
+            order: ByteOrder::Little,
+            salts: None,
+            count: 0,
+        };
+        let mut file = match open_regular(log) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(found),
             opened => opened?,
         };
-        let mut header = [0; HEADER_BYTES];
-        match file.read_exact(&mut header) {
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(Self::default()),
+        match file.read_exact(&mut found.header) {
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(found),
             read => read?,
         }
-        let order = if number(&header, 0) & 1 == 0 { ByteOrder::Little } else { ByteOrder::Big };
-        if let Some(page_bytes) = page_bytes_of(&header, order) {
-            return Self::scan(&mut file, &header, order, page_bytes, true);
+        if number(&found.header, 0) & 1 == 1 {
+            found.order = ByteOrder::Big;
         }
-        let page_bytes = page_bytes_of_database(database).unwrap_or(PAGE_BYTES_DEFAULT);
-        let found = Self::scan(&mut file, &header, order, page_bytes, false)?;
-        if found.list.iter().any(|frame| frame.is_intact) {
+        let named = page_bytes_of(&found.header, found.order);
+        found.is_header_intact = named.is_some();
+        let page_bytes = named.or_else(|| page_bytes_of_database(database));
+        found.page_bytes = page_bytes.unwrap_or(PAGE_BYTES_DEFAULT);
+        let bytes = file.metadata()?.len().saturating_sub(HEADER_BYTES as u64);
+        found.count = usize::try_from(bytes / found.frame_bytes() as u64).unwrap_or(usize::MAX);
+        found.file = Some(file);
+        if found.is_header_intact {
+            found.salts = Some([number(&found.header, 16), number(&found.header, 20)]);
             return Ok(found);
         }
-        // The damage may have hit the bit that names the byte order.
-        Self::scan(&mut file, &header, order.other(), page_bytes, false)
+        found.salts = found.salts_of_frames()?;
+        if !found.has_intact_frame()? {
+            // The damage may have hit the bit that names the byte order.
+            found.order = found.order.other();
+        }
+        Ok(found)
     }
 
-    fn scan(
-        file: &mut File,
-        header: &[u8; HEADER_BYTES],
-        order: ByteOrder,
-        page_bytes: usize,
-        is_header_intact: bool,
-    ) -> io::Result<Self> {
-        file.seek(SeekFrom::Start(HEADER_BYTES as u64))?;
-        let mut reader = BufReader::with_capacity(READ_BYTES, file);
-        let mut bytes = vec![0; FRAME_HEADER_BYTES + page_bytes];
-        let (mut list, mut salts) = (Vec::<Frame>::new(), Vec::new());
+    /// Hands over every frame in order, with its number from zero, and returns how many there are. Frames in a hole are
+    /// counted and not handed over. When `visit` breaks, the rest is neither.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub(super) fn each(&self, mut visit: impl FnMut(usize, &Frame) -> ControlFlow<()>) -> io::Result<usize> {
         // The checksum that the header or frame before names, and the one that it should name.
-        let mut named = [number(header, 24), number(header, 28)];
-        let mut expected = order.sum([0; 2], &header[..24]);
-        loop {
+        let mut named = [number(&self.header, 24), number(&self.header, 28)];
+        let mut expected = self.order.sum([0; 2], &self.header[..24]);
+        // A frame is of the newest generation that has its salts, or has damaged ones and a checksum that continues that of
+        // such a frame. Frames of an older generation do neither.
+        let mut is_current = true;
+        let mut finish = |place: usize, mut frame: Frame| {
+            is_current = frame.has_salts || (is_current && frame.is_intact);
+            frame.is_current = is_current;
+            visit(place, &frame)
+        };
+        // The next frame may prove that its page is intact.
+        let mut waiting: Option<(usize, Frame)> = None;
+        let count = self.walk(|place, bytes| {
+            let continued =
+                |from| self.order.sum(self.order.sum(from, &bytes[..8]), &bytes[FRAME_HEADER_BYTES..]);
+            let own = [number(bytes, 16), number(bytes, 20)];
+            let page = number(bytes, 0);
+            // There is no page zero, so that such a frame's checksum says nothing.
+            let by_named = if page == 0 { own } else { continued(named) };
+            let fits_named = page != 0 && by_named == own;
+            let fits_expected = page != 0 && expected != named && continued(expected) == own;
+            let has_salts = self.salts == Some([number(bytes, 8), number(bytes, 12)]);
+            let frame = Frame {
+                page,
+                pages_after: number(bytes, 4),
+                is_intact: fits_named || fits_expected,
+                is_current: false,
+                has_salts,
+                is_acceptable: fits_named && has_salts && self.is_header_intact,
+            };
+            named = own;
+            expected = if fits_expected { own } else { by_named };
+            let Some((place, mut before)) = waiting.replace((place, frame)) else {
+                return ControlFlow::Continue(());
+            };
+            before.is_intact |= fits_expected;
+            let flow = finish(place, before);
+            if flow.is_break() {
+                waiting = None;
+            }
+            flow
+        })?;
+        if let Some((place, frame)) = waiting {
+            let _ = finish(place, frame);
+        }
+        Ok(count)
+    }
+
+    /// Hands over the bytes of every frame. Behind a frame of zeros it passes over those that lie in a hole: they are like it.
+    fn walk(&self, mut visit: impl FnMut(usize, &[u8]) -> ControlFlow<()>) -> io::Result<usize> {
+        let Some(file) = &self.file else { return Ok(0) };
+        let mut reader = BufReader::with_capacity(READ_BYTES, file);
+        reader.seek(SeekFrom::Start(self.begin_of(0)))?;
+        let mut bytes = vec![0; self.frame_bytes()];
+        let (mut place, mut stored_until) = (0, 0);
+        while place < self.count {
             match reader.read_exact(&mut bytes) {
                 Err(error) if error.kind() == ErrorKind::UnexpectedEof => break,
                 read => read?,
             }
-            let continued = |from| order.sum(order.sum(from, &bytes[..8]), &bytes[FRAME_HEADER_BYTES..]);
-            let own = [number(&bytes, 16), number(&bytes, 20)];
-            let page = number(&bytes, 0);
-            let by_named = continued(named);
-            let fits_named = page != 0 && by_named == own;
-            let fits_expected = page != 0 && expected != named && continued(expected) == own;
-            if fits_expected && let Some(before) = list.last_mut() {
-                before.is_intact = true;
+            if visit(place, &bytes).is_break() {
+                break;
             }
-            list.push(Frame {
-                page,
-                pages_after: number(&bytes, 4),
-                is_intact: fits_named || fits_expected,
-                is_current: false,
-                is_acceptable: fits_named,
-            });
-            salts.push([number(&bytes, 8), number(&bytes, 12)]);
-            named = own;
-            expected = if fits_expected { own } else { by_named };
+            place += 1;
+            let next = self.begin_of(place);
+            if next < stored_until || bytes.iter().any(|byte| *byte != 0) {
+                continue;
+            }
+            let stored = stored_from(file, next, self.begin_of(self.count))?;
+            stored_until = stored.end;
+            let skipped = stored.start.saturating_sub(next) / bytes.len() as u64;
+            if skipped > 0 {
+                place += usize::try_from(skipped).unwrap_or(usize::MAX);
+                reader.seek(SeekFrom::Start(self.begin_of(place)))?;
+            }
         }
-        let mut found = Self { page_bytes, is_header_intact, list };
-        found.note_generation([number(header, 16), number(header, 20)], &salts);
+        Ok(place)
+    }
+
+    /// The salts that two frames in a row have, else the first frame's: the header does not say which are the newest.
+    fn salts_of_frames(&self) -> io::Result<Option<[u32; 2]>> {
+        let (mut first, mut twice) = (None, None);
+        let mut before: Option<(usize, [u32; 2])> = None;
+        self.walk(|place, bytes| {
+            if number(bytes, 0) == 0 {
+                return ControlFlow::Continue(());
+            }
+            let salts = [number(bytes, 8), number(bytes, 12)];
+            first = first.or(Some(salts));
+            if before.is_some_and(|before| before == (place.wrapping_sub(1), salts)) {
+                twice = Some(salts);
+                return ControlFlow::Break(());
+            }
+            before = Some((place, salts));
+            ControlFlow::Continue(())
+        })?;
+        Ok(twice.or(first))
+    }
+
+    fn has_intact_frame(&self) -> io::Result<bool> {
+        let mut is_found = false;
+        self.each(|_, frame| {
+            is_found |= frame.is_intact;
+            if is_found { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        Ok(is_found)
+    }
+
+    fn frame_bytes(&self) -> usize {
+        FRAME_HEADER_BYTES + self.page_bytes
+    }
+
+    /// The byte at which a frame, counted from zero, begins.
+    fn begin_of(&self, place: usize) -> u64 {
+        HEADER_BYTES as u64 + place as u64 * self.frame_bytes() as u64
+    }
+
+    /// What SQLite would accept of the log, and what lies behind that.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub(super) fn summary(&self) -> io::Result<Summary> {
+        let mut found = Summary::default();
+        let (mut is_behind, mut is_continued) = (false, false);
+        found.frames = self.each(|place, frame| {
+            is_behind |= !frame.is_acceptable;
+            if !is_behind {
+                found.accepted += 1;
+                if frame.is_commit() {
+                    found.last_accepted_commit = Some(place);
+                }
+            } else if frame.is_current {
+                is_continued &= frame.is_intact;
+                if frame.is_commit() {
+                    found.commits_behind += 1;
+                    found.continues_a_commit |= is_continued;
+                    is_continued = true;
+                }
+            }
+            if frame.is_current && frame.is_intact && frame.is_commit() {
+                found.last_commit = Some(place);
+            }
+            ControlFlow::Continue(())
+        })?;
         Ok(found)
     }
+}
 
-    /// Notes which frames are of the newest generation: those with its salts, and those whose salts are damaged though their
-    /// checksum continues that of such a frame. Frames of an older generation do neither.
-    fn note_generation(&mut self, of_header: [u32; 2], salts: &[[u32; 2]]) {
-        let of_frames = || {
-            salts.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0]).or(salts.first().copied())
-        };
-        let current = if self.is_header_intact { Some(of_header) } else { of_frames() };
-        let mut is_current = true;
-        for (frame, salts) in self.list.iter_mut().zip(salts) {
-            let has_salts = Some(*salts) == current;
-            is_current = has_salts || (is_current && frame.is_intact);
-            frame.is_current = is_current;
-            frame.is_acceptable &= has_salts && self.is_header_intact;
-        }
-    }
-
+/// What is to be known of a log's frames. Numbers count from zero.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Summary {
+    /// All frames of the file.
+    pub(super) frames: usize,
     /// How many frames SQLite accepts before the first that it does not.
-    pub(super) fn accepted(&self) -> usize {
-        self.list.iter().position(|frame| !frame.is_acceptable).unwrap_or(self.list.len())
-    }
+    pub(super) accepted: usize,
+    /// The last of them that commits.
+    pub(super) last_accepted_commit: Option<usize>,
+    /// Current frames behind them that commit.
+    pub(super) commits_behind: usize,
+    /// Whether one of those is continued by the next: every frame between fits the checksum of the one before. SQLite continues
+    /// a transaction only when it was committed and synced.
+    pub(super) continues_a_commit: bool,
+    /// The last frame that commits and is intact.
+    pub(super) last_commit: Option<usize>,
 }
 
 /// Reads pages out of a log.
@@ -155,7 +296,7 @@ impl Pages {
     /// # Errors
     /// When the log cannot be opened.
     pub(super) fn open(log: &Path, page_bytes: usize) -> io::Result<Self> {
-        Ok(Self { file: File::open(log)?, page: vec![0; page_bytes] })
+        Ok(Self { file: open_regular(log)?, page: vec![0; page_bytes] })
     }
 
     /// The page of a frame, counted from zero.
@@ -163,8 +304,9 @@ impl Pages {
     /// # Errors
     /// When it cannot be read.
     pub(super) fn get(&mut self, frame: usize) -> io::Result<&[u8]> {
-        let before = HEADER_BYTES + frame * (FRAME_HEADER_BYTES + self.page.len()) + FRAME_HEADER_BYTES;
-        self.file.seek(SeekFrom::Start(before as u64))?;
+        let frame_bytes = (FRAME_HEADER_BYTES + self.page.len()) as u64;
+        let before = (HEADER_BYTES + FRAME_HEADER_BYTES) as u64 + frame as u64 * frame_bytes;
+        self.file.seek(SeekFrom::Start(before))?;
         self.file.read_exact(&mut self.page)?;
         Ok(&self.page)
     }

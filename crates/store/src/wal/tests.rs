@@ -5,11 +5,15 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use lar_base::{Timestamp, UserId};
 use rusqlite::Connection;
 
 use super::*;
 use crate::salvage::salvage;
-use crate::{Check, Inspection, Reserve, Store, inspect, log_copies, migrations};
+use crate::{
+    Check, ConversationPatch, Inspection, NewConversation, OwnedConversation, Reserve, Store, inspect,
+    log_copies, migrations,
+};
 
 /// Bytes that a disk writes as one.
 const SECTOR_BYTES: usize = 512;
@@ -41,7 +45,7 @@ impl Writing {
     /// Goes on in a copy of a database and its log.
     fn copied_from(other: &Self, path: PathBuf) -> Self {
         fs::copy(&other.path, &path).unwrap();
-        fs::write(beside(&path, END), other.log()).unwrap();
+        fs::write(beside(&path, LOG), other.log()).unwrap();
         Self { rows: other.rows, ..Self::new(path, SIZES[2]) }
     }
 
@@ -57,7 +61,7 @@ impl Writing {
     }
 
     fn log(&self) -> Vec<u8> {
-        fs::read(beside(&self.path, END)).unwrap()
+        fs::read(beside(&self.path, LOG)).unwrap()
     }
 
     /// What a process that starts finds of a log that is like this.
@@ -66,7 +70,7 @@ impl Writing {
         let path = folder.join("left.db");
         let _ = fs::remove_file(beside(&path, "-shm"));
         fs::copy(&self.path, &path).unwrap();
-        fs::write(beside(&path, END), log).unwrap();
+        fs::write(beside(&path, LOG), log).unwrap();
         path
     }
 }
@@ -80,6 +84,23 @@ fn look(database: &Path) -> Verdict {
     Log::read(database, database).and_then(|log| log.verdict()).unwrap()
 }
 
+/// The frames of a log, without those in holes.
+fn frames_of(database: &Path) -> Vec<frames::Frame> {
+    let mut list = Vec::new();
+    let log = Log::read(database, database).unwrap();
+    let keep = |_, frame: &frames::Frame| {
+        list.push(*frame);
+        ControlFlow::Continue(())
+    };
+    log.frames.each(keep).unwrap();
+    list
+}
+
+/// How many frames of a log SQLite accepts.
+fn accepted(database: &Path) -> usize {
+    Log::read(database, database).unwrap().summary.accepted
+}
+
 #[test]
 fn whole_logs_are_whole_also_where_they_were_reused() {
     let folder = tempfile::tempdir().unwrap();
@@ -90,8 +111,10 @@ fn whole_logs_are_whole_also_where_they_were_reused() {
             writing.commit(3);
             assert_eq!(look(&writing.path), Verdict::Whole, "{page_bytes}");
         }
-        let frames = Log::read(&writing.path, &writing.path).unwrap().frames;
-        assert!(frames.list.iter().all(|frame| frame.is_intact && frame.is_current), "{page_bytes}");
+        assert!(
+            frames_of(&writing.path).iter().all(|frame| frame.is_intact && frame.is_current),
+            "{page_bytes}"
+        );
         let before = writing.log().len();
         writing.connection.execute_batch("PRAGMA wal_checkpoint(PASSIVE)").unwrap();
         for _ in 0..4 {
@@ -117,10 +140,10 @@ fn an_interrupted_last_transaction_is_never_refused() {
             writing.commit(2);
         }
         let (old, synced_rows) = (writing.log(), writing.rows);
-        let synced = frame_at(Log::read(&writing.path, &writing.path).unwrap().frames.accepted());
+        let synced = frame_at(accepted(&writing.path));
         writing.commit(9);
         let new = writing.log();
-        let end = frame_at(Log::read(&writing.path, &writing.path).unwrap().frames.accepted());
+        let end = frame_at(accepted(&writing.path));
         let judge = |log: &[u8], what: &str| {
             let left = writing.left(folder.path(), log);
             let verdict = look(&left);
@@ -178,7 +201,7 @@ fn a_bit_of_the_last_transaction_is_noticed_and_the_log_is_kept() {
     let at = folder.path().join("filled");
     fs::create_dir(&at).unwrap();
     let (path, _connection) = filled(&at, 5);
-    let log = fs::read(beside(&path, END)).unwrap();
+    let log = fs::read(beside(&path, LOG)).unwrap();
     let folder = folder.path().join("killed");
     fs::create_dir(&folder).unwrap();
     for round in 0..aside::KEPT_MAX + 2 {
@@ -188,7 +211,7 @@ fn a_bit_of_the_last_transaction_is_noticed_and_the_log_is_kept() {
         let left = folder.join("lar.db");
         let _ = fs::remove_file(beside(&left, "-shm"));
         fs::copy(&path, &left).unwrap();
-        fs::write(beside(&left, END), &damaged).unwrap();
+        fs::write(beside(&left, LOG), &damaged).unwrap();
         let inspection = inspect(&left);
         assert!(
             matches!(inspection, Inspection::Checked { check: Check::Whole, is_log_incomplete: true, .. }),
@@ -211,7 +234,7 @@ fn a_bit_of_the_last_transaction_is_noticed_and_the_log_is_kept() {
     fs::copy(&path, &left).unwrap();
     let mut damaged = log;
     *damaged.last_mut().unwrap() ^= 1;
-    fs::write(beside(&left, END), &damaged).unwrap();
+    fs::write(beside(&left, LOG), &damaged).unwrap();
     drop(Store::open(&left).unwrap());
     assert!(
         files(&folder).iter().any(|(name, log)| name.starts_with("store.db-wal.aside-") && *log == damaged)
@@ -271,7 +294,7 @@ fn a_power_failure_over_a_transaction_that_failed_is_no_damage() {
     for _ in 0..4 {
         base.commit(2);
     }
-    let committed = Log::read(&base.path, &base.path).unwrap().frames.accepted();
+    let committed = accepted(&base.path);
     let written = |rows: usize| {
         let mut next = Writing::copied_from(&base, folder.path().join(format!("{rows}.db")));
         next.commit(rows);
@@ -289,8 +312,8 @@ fn a_power_failure_over_a_transaction_that_failed_is_no_damage() {
             }
         }
         let left = base.left(&folder.path().join("left"), &log);
-        let frames = Log::read(&left, &left).unwrap().frames;
-        let (before, behind) = frames.list.split_at(frames.accepted());
+        let frames = frames_of(&left);
+        let (before, behind) = frames.split_at(accepted(&left));
         let commits = behind.iter().filter(|frame| frame.is_current && frame.is_commit()).count();
         middle_is_missing += usize::from(!before.last().unwrap().is_commit() && commits == 2);
         let verdict = look(&left);
@@ -369,7 +392,7 @@ fn filled(folder: &Path, users: usize) -> (PathBuf, Connection) {
     let mut connection = crate::connect(&path).unwrap();
     connection.execute_batch("PRAGMA wal_autocheckpoint = 0").unwrap();
     migrations::run(&mut connection, &path).unwrap();
-    assert_eq!(fs::metadata(beside(&path, END)).unwrap().len(), 0, "the tables are in the database");
+    assert_eq!(fs::metadata(beside(&path, LOG)).unwrap().len(), 0, "the tables are in the database");
     for number in 0..users {
         let row = (format!("user_{number:032x}"), format!("{number} {}", "x".repeat(400)));
         connection.execute("INSERT INTO users (id, name, created_at) VALUES (?1, ?2, 1)", row).unwrap();
@@ -396,7 +419,49 @@ fn copies_of_logs_go_when_something_is_erased() {
     runtime.block_on(store.memories_erase(Vec::new(), Vec::new())).unwrap();
     assert_eq!(log_copies(&path), Vec::<PathBuf>::new());
     assert!(folder.path().join("other.db-wal.aside-20261129T060430000Z-00").exists());
-    assert_eq!(fs::metadata(beside(&path, END)).unwrap().len(), 0, "the log is empty, too");
+    assert_eq!(fs::metadata(beside(&path, LOG)).unwrap().len(), 0, "the log is empty, too");
+}
+
+/// Each way in which a conversation ends for good leaves what was said in no file, the log included.
+#[test]
+fn an_erased_conversation_is_in_no_file() {
+    type Ending = fn(&Store, &OwnedConversation) -> Result<(), Error>;
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()
+    }
+    let erase: Ending = |store, owned| runtime().block_on(store.conversation_erase(owned));
+    let purge: Ending = |store, owned| {
+        let (deletion, now) =
+            (ConversationPatch { deleted: Some(true), ..Default::default() }, Timestamp::now());
+        runtime().block_on(store.conversation_patch(owned, deletion, None))?;
+        let later = Timestamp::from_millis(now.as_millis() + 60_000);
+        runtime().block_on(store.conversations_purge(later, later)).map(|purged| assert_eq!(purged, 1))
+    };
+    for (name, end) in [("erased", erase), ("purged", purge)] {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, connection) = filled(folder.path(), 3);
+        drop(connection);
+        let store = Store::open(&path).unwrap();
+        let holds = |word: &str| {
+            let holds =
+                |(_, bytes): &(String, Vec<u8>)| bytes.windows(word.len()).any(|at| at == word.as_bytes());
+            files(folder.path()).into_iter().filter(holds).map(|(name, _)| name).collect::<Vec<_>>()
+        };
+        let user: UserId = format!("user_{:032x}", 1).parse().unwrap();
+        let new = NewConversation {
+            title: "wisteria".into(),
+            system: Some("laburnum".into()),
+            ..Default::default()
+        };
+        let made = runtime().block_on(store.conversation_create(user, new, None)).unwrap();
+        assert_eq!(
+            (holds("wisteria"), holds("laburnum")),
+            (vec!["lar.db-wal".into()], vec!["lar.db-wal".into()])
+        );
+        let owned = runtime().block_on(store.conversation_get(user, made.id)).unwrap();
+        end(&store, &owned).unwrap();
+        assert_eq!((holds("wisteria"), holds("laburnum")), (vec![], vec![]), "{name}");
+    }
 }
 
 /// A log that its disk does not read. Linux reads no byte of `/proc/self/mem` at 0: EIO, as of a bad sector.
@@ -409,7 +474,7 @@ fn salvage_goes_on_without_a_log_that_cannot_be_read() {
     connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
     let left = folder.path().join("lar.db");
     fs::copy(&path, &left).unwrap();
-    std::os::unix::fs::symlink("/proc/self/mem", beside(&left, END)).unwrap();
+    std::os::unix::fs::symlink("/proc/self/mem", beside(&left, LOG)).unwrap();
     assert!(matches!(examine(&left), Err(Error::Open { .. })), "Lar does not start with it");
     let saved = salvage(&left, &folder.path().join("saved.db")).unwrap();
     let reason = saved.log.unreadable.as_deref().unwrap();
@@ -424,8 +489,8 @@ fn a_damaged_log_is_refused_untouched_and_salvage_reads_what_is_behind_the_damag
     const USERS: usize = 60;
     let folder = tempfile::tempdir().unwrap();
     let (path, _connection) = filled(folder.path(), USERS);
-    let log = fs::read(beside(&path, END)).unwrap();
-    let frames = Log::read(&path, &path).unwrap().frames.list;
+    let log = fs::read(beside(&path, LOG)).unwrap();
+    let frames = frames_of(&path);
     let page = SIZES[1];
     let stored_checksum = 16;
     let salt = 8;
@@ -439,7 +504,7 @@ fn a_damaged_log_is_refused_untouched_and_salvage_reads_what_is_behind_the_damag
             fs::copy(&path, &left).unwrap();
             let mut damaged = log.clone();
             damaged[frame_at(frame) + within] ^= 0x10;
-            fs::write(beside(&left, END), &damaged).unwrap();
+            fs::write(beside(&left, LOG), &damaged).unwrap();
             let before = files(&at);
 
             let refused = Store::open(&left).unwrap_err();
@@ -471,5 +536,78 @@ fn a_damaged_log_is_refused_untouched_and_salvage_reads_what_is_behind_the_damag
             let after = files(&at).into_iter().filter(|(name, _)| name != "saved.db").collect();
             assert_eq!(before, after, "{third} {what}: salvage changes nothing either");
         }
+    }
+}
+
+/// A log that was made 40 GiB long: what is stored of it is read, and no more.
+#[test]
+fn holes_of_a_log_take_neither_time_nor_memory_and_hide_nothing() {
+    use std::io::{Seek as _, Write as _};
+    use std::os::unix::fs::MetadataExt as _;
+    const LONG: u64 = 40 << 30;
+    let folder = tempfile::tempdir().unwrap();
+    let mut writing = Writing::new(folder.path().join("test.db"), SIZES[2]);
+    for rows in 1..12 {
+        writing.commit(rows % 4 + 1);
+    }
+    let log = writing.log();
+    let frames = accepted(&writing.path);
+    let page = SIZES[1] + SIZES[2];
+    let all = (LONG as usize - SIZES[0]) / page;
+    // The frames from `from` on lie behind `hole` frames that are not stored.
+    let left = |log: &[u8], from: usize, hole: usize| {
+        let left = writing.left(&folder.path().join("left"), &log[..frame_at(from)]);
+        let mut file = fs::File::options().write(true).open(beside(&left, LOG)).unwrap();
+        file.seek(io::SeekFrom::Start(frame_at(from + hole) as u64)).unwrap();
+        file.write_all(&log[frame_at(from)..]).unwrap();
+        file.set_len(LONG).unwrap();
+        left
+    };
+    assert_eq!(look(&left(&log, frames, 0)), Verdict::Whole);
+    let mut damaged = log.clone();
+    damaged[frame_at(2) + 500] ^= 1;
+    let verdict = look(&left(&damaged, frames, 0));
+    assert!(matches!(verdict, Verdict::Damaged(Break { frame: 3, .. })), "{verdict:?}");
+    // A disk that lost what was between: it is found behind the hole.
+    let verdict = look(&left(&log, frames / 2, 1_000_000));
+    let Verdict::Damaged(found) = &verdict else { panic!("{verdict:?}") };
+    assert_eq!((found.frame, found.frames), (frames / 2 + 1, all));
+    assert!(found.commits >= 2, "{found:?}");
+
+    // Nothing but a hole: the copy that is kept takes no room.
+    let empty = writing.left(&folder.path().join("left"), &[]);
+    fs::File::options().write(true).open(beside(&empty, LOG)).unwrap().set_len(LONG).unwrap();
+    let Ok(Verdict::Unclear(found)) = examine(&empty) else { panic!("nothing of it can be read") };
+    assert_eq!((found.frame, found.frames, found.commits), (0, all, 0));
+    set_aside(&empty, &found, &Reserve::beside(&empty)).unwrap();
+    let copy = fs::metadata(&copies(&empty).unwrap()[0]).unwrap();
+    assert!(copy.len() == LONG && copy.blocks() < 64, "{} blocks", copy.blocks());
+}
+
+/// A pipe that nobody writes to would keep its reader waiting.
+#[test]
+fn a_log_that_is_no_regular_file_is_not_opened() {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path().join("filled");
+    fs::create_dir(&at).unwrap();
+    let (path, connection) = filled(&at, 7);
+    connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    for kind in ["a pipe", "a device", "a folder"] {
+        let left = folder.path().join(kind).join("lar.db");
+        fs::create_dir(left.parent().unwrap()).unwrap();
+        fs::copy(&path, &left).unwrap();
+        let log = beside(&left, LOG);
+        match kind {
+            "a pipe" => mknodat(CWD, &log, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap(),
+            "a device" => std::os::unix::fs::symlink("/dev/zero", &log).unwrap(),
+            _ => fs::create_dir(&log).unwrap(),
+        }
+        assert!(matches!(examine(&left), Err(Error::Open { .. })), "{kind}");
+        let saved = salvage(&left, &left.with_file_name("saved.db")).unwrap();
+        let reason = saved.log.unreadable.unwrap();
+        assert_eq!(reason, format!("it is {kind}, not a regular file"));
+        let users = saved.tables.iter().find(|table| table.name == "users").unwrap();
+        assert_eq!((users.saved, users.lost), (7, 0), "{kind}");
     }
 }

@@ -9,6 +9,8 @@ use lar_base::Instant;
 
 use super::{Generator, Sequence};
 use crate::driver::Sampling;
+use crate::protocol::CallerNumbers;
+use crate::worker::Progress;
 use crate::worker::answer::Answer;
 use crate::worker::cache::{Prompt, Seat};
 use crate::worker::pace::Luck;
@@ -24,7 +26,7 @@ pub(super) enum Waiting<'model> {
 
 /// A stream that never had one.
 pub(super) struct Arrival<'model> {
-    pub(super) caller: u64,
+    pub(super) caller: CallerNumbers,
     pub(super) prompt: Prompt,
     pub(super) sampling: Sampling,
     pub(super) sampler: Sampler<'model>,
@@ -47,7 +49,7 @@ struct Kept {
 }
 
 impl Waiting<'_> {
-    fn caller(&self) -> u64 {
+    fn caller(&self) -> CallerNumbers {
         match self {
             Waiting::New(arrival) => arrival.caller,
             Waiting::Paused(paused) => paused.sequence.caller,
@@ -85,13 +87,15 @@ impl<'model> Generator<'model> {
     }
 
     /// Gives streams that wait the sequences that are theirs.
-    pub(super) fn start_waiting(&mut self) {
+    pub(super) fn start_waiting(&mut self, report: &mut dyn FnMut(u64, Progress)) {
         while let Some(Choice { starts, pauses }) = self.choose() {
-            if let Some(stream) = pauses {
-                self.pause(stream);
+            if let Some(stream) = pauses
+                && let Err(reason) = self.pause(stream)
+            {
+                report(stream, Progress::Failed(reason));
             }
             match self.waiting.remove(&starts) {
-                Some(Waiting::New(arrival)) => self.start_arrival(starts, *arrival),
+                Some(Waiting::New(arrival)) => self.start_arrival(starts, *arrival, report),
                 Some(Waiting::Paused(paused)) => self.resume(starts, *paused),
                 None => {}
             }
@@ -115,7 +119,7 @@ impl<'model> Generator<'model> {
         if waiters.is_empty() {
             return None;
         }
-        let callers: Vec<u64> = self.waiting.values().map(Waiting::caller).collect();
+        let callers: Vec<CallerNumbers> = self.waiting.values().map(Waiting::caller).collect();
         let has_free = self.cache.has_free();
         // What they hold takes a while to measure.
         let running = |(stream, sequence): (&u64, &Sequence<'_>)| Runner {
@@ -123,8 +127,10 @@ impl<'model> Generator<'model> {
             caller: sequence.caller,
             is_runnable: sequence.runnable(),
             may_be_paused: sequence.may_be_paused(self.context_tokens),
-            ready_since: sequence.next.is_some().then_some(sequence.since),
+            since: sequence.since,
+            is_read: sequence.next.is_some(),
             tokens: sequence.position,
+            read_again: self.pace.time_of_prompt(sequence.position),
             can_be_kept: has_free || self.cache.can_hold(self.context.state_size(sequence.id) as u64),
             must_be_kept: sequence.shifted,
         };
@@ -145,7 +151,12 @@ impl<'model> Generator<'model> {
         if arrival.sampling.prompt_logprobs { None } else { self.like(&arrival.prompt) }
     }
 
-    fn start_arrival(&mut self, stream: u64, arrival: Arrival<'model>) {
+    fn start_arrival(
+        &mut self,
+        stream: u64,
+        arrival: Arrival<'model>,
+        report: &mut dyn FnMut(u64, Progress),
+    ) {
         let copied = self.like_of(&arrival).filter(|like| like.read).and_then(|like| self.copy(&like));
         let Some(seat) = self.cache.take(&arrival.prompt, copied) else {
             self.waiting.insert(stream, Waiting::New(Box::new(arrival)));
@@ -158,12 +169,14 @@ impl<'model> Generator<'model> {
             self.context.forget(id, 0);
             known = 0;
         }
-        let sequence = Sequence {
+        let reports = sampling.reports_prefill;
+        let mut sequence = Sequence {
             id,
             caller,
             since: Instant::now(),
             prompt,
             known: Some(known),
+            reported: None,
             position: known,
             next: None,
             produced: 0,
@@ -184,13 +197,18 @@ impl<'model> Generator<'model> {
             credit,
             part: None,
         };
+        if reports {
+            sequence.report_position(&mut |what| report(stream, what));
+        }
         self.running.insert(stream, sequence);
     }
 
-    /// Takes a stream's sequence away for a while.
-    fn pause(&mut self, stream: u64) {
-        let Some(mut sequence) = self.running.remove(&stream) else { return };
+    /// Takes a stream's sequence away for a while. An error is the end of the stream: what it had read is lost and cannot be
+    /// read again.
+    fn pause(&mut self, stream: u64) -> Result<(), String> {
+        let Some(mut sequence) = self.running.remove(&stream) else { return Ok(()) };
         let kept = self.keep(sequence.id);
+        let is_lost = kept.is_none() && sequence.shifted;
         let holds = if kept.is_some() || sequence.shifted {
             Prompt::default()
         } else {
@@ -198,11 +216,15 @@ impl<'model> Generator<'model> {
             Prompt { tokens, owner: sequence.prompt.owner }
         };
         self.cache.give_back(sequence.id, holds);
+        if is_lost {
+            return Err("the state of its shifted context could not be copied".into());
+        }
         // The token that was chosen last is read first when the stream goes on, as the end of its prompt.
         sequence.prompt.tokens.extend(sequence.next.take());
         sequence.scored = None;
         let paused = Paused { sequence, kept, since: Instant::now() };
         self.waiting.insert(stream, Waiting::Paused(Box::new(paused)));
+        Ok(())
     }
 
     /// A copy of what a sequence holds, where host memory has room for it.

@@ -74,6 +74,7 @@ impl Encoder {
             TaskEvent::Error(problem) => self.fail(&problem),
             TaskEvent::Cancelled => self.cancelled(),
             TaskEvent::Queued { .. }
+            | TaskEvent::Prefilling(_)
             | TaskEvent::Token { .. }
             | TaskEvent::Vectors(_)
             | TaskEvent::Scores(_) => {}

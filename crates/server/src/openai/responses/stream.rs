@@ -1,24 +1,47 @@
 //! The stream of a response. Its last event waits until the response is stored, where it is to be kept.
 
+use std::sync::Arc;
+
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use lar_api::openai::responses::{Response, StreamEvent};
+use lar_base::Problem;
 use lar_gateway::TaskEvent;
 use lar_store::{Response as Stored, Store};
 
 use super::encode::Encoder;
+use crate::errors::{Audience, redact};
 use crate::generate::Begun;
 use crate::sse;
 
 /// Keeps a response at its end.
 pub(crate) struct Keep {
     store: Store,
+    request_id: Option<Arc<str>>,
     stored: Box<dyn FnOnce(&Response) -> Stored + Send>,
 }
 
 impl Keep {
-    pub(crate) fn new(store: Store, stored: impl FnOnce(&Response) -> Stored + Send + 'static) -> Self {
-        Self { store, stored: Box::new(stored) }
+    pub(crate) fn new(
+        store: Store,
+        request_id: Option<Arc<str>>,
+        stored: impl FnOnce(&Response) -> Stored + Send + 'static,
+    ) -> Self {
+        Self { store, request_id, stored: Box::new(stored) }
+    }
+
+    /// Stores the response; a failure is logged, and returned as everybody may read it.
+    fn store(self, response: &Response) -> BoxFuture<'static, Result<(), Problem>> {
+        let Self { store, request_id, stored } = self;
+        let stored = stored(response);
+        let storing = async move {
+            store.response_create(stored, None).await.map_err(|error| {
+                let request_id = request_id.as_deref();
+                tracing::error!(request_id, %error, "a response could not be stored");
+                redact(Audience::Everybody, error.into())
+            })
+        };
+        storing.boxed()
     }
 }
 
@@ -28,7 +51,7 @@ pub(crate) struct Stream {
     encoder: Encoder,
     keep: Option<Keep>,
     /// The response on its way to the disk.
-    keeping: Option<BoxFuture<'static, Result<(), lar_store::Error>>>,
+    keeping: Option<BoxFuture<'static, Result<(), Problem>>>,
     /// Events up to this number were told before.
     told: Option<u64>,
 }
@@ -58,9 +81,8 @@ impl sse::Source for Stream {
             if let Some(keeping) = &mut self.keeping {
                 let kept = keeping.await;
                 self.keeping = None;
-                if let Err(error) = kept {
-                    tracing::error!(%error, "a response could not be stored");
-                    self.encoder.take_back(&error.into());
+                if let Err(problem) = kept {
+                    self.encoder.take_back(&problem);
                 }
             }
             if let Some(event) = self.encoder.next() {
@@ -84,10 +106,9 @@ impl sse::Source for Stream {
             }
             self.encoder.hear(event);
             if self.encoder.is_over()
-                && let Some(Keep { store, stored }) = self.keep.take()
+                && let Some(keep) = self.keep.take()
             {
-                let stored = stored(&self.encoder.response);
-                self.keeping = Some(async move { store.response_create(stored, None).await }.boxed());
+                self.keeping = Some(keep.store(&self.encoder.response));
             }
         }
     }

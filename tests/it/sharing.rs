@@ -4,11 +4,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use lar_base::{Bytes, KeyId};
-use lar_engines::driver::{Ability, Driver, Event, FinishReason, Job, Prompt, Sampling};
-use lar_engines::embedded::{ConfinementPolicy, Embedded, EmbeddedOptions};
-use lar_engines::protocol::Compute;
-use lar_tests::{chat_model, program};
+use lar_base::{Bytes, KeyId, UserId};
+use lar_engines::driver::{CallerIds, Driver, Event, FinishReason, Generation, Job, Prompt, Sampling};
+use lar_engines::embedded::{Embedded, EmbeddedOptions};
+use lar_engines::protocol::{CREDIT, Compute};
+use lar_tests::{engine_options, load_engine};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -17,26 +17,16 @@ use tokio::time::timeout;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 async fn loaded(concurrency: u32, context_tokens: u32, cache: Bytes) -> Arc<Embedded> {
-    let driver = Arc::new(Embedded::new(EmbeddedOptions {
-        program: program(),
-        path: chat_model(),
-        template: None,
-        ability: Ability::Generate,
-        concurrency,
-        context_tokens,
-        compute: Compute::with_threads(2),
-        tuning: None,
-        draft: None,
-        cache,
-        memory_max: None,
-        confinement: ConfinementPolicy::BestEffort,
-    }));
-    driver.load().await.unwrap();
-    driver
+    load_engine(EmbeddedOptions { cache, ..engine_options(concurrency, context_tokens) }).await
+}
+
+/// A key of a person of its own.
+fn somebody() -> CallerIds {
+    CallerIds { person: UserId::new(), key: KeyId::new() }
 }
 
 /// A job of so many tokens, none of which ends it. Nothing that others read is known to it.
-async fn job(driver: &Embedded, caller: KeyId, text: &str, tokens_max: u32) -> Job {
+async fn job(driver: &Embedded, caller: CallerIds, text: &str, tokens_max: u32) -> Job {
     let prompt = driver.prepare(Prompt::Text(text.into())).await.unwrap().prompt;
     let sampling = Sampling { temperature: Some(0.0), ignore_eos: true, tokens_max, ..Sampling::default() };
     Job { prompt, sampling, caller: Some(caller), cache_of: Some(KeyId::new()) }
@@ -102,7 +92,7 @@ async fn an_answer_that_was_paused_for_anothers_goes_on_where_it_was() {
     let text = "Count: one, two, three, four, five, six, seven, eight, nine, ten, eleven,";
     for cache in [Bytes::mib(256), Bytes(0)] {
         let driver = loaded(2, 1024, cache).await;
-        let [ana, bea] = [KeyId::new(), KeyId::new()];
+        let [ana, bea] = [somebody(), somebody()];
         let alone = run(&driver, job(&driver, ana, text, LONG / 4).await).await;
         let short = job(&driver, bea, "The capital of France is", 8).await;
         let mut long = Vec::new();
@@ -129,7 +119,7 @@ async fn an_answer_that_was_paused_for_anothers_goes_on_where_it_was() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_keys_take_turns_in_an_only_sequence() {
     let driver = loaded(1, 256, Bytes::mib(256)).await;
-    let [ana, bea] = [KeyId::new(), KeyId::new()];
+    let [ana, bea] = [somebody(), somebody()];
     // It outgrows its context, so that it cannot be read again.
     let mut endless = job(&driver, ana, "Count: one, two, three,", 100_000).await;
     endless.sampling.shift_keep = Some(4);
@@ -156,7 +146,7 @@ async fn two_keys_take_turns_in_an_only_sequence() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_paused_can_be_stopped_and_nobody_waits_for_an_answer_that_is_not_read() {
     let driver = loaded(1, 4096, Bytes::mib(256)).await;
-    let [ana, bea] = [KeyId::new(), KeyId::new()];
+    let [ana, bea] = [somebody(), somebody()];
     // Nobody takes its tokens: it stands still once its credit is used up.
     let mut unread = driver.generate(job(&driver, ana, "Count: one, two, three,", 2000).await).unwrap();
     run(&driver, job(&driver, bea, "The capital of France is", 8).await).await;
@@ -185,7 +175,7 @@ async fn what_is_paused_can_be_stopped_and_nobody_waits_for_an_answer_that_is_no
 #[tokio::test(flavor = "multi_thread")]
 async fn a_question_does_not_wait_for_the_documents_of_another_key() {
     let driver = loaded(4, 4096, Bytes::mib(256)).await;
-    let [ana, bea] = [KeyId::new(), KeyId::new()];
+    let [ana, bea] = [somebody(), somebody()];
     let document = "A train left the old station in the early morning rain. ".repeat(150);
     let mut jobs = Vec::new();
     for _ in 0..3 {
@@ -210,5 +200,86 @@ async fn a_question_does_not_wait_for_the_documents_of_another_key() {
     // Steps that read the documents begin before the questions are there, and one in four is theirs.
     assert_eq!(ends[0], "Bea's", "{ends:?}");
     assert_eq!(ends.iter().rposition(|end| *end == "document"), Some(4), "{ends:?}");
+    driver.unload().await;
+}
+
+/// A job that reports its prefill, and the length of its prompt.
+async fn reporting(driver: &Embedded, caller: CallerIds, text: &str, tokens_max: u32) -> (Job, u32) {
+    let mut job = job(driver, caller, text, tokens_max).await;
+    job.sampling.reports_prefill = true;
+    let Prompt::Tokens(tokens) = &job.prompt else { panic!("it is in tokens") };
+    let total = tokens.len() as u32;
+    (job, total)
+}
+
+/// Takes a job's events to its end; returns the numbers of its reports. `read` hears that the prompt was read.
+async fn reports(mut generation: Generation, read: impl FnOnce()) -> Vec<u32> {
+    let (mut reports, mut read) = (Vec::new(), Some(read));
+    while let Some(event) = timeout(PATIENCE, generation.events.next()).await.expect("it goes on") {
+        match event {
+            Event::Prefilling { tokens } => {
+                assert!(read.is_some(), "the prompt was said to be read");
+                reports.push(tokens);
+            }
+            Event::Prefilled { known } => {
+                assert_eq!(known, 0);
+                read.take().expect("a prompt is said to be read once")();
+            }
+            Event::Delta { .. } | Event::Guessed { .. } => {}
+            end => {
+                assert_eq!(end, Event::Finished(FinishReason::Length));
+                return reports;
+            }
+        }
+    }
+    panic!("it has no end");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reports_of_prefill_only_grow_also_where_the_prompt_is_paused() {
+    let document = "A train left the old station in the early morning rain. ".repeat(250);
+    for cache in [Bytes::mib(256), Bytes(0)] {
+        let driver = loaded(1, 4096, cache).await;
+        let [ana, bea] = [somebody(), somebody()];
+        let (long, total) = reporting(&driver, ana, &document, 2).await;
+        let own = job(&driver, ana, "The capital of Spain is", 2).await;
+        let other = job(&driver, bea, "The capital of France is", 2).await;
+        let mut long = driver.generate(long).unwrap();
+        let first = timeout(PATIENCE, long.events.next()).await.expect("it begins");
+        assert_eq!(first, Some(Event::Prefilling { tokens: 0 }), "before anything is computed");
+        // Ana has two streams and Bea none, so the document is paused for her.
+        let own = Running::start(&driver, own, || {});
+        let ends: Arc<Mutex<Vec<&str>>> = Arc::default();
+        let (of_bea, of_ana) = (ends.clone(), ends.clone());
+        let other = Running::start(&driver, other, move || of_bea.lock().unwrap().push("Bea's"));
+        let reports = reports(long, move || of_ana.lock().unwrap().push("document")).await;
+        assert!(reports.len() > 2 && reports.is_sorted_by(|one, next| one < next), "{reports:?}");
+        assert!(reports[0] > 0 && reports.last() == Some(&total), "{total}: {reports:?}");
+        own.whole().await;
+        other.whole().await;
+        // Where its state cannot be kept, it is paused only while little of it was read.
+        if cache > Bytes(0) {
+            assert_eq!(*ends.lock().unwrap(), ["Bea's", "document"]);
+        }
+        driver.unload().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reports_of_prefill_that_nobody_takes_leave_credit_to_the_answer() {
+    let compute = Compute { batch_tokens: 8, speculate: false, ..Compute::with_threads(2) };
+    let driver = load_engine(EmbeddedOptions { compute, cache: Bytes(0), ..engine_options(2, 2048) }).await;
+    let [ana, bea] = [somebody(), somebody()];
+    let document = "A train left the old station in the early morning rain. ".repeat(60);
+    let (unread, total) = reporting(&driver, ana, &document, 4).await;
+    assert!(total > 8 * (CREDIT + 16), "there is more to report than credit: {total}");
+    let after = job(&driver, bea, &document, 4).await;
+    let unread = driver.generate(unread).unwrap();
+    // The prompt that came first is read first.
+    run(&driver, after).await;
+    let reports = reports(unread, || {}).await;
+    assert!(reports.is_sorted_by(|one, next| one < next), "{reports:?}");
+    let told = (reports.len(), reports.first(), reports.last());
+    assert_eq!(told, (CREDIT as usize / 2 + 1, Some(&0), Some(&total)), "{reports:?}");
     driver.unload().await;
 }

@@ -1,0 +1,277 @@
+//! Memory over hours: several clients use one Lar in most of the ways that people and apps do, for half an hour or longer,
+//! and the memory of its processes is sampled meanwhile.
+//!
+//! `soak/uses.rs` has what the clients do, `soak/client.rs` how they send it, `soak/processes.rs` what is read of the
+//! processes. Whatever a client stores it erases again, so that the stored data grow by the record of each task only.
+//! What one worker does over many requests, without unloading, is measured in `residency.rs`.
+
+mod client;
+mod processes;
+mod uses;
+
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use lar_base::Instant;
+use lar_tests::Lar;
+use serde_json::Value;
+
+use crate::{progress, quantile};
+use client::Client;
+use processes::{Sample, Workers};
+use uses::USES;
+
+/// How long the clients work.
+const MINUTES_VARIABLE: &str = "LAR_BENCH_SOAK_MINUTES";
+const MINUTES_DEFAULT: f64 = 30.0;
+/// Clients at once, each with a key and memories of its own: more than the model has slots.
+const CLIENTS: usize = 6;
+const CONFIG: &str = "[engines]\nconcurrency = 4\n";
+const SAMPLE_EVERY: Duration = Duration::from_secs(10);
+/// Each figure in the table is the median of so many samples, the last of which is the one of that time.
+const SAMPLES_PER_FIGURE: usize = 5;
+/// How often the models are unloaded; a sixth of the whole time where that is shorter.
+const UNLOAD_EVERY: Duration = Duration::from_secs(240);
+/// How long a model may take until it is unloaded.
+const UNLOADED_MAX: Duration = Duration::from_secs(30);
+const POLL_EVERY: Duration = Duration::from_millis(100);
+const MODELS: [&str; 2] = ["smollm2-135m-instruct", "all-minilm-l6-v2"];
+/// Of the uses that failed so many are shown.
+const FAILURES_SHOWN: usize = 5;
+/// More than one use of so many that fails makes the run worthless.
+const FAILURE_SHARE: u64 = 100;
+
+/// What all threads of a run share.
+#[derive(Default)]
+struct Shared {
+    is_over: AtomicBool,
+    requests: AtomicU64,
+    /// How often each of [`USES`] was done.
+    uses: [AtomicU64; USES.len()],
+    failed: AtomicU64,
+    failures: Mutex<Vec<String>>,
+    /// Held for reading during each use, and for writing while models are unloaded, which takes that no task runs.
+    quiet: RwLock<()>,
+}
+
+impl Shared {
+    fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Relaxed)
+    }
+
+    fn note_failure(&self, what: &str, error: &anyhow::Error) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        if failures.len() < FAILURES_SHOWN {
+            let text = format!("{what}: {error:#}");
+            progress(&format!("  {text}"));
+            failures.push(text);
+        }
+    }
+}
+
+/// Ends the run for all threads when one of them ends, also by a panic.
+struct EndsRun<'a>(&'a Shared);
+
+impl Drop for EndsRun<'_> {
+    fn drop(&mut self) {
+        self.0.is_over.store(true, Ordering::Relaxed);
+    }
+}
+
+/// What was seen of the processes.
+struct Run {
+    samples: Vec<Sample>,
+    /// The workers just before each unload.
+    before_unloads: Vec<Workers>,
+}
+
+pub(crate) fn measure() -> anyhow::Result<String> {
+    let length = length()?;
+    let lar = Lar::start_with(CONFIG);
+    let shared = Shared::default();
+    let mut clients: Vec<Client<'_>> = (0..CLIENTS).map(|index| Client::new(&lar, &shared, index)).collect();
+    progress("  each use once");
+    for (name, run) in USES {
+        clients[0].use_once(run).with_context(|| format!("{name} failed before the run"))?;
+    }
+    let run = run(&lar, &shared, &mut clients, length)?;
+    let (failed, uses) = (count(&shared.failed), shared.uses.iter().map(count).sum::<u64>());
+    let failures = shared.failures.lock().unwrap_or_else(PoisonError::into_inner).join("; ");
+    anyhow::ensure!(failed * FAILURE_SHARE <= uses, "{failed} of {uses} uses failed: {failures}");
+    let mut text = report(&run, length)?;
+    let done = USES.iter().zip(&shared.uses);
+    let done: Vec<String> = done.map(|((name, _), times)| format!("{name} {}", count(times))).collect();
+    writeln!(text, "\nHow often each was done: {}.", done.join(", "))?;
+    if failed > 0 {
+        writeln!(text, "\n{failed} of them had an unexpected answer. The first: {failures}.")?;
+    }
+    Ok(text)
+}
+
+/// The time that the environment asks for.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the benchmark is told by the environment how long it may take"
+)]
+fn length() -> anyhow::Result<Duration> {
+    let minutes = match std::env::var(MINUTES_VARIABLE) {
+        Ok(text) => text.parse().with_context(|| format!("{MINUTES_VARIABLE} must be a number: `{text}`"))?,
+        Err(_) => MINUTES_DEFAULT,
+    };
+    anyhow::ensure!(minutes > 0.0 && minutes.is_finite(), "{MINUTES_VARIABLE} must be more than 0");
+    Ok(Duration::from_secs_f64(minutes * 60.0))
+}
+
+fn count(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}
+
+/// Has all clients work for this long, while models are unloaded and samples are taken.
+fn run(lar: &Lar, shared: &Shared, clients: &mut [Client<'_>], length: Duration) -> anyhow::Result<Run> {
+    std::thread::scope(|scope| {
+        for client in clients {
+            scope.spawn(move || {
+                let _ends = EndsRun(shared);
+                client.work();
+            });
+        }
+        let unloading = scope.spawn(|| unload_now_and_then(lar, shared, UNLOAD_EVERY.min(length / 6)));
+        let ends = EndsRun(shared);
+        let samples = take_samples(lar, shared, length);
+        drop(ends);
+        let before_unloads =
+            unloading.join().map_err(|_| anyhow::anyhow!("the unloading thread panicked"))?;
+        Ok(Run { samples: samples?, before_unloads })
+    })
+}
+
+/// The time between two samples: a short run has twenty, too.
+fn sample_every(length: Duration) -> Duration {
+    SAMPLE_EVERY.min(length / 20)
+}
+
+fn take_samples(lar: &Lar, shared: &Shared, length: Duration) -> anyhow::Result<Vec<Sample>> {
+    let begun = Instant::now();
+    let every = sample_every(length);
+    let mut samples: Vec<Sample> = Vec::new();
+    while begun.elapsed() < length {
+        let due = begun.after(every * (samples.len() as u32 + 1));
+        std::thread::sleep(due.since(Instant::now()));
+        anyhow::ensure!(!shared.is_over(), "a client ended after {:.0} s", begun.elapsed().as_secs_f64());
+        let sample = Sample::take(lar, begun.elapsed(), count(&shared.requests))?;
+        if samples.len().is_multiple_of(6) {
+            progress(&format!("  {}", sample.line()));
+        }
+        samples.push(sample);
+    }
+    Ok(samples)
+}
+
+/// Unloads all models again and again; every other time they are loaded at once, else by the next request. Returns what the
+/// workers took before each unload.
+fn unload_now_and_then(lar: &Lar, shared: &Shared, every: Duration) -> Vec<Workers> {
+    let mut before = Vec::new();
+    let mut due = Instant::now().after(every);
+    while !shared.is_over() {
+        std::thread::sleep(POLL_EVERY);
+        if Instant::now() < due {
+            continue;
+        }
+        due = Instant::now().after(every);
+        let quiet = shared.quiet.write().unwrap_or_else(PoisonError::into_inner);
+        before.push(Workers::look(lar));
+        for model in MODELS {
+            if let Err(error) = unload(lar, shared, model) {
+                shared.note_failure("an unload", &error);
+            }
+        }
+        drop(quiet);
+        if before.len().is_multiple_of(2) {
+            for model in MODELS {
+                shared.requests.fetch_add(1, Ordering::Relaxed);
+                let _ = lar.post(&format!("/lar/v1/pools/{model}/load"), &Value::Null);
+            }
+        }
+    }
+    before
+}
+
+/// Unloads a model as soon as no task runs on it, and waits until it is unloaded.
+fn unload(lar: &Lar, shared: &Shared, model: &str) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    let mut is_accepted = false;
+    loop {
+        shared.requests.fetch_add(1, Ordering::Relaxed);
+        if is_accepted {
+            let health = lar.get(&format!("/lar/v1/pools/{model}/health")).json();
+            if health["state"] == "unloaded" {
+                return Ok(());
+            }
+        } else {
+            // What a client left may run for a moment still: that is a 409.
+            is_accepted = lar.post(&format!("/lar/v1/pools/{model}/unload"), &Value::Null).status == 202;
+        }
+        anyhow::ensure!(begun.elapsed() < UNLOADED_MAX, "{model} was not unloaded in {UNLOADED_MAX:?}");
+        std::thread::sleep(POLL_EVERY);
+    }
+}
+
+fn report(run: &Run, length: Duration) -> anyhow::Result<String> {
+    let minutes = length.as_secs_f64() / 60.0;
+    let Some(last) = run.samples.last() else { anyhow::bail!("no sample was taken") };
+    let mut text = format!(
+        "{CLIENTS} clients with a key each use one Lar for {minutes:.1} minutes, with the starter models and four slots, on a data \
+         directory of its own. The models are unloaded {} times meanwhile. Memory in MiB, resident and, in brackets, private and \
+         dirty (`smaps_rollup`); each figure is the median of the {SAMPLES_PER_FIGURE} samples before that time, one every {:.0} s. The \
+         workers' files are mapped: they count as resident.\n\n\
+         | after | server | chat worker | vocabulary worker | embedding worker | descriptors of the server | its threads | stored data | \
+         requests |\n|---|---|---|---|---|---|---|---|---|\n",
+        run.before_unloads.len(),
+        sample_every(length).as_secs_f64(),
+    );
+    for (name, share) in [("a tenth, warm", 0.1), ("half", 0.5), ("the end", 1.0)] {
+        let until = length.mul_f64(share);
+        // The sample of that time is taken a moment after it.
+        let is_before = |sample: &&Sample| sample.at <= until + sample_every(length) / 2;
+        let samples: Vec<&Sample> = run.samples.iter().filter(is_before).collect();
+        let figure = Sample::median(&samples[samples.len().saturating_sub(SAMPLES_PER_FIGURE)..]);
+        writeln!(text, "| {:.1} min, {name} | {figure} |", until.as_secs_f64() / 60.0)?;
+    }
+    let half: Vec<&Sample> = run.samples.iter().filter(|sample| sample.at >= length / 2).collect();
+    let trend = |value: fn(&Sample) -> f64| {
+        let points: Vec<(f64, f64)> =
+            half.iter().map(|sample| (sample.at.as_secs_f64() / 3600.0, value(sample))).collect();
+        let mut values: Vec<f64> = points.iter().map(|(_, value)| *value).collect();
+        values.sort_by(f64::total_cmp);
+        (slope(&points), quantile(&values, 0.0), quantile(&values, 1.0))
+    };
+    let (resident, least, most) = trend(|sample| sample.server.resident);
+    let (private, _, _) = trend(|sample| sample.server.private);
+    let first = half.first().map_or(0, |sample| sample.requests);
+    let hours = half.first().map_or(f64::NAN, |first| (last.at - first.at).as_secs_f64() / 3600.0);
+    writeln!(
+        text,
+        "\nThe server over the second half, by least squares: resident {resident:+.2} MiB an hour, private and dirty \
+         {private:+.2} MiB an hour, at {:.0} requests an hour. It had {least:.1} MiB at least and {most:.1} MiB at most in that time.",
+        (last.requests - first) as f64 / hours
+    )?;
+    writeln!(text, "\nPrivate and dirty memory of the workers before each unload, in MiB:\n")?;
+    for (name, lives) in Workers::lives(&run.before_unloads) {
+        writeln!(text, "- {name}: {lives}")?;
+    }
+    Ok(text)
+}
+
+/// The slope of the line that fits the points best by least squares.
+fn slope(points: &[(f64, f64)]) -> f64 {
+    let count = points.len() as f64;
+    let mean = |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / count;
+    let (x_mean, y_mean) = (mean(|point| point.0), mean(|point| point.1));
+    let products: f64 = points.iter().map(|(x, y)| (x - x_mean) * (y - y_mean)).sum();
+    let squares: f64 = points.iter().map(|(x, _)| (x - x_mean).powi(2)).sum();
+    products / squares
+}

@@ -1,0 +1,129 @@
+//! Opens regular files and reads small ones. A pipe would keep its reader waiting, a device or a huge file would take its
+//! memory: each is refused with the reason before anything of it is read.
+//!
+//! What is there is looked at before it is opened, because opening a pipe waits, and opening a device can do something.
+//! Symbolic links are followed. The caller names the file in its own error.
+
+use std::fs::{self, File, FileType};
+use std::io::{self, ErrorKind, Read as _};
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::Path;
+
+use crate::Bytes;
+
+/// Settings, notes and certificates: the longest of them have some kilobytes.
+pub const TEXT_BYTES_MAX: Bytes = Bytes::mib(1);
+/// Keys and other files of one line.
+pub const KEY_BYTES_MAX: Bytes = Bytes(4 << 10);
+
+/// Reads a file of at most `max` bytes.
+///
+/// # Errors
+/// When it is not there, is no regular file, is longer, or cannot be read.
+pub fn read_small(path: &Path, max: Bytes) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open_regular(path)?.take(max.get() + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > max.get() {
+        let reason = format!("it has more than {max}, which is the most that is read of it");
+        return Err(io::Error::new(ErrorKind::InvalidData, reason));
+    }
+    Ok(bytes)
+}
+
+/// As [`read_small`], of a text.
+///
+/// # Errors
+/// As [`read_small`]; when it is no UTF-8.
+pub fn read_small_text(path: &Path, max: Bytes) -> io::Result<String> {
+    String::from_utf8(read_small(path, max)?)
+        .map_err(|_| io::Error::new(ErrorKind::InvalidData, "it is no text in UTF-8"))
+}
+
+/// Opens a regular file for reading.
+///
+/// # Errors
+/// When it is not there, is something else, or cannot be opened.
+pub fn open_regular(path: &Path) -> io::Result<File> {
+    check_kind(fs::metadata(path)?.file_type())?;
+    let file = File::open(path)?;
+    // Something else may have taken its name.
+    check_kind(file.metadata()?.file_type())?;
+    Ok(file)
+}
+
+/// Refuses a path that is about to be written to where something else than a regular file is.
+///
+/// # Errors
+/// When something else is there, or nobody can say what.
+pub fn refuse_special(path: &Path) -> io::Result<()> {
+    match fs::metadata(path) {
+        Ok(about) => check_kind(about.file_type()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// What a file is, with its article.
+#[must_use]
+pub fn kind_of(file: FileType) -> &'static str {
+    match file {
+        file if file.is_file() => "a regular file",
+        file if file.is_dir() => "a folder",
+        file if file.is_symlink() => "a symbolic link",
+        file if file.is_fifo() => "a pipe",
+        file if file.is_socket() => "a socket",
+        _ => "a device",
+    }
+}
+
+fn check_kind(file: FileType) -> io::Result<()> {
+    if file.is_file() {
+        return Ok(());
+    }
+    let reason = format!("it is {}, not a regular file", kind_of(file));
+    Err(io::Error::new(ErrorKind::InvalidInput, reason))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+    use std::os::unix::net::UnixListener;
+    use std::path::PathBuf;
+
+    use super::*;
+
+    /// A folder that goes when the test ends.
+    struct Folder(PathBuf);
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn only_small_regular_files_are_read() {
+        let folder = Folder(std::env::temp_dir().join(format!("lar-files-{}", std::process::id())));
+        fs::create_dir_all(&folder.0).unwrap();
+        let at = |name: &str| folder.0.join(name);
+        let read = |name: &str| read_small_text(&at(name), Bytes(8)).map_err(|error| error.to_string());
+        fs::write(at("key"), "12345678").unwrap();
+        symlink("key", at("link")).unwrap();
+        assert_eq!((read("key"), read("link")), (Ok("12345678".into()), Ok("12345678".into())));
+        fs::write(at("long"), "123456789").unwrap();
+        File::create(at("huge")).unwrap().set_len(40 << 30).unwrap();
+        let too_long = "it has more than 8 B, which is the most that is read of it";
+        assert_eq!((read("long"), read("huge")), (Err(too_long.into()), Err(too_long.into())));
+        fs::write(at("noise"), [0xff]).unwrap();
+        assert_eq!(read("noise"), Err("it is no text in UTF-8".into()));
+        let _socket = UnixListener::bind(at("socket")).unwrap();
+        symlink("/dev/zero", at("device")).unwrap();
+        fs::create_dir(at("folder")).unwrap();
+        for (name, kind) in [("socket", "a socket"), ("device", "a device"), ("folder", "a folder")] {
+            assert_eq!(read(name), Err(format!("it is {kind}, not a regular file")));
+            assert!(refuse_special(&at(name)).is_err(), "{name}");
+        }
+        assert_eq!(read_small(&at("none"), Bytes(8)).unwrap_err().kind(), ErrorKind::NotFound);
+        assert!(refuse_special(&at("none")).is_ok() && refuse_special(&at("link")).is_ok());
+    }
+}
