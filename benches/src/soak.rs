@@ -24,7 +24,7 @@ use client::Client;
 use processes::{Sample, Workers};
 use uses::USES;
 
-/// How long the clients work.
+/// Names the environment variable that says how many minutes the clients work.
 const MINUTES_VARIABLE: &str = "LAR_BENCH_SOAK_MINUTES";
 const MINUTES_DEFAULT: f64 = 30.0;
 /// Clients at once, each with a key and memories of its own: more than the model has slots.
@@ -39,10 +39,10 @@ const UNLOAD_EVERY: Duration = Duration::from_secs(240);
 const UNLOADED_MAX: Duration = Duration::from_secs(30);
 const POLL_EVERY: Duration = Duration::from_millis(100);
 const MODELS: [&str; 2] = ["smollm2-135m-instruct", "all-minilm-l6-v2"];
-/// Of the uses that failed so many are shown.
+/// Failed uses whose errors are printed.
 const FAILURES_SHOWN: usize = 5;
-/// More than one use of so many that fails makes the run worthless.
-const FAILURE_SHARE: u64 = 100;
+/// The run fails where more than one use of so many failed.
+const USES_PER_FAILURE_MIN: u64 = 100;
 
 /// What all threads of a run share.
 #[derive(Default)]
@@ -82,7 +82,7 @@ impl Drop for EndsRun<'_> {
     }
 }
 
-/// What was seen of the processes.
+/// The samples of a run.
 struct Run {
     samples: Vec<Sample>,
     /// The workers just before each unload.
@@ -101,7 +101,7 @@ pub(crate) fn measure() -> anyhow::Result<String> {
     let run = run(&lar, &shared, &mut clients, length)?;
     let (failed, uses) = (count(&shared.failed), shared.uses.iter().map(count).sum::<u64>());
     let failures = shared.failures.lock().unwrap_or_else(PoisonError::into_inner).join("; ");
-    anyhow::ensure!(failed * FAILURE_SHARE <= uses, "{failed} of {uses} uses failed: {failures}");
+    anyhow::ensure!(failed * USES_PER_FAILURE_MIN <= uses, "{failed} of {uses} uses failed: {failures}");
     let mut text = report(&run, length)?;
     let done = USES.iter().zip(&shared.uses);
     let done: Vec<String> = done.map(|((name, _), times)| format!("{name} {}", count(times))).collect();
@@ -149,7 +149,7 @@ fn run(lar: &Lar, shared: &Shared, clients: &mut [Client<'_>], length: Duration)
     })
 }
 
-/// The time between two samples: a short run has twenty, too.
+/// The time between two samples. A short run has twenty samples, too.
 fn sample_every(length: Duration) -> Duration {
     SAMPLE_EVERY.min(length / 20)
 }

@@ -1,11 +1,13 @@
-//! What the clients do, in turn: each is a small session of a person or an app.
+//! What the clients do, in turn: each use is a small session of a person or an app. Bad requests and half-used connections
+//! are in `uses/misuse.rs`.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+mod misuse;
+
+use std::io::{BufRead as _, BufReader};
 use std::net::TcpStream;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use lar_tests::Lar;
 use serde_json::{Value, json};
 
 use super::client::{Client, shown};
@@ -16,9 +18,9 @@ pub(super) type Use = fn(&mut Client<'_>) -> anyhow::Result<()>;
 pub(super) const USES: [(&str, Use); 15] = [
     ("chats", chat),
     ("streamed chats", streamed_chat),
-    ("chats held to a JSON schema", structured_chat),
+    ("chats with a JSON schema", structured_chat),
     ("chats with tools", chat_with_tools),
-    ("chats cut off by their reader", cut_off_chat),
+    ("chats whose client disconnects", disconnected_chat),
     ("conversations", conversation),
     ("memories", memory),
     ("embeddings", embeddings),
@@ -27,23 +29,18 @@ pub(super) const USES: [(&str, Use); 15] = [
     ("Responses API", responses),
     ("Anthropic's and Ollama's APIs", other_apis),
     ("reads", reads),
-    ("bad requests", bad_requests),
-    ("connections", connections),
+    ("bad requests", misuse::bad_requests),
+    ("connections", misuse::connections),
 ];
 
 /// Turns of a conversation that are read to their end.
 const TURNS: usize = 3;
-/// How long a client waits that leaves before the first token.
+/// How long a client waits before it disconnects without having read anything.
 const PATIENCE: Duration = Duration::from_millis(100);
-/// Requests over one connection.
-const REQUESTS_PER_CONNECTION: usize = 5;
-const SILENT_CONNECTIONS: usize = 4;
-/// More than `limits.body` allows.
-const BODY_BYTES_TOO_MANY: usize = 20_000_000;
 /// A sentence of 44 bytes.
 const SENTENCE: &str = "the quick brown fox jumps over the lazy dog ";
 
-/// A question; every fourth has a long text before it.
+/// A question; a client's have a long text before them in one of four rounds through all uses.
 fn question(client: &Client<'_>) -> String {
     let text = if client.variant(4) == 0 { SENTENCE.repeat(60) } else { String::new() };
     format!("{text}What is {} plus two?", client.number())
@@ -110,8 +107,8 @@ fn stream_chat(client: &Client<'_>, tokens: u32, mut more: Value) -> anyhow::Res
     Ok(())
 }
 
-/// Leaves before the first token, after it, half way, or before an answer that is not streamed.
-fn cut_off_chat(client: &mut Client<'_>) -> anyhow::Result<()> {
+/// Disconnects before the first token, after it, half way, or before an answer that is not streamed.
+fn disconnected_chat(client: &mut Client<'_>) -> anyhow::Result<()> {
     let (is_streamed, events) = [(true, 0), (true, 2), (true, 20), (false, 0)][client.variant(4)];
     let more = json!({ "stream": is_streamed, "ignore_eos": true });
     let socket = client.open("/v1/chat/completions", &chat_body(client, 400, &more));
@@ -257,86 +254,5 @@ fn reads(client: &mut Client<'_>) -> anyhow::Result<()> {
     client.count_request();
     let metrics = client.lar.get("/metrics");
     anyhow::ensure!(metrics.status == 200, "/metrics: {}", metrics.status);
-    Ok(())
-}
-
-fn bad_requests(client: &mut Client<'_>) -> anyhow::Result<()> {
-    let number = client.number();
-    let messages = json!([{ "role": "user", "content": "Hello" }]);
-    let chat = "/v1/chat/completions";
-    for (status, method, path, body) in [
-        (400, "POST", chat, json!({ "model": "default" })),
-        (400, "POST", chat, json!({ "model": "default", "messages": messages, "temperature": number + 3 })),
-        (404, "POST", chat, json!({ "model": format!("none-{number}"), "messages": messages })),
-        (405, "DELETE", chat, Value::Null),
-        (404, "GET", &format!("/v1/none-{number}"), Value::Null),
-        (400, "POST", "/lar/v1/memories", json!({ "content": "" })),
-        (400, "GET", &format!("/lar/v1/memories/none-{number}"), Value::Null),
-        (403, "GET", "/lar/v1/users", Value::Null),
-    ] {
-        client.expect(status, method, path, &body)?;
-    }
-    let key = format!("authorization: Bearer lar_wrong_{number}\r\n");
-    let head = |key: &str, length: usize| {
-        format!(
-            "POST {chat} HTTP/1.1\r\nhost: {}\r\n{key}content-type: application/json\r\ncontent-length: {length}\r\n\
-             connection: close\r\n\r\n",
-            client.lar.address
-        )
-    };
-    for (status, head, body) in [
-        (401, head(&key, 2), "{}"),
-        (413, head(&client.key, BODY_BYTES_TOO_MANY), "{"),
-        (400, head(&client.key, 9), "{\"model\":"),
-        (400, "no HTTP at all\r\n\r\n".to_owned(), ""),
-    ] {
-        client.count_request();
-        let answer = client.lar.raw(&head, body.as_bytes());
-        anyhow::ensure!(
-            answer.status == status,
-            "{status} expected: {} {}",
-            answer.status,
-            shown(&answer.body)
-        );
-    }
-    Ok(())
-}
-
-/// Connections that say nothing, half of a head or half of a body and disconnect; one that is used several times.
-fn connections(client: &mut Client<'_>) -> anyhow::Result<()> {
-    let Lar { address, .. } = client.lar;
-    let silent: Vec<TcpStream> =
-        (0..SILENT_CONNECTIONS).map(|_| TcpStream::connect(address)).collect::<Result<_, _>>()?;
-    let start = format!("POST /v1/chat/completions HTTP/1.1\r\nhost: {address}\r\n{}", client.key);
-    let mut half_head = TcpStream::connect(address)?;
-    half_head.write_all(start.as_bytes())?;
-    let mut half_body = TcpStream::connect(address)?;
-    half_body.write_all(
-        format!("{start}content-type: application/json\r\ncontent-length: 500\r\n\r\n{{").as_bytes(),
-    )?;
-
-    let mut used = BufReader::new(TcpStream::connect(address)?);
-    let request = format!("GET /lar/v1/me HTTP/1.1\r\nhost: {address}\r\n{}\r\n", client.key);
-    for _ in 0..REQUESTS_PER_CONNECTION {
-        client.count_request();
-        used.get_mut().write_all(request.as_bytes())?;
-        read_answer(&mut used)?;
-    }
-    drop((silent, half_head, half_body));
-    Ok(())
-}
-
-/// Reads one answer of a connection that stays open.
-fn read_answer(reader: &mut BufReader<TcpStream>) -> anyhow::Result<()> {
-    let mut head = String::new();
-    while !head.ends_with("\r\n\r\n") {
-        anyhow::ensure!(reader.read_line(&mut head)? > 0, "the connection was closed: {}", shown(&head));
-    }
-    anyhow::ensure!(head.starts_with("HTTP/1.1 200"), "{}", shown(&head));
-    let length = head
-        .lines()
-        .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
-    let mut body = vec![0; length.context("the answer has no length")?];
-    reader.read_exact(&mut body)?;
     Ok(())
 }

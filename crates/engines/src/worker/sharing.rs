@@ -4,7 +4,7 @@
 //! paused for it:
 //!
 //! - at once one that cannot go on, since it has no credit;
-//! - at once one of somebody who has at least two more sequences, or, where the stream is new and its own caller has none, of
+//! - at once one of somebody who has at least two more sequences and has got on for [`GOT_ON`], or, where the stream is new and its own caller has none, of
 //!   somebody who has several streams;
 //! - one of its own key, or of somebody who has more sequences, that has computed for [`SLICE`], once it has waited as long
 //!   itself or is its caller's first.
@@ -25,6 +25,9 @@ use crate::protocol::CallerNumbers;
 
 /// Streams that take turns in a sequence have it for so long.
 pub(super) const SLICE: Duration = Duration::from_secs(10);
+/// What went on for so long is paused rather than what just did. Persons and their keys may want sequences from each other at
+/// the same moment: without this, a stream that goes on would be paused again at once, time and again.
+const GOT_ON: Duration = Duration::from_secs(2);
 /// So many tokens are read again rather than kept, where they cannot be.
 const READ_AGAIN_MAX: usize = 256;
 
@@ -105,20 +108,22 @@ pub(super) fn choose(
             let is_newcomer = waiter.is_new && own == 0;
             let has_waited = is_newcomer || now.since(waiter.since) >= SLICE;
             let computed = now.since(runner.since);
-            let at_once =
-                !runner.is_runnable || theirs >= own + 2 || (is_newcomer && theirs + others_of_theirs > 1);
+            let got_on = computed >= GOT_ON;
+            let has_more = theirs >= own + 2 && (is_newcomer || got_on);
+            let at_once = !runner.is_runnable || has_more || (is_newcomer && theirs + others_of_theirs > 1);
             let in_turn = has_waited && computed >= SLICE && (runner.caller == waiter.caller || theirs > own);
             let slice = if at_once { SLICE } else { SLICE.max(runner.read_again) };
             let is_little = runner.tokens <= READ_AGAIN_MAX || (runner.is_read && computed >= slice);
             let costs_little = runner.can_be_kept || (!runner.must_be_kept && is_little);
             runner.may_be_paused && (at_once || in_turn) && costs_little
         };
-        // Best is one that stands still, then one that costs little, then one of the caller with most, then the one that has
+        // Best is one that stands still, then one that has got on, then one that costs little, then one of the caller with most, then the one that has
         // run longest.
         let best = running.iter().filter(may_pause).max_by_key(|runner| {
             let lost = if runner.can_be_kept { 0 } else { runner.tokens };
             let ran = runner.is_read.then(|| now.since(runner.since));
-            (!runner.is_runnable, Reverse(lost), sequences(runner.caller), ran, runner.stream)
+            let got_on = now.since(runner.since) >= GOT_ON;
+            (!runner.is_runnable, got_on, Reverse(lost), sequences(runner.caller), ran, runner.stream)
         })?;
         Some(Choice { starts: waiter.stream, pauses: Some(best.stream) })
     })

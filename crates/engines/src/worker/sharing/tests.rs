@@ -310,13 +310,14 @@ proptest! {
         let mut distinct = persons;
         distinct.sort_unstable();
         distinct.dedup();
-        // Nobody has much less than their share while there are as many callers as sequences.
+        // Nobody has much less than their share while there are as many persons as sequences: a prompt that is being read,
+        // and the slice behind it, may come first.
         if distinct.len() <= sequences {
             for person in distinct {
                 let computed: u64 = world.histories.iter().enumerate()
                     .filter(|(stream, _)| numbers(world.streams[*stream].caller).person == person)
                     .map(|(_, history)| history.computed).sum();
-                prop_assert!(computed >= 390, "person {} computed for {} s", person, computed);
+                prop_assert!(computed >= 370, "person {} computed for {} s", person, computed);
             }
         }
     }
