@@ -326,7 +326,7 @@ impl Gateway {
                     run,
                     Problem::new(
                         Code::DeadlineExceeded,
-                        "it ran for as long as a key may have every slot of a model while others wait (`limits.slot_hold_max_s`)",
+                        "it ran for as long as one person or key may have every slot of a model while others wait (`limits.slot_hold_max_s`)",
                     ),
                 ),
                 Some(StopCause::Cancelled) | None => self.cancelled(run, "running"),

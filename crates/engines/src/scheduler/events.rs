@@ -52,7 +52,7 @@ pub struct Limits {
     pub keep_alive: Option<Duration>,
     /// After waiting this long for memory, a model that is in use takes no new tasks until it is let go.
     pub swap_wait_max: Duration,
-    /// While one key has every slot of a pool and others wait, a task of it that has run this long is stopped; `None` never
+    /// While one person or key has every slot of a pool and others wait, a task of theirs that has run this long is stopped; `None` never
     /// does. Where the engine pauses jobs for others, others count who have waited for five minutes.
     pub slot_hold_max: Option<Duration>,
 }
@@ -253,7 +253,7 @@ pub enum StopCause {
     Deadline,
     /// Nobody takes what it writes.
     Unread,
-    /// It has run for [`Limits::slot_hold_max`] while its key had every slot and others waited.
+    /// It has run for [`Limits::slot_hold_max`] while its person or key had every slot and others waited.
     SlotHeld,
 }
 

@@ -62,7 +62,7 @@ settings! {
     "limits.queue_len_max" "integer" "Tasks that may wait, per model and priority"
     "limits.queue_full" "string" "What happens beyond that: reject, or drop-lru (the one that waited longest)"
     "limits.batch_wait_max_s" "integer" "After waiting this long a batch task goes before interactive ones"
-    "limits.slot_hold_max_s" "integer" "While one key has every slot of a model and others wait for whom nothing can be paused, a task of it that has run this long is stopped; 0 never does"
+    "limits.slot_hold_max_s" "integer" "While one person or key has every slot of a model and others wait for whom nothing can be paused, a task of it that has run this long is stopped; 0 never does"
     "limits.shutdown_grace_s" "integer" "How long answers may take to finish when the server stops"
     "listener" "array" "Further places to listen: [[listener]] addr, key_file (the key of requests without one), cert_file and private_key_file (TLS)"
     "remote" "array" "llama-servers that run elsewhere: [[remote]] name, url, key_file"
