@@ -12,7 +12,7 @@ TEST_MODELS := $(CURDIR)/.build/models
 # What is built: the program. The suite builds everything at once, as parts of it would have it built twice.
 WHAT := -p lar
 
-.PHONY: build run dist test check rust-test page-test conformance first-run quality docs bench clean bootstrap test-bootstrap models llama-server plugin-test client-matrix big-clients
+.PHONY: build run dist test check rust-test page-test conformance first-run quality docs bench clean bootstrap test-bootstrap models llama-server plugin-test client-matrix big-clients nightly
 
 build: bootstrap $(PAGE)
 	@test -x $(LAR) || printf '\033[1m· building Lar: some 350 crates and llama.cpp, ten to twenty minutes on two cores\033[0m\n'
@@ -78,6 +78,9 @@ client-matrix: models
 # Codex, Claude Code, OpenClaw and Open WebUI themselves, 4 GB of them.
 big-clients: models
 	LAR_TEST_MODELS=$(TEST_MODELS) tests/conformance/big/run.sh
+
+# What is too long for every run, for a schedule.
+nightly: client-matrix big-clients
 
 docs:
 	mdbook build docs

@@ -62,13 +62,11 @@ pub(crate) fn measure() -> anyhow::Result<String> {
                 scope.spawn(move || burden(lar, load, connection, stop));
             }
             std::thread::sleep(BEGINS);
-            let took: anyhow::Result<Vec<Duration>> =
-                (1..=QUESTIONS).map(|number| first_token(&lar, &bea, number)).collect();
+            let took = first_tokens(&lar, &bea);
             stop.store(true, Ordering::Relaxed);
             took
         });
-        let mut took = took?;
-        took.sort_unstable();
+        let took = took?;
         let seconds = |at: usize| took[at].as_secs_f64();
         writeln!(
             table,
@@ -129,6 +127,15 @@ fn burden(lar: &Lar, load: &Load, connection: usize, stop: &AtomicBool) {
             }
         }
     }
+}
+
+/// Asks `QUESTIONS` questions of a few words with a key (a line of the head), one after the other: how long the first token of
+/// each took, sorted.
+pub(crate) fn first_tokens(lar: &Lar, key: &str) -> anyhow::Result<Vec<Duration>> {
+    let mut took =
+        (1..=QUESTIONS).map(|number| first_token(lar, key, number)).collect::<anyhow::Result<Vec<_>>>()?;
+    took.sort_unstable();
+    Ok(took)
 }
 
 /// Asks, and says how long the first token took.

@@ -30,8 +30,8 @@ pub(crate) async fn measure() -> anyhow::Result<String> {
     let mut report = String::from(
         "SmolLM2's vocabulary, a context of 2,048 tokens. *Refused*: until a chat is refused as too long. *Counted*: until all \
          of it is counted. *Memory*: the most that the worker held. *Bystander*: until \"hello\" is answered with one token \
-         while four such prompts are counted, median and longest of five.\n\n\
-         | text | MB | refused | counted | memory | bystander | longest |\n|---|---|---|---|---|---|---|\n",
+         while four such prompts are counted, median and longest of five; *server*: the most that the server held meanwhile.\n\n\
+         | text | MB | refused | counted | memory | bystander | longest | server |\n|---|---|---|---|---|---|---|---|\n",
     );
     for (name, text) in TEXTS {
         for size in SIZES {
@@ -47,14 +47,15 @@ pub(crate) async fn measure() -> anyhow::Result<String> {
             let counted = begun.elapsed();
             let memory = children().into_iter().map(peak_mib).fold(0.0, f64::max);
             driver.unload().await;
-            let waits = tokio::task::spawn_blocking(move || bystander(&long)).await??;
+            let (waits, server) = tokio::task::spawn_blocking(move || bystander(&long)).await??;
             writeln!(
                 report,
-                "| {name} | {:.1} | {refused} | {} | {memory:.0} MiB | {} | {} |",
+                "| {name} | {:.1} | {refused} | {} | {memory:.0} MiB | {} | {} | {} MiB |",
                 size as f64 / 10.0,
                 time(counted),
                 time(Duration::from_secs_f64(quantile(&waits, 0.5))),
                 time(Duration::from_secs_f64(quantile(&waits, 1.0))),
+                server >> 20,
             )?;
         }
     }
@@ -79,8 +80,9 @@ fn driver() -> Embedded {
     })
 }
 
-/// Seconds that questions of somebody else take, sorted, while long prompts are counted again and again.
-fn bystander(long: &str) -> anyhow::Result<Vec<f64>> {
+/// Seconds that questions of somebody else take, sorted, while long prompts are counted again and again; and the most bytes that
+/// the server held.
+fn bystander(long: &str) -> anyhow::Result<(Vec<f64>, u64)> {
     let lar = Lar::start();
     let ask = || {
         let body = json!({ "model": "default", "max_tokens": 1, "messages": [{ "role": "user", "content": "hello" }] });
@@ -105,7 +107,7 @@ fn bystander(long: &str) -> anyhow::Result<Vec<f64>> {
         if let Ok(waits) = &mut waits {
             waits.sort_by(f64::total_cmp);
         }
-        waits
+        Ok((waits?, lar.memory().1))
     })
 }
 

@@ -1,4 +1,5 @@
-//! Thousands of connections that say nothing, or half of something: the server goes on answering.
+//! Thousands of connections that say nothing, or half of something: the server goes on answering. One address leaves room
+//! for others.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -15,8 +16,12 @@ const CONNECTIONS_MIN: usize = 3_000;
 const HALF_HEADS_SHARE: usize = 5;
 /// Files that this test needs beside its connections.
 const SPARE: usize = 500;
+/// Open files that the server may have until it raises its limit: what systems allow a program unless it asks for more.
+const SOFT_LIMIT: &str = "ulimit -Sn 1024 && exec \"$@\"";
+/// Connections that this machine's programs keep: seven eighths of all.
+const KEPT: usize = 2048 - 2048 / 8;
 
-/// This process may have as many files open as it wants to; returns how many connections that allows.
+/// Raises the limit on the open files of this process as far as it may; returns how many connections that allows.
 fn raise_own_limit() -> usize {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
@@ -37,7 +42,7 @@ fn answers(lar: &Lar, when: &str) {
 fn silent_connections_give_way_to_those_that_ask() {
     let connections = raise_own_limit();
     let half_heads = connections / HALF_HEADS_SHARE;
-    let lar = Lar::start();
+    let lar = Lar::start_through(&["sh", "-c", SOFT_LIMIT, "sh"], "");
     let (before, _) = lar.memory();
     let chat = json!({
         "model": "default", "stream": true, "max_tokens": 1500, "temperature": 0, "ignore_eos": true,
@@ -74,12 +79,67 @@ fn silent_connections_give_way_to_those_that_ask() {
     let (after, _) = lar.memory();
     assert!(after < before + (160 << 20), "{} MB more", (after - before) >> 20);
     let open = std::fs::read_dir(format!("/proc/{}/fd", lar.pid())).unwrap().count();
+    assert!(open >= KEPT, "{open} files: the server did not raise its own limit");
     assert!(open < 2048 + 64 + 128, "{open} files");
     // The one connection that was in use all the time was not closed for others.
     let rest = reading.join().unwrap().unwrap();
     assert!(rest.contains("data: [DONE]"), "{}", &rest[rest.len().saturating_sub(300)..]);
     drop(held);
     answers(&lar, "at last");
+}
+
+/// A network namespace with an address that is not the loopback's, since this machine's programs are counted apart.
+#[test]
+fn one_address_keeps_no_more_connections_than_it_may_and_others_keep_theirs() {
+    let data = tempfile::tempdir().unwrap();
+    std::fs::write(
+        data.path().join("lar.toml"),
+        "listen = \"0.0.0.0:5270\"\ninsecure_lan = true\n[engines]\npreload = false\n\
+         [limits]\nconnections_per_address = 4\n",
+    )
+    .unwrap();
+    let script = r#"
+set -eu
+PATH=$PATH:/usr/sbin:/sbin
+ip addr add 10.9.8.1/32 dev lo; ip link set lo up
+"$LAR" serve >"$LAR_DATA_DIR/out" & server=$!
+trap 'kill $server 2>/dev/null || true' EXIT
+for _ in $(seq 200); do grep -q 'Lar is at' "$LAR_DATA_DIR/out" && break; sleep 0.05; done
+python3 -c '
+import socket
+def connect(address, count):
+    return [socket.create_connection((address, 5270), timeout=10) for _ in range(count)]
+def closed(connection):
+    try:
+        return connection.recv(1) == b""
+    except ConnectionResetError:
+        return True
+    except (BlockingIOError, socket.timeout):
+        return False
+here, there = connect("127.0.0.1", 6), connect("10.9.8.1", 8)
+# Connections are taken in as they come: when the last one is answered, all are.
+there[-1].sendall(b"GET /healthz HTTP/1.1\r\nhost: 127.0.0.1:5270\r\n\r\n")
+print("answer", there[-1].recv(12).decode())
+print("oldest", [closed(connection) for connection in there[:4]])
+for connection in here + there[4:]:
+    connection.setblocking(False)
+print("newest", [closed(connection) for connection in there[4:]])
+print("here", [closed(connection) for connection in here])'
+"#;
+    let done = std::process::Command::new("unshare")
+        .args(["--map-root-user", "--net", "sh", "-c", script])
+        .env("LAR", lar_tests::program())
+        .env("LAR_DATA_DIR", data.path())
+        .env("LAR_MODELS_DIR", lar_tests::models_dir())
+        .env("LAR_LOG", "error")
+        .env("LAR_OWNER_KEY", Lar::KEY)
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&done.stdout);
+    assert!(done.status.success(), "{told}{}", String::from_utf8_lossy(&done.stderr));
+    let expected = "answer HTTP/1.1 200\noldest [True, True, True, True]\nnewest [False, False, False, False]\n\
+                    here [False, False, False, False, False, False]\n";
+    assert_eq!(told, expected);
 }
 
 #[test]

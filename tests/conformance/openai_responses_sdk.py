@@ -191,7 +191,7 @@ def bad_input():
     refused(openai.NotFoundError, "no item of a stored response", input=[{"type": "item_reference", "id": "msg_1"}])
     refused(openai.BadRequestError, "computer_call", input=[{"type": "computer_call", "call_id": "c"}])
     refused(openai.BadRequestError, "conversation", conversation="conv_1")
-    refused(openai.BadRequestError, "truncation", truncation="auto")
+    refused(openai.BadRequestError, "truncation", truncation="sometimes")
     refused(openai.BadRequestError, "background", background=True, store=False)
     refused(openai.BadRequestError, "temperature", temperature=3)
     refused(openai.BadRequestError, "metadata", metadata={"a": "x" * 600})

@@ -124,7 +124,7 @@ async fn a_draft_model_changes_no_answer() {
 #[tokio::test(flavor = "multi_thread")]
 async fn prompts_that_begin_alike_are_read_once_also_at_the_same_time() {
     let driver = load_engine(engine_options(4, 2048)).await;
-    let story = tokens(&driver, &"The owl flew over the quiet river and saw a small boat. ".repeat(60)).await;
+    let story = tokens(&driver, &"The owl flew over the quiet river and saw a small boat. ".repeat(40)).await;
     let key = Some(KeyId::new());
     let mut asked = Vec::new();
     for place in 0..4u32 {
@@ -177,9 +177,9 @@ async fn a_context_shifts_only_when_that_was_asked_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_in_a_long_step_loses_nothing_of_others() {
     let driver = load_engine(engine_options(2, 2048)).await;
-    let story = tokens(&driver, &"A train left the old station in the early morning rain. ".repeat(90)).await;
+    let story = tokens(&driver, &"A train left the old station in the early morning rain. ".repeat(60)).await;
     let alone = run(&driver, story.clone(), greedy(8), Some(KeyId::new())).await;
-    for _ in 0..3 {
+    for _ in 0..2 {
         let (kept, stopped) = (Some(KeyId::new()), Some(KeyId::new()));
         let job = Job {
             prompt: Prompt::Tokens(story.clone()),

@@ -159,6 +159,74 @@ fn confinement_is_reported_and_can_be_required() {
     assert_eq!(lar.post("/v1/chat/completions", &chat()).status, 200);
 }
 
+/// Runs a program as a kernel without Landlock would: a filter of system calls answers ENOSYS in its place
+/// (seccomp(2); 444 is `landlock_create_ruleset` on every architecture).
+const WITHOUT_LANDLOCK: &str = "
+import ctypes, os, struct, sys
+steps = [(0x20, 0, 0, 0), (0x15, 0, 1, 444), (0x06, 0, 0, 0x00050000 | 38), (0x06, 0, 0, 0x7fff0000)]
+code = ctypes.create_string_buffer(b''.join(struct.pack('HBBI', *step) for step in steps))
+class Filter(ctypes.Structure):
+    _fields_ = [('length', ctypes.c_ushort), ('steps', ctypes.c_void_p)]
+filter = Filter(len(steps), ctypes.addressof(code))
+prctl = ctypes.CDLL(None, use_errno=True).prctl
+prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
+if prctl(38, 1, 0, 0, 0) or prctl(22, 2, ctypes.addressof(filter), 0, 0):
+    sys.exit('no filter: ' + os.strerror(ctypes.get_errno()))
+os.execv(sys.argv[1], sys.argv[1:])
+";
+/// What a kernel without Landlock lacks.
+const LACKING: &str = "read-only files (Landlock): this kernel has no Landlock";
+
+#[test]
+fn with_less_than_its_whole_confinement_no_model_runs_where_the_setting_requires_it() {
+    let wrapper = ["python3", "-c", WITHOUT_LANDLOCK];
+    for (policy, may) in [("require", false), ("best-effort", true)] {
+        let config = format!("[engines]\nconfinement = \"{policy}\"\npreload = false\n");
+        let lar = Lar::start_through(&wrapper, &config);
+        let told = lar.get("/lar/v1/capabilities").json();
+        let expected = json!({ "policy": policy, "complete": false, "missing": [LACKING] });
+        assert_eq!(told["confinement"], expected);
+        for (path, body) in [("/v1/chat/completions", chat()), ("/v1/embeddings", embeddings())] {
+            let answer = lar.post(path, &body);
+            if may {
+                assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+                continue;
+            }
+            assert_eq!(answer.status, 503, "{path}: {}", answer.body);
+            let named =
+                answer.body.contains("`engines.confinement` requires that") && answer.body.contains(LACKING);
+            assert!(named, "{path}: {}", answer.body);
+        }
+        let doctor = Lar::command_through(&wrapper, lar.data()).arg("doctor").output().unwrap();
+        let screen = String::from_utf8_lossy(&doctor.stdout);
+        let line = screen.lines().find(|line| line.contains("not confined in every way")).unwrap_or(&screen);
+        assert!(line.contains(if may { "note" } else { "BROKEN" }) && line.contains(LACKING), "{screen}");
+        assert_eq!(
+            line.contains("no model is loaded, as `engines.confinement` is `require`"),
+            !may,
+            "{screen}"
+        );
+    }
+}
+
+#[test]
+fn with_less_than_its_whole_confinement_no_llama_server_runs_where_the_setting_requires_it() {
+    let data = tempfile::tempdir().unwrap();
+    for (more, may) in [(&["--require-confinement"][..], false), (&[][..], true)] {
+        let mut launch = Lar::command_through(&["python3", "-c", WITHOUT_LANDLOCK], data.path());
+        launch.args(["launch", "--server", &std::process::id().to_string(), "--port", "1"]).args(more);
+        // Any program stands for a llama-server here: it runs, or does not.
+        let done = launch.args(["--", "/bin/echo", "it runs"]).output().unwrap();
+        let (said, told) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+        assert_eq!((done.status.success(), said.contains("it runs")), (may, may), "{said}{told}");
+        let expected = match may {
+            true => format!("llama-server is not confined in every way: {LACKING}"),
+            false => format!("and `engines.confinement` requires that: {LACKING}"),
+        };
+        assert!(told.contains(&expected), "{told}");
+    }
+}
+
 fn options(memory_max: Option<Bytes>) -> EmbeddedOptions {
     EmbeddedOptions {
         program: program(),

@@ -1,6 +1,6 @@
 //! `/lar/v1/conversations`: kept, branched, searched, changed, deleted, and there after a restart.
 
-use lar_tests::{Answer, Lar};
+use lar_tests::{Answer, Lar, reasoning_model};
 use serde_json::{Value, json};
 
 /// The starter model now and then goes on until its context is full.
@@ -249,6 +249,37 @@ fn reasoning_is_imported_shown_and_exported() {
     assert_eq!(lar.get(&path).json(), line);
     let export = lar.get("/lar/v1/conversations/export").body;
     assert_eq!(serde_json::from_str::<Value>(&export).unwrap(), line);
+}
+
+#[test]
+fn a_models_own_reasoning_is_streamed_stored_and_exported() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = reasoning_model(folder.path());
+    let lar = Lar::start_without_models();
+    let pulled = lar.cli(&["models", "pull", model.to_str().unwrap(), "--name", "reasoning"]);
+    assert!(pulled.status.success(), "{pulled:?}");
+    let id = start(&lar);
+    let said = json!({ "content": "Do owls sleep by day?", "model": "reasoning", "max_tokens": 12, "temperature": 0 });
+    let answer = lar.post(&format!("/lar/v1/conversations/{id}/messages"), &said);
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let events = answer.events();
+    let reasoning = events.iter().filter(|(name, _)| name == "reasoning");
+    let reasoning: String = reasoning.filter_map(|(_, data)| data["t"].as_str()).collect();
+    assert!(!reasoning.is_empty(), "{events:?}");
+    let kept = complete(&lar, &id);
+    let answer = &kept["messages"][1];
+    assert_eq!(
+        (&answer["status"], &answer["content"], &answer["reasoning"]),
+        (&json!("complete"), &json!(""), &json!(reasoning))
+    );
+    let export = lar.get("/lar/v1/conversations/export").body;
+    let exported: Value = serde_json::from_str(&export).unwrap();
+    assert_eq!(exported["messages"], kept["messages"]);
+    // Another Lar takes it in.
+    let other = Lar::start_without_models();
+    assert_eq!(import(&other, &export).json(), json!({ "imported": 1, "unchanged": 0 }));
+    let there = other.get(&format!("/lar/v1/conversations/{id}")).json();
+    assert_eq!(there["messages"], kept["messages"]);
 }
 
 #[test]

@@ -55,6 +55,31 @@ fn a_full_disk_is_told_and_overcome() {
     assert_eq!(lar.stop(), Some(0));
 }
 
+/// A write vouches for the next ones for a few seconds; then `/readyz` tries one.
+#[test]
+fn a_server_on_a_full_disk_is_not_ready_until_there_is_room_again() {
+    let lar = Lar::start_on_disk("size=16m");
+    assert_eq!(lar.get("/readyz").status, 200);
+    let filler = fill(&lar);
+    let refused = (0..400).map(|_| conversation(&lar, &"x".repeat(200))).find(|(status, _)| *status != 201);
+    assert!(refused.is_some(), "the disk is full");
+    // What is already allocated may still take a few.
+    let problem = lar.until("readiness to end", |lar| {
+        let answer = lar.get("/readyz");
+        (answer.status != 200).then_some(answer)
+    });
+    assert_eq!(
+        (problem.status, problem.json()["code"].as_str()),
+        (503, Some("STORAGE_FULL")),
+        "{}",
+        problem.body
+    );
+    assert_eq!(lar.get("/healthz").status, 200, "it is alive all the same");
+    std::fs::remove_file(filler).unwrap();
+    let ready = lar.get("/readyz");
+    assert_eq!(ready.status, 200, "{}", ready.body);
+}
+
 /// The kernel sends a signal to who makes a file larger than `ulimit -f` allows, which ends a process that does not take it.
 #[test]
 fn a_limit_on_the_size_of_files_is_told_like_a_full_disk() {

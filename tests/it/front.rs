@@ -410,6 +410,7 @@ fn a_body_that_is_no_message_of_json_rpc_is_told_so() {
     }
     let list = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list" }).to_string();
     assert_eq!(send("text/plain", &list).status, 415, "its type is at fault");
+    assert_eq!(send("application/x-www-form-urlencoded", "a=b").status, 415, "whatever the body is");
     assert_eq!(send("application/json; charset=utf-8", &list).status, 200);
 }
 

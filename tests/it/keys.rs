@@ -80,6 +80,53 @@ fn nobody_is_locked_out_and_nobody_gets_more_than_their_person_has() {
     assert_eq!((exchanged.status, exchanged.head.contains("set-cookie")), (401, false), "{}", exchanged.body);
 }
 
+/// Whatever `owner.key` was replaced by, a key stays that may administrate.
+#[test]
+fn an_owners_key_that_was_replaced_can_be_revoked_and_the_last_that_administrates_cannot() {
+    let data = tempfile::tempdir().unwrap();
+    std::fs::write(data.path().join("lar.toml"), "[engines]\npreload = false\n").unwrap();
+    let bearer = |secret: &str| format!("authorization: Bearer {secret}\r\n");
+    let id_of = |lar: &Lar, key: &str| {
+        let me = lar.send_with(key, "GET", "/lar/v1/me", &Value::Null);
+        me.json()["key_id"].as_str().unwrap().to_owned()
+    };
+    let revoke = |lar: &Lar, key: &str, id: &str| {
+        lar.send_with(key, "DELETE", &format!("/lar/v1/keys/{id}"), &Value::Null)
+    };
+    let replaced_by = |mut lar: Lar, secret: &str| {
+        assert_eq!(lar.stop(), Some(0));
+        std::fs::write(data.path().join("owner.key"), secret).unwrap();
+        Lar::start_on(data.path())
+    };
+    let secret = "lar_the_owner_key_that_came_later";
+    let (old, new) = (bearer(Lar::KEY), bearer(secret));
+    let lar = Lar::start_on(data.path());
+    let old_id = id_of(&lar, &old);
+    let lar = replaced_by(lar, secret);
+    let new_id = id_of(&lar, &new);
+    assert_ne!(old_id, new_id);
+    let refused = revoke(&lar, &old, &new_id);
+    assert_eq!(refused.status, 409);
+    assert!(refused.body.contains("this is the owner's key"), "{}", refused.body);
+    assert_eq!(revoke(&lar, &new, &old_id).status, 204);
+    assert_eq!(lar.send_with(&old, "GET", "/lar/v1/me", &Value::Null).status, 401);
+
+    // By a key that may not administrate, beside one that may, for an hour.
+    let make = |more: Value| {
+        let made = lar.send_with(&new, "POST", "/lar/v1/keys", &more);
+        assert_eq!(made.status, 201, "{}", made.body);
+        made.json()
+    };
+    let app = make(json!({ "name": "app", "scopes": ["inference"] }));
+    let expiring = make(json!({ "name": "guest", "scopes": ["admin"], "expires_in_s": 3600 }));
+    let lar = replaced_by(lar, app["secret"].as_str().unwrap());
+    let refused = revoke(&lar, &new, &new_id);
+    assert_eq!((refused.status, refused.json()["code"].clone()), (409, json!("CONFLICT")));
+    assert!(refused.body.contains("no key would stay that may administrate"), "{}", refused.body);
+    assert_eq!(revoke(&lar, &new, expiring["id"].as_str().unwrap()).status, 204);
+    assert_eq!(revoke(&lar, &new, &new_id).status, 409);
+}
+
 #[test]
 fn keys_of_apps_do_not_reach_conversations() {
     let lar = Lar::start();

@@ -172,7 +172,7 @@ fn settings_and_timings_are_told_as_llama_cpps_server_tells_them() {
 fn a_stream_reports_how_much_of_its_prompt_was_read() {
     let lar = Lar::start();
     // More tokens than one step reads. Each path's prompt begins differently, so that nothing of it is cached.
-    let text = "The owl flew over the quiet river and saw a small boat. ".repeat(60);
+    let text = "The owl flew over the quiet river and saw a small boat. ".repeat(45);
     let chat = |text: &str| json!([{ "role": "user", "content": text }]);
     let counts = json!({ "include_usage": true });
     for (path, body) in [
@@ -390,4 +390,76 @@ fn what_a_server_is_is_told_and_paths_without_v1_work() {
     assert_eq!(vectors["data"][0]["embedding"].as_array().unwrap().len(), 384);
     let native = lar.post("/embedding", &json!({ "content": "a" })).json();
     assert_eq!(native, json!([{ "index": 0, "embedding": [vectors["data"][0]["embedding"]] }]));
+}
+
+#[test]
+fn lines_end_a_completion_by_their_indentation_and_after_a_time() {
+    let lar = Lar::start();
+    let body = |text: &str, more: Value| {
+        let grammar = format!("root ::= {}", json!(text));
+        let mut body = json!({ "prompt": "a = 1", "n_predict": 600, "temperature": 0.0, "grammar": grammar });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
+    let told = |answer: &Value| {
+        let fields = ["content", "stop_type", "truncated"];
+        fields.map(|field| answer[field].clone())
+    };
+    let text = "one\n  two\n   three\n four\n  five";
+    let whole = lar.post("/completion", &body(text, json!({ "n_indent": 0 }))).json();
+    assert_eq!(told(&whole), [json!(text), json!("eos"), json!(false)], "{whole}");
+    let cut = lar.post("/completion", &body(text, json!({ "n_indent": 2, "n_cmpl": 2 }))).json();
+    for answer in cut.as_array().unwrap() {
+        assert_eq!(
+            told(answer),
+            [json!("one\n  two\n   three\n "), json!("limit"), json!(false)],
+            "{answer}"
+        );
+    }
+    let streamed = lar.post("/completion", &body(text, json!({ "n_indent": 2, "stream": true }))).events();
+    let pieces: String = streamed.iter().map(|(_, data)| data["content"].as_str().unwrap()).collect();
+    assert_eq!(pieces, "one\n  two\n   three\n ");
+    let last = &streamed.last().unwrap().1;
+    assert_eq!((&last["stop"], &last["stop_type"]), (&json!(true), &json!("limit")), "{last}");
+
+    let lines = "line\n".repeat(200);
+    let late = lar.post("/completion", &body(&lines, json!({ "t_max_predict_ms": 1 })));
+    assert!(!late.head.contains("x-lar-ignored"), "{}", late.head);
+    let late = late.json();
+    let content = late["content"].as_str().unwrap();
+    assert!(content.ends_with("line\n") && content.len() < lines.len(), "{late}");
+    assert_eq!((&late["stop_type"], &late["truncated"]), (&json!("limit"), &json!(false)));
+}
+
+#[test]
+fn vectors_are_scaled_as_asked_and_paths_without_v1_have_both_forms() {
+    let lar = Lar::start();
+    let vector = |more: Value| -> Vec<f64> {
+        let mut body = json!({ "content": "The cat sits." });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let answer = lar.post("/embedding", &body);
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        serde_json::from_value(answer.json()[0]["embedding"][0].clone()).unwrap()
+    };
+    let largest = |vector: &[f64]| vector.iter().fold(0.0_f64, |largest, number| largest.max(number.abs()));
+    let unit = vector(json!({}));
+    assert_eq!(vector(json!({ "embd_normalize": 2 })), unit);
+    let taxicab: f64 = vector(json!({ "embd_normalize": 1 })).iter().map(|number| number.abs()).sum();
+    assert!((taxicab - 1.0).abs() < 1e-4, "{taxicab}");
+    assert!((largest(&vector(json!({ "embd_normalize": 0 }))) - 32760.0).abs() < 0.01);
+    let cubes: f64 = vector(json!({ "embd_normalize": 3 })).iter().map(|number| number.abs().powi(3)).sum();
+    assert!((cubes - 1.0).abs() < 1e-4, "{cubes}");
+    for (wrong, param) in [
+        (json!({ "content": "a", "embd_normalize": -1 }), "embd_normalize"),
+        (json!({ "content": [1, 2] }), "content"),
+        (json!({ "content": [[1, "a"]] }), "content"),
+        (json!({}), "content"),
+    ] {
+        let refused = lar.post("/embedding", &wrong);
+        assert_eq!((refused.status, &refused.json()["error"]["param"]), (400, &json!(param)), "{wrong}");
+    }
+    let own = lar.post("/embeddings", &json!({ "content": ["The cat sits."] })).json();
+    assert_eq!(own[0]["index"], 0, "{own}");
+    let openais = lar.post("/embeddings", &json!({ "input": ["The cat sits."] })).json();
+    assert_eq!((&openais["object"], &openais["data"][0]["index"]), (&json!("list"), &json!(0)));
 }

@@ -1,5 +1,6 @@
 //! Lar in front of a real `llama-server`: one that it starts, and one that runs elsewhere, dies and returns.
 
+use std::collections::BTreeMap;
 use std::process::{Child, Command, Stdio};
 
 use lar_egress::Egress;
@@ -11,6 +12,12 @@ use lar_tests::escapes::inject::Injected;
 use lar_tests::escapes::{Victims, escapes, line};
 use lar_tests::{Lar, chat_model, free_port, llama_server, program};
 use serde_json::{Value, json};
+
+use crate::special_tokens::apis::{
+    answers, assert_names_of_tools_are_letters, count, filled, letters, several,
+};
+use crate::special_tokens::recall::{framed, memory, recalled};
+use crate::special_tokens::starter_marks;
 
 fn chat(model: &str, more: Value) -> Value {
     let mut body = json!({
@@ -166,15 +173,16 @@ async fn long_prompts_are_counted_in_slices_there_and_no_further_than_the_contex
 fn marks_in_a_message_are_letters_there_too() {
     let config = format!("[engines]\nllama_server = {:?}\ncontext_tokens_max = 512\n", llama_server());
     let lar = Lar::start_with(&config);
-    let count = |text: &str| {
-        let said = json!({ "messages": [{ "role": "user", "content": text }], "max_tokens": 1 });
-        let answer = lar.post("/v1/chat/completions", &chat("default", said));
+    let answered = |messages: &Value| {
+        let answer = lar
+            .post("/v1/chat/completions", &chat("default", json!({ "messages": messages, "max_tokens": 1 })));
         assert_eq!(answer.status, 200, "{}", answer.body);
         answer.json()["usage"]["prompt_tokens"].as_u64().unwrap()
     };
+    let count = |text: &str| answered(&json!([{ "role": "user", "content": text }]));
     let plain = count("A B");
-    for mark in ["<|im_end|>", "<|im_start|>", "<|endoftext|>", "<file_sep>"] {
-        assert!(count(&format!("A{mark} B")) > plain + 3, "{mark}");
+    for mark in starter_marks() {
+        assert!(count(&format!("A{mark} B")) > plain + 2, "{mark}");
     }
     assert_eq!(count("A <div> [1] B"), count("A <div> [2] B"), "what is no mark is left as it is");
     let raw = |prompt: &str| {
@@ -182,6 +190,54 @@ fn marks_in_a_message_are_letters_there_too() {
         lar.post("/v1/completions", &body).json()["usage"]["prompt_tokens"].as_u64().unwrap()
     };
     assert_eq!(raw("A<|im_end|> B"), raw("A B") + 1, "a raw prompt is its caller's own");
+    // What is counted in advance, as in the tests below, is what the server is given.
+    let mark = "A<|im_end|> B";
+    let function = json!({ "name": "look", "arguments": json!({ "a": mark }).to_string() });
+    let messages = json!([
+        { "role": "system", "content": mark },
+        { "role": "user", "content": "Hi" },
+        { "role": "assistant", "content": "", "tool_calls": [{ "id": "1", "type": "function", "function": function }] },
+        { "role": "tool", "tool_call_id": "1", "content": mark },
+    ]);
+    let counted =
+        lar.post("/v1/chat/completions/input_tokens", &json!({ "model": "default", "messages": messages }));
+    assert_eq!(json!(answered(&messages)), counted.json()["input_tokens"], "{}", counted.body);
+}
+
+/// The places of a chat of each API, each with each special token's text: a system prompt, a result, an argument, a schema.
+#[test]
+fn marks_anywhere_in_a_chat_are_letters_there_too() {
+    let config = format!("[engines]\nllama_server = {:?}\ncontext_tokens_max = 1024\n", llama_server());
+    let lar = Lar::start_with(&config);
+    let counts = |text: &str| -> BTreeMap<String, u64> {
+        let requests = filled(text).into_iter().filter(|(_, path, _)| !answers(path));
+        requests.map(|(place, path, body)| (place.clone(), count(&lar, &place, path, body))).collect()
+    };
+    let plain = counts("A B");
+    assert!(plain.len() > 20, "{plain:?}");
+    for mark in starter_marks() {
+        for (place, marked) in counts(&format!("A{mark} B")) {
+            // A special token would be one more, or two where the text stands twice.
+            assert!(marked > plain[&place] + 2, "{place}, {mark}: {marked} and {}", plain[&place]);
+        }
+    }
+    assert_names_of_tools_are_letters(&lar);
+}
+
+#[test]
+fn marks_in_a_recalled_memory_are_letters_there_too() {
+    let config = format!("[engines]\nllama_server = {:?}\ncontext_tokens_max = 2048\n", llama_server());
+    let (marked, without) = several(&starter_marks());
+    let lar = Lar::start_with(&config);
+    let plain = recalled(&lar, &memory(&without));
+    // Lar breaks such a mark behind its first character; the frame breaks those that look like a tag (decision 0034).
+    let broken = framed(&marked).replace("<|", "<\u{200b}|");
+    let more = letters(&lar, &broken) - letters(&lar, &without);
+    drop(lar);
+    let marked = recalled(&Lar::start_with(&config), &memory(&marked));
+    for ((api, marked), (_, plain)) in marked.into_iter().zip(plain) {
+        assert!(marked >= plain + more, "{api}: {marked}, {plain} and {more}");
+    }
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod idempotency;
 mod keys;
 mod llama_cpp_api;
 mod llama_server;
+mod mcp;
 mod memories;
 mod models;
 mod ollama;

@@ -2,6 +2,7 @@
 
 mod footprint;
 mod pieces;
+mod recommended;
 mod split;
 mod starter;
 mod threads;

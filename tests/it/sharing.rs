@@ -176,7 +176,7 @@ async fn what_is_paused_can_be_stopped_and_nobody_waits_for_an_answer_that_is_no
 async fn a_question_does_not_wait_for_the_documents_of_another_key() {
     let driver = loaded(4, 4096, Bytes::mib(256)).await;
     let [ana, bea] = [somebody(), somebody()];
-    let document = "A train left the old station in the early morning rain. ".repeat(150);
+    let document = "A train left the old station in the early morning rain. ".repeat(100);
     let mut jobs = Vec::new();
     for _ in 0..3 {
         jobs.push(("document", job(&driver, ana, &document, 1).await));
@@ -237,7 +237,7 @@ async fn reports(mut generation: Generation, read: impl FnOnce()) -> Vec<u32> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reports_of_prefill_only_grow_also_where_the_prompt_is_paused() {
-    let document = "A train left the old station in the early morning rain. ".repeat(250);
+    let document = "A train left the old station in the early morning rain. ".repeat(120);
     for cache in [Bytes::mib(256), Bytes(0)] {
         let driver = loaded(1, 4096, cache).await;
         let [ana, bea] = [somebody(), somebody()];

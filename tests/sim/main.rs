@@ -22,6 +22,9 @@ const BATCH_WAIT_MAX: Duration = Duration::from_millis(5_000);
 const QUEUE_LEN_MAX: usize = 8;
 /// From when on a task that runs is paused for another's.
 const LONG_MS: u64 = 30_000;
+/// From when on one key's or person's task that runs is stopped, and, where tasks are paused, once others have waited so long.
+const SLOT_HOLD_MAX_MS: u64 = 500;
+const UNPAUSED_AFTER_MS: u64 = 300_000;
 /// Of a queue, for one key and for one person.
 const SHARES: (usize, usize) = (4, 6);
 
@@ -63,8 +66,8 @@ struct World {
     running: BTreeMap<TaskId, (String, Caller)>,
     /// When those that run began.
     began: BTreeMap<TaskId, u64>,
-    /// Tasks of which the engine has told something.
-    heard: BTreeSet<TaskId>,
+    /// Since when tasks that run have no slot of the engine.
+    without_slot: BTreeMap<TaskId, u64>,
     ended: BTreeSet<TaskId>,
     loading: BTreeSet<String>,
     ready: BTreeSet<String>,
@@ -138,6 +141,7 @@ impl World {
                     }
                     self.running.insert(task, (pool, was.caller));
                     self.began.insert(task, self.now);
+                    self.without_slot.insert(task, self.now);
                     self.grants += 1;
                 }
                 Action::Refuse { task, .. } => {
@@ -149,15 +153,29 @@ impl World {
                     if cause == StopCause::SlotHeld {
                         let holders = self.running.iter().filter(|(_, (other, _))| other == pool);
                         let holders: Vec<_> = holders.collect();
+                        let pauses = paused_max_of(pool) > 0;
                         let is_held_by = |same: &dyn Fn(Caller) -> bool| {
                             let (own, others): (Vec<_>, Vec<_>) =
                                 holders.iter().partition(|(_, (_, other))| same(*other));
-                            let mut waiting = self.waiting.values().filter(|waiting| waiting.pool == *pool);
-                            let waits = waiting.any(|waiting| !same(waiting.caller));
+                            let waiting = self.waiting.values().filter(|waiting| waiting.pool == *pool);
+                            let queued =
+                                waiting.filter(|waiting| !same(waiting.caller)).map(|waiting| waiting.since);
+                            let without_slot: Vec<u64> = others
+                                .iter()
+                                .filter_map(|(task, _)| self.without_slot.get(*task).copied())
+                                .collect();
+                            let has_slot =
+                                if pauses { without_slot.len() < others.len() } else { !others.is_empty() };
+                            let oldest = queued.chain(without_slot).min();
                             own.len() >= concurrency_of(pool) as usize
-                                && others.iter().all(|(task, _)| !self.heard.contains(task))
-                                && (waits || !others.is_empty())
+                                && !has_slot
+                                && oldest
+                                    .is_some_and(|oldest| !pauses || self.now - oldest >= UNPAUSED_AFTER_MS)
                         };
+                        assert!(
+                            self.now - self.began[&task] >= SLOT_HOLD_MAX_MS,
+                            "it has not run for long: {told}"
+                        );
                         let held = is_held_by(&|other| other.0 == caller.0)
                             || is_held_by(&|other| other.1 == caller.1);
                         assert!(held, "nobody waits, or somebody else has a slot: {told}");
@@ -271,7 +289,7 @@ fn simulate(seed: u64) -> u64 {
         memory: Bytes(MEMORY),
         keep_alive: random.pick(&[None, Some(Duration::ZERO), Some(Duration::from_secs(2))]),
         swap_wait_max: SWAP_WAIT_MAX,
-        slot_hold_max: random.pick(&[None, Some(Duration::from_millis(500))]),
+        slot_hold_max: random.pick(&[None, Some(Duration::from_millis(SLOT_HOLD_MAX_MS))]),
     };
     let mut world = World {
         seed,
@@ -280,7 +298,7 @@ fn simulate(seed: u64) -> u64 {
         waiting: BTreeMap::new(),
         running: BTreeMap::new(),
         began: BTreeMap::new(),
-        heard: BTreeSet::new(),
+        without_slot: BTreeMap::new(),
         pauses: 0,
         ended: BTreeSet::new(),
         loading: BTreeSet::new(),
@@ -330,9 +348,13 @@ fn simulate(seed: u64) -> u64 {
             92 => Event::PoolWanted { pool },
             93 => Event::PoolUnwanted { pool },
             95..97 => match nth(&mut random, world.running.keys()) {
+                Some(task) if random.below(3) == 0 => {
+                    world.without_slot.insert(task, world.now);
+                    Event::Paused { task }
+                }
                 Some(task) => {
-                    world.heard.insert(task);
-                    Event::Begun { task }
+                    world.without_slot.remove(&task);
+                    Event::Started { task }
                 }
                 None => Event::Tick,
             },

@@ -91,6 +91,32 @@ impl Lar {
         lar
     }
 
+    /// Starts a server on a new data directory with this `lar.toml` through another program: `wrapper` is that program and its
+    /// arguments. It gets the path of `lar` and the arguments of `lar` behind its own, and must become `lar` (`exec`).
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start_through(wrapper: &[&str], config: &str) -> Self {
+        let directory = tempfile::tempdir().expect("a directory can be made");
+        std::fs::write(directory.path().join("lar.toml"), modest(config)).expect("the file can be written");
+        let mut lar = Self::run(Self::command_through(wrapper, directory.path()), directory.path());
+        lar._directory = Some(directory);
+        lar
+    }
+
+    /// `lar` on this data directory, through another program, as [`Lar::start_through`] does it.
+    ///
+    /// # Panics
+    /// When no program is named.
+    #[must_use]
+    pub fn command_through(wrapper: &[&str], data: &Path) -> Command {
+        let (first, arguments) = wrapper.split_first().expect("a program is named");
+        let mut command = Command::new(first);
+        command.args(arguments).arg(program());
+        as_test(command, data)
+    }
+
     /// Starts a server on a new data directory whose models are its own: at first there are none.
     ///
     /// # Panics

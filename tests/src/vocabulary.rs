@@ -4,9 +4,13 @@
 //! GGUF: `docs/gguf.md` of the ggml repository. Types of tokens as llama.cpp numbers them.
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use crate::made::Gguf;
+
+/// Bytes of a GGUF file that are read. The metadata comes first; that of 262,144 tokens with their merges takes some 16 MiB.
+const METADATA_BYTES_MAX: u64 = 64 << 20;
 
 /// Types of tokens.
 const NORMAL: i32 = 1;
@@ -31,7 +35,8 @@ impl Vocabulary {
     /// When the file is no GGUF file or has no vocabulary.
     #[must_use]
     pub fn of(path: &Path) -> Self {
-        let bytes = std::fs::read(path).expect("the file is there");
+        let (file, mut bytes) = (std::fs::File::open(path).expect("the file is there"), Vec::new());
+        file.take(METADATA_BYTES_MAX).read_to_end(&mut bytes).expect("it can be read");
         let mut reader = Reader { bytes: &bytes, at: 8 };
         let (_tensors, pairs) = (reader.long(), reader.long());
         let mut vocabulary = Self::default();

@@ -9,7 +9,7 @@ import { useConversation } from "./conversation";
 import { drafts } from "./drafts";
 import { Help } from "./Help";
 import { MemoryPage } from "./memory/MemoryPage";
-import { ModelPicker } from "./ModelPicker";
+import { ModelPicker, ThreadsNote } from "./ModelPicker";
 import { Sidebar } from "./Sidebar";
 import { SignIn } from "./SignIn";
 import { Thread } from "./Thread";
@@ -176,19 +176,22 @@ function House({ onSignedOut }: { onSignedOut: () => void }) {
         <MemoryPage onDrawer={() => setDrawer(true)} drawer={drawer} onConversation={open} />
       ) : (
         <main>
-          <header>
-            <button className="icon only-narrow" aria-label="Conversations" aria-expanded={drawer} onClick={() => setDrawer(true)}>
-              <Icon name="menu" />
-            </button>
-            <h1>{title || (id ? "Conversation" : "New conversation")}</h1>
-            {!id && (
-              <label className="check" title="Neither recalls nor remembers, is in no list, and goes a day after its last word">
-                <input type="checkbox" checked={temporary} onChange={(event) => setTemporary(event.target.checked)} /> Temporary
-              </label>
-            )}
-            {state.conversation?.temporary && <span className="chip">temporary</span>}
-            <ModelPicker models={models} value={model} onChange={setModel} />
-          </header>
+          <div>
+            <header>
+              <button className="icon only-narrow" aria-label="Conversations" aria-expanded={drawer} onClick={() => setDrawer(true)}>
+                <Icon name="menu" />
+              </button>
+              <h1>{title || (id ? "Conversation" : "New conversation")}</h1>
+              {!id && (
+                <label className="check" title="Neither recalls nor remembers, is in no list, and goes a day after its last word">
+                  <input type="checkbox" checked={temporary} onChange={(event) => setTemporary(event.target.checked)} /> Temporary
+                </label>
+              )}
+              {state.conversation?.temporary && <span className="chip">temporary</span>}
+              <ModelPicker models={models} value={model} onChange={setModel} />
+            </header>
+            <ThreadsNote models={models} value={model} />
+          </div>
           <Thread key={id ? "open" : "new"} id={id} state={state} models={models} onModelsChanged={refresh} />
         </main>
       )}

@@ -14,10 +14,17 @@ interface Props {
   onChange: (model: string) => void;
 }
 
+const chatModels = (models?: Model[]) => models?.filter((model) => model.kind === "chat") ?? [];
+
+/** The model that a name or an alias stands for; without one, the model that answers by default. */
+function chosenModel(chat: Model[], value?: string): Model | undefined {
+  return chat.find((model) => model.name === value) ?? chat.find((model) => model.aliases.includes(value ?? "default"));
+}
+
 export function ModelPicker({ models, value, onChange }: Props) {
   const reachable = useReachable();
-  const chat = models?.filter((model) => model.kind === "chat") ?? [];
-  const chosen = chat.find((model) => model.name === value) ?? chat.find((model) => model.aliases.includes(value ?? "default"));
+  const chat = chatModels(models);
+  const chosen = chosenModel(chat, value);
   if (models && chat.length === 0) return <span className="chip failed">no model</span>;
   return (
     <div className="picker">
@@ -44,5 +51,17 @@ export function ModelPicker({ models, value, onChange }: Props) {
         </span>
       )}
     </div>
+  );
+}
+
+/** Why the chosen model computes on fewer threads than the machine has cores, while it is loaded. */
+export function ThreadsNote({ models, value }: Pick<Props, "models" | "value">) {
+  const reachable = useReachable();
+  const chosen = chosenModel(chatModels(models), value);
+  if (!reachable || chosen?.state !== "ready" || !chosen.threads_note) return null;
+  return (
+    <p className="threads-note">
+      {chosen.name} · {chosen.threads_note}
+    </p>
   );
 }

@@ -33,6 +33,9 @@ function suitable(models: Recommended[]): Recommended[] {
   return fast.length > 0 ? fast.slice(-PICKS) : models.filter((model) => model.fits).slice(0, 1);
 }
 
+/** Whether a model comes from the hub, which is only asked once somebody gets it. */
+const fromHub = (model: Recommended) => model.source.startsWith("hf:");
+
 /** What is said above the models on offer. */
 function heading(picks: Recommended[]): string {
   if (picks.length === 0) return "None of the models that Lar knows fits this machine's memory.";
@@ -96,6 +99,7 @@ function Picks({ onModelsChanged }: { onModelsChanged: () => void }) {
               <span>{model.about}</span>
               <span className="quiet">
                 {size(model.size_bytes)} · about {Math.round(model.tokens_per_second)} tokens/s ({model.speed}) · {model.license}
+                {fromHub(model) && " · from the model hub"}
               </span>
               {under && under.state !== "failed" ? (
                 <progress
@@ -111,6 +115,11 @@ function Picks({ onModelsChanged }: { onModelsChanged: () => void }) {
           );
         })}
       </ul>
+      {picks?.some(fromHub) && (
+        <p className="quiet small">
+          Where the model hub does not answer, <code>lar models pull --starter</code> gets a model from elsewhere.
+        </p>
+      )}
       {error && (
         <p role="alert" className="alert">
           {error}

@@ -55,6 +55,15 @@ export interface Model {
   parameters: number;
   aliases: string[];
   starter: boolean;
+  /** Why it computes on fewer threads than the machine has cores, while it is loaded. */
+  threads_note?: string;
+}
+
+/** A model's engine. */
+interface Pool {
+  /** The model's name. */
+  id: string;
+  threads_note?: string;
 }
 
 export interface Recommended {
@@ -128,6 +137,16 @@ export async function send(method: string, path: string, body?: unknown, more?: 
 
 export const read = async <T>(response: Promise<Response>): Promise<T> => (await response).json();
 
+/** The models, each with the note of its engine. Without the engines' answer the notes are left out. */
+async function models(): Promise<{ data: Model[] }> {
+  const [{ data }, pools] = await Promise.all([
+    read<{ data: Model[] }>(send("GET", "catalog/models")),
+    read<{ data: Pool[] }>(send("GET", "pools")).catch(() => undefined),
+  ]);
+  const note = (name: string) => pools?.data.find((pool) => pool.id === name)?.threads_note;
+  return { data: data.map((model) => ({ ...model, threads_note: note(model.name) })) };
+}
+
 export const api = {
   me: () => read<{ user_id: string; scopes: string[] }>(send("GET", "me")),
   signIn: (secret: string) => send("POST", "sign-in", { secret }),
@@ -151,7 +170,7 @@ export const api = {
   regenerate: (id: string, message: string, model?: string) =>
     send("POST", `conversations/${id}/messages/${message}/regenerate`, { model }),
   follow: (task: string) => send("GET", `tasks/${task}/stream`),
-  models: () => read<{ data: Model[] }>(send("GET", "catalog/models")),
+  models,
   recommended: () => read<{ data: Recommended[] }>(send("GET", "catalog/recommended")),
   pull: (source: string) => read<Pull>(send("POST", "catalog/pulls", { source })),
   pulls: () => read<{ data: Pull[] }>(send("GET", "catalog/pulls")),

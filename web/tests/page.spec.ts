@@ -54,6 +54,44 @@ test("a slow machine is offered the smallest model, a small one is told that non
   await expect(page.locator(".picks li")).toHaveCount(0);
 });
 
+test("a model from the hub is offered with the way to go where the hub does not answer", async ({ page }) => {
+  let source = "hf:owner/repo/file.gguf";
+  await page.route("**/lar/v1/catalog/recommended", async (route) => {
+    const response = await route.fetch();
+    const { data } = await response.json();
+    const model = { ...data[0], recommended: true, fits: true, source };
+    await route.fulfill({ response, json: { data: [model] } });
+  });
+  await signIn(page);
+  await expect(page.locator(".picks li")).toContainText("from the model hub");
+  await expect(page.getByText("Where the model hub does not answer")).toContainText("lar models pull --starter");
+  await clean(page);
+  source = "pip:package==1";
+  await page.reload();
+  await expect(page.locator(".picks li")).toHaveCount(1);
+  await expect(page.getByText("model hub")).toHaveCount(0);
+});
+
+test("a loaded model that computes on fewer threads than there are cores says why", async ({ page }) => {
+  const note = "1 of 2 cores: measured while it worked, fewer threads decode faster now";
+  let state = "ready";
+  await page.route("**/lar/v1/catalog/models", async (route) => {
+    const response = await route.fetch();
+    const { data } = await response.json();
+    await route.fulfill({ response, json: { data: data.map((model: object) => ({ ...model, state })) } });
+  });
+  await page.route("**/lar/v1/pools", (route) =>
+    route.fulfill({ json: { data: [{ id: "smollm2-135m-instruct", threads_note: note }, { id: "other", threads_note: "-" }] } }),
+  );
+  await signIn(page);
+  await expect(page.locator(".threads-note")).toHaveText(`smollm2-135m-instruct · ${note}`);
+  await clean(page);
+  state = "unloaded";
+  await page.reload();
+  await expect(page.getByRole("status").filter({ hasText: /^not loaded$/ })).toBeVisible();
+  await expect(page.locator(".threads-note")).toHaveCount(0);
+});
+
 test("stop keeps what was written", async ({ page }) => {
   await signIn(page);
   await say(page, LONG);

@@ -46,7 +46,7 @@ test("an idle page asks nothing, however long it is open", async ({ page }) => {
   // Coming back to it is when models are looked at again: once.
   await page.evaluate(() => dispatchEvent(new Event("focus")));
   await pass(page, MINUTE_MS);
-  expect(requests()).toEqual(["GET /lar/v1/catalog/models"]);
+  expect(requests()).toEqual(["GET /lar/v1/catalog/models", "GET /lar/v1/pools"]);
 });
 
 test("an answer is one stream, beside which nothing is asked again and again", async ({ page }) => {
@@ -59,7 +59,7 @@ test("an answer is one stream, beside which nothing is asked again and again", a
   await finished(page);
   await pass(page, MINUTE_MS);
   const counts = count(requests());
-  // Models: when the answer's phase changes (sending, loading, waiting or memory, reading, writing, none). Conversations:
+  // Models and their engines: when the answer's phase changes (sending, loading, waiting or memory, reading, writing, none). Conversations:
   // when one is there, when it has its title, when its answer has ended.
   const atMost: Record<string, number> = {
     "POST /lar/v1/conversations": 1,
@@ -67,6 +67,7 @@ test("an answer is one stream, beside which nothing is asked again and again", a
     "POST /lar/v1/conversations/conv/stop": 1,
     "GET /lar/v1/conversations": 4,
     "GET /lar/v1/catalog/models": 7,
+    "GET /lar/v1/pools": 7,
   };
   expect(counts["POST /lar/v1/conversations/conv/messages"]).toBe(1);
   expect(Object.entries(counts).filter(([request, times]) => times > (atMost[request] ?? 0))).toEqual([]);
@@ -86,9 +87,11 @@ test("models are looked at every three seconds while one loads, and no longer", 
   const requests = listen(page);
   await pass(page, MINUTE_MS);
   const counts = count(requests());
-  expect(Object.keys(counts)).toEqual(["GET /lar/v1/catalog/models"]);
-  expect(counts["GET /lar/v1/catalog/models"]).toBeGreaterThanOrEqual(19);
-  expect(counts["GET /lar/v1/catalog/models"]).toBeLessThanOrEqual(22);
+  expect(Object.keys(counts)).toEqual(["GET /lar/v1/catalog/models", "GET /lar/v1/pools"]);
+  for (const times of Object.values(counts)) {
+    expect(times).toBeGreaterThanOrEqual(19);
+    expect(times).toBeLessThanOrEqual(22);
+  }
   loads = false;
   await pass(page, 3000);
   await expect(page.getByRole("status").filter({ hasText: /^loaded$/ })).toBeVisible();
@@ -135,7 +138,12 @@ test("a server that does not answer is asked again every few seconds, only while
   await expect(badge).toHaveCount(0);
   await expect(page.getByText("Lar does not answer")).toHaveCount(0);
   await page.waitForLoadState("networkidle");
-  expect(count(requests())).toEqual({ "GET /lar/v1/me": 1, "GET /lar/v1/conversations": 1, "GET /lar/v1/catalog/models": 1 });
+  expect(count(requests())).toEqual({
+    "GET /lar/v1/me": 1,
+    "GET /lar/v1/conversations": 1,
+    "GET /lar/v1/catalog/models": 1,
+    "GET /lar/v1/pools": 1,
+  });
   await pass(page, 10 * MINUTE_MS);
   expect(requests()).toEqual([]);
 });

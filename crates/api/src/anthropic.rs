@@ -9,7 +9,7 @@ fields! {
     /// `POST /v1/messages`.
     MESSAGES_FIELDS:
     Honoured {
-        "model", "messages" = "text, documents of plain text, search results, tool calls and their results; an assistant's at the end is continued; earlier thinking is passed to the template; images, PDF files and files of Anthropic's are refused",
+        "model" = "`default` where it is absent, null or empty", "messages" = "text, documents of plain text, search results, tool calls and their results; an assistant's at the end is continued; earlier thinking is passed to the template; images, PDF files and files of Anthropic's are refused",
         "max_tokens", "system", "stop_sequences" = "up to 32", "stream",
         "temperature" = "0 to 1; of earlier clients", "top_k" = "of earlier clients", "top_p" = "of earlier clients", "tools" = "your own, up to 512; a server's own are refused",
         "tool_choice", "thinking" = "whether the model thinks, where its template knows that, and whether it is shown; how long is up to the model",
@@ -29,7 +29,7 @@ fields! {
 fields! {
     /// `POST /v1/messages/count_tokens`.
     COUNT_TOKENS_FIELDS:
-    Honoured { "model", "messages", "system", "tools", "tool_choice", "thinking" = "as far as it is in the prompt", "output_config" = "`effort`, as far as it is in the prompt; a `format` is not" }
+    Honoured { "model" = "`default` where it is absent, null or empty", "messages", "system", "tools", "tool_choice", "thinking" = "as far as it is in the prompt", "output_config" = "`effort`, as far as it is in the prompt; a `format` is not" }
     NoEffect { "output_format", "cache_control", "betas", "context_management", "speed", "user_profile_id", "workspace_id", "compaction", "billing_policy" }
     Refused { "mcp_servers" = "an empty list is fine" }
 }
@@ -38,7 +38,7 @@ fields! {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "the names are Anthropic's")]
 pub struct MessagesRequest {
-    pub model: String,
+    pub model: Option<String>,
     pub messages: Vec<InputMessage>,
     pub max_tokens: Option<u32>,
     pub system: Option<Content>,

@@ -23,13 +23,15 @@ fields! {
         "grammar" = "recursive ones where `engines.gbnf` is on", "json_schema", "context_shift" = "Lar's", "n_keep",
         "input_prefix" = "of `/infill`", "input_suffix" = "of `/infill`", "input_extra" = "of `/infill`: `filename` and `text` of each, put before the prefix",
         "timings_per_token" = "every part of a stream tells `timings`", "return_progress" = "a stream reports `prompt_progress` while the prompt is read",
+        "n_indent" = "a line after the first with fewer spaces and tabs before it ends the answer",
+        "t_max_predict_ms" = "from the first token on; the next line break ends the answer; below 1 is no limit",
     }
     NoEffect {
         "cache_prompt" = "a prompt that was read is known to its key", "id_slot" = "Lar chooses",
-        "sse_ping_interval", "n_cache_reuse", "t_max_predict_ms" = "`n_predict` and `stop` end an answer", "t_max_prompt_ms",
+        "sse_ping_interval", "n_cache_reuse", "t_max_prompt_ms",
     }
     Refused {
-        "post_sampling_probs" = "false is fine", "n_indent" = "0 is fine", "lora" = "an empty list is fine",
+        "post_sampling_probs" = "false is fine; engines here tell probabilities before any sampler", "lora" = "an empty list is fine",
     }
 }
 
@@ -48,8 +50,11 @@ fields! {
 fields! {
     /// `POST /embedding`.
     EMBEDDING_FIELDS:
-    Honoured { "model" = "`default-embedding` where it is absent", "content" = "a text or several", "input" = "as `content`" }
-    Refused { "embd_normalize" = "2, the Euclidean norm, is what vectors have" }
+    Honoured {
+        "model" = "`default-embedding` where it is absent", "input" = "as `content`",
+        "content" = "a text, an object with a `prompt_string` or text parts, or a list of these; token ids are refused: engines here make vectors of texts",
+        "embd_normalize" = "2, the Euclidean norm, where it is absent; 0 makes the largest number 32760, 1 is the taxicab norm, above 2 the p-norm; -1, no norm, is refused: engines here make vectors of unit length",
+    }
 }
 
 /// A request for a completion: the honoured fields but for the sampling's.
@@ -73,6 +78,8 @@ pub struct CompletionRequest {
     #[serde(default)]
     pub input_extra: Vec<ExtraText>,
     pub timings_per_token: Option<bool>,
+    pub n_indent: Option<i64>,
+    pub t_max_predict_ms: Option<i64>,
 }
 
 /// A text that is read before the gap is filled.
@@ -216,8 +223,13 @@ pub struct RenderedPrompt {
 #[expect(missing_docs, reason = "the names are llama.cpp's")]
 pub struct EmbeddingRequest {
     pub model: Option<String>,
-    pub content: Option<crate::openai::OneOrMany>,
-    pub input: Option<crate::openai::OneOrMany>,
+    /// Texts; read by itself.
+    #[serde(default)]
+    pub content: Value,
+    /// As `content`.
+    #[serde(default)]
+    pub input: Value,
+    pub embd_normalize: Option<i32>,
 }
 
 /// The vector of one text.

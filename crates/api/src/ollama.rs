@@ -58,9 +58,10 @@ fields! {
     Honoured {
         "temperature" = "here and below, a number out of range becomes the nearest that makes sense", "top_k", "top_p", "min_p", "typical_p", "repeat_last_n", "repeat_penalty", "presence_penalty",
         "frequency_penalty", "mirostat", "mirostat_tau", "mirostat_eta", "seed", "stop", "num_predict" = "below 1 is as long as the context", "num_keep" = "tokens of the prompt that a shift keeps",
+        "num_ctx" = "a longer prompt is cut to it, as to the model's own context, which stays as it is; below 1 it says nothing",
     }
     NoEffect {
-        "num_ctx" = "contexts are as large as memory allows", "num_batch", "num_gpu", "main_gpu", "num_thread", "use_mmap",
+        "num_batch", "num_gpu", "main_gpu", "num_thread", "use_mmap",
         "use_mlock", "low_vram", "f16_kv", "vocab_only", "numa", "penalize_newline", "tfs_z", "logits_all", "embedding_only",
     }
 }

@@ -1,12 +1,14 @@
 //! Opens regular files and reads small ones. A pipe would keep its reader waiting, a device or a huge file would take its
-//! memory: each is refused with the reason before anything of it is read.
+//! memory: each is refused with the reason before anything of it is read. Also here is what every crate asks of a file that
+//! it could not write or must move: whether there was room ([`NoRoom`]), and a move that keeps links ([`rename`]).
 //!
 //! What is there is looked at before it is opened, because opening a pipe waits, and opening a device can do something.
 //! Symbolic links are followed. The caller names the file in its own error.
 
+use std::fmt;
 use std::fs::{self, File, FileType};
 use std::io::{self, ErrorKind, Read as _};
-use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::fs::{FileTypeExt as _, symlink};
 use std::path::Path;
 
 use crate::Bytes;
@@ -15,6 +17,51 @@ use crate::Bytes;
 pub const TEXT_BYTES_MAX: Bytes = Bytes::mib(1);
 /// Keys and other files of one line.
 pub const KEY_BYTES_MAX: Bytes = Bytes(4 << 10);
+
+/// Why there was no room for a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoRoom {
+    /// The disk is full (ENOSPC).
+    DiskFull,
+    /// The user's quota on the disk is used up (EDQUOT).
+    QuotaFull,
+    /// This process may not make a file that large (EFBIG).
+    FileTooLarge,
+}
+
+impl NoRoom {
+    /// The reason that the system gave; none where a write failed for anything else.
+    #[must_use]
+    pub fn of(error: &io::Error) -> Option<Self> {
+        match error.kind() {
+            ErrorKind::StorageFull => Some(Self::DiskFull),
+            ErrorKind::QuotaExceeded => Some(Self::QuotaFull),
+            ErrorKind::FileTooLarge => Some(Self::FileTooLarge),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for NoRoom {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::DiskFull => "its disk is full; make room there",
+            Self::QuotaFull => {
+                "this user's quota on its disk is used up; make room there, or have the quota raised"
+            }
+            Self::FileTooLarge => {
+                "it would be larger than this process may make a file; raise that limit (`ulimit -f`)"
+            }
+        })
+    }
+}
+
+/// Whether a file could not be written because its disk, or the user's share of it, is full, or because this process may
+/// not make a file that large.
+#[must_use]
+pub fn is_disk_full(error: &io::Error) -> bool {
+    NoRoom::of(error).is_some()
+}
 
 /// Reads a file of at most `max` bytes.
 ///
@@ -63,6 +110,23 @@ pub fn refuse_special(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Renames a file or folder within its disk. A symbolic link with a relative target gets the absolute one, so that it leads
+/// where it led before.
+///
+/// # Errors
+/// When it cannot be read or renamed.
+pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    let is_link = fs::symlink_metadata(from)?.is_symlink();
+    let target = if is_link { fs::read_link(from)? } else { return fs::rename(from, to) };
+    if target.is_absolute() {
+        return fs::rename(from, to);
+    }
+    let folder = std::path::absolute(from)?.parent().map(Path::to_owned).unwrap_or_default();
+    // Dots in the target are kept: they count from where a folder in it leads, if that is a link, too.
+    symlink(folder.join(target), to)?;
+    fs::remove_file(from)
+}
+
 /// What a file is, with its article.
 #[must_use]
 pub fn kind_of(file: FileType) -> &'static str {
@@ -86,7 +150,6 @@ fn check_kind(file: FileType) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
     use std::os::unix::net::UnixListener;
     use std::path::PathBuf;
 
@@ -101,10 +164,47 @@ mod tests {
         }
     }
 
+    fn folder(name: &str) -> Folder {
+        let folder = Folder(std::env::temp_dir().join(format!("lar-{name}-{}", std::process::id())));
+        fs::create_dir_all(&folder.0).unwrap();
+        folder
+    }
+
+    #[test]
+    fn a_full_disk_a_quota_and_a_limit_are_told_apart() {
+        // ENOSPC, EDQUOT, EFBIG, EACCES.
+        let errors = [28, 122, 27, 13].map(io::Error::from_raw_os_error);
+        assert_eq!(errors.each_ref().map(is_disk_full), [true, true, true, false]);
+        let [disk, quota, limit, other] = errors.each_ref().map(NoRoom::of);
+        assert_eq!(other, None);
+        let texts = [disk, quota, limit].map(|why| why.unwrap().to_string());
+        assert!(texts[0].starts_with("its disk is full") && texts[1].contains("quota"), "{texts:?}");
+        assert!(texts[2].ends_with("raise that limit (`ulimit -f`)"), "{texts:?}");
+    }
+
+    #[test]
+    fn a_renamed_link_leads_where_it_led() {
+        let folder = folder("links");
+        let at = |name: &str| folder.0.join(name);
+        for name in ["data", "disk", "data/aside"] {
+            fs::create_dir(at(name)).unwrap();
+        }
+        fs::write(at("disk/lar.db"), "there").unwrap();
+        let absolute = at("disk/lar.db");
+        for (name, target) in [("relative", Path::new("../disk/lar.db")), ("absolute", absolute.as_path())] {
+            symlink(target, at("data").join(name)).unwrap();
+            rename(&at("data").join(name), &at("data/aside").join(name)).unwrap();
+            assert_eq!(fs::read_to_string(at("data/aside").join(name)).unwrap(), "there");
+            assert!(fs::symlink_metadata(at("data").join(name)).is_err(), "{name}");
+        }
+        fs::write(at("data/file"), "moved").unwrap();
+        rename(&at("data/file"), &at("data/aside/file")).unwrap();
+        assert_eq!(fs::read_to_string(at("data/aside/file")).unwrap(), "moved");
+    }
+
     #[test]
     fn only_small_regular_files_are_read() {
-        let folder = Folder(std::env::temp_dir().join(format!("lar-files-{}", std::process::id())));
-        fs::create_dir_all(&folder.0).unwrap();
+        let folder = folder("files");
         let at = |name: &str| folder.0.join(name);
         let read = |name: &str| read_small_text(&at(name), Bytes(8)).map_err(|error| error.to_string());
         fs::write(at("key"), "12345678").unwrap();

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use lar_base::files::NoRoom;
 use lar_base::{Bytes, Code, Problem};
 
 use crate::model::Kind;
@@ -72,6 +73,14 @@ pub enum Error {
         /// What is there.
         available: Bytes,
     },
+    /// A file could not be written because there was no room for it.
+    #[error("{path} cannot be written: {why}", path = path.display())]
+    NoRoom {
+        /// The file.
+        path: PathBuf,
+        /// Why there was none.
+        why: NoRoom,
+    },
     /// The other side of a download.
     #[error("{0}")]
     Download(String),
@@ -103,12 +112,15 @@ pub enum Error {
 impl Error {
     pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
-        move |error| match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                Self::Full { needed: Bytes(1), available: Bytes(0) }
-            }
-            _ => Self::Io { path, reason: error.to_string() },
+        move |error| match NoRoom::of(&error) {
+            Some(why) => Self::NoRoom { path, why },
+            None => Self::Io { path, reason: error.to_string() },
         }
+    }
+
+    /// Whether there was too little room.
+    pub(crate) const fn is_full_disk(&self) -> bool {
+        matches!(self, Self::Full { .. } | Self::NoRoom { .. })
     }
 }
 
@@ -137,7 +149,7 @@ impl From<Error> for Problem {
                 };
             }
             Error::Corrupt { .. } | Error::Digest { .. } => Code::UntrustedArtifact,
-            Error::Full { .. } => Code::StorageFull,
+            Error::Full { .. } | Error::NoRoom { .. } => Code::StorageFull,
             Error::Download(_) => Code::PoolUnavailable,
             Error::Missing(_) => Code::ComponentUnavailable,
             Error::Taken(_) | Error::Alias { .. } | Error::Included(_) => Code::Conflict,
@@ -184,6 +196,24 @@ fn nearest<'a>(typed: &str, installed: &'a [String]) -> Option<&'a String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pull_without_room_is_told_as_a_full_disk_with_its_reason() {
+        let failed = |code| Error::io("/models/partial/a")(io::Error::from_raw_os_error(code));
+        // ENOSPC, EDQUOT, EFBIG, EACCES.
+        let found = [28, 122, 27, 13].map(|code| {
+            let error = failed(code);
+            (error.is_full_disk(), Problem::from(error).code)
+        });
+        let full = (true, Code::StorageFull);
+        assert_eq!(found, [full, full, full, (false, Code::StoreUnavailable)]);
+        assert_eq!(
+            failed(27).to_string(),
+            "/models/partial/a cannot be written: it would be larger than this process may make a file; raise that limit \
+             (`ulimit -f`)"
+        );
+        assert!(failed(28).to_string().contains("its disk is full"), "{}", failed(28));
+    }
 
     #[test]
     fn unknown_names_get_the_advice_that_helps() {

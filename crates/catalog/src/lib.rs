@@ -16,6 +16,7 @@ mod pull;
 mod recommended;
 pub mod safetensors;
 mod source;
+mod speed;
 mod split;
 mod starter;
 
@@ -26,6 +27,7 @@ pub use model::{File, FileRole, Kind, Model, ModelFacts, Place};
 pub use pull::{HUB, Progress, Pull};
 pub use recommended::{RECOMMENDED, Recommended};
 pub use source::Source;
+pub use speed::{DecodeSpeed, MeasuredModel};
 pub use starter::{
     Choice, Machine, STARTER_CHAT, STARTER_EMBEDDING, STARTERS, Starter, TOKENS_PER_SECOND_MIN,
 };

@@ -8,6 +8,7 @@
 use lar_base::Bytes;
 
 use crate::model::compute_memory;
+use crate::starter::TOKENS_PER_SECOND_MIN;
 
 /// A better model and what it needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,16 +39,16 @@ impl Recommended {
         Bytes(self.size.get() + context + compute_memory(self.size).get())
     }
 
-    /// Tokens a second where so many bytes of weights are read in a second while decoding.
-    #[must_use]
-    pub fn tokens_per_second(&self, weights_per_second: f64) -> f64 {
-        weights_per_second / self.active.get() as f64
-    }
-
     /// Whether it fits in this much memory, with a fifth left for everything else.
     #[must_use]
     pub fn fits(&self, memory: Bytes) -> bool {
         self.memory().get() <= memory.get() / 5 * 4
+    }
+
+    /// Whether it fits in this much memory and a person can read along at this speed.
+    #[must_use]
+    pub fn suits(&self, memory: Bytes, tokens_per_second: f64) -> bool {
+        self.fits(memory) && tokens_per_second >= TOKENS_PER_SECOND_MIN
     }
 }
 

@@ -7,7 +7,7 @@ mod digests;
 
 use lar_base::Bytes;
 
-use crate::RECOMMENDED;
+use crate::{DecodeSpeed, RECOMMENDED};
 
 /// A model that is pinned by digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,12 +99,12 @@ const DOWNLOAD_MAX: Bytes = Bytes(3_000_000_000);
 const MEMORY_SHARE: u64 = 2;
 
 /// What a choice depends on.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Machine {
     /// Installed memory.
     pub memory: Bytes,
-    /// Bytes of weights that it reads in a second while it decodes.
-    pub weights_per_second: f64,
+    /// How fast it decodes.
+    pub speed: DecodeSpeed,
     /// Whether the hub answers; otherwise models come from Python packages.
     pub hub: bool,
 }
@@ -139,7 +139,7 @@ impl Machine {
                 name: model.name,
                 source: model.source,
                 size: model.size,
-                tokens_per_second: model.tokens_per_second(self.weights_per_second),
+                tokens_per_second: self.speed.tokens_per_second(model.active),
             },
             None => self.minimal(),
         }
@@ -150,25 +150,40 @@ impl Machine {
     #[must_use]
     pub fn suits(&self, size: Bytes, active: Bytes) -> bool {
         size.get().saturating_mul(MEMORY_SHARE) <= self.memory.get()
-            && self.weights_per_second / active.get() as f64 >= TOKENS_PER_SECOND_MIN
+            && self.speed.tokens_per_second(active) >= TOKENS_PER_SECOND_MIN
     }
 
     /// The smallest chat model.
     #[must_use]
     pub fn minimal(&self) -> Choice {
         let Starter { name, source, size, .. } = STARTER_CHAT;
-        let tokens_per_second = self.weights_per_second / size.get() as f64;
-        Choice { name, source, size, tokens_per_second }
+        Choice { name, source, size, tokens_per_second: self.speed.tokens_per_second(size) }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::MeasuredModel;
+
+    /// A machine's speed by its bandwidth and by the sizes and speeds of measured models.
+    fn speed(gb_per_second: f64, measured: &[(Bytes, f64)]) -> DecodeSpeed {
+        let model = |&(active, tokens_per_second): &(Bytes, f64)| MeasuredModel { active, tokens_per_second };
+        let measured = measured.iter().map(model).collect();
+        DecodeSpeed { weights_per_second: gb_per_second * 1e9, measured }
+    }
+
+    fn machine(memory_mib: u64, speed: DecodeSpeed, hub: bool) -> Machine {
+        Machine { memory: Bytes::mib(memory_mib), speed, hub }
+    }
 
     fn chosen(memory_mib: u64, gb_per_second: f64, hub: bool) -> &'static str {
-        let memory = Bytes::mib(memory_mib);
-        Machine { memory, weights_per_second: gb_per_second * 1e9, hub }.starter().name
+        machine(memory_mib, speed(gb_per_second, &[]), hub).starter().name
+    }
+
+    /// The same without the hub, on a machine where models were measured.
+    fn chosen_after(memory_mib: u64, gb_per_second: f64, measured: &[(Bytes, f64)]) -> &'static str {
+        machine(memory_mib, speed(gb_per_second, measured), false).starter().name
     }
 
     #[test]
@@ -191,8 +206,34 @@ mod tests {
     }
 
     #[test]
+    fn using_the_smallest_model_does_not_decide_against_a_larger_one() {
+        // 8.3 GB a second, where the memory gives 13.9.
+        let used = [(STARTER_CHAT.size, 85.0)];
+        assert_eq!(chosen_after(4096, 13.9, &used), CODER_1_5B.name);
+        assert_eq!(chosen_after(4096, 8.0, &used), CODER_0_5B.name, "the bandwidth is too low");
+    }
+
+    #[test]
+    fn a_measured_speed_decides_about_its_own_model() {
+        let coder = RECOMMENDED.iter().find(|model| model.name == CODER_1_5B.name).unwrap().active;
+        assert_eq!(chosen_after(4096, 100.0, &[(coder, 6.0)]), CODER_0_5B.name, "it is slow");
+        assert_eq!(chosen_after(4096, 3.0, &[(coder, 9.0)]), CODER_1_5B.name, "it is fast enough");
+    }
+
+    #[test]
+    fn no_model_larger_than_a_slow_one_is_recommended() {
+        let memory = Bytes::mib(256 << 10);
+        let slow = RECOMMENDED.iter().find(|model| model.name == "qwen3-4b").unwrap().active;
+        let speed = speed(400.0, &[(slow, 5.0)]);
+        for model in RECOMMENDED {
+            let is_suitable = model.suits(memory, speed.tokens_per_second(model.active));
+            assert!(!is_suitable || model.active < slow, "{}", model.name);
+        }
+    }
+
+    #[test]
     fn an_installed_model_suits_a_machine_by_its_size_and_speed() {
-        let machine = Machine { memory: Bytes::mib(8192), weights_per_second: 16e9, hub: false };
+        let machine = machine(8192, speed(16.0, &[]), false);
         let gb = |gb: u64| Bytes(gb * 1_000_000_000);
         assert!(machine.suits(gb(2), gb(2)));
         assert!(!machine.suits(gb(3), gb(3)), "5 tokens a second");

@@ -21,7 +21,6 @@ pub mod output;
 mod people;
 mod project;
 mod ps;
-pub mod shell;
 mod sse;
 mod terminal;
 mod top;

@@ -337,6 +337,9 @@ pub struct Generation {
     pub events: BoxStream<'static, Event>,
     /// Asks the engine to stop when cancelled.
     pub stop: tokio_util::sync::CancellationToken,
+    /// Whether the engine works on the job at present, or has given its slot to another. Engines that pause jobs tell it; of
+    /// others a job has a slot from its start.
+    pub has_slot: Option<tokio::sync::watch::Receiver<bool>>,
 }
 
 impl std::fmt::Debug for Generation {

@@ -79,6 +79,24 @@ impl ConfinementPolicy {
             ConfinementPolicy::Require => "require",
         }
     }
+
+    /// Decides whether a process may run that the kernel does not confine in every way. Returns what is missing where it
+    /// may, and none where nothing is.
+    ///
+    /// # Errors
+    /// Where the setting requires the whole confinement; the reason names `process`, the setting and what is missing.
+    pub(crate) fn allow(self, process: &str, missing: &[String]) -> Result<Option<String>, String> {
+        if missing.is_empty() {
+            return Ok(None);
+        }
+        let missing = missing.join("; ");
+        match self {
+            ConfinementPolicy::BestEffort => Ok(Some(missing)),
+            ConfinementPolicy::Require => Err(format!(
+                "{process} cannot be confined in every way, and `engines.confinement` requires that: {missing}"
+            )),
+        }
+    }
 }
 
 /// What this machine's kernel would not hold a worker to, in words; nothing where it is confined in every way.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use lar_base::{KeyId, TaskId, Tasks};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::Error;
@@ -55,15 +55,16 @@ impl Lease {
     /// The future belongs in a task of its own: when it is dropped, the place is free before the engine has
     /// confirmed that it stopped.
     pub async fn generate(self, job: Job, mut sink: impl FnMut(Event)) {
-        let mut has_begun = false;
-        let mut heard = |event| {
-            if !std::mem::replace(&mut has_begun, true) {
-                self.host.step(scheduler::Event::Begun { task: self.task });
-            }
-            sink(event);
+        let tell = |has_slot| {
+            let task = self.task;
+            self.host.step(if has_slot {
+                scheduler::Event::Started { task }
+            } else {
+                scheduler::Event::Paused { task }
+            });
         };
         let end = match self.driver.generate(job) {
-            Ok(generation) => follow(generation, &self.stopper.token, &mut heard).await,
+            Ok(generation) => follow(generation, &self.stopper.token, tell, &mut sink).await,
             Err(error) => Event::Failed(error),
         };
         drop(self);
@@ -108,11 +109,18 @@ impl Drop for Lease {
     }
 }
 
-async fn follow(mut generation: Generation, stop: &CancellationToken, sink: &mut impl FnMut(Event)) -> Event {
+async fn follow(
+    mut generation: Generation,
+    stop: &CancellationToken,
+    tell: impl Fn(bool),
+    sink: &mut impl FnMut(Event),
+) -> Event {
+    let mut slot = generation.has_slot.take();
     loop {
         tokio::select! {
             biased;
             () = stop.cancelled(), if !generation.stop.is_cancelled() => generation.stop.cancel(),
+            has_slot = changed(&mut slot) => tell(has_slot),
             event = generation.events.next() => match event {
                 Some(event) if event.is_terminal() => return event,
                 Some(event) => sink(event),
@@ -122,4 +130,14 @@ async fn follow(mut generation: Generation, stop: &CancellationToken, sink: &mut
             },
         }
     }
+}
+
+/// Whether a job has a slot, once that changes.
+async fn changed(slot: &mut Option<watch::Receiver<bool>>) -> bool {
+    if let Some(slot) = slot
+        && slot.changed().await.is_ok()
+    {
+        return *slot.borrow_and_update();
+    }
+    std::future::pending().await
 }

@@ -24,7 +24,8 @@ use serde_json::Value;
 use crate::Error;
 use crate::dialect::{Dialect, Reading};
 use crate::driver::{
-    Ability, Checked, Constraint, Driver, Engine, Generation, Job, Prepared, Prompt, TextAnswer, TextQuestion,
+    Ability, ChatMessage, Checked, Constraint, Driver, Engine, Generation, Job, Prepared, Prompt, TextAnswer,
+    TextQuestion,
 };
 use crate::embedded::ConfinementPolicy;
 use crate::worker::TAIL_BYTES;
@@ -319,9 +320,14 @@ impl Driver for LlamaServer {
             let theirs = match &prompt {
                 // Which tokens mark what is missing, only the server knows.
                 Prompt::Infill { .. } => true,
-                // How its answer is to be read, and where one goes on, shows in the text that is made of it.
+                // How its answer is to be read, and where one goes on, shows in the text that is made of it. What was called and
+                // what came of it is told in words where the template knows no tools; the server would leave it out.
                 Prompt::Chat(chat) => {
-                    let plain = chat.tools.is_empty() && chat.begun.is_empty();
+                    let has_calls =
+                        |message: &ChatMessage| !message.tool_calls.is_empty() || message.role == "tool";
+                    let plain = chat.tools.is_empty()
+                        && chat.begun.is_empty()
+                        && !chat.messages.iter().any(has_calls);
                     fits && plain && !properties.dialect.reasons()
                 }
                 Prompt::Text(_) | Prompt::Tokens(_) => fits,

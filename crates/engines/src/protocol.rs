@@ -24,7 +24,7 @@ use crate::template::ChatTemplate;
 pub use frame::{FRAME_BYTES_MAX, body_length, decode, encode, read, write};
 
 /// Raised with every change of the frames below.
-pub const VERSION: u32 = 14;
+pub const VERSION: u32 = 15;
 /// How often a worker shows that it is alive.
 pub const HEARTBEAT: Duration = Duration::from_secs(1);
 /// The credit a stream starts with, in tokens.
@@ -377,6 +377,17 @@ pub enum FromWorker {
         index: u32,
         /// What of it the answer can be held to, or why it cannot be.
         outcome: Result<Checked, String>,
+    },
+    /// The stream has a sequence: it is being read, or written. Comes before anything else of the stream, and again after each
+    /// `Paused`.
+    Started {
+        /// Which stream.
+        stream: u64,
+    },
+    /// Another stream has its sequence; it waits for one again.
+    Paused {
+        /// Which stream.
+        stream: u64,
     },
     /// A part of the prompt is in the KV cache; only where `Sampling::reports_prefill` is set. The number grows with each
     /// report. The first comes before anything is computed, the last counts the whole prompt.

@@ -73,8 +73,8 @@ struct Active {
     since: Instant,
     deadline: Option<Instant>,
     stopping: bool,
-    /// Whether the engine has told anything of it.
-    begun: bool,
+    /// Since when it waits for a slot of the engine; nothing while it has one. Only told by engines that pause jobs.
+    without_slot: Option<Instant>,
 }
 
 /// The state of all pools.
@@ -117,7 +117,8 @@ impl Scheduler {
             Event::PoolFailed { pool, reason } => self.fail(now, &pool, &reason, &mut actions),
             Event::Submit(request) => self.submit(now, request, &mut actions),
             Event::Cancel { task } => self.cancel(task, &mut actions),
-            Event::Begun { task } => self.begun(task),
+            Event::Started { task } => self.slot(task, None),
+            Event::Paused { task } => self.slot(task, Some(now)),
             Event::Unread { task } => self.stop(task, StopCause::Unread, &mut actions),
             Event::Stopped { task } => self.stopped(now, task),
             Event::Tick => {}
@@ -249,10 +250,10 @@ impl Scheduler {
         }
     }
 
-    fn begun(&mut self, task: TaskId) {
+    fn slot(&mut self, task: TaskId, without: Option<Instant>) {
         let pool = self.tasks.get(&task).and_then(|pool| self.pools.get_mut(pool));
         if let Some(active) = pool.and_then(|pool| pool.active.get_mut(&task)) {
-            active.begun = true;
+            active.without_slot = without;
         }
     }
 
@@ -319,7 +320,8 @@ impl Scheduler {
             while let Some((caller, next)) = pool.take_startable(now) {
                 moved = true;
                 let deadline = next.deadline;
-                let active = Active { caller, since: now, deadline, stopping: false, begun: false };
+                let active =
+                    Active { caller, since: now, deadline, stopping: false, without_slot: Some(now) };
                 pool.active.insert(next.task, active);
                 actions.push(Action::Grant {
                     task: next.task,

@@ -57,6 +57,10 @@ const LOOK_AGAIN_AFTER: std::time::Duration = std::time::Duration::from_secs(1);
 /// What a backend did, for one stream or request.
 #[derive(Debug)]
 enum Progress {
+    /// The stream got a sequence.
+    Started,
+    /// The stream's sequence was given to another.
+    Paused,
     /// So many tokens of the prompt are in the KV cache.
     Prefilling {
         tokens: u32,
@@ -96,6 +100,8 @@ impl Progress {
     /// As it is told to the server; `active` streams are left.
     fn frame(self, id: u64, active: u32) -> FromWorker {
         match self {
+            Progress::Started => FromWorker::Started { stream: id },
+            Progress::Paused => FromWorker::Paused { stream: id },
             Progress::Prefilling { tokens } => FromWorker::Prefilling { stream: id, tokens },
             Progress::Prefilled { known } => FromWorker::Prefilled { stream: id, known },
             Progress::Delta { text, tokens, logprobs } => {
@@ -427,8 +433,10 @@ fn compute(backend: &mut dyn Backend, inbox: &mpsc::Receiver<ToWorker>, interrup
             out.begin();
             let mut progress = Vec::new();
             backend.step(&mut |stream, what| match what {
-                // The number of cached tokens is sent before the step computes the others.
-                Progress::Prefilling { .. } => out.send(what.frame(stream, 0)),
+                // Who has a sequence, and the number of cached tokens, is sent before the step computes.
+                Progress::Started | Progress::Paused | Progress::Prefilling { .. } => {
+                    out.send(what.frame(stream, 0));
+                }
                 what => progress.push((stream, what)),
             });
             out.end();

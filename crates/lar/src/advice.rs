@@ -74,8 +74,8 @@ mod tests {
             None,
         ];
         assert_eq!(found.each_ref().map(Option::as_deref), expected);
-        let full =
-            anyhow::Error::new(StoreError::Full { path: None }).context("the database cannot be opened");
+        let full = anyhow::Error::new(StoreError::Full { path: None, why: None })
+            .context("the database cannot be opened");
         assert_eq!(next_step(&full).as_deref(), Some(FULL));
         let path = "/data/lar.db-wal".into();
         let link = StoreError::Unusable { path, reason: "is a link".into(), step: "rm it".into() };

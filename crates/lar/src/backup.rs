@@ -54,8 +54,15 @@ struct Told {
     version: String,
     schema: u32,
     created_at: String,
+    /// Where the database is, where it was restored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    database: Option<PathBuf>,
+    /// Where what was there before is now.
     #[serde(skip_serializing_if = "Option::is_none")]
     aside: Option<PathBuf>,
+    /// The same of a database that a link leads to elsewhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    database_aside: Option<PathBuf>,
     /// The settings in it, where it was restored.
     #[serde(skip_serializing_if = "Option::is_none")]
     settings: Option<String>,
@@ -76,7 +83,7 @@ pub(crate) async fn run(
         Command::Verify { file } => {
             output.remark("Every file and the database are read…");
             let manifest = backup::verify(&file).with_context(|| wrong(&file))?;
-            let told = Told::of(file, manifest, None, None);
+            let told = Told::of(file, manifest);
             output.show(&told, || {
                 let Told { version, schema, created_at, .. } = &told;
                 format!("It is whole: made at {created_at} by lar {version}, schema {schema}.")
@@ -85,21 +92,22 @@ pub(crate) async fn run(
         Command::Salvage { folder, database } => salvage::run(&folder, database, &config, output).await,
         Command::Restore { file, with_settings } => {
             // Whoever serves the data directory has its lock.
-            let _lock = DataDir::lock(&config.data_dir)?;
+            let data_dir = DataDir::lock(&config.data_dir)?;
+            data_dir.refuse_anothers_database()?;
             output.remark("Every file and the database are read first…");
             let settings = if with_settings { Settings::Restore } else { Settings::Leave };
             let restored =
                 backup::restore(&file, &config.data_dir, settings).with_context(|| wrong(&file))?;
-            let told = Told::of(file, restored.manifest, restored.aside, restored.settings);
+            let told = Told {
+                database: Some(restored.database),
+                aside: restored.aside,
+                database_aside: restored.database_aside,
+                settings: restored.settings,
+                ..Told::of(file, restored.manifest)
+            };
             output.show(&told, || {
-                let aside =
-                    told.aside.as_ref().map(|aside| format!(" What was there is in {}.", aside.display()));
-                let at = &told.created_at;
                 let settings = told.settings.as_ref().map(|text| shown(text, settings)).unwrap_or_default();
-                format!(
-                    "Restored as it was at {at}.{} Start it: lar serve{settings}",
-                    aside.unwrap_or_default()
-                )
+                format!("{} Start it: lar serve{settings}", restored_to(&told))
             })
         }
     }
@@ -107,6 +115,20 @@ pub(crate) async fn run(
 
 fn wrong(file: &Path) -> String {
     format!("{} cannot be used", file.display())
+}
+
+/// Where everything is now.
+fn restored_to(told: &Told) -> String {
+    let sentence = |path: &Option<PathBuf>, what: &str| {
+        path.as_ref().map(|path| format!(" {what} {}.", path.display())).unwrap_or_default()
+    };
+    format!(
+        "Restored as it was at {}.{}{}{}",
+        told.created_at,
+        sentence(&told.database, "The database is"),
+        sentence(&told.aside, "What was there is in"),
+        sentence(&told.database_aside, "The database that was there is in")
+    )
 }
 
 /// The settings in a backup and what became of them; they may have been written by anybody.
@@ -125,14 +147,18 @@ fn shown(text: &str, settings: Settings) -> String {
 }
 
 impl Told {
-    fn of(
-        file: PathBuf,
-        manifest: backup::Manifest,
-        aside: Option<PathBuf>,
-        settings: Option<String>,
-    ) -> Self {
+    fn of(file: PathBuf, manifest: backup::Manifest) -> Self {
         let backup::Manifest { version, schema, created_at, .. } = manifest;
-        Self { file, version, schema, created_at, aside, settings }
+        Self {
+            file,
+            version,
+            schema,
+            created_at,
+            database: None,
+            aside: None,
+            database_aside: None,
+            settings: None,
+        }
     }
 }
 

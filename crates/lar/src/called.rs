@@ -7,7 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use lar_cli::shell;
+use lar_base::shell;
 use lar_sandbox::Inherit;
 
 use crate::config::{Config, Environment, Flags};

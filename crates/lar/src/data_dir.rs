@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use lar_base::files::{KEY_BYTES_MAX, read_small, read_small_text, refuse_special};
 use lar_base::{Secret, secret};
-use lar_store::{Reserve, Store};
+use lar_store::{Linked, Reserve, Store, lock_file};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use lost::{Loss, newest_backup};
@@ -22,6 +22,8 @@ pub(crate) use private::{is_secret, wider_than_owner};
 pub(crate) struct DataDir {
     path: PathBuf,
     _lock: File,
+    /// Of its database, which another data directory may link to.
+    _database_lock: Option<File>,
 }
 
 impl Drop for DataDir {
@@ -43,20 +45,37 @@ pub(crate) fn hand_over(path: &Path) {
         return;
     }
     let mut folders = vec![path.to_owned()];
+    let give = |path: &Path, found: &std::fs::Metadata| {
+        if found.uid() != 0 {
+            return;
+        }
+        if let Err(error) = std::os::unix::fs::lchown(path, Some(owner.uid()), Some(owner.gid())) {
+            tracing::warn!(path = %path.display(), %error, "a file of root's stays root's");
+        }
+    };
+    // What lies beside a linked database, and only where that folder is the owner's: a link can lead to a file of root's.
+    for path in linked_of(path, owner.uid()).iter().flat_map(Linked::files) {
+        let Ok(found) = std::fs::symlink_metadata(&path) else { continue };
+        give(&path, &found);
+        if found.is_dir() {
+            folders.push(path);
+        }
+    }
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
             let Ok(found) = entry.metadata() else { continue };
             if found.is_dir() {
                 folders.push(entry.path());
             }
-            if found.uid() == 0 {
-                let given = std::os::unix::fs::lchown(entry.path(), Some(owner.uid()), Some(owner.gid()));
-                if let Err(error) = given {
-                    tracing::warn!(path = %entry.path().display(), %error, "a file of root's stays root's");
-                }
-            }
+            give(&entry.path(), &found);
         }
     }
+}
+
+/// The linked database of a data directory, where the folder that it lies in is `owner`'s.
+fn linked_of(data_dir: &Path, owner: u32) -> Option<Linked> {
+    let linked = Linked::at(&data_dir.join("lar.db"))?;
+    std::fs::metadata(&linked.folder).is_ok_and(|about| about.uid() == owner).then_some(linked)
 }
 
 /// Where the server of a data directory is, for its clients.
@@ -79,18 +98,14 @@ impl DataDir {
             .with_context(|| format!("the data directory {} cannot be made", path.display()))?;
         let lock = path.join("lock");
         refuse_special(&lock).with_context(|| format!("{} cannot be locked", lock.display()))?;
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(lock)
+        let lock = open_lock(&lock)
             .with_context(|| format!("the data directory {} cannot be written", path.display()))?;
         match lock.try_lock() {
             Ok(()) => {
+                let database_lock = lock_database(path)?;
                 private::narrow(path);
                 lost::remove_unfinished(path);
-                Ok(Self { path: path.to_owned(), _lock: lock })
+                Ok(Self { path: path.to_owned(), _lock: lock, _database_lock: database_lock })
             }
             Err(std::fs::TryLockError::WouldBlock) => match running(path) {
                 Some(server) => bail!(
@@ -111,6 +126,26 @@ impl DataDir {
         self.path.join("lar.db")
     }
 
+    /// Refuses to replace, as root, a database that a link in another's data directory leads to, unless the folder where it lies
+    /// is the data directory's owner's, too: whoever made the link chose the file.
+    ///
+    /// # Errors
+    /// When it lies in somebody else's folder.
+    pub(crate) fn refuse_anothers_database(&self) -> anyhow::Result<()> {
+        let Some(linked) = Linked::at(&self.database()).filter(|_| is_anothers(&self.path)) else {
+            return Ok(());
+        };
+        let owner = std::fs::metadata(&self.path)?.uid();
+        if linked_of(&self.path, owner).is_none() {
+            bail!(
+                "{} is a symbolic link to {}, which is in a folder of another user: run this as the data directory's owner",
+                self.database().display(),
+                linked.database.display()
+            );
+        }
+        Ok(())
+    }
+
     /// Opens the database, which is made where nothing says that there was one.
     ///
     /// # Errors
@@ -118,6 +153,9 @@ impl DataDir {
     pub(crate) fn open_store(&self, loss: Loss) -> anyhow::Result<Store> {
         // Before the database is looked at: that takes room, too.
         Reserve::beside(&self.database()).release_to_start();
+        if loss == Loss::Accept {
+            self.refuse_anothers_database()?;
+        }
         lost::check_database(&self.path, loss)?;
         Store::open(&self.database()).map_err(|error| lost::explained(error, &self.path))
     }
@@ -190,6 +228,61 @@ impl DataDir {
     }
 }
 
+/// Opens a file to be locked, which is made where it is missing.
+fn open_lock(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)
+}
+
+/// Locks the database of a data directory, beside which the lock's file lies. The directory has a lock of its own; this one is
+/// for two directories that link to one database. Where no such file can be made (a disk that is only read or full, a folder
+/// of somebody else's), and where the disk has no locks, there is none: no server can write to that database, or nobody can say.
+///
+/// # Errors
+/// When another Lar has the database, or something else is in the place of the file.
+fn lock_database(data_dir: &Path) -> anyhow::Result<Option<File>> {
+    let database = data_dir.join("lar.db");
+    let path = lock_file(&database);
+    let owner = std::fs::metadata(data_dir)?;
+    // Root makes no file where another's link leads to, unless that folder is the other's.
+    if is_anothers(data_dir) && database.is_symlink() && linked_of(data_dir, owner.uid()).is_none() {
+        return Ok(None);
+    }
+    let cannot = || format!("{} cannot be locked", path.display());
+    refuse_link(&path).and_then(|()| refuse_special(&path)).with_context(cannot)?;
+    let is_new = !path.exists();
+    let file = match open_lock(&path) {
+        Ok(file) => file,
+        Err(error) if is_new => {
+            tracing::debug!(path = %path.display(), %error, "the database has no lock");
+            return Ok(None);
+        }
+        Err(error) => return Err(error).with_context(cannot),
+    };
+    if is_new && is_anothers(data_dir) {
+        // At once: whoever serves it later must be able to open it, also when this process is killed.
+        std::os::unix::fs::fchown(&file, Some(owner.uid()), Some(owner.gid())).with_context(cannot)?;
+    }
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(std::fs::TryLockError::WouldBlock) => bail!(
+            "the database {} is in use by another lar, which has it through another data directory",
+            path.with_extension("").display()
+        ),
+        Err(std::fs::TryLockError::Error(error)) => {
+            tracing::warn!(path = %path.display(), %error, "the database has no lock: its disk has none");
+            Ok(None)
+        }
+    }
+}
+
+/// Refuses a symbolic link where a file is to be made: in a folder of others it can lead anywhere.
+fn refuse_link(path: &Path) -> std::io::Result<()> {
+    if path.is_symlink() {
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is a symbolic link"));
+    }
+    Ok(())
+}
+
 /// The server that says it serves this directory; it may have died since.
 pub(crate) fn running(path: &Path) -> Option<ServerFile> {
     serde_json::from_slice(&read_small(&path.join("server.json"), KEY_BYTES_MAX).ok()?).ok()
@@ -228,5 +321,47 @@ fn read_secret(path: &Path) -> anyhow::Result<Option<Secret>> {
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| format!("{} cannot be read", path.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn two_data_directories_with_one_database_are_not_used_at_once() {
+        let at = tempfile::tempdir().unwrap();
+        let [disk, first, second] = ["disk", "first", "second"].map(|name| at.path().join(name));
+        for folder in [&disk, &first, &second] {
+            std::fs::create_dir(folder).unwrap();
+        }
+        std::fs::write(disk.join("lar.db"), b"").unwrap();
+        symlink("../disk/lar.db", first.join("lar.db")).unwrap();
+        symlink(first.join("lar.db"), second.join("lar.db")).unwrap();
+        for (one, other) in [(&first, &second), (&second, &first), (&disk, &second), (&second, &disk)] {
+            let used = DataDir::lock(one).unwrap();
+            let refused = DataDir::lock(other).unwrap_err().to_string();
+            assert!(refused.contains("disk/lar.db is in use by another lar"), "{refused}");
+            drop(used);
+        }
+        // A directory with a database of its own is in nobody's way, nor is one whose link leads nowhere.
+        let _used = DataDir::lock(&first).unwrap();
+        let own = at.path().join("own");
+        drop(DataDir::lock(&own).unwrap());
+        symlink("../away/lar.db", own.join("lar.db")).unwrap();
+        assert!(DataDir::lock(&own).is_ok());
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_the_databases_lock_is_refused_and_not_followed() {
+        let at = tempfile::tempdir().unwrap();
+        let data = at.path().join("data");
+        std::fs::create_dir(&data).unwrap();
+        symlink(at.path().join("elsewhere"), data.join("lar.db.lock")).unwrap();
+        let refused = format!("{:#}", DataDir::lock(&data).unwrap_err());
+        assert!(refused.contains("lar.db.lock cannot be locked: it is a symbolic link"), "{refused}");
+        assert!(!at.path().join("elsewhere").exists());
     }
 }

@@ -1,7 +1,9 @@
 //! `lar doctor`: what is missing, broken or unused on this machine, and the command that mends it.
 
+mod better_model;
 mod data;
 mod reach;
+mod running;
 mod threads;
 
 use std::net::TcpListener;
@@ -10,7 +12,7 @@ use std::process::{ExitCode, Stdio};
 
 use lar_base::Bytes;
 use lar_base::files::{TEXT_BYTES_MAX, read_small};
-use lar_catalog::{Kind, RECOMMENDED, TOKENS_PER_SECOND_MIN};
+use lar_catalog::Kind;
 use lar_cli::Output;
 use lar_engines::device;
 use lar_engines::embedded::ConfinementPolicy;
@@ -61,7 +63,7 @@ pub(crate) async fn run(
     findings.push(open_files(config));
     findings.push(graphics());
     findings.push(confinement(config.engines.confinement).await);
-    findings.extend(models(config));
+    findings.extend(models(config).await);
     findings.push(pip());
     findings.extend(compiler());
     output.show(&findings, || screen(&findings))?;
@@ -204,7 +206,7 @@ async fn confinement(policy: ConfinementPolicy) -> Finding {
     }
 }
 
-fn models(config: &Config) -> Vec<Finding> {
+async fn models(config: &Config) -> Vec<Finding> {
     let mut installed = installed(&config.models_dir());
     if let Some(included) = &config.included_models_dir {
         installed.extend(self::installed(included));
@@ -222,16 +224,8 @@ fn models(config: &Config) -> Vec<Finding> {
         note("embedder", "none is installed", "lar models pull --starter")
     });
     let only_starter = chat.clone().all(|(_, _, digest)| digest == lar_catalog::STARTER_CHAT.sha256);
-    let total = device::memory().map(|memory| memory.total).unwrap_or_default();
-    let fast = |model: &&lar_catalog::Recommended| {
-        model.fits(total) && model.tokens_per_second(device::weights_per_second()) >= TOKENS_PER_SECOND_MIN
-    };
-    if let Some(better) = RECOMMENDED.iter().rev().filter(|_| only_starter).find(fast) {
-        findings.push(note(
-            "better model",
-            format!("{} would fit ({}, {})", better.name, better.about, better.size),
-            format!("lar models pull {}, then lar alias set default {}", better.name, better.name),
-        ));
+    if only_starter {
+        findings.extend(better_model::run(config).await);
     }
     findings
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use lar_agents::{ChatMemory, Turns};
 use lar_base::files::{KEY_BYTES_MAX, read_small_text};
-use lar_base::{Bytes, Problem, Secret, Tasks, Timestamp};
+use lar_base::{Bytes, Secret, Tasks, Timestamp};
 use lar_catalog::{Catalog, PlaceSettings, Places};
 use lar_cli::Output;
 use lar_egress::Egress;
@@ -365,31 +365,36 @@ async fn forget(store: Store, memories: Memories, stopping: CancellationToken) {
             _ = clock.tick() => {}
             () = stopping.cancelled() => return,
         }
-        let forgotten = async {
-            let conversations = store
-                .conversations_purge(
-                    Timestamp::now().before(KEEP_DELETED),
-                    Timestamp::now().before(KEEP_TEMPORARY),
-                )
-                .await?;
-            let requests = store.idempotency_purge().await?;
-            let responses = store.responses_purge(Timestamp::now().before(RESPONSES_KEPT)).await?;
-            Ok::<_, Problem>((conversations, memories.purge().await?, requests, responses))
-        };
-        match forgotten.await {
-            Ok((0, 0, 0, 0)) => {}
-            Ok((conversations, memories, requests, responses)) => {
-                tracing::info!(
-                    conversations,
-                    memories,
-                    requests,
-                    responses,
-                    "what was kept for its time is erased"
-                );
-            }
-            Err(error) => tracing::warn!(%error, "what is past its time could not be erased"),
+        let (deleted, temporary) =
+            (Timestamp::now().before(KEEP_DELETED), Timestamp::now().before(KEEP_TEMPORARY));
+        // Each on its own: where one fails the others are erased all the same.
+        let conversations =
+            count_erased("conversations", store.conversations_purge(deleted, temporary).await);
+        let requests = count_erased("requests", store.idempotency_purge().await);
+        let responses = store.responses_purge(Timestamp::now().before(RESPONSES_KEPT)).await;
+        let responses = count_erased("responses", responses);
+        let memories = count_erased("memories", memories.purge().await);
+        if (conversations, memories, requests, responses) != (0, 0, 0, 0) {
+            tracing::info!(
+                conversations,
+                memories,
+                requests,
+                responses,
+                "what was kept for its time is erased"
+            );
+        }
+        if let Err(error) = store.log_empty_again().await {
+            tracing::warn!(%error, "what was erased may be in the write-ahead log or a copy of it still");
         }
     }
+}
+
+/// How many were erased. Where that failed it is logged, and the next hour tries again.
+fn count_erased<E: std::fmt::Display>(what: &str, erased: Result<usize, E>) -> usize {
+    erased.unwrap_or_else(|error| {
+        tracing::warn!(%error, what, "what is past its time could not be erased");
+        0
+    })
 }
 
 /// Says who has the address that the server could not listen on, and how to choose another.

@@ -6,14 +6,14 @@
 use axum::Json;
 use axum::extract::Request;
 use axum::http::HeaderMap;
-use lar_base::Problem;
+use lar_base::{Code, Problem};
 use serde_json::{Map, Value, json};
 
 use crate::auth::Authenticated;
 use crate::errors::Failure;
 use crate::extract::Path;
 use crate::mcp::vestige;
-use crate::{State, extract, health};
+use crate::{State, extract, health, lenient};
 
 /// Its paths, each a tool of the same name.
 const TOOLS: [&str; 8] =
@@ -33,8 +33,7 @@ pub(crate) async fn call(
     if !TOOLS.contains(&tool.as_str()) {
         return Err(Problem::not_found(format!("path /bridge/{tool:.64}")).into());
     }
-    let body: Map<String, Value> = extract::json(&extract::body(request, &app).await?)?;
-    let arguments = translated(&tool, body)?;
+    let arguments = translated(&tool, read(&extract::body(request, &app).await?)?)?;
     let data = vestige::call(&app, caller, &headers, &tool, arguments).await?;
     Ok(Json(json!({ "success": true, "data": data, "error": null })))
 }
@@ -43,6 +42,23 @@ pub(crate) async fn call(
 pub(crate) async fn health(app: State) -> Result<Json<Value>, Failure> {
     let Json(data) = health::ready(app).await?;
     Ok(Json(json!({ "success": true, "data": data, "error": null })))
+}
+
+/// Reads a body leniently; an empty one holds no arguments.
+fn read(body: &[u8]) -> Result<Map<String, Value>, Problem> {
+    if body.is_empty() {
+        return Ok(Map::new());
+    }
+    match lenient::parse(body)? {
+        Value::Object(arguments) => Ok(arguments),
+        _ => Err(Problem::new(Code::InvalidParams, "the body must be an object")),
+    }
+}
+
+/// Reads a body for a tool up to its arguments, for tests of the decoders.
+#[cfg(test)]
+pub(crate) fn check(tool: &str, body: &[u8]) -> Result<String, Problem> {
+    vestige::check(tool, translated(tool, read(body)?)?)
 }
 
 fn translated(tool: &str, body: Map<String, Value>) -> Result<Value, Problem> {
@@ -72,6 +88,14 @@ mod tests {
 
     fn told(tool: &str, body: Value) -> Value {
         translated(tool, body.as_object().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn bodies_are_read_leniently() {
+        let body = b"\xef\xbb\xbf{\"query\": \"x\\ud83d\"}";
+        assert_eq!(Value::Object(read(body).unwrap()), json!({ "query": "x\u{fffd}" }));
+        assert_eq!(read(b"").unwrap(), Map::new());
+        assert_eq!(read(b"[]").unwrap_err().detail, "the body must be an object");
     }
 
     #[test]

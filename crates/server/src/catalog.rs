@@ -10,9 +10,7 @@ use axum::Json;
 use lar_api::Page;
 use lar_api::models::{MemoryParts, Model as Wire, RecommendedModel};
 use lar_base::{Caller, Scope};
-use lar_catalog::{
-    FileRole, Kind, Model, RECOMMENDED, STARTER_CHAT, STARTER_EMBEDDING, TOKENS_PER_SECOND_MIN,
-};
+use lar_catalog::{FileRole, Kind, Model, RECOMMENDED, Recommended, STARTER_CHAT, STARTER_EMBEDDING};
 use lar_engines::device;
 use lar_engines::pools::{PoolState, PoolStatus};
 use serde_json::json;
@@ -78,19 +76,22 @@ pub(crate) async fn recommended(app: State, _: Inference) -> Json<Page<Recommend
     let memory = device::memory().map(|memory| memory.total).unwrap_or_default();
     let installed = app.catalog.list();
     let speed = speed::find(&app).await;
-    let wire = |model: &lar_catalog::Recommended| RecommendedModel {
-        name: model.name.into(),
-        source: model.source.into(),
-        about: model.about.into(),
-        license: model.license.into(),
-        size_bytes: model.size.get(),
-        memory_bytes: model.memory().get(),
-        context_tokens: model.context_tokens,
-        fits: model.fits(memory),
-        tokens_per_second: speed.of(model).0,
-        speed: speed.of(model).1.into(),
-        recommended: model.fits(memory) && speed.of(model).0 >= TOKENS_PER_SECOND_MIN,
-        installed: installed.iter().any(|found| found.name == model.name),
+    let wire = |model: &Recommended| {
+        let (tokens_per_second, basis) = speed.of(model);
+        RecommendedModel {
+            name: model.name.into(),
+            source: model.source.into(),
+            about: model.about.into(),
+            license: model.license.into(),
+            size_bytes: model.size.get(),
+            memory_bytes: model.memory().get(),
+            context_tokens: model.context_tokens,
+            fits: model.fits(memory),
+            tokens_per_second: speed::round(tokens_per_second),
+            speed: basis.into(),
+            recommended: model.suits(memory, tokens_per_second),
+            installed: installed.iter().any(|found| found.name == model.name),
+        }
     };
     Json(Page { data: RECOMMENDED.iter().map(wire).collect(), next: None })
 }

@@ -52,17 +52,13 @@ fn is_default(name: &str, value: &Value) -> bool {
             items.is_empty() || (name == "modalities" && items.iter().all(|item| item == "text"))
         }
         Value::Number(number) => match name {
-            "embd_normalize" => number.as_f64() == Some(2.0),
             // The whole of the context.
             "truncate_prompt_tokens" => number.as_i64() == Some(-1),
             "dimensions" => true,
             _ => number.as_f64() == Some(0.0),
         },
         Value::String(text) => {
-            let usual = matches!(
-                (name, text.as_str()),
-                ("function_call", "none" | "auto") | ("truncation", "disabled")
-            );
+            let usual = matches!((name, text.as_str()), ("function_call", "none" | "auto"));
             text.is_empty() || usual
         }
         Value::Object(_) => false,

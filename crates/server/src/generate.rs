@@ -1,6 +1,8 @@
 //! What every API that asks for text shares: the task, waiting for its first word, following it to its end. Each API
-//! decodes its requests into [`Wanted`] and encodes the events of [`Begun`]. The tools of a request are in [`tools`].
+//! decodes its requests into [`Wanted`] and encodes the events of [`Begun`]. The tools of a request are in [`tools`], limits
+//! that end an answer at its lines in [`lines`].
 
+mod lines;
 mod tools;
 
 use std::collections::VecDeque;
@@ -8,7 +10,7 @@ use std::collections::VecDeque;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use lar_agents::request::InRequest;
-use lar_base::{Code, Problem, TaskId};
+use lar_base::{Code, Instant, Problem, TaskId};
 use lar_engines::dialect::CallPart;
 use lar_engines::driver::{
     Chat, ChatMessage, Constraint, Prompt, Sampling, TokenLogprobs, ToolCall, ToolChoice,
@@ -21,6 +23,8 @@ use serde_json::Value;
 use crate::App;
 use crate::asker::{Asker, plain_name};
 use crate::errors::{Audience, redact};
+pub(crate) use lines::LineLimits;
+use lines::Lines;
 pub(crate) use tools::{add_tool, choose_mode, choose_named};
 
 /// A name in `X-Lar-Ignored` is no longer than this.
@@ -112,7 +116,10 @@ pub(crate) struct Begun {
     pub(crate) model: String,
     /// Tokens of each answer's prompt; 0 where the engine counts them later.
     tokens_in: Vec<u64>,
-    pub(crate) readers: Vec<LogReader>,
+    /// One of each answer, until a limit of its lines ends it.
+    readers: Vec<Option<LogReader>>,
+    /// The lines of each answer; empty where nothing limits them.
+    lines: Vec<Lines>,
     /// What memory did.
     pub(crate) noted: Option<Noted>,
     /// Read already, to be handled before the readers'.
@@ -204,10 +211,11 @@ impl AdmittedAll {
         let Self { tasks, noted, ignored, constraint_field } = self;
         let model = tasks.first().map_or_else(String::new, |task| task.model().to_owned());
         let tokens_in = tasks.iter().map(Admitted::tokens_in).collect();
-        let readers = tasks.into_iter().map(|task| app.gateway.dispatch(task).read(0)).collect();
-        let first = VecDeque::new();
-        let mut begun = Begun { model, tokens_in, readers, noted, first, ignored, constraint_field };
+        let readers = tasks.into_iter().map(|task| Some(app.gateway.dispatch(task).read(0))).collect();
+        let (first, lines) = (VecDeque::new(), Vec::new());
+        let mut begun = Begun { model, tokens_in, readers, lines, noted, first, ignored, constraint_field };
         for (answer, reader) in begun.readers.iter_mut().enumerate() {
+            let Some(reader) = reader else { continue };
             match reader.next().await {
                 Some((_, TaskEvent::Error(problem))) => {
                     return Err(about_constraint(problem, constraint_field));
@@ -293,10 +301,10 @@ fn ignored_by_model(admitted: &Admitted, constraint_field: &str) -> Vec<String> 
 impl Begun {
     /// A task that was dispatched, from its beginning.
     pub(crate) fn of(handle: &TaskHandle) -> Self {
-        let (model, readers) = (handle.model().to_owned(), vec![handle.read(0)]);
-        let (first, ignored) = (VecDeque::new(), Vec::new());
+        let (model, readers) = (handle.model().to_owned(), vec![Some(handle.read(0))]);
+        let (first, lines, ignored) = (VecDeque::new(), Vec::new(), Vec::new());
         let constraint_field = lar_engines::CONSTRAINT_FIELD;
-        Self { model, tokens_in: Vec::new(), readers, noted: None, first, ignored, constraint_field }
+        Self { model, tokens_in: Vec::new(), readers, lines, noted: None, first, ignored, constraint_field }
     }
 
     pub(crate) fn answers(&self) -> usize {
@@ -306,6 +314,28 @@ impl Begun {
     /// Tokens of the prompt of one of the answers; 0 where the engine counts them later.
     pub(crate) fn tokens_in(&self, answer: usize) -> u64 {
         self.tokens_in.get(answer).copied().unwrap_or(0)
+    }
+
+    /// What is known of one of the answers at this moment.
+    pub(crate) fn so_far(&self, answer: usize) -> Option<End> {
+        if let Some(reader) = self.readers.get(answer)? {
+            return reader.so_far();
+        }
+        // A limit of its lines has just ended it: its end is about to be read.
+        self.first.iter().find_map(|(of, event)| match event {
+            TaskEvent::End(end) if *of == answer => Some(end.clone()),
+            _ => None,
+        })
+    }
+
+    /// Has limits end each answer at its lines. They are told as ends by length, and their tasks are cancelled.
+    pub(crate) fn limit_lines(&mut self, limits: LineLimits) {
+        self.lines = vec![Lines::new(limits); self.answers()];
+    }
+
+    /// Whether a limit of its lines ended one of the answers.
+    pub(crate) fn is_cut(&self, answer: usize) -> bool {
+        self.lines.get(answer).is_some_and(Lines::is_over)
     }
 
     /// The next event of any answer, for a stream: as [`Begun::next_whole`], a failure as everybody may read it.
@@ -326,13 +356,32 @@ impl Begun {
     }
 
     async fn next_event(&mut self) -> Option<(usize, TaskEvent)> {
-        if let Some(first) = self.first.pop_front() {
-            return Some(first);
-        }
+        let (answer, event) = match self.first.pop_front() {
+            Some(first) => first,
+            None => self.next_read().await?,
+        };
+        Some((answer, self.limited(answer, event)))
+    }
+
+    /// What is left of an event where a limit of its lines ends the answer with it; the end follows as the next event.
+    fn limited(&mut self, answer: usize, event: TaskEvent) -> TaskEvent {
+        let TaskEvent::Token { text, index, logprobs } = &event else { return event };
+        let Some(lines) = self.lines.get_mut(answer) else { return event };
+        let Some(kept) = lines.add(text, Instant::now()) else { return event };
+        let Some(end) = self.so_far(answer) else { return event };
+        let left = TaskEvent::Token { text: text[..kept].into(), index: *index, logprobs: logprobs.clone() };
+        self.first.push_back((answer, TaskEvent::End(end)));
+        // A task that nobody reads any more is cancelled.
+        self.readers[answer] = None;
+        left
+    }
+
+    async fn next_read(&mut self) -> Option<(usize, TaskEvent)> {
         if let [reader] = self.readers.as_mut_slice() {
-            return reader.next().await.map(|(_, event)| (0, event));
+            return reader.as_mut()?.next().await.map(|(_, event)| (0, event));
         }
         let readers = self.readers.iter_mut().enumerate();
+        let readers = readers.filter_map(|(answer, reader)| Some((answer, reader.as_mut()?)));
         let mut waiting: FuturesUnordered<_> =
             readers.map(async |(answer, reader)| (answer, reader.next().await)).collect();
         while let Some((answer, event)) = waiting.next().await {
@@ -346,8 +395,9 @@ impl Begun {
     /// Reads the tasks to their ends.
     pub(crate) async fn collect(mut self) -> Result<Vec<Answer>, Problem> {
         let mut answers: Vec<Answer> = (0..self.answers()).map(|_| Answer::default()).collect();
-        while let Some((answer, event)) = self.next_whole().await {
-            let answer = &mut answers[answer];
+        while let Some((index, event)) = self.next_whole().await {
+            let is_cut = self.is_cut(index);
+            let answer = &mut answers[index];
             match event {
                 TaskEvent::Token { text, logprobs, .. } => {
                     answer.content.push_str(&text);
@@ -355,7 +405,7 @@ impl Begun {
                 }
                 TaskEvent::Reasoning { text, .. } => answer.reasoning.push_str(&text),
                 TaskEvent::Call(part) => answer.call(part),
-                TaskEvent::End(end) => answer.end = Some(end),
+                TaskEvent::End(end) => (answer.end, answer.is_cut) = (Some(end), is_cut),
                 TaskEvent::Error(problem) => return Err(problem),
                 TaskEvent::Cancelled => return Err(cancelled()),
                 TaskEvent::Queued { .. }
@@ -380,6 +430,8 @@ pub(crate) struct Answer {
     pub(crate) calls: Vec<ToolCall>,
     pub(crate) logprobs: Vec<TokenLogprobs>,
     pub(crate) end: Option<End>,
+    /// Whether a limit of its lines ended it.
+    pub(crate) is_cut: bool,
 }
 
 impl Answer {

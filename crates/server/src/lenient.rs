@@ -3,7 +3,8 @@
 //! [`parse`] takes a byte order mark, lone surrogates and repeated names; the last one counts. [`from_value`] takes whole
 //! numbers that are written `8.0`, and reads a member that is `null` as one that is absent, at any depth that a type
 //! describes. What a type keeps as a [`Value`] (schemas, arguments) stays exactly as it came. Errors name the field and
-//! say what it must be in JSON's words, never in Rust's. Lar's own API does not read with this: it is strict.
+//! say what it must be in JSON's words, never in Rust's. [`rewrite`] is for messages that a library reads strictly, such as
+//! MCP's. Lar's own API does not read with this: it is strict.
 
 #[cfg(test)]
 mod corpus;
@@ -31,6 +32,15 @@ pub(crate) fn parse(body: &[u8]) -> Result<Value, Problem> {
     let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
     serde_json::from_slice(&without_lone_surrogates(body))
         .map_err(|error| Problem::new(Code::InvalidParams, format!("the body is not JSON: {error}")))
+}
+
+/// Rewrites a body for a strict reader of JSON: what [`parse`] reads, written plainly. A body that is not JSON stays as it
+/// is, so that the strict reader refuses it.
+pub(crate) fn rewrite(body: Vec<u8>) -> Vec<u8> {
+    match parse(&body) {
+        Ok(value) => serde_json::to_vec(&value).unwrap_or(body),
+        Err(_) => body,
+    }
 }
 
 /// Converts a value into a request.
@@ -384,6 +394,17 @@ mod tests {
         }
         assert!(parse(br#""\ud83""#).is_err());
         assert!(parse(b"").is_err());
+    }
+
+    #[test]
+    fn a_strict_reader_gets_plain_json_and_what_is_not_json_as_it_came() {
+        let rewritten = |body: &[u8]| rewrite(body.to_vec());
+        let lenient = b"\xef\xbb\xbf{\"id\": 7, \"a\": 1, \"a\": \"x\\ud83d\"}";
+        let read: Value = serde_json::from_slice(&rewritten(lenient)).unwrap();
+        assert_eq!(read, json!({ "id": 7, "a": "x\u{fffd}" }));
+        for body in [b"".as_slice(), b"{", b"\xff"] {
+            assert_eq!(rewritten(body), body);
+        }
     }
 
     #[test]

@@ -41,6 +41,7 @@ mod sign_in;
 mod spaces;
 mod sse;
 mod tasks;
+mod truncate;
 mod turns;
 mod usage;
 mod users;

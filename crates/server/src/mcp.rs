@@ -24,16 +24,18 @@ use rmcp::service::RequestContext;
 use rmcp::{RoleServer, ServerHandler};
 use serde_json::{Value, json};
 
+#[cfg(test)]
+pub(crate) use self::call::check as check_call;
 pub(crate) use self::call::vestige;
 use self::transport::Transport;
 pub use self::transport::fixture;
-use crate::App;
 use crate::auth::Authenticated;
 use crate::bodies::{BodyLimits, check_values};
 use crate::errors::Failure;
 use crate::frame::CalledBy;
 use crate::listen::Arrived;
 use crate::protect::AddressedTo;
+use crate::{App, lenient};
 
 /// Where it is.
 pub(crate) const PATH: &str = "/mcp";
@@ -71,10 +73,13 @@ pub(crate) async fn serve(service: Service, request: Request) -> Result<Response
     let limits = BodyLimits { bytes_max: limits.body, time_max: limits.body_timeout };
     let (bytes, _share) = service.app.bodies.receive(with_parts(&parts, body), limits).await?.into_parts();
     check_values(&bytes)?;
-    let bytes = bytes::Bytes::from(bytes);
+    // The transport reads strictly: it gets what the lenient reader of the other APIs makes of the body.
+    let bytes = bytes::Bytes::from(lenient::rewrite(bytes));
+    parts.headers.remove(header::CONTENT_LENGTH);
+    let is_json = transport::is_json(&parts.headers);
     let request = Request::from_parts(parts, Body::from(bytes.clone()));
     let answer = transport::answer(&service.transport, request).await;
-    Ok(transport::name_malformed(answer, &bytes))
+    Ok(if is_json { transport::name_malformed(answer, &bytes) } else { answer })
 }
 
 /// A request of this body for which what counts of its head holds.

@@ -6,11 +6,9 @@ pub(crate) mod generate;
 mod lines;
 pub(crate) mod models;
 pub(crate) mod pull;
-mod truncate;
 
 use std::time::Duration;
 
-use axum::http::HeaderValue;
 use axum::response::Response;
 use lar_api::ollama::OPTIONS;
 use lar_base::{Caller, Instant, Problem, Scope, TaskId};
@@ -21,10 +19,13 @@ use self::lines::{Form, Lines};
 use crate::asker::{Asker, plain_name};
 use crate::generate::{Wanted, json_schema};
 use crate::misfits::Schemas;
+use crate::truncate::{self, Cut};
 use crate::{App, extract, fields, openai, variables};
 
 /// Tokens of a prompt that a shift keeps where `num_keep` says nothing: Ollama's default.
 const SHIFT_KEEP: i64 = 4;
+/// Tokens of the smallest `num_ctx`, as at Ollama.
+const CONTEXT_TOKENS_MIN: usize = 4;
 /// Longer than any Lar runs.
 const FOR_GOOD: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
@@ -39,6 +40,8 @@ pub(crate) struct Read {
     keep_alive: Option<Duration>,
     /// Whether a prompt beyond the context is cut.
     truncates: bool,
+    /// `num_ctx`: the context that a prompt is cut to, in tokens, where it is smaller than the model's.
+    context_max: Option<usize>,
     /// Of `generate`: what was said until now, to which the answer is added.
     context: Option<Vec<ChatMessage>>,
 }
@@ -46,7 +49,16 @@ pub(crate) struct Read {
 impl Read {
     /// A request that only loads the model, or lets it go.
     fn load(model: String, stream: bool, keep_alive: Option<Duration>) -> Self {
-        Self { wanted: None, model, stream, thinking: false, keep_alive, truncates: false, context: None }
+        Self {
+            wanted: None,
+            model,
+            stream,
+            thinking: false,
+            keep_alive,
+            truncates: false,
+            context_max: None,
+            context: None,
+        }
     }
 }
 
@@ -63,7 +75,11 @@ async fn answer(
         return Ok(lines::kept(form, read.model, done, read.stream));
     };
     let key = asker.caller.key();
-    let left_out = if read.truncates { truncate::fit(app, key, &mut wanted).await? } else { None };
+    let left_out = if read.truncates {
+        truncate::fit(app, key, &mut wanted, Cut::MessagesAndText, read.context_max).await?
+    } else {
+        None
+    };
     let schemas = Schemas::of(&wanted);
     let begun = crate::generate::begin(app, asker, form.api(), wanted).await?;
     if let Some(keep_alive) = read.keep_alive {
@@ -75,7 +91,7 @@ async fn answer(
     let lines = Lines::new(form, read.model, begun, read.thinking, read.context, asked);
     let mut response = lines.respond(read.stream, &schemas).await?;
     if let Some(left_out) = left_out {
-        response.headers_mut().insert("x-lar-truncated", HeaderValue::from(left_out));
+        truncate::name_left_out(&mut response, left_out);
     }
     Ok(response)
 }
@@ -100,6 +116,17 @@ fn thinking(think: Option<&Value>) -> Result<Vec<TemplateVariable>, Problem> {
     }
 }
 
+/// Reads `num_ctx` of a request's options; a number below 1 says nothing, as at Ollama.
+///
+/// # Errors
+/// When it is no number.
+fn context_max(options: &Map<String, Value>) -> Result<Option<usize>, Problem> {
+    let Some(tokens) = options.get("num_ctx").filter(|tokens| !tokens.is_null()) else { return Ok(None) };
+    let tokens =
+        tokens.as_f64().ok_or_else(|| Problem::invalid("options.num_ctx", "must be a number of tokens"))?;
+    Ok((tokens >= 1.0).then_some((tokens as usize).max(CONTEXT_TOKENS_MIN)))
+}
+
 /// What chat and generate say of an answer, beside the prompt.
 struct Wishes {
     options: Map<String, Value>,
@@ -120,6 +147,8 @@ fn sampling(wishes: Wishes, id: TaskId, ignored: &mut Vec<String>) -> Result<Sam
     let Value::Object(all) = options else { return Err(Problem::invalid("options", "must be an object")) };
     let mut wire: Map<String, Value> = all.into_iter().filter(known).collect();
     ignored.extend(unused.into_iter().map(|name| format!("options.{name}")));
+    // It says how a prompt is cut, not how an answer is sampled.
+    wire.remove("num_ctx");
     let tokens_max = match wire.remove("num_predict") {
         None => None,
         Some(number) => {

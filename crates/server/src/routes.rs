@@ -149,7 +149,7 @@ pub(crate) fn at_root() -> Vec<(&'static str, Shape, MethodRouter<Arc<App>>)> {
         ("/lora-adapters", LlamaCpp, get(llama_cpp::properties::lora_adapters)),
         ("/chat/completions", OpenAi, post(openai::chat_completions::create)),
         ("/chat/completions/input_tokens", OpenAi, post(llama_cpp::tokens::input_tokens)),
-        ("/embeddings", OpenAi, post(openai::embeddings::create)),
+        ("/embeddings", OpenAi, post(llama_cpp::embedding::either)),
         ("/responses", OpenAi, post(openai::responses::create)),
         ("/responses/input_tokens", OpenAi, post(openai::responses::input_tokens)),
         ("/rerank", OpenAi, post(openai::rerank::create)),

@@ -14,6 +14,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use lar_base::Timestamp;
+use lar_base::files::NoRoom;
 use rusqlite::{Connection, OpenFlags};
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +22,6 @@ pub use self::archive::{check, verify};
 pub use self::restore::{Restored, Settings, restore};
 
 use self::archive::{digest, is_known};
-use crate::error::is_disk_full;
 use crate::{Error, Store};
 
 /// What the manifest is called in the file.
@@ -127,7 +127,10 @@ impl Store {
 /// The same error; where the disk has no room for the backup `to`, it says so.
 fn full_at(error: Error, to: &Path) -> Error {
     match error {
-        Error::Backup(cause) if is_disk_full(&cause) => Error::Full { path: Some(to.to_owned()) },
+        Error::Backup(cause) => match NoRoom::of(&cause) {
+            Some(why) => Error::Full { path: Some(to.to_owned()), why: Some(why) },
+            None => Error::Backup(cause),
+        },
         error => error,
     }
 }

@@ -242,7 +242,8 @@ impl Store {
         .await
     }
 
-    /// Removes a conversation with everything said in it, for good.
+    /// Removes a conversation with everything said in it, for good, and from the write-ahead log as soon as no long read is in
+    /// the way.
     ///
     /// # Errors
     /// [`Error::NotFound`] when it was erased since.
@@ -253,7 +254,8 @@ impl Store {
             erase_in_txn(connection, id)
         })
         .await?;
-        self.empty_log().await
+        self.empty_log().await;
+        Ok(())
     }
 
     /// Removes, for good, what was deleted before `deleted`, and temporary conversations without a word since
@@ -282,7 +284,7 @@ impl Store {
         });
         let purged = purge.await?;
         if purged > 0 {
-            self.empty_log().await?;
+            self.empty_log().await;
         }
         Ok(purged)
     }

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use lar_base::files::{NoRoom, is_disk_full};
 use lar_base::{Bytes, Code, Problem};
 use rusqlite::ErrorCode;
 use rustix::process::{Resource, getrlimit};
@@ -16,10 +17,12 @@ const FAULTS_NAMED_MAX: usize = 3;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The disk is full, or a file has the size that this process may make it.
-    #[error("{} cannot be written: {}", name(path), no_room(file_size_limit()))]
+    #[error("{} cannot be written: {}", name(path), no_room(*why, file_size_limit()))]
     Full {
         /// The database, or the file beside it that had no room; where it is known.
         path: Option<PathBuf>,
+        /// What the system said; none where SQLite wrote, which does not say.
+        why: Option<NoRoom>,
     },
     /// The file or its directory cannot be written.
     #[error("{} cannot be written: the file or its directory is read-only", name(path))]
@@ -111,11 +114,11 @@ impl Error {
     pub(crate) fn at(self, database: &Path) -> Self {
         let path = || Some(database.to_owned());
         match self {
-            Self::Full { path: None } => Self::Full { path: path() },
+            Self::Full { path: None, why } => Self::Full { path: path(), why },
             Self::ReadOnly { path: None } => Self::ReadOnly { path: path() },
             Self::Corrupt { path: None, faults } => Self::Corrupt { path: path(), faults },
             Self::Sqlite { path: None, cause } if is_shared_memory_full(&cause) => {
-                Self::Full { path: Some(beside(database, "-shm")) }
+                Self::Full { path: Some(beside(database, "-shm")), why: None }
             }
             Self::Sqlite { path: None, cause } => Self::Sqlite { path: path(), cause },
             other => other,
@@ -143,22 +146,16 @@ impl Error {
     }
 }
 
-/// Whether a file could not be written because its disk, or the user's share of it, is full, or because this process may
-/// not make a file that large.
-pub(crate) fn is_disk_full(error: &io::Error) -> bool {
-    use io::ErrorKind as K;
-    matches!(error.kind(), K::StorageFull | K::QuotaExceeded | K::FileTooLarge)
-}
-
 /// How large this process may make a file; none where it may make it as large as it likes.
 fn file_size_limit() -> Option<Bytes> {
     getrlimit(Resource::Fsize).current.map(Bytes)
 }
 
-fn no_room(file_size_limit: Option<Bytes>) -> String {
-    match file_size_limit {
-        None => "its disk is full; make room there".into(),
-        Some(limit) => format!(
+fn no_room(why: Option<NoRoom>, file_size_limit: Option<Bytes>) -> String {
+    match (why, file_size_limit) {
+        (Some(why), _) => why.to_string(),
+        (None, None) => NoRoom::DiskFull.to_string(),
+        (None, Some(limit)) => format!(
             "its disk is full, or it would be larger than the {limit} that this process may make a file; make room there, or \
              raise that limit (`ulimit -f`)"
         ),
@@ -199,8 +196,8 @@ fn is_shared_memory_full(error: &rusqlite::Error) -> bool {
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
-            Some(ErrorCode::DiskFull) => Self::Full { path: None },
-            _ if is_over_limit(&error, file_size_limit()) => Self::Full { path: None },
+            Some(ErrorCode::DiskFull) => Self::Full { path: None, why: None },
+            _ if is_over_limit(&error, file_size_limit()) => Self::Full { path: None, why: None },
             Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen) => Self::ReadOnly { path: None },
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
                 Self::Corrupt { path: None, faults: vec![error.to_string()] }
@@ -290,7 +287,8 @@ mod tests {
         // SQLITE_IOERR_WRITE, SQLITE_IOERR_TRUNCATE, SQLITE_IOERR_READ.
         assert_eq!([778, 1546, 266].map(|code| is_over_limit(&failed(code), limit)), [true, true, false]);
         assert!(!is_over_limit(&failed(778), None), "without a limit a failed write is a fault of the disk");
-        let text = no_room(limit);
+        let text = no_room(None, limit);
         assert!(text.contains("the 600 KiB that this process may") && text.contains("`ulimit -f`"), "{text}");
+        assert!(no_room(Some(NoRoom::QuotaFull), limit).contains("quota"), "what the system said counts");
     }
 }

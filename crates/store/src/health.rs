@@ -19,6 +19,13 @@ struct State {
     written_at: Option<Instant>,
 }
 
+impl State {
+    /// Whether the last write still vouches at this moment.
+    fn vouches_at(&self, now: Instant) -> bool {
+        self.written_at.is_some_and(|at| now.since(at) < WRITE_VOUCHES_FOR)
+    }
+}
+
 impl Health {
     /// Notes that the database is damaged; the first time it is logged.
     pub(crate) fn note_damage(&self, path: &std::path::Path, faults: &[String]) {
@@ -41,7 +48,7 @@ impl Health {
 
     /// Whether a write succeeded so recently that another needs not be tried.
     pub(crate) fn was_written(&self) -> bool {
-        self.lock().written_at.is_some_and(|at| at.elapsed() < WRITE_VOUCHES_FOR)
+        self.lock().vouches_at(Instant::now())
     }
 
     pub(crate) fn note_write(&self) {
@@ -50,5 +57,40 @@ impl Health {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Store, beside};
+
+    #[test]
+    fn a_write_vouches_for_a_limited_time() {
+        let health = Health::default();
+        assert!(!health.was_written(), "nothing was written yet");
+        health.note_write();
+        let state = health.lock();
+        let written_at = state.written_at.unwrap();
+        assert!(state.vouches_at(written_at.after(WRITE_VOUCHES_FOR - Duration::from_millis(1))));
+        assert!(!state.vouches_at(written_at.after(WRITE_VOUCHES_FOR)));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_ping_is_written_to_the_log_unless_a_write_vouches_for_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("lar.db");
+        let store = Store::open(&path).unwrap();
+        let log_bytes = || std::fs::metadata(beside(&path, "-wal")).map_or(0, |about| about.len());
+        store.writer.checkpoint().await.unwrap();
+        assert_eq!(log_bytes(), 0);
+        // As if the last write had been in the future, so that no pause of this machine ends what it vouches for.
+        store.health.lock().written_at = Some(Instant::now().after(Duration::from_secs(3600)));
+        store.ping().await.unwrap();
+        assert_eq!(log_bytes(), 0, "a read is enough");
+        store.health.lock().written_at = None;
+        store.ping().await.unwrap();
+        assert!(log_bytes() > 0, "only a write shows that writes succeed");
+        assert!(store.health.lock().written_at.is_some(), "and vouches for the next ones");
     }
 }

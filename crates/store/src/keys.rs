@@ -182,20 +182,24 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::NotFound`] when there is no such key of theirs; [`Error::Conflict`] when it is the last of theirs
-    /// that may administrate.
+    /// that may administrate, or the last such that does not expire.
     pub async fn key_revoke(&self, user: UserId, id: KeyId) -> Result<(), Error> {
         self.write_freeing(move |connection| {
             let now = Timestamp::now().as_millis();
             let last_admin: bool = connection.query_row(
-                "WITH admins AS (SELECT id FROM keys WHERE user_id = ?2 AND revoked_at IS NULL
-                                 AND (expires_at IS NULL OR expires_at > ?3) AND scopes LIKE '%\"admin\"%')
-                 SELECT EXISTS (SELECT 1 FROM admins WHERE id = ?1) AND (SELECT count(*) FROM admins) = 1",
+                "WITH admins AS (SELECT id, expires_at IS NULL AS stays FROM keys
+                                 WHERE user_id = ?2 AND revoked_at IS NULL
+                                 AND (expires_at IS NULL OR expires_at > ?3) AND scopes LIKE '%\"admin\"%'),
+                      own AS (SELECT stays FROM admins WHERE id = ?1)
+                 SELECT EXISTS (SELECT 1 FROM own)
+                    AND NOT EXISTS (SELECT 1 FROM admins, own WHERE id <> ?1 AND admins.stays >= own.stays)",
                 (id.to_string(), user.to_string(), now),
                 |row| row.get(0),
             )?;
             if last_admin {
                 return Err(Error::Conflict(format!(
-                    "{id} is the last key that may administrate; make another first: lar keys create NAME --scopes admin"
+                    "without {id} no key would stay that may administrate; make another first: lar keys create NAME \
+                     --scopes admin"
                 )));
             }
             let changed = connection.execute(
@@ -238,4 +242,52 @@ pub(crate) fn record(row: &Row<'_>) -> rusqlite::Result<KeyRecord> {
         expires_at: time_option(row, "expires_at")?,
         revoked_at: time_option(row, "revoked_at")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use lar_base::Scope;
+
+    use super::*;
+
+    async fn make(store: &Store, number: u8, scopes: Scopes, expires_in: Option<Duration>) -> KeyId {
+        let key = NewKey {
+            user: store.owner().await.unwrap(),
+            name: format!("key {number}"),
+            agent: None,
+            digest: [number; 32],
+            scopes,
+            requests_per_minute: None,
+            memory: MemoryMode::Off,
+            client: None,
+            expires_at: expires_in.map(|time| Timestamp::now().after(time)),
+        };
+        store.key_create(key, None).await.unwrap().id
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_key_that_may_administrate_always_stays_and_none_that_expires_counts_as_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("lar.db")).unwrap();
+        let user = store.owner().await.unwrap();
+        let is_refused = async |id: KeyId| match store.key_revoke(user, id).await {
+            Ok(()) => false,
+            Err(Error::Conflict(_)) => true,
+            Err(other) => panic!("{other:?}"),
+        };
+        let hour = Some(Duration::from_secs(3600));
+        let first = make(&store, 1, Scopes::all(), None).await;
+        let app = make(&store, 2, Scopes::of([Scope::Inference]), None).await;
+        let expiring =
+            [make(&store, 3, Scopes::all(), hour).await, make(&store, 4, Scopes::all(), hour).await];
+        assert!(is_refused(first).await, "the others expire or may not administrate");
+        assert!(!is_refused(expiring[0]).await && !is_refused(app).await);
+        let second = make(&store, 5, Scopes::all(), None).await;
+        assert!(!is_refused(first).await, "another stays");
+        assert!(is_refused(second).await, "one that was revoked does not count");
+        assert!(!is_refused(expiring[1]).await);
+        assert!(is_refused(second).await);
+    }
 }

@@ -37,6 +37,7 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use lar_base::Bytes;
@@ -49,6 +50,7 @@ pub use conversations::{Conversation, ConversationPatch, NewConversation, OwnedC
 pub use error::Error;
 pub use idempotency::Once;
 pub use keys::{KeyRecord, NewKey};
+pub use location::{Linked, lock_file};
 pub use memories::{
     Memory, MemoryChange, MemoryKind, MemoryList, MemoryPatch, MemoryStats, NewMemory, Provenance, Stored,
     Strength,
@@ -83,6 +85,8 @@ pub struct Store {
     readers: Arc<readers::Readers>,
     health: Arc<health::Health>,
     reserve: Arc<Reserve>,
+    /// Whether the log could not be emptied after something was erased.
+    is_log_due: Arc<AtomicBool>,
     path: PathBuf,
 }
 
@@ -120,6 +124,7 @@ impl Store {
             readers: Arc::new(readers),
             health: Arc::default(),
             reserve: Arc::new(reserve),
+            is_log_due: Arc::default(),
             path: path.to_owned(),
         })
     }
@@ -216,9 +221,34 @@ impl Store {
         .await
     }
 
-    /// Moves the write-ahead log into the database and removes copies of older logs, so that nothing that was erased is left in
-    /// them. The database may grow by that, for which a full disk has the room that is kept.
-    async fn empty_log(&self) -> Result<(), Error> {
+    /// Empties the write-ahead log and removes copies of older logs, so that nothing that was erased is left in them. The erasure
+    /// is committed by then: where this fails, the log says so and [`Store::log_empty_again`] does it later.
+    async fn empty_log(&self) {
+        if let Err(error) = self.try_to_empty_log().await {
+            tracing::warn!(%error, "something was erased, and the write-ahead log or a copy of it still has it; another try comes");
+            self.is_log_due.store(true, Relaxed);
+        }
+    }
+
+    /// Empties the write-ahead log and removes copies of older logs where that failed after something was erased. Says whether
+    /// there was such a case.
+    ///
+    /// # Errors
+    /// When it fails again. Another call tries again.
+    pub async fn log_empty_again(&self) -> Result<bool, Error> {
+        if !self.is_log_due.swap(false, Relaxed) {
+            return Ok(false);
+        }
+        let emptied = self.try_to_empty_log().await;
+        if emptied.is_err() {
+            self.is_log_due.store(true, Relaxed);
+        }
+        emptied.map(|()| true)
+    }
+
+    /// Moves the write-ahead log into the database, as soon as no read is in the way, and removes copies of older logs. The
+    /// database may grow by that, for which a full disk has the room that is kept.
+    async fn try_to_empty_log(&self) -> Result<(), Error> {
         let path = self.path.clone();
         let removed = tokio::task::spawn_blocking(move || wal::remove_copies(&path)).await;
         self.freeing(|| async { self.writer.checkpoint().await.map_err(|error| self.noted(error)) }).await?;
@@ -231,7 +261,7 @@ impl Store {
         D: Future<Output = Result<T, Error>>,
     {
         match attempt().await {
-            Err(Error::Full { path }) if self.reserve.release() => {
+            Err(Error::Full { path, .. }) if self.reserve.release() => {
                 tracing::warn!(
                     ?path,
                     "the disk is full: a change that frees something uses the room kept for it"

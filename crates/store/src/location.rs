@@ -1,4 +1,4 @@
-//! Where a database lies, and whether SQLite opens what lies there.
+//! Where a database lies, whether SQLite opens what lies there, and what else lies beside it that is Lar's.
 //!
 //! SQLite follows a symbolic link to a database and keeps `-wal` and `-shm` beside the link's target. So every public
 //! function of this crate that gets the path of a database resolves it here, and everything else gets the resolved path. In
@@ -10,6 +10,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use lar_base::files::kind_of;
+use lar_base::shell::quote;
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
 
@@ -17,6 +18,11 @@ use crate::{Error, beside};
 
 /// What SQLite calls the log of a database: its name with this end.
 pub(crate) const LOG: &str = "-wal";
+/// What Lar calls the file that whoever serves a database locks.
+const LOCK: &str = ".lock";
+/// What the folders begin with in which a restore, and a start without a lost database, put what was there before.
+pub(crate) const ASIDE_OF_RESTORE: &str = "before-restore";
+const ASIDE_OF_START: &str = "before-start";
 /// What SQLite calls the file through which connections share the log.
 const SHARED_MEMORY: &str = "-shm";
 
@@ -48,6 +54,18 @@ pub(crate) fn resolve(database: &Path) -> Result<PathBuf, Error> {
 /// # Errors
 /// As [`resolve`]; when it is no regular file; when the database is a link beside which a log lies.
 pub(crate) fn locate(database: &Path) -> Result<PathBuf, Error> {
+    let target = resolve_file(database)?;
+    if target != database {
+        refuse_stray_log(database, &target)?;
+    }
+    Ok(target)
+}
+
+/// As [`resolve`], for a file that is there or is to be made.
+///
+/// # Errors
+/// As [`resolve`]; when it is no regular file.
+pub(crate) fn resolve_file(database: &Path) -> Result<PathBuf, Error> {
     let target = resolve(database)?;
     // What cannot be looked at is left to SQLite, which says more.
     if let Ok(about) = fs::metadata(&target)
@@ -59,10 +77,65 @@ pub(crate) fn locate(database: &Path) -> Result<PathBuf, Error> {
             step: "move it away and bring the database back: lar backup restore FILE".into(),
         });
     }
-    if target != database {
-        refuse_stray_log(database, &target)?;
-    }
     Ok(target)
+}
+
+/// A database that a symbolic link leads to, and what belongs to it there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Linked {
+    /// The file at the end of the link.
+    pub database: PathBuf,
+    /// The folder that it is in, which may hold files of others.
+    pub folder: PathBuf,
+}
+
+impl Linked {
+    /// Follows the link at `database`; none where there is no link, or none that leads to a file.
+    #[must_use]
+    pub fn at(database: &Path) -> Option<Self> {
+        fs::symlink_metadata(database).ok().filter(fs::Metadata::is_symlink)?;
+        let database = fs::canonicalize(database).ok().filter(|target| target.is_file())?;
+        Some(Self { folder: database.parent()?.to_owned(), database })
+    }
+
+    /// Where SQLite keeps the database's log and the file through which connections share it.
+    #[must_use]
+    pub fn log_files(&self) -> [PathBuf; 2] {
+        [LOG, SHARED_MEMORY].map(|end| beside(&self.database, end))
+    }
+
+    /// The database and the files and folders beside it that only Lar and SQLite make: its logs and their copies, copies from
+    /// before a change of the schema, and what a restore or a start put aside.
+    #[must_use]
+    pub fn files(&self) -> Vec<PathBuf> {
+        let name = self.database.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let stem = self.database.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let starts = [
+            format!("{name}-"),
+            format!("{name}{LOCK}"),
+            format!("{name}.restore."),
+            format!("{stem}.before-schema-"),
+            format!("{ASIDE_OF_RESTORE}-"),
+            format!("{ASIDE_OF_START}-"),
+        ];
+        let is_ours = |path: &PathBuf| {
+            let found = path.file_name().unwrap_or_default().to_string_lossy();
+            found == name.as_str() || starts.iter().any(|start| found.starts_with(start.as_str()))
+        };
+        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_ours).collect();
+        files.sort_unstable();
+        files
+    }
+}
+
+/// The file that whoever serves the database at `database` locks: beside the database, also where a link leads to it, so that
+/// two data directories with the same database have the same lock. SQLite's own locks are on the database and are not held
+/// while nobody reads or writes.
+#[must_use]
+pub fn lock_file(database: &Path) -> PathBuf {
+    // A link that leads nowhere, or to a device, is refused when the database is opened.
+    beside(&resolve_file(database).unwrap_or_else(|_| database.to_owned()), LOCK)
 }
 
 /// Refuses a log beside a link to a database: it was left there when the database was moved, and SQLite would not find it.
@@ -75,7 +148,7 @@ fn refuse_stray_log(link: &Path, target: &Path) -> Result<(), Error> {
         return Ok(());
     }
     let step = match there.filter(|log| log.len() > 0) {
-        None => format!("move it there: mv {} {}", stray.display(), log.display()),
+        None => format!("move it there: mv {} {}", quote(&stray), quote(&log)),
         Some(_) => format!(
             "{} is there, too: keep copies of both, and leave only the one that belongs to the database",
             log.display()
@@ -101,15 +174,15 @@ pub(crate) fn refuse_unopenable(database: &Path) -> Result<(), Error> {
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
             Err(cause) => return Err(Error::Open { path, cause }),
         };
-        let (name, target) = (path.display(), fs::canonicalize(&path));
-        let step = match (end, target) {
+        let (word, away) = (quote(&path), quote(&beside(&path, AWAY)));
+        let step = match (end, fs::canonicalize(&path)) {
             (LOG, Ok(target)) if kind.is_symlink() && target.is_file() => {
-                format!("put the file itself there: rm {name} && mv {} {name}", target.display())
+                format!("put the file itself there: mv {word} {away} && mv {} {word}", quote(&target))
             }
             (LOG, _) => {
-                format!("put the log itself there; if there is none, move {name} away: its changes are lost")
+                format!("put the log itself there; if there is none, its changes are lost: mv {word} {away}")
             }
-            _ => format!("move {name} away: SQLite makes it anew"),
+            _ => format!("move it away, SQLite makes it anew: mv {word} {away}"),
         };
         let reason = match kind.is_symlink() {
             true => format!("is a symbolic link to {}, and SQLite follows none there", target_of(&path)),
@@ -132,6 +205,9 @@ pub(crate) fn refuse_anothers(database: &Path) -> Result<(), Error> {
     }
     Ok(())
 }
+
+/// What the name of a file gets that a person moves out of the way.
+const AWAY: &str = ".away";
 
 /// What a link names, from the folder that it is in.
 fn target_of(link: &Path) -> String {
@@ -247,6 +323,74 @@ mod tests {
         // A link to the same log is no other log.
         symlink(&log, &stray).unwrap();
         assert_eq!(users(&Store::open(&link).unwrap()), USERS);
+    }
+
+    /// `tests/it/disk/links.rs` has a shell run such steps.
+    #[test]
+    fn steps_quote_paths_and_move_files_away_rather_than_remove_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path().canonicalize().unwrap().join("my data");
+        fs::create_dir(&at).unwrap();
+        let target = killed(&at);
+        let link = at.join("lar.db");
+        symlink(&target, &link).unwrap();
+        let (stray, log) = (beside(&link, LOG), beside(&target, LOG));
+        let step = || unusable(Store::open(&link).unwrap_err()).2;
+        let moved = |from: &Path, to: &Path| format!("mv '{}' '{}'", from.display(), to.display());
+        fs::rename(&log, &stray).unwrap();
+        assert_eq!(step(), format!("move it there: {}", moved(&stray, &log)));
+
+        let elsewhere = at.join("log of lar");
+        fs::rename(&stray, &elsewhere).unwrap();
+        symlink(&elsewhere, &log).unwrap();
+        let away = beside(&log, AWAY);
+        let (first, second) = (moved(&log, &away), moved(&elsewhere, &log));
+        assert_eq!(step(), format!("put the file itself there: {first} && {second}"));
+
+        fs::remove_file(&log).unwrap();
+        fs::create_dir(&log).unwrap();
+        assert!(step().ends_with(&format!("its changes are lost: {}", moved(&log, &away))), "{}", step());
+        fs::remove_dir(&log).unwrap();
+        let shared = beside(&target, SHARED_MEMORY);
+        fs::create_dir(&shared).unwrap();
+        assert!(step().ends_with(&moved(&shared, &beside(&shared, AWAY))), "{}", step());
+    }
+
+    #[test]
+    fn what_belongs_to_a_linked_database_is_listed_and_nothing_of_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path().canonicalize().unwrap();
+        let (disk, data) = (at.join("disk"), at.join("data"));
+        for folder in [&disk, &data, &disk.join("before-restore-20261129T060430000Z")] {
+            fs::create_dir(folder).unwrap();
+        }
+        let (ours, theirs) = (
+            [
+                "lar.before-schema-9.db",
+                "lar.db",
+                "lar.db-shm",
+                "lar.db-wal",
+                "lar.db-wal.aside-1-00",
+                "lar.db.lock",
+            ],
+            ["lar.db2", "lar.reserve", "other.db", "other.db-wal", "before-noon"],
+        );
+        for name in ours.iter().chain(&theirs) {
+            fs::write(disk.join(name), "").unwrap();
+        }
+        let link = data.join("lar.db");
+        assert_eq!(Linked::at(&link), None);
+        symlink("../disk/lar.db", &link).unwrap();
+        let linked = Linked::at(&link).unwrap();
+        assert_eq!((&linked.database, &linked.folder), (&disk.join("lar.db"), &disk));
+        let mut expected: Vec<PathBuf> = ours.iter().map(|name| disk.join(name)).collect();
+        expected.insert(0, disk.join("before-restore-20261129T060430000Z"));
+        assert_eq!(linked.files(), expected);
+        assert_eq!(lock_file(&link), lock_file(&disk.join("lar.db")), "both ways to it have one lock");
+        assert_eq!(Linked::at(&disk.join("lar.db")), None, "that is no link");
+        let device = data.join("device.db");
+        symlink("/dev/zero", &device).unwrap();
+        assert_eq!(lock_file(&device), data.join("device.db.lock"), "nothing is made beside a device");
     }
 
     #[test]

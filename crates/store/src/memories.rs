@@ -245,7 +245,7 @@ impl Store {
                 Ok(erased)
             })
             .await?;
-        self.empty_log().await?;
+        self.empty_log().await;
         Ok(erased)
     }
 
@@ -266,7 +266,7 @@ impl Store {
         });
         let purged = purge.await?;
         if purged > 0 {
-            self.empty_log().await?;
+            self.empty_log().await;
         }
         Ok(purged)
     }

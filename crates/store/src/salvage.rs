@@ -15,12 +15,13 @@ mod rows;
 mod tests;
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use lar_base::files::is_disk_full;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::backup::{new_private, refuse_damaged};
-use crate::error::is_disk_full;
 use crate::{Error, beside, holes, location, migrations, wal};
 
 /// What became of the rows of one table.
@@ -67,7 +68,8 @@ pub struct Log {
 ///
 /// # Errors
 /// When `to` is there already or cannot be written; when nothing of the database can be read; when it is a link and its log
-/// lies beside that. A write-ahead log that cannot be read is no error: [`Log::unreadable`] says so.
+/// lies beside that; when somebody writes to its log meanwhile. A write-ahead log that cannot be read is no error:
+/// [`Log::unreadable`] says so.
 pub fn salvage(damaged: &Path, to: &Path) -> Result<Salvaged, Error> {
     let damaged = &location::locate(damaged)?;
     let copy = DamagedCopy::of(damaged, to)?;
@@ -98,11 +100,22 @@ pub fn salvage(damaged: &Path, to: &Path) -> Result<Salvaged, Error> {
 
 /// Writes what was committed to the write-ahead log of the damaged database into the copy; nothing where the log cannot be
 /// read to its end.
+///
+/// # Errors
+/// When the log changed meanwhile, or there is no room for the copy.
 fn apply_log(damaged: &Path, copy: &DamagedCopy) -> Result<Log, Error> {
     let applied = match wal::Log::read(damaged, &copy.path).and_then(|log| log.apply()) {
         Ok(applied) => applied,
         // No room for the copy says nothing of the log.
         Err(error) if is_disk_full(&error) => return Err(Error::Backup(error)),
+        // Somebody uses the database. What the log has now can be saved when nobody does.
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+            return Err(Error::Unusable {
+                path: beside(damaged, location::LOG),
+                reason: "changed while it was read, so nothing was saved".into(),
+                step: "stop the Lar that uses this database, then try again".into(),
+            });
+        }
         Err(error) => {
             tracing::error!(database = %damaged.display(), %error, "the write-ahead log cannot be read and is left out");
             // Some of its pages may be in the copy, without those that belong to them.

@@ -166,6 +166,11 @@ fn settle<W: PartialEq>(
     Ok(before.filter(|_| is_steady).map_or(Verdict::Whole, |(_, verdict)| verdict))
 }
 
+/// What a second look at a log finds that somebody wrote to since the first: SQLite, or who cut it.
+fn changed() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the write-ahead log changed while it was read")
+}
+
 /// What [`Log::apply`] did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Applied {
@@ -181,6 +186,8 @@ pub(crate) struct Log {
     database: PathBuf,
     frames: Frames,
     summary: Summary,
+    /// Its size and time before the first look.
+    written: Option<(u64, SystemTime)>,
 }
 
 impl Log {
@@ -190,9 +197,10 @@ impl Log {
     /// When the log is there and cannot be read, or is no regular file.
     pub(crate) fn read(of: &Path, database: &Path) -> io::Result<Self> {
         let path = beside(of, LOG);
+        let written = last_written(&path)?;
         let frames = Frames::open(&path, database)?;
         let summary = frames.summary()?;
-        Ok(Self { path, database: database.to_owned(), frames, summary })
+        Ok(Self { path, database: database.to_owned(), frames, summary, written })
     }
 
     /// What the log is.
@@ -229,7 +237,8 @@ impl Log {
     /// damaged all that is intact behind the damage, too.
     ///
     /// # Errors
-    /// When the log cannot be read or the database cannot be written.
+    /// When the log cannot be read or the database cannot be written; [`io::ErrorKind::UnexpectedEof`] when the log changed since
+    /// [`Log::read`]. Then a part of it may be in the database.
     pub(crate) fn apply(&self) -> io::Result<Applied> {
         let end = match self.verdict()? {
             Verdict::Damaged(_) => self.summary.last_commit,
@@ -245,6 +254,10 @@ impl Log {
             {
                 frames::put_page(&mut database, *page, pages.get(frame)?)?;
             }
+        }
+        // Pages of two generations would be one database.
+        if last_written(&self.path)? != self.written {
+            return Err(changed());
         }
         // As a checkpoint does: pages behind the end belong to no table any more.
         let bytes_after = u64::from(newest.pages_after) * self.frames.page_bytes as u64;
@@ -281,6 +294,9 @@ impl Log {
 
     /// Every page that current frames up to the commit `end` hold; none where they are more than `pages_max`. The number of a
     /// bad frame's page is taken as it stands.
+    ///
+    /// # Errors
+    /// When the log cannot be read; [`io::ErrorKind::UnexpectedEof`] when the commit `end` is not there any more.
     fn newest(&self, end: usize, pages_max: usize) -> io::Result<Option<Newest>> {
         let mut found = Newest { pages: BTreeMap::new(), transactions: 0, pages_after: 0 };
         self.frames.each(|place, frame| {
@@ -301,7 +317,11 @@ impl Log {
             found.transactions += u64::from(frame.is_current && frame.is_commit());
             ControlFlow::Continue(())
         })?;
-        Ok((found.pages.len() <= pages_max).then_some(found))
+        if found.pages.len() > pages_max {
+            return Ok(None);
+        }
+        // A commit says how many pages there are after it, which is never zero.
+        if found.pages_after == 0 { Err(changed()) } else { Ok(Some(found)) }
     }
 }
 

@@ -24,7 +24,10 @@ def make(embedder, blobs, models):
     manifest = embedder | {"name": "made-reranker", "kind": "rerank", "files": []}
     for role, content in made.items():
         digest = hashlib.sha256(content).hexdigest()
-        (models / "blobs" / f"sha256-{digest}").write_bytes(content)
+        blob = models / "blobs" / f"sha256-{digest}"
+        # The tokenizer may be there: a link to the embedder's, which others read.
+        if not blob.exists():
+            blob.write_bytes(content)
         manifest["files"].append({"role": role, "sha256": digest, "size": len(content), "place": "blob"})
     (models / "manifests" / "made-reranker.json").write_text(json.dumps(manifest))
 

@@ -1,12 +1,15 @@
 //! A database that was moved to another disk, with a link in its place. SQLite keeps the log beside the link's target, so that
-//! is where Lar looks; a log that stayed beside the link is never passed over.
+//! is where Lar looks; a log that stayed beside the link is never passed over. Restoring replaces the database there, others
+//! may not read it there, and one Lar at a time uses it, through whichever data directory.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use lar_tests::Lar;
-use lar_tests::damage::flip_bit;
+use lar_tests::damage::{flip_bit, fold_log};
+use serde_json::{Value, json};
 
 use super::damage::count;
 use super::lost::lar;
@@ -79,6 +82,111 @@ fn a_log_that_stayed_beside_the_link_is_refused_until_it_is_moved() {
     }
     assert!(fs::read(&stray).unwrap() == left && !log.exists(), "nothing is changed");
     fs::rename(&stray, &log).unwrap();
+    let house = Lar::start_on(&data);
+    assert_eq!((count(&house, "conversations"), count(&house, "memories")), (CONVERSATIONS, MEMORIES));
+}
+
+#[test]
+fn a_backup_is_restored_to_where_the_link_leads() {
+    let at = tempfile::tempdir().unwrap();
+    let at = at.path().canonicalize().unwrap();
+    let (data, disk) = (at.join("data"), at.join("disk"));
+    let mut house = Lar::start_on(&data);
+    let made = |house: &Lar, title: &str| {
+        assert_eq!(house.post("/lar/v1/conversations", &json!({ "title": title })).status, 201);
+    };
+    made(&house, "before");
+    let backup = house.post("/lar/v1/backups", &Value::Null).json()["path"].as_str().unwrap().to_owned();
+    assert_eq!(house.stop(), Some(0));
+    fold_log(&data);
+    let database = moved(&data, &disk, &["lar.db"]);
+    let mut house = Lar::start_on(&data);
+    made(&house, "after");
+    house.kill();
+
+    let (ok, said) = lar(&data, &["backup", "restore", &backup]);
+    assert!(ok && said.contains(&format!("The database is {}.", database.display())), "{said}");
+    let there = format!("The database that was there is in {}/before-restore-", disk.display());
+    assert!(said.contains(&there), "{said}");
+    assert_eq!(fs::read_link(data.join("lar.db")).unwrap(), database, "the link stays");
+    let aside = fs::read_dir(&disk).unwrap().map(|entry| entry.unwrap().path());
+    let aside: Vec<PathBuf> = aside.filter(|path| path.is_dir()).collect();
+    assert!(aside.len() == 1 && aside[0].join("lar.db").exists(), "{aside:?}");
+    let house = Lar::start_on(&data);
+    let titles = house.get("/lar/v1/conversations").body;
+    assert!(titles.contains("\"before\"") && !titles.contains("\"after\""), "{titles}");
+}
+
+#[test]
+fn others_cannot_read_a_database_that_is_linked_to() {
+    let at = tempfile::tempdir().unwrap();
+    let at = at.path().canonicalize().unwrap();
+    let data = at.join("data");
+    killed(&data);
+    let database = moved(&data, &at.join("disk"), &["lar.db", "lar.db-wal"]);
+    let log = database.with_file_name("lar.db-wal");
+    for path in [&database, &log] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let (_, said) = lar(&data, &["doctor"]);
+    for path in [&database, &log] {
+        assert!(said.contains(&format!("others can use {} (mode 644)", path.display())), "{said}");
+        assert!(said.contains(&format!("→ chmod 600 {}", path.display())), "{said}");
+        assert_eq!(mode(path), 0o644, "doctor changes nothing");
+    }
+    let _house = Lar::start_on(&data);
+    assert_eq!([mode(&database), mode(&log)], [0o600; 2]);
+}
+
+#[test]
+fn two_data_directories_that_link_to_one_database_are_not_served_at_once() {
+    let at = tempfile::tempdir().unwrap();
+    let (data, other) = (at.path().join("data"), at.path().join("other"));
+    let mut house = Lar::start_on(&data);
+    fs::create_dir(&other).unwrap();
+    symlink(data.join("lar.db"), other.join("lar.db")).unwrap();
+    for command in [vec!["serve"], vec!["migrate"]] {
+        let (ok, said) = lar(&other, &command);
+        assert!(!ok && said.contains("lar.db is in use by another lar"), "{command:?}: {said}");
+    }
+    assert_eq!(house.stop(), Some(0));
+    let (ok, said) = lar(&other, &["migrate"]);
+    assert!(ok, "{said}");
+}
+
+/// Runs a command that Lar named, as a person does who copies it.
+fn follow(said: &str) {
+    let step = said.lines().find_map(|line| line.strip_prefix("→ ")).expect("a step is named");
+    let command = &step[step.find("mv ").expect("it is a command")..];
+    let done = Command::new("sh").args(["-c", command]).current_dir("/").status().unwrap();
+    assert!(done.success(), "{command}");
+}
+
+/// A step that is copied into a shell acts on the files that it names, whatever their names are, and removes none.
+#[test]
+fn steps_can_be_followed_as_they_stand() {
+    let at = tempfile::tempdir().unwrap();
+    let at = at.path().canonicalize().unwrap().join("it's my data; $HOME");
+    fs::create_dir(&at).unwrap();
+    let data = at.join("data");
+    killed(&data);
+    let database = moved(&data, &at.join("disk"), &["lar.db"]);
+    let log = database.with_file_name("lar.db-wal");
+    let (ok, said) = lar(&data, &["migrate"]);
+    assert!(!ok, "{said}");
+    follow(&said);
+    assert!(log.exists() && !data.join("lar.db-wal").exists());
+
+    // The log is a link to the log elsewhere.
+    let elsewhere = at.join("the log");
+    fs::rename(&log, &elsewhere).unwrap();
+    symlink(&elsewhere, &log).unwrap();
+    let (ok, said) = lar(&data, &["migrate"]);
+    assert!(!ok, "{said}");
+    follow(&said);
+    assert!(log.symlink_metadata().unwrap().is_file());
+    assert!(database.with_file_name("lar.db-wal.away").is_symlink(), "the link is kept");
     let house = Lar::start_on(&data);
     assert_eq!((count(&house, "conversations"), count(&house, "memories")), (CONVERSATIONS, MEMORIES));
 }

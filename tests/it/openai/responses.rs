@@ -146,3 +146,52 @@ fn references_to_stored_items_are_read_as_the_items() {
         lar.head("POST", "/v1/responses", body.len()).replace(Lar::KEY, key["secret"].as_str().unwrap());
     assert_eq!(lar.raw(&head, body.as_bytes()).status, 404, "another key's items are not there");
 }
+
+#[test]
+fn an_input_beyond_the_context_loses_its_oldest_items_where_truncation_is_auto() {
+    let lar = Lar::start_with("[engines]\ncontext_tokens_max = 256\n");
+    let mut input: Vec<Value> = (0..40)
+        .flat_map(|turn| {
+            let said = format!("This is what I say in turn {turn} of our talk.");
+            [json!({ "role": "user", "content": said }), json!({ "role": "assistant", "content": "I see." })]
+        })
+        .collect();
+    input.push(json!({ "role": "user", "content": "Say hello." }));
+    let ask = |more: Value| {
+        let mut body = hello(json!({ "input": input, "instructions": "You are brief." }));
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
+    for whole in [json!({}), json!({ "truncation": null }), json!({ "truncation": "disabled" })] {
+        assert_eq!(lar.post("/v1/responses", &ask(whole.clone())).status, 400, "{whole}");
+    }
+    let refused = lar.post("/v1/responses", &ask(json!({ "truncation": "later" })));
+    assert_eq!((refused.status, &refused.json()["error"]["param"]), (400, &json!("truncation")));
+
+    let cut = lar.post("/v1/responses", &ask(json!({ "truncation": "auto" })));
+    assert_eq!(cut.status, 200, "{}", cut.body);
+    let left_out = cut.head.lines().find_map(|line| line.strip_prefix("x-lar-truncated: ")).unwrap();
+    let left_out: usize = left_out.parse().unwrap();
+    assert!((40..80).contains(&left_out), "{left_out}");
+    let told = cut.json();
+    assert_eq!(told["truncation"], "auto");
+    let tokens_in = told["usage"]["input_tokens"].as_u64().unwrap();
+    assert!((60..256).contains(&tokens_in), "{tokens_in}");
+    assert_eq!(told["timings"]["predicted_n"], told["usage"]["output_tokens"]);
+    // The same as if the client had left them out; what is stored is all that it sent.
+    let shorter = lar.post("/v1/responses", &ask(json!({ "input": input[left_out..] })));
+    assert_eq!(shorter.json()["usage"]["input_tokens"], tokens_in);
+    let items = lar.get(&format!("/v1/responses/{}/input_items?limit=100", id(&told))).json();
+    assert_eq!(items["data"].as_array().unwrap().len(), input.len());
+
+    let body = |truncation: &str| json!({ "model": "default", "input": input, "instructions": "You are brief.", "truncation": truncation });
+    let counted = |truncation: &str| {
+        lar.post("/v1/responses/input_tokens", &body(truncation)).json()["input_tokens"].as_u64().unwrap()
+    };
+    // It does not say how long the answer may be, so more room is left for one.
+    assert!((60..=tokens_in).contains(&counted("auto")));
+    assert!(counted("disabled") > 256);
+    // An item that is too long alone is not cut.
+    let long = ask(json!({ "input": "word ".repeat(2000), "truncation": "auto" }));
+    assert_eq!(lar.post("/v1/responses", &long).status, 400);
+}

@@ -110,7 +110,7 @@ pub struct AnsweredFunction {
 }
 
 /// How fast an answer was made, as llama.cpp's server tells it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names are llama.cpp's")]
 pub struct Timings {
     pub cache_n: u64,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::TokenLogprob;
+use super::{Timings, TokenLogprob};
 use crate::fields::{TokenLimit, fields};
 
 fields! {
@@ -18,6 +18,7 @@ fields! {
         "background" = "with `store` only", "metadata" = "up to 16 pairs; told again", "top_logprobs" = "up to 20, with `include`",
         "include" = "`message.output_text.logprobs`; the rest has no effect",
         "reasoning" = "`effort`, for the chat template; `none` switches reasoning off; thinking is told in any case",
+        "truncation" = "`auto` drops the oldest items of an input beyond the context; `X-Lar-Truncated` tells how many messages went",
     }
     NoEffect {
         "user", "safety_identifier", "service_tier", "stream_options",
@@ -25,7 +26,7 @@ fields! {
         "client_metadata", "access_programs", "background_options", "image", "moderation",
     }
     Refused {
-        "conversation" = "use `previous_response_id`", "prompt" = "templates are OpenAI's", "truncation" = "`disabled` is fine",
+        "conversation" = "use `previous_response_id`", "prompt" = "templates are OpenAI's",
         "context_management" = "an empty list is fine",
     }
 }
@@ -33,9 +34,9 @@ fields! {
 fields! {
     /// `POST /v1/responses/input_tokens`.
     INPUT_TOKENS_FIELDS:
-    Honoured { "model" = "`default` where it is absent, null or empty", "input", "instructions", "tools", "tool_choice", "previous_response_id", "text", "parallel_tool_calls", "reasoning" }
+    Honoured { "model" = "`default` where it is absent, null or empty", "input", "instructions", "tools", "tool_choice", "previous_response_id", "text", "parallel_tool_calls", "reasoning", "truncation" = "`auto` counts what is left of an input beyond the context" }
     NoEffect {}
-    Refused { "conversation" = "use `previous_response_id`", "truncation" = "`disabled` is fine" }
+    Refused { "conversation" = "use `previous_response_id`" }
 }
 
 /// A request for a response: the honoured fields. `text`, `tools` and `tool_choice` are told again as they came.
@@ -64,6 +65,17 @@ pub struct ResponseRequest {
     #[serde(default)]
     pub include: Vec<String>,
     pub reasoning: Option<Reasoning>,
+    pub truncation: Option<String>,
+}
+
+/// What becomes of an input beyond the context.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Truncation {
+    /// Its oldest items are dropped.
+    Auto,
+    /// It is refused.
+    Disabled,
 }
 
 /// How the model reasons.
@@ -222,9 +234,11 @@ pub struct Response {
     pub tools: Value,
     pub top_logprobs: u32,
     pub top_p: Option<f32>,
-    /// Always `disabled`.
-    pub truncation: String,
+    pub truncation: Truncation,
     pub usage: Option<Usage>,
+    /// At its end, as llama.cpp's server tells it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timings: Option<Timings>,
 }
 
 /// Why a response failed.

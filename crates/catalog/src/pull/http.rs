@@ -50,7 +50,7 @@ impl Puller {
         options.create(true).write(true).append(resumed).truncate(!resumed);
         let file = options.open(&part).await.map_err(Error::io(&part))?;
         let received = self.receive(response, file, &part, done, total).await;
-        if matches!(received, Err(Error::Full { .. })) {
+        if received.as_ref().is_err_and(Error::is_full_disk) {
             // It would keep the disk full.
             sweep::remove(partial);
         }

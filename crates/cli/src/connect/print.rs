@@ -6,11 +6,12 @@
 use std::path::Path;
 
 use lar_api::clients::{FileRecipe, Form, Part, Recipe, filled};
+use lar_base::shell;
 use serde_json::Value;
 
 use super::{Kept, place};
+use crate::Surroundings;
 use crate::output::Output;
-use crate::{Surroundings, shell};
 
 /// What stands in the place of the key.
 pub(super) const KEY: &str = "lar_YOUR_KEY";

@@ -79,6 +79,8 @@ struct Stream {
     /// What the worker may still send on it.
     allowance: Allowance,
     prefill: PrefillReports,
+    /// Whether it has one of the worker's sequences.
+    has_slot: watch::Sender<bool>,
     /// Tells whoever waits to cancel the stream that it is over.
     _over: DropGuard,
 }
@@ -208,7 +210,8 @@ impl Worker {
         let scored = u32::try_from(scored).unwrap_or(u32::MAX);
         let allowance = Allowance::new(sampling.tokens_max.saturating_add(scored));
         let prefill = PrefillReports::new(sampling.reports_prefill.then_some(tokens.len()));
-        let entry = Stream { events, allowance, prefill, _over: over.clone().drop_guard() };
+        let (slot, has_slot) = watch::channel(false);
+        let entry = Stream { events, allowance, prefill, has_slot: slot, _over: over.clone().drop_guard() };
         lock(&worker.shared.streams).insert(stream, entry);
         worker.shared.send(ToWorker::Generate { stream, caller, tokens, sampling, cache_of });
         if let Some(reason) = worker.death() {
@@ -237,7 +240,7 @@ impl Worker {
             }
             std::task::Poll::Ready(event)
         });
-        Generation { events: events.boxed(), stop }
+        Generation { events: events.boxed(), stop, has_slot: Some(has_slot) }
     }
 }
 
@@ -332,6 +335,8 @@ impl Shared {
                     checking.finish();
                 }
             }
+            FromWorker::Started { stream } => self.has_slot(stream, true),
+            FromWorker::Paused { stream } => self.has_slot(stream, false),
             FromWorker::Prefilling { stream, tokens } => {
                 if let Some(stream) = lock(&self.streams).get_mut(&stream) {
                     stream.prefill.take(tokens)?;
@@ -393,6 +398,12 @@ impl Shared {
     fn tokens(&self, id: u64, answer: Result<Tokenized, String>) {
         if let Some(Question::Tokenize(question)) = lock(&self.questions).remove(&id) {
             let _ = question.send(answer);
+        }
+    }
+
+    fn has_slot(&self, stream: u64, has: bool) {
+        if let Some(stream) = lock(&self.streams).get(&stream) {
+            stream.has_slot.send_replace(has);
         }
     }
 

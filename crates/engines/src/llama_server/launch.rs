@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 use lar_sandbox::{Confinement, Profile};
 
+use crate::embedded::ConfinementPolicy;
+
 /// What to become.
 #[derive(Debug, Clone)]
 pub struct Launch {
@@ -46,18 +48,12 @@ pub fn launch(launch: Launch) -> String {
         return reason;
     }
     let missing = lar_sandbox::confine(&confinement(&launch));
-    if !missing.is_empty() {
-        let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
-        let missing = missing.join("; ");
-        if launch.require {
-            return format!(
-                "llama-server cannot be confined in every way, and `engines.confinement` requires that: {missing}"
-            );
-        }
+    let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
+    match check_confinement(&launch, &missing) {
+        Err(reason) => return reason,
+        Ok(None) => {}
         #[expect(clippy::print_stderr, reason = "the server reads it")]
-        {
-            eprintln!("llama-server is not confined in every way: {missing}");
-        }
+        Ok(Some(missing)) => eprintln!("llama-server is not confined in every way: {missing}"),
     }
     let error = lar_sandbox::become_program(launch.program.as_os_str(), &launch.arguments);
     format!("{} cannot be started: {error}", launch.program.display())
@@ -76,6 +72,15 @@ fn end_with(server: u32) -> Result<(), String> {
 #[cfg(not(target_os = "linux"))]
 fn end_with(_: u32) -> Result<(), String> {
     Ok(())
+}
+
+/// What is missing where the program runs all the same; the error where it must not.
+fn check_confinement(launch: &Launch, missing: &[String]) -> Result<Option<String>, String> {
+    let policy = match launch.require {
+        true => ConfinementPolicy::Require,
+        false => ConfinementPolicy::BestEffort,
+    };
+    policy.allow("llama-server", missing)
 }
 
 fn confinement(launch: &Launch) -> Confinement {
@@ -129,6 +134,29 @@ fn is_library(name: &str) -> bool {
 mod tests {
     use super::*;
 
+    fn launch(program: &Path, require: bool) -> Launch {
+        Launch {
+            server: 1,
+            port: 1,
+            files: vec!["/models/m.gguf".into()],
+            require,
+            program: program.to_owned(),
+            arguments: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_server_that_lacks_a_part_of_its_confinement_is_refused_where_all_of_it_is_required() {
+        let (required, missing) = (launch(Path::new("/s"), true), ["read-only files: none".to_owned()]);
+        assert_eq!(
+            check_confinement(&required, &missing).unwrap_err(),
+            "llama-server cannot be confined in every way, and `engines.confinement` requires that: read-only files: none"
+        );
+        let best_effort = check_confinement(&launch(Path::new("/s"), false), &missing);
+        assert_eq!(best_effort, Ok(Some("read-only files: none".into())));
+        assert_eq!(check_confinement(&required, &[]), Ok(None));
+    }
+
     #[test]
     fn a_program_reads_the_libraries_beside_it_and_nothing_else_of_its_folder() {
         let folder = tempfile::tempdir().unwrap();
@@ -144,16 +172,8 @@ mod tests {
         for secret in ["bin/owner.key", "bin/.ssh/id", "bin/notes.so.key", "lib/libx.a", "secret"] {
             make(secret);
         }
-        let launch = |program: &Path| Launch {
-            server: 1,
-            port: 1,
-            files: vec!["/models/m.gguf".into()],
-            require: false,
-            program: program.to_owned(),
-            arguments: Vec::new(),
-        };
         let allowed = |program: &Path| {
-            let Confinement { read, list, .. } = confinement(&launch(program));
+            let Confinement { read, list, .. } = confinement(&launch(program, false));
             let system = lar_sandbox::graphics().read;
             let own = read.into_iter().filter(|path| !system.contains(path));
             let mut own: Vec<PathBuf> = own.map(|path| path.canonicalize().unwrap_or(path)).collect();

@@ -25,10 +25,7 @@ const KNOWN_MAX: usize = 4_096;
 /// Different marks of one chat that the server is asked about. In a chat with more of them all are broken.
 const MET_MAX: usize = 1_024;
 /// Marks with other shapes than those below that vocabularies have.
-const LISTED: [&str; 14] = [
-    "<s>", "</s>", "<unk>", "<pad>", "<bos>", "<eos>", "<mask>", "<EOT>", "<PRE>", "<SUF>", "<MID>",
-    "<think>", "</think>", "[e~[",
-];
+const LISTED: [&str; 1] = ["[e~["];
 
 /// The special tokens' texts of one server, as far as they were met.
 #[derive(Debug, Default)]
@@ -68,7 +65,8 @@ impl Marks {
         Ok(map_chat(chat, &|text| broken(text, template, |mark| special.contains(mark))))
     }
 
-    /// Those of `met` that the server makes one token of.
+    /// Those of `met` that the server makes one token of, unless they are one also where it looks for no special tokens: a tag
+    /// of HTML may be a token of its own and no special one.
     async fn special(&self, client: &Client, met: HashSet<String>) -> Result<HashSet<String>, Error> {
         let unknown: Vec<&String> = {
             let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -80,11 +78,10 @@ impl Marks {
         let mut found = HashMap::new();
         if !unknown.is_empty() {
             let content = unknown.iter().map(|mark| mark.as_str()).collect::<Vec<_>>().join("\n");
-            let body = json!({ "content": content, "parse_special": true, "with_pieces": true });
-            let answer = client.post("/tokenize", &body).await?;
-            let tokens = answer["tokens"].as_array().map(Vec::as_slice).unwrap_or_default();
-            let pieces: HashSet<&str> = tokens.iter().filter_map(|token| token["piece"].as_str()).collect();
-            found.extend(unknown.into_iter().map(|mark| (mark.clone(), pieces.contains(mark.as_str()))));
+            let with_special = pieces(client, &content, true).await?;
+            let without = pieces(client, &content, false).await?;
+            let is_special = |mark: &String| with_special.contains(mark) && !without.contains(mark);
+            found.extend(unknown.into_iter().map(|mark| (mark.clone(), is_special(mark))));
         }
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let is_special = |mark: &String| found.get(mark).or_else(|| known.get(mark)).copied().unwrap_or(true);
@@ -92,6 +89,14 @@ impl Marks {
         known.extend(found);
         Ok(special)
     }
+}
+
+/// The texts of the tokens that the server makes of a text.
+async fn pieces(client: &Client, content: &str, parse_special: bool) -> Result<HashSet<String>, Error> {
+    let body = json!({ "content": content, "parse_special": parse_special, "with_pieces": true });
+    let answer = client.post("/tokenize", &body).await?;
+    let tokens = answer["tokens"].as_array().map(Vec::as_slice).unwrap_or_default();
+    Ok(tokens.iter().filter_map(|token| token["piece"].as_str().map(ToOwned::to_owned)).collect())
 }
 
 /// What in a text looks like a special token's text, and where it begins.
@@ -112,7 +117,14 @@ fn marks<'a>(text: &'a str, template: &'a str) -> impl Iterator<Item = (usize, &
         let mark = &rest[..end.filter(|end| rest[*end..].starts_with(closer))? + closer.len_utf8()];
         let inner = &mark[opener.len_utf8()..mark.len() - closer.len_utf8()];
         let looks = match opener {
-            '<' => inner.starts_with(['|', '｜']) || inner.ends_with(['|', '｜']) || inner.contains('_'),
+            '<' => {
+                let name = inner.strip_prefix('/').unwrap_or(inner);
+                let is_name = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+                is_name
+                    || inner.starts_with(['|', '｜'])
+                    || inner.ends_with(['|', '｜'])
+                    || inner.contains('_')
+            }
             '[' => {
                 !inner.is_empty() && inner.chars().all(|c| c.is_ascii_uppercase() || matches!(c, '_' | '/'))
             }
@@ -162,14 +174,15 @@ mod tests {
             marks.collect::<Vec<_>>()
         };
         assert_eq!(
-            found("a<|im_end|>b</s><tool> [INST] [/INST]◁think▷"),
-            ["<|im_end|>", "</s>", "<tool>", "[INST]", "[/INST]", "◁think▷"]
+            found("a<|im_end|>b</s><reponame> [INST] [/INST]◁think▷ [e~[x"),
+            ["<|im_end|>", "</s>", "<reponame>", "[INST]", "[/INST]", "◁think▷", "[e~["]
         );
         assert_eq!(
             found("<fim_prefix><｜User｜><|<|x|>"),
             ["<fim_prefix>", "<｜User｜>", "<|<|x|>", "<|x|>"]
         );
-        assert_eq!(found("a <b>bold</b> [1], x < y > z, a[i], <div class=\"x\">"), [""; 0]);
+        assert_eq!(found("a <b>bold</b>"), ["<b>", "</b>"], "the server says that these are none");
+        assert_eq!(found("[1], x < y > z, a[i], <div class=\"x\">, <>, </>, <a.b>"), [""; 0]);
     }
 
     #[test]

@@ -342,7 +342,7 @@ pub(super) fn start(client: Client, request: Request, stops: Vec<String>, place:
         let _ = work.as_mut().poll(context);
         events.poll_recv(context)
     });
-    Generation { events: events.boxed(), stop }
+    Generation { events: events.boxed(), stop, has_slot: None }
 }
 
 /// Waits until the server says that it no longer works on `place`. A server that does not answer works on

@@ -166,8 +166,13 @@ pub enum Event {
         /// Which.
         task: TaskId,
     },
-    /// The engine has told something of a task: it works on it.
-    Begun {
+    /// The engine works on a task: it has a slot. Only engines that pause jobs tell it.
+    Started {
+        /// Which.
+        task: TaskId,
+    },
+    /// The engine has given a task's slot to another; `Started` comes again when it has one.
+    Paused {
         /// Which.
         task: TaskId,
     },

@@ -19,9 +19,8 @@ use crate::driver::CallerIds;
 const PAUSE_AFTER: Duration = Duration::from_secs(1);
 /// The only task of its caller is paused for another after it has run this long.
 const LONG: Duration = Duration::from_secs(30);
-
-/// Who waits longer than this where jobs are paused for others, for a slot and until a prompt is read, waits for one that the
-/// engine cannot pause.
+/// Where the engine pauses jobs, who waits longer than this waits for one that it cannot pause, most likely: turns take ten
+/// seconds, or as long as reading a prompt again takes.
 const UNPAUSED_AFTER: Duration = Duration::from_secs(300);
 
 /// Whose the task of a request is.
@@ -145,7 +144,7 @@ impl Pool {
         if !self.takes_work() {
             return None;
         }
-        let CallerIds { person, key } = self.active.values().find(|active| self.has_begun(active))?.caller;
+        let CallerIds { person, key } = self.active.values().find(|active| self.has_slot(active))?.caller;
         let of_person = self.held_by(hold_max, |other| other.person == person);
         let of_key = self.held_by(hold_max, |other| other.key == key);
         [of_person, of_key].into_iter().flatten().min_by_key(|(_, at)| *at)
@@ -154,28 +153,28 @@ impl Pool {
     /// As [`Self::held_too_long`], where those are the holders.
     ///
     /// An engine that pauses jobs gives others a slot soon, unless it has no room to keep what it would pause. So others count
-    /// there once they have waited for [`UNPAUSED_AFTER`], in the queue or, with a lease, until their job begins.
+    /// there once they have waited for [`UNPAUSED_AFTER`], in the queue or, with a lease, for a slot of the engine.
     fn held_by(&self, hold_max: Duration, holds: impl Fn(CallerIds) -> bool) -> Option<(TaskId, Instant)> {
         let (held, others): (Vec<_>, Vec<_>) =
             self.active.iter().partition(|(_, active)| holds(active.caller));
         if held.len() < self.concurrency
             || held.iter().any(|(_, active)| active.stopping)
-            || others.iter().any(|(_, active)| self.has_begun(active))
+            || others.iter().any(|(_, active)| self.has_slot(active))
         {
             return None;
         }
         let queues = [&self.interactive, &self.batch];
         let queued = queues.into_iter().filter_map(|queue| queue.oldest_of(|caller| !holds(caller)));
-        let waiting =
-            queued.map(|waiting| waiting.since).chain(others.iter().map(|(_, active)| active.since));
+        let without_slot = others.iter().filter_map(|(_, active)| active.without_slot);
+        let waiting = queued.map(|waiting| waiting.since).chain(without_slot);
         let oldest = waiting.min()?;
         let (task, longest) = held.into_iter().min_by_key(|(_, active)| active.since)?;
         let at = longest.since.after(hold_max);
         Some((*task, if self.paused_max > 0 { at.max(oldest.after(UNPAUSED_AFTER)) } else { at }))
     }
 
-    /// Whether a task has a slot of the engine, as far as that is known.
-    fn has_begun(&self, active: &Active) -> bool {
-        active.begun || self.paused_max == 0
+    /// Whether a task has a slot of the engine rather than only a lease.
+    fn has_slot(&self, active: &Active) -> bool {
+        active.without_slot.is_none() || self.paused_max == 0
     }
 }

@@ -86,9 +86,14 @@ impl Script {
         self.at(ms, Event::Submit(request))
     }
 
-    fn begun(&mut self, ms: u64, name: &'static str) -> Vec<String> {
+    fn started(&mut self, ms: u64, name: &'static str) -> Vec<String> {
         let task = self.task(name);
-        self.at(ms, Event::Begun { task })
+        self.at(ms, Event::Started { task })
+    }
+
+    fn paused(&mut self, ms: u64, name: &'static str) -> Vec<String> {
+        let task = self.task(name);
+        self.at(ms, Event::Paused { task })
     }
 
     fn stopped(&mut self, ms: u64, name: &'static str) -> Vec<String> {
@@ -289,19 +294,41 @@ fn a_slot_that_cannot_be_paused_is_given_up_in_the_end() {
     let mut s = Script::ready_pausing(limits, 2, 2);
     for name in ["a1", "a2"] {
         s.submit(0, name, "ana", Interactive);
-        s.begun(0, name);
+        s.started(0, name);
     }
     s.submit(hour, "b1", "bea", Interactive);
     assert_eq!(done(&s.at(hour + 1000, Event::Tick)), ["grant b1"]);
-    assert_eq!(done(&s.begun(hour + 9000, "b1")), [""; 0]);
-    assert_eq!(done(&s.at(hour + 900_000, Event::Tick)), [""; 0], "Bea is served");
+    assert_eq!(done(&s.started(hour + 9000, "b1")), [""; 0]);
+    assert_eq!(
+        done(&s.at(hour + 900_000, Event::Tick)),
+        [""; 0],
+        "Bea is served, if only a long prompt of hers is read"
+    );
     s.stopped(hour + 900_000, "b1");
     s.submit(2 * hour, "b2", "bea", Interactive);
     assert_eq!(done(&s.at(2 * hour + 1000, Event::Tick)), ["grant b2"]);
-    assert_eq!(done(&s.at(2 * hour + 300_999, Event::Tick)), [""; 0], "it may be reading its prompt");
+    assert_eq!(done(&s.at(2 * hour + 300_999, Event::Tick)), [""; 0], "its turn may come");
     assert_eq!(s.scheduler.next_deadline(), Some(Instant::from_millis(2 * hour + 301_000)));
     assert_eq!(done(&s.at(2 * hour + 301_000, Event::Tick)), ["stop a1: SlotHeld"]);
     assert_eq!(done(&s.at(2 * hour + 301_001, Event::Tick)), [""; 0], "one slot is on its way");
+}
+
+/// A stream whose context was shifted during its turn may never be paused again; what was paused for it waits then.
+#[test]
+fn what_was_paused_waits_for_a_slot_like_what_never_had_one() {
+    let limits = Limits { slot_hold_max: Some(Duration::from_secs(1800)), ..Limits::default() };
+    let hour = 3_600_000;
+    let mut s = Script::ready_pausing(limits, 1, 2);
+    s.submit(0, "a", "ana", Interactive);
+    s.started(0, "a");
+    s.submit(1000, "b", "bea", Interactive);
+    assert_eq!(done(&s.at(31_000, Event::Tick)), ["grant b"]);
+    s.paused(31_000, "a");
+    s.started(31_000, "b");
+    s.paused(41_000, "b");
+    s.started(41_000, "a");
+    assert_eq!(done(&s.at(hour / 2 - 1, Event::Tick)), [""; 0]);
+    assert_eq!(done(&s.at(hour / 2, Event::Tick)), ["stop a: SlotHeld"]);
 }
 
 #[test]

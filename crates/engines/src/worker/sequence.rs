@@ -19,6 +19,8 @@ pub(super) struct Sequence<'model> {
     pub(super) caller: CallerNumbers,
     /// When it got its sequence, or later when its prompt was read.
     pub(super) since: Instant,
+    /// Whether it once had to give its sequence to another.
+    pub(super) was_paused: bool,
     /// The prompt's tokens and behind them those of the answer that were decoded.
     pub(super) prompt: Prompt,
     /// Tokens of it that were known from earlier, until that is told.

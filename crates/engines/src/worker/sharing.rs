@@ -4,10 +4,14 @@
 //! paused for it:
 //!
 //! - at once one that cannot go on, since it has no credit;
-//! - at once one of somebody who has at least two more sequences and has got on for [`GOT_ON`], or, where the stream is new and its own caller has none, of
-//!   somebody who has several streams;
+//! - at once one of somebody who has at least two more sequences, once it has computed for [`RUN_MIN`] or, where the stream is
+//!   new and its own caller has none, at any time;
+//! - at once one that was never paused, of somebody who has other streams that wait, where the stream is new and its own
+//!   caller has none;
 //! - one of its own key, or of somebody who has more sequences, that has computed for [`SLICE`], once it has waited as long
 //!   itself or is its caller's first.
+//!
+//! So one short answer after the other of several callers leaves everybody slices of their own.
 //!
 //! A stream whose state cannot be kept is read again when it goes on. So it is paused only where little of it was read, or
 //! after it has computed for its slice since its prompt was read; where streams take turns, that slice is as long as reading
@@ -25,9 +29,9 @@ use crate::protocol::CallerNumbers;
 
 /// Streams that take turns in a sequence have it for so long.
 pub(super) const SLICE: Duration = Duration::from_secs(10);
-/// What went on for so long is paused rather than what just did. Persons and their keys may want sequences from each other at
-/// the same moment: without this, a stream that goes on would be paused again at once, time and again.
-const GOT_ON: Duration = Duration::from_secs(2);
+/// A stream that has computed for so long is paused rather than one that just began. Persons and their keys may want sequences
+/// from each other at the same moment: without this, a stream that continues would be paused again at once, time and again.
+const RUN_MIN: Duration = Duration::from_secs(2);
 /// So many tokens are read again rather than kept, where they cannot be.
 const READ_AGAIN_MAX: usize = 256;
 
@@ -53,6 +57,8 @@ pub(super) struct Runner {
     pub(super) may_be_paused: bool,
     /// When it got the sequence, or its prompt was read after that.
     pub(super) since: Instant,
+    /// Whether it once had to give its sequence to another.
+    pub(super) was_paused: bool,
     /// Whether its prompt is read.
     pub(super) is_read: bool,
     /// Tokens in its sequence.
@@ -94,7 +100,7 @@ pub(super) fn choose(
     order.into_iter().find_map(|waiter| {
         let may_pause = |runner: &&Runner| {
             let is_same_person = runner.caller.person == waiter.caller.person;
-            let (own, theirs, others_of_theirs) = match is_same_person {
+            let (own, theirs, their_waiting) = match is_same_person {
                 true => {
                     let waiting = callers.iter().filter(|other| **other == runner.caller);
                     (of_key(waiter.caller), of_key(runner.caller), waiting.count())
@@ -108,22 +114,22 @@ pub(super) fn choose(
             let is_newcomer = waiter.is_new && own == 0;
             let has_waited = is_newcomer || now.since(waiter.since) >= SLICE;
             let computed = now.since(runner.since);
-            let got_on = computed >= GOT_ON;
-            let has_more = theirs >= own + 2 && (is_newcomer || got_on);
-            let at_once = !runner.is_runnable || has_more || (is_newcomer && theirs + others_of_theirs > 1);
+            let has_more = theirs >= own + 2 && (is_newcomer || computed >= RUN_MIN);
+            let shares = is_newcomer && their_waiting > 0 && !runner.was_paused;
+            let at_once = !runner.is_runnable || has_more || shares;
             let in_turn = has_waited && computed >= SLICE && (runner.caller == waiter.caller || theirs > own);
             let slice = if at_once { SLICE } else { SLICE.max(runner.read_again) };
             let is_little = runner.tokens <= READ_AGAIN_MAX || (runner.is_read && computed >= slice);
             let costs_little = runner.can_be_kept || (!runner.must_be_kept && is_little);
             runner.may_be_paused && (at_once || in_turn) && costs_little
         };
-        // Best is one that stands still, then one that has got on, then one that costs little, then one of the caller with most, then the one that has
-        // run longest.
+        // Best is one that stands still, then one that has computed for a while, then one that costs little, then one of the
+        // caller with most, then the one that has run longest.
         let best = running.iter().filter(may_pause).max_by_key(|runner| {
             let lost = if runner.can_be_kept { 0 } else { runner.tokens };
             let ran = runner.is_read.then(|| now.since(runner.since));
-            let got_on = now.since(runner.since) >= GOT_ON;
-            (!runner.is_runnable, got_on, Reverse(lost), sequences(runner.caller), ran, runner.stream)
+            let has_computed = now.since(runner.since) >= RUN_MIN;
+            (!runner.is_runnable, has_computed, Reverse(lost), sequences(runner.caller), ran, runner.stream)
         })?;
         Some(Choice { starts: waiter.stream, pauses: Some(best.stream) })
     })

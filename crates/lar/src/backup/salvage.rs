@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 use lar_base::SpaceId;
+use lar_base::shell::quote;
 use lar_cli::Output;
 use lar_store::salvage::{Log, Table, salvage};
 use lar_store::{Access, SpaceKind, Store};
@@ -107,7 +108,7 @@ fn screen(report: &Report) -> String {
             skipped.len()
         ));
     }
-    let folder = report.folder.display();
+    let folder = quote(&report.folder);
     lines.push(format!(
         "{folder} is a data directory with what was saved. Look at it: lar --data-dir {folder} serve\n\
          Put it in the place of the damaged one: lar --data-dir {folder} backup create FILE, then lar backup restore FILE\n\
@@ -185,7 +186,7 @@ fn write(
         .open(&file)
         .and_then(|mut out| out.write_all(text.as_bytes()).and_then(|()| out.sync_all()));
     written.with_context(|| format!("{} cannot be written", file.display()))?;
-    let import = import(file.display().to_string());
+    let import = import(quote(&file));
     Ok(Some(Export { file, lines: lines.len() as u64, import }))
 }
 

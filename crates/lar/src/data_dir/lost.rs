@@ -5,12 +5,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow, bail};
 use lar_base::Timestamp;
-use lar_store::{Error, backup};
+use lar_base::files::rename;
+use lar_base::shell::quote;
+use lar_store::{Error, Linked, backup};
 
 /// The flag that lets Lar start without what is lost.
 const FLAG: &str = "lar serve --accept-data-loss";
 /// Files that a Lar has only beside its database.
-const SIGNS: [&str; 3] = ["owner.key", "secret.key", "lar.db-wal"];
+const SIGNS: [&str; 3] = ["owner.key", "secret.key", LOG];
+const LOG: &str = "lar.db-wal";
 
 /// What to do about a lost database or secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,13 +41,19 @@ pub(super) fn check_database(data_dir: &Path, loss: Loss) -> anyhow::Result<()> 
     }
     // A link that leads nowhere is refused there, too, unless it is to be put aside.
     let link = std::fs::read_link(&database).ok().filter(|_| !database.exists());
-    let is_there = |name: &&str| std::fs::metadata(data_dir.join(name)).is_ok_and(|about| about.len() > 0);
+    let linked = Linked::at(&database);
+    let has_bytes = |path: &Path| std::fs::metadata(path).is_ok_and(|about| about.len() > 0);
+    // The log of a linked database lies beside the link's target.
+    let is_there = |name: &&str| {
+        has_bytes(&data_dir.join(name))
+            || (*name == LOG && linked.iter().any(|linked| has_bytes(&linked.log_files()[0])))
+    };
     let signs: Vec<&str> = SIGNS.into_iter().filter(is_there).collect();
     if signs.is_empty() && (link.is_none() || loss == Loss::Refuse) {
         return Ok(());
     }
     if loss == Loss::Accept {
-        return put_aside(data_dir);
+        return put_aside(data_dir, linked.as_ref());
     }
     let what = match link {
         Some(target) => format!("is a symbolic link to {}, which is missing", target.display()),
@@ -59,19 +68,37 @@ pub(super) fn check_database(data_dir: &Path, loss: Loss) -> anyhow::Result<()> 
     )
 }
 
-/// Moves what would be taken for a part of the new database.
-fn put_aside(data_dir: &Path) -> anyhow::Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
+/// Moves what would be taken for a part of the new database. A link to an empty file stays, and the new database begins where
+/// it leads to; one that leads nowhere goes aside.
+fn put_aside(data_dir: &Path, linked: Option<&Linked>) -> anyhow::Result<()> {
     let stamp: String = Timestamp::now().to_string().chars().filter(char::is_ascii_alphanumeric).collect();
-    let aside = data_dir.join(format!("before-start-{stamp}"));
-    let cannot = || format!("{} cannot be made", aside.display());
-    std::fs::DirBuilder::new().mode(0o700).create(&aside).with_context(cannot)?;
-    for name in ["lar.db", "lar.db-wal", "lar.db-shm"] {
-        let path = data_dir.join(name);
-        if path.symlink_metadata().is_ok() {
-            std::fs::rename(&path, aside.join(name))
-                .with_context(|| format!("{} cannot be moved", path.display()))?;
+    let name = format!("before-start-{stamp}");
+    let log = ["lar.db-wal", "lar.db-shm"].map(|name| data_dir.join(name));
+    match linked {
+        None => {
+            let database = [data_dir.join("lar.db")];
+            move_aside(database.into_iter().chain(log), &data_dir.join(name))
         }
+        Some(linked) => {
+            move_aside(log.into_iter(), &data_dir.join(&name))?;
+            // A folder of its own, also where the link leads to a file of the data directory.
+            move_aside(linked.log_files().into_iter(), &linked.folder.join(format!("{name}-log")))
+        }
+    }
+}
+
+/// Moves what is there of `paths` into the new folder `aside`.
+fn move_aside(paths: impl Iterator<Item = PathBuf>, aside: &Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let there: Vec<PathBuf> = paths.filter(|path| path.symlink_metadata().is_ok()).collect();
+    if there.is_empty() {
+        return Ok(());
+    }
+    let cannot = || format!("{} cannot be made", aside.display());
+    std::fs::DirBuilder::new().mode(0o700).create(aside).with_context(cannot)?;
+    for path in there {
+        rename(&path, &aside.join(path.file_name().unwrap_or_default()))
+            .with_context(|| format!("{} cannot be moved", path.display()))?;
     }
     tracing::warn!(aside = %aside.display(), "a new database begins; what was left of the old one is put aside");
     Ok(())
@@ -100,7 +127,7 @@ pub(super) fn check_secret(data_dir: &Path, keys: u64, loss: Loss) -> anyhow::Re
 
 fn how_to_restore(data_dir: &Path) -> String {
     match newest_backup(data_dir) {
-        Some(backup) => format!("Bring back the newest backup: lar backup restore {}.", backup.display()),
+        Some(backup) => format!("Bring back the newest backup: lar backup restore {}.", quote(&backup)),
         None => "Bring back a backup, if you have one: lar backup restore FILE.".into(),
     }
 }
@@ -173,6 +200,48 @@ mod tests {
         assert!(link.symlink_metadata().is_err(), "a new one can be made");
     }
 
+    /// The only folder of `data` that is called so.
+    fn aside(data: &Path) -> PathBuf {
+        let entries = std::fs::read_dir(data).unwrap().map(|entry| entry.unwrap().path());
+        let mut found =
+            entries.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with("before-start-"));
+        let first = found.next().unwrap();
+        assert_eq!(found.next(), None);
+        first
+    }
+
+    #[test]
+    fn a_link_that_is_put_aside_still_says_where_it_led() {
+        let at = tempfile::tempdir().unwrap();
+        let data = at.path();
+        std::os::unix::fs::symlink("../away/lar.db", data.join("lar.db")).unwrap();
+        std::fs::write(data.join("owner.key"), b"lar_x").unwrap();
+        assert!(check_database(data, Loss::Accept).is_ok());
+        let led = std::fs::read_link(aside(data).join("lar.db")).unwrap();
+        assert_eq!(led, data.join("../away/lar.db"));
+    }
+
+    #[test]
+    fn a_link_to_an_empty_database_stays_and_the_log_beside_that_is_put_aside_there() {
+        let at = tempfile::tempdir().unwrap();
+        let (data, disk) = (at.path().join("data"), at.path().join("disk"));
+        for folder in [&data, &disk] {
+            std::fs::create_dir(folder).unwrap();
+        }
+        std::fs::write(disk.join("lar.db"), b"").unwrap();
+        std::fs::write(disk.join("lar.db-wal"), b"frames").unwrap();
+        std::os::unix::fs::symlink("../disk/lar.db", data.join("lar.db")).unwrap();
+        let refused = check_database(&data, Loss::Refuse).unwrap_err().to_string();
+        assert!(refused.contains("is empty, though lar.db-wal beside it"), "{refused}");
+        assert!(check_database(&data, Loss::Accept).is_ok());
+        assert!(
+            data.join("lar.db").is_symlink() && disk.join("lar.db").exists(),
+            "the link and its target stay"
+        );
+        assert!(!disk.join("lar.db-wal").exists());
+        assert_eq!(std::fs::read(aside(&disk).join("lar.db-wal")).unwrap(), b"frames");
+    }
+
     #[test]
     fn every_error_of_opening_names_the_database() {
         let data = Path::new("/data");
@@ -180,7 +249,7 @@ mod tests {
             Error::Newer { found: 99, known: 1 },
             Error::Backup(std::io::ErrorKind::StorageFull.into()),
             Error::Closed,
-            Error::Full { path: None },
+            Error::Full { path: None, why: None },
         ] {
             let told = format!("{:#}", explained(error, data));
             assert!(told.starts_with("the database /data/lar.db cannot be opened: "), "{told}");

@@ -2,13 +2,19 @@
 //!
 //! New files are made so (the process's umask). Those that were made wider, by an older Lar or a copy, are narrowed when
 //! the directory is opened. A folder that holds files of other programs, too, keeps its mode, and so do files there that
-//! may not be Lar's: then only what is surely Lar's is narrowed.
+//! may not be Lar's: then only what is surely Lar's is narrowed. Where the database is a link, that goes for the folder that
+//! it leads to.
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+
+use lar_base::shell::quote;
+use lar_store::Linked;
 
 /// Bits of a mode that let others than the owner in.
 const OTHERS: u32 = 0o077;
+/// Those of them that let others write.
+const OTHERS_WRITE: u32 = 0o022;
 /// The bit of a folder that everybody may write to, such as /tmp: it is nobody's own.
 const STICKY: u32 = 0o1000;
 /// Files that hold a secret as it is.
@@ -41,8 +47,21 @@ pub(crate) struct Wide {
     /// Its mode, as `chmod` writes it.
     pub(crate) mode: u32,
     pub(crate) is_folder: bool,
-    /// A file or folder in it that is not Lar's, for which its mode stays as it is.
-    pub(crate) foreign: Option<PathBuf>,
+    /// Why its mode stays as it is; none where Lar narrows it.
+    pub(crate) kept: Option<Kept>,
+}
+
+/// Why a mode stays as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// This file or folder in it is not Lar's.
+    Foreign(PathBuf),
+    /// It belongs to another user than the data directory.
+    OfAnother,
+    /// A linked database lies in this folder, which is another user's.
+    AnothersFolder,
+    /// A linked database lies in this folder, and others can put files there in the place of Lar's. It may hold more than that.
+    OpenFolder,
 }
 
 impl Wide {
@@ -53,11 +72,29 @@ impl Wide {
 
     /// What a person can do about it.
     pub(crate) fn step(&self) -> String {
-        match &self.foreign {
-            Some(foreign) => {
+        match &self.kept {
+            Some(Kept::Foreign(foreign)) => {
                 format!("{} is not Lar's: give Lar a folder of its own with --data-dir", foreign.display())
             }
-            None => format!("chmod {:o} {}", self.narrowed(), self.path.display()),
+            Some(Kept::AnothersFolder) => {
+                "move the database into a folder of the data directory's owner, and link to it there".into()
+            }
+            Some(Kept::OfAnother) => "give it to the data directory's owner, with `chown`".into(),
+            Some(Kept::OpenFolder) => format!("chmod go-w {}", quote(&self.path)),
+            None => format!("chmod {:o} {}", self.narrowed(), quote(&self.path)),
+        }
+    }
+
+    /// What is wrong with it.
+    pub(crate) fn fault(&self) -> String {
+        let (path, mode) = (self.path.display(), self.mode);
+        match &self.kept {
+            Some(Kept::AnothersFolder) => format!("the database lies in {path}, which is another user's"),
+            Some(Kept::OfAnother) => format!("{path} is another user's"),
+            Some(Kept::OpenFolder) => {
+                format!("the database lies in {path}, to which others can write (mode {mode:o})")
+            }
+            Some(Kept::Foreign(_)) | None => format!("others can use {path} (mode {mode:o})"),
         }
     }
 }
@@ -77,8 +114,40 @@ pub(crate) fn wider_than_owner(data_dir: &Path) -> Vec<Wide> {
         paths.extend(children(&data_dir.join(folder)).filter(|path| !is_shared || is_backup(path)));
     }
     let folder = wide(data_dir.canonicalize().unwrap_or_else(|_| data_dir.to_owned()));
-    let folder = folder.map(|folder| Wide { foreign, ..folder });
-    folder.into_iter().chain(paths.into_iter().filter_map(wide)).collect()
+    let folder = folder.map(|folder| Wide { kept: foreign.map(Kept::Foreign), ..folder });
+    let mut found: Vec<Wide> = folder.into_iter().chain(paths.into_iter().filter_map(wide)).collect();
+    let linked = Linked::at(&data_dir.join("lar.db"));
+    found.extend(linked.iter().flat_map(|linked| wide_beside_link(data_dir, linked)));
+    found
+}
+
+/// The same of a database that a link leads to: its folder first, then what is Lar's there. Of the data directory itself that
+/// is known already.
+fn wide_beside_link(data_dir: &Path, linked: &Linked) -> Vec<Wide> {
+    let Ok(owner) = std::fs::metadata(data_dir).map(|about| about.uid()) else { return Vec::new() };
+    let is_here = data_dir.canonicalize().is_ok_and(|data_dir| data_dir == linked.folder);
+    let folder = wide_folder(&linked.folder, owner).filter(|_| !is_here);
+    // Names that begin with `lar.db` were looked at with the rest of the data directory.
+    let files = linked.files().into_iter().filter(|path| !(is_here && is_ours(path)));
+    let files = files.filter_map(|path| {
+        let is_anothers = std::fs::symlink_metadata(&path).is_ok_and(|about| about.uid() != owner);
+        let found = wide(path)?;
+        // Root would change what somebody's link leads to, whosever it is.
+        Some(if is_anothers { Wide { kept: Some(Kept::OfAnother), ..found } } else { found })
+    });
+    folder.into_iter().chain(files).collect()
+}
+
+/// The folder of a linked database, where others than its owner and root can put files there.
+fn wide_folder(folder: &Path, owner: u32) -> Option<Wide> {
+    let about = std::fs::metadata(folder).ok()?;
+    let mode = about.permissions().mode() & 0o7777;
+    let kept = match about.uid() {
+        uid if uid != owner && uid != 0 => Kept::AnothersFolder,
+        _ if mode & OTHERS_WRITE != 0 => Kept::OpenFolder,
+        _ => return None,
+    };
+    Some(Wide { path: folder.to_owned(), mode, is_folder: true, kept: Some(kept) })
 }
 
 fn children(folder: &Path) -> impl Iterator<Item = PathBuf> {
@@ -119,19 +188,15 @@ fn wide(path: PathBuf) -> Option<Wide> {
     let about = std::fs::symlink_metadata(&path).ok()?;
     let mode = about.permissions().mode() & 0o7777;
     let open = mode & OTHERS != 0 && mode & STICKY == 0 && !about.is_symlink();
-    open.then_some(Wide { path, mode, is_folder: about.is_dir(), foreign: None })
+    open.then_some(Wide { path, mode, is_folder: about.is_dir(), kept: None })
 }
 
 /// Takes from others what they may do with what is private, and logs each.
 pub(super) fn narrow(data_dir: &Path) {
     for found in wider_than_owner(data_dir) {
         let Wide { path, mode, .. } = &found;
-        if found.foreign.is_some() {
-            tracing::warn!(
-                path = %path.display(),
-                step = found.step(),
-                "others can use this data directory (mode {mode:o}), and it stays so: it is not Lar's alone"
-            );
+        if found.kept.is_some() {
+            tracing::warn!(path = %path.display(), step = found.step(), "{}, and it stays so", found.fault());
             continue;
         }
         let narrowed = found.narrowed();
@@ -197,6 +262,56 @@ mod tests {
         let mode = |name: &str| std::fs::metadata(data.join(name)).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode("models"), mode("lar.toml")), (0o755, 0o644));
         assert!(is_secret(&data.join("owner.key")) && !is_secret(&data.join("lar.db")));
+    }
+
+    #[test]
+    fn a_linked_database_is_narrowed_where_it_lies_and_its_folder_is_only_named() {
+        let at = tempfile::tempdir().unwrap();
+        let at = at.path().canonicalize().unwrap();
+        let (data, disk) = (at.join("data"), at.join("a disk"));
+        for (folder, mode) in [(&data, 0o700), (&disk, 0o775)] {
+            std::fs::create_dir(folder).unwrap();
+            std::fs::set_permissions(folder, std::fs::Permissions::from_mode(mode)).unwrap();
+        }
+        let (ours, theirs) = (
+            ["lar.db", "lar.db-wal", "lar.db-shm", "lar.db-wal.aside-1-00", "lar.before-schema-9.db"],
+            ["photos.db", "lar.db2"],
+        );
+        for name in ours.iter().chain(&theirs) {
+            make(&disk.join(name), 0o644);
+        }
+        std::os::unix::fs::symlink("../a disk/lar.db", data.join("lar.db")).unwrap();
+        let found = wider_than_owner(&data);
+        assert_eq!((found[0].path.as_path(), &found[0].kept), (disk.as_path(), &Some(Kept::OpenFolder)));
+        assert_eq!(found[0].step(), format!("chmod go-w '{}'", disk.display()));
+        assert_eq!(found.len(), 1 + ours.len(), "{found:?}");
+        assert!(found[1].step().starts_with("chmod 600 '/"), "{}", found[1].step());
+        narrow(&data);
+        let mode = |name: &str| std::fs::metadata(disk.join(name)).unwrap().permissions().mode() & 0o777;
+        assert_eq!((ours.map(mode), theirs.map(mode), mode("")), ([0o600; 5], [0o644; 2], 0o775));
+        std::fs::set_permissions(&disk, std::fs::Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(wider_than_owner(&data), [], "others may see that it is there");
+    }
+
+    /// Only root can make what is another's.
+    #[test]
+    fn root_changes_no_mode_of_what_is_anothers_behind_a_link() {
+        let at = tempfile::tempdir().unwrap();
+        let at = at.path().canonicalize().unwrap();
+        let (data, other) = (at.join("data"), at.join("other"));
+        for folder in [&data, &other] {
+            std::fs::create_dir(folder).unwrap();
+            std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700)).unwrap();
+        }
+        make(&other.join("passwd"), 0o644);
+        std::os::unix::fs::symlink(other.join("passwd"), data.join("lar.db")).unwrap();
+        if std::os::unix::fs::chown(&data, Some(65534), Some(65534)).is_err() {
+            return;
+        }
+        narrow(&data);
+        let mode = std::fs::metadata(other.join("passwd")).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o644);
+        assert_eq!(wider_than_owner(&data).last().unwrap().kept, Some(Kept::OfAnother));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use lar_base::Bytes;
+use lar_base::shell::quote;
 use lar_store::{Check, Inspection, inspect, log_copies};
 
 use super::{Finding, broken, fine, note};
@@ -46,7 +47,7 @@ fn directory(path: &Path) -> Finding {
         Err(error) => {
             let _ = std::fs::remove_file(&probe);
             let mend = match error.kind() {
-                ErrorKind::PermissionDenied => format!("sudo chown -R $USER {}", path.display()),
+                ErrorKind::PermissionDenied => format!("sudo chown -R $USER {}", quote(path)),
                 _ => advice::of_system(&error).unwrap_or("name another with --data-dir").to_owned(),
             };
             broken(about, format!("{} cannot be written: {error}", path.display()), mend)
@@ -58,7 +59,7 @@ fn database(data_dir: &Path) -> Option<Finding> {
     let about = "database";
     let path = data_dir.join("lar.db");
     let restore = || match newest_backup(data_dir) {
-        Some(backup) => format!("lar backup restore {}", backup.display()),
+        Some(backup) => format!("lar backup restore {}", quote(&backup)),
         None => "lar backup restore FILE, if you have a backup".to_owned(),
     };
     let finding = match inspect(&path) {
@@ -143,9 +144,7 @@ fn permissions(data_dir: &Path) -> Vec<Finding> {
     }
     wide.iter()
         .map(|wide| {
-            let path = wide.path.display();
-            let found = format!("others can use {path} (mode {:o})", wide.mode);
-            let mend = wide.step();
+            let (found, mend) = (wide.fault(), wide.step());
             if is_secret(&wide.path) { broken(about, found, mend) } else { note(about, found, mend) }
         })
         .collect()

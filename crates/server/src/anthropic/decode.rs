@@ -5,12 +5,14 @@ use lar_api::anthropic::{
     Thinking, Tool, ToolChoice,
 };
 use lar_base::{Code, Problem, TaskId};
+use lar_catalog::DEFAULT_CHAT;
 use lar_engines::driver::{self, Chat, Constraint, Prompt, Sampling, TemplateVariable, ToolCall};
 
 use super::blocks;
 use crate::extract;
 use crate::fields::read;
 use crate::generate::{self, Wanted, derived_seed, in_range};
+use crate::lenient::model_or;
 use crate::turns::Turns;
 use crate::variables;
 
@@ -49,7 +51,7 @@ pub(crate) fn messages(body: &[u8], id: TaskId) -> Result<(Wanted, bool), Proble
     }
     let wanted = Wanted {
         id,
-        model: request.model,
+        model: model_or(request.model, DEFAULT_CHAT),
         constraint_field: "output_config",
         prompt: Prompt::Chat(chat),
         sampling,
@@ -69,7 +71,7 @@ pub(crate) fn count(body: &[u8]) -> Result<(String, Prompt, Vec<String>), Proble
     let (_, variables) = thinking(request.thinking.as_ref(), config.effort.as_deref())?;
     let mut chat = chat(request.system, request.messages, request.tools, request.tool_choice)?;
     chat.variables = variables;
-    Ok((request.model, Prompt::Chat(chat), ignored))
+    Ok((model_or(request.model, DEFAULT_CHAT), Prompt::Chat(chat), ignored))
 }
 
 /// Whether thinking is shown, and what of it the chat template is told.
@@ -241,6 +243,17 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_model_that_is_not_named_is_the_default() {
+        for model in [json!({}), json!({ "model": null }), json!({ "model": "" }), json!({ "model": " " })] {
+            let mut body = json!({ "max_tokens": 8, "messages": [{ "role": "user", "content": "?" }] });
+            body.as_object_mut().unwrap().extend(model.as_object().unwrap().clone());
+            let body = body.to_string();
+            assert_eq!(messages(body.as_bytes(), TaskId::new()).unwrap().0.model, DEFAULT_CHAT, "{model}");
+            assert_eq!(count(body.as_bytes()).unwrap().0, DEFAULT_CHAT, "{model}");
+        }
+    }
 
     #[test]
     fn the_prompt_that_is_counted_is_the_one_that_is_sent() {

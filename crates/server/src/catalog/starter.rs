@@ -46,9 +46,8 @@ pub(crate) async fn show(app: State, _: Admin, uri: Uri) -> Result<Json<Page<Sta
 async fn chat(app: &App, minimal: bool) -> StarterModel {
     let installed = app.catalog.list();
     let memory = device::memory().map(|memory| memory.total).unwrap_or_default();
-    let weights_per_second = speed::find(app).await.weights_per_second;
-    let machine = Machine { memory, weights_per_second, hub: true };
-    if let Some(model) = installed_choice(app, &installed, machine).filter(|_| !minimal) {
+    let machine = Machine { memory, speed: speed::find(app).await.decode, hub: true };
+    if let Some(model) = installed_choice(app, &installed, &machine).filter(|_| !minimal) {
         return StarterModel {
             name: model.name.clone(),
             kind: "chat".into(),
@@ -83,7 +82,7 @@ async fn chat(app: &App, minimal: bool) -> StarterModel {
 
 /// The installed chat model to begin with: the one that `default` stands for, else the largest that suits the machine. The
 /// smallest model is none.
-fn installed_choice(app: &App, installed: &[Arc<Model>], machine: Machine) -> Option<Arc<Model>> {
+fn installed_choice(app: &App, installed: &[Arc<Model>], machine: &Machine) -> Option<Arc<Model>> {
     let better = |model: &Arc<Model>| model.kind == Kind::Chat && model.digest() != STARTER_CHAT.sha256;
     let default = app.catalog.resolve(DEFAULT_CHAT).ok().map(|found| found.model);
     default.filter(better).or_else(|| {

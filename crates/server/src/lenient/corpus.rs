@@ -1,5 +1,5 @@
 //! Bodies as real clients send them (`tests/attack/bodies`), as they are and damaged: each is decoded or refused in the
-//! words of its API, and none is a fault of the server's.
+//! words of its API, and none is a fault of the server's. Bodies of MCP and of `/bridge` call tools.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,8 +10,8 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use serde_json::{Value, json};
 
-use crate::ollama;
 use crate::openai::{chat_completions, completions, embeddings, rerank, responses};
+use crate::{bridge, llama_cpp, mcp, ollama};
 
 /// Decodes a body; what was made of it, as text that two bodies can be compared by.
 type Decode = fn(&[u8]) -> Result<String, Problem>;
@@ -45,16 +45,30 @@ const APIS: &[(&str, Decode)] = &[
     ("embeddings", |body| shown(embeddings::decode(body))),
     ("rerank", |body| shown(rerank::decode(body))),
     ("responses", |body| shown(responses::decode(body, id()))),
-    ("llama-completion", |body| shown(crate::llama_cpp::completion::check(body))),
+    ("input-tokens", |body| shown(responses::decode_to_count(body, id()))),
+    ("llama-completion", |body| shown(llama_cpp::completion::check(body))),
+    ("infill", |body| shown(llama_cpp::completion::check(body))),
+    ("tokenize", |body| shown(llama_cpp::tokens::decode_text(body))),
+    ("detokenize", |body| shown(llama_cpp::tokens::decode_tokens(body))),
+    ("apply-template", |body| shown(chat_completions::decode(body, id()))),
+    ("embedding", |body| shown(llama_cpp::embedding::decode(body))),
     ("messages", |body| shown(crate::anthropic::decode_messages(body, id()))),
     ("count-tokens", |body| shown(crate::anthropic::decode_count(body))),
     ("ollama-chat", |body| shown(ollama::chat::decode(body, id()))),
     ("ollama-generate", |body| shown(ollama::generate::decode(body, id()))),
     ("ollama-embed", |body| shown(ollama::embed::decode(body, ollama::embed::Path::Embed))),
     ("ollama-embeddings", |body| shown(ollama::embed::decode(body, ollama::embed::Path::Embeddings))),
+    ("ollama-show", |body| shown(ollama::models::decode(body))),
+    ("ollama-pull", |body| shown(ollama::pull::decode(body))),
+    ("ollama-delete", |body| shown(ollama::models::decode(body))),
+    ("mcp", mcp::check_call),
+    ("bridge-search", |body| bridge::check("search", body)),
+    ("bridge-ingest", |body| bridge::check("smart_ingest", body)),
+    ("bridge-memory", |body| bridge::check("memory", body)),
+    ("bridge-promote", |body| bridge::check("promote", body)),
 ];
 /// The bodies that there are, so that none is lost unseen.
-const BODIES: usize = 77;
+const BODIES: usize = 124;
 
 struct Body {
     name: String,
@@ -129,14 +143,17 @@ fn what_real_clients_send_is_decoded() {
 fn how_numbers_are_written_and_what_is_null_make_no_difference() {
     for body in bodies() {
         let mut plain = super::parse(&body.bytes).unwrap();
-        // Without a seed `/completion` draws another one each time.
-        if body.name.contains("llama-completion") && plain["seed"].as_i64().is_none_or(|seed| seed < 0) {
+        // Without a seed `/completion` and `/infill` draw another one each time.
+        let draws = ["/llama-completion/", "/infill/"].iter().any(|api| body.name.contains(api));
+        if draws && plain["seed"].as_i64().is_none_or(|seed| seed < 0) {
             plain["seed"] = 7.into();
         }
         let expected = (body.decode)(plain.to_string().as_bytes()).unwrap();
         let mut rewritten = plain;
-        for value in rewritten.as_object_mut().unwrap().values_mut() {
-            if let Some(number) = value.as_i64().filter(|number| number.abs() < 1 << 50) {
+        for (name, value) in rewritten.as_object_mut().unwrap() {
+            let number = value.as_i64().filter(|number| number.abs() < 1 << 50);
+            // An answer of JSON-RPC repeats its request's id: that stays as it was written.
+            if let Some(number) = number.filter(|_| name != "id") {
                 *value = json!(number as f64);
             }
         }

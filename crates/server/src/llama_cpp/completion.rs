@@ -1,5 +1,7 @@
 //! `POST /completion`, `/completions` and `/infill`: plain continuation and filling in, in llama.cpp's own form.
 
+use std::time::Duration;
+
 use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
 use lar_api::fields::TokenLimit;
@@ -15,7 +17,7 @@ use crate::asker::{Asker, plain_name, with_told};
 use crate::bodies::BodyShare;
 use crate::errors::{self, Failure};
 use crate::fields::read;
-use crate::generate::{self, Begun, Wanted};
+use crate::generate::{self, Begun, LineLimits, Wanted};
 use crate::lenient::model_or;
 use crate::openai::completions::{about_prompt, for_prompts, texts};
 use crate::openai::prompts::{self, Sent};
@@ -66,6 +68,8 @@ struct Read {
     wanted: Wanted,
     prompts: Vec<Sent>,
     answered: Answered,
+    stream: bool,
+    limits: LineLimits,
 }
 
 /// What an answer tells.
@@ -102,15 +106,17 @@ async fn respond(
     let model = model_or(body["model"].as_str().map(ToOwned::to_owned), DEFAULT_CHAT);
     let key = asker.caller.key();
     logit_bias::resolve(app, key, plain_name(&model), &mut body).await.map_err(generate::about_model)?;
-    let Read { wanted, prompts, answered } = decode(&body, ignored, fills, TaskId::new())?;
+    let Read { wanted, prompts, answered, stream, limits } = decode(&body, ignored, fills, TaskId::new())?;
     drop(body);
-    let stream = wanted.stream;
     let sent = if answered.tells("prompt") { prompts.clone() } else { Vec::new() };
     let all = for_prompts(app, key, wanted, prompts).await?;
     let admitted = generate::admit_all(app, asker, API, all).await.map_err(about_prompt)?;
     let prompts = texts(app, key, plain_name(&model), sent).await?;
     let mut answered = Answered { prompts, _share: asker.body.clone(), ..answered };
-    let begun = admitted.begin(app).await.map_err(about_prompt)?;
+    let mut begun = admitted.begin(app).await.map_err(about_prompt)?;
+    if limits.is_any() {
+        begun.limit_lines(limits);
+    }
     if answered.ignores_ends() && answered.tells("generation_settings") {
         // An engine that cannot tell them leaves the settings as they are.
         let ends = app.gateway.text_for(key, plain_name(&model), TextQuestion::EndTokens).await;
@@ -125,8 +131,12 @@ async fn respond(
         let model = begun.model.clone();
         let answers = begun.collect().await?;
         let whole = |(index, answer): (usize, generate::Answer)| {
-            let told =
-                Told { content: answer.content, tokens: ids(&answer.logprobs), logprobs: answer.logprobs };
+            let told = Told {
+                content: answer.content,
+                tokens: ids(&answer.logprobs),
+                logprobs: answer.logprobs,
+                is_cut: answer.is_cut,
+            };
             answered.whole(index, &model, told, answer.end.as_ref())
         };
         let mut bodies: Vec<Value> = answers.into_iter().enumerate().map(whole).collect();
@@ -161,6 +171,14 @@ fn decode(body: &Value, ignored: Vec<String>, fills: bool, id: TaskId) -> Result
     let n_probs = request.n_probs.unwrap_or(0).min(sampling::TOP_LOGPROBS_MAX);
     let n = sampling::answers(request.n_cmpl.or(request.n))?;
     let stream = request.stream == Some(true);
+    let limits = LineLimits {
+        indent_min: request.n_indent.and_then(|indent| usize::try_from(indent).ok()).unwrap_or(0),
+        time_max: request
+            .t_max_predict_ms
+            .and_then(|millis| u64::try_from(millis).ok())
+            .filter(|millis| *millis > 0)
+            .map(Duration::from_millis),
+    };
     let timings_per_token = request.timings_per_token == Some(true);
     let tokens = stream || request.return_tokens == Some(true);
     sampling.logprobs = (n_probs > 0 || tokens).then_some(n_probs);
@@ -186,12 +204,13 @@ fn decode(body: &Value, ignored: Vec<String>, fills: bool, id: TaskId) -> Result
             Some(Constraint::Gbnf(_)) => "grammar",
             _ => "json_schema",
         },
-        stream,
+        // The engine tells each token at once where the lines are limited, as if the answer were streamed.
+        stream: stream || limits.is_any(),
         include_usage: false,
         ignored,
         sampling,
     };
-    Ok(Read { wanted, prompts, answered })
+    Ok(Read { wanted, prompts, answered, stream, limits })
 }
 
 /// What is to be filled in; what stands in `prompt` is the end of what precedes the gap.
@@ -232,6 +251,8 @@ struct Told {
     content: String,
     tokens: Vec<u32>,
     logprobs: Vec<TokenLogprobs>,
+    /// Whether a limit of its lines ended it.
+    is_cut: bool,
 }
 
 impl Answered {
@@ -292,9 +313,10 @@ impl Answered {
             tokens_evaluated: tokens_in,
             generation_settings: self.settings.clone(),
             prompt: self.prompt(index),
-            // The context ended it, not the limit.
+            // The context ended it, not a limit.
             truncated: stop_type == "limit"
                 && !self.only_reads
+                && !told.is_cut
                 && (self.tokens_max == 0 || tokens_out < self.tokens_max),
             stop_type,
             stopping_word,
@@ -350,7 +372,8 @@ impl sse::Source for Stream {
                 TaskEvent::End(end) => {
                     let told = std::mem::take(&mut self.told[index]);
                     let has_new_line = told.content.contains('\n');
-                    let mut last = self.answered.whole(index, &self.begun.model, Told::default(), Some(&end));
+                    let nothing = Told { is_cut: self.begun.is_cut(index), ..Told::default() };
+                    let mut last = self.answered.whole(index, &self.begun.model, nothing, Some(&end));
                     if let Some(field) = last.get_mut("has_new_line") {
                         *field = json!(has_new_line);
                     }
@@ -413,14 +436,17 @@ fn event_of(value: &Value) -> String {
 
 /// Reads a body of either path, for tests of the decoders.
 #[cfg(test)]
-pub(crate) fn check(body: &[u8]) -> Result<lar_engines::driver::Sampling, Problem> {
+pub(crate) fn check(
+    body: &[u8],
+) -> Result<(Prompt, Vec<Sent>, lar_engines::driver::Sampling, LineLimits), Problem> {
     let (mut body, mut ignored) = read(body, COMPLETION_FIELDS)?;
     let fills = body.get("input_prefix").is_some();
     leave_out_samplers(&mut body, &mut ignored);
     if body["logit_bias"].is_array() {
         body["logit_bias"] = Value::Null;
     }
-    decode(&body, ignored, fills, TaskId::new()).map(|read| read.wanted.sampling)
+    let Read { wanted, prompts, limits, .. } = decode(&body, ignored, fills, TaskId::new())?;
+    Ok((wanted.prompt, prompts, wanted.sampling, limits))
 }
 
 #[cfg(test)]

@@ -1,30 +1,178 @@
-//! `POST /embedding`: vectors in llama.cpp's own form.
+//! `POST /embedding`, and `/embeddings` for bodies with `content`: vectors in llama.cpp's own form.
 
 use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
 use lar_api::llama_cpp::{EMBEDDING_FIELDS, Embedding, EmbeddingRequest};
-use lar_base::Problem;
+use lar_base::{Caller, Code, Problem};
 use lar_catalog::DEFAULT_EMBEDDING;
+use serde_json::Value;
 
 use crate::auth::Inference;
 use crate::errors::Failure;
 use crate::fields::{read, with_ignored};
-use crate::lenient::model_or;
-use crate::openai::embeddings::{checked, computed};
-use crate::{State, extract};
+use crate::lenient::{self, model_or};
+use crate::openai::embeddings::{self, checked, computed};
+use crate::{App, State, extract};
+
+/// Why token ids are refused.
+const NO_TOKENS: &str =
+    "has token ids, of which no vectors are made here: send texts; `/detokenize` turns tokens into a text";
+/// The largest number of a vector that is scaled by its largest: a round one below that of 16 bits, as in llama.cpp.
+const LARGEST: f64 = 32760.0;
+
+/// How long a vector is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Norm {
+    /// Its largest number becomes [`LARGEST`].
+    Largest,
+    /// Its p-norm becomes 1: 1 is the taxicab norm, 2 the Euclidean.
+    P(i32),
+}
+
+/// A request for vectors, read and checked.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    model: String,
+    texts: Vec<String>,
+    norm: Norm,
+    /// The fields that have no effect.
+    ignored: Vec<String>,
+}
 
 pub(crate) async fn create(
     app: State,
     Inference(caller): Inference,
     request: Request,
 ) -> Result<Response, Failure> {
-    let (body, ignored) = read(&extract::body(request, &app).await?, EMBEDDING_FIELDS)?;
+    let wanted = decode(&extract::body(request, &app).await?)?;
+    respond(&app, caller, wanted).await
+}
+
+/// `/embeddings`: llama.cpp's own form where the body has `content` and no `input`, as at its server; OpenAI's form else.
+pub(crate) async fn either(
+    app: State,
+    Inference(caller): Inference,
+    request: Request,
+) -> Result<Response, Failure> {
+    let bytes = extract::body(request, &app).await?;
+    if is_own(&lenient::parse(&bytes)?) {
+        let wanted = decode(&bytes)?;
+        drop(bytes);
+        return respond(&app, caller, wanted).await;
+    }
+    let wanted = embeddings::decode(&bytes)?;
+    drop(bytes);
+    embeddings::respond(&app, caller, wanted).await
+}
+
+fn is_own(body: &Value) -> bool {
+    let has = |name: &str| body.get(name).is_some_and(|value| !value.is_null());
+    has("content") && !has("input")
+}
+
+/// Reads a request's body.
+pub(crate) fn decode(body: &[u8]) -> Result<Wanted, Problem> {
+    let (body, ignored) = read(body, EMBEDDING_FIELDS)?;
     let request: EmbeddingRequest = extract::from_value(&body)?;
-    let texts = request.content.or(request.input).ok_or_else(|| Problem::invalid("content", "is missing"))?;
-    let texts = checked("content", texts.into_vec())?;
-    let model = model_or(request.model, DEFAULT_EMBEDDING);
-    let found = computed(&app, caller, "llama.embedding", &model, texts, false).await?.vectors;
-    let embedding = |(index, vector): (usize, &Vec<f32>)| Embedding { index, embedding: [vector.clone()] };
+    let (field, sent) = match (request.content, request.input) {
+        (Value::Null, Value::Null) => return Err(Problem::invalid("content", "is missing")),
+        (Value::Null, input) => ("input", input),
+        (content, _) => ("content", content),
+    };
+    let texts = checked(field, embeddings::texts(field, sent, NO_TOKENS)?)?;
+    let norm = norm(request.embd_normalize)?;
+    Ok(Wanted { model: model_or(request.model, DEFAULT_EMBEDDING), texts, norm, ignored })
+}
+
+/// Reads `embd_normalize`.
+fn norm(number: Option<i32>) -> Result<Norm, Problem> {
+    match number {
+        None => Ok(Norm::P(2)),
+        Some(0) => Ok(Norm::Largest),
+        Some(p) if p > 0 => Ok(Norm::P(p)),
+        Some(_) => {
+            let reason =
+                "must be 0 or more: engines here make vectors of unit length, so none has its own length";
+            Err(Problem::about(Code::UnsupportedParam, "embd_normalize", reason))
+        }
+    }
+}
+
+async fn respond(app: &App, caller: Caller, wanted: Wanted) -> Result<Response, Failure> {
+    let Wanted { model, texts, norm, ignored } = wanted;
+    let found = computed(app, caller, "llama.embedding", &model, texts, false).await?.vectors;
+    let embedding =
+        |(index, vector): (usize, &Vec<f32>)| Embedding { index, embedding: [scaled(vector, norm)] };
     let answer: Vec<Embedding> = found.vectors.iter().enumerate().map(embedding).collect();
     Ok(with_ignored(axum::Json(answer).into_response(), &ignored))
+}
+
+/// A vector of unit length by another norm. Its direction says it all: the same comes of the vector that the model computed.
+fn scaled(vector: &[f32], norm: Norm) -> Vec<f32> {
+    let numbers = || vector.iter().map(|number| f64::from(number.abs()));
+    let largest = numbers().fold(0.0, f64::max);
+    let length = match norm {
+        Norm::P(2) => return vector.to_vec(),
+        _ if largest == 0.0 => return vector.to_vec(),
+        Norm::Largest => largest / LARGEST,
+        // By the largest first: high powers of small numbers are nothing.
+        Norm::P(p) => {
+            let sum: f64 = numbers().map(|number| (number / largest).powi(p)).sum();
+            largest * sum.powf(1.0 / f64::from(p))
+        }
+    };
+    vector.iter().map(|number| (f64::from(*number) / length) as f32).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn decoded(body: Value) -> Result<Wanted, Problem> {
+        decode(body.to_string().as_bytes())
+    }
+
+    #[test]
+    fn vectors_are_scaled_by_the_norm_that_is_asked_for() {
+        let unit = [0.6_f32, -0.8, 0.0];
+        let near = |norm: Norm, expected: [f32; 3]| {
+            let found = scaled(&unit, norm);
+            let is_near = found.iter().zip(expected).all(|(one, other)| (one - other).abs() <= 1e-3);
+            assert!(is_near, "{norm:?}: {found:?}");
+        };
+        near(Norm::P(2), [0.6, -0.8, 0.0]);
+        near(Norm::P(1), [0.6 / 1.4, -0.8 / 1.4, 0.0]);
+        near(Norm::P(3), [0.6 / 0.899_588_3, -0.8 / 0.899_588_3, 0.0]);
+        near(Norm::P(i32::MAX), [0.75, -1.0, 0.0]);
+        near(Norm::Largest, [24570.0, -32760.0, 0.0]);
+        assert_eq!(scaled(&[0.0, 0.0], Norm::Largest), [0.0, 0.0]);
+    }
+
+    #[test]
+    fn norms_are_llama_cpps_numbers() {
+        let read =
+            |number: i32| decoded(json!({ "content": "a", "embd_normalize": number })).map(|read| read.norm);
+        assert_eq!(decoded(json!({ "content": "a" })).unwrap().norm, Norm::P(2));
+        assert_eq!(
+            [0, 1, 2, 3].map(|number| read(number).unwrap()),
+            [Norm::Largest, Norm::P(1), Norm::P(2), Norm::P(3)]
+        );
+        assert_eq!(read(-1).unwrap_err().code, Code::UnsupportedParam);
+    }
+
+    #[test]
+    fn texts_come_in_every_form_and_tokens_are_refused() {
+        let texts = |body: Value| decoded(body).unwrap().texts;
+        assert_eq!(texts(json!({ "content": "a" })), ["a"]);
+        assert_eq!(texts(json!({ "input": ["a", { "prompt_string": "b" }] })), ["a", "b"]);
+        assert_eq!(texts(json!({ "content": ["a"], "input": "b" })), ["a"]);
+        for tokens in [json!([1, 2]), json!([[1, 2], [3]]), json!([1, "a"])] {
+            let refused = decoded(json!({ "content": tokens })).unwrap_err();
+            assert_eq!(refused.detail, format!("`content` {NO_TOKENS}"));
+        }
+        assert!(is_own(&json!({ "content": "a" })) && is_own(&json!({ "content": "a", "input": null })));
+        assert!(!is_own(&json!({ "input": "a" })) && !is_own(&json!({ "content": "a", "input": "b" })));
+    }
 }

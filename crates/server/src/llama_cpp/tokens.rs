@@ -26,29 +26,70 @@ const TEXT_BYTES_MAX: usize = 1 << 20;
 /// Tokens of a request at most.
 const TOKENS_MAX: usize = 1 << 18;
 
+/// A request for the tokens of a text, read and checked.
+#[derive(Debug)]
+pub(crate) struct WantedTokens {
+    model: String,
+    text: String,
+    add_special: bool,
+    parse_special: bool,
+    with_pieces: bool,
+    /// The fields that have no effect.
+    ignored: Vec<String>,
+}
+
+/// A request for the text of tokens, read and checked.
+#[derive(Debug)]
+pub(crate) struct WantedText {
+    model: String,
+    tokens: Vec<u32>,
+    /// The fields that have no effect.
+    ignored: Vec<String>,
+}
+
+/// Reads the body of a request for the tokens of a text.
+pub(crate) fn decode_text(body: &[u8]) -> Result<WantedTokens, Problem> {
+    let (body, ignored) = read(body, TOKENIZE_FIELDS)?;
+    let request: TokenizeRequest = extract::from_value(&body)?;
+    let text = match request.content {
+        Value::Null => String::new(),
+        Value::String(text) => text,
+        _ => return Err(Problem::invalid("content", "must be a string")),
+    };
+    if text.len() > TEXT_BYTES_MAX {
+        return Err(Problem::invalid("content", format!("is longer than {TEXT_BYTES_MAX} bytes")));
+    }
+    Ok(WantedTokens {
+        model: plain_name(&model_or(request.model, DEFAULT_CHAT)).to_owned(),
+        text,
+        add_special: request.add_special == Some(true),
+        parse_special: request.parse_special != Some(false),
+        with_pieces: request.with_pieces == Some(true),
+        ignored,
+    })
+}
+
+/// Reads the body of a request for the text of tokens.
+pub(crate) fn decode_tokens(body: &[u8]) -> Result<WantedText, Problem> {
+    let (body, ignored) = read(body, DETOKENIZE_FIELDS)?;
+    let request: DetokenizeRequest = extract::from_value(&body)?;
+    if request.tokens.len() > TOKENS_MAX {
+        return Err(Problem::invalid("tokens", format!("has more than {TOKENS_MAX} tokens")));
+    }
+    let model = plain_name(&model_or(request.model, DEFAULT_CHAT)).to_owned();
+    Ok(WantedText { model, tokens: request.tokens, ignored })
+}
+
 pub(crate) async fn tokenize(
     app: State,
     Inference(caller): Inference,
     request: Request,
 ) -> Result<Response, Failure> {
-    let (body, ignored) = read(&extract::body(request, &app).await?, TOKENIZE_FIELDS)?;
-    let request: TokenizeRequest = extract::from_value(&body)?;
-    let model = plain_name(&model_or(request.model, DEFAULT_CHAT)).to_owned();
-    let text = match request.content {
-        Value::Null => String::new(),
-        Value::String(text) => text,
-        _ => return Err(Problem::invalid("content", "must be a string").into()),
-    };
-    if text.len() > TEXT_BYTES_MAX {
-        return Err(Problem::invalid("content", format!("is longer than {TEXT_BYTES_MAX} bytes")).into());
-    }
-    let question = TextQuestion::Tokenize {
-        text,
-        add_special: request.add_special == Some(true),
-        parse_special: request.parse_special != Some(false),
-    };
+    let WantedTokens { model, text, add_special, parse_special, with_pieces, ignored } =
+        decode_text(&extract::body(request, &app).await?)?;
+    let question = TextQuestion::Tokenize { text, add_special, parse_special };
     let tokens = app.gateway.text_for(caller.key(), &model, question).await.map_err(about_model)?.tokens;
-    let answer = if request.with_pieces == Some(true) {
+    let answer = if with_pieces {
         let pieces = pieces(&app, caller.key(), &model, &tokens).await?;
         let piece = |bytes: Vec<u8>| match String::from_utf8(bytes) {
             Ok(text) => Piece::Text(text),
@@ -67,13 +108,8 @@ pub(crate) async fn detokenize(
     Inference(caller): Inference,
     request: Request,
 ) -> Result<Response, Failure> {
-    let (body, ignored) = read(&extract::body(request, &app).await?, DETOKENIZE_FIELDS)?;
-    let request: DetokenizeRequest = extract::from_value(&body)?;
-    if request.tokens.len() > TOKENS_MAX {
-        return Err(Problem::invalid("tokens", format!("has more than {TOKENS_MAX} tokens")).into());
-    }
-    let model = plain_name(&model_or(request.model, DEFAULT_CHAT)).to_owned();
-    let bytes = pieces(&app, caller.key(), &model, &request.tokens).await?.concat();
+    let WantedText { model, tokens, ignored } = decode_tokens(&extract::body(request, &app).await?)?;
+    let bytes = pieces(&app, caller.key(), &model, &tokens).await?.concat();
     let content = String::from_utf8_lossy(&bytes).into_owned();
     Ok(with_ignored(axum::Json(Detokenized { content }).into_response(), &ignored))
 }

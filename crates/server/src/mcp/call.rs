@@ -90,6 +90,27 @@ pub(super) async fn call(
     Ok(done.unwrap_or_else(|problem| failed(problem, request_id.as_deref())).into())
 }
 
+/// Reads a message that calls a tool up to its arguments, for tests of the decoders.
+#[cfg(test)]
+pub(crate) fn check(body: &[u8]) -> Result<String, Problem> {
+    use rmcp::model::{ClientJsonRpcMessage, ClientRequest, JsonRpcMessage};
+    let wrong = || Problem::new(lar_base::Code::InvalidParams, "the body must call a tool by JSON-RPC 2.0");
+    let body = crate::lenient::rewrite(body.to_vec());
+    let message: ClientJsonRpcMessage = serde_json::from_slice(&body).map_err(|_| wrong())?;
+    let JsonRpcMessage::Request(request) = message else { return Err(wrong()) };
+    let ClientRequest::CallToolRequest(call) = request.request else { return Err(wrong()) };
+    let mut arguments = Value::Object(call.params.arguments.unwrap_or_default());
+    extract::make_plain(&mut arguments);
+    Ok(match call.params.name.as_ref() {
+        "memory_search" => format!("{:?}", extract::from_value::<SearchArguments>(&arguments)?),
+        "memory_save" => format!("{:?}", extract::from_value::<NewMemory>(&arguments)?),
+        "memory_get" | "memory_forget" => format!("{:?}", extract::from_value::<Named>(&arguments)?),
+        "memory_feedback" => format!("{:?}", extract::from_value::<FeedbackArguments>(&arguments)?),
+        "memory_brief" => format!("{:?}", extract::from_value::<BriefArguments>(&arguments)?),
+        other => vestige::check(other, arguments)?,
+    })
+}
+
 async fn find(
     app: &App,
     caller: Caller,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Json, Router};
@@ -68,7 +68,13 @@ where
     transport.handle(request).await.map(Body::new).into_response()
 }
 
-/// The answer to a request of this body, where the transport's is 415 in plain text for what is no message: an error of
+/// Whether a request says that its body is JSON, as the transport asks for.
+pub(super) fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+}
+
+/// The answer to a request of this body of JSON, where the transport's is 415 in plain text for what is no message: an error of
 /// JSON-RPC. It has no `id`, as MCP wants it where none could be read.
 pub(super) fn name_malformed(answer: Response, body: &[u8]) -> Response {
     if answer.status() != StatusCode::UNSUPPORTED_MEDIA_TYPE {
@@ -79,7 +85,6 @@ pub(super) fn name_malformed(answer: Response, body: &[u8]) -> Response {
     } else if serde_json::from_slice::<ClientJsonRpcMessage>(body).is_err() {
         ErrorData::invalid_request("the body must be one message of JSON-RPC 2.0, and no batch", None)
     } else {
-        // Its type is at fault.
         return answer;
     };
     (StatusCode::BAD_REQUEST, Json(JsonRpcError::new(None, error))).into_response()

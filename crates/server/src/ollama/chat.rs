@@ -33,6 +33,7 @@ pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<Read, Problem> {
         (shows_thinking(request.think.as_ref()), super::thinking(request.think.as_ref())?);
     let keep_alive = lasting(request.keep_alive.as_ref())?;
     let truncates = request.truncate != Some(false);
+    let context_max = super::context_max(&request.options)?;
     let wishes = Wishes {
         options: request.options,
         format: request.format,
@@ -73,7 +74,8 @@ pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<Read, Problem> {
         include_usage: true,
         ignored,
     };
-    Ok(Read { wanted: Some(wanted), model, stream, thinking, keep_alive, truncates, context: None })
+    let context = None;
+    Ok(Read { wanted: Some(wanted), model, stream, thinking, keep_alive, truncates, context_max, context })
 }
 
 /// Calls of one message that results are matched with, at most.

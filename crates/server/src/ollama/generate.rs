@@ -33,6 +33,7 @@ pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<Read, Problem> {
         (shows_thinking(request.think.as_ref()), super::thinking(request.think.as_ref())?);
     let keep_alive = lasting(request.keep_alive.as_ref())?;
     let truncates = request.truncate != Some(false);
+    let context_max = super::context_max(&request.options)?;
     let wishes = Wishes {
         options: request.options,
         format: request.format,
@@ -75,7 +76,7 @@ pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<Read, Problem> {
         include_usage: true,
         ignored,
     };
-    Ok(Read { wanted: Some(wanted), model, stream, thinking, keep_alive, truncates, context })
+    Ok(Read { wanted: Some(wanted), model, stream, thinking, keep_alive, truncates, context_max, context })
 }
 
 /// The conversation so far, as an answer tells it.

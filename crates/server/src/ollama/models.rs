@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::Request;
 use lar_api::ollama::{Details, Model, Models, ShowRequest, Shown, Version};
-use lar_base::{Instant, Timestamp};
+use lar_base::{Instant, Problem, Timestamp};
 use lar_catalog::{DEFAULT_CHAT, Kind, Model as Installed};
 use lar_engines::pools::PoolState;
 use serde_json::{Map, json};
@@ -12,7 +12,7 @@ use super::{FOR_GOOD, untagged};
 use crate::auth::Inference;
 use crate::errors::Failure;
 use crate::generate::about_model;
-use crate::{State, asker, extract};
+use crate::{State, asker, extract, fields};
 
 /// The release whose API this is: clients ask for what it can do.
 const VERSION: &str = "0.12.11";
@@ -58,13 +58,9 @@ pub(crate) async fn ps(app: State, _: Inference) -> Json<Models> {
 }
 
 pub(crate) async fn show(app: State, _: Inference, request: Request) -> Result<Json<Shown>, Failure> {
-    let body = extract::body(request, &app).await?;
-    let (body, _) = crate::fields::read(&body, &[])?;
-    let request: ShowRequest = extract::from_value(&body)?;
-    let resolved = app
-        .catalog
-        .resolve(asker::plain_name(&untagged(request.model)))
-        .map_err(|error| about_model(error.into()))?;
+    let name = decode(&extract::body(request, &app).await?)?;
+    let resolved =
+        app.catalog.resolve(asker::plain_name(&name)).map_err(|error| about_model(error.into()))?;
     let (model, facts) = (&resolved.model, &resolved.model.facts);
     let mut info = Map::new();
     info.insert("general.architecture".into(), json!(facts.architecture));
@@ -85,6 +81,13 @@ pub(crate) async fn show(app: State, _: Inference, request: Request) -> Result<J
         capabilities,
         modified_at: model.added_at.to_string(),
     }))
+}
+
+/// Reads the body of a request about a model: its name, without a tag.
+pub(crate) fn decode(body: &[u8]) -> Result<String, Problem> {
+    let (body, _) = fields::read(body, &[])?;
+    let request: ShowRequest = extract::from_value(&body)?;
+    Ok(untagged(request.model))
 }
 
 fn listed(model: &Installed, size: u64) -> Model {

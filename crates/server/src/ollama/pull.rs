@@ -7,22 +7,34 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use futures_util::stream;
-use lar_api::ollama::{PullLine, PullRequest, ShowRequest};
+use lar_api::ollama::{PullLine, PullRequest};
 use lar_base::{Code, Problem};
 use lar_catalog::{Progress, Pull, RECOMMENDED, STARTERS, Source};
 
 use super::lines::streamed;
-use super::untagged;
+use super::{models, untagged};
 use crate::auth::Admin;
 use crate::errors::Failure;
-use crate::{State, extract, pools};
+use crate::{State, extract, fields, pools};
+
+/// A request for a model, read.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    /// Without a tag.
+    name: String,
+    stream: bool,
+}
+
+/// Reads a request's body.
+pub(crate) fn decode(body: &[u8]) -> Result<Wanted, Problem> {
+    let (body, _) = fields::read(body, &[])?;
+    let request: PullRequest = extract::from_value(&body)?;
+    Ok(Wanted { name: untagged(request.model), stream: request.stream != Some(false) })
+}
 
 /// Gets a model and tells how far it is, in lines; it goes on when its caller goes away.
 pub(crate) async fn pull(app: State, _: Admin, request: Request) -> Result<Response, Failure> {
-    let body = extract::body(request, &app).await?;
-    let (body, _) = crate::fields::read(&body, &[])?;
-    let wanted: PullRequest = extract::from_value(&body)?;
-    let (name, stream) = (untagged(wanted.model), wanted.stream != Some(false));
+    let Wanted { name, stream } = decode(&extract::body(request, &app).await?)?;
     // A pattern of an alias may fit a name that is not there.
     if app.catalog.resolve(&name).is_ok_and(|found| found.alias.is_none()) {
         let line = PullLine { status: Some(SUCCESS.into()), ..PullLine::default() };
@@ -107,10 +119,7 @@ impl Told {
 
 /// Uninstalls a model.
 pub(crate) async fn delete(app: State, _: Admin, request: Request) -> Result<StatusCode, Failure> {
-    let body = extract::body(request, &app).await?;
-    let (body, _) = crate::fields::read(&body, &[])?;
-    let request: ShowRequest = extract::from_value(&body)?;
-    let name = untagged(request.model);
+    let name = models::decode(&extract::body(request, &app).await?)?;
     pools::refuse_active(&app, &name)?;
     app.catalog.remove(&name).await?;
     app.gateway.engines().remove(&name);

@@ -24,6 +24,8 @@ use crate::{App, State, extract};
 
 /// Texts of one request at most, as at OpenAI.
 const INPUTS_MAX: usize = 2048;
+/// Why token ids are refused: OpenAI's clients count them by OpenAI's vocabularies.
+const NO_TOKENS: &str = "has token ids, which are another model's: send texts; in LangChain set `check_embedding_ctx_length=False`";
 
 /// A request for vectors, read and checked.
 #[derive(Debug)]
@@ -42,7 +44,7 @@ pub(crate) struct Wanted {
 pub(crate) fn decode(body: &[u8]) -> Result<Wanted, Problem> {
     let (body, ignored) = read(body, EMBEDDING_FIELDS)?;
     let request: EmbeddingRequest = extract::from_value(&body)?;
-    let texts = checked("input", texts(request.input)?)?;
+    let texts = checked("input", texts("input", request.input, NO_TOKENS)?)?;
     let base64 = match request.encoding_format.as_deref() {
         None | Some("float") => false,
         Some("base64") => true,
@@ -53,25 +55,22 @@ pub(crate) fn decode(body: &[u8]) -> Result<Wanted, Problem> {
     Ok(Wanted { model, texts, base64, dimensions: request.dimensions, truncate, ignored })
 }
 
-/// The texts of `input`; token ids are another model's.
-fn texts(input: Value) -> Result<Vec<String>, Problem> {
+/// The texts of `field`; `no_tokens` says why there must be no token ids.
+pub(crate) fn texts(field: &str, input: Value, no_tokens: &str) -> Result<Vec<String>, Problem> {
     let text = |(index, item): (usize, Value)| match item {
         Value::String(text) => Ok(text),
-        Value::Number(_) | Value::Array(_) => {
-            let reason = "has token ids, which are another model's: send texts; in LangChain set \
-                          `check_embedding_ctx_length=False`";
-            Err(Problem::invalid("input", reason))
-        }
-        Value::Object(members) => object_text(&members)
-            .ok_or_else(|| Problem::invalid(format!("input[{index}]"), "must be a text or hold text parts")),
-        _ => Err(Problem::invalid(format!("input[{index}]"), "must be a string")),
+        Value::Number(_) | Value::Array(_) => Err(Problem::invalid(field, no_tokens)),
+        Value::Object(members) => object_text(&members).ok_or_else(|| {
+            Problem::invalid(format!("{field}[{index}]"), "must be a text or hold text parts")
+        }),
+        _ => Err(Problem::invalid(format!("{field}[{index}]"), "must be a string")),
     };
     match input {
         Value::String(text) => Ok(vec![text]),
         Value::Array(items) => items.into_iter().enumerate().map(text).collect(),
         Value::Object(_) => Ok(vec![text((0, input))?]),
-        Value::Null => Err(Problem::invalid("input", "is missing")),
-        _ => Err(Problem::invalid("input", "must be a text or a list of texts")),
+        Value::Null => Err(Problem::invalid(field, "is missing")),
+        _ => Err(Problem::invalid(field, "must be a text or a list of texts")),
     }
 }
 
@@ -161,9 +160,14 @@ pub(crate) async fn create(
     request: Request,
 ) -> Result<Response, Failure> {
     let wanted = decode(&extract::body(request, &app).await?)?;
+    respond(&app, caller, wanted).await
+}
+
+/// Answers a request.
+pub(crate) async fn respond(app: &App, caller: Caller, wanted: Wanted) -> Result<Response, Failure> {
     let Wanted { model, texts, base64, dimensions, truncate, ignored } = wanted;
     let Computed { vectors: found, tokens, model } =
-        computed(&app, caller, "openai.embedding", &model, texts, truncate).await?;
+        computed(app, caller, "openai.embedding", &model, texts, truncate).await?;
     check_dimensions(&found, dimensions.map(|dimensions| dimensions as usize))?;
     let value = |vector: &Vec<f32>| {
         if base64 {

@@ -14,7 +14,7 @@ use axum::extract::Request;
 use axum::http::Uri;
 use axum::response::{IntoResponse as _, Response};
 use lar_api::openai::responses::{
-    Deleted, InputItem, InputItems, InputTokens, OutputItem, Response as Wire, Status,
+    Deleted, InputItem, InputItems, InputTokens, OutputItem, Response as Wire, Status, Truncation,
 };
 use lar_base::{Caller, Code, KeyId, Problem, TaskId, Timestamp};
 use lar_gateway::TaskHandle;
@@ -30,6 +30,7 @@ use crate::extract::{self, Path};
 use crate::fields::with_ignored;
 use crate::generate::{self, Begun};
 use crate::misfits::Schemas;
+use crate::truncate::{self, Cut};
 use crate::{App, State, sse};
 use decode::{Offered, Read};
 use encode::{Encoder, failure};
@@ -54,13 +55,25 @@ pub(crate) async fn create(app: State, asker: Asker, request: Request) -> Result
     let previous = request.previous()?;
     put_in_items(&app, asker.caller.key(), &mut request).await?;
     let earlier = earlier(&app, asker.caller.key(), previous).await?;
-    let read = request.decode(earlier, TaskId::new())?;
-    let (response, ignored, noted) = if background {
+    let mut read = request.decode(earlier, TaskId::new())?;
+    let left_out = cut_to_context(&app, asker.caller.key(), &mut read).await?;
+    let (mut response, ignored, noted) = if background {
         in_background(&app, &asker, previous, read).await?
     } else {
         at_once(&app, &asker, previous, read, store).await?
     };
+    if let Some(left_out) = left_out {
+        truncate::name_left_out(&mut response, left_out);
+    }
     Ok(with_told(response, &ignored, noted.as_ref()))
+}
+
+/// Leaves out the oldest messages of an input beyond the context, where the request asks for that; returns how many.
+async fn cut_to_context(app: &App, key: KeyId, read: &mut Read) -> Result<Option<usize>, Problem> {
+    match read.truncation {
+        Truncation::Auto => truncate::fit(app, key, &mut read.wanted, Cut::Messages, None).await,
+        Truncation::Disabled => Ok(None),
+    }
 }
 
 /// Follows a response to its end for the caller who waits for it.
@@ -71,7 +84,7 @@ async fn at_once(
     read: Read,
     store: bool,
 ) -> Result<(Response, Vec<String>, Option<Noted>), Problem> {
-    let Read { wanted, mut response, tools, input } = read;
+    let Read { wanted, mut response, tools, input, .. } = read;
     let (task, streams, key) = (wanted.id, wanted.stream, asker.caller.key());
     let schemas = Schemas::of(&wanted);
     // The input is kept until it is stored, and the body's share of the budget with it.
@@ -127,7 +140,7 @@ async fn in_background(
     previous: Option<TaskId>,
     read: Read,
 ) -> Result<(Response, Vec<String>, Option<Noted>), Problem> {
-    let Read { mut wanted, mut response, tools, input } = read;
+    let Read { mut wanted, mut response, tools, input, .. } = read;
     let task = wanted.id;
     let (admitted, noted) = generate::admit_detached(app, asker, API, &mut wanted).await?;
     response.model = admitted.model().to_owned();
@@ -199,6 +212,7 @@ pub(crate) async fn show(
         error: None,
         incomplete_details: None,
         completed_at: None,
+        timings: None,
         ..begun
     };
     let encoder = Encoder::new(task, begun.clone(), Offered::of(&begun));
@@ -354,17 +368,28 @@ pub(crate) async fn input_tokens(
     let mut request = decode::Request::read_to_count(&extract::body(request, &app).await?)?;
     put_in_items(&app, caller.key(), &mut request).await?;
     let earlier = earlier(&app, caller.key(), request.previous()?).await?;
-    let wanted = request.decode(earlier, TaskId::new())?.wanted;
+    let mut read = request.decode(earlier, TaskId::new())?;
+    let left_out = cut_to_context(&app, caller.key(), &mut read).await?;
+    let wanted = read.wanted;
     let model = plain_name(&wanted.model);
     let counted = app.gateway.count_tokens_for(caller.key(), model, &wanted.prompt).await;
     let input_tokens = counted.map_err(generate::about_model)?.tokens;
-    let body = axum::Json(InputTokens { object: "response.input_tokens", input_tokens }).into_response();
+    let mut body = axum::Json(InputTokens { object: "response.input_tokens", input_tokens }).into_response();
+    if let Some(left_out) = left_out {
+        truncate::name_left_out(&mut body, left_out);
+    }
     Ok(with_ignored(body, &wanted.ignored))
 }
 
 /// Reads a request's body as if it went on from nothing.
 pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<generate::Wanted, Problem> {
     Ok(decode::Request::read(body)?.decode(Vec::new(), id)?.wanted)
+}
+
+/// As [`decode`], of a request that is to be counted; for tests of the decoders.
+#[cfg(test)]
+pub(crate) fn decode_to_count(body: &[u8], id: TaskId) -> Result<generate::Wanted, Problem> {
+    Ok(decode::Request::read_to_count(body)?.decode(Vec::new(), id)?.wanted)
 }
 
 /// The items of what a request goes on from, oldest first.

@@ -7,7 +7,7 @@ use lar_api::openai::{
 };
 use lar_base::{Problem, TaskId};
 use lar_engines::driver::{Candidate, FinishReason, RareSampling, SamplerName, Sampling};
-use lar_gateway::{End, LogReader, PrefillProgress};
+use lar_gateway::{End, PrefillProgress};
 use serde_json::Value;
 
 pub(crate) use self::constraint::{field as constraint_field, unused as unused_of_constraint};
@@ -285,8 +285,7 @@ pub(crate) fn timings<'a>(ends: impl IntoIterator<Item = &'a End>) -> Option<Tim
 
 /// The timings of an answer that is being written.
 pub(crate) fn timings_so_far(begun: &Begun, answer: usize) -> Option<Timings> {
-    let end = begun.readers.get(answer).and_then(LogReader::so_far);
-    timings(end.as_ref())
+    timings(begun.so_far(answer).as_ref())
 }
 
 /// The timings of an answer whose prompt is being read.

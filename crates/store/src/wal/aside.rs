@@ -9,11 +9,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use lar_base::Timestamp;
-use lar_base::files::open_regular;
+use lar_base::files::{NoRoom, open_regular};
 
 use super::Break;
 use crate::backup::new_private;
-use crate::error::is_disk_full;
 use crate::location::LOG;
 use crate::{Error, Reserve, beside, holes};
 
@@ -57,11 +56,20 @@ pub(crate) fn set_aside(database: &Path, found: &Break, reserve: &Reserve) -> Re
                 %error,
                 frame = found.frame,
                 frames = found.frames,
-                "{what}. No copy of the log could be kept: its disk is full"
+                "{what}. No copy of the log could be kept: {}",
+                why_not_kept(&error)
             );
             Ok(())
         }
         Err(error) => Err(error),
+    }
+}
+
+/// Why there was no room for a copy.
+fn why_not_kept(error: &Error) -> String {
+    match error {
+        Error::Full { why: Some(why), .. } => why.to_string(),
+        _ => NoRoom::DiskFull.to_string(),
     }
 }
 
@@ -81,7 +89,7 @@ fn copy_with_room(
         return Ok(made);
     }
     let _ = std::fs::remove_file(&made);
-    Err(Error::Full { path: Some(made) })
+    Err(Error::Full { path: Some(made), why: Some(NoRoom::DiskFull) })
 }
 
 /// Copies the log into a new file, for its owner alone. Of a copy that fails nothing is left.
@@ -114,7 +122,10 @@ fn new_copy(database: &Path, at: Timestamp) -> Result<(PathBuf, File), Error> {
 }
 
 fn failed(error: io::Error, copy: PathBuf) -> Error {
-    if is_disk_full(&error) { Error::Full { path: Some(copy) } } else { Error::Backup(error) }
+    match NoRoom::of(&error) {
+        Some(why) => Error::Full { path: Some(copy), why: Some(why) },
+        None => Error::Backup(error),
+    }
 }
 
 /// The copies that are beside a database, the oldest first.
@@ -197,11 +208,26 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_without_room_says_whether_the_disk_the_quota_or_a_limit_is_in_the_way() {
+        // ENOSPC, EDQUOT, EFBIG.
+        let said = [28, 122, 27].map(|code| {
+            let error = failed(io::Error::from_raw_os_error(code), "/data/lar.db-wal.aside-1".into());
+            assert!(error.is_full_disk(), "{error}");
+            let why = why_not_kept(&error);
+            assert_eq!(error.to_string(), format!("/data/lar.db-wal.aside-1 cannot be written: {why}"));
+            why
+        });
+        assert!(said[0].starts_with("its disk is full"), "{said:?}");
+        assert!(said[1].contains("quota") && !said[1].contains("full"), "{said:?}");
+        assert!(said[2].contains("`ulimit -f`") && !said[2].contains("full"), "{said:?}");
+    }
+
+    #[test]
     fn a_full_disk_gives_the_reserve_up_and_only_a_power_failure_goes_without_a_copy() {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("lar.db");
         let reserve = Reserve::beside(&database);
-        let full = |_: &Path| Err(Error::Full { path: None });
+        let full = |_: &Path| Err(Error::Full { path: None, why: None });
         let made = |_: &Path| Ok(database.clone());
         assert!(copy_with_room(&database, &reserve, full).unwrap_err().is_full_disk(), "no reserve is there");
         reserve.keep();

@@ -422,6 +422,38 @@ fn copies_of_logs_go_when_something_is_erased() {
     assert_eq!(fs::metadata(beside(&path, LOG)).unwrap().len(), 0, "the log is empty, too");
 }
 
+/// The erasure is on disk by then: whoever asked for it is told so, and emptying the log is tried again.
+#[test]
+fn what_is_erased_is_answered_as_erased_where_a_copy_of_the_log_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, connection) = filled(folder.path(), 3);
+    drop(connection);
+    let store = Store::open(&path).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let user: UserId = format!("user_{:032x}", 1).parse().unwrap();
+    let new = NewConversation { title: "wisteria".into(), ..Default::default() };
+    let made = runtime.block_on(store.conversation_create(user, new, None)).unwrap();
+    let owned = runtime.block_on(store.conversation_get(user, made.id)).unwrap();
+    assert!(!runtime.block_on(store.log_empty_again()).unwrap(), "nothing is due");
+    // A folder is not removed as a file is.
+    let copy = beside(&path, "-wal.aside-20261129T060430000Z-00");
+    fs::create_dir(&copy).unwrap();
+    runtime.block_on(store.conversation_erase(&owned)).unwrap();
+    let gone = runtime.block_on(store.conversation_get(user, made.id));
+    assert!(matches!(gone, Err(Error::NotFound(_))), "{gone:?}");
+    assert_eq!(fs::metadata(beside(&path, LOG)).unwrap().len(), 0, "the log is empty in spite of the copy");
+    assert!(runtime.block_on(store.memories_erase(Vec::new(), Vec::new())).is_ok());
+    let later = Timestamp::from_millis(Timestamp::now().as_millis() + 60_000);
+    let new = NewConversation { temporary: true, ..Default::default() };
+    runtime.block_on(store.conversation_create(user, new, None)).unwrap();
+    assert_eq!(runtime.block_on(store.conversations_purge(later, later)).unwrap(), 1);
+
+    assert!(runtime.block_on(store.log_empty_again()).is_err(), "it is there still");
+    fs::remove_dir(&copy).unwrap();
+    assert!(runtime.block_on(store.log_empty_again()).unwrap(), "it was due");
+    assert!(!runtime.block_on(store.log_empty_again()).unwrap(), "and is no more");
+}
+
 /// Each way in which a conversation ends for good leaves what was said in no file, the log included.
 #[test]
 fn an_erased_conversation_is_in_no_file() {
@@ -461,6 +493,36 @@ fn an_erased_conversation_is_in_no_file() {
         let owned = runtime().block_on(store.conversation_get(user, made.id)).unwrap();
         end(&store, &owned).unwrap();
         assert_eq!((holds("wisteria"), holds("laburnum")), (vec![], vec![]), "{name}");
+    }
+}
+
+/// Somebody empties or replaces the log between the two looks of a salvage: the copy keeps what it had.
+#[test]
+fn a_log_that_changes_between_two_looks_is_refused_and_empties_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, changes) in [("cut", 0), ("shortened", frame_at(1)), ("zeroed", usize::MAX)] {
+        let mut writing = Writing::new(folder.path().join(format!("{name}.db")), SIZES[2]);
+        writing.commit(4);
+        let whole = writing.log();
+        let left = writing.left(&folder.path().join(name), &whole);
+        let before = fs::read(&left).unwrap();
+        let log = Log::read(&left, &left).unwrap();
+        let changed = match changes {
+            usize::MAX => vec![0; whole.len()],
+            length => whole[..length].to_vec(),
+        };
+        fs::write(beside(&left, LOG), changed).unwrap();
+        let error = log.apply().unwrap_err();
+        assert_eq!(error.to_string(), "the write-ahead log changed while it was read", "{name}");
+        assert_eq!(fs::read(&left).unwrap(), before, "{name}: no page is written or cut off");
+
+        // A frame more: the pages that were found are there still, and nobody knows what came between.
+        fs::write(beside(&left, LOG), &whole).unwrap();
+        let log = Log::read(&left, &left).unwrap();
+        fs::write(beside(&left, LOG), [&whole[..], &whole[frame_at(0)..frame_at(1)]].concat()).unwrap();
+        let error = log.apply().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "{name}: {error}");
+        assert!(fs::metadata(&left).unwrap().len() >= before.len() as u64, "{name}");
     }
 }
 

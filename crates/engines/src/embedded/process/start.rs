@@ -72,19 +72,10 @@ pub(super) fn spawn(program: &Path) -> Result<(Child, OwnedReadHalf, OwnedWriteH
 /// Logs once what the kernel does not confine workers in; an error where the setting requires all of it.
 pub(super) fn check_confinement(missing: &[String], policy: ConfinementPolicy) -> Result<(), Error> {
     static LOGGED: Once = Once::new();
-    if missing.is_empty() {
-        return Ok(());
+    if let Some(missing) = policy.allow("its worker", missing).map_err(Error::Load)? {
+        LOGGED.call_once(|| tracing::warn!(%missing, "workers are not confined in every way"));
     }
-    let missing = missing.join("; ");
-    match policy {
-        ConfinementPolicy::BestEffort => {
-            LOGGED.call_once(|| tracing::warn!(%missing, "workers are not confined in every way"));
-            Ok(())
-        }
-        ConfinementPolicy::Require => Err(Error::Load(format!(
-            "its worker cannot be confined in every way, and `engines.confinement` requires that: {missing}"
-        ))),
-    }
+    Ok(())
 }
 
 /// Says what to load, and hears how the process is confined.
@@ -144,4 +135,22 @@ fn broken(error: std::io::Error) -> Error {
         std::io::ErrorKind::UnexpectedEof => "it ended before it answered".into(),
         _ => error.to_string(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_that_lacks_a_part_of_its_confinement_is_refused_where_all_of_it_is_required() {
+        let missing = ["no network: it is busy", "system call filter (seccomp): none"].map(ToOwned::to_owned);
+        let refused = check_confinement(&missing, ConfinementPolicy::Require).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "the model could not be loaded: its worker cannot be confined in every way, and `engines.confinement` \
+             requires that: no network: it is busy; system call filter (seccomp): none"
+        );
+        check_confinement(&missing, ConfinementPolicy::BestEffort).unwrap();
+        check_confinement(&[], ConfinementPolicy::Require).unwrap();
+    }
 }

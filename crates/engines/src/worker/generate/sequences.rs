@@ -89,14 +89,12 @@ impl<'model> Generator<'model> {
     /// Gives streams that wait the sequences that are theirs.
     pub(super) fn start_waiting(&mut self, report: &mut dyn FnMut(u64, Progress)) {
         while let Some(Choice { starts, pauses }) = self.choose() {
-            if let Some(stream) = pauses
-                && let Err(reason) = self.pause(stream)
-            {
-                report(stream, Progress::Failed(reason));
+            if let Some(stream) = pauses {
+                report(stream, self.pause(stream).map_or_else(Progress::Failed, |()| Progress::Paused));
             }
             match self.waiting.remove(&starts) {
                 Some(Waiting::New(arrival)) => self.start_arrival(starts, *arrival, report),
-                Some(Waiting::Paused(paused)) => self.resume(starts, *paused),
+                Some(Waiting::Paused(paused)) => self.resume(starts, *paused, report),
                 None => {}
             }
         }
@@ -128,6 +126,7 @@ impl<'model> Generator<'model> {
             is_runnable: sequence.runnable(),
             may_be_paused: sequence.may_be_paused(self.context_tokens),
             since: sequence.since,
+            was_paused: sequence.was_paused,
             is_read: sequence.next.is_some(),
             tokens: sequence.position,
             read_again: self.pace.time_of_prompt(sequence.position),
@@ -174,6 +173,7 @@ impl<'model> Generator<'model> {
             id,
             caller,
             since: Instant::now(),
+            was_paused: false,
             prompt,
             known: Some(known),
             reported: None,
@@ -197,6 +197,7 @@ impl<'model> Generator<'model> {
             credit,
             part: None,
         };
+        report(stream, Progress::Started);
         if reports {
             sequence.report_position(&mut |what| report(stream, what));
         }
@@ -222,6 +223,7 @@ impl<'model> Generator<'model> {
         // The token that was chosen last is read first when the stream goes on, as the end of its prompt.
         sequence.prompt.tokens.extend(sequence.next.take());
         sequence.scored = None;
+        sequence.was_paused = true;
         let paused = Paused { sequence, kept, since: Instant::now() };
         self.waiting.insert(stream, Waiting::Paused(Box::new(paused)));
         Ok(())
@@ -241,7 +243,7 @@ impl<'model> Generator<'model> {
     }
 
     /// Lets a paused stream go on where it was.
-    fn resume(&mut self, stream: u64, paused: Paused<'model>) {
+    fn resume(&mut self, stream: u64, paused: Paused<'model>, report: &mut dyn FnMut(u64, Progress)) {
         let Paused { mut sequence, kept, since } = paused;
         let held = kept.as_ref().map_or(0, |kept| kept.bytes);
         let read = sequence.position;
@@ -255,6 +257,7 @@ impl<'model> Generator<'model> {
         let (id, known) = self.seat(seat);
         self.cache.release(held);
         (sequence.id, sequence.position, sequence.since) = (id, known, Instant::now());
+        report(stream, Progress::Started);
         self.running.insert(stream, sequence);
     }
 

@@ -92,6 +92,7 @@ impl World {
                     is_runnable: !about.is_stalled || *left > 0,
                     may_be_paused: true,
                     since: Self::at(*since),
+                    was_paused: self.histories[*stream as usize].paused > 0,
                     is_read: *left == 0,
                     tokens: 1000 * (about.reads - left) as usize,
                     read_again: Duration::from_secs(about.reads - left),
@@ -139,6 +140,37 @@ impl World {
             }
             *left = left.saturating_sub(1);
         }
+    }
+
+    /// Lets a stream end, wherever it is.
+    fn end(&mut self, stream: usize) {
+        self.running.remove(&(stream as u64));
+        self.waiting.remove(&(stream as u64));
+    }
+
+    /// Lets seconds pass in which each of these callers sends one stream after the other, which ends when it has computed for so
+    /// long.
+    fn seconds_beside(&mut self, seconds: u64, short: &[(u64, u64)]) {
+        let mut present: Vec<usize> = short.iter().map(|(caller, _)| self.arrive(stream(*caller))).collect();
+        for _ in 0..seconds {
+            self.second();
+            for (present, (caller, length)) in present.iter_mut().zip(short) {
+                if self.histories[*present].computed >= *length {
+                    self.end(*present);
+                    *present = self.arrive(stream(*caller));
+                }
+            }
+        }
+        present.into_iter().for_each(|stream| self.end(stream));
+    }
+
+    /// Seconds that a person's streams have computed.
+    fn computed_by(&self, person: u64) -> u64 {
+        let theirs = self.streams.iter().zip(&self.histories);
+        theirs
+            .filter(|(stream, _)| numbers(stream.caller).person == person)
+            .map(|(_, history)| history.computed)
+            .sum()
     }
 
     fn seconds(&mut self, seconds: u64) {
@@ -198,10 +230,7 @@ fn what_cannot_be_kept_is_not_read_over_and_over() {
         world.arrive(stream(2));
         // The question is answered within a second.
         world.seconds(1);
-        let question = (world.streams.len() - 1) as u64;
-        if world.running.remove(&question).is_none() {
-            world.waiting.remove(&question);
-        }
+        world.end(world.streams.len() - 1);
     }
     for document in documents {
         assert!(world.histories[document].computed >= 70, "{:?}", world.histories[document]);
@@ -285,7 +314,49 @@ fn documents_of_several_persons_keep_a_question_waiting_for_a_slice_at_most() {
     assert_eq!(world.histories[question].first, Some(10));
 }
 
+/// Who has several streams keeps what one has, however many short answers others ask for.
+#[test]
+fn short_answers_one_after_the_other_leave_an_endless_one_its_share() {
+    for length in [1, 2, 5] {
+        // Two endless answers of one person beside two other persons, on two sequences: each should have two thirds of one.
+        let mut world = World::new(2);
+        world.arrive(stream(1));
+        world.arrive(stream(1));
+        world.seconds_beside(600, &[(2, length), (3, length)]);
+        let computed: Vec<u64> = (1..4).map(|person| world.computed_by(person)).collect();
+        assert!(computed.iter().all(|computed| *computed >= 150), "{length}: {computed:?}");
+        // Two keys of one person beside one other person, on one sequence.
+        let mut world = World::new(1);
+        world.arrive(stream(100));
+        world.arrive(stream(101));
+        world.seconds_beside(600, &[(2, length)]);
+        let computed: Vec<u64> = world.histories[..2].iter().map(|history| history.computed).collect();
+        assert!(computed.iter().all(|computed| *computed >= 60), "{length}: {computed:?}");
+    }
+}
+
 proptest! {
+    /// Endless answers beside any callers that send short ones, each when the last one has ended.
+    #[test]
+    fn nobody_starves_beside_short_answers(
+        sequences in 1usize..4,
+        endless in prop::collection::vec((prop_oneof![1u64..4, 100u64..103], 0u64..12, any::<bool>()), 1..5),
+        short in prop::collection::vec((prop_oneof![1u64..7, 100u64..103], 1u64..8), 1..5),
+    ) {
+        let mut world = World::new(sequences);
+        for (caller, reads, can_be_kept) in &endless {
+            world.arrive(Stream { reads: *reads, can_be_kept: *can_be_kept, ..stream(*caller) });
+        }
+        world.seconds_beside(800, &short);
+        for (caller, ..) in &endless {
+            let computed = world.computed_by(numbers(*caller).person);
+            prop_assert!(computed >= 40, "person of {} computed for {} s", caller, computed);
+        }
+        for history in &world.histories {
+            prop_assert!(history.waited_max <= 300, "{:?}", history);
+        }
+    }
+
     /// Any streams of any callers that never end, and arrive at any time.
     #[test]
     fn everybody_gets_on(
@@ -314,9 +385,7 @@ proptest! {
         // and the slice behind it, may come first.
         if distinct.len() <= sequences {
             for person in distinct {
-                let computed: u64 = world.histories.iter().enumerate()
-                    .filter(|(stream, _)| numbers(world.streams[*stream].caller).person == person)
-                    .map(|(_, history)| history.computed).sum();
+                let computed = world.computed_by(person);
                 prop_assert!(computed >= 370, "person {} computed for {} s", person, computed);
             }
         }

@@ -120,6 +120,22 @@ pub(crate) async fn call(
     })
 }
 
+/// Reads the arguments of one, for tests of the decoders.
+#[cfg(test)]
+pub(crate) fn check(name: &str, mut arguments: Value) -> Result<String, Problem> {
+    extract::make_plain(&mut arguments);
+    Ok(match name {
+        "search" => format!("{:?}", extract::from_value::<SearchArguments>(&arguments)?),
+        "ingest" | "smart_ingest" => format!("{:?}", extract::from_value::<IngestArguments>(&arguments)?),
+        "promote" | "promote_memory" | "demote" | "demote_memory" => {
+            format!("{:?}", extract::from_value::<ReviewArguments>(&arguments)?)
+        }
+        "memory" => format!("{:?}", extract::from_value::<MemoryArguments>(&arguments)?),
+        "session_context" => format!("{:?}", extract::from_value::<ContextArguments>(&arguments)?),
+        _ => arguments.to_string(),
+    })
+}
+
 async fn find(
     app: &App,
     caller: Caller,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use lar_api::fields::TokenLimit;
 use lar_api::openai::responses::{
     Content, INPUT_TOKENS_FIELDS, InputItem, InputPart, NamedTool, RESPONSE_FIELDS, Response,
-    ResponseRequest, Status, TextFormat, Tool, ToolChoice,
+    ResponseRequest, Status, TextFormat, Tool, ToolChoice, Truncation,
 };
 use lar_base::{Code, Problem, TaskId, Timestamp};
 use lar_catalog::DEFAULT_CHAT;
@@ -46,6 +46,8 @@ pub(crate) struct Read {
     pub(crate) tools: Offered,
     /// Its own items: a JSON array.
     pub(crate) input: String,
+    /// What becomes of its input if that is beyond the context.
+    pub(crate) truncation: Truncation,
 }
 
 /// What the names mean that the model is given for tools.
@@ -172,6 +174,7 @@ impl Request {
             chat.variables = variables::effort("reasoning.effort", &effort)?;
         }
         let model = model_or(wire.model, DEFAULT_CHAT);
+        let truncation = truncation(wire.truncation.as_deref())?;
         let told_again = |field: &str, usual: Value| raw.get(field).cloned().unwrap_or(usual);
         let response = Response {
             id: id_of(id),
@@ -196,8 +199,9 @@ impl Request {
             tools: told_again("tools", json!([])),
             top_logprobs: top,
             top_p: wire.top_p,
-            truncation: "disabled".into(),
+            truncation,
             usage: None,
+            timings: None,
         };
         let wanted = Wanted {
             id,
@@ -214,7 +218,7 @@ impl Request {
             Value::String(text) => json!([{ "type": "message", "role": "user", "content": text }]),
             items => items,
         };
-        Ok(Read { wanted, response, tools: offered, input: input.to_string() })
+        Ok(Read { wanted, response, tools: offered, input: input.to_string(), truncation })
     }
 }
 
@@ -246,6 +250,14 @@ fn items(input: Value) -> Result<Vec<InputItem>, Problem> {
             items.iter().enumerate().map(read).collect()
         }
         _ => Err(Problem::invalid("input", "must be a text or a list of items")),
+    }
+}
+
+fn truncation(named: Option<&str>) -> Result<Truncation, Problem> {
+    match named {
+        None | Some("" | "disabled") => Ok(Truncation::Disabled),
+        Some("auto") => Ok(Truncation::Auto),
+        Some(_) => Err(Problem::invalid("truncation", "must be auto or disabled")),
     }
 }
 

@@ -15,7 +15,7 @@ use lar_gateway::{End, TaskEvent};
 
 use super::decode::{Offered, OfferedTool};
 use crate::openai::custom_tools;
-use crate::openai::sampling::top_logprob;
+use crate::openai::sampling::{timings, top_logprob};
 
 /// Makes a response of a task.
 pub(crate) struct Encoder {
@@ -294,6 +294,7 @@ impl Encoder {
             output_tokens_details: OutputTokensDetails { reasoning_tokens: self.thought },
             total_tokens: end.tokens_in + end.tokens_out,
         });
+        self.response.timings = timings([end]);
         if cut {
             self.response.incomplete_details = Some(IncompleteDetails { reason: "max_output_tokens".into() });
             self.response.status = Status::Incomplete;

@@ -1,6 +1,9 @@
-//! Fits a prompt into the model's context as Ollama does unless `truncate` is false: a chat loses its oldest messages, its
-//! system messages and the last one stay; what is still too long loses its beginning.
+//! Fits a prompt into the model's context, for the APIs that do so: Ollama's unless `truncate` is false, OpenAI's Responses
+//! with `truncation: "auto"`. A chat loses its oldest messages; its system messages and the end stay. What is still too
+//! long loses its beginning, or is left to be refused.
 
+use axum::http::HeaderValue;
+use axum::response::Response;
 use lar_base::{Code, KeyId, Problem};
 use lar_engines::driver::{Chat, ChatMessage, Prompt};
 
@@ -17,14 +20,30 @@ const CUTS_MAX: usize = 8;
 /// What a token is taken for where the prompt is too long to be counted, in bytes.
 const TOKEN_BYTES: usize = 3;
 
-/// Cuts a request's prompt if it is beyond the context. Returns how many messages were left out, where any was cut.
+/// What a prompt may lose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// Whole messages: OpenAI drops items, and refuses an input whose last item is too long.
+    Messages,
+    /// Whole messages, then the beginning of the last text, as at Ollama.
+    MessagesAndText,
+}
+
+/// Cuts a request's prompt if it is beyond the context: the model's, or `context_max` where that is smaller. Returns how many
+/// messages were left out, where any was cut.
 ///
 /// # Errors
 /// When the model is not there, or the prompt cannot be rendered; one that cannot be cut to fit is left as it is.
-pub(super) async fn fit(app: &App, key: KeyId, wanted: &mut Wanted) -> Result<Option<usize>, Problem> {
+pub(crate) async fn fit(
+    app: &App,
+    key: KeyId,
+    wanted: &mut Wanted,
+    cut: Cut,
+    context_max: Option<usize>,
+) -> Result<Option<usize>, Problem> {
     let model = plain_name(&wanted.model).to_owned();
     let context = app.gateway.context_tokens(&model).await.map_err(about_model)?;
-    let Some(context) = context else { return Ok(None) };
+    let Some(context) = [context, context_max].into_iter().flatten().min() else { return Ok(None) };
     if tokens_at_most(&wanted.prompt) < context {
         return Ok(None);
     }
@@ -41,8 +60,15 @@ pub(super) async fn fit(app: &App, key: KeyId, wanted: &mut Wanted) -> Result<Op
     if let Prompt::Chat(chat) = &mut wanted.prompt {
         leave_out_oldest(&counter, chat, budget).await?;
     }
-    cut_start(&counter, &mut wanted.prompt, budget).await?;
+    if cut == Cut::MessagesAndText {
+        cut_start(&counter, &mut wanted.prompt, budget).await?;
+    }
     Ok(Some(before - messages(&wanted.prompt)))
+}
+
+/// Tells how many messages of a request were left out.
+pub(crate) fn name_left_out(response: &mut Response, left_out: usize) {
+    response.headers_mut().insert("x-lar-truncated", HeaderValue::from(left_out));
 }
 
 struct Counter<'a> {
@@ -68,7 +94,7 @@ impl Counter<'_> {
 /// Leaves out as few of the oldest messages as makes the rest fit.
 async fn leave_out_oldest(counter: &Counter<'_>, chat: &mut Chat, budget: usize) -> Result<(), Problem> {
     let all = std::mem::take(&mut chat.messages);
-    let removable = all.iter().rev().skip(1).filter(|message| message.role != "system").count();
+    let removable = all[..end_of(&all)].iter().filter(|message| message.role != "system").count();
     // The fewest that do lie from `low` to `high`; leaving out all is tried without being counted.
     let (mut low, mut high) = (1.min(removable), removable);
     while low < high {
@@ -80,13 +106,20 @@ async fn leave_out_oldest(counter: &Counter<'_>, chat: &mut Chat, budget: usize)
     Ok(())
 }
 
+/// Where the end of a chat begins that always stays: its last message, or its last results with the calls they answer.
+fn end_of(all: &[ChatMessage]) -> usize {
+    let last = all.len().saturating_sub(1);
+    let call = all.iter().rposition(|message| message.role != "tool");
+    call.filter(|call| !all[*call].tool_calls.is_empty()).unwrap_or(last)
+}
+
 /// The messages without so many of the oldest that are no system message; nor does a result stand without its call.
 fn without(all: &[ChatMessage], mut count: usize) -> Vec<ChatMessage> {
+    let end = end_of(all);
     let mut kept = Vec::with_capacity(all.len());
     let mut is_orphan = count > 0;
     for (index, message) in all.iter().enumerate() {
-        let is_last = index + 1 == all.len();
-        if message.role == "system" || is_last {
+        if message.role == "system" || index >= end {
             kept.push(message.clone());
         } else if count > 0 {
             count -= 1;
@@ -168,6 +201,8 @@ fn bytes(prompt: &Prompt) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use lar_engines::driver::ToolCall;
+
     use super::*;
 
     #[test]
@@ -190,5 +225,18 @@ mod tests {
         assert_eq!(kept(2), "s45", "a result does not stand without its call");
         assert_eq!(kept(4), "s5");
         assert_eq!(kept(9), "s5");
+    }
+
+    #[test]
+    fn the_last_results_stay_with_the_calls_they_answer() {
+        let call = ToolCall { id: "c".into(), name: "look".into(), arguments: "{}".into() };
+        let called = ChatMessage { tool_calls: vec![call], ..ChatMessage::new("assistant", "2") };
+        let said = |role: &str, text: &str| ChatMessage::new(role, text);
+        let all = [said("user", "1"), called, said("tool", "3"), said("tool", "4")];
+        let kept: String = without(&all, 9).into_iter().map(|message| message.content).collect();
+        assert_eq!(kept, "234");
+        let orphans = [said("user", "1"), said("tool", "2"), said("tool", "3")];
+        assert_eq!(end_of(&orphans), 2, "results that answer no call are messages like others");
+        assert_eq!(end_of(&[]), 0);
     }
 }
