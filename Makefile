@@ -15,7 +15,7 @@ WHAT := -p lar
 .PHONY: build run dist test check rust-test page-test conformance first-run quality docs bench clean bootstrap test-bootstrap models llama-server plugin-test client-matrix big-clients nightly
 
 build: bootstrap $(PAGE)
-	@test -x $(LAR) || printf '\033[1m· building Lar: some 350 crates and llama.cpp, ten to twenty minutes on two cores\033[0m\n'
+	@test -x $(LAR) || printf '\033[1m· building Lar: some 350 crates and llama.cpp, ten to twenty minutes on two idle cores; the last of them takes some minutes alone\033[0m\n'
 	cargo build --release $(WHAT)
 
 ## Builds for this machine, fetches a chat model that suits it and an embedder, starts Lar; ends with a link to open.

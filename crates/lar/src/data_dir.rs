@@ -17,6 +17,9 @@ use serde::{Deserialize, Serialize};
 pub(crate) use lost::{Loss, newest_backup};
 pub(crate) use private::{is_secret, wider_than_owner};
 
+/// Lar's own files lie in the data directory and in folders of it, no deeper.
+const LINK_DEPTH: usize = 2;
+
 /// A data directory that this process alone serves.
 #[derive(Debug)]
 pub(crate) struct DataDir {
@@ -97,6 +100,7 @@ impl DataDir {
             .create(path)
             .with_context(|| format!("the data directory {} cannot be made", path.display()))?;
         let lock = path.join("lock");
+        refuse_links_to_others(path)?;
         refuse_special(&lock).with_context(|| format!("{} cannot be locked", lock.display()))?;
         let lock = open_lock(&lock)
             .with_context(|| format!("the data directory {} cannot be written", path.display()))?;
@@ -228,6 +232,49 @@ impl DataDir {
     }
 }
 
+/// Refuses, as root in another's data directory, every link in it that leads to what is not that user's: whoever made the link
+/// would have root read, change or make the file that it leads to.
+///
+/// # Errors
+/// With the link, and whose the directory is.
+fn refuse_links_to_others(data_dir: &Path) -> anyhow::Result<()> {
+    if !is_anothers(data_dir) {
+        return Ok(());
+    }
+    let owner = std::fs::metadata(data_dir)?.uid();
+    match link_to_others(data_dir, owner) {
+        Some(link) => bail!(
+            "{} is a symbolic link to what is not its user's; root follows none such in another's data directory: run this as the \
+             user with the id {owner}, or remove the link",
+            link.display()
+        ),
+        None => Ok(()),
+    }
+}
+
+/// A link in a data directory, or in a folder of it, that leads to nothing, or to what is not `owner`'s or lies in a folder
+/// that is not.
+fn link_to_others(data_dir: &Path, owner: u32) -> Option<PathBuf> {
+    let is_owners = |path: &Path| std::fs::metadata(path).is_ok_and(|about| about.uid() == owner);
+    let leads_to_owners = |link: &Path| {
+        let target = std::fs::canonicalize(link);
+        target.is_ok_and(|target| is_owners(&target) && target.parent().is_some_and(is_owners))
+    };
+    let mut folders = vec![(data_dir.to_owned(), 0)];
+    while let Some((folder, depth)) = folders.pop() {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let Ok(kind) = entry.file_type() else { continue };
+            if kind.is_symlink() && !leads_to_owners(&entry.path()) {
+                return Some(entry.path());
+            }
+            if kind.is_dir() && depth < LINK_DEPTH {
+                folders.push((entry.path(), depth + 1));
+            }
+        }
+    }
+    None
+}
+
 /// Opens a file to be locked, which is made where it is missing.
 fn open_lock(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)
@@ -352,6 +399,21 @@ mod tests {
         drop(DataDir::lock(&own).unwrap());
         symlink("../away/lar.db", own.join("lar.db")).unwrap();
         assert!(DataDir::lock(&own).is_ok());
+    }
+
+    #[test]
+    fn a_link_to_what_is_not_the_owners_is_found_wherever_it_lies() {
+        let at = tempfile::tempdir().unwrap();
+        let data = at.path().join("data");
+        std::fs::create_dir_all(data.join("clients")).unwrap();
+        let owner = std::fs::metadata(&data).unwrap().uid();
+        std::fs::write(at.path().join("main.db"), b"").unwrap();
+        symlink("../main.db", data.join("lar.db")).unwrap();
+        assert_eq!(link_to_others(&data, owner), None, "its target and the folder are the owner's");
+        assert_eq!(link_to_others(&data, owner + 1), Some(data.join("lar.db")), "they are somebody else's");
+        let link = data.join("clients/x");
+        symlink("../../missing", &link).unwrap();
+        assert_eq!(link_to_others(&data, owner), Some(link), "root would make what is missing");
     }
 
     #[test]

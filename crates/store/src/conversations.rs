@@ -235,7 +235,7 @@ impl Store {
                 ),
             )?;
             if let Some(title) = &patch.title {
-                index_title_in_txn(connection, id, title)?;
+                index_other_title_in_txn(connection, id, title)?;
             }
             get_in_txn(connection, user, id)
         })
@@ -350,16 +350,25 @@ pub(crate) fn get_in_txn(
         .ok_or_else(|| Error::NotFound(format!("conversation {id}")))
 }
 
-pub(crate) fn index_title_in_txn(
-    connection: &Connection,
-    id: ConversationId,
-    title: &str,
-) -> Result<(), Error> {
+/// Puts another title into the full-text index. This looks at the whole index: its rows are found by words only.
+fn index_other_title_in_txn(connection: &Connection, id: ConversationId, title: &str) -> Result<(), Error> {
     connection.execute(
         "DELETE FROM conversation_search WHERE rowid IN
            (SELECT rowid FROM conversation_search WHERE conversation_id = ?1 AND message_id = '')",
         [id.to_string()],
     )?;
+    index_title_in_txn(connection, id, title)
+}
+
+/// Puts the title of a conversation that had none into the full-text index.
+pub(crate) fn index_title_in_txn(
+    connection: &Connection,
+    id: ConversationId,
+    title: &str,
+) -> Result<(), Error> {
+    if title.is_empty() {
+        return Ok(());
+    }
     connection.execute(
         "INSERT INTO conversation_search (text, conversation_id, message_id) VALUES (?1, ?2, '')",
         (title, id.to_string()),
