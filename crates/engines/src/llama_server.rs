@@ -320,8 +320,8 @@ impl Driver for LlamaServer {
             let theirs = match &prompt {
                 // Which tokens mark what is missing, only the server knows.
                 Prompt::Infill { .. } => true,
-                // How its answer is to be read, and where one goes on, shows in the text that is made of it. What was called and
-                // what came of it is told in words where the template knows no tools; the server would leave it out.
+                // How its answer is to be read, and where one goes on, shows in the text that is made of it. Where the
+                // template has no tools, Lar writes earlier calls and results as text; the server would leave them out.
                 Prompt::Chat(chat) => {
                     let has_calls =
                         |message: &ChatMessage| !message.tool_calls.is_empty() || message.role == "tool";

@@ -73,7 +73,7 @@ struct Active {
     since: Instant,
     deadline: Option<Instant>,
     stopping: bool,
-    /// Since when it waits for a slot of the engine; nothing while it has one. Only told by engines that pause jobs.
+    /// Since when it waits for a slot of the engine; none while it has one. Kept up only by engines that pause jobs.
     without_slot: Option<Instant>,
 }
 
