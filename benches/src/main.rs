@@ -1,6 +1,6 @@
 //! `make bench`: measures the claims on this machine and writes `benches/RESULTS.md`. With words after it,
-//! `cargo run --release -p lar-benches -- gateway` measures the parts whose titles contain one and prints them. Parts that
-//! take half an hour or longer are measured only where their whole title is given: `-- 'memory over hours'`.
+//! `target/release/lar-benches gateway` measures the parts whose titles contain one and prints them. Parts that take half an
+//! hour or longer are measured only where their whole title is given: `'memory over hours'`.
 //!
 //! Each figure says how it was taken. Machines are shared and noisy: medians of rounds, and ratios where two
 //! things are compared in the same run.
@@ -10,6 +10,7 @@ mod calls;
 mod clients;
 mod commits;
 mod contention;
+mod conversations;
 mod correctness;
 mod decoding;
 mod embeddings;
@@ -42,13 +43,14 @@ fn main() -> anyhow::Result<()> {
     let mut report = String::from("# Results\n\nWritten by `make bench`. Do not edit.\n\n");
     writeln!(report, "- commit: {}", output("git", &["rev-parse", "--short", "HEAD"]))?;
     writeln!(report, "- machine: {}", machine())?;
-    let parts: [(&str, Measure); 32] = [
+    let parts: [(&str, Measure); 33] = [
         ("What the gateway adds", |_| gateway::measure()),
         ("What each API adds", |_| gateway::apis::measure()),
         ("What clients wait for", |_| clients::measure()),
         ("Start and memory", |_| start::measure()),
         ("Bounded work: bodies", |_| bounded::bodies()),
         ("Durable commits", |runtime| runtime.block_on(commits::measure())),
+        ("One conversation beside many", |runtime| runtime.block_on(conversations::measure())),
         ("The engine beside llama-server", |runtime| runtime.block_on(engine::first())),
         ("A second model beside llama-server", |runtime| runtime.block_on(engine::second())),
         ("Requests beside llama-server", |_| requests::quiet()),

@@ -2,6 +2,7 @@
 //! something back works on a full disk, nothing damaged is told as healthy, and what can be read is saved.
 
 mod damage;
+mod erasing;
 mod links;
 mod lost;
 mod pages;

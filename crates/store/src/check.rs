@@ -8,7 +8,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::wal::{self, Verdict};
-use crate::{Error, location, migrations};
+use crate::{Error, conversation_search, location, migrations};
 
 /// Faults that a check collects at most: one is enough to refuse, a few help to see how bad it is.
 const FAULTS_MAX: usize = 20;
@@ -154,7 +154,7 @@ pub(crate) fn quick(connection: &Connection, limit: Duration) -> Result<Check, E
 }
 
 /// Everything that SQLite finds wrong: structure, values, indexes that differ from their tables, and rows that refer to
-/// none. Empty when there is nothing. Reads all of it.
+/// none; and whether each text that can be searched can be erased. Empty when there is nothing. Reads all of it.
 ///
 /// # Errors
 /// When it cannot be read for another reason than damage.
@@ -164,6 +164,13 @@ pub(crate) fn full(connection: &Connection) -> Result<Vec<String>, Error> {
         match connection.prepare("PRAGMA foreign_key_check").and_then(|mut query| query.exists([])) {
             Ok(false) => {}
             Ok(true) => found.push("a row refers to one that is not there".into()),
+            Err(error) if is_damage(&error) => found.push(error.to_string()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if found.is_empty() {
+        match conversation_search::fault(connection) {
+            Ok(fault) => found.extend(fault),
             Err(error) if is_damage(&error) => found.push(error.to_string()),
             Err(error) => return Err(error.into()),
         }

@@ -1,9 +1,10 @@
-//! Conversations: their titles, their place in the list, deleting and searching them. What was said in
-//! them is in [`crate::messages`].
+//! Conversations: their titles, their place in the list, deleting and searching them. What was said in them is in
+//! [`crate::messages`], the index for searches in [`crate::conversation_search`].
 
 use lar_base::{ConversationId, MessageId, Timestamp, UserId};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
+use crate::conversation_search as search;
 use crate::idempotency::note_in_txn;
 use crate::messages::{Message, NewMessage, Role, insert_in_txn, said_in_txn};
 use crate::{Error, Once, Store, parsed, parsed_option, time, time_option};
@@ -106,7 +107,7 @@ impl Store {
                  VALUES (?1, ?2, ?3, ?4, ?5, 1, ?6, ?6)",
                 (id.to_string(), user.to_string(), &title, model, temporary, now.as_millis()),
             )?;
-            index_title_in_txn(connection, id, &title)?;
+            search::add_title_in_txn(connection, id, &title)?;
             if let Some(content) = system {
                 let first = NewMessage { parent: None, content };
                 let head = said_in_txn(connection, id, Role::System, &first, now)?;
@@ -235,7 +236,7 @@ impl Store {
                 ),
             )?;
             if let Some(title) = &patch.title {
-                index_other_title_in_txn(connection, id, title)?;
+                search::replace_title_in_txn(connection, id, title)?;
             }
             get_in_txn(connection, user, id)
         })
@@ -249,13 +250,14 @@ impl Store {
     /// [`Error::NotFound`] when it was erased since.
     pub async fn conversation_erase(&self, owned: &OwnedConversation) -> Result<(), Error> {
         let (user, id) = (owned.user(), owned.id());
-        self.write_freeing(move |connection| {
-            get_in_txn(connection, user, id)?;
-            erase_in_txn(connection, id)
-        })
-        .await?;
-        self.empty_log().await;
-        Ok(())
+        self.erase(
+            move |connection| {
+                get_in_txn(connection, user, id)?;
+                erase_in_txn(connection, id)
+            },
+            |_| true,
+        )
+        .await
     }
 
     /// Removes, for good, what was deleted before `deleted`, and temporary conversations without a word since
@@ -268,25 +270,24 @@ impl Store {
         deleted: Timestamp,
         temporary: Timestamp,
     ) -> Result<usize, Error> {
-        let purge = self.write_freeing(move |connection| {
-            let ids: Vec<ConversationId> = {
-                let mut query = connection.prepare(
-                    "SELECT id FROM conversations WHERE deleted_at < ?1 OR temporary = 1 AND updated_at < ?2",
-                )?;
-                let rows =
-                    query.query_map([deleted.as_millis(), temporary.as_millis()], |row| parsed(row, "id"))?;
-                rows.collect::<Result<_, _>>()?
-            };
-            for id in &ids {
-                erase_in_txn(connection, *id)?;
-            }
-            Ok(ids.len())
-        });
-        let purged = purge.await?;
-        if purged > 0 {
-            self.empty_log().await;
-        }
-        Ok(purged)
+        self.erase(
+            move |connection| {
+                let ids: Vec<ConversationId> = {
+                    let mut query = connection.prepare(
+                        "SELECT id FROM conversations WHERE deleted_at < ?1 OR temporary = 1 AND updated_at < ?2",
+                    )?;
+                    let times = [deleted.as_millis(), temporary.as_millis()];
+                    let rows = query.query_map(times, |row| parsed(row, "id"))?;
+                    rows.collect::<Result<_, _>>()?
+                };
+                for id in &ids {
+                    erase_in_txn(connection, *id)?;
+                }
+                Ok(ids.len())
+            },
+            |purged: &usize| *purged > 0,
+        )
+        .await
     }
 
     /// Conversations of this person in whose title or messages every word of `words` occurs (the last one
@@ -300,7 +301,7 @@ impl Store {
         words: String,
         limit: u32,
     ) -> Result<Vec<SearchHit>, Error> {
-        let Some(pattern) = match_pattern(&words) else { return Ok(Vec::new()) };
+        let Some(pattern) = search::match_pattern(&words) else { return Ok(Vec::new()) };
         self.read(move |connection| {
             let mut query = connection.prepare_cached(
                 "SELECT c.*, snippet(conversation_search, 0, char(2), char(3), '…', 12) AS snippet
@@ -326,17 +327,6 @@ impl Store {
     }
 }
 
-/// Each word quoted, so that nothing a person types is FTS5 syntax; `None` when there is no word.
-fn match_pattern(words: &str) -> Option<String> {
-    let quoted: Vec<String> = words
-        .split(|c: char| !c.is_alphanumeric())
-        .filter(|word| !word.is_empty())
-        .take(16)
-        .map(|word| format!("\"{word}\""))
-        .collect();
-    (!quoted.is_empty()).then(|| format!("{}*", quoted.join(" ")))
-}
-
 pub(crate) fn get_in_txn(
     connection: &Connection,
     user: UserId,
@@ -348,32 +338,6 @@ pub(crate) fn get_in_txn(
         .query_row((id.to_string(), user.to_string()), conversation)
         .optional()?
         .ok_or_else(|| Error::NotFound(format!("conversation {id}")))
-}
-
-/// Puts another title into the full-text index. This looks at the whole index: its rows are found by words only.
-fn index_other_title_in_txn(connection: &Connection, id: ConversationId, title: &str) -> Result<(), Error> {
-    connection.execute(
-        "DELETE FROM conversation_search WHERE rowid IN
-           (SELECT rowid FROM conversation_search WHERE conversation_id = ?1 AND message_id = '')",
-        [id.to_string()],
-    )?;
-    index_title_in_txn(connection, id, title)
-}
-
-/// Puts the title of a conversation that had none into the full-text index.
-pub(crate) fn index_title_in_txn(
-    connection: &Connection,
-    id: ConversationId,
-    title: &str,
-) -> Result<(), Error> {
-    if title.is_empty() {
-        return Ok(());
-    }
-    connection.execute(
-        "INSERT INTO conversation_search (text, conversation_id, message_id) VALUES (?1, ?2, '')",
-        (title, id.to_string()),
-    )?;
-    Ok(())
 }
 
 fn import_in_txn(
@@ -404,7 +368,7 @@ fn import_in_txn(
             conversation.updated_at.as_millis(),
         ),
     )?;
-    index_title_in_txn(connection, conversation.id, &conversation.title)?;
+    search::add_title_in_txn(connection, conversation.id, &conversation.title)?;
     for message in messages {
         insert_in_txn(connection, message)?;
     }
@@ -412,7 +376,7 @@ fn import_in_txn(
 }
 
 fn erase_in_txn(connection: &Connection, id: ConversationId) -> Result<(), Error> {
-    connection.execute("DELETE FROM conversation_search WHERE conversation_id = ?1", [id.to_string()])?;
+    search::remove_in_txn(connection, id)?;
     connection.execute("DELETE FROM conversations WHERE id = ?1", [id.to_string()])?;
     Ok(())
 }
@@ -430,15 +394,4 @@ pub(crate) fn conversation(row: &Row<'_>) -> rusqlite::Result<Conversation> {
         updated_at: time(row, "updated_at")?,
         deleted_at: time_option(row, "deleted_at")?,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::match_pattern;
-
-    #[test]
-    fn what_people_type_is_never_syntax() {
-        assert_eq!(match_pattern("rust AND \"x\" NEAR("), Some("\"rust\" \"AND\" \"x\" \"NEAR\"*".into()));
-        assert_eq!(match_pattern(" *() "), None);
-    }
 }

@@ -9,7 +9,9 @@ mod aliases;
 pub mod backup;
 mod browser_sessions;
 mod check;
+mod conversation_search;
 mod conversations;
+mod erasing;
 mod error;
 mod health;
 mod holes;
@@ -37,7 +39,7 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use lar_base::Bytes;
@@ -50,7 +52,7 @@ pub use conversations::{Conversation, ConversationPatch, NewConversation, OwnedC
 pub use error::Error;
 pub use idempotency::Once;
 pub use keys::{KeyRecord, NewKey};
-pub use location::{Linked, lock_file};
+pub use location::{Linked, away, lock_file};
 pub use memories::{
     Memory, MemoryChange, MemoryKind, MemoryList, MemoryPatch, MemoryStats, NewMemory, Provenance, Stored,
     Strength,
@@ -118,12 +120,16 @@ impl Store {
             Check::Whole | Check::Unfinished => {}
         }
         migrations::run(&mut connection, path).map_err(at)?;
+        if let Err(error) = conversation_search::map_again_where_needed(&mut connection) {
+            tracing::warn!(%error, "the search index could not be repaired; the next start tries again");
+        }
         let readers = readers::Readers::open(path.to_owned(), READERS).map_err(at)?;
+        let reserve = Arc::new(reserve);
         Ok(Self {
-            writer: writer::Writer::start(connection, path.to_owned()),
+            writer: writer::Writer::start(connection, path.to_owned(), reserve.clone()),
             readers: Arc::new(readers),
             health: Arc::default(),
-            reserve: Arc::new(reserve),
+            reserve,
             is_log_due: Arc::default(),
             path: path.to_owned(),
         })
@@ -200,78 +206,24 @@ impl Store {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
     {
-        let result = self.writer.run(change).await.map_err(|error| self.noted(error));
-        if result.is_ok() {
-            self.health.note_write();
-        }
-        result
+        self.note_outcome(self.writer.run(change).await)
     }
 
     /// As [`Store::write`], for a change that takes something back: on a full disk it uses the room that is kept for that.
     async fn write_freeing<T, F>(&self, change: F) -> Result<T, Error>
     where
         T: Send + 'static,
-        F: Fn(&Connection) -> Result<T, Error> + Send + Sync + 'static,
+        F: Fn(&Connection) -> Result<T, Error> + Send + 'static,
     {
-        let change = Arc::new(change);
-        self.freeing(|| {
-            let change = change.clone();
-            self.write(move |connection| change(connection))
-        })
-        .await
+        self.note_outcome(self.writer.run_freeing(change).await)
     }
 
-    /// Empties the write-ahead log and removes copies of older logs, so that nothing that was erased is left in them. The erasure
-    /// is committed by then: where this fails, the log says so and [`Store::log_empty_again`] does it later.
-    async fn empty_log(&self) {
-        if let Err(error) = self.try_to_empty_log().await {
-            tracing::warn!(%error, "something was erased, and the write-ahead log or a copy of it still has it; another try comes");
-            self.is_log_due.store(true, Relaxed);
+    /// Notes that a change was written, or the damage that it found.
+    fn note_outcome<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
+        if result.is_ok() {
+            self.health.note_write();
         }
-    }
-
-    /// Empties the write-ahead log and removes copies of older logs where that failed after something was erased. Says whether
-    /// there was such a case.
-    ///
-    /// # Errors
-    /// When it fails again. Another call tries again.
-    pub async fn log_empty_again(&self) -> Result<bool, Error> {
-        if !self.is_log_due.swap(false, Relaxed) {
-            return Ok(false);
-        }
-        let emptied = self.try_to_empty_log().await;
-        if emptied.is_err() {
-            self.is_log_due.store(true, Relaxed);
-        }
-        emptied.map(|()| true)
-    }
-
-    /// Moves the write-ahead log into the database, as soon as no read is in the way, and removes copies of older logs. The
-    /// database may grow by that, for which a full disk has the room that is kept.
-    async fn try_to_empty_log(&self) -> Result<(), Error> {
-        let path = self.path.clone();
-        let removed = tokio::task::spawn_blocking(move || wal::remove_copies(&path)).await;
-        self.freeing(|| async { self.writer.checkpoint().await.map_err(|error| self.noted(error)) }).await?;
-        removed.unwrap_or(Err(Error::Closed))
-    }
-
-    /// Does something a second time with the room that is kept where the disk is too full for it.
-    async fn freeing<T, D>(&self, attempt: impl Fn() -> D) -> Result<T, Error>
-    where
-        D: Future<Output = Result<T, Error>>,
-    {
-        match attempt().await {
-            Err(Error::Full { path, .. }) if self.reserve.release() => {
-                tracing::warn!(
-                    ?path,
-                    "the disk is full: a change that frees something uses the room kept for it"
-                );
-                let result = attempt().await;
-                self.reserve.keep_again();
-                result
-            }
-            result => result,
-        }
+        result.map_err(|error| self.noted(error))
     }
 
     async fn read<T, F>(&self, query: F) -> Result<T, Error>

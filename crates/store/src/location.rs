@@ -14,7 +14,7 @@ use lar_base::shell::quote;
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
 
-use crate::{Error, beside};
+use crate::{Error, beside, reserve};
 
 /// What SQLite calls the log of a database: its name with this end.
 pub(crate) const LOG: &str = "-wal";
@@ -71,11 +71,16 @@ pub(crate) fn resolve_file(database: &Path) -> Result<PathBuf, Error> {
     if let Ok(about) = fs::metadata(&target)
         && !about.is_file()
     {
-        return Err(Error::Unusable {
-            path: target,
-            reason: format!("is {}, not a regular file", kind_of(about.file_type())),
-            step: "move it away and bring the database back: lar backup restore FILE".into(),
-        });
+        let what = format!("{}, not a regular file", kind_of(about.file_type()));
+        // Where it is a link, that is what is to be moved: what it leads to, such as /dev/null, is the system's.
+        let reason = match target == database {
+            true => format!("is {what}"),
+            false => format!("is a symbolic link to {}, which is {what}", target.display()),
+        };
+        let (word, away) = (quote(database), quote(&away(database)));
+        let step =
+            format!("move it away (mv {word} {away}) and bring the database back: lar backup restore FILE");
+        return Err(Error::Unusable { path: database.to_owned(), reason, step });
     }
     Ok(target)
 }
@@ -105,7 +110,7 @@ impl Linked {
     }
 
     /// The database and the files and folders beside it that only Lar and SQLite make: its logs and their copies, copies from
-    /// before a change of the schema, and what a restore or a start put aside.
+    /// before a change of the schema, what a restore or a start put aside, and the room that is kept for a full disk.
     #[must_use]
     pub fn files(&self) -> Vec<PathBuf> {
         let name = self.database.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -120,7 +125,9 @@ impl Linked {
         ];
         let is_ours = |path: &PathBuf| {
             let found = path.file_name().unwrap_or_default().to_string_lossy();
-            found == name.as_str() || starts.iter().any(|start| found.starts_with(start.as_str()))
+            found == name.as_str()
+                || found == reserve::NAME
+                || starts.iter().any(|start| found.starts_with(start.as_str()))
         };
         let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
         let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_ours).collect();
@@ -136,6 +143,12 @@ impl Linked {
 pub fn lock_file(database: &Path) -> PathBuf {
     // A link that leads nowhere, or to a device, is refused when the database is opened.
     beside(&resolve_file(database).unwrap_or_else(|_| database.to_owned()), LOCK)
+}
+
+/// The path that a file gets which a person moves out of the way: its own with `.away` appended.
+#[must_use]
+pub fn away(path: &Path) -> PathBuf {
+    beside(path, ".away")
 }
 
 /// Refuses a log beside a link to a database: it was left there when the database was moved, and SQLite would not find it.
@@ -174,7 +187,7 @@ pub(crate) fn refuse_unopenable(database: &Path) -> Result<(), Error> {
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
             Err(cause) => return Err(Error::Open { path, cause }),
         };
-        let (word, away) = (quote(&path), quote(&beside(&path, AWAY)));
+        let (word, away) = (quote(&path), quote(&away(&path)));
         let step = match (end, fs::canonicalize(&path)) {
             (LOG, Ok(target)) if kind.is_symlink() && target.is_file() => {
                 format!("put the file itself there: mv {word} {away} && mv {} {word}", quote(&target))
@@ -206,9 +219,6 @@ pub(crate) fn refuse_anothers(database: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// What the name of a file gets that a person moves out of the way.
-const AWAY: &str = ".away";
-
 /// What a link names, from the folder that it is in.
 fn target_of(link: &Path) -> String {
     let target = fs::read_link(link).unwrap_or_default();
@@ -236,6 +246,7 @@ mod tests {
         let mut connection = crate::connect(&path).unwrap();
         connection.execute_batch("PRAGMA wal_autocheckpoint = 0").unwrap();
         migrations::run(&mut connection, &path).unwrap();
+        connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
         for number in 0..USERS {
             let row = (format!("user_{number:032x}"), format!("{number} {}", "x".repeat(400)));
             connection.execute("INSERT INTO users (id, name, created_at) VALUES (?1, ?2, 1)", row).unwrap();
@@ -343,17 +354,16 @@ mod tests {
         let elsewhere = at.join("log of lar");
         fs::rename(&stray, &elsewhere).unwrap();
         symlink(&elsewhere, &log).unwrap();
-        let away = beside(&log, AWAY);
-        let (first, second) = (moved(&log, &away), moved(&elsewhere, &log));
+        let (first, second) = (moved(&log, &away(&log)), moved(&elsewhere, &log));
         assert_eq!(step(), format!("put the file itself there: {first} && {second}"));
 
         fs::remove_file(&log).unwrap();
         fs::create_dir(&log).unwrap();
-        assert!(step().ends_with(&format!("its changes are lost: {}", moved(&log, &away))), "{}", step());
+        assert!(step().ends_with(&format!("its changes are lost: {first}")), "{}", step());
         fs::remove_dir(&log).unwrap();
         let shared = beside(&target, SHARED_MEMORY);
         fs::create_dir(&shared).unwrap();
-        assert!(step().ends_with(&moved(&shared, &beside(&shared, AWAY))), "{}", step());
+        assert!(step().ends_with(&moved(&shared, &away(&shared))), "{}", step());
     }
 
     #[test]
@@ -372,8 +382,9 @@ mod tests {
                 "lar.db-wal",
                 "lar.db-wal.aside-1-00",
                 "lar.db.lock",
+                "lar.reserve",
             ],
-            ["lar.db2", "lar.reserve", "other.db", "other.db-wal", "before-noon"],
+            ["lar.db2", "lar.reserve2", "other.db", "other.db-wal", "before-noon"],
         );
         for name in ours.iter().chain(&theirs) {
             fs::write(disk.join(name), "").unwrap();
@@ -447,5 +458,20 @@ mod tests {
         mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
         assert_eq!(unusable(Store::open(&pipe).unwrap_err()).1, "is a pipe, not a regular file");
         assert!(matches!(inspect(&pipe), Inspection::Unreadable(Error::Unusable { .. })));
+    }
+
+    /// Whoever follows the step moves their own link, and not a device of the system.
+    #[test]
+    fn a_link_to_a_special_file_is_what_the_step_moves_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("lar.db");
+        symlink("/dev/null", &link).unwrap();
+        let (path, reason, step) = unusable(Store::open(&link).unwrap_err());
+        assert_eq!(path, link);
+        assert_eq!(reason, "is a symbolic link to /dev/null, which is a device, not a regular file");
+        assert!(step.starts_with(&format!("move it away (mv {0} {0}.away)", link.display())), "{step}");
+        assert!(step.ends_with("lar backup restore FILE") && !step.contains("/dev/null"), "{step}");
+        let Inspection::Unreadable(error) = inspect(&link) else { panic!("it is found") };
+        assert_eq!(unusable(error), (path, reason, step));
     }
 }

@@ -234,8 +234,8 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn memories_erase(&self, spaces: Vec<SpaceId>, ids: Vec<MemoryId>) -> Result<Vec<i64>, Error> {
-        let erased = self
-            .write_freeing(move |connection| {
+        self.erase(
+            move |connection| {
                 let mut erased = Vec::new();
                 for id in &ids {
                     let found = get_in_txn(connection, &spaces, *id)?;
@@ -243,10 +243,10 @@ impl Store {
                     erased.push(found.seq);
                 }
                 Ok(erased)
-            })
-            .await?;
-        self.empty_log().await;
-        Ok(erased)
+            },
+            |_| true,
+        )
+        .await
     }
 
     /// Removes for good the memories that were deleted before `before`; returns how many there were.
@@ -254,21 +254,20 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn memories_purge(&self, before: Timestamp) -> Result<usize, Error> {
-        let purge = self.write_freeing(move |connection| {
-            let mut query =
-                connection.prepare_cached("SELECT * FROM memories WHERE deleted_at < ?1 LIMIT 1000")?;
-            let found: Vec<Memory> =
-                query.query_map([before.as_millis()], memory)?.collect::<Result<_, _>>()?;
-            for memory in &found {
-                erase_in_txn(connection, memory)?;
-            }
-            Ok(found.len())
-        });
-        let purged = purge.await?;
-        if purged > 0 {
-            self.empty_log().await;
-        }
-        Ok(purged)
+        self.erase(
+            move |connection| {
+                let mut query =
+                    connection.prepare_cached("SELECT * FROM memories WHERE deleted_at < ?1 LIMIT 1000")?;
+                let found: Vec<Memory> =
+                    query.query_map([before.as_millis()], memory)?.collect::<Result<_, _>>()?;
+                for memory in &found {
+                    erase_in_txn(connection, memory)?;
+                }
+                Ok(found.len())
+            },
+            |purged: &usize| *purged > 0,
+        )
+        .await
     }
 }
 

@@ -7,7 +7,8 @@ use lar_base::{Code, ConversationId, MessageId, TaskId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use self::order::parents_first;
-use crate::conversations::{OwnedConversation, get_in_txn, index_title_in_txn};
+use crate::conversation_search as search;
+use crate::conversations::{OwnedConversation, get_in_txn};
 use crate::idempotency::note_in_txn;
 use crate::tasks::{TaskStart, start_in_txn};
 use crate::{Error, Once, Store, parsed, parsed_option, time};
@@ -167,7 +168,7 @@ impl Store {
                             "UPDATE conversations SET title = ?2 WHERE id = ?1",
                             (conversation.to_string(), &title),
                         )?;
-                        index_title_in_txn(connection, conversation, &title)?;
+                        search::add_title_in_txn(connection, conversation, &title)?;
                     }
                     said_in_txn(connection, conversation, Role::User, &said, now)?
                 }
@@ -225,11 +226,12 @@ impl Store {
     /// When the database fails.
     pub async fn answer_end(&self, id: MessageId, end: AnswerEnd) -> Result<(), Error> {
         self.write(move |connection| {
-            let changed = connection.execute(
+            let changed = connection.query_row(
                 "UPDATE messages SET content = ?2, status = ?3, error_code = ?4, tokens_in = ?5, tokens_out = ?6,
                         ttft_ms = ?7, decode_ms = ?8, finish_reason = ?9, memory = coalesce(?10, memory),
                         reasoning = ?11
-                 WHERE id = ?1 AND status = 'streaming'",
+                 WHERE id = ?1 AND status = 'streaming'
+                 RETURNING conversation_id",
                 (
                     id.to_string(),
                     &end.content,
@@ -243,13 +245,10 @@ impl Store {
                     &end.memory,
                     &end.reasoning,
                 ),
-            )?;
-            if changed > 0 {
-                connection.execute(
-                    "INSERT INTO conversation_search (text, conversation_id, message_id)
-                     SELECT content, conversation_id, id FROM messages WHERE id = ?1",
-                    [id.to_string()],
-                )?;
+                |row| parsed(row, "conversation_id"),
+            );
+            if let Some(conversation) = changed.optional()? {
+                search::add_message_in_txn(connection, conversation, id, &end.content)?;
             }
             Ok(())
         })
@@ -352,20 +351,7 @@ pub(crate) fn insert_in_txn(connection: &Connection, message: &Message) -> Resul
         message.created_at.as_millis(),
         &message.reasoning,
     ])?;
-    index_in_txn(connection, message.conversation, message.id, &message.content)
-}
-
-fn index_in_txn(
-    connection: &Connection,
-    conversation: ConversationId,
-    id: MessageId,
-    content: &str,
-) -> Result<(), Error> {
-    connection.execute(
-        "INSERT INTO conversation_search (text, conversation_id, message_id) VALUES (?1, ?2, ?3)",
-        (content, conversation.to_string(), id.to_string()),
-    )?;
-    Ok(())
+    search::add_message_in_txn(connection, message.conversation, message.id, &message.content)
 }
 
 const fn stored_rating(rating: Rating) -> i64 {
@@ -396,7 +382,7 @@ pub(crate) fn said_in_txn(
             now.as_millis(),
         ),
     )?;
-    index_in_txn(connection, conversation, id, &said.content)?;
+    search::add_message_in_txn(connection, conversation, id, &said.content)?;
     Ok(id)
 }
 

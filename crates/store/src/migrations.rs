@@ -21,6 +21,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0011_conversation_scope.sql"),
     include_str!("../migrations/0012_candidates_by_key.sql"),
     include_str!("../migrations/0013_erased_words.sql"),
+    include_str!("../migrations/0014_conversation_search_rows.sql"),
 ];
 
 /// What an upgrade took away: the schema that did it, a count of those concerned, and what the log says of them.
@@ -31,8 +32,8 @@ const LOSSES: &[(u32, &str, &str)] = &[(
      `--scopes inference,conversations`",
 )];
 
-/// Brings the database to the newest schema, each migration in a transaction of its own. After that all of it is in the
-/// database file and the write-ahead log is empty, so that damage to the log cannot reach the tables of a young database.
+/// Brings the database to the newest schema, each migration in a transaction of its own. The changes are in the write-ahead log
+/// after that; the writer empties it when it starts, before the first other change.
 ///
 /// # Errors
 /// [`Error::Newer`] when the database is ahead of this program; [`Error::Backup`] when the copy failed.
@@ -62,12 +63,7 @@ pub(crate) fn run(connection: &mut Connection, path: &Path) -> Result<(), Error>
             warn_of_losses(connection, number)?;
         }
     }
-    connection.pragma_update(None, "foreign_keys", true)?;
-    if let Err(error) = connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
-        // The changes are committed; a later checkpoint does it.
-        tracing::warn!(%error, "the write-ahead log could not be emptied after the migrations");
-    }
-    Ok(())
+    Ok(connection.pragma_update(None, "foreign_keys", true)?)
 }
 
 /// Logs whom a migration took something away from.
@@ -125,7 +121,10 @@ fn back_up(connection: &Connection, to: &Path) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
+    use lar_base::ConversationId;
+
     use super::*;
+    use crate::conversation_search;
 
     #[test]
     fn a_newer_database_is_refused_untouched() {
@@ -250,6 +249,7 @@ mod tests {
         connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
         assert!(holds("wisteria"), "as it was before");
         run(&mut connection, &path).unwrap();
+        connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
         assert!(!holds("wisteria") && holds("laburnum"));
         note(&connection, "tamarisk", "conv_3");
         erase(&connection, "conv_3");
@@ -258,6 +258,33 @@ mod tests {
         let found =
             "SELECT conversation_id FROM conversation_search WHERE conversation_search MATCH 'laburnum'";
         assert_eq!(connection.query_row(found, [], |row| row.get::<_, String>(0)).unwrap(), "conv_1");
+    }
+
+    #[test]
+    fn what_was_said_before_the_map_can_be_erased() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("lar.db");
+        let mut connection = Connection::open(&path).unwrap();
+        crate::configure(&connection).unwrap();
+        for sql in &MIGRATIONS[..13] {
+            connection.execute_batch(sql).unwrap();
+        }
+        connection.pragma_update(None, "user_version", 13).unwrap();
+        let (erased, kept) = (ConversationId::new(), ConversationId::new());
+        for id in [erased, kept] {
+            let sql = "INSERT INTO conversation_search (text, conversation_id, message_id) VALUES ('laburnum', ?1, ?2)";
+            connection.execute(sql, (id.to_string(), "")).unwrap();
+            connection.execute(sql, (id.to_string(), "msg_1")).unwrap();
+        }
+        run(&mut connection, &path).unwrap();
+        conversation_search::remove_in_txn(&connection, erased).unwrap();
+        let mut query = connection
+            .prepare(
+                "SELECT conversation_id FROM conversation_search WHERE conversation_search MATCH 'laburnum'",
+            )
+            .unwrap();
+        let found = query.query_map([], |row| row.get::<_, String>(0)).unwrap();
+        assert_eq!(found.collect::<Result<Vec<_>, _>>().unwrap(), [kept.to_string(), kept.to_string()]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Saves what can still be read of a damaged database: every table row by row, around the pages that cannot be read, into
 //! a new database that is whole. How a table is read is in [`rows`], how readable rows between damaged pages are searched for
-//! in [`gaps`].
+//! in [`gaps`], and what stands in for damaged definitions of tables is in [`schema`].
 //!
 //! Nothing is written to the damaged file: a copy is read, whose header is repaired where it is broken or names more
 //! pages than there are. What was committed to the write-ahead log is written into the copy first ([`crate::wal`]): where
@@ -11,6 +11,7 @@
 mod gaps;
 mod repair;
 mod rows;
+mod schema;
 #[cfg(test)]
 mod tests;
 
@@ -22,7 +23,7 @@ use lar_base::files::is_disk_full;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::backup::{new_private, refuse_damaged};
-use crate::{Error, beside, holes, location, migrations, wal};
+use crate::{Error, beside, conversation_search, holes, location, migrations, wal};
 
 /// What became of the rows of one table.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -37,6 +38,8 @@ pub struct Table {
     /// Gaps between rows that were not searched to the end because that would have taken too long. Zero when every row
     /// that can be read was found.
     pub unsearched: u64,
+    /// Whether the table could not be read from its beginning nor from its end, so that nobody knows how many rows it had.
+    pub is_unreadable: bool,
 }
 
 /// What was saved.
@@ -78,6 +81,7 @@ pub fn salvage(damaged: &Path, to: &Path) -> Result<Salvaged, Error> {
     if schema > migrations::known() {
         return Err(Error::Newer { found: schema, known: migrations::known() });
     }
+    let is_mended = schema::mend(&copy.path, schema)?;
     let source = open_damaged(&copy.path)?;
     drop(new_private(to).map_err(Error::Backup)?);
     let target = Connection::open(to)?;
@@ -89,8 +93,14 @@ pub fn salvage(damaged: &Path, to: &Path) -> Result<Salvaged, Error> {
         tables.push(rows::copy(&source, &target, &table)?);
     }
     rows::refuse_unreadable(&target, &mut tables)?;
+    // Definitions of our own fit any file, also one that was no database.
+    if is_mended && tables.iter().all(|table| table.saved == 0) {
+        drop(target);
+        let _ = fs::remove_file(to);
+        return Err(Error::Corrupt { path: None, faults: vec!["nothing of it can be read".into()] });
+    }
     let unlinked = repair::links(&target)?;
-    repair::search(&target)?;
+    conversation_search::rebuild(&target)?;
     target.execute_batch("PRAGMA synchronous = FULL; PRAGMA journal_mode = DELETE")?;
     drop(target);
     refuse_damaged(to)?;

@@ -146,10 +146,18 @@ fn two_data_directories_that_link_to_one_database_are_not_served_at_once() {
     let mut house = Lar::start_on(&data);
     fs::create_dir(&other).unwrap();
     symlink(data.join("lar.db"), other.join("lar.db")).unwrap();
+    let holder = format!("process {} (lar)", house.pid());
     for command in [vec!["serve"], vec!["migrate"]] {
         let (ok, said) = lar(&other, &command);
-        assert!(!ok && said.contains("lar.db is in use by another lar"), "{command:?}: {said}");
+        let expected =
+            format!("lar.db is in use outside this data directory: its lock is held by {holder}; stop");
+        assert!(!ok && said.contains(&expected), "{command:?}: {said}");
     }
+    let held = format!("lar.db.lock is held by {holder}");
+    let (ok, said) = lar(&other, &["doctor"]);
+    assert!(!ok && said.contains("BROKEN  lock") && said.contains(&held), "{said}");
+    let (_, said) = lar(&data, &["doctor"]);
+    assert!(!said.contains("is held by"), "its own server has it: {said}");
     assert_eq!(house.stop(), Some(0));
     let (ok, said) = lar(&other, &["migrate"]);
     assert!(ok, "{said}");

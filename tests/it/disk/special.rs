@@ -125,3 +125,30 @@ fn doctor_finds_beside_the_database_what_serve_refuses() {
     let (_, said) = lar(&data, &["doctor"]);
     assert!(said.contains("ok      database"), "{said}");
 }
+
+/// What is in the place of the file beside the database that a server locks. It is made anew when it is moved away.
+#[test]
+fn doctor_finds_in_the_place_of_the_databases_lock_what_serve_refuses() {
+    let at = tempfile::tempdir().unwrap();
+    let data = at.path().join("data");
+    stopped(&data);
+    let path = data.join("lar.db.lock");
+    type Put = fn(&Path);
+    let puts: [(&str, Put); 3] = [
+        ("a symbolic link", |path| symlink("/dev/null", path).unwrap()),
+        ("a folder", |path| fs::create_dir(path).unwrap()),
+        ("a pipe", make_pipe),
+    ];
+    for (kind, put) in puts {
+        fs::remove_file(&path).unwrap();
+        put(&path);
+        let expected = format!("{} cannot be locked: it is {kind}", path.display());
+        let (code, said) = lar(&data, &["serve"]);
+        assert!(code == Some(1) && said.contains(&expected), "{kind}: {code:?} {said}");
+        let (code, said) = lar(&data, &["doctor"]);
+        assert!(code == Some(4) && said.contains("BROKEN  lock") && said.contains(&expected), "{said}");
+        fs::rename(&path, at.path().join(kind)).unwrap();
+        let (code, said) = lar(&data, &["migrate"]);
+        assert!(code == Some(0), "{kind}: {said}");
+    }
+}

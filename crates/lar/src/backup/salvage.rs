@@ -81,8 +81,11 @@ pub(super) async fn run(
 
 fn screen(report: &Report) -> String {
     let mut lines = vec!["table: rows saved, rows lost".to_owned()];
-    for table in report.tables.iter().filter(|table| table.saved + table.lost > 0) {
+    for table in report.tables.iter().filter(|table| table.saved + table.lost > 0 && !table.is_unreadable) {
         lines.push(format!("  {}: {}, {}", table.name, table.saved, table.lost));
+    }
+    for table in report.tables.iter().filter(|table| table.is_unreadable) {
+        lines.push(format!("  {}: nothing of it can be read; how many rows it had is unknown", table.name));
     }
     for table in report.tables.iter().filter(|table| table.unsearched > 0) {
         lines.push(format!(

@@ -1,5 +1,4 @@
-//! What has to be mended around saved rows: the header that makes a file a database, rows that refer to lost ones, and
-//! the search index, which is made anew.
+//! What has to be mended around saved rows: the header that makes a file a database, and rows that refer to lost ones.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
@@ -16,6 +15,8 @@ const HEADER_BYTES: usize = 100;
 const MAGIC: &[u8] = b"SQLite format 3\0";
 /// Where the header says how many pages there are; zero lets SQLite go by the file's size.
 const PAGE_COUNT_AT: u64 = 28;
+/// Where it says which schema the database has.
+const SCHEMA_AT: usize = 60;
 /// The person and the conversation that rows without one are given to.
 const RECOVERED: &str = "recovered";
 
@@ -45,7 +46,15 @@ pub(super) fn header(copy: &Path) -> Result<u32, Error> {
             return Ok(schema);
         }
     }
-    Err(Error::Corrupt { path: None, faults: vec!["nothing of it can be read".into()] })
+    // Nothing of the definitions can be read: [`super::schema`] takes those of a new database.
+    let said = u32::from_be_bytes([
+        start[SCHEMA_AT],
+        start[SCHEMA_AT + 1],
+        start[SCHEMA_AT + 2],
+        start[SCHEMA_AT + 3],
+    ]);
+    let is_known = start.starts_with(MAGIC) && (1..=migrations::known()).contains(&said);
+    Ok(if is_known { said } else { migrations::known() })
 }
 
 fn write_at(file: &mut File, at: u64, bytes: &[u8]) -> Result<(), Error> {
@@ -165,13 +174,4 @@ fn without_parents(target: &Connection) -> Result<usize, Error> {
             )?;
         }
     }
-}
-
-/// Makes the index that finds conversations anew.
-pub(super) fn search(target: &Connection) -> Result<(), Error> {
-    Ok(target.execute_batch(
-        "INSERT INTO conversation_search (text, conversation_id, message_id) SELECT title, id, '' FROM conversations;
-         INSERT INTO conversation_search (text, conversation_id, message_id)
-           SELECT content, conversation_id, id FROM messages WHERE status <> 'streaming';",
-    )?)
 }

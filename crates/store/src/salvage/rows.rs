@@ -11,7 +11,7 @@ use rusqlite::{Connection, Row, params_from_iter};
 
 use super::Table;
 use super::gaps::Scale;
-use crate::Error;
+use crate::{Error, conversation_search};
 
 /// A walk that meets so many known rows one after the other goes in a circle; no page holds as many.
 const REPEATS_MAX: usize = 1_000;
@@ -25,6 +25,8 @@ pub(super) struct Shape {
     columns: Vec<String>,
     /// The columns of its primary key; empty for a table whose rows have numbers.
     key: Vec<String>,
+    /// Which column is another name of the row's number, if one is.
+    number_at: Option<usize>,
     indexes: Vec<String>,
 }
 
@@ -55,9 +57,15 @@ impl Shape {
         ]
     }
 
-    /// Takes the key off what [`Shape::select`] read.
+    /// Takes the key off what [`Shape::select`] read. A column that is another name of the row's number gets that: a damaged
+    /// definition of the table may not say so any more.
     fn split(&self, mut values: Vec<Value>) -> (Key, Vec<Value>) {
-        let columns = values.split_off(self.key.len().max(1));
+        let mut columns = values.split_off(self.key.len().max(1));
+        if let (Some(at), [Value::Integer(number)]) = (self.number_at, values.as_slice())
+            && let Some(column) = columns.get_mut(at)
+        {
+            *column = Value::Integer(*number);
+        }
         let key = match values.as_slice() {
             [Value::Integer(number)] if self.has_row_numbers() => Key::Row(*number),
             values => Key::Columns(sortable(values)),
@@ -84,12 +92,15 @@ impl Key {
     }
 }
 
-/// The tables that a schema has, by name; the search index, which is made of others, is none of them.
+/// The tables that a schema has, by name, without those of the search index: they are made of others.
 pub(super) fn tables(connection: &Connection) -> Result<Vec<Shape>, Error> {
     let mut query = connection.prepare(
-        "SELECT name, wr FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name",
+        "SELECT name, wr FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite_%'
+         AND name <> ?1 ORDER BY name",
     )?;
-    let found = query.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, bool>(1)?)))?;
+    let found = query.query_map([conversation_search::ROWS_TABLE], |row| {
+        Ok((row.get::<_, String>(0)?, row.get::<_, bool>(1)?))
+    })?;
     let found = found.collect::<Result<Vec<_>, _>>()?;
     found
         .into_iter()
@@ -100,9 +111,16 @@ pub(super) fn tables(connection: &Connection) -> Result<Vec<Shape>, Error> {
                 Ok(rows.collect::<Result<_, _>>()?)
             };
             let key = "SELECT name FROM pragma_table_info(?1) WHERE pk > 0 ORDER BY pk";
+            let columns = list("SELECT name FROM pragma_table_info(?1) ORDER BY cid")?;
+            let number = "SELECT name FROM pragma_table_info(?1) WHERE pk > 0 AND type = 'INTEGER'";
+            let (number, key) = match without_rowid {
+                true => (None, list(key)?),
+                false => (list(number)?.pop(), Vec::new()),
+            };
             Ok(Shape {
-                columns: list("SELECT name FROM pragma_table_info(?1) ORDER BY cid")?,
-                key: if without_rowid { list(key)? } else { Vec::new() },
+                number_at: columns.iter().position(|column| Some(column) == number.as_ref()),
+                columns,
+                key,
                 // One over some rows only cannot be used for all of them.
                 indexes: list("SELECT name FROM pragma_index_list(?1) WHERE partial = 0 AND origin <> 'pk'")?,
                 name,
@@ -116,9 +134,9 @@ pub(super) fn copy(source: &Connection, target: &Connection, table: &Shape) -> R
     target.execute_batch("BEGIN")?;
     let mut copying = Copying::new(source, target, table);
     copying.run()?;
-    let Copying { saved, lost, unsearched, .. } = copying;
+    let Copying { saved, lost, unsearched, is_unreadable, .. } = copying;
     target.execute_batch("COMMIT")?;
-    Ok(Table { name: table.name.clone(), saved, lost, unsearched })
+    Ok(Table { name: table.name.clone(), saved, lost, unsearched, is_unreadable })
 }
 
 /// A table that is being copied.
@@ -132,6 +150,7 @@ pub(super) struct Copying<'a> {
     saved: u64,
     lost: u64,
     pub(super) unsearched: u64,
+    is_unreadable: bool,
 }
 
 /// How a walk went.
@@ -156,13 +175,23 @@ impl<'a> Copying<'a> {
         let marks = vec!["?"; table.columns.len()].join(", ");
         let insert =
             format!("INSERT OR IGNORE INTO \"{}\" ({}) VALUES ({marks})", table.name, quoted(&table.columns));
-        Self { source, target, table, insert, read: BTreeSet::new(), saved: 0, lost: 0, unsearched: 0 }
+        Self {
+            source,
+            target,
+            table,
+            insert,
+            read: BTreeSet::new(),
+            saved: 0,
+            lost: 0,
+            unsearched: 0,
+            is_unreadable: false,
+        }
     }
 
     fn run(&mut self) -> Result<(), Error> {
         let select = self.table.select();
         if self.source.prepare(&select).is_err() {
-            // The damaged schema has no such table any more.
+            self.is_unreadable = true;
             return Ok(());
         }
         let forwards = self.walk(&format!("{select} ORDER BY {}", self.table.key_with("")), &[])?;
@@ -175,6 +204,7 @@ impl<'a> Copying<'a> {
         if !forwards.ended && !named.is_complete {
             self.search_gap(&forwards, &backwards, &named)?;
         }
+        self.is_unreadable = !forwards.ended && !named.is_complete && self.saved == 0;
         // What an index still names and was not read was lost; what could not be kept is counted already.
         self.lost += (named.keys.len() as u64).saturating_sub(self.saved + self.lost);
         Ok(())

@@ -93,7 +93,7 @@ fn filled(folder: &Path) -> PathBuf {
             .unwrap();
     }
     connection.execute_batch("COMMIT").unwrap();
-    super::repair::search(&connection).unwrap();
+    crate::conversation_search::rebuild(&connection).unwrap();
     path
 }
 
@@ -302,7 +302,7 @@ async fn random_bits_are_found_or_harmless_and_the_rest_is_saved() {
                     texts.len()
                 );
             }
-            Err(error) => assert!(matches!(error, Error::Newer { .. }), "seed {seed}: {error}"),
+            Err(error) => assert!(matches!(error, Error::Newer { .. }), "seed {seed}: {error:?}"),
         }
     }
     assert!(refused >= SEEDS / 2, "only {refused} of {SEEDS} were damaged");
@@ -353,6 +353,70 @@ fn a_lost_header_or_first_page_is_made_anew() {
         let to = folder.path().join(format!("saved-{lost}.db"));
         salvage(&path, &to).unwrap();
         assert_eq!(texts(&to), original, "{lost}");
+    }
+}
+
+#[test]
+fn damaged_definitions_cost_no_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = filled(folder.path());
+    let original = texts(&path);
+    let bytes = fs::read(&path).unwrap();
+    let found = |text: &str| bytes.windows(text.len()).position(|at| at == text.as_bytes()).unwrap();
+    // A letter of a definition, of the name of a table in it and before it, and of a column's name.
+    let places = [
+        found("CREATE TABLE memories "),
+        found("CREATE TABLE memories ") + 15,
+        found("memoriesmemories"),
+        found("memoriesmemories") + 10,
+        found("conversation_id TEXT NOT NULL REFERENCES conversations") + 3,
+        found("role            TEXT"),
+    ];
+    for place in places {
+        let mut damaged = bytes.clone();
+        damaged[place] ^= 1;
+        fs::write(&path, &damaged).unwrap();
+        let to = folder.path().join(format!("saved-{place}.db"));
+        salvage(&path, &to).unwrap();
+        assert_eq!(texts(&to), original, "{place}");
+    }
+    // All of the definitions but the first page.
+    fs::write(&path, &bytes).unwrap();
+    let pages = numbers(
+        &Connection::open(&path).unwrap(),
+        "SELECT pageno FROM dbstat WHERE name = 'sqlite_schema' AND pageno > 1",
+    );
+    assert!(pages.len() > 2);
+    spoil(&path, &pages);
+    let to = folder.path().join("saved.db");
+    salvage(&path, &to).unwrap();
+    assert_eq!(texts(&to), original);
+}
+
+#[test]
+fn a_table_of_which_nothing_can_be_read_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = filled(folder.path());
+    let pages = numbers(
+        &Connection::open(&path).unwrap(),
+        "SELECT rootpage FROM sqlite_schema WHERE tbl_name = 'memories'",
+    );
+    spoil(&path, &pages);
+    let salvaged = salvage(&path, &folder.path().join("saved.db")).unwrap();
+    let unreadable = salvaged.tables.iter().filter(|table| table.is_unreadable);
+    assert_eq!(unreadable.map(|table| table.name.as_str()).collect::<Vec<_>>(), ["memories"]);
+}
+
+#[test]
+fn a_file_of_which_nothing_can_be_read_is_no_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, to) = (folder.path().join("lar.db"), folder.path().join("saved.db"));
+    let mut random = Random(1);
+    let noise: Vec<u8> = (0..100_000).map(|_| random.below(256) as u8).collect();
+    for bytes in [noise, vec![0; 100_000]] {
+        fs::write(&path, bytes).unwrap();
+        assert!(matches!(salvage(&path, &to), Err(Error::Corrupt { .. })));
+        assert!(!to.exists());
     }
 }
 
@@ -412,6 +476,9 @@ fn rows_that_lost_what_they_refer_to_are_kept() {
     assert_eq!(count("SELECT count(*) FROM conversations WHERE title = 'recovered'"), 1);
     assert_eq!(count("SELECT count(*) FROM conversations JOIN users ON users.id = user_id"), 150);
     assert_eq!(count("SELECT count(*) FROM messages WHERE content LIKE '8 says%' AND parent_id IS NULL"), 1);
+    let mapped = "SELECT count(*) FROM conversation_search_rows s JOIN conversation_search c
+                  ON c.rowid = s.search_row AND c.conversation_id = s.conversation_id";
+    assert_eq!(count(mapped), 899 + 150, "each can be searched, and erased");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -392,6 +392,7 @@ fn filled(folder: &Path, users: usize) -> (PathBuf, Connection) {
     let mut connection = crate::connect(&path).unwrap();
     connection.execute_batch("PRAGMA wal_autocheckpoint = 0").unwrap();
     migrations::run(&mut connection, &path).unwrap();
+    connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
     assert_eq!(fs::metadata(beside(&path, LOG)).unwrap().len(), 0, "the tables are in the database");
     for number in 0..users {
         let row = (format!("user_{number:032x}"), format!("{number} {}", "x".repeat(400)));

@@ -1,0 +1,12 @@
+-- A full-text table finds its rows by words only. This maps each conversation to its rows, so that erasing one or changing its
+-- title does not look at all that was ever said.
+
+CREATE TABLE conversation_search_rows (
+  conversation_id TEXT NOT NULL,
+  message_id      TEXT NOT NULL,     -- '': the title
+  search_row      INTEGER NOT NULL,  -- of `conversation_search`
+  PRIMARY KEY (conversation_id, message_id, search_row)
+) STRICT, WITHOUT ROWID;
+
+INSERT INTO conversation_search_rows (conversation_id, message_id, search_row)
+  SELECT conversation_id, message_id, rowid FROM conversation_search;
