@@ -1,6 +1,36 @@
 //! Health, numbers, the description of the API, and starting and stopping.
 
-use lar_tests::Lar;
+use std::io::{PipeReader, PipeWriter, Write as _};
+use std::path::Path;
+use std::process::{Child, Command};
+
+use lar_tests::{Lar, until};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+
+/// A process that is ended with the test.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// What a second server says of a data directory that is in use.
+fn refused(data: &Path) -> String {
+    let second = Command::new(lar_tests::program())
+        .env("LAR_DATA_DIR", data)
+        .env("LAR_LISTEN", "127.0.0.1:0")
+        .arg("serve")
+        .output()
+        .unwrap();
+    assert!(!second.status.success(), "{second:?}");
+    String::from_utf8_lossy(&second.stderr).into_owned()
+}
+
+/// What to do about it.
+const STEP: &str = "stop that process, or use another data directory with --data-dir or LAR_DATA_DIR";
 
 #[test]
 fn a_server_is_healthy_counts_and_stops_in_order() {
@@ -26,15 +56,65 @@ fn a_server_is_healthy_counts_and_stops_in_order() {
 #[test]
 fn one_data_directory_has_one_server() {
     let lar = Lar::start();
-    let second = std::process::Command::new(lar_tests::program())
-        .env("LAR_DATA_DIR", lar.data())
-        .env("LAR_LISTEN", "127.0.0.1:0")
-        .arg("serve")
-        .output()
-        .unwrap();
-    let told = String::from_utf8_lossy(&second.stderr).into_owned();
-    assert!(
-        !second.status.success() && told.contains(&format!("is served already by process {}", lar.pid())),
-        "{told}"
-    );
+    let told = refused(lar.data());
+    let expected =
+        format!("is served already by process {} (lar) at http://{}; {STEP}", lar.pid(), lar.address);
+    assert!(told.contains(&expected), "{told}");
+}
+
+/// A pipe that takes nothing more: whoever writes to it waits.
+fn full_pipe() -> (PipeReader, PipeWriter) {
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let flags = fcntl_getfl(&writer).unwrap();
+    fcntl_setfl(&writer, flags | OFlags::NONBLOCK).unwrap();
+    // A byte may fit where a page does not.
+    let page = [b'x'; 4096];
+    for size in [page.len(), 1] {
+        while writer.write_all(&page[..size]).is_ok() {}
+    }
+    fcntl_setfl(&writer, flags).unwrap();
+    (reader, writer)
+}
+
+/// The server waits while it prints where it is, and is found all the same.
+#[test]
+fn a_server_is_announced_before_it_prints_where_it_is() {
+    let at = tempfile::tempdir().unwrap();
+    let (reader, writer) = full_pipe();
+    // `env` becomes `lar`, whose process id is then the child's.
+    let mut command = Lar::command_through(&["env"], at.path());
+    let mut server = Ended(command.arg("serve").stdout(writer).spawn().unwrap());
+    let announced = at.path().join("server.json");
+    until("the announcement", || announced.exists().then_some(()));
+    let told = refused(at.path());
+    let expected = format!("is served already by process {} (lar) at http://127.0.0.1:", server.0.id());
+    assert!(told.contains(&expected), "{told}");
+    // It ends when nobody reads what it prints, and takes the announcement back.
+    drop(reader);
+    server.0.wait().unwrap();
+    assert!(!announced.exists());
+}
+
+/// The lock of a data directory can be held by any program.
+#[test]
+fn who_holds_a_data_directory_is_named_also_where_that_is_no_lar() {
+    let at = tempfile::tempdir().unwrap();
+    let lock = at.path().join("lock");
+    // Of a server that was killed: it has the lock no more.
+    std::fs::write(at.path().join("server.json"), r#"{"url":"http://127.0.0.1:1","pid":1}"#).unwrap();
+    // `flock` becomes `sleep` when it has the lock.
+    let mut command = Command::new("flock");
+    let holder = Ended(command.arg("--no-fork").arg(&lock).args(["sleep", "1000"]).spawn().unwrap());
+    let pid = holder.0.id();
+    let program = || std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    until("the lock", || (program().trim_end() == "sleep").then_some(()));
+    let told = refused(at.path());
+    let data = at.path().display();
+    let expected =
+        format!("the data directory {data} is in use: its lock is held by process {pid} (sleep); {STEP}");
+    assert!(told.contains(&expected), "{told}");
+    let checked = Lar::command_through(&["env"], at.path()).arg("doctor").output().unwrap();
+    let screen = String::from_utf8_lossy(&checked.stdout);
+    let found = format!("{} is held by process {pid} (sleep)", lock.display());
+    assert!(screen.lines().any(|line| line.starts_with("note") && line.ends_with(&found)), "{screen}");
 }

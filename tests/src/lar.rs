@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::models::{models_dir, program};
+use crate::until;
 
 /// A running server. It is killed when dropped.
 #[derive(Debug)]
@@ -395,19 +396,12 @@ impl Lar {
         }
     }
 
-    /// Waits until `done` says so.
+    /// As [`until()`], with this server.
     ///
     /// # Panics
     /// When it does not within 30 s.
     pub fn until<T>(&self, what: &str, mut done: impl FnMut(&Self) -> Option<T>) -> T {
-        let begun = lar_base::Instant::now();
-        while begun.elapsed() < Duration::from_secs(30) {
-            if let Some(found) = done(self) {
-                return found;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        panic!("{what} did not happen within 30 s");
+        until(what, || done(self))
     }
 
     /// Process ids of the workers that hold a whole model or a vocabulary.

@@ -17,6 +17,7 @@ mod reasoning;
 mod senders;
 mod split;
 mod terminal;
+mod until;
 pub mod vocabulary;
 
 pub use disk::Disk;
@@ -27,3 +28,4 @@ pub use reasoning::reasoning_model;
 pub use senders::half_sent;
 pub use split::split_gguf;
 pub use terminal::{COLUMNS, Terminal};
+pub use until::until;

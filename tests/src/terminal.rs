@@ -1,23 +1,33 @@
 //! A terminal that a test types into and reads from: a pseudo-terminal of 80 columns with a program on it.
 
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, tcgetattr};
 
+use crate::until::within;
+
 /// Columns of the terminal.
 pub const COLUMNS: u16 = 80;
+/// How long a terminal is waited for at most.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// What was shown, in bytes: a character can come in two parts.
+type Screen = Arc<Mutex<Vec<u8>>>;
 
 /// A program on a terminal. It is killed when dropped.
 #[derive(Debug)]
 pub struct Terminal {
     keyboard: File,
-    screen: Arc<Mutex<String>>,
+    screen: Screen,
+    /// Fills the screen until no program has the terminal open; none when that was waited for.
+    reader: Option<JoinHandle<()>>,
     child: Child,
     /// Bytes of the screen that were read.
     seen: usize,
@@ -30,7 +40,9 @@ impl Terminal {
     /// When there is no pseudo-terminal, or `setsid` (Debian's util-linux) is missing.
     #[must_use]
     pub fn run(command: &Command) -> Self {
-        let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal can be made");
+        // No program that another test starts meanwhile inherits it.
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+        let controller = openpt(flags).expect("a terminal can be made");
         grantpt(&controller).expect("it can be granted");
         unlockpt(&controller).expect("it can be unlocked");
         let name = ptsname(&controller, Vec::new()).expect("it has a name").into_string().expect("in ASCII");
@@ -49,17 +61,11 @@ impl Terminal {
         let end = |file: File| OwnedFd::from(file);
         let child = session.stdin(end(open())).stdout(end(open())).stderr(end(open())).spawn();
         let keyboard = File::from(controller);
-        let mut output = keyboard.try_clone().expect("it can be read too");
-        let screen = Arc::new(Mutex::new(String::new()));
+        let output = keyboard.try_clone().expect("it can be read too");
+        let screen = Screen::default();
         let shown = screen.clone();
-        std::thread::spawn(move || {
-            let mut bytes = [0; 4096];
-            while let Ok(length @ 1..) = output.read(&mut bytes) {
-                let text = String::from_utf8_lossy(&bytes[..length]).into_owned();
-                shown.lock().unwrap_or_else(PoisonError::into_inner).push_str(&text);
-            }
-        });
-        Self { keyboard, screen, child: child.expect("setsid runs"), seen: 0 }
+        let reader = Some(std::thread::spawn(move || read_all(output, &shown)));
+        Self { keyboard, screen, reader, child: child.expect("setsid runs"), seen: 0 }
     }
 
     /// Types.
@@ -75,17 +81,12 @@ impl Terminal {
     /// # Panics
     /// When it is not shown within 60 s.
     pub fn wait_for(&mut self, text: &str) -> String {
-        let begun = lar_base::Instant::now();
-        while begun.elapsed() < Duration::from_secs(60) {
-            let screen = self.screen();
-            if let Some(at) = screen[self.seen..].find(text) {
-                let end = self.seen + at + text.len();
-                let from = std::mem::replace(&mut self.seen, end);
-                return screen[from..end].to_owned();
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        panic!("`{text}` is not shown; there is: {:?}", &self.screen()[self.seen..]);
+        let shown = within(WAIT_MAX, || {
+            let (screen, from) = (self.screen(), self.seen);
+            self.seen = from + screen[from..].find(text)? + text.len();
+            Some(screen[from..self.seen].to_owned())
+        });
+        shown.unwrap_or_else(|| panic!("`{text}` is not shown; there is: {:?}", &self.screen()[self.seen..]))
     }
 
     /// Waits until keys are not shown, while Ctrl+C still interrupts: an answer is waited for.
@@ -93,35 +94,52 @@ impl Terminal {
     /// # Panics
     /// When that is not so within 60 s.
     pub fn wait_for_hidden_keys(&self) {
-        let begun = lar_base::Instant::now();
-        while begun.elapsed() < Duration::from_secs(60) {
+        let hidden = within(WAIT_MAX, || {
             let modes = tcgetattr(&self.keyboard).expect("it is a terminal").local_modes;
-            if modes.contains(LocalModes::ISIG) && !modes.contains(LocalModes::ECHO) {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        panic!("keys are shown; there is: {:?}", self.screen());
+            (modes.contains(LocalModes::ISIG) && !modes.contains(LocalModes::ECHO)).then_some(())
+        });
+        assert!(hidden.is_some(), "keys are shown; there is: {:?}", self.screen());
     }
 
     /// Waits until the program ends; returns its exit code and everything that was shown.
     ///
     /// # Panics
-    /// When it does not end within 60 s.
+    /// When it does not end within 60 s, or a program that it started has the terminal open for 60 s more.
     pub fn ended(&mut self) -> (Option<i32>, String) {
-        let begun = lar_base::Instant::now();
-        while begun.elapsed() < Duration::from_secs(60) {
-            if let Ok(Some(status)) = self.child.try_wait() {
-                return (status.code(), self.screen());
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        panic!("the program goes on; there is: {:?}", self.screen());
+        let Some(status) = within(WAIT_MAX, || self.child.try_wait().ok().flatten()) else {
+            panic!("the program goes on; there is: {:?}", self.screen())
+        };
+        self.wait_for_reader();
+        (status.code(), self.screen())
+    }
+
+    /// Waits until all is read: the last bytes of a program that has ended may still be in the terminal.
+    fn wait_for_reader(&mut self) {
+        let Some(reader) = self.reader.take() else { return };
+        let is_done = within(WAIT_MAX, || reader.is_finished().then_some(())).is_some();
+        assert!(is_done, "the terminal is still open in another program; there is: {:?}", self.screen());
+        reader.join().expect("the terminal is read");
     }
 
     fn screen(&self) -> String {
-        self.screen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        String::from_utf8_lossy(&lock(&self.screen)).into_owned()
     }
+}
+
+/// Reads what is shown until no program has the terminal open: Linux then reports EIO, after the last byte.
+fn read_all(mut output: File, screen: &Screen) {
+    let mut bytes = [0; 4096];
+    loop {
+        match output.read(&mut bytes) {
+            Ok(length @ 1..) => lock(screen).extend_from_slice(&bytes[..length]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Ok(0) | Err(_) => return,
+        }
+    }
+}
+
+fn lock(screen: &Screen) -> MutexGuard<'_, Vec<u8>> {
+    screen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl crate::Lar {

@@ -1,5 +1,7 @@
 //! The data directory: who may use it, and the secrets in it.
 
+mod holder;
+mod lock;
 mod lost;
 mod private;
 
@@ -9,11 +11,12 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use lar_base::files::{KEY_BYTES_MAX, read_small, read_small_text, refuse_special};
+use lar_base::files::{KEY_BYTES_MAX, read_small, read_small_text};
 use lar_base::{Secret, secret};
-use lar_store::{Linked, Reserve, Store, lock_file};
+use lar_store::{Linked, Reserve, Store};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use lock::{STEP as FREE_THE_LOCK, foreign_holders, unlockable};
 pub(crate) use lost::{Loss, newest_backup};
 pub(crate) use private::{is_secret, wider_than_owner};
 
@@ -92,38 +95,19 @@ impl DataDir {
     /// Makes the directory where it is missing and takes its lock.
     ///
     /// # Errors
-    /// When another server has it, or it cannot be written.
+    /// When another process has it, with who that is and what to do, or it cannot be written.
     pub(crate) fn lock(path: &Path) -> anyhow::Result<Self> {
         let mut builder = std::fs::DirBuilder::new();
         builder.recursive(true).mode(0o700);
         builder
             .create(path)
             .with_context(|| format!("the data directory {} cannot be made", path.display()))?;
-        let lock = path.join("lock");
         refuse_links_to_others(path)?;
-        refuse_special(&lock).with_context(|| format!("{} cannot be locked", lock.display()))?;
-        let lock = open_lock(&lock)
-            .with_context(|| format!("the data directory {} cannot be written", path.display()))?;
-        match lock.try_lock() {
-            Ok(()) => {
-                let database_lock = lock_database(path)?;
-                private::narrow(path);
-                lost::remove_unfinished(path);
-                Ok(Self { path: path.to_owned(), _lock: lock, _database_lock: database_lock })
-            }
-            Err(std::fs::TryLockError::WouldBlock) => match running(path) {
-                Some(server) => bail!(
-                    "the data directory {} is served already by process {} at {}",
-                    path.display(),
-                    server.pid,
-                    server.url
-                ),
-                None => bail!("the data directory {} is in use by another lar", path.display()),
-            },
-            Err(std::fs::TryLockError::Error(error)) => {
-                Err(error).context("the data directory cannot be locked")
-            }
-        }
+        let directory_lock = lock::of_directory(path)?;
+        let database_lock = lock::of_database(path)?;
+        private::narrow(path);
+        lost::remove_unfinished(path);
+        Ok(Self { path: path.to_owned(), _lock: directory_lock, _database_lock: database_lock })
     }
 
     pub(crate) fn database(&self) -> PathBuf {
@@ -211,11 +195,11 @@ impl DataDir {
         Ok(made)
     }
 
-    /// Tells clients where the server is.
+    /// Tells clients where the server is, until what it returns is dropped.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub(crate) fn announce(&self, url: &str) -> anyhow::Result<()> {
+    pub(crate) fn announce(&self, url: &str) -> anyhow::Result<Announcement> {
         let server = ServerFile { url: url.to_owned(), pid: std::process::id() };
         let partial = self.path.join("server.json.new");
         let path = self.path.join("server.json");
@@ -223,12 +207,21 @@ impl DataDir {
         let written = new_file(&partial)
             .and_then(|mut file| file.write_all(&text))
             .and_then(|()| std::fs::rename(&partial, &path));
-        written.with_context(|| format!("{} cannot be written", path.display()))
+        written.with_context(|| format!("{} cannot be written", path.display()))?;
+        Ok(Announcement { path })
     }
+}
 
-    /// Tells clients that there is no server any more.
-    pub(crate) fn withdraw(&self) {
-        let _ = std::fs::remove_file(self.path.join("server.json"));
+/// Says where the server is. Dropping it tells clients that there is none; that happens before the lock is released, because the
+/// next server announces itself at the same place.
+#[derive(Debug)]
+pub(crate) struct Announcement {
+    path: PathBuf,
+}
+
+impl Drop for Announcement {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
     }
 }
 
@@ -273,61 +266,6 @@ fn link_to_others(data_dir: &Path, owner: u32) -> Option<PathBuf> {
         }
     }
     None
-}
-
-/// Opens a file to be locked, which is made where it is missing.
-fn open_lock(path: &Path) -> std::io::Result<File> {
-    OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)
-}
-
-/// Locks the database of a data directory, beside which the lock's file lies. The directory has a lock of its own; this one is
-/// for two directories that link to one database. Where no such file can be made (a disk that is only read or full, a folder
-/// of somebody else's), and where the disk has no locks, there is none: no server can write to that database, or nobody can say.
-///
-/// # Errors
-/// When another Lar has the database, or something else is in the place of the file.
-fn lock_database(data_dir: &Path) -> anyhow::Result<Option<File>> {
-    let database = data_dir.join("lar.db");
-    let path = lock_file(&database);
-    let owner = std::fs::metadata(data_dir)?;
-    // Root makes no file where another's link leads to, unless that folder is the other's.
-    if is_anothers(data_dir) && database.is_symlink() && linked_of(data_dir, owner.uid()).is_none() {
-        return Ok(None);
-    }
-    let cannot = || format!("{} cannot be locked", path.display());
-    refuse_link(&path).and_then(|()| refuse_special(&path)).with_context(cannot)?;
-    let is_new = !path.exists();
-    let file = match open_lock(&path) {
-        Ok(file) => file,
-        Err(error) if is_new => {
-            tracing::debug!(path = %path.display(), %error, "the database has no lock");
-            return Ok(None);
-        }
-        Err(error) => return Err(error).with_context(cannot),
-    };
-    if is_new && is_anothers(data_dir) {
-        // At once: whoever serves it later must be able to open it, also when this process is killed.
-        std::os::unix::fs::fchown(&file, Some(owner.uid()), Some(owner.gid())).with_context(cannot)?;
-    }
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(std::fs::TryLockError::WouldBlock) => bail!(
-            "the database {} is in use by another lar, which has it through another data directory",
-            path.with_extension("").display()
-        ),
-        Err(std::fs::TryLockError::Error(error)) => {
-            tracing::warn!(path = %path.display(), %error, "the database has no lock: its disk has none");
-            Ok(None)
-        }
-    }
-}
-
-/// Refuses a symbolic link where a file is to be made: in a folder of others it can lead anywhere.
-fn refuse_link(path: &Path) -> std::io::Result<()> {
-    if path.is_symlink() {
-        return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is a symbolic link"));
-    }
-    Ok(())
 }
 
 /// The server that says it serves this directory; it may have died since.
@@ -378,30 +316,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_data_directories_with_one_database_are_not_used_at_once() {
-        let at = tempfile::tempdir().unwrap();
-        let [disk, first, second] = ["disk", "first", "second"].map(|name| at.path().join(name));
-        for folder in [&disk, &first, &second] {
-            std::fs::create_dir(folder).unwrap();
-        }
-        std::fs::write(disk.join("lar.db"), b"").unwrap();
-        symlink("../disk/lar.db", first.join("lar.db")).unwrap();
-        symlink(first.join("lar.db"), second.join("lar.db")).unwrap();
-        for (one, other) in [(&first, &second), (&second, &first), (&disk, &second), (&second, &disk)] {
-            let used = DataDir::lock(one).unwrap();
-            let refused = DataDir::lock(other).unwrap_err().to_string();
-            assert!(refused.contains("disk/lar.db is in use by another lar"), "{refused}");
-            drop(used);
-        }
-        // A directory with a database of its own is in nobody's way, nor is one whose link leads nowhere.
-        let _used = DataDir::lock(&first).unwrap();
-        let own = at.path().join("own");
-        drop(DataDir::lock(&own).unwrap());
-        symlink("../away/lar.db", own.join("lar.db")).unwrap();
-        assert!(DataDir::lock(&own).is_ok());
-    }
-
-    #[test]
     fn a_link_to_what_is_not_the_owners_is_found_wherever_it_lies() {
         let at = tempfile::tempdir().unwrap();
         let data = at.path().join("data");
@@ -417,13 +331,38 @@ mod tests {
     }
 
     #[test]
-    fn a_link_in_the_place_of_the_databases_lock_is_refused_and_not_followed() {
+    fn a_server_is_announced_until_the_announcement_is_dropped() {
         let at = tempfile::tempdir().unwrap();
-        let data = at.path().join("data");
-        std::fs::create_dir(&data).unwrap();
-        symlink(at.path().join("elsewhere"), data.join("lar.db.lock")).unwrap();
-        let refused = format!("{:#}", DataDir::lock(&data).unwrap_err());
-        assert!(refused.contains("lar.db.lock cannot be locked: it is a symbolic link"), "{refused}");
-        assert!(!at.path().join("elsewhere").exists());
+        let data_dir = DataDir::lock(at.path()).unwrap();
+        // Of a server that was killed.
+        std::fs::write(at.path().join("server.json"), r#"{"url":"http://127.0.0.1:1","pid":1}"#).unwrap();
+        let announcement = data_dir.announce("http://127.0.0.1:5270").unwrap();
+        let server = running(at.path()).unwrap();
+        assert_eq!((server.url.as_str(), server.pid), ("http://127.0.0.1:5270", std::process::id()));
+        drop(announcement);
+        assert!(running(at.path()).is_none() && !at.path().join("server.json").exists());
+    }
+
+    /// Only root can make what is another's.
+    #[test]
+    fn what_root_made_beside_a_linked_database_is_handed_over_with_the_reserve() {
+        const OTHER: u32 = 65534;
+        let at = tempfile::tempdir().unwrap();
+        let (data, disk) = (at.path().join("data"), at.path().join("disk"));
+        for folder in [&data, &disk] {
+            std::fs::create_dir(folder).unwrap();
+        }
+        for name in ["lar.db", "lar.db-wal", "lar.reserve", "photos.db"] {
+            std::fs::write(disk.join(name), b"").unwrap();
+        }
+        symlink("../disk/lar.db", data.join("lar.db")).unwrap();
+        for path in [&data, &disk, &disk.join("lar.db")] {
+            if std::os::unix::fs::chown(path, Some(OTHER), Some(OTHER)).is_err() {
+                return;
+            }
+        }
+        hand_over(&data);
+        let owner = |name: &str| std::fs::metadata(disk.join(name)).unwrap().uid();
+        assert_eq!(["lar.db-wal", "lar.reserve", "photos.db"].map(owner), [OTHER, OTHER, 0]);
     }
 }

@@ -25,7 +25,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Config, Environment, InChat, ListenerConfig, QueueFull, Secrets};
-use crate::data_dir::{DataDir, Loss};
+use crate::data_dir::{Announcement, DataDir, Loss};
 use crate::{called, doctor, open_files};
 
 /// Deleted conversations can be brought back for this long.
@@ -42,6 +42,8 @@ const ENGINES_GRACE: Duration = Duration::from_secs(10);
 
 /// A Lar that listens.
 pub(crate) struct House {
+    /// None until clients are told where the server is. Fields are dropped in order: this one while the directory is locked.
+    announcement: Option<Announcement>,
     data_dir: DataDir,
     store: Store,
     server: Server,
@@ -158,11 +160,21 @@ impl House {
         };
         kept.keep_reserve();
         let grace = Duration::from_secs(config.limits.shutdown_grace_s);
-        Ok(Self { store: kept, data_dir, server, gateway, tasks, owner, owner_key, grace })
+        let announcement = None;
+        Ok(Self { announcement, data_dir, store: kept, server, gateway, tasks, owner, owner_key, grace })
     }
 
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.server.address())
+    }
+
+    /// Tells clients where the server is, until it ends. It listens already: requests that come before [`House::serve`] wait in
+    /// the listener's backlog.
+    fn announce(&mut self) -> anyhow::Result<()> {
+        if self.announcement.is_none() {
+            self.announcement = Some(self.data_dir.announce(&self.url())?);
+        }
+        Ok(())
     }
 
     /// Loads the default model and its vocabulary before anyone asks for them, if there is one.
@@ -188,11 +200,12 @@ impl House {
         });
     }
 
-    /// Serves until `stop`, then ends everything in order.
-    pub(crate) async fn serve(self, stop: CancellationToken) -> anyhow::Result<()> {
-        self.data_dir.announce(&format!("http://{}", self.server.address()))?;
+    /// Serves until `stop`, then ends everything in order. Clients are told where it is, if they were not yet.
+    pub(crate) async fn serve(mut self, stop: CancellationToken) -> anyhow::Result<()> {
+        self.announce()?;
         self.server.serve(stop, self.grace).await;
-        self.data_dir.withdraw();
+        // No client should find it while engines end.
+        drop(self.announcement);
         if !self.tasks.stop(ENGINES_GRACE).await {
             tracing::warn!("engines did not end in time; they end with this process");
         }
@@ -225,7 +238,7 @@ pub(crate) async fn run(
         tracing::warn!("{warning}");
     }
     let loss = if args.accept_data_loss { Loss::Accept } else { Loss::Refuse };
-    let house = House::open(&config, environment, config.listen, &config.listeners, loss).await?;
+    let mut house = House::open(&config, environment, config.listen, &config.listeners, loss).await?;
     house.check_database();
     // Others read what goes to a journal, to a file, or to a container's log.
     let sign_in = match (house.owner.revoked_at, args.print_link || std::io::stdout().is_terminal()) {
@@ -258,11 +271,14 @@ pub(crate) async fn run(
         }
         std::process::exit(1);
     });
+    // Before it is printed, too: whoever reads that line finds the server, and a second one is told of it.
+    house.announce()?;
     output.line(&format!("Lar is at {}\n{sign_in}", house.url()))?;
     for url in house.server.further() {
         output.line(&format!("It listens at {url}, too"))?;
     }
     if config.engines.preload {
+        // Requests wait meanwhile: this starts the load and does not wait for it.
         tokio::select! {
             () = house.preload() => {}
             () = stop.cancelled() => {}

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use lar_base::Bytes;
 use lar_base::shell::quote;
-use lar_store::{Check, Inspection, inspect, log_copies};
+use lar_store::{Check, Inspection, away, inspect, log_copies};
 
 use super::{Finding, broken, fine, note};
 use crate::advice;
@@ -20,6 +20,7 @@ pub(super) fn run(data_dir: &Path) -> Vec<Finding> {
         findings.extend(copies_of_logs(data_dir));
         findings.extend(secret(data_dir));
         findings.extend(unreadable_keys(data_dir));
+        findings.extend(locks(data_dir));
         findings.extend(permissions(data_dir));
     }
     findings
@@ -136,6 +137,30 @@ fn unreadable_keys(data_dir: &Path) -> Vec<Finding> {
     keys.map(finding).collect()
 }
 
+/// Locks that `lar serve` cannot take: something else is in the place of the file, or a process has the lock that is no server
+/// of this data directory. Who has the directory's own lock may be a Lar that starts, or a command that ends soon.
+fn locks(data_dir: &Path) -> Vec<Finding> {
+    let about = "lock";
+    let refused = data_dir::unlockable(data_dir).into_iter().map(|(path, error)| {
+        let mend = advice::next_step(&error);
+        let step = || format!("move it away, Lar makes it anew: mv {} {}", quote(&path), quote(&away(&path)));
+        broken(about, format!("{error:#}"), mend.unwrap_or_else(step))
+    });
+    let [directory, database] = data_dir::foreign_holders(data_dir);
+    let directory = directory.map(|(path, holder)| {
+        let mend = format!("wait until that process ends, or {}", data_dir::FREE_THE_LOCK);
+        note(about, format!("{} is held by {holder}", path.display()), mend)
+    });
+    let database = database.map(|(path, holder)| {
+        let found = format!(
+            "{} is held by {holder}, outside this data directory: `lar serve` is refused",
+            path.display()
+        );
+        broken(about, found, data_dir::FREE_THE_LOCK)
+    });
+    refused.chain(directory).chain(database).collect()
+}
+
 fn permissions(data_dir: &Path) -> Vec<Finding> {
     let about = "permissions";
     let wide = wider_than_owner(data_dir);
@@ -148,4 +173,67 @@ fn permissions(data_dir: &Path) -> Vec<Finding> {
             if is_secret(&wide.path) { broken(about, found, mend) } else { note(about, found, mend) }
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+    use std::os::unix::fs::symlink;
+
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+    use super::*;
+    use crate::doctor::Level;
+
+    #[test]
+    fn what_is_in_the_place_of_a_lock_is_found_as_serve_refuses_it() {
+        let at = tempfile::tempdir().unwrap();
+        let data = at.path();
+        assert_eq!(locks(data), [], "nothing was locked yet");
+        type Put = fn(&Path);
+        let pipe: Put = |path| mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let folder: Put = |path| fs::create_dir(path).unwrap();
+        let link: Put = |path| symlink("elsewhere", path).unwrap();
+        let cases = [
+            ("lar.db.lock", "it is a symbolic link", link),
+            ("lar.db.lock", "it is a pipe, not a regular file", pipe),
+            ("lar.db.lock", "it is a folder, not a regular file", folder),
+            ("lock", "it is a pipe, not a regular file", pipe),
+        ];
+        for (name, reason, put) in cases {
+            let path = data.join(name);
+            put(&path);
+            let expected = broken(
+                "lock",
+                format!("{} cannot be locked: {reason}", path.display()),
+                format!("move it away, Lar makes it anew: mv {0} {0}.away", path.display()),
+            );
+            assert_eq!(locks(data), [expected]);
+            fs::remove_file(&path).or_else(|_| fs::remove_dir(&path)).unwrap();
+        }
+        fs::write(data.join("lar.db.lock"), "").unwrap();
+        assert_eq!(locks(data), []);
+    }
+
+    #[test]
+    fn who_holds_a_lock_is_named_where_that_is_no_server_of_this_data_directory() {
+        let at = tempfile::tempdir().unwrap();
+        let (data, pid) = (at.path(), std::process::id());
+        let held = |name: &str| format!("{} is held by process {pid} (", data.join(name).display());
+        let database = File::create(data.join("lar.db.lock")).unwrap();
+        let directory = File::create(data.join("lock")).unwrap();
+        assert_eq!(locks(data), [], "nobody holds them");
+        database.try_lock().unwrap();
+        let [found]: [Finding; 1] = locks(data).try_into().unwrap();
+        assert!(found.level == Level::Broken && found.found.starts_with(&held("lar.db.lock")), "{found:?}");
+        assert_eq!(found.mend.as_deref(), Some(data_dir::FREE_THE_LOCK));
+
+        // A Lar that starts, or a command: it has both.
+        directory.try_lock().unwrap();
+        let [found]: [Finding; 1] = locks(data).try_into().unwrap();
+        assert!(found.level == Level::Note && found.found.starts_with(&held("lock")), "{found:?}");
+        let server = format!(r#"{{"url":"http://127.0.0.1:5270","pid":{pid}}}"#);
+        fs::write(data.join("server.json"), server).unwrap();
+        assert_eq!(locks(data), [], "it is the server");
+    }
 }
