@@ -40,7 +40,7 @@ const UNLOADED_MAX: Duration = Duration::from_secs(30);
 const POLL_EVERY: Duration = Duration::from_millis(100);
 const MODELS: [&str; 2] = ["smollm2-135m-instruct", "all-minilm-l6-v2"];
 /// Failed uses whose errors are printed.
-const FAILURES_SHOWN: usize = 5;
+const FAILURES_SHOWN: usize = 20;
 /// The run fails where more than one use of so many failed.
 const USES_PER_FAILURE_MIN: u64 = 100;
 
@@ -51,6 +51,8 @@ struct Shared {
     requests: AtomicU64,
     /// How often each of [`USES`] was done.
     uses: [AtomicU64; USES.len()],
+    /// The longest that a request of each took which was answered as a whole, or given up.
+    longest_ms: [AtomicU64; USES.len()],
     failed: AtomicU64,
     failures: Mutex<Vec<String>>,
     /// Held for reading during each use, and for writing while models are unloaded, which takes that no task runs.
@@ -62,11 +64,12 @@ impl Shared {
         self.is_over.load(Ordering::Relaxed)
     }
 
-    fn note_failure(&self, what: &str, error: &anyhow::Error) {
+    /// `state` is what the server said of itself at that time.
+    fn note_failure(&self, what: &str, error: &anyhow::Error, state: &str) {
         self.failed.fetch_add(1, Ordering::Relaxed);
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         if failures.len() < FAILURES_SHOWN {
-            let text = format!("{what}: {error:#}");
+            let text = format!("{what}: {error:#}{state}");
             progress(&format!("  {text}"));
             failures.push(text);
         }
@@ -95,19 +98,30 @@ pub(crate) fn measure() -> anyhow::Result<String> {
     let shared = Shared::default();
     let mut clients: Vec<Client<'_>> = (0..CLIENTS).map(|index| Client::new(&lar, &shared, index)).collect();
     progress("  each use once");
-    for (name, run) in USES {
-        clients[0].use_once(run).with_context(|| format!("{name} failed before the run"))?;
+    for (at, (name, _)) in USES.iter().enumerate() {
+        clients[0].use_once(at).with_context(|| format!("{name} failed before the run"))?;
     }
     let run = run(&lar, &shared, &mut clients, length)?;
     let (failed, uses) = (count(&shared.failed), shared.uses.iter().map(count).sum::<u64>());
     let failures = shared.failures.lock().unwrap_or_else(PoisonError::into_inner).join("; ");
-    anyhow::ensure!(failed * USES_PER_FAILURE_MIN <= uses, "{failed} of {uses} uses failed: {failures}");
     let mut text = report(&run, length)?;
-    let done = USES.iter().zip(&shared.uses);
-    let done: Vec<String> = done.map(|((name, _), times)| format!("{name} {}", count(times))).collect();
-    writeln!(text, "\nHow often each was done: {}.", done.join(", "))?;
+    let done = USES.iter().zip(shared.uses.iter().zip(&shared.longest_ms));
+    let done = done.map(|((name, _), (times, longest))| {
+        format!("{name} {} ({:.1} s)", count(times), count(longest) as f64 / 1000.0)
+    });
+    let done: Vec<String> = done.collect();
+    writeln!(
+        text,
+        "\n{uses} uses; how often each was done and, in brackets, the longest that one of its requests took: {}.",
+        done.join(", ")
+    )?;
     if failed > 0 {
         writeln!(text, "\n{failed} of them had an unexpected answer. The first: {failures}.")?;
+    }
+    // What was measured is shown also where the run fails.
+    if failed * USES_PER_FAILURE_MIN > uses {
+        progress(&text);
+        anyhow::bail!("{failed} of {uses} uses failed");
     }
     Ok(text)
 }
@@ -186,7 +200,7 @@ fn unload_now_and_then(lar: &Lar, shared: &Shared, every: Duration) -> Vec<Worke
         before.push(Workers::look(lar));
         for model in MODELS {
             if let Err(error) = unload(lar, shared, model) {
-                shared.note_failure("an unload", &error);
+                shared.note_failure("an unload", &error, "");
             }
         }
         drop(quiet);

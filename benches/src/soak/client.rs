@@ -1,10 +1,13 @@
 //! A client of the run: a key, the memories that it made and did not erase yet, and how it sends requests.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::net::TcpStream;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
+use lar_base::{Instant, Timestamp};
 use lar_tests::{Answer, Lar};
 use serde_json::{Value, json};
 
@@ -15,6 +18,10 @@ use super::{CLIENTS, Shared};
 const MEMORIES_MAX: usize = 20;
 /// Bytes of an answer that an error shows.
 const SHOWN_BYTES: usize = 300;
+/// A task whose client has gone is recorded as over by then: a step of the engine has ended.
+const SETTLED_AFTER: Duration = Duration::from_secs(3);
+/// The numbers of the server that are told of a use that failed.
+const NUMBERS: [&str; 4] = ["lar_queue_", "lar_active_leases{", "lar_pool_ready{", "lar_model_state{"];
 
 pub(super) struct Client<'a> {
     pub(super) lar: &'a Lar,
@@ -24,6 +31,10 @@ pub(super) struct Client<'a> {
     index: usize,
     /// Uses that it began.
     step: usize,
+    /// Which of [`USES`] it is at.
+    at: usize,
+    /// What its last request took.
+    took: Cell<Duration>,
     memories: VecDeque<String>,
 }
 
@@ -31,28 +42,63 @@ impl<'a> Client<'a> {
     /// Invites somebody, whose client this is.
     pub(super) fn new(lar: &'a Lar, shared: &'a Shared, index: usize) -> Self {
         let key = lar.invite(&format!("person-{index}"));
-        Self { lar, key, shared, index, step: 0, memories: VecDeque::new() }
+        let (took, memories) = (Cell::default(), VecDeque::new());
+        Self { lar, key, shared, index, step: 0, at: 0, took, memories }
     }
 
     /// Does one use after the other until the run is over. Clients begin at different ones.
     pub(super) fn work(&mut self) {
         while !self.shared.is_over() {
             let at = (self.step + self.index * USES.len() / CLIENTS) % USES.len();
-            let (name, run) = USES[at];
             let done = {
                 let _busy = self.shared.quiet.read().unwrap_or_else(PoisonError::into_inner);
-                self.use_once(run)
+                let begun = Instant::now();
+                self.use_once(at).map_err(|error| (error, self.look(begun)))
             };
             self.shared.uses[at].fetch_add(1, Ordering::Relaxed);
-            if let Err(error) = done {
-                self.shared.note_failure(name, &error);
+            if let Err((error, state)) = done {
+                self.shared.note_failure(USES[at].0, &error, &state);
             }
         }
     }
 
-    pub(super) fn use_once(&mut self, run: Use) -> anyhow::Result<()> {
+    pub(super) fn use_once(&mut self, at: usize) -> anyhow::Result<()> {
+        let run: Use = USES[at].1;
         self.step += 1;
+        self.at = at;
         run(self)
+    }
+
+    /// How old the use is that failed and what its last whole request took; what the server says of its queues at this time,
+    /// and of this client's newest tasks once they are over: one without `queue_ms` never had a lease, one without `ttft_ms`
+    /// no token.
+    fn look(&self, begun: Instant) -> String {
+        let (age, took) = (begun.elapsed().as_secs_f64(), self.took.get().as_secs_f64());
+        let now = Timestamp::now();
+        let metrics = self.lar.get("/metrics").body;
+        let numbers = metrics.lines().filter(|line| NUMBERS.iter().any(|name| line.starts_with(name)));
+        let numbers: Vec<&str> = numbers.collect();
+        let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+        std::thread::sleep(SETTLED_AFTER);
+        let tasks = self.lar.send_with(&self.key, "GET", "/lar/v1/tasks?limit=3", &Value::Null).json();
+        format!(
+            " [after {age:.1} s, the last request {took:.1} s, at {now}; load {}; {}; tasks {}]",
+            load.trim(),
+            numbers.join(", "),
+            tasks["data"]
+        )
+    }
+
+    /// Counts a request, has it answered and notes what that took.
+    fn timed(&self, send: impl FnOnce() -> Answer) -> Answer {
+        self.count_request();
+        let begun = Instant::now();
+        let answer = send();
+        let took = begun.elapsed();
+        self.took.set(took);
+        let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        self.shared.longest_ms[self.at].fetch_max(millis, Ordering::Relaxed);
+        answer
     }
 
     /// A number that no other use of any client has, to make texts differ.
@@ -67,8 +113,7 @@ impl<'a> Client<'a> {
 
     /// Sends a request and reads its whole answer.
     pub(super) fn send(&self, method: &str, path: &str, body: &Value) -> Answer {
-        self.count_request();
-        self.lar.send_with(&self.key, method, path, body)
+        self.timed(|| self.lar.send_with(&self.key, method, path, body))
     }
 
     /// [`Client::send`] where only this status is right.
@@ -83,7 +128,7 @@ impl<'a> Client<'a> {
         anyhow::ensure!(
             answer.status == status,
             "{method} {path}: {} {}",
-            answer.status,
+            status_of(&answer),
             shown(&answer.body)
         );
         Ok(answer)
@@ -109,18 +154,17 @@ impl<'a> Client<'a> {
 
     /// Sends a request of the Model Context Protocol and returns its result.
     pub(super) fn mcp(&self, method: &str, params: &Value) -> anyhow::Result<Value> {
-        self.count_request();
         let headers = format!(
             "{}accept: application/json, text/event-stream\r\nmcp-protocol-version: 2025-11-25\r\n",
             self.key
         );
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
-        let answer = self.lar.send_with(&headers, "POST", "/mcp", &body);
+        let answer = self.timed(|| self.lar.send_with(&headers, "POST", "/mcp", &body));
         let result = answer.json()["result"].clone();
         anyhow::ensure!(
             result.is_object() && result["isError"] != true,
             "{method}: {} {}",
-            answer.status,
+            status_of(&answer),
             shown(&answer.body)
         );
         Ok(result)
@@ -148,6 +192,11 @@ impl<'a> Client<'a> {
         }
         Ok(())
     }
+}
+
+/// The status of an answer. What came too late, or in a connection that was closed, has none: how long it took tells which.
+fn status_of(answer: &Answer) -> String {
+    if answer.status == 0 { "no answer".to_owned() } else { answer.status.to_string() }
 }
 
 /// The beginning of a text.

@@ -225,10 +225,11 @@ fn other_apis(client: &mut Client<'_>) -> anyhow::Result<()> {
     client.post("/v1/messages", &chat_body(client, 16, &json!({ "stream": is_streamed })))?;
     let messages = json!([{ "role": "user", "content": question(client) }]);
     let options = json!({ "num_predict": 16 });
-    client.post(
+    let answer = client.post(
         "/api/chat",
         &json!({ "model": "default", "messages": messages, "options": options, "stream": is_streamed }),
     )?;
+    anyhow::ensure!(answer.body.contains("\"done\":true"), "no end: {}", shown(&answer.body));
     let body =
         json!({ "model": "default", "prompt": question(client), "max_tokens": 8, "stream": is_streamed });
     client.post("/v1/completions", &body).map(drop)

@@ -276,6 +276,9 @@ impl<'model> Generator<'model> {
             })
         };
         let mut unread: Vec<Unread> = self.running.iter().filter_map(reads).collect();
+        if unread.is_empty() || (answers > 0 && self.pace.take_measuring_step()) {
+            return 0;
+        }
         self.order.arrange(&mut unread);
         let room = self.pace.prompt_tokens(answers);
         let mut taken = 0;

@@ -28,8 +28,10 @@ const FIRST_PROMPT_SPEED: f64 = 90.0;
 const FIRST_ADDED_SHARE: f64 = 1.0 / 3.0;
 /// Weight of the newest measurement.
 const NEWEST: f64 = 0.3;
-/// Sizes of steps whose times are remembered, in tokens.
-const SIZES: usize = 32;
+/// Sizes of steps whose times are remembered, in tokens: as many as a worker may have sequences (`engines.concurrency`), and none.
+const SIZES: usize = 257;
+/// After so many steps of answers and prompts comes one of answers only, to see what those take by now.
+const MIXED_MAX: u32 = 16;
 /// Guessed tokens in a step at most.
 pub(super) const GUESSED_MAX: usize = 12;
 
@@ -44,6 +46,8 @@ pub(super) struct Pace {
     prompt_added: f64,
     /// Seconds of a step without prompts, by its tokens.
     decode: [Option<f64>; SIZES],
+    /// Steps of answers and prompts since the last of answers only.
+    mixed: u32,
     /// Whether the last step was broken off.
     broken_off: bool,
 }
@@ -55,6 +59,7 @@ impl Pace {
             prompt_speed: FIRST_PROMPT_SPEED,
             prompt_added: 1.0 / FIRST_PROMPT_SPEED,
             decode: [None; SIZES],
+            mixed: 0,
             broken_off: false,
         }
     }
@@ -66,6 +71,7 @@ impl Pace {
         let blend = |known: f64, new: f64| known + NEWEST * (new - known);
         match (answers, prompts) {
             (_, 0) => {
+                self.mixed = 0;
                 if let Some(known) = self.decode.get_mut(answers) {
                     *known = Some(known.map_or(took, |known| blend(known, took)));
                 }
@@ -74,6 +80,7 @@ impl Pace {
             (0, ..MEASURED_MIN) => {}
             (0, _) => self.prompt_speed = blend(self.prompt_speed, prompts as f64 / took),
             _ => {
+                self.mixed += 1;
                 let added = (took - self.answers(answers)).max(0.0) / prompts as f64;
                 self.prompt_added = blend(self.prompt_added, added).max(1e-6);
             }
@@ -105,6 +112,17 @@ impl Pace {
         let tokens = (self.prompt_speed * target.as_secs_f64()) as usize;
         let whole = if self.broken_off { tokens } else { (tokens / TILE * TILE).max(TILE) };
         whole.clamp(1, most.max(1))
+    }
+
+    /// Whether the next step computes answers only although prompts are unread, which then counts as done. What a step takes beyond what its answers took
+    /// when they were measured last counts as the prompts': where answers have become slower since, prompts would get less and
+    /// less, and where they have become faster, more than they may add; no step with both would show it.
+    pub(super) fn take_measuring_step(&mut self) -> bool {
+        let is_due = self.mixed >= MIXED_MAX;
+        if is_due {
+            self.mixed = 0;
+        }
+        is_due
     }
 
     /// What reading so many tokens of prompts takes where nothing else is computed.
@@ -279,6 +297,43 @@ mod tests {
             pace.note(1, 0, millis(300));
         }
         assert!((95..=101).contains(&pace.prompt_tokens(1)), "{}", pace.prompt_tokens(1));
+    }
+
+    /// Tokens of a prompt in each of 400 steps beside so many answers, where a step takes so many milliseconds and so many more
+    /// for each token of the prompt.
+    fn read_beside(answers: usize, pace: &mut Pace, step: u64, each: u64) -> Vec<usize> {
+        let step = |_| {
+            let prompts = if pace.take_measuring_step() { 0 } else { pace.prompt_tokens(answers) };
+            pace.note(answers, prompts, millis(step + each * prompts as u64));
+            prompts
+        };
+        (0..400).map(step).collect()
+    }
+
+    #[test]
+    fn answers_that_became_slower_leave_prompts_their_share() {
+        // Other programs take most of the machine from one step to the next, or answers were never measured.
+        let slower = [(Some(10), 300, 60), (Some(10), 500, 20), (None, 300, 60)];
+        for (answers, (before, step, each)) in
+            [1, 40, 256].into_iter().flat_map(|n| slower.map(|case| (n, case)))
+        {
+            let mut pace = Pace::new(512);
+            if let Some(before) = before {
+                pace.note(answers, 0, millis(before));
+            }
+            let read: usize = read_beside(answers, &mut pace, step, each)[200..].iter().sum();
+            // As many as take as long as a token does.
+            let fair = 200 * step / each;
+            assert!(read as u64 * 10 >= fair * 7, "{answers}, {step} + {each} ms: {read} of {fair}");
+        }
+    }
+
+    #[test]
+    fn answers_that_became_faster_keep_their_pace() {
+        let mut pace = Pace::new(512);
+        pace.note(1, 0, millis(500));
+        let last = read_beside(1, &mut pace, 10, 2)[399];
+        assert!((35..=50).contains(&last), "{last}");
     }
 
     #[test]

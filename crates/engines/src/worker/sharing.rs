@@ -13,9 +13,10 @@
 //!
 //! So one short answer after the other of several callers leaves everybody slices of their own.
 //!
-//! A stream whose state cannot be kept is read again when it goes on. So it is paused only where little of it was read, or
-//! after it has computed for its slice since its prompt was read; where streams take turns, that slice is as long as reading
-//! it again takes. What is paused has always got on, and at most half of the time goes into reading again.
+//! A stream whose state cannot be kept is read again when it goes on. So it is paused only where little of it was read, once at
+//! most where streams take turns; or after it has computed for its slice since its prompt was read; where streams take turns,
+//! that slice is as long as reading it again takes. What is paused has always got on, and at most half of the time goes into
+//! reading again.
 //!
 //! Of those that wait, a stream of the person, then of the key, with the fewest sequences goes first, then the one that has
 //! waited longest.
@@ -119,7 +120,9 @@ pub(super) fn choose(
             let at_once = !runner.is_runnable || has_more || shares;
             let in_turn = has_waited && computed >= SLICE && (runner.caller == waiter.caller || theirs > own);
             let slice = if at_once { SLICE } else { SLICE.max(runner.read_again) };
-            let is_little = runner.tokens <= READ_AGAIN_MAX || (runner.is_read && computed >= slice);
+            // Twice only for good reason: a slow machine would not get to the end of a prompt in any turn.
+            let may_lose_little = runner.tokens <= READ_AGAIN_MAX && (at_once || !runner.was_paused);
+            let is_little = may_lose_little || (runner.is_read && computed >= slice);
             let costs_little = runner.can_be_kept || (!runner.must_be_kept && is_little);
             runner.may_be_paused && (at_once || in_turn) && costs_little
         };

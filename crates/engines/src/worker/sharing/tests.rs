@@ -10,8 +10,9 @@ use super::*;
 #[derive(Debug, Clone, Copy)]
 struct Stream {
     caller: u64,
-    /// Seconds until its prompt is read.
+    /// Seconds until its prompt is read, and tokens of it that are read in each.
     reads: u64,
+    tokens_per_second: u64,
     /// Whether host memory has room for its state.
     can_be_kept: bool,
     /// Whether its state cannot be computed again.
@@ -94,7 +95,7 @@ impl World {
                     since: Self::at(*since),
                     was_paused: self.histories[*stream as usize].paused > 0,
                     is_read: *left == 0,
-                    tokens: 1000 * (about.reads - left) as usize,
+                    tokens: (about.tokens_per_second * (about.reads - left)) as usize,
                     read_again: Duration::from_secs(about.reads - left),
                     can_be_kept: about.can_be_kept,
                     must_be_kept: about.must_be_kept,
@@ -116,7 +117,7 @@ impl World {
                 let (left, since) = self.running.remove(&stream).unwrap();
                 let about = self.streams[stream as usize];
                 let had_its_slice = left == 0 && self.now - since >= SLICE.as_secs();
-                let read_little = 1000 * (about.reads - left) as usize <= READ_AGAIN_MAX;
+                let read_little = (about.tokens_per_second * (about.reads - left)) as usize <= READ_AGAIN_MAX;
                 assert!(about.can_be_kept || had_its_slice || read_little, "work is lost");
                 self.left[stream as usize] = if about.can_be_kept { left } else { about.reads };
                 assert!(about.can_be_kept || !about.must_be_kept, "a state is lost");
@@ -179,7 +180,14 @@ impl World {
 }
 
 fn stream(caller: u64) -> Stream {
-    Stream { caller, reads: 0, can_be_kept: true, must_be_kept: false, is_stalled: false }
+    Stream {
+        caller,
+        reads: 0,
+        tokens_per_second: 1000,
+        can_be_kept: true,
+        must_be_kept: false,
+        is_stalled: false,
+    }
 }
 
 #[test]
@@ -252,6 +260,19 @@ fn what_cannot_be_kept_takes_turns_as_long_as_reading_it_takes() {
     world.seconds(500);
     let [document, question] = [document, question].map(|stream| world.histories[stream].clone());
     assert!(document.paused <= 8 && question.waited_max <= 80, "{document:?} {question:?}");
+}
+
+/// On a slow machine a prompt is not read to its end in a turn.
+#[test]
+fn prompts_that_are_read_slowly_and_cannot_be_kept_are_read_in_the_end() {
+    let mut world = World::new(1);
+    let slow = |caller| Stream { reads: 50, tokens_per_second: 20, can_be_kept: false, ..stream(caller) };
+    let documents = [world.arrive(slow(1)), world.arrive(slow(2))];
+    world.seconds(600);
+    for document in documents {
+        let history = &world.histories[document];
+        assert!(history.paused <= 6 && history.waited_max <= 120, "{history:?}");
+    }
 }
 
 #[test]
@@ -342,10 +363,12 @@ proptest! {
         sequences in 1usize..4,
         endless in prop::collection::vec((prop_oneof![1u64..4, 100u64..103], 0u64..12, any::<bool>()), 1..5),
         short in prop::collection::vec((prop_oneof![1u64..7, 100u64..103], 1u64..8), 1..5),
+        tokens_per_second in prop_oneof![Just(1000u64), Just(20)],
     ) {
         let mut world = World::new(sequences);
         for (caller, reads, can_be_kept) in &endless {
-            world.arrive(Stream { reads: *reads, can_be_kept: *can_be_kept, ..stream(*caller) });
+            let can_be_kept = *can_be_kept;
+            world.arrive(Stream { reads: *reads, tokens_per_second, can_be_kept, ..stream(*caller) });
         }
         world.seconds_beside(800, &short);
         for (caller, ..) in &endless {
@@ -362,13 +385,14 @@ proptest! {
     fn everybody_gets_on(
         sequences in 1usize..4,
         streams in prop::collection::vec((prop_oneof![1u64..4, 100u64..103], 0u64..12, any::<bool>(), 0u64..40), 1..7),
+        tokens_per_second in prop_oneof![Just(1000u64), Just(20)],
     ) {
         let mut world = World::new(sequences);
         let mut later = streams.clone();
         later.sort_by_key(|(.., at)| *at);
         for (caller, reads, can_be_kept, at) in later {
             world.seconds(at.saturating_sub(world.now));
-            world.arrive(Stream { reads, can_be_kept, ..stream(caller) });
+            world.arrive(Stream { reads, tokens_per_second, can_be_kept, ..stream(caller) });
         }
         let begun = world.now;
         world.seconds(400);
