@@ -9,8 +9,10 @@ LAR := target/release/lar
 PAGE := web/dist/index.html
 # What is started here talks to no Lar of the person who runs it.
 TEST_MODELS := $(CURDIR)/.build/models
-# What is built: the program. The suite builds everything at once, as parts of it would have it built twice.
+# What is built: the program. The suite builds everything at once, tests included: parts of it have other features of the
+# libraries that they share, so that llama.cpp and most crates would be built twice.
 WHAT := -p lar
+EVERYTHING := --workspace --all-targets
 
 .PHONY: build run dist test check rust-test page-test conformance first-run quality docs bench clean bootstrap test-bootstrap models llama-server plugin-test client-matrix big-clients nightly
 
@@ -33,12 +35,12 @@ dist: models
 TEST_PARTS := test-bootstrap check models llama-server rust-test page-test plugin-test conformance first-run quality docs
 test:
 	@times=; for part in $(TEST_PARTS); do \
-	  from=$$SECONDS; $(MAKE) --no-print-directory WHAT='--workspace --bins' $$part; times+=", $$part $$((SECONDS - from)) s"; \
+	  from=$$SECONDS; $(MAKE) --no-print-directory WHAT='$(EVERYTHING)' $$part; times+=", $$part $$((SECONDS - from)) s"; \
 	done; echo "everything passed: $${times#, }"
 
 check: $(PAGE)
 	cargo fmt --all --check
-	cargo clippy --release --workspace --all-targets -- -D warnings
+	cargo clippy --release $(EVERYTHING) -- -D warnings
 
 models: $(PAGE)
 	cargo build --release $(WHAT)
@@ -60,11 +62,11 @@ plugin-test: test-bootstrap
 # How well memories are found on public questions: not worse than words alone, nor than was recorded.
 quality: models
 	scripts/bench-data.sh questions
-	cargo build --release -q --workspace --bins
+	cargo build --release -q $(EVERYTHING)
 	LAR_TEST_MODELS=$(TEST_MODELS) target/release/lar-benches gate
 
 conformance: models
-	cargo build --release -q --workspace --bins
+	cargo build --release -q $(EVERYTHING)
 	LAR_TEST_MODELS=$(TEST_MODELS) tests/conformance/run.sh
 
 # `make run` itself, with the model that it chooses for this machine: 1 GB.
@@ -86,11 +88,12 @@ docs:
 	mdbook build docs
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --release --workspace --no-deps --document-private-items --quiet
 
-bench: build models
+bench: models
 	scripts/rivals.sh
 	scripts/llama-server.sh llama-bench llama-batched-bench
 	scripts/bench-data.sh
-	LAR_TEST_MODELS=$(TEST_MODELS) cargo run --release -p lar-benches
+	cargo build --release -q $(EVERYTHING)
+	LAR_TEST_MODELS=$(TEST_MODELS) target/release/lar-benches
 
 $(PAGE): web/package-lock.json web/index.html web/vite.config.ts $(shell find web/src web/public -type f)
 	@printf '\033[1m· building the page\033[0m\n'
