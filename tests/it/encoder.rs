@@ -71,13 +71,15 @@ async fn vectors_are_those_of_candle() {
     let weights = std::fs::read(embedder_file("weights")).unwrap();
     let weights = VarBuilder::from_buffered_safetensors(weights, DType::F32, &Device::Cpu).unwrap();
     let model = bert::BertModel::load(weights, &config).unwrap();
-    for (text, vector) in texts().iter().zip(&found.vectors) {
+    for ((text, vector), own) in texts().iter().zip(&found.vectors).zip(&found.lengths) {
         let ids = ids(&embedder_file("tokenizer"), text, 256);
         let states = model.forward(&ids, &ids.zeros_like().unwrap(), None).unwrap();
         let mean: Vec<f32> = states.mean(1).unwrap().squeeze(0).unwrap().to_vec1().unwrap();
         assert!(cosine(vector, &mean) >= 0.99999, "{text}: {}", cosine(vector, &mean));
         let length: f32 = vector.iter().map(|value| value * value).sum();
         assert!((length - 1.0).abs() < 1e-5, "{length}");
+        let of_mean = mean.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
+        assert!((own / of_mean - 1.0).abs() < 1e-4, "{text}: {own}, {of_mean}");
     }
     assert_eq!(found.truncated, [4], "only the long text was cut");
     // Golden: as they were when they were first seen to be candle's.
@@ -306,6 +308,9 @@ async fn a_gguf_embedder_reads_endless_words_and_blanks_in_slices() {
     assert_eq!((sliced.tokens, sliced.truncated), (whole.tokens, whole.truncated));
     for (sliced, whole) in sliced.vectors.iter().zip(&whole.vectors) {
         assert!(cosine(sliced, whole) >= 0.9999);
+    }
+    for (sliced, whole) in sliced.lengths.iter().zip(&whole.lengths) {
+        assert!((sliced / whole - 1.0).abs() < 0.01, "{sliced}, {whole}");
     }
     assert_eq!(driver.worker_pid(), pid, "it is the same worker");
     driver.unload().await;

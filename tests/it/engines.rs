@@ -9,7 +9,8 @@ use lar_base::KeyId;
 use lar_egress::Egress;
 use lar_engines::Error;
 use lar_engines::driver::{
-    Ability, Chat, ChatMessage, Constraint, Driver, Event, FinishReason, Generation, Job, Prompt, Sampling,
+    Ability, Candidate, Chat, ChatMessage, Constraint, Driver, Event, FinishReason, Generation, Job, Prompt,
+    Sampling,
 };
 use lar_engines::embedded::{ConfinementPolicy, Embedded, EmbeddedOptions};
 use lar_engines::llama_server::{LlamaServer, LlamaServerOptions};
@@ -207,6 +208,40 @@ async fn seeds_repeat_and_stop_texts_end() {
             (Some(cut.as_str()), end),
             (whole.split(&stop).next(), Event::Finished(FinishReason::StopText(1)))
         );
+        driver.unload().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn probabilities_are_those_of_what_the_samplers_left() {
+    for driver in drivers() {
+        driver.load().await.unwrap();
+        let sampling = Sampling {
+            temperature: Some(1.0),
+            top_k: Some(3),
+            top_p: Some(1.0),
+            min_p: Some(0.0),
+            seed: 7,
+            tokens_max: 8,
+            logprobs: Some(5),
+            post_sampling: true,
+            ..Sampling::default()
+        };
+        let job = job(&*driver, "One two three four", sampling).await;
+        let mut generation = driver.generate(job).unwrap();
+        let mut told = 0;
+        while let Some(event) = generation.events.next().await {
+            let Event::Delta { logprobs, .. } = event else { continue };
+            for token in logprobs {
+                let sum: f32 = token.top.iter().map(|candidate| candidate.logprob.exp()).sum();
+                assert!(token.top.len() == 3 && (sum - 1.0).abs() < 1e-3, "{token:?}");
+                let chosen = (token.chosen.id, token.chosen.logprob);
+                let is_chosen = |candidate: &Candidate| (candidate.id, candidate.logprob) == chosen;
+                assert!(token.top.iter().any(is_chosen), "{token:?}");
+                told += 1;
+            }
+        }
+        assert!(told > 0, "{}", driver.engine().name);
         driver.unload().await;
     }
 }

@@ -113,7 +113,6 @@ fn completions_are_answered_in_llama_cpps_form() {
     for (wrong, param) in [
         (json!({ "prompt": [] }), "prompt"),
         (json!({ "n_predict": -3 }), "n_predict"),
-        (json!({ "post_sampling_probs": true }), "post_sampling_probs"),
         (json!({ "prompt": { "prompt_string": "a", "multimodal_data": ["b"] } }), "prompt"),
     ] {
         let refused = lar.post("/completion", &body(wrong));
@@ -449,8 +448,14 @@ fn vectors_are_scaled_as_asked_and_paths_without_v1_have_both_forms() {
     assert!((largest(&vector(json!({ "embd_normalize": 0 }))) - 32760.0).abs() < 0.01);
     let cubes: f64 = vector(json!({ "embd_normalize": 3 })).iter().map(|number| number.abs().powi(3)).sum();
     assert!((cubes - 1.0).abs() < 1e-4, "{cubes}");
+    let own = vector(json!({ "embd_normalize": -1 }));
+    let length = own.iter().map(|number| number * number).sum::<f64>().sqrt();
+    assert!((length - 1.0).abs() > 0.01, "as the model computed it: {length}");
+    for (own, unit) in own.iter().zip(&unit) {
+        assert!((own - unit * length).abs() < 1e-5 * length, "{own}, {unit}, {length}");
+    }
     for (wrong, param) in [
-        (json!({ "content": "a", "embd_normalize": -1 }), "embd_normalize"),
+        (json!({ "content": "a", "embd_normalize": -2 }), "embd_normalize"),
         (json!({ "content": [1, 2] }), "content"),
         (json!({ "content": [[1, "a"]] }), "content"),
         (json!({}), "content"),
@@ -462,4 +467,133 @@ fn vectors_are_scaled_as_asked_and_paths_without_v1_have_both_forms() {
     assert_eq!(own[0]["index"], 0, "{own}");
     let openais = lar.post("/embeddings", &json!({ "input": ["The cat sits."] })).json();
     assert_eq!((&openais["object"], &openais["data"][0]["index"]), (&json!("list"), &json!(0)));
+}
+
+#[test]
+fn errors_about_texts_name_the_field_that_was_sent() {
+    let lar = Lar::start();
+    let long = "word ".repeat(1000);
+    for (path, body, param) in [
+        ("/embedding", json!({ "content": long }), "content"),
+        ("/embedding", json!({ "content": ["short", long] }), "content[1]"),
+        ("/embedding", json!({ "content": { "prompt_string": long } }), "content"),
+        ("/embedding", json!({ "input": ["short", long] }), "input[1]"),
+        ("/embeddings", json!({ "content": ["short", long] }), "content[1]"),
+        ("/v1/embeddings", json!({ "input": long }), "input"),
+        ("/embedding", json!({ "content": "" }), "content"),
+        ("/embedding", json!({ "content": ["short", ""] }), "content[1]"),
+        ("/embedding", json!({ "content": ["short", true] }), "content[1]"),
+    ] {
+        let refused = lar.post(path, &body);
+        let told = refused.json()["error"]["param"].clone();
+        assert_eq!((refused.status, told), (400, json!(param)), "{path}: {}", refused.body);
+    }
+    let cut = lar.post("/embedding", &json!({ "content": ["short", long], "truncate": true }));
+    assert_eq!((cut.status, cut.json()[1]["index"].clone()), (200, json!(1)), "{}", cut.body);
+    assert!(cut.head.contains("x-lar-truncated: 1"), "{}", cut.head);
+}
+
+#[test]
+fn numbers_out_of_range_are_the_nearest_in_range() {
+    let lar = Lar::start();
+    let grammar = json!(format!("root ::= {}", json!("one\n  two")));
+    let content = |field: &str, number: &str| {
+        let body =
+            format!(r#"{{"prompt": "a", "n_predict": 40, "grammar": {grammar}, "{field}": {number}}}"#);
+        let answer = lar.raw(&lar.head("POST", "/completion", body.len()), body.as_bytes());
+        assert_eq!(answer.status, 200, "{field}: {number}: {}", answer.body);
+        answer.json()["content"].as_str().unwrap().to_owned()
+    };
+    // No line is indented by so much.
+    for number in ["9223372036854775807", "9223372036854775808", "1e30"] {
+        assert_eq!(content("n_indent", number), "one\n  ", "{number}");
+    }
+    assert_eq!(content("n_indent", "-1e30"), "one\n  two");
+    assert_eq!(content("n_predict", "1e30"), "one\n  two");
+    for field in ["t_max_predict_ms", "n_probs", "top_k", "min_keep", "repeat_last_n", "mirostat", "seed"] {
+        for number in ["9223372036854775808", "1e30", "-1e30"] {
+            assert_eq!(content(field, number), "one\n  two", "{field}: {number}");
+        }
+    }
+    let settings = |field: &str, number: &str| {
+        let body = format!(r#"{{"prompt": "a", "n_predict": 1, "{field}": {number}}}"#);
+        let answer = lar.raw(&lar.head("POST", "/completion", body.len()), body.as_bytes());
+        answer.json()["generation_settings"][field].clone()
+    };
+    assert_eq!(settings("mirostat", "3"), 2);
+    assert_eq!(settings("top_k", "2.5"), 2, "the fraction is cut off");
+    assert_eq!(settings("repeat_last_n", "1e30"), i32::MAX);
+    // A token's number is no quantity.
+    for tokens in ["[-1]", "[4294967296]", "[1e30]"] {
+        let body = format!(r#"{{"tokens": {tokens}}}"#);
+        let refused = lar.raw(&lar.head("POST", "/detokenize", body.len()), body.as_bytes());
+        assert_eq!((refused.status, &refused.json()["error"]["param"]), (400, &json!("tokens[0]")));
+    }
+}
+
+#[test]
+fn probabilities_are_told_of_what_the_samplers_left() {
+    let lar = Lar::start();
+    let ask = |more: Value| {
+        let mut body = json!({ "prompt": "one two three four", "n_predict": 6, "seed": 7, "n_probs": 5,
+            "post_sampling_probs": true });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let answer = lar.post("/completion", &body);
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert!(!answer.head.contains("x-lar-ignored"), "{}", answer.head);
+        answer
+    };
+    let tokens = |answer: &Value| answer["completion_probabilities"].as_array().unwrap().clone();
+    let check = |token: &Value| {
+        let top = token["top_probs"].as_array().unwrap();
+        let probabilities: Vec<f64> = top.iter().map(|one| one["prob"].as_f64().unwrap()).collect();
+        assert_eq!(top.len(), 3, "{token}");
+        assert!((probabilities.iter().sum::<f64>() - 1.0).abs() < 1e-4, "{token}");
+        assert!(probabilities.is_sorted_by(|one, next| one >= next), "{token}");
+        assert!(
+            top.iter().any(|one| (&one["id"], &one["prob"]) == (&token["id"], &token["prob"])),
+            "{token}"
+        );
+        assert!(token.get("logprob").is_none() && token.get("top_logprobs").is_none(), "{token}");
+    };
+    let of_three = json!({ "temperature": 1.0, "top_k": 3, "top_p": 1.0, "min_p": 0.0 });
+    let whole = ask(of_three.clone()).json();
+    assert_eq!(whole["generation_settings"]["post_sampling_probs"], true);
+    assert!(!tokens(&whole).is_empty());
+    tokens(&whole).iter().for_each(check);
+    let mut streamed = of_three;
+    streamed["stream"] = json!(true);
+    let parts = ask(streamed).events();
+    let parts = parts.iter().filter(|(_, part)| part["completion_probabilities"].is_array());
+    let told: Vec<Value> = parts.flat_map(|(_, part)| tokens(part)).collect();
+    assert!(!told.is_empty());
+    told.iter().for_each(check);
+
+    // Where all tokens of the model are left, the likeliest are told.
+    let of_all = json!({ "temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0 });
+    for token in tokens(&ask(of_all).json()) {
+        let top = token["top_probs"].as_array().unwrap();
+        let probabilities: Vec<f64> = top.iter().map(|one| one["prob"].as_f64().unwrap()).collect();
+        assert_eq!(top.len(), 5, "{token}");
+        assert!(probabilities.is_sorted_by(|one, next| one >= next), "{token}");
+        let chosen = token["prob"].as_f64().unwrap();
+        assert!(chosen > 0.0 && chosen <= probabilities[0], "{token}");
+        assert!(probabilities.iter().sum::<f64>() < 1.0 + 1e-4, "{token}");
+    }
+
+    // The likeliest token is the only one that is left, also where a grammar forbids others.
+    for more in [json!({}), json!({ "grammar": "root ::= \"one two three\"" })] {
+        let mut body = json!({ "temperature": 0.0 });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        for token in tokens(&ask(body).json()) {
+            assert_eq!(token["prob"], 1.0, "{token}");
+            let top: Vec<&Value> =
+                token["top_probs"].as_array().unwrap().iter().map(|one| &one["id"]).collect();
+            assert_eq!(top, [&token["id"]], "{token}");
+        }
+    }
+    for token in tokens(&ask(json!({ "post_sampling_probs": false })).json()) {
+        assert!(token["logprob"].is_number() && token.get("prob").is_none(), "{token}");
+        assert_eq!(token["top_logprobs"].as_array().unwrap().len(), 5, "{token}");
+    }
 }

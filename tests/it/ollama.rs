@@ -147,6 +147,70 @@ fn what_ollamas_clients_send_loosely_is_read() {
 }
 
 #[test]
+fn options_out_of_range_are_the_nearest_in_range() {
+    let lar = Lar::start();
+    let ask = |more: Value| {
+        let answer = lar.post("/api/chat", &chat(more));
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert!(!answer.head.contains("x-lar-ignored"), "{}", answer.head);
+        answer.json()
+    };
+    // The schema lets one text through; it has more than 8 tokens.
+    let text = "one two three four five six seven eight nine ten eleven twelve";
+    let limited = |number: Value| {
+        let options = json!({ "temperature": 0, "num_predict": number });
+        ask(json!({ "format": { "const": text }, "options": options }))
+    };
+    for (number, tokens) in [(json!(8), 8), (json!(2.5), 2)] {
+        let answer = limited(number);
+        assert_eq!((&answer["eval_count"], &answer["done_reason"]), (&json!(tokens), &json!("length")));
+    }
+    for number in [json!(1e30), json!(u64::MAX), json!(-1e30)] {
+        let answer = limited(number);
+        assert_eq!(answer["done_reason"], "stop", "{answer}");
+        let content = answer["message"]["content"].as_str().unwrap();
+        assert_eq!(serde_json::from_str::<Value>(content).unwrap(), text);
+    }
+    // What is drawn is what the nearest number lets draw.
+    let drawn = |name: &str, number: Value| {
+        let mut options = json!({ "temperature": 2, "seed": 7, "repeat_penalty": 1.5, "num_predict": 8 });
+        options[name] = number;
+        ask(json!({ "options": options }))["message"]["content"].clone()
+    };
+    for (name, number, nearest) in [
+        ("top_k", json!(1e30), json!(i32::MAX)),
+        ("top_k", json!(-1e30), json!(0)),
+        ("top_k", json!(1.9), json!(1)),
+        ("seed", json!(u64::MAX), json!(i64::MAX)),
+        ("seed", json!(-1e30), json!(i64::MIN)),
+        ("repeat_last_n", json!(1e30), json!(i32::MAX)),
+        ("repeat_last_n", json!(-1e30), json!(-1)),
+        ("mirostat", json!(3), json!(2)),
+        ("mirostat", json!(-1e30), json!(0)),
+    ] {
+        assert_eq!(drawn(name, number.clone()), drawn(name, nearest), "{name}: {number}");
+    }
+    assert_eq!(drawn("top_k", json!(1.9)), drawn("temperature", json!(0)), "the likeliest alone is left");
+    let refused = lar.post("/api/chat", &chat(json!({ "options": { "num_predict": "8" } })));
+    assert_eq!(
+        (refused.status, &refused.json()["error"]),
+        (400, &json!("`options.num_predict` must be a number"))
+    );
+}
+
+#[test]
+fn a_text_that_is_too_long_for_a_vector_is_named_as_it_was_sent() {
+    let lar = Lar::start();
+    let long = "word ".repeat(1000);
+    for (input, name) in [(json!(long), "`input` is"), (json!(["short", long]), "`input[1]` is")] {
+        let body = json!({ "model": "all-minilm-l6-v2", "input": input, "truncate": false });
+        let refused = lar.post("/api/embed", &body);
+        let told = refused.json()["error"].as_str().unwrap().to_owned();
+        assert!(refused.status == 400 && told.starts_with(name), "{told}");
+    }
+}
+
+#[test]
 fn a_prompt_beyond_the_context_loses_its_beginning_unless_that_is_forbidden() {
     let lar = Lar::start_with("[engines]\ncontext_tokens_max = 256\n");
     let mut said = vec![json!({ "role": "system", "content": "You are brief." })];
@@ -212,7 +276,7 @@ fn num_ctx_cuts_a_prompt_that_the_models_context_has_room_for() {
         let options = json!({ "temperature": 0, "num_predict": 4, "num_ctx": num_ctx });
         lar.post("/api/chat", &chat(json!({ "messages": said, "options": options })))
     };
-    for whole in [Value::Null, json!(0), json!(-1), json!(1_000_000)] {
+    for whole in [Value::Null, json!(0), json!(-1), json!(-1e30), json!(1_000_000), json!(1e30)] {
         let whole = answer(whole);
         assert_eq!(whole.status, 200, "{}", whole.body);
         assert!(!whole.head.contains("x-lar-truncated"), "{}", whole.head);

@@ -45,9 +45,9 @@ impl TokenLimit {
 impl<'de> serde::Deserialize<'de> for TokenLimit {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let wrong = || serde::de::Error::custom("must be a whole number of tokens, or -1 for no limit");
-        match i64::deserialize(deserializer).map_err(|_| wrong())? {
+        // Of 128 bits, so that what 64 cannot hold is read as what it is: more than any context has.
+        match i128::deserialize(deserializer).map_err(|_| wrong())? {
             -2 | -1 => Ok(TokenLimit::Unlimited),
-            // More than any context has is no limit either.
             tokens if tokens > u32::MAX.into() => Ok(TokenLimit::Unlimited),
             tokens => u32::try_from(tokens).map(TokenLimit::AtMost).map_err(|_| wrong()),
         }

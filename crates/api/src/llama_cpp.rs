@@ -15,6 +15,7 @@ fields! {
         "model" = "`default` where it is absent", "prompt" = "a text, tokens, tokens with texts between them, or a list of these; `/infill` takes a text",
         "n_predict" = "-1 is no limit", "max_tokens" = "as `n_predict`", "n_cmpl" = "up to 16", "n" = "as `n_cmpl`", "stream",
         "stop" = "up to 32 texts", "return_tokens", "response_fields", "n_probs" = "before any sampler; 20 are told at most",
+        "post_sampling_probs" = "returns `prob` and `top_probs` after sampling; there may be fewer than `n_probs`",
         "temperature" = "below 0 is 0; here and below, a number out of range becomes the nearest that makes sense", "top_p", "top_k", "min_p", "typical_p", "top_n_sigma", "xtc_probability", "xtc_threshold",
         "dynatemp_range", "dynatemp_exponent", "repeat_penalty", "repeat_last_n", "presence_penalty", "frequency_penalty",
         "dry_multiplier", "dry_base", "dry_allowed_length", "dry_penalty_last_n", "dry_sequence_breakers",
@@ -30,9 +31,7 @@ fields! {
         "cache_prompt" = "a prompt that was read is known to its key", "id_slot" = "Lar chooses",
         "sse_ping_interval", "n_cache_reuse", "t_max_prompt_ms",
     }
-    Refused {
-        "post_sampling_probs" = "false is fine; engines here tell probabilities before any sampler", "lora" = "an empty list is fine",
-    }
+    Refused { "lora" = "an empty list is fine" }
 }
 
 fields! {
@@ -53,7 +52,8 @@ fields! {
     Honoured {
         "model" = "`default-embedding` where it is absent", "input" = "as `content`",
         "content" = "a text, an object with a `prompt_string` or text parts, or a list of these; token ids are refused: engines here make vectors of texts",
-        "embd_normalize" = "2, the Euclidean norm, where it is absent; 0 makes the largest number 32760, 1 is the taxicab norm, above 2 the p-norm; -1, no norm, is refused: engines here make vectors of unit length",
+        "embd_normalize" = "2, the Euclidean norm, where it is absent; -1 leaves a vector as the model computed it, 0 makes the largest number 32760, 1 is the taxicab norm, above 2 the p-norm",
+        "truncate" = "Lar's: true cuts a text that is longer than the model reads, which is an error else",
     }
 }
 
@@ -73,6 +73,7 @@ pub struct CompletionRequest {
     #[serde(default)]
     pub response_fields: Vec<String>,
     pub n_probs: Option<u32>,
+    pub post_sampling_probs: Option<bool>,
     pub input_prefix: Option<String>,
     pub input_suffix: Option<String>,
     #[serde(default)]
@@ -136,16 +137,21 @@ pub struct Part {
     pub completion_probabilities: Option<Vec<Probability>>,
 }
 
-/// A token and its probability.
+/// A token and its probability: a logarithm before any sampler, or `prob` after all of them.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "the names are llama.cpp's")]
 pub struct Probability {
     pub id: u32,
     pub token: String,
     pub bytes: Vec<u8>,
-    pub logprob: f32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub logprob: Option<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prob: Option<f32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub top_logprobs: Option<Vec<Probability>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub top_probs: Option<Vec<Probability>>,
 }
 
 /// A text to be turned into tokens.
@@ -230,6 +236,8 @@ pub struct EmbeddingRequest {
     #[serde(default)]
     pub input: Value,
     pub embd_normalize: Option<i32>,
+    /// Lar's own.
+    pub truncate: Option<bool>,
 }
 
 /// The vector of one text.

@@ -9,6 +9,7 @@ mod client;
 mod launch;
 mod managed;
 mod marks;
+mod probabilities;
 mod stream;
 
 use std::path::PathBuf;

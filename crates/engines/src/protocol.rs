@@ -24,7 +24,7 @@ use crate::template::ChatTemplate;
 pub use frame::{FRAME_BYTES_MAX, body_length, decode, encode, read, write};
 
 /// Raised with every change of the frames below.
-pub const VERSION: u32 = 15;
+pub const VERSION: u32 = 16;
 /// How often a worker shows that it is alive.
 pub const HEARTBEAT: Duration = Duration::from_secs(1);
 /// The credit a stream starts with, in tokens.
@@ -452,7 +452,7 @@ pub enum FromWorker {
         id: u64,
         /// Which text.
         index: u32,
-        /// A vector of unit length, or scores as the model gives them.
+        /// A vector, or scores, as the model computes them.
         values: Vec<f32>,
     },
     /// All texts of an `Embed` have their vectors.

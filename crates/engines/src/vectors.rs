@@ -1,5 +1,5 @@
-//! What both kinds of embedders share: texts are cut before they are sent to a worker, and vectors of short texts are
-//! remembered, since queries come again and again.
+//! What both kinds of embedders share: texts are cut before they are sent to a worker, vectors are brought to unit length,
+//! and those of short texts are remembered, since queries come again and again.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -55,14 +55,26 @@ pub(crate) async fn embed(
         _ => None,
     };
     if let Some((vector, tokens)) = digest.and_then(|digest| lock(cache).get(&digest)) {
-        return Ok(Embeddings { vectors: vec![vector], tokens, truncated: Vec::new() });
+        return Ok(at_unit_length(&[vector], tokens, Vec::new()));
     }
     let cut = cut(&mut texts, tokens_max);
     let EmbeddedTexts { values, tokens, truncated } = worker.embed(None, texts).await?;
     if let (Some(digest), [vector], []) = (digest, values.as_slice(), truncated.as_slice()) {
         lock(cache).put(digest, vector.clone(), tokens);
     }
-    Ok(Embeddings { vectors: values, tokens, truncated: both(truncated, cut) })
+    Ok(at_unit_length(&values, tokens, both(truncated, cut)))
+}
+
+/// Vectors as they are told: at unit length, and how long they were. A vector of zeros stays one.
+fn at_unit_length(computed: &[Vec<f32>], tokens: u64, truncated: Vec<usize>) -> Embeddings {
+    let unit = |values: &Vec<f32>| {
+        let length = values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
+        let scale = if length > 0.0 { 1.0 / length } else { 0.0 };
+        let vector: Vec<f32> = values.iter().map(|value| (f64::from(*value) * scale) as f32).collect();
+        (vector, length)
+    };
+    let (vectors, lengths) = computed.iter().map(unit).unzip();
+    Embeddings { vectors, lengths, tokens, truncated }
 }
 
 /// The scores of texts for a query.
@@ -97,7 +109,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Which text of whose.
 pub(crate) type Digest = [u8; 32];
 
-/// The newest vectors.
+/// The newest vectors, as the model computed them.
 #[derive(Debug, Default)]
 pub(crate) struct Cache {
     vectors: HashMap<Digest, (Vec<f32>, u64)>,
@@ -137,6 +149,13 @@ impl Cache {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn vectors_have_unit_length_and_tell_their_own() {
+        let found = at_unit_length(&[vec![3.0, -4.0], vec![0.0, 0.0]], 7, vec![1]);
+        let vectors = vec![vec![0.6, -0.8], vec![0.0, 0.0]];
+        assert_eq!(found, Embeddings { vectors, lengths: vec![5.0, 0.0], tokens: 7, truncated: vec![1] });
+    }
 
     #[test]
     fn texts_are_cut_between_characters_and_only_long_ones() {

@@ -20,6 +20,7 @@ use serde_json::Value;
 pub(crate) use self::plain::make_plain;
 use crate::bodies::{BodyLimits, ReceivedBody, check_values};
 use crate::errors::Failure;
+use crate::lenient::OutOfRange;
 use crate::{App, lenient};
 
 const JSON: &str = "application/json";
@@ -154,9 +155,14 @@ pub(crate) fn from_own_value<T: DeserializeOwned>(value: &Value) -> Result<T, Pr
     serde_path_to_error::deserialize(value).map_err(|error| problem(&error))
 }
 
-/// Converts a JSON value into a request of one of the compatible APIs, leniently.
+/// Converts a JSON value into a request of one of the compatible APIs, leniently. A number that is out of range is an error.
 pub(crate) fn from_value<T: DeserializeOwned>(value: &Value) -> Result<T, Problem> {
-    lenient::from_value(value)
+    lenient::from_value(value, OutOfRange::Refused)
+}
+
+/// As [`from_value`], for the requests in which a number that is out of range stands for the nearest.
+pub(crate) fn from_value_clamped<T: DeserializeOwned>(value: &Value) -> Result<T, Problem> {
+    lenient::from_value(value, OutOfRange::Nearest)
 }
 
 /// What a path names.

@@ -2,12 +2,15 @@
 //!
 //! [`parse`] takes a byte order mark, lone surrogates and repeated names; the last one counts. [`from_value`] takes whole
 //! numbers that are written `8.0`, and reads a member that is `null` as one that is absent, at any depth that a type
-//! describes. What a type keeps as a [`Value`] (schemas, arguments) stays exactly as it came. Errors name the field and
-//! say what it must be in JSON's words, never in Rust's. [`rewrite`] is for messages that a library reads strictly, such as
-//! MCP's. Lar's own API does not read with this: it is strict.
+//! describes. [`OutOfRange`] says what becomes of a whole number that a field cannot hold. What a type keeps as a [`Value`]
+//! (schemas, arguments) stays exactly as it came. Errors name the field and say what it must be in JSON's words, never in
+//! Rust's. [`rewrite`] is for messages that a library reads strictly, such as MCP's. Lar's own API does not read with this:
+//! it is strict.
 
 #[cfg(test)]
 mod corpus;
+#[cfg(test)]
+mod tests;
 mod words;
 
 use std::borrow::Cow;
@@ -16,12 +19,10 @@ use std::fmt::Display;
 use lar_base::{Code, Problem};
 use serde::de::value::BorrowedStrDeserializer;
 use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_json::{Number, Value};
+use serde_json::Value;
 
 pub(crate) use words::in_plain_words;
 
-/// Whole numbers up to here are exact in a double, which is what `8.0` was before it was written.
-const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Reads a body as JSON.
@@ -43,12 +44,22 @@ pub(crate) fn rewrite(body: Vec<u8>) -> Vec<u8> {
     }
 }
 
+/// What becomes of numbers that are out of range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OutOfRange {
+    /// An error, as at OpenAI and Anthropic.
+    Refused,
+    /// The nearest that makes sense: Ollama and llama.cpp take any. They also cut the fraction of a whole number off.
+    Nearest,
+}
+
 /// Converts a value into a request.
 ///
 /// # Errors
 /// Which field is wrong, and what it must be.
-pub(crate) fn from_value<T: DeserializeOwned>(value: &Value) -> Result<T, Problem> {
-    serde_path_to_error::deserialize(Reader(value)).map_err(|error| crate::extract::problem(&error))
+pub(crate) fn from_value<T: DeserializeOwned>(value: &Value, out_of_range: OutOfRange) -> Result<T, Problem> {
+    serde_path_to_error::deserialize(Reader { value, out_of_range })
+        .map_err(|error| crate::extract::problem(&error))
 }
 
 /// The model that a request names, or `usual` where it names none.
@@ -113,18 +124,33 @@ impl From<serde_json::Error> for Mismatch {
 
 /// A value that is read leniently.
 #[derive(Debug, Clone, Copy)]
-struct Reader<'a>(&'a Value);
+struct Reader<'a> {
+    value: &'a Value,
+    out_of_range: OutOfRange,
+}
 
 impl<'a> Reader<'a> {
     fn must_be<T>(what: &str) -> Result<T, Mismatch> {
         Err(Mismatch(format!("must be {what}")))
     }
 
-    fn whole<V: Visitor<'a>>(self, visitor: V, low: i128, high: i128) -> Result<V::Value, Mismatch> {
-        let number = self.0.as_number().and_then(whole);
-        let Some(number) = number.filter(|number| (low..=high).contains(number)) else {
-            return Self::must_be(&words::whole_number(low, high));
+    /// The value as a number without a fraction, however it is written.
+    fn whole(self) -> Option<i128> {
+        let number = self.value.as_number()?;
+        let exact = number.as_i64().map(i128::from).or(number.as_u64().map(i128::from));
+        exact.or_else(|| {
+            let number = number.as_f64()?;
+            // Beyond 128 bits this is the nearest number, which no field can hold either.
+            (number.fract() == 0.0 || self.out_of_range == OutOfRange::Nearest).then_some(number as i128)
+        })
+    }
+
+    fn whole_within<V: Visitor<'a>>(self, visitor: V, low: i128, high: i128) -> Result<V::Value, Mismatch> {
+        let number = match self.out_of_range {
+            OutOfRange::Refused => self.whole().filter(|number| (low..=high).contains(number)),
+            OutOfRange::Nearest => self.whole().map(|number| number.clamp(low, high)),
         };
+        let Some(number) = number else { return Self::must_be(&words::whole_number(low, high)) };
         match u64::try_from(number) {
             Ok(number) => visitor.visit_u64(number),
             Err(_) => visitor.visit_i64(i64::try_from(number).unwrap_or(i64::MIN)),
@@ -132,27 +158,17 @@ impl<'a> Reader<'a> {
     }
 
     fn text<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Mismatch> {
-        match self.0 {
+        match self.value {
             Value::String(text) => visitor.visit_borrowed_str(text),
             _ => Self::must_be("a string"),
         }
     }
 
     fn number<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Mismatch> {
-        match self.0.as_f64() {
+        match self.value.as_f64() {
             Some(number) => visitor.visit_f64(number),
             None => Self::must_be("a number"),
         }
-    }
-}
-
-/// A number without a fraction, however it is written.
-fn whole(number: &Number) -> Option<i128> {
-    match (number.as_i64(), number.as_u64(), number.as_f64()) {
-        (Some(number), ..) => Some(number.into()),
-        (_, Some(number), _) => Some(number.into()),
-        (.., Some(number)) if number.fract() == 0.0 && number.abs() <= EXACT_MAX => Some(number as i128),
-        _ => None,
     }
 }
 
@@ -160,7 +176,7 @@ macro_rules! whole_numbers {
     ($($method:ident: $type:ty;)*) => {
         $(
             fn $method<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Mismatch> {
-                self.whole(visitor, <$type>::MIN.into(), <$type>::MAX.into())
+                self.whole_within(visitor, <$type>::MIN.into(), <$type>::MAX.into())
             }
         )*
     };
@@ -170,7 +186,7 @@ macro_rules! as_they_are {
     ($($method:ident($($argument:ident: $type:ty),*);)*) => {
         $(
             fn $method<V: Visitor<'a>>(self, $($argument: $type,)* visitor: V) -> Result<V::Value, Mismatch> {
-                Ok(self.0.$method($($argument,)* visitor)?)
+                Ok(self.value.$method($($argument,)* visitor)?)
             }
         )*
     };
@@ -201,8 +217,16 @@ impl<'a> Deserializer<'a> for Reader<'a> {
         deserialize_identifier();
     }
 
+    /// For types that say themselves what becomes of a number of any size.
+    fn deserialize_i128<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Mismatch> {
+        match self.whole() {
+            Some(number) => visitor.visit_i128(number),
+            None => Self::must_be("a whole number"),
+        }
+    }
+
     fn deserialize_bool<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Mismatch> {
-        match self.0 {
+        match self.value {
             Value::Bool(value) => visitor.visit_bool(*value),
             _ => Self::must_be("true or false"),
         }
@@ -225,7 +249,7 @@ impl<'a> Deserializer<'a> for Reader<'a> {
     }
 
     fn deserialize_option<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Mismatch> {
-        match self.0 {
+        match self.value {
             Value::Null => visitor.visit_none(),
             _ => visitor.visit_some(self),
         }
@@ -240,8 +264,10 @@ impl<'a> Deserializer<'a> for Reader<'a> {
     }
 
     fn deserialize_seq<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Mismatch> {
-        match self.0 {
-            Value::Array(items) => visitor.visit_seq(Items(items.iter())),
+        match self.value {
+            Value::Array(items) => {
+                visitor.visit_seq(Items { rest: items.iter(), out_of_range: self.out_of_range })
+            }
             _ => Self::must_be("an array"),
         }
     }
@@ -260,8 +286,11 @@ impl<'a> Deserializer<'a> for Reader<'a> {
     }
 
     fn deserialize_map<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Mismatch> {
-        match self.0 {
-            Value::Object(members) => visitor.visit_map(Members { rest: members.iter(), value: None }),
+        let out_of_range = self.out_of_range;
+        match self.value {
+            Value::Object(members) => {
+                visitor.visit_map(Members { rest: members.iter(), value: None, out_of_range })
+            }
             _ => Self::must_be("an object"),
         }
     }
@@ -284,6 +313,7 @@ impl<'a> Deserializer<'a> for Reader<'a> {
 struct Members<'a> {
     rest: serde_json::map::Iter<'a>,
     value: Option<&'a Value>,
+    out_of_range: OutOfRange,
 }
 
 impl<'a> MapAccess<'a> for Members<'a> {
@@ -296,138 +326,25 @@ impl<'a> MapAccess<'a> for Members<'a> {
     }
 
     fn next_value_seed<S: DeserializeSeed<'a>>(&mut self, seed: S) -> Result<S::Value, Mismatch> {
-        seed.deserialize(Reader(self.value.take().unwrap_or(&Value::Null)))
+        let value = self.value.take().unwrap_or(&Value::Null);
+        seed.deserialize(Reader { value, out_of_range: self.out_of_range })
     }
 }
 
-struct Items<'a>(std::slice::Iter<'a, Value>);
+struct Items<'a> {
+    rest: std::slice::Iter<'a, Value>,
+    out_of_range: OutOfRange,
+}
 
 impl<'a> SeqAccess<'a> for Items<'a> {
     type Error = Mismatch;
 
     fn next_element_seed<T: DeserializeSeed<'a>>(&mut self, seed: T) -> Result<Option<T::Value>, Mismatch> {
-        self.0.next().map(|item| seed.deserialize(Reader(item))).transpose()
+        let out_of_range = self.out_of_range;
+        self.rest.next().map(|value| seed.deserialize(Reader { value, out_of_range })).transpose()
     }
 
     fn size_hint(&self) -> Option<usize> {
-        Some(self.0.len())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use proptest::prelude::*;
-    use serde::Deserialize;
-    use serde_json::json;
-
-    use super::*;
-
-    #[derive(Debug, Default, PartialEq, Deserialize)]
-    #[serde(default)]
-    struct Sample {
-        count: u32,
-        level: Option<i8>,
-        ratio: Option<f32>,
-        flag: bool,
-        name: String,
-        names: Vec<String>,
-        inner: Option<Box<Sample>>,
-        biases: BTreeMap<String, f32>,
-        schema: Value,
-    }
-
-    #[test]
-    fn whole_numbers_may_be_written_as_doubles_and_null_is_absent_at_any_depth() {
-        let read: Sample = from_value(&json!({
-            "count": 8.0, "level": -3.0, "ratio": 1, "flag": null, "name": null, "names": null,
-            "inner": { "count": 2, "names": ["a"], "inner": null, "flag": null }, "biases": { "1": 2, "2": null },
-            "schema": { "default": null, "multipleOf": 2.0 },
-        }))
-        .unwrap();
-        let inner = Sample { count: 2, names: vec!["a".into()], ..Sample::default() };
-        let expected = Sample {
-            count: 8,
-            level: Some(-3),
-            ratio: Some(1.0),
-            inner: Some(Box::new(inner)),
-            biases: BTreeMap::from([("1".into(), 2.0)]),
-            schema: json!({ "default": null, "multipleOf": 2.0 }),
-            ..Sample::default()
-        };
-        assert_eq!(read, expected, "what is kept as a value stays as it came");
-    }
-
-    #[test]
-    fn errors_say_what_a_field_must_be_in_words_of_json() {
-        let cases = [
-            (json!({ "count": -1 }), "`count` must be a whole number from 0 to 4294967295"),
-            (json!({ "count": 1.5 }), "`count` must be a whole number from 0 to 4294967295"),
-            (json!({ "count": "8" }), "`count` must be a whole number from 0 to 4294967295"),
-            (json!({ "level": 300 }), "`level` must be a whole number from -128 to 127"),
-            (json!({ "ratio": "hot" }), "`ratio` must be a number"),
-            (json!({ "flag": 1 }), "`flag` must be true or false"),
-            (json!({ "inner": { "name": 1 } }), "`inner.name` must be a string"),
-            (json!({ "names": ["a", 1] }), "`names[1]` must be a string"),
-            (json!({ "names": "a" }), "`names` must be an array"),
-            (json!({ "inner": [] }), "`inner` must be an object"),
-            (json!([]), "the body must be an object"),
-        ];
-        for (value, expected) in cases {
-            assert_eq!(from_value::<Sample>(&value).unwrap_err().detail, expected, "{value}");
-        }
-    }
-
-    #[test]
-    fn bodies_are_read_as_other_servers_read_them() {
-        let cases: &[(&[u8], Value)] = &[
-            (b"\xef\xbb\xbf{\"a\": 1}", json!({ "a": 1 })),
-            (br#"{"a": 1, "a": 2}"#, json!({ "a": 2 })),
-            (br#""x\ud83d""#, json!("x\u{fffd}")),
-            (br#""\uD83D\ud83d\ude00 \uDE00""#, json!("\u{fffd}\u{1f600} \u{fffd}")),
-            (br#""\\ud83d \u00e9 \n""#, json!("\\ud83d \u{e9} \n")),
-            (br#""\ud83d\n""#, json!("\u{fffd}\n")),
-        ];
-        for (body, expected) in cases {
-            assert_eq!(parse(body).unwrap(), *expected, "{}", String::from_utf8_lossy(body));
-        }
-        assert!(parse(br#""\ud83""#).is_err());
-        assert!(parse(b"").is_err());
-    }
-
-    #[test]
-    fn a_strict_reader_gets_plain_json_and_what_is_not_json_as_it_came() {
-        let rewritten = |body: &[u8]| rewrite(body.to_vec());
-        let lenient = b"\xef\xbb\xbf{\"id\": 7, \"a\": 1, \"a\": \"x\\ud83d\"}";
-        let read: Value = serde_json::from_slice(&rewritten(lenient)).unwrap();
-        assert_eq!(read, json!({ "id": 7, "a": "x\u{fffd}" }));
-        for body in [b"".as_slice(), b"{", b"\xff"] {
-            assert_eq!(rewritten(body), body);
-        }
-    }
-
-    #[test]
-    fn a_model_that_is_not_named_is_the_usual_one() {
-        for named in [None, Some(String::new()), Some(" ".into())] {
-            assert_eq!(model_or(named, "default"), "default");
-        }
-        assert_eq!(model_or(Some("m".into()), "default"), "m");
-    }
-
-    proptest! {
-        #[test]
-        fn what_strict_json_reads_is_read_alike(text in ".{0,40}") {
-            let body = serde_json::to_vec(&json!({ "text": text })).unwrap();
-            prop_assert_eq!(parse(&body).unwrap(), json!({ "text": text }));
-        }
-
-        #[test]
-        fn any_escapes_are_read_or_refused(text in r#"(\\|u|d8|dc|3d|[0-9a-f]|"|x){0,24}"#) {
-            let body = format!("\"{text}\"");
-            let strict = serde_json::from_str::<Value>(&body);
-            let lenient = parse(body.as_bytes());
-            prop_assert!(strict.is_err() || lenient.is_ok_and(|read| Some(read) == strict.ok()));
-        }
+        Some(self.rest.len())
     }
 }

@@ -152,8 +152,8 @@ fn sampling(wishes: Wishes, id: TaskId, ignored: &mut Vec<String>) -> Result<Sam
     let tokens_max = match wire.remove("num_predict") {
         None => None,
         Some(number) => {
-            let number =
-                number.as_i64().ok_or_else(|| Problem::invalid("options.num_predict", "must be a number"))?;
+            let wrong = |_| Problem::invalid("options.num_predict", "must be a number");
+            let number: i64 = extract::from_value_clamped(&number).map_err(wrong)?;
             // -1 and -2 are as long as it goes, and so is 0 of clients that send all options.
             u32::try_from(number).ok().filter(|number| *number > 0)
         }
@@ -172,7 +172,7 @@ fn sampling(wishes: Wishes, id: TaskId, ignored: &mut Vec<String>) -> Result<Sam
     } else if keep.is_some() {
         ignored.push("options.num_keep".into());
     }
-    let wire = extract::from_value(&Value::Object(wire)).map_err(within)?;
+    let wire = extract::from_value_clamped(&Value::Object(wire)).map_err(within)?;
     let mut sampling = openai::sampling::sampling_of_any_numbers(wire, tokens_max, id).map_err(within)?;
     let top = openai::sampling::top_logprobs("top_logprobs", top_logprobs.unwrap_or(0))?;
     match (logprobs, top) {

@@ -14,7 +14,7 @@ use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
 
 /// Names the texts that were longer than the model reads.
-fn with_truncated(mut response: Response, truncated: &[usize]) -> Response {
+pub(crate) fn with_truncated(mut response: Response, truncated: &[usize]) -> Response {
     let indexes: Vec<String> = truncated.iter().map(ToString::to_string).collect();
     if let (false, Ok(value)) = (indexes.is_empty(), HeaderValue::from_str(&indexes.join(","))) {
         response.headers_mut().insert(HeaderName::from_static("x-lar-truncated"), value);

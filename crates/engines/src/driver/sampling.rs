@@ -35,6 +35,8 @@ pub struct Sampling {
     pub tokens_max: u32,
     /// Tells the log probability of each token, and of this many of the likeliest in its place.
     pub logprobs: Option<u32>,
+    /// Those are of the choice that the samplers left, rather than of all tokens before any sampler.
+    pub post_sampling: bool,
     /// Tells the log probability of each token of the prompt, too, before the answer; the first has none.
     pub prompt_logprobs: bool,
     /// What the answer must look like.
@@ -190,7 +192,7 @@ pub struct Candidate {
     pub id: u32,
     /// Its text; part of a character where the model's tokens split one.
     pub bytes: Vec<u8>,
-    /// Natural logarithm of its probability before any sampler changed it.
+    /// Natural logarithm of its probability: before any sampler changed it, unless [`Sampling::post_sampling`] is set.
     pub logprob: f32,
 }
 

@@ -5,6 +5,8 @@
 pub struct Embeddings {
     /// One unit-length vector per text, in order.
     pub vectors: Vec<Vec<f32>>,
+    /// How long each vector was as the model computed it.
+    pub lengths: Vec<f64>,
     /// Tokens read in all.
     pub tokens: u64,
     /// Texts that were longer than the model reads and were cut.

@@ -328,14 +328,6 @@ pub(super) fn add(to: &mut [f32], from: &[f32]) {
     });
 }
 
-/// Brings a vector to unit length; a vector of zeros stays one.
-pub(super) fn unit(values: &mut [f32]) {
-    let length = sum(values, |value| value * value).sqrt();
-    if length > 0.0 {
-        values.iter_mut().for_each(|value| *value /= length);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

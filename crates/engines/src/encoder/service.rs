@@ -2,7 +2,7 @@
 //!
 //! Threads take texts in turns from all requests, as many as make a good batch, so that small requests share a pass and
 //! a large one holds nobody up. A thread tokenizes the texts that it took; they are cut at the model's limit, and that
-//! is reported. Vectors are pooled as the model says and brought to unit length, as sentence-transformers does.
+//! is reported. Vectors are pooled as the model says; the server brings them to unit length, as sentence-transformers does.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -304,8 +304,9 @@ fn pool<'a>(
             kernels::add(&mut vector, row);
         }
     }
-    // The mean and the sum point the same way.
-    kernels::unit(&mut vector);
+    if pooling == Pooling::Mean {
+        vector.iter_mut().for_each(|value| *value /= tokens.max(1) as f32);
+    }
     vector
 }
 

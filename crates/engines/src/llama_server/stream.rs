@@ -16,10 +16,11 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::client::{Client, refusal};
+use super::probabilities::{Chosen, ChosenList};
 use crate::Error;
 use crate::driver::{
-    Candidate, Chat, ChatMessage, Constraint, Event, FinishReason, Generation, Job, Prompt, RareSampling,
-    Sampling, TokenLogprobs, ToolCall,
+    Chat, ChatMessage, Constraint, Event, FinishReason, Generation, Job, Prompt, RareSampling, Sampling,
+    TokenLogprobs, ToolCall,
 };
 use crate::{dialect, template};
 
@@ -84,6 +85,8 @@ struct Body<'a> {
     /// `/completion`'s way to ask for log probabilities.
     #[serde(skip_serializing_if = "Option::is_none")]
     n_probs: Option<u32>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    post_sampling_probs: bool,
     /// The chats' way.
     #[serde(skip_serializing_if = "Option::is_none")]
     logprobs: Option<bool>,
@@ -151,25 +154,6 @@ struct Choice<'a> {
 struct Delta<'a> {
     #[serde(default, borrow)]
     content: Option<Cow<'a, str>>,
-}
-
-#[derive(Deserialize)]
-struct ChosenList {
-    content: Vec<Chosen>,
-}
-
-#[derive(Deserialize)]
-struct Chosen {
-    #[serde(flatten)]
-    chosen: Candidate,
-    #[serde(default)]
-    top_logprobs: Vec<Candidate>,
-}
-
-impl From<Chosen> for TokenLogprobs {
-    fn from(Chosen { chosen, top_logprobs }: Chosen) -> Self {
-        Self { chosen, top: top_logprobs }
-    }
 }
 
 #[derive(Deserialize)]
@@ -267,6 +251,7 @@ pub(super) fn request(client: &Client, job: &Job, place: u32) -> Request {
             _ => None,
         },
         n_probs: job.sampling.logprobs.filter(|_| !chat).map(|top| top.max(1)),
+        post_sampling_probs: job.sampling.post_sampling && !chat,
         logprobs: job.sampling.logprobs.filter(|_| chat).map(|_| true),
         top_logprobs: job.sampling.logprobs.filter(|_| chat),
     };

@@ -136,7 +136,7 @@ impl Backend for Embedder<'_> {
         for (sequence, item) in (0..).zip(batch) {
             let id = item.request;
             let values = match &computed {
-                Ok(()) => values(self.context.embedding(sequence, self.classes), self.classes.is_none()),
+                Ok(()) => values(self.context.embedding(sequence, self.classes)),
                 Err(error) => Err(error.to_string()),
             };
             match values {
@@ -254,18 +254,13 @@ impl<'model> Embedder<'model> {
     }
 }
 
-/// Vectors at unit length, scores as they are.
-fn values(computed: &[f32], vector: bool) -> Result<Vec<f32>, String> {
+/// A vector, or scores, as the model computed them.
+fn values(computed: &[f32]) -> Result<Vec<f32>, String> {
     if computed.is_empty() {
         return Err("the model computed nothing".into());
     }
     if computed.iter().any(|value| !value.is_finite()) {
         return Err("the model computed something that is not a number".into());
     }
-    if !vector {
-        return Ok(computed.to_vec());
-    }
-    let length = computed.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
-    let scale = if length > 0.0 { 1.0 / length } else { 0.0 };
-    Ok(computed.iter().map(|value| (f64::from(*value) * scale) as f32).collect())
+    Ok(computed.to_vec())
 }

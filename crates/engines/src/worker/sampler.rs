@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Progress;
 use super::calls::Calls;
 use super::constraint::Grammars;
-use super::llama_cpp::{Chain, Link, Vocab};
+use super::llama_cpp::{CandidatesAfter, Chain, Link, Vocab};
 use super::shortlist::{Shortlist, likeliest};
 use super::timed::TimedMatcher;
 use crate::driver::{Candidate, Constraint, RareSampling, SamplerName, Sampling, TokenLogprobs};
@@ -25,6 +25,8 @@ pub(super) struct Sampler<'model> {
     shortlist: Option<Shortlist>,
     hold: Option<Hold<'model>>,
     top_logprobs: Option<usize>,
+    /// Whether probabilities are told of what the samplers left.
+    post_sampling: bool,
 }
 
 /// What the answer is held to.
@@ -95,14 +97,20 @@ impl<'model> Sampler<'model> {
             Some(constraint) => Some(Hold::Matcher(grammars()?.start_timed(constraint)?)),
         };
         let shortlist = Shortlist::before(&links, left_out, sampling);
+        // Where the likeliest token is chosen, it is the only candidate after the samplers.
+        let draws = !matches!(links.last(), Some(Link::Greedy));
         let mut chain = Chain::new(vocab, links)?;
+        let top_logprobs = sampling.logprobs.map(|top| top as usize);
+        let post_sampling = sampling.post_sampling;
+        if let Some(top) = top_logprobs.filter(|_| post_sampling && draws) {
+            chain.keep_candidates(top);
+        }
         if plain.is_none() {
             for token in prompt {
                 chain.accept(*token);
             }
         }
-        let top_logprobs = sampling.logprobs.map(|top| top as usize);
-        Ok(Self { chain, plain, shortlist, hold, top_logprobs })
+        Ok(Self { chain, plain, shortlist, hold, top_logprobs, post_sampling })
     }
 
     /// Chooses from what the model computed.
@@ -171,7 +179,10 @@ impl<'model> Sampler<'model> {
             }
             _ => {}
         }
-        let logprobs = self.top_logprobs.map(|top| logprobs(vocab, logits, token, top));
+        let logprobs = self.top_logprobs.map(|top| match self.post_sampling {
+            true => post_sampling_logprobs(vocab, self.chain.candidates_after(), token, top),
+            false => logprobs(vocab, logits, token, top),
+        });
         Ok(Choice { token, logprobs, last })
     }
 }
@@ -285,4 +296,25 @@ pub(super) fn logprobs(vocab: Vocab<'_>, logits: &[f32], token: u32, top: usize)
     order.truncate(top);
     order.sort_by(likelier);
     TokenLogprobs { chosen: candidate(token as usize), top: order.into_iter().map(candidate).collect() }
+}
+
+/// Of the candidates that `token` was drawn from. Where none are kept, it was not drawn and is the only one.
+fn post_sampling_logprobs(
+    vocab: Vocab<'_>,
+    candidates: Option<&CandidatesAfter>,
+    token: u32,
+    top: usize,
+) -> TokenLogprobs {
+    let only = [(token, 1.0)];
+    let (probability, likeliest) = match candidates {
+        Some(candidates) => (candidates.chosen, candidates.likeliest.as_slice()),
+        None => (1.0, only.as_slice()),
+    };
+    let candidate = |(id, probability): (u32, f32)| Candidate {
+        id,
+        bytes: vocab.bytes(id, true),
+        logprob: probability.ln(),
+    };
+    let chosen = candidate((token, probability));
+    TokenLogprobs { chosen, top: likeliest.iter().take(top).copied().map(candidate).collect() }
 }

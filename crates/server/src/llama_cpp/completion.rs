@@ -6,9 +6,10 @@ use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
 use lar_api::fields::TokenLimit;
 use lar_api::llama_cpp::{COMPLETION_FIELDS, Completion, CompletionRequest, Part, Probability};
+use lar_api::openai::TopLogprob;
 use lar_base::{Problem, TaskId};
 use lar_catalog::DEFAULT_CHAT;
-use lar_engines::driver::{Constraint, FinishReason, Prompt, TextQuestion, TokenLogprobs};
+use lar_engines::driver::{Candidate, Constraint, FinishReason, Prompt, TextQuestion, TokenLogprobs};
 use lar_gateway::{End, PrefillProgress, TaskEvent, cancelled};
 use serde_json::{Map, Value, json};
 
@@ -79,6 +80,8 @@ struct Answered {
     tokens: bool,
     /// Likely tokens beside each, where they are told.
     n_probs: u32,
+    /// Whether probabilities are told of what the samplers left.
+    post_sampling: bool,
     /// Whether every part of a stream tells how fast the answer is made.
     timings_per_token: bool,
     /// Whether nothing is to be written: one token is, as the prompt is read for it, and is not told.
@@ -158,7 +161,7 @@ fn leave_out_samplers(body: &mut Value, ignored: &mut Vec<String>) {
 }
 
 fn decode(body: &Value, ignored: Vec<String>, fills: bool, id: TaskId) -> Result<Read, Problem> {
-    let request: CompletionRequest = extract::from_value(body)?;
+    let request: CompletionRequest = extract::from_value_clamped(body)?;
     let (prompt, prompts) = if fills {
         infilled(&request)?
     } else {
@@ -167,7 +170,8 @@ fn decode(body: &Value, ignored: Vec<String>, fills: bool, id: TaskId) -> Result
     let tokens_max = request.n_predict.or(request.max_tokens).and_then(TokenLimit::get);
     let only_reads = tokens_max == Some(0);
     let tokens_max = tokens_max.map(|tokens| tokens.max(1));
-    let mut sampling = sampling::sampling_of_any_numbers(extract::from_value(body)?, tokens_max, id)?;
+    let wire = extract::from_value_clamped(body)?;
+    let mut sampling = sampling::sampling_of_any_numbers(wire, tokens_max, id)?;
     let n_probs = request.n_probs.unwrap_or(0).min(sampling::TOP_LOGPROBS_MAX);
     let n = sampling::answers(request.n_cmpl.or(request.n))?;
     let stream = request.stream == Some(true);
@@ -182,10 +186,12 @@ fn decode(body: &Value, ignored: Vec<String>, fills: bool, id: TaskId) -> Result
     let timings_per_token = request.timings_per_token == Some(true);
     let tokens = stream || request.return_tokens == Some(true);
     sampling.logprobs = (n_probs > 0 || tokens).then_some(n_probs);
+    sampling.post_sampling = request.post_sampling_probs == Some(true);
     let answered = Answered {
         fields: request.response_fields,
         tokens,
         n_probs,
+        post_sampling: sampling.post_sampling,
         timings_per_token,
         only_reads,
         tokens_max: sampling.tokens_max.into(),
@@ -277,11 +283,23 @@ impl Answered {
 
     fn probabilities(&self, logprobs: &[TokenLogprobs]) -> Option<Vec<Probability>> {
         let one = |token: &TokenLogprobs| {
-            let mut chosen = probability(&token.chosen);
-            chosen.top_logprobs = Some(token.top.iter().map(probability).collect());
-            chosen
+            let chosen = self.probability(&token.chosen);
+            let top = Some(token.top.iter().map(|candidate| self.probability(candidate)).collect());
+            match self.post_sampling {
+                true => Probability { top_probs: top, ..chosen },
+                false => Probability { top_logprobs: top, ..chosen },
+            }
         };
         (self.n_probs > 0 && !logprobs.is_empty()).then(|| logprobs.iter().map(one).collect())
+    }
+
+    fn probability(&self, candidate: &Candidate) -> Probability {
+        let TopLogprob { token, bytes, logprob } = sampling::top_logprob(candidate);
+        let (logprob, prob) = match self.post_sampling {
+            true => (None, Some(candidate.logprob.exp())),
+            false => (Some(logprob), None),
+        };
+        Probability { id: candidate.id, token, bytes, logprob, prob, top_logprobs: None, top_probs: None }
     }
 
     /// A whole answer; in a stream the last part, whose content was told before.
@@ -338,12 +356,6 @@ fn chosen(fields: &[String], whole: Value) -> Value {
         Some((path.clone(), value.clone()))
     });
     Value::Object(found.collect::<Map<_, _>>())
-}
-
-fn probability(candidate: &lar_engines::driver::Candidate) -> Probability {
-    let told = sampling::top_logprob(candidate);
-    let (token, bytes, logprob) = (told.token, told.bytes, told.logprob);
-    Probability { id: candidate.id, token, bytes, logprob, top_logprobs: None }
 }
 
 struct Stream {
@@ -450,27 +462,4 @@ pub(crate) fn check(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_fields_that_were_asked_for_are_told() {
-        let whole = json!({ "content": "a", "timings": { "prompt_n": 1 }, "stop": true });
-        let fields = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        assert_eq!(chosen(&[], whole.clone()), whole);
-        let asked = fields(&["content", "timings/prompt_n", "unknown", "timings/unknown"]);
-        assert_eq!(chosen(&asked, whole), json!({ "content": "a", "timings/prompt_n": 1 }));
-    }
-
-    #[test]
-    fn what_precedes_the_gap_is_told_in_order() {
-        let request: CompletionRequest = extract::from_value(&json!({
-            "input_prefix": "int main() {\n", "prompt": "  re", "input_suffix": "}\n",
-            "input_extra": [{ "filename": "a.h", "text": "int a;" }, { "text": "int b;\n" }],
-        }))
-        .unwrap();
-        let (prompt, _) = infilled(&request).unwrap();
-        let prefix = "a.h\nint a;\nint b;\nint main() {\n  re".into();
-        assert_eq!(prompt, Prompt::Infill { prefix, suffix: "}\n".into() });
-    }
-}
+mod tests;

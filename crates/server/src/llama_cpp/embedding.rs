@@ -3,7 +3,7 @@
 use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
 use lar_api::llama_cpp::{EMBEDDING_FIELDS, Embedding, EmbeddingRequest};
-use lar_base::{Caller, Code, Problem};
+use lar_base::{Caller, Problem};
 use lar_catalog::DEFAULT_EMBEDDING;
 use serde_json::Value;
 
@@ -11,7 +11,8 @@ use crate::auth::Inference;
 use crate::errors::Failure;
 use crate::fields::{read, with_ignored};
 use crate::lenient::{self, model_or};
-use crate::openai::embeddings::{self, checked, computed};
+use crate::openai::embeddings::{self, Texts, computed};
+use crate::openai::with_truncated;
 use crate::{App, State, extract};
 
 /// Why token ids are refused.
@@ -23,6 +24,8 @@ const LARGEST: f64 = 32760.0;
 /// How long a vector is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Norm {
+    /// As the model computed it.
+    None,
     /// Its largest number becomes [`LARGEST`].
     Largest,
     /// Its p-norm becomes 1: 1 is the taxicab norm, 2 the Euclidean.
@@ -33,8 +36,10 @@ enum Norm {
 #[derive(Debug)]
 pub(crate) struct Wanted {
     model: String,
-    texts: Vec<String>,
+    texts: Texts,
     norm: Norm,
+    /// Whether a text that is too long is cut.
+    truncate: bool,
     /// The fields that have no effect.
     ignored: Vec<String>,
 }
@@ -73,47 +78,49 @@ fn is_own(body: &Value) -> bool {
 /// Reads a request's body.
 pub(crate) fn decode(body: &[u8]) -> Result<Wanted, Problem> {
     let (body, ignored) = read(body, EMBEDDING_FIELDS)?;
-    let request: EmbeddingRequest = extract::from_value(&body)?;
+    let request: EmbeddingRequest = extract::from_value_clamped(&body)?;
     let (field, sent) = match (request.content, request.input) {
         (Value::Null, Value::Null) => return Err(Problem::invalid("content", "is missing")),
         (Value::Null, input) => ("input", input),
         (content, _) => ("content", content),
     };
-    let texts = checked(field, embeddings::texts(field, sent, NO_TOKENS)?)?;
+    let texts = embeddings::texts(field, sent, NO_TOKENS)?;
     let norm = norm(request.embd_normalize)?;
-    Ok(Wanted { model: model_or(request.model, DEFAULT_EMBEDDING), texts, norm, ignored })
+    let truncate = request.truncate == Some(true);
+    Ok(Wanted { model: model_or(request.model, DEFAULT_EMBEDDING), texts, norm, truncate, ignored })
 }
 
 /// Reads `embd_normalize`.
 fn norm(number: Option<i32>) -> Result<Norm, Problem> {
     match number {
         None => Ok(Norm::P(2)),
+        Some(-1) => Ok(Norm::None),
         Some(0) => Ok(Norm::Largest),
         Some(p) if p > 0 => Ok(Norm::P(p)),
-        Some(_) => {
-            let reason =
-                "must be 0 or more: engines here make vectors of unit length, so none has its own length";
-            Err(Problem::about(Code::UnsupportedParam, "embd_normalize", reason))
-        }
+        Some(_) => Err(Problem::invalid("embd_normalize", "must be -1 or more")),
     }
 }
 
 async fn respond(app: &App, caller: Caller, wanted: Wanted) -> Result<Response, Failure> {
-    let Wanted { model, texts, norm, ignored } = wanted;
-    let found = computed(app, caller, "llama.embedding", &model, texts, false).await?.vectors;
-    let embedding =
-        |(index, vector): (usize, &Vec<f32>)| Embedding { index, embedding: [scaled(vector, norm)] };
-    let answer: Vec<Embedding> = found.vectors.iter().enumerate().map(embedding).collect();
-    Ok(with_ignored(axum::Json(answer).into_response(), &ignored))
+    let Wanted { model, texts, norm, truncate, ignored } = wanted;
+    let found = computed(app, caller, "llama.embedding", &model, texts, truncate).await?.vectors;
+    let computed = found.vectors.iter().zip(&found.lengths);
+    let scaled = computed.map(|(vector, length)| scaled(vector, *length, norm));
+    let answer: Vec<Embedding> =
+        scaled.enumerate().map(|(index, vector)| Embedding { index, embedding: [vector] }).collect();
+    let response = with_truncated(axum::Json(answer).into_response(), &found.truncated);
+    Ok(with_ignored(response, &ignored))
 }
 
-/// A vector of unit length by another norm. Its direction says it all: the same comes of the vector that the model computed.
-fn scaled(vector: &[f32], norm: Norm) -> Vec<f32> {
+/// A vector of unit length by another norm. `model_length` is the length that the model gave it, which only [`Norm::None`]
+/// needs: by the others, the same comes of the vector that the model computed.
+fn scaled(vector: &[f32], model_length: f64, norm: Norm) -> Vec<f32> {
     let numbers = || vector.iter().map(|number| f64::from(number.abs()));
     let largest = numbers().fold(0.0, f64::max);
     let length = match norm {
         Norm::P(2) => return vector.to_vec(),
         _ if largest == 0.0 => return vector.to_vec(),
+        Norm::None => 1.0 / model_length,
         Norm::Largest => largest / LARGEST,
         // By the largest first: high powers of small numbers are nothing.
         Norm::P(p) => {
@@ -138,33 +145,38 @@ mod tests {
     fn vectors_are_scaled_by_the_norm_that_is_asked_for() {
         let unit = [0.6_f32, -0.8, 0.0];
         let near = |norm: Norm, expected: [f32; 3]| {
-            let found = scaled(&unit, norm);
+            let found = scaled(&unit, 5.0, norm);
             let is_near = found.iter().zip(expected).all(|(one, other)| (one - other).abs() <= 1e-3);
             assert!(is_near, "{norm:?}: {found:?}");
         };
+        near(Norm::None, [3.0, -4.0, 0.0]);
         near(Norm::P(2), [0.6, -0.8, 0.0]);
         near(Norm::P(1), [0.6 / 1.4, -0.8 / 1.4, 0.0]);
         near(Norm::P(3), [0.6 / 0.899_588_3, -0.8 / 0.899_588_3, 0.0]);
         near(Norm::P(i32::MAX), [0.75, -1.0, 0.0]);
         near(Norm::Largest, [24570.0, -32760.0, 0.0]);
-        assert_eq!(scaled(&[0.0, 0.0], Norm::Largest), [0.0, 0.0]);
+        for norm in [Norm::None, Norm::Largest] {
+            assert_eq!(scaled(&[0.0, 0.0], 0.0, norm), [0.0, 0.0]);
+        }
     }
 
     #[test]
     fn norms_are_llama_cpps_numbers() {
-        let read =
-            |number: i32| decoded(json!({ "content": "a", "embd_normalize": number })).map(|read| read.norm);
+        let read = |number: Value| {
+            decoded(json!({ "content": "a", "embd_normalize": number })).map(|read| read.norm)
+        };
         assert_eq!(decoded(json!({ "content": "a" })).unwrap().norm, Norm::P(2));
         assert_eq!(
-            [0, 1, 2, 3].map(|number| read(number).unwrap()),
-            [Norm::Largest, Norm::P(1), Norm::P(2), Norm::P(3)]
+            [json!(-1), json!(0), json!(1), json!(2), json!(3.0), json!(1e30)]
+                .map(|number| read(number).unwrap()),
+            [Norm::None, Norm::Largest, Norm::P(1), Norm::P(2), Norm::P(3), Norm::P(i32::MAX)]
         );
-        assert_eq!(read(-1).unwrap_err().code, Code::UnsupportedParam);
+        assert_eq!(read(json!(-2)).unwrap_err().detail, "`embd_normalize` must be -1 or more");
     }
 
     #[test]
     fn texts_come_in_every_form_and_tokens_are_refused() {
-        let texts = |body: Value| decoded(body).unwrap().texts;
+        let texts = |body: Value| decoded(body).unwrap().texts.all;
         assert_eq!(texts(json!({ "content": "a" })), ["a"]);
         assert_eq!(texts(json!({ "input": ["a", { "prompt_string": "b" }] })), ["a", "b"]);
         assert_eq!(texts(json!({ "content": ["a"], "input": "b" })), ["a"]);
@@ -172,6 +184,14 @@ mod tests {
             let refused = decoded(json!({ "content": tokens })).unwrap_err();
             assert_eq!(refused.detail, format!("`content` {NO_TOKENS}"));
         }
+        let refused = |body: Value| decoded(body).unwrap_err().detail;
+        assert_eq!(refused(json!({ "content": "" })), "`content` must not be empty");
+        assert_eq!(refused(json!({ "content": ["a", ""] })), "`content[1]` must not be empty");
+        assert_eq!(
+            refused(json!({ "input": { "content": [1] } })),
+            "`input` must be a text or hold text parts"
+        );
+        assert_eq!(refused(json!({ "input": ["a", {}] })), "`input[1]` must be a text or hold text parts");
         assert!(is_own(&json!({ "content": "a" })) && is_own(&json!({ "content": "a", "input": null })));
         assert!(!is_own(&json!({ "input": "a" })) && !is_own(&json!({ "content": "a", "input": "b" })));
     }

@@ -43,7 +43,7 @@ pub(super) fn of(sampling: &Sampling, stream: bool, n_probs: u32, timings_per_to
         "grammar": grammar,
         "n_keep": sampling.shift_keep.unwrap_or(0),
         "timings_per_token": timings_per_token,
-        "post_sampling_probs": false,
+        "post_sampling_probs": sampling.post_sampling,
         "lora": [],
     });
     let rare = json!({

@@ -11,7 +11,7 @@ use crate::auth::Inference;
 use crate::errors::Failure;
 use crate::fields::{read, with_ignored};
 use crate::generate::about_model;
-use crate::openai::embeddings::{check_dimensions, computed};
+use crate::openai::embeddings::{TextField, Texts, check_dimensions, computed};
 use crate::{App, State, extract};
 
 /// Texts of a request at most.
@@ -31,7 +31,7 @@ pub(crate) enum Path {
 pub(crate) struct Wanted {
     model: String,
     /// None where one empty text was sent, or nothing.
-    texts: Vec<String>,
+    texts: Texts,
     /// Whether a text that is too long is cut.
     truncate: bool,
     dimensions: Option<usize>,
@@ -68,14 +68,15 @@ pub(crate) async fn embeddings(
 
 /// Reads a request's body.
 pub(crate) fn decode(body: &[u8], path: Path) -> Result<Wanted, Problem> {
-    let (table, field) = match path {
+    let (table, name) = match path {
         Path::Embed => (EMBED_FIELDS, "input"),
         Path::Embeddings => (EMBEDDINGS_FIELDS, "prompt"),
     };
     let (body, ignored) = read(body, table)?;
     let request: EmbedRequest = extract::from_value(&body)?;
     // Each path has its own name for it; the other's has no effect there.
-    let texts = match path {
+    let is_list = path == Path::Embed && matches!(request.input, Some(OneOrMany::Many(_)));
+    let all: Vec<String> = match path {
         Path::Embed => match request.input {
             // One empty text is none, as at Ollama.
             Some(OneOrMany::One(text)) if text.is_empty() => Vec::new(),
@@ -83,12 +84,12 @@ pub(crate) fn decode(body: &[u8], path: Path) -> Result<Wanted, Problem> {
         },
         Path::Embeddings => request.prompt.into_iter().filter(|prompt| !prompt.is_empty()).collect(),
     };
-    if texts.len() > INPUTS_MAX {
-        return Err(Problem::invalid(field, format!("must hold {INPUTS_MAX} texts at most")));
+    if all.len() > INPUTS_MAX {
+        return Err(Problem::invalid(name, format!("must hold {INPUTS_MAX} texts at most")));
     }
     Ok(Wanted {
         model: untagged(request.model),
-        texts,
+        texts: Texts { all, field: TextField { name, is_list } },
         truncate: request.truncate != Some(false),
         dimensions: request.dimensions.filter(|dimensions| *dimensions > 0),
         ignored,
@@ -98,7 +99,7 @@ pub(crate) fn decode(body: &[u8], path: Path) -> Result<Wanted, Problem> {
 /// The vectors of a request, and how many tokens its texts have.
 async fn vectors(app: &App, caller: Caller, wanted: Wanted) -> Result<(Vec<Vec<f32>>, u64), Problem> {
     let Wanted { model, texts, truncate, dimensions, .. } = wanted;
-    if texts.is_empty() {
+    if texts.all.is_empty() {
         // Ollama knows the model all the same.
         let known = app.catalog.resolve_for(&model, Some(lar_catalog::Kind::Embedding));
         known.map_err(|error| about_model(error.into()))?;

@@ -31,7 +31,7 @@ const NO_TOKENS: &str = "has token ids, which are another model's: send texts; i
 #[derive(Debug)]
 pub(crate) struct Wanted {
     model: String,
-    texts: Vec<String>,
+    texts: Texts,
     base64: bool,
     dimensions: Option<u32>,
     /// Whether a text that is too long is cut.
@@ -40,11 +40,33 @@ pub(crate) struct Wanted {
     ignored: Vec<String>,
 }
 
+/// The texts of a request, and the field that holds them.
+#[derive(Debug)]
+pub(crate) struct Texts {
+    pub(crate) all: Vec<String>,
+    pub(crate) field: TextField,
+}
+
+/// The field of a request that holds its texts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TextField {
+    pub(crate) name: &'static str,
+    /// Whether it holds a list, rather than one text.
+    pub(crate) is_list: bool,
+}
+
+impl TextField {
+    /// Names one of the texts as the client wrote it.
+    pub(crate) fn name_of(self, index: usize) -> String {
+        if self.is_list { format!("{}[{index}]", self.name) } else { self.name.to_owned() }
+    }
+}
+
 /// Reads a request's body.
 pub(crate) fn decode(body: &[u8]) -> Result<Wanted, Problem> {
     let (body, ignored) = read(body, EMBEDDING_FIELDS)?;
     let request: EmbeddingRequest = extract::from_value(&body)?;
-    let texts = checked("input", texts("input", request.input, NO_TOKENS)?)?;
+    let texts = texts("input", request.input, NO_TOKENS)?;
     let base64 = match request.encoding_format.as_deref() {
         None | Some("float") => false,
         Some("base64") => true,
@@ -55,22 +77,32 @@ pub(crate) fn decode(body: &[u8]) -> Result<Wanted, Problem> {
     Ok(Wanted { model, texts, base64, dimensions: request.dimensions, truncate, ignored })
 }
 
-/// The texts of `field`; `no_tokens` says why there must be no token ids.
-pub(crate) fn texts(field: &str, input: Value, no_tokens: &str) -> Result<Vec<String>, Problem> {
+/// Reads the texts of the field `name`; `no_tokens` says why there must be no token ids.
+///
+/// # Errors
+/// When there are none or too many, or one is empty or no text.
+pub(crate) fn texts(name: &'static str, input: Value, no_tokens: &str) -> Result<Texts, Problem> {
+    let field = TextField { name, is_list: input.is_array() };
     let text = |(index, item): (usize, Value)| match item {
         Value::String(text) => Ok(text),
-        Value::Number(_) | Value::Array(_) => Err(Problem::invalid(field, no_tokens)),
-        Value::Object(members) => object_text(&members).ok_or_else(|| {
-            Problem::invalid(format!("{field}[{index}]"), "must be a text or hold text parts")
-        }),
-        _ => Err(Problem::invalid(format!("{field}[{index}]"), "must be a string")),
+        Value::Number(_) | Value::Array(_) => Err(Problem::invalid(name, no_tokens)),
+        Value::Object(members) => object_text(&members)
+            .ok_or_else(|| Problem::invalid(field.name_of(index), "must be a text or hold text parts")),
+        _ => Err(Problem::invalid(field.name_of(index), "must be a string")),
     };
-    match input {
-        Value::String(text) => Ok(vec![text]),
-        Value::Array(items) => items.into_iter().enumerate().map(text).collect(),
-        Value::Object(_) => Ok(vec![text((0, input))?]),
-        Value::Null => Err(Problem::invalid(field, "is missing")),
-        _ => Err(Problem::invalid(field, "must be a text or a list of texts")),
+    let items = match input {
+        Value::Array(items) => items,
+        Value::String(_) | Value::Object(_) => vec![input],
+        Value::Null => return Err(Problem::invalid(name, "is missing")),
+        _ => return Err(Problem::invalid(name, "must be a text or a list of texts")),
+    };
+    let all = items.into_iter().enumerate().map(text).collect::<Result<Vec<String>, Problem>>()?;
+    if all.is_empty() || all.len() > INPUTS_MAX {
+        return Err(Problem::invalid(name, format!("must hold 1 to {INPUTS_MAX} texts")));
+    }
+    match all.iter().position(String::is_empty) {
+        Some(index) => Err(Problem::invalid(field.name_of(index), "must not be empty")),
+        None => Ok(Texts { all, field }),
     }
 }
 
@@ -81,17 +113,6 @@ fn object_text(members: &Map<String, Value>) -> Option<String> {
     }
     let parts = members.get("content")?.as_array()?;
     parts.iter().map(|part| part.get("text").filter(|_| part["type"] == "text")?.as_str()).collect()
-}
-
-/// Checks that there are texts and that none is empty.
-pub(crate) fn checked(field: &str, texts: Vec<String>) -> Result<Vec<String>, Problem> {
-    if texts.is_empty() || texts.len() > INPUTS_MAX {
-        return Err(Problem::invalid(field, format!("must hold 1 to {INPUTS_MAX} texts")));
-    }
-    match texts.iter().position(String::is_empty) {
-        Some(at) => Err(Problem::invalid(format!("{field}[{at}]"), "must not be empty")),
-        None => Ok(texts),
-    }
 }
 
 /// Vectors, and what they took.
@@ -108,9 +129,10 @@ pub(crate) async fn computed(
     caller: Caller,
     api: &'static str,
     model: &str,
-    texts: Vec<String>,
+    texts: Texts,
     truncate: bool,
 ) -> Result<Computed, Problem> {
+    let Texts { all: texts, field } = texts;
     let task = Task {
         id: TaskId::new(),
         caller,
@@ -136,7 +158,7 @@ pub(crate) async fn computed(
             "is longer than the maximum context length of `{}`{reads}; split it, or send `\"truncate\": true`",
             handle.model()
         );
-        return Err(Problem::about(Code::ContextTooLong, format!("input[{first}]"), reason));
+        return Err(Problem::about(Code::ContextTooLong, field.name_of(*first), reason));
     }
     Ok(Computed { vectors, tokens, model: handle.model().to_owned() })
 }

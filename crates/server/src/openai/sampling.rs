@@ -13,11 +13,14 @@ use serde_json::Value;
 pub(crate) use self::constraint::{field as constraint_field, unused as unused_of_constraint};
 use crate::App;
 use crate::generate::{self, Answer, Begun, STOP_BYTES_MAX, STOP_MAX, derived_seed, in_range};
+use crate::lenient::OutOfRange;
 
 /// Entries of `logit_bias` at most.
 const BIAS_MAX: usize = 1024;
 /// A bias is from minus this to this.
 const BIAS_LIMIT: f32 = 100.0;
+/// The newest version of Mirostat.
+const MIROSTAT_MAX: u8 = 2;
 /// Answers to one prompt at most.
 const ANSWERS_MAX: u32 = 16;
 /// Tokens whose probability is told beside the chosen one's, at most.
@@ -25,17 +28,8 @@ pub(crate) const TOP_LOGPROBS_MAX: u32 = 20;
 /// OpenAI's value for tokens that are out of the question.
 const LOGPROB_MIN: f32 = -9999.0;
 
-/// What becomes of numbers that are out of range.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum OutOfRange {
-    /// An error, as at OpenAI.
-    Refused,
-    /// The nearest that makes sense, in wider ranges: Ollama and llama.cpp take any.
-    Nearest,
-}
-
 impl OutOfRange {
-    /// Checks a number that must be within the first of these ranges, or is brought into the second.
+    /// Checks a number that must be within the first of these ranges, or is brought into the second, which is wider.
     fn check(
         self,
         field: &str,
@@ -65,7 +59,7 @@ pub(crate) fn sampling(
 }
 
 /// As [`sampling`] for Ollama's and llama.cpp's own paths, whose servers refuse no number: one that is out of range becomes
-/// the nearest that makes sense.
+/// the nearest that makes sense. The fields were read with [`OutOfRange::Nearest`], too.
 pub(crate) fn sampling_of_any_numbers(
     wire: WireSampling,
     tokens_max: Option<u32>,
@@ -78,18 +72,18 @@ fn read(
     mut wire: WireSampling,
     tokens_max: Option<u32>,
     task: TaskId,
-    beyond: OutOfRange,
+    out_of_range: OutOfRange,
 ) -> Result<Sampling, Problem> {
     if tokens_max == Some(0) {
         return Err(Problem::invalid("max_tokens", "must be at least 1"));
     }
-    let rare = rare(&wire, beyond)?;
+    let rare = rare(&wire, out_of_range)?;
     let constraint = constraint::read(&mut wire)?;
     let mut stop = wire.stop.map(lar_api::openai::OneOrMany::into_vec).unwrap_or_default();
     // As llama.cpp: some clients always send a list, of empty texts where none was set.
     stop.retain(|text| !text.is_empty());
     let stop = generate::stop_texts("stop", stop)?;
-    let logit_bias = logit_bias(wire.logit_bias.unwrap_or_default(), beyond)?;
+    let logit_bias = logit_bias(wire.logit_bias.unwrap_or_default(), out_of_range)?;
     let shift_keep = match (wire.context_shift, wire.n_keep.unwrap_or(0)) {
         (Some(true), ..=-2) => return Err(Problem::invalid("n_keep", "must not be below -1")),
         // llama.cpp's -1 keeps the whole prompt; half of the context is kept at most.
@@ -103,16 +97,16 @@ fn read(
         penalty => (penalty, "repeat_penalty"),
     };
     let everywhere = wire.repeat_penalty.is_none() && wire.repetition_penalty.is_some();
-    let penalty = ((-2.0, 2.0), (-100.0, 100.0));
+    let penalty = |field, value| out_of_range.check(field, value, (-2.0, 2.0), (-100.0, 100.0));
     Ok(Sampling {
-        temperature: beyond.check("temperature", wire.temperature, (0.0, 2.0), (0.0, 100.0))?,
-        top_p: beyond.within("top_p", wire.top_p, 0.0, 1.0)?,
+        temperature: out_of_range.check("temperature", wire.temperature, (0.0, 2.0), (0.0, 100.0))?,
+        top_p: out_of_range.within("top_p", wire.top_p, 0.0, 1.0)?,
         // Below 1 is all tokens: -1 in vLLM and Ollama, 0 in llama.cpp.
         top_k: wire.top_k.map(|k| k.max(0)),
-        min_p: beyond.within("min_p", wire.min_p, 0.0, 1.0)?,
-        presence_penalty: beyond.check("presence_penalty", wire.presence_penalty, penalty.0, penalty.1)?,
-        frequency_penalty: beyond.check("frequency_penalty", wire.frequency_penalty, penalty.0, penalty.1)?,
-        repeat_penalty: beyond.within(repeat_field, repeat, 0.1, 10.0)?,
+        min_p: out_of_range.within("min_p", wire.min_p, 0.0, 1.0)?,
+        presence_penalty: penalty("presence_penalty", wire.presence_penalty)?,
+        frequency_penalty: penalty("frequency_penalty", wire.frequency_penalty)?,
+        repeat_penalty: out_of_range.within(repeat_field, repeat, 0.1, 10.0)?,
         repeat_last_n: wire.repeat_last_n.or(everywhere.then_some(-1)),
         rare,
         logit_bias,
@@ -127,6 +121,7 @@ fn read(
         stop,
         tokens_max: tokens_max.unwrap_or(0),
         logprobs: None,
+        post_sampling: false,
         prompt_logprobs: false,
         preserved: Vec::new(),
         shift_keep,
@@ -136,7 +131,7 @@ fn read(
 }
 
 /// What is added to the logits of which tokens: an object of OpenAI's, or pairs of llama.cpp's.
-fn logit_bias(biases: Value, beyond: OutOfRange) -> Result<Vec<(i32, f32)>, Problem> {
+fn logit_bias(biases: Value, out_of_range: OutOfRange) -> Result<Vec<(i32, f32)>, Problem> {
     let wrong = |reason: String| Problem::invalid("logit_bias", reason);
     let entries: Vec<(String, Value)> = match biases {
         Value::Null => Vec::new(),
@@ -161,17 +156,17 @@ fn logit_bias(biases: Value, beyond: OutOfRange) -> Result<Vec<(i32, f32)>, Prob
             Value::Bool(false) => -BIAS_LIMIT,
             bias => bias.as_f64().ok_or_else(|| wrong("must map token ids to numbers".into()))? as f32,
         };
-        let bias = beyond.within("logit_bias", Some(bias), -BIAS_LIMIT, BIAS_LIMIT)?;
+        let bias = out_of_range.within("logit_bias", Some(bias), -BIAS_LIMIT, BIAS_LIMIT)?;
         Ok((id, bias.unwrap_or_default()))
     };
     entries.into_iter().map(entry).collect()
 }
 
 /// llama.cpp's further samplers, if any is asked for.
-fn rare(wire: &WireSampling, beyond: OutOfRange) -> Result<Option<Box<RareSampling>>, Problem> {
-    let unit = |field, value| beyond.within(field, value, 0.0, 1.0);
-    let positive = |field, value| beyond.within(field, value, 0.0, 100.0);
-    if wire.mirostat.is_some_and(|version| version > 2) {
+fn rare(wire: &WireSampling, out_of_range: OutOfRange) -> Result<Option<Box<RareSampling>>, Problem> {
+    let unit = |field, value| out_of_range.within(field, value, 0.0, 1.0);
+    let positive = |field, value| out_of_range.within(field, value, 0.0, 100.0);
+    if out_of_range == OutOfRange::Refused && wire.mirostat.is_some_and(|version| version > MIROSTAT_MAX) {
         return Err(Problem::invalid("mirostat", "must be 0, 1 or 2"));
     }
     if let Some(breakers) = &wire.dry_sequence_breakers
@@ -188,7 +183,7 @@ fn rare(wire: &WireSampling, beyond: OutOfRange) -> Result<Option<Box<RareSampli
     }
     let rare = RareSampling {
         typical_p: unit("typical_p", wire.typical_p)?,
-        top_n_sigma: beyond.within("top_n_sigma", wire.top_n_sigma, -1.0, 100.0)?,
+        top_n_sigma: out_of_range.within("top_n_sigma", wire.top_n_sigma, -1.0, 100.0)?,
         xtc_probability: unit("xtc_probability", wire.xtc_probability)?,
         xtc_threshold: unit("xtc_threshold", wire.xtc_threshold)?,
         dynatemp_range: positive("dynatemp_range", wire.dynatemp_range)?,
@@ -198,7 +193,7 @@ fn rare(wire: &WireSampling, beyond: OutOfRange) -> Result<Option<Box<RareSampli
         dry_allowed_length: wire.dry_allowed_length,
         dry_penalty_last_n: wire.dry_penalty_last_n,
         dry_sequence_breakers: wire.dry_sequence_breakers.clone(),
-        mirostat: wire.mirostat,
+        mirostat: wire.mirostat.map(|version| version.min(MIROSTAT_MAX)),
         mirostat_tau: positive("mirostat_tau", wire.mirostat_tau)?,
         mirostat_eta: positive("mirostat_eta", wire.mirostat_eta)?,
         min_keep: wire.min_keep,

@@ -72,11 +72,42 @@ pub(in crate::worker) enum Link {
 /// How many tokens Mirostat 1 estimates from: what its paper uses.
 const MIROSTAT_TOKENS: i32 = 100;
 
+/// The candidates that the samplers of a chain left for its last choice.
+#[derive(Debug)]
+pub(in crate::worker) struct CandidatesAfter {
+    /// The probability of the token that was chosen.
+    pub(in crate::worker) chosen: f32,
+    /// The likeliest tokens with their probabilities, in the order of these.
+    pub(in crate::worker) likeliest: Vec<(u32, f32)>,
+    /// How many of the likeliest are kept.
+    likeliest_max: usize,
+}
+
+impl CandidatesAfter {
+    /// Replaces the candidates by `all` of a new choice, in which the chosen token has the probability `chosen`.
+    fn replace(&mut self, chosen: f32, all: impl Iterator<Item = (u32, f32)>) {
+        self.chosen = chosen;
+        self.likeliest.clear();
+        if self.likeliest_max == 0 {
+            return;
+        }
+        self.likeliest.extend(all);
+        let likelier = |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+        if self.likeliest_max < self.likeliest.len() {
+            self.likeliest.select_nth_unstable_by(self.likeliest_max - 1, likelier);
+            self.likeliest.truncate(self.likeliest_max);
+        }
+        self.likeliest.sort_unstable_by(likelier);
+    }
+}
+
 /// Samplers in their order.
 #[derive(Debug)]
 pub(in crate::worker) struct Chain<'model> {
     chain: NonNull<sys::llama_sampler>,
     candidates: Vec<sys::llama_token_data>,
+    /// Kept where they are asked for.
+    candidates_after: Option<CandidatesAfter>,
     /// Some samplers look into the vocabulary.
     _vocab: Vocab<'model>,
 }
@@ -90,7 +121,7 @@ impl<'model> Chain<'model> {
         // SAFETY: returns a plain struct, then an owned sampler.
         let chain = unsafe { sys::llama_sampler_chain_init(sys::llama_sampler_chain_default_params()) };
         let chain = NonNull::new(chain).ok_or("no memory for samplers")?;
-        let chain = Self { chain, candidates: Vec::new(), _vocab: vocab };
+        let chain = Self { chain, candidates: Vec::new(), candidates_after: None, _vocab: vocab };
         for link in links {
             let sampler = make(vocab, &link).ok_or_else(|| match link {
                 Link::Grammar(_) => "it is no grammar in GBNF with a rule `root`".to_owned(),
@@ -102,12 +133,34 @@ impl<'model> Chain<'model> {
         Ok(chain)
     }
 
+    /// Keeps the candidates of each choice: the probability of the chosen token, and `likeliest_max` of the likeliest tokens.
+    /// The last sampler must compute probabilities, which [`Link::Greedy`] does not.
+    ///
+    /// Costs a copy of all candidates per token, unless `likeliest_max` is 0.
+    pub(in crate::worker) fn keep_candidates(&mut self, likeliest_max: usize) {
+        let candidates = CandidatesAfter { chosen: 0.0, likeliest: Vec::new(), likeliest_max };
+        self.candidates_after = Some(candidates);
+    }
+
+    /// The candidates of the last choice, where they are kept.
+    pub(in crate::worker) fn candidates_after(&self) -> Option<&CandidatesAfter> {
+        self.candidates_after.as_ref()
+    }
+
     /// Chooses among tokens with these logits; `None` when the samplers leave none that can be chosen.
     pub(in crate::worker) fn choose(&mut self, among: impl Iterator<Item = (u32, f32)>) -> Option<u32> {
         let array = self.apply(among)?;
         let selected = usize::try_from(array.selected).ok().filter(|selected| *selected < array.size)?;
         // SAFETY: within the array, as just checked.
         let chosen = unsafe { *array.data.add(selected) };
+        if let Some(candidates) = &mut self.candidates_after {
+            // SAFETY: the array has `size` items until the chain is used again.
+            let left = unsafe { std::slice::from_raw_parts(array.data, array.size) };
+            let likely = left.iter().filter(|candidate| candidate.p > 0.0);
+            let likely =
+                likely.filter_map(|candidate| Some((u32::try_from(candidate.id).ok()?, candidate.p)));
+            candidates.replace(chosen.p, likely);
+        }
         (chosen.logit > f32::NEG_INFINITY).then(|| u32::try_from(chosen.id).ok()).flatten()
     }
 
@@ -212,4 +265,24 @@ fn make(vocab: Vocab<'_>, link: &Link) -> Option<NonNull<sys::llama_sampler>> {
         }
     };
     NonNull::new(sampler)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_likeliest_candidates_are_kept_in_their_order() {
+        let all = [(4, 0.1), (2, 0.4), (9, 0.2), (7, 0.1), (1, 0.2)];
+        for (likeliest_max, likeliest) in [
+            (0, vec![]),
+            (2, vec![(2, 0.4), (1, 0.2)]),
+            (5, vec![(2, 0.4), (1, 0.2), (9, 0.2), (4, 0.1), (7, 0.1)]),
+            (9, vec![(2, 0.4), (1, 0.2), (9, 0.2), (4, 0.1), (7, 0.1)]),
+        ] {
+            let mut candidates = CandidatesAfter { chosen: 1.0, likeliest: vec![(3, 1.0)], likeliest_max };
+            candidates.replace(0.2, all.into_iter());
+            assert_eq!((candidates.chosen, candidates.likeliest), (0.2, likeliest), "{likeliest_max}");
+        }
+    }
 }

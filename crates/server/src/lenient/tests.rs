@@ -1,0 +1,188 @@
+//! Bodies as the lenient reader reads them, and its errors.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::*;
+
+#[derive(Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+struct Sample {
+    count: u32,
+    level: Option<i8>,
+    ratio: Option<f32>,
+    flag: bool,
+    name: String,
+    names: Vec<String>,
+    inner: Option<Box<Sample>>,
+    biases: BTreeMap<String, f32>,
+    schema: Value,
+}
+
+fn read(value: &Value) -> Result<Sample, Problem> {
+    from_value(value, OutOfRange::Refused)
+}
+
+#[test]
+fn whole_numbers_may_be_written_as_doubles_and_null_is_absent_at_any_depth() {
+    let read = read(&json!({
+        "count": 8.0, "level": -3.0, "ratio": 1, "flag": null, "name": null, "names": null,
+        "inner": { "count": 2, "names": ["a"], "inner": null, "flag": null }, "biases": { "1": 2, "2": null },
+        "schema": { "default": null, "multipleOf": 2.0 },
+    }))
+    .unwrap();
+    let inner = Sample { count: 2, names: vec!["a".into()], ..Sample::default() };
+    let expected = Sample {
+        count: 8,
+        level: Some(-3),
+        ratio: Some(1.0),
+        inner: Some(Box::new(inner)),
+        biases: BTreeMap::from([("1".into(), 2.0)]),
+        schema: json!({ "default": null, "multipleOf": 2.0 }),
+        ..Sample::default()
+    };
+    assert_eq!(read, expected, "what is kept as a value stays as it came");
+}
+
+#[test]
+fn errors_say_what_a_field_must_be_in_words_of_json() {
+    let cases = [
+        (json!({ "count": -1 }), "`count` must be a whole number from 0 to 4294967295"),
+        (json!({ "count": 1.5 }), "`count` must be a whole number from 0 to 4294967295"),
+        (json!({ "count": "8" }), "`count` must be a whole number from 0 to 4294967295"),
+        (json!({ "level": 300 }), "`level` must be a whole number from -128 to 127"),
+        (json!({ "ratio": "hot" }), "`ratio` must be a number"),
+        (json!({ "flag": 1 }), "`flag` must be true or false"),
+        (json!({ "inner": { "name": 1 } }), "`inner.name` must be a string"),
+        (json!({ "names": ["a", 1] }), "`names[1]` must be a string"),
+        (json!({ "names": "a" }), "`names` must be an array"),
+        (json!({ "inner": [] }), "`inner` must be an object"),
+        (json!([]), "the body must be an object"),
+    ];
+    for (value, expected) in cases {
+        assert_eq!(read(&value).unwrap_err().detail, expected, "{value}");
+    }
+}
+
+#[test]
+fn numbers_out_of_range_are_refused_or_the_nearest_in_range() {
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Numbers {
+        signed: i64,
+        unsigned: u32,
+        tiny: i8,
+    }
+    let read = |body: &str, out_of_range| {
+        from_value::<Numbers>(&parse(body.as_bytes()).unwrap(), out_of_range)
+            .map_err(|problem| problem.detail)
+    };
+    let body = |number: &str| format!(r#"{{"signed": {number}, "unsigned": {number}, "tiny": {number}}}"#);
+    let numbers = |signed, unsigned, tiny| Ok::<_, String>(Numbers { signed, unsigned, tiny });
+    for (number, nearest) in [
+        ("9223372036854775808", numbers(i64::MAX, u32::MAX, i8::MAX)),
+        ("18446744073709551616", numbers(i64::MAX, u32::MAX, i8::MAX)),
+        ("1e30", numbers(i64::MAX, u32::MAX, i8::MAX)),
+        ("1e308", numbers(i64::MAX, u32::MAX, i8::MAX)),
+        ("-9223372036854775809", numbers(i64::MIN, 0, i8::MIN)),
+        ("-1e308", numbers(i64::MIN, 0, i8::MIN)),
+        ("4e9", numbers(4_000_000_000, 4_000_000_000, i8::MAX)),
+        ("-2.5", numbers(-2, 0, -2)),
+        ("2.5", numbers(2, 2, 2)),
+    ] {
+        assert_eq!(read(&body(number), OutOfRange::Nearest), nearest, "{number}");
+        assert!(read(&body(number), OutOfRange::Refused).is_err(), "{number}");
+    }
+    // What a field can hold is that number, also where a double is larger than all that are exact.
+    for (number, same) in [("-128", -128), ("127.0", 127)] {
+        for out_of_range in [OutOfRange::Refused, OutOfRange::Nearest] {
+            let body = format!(r#"{{"signed": 9e18, "unsigned": 4294967295.0, "tiny": {number}}}"#);
+            assert_eq!(read(&body, out_of_range), numbers(9_000_000_000_000_000_000, u32::MAX, same));
+        }
+    }
+    for value in ["\"8\"", "true", "[8]"] {
+        let refused = read(&body(value), OutOfRange::Nearest).unwrap_err();
+        let told = "`signed` must be a whole number from -9223372036854775808 to 9223372036854775807";
+        assert_eq!(refused, told, "{value}");
+    }
+}
+
+#[test]
+fn a_limit_of_tokens_may_have_any_size() {
+    use lar_api::fields::TokenLimit;
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Limited {
+        tokens: Option<TokenLimit>,
+    }
+    for out_of_range in [OutOfRange::Refused, OutOfRange::Nearest] {
+        let read = |number: &str| {
+            let value = parse(format!(r#"{{"tokens": {number}}}"#).as_bytes()).unwrap();
+            from_value::<Limited>(&value, out_of_range)
+                .map(|read| read.tokens)
+                .map_err(|problem| problem.detail)
+        };
+        for number in ["-1", "-2.0", "4294967296", "9223372036854775808", "18446744073709551616", "1e308"] {
+            assert_eq!(read(number), Ok(Some(TokenLimit::Unlimited)), "{number}");
+        }
+        assert_eq!(read("8.0"), Ok(Some(TokenLimit::AtMost(8))));
+        assert_eq!(read("null"), Ok(None));
+        let told = "`tokens` must be a whole number of tokens, or -1 for no limit";
+        for number in ["-3", "-1e30", "\"8\""] {
+            assert_eq!(read(number).unwrap_err(), told, "{number}");
+        }
+    }
+}
+
+#[test]
+fn bodies_are_read_as_other_servers_read_them() {
+    let cases: &[(&[u8], Value)] = &[
+        (b"\xef\xbb\xbf{\"a\": 1}", json!({ "a": 1 })),
+        (br#"{"a": 1, "a": 2}"#, json!({ "a": 2 })),
+        (br#""x\ud83d""#, json!("x\u{fffd}")),
+        (br#""\uD83D\ud83d\ude00 \uDE00""#, json!("\u{fffd}\u{1f600} \u{fffd}")),
+        (br#""\\ud83d \u00e9 \n""#, json!("\\ud83d \u{e9} \n")),
+        (br#""\ud83d\n""#, json!("\u{fffd}\n")),
+    ];
+    for (body, expected) in cases {
+        assert_eq!(parse(body).unwrap(), *expected, "{}", String::from_utf8_lossy(body));
+    }
+    assert!(parse(br#""\ud83""#).is_err());
+    assert!(parse(b"").is_err());
+}
+
+#[test]
+fn a_strict_reader_gets_plain_json_and_what_is_not_json_as_it_came() {
+    let rewritten = |body: &[u8]| rewrite(body.to_vec());
+    let lenient = b"\xef\xbb\xbf{\"id\": 7, \"a\": 1, \"a\": \"x\\ud83d\"}";
+    let read: Value = serde_json::from_slice(&rewritten(lenient)).unwrap();
+    assert_eq!(read, json!({ "id": 7, "a": "x\u{fffd}" }));
+    for body in [b"".as_slice(), b"{", b"\xff"] {
+        assert_eq!(rewritten(body), body);
+    }
+}
+
+#[test]
+fn a_model_that_is_not_named_is_the_usual_one() {
+    for named in [None, Some(String::new()), Some(" ".into())] {
+        assert_eq!(model_or(named, "default"), "default");
+    }
+    assert_eq!(model_or(Some("m".into()), "default"), "m");
+}
+
+proptest! {
+    #[test]
+    fn what_strict_json_reads_is_read_alike(text in ".{0,40}") {
+        let body = serde_json::to_vec(&json!({ "text": text })).unwrap();
+        prop_assert_eq!(parse(&body).unwrap(), json!({ "text": text }));
+    }
+
+    #[test]
+    fn any_escapes_are_read_or_refused(text in r#"(\\|u|d8|dc|3d|[0-9a-f]|"|x){0,24}"#) {
+        let body = format!("\"{text}\"");
+        let strict = serde_json::from_str::<Value>(&body);
+        let lenient = parse(body.as_bytes());
+        prop_assert!(strict.is_err() || lenient.is_ok_and(|read| Some(read) == strict.ok()));
+    }
+}
