@@ -64,7 +64,9 @@ fn what_is_said_is_there_tomorrow() {
     assert_eq!(lar.get(&format!("/lar/v1/conversations/{id}")).json(), before);
     let found = lar.get("/lar/v1/conversations?q=xyloph").json();
     assert_eq!(found["data"][0]["id"], json!(id));
-    assert!(found["data"][0]["snippet"].as_str().unwrap().contains("\u{2}xylophone\u{3}"));
+    // The answer may say it, too, and in its own way.
+    let snippet = found["data"][0]["snippet"].as_str().unwrap().to_lowercase();
+    assert!(snippet.contains("\u{2}xylophone"), "{snippet}");
 }
 
 #[test]

@@ -53,6 +53,24 @@ fn a_server_is_healthy_counts_and_stops_in_order() {
     }
 }
 
+/// Ctrl+C in a terminal goes to all processes of a group: what computes goes on until the server ends it.
+#[test]
+fn engines_are_not_in_the_process_group_of_their_server() {
+    let lar = Lar::start();
+    let body = serde_json::json!({ "model": "default-embedding", "input": "a barrel" });
+    assert_eq!(lar.post("/v1/embeddings", &body).status, 200);
+    let group = |pid: u32| {
+        let about = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        // Behind the program's name: state, parent, group (proc_pid_stat(5)).
+        about.rsplit(')').next().unwrap().split_whitespace().nth(2).unwrap().to_owned()
+    };
+    let workers = lar.workers();
+    assert!(!workers.is_empty());
+    for worker in workers {
+        assert_eq!(group(worker), worker.to_string(), "a group of its own");
+    }
+}
+
 #[test]
 fn one_data_directory_has_one_server() {
     let lar = Lar::start();

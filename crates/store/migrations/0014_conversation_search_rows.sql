@@ -8,5 +8,8 @@ CREATE TABLE conversation_search_rows (
   PRIMARY KEY (conversation_id, message_id, search_row)
 ) STRICT, WITHOUT ROWID;
 
+-- What belongs to no conversation was left by damage or by an erasure that did not find it.
+DELETE FROM conversation_search
+  WHERE conversation_id IS NULL OR message_id IS NULL OR conversation_id NOT IN (SELECT id FROM conversations);
 INSERT INTO conversation_search_rows (conversation_id, message_id, search_row)
   SELECT conversation_id, message_id, rowid FROM conversation_search;

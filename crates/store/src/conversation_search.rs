@@ -6,7 +6,7 @@
 //! as many rows: where they have not, [`fault`] says so, and the next start maps all texts again.
 
 use lar_base::{ConversationId, MessageId};
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::Error;
 
@@ -15,14 +15,23 @@ pub(crate) const ROWS_TABLE: &str = "conversation_search_rows";
 /// What stands in the place of a message's id where the text is the title.
 const TITLE: &str = "";
 
-/// Statements that take all texts of a conversation out: the texts, then the rows that map them. A text of another conversation
-/// stays where a row is mapped wrongly.
-const REMOVE_ALL: [&str; 2] = [
-    "DELETE FROM conversation_search WHERE conversation_id = ?1
-       AND rowid IN (SELECT search_row FROM conversation_search_rows WHERE conversation_id = ?1)",
-    "DELETE FROM conversation_search_rows WHERE conversation_id = ?1",
-];
-/// As [`REMOVE_ALL`], for its title.
+/// A text is one row of the full-text table for each so many bytes. Taking a row out takes some 30 µs for each of its words, and
+/// nothing else is written meanwhile.
+const PIECE_BYTES: usize = 16 << 10;
+
+/// Rows of short texts count as at least so many bytes, so that their number is bounded, too.
+const ROW_BYTES: usize = 64;
+
+/// One of the texts of a conversation, its bytes, and the statements that take it out: the text, then the row that maps it. A
+/// text of another conversation stays where a row is mapped wrongly.
+const ONE_OF: &str =
+    "SELECT message_id, search_row FROM conversation_search_rows WHERE conversation_id = ?1 LIMIT 1";
+const BYTES_OF_ROW: &str =
+    "SELECT octet_length(text) FROM conversation_search WHERE rowid = ?1 AND conversation_id = ?2";
+const REMOVE_TEXT: &str = "DELETE FROM conversation_search WHERE rowid = ?1 AND conversation_id = ?2";
+const REMOVE_ROW: &str = "DELETE FROM conversation_search_rows
+     WHERE search_row = ?1 AND conversation_id = ?2 AND message_id = ?3";
+/// Statements that take the title of a conversation out, in the same way.
 const REMOVE_TITLE: [&str; 2] = [
     "DELETE FROM conversation_search WHERE conversation_id = ?1 AND message_id = ''
        AND rowid IN (SELECT search_row FROM conversation_search_rows WHERE conversation_id = ?1 AND message_id = '')",
@@ -49,7 +58,7 @@ pub(crate) fn add_title_in_txn(
     if title.is_empty() {
         return Ok(());
     }
-    add_in_txn(connection, id, TITLE, title)
+    add_in_txn(connection, &id.to_string(), TITLE, title)
 }
 
 /// Makes another title of a conversation findable in the place of the one before.
@@ -58,7 +67,9 @@ pub(crate) fn replace_title_in_txn(
     id: ConversationId,
     title: &str,
 ) -> Result<(), Error> {
-    remove(connection, REMOVE_TITLE, id)?;
+    for statement in REMOVE_TITLE {
+        connection.prepare_cached(statement)?.execute([id.to_string()])?;
+    }
     add_title_in_txn(connection, id, title)
 }
 
@@ -69,24 +80,40 @@ pub(crate) fn add_message_in_txn(
     id: MessageId,
     content: &str,
 ) -> Result<(), Error> {
-    add_in_txn(connection, conversation, &id.to_string(), content)
+    add_in_txn(connection, &conversation.to_string(), &id.to_string(), content)
 }
 
-/// Takes all words of a conversation out.
-pub(crate) fn remove_in_txn(connection: &Connection, id: ConversationId) -> Result<(), Error> {
-    remove(connection, REMOVE_ALL, id)
+/// Takes some of the texts of a conversation out, [`PIECE_BYTES`] and a text at most; says whether none is left.
+pub(crate) fn remove_some_in_txn(connection: &Connection, id: ConversationId) -> Result<bool, Error> {
+    let id = &id.to_string();
+    let mut one = connection.prepare_cached(ONE_OF)?;
+    let mut bytes = 0;
+    while bytes < PIECE_BYTES {
+        let found = one.query_row([id], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+        let Some((message, row)): Option<(String, i64)> = found else { return Ok(true) };
+        let of_row = connection.prepare_cached(BYTES_OF_ROW)?.query_row((row, id), |row| row.get(0));
+        bytes += of_row.optional()?.unwrap_or(0).max(ROW_BYTES);
+        connection.prepare_cached(REMOVE_TEXT)?.execute((row, id))?;
+        connection.prepare_cached(REMOVE_ROW)?.execute((row, id, message))?;
+    }
+    Ok(false)
 }
 
 /// Makes everything that is there findable, in a database whose index is empty; of a schema that this program may bring up.
 pub(crate) fn rebuild(connection: &Connection) -> Result<(), Error> {
-    connection.execute_batch(
-        "INSERT INTO conversation_search (text, conversation_id, message_id)
-           SELECT title, id, '' FROM conversations WHERE title <> '';
-         INSERT INTO conversation_search (text, conversation_id, message_id)
-           SELECT content, conversation_id, id FROM messages WHERE status <> 'streaming';",
-    )?;
-    if connection.table_exists(None, ROWS_TABLE)? {
-        map_all(connection)?;
+    let texts =
+        "SELECT title AS text, id AS conversation_id, '' AS message_id FROM conversations WHERE title <> ''
+                 UNION ALL SELECT content, conversation_id, id FROM messages WHERE status <> 'streaming'";
+    if !connection.table_exists(None, ROWS_TABLE)? {
+        // The migration that makes the map maps them.
+        let all = format!("INSERT INTO conversation_search (text, conversation_id, message_id) {texts}");
+        return Ok(connection.execute_batch(&all)?);
+    }
+    let mut query = connection.prepare(texts)?;
+    let mut rows = query.query([])?;
+    while let Some(row) = rows.next()? {
+        let (text, conversation, message): (String, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        add_in_txn(connection, &conversation, &message, &text)?;
     }
     Ok(())
 }
@@ -116,7 +143,8 @@ pub(crate) fn map_again_where_needed(connection: &mut Connection) -> Result<(), 
     tracing::warn!(%fault, "all texts are mapped to their conversations again");
     let transaction = connection.transaction()?;
     transaction.execute_batch(
-        "DELETE FROM conversation_search WHERE conversation_id NOT IN (SELECT id FROM conversations);
+        "DELETE FROM conversation_search
+           WHERE conversation_id IS NULL OR conversation_id NOT IN (SELECT id FROM conversations);
          DELETE FROM conversation_search_rows;",
     )?;
     map_all(&transaction)?;
@@ -131,32 +159,31 @@ fn map_all(connection: &Connection) -> Result<(), rusqlite::Error> {
     )
 }
 
-fn add_in_txn(
-    connection: &Connection,
-    conversation: ConversationId,
-    message: &str,
-    text: &str,
-) -> Result<(), Error> {
-    let conversation = conversation.to_string();
-    connection
-        .prepare_cached(
-            "INSERT INTO conversation_search (text, conversation_id, message_id) VALUES (?1, ?2, ?3)",
-        )?
-        .execute((text, &conversation, message))?;
-    let row = connection.last_insert_rowid();
-    connection
-        .prepare_cached(
-            "INSERT INTO conversation_search_rows (conversation_id, message_id, search_row) VALUES (?1, ?2, ?3)",
-        )?
-        .execute((conversation, message, row))?;
+fn add_in_txn(connection: &Connection, conversation: &str, message: &str, text: &str) -> Result<(), Error> {
+    let mut add = connection.prepare_cached(
+        "INSERT INTO conversation_search (text, conversation_id, message_id) VALUES (?1, ?2, ?3)",
+    )?;
+    let mut map = connection.prepare_cached(
+        "INSERT INTO conversation_search_rows (conversation_id, message_id, search_row) VALUES (?1, ?2, ?3)",
+    )?;
+    for piece in pieces(text) {
+        add.execute((piece, conversation, message))?;
+        map.execute((conversation, message, connection.last_insert_rowid()))?;
+    }
     Ok(())
 }
 
-fn remove(connection: &Connection, statements: [&str; 2], id: ConversationId) -> Result<(), Error> {
-    for statement in statements {
-        connection.prepare_cached(statement)?.execute([id.to_string()])?;
+/// A text in pieces of [`PIECE_BYTES`] at most, cut behind a space where there is one; one piece where it is empty.
+fn pieces(mut text: &str) -> Vec<&str> {
+    let mut pieces = Vec::new();
+    while text.len() > PIECE_BYTES {
+        let most = &text[..text.floor_char_boundary(PIECE_BYTES)];
+        let end = most.rfind(char::is_whitespace).filter(|end| *end > 0).unwrap_or(most.len());
+        pieces.push(&text[..end]);
+        text = &text[end..];
     }
-    Ok(())
+    pieces.push(text);
+    pieces
 }
 
 #[cfg(test)]
@@ -176,6 +203,36 @@ mod tests {
         connection
     }
 
+    fn remove_all(connection: &Connection, id: ConversationId) -> Result<(), Error> {
+        while !remove_some_in_txn(connection, id)? {}
+        Ok(())
+    }
+
+    #[test]
+    fn long_texts_are_searched_and_taken_out_in_pieces() {
+        for (text, expected) in [
+            ("", 1),
+            (&*"word ".repeat(1000), 1),
+            (&*"word ".repeat(20_000), 7),
+            (&*"語".repeat(20_000), 4),
+            (&*" ".repeat(100_000), 7),
+        ] {
+            let pieces = pieces(text);
+            assert_eq!((pieces.concat(), pieces.len()), (text.to_owned(), expected));
+            assert!(pieces.iter().all(|piece| piece.len() <= PIECE_BYTES && !piece.ends_with("wor")));
+        }
+        let connection = database();
+        let id = ConversationId::new();
+        add_message_in_txn(&connection, id, MessageId::new(), &format!("{}wisteria", "word ".repeat(20_000)))
+            .unwrap();
+        let found = "SELECT count(*) FROM conversation_search WHERE conversation_search MATCH 'wisteria'";
+        let count = || connection.query_row(found, [], |row| row.get::<_, usize>(0)).unwrap();
+        assert_eq!((count(), rows(&connection)[0].len()), (1, 7));
+        let steps = (1..).take_while(|_| !remove_some_in_txn(&connection, id).unwrap()).count();
+        // Nearly as large as a step may be, so that each takes two.
+        assert_eq!((steps, count(), rows(&connection)[1].len()), (3, 0, 0));
+    }
+
     /// The rows of the full-text table, and those that map them.
     fn rows(connection: &Connection) -> [Vec<(String, String, i64)>; 2] {
         [
@@ -192,9 +249,11 @@ mod tests {
     #[test]
     fn texts_are_taken_out_without_a_look_at_all_others() {
         let connection = database();
-        for statement in [REMOVE_ALL, REMOVE_TITLE].concat() {
+        let statements = [ONE_OF, BYTES_OF_ROW, REMOVE_TEXT, REMOVE_ROW, REMOVE_TITLE[0], REMOVE_TITLE[1]];
+        for statement in statements {
             let mut query = connection.prepare(&format!("EXPLAIN QUERY PLAN {statement}")).unwrap();
-            let steps = query.query_map(["conv_x"], |row| row.get::<_, String>("detail")).unwrap();
+            // Whatever its parameters are.
+            let steps = query.raw_query().mapped(|row| row.get::<_, String>("detail"));
             for step in steps.map(Result::unwrap) {
                 // FTS5 scans all of its rows by `INDEX 0:`, and looks one up by its number by `INDEX 0:=`.
                 assert!(
@@ -208,8 +267,7 @@ mod tests {
     #[test]
     fn a_row_that_is_mapped_wrongly_costs_no_other_conversation_its_texts() {
         type Removal = fn(&Connection, ConversationId) -> Result<(), Error>;
-        let removals: [Removal; 2] =
-            [remove_in_txn, |connection, id| replace_title_in_txn(connection, id, "")];
+        let removals: [Removal; 2] = [remove_all, |connection, id| replace_title_in_txn(connection, id, "")];
         for remove in removals {
             let connection = database();
             let (removed, kept) = (ConversationId::new(), ConversationId::new());
@@ -281,7 +339,7 @@ mod tests {
                         *messages += 1;
                     }
                     _ => {
-                        remove_in_txn(&connection, id).unwrap();
+                        remove_all(&connection, id).unwrap();
                         (*title, *messages) = (None, 0);
                     }
                 }

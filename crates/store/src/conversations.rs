@@ -5,6 +5,7 @@ use lar_base::{ConversationId, MessageId, Timestamp, UserId};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use crate::conversation_search as search;
+use crate::erasing::Step;
 use crate::idempotency::note_in_txn;
 use crate::messages::{Message, NewMessage, Role, insert_in_txn, said_in_txn};
 use crate::{Error, Once, Store, parsed, parsed_option, time, time_option};
@@ -244,24 +245,23 @@ impl Store {
     }
 
     /// Removes a conversation with everything said in it, for good, and from the write-ahead log as soon as no long read is in
-    /// the way.
+    /// the way. Others write meanwhile; where it breaks off, the next purge goes on with it.
     ///
     /// # Errors
     /// [`Error::NotFound`] when it was erased since.
     pub async fn conversation_erase(&self, owned: &OwnedConversation) -> Result<(), Error> {
         let (user, id) = (owned.user(), owned.id());
-        self.erase(
-            move |connection| {
-                get_in_txn(connection, user, id)?;
-                erase_in_txn(connection, id)
-            },
-            |_| true,
-        )
+        self.erase_in_steps(move |connection| {
+            get_in_txn(connection, user, id)?;
+            let is_erased = erase_some_in_txn(connection, id)?;
+            Ok(Step { erased: usize::from(is_erased), is_last: is_erased })
+        })
         .await
+        .map(drop)
     }
 
     /// Removes, for good, what was deleted before `deleted`, and temporary conversations without a word since
-    /// `temporary`; returns how many conversations that were.
+    /// `temporary`; returns how many conversations that were. Others write meanwhile.
     ///
     /// # Errors
     /// When the database fails.
@@ -270,23 +270,20 @@ impl Store {
         deleted: Timestamp,
         temporary: Timestamp,
     ) -> Result<usize, Error> {
-        self.erase(
-            move |connection| {
-                let ids: Vec<ConversationId> = {
-                    let mut query = connection.prepare(
-                        "SELECT id FROM conversations WHERE deleted_at < ?1 OR temporary = 1 AND updated_at < ?2",
-                    )?;
-                    let times = [deleted.as_millis(), temporary.as_millis()];
-                    let rows = query.query_map(times, |row| parsed(row, "id"))?;
-                    rows.collect::<Result<_, _>>()?
-                };
-                for id in &ids {
-                    erase_in_txn(connection, *id)?;
+        let due =
+            "SELECT id FROM conversations WHERE deleted_at < ?1 OR temporary = 1 AND updated_at < ?2 LIMIT 1";
+        let times = [deleted.as_millis(), temporary.as_millis()];
+        self.erase_in_steps(move |connection| {
+            let next =
+                connection.prepare_cached(due)?.query_row(times, |row| parsed(row, "id")).optional()?;
+            match next {
+                Some(id) => {
+                    let is_erased = erase_some_in_txn(connection, id)?;
+                    Ok(Step { erased: usize::from(is_erased), is_last: false })
                 }
-                Ok(ids.len())
-            },
-            |purged: &usize| *purged > 0,
-        )
+                None => Ok(Step { erased: 0, is_last: true }),
+            }
+        })
         .await
     }
 
@@ -375,10 +372,20 @@ fn import_in_txn(
     Ok(true)
 }
 
-fn erase_in_txn(connection: &Connection, id: ConversationId) -> Result<(), Error> {
-    search::remove_in_txn(connection, id)?;
-    connection.execute("DELETE FROM conversations WHERE id = ?1", [id.to_string()])?;
-    Ok(())
+/// Takes some of a conversation's texts out of the index, or the conversation itself where none is left there; says whether it
+/// is gone.
+fn erase_some_in_txn(connection: &Connection, id: ConversationId) -> Result<bool, Error> {
+    let id_text = [id.to_string()];
+    if search::remove_some_in_txn(connection, id)? {
+        // A message takes its answers along, to which SQLite goes only a thousand deep.
+        connection
+            .execute("UPDATE messages SET parent_id = NULL WHERE conversation_id = ?1", id_text.clone())?;
+        connection.execute("DELETE FROM conversations WHERE id = ?1", id_text)?;
+        return Ok(true);
+    }
+    // In no list from now on, and due for the next purge where this erasure does not come to its end.
+    connection.execute("UPDATE conversations SET deleted_at = 0 WHERE id = ?1", id_text)?;
+    Ok(false)
 }
 
 pub(crate) fn conversation(row: &Row<'_>) -> rusqlite::Result<Conversation> {
@@ -394,4 +401,50 @@ pub(crate) fn conversation(row: &Row<'_>) -> rusqlite::Result<Conversation> {
         updated_at: time(row, "updated_at")?,
         deleted_at: time_option(row, "deleted_at")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_erasure_that_broke_off_is_finished_by_the_next_purge() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("lar.db")).unwrap();
+        let owner = store.owner().await.unwrap();
+        let system = Some(format!("{}wisteria", "word ".repeat(20_000)));
+        let new = NewConversation { title: "Barrels".into(), system, ..NewConversation::default() };
+        let erased = store.conversation_create(owner, new.clone(), None).await.unwrap().id;
+        let kept = store.conversation_create(owner, new, None).await.unwrap().id;
+        assert!(!store.write(move |connection| erase_some_in_txn(connection, erased)).await.unwrap());
+        let listed = store.conversation_list(owner, None, 9).await.unwrap();
+        assert_eq!(
+            listed.iter().map(|found| found.id).collect::<Vec<_>>(),
+            [kept],
+            "in no list from then on"
+        );
+
+        let long_ago = Timestamp::from_millis(1);
+        assert_eq!(store.conversations_purge(long_ago, long_ago).await.unwrap(), 1);
+        assert!(matches!(store.conversation_get(owner, erased).await, Err(Error::NotFound(_))));
+        let found = store.conversation_search(owner, "wisteria".into(), 9).await.unwrap();
+        assert_eq!(found.iter().map(|hit| hit.conversation.id).collect::<Vec<_>>(), [kept]);
+
+        // Two thousand messages, each an answer to the one before.
+        let chain = move |connection: &Connection| {
+            for number in 0..2000 {
+                connection.execute(
+                    "INSERT INTO messages (id, conversation_id, parent_id, role, content, status, created_at)
+                     VALUES ('msg_' || ?2, ?1, (SELECT id FROM messages WHERE id = 'msg_' || (?2 - 1)), 'user', '', 'complete', 1)",
+                    (kept.to_string(), number),
+                )?;
+            }
+            Ok(())
+        };
+        store.write(chain).await.unwrap();
+        let owned = store.conversation_get(owner, kept).await.unwrap();
+        store.conversation_erase(&owned).await.unwrap();
+        assert!(matches!(store.conversation_erase(&owned).await, Err(Error::NotFound(_))));
+        assert_eq!(store.conversation_search(owner, "wisteria".into(), 9).await.unwrap(), []);
+    }
 }

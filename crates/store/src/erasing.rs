@@ -10,7 +10,45 @@ use rusqlite::Connection;
 
 use crate::{Error, Store, wal};
 
+/// What one step of an erasure did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Step {
+    /// Things that are wholly gone since this step.
+    pub(crate) erased: usize,
+    /// Whether nothing is left to be erased.
+    pub(crate) is_last: bool,
+}
+
 impl Store {
+    /// As [`Store::erase`], in steps of a transaction each, between which others write. Returns how many things were erased.
+    pub(crate) async fn erase_in_steps<F>(&self, step: F) -> Result<usize, Error>
+    where
+        F: Fn(&Connection) -> Result<Step, Error> + Clone + Send + 'static,
+    {
+        let store = self.clone();
+        let work = async move {
+            let (mut erased, mut has_changed) = (0, false);
+            let done = loop {
+                match store.write_freeing(step.clone()).await {
+                    Ok(done) => {
+                        erased += done.erased;
+                        has_changed |= done.erased > 0 || !done.is_last;
+                        if done.is_last {
+                            break Ok(erased);
+                        }
+                    }
+                    Err(error) => break Err(error),
+                }
+            };
+            // Also where a step failed: those before it erased something.
+            if has_changed {
+                store.empty_log().await;
+            }
+            done
+        };
+        tokio::spawn(work).await.unwrap_or(Err(Error::Closed))
+    }
+
     /// As [`Store::write_freeing`], for a change that erases: where `has_erased` says of its result that it did, the log is
     /// emptied and copies of older logs are removed after it. A caller that drops this future stops nothing of that.
     pub(crate) async fn erase<T, F>(&self, change: F, has_erased: fn(&T) -> bool) -> Result<T, Error>

@@ -243,6 +243,13 @@ mod tests {
             let bytes = std::fs::read(&path).unwrap();
             bytes.windows(word.len()).any(|at| at == word.as_bytes())
         };
+        connection
+            .execute_batch(
+                "INSERT INTO users (id, name, created_at) VALUES ('user_x', 'someone', 1);
+                 INSERT INTO conversations (id, user_id, title, version, created_at, updated_at)
+                 VALUES ('conv_1', 'user_x', '', 1, 1, 1);",
+            )
+            .unwrap();
         note(&connection, "laburnum", "conv_1");
         note(&connection, "wisteria", "conv_2");
         erase(&connection, "conv_2");
@@ -271,13 +278,25 @@ mod tests {
         }
         connection.pragma_update(None, "user_version", 13).unwrap();
         let (erased, kept) = (ConversationId::new(), ConversationId::new());
+        connection
+            .execute("INSERT INTO users (id, name, created_at) VALUES ('user_x', 'someone', 1)", [])
+            .unwrap();
+        // What belongs to no conversation goes: damage may have left it.
+        let damaged =
+            "INSERT INTO conversation_search (text, conversation_id, message_id) VALUES ('laburnum', ?1, '')";
+        connection.execute(damaged, [None::<String>]).unwrap();
+        connection.execute(damaged, ["conv_none"]).unwrap();
         for id in [erased, kept] {
+            let conversation =
+                "INSERT INTO conversations (id, user_id, title, version, created_at, updated_at)
+                                VALUES (?1, 'user_x', 'laburnum', 1, 1, 1)";
+            connection.execute(conversation, [id.to_string()]).unwrap();
             let sql = "INSERT INTO conversation_search (text, conversation_id, message_id) VALUES ('laburnum', ?1, ?2)";
             connection.execute(sql, (id.to_string(), "")).unwrap();
             connection.execute(sql, (id.to_string(), "msg_1")).unwrap();
         }
         run(&mut connection, &path).unwrap();
-        conversation_search::remove_in_txn(&connection, erased).unwrap();
+        assert!(conversation_search::remove_some_in_txn(&connection, erased).unwrap());
         let mut query = connection
             .prepare(
                 "SELECT conversation_id FROM conversation_search WHERE conversation_search MATCH 'laburnum'",

@@ -81,6 +81,8 @@ impl Child {
             .env("LLAMA_API_KEY", key.expose())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
+            // Ctrl+C in a terminal reaches all of a group: the server lets answers finish first.
+            .process_group(0)
             .kill_on_drop(true)
             .spawn()
             .map_err(|error| Error::Missing(format!("{} cannot be started: {error}", program.display())))?;

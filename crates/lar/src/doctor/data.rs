@@ -1,11 +1,11 @@
 //! The data directory: whether it can be written, whether its parts are there and for its owner alone, and whether its
 //! database is whole. Nothing of it is changed.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 
-use lar_base::Bytes;
 use lar_base::shell::quote;
+use lar_base::{Bytes, secret};
 use lar_store::{Check, Inspection, away, inspect, log_copies};
 
 use super::{Finding, broken, fine, note};
@@ -18,7 +18,7 @@ pub(super) fn run(data_dir: &Path) -> Vec<Finding> {
     if data_dir.is_dir() {
         findings.extend(database(data_dir));
         findings.extend(copies_of_logs(data_dir));
-        findings.extend(secret(data_dir));
+        findings.extend(pepper(data_dir));
         findings.extend(unreadable_keys(data_dir));
         findings.extend(locks(data_dir));
         findings.extend(permissions(data_dir));
@@ -28,7 +28,8 @@ pub(super) fn run(data_dir: &Path) -> Vec<Finding> {
 
 fn directory(path: &Path) -> Finding {
     let about = "data directory";
-    let probe = path.join(".doctor");
+    // In a directory of others anything may have a name that is known; a new file follows no link.
+    let probe = path.join(format!(".doctor-{}", secret::hex(&secret::random_bytes::<8>())));
     let existing = path.ancestors().find(|path| path.exists()).unwrap_or(path);
     if !path.exists() {
         return match rustix::fs::access(existing, rustix::fs::Access::WRITE_OK) {
@@ -40,7 +41,7 @@ fn directory(path: &Path) -> Finding {
             ),
         };
     }
-    match std::fs::write(&probe, b"doctor") {
+    match std::fs::File::create_new(&probe).and_then(|mut file| file.write_all(b"doctor")) {
         Ok(()) => {
             let _ = std::fs::remove_file(&probe);
             fine(about, path.display().to_string())
@@ -113,7 +114,7 @@ fn has_lost_database(data_dir: &Path) -> bool {
     ["owner.key", "secret.key", "lar.db-wal"].iter().any(|name| data_dir.join(name).exists())
 }
 
-fn secret(data_dir: &Path) -> Option<Finding> {
+fn pepper(data_dir: &Path) -> Option<Finding> {
     let path = data_dir.join("secret.key");
     let lost =
         !path.exists() && std::fs::metadata(data_dir.join("lar.db")).is_ok_and(|about| about.len() > 0);
@@ -213,6 +214,18 @@ mod tests {
         }
         fs::write(data.join("lar.db.lock"), "").unwrap();
         assert_eq!(locks(data), []);
+    }
+
+    #[test]
+    fn a_look_at_a_directory_writes_to_nothing_that_is_there() {
+        let at = tempfile::tempdir().unwrap();
+        let (data, other) = (at.path().join("data"), at.path().join("other"));
+        fs::create_dir(&data).unwrap();
+        fs::write(&other, "precious").unwrap();
+        symlink(&other, data.join(".doctor")).unwrap();
+        assert_eq!(directory(&data).level, Level::Fine);
+        assert_eq!(fs::read_to_string(&other).unwrap(), "precious");
+        assert_eq!(fs::read_dir(&data).unwrap().count(), 1, "nothing is left");
     }
 
     #[test]

@@ -52,18 +52,24 @@ fn mend_by(copy: &Path, new: &Path, schema: u32) -> Result<bool, Error> {
     migrations::make(&connection, schema)?;
     let known = definitions(&connection)?;
     let found = open_damaged(copy).and_then(|damaged| definitions(&damaged)).unwrap_or_default();
-    if known.iter().all(|(name, known)| found.get(name).is_some_and(|found| found.sql == known.sql)) {
+    let size = connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
+    let mut pages = Pages::open(copy, size)?;
+    let mut empty = Pages::open(new, size)?;
+    let roots = roots(&known, &found, |root, own| Ok(pages.kind(root)? == empty.kind(own)?))?;
+    let is_whole = |(name, known): (&Named, &Definition)| {
+        found
+            .get(name)
+            .is_some_and(|found| found.sql == known.sql && roots.get(name) == Some(&Some(found.root)))
+    };
+    if known.iter().all(is_whole) {
         return Ok(false);
     }
     tracing::warn!(
         schema,
         "definitions of tables are damaged; those of this schema are taken in their place"
     );
-    let size = connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
-    let mut pages = Pages::open(copy, size)?;
-    let mut empty = Pages::open(new, size)?;
     connection.execute_batch("PRAGMA writable_schema = ON")?;
-    for (name, root) in roots(&known, &found) {
+    for (name, root) in roots {
         // Nobody knows where it begins: then it has no rows.
         let root = match root {
             Some(root) => root,
@@ -93,11 +99,13 @@ fn definitions(connection: &Connection) -> Result<BTreeMap<Named, Definition>, E
     Ok(found)
 }
 
-/// Where each known table and index begins in the damaged database; none where another one begins there.
+/// Where each known table and index begins in the damaged database; none where another one begins there. `may_be` says of a page
+/// there whether it is of the kind that the page of the new database is.
 fn roots(
     known: &BTreeMap<Named, Definition>,
     found: &BTreeMap<Named, Definition>,
-) -> Vec<(Named, Option<u32>)> {
+    mut may_be: impl FnMut(u32, u32) -> Result<bool, Error>,
+) -> Result<BTreeMap<Named, Option<u32>>, Error> {
     let nearly = |name: &Named| {
         let others = found.iter().filter(|(other, _)| !known.contains_key(*other));
         others.into_iter().find_map(|(other, found)| {
@@ -105,13 +113,24 @@ fn roots(
             (other.1.len() == name.1.len() && letters <= DAMAGED_LETTERS_MAX).then_some(found.root)
         })
     };
-    let there = |name: &Named| found.get(name).map(|found| found.root).or_else(|| nearly(name));
-    let taken: BTreeSet<u32> = known.keys().filter_map(there).collect();
+    let mut there = BTreeMap::new();
+    for (name, own) in known {
+        let root = found.get(name).map(|found| found.root).or_else(|| nearly(name));
+        if let Some(root) = root
+            && (root == own.root || may_be(root, own.root)?)
+        {
+            there.insert(name, root);
+        }
+    }
+    let often = |root: u32| there.values().filter(|other| **other == root).count() > 1;
+    let sure: BTreeMap<&Named, u32> =
+        there.iter().filter(|(_, root)| !often(**root)).map(|(name, root)| (*name, *root)).collect();
+    let taken: BTreeSet<u32> = sure.values().copied().collect();
     let root = |(name, own): (&Named, &Definition)| {
         let of_new = || Some(own.root).filter(|root| !taken.contains(root));
-        (name.clone(), there(name).or_else(of_new))
+        (name.clone(), sure.get(name).copied().or_else(of_new))
     };
-    known.iter().map(root).collect()
+    Ok(known.iter().map(root).collect())
 }
 
 /// Puts the tree of definitions of `new` in the place of the damaged one: its first page on the first page, the others behind
@@ -162,6 +181,18 @@ impl Pages {
         self.seek(page)?;
         self.file.read_exact(&mut bytes).map_err(Error::Backup)?;
         Ok(bytes)
+    }
+
+    /// Whether a page belongs to a tree of rows by their numbers (1) or of an index (0), the root of the definitions and a page
+    /// that is not there to none.
+    fn kind(&mut self, page: u32) -> Result<Option<u8>, Error> {
+        let length = self.file.metadata().map_err(Error::Backup)?.len();
+        if page < 2 || u64::from(page) * self.size as u64 > length {
+            return Ok(None);
+        }
+        let kind = self.page(page)?[0];
+        // 2 and 10 are pages of an index, 5 and 13 of a table (1.6).
+        Ok([2, 10, 5, 13].contains(&kind).then_some(kind & 1))
     }
 
     fn write(&mut self, page: u32, bytes: &[u8]) -> Result<(), Error> {

@@ -62,6 +62,8 @@ pub(super) fn spawn(program: &Path) -> Result<(Child, OwnedReadHalf, OwnedWriteH
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
+        // Ctrl+C in a terminal reaches all of a group: the server lets answers finish first.
+        .process_group(0)
         .kill_on_drop(true)
         .spawn()
         .map_err(|error| Error::Missing(format!("{} cannot be started: {error}", program.display())))?;
