@@ -20,7 +20,7 @@ const MEMORIES_MAX: usize = 20;
 const SHOWN_BYTES: usize = 300;
 /// A task whose client has gone is recorded as over by then: a step of the engine has ended.
 const SETTLED_AFTER: Duration = Duration::from_secs(3);
-/// The numbers of the server that are told of a use that failed.
+/// The metrics that are printed with a use that failed.
 const NUMBERS: [&str; 4] = ["lar_queue_", "lar_active_leases{", "lar_pool_ready{", "lar_model_state{"];
 
 pub(super) struct Client<'a> {

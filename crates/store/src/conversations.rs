@@ -287,8 +287,8 @@ impl Store {
         .await
     }
 
-    /// Conversations of this person in whose title or messages every word of `words` occurs (the last one
-    /// as a prefix), best match first, each once.
+    /// Conversations of this person in whose title, or in 16 KiB of one of whose messages, every word of `words` occurs (the last
+    /// one as a prefix), best match first, each once.
     ///
     /// # Errors
     /// When the database fails.
