@@ -9,7 +9,7 @@ use anyhow::{Context as _, ensure};
 use lar_base::SpaceId;
 use lar_base::shell::quote;
 use lar_cli::Output;
-use lar_store::salvage::{Log, Table, salvage};
+use lar_store::salvage::{Log, Schema, Table, remove_leftovers, salvage};
 use lar_store::{Access, SpaceKind, Store};
 use serde::Serialize;
 
@@ -25,6 +25,8 @@ const BESIDE: [&str; 3] = ["secret.key", "owner.key", "lar.toml"];
 #[derive(Debug, Serialize)]
 struct Report {
     folder: PathBuf,
+    /// The schema that the rows were saved in.
+    schema: Schema,
     tables: Vec<Table>,
     /// Rows that referred to a lost one.
     unlinked: u64,
@@ -61,10 +63,11 @@ pub(super) async fn run(
     ensure!(database.is_file(), "{} is not there, or no regular file", database.display());
     let cannot = || format!("{} cannot be made", folder.display());
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).with_context(cannot)?;
+    let new = folder.join("lar.db");
+    remove_leftovers(&database, &new)?;
     let is_empty = std::fs::read_dir(folder).with_context(cannot)?.next().is_none();
     ensure!(is_empty, "{} is not empty: name a new folder", folder.display());
     output.remark("Every row is read…");
-    let new = folder.join("lar.db");
     let saved =
         salvage(&database, &new).with_context(|| format!("{} cannot be saved", database.display()))?;
     for name in BESIDE {
@@ -75,7 +78,14 @@ pub(super) async fn run(
     }
     let exports = export(&Store::open(&new)?, folder).await?;
     let folder = std::path::absolute(folder)?;
-    let report = Report { folder, tables: saved.tables, unlinked: saved.unlinked, log: saved.log, exports };
+    let report = Report {
+        folder,
+        schema: saved.schema,
+        tables: saved.tables,
+        unlinked: saved.unlinked,
+        log: saved.log,
+        exports,
+    };
     output.show(&report, || screen(&report))
 }
 
@@ -93,6 +103,7 @@ fn screen(report: &Report) -> String {
             table.unsearched, table.name
         ));
     }
+    lines.extend(about_schema(&report.schema));
     if report.unlinked > 0 {
         lines.push(format!(
             "{} rows referred to lost ones; they stand alone now, or were left out.",
@@ -120,6 +131,31 @@ fn screen(report: &Report) -> String {
     lines
         .extend(report.exports.iter().map(|export| format!("  {}  ({} lines)", export.import, export.lines)));
     lines.join("\n")
+}
+
+/// What a person should know of the schema that was used; empty where nothing is unusual.
+fn about_schema(schema: &Schema) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(in_header) = schema.in_header.filter(|number| *number != schema.number) {
+        lines.push(format!(
+            "The header names schema {in_header}; the definitions of the tables are those of schema {}, which was used.",
+            schema.number
+        ));
+    }
+    if !schema.may_lack.is_empty() {
+        lines.push(format!(
+            "Too many definitions are damaged to rule out a schema newer than {}; if it is one, these are missing: {}.",
+            schema.number,
+            schema.may_lack.join(", ")
+        ));
+    }
+    if !schema.unknown_tables.is_empty() {
+        lines.push(format!(
+            "Not saved, because Lar has no such tables: {}.",
+            schema.unknown_tables.join(", ")
+        ));
+    }
+    lines
 }
 
 /// Writes every person's conversations, and every space's memories, as exports do.
@@ -211,11 +247,43 @@ fn plain(name: &str) -> String {
 mod tests {
     use super::*;
 
+    fn report() -> Report {
+        Report {
+            folder: "/saved".into(),
+            schema: Schema {
+                number: 15,
+                in_header: Some(15),
+                may_lack: Vec::new(),
+                unknown_tables: Vec::new(),
+            },
+            tables: Vec::new(),
+            unlinked: 0,
+            log: Log::default(),
+            exports: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_is_unusual_of_the_schema_is_on_the_screen() {
+        assert!(!screen(&report()).contains("schema"));
+        let schema = Schema {
+            number: 14,
+            in_header: Some(6),
+            may_lack: vec!["erasures_to_clear".into()],
+            unknown_tables: vec!["notes".into()],
+        };
+        let shown = screen(&Report { schema, ..report() });
+        for part in
+            ["names schema 6", "of schema 14", "these are missing: erasures_to_clear", "such tables: notes"]
+        {
+            assert!(shown.contains(part), "{part}: {shown}");
+        }
+    }
+
     #[test]
     fn a_log_that_cannot_be_read_is_named_on_the_screen_and_for_programs() {
         let log = Log { unreadable: Some("Input/output error (os error 5)".into()), ..Log::default() };
-        let report =
-            Report { folder: "/saved".into(), tables: Vec::new(), unlinked: 0, log, exports: Vec::new() };
+        let report = Report { log, ..report() };
         let expected = "The write-ahead log cannot be read (Input/output error (os error 5)): the changes that were in it \
                         only are missing.";
         assert!(screen(&report).lines().any(|line| line == expected), "{}", screen(&report));

@@ -6,23 +6,51 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::open_damaged;
+use super::definitions::Definitions;
+use super::pages::HEADER_BYTES;
 use crate::{Error, migrations};
 
-/// Bytes of the header at the start of the first page (SQLite's file format, 1.3).
-const HEADER_BYTES: usize = 100;
-/// What the header starts with.
+/// What the header at the start of the first page starts with (SQLite's file format, 1.3).
 const MAGIC: &[u8] = b"SQLite format 3\0";
 /// Where the header says how many pages there are; zero lets SQLite go by the file's size.
 const PAGE_COUNT_AT: u64 = 28;
+/// Where it says in which encoding texts are: UTF-8, or one of two kinds of UTF-16. Lar writes UTF-8 only.
+const ENCODING_AT: usize = 56;
+const UTF_8: u32 = 1;
+const UTF_16: [u32; 2] = [2, 3];
 /// Where it says which schema the database has.
 const SCHEMA_AT: usize = 60;
 /// The person and the conversation that rows without one are given to.
 const RECOVERED: &str = "recovered";
 
-/// Makes the header of a copy one that SQLite reads, and returns its schema. A lost header, or first page, is taken from
-/// a new database of this program's schema: the tables of a database that was made with it begin on the same pages.
-pub(super) fn header(copy: &Path) -> Result<u32, Error> {
+/// What the header of a damaged database says; nothing where the header is lost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Header {
+    /// The number of the schema; none where it is zero, which no database of Lar has.
+    pub(super) schema: Option<u32>,
+    /// Whether its texts are UTF-16.
+    pub(super) is_utf16: bool,
+}
+
+impl Header {
+    fn of(start: &[u8; HEADER_BYTES]) -> Self {
+        if !start.starts_with(MAGIC) {
+            return Self::default();
+        }
+        let number = |at: usize| u32::from_be_bytes([start[at], start[at + 1], start[at + 2], start[at + 3]]);
+        Self {
+            schema: Some(number(SCHEMA_AT)).filter(|schema| *schema > 0),
+            is_utf16: UTF_16.contains(&number(ENCODING_AT)),
+        }
+    }
+}
+
+/// Makes the header of a copy one that SQLite reads, and returns what it said before. A lost header, or first page, is taken
+/// from a new database of this program's schema: the tables of a database that was made with it begin on the same pages.
+///
+/// # Errors
+/// When the copy is too short for a header, or cannot be read or written.
+pub(super) fn header(copy: &Path) -> Result<Header, Error> {
     let mut file = File::options().read(true).write(true).open(copy).map_err(Error::Backup)?;
     let mut start = [0; HEADER_BYTES];
     let length = file.metadata().map_err(Error::Backup)?.len();
@@ -30,47 +58,39 @@ pub(super) fn header(copy: &Path) -> Result<u32, Error> {
         return Err(Error::Corrupt { path: None, faults: vec!["it is too short to hold anything".into()] });
     }
     file.read_exact(&mut start).map_err(Error::Backup)?;
+    let said = Header::of(&start);
     if start.starts_with(MAGIC) {
-        write_at(&mut file, PAGE_COUNT_AT, &[0; 4])?;
-        if let Ok(schema) = schema_of(copy)
-            && schema > 0
-        {
-            return Ok(schema);
+        make_readable(&mut file)?;
+        if names_tables(copy) {
+            return Ok(said);
         }
     }
     let page = first_page_of_new(copy)?;
     for bytes in [&page[..HEADER_BYTES], &page[..]] {
         write_at(&mut file, 0, bytes)?;
-        write_at(&mut file, PAGE_COUNT_AT, &[0; 4])?;
-        if let Ok(schema) = schema_of(copy) {
-            return Ok(schema);
+        make_readable(&mut file)?;
+        if names_tables(copy) {
+            break;
         }
     }
-    // Nothing of the definitions can be read: [`super::schema`] takes those of a new database.
-    let said = u32::from_be_bytes([
-        start[SCHEMA_AT],
-        start[SCHEMA_AT + 1],
-        start[SCHEMA_AT + 2],
-        start[SCHEMA_AT + 3],
-    ]);
-    let is_known = start.starts_with(MAGIC) && (1..=migrations::known()).contains(&said);
-    Ok(if is_known { said } else { migrations::known() })
+    // Where the header was of no use, a number that no Lar had yet is damage, too.
+    let schema = said.schema.filter(|schema| *schema <= migrations::known());
+    Ok(Header { schema, ..said })
+}
+
+/// Writes into a header that SQLite counts the pages by the file's size, and that texts are UTF-8.
+fn make_readable(file: &mut File) -> Result<(), Error> {
+    write_at(file, PAGE_COUNT_AT, &[0; 4])?;
+    write_at(file, ENCODING_AT as u64, &UTF_8.to_be_bytes())
 }
 
 fn write_at(file: &mut File, at: u64, bytes: &[u8]) -> Result<(), Error> {
     file.seek(SeekFrom::Start(at)).and_then(|_| file.write_all(bytes)).map_err(Error::Backup)
 }
 
-/// The schema's number, where the schema can be read.
-fn schema_of(copy: &Path) -> Result<u32, Error> {
-    let connection = open_damaged(copy)?;
-    let tables: u32 =
-        connection
-            .query_row("SELECT count(*) FROM sqlite_schema WHERE type = 'table'", [], |row| row.get(0))?;
-    if tables == 0 {
-        return Err(Error::Corrupt { path: None, faults: vec!["it names no table".into()] });
-    }
-    Ok(connection.query_row("PRAGMA user_version", [], |row| row.get(0))?)
+/// Whether a definition of a table can be read.
+fn names_tables(copy: &Path) -> bool {
+    Definitions::of_copy(copy).by_name.keys().any(|name| name.0 == "table")
 }
 
 /// The first page of a new database of this program's schema.
@@ -102,8 +122,13 @@ pub(super) fn links(target: &Connection) -> Result<u64, Error> {
             id
         }
     };
+    // Older schemas have not all of these tables.
+    let has = |table: &str| target.table_exists(None, table);
     let mut changed = 0;
     for table in ["keys", "conversations", "spaces"] {
+        if !has(table)? {
+            continue;
+        }
         let sql = format!(
             "INSERT INTO users (id, name, created_at)
              SELECT DISTINCT user_id, '{RECOVERED} ' || user_id, 0 FROM {table}
@@ -131,19 +156,21 @@ pub(super) fn links(target: &Connection) -> Result<u64, Error> {
            AND (head_id IS NOT NULL OR id IN (SELECT conversation_id FROM messages))",
         [],
     )?;
-    changed += target.execute(
-        &format!(
-            "INSERT OR IGNORE INTO spaces (id, user_id, kind, name, created_at)
-             SELECT DISTINCT space_id, ?1, 'agent', '{RECOVERED}-' || substr(space_id, -8), ?2 FROM memories
-             WHERE space_id NOT IN (SELECT id FROM spaces)"
-        ),
-        (&owner, now),
-    )?;
-    changed += target.execute(
-        "UPDATE passages SET embedder = NULL, vectors = NULL
-         WHERE embedder IS NOT NULL AND embedder NOT IN (SELECT id FROM embedders)",
-        [],
-    )?;
+    if has("memories")? {
+        changed += target.execute(
+            &format!(
+                "INSERT OR IGNORE INTO spaces (id, user_id, kind, name, created_at)
+                 SELECT DISTINCT space_id, ?1, 'agent', '{RECOVERED}-' || substr(space_id, -8), ?2 FROM memories
+                 WHERE space_id NOT IN (SELECT id FROM spaces)"
+            ),
+            (&owner, now),
+        )?;
+        changed += target.execute(
+            "UPDATE passages SET embedder = NULL, vectors = NULL
+             WHERE embedder IS NOT NULL AND embedder NOT IN (SELECT id FROM embedders)",
+            [],
+        )?;
+    }
     changed += without_parents(target)?;
     Ok(changed as u64)
 }

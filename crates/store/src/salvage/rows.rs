@@ -17,6 +17,15 @@ use crate::{Error, conversation_search};
 const REPEATS_MAX: usize = 1_000;
 /// Rows before a break whose keys are looked at: one of them may be damaged.
 const RECENT_ROWS: usize = 8;
+/// Rows of SQLite's own table of highest row numbers that are looked at. Lar's has one for each table that never gives a number
+/// twice.
+const SEQUENCES_MAX: u32 = 100;
+/// Bytes of rows that are read for one table at most, for each byte of the file. Without damage they are read once, with their
+/// keys twice, and their keys once for each index. The pages of a crafted file can lead to each other so that SQLite reads them
+/// again and again without end.
+const BYTES_READ_MAX: u64 = 32;
+/// Bytes that a row takes in its page at least: its cell and where that begins (SQLite's file format, 1.6).
+const ROW_BYTES_MIN: u64 = 6;
 
 /// A table of the schema.
 #[derive(Debug)]
@@ -132,7 +141,7 @@ pub(super) fn tables(connection: &Connection) -> Result<Vec<Shape>, Error> {
 /// Copies what can be read of a table.
 pub(super) fn copy(source: &Connection, target: &Connection, table: &Shape) -> Result<Table, Error> {
     target.execute_batch("BEGIN")?;
-    let mut copying = Copying::new(source, target, table);
+    let mut copying = Copying::new(source, target, table)?;
     copying.run()?;
     let Copying { saved, lost, unsearched, is_unreadable, .. } = copying;
     target.execute_batch("COMMIT")?;
@@ -145,6 +154,8 @@ pub(super) struct Copying<'a> {
     target: &'a Connection,
     pub(super) table: &'a Shape,
     insert: String,
+    /// Bytes of rows that may still be read.
+    bytes_left: u64,
     /// The keys of all rows that were read.
     pub(super) read: BTreeSet<Key>,
     saved: u64,
@@ -166,26 +177,29 @@ pub(super) struct Walk {
 #[derive(Debug, Default)]
 pub(super) struct Named {
     pub(super) keys: BTreeSet<Key>,
-    /// Whether one of the indexes could be read to its end, so that no row is missing here.
+    /// Whether one of the indexes could be read to its end and named each row once, so that no row is missing here.
     is_complete: bool,
 }
 
 impl<'a> Copying<'a> {
-    fn new(source: &'a Connection, target: &'a Connection, table: &'a Shape) -> Self {
+    fn new(source: &'a Connection, target: &'a Connection, table: &'a Shape) -> Result<Self, Error> {
+        let pages: u64 = source.query_row("PRAGMA page_count", [], |row| row.get(0))?;
+        let page_bytes: u64 = source.query_row("PRAGMA page_size", [], |row| row.get(0))?;
         let marks = vec!["?"; table.columns.len()].join(", ");
         let insert =
             format!("INSERT OR IGNORE INTO \"{}\" ({}) VALUES ({marks})", table.name, quoted(&table.columns));
-        Self {
+        Ok(Self {
             source,
             target,
             table,
             insert,
+            bytes_left: pages.saturating_mul(page_bytes).saturating_mul(BYTES_READ_MAX),
             read: BTreeSet::new(),
             saved: 0,
             lost: 0,
             unsearched: 0,
             is_unreadable: false,
-        }
+        })
     }
 
     fn run(&mut self) -> Result<(), Error> {
@@ -238,48 +252,67 @@ impl<'a> Copying<'a> {
                 }
                 Err(_) => return Ok(walk),
                 Ok(Some(row)) => {
-                    let (key, columns) = self.table.split(values(row, 0)?);
+                    let values = values(row, 0)?;
+                    let bytes = bytes(&values);
+                    let (key, columns) = self.table.split(values);
                     if walk.recent.len() == RECENT_ROWS {
                         walk.recent.pop_front();
                     }
                     walk.recent.push_back(key.clone());
-                    if self.read.insert(key) {
-                        repeats = 0;
+                    let is_new = self.read.insert(key);
+                    if is_new {
                         self.keep(columns)?;
-                    } else {
-                        repeats += 1;
-                        if repeats > REPEATS_MAX {
-                            return Ok(walk);
-                        }
+                    }
+                    repeats = if is_new { 0 } else { repeats + 1 };
+                    if !self.goes_on(bytes, repeats) {
+                        return Ok(walk);
                     }
                 }
             }
         }
     }
 
+    /// Counts a row that was read, after so many known ones; says whether another one may be read.
+    fn goes_on(&mut self, bytes: u64, repeats: usize) -> bool {
+        self.bytes_left = self.bytes_left.saturating_sub(bytes);
+        self.bytes_left > 0 && repeats <= REPEATS_MAX
+    }
+
     /// The keys that the table's other indexes name, as far as they can be read.
-    fn named(&self) -> Named {
+    fn named(&mut self) -> Named {
         let mut named = Named::default();
-        for index in &self.table.indexes {
-            let key = self.table.key_with("");
-            let sql = format!("SELECT {key} FROM \"{}\" INDEXED BY \"{index}\"", self.table.name);
-            let Ok(mut query) = self.source.prepare(&sql) else { continue };
-            let Ok(mut rows) = query.query([]) else { continue };
-            loop {
-                match rows.next() {
-                    Ok(Some(row)) => {
-                        let Ok(values) = values(row, 0) else { break };
-                        named.keys.insert(self.table.split(values).0);
-                    }
-                    Ok(None) => {
-                        named.is_complete |= !named.keys.is_empty();
-                        break;
-                    }
-                    Err(_) => break,
-                }
-            }
+        let table = self.table;
+        for index in &table.indexes {
+            let (mut keys, is_whole) = self.read_index(index);
+            named.keys.append(&mut keys);
+            named.is_complete |= is_whole && !named.keys.is_empty();
         }
         named
+    }
+
+    /// The keys that an index names, until it ends, breaks off or goes in a circle; says whether it ended and named each once.
+    fn read_index(&mut self, index: &str) -> (BTreeSet<Key>, bool) {
+        let (source, table) = (self.source, self.table);
+        let (mut keys, mut is_whole, mut repeats) = (BTreeSet::new(), true, 0);
+        let sql = format!("SELECT {} FROM \"{}\" INDEXED BY \"{index}\"", table.key_with(""), table.name);
+        let Ok(mut query) = source.prepare(&sql) else { return (keys, false) };
+        let Ok(mut rows) = query.query([]) else { return (keys, false) };
+        loop {
+            match rows.next() {
+                Ok(Some(row)) => {
+                    let Ok(values) = values(row, 0) else { return (keys, false) };
+                    let bytes = bytes(&values);
+                    let is_new = keys.insert(table.split(values).0);
+                    is_whole &= is_new;
+                    repeats = if is_new { 0 } else { repeats + 1 };
+                    if !self.goes_on(bytes, repeats) {
+                        return (keys, false);
+                    }
+                }
+                Ok(None) => return (keys, is_whole),
+                Err(_) => return (keys, false),
+            }
+        }
     }
 
     /// Keeps the rows that indexes name and no walk met.
@@ -296,11 +329,15 @@ impl<'a> Copying<'a> {
         let missing: Vec<Key> = named.keys.difference(&self.read).cloned().collect();
         let source = self.source;
         for key in missing {
+            if self.bytes_left == 0 {
+                break;
+            }
             for way in &ways {
                 let found = source.prepare_cached(way).and_then(|mut query| {
                     query.query_row(params_from_iter(key.values()), |row| values(row, 0))
                 });
                 let Ok(found) = found else { continue };
+                self.bytes_left = self.bytes_left.saturating_sub(bytes(&found));
                 let (found, columns) = self.table.split(found);
                 if found == key && self.read.insert(found) {
                     self.keep(columns)?;
@@ -313,8 +350,8 @@ impl<'a> Copying<'a> {
 
     /// The highest row number that was ever given, where the table keeps it.
     pub(super) fn last_given(&self) -> Option<i64> {
-        let sql = "SELECT seq FROM sqlite_sequence WHERE name = ?1";
-        self.source.query_row(sql, [&self.table.name], |row| row.get(0)).ok()
+        let sql = "SELECT seq FROM (SELECT name, seq FROM sqlite_sequence LIMIT ?2) WHERE name = ?1";
+        self.source.query_row(sql, (&self.table.name, SEQUENCES_MAX), |row| row.get(0)).ok()
     }
 
     /// How the keys of this table are numbered, where they can be.
@@ -345,6 +382,10 @@ pub(super) fn refuse_unreadable(target: &Connection, tables: &mut [Table]) -> Re
         ("memories", "seq", |row| crate::memories::memory(row).map(drop)),
     ];
     for (name, key, reader) in readers {
+        // Older schemas have not all of these tables.
+        if !target.table_exists(None, name)? {
+            continue;
+        }
         let mut bad: Vec<Value> = Vec::new();
         {
             let mut query = target.prepare(&format!("SELECT * FROM {name}"))?;
@@ -380,6 +421,16 @@ fn values(row: &Row<'_>, from: usize) -> rusqlite::Result<Vec<Value>> {
             })
         })
         .collect()
+}
+
+/// The bytes that a row takes in the file at least.
+fn bytes(values: &[Value]) -> u64 {
+    let lengths = values.iter().map(|value| match value {
+        Value::Text(text) => text.len() as u64,
+        Value::Blob(bytes) => bytes.len() as u64,
+        Value::Null | Value::Integer(_) | Value::Real(_) => 0,
+    });
+    ROW_BYTES_MIN + lengths.sum::<u64>()
 }
 
 fn quoted(columns: &[String]) -> String {

@@ -1,0 +1,157 @@
+//! Definitions of tables and indexes, as a database names them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use rusqlite::{Connection, Row};
+
+use super::open_damaged;
+use crate::Error;
+
+/// The types that columns of a `STRICT` table have; all of Lar's tables are `STRICT`.
+const TYPES: [&str; 6] = ["ANY", "BLOB", "INT", "INTEGER", "REAL", "TEXT"];
+/// Names of tables, indexes and columns that differ in so few letters are the same.
+pub(super) const DAMAGED_LETTERS_MAX: usize = 2;
+/// Texts of definitions that differ in so few letters are the same. Another version of a table has a text of another length.
+const DAMAGED_LETTERS_OF_TEXT_MAX: usize = 8;
+
+/// What a definition is of: `table` or `index`, and its name.
+pub(super) type Named = (String, String);
+
+/// The definition of a table or index.
+#[derive(Debug, Clone)]
+pub(super) struct Definition {
+    /// The page on which it begins.
+    pub(super) root: u32,
+    /// Its text; an index that SQLite makes itself has none.
+    pub(super) sql: Option<String>,
+    /// The names of a table's columns that have a type.
+    pub(super) columns: BTreeSet<String>,
+}
+
+impl Definition {
+    /// Whether the texts of both are the same but for letters that damage may have changed.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        match (&self.sql, &other.sql) {
+            (Some(one), Some(other)) => is_nearly(one, other, DAMAGED_LETTERS_OF_TEXT_MAX),
+            _ => false,
+        }
+    }
+}
+
+/// The definitions that a database has.
+#[derive(Debug, Default)]
+pub(super) struct Definitions {
+    pub(super) by_name: BTreeMap<Named, Definition>,
+    /// Whether all of them could be read.
+    pub(super) is_complete: bool,
+}
+
+impl Definitions {
+    /// Reads the definitions of a database, as far as they can be read.
+    ///
+    /// # Errors
+    /// When SQLite does not read the database at all.
+    pub(super) fn read(connection: &Connection) -> Result<Self, Error> {
+        let mut read = Self { by_name: BTreeMap::new(), is_complete: true };
+        // What is behind a damaged page is found from the other end.
+        if !read.add(connection, "ASC")? {
+            read.is_complete = false;
+            read.add(connection, "DESC")?;
+        }
+        Ok(read)
+    }
+
+    /// Adds definitions in this order, until there are no more or one cannot be read; says whether there are no more.
+    fn add(&mut self, connection: &Connection, order: &str) -> Result<bool, Error> {
+        let mut query = connection.prepare(&format!(
+            "SELECT type, name, rootpage, sql FROM sqlite_schema WHERE rootpage > 0 ORDER BY rowid {order}"
+        ))?;
+        let mut rows = query.query([])?;
+        loop {
+            match rows.next() {
+                Ok(Some(row)) => match definition(row) {
+                    Some((name, definition)) => drop(self.by_name.insert(name, definition)),
+                    // A row that makes no sense says nothing.
+                    None => self.is_complete = false,
+                },
+                Ok(None) => return Ok(true),
+                Err(_) => return Ok(false),
+            }
+        }
+    }
+
+    /// Reads those of a copy of a damaged database; none where they cannot be read.
+    pub(super) fn of_copy(copy: &Path) -> Self {
+        open_damaged(copy).and_then(|connection| Self::read(&connection)).unwrap_or_default()
+    }
+}
+
+fn definition(row: &Row<'_>) -> Option<(Named, Definition)> {
+    // A bit can make text that is no UTF-8, or bytes of text.
+    let text = |column: usize| {
+        let bytes = row.get_ref(column).ok()?.as_bytes().ok()?;
+        Some(String::from_utf8_lossy(bytes).into_owned())
+    };
+    let name = (text(0)?, text(1)?);
+    let sql = text(3);
+    let columns = sql.as_deref().map(typed_columns).unwrap_or_default();
+    Some((name, Definition { root: row.get(2).ok()?, sql, columns }))
+}
+
+/// The names of the columns that a text defines with a type. Nothing else in it is a word with the name of a type behind it.
+/// SQLite does not parse the text: it may be damaged.
+fn typed_columns(sql: &str) -> BTreeSet<String> {
+    let lines = sql.lines().map(|line| line.split("--").next().unwrap_or_default());
+    let without_comments = lines.collect::<Vec<_>>().join(" ");
+    let column = |piece: &str| {
+        let mut words = piece.split_whitespace();
+        let (name, kind) = (words.next()?, words.next()?);
+        TYPES.contains(&kind.trim_end_matches(')')).then(|| name.to_owned())
+    };
+    without_comments.split([',', '(']).filter_map(column).collect()
+}
+
+/// Whether two texts of the same length differ in `letters_max` letters at most.
+pub(super) fn is_nearly(one: &str, other: &str, letters_max: usize) -> bool {
+    let (mut ones, mut others, mut differing) = (one.chars(), other.chars(), 0);
+    loop {
+        match (ones.next(), others.next()) {
+            (None, None) => return true,
+            (Some(one), Some(other)) => {
+                differing += usize::from(one != other);
+                if differing > letters_max {
+                    return false;
+                }
+            }
+            _ => return false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_words_with_a_type_behind_them() {
+        let names = |sql: &str| typed_columns(sql).into_iter().collect::<Vec<_>>();
+        let sql = "CREATE TABLE \"passages\" (
+           seq     INTEGER PRIMARY KEY,
+           kind    TEXT NOT NULL CHECK (kind IN ('user', 'TEXT')),  -- it's a TEXT, or an INTEGER
+           vectors BLOB,  -- of each piece: a scale (f32 REAL, little endian), then a byte
+           CHECK ((kind IS NULL) = (vectors IS NULL)),
+           UNIQUE (seq, kind)
+         , memory TEXT, reasoning TEXT) STRICT";
+        assert_eq!(names(sql), ["kind", "memory", "reasoning", "seq", "vectors"]);
+        assert_eq!(names("CREATE TABLE 'x_idx'(segid, term, pgno, PRIMARY KEY(segid, term))"), [""; 0]);
+        assert_eq!(names(""), [""; 0]);
+    }
+
+    #[test]
+    fn texts_of_the_same_length_with_few_other_letters_are_nearly_the_same() {
+        assert!(is_nearly("messages", "messages", 0) && is_nearly("messages", "mess\u{fffd}ges", 1));
+        assert!(is_nearly("messages", "nesrages", 2) && !is_nearly("messages", "nesrages", 1));
+        assert!(!is_nearly("messages", "message", 2) && !is_nearly("", "m", 2));
+    }
+}

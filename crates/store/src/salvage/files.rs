@@ -1,0 +1,131 @@
+//! The files that a salvage works on, beside the new database: a copy of the damaged one, and the new one until it is whole.
+//!
+//! They are removed when the salvage ends, also with an error. A salvage that is killed leaves them; the next one into the same
+//! place removes them ([`remove_leftovers`]). Nothing else is removed: no link, no folder, not the damaged database itself.
+
+use std::fs::{self, File, TryLockError};
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::backup::new_private;
+use crate::{Error, beside, holes};
+
+/// The extensions of working files, in the place of the new database's: the copy, the new database, and what
+/// [`super::repair`] and [`super::schema`] make for a moment.
+const COPY: &str = "damaged-copy";
+const UNFINISHED: &str = "unfinished";
+const EXTENSIONS: [&str; 4] = [COPY, UNFINISHED, "new-header", "new-schema"];
+/// What SQLite appends to the name of a database for the files beside it.
+const ENDS: [&str; 4] = ["", "-wal", "-shm", "-journal"];
+
+/// The files of a salvage that runs.
+pub(super) struct Files {
+    /// A copy of the damaged database without its write-ahead log.
+    pub(super) copy: PathBuf,
+    /// The new database, until it is whole.
+    pub(super) unfinished: PathBuf,
+    to: PathBuf,
+    /// The copy. It is locked, so that another salvage does not take it for a leftover.
+    locked: File,
+}
+
+impl Files {
+    /// Copies the database at `damaged`, to make the new database `to` of it.
+    ///
+    /// # Errors
+    /// When `to` is there already; as [`remove_leftovers`]; when a file cannot be made or the database cannot be read.
+    pub(super) fn make(damaged: &Path, to: &Path) -> Result<Self, Error> {
+        if fs::symlink_metadata(to).is_ok() {
+            return Err(Error::Backup(ErrorKind::AlreadyExists.into()));
+        }
+        remove_leftovers(damaged, to)?;
+        let (copy, unfinished) = (to.with_extension(COPY), to.with_extension(UNFINISHED));
+        let locked = new_private(&copy).map_err(Error::Backup)?;
+        // A disk without locks is used as well.
+        let _ = locked.try_lock();
+        let files = Self { copy, unfinished, to: to.to_owned(), locked };
+        files.fill(damaged)?;
+        drop(new_private(&files.unfinished).map_err(Error::Backup)?);
+        Ok(files)
+    }
+
+    /// Makes the copy what the damaged database is.
+    ///
+    /// # Errors
+    /// When the database cannot be read or the copy cannot be written.
+    pub(super) fn fill(&self, damaged: &Path) -> Result<(), Error> {
+        let filled = File::open(damaged).and_then(|from| {
+            self.locked.set_len(0)?;
+            holes::copy(&from, &self.locked)
+        });
+        filled.map_err(Error::Backup)
+    }
+
+    /// Gives the new database its name, once it is on the disk, and removes the other files.
+    ///
+    /// # Errors
+    /// When it cannot be written to the disk or renamed.
+    pub(super) fn finish(self) -> Result<PathBuf, Error> {
+        let written = File::open(&self.unfinished).and_then(|file| file.sync_all());
+        written.and_then(|()| fs::rename(&self.unfinished, &self.to)).map_err(Error::Backup)?;
+        Ok(self.to.clone())
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        for path in paths(&self.to) {
+            if is_regular(&path) {
+                let _ = fs::remove_file(path);
+            }
+        }
+    }
+}
+
+/// Removes what a salvage of `damaged` into the new database `to` left beside it when it was killed: regular files with the names
+/// of working files. A database that a salvage had finished is none of them.
+///
+/// # Errors
+/// When another salvage into `to` runs; when `damaged` is one of these files; when one cannot be removed.
+pub fn remove_leftovers(damaged: &Path, to: &Path) -> Result<(), Error> {
+    let leftovers: Vec<PathBuf> = paths(to).into_iter().filter(|path| is_regular(path)).collect();
+    for path in &leftovers {
+        if is_same(damaged, path) {
+            return Err(Error::Unusable {
+                path: damaged.to_owned(),
+                reason: "has the name of a file that this salvage would work on".into(),
+                step: "name another folder: lar backup salvage FOLDER".into(),
+            });
+        }
+        if is_locked(path) {
+            return Err(Error::Unusable {
+                path: path.clone(),
+                reason: "is in use by another salvage".into(),
+                step: "wait until that ends, or name another folder: lar backup salvage FOLDER".into(),
+            });
+        }
+    }
+    leftovers.into_iter().try_for_each(fs::remove_file).map_err(Error::Backup)
+}
+
+/// Where working files of a salvage into `to` lie, and what SQLite puts beside them.
+fn paths(to: &Path) -> Vec<PathBuf> {
+    let files = EXTENSIONS.map(|extension| to.with_extension(extension));
+    files.iter().flat_map(|file| ENDS.map(|end| beside(file, end))).collect()
+}
+
+/// Whether a regular file is there itself, no link to one.
+fn is_regular(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|about| about.is_file())
+}
+
+fn is_same(one: &Path, other: &Path) -> bool {
+    let file = |path: &Path| fs::metadata(path).map(|about| (about.dev(), about.ino())).ok();
+    file(one).is_some_and(|one| file(other) == Some(one))
+}
+
+/// Whether a process has a lock on a file; none where it cannot be opened.
+fn is_locked(path: &Path) -> bool {
+    File::open(path).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+}

@@ -1,0 +1,262 @@
+//! Which schema a damaged database has, by the definitions of tables and indexes that can be read in it. One bit makes its number
+//! in the header (`PRAGMA user_version`) another one: rows that are written into tables of an older schema lose their newer
+//! columns without an error.
+//!
+//! A bit does not make a column of another schema. So the number counts only among the schemas that the definitions allow. Also
+//! here: another program's database and one of a newer Lar are refused, since they would lose what Lar has no tables for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::Schema;
+use super::definitions::{DAMAGED_LETTERS_MAX, Definition, Definitions, Named, is_nearly};
+use super::repair::Header;
+use crate::{Error, conversation_search, migrations};
+
+/// A definition proves that the database is Lar's when its text is Lar's and names so many columns. The tables that SQLite makes
+/// for a full-text index have fewer, and the same text in every program.
+const COLUMNS_OF_PROOF_MIN: usize = 3;
+/// What the names of SQLite's own tables and indexes begin with.
+const OF_SQLITE: &str = "sqlite_";
+/// No Lar has so many schemas more than this one knows: a number beyond is damage where nothing new is found beside it.
+const SCHEMAS_AHEAD_MAX: u32 = 1_000;
+/// Names that an error shows at most, and letters of each: they may be of any file.
+const NAMES_SHOWN_MAX: usize = 5;
+const LETTERS_SHOWN_MAX: usize = 40;
+
+/// Decides which schema the copy of a damaged database has.
+///
+/// # Errors
+/// [`Error::Newer`] and [`Error::Unusable`] when a newer Lar made the database; [`Error::Unusable`] when another program did.
+pub(super) fn schema(copy: &Path, damaged: &Path, header: Header) -> Result<Schema, Error> {
+    let schemas = Schemas::all()?;
+    let found = schemas.rename(Definitions::of_copy(copy));
+    if let Some(reason) = schemas.foreign(&found, header) {
+        return Err(Error::Unusable {
+            path: damaged.to_owned(),
+            reason: format!("is another program's database: {reason}"),
+            step: "name the `lar.db` of a data directory of Lar: lar backup salvage --database FILE FOLDER"
+                .into(),
+        });
+    }
+    let unknown = schemas.unknown(&found);
+    refuse_newer(damaged, header, &found, &unknown)?;
+    let candidates = schemas.candidates(&found);
+    let newest = candidates.last().copied().unwrap_or_else(migrations::known);
+    let number = header.schema.filter(|number| candidates.contains(number)).unwrap_or(newest);
+    let may_lack = schemas.gains(number, newest);
+    if header.schema != Some(number) {
+        tracing::warn!(
+            schema = number,
+            in_header = ?header.schema,
+            "the number of the schema is damaged; the definitions of tables are believed"
+        );
+    }
+    Ok(Schema { number, in_header: header.schema, may_lack, unknown_tables: unknown.tables() })
+}
+
+/// Refuses a database with tables or columns that this program does not know, where damage is not the reason. A number above
+/// the known ones is believed where something new is found, or may be among definitions that cannot be read.
+fn refuse_newer(damaged: &Path, header: Header, found: &Definitions, unknown: &Unknown) -> Result<(), Error> {
+    let known = migrations::known();
+    let is_new_found = !unknown.objects.is_empty() || !unknown.columns.is_empty();
+    let is_believed =
+        |number: u32| is_new_found || (!found.is_complete && number - known <= SCHEMAS_AHEAD_MAX);
+    if let Some(number) = header.schema
+        && number > known
+        && is_believed(number)
+    {
+        return Err(Error::Newer { found: number, known });
+    }
+    let added: Vec<&str> =
+        unknown.columns.iter().filter(|column| column.is_added).map(|column| column.name.as_str()).collect();
+    if added.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Unusable {
+        path: damaged.to_owned(),
+        reason: format!("is of a newer Lar: this one does not know {}", shown(&added)),
+        step: "use the newer Lar for it: lar backup salvage FOLDER".into(),
+    })
+}
+
+/// What no schema of this program has.
+struct Unknown {
+    /// Tables and indexes.
+    objects: Vec<Named>,
+    columns: Vec<UnknownColumn>,
+}
+
+struct UnknownColumn {
+    /// The name of its table, a dot, and its own.
+    name: String,
+    /// Whether all columns are beside it that this program knows of the table, so that it is none of those.
+    is_added: bool,
+}
+
+impl Unknown {
+    fn tables(&self) -> Vec<String> {
+        self.objects.iter().filter(|name| name.0 == "table").map(|name| harmless(&name.1)).collect()
+    }
+}
+
+/// The definitions of every schema that this program knows.
+struct Schemas {
+    /// Schema 1 first.
+    each: Vec<BTreeMap<Named, Definition>>,
+}
+
+impl Schemas {
+    fn all() -> Result<Self, Error> {
+        let definitions = |schema: u32| -> Result<BTreeMap<Named, Definition>, Error> {
+            let connection = Connection::open_in_memory()?;
+            migrations::make(&connection, schema)?;
+            Ok(Definitions::read(&connection)?.by_name)
+        };
+        let each = (1..=migrations::known()).map(definitions).collect::<Result<Vec<_>, Error>>()?;
+        Ok(Self { each })
+    }
+
+    /// The definitions of a table or index, the oldest first.
+    fn versions<'a>(&'a self, name: &'a Named) -> impl DoubleEndedIterator<Item = &'a Definition> {
+        self.each.iter().filter_map(move |schema| schema.get(name))
+    }
+
+    fn is_known(&self, name: &Named) -> bool {
+        self.versions(name).next().is_some()
+    }
+
+    fn has_column(&self, table: &Named, column: &str) -> bool {
+        self.versions(table).any(|version| version.columns.contains(column))
+    }
+
+    /// The same definitions under the names that they had before damage.
+    fn rename(&self, found: Definitions) -> Definitions {
+        let known: BTreeSet<&Named> = self.each.iter().flat_map(BTreeMap::keys).collect();
+        let missing: Vec<&Named> =
+            known.iter().copied().filter(|name| !found.by_name.contains_key(*name)).collect();
+        let Definitions { by_name, is_complete } = found;
+        let renamed = by_name.into_iter().map(|(name, definition)| {
+            let is_it =
+                |missing: &Named| missing.0 == name.0 && is_nearly(&missing.1, &name.1, DAMAGED_LETTERS_MAX);
+            let before = match known.contains(&name) {
+                true => None,
+                false => missing.iter().copied().find(|missing| is_it(missing)).cloned(),
+            };
+            (before.unwrap_or(name), definition)
+        });
+        Definitions { by_name: renamed.collect(), is_complete }
+    }
+
+    /// Why a database is not Lar's. None where one definition is, and where so little can be read of them that nobody knows. A
+    /// database of Lar with a damaged number of the encoding has definitions of Lar in UTF-8.
+    fn foreign(&self, found: &Definitions, header: Header) -> Option<String> {
+        let is_proof = |(name, definition): (&Named, &Definition)| {
+            definition.columns.len() >= COLUMNS_OF_PROOF_MIN
+                && self.versions(name).any(|version| version.is_like(definition))
+        };
+        if found.by_name.iter().any(is_proof) {
+            return None;
+        }
+        if header.is_utf16 {
+            return Some("its texts are UTF-16, and Lar writes UTF-8 only".into());
+        }
+        let is_table = |name: &&Named| name.0 == "table" && !name.1.starts_with(OF_SQLITE);
+        let tables: Vec<&Named> = found.by_name.keys().filter(is_table).collect();
+        let is_unclear = !found.is_complete && tables.iter().all(|name| self.is_known(name));
+        if tables.is_empty() || is_unclear {
+            return None;
+        }
+        let names: Vec<&str> = tables.into_iter().map(|name| name.1.as_str()).collect();
+        Some(format!("its tables are not those of Lar ({})", shown(&names)))
+    }
+
+    /// What of the definitions no schema has, and no letters of a known name explain.
+    fn unknown(&self, found: &Definitions) -> Unknown {
+        let is_new = |name: &&Named| {
+            matches!(name.0.as_str(), "table" | "index")
+                && !name.1.starts_with(OF_SQLITE)
+                && !self.is_known(name)
+        };
+        let objects = found.by_name.keys().filter(is_new).cloned().collect();
+        let mut columns = Vec::new();
+        for (table, definition) in &found.by_name {
+            let Some(newest) = self.versions(table).next_back() else { continue };
+            let missing: Vec<&String> = newest.columns.difference(&definition.columns).collect();
+            let is_damaged =
+                |column: &str| missing.iter().any(|missing| is_nearly(missing, column, DAMAGED_LETTERS_MAX));
+            for column in &definition.columns {
+                if !self.has_column(table, column) && !is_damaged(column) {
+                    let name = format!("{}.{column}", table.1);
+                    columns.push(UnknownColumn { name, is_added: missing.is_empty() });
+                }
+            }
+        }
+        Unknown { objects, columns }
+    }
+
+    /// The schemas that the definitions allow, the oldest first: all where none of them could be read.
+    fn candidates(&self, found: &Definitions) -> Vec<u32> {
+        let misfits: Vec<_> = self.each.iter().map(|schema| self.misfit(schema, found)).collect();
+        let least = misfits.iter().min();
+        let mut best: Vec<usize> = (0..misfits.len()).filter(|at| misfits.get(*at) == least).collect();
+        // Where all definitions could be read, a table that is not named is not there.
+        let is_there = |name: &Named| name.1.starts_with(OF_SQLITE) || found.by_name.contains_key(name);
+        let is_whole = |at: &usize| self.each[*at].keys().all(is_there);
+        if found.is_complete && best.iter().any(is_whole) {
+            best.retain(is_whole);
+        }
+        best.into_iter().filter_map(|at| u32::try_from(at + 1).ok()).collect()
+    }
+
+    /// How badly a schema fits the definitions: how many tables, indexes and columns it lacks, which would be lost; then how many
+    /// definitions have the text of another schema.
+    fn misfit(&self, schema: &BTreeMap<Named, Definition>, found: &Definitions) -> (usize, usize) {
+        let (mut lacks, mut differs) = (0, 0);
+        for (name, definition) in found.by_name.iter().filter(|(name, _)| self.is_known(name)) {
+            let Some(own) = schema.get(name) else {
+                lacks += 1;
+                continue;
+            };
+            let newer = definition.columns.difference(&own.columns);
+            lacks += newer.filter(|column| self.has_column(name, column)).count();
+            let is_of_another = || self.versions(name).any(|version| version.is_like(definition));
+            differs += usize::from(!own.is_like(definition) && is_of_another());
+        }
+        (lacks, differs)
+    }
+
+    /// The tables and columns that the schema `newer` has and `older` has not. What is made anew of other tables is left out.
+    fn gains(&self, older: u32, newer: u32) -> Vec<String> {
+        let of = |schema: u32| self.each.get((schema as usize).checked_sub(1)?);
+        let (Some(older), Some(newer)) = (of(older), of(newer)) else { return Vec::new() };
+        let is_made_anew =
+            |name: &str| name == conversation_search::ROWS_TABLE || name.starts_with(OF_SQLITE);
+        let mut gains = Vec::new();
+        for (name, definition) in newer.iter().filter(|(name, _)| name.0 == "table" && !is_made_anew(&name.1))
+        {
+            match older.get(name) {
+                None => gains.push(name.1.clone()),
+                Some(own) => {
+                    let columns = definition.columns.difference(&own.columns);
+                    gains.extend(columns.map(|column| format!("{}.{column}", name.1)));
+                }
+            }
+        }
+        gains
+    }
+}
+
+/// Some names, for a person.
+fn shown(names: &[&str]) -> String {
+    let some: Vec<String> = names.iter().take(NAMES_SHOWN_MAX).map(|name| harmless(name)).collect();
+    let more = if names.len() > NAMES_SHOWN_MAX { ", …" } else { "" };
+    format!("{}{more}", some.join(", "))
+}
+
+/// A name as a terminal may show it, cut where it is long.
+fn harmless(name: &str) -> String {
+    name.chars().take(LETTERS_SHOWN_MAX).flat_map(char::escape_debug).collect()
+}

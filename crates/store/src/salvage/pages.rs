@@ -1,0 +1,150 @@
+//! The pages of a database file, read and written without SQLite (SQLite's file format, 1.3 and 1.6).
+
+use std::fs::File;
+use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::Path;
+
+use crate::Error;
+
+/// Bytes of the header at the start of the first page; the tree of definitions begins behind it.
+pub(super) const HEADER_BYTES: usize = 100;
+/// Where the header has the size of a page; 65,536 bytes are written as 1.
+const PAGE_BYTES_AT: usize = 16;
+/// The kind of an interior page of a table's tree, and bytes of its own header.
+const INTERIOR_TABLE: u8 = 5;
+const INTERIOR_HEADER_BYTES: usize = 12;
+/// SQLite reads no tree with more levels.
+const LEVELS_MAX: u32 = 20;
+/// Pages of definitions that are read at most in a small file. Lar's take some ten.
+const DEFINITION_PAGES_MAX: u64 = 1_000;
+
+/// The pages of a database file, by their numbers from 1.
+pub(super) struct Pages {
+    file: File,
+    /// Bytes of a page.
+    size: usize,
+}
+
+impl Pages {
+    /// Opens a database file for reading and writing; `size` is the bytes of a page.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub(super) fn open(path: &Path, size: usize) -> Result<Self, Error> {
+        let file = File::options().read(true).write(true).open(path).map_err(Error::Backup)?;
+        Ok(Self { file, size })
+    }
+
+    /// How many there are; the last may be cut.
+    fn count(&self) -> Result<u64, Error> {
+        let length = self.file.metadata().map_err(Error::Backup)?.len();
+        Ok(length.div_ceil(self.size as u64))
+    }
+
+    fn seek(&mut self, page: u32) -> Result<(), Error> {
+        let Some(before) = u64::from(page).checked_sub(1) else {
+            return Err(Error::Backup(ErrorKind::InvalidInput.into()));
+        };
+        self.file.seek(SeekFrom::Start(before * self.size as u64)).map_err(Error::Backup)?;
+        Ok(())
+    }
+
+    /// Reads a page.
+    ///
+    /// # Errors
+    /// When it is not there as a whole, or cannot be read.
+    pub(super) fn page(&mut self, page: u32) -> Result<Vec<u8>, Error> {
+        let mut bytes = vec![0; self.size];
+        self.seek(page)?;
+        self.file.read_exact(&mut bytes).map_err(Error::Backup)?;
+        Ok(bytes)
+    }
+
+    /// Whether a page belongs to a tree of rows by their numbers (1) or of an index (0), the root of the definitions and a page
+    /// that is not there to none.
+    pub(super) fn kind(&mut self, page: u32) -> Result<Option<u8>, Error> {
+        let length = self.file.metadata().map_err(Error::Backup)?.len();
+        if page < 2 || u64::from(page) * self.size as u64 > length {
+            return Ok(None);
+        }
+        let kind = self.page(page)?[0];
+        // 2 and 10 are pages of an index, 5 and 13 of a table.
+        Ok([2, 10, 5, 13].contains(&kind).then_some(kind & 1))
+    }
+
+    /// Writes a page.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(super) fn write(&mut self, page: u32, bytes: &[u8]) -> Result<(), Error> {
+        self.seek(page)?;
+        self.file.write_all(bytes).map_err(Error::Backup)
+    }
+
+    /// Writes a page behind the last and returns its number.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(super) fn append(&mut self, bytes: &[u8]) -> Result<u32, Error> {
+        let pages = u32::try_from(self.count()?).unwrap_or(u32::MAX - 1);
+        self.write(pages + 1, bytes)?;
+        Ok(pages + 1)
+    }
+}
+
+/// Whether SQLite comes to the end of the tree of definitions, which it reads when it opens the database. Pages of a crafted
+/// file can lead to each other on so many ways that it never does. Each page is counted as often as SQLite reads it; a tree
+/// without damage has no more than the file. What SQLite refuses for another reason is no error here.
+///
+/// # Errors
+/// When the file cannot be opened.
+pub(super) fn do_definitions_end(database: &Path) -> Result<bool, Error> {
+    let mut file = File::open(database).map_err(Error::Backup)?;
+    let mut start = [0; HEADER_BYTES];
+    if file.read_exact(&mut start).is_err() {
+        return Ok(true);
+    }
+    let Some(size) = page_bytes(&start) else { return Ok(true) };
+    let mut pages = Pages { file, size };
+    let pages_max = pages.count()?.max(DEFINITION_PAGES_MAX);
+    let mut read = 0;
+    let mut waiting = vec![(1_u32, 1_u32)];
+    while let Some((number, level)) = waiting.pop() {
+        read += 1;
+        let Ok(page) = pages.page(number) else { continue };
+        let at = if number == 1 { HEADER_BYTES } else { 0 };
+        if level < LEVELS_MAX {
+            waiting.extend(child_places(&page, at).into_iter().map(|at| (number_at(&page, at), level + 1)));
+        }
+        if read + waiting.len() as u64 > pages_max {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The bytes of a page, as the header has them; none where it has what SQLite refuses.
+fn page_bytes(start: &[u8; HEADER_BYTES]) -> Option<usize> {
+    match usize::from(u16::from_be_bytes([start[PAGE_BYTES_AT], start[PAGE_BYTES_AT + 1]])) {
+        1 => Some(1 << 16),
+        size => (size >= 512 && size.is_power_of_two()).then_some(size),
+    }
+}
+
+/// Where an interior page of a table has the numbers of its children, in no order; none on other pages. The page's own header is
+/// at `at`. What lies beyond the page is left out.
+pub(super) fn child_places(page: &[u8], at: usize) -> Vec<usize> {
+    if page.get(at) != Some(&INTERIOR_TABLE) {
+        return Vec::new();
+    }
+    let short = |at: usize| page.get(at..at + 2).map(|two| usize::from(u16::from_be_bytes([two[0], two[1]])));
+    let cells = short(at + 3).unwrap_or_default();
+    let cell = |number: usize| short(at + INTERIOR_HEADER_BYTES + 2 * number);
+    let last = at + 8;
+    (0..cells).map_while(cell).chain([last]).filter(|place| place + 4 <= page.len()).collect()
+}
+
+/// The number of a page that is written at `at`.
+pub(super) fn number_at(page: &[u8], at: usize) -> u32 {
+    u32::from_be_bytes([page[at], page[at + 1], page[at + 2], page[at + 3]])
+}

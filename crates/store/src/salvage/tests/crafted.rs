@@ -1,0 +1,111 @@
+//! Files whose pages lead to each other on so many ways that SQLite never comes to the end of a tree: a salvage ends nevertheless.
+
+use std::fs;
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::{MEMORIES, PAGE_BYTES, filled, numbers, texts};
+use crate::salvage::pages::do_definitions_end;
+use crate::salvage::{Table, salvage};
+
+/// Pages that are put between the root of a tree and a leaf. SQLite reads trees of 20 levels.
+const LEVELS: usize = 17;
+
+fn short(bytes: &[u8], at: usize) -> usize {
+    usize::from(u16::from_be_bytes([bytes[at], bytes[at + 1]]))
+}
+
+/// Where an interior page has the numbers of its children (SQLite's file format, 1.6); its own header is at `at`.
+fn child_places(page: &[u8], at: usize) -> Vec<usize> {
+    (0..short(page, at + 3)).map(|cell| short(page, at + 12 + 2 * cell)).chain([at + 8]).collect()
+}
+
+/// Makes one page each child of an interior page.
+fn lead_to(page: &mut [u8], at: usize, child: usize) {
+    let child = u32::try_from(child).unwrap().to_be_bytes();
+    for place in child_places(page, at) {
+        page[place..place + 4].copy_from_slice(&child);
+    }
+}
+
+/// Puts copies of the interior page `level` under the root of a tree, each below the one before, and its first child below the
+/// last: with ten children a page that child is reached on 10^18 ways.
+fn multiply(path: &Path, root: usize, level: &[u8]) {
+    let mut bytes = fs::read(path).unwrap();
+    let at = if root == 1 { 100 } else { 0 };
+    let pages = bytes.len() / PAGE_BYTES;
+    let page = &mut bytes[(root - 1) * PAGE_BYTES..root * PAGE_BYTES];
+    let first = child_places(page, at)[0];
+    let leaf = u32::from_be_bytes(page[first..first + 4].try_into().unwrap()) as usize;
+    lead_to(page, at, pages + 1);
+    for number in 1..=LEVELS {
+        let mut page = level.to_vec();
+        lead_to(&mut page, 0, if number == LEVELS { leaf } else { pages + number + 1 });
+        bytes.extend(page);
+    }
+    fs::write(path, bytes).unwrap();
+}
+
+/// The root of a table or index, and that page.
+fn root_of(path: &Path, name: &str) -> (usize, Vec<u8>) {
+    let sql = format!("SELECT rootpage FROM sqlite_schema WHERE name = '{name}'");
+    let root = numbers(&Connection::open(path).unwrap(), &sql).pop_first().unwrap();
+    (root, fs::read(path).unwrap()[(root - 1) * PAGE_BYTES..root * PAGE_BYTES].to_vec())
+}
+
+/// What a salvage says of the table of memories.
+fn memories(path: &Path, to: &Path) -> Table {
+    let salvaged = salvage(path, to).unwrap();
+    salvaged.tables.into_iter().find(|table| table.name == "memories").unwrap()
+}
+
+#[test]
+fn an_index_without_end_costs_no_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = filled(folder.path());
+    let original = texts(&path);
+    let (root, page) = root_of(&path, "memories_by_space");
+    assert!(page[0] == 2 && child_places(&page, 0).len() > 5, "an interior page of an index");
+    multiply(&path, root, &page);
+    let to = folder.path().join("saved.db");
+    let table = memories(&path, &to);
+    assert_eq!((table.saved, table.lost, table.unsearched), (MEMORIES as u64, 0, 0));
+    assert_eq!(texts(&to), original);
+}
+
+#[test]
+fn a_table_without_end_is_left_and_its_rows_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = filled(folder.path());
+    let (root, page) = root_of(&path, "memories");
+    assert!(page[0] == 5 && child_places(&page, 0).len() > 5, "an interior page of a table");
+    multiply(&path, root, &page);
+    let table = memories(&path, &folder.path().join("saved.db"));
+    assert!(table.saved > 0 && !table.is_unreadable, "{table:?}");
+    assert_eq!(table.saved + table.lost, MEMORIES as u64);
+}
+
+#[test]
+fn definitions_without_end_cost_no_row() {
+    const CELLS: usize = 10;
+    let folder = tempfile::tempdir().unwrap();
+    let path = filled(folder.path());
+    let original = texts(&path);
+    assert!(do_definitions_end(&path).unwrap());
+    // An interior page of a table: each cell is the number of a child and that of a row.
+    let mut level = vec![0; PAGE_BYTES];
+    level[0] = 5;
+    level[4] = CELLS as u8;
+    for cell in 0..CELLS {
+        let place = PAGE_BYTES - 5 * (cell + 1);
+        level[12 + 2 * cell..14 + 2 * cell].copy_from_slice(&(place as u16).to_be_bytes());
+        level[5..7].copy_from_slice(&(place as u16).to_be_bytes());
+        level[place + 4] = cell as u8 + 1;
+    }
+    multiply(&path, 1, &level);
+    assert!(!do_definitions_end(&path).unwrap());
+    let to = folder.path().join("saved.db");
+    salvage(&path, &to).unwrap();
+    assert_eq!(texts(&to), original);
+}

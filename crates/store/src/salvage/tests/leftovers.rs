@@ -1,0 +1,86 @@
+//! What a salvage leaves beside the new database: nothing, unless it is killed; and what becomes of that.
+
+use std::fs::{self, File};
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::{filled, texts};
+use crate::Error;
+use crate::salvage::{remove_leftovers, salvage};
+
+/// What is in a folder, by name.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort_unstable();
+    names
+}
+
+#[test]
+fn what_a_killed_salvage_left_is_removed_by_the_next_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = filled(folder.path());
+    let original = texts(&path);
+    let to = folder.path().join("saved.db");
+    for left in ["saved.damaged-copy", "saved.damaged-copy-wal", "saved.unfinished", "saved.new-schema"] {
+        fs::write(folder.path().join(left), "left").unwrap();
+    }
+    fs::write(folder.path().join("saved.toml"), "of somebody else").unwrap();
+    salvage(&path, &to).unwrap();
+    assert_eq!(names(folder.path()), ["lar.db", "saved.db", "saved.toml"]);
+    assert_eq!(texts(&to), original);
+    let saved = fs::read(&to).unwrap();
+    assert!(matches!(salvage(&path, &to), Err(Error::Backup(_))), "a finished one stays");
+    assert_eq!(fs::read(&to).unwrap(), saved);
+}
+
+#[test]
+fn a_salvage_that_fails_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lar.db");
+    let connection = Connection::open(&path).unwrap();
+    connection.execute_batch("CREATE TABLE albums (id INTEGER PRIMARY KEY, title TEXT)").unwrap();
+    drop(connection);
+    salvage(&path, &folder.path().join("saved.db")).unwrap_err();
+    assert_eq!(names(folder.path()), ["lar.db"]);
+}
+
+#[test]
+fn only_what_a_salvage_made_is_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = filled(folder.path());
+    let (to, copy) = (folder.path().join("saved.db"), folder.path().join("saved.damaged-copy"));
+    let other = folder.path().join("other");
+    fs::write(&other, "of somebody else").unwrap();
+    symlink(&other, &copy).unwrap();
+    assert!(matches!(salvage(&path, &to), Err(Error::Backup(_))), "a link is in the way");
+    assert!(copy.is_symlink() && fs::read_to_string(&other).unwrap() == "of somebody else");
+    fs::remove_file(&copy).unwrap();
+
+    // The damaged database has such a name itself.
+    fs::rename(&path, &copy).unwrap();
+    let bytes = fs::read(&copy).unwrap();
+    let refused = salvage(&copy, &to).unwrap_err();
+    assert!(matches!(&refused, Error::Unusable { path, .. } if *path == copy), "{refused:?}");
+    assert_eq!(fs::read(&copy).unwrap(), bytes);
+    assert_eq!(names(folder.path()), ["other", "saved.damaged-copy"]);
+}
+
+#[test]
+fn what_another_salvage_works_on_is_no_leftover() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = filled(folder.path());
+    let (to, copy) = (folder.path().join("saved.db"), folder.path().join("saved.damaged-copy"));
+    let used = File::create(&copy).unwrap();
+    used.try_lock().unwrap();
+    for refused in [salvage(&path, &to).unwrap_err(), remove_leftovers(&path, &to).unwrap_err()] {
+        assert!(matches!(&refused, Error::Unusable { path, .. } if *path == copy), "{refused:?}");
+    }
+    assert!(copy.exists());
+    drop(used);
+    remove_leftovers(&path, &to).unwrap();
+    assert_eq!(names(folder.path()), ["lar.db"]);
+}

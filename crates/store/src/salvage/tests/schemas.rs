@@ -1,0 +1,291 @@
+//! Databases whose number of the schema, or of the encoding, is damaged, and those that are not this Lar's.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, Row};
+
+use super::{filled, numbers, spoil, texts};
+use crate::salvage::repair::Header;
+use crate::salvage::{identify, rows, salvage};
+use crate::{Error, migrations};
+
+/// Where the header has the encoding of texts and the number of the schema (SQLite's file format, 1.3).
+const ENCODING_AT: Range<usize> = 56..60;
+const SCHEMA_AT: Range<usize> = 60..64;
+
+/// A database of a schema, with rows in its tables and in the columns that came with later ones.
+fn of_schema(folder: &Path, schema: u32) -> PathBuf {
+    let path = folder.join(format!("schema-{schema}.db"));
+    let connection = Connection::open(&path).unwrap();
+    migrations::make(&connection, schema).unwrap();
+    let [user, conversation, message, space, memory] =
+        ["user", "conv", "msg", "space", "mem"].map(|kind| format!("{kind}_{:032x}", 1));
+    let steps = [
+        (1, format!("INSERT INTO users (id, name, created_at) VALUES ('{user}', 'owner', 1)")),
+        (
+            1,
+            format!(
+                "INSERT INTO conversations (id, user_id, title, head_id, version, created_at, updated_at)
+                 VALUES ('{conversation}', '{user}', 'Talk', '{message}', 1, 1, 1)"
+            ),
+        ),
+        (
+            1,
+            format!(
+                "INSERT INTO messages (id, conversation_id, role, content, status, created_at)
+                 VALUES ('{message}', '{conversation}', 'assistant', 'said', 'complete', 1)"
+            ),
+        ),
+        (2, "UPDATE messages SET finish_reason = 'length'".into()),
+        (3, "INSERT INTO tunings VALUES ('digest', 'machine', '{}', 1)".into()),
+        (4, format!("INSERT INTO spaces VALUES ('{space}', '{user}', 'personal', '', 1)")),
+        (
+            4,
+            format!(
+                "INSERT INTO memories (id, space_id, kind, content, tags, source, pinned, stability, difficulty,
+                                       reviewed_at, hash, version, created_at, updated_at)
+                 VALUES ('{memory}', '{space}', 'fact', 'held', '[]', '{{\"key\":\"key_{:032x}\"}}', 0, 1, 1, 1,
+                         zeroblob(32), 1, 1, 1)",
+                1
+            ),
+        ),
+        (6, "UPDATE conversations SET temporary = 1".into()),
+        (7, "INSERT INTO responses VALUES ('task', 'key', NULL, 'over', '[]', '{}', 1)".into()),
+        (10, "UPDATE messages SET reasoning = 'thought'".into()),
+        (
+            12,
+            format!(
+                "INSERT INTO memory_candidates
+                 VALUES ('cand', '{space}', 'key', 'noted', 'fact', '{{}}', 'why', 1)"
+            ),
+        ),
+    ];
+    for (_, sql) in steps.iter().filter(|(since, _)| *since <= schema) {
+        connection.execute_batch(sql).unwrap();
+    }
+    path
+}
+
+/// Every row of every table.
+fn contents(database: &Path) -> BTreeMap<String, Vec<Vec<Value>>> {
+    let connection = Connection::open(database).unwrap();
+    let mut contents: BTreeMap<String, Vec<Vec<Value>>> = BTreeMap::new();
+    for table in rows::tables(&connection).unwrap() {
+        let mut query = connection.prepare(&format!("SELECT * FROM \"{}\"", table.name)).unwrap();
+        let columns = query.column_count();
+        let values = |row: &Row<'_>| -> rusqlite::Result<Vec<Value>> {
+            (0..columns).map(|column| row.get(column)).collect()
+        };
+        let rows = query.query_map([], values).unwrap().map(Result::unwrap).collect();
+        contents.insert(table.name, rows);
+    }
+    contents
+}
+
+/// Writes a number into the header.
+fn write(path: &Path, at: Range<usize>, number: u32) {
+    let mut bytes = fs::read(path).unwrap();
+    bytes[at].copy_from_slice(&number.to_be_bytes());
+    fs::write(path, bytes).unwrap();
+}
+
+/// What is said of a database that is not this Lar's. Nothing is made of it.
+fn refused(path: &Path) -> Error {
+    let to = path.with_file_name("refused.db");
+    let error = salvage(path, &to).unwrap_err();
+    assert!(!to.exists());
+    error
+}
+
+fn reason(error: Error) -> String {
+    match error {
+        Error::Unusable { reason, .. } => reason,
+        error => panic!("{error:?}"),
+    }
+}
+
+#[test]
+fn a_database_of_every_schema_is_saved_in_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    for schema in 1..=migrations::known() {
+        let path = of_schema(folder.path(), schema);
+        let expected = contents(&path);
+        let to = folder.path().join(format!("saved-{schema}.db"));
+        let salvaged = salvage(&path, &to).unwrap();
+        assert_eq!(contents(&to), expected, "{schema}");
+        assert_eq!((salvaged.schema.number, salvaged.schema.in_header), (schema, Some(schema)));
+        assert!(salvaged.schema.may_lack.is_empty() && salvaged.schema.unknown_tables.is_empty());
+    }
+}
+
+#[test]
+fn a_bit_in_the_number_of_the_schema_costs_no_column() {
+    let folder = tempfile::tempdir().unwrap();
+    for schema in [3, 8, 10, migrations::known()] {
+        let path = of_schema(folder.path(), schema);
+        let expected = contents(&path);
+        for bit in [0, 1, 2, 3, 4, 31] {
+            let number = schema ^ (1 << bit);
+            write(&path, SCHEMA_AT, number);
+            let to = folder.path().join(format!("saved-{schema}-{bit}.db"));
+            let salvaged = salvage(&path, &to).unwrap();
+            assert_eq!(contents(&to), expected, "{number} in the place of {schema}");
+            assert_eq!(salvaged.schema.in_header, Some(number).filter(|number| *number > 0));
+            assert!(salvaged.schema.may_lack.is_empty(), "{:?}", salvaged.schema);
+        }
+    }
+}
+
+#[test]
+fn damaged_definitions_do_not_change_the_schema() {
+    let folder = tempfile::tempdir().unwrap();
+    let known = migrations::known();
+    let path = of_schema(folder.path(), known);
+    let expected = contents(&path);
+    let bytes = fs::read(&path).unwrap();
+    // The newest columns of two tables, a letter of a name, and one that makes text no UTF-8; with another number, too.
+    let letters = [
+        ("reasoning TEXT", 1, 1),
+        ("removed_scopes TEXT", 15, 1),
+        ("CREATE TABLE messages", 14, 2),
+        ("CREATE TABLE users", 3, 0x80),
+    ];
+    for (text, letter, bits) in letters {
+        // SQLite leaves older texts where the current one was before.
+        let places: Vec<usize> = bytes
+            .windows(text.len())
+            .enumerate()
+            .filter(|(_, window)| *window == text.as_bytes())
+            .map(|(at, _)| at + letter)
+            .collect();
+        assert!(!places.is_empty(), "{text}");
+        for number in [known, known ^ 4] {
+            let mut damaged = bytes.clone();
+            places.iter().for_each(|place| damaged[*place] ^= bits);
+            fs::write(&path, damaged).unwrap();
+            write(&path, SCHEMA_AT, number);
+            let to = folder.path().join(format!("saved-{letter}-{number}.db"));
+            salvage(&path, &to).unwrap();
+            assert_eq!(contents(&to), expected, "{text}, number {number}");
+        }
+    }
+}
+
+#[test]
+fn without_definitions_the_number_is_believed_and_what_may_be_missing_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = filled(folder.path());
+    let pages = numbers(
+        &Connection::open(&path).unwrap(),
+        "SELECT pageno FROM dbstat WHERE name = 'sqlite_schema' AND pageno > 1",
+    );
+    spoil(&path, &pages);
+    let schema = |number: Option<u32>| {
+        identify::schema(&path, &path, Header { schema: number, is_utf16: false }).unwrap()
+    };
+    for number in [Some(migrations::known()), None] {
+        let schema = schema(number);
+        assert_eq!((schema.number, schema.in_header), (migrations::known(), number));
+        assert_eq!(schema.may_lack, Vec::<String>::new());
+    }
+    let older = schema(Some(6));
+    assert_eq!(older.number, 6);
+    for missing in ["responses", "messages.reasoning", "keys.removed_scopes"] {
+        assert!(older.may_lack.iter().any(|name| name == missing), "{missing}: {:?}", older.may_lack);
+    }
+    assert!(!older.may_lack.iter().any(|name| name == "users" || name == "messages.memory"));
+}
+
+#[test]
+fn a_damaged_number_of_the_encoding_costs_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    for schema in [10, migrations::known()] {
+        let path = of_schema(folder.path(), schema);
+        let expected = contents(&path);
+        for encoding in [0, 2, 3, 1 << 31] {
+            write(&path, ENCODING_AT, encoding);
+            let to = folder.path().join(format!("saved-{schema}-{encoding}.db"));
+            let salvaged = salvage(&path, &to).unwrap();
+            assert_eq!(contents(&to), expected, "{encoding}");
+            assert_eq!(salvaged.schema.number, schema);
+        }
+    }
+}
+
+#[test]
+fn a_database_of_a_newer_lar_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let known = migrations::known();
+    let changes = [
+        "ALTER TABLE messages ADD COLUMN mood TEXT",
+        "CREATE TABLE moods (id TEXT PRIMARY KEY, mood TEXT NOT NULL) STRICT",
+        "CREATE INDEX messages_by_model ON messages (model)",
+    ];
+    for (number, change) in changes.into_iter().enumerate() {
+        let path = folder.path().join(format!("newer-{number}.db"));
+        let connection = Connection::open(&path).unwrap();
+        migrations::make(&connection, known).unwrap();
+        connection.execute_batch(change).unwrap();
+        drop(connection);
+        write(&path, SCHEMA_AT, known + 1);
+        let error = refused(&path);
+        assert!(
+            matches!(error, Error::Newer { found, known: to } if (found, to) == (known + 1, known)),
+            "{error:?}"
+        );
+        write(&path, SCHEMA_AT, known);
+        match number {
+            0 => assert!(reason(refused(&path)).contains("messages.mood")),
+            // Other programs add tables to databases of others.
+            1 => {
+                let salvaged = salvage(&path, &folder.path().join("saved.db")).unwrap();
+                assert_eq!(salvaged.schema.unknown_tables, ["moods"]);
+            }
+            _ => assert!(salvage(&path, &folder.path().join("other.db")).is_ok()),
+        }
+    }
+    // Definitions that cannot be read may be new ones.
+    let path = filled(folder.path());
+    let pages = numbers(
+        &Connection::open(&path).unwrap(),
+        "SELECT max(pageno) FROM dbstat WHERE name = 'sqlite_schema'",
+    );
+    spoil(&path, &pages);
+    write(&path, SCHEMA_AT, known + 1);
+    let error = refused(&path);
+    assert!(matches!(error, Error::Newer { .. }), "{error:?}");
+}
+
+#[test]
+fn another_programs_database_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let same_columns =
+        "CREATE TABLE users (id TEXT PRIMARY KEY, name TEXT NOT NULL, created_at INTEGER NOT NULL)";
+    let same_names = "CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT);
+                      CREATE TABLE messages (id INTEGER PRIMARY KEY, content TEXT);
+                      CREATE TABLE keys (id INTEGER PRIMARY KEY, value BLOB)";
+    let others = "CREATE TABLE \"albums\u{1b}[2J\" (id INTEGER PRIMARY KEY)";
+    let cases = [same_columns, same_names, others].into_iter().enumerate();
+    for (case, definitions) in cases {
+        for encoding in ["UTF-8", "UTF-16le", "UTF-16be"] {
+            let path = folder.path().join(format!("other-{case}-{encoding}.db"));
+            let connection = Connection::open(&path).unwrap();
+            connection.execute_batch(&format!("PRAGMA encoding = '{encoding}'; {definitions}")).unwrap();
+            drop(connection);
+            for number in [0, 10, migrations::known(), 999] {
+                write(&path, SCHEMA_AT, number);
+                let reason = reason(refused(&path));
+                let why = if encoding == "UTF-8" { "its tables are not those of Lar" } else { "UTF-16" };
+                assert!(reason.contains("another program") && reason.contains(why), "{encoding}: {reason}");
+                assert!(!reason.contains('\u{1b}'), "{reason}");
+            }
+        }
+    }
+    let path = filled(folder.path());
+    assert!(salvage(&path, &folder.path().join("saved.db")).is_ok());
+    assert_eq!(texts(&folder.path().join("saved.db")), texts(&path));
+}
