@@ -112,7 +112,8 @@ fn completions_are_answered_in_llama_cpps_form() {
     assert_eq!(told, (&json!(""), &json!(0), &json!("limit")));
     for (wrong, param) in [
         (json!({ "prompt": [] }), "prompt"),
-        (json!({ "n_predict": -3 }), "n_predict"),
+        (json!({ "n_predict": "3" }), "n_predict"),
+        (json!({ "n_cmpl": 17 }), "n_cmpl"),
         (json!({ "prompt": { "prompt_string": "a", "multimodal_data": ["b"] } }), "prompt"),
     ] {
         let refused = lar.post("/completion", &body(wrong));
@@ -304,12 +305,14 @@ fn several_prompts_are_refused_before_any_of_them_is_begun() {
     };
     // More answers than a key can ever have at once: a retry would not help.
     let many = vec!["one"; 128];
-    for (path, body) in [
-        ("/completion", json!({ "prompt": many, "n_cmpl": 2, "n_predict": 1 })),
-        ("/v1/completions", json!({ "model": "default", "prompt": many, "n": 2, "max_tokens": 1 })),
+    for (path, body, param) in [
+        ("/completion", json!({ "prompt": many, "n_cmpl": 2, "n_predict": 1 }), "n_cmpl"),
+        ("/completion", json!({ "prompt": many, "n": 2, "n_predict": 1 }), "n"),
+        ("/v1/completions", json!({ "model": "default", "prompt": many, "n": 2, "max_tokens": 1 }), "n"),
     ] {
         let refused = lar.post(path, &body);
-        assert_eq!((refused.status, refused.json()["error"]["param"].clone()), (400, json!("n")), "{path}");
+        let told = refused.json()["error"]["param"].clone();
+        assert_eq!((refused.status, told), (400, json!(param)), "{path}");
         assert!(refused.body.contains("asks for 256 answers in all"), "{}", refused.body);
     }
     // The last is too long.
@@ -509,7 +512,9 @@ fn numbers_out_of_range_are_the_nearest_in_range() {
         assert_eq!(content("n_indent", number), "one\n  ", "{number}");
     }
     assert_eq!(content("n_indent", "-1e30"), "one\n  two");
-    assert_eq!(content("n_predict", "1e30"), "one\n  two");
+    for number in ["1e30", "-5", "-1e30"] {
+        assert_eq!(content("n_predict", number), "one\n  two", "{number}: no limit");
+    }
     for field in ["t_max_predict_ms", "n_probs", "top_k", "min_keep", "repeat_last_n", "mirostat", "seed"] {
         for number in ["9223372036854775808", "1e30", "-1e30"] {
             assert_eq!(content(field, number), "one\n  two", "{field}: {number}");

@@ -22,7 +22,8 @@ pub struct Field {
     pub note: &'static str,
 }
 
-/// How many tokens an answer may have: -1, and Ollama's -2, say that there is no limit but the context.
+/// How many tokens an answer may have: -1 and -2, which clients of llama.cpp and Ollama know, say that there is no limit but the
+/// context.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenLimit {
     /// So many.
@@ -32,6 +33,9 @@ pub enum TokenLimit {
 }
 
 impl TokenLimit {
+    /// The lowest number that is one. Where numbers out of range become the nearest, what is below it is no limit, too.
+    pub const LOWEST: i128 = -2;
+
     /// The number of tokens; `None` where there is no limit.
     #[must_use]
     pub const fn get(self) -> Option<u32> {
@@ -47,7 +51,7 @@ impl<'de> serde::Deserialize<'de> for TokenLimit {
         let wrong = || serde::de::Error::custom("must be a whole number of tokens, or -1 for no limit");
         // Of 128 bits, so that what 64 cannot hold is read as what it is: more than any context has.
         match i128::deserialize(deserializer).map_err(|_| wrong())? {
-            -2 | -1 => Ok(TokenLimit::Unlimited),
+            TokenLimit::LOWEST..=-1 => Ok(TokenLimit::Unlimited),
             tokens if tokens > u32::MAX.into() => Ok(TokenLimit::Unlimited),
             tokens => u32::try_from(tokens).map(TokenLimit::AtMost).map_err(|_| wrong()),
         }

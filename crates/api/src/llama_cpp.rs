@@ -13,7 +13,7 @@ fields! {
     COMPLETION_FIELDS:
     Honoured {
         "model" = "`default` where it is absent", "prompt" = "a text, tokens, tokens with texts between them, or a list of these; `/infill` takes a text",
-        "n_predict" = "-1 is no limit", "max_tokens" = "as `n_predict`", "n_cmpl" = "up to 16", "n" = "as `n_cmpl`", "stream",
+        "n_predict" = "below 0 is no limit", "max_tokens" = "as `n_predict`", "n_cmpl" = "up to 16", "n" = "as `n_cmpl`", "stream",
         "stop" = "up to 32 texts", "return_tokens", "response_fields", "n_probs" = "before any sampler; 20 are told at most",
         "post_sampling_probs" = "returns `prob` and `top_probs` after sampling; there may be fewer than `n_probs`",
         "temperature" = "below 0 is 0; here and below, a number out of range becomes the nearest that makes sense", "top_p", "top_k", "min_p", "typical_p", "top_n_sigma", "xtc_probability", "xtc_threshold",

@@ -1,4 +1,5 @@
-//! What commands show: tables for people, JSON for programs.
+//! What commands show: tables for people, JSON for programs. Much of it was written by others: models, other programs, whoever
+//! named a file. None of it steers the terminal; [`plain`] says how.
 
 use std::io::Write as _;
 
@@ -6,6 +7,9 @@ use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use lar_base::Bytes;
 use serde::Serialize;
+
+/// What is shown in the place of a character that would steer the terminal.
+const REPLACEMENT: char = '\u{fffd}';
 
 /// Names that are less alike than this, by Jaro and Winkler from 0 to 1, are other words and not typing errors.
 const NEAR_MIN: f64 = 0.8;
@@ -41,19 +45,21 @@ impl Output {
     /// # Errors
     /// When standard output is closed.
     pub fn show(&self, value: &impl Serialize, text: impl FnOnce() -> String) -> anyhow::Result<()> {
-        let text = if self.json { serde_json::to_string_pretty(value)? } else { text() };
-        self.line(&text)
+        if self.json {
+            return write_out(format!("{}\n", plain_json(&serde_json::to_string_pretty(value)?)).as_bytes());
+        }
+        self.line(&text())
     }
 
-    /// Writes a line to standard output.
+    /// Writes a line, or several, to standard output, as [`plain_lines`] has them.
     ///
     /// # Errors
     /// [`Closed`] when nobody reads standard output any more.
     pub fn line(&self, text: &str) -> anyhow::Result<()> {
-        write_out(format!("{text}\n").as_bytes())
+        write_out(format!("{}\n", plain_lines(text)).as_bytes())
     }
 
-    /// Writes text without a line break, at once.
+    /// Writes text without a line break, at once and as it is: it may steer the terminal.
     ///
     /// # Errors
     /// [`Closed`] when nobody reads standard output any more.
@@ -83,7 +89,7 @@ impl Output {
         bar
     }
 
-    /// Writes a piece of a remark to standard error, without a line break, under the same conditions.
+    /// Writes a piece of a remark to standard error, without a line break and as it is, under the same conditions.
     pub(crate) fn remark_piece(&self, text: &str) {
         if self.terminal && !self.json {
             let _ = std::io::stderr().write_all(text.as_bytes());
@@ -93,14 +99,14 @@ impl Output {
     /// Writes what is going on to standard error, unless JSON was asked for.
     pub fn note(&self, text: &str) {
         if !self.json {
-            let _ = writeln!(std::io::stderr(), "{text}");
+            let _ = writeln!(std::io::stderr(), "{}", plain_lines(text));
         }
     }
 
     /// Writes a remark to standard error, where a person is looking and JSON was not asked for.
     pub fn remark(&self, text: &str) {
         if self.terminal && !self.json {
-            let _ = writeln!(std::io::stderr(), "{text}");
+            let _ = writeln!(std::io::stderr(), "{}", plain_lines(text));
         }
     }
 }
@@ -149,7 +155,7 @@ pub fn table(columns: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> S
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(columns.iter().map(|name| Cell::new(name.trim_end_matches('>').to_uppercase())));
     for row in rows {
-        table.add_row(row);
+        table.add_row(row.iter().map(|cell| plain_lines(cell)).collect::<Vec<String>>());
     }
     for (index, name) in columns.iter().enumerate() {
         if let Some(column) = table.column_mut(index) {
@@ -163,10 +169,46 @@ pub fn table(columns: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> S
     lines.join("\n")
 }
 
-/// What someone else wrote, without what would steer a terminal.
+/// A text of someone else's on one line: U+FFFD stands in the place of each character that would steer the terminal.
 #[must_use]
 pub fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
+    text.chars().map(plain_char).collect()
+}
+
+/// As [`plain`], of a text whose line breaks are kept.
+#[must_use]
+pub fn plain_lines(text: &str) -> String {
+    let lines = text.split('\n').map(|line| plain(line.strip_suffix('\r').unwrap_or(line)));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// As [`plain`], of one character.
+#[must_use]
+pub(crate) fn plain_char(c: char) -> char {
+    if steers_terminal(c) { REPLACEMENT } else { c }
+}
+
+/// JSON in which an escape stands for each character that would steer the terminal. It means the same: outside of strings JSON
+/// has none of them but line breaks.
+fn plain_json(json: &str) -> String {
+    let mut plain = String::with_capacity(json.len());
+    for c in json.chars() {
+        if steers_terminal(c) && c != '\n' {
+            plain.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            plain.push(c);
+        }
+    }
+    plain
+}
+
+/// Whether a character does something to the terminal, or to the order of the characters around it: control characters but the
+/// tab, the line and the paragraph separator, and those that embed, override or isolate a direction of text (the list of rustc's
+/// lint `text_direction_codepoint_in_literal`, CVE-2021-42574). Marks that ordinary Hebrew and Arabic have (U+200E, U+200F,
+/// U+061C) do not.
+fn steers_terminal(c: char) -> bool {
+    let is_direction = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    is_direction || matches!(c, '\u{2028}' | '\u{2029}') || (c.is_control() && c != '\t')
 }
 
 /// A size for a person.
@@ -183,5 +225,34 @@ pub fn count(number: u64) -> String {
         n if n >= 1_000_000_000 => format!("{:.1}B", n as f64 / 1e9),
         n if n >= 1_000_000 => format!("{:.0}M", n as f64 / 1e6),
         n => n.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Control characters, separators of lines, and characters that change the direction of text.
+    const STEERING: &str = "\u{0}\u{1b}\u{7f}\u{9b}\u{2028}\u{2029}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}";
+
+    #[test]
+    fn what_others_wrote_does_not_steer_the_terminal() {
+        let replaced = "\u{fffd}".repeat(STEERING.chars().count());
+        assert_eq!(plain(STEERING), replaced);
+        assert_eq!(plain("a\nb\tc"), "a\u{fffd}b\tc");
+        assert_eq!(plain_lines(&format!("a\r\nb{STEERING}\n")), format!("a\nb{replaced}\n"));
+        let kept = "שלום\u{200f}, مرحبا\u{61c}, 👩‍👩‍👧, e\u{301}";
+        assert_eq!(plain(kept), kept);
+        let shown = table(&["name"], [vec![STEERING.to_owned()]]);
+        assert!(shown.contains(&replaced) && !shown.contains('\u{202e}'), "{shown:?}");
+    }
+
+    #[test]
+    fn json_on_a_terminal_does_not_steer_it_and_means_the_same() {
+        let value = serde_json::json!({ "name": STEERING, "kept": "é\u{200f}\n\t" });
+        let shown = plain_json(&serde_json::to_string_pretty(&value).unwrap());
+        assert!(shown.contains("\\u009b\\u2028") && shown.lines().count() == 4, "{shown}");
+        assert!(!shown.chars().any(|c| steers_terminal(c) && c != '\n'), "{shown:?}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), value);
     }
 }

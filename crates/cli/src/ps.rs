@@ -65,7 +65,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn screens() {
+    fn a_failure_is_a_line_below_the_table_however_long_it_is() {
         let failed = Pool {
             id: "broken-1b".into(),
             state: "failed".into(),

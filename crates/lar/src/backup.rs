@@ -139,10 +139,7 @@ fn shown(text: &str, settings: Settings) -> String {
             "Its settings were left out, and lar.toml is as it was. To restore them: --with-settings. They say:"
         }
     };
-    let lines = text.lines().map(|line| {
-        let plain: String = line.chars().filter(|c| !c.is_control()).collect();
-        format!("  {plain}")
-    });
+    let lines = text.lines().map(|line| format!("  {line}"));
     format!("\n{head}\n{}", lines.collect::<Vec<_>>().join("\n"))
 }
 

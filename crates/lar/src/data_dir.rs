@@ -16,6 +16,7 @@ use lar_base::{Secret, secret};
 use lar_store::{Linked, Reserve, Store};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use holder::program_of;
 pub(crate) use lock::{STEP as FREE_THE_LOCK, foreign_holders, unlockable};
 pub(crate) use lost::{Loss, newest_backup};
 pub(crate) use private::{is_secret, wider_than_owner};

@@ -288,16 +288,16 @@ pub(crate) fn port_owner(port: u16) -> Option<String> {
         })
     })?;
     for process in std::fs::read_dir("/proc").ok()?.flatten() {
-        if process.file_name().to_string_lossy().parse::<u32>().is_err() {
-            continue;
-        }
+        let Ok(pid) = process.file_name().to_string_lossy().parse::<u32>() else { continue };
         let sockets = std::fs::read_dir(process.path().join("fd")).into_iter().flatten().flatten();
         let holds = sockets
             .filter_map(|fd| std::fs::read_link(fd.path()).ok())
             .any(|link| link.to_string_lossy() == inode);
         if holds {
-            let name = std::fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-            return Some(format!("{} (process {})", name.trim(), process.file_name().to_string_lossy()));
+            let program = data_dir::program_of(pid);
+            return Some(
+                program.map_or_else(|| format!("process {pid}"), |name| format!("{name} (process {pid})")),
+            );
         }
     }
     None
@@ -305,6 +305,11 @@ pub(crate) fn port_owner(port: u16) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+    use std::os::fd::OwnedFd;
+    use std::os::unix::fs::symlink;
+    use std::os::unix::process::CommandExt as _;
+
     use super::*;
 
     #[test]
@@ -322,5 +327,28 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let owner = port_owner(listener.local_addr().unwrap().port()).unwrap();
         assert!(owner.ends_with(&format!("(process {})", std::process::id())), "{owner}");
+    }
+
+    #[test]
+    fn who_has_a_port_does_not_steer_the_terminal() {
+        let at = tempfile::tempdir().unwrap();
+        let program = at.path().join("a\u{202e}b\u{1b}c");
+        symlink("/bin/sh", &program).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        // The child alone has the listener then, as its standard input.
+        let mut child = lar_sandbox::command(&program, Inherit::Tool)
+            .arg0("sh")
+            .args(["-c", "echo up; kill -STOP $$"])
+            .stdin(OwnedFd::from(listener))
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // It has its name before it writes.
+        child.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
+        let owner = port_owner(port);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(owner, Some(format!("a\u{fffd}b\u{fffd}c (process {})", child.id())));
     }
 }

@@ -22,7 +22,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
-use lar_cli::output::Closed;
+use lar_cli::output::{Closed, plain_lines};
 use lar_cli::{ApiError, Output, Surroundings};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -135,11 +135,11 @@ fn main() -> ExitCode {
         // Whoever read the output has enough of it, as `head` does.
         Err(error) if error.downcast_ref::<Closed>().is_some() => ExitCode::SUCCESS,
         Err(error) => {
-            let message = format!("{error:#}");
+            let message = plain_lines(&format!("{error:#}"));
             use std::io::Write as _;
             let _ = writeln!(std::io::stderr(), "lar: {message}");
             if let Some(step) = advice::next_step(&error) {
-                let _ = writeln!(std::io::stderr(), "→ {step}");
+                let _ = writeln!(std::io::stderr(), "→ {}", plain_lines(&step));
             }
             let refused = error.downcast_ref::<ApiError>().is_some();
             if refused { ExitCode::from(3) } else { ExitCode::FAILURE }

@@ -144,17 +144,23 @@ pub(crate) async fn begin(
     api: &'static str,
     wanted: Wanted,
 ) -> Result<Begun, Problem> {
-    check_answers(app, &wanted.model, wanted.n as usize).await?;
+    check_answers(app, &wanted.model, "n", wanted.n as usize).await?;
     let admitted = admit_all(app, asker, api, vec![wanted]).await?;
     asker.body.release();
     admitted.begin(app).await
 }
 
-/// Refuses a request for more answers than its key can ever have at once, before any work is done for it.
+/// Refuses a request for more answers than its key can ever have at once, before any work is done for it. `field` says how many
+/// answers are wanted.
 ///
 /// # Errors
 /// [`Code::InvalidParams`]; when the model is not there.
-pub(crate) async fn check_answers(app: &App, model: &str, answers: usize) -> Result<(), Problem> {
+pub(crate) async fn check_answers(
+    app: &App,
+    model: &str,
+    field: &str,
+    answers: usize,
+) -> Result<(), Problem> {
     if answers <= 1 {
         return Ok(());
     }
@@ -165,7 +171,7 @@ pub(crate) async fn check_answers(app: &App, model: &str, answers: usize) -> Res
                 "asks for {answers} answers in all, and a key can have {most} at once with this model: its slots and half of \
                  `limits.queue_len_max`; send fewer prompts, or ask for fewer answers to each"
             );
-            Err(Problem::invalid("n", reason))
+            Err(Problem::invalid(field, reason))
         }
         _ => Ok(()),
     }

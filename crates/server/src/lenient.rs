@@ -16,6 +16,7 @@ mod words;
 use std::borrow::Cow;
 use std::fmt::Display;
 
+use lar_api::fields::TokenLimit;
 use lar_base::{Code, Problem};
 use serde::de::value::BorrowedStrDeserializer;
 use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -217,9 +218,13 @@ impl<'a> Deserializer<'a> for Reader<'a> {
         deserialize_identifier();
     }
 
-    /// For types that say themselves what becomes of a number of any size.
+    /// For [`TokenLimit`], which says itself what becomes of a number of any size.
     fn deserialize_i128<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Mismatch> {
-        match self.whole() {
+        let number = match self.out_of_range {
+            OutOfRange::Refused => self.whole(),
+            OutOfRange::Nearest => self.whole().map(|number| number.max(TokenLimit::LOWEST)),
+        };
+        match number {
             Some(number) => visitor.visit_i128(number),
             None => Self::must_be("a whole number"),
         }

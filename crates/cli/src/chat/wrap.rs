@@ -1,7 +1,9 @@
 //! Word wrap of an answer while it arrives: lines break between words, wide characters count twice, and code
-//! blocks stay as they are. Control characters that would steer the terminal are replaced.
+//! blocks stay as they are. Characters that would steer the terminal are replaced.
 
 use unicode_width::UnicodeWidthChar as _;
+
+use crate::output::plain_char;
 
 /// Marks the beginning and the end of a code block.
 const FENCE: &str = "```";
@@ -51,7 +53,7 @@ impl Wrap {
             match c {
                 '\n' => self.end_line(&mut out),
                 '\r' => {}
-                c => self.character(if c.is_control() && c != '\t' { '\u{fffd}' } else { c }, &mut out),
+                c => self.character(plain_char(c), &mut out),
             }
         }
         out
@@ -163,6 +165,7 @@ mod tests {
     fn a_model_cannot_steer_the_terminal() {
         assert_eq!(wrapped(80, &["\u{1b}[2Jgone\r\n\u{9b}x"]), "\u{fffd}[2Jgone\n\u{fffd}x");
         assert_eq!(Wrap::new(None).push("\u{1b}]0;x\u{7}"), "\u{fffd}]0;x\u{fffd}");
+        assert_eq!(wrapped(80, &["gpj.\u{202e}exe\u{2028}x"]), "gpj.\u{fffd}exe\u{fffd}x");
     }
 
     proptest! {

@@ -2,17 +2,27 @@
 //! or machine is not listed with an id that is known here; then no holder is named. Nothing is changed, and no lock is taken.
 
 use std::fmt;
-use std::fs::Metadata;
+use std::fs::{File, Metadata};
+use std::io::{BufRead as _, BufReader, Read};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use lar_base::files::{KEY_BYTES_MAX, TEXT_BYTES_MAX, read_small_text};
+use lar_base::files::{KEY_BYTES_MAX, read_small};
+use lar_cli::output::plain;
 use rustix::fs::{major, minor};
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
 /// Where Linux lists the locks of all files.
 const LOCKS: &str = "/proc/locks";
+/// Room for each read of the list: the largest page of Linux. However much room there is, a read returns whole lines of at most
+/// one page (`seq_read_iter` in the kernel's fs/seq_file.c).
+const READ_BYTES: usize = 64 << 10;
+/// Bytes of the list that are read: some 80,000 locks.
+const LIST_BYTES_MAX: usize = 4 << 20;
+/// Readings of the list at most. A reading misses a lock at the end of a page where one before it is released meanwhile: beside
+/// three processes that lock and unlock all the time, at most 4 in a row did (2026-11, Linux 6.18, two cores).
+const READINGS_MAX: usize = 16;
 /// The major number of file systems that are on no disk of their own: overlayfs, btrfs, tmpfs, NFS.
 const NO_DISK: u32 = 0;
 
@@ -36,9 +46,19 @@ impl fmt::Display for Holder {
 
 /// The process that has a file locked; none where nobody has, or where that cannot be seen.
 pub(super) fn find(about: &Metadata) -> Option<Holder> {
-    let locks = read_small_text(Path::new(LOCKS), TEXT_BYTES_MAX).ok()?;
+    find_in(readings(), about)
+}
+
+/// The list of locks, read anew each time.
+fn readings() -> impl Iterator<Item = String> {
+    let reading = || File::open(LOCKS).and_then(read_list);
+    std::iter::repeat_with(reading).take(READINGS_MAX).map_while(Result::ok)
+}
+
+/// As [`find`], in the first of these lists that names the process.
+fn find_in(mut lists: impl Iterator<Item = String>, about: &Metadata) -> Option<Holder> {
     let device = (major(about.dev()), minor(about.dev()));
-    let pid = pid_in(&locks, device, about.ino(), |pid| has_open(pid, about))?;
+    let pid = lists.find_map(|list| pid_in(&list, device, about.ino(), |pid| has_open(pid, about)))?;
     // A lock outlives the process that took it where a child inherited the file.
     is_alive(pid).then(|| Holder { pid, program: program_of(pid) })
 }
@@ -55,10 +75,30 @@ fn has_open(pid: u32, about: &Metadata) -> bool {
     files.any(|file| (file.dev(), file.ino()) == (about.dev(), about.ino()))
 }
 
-fn program_of(pid: u32) -> Option<String> {
-    let name = read_small_text(Path::new(&format!("/proc/{pid}/comm")), KEY_BYTES_MAX).ok()?;
-    // A process names itself as it likes: nothing of that may act on the terminal that shows it.
-    let name: String = name.trim_end().chars().filter(|letter| !letter.is_control()).collect();
+/// Reads a list of the kernel's. Where locks come and go between two reads, a lock is missed or listed twice: so each read asks
+/// for as much as the kernel returns at once.
+fn read_list(list: impl Read) -> std::io::Result<String> {
+    // `read_to_string` would begin with a read of a few bytes.
+    let mut list = BufReader::with_capacity(READ_BYTES, list);
+    let mut bytes = Vec::new();
+    while bytes.len() < LIST_BYTES_MAX {
+        let part = list.fill_buf()?;
+        if part.is_empty() {
+            break;
+        }
+        bytes.extend_from_slice(part);
+        let read = part.len();
+        list.consume(read);
+    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The name of a process's program, where this user may see it. A process names itself as it likes: nothing of that acts on the
+/// terminal that shows it.
+pub(crate) fn program_of(pid: u32) -> Option<String> {
+    let name = read_small(Path::new(&format!("/proc/{pid}/comm")), KEY_BYTES_MAX).ok()?;
+    // Linux keeps 15 bytes of it, which may end within a letter.
+    let name = plain(String::from_utf8_lossy(&name).trim_end());
     (!name.is_empty()).then_some(name)
 }
 
@@ -101,7 +141,11 @@ fn parse(line: &str) -> Option<Flock> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
+    use std::os::unix::fs::symlink;
+    use std::os::unix::process::CommandExt as _;
+    use std::process::Stdio;
+
+    use lar_sandbox::Inherit;
 
     use super::*;
 
@@ -169,6 +213,63 @@ a line of a later kernel
         assert_eq!(Holder { program: None, ..holder }.to_string(), format!("process {}", std::process::id()));
         file.unlock().unwrap();
         assert_eq!(find(&about), None);
+    }
+
+    #[test]
+    fn a_lock_that_one_reading_of_the_list_missed_is_found_in_another() {
+        let at = tempfile::tempdir().unwrap();
+        let file = File::create(at.path().join("lock")).unwrap();
+        let about = file.metadata().unwrap();
+        file.try_lock().unwrap();
+        let missed = || std::iter::repeat_with(String::new).take(READINGS_MAX - 1);
+        let holder = find_in(missed().chain(readings()), &about).unwrap();
+        assert_eq!(holder.pid, std::process::id());
+        assert_eq!(find_in(missed(), &about), None);
+        assert_eq!(readings().count(), READINGS_MAX, "the search ends");
+    }
+
+    /// A list of the kernel's, which returns at most a page each time.
+    struct Pages<'a> {
+        pages: std::slice::Iter<'a, &'a str>,
+        /// The least room that a read had.
+        room_min: usize,
+    }
+
+    impl Read for Pages<'_> {
+        fn read(&mut self, room: &mut [u8]) -> std::io::Result<usize> {
+            self.room_min = self.room_min.min(room.len());
+            let page = self.pages.next().copied().unwrap_or_default().as_bytes();
+            room[..page.len()].copy_from_slice(page);
+            Ok(page.len())
+        }
+    }
+
+    #[test]
+    fn each_read_of_the_list_has_room_for_a_page() {
+        let pages = [LISTED, "a line of the next page\n"];
+        let mut list = Pages { pages: pages.iter(), room_min: usize::MAX };
+        assert_eq!(read_list(&mut list).unwrap(), pages.concat());
+        assert_eq!(list.room_min, READ_BYTES);
+    }
+
+    #[test]
+    fn the_name_of_a_program_does_not_steer_the_terminal() {
+        let at = tempfile::tempdir().unwrap();
+        let program = at.path().join("a\u{202e}b\u{1b}c");
+        symlink("/bin/sh", &program).unwrap();
+        let mut child = lar_sandbox::command(&program, Inherit::Tool)
+            .arg0("sh")
+            .args(["-c", "echo up; read line"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // It has its name before it writes.
+        child.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
+        let name = program_of(child.id());
+        // Its standard input is closed, which ends it.
+        child.wait().unwrap();
+        assert_eq!(name.as_deref(), Some("a\u{fffd}b\u{fffd}c"));
     }
 
     #[test]

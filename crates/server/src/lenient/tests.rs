@@ -111,27 +111,26 @@ fn numbers_out_of_range_are_refused_or_the_nearest_in_range() {
 
 #[test]
 fn a_limit_of_tokens_may_have_any_size() {
-    use lar_api::fields::TokenLimit;
     #[derive(Debug, PartialEq, Deserialize)]
     struct Limited {
         tokens: Option<TokenLimit>,
     }
+    let read = |number: &str, out_of_range| {
+        let value = parse(format!(r#"{{"tokens": {number}}}"#).as_bytes()).unwrap();
+        from_value::<Limited>(&value, out_of_range).map(|read| read.tokens).map_err(|problem| problem.detail)
+    };
+    let wrong = "`tokens` must be a whole number of tokens, or -1 for no limit";
     for out_of_range in [OutOfRange::Refused, OutOfRange::Nearest] {
-        let read = |number: &str| {
-            let value = parse(format!(r#"{{"tokens": {number}}}"#).as_bytes()).unwrap();
-            from_value::<Limited>(&value, out_of_range)
-                .map(|read| read.tokens)
-                .map_err(|problem| problem.detail)
-        };
         for number in ["-1", "-2.0", "4294967296", "9223372036854775808", "18446744073709551616", "1e308"] {
-            assert_eq!(read(number), Ok(Some(TokenLimit::Unlimited)), "{number}");
+            assert_eq!(read(number, out_of_range), Ok(Some(TokenLimit::Unlimited)), "{number}");
         }
-        assert_eq!(read("8.0"), Ok(Some(TokenLimit::AtMost(8))));
-        assert_eq!(read("null"), Ok(None));
-        let told = "`tokens` must be a whole number of tokens, or -1 for no limit";
-        for number in ["-3", "-1e30", "\"8\""] {
-            assert_eq!(read(number).unwrap_err(), told, "{number}");
-        }
+        assert_eq!(read("8.0", out_of_range), Ok(Some(TokenLimit::AtMost(8))));
+        assert_eq!(read("null", out_of_range), Ok(None));
+        assert_eq!(read("\"8\"", out_of_range).unwrap_err(), wrong);
+    }
+    for number in ["-3", "-1e30"] {
+        assert_eq!(read(number, OutOfRange::Refused).unwrap_err(), wrong, "{number}");
+        assert_eq!(read(number, OutOfRange::Nearest), Ok(Some(TokenLimit::Unlimited)), "{number}");
     }
 }
 

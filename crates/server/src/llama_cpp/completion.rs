@@ -71,6 +71,8 @@ struct Read {
     answered: Answered,
     stream: bool,
     limits: LineLimits,
+    /// The field that says how many answers each prompt gets.
+    n_field: &'static str,
 }
 
 /// What an answer tells.
@@ -109,10 +111,11 @@ async fn respond(
     let model = model_or(body["model"].as_str().map(ToOwned::to_owned), DEFAULT_CHAT);
     let key = asker.caller.key();
     logit_bias::resolve(app, key, plain_name(&model), &mut body).await.map_err(generate::about_model)?;
-    let Read { wanted, prompts, answered, stream, limits } = decode(&body, ignored, fills, TaskId::new())?;
+    let Read { wanted, prompts, answered, stream, limits, n_field } =
+        decode(&body, ignored, fills, TaskId::new())?;
     drop(body);
     let sent = if answered.tells("prompt") { prompts.clone() } else { Vec::new() };
-    let all = for_prompts(app, key, wanted, prompts).await?;
+    let all = for_prompts(app, key, wanted, prompts, n_field).await?;
     let admitted = generate::admit_all(app, asker, API, all).await.map_err(about_prompt)?;
     let prompts = texts(app, key, plain_name(&model), sent).await?;
     let mut answered = Answered { prompts, _share: asker.body.clone(), ..answered };
@@ -173,7 +176,11 @@ fn decode(body: &Value, ignored: Vec<String>, fills: bool, id: TaskId) -> Result
     let wire = extract::from_value_clamped(body)?;
     let mut sampling = sampling::sampling_of_any_numbers(wire, tokens_max, id)?;
     let n_probs = request.n_probs.unwrap_or(0).min(sampling::TOP_LOGPROBS_MAX);
-    let n = sampling::answers(request.n_cmpl.or(request.n))?;
+    let (n, n_field) = match request.n_cmpl {
+        None => (request.n, "n"),
+        n_cmpl => (n_cmpl, "n_cmpl"),
+    };
+    let n = sampling::answers(n_field, n)?;
     let stream = request.stream == Some(true);
     let limits = LineLimits {
         indent_min: request.n_indent.and_then(|indent| usize::try_from(indent).ok()).unwrap_or(0),
@@ -216,7 +223,7 @@ fn decode(body: &Value, ignored: Vec<String>, fills: bool, id: TaskId) -> Result
         ignored,
         sampling,
     };
-    Ok(Read { wanted, prompts, answered, stream, limits })
+    Ok(Read { wanted, prompts, answered, stream, limits, n_field })
 }
 
 /// What is to be filled in; what stands in `prompt` is the end of what precedes the gap.

@@ -41,7 +41,7 @@ pub(crate) async fn respond(app: &State, asker: &Asker, read: Read) -> Result<Re
     let each = wanted.n as usize;
     let (logprobs, scored) = (wanted.sampling.logprobs.is_some(), wanted.sampling.prompt_logprobs);
     let name = plain_name(&wanted.model).to_owned();
-    let all = for_prompts(app, asker.caller.key(), wanted, prompts).await?;
+    let all = for_prompts(app, asker.caller.key(), wanted, prompts, "n").await?;
     let admitted = generate::admit_all(app, asker, API, all).await.map_err(about_prompt)?;
     let echoed = texts(app, asker.caller.key(), &name, sent).await?;
     let bytes: usize = echoed.iter().map(String::len).sum();
@@ -106,15 +106,16 @@ pub(crate) async fn respond(app: &State, asker: &Asker, read: Read) -> Result<Re
     Ok(with_told(response, &ignored, noted.as_ref()))
 }
 
-/// The same request for each of its prompts. No work is done for a request that can never be answered: one of too many
-/// answers, or with more tokens than its model's context.
+/// The same request for each of its prompts; `n_field` says how many answers each gets. No work is done for a request that can
+/// never be answered: one of too many answers, or with more tokens than its model's context.
 pub(crate) async fn for_prompts(
     app: &State,
     key: KeyId,
     wanted: Wanted,
     prompts: Vec<Sent>,
+    n_field: &str,
 ) -> Result<Vec<Wanted>, Problem> {
-    generate::check_answers(app, &wanted.model, prompts.len() * wanted.n as usize).await?;
+    generate::check_answers(app, &wanted.model, n_field, prompts.len() * wanted.n as usize).await?;
     if matches!(wanted.prompt, Prompt::Infill { .. }) {
         return Ok(vec![wanted]);
     }
@@ -223,7 +224,7 @@ pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<Read, Problem> {
     let tokens_max = tokens_max.map(|tokens| tokens.max(1));
     let mut sampling = sampling::sampling(extract::from_value(&body)?, tokens_max, id)?;
     sampling.logprobs = request.logprobs.map(|top| sampling::top_logprobs("logprobs", top)).transpose()?;
-    let n = sampling::answers(request.n)?;
+    let n = sampling::answers("n", request.n)?;
     if request.best_of.is_some_and(|best_of| best_of > n) {
         let reason = "must not be above `n`: all answers are returned";
         return Err(Problem::about(Code::UnsupportedParam, "best_of", reason));

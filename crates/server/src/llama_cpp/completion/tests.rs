@@ -31,6 +31,30 @@ fn limits_of_lines_may_be_numbers_of_any_size() {
 }
 
 #[test]
+fn any_limit_of_tokens_below_zero_is_no_limit() {
+    let tokens_max = |number: &str| {
+        let body = format!(r#"{{"prompt": "a", {number}}}"#);
+        check(body.as_bytes()).unwrap().2.tokens_max
+    };
+    for field in ["n_predict", "max_tokens"] {
+        for number in ["-1", "-2", "-5", "-1e30"] {
+            assert_eq!(tokens_max(&format!(r#""{field}": {number}"#)), 0, "{field}: {number}");
+        }
+        assert_eq!(tokens_max(&format!(r#""{field}": 5"#)), 5);
+    }
+}
+
+#[test]
+fn an_error_about_the_number_of_answers_names_the_field_that_was_sent() {
+    for (sent, field) in
+        [(r#""n_cmpl": 17"#, "n_cmpl"), (r#""n": 17"#, "n"), (r#""n_cmpl": 17, "n": 2"#, "n_cmpl")]
+    {
+        let refused = check(format!(r#"{{"prompt": "a", {sent}}}"#).as_bytes()).unwrap_err();
+        assert_eq!(refused.detail, format!("`{field}` must be from 1 to 16, is 17"));
+    }
+}
+
+#[test]
 fn what_precedes_the_gap_is_told_in_order() {
     let request: CompletionRequest = extract::from_value(&json!({
         "input_prefix": "int main() {\n", "prompt": "  re", "input_suffix": "}\n",
