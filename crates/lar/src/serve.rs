@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use lar_agents::{ChatMemory, Turns};
 use lar_base::files::{KEY_BYTES_MAX, read_small_text};
-use lar_base::{Bytes, Secret, Tasks, Timestamp};
+use lar_base::{Bytes, Instant, Secret, Tasks, Timestamp};
 use lar_catalog::{Catalog, PlaceSettings, Places};
 use lar_cli::Output;
 use lar_egress::Egress;
@@ -34,6 +34,8 @@ const KEEP_DELETED: Duration = Duration::from_secs(30 * 24 * 3600);
 const KEEP_TEMPORARY: Duration = Duration::from_secs(24 * 3600);
 /// How often what is past its time is looked for.
 const FORGET_EVERY: Duration = Duration::from_secs(3600);
+/// How often it is looked whether something was erased that is to be cleared out of pages.
+const CLEAR_EVERY: Duration = Duration::from_secs(30);
 /// What to do about an owner's key that was revoked, which a Lar of an earlier release allowed.
 const OWNER_REVOKED: &str = "The owner's key was revoked: the command line is refused. Stop Lar, remove `owner.key` from the data \
                              directory (and change LAR_OWNER_KEY, where it is set), and start Lar: it makes another";
@@ -195,8 +197,10 @@ impl House {
         self.tasks.spawn(async move {
             tokio::select! {
                 () = store.check_in_background() => {}
-                () = stopping.cancelled() => {}
+                () = stopping.cancelled() => return,
             }
+            // Not before: in a damaged database nothing is cleared.
+            clear_erased(store, stopping).await;
         });
     }
 
@@ -401,6 +405,25 @@ async fn forget(store: Store, memories: Memories, stopping: CancellationToken) {
         }
         if let Err(error) = store.log_empty_again().await {
             tracing::warn!(%error, "what was erased may be in the write-ahead log or a copy of it still");
+        }
+    }
+}
+
+/// Clears what was erased out of the unallocated regions of the database's pages: now, where an earlier run did not, then soon
+/// after each erasure, for a twentieth of the time at most.
+async fn clear_erased(store: Store, stopping: CancellationToken) {
+    let mut wait = Duration::ZERO;
+    while stopping.run_until_cancelled(tokio::time::sleep(wait)).await.is_some() {
+        let begun = Instant::now();
+        let Some(cleared) = stopping.run_until_cancelled(store.clear_unallocated()).await else { return };
+        wait = CLEAR_EVERY.max(begun.elapsed() * 20);
+        match cleared {
+            Ok(Some(pages)) => tracing::debug!(pages, "what was erased is cleared out of pages"),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::warn!(%error, "what was erased may be in unused parts of the database's file; another try comes");
+                wait = FORGET_EVERY;
+            }
         }
     }
 }

@@ -84,8 +84,7 @@ pub(crate) fn add_message_in_txn(
 }
 
 /// Takes some of the texts of a conversation out, [`PIECE_BYTES`] and a text at most; says whether none is left.
-pub(crate) fn remove_some_in_txn(connection: &Connection, id: ConversationId) -> Result<bool, Error> {
-    let id = &id.to_string();
+pub(crate) fn remove_some_in_txn(connection: &Connection, id: &str) -> Result<bool, Error> {
     let mut one = connection.prepare_cached(ONE_OF)?;
     let mut bytes = 0;
     while bytes < PIECE_BYTES {
@@ -204,7 +203,7 @@ mod tests {
     }
 
     fn remove_all(connection: &Connection, id: ConversationId) -> Result<(), Error> {
-        while !remove_some_in_txn(connection, id)? {}
+        while !remove_some_in_txn(connection, &id.to_string())? {}
         Ok(())
     }
 
@@ -228,7 +227,7 @@ mod tests {
         let found = "SELECT count(*) FROM conversation_search WHERE conversation_search MATCH 'wisteria'";
         let count = || connection.query_row(found, [], |row| row.get::<_, usize>(0)).unwrap();
         assert_eq!((count(), rows(&connection)[0].len()), (1, 7));
-        let steps = (1..).take_while(|_| !remove_some_in_txn(&connection, id).unwrap()).count();
+        let steps = (1..).take_while(|_| !remove_some_in_txn(&connection, &id.to_string()).unwrap()).count();
         // Nearly as large as a step may be, so that each takes two.
         assert_eq!((steps, count(), rows(&connection)[1].len()), (3, 0, 0));
     }

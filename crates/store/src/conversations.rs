@@ -1,6 +1,9 @@
 //! Conversations: their titles, their place in the list, deleting and searching them. What was said in them is in
 //! [`crate::messages`], the index for searches in [`crate::conversation_search`].
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
 use lar_base::{ConversationId, MessageId, Timestamp, UserId};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
@@ -244,16 +247,25 @@ impl Store {
         .await
     }
 
-    /// Removes a conversation with everything said in it, for good, and from the write-ahead log as soon as no long read is in
-    /// the way. Others write meanwhile; where it breaks off, the next purge goes on with it.
+    /// Removes a conversation with everything said in it and what waits in the inbox from it, for good, and from the write-ahead
+    /// log as soon as no long read is in the way. Others write meanwhile; where it breaks off, the next purge goes on with it.
     ///
     /// # Errors
     /// [`Error::NotFound`] when it was erased since.
     pub async fn conversation_erase(&self, owned: &OwnedConversation) -> Result<(), Error> {
         let (user, id) = (owned.user(), owned.id());
+        let has_begun = Arc::new(AtomicBool::new(false));
         self.erase_in_steps(move |connection| {
-            get_in_txn(connection, user, id)?;
-            let is_erased = erase_some_in_txn(connection, id)?;
+            match get_in_txn(connection, user, id) {
+                Ok(_) => {}
+                // A purge went on with it meanwhile.
+                Err(Error::NotFound(_)) if has_begun.load(Relaxed) => {
+                    return Ok(Step { erased: 0, is_last: true });
+                }
+                Err(error) => return Err(error),
+            }
+            let is_erased = erase_some_in_txn(connection, &id.to_string())?;
+            has_begun.store(true, Relaxed);
             Ok(Step { erased: usize::from(is_erased), is_last: is_erased })
         })
         .await
@@ -274,11 +286,12 @@ impl Store {
             "SELECT id FROM conversations WHERE deleted_at < ?1 OR temporary = 1 AND updated_at < ?2 LIMIT 1";
         let times = [deleted.as_millis(), temporary.as_millis()];
         self.erase_in_steps(move |connection| {
-            let next =
-                connection.prepare_cached(due)?.query_row(times, |row| parsed(row, "id")).optional()?;
+            // As it is there: damage may have made another text of it that no id is written as.
+            let next: Option<String> =
+                connection.prepare_cached(due)?.query_row(times, |row| row.get("id")).optional()?;
             match next {
                 Some(id) => {
-                    let is_erased = erase_some_in_txn(connection, id)?;
+                    let is_erased = erase_some_in_txn(connection, &id)?;
                     Ok(Step { erased: usize::from(is_erased), is_last: false })
                 }
                 None => Ok(Step { erased: 0, is_last: true }),
@@ -374,17 +387,27 @@ fn import_in_txn(
 
 /// Takes some of a conversation's texts out of the index, or the conversation itself where none is left there; says whether it
 /// is gone.
-fn erase_some_in_txn(connection: &Connection, id: ConversationId) -> Result<bool, Error> {
-    let id_text = [id.to_string()];
+fn erase_some_in_txn(connection: &Connection, id: &str) -> Result<bool, Error> {
     if search::remove_some_in_txn(connection, id)? {
         // A message takes its answers along, to which SQLite goes only a thousand deep.
-        connection
-            .execute("UPDATE messages SET parent_id = NULL WHERE conversation_id = ?1", id_text.clone())?;
-        connection.execute("DELETE FROM conversations WHERE id = ?1", id_text)?;
-        return Ok(true);
+        connection.execute("UPDATE messages SET parent_id = NULL WHERE conversation_id = ?1", [id])?;
+        // What waits in the inbox was said in it; damage may have left a source that is no JSON.
+        connection.execute(
+            "DELETE FROM memory_candidates
+             WHERE CASE WHEN json_valid(source) THEN source ->> 'conversation' END = ?1",
+            [id],
+        )?;
+        // Otherwise a purge would find it again and again.
+        return match connection.execute("DELETE FROM conversations WHERE id = ?1", [id])? {
+            0 => Err(Error::Corrupt {
+                path: None,
+                faults: vec![format!("conversation {id} cannot be found by its id")],
+            }),
+            _ => Ok(true),
+        };
     }
     // In no list from now on, and due for the next purge where this erasure does not come to its end.
-    connection.execute("UPDATE conversations SET deleted_at = 0 WHERE id = ?1", id_text)?;
+    connection.execute("UPDATE conversations SET deleted_at = 0 WHERE id = ?1", [id])?;
     Ok(false)
 }
 
@@ -416,7 +439,9 @@ mod tests {
         let new = NewConversation { title: "Barrels".into(), system, ..NewConversation::default() };
         let erased = store.conversation_create(owner, new.clone(), None).await.unwrap().id;
         let kept = store.conversation_create(owner, new, None).await.unwrap().id;
-        assert!(!store.write(move |connection| erase_some_in_txn(connection, erased)).await.unwrap());
+        assert!(
+            !store.write(move |connection| erase_some_in_txn(connection, &erased.to_string())).await.unwrap()
+        );
         let listed = store.conversation_list(owner, None, 9).await.unwrap();
         assert_eq!(
             listed.iter().map(|found| found.id).collect::<Vec<_>>(),
@@ -427,9 +452,37 @@ mod tests {
         let long_ago = Timestamp::from_millis(1);
         assert_eq!(store.conversations_purge(long_ago, long_ago).await.unwrap(), 1);
         assert!(matches!(store.conversation_get(owner, erased).await, Err(Error::NotFound(_))));
+        // An id of which damage made another text.
+        let damage = move |connection: &Connection| {
+            let sql =
+                "INSERT INTO conversations (id, user_id, title, version, created_at, updated_at, deleted_at)
+                       VALUES (?1, ?2, 'damaged', 1, 1, 1, 0)";
+            let id = ConversationId::new().to_string().to_uppercase().replacen("CONV", "conv", 1);
+            Ok(connection.execute(sql, (id, owner.to_string()))?)
+        };
+        store.write(damage).await.unwrap();
+        assert_eq!(store.conversations_purge(long_ago, long_ago).await.unwrap(), 1);
         let found = store.conversation_search(owner, "wisteria".into(), 9).await.unwrap();
         assert_eq!(found.iter().map(|hit| hit.conversation.id).collect::<Vec<_>>(), [kept]);
 
+        // What waits in the inbox goes with the conversation that it was said in.
+        let suggested = |connection: &Connection| {
+            let count = "SELECT group_concat(id, ' ') FROM (SELECT id FROM memory_candidates ORDER BY id)";
+            Ok(connection.query_row(count, [], |row| row.get::<_, Option<String>>(0))?)
+        };
+        let suggest = move |connection: &Connection| {
+            connection.execute_batch(&format!(
+                r#"INSERT INTO spaces (id, user_id, kind, name, created_at) VALUES ('s', '{owner}', 'personal', '', 1);
+                   INSERT INTO memory_candidates (id, space_id, key_id, content, kind, source, reason, created_at) VALUES
+                     ('1', 's', 'k', 'said in it', 'fact', '{{"key":"k","conversation":"{kept}"}}', '', 1),
+                     ('2', 's', 'k', 'said in another', 'fact', '{{"key":"k","conversation":"{erased}"}}', '', 1),
+                     ('3', 's', 'k', 'said in none', 'fact', '{{"key":"k"}}', '', 1),
+                     ('4', 's', 'k', 'damaged', 'fact', '{{"conversation":"{kept}"', '', 1)"#
+            ))?;
+            Ok(())
+        };
+        store.write(suggest).await.unwrap();
+        assert_eq!(store.read(suggested).await.unwrap().as_deref(), Some("1 2 3 4"));
         // Two thousand messages, each an answer to the one before.
         let chain = move |connection: &Connection| {
             for number in 0..2000 {
@@ -445,6 +498,7 @@ mod tests {
         let owned = store.conversation_get(owner, kept).await.unwrap();
         store.conversation_erase(&owned).await.unwrap();
         assert!(matches!(store.conversation_erase(&owned).await, Err(Error::NotFound(_))));
+        assert_eq!(store.read(suggested).await.unwrap().as_deref(), Some("2 3 4"));
         assert_eq!(store.conversation_search(owner, "wisteria".into(), 9).await.unwrap(), []);
     }
 }

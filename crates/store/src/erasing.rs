@@ -1,4 +1,5 @@
-//! Erasing for good: what is erased leaves the write-ahead log and the copies of older logs, too.
+//! Erasing for good: what is erased leaves the write-ahead log and the copies of older logs, too, and a little later the
+//! unallocated regions of pages ([`crate::unallocated`]).
 //!
 //! An erasure goes on to its end when its caller is gone, such as a client that disconnected. Otherwise it would be committed
 //! and its words would stay in the log. How the log is emptied is in [`crate::writer`], where its copies come from in
@@ -8,6 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use rusqlite::Connection;
 
+use crate::unallocated::note_erasure_in_txn;
 use crate::{Error, Store, wal};
 
 /// What one step of an erasure did.
@@ -19,6 +21,12 @@ pub(crate) struct Step {
     pub(crate) is_last: bool,
 }
 
+impl Step {
+    fn has_changed(self) -> bool {
+        self.erased > 0 || !self.is_last
+    }
+}
+
 impl Store {
     /// As [`Store::erase`], in steps of a transaction each, between which others write. Returns how many things were erased.
     pub(crate) async fn erase_in_steps<F>(&self, step: F) -> Result<usize, Error>
@@ -26,13 +34,20 @@ impl Store {
         F: Fn(&Connection) -> Result<Step, Error> + Clone + Send + 'static,
     {
         let store = self.clone();
+        let step = move |connection: &Connection| {
+            let done = step(connection)?;
+            if done.has_changed() {
+                note_erasure_in_txn(connection)?;
+            }
+            Ok(done)
+        };
         let work = async move {
             let (mut erased, mut has_changed) = (0, false);
             let done = loop {
                 match store.write_freeing(step.clone()).await {
                     Ok(done) => {
                         erased += done.erased;
-                        has_changed |= done.erased > 0 || !done.is_last;
+                        has_changed |= done.has_changed();
                         if done.is_last {
                             break Ok(erased);
                         }
@@ -57,6 +72,13 @@ impl Store {
         F: Fn(&Connection) -> Result<T, Error> + Send + 'static,
     {
         let store = self.clone();
+        let change = move |connection: &Connection| {
+            let done = change(connection)?;
+            if has_erased(&done) {
+                note_erasure_in_txn(connection)?;
+            }
+            Ok(done)
+        };
         let work = async move {
             let done = store.write_freeing(change).await;
             if done.as_ref().is_ok_and(has_erased) {
@@ -65,6 +87,22 @@ impl Store {
             done
         };
         tokio::spawn(work).await.unwrap_or(Err(Error::Closed))
+    }
+
+    /// Erases what was kept for its time; returns how many things that were. The log is emptied when its time comes, and copies of
+    /// older logs stay: nobody asked for this erasure, and a person may still want to look at them.
+    pub(crate) async fn purge<F>(&self, change: F) -> Result<usize, Error>
+    where
+        F: Fn(&Connection) -> Result<usize, Error> + Send + 'static,
+    {
+        self.write_freeing(move |connection| {
+            let erased = change(connection)?;
+            if erased > 0 {
+                note_erasure_in_txn(connection)?;
+            }
+            Ok(erased)
+        })
+        .await
     }
 
     /// Empties the write-ahead log and removes copies of older logs where that failed after something was erased. Says whether
@@ -85,7 +123,7 @@ impl Store {
 
     /// Empties the write-ahead log and removes copies of older logs, so that nothing that was erased is left in them. The erasure
     /// is committed by then: where this fails, the log says so and [`Store::log_empty_again`] does it later.
-    async fn empty_log(&self) {
+    pub(crate) async fn empty_log(&self) {
         if let Err(error) = self.try_to_empty_log().await {
             tracing::warn!(%error, "something was erased, and the write-ahead log or a copy of it still has it; another try comes");
             self.is_log_due.store(true, Relaxed);
@@ -99,5 +137,93 @@ impl Store {
         let removed = tokio::task::spawn_blocking(move || wal::remove_copies(&path)).await;
         self.writer.checkpoint().await.map_err(|error| self.noted(error))?;
         removed.unwrap_or(Err(Error::Closed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lar_base::{
+        Caller, CandidateId, ConversationId, KeyId, MemoryId, MemoryMode, Scope, Scopes, SpaceId, TaskId,
+        Timestamp,
+    };
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn whatever_erases_is_counted_so_that_pages_are_cleared() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("lar.db")).unwrap();
+        let (owner, key, space) = (store.owner().await.unwrap(), KeyId::new(), SpaceId::new());
+        let (long_ago, now) = (Timestamp::from_millis(1), Timestamp::from_millis(10));
+        let memories = [MemoryId::new(), MemoryId::new()];
+        let conversations = [ConversationId::new(), ConversationId::new()];
+        let tasks = [TaskId::new(), TaskId::new()];
+        let fill = move |connection: &Connection| {
+            connection.execute(
+                "INSERT INTO spaces (id, user_id, kind, name, created_at) VALUES (?1, ?2, 'personal', '', 1)",
+                [space.to_string(), owner.to_string()],
+            )?;
+            for (at, id) in memories.iter().enumerate() {
+                connection.execute(
+                    "INSERT INTO memories (id, space_id, kind, content, tags, source, pinned, stability, difficulty,
+                                           reviewed_at, hash, version, created_at, updated_at, deleted_at)
+                     VALUES (?1, ?2, 'fact', ?1, '[]', ?3, 0, 1, 1, 1, randomblob(32), 1, 1, 1, ?4)",
+                    (id.to_string(), space.to_string(), format!(r#"{{"key":"{key}"}}"#), at + 1),
+                )?;
+            }
+            for id in conversations {
+                connection.execute(
+                    "INSERT INTO conversations (id, user_id, title, version, created_at, updated_at, deleted_at)
+                     VALUES (?1, ?2, '', 1, 1, 1, 1)",
+                    [id.to_string(), owner.to_string()],
+                )?;
+            }
+            for id in tasks {
+                connection.execute(
+                    "INSERT INTO responses (task_id, key_id, state, input, body, created_at) VALUES (?1, ?2, 'over', '', '', 1)",
+                    [id.to_string(), key.to_string()],
+                )?;
+            }
+            for (text, at) in [("one", 1), ("two", 1), ("three", 1)] {
+                connection.execute(
+                    "INSERT INTO memory_candidates (id, space_id, key_id, content, kind, source, reason, created_at)
+                     VALUES (?1, ?2, ?3, ?4, 'fact', '{}', '', ?5)",
+                    (CandidateId::new().to_string(), space.to_string(), key.to_string(), text, at),
+                )?;
+            }
+            Ok(())
+        };
+        store.write(fill).await.unwrap();
+        let is_counted = async |what: &str| {
+            assert!(store.clear_unallocated().await.unwrap().is_some(), "{what}");
+            assert_eq!(store.clear_unallocated().await.unwrap(), None);
+        };
+        is_counted("what was erased before an upgrade").await;
+        // Where nothing was erased nothing is counted.
+        store.memories_purge(long_ago).await.unwrap();
+        store.conversations_purge(long_ago, long_ago).await.unwrap();
+        store.responses_purge(long_ago).await.unwrap();
+        store.candidates_purge(long_ago).await.unwrap();
+        assert_eq!(store.clear_unallocated().await.unwrap(), None);
+
+        store.memories_erase(vec![space], vec![memories[0]]).await.unwrap();
+        is_counted("a memory").await;
+        assert_eq!(store.memories_purge(now).await.unwrap(), 1);
+        is_counted("memories past their time").await;
+        let owned = store.conversation_get(owner, conversations[0]).await.unwrap();
+        store.conversation_erase(&owned).await.unwrap();
+        is_counted("a conversation").await;
+        assert_eq!(store.conversations_purge(now, long_ago).await.unwrap(), 1);
+        is_counted("conversations past their time").await;
+        store.response_delete(key, tasks[0]).await.unwrap();
+        is_counted("a response").await;
+        assert_eq!(store.responses_purge(now).await.unwrap(), 1);
+        is_counted("responses past their time").await;
+        let scopes = Scopes::of([Scope::Inference]);
+        let visible = Caller::authenticated(owner, key, None, scopes, MemoryMode::Off).visible_keys();
+        assert_eq!(store.candidates_remove(space, visible, "one".into()).await.unwrap(), 1);
+        is_counted("what waited in the inbox").await;
+        assert_eq!(store.candidates_purge(now).await.unwrap(), 2);
+        is_counted("what waited in the inbox past its time").await;
     }
 }

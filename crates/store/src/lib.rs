@@ -33,6 +33,7 @@ pub mod salvage;
 mod spaces;
 mod tasks;
 mod tunings;
+mod unallocated;
 mod users;
 mod wal;
 mod writer;

@@ -5,7 +5,7 @@
 //! its space: each key notes a text for itself, whether or not another key noted it. Whoever sees several keys' notes of
 //! one text in one space sees one line, the newest.
 
-use lar_base::{CandidateId, SpaceId, Timestamp, UserId, VisibleKeys};
+use lar_base::{CandidateId, ConversationId, SpaceId, Timestamp, UserId, VisibleKeys};
 use rusqlite::{Connection, OptionalExtension as _, Row, params_from_iter};
 
 use crate::memories::{marks, text};
@@ -31,12 +31,16 @@ pub struct Candidate {
 }
 
 impl Store {
-    /// Notes a candidate; where the same key noted this text before and it waits still, that is left as it is.
+    /// Notes a candidate; where the same key noted this text before and it waits still, that is left as it is. Of a conversation of
+    /// Lar's that was erased since nothing is noted.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn candidate_create(&self, candidate: Candidate) -> Result<(), Error> {
         self.write(move |connection| {
+            if is_from_an_erased_conversation(connection, &candidate.provenance)? {
+                return Ok(());
+            }
             connection.execute(
                 "INSERT INTO memory_candidates (id, space_id, key_id, content, kind, source, reason, created_at)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
@@ -117,8 +121,9 @@ impl Store {
         visible: VisibleKeys,
         content: String,
     ) -> Result<usize, Error> {
-        self.write_freeing(move |connection| remove_in_txn(connection, space, &noted_by(visible), &content))
-            .await
+        let remove =
+            move |connection: &Connection| remove_in_txn(connection, space, &noted_by(visible), &content);
+        self.erase(remove, |removed| *removed > 0).await
     }
 
     /// Takes a text out of the inbox of a space, whichever keys of the person noted it; how many had.
@@ -131,10 +136,9 @@ impl Store {
         user: UserId,
         content: String,
     ) -> Result<usize, Error> {
-        self.write_freeing(move |connection| {
-            remove_in_txn(connection, space, &noted_by_person(user), &content)
-        })
-        .await
+        let remove =
+            move |connection: &Connection| remove_in_txn(connection, space, &noted_by_person(user), &content);
+        self.erase(remove, |removed| *removed > 0).await
     }
 
     /// Forgets the candidates that were noted before `before`; how many there were.
@@ -142,9 +146,9 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn candidates_purge(&self, before: Timestamp) -> Result<usize, Error> {
-        self.write_freeing(move |connection| {
-            Ok(connection
-                .execute("DELETE FROM memory_candidates WHERE created_at < ?1", [before.as_millis()])?)
+        self.purge(move |connection| {
+            let sql = "DELETE FROM memory_candidates WHERE created_at < ?1";
+            Ok(connection.execute(sql, [before.as_millis()])?)
         })
         .await
     }
@@ -160,6 +164,14 @@ fn noted_by(visible: VisibleKeys) -> String {
 
 fn noted_by_person(user: UserId) -> String {
     format!("key_id IN (SELECT id FROM keys WHERE user_id = '{user}')")
+}
+
+/// Whether something was said in a conversation that is not there any more; those of other programs are never there.
+fn is_from_an_erased_conversation(connection: &Connection, from: &Provenance) -> Result<bool, Error> {
+    let said_in = from.conversation.as_deref().and_then(|id| id.parse::<ConversationId>().ok());
+    let Some(id) = said_in else { return Ok(false) };
+    let mut query = connection.prepare_cached("SELECT 1 FROM conversations WHERE id = ?1")?;
+    Ok(!query.exists([id.to_string()])?)
 }
 
 fn remove_in_txn(
@@ -183,4 +195,43 @@ fn candidate(row: &Row<'_>) -> rusqlite::Result<Candidate> {
         reason: row.get("reason")?,
         created_at: time(row, "created_at")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use lar_base::{Caller, KeyId, MemoryMode, Scope, Scopes};
+
+    use super::*;
+    use crate::NewConversation;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn nothing_is_noted_of_a_conversation_that_was_erased() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("lar.db")).unwrap();
+        let (owner, key) = (store.owner().await.unwrap(), KeyId::new());
+        let space = store.space_ensure(owner, None).await.unwrap().id;
+        let [kept, erased] = [(), ()].map(|()| NewConversation::default());
+        let kept = store.conversation_create(owner, kept, None).await.unwrap().id;
+        let erased = store.conversation_create(owner, erased, None).await.unwrap().id;
+        let owned = store.conversation_get(owner, erased).await.unwrap();
+        store.conversation_erase(&owned).await.unwrap();
+        let said_in = [kept.to_string(), erased.to_string(), "a session of another program".into()];
+        for conversation in said_in.clone() {
+            let candidate = Candidate {
+                id: CandidateId::new(),
+                space,
+                content: conversation.clone(),
+                kind: MemoryKind::Fact,
+                provenance: Provenance { key, source: None, conversation: Some(conversation), message: None },
+                reason: String::new(),
+                created_at: Timestamp::now(),
+            };
+            store.candidate_create(candidate).await.unwrap();
+        }
+        let scopes = Scopes::of([Scope::Inference]);
+        let visible = Caller::authenticated(owner, key, None, scopes, MemoryMode::Off).visible_keys();
+        let listed = store.candidate_list(vec![space], visible, Timestamp::from_millis(0), 9).await.unwrap();
+        let noted: Vec<&str> = listed.iter().map(|candidate| candidate.content.as_str()).collect();
+        assert_eq!(noted, [&*said_in[2], &*said_in[0]]);
+    }
 }

@@ -22,6 +22,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0012_candidates_by_key.sql"),
     include_str!("../migrations/0013_erased_words.sql"),
     include_str!("../migrations/0014_conversation_search_rows.sql"),
+    include_str!("../migrations/0015_erasures_to_clear.sql"),
 ];
 
 /// What an upgrade took away: the schema that did it, a count of those concerned, and what the log says of them.
@@ -296,7 +297,7 @@ mod tests {
             connection.execute(sql, (id.to_string(), "msg_1")).unwrap();
         }
         run(&mut connection, &path).unwrap();
-        assert!(conversation_search::remove_some_in_txn(&connection, erased).unwrap());
+        assert!(conversation_search::remove_some_in_txn(&connection, &erased.to_string()).unwrap());
         let mut query = connection
             .prepare(
                 "SELECT conversation_id FROM conversation_search WHERE conversation_search MATCH 'laburnum'",

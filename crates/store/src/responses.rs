@@ -127,14 +127,14 @@ impl Store {
     /// # Errors
     /// [`Error::NotFound`]; when the database fails.
     pub async fn response_delete(&self, key: KeyId, task: TaskId) -> Result<(), Error> {
-        self.write_freeing(move |connection| {
+        let erase = move |connection: &Connection| {
             let ids = (task.to_string(), key.to_string());
             match connection.execute("DELETE FROM responses WHERE task_id = ?1 AND key_id = ?2", ids)? {
                 0 => Err(unknown(task)),
                 _ => Ok(()),
             }
-        })
-        .await
+        };
+        self.erase(erase, |()| true).await
     }
 
     /// Erases the responses that were made before `before` and returns how many there were.
@@ -142,7 +142,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn responses_purge(&self, before: Timestamp) -> Result<usize, Error> {
-        self.write_freeing(move |connection| {
+        self.purge(move |connection| {
             let sql = "DELETE FROM responses WHERE created_at < ?1 AND state != 'running'";
             Ok(connection.execute(sql, [before.as_millis()])?)
         })

@@ -6,10 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use lar_tests::Lar;
+use lar_tests::alone::lar;
 use lar_tests::damage::{flip_bits, fold_log};
 use serde_json::{Value, json};
 
-use super::lost::lar;
 use super::pages::{PAGE, Pages};
 
 const CONVERSATIONS: usize = 120;

@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use lar_tests::Lar;
+use lar_tests::alone::lar;
 use lar_tests::damage::{flip_bit, fold_log};
 use serde_json::{Value, json};
 
 use super::damage::count;
-use super::lost::lar;
 use super::wal::{CONVERSATIONS, MEMORIES, killed};
 
 /// Moves the files of a killed server's database into a new folder `disk`, and links to the database there.

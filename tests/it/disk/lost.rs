@@ -3,19 +3,10 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::Command;
 
 use lar_tests::Lar;
+use lar_tests::alone::lar;
 use serde_json::{Value, json};
-
-/// What `lar` says on a data directory that no server serves, and whether it succeeded.
-pub(super) fn lar(data: &Path, arguments: &[&str]) -> (bool, String) {
-    let mut command = Command::new(lar_tests::program());
-    command.env("LAR_DATA_DIR", data).env("LAR_MODELS_DIR", lar_tests::models_dir()).env("LAR_LOG", "error");
-    command.env("LAR_LISTEN", "127.0.0.1:0").env("LAR_OWNER_KEY", Lar::KEY);
-    let done = command.args(arguments).output().unwrap();
-    (done.status.success(), String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned())
-}
 
 fn mode(path: &Path) -> u32 {
     fs::symlink_metadata(path).unwrap().permissions().mode() & 0o777

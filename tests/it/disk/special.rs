@@ -4,9 +4,9 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::Command;
 
 use lar_tests::Lar;
+use lar_tests::alone::said;
 use lar_tests::damage::fold_log;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
@@ -15,12 +15,9 @@ const SECONDS_MAX: &str = "60";
 
 /// What `lar` says on a data directory that no server serves, and its exit code; none where it did not end.
 fn lar(data: &Path, arguments: &[&str]) -> (Option<i32>, String) {
-    let mut command = Command::new("timeout");
-    command.args(["--signal=KILL", SECONDS_MAX]).arg(lar_tests::program()).args(arguments);
-    command.env("LAR_DATA_DIR", data).env("LAR_MODELS_DIR", lar_tests::models_dir()).env("LAR_LOG", "error");
-    command.env("LAR_LISTEN", "127.0.0.1:0").env("LAR_OWNER_KEY", Lar::KEY);
-    let done = command.output().unwrap();
-    (done.status.code(), String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned())
+    let mut command = Lar::command_through(&["timeout", "--signal=KILL", SECONDS_MAX], data);
+    let done = command.args(arguments).output().unwrap();
+    (done.status.code(), said(&done))
 }
 
 fn make_pipe(path: &Path) {

@@ -7,12 +7,12 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
+use lar_tests::alone::lar;
 use lar_tests::damage::{flip_bit, fold_log};
 use lar_tests::{Disk, Lar};
 use serde_json::{Value, json};
 
 use super::damage::count;
-use super::lost::lar;
 
 pub(super) const CONVERSATIONS: usize = 24;
 pub(super) const MEMORIES: usize = 4;
