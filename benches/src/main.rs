@@ -1,4 +1,4 @@
-//! `make bench`: measures the claims on this machine and writes `benches/RESULTS.md`. With words after it,
+//! `make bench`: measures the claims on this machine and writes them into `benches/RESULTS.md` (`results.rs`). With words after it,
 //! `target/release/lar-benches gateway` measures the parts whose titles contain one and prints them. Parts that take half an
 //! hour or longer are measured only where their whole title is given: `'memory over hours'`.
 //!
@@ -21,12 +21,15 @@ mod gateway;
 mod memory;
 mod requests;
 mod residency;
+mod results;
 mod soak;
 mod start;
 mod tokenization;
 
-use std::fmt::Write as _;
+use std::path::Path;
 use std::process::Command;
+
+use self::results::Results;
 
 /// Measures one claim and tells it as Markdown.
 type Measure = fn(&tokio::runtime::Runtime) -> anyhow::Result<String>;
@@ -40,9 +43,6 @@ fn main() -> anyhow::Result<()> {
     if wanted.first().is_some_and(|first| first == "gate") {
         return runtime.block_on(memory::quality::gate());
     }
-    let mut report = String::from("# Results\n\nWritten by `make bench`. Do not edit.\n\n");
-    writeln!(report, "- commit: {}", output("git", &["rev-parse", "--short", "HEAD"]))?;
-    writeln!(report, "- machine: {}", machine())?;
     let parts: [(&str, Measure); 33] = [
         ("What the gateway adds", |_| gateway::measure()),
         ("What each API adds", |_| gateway::apis::measure()),
@@ -84,6 +84,10 @@ fn main() -> anyhow::Result<()> {
             progress(&format!("{title}\n\n{}", measure(&runtime)?));
         }
     }
+    let (commit, machine) = (output("git", &["rev-parse", "--short", "HEAD"]), machine());
+    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/RESULTS.md"));
+    let mut results = Results::read(path, &machine)?;
+    let order = parts.map(|(title, _)| title);
     for (title, measure) in parts {
         if !wanted.is_empty() {
             if wanted.iter().any(|word| title.to_lowercase().contains(&word.to_lowercase())) {
@@ -92,9 +96,9 @@ fn main() -> anyhow::Result<()> {
             continue;
         }
         progress(title);
-        write!(report, "\n## {title}\n\n{}", measure(&runtime)?)?;
+        results.set(title, &measure(&runtime)?, &commit, &machine, &order);
         // After each part, so that a run that is broken off leaves what it measured.
-        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/RESULTS.md"), &report)?;
+        std::fs::write(path, results.to_string())?;
     }
     Ok(())
 }

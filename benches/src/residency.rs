@@ -8,7 +8,7 @@ use lar_base::{Bytes, Instant};
 use lar_engines::driver::{Ability, Constraint, Driver as _, Event, Job, Prompt, Sampling};
 use lar_engines::embedded::{ConfinementPolicy, Embedded, EmbeddedOptions};
 use lar_engines::protocol::Compute;
-use lar_tests::{chat_model, program};
+use lar_tests::{ProcessMemory, chat_model, program};
 
 use crate::{progress, quantile};
 
@@ -85,9 +85,7 @@ pub(crate) async fn load_and_swap() -> anyhow::Result<String> {
 
 /// Resident memory of a process that is its own, in MiB: what is mapped from the model's file is not counted.
 fn private_mib(pid: u32) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap_or_default();
-    line.trim().trim_end_matches("kB").trim().parse::<f64>().unwrap_or(f64::NAN) / 1024.0
+    ProcessMemory::of(pid).map_or(f64::NAN, |memory| memory.anonymous as f64 / f64::from(1 << 20))
 }
 
 pub(crate) async fn memory() -> anyhow::Result<String> {

@@ -1,7 +1,7 @@
 //! From starting the process to ready, and memory at rest without a model.
 
 use lar_base::Instant;
-use lar_tests::Lar;
+use lar_tests::{Lar, ProcessMemory};
 
 use crate::quantile;
 
@@ -34,8 +34,5 @@ pub(crate) fn measure() -> anyhow::Result<String> {
 }
 
 pub(crate) fn resident_mib(pid: u32) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());
-    kib.unwrap_or(f64::NAN) / 1024.0
+    ProcessMemory::of(pid).map_or(f64::NAN, |memory| memory.resident as f64 / f64::from(1 << 20))
 }

@@ -9,7 +9,7 @@ use lar_engines::driver::{Ability, Chat, ChatMessage, Driver, Prompt};
 use lar_engines::embedded::{ConfinementPolicy, Embedded, EmbeddedOptions};
 use lar_engines::protocol::Compute;
 use lar_engines::template::ChatTemplate;
-use lar_tests::{Lar, chat_model, program};
+use lar_tests::{Lar, ProcessMemory, chat_model, program};
 use serde_json::json;
 
 use crate::quantile;
@@ -126,8 +126,5 @@ fn children() -> Vec<u32> {
 }
 
 fn peak_mib(pid: u32) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());
-    kib.unwrap_or(0.0) / 1024.0
+    ProcessMemory::of(pid).map_or(0.0, |memory| memory.peak as f64 / f64::from(1 << 20))
 }

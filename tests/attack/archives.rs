@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use lar_tests::Lar;
+use lar_tests::alone::{lar, outcome};
 use lar_tests::damage::fold_log;
 use serde_json::{Value, json};
 
@@ -17,11 +18,20 @@ struct Entry {
     content: Vec<u8>,
     /// What the header says; the content's length where absent.
     size: Option<u64>,
+    /// What else the header says, and from which byte.
+    fields: Vec<(usize, Vec<u8>)>,
 }
 
 impl Entry {
     fn file(name: &str, content: &[u8]) -> Self {
-        Self { name: name.into(), kind: b'0', link: "", content: content.to_vec(), size: None }
+        Self {
+            name: name.into(),
+            kind: b'0',
+            link: "",
+            content: content.to_vec(),
+            size: None,
+            fields: Vec::new(),
+        }
     }
 
     fn of_kind(name: &str, kind: u8, link: &'static str) -> Self {
@@ -42,6 +52,7 @@ impl Entry {
         put(156, &[self.kind]);
         put(157, self.link.as_bytes());
         put(257, b"ustar\x0000");
+        self.fields.iter().for_each(|(at, bytes)| put(*at, bytes));
         let sum: u32 = head.iter().map(|byte| u32::from(*byte)).sum();
         head[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
         head.extend(&self.content);
@@ -56,20 +67,79 @@ fn tar(entries: &[Entry]) -> Vec<u8> {
     bytes
 }
 
+/// What sparse files claim to have.
+const TERABYTE: u64 = 1 << 40;
+/// The most that a file may have while sparse ones are read, in the blocks of 512 bytes that `ulimit` counts: 64 MiB.
+const FILE_BLOCKS_MAX: &str = "131072";
+
+/// A number too large for eleven octal digits: the first bit of the field is set, the rest is the number.
+fn binary(number: u64) -> Vec<u8> {
+    [&[0x80, 0, 0, 0][..], &number.to_be_bytes()].concat()
+}
+
+/// A sparse file as GNU tar writes it by itself: a terabyte, of which the last 512 bytes are there. Its map is in its header,
+/// and goes on in blocks behind it where `more_blocks` is not 0.
+fn gnu_sparse(more_blocks: usize) -> Entry {
+    let more = || {
+        let mut block = vec![0; 512];
+        block[504] = 1;
+        block
+    };
+    let fields = vec![
+        (257, b"ustar  \0".to_vec()),
+        (386, binary(TERABYTE - 512)),
+        (398, binary(512)),
+        (482, vec![u8::from(more_blocks > 0)]),
+        (483, binary(TERABYTE)),
+    ];
+    let content = [(0..more_blocks).flat_map(|_| more()).collect(), vec![7; 512]].concat();
+    Entry { size: Some(512), content, fields, ..Entry::of_kind("lar.db", b'S', "") }
+}
+
+/// Records of an extended header, each with its own length (POSIX.1-2001, pax).
+fn pax(records: &[(&str, String)]) -> Entry {
+    let record = |(name, value): &(&str, String)| {
+        let rest = format!(" {name}={value}\n");
+        let length = (rest.len()..).find(|length| length.to_string().len() + rest.len() == *length);
+        format!("{}{rest}", length.unwrap())
+    };
+    let content: String = records.iter().map(record).collect();
+    Entry { kind: b'x', ..Entry::file("PaxHeaders/lar.db", content.as_bytes()) }
+}
+
+/// The same file as GNU tar writes it in pax archives, in the two versions of that form: with its map in the records, and
+/// with its map in front of its data.
+fn pax_sparse() -> [Vec<Entry>; 2] {
+    let [name, size, at] = ["lar.db".to_owned(), TERABYTE.to_string(), (TERABYTE - 512).to_string()];
+    let map = |text: String| {
+        let mut block = text.into_bytes();
+        block.resize(512, 0);
+        block
+    };
+    let old = [
+        ("GNU.sparse.size", size.clone()),
+        ("GNU.sparse.numblocks", "1".into()),
+        ("GNU.sparse.name", name.clone()),
+        ("GNU.sparse.map", format!("{at},512")),
+    ];
+    let new = [
+        ("GNU.sparse.major", "1".into()),
+        ("GNU.sparse.minor", "0".into()),
+        ("GNU.sparse.name", name),
+        ("GNU.sparse.realsize", size),
+    ];
+    [
+        vec![pax(&old), Entry::file("lar.db", &[7; 512])],
+        vec![pax(&new), Entry::file("lar.db", &[map(format!("1\n{at}\n512\n")), vec![7; 512]].concat())],
+    ]
+}
+
 fn sha256(bytes: &[u8], at: &Path) -> String {
     let file = at.join("to-hash");
     fs::write(&file, bytes).unwrap();
     let done = Command::new("sha256sum").arg(&file).output().unwrap();
     fs::remove_file(file).unwrap();
     String::from_utf8_lossy(&done.stdout)[..64].to_owned()
-}
-
-/// `lar` on a data directory that no server serves.
-fn lar(data: &Path, arguments: &[&str]) -> (bool, String) {
-    let mut command = Command::new(lar_tests::program());
-    command.env("LAR_DATA_DIR", data).env("LAR_MODELS_DIR", lar_tests::models_dir()).env("LAR_LOG", "error");
-    let done = command.env("LAR_LISTEN", "127.0.0.1:0").args(arguments).output().unwrap();
-    (done.status.success(), String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned())
 }
 
 /// Every file below a folder with its length, to see that nothing changed.
@@ -108,13 +178,12 @@ fn backups_that_are_none_are_refused() {
         |name: &str| tar(&[manifest(&[listed(name, b"x"), named_db()]), Entry::file(name, b"x"), whole()]);
     let instead = |entry: Entry| tar(&[manifest(&[listed("lar.db", b"")]), entry]);
     let long = "a".repeat(150);
-    // A GNU sparse file: a terabyte of zeros in one block.
-    let sparse = || {
-        let mut entry = Entry::of_kind("lar.db", b'S', "");
-        entry.size = Some(512);
-        entry.content = vec![0; 512];
-        entry
+    let a_terabyte = json!({ "name": "lar.db", "bytes": TERABYTE, "sha256": digest(b"") });
+    let sparse = |entries: Vec<Entry>| {
+        let first = manifest(std::slice::from_ref(&a_terabyte));
+        tar(&std::iter::once(first).chain(entries).collect::<Vec<_>>())
     };
+    let [old_pax, new_pax] = pax_sparse();
     let cases: Vec<(&str, Vec<u8>, &str)> = vec![
         ("a symbolic link", instead(Entry::of_kind("lar.db", b'2', "/etc/passwd")), "no plain file"),
         ("a hard link", instead(Entry::of_kind("lar.db", b'1', "/etc/passwd")), "no plain file"),
@@ -123,7 +192,18 @@ fn backups_that_are_none_are_refused() {
         ("a folder", instead(Entry::of_kind("lar.db", b'5', "")), "no plain file"),
         ("a pipe", instead(Entry::of_kind("lar.db", b'6', "")), "no plain file"),
         ("a contiguous file", instead(Entry::of_kind("lar.db", b'7', "")), "no plain file"),
-        ("a sparse file", instead(sparse()), "no plain file"),
+        ("a sparse file", sparse(vec![gnu_sparse(0)]), "no plain file"),
+        ("a sparse file with a map of 1 MiB", sparse(vec![gnu_sparse(2048)]), "no plain file"),
+        (
+            "a sparse file with its map in records",
+            sparse(old_pax),
+            "`PaxHeaders/lar.db`, which is no plain file,",
+        ),
+        (
+            "a sparse file with its map in its data",
+            sparse(new_pax),
+            "`PaxHeaders/lar.db`, which is no plain file,",
+        ),
         ("an empty database", instead(Entry::file("lar.db", b"")), "schema"),
         (
             "a manifest that is a link",
@@ -227,7 +307,7 @@ fn backups_that_are_none_are_refused() {
             "schema",
         ),
     ];
-    assert_eq!(cases.len(), 32);
+    assert_eq!(cases.len(), 35);
     // What is refused is not refused for want of a good one.
     let file = at.path().join("backup.tar");
     fs::write(&file, tar(&[manifest(&[named_db()]), whole()])).unwrap();
@@ -237,7 +317,10 @@ fn backups_that_are_none_are_refused() {
         fs::write(&file, bytes).unwrap();
         let before = tree(at.path());
         for command in ["verify", "restore"] {
-            let (ok, told) = lar(&data, &["backup", command, file.to_str().unwrap()]);
+            // A file that filled the disk meanwhile would be told in place of the reason.
+            let limit = ["sh", "-c", &format!("ulimit -f {FILE_BLOCKS_MAX}; exec \"$@\""), "sh"];
+            let mut limited = Lar::command_through(&limit, &data);
+            let (ok, told) = outcome(limited.args(["backup", command, file.to_str().unwrap()]));
             assert!(!ok && told.contains(reason), "{what} {command}: {told}");
             assert_eq!(tree(at.path()), before, "{what} {command}");
         }

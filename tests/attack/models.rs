@@ -6,8 +6,8 @@ use std::fs;
 use lar_tests::{Lar, chat_model};
 use serde_json::{Value, json};
 
-/// What a header may add to the server's memory, in kB: 16 MiB of texts, and room for what else runs.
-const MEMORY_KB: u64 = 192 << 10;
+/// What a header may add to the server's memory: 16 MiB of texts, and room for what else runs.
+const MEMORY_BYTES_MAX: u64 = 192 << 20;
 
 /// A GGUF file being made.
 struct Gguf {
@@ -82,13 +82,6 @@ fn model() -> Gguf {
     Gguf::new().string("general.architecture", b"llama").number("llama.context_length", 2048)
 }
 
-/// The most memory that the server ever had, in kB.
-fn peak(lar: &Lar) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", lar.pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
-}
-
 #[test]
 fn models_that_are_none_are_refused_within_bounds() {
     let lar = Lar::start_without_models();
@@ -144,7 +137,7 @@ fn models_that_are_none_are_refused_within_bounds() {
         ("24 MB of keys", keys.bytes(), "texts are over"),
     ];
     assert_eq!(cases.len(), 21);
-    let before = peak(&lar);
+    let (_, before) = lar.memory();
     for (number, (what, bytes, reason)) in cases.into_iter().enumerate() {
         let path = at.path().join(format!("{number}.gguf"));
         fs::write(&path, bytes).unwrap();
@@ -153,8 +146,8 @@ fn models_that_are_none_are_refused_within_bounds() {
         assert!(!pulled.status.success() && told.contains(reason), "{what}: {told}");
         fs::remove_file(path).unwrap();
     }
-    let more = peak(&lar).saturating_sub(before);
-    assert!(more < MEMORY_KB, "the server's memory grew by {more} kB");
+    let more = lar.memory().1.saturating_sub(before);
+    assert!(more < MEMORY_BYTES_MAX, "the server's memory grew by {more} bytes");
     let models = lar.data().join("models");
     for folder in ["blobs", "manifests", "partial"] {
         let left: Vec<_> =

@@ -2,19 +2,11 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use lar_tests::Lar;
+use lar_tests::alone::lar;
 use serde_json::{Value, json};
-
-/// `lar` on a data directory that no test's server serves.
-fn lar(data: &Path, arguments: &[&str]) -> (bool, String) {
-    let mut command = Command::new(lar_tests::program());
-    command.env("LAR_DATA_DIR", data).env("LAR_MODELS_DIR", lar_tests::models_dir()).env("LAR_LOG", "error");
-    let done = command.env("LAR_LISTEN", "127.0.0.1:0").args(arguments).output().unwrap();
-    (done.status.success(), String::from_utf8([done.stdout, done.stderr].concat()).unwrap())
-}
 
 fn path(file: &Path) -> &str {
     file.to_str().unwrap()

@@ -2,26 +2,23 @@
 
 use std::path::Path;
 
+use lar_tests::alone::{bare_command_at_home, said};
 use lar_tests::made::{POOLING_MEAN, gguf_embedder};
 use lar_tests::{Lar, Terminal, chat_model, free_port};
-
-fn text(output: &std::process::Output) -> String {
-    String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()
-}
 
 #[test]
 fn commands_talk_to_the_running_server() {
     let lar = Lar::start();
     let asked = lar.cli(&["ask", "Say hello.", "--max-tokens", "8", "--seed", "1"]);
-    assert!(asked.status.success() && !asked.stdout.is_empty(), "{}", text(&asked));
+    assert!(asked.status.success() && !asked.stdout.is_empty(), "{}", said(&asked));
     let asked = lar.cli(&["--json", "ask", "Say hello.", "--max-tokens", "8", "--seed", "1"]);
     let answer: serde_json::Value = serde_json::from_slice(&asked.stdout).unwrap();
     let tokens = answer["end"]["tokens_out"].as_u64().unwrap();
     assert!((1..=8).contains(&tokens), "{answer}");
-    assert!(text(&lar.cli(&["conversations", "list"])).contains("Say hello."));
-    assert!(text(&lar.cli(&["ps"])).contains("smollm2-135m-instruct"));
-    assert!(text(&lar.cli(&["open", "--print"])).contains("/#sign-in="));
-    assert!(text(&lar.cli(&["doctor"])).contains("Lar is running at"));
+    assert!(said(&lar.cli(&["conversations", "list"])).contains("Say hello."));
+    assert!(said(&lar.cli(&["ps"])).contains("smollm2-135m-instruct"));
+    assert!(said(&lar.cli(&["open", "--print"])).contains("/#sign-in="));
+    assert!(said(&lar.cli(&["doctor"])).contains("Lar is running at"));
     let made = lar.cli(&["keys", "create", "editor"]);
     // The key alone is on standard output, so that it can be written to a file.
     let key = String::from_utf8_lossy(&made.stdout).into_owned();
@@ -35,7 +32,7 @@ fn mistakes_are_told_with_their_own_exit_codes() {
     let lar = Lar::start();
     let refused = lar.cli(&["models", "show", "gpt-4o"]);
     assert_eq!(refused.status.code(), Some(3));
-    assert!(text(&refused).contains("`gpt-4o` isn't installed"), "{}", text(&refused));
+    assert!(said(&refused).contains("`gpt-4o` isn't installed"), "{}", said(&refused));
     assert_eq!(lar.cli(&["nonsense"]).status.code(), Some(2));
     assert_eq!(lar.cli(&["config", "set", "lisen", "x"]).status.code(), Some(1));
 }
@@ -51,8 +48,7 @@ fn alone_with(home: &Path, variables: &[(&str, &str)], arguments: &[&str]) -> st
 }
 
 fn command_alone(home: &Path, variables: &[(&str, &str)], arguments: &[&str]) -> std::process::Command {
-    let mut command = std::process::Command::new(lar_tests::program());
-    command.env_clear().env("HOME", home).env("LAR_DATA_DIR", home.join("data"));
+    let mut command = bare_command_at_home(home);
     command.envs(variables.iter().copied()).args(arguments);
     command
 }
@@ -66,7 +62,7 @@ fn called() -> String {
 fn explain(path: &mut Vec<String>, all: &mut String) {
     let arguments: Vec<&str> = path.iter().map(String::as_str).chain(["--help"]).collect();
     let help = alone(Path::new("/"), &arguments);
-    assert!(help.status.success(), "lar {}: {}", path.join(" "), text(&help));
+    assert!(help.status.success(), "lar {}: {}", path.join(" "), said(&help));
     let help = String::from_utf8_lossy(&help.stdout).into_owned();
     all.push_str(&format!("$ lar {}\n{help}\n", arguments.join(" ")));
     let commands = help.split("Commands:\n").nth(1).unwrap_or_default();
@@ -93,7 +89,7 @@ fn settings_are_shown_explained_and_corrected() {
     ] {
         let output = alone(home.path(), arguments);
         let code = output.status.code().unwrap();
-        screens.push_str(&format!("$ lar {}  → {code}\n{}\n", arguments.join(" "), text(&output)));
+        screens.push_str(&format!("$ lar {}  → {code}\n{}\n", arguments.join(" "), said(&output)));
     }
     let home = home.path().display().to_string();
     // The columns are as wide as the home's path is long.
@@ -111,24 +107,24 @@ fn a_setting_that_stops_every_command_is_refused_and_can_be_mended() {
     // The variable hides what is in the file, and must not hide that it is bad.
     let hidden = [("LAR_LISTEN", "127.0.0.1:0")];
     let refused = alone_with(home.path(), &hidden, &["config", "set", "listen", "banana"]);
-    assert_eq!(refused.status.code(), Some(1), "{}", text(&refused));
-    assert!(text(&refused).contains("`listen` is not valid"), "{}", text(&refused));
+    assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+    assert!(said(&refused).contains("`listen` is not valid"), "{}", said(&refused));
     assert!(!file.exists());
 
     std::fs::create_dir_all(file.parent().unwrap()).unwrap();
     std::fs::write(&file, "listen = \"banana\"\n").unwrap();
     assert_eq!(alone(home.path(), &["ps"]).status.code(), Some(1));
     let checked = alone(home.path(), &["doctor"]);
-    assert_eq!(checked.status.code(), Some(4), "{}", text(&checked));
-    let told = text(&checked);
+    assert_eq!(checked.status.code(), Some(4), "{}", said(&checked));
+    let told = said(&checked);
     assert!(told.contains("BROKEN  configuration") && told.contains("`listen`"), "{told}");
     assert!(told.contains("lar config set SETTING VALUE"), "{told}");
     // Another setting can be changed meanwhile, and the bad one mended.
     for arguments in [["config", "set", "log", "warn"], ["config", "set", "listen", "127.0.0.1:5999"]] {
         let set = alone(home.path(), &arguments);
-        assert!(set.status.success(), "{}", text(&set));
+        assert!(set.status.success(), "{}", said(&set));
     }
-    let shown = text(&alone(home.path(), &["config", "show"]));
+    let shown = said(&alone(home.path(), &["config", "show"]));
     assert!(shown.contains("listen = \"127.0.0.1:5999\"") && shown.contains("log = \"warn\""), "{shown}");
     for (key, value, reason) in [
         ("log", "][", "`log`: `][` is no filter"),
@@ -140,21 +136,21 @@ fn a_setting_that_stops_every_command_is_refused_and_can_be_mended() {
         ),
     ] {
         let refused = alone(home.path(), &["config", "set", key, value]);
-        assert_eq!(refused.status.code(), Some(1), "{key}: {}", text(&refused));
-        assert!(text(&refused).contains(reason), "{key}: {}", text(&refused));
+        assert_eq!(refused.status.code(), Some(1), "{key}: {}", said(&refused));
+        assert!(said(&refused).contains(reason), "{key}: {}", said(&refused));
         // It is told at the start, too, where the environment says it.
         let variable = format!("LAR_{}", key.replace('.', "_").to_uppercase());
         let refused = alone_with(home.path(), &[(variable.as_str(), value)], &["ps"]);
-        assert_eq!(refused.status.code(), Some(1), "{variable}: {}", text(&refused));
-        assert!(text(&refused).contains(reason), "{variable}: {}", text(&refused));
+        assert_eq!(refused.status.code(), Some(1), "{variable}: {}", said(&refused));
+        assert!(said(&refused).contains(reason), "{variable}: {}", said(&refused));
     }
-    assert_eq!(text(&alone(home.path(), &["config", "show"])), shown, "nothing is changed");
+    assert_eq!(said(&alone(home.path(), &["config", "show"])), shown, "nothing is changed");
 }
 
 #[test]
 fn advice_names_what_helps_and_nothing_else() {
     let lar = Lar::start();
-    let told = |arguments: &[&str]| text(&lar.cli(arguments));
+    let told = |arguments: &[&str]| said(&lar.cli(arguments));
     // A typing error is no name to map, and an embedder is no model to chat with.
     let mistyped = told(&["models", "rm", "smollm2-135m-instuct"]);
     assert!(mistyped.contains("Did you mean `smollm2-135m-instruct`?"), "{mistyped}");
@@ -172,14 +168,14 @@ fn advice_names_what_helps_and_nothing_else() {
     let port: u16 = lar.address.rsplit(':').next().unwrap().parse().unwrap();
     let other = format!("`{} serve --listen 127.0.0.1:{}`", called(), port.checked_add(1).unwrap_or(5270));
     assert_eq!(taken.status.code(), Some(1));
-    assert!(text(&taken).contains(&other), "{}", text(&taken));
+    assert!(said(&taken).contains(&other), "{}", said(&taken));
 
     let nobody = format!("http://127.0.0.1:{}", free_port());
     let dead = alone_with(home.path(), &[("LAR_URL", &nobody), ("LAR_KEY", "lar_x")], &["ps"]);
     assert_eq!(dead.status.code(), Some(1));
     let step =
         format!("no Lar answers at {nobody}. Start it with `lar serve`, or set LAR_URL to where it runs");
-    assert!(text(&dead).contains(&step), "{}", text(&dead));
+    assert!(said(&dead).contains(&step), "{}", said(&dead));
 }
 
 #[test]
@@ -244,7 +240,7 @@ fn a_pull_tells_the_models_name_and_how_to_make_it_the_default() {
     let second = pull(&source, "second");
     assert!(second.contains("To answer with it by default: lar alias set default second"), "{second}");
     let done = alone_with(home.path(), &elsewhere, &["alias", "set", "default", "second"]);
-    assert!(done.status.success(), "{}", text(&done));
+    assert!(done.status.success(), "{}", said(&done));
     let embedder = gguf_embedder(home.path(), POOLING_MEAN).display().to_string();
     assert!(!pull(&embedder, "embedder").contains("alias set"), "no embedder answers");
 }
@@ -264,7 +260,7 @@ fn mistakes_are_answered_with_what_to_do() {
     ] {
         let output = lar.cli(arguments);
         let code = output.status.code().unwrap();
-        screens.push_str(&format!("$ lar {}  → {code}\n{}\n", arguments.join(" "), text(&output)));
+        screens.push_str(&format!("$ lar {}  → {code}\n{}\n", arguments.join(" "), said(&output)));
     }
     insta::assert_snapshot!("mistakes", screens);
 }

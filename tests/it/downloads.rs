@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use lar_tests::{chat_model, program};
+use lar_tests::alone::{command_at_home, outcome};
+use lar_tests::chat_model;
 
 const SHA256: &str = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53";
 
@@ -46,19 +47,18 @@ impl Hub {
     }
 
     fn pull(&self, home: &Path) -> (bool, String) {
-        let output = self.command(home).output().unwrap();
-        let text = [output.stdout, output.stderr].concat();
-        (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+        outcome(&mut self.command(home))
     }
 
     fn command(&self, home: &Path) -> Command {
-        let mut command = Command::new(program());
-        command
-            .env("HOME", home)
-            .env("LAR_DATA_DIR", home.join("data"))
-            .env("LAR_LISTEN", "127.0.0.1:0")
-            .env("LAR_HUB", &self.url)
-            .args(["models", "pull", "hf:owner/repo/tiny.gguf", "--name", "tiny"]);
+        let mut command = command_at_home(home);
+        command.env("LAR_HUB", &self.url).args([
+            "models",
+            "pull",
+            "hf:owner/repo/tiny.gguf",
+            "--name",
+            "tiny",
+        ]);
         command
     }
 }
@@ -172,11 +172,9 @@ fn what_is_not_what_the_hub_promised_is_refused() {
 fn without_certificates_only_what_needs_them_fails() {
     let home = tempfile::tempdir().unwrap();
     let lar = |arguments: &[&str]| {
-        let mut command = std::process::Command::new(lar_tests::program());
+        let mut command = command_at_home(home.path());
         command.env("SSL_CERT_FILE", "/dev/null").env("SSL_CERT_DIR", home.path());
-        command.env("LAR_DATA_DIR", home.path()).env("LAR_MODELS_DIR", lar_tests::models_dir());
-        let done = command.env("LAR_LISTEN", "127.0.0.1:0").args(arguments).output().unwrap();
-        (done.status.success(), String::from_utf8([done.stdout, done.stderr].concat()).unwrap())
+        outcome(command.env("LAR_MODELS_DIR", lar_tests::models_dir()).args(arguments))
     };
     let (ok, told) = lar(&["models", "list"]);
     assert!(ok && told.contains("smollm2"), "{told}");

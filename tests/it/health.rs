@@ -4,8 +4,9 @@ use std::io::{PipeReader, PipeWriter, Write as _};
 use std::path::Path;
 use std::process::{Child, Command};
 
-use lar_tests::{Lar, until};
+use lar_tests::{Lar, llama_server, until};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use serde_json::json;
 
 /// A process that is ended with the test.
 struct Ended(Child);
@@ -53,21 +54,36 @@ fn a_server_is_healthy_counts_and_stops_in_order() {
     }
 }
 
+/// The group of a process: behind its program's name are its state, its parent and its group (proc_pid_stat(5)).
+fn process_group(pid: u32) -> u32 {
+    let about = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    about.rsplit(')').next().unwrap().split_whitespace().nth(2).unwrap().parse().unwrap()
+}
+
 /// Ctrl+C in a terminal goes to all processes of a group: what computes goes on until the server ends it.
 #[test]
 fn engines_are_not_in_the_process_group_of_their_server() {
-    let lar = Lar::start();
-    let body = serde_json::json!({ "model": "default-embedding", "input": "a barrel" });
-    assert_eq!(lar.post("/v1/embeddings", &body).status, 200);
-    let group = |pid: u32| {
-        let about = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-        // Behind the program's name: state, parent, group (proc_pid_stat(5)).
-        about.rsplit(')').next().unwrap().split_whitespace().nth(2).unwrap().to_owned()
-    };
-    let workers = lar.workers();
-    assert!(!workers.is_empty());
-    for worker in workers {
-        assert_eq!(group(worker), worker.to_string(), "a group of its own");
+    let embedding = json!({ "model": "default-embedding", "input": "a barrel" });
+    let completion = json!({ "model": "default", "prompt": "One, two,", "max_tokens": 2 });
+    let managed = format!("[engines]\nllama_server = {:?}\n", llama_server());
+    let cases = [
+        ("", "/v1/embeddings", &embedding),
+        ("", "/v1/completions", &completion),
+        (managed.as_str(), "/v1/completions", &completion),
+    ];
+    for (config, path, body) in cases {
+        let lar = Lar::start_with(config);
+        assert_eq!(lar.post(path, body).status, 200);
+        let workers = lar.workers();
+        let is_managed = |pid: &u32| {
+            let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap();
+            command.starts_with(llama_server().as_os_str().as_encoded_bytes())
+        };
+        assert_eq!(workers.iter().any(is_managed), !config.is_empty(), "{path}: {workers:?}");
+        assert!(!workers.is_empty(), "{path}");
+        for worker in workers {
+            assert_eq!(process_group(worker), worker, "a group of its own: {path}, `{config}`");
+        }
     }
 }
 

@@ -9,7 +9,8 @@ mod threads;
 
 use std::path::Path;
 
-use lar_tests::{chat_model, program};
+use lar_tests::alone::{command_at_home, outcome};
+use lar_tests::chat_model;
 use serde_json::{Value, json};
 
 /// A client command on a data directory of its own, with its own models directory and home.
@@ -19,16 +20,7 @@ fn lar(home: &Path, arguments: &[&str]) -> (bool, String) {
 
 /// The same with further variables in its environment.
 fn lar_with(home: &Path, variables: &[(&str, &Path)], arguments: &[&str]) -> (bool, String) {
-    let output = std::process::Command::new(program())
-        .env("HOME", home)
-        .env("LAR_DATA_DIR", home.join("data"))
-        .env("LAR_LISTEN", "127.0.0.1:0")
-        .envs(variables.iter().copied())
-        .args(arguments)
-        .output()
-        .unwrap();
-    let text = [output.stdout, output.stderr].concat();
-    (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+    outcome(command_at_home(home).envs(variables.iter().copied()).args(arguments))
 }
 
 #[test]
@@ -78,8 +70,16 @@ fn what_is_broken_or_unknown_is_not_registered() {
     std::fs::write(&cut, &whole[..whole.len() - 1000]).unwrap();
     let noise = home.path().join("noise.gguf");
     std::fs::write(&noise, vec![7; 4096]).unwrap();
+    let safetensors = home.path().join("model.safetensors");
+    let header = br#"{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
+    std::fs::write(&safetensors, [&(header.len() as u64).to_le_bytes(), &header[..], &[0; 4]].concat())
+        .unwrap();
     let cases = [
         (cut.display().to_string(), "it is cut short: 98361432 bytes of 98362432"),
+        (
+            safetensors.display().to_string(),
+            "without the `tokenizer.json` and `config.json` that belong beside it",
+        ),
         (noise.display().to_string(), "it is no GGUF file"),
         ("no/such/file.gguf".into(), "is no file"),
         ("ftp://example.org/x.gguf".into(), "names no model source"),
@@ -100,9 +100,7 @@ fn a_pull_that_is_killed_registers_nothing_and_can_be_repeated() {
     let home = tempfile::tempdir().unwrap();
     let source = chat_model().display().to_string();
     for delay_ms in [20u64, 60, 120, 200] {
-        let mut child = std::process::Command::new(program())
-            .env("LAR_DATA_DIR", home.path().join("data"))
-            .env("LAR_LISTEN", "127.0.0.1:0")
+        let mut child = command_at_home(home.path())
             .args(["models", "pull", &source, "--name", "tiny"])
             .stderr(std::process::Stdio::null())
             .stdout(std::process::Stdio::null())
@@ -173,12 +171,8 @@ fn a_model_that_cannot_be_loaded_fails_its_tasks_with_the_reason() {
 fn models_that_came_with_lar_are_there_and_only_read() {
     let home = tempfile::tempdir().unwrap();
     let included = lar_tests::models_dir();
-    let lar = |arguments: &[&str]| {
-        let mut command = std::process::Command::new(program());
-        command.env("LAR_DATA_DIR", home.path()).env("LAR_LISTEN", "127.0.0.1:0");
-        let done = command.env("LAR_INCLUDED_MODELS_DIR", &included).args(arguments).output().unwrap();
-        (done.status.success(), String::from_utf8([done.stdout, done.stderr].concat()).unwrap())
-    };
+    let variables = [("LAR_INCLUDED_MODELS_DIR", included.as_path())];
+    let lar = |arguments: &[&str]| lar_with(home.path(), &variables, arguments);
     let (ok, listed) = lar(&["models", "list"]);
     assert!(ok && listed.contains("all-minilm-l6-v2"), "{listed}");
     assert!(lar(&["remember", "The ferry leaves at six."]).0, "its embedder is used");
@@ -188,6 +182,6 @@ fn models_that_came_with_lar_are_there_and_only_read() {
     let source = chat_model().display().to_string();
     let (ok, told) = lar(&["models", "pull", &source, "--name", "tiny"]);
     assert!(ok, "what is installed is beside it: {told}");
-    assert_eq!(std::fs::read_dir(home.path().join("models/manifests")).unwrap().count(), 1);
+    assert_eq!(std::fs::read_dir(home.path().join("data/models/manifests")).unwrap().count(), 1);
     assert!(lar(&["models", "rm", "tiny"]).0);
 }

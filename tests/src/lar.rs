@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::models::{models_dir, program};
-use crate::until;
+use crate::{ProcessMemory, until};
 
 /// A running server. It is killed when dropped.
 #[derive(Debug)]
@@ -319,13 +319,8 @@ impl Lar {
     /// Where there is no `/proc`.
     #[must_use]
     pub fn memory(&self) -> (u64, u64) {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
-        let bytes = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("the kernel tells");
-            line.trim_matches([':', ' ', '\t']).trim_end_matches(" kB").parse::<u64>().expect("a number")
-                * 1024
-        };
-        (bytes("VmRSS"), bytes("VmHWM"))
+        let memory = ProcessMemory::of(self.pid()).expect("it runs, and the kernel tells");
+        (memory.resident, memory.peak)
     }
 
     /// Has the kernel forget how much memory the server has had at most.

@@ -4,6 +4,7 @@
 //! The models come from the directory that `LAR_TEST_MODELS` names (`make test` fills it); the program is
 //! the one that cargo built in this profile.
 
+pub mod alone;
 pub mod calling;
 pub mod crash;
 pub mod damage;
@@ -12,6 +13,7 @@ mod engine;
 pub mod escapes;
 mod lar;
 pub mod made;
+mod memory;
 mod models;
 mod reasoning;
 mod senders;
@@ -23,6 +25,7 @@ pub mod vocabulary;
 pub use disk::Disk;
 pub use engine::{engine_options, load_engine};
 pub use lar::{Answer, Lar, free_port};
+pub use memory::ProcessMemory;
 pub use models::{chat_model, embedder_file, llama_server, models_dir, program};
 pub use reasoning::reasoning_model;
 pub use senders::half_sent;

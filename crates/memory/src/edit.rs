@@ -194,13 +194,15 @@ impl Memories {
     }
 
     /// Removes for good what was deleted long enough ago, and what waited in the inbox for too long; how many memories
-    /// there were.
+    /// there were. Where one of the two fails, the other is done all the same.
     ///
     /// # Errors
-    /// When the database fails.
+    /// When the database fails; the inbox's failure where both fail.
     pub async fn purge(&self) -> Result<usize, Problem> {
-        self.store.candidates_purge(Timestamp::now().before(crate::inbox::WAIT)).await?;
-        Ok(self.store.memories_purge(Timestamp::now().before(KEEP_DELETED)).await?)
+        let waited = self.store.candidates_purge(Timestamp::now().before(crate::inbox::WAIT)).await;
+        let deleted = self.store.memories_purge(Timestamp::now().before(KEEP_DELETED)).await;
+        waited?;
+        Ok(deleted?)
     }
 
     /// Throws the indexes of these spaces away. They are built anew by the next search.

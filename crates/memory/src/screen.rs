@@ -1,17 +1,18 @@
 //! Keeps secrets out: what looks like a credential is found before anything is stored.
 //!
-//! The rules are gitleaks' and others', kept by the crate `secrets_scanner` (patterns with a least entropy). They
-//! know how programs write credentials; how people tell a password or the number of a card is added here.
+//! The rules are gitleaks' and others' (`screen/rules.rs`). They know how programs write credentials; how people
+//! tell a password or the number of a card is added here.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod rules;
+
 use std::ops::Range;
-use std::sync::{LazyLock, OnceLock};
+use std::sync::LazyLock;
 
-use aho_corasick::AhoCorasick;
 use lar_base::Problem;
 use regex::Regex;
-use secrets_scanner::{ScanConfig, Scanner};
 use unicode_normalization::UnicodeNormalization as _;
+
+use self::rules::Rules;
 
 /// What stands in a text in place of a secret.
 const REDACTED: &str = "[redacted]";
@@ -58,19 +59,6 @@ struct Secret {
     at: Range<usize>,
 }
 
-/// The library's rules. There are a thousand, and reading all of their patterns takes seconds; so each is read when
-/// a text first holds one of its keywords.
-struct Rules {
-    keywords: AhoCorasick,
-    /// The rules of each keyword.
-    of_keyword: Vec<Vec<usize>>,
-    /// The rules that have none.
-    always: Vec<usize>,
-    /// A rule each, as the library reads them, beside what holds for all.
-    sources: Vec<toml::Table>,
-    scanners: Vec<OnceLock<Option<Scanner>>>,
-}
-
 static RULES: LazyLock<Option<Rules>> = LazyLock::new(|| {
     let rules = Rules::read();
     if rules.is_none() {
@@ -78,71 +66,6 @@ static RULES: LazyLock<Option<Rules>> = LazyLock::new(|| {
     }
     rules
 });
-
-impl Rules {
-    fn read() -> Option<Self> {
-        let mut all: toml::Table = secrets_scanner::rules::BUNDLED_RULES.parse().ok()?;
-        let Some(toml::Value::Array(rules)) = all.remove("rules") else { return None };
-        let mut words: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-        let mut always = Vec::new();
-        for (at, rule) in rules.iter().enumerate() {
-            let keywords = rule.get("keywords").and_then(toml::Value::as_array);
-            let keywords =
-                keywords.map(Vec::as_slice).unwrap_or_default().iter().filter_map(toml::Value::as_str);
-            let mut none = true;
-            for keyword in keywords.filter(|keyword| !keyword.is_empty()) {
-                words.entry(keyword.to_ascii_lowercase()).or_default().push(at);
-                none = false;
-            }
-            if none {
-                always.push(at);
-            }
-        }
-        let keywords = AhoCorasick::builder().ascii_case_insensitive(true).build(words.keys()).ok()?;
-        let scanners = rules.iter().map(|_| OnceLock::new()).collect();
-        let sources = rules.into_iter().map(|rule| {
-            let mut source = all.clone();
-            source.insert("rules".into(), toml::Value::Array(vec![rule]));
-            source
-        });
-        Some(Self {
-            keywords,
-            of_keyword: words.into_values().collect(),
-            always,
-            sources: sources.collect(),
-            scanners,
-        })
-    }
-
-    fn find(&self, text: &str) -> Vec<Secret> {
-        let mut wanted: BTreeSet<usize> = self.always.iter().copied().collect();
-        for keyword in self.keywords.find_overlapping_iter(text) {
-            wanted.extend(&self.of_keyword[keyword.pattern().as_usize()]);
-        }
-        let scanners = wanted.into_iter().filter_map(|rule| self.scanner(rule));
-        let findings = scanners.flat_map(|scanner| scanner.scan_content("memory.txt", text));
-        let secrets = findings.map(|finding| Secret {
-            rule: finding.rule_id,
-            at: finding.secret_start_offset..finding.secret_end_offset,
-        });
-        secrets.collect()
-    }
-
-    fn scanner(&self, rule: usize) -> Option<&Scanner> {
-        let read = || {
-            let source = toml::to_string(&self.sources[rule]).ok()?;
-            // All findings matter here, however many there are: each is left out.
-            let config =
-                ScanConfig { max_findings_per_file: None, max_matched_len: None, ..ScanConfig::proxy() };
-            let scanner = Scanner::from_toml(&source);
-            if let Err(error) = &scanner {
-                tracing::warn!(%error, rule, "a rule that finds secrets cannot be read");
-            }
-            scanner.ok().map(|scanner| scanner.with_config(config))
-        };
-        self.scanners[rule].get_or_init(read).as_ref()
-    }
-}
 
 /// "my password is hunter2", "PIN: 4711". A value that is a plain word ("is wrong", "is needed") is none: it must
 /// have a digit or a sign, or stand in quotes.
@@ -173,8 +96,8 @@ pub(crate) fn has_secret(text: &str) -> bool {
     !find(text).is_empty()
 }
 
-/// The secrets in a text, in order; they do not overlap. Other spellings of the same characters (full width, with
-/// invisible ones between) are the same secret.
+/// The secrets in a text, in order. Those that overlap are one, named by the rule of the first. Other spellings of
+/// the same characters (full width, with invisible ones between) are the same secret.
 fn find(text: &str) -> Vec<Secret> {
     if text.is_ascii() {
         return find_plain(text);
@@ -237,12 +160,18 @@ fn find_plain(text: &str) -> Vec<Secret> {
         found.extend(numbers.map(|number| Secret { rule: "card-number".into(), at: number.range() }));
     }
     found.retain(|secret| text.get(secret.at.clone()).is_some_and(|said| !said.is_empty()));
+    merged(found)
+}
+
+/// The same in order, with those that overlap as one.
+fn merged(mut found: Vec<Secret>) -> Vec<Secret> {
     found.sort_by_key(|secret| (secret.at.start, std::cmp::Reverse(secret.at.end)));
-    let mut end = 0;
-    found.retain(|secret| {
-        let apart = secret.at.start >= end;
-        end = end.max(secret.at.end);
-        apart
+    found.dedup_by(|secret, before| {
+        let overlaps = secret.at.start < before.at.end;
+        if overlaps {
+            before.at.end = before.at.end.max(secret.at.end);
+        }
+        overlaps
     });
     found
 }
@@ -314,6 +243,13 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(redact(&text, &find(&text)), expected);
         }
+    }
+
+    #[test]
+    fn secrets_that_overlap_are_left_out_whole() {
+        let secret = |rule: &str, at| Secret { rule: rule.into(), at };
+        let found = vec![secret("b", 14..30), secret("a", 11..20), secret("c", 12..13), secret("d", 30..32)];
+        assert_eq!(merged(found), [secret("a", 11..30), secret("d", 30..32)]);
     }
 
     #[test]

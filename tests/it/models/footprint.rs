@@ -1,14 +1,7 @@
 //! What Lar says that loading a model takes, beside what its worker's process holds.
 
-use lar_tests::Lar;
+use lar_tests::{Lar, ProcessMemory};
 use serde_json::{Value, json};
-
-/// Resident memory of a process.
-fn resident_bytes(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|text| text.trim().trim_end_matches("kB").trim().parse::<u64>().ok()).unwrap_or(0) << 10
-}
 
 #[test]
 fn what_a_load_takes_is_what_its_worker_holds() {
@@ -30,7 +23,13 @@ fn what_a_load_takes_is_what_its_worker_holds() {
         let sum = ["weights_bytes", "context_bytes", "compute_bytes", "draft_bytes"]
             .map(|part| number(&parts[part]));
         assert_eq!(sum.iter().sum::<u64>(), number(&told["memory_bytes"]));
-        let held = lar.workers().into_iter().map(resident_bytes).max().unwrap();
+        let held = lar
+            .workers()
+            .into_iter()
+            .filter_map(ProcessMemory::of)
+            .map(|memory| memory.resident)
+            .max()
+            .unwrap();
         let apart = number(&told["memory_bytes"]).abs_diff(held) as f64 / held as f64;
         assert!(apart < 0.15, "{concurrency} × {context_tokens}: {told} and its worker holds {held}");
         let shown = String::from_utf8(lar.cli(&["models", "show", "default"]).stdout).unwrap();

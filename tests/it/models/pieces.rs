@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use lar_tests::{Lar, chat_model, program};
+use lar_tests::alone::bare_command_at_home;
+use lar_tests::{Lar, chat_model};
 use serde_json::{Value, json};
 
 use super::{lar, lar_with};
@@ -101,11 +102,8 @@ fn pip_runs_apart_from_the_server_and_its_folder() {
     let search = std::env::join_paths(
         std::iter::once(programs).chain(["/usr/local/bin", "/usr/bin", "/bin"].map(PathBuf::from)),
     );
-    let mut pull = Command::new(program());
+    let mut pull = bare_command_at_home(home.path());
     pull.current_dir(&folder)
-        .env_clear()
-        .env("HOME", home.path())
-        .env("LAR_DATA_DIR", home.path().join("data"))
         .env("LAR_LISTEN", "127.0.0.1:0")
         .env("LAR_OWNER_KEY", Lar::KEY)
         .env("SOME_TOKEN", Lar::KEY)

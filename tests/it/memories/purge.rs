@@ -1,0 +1,32 @@
+//! Memories that were deleted long ago are erased, and each erasure of that kind is on its own.
+
+use std::process::Command;
+
+use lar_tests::Lar;
+use serde_json::Value;
+
+use super::said;
+
+#[test]
+fn memories_are_erased_when_their_time_is_over_though_the_inbox_cannot_be_emptied() {
+    let data = tempfile::tempdir().unwrap();
+    let mut lar = Lar::start_on(data.path());
+    let paths = ["The ferry leaves at nine.", "The harbour is closed."]
+        .map(|content| format!("/lar/v1/memories/{}", said(&lar, content)));
+    let [kept, deleted] = &paths;
+    assert_eq!(lar.send("DELETE", deleted, &Value::Null).status, 204);
+    assert_eq!(lar.get(deleted).status, 200, "it can be brought back");
+    assert_eq!(lar.stop(), Some(0));
+
+    // Its time passes, and what keeps the inbox is damaged.
+    let changes =
+        "UPDATE memories SET deleted_at = 1 WHERE deleted_at IS NOT NULL; DROP TABLE memory_candidates";
+    let script = "import sqlite3, sys\nsqlite3.connect(sys.argv[1]).executescript(sys.argv[2])";
+    let mut change = Command::new("python3");
+    change.args(["-c", script]).arg(data.path().join("lar.db")).arg(changes);
+    assert!(change.status().unwrap().success());
+
+    let lar = Lar::start_on(data.path());
+    lar.until("the erasure", |lar| (lar.get(deleted).status == 404).then_some(()));
+    assert_eq!(lar.get(kept).status, 200);
+}

@@ -1,0 +1,44 @@
+//! How much memory a process has, as `/proc/PID/status` says it (proc_pid_status(5)).
+
+/// Bytes of memory that a process has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProcessMemory {
+    /// What is in RAM now.
+    pub resident: u64,
+    /// The most that was, since the process began or [`crate::Lar::forget_peak`].
+    pub peak: u64,
+    /// What is in RAM now of the process's own: files that it maps are left out.
+    pub anonymous: u64,
+}
+
+impl ProcessMemory {
+    /// Of a process; `None` where it is gone, or there is no `/proc`.
+    #[must_use]
+    pub fn of(pid: u32) -> Option<Self> {
+        Self::parse(&std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?)
+    }
+
+    fn parse(status: &str) -> Option<Self> {
+        let bytes = |name: &str| {
+            let value = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+            value.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kib| kib * 1024)
+        };
+        Some(Self { resident: bytes("VmRSS")?, peak: bytes("VmHWM")?, anonymous: bytes("RssAnon")? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_read_as_the_kernel_tells_it() {
+        let status =
+            "Name:\tlar\nVmHWM:\t   40000 kB\nVmRSS:\t   30000 kB\nRssAnon:\t   20000 kB\nThreads:\t2\n";
+        let told = ProcessMemory { resident: 30_720_000, peak: 40_960_000, anonymous: 20_480_000 };
+        assert_eq!(ProcessMemory::parse(status), Some(told));
+        assert_eq!(ProcessMemory::parse("Name:\tlar\nState:\tZ (zombie)\n"), None);
+        let own = ProcessMemory::of(std::process::id()).unwrap();
+        assert!(own.anonymous <= own.resident && own.resident <= own.peak, "{own:?}");
+    }
+}
