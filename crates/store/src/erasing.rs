@@ -142,10 +142,7 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
-    use lar_base::{
-        Caller, CandidateId, ConversationId, KeyId, MemoryId, MemoryMode, Scope, Scopes, SpaceId, TaskId,
-        Timestamp,
-    };
+    use lar_base::{CandidateId, ConversationId, KeyId, MemoryId, SpaceId, TaskId, Timestamp};
 
     use super::*;
 
@@ -162,6 +159,11 @@ mod tests {
             connection.execute(
                 "INSERT INTO spaces (id, user_id, kind, name, created_at) VALUES (?1, ?2, 'personal', '', 1)",
                 [space.to_string(), owner.to_string()],
+            )?;
+            connection.execute(
+                "INSERT INTO keys (id, user_id, name, digest, fingerprint, scopes, created_at)
+                 VALUES (?1, ?2, '', x'00', '', '[]', 1)",
+                [key.to_string(), owner.to_string()],
             )?;
             for (at, id) in memories.iter().enumerate() {
                 connection.execute(
@@ -219,9 +221,7 @@ mod tests {
         is_counted("a response").await;
         assert_eq!(store.responses_purge(now).await.unwrap(), 1);
         is_counted("responses past their time").await;
-        let scopes = Scopes::of([Scope::Inference]);
-        let visible = Caller::authenticated(owner, key, None, scopes, MemoryMode::Off).visible_keys();
-        assert_eq!(store.candidates_remove(space, visible, "one".into()).await.unwrap(), 1);
+        assert_eq!(store.candidates_remove_of_person(space, owner, "one".into()).await.unwrap(), 1);
         is_counted("what waited in the inbox").await;
         assert_eq!(store.candidates_purge(now).await.unwrap(), 2);
         is_counted("what waited in the inbox past its time").await;

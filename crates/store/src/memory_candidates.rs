@@ -199,7 +199,7 @@ fn candidate(row: &Row<'_>) -> rusqlite::Result<Candidate> {
 
 #[cfg(test)]
 mod tests {
-    use lar_base::{Caller, KeyId, MemoryMode, Scope, Scopes};
+    use lar_base::KeyId;
 
     use super::*;
     use crate::NewConversation;
@@ -228,10 +228,11 @@ mod tests {
             };
             store.candidate_create(candidate).await.unwrap();
         }
-        let scopes = Scopes::of([Scope::Inference]);
-        let visible = Caller::authenticated(owner, key, None, scopes, MemoryMode::Off).visible_keys();
-        let listed = store.candidate_list(vec![space], visible, Timestamp::from_millis(0), 9).await.unwrap();
-        let noted: Vec<&str> = listed.iter().map(|candidate| candidate.content.as_str()).collect();
-        assert_eq!(noted, [&*said_in[2], &*said_in[0]]);
+        let noted = |connection: &Connection| {
+            let mut query = connection.prepare("SELECT content FROM memory_candidates ORDER BY id")?;
+            let rows = query.query_map([], |row| row.get::<_, String>(0))?;
+            Ok(rows.collect::<Result<Vec<_>, _>>()?)
+        };
+        assert_eq!(store.read(noted).await.unwrap(), [said_in[0].clone(), said_in[2].clone()]);
     }
 }

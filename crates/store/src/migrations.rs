@@ -98,6 +98,19 @@ pub(crate) fn make(connection: &Connection, schema: u32) -> Result<(), Error> {
     Ok(connection.pragma_update(None, "user_version", schema)?)
 }
 
+/// Makes the tables of the newest schema, in a database that has none, and returns what `reached` finds of each schema on the way,
+/// from 1 on.
+pub(crate) fn make_each<T>(
+    connection: &Connection,
+    reached: impl Fn(&Connection) -> Result<T, Error>,
+) -> Result<Vec<T>, Error> {
+    let step = |sql: &&str| {
+        connection.execute_batch(sql)?;
+        reached(connection)
+    };
+    MIGRATIONS.iter().map(step).collect()
+}
+
 /// The newest schema that this program knows.
 pub(crate) fn known() -> u32 {
     u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX)

@@ -5,10 +5,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::Connection;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::writer::caught;
 use crate::{Error, connect_reader};
+
+/// A query that says whether it panicked.
+type AnyQuery = Box<dyn FnOnce(&Connection) -> bool + Send>;
 
 #[derive(Debug)]
 pub(crate) struct Readers {
@@ -30,19 +33,33 @@ impl Readers {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
     {
+        let (answer, answered) = oneshot::channel();
+        let query = move |connection: &Connection| {
+            let result = caught(|| query(connection));
+            let has_panicked = matches!(result, Err(Error::Panicked));
+            let _ = answer.send(result);
+            has_panicked
+        };
+        self.run_any(Box::new(query)).await?;
+        answered.await.map_err(|_| Error::Closed)?
+    }
+
+    /// Runs a query that keeps its result to itself and says whether it panicked. The same code for every query: what runs a task
+    /// is large, and would be compiled for each of them, in every crate that uses the store.
+    async fn run_any(self: &Arc<Self>, query: AnyQuery) -> Result<(), Error> {
         let readers = self.clone();
         let permit = self.permits.clone().acquire_owned().await.map_err(|_| Error::Closed)?;
         let work = move || {
             // This future may be dropped before the query ends: the permit goes back with the connection.
             let _permit = permit;
             let connection = readers.lock().pop().ok_or(Error::Closed)?;
-            let result = caught(|| query(&connection));
-            let connection = match &result {
-                Err(Error::Panicked) => connect_reader(&readers.path).unwrap_or(connection),
-                _ => connection,
+            let has_panicked = query(&connection);
+            let connection = match has_panicked {
+                true => connect_reader(&readers.path).unwrap_or(connection),
+                false => connection,
             };
             readers.lock().push(connection);
-            result
+            Ok(())
         };
         tokio::task::spawn_blocking(work).await.map_err(|_| Error::Closed)?
     }

@@ -110,13 +110,8 @@ struct Schemas {
 
 impl Schemas {
     fn all() -> Result<Self, Error> {
-        let definitions = |schema: u32| -> Result<BTreeMap<Named, Definition>, Error> {
-            let connection = Connection::open_in_memory()?;
-            migrations::make(&connection, schema)?;
-            Ok(Definitions::read(&connection)?.by_name)
-        };
-        let each = (1..=migrations::known()).map(definitions).collect::<Result<Vec<_>, Error>>()?;
-        Ok(Self { each })
+        let definitions = |connection: &Connection| Ok(Definitions::read(connection)?.by_name);
+        Ok(Self { each: migrations::make_each(&Connection::open_in_memory()?, definitions)? })
     }
 
     /// The definitions of a table or index, the oldest first.
