@@ -132,7 +132,7 @@ fn what_is_damaged_is_refused_and_changes_nothing() {
     let (ok, told) = lar(&data, &["backup", "create", path(&file)]);
     assert!(ok, "without a server, too: {told}");
     let (ok, told) = lar(&data, &["backup", "create", path(&file)]);
-    assert!(!ok && told.contains("lar.tar cannot be written"), "{told}");
+    assert!(!ok && told.contains("lar.tar is there already: choose another name"), "{told}");
     let good = fs::read(&file).unwrap();
     let database = fs::read(data.join("lar.db")).unwrap();
 

@@ -37,6 +37,62 @@ fn mistakes_are_told_with_their_own_exit_codes() {
     assert_eq!(lar.cli(&["config", "set", "lisen", "x"]).status.code(), Some(1));
 }
 
+#[test]
+fn what_ask_had_remembered_is_told_and_can_be_undone() {
+    let lar = Lar::start();
+    let ask = |json: &[&str], text: &str| {
+        let asked = lar.cli(&[json, &["ask", text, "--max-tokens", "4"]].concat());
+        assert!(asked.status.success(), "{}", said(&asked));
+        asked
+    };
+    let asked = ask(&[], "Remember that the gate of the farm opens with 5512.");
+    let told = String::from_utf8_lossy(&asked.stderr).into_owned();
+    assert!(told.contains("saved: ") && told.contains("5512"), "{told}");
+    let (_, id) = told.split_once("`lar memory undo ").unwrap();
+    let (id, _) = id.split_once('`').unwrap();
+    assert!(lar.cli(&["memory", "undo", id]).status.success());
+    assert_eq!(said(&lar.cli(&["memory", "list"])).trim(), "There are none.");
+    let asked = ask(&["--json"], "Remember that the ferry leaves at six.");
+    let answer: serde_json::Value = serde_json::from_slice(&asked.stdout).unwrap();
+    let saved = answer["memory"]["saved"][0]["content"].as_str().unwrap();
+    assert!(saved.contains("ferry"), "{answer}");
+}
+
+#[test]
+fn a_question_that_was_refused_leaves_no_conversation() {
+    let lar = Lar::start();
+    for (arguments, code, told) in [
+        (&["ask", "x", "--model", "gpt-4o"][..], 3, "gpt-4o"),
+        (&["ask", " "][..], 1, "there is nothing to ask: lar ask QUESTION"),
+        (&["ask", "x", "--max-tokens", "0"][..], 2, "--max-tokens"),
+    ] {
+        let refused = lar.cli(arguments);
+        let screen = said(&refused);
+        assert!(refused.status.code() == Some(code) && screen.contains(told), "{arguments:?}: {screen}");
+    }
+    let listed = said(&lar.cli(&["conversations", "list"]));
+    assert_eq!(listed.trim(), "There are none. Start one: `lar chat`");
+    let found = said(&lar.cli(&["conversations", "search", "zzzz"]));
+    assert_eq!(found.trim(), "Nothing was found.");
+}
+
+#[test]
+fn an_export_does_not_write_over_what_is_there() {
+    let lar = Lar::start();
+    let file = lar.data().join("all.ndjson");
+    let name = file.to_str().unwrap();
+    for what in ["conversations", "memory"] {
+        std::fs::write(&file, "mine").unwrap();
+        let refused = lar.cli(&[what, "export", name]);
+        assert_eq!(refused.status.code(), Some(1));
+        let expected = format!("lar: {name} is there already: choose another name, or remove it first\n");
+        assert_eq!(String::from_utf8_lossy(&refused.stderr), expected);
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "mine");
+        std::fs::remove_file(&file).unwrap();
+        assert!(lar.cli(&[what, "export", name]).status.success());
+    }
+}
+
 /// Runs a command without a server of its own.
 fn alone(home: &Path, arguments: &[&str]) -> std::process::Output {
     alone_with(home, &[], arguments)

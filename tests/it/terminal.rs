@@ -132,6 +132,18 @@ fn ctrl_c_before_an_answer_begins_leaves_the_answer_and_not_the_chat() {
     assert_eq!(code, Some(0), "{screen}");
 }
 
+#[test]
+fn ctrl_c_ends_a_question_as_the_signal_would() {
+    let lar = Lar::start();
+    let mut ask = lar.on_terminal(&["ask", "Write forty sentences about a fox and a river."]);
+    ask.wait_for_hidden_keys();
+    ask.press(CTRL_C);
+    ask.wait_for("(stopped)");
+    let (code, screen) = ask.ended();
+    assert_eq!(code, Some(130), "{screen}");
+    assert_eq!(conversations(&lar).len(), 1, "what was said of the answer is kept");
+}
+
 /// Runs a command whose standard output nobody reads.
 fn unread(lar: &Lar, arguments: &[&str]) -> std::process::Output {
     let (reader, writer) = std::io::pipe().unwrap();

@@ -28,6 +28,12 @@ function signIn(): Promise<unknown> {
   return signingIn ?? Promise.resolve();
 }
 
+// A sign-in link that is opened in a tab with the page changes only what is behind `#`: the page begins anew with it, so
+// that nothing is left of whoever was signed in.
+addEventListener("hashchange", () => {
+  if (SECRET.test(location.hash)) location.reload();
+});
+
 /** The conversation that the address names. */
 const addressed = () => /^\/c\/(conv_[0-9a-f]+)$/.exec(location.pathname)?.[1];
 /** Whether it names the memory page. */

@@ -12,12 +12,28 @@ test("who has no link is told how to get one, and a link works once", async ({ p
   await clean(page);
   const once = link();
   await page.goto(once);
+  await expect(page.getByRole("heading", { name: "What is on your mind?" })).toBeVisible();
   await page.reload();
   await expect(page.getByRole("heading", { name: "What is on your mind?" })).toBeVisible();
   expect(page.url()).not.toContain("sign-in");
   const other = await (await browser.newContext()).newPage();
   await other.goto(once);
   await expect(other.getByRole("alert")).toContainText("used already");
+});
+
+test("a link that is opened where the page asks for one signs in, also after one that did not", async ({ page }) => {
+  const url = new URL("/", process.env.LAR_PAGE_URL!).href;
+  await page.goto(url);
+  await expect(page.getByText("lar open")).toBeVisible();
+  // As someone pastes it: the address differs only behind its `#`, so the browser does not load the page again.
+  const paste = (address: string) => page.evaluate((to) => void (location.href = to), address);
+  await paste(`${url}#sign-in=00`);
+  await expect(page.getByRole("alert")).toBeVisible();
+  expect(page.url()).toBe(url);
+  await paste(link());
+  await expect(page.getByRole("heading", { name: "What is on your mind?" })).toBeVisible();
+  await expect(page.getByRole("alert")).toHaveCount(0);
+  expect(page.url()).toBe(url);
 });
 
 test("an answer streams, shows its numbers, and is there after a reload", async ({ page }) => {

@@ -55,6 +55,14 @@ pub enum Progress {
     },
 }
 
+impl Progress {
+    /// Of `done` bytes behind the `before` bytes of files that are there. A total may be an estimate: it is not exceeded.
+    fn downloading(before: u64, done: u64, total: Option<u64>) -> Self {
+        let done = total.map_or(done, |total| done.min(total));
+        Self::Downloading { done: Bytes(before + done), total: total.map(|total| Bytes(before + total)) }
+    }
+}
+
 /// A pull that is under way or over.
 #[derive(Debug, Clone)]
 pub struct Pull {
@@ -294,9 +302,7 @@ impl Puller {
 
     /// Tells how much is there. The total of a split model counts the files up to the one that is being fetched.
     fn tell_downloading(&self, done: u64, total: Option<u64>) {
-        let before = self.fetched_before;
-        let total = total.map(|total| Bytes(before + total));
-        self.tell(Progress::Downloading { done: Bytes(before + done), total });
+        self.tell(Progress::downloading(self.fetched_before, done, total));
     }
 
     fn tell(&self, progress: Progress) {
@@ -318,4 +324,20 @@ fn default_name(source: &Source) -> String {
 async fn lock(partial: PathBuf) -> Result<PullLock, Error> {
     let wait = move || PullLock::wait(&partial);
     tokio::task::spawn_blocking(wait).await.map_err(|error| Error::Download(error.to_string()))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_download_does_not_exceed_its_total() {
+        let told = |before, done, total| match Progress::downloading(before, done, total) {
+            Progress::Downloading { done, total } => (done.get(), total.map(Bytes::get)),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(told(0, 3, None), (3, None));
+        assert_eq!(told(10, 3, Some(5)), (13, Some(15)));
+        assert_eq!(told(10, 7, Some(5)), (15, Some(15)), "a wheel may be longer than its weights");
+    }
 }

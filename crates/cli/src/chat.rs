@@ -13,9 +13,11 @@ use lar_api::Page;
 use lar_api::conversations::{Conversation, NewConversation, NewMessage};
 use lar_api::models::Model;
 use lar_api::tasks::TaskEvent;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::{Client, Output, models};
+use self::answer::Asked;
+use crate::output::Stopped;
+use crate::{ApiError, Client, Output, models};
 
 /// A question that is read from standard input is cut there.
 const QUESTION_BYTES_MAX: u64 = 1 << 20;
@@ -49,7 +51,7 @@ pub struct AskArgs {
     #[arg(long, short)]
     model: Option<String>,
     /// Maximum tokens of the answer
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     max_tokens: Option<u32>,
     /// Seed of the sampling
     #[arg(long)]
@@ -89,6 +91,7 @@ pub(crate) async fn ask(client: &Client, output: &Output, args: AskArgs) -> anyh
     if question.is_empty() {
         std::io::stdin().lock().take(QUESTION_BYTES_MAX).read_to_string(&mut question)?;
     }
+    anyhow::ensure!(!question.trim().is_empty(), "there is nothing to ask: lar ask QUESTION");
     let conversation =
         begin(client, NewConversation { model: args.model, ..NewConversation::default() }).await?;
     let message = NewMessage {
@@ -99,18 +102,23 @@ pub(crate) async fn ask(client: &Client, output: &Output, args: AskArgs) -> anyh
         max_tokens: args.max_tokens,
         seed: args.seed,
     };
-    let answer = answer::send(client, output, &conversation.id, &message).await?;
+    let sent = answer::send(client, output, &conversation.id, &message, Asked::Once).await;
+    if let Err(error) = &sent {
+        erase_if_refused(client, &conversation.id, error).await;
+    }
+    let answer = sent?;
     if output.json {
         let end = answer.end.data();
-        output.show(
-            &json!({ "conversation_id": conversation.id, "content": answer.text, "end": end }),
-            String::new,
-        )?;
+        let told = json!({
+            "conversation_id": conversation.id, "content": answer.text, "end": end, "memory": answer.memory,
+        });
+        output.show(&told, String::new)?;
     }
-    if let TaskEvent::Error(error) = answer.end {
-        anyhow::bail!("{} ({})", error.message, error.code);
+    match answer.end {
+        TaskEvent::Error(error) => anyhow::bail!("{} ({})", error.message, error.code),
+        TaskEvent::Cancelled {} => anyhow::bail!(Stopped("(stopped)")),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 pub(crate) async fn chat(client: &Client, output: &Output, args: ChatArgs) -> anyhow::Result<()> {
@@ -119,4 +127,15 @@ pub(crate) async fn chat(client: &Client, output: &Output, args: ChatArgs) -> an
 
 async fn begin(client: &Client, new: NewConversation) -> anyhow::Result<Conversation> {
     client.post("conversations", &new).await
+}
+
+/// Erases a conversation whose first message failed with `error`, where the server refused it: nothing is in it. Returns whether
+/// it did.
+async fn erase_if_refused(client: &Client, conversation: &str, error: &anyhow::Error) -> bool {
+    if error.downcast_ref::<ApiError>().is_none() {
+        return false;
+    }
+    let path = format!("conversations/{}?erase=true", models::path(conversation));
+    // The message's error is the one to tell of.
+    client.delete::<Value>(&path).await.is_ok()
 }

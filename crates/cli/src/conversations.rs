@@ -62,7 +62,7 @@ pub(crate) async fn run(client: &Client, output: &Output, command: Command) -> a
         Command::Search { words } => {
             let found: Page<Conversation> =
                 client.get(&format!("conversations?q={}", path(&words.join(" ")))).await?;
-            output.show(&found.data, || list(&found.data))
+            output.show(&found.data, || hits(&found.data))
         }
         Command::Rename { id, title } => {
             let changed: Conversation =
@@ -88,6 +88,10 @@ pub(crate) async fn run(client: &Client, output: &Output, command: Command) -> a
         Command::Export { file } => transfer::export(client, output, "conversations", file).await,
         Command::Import { file } => transfer::import(client, output, "conversations", &file).await,
     }
+}
+
+fn hits(found: &[Conversation]) -> String {
+    if found.is_empty() { "Nothing was found.".into() } else { list(found) }
 }
 
 fn list(found: &[Conversation]) -> String {
@@ -132,5 +136,6 @@ mod tests {
         };
         insta::assert_snapshot!("conversations", list(&[conversation]));
         insta::assert_snapshot!("conversations_none", list(&[]));
+        assert_eq!(hits(&[]), "Nothing was found.");
     }
 }

@@ -33,6 +33,7 @@ use clap::Subcommand;
 pub use client::{ApiError, Client};
 pub use connect::{Connected, connected};
 pub use output::Output;
+pub use transfer::refuse_existing;
 
 /// Has a Lar make a backup on its machine.
 ///

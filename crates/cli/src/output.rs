@@ -17,6 +17,8 @@ const NEAR_MIN: f64 = 0.8;
 /// A bar that counts bytes, and one that counts them up to a size that is not known.
 const WITH_TOTAL: &str = "{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {eta}";
 const WITHOUT_TOTAL: &str = "{msg} {bytes} {bytes_per_sec}";
+/// What a bar shows before there is anything to count.
+const WAITING: &str = "{msg}";
 
 /// Whoever reads standard output has closed it, as `head` does. The program then ends without an error message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +31,23 @@ impl std::fmt::Display for Closed {
 }
 
 impl std::error::Error for Closed {}
+
+/// The person stopped what the command did, by Ctrl+C. The program then says this alone, and ends as one that the signal ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stopped(pub &'static str);
+
+impl Stopped {
+    /// The exit code of what Ctrl+C ended: 128 and the number of SIGINT, as shells have it.
+    pub const EXIT_CODE: u8 = 130;
+}
+
+impl std::fmt::Display for Stopped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for Stopped {}
 
 /// Where and how commands show things.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,12 +100,27 @@ impl Output {
         ProgressBar::new(bytes).with_style(style(WITH_TOTAL))
     }
 
-    /// A bar for a download whose size may not be known yet; [`set_total`] says what it is.
+    /// A bar for a step of a download, of which `done` bytes are there. Its size may not be known yet; [`set_total`] says what
+    /// it is.
     #[must_use]
-    pub(crate) fn download(&self, total: Option<u64>) -> ProgressBar {
-        let bar = if self.terminal && !self.json { ProgressBar::no_length() } else { ProgressBar::hidden() };
+    pub(crate) fn download(&self, step: &str, done: u64, total: Option<u64>) -> ProgressBar {
+        let bar = self.bar_without_size().with_message(step.to_owned()).with_position(done);
         set_total(&bar, total);
+        // What was there before did not come at any speed.
+        bar.reset_eta();
         bar
+    }
+
+    /// The name of a step in the place of its bar, while there is nothing to count.
+    #[must_use]
+    pub(crate) fn waiting(&self, step: &str) -> ProgressBar {
+        let bar = self.bar_without_size().with_style(style(WAITING)).with_message(step.to_owned());
+        bar.tick();
+        bar
+    }
+
+    fn bar_without_size(&self) -> ProgressBar {
+        if self.terminal && !self.json { ProgressBar::no_length() } else { ProgressBar::hidden() }
     }
 
     /// Writes a piece of a remark to standard error, without a line break and as it is, under the same conditions.
@@ -115,12 +149,12 @@ impl Output {
 pub(crate) fn set_total(bar: &ProgressBar, total: Option<u64>) {
     match total.filter(|total| *total > 0) {
         Some(total) => {
-            bar.set_length(total);
             bar.set_style(style(WITH_TOTAL));
+            bar.set_length(total);
         }
         None => {
-            bar.unset_length();
             bar.set_style(style(WITHOUT_TOTAL));
+            bar.unset_length();
         }
     }
 }

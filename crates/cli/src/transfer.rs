@@ -17,6 +17,19 @@ const IMPORT_GROUP_BYTES: usize = 4 << 20;
 /// What some editors put at the head of a file.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
+/// Refuses to write over a file, or over whatever else has its name.
+///
+/// # Errors
+/// When something is there, with what to do.
+pub fn refuse_existing(file: &Path) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        file.symlink_metadata().is_err(),
+        "{} is there already: choose another name, or remove it first",
+        file.display()
+    );
+    Ok(())
+}
+
 /// Exports all of `what` (a path of the API) to a file, or to standard output.
 pub(crate) async fn export(
     client: &Client,
@@ -31,6 +44,7 @@ pub(crate) async fn export(
         }
         return Ok(());
     };
+    refuse_existing(&file)?;
     let written = write(client, what, &file).await.with_context(|| file.display().to_string())?;
     output.show(&json!({ what: written }), || format!("Wrote {written} {what} to {}.", file.display()))
 }
@@ -121,5 +135,15 @@ mod tests {
         assert_eq!(groups(&format!("{two}\u{feff}{three}")), [format!("{two}\u{feff}{three}")]);
         assert_eq!(groups("\u{feff}"), [""; 0]);
         assert_eq!(groups(""), [""; 0]);
+    }
+
+    #[test]
+    fn what_is_there_is_not_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("all.ndjson");
+        assert!(refuse_existing(&path).is_ok());
+        std::fs::write(&path, "{}").unwrap();
+        let refused = refuse_existing(&path).unwrap_err().to_string();
+        assert!(refused.ends_with("all.ndjson is there already: choose another name, or remove it first"));
     }
 }

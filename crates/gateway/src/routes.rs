@@ -192,7 +192,16 @@ impl Routes {
         let (store, digest, name) = (self.store.clone(), model.digest().to_owned(), model.name.clone());
         let cores = device::cores();
         let told = move |tuned: Tuned| {
-            tracing::info!(model = name, ?tuned, cores, "a model was measured");
+            tracing::info!(
+                model = name,
+                threads = tuned.threads,
+                threads_batch = tuned.threads_batch,
+                batch_tokens = tuned.batch_tokens,
+                token_micros = tuned.token_micros,
+                settled = tuned.settled,
+                cores,
+                "a model was measured"
+            );
             let kept = with_all_cores(tuned);
             let (store, digest, name) = (store.clone(), digest.clone(), name.clone());
             tokio::spawn(async move {

@@ -170,6 +170,10 @@ async fn create(
         !elsewhere || file.is_none(),
         "a backup of a Lar elsewhere stays on its machine: it holds every key and memory. Leave the file's name out"
     );
+    // Before a backup is made that could not be moved there.
+    if let Some(file) = &file {
+        lar_cli::refuse_existing(file)?;
+    }
     let made = if elsewhere || data_dir::running(&config.data_dir).is_some() {
         let connection = connect::connect(config, environment, output).await?;
         let made = lar_cli::backup(&connection.client).await;

@@ -17,12 +17,12 @@ mod serve;
 mod service;
 mod upgrade;
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
-use lar_cli::output::{Closed, plain_lines};
+use lar_cli::output::{Closed, Stopped, plain_lines};
 use lar_cli::{ApiError, Output, Surroundings};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -42,7 +42,7 @@ struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed; 2 the command line was not understood; 3 the server refused \
-                          the request; 4 `doctor` found something broken";
+                          the request; 4 `doctor` found something broken; 130 stopped by Ctrl+C";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -134,9 +134,12 @@ fn main() -> ExitCode {
         Ok(code) => code,
         // Whoever read the output has enough of it, as `head` does.
         Err(error) if error.downcast_ref::<Closed>().is_some() => ExitCode::SUCCESS,
+        Err(error) if error.downcast_ref::<Stopped>().is_some() => {
+            let _ = writeln!(std::io::stderr(), "{error:#}");
+            ExitCode::from(Stopped::EXIT_CODE)
+        }
         Err(error) => {
             let message = plain_lines(&format!("{error:#}"));
-            use std::io::Write as _;
             let _ = writeln!(std::io::stderr(), "lar: {message}");
             if let Some(step) = advice::next_step(&error) {
                 let _ = writeln!(std::io::stderr(), "→ {}", plain_lines(&step));

@@ -207,9 +207,16 @@ impl House {
     /// Serves until `stop`, then ends everything in order. Clients are told where it is, if they were not yet.
     pub(crate) async fn serve(mut self, stop: CancellationToken) -> anyhow::Result<()> {
         self.announce()?;
-        self.server.serve(stop, self.grace).await;
-        // No client should find it while engines end.
-        drop(self.announcement);
+        let announcement = self.announcement.take();
+        let mut serving = std::pin::pin!(self.server.serve(stop.clone(), self.grace));
+        tokio::select! {
+            () = &mut serving => drop(announcement),
+            // No client should look for it while answers and engines end: it listens no more.
+            () = stop.cancelled() => {
+                drop(announcement);
+                serving.await;
+            }
+        }
         if !self.tasks.stop(ENGINES_GRACE).await {
             tracing::warn!("engines did not end in time; they end with this process");
         }

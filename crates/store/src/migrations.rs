@@ -59,10 +59,13 @@ pub(crate) fn run(connection: &mut Connection, path: &Path) -> Result<(), Error>
         }
         transaction.pragma_update(None, "user_version", number)?;
         transaction.commit()?;
-        tracing::info!(schema = number, "the database was brought to a newer schema");
         if found > 0 {
+            tracing::info!(schema = number, "the database was brought to a newer schema");
             warn_of_losses(connection, number)?;
         }
+    }
+    if found == 0 {
+        tracing::debug!(schema = known, "a new database was made");
     }
     Ok(connection.pragma_update(None, "foreign_keys", true)?)
 }

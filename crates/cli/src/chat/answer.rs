@@ -2,14 +2,14 @@
 //! before it, and the memories that it cites behind it.
 
 use futures_util::StreamExt as _;
-use lar_api::conversations::{Citations, InTurn, TurnBegun};
+use lar_api::conversations::{Citations, InTurn, Recalled, TurnBegun};
 use lar_api::tasks::TaskEvent;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::wrap::Wrap;
 use crate::models::path;
-use crate::output::plain;
+use crate::output::{Stopped, plain};
 use crate::terminal::{self, HiddenKeys, Interrupts};
 use crate::{Client, Output, sse};
 
@@ -25,6 +25,15 @@ pub(super) struct Answer {
     pub(super) memory: InTurn,
 }
 
+/// Where an answer is printed, which says how what memory did is told and undone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// In a chat, which has `/undo`; told where a person is looking.
+    Chat,
+    /// By `lar ask`; what was changed is told wherever standard error leads.
+    Once,
+}
+
 /// Sends a message and prints the answer as it arrives. Ctrl+C stops the answer, as soon as it has begun; what is there is kept.
 ///
 /// # Errors
@@ -34,9 +43,10 @@ pub(super) async fn send(
     output: &Output,
     conversation: &str,
     message: &impl Serialize,
+    asked: Asked,
 ) -> anyhow::Result<Answer> {
-    print(client, output, conversation, &format!("conversations/{}/messages", path(conversation)), message)
-        .await
+    let to = format!("conversations/{}/messages", path(conversation));
+    print(client, output, conversation, &to, message, asked).await
 }
 
 /// Asks for another answer in the place of the one with this id, and prints it as [`send`] does.
@@ -51,7 +61,7 @@ pub(super) async fn regenerate(
     retry: &impl Serialize,
 ) -> anyhow::Result<Answer> {
     let to = format!("conversations/{}/messages/{}/regenerate", path(conversation), path(answer));
-    print(client, output, conversation, &to, retry).await
+    print(client, output, conversation, &to, retry, Asked::Chat).await
 }
 
 async fn print(
@@ -60,6 +70,7 @@ async fn print(
     conversation: &str,
     to: &str,
     body: &impl Serialize,
+    asked: Asked,
 ) -> anyhow::Result<Answer> {
     // Before the keys are hidden: from here on Ctrl+C does not end the program.
     let mut interrupts = Interrupts::new()?;
@@ -95,10 +106,7 @@ async fn print(
                     (id, memory) = (begun.answer.id, begun.answer.memory.unwrap_or_default());
                 }
                 stop.begun(client, output, conversation);
-                let activity = memory_activity(&memory);
-                if !activity.is_empty() {
-                    output.remark(&format!("{activity}\n"));
-                }
+                tell(output, &memory, asked);
             }
             ("citations", _) => {
                 let cited = serde_json::from_str::<Citations>(&data).map(|cited| cited.memories);
@@ -156,7 +164,9 @@ impl Stop {
                 *self = Self::Wanted;
             }
             Self::Possible => self.send(client, output, conversation),
-            Self::Wanted | Self::Sent => anyhow::bail!("the answer was left; the server may still write it"),
+            Self::Wanted | Self::Sent => {
+                anyhow::bail!(Stopped("the answer was left; the server may still write it"))
+            }
         }
         Ok(())
     }
@@ -240,13 +250,38 @@ pub(super) fn one_line(text: &str) -> String {
     plain(&text.join(" "))
 }
 
-/// What memory did in a turn, for a person; empty where it did nothing.
-fn memory_activity(memory: &InTurn) -> String {
+/// Tells what memory did in a turn, before its answer.
+fn tell(output: &Output, memory: &InTurn, asked: Asked) {
+    let (recalled, changed) = (recalled(memory), changed(memory, asked));
+    match asked {
+        Asked::Chat => {
+            let lines = [recalled, changed].concat();
+            if !lines.is_empty() {
+                output.remark(&format!("{}\n", lines.join("\n")));
+            }
+        }
+        Asked::Once => {
+            if !recalled.is_empty() {
+                output.remark(&recalled.join("\n"));
+            }
+            if !changed.is_empty() {
+                output.note(&changed.join("\n"));
+            }
+        }
+    }
+}
+
+/// What an answer was given of memory, for a person.
+fn recalled(memory: &InTurn) -> Vec<String> {
+    let line =
+        |one: &Recalled| format!("  recalled ({}) {} — {}", one.day, one_line(&one.content), one.reason);
+    memory.recalled.iter().map(line).collect()
+}
+
+/// What was changed of memory in a turn, for a person, and how to undo it.
+fn changed(memory: &InTurn, asked: Asked) -> Vec<String> {
     let mut lines = Vec::new();
     let line = one_line;
-    for one in &memory.recalled {
-        lines.push(format!("  recalled ({}) {} — {}", one.day, line(&one.content), one.reason));
-    }
     for one in &memory.saved {
         let what = match one.decision.as_str() {
             "reinforce" => "already saved:",
@@ -265,10 +300,16 @@ fn memory_activity(memory: &InTurn) -> String {
             .map(|one| format!("  suggested, see `lar memory inbox list`: {}", line(&one.content))),
     );
     lines.extend(memory.refused.iter().map(|reason| format!("  not done: {}", line(reason))));
-    if !memory.saved.is_empty() || !memory.forgotten.is_empty() {
-        lines.push("  /undo reverts this".into());
+    let saved = memory.saved.iter().map(|one| &one.id);
+    let ids = saved.chain(memory.forgotten.iter().map(|one| &one.id)).filter(|id| !id.is_empty());
+    match asked {
+        Asked::Chat if !memory.saved.is_empty() || !memory.forgotten.is_empty() => {
+            lines.push("  /undo reverts this".into());
+        }
+        Asked::Chat => {}
+        Asked::Once => lines.extend(ids.map(|id| format!("  `lar memory undo {}` reverts this", plain(id)))),
     }
-    lines.join("\n")
+    lines
 }
 
 /// The numbers behind an answer, or why it has none.
@@ -287,9 +328,26 @@ pub(super) fn footer(end: &TaskEvent) -> String {
 
 #[cfg(test)]
 mod tests {
+    use lar_api::conversations::Saved;
     use lar_api::tasks::TaskError;
 
     use super::*;
+
+    #[test]
+    fn what_was_saved_is_told_with_how_to_undo_it() {
+        let saved = Saved {
+            id: "mem_1".into(),
+            decision: "create".into(),
+            content: "The gate opens\nwith 5512.".into(),
+            instead_of: None,
+            change: None,
+        };
+        let memory = InTurn { saved: vec![saved], ..InTurn::default() };
+        let told = "  saved: The gate opens with 5512.";
+        assert_eq!(changed(&memory, Asked::Chat), [told, "  /undo reverts this"]);
+        assert_eq!(changed(&memory, Asked::Once), [told, "  `lar memory undo mem_1` reverts this"]);
+        assert_eq!(changed(&InTurn::default(), Asked::Once), [""; 0]);
+    }
 
     #[test]
     fn screens() {

@@ -6,9 +6,9 @@ use lar_api::conversations::{Conversation, InTurn, NewConversation, NewMessage, 
 use lar_api::memories::{Undo, Undone};
 use lar_api::models::Model;
 
-use super::answer::{self, Answer, footer};
+use super::answer::{self, Answer, Asked, footer};
 use super::input::{Line, Lines};
-use super::{ChatArgs, begin};
+use super::{ChatArgs, begin, erase_if_refused};
 use crate::models::path;
 use crate::output::{nearest, plain};
 use crate::{Client, Output};
@@ -195,6 +195,7 @@ impl<'a> Chat<'a> {
     }
 
     async fn send(&mut self, content: String) -> anyhow::Result<()> {
+        let is_first = self.conversation.is_none();
         let conversation = match &self.conversation {
             Some(conversation) => conversation.id.clone(),
             None => {
@@ -216,8 +217,14 @@ impl<'a> Chat<'a> {
             max_tokens: None,
             seed: None,
         };
-        let answer = answer::send(self.client, &self.output, &conversation, &message).await?;
-        self.keep(answer);
+        let sent = answer::send(self.client, &self.output, &conversation, &message, Asked::Chat).await;
+        if let Err(error) = &sent
+            && is_first
+            && erase_if_refused(self.client, &conversation, error).await
+        {
+            self.conversation = None;
+        }
+        self.keep(sent?);
         Ok(())
     }
 

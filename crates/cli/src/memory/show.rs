@@ -109,7 +109,7 @@ pub(super) fn list(memories: &[Memory]) -> String {
                 day.chars().take(10).collect(),
                 memory.kind.clone(),
                 plain(&memory.tags.join(",")),
-                line(&memory.content),
+                held(memory),
             ]
         }),
     )
@@ -174,6 +174,12 @@ pub(super) fn counted(stats: &MemoryStats) -> String {
             size(stats.index_bytes),
         ]],
     )
+}
+
+/// The beginning of a memory on one line, with a word before it where another one took its place.
+fn held(memory: &Memory) -> String {
+    let mark = if memory.superseded_by.is_some() { "(superseded) " } else { "" };
+    format!("{mark}{}", line(&memory.content))
 }
 
 /// The beginning of a text on one line.

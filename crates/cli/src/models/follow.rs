@@ -13,6 +13,8 @@ use crate::output::{Output, set_total};
 
 /// How often a pull is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(150);
+/// What a download is called before its first byte.
+const STARTING: &str = "starting";
 
 /// A model that is to be fetched.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,15 +44,26 @@ impl Download {
     pub(super) async fn run(&self, client: &Client, output: &Output) -> anyhow::Result<Pull> {
         let new = NewPull { source: self.source.clone(), name: self.name.clone() };
         let mut state: Pull = client.post("catalog/pulls", &new).await?;
-        let mut total = self.total(&state);
-        let bar = output.download(total);
+        let mut shown = (STARTING.to_owned(), None);
+        let mut bar = output.waiting(STARTING);
         while !matches!(state.state.as_str(), "done" | "failed") {
-            if total != self.total(&state) {
-                total = self.total(&state);
-                set_total(&bar, total);
+            let (step, total) = (step(&state).to_owned(), self.total(&state));
+            let done = total.map_or(state.done_bytes, |total| state.done_bytes.min(total));
+            if step != shown.0 {
+                // Neither the count nor the speed of a step is that of the step before.
+                bar.finish_and_clear();
+                bar = if step == STARTING {
+                    output.waiting(&step)
+                } else {
+                    output.download(&step, done, total)
+                };
+            } else if step != STARTING {
+                if total != shown.1 {
+                    set_total(&bar, total);
+                }
+                bar.set_position(done);
             }
-            bar.set_message(state.state.clone());
-            bar.set_position(state.done_bytes);
+            shown = (step, total);
             tokio::time::sleep(LOOK_EVERY).await;
             let pulls: Page<Pull> = client.get("catalog/pulls").await?;
             let found = pulls.data.into_iter().find(|pull| pull.source == state.source);
@@ -71,6 +84,14 @@ impl Download {
             "downloading" => state.total_bytes.max(self.size_bytes),
             _ => state.total_bytes,
         }
+    }
+}
+
+/// What a pull is doing, for a person.
+fn step(state: &Pull) -> &str {
+    match state.state.as_str() {
+        "downloading" if state.done_bytes == 0 => STARTING,
+        other => other,
     }
 }
 
@@ -134,9 +155,22 @@ mod tests {
         assert_eq!(listed.total(&state("downloading", Some(100))), Some(400), "of the first file of several");
         assert_eq!(listed.total(&state("verifying", Some(390))), Some(390));
         let output = Output { json: false, terminal: false };
-        assert_eq!(output.download(Some(400)).length(), Some(400));
+        assert_eq!(output.download("downloading", 1, Some(400)).length(), Some(400));
         for unknown in [None, Some(0)] {
-            assert_eq!(output.download(unknown).length(), None);
+            assert_eq!(output.download("downloading", 1, unknown).length(), None);
         }
+    }
+
+    #[test]
+    fn a_download_starts_until_its_first_byte_and_each_step_counts_anew() {
+        let mut begun = state("downloading", Some(400));
+        assert_eq!(step(&begun), "starting");
+        begun.done_bytes = 1;
+        assert_eq!(step(&begun), "downloading");
+        assert_eq!(step(&state("verifying", Some(400))), "verifying");
+        let output = Output { json: false, terminal: false };
+        let bar = output.download("verifying", 7, Some(400));
+        assert_eq!((bar.message(), bar.position()), ("verifying".to_owned(), 7));
+        assert_eq!((bar.per_sec(), output.waiting("starting").length()), (0.0, None));
     }
 }

@@ -15,6 +15,10 @@ use super::{ServerFile, is_anothers, linked_of, running};
 /// What to do where another process has a lock.
 pub(crate) const STEP: &str =
     "stop that process, or use another data directory with --data-dir or LAR_DATA_DIR";
+/// What to do where that process is Lar and is not announced: it lets go of the lock, or can be reached soon.
+const WAIT: &str = "try again in a moment, or use another data directory with --data-dir or LAR_DATA_DIR";
+/// The name of this program's processes.
+const LAR: &str = "lar";
 /// Who has a lock where the system does not say it.
 const UNSEEN: &str = "a process that cannot be seen from here";
 
@@ -138,6 +142,13 @@ fn directory_in_use(data_dir: &Path, holder: Option<&Holder>, server: Option<&Se
         (Some(holder), Some(server)) if holder.pid == server.pid => {
             format!("is served already by {holder} at {}", server.url)
         }
+        // Lar takes the lock before it announces itself and has it for a while after it took that back.
+        (Some(holder), _) if holder.program.as_deref() == Some(LAR) => {
+            return format!(
+                "the data directory {} is in use by {holder}, which is starting, stopping or at work on it; {WAIT}",
+                data_dir.display()
+            );
+        }
         (Some(holder), _) => format!("is in use: its lock is held by {holder}"),
         (None, Some(server)) => format!(
             "is in use: its lock is held by {UNSEEN}, perhaps the server that was process {} at {}",
@@ -212,6 +223,12 @@ mod tests {
             said(Some(&holder(12, "lar")), Some(&server)),
             format!("{start} served already by process 12 (lar) at http://127.0.0.1:5270; {STEP}")
         );
+        let passing = format!(
+            "{start} in use by process 12 (lar), which is starting, stopping or at work on it; {WAIT}"
+        );
+        assert_eq!(said(Some(&holder(12, "lar")), None), passing);
+        let dead = ServerFile { url: server.url.clone(), pid: 11 };
+        assert_eq!(said(Some(&holder(12, "lar")), Some(&dead)), passing);
         let by_flock = format!("{start} in use: its lock is held by process 123 (flock); {STEP}");
         assert_eq!(said(Some(&holder(123, "flock")), None), by_flock);
         assert_eq!(said(Some(&holder(123, "flock")), Some(&server)), by_flock, "that server was killed");
