@@ -442,13 +442,20 @@ fn a_call_of_a_tool_is_one_line_of_the_log_and_says_nothing_of_what_was_said() {
         "search",
         json!({ "query": "cellar key", "limit": 5.0, "token_budget": 500.0, "min_retention": 0 }),
     );
+    // Nor is a method that is not there repeated.
+    let unknown = json!({ "jsonrpc": "2.0", "id": 1, "method": "where is the cellar key" });
+    let headers = format!(
+        "{}content-type: application/json\r\naccept: application/json, text/event-stream\r\nmcp-protocol-version: 2025-11-25\r\n",
+        bearer()
+    );
+    let _ = knock(&lar, "POST", "/mcp", &headers, &unknown.to_string());
 
     let log = lar.until("the log to be written", |lar| {
         let log = std::fs::read_to_string(lar.data().join("log")).ok()?;
-        (log.lines().filter(|line| line.contains("/mcp")).count() >= 3).then_some(log)
+        (log.lines().filter(|line| line.contains("/mcp")).count() >= 4).then_some(log)
     });
     assert!(!log.contains("cellar"), "{log}");
     let of_calls: Vec<&str> =
         log.lines().filter(|line| line.contains("/mcp") || line.contains("rmcp")).collect();
-    assert_eq!(of_calls.len(), 3, "{of_calls:#?}");
+    assert_eq!(of_calls.len(), 4, "{of_calls:#?}");
 }

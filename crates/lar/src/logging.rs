@@ -20,7 +20,7 @@ use lines::{Guard, Lines};
 
 /// Libraries that say too much, whatever is set: `secrets_scanner` of every start at `info`, `rmcp` several lines for each call
 /// of a tool, and at `debug` what was called with what.
-const QUIET: &[&str] = &["secrets_scanner=warn", "rmcp=warn"];
+const QUIET: &[&str] = &["secrets_scanner=warn", "rmcp=error"];
 
 /// Starts logging to standard error; the guard writes what is left when it is dropped. Client commands log
 /// errors only.

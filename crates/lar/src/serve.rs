@@ -36,6 +36,8 @@ const KEEP_TEMPORARY: Duration = Duration::from_secs(24 * 3600);
 const FORGET_EVERY: Duration = Duration::from_secs(3600);
 /// How often it is looked whether something was erased that is to be cleared out of pages.
 const CLEAR_EVERY: Duration = Duration::from_secs(30);
+/// When clearing is tried again where it failed, such as on a full disk.
+const CLEAR_AGAIN_AFTER: Duration = Duration::from_secs(60);
 /// What to do about an owner's key that was revoked, which a Lar of an earlier release allowed.
 const OWNER_REVOKED: &str = "The owner's key was revoked: the command line is refused. Stop Lar, remove `owner.key` from the data \
                              directory (and change LAR_OWNER_KEY, where it is set), and start Lar: it makes another";
@@ -429,7 +431,7 @@ async fn clear_erased(store: Store, stopping: CancellationToken) {
             Ok(None) => {}
             Err(error) => {
                 tracing::warn!(%error, "what was erased may be in unused parts of the database's file; another try comes");
-                wait = FORGET_EVERY;
+                wait = wait.max(CLEAR_AGAIN_AFTER);
             }
         }
     }

@@ -106,7 +106,11 @@ impl Store {
             drop(new_private(&copy).map_err(Error::Backup)?);
             let copy = RemovedOnDrop(copy);
             let source = Connection::open_with_flags(&database, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+            // One state of the database for the whole copy: SQLite would begin again after each change by another connection.
+            let snapshot = source.unchecked_transaction()?;
+            snapshot.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))?;
             source.backup("main", &copy.0, None::<fn(_)>)?;
+            drop(snapshot);
             let schema = source.query_row("PRAGMA user_version", [], |row| row.get(0))?;
             drop(source);
             refuse_damaged(&copy.0)?;
@@ -218,4 +222,44 @@ pub(crate) fn new_private(path: &Path) -> std::io::Result<File> {
 
 fn sync(folder: &Path) -> Result<(), Error> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(Error::Backup)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+    use super::*;
+
+    /// Copied in a hundred steps, in each of which others write.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_backup_is_of_one_moment_and_ends_beside_writes() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("lar.db")).unwrap();
+        let fill = |connection: &Connection| {
+            connection.execute_batch("CREATE TABLE filling (bytes BLOB); CREATE TABLE counts (n INTEGER)")?;
+            for _ in 0..10_000 {
+                connection.execute("INSERT INTO filling VALUES (zeroblob(4000))", [])?;
+            }
+            Ok(())
+        };
+        store.write(fill).await.unwrap();
+        let is_done = Arc::new(AtomicBool::new(false));
+        let writer = tokio::spawn({
+            let (store, is_done) = (store.clone(), is_done.clone());
+            async move {
+                while !is_done.load(Relaxed) {
+                    let count = |connection: &Connection| {
+                        Ok(connection.execute("INSERT INTO counts VALUES (1)", [])?)
+                    };
+                    store.write(count).await.unwrap();
+                }
+            }
+        });
+        let folder = directory.path().to_owned();
+        // Without one state for all steps this ends when the writes do, which is never.
+        store.backup(folder.clone(), folder.join("backup.tar")).await.unwrap();
+        is_done.store(true, Relaxed);
+        writer.await.unwrap();
+    }
 }
