@@ -66,7 +66,7 @@ pub(crate) async fn measure() -> anyhow::Result<String> {
 /// How long clearing pages took, and how many there were.
 async fn cleared(store: &Store) -> anyhow::Result<String> {
     let begun = Instant::now();
-    let pages = store.clear_unallocated().await?.unwrap_or(0);
+    let pages = store.clear_erased().await?.unwrap_or(0);
     Ok(format!("{:.0} ms ({pages} pages)", millis(begun)))
 }
 

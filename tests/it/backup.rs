@@ -1,15 +1,32 @@
 //! Backups: made while Lar serves, checked, and brought back somewhere else, where the same questions have the same answers.
 
 use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use lar_tests::Lar;
 use lar_tests::alone::lar;
+use lar_tests::damage::fold_log;
+use lar_tests::{Lar, until};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::{Value, json};
+
+/// Of a backup: its manifest and the beginning of its database. A pipe takes as much without a reader.
+const BEGINNING_BYTES: usize = 4096;
 
 fn path(file: &Path) -> &str {
     file.to_str().unwrap()
+}
+
+/// What is in a folder, by name.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort_unstable();
+    names
 }
 
 /// What Lar says to a few questions, without what differs each time.
@@ -180,6 +197,82 @@ fn what_is_damaged_is_refused_and_changes_nothing() {
     }
     let (ok, told) = lar(&data, &["backup", "verify", "/nowhere"]);
     assert!(!ok && told.contains("/nowhere"), "{told}");
+}
+
+#[test]
+fn what_a_killed_restore_left_is_removed_at_the_next_start_and_not_while_it_runs() {
+    let at = tempfile::tempdir().unwrap();
+    let (data, pipe) = (at.path().join("data"), at.path().join("pipe.tar"));
+    let mut house = Lar::start_on(&data);
+    let made = house.post("/lar/v1/backups", &Value::Null).json()["path"].as_str().unwrap().to_owned();
+    assert_eq!(house.stop(), Some(0));
+    // The restore reads the beginning of a backup from the pipe and waits for the rest. Nobody waits until the pipe is opened.
+    mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let mut sender = fs::File::options().read(true).write(true).open(&pipe).unwrap();
+    sender.write_all(&fs::read(&made).unwrap()[..BEGINNING_BYTES]).unwrap();
+    let mut command = Lar::command_through(&["env"], &data);
+    command.args(["backup", "restore", path(&pipe)]).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut restore = command.spawn().unwrap();
+    let left = data.join("restore.partial");
+    until("a restore that unpacks", || left.join("lar.db").exists().then_some(()));
+    for (name, bytes) in [("lar-1.partial", "a part"), ("lar-1.db-copy", "a part"), ("lar-1.db-copy-wal", "")]
+    {
+        fs::write(data.join("backups").join(name), bytes).unwrap();
+    }
+    let (ok, told) = lar(&data, &["serve"]);
+    assert!(!ok && told.contains("is in use by process"), "{told}");
+    let (_, told) = lar(&data, &["doctor"]);
+    assert!(!told.contains("killed"), "{told}");
+    assert!(left.join("lar.db").exists(), "nobody removes it meanwhile");
+    restore.kill().unwrap();
+    restore.wait().unwrap();
+
+    assert!(left.join("lar.db").exists(), "it is left");
+    let (_, told) = lar(&data, &["doctor"]);
+    assert!(told.contains("note    killed restore") && told.contains(path(&left)), "{told}");
+    assert!(told.contains("note    killed backup") && told.contains("lar-1.db-copy-wal"), "{told}");
+    let mut house = Lar::start_on(&data);
+    assert!(!left.exists());
+    assert_eq!(names(&data.join("backups")), [made.rsplit('/').next().unwrap()]);
+    assert_eq!(house.stop(), Some(0));
+    let (_, told) = lar(&data, &["doctor"]);
+    assert!(!told.contains("killed"), "{told}");
+}
+
+#[test]
+fn salvage_leaves_a_folder_that_it_refuses_as_it_is_and_copies_nothing_behind_links() {
+    let at = tempfile::tempdir().unwrap();
+    let (data, other, saved) = (at.path().join("data"), at.path().join("other"), at.path().join("saved"));
+    let mut house = Lar::start_on(&data);
+    assert_eq!(house.stop(), Some(0));
+    fold_log(&data);
+    for folder in [&other, &saved] {
+        fs::create_dir(folder).unwrap();
+    }
+    let database = other.join("lar.db");
+    fs::copy(data.join("lar.db"), &database).unwrap();
+    symlink(data.join("secret.key"), other.join("secret.key")).unwrap();
+    fs::File::create(other.join("owner.key")).unwrap().set_len(1 << 40).unwrap();
+    fs::write(other.join("lar.toml"), "log = \"warn\"\n").unwrap();
+    for name in ["lar.damaged-copy", "lar.unfinished", "notes"] {
+        fs::write(saved.join(name), "there before").unwrap();
+    }
+
+    let command = ["backup", "salvage", path(&saved), "--database", path(&database)];
+    let (ok, told) = lar(&data, &command);
+    assert!(!ok && told.contains("is not empty: name a new folder"), "{told}");
+    assert_eq!(names(&saved), ["lar.damaged-copy", "lar.unfinished", "notes"]);
+    fs::remove_file(saved.join("notes")).unwrap();
+    let (ok, told) = lar(&data, &command);
+    assert!(ok && told.contains("secret.key was not copied: it is a symbolic link"), "{told}");
+    assert!(told.contains("owner.key was not copied: it has more than 4.0 KiB"), "{told}");
+    let there = names(&saved);
+    for (name, is_there) in
+        [("lar.db", true), ("lar.toml", true), ("secret.key", false), ("owner.key", false)]
+    {
+        assert_eq!(there.iter().any(|found| found == name), is_there, "{name}: {there:?}");
+    }
+    assert!(!there.iter().any(|name| name.contains("damaged") || name.contains("unfinished")), "{there:?}");
 }
 
 /// Only root can make what is another's; as anyone else there is nothing to hand over.

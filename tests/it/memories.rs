@@ -7,6 +7,7 @@ mod crash;
 mod create;
 mod faults;
 mod imports;
+mod inbox;
 mod purge;
 mod search;
 mod smart;

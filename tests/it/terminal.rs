@@ -1,8 +1,9 @@
-//! `lar chat` and `lar top` on a real terminal, with a real model.
+//! `lar chat`, `lar top`, `lar serve` and exports on a real terminal, with a real model.
 
 use std::process::Command;
 
-use lar_tests::{COLUMNS, Lar, program};
+use lar_tests::alone::command_at_home;
+use lar_tests::{COLUMNS, Lar, Terminal, program};
 use serde_json::{Value, json};
 
 const CTRL_C: &str = "\x03";
@@ -171,4 +172,43 @@ fn a_closed_pipe_ends_a_command_quietly() {
         let said = String::from_utf8_lossy(&done.stderr).into_owned();
         assert_eq!((done.status.code(), said.as_str()), (Some(0), ""), "{arguments:?}");
     }
+}
+
+#[test]
+fn an_export_does_not_steer_the_terminal_and_is_the_same_in_a_pipe() {
+    let lar = Lar::start();
+    let told = "The mill\u{9b}31m grinds\u{202e} rye.";
+    let shown = r"The mill\u009b31m grinds\u202e rye.";
+    assert_eq!(lar.post("/lar/v1/memories", &json!({ "content": told })).status, 201);
+    let title = "Rye\u{202e} and mills";
+    assert_eq!(lar.post("/lar/v1/conversations", &json!({ "title": title })).status, 201);
+    for (what, told, shown) in [("memory", told, shown), ("conversations", title, r"Rye\u202e and mills")] {
+        let (code, screen) = lar.on_terminal(&[what, "export"]).ended();
+        assert_eq!(code, Some(0), "{screen}");
+        assert!(screen.contains(shown), "{screen:?}");
+        assert!(!screen.contains(['\u{9b}', '\u{202e}', '\u{1b}']), "{screen:?}");
+        let piped = lar.cli(&[what, "export"]);
+        assert!(piped.status.success());
+        let piped = String::from_utf8(piped.stdout).unwrap();
+        assert!(piped.contains(told), "{piped:?}");
+    }
+}
+
+#[test]
+fn names_of_files_in_the_log_on_a_terminal_do_not_steer_it() {
+    let home = tempfile::tempdir().unwrap();
+    let manifests = home.path().join("models/manifests");
+    std::fs::create_dir_all(&manifests).unwrap();
+    std::fs::write(manifests.join("owl\u{1b}]0;x\u{7}\nrow\u{202e}.json"), "{").unwrap();
+    let mut command = command_at_home(home.path());
+    command.arg("serve").env("LAR_MODELS_DIR", home.path().join("models")).env("LAR_LOG", "warn");
+    let mut serve = Terminal::run(&command);
+    serve.wait_for("Lar is at http://");
+    serve.press(CTRL_C);
+    let (code, screen) = serve.ended();
+    assert_eq!(code, Some(0), "{screen:?}");
+    // The end of the path, and the name of the next field in the log's own colours.
+    let shown = "owl\u{fffd}]0;x\u{fffd}\u{fffd}row\u{fffd}.json \u{1b}[3merror\u{1b}[0m";
+    assert!(screen.contains(shown), "{screen:?}");
+    assert!(!screen.contains("\u{1b}]0;x") && !screen.contains('\u{202e}'), "{screen:?}");
 }

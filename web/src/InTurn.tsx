@@ -10,7 +10,7 @@ export function Remembered({ memory }: { memory: InTurn }) {
   const [done, setDone] = useState<string>();
   const { recalled = [], saved = [], forgotten = [], waiting = [], refused = [] } = memory;
   const cited = recalled.filter((one) => one.cited).length;
-  const changed = [...saved, ...forgotten].filter(({ id }) => id);
+  const changed = [...saved, ...forgotten].filter(({ id, content }) => id && content);
   const undo = async () => {
     try {
       for (const { id, change } of changed) await calls.undo(id, change);
@@ -31,7 +31,7 @@ export function Remembered({ memory }: { memory: InTurn }) {
             {recalled.map((one) => (
               <li key={one.id}>
                 {one.cited && <strong>In the answer: </strong>}
-                {one.content} <span className="quiet">{one.day}, {one.reason}</span>
+                <Content of={one} /> <span className="quiet">{one.day}, {one.reason}</span>
               </li>
             ))}
           </ul>
@@ -39,13 +39,13 @@ export function Remembered({ memory }: { memory: InTurn }) {
       )}
       {saved.map((one) => (
         <p key={one.id}>
-          <strong>{one.decision === "reinforce" ? "Known already" : "Remembered"}</strong> {one.content}
+          <strong>{one.decision === "reinforce" ? "Known already" : "Remembered"}</strong> <Content of={one} />
           {one.instead_of && <span className="old">{one.instead_of}</span>}
         </p>
       ))}
       {forgotten.map((one) => (
-        <p key={one.id + one.content}>
-          <strong>Forgotten</strong> {one.content}
+        <p key={`${one.id} ${one.content}`}>
+          <strong>Forgotten</strong> <Content of={one} />
         </p>
       ))}
       {waiting.map((one) => (
@@ -61,4 +61,8 @@ export function Remembered({ memory }: { memory: InTurn }) {
       {changed.length > 0 && (done ? <p role="status">{done}</p> : <button onClick={undo}>Undo</button>)}
     </div>
   );
+}
+
+function Content({ of: { content } }: { of: { content?: string } }) {
+  return content ? <>{content}</> : <span className="quiet">(erased since)</span>;
 }

@@ -185,6 +185,8 @@ fn each_thing_is_known_in_one_place() {
         &["crates/base/src/caller.rs", "crates/server/src/auth.rs", "benches/"],
     );
     only_in("Caller::internal(", &["crates/base/src/caller.rs", "crates/memory/src/"]);
+    // What a key without `memory:read` is shown of memories.
+    only_in("WrittenMemory {", &["crates/api/src/memories/", "crates/server/src/memories/view.rs"]);
     only_in("Command::new(", &["crates/sandbox/src/command.rs", "tests/", "benches/"]);
     only_in("TcpStream::connect", &["crates/egress/", "tests/", "benches/"]);
     only_in(

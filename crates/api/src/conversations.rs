@@ -135,6 +135,8 @@ pub struct InTurn {
 #[expect(missing_docs, reason = "as in `Memory`")]
 pub struct Recalled {
     pub id: String,
+    /// Absent where the memory was erased since.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub content: String,
     /// When it happened or was remembered.
     pub day: String,
@@ -160,10 +162,15 @@ pub struct Citations {
 pub struct Saved {
     pub id: String,
     pub decision: String,
+    /// Absent where the memory was erased since.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub content: String,
-    /// What it took the place of.
+    /// What it said before, or what said the memory whose place it took; absent where that was erased since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instead_of: Option<String>,
+    /// The memory whose place it took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instead_of_id: Option<String>,
     /// The decision, for `undo`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change: Option<String>,
@@ -174,6 +181,8 @@ pub struct Saved {
 #[expect(missing_docs, reason = "as in `Memory`")]
 pub struct Forgotten {
     pub id: String,
+    /// Absent where the memory was erased since.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub content: String,
     /// The decision, for `undo`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -2,11 +2,13 @@
 
 mod search;
 mod transfer;
+mod written;
 
 pub use search::{Filters, InsteadOf, Neighbour, ScoreParts, SearchRequest, SearchResponse, SearchResult};
 use serde::{Deserialize, Serialize};
 pub use transfer::{MemoryLine, MovedChange, MovedPassage};
 use utoipa::ToSchema;
+pub use written::WrittenMemory;
 
 /// Something to be remembered.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -59,7 +61,7 @@ pub struct NewMemories {
 pub struct Ingested {
     /// The memory.
     #[serde(flatten)]
-    pub memory: Memory,
+    pub memory: WrittenMemory,
     /// False when the same memory was there already.
     pub created: bool,
     /// The rules of the secrets that were left out.
@@ -82,17 +84,19 @@ pub struct IngestedAll {
 pub struct Decided {
     /// `create`, `reinforce`, `update`, `supersede`, `merge` or `reject`.
     pub decision: String,
-    /// Why.
-    pub reason: String,
-    /// How often such a decision is right, 0 to 1, as measured on a labelled set.
-    pub confidence: f32,
+    /// Why. For a key without `memory:read` it is there of `create` and `reject` only, which no memory decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// How often such a decision is right, 0 to 1, as measured on a labelled set; absent where `reason` is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<f32>,
     /// The memory it was decided against, as it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub against: Option<Memory>,
+    pub against: Option<WrittenMemory>,
     /// The memory that holds it now; none of what was rejected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub memory: Option<Memory>,
-    /// How the text of `against` changed, of an update or a merge.
+    pub memory: Option<WrittenMemory>,
+    /// How the text of `against` changed, of an update or a merge; absent for a key without `memory:read`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub diff: Vec<Difference>,
     /// The rules of the secrets that were left out.
@@ -250,7 +254,7 @@ pub struct Undo {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Undone {
     /// As they are now.
-    pub memories: Vec<Memory>,
+    pub memories: Vec<WrittenMemory>,
 }
 
 /// How many memories there are.

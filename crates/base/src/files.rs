@@ -3,12 +3,12 @@
 //! it could not write or must move: whether there was room ([`NoRoom`]), and a move that keeps links ([`rename`]).
 //!
 //! What is there is looked at before it is opened, because opening a pipe waits, and opening a device can do something.
-//! Symbolic links are followed. The caller names the file in its own error.
+//! Symbolic links are followed, but by [`read_small_unlinked`]. The caller names the file in its own error.
 
 use std::fmt;
 use std::fs::{self, File, FileType};
 use std::io::{self, ErrorKind, Read as _};
-use std::os::unix::fs::{FileTypeExt as _, symlink};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, symlink};
 use std::path::Path;
 
 use crate::Bytes;
@@ -68,8 +68,27 @@ pub fn is_disk_full(error: &io::Error) -> bool {
 /// # Errors
 /// When it is not there, is no regular file, is longer, or cannot be read.
 pub fn read_small(path: &Path, max: Bytes) -> io::Result<Vec<u8>> {
+    read_at_most(open_regular(path)?, max)
+}
+
+/// As [`read_small`], and follows no symbolic link at the end of the path: for a folder where others may have put one.
+///
+/// # Errors
+/// As [`read_small`]; when it is a link, or is exchanged while it is opened.
+pub fn read_small_unlinked(path: &Path, max: Bytes) -> io::Result<Vec<u8>> {
+    let found = fs::symlink_metadata(path)?;
+    check_kind(found.file_type())?;
+    let file = File::open(path)?;
+    let opened = file.metadata()?;
+    if (opened.dev(), opened.ino()) != (found.dev(), found.ino()) {
+        return Err(io::Error::new(ErrorKind::InvalidInput, "it was exchanged while it was opened"));
+    }
+    read_at_most(file, max)
+}
+
+fn read_at_most(file: File, max: Bytes) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    open_regular(path)?.take(max.get() + 1).read_to_end(&mut bytes)?;
+    file.take(max.get() + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > max.get() {
         let reason = format!("it has more than {max}, which is the most that is read of it");
         return Err(io::Error::new(ErrorKind::InvalidData, reason));
@@ -200,6 +219,20 @@ mod tests {
         fs::write(at("data/file"), "moved").unwrap();
         rename(&at("data/file"), &at("data/aside/file")).unwrap();
         assert_eq!(fs::read_to_string(at("data/aside/file")).unwrap(), "moved");
+    }
+
+    #[test]
+    fn a_small_file_is_read_without_its_link_where_that_is_asked_for() {
+        let folder = folder("unlinked");
+        let at = |name: &str| folder.0.join(name);
+        let read = |name: &str| read_small_unlinked(&at(name), Bytes(8)).map_err(|error| error.to_string());
+        fs::write(at("key"), "12345678").unwrap();
+        symlink("key", at("link")).unwrap();
+        File::create(at("huge")).unwrap().set_len(1 << 40).unwrap();
+        assert_eq!(read("key"), Ok(b"12345678".to_vec()));
+        assert_eq!(read("link"), Err("it is a symbolic link, not a regular file".into()));
+        assert_eq!(read("huge"), Err("it has more than 8 B, which is the most that is read of it".into()));
+        assert_eq!(read_small_unlinked(&at("none"), Bytes(8)).unwrap_err().kind(), ErrorKind::NotFound);
     }
 
     #[test]

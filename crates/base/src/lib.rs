@@ -1,8 +1,8 @@
 //! The ground floor: what every room of the house may use and none may redefine.
 //!
 //! Typed ids, units, the one clock, the one table of error codes, secrets that cannot be printed, who is
-//! calling and what they may do, paths as a shell reads them, and tasks that shut down in order. Nothing here does input or
-//! output, but for [`files`], by which every crate reads small files.
+//! calling and what they may do, paths as a shell reads them, texts that do not steer a terminal, and tasks that shut down in
+//! order. Nothing here does input or output, but for [`files`], by which every crate reads small files.
 
 pub mod caller;
 pub mod clock;
@@ -13,6 +13,7 @@ pub mod problem;
 pub mod secret;
 pub mod shell;
 pub mod tasks;
+pub mod terminal;
 pub mod units;
 
 pub use caller::{Caller, MemoryMode, Scope, Scopes, VisibleKeys};

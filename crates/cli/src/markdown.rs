@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use lar_api::Page;
-use lar_api::memories::{Ingested, Memory, MemoryPatch, NewMemory};
+use lar_api::memories::{Ingested, Memory, MemoryPatch, NewMemory, WrittenMemory};
 use serde_json::json;
 
 use crate::output::Output;
@@ -111,7 +111,7 @@ async fn one(client: &Client, path: &Path) -> anyhow::Result<Done> {
         let made: Ingested = client.post("memories", &new).await?;
         if pinned {
             let patch = MemoryPatch { pinned: Some(true), ..MemoryPatch::default() };
-            let _: Memory = client.patch(&format!("memories/{}", made.memory.id), &patch).await?;
+            let _: WrittenMemory = client.patch(&format!("memories/{}", made.memory.id), &patch).await?;
         }
         found.fields.insert("id".into(), made.memory.id);
         std::fs::write(path, found.to_text())?;
@@ -135,7 +135,7 @@ async fn one(client: &Client, path: &Path) -> anyhow::Result<Done> {
     if patch == MemoryPatch::default() {
         return Ok(Done::Same);
     }
-    let _: Memory = client.patch(&format!("memories/{}", models::path(&id)), &patch).await?;
+    let _: WrittenMemory = client.patch(&format!("memories/{}", models::path(&id)), &patch).await?;
     Ok(Done::Changed)
 }
 

@@ -10,6 +10,7 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWrit
 use tokio::task::JoinSet;
 
 use crate::Client;
+use crate::output::plain_json;
 
 /// Bytes of a line at most.
 const LINE_BYTES_MAX: usize = 4 << 20;
@@ -136,9 +137,8 @@ fn failed(id: &Value, code: i64, message: &str) -> Value {
 
 /// Writes a message as one line, whole.
 async fn write(message: &Value) -> anyhow::Result<()> {
-    let mut line = serde_json::to_vec(message)?;
-    line.push(b'\n');
+    let line = format!("{}\n", plain_json(&message.to_string()));
     let mut output = tokio::io::stdout();
-    output.write_all(&line).await?;
+    output.write_all(line.as_bytes()).await?;
     Ok(output.flush().await?)
 }

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use lar_api::Page;
 use lar_api::memories::{
     Accept, Candidate, Decided, Filters, Ingested, Memory, MemoryChange, MemoryClient, MemoryPatch,
-    MemoryStats, NewMemory, Review, SearchRequest, SearchResponse, Undone,
+    MemoryStats, NewMemory, Review, SearchRequest, SearchResponse, Undone, WrittenMemory,
 };
 use lar_api::spaces::Space;
 use serde_json::Value;
@@ -18,6 +18,9 @@ use crate::client::Client;
 use crate::importers::{self, From};
 use crate::output::{Output, plain, table};
 use crate::{markdown, models, transfer};
+
+/// Lines of the inbox that are shown: as many as the server lists.
+const INBOX_LISTED: u32 = 200;
 
 /// What to remember.
 #[derive(Debug, Clone, Args)]
@@ -256,7 +259,7 @@ pub(crate) async fn run(client: &Client, output: &Output, command: Command) -> a
                 path.push_str("&deleted=true");
             }
             let page: Page<Memory> = client.get(&path).await?;
-            output.show(&page.data, || list(&page.data))
+            output.show(&page.data, || list(page.data.iter().cloned().map(WrittenMemory::from)))
         }
         Command::Search(args) => recall(client, output, args).await,
         Command::Show { id } => {
@@ -266,16 +269,16 @@ pub(crate) async fn run(client: &Client, output: &Output, command: Command) -> a
             output.show(&value, || shown(&memory, &history.data))
         }
         Command::Promote { id, reason } => {
-            let memory: Memory = client.post(&path(&id, "/promote"), &Review { reason }).await?;
+            let memory: WrittenMemory = client.post(&path(&id, "/promote"), &Review { reason }).await?;
             output.show(&memory, || strength("Promoted", &memory))
         }
         Command::Demote { id, reason } => {
-            let memory: Memory = client.post(&path(&id, "/demote"), &Review { reason }).await?;
+            let memory: WrittenMemory = client.post(&path(&id, "/demote"), &Review { reason }).await?;
             output.show(&memory, || strength("Demoted", &memory))
         }
         Command::Pin { id, off } => {
             let patch = MemoryPatch { pinned: Some(!off), ..MemoryPatch::default() };
-            let memory: Memory = client.patch(&path(&id, ""), &patch).await?;
+            let memory: WrittenMemory = client.patch(&path(&id, ""), &patch).await?;
             let told = if off { "It fades again." } else { "It does not fade." };
             output.show(&memory, || told.into())
         }
@@ -290,7 +293,7 @@ pub(crate) async fn run(client: &Client, output: &Output, command: Command) -> a
         }
         Command::Undo { id } => {
             let undone: Undone = client.post(&path(&id, "/undo"), &serde_json::json!({})).await?;
-            output.show(&undone, || list(&undone.memories))
+            output.show(&undone, || list(undone.memories.iter().cloned()))
         }
         Command::Export { markdown: Some(folder), space, .. } => {
             markdown::export(&client.in_space(space), output, &folder).await
@@ -337,7 +340,8 @@ pub(crate) async fn run(client: &Client, output: &Output, command: Command) -> a
 async fn inbox(client: &Client, output: &Output, command: InboxCommand) -> anyhow::Result<()> {
     match command {
         InboxCommand::List => {
-            let waiting: Page<Candidate> = client.get("memories/inbox").await?;
+            let waiting: Page<Candidate> =
+                client.get(&format!("memories/inbox?limit={INBOX_LISTED}")).await?;
             output.show(&waiting.data, || {
                 if waiting.data.is_empty() {
                     return "Nothing waits.".into();

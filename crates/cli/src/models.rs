@@ -11,7 +11,7 @@ use serde_json::Value;
 use self::follow::Download;
 pub(crate) use self::follow::installed;
 use crate::Client;
-use crate::output::{Output, count, size, table};
+use crate::output::{Output, count, plain, size, table};
 
 /// What can be done with models.
 #[derive(Debug, Clone, Subcommand)]
@@ -233,7 +233,7 @@ fn show(model: &Model) -> String {
         ("sha256", model.digest.clone()),
     ];
     let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    rows.iter().map(|(name, value)| format!("{name:width$}  {value}")).collect::<Vec<_>>().join("\n")
+    rows.iter().map(|(name, value)| format!("{name:width$}  {}", plain(value))).collect::<Vec<_>>().join("\n")
 }
 
 /// What loading takes, and how that is made up.
@@ -300,7 +300,7 @@ fn verdict(result: &Value) -> String {
         Some(files) => files
             .iter()
             .filter_map(Value::as_str)
-            .map(|file| format!("differs: {file}"))
+            .map(|file| format!("differs: {}", plain(file)))
             .collect::<Vec<_>>()
             .join("; "),
     }
@@ -400,6 +400,27 @@ mod tests {
         let found = json!({ "data": [{ "program": "Ollama", "path": "/x", "model": "llama3.2" }] });
         insta::assert_snapshot!("adopted", adopted(&found));
         insta::assert_snapshot!("adopted_nothing", adopted(&json!({ "data": [] })));
+    }
+
+    #[test]
+    fn names_of_files_and_what_a_model_tells_of_itself_stay_on_their_lines() {
+        let lines = |text: String| text.lines().count();
+        let model_of_others = Model {
+            source: "file:/models/owl\n\u{1b}[31mname  smollm2.gguf".into(),
+            attribution: Some("owl\u{202e}\nsha256  00".into()),
+            ..model()
+        };
+        let shown = show(&model_of_others);
+        assert_eq!(lines(shown.clone()), lines(show(&model())), "{shown}");
+        assert!(shown.contains("/models/owl\u{fffd}\u{fffd}[31mname  smollm2.gguf"), "{shown}");
+        assert!(shown.contains("owl\u{fffd}\u{fffd}sha256  00"), "{shown}");
+        let found =
+            json!({ "data": [{ "program": "Ollama", "path": "/x\n/y\u{1b}c", "error": "no\nGGUF" }] });
+        let shown = adopted(&found);
+        assert_eq!(lines(shown.clone()), 2, "{shown}");
+        assert!(shown.ends_with("/x\u{fffd}/y\u{fffd}c"), "{shown}");
+        let differing = json!({ "differing": ["owl\nmouse.gguf"] });
+        assert_eq!(verdict(&differing), "differs: owl\u{fffd}mouse.gguf");
     }
 
     #[test]

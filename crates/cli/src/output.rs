@@ -1,15 +1,15 @@
 //! What commands show: tables for people, JSON for programs. Much of it was written by others: models, other programs, whoever
-//! named a file. None of it steers the terminal; [`plain`] says how.
+//! named a file. None of it steers the terminal; [`lar_base::terminal`] says how.
 
 use std::io::Write as _;
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use lar_base::Bytes;
+pub(crate) use lar_base::terminal::plain_char;
+use lar_base::terminal::steers_terminal;
+pub use lar_base::terminal::{plain, plain_lines};
 use serde::Serialize;
-
-/// What is shown in the place of a character that would steer the terminal.
-const REPLACEMENT: char = '\u{fffd}';
 
 /// Names that are less alike than this, by Jaro and Winkler from 0 to 1, are other words and not typing errors.
 const NEAR_MIN: f64 = 0.8;
@@ -104,7 +104,7 @@ impl Output {
     /// it is.
     #[must_use]
     pub(crate) fn download(&self, step: &str, done: u64, total: Option<u64>) -> ProgressBar {
-        let bar = self.bar_without_size().with_message(step.to_owned()).with_position(done);
+        let bar = self.bar_without_size().with_message(plain(step)).with_position(done);
         set_total(&bar, total);
         // What was there before did not come at any speed.
         bar.reset_eta();
@@ -114,7 +114,7 @@ impl Output {
     /// The name of a step in the place of its bar, while there is nothing to count.
     #[must_use]
     pub(crate) fn waiting(&self, step: &str) -> ProgressBar {
-        let bar = self.bar_without_size().with_style(style(WAITING)).with_message(step.to_owned());
+        let bar = self.bar_without_size().with_style(style(WAITING)).with_message(plain(step));
         bar.tick();
         bar
     }
@@ -182,14 +182,14 @@ pub fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Opti
         .map(|(_, other)| other)
 }
 
-/// A plain table. Columns whose name ends in `>` are aligned to the right.
+/// A plain table, a line for each row. Columns whose name ends in `>` are aligned to the right.
 #[must_use]
 pub fn table(columns: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(columns.iter().map(|name| Cell::new(name.trim_end_matches('>').to_uppercase())));
     for row in rows {
-        table.add_row(row.iter().map(|cell| plain_lines(cell)).collect::<Vec<String>>());
+        table.add_row(row.iter().map(|cell| plain(cell)).collect::<Vec<String>>());
     }
     for (index, name) in columns.iter().enumerate() {
         if let Some(column) = table.column_mut(index) {
@@ -203,28 +203,9 @@ pub fn table(columns: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> S
     lines.join("\n")
 }
 
-/// A text of someone else's on one line: U+FFFD stands in the place of each character that would steer the terminal.
-#[must_use]
-pub fn plain(text: &str) -> String {
-    text.chars().map(plain_char).collect()
-}
-
-/// As [`plain`], of a text whose line breaks are kept.
-#[must_use]
-pub fn plain_lines(text: &str) -> String {
-    let lines = text.split('\n').map(|line| plain(line.strip_suffix('\r').unwrap_or(line)));
-    lines.collect::<Vec<_>>().join("\n")
-}
-
-/// As [`plain`], of one character.
-#[must_use]
-pub(crate) fn plain_char(c: char) -> char {
-    if steers_terminal(c) { REPLACEMENT } else { c }
-}
-
 /// JSON in which an escape stands for each character that would steer the terminal. It means the same: outside of strings JSON
 /// has none of them but line breaks.
-fn plain_json(json: &str) -> String {
+pub(crate) fn plain_json(json: &str) -> String {
     let mut plain = String::with_capacity(json.len());
     for c in json.chars() {
         if steers_terminal(c) && c != '\n' {
@@ -236,13 +217,29 @@ fn plain_json(json: &str) -> String {
     plain
 }
 
-/// Whether a character does something to the terminal, or to the order of the characters around it: control characters but the
-/// tab, the line and the paragraph separator, and those that embed, override or isolate a direction of text (the list of rustc's
-/// lint `text_direction_codepoint_in_literal`, CVE-2021-42574). Marks that ordinary Hebrew and Arabic have (U+200E, U+200F,
-/// U+061C) do not.
-fn steers_terminal(c: char) -> bool {
-    let is_direction = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    is_direction || matches!(c, '\u{2028}' | '\u{2029}') || (c.is_control() && c != '\t')
+/// Pieces of JSON, of which one may end within a character, as [`plain_json`] has them.
+#[derive(Debug, Default)]
+pub(crate) struct JsonPieces {
+    /// The first bytes of a character, up to three; the others are in the next piece.
+    begun: Vec<u8>,
+}
+
+impl JsonPieces {
+    /// Takes the next piece; returns what can be shown now. U+FFFD stands in the place of bytes that are not UTF-8.
+    pub(crate) fn push(&mut self, piece: &[u8]) -> String {
+        let mut bytes = std::mem::take(&mut self.begun);
+        bytes.extend_from_slice(piece);
+        let end = complete(&bytes);
+        self.begun = bytes.split_off(end);
+        plain_json(&String::from_utf8_lossy(&bytes))
+    }
+}
+
+/// How many of the bytes come before a character that has only begun at their end.
+fn complete(bytes: &[u8]) -> usize {
+    let Some(last) = bytes.utf8_chunks().last() else { return 0 };
+    let is_begun = std::str::from_utf8(last.invalid()).is_err_and(|error| error.error_len().is_none());
+    if is_begun { bytes.len() - last.invalid().len() } else { bytes.len() }
 }
 
 /// A size for a person.
@@ -270,15 +267,22 @@ mod tests {
     const STEERING: &str = "\u{0}\u{1b}\u{7f}\u{9b}\u{2028}\u{2029}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}";
 
     #[test]
-    fn what_others_wrote_does_not_steer_the_terminal() {
+    fn a_cell_of_a_table_stays_in_its_row_and_does_not_steer_the_terminal() {
+        let shown = table(&["name", "path"], [vec![STEERING.to_owned(), "a\n/b\r\nc".into()]]);
         let replaced = "\u{fffd}".repeat(STEERING.chars().count());
-        assert_eq!(plain(STEERING), replaced);
-        assert_eq!(plain("a\nb\tc"), "a\u{fffd}b\tc");
-        assert_eq!(plain_lines(&format!("a\r\nb{STEERING}\n")), format!("a\nb{replaced}\n"));
-        let kept = "שלום\u{200f}, مرحبا\u{61c}, 👩‍👩‍👧, e\u{301}";
-        assert_eq!(plain(kept), kept);
-        let shown = table(&["name"], [vec![STEERING.to_owned()]]);
-        assert!(shown.contains(&replaced) && !shown.contains('\u{202e}'), "{shown:?}");
+        let rows: Vec<Vec<&str>> = shown.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(
+            rows,
+            [vec!["NAME", "PATH"], vec![replaced.as_str(), "a\u{fffd}/b\u{fffd}\u{fffd}c"]],
+            "{shown:?}"
+        );
+    }
+
+    #[test]
+    fn the_step_of_a_download_does_not_steer_the_terminal() {
+        let output = Output { json: false, terminal: false };
+        let (bar, waiting) = (output.download("a\u{1b}[2J\nb", 0, None), output.waiting("a\u{202e}b"));
+        assert_eq!((bar.message(), waiting.message()), ("a\u{fffd}[2J\u{fffd}b".into(), "a\u{fffd}b".into()));
     }
 
     #[test]
@@ -288,5 +292,19 @@ mod tests {
         assert!(shown.contains("\\u009b\\u2028") && shown.lines().count() == 4, "{shown}");
         assert!(!shown.chars().any(|c| steers_terminal(c) && c != '\n'), "{shown:?}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), value);
+    }
+
+    #[test]
+    fn pieces_of_json_do_not_steer_the_terminal_wherever_they_are_cut() {
+        let value = serde_json::json!({ "name": STEERING, "kept": "é👩‍👩‍👧" });
+        let whole = format!("{value}\n{value}\n");
+        for size in 1..=whole.len() {
+            let mut pieces = JsonPieces::default();
+            let shown: String = whole.as_bytes().chunks(size).map(|piece| pieces.push(piece)).collect();
+            assert_eq!(shown, plain_json(&whole), "in pieces of {size} bytes");
+        }
+        let mut pieces = JsonPieces::default();
+        assert_eq!(pieces.push(b"a\xff\xe2\x82b\xe2\x82"), "a\u{fffd}\u{fffd}b");
+        assert_eq!(pieces.push(b"\xac\n"), "€\n");
     }
 }

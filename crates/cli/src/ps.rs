@@ -21,7 +21,7 @@ pub(crate) fn list(pools: &[Pool]) -> String {
     // Reasons are sentences: behind the table they keep it narrow.
     for pool in pools {
         if let Some(reason) = &pool.last_error {
-            screen.push_str(&format!("\n\n{}: {}", pool.id, plain(reason)));
+            screen.push_str(&format!("\n\n{}: {}", plain(&pool.id), plain(reason)));
         }
     }
     screen

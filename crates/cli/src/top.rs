@@ -6,7 +6,7 @@ use lar_api::Page;
 use lar_api::models::{Devices, Pool};
 use lar_api::tasks::Task;
 
-use crate::output::{Output, size, table};
+use crate::output::{Output, plain_lines, size, table};
 use crate::terminal::{HiddenKeys, key};
 use crate::{Client, ps};
 
@@ -44,10 +44,14 @@ async fn draw(client: &Client, output: &Output) -> anyhow::Result<()> {
         let pools: Page<Pool> = client.get("pools").await?;
         let devices: Devices = client.get("devices").await?;
         let tasks: Page<Task> = client.get(&format!("tasks?limit={TASKS}")).await?;
-        let screen = screen(&pools.data, &devices, &tasks.data);
-        output.text(&format!("{HOME}{}{CLEAR_LINE}{CLEAR_BELOW}", screen.replace('\n', CLEAR_LINE)))?;
+        output.text(&frame(&screen(&pools.data, &devices, &tasks.data)))?;
         tokio::time::sleep(EVERY).await;
     }
+}
+
+/// What draws a screen over the one before. Nothing but this steers the terminal.
+fn frame(screen: &str) -> String {
+    format!("{HOME}{}{CLEAR_LINE}{CLEAR_BELOW}", plain_lines(screen).replace('\n', CLEAR_LINE))
 }
 
 fn screen(pools: &[Pool], devices: &Devices, tasks: &[Task]) -> String {
@@ -130,5 +134,27 @@ mod tests {
         };
         insta::assert_snapshot!("top", screen(&[ps::tests::pool()], &devices, &[running, task]));
         insta::assert_snapshot!("top_none", screen(&[], &devices, &[]));
+    }
+
+    #[test]
+    fn names_on_the_screen_of_top_do_not_steer_the_terminal() {
+        let pool = Pool {
+            id: "owl\u{1b}[31m\nrow".into(),
+            last_error: Some("no\u{9b}2J file".into()),
+            ..ps::tests::pool()
+        };
+        let devices =
+            Devices { threads: 8, memory_bytes: 0, memory_available_bytes: 0, graphics: Vec::new() };
+        let screen = screen(&[pool], &devices, &[]);
+        assert!(
+            screen.ends_with("\n\nowl\u{fffd}[31m\u{fffd}row: no\u{fffd}2J file\n\nNo task yet."),
+            "{screen:?}"
+        );
+        let ours = screen.replace('\n', CLEAR_LINE);
+        assert_eq!(frame(&screen), format!("{HOME}{ours}{CLEAR_LINE}{CLEAR_BELOW}"));
+        assert_eq!(
+            frame("a\u{1b}[31m\nb"),
+            format!("{HOME}a\u{fffd}[31m{CLEAR_LINE}b{CLEAR_LINE}{CLEAR_BELOW}")
+        );
     }
 }

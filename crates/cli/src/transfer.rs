@@ -1,7 +1,7 @@
 //! Exports and imports: JSON lines, one of what is moved in each.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write as _};
+use std::io::{BufRead, BufReader, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -9,6 +9,7 @@ use futures_util::StreamExt as _;
 use lar_api::conversations::Imported;
 use serde_json::json;
 
+use crate::output::JsonPieces;
 use crate::{Client, Output};
 
 /// Lines of an import that are sent at once: a request stays far below the server's limit of a body.
@@ -30,7 +31,8 @@ pub fn refuse_existing(file: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Exports all of `what` (a path of the API) to a file, or to standard output.
+/// Exports all of `what` (a path of the API) to a file, or to standard output. On a terminal, escapes of JSON stand for characters
+/// that would steer it.
 pub(crate) async fn export(
     client: &Client,
     output: &Output,
@@ -39,8 +41,13 @@ pub(crate) async fn export(
 ) -> anyhow::Result<()> {
     let Some(file) = file else {
         let mut lines = std::pin::pin!(client.download(&format!("{what}/export")).await?.stream());
+        let mut shown = std::io::stdout().is_terminal().then(JsonPieces::default);
         while let Some(part) = lines.next().await {
-            output.bytes(&part?)?;
+            let part = part?;
+            match &mut shown {
+                Some(pieces) => output.text(&pieces.push(&part))?,
+                None => output.bytes(&part)?,
+            }
         }
         return Ok(());
     };

@@ -200,19 +200,11 @@ async fn create(
     })
 }
 
-/// Moves a backup to where it was asked for, which may be another disk.
+/// Moves a backup to where it was asked for, which may be another disk. Until the copy there is whole it has another name.
 fn moved(made: Backup, to: &Path) -> anyhow::Result<Backup> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let cannot = || format!("{} cannot be written", to.display());
-    let mut out = std::fs::File::options();
-    let mut out = out.write(true).create_new(true).mode(0o600).open(to).with_context(cannot)?;
-    let copied = std::fs::File::open(&made.path).and_then(|mut from| std::io::copy(&mut from, &mut out));
-    if let Err(error) = copied.and_then(|_| out.sync_all()) {
-        let _ = std::fs::remove_file(to);
-        return Err(error).with_context(|| format!("{}; the backup is {}", cannot(), made.path));
-    }
-    // The copy is read back before the first one goes.
-    backup::check(to).with_context(|| format!("the backup is {}", made.path))?;
+    let to = std::path::absolute(to)?;
+    backup::copy_to(Path::new(&made.path), &to)
+        .with_context(|| format!("{} cannot be written; the backup is {}", to.display(), made.path))?;
     std::fs::remove_file(&made.path)?;
-    Ok(Backup { path: std::path::absolute(to)?.display().to_string(), ..made })
+    Ok(Backup { path: to.display().to_string(), ..made })
 }

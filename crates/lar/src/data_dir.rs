@@ -13,11 +13,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use lar_base::files::{KEY_BYTES_MAX, read_small, read_small_text};
 use lar_base::{Secret, secret};
-use lar_store::{Linked, Reserve, Store};
+use lar_store::{Linked, Reserve, Store, backup};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use holder::program_of;
-pub(crate) use lock::{STEP as FREE_THE_LOCK, foreign_holders, unlockable};
+pub(crate) use lock::{STEP as FREE_THE_LOCK, foreign_holders, is_locked, unlockable};
 pub(crate) use lost::{Loss, newest_backup};
 pub(crate) use private::{is_secret, wider_than_owner};
 
@@ -107,7 +107,8 @@ impl DataDir {
         let directory_lock = lock::of_directory(path)?;
         let database_lock = lock::of_database(path)?;
         private::narrow(path);
-        lost::remove_unfinished(path);
+        // Nobody else makes backups here now.
+        backup::remove_unfinished_backups(&path.join(backup::FOLDER));
         Ok(Self { path: path.to_owned(), _lock: directory_lock, _database_lock: database_lock })
     }
 
@@ -147,6 +148,12 @@ impl DataDir {
         }
         lost::check_database(&self.path, loss)?;
         Store::open(&self.database()).map_err(|error| lost::explained(error, &self.path))
+    }
+
+    /// Removes what a restore left that was killed: it holds a copy of data and keys. No restore runs while this process has the
+    /// lock. It is for a start that found the database and its secret: without these the restore is to be run again.
+    pub(crate) fn remove_unfinished_restores(&self) {
+        backup::remove_unfinished_restores(&self.path);
     }
 
     /// The key under which secrets are hashed, made on first use: `keys` are stored under it.

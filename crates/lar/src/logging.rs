@@ -1,5 +1,6 @@
 //! One line per event: JSON for machines, short lines where a person looks.
 
+mod fields;
 mod lines;
 
 use std::fmt;
@@ -16,6 +17,7 @@ use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::config::Config;
+use fields::PlainFields;
 use lines::{Guard, Lines};
 
 /// Libraries that say too much, whatever is set: `secrets_scanner` of every start at `info`, `rmcp` several lines for each call
@@ -35,7 +37,8 @@ pub(crate) fn start(config: &Config, serving: bool) -> Guard {
     if serving && !std::io::stderr().is_terminal() {
         builder.event_format(JsonLines).init();
     } else {
-        builder.with_target(false).compact().with_ansi(std::io::stderr().is_terminal()).init();
+        let has_colours = std::io::stderr().is_terminal();
+        builder.with_target(false).compact().with_ansi(has_colours).fmt_fields(PlainFields).init();
     }
     guard
 }

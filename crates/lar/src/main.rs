@@ -135,7 +135,7 @@ fn main() -> ExitCode {
         // Whoever read the output has enough of it, as `head` does.
         Err(error) if error.downcast_ref::<Closed>().is_some() => ExitCode::SUCCESS,
         Err(error) if error.downcast_ref::<Stopped>().is_some() => {
-            let _ = writeln!(std::io::stderr(), "{error:#}");
+            let _ = writeln!(std::io::stderr(), "{}", plain_lines(&format!("{error:#}")));
             ExitCode::from(Stopped::EXIT_CODE)
         }
         Err(error) => {

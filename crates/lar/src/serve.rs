@@ -75,6 +75,7 @@ impl House {
         let data_dir = DataDir::lock(&config.data_dir)?;
         let store = data_dir.open_store(loss)?;
         let pepper = data_dir.pepper(store.key_count().await?, loss)?;
+        data_dir.remove_unfinished_restores();
         let abandoned = store.tasks_end_abandoned().await?;
         if abandoned > 0 {
             tracing::warn!(abandoned, "tasks were under way when Lar stopped; they ended as ENGINE_FAILED");
@@ -418,13 +419,13 @@ async fn forget(store: Store, memories: Memories, stopping: CancellationToken) {
     }
 }
 
-/// Clears what was erased out of the unallocated regions of the database's pages: now, where an earlier run did not, then soon
-/// after each erasure, for a twentieth of the time at most.
+/// Clears what was erased out of the search index and the unallocated regions of the database's pages: now, where an earlier run
+/// did not, then soon after each erasure, for a twentieth of the time at most.
 async fn clear_erased(store: Store, stopping: CancellationToken) {
     let mut wait = Duration::ZERO;
     while stopping.run_until_cancelled(tokio::time::sleep(wait)).await.is_some() {
         let begun = Instant::now();
-        let Some(cleared) = stopping.run_until_cancelled(store.clear_unallocated()).await else { return };
+        let Some(cleared) = stopping.run_until_cancelled(store.clear_erased()).await else { return };
         wait = CLEAR_EVERY.max(begun.elapsed() * 20);
         match cleared {
             Ok(Some(pages)) => tracing::debug!(pages, "what was erased is cleared out of pages"),

@@ -230,13 +230,14 @@ impl Memories {
     /// What was remembered, as it is shown.
     async fn saved(&self, writer: &Writer, decided: Decided) -> Result<Option<Saved>, Problem> {
         let Some(memory) = decided.memory else { return Ok(None) };
-        let instead_of = match decided.decision {
-            Decision::Supersede | Decision::Update => decided.against.map(|against| against.content),
-            _ => None,
-        };
+        let against =
+            decided.against.filter(|_| matches!(decided.decision, Decision::Supersede | Decision::Update));
+        let instead_of_id = against.as_ref().map(|against| against.id).filter(|id| *id != memory.id);
+        let instead_of_id = instead_of_id.map(|id| id.to_string());
+        let instead_of = against.map(|against| against.content);
         let change = self.last_decision(writer, memory.id).await?.map(|change| change.to_string());
         let (id, decision) = (memory.id.to_string(), decided.decision.as_str().into());
-        Ok(Some(Saved { id, decision, content: memory.content, instead_of, change }))
+        Ok(Some(Saved { id, decision, content: memory.content, instead_of, instead_of_id, change }))
     }
 }
 

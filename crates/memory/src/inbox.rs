@@ -15,7 +15,7 @@ use crate::{Item, Memories, Reader, Writer, ingest, screen};
 
 /// How long a candidate waits.
 pub(crate) const WAIT: Duration = Duration::from_secs(14 * 24 * 3600);
-/// Candidates that are listed at most.
+/// Candidates that can be listed at most, on all pages together.
 const LISTED_MAX: u32 = 200;
 
 impl Memories {
@@ -46,14 +46,22 @@ impl Memories {
         Ok(self.store.candidate_create(candidate).await?)
     }
 
-    /// What waits and the caller may see, newest first.
+    /// What waits and the caller may see, newest first: at most `limit`, of those that were noted before `after`.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn inbox(&self, reader: &Reader) -> Result<Vec<Candidate>, Problem> {
+    pub async fn inbox(
+        &self,
+        reader: &Reader,
+        after: Option<CandidateId>,
+        limit: u32,
+    ) -> Result<Vec<Candidate>, Problem> {
         let since = Timestamp::now().before(WAIT);
         let visible = reader.caller.visible_keys();
-        Ok(self.store.candidate_list(reader.spaces.clone(), visible, since, LISTED_MAX).await?)
+        let mut listed = self.store.candidate_list(reader.spaces.clone(), visible, since, LISTED_MAX).await?;
+        listed.retain(|candidate| after.is_none_or(|after| candidate.id < after));
+        listed.truncate(limit as usize);
+        Ok(listed)
     }
 
     /// Remembers what waited, with regard to what is known; another text in its place where one is given.

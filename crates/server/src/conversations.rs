@@ -74,7 +74,7 @@ pub(crate) async fn show(
     Path(id): Path<String>,
 ) -> Result<Response, Failure> {
     let found = owned(&app, &caller, &id).await?;
-    let body = whole(&app, &found).await?;
+    let body = whole(&app, &caller, &found).await?;
     let version = body.version;
     Ok(with_tag(axum::Json(body).into_response(), version))
 }
@@ -177,9 +177,10 @@ async fn owned(app: &App, caller: &Caller, id: &str) -> Result<OwnedConversation
 }
 
 /// A conversation with all its messages.
-async fn whole(app: &App, owned: &OwnedConversation) -> Result<Wire, lar_store::Error> {
+async fn whole(app: &App, caller: &Caller, owned: &OwnedConversation) -> Result<Wire, lar_store::Error> {
     let all = app.store.message_list(owned).await?;
-    Ok(Wire { messages: Some(all.iter().map(messages::wire).collect()), ..wire(app, owned.get()) })
+    let messages = all.iter().map(|message| messages::seen(caller, message)).collect();
+    Ok(Wire { messages: Some(messages), ..wire(app, owned.get()) })
 }
 
 /// A conversation as exports write it.

@@ -6,6 +6,7 @@ pub(crate) mod review;
 pub(crate) mod search;
 pub(crate) mod smart;
 pub(crate) mod transfer;
+pub(crate) mod view;
 
 use std::sync::Arc;
 
@@ -16,11 +17,13 @@ use axum::response::{IntoResponse, Response};
 use lar_api::Page;
 use lar_api::memories::{
     Ingested as WireIngested, IngestedAll, Memory as Wire, MemoryPatch, MemoryStats, NewMemories, NewMemory,
+    WrittenMemory,
 };
 use lar_base::{MemoryId, Problem, Timestamp};
-use lar_memory::{Edit, Ingested, Item, Place, Reader, Writer, strength};
-use lar_store::{Memory, MemoryKind, MemoryList};
+use lar_memory::{Edit, Item, Place, Reader, Writer};
+use lar_store::{MemoryKind, MemoryList};
 
+use self::view::WriterView;
 use crate::auth::Authenticated;
 use crate::errors::Failure;
 use crate::extract::{self, Json, Path};
@@ -76,16 +79,17 @@ pub(crate) async fn create(
     Writing(writer): Writing,
     new: Creating<NewMemory>,
 ) -> Result<Response, Failure> {
+    let view = WriterView::of(&writer);
     let (new, once) = new.by(writer.caller());
     if let Some(id) = idempotency::made(&app, once.as_ref()).await? {
         let before = app.memories.ingested_before(&writer, vec![id]).await?;
-        let body = before.first().map(ingested);
+        let body = before.first().map(|made| view.ingested(made));
         return Ok(idempotency::replayed((StatusCode::CREATED, axum::Json(body)).into_response()));
     }
     let made = app.memories.ingest(&writer, vec![item(new)?], once).await?;
     let Some(made) = made.first() else { return Err(Problem::not_found("memory").into()) };
     let status = if made.created { StatusCode::CREATED } else { StatusCode::OK };
-    Ok((status, axum::Json(ingested(made))).into_response())
+    Ok((status, axum::Json(view.ingested(made))).into_response())
 }
 
 /// Remembers several things, all or none.
@@ -97,17 +101,18 @@ pub(crate) async fn create_batch(
     Writing(writer): Writing,
     new: Creating<NewMemories>,
 ) -> Result<Response, Failure> {
+    let view = WriterView::of(&writer);
     let (new, once) = new.by(writer.caller());
     if let Some(ids) = idempotency::made::<String>(&app, once.as_ref()).await? {
         let ids = ids.split(' ').map(|id| extract::id(id, "memory")).collect::<Result<_, _>>()?;
         let before = app.memories.ingested_before(&writer, ids).await?;
-        let body = IngestedAll { items: before.iter().map(ingested).collect() };
+        let body = IngestedAll { items: before.iter().map(|made| view.ingested(made)).collect() };
         return Ok(idempotency::replayed((StatusCode::CREATED, axum::Json(body)).into_response()));
     }
     let items = new.items.into_iter().enumerate();
     let items = items.map(|(at, new)| item(new).map_err(|problem| problem.within(&format!("items[{at}]"))));
     let made = app.memories.ingest(&writer, items.collect::<Result<_, _>>()?, once).await?;
-    let body = IngestedAll { items: made.iter().map(ingested).collect() };
+    let body = IngestedAll { items: made.iter().map(|made| view.ingested(made)).collect() };
     Ok((StatusCode::CREATED, axum::Json(body)).into_response())
 }
 
@@ -154,7 +159,7 @@ pub(crate) async fn list(
     };
     let rows = app.memories.list(&reader, wanted).await?;
     let next = (rows.len() == limit as usize).then(|| rows.last().map(|last| last.id.to_string())).flatten();
-    Ok(axum::Json(Page { data: rows.iter().map(wire).collect(), next }))
+    Ok(axum::Json(Page { data: rows.iter().map(|row| view::whole(&reader, row)).collect(), next }))
 }
 
 /// How many memories there are.
@@ -182,13 +187,14 @@ pub(crate) async fn show(
     Reading(reader): Reading,
     Path(id): Path<String>,
 ) -> Result<Response, Failure> {
-    Ok(tagged(&app.memories.get(&reader, memory_id(&id)?).await?))
+    let memory = app.memories.get(&reader, memory_id(&id)?).await?;
+    Ok(tagged(view::whole(&reader, &memory), memory.version))
 }
 
 /// Changes a memory, pins it, or brings a deleted one back.
 #[utoipa::path(patch, path = "/lar/v1/memories/{id}", tag = "memories", request_body = MemoryPatch,
     params(("id" = String, Path), ("if-match" = Option<String>, Header), ("x-agent-id" = Option<String>, Header)),
-    responses((status = 200, body = Wire), (status = 404, body = lar_api::ProblemBody),
+    responses((status = 200, body = WrittenMemory), (status = 404, body = lar_api::ProblemBody),
               (status = 412, body = lar_api::ProblemBody)))]
 pub(crate) async fn update(
     app: State,
@@ -212,7 +218,8 @@ pub(crate) async fn update(
         deleted: patch.deleted,
     };
     let expected = extract::if_match(&headers)?;
-    Ok(tagged(&app.memories.edit(&writer, memory_id(&id)?, edit, expected).await?))
+    let memory = app.memories.edit(&writer, memory_id(&id)?, edit, expected).await?;
+    Ok(tagged(WriterView::of(&writer).memory(&memory), memory.version))
 }
 
 /// Deletes a memory; it can be brought back for 30 days, unless `erase=true`.
@@ -271,47 +278,10 @@ pub(crate) fn memory_id(text: &str) -> Result<MemoryId, Problem> {
     extract::id(text, "memory")
 }
 
-pub(crate) fn ingested(made: &Ingested) -> WireIngested {
-    WireIngested {
-        memory: wire(&made.memory),
-        created: made.created,
-        redacted: made.redacted.clone(),
-        unembedded: made.unembedded.clone(),
-    }
-}
-
-pub(crate) fn wire(memory: &Memory) -> Wire {
-    let told = |time: Option<Timestamp>| time.map(|time| time.to_string());
-    Wire {
-        id: memory.id.to_string(),
-        content: memory.content.clone(),
-        kind: memory.kind.as_str().into(),
-        tags: memory.tags.clone(),
-        source: memory.provenance.source.clone(),
-        project: memory.project.clone(),
-        space: memory.space.to_string(),
-        written_by: memory.provenance.key.to_string(),
-        conversation: memory.provenance.conversation.clone(),
-        message: memory.provenance.message.clone(),
-        occurred_at: told(memory.occurred_at),
-        valid_from: told(memory.valid_from),
-        valid_to: told(memory.valid_to),
-        after: memory.after.map(|id| id.to_string()),
-        superseded_by: memory.superseded.map(|(by, _)| by.to_string()),
-        superseded_at: told(memory.superseded.map(|(_, at)| at)),
-        pinned: memory.pinned,
-        retrievability: strength::retrievability(&memory.strength, Timestamp::now()),
-        stability: memory.strength.stability,
-        version: memory.version,
-        created_at: memory.created_at.to_string(),
-        updated_at: memory.updated_at.to_string(),
-        deleted_at: told(memory.deleted_at),
-    }
-}
-
-fn tagged(memory: &Memory) -> Response {
-    let mut response = axum::Json(wire(memory)).into_response();
-    if let Ok(tag) = HeaderValue::from_str(&format!("\"{}\"", memory.version)) {
+/// The answer with the memory, and its version as the ETag.
+fn tagged(memory: impl serde::Serialize, version: i64) -> Response {
+    let mut response = axum::Json(memory).into_response();
+    if let Ok(tag) = HeaderValue::from_str(&format!("\"{version}\"")) {
         response.headers_mut().insert(header::ETAG, tag);
     }
     response

@@ -3,13 +3,14 @@
 //!
 //! The copy is one moment of the database, taken while it serves. A backup holds secrets and every memory: it is for its owner
 //! alone to read. It is called made once the copy and the file were checked. Reading one is in [`archive`], putting one in
-//! the place of what is there in [`restore()`].
+//! the place of what is there in [`restore()`], and what each of them leaves when it is killed in [`unfinished`].
 
 mod archive;
 mod restore;
+mod unfinished;
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read};
+use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -20,8 +21,12 @@ use serde::{Deserialize, Serialize};
 
 pub use self::archive::{check, verify};
 pub use self::restore::{Restored, Settings, restore};
+pub use self::unfinished::{
+    find_unfinished_backups, find_unfinished_restores, remove_unfinished_backups, remove_unfinished_restores,
+};
 
 use self::archive::{digest, is_known};
+use self::unfinished::{Files, NewFile};
 use crate::{Error, Store};
 
 /// What the manifest is called in the file.
@@ -90,7 +95,7 @@ fn stamp() -> String {
 
 impl Store {
     /// Writes a backup of the data directory `folder`, whose database this is, to the new file `to`. The copy of the database
-    /// is checked as [`verify`] does it, and the file is read back.
+    /// is checked as [`verify`] does it, and the file is read back. What killed backups left in the folder of `to` is removed.
     ///
     /// # Errors
     /// [`Error::Corrupt`] when the database is damaged; when `to` is there already or cannot be written; when the database
@@ -101,10 +106,11 @@ impl Store {
             if to.exists() {
                 return Err(Error::Backup(ErrorKind::AlreadyExists.into()));
             }
-            // Made first, so that nobody else can ever read it, and anew, so that no other backup is making the same.
-            let (copy, written) = (to.with_extension("db-copy"), to.with_extension("partial"));
-            drop(new_private(&copy).map_err(Error::Backup)?);
-            let copy = RemovedOnDrop(copy);
+            if let Some(folder) = to.parent() {
+                remove_unfinished_backups(folder);
+            }
+            // Made first, so that nobody else can ever read them, and anew, so that no other backup is making the same.
+            let Files { written, copy } = Files::make(&to)?;
             let source = Connection::open_with_flags(&database, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
             // One state of the database for the whole copy: SQLite would begin again after each change by another connection.
             let snapshot = source.unchecked_transaction()?;
@@ -114,13 +120,11 @@ impl Store {
             let schema = source.query_row("PRAGMA user_version", [], |row| row.get(0))?;
             drop(source);
             refuse_damaged(&copy.0)?;
-            let written = RemovedOnDrop(written);
-            let manifest = pack(&folder, &copy.0, schema, &written.0)?;
-            archive::check(&written.0)?;
-            fs::rename(&written.0, &to).map_err(Error::Backup)?;
-            if let Some(folder) = to.parent() {
-                sync(folder)?;
-            }
+            let manifest = pack(&folder, &copy.0, schema, &written.file)?;
+            archive::check(&written.path)?;
+            // First: the lock of what is written counts for the copy, too.
+            drop(copy);
+            written.finish(&to)?;
             Ok(manifest)
         };
         let made = tokio::task::spawn_blocking(work).await.map_err(|_| Error::Closed)?;
@@ -139,7 +143,20 @@ fn full_at(error: Error, to: &Path) -> Error {
     }
 }
 
-fn pack(folder: &Path, database: &Path, schema: u32, to: &Path) -> Result<Manifest, Error> {
+/// Copies the backup `from` to the new file `to`, an absolute path, and checks the copy.
+///
+/// # Errors
+/// When `to` is there already or cannot be written; when the copy is not what was written ([`Error::Damaged`]). Then nothing
+/// is left of it.
+pub fn copy_to(from: &Path, to: &Path) -> Result<(), Error> {
+    let copy = NewFile::for_copy(to)?;
+    let copied = File::open(from).and_then(|mut from| io::copy(&mut from, &mut &copy.file));
+    copied.map_err(Error::Backup)?;
+    check(&copy.path)?;
+    copy.finish(to)
+}
+
+fn pack(folder: &Path, database: &Path, schema: u32, to: &File) -> Result<Manifest, Error> {
     let mut sources = vec![(DATABASE.to_owned(), database.to_owned())];
     sources.extend(BESIDE.map(|name| (name.to_owned(), folder.join(name))));
     let clients = folder.join(CLIENTS);
@@ -163,19 +180,23 @@ fn pack(folder: &Path, database: &Path, schema: u32, to: &Path) -> Result<Manife
     let version = env!("CARGO_PKG_VERSION").into();
     let manifest =
         Manifest { format: FORMAT, version, schema, created_at: Timestamp::now().to_string(), files };
-    let mut archive = tar::Builder::new(private(to)?);
+    let mut archive = tar::Builder::new(to);
     let text = serde_json::to_vec_pretty(&manifest)?;
     append(&mut archive, MANIFEST, text.len() as u64, text.as_slice())?;
     for (entry, (name, path)) in manifest.files.iter().zip(&sources) {
         let file = File::open(path).map_err(Error::Backup)?;
         append(&mut archive, name, entry.bytes, file.take(entry.bytes))?;
     }
-    let file = archive.into_inner().map_err(Error::Backup)?;
-    file.sync_all().map_err(Error::Backup)?;
+    archive.into_inner().map_err(Error::Backup)?;
     Ok(manifest)
 }
 
-fn append(archive: &mut tar::Builder<File>, name: &str, bytes: u64, content: impl Read) -> Result<(), Error> {
+fn append(
+    archive: &mut tar::Builder<&File>,
+    name: &str,
+    bytes: u64,
+    content: impl Read,
+) -> Result<(), Error> {
     let mut header = tar::Header::new_gnu();
     header.set_size(bytes);
     header.set_mode(0o600);
@@ -191,21 +212,6 @@ pub(crate) fn refuse_damaged(copy: &Path) -> Result<(), Error> {
     // Not read-only: what SQLite puts beside a database it takes away again only where it may write.
     let faults = crate::check::full(&Connection::open(copy)?)?;
     if faults.is_empty() { Ok(()) } else { Err(Error::Corrupt { path: None, faults }) }
-}
-
-/// A file or folder that is in the way until it is done with.
-struct RemovedOnDrop(PathBuf);
-
-impl Drop for RemovedOnDrop {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
-        let _ = fs::remove_dir_all(&self.0);
-        for beside in ["-wal", "-shm", "-journal"] {
-            let mut name = self.0.clone().into_os_string();
-            name.push(beside);
-            let _ = fs::remove_file(name);
-        }
-    }
 }
 
 /// A new file for its owner alone, in the place of what is there.

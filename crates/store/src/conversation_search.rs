@@ -4,6 +4,11 @@
 //! A full-text table finds its rows by words and row number only. `conversation_search_rows` maps each conversation to its rows,
 //! so that a title is exchanged and a conversation erased without a look at everything that anybody ever said. Both tables have
 //! as many rows: where they have not, [`fault`] says so, and the next start maps all texts again.
+//!
+//! A text that is taken out can leave words in tables of the full-text table, which [`separators`] clears later.
+
+mod segments;
+mod separators;
 
 use lar_base::{ConversationId, MessageId};
 use rusqlite::{Connection, OptionalExtension as _};

@@ -1,5 +1,5 @@
-//! Erasing for good: what is erased leaves the write-ahead log and the copies of older logs, too, and a little later the
-//! unallocated regions of pages ([`crate::unallocated`]).
+//! Erasing for good: what is erased leaves the write-ahead log and the copies of older logs, too, and a little later the search
+//! index's own tables ([`crate::conversation_search`]) and the unallocated regions of pages ([`crate::unallocated`]).
 //!
 //! An erasure goes on to its end when its caller is gone, such as a client that disconnected. Otherwise it would be committed
 //! and its words would stay in the log. How the log is emptied is in [`crate::writer`], where its copies come from in
@@ -197,8 +197,8 @@ mod tests {
         };
         store.write(fill).await.unwrap();
         let is_counted = async |what: &str| {
-            assert!(store.clear_unallocated().await.unwrap().is_some(), "{what}");
-            assert_eq!(store.clear_unallocated().await.unwrap(), None);
+            assert!(store.clear_erased().await.unwrap().is_some(), "{what}");
+            assert_eq!(store.clear_erased().await.unwrap(), None);
         };
         is_counted("what was erased before an upgrade").await;
         // Where nothing was erased nothing is counted.
@@ -206,7 +206,7 @@ mod tests {
         store.conversations_purge(long_ago, long_ago).await.unwrap();
         store.responses_purge(long_ago).await.unwrap();
         store.candidates_purge(long_ago).await.unwrap();
-        assert_eq!(store.clear_unallocated().await.unwrap(), None);
+        assert_eq!(store.clear_erased().await.unwrap(), None);
 
         store.memories_erase(vec![space], vec![memories[0]]).await.unwrap();
         is_counted("a memory").await;

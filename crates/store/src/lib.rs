@@ -6,6 +6,7 @@
 //! the files, so that data directories can share them.
 
 mod aliases;
+mod answer_memories;
 pub mod backup;
 mod browser_sessions;
 mod check;

@@ -15,8 +15,7 @@ pub use self::record::{
 
 use crate::idempotency::note_in_txn;
 use crate::memory_changes::{self, Change};
-use crate::passages;
-use crate::{Error, Once, Store, json, parsed, parsed_option, time, time_option};
+use crate::{Error, Once, Store, answer_memories, json, parsed, parsed_option, passages, time, time_option};
 
 impl Store {
     /// Stores memories in one commit, in order, with the change that made each. One that is there already is
@@ -228,25 +227,28 @@ impl Store {
         .await
     }
 
-    /// Removes memories for good, with their passages and history, and what was noted of the requests that
-    /// made them. Returns their numbers.
+    /// Removes memories for good, with their passages and history, what was noted of the requests that made them, and their text in
+    /// answers. Returns their numbers.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn memories_erase(&self, spaces: Vec<SpaceId>, ids: Vec<MemoryId>) -> Result<Vec<i64>, Error> {
-        self.erase(
-            move |connection| {
-                let mut erased = Vec::new();
-                for id in &ids {
-                    let found = get_in_txn(connection, &spaces, *id)?;
-                    erase_in_txn(connection, &found)?;
-                    erased.push(found.seq);
-                }
-                Ok(erased)
-            },
-            |_| true,
-        )
-        .await
+        let erased = self
+            .erase(
+                move |connection| {
+                    let mut erased = Vec::new();
+                    for id in &ids {
+                        let found = get_in_txn(connection, &spaces, *id)?;
+                        erase_in_txn(connection, &found)?;
+                        erased.push(found.seq);
+                    }
+                    Ok(erased)
+                },
+                |_| true,
+            )
+            .await?;
+        self.forget_in_answers().await;
+        Ok(erased)
     }
 
     /// Removes for good the memories that were deleted before `before`; returns how many there were.
@@ -254,20 +256,23 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn memories_purge(&self, before: Timestamp) -> Result<usize, Error> {
-        self.erase(
-            move |connection| {
-                let mut query =
-                    connection.prepare_cached("SELECT * FROM memories WHERE deleted_at < ?1 LIMIT 1000")?;
-                let found: Vec<Memory> =
-                    query.query_map([before.as_millis()], memory)?.collect::<Result<_, _>>()?;
-                for memory in &found {
-                    erase_in_txn(connection, memory)?;
-                }
-                Ok(found.len())
-            },
-            |purged: &usize| *purged > 0,
-        )
-        .await
+        let purged = self
+            .erase(
+                move |connection| {
+                    let mut query = connection
+                        .prepare_cached("SELECT * FROM memories WHERE deleted_at < ?1 LIMIT 1000")?;
+                    let found: Vec<Memory> =
+                        query.query_map([before.as_millis()], memory)?.collect::<Result<_, _>>()?;
+                    for memory in &found {
+                        erase_in_txn(connection, memory)?;
+                    }
+                    Ok(found.len())
+                },
+                |purged: &usize| *purged > 0,
+            )
+            .await?;
+        self.forget_in_answers().await;
+        Ok(purged)
     }
 }
 
@@ -443,6 +448,7 @@ fn erase_in_txn(connection: &Connection, found: &Memory) -> Result<(), Error> {
         [&id],
     )?;
     connection.execute("DELETE FROM memories WHERE seq = ?1", [found.seq])?;
+    answer_memories::mark_in_txn(connection, &id)?;
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use lar_base::{Code, ConversationId, MessageId, TaskId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use self::order::parents_first;
+use crate::answer_memories::Told;
 use crate::conversation_search as search;
 use crate::conversations::{OwnedConversation, get_in_txn};
 use crate::idempotency::note_in_txn;
@@ -87,7 +88,7 @@ pub struct Message {
     pub decode_ms: Option<u64>,
     pub finish_reason: Option<String>,
     pub rating: Option<Rating>,
-    /// What memory did in the turn of this answer: JSON, for those who show it.
+    /// What memory did in the turn of this answer: JSON, for those who show it ([`crate::answer_memories`]).
     pub memory: Option<String>,
     pub created_at: Timestamp,
 }
@@ -179,6 +180,7 @@ impl Store {
                 return Err(Error::Conflict(format!("message {question} is not a person's")));
             }
             let answer = MessageId::new();
+            let memory = memory.map(|json| Told::read(connection, &json)).transpose()?;
             if let Some(once) = &once {
                 note_in_txn(connection, once, &answer.to_string())?;
             }
@@ -192,9 +194,12 @@ impl Store {
                     &task.model,
                     task.id.to_string(),
                     now.as_millis(),
-                    &memory,
+                    memory.as_ref().map(|told| &told.json),
                 ),
             )?;
+            if let Some(told) = &memory {
+                told.note_in_txn(connection, answer)?;
+            }
             connection.execute(
                 "UPDATE conversations SET head_id = ?2, updated_at = ?3, version = version + 1, model = ?4 WHERE id = ?1",
                 (conversation.to_string(), answer.to_string(), now.as_millis(), &task.model),
@@ -226,6 +231,7 @@ impl Store {
     /// When the database fails.
     pub async fn answer_end(&self, id: MessageId, end: AnswerEnd) -> Result<(), Error> {
         self.write(move |connection| {
+            let memory = end.memory.as_deref().map(|json| Told::read(connection, json)).transpose()?;
             let changed = connection.query_row(
                 "UPDATE messages SET content = ?2, status = ?3, error_code = ?4, tokens_in = ?5, tokens_out = ?6,
                         ttft_ms = ?7, decode_ms = ?8, finish_reason = ?9, memory = coalesce(?10, memory),
@@ -242,12 +248,15 @@ impl Store {
                     end.ttft_ms,
                     end.decode_ms,
                     &end.finish_reason,
-                    &end.memory,
+                    memory.as_ref().map(|told| &told.json),
                     &end.reasoning,
                 ),
                 |row| parsed(row, "conversation_id"),
             );
             if let Some(conversation) = changed.optional()? {
+                if let Some(told) = &memory {
+                    told.note_in_txn(connection, id)?;
+                }
                 search::add_message_in_txn(connection, conversation, id, &end.content)?;
             }
             Ok(())

@@ -23,6 +23,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0013_erased_words.sql"),
     include_str!("../migrations/0014_conversation_search_rows.sql"),
     include_str!("../migrations/0015_erasures_to_clear.sql"),
+    include_str!("../migrations/0016_answer_memories.sql"),
 ];
 
 /// What an upgrade took away: the schema that did it, a count of those concerned, and what the log says of them.
@@ -363,6 +364,57 @@ mod tests {
         assert!(note("cand_6", "key_1").is_err(), "a key notes a text once");
         let orphan = "INSERT INTO memory_candidates VALUES ('cand_7', 'space_none', 'key_1', 'x', 'fact', '{}', 'why', 5)";
         assert!(connection.execute(orphan, []).is_err(), "a space that is not there is refused");
+    }
+
+    #[test]
+    fn answers_of_an_older_schema_are_known_by_the_memories_they_tell() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("lar.db");
+        let mut connection = Connection::open(&path).unwrap();
+        crate::configure(&connection).unwrap();
+        for sql in &MIGRATIONS[..15] {
+            connection.execute_batch(sql).unwrap();
+        }
+        connection.pragma_update(None, "user_version", 15).unwrap();
+        connection
+            .execute_batch(
+                r#"INSERT INTO users VALUES ('user_x', 'someone', 1, NULL);
+                   INSERT INTO spaces VALUES ('space_x', 'user_x', 'personal', '', 1);
+                   INSERT INTO memories (id, space_id, kind, content, tags, source, pinned, stability, difficulty, reviewed_at,
+                                         hash, version, created_at, updated_at, superseded_by)
+                   VALUES ('mem_1', 'space_x', 'fact', 'one', '[]', '{}', 0, 1, 1, 1, x'01', 1, 1, 1, NULL),
+                          ('mem_2', 'space_x', 'fact', 'two', '[]', '{}', 0, 1, 1, 1, x'02', 1, 1, 1, 'mem_1');
+                   INSERT INTO conversations (id, user_id, title, version, created_at, updated_at)
+                   VALUES ('conv_x', 'user_x', '', 1, 1, 1);
+                   INSERT INTO messages (id, conversation_id, role, content, status, created_at, memory) VALUES
+                     ('msg_1', 'conv_x', 'assistant', '', 'complete', 1, NULL),
+                     ('msg_2', 'conv_x', 'assistant', '', 'complete', 1, 'no JSON'),
+                     ('msg_3', 'conv_x', 'assistant', '', 'complete', 1, '{"recalled":["x",{"id":"mem_1"}],"refused":["x"]}'),
+                     ('msg_4', 'conv_x', 'assistant', '', 'complete', 1, '{"recalled":[{"id":"mem_9"},{"id":"mem_2"}]}'),
+                     ('msg_5', 'conv_x', 'assistant', '', 'complete', 1,
+                      '{"saved":[{"id":"mem_1","decision":"supersede","instead_of":"two"}],"forgotten":[{"id":""}]}'),
+                     ('msg_6', 'conv_x', 'assistant', '', 'complete', 1,
+                      '{"saved":[{"id":"mem_2","decision":"supersede","instead_of":"three"}]}');"#,
+            )
+            .unwrap();
+        run(&mut connection, &path).unwrap();
+        let mut query = connection
+            .prepare("SELECT message_id || ' ' || memory_id, is_erased FROM answer_memories ORDER BY 1")
+            .unwrap();
+        let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)));
+        let found: Vec<(String, bool)> = rows.unwrap().collect::<Result<_, _>>().unwrap();
+        let expected = [
+            ("msg_3 mem_1", false),
+            // Where it took its place is not known.
+            ("msg_3 mem_2", false),
+            ("msg_4 mem_2", false),
+            ("msg_4 mem_9", true),
+            ("msg_5 mem_1", false),
+            ("msg_5 mem_2", false),
+            ("msg_6 ", true),
+            ("msg_6 mem_2", false),
+        ];
+        assert_eq!(found, expected.map(|(row, is_erased)| (row.to_owned(), is_erased)));
     }
 
     #[test]

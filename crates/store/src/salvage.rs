@@ -1,7 +1,8 @@
 //! Saves what can still be read of a damaged database: every table row by row, around the pages that cannot be read, into
 //! a new database that is whole. How a table is read is in [`rows`], how readable rows between damaged pages are searched for
 //! in [`gaps`], which schema the database has is decided in [`identify`], and what stands in for damaged definitions of tables is
-//! in [`schema`].
+//! in [`schema`]. What SQLite does not notice is found without it: pages that nothing leads to any more are counted in
+//! [`reached`], and what indexes name of lost rows is read in [`indexes`]. No query is without end ([`source`]).
 //!
 //! Nothing is written to the damaged file: a copy is read, whose header is repaired where it is broken or names more
 //! pages than there are. What was committed to the write-ahead log is written into the copy first ([`crate::wal`]): where
@@ -13,24 +14,31 @@ mod definitions;
 mod files;
 mod gaps;
 mod identify;
+mod indexes;
 mod pages;
+mod reached;
+mod record;
 mod repair;
 mod rows;
 mod schema;
+mod source;
 #[cfg(test)]
 mod tests;
+mod trees;
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use lar_base::files::is_disk_full;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 
-pub use self::files::remove_leftovers;
+pub use self::files::{find_leftovers, remove_leftovers};
 
+use self::definitions::Definitions;
 use self::files::Files;
+use self::source::Source;
 use crate::backup::refuse_damaged;
-use crate::{Error, beside, conversation_search, location, migrations, wal};
+use crate::{Error, answer_memories, beside, conversation_search, location, migrations, wal};
 
 /// What became of the rows of one table.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -42,9 +50,12 @@ pub struct Table {
     /// Rows that are known to have been there and could not be read, or held what the table never holds. Where a whole
     /// branch of a table is lost nobody knows how many there were.
     pub lost: u64,
-    /// Gaps between rows that were not searched to the end because that would have taken too long. Zero when every row
-    /// that can be read was found.
+    /// Gaps between rows that were not searched to the end, because that would have taken too long or because nobody can say
+    /// which keys are in one. Zero when every row that can be read was found.
     pub unsearched: u64,
+    /// Its pages that are damaged, or that lead to what is no page of it. Rows that were on them, or behind them, may be missing
+    /// without being counted in [`Table::lost`].
+    pub damaged_pages: u64,
     /// Whether the table could not be read from its beginning nor from its end, so that nobody knows how many rows it had.
     pub is_unreadable: bool,
 }
@@ -58,6 +69,10 @@ pub struct Salvaged {
     pub schema: Schema,
     /// Every table, by name.
     pub tables: Vec<Table>,
+    /// Pages that hold something and that nothing in the database leads to any more. Rows that were on them are lost and
+    /// counted nowhere, unless an index names them ([`Table::lost`]); they may also have held indexes only, which are made anew.
+    /// Where the header is lost, free pages with something on them are among these.
+    pub unreached_pages: u64,
     /// Rows that refer to one that was lost: they were changed so that they stand alone, or left out.
     pub unlinked: u64,
     /// What the write-ahead log gave.
@@ -102,17 +117,21 @@ pub fn salvage(damaged: &Path, to: &Path) -> Result<Salvaged, Error> {
     let damaged = &location::locate(damaged)?;
     let files = Files::make(damaged, to)?;
     let log = apply_log(damaged, &files)?;
+    let before = reached::Before::read(&files.copy)?;
     let header = repair::header(&files.copy)?;
     let schema = identify::schema(&files.copy, damaged, header)?;
+    let unmended = Definitions::of_copy(&files.copy);
     let is_mended = schema::mend(&files.copy, schema.number)?;
-    let source = open_damaged(&files.copy)?;
+    let source = Source::open(&files.copy)?;
+    let accounts = reached::account(&files.copy, &before, &Definitions::of_copy(&files.copy), &unmended)?;
     let target = Connection::open(&files.unfinished)?;
     target
         .execute_batch("PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF; PRAGMA foreign_keys = OFF")?;
     make_empty(&target, schema.number)?;
     let mut tables = Vec::new();
     for table in rows::tables(&target)? {
-        tables.push(rows::copy(&source, &target, &table)?);
+        let damaged_pages = accounts.damaged.get(&table.name).copied().unwrap_or_default();
+        tables.push(Table { damaged_pages, ..rows::copy(&source, &target, &table)? });
     }
     rows::refuse_unreadable(&target, &mut tables)?;
     // Definitions of our own fit any file, also one that was no database.
@@ -120,12 +139,17 @@ pub fn salvage(damaged: &Path, to: &Path) -> Result<Salvaged, Error> {
         return Err(Error::Corrupt { path: None, faults: vec!["nothing of it can be read".into()] });
     }
     let unlinked = repair::links(&target)?;
+    // As one transaction, so that words are written together and not text by text: ten times faster, and 1 % smaller. Without
+    // `VACUUM` all the same: it made a new database of 8 MB 2 % smaller (November 2026), and takes as much room again.
+    target.execute_batch("BEGIN")?;
     conversation_search::rebuild(&target)?;
+    answer_memories::note_missing(&target)?;
+    target.execute_batch("COMMIT")?;
     target.execute_batch("PRAGMA synchronous = FULL; PRAGMA journal_mode = DELETE")?;
     drop((source, target));
     refuse_damaged(&files.unfinished)?;
     let database = files.finish()?;
-    Ok(Salvaged { database, schema, tables, unlinked, log })
+    Ok(Salvaged { database, schema, tables, unreached_pages: accounts.unreached, unlinked, log })
 }
 
 /// Makes the tables of a schema in a database that has none, without the rows that migrations put into them.
@@ -170,20 +194,4 @@ fn apply_log(damaged: &Path, files: &Files) -> Result<Log, Error> {
         );
     }
     Ok(Log { transactions, skipped_pages, unreadable: None })
-}
-
-/// A connection that reads on where others stop: page counts and the schema's text are not insisted on.
-///
-/// # Errors
-/// When the file cannot be opened; when SQLite would not come to the end of its definitions.
-fn open_damaged(path: &Path) -> Result<Connection, Error> {
-    if !pages::do_definitions_end(path)? {
-        let faults = vec!["the pages of its definitions lead to each other without end".into()];
-        return Err(Error::Corrupt { path: None, faults });
-    }
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
-    connection
-        .execute_batch("PRAGMA writable_schema = ON; PRAGMA query_only = ON; PRAGMA cell_size_check = ON")?;
-    Ok(connection)
 }

@@ -9,8 +9,11 @@
 //! written through the table `sqlite_dbpage`: in a transaction as any change, so that a crash or another reader does no harm.
 //! SQLite never reads an unallocated region. A page that does not account for all of its bytes is left as it is: in a damaged one
 //! the region may hold rows ([`page`]).
+//!
+//! Answers and the search index are cleared before the pages ([`crate::answer_memories`], [`crate::conversation_search`]): what
+//! they are cleared of may be left in these.
 
-mod page;
+pub(crate) mod page;
 
 use std::time::Duration;
 
@@ -24,7 +27,7 @@ use crate::{Error, Store, beside};
 const READ_PAGES: u32 = 4096;
 /// Pages that are cleared in one transaction.
 const CLEAR_PAGES: usize = 64;
-/// No page is cleared while the write-ahead log is larger than this, and how often that is looked at.
+/// Nothing is cleared while the write-ahead log is larger than this, and how often that is looked at.
 const LOG_MAX: Bytes = Bytes::mib(32);
 const LOG_LOOK: Duration = Duration::from_secs(1);
 /// From this page number on, the first byte of an overflow page, a part of the next one's number, can be that of a B-tree page.
@@ -34,17 +37,34 @@ const PAGES_MAX: u32 = 0x0200_0000;
 const READ_PAGE: &str = "SELECT data FROM sqlite_dbpage WHERE pgno = ?1";
 
 impl Store {
-    /// Clears the unallocated regions of all pages where something was erased since that was done last; then the write-ahead log
-    /// is emptied. Others read and write meanwhile. Returns how many pages had something there; none where nothing was due. A
-    /// database in which damage was found is left as it is.
+    /// Clears answers that tell of erased memories, the search index and the unallocated regions of all pages where something was
+    /// erased since that was done last; then the write-ahead log is emptied. Others read and write meanwhile. Returns how many pages had something there; none where
+    /// nothing was due. A database in which damage was found is left as it is.
     ///
     /// # Errors
-    /// When the database fails, and for a database of 128 GiB or more. Another call tries again.
-    pub async fn clear_unallocated(&self) -> Result<Option<usize>, Error> {
+    /// When the database fails, and for a database of 128 GiB or more, of which the search index is cleared alone. Another call
+    /// tries again.
+    pub async fn clear_erased(&self) -> Result<Option<usize>, Error> {
         if !self.health.faults().is_empty() {
             return Ok(None);
         }
         let Some(erasures) = self.read(erasures_to_clear).await? else { return Ok(None) };
+        // Each on its own: where one fails the others are cleared all the same.
+        let answers = self.try_to_forget_in_answers().await;
+        let (index, pages) = (self.clear_search_index().await, self.clear_pages().await);
+        let is_done = answers.is_ok() && index.is_ok() && pages.is_ok();
+        if is_done {
+            // An erasure since this began may have left something in a page that was looked at before it.
+            self.write(move |connection| forget_erasures_in_txn(connection, erasures)).await?;
+        }
+        if !matches!((&index, &pages), (Ok(0), Ok(0))) {
+            self.empty_log().await;
+        }
+        answers.and(index).and(pages).map(Some)
+    }
+
+    /// Clears the unallocated regions of all pages; returns how many pages had something there.
+    async fn clear_pages(&self) -> Result<usize, Error> {
         let (mut cleared, mut next) = (0, Some(1));
         while let Some(from) = next {
             let found = self.read(move |connection| find(connection, from)).await?;
@@ -55,16 +75,11 @@ impl Store {
             }
             next = found.next;
         }
-        // An erasure since this began may have left something in a page that was looked at before it.
-        self.write(move |connection| forget_erasures_in_txn(connection, erasures)).await?;
-        if cleared > 0 {
-            self.empty_log().await;
-        }
-        Ok(Some(cleared))
+        Ok(cleared)
     }
 
     /// Waits while the write-ahead log is large: a long read keeps it from being moved into the database.
-    async fn wait_for_a_small_log(&self) {
+    pub(crate) async fn wait_for_a_small_log(&self) {
         let log = beside(&self.path, "-wal");
         while std::fs::metadata(&log).is_ok_and(|about| about.len() > LOG_MAX.get()) {
             tokio::time::sleep(LOG_LOOK).await;
@@ -72,7 +87,7 @@ impl Store {
     }
 }
 
-/// Counts an erasure, so that pages are cleared after it.
+/// Counts an erasure, so that the search index and pages are cleared after it.
 pub(crate) fn note_erasure_in_txn(connection: &Connection) -> Result<(), Error> {
     let sql =
         "INSERT INTO erasures_to_clear (id, count) VALUES (1, 1) ON CONFLICT DO UPDATE SET count = count + 1";
@@ -80,13 +95,13 @@ pub(crate) fn note_erasure_in_txn(connection: &Connection) -> Result<(), Error> 
     Ok(())
 }
 
-/// Takes note that pages were cleared after so many erasures; where there were more since, they stay due.
+/// Takes note that everything was cleared after so many erasures; where there were more since, it stays due.
 fn forget_erasures_in_txn(connection: &Connection, count: i64) -> Result<(), Error> {
     connection.execute("DELETE FROM erasures_to_clear WHERE count = ?1", [count])?;
     Ok(())
 }
 
-/// Erasures since pages were cleared; none where there was none.
+/// Erasures since everything was cleared; none where there was none.
 fn erasures_to_clear(connection: &Connection) -> Result<Option<i64>, Error> {
     let mut query = connection.prepare_cached("SELECT count FROM erasures_to_clear")?;
     Ok(query.query_row([], |row| row.get(0)).optional()?)
@@ -182,8 +197,8 @@ mod tests {
         let path = directory.path().join("lar.db");
         let store = Store::open(&path).unwrap();
         let owner = store.owner().await.unwrap();
-        assert!(store.clear_unallocated().await.unwrap().is_some(), "due after an upgrade");
-        assert_eq!(store.clear_unallocated().await.unwrap(), None);
+        assert!(store.clear_erased().await.unwrap().is_some(), "due after an upgrade");
+        assert_eq!(store.clear_erased().await.unwrap(), None);
         let mut ids = Vec::new();
         for _ in 0..CONVERSATIONS {
             let new = NewConversation { title: "short".into(), ..NewConversation::default() };
@@ -202,10 +217,10 @@ mod tests {
         }
         let left = titles_in(&path, 0);
         assert!(left > 0, "SQLite left none, so that this shows nothing");
-        assert!(store.clear_unallocated().await.unwrap().unwrap() > 0);
+        assert!(store.clear_erased().await.unwrap().unwrap() > 0);
         assert_eq!((titles_in(&path, 0), titles_in(&beside(&path, "-wal"), 0)), (0, 0));
         assert_eq!(titles_in(&path, 1), CONVERSATIONS / 2);
-        assert_eq!(store.clear_unallocated().await.unwrap(), None);
+        assert_eq!(store.clear_erased().await.unwrap(), None);
         assert_eq!(store.faults().await.unwrap(), Vec::<String>::new());
         let kept = store.conversation_get(owner, ids[1]).await.unwrap();
         assert_eq!(kept.get().title, title(1));
@@ -215,13 +230,15 @@ mod tests {
     async fn an_erasure_while_pages_are_cleared_stays_due() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(&directory.path().join("lar.db")).unwrap();
+        store.clear_erased().await.unwrap();
+        store.write(note_erasure_in_txn).await.unwrap();
         let begun = store.read(erasures_to_clear).await.unwrap();
         store.write(note_erasure_in_txn).await.unwrap();
         let due = store.read(erasures_to_clear).await.unwrap();
         assert_eq!((begun, due), (Some(1), Some(2)));
         store.write(move |connection| forget_erasures_in_txn(connection, 1)).await.unwrap();
         assert_eq!(store.read(erasures_to_clear).await.unwrap(), due);
-        assert!(store.clear_unallocated().await.unwrap().is_some());
+        assert!(store.clear_erased().await.unwrap().is_some());
         assert_eq!(store.read(erasures_to_clear).await.unwrap(), None);
     }
 
@@ -229,8 +246,35 @@ mod tests {
     async fn a_database_in_which_damage_was_found_is_not_cleared() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(&directory.path().join("lar.db")).unwrap();
+        let due = store.read(erasures_to_clear).await.unwrap();
+        assert!(due.is_some());
         store.health.note_damage(store.path(), &["a fault".into()]);
-        assert_eq!(store.clear_unallocated().await.unwrap(), None);
+        assert_eq!(store.clear_erased().await.unwrap(), None);
+        assert_eq!(store.read(erasures_to_clear).await.unwrap(), due, "it stays due");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn pages_are_cleared_though_the_search_index_cannot_be() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("lar.db")).unwrap();
+        assert!(store.clear_erased().await.unwrap().is_some());
+        let spoil = |connection: &Connection| {
+            note_erasure_in_txn(connection)?;
+            connection.execute_batch("ALTER TABLE conversation_search_idx RENAME TO moved")?;
+            // A row is at the end of this page, and nothing in the middle of it.
+            let root = "SELECT rootpage FROM sqlite_schema WHERE name = 'erasures_to_clear'";
+            let root: u32 = connection.query_row(root, [], |row| row.get(0))?;
+            let mut page: Vec<u8> = connection.query_row(READ_PAGE, [root], |row| row.get(0))?;
+            let middle = page.len() / 2;
+            page[middle] = 1;
+            connection.execute("UPDATE sqlite_dbpage SET data = ?2 WHERE pgno = ?1", (root, page))?;
+            Ok(root)
+        };
+        let root = store.write(spoil).await.unwrap();
+        let due = async || store.read(|connection| Ok(find(connection, 1)?.pages)).await.unwrap();
+        assert!(due().await.contains(&root));
+        assert!(matches!(store.clear_erased().await, Err(Error::Sqlite { .. })));
+        assert_eq!(due().await, Vec::<u32>::new());
         assert_eq!(store.read(erasures_to_clear).await.unwrap(), Some(1), "it stays due");
     }
 

@@ -123,6 +123,27 @@ fn what_is_asked_for_is_remembered_recalled_and_forgotten() {
 }
 
 #[test]
+fn an_erased_memory_is_no_longer_told_beside_the_answers_that_had_it() {
+    let lar = Lar::start();
+    let id = said(&lar, "My dentist is Dr. Okafor.");
+    let chat = conversation(&lar, &json!({}));
+    let memory = say(&lar, &chat, "Who is my dentist?");
+    assert_eq!(texts(&memory, "recalled"), ["My dentist is Dr. Okafor."]);
+    let memory = say(&lar, &chat, "My dentist is Dr. Weber now.");
+    assert_eq!(memory["saved"][0]["instead_of"], "My dentist is Dr. Okafor.");
+    assert_eq!(memory["saved"][0]["instead_of_id"], id.as_str());
+
+    assert_eq!(lar.send("DELETE", &format!("/lar/v1/memories/{id}?erase=true"), &Value::Null).status, 204);
+    let kept = lar.get(&format!("/lar/v1/conversations/{chat}")).json();
+    let told = |at: usize| kept["messages"][at]["memory"].clone();
+    assert_eq!((&told(1)["recalled"][0]["id"], told(1)["recalled"][0].get("content")), (&json!(id), None));
+    assert_eq!(texts(&told(3), "saved"), ["My dentist is Dr. Weber now."]);
+    assert_eq!(told(3)["saved"][0].get("instead_of"), None);
+    let exported = lar.get("/lar/v1/conversations/export").body;
+    assert!(exported.contains("Dr. Weber now") && !exported.contains("Okafor"), "{exported}");
+}
+
+#[test]
 fn a_good_answer_says_that_what_it_was_given_was_of_use() {
     let lar = Lar::start();
     let id = said(&lar, "The boiler was serviced in June 2025.");
@@ -200,6 +221,45 @@ fn secrets_temporary_chats_and_narrow_keys_leave_nothing() {
     let answer = with(&lar, &narrow, "POST", &format!("/lar/v1/conversations/{talk}/messages"), &body);
     assert_eq!(answer.events()[0].1["answer"].get("memory"), None);
     assert_eq!(lar.get("/lar/v1/memories/stats").json()["memories"], 1);
+}
+
+#[test]
+fn a_key_without_memory_read_sees_no_memory_beside_answers() {
+    let lar = Lar::start();
+    said(&lar, "My dentist is Dr. Okafor.");
+    let talk = conversation(&lar, &json!({}));
+    say(&lar, &talk, "Who is my dentist?");
+    let scopes = ["inference", "conversations", "memory:write"];
+    let made = lar.post("/lar/v1/keys", &json!({ "name": "narrow", "scopes": scopes })).json();
+    let narrow = format!("authorization: Bearer {}\r\n", made["secret"].as_str().unwrap());
+    let path = format!("/lar/v1/conversations/{talk}/messages");
+    let mut told = String::new();
+    for said in ["My dentist is Dr. Weber now.", "Forget that.", "Please forget who my dentist is."] {
+        let answer = with(&lar, &narrow, "POST", &path, &json!({ "content": said, "max_tokens": 4 }));
+        let memory = answer.events()[0].1["answer"]["memory"].clone();
+        assert!(memory["saved"].is_array() || memory["forgotten"].is_array(), "{said}: {memory}");
+        told += &memory.to_string();
+    }
+    let kept = format!("/lar/v1/conversations/{talk}");
+    let seen = |path: &str| with(&lar, &narrow, "GET", path, &Value::Null);
+    let messages = seen(&kept).json()["messages"].clone();
+    assert!(messages[1]["memory"]["recalled"][0]["id"].is_string(), "{messages}");
+    for message in messages.as_array().unwrap() {
+        told += &message["memory"].to_string();
+    }
+    let line: Value =
+        serde_json::from_str(seen("/lar/v1/conversations/export").body.lines().next().unwrap()).unwrap();
+    told += &line["messages"][1]["memory"].to_string();
+    let rated = with(
+        &lar,
+        &narrow,
+        "POST",
+        &format!("{path}/{}/feedback", messages[1]["id"].as_str().unwrap()),
+        &json!({ "rating": "bad" }),
+    );
+    told += &rated.json()["memory"].to_string();
+    assert!(!told.contains("Okafor") && !told.contains("Weber"), "{told}");
+    assert!(lar.get(&kept).body.contains("Okafor"), "who may read sees it");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Whose memories a key sees: a person's keys share theirs, an agent's are its own.
 
-use lar_tests::Lar;
+use lar_tests::{Answer, Lar};
 use serde_json::{Value, json};
 
 use super::{ids, said, with};
@@ -201,4 +201,249 @@ fn who_read_and_wrote_last_is_told() {
     };
     assert!(told("owner", "written_at") && told("editor", "read_at"));
     assert!(!told("editor", "written_at"));
+}
+
+/// The source of the owner's memories: a word that is in no request of the key that is tried.
+const SOURCE: &str = "Quillfeather";
+
+/// A key that may write, in a space in which the owner remembers things.
+struct Writer<'a> {
+    lar: &'a Lar,
+    owner: String,
+    key: String,
+    /// Whether the key has `memory:read`.
+    reads: bool,
+}
+
+impl<'a> Writer<'a> {
+    fn new(lar: &'a Lar, space: &str, reads: bool) -> Self {
+        let mut scopes = vec!["memory:write", "conversations"];
+        scopes.extend(reads.then_some("memory:read"));
+        let place = format!("x-agent-id: {space}-{reads}\r\n");
+        let owner = format!("authorization: Bearer {}\r\n{place}", Lar::KEY);
+        Self { lar, owner, key: format!("{}{place}", lar.key(&scopes)), reads }
+    }
+
+    fn as_owner(&self, method: &str, path: &str, body: &Value) -> Answer {
+        let answer = with(self.lar, &self.owner, method, path, body);
+        assert!(answer.status < 300, "{}", answer.body);
+        answer
+    }
+
+    fn remember(&self, content: &str) -> String {
+        let body = json!({ "content": content, "source": SOURCE });
+        let made = self.as_owner("POST", "/lar/v1/memories", &body);
+        assert_eq!(made.status, 201, "{}", made.body);
+        made.json()["id"].as_str().unwrap().to_owned()
+    }
+
+    fn send(&self, method: &str, path: &str, body: &Value) -> Answer {
+        with(self.lar, &self.key, method, path, body)
+    }
+
+    /// Sends what is answered with a memory of the owner's, as far as the key may see it.
+    fn change(&self, method: &str, path: &str, body: &Value) -> Value {
+        self.checked(&format!("{method} {path} {body}"), &self.send(method, path, body))
+    }
+
+    fn checked(&self, what: &str, answer: &Answer) -> Value {
+        assert!(matches!(answer.status, 200 | 201), "{what}: {}", answer.body);
+        assert_eq!(answer.body.contains(SOURCE), self.reads, "{what}: {}", answer.body);
+        answer.json()
+    }
+
+    /// Sends what is answered with no text of a memory, whatever the key may see.
+    fn change_unseen(&self, method: &str, path: &str, body: &Value) -> Answer {
+        let answer = self.send(method, path, body);
+        assert!(!answer.body.contains(SOURCE), "{method} {path} {body}: {}", answer.body);
+        answer
+    }
+
+    fn tool(&self, name: &str, arguments: &Value) -> Answer {
+        let accept = "accept: application/json, text/event-stream\r\nmcp-protocol-version: 2025-11-25\r\n";
+        let params = json!({ "name": name, "arguments": arguments });
+        let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params });
+        let answer = with(self.lar, &format!("{}{accept}", self.key), "POST", "/mcp", &call);
+        assert_ne!(answer.json()["result"]["isError"], true, "{}", answer.body);
+        answer
+    }
+}
+
+fn fields(value: &Value) -> Vec<&str> {
+    let mut fields: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
+    fields.sort_unstable();
+    fields
+}
+
+/// What an answer has of a memory for a key that may not read it.
+const UNREAD: [&str; 3] = ["id", "updated_at", "version"];
+
+#[test]
+fn a_key_without_memory_read_is_shown_no_memory_in_the_answers_to_its_changes() {
+    let lar = Lar::start();
+    for reads in [false, true] {
+        let writer = Writer::new(&lar, "changes", reads);
+        let id = writer.remember("The lights go out at eleven.");
+        let path = format!("/lar/v1/memories/{id}");
+        let shown = writer.as_owner("GET", &path, &Value::Null).json();
+        let unchanged = writer.send("PATCH", &path, &json!({}));
+        assert!(unchanged.head.contains("etag: \"1\""), "{}", unchanged.head);
+        let unchanged = writer.checked("an empty change", &unchanged);
+        assert_eq!(fields(&unchanged), if reads { fields(&shown) } else { UNREAD.to_vec() });
+        writer.change("PATCH", &path, &json!({ "pinned": true }));
+        writer.change("POST", &format!("{path}/promote"), &json!({}));
+        writer.change("POST", &format!("{path}/demote"), &json!({ "reason": "no" }));
+        for feedback in ["useful", "wrong", "outdated"] {
+            writer.change("POST", &format!("{path}/feedback"), &json!({ "feedback": feedback }));
+        }
+        writer.change("POST", &format!("{path}/undo"), &json!({}));
+        assert_eq!(writer.change_unseen("DELETE", &path, &Value::Null).status, 204);
+        let restored = writer.change("PATCH", &path, &json!({ "deleted": false }));
+        assert_eq!(restored.get("deleted_at"), None);
+
+        let other = format!("/lar/v1/memories/{}", writer.remember("The lights go out at twelve."));
+        let same =
+            writer.change_unseen("PATCH", &other, &json!({ "content": "The lights go out at eleven." }));
+        assert_eq!(same.status, 409, "{}", same.body);
+        let exported = writer.as_owner("GET", "/lar/v1/memories/export", &Value::Null).body;
+        let head = format!(
+            "POST /lar/v1/memories/import HTTP/1.1\r\nhost: {}\r\n{}content-type: application/x-ndjson\r\n\
+             content-length: {}\r\nconnection: close\r\n\r\n",
+            lar.address,
+            writer.key,
+            exported.len()
+        );
+        let imported = lar.raw(&head, exported.as_bytes());
+        assert_eq!(imported.json(), json!({ "imported": 0, "unchanged": 2 }), "{}", imported.body);
+
+        for (method, path) in [
+            ("GET", path.clone()),
+            ("GET", format!("{path}/history")),
+            ("GET", "/lar/v1/memories".into()),
+            ("GET", "/lar/v1/memories/stats".into()),
+            ("GET", "/lar/v1/memories/inbox".into()),
+            ("GET", "/lar/v1/memories/clients".into()),
+            ("GET", "/lar/v1/memories/export".into()),
+            ("GET", "/lar/v1/spaces".into()),
+            ("POST", "/lar/v1/memories/search".into()),
+        ] {
+            let body = if method == "POST" { json!({ "query": "lights" }) } else { Value::Null };
+            let status = writer.send(method, &path, &body).status;
+            assert_eq!(status, if reads { 200 } else { 403 }, "{method} {path}");
+        }
+    }
+}
+
+#[test]
+fn a_key_without_memory_read_is_shown_no_memory_by_saying_what_is_known() {
+    let lar = Lar::start();
+    for reads in [false, true] {
+        let writer = Writer::new(&lar, "same", reads);
+        writer.remember("The lights go out at eleven.");
+        let same = json!({ "content": "The lights go out at eleven.", "source": SOURCE });
+        let told = writer.change("POST", "/lar/v1/memories", &same);
+        assert_eq!(told["created"], false);
+        writer.change("POST", "/lar/v1/memories/batch", &json!({ "items": [same] }));
+        let new = json!({ "content": "The gate stays open." });
+        let told = writer.send("POST", "/lar/v1/memories", &new).json();
+        assert_eq!(told["created"], true);
+        assert_eq!(told.get("content"), reads.then(|| &new["content"]));
+
+        for (known, said, decision) in [
+            ("Tomasz leads Atlas.", "Tomasz leads Atlas.", "reinforce"),
+            ("Our dog is called Balu.", "Our dog is called Balu and is a Bernese mountain dog.", "update"),
+            (
+                "Balu the dog was at the vet on 3 May for a vaccination.",
+                "Balu the dog was at the vet on 3 May and weighs 38 kg.",
+                "merge",
+            ),
+            ("The backup server is at 10.0.0.12.", "The backup server is at 10.0.0.47.", "supersede"),
+        ] {
+            let writer = Writer::new(&lar, decision, reads);
+            let id = writer.remember(known);
+            let decided = writer.change("POST", "/lar/v1/memories/smart", &json!({ "content": said }));
+            assert_eq!((&decided["decision"], &decided["against"]["id"]), (&json!(decision), &json!(id)));
+            if reads {
+                assert_eq!(decided["against"]["content"], known);
+                assert!(decided["reason"].is_string() && decided["confidence"].is_number(), "{decided}");
+            } else {
+                assert_eq!(fields(&decided), ["against", "decision", "memory"]);
+                assert_eq!(fields(&decided["against"]), ["id"]);
+                assert_eq!(fields(&decided["memory"]), UNREAD);
+            }
+        }
+
+        // What waits was heard by another key.
+        let writer = Writer::new(&lar, "inbox", reads);
+        let said = json!({ "content": format!("I play the oboe in the {SOURCE} orchestra.") });
+        assert_eq!(writer.as_owner("POST", "/lar/v1/memories/heard", &said).json()["waiting"], 1);
+        let waiting = writer.as_owner("GET", "/lar/v1/memories/inbox", &Value::Null).json();
+        let accept = format!("/lar/v1/memories/inbox/{}/accept", waiting["data"][0]["id"].as_str().unwrap());
+        writer.change("POST", &accept, &json!({}));
+        let asked = json!({ "content": "Forget that I play the oboe." });
+        assert_eq!(writer.change_unseen("POST", "/lar/v1/memories/heard", &asked).status, 200);
+
+        // A request that is sent again is answered with the memory as it is now.
+        let writer = Writer::new(&lar, "again", reads);
+        for (path, content) in [
+            ("/lar/v1/memories", "The attic is dry."),
+            ("/lar/v1/memories/smart", "Anna studies law in Vienna."),
+            ("/lar/v1/memories/batch", "The garage has two windows."),
+        ] {
+            let body = match path {
+                "/lar/v1/memories/batch" => json!({ "items": [{ "content": content }] }),
+                _ => json!({ "content": content }),
+            };
+            let key = format!("{}idempotency-key: \"{content}\"\r\n", writer.key);
+            let first = with(&lar, &key, "POST", path, &body);
+            assert_eq!(first.status, 201, "{}", first.body);
+            let made = first.json();
+            let id = [&made["id"], &made["memory"]["id"], &made["items"][0]["id"]];
+            let id = id.iter().find_map(|id| id.as_str()).unwrap();
+            writer.as_owner("PATCH", &format!("/lar/v1/memories/{id}"), &json!({ "tags": [SOURCE] }));
+            let again = with(&lar, &key, "POST", path, &body);
+            assert!(again.head.contains("idempotent-replayed: true"), "{}", again.head);
+            writer.checked(path, &again);
+        }
+    }
+}
+
+#[test]
+fn a_key_without_memory_read_is_shown_no_memory_by_tools() {
+    let lar = Lar::start();
+    for reads in [false, true] {
+        let writer = Writer::new(&lar, "tools", reads);
+        writer.remember("The backup server is at 10.0.0.12.");
+        let saved = writer.tool("memory_save", &json!({ "content": "The backup server is at 10.0.0.47." }));
+        writer.checked("memory_save", &saved);
+        assert_eq!(saved.body.contains("10.0.0.12"), reads, "{}", saved.body);
+        assert!(saved.body.contains("It takes the place of mem_"), "{}", saved.body);
+        let turn = writer.remember("The lights go out at eleven.");
+        let after = json!({ "content": "And the doors?", "after": turn });
+        assert!(!writer.tool("memory_save", &after).body.contains(SOURCE));
+        for feedback in ["useful", "wrong", "outdated"] {
+            let told = writer.tool("memory_feedback", &json!({ "id": turn, "feedback": feedback }));
+            writer.checked("memory_feedback", &told);
+        }
+        writer.checked("memory_forget", &writer.tool("memory_forget", &json!({ "id": turn })));
+
+        let writer = Writer::new(&lar, "bridge", reads);
+        writer.remember("The backup server is at 10.0.0.12.");
+        let said = json!({ "content": "The backup server is at 10.0.0.47." });
+        let decided = writer.change_unseen("POST", "/bridge/smart_ingest", &said).json();
+        assert_eq!(decided["data"]["decision"], "supersede", "{decided}");
+        assert_eq!(decided["data"]["reason"].is_string(), reads, "{decided}");
+        let id = writer.remember("The lights go out at eleven.");
+        for tool in ["promote", "demote"] {
+            writer.change("POST", &format!("/bridge/{tool}"), &json!({ "id": id }));
+        }
+        for body in [
+            json!({ "action": "promote", "id": id }),
+            json!({ "action": "edit", "id": id, "content": "The lights go out at ten." }),
+            json!({ "action": "delete", "id": id }),
+        ] {
+            let changed = writer.change("POST", "/bridge/memory", &body);
+            assert_eq!(changed["data"]["node"]["id"], json!(id), "{changed}");
+        }
+    }
 }

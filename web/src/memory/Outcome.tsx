@@ -34,7 +34,7 @@ export function Outcome({ decided, calls, onChanged, onClose }: Props) {
   return (
     <div className="outcome" role="status">
       <p>
-        <strong>{WHAT[decided.decision]}</strong> <span className="quiet">{sentence(decided.reason)}</span>
+        <strong>{WHAT[decided.decision]}</strong> {decided.reason && <span className="quiet">{sentence(decided.reason)}</span>}
       </p>
       {decided.decision === "supersede" && decided.against && <p className="old">{decided.against.content}</p>}
       {decided.diff && (
@@ -50,7 +50,7 @@ export function Outcome({ decided, calls, onChanged, onClose }: Props) {
         <button className="quiet-button" onClick={onClose}>
           Close
         </button>
-        {decided.decision !== "create" && <span className="numbers">such a decision is right {Math.round(decided.confidence * 100)} times of 100</span>}
+        {decided.decision !== "create" && decided.confidence !== undefined && <span className="numbers">such a decision is right {Math.round(decided.confidence * 100)} times of 100</span>}
       </div>
     </div>
   );

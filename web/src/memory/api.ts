@@ -43,8 +43,8 @@ export interface Change {
 
 export interface Decided {
   decision: "create" | "reinforce" | "update" | "supersede" | "merge" | "reject";
-  reason: string;
-  confidence: number;
+  reason?: string;
+  confidence?: number;
   against?: Memory;
   memory?: Memory;
   diff?: { change: "same" | "removed" | "added"; text: string }[];
@@ -132,7 +132,7 @@ export const memories = (space?: Space) => {
     erase: (id: string) => send("DELETE", `memories/${id}?erase=true`, undefined, of(space)),
     undo: (id: string, decision?: string) => post<{ memories: Memory[] }>(`/${id}/undo`, { decision }),
     stats: () => get<Stats>("/stats"),
-    inbox: () => get<{ data: Candidate[] }>("/inbox"),
+    inbox: () => get<{ data: Candidate[] }>("/inbox?limit=200"),
     accept: (id: string, content?: string) => post<Decided>(`/inbox/${id}/accept`, { content }),
     reject: (id: string) => send("POST", `memories/inbox/${id}/reject`, {}, of(space)),
     clients: () => get<{ data: Client[] }>("/clients"),

@@ -340,6 +340,7 @@ mod tests {
             decision: "create".into(),
             content: "The gate opens\nwith 5512.".into(),
             instead_of: None,
+            instead_of_id: None,
             change: None,
         };
         let memory = InTurn { saved: vec![saved], ..InTurn::default() };

@@ -1,6 +1,6 @@
 //! What memories look like in a terminal.
 
-use lar_api::memories::{Decided, Ingested, Memory, MemoryChange, MemoryStats, SearchResult};
+use lar_api::memories::{Decided, Ingested, Memory, MemoryChange, MemoryStats, SearchResult, WrittenMemory};
 
 use crate::output::{plain, size, table};
 
@@ -22,7 +22,7 @@ pub(super) fn remembered(made: &Ingested) -> String {
 pub(super) fn became(decided: &Decided) -> String {
     let id = decided.memory.as_ref().map(|memory| memory.id.as_str()).unwrap_or_default();
     let mut told = match decided.decision.as_str() {
-        "reject" => format!("Not remembered: {}.", decided.reason),
+        "reject" => format!("Not remembered: {}.", decided.reason.as_deref().unwrap_or_default()),
         "reinforce" => format!("Known already as {id}."),
         "update" => format!("{id} says that now."),
         "merge" => format!("Added to {id}, which tells of the same thing."),
@@ -31,7 +31,8 @@ pub(super) fn became(decided: &Decided) -> String {
     if let Some(known) =
         decided.against.as_ref().filter(|known| decided.decision != "reinforce" && known.id != id)
     {
-        told.push_str(&format!("\nIt takes the place of: {}", plain(&known.content)));
+        let known = known.content.as_ref().unwrap_or(&known.id);
+        told.push_str(&format!("\nIt takes the place of: {}", plain(known)));
     }
     for part in &decided.diff {
         let sign = match part.change.as_str() {
@@ -96,23 +97,19 @@ pub(super) fn results(results: &[SearchResult], why: bool) -> String {
     told.collect::<Vec<_>>().join("\n\n")
 }
 
-pub(super) fn list(memories: &[Memory]) -> String {
-    if memories.is_empty() {
+/// A line for each memory; a key that may not read sees only ids and days.
+pub(super) fn list(memories: impl Iterator<Item = WrittenMemory>) -> String {
+    let rows = memories.map(|memory| {
+        let day = memory.occurred_at.as_ref().or(memory.created_at.as_ref()).or(memory.updated_at.as_ref());
+        let day: String = day.map(|day| day.chars().take(10).collect()).unwrap_or_default();
+        let (held, tags) = (held(&memory), memory.tags.unwrap_or_default());
+        vec![memory.id, day, memory.kind.unwrap_or_default(), plain(&tags.join(",")), held]
+    });
+    let rows: Vec<Vec<String>> = rows.collect();
+    if rows.is_empty() {
         return "There are none.".into();
     }
-    table(
-        &["id", "day", "kind", "tags", "memory"],
-        memories.iter().map(|memory| {
-            let day = memory.occurred_at.as_deref().unwrap_or(&memory.created_at);
-            vec![
-                memory.id.clone(),
-                day.chars().take(10).collect(),
-                memory.kind.clone(),
-                plain(&memory.tags.join(",")),
-                held(memory),
-            ]
-        }),
-    )
+    table(&["id", "day", "kind", "tags", "memory"], rows)
 }
 
 pub(super) fn shown(memory: &Memory, history: &[MemoryChange]) -> String {
@@ -157,8 +154,11 @@ pub(super) fn shown(memory: &Memory, history: &[MemoryChange]) -> String {
     )
 }
 
-pub(super) fn strength(what: &str, memory: &Memory) -> String {
-    format!("{what}: stable for {:.1} days.", memory.stability)
+pub(super) fn strength(what: &str, memory: &WrittenMemory) -> String {
+    match memory.stability {
+        Some(days) => format!("{what}: stable for {days:.1} days."),
+        None => format!("{what}."),
+    }
 }
 
 pub(super) fn counted(stats: &MemoryStats) -> String {
@@ -177,9 +177,9 @@ pub(super) fn counted(stats: &MemoryStats) -> String {
 }
 
 /// The beginning of a memory on one line, with a word before it where another one took its place.
-fn held(memory: &Memory) -> String {
+fn held(memory: &WrittenMemory) -> String {
     let mark = if memory.superseded_by.is_some() { "(superseded) " } else { "" };
-    format!("{mark}{}", line(&memory.content))
+    format!("{mark}{}", line(memory.content.as_deref().unwrap_or_default()))
 }
 
 /// The beginning of a text on one line.

@@ -1,6 +1,8 @@
 //! `lar backup salvage`: what can still be read of a damaged database, as a data directory of its own that Lar can serve,
 //! and as the files that `lar conversations import` and `lar memory import` take.
 
+mod beside;
+
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -9,17 +11,16 @@ use anyhow::{Context as _, ensure};
 use lar_base::SpaceId;
 use lar_base::shell::quote;
 use lar_cli::Output;
-use lar_store::salvage::{Log, Schema, Table, remove_leftovers, salvage};
+use lar_store::salvage::{Log, Schema, Table, find_leftovers, remove_leftovers, salvage};
 use lar_store::{Access, SpaceKind, Store};
 use serde::Serialize;
 
 use crate::config::Config;
 use crate::data_dir::DataDir;
+use beside::LeftOut;
 
 /// Memories that are read at once.
 const PAGE: u32 = 200;
-/// What stands beside a database that a Lar needs with it.
-const BESIDE: [&str; 3] = ["secret.key", "owner.key", "lar.toml"];
 
 /// What was saved, for programs.
 #[derive(Debug, Serialize)]
@@ -28,10 +29,14 @@ struct Report {
     /// The schema that the rows were saved in.
     schema: Schema,
     tables: Vec<Table>,
+    /// Pages that hold something and that nothing leads to any more.
+    unreached_pages: u64,
     /// Rows that referred to a lost one.
     unlinked: u64,
     /// What was taken from the write-ahead log.
     log: Log,
+    /// Files beside the database that were not copied.
+    left_out: Vec<LeftOut>,
     exports: Vec<Export>,
 }
 
@@ -64,17 +69,15 @@ pub(super) async fn run(
     let cannot = || format!("{} cannot be made", folder.display());
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).with_context(cannot)?;
     let new = folder.join("lar.db");
+    // Before anything in it is removed.
+    refuse_used(folder, &new)?;
     remove_leftovers(&database, &new)?;
-    let is_empty = std::fs::read_dir(folder).with_context(cannot)?.next().is_none();
-    ensure!(is_empty, "{} is not empty: name a new folder", folder.display());
     output.remark("Every row is read…");
     let saved =
         salvage(&database, &new).with_context(|| format!("{} cannot be saved", database.display()))?;
-    for name in BESIDE {
-        let from = database.with_file_name(name);
-        if from.is_file() {
-            copy_private(&from, &folder.join(name))?;
-        }
+    let left_out = beside::copy(&database, folder)?;
+    for file in &left_out {
+        output.note(&file.text());
     }
     let exports = export(&Store::open(&new)?, folder).await?;
     let folder = std::path::absolute(folder)?;
@@ -82,11 +85,23 @@ pub(super) async fn run(
         folder,
         schema: saved.schema,
         tables: saved.tables,
+        unreached_pages: saved.unreached_pages,
         unlinked: saved.unlinked,
         log: saved.log,
+        left_out,
         exports,
     };
     output.show(&report, || screen(&report))
+}
+
+/// Refuses a folder that holds anything but what a killed salvage into the new database `new` left there.
+fn refuse_used(folder: &Path, new: &Path) -> anyhow::Result<()> {
+    let leftovers = find_leftovers(new);
+    let cannot = || format!("{} cannot be read", folder.display());
+    for entry in std::fs::read_dir(folder).with_context(cannot)? {
+        ensure!(leftovers.contains(&entry?.path()), "{} is not empty: name a new folder", folder.display());
+    }
+    Ok(())
 }
 
 fn screen(report: &Report) -> String {
@@ -99,10 +114,11 @@ fn screen(report: &Report) -> String {
     }
     for table in report.tables.iter().filter(|table| table.unsearched > 0) {
         lines.push(format!(
-            "{} gaps of {} were not searched to the end, which would have taken too long: more rows may be there.",
+            "{} gaps of {} were not searched to the end: more rows may be there.",
             table.unsearched, table.name
         ));
     }
+    lines.extend(about_pages(report));
     lines.extend(about_schema(&report.schema));
     if report.unlinked > 0 {
         lines.push(format!(
@@ -131,6 +147,30 @@ fn screen(report: &Report) -> String {
     lines
         .extend(report.exports.iter().map(|export| format!("  {}  ({} lines)", export.import, export.lines)));
     lines.join("\n")
+}
+
+/// What a person should know of pages that are damaged or that nothing leads to: rows may be missing that are not counted. Empty
+/// where all pages are as they should be.
+fn about_pages(report: &Report) -> Vec<String> {
+    let damaged = report.tables.iter().filter(|table| table.damaged_pages > 0);
+    let mut lines: Vec<String> = damaged
+        .map(|table| {
+            format!(
+                "{}: {} damaged pages; rows of it may be missing that are not counted as lost.",
+                table.name, table.damaged_pages
+            )
+        })
+        .collect();
+    if report.unreached_pages > 0 {
+        lines.push(format!(
+            "Nothing leads to {} pages that hold something: rows of any table may be missing that are not counted as lost.",
+            report.unreached_pages
+        ));
+    }
+    if !lines.is_empty() {
+        lines.push("A backup from before the damage has these rows: lar backup restore FILE".into());
+    }
+    lines
 }
 
 /// What a person should know of the schema that was used; empty where nothing is unusual.
@@ -229,15 +269,6 @@ fn write(
     Ok(Some(Export { file, lines: lines.len() as u64, import }))
 }
 
-fn copy_private(from: &Path, to: &Path) -> anyhow::Result<()> {
-    let mut options = std::fs::File::options();
-    let copied = options.write(true).create_new(true).mode(0o600).open(to).and_then(|mut out| {
-        std::io::copy(&mut std::fs::File::open(from)?, &mut out)?;
-        out.sync_all()
-    });
-    copied.with_context(|| format!("{} cannot be copied", from.display()))
-}
-
 /// A name as part of a file's name.
 fn plain(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect()
@@ -257,10 +288,56 @@ mod tests {
                 unknown_tables: Vec::new(),
             },
             tables: Vec::new(),
+            unreached_pages: 0,
             unlinked: 0,
             log: Log::default(),
+            left_out: Vec::new(),
             exports: Vec::new(),
         }
+    }
+
+    #[test]
+    fn a_folder_with_leftovers_of_a_salvage_alone_can_be_used() {
+        let at = tempfile::tempdir().unwrap();
+        let new = at.path().join("lar.db");
+        assert!(refuse_used(at.path(), &new).is_ok());
+        for name in ["lar.damaged-copy", "lar.unfinished-journal"] {
+            std::fs::write(at.path().join(name), "left").unwrap();
+        }
+        assert!(refuse_used(at.path(), &new).is_ok());
+        // A link is none, whatever its name.
+        std::os::unix::fs::symlink("lar.unfinished-journal", at.path().join("lar.unfinished")).unwrap();
+        let refused = refuse_used(at.path(), &new).unwrap_err().to_string();
+        assert!(refused.ends_with("is not empty: name a new folder"), "{refused}");
+        assert_eq!(std::fs::read_dir(at.path()).unwrap().count(), 3, "nothing was removed");
+    }
+
+    #[test]
+    fn pages_that_may_have_held_rows_are_named_on_the_screen_and_for_programs() {
+        let table = |name: &str, damaged_pages: u64| Table {
+            name: name.into(),
+            saved: 5,
+            lost: 0,
+            unsearched: 0,
+            damaged_pages,
+            is_unreadable: false,
+        };
+        let whole = Report { tables: vec![table("keys", 0)], ..report() };
+        assert!(!screen(&whole).contains("page"), "{}", screen(&whole));
+        let damaged =
+            Report { tables: vec![table("keys", 0), table("users", 2)], unreached_pages: 3, ..report() };
+        let shown = screen(&damaged);
+        let start = shown.find("users: 2 damaged").expect("it is named");
+        let about: Vec<&str> = shown[start..].lines().take(3).collect();
+        let expected = [
+            "users: 2 damaged pages; rows of it may be missing that are not counted as lost.",
+            "Nothing leads to 3 pages that hold something: rows of any table may be missing that are not counted as lost.",
+            "A backup from before the damage has these rows: lar backup restore FILE",
+        ];
+        assert_eq!(about, expected);
+        let json = serde_json::to_value(&damaged).unwrap();
+        assert_eq!(json["unreached_pages"], 3);
+        assert_eq!(json["tables"][1]["damaged_pages"], 2);
     }
 
     #[test]

@@ -110,6 +110,12 @@ pub(crate) fn foreign_holders(data_dir: &Path) -> [Option<(PathBuf, Holder)>; 2]
     ]
 }
 
+/// Whether a process that can be seen from here has the lock of a data directory. This takes no lock.
+pub(crate) fn is_locked(data_dir: &Path) -> bool {
+    let about = std::fs::metadata(directory_file(data_dir)).ok().filter(Metadata::is_file);
+    about.is_some_and(|about| holder::find(&about).is_some())
+}
+
 fn directory_file(data_dir: &Path) -> PathBuf {
     data_dir.join("lock")
 }

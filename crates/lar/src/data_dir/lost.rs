@@ -48,6 +48,14 @@ pub(super) fn check_database(data_dir: &Path, loss: Loss) -> anyhow::Result<()> 
         has_bytes(&data_dir.join(name))
             || (*name == LOG && linked.iter().any(|linked| has_bytes(&linked.log_files()[0])))
     };
+    // A restore moves the signs away, too.
+    if loss == Loss::Refuse && !backup::find_unfinished_restores(data_dir).is_empty() {
+        bail!(
+            "there is no database {}, and a restore was killed before it brought one. Restore again: lar backup restore FILE. \
+             What was there before is in `before-restore-…`, if there was anything. Or begin with an empty database: {FLAG}",
+            database.display()
+        );
+    }
     let signs: Vec<&str> = SIGNS.into_iter().filter(is_there).collect();
     if signs.is_empty() && (link.is_none() || loss == Loss::Refuse) {
         return Ok(());
@@ -146,16 +154,6 @@ pub(super) fn explained(error: Error, data_dir: &Path) -> anyhow::Error {
     }
 }
 
-/// Removes what a backup left that was killed while it was made.
-pub(super) fn remove_unfinished(data_dir: &Path) {
-    for entry in std::fs::read_dir(data_dir.join(backup::FOLDER)).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if path.extension().is_some_and(|end| end == "db-copy" || end == "partial") {
-            let _ = std::fs::remove_file(path);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,6 +180,21 @@ mod tests {
         assert!(refused.contains("is empty") && refused.contains("lar-20260301.tar"), "{refused}");
         assert!(check_database(data, Loss::Accept).is_ok());
         assert!(!data.join("lar.db").exists() && !data.join("lar.db-wal").exists(), "they are put aside");
+    }
+
+    #[test]
+    fn no_new_database_begins_where_a_restore_was_killed_between_two_moves() {
+        let at = tempfile::tempdir().unwrap();
+        let data = at.path();
+        std::fs::create_dir(data.join("restore.partial")).unwrap();
+        let refused = check_database(data, Loss::Refuse).unwrap_err().to_string();
+        assert!(
+            refused.contains("Restore again: lar backup restore FILE") && refused.ends_with(FLAG),
+            "{refused}"
+        );
+        assert!(check_database(data, Loss::Accept).is_ok());
+        std::fs::write(data.join("lar.db"), b"a database").unwrap();
+        assert!(check_database(data, Loss::Refuse).is_ok(), "the restore had moved nothing yet");
     }
 
     #[test]

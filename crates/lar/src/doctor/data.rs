@@ -2,11 +2,11 @@
 //! database is whole. Nothing of it is changed.
 
 use std::io::{ErrorKind, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use lar_base::shell::quote;
 use lar_base::{Bytes, secret};
-use lar_store::{Check, Inspection, away, inspect, log_copies};
+use lar_store::{Check, Inspection, away, backup, inspect, log_copies};
 
 use super::{Finding, broken, fine, note};
 use crate::advice;
@@ -18,6 +18,7 @@ pub(super) fn run(data_dir: &Path) -> Vec<Finding> {
     if data_dir.is_dir() {
         findings.extend(database(data_dir));
         findings.extend(copies_of_logs(data_dir));
+        findings.extend(unfinished(data_dir));
         findings.extend(pepper(data_dir));
         findings.extend(unreadable_keys(data_dir));
         findings.extend(locks(data_dir));
@@ -107,6 +108,41 @@ fn copies_of_logs(data_dir: &Path) -> Option<Finding> {
             "remove them when you do not need them: they may hold what was deleted later",
         )
     })
+}
+
+/// What backups and restores left that were killed; nothing while a process uses the data directory, since that may be one.
+fn unfinished(data_dir: &Path) -> Vec<Finding> {
+    if data_dir::is_locked(data_dir) {
+        return Vec::new();
+    }
+    let list = |paths: &[PathBuf]| {
+        paths.iter().map(|path| path.display().to_string()).collect::<Vec<String>>().join(", ")
+    };
+    let mut findings = Vec::new();
+    let restores = backup::find_unfinished_restores(data_dir);
+    if !restores.is_empty() {
+        let about = "killed restore";
+        let found = format!("a restore that was killed left a copy of data and keys: {}", list(&restores));
+        let has_database = std::fs::metadata(data_dir.join("lar.db")).is_ok_and(|about| about.len() > 0);
+        findings.push(if has_database {
+            note(
+                about,
+                found,
+                "`lar serve` removes it when it starts; or run the restore again: lar backup restore FILE",
+            )
+        } else {
+            broken(about, found, "there is no database: run the restore again: lar backup restore FILE")
+        });
+    }
+    let backups = backup::find_unfinished_backups(&data_dir.join(backup::FOLDER));
+    if !backups.is_empty() {
+        findings.push(note(
+            "killed backup",
+            format!("a backup, or a check of one, that was killed left copies of data: {}", list(&backups)),
+            "`lar serve` and the next `lar backup create` remove them when they start",
+        ));
+    }
+    findings
 }
 
 /// Whether something beside the database says that there was one.
@@ -226,6 +262,38 @@ mod tests {
         assert_eq!(directory(&data).level, Level::Fine);
         assert_eq!(fs::read_to_string(&other).unwrap(), "precious");
         assert_eq!(fs::read_dir(&data).unwrap().count(), 1, "nothing is left");
+    }
+
+    #[test]
+    fn what_a_killed_backup_or_restore_left_is_named_while_nobody_uses_the_data_directory() {
+        let at = tempfile::tempdir().unwrap();
+        let data = at.path();
+        assert_eq!(unfinished(data), []);
+        let (restore, backup) = (data.join("restore.partial"), data.join("backups/lar-1.db-copy"));
+        for folder in [&restore, &data.join("backups")] {
+            fs::create_dir(folder).unwrap();
+        }
+        for path in [&backup, &restore.join("secret.key"), &data.join("lar.db")] {
+            fs::write(path, "left").unwrap();
+        }
+        let [first, second]: [Finding; 2] = unfinished(data).try_into().unwrap();
+        assert!(first.level == Level::Note && first.found.ends_with(restore.to_str().unwrap()), "{first:?}");
+        assert!(first.mend.unwrap().contains("lar backup restore FILE"));
+        assert!(
+            second.level == Level::Note && second.found.ends_with(backup.to_str().unwrap()),
+            "{second:?}"
+        );
+        fs::remove_file(data.join("lar.db")).unwrap();
+        assert_eq!(unfinished(data)[0].level, Level::Broken, "a start is refused");
+
+        let lock = File::create(data.join("lock")).unwrap();
+        lock.try_lock().unwrap();
+        assert_eq!(unfinished(data), [], "a restore may run");
+        drop(lock);
+        // A link is not Lar's, and nothing behind it is named.
+        fs::rename(&restore, data.join("elsewhere")).unwrap();
+        symlink("elsewhere", &restore).unwrap();
+        assert_eq!(unfinished(data).len(), 1);
     }
 
     #[test]

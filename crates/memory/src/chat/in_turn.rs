@@ -12,7 +12,8 @@ const CITED_SHARE: usize = 3;
 /// or so many.
 const CITED_WORDS: usize = 3;
 
-/// What memory did in one turn, as it is kept and shown with the answer.
+/// What memory did in one turn, as it is kept and shown with the answer. Where a memory is erased, the store takes its text out
+/// of what is kept.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct InTurn {
     /// What the answer was given.
@@ -37,7 +38,8 @@ pub struct InTurn {
 pub struct Recalled {
     /// Which.
     pub id: String,
-    /// What was told of it.
+    /// What was told of it; empty where it was erased since.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub content: String,
     /// When it happened or was remembered: a day.
     pub day: String,
@@ -57,11 +59,15 @@ pub struct Saved {
     pub id: String,
     /// `create`, `reinforce`, `update`, `supersede` or `merge`.
     pub decision: String,
-    /// What it says.
+    /// What it says; empty where it was erased since.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub content: String,
-    /// What it took the place of.
+    /// What it said before, or what said the memory whose place it took.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instead_of: Option<String>,
+    /// The memory whose place it took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instead_of_id: Option<String>,
     /// The decision, to be undone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change: Option<String>,
@@ -72,7 +78,8 @@ pub struct Saved {
 pub struct Forgotten {
     /// Which.
     pub id: String,
-    /// What it said.
+    /// What it said; empty where it was erased since.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub content: String,
     /// The decision, to be undone; absent of what had waited only.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -121,9 +121,9 @@ pub(crate) async fn feedback(
     let before = app.store.message_get(&conversation, message).await?.rating;
     let rated = app.store.message_rate(&conversation, message, rating).await?;
     if rating == Some(Rating::Good) && before != Some(Rating::Good) {
-        helped(&app, caller, &rated).await;
+        helped(&app, caller.clone(), &rated).await;
     }
-    Ok(axum::Json(wire(&rated)))
+    Ok(axum::Json(seen(&caller, &rated)))
 }
 
 /// What a good answer was given was of use. The rating stands whatever becomes of that.
@@ -143,6 +143,19 @@ async fn helped(app: &App, caller: Caller, answer: &Message) {
     if let Err(problem) = used.await {
         tracing::debug!(%problem, "a memory could not be told that it was of use");
     }
+}
+
+/// A message as a caller sees it: who may not read memories sees what memory did in a turn, and no memory's text.
+pub(super) fn seen(caller: &Caller, message: &Message) -> Wire {
+    let mut seen = wire(message);
+    if let Some(memory) = seen.memory.as_mut().filter(|_| !caller.has(Scope::MemoryRead)) {
+        let recalled = memory.recalled.iter_mut().map(|one| &mut one.content);
+        let saved = memory.saved.iter_mut().map(|one| &mut one.content);
+        let forgotten = memory.forgotten.iter_mut().map(|one| &mut one.content);
+        recalled.chain(saved).chain(forgotten).for_each(String::clear);
+        memory.saved.iter_mut().for_each(|one| one.instead_of = None);
+    }
+    seen
 }
 
 /// A message on the wire.
@@ -176,8 +189,8 @@ async fn begin(app: &App, caller: Caller, request: TurnRequest) -> Result<Respon
     if let Some(answer) = idempotency::made(app, request.once.as_ref()).await? {
         return Ok(idempotency::replayed(again(app, &caller, &conversation, answer).await?));
     }
-    let Turn { answer, question, task, settled } = app.turns.begin(caller, request).await?;
-    let first = begun(app, &conversation, &question, &answer).await?;
+    let Turn { answer, question, task, settled } = app.turns.begin(caller.clone(), request).await?;
+    let first = begun(app, &caller, &conversation, &question, &answer).await?;
     let rest = tasks::Stream::new(task, app.gateway.engines().clone(), 0);
     let ending = Ending { store: app.store.clone(), conversation, answer: answer.id, settled };
     Ok(sse::response(Stream { parts: VecDeque::from([first]), rest: Some(rest), ending: Some(ending) }))
@@ -197,7 +210,7 @@ async fn again(
     };
     let question = app.store.message_get(conversation, parent).await?;
     let content = std::mem::take(&mut answer.content);
-    let first = begun(app, conversation, &question, &answer).await?;
+    let first = begun(app, caller, conversation, &question, &answer).await?;
     if let Some(task) = app.gateway.find(caller.visible_keys(), task) {
         let rest = tasks::Stream::new(task, app.gateway.engines().clone(), 0);
         return Ok(sse::response(Stream { parts: VecDeque::from([first]), rest: Some(rest), ending: None }));
@@ -211,6 +224,7 @@ async fn again(
 /// The first event of a turn's stream.
 async fn begun(
     app: &App,
+    caller: &Caller,
     conversation: &OwnedConversation,
     question: &Message,
     answer: &Message,
@@ -219,8 +233,8 @@ async fn begun(
     let now = app.store.conversation_get(conversation.user(), conversation.id()).await?;
     let begun = TurnBegun {
         title: now.get().title.clone(),
-        question: wire(question),
-        answer: wire(answer),
+        question: seen(caller, question),
+        answer: seen(caller, answer),
         task_id: answer.task.map(|id| id.to_string()).unwrap_or_default(),
     };
     Ok(sse::event(Some("message"), None, &serde_json::to_string(&begun).unwrap_or_default()))

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
 use lar_api::conversations::{Conversation as Wire, Imported, Message as WireMessage};
-use lar_base::{Caller, Code, ConversationId, MessageId, Problem, Timestamp, UserId};
+use lar_base::{Caller, Code, ConversationId, MessageId, Problem, Timestamp};
 use lar_store::{Conversation, Message, Rating, Role, Status};
 
 use super::messages::CONTENT_BYTES_MAX;
@@ -28,7 +28,7 @@ const MODEL_CHARS_MAX: usize = 128;
     responses((status = 200, content_type = "application/x-ndjson", body = Wire)))]
 pub(crate) async fn export(app: State, Conversing(caller): Conversing) -> Result<Response, Failure> {
     let waiting = app.store.conversation_ids(caller.user()).await?.into();
-    let lines = Lines { app: app.0.clone(), user: caller.user(), waiting, unreadable: 0, ended: false };
+    let lines = Lines { app: app.0.clone(), caller, waiting, unreadable: 0, ended: false };
     let kind = [
         (header::CONTENT_TYPE, extract::JSON_LINES),
         (header::CONTENT_DISPOSITION, "attachment; filename=\"conversations.ndjson\""),
@@ -55,7 +55,7 @@ pub(crate) async fn import(
 /// The lines of an export, each read when it is sent.
 struct Lines {
     app: std::sync::Arc<App>,
-    user: UserId,
+    caller: Caller,
     waiting: VecDeque<ConversationId>,
     unreadable: u64,
     ended: bool,
@@ -66,8 +66,8 @@ impl Lines {
     /// connection off, so that nobody takes a part for the whole.
     async fn next(mut self) -> Result<Option<(Bytes, Self)>, axum::BoxError> {
         while let Some(id) = self.waiting.pop_front() {
-            let found = match self.app.store.conversation_get(self.user, id).await {
-                Ok(owned) => super::whole(&self.app, &owned).await,
+            let found = match self.app.store.conversation_get(self.caller.user(), id).await {
+                Ok(owned) => super::whole(&self.app, &self.caller, &owned).await,
                 Err(error) => Err(error),
             };
             match found {

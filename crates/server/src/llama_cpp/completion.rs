@@ -180,7 +180,7 @@ fn decode(body: &Value, ignored: Vec<String>, fills: bool, id: TaskId) -> Result
         None => (request.n, "n"),
         n_cmpl => (n_cmpl, "n_cmpl"),
     };
-    let n = sampling::answers(n_field, n)?;
+    let n = sampling::answers(n_field, n, body)?;
     let stream = request.stream == Some(true);
     let limits = LineLimits {
         indent_min: request.n_indent.and_then(|indent| usize::try_from(indent).ok()).unwrap_or(0),

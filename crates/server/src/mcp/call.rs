@@ -6,15 +6,16 @@ pub(crate) mod vestige;
 use std::sync::Arc;
 
 use axum::http::HeaderMap;
-use lar_api::memories::{Filters, NewMemory, SearchRequest};
+use lar_api::memories::{Decided, Filters, NewMemory, SearchRequest};
 use lar_base::{Caller, Problem};
-use lar_memory::{Decided, Decision, Edit};
+use lar_memory::{Decision, Edit};
 use rmcp::model::{CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ErrorData};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::errors::{Audience, log_and_redact};
-use crate::memories::{ingested, item, memory_id, place, review, search, smart, wire};
+use crate::memories::view::{WriterView, whole};
+use crate::memories::{item, memory_id, place, review, search};
 use crate::{App, extract};
 
 /// Results of a search where nothing is said.
@@ -155,28 +156,30 @@ async fn save(
 ) -> Result<CallToolResult, Problem> {
     let new: NewMemory = extract::from_value(&arguments)?;
     let writer = app.memories.writer(caller, place(headers)?).await?;
+    let view = WriterView::of(&writer);
     // A turn of a dialogue is kept as it was said.
     if new.after.is_some() {
         let made = app.memories.ingest(&writer, vec![item(new)?], None).await?;
         let Some(made) = made.first() else { return Err(Problem::not_found("memory")) };
-        return Ok(answer(vec![format!("Saved as {}.", made.memory.id)], &ingested(made)));
+        return Ok(answer(vec![format!("Saved as {}.", made.memory.id)], &view.ingested(made)));
     }
     let decided = app.memories.ingest_smart(&writer, item(new)?, None).await?;
-    Ok(answer(vec![became(&decided)], &smart::told(&decided)))
+    let shown = view.decided(&decided);
+    Ok(answer(vec![became(decided.decision, &shown)], &shown))
 }
 
-/// What became of something that was told, for a model to read.
-fn became(decided: &Decided) -> String {
-    let id = decided.memory.as_ref().map(|memory| memory.id.to_string()).unwrap_or_default();
-    let known = decided.against.as_ref().map(|known| (known.id, known.content.as_str()));
-    match (decided.decision, known) {
-        (Decision::Reject, _) => format!("Not saved: {}.", decided.reason),
+/// What became of something that was to be remembered, for a model to read; `shown` is what its caller may see of it.
+fn became(decision: Decision, shown: &Decided) -> String {
+    let id = shown.memory.as_ref().map(|memory| memory.id.as_str()).unwrap_or_default();
+    match (decision, &shown.against) {
+        (Decision::Reject, _) => format!("Not saved: {}.", shown.reason.as_deref().unwrap_or_default()),
         (Decision::Reinforce, _) => format!("Known already as {id}."),
         (Decision::Update, _) => format!("{id} says that now."),
         (Decision::Merge, _) => format!("Added to {id}, which tells of the same thing."),
-        (Decision::Supersede, Some((old, content))) if old.to_string() != id => {
-            format!("Saved as {id}. It takes the place of {old}: “{content}”")
-        }
+        (Decision::Supersede, Some(known)) if known.id != id => match &known.content {
+            Some(content) => format!("Saved as {id}. It takes the place of {}: “{content}”", known.id),
+            None => format!("Saved as {id}. It takes the place of {}.", known.id),
+        },
         (Decision::Supersede | Decision::Create, _) => format!("Saved as {id}."),
     }
 }
@@ -189,7 +192,7 @@ async fn get(
 ) -> Result<CallToolResult, Problem> {
     let Named { id } = extract::from_value(&arguments)?;
     let reader = app.memories.reader(caller, place(headers)?).await?;
-    let memory = wire(&app.memories.get(&reader, memory_id(&id)?).await?);
+    let memory = whole(&reader, &app.memories.get(&reader, memory_id(&id)?).await?);
     let day = memory.occurred_at.as_deref().unwrap_or(&memory.created_at);
     let about = [Some(memory.kind.clone()), memory.project.clone(), memory.source.clone()];
     let text = told(&memory.id, day, about, &memory.tags, &memory.content);
@@ -205,7 +208,7 @@ async fn feedback(
     let said: FeedbackArguments = extract::from_value(&arguments)?;
     let writer = app.memories.writer(caller, place(headers)?).await?;
     let memory = review::told(app, &writer, memory_id(&said.id)?, &said.feedback, said.reason).await?;
-    Ok(answer(vec!["Noted.".into()], &wire(&memory)))
+    Ok(answer(vec!["Noted.".into()], &memory))
 }
 
 async fn forget(
@@ -218,7 +221,10 @@ async fn forget(
     let writer = app.memories.writer(caller, place(headers)?).await?;
     let edit = Edit { deleted: Some(true), ..Edit::default() };
     let memory = app.memories.edit(&writer, memory_id(&id)?, edit, None).await?;
-    Ok(answer(vec!["Forgotten. It can be brought back for 30 days.".into()], &wire(&memory)))
+    Ok(answer(
+        vec!["Forgotten. It can be brought back for 30 days.".into()],
+        &WriterView::of(&writer).memory(&memory),
+    ))
 }
 
 async fn brief(
@@ -231,7 +237,7 @@ async fn brief(
     let reader = app.memories.reader(caller, place(headers)?).await?;
     let budget = wanted.token_budget.unwrap_or(BRIEF_TOKENS);
     let memories = app.memories.brief(&reader, wanted.project.as_deref(), budget, "default").await?;
-    let memories: Vec<_> = memories.iter().map(wire).collect();
+    let memories: Vec<_> = memories.iter().map(|memory| whole(&reader, memory)).collect();
     let texts = memories.iter().map(|memory| {
         let day = memory.occurred_at.as_deref().unwrap_or(&memory.created_at);
         told(&memory.id, day, [Some(memory.kind.clone()), None, None], &[], &memory.content)

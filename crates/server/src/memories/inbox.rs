@@ -1,21 +1,43 @@
 //! `/lar/v1/memories/inbox`: what may be worth remembering and waits for a person's word; and which keys used memories
 //! last. What waits is shown to the key that noted it and to the person's keys with the scope `conversations`.
 
+use axum::extract::Request;
 use axum::http::StatusCode;
 use lar_api::Page;
 use lar_api::memories::{Accept, Candidate as Wire, Decided, MemoryClient};
+use lar_base::CandidateId;
 
-use super::{Reading, Writing, smart};
+use super::view::WriterView;
+use super::{Reading, Writing};
 use crate::State;
 use crate::errors::Failure;
 use crate::extract::{self, Json, Path};
 
+/// The page of the inbox that is asked for.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct InboxQuery {
+    limit: Option<String>,
+    after: Option<String>,
+}
+
 /// What waits, newest first; each for 14 days. Without the scope `conversations` only what the key noted itself.
 #[utoipa::path(get, path = "/lar/v1/memories/inbox", tag = "memories",
-    params(("x-agent-id" = Option<String>, Header), ("x-space" = Option<String>, Header)),
-    responses((status = 200, body = Page<Wire>)))]
-pub(crate) async fn list(app: State, Reading(reader): Reading) -> Result<axum::Json<Page<Wire>>, Failure> {
-    let candidates = app.memories.inbox(&reader).await?.into_iter().map(|candidate| Wire {
+    params(("limit" = Option<u32>, Query), ("after" = Option<String>, Query),
+           ("x-agent-id" = Option<String>, Header), ("x-space" = Option<String>, Header)),
+    responses((status = 200, body = Page<Wire>), (status = 400, body = lar_api::ProblemBody)))]
+pub(crate) async fn list(
+    app: State,
+    Reading(reader): Reading,
+    request: Request,
+) -> Result<axum::Json<Page<Wire>>, Failure> {
+    let page: InboxQuery = extract::query(request.uri())?;
+    let limit = extract::limit(page.limit.as_deref())?;
+    let after: Option<CandidateId> = extract::after(page.after.as_deref())?;
+    let waiting = app.memories.inbox(&reader, after, limit).await?;
+    let next =
+        (waiting.len() == limit as usize).then(|| waiting.last().map(|last| last.id.to_string())).flatten();
+    let candidates = waiting.into_iter().map(|candidate| Wire {
         id: candidate.id.to_string(),
         content: candidate.content,
         kind: candidate.kind.as_str().into(),
@@ -24,7 +46,7 @@ pub(crate) async fn list(app: State, Reading(reader): Reading) -> Result<axum::J
         conversation: candidate.provenance.conversation,
         created_at: candidate.created_at.to_string(),
     });
-    Ok(axum::Json(Page { data: candidates.collect(), next: None }))
+    Ok(axum::Json(Page { data: candidates.collect(), next }))
 }
 
 /// Remembers what waited, with regard to what is known.
@@ -38,7 +60,7 @@ pub(crate) async fn accept(
     Json(accept): Json<Accept>,
 ) -> Result<axum::Json<Decided>, Failure> {
     let decided = app.memories.accept(&writer, extract::id(&id, "candidate")?, accept.content).await?;
-    Ok(axum::Json(smart::told(&decided)))
+    Ok(axum::Json(WriterView::of(&writer).decided(&decided)))
 }
 
 /// Forgets what waited.

@@ -1,13 +1,13 @@
 //! What is said about a memory: promoted, demoted, useful or wrong; what was done to it, and undoing that.
 
 use lar_api::Page;
-use lar_api::memories::{Memory as Wire, MemoryChange, MemoryFeedback, Review, Undo, Undone};
+use lar_api::memories::{MemoryChange, MemoryFeedback, Review, Undo, Undone, WrittenMemory};
 use lar_base::{MemoryId, Problem, Timestamp};
 use lar_memory::strength::Event;
 use lar_memory::{Edit, Writer};
-use lar_store::Memory;
 
-use super::{Reading, Writing, memory_id, wire};
+use super::view::WriterView;
+use super::{Reading, Writing, memory_id};
 use crate::errors::Failure;
 use crate::extract::{Json, Path};
 use crate::{App, State};
@@ -18,63 +18,65 @@ pub(crate) const REASON_CHARS_MAX: usize = 500;
 /// Says that a memory matters.
 #[utoipa::path(post, path = "/lar/v1/memories/{id}/promote", tag = "memories", request_body = Review,
     params(("id" = String, Path), ("x-agent-id" = Option<String>, Header)),
-    responses((status = 200, body = Wire), (status = 404, body = lar_api::ProblemBody)))]
+    responses((status = 200, body = WrittenMemory), (status = 404, body = lar_api::ProblemBody)))]
 pub(crate) async fn promote(
     app: State,
     Writing(writer): Writing,
     Path(id): Path<String>,
     Json(review): Json<Review>,
-) -> Result<axum::Json<Wire>, Failure> {
+) -> Result<axum::Json<WrittenMemory>, Failure> {
     let reason = checked_reason(review.reason)?;
-    Ok(axum::Json(wire(&app.memories.review(&writer, memory_id(&id)?, Event::Promoted, reason).await?)))
+    let memory = app.memories.review(&writer, memory_id(&id)?, Event::Promoted, reason).await?;
+    Ok(axum::Json(WriterView::of(&writer).memory(&memory)))
 }
 
 /// Says that a memory matters less.
 #[utoipa::path(post, path = "/lar/v1/memories/{id}/demote", tag = "memories", request_body = Review,
     params(("id" = String, Path), ("x-agent-id" = Option<String>, Header)),
-    responses((status = 200, body = Wire), (status = 404, body = lar_api::ProblemBody)))]
+    responses((status = 200, body = WrittenMemory), (status = 404, body = lar_api::ProblemBody)))]
 pub(crate) async fn demote(
     app: State,
     Writing(writer): Writing,
     Path(id): Path<String>,
     Json(review): Json<Review>,
-) -> Result<axum::Json<Wire>, Failure> {
+) -> Result<axum::Json<WrittenMemory>, Failure> {
     let reason = checked_reason(review.reason)?;
-    Ok(axum::Json(wire(&app.memories.review(&writer, memory_id(&id)?, Event::Demoted, reason).await?)))
+    let memory = app.memories.review(&writer, memory_id(&id)?, Event::Demoted, reason).await?;
+    Ok(axum::Json(WriterView::of(&writer).memory(&memory)))
 }
 
 /// Says what a memory turned out to be: `useful` and `wrong` count as reviews, `outdated` ends its validity now.
 #[utoipa::path(post, path = "/lar/v1/memories/{id}/feedback", tag = "memories", request_body = MemoryFeedback,
     params(("id" = String, Path), ("x-agent-id" = Option<String>, Header)),
-    responses((status = 200, body = Wire), (status = 404, body = lar_api::ProblemBody)))]
+    responses((status = 200, body = WrittenMemory), (status = 404, body = lar_api::ProblemBody)))]
 pub(crate) async fn feedback(
     app: State,
     Writing(writer): Writing,
     Path(id): Path<String>,
     Json(feedback): Json<MemoryFeedback>,
-) -> Result<axum::Json<Wire>, Failure> {
-    let memory = told(&app, &writer, memory_id(&id)?, &feedback.feedback, feedback.reason).await?;
-    Ok(axum::Json(wire(&memory)))
+) -> Result<axum::Json<WrittenMemory>, Failure> {
+    Ok(axum::Json(told(&app, &writer, memory_id(&id)?, &feedback.feedback, feedback.reason).await?))
 }
 
-/// Takes in what a memory turned out to be.
+/// Takes in what a memory turned out to be, and returns it as the writer may see it.
 pub(crate) async fn told(
     app: &App,
     writer: &Writer,
     id: MemoryId,
     feedback: &str,
     reason: Option<String>,
-) -> Result<Memory, Problem> {
+) -> Result<WrittenMemory, Problem> {
     let reason = checked_reason(reason)?;
-    match feedback {
-        "useful" => app.memories.review(writer, id, Event::Used, reason).await,
-        "wrong" => app.memories.review(writer, id, Event::Wrong, reason).await,
+    let memory = match feedback {
+        "useful" => app.memories.review(writer, id, Event::Used, reason).await?,
+        "wrong" => app.memories.review(writer, id, Event::Wrong, reason).await?,
         "outdated" => {
             let edit = Edit { valid_to: Some(Some(Timestamp::now())), ..Edit::default() };
-            app.memories.edit(writer, id, edit, None).await
+            app.memories.edit(writer, id, edit, None).await?
         }
-        _ => Err(Problem::invalid("feedback", "must be useful, wrong or outdated")),
-    }
+        _ => return Err(Problem::invalid("feedback", "must be useful, wrong or outdated")),
+    };
+    Ok(WriterView::of(writer).memory(&memory))
 }
 
 /// Everything that was done to a memory, oldest first.
@@ -114,7 +116,8 @@ pub(crate) async fn undo(
     let expected =
         expected.map_err(|_| Problem::invalid("decision", "must be the id of a decision, chg_…"))?;
     let undone = app.memories.undo(&writer, memory_id(&id)?, expected).await?;
-    Ok(axum::Json(Undone { memories: undone.iter().map(wire).collect() }))
+    let view = WriterView::of(&writer);
+    Ok(axum::Json(Undone { memories: undone.iter().map(|memory| view.memory(memory)).collect() }))
 }
 
 fn checked_reason(reason: Option<String>) -> Result<Option<String>, Problem> {

@@ -163,7 +163,7 @@ pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<(Wanted, Style), Problem
         constraint_field,
         prompt: Prompt::Chat(chat),
         sampling,
-        n: sampling::answers("n", request.n)?,
+        n: sampling::answers("n", request.n, &body)?,
         stream: request.stream == Some(true),
         include_usage: request.stream_options.is_some_and(|options| options.include_usage),
         ignored,

@@ -224,7 +224,7 @@ pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<Read, Problem> {
     let tokens_max = tokens_max.map(|tokens| tokens.max(1));
     let mut sampling = sampling::sampling(extract::from_value(&body)?, tokens_max, id)?;
     sampling.logprobs = request.logprobs.map(|top| sampling::top_logprobs("logprobs", top)).transpose()?;
-    let n = sampling::answers("n", request.n)?;
+    let n = sampling::answers("n", request.n, &body)?;
     if request.best_of.is_some_and(|best_of| best_of > n) {
         let reason = "must not be above `n`: all answers are returned";
         return Err(Problem::about(Code::UnsupportedParam, "best_of", reason));

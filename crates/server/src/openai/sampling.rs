@@ -221,11 +221,11 @@ fn samplers(names: &[String]) -> Result<Vec<SamplerName>, Problem> {
     Ok(samplers)
 }
 
-/// Checks how many answers are wanted; `field` says it in the request.
-pub(crate) fn answers(field: &str, n: Option<u32>) -> Result<u32, Problem> {
+/// Checks how many answers are wanted; `field` says it in the request, whose `body` has the number as it was sent.
+pub(crate) fn answers(field: &str, n: Option<u32>, body: &Value) -> Result<u32, Problem> {
     match n.unwrap_or(1) {
         n @ 1..=ANSWERS_MAX => Ok(n),
-        n => Err(Problem::invalid(field, format!("must be from 1 to {ANSWERS_MAX}, is {n}"))),
+        _ => Err(Problem::invalid(field, format!("must be from 1 to {ANSWERS_MAX}, is {}", body[field]))),
     }
 }
 

@@ -13,10 +13,8 @@ use lar_base::secret::hex;
 use rusqlite::Connection;
 use sha2::{Digest as _, Sha256};
 
-use super::{
-    BESIDE, CLIENTS, CLIENTS_MAX, DATABASE, FORMAT, MANIFEST, Manifest, RemovedOnDrop, private,
-    refuse_damaged,
-};
+use super::unfinished::Folder;
+use super::{BESIDE, CLIENTS, CLIENTS_MAX, DATABASE, FORMAT, MANIFEST, Manifest, private, refuse_damaged};
 use crate::Error;
 
 /// A manifest is not longer than this.
@@ -25,10 +23,11 @@ const MANIFEST_BYTES_MAX: u64 = 1 << 20;
 /// Checks that a backup is whole: each file's digest, and the database's own structure.
 ///
 /// # Errors
-/// [`Error::Damaged`] with what is wrong; when it cannot be read, or there is no room beside it for its database.
+/// [`Error::Damaged`] with what is wrong; when it cannot be read, or there is no room beside it for its database;
+/// [`Error::Unusable`] when another check of it runs, or something else has the name of the folder for that.
 pub fn verify(backup: &Path) -> Result<Manifest, Error> {
-    let folder = RemovedOnDrop(backup.with_extension("verify"));
-    unpack(backup, &folder.0)
+    let folder = Folder::of_check(backup)?;
+    unpack(backup, &folder.path)
 }
 
 /// Checks each file's digest without unpacking any.
@@ -39,11 +38,9 @@ pub fn check(backup: &Path) -> Result<Manifest, Error> {
     read(backup, |_, entry| digest(entry))
 }
 
-/// Takes a backup apart into the new folder `to`, and checks all of it.
+/// Takes a backup apart into the empty folder `to`, and checks all of it.
 pub(super) fn unpack(backup: &Path, to: &Path) -> Result<Manifest, Error> {
-    let _ = fs::remove_dir_all(to);
-    let mut folder = fs::DirBuilder::new();
-    folder.recursive(true).mode(0o700).create(to.join(CLIENTS)).map_err(Error::Backup)?;
+    fs::DirBuilder::new().mode(0o700).create(to.join(CLIENTS)).map_err(Error::Backup)?;
     let manifest = read(backup, |name, entry| {
         let mut out = private(&to.join(name))?;
         let found = digest(&mut Copied { from: entry, to: &mut out })?;

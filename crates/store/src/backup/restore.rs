@@ -3,6 +3,9 @@
 //!
 //! Where the database is a link, the file that it leads to is replaced, and put aside where it lies: the link stays. The backup
 //! is unpacked there, so that the database is written once and the disk of the data directory needs no room for it.
+//!
+//! The old database is the first that goes and the new one the last that comes. So a start after a restore that was killed in
+//! between finds no database, rather than a new one without its keys.
 
 use std::fs;
 use std::io::{ErrorKind, copy};
@@ -12,13 +15,10 @@ use std::path::{Path, PathBuf};
 use lar_base::files::{TEXT_BYTES_MAX, open_regular, read_small, rename};
 
 use super::archive::unpack;
-use super::{BESIDE, CLIENTS, DATABASE, Manifest, RemovedOnDrop, SETTINGS, new_private, stamp, sync};
+use super::unfinished::{Folder, remove_unfinished_restores};
+use super::{BESIDE, CLIENTS, DATABASE, Manifest, SETTINGS, new_private, stamp, sync};
 use crate::location::{self, ASIDE_OF_RESTORE, Linked};
 use crate::{Error, beside, migrations};
-
-/// What the folder is called in which a backup is unpacked, in a data directory and beside a database elsewhere.
-const PARTIAL: &str = "restore.partial";
-const PARTIAL_BESIDE: &str = ".restore.partial";
 
 /// What becomes of the settings in a backup: they can name programs that Lar will run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,65 +46,72 @@ pub struct Restored {
 
 /// Puts a backup in the place of what is in the data directory `folder`, which nobody may be using. Where its database is a
 /// link, the link's target is replaced. A link that leads nowhere is put aside, and the database is in the data directory then.
+/// What killed restores left is removed first.
 ///
 /// # Errors
 /// As [`super::verify`]; [`Error::Newer`] for one of a newer program; [`Error::Unusable`] where the link leads to no regular
-/// file. Then nothing was changed.
+/// file, or another restore runs. Then nothing was changed.
 pub fn restore(backup: &Path, folder: &Path, settings: Settings) -> Result<Restored, Error> {
     let linked = linked(&folder.join(DATABASE))?;
-    let unpacked = RemovedOnDrop(match &linked {
-        Some(linked) => beside(&linked.database, PARTIAL_BESIDE),
-        None => folder.join(PARTIAL),
-    });
-    let manifest = unpack(backup, &unpacked.0)?;
+    remove_unfinished_restores(folder);
+    let unpacked = Folder::of_restore(folder, linked.as_ref().map(|linked| linked.database.as_path()))?;
+    let manifest = unpack(backup, &unpacked.path)?;
     if manifest.schema > migrations::known() {
         return Err(Error::Newer { found: manifest.schema, known: migrations::known() });
     }
-    let text = match read_small(&unpacked.0.join(SETTINGS), TEXT_BYTES_MAX) {
+    let text = match read_small(&unpacked.path.join(SETTINGS), TEXT_BYTES_MAX) {
         Ok(text) => Some(String::from_utf8_lossy(&text).into_owned()),
         Err(error) if error.kind() == ErrorKind::NotFound => None,
         Err(error) => return Err(Error::Damaged(format!("{}: {SETTINGS}: {error}", backup.display()))),
     };
     if settings == Settings::Leave && text.is_some() {
-        fs::remove_file(unpacked.0.join(SETTINGS)).map_err(Error::Backup)?;
+        fs::remove_file(unpacked.path.join(SETTINGS)).map_err(Error::Backup)?;
     }
     // The files beside the database go to the data directory, which may be on another disk: copied before anything is moved.
     let copied = match &linked {
         Some(_) => {
-            let copied = RemovedOnDrop(folder.join(PARTIAL));
-            let _ = fs::remove_dir_all(&copied.0);
-            copy_folder(&unpacked.0, &copied.0, DATABASE)?;
+            let copied = Folder::of_restore(folder, None)?;
+            copy_files(&unpacked.path, &copied.path, DATABASE)?;
             Some(copied)
         }
         None => None,
     };
     let replaced = |name: &&str| *name != SETTINGS || settings == Settings::Restore;
-    // A log beside the link is of no use to the database that the link leads to.
-    let of_database = [DATABASE, "lar.db-wal", "lar.db-shm"].into_iter().skip(usize::from(linked.is_some()));
-    let mut here: Vec<PathBuf> =
-        of_database.chain(BESIDE).chain([CLIENTS]).filter(replaced).map(|name| folder.join(name)).collect();
+    // Beside a link, too: a log there is of no use to the database that the link leads to.
+    let logs = ["lar.db-wal", "lar.db-shm"];
+    let mut here: Vec<PathBuf> = logs
+        .into_iter()
+        .chain(BESIDE)
+        .chain([CLIENTS])
+        .filter(replaced)
+        .map(|name| folder.join(name))
+        .collect();
     let mut there = Vec::new();
-    if let Some(linked) = &linked {
-        let is_here = folder.canonicalize().is_ok_and(|folder| folder == linked.folder);
-        let of_database = ["", "-wal", "-shm"].map(|end| beside(&linked.database, end));
-        let aside = if is_here { &mut here } else { &mut there };
-        aside.extend(of_database);
+    match &linked {
+        None => here.insert(0, folder.join(DATABASE)),
+        Some(linked) => {
+            let is_here = folder.canonicalize().is_ok_and(|folder| folder == linked.folder);
+            let aside = if is_here { &mut here } else { &mut there };
+            aside.splice(0..0, ["", "-wal", "-shm"].map(|end| beside(&linked.database, end)));
+        }
     }
     let name = format!("{ASIDE_OF_RESTORE}-{}", stamp());
+    let database_aside = match &linked {
+        Some(linked) => put_aside(&there, &linked.folder.join(&name))?,
+        None => None,
+    };
     let aside = put_aside(&here, &folder.join(&name))?;
-    let mut database_aside = None;
-    if let Some(Linked { database, folder }) = &linked {
-        database_aside = put_aside(&there, &folder.join(&name))?;
-        fs::rename(unpacked.0.join(DATABASE), database).map_err(Error::Backup)?;
-        sync(folder)?;
-    }
     let from = copied.as_ref().unwrap_or(&unpacked);
-    for name in fs::read_dir(&from.0).map_err(Error::Backup)? {
+    for name in fs::read_dir(&from.path).map_err(Error::Backup)? {
         let name = name.map_err(Error::Backup)?.file_name();
-        fs::rename(from.0.join(&name), folder.join(&name)).map_err(Error::Backup)?;
+        if name != DATABASE {
+            fs::rename(from.path.join(&name), folder.join(&name)).map_err(Error::Backup)?;
+        }
     }
     sync(folder)?;
     let database = linked.map_or_else(|| folder.join(DATABASE), |linked| linked.database);
+    fs::rename(unpacked.path.join(DATABASE), &database).map_err(Error::Backup)?;
+    database.parent().map_or(Ok(()), sync)?;
     Ok(Restored { manifest, database, aside, database_aside, settings: text })
 }
 
@@ -137,9 +144,8 @@ fn put_aside(paths: &[PathBuf], aside: &Path) -> Result<Option<PathBuf>, Error> 
     Ok(Some(aside.to_owned()))
 }
 
-/// Copies the files of a folder into the new folder `to`, for their owner alone, without the one that is called `without`.
-fn copy_folder(from: &Path, to: &Path, without: &str) -> Result<(), Error> {
-    fs::DirBuilder::new().mode(0o700).create(to).map_err(Error::Backup)?;
+/// Copies the files of a folder into the empty folder `to`, for their owner alone, without the one that is called `without`.
+fn copy_files(from: &Path, to: &Path, without: &str) -> Result<(), Error> {
     for entry in fs::read_dir(from).map_err(Error::Backup)? {
         let name = entry.map_err(Error::Backup)?.file_name();
         let (from, to) = (from.join(&name), to.join(&name));
@@ -147,7 +153,8 @@ fn copy_folder(from: &Path, to: &Path, without: &str) -> Result<(), Error> {
             continue;
         }
         if from.is_dir() {
-            copy_folder(&from, &to, without)?;
+            fs::DirBuilder::new().mode(0o700).create(&to).map_err(Error::Backup)?;
+            copy_files(&from, &to, without)?;
             continue;
         }
         let copied = open_regular(&from).and_then(|mut from| {

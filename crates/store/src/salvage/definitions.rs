@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, Row};
 
-use super::open_damaged;
+use super::source::Source;
 use crate::Error;
 
 /// The types that columns of a `STRICT` table have; all of Lar's tables are `STRICT`.
@@ -83,7 +83,7 @@ impl Definitions {
 
     /// Reads those of a copy of a damaged database; none where they cannot be read.
     pub(super) fn of_copy(copy: &Path) -> Self {
-        open_damaged(copy).and_then(|connection| Self::read(&connection)).unwrap_or_default()
+        Source::open(copy).and_then(|source| Self::read(&source.connection)).unwrap_or_default()
     }
 }
 

@@ -83,13 +83,19 @@ impl Drop for Files {
     }
 }
 
-/// Removes what a salvage of `damaged` into the new database `to` left beside it when it was killed: regular files with the names
-/// of working files. A database that a salvage had finished is none of them.
+/// What a salvage into the new database `to` left beside it when it was killed: regular files with the names of working files. A
+/// database that a salvage had finished is none of them.
+#[must_use]
+pub fn find_leftovers(to: &Path) -> Vec<PathBuf> {
+    paths(to).into_iter().filter(|path| is_regular(path)).collect()
+}
+
+/// Removes what [`find_leftovers`] finds, for a salvage of `damaged`.
 ///
 /// # Errors
 /// When another salvage into `to` runs; when `damaged` is one of these files; when one cannot be removed.
 pub fn remove_leftovers(damaged: &Path, to: &Path) -> Result<(), Error> {
-    let leftovers: Vec<PathBuf> = paths(to).into_iter().filter(|path| is_regular(path)).collect();
+    let leftovers = find_leftovers(to);
     for path in &leftovers {
         if is_same(damaged, path) {
             return Err(Error::Unusable {

@@ -9,7 +9,8 @@ use std::collections::VecDeque;
 
 use rusqlite::types::Value;
 
-use super::rows::{Copying, Key, Named, Sortable, Walk};
+use super::indexes::Named;
+use super::rows::{Copying, Key, Sortable, Walk};
 use crate::Error;
 
 /// Walks through gaps of one table at most; they take half a second.
@@ -84,11 +85,16 @@ impl Copying<'_> {
         backwards: &Walk,
         named: &Named,
     ) -> Result<(), Error> {
-        let Some(scale) = self.scale(named) else { return Ok(()) };
+        let Some(scale) = self.scale(named) else {
+            // Keys that are no numbers have no middle. What is between two rows that were read is not known.
+            self.unsearched = u64::from(!self.read.is_empty());
+            return Ok(());
+        };
         let ranges = self.table.ranges();
         let mut walks = 0;
         let mut wide = VecDeque::from(self.gaps(&scale, forwards, backwards, named));
         while walks < WALKS_MAX / 2
+            && self.may_read()
             && let Some(gap) = wide.pop_front()
         {
             wide.extend(self.halve(gap, &scale, &ranges, &mut walks)?);
@@ -96,6 +102,7 @@ impl Copying<'_> {
         let mut low = Vec::from(wide);
         low.sort_unstable_by(|one, two| two.cmp(one));
         while walks < WALKS_MAX
+            && self.may_read()
             && let Some(gap) = low.pop()
         {
             low.extend(self.halve(gap, &scale, &ranges, &mut walks)?.into_iter().rev());

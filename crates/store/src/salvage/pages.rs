@@ -2,9 +2,10 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
+use std::ops::Range;
 use std::path::Path;
 
-use crate::Error;
+use crate::{Error, holes};
 
 /// Bytes of the header at the start of the first page; the tree of definitions begins behind it.
 pub(super) const HEADER_BYTES: usize = 100;
@@ -35,10 +36,39 @@ impl Pages {
         Ok(Self { file, size })
     }
 
+    /// Opens a database file for reading, with pages of the size that its header names; none where SQLite refuses that.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub(super) fn read(path: &Path) -> Result<Option<Self>, Error> {
+        let mut file = File::open(path).map_err(Error::Backup)?;
+        let mut start = [0; HEADER_BYTES];
+        if file.read_exact(&mut start).is_err() {
+            return Ok(None);
+        }
+        Ok(page_bytes(&start).map(|size| Self { file, size }))
+    }
+
+    /// The bytes of a page.
+    pub(super) fn size(&self) -> usize {
+        self.size
+    }
+
     /// How many there are; the last may be cut.
-    fn count(&self) -> Result<u64, Error> {
+    pub(super) fn count(&self) -> Result<u64, Error> {
         let length = self.file.metadata().map_err(Error::Backup)?.len();
         Ok(length.div_ceil(self.size as u64))
+    }
+
+    /// The next pages that the file stores, from `from` on; none where only a hole is left. Numbers from 0 here.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub(super) fn stored_from(&self, from: u64) -> Result<Option<Range<u64>>, Error> {
+        let size = self.size as u64;
+        let end = self.file.metadata().map_err(Error::Backup)?.len();
+        let stored = holes::stored_from(&self.file, from * size, end).map_err(Error::Backup)?;
+        Ok((!stored.is_empty()).then(|| stored.start / size..stored.end.div_ceil(size)))
     }
 
     fn seek(&mut self, page: u32) -> Result<(), Error> {
@@ -99,13 +129,7 @@ impl Pages {
 /// # Errors
 /// When the file cannot be opened.
 pub(super) fn do_definitions_end(database: &Path) -> Result<bool, Error> {
-    let mut file = File::open(database).map_err(Error::Backup)?;
-    let mut start = [0; HEADER_BYTES];
-    if file.read_exact(&mut start).is_err() {
-        return Ok(true);
-    }
-    let Some(size) = page_bytes(&start) else { return Ok(true) };
-    let mut pages = Pages { file, size };
+    let Some(mut pages) = Pages::read(database)? else { return Ok(true) };
     let pages_max = pages.count()?.max(DEFINITION_PAGES_MAX);
     let mut read = 0;
     let mut waiting = vec![(1_u32, 1_u32)];

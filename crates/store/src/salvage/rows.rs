@@ -1,8 +1,8 @@
 //! Reads a table row by row around what cannot be read.
 //!
-//! A table is walked forwards and, where that breaks off, backwards. Every row that an index names and no walk met is looked
-//! up. Where no index can be read to its end, the gap between both walks is searched ([`super::gaps`]). Rows are copied as the
-//! values they are.
+//! A table is walked forwards and, where that breaks off, backwards. Every row that an index names ([`super::indexes`]) and no
+//! walk met is looked up. Where no index is whole, the gap between both walks is searched ([`super::gaps`]). Rows are copied as
+//! the values they are.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -11,6 +11,8 @@ use rusqlite::{Connection, Row, params_from_iter};
 
 use super::Table;
 use super::gaps::Scale;
+use super::indexes::{Index, Named};
+use super::source::Source;
 use crate::{Error, conversation_search};
 
 /// A walk that meets so many known rows one after the other goes in a circle; no page holds as many.
@@ -21,8 +23,7 @@ const RECENT_ROWS: usize = 8;
 /// twice.
 const SEQUENCES_MAX: u32 = 100;
 /// Bytes of rows that are read for one table at most, for each byte of the file. Without damage they are read once, with their
-/// keys twice, and their keys once for each index. The pages of a crafted file can lead to each other so that SQLite reads them
-/// again and again without end.
+/// keys twice. The pages of a crafted file can lead to each other so that SQLite reads them again and again without end.
 const BYTES_READ_MAX: u64 = 32;
 /// Bytes that a row takes in its page at least: its cell and where that begins (SQLite's file format, 1.6).
 const ROW_BYTES_MIN: u64 = 6;
@@ -36,7 +37,7 @@ pub(super) struct Shape {
     key: Vec<String>,
     /// Which column is another name of the row's number, if one is.
     number_at: Option<usize>,
-    indexes: Vec<String>,
+    pub(super) indexes: Vec<Index>,
 }
 
 impl Shape {
@@ -126,12 +127,15 @@ pub(super) fn tables(connection: &Connection) -> Result<Vec<Shape>, Error> {
                 true => (None, list(key)?),
                 false => (list(number)?.pop(), Vec::new()),
             };
+            // One over some rows only cannot be used for all of them.
+            let indexes =
+                list("SELECT name FROM pragma_index_list(?1) WHERE partial = 0 AND origin <> 'pk'")?;
+            let indexes = indexes.into_iter().map(|name| Index::read(connection, name, &key));
             Ok(Shape {
+                indexes: indexes.collect::<Result<_, _>>()?,
                 number_at: columns.iter().position(|column| Some(column) == number.as_ref()),
                 columns,
                 key,
-                // One over some rows only cannot be used for all of them.
-                indexes: list("SELECT name FROM pragma_index_list(?1) WHERE partial = 0 AND origin <> 'pk'")?,
                 name,
             })
         })
@@ -139,18 +143,18 @@ pub(super) fn tables(connection: &Connection) -> Result<Vec<Shape>, Error> {
 }
 
 /// Copies what can be read of a table.
-pub(super) fn copy(source: &Connection, target: &Connection, table: &Shape) -> Result<Table, Error> {
+pub(super) fn copy(source: &Source, target: &Connection, table: &Shape) -> Result<Table, Error> {
     target.execute_batch("BEGIN")?;
     let mut copying = Copying::new(source, target, table)?;
     copying.run()?;
     let Copying { saved, lost, unsearched, is_unreadable, .. } = copying;
     target.execute_batch("COMMIT")?;
-    Ok(Table { name: table.name.clone(), saved, lost, unsearched, is_unreadable })
+    Ok(Table { name: table.name.clone(), saved, lost, unsearched, damaged_pages: 0, is_unreadable })
 }
 
 /// A table that is being copied.
 pub(super) struct Copying<'a> {
-    pub(super) source: &'a Connection,
+    pub(super) source: &'a Source,
     target: &'a Connection,
     pub(super) table: &'a Shape,
     insert: String,
@@ -173,18 +177,11 @@ pub(super) struct Walk {
     pub(super) ended: bool,
 }
 
-/// What the indexes of a table name.
-#[derive(Debug, Default)]
-pub(super) struct Named {
-    pub(super) keys: BTreeSet<Key>,
-    /// Whether one of the indexes could be read to its end and named each row once, so that no row is missing here.
-    is_complete: bool,
-}
-
 impl<'a> Copying<'a> {
-    fn new(source: &'a Connection, target: &'a Connection, table: &'a Shape) -> Result<Self, Error> {
-        let pages: u64 = source.query_row("PRAGMA page_count", [], |row| row.get(0))?;
-        let page_bytes: u64 = source.query_row("PRAGMA page_size", [], |row| row.get(0))?;
+    fn new(source: &'a Source, target: &'a Connection, table: &'a Shape) -> Result<Self, Error> {
+        source.allow_steps();
+        let pages: u64 = source.connection.query_row("PRAGMA page_count", [], |row| row.get(0))?;
+        let page_bytes: u64 = source.connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
         let marks = vec!["?"; table.columns.len()].join(", ");
         let insert =
             format!("INSERT OR IGNORE INTO \"{}\" ({}) VALUES ({marks})", table.name, quoted(&table.columns));
@@ -204,7 +201,7 @@ impl<'a> Copying<'a> {
 
     fn run(&mut self) -> Result<(), Error> {
         let select = self.table.select();
-        if self.source.prepare(&select).is_err() {
+        if self.source.connection.prepare(&select).is_err() {
             self.is_unreadable = true;
             return Ok(());
         }
@@ -213,14 +210,14 @@ impl<'a> Copying<'a> {
             true => Walk::default(),
             false => self.walk(&format!("{select} ORDER BY {}", self.table.key_with(" DESC")), &[])?,
         };
-        let named = self.named();
+        let named = self.named()?;
         self.look_up(&named)?;
         if !forwards.ended && !named.is_complete {
             self.search_gap(&forwards, &backwards, &named)?;
         }
         self.is_unreadable = !forwards.ended && !named.is_complete && self.saved == 0;
         // What an index still names and was not read was lost; what could not be kept is counted already.
-        self.lost += (named.keys.len() as u64).saturating_sub(self.saved + self.lost);
+        self.lost += named.keys.difference(&self.read).count() as u64;
         Ok(())
     }
 
@@ -241,8 +238,11 @@ impl<'a> Copying<'a> {
     /// a damaged page made larger or smaller, is a row like others.
     pub(super) fn walk(&mut self, sql: &str, parameters: &[Value]) -> Result<Walk, Error> {
         let (mut walk, mut repeats) = (Walk::default(), 0);
+        if !self.may_read() {
+            return Ok(walk);
+        }
         let source = self.source;
-        let Ok(mut query) = source.prepare_cached(sql) else { return Ok(walk) };
+        let Ok(mut query) = source.connection.prepare_cached(sql) else { return Ok(walk) };
         let Ok(mut rows) = query.query(params_from_iter(parameters)) else { return Ok(walk) };
         loop {
             match rows.next() {
@@ -278,41 +278,9 @@ impl<'a> Copying<'a> {
         self.bytes_left > 0 && repeats <= REPEATS_MAX
     }
 
-    /// The keys that the table's other indexes name, as far as they can be read.
-    fn named(&mut self) -> Named {
-        let mut named = Named::default();
-        let table = self.table;
-        for index in &table.indexes {
-            let (mut keys, is_whole) = self.read_index(index);
-            named.keys.append(&mut keys);
-            named.is_complete |= is_whole && !named.keys.is_empty();
-        }
-        named
-    }
-
-    /// The keys that an index names, until it ends, breaks off or goes in a circle; says whether it ended and named each once.
-    fn read_index(&mut self, index: &str) -> (BTreeSet<Key>, bool) {
-        let (source, table) = (self.source, self.table);
-        let (mut keys, mut is_whole, mut repeats) = (BTreeSet::new(), true, 0);
-        let sql = format!("SELECT {} FROM \"{}\" INDEXED BY \"{index}\"", table.key_with(""), table.name);
-        let Ok(mut query) = source.prepare(&sql) else { return (keys, false) };
-        let Ok(mut rows) = query.query([]) else { return (keys, false) };
-        loop {
-            match rows.next() {
-                Ok(Some(row)) => {
-                    let Ok(values) = values(row, 0) else { return (keys, false) };
-                    let bytes = bytes(&values);
-                    let is_new = keys.insert(table.split(values).0);
-                    is_whole &= is_new;
-                    repeats = if is_new { 0 } else { repeats + 1 };
-                    if !self.goes_on(bytes, repeats) {
-                        return (keys, false);
-                    }
-                }
-                Ok(None) => return (keys, is_whole),
-                Err(_) => return (keys, false),
-            }
-        }
+    /// Whether more may be read for this table: a crafted file would take it without end.
+    pub(super) fn may_read(&self) -> bool {
+        self.bytes_left > 0 && self.source.has_steps()
     }
 
     /// Keeps the rows that indexes name and no walk met.
@@ -329,11 +297,11 @@ impl<'a> Copying<'a> {
         let missing: Vec<Key> = named.keys.difference(&self.read).cloned().collect();
         let source = self.source;
         for key in missing {
-            if self.bytes_left == 0 {
+            if !self.may_read() {
                 break;
             }
             for way in &ways {
-                let found = source.prepare_cached(way).and_then(|mut query| {
+                let found = source.connection.prepare_cached(way).and_then(|mut query| {
                     query.query_row(params_from_iter(key.values()), |row| values(row, 0))
                 });
                 let Ok(found) = found else { continue };
@@ -351,7 +319,7 @@ impl<'a> Copying<'a> {
     /// The highest row number that was ever given, where the table keeps it.
     pub(super) fn last_given(&self) -> Option<i64> {
         let sql = "SELECT seq FROM (SELECT name, seq FROM sqlite_sequence LIMIT ?2) WHERE name = ?1";
-        self.source.query_row(sql, (&self.table.name, SEQUENCES_MAX), |row| row.get(0)).ok()
+        self.source.connection.query_row(sql, (&self.table.name, SEQUENCES_MAX), |row| row.get(0)).ok()
     }
 
     /// How the keys of this table are numbered, where they can be.
@@ -457,7 +425,7 @@ impl Sortable {
     }
 }
 
-fn sortable(values: &[Value]) -> Vec<Sortable> {
+pub(super) fn sortable(values: &[Value]) -> Vec<Sortable> {
     let one = |value: &Value| match value {
         Value::Null => Sortable::Null,
         Value::Integer(number) => Sortable::Integer(*number),

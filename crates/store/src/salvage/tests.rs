@@ -3,6 +3,7 @@
 
 mod crafted;
 mod definitions;
+mod hidden;
 mod leftovers;
 mod schemas;
 

@@ -1,4 +1,5 @@
-//! Where a B-tree page has its unallocated region (SQLite's file format, 1.6).
+//! B-tree pages as their headers describe them (SQLite's file format, 1.6): where one has its unallocated region, and its cells,
+//! which a salvage reads without SQLite.
 
 use std::ops::Range;
 
@@ -23,7 +24,7 @@ enum Kind {
 }
 
 /// A B-tree page as its header describes it.
-struct Page<'a> {
+pub(crate) struct Page<'a> {
     /// As many as SQLite uses.
     bytes: &'a [u8],
     kind: Kind,
@@ -38,8 +39,23 @@ struct Page<'a> {
     fragments: usize,
 }
 
+/// A cell of a page.
+pub(crate) struct Cell<'a> {
+    /// Where it lies on the page.
+    place: Range<usize>,
+    /// The page with what is before it; none on a leaf.
+    pub(crate) child: Option<u32>,
+    /// Bytes of its record; zero on an interior page of a table, which has none.
+    pub(crate) record_bytes: u64,
+    /// What of its record lies on the page.
+    pub(crate) local: &'a [u8],
+    /// The page where its record goes on, if it does.
+    pub(crate) overflow: Option<u32>,
+}
+
 impl<'a> Page<'a> {
-    fn read(bytes: &'a [u8], number: u32) -> Option<Self> {
+    /// Reads the header of the page with this number, of which `bytes` are those that SQLite uses. None for a page of another kind.
+    pub(crate) fn read(bytes: &'a [u8], number: u32) -> Option<Self> {
         let header = if number == 1 { 100 } else { 0 };
         let (kind, pointers) = match bytes.get(header)? {
             0x02 => (Kind::IndexInterior, header + 12),
@@ -63,22 +79,49 @@ impl<'a> Page<'a> {
         })
     }
 
+    /// Whether it belongs to an index or a table without row numbers.
+    pub(crate) fn is_of_index(&self) -> bool {
+        matches!(self.kind, Kind::IndexInterior | Kind::IndexLeaf)
+    }
+
+    fn is_interior(&self) -> bool {
+        matches!(self.kind, Kind::IndexInterior | Kind::TableInterior)
+    }
+
+    /// The page with what is behind its last cell; none on a leaf.
+    pub(crate) fn last_child(&self) -> Option<u32> {
+        self.is_interior().then(|| four_bytes(self.bytes, self.pointers - 4))?
+    }
+
     fn pointers_end(&self) -> usize {
         self.pointers + 2 * self.cells
     }
 
-    /// Whether cells, free blocks and fragments make up all that lies behind the unallocated region, as SQLite's own
-    /// `integrity_check` wants it.
-    fn accounts_for_its_bytes(&self) -> bool {
-        let Some(room) = self.bytes.len().checked_sub(self.content) else { return false };
-        let cells: Option<usize> = (0..self.cells).map(|at| self.cell_bytes(at)).sum();
-        let free = self.free_bytes();
-        cells.zip(free).is_some_and(|(cells, free)| cells + free + self.fragments == room)
+    /// Its cells; none where one of them does not lie wholly on the page: SQLite refuses such a page.
+    pub(crate) fn cells(&self) -> Option<Vec<Cell<'a>>> {
+        (0..self.cells).map(|number| self.cell(number)).collect()
     }
 
-    /// The bytes of the free blocks. Each lies behind the one before.
-    fn free_bytes(&self) -> Option<usize> {
-        let (mut at, mut total, mut behind) = (self.free_block, 0, self.content);
+    /// Whether cells, free blocks and fragments make up all that lies behind the unallocated region, and none of it twice, as
+    /// SQLite's own `integrity_check` wants it.
+    pub(crate) fn accounts_for_its_bytes(&self) -> bool {
+        let (Some(cells), Some(mut places)) = (self.cells(), self.free_blocks()) else { return false };
+        places.extend(cells.into_iter().map(|cell| cell.place));
+        places.sort_unstable_by_key(|place| place.start);
+        let (mut end, mut fragments) = (self.content, 0);
+        for place in places {
+            // One that begins before the end of another lies on that, or in the unallocated region.
+            let Some(between) = place.start.checked_sub(end) else { return false };
+            fragments += between;
+            end = place.end;
+        }
+        let rest = self.bytes.len().checked_sub(end);
+        self.pointers_end() <= self.content && rest.is_some_and(|rest| fragments + rest == self.fragments)
+    }
+
+    /// Where the free blocks are. Each lies behind the one before.
+    fn free_blocks(&self) -> Option<Vec<Range<usize>>> {
+        let (mut at, mut behind, mut blocks) = (self.free_block, self.content, Vec::new());
         while at != 0 {
             if at < behind {
                 return None;
@@ -88,60 +131,68 @@ impl<'a> Page<'a> {
             if size < CELL_MIN || behind > self.bytes.len() {
                 return None;
             }
-            total += size;
+            blocks.push(at..behind);
             at = next;
         }
-        Some(total)
+        Some(blocks)
     }
 
-    /// The bytes of a cell, which lies wholly behind the unallocated region.
-    fn cell_bytes(&self, number: usize) -> Option<usize> {
+    /// A cell, which lies wholly behind the pointers to cells.
+    fn cell(&self, number: usize) -> Option<Cell<'a>> {
         let start = two_bytes(self.bytes, self.pointers + 2 * number)?;
-        let cell = self.bytes.get(start..).filter(|_| start >= self.content)?;
-        let size = match self.kind {
-            Kind::TableInterior => 4 + varint(cell.get(4..)?)?.1,
-            Kind::TableLeaf => {
-                let (payload, length) = varint(cell)?;
-                let (_, row) = varint(cell.get(length..)?)?;
-                length + row + self.local_bytes(payload)?
-            }
-            Kind::IndexLeaf => {
-                let (payload, length) = varint(cell)?;
-                length + self.local_bytes(payload)?
-            }
-            Kind::IndexInterior => {
-                let (payload, length) = varint(cell.get(4..)?)?;
-                4 + length + self.local_bytes(payload)?
-            }
+        let cell = self.bytes.get(start..).filter(|_| start >= self.pointers_end())?;
+        let (child, mut at) = if self.is_interior() { (Some(four_bytes(cell, 0)?), 4) } else { (None, 0) };
+        // The bytes of the record, or a row's number on an interior page of a table.
+        let (first, length) = varint(cell.get(at..)?)?;
+        at += length;
+        let record_bytes = if self.kind == Kind::TableInterior { 0 } else { first };
+        if self.kind == Kind::TableLeaf {
+            at += varint(cell.get(at..)?)?.1;
+        }
+        let local = cell.get(at..)?.get(..self.local_bytes(record_bytes)?)?;
+        at += local.len();
+        let overflow = match record_bytes > local.len() as u64 {
+            true => Some(four_bytes(cell, at)?),
+            false => None,
         };
-        let size = size.max(CELL_MIN);
-        (size <= cell.len()).then_some(size)
+        at += if overflow.is_some() { 4 } else { 0 };
+        let size = at.max(CELL_MIN);
+        (size <= cell.len()).then(|| Cell {
+            place: start..start + size,
+            child,
+            record_bytes,
+            local,
+            overflow,
+        })
     }
 
-    /// How much of a payload lies on the page itself, with the number of the page where it goes on (file format, 1.6: U, P, X, M
-    /// and K).
-    fn local_bytes(&self, payload: u64) -> Option<usize> {
+    /// How much of a record lies on the page itself (file format, 1.6: U, P, X, M and K).
+    fn local_bytes(&self, record: u64) -> Option<usize> {
         let usable = self.bytes.len();
-        let payload = usize::try_from(payload).ok()?;
+        let record = usize::try_from(record).ok()?;
         let most = match self.kind {
             Kind::TableLeaf => usable.checked_sub(35)?,
             _ => usable.checked_sub(12)? * 64 / 255 - 23,
         };
-        if payload <= most {
-            return Some(payload);
+        if record <= most {
+            return Some(record);
         }
         let least = usable.checked_sub(12)? * 32 / 255 - 23;
-        let fitting = least + (payload - least) % (usable - 4);
-        Some(if fitting <= most { fitting } else { least } + 4)
+        let fitting = least + (record - least) % (usable - 4);
+        Some(if fitting <= most { fitting } else { least })
     }
 }
 
-fn two_bytes(bytes: &[u8], at: usize) -> Option<usize> {
+pub(crate) fn two_bytes(bytes: &[u8], at: usize) -> Option<usize> {
     Some(usize::from(u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?)))
 }
 
+fn four_bytes(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+}
+
 /// A number of 1 to 9 bytes, and how many these are.
-fn varint(bytes: &[u8]) -> Option<(u64, usize)> {
+pub(crate) fn varint(bytes: &[u8]) -> Option<(u64, usize)> {
     let mut value = 0_u64;
     for (at, byte) in bytes.iter().take(8).enumerate() {
         value = value << 7 | u64::from(byte & 0x7f);
@@ -174,7 +225,7 @@ mod tests {
         let mut clear = page(&[]);
         clear[12..496].fill(0);
         assert_eq!(due_region(&clear, 2, 512), None, "nothing is there");
-        let damaged: [(&str, &[(usize, u8)]); 9] = [
+        let damaged: [(&str, &[(usize, u8)]); 10] = [
             ("another kind", &[(0, 0)]),
             ("a cell less", &[(4, 1)]),
             ("a cell more", &[(4, 3)]),
@@ -182,6 +233,7 @@ mod tests {
             ("cells begin later", &[(6, 241)]),
             ("fewer fragments", &[(7, 2)]),
             ("a pointer into the region", &[(9, 100)]),
+            ("two pointers to one cell", &[(10, 1), (11, 240)]),
             ("a larger cell", &[(508, 3)]),
             ("a free block that leads back", &[(504, 1)]),
         ];

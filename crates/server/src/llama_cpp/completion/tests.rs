@@ -55,6 +55,18 @@ fn an_error_about_the_number_of_answers_names_the_field_that_was_sent() {
 }
 
 #[test]
+fn an_error_about_the_number_of_answers_names_the_number_that_was_sent() {
+    for field in ["n_cmpl", "n"] {
+        for number in ["0", "-1", "0.5", "4294967296", "9223372036854775807", "18446744073709551615", "99.5"]
+        {
+            let refused = check(format!(r#"{{"prompt": "a", "{field}": {number}}}"#).as_bytes()).unwrap_err();
+            assert_eq!(refused.detail, format!("`{field}` must be from 1 to 16, is {number}"));
+        }
+        assert!(check(format!(r#"{{"prompt": "a", "{field}": 16}}"#).as_bytes()).is_ok());
+    }
+}
+
+#[test]
 fn what_precedes_the_gap_is_told_in_order() {
     let request: CompletionRequest = extract::from_value(&json!({
         "input_prefix": "int main() {\n", "prompt": "  re", "input_suffix": "}\n",

@@ -1,14 +1,15 @@
 //! Calls by the names of an earlier memory service, answered in its words; also those of its HTTP bridge.
 
 use axum::http::HeaderMap;
-use lar_api::memories::{NewMemory, SearchRequest};
-use lar_base::{Caller, Code, Problem, Timestamp};
-use lar_memory::strength::{self, Event};
-use lar_memory::{Decision, Edit, Hit};
+use lar_api::memories::{NewMemory, SearchRequest, WrittenMemory};
+use lar_base::{Caller, Code, Problem};
+use lar_memory::strength::Event;
+use lar_memory::{Decision, Edit, Hit, Reader};
 use lar_store::Memory;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::memories::view::{WriterView, whole};
 use crate::memories::{item, memory_id, place, search};
 use crate::{App, extract};
 
@@ -196,11 +197,12 @@ async fn ingest(
         return Ok(json!({ "success": true, "decision": decision, "nodeId": made.memory.id.to_string() }));
     }
     let decided = app.memories.ingest_smart(&writer, new, None).await?;
-    let superseded = decided.against.filter(|_| decided.decision == Decision::Supersede);
+    let shown = WriterView::of(&writer).decided(&decided);
+    let superseded = shown.against.filter(|_| decided.decision == Decision::Supersede);
     Ok(json!({
-        "success": decided.memory.is_some(), "decision": decided.decision.as_str(), "reason": decided.reason,
-        "nodeId": decided.memory.map(|memory| memory.id.to_string()),
-        "supersededId": superseded.map(|memory| memory.id.to_string()),
+        "success": shown.memory.is_some(), "decision": shown.decision, "reason": shown.reason,
+        "nodeId": shown.memory.map(|memory| memory.id),
+        "supersededId": superseded.map(|memory| memory.id),
     }))
 }
 
@@ -213,7 +215,7 @@ async fn review(
 ) -> Result<Value, Problem> {
     let writer = app.memories.writer(caller, place(headers)?).await?;
     let changed = app.memories.review(&writer, memory_id(&arguments.id)?, event, arguments.reason).await?;
-    Ok(json!({ "success": true, "node": node(&changed) }))
+    Ok(json!({ "success": true, "node": node(&WriterView::of(&writer).memory(&changed)) }))
 }
 
 async fn memory(
@@ -225,7 +227,8 @@ async fn memory(
     let id = memory_id(&arguments.id)?;
     if matches!(arguments.action.as_str(), "get" | "state") {
         let reader = app.memories.reader(caller, place(headers)?).await?;
-        return Ok(json!({ "success": true, "node": node(&app.memories.get(&reader, id).await?) }));
+        let found = app.memories.get(&reader, id).await?;
+        return Ok(json!({ "success": true, "node": known(&reader, &found) }));
     }
     let event = match arguments.action.as_str() {
         "promote" => Some(Event::Promoted),
@@ -243,16 +246,26 @@ async fn memory(
         _ => return Err(Problem::invalid("action", "must be get, delete, state, promote, demote or edit")),
     };
     let writer = app.memories.writer(caller, place(headers)?).await?;
-    Ok(json!({ "success": true, "node": node(&app.memories.edit(&writer, id, edit, None).await?) }))
+    let edited = app.memories.edit(&writer, id, edit, None).await?;
+    Ok(json!({ "success": true, "node": node(&WriterView::of(&writer).memory(&edited)) }))
 }
 
-fn node(memory: &Memory) -> Value {
+/// A memory of a caller who may read it, in that service's words.
+fn known(reader: &Reader, memory: &Memory) -> Value {
+    node(&WrittenMemory::from(whole(reader, memory)))
+}
+
+/// A memory in that service's words, as far as its caller sees it.
+fn node(memory: &WrittenMemory) -> Value {
+    let Some(content) = &memory.content else {
+        return json!({ "id": memory.id, "updatedAt": memory.updated_at, "deletedAt": memory.deleted_at });
+    };
     json!({
-        "id": memory.id.to_string(), "content": memory.content, "nodeType": memory.kind.as_str(), "tags": memory.tags,
-        "source": memory.provenance.source, "retentionStrength": strength::retrievability(&memory.strength, Timestamp::now()),
-        "stability": memory.strength.stability, "createdAt": memory.created_at.to_string(),
-        "updatedAt": memory.updated_at.to_string(), "deletedAt": memory.deleted_at.map(|at| at.to_string()),
-        "supersededBy": memory.superseded.map(|(by, _)| by.to_string()),
+        "id": memory.id, "content": content, "nodeType": memory.kind, "tags": memory.tags,
+        "source": memory.source, "retentionStrength": memory.retrievability,
+        "stability": memory.stability, "createdAt": memory.created_at,
+        "updatedAt": memory.updated_at, "deletedAt": memory.deleted_at,
+        "supersededBy": memory.superseded_by,
     })
 }
 
@@ -267,12 +280,12 @@ async fn context(
     }
     let reader = app.memories.reader(caller, place(headers)?).await?;
     let budget = wanted.token_budget.unwrap_or(CONTEXT_TOKENS);
-    let mut nodes: Vec<Value> =
-        app.memories.brief(&reader, None, budget, "default").await?.iter().map(node).collect();
+    let brief = app.memories.brief(&reader, None, budget, "default").await?;
+    let mut nodes: Vec<Value> = brief.iter().map(|memory| known(&reader, memory)).collect();
     for query in wanted.queries {
         let request = SearchRequest { query, limit: Some(CONTEXT_RESULTS), ..SearchRequest::default() };
         let found = app.memories.search(&reader, search::wanted(request)?).await?;
-        nodes.extend(found.hits.iter().map(|hit| node(&hit.memory)));
+        nodes.extend(found.hits.iter().map(|hit| known(&reader, &hit.memory)));
     }
     let mut seen = std::collections::HashSet::new();
     nodes.retain(|node| seen.insert(node["id"].as_str().map(str::to_owned)));

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
+use super::hidden::with_many_rows;
 use super::{MEMORIES, PAGE_BYTES, filled, numbers, texts};
 use crate::salvage::pages::do_definitions_end;
 use crate::salvage::{Table, salvage};
@@ -12,12 +13,12 @@ use crate::salvage::{Table, salvage};
 /// Pages that are put between the root of a tree and a leaf. SQLite reads trees of 20 levels.
 const LEVELS: usize = 17;
 
-fn short(bytes: &[u8], at: usize) -> usize {
+pub(super) fn short(bytes: &[u8], at: usize) -> usize {
     usize::from(u16::from_be_bytes([bytes[at], bytes[at + 1]]))
 }
 
 /// Where an interior page has the numbers of its children (SQLite's file format, 1.6); its own header is at `at`.
-fn child_places(page: &[u8], at: usize) -> Vec<usize> {
+pub(super) fn child_places(page: &[u8], at: usize) -> Vec<usize> {
     (0..short(page, at + 3)).map(|cell| short(page, at + 12 + 2 * cell)).chain([at + 8]).collect()
 }
 
@@ -72,6 +73,47 @@ fn an_index_without_end_costs_no_row() {
     let table = memories(&path, &to);
     assert_eq!((table.saved, table.lost, table.unsearched), (MEMORIES as u64, 0, 0));
     assert_eq!(texts(&to), original);
+}
+
+/// Leads the root of a tree to two copies of the page `level`, and each of these to the other.
+fn lead_in_a_circle(path: &Path, root: usize, level: &[u8]) {
+    let mut bytes = fs::read(path).unwrap();
+    let pages = bytes.len() / PAGE_BYTES;
+    lead_to(&mut bytes[(root - 1) * PAGE_BYTES..root * PAGE_BYTES], 0, pages + 1);
+    for other in [pages + 2, pages + 1] {
+        let mut page = level.to_vec();
+        lead_to(&mut page, 0, other);
+        bytes.extend(page);
+    }
+    fs::write(path, bytes).unwrap();
+}
+
+/// SQLite looks up the row of each entry, and no row comes out that could be counted.
+#[test]
+fn an_index_without_end_that_names_lost_rows_does_not_keep_a_salvage_busy() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = with_many_rows(folder.path());
+    let bytes = fs::read(&path).unwrap();
+    let ((table, _), (index, level)) = (root_of(&path, "keys"), root_of(&path, "sqlite_autoindex_keys_2"));
+    assert!(level[0] == 2 && child_places(&level, 0).len() > 5, "an interior page of an index");
+    for (name, craft) in [
+        ("ways", multiply as fn(&Path, usize, &[u8])),
+        ("circle", lead_in_a_circle as fn(&Path, usize, &[u8])),
+    ] {
+        fs::write(&path, &bytes).unwrap();
+        craft(&path, index, &level);
+        let mut crafted = fs::read(&path).unwrap();
+        let page = &mut crafted[(table - 1) * PAGE_BYTES..table * PAGE_BYTES];
+        page.fill(0);
+        // An empty leaf.
+        page[0] = 10;
+        page[5..7].copy_from_slice(&(PAGE_BYTES as u16).to_be_bytes());
+        fs::write(&path, crafted).unwrap();
+        let salvaged = salvage(&path, &folder.path().join(format!("saved-{name}.db"))).unwrap();
+        let keys = salvaged.tables.iter().find(|table| table.name == "keys").unwrap();
+        assert!(keys.saved == 0 && keys.lost > 0, "{name}: {keys:?}");
+        assert!(salvaged.unreached_pages > 0, "{name}: those of its rows");
+    }
 }
 
 #[test]

@@ -1,0 +1,132 @@
+//! A memory in the answer to a request that writes. It has fewer fields for a key that may not read.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::Memory;
+
+/// A memory that a request made or changed, or that it was compared with. A key with the scope `memory:read` gets all fields, as
+/// in `Memory`. A key without it gets `id`, `version`, `updated_at` and `deleted_at`, and of `against` the `id` alone.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[expect(missing_docs, reason = "as in `Memory`")]
+pub struct WrittenMemory {
+    pub id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tags: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+    /// The space it lies in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub space: Option<String>,
+    /// The key it was written with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written_by: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversation: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub occurred_at: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_from: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_to: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+    /// What took its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub superseded_by: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub superseded_at: Option<String>,
+    /// It does not fade.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned: Option<bool>,
+    /// The probability that it would be recalled now, 0 to 1 (FSRS-6).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retrievability: Option<f64>,
+    /// Days until that is 0.9.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stability: Option<f64>,
+    /// Also the ETag; `If-Match` names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub updated_at: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deleted_at: Option<String>,
+}
+
+impl From<Memory> for WrittenMemory {
+    fn from(memory: Memory) -> Self {
+        Self {
+            id: memory.id,
+            content: Some(memory.content),
+            kind: Some(memory.kind),
+            tags: Some(memory.tags),
+            source: memory.source,
+            project: memory.project,
+            space: Some(memory.space),
+            written_by: Some(memory.written_by),
+            conversation: memory.conversation,
+            message: memory.message,
+            occurred_at: memory.occurred_at,
+            valid_from: memory.valid_from,
+            valid_to: memory.valid_to,
+            after: memory.after,
+            superseded_by: memory.superseded_by,
+            superseded_at: memory.superseded_at,
+            pinned: Some(memory.pinned),
+            retrievability: Some(memory.retrievability),
+            stability: Some(memory.stability),
+            version: Some(memory.version),
+            created_at: Some(memory.created_at),
+            updated_at: Some(memory.updated_at),
+            deleted_at: memory.deleted_at,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Keys that may read get the bytes that they always got.
+    #[test]
+    fn a_written_memory_with_all_fields_is_the_same_json_as_a_memory() {
+        let full = serde_json::json!({
+            "id": "mem_1", "content": "c", "kind": "fact", "tags": ["t"], "source": "s", "project": "p",
+            "space": "space_1", "written_by": "key_1", "conversation": "conv_1", "message": "msg_1",
+            "occurred_at": "1", "valid_from": "2", "valid_to": "3", "after": "mem_0", "superseded_by": "mem_2",
+            "superseded_at": "4", "pinned": true, "retrievability": 0.1, "stability": 2.5, "version": 7,
+            "created_at": "5", "updated_at": "6", "deleted_at": "7",
+        });
+        let full: Memory = serde_json::from_value(full).unwrap();
+        let bare = Memory {
+            tags: Vec::new(),
+            source: None,
+            project: None,
+            conversation: None,
+            message: None,
+            occurred_at: None,
+            valid_from: None,
+            valid_to: None,
+            after: None,
+            superseded_by: None,
+            superseded_at: None,
+            deleted_at: None,
+            ..full.clone()
+        };
+        for memory in [full, bare] {
+            let expected = serde_json::to_string(&memory).unwrap();
+            assert_eq!(serde_json::to_string(&WrittenMemory::from(memory)).unwrap(), expected);
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! The values in lines that a person reads. Names of files, models and what other programs say come from outside: each value is
+//! plain text, so that none steers the terminal or begins a line. Colours and the order of fields are tracing-subscriber's,
+//! which shows a value that is recorded with `%` as it is.
+
+use std::fmt;
+
+use lar_base::terminal::plain;
+use tracing::field::{Field, Visit};
+use tracing_subscriber::field::{RecordFields, VisitOutput as _};
+use tracing_subscriber::fmt::format::{DefaultVisitor, FormatFields, Writer};
+
+/// The name that the text of an event has among its fields.
+const MESSAGE: &str = "message";
+
+/// Formats the fields of events and spans, with each value as [`plain`] has it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PlainFields;
+
+impl<'writer> FormatFields<'writer> for PlainFields {
+    fn format_fields<R: RecordFields>(&self, writer: Writer<'writer>, fields: R) -> fmt::Result {
+        let mut visitor = PlainVisitor(DefaultVisitor::new(writer, true));
+        fields.record(&mut visitor);
+        visitor.0.finish()
+    }
+}
+
+/// Hands fields on with plain values.
+#[derive(Debug)]
+struct PlainVisitor<'writer>(DefaultVisitor<'writer>);
+
+impl Visit for PlainVisitor<'_> {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == MESSAGE {
+            self.0.record_str(field, &plain(value));
+        } else {
+            // It is shown in quotes, with an escape for each character that is not printed.
+            self.0.record_str(field, value);
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let value = plain(&format!("{value:?}"));
+        self.0.record_debug(field, &format_args!("{value}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    use super::*;
+
+    /// Names what another program sent, and writes it as it is.
+    struct Sent<'a>(&'a str);
+
+    impl fmt::Debug for Sent<'_> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.0)
+        }
+    }
+
+    #[derive(Debug, Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl Written {
+        fn take(&self) -> String {
+            let bytes = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+            String::from_utf8(bytes).unwrap()
+        }
+    }
+
+    impl Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Runs `work`; returns the lines that it logs, in colours or without.
+    fn logged(colours: bool, work: impl FnOnce()) -> String {
+        let written = Written::default();
+        let writer = written.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(move || writer.clone())
+            .with_target(false)
+            .without_time()
+            .compact()
+            .with_ansi(colours)
+            .fmt_fields(PlainFields)
+            .finish();
+        tracing::subscriber::with_default(subscriber, work);
+        written.take()
+    }
+
+    #[test]
+    fn values_in_a_line_of_the_log_neither_steer_the_terminal_nor_begin_a_line() {
+        let name = "owl\u{1b}]0;x\u{7}\nrow\r\u{7f}\u{9b}2J\u{202e}\u{2028}\tend";
+        let shown = "owl\u{fffd}]0;x\u{fffd}\u{fffd}row\u{fffd}\u{fffd}\u{fffd}2J\u{fffd}\u{fffd}\tend";
+        let lines = logged(false, || {
+            tracing::info!(path = %name, sent = ?Sent(name), text = name, count = 2, "found {name}");
+            tracing::info!(message = name);
+            let span = tracing::info_span!("work", path = %name);
+            span.in_scope(|| tracing::info!("begun"));
+        });
+        let expected = [
+            format!(" INFO found {shown} path={shown} sent={shown} text={name:?} count=2"),
+            format!(" INFO {shown}"),
+            format!(" INFO work: begun path={shown}"),
+        ];
+        assert_eq!(lines.lines().collect::<Vec<_>>(), expected);
+        assert!(text_is_escaped(name), "what is quoted has none of these characters either");
+    }
+
+    fn text_is_escaped(text: &str) -> bool {
+        let quoted = format!("{text:?}");
+        plain(&quoted) == quoted
+    }
+
+    #[test]
+    fn colours_of_the_log_are_its_own() {
+        let lines = logged(true, || tracing::info!(path = %"owl\u{1b}[31m", "found"));
+        assert!(lines.contains("path\u{1b}[0m\u{1b}[2m=\u{1b}[0mowl\u{fffd}[31m\n"), "{lines:?}");
+    }
+}

@@ -1,0 +1,114 @@
+//! What an answer shows of memories. Only this file makes the wire types of a memory: [`whole`] for a caller who may read, which
+//! [`Reader`] proves, and [`WriterView`] for a caller who may write. So no handler or tool shows more than its caller may read.
+//!
+//! Without the scope `memory:read` the answer to a request that writes names memories by their ids and has none of their fields
+//! but versions and times of the change, not even what the request itself sent: the memory may be older than the request, or
+//! changed since. The decision stays, because a writer must know what became of its text. So a writer that tries texts still
+//! learns whether something near them is known.
+
+use lar_api::memories::{
+    Decided as WireDecided, Difference, Ingested as WireIngested, Memory as Wire, WrittenMemory,
+};
+use lar_base::{MemoryId, Scope, Timestamp};
+use lar_memory::{Decided, Decision, Ingested, Reader, Writer, strength};
+use lar_store::Memory;
+
+/// A memory with all that is known of it.
+pub(crate) fn whole(_: &Reader, memory: &Memory) -> Wire {
+    wire(memory)
+}
+
+/// What a writer sees of memories in the answers to its requests.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WriterView {
+    may_read: bool,
+}
+
+impl WriterView {
+    /// The view of this writer.
+    pub(crate) fn of(writer: &Writer) -> Self {
+        Self { may_read: writer.caller().has(Scope::MemoryRead) }
+    }
+
+    /// A memory that the request made or changed.
+    pub(crate) fn memory(self, memory: &Memory) -> WrittenMemory {
+        if self.may_read {
+            return wire(memory).into();
+        }
+        WrittenMemory {
+            version: Some(memory.version),
+            updated_at: Some(memory.updated_at.to_string()),
+            deleted_at: memory.deleted_at.map(|at| at.to_string()),
+            ..named(memory.id)
+        }
+    }
+
+    /// A memory that the request was compared with.
+    fn known(self, memory: &Memory) -> WrittenMemory {
+        if self.may_read { wire(memory).into() } else { named(memory.id) }
+    }
+
+    /// What became of something that was to be remembered.
+    pub(crate) fn ingested(self, made: &Ingested) -> WireIngested {
+        WireIngested {
+            memory: self.memory(&made.memory),
+            created: made.created,
+            redacted: made.redacted.clone(),
+            unembedded: made.unembedded.clone(),
+        }
+    }
+
+    /// What was decided about something that was to be remembered.
+    pub(crate) fn decided(self, decided: &Decided) -> WireDecided {
+        let part = |part: &lar_memory::Difference| Difference {
+            change: part.change.into(),
+            text: part.text.clone(),
+        };
+        // Which rule decided tells what the known memory is to the text.
+        let tells_why = self.may_read || matches!(decided.decision, Decision::Create | Decision::Reject);
+        WireDecided {
+            decision: decided.decision.as_str().into(),
+            reason: tells_why.then(|| decided.reason.clone()),
+            confidence: tells_why.then_some(decided.confidence),
+            against: decided.against.as_ref().map(|known| self.known(known)),
+            memory: decided.memory.as_ref().map(|memory| self.memory(memory)),
+            diff: decided.diff.iter().filter(|_| self.may_read).map(part).collect(),
+            redacted: decided.redacted.clone(),
+            unembedded: decided.unembedded.clone(),
+        }
+    }
+}
+
+/// A memory of which only the id is told.
+fn named(id: MemoryId) -> WrittenMemory {
+    WrittenMemory { id: id.to_string(), ..WrittenMemory::default() }
+}
+
+fn wire(memory: &Memory) -> Wire {
+    let told = |time: Option<Timestamp>| time.map(|time| time.to_string());
+    Wire {
+        id: memory.id.to_string(),
+        content: memory.content.clone(),
+        kind: memory.kind.as_str().into(),
+        tags: memory.tags.clone(),
+        source: memory.provenance.source.clone(),
+        project: memory.project.clone(),
+        space: memory.space.to_string(),
+        written_by: memory.provenance.key.to_string(),
+        conversation: memory.provenance.conversation.clone(),
+        message: memory.provenance.message.clone(),
+        occurred_at: told(memory.occurred_at),
+        valid_from: told(memory.valid_from),
+        valid_to: told(memory.valid_to),
+        after: memory.after.map(|id| id.to_string()),
+        superseded_by: memory.superseded.map(|(by, _)| by.to_string()),
+        superseded_at: told(memory.superseded.map(|(_, at)| at)),
+        pinned: memory.pinned,
+        retrievability: strength::retrievability(&memory.strength, Timestamp::now()),
+        stability: memory.strength.stability,
+        version: memory.version,
+        created_at: memory.created_at.to_string(),
+        updated_at: memory.updated_at.to_string(),
+        deleted_at: told(memory.deleted_at),
+    }
+}

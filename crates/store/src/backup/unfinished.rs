@@ -1,0 +1,383 @@
+//! The files and folders that a backup, a check of one and a restore work on. Whoever is killed leaves them, and they hold
+//! copies of the database and of keys.
+//!
+//! | killed | left |
+//! |---|---|
+//! | a backup `X.tar` | `X.partial`, the backup so far, and `X.db-copy` with what SQLite keeps beside that |
+//! | a copy of a backup to `FILE` | `FILE.partial` |
+//! | a check of `X.tar` | the folder `X.verify` |
+//! | a restore | the folder `restore.partial` in the data directory, and `DATABASE.restore.partial` beside a linked database |
+//!
+//! Each is locked while it is worked on: `X.partial` also for `X.db-copy`, which SQLite locks in its own way. The system
+//! releases a lock when its process dies, so what nobody has locked is a leftover. Links are neither followed nor removed.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, ErrorKind, Read as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+
+use lar_base::files::kind_of;
+use lar_base::shell::quote;
+use rustix::fs::{CWD, Mode, OFlags, RenameFlags, open, renameat_with};
+use rustix::io::Errno;
+
+use super::archive::is_known;
+use super::{CLIENTS, DATABASE, MANIFEST, NAME, is_backup, new_private, sync};
+use crate::{Error, away, beside};
+
+/// Extensions in the place of a backup's: the backup until it is whole, the copy of the database, and the folder of a check.
+const WRITTEN: &str = "partial";
+const COPY: &str = "db-copy";
+const CHECKED: &str = "verify";
+/// What SQLite appends to the name of a database for the files beside it.
+const ENDS: [&str; 4] = ["", "-wal", "-shm", "-journal"];
+/// What is appended to the name of a file that a backup is copied to.
+const COPIED: &str = ".partial";
+/// What the folder is called in which a backup is unpacked, in a data directory and beside a database elsewhere.
+const RESTORED: &str = "restore.partial";
+const RESTORED_BESIDE: &str = ".restore.partial";
+
+/// A new file for its owner alone, locked while it is written. It is removed when dropped, unless it has another name then.
+pub(super) struct NewFile {
+    pub(super) path: PathBuf,
+    pub(super) file: File,
+}
+
+impl NewFile {
+    /// # Errors
+    /// When something is there already, or it cannot be made.
+    fn make(path: PathBuf) -> Result<Self, Error> {
+        let file = new_private(&path).map_err(Error::Backup)?;
+        hold(&file, &path)?;
+        Ok(Self { path, file })
+    }
+
+    /// Makes the file that becomes `to`, a copy of a backup, in the place of what a killed copy left.
+    ///
+    /// # Errors
+    /// When another copy writes it, something else has its name, or it cannot be made.
+    pub(super) fn for_copy(to: &Path) -> Result<Self, Error> {
+        let path = beside(to, COPIED);
+        remove_left_copy(&path).map_err(Error::Backup)?;
+        let made = Self::make(path.clone());
+        made.map_err(|error| match error {
+            Error::Backup(cause) if cause.kind() == ErrorKind::AlreadyExists => in_the_way(path),
+            error => error,
+        })
+    }
+
+    /// Writes it to the disk and gives it the name `to`, where nothing is yet.
+    ///
+    /// # Errors
+    /// When something is there, or it cannot be written or renamed.
+    pub(super) fn finish(self, to: &Path) -> Result<(), Error> {
+        self.file.sync_all().and_then(|()| rename_new(&self.path, to)).map_err(Error::Backup)?;
+        to.parent().map_or(Ok(()), sync)
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if is_named(&self.file, &self.path) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// The files of a backup that is being made. They are removed when dropped.
+pub(super) struct Files {
+    /// The backup until it is whole.
+    pub(super) written: NewFile,
+    pub(super) copy: DatabaseCopy,
+}
+
+/// The copy of a database, and what SQLite keeps beside that.
+pub(super) struct DatabaseCopy(pub(super) PathBuf);
+
+impl Drop for DatabaseCopy {
+    fn drop(&mut self) {
+        for path in ENDS.map(|end| beside(&self.0, end)) {
+            if is_regular(&path) {
+                let _ = fs::remove_file(path);
+            }
+        }
+    }
+}
+
+impl Files {
+    /// Makes the files for the backup `to`, in the place of what a killed backup left of them.
+    ///
+    /// # Errors
+    /// When another backup has them, something else has their names, or they cannot be made.
+    pub(super) fn make(to: &Path) -> Result<Self, Error> {
+        remove_left_of(to).map_err(Error::Backup)?;
+        let written = NewFile::make(to.with_extension(WRITTEN))?;
+        let copy = to.with_extension(COPY);
+        drop(new_private(&copy).map_err(Error::Backup)?);
+        Ok(Self { written, copy: DatabaseCopy(copy) })
+    }
+}
+
+/// A new folder for its owner alone in which a backup is unpacked, locked meanwhile. It is removed when dropped.
+pub(super) struct Folder {
+    pub(super) path: PathBuf,
+    opened: File,
+}
+
+impl Folder {
+    /// Makes the folder of a restore, in the data directory or beside the database `linked`, in the place of what a killed
+    /// restore left.
+    ///
+    /// # Errors
+    /// When another restore has it, something else has its name, or it cannot be made.
+    pub(super) fn of_restore(data_dir: &Path, linked: Option<&Path>) -> Result<Self, Error> {
+        let path = linked.map_or_else(|| data_dir.join(RESTORED), |linked| beside(linked, RESTORED_BESIDE));
+        remove_folder(&path).map_err(Error::Backup)?;
+        Self::make(path)
+    }
+
+    /// Makes the folder of a check, beside the backup, in the place of what a killed check left. Other programs may make
+    /// folders there: one that holds anything else stays.
+    ///
+    /// # Errors
+    /// As [`Folder::of_restore`].
+    pub(super) fn of_check(backup: &Path) -> Result<Self, Error> {
+        let path = backup.with_extension(CHECKED);
+        if !holds_others(&path) {
+            remove_folder(&path).map_err(Error::Backup)?;
+        }
+        Self::make(path)
+    }
+
+    fn make(path: PathBuf) -> Result<Self, Error> {
+        match fs::DirBuilder::new().mode(0o700).create(&path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(in_the_way(path)),
+            Err(error) => return Err(Error::Backup(error)),
+        }
+        let opened = File::open(&path).map_err(Error::Backup)?;
+        hold(&opened, &path)?;
+        Ok(Self { path, opened })
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if is_named(&self.opened, &self.path) {
+            let _ = fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+/// What killed backups, and checks of backups, left in a folder of backups that have Lar's names.
+#[must_use]
+pub fn find_unfinished_backups(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for to in backups_with_leftovers(folder) {
+        if !is_in_use(&to.with_extension(WRITTEN)) {
+            found.extend(files_of(&to).into_iter().filter(|path| is_regular(path)));
+        }
+        found.extend(
+            Some(to.with_extension(CHECKED)).filter(|path| is_left_folder(path) && !holds_others(path)),
+        );
+    }
+    found
+}
+
+/// Removes what [`find_unfinished_backups`] finds, logs that, and returns it.
+pub fn remove_unfinished_backups(folder: &Path) -> Vec<PathBuf> {
+    let mut removed = Vec::new();
+    for to in backups_with_leftovers(folder) {
+        match remove_left_of(&to) {
+            Ok(files) => removed.extend(files),
+            Err(error) => log_failure(&to.with_extension(WRITTEN), &error),
+        }
+        let checked = to.with_extension(CHECKED);
+        if !holds_others(&checked) {
+            removed.extend(remove_folder_or_log(checked));
+        }
+    }
+    if !removed.is_empty() {
+        tracing::warn!(
+            ?removed,
+            "a backup, or a check of one, was killed: its copies of data and keys are removed"
+        );
+    }
+    removed
+}
+
+/// What killed restores left in a data directory, and beside the database that a link in it leads to.
+#[must_use]
+pub fn find_unfinished_restores(data_dir: &Path) -> Vec<PathBuf> {
+    folders_of_restores(data_dir).into_iter().filter(|path| is_left_folder(path)).collect()
+}
+
+/// Removes what [`find_unfinished_restores`] finds, logs that, and returns it.
+pub fn remove_unfinished_restores(data_dir: &Path) -> Vec<PathBuf> {
+    let removed: Vec<PathBuf> =
+        folders_of_restores(data_dir).into_iter().filter_map(remove_folder_or_log).collect();
+    if !removed.is_empty() {
+        tracing::warn!(?removed, "a restore was killed: its copies of data and keys are removed");
+    }
+    removed
+}
+
+/// Renames a file within its disk where nothing has the new name.
+fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // A disk that cannot promise that.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => match fs::symlink_metadata(to) {
+            Ok(_) => Err(ErrorKind::AlreadyExists.into()),
+            Err(_) => fs::rename(from, to),
+        },
+        renamed => renamed.map_err(io::Error::from),
+    }
+}
+
+/// Locks what was just made at `path`. Whoever removes leftovers has it locked for a moment, and may have been faster.
+fn hold(made: &File, path: &Path) -> Result<(), Error> {
+    // A disk without locks is used as well.
+    let _ = made.lock();
+    if is_named(made, path) { Ok(()) } else { Err(Error::Backup(ErrorKind::ResourceBusy.into())) }
+}
+
+/// Locks a file or folder until what is returned is dropped; none where a process has it locked.
+fn claim(path: &Path) -> io::Result<Option<File>> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(open(path, flags, Mode::empty())?);
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(Some(file)),
+    }
+}
+
+/// Whether a process works on a file or folder that is there.
+fn is_in_use(path: &Path) -> bool {
+    // Something else, such as a device, is not opened.
+    let is_ours = fs::symlink_metadata(path).is_ok_and(|about| about.is_file() || about.is_dir());
+    is_ours && matches!(claim(path), Ok(None))
+}
+
+/// Whether an open file or folder is what has a name.
+fn is_named(opened: &File, path: &Path) -> bool {
+    let (opened, named) = (opened.metadata(), fs::symlink_metadata(path));
+    matches!((opened, named), (Ok(one), Ok(other)) if (one.dev(), one.ino()) == (other.dev(), other.ino()))
+}
+
+/// Whether a regular file is there itself, no link to one.
+fn is_regular(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|about| about.is_file())
+}
+
+/// Whether a folder is there itself, and nobody works on it.
+fn is_left_folder(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|about| about.is_dir()) && !is_in_use(path)
+}
+
+/// The backups in a folder, by the names that Lar gives them, of which something else is there: unfinished, or left.
+fn backups_with_leftovers(folder: &Path) -> BTreeSet<PathBuf> {
+    let backup = |name: String| {
+        let (stem, end) = name.rsplit_once('.')?;
+        let is_copy = end.strip_prefix(COPY).is_some_and(|end| ENDS.contains(&end));
+        let backup = format!("{stem}{}", NAME.1);
+        ((is_copy || end == WRITTEN || end == CHECKED) && is_backup(&backup)).then(|| folder.join(backup))
+    };
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter_map(|entry| backup(entry.file_name().into_string().ok()?)).collect()
+}
+
+/// Where the files of the backup `to` lie until it is whole; the one whose lock counts for all is last.
+fn files_of(to: &Path) -> Vec<PathBuf> {
+    let copy = to.with_extension(COPY);
+    ENDS.map(|end| beside(&copy, end)).into_iter().chain([to.with_extension(WRITTEN)]).collect()
+}
+
+/// Removes the files of the backup `to`, unless it is being made, and returns them.
+fn remove_left_of(to: &Path) -> io::Result<Vec<PathBuf>> {
+    let written = to.with_extension(WRITTEN);
+    let claimed = if is_regular(&written) { Some(claim(&written)?) } else { None };
+    if matches!(claimed, Some(None)) {
+        return Ok(Vec::new());
+    }
+    let left: Vec<PathBuf> = files_of(to).into_iter().filter(|path| is_regular(path)).collect();
+    left.iter().try_for_each(fs::remove_file)?;
+    Ok(left)
+}
+
+/// Removes a part of a backup at `path`, unless it is being written. Another file stays.
+fn remove_left_copy(path: &Path) -> io::Result<()> {
+    if !is_regular(path) {
+        return Ok(());
+    }
+    let Some(left) = claim(path)? else { return Ok(()) };
+    let mut start = Vec::new();
+    (&left).take(MANIFEST.len() as u64).read_to_end(&mut start)?;
+    if MANIFEST.as_bytes().starts_with(&start) { fs::remove_file(path) } else { Ok(()) }
+}
+
+/// Removes a folder, unless it is worked on; says whether it did.
+fn remove_folder(path: &Path) -> io::Result<bool> {
+    if !fs::symlink_metadata(path).is_ok_and(|about| about.is_dir()) {
+        return Ok(false);
+    }
+    let Some(_claimed) = claim(path)? else { return Ok(false) };
+    fs::remove_dir_all(path)?;
+    Ok(true)
+}
+
+/// As [`remove_folder`]; returns the folder where it was removed.
+fn remove_folder_or_log(path: PathBuf) -> Option<PathBuf> {
+    match remove_folder(&path) {
+        Ok(is_removed) => is_removed.then_some(path),
+        Err(error) => {
+            log_failure(&path, &error);
+            None
+        }
+    }
+}
+
+fn log_failure(path: &Path, error: &io::Error) {
+    tracing::error!(
+        path = %path.display(),
+        %error,
+        "what was left here by a killed backup or restore cannot be removed; it holds copies of data and keys"
+    );
+}
+
+/// Whether a folder holds anything that is not of a backup.
+fn holds_others(folder: &Path) -> bool {
+    let is_of_database = |name: &str| name.strip_prefix(DATABASE).is_some_and(|end| ENDS.contains(&end));
+    let is_ours = |name: &str| name == CLIENTS || is_known(name) || is_of_database(name);
+    let mut entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.any(|entry| entry.file_name().to_str().is_none_or(|name| !is_ours(name)))
+}
+
+/// Where a restore into a data directory unpacks, now or when it was killed. A restore that is killed between two moves may
+/// leave a link to a database that is not there.
+fn folders_of_restores(data_dir: &Path) -> Vec<PathBuf> {
+    let database = data_dir.join(DATABASE);
+    let linked = fs::read_link(&database).ok().map(|target| {
+        let target = fs::canonicalize(&database).unwrap_or_else(|_| data_dir.join(target));
+        beside(&target, RESTORED_BESIDE)
+    });
+    [data_dir.join(RESTORED)].into_iter().chain(linked).collect()
+}
+
+/// Says why a name that Lar works under is taken.
+fn in_the_way(path: PathBuf) -> Error {
+    let (reason, step) = match fs::symlink_metadata(&path) {
+        Ok(_) if is_in_use(&path) => {
+            ("is in use by another `lar backup`".to_owned(), "wait until that ends".to_owned())
+        }
+        about => {
+            let kind = about.map_or("something", |about| kind_of(about.file_type()));
+            let step = format!("move it away: mv {} {}", quote(&path), quote(&away(&path)));
+            (format!("is {kind} that is not of Lar's, and Lar needs the name"), step)
+        }
+    };
+    Error::Unusable { path, reason, step }
+}

@@ -1,0 +1,214 @@
+//! What is left of a backup, a check of one and a restore: by whom it is removed, and what stays.
+
+use std::os::unix::fs::symlink;
+
+use super::*;
+use crate::Store;
+use crate::backup::{Settings, copy_to, restore, verify};
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()
+}
+
+/// A backup of a new data directory.
+fn backup(to: &Path) {
+    let made = tempfile::tempdir().unwrap();
+    fs::write(made.path().join("secret.key"), "restored").unwrap();
+    let store = Store::open(&made.path().join(DATABASE)).unwrap();
+    runtime().block_on(store.backup(made.path().to_owned(), to.to_owned())).unwrap();
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort_unstable();
+    names
+}
+
+/// A folder as a restore or a check that was killed leaves it.
+fn unpacked(folder: &Path) {
+    fs::create_dir_all(folder.join(CLIENTS)).unwrap();
+    for name in ["lar.db", "lar.db-wal", "secret.key", "clients/curl"] {
+        fs::write(folder.join(name), "left").unwrap();
+    }
+}
+
+fn step_of(refused: Error, at: &Path) -> String {
+    match refused {
+        Error::Unusable { path, step, .. } if path == at => step,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_killed_restores_left_is_removed_and_no_link_in_its_place_is_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path().canonicalize().unwrap();
+    let (data, disk, other) = (at.join("data"), at.join("disk"), at.join("other"));
+    for folder in [&data, &disk] {
+        fs::create_dir(folder).unwrap();
+    }
+    unpacked(&other);
+    symlink("../disk/main.db", data.join(DATABASE)).unwrap();
+    let (here, there) = (data.join(RESTORED), disk.join("main.db.restore.partial"));
+    // Also where the link leads nowhere any more, as a restore leaves it that is killed between two moves.
+    for is_there in [true, false] {
+        if is_there {
+            fs::write(disk.join("main.db"), "a database").unwrap();
+        } else {
+            fs::remove_file(disk.join("main.db")).unwrap();
+        }
+        unpacked(&here);
+        unpacked(&there);
+        symlink(&other, here.join("link")).unwrap();
+        let left = [
+            here.clone(),
+            if is_there { there.clone() } else { data.join("../disk/main.db.restore.partial") },
+        ];
+        assert_eq!(find_unfinished_restores(&data), left);
+        assert_eq!(remove_unfinished_restores(&data), left);
+        assert!(!here.exists() && !there.exists());
+    }
+    symlink(&other, &here).unwrap();
+    assert_eq!(find_unfinished_restores(&data), Vec::<PathBuf>::new());
+    assert_eq!(remove_unfinished_restores(&data), Vec::<PathBuf>::new());
+    assert!(here.is_symlink(), "it is not Lar's");
+    let file = at.join("lar.tar");
+    backup(&file);
+    let step = step_of(restore(&file, &data, Settings::Leave).unwrap_err(), &here);
+    assert_eq!(step, format!("move it away: mv {0} {0}.away", here.display()));
+    assert_eq!(names(&other), [CLIENTS, "lar.db", "lar.db-wal", "secret.key"]);
+}
+
+#[test]
+fn what_a_running_restore_unpacks_is_no_leftover() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, file) = (folder.path().join("data"), folder.path().join("lar.tar"));
+    fs::create_dir(&data).unwrap();
+    backup(&file);
+    let running = Folder::of_restore(&data, None).unwrap();
+    fs::write(running.path.join(DATABASE), "so far").unwrap();
+    assert_eq!(find_unfinished_restores(&data), Vec::<PathBuf>::new());
+    assert_eq!(remove_unfinished_restores(&data), Vec::<PathBuf>::new());
+    let refused = restore(&file, &data, Settings::Leave).unwrap_err();
+    assert_eq!(step_of(refused, &running.path), "wait until that ends");
+    assert_eq!(fs::read(running.path.join(DATABASE)).unwrap(), b"so far");
+    drop(running);
+    assert_eq!(names(&data), Vec::<String>::new());
+
+    unpacked(&data.join(RESTORED));
+    restore(&file, &data, Settings::Leave).unwrap();
+    assert_eq!(names(&data), [CLIENTS, DATABASE, "secret.key"]);
+}
+
+#[test]
+fn what_killed_backups_left_in_a_folder_is_removed_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    // Killed while it copied, while it checked the copy, while it wrote, and once the backup had its name.
+    let left = [
+        "lar-1.partial",
+        "lar-1.db-copy",
+        "lar-1.db-copy-journal",
+        "lar-2.partial",
+        "lar-2.db-copy",
+        "lar-2.db-copy-wal",
+        "lar-2.db-copy-shm",
+        "lar-3.db-copy",
+    ];
+    let others = ["lar-3.tar", "photos.partial", "photos.db-copy", "lar-3.db-copy.txt", "lar-4", "notes"];
+    for name in left.iter().chain(&others) {
+        fs::write(at(name), "a file").unwrap();
+    }
+    unpacked(&at("lar-3.verify"));
+    // Links, what others put into such a folder, and a backup that is being made.
+    symlink("notes", at("lar-5.partial")).unwrap();
+    symlink("lar-3.verify", at("lar-5.verify")).unwrap();
+    fs::create_dir(at("lar-6.verify")).unwrap();
+    fs::write(at("lar-6.verify/notes"), "a file").unwrap();
+    let running = Files::make(&at("lar-7.tar")).unwrap();
+    fs::write(at("lar-7.db-copy-wal"), "a file").unwrap();
+
+    let mut found = find_unfinished_backups(folder.path());
+    let mut expected: Vec<PathBuf> = left.iter().chain(&["lar-3.verify"]).map(|name| at(name)).collect();
+    expected.sort_unstable();
+    found.sort_unstable();
+    assert_eq!(found, expected);
+    let mut removed = remove_unfinished_backups(folder.path());
+    removed.sort_unstable();
+    assert_eq!(removed, expected);
+    let mut stay: Vec<&str> = others.to_vec();
+    stay.extend(["lar-5.partial", "lar-5.verify", "lar-6.verify"]);
+    stay.extend(["lar-7.db-copy", "lar-7.db-copy-wal", "lar-7.partial"]);
+    stay.sort_unstable();
+    assert_eq!(names(folder.path()), stay);
+    drop(running);
+    assert_eq!(names(folder.path()).iter().filter(|name| name.starts_with("lar-7")).count(), 0);
+}
+
+#[test]
+fn a_backup_is_made_where_a_killed_one_left_its_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    for name in ["mine.partial", "mine.db-copy", "mine.db-copy-wal", "lar-1.db-copy"] {
+        fs::write(at(name), "left").unwrap();
+    }
+    backup(&at("mine.tar"));
+    assert_eq!(names(folder.path()), ["mine.tar"]);
+    verify(&at("mine.tar")).unwrap();
+
+    let running = Files::make(&at("other.tar")).unwrap();
+    let store = Store::open(&at(DATABASE)).unwrap();
+    let again = store.backup(folder.path().to_owned(), at("other.tar"));
+    let refused = runtime().block_on(again).unwrap_err();
+    assert!(
+        matches!(&refused, Error::Backup(cause) if cause.kind() == ErrorKind::AlreadyExists),
+        "{refused:?}"
+    );
+    assert!(running.written.path.exists() && running.copy.0.exists());
+}
+
+#[test]
+fn a_check_removes_what_a_killed_one_left_and_no_folder_of_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, checked) = (folder.path().join("mine.tar"), folder.path().join("mine.verify"));
+    backup(&file);
+    unpacked(&checked);
+    verify(&file).unwrap();
+    assert_eq!(names(folder.path()), ["mine.tar"]);
+
+    unpacked(&checked);
+    fs::write(checked.join("photo.jpeg"), "of others").unwrap();
+    let step = step_of(verify(&file).unwrap_err(), &checked);
+    assert!(step.starts_with("move it away: mv "), "{step}");
+    assert_eq!(names(&checked), [CLIENTS, "lar.db", "lar.db-wal", "photo.jpeg", "secret.key"]);
+}
+
+#[test]
+fn a_backup_is_copied_to_a_new_file_where_a_killed_copy_may_lie() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let (from, to, left) = (at("lar-1.tar"), at("mine.tar"), at("mine.tar.partial"));
+    backup(&from);
+    let whole = fs::read(&from).unwrap();
+    fs::write(&left, &whole[..whole.len() / 2]).unwrap();
+    copy_to(&from, &to).unwrap();
+    assert_eq!(names(folder.path()), ["lar-1.tar", "mine.tar"]);
+    assert_eq!(fs::read(&to).unwrap(), whole);
+
+    // What is there stays: a backup, a file of others, a link.
+    let refused = copy_to(&from, &to).unwrap_err();
+    assert!(
+        matches!(&refused, Error::Backup(cause) if cause.kind() == ErrorKind::AlreadyExists),
+        "{refused:?}"
+    );
+    fs::remove_file(&to).unwrap();
+    fs::write(&left, "a download").unwrap();
+    step_of(copy_to(&from, &to).unwrap_err(), &left);
+    assert_eq!(fs::read(&left).unwrap(), b"a download");
+    fs::remove_file(&left).unwrap();
+    fs::write(at("empty"), "").unwrap();
+    symlink("empty", &left).unwrap();
+    step_of(copy_to(&from, &to).unwrap_err(), &left);
+    assert!(left.is_symlink() && fs::read(at("empty")).unwrap().is_empty() && !to.exists());
+}

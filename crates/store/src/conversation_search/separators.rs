@@ -1,0 +1,205 @@
+//! Clears words that were erased out of FTS5's own tables.
+//!
+//! FTS5's `secure-delete` takes a word out of the leaves that the index uses ([`super::segments`]). Two copies stay:
+//!
+//! - For each leaf that has terms, `conversation_search_idx` has a separator: larger than all terms before that leaf, and the
+//!   leaf's first term or a beginning of it. When the first term goes and others stay, the separator stays, too
+//!   (`fts5DoSecureDelete`). Here it becomes a beginning of the term that is the first one now.
+//! - A merge that has not ended leaves the separators of leaves that it has moved, and the leaves themselves where it has moved
+//!   a whole segment (`fts5TrimSegments`). The index does not use them, and here they are removed. FTS5 removes them when the
+//!   merge ends, which it does while texts are added.
+//!
+//! `optimize` does not write an index of one segment again, and while `rebuild` runs nobody else writes. In a record that is
+//! damaged nothing is changed. No other record of FTS5 has words: `conversation_search_docsize` and the rest of
+//! `conversation_search_data` have numbers, and the row of `conversation_search_content` is deleted with its text.
+
+use rusqlite::{Connection, OptionalExtension as _};
+
+use super::segments::{Leaf, STRUCTURE_ROW, Structure, first_term};
+use crate::{Error, Store};
+
+/// Separators that are looked at in a row, each with its leaf of 4 KiB.
+const READ_SEPARATORS: usize = 4096;
+/// Separators that are changed, or rows of leaves that are removed, in one transaction.
+const WRITE_ROWS: usize = 64;
+
+/// FTS5 writes numbers and blobs; what damage made of them is left out.
+const SEPARATORS: &str = "SELECT segid, term FROM conversation_search_idx
+     WHERE (segid, term) > (?1, ?2) AND typeof(segid) = 'integer' AND typeof(term) = 'blob'
+     ORDER BY segid, term LIMIT ?3";
+const LEAF: &str = "SELECT pgno FROM conversation_search_idx WHERE segid = ?1 AND term = ?2";
+const NEXT: &str =
+    "SELECT term FROM conversation_search_idx WHERE segid = ?1 AND term > ?2 ORDER BY term LIMIT 1";
+const BLOCK: &str = "SELECT block FROM conversation_search_data WHERE id = ?1";
+
+/// The key of a row of `conversation_search_idx`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Separator {
+    segment: i64,
+    term: Vec<u8>,
+}
+
+/// Separators that may need a [`Change`], and the one behind which others were not looked at.
+#[derive(Debug, Default)]
+struct Found {
+    due: Vec<Separator>,
+    next: Option<Separator>,
+}
+
+/// What a separator needs.
+enum Change {
+    Replace(Vec<u8>),
+    Remove,
+}
+
+impl Store {
+    /// Clears words that were erased out of the search index. Others read and write meanwhile. Returns how many of its rows were
+    /// changed or removed: what they were is in unallocated regions of pages or in the write-ahead log until these are cleared.
+    ///
+    /// # Errors
+    /// When the database fails. Another call tries again.
+    pub(crate) async fn clear_search_index(&self) -> Result<usize, Error> {
+        let mut changed = 0;
+        // Leaves first: the separator of one that is there stays.
+        loop {
+            self.wait_for_a_small_log().await;
+            let removed = self.write(remove_leaves_in_txn).await?;
+            changed += removed;
+            if removed < WRITE_ROWS {
+                break;
+            }
+        }
+        let mut after: Option<Separator> = None;
+        loop {
+            let look = move |connection: &Connection| {
+                // One state of the index for all of them.
+                let transaction = connection.unchecked_transaction()?;
+                find_in_txn(&transaction, after.as_ref(), READ_SEPARATORS)
+            };
+            let found = self.read(look).await?;
+            for separators in found.due.chunks(WRITE_ROWS) {
+                self.wait_for_a_small_log().await;
+                let separators = separators.to_vec();
+                changed += self.write(move |connection| change_in_txn(connection, &separators)).await?;
+            }
+            after = found.next;
+            if after.is_none() {
+                return Ok(changed);
+            }
+        }
+    }
+}
+
+/// Removes [`WRITE_ROWS`] rows at most of segments all of whose terms a merge has moved; returns how many.
+fn remove_leaves_in_txn(connection: &Connection) -> Result<usize, Error> {
+    let Some(structure) = structure(connection)? else { return Ok(0) };
+    let mut remove = connection.prepare_cached(
+        "DELETE FROM conversation_search_data WHERE id IN
+           (SELECT id FROM conversation_search_data WHERE id BETWEEN ?1 AND ?2 LIMIT ?3)",
+    )?;
+    let mut removed = 0;
+    for (first, last) in structure.merged_rows() {
+        removed += remove.execute((first, last, WRITE_ROWS - removed))?;
+    }
+    Ok(removed)
+}
+
+/// Looks at `count` separators behind `after`.
+fn find_in_txn(connection: &Connection, after: Option<&Separator>, count: usize) -> Result<Found, Error> {
+    let Some(structure) = structure(connection)? else { return Ok(Found::default()) };
+    let start = Separator { segment: i64::MIN, term: Vec::new() };
+    let after = after.unwrap_or(&start);
+    let mut query = connection.prepare_cached(SEPARATORS)?;
+    let rows = query.query_map((after.segment, &after.term, count), |row| {
+        Ok(Separator { segment: row.get(0)?, term: row.get(1)? })
+    })?;
+    let (mut found, mut looked_at) = (Found::default(), 0);
+    for separator in rows {
+        let separator = separator?;
+        looked_at += 1;
+        if looked_at == count {
+            found.next = Some(separator.clone());
+        }
+        if change_of(connection, &structure, &separator)?.is_some() {
+            found.due.push(separator);
+        }
+    }
+    Ok(found)
+}
+
+/// Changes those of these separators that need it still; returns how many.
+fn change_in_txn(connection: &Connection, separators: &[Separator]) -> Result<usize, Error> {
+    let Some(structure) = structure(connection)? else { return Ok(0) };
+    let mut replace = connection
+        .prepare_cached("UPDATE conversation_search_idx SET term = ?3 WHERE segid = ?1 AND term = ?2")?;
+    let mut remove =
+        connection.prepare_cached("DELETE FROM conversation_search_idx WHERE segid = ?1 AND term = ?2")?;
+    let mut changed = 0;
+    for separator in separators {
+        changed += match change_of(connection, &structure, separator)? {
+            Some(Change::Replace(term)) => replace.execute((separator.segment, &separator.term, term))?,
+            Some(Change::Remove) => remove.execute((separator.segment, &separator.term))?,
+            None => 0,
+        };
+    }
+    Ok(changed)
+}
+
+/// What a separator needs; none where it has nothing of an erased word, where it is gone, and where a record is damaged.
+fn change_of(
+    connection: &Connection,
+    structure: &Structure,
+    separator: &Separator,
+) -> Result<Option<Change>, Error> {
+    let key = (separator.segment, &separator.term);
+    let leaf = connection.prepare_cached(LEAF)?.query_row(key, |row| Ok(row.get_ref(0)?.as_i64().ok()));
+    let Some(leaf) = leaf.optional()?.flatten() else { return Ok(None) };
+    // The lowest bit says whether there is a doclist index (`fts5WriteFlushBtree`).
+    match structure.leaf(separator.segment, leaf >> 1) {
+        Some(Leaf::Used { row }) => {
+            let Some(first) = block(connection, row, |block| first_term(block).map(<[u8]>::to_vec))? else {
+                return Ok(None);
+            };
+            if first.starts_with(&separator.term) {
+                return Ok(None);
+            }
+            let next = connection.prepare_cached(NEXT)?.query_row(key, |row| row.get(0)).optional()?;
+            Ok(replacement(&separator.term, &first, next).map(Change::Replace))
+        }
+        // A leaf that is there is to be removed first, or the structure is damaged.
+        Some(Leaf::Merged { row }) => {
+            Ok(block(connection, row, |_| Some(()))?.is_none().then_some(Change::Remove))
+        }
+        None => Ok(None),
+    }
+}
+
+/// The shortest beginning of a leaf's first term that may take the place of its separator, which is no beginning of it.
+///
+/// It is larger than the separator, and so than all terms before the leaf, and no larger than the first term. None unless the
+/// first term is between the separator and the next one: it is so in an index that is not damaged. So the order of separators
+/// stays, and no two become the same.
+fn replacement(separator: &[u8], first: &[u8], next: Option<Vec<u8>>) -> Option<Vec<u8>> {
+    let is_between = separator < first && next.is_none_or(|next| first < next.as_slice());
+    let shared = separator.iter().zip(first).take_while(|(one, other)| one == other).count();
+    first.get(..=shared).filter(|_| is_between).map(<[u8]>::to_vec)
+}
+
+/// The structure of the index; none where its record is damaged.
+fn structure(connection: &Connection) -> Result<Option<Structure>, Error> {
+    block(connection, STRUCTURE_ROW, Structure::decode)
+}
+
+/// Reads a record of the index; none where it is not there, or `decode` finds it damaged.
+fn block<T>(
+    connection: &Connection,
+    row: i64,
+    decode: impl FnOnce(&[u8]) -> Option<T>,
+) -> Result<Option<T>, Error> {
+    let mut query = connection.prepare_cached(BLOCK)?;
+    let decoded = query.query_row([row], |row| Ok(row.get_ref(0)?.as_blob().ok().and_then(decode)));
+    Ok(decoded.optional()?.flatten())
+}
+
+#[cfg(test)]
+mod tests;

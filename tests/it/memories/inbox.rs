@@ -1,0 +1,35 @@
+//! `GET /lar/v1/memories/inbox`: its pages. Who sees what waits there is in `tests/attack/ownership.rs`.
+
+use lar_tests::Lar;
+use serde_json::{Value, json};
+
+#[test]
+fn the_inbox_is_listed_in_pages_as_other_lists_are() {
+    let lar = Lar::start();
+    let (oboe, bike, drummer) =
+        ("I play the oboe in an orchestra.", "My bike was stolen last week.", "Our drummer lives in Leeds.");
+    for content in [oboe, bike, drummer] {
+        let heard = lar.post("/lar/v1/memories/heard", &json!({ "content": content }));
+        assert_eq!(heard.json()["waiting"], 1, "{}", heard.body);
+    }
+    let page = |query: &str| lar.get(&format!("/lar/v1/memories/inbox{query}"));
+    let texts = |page: &Value| -> Vec<String> {
+        let waiting = page["data"].as_array().unwrap().iter();
+        waiting.map(|one| one["content"].as_str().unwrap().to_owned()).collect()
+    };
+    let all = page("").json();
+    assert_eq!((texts(&all), all.get("next")), ([drummer, bike, oboe].map(str::to_owned).to_vec(), None));
+    let first = page("?limit=2").json();
+    assert_eq!(texts(&first), [drummer, bike]);
+    let next = first["next"].as_str().unwrap();
+    assert_eq!(first["data"][1]["id"], next);
+    let last = page(&format!("?limit=2&after={next}")).json();
+    assert_eq!((texts(&last), last.get("next")), (vec![oboe.to_owned()], None));
+    for (query, field) in
+        [("?limit=0", "limit"), ("?limit=201", "limit"), ("?limit=two", "limit"), ("?after=mem_1", "after")]
+    {
+        let refused = page(query);
+        assert_eq!((refused.status, refused.json()["errors"][0]["field"].as_str()), (400, Some(field)));
+    }
+    assert_eq!(page("?size=2").status, 400);
+}
