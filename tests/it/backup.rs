@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use lar_tests::alone::lar;
+use lar_tests::alone::{lar, outcome};
 use lar_tests::damage::fold_log;
 use lar_tests::{Lar, until};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
@@ -19,6 +19,17 @@ const BEGINNING_BYTES: usize = 4096;
 fn path(file: &Path) -> &str {
     file.to_str().unwrap()
 }
+
+/// Runs a program in a mount namespace where the folder that is named first is a mount of its own, as in a container.
+const WITH_MOUNT: [&str; 7] = [
+    "unshare",
+    "--mount",
+    "--map-root-user",
+    "sh",
+    "-c",
+    "mount --bind \"$1\" \"$1\" && shift && exec \"$@\"",
+    "sh",
+];
 
 /// What is in a folder, by name.
 fn names(folder: &Path) -> Vec<String> {
@@ -237,6 +248,70 @@ fn what_a_killed_restore_left_is_removed_at_the_next_start_and_not_while_it_runs
     assert_eq!(house.stop(), Some(0));
     let (_, told) = lar(&data, &["doctor"]);
     assert!(!told.contains("killed"), "{told}");
+}
+
+#[test]
+fn a_restore_over_what_is_mounted_puts_everything_back_and_says_what_to_do() {
+    let at = tempfile::tempdir().unwrap();
+    let (data, file) = (at.path().join("data"), at.path().join("lar.tar"));
+    let mut house = Lar::start_on(&data);
+    assert!(house.cli(&["backup", "create", path(&file)]).status.success());
+    let key = house.post("/lar/v1/keys", &json!({ "name": "later" })).json();
+    let key = key["secret"].as_str().unwrap().to_owned();
+    assert_eq!(house.stop(), Some(0));
+    // The clients are what a restore moves last.
+    let clients = data.join("clients");
+    fs::create_dir_all(&clients).unwrap();
+    let before = names(&data);
+    let wrapper = [WITH_MOUNT.as_slice(), &[path(&clients)]].concat();
+    let mut restore = Lar::command_through(&wrapper, &data);
+    let (ok, told) = outcome(restore.args(["backup", "restore", path(&file)]));
+    assert!(!ok && told.contains(&format!("{} cannot be moved to", clients.display())), "{told}");
+    for part in
+        ["what had been moved is back in its place, and nothing is changed", "→ if something is mounted"]
+    {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    assert_eq!(names(&data), before);
+    let house = Lar::start_on(&data);
+    let head = house.head("GET", "/v1/models", 0).replace(Lar::KEY, &key);
+    assert_eq!(house.raw(&head, b"").status, 200, "the database and its keys are those of before");
+}
+
+#[test]
+fn no_lar_begins_anew_until_a_restore_ends_and_a_link_to_the_database_stays() {
+    let at = tempfile::tempdir().unwrap();
+    let (data, disk, file) = (at.path().join("data"), at.path().join("disk"), at.path().join("lar.tar"));
+    let mut house = Lar::start_on(&data);
+    assert!(house.cli(&["backup", "create", path(&file)]).status.success());
+    assert_eq!(house.stop(), Some(0));
+    // As a restore leaves a linked database when it is killed after it has put everything aside.
+    let aside = data.join("before-restore-1");
+    let unpacked = [data.join("restore.partial"), disk.join("main.db.restore.partial")];
+    for folder in [&aside, &disk, &unpacked[0], &unpacked[1]] {
+        fs::create_dir(folder).unwrap();
+    }
+    for name in ["lar.db", "secret.key", "owner.key"] {
+        fs::rename(data.join(name), aside.join(name)).unwrap();
+    }
+    symlink("../disk/main.db", data.join("lar.db")).unwrap();
+
+    let none = at.path().join("none.tar");
+    fs::write(&none, "no backup").unwrap();
+    for _ in 0..2 {
+        let (ok, told) = lar(&data, &["serve"]);
+        let expected = "a restore was killed or failed before it put the database in place";
+        assert!(!ok && told.contains(expected), "{told}");
+        let (ok, told) = lar(&data, &["backup", "restore", path(&none)]);
+        assert!(!ok && told.contains("none.tar was not restored"), "{told}");
+    }
+    let (ok, told) = lar(&data, &["backup", "restore", path(&file)]);
+    let database = disk.canonicalize().unwrap().join("main.db");
+    assert!(ok && told.contains(&format!("The database is {}.", database.display())), "{told}");
+    assert_eq!(fs::read_link(data.join("lar.db")).unwrap(), Path::new("../disk/main.db"));
+    assert_eq!(names(&disk), ["main.db"]);
+    let house = Lar::start_on(&data);
+    assert_eq!(house.get("/lar/v1/keys").status, 200);
 }
 
 #[test]

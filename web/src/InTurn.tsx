@@ -10,7 +10,7 @@ export function Remembered({ memory }: { memory: InTurn }) {
   const [done, setDone] = useState<string>();
   const { recalled = [], saved = [], forgotten = [], waiting = [], refused = [] } = memory;
   const cited = recalled.filter((one) => one.cited).length;
-  const changed = [...saved, ...forgotten].filter(({ id, content }) => id && content);
+  const changed = [...saved, ...forgotten].filter(({ id }) => id);
   const undo = async () => {
     try {
       for (const { id, change } of changed) await calls.undo(id, change);
@@ -64,5 +64,5 @@ export function Remembered({ memory }: { memory: InTurn }) {
 }
 
 function Content({ of: { content } }: { of: { content?: string } }) {
-  return content ? <>{content}</> : <span className="quiet">(erased since)</span>;
+  return content ? <>{content}</> : <span className="quiet">(its text is gone)</span>;
 }

@@ -22,11 +22,11 @@ export interface Message {
   created_at: string;
 }
 
-/** What memory did in the turn of an answer. Of a memory that was erased since there is no content. */
+/** What memory did in the turn of an answer. The content of a memory that was erased since is empty. */
 export interface InTurn {
-  recalled?: { id: string; content?: string; day: string; score: number; reason: string; cited?: boolean }[];
-  saved?: { id: string; decision: string; content?: string; instead_of?: string; change?: string }[];
-  forgotten?: { id: string; content?: string; change?: string }[];
+  recalled?: { id: string; content: string; day: string; score: number; reason: string; cited?: boolean }[];
+  saved?: { id: string; decision: string; content: string; instead_of?: string; change?: string }[];
+  forgotten?: { id: string; content: string; change?: string }[];
   waiting?: { content: string }[];
   refused?: string[];
 }

@@ -135,8 +135,8 @@ pub struct InTurn {
 #[expect(missing_docs, reason = "as in `Memory`")]
 pub struct Recalled {
     pub id: String,
-    /// Absent where the memory was erased since.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    /// Empty where the memory was erased since, and for a key without `memory:read`.
+    #[serde(default)]
     pub content: String,
     /// When it happened or was remembered.
     pub day: String,
@@ -162,13 +162,13 @@ pub struct Citations {
 pub struct Saved {
     pub id: String,
     pub decision: String,
-    /// Absent where the memory was erased since.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    /// Empty where the memory was erased since, and for a key without `memory:read`.
+    #[serde(default)]
     pub content: String,
-    /// What it said before, or what said the memory whose place it took; absent where that was erased since.
+    /// The text that it replaced. Absent where it replaced none, where that was erased since, and for a key without `memory:read`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instead_of: Option<String>,
-    /// The memory whose place it took.
+    /// Which memory that is the text of: this one, or the one that it superseded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instead_of_id: Option<String>,
     /// The decision, for `undo`.
@@ -181,8 +181,8 @@ pub struct Saved {
 #[expect(missing_docs, reason = "as in `Memory`")]
 pub struct Forgotten {
     pub id: String,
-    /// Absent where the memory was erased since.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    /// Empty where the memory was erased since, and for a key without `memory:read`.
+    #[serde(default)]
     pub content: String,
     /// The decision, for `undo`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

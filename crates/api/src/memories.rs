@@ -84,7 +84,7 @@ pub struct IngestedAll {
 pub struct Decided {
     /// `create`, `reinforce`, `update`, `supersede`, `merge` or `reject`.
     pub decision: String,
-    /// Why. For a key without `memory:read` it is there of `create` and `reject` only, which no memory decides.
+    /// Why. A key without `memory:read` gets it for `create` and `reject` only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// How often such a decision is right, 0 to 1, as measured on a labelled set; absent where `reason` is.

@@ -33,6 +33,21 @@ pub fn steers_terminal(c: char) -> bool {
     is_direction || matches!(c, '\u{2028}' | '\u{2029}') || (c.is_control() && c != '\t')
 }
 
+/// JSON in which an escape stands for each character that would steer the terminal. It means the same: outside of strings JSON
+/// has none of them but line breaks.
+#[must_use]
+pub fn plain_json(json: &str) -> String {
+    let mut plain = String::with_capacity(json.len());
+    for c in json.chars() {
+        if steers_terminal(c) && c != '\n' {
+            plain.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            plain.push(c);
+        }
+    }
+    plain
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -19,9 +19,6 @@ use crate::importers::{self, From};
 use crate::output::{Output, plain, table};
 use crate::{markdown, models, transfer};
 
-/// Lines of the inbox that are shown: as many as the server lists.
-const INBOX_LISTED: u32 = 200;
-
 /// What to remember.
 #[derive(Debug, Clone, Args)]
 pub struct RememberArgs {
@@ -137,7 +134,7 @@ pub enum Command {
     Forget {
         /// Its id
         id: String,
-        /// For good, with its history
+        /// Erase it for good, with its history: it cannot be brought back
         #[arg(long)]
         erase: bool,
     },
@@ -285,7 +282,9 @@ pub(crate) async fn run(client: &Client, output: &Output, command: Command) -> a
         Command::Forget { id, erase } => {
             let _: Value = client.delete(&path(&id, if erase { "?erase=true" } else { "" })).await?;
             let told = if erase {
-                "Erased.".to_owned()
+                "Erased. Messages that quote it stay: lar conversations search WORDS finds them, and \
+                 lar conversations rm ID --erase erases a conversation."
+                    .to_owned()
             } else {
                 format!("Forgotten. For 30 days it can be brought back: lar memory undo {id}")
             };
@@ -340,8 +339,7 @@ pub(crate) async fn run(client: &Client, output: &Output, command: Command) -> a
 async fn inbox(client: &Client, output: &Output, command: InboxCommand) -> anyhow::Result<()> {
     match command {
         InboxCommand::List => {
-            let waiting: Page<Candidate> =
-                client.get(&format!("memories/inbox?limit={INBOX_LISTED}")).await?;
+            let waiting: Page<Candidate> = client.get("memories/inbox").await?;
             output.show(&waiting.data, || {
                 if waiting.data.is_empty() {
                     return "Nothing waits.".into();

@@ -6,9 +6,8 @@ use std::io::Write as _;
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use lar_base::Bytes;
-pub(crate) use lar_base::terminal::plain_char;
-use lar_base::terminal::steers_terminal;
 pub use lar_base::terminal::{plain, plain_lines};
+pub(crate) use lar_base::terminal::{plain_char, plain_json};
 use serde::Serialize;
 
 /// Names that are less alike than this, by Jaro and Winkler from 0 to 1, are other words and not typing errors.
@@ -203,20 +202,6 @@ pub fn table(columns: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> S
     lines.join("\n")
 }
 
-/// JSON in which an escape stands for each character that would steer the terminal. It means the same: outside of strings JSON
-/// has none of them but line breaks.
-pub(crate) fn plain_json(json: &str) -> String {
-    let mut plain = String::with_capacity(json.len());
-    for c in json.chars() {
-        if steers_terminal(c) && c != '\n' {
-            plain.push_str(&format!("\\u{:04x}", u32::from(c)));
-        } else {
-            plain.push(c);
-        }
-    }
-    plain
-}
-
 /// Pieces of JSON, of which one may end within a character, as [`plain_json`] has them.
 #[derive(Debug, Default)]
 pub(crate) struct JsonPieces {
@@ -261,6 +246,8 @@ pub fn count(number: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use lar_base::terminal::steers_terminal;
+
     use super::*;
 
     /// Control characters, separators of lines, and characters that change the direction of text.

@@ -97,7 +97,7 @@ pub(crate) async fn run(
             output.remark("Every file and the database are read first…");
             let settings = if with_settings { Settings::Restore } else { Settings::Leave };
             let restored =
-                backup::restore(&file, &config.data_dir, settings).with_context(|| wrong(&file))?;
+                backup::restore(&file, &config.data_dir, settings).with_context(|| not_restored(&file))?;
             let told = Told {
                 database: Some(restored.database),
                 aside: restored.aside,
@@ -115,6 +115,11 @@ pub(crate) async fn run(
 
 fn wrong(file: &Path) -> String {
     format!("{} cannot be used", file.display())
+}
+
+/// Where a restore fails, the backup may be whole.
+fn not_restored(file: &Path) -> String {
+    format!("{} was not restored", file.display())
 }
 
 /// Where everything is now.

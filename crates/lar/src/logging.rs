@@ -7,6 +7,7 @@ use std::fmt;
 use std::io::IsTerminal as _;
 
 use lar_base::Timestamp;
+use lar_base::terminal::plain_json;
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
@@ -78,7 +79,7 @@ where
         fields.0.insert("level".into(), event.metadata().level().as_str().to_ascii_lowercase().into());
         fields.0.insert("service".into(), event.metadata().target().split("::").next().into());
         event.record(&mut fields);
-        writeln!(writer, "{}", Value::Object(fields.0))
+        writeln!(writer, "{}", plain_json(&Value::Object(fields.0).to_string()))
     }
 }
 

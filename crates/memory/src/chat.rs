@@ -124,14 +124,10 @@ impl Memories {
         origin: Origin,
         done: &mut InTurn,
     ) -> Result<(), Problem> {
-        let decided = self.ingest_smart(writer, item(what.clone(), origin), None).await?;
+        let decided = self.ingest_smart(writer, item(what, origin), None).await?;
         match decided.decision {
             Decision::Reject => done.refused.push(decided.reason),
-            _ => {
-                // It may have been said before, unasked.
-                self.dismiss_text(writer, &what).await?;
-                done.saved.extend(self.saved(writer, decided).await?);
-            }
+            _ => done.saved.extend(self.saved(writer, decided).await?),
         }
         Ok(())
     }
@@ -232,8 +228,7 @@ impl Memories {
         let Some(memory) = decided.memory else { return Ok(None) };
         let against =
             decided.against.filter(|_| matches!(decided.decision, Decision::Supersede | Decision::Update));
-        let instead_of_id = against.as_ref().map(|against| against.id).filter(|id| *id != memory.id);
-        let instead_of_id = instead_of_id.map(|id| id.to_string());
+        let instead_of_id = against.as_ref().map(|against| against.id.to_string());
         let instead_of = against.map(|against| against.content);
         let change = self.last_decision(writer, memory.id).await?.map(|change| change.to_string());
         let (id, decision) = (memory.id.to_string(), decided.decision.as_str().into());

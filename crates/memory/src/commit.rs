@@ -68,7 +68,9 @@ impl Memories {
         let memories = self.clone();
         to_its_end(async move {
             let erased = memories.store.memories_erase(vec![space], vec![id]).await?;
-            Ok(memories.indexes.update(space, &erased).await?)
+            let updated = memories.indexes.update(space, &erased).await;
+            memories.store.remove_from_answers().await;
+            Ok(updated?)
         })
         .await
     }

@@ -201,6 +201,7 @@ impl Memories {
     pub async fn purge(&self) -> Result<usize, Problem> {
         let waited = self.store.candidates_purge(Timestamp::now().before(crate::inbox::WAIT)).await;
         let deleted = self.store.memories_purge(Timestamp::now().before(KEEP_DELETED)).await;
+        self.store.remove_from_answers().await;
         waited?;
         Ok(deleted?)
     }

@@ -15,8 +15,6 @@ use crate::{Item, Memories, Reader, Writer, ingest, screen};
 
 /// How long a candidate waits.
 pub(crate) const WAIT: Duration = Duration::from_secs(14 * 24 * 3600);
-/// Candidates that can be listed at most, on all pages together.
-const LISTED_MAX: u32 = 200;
 
 impl Memories {
     /// Notes that this may be worth remembering, and why it is not remembered at once. What holds a secret is not
@@ -58,10 +56,7 @@ impl Memories {
     ) -> Result<Vec<Candidate>, Problem> {
         let since = Timestamp::now().before(WAIT);
         let visible = reader.caller.visible_keys();
-        let mut listed = self.store.candidate_list(reader.spaces.clone(), visible, since, LISTED_MAX).await?;
-        listed.retain(|candidate| after.is_none_or(|after| candidate.id < after));
-        listed.truncate(limit as usize);
-        Ok(listed)
+        Ok(self.store.candidate_list(reader.spaces.clone(), visible, since, after, limit).await?)
     }
 
     /// Remembers what waited, with regard to what is known; another text in its place where one is given.

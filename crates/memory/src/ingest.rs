@@ -99,6 +99,7 @@ impl Memories {
             self.fill.wake();
         }
         for stored in &stored {
+            self.dismiss_text(writer, &stored.memory.content).await?;
             self.metrics.ingested(if stored.created { "create" } else { "known" });
         }
         let ingested = stored.into_iter().zip(redacted).map(|(Stored { memory, created }, redacted)| {

@@ -76,6 +76,8 @@ impl Memories {
                     if unembedded.is_some() {
                         self.fill.wake();
                     }
+                    // It may have been said before, unasked.
+                    self.dismiss_text(writer, &item.content).await?;
                     decided.redacted = redacted.pop().unwrap_or_default();
                     decided.unembedded = unembedded.filter(|_| decided.decision != Decision::Reinforce);
                     return Ok(decided);

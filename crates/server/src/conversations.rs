@@ -179,7 +179,7 @@ async fn owned(app: &App, caller: &Caller, id: &str) -> Result<OwnedConversation
 /// A conversation with all its messages.
 async fn whole(app: &App, caller: &Caller, owned: &OwnedConversation) -> Result<Wire, lar_store::Error> {
     let all = app.store.message_list(owned).await?;
-    let messages = all.iter().map(|message| messages::seen(caller, message)).collect();
+    let messages = all.iter().map(|message| messages::message_for(caller, message)).collect();
     Ok(Wire { messages: Some(messages), ..wire(app, owned.get()) })
 }
 

@@ -49,6 +49,7 @@ pub(crate) async fn grants(
     Authenticated(caller): Authenticated,
     Path(named): Path<String>,
 ) -> Result<axum::Json<Page<WireGrant>>, Failure> {
+    caller.require(Scope::MemoryRead)?;
     let space = shared(&app, &person(caller)?, named, Access::Read).await?;
     let grants = app.store.grant_list(space.id).await?;
     Ok(axum::Json(Page { data: grants.iter().map(wire_grant).collect(), next: None }))
@@ -65,6 +66,8 @@ pub(crate) async fn grant(
     Path(named): Path<String>,
     Json(new): Json<NewGrant>,
 ) -> Result<axum::Json<Page<WireGrant>>, Failure> {
+    // Whoever grants lets others read what this key may not.
+    caller.require(Scope::MemoryRead)?;
     let caller = person(caller)?;
     let access = match new.access.as_str() {
         "read" => Access::Read,

@@ -1,11 +1,11 @@
-//! Which answers tell the text of which memories, so that erasing a memory takes its text out of them.
+//! Which answers contain the text of which memories, so that erasing a memory removes its text from them.
 //!
-//! An answer keeps what memory did in its turn as JSON: an object of lists, whose objects tell of one memory each. Its `id` says of
-//! which, `content` what it said; `instead_of` is what it said before, or what the memory `instead_of_id` said, whose place it took.
-//! A memory may be in thousands of answers: they are marked in the transaction that erases it, and rewritten in the next ones.
-//! Marks survive a crash.
+//! An answer keeps what memory did in its turn as JSON: an object of lists, with an object for each memory. Its `id` is the
+//! memory's, `content` its text; `instead_of` is the text that was replaced, of the memory `instead_of_id`. A memory may be in
+//! thousands of answers. So the transaction that erases it only notes that, and the answers are rewritten in the next ones.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
+use std::time::Duration;
 
 use lar_base::MessageId;
 use rusqlite::{Connection, OptionalExtension as _};
@@ -14,71 +14,81 @@ use serde_json::{Map, Value};
 use crate::erasing::Step;
 use crate::{Error, Store};
 
+/// The first schema that notes which answers contain which memories.
+pub(crate) const SCHEMA: u32 = 16;
 /// Answers that are rewritten in one transaction.
 const ANSWERS: u32 = 64;
+/// An erasure waits so long for answers to be rewritten. A memory that is in thousands leaves the rest of them after it.
+const WAIT: Duration = Duration::from_secs(2);
 
-/// Notes what answers tell that is not noted; a memory that is not there may be lost rather than erased.
-const NOTE_MISSING: &str = "INSERT OR IGNORE INTO answer_memories (memory_id, message_id, is_erased)
-     SELECT told.value ->> names.column1, messages.id, 0
+/// Adds the rows that damage took. A memory that is not there may be lost rather than erased.
+const ADD_MISSING: &str = "INSERT OR IGNORE INTO answer_memories (memory_id, message_id)
+     SELECT entry.value ->> names.column1, messages.id
      FROM messages
      JOIN (VALUES ('$.recalled'), ('$.saved'), ('$.forgotten')) AS lists
      JOIN (VALUES ('id'), ('instead_of_id')) AS names
-     JOIN json_each(CASE WHEN json_valid(messages.memory) THEN messages.memory ELSE '{}' END, lists.column1) AS told
-     WHERE messages.memory IS NOT NULL AND told.type = 'object'
-       AND typeof(told.value ->> names.column1) = 'text' AND told.value ->> names.column1 <> '';
-     INSERT OR IGNORE INTO answer_memories (memory_id, message_id, is_erased)
-     SELECT memories.id, answer_memories.message_id, 0
-     FROM answer_memories JOIN memories ON memories.superseded_by = answer_memories.memory_id";
+     JOIN json_each(CASE WHEN json_valid(messages.memory) THEN messages.memory ELSE '{}' END, lists.column1) AS entry
+     WHERE messages.memory IS NOT NULL AND entry.type = 'object'
+       AND typeof(entry.value ->> names.column1) = 'text' AND entry.value ->> names.column1 <> ''
+     ORDER BY 1, 2;
+     INSERT OR IGNORE INTO answer_memories (memory_id, message_id)
+     SELECT memories.id, answer_memories.message_id
+     FROM answer_memories JOIN memories ON memories.superseded_by = answer_memories.memory_id
+     ORDER BY 1, 2";
 
 impl Store {
-    /// Takes the text of erased memories out of the answers that tell it. The memories are erased by then: where this fails, the
-    /// log says so and [`Store::clear_erased`] does it later.
-    pub(crate) async fn forget_in_answers(&self) {
-        if let Err(error) = self.try_to_forget_in_answers().await {
-            tracing::warn!(%error, "a memory was erased, and answers still tell its text; another try comes");
-        }
+    /// Removes the text of erased memories from the answers that contain it. The memories are erased by then: where this fails, the
+    /// log says so, and where it takes more than [`WAIT`], it goes on by itself. [`Store::clear_erased`] does what is left.
+    pub async fn remove_from_answers(&self) {
+        let store = self.clone();
+        let work = tokio::spawn(async move {
+            if let Err(error) = store.try_to_remove_from_answers().await {
+                tracing::warn!(%error, "a memory was erased, and answers still contain its text; another try comes");
+            }
+        });
+        let _ = tokio::time::timeout(WAIT, work).await;
     }
 
-    /// As [`Store::forget_in_answers`]; returns how many answers were rewritten.
+    /// As [`Store::remove_from_answers`], to the end; returns how many answers were rewritten.
     ///
     /// # Errors
     /// When the database fails. Another call goes on.
-    pub(crate) async fn try_to_forget_in_answers(&self) -> Result<usize, Error> {
-        self.erase_in_steps(forget_some_in_txn).await
+    pub(crate) async fn try_to_remove_from_answers(&self) -> Result<usize, Error> {
+        self.erase_in_steps(remove_some_in_txn).await
     }
 }
 
 /// What memory did in the turn of an answer, without the text of memories that are erased by now.
 #[derive(Debug)]
-pub(crate) struct Told {
+pub(crate) struct TurnMemory {
     /// As JSON.
     pub(crate) json: String,
-    memories: Vec<String>,
+    memories: BTreeSet<String>,
 }
 
-impl Told {
+impl TurnMemory {
     /// Looks at what is to be kept with an answer: a memory may have been erased since it was recalled.
     pub(crate) fn read(connection: &Connection, json: &str) -> Result<Self, Error> {
         let mut value: Value = serde_json::from_str(json)?;
         let mut query = connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM memories WHERE id = ?1)")?;
-        let (mut memories, mut erased) = (Vec::new(), HashSet::new());
+        let (mut memories, mut erased) = (BTreeSet::new(), HashSet::new());
         for id in ids(&value) {
             match query.query_row([&id], |row| row.get(0))? {
-                true => memories.push(id),
-                false => drop(erased.insert(id)),
-            }
+                true => memories.insert(id),
+                false => erased.insert(id),
+            };
         }
         if erased.is_empty() {
             return Ok(Self { json: json.to_owned(), memories });
         }
-        forget(&mut value, &erased);
+        remove(&mut value, &erased);
         Ok(Self { json: value.to_string(), memories })
     }
 
-    /// Notes which memories the answer tells of.
+    /// Notes that an answer contains these memories.
     pub(crate) fn note_in_txn(&self, connection: &Connection, answer: MessageId) -> Result<(), Error> {
-        let mut insert =
-            connection.prepare_cached("INSERT OR IGNORE INTO answer_memories VALUES (?1, ?2, 0)")?;
+        let sql = "INSERT OR IGNORE INTO answer_memories (memory_id, message_id) VALUES (?1, ?2)";
+        let mut insert = connection.prepare_cached(sql)?;
         for id in &self.memories {
             insert.execute([id, &answer.to_string()])?;
         }
@@ -86,44 +96,60 @@ impl Told {
     }
 }
 
-/// Notes which answers tell of which memories where damage has taken that; nothing in a schema that does not note it.
-pub(crate) fn note_missing(connection: &Connection) -> Result<(), Error> {
+/// Adds what damage took of the notes; nothing in a schema that has none.
+pub(crate) fn add_missing(connection: &Connection) -> Result<(), Error> {
     if connection.table_exists(None, "answer_memories")? {
-        connection.execute_batch(NOTE_MISSING)?;
+        connection.execute_batch(ADD_MISSING)?;
     }
     Ok(())
 }
 
-/// Marks the answers that tell the text of a memory that is erased now.
-pub(crate) fn mark_in_txn(connection: &Connection, memory: &str) -> Result<(), Error> {
-    let sql = "UPDATE answer_memories SET is_erased = 1 WHERE memory_id = ?1";
+/// Takes back that memories are erased which are not there: damage may have taken them, and answers have their last copies.
+pub(crate) fn keep_lost(connection: &Connection) -> Result<(), Error> {
+    connection
+        .execute_batch("DELETE FROM erased_memories; DELETE FROM answer_memories WHERE memory_id = ''")?;
+    Ok(())
+}
+
+/// Notes that a memory is erased, where answers contain it.
+pub(crate) fn note_erased_in_txn(connection: &Connection, memory: &str) -> Result<(), Error> {
+    let sql = "INSERT OR IGNORE INTO erased_memories (memory_id)
+               SELECT ?1 WHERE EXISTS (SELECT 1 FROM answer_memories WHERE memory_id = ?1)";
     connection.prepare_cached(sql)?.execute([memory])?;
     Ok(())
 }
 
-/// Rewrites some of the marked answers.
-fn forget_some_in_txn(connection: &Connection) -> Result<Step, Error> {
-    let marked = "SELECT DISTINCT message_id FROM answer_memories WHERE is_erased = 1 LIMIT ?1";
-    let answers = texts(connection, marked, [ANSWERS])?;
+/// Rewrites some of the answers that contain erased memories.
+fn remove_some_in_txn(connection: &Connection) -> Result<Step, Error> {
+    let pairs = "SELECT message_id FROM erased_memories JOIN answer_memories USING (memory_id) LIMIT ?1";
+    let found = texts(connection, pairs, [ANSWERS])?;
+    let is_last = found.len() < ANSWERS as usize;
+    let answers = BTreeSet::from_iter(found);
     for answer in &answers {
-        let sql = "SELECT memory_id FROM answer_memories WHERE message_id = ?1 AND is_erased = 1";
+        let sql = "SELECT memory_id FROM answer_memories JOIN erased_memories USING (memory_id) WHERE message_id = ?1";
         let erased = texts(connection, sql, [answer])?.into_iter().collect();
         let sql = "SELECT memory FROM messages WHERE id = ?1";
-        let json: Option<Option<String>> =
-            connection.prepare_cached(sql)?.query_row([answer], |row| row.get(0)).optional()?;
-        if let Some(json) = json.flatten() {
-            // What is no JSON nobody can read, and nobody can take a text out of it.
+        let json = connection.prepare_cached(sql)?.query_row([answer], |row| {
+            // A damaged letter in one answer keeps no text in the others.
+            Ok(row.get_ref(0)?.as_bytes_or_null()?.map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
+        });
+        if let Some(json) = json.optional()?.flatten() {
+            // What is no JSON nobody can read, and nobody can remove a text from it.
             let left = serde_json::from_str(&json).ok().map(|mut value| {
-                forget(&mut value, &erased);
+                remove(&mut value, &erased);
                 value.to_string()
             });
             let sql = "UPDATE messages SET memory = ?2 WHERE id = ?1";
             connection.prepare_cached(sql)?.execute((answer, left))?;
         }
-        let sql = "DELETE FROM answer_memories WHERE message_id = ?1 AND is_erased = 1";
+        let sql = "DELETE FROM answer_memories
+                   WHERE message_id = ?1 AND memory_id IN (SELECT memory_id FROM erased_memories)";
         connection.prepare_cached(sql)?.execute([answer])?;
     }
-    Ok(Step { erased: answers.len(), is_last: answers.len() < ANSWERS as usize })
+    if is_last {
+        connection.prepare_cached("DELETE FROM erased_memories")?.execute([])?;
+    }
+    Ok(Step { erased: answers.len(), is_last })
 }
 
 fn texts(
@@ -136,35 +162,35 @@ fn texts(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// The memories whose text is told, each once.
-fn ids(value: &Value) -> HashSet<String> {
+/// The memories that are contained, each once.
+fn ids(value: &Value) -> BTreeSet<String> {
     let lists = value.as_object().into_iter().flat_map(|all| all.values()).filter_map(Value::as_array);
-    let told = lists.flatten().filter_map(Value::as_object);
-    let ids = told.flat_map(|one| ["id", "instead_of_id"].map(|name| id(one, name)));
+    let entries = lists.flatten().filter_map(Value::as_object);
+    let ids = entries.flat_map(|entry| ["id", "instead_of_id"].map(|name| id(entry, name)));
     ids.flatten().map(str::to_owned).collect()
 }
 
-/// Takes out what is told of these memories.
-fn forget(value: &mut Value, erased: &HashSet<String>) {
+/// Removes the texts of these memories.
+fn remove(value: &mut Value, erased: &HashSet<String>) {
     let lists = value.as_object_mut().into_iter().flat_map(|all| all.values_mut());
-    for one in lists.filter_map(Value::as_array_mut).flatten().filter_map(Value::as_object_mut) {
-        let is_erased = |name: &str| id(one, name).is_some_and(|id| erased.contains(id));
+    for entry in lists.filter_map(Value::as_array_mut).flatten().filter_map(Value::as_object_mut) {
+        let is_erased = |name: &str| id(entry, name).is_some_and(|id| erased.contains(id));
         let (is_itself, is_other) = (is_erased("id"), is_erased("instead_of_id"));
-        // Before schema 16 nothing said whose text the other one is.
-        let is_unknown = !one.contains_key("instead_of_id")
-            && one.get("decision").and_then(Value::as_str) == Some("supersede");
+        // Before schema 16 nothing said whose text the replaced one is.
+        let is_unknown = !entry.contains_key("instead_of_id")
+            && entry.get("decision").and_then(Value::as_str) == Some("supersede");
         if is_itself {
-            one.remove("content");
+            entry.remove("content");
         }
         if is_itself || is_other || is_unknown {
-            one.remove("instead_of");
+            entry.remove("instead_of");
         }
     }
 }
 
 /// The id of a memory; what waited in the inbox only has none.
-fn id<'a>(one: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
-    one.get(name).and_then(Value::as_str).filter(|id| !id.is_empty())
+fn id<'a>(entry: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
+    entry.get(name).and_then(Value::as_str).filter(|id| !id.is_empty())
 }
 
 #[cfg(test)]
@@ -264,6 +290,7 @@ mod tests {
         store.answer_end(answers[1], end(Some(json.clone()))).await.unwrap();
         assert_eq!(kept(&store, &owned, answers[1]).await["recalled"][0]["content"], SECRET);
         store.memories_erase(vec![space], vec![secret]).await.unwrap();
+        store.remove_from_answers().await;
         // What was recalled before and is written after it was erased.
         store.answer_end(answers[2], end(Some(json.clone()))).await.unwrap();
         answers.push(begin(&store, &owned, json).await);
@@ -274,12 +301,43 @@ mod tests {
         store.clear_erased().await.unwrap();
         assert!(!is_in_file(&path, SECRET) && is_in_file(&path, "an oak"));
         let rows = |connection: &Connection| {
-            let sql = "SELECT count(*), count(*) FILTER (WHERE is_erased = 1) FROM answer_memories";
+            let sql = "SELECT (SELECT count(*) FROM answer_memories), (SELECT count(*) FROM erased_memories)";
             Ok(connection.query_row(sql, [], |row| Ok((row.get::<_, usize>(0)?, row.get::<_, usize>(1)?)))?)
         };
         assert_eq!(store.read(rows).await.unwrap(), (answers.len(), 0), "of the other memory");
         store.conversation_erase(&owned).await.unwrap();
         assert_eq!(store.read(rows).await.unwrap(), (0, 0));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_damaged_answer_keeps_no_erased_memory_in_the_others() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("lar.db");
+        let store = Store::open(&path).unwrap();
+        let owner = store.owner().await.unwrap();
+        let (space, secret) = store.write(move |c| remember(c, owner, SECRET)).await.unwrap();
+        let conversation = store.conversation_create(owner, NewConversation::default(), None).await.unwrap();
+        let owned = store.conversation_get(owner, conversation.id).await.unwrap();
+        let json = recalled(&[(secret, SECRET)]);
+        let damaged = begin(&store, &owned, json.clone()).await;
+        let other = begin(&store, &owned, json.clone()).await;
+        // A letter that is no UTF-8 any more.
+        let mut bytes = json.into_bytes();
+        let at = bytes.windows(SECRET.len()).position(|text| text == SECRET.as_bytes()).unwrap();
+        bytes[at] |= 0x80;
+        let damage = move |connection: &Connection| {
+            let sql = "UPDATE messages SET memory = CAST(?2 AS TEXT) WHERE id = ?1";
+            Ok(connection.execute(sql, (damaged.to_string(), &bytes))?)
+        };
+        store.write(damage).await.unwrap();
+        store.memories_erase(vec![space], vec![secret]).await.unwrap();
+        store.remove_from_answers().await;
+        let expected = json!({"recalled": [{"id": secret, "cited": true}]});
+        for answer in [damaged, other] {
+            assert_eq!(kept(&store, &owned, answer).await, expected);
+        }
+        store.clear_erased().await.unwrap();
+        assert!(!is_in_file(&path, &SECRET[1..]));
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -293,8 +351,9 @@ mod tests {
         let answer = begin(&store, &owned, recalled(&[(secret, SECRET)])).await;
         store.clear_erased().await.unwrap();
         let mark = move |connection: &Connection| {
-            mark_in_txn(connection, &secret.to_string())?;
-            crate::unallocated::note_erasure_in_txn(connection)
+            connection.execute("DELETE FROM memories WHERE id = ?1", [secret.to_string()])?;
+            note_erased_in_txn(connection, &secret.to_string())?;
+            crate::erasing::note_erasure_in_txn(connection)
         };
         store.write(mark).await.unwrap();
         assert_eq!(kept(&store, &owned, answer).await["recalled"][0]["content"], SECRET);
@@ -305,7 +364,7 @@ mod tests {
     #[test]
     fn what_damage_took_of_the_notes_is_noted_again() {
         let connection = Connection::open_in_memory().unwrap();
-        note_missing(&connection).unwrap();
+        add_missing(&connection).unwrap();
         crate::migrations::make(&connection, crate::migrations::known()).unwrap();
         connection
             .execute_batch(
@@ -316,12 +375,12 @@ mod tests {
                      ('msg_3', 'conv_x', 'assistant', '', 'complete', 1, '{"recalled":["x",{"id":"mem_1"},{"id":"mem_2"}]}'),
                      ('msg_4', 'conv_x', 'assistant', '', 'complete', 1,
                       '{"saved":[{"id":"mem_3","instead_of":"x","instead_of_id":"mem_1"}],"forgotten":[{"id":""}]}');
-                   INSERT INTO answer_memories VALUES ('mem_1', 'msg_3', 1);"#,
+                   INSERT INTO answer_memories VALUES ('mem_1', 'msg_3');"#,
             )
             .unwrap();
-        note_missing(&connection).unwrap();
-        let sql = "SELECT message_id || ' ' || memory_id || ' ' || is_erased FROM answer_memories ORDER BY 1";
-        let expected = ["msg_3 mem_1 1", "msg_3 mem_2 0", "msg_4 mem_1 0", "msg_4 mem_3 0"];
+        add_missing(&connection).unwrap();
+        let sql = "SELECT message_id || ' ' || memory_id FROM answer_memories ORDER BY 1";
+        let expected = ["msg_3 mem_1", "msg_3 mem_2", "msg_4 mem_1", "msg_4 mem_3"];
         assert_eq!(texts(&connection, sql, []).unwrap(), expected);
     }
 
@@ -341,7 +400,7 @@ mod tests {
         let all = ["mem_1", "mem_2", "mem_3", "mem_4", "mem_5"];
         assert_eq!(ids(&turn), all.map(str::to_owned).into());
         let mut left = turn;
-        forget(&mut left, &["mem_1".to_owned(), String::new()].into());
+        remove(&mut left, &["mem_1".to_owned(), String::new()].into());
         let expected = json!({
             "recalled": [{"id": "mem_1", "cited": true}, {"id": "mem_2", "content": "two"}],
             "saved": [
@@ -356,12 +415,12 @@ mod tests {
         assert_eq!(left, expected);
         // Of an older schema.
         let mut left = json!({"saved": [{"id": "mem_3", "decision": "supersede", "content": "three", "instead_of": "one"}]});
-        forget(&mut left, &[String::new()].into());
+        remove(&mut left, &[String::new()].into());
         assert_eq!(left, json!({"saved": [{"id": "mem_3", "decision": "supersede", "content": "three"}]}));
         for odd in [json!(null), json!([1]), json!({"recalled": 1, "saved": [1, [], {"id": 7}]})] {
             let mut left = odd.clone();
-            forget(&mut left, &["mem_1".to_owned()].into());
-            assert_eq!((&left, ids(&odd)), (&odd, HashSet::new()));
+            remove(&mut left, &["mem_1".to_owned()].into());
+            assert_eq!((&left, ids(&odd)), (&odd, BTreeSet::new()));
         }
     }
 }

@@ -6,8 +6,10 @@
 //! the place of what is there in [`restore()`], and what each of them leaves when it is killed in [`unfinished`].
 
 mod archive;
+mod moves;
 mod restore;
 mod unfinished;
+pub(crate) mod working_files;
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
@@ -24,6 +26,8 @@ pub use self::restore::{Restored, Settings, restore};
 pub use self::unfinished::{
     find_unfinished_backups, find_unfinished_restores, remove_unfinished_backups, remove_unfinished_restores,
 };
+pub(crate) use self::working_files::new_private;
+pub use self::working_files::write_private;
 
 use self::archive::{digest, is_known};
 use self::unfinished::{Files, NewFile};
@@ -221,13 +225,8 @@ pub(crate) fn private(path: &Path) -> Result<File, Error> {
     options.open(path).map_err(Error::Backup)
 }
 
-/// A new file for its owner alone, where there is none.
-pub(crate) fn new_private(path: &Path) -> std::io::Result<File> {
-    File::options().write(true).create_new(true).mode(0o600).open(path)
-}
-
-fn sync(folder: &Path) -> Result<(), Error> {
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(Error::Backup)
+fn sync(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]

@@ -7,9 +7,8 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension as _};
 
-use crate::unallocated::note_erasure_in_txn;
 use crate::{Error, Store, wal};
 
 /// What one step of an erasure did.
@@ -105,6 +104,35 @@ impl Store {
         .await
     }
 
+    /// Removes what erasures left since this was done last: in answers ([`crate::answer_memories`]), in the search index
+    /// ([`crate::conversation_search`]), and then in the unallocated regions of pages ([`crate::unallocated`]) and the write-ahead
+    /// log. Others read and write meanwhile. Returns how many pages were cleared; none where nothing was due. A database in which
+    /// damage was found is left as it is.
+    ///
+    /// # Errors
+    /// When the database fails, and for a database of 128 GiB or more, of which no page is cleared. Another call tries again.
+    pub async fn clear_erased(&self) -> Result<Option<usize>, Error> {
+        if !self.health.faults().is_empty() {
+            return Ok(None);
+        }
+        if self.read(erasures_to_clear).await?.is_none() {
+            return Ok(None);
+        }
+        // Each on its own: where one fails the others are cleared all the same. Answers come first, as each step counts as an erasure.
+        let answers = self.try_to_remove_from_answers().await;
+        let Some(erasures) = self.read(erasures_to_clear).await? else { return Ok(None) };
+        let (index, pages) = (self.clear_search_index().await, self.clear_pages().await);
+        let is_done = answers.is_ok() && index.is_ok() && pages.is_ok();
+        if is_done {
+            // An erasure since this began may have left something in a page that was looked at before it.
+            self.write(move |connection| forget_erasures_in_txn(connection, erasures)).await?;
+        }
+        if !matches!((&index, &pages), (Ok(0), Ok(0))) {
+            self.empty_log().await;
+        }
+        answers.and(index).and(pages).map(Some)
+    }
+
     /// Empties the write-ahead log and removes copies of older logs where that failed after something was erased. Says whether
     /// there was such a case.
     ///
@@ -140,11 +168,93 @@ impl Store {
     }
 }
 
+/// Counts an erasure, so that the search index and pages are cleared after it.
+pub(crate) fn note_erasure_in_txn(connection: &Connection) -> Result<(), Error> {
+    let sql =
+        "INSERT INTO erasures_to_clear (id, count) VALUES (1, 1) ON CONFLICT DO UPDATE SET count = count + 1";
+    connection.prepare_cached(sql)?.execute([])?;
+    Ok(())
+}
+
+/// Takes note that everything was cleared after so many erasures; where there were more since, it stays due.
+fn forget_erasures_in_txn(connection: &Connection, count: i64) -> Result<(), Error> {
+    connection.execute("DELETE FROM erasures_to_clear WHERE count = ?1", [count])?;
+    Ok(())
+}
+
+/// Erasures since everything was cleared; none where there was none.
+pub(crate) fn erasures_to_clear(connection: &Connection) -> Result<Option<i64>, Error> {
+    let mut query = connection.prepare_cached("SELECT count FROM erasures_to_clear")?;
+    Ok(query.query_row([], |row| row.get(0)).optional()?)
+}
+
 #[cfg(test)]
 mod tests {
     use lar_base::{CandidateId, ConversationId, KeyId, MemoryId, SpaceId, TaskId, Timestamp};
 
     use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_erasure_while_pages_are_cleared_stays_due() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("lar.db")).unwrap();
+        store.clear_erased().await.unwrap();
+        store.write(note_erasure_in_txn).await.unwrap();
+        let begun = store.read(erasures_to_clear).await.unwrap();
+        store.write(note_erasure_in_txn).await.unwrap();
+        let due = store.read(erasures_to_clear).await.unwrap();
+        assert_eq!((begun, due), (Some(1), Some(2)));
+        store.write(move |connection| forget_erasures_in_txn(connection, 1)).await.unwrap();
+        assert_eq!(store.read(erasures_to_clear).await.unwrap(), due);
+        assert!(store.clear_erased().await.unwrap().is_some());
+        assert_eq!(store.read(erasures_to_clear).await.unwrap(), None);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_database_in_which_damage_was_found_is_not_cleared() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("lar.db")).unwrap();
+        let due = store.read(erasures_to_clear).await.unwrap();
+        assert!(due.is_some());
+        store.health.note_damage(store.path(), &["a fault".into()]);
+        assert_eq!(store.clear_erased().await.unwrap(), None);
+        assert_eq!(store.read(erasures_to_clear).await.unwrap(), due, "it stays due");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_damaged_memory_keeps_none_from_being_erased_when_its_time_is_over() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("lar.db")).unwrap();
+        let owner = store.owner().await.unwrap();
+        let space = SpaceId::new();
+        let fill = move |connection: &Connection| {
+            connection.execute(
+                "INSERT INTO spaces (id, user_id, kind, name, created_at) VALUES (?1, ?2, 'personal', '', 1)",
+                [space.to_string(), owner.to_string()],
+            )?;
+            // Tags that are no JSON, a kind that is none, an id that is none, and one that is whole.
+            for (id, kind, tags) in [
+                ("mem_1", "fact", "no"),
+                ("mem_2", "fakt", "[]"),
+                ("m\u{1}", "fact", "[]"),
+                ("mem_4", "fact", "[]"),
+            ] {
+                connection.execute(
+                    "INSERT INTO memories (id, space_id, kind, content, tags, source, pinned, stability, difficulty, reviewed_at,
+                                           hash, version, created_at, updated_at, deleted_at)
+                     VALUES (?1, ?2, ?3, 'text', ?4, '{}', 0, 1, 1, 1, randomblob(32), 1, 1, 1, 1)",
+                    [id, &space.to_string(), kind, tags],
+                )?;
+            }
+            Ok(())
+        };
+        store.write(fill).await.unwrap();
+        assert_eq!(store.memories_purge(Timestamp::from_millis(10)).await.unwrap(), 4);
+        let left = |connection: &Connection| {
+            Ok(connection.query_row("SELECT count(*) FROM memories", [], |row| row.get::<_, u32>(0))?)
+        };
+        assert_eq!(store.read(left).await.unwrap(), 0);
+    }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn whatever_erases_is_counted_so_that_pages_are_cleared() {

@@ -26,6 +26,7 @@ mod memory_clients;
 mod memory_transfer;
 mod messages;
 mod migrations;
+mod page;
 mod passages;
 mod readers;
 mod reserve;

@@ -227,52 +227,48 @@ impl Store {
         .await
     }
 
-    /// Removes memories for good, with their passages and history, what was noted of the requests that made them, and their text in
-    /// answers. Returns their numbers.
+    /// Removes memories for good, with their passages and history, and what was noted of the requests that made them. Returns their
+    /// numbers. [`Store::remove_from_answers`] is to be called after it.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn memories_erase(&self, spaces: Vec<SpaceId>, ids: Vec<MemoryId>) -> Result<Vec<i64>, Error> {
-        let erased = self
-            .erase(
-                move |connection| {
-                    let mut erased = Vec::new();
-                    for id in &ids {
-                        let found = get_in_txn(connection, &spaces, *id)?;
-                        erase_in_txn(connection, &found)?;
-                        erased.push(found.seq);
-                    }
-                    Ok(erased)
-                },
-                |_| true,
-            )
-            .await?;
-        self.forget_in_answers().await;
-        Ok(erased)
+        let erase = move |connection: &Connection| {
+            let sql =
+                format!("SELECT seq FROM memories WHERE id = ? AND space_id IN ({})", marks(spaces.len()));
+            let mut erased = Vec::new();
+            for id in &ids {
+                let values = std::iter::once(Value::from(id.to_string())).chain(spaces.iter().map(text));
+                let seq =
+                    connection.prepare_cached(&sql)?.query_row(params_from_iter(values), |row| row.get(0));
+                let seq = seq.optional()?.ok_or_else(|| Error::NotFound(format!("memory {id}")))?;
+                erase_in_txn(connection, seq, &id.to_string())?;
+                erased.push(seq);
+            }
+            Ok(erased)
+        };
+        self.erase(erase, |_| true).await
     }
 
-    /// Removes for good the memories that were deleted before `before`; returns how many there were.
+    /// Removes for good the memories that were deleted before `before`; returns how many there were. [`Store::remove_from_answers`]
+    /// is to be called after it.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn memories_purge(&self, before: Timestamp) -> Result<usize, Error> {
-        let purged = self
-            .erase(
-                move |connection| {
-                    let mut query = connection
-                        .prepare_cached("SELECT * FROM memories WHERE deleted_at < ?1 LIMIT 1000")?;
-                    let found: Vec<Memory> =
-                        query.query_map([before.as_millis()], memory)?.collect::<Result<_, _>>()?;
-                    for memory in &found {
-                        erase_in_txn(connection, memory)?;
-                    }
-                    Ok(found.len())
-                },
-                |purged: &usize| *purged > 0,
-            )
-            .await?;
-        self.forget_in_answers().await;
-        Ok(purged)
+        let purge = move |connection: &Connection| {
+            // No more of the rows is read than it takes: damage in one of them keeps none of the others.
+            let mut query = connection.prepare_cached(
+                "SELECT seq, CAST(id AS BLOB) FROM memories WHERE deleted_at < ?1 LIMIT 1000",
+            )?;
+            let rows = query.query_map([before.as_millis()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let found: Vec<(i64, Vec<u8>)> = rows.collect::<Result<_, _>>()?;
+            for (seq, id) in &found {
+                erase_in_txn(connection, *seq, &String::from_utf8_lossy(id))?;
+            }
+            Ok(found.len())
+        };
+        self.erase(purge, |purged: &usize| *purged > 0).await
     }
 }
 
@@ -439,17 +435,15 @@ fn apply_in_txn(
     Ok(inverse)
 }
 
-fn erase_in_txn(connection: &Connection, found: &Memory) -> Result<(), Error> {
-    let id = found.id.to_string();
-    connection.execute("DELETE FROM idempotency_keys WHERE instr(made, ?1) > 0", [&id])?;
-    connection.execute("UPDATE memories SET after_id = NULL WHERE after_id = ?1", [&id])?;
+fn erase_in_txn(connection: &Connection, seq: i64, id: &str) -> Result<(), Error> {
+    connection.execute("DELETE FROM idempotency_keys WHERE instr(made, ?1) > 0", [id])?;
+    connection.execute("UPDATE memories SET after_id = NULL WHERE after_id = ?1", [id])?;
     connection.execute(
         "UPDATE memories SET superseded_by = NULL, superseded_at = NULL WHERE superseded_by = ?1",
-        [&id],
+        [id],
     )?;
-    connection.execute("DELETE FROM memories WHERE seq = ?1", [found.seq])?;
-    answer_memories::mark_in_txn(connection, &id)?;
-    Ok(())
+    connection.execute("DELETE FROM memories WHERE seq = ?1", [seq])?;
+    answer_memories::note_erased_in_txn(connection, id)
 }
 
 pub(crate) fn get_in_txn(connection: &Connection, spaces: &[SpaceId], id: MemoryId) -> Result<Memory, Error> {

@@ -6,6 +6,7 @@
 //! one text in one space sees one line, the newest.
 
 use lar_base::{CandidateId, ConversationId, SpaceId, Timestamp, UserId, VisibleKeys};
+use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, params_from_iter};
 
 use crate::memories::{marks, text};
@@ -70,19 +71,22 @@ impl Store {
         spaces: Vec<SpaceId>,
         visible: VisibleKeys,
         since: Timestamp,
+        after: Option<CandidateId>,
         limit: u32,
     ) -> Result<Vec<Candidate>, Error> {
         self.read(move |connection| {
             // The other columns are those of the row with the greatest id (SQLite's documentation of SELECT, 2.5).
             let sql = format!(
                 "SELECT *, max(id) FROM memory_candidates WHERE space_id IN ({}) AND {} AND created_at >= {}
-                 GROUP BY space_id, content ORDER BY max(id) DESC LIMIT {limit}",
+                 GROUP BY space_id, content HAVING ? IS NULL OR max(id) < ? ORDER BY max(id) DESC LIMIT {limit}",
                 marks(spaces.len()),
                 noted_by(visible),
                 since.as_millis()
             );
             let mut query = connection.prepare_cached(&sql)?;
-            let rows = query.query_map(params_from_iter(spaces.iter().map(text)), candidate)?;
+            let after = Value::from(after.map(|id| id.to_string()));
+            let values = spaces.iter().map(text).chain([after.clone(), after]);
+            let rows = query.query_map(params_from_iter(values), candidate)?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
         .await

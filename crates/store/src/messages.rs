@@ -7,7 +7,7 @@ use lar_base::{Code, ConversationId, MessageId, TaskId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use self::order::parents_first;
-use crate::answer_memories::Told;
+use crate::answer_memories::TurnMemory;
 use crate::conversation_search as search;
 use crate::conversations::{OwnedConversation, get_in_txn};
 use crate::idempotency::note_in_txn;
@@ -180,7 +180,7 @@ impl Store {
                 return Err(Error::Conflict(format!("message {question} is not a person's")));
             }
             let answer = MessageId::new();
-            let memory = memory.map(|json| Told::read(connection, &json)).transpose()?;
+            let memory = memory.map(|json| TurnMemory::read(connection, &json)).transpose()?;
             if let Some(once) = &once {
                 note_in_txn(connection, once, &answer.to_string())?;
             }
@@ -194,11 +194,11 @@ impl Store {
                     &task.model,
                     task.id.to_string(),
                     now.as_millis(),
-                    memory.as_ref().map(|told| &told.json),
+                    memory.as_ref().map(|memory| &memory.json),
                 ),
             )?;
-            if let Some(told) = &memory {
-                told.note_in_txn(connection, answer)?;
+            if let Some(memory) = &memory {
+                memory.note_in_txn(connection, answer)?;
             }
             connection.execute(
                 "UPDATE conversations SET head_id = ?2, updated_at = ?3, version = version + 1, model = ?4 WHERE id = ?1",
@@ -231,7 +231,7 @@ impl Store {
     /// When the database fails.
     pub async fn answer_end(&self, id: MessageId, end: AnswerEnd) -> Result<(), Error> {
         self.write(move |connection| {
-            let memory = end.memory.as_deref().map(|json| Told::read(connection, json)).transpose()?;
+            let memory = end.memory.as_deref().map(|json| TurnMemory::read(connection, json)).transpose()?;
             let changed = connection.query_row(
                 "UPDATE messages SET content = ?2, status = ?3, error_code = ?4, tokens_in = ?5, tokens_out = ?6,
                         ttft_ms = ?7, decode_ms = ?8, finish_reason = ?9, memory = coalesce(?10, memory),
@@ -248,14 +248,14 @@ impl Store {
                     end.ttft_ms,
                     end.decode_ms,
                     &end.finish_reason,
-                    memory.as_ref().map(|told| &told.json),
+                    memory.as_ref().map(|memory| &memory.json),
                     &end.reasoning,
                 ),
                 |row| parsed(row, "conversation_id"),
             );
             if let Some(conversation) = changed.optional()? {
-                if let Some(told) = &memory {
-                    told.note_in_txn(connection, id)?;
+                if let Some(memory) = &memory {
+                    memory.note_in_txn(connection, id)?;
                 }
                 search::add_message_in_txn(connection, conversation, id, &end.content)?;
             }

@@ -43,6 +43,11 @@ pub(crate) fn run(connection: &mut Connection, path: &Path) -> Result<(), Error>
     let known = known();
     let found = refuse_newer(connection)?;
     if found > 0 && found < known {
+        tracing::info!(
+            from = found,
+            to = known,
+            "the database is copied and brought to a newer schema; a large one takes minutes"
+        );
         back_up(connection, &backup_path(path, found))?;
     }
     if found == known {
@@ -96,10 +101,15 @@ pub(crate) fn refuse_newer(connection: &Connection) -> Result<u32, Error> {
 
 /// Makes the tables of this schema, in a database that has none.
 pub(crate) fn make(connection: &Connection, schema: u32) -> Result<(), Error> {
-    for sql in &MIGRATIONS[..(schema as usize).min(MIGRATIONS.len())] {
+    make_from(connection, 0, schema)
+}
+
+/// Brings a database from one schema to another, without a copy and without a transaction of its own.
+pub(crate) fn make_from(connection: &Connection, from: u32, to: u32) -> Result<(), Error> {
+    for sql in MIGRATIONS.iter().take(to as usize).skip(from as usize) {
         connection.execute_batch(sql)?;
     }
-    Ok(connection.pragma_update(None, "user_version", schema)?)
+    Ok(connection.pragma_update(None, "user_version", to)?)
 }
 
 /// Makes the tables of the newest schema, in a database that has none, and returns what `reached` finds of each schema on the way,
@@ -399,7 +409,10 @@ mod tests {
             .unwrap();
         run(&mut connection, &path).unwrap();
         let mut query = connection
-            .prepare("SELECT message_id || ' ' || memory_id, is_erased FROM answer_memories ORDER BY 1")
+            .prepare(
+                "SELECT message_id || ' ' || memory_id, memory_id IN (SELECT memory_id FROM erased_memories)
+                 FROM answer_memories ORDER BY 1",
+            )
             .unwrap();
         let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)));
         let found: Vec<(String, bool)> = rows.unwrap().collect::<Result<_, _>>().unwrap();

@@ -65,7 +65,7 @@ pub struct Table {
 pub struct Salvaged {
     /// The new database.
     pub database: PathBuf,
-    /// Which schema the damaged database has, and so the new one.
+    /// Which schema the damaged database has. The new one has the newest.
     pub schema: Schema,
     /// Every table, by name.
     pub tables: Vec<Table>,
@@ -143,13 +143,31 @@ pub fn salvage(damaged: &Path, to: &Path) -> Result<Salvaged, Error> {
     // `VACUUM` all the same: it made a new database of 8 MB 2 % smaller (November 2026), and takes as much room again.
     target.execute_batch("BEGIN")?;
     conversation_search::rebuild(&target)?;
-    answer_memories::note_missing(&target)?;
+    answer_memories::add_missing(&target)?;
     target.execute_batch("COMMIT")?;
+    bring_to_newest(&target, schema.number)?;
     target.execute_batch("PRAGMA synchronous = FULL; PRAGMA journal_mode = DELETE")?;
     drop((source, target));
     refuse_damaged(&files.unfinished)?;
     let database = files.finish()?;
     Ok(Salvaged { database, schema, tables, unreached_pages: accounts.unreached, unlinked, log })
+}
+
+/// Brings the new database to the newest schema, where that can be done. When it is opened otherwise, a migration takes memories that
+/// are not there for erased ones, and here they may be lost.
+fn bring_to_newest(target: &Connection, schema: u32) -> Result<(), Error> {
+    if schema >= migrations::known() {
+        return Ok(());
+    }
+    target.execute_batch("BEGIN")?;
+    let mut brought = migrations::make_from(target, schema, migrations::known());
+    if schema < answer_memories::SCHEMA {
+        brought = brought.and_then(|()| answer_memories::keep_lost(target));
+    }
+    if let Err(error) = &brought {
+        tracing::warn!(%error, schema, "the new database keeps the schema of the damaged one");
+    }
+    Ok(target.execute_batch(if brought.is_ok() { "COMMIT" } else { "ROLLBACK" })?)
 }
 
 /// Makes the tables of a schema in a database that has none, without the rows that migrations put into them.

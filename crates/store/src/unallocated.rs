@@ -5,22 +5,17 @@
 //! cells (SQLite's file format, 1.6). Of 200 erased texts, 10 to 22 are found there. `VACUUM` would clear them, too, but takes
 //! as much room again as the database, and nobody writes meanwhile.
 //!
-//! Each erasure is counted in the transaction that erases. After one, all pages are looked at, and regions that are not zero are
-//! written through the table `sqlite_dbpage`: in a transaction as any change, so that a crash or another reader does no harm.
+//! After an erasure ([`Store::clear_erased`]) all pages are looked at, and regions that are not zero are written through the table
+//! `sqlite_dbpage`: in a transaction as any change, so that a crash or another reader does no harm.
 //! SQLite never reads an unallocated region. A page that does not account for all of its bytes is left as it is: in a damaged one
-//! the region may hold rows ([`page`]).
-//!
-//! Answers and the search index are cleared before the pages ([`crate::answer_memories`], [`crate::conversation_search`]): what
-//! they are cleared of may be left in these.
-
-pub(crate) mod page;
+//! the region may hold rows ([`crate::page`]).
 
 use std::time::Duration;
 
 use lar_base::Bytes;
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::Connection;
 
-use self::page::due_region;
+use crate::page::due_region;
 use crate::{Error, Store, beside};
 
 /// Pages that are read in a row: 16 MiB, which takes some ten milliseconds.
@@ -37,34 +32,8 @@ const PAGES_MAX: u32 = 0x0200_0000;
 const READ_PAGE: &str = "SELECT data FROM sqlite_dbpage WHERE pgno = ?1";
 
 impl Store {
-    /// Clears answers that tell of erased memories, the search index and the unallocated regions of all pages where something was
-    /// erased since that was done last; then the write-ahead log is emptied. Others read and write meanwhile. Returns how many pages had something there; none where
-    /// nothing was due. A database in which damage was found is left as it is.
-    ///
-    /// # Errors
-    /// When the database fails, and for a database of 128 GiB or more, of which the search index is cleared alone. Another call
-    /// tries again.
-    pub async fn clear_erased(&self) -> Result<Option<usize>, Error> {
-        if !self.health.faults().is_empty() {
-            return Ok(None);
-        }
-        let Some(erasures) = self.read(erasures_to_clear).await? else { return Ok(None) };
-        // Each on its own: where one fails the others are cleared all the same.
-        let answers = self.try_to_forget_in_answers().await;
-        let (index, pages) = (self.clear_search_index().await, self.clear_pages().await);
-        let is_done = answers.is_ok() && index.is_ok() && pages.is_ok();
-        if is_done {
-            // An erasure since this began may have left something in a page that was looked at before it.
-            self.write(move |connection| forget_erasures_in_txn(connection, erasures)).await?;
-        }
-        if !matches!((&index, &pages), (Ok(0), Ok(0))) {
-            self.empty_log().await;
-        }
-        answers.and(index).and(pages).map(Some)
-    }
-
     /// Clears the unallocated regions of all pages; returns how many pages had something there.
-    async fn clear_pages(&self) -> Result<usize, Error> {
+    pub(crate) async fn clear_pages(&self) -> Result<usize, Error> {
         let (mut cleared, mut next) = (0, Some(1));
         while let Some(from) = next {
             let found = self.read(move |connection| find(connection, from)).await?;
@@ -85,26 +54,6 @@ impl Store {
             tokio::time::sleep(LOG_LOOK).await;
         }
     }
-}
-
-/// Counts an erasure, so that the search index and pages are cleared after it.
-pub(crate) fn note_erasure_in_txn(connection: &Connection) -> Result<(), Error> {
-    let sql =
-        "INSERT INTO erasures_to_clear (id, count) VALUES (1, 1) ON CONFLICT DO UPDATE SET count = count + 1";
-    connection.prepare_cached(sql)?.execute([])?;
-    Ok(())
-}
-
-/// Takes note that everything was cleared after so many erasures; where there were more since, it stays due.
-fn forget_erasures_in_txn(connection: &Connection, count: i64) -> Result<(), Error> {
-    connection.execute("DELETE FROM erasures_to_clear WHERE count = ?1", [count])?;
-    Ok(())
-}
-
-/// Erasures since everything was cleared; none where there was none.
-fn erasures_to_clear(connection: &Connection) -> Result<Option<i64>, Error> {
-    let mut query = connection.prepare_cached("SELECT count FROM erasures_to_clear")?;
-    Ok(query.query_row([], |row| row.get(0)).optional()?)
 }
 
 /// Pages whose unallocated region is not zero, and the first page behind those that were looked at.
@@ -173,6 +122,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::erasing::{erasures_to_clear, note_erasure_in_txn};
     use crate::{ConversationPatch, NewConversation, check};
 
     const CONVERSATIONS: usize = 200;
@@ -224,33 +174,6 @@ mod tests {
         assert_eq!(store.faults().await.unwrap(), Vec::<String>::new());
         let kept = store.conversation_get(owner, ids[1]).await.unwrap();
         assert_eq!(kept.get().title, title(1));
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn an_erasure_while_pages_are_cleared_stays_due() {
-        let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(&directory.path().join("lar.db")).unwrap();
-        store.clear_erased().await.unwrap();
-        store.write(note_erasure_in_txn).await.unwrap();
-        let begun = store.read(erasures_to_clear).await.unwrap();
-        store.write(note_erasure_in_txn).await.unwrap();
-        let due = store.read(erasures_to_clear).await.unwrap();
-        assert_eq!((begun, due), (Some(1), Some(2)));
-        store.write(move |connection| forget_erasures_in_txn(connection, 1)).await.unwrap();
-        assert_eq!(store.read(erasures_to_clear).await.unwrap(), due);
-        assert!(store.clear_erased().await.unwrap().is_some());
-        assert_eq!(store.read(erasures_to_clear).await.unwrap(), None);
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_database_in_which_damage_was_found_is_not_cleared() {
-        let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(&directory.path().join("lar.db")).unwrap();
-        let due = store.read(erasures_to_clear).await.unwrap();
-        assert!(due.is_some());
-        store.health.note_damage(store.path(), &["a fault".into()]);
-        assert_eq!(store.clear_erased().await.unwrap(), None);
-        assert_eq!(store.read(erasures_to_clear).await.unwrap(), due, "it stays due");
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -136,7 +136,10 @@ fn an_erased_memory_is_no_longer_told_beside_the_answers_that_had_it() {
     assert_eq!(lar.send("DELETE", &format!("/lar/v1/memories/{id}?erase=true"), &Value::Null).status, 204);
     let kept = lar.get(&format!("/lar/v1/conversations/{chat}")).json();
     let told = |at: usize| kept["messages"][at]["memory"].clone();
-    assert_eq!((&told(1)["recalled"][0]["id"], told(1)["recalled"][0].get("content")), (&json!(id), None));
+    assert_eq!(
+        (&told(1)["recalled"][0]["id"], told(1)["recalled"][0].get("content")),
+        (&json!(id), Some(&json!("")))
+    );
     assert_eq!(texts(&told(3), "saved"), ["My dentist is Dr. Weber now."]);
     assert_eq!(told(3)["saved"][0].get("instead_of"), None);
     let exported = lar.get("/lar/v1/conversations/export").body;

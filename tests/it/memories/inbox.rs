@@ -33,3 +33,23 @@ fn the_inbox_is_listed_in_pages_as_other_lists_are() {
     }
     assert_eq!(page("?size=2").status, 400);
 }
+
+#[test]
+fn what_is_saved_in_the_same_words_waits_no_longer() {
+    let lar = Lar::start();
+    let paths = ["memories", "memories/smart", "memories/batch"];
+    for (path, content) in paths.into_iter().zip([
+        "I play the oboe in an orchestra.",
+        "My bike was stolen last week.",
+        "Our drummer lives in Leeds.",
+    ]) {
+        let heard = lar.post("/lar/v1/memories/heard", &json!({ "content": content }));
+        assert_eq!(heard.json()["waiting"], 1, "{}", heard.body);
+        let memory = json!({ "content": content });
+        let body = if path.ends_with("batch") { json!({ "items": [memory] }) } else { memory };
+        let saved = lar.post(&format!("/lar/v1/{path}"), &body);
+        assert!(saved.status < 300, "{path}: {}", saved.body);
+        let waiting = lar.get("/lar/v1/memories/inbox").json();
+        assert_eq!(waiting["data"], json!([]), "{path}");
+    }
+}

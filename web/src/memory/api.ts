@@ -132,7 +132,7 @@ export const memories = (space?: Space) => {
     erase: (id: string) => send("DELETE", `memories/${id}?erase=true`, undefined, of(space)),
     undo: (id: string, decision?: string) => post<{ memories: Memory[] }>(`/${id}/undo`, { decision }),
     stats: () => get<Stats>("/stats"),
-    inbox: () => get<{ data: Candidate[] }>("/inbox?limit=200"),
+    inbox: () => get<{ data: Candidate[] }>("/inbox"),
     accept: (id: string, content?: string) => post<Decided>(`/inbox/${id}/accept`, { content }),
     reject: (id: string) => send("POST", `memories/inbox/${id}/reject`, {}, of(space)),
     clients: () => get<{ data: Client[] }>("/clients"),

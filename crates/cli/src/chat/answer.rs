@@ -281,7 +281,10 @@ fn recalled(memory: &InTurn) -> Vec<String> {
 /// What was changed of memory in a turn, for a person, and how to undo it.
 fn changed(memory: &InTurn, asked: Asked) -> Vec<String> {
     let mut lines = Vec::new();
-    let line = one_line;
+    // A key without `memory:read` gets no text.
+    let line = |text: &str| {
+        if text.is_empty() { "(its text is not shown to this key)".into() } else { one_line(text) }
+    };
     for one in &memory.saved {
         let what = match one.decision.as_str() {
             "reinforce" => "already saved:",

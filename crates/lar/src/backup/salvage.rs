@@ -3,14 +3,14 @@
 
 mod beside;
 
-use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 use lar_base::SpaceId;
 use lar_base::shell::quote;
 use lar_cli::Output;
+use lar_store::backup::write_private;
 use lar_store::salvage::{Log, Schema, Table, find_leftovers, remove_leftovers, salvage};
 use lar_store::{Access, SpaceKind, Store};
 use serde::Serialize;
@@ -25,6 +25,8 @@ const PAGE: u32 = 200;
 /// What was saved, for programs.
 #[derive(Debug, Serialize)]
 struct Report {
+    /// The folder of the damaged database.
+    damaged: PathBuf,
     folder: PathBuf,
     /// The schema that the rows were saved in.
     schema: Schema,
@@ -81,7 +83,9 @@ pub(super) async fn run(
     }
     let exports = export(&Store::open(&new)?, folder).await?;
     let folder = std::path::absolute(folder)?;
+    let damaged = std::path::absolute(database.parent().unwrap_or(Path::new(".")))?;
     let report = Report {
+        damaged,
         folder,
         schema: saved.schema,
         tables: saved.tables,
@@ -113,17 +117,20 @@ fn screen(report: &Report) -> String {
         lines.push(format!("  {}: nothing of it can be read; how many rows it had is unknown", table.name));
     }
     for table in report.tables.iter().filter(|table| table.unsearched > 0) {
+        let gaps = counted(table.unsearched, "gap", "gaps");
+        let verb = if table.unsearched == 1 { "was" } else { "were" };
         lines.push(format!(
-            "{} gaps of {} were not searched to the end: more rows may be there.",
-            table.unsearched, table.name
+            "{gaps} of {} {verb} not searched to the end: more rows may be there.",
+            table.name
         ));
     }
     lines.extend(about_pages(report));
     lines.extend(about_schema(&report.schema));
     if report.unlinked > 0 {
-        lines.push(format!(
-            "{} rows referred to lost ones; they stand alone now, or were left out.",
-            report.unlinked
+        lines.push(counted(
+            report.unlinked,
+            "row referred to a lost one; it stands alone now, or was left out.",
+            "rows referred to lost ones; they stand alone now, or were left out.",
         ));
     }
     if let Some(reason) = &report.log.unreadable {
@@ -133,19 +140,26 @@ fn screen(report: &Report) -> String {
     }
     let skipped = &report.log.skipped_pages;
     if !skipped.is_empty() {
-        lines.push(format!(
-            "The write-ahead log has no readable version of {} pages as they were last; older ones were read in their place.",
-            skipped.len()
-        ));
+        let pages = counted(
+            skipped.len() as u64,
+            "page as it was last; an older one was read in its place",
+            "pages as they were last; older ones were read in their place",
+        );
+        lines.push(format!("The write-ahead log has no readable version of {pages}."));
     }
-    let folder = quote(&report.folder);
+    let (folder, damaged) = (quote(&report.folder), quote(&report.damaged));
     lines.push(format!(
         "{folder} is a data directory with what was saved. Look at it: lar --data-dir {folder} serve\n\
-         Put it in the place of the damaged one: lar --data-dir {folder} backup create FILE, then lar backup restore FILE\n\
+         Put it in the place of the damaged one: lar --data-dir {folder} backup create FILE, \
+         then lar --data-dir {damaged} backup restore FILE\n\
          Or take parts of it into another Lar:"
     ));
-    lines
-        .extend(report.exports.iter().map(|export| format!("  {}  ({} lines)", export.import, export.lines)));
+    lines.extend(
+        report
+            .exports
+            .iter()
+            .map(|export| format!("  {}  ({})", export.import, counted(export.lines, "line", "lines"))),
+    );
     lines.join("\n")
 }
 
@@ -155,22 +169,28 @@ fn about_pages(report: &Report) -> Vec<String> {
     let damaged = report.tables.iter().filter(|table| table.damaged_pages > 0);
     let mut lines: Vec<String> = damaged
         .map(|table| {
-            format!(
-                "{}: {} damaged pages; rows of it may be missing that are not counted as lost.",
-                table.name, table.damaged_pages
-            )
+            let pages = counted(table.damaged_pages, "damaged page", "damaged pages");
+            format!("{}: {pages}; rows of it may be missing that are not counted as lost.", table.name)
         })
         .collect();
     if report.unreached_pages > 0 {
+        let pages = counted(report.unreached_pages, "page that holds", "pages that hold");
         lines.push(format!(
-            "Nothing leads to {} pages that hold something: rows of any table may be missing that are not counted as lost.",
-            report.unreached_pages
+            "Nothing leads to {pages} something: rows of any table may be missing that are not counted as lost."
         ));
     }
     if !lines.is_empty() {
-        lines.push("A backup from before the damage has these rows: lar backup restore FILE".into());
+        let damaged = quote(&report.damaged);
+        lines.push(format!(
+            "A backup from before the damage may have these rows: lar --data-dir {damaged} backup restore FILE"
+        ));
     }
     lines
+}
+
+/// A number with what is counted.
+fn counted(number: u64, one: &str, more: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { more })
 }
 
 /// What a person should know of the schema that was used; empty where nothing is unusual.
@@ -257,14 +277,7 @@ fn write(
     }
     let file = std::path::absolute(folder.join(format!("{name}.ndjson")))?;
     let text = lines.join("\n") + "\n";
-    let mut options = std::fs::File::options();
-    let written = options
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&file)
-        .and_then(|mut out| out.write_all(text.as_bytes()).and_then(|()| out.sync_all()));
-    written.with_context(|| format!("{} cannot be written", file.display()))?;
+    write_private(&file, text.as_bytes()).with_context(|| format!("{} cannot be written", file.display()))?;
     let import = import(quote(&file));
     Ok(Some(Export { file, lines: lines.len() as u64, import }))
 }
@@ -280,6 +293,7 @@ mod tests {
 
     fn report() -> Report {
         Report {
+            damaged: "/data".into(),
             folder: "/saved".into(),
             schema: Schema {
                 number: 15,
@@ -332,12 +346,45 @@ mod tests {
         let expected = [
             "users: 2 damaged pages; rows of it may be missing that are not counted as lost.",
             "Nothing leads to 3 pages that hold something: rows of any table may be missing that are not counted as lost.",
-            "A backup from before the damage has these rows: lar backup restore FILE",
+            "A backup from before the damage may have these rows: lar --data-dir /data backup restore FILE",
         ];
         assert_eq!(about, expected);
         let json = serde_json::to_value(&damaged).unwrap();
         assert_eq!(json["unreached_pages"], 3);
         assert_eq!(json["tables"][1]["damaged_pages"], 2);
+    }
+
+    #[test]
+    fn one_of_a_kind_is_named_in_the_singular() {
+        let table = Table {
+            name: "users".into(),
+            saved: 1,
+            lost: 1,
+            unsearched: 1,
+            damaged_pages: 1,
+            is_unreadable: false,
+        };
+        let export = Export { file: "x".into(), lines: 1, import: "lar memory import x".into() };
+        let one = Report {
+            tables: vec![table],
+            unreached_pages: 1,
+            unlinked: 1,
+            log: Log { skipped_pages: vec![7], ..Log::default() },
+            exports: vec![export],
+            ..report()
+        };
+        let shown = screen(&one);
+        let expected = [
+            "1 gap of users was not searched to the end: more rows may be there.",
+            "users: 1 damaged page; rows of it may be missing that are not counted as lost.",
+            "Nothing leads to 1 page that holds something: rows of any table may be missing that are not counted as lost.",
+            "1 row referred to a lost one; it stands alone now, or was left out.",
+            "The write-ahead log has no readable version of 1 page as it was last; an older one was read in its place.",
+            "  lar memory import x  (1 line)",
+        ];
+        for line in expected {
+            assert!(shown.lines().any(|found| found == line), "{line}: {shown}");
+        }
     }
 
     #[test]

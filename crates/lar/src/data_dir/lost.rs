@@ -48,11 +48,12 @@ pub(super) fn check_database(data_dir: &Path, loss: Loss) -> anyhow::Result<()> 
         has_bytes(&data_dir.join(name))
             || (*name == LOG && linked.iter().any(|linked| has_bytes(&linked.log_files()[0])))
     };
-    // A restore moves the signs away, too.
+    // A restore moves the signs away, too. One that fails leaves its folder where it cannot put them back.
     if loss == Loss::Refuse && !backup::find_unfinished_restores(data_dir).is_empty() {
         bail!(
-            "there is no database {}, and a restore was killed before it brought one. Restore again: lar backup restore FILE. \
-             What was there before is in `before-restore-…`, if there was anything. Or begin with an empty database: {FLAG}",
+            "there is no database {}, and a restore was killed or failed before it put the database in place. Restore again: \
+             lar backup restore FILE. What was there before is in `before-restore-…`, if there was anything. Or begin with an \
+             empty database: {FLAG}",
             database.display()
         );
     }
@@ -188,10 +189,8 @@ mod tests {
         let data = at.path();
         std::fs::create_dir(data.join("restore.partial")).unwrap();
         let refused = check_database(data, Loss::Refuse).unwrap_err().to_string();
-        assert!(
-            refused.contains("Restore again: lar backup restore FILE") && refused.ends_with(FLAG),
-            "{refused}"
-        );
+        let expected = "a restore was killed or failed before it put the database in place. Restore again: lar backup restore FILE. ";
+        assert!(refused.contains(expected) && refused.ends_with(FLAG), "{refused}");
         assert!(check_database(data, Loss::Accept).is_ok());
         std::fs::write(data.join("lar.db"), b"a database").unwrap();
         assert!(check_database(data, Loss::Refuse).is_ok(), "the restore had moved nothing yet");

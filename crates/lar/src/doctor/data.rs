@@ -110,7 +110,8 @@ fn copies_of_logs(data_dir: &Path) -> Option<Finding> {
     })
 }
 
-/// What backups and restores left that were killed; nothing while a process uses the data directory, since that may be one.
+/// What backups and restores left that were killed or failed; nothing while a process uses the data directory, since that may be
+/// one. Each leftover is locked for a moment to see whether anybody works on it; a restore that starts just then waits for that.
 fn unfinished(data_dir: &Path) -> Vec<Finding> {
     if data_dir::is_locked(data_dir) {
         return Vec::new();
@@ -122,7 +123,8 @@ fn unfinished(data_dir: &Path) -> Vec<Finding> {
     let restores = backup::find_unfinished_restores(data_dir);
     if !restores.is_empty() {
         let about = "killed restore";
-        let found = format!("a restore that was killed left a copy of data and keys: {}", list(&restores));
+        let found =
+            format!("a restore that was killed or failed left a copy of data and keys: {}", list(&restores));
         let has_database = std::fs::metadata(data_dir.join("lar.db")).is_ok_and(|about| about.len() > 0);
         findings.push(if has_database {
             note(
@@ -139,7 +141,8 @@ fn unfinished(data_dir: &Path) -> Vec<Finding> {
         findings.push(note(
             "killed backup",
             format!("a backup, or a check of one, that was killed left copies of data: {}", list(&backups)),
-            "`lar serve` and the next `lar backup create` remove them when they start",
+            "`lar serve` removes them when it starts, and so does any other command that locks the data directory, such as \
+             `lar backup create`",
         ));
     }
     findings
@@ -283,8 +286,14 @@ mod tests {
             second.level == Level::Note && second.found.ends_with(backup.to_str().unwrap()),
             "{second:?}"
         );
+        let mend = second.mend.unwrap();
+        assert!(mend.contains("any other command that locks the data directory"), "{mend}");
         fs::remove_file(data.join("lar.db")).unwrap();
         assert_eq!(unfinished(data)[0].level, Level::Broken, "a start is refused");
+        let looking = File::open(&restore).unwrap();
+        looking.try_lock_shared().unwrap();
+        assert_eq!(unfinished(data).len(), 2, "another one looks, too");
+        drop(looking);
 
         let lock = File::create(data.join("lock")).unwrap();
         lock.try_lock().unwrap();

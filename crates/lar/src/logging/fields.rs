@@ -121,6 +121,18 @@ mod tests {
     }
 
     #[test]
+    fn a_json_line_of_the_log_does_not_steer_the_terminal() {
+        let written = Written::default();
+        let writer = written.clone();
+        let lines = tracing_subscriber::fmt().with_writer(move || writer.clone());
+        let subscriber = lines.event_format(crate::logging::JsonLines).finish();
+        let log = || tracing::info!(path = %"owl\u{9b}2J\u{202e}", "found");
+        tracing::subscriber::with_default(subscriber, log);
+        let line = written.take();
+        assert!(line.contains(r#""path":"owl\u009b2J\u202e""#), "{line:?}");
+    }
+
+    #[test]
     fn colours_of_the_log_are_its_own() {
         let lines = logged(true, || tracing::info!(path = %"owl\u{1b}[31m", "found"));
         assert!(lines.contains("path\u{1b}[0m\u{1b}[2m=\u{1b}[0mowl\u{fffd}[31m\n"), "{lines:?}");

@@ -62,10 +62,10 @@ pub struct Saved {
     /// What it says; empty where it was erased since.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub content: String,
-    /// What it said before, or what said the memory whose place it took.
+    /// The text that it replaced; absent where that was erased since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instead_of: Option<String>,
-    /// The memory whose place it took.
+    /// Which memory that is the text of: this one, or the one that it superseded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instead_of_id: Option<String>,
     /// The decision, to be undone.

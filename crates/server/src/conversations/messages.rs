@@ -123,7 +123,7 @@ pub(crate) async fn feedback(
     if rating == Some(Rating::Good) && before != Some(Rating::Good) {
         helped(&app, caller.clone(), &rated).await;
     }
-    Ok(axum::Json(seen(&caller, &rated)))
+    Ok(axum::Json(message_for(&caller, &rated)))
 }
 
 /// What a good answer was given was of use. The rating stands whatever becomes of that.
@@ -145,17 +145,17 @@ async fn helped(app: &App, caller: Caller, answer: &Message) {
     }
 }
 
-/// A message as a caller sees it: who may not read memories sees what memory did in a turn, and no memory's text.
-pub(super) fn seen(caller: &Caller, message: &Message) -> Wire {
-    let mut seen = wire(message);
-    if let Some(memory) = seen.memory.as_mut().filter(|_| !caller.has(Scope::MemoryRead)) {
+/// A message on the wire for a caller. Without `memory:read` it tells what memory did in the turn, and has no memory's text.
+pub(super) fn message_for(caller: &Caller, message: &Message) -> Wire {
+    let mut shown = wire(message);
+    if let Some(memory) = shown.memory.as_mut().filter(|_| !caller.has(Scope::MemoryRead)) {
         let recalled = memory.recalled.iter_mut().map(|one| &mut one.content);
         let saved = memory.saved.iter_mut().map(|one| &mut one.content);
         let forgotten = memory.forgotten.iter_mut().map(|one| &mut one.content);
         recalled.chain(saved).chain(forgotten).for_each(String::clear);
         memory.saved.iter_mut().for_each(|one| one.instead_of = None);
     }
-    seen
+    shown
 }
 
 /// A message on the wire.
@@ -233,8 +233,8 @@ async fn begun(
     let now = app.store.conversation_get(conversation.user(), conversation.id()).await?;
     let begun = TurnBegun {
         title: now.get().title.clone(),
-        question: seen(caller, question),
-        answer: seen(caller, answer),
+        question: message_for(caller, question),
+        answer: message_for(caller, answer),
         task_id: answer.task.map(|id| id.to_string()).unwrap_or_default(),
     };
     Ok(sse::event(Some("message"), None, &serde_json::to_string(&begun).unwrap_or_default()))

@@ -11,7 +11,7 @@ use super::view::WriterView;
 use super::{Reading, Writing};
 use crate::State;
 use crate::errors::Failure;
-use crate::extract::{self, Json, Path};
+use crate::extract::{self, Json, PAGE_MAX, Path};
 
 /// The page of the inbox that is asked for.
 #[derive(Debug, serde::Deserialize)]
@@ -21,7 +21,8 @@ struct InboxQuery {
     after: Option<String>,
 }
 
-/// What waits, newest first; each for 14 days. Without the scope `conversations` only what the key noted itself.
+/// What waits, newest first, 200 at most in a page; each for 14 days. Without the scope `conversations` only what the key noted
+/// itself.
 #[utoipa::path(get, path = "/lar/v1/memories/inbox", tag = "memories",
     params(("limit" = Option<u32>, Query), ("after" = Option<String>, Query),
            ("x-agent-id" = Option<String>, Header), ("x-space" = Option<String>, Header)),
@@ -32,7 +33,7 @@ pub(crate) async fn list(
     request: Request,
 ) -> Result<axum::Json<Page<Wire>>, Failure> {
     let page: InboxQuery = extract::query(request.uri())?;
-    let limit = extract::limit(page.limit.as_deref())?;
+    let limit = page.limit.as_deref().map_or(Ok(PAGE_MAX), |limit| extract::limit(Some(limit)))?;
     let after: Option<CandidateId> = extract::after(page.after.as_deref())?;
     let waiting = app.memories.inbox(&reader, after, limit).await?;
     let next =

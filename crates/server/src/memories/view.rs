@@ -1,5 +1,5 @@
-//! What an answer shows of memories. Only this file makes the wire types of a memory: [`whole`] for a caller who may read, which
-//! [`Reader`] proves, and [`WriterView`] for a caller who may write. So no handler or tool shows more than its caller may read.
+//! What the answer to a change of memories shows of them. Only this file makes these answers: by [`whole`] for a caller who may read,
+//! which [`Reader`] proves, and by [`WriterView`] for a caller who may write. Results of searches and exports take a [`Reader`].
 //!
 //! Without the scope `memory:read` the answer to a request that writes names memories by their ids and has none of their fields
 //! but versions and times of the change, not even what the request itself sent: the memory may be older than the request, or

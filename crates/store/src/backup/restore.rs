@@ -5,18 +5,26 @@
 //! is unpacked there, so that the database is written once and the disk of the data directory needs no room for it.
 //!
 //! The old database is the first that goes and the new one the last that comes. So a start after a restore that was killed in
-//! between finds no database, rather than a new one without its keys.
+//! between finds no database, rather than a new one without its keys. When a move fails, [`Moves`] puts everything back. Where
+//! that fails, too, or where an earlier restore did not end, what was unpacked stays, and a start is refused because of it.
 
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsString;
 use std::fs;
-use std::io::{ErrorKind, copy};
+use std::io::{self, ErrorKind, copy};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-use lar_base::files::{TEXT_BYTES_MAX, open_regular, read_small, rename};
+use lar_base::files::{TEXT_BYTES_MAX, open_regular, read_small};
+use lar_base::shell::quote;
 
 use super::archive::unpack;
-use super::unfinished::{Folder, remove_unfinished_restores};
-use super::{BESIDE, CLIENTS, DATABASE, Manifest, SETTINGS, new_private, stamp, sync};
+use super::moves::{Failure, Moves};
+use super::unfinished::{Folder, find_unfinished_restores, remove_unfinished_restores, unfinished_link};
+use super::working_files::new_private;
+use super::{BESIDE, CLIENTS, DATABASE, Manifest, SETTINGS, stamp, sync};
 use crate::location::{self, ASIDE_OF_RESTORE, Linked};
 use crate::{Error, beside, migrations};
 
@@ -45,16 +53,20 @@ pub struct Restored {
 }
 
 /// Puts a backup in the place of what is in the data directory `folder`, which nobody may be using. Where its database is a
-/// link, the link's target is replaced. A link that leads nowhere is put aside, and the database is in the data directory then.
-/// What killed restores left is removed first.
+/// link, the link's target is replaced; so it is where a restore that was killed or failed had put the target aside. Another
+/// link that leads nowhere is put aside, and the database is in the data directory then. What killed restores left is removed
+/// first.
 ///
 /// # Errors
 /// As [`super::verify`]; [`Error::Newer`] for one of a newer program; [`Error::Unusable`] where the link leads to no regular
-/// file, or another restore runs. Then nothing was changed.
+/// file, or another restore runs. Then nothing was changed. [`Error::Unusable`] also where a file cannot be moved: then
+/// everything is put back, and the error says what lies where if that fails, too.
 pub fn restore(backup: &Path, folder: &Path, settings: Settings) -> Result<Restored, Error> {
-    let linked = linked(&folder.join(DATABASE))?;
+    let linked = linked(folder)?;
+    let is_unfinished = is_unfinished(folder, linked.as_ref());
     remove_unfinished_restores(folder);
-    let unpacked = Folder::of_restore(folder, linked.as_ref().map(|linked| linked.database.as_path()))?;
+    let mut unpacked = Folder::of_restore(folder, linked.as_ref().map(|linked| linked.database.as_path()))?;
+    unpacked.is_kept = is_unfinished;
     let manifest = unpack(backup, &unpacked.path)?;
     if manifest.schema > migrations::known() {
         return Err(Error::Newer { found: manifest.schema, known: migrations::known() });
@@ -76,72 +88,166 @@ pub fn restore(backup: &Path, folder: &Path, settings: Settings) -> Result<Resto
         }
         None => None,
     };
-    let replaced = |name: &&str| *name != SETTINGS || settings == Settings::Restore;
-    // Beside a link, too: a log there is of no use to the database that the link leads to.
-    let logs = ["lar.db-wal", "lar.db-shm"];
-    let mut here: Vec<PathBuf> = logs
-        .into_iter()
-        .chain(BESIDE)
-        .chain([CLIENTS])
-        .filter(replaced)
-        .map(|name| folder.join(name))
-        .collect();
-    let mut there = Vec::new();
-    match &linked {
-        None => here.insert(0, folder.join(DATABASE)),
-        Some(linked) => {
-            let is_here = folder.canonicalize().is_ok_and(|folder| folder == linked.folder);
-            let aside = if is_here { &mut here } else { &mut there };
-            aside.splice(0..0, ["", "-wal", "-shm"].map(|end| beside(&linked.database, end)));
-        }
-    }
-    let name = format!("{ASIDE_OF_RESTORE}-{}", stamp());
-    let database_aside = match &linked {
-        Some(linked) => put_aside(&there, &linked.folder.join(&name))?,
-        None => None,
+    let exchange = Exchange {
+        folder,
+        linked: linked.as_ref(),
+        settings,
+        unpacked: &unpacked.path,
+        beside: copied.as_ref().unwrap_or(&unpacked).path.as_path(),
     };
-    let aside = put_aside(&here, &folder.join(&name))?;
-    let from = copied.as_ref().unwrap_or(&unpacked);
-    for name in fs::read_dir(&from.path).map_err(Error::Backup)? {
-        let name = name.map_err(Error::Backup)?.file_name();
-        if name != DATABASE {
-            fs::rename(from.path.join(&name), folder.join(&name)).map_err(Error::Backup)?;
+    let mut moves = Moves::default();
+    match exchange.run(&mut moves) {
+        Ok(Exchanged { database, aside, database_aside }) => {
+            unpacked.is_kept = false;
+            Ok(Restored { manifest, database, aside, database_aside, settings: text })
+        }
+        Err(failure) => {
+            let folders = [Some(unpacked), copied].into_iter().flatten().collect();
+            Err(take_back(&failure, moves, folders, &command(backup, settings)))
         }
     }
-    sync(folder)?;
-    let database = linked.map_or_else(|| folder.join(DATABASE), |linked| linked.database);
-    fs::rename(unpacked.path.join(DATABASE), &database).map_err(Error::Backup)?;
-    database.parent().map_or(Ok(()), sync)?;
-    Ok(Restored { manifest, database, aside, database_aside, settings: text })
 }
 
-/// Where a link at `database` leads to; none where there is no link, or one that leads nowhere.
+/// Where a link in the place of the database leads to, or led to before a restore that did not end; none where there is no
+/// link, or another one that leads nowhere.
 ///
 /// # Errors
-/// When it leads to something else than a regular file, or cannot be followed.
-fn linked(database: &Path) -> Result<Option<Linked>, Error> {
-    match fs::metadata(database) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+/// When it leads to something else than a regular file, or cannot be followed; as [`unfinished_link`].
+fn linked(data_dir: &Path) -> Result<Option<Linked>, Error> {
+    let database = data_dir.join(DATABASE);
+    match fs::metadata(&database) {
+        Err(error) if error.kind() == ErrorKind::NotFound => unfinished_link(data_dir),
         _ if !database.is_symlink() => Ok(None),
         _ => {
-            location::resolve_file(database)?;
-            Ok(Linked::at(database))
+            location::resolve_file(&database)?;
+            Ok(Linked::at(&database))
         }
     }
 }
 
-/// Moves what is there of `paths` into the new folder `aside`, each under its name; returns the folder, or none where nothing
-/// was there.
-fn put_aside(paths: &[PathBuf], aside: &Path) -> Result<Option<PathBuf>, Error> {
-    let there: Vec<&PathBuf> = paths.iter().filter(|path| path.symlink_metadata().is_ok()).collect();
-    if there.is_empty() {
-        return Ok(None);
+/// Whether there is no database because a restore was killed or failed: a start is refused until another one ends. A link that
+/// leads nowhere is refused in any case.
+fn is_unfinished(data_dir: &Path, linked: Option<&Linked>) -> bool {
+    let database = data_dir.join(DATABASE);
+    let has_database = fs::metadata(&database).is_ok_and(|about| about.len() > 0);
+    let is_restored_here = linked.is_some() || !database.is_symlink();
+    is_restored_here && !has_database && !find_unfinished_restores(data_dir).is_empty()
+}
+
+/// The command that restores again.
+fn command(backup: &Path, settings: Settings) -> String {
+    let option = match settings {
+        Settings::Leave => "",
+        Settings::Restore => "--with-settings ",
+    };
+    format!("lar backup restore {option}{}", quote(backup))
+}
+
+/// What is moved in a data directory, once the backup is unpacked and checked.
+struct Exchange<'a> {
+    /// The data directory.
+    folder: &'a Path,
+    linked: Option<&'a Linked>,
+    settings: Settings,
+    /// Where the database of the backup is.
+    unpacked: &'a Path,
+    /// Where the files beside it are, on the disk of the data directory.
+    beside: &'a Path,
+}
+
+/// Where everything is then, as in [`Restored`].
+struct Exchanged {
+    database: PathBuf,
+    aside: Option<PathBuf>,
+    database_aside: Option<PathBuf>,
+}
+
+impl Exchange<'_> {
+    fn run(&self, moves: &mut Moves) -> Result<Exchanged, Failure> {
+        let (here, there) = self.replaced();
+        let name = format!("{ASIDE_OF_RESTORE}-{}", stamp());
+        let database_aside = match self.linked {
+            Some(linked) => moves.put_aside(&there, &linked.folder.join(&name))?,
+            None => None,
+        };
+        let aside = moves.put_aside(&here, &self.folder.join(&name))?;
+        for name in
+            names_in(self.beside).map_err(|cause| Failure::new(self.beside, "cannot be read", cause))?
+        {
+            if name != DATABASE {
+                moves.rename(&self.beside.join(&name), &self.folder.join(&name))?;
+            }
+        }
+        let written = |folder: &Path| {
+            sync(folder).map_err(|cause| Failure::new(folder, "cannot be written to its disk", cause))
+        };
+        written(self.folder)?;
+        let database =
+            self.linked.map_or_else(|| self.folder.join(DATABASE), |linked| linked.database.clone());
+        moves.rename(&self.unpacked.join(DATABASE), &database)?;
+        database.parent().map_or(Ok(()), written)?;
+        Ok(Exchanged { database, aside, database_aside })
     }
-    fs::DirBuilder::new().mode(0o700).create(aside).map_err(Error::Backup)?;
-    for path in there {
-        rename(path, &aside.join(path.file_name().unwrap_or_default())).map_err(Error::Backup)?;
+
+    /// What is put aside in the data directory, and what beside a linked database elsewhere; the database is the first.
+    fn replaced(&self) -> (Vec<PathBuf>, Vec<PathBuf>) {
+        // Beside a link, too: a log there is of no use to the database that the link leads to.
+        let logs = ["lar.db-wal", "lar.db-shm"];
+        let mut here: Vec<PathBuf> = logs
+            .into_iter()
+            .chain(BESIDE)
+            .chain([CLIENTS])
+            .filter(|name| *name != SETTINGS || self.settings == Settings::Restore)
+            .map(|name| self.folder.join(name))
+            .collect();
+        let mut there = Vec::new();
+        match self.linked {
+            None => here.insert(0, self.folder.join(DATABASE)),
+            Some(linked) => {
+                let is_here = self.folder.canonicalize().is_ok_and(|folder| folder == linked.folder);
+                let aside = if is_here { &mut here } else { &mut there };
+                aside.splice(0..0, ["", "-wal", "-shm"].map(|end| beside(&linked.database, end)));
+            }
+        }
+        (here, there)
     }
-    Ok(Some(aside.to_owned()))
+}
+
+/// Puts back what a restore had moved before a step failed. Where that cannot be done, the unpacked backup stays, so that a
+/// start is refused. Returns the error that says where everything is and what to do next.
+fn take_back(failure: &Failure, mut moves: Moves, mut unpacked: Vec<Folder>, command: &str) -> Error {
+    let mend = match failure.cause.kind() {
+        ErrorKind::ResourceBusy => "if something is mounted there, as in a container, unmount it",
+        _ => "remove the cause",
+    };
+    let step = format!("{mend}, and restore again: {command}");
+    let Failure { path, what, cause } = failure;
+    let Err(stuck) = moves.undo() else {
+        let reason =
+            format!("{what}: {cause}; what had been moved is back in its place, and nothing is changed");
+        return Error::Unusable { path: path.clone(), reason, step };
+    };
+    let listed = |folders: Vec<&Path>| {
+        folders.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(" and ")
+    };
+    let aside = match moves.folders() {
+        none if none.is_empty() => String::new(),
+        folders => format!(" What was there before and is not back is in {}.", listed(folders)),
+    };
+    let parts = listed(unpacked.iter().map(|folder| folder.path.as_path()).collect());
+    for folder in &mut unpacked {
+        folder.is_kept = true;
+    }
+    let reason = format!(
+        "{what}: {cause}. Then {stuck}. Lar does not start while its database is missing.{aside} What is left of the unpacked \
+         backup is in {parts}"
+    );
+    Error::Unusable { path: path.clone(), reason, step }
+}
+
+/// The names of what is in a folder.
+fn names_in(folder: &Path) -> io::Result<Vec<OsString>> {
+    fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name())).collect()
 }
 
 /// Copies the files of a folder into the empty folder `to`, for their owner alone, without the one that is called `without`.
@@ -165,104 +271,4 @@ fn copy_files(from: &Path, to: &Path, without: &str) -> Result<(), Error> {
         copied.map_err(Error::Backup)?;
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::{PermissionsExt as _, symlink};
-
-    use super::*;
-    use crate::Store;
-
-    fn runtime() -> tokio::runtime::Runtime {
-        tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()
-    }
-
-    /// A backup of a new data directory, with its key.
-    fn backup(at: &Path) -> PathBuf {
-        let (made, file) = (at.join("made"), at.join("lar.tar"));
-        fs::create_dir_all(made.join(CLIENTS)).unwrap();
-        fs::write(made.join("secret.key"), "restored").unwrap();
-        fs::write(made.join(CLIENTS).join("curl"), "a client").unwrap();
-        let store = Store::open(&made.join(DATABASE)).unwrap();
-        runtime().block_on(store.backup(made, file.clone())).unwrap();
-        file
-    }
-
-    fn names(folder: &Path) -> Vec<String> {
-        let entries = fs::read_dir(folder).unwrap();
-        let mut names: Vec<_> =
-            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-        names.sort_unstable();
-        names
-    }
-
-    #[test]
-    fn a_linked_database_is_restored_where_it_lies_and_the_link_stays() {
-        let folder = tempfile::tempdir().unwrap();
-        let at = folder.path().canonicalize().unwrap();
-        let file = backup(&at);
-        let (data, disk) = (at.join("data"), at.join("disk"));
-        for folder in [&data, &disk] {
-            fs::create_dir(folder).unwrap();
-        }
-        fs::write(data.join("secret.key"), "old").unwrap();
-        for name in ["main.db", "main.db-wal", "main.db-shm"] {
-            fs::write(disk.join(name), format!("old {name}")).unwrap();
-        }
-        fs::write(disk.join("other"), "another's").unwrap();
-        symlink("../disk/main.db", data.join(DATABASE)).unwrap();
-
-        let restored = restore(&file, &data, Settings::Leave).unwrap();
-        assert_eq!(fs::read_link(data.join(DATABASE)).unwrap(), Path::new("../disk/main.db"));
-        assert_eq!(restored.database, disk.join("main.db"));
-        let (beside, there) = (restored.aside.unwrap(), restored.database_aside.unwrap());
-        assert_eq!((beside.parent(), there.parent()), (Some(data.as_path()), Some(disk.as_path())));
-        assert_eq!(
-            (names(&beside), names(&there)),
-            (
-                vec!["secret.key".to_owned()],
-                vec!["main.db".to_owned(), "main.db-shm".to_owned(), "main.db-wal".to_owned()]
-            )
-        );
-        assert_eq!(fs::read_to_string(there.join("main.db-wal")).unwrap(), "old main.db-wal");
-        let aside = there.file_name().unwrap().to_str().unwrap().to_owned();
-        assert_eq!(names(&disk), [aside.clone(), "main.db".into(), "other".into()]);
-        assert_eq!(names(&data), [aside, CLIENTS.into(), DATABASE.into(), "secret.key".into()]);
-        assert_eq!(fs::read_to_string(data.join("secret.key")).unwrap(), "restored");
-        assert_eq!(fs::read_to_string(data.join(CLIENTS).join("curl")).unwrap(), "a client");
-        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        assert_eq!(
-            [mode(&there), mode(&disk.join("main.db")), mode(&data.join("secret.key"))],
-            [0o700, 0o600, 0o600]
-        );
-        assert_eq!(Store::open(&data.join(DATABASE)).unwrap().path(), disk.join("main.db"));
-    }
-
-    #[test]
-    fn a_link_that_leads_nowhere_is_put_aside_and_still_says_where_it_led() {
-        let folder = tempfile::tempdir().unwrap();
-        let at = folder.path().canonicalize().unwrap();
-        let file = backup(&at);
-        let data = at.join("data");
-        fs::create_dir(&data).unwrap();
-        symlink("../away/lar.db", data.join(DATABASE)).unwrap();
-        let restored = restore(&file, &data, Settings::Leave).unwrap();
-        assert_eq!(restored.database, data.join(DATABASE));
-        assert!(data.join(DATABASE).symlink_metadata().unwrap().is_file());
-        let led = fs::read_link(restored.aside.unwrap().join(DATABASE)).unwrap();
-        assert_eq!(led, data.join("../away/lar.db"));
-    }
-
-    #[test]
-    fn a_link_to_a_device_is_refused_and_nothing_is_moved() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = backup(folder.path());
-        let data = folder.path().join("data");
-        fs::create_dir(&data).unwrap();
-        symlink("/dev/zero", data.join(DATABASE)).unwrap();
-        let refused = restore(&file, &data, Settings::Leave).unwrap_err();
-        assert!(matches!(refused, Error::Unusable { .. }), "{refused:?}");
-        assert_eq!(names(&data), [DATABASE]);
-    }
 }

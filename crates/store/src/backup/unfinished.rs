@@ -8,38 +8,44 @@
 //! | a check of `X.tar` | the folder `X.verify` |
 //! | a restore | the folder `restore.partial` in the data directory, and `DATABASE.restore.partial` beside a linked database |
 //!
-//! Each is locked while it is worked on: `X.partial` also for `X.db-copy`, which SQLite locks in its own way. The system
-//! releases a lock when its process dies, so what nobody has locked is a leftover. Links are neither followed nor removed.
+//! Each is locked while it is worked on ([`super::working_files`]): `X.partial` also for `X.db-copy`, which SQLite locks in its
+//! own way. Links are neither followed nor removed.
+//!
+//! While a data directory has no database and one of a restore's folders is there, a start is refused: the restore is to be
+//! run again. So a restore that fails leaves its folder where it cannot put back what was there, and so does one that began in
+//! such a data directory.
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use lar_base::files::kind_of;
 use lar_base::shell::quote;
-use rustix::fs::{CWD, Mode, OFlags, RenameFlags, open, renameat_with};
-use rustix::io::Errno;
 
 use super::archive::is_known;
-use super::{CLIENTS, DATABASE, MANIFEST, NAME, is_backup, new_private, sync};
-use crate::{Error, away, beside};
+use super::working_files::{
+    ENDS, claim, database_files, is_folder, is_in_use, is_named, is_regular, lock_new, new_private,
+    remove_regular, rename_new,
+};
+use super::{CLIENTS, DATABASE, MANIFEST, NAME, is_backup, sync};
+use crate::{Error, Linked, away, beside};
 
 /// Extensions in the place of a backup's: the backup until it is whole, the copy of the database, and the folder of a check.
 const WRITTEN: &str = "partial";
 const COPY: &str = "db-copy";
 const CHECKED: &str = "verify";
-/// What SQLite appends to the name of a database for the files beside it.
-const ENDS: [&str; 4] = ["", "-wal", "-shm", "-journal"];
 /// What is appended to the name of a file that a backup is copied to.
 const COPIED: &str = ".partial";
 /// What the folder is called in which a backup is unpacked, in a data directory and beside a database elsewhere.
 const RESTORED: &str = "restore.partial";
 const RESTORED_BESIDE: &str = ".restore.partial";
+/// Links that are followed one after another; Linux follows as many.
+const LINKS_MAX: usize = 40;
 
 /// A new file for its owner alone, locked while it is written. It is removed when dropped, unless it has another name then.
 pub(super) struct NewFile {
@@ -52,7 +58,7 @@ impl NewFile {
     /// When something is there already, or it cannot be made.
     fn make(path: PathBuf) -> Result<Self, Error> {
         let file = new_private(&path).map_err(Error::Backup)?;
-        hold(&file, &path)?;
+        lock_new(&file, &path)?;
         Ok(Self { path, file })
     }
 
@@ -76,7 +82,7 @@ impl NewFile {
     /// When something is there, or it cannot be written or renamed.
     pub(super) fn finish(self, to: &Path) -> Result<(), Error> {
         self.file.sync_all().and_then(|()| rename_new(&self.path, to)).map_err(Error::Backup)?;
-        to.parent().map_or(Ok(()), sync)
+        to.parent().map_or(Ok(()), sync).map_err(Error::Backup)
     }
 }
 
@@ -100,11 +106,7 @@ pub(super) struct DatabaseCopy(pub(super) PathBuf);
 
 impl Drop for DatabaseCopy {
     fn drop(&mut self) {
-        for path in ENDS.map(|end| beside(&self.0, end)) {
-            if is_regular(&path) {
-                let _ = fs::remove_file(path);
-            }
-        }
+        remove_regular(database_files(&self.0));
     }
 }
 
@@ -122,9 +124,12 @@ impl Files {
     }
 }
 
-/// A new folder for its owner alone in which a backup is unpacked, locked meanwhile. It is removed when dropped.
+/// A new folder for its owner alone in which a backup is unpacked, locked meanwhile. It is removed when dropped, unless it is
+/// to be kept.
 pub(super) struct Folder {
     pub(super) path: PathBuf,
+    /// Whether it stays, so that a start is refused until another restore ends.
+    pub(super) is_kept: bool,
     opened: File,
 }
 
@@ -160,14 +165,14 @@ impl Folder {
             Err(error) => return Err(Error::Backup(error)),
         }
         let opened = File::open(&path).map_err(Error::Backup)?;
-        hold(&opened, &path)?;
-        Ok(Self { path, opened })
+        lock_new(&opened, &path)?;
+        Ok(Self { path, is_kept: false, opened })
     }
 }
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        if is_named(&self.opened, &self.path) {
+        if !self.is_kept && is_named(&self.opened, &self.path) {
             let _ = fs::remove_dir_all(&self.path);
         }
     }
@@ -210,7 +215,7 @@ pub fn remove_unfinished_backups(folder: &Path) -> Vec<PathBuf> {
     removed
 }
 
-/// What killed restores left in a data directory, and beside the database that a link in it leads to.
+/// What restores that were killed or failed left in a data directory, and beside the database that a link in it leads to.
 #[must_use]
 pub fn find_unfinished_restores(data_dir: &Path) -> Vec<PathBuf> {
     folders_of_restores(data_dir).into_iter().filter(|path| is_left_folder(path)).collect()
@@ -221,61 +226,64 @@ pub fn remove_unfinished_restores(data_dir: &Path) -> Vec<PathBuf> {
     let removed: Vec<PathBuf> =
         folders_of_restores(data_dir).into_iter().filter_map(remove_folder_or_log).collect();
     if !removed.is_empty() {
-        tracing::warn!(?removed, "a restore was killed: its copies of data and keys are removed");
+        tracing::warn!(
+            ?removed,
+            "a restore was killed or failed: the copies of data and keys that it left are removed"
+        );
     }
     removed
 }
 
-/// Renames a file within its disk where nothing has the new name.
-fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
-    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        // A disk that cannot promise that.
-        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => match fs::symlink_metadata(to) {
-            Ok(_) => Err(ErrorKind::AlreadyExists.into()),
-            Err(_) => fs::rename(from, to),
-        },
-        renamed => renamed.map_err(io::Error::from),
+/// Where a link that leads nowhere led to, if a restore into that place was killed or failed after it had put the database
+/// aside: what it had unpacked is beside that. None where no restore is unfinished there.
+///
+/// # Errors
+/// When the other folder of such a restore is in the data directory, and the link's disk is missing.
+pub(super) fn unfinished_link(data_dir: &Path) -> Result<Option<Linked>, Error> {
+    let database = data_dir.join(DATABASE);
+    let Ok(target) = fs::read_link(&database) else { return Ok(None) };
+    let linked =
+        end_of_link(&database).filter(|linked| is_folder(&beside(&linked.database, RESTORED_BESIDE)));
+    let left = data_dir.join(RESTORED);
+    // A restore into the data directory has the database there.
+    let is_of_linked = is_folder(&left) && fs::symlink_metadata(left.join(DATABASE)).is_err();
+    if linked.is_none() && is_of_linked {
+        let target = data_dir.join(target);
+        return Err(Error::Unusable {
+            path: database,
+            reason: format!(
+                "is a symbolic link to {}, which is not there, and a restore into that did not end",
+                target.display()
+            ),
+            step: format!(
+                "mount its disk and restore again; or, to have the database in the data directory, remove what was left and \
+                 restore again: rm -r {}",
+                quote(&left)
+            ),
+        });
     }
+    Ok(linked)
 }
 
-/// Locks what was just made at `path`. Whoever removes leftovers has it locked for a moment, and may have been faster.
-fn hold(made: &File, path: &Path) -> Result<(), Error> {
-    // A disk without locks is used as well.
-    let _ = made.lock();
-    if is_named(made, path) { Ok(()) } else { Err(Error::Backup(ErrorKind::ResourceBusy.into())) }
-}
-
-/// Locks a file or folder until what is returned is dropped; none where a process has it locked.
-fn claim(path: &Path) -> io::Result<Option<File>> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = File::from(open(path, flags, Mode::empty())?);
-    match file.try_lock() {
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Ok(()) | Err(TryLockError::Error(_)) => Ok(Some(file)),
+/// Where the file is that a link leads to, also over further links, or where it would be. None where there is no link, or where
+/// its folder is not there.
+fn end_of_link(link: &Path) -> Option<Linked> {
+    let mut end = link.parent()?.join(fs::read_link(link).ok()?);
+    for _ in 1..LINKS_MAX {
+        match fs::read_link(&end) {
+            Ok(target) => end = end.parent()?.join(target),
+            Err(_) => {
+                let folder = fs::canonicalize(end.parent()?).ok()?;
+                return Some(Linked { database: folder.join(end.file_name()?), folder });
+            }
+        }
     }
-}
-
-/// Whether a process works on a file or folder that is there.
-fn is_in_use(path: &Path) -> bool {
-    // Something else, such as a device, is not opened.
-    let is_ours = fs::symlink_metadata(path).is_ok_and(|about| about.is_file() || about.is_dir());
-    is_ours && matches!(claim(path), Ok(None))
-}
-
-/// Whether an open file or folder is what has a name.
-fn is_named(opened: &File, path: &Path) -> bool {
-    let (opened, named) = (opened.metadata(), fs::symlink_metadata(path));
-    matches!((opened, named), (Ok(one), Ok(other)) if (one.dev(), one.ino()) == (other.dev(), other.ino()))
-}
-
-/// Whether a regular file is there itself, no link to one.
-fn is_regular(path: &Path) -> bool {
-    fs::symlink_metadata(path).is_ok_and(|about| about.is_file())
+    None
 }
 
 /// Whether a folder is there itself, and nobody works on it.
 fn is_left_folder(path: &Path) -> bool {
-    fs::symlink_metadata(path).is_ok_and(|about| about.is_dir()) && !is_in_use(path)
+    is_folder(path) && !is_in_use(path)
 }
 
 /// The backups in a folder, by the names that Lar gives them, of which something else is there: unfinished, or left.
@@ -292,8 +300,7 @@ fn backups_with_leftovers(folder: &Path) -> BTreeSet<PathBuf> {
 
 /// Where the files of the backup `to` lie until it is whole; the one whose lock counts for all is last.
 fn files_of(to: &Path) -> Vec<PathBuf> {
-    let copy = to.with_extension(COPY);
-    ENDS.map(|end| beside(&copy, end)).into_iter().chain([to.with_extension(WRITTEN)]).collect()
+    database_files(&to.with_extension(COPY)).into_iter().chain([to.with_extension(WRITTEN)]).collect()
 }
 
 /// Removes the files of the backup `to`, unless it is being made, and returns them.
@@ -321,7 +328,7 @@ fn remove_left_copy(path: &Path) -> io::Result<()> {
 
 /// Removes a folder, unless it is worked on; says whether it did.
 fn remove_folder(path: &Path) -> io::Result<bool> {
-    if !fs::symlink_metadata(path).is_ok_and(|about| about.is_dir()) {
+    if !is_folder(path) {
         return Ok(false);
     }
     let Some(_claimed) = claim(path)? else { return Ok(false) };
@@ -359,12 +366,9 @@ fn holds_others(folder: &Path) -> bool {
 /// Where a restore into a data directory unpacks, now or when it was killed. A restore that is killed between two moves may
 /// leave a link to a database that is not there.
 fn folders_of_restores(data_dir: &Path) -> Vec<PathBuf> {
-    let database = data_dir.join(DATABASE);
-    let linked = fs::read_link(&database).ok().map(|target| {
-        let target = fs::canonicalize(&database).unwrap_or_else(|_| data_dir.join(target));
-        beside(&target, RESTORED_BESIDE)
-    });
-    [data_dir.join(RESTORED)].into_iter().chain(linked).collect()
+    let linked = end_of_link(&data_dir.join(DATABASE));
+    let there = linked.map(|linked| beside(&linked.database, RESTORED_BESIDE));
+    [data_dir.join(RESTORED)].into_iter().chain(there).collect()
 }
 
 /// Says why a name that Lar works under is taken.

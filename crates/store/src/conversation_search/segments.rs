@@ -6,7 +6,7 @@
 
 use std::ops::RangeInclusive;
 
-use crate::unallocated::page::{two_bytes, varint};
+use crate::page::{two_bytes, varint};
 
 /// The row of the structure record (`FTS5_STRUCTURE_ROWID`).
 pub(super) const STRUCTURE_ROW: i64 = 10;

@@ -92,7 +92,7 @@ impl Store {
 
 /// Removes [`WRITE_ROWS`] rows at most of segments all of whose terms a merge has moved; returns how many.
 fn remove_leaves_in_txn(connection: &Connection) -> Result<usize, Error> {
-    let Some(structure) = structure(connection)? else { return Ok(0) };
+    let structure = structure(connection)?;
     let mut remove = connection.prepare_cached(
         "DELETE FROM conversation_search_data WHERE id IN
            (SELECT id FROM conversation_search_data WHERE id BETWEEN ?1 AND ?2 LIMIT ?3)",
@@ -106,7 +106,7 @@ fn remove_leaves_in_txn(connection: &Connection) -> Result<usize, Error> {
 
 /// Looks at `count` separators behind `after`.
 fn find_in_txn(connection: &Connection, after: Option<&Separator>, count: usize) -> Result<Found, Error> {
-    let Some(structure) = structure(connection)? else { return Ok(Found::default()) };
+    let structure = structure(connection)?;
     let start = Separator { segment: i64::MIN, term: Vec::new() };
     let after = after.unwrap_or(&start);
     let mut query = connection.prepare_cached(SEPARATORS)?;
@@ -129,7 +129,7 @@ fn find_in_txn(connection: &Connection, after: Option<&Separator>, count: usize)
 
 /// Changes those of these separators that need it still; returns how many.
 fn change_in_txn(connection: &Connection, separators: &[Separator]) -> Result<usize, Error> {
-    let Some(structure) = structure(connection)? else { return Ok(0) };
+    let structure = structure(connection)?;
     let mut replace = connection
         .prepare_cached("UPDATE conversation_search_idx SET term = ?3 WHERE segid = ?1 AND term = ?2")?;
     let mut remove =
@@ -185,9 +185,16 @@ fn replacement(separator: &[u8], first: &[u8], next: Option<Vec<u8>>) -> Option<
     first.get(..=shared).filter(|_| is_between).map(<[u8]>::to_vec)
 }
 
-/// The structure of the index; none where its record is damaged.
-fn structure(connection: &Connection) -> Result<Option<Structure>, Error> {
-    block(connection, STRUCTURE_ROW, Structure::decode)
+/// The structure of the index.
+///
+/// # Errors
+/// Where its record is damaged.
+fn structure(connection: &Connection) -> Result<Structure, Error> {
+    let damaged = || Error::Corrupt {
+        path: None,
+        faults: vec!["the search index has no structure that can be read".into()],
+    };
+    block(connection, STRUCTURE_ROW, Structure::decode)?.ok_or_else(damaged)
 }
 
 /// Reads a record of the index; none where it is not there, or `decode` finds it damaged.

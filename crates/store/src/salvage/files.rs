@@ -3,21 +3,21 @@
 //! They are removed when the salvage ends, also with an error. A salvage that is killed leaves them; the next one into the same
 //! place removes them ([`remove_leftovers`]). Nothing else is removed: no link, no folder, not the damaged database itself.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::backup::new_private;
-use crate::{Error, beside, holes};
+use crate::backup::working_files::{
+    database_files, is_in_use, is_regular, lock_new, new_private, remove_regular,
+};
+use crate::{Error, holes};
 
 /// The extensions of working files, in the place of the new database's: the copy, the new database, and what
 /// [`super::repair`] and [`super::schema`] make for a moment.
 const COPY: &str = "damaged-copy";
 const UNFINISHED: &str = "unfinished";
 const EXTENSIONS: [&str; 4] = [COPY, UNFINISHED, "new-header", "new-schema"];
-/// What SQLite appends to the name of a database for the files beside it.
-const ENDS: [&str; 4] = ["", "-wal", "-shm", "-journal"];
 
 /// The files of a salvage that runs.
 pub(super) struct Files {
@@ -42,8 +42,7 @@ impl Files {
         remove_leftovers(damaged, to)?;
         let (copy, unfinished) = (to.with_extension(COPY), to.with_extension(UNFINISHED));
         let locked = new_private(&copy).map_err(Error::Backup)?;
-        // A disk without locks is used as well.
-        let _ = locked.try_lock();
+        lock_new(&locked, &copy)?;
         let files = Self { copy, unfinished, to: to.to_owned(), locked };
         files.fill(damaged)?;
         drop(new_private(&files.unfinished).map_err(Error::Backup)?);
@@ -75,11 +74,7 @@ impl Files {
 
 impl Drop for Files {
     fn drop(&mut self) {
-        for path in paths(&self.to) {
-            if is_regular(&path) {
-                let _ = fs::remove_file(path);
-            }
-        }
+        remove_regular(paths(&self.to));
     }
 }
 
@@ -104,7 +99,7 @@ pub fn remove_leftovers(damaged: &Path, to: &Path) -> Result<(), Error> {
                 step: "name another folder: lar backup salvage FOLDER".into(),
             });
         }
-        if is_locked(path) {
+        if is_in_use(path) {
             return Err(Error::Unusable {
                 path: path.clone(),
                 reason: "is in use by another salvage".into(),
@@ -118,20 +113,10 @@ pub fn remove_leftovers(damaged: &Path, to: &Path) -> Result<(), Error> {
 /// Where working files of a salvage into `to` lie, and what SQLite puts beside them.
 fn paths(to: &Path) -> Vec<PathBuf> {
     let files = EXTENSIONS.map(|extension| to.with_extension(extension));
-    files.iter().flat_map(|file| ENDS.map(|end| beside(file, end))).collect()
-}
-
-/// Whether a regular file is there itself, no link to one.
-fn is_regular(path: &Path) -> bool {
-    fs::symlink_metadata(path).is_ok_and(|about| about.is_file())
+    files.iter().flat_map(|file| database_files(file)).collect()
 }
 
 fn is_same(one: &Path, other: &Path) -> bool {
     let file = |path: &Path| fs::metadata(path).map(|about| (about.dev(), about.ino())).ok();
     file(one).is_some_and(|one| file(other) == Some(one))
-}
-
-/// Whether a process has a lock on a file; none where it cannot be opened.
-fn is_locked(path: &Path) -> bool {
-    File::open(path).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
 }

@@ -65,8 +65,8 @@ impl Copying<'_> {
         let mut named = Named::default();
         for index in &self.table.indexes {
             let (mut keys, is_whole) = self.read_index(index)?;
+            named.is_complete |= is_whole && !keys.is_empty();
             named.keys.append(&mut keys);
-            named.is_complete |= is_whole && !named.keys.is_empty();
         }
         Ok(named)
     }

@@ -2,7 +2,7 @@
 
 use rusqlite::types::Value;
 
-use crate::unallocated::page::varint;
+use crate::page::varint;
 
 /// The values of a record; none where it is damaged. Text that is no UTF-8 is kept as far as it is.
 pub(super) fn values(record: &[u8]) -> Option<Vec<Value>> {

@@ -7,7 +7,7 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use rusqlite::types::{Value, ValueRef};
-use rusqlite::{Connection, Row, params_from_iter};
+use rusqlite::{Connection, OptionalExtension as _, Row, params_from_iter};
 
 use super::Table;
 use super::gaps::Scale;
@@ -162,6 +162,8 @@ pub(super) struct Copying<'a> {
     bytes_left: u64,
     /// The keys of all rows that were read.
     pub(super) read: BTreeSet<Key>,
+    /// Rows, as text, that have the key of another one.
+    others: BTreeSet<String>,
     saved: u64,
     lost: u64,
     pub(super) unsearched: u64,
@@ -192,6 +194,7 @@ impl<'a> Copying<'a> {
             insert,
             bytes_left: pages.saturating_mul(page_bytes).saturating_mul(BYTES_READ_MAX),
             read: BTreeSet::new(),
+            others: BTreeSet::new(),
             saved: 0,
             lost: 0,
             unsearched: 0,
@@ -234,6 +237,19 @@ impl<'a> Copying<'a> {
         Ok(())
     }
 
+    /// Counts a row as lost whose key is that of another row, which has other values or is the one before it: one of the two keys is
+    /// damaged. Where the table has an index, that names the lost one.
+    fn count_other(&mut self, key: &Key, columns: &[Value], is_next: bool) -> Result<(), Error> {
+        let tests = self.table.key_with(" = ?").replace(", ", " AND ");
+        let columns_of_table = quoted(&self.table.columns);
+        let sql = format!("SELECT {columns_of_table} FROM \"{}\" WHERE {tests}", self.table.name);
+        let mut query = self.target.prepare_cached(&sql)?;
+        let saved = query.query_row(params_from_iter(key.values()), |row| values(row, 0)).optional()?;
+        let is_other = is_next || saved.is_some_and(|saved| saved != columns);
+        self.lost += u64::from(is_other && self.others.insert(format!("{columns:?}")));
+        Ok(())
+    }
+
     /// Keeps the rows of a query that are new, until it ends, breaks off or goes in a circle. A row out of order, whose number
     /// a damaged page made larger or smaller, is a row like others.
     pub(super) fn walk(&mut self, sql: &str, parameters: &[Value]) -> Result<Walk, Error> {
@@ -255,13 +271,16 @@ impl<'a> Copying<'a> {
                     let values = values(row, 0)?;
                     let bytes = bytes(&values);
                     let (key, columns) = self.table.split(values);
+                    let is_next = walk.recent.back() == Some(&key);
                     if walk.recent.len() == RECENT_ROWS {
                         walk.recent.pop_front();
                     }
                     walk.recent.push_back(key.clone());
-                    let is_new = self.read.insert(key);
+                    let is_new = self.read.insert(key.clone());
                     if is_new {
                         self.keep(columns)?;
+                    } else if self.table.indexes.is_empty() {
+                        self.count_other(&key, &columns, is_next)?;
                     }
                     repeats = if is_new { 0 } else { repeats + 1 };
                     if !self.goes_on(bytes, repeats) {

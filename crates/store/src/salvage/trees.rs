@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::pages::{Pages, number_at};
 use crate::Error;
-use crate::unallocated::page::{Cell, Page};
+use crate::page::{Cell, Page};
 
 /// Where the header has how many bytes at the end of each page SQLite leaves alone, and how many it has to have beside them.
 const RESERVED_AT: usize = 20;

@@ -2,14 +2,14 @@
 //! supposed to be, small regular files: whoever can write to that folder may have put a link, a device or a huge file in the
 //! place of one. Such a file is left out, and the rest is saved all the same.
 
-use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use lar_base::Bytes;
 use lar_base::files::{KEY_BYTES_MAX, TEXT_BYTES_MAX, read_small_unlinked};
 use lar_base::shell::quote;
+use lar_store::backup::write_private;
 use serde::Serialize;
 
 /// The files, with the most that is read of each.
@@ -56,13 +56,6 @@ pub(super) fn copy(database: &Path, folder: &Path) -> anyhow::Result<Vec<LeftOut
         }
     }
     Ok(left_out)
-}
-
-fn write_private(to: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut options = std::fs::File::options();
-    let mut out = options.write(true).create_new(true).mode(0o600).open(to)?;
-    out.write_all(bytes)?;
-    out.sync_all()
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use lar_base::{ConversationId, MessageId, UserId};
 
 use super::*;
 use crate::conversation_search::{add_message_in_txn, remove_some_in_txn};
-use crate::unallocated::page::{two_bytes, varint};
+use crate::page::{two_bytes, varint};
 use crate::{NewConversation, beside, migrations};
 
 /// Makes leaves of 64 bytes, so that few words are in many leaves.
@@ -82,7 +82,8 @@ fn kept_and_erased(connection: &Connection, random: &mut Random) -> [Vec<Said>; 
 fn clear(connection: &Connection) -> [usize; 2] {
     let (mut leaves, mut changed) = (0, 0);
     loop {
-        let removed = remove_leaves_in_txn(connection).unwrap();
+        // A damaged structure is an error, and then nothing is changed.
+        let Ok(removed) = remove_leaves_in_txn(connection) else { return [0, 0] };
         leaves += removed;
         if removed == 0 {
             break;
@@ -282,7 +283,7 @@ fn a_damaged_structure_costs_no_word() {
         .find_map(|seed| {
             let (connection, mut random) = (database(), Random(seed));
             let [kept, _] = kept_and_erased(&connection, &mut random);
-            let structure = structure(&connection).unwrap().unwrap();
+            let structure = structure(&connection).unwrap();
             let merged: Vec<i64> = structure.merged_rows().map(|(first, _)| first >> 37).collect();
             let is_moved = |(segment, _, leaf): &(i64, Vec<u8>, i64)| {
                 !merged.contains(segment)

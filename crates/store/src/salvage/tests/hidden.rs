@@ -179,6 +179,38 @@ fn every_page_of_a_database_without_damage_is_reached() {
 }
 
 #[test]
+fn a_row_whose_key_became_that_of_another_one_is_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = with_many_rows(folder.path());
+    let connection = Connection::open(&path).unwrap();
+    connection.execute_batch("UPDATE usage_daily SET tokens_in = rowid_of FROM (SELECT day AS d, row_number() OVER () AS rowid_of FROM usage_daily) WHERE d = day; PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    drop(connection);
+    let bytes = fs::read(&path).unwrap();
+    for (table, letters, others) in
+        [("aliases", "model-00500of", "model-00501of"), ("usage_daily", "2026-00500key", "2026-00510key")]
+    {
+        let places = |text: &str| {
+            bytes
+                .windows(text.len())
+                .enumerate()
+                .filter(|(_, at)| *at == text.as_bytes())
+                .map(|(at, _)| at)
+                .collect::<Vec<_>>()
+        };
+        assert!(!places(others).is_empty());
+        let mut damaged = bytes.clone();
+        for place in places(letters) {
+            damaged[place..place + letters.len()].copy_from_slice(others.as_bytes());
+        }
+        let path = folder.path().join(format!("{table}.db"));
+        fs::write(&path, damaged).unwrap();
+        let salvaged = salvage(&path, &folder.path().join(format!("saved-{table}.db"))).unwrap();
+        let found = of(&salvaged, table);
+        assert_eq!((found.saved, found.lost), (ROWS - 1, 1), "{table}");
+    }
+}
+
+#[test]
 fn what_is_behind_the_last_page_is_counted_where_it_holds_something() {
     let folder = tempfile::tempdir().unwrap();
     let path = with_many_rows(folder.path());

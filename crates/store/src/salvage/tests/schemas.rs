@@ -11,7 +11,7 @@ use rusqlite::{Connection, Row};
 use super::{filled, numbers, spoil, texts};
 use crate::salvage::repair::Header;
 use crate::salvage::{identify, rows, salvage};
-use crate::{Error, migrations};
+use crate::{Error, Store, migrations};
 
 /// Where the header has the encoding of texts and the number of the schema (SQLite's file format, 1.3).
 const ENCODING_AT: Range<usize> = 56..60;
@@ -63,6 +63,7 @@ fn of_schema(folder: &Path, schema: u32) -> PathBuf {
                  VALUES ('cand', '{space}', 'key', 'noted', 'fact', '{{}}', 'why', 1)"
             ),
         ),
+        (16, format!("INSERT INTO answer_memories VALUES ('{memory}', '{message}')")),
     ];
     for (_, sql) in steps.iter().filter(|(since, _)| *since <= schema) {
         connection.execute_batch(sql).unwrap();
@@ -84,6 +85,16 @@ fn contents(database: &Path) -> BTreeMap<String, Vec<Vec<Value>>> {
         contents.insert(table.name, rows);
     }
     contents
+}
+
+/// Every row of every table that a salvage is to make of a database of a schema: as the newest schema has them.
+fn expected(database: &Path, schema: u32) -> BTreeMap<String, Vec<Vec<Value>>> {
+    let newest = database.with_extension("newest.db");
+    fs::copy(database, &newest).unwrap();
+    let connection = Connection::open(&newest).unwrap();
+    connection.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
+    migrations::make_from(&connection, schema, migrations::known()).unwrap();
+    contents(&newest)
 }
 
 /// Writes a number into the header.
@@ -109,11 +120,11 @@ fn reason(error: Error) -> String {
 }
 
 #[test]
-fn a_database_of_every_schema_is_saved_in_its_own() {
+fn a_database_of_every_schema_is_saved_in_the_newest() {
     let folder = tempfile::tempdir().unwrap();
     for schema in 1..=migrations::known() {
         let path = of_schema(folder.path(), schema);
-        let expected = contents(&path);
+        let expected = expected(&path, schema);
         let to = folder.path().join(format!("saved-{schema}.db"));
         let salvaged = salvage(&path, &to).unwrap();
         assert_eq!(contents(&to), expected, "{schema}");
@@ -122,12 +133,28 @@ fn a_database_of_every_schema_is_saved_in_its_own() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_memories_of_an_older_schema_stay_in_the_answers_of_a_salvaged_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = of_schema(folder.path(), 15);
+    let given = r#"{"recalled":[{"id":"mem_lost","content":"The walnut is old."}]}"#;
+    Connection::open(&path).unwrap().execute("UPDATE messages SET memory = ?1", [given]).unwrap();
+    let to = folder.path().join("saved.db");
+    salvage(&path, &to).unwrap();
+    let store = Store::open(&to).unwrap();
+    store.clear_erased().await.unwrap();
+    let kept = |connection: &Connection| {
+        Ok(connection.query_row("SELECT memory FROM messages", [], |row| row.get::<_, String>(0))?)
+    };
+    assert_eq!(store.read(kept).await.unwrap(), given);
+}
+
 #[test]
 fn a_bit_in_the_number_of_the_schema_costs_no_column() {
     let folder = tempfile::tempdir().unwrap();
     for schema in [3, 8, 10, migrations::known()] {
         let path = of_schema(folder.path(), schema);
-        let expected = contents(&path);
+        let expected = expected(&path, schema);
         for bit in [0, 1, 2, 3, 4, 31] {
             let number = schema ^ (1 << bit);
             write(&path, SCHEMA_AT, number);
@@ -205,7 +232,7 @@ fn a_damaged_number_of_the_encoding_costs_nothing() {
     let folder = tempfile::tempdir().unwrap();
     for schema in [10, migrations::known()] {
         let path = of_schema(folder.path(), schema);
-        let expected = contents(&path);
+        let expected = expected(&path, schema);
         for encoding in [0, 2, 3, 1 << 31] {
             write(&path, ENCODING_AT, encoding);
             let to = folder.path().join(format!("saved-{schema}-{encoding}.db"));
