@@ -102,6 +102,8 @@ pub struct Log {
     /// Numbers of the database's pages, from 1 and in order, whose newest version is damaged in the log. An older version
     /// was read in its place, so the last changes to its rows are missing. Empty when the log is whole.
     pub skipped_pages: Vec<u32>,
+    /// Whether the log ends in a transaction that cannot be read, after a power failure or by damage: the last change is missing.
+    pub is_incomplete: bool,
     /// Why the log could not be read, in the system's words: then nothing of it was saved. None when it was read.
     pub unreadable: Option<String>,
 }
@@ -204,12 +206,12 @@ fn apply_log(damaged: &Path, files: &Files) -> Result<Log, Error> {
             return Ok(Log { unreadable: Some(error.to_string()), ..Log::default() });
         }
     };
-    let wal::Applied { transactions, skipped_pages } = applied;
+    let wal::Applied { transactions, skipped_pages, is_incomplete } = applied;
     if !skipped_pages.is_empty() {
         tracing::error!(
             pages = ?skipped_pages,
             "the newest versions of these pages are damaged in the write-ahead log: older ones are read in their place"
         );
     }
-    Ok(Log { transactions, skipped_pages, unreadable: None })
+    Ok(Log { transactions, skipped_pages, is_incomplete, unreadable: None })
 }

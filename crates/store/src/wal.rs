@@ -178,6 +178,8 @@ pub(crate) struct Applied {
     pub(crate) transactions: u64,
     /// Pages whose newest version is damaged, in order: the database has an older version of them.
     pub(crate) skipped_pages: Vec<u32>,
+    /// Whether the log ends in a transaction that cannot be read.
+    pub(crate) is_incomplete: bool,
 }
 
 /// The log of a database.
@@ -240,12 +242,15 @@ impl Log {
     /// When the log cannot be read or the database cannot be written; [`io::ErrorKind::UnexpectedEof`] when the log changed since
     /// [`Log::read`]. Then a part of it may be in the database.
     pub(crate) fn apply(&self) -> io::Result<Applied> {
-        let end = match self.verdict()? {
+        let verdict = self.verdict()?;
+        let is_incomplete = matches!(verdict, Verdict::Unclear(_));
+        let nothing = Applied { is_incomplete, ..Applied::default() };
+        let end = match verdict {
             Verdict::Damaged(_) => self.summary.last_commit,
             Verdict::Whole | Verdict::Unclear(_) => self.summary.last_accepted_commit,
         };
-        let Some(end) = end else { return Ok(Applied::default()) };
-        let Some(newest) = self.newest(end, usize::MAX)? else { return Ok(Applied::default()) };
+        let Some(end) = end else { return Ok(nothing) };
+        let Some(newest) = self.newest(end, usize::MAX)? else { return Ok(nothing) };
         let mut database = File::options().read(true).write(true).open(&self.database)?;
         let mut pages = Pages::open(&self.path, self.frames.page_bytes)?;
         for (page, versions) in &newest.pages {
@@ -267,7 +272,7 @@ impl Log {
         let is_skipped = |versions: &Versions| versions.intact != Some(versions.last);
         let skipped = newest.pages.iter().filter(|(_, versions)| is_skipped(versions));
         let skipped_pages = skipped.map(|(page, _)| *page).collect();
-        Ok(Applied { transactions: newest.transactions, skipped_pages })
+        Ok(Applied { transactions: newest.transactions, skipped_pages, is_incomplete })
     }
 
     /// Whether the database has all that was committed to the log: it was checkpointed.

@@ -138,6 +138,12 @@ fn screen(report: &Report) -> String {
             "The write-ahead log cannot be read ({reason}): the changes that were in it only are missing."
         ));
     }
+    if report.log.is_incomplete {
+        lines.push(
+            "The write-ahead log ends in a transaction that cannot be read: the last change is missing."
+                .into(),
+        );
+    }
     let skipped = &report.log.skipped_pages;
     if !skipped.is_empty() {
         let pages = counted(

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | a backup `X.tar` | `X.partial`, the backup so far, and `X.db-copy` with what SQLite keeps beside that |
 //! | a copy of a backup to `FILE` | `FILE.partial` |
-//! | a check of `X.tar` | the folder `X.verify` |
+//! | a check of `X.tar` | the folder `X.verify-unpacked` |
 //! | a restore | the folder `restore.partial` in the data directory, and `DATABASE.restore.partial` beside a linked database |
 //!
 //! Each is locked while it is worked on ([`super::working_files`]): `X.partial` also for `X.db-copy`, which SQLite locks in its
@@ -38,7 +38,7 @@ use crate::{Error, Linked, away, beside};
 /// Extensions in the place of a backup's: the backup until it is whole, the copy of the database, and the folder of a check.
 const WRITTEN: &str = "partial";
 const COPY: &str = "db-copy";
-const CHECKED: &str = "verify";
+const CHECKED: &str = "verify-unpacked";
 /// What is appended to the name of a file that a backup is copied to.
 const COPIED: &str = ".partial";
 /// What the folder is called in which a backup is unpacked, in a data directory and beside a database elsewhere.

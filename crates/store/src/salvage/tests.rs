@@ -365,12 +365,18 @@ fn a_bad_log_is_passed_over_and_a_good_one_is_read() {
     fs::copy(&path, &copy).unwrap();
     let title = |log: &[u8], to: &str| {
         fs::write(super::beside(&copy, "-wal"), log).unwrap();
+        let is_torn = ["last.db", "noise.db"].contains(&to);
         let to = at.join(to);
-        salvage(&copy, &to).unwrap();
+        assert_eq!(salvage(&copy, &to).unwrap().log.is_incomplete, is_torn, "{}", to.display());
         let saved = Connection::open(to).unwrap();
         saved.query_row("SELECT min(title) FROM conversations", [], |row| row.get::<_, String>(0)).unwrap()
     };
     assert_eq!(title(&log, "good.db"), "In the log");
+    // The last transaction cannot be read.
+    let mut last = log.clone();
+    let end = last.len();
+    last[end - 100] ^= 1;
+    assert_eq!(title(&last, "last.db"), "Before that");
     let mut bad = log;
     // Salts are in no checksum: the frame is intact, though SQLite ends there; and another transaction is behind it.
     bad[40] ^= 1;

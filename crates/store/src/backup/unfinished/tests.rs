@@ -152,17 +152,18 @@ fn what_killed_backups_left_in_a_folder_is_removed_and_nothing_else() {
     for name in left.iter().chain(&others) {
         fs::write(at(name), "a file").unwrap();
     }
-    unpacked(&at("lar-3.verify"));
+    unpacked(&at("lar-3.verify-unpacked"));
     // Links, what others put into such a folder, and a backup that is being made.
     symlink("notes", at("lar-5.partial")).unwrap();
-    symlink("lar-3.verify", at("lar-5.verify")).unwrap();
-    fs::create_dir(at("lar-6.verify")).unwrap();
-    fs::write(at("lar-6.verify/notes"), "a file").unwrap();
+    symlink("lar-3.verify-unpacked", at("lar-5.verify-unpacked")).unwrap();
+    fs::create_dir(at("lar-6.verify-unpacked")).unwrap();
+    fs::write(at("lar-6.verify-unpacked/notes"), "a file").unwrap();
     let running = Files::make(&at("lar-7.tar")).unwrap();
     fs::write(at("lar-7.db-copy-wal"), "a file").unwrap();
 
     let mut found = find_unfinished_backups(folder.path());
-    let mut expected: Vec<PathBuf> = left.iter().chain(&["lar-3.verify"]).map(|name| at(name)).collect();
+    let mut expected: Vec<PathBuf> =
+        left.iter().chain(&["lar-3.verify-unpacked"]).map(|name| at(name)).collect();
     expected.sort_unstable();
     found.sort_unstable();
     assert_eq!(found, expected);
@@ -170,7 +171,7 @@ fn what_killed_backups_left_in_a_folder_is_removed_and_nothing_else() {
     removed.sort_unstable();
     assert_eq!(removed, expected);
     let mut stay: Vec<&str> = others.to_vec();
-    stay.extend(["lar-5.partial", "lar-5.verify", "lar-6.verify"]);
+    stay.extend(["lar-5.partial", "lar-5.verify-unpacked", "lar-6.verify-unpacked"]);
     stay.extend(["lar-7.db-copy", "lar-7.db-copy-wal", "lar-7.partial"]);
     stay.sort_unstable();
     assert_eq!(names(folder.path()), stay);
@@ -203,7 +204,7 @@ fn a_backup_is_made_where_a_killed_one_left_its_files() {
 #[test]
 fn a_check_removes_what_a_killed_one_left_and_no_folder_of_others() {
     let folder = tempfile::tempdir().unwrap();
-    let (file, checked) = (folder.path().join("mine.tar"), folder.path().join("mine.verify"));
+    let (file, checked) = (folder.path().join("mine.tar"), folder.path().join("mine.verify-unpacked"));
     backup(&file);
     unpacked(&checked);
     verify(&file).unwrap();
