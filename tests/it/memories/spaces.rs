@@ -447,3 +447,25 @@ fn a_key_without_memory_read_is_shown_no_memory_by_tools() {
         }
     }
 }
+
+#[test]
+fn a_key_without_memory_read_lets_nobody_read_a_team_s_memories() {
+    let lar = Lar::start();
+    let space = lar.post("/lar/v1/spaces", &json!({ "name": "kitchen" })).json();
+    let grants = format!("/lar/v1/spaces/{}/grants", space["id"].as_str().unwrap());
+    let invited = lar.post("/lar/v1/users", &json!({ "name": "bob" }));
+    assert_eq!(invited.status, 201, "{}", invited.body);
+    let made = lar.post("/lar/v1/keys", &json!({ "name": "narrow", "scopes": ["memory:write"] })).json();
+    let narrow = format!("authorization: Bearer {}\r\n", made["secret"].as_str().unwrap());
+    let grant = json!({ "user": "bob", "access": "read" });
+    for (method, body) in [("POST", &grant), ("GET", &Value::Null)] {
+        let refused = with(&lar, &narrow, method, &grants, body);
+        assert_eq!(
+            (refused.status, refused.json()["code"].as_str()),
+            (403, Some("FORBIDDEN_SCOPE")),
+            "{method}"
+        );
+    }
+    assert_eq!(lar.get(&grants).json()["data"], json!([]));
+    assert_eq!(lar.post(&grants, &grant).status, 200, "a key with both scopes gives the grant");
+}
