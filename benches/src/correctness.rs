@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use lar_engines::driver::{Ability, Constraint, Driver as _, Event, FinishReason, Job, Prompt, Sampling};
+use lar_engines::driver::{
+    Ability, Constraint, Driver as _, Event, FinishReason, GenerationRequest, Prompt, Sampling,
+};
 use lar_engines::embedded::{ConfinementPolicy, Embedded, EmbeddedOptions};
 use lar_engines::protocol::Compute;
 use lar_tests::{chat_model, program};
@@ -40,7 +42,7 @@ async fn engine(concurrency: usize) -> anyhow::Result<Arc<Embedded>> {
 }
 
 /// The text of an answer and how it ended.
-async fn answer(engine: &Embedded, job: Job) -> anyhow::Result<(String, Event)> {
+async fn answer(engine: &Embedded, job: GenerationRequest) -> anyhow::Result<(String, Event)> {
     let mut generation = engine.generate(job)?;
     let mut text = String::new();
     while let Some(event) = generation.events.next().await {
@@ -105,7 +107,10 @@ pub(crate) async fn structure() -> anyhow::Result<String> {
                 constraint: Some(Constraint::JsonSchema(schema.to_string())),
                 ..Sampling::default()
             };
-            answer(&engine, Job { prompt: prompt.clone(), sampling, caller: None, cache_of: None })
+            answer(
+                &engine,
+                GenerationRequest { prompt: prompt.clone(), sampling, caller: None, cache_of: None },
+            )
         });
         let answers: Vec<_> = answers.buffer_unordered(STREAMS).collect().await;
         for answered in answers {
@@ -134,7 +139,7 @@ pub(crate) async fn seeds() -> anyhow::Result<String> {
     for seed in 0..SEEDS {
         let job = || {
             let sampling = Sampling { temperature: Some(1.0), seed, tokens_max: 32, ..Sampling::default() };
-            Job { prompt: prompt.clone(), sampling, caller: None, cache_of: None }
+            GenerationRequest { prompt: prompt.clone(), sampling, caller: None, cache_of: None }
         };
         let (one, two) = (answer(&engine, job()).await?.0, answer(&engine, job()).await?.0);
         same += u32::from(one == two);
@@ -157,7 +162,8 @@ pub(crate) async fn races() -> anyhow::Result<String> {
                 progress(&format!("race {race} of {RACES}"));
             }
             let sampling = Sampling { tokens_max: 3, seed: race as u32, ..Sampling::default() };
-            let mut generation = engine.generate(Job { prompt, sampling, caller: None, cache_of: None })?;
+            let mut generation =
+                engine.generate(GenerationRequest { prompt, sampling, caller: None, cache_of: None })?;
             let stop = generation.stop.clone();
             // From before the first step to after the last.
             let delay = Duration::from_micros(race * 7919 % 200_000);
@@ -193,7 +199,7 @@ pub(crate) async fn races() -> anyhow::Result<String> {
     // A place that was lost would keep this from ever having all of them.
     let full = futures_util::stream::iter(0..STREAMS).map(|_| {
         let sampling = Sampling { tokens_max: 4, ..Sampling::default() };
-        answer(&engine, Job { prompt: prompt.clone(), sampling, caller: None, cache_of: None })
+        answer(&engine, GenerationRequest { prompt: prompt.clone(), sampling, caller: None, cache_of: None })
     });
     let full: Vec<_> = full.buffer_unordered(STREAMS).collect().await;
     let free = full.into_iter().filter(|answered| matches!(answered, Ok((_, Event::Finished(_))))).count();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use lar_base::{Bytes, Instant};
-use lar_engines::driver::{Ability, Driver as _, Event, Job, Prompt, Sampling, TokenLogprobs};
+use lar_engines::driver::{Ability, Driver as _, Event, GenerationRequest, Prompt, Sampling, TokenLogprobs};
 use lar_engines::embedded::{ConfinementPolicy, Embedded, EmbeddedOptions};
 use lar_engines::llama_server::{LlamaServer, LlamaServerOptions};
 use lar_engines::protocol::{CacheType, Compute};
@@ -55,7 +55,7 @@ struct Answer {
     guessed: [u32; 2],
 }
 
-async fn answer(engine: &dyn lar_engines::driver::Driver, job: Job) -> anyhow::Result<Answer> {
+async fn answer(engine: &dyn lar_engines::driver::Driver, job: GenerationRequest) -> anyhow::Result<Answer> {
     let mut generation = engine.generate(job)?;
     let (mut answer, mut first, mut tokens) = (Answer::default(), None, 0u32);
     while let Some(event) = generation.events.next().await {
@@ -66,7 +66,7 @@ async fn answer(engine: &dyn lar_engines::driver::Driver, job: Job) -> anyhow::R
                 answer.text.push_str(&text);
                 answer.logprobs.extend(logprobs);
             }
-            Event::Guessed { tokens, right } => answer.guessed = [tokens, right],
+            Event::Speculated { tokens, accepted } => answer.guessed = [tokens, accepted],
             Event::Failed(error) => anyhow::bail!("an answer failed: {error}"),
             _ => {}
         }
@@ -88,7 +88,12 @@ pub(crate) async fn speculation() -> anyhow::Result<String> {
     );
     for (name, prompt) in [("code that is written again with changes", CODE), ("prose", PROSE)] {
         let prompt = with.prepare(Prompt::Text(prompt.into())).await?.prompt;
-        let job = || Job { prompt: prompt.clone(), sampling: greedy(256), caller: None, cache_of: None };
+        let job = || GenerationRequest {
+            prompt: prompt.clone(),
+            sampling: greedy(256),
+            caller: None,
+            cache_of: None,
+        };
         let (mut speeds, mut same, mut guessed) = ([Vec::new(), Vec::new()], true, [0; 2]);
         for round in 0..=ROUNDS {
             let (a, b) = (answer(&*without, job()).await?, answer(&*with, job()).await?);
@@ -148,7 +153,7 @@ pub(crate) async fn cache_types() -> anyhow::Result<String> {
             let length = 200 + place * 4;
             anyhow::ensure!(length < tokens.len(), "the text has only {} tokens", tokens.len());
             let sampling = Sampling { logprobs: Some(20), ..greedy(1) };
-            let job = Job {
+            let job = GenerationRequest {
                 prompt: Prompt::Tokens(tokens[..length].to_vec()),
                 sampling,
                 caller: None,
@@ -166,7 +171,7 @@ pub(crate) async fn cache_types() -> anyhow::Result<String> {
             f64::from((now.map_or(-10.0, |candidate| candidate.logprob) - a.chosen.logprob).abs())
         });
         let change = changes.sum::<f64>() / reference.len() as f64;
-        let deep = Job {
+        let deep = GenerationRequest {
             prompt: Prompt::Tokens(tokens[..2000].to_vec()),
             sampling: greedy(64),
             caller: None,
@@ -258,7 +263,7 @@ pub(crate) async fn beside_server() -> anyhow::Result<String> {
         let prompt = format!("{} {}", openings[number % 10], subjects[number / 10]);
         let prompt = ours.prepare(Prompt::Text(prompt)).await?.prompt;
         let sampling = Sampling { logprobs: Some(5), ..greedy(COMPARED_TOKENS) };
-        let job = Job { prompt, sampling, caller: None, cache_of: None };
+        let job = GenerationRequest { prompt, sampling, caller: None, cache_of: None };
         let (a, b) = (answer(&*ours, job.clone()).await?, answer(&theirs, job).await?);
         let apart = a.logprobs.iter().zip(&b.logprobs).position(|(a, b)| a.chosen.bytes != b.chosen.bytes);
         match apart {

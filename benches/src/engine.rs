@@ -15,7 +15,7 @@ use futures_util::stream::BoxStream;
 use futures_util::{StreamExt as _, stream};
 use lar_base::Instant;
 use lar_egress::{Egress, Method, Request, Trust};
-use lar_engines::driver::{Ability, Driver as _, Event, Job, Prompt, Sampling};
+use lar_engines::driver::{Ability, Driver as _, Event, GenerationRequest, Prompt, Sampling};
 use lar_engines::embedded::{ConfinementPolicy, Embedded, EmbeddedOptions};
 use lar_engines::protocol::Compute;
 use lar_tests::{chat_model, free_port, llama_server, program};
@@ -149,7 +149,7 @@ impl Subject {
             Self::Embedded(engine) => {
                 let sampling =
                     Sampling { temperature: Some(0.0), tokens_max, ignore_eos: true, ..Sampling::default() };
-                let generation = engine.generate(Job {
+                let generation = engine.generate(GenerationRequest {
                     prompt: Prompt::Tokens(prompt),
                     sampling,
                     caller: None,

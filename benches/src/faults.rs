@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use lar_base::Instant;
-use lar_engines::driver::{Ability, Driver as _, Event, Job, Prompt, Sampling};
+use lar_engines::driver::{Ability, Driver as _, Event, GenerationRequest, Prompt, Sampling};
 use lar_engines::embedded::{ConfinementPolicy, Embedded, EmbeddedOptions};
 use lar_engines::protocol::Compute;
 use lar_tests::crash::{How, Matrix, matrix};
@@ -105,7 +105,7 @@ pub(crate) async fn cancel_in_prefill() -> anyhow::Result<String> {
     driver.load().await?;
     let prompt = driver.prepare(Prompt::Text("word ".repeat(3500))).await?.prompt;
     // Each is someone else's, or what one left would be known to the next.
-    let job = |key| Job {
+    let job = |key| GenerationRequest {
         prompt: prompt.clone(),
         caller: None,
         cache_of: Some(key),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use lar_base::{Bytes, Instant};
-use lar_engines::driver::{Ability, Constraint, Driver as _, Event, Job, Prompt, Sampling};
+use lar_engines::driver::{Ability, Constraint, Driver as _, Event, GenerationRequest, Prompt, Sampling};
 use lar_engines::embedded::{ConfinementPolicy, Embedded, EmbeddedOptions};
 use lar_engines::protocol::Compute;
 use lar_tests::{ProcessMemory, chat_model, program};
@@ -36,7 +36,8 @@ fn engine(path: std::path::PathBuf, concurrency: u32) -> Arc<Embedded> {
 async fn one_token(engine: &Embedded) -> anyhow::Result<()> {
     let prompt = engine.prepare(Prompt::Text("Hello".into())).await?.prompt;
     let sampling = Sampling { temperature: Some(0.0), tokens_max: 1, ..Sampling::default() };
-    let mut generation = engine.generate(Job { prompt, sampling, caller: None, cache_of: None })?;
+    let mut generation =
+        engine.generate(GenerationRequest { prompt, sampling, caller: None, cache_of: None })?;
     while generation.events.next().await.is_some() {}
     Ok(())
 }
@@ -111,7 +112,8 @@ pub(crate) async fn memory() -> anyhow::Result<String> {
                 ..Sampling::default()
             };
             let prompt = Prompt::Tokens(words[from..from + length].to_vec());
-            let mut generation = engine.generate(Job { prompt, sampling, caller: None, cache_of: None })?;
+            let mut generation =
+                engine.generate(GenerationRequest { prompt, sampling, caller: None, cache_of: None })?;
             if number.is_multiple_of(9) {
                 generation.stop.cancel();
             }

@@ -3,7 +3,7 @@
 
 use futures_util::StreamExt as _;
 use lar_base::KeyId;
-use lar_engines::driver::{Driver, Event, FinishReason, Job, Prompt, Sampling};
+use lar_engines::driver::{Driver, Event, FinishReason, GenerationRequest, Prompt, Sampling};
 use lar_engines::embedded::{Embedded, EmbeddedOptions};
 use lar_engines::protocol::{CacheType, Compute};
 use lar_tests::{chat_model, engine_options, load_engine};
@@ -31,17 +31,17 @@ struct Told {
 }
 
 async fn run(driver: &Embedded, prompt: Vec<u32>, sampling: Sampling, cache_of: Option<KeyId>) -> Told {
-    let job = Job { prompt: Prompt::Tokens(prompt), sampling, caller: None, cache_of };
+    let job = GenerationRequest { prompt: Prompt::Tokens(prompt), sampling, caller: None, cache_of };
     let mut generation = driver.generate(job).unwrap();
     let mut told = Told::default();
     while let Some(event) = generation.events.next().await {
         match event {
-            Event::Prefilled { known } => told.known = known,
+            Event::Prefilled { cached_tokens } => told.known = cached_tokens,
             Event::Delta { text, tokens, .. } => {
                 told.text.push_str(&text);
                 told.tokens += tokens;
             }
-            Event::Guessed { tokens, right } => (told.guessed, told.right) = (tokens, right),
+            Event::Speculated { tokens, accepted } => (told.guessed, told.right) = (tokens, accepted),
             end => told.end = Some(end),
         }
     }
@@ -181,7 +181,7 @@ async fn a_stop_in_a_long_step_loses_nothing_of_others() {
     let alone = run(&driver, story.clone(), greedy(8), Some(KeyId::new())).await;
     for _ in 0..2 {
         let (kept, stopped) = (Some(KeyId::new()), Some(KeyId::new()));
-        let job = Job {
+        let job = GenerationRequest {
             prompt: Prompt::Tokens(story.clone()),
             sampling: greedy(8),
             caller: None,

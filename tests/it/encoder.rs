@@ -323,7 +323,7 @@ async fn a_worker_that_dies_fails_its_requests_and_is_started_again() {
     let asked = encoder.embed(many, None);
     let killed = async {
         std::process::Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
-        encoder.died().await
+        encoder.wait_for_death().await
     };
     let (answer, reason) = futures_util::join!(asked, killed);
     assert!(answer.unwrap_err().to_string().contains("signal: 9"));

@@ -9,8 +9,8 @@ use lar_base::KeyId;
 use lar_egress::Egress;
 use lar_engines::Error;
 use lar_engines::driver::{
-    Ability, Candidate, Chat, ChatMessage, Constraint, Driver, Event, FinishReason, Generation, Job, Prompt,
-    Sampling,
+    Ability, Candidate, Chat, ChatMessage, Constraint, Driver, Event, FinishReason, Generation,
+    GenerationRequest, Prompt, Sampling,
 };
 use lar_engines::embedded::{ConfinementPolicy, Embedded, EmbeddedOptions};
 use lar_engines::llama_server::{LlamaServer, LlamaServerOptions};
@@ -57,8 +57,8 @@ fn drivers() -> [Arc<dyn Driver>; 2] {
     [Arc::new(embedded(4)), Arc::new(managed(4))]
 }
 
-async fn job(driver: &dyn Driver, text: &str, sampling: Sampling) -> Job {
-    Job {
+async fn job(driver: &dyn Driver, text: &str, sampling: Sampling) -> GenerationRequest {
+    GenerationRequest {
         prompt: driver.prepare(Prompt::Text(text.into())).await.unwrap().prompt,
         sampling,
         caller: None,
@@ -80,7 +80,7 @@ async fn finish_counted(mut generation: Generation) -> (String, u32, Event, Opti
                 text.push_str(&more);
                 tokens += count;
             }
-            Event::Prefilled { .. } | Event::Guessed { .. } => {}
+            Event::Prefilled { .. } | Event::Speculated { .. } => {}
             Event::Counted { tokens } => counted = Some(tokens),
             end => {
                 assert!(generation.events.next().await.is_none(), "nothing follows the terminal event");
@@ -132,7 +132,8 @@ async fn chats_are_answered_alike() {
         driver.load().await.unwrap();
         let count = driver.count(&chat).await.unwrap();
         let prepared = driver.prepare(chat.clone()).await.unwrap();
-        let job = Job { prompt: prepared.prompt, sampling: greedy(16), caller: None, cache_of: None };
+        let job =
+            GenerationRequest { prompt: prepared.prompt, sampling: greedy(16), caller: None, cache_of: None };
         let (answer, tokens, end, counted) = finish_counted(driver.generate(job).unwrap()).await;
         assert_eq!(prepared.tokens.or(counted.map(|tokens| tokens as usize)), Some(count));
         assert!(tokens > 3 && matches!(end, Event::Finished(_)), "{tokens} {end:?}");
@@ -146,11 +147,20 @@ async fn chats_are_answered_alike() {
 async fn what_llama_server_refuses_is_told_apart() {
     let driver = managed(1);
     driver.load().await.unwrap();
-    let job =
-        Job { prompt: Prompt::Text("word ".repeat(3000)), sampling: greedy(1), caller: None, cache_of: None };
+    let job = GenerationRequest {
+        prompt: Prompt::Text("word ".repeat(3000)),
+        sampling: greedy(1),
+        caller: None,
+        cache_of: None,
+    };
     let end = finish(driver.generate(job).unwrap()).await.2;
     assert!(matches!(end, Event::Failed(Error::ContextTooLong(_))), "{end:?}");
-    let job = Job { prompt: Prompt::Text("word".into()), sampling: greedy(1), caller: None, cache_of: None };
+    let job = GenerationRequest {
+        prompt: Prompt::Text("word".into()),
+        sampling: greedy(1),
+        caller: None,
+        cache_of: None,
+    };
     assert_eq!(finish(driver.generate(job).unwrap()).await.2, Event::Finished(FinishReason::Length));
     driver.unload().await;
     let unloadable = LlamaServerOptions::Managed {
@@ -252,9 +262,9 @@ async fn an_answer_that_was_begun_is_gone_on_with() {
         driver.load().await.unwrap();
         let answer = async |begun: &str| {
             let messages = vec![ChatMessage::new("user", "Name the days of the week.")];
-            let chat = Chat { begun: begun.into(), ..Chat::from(messages) };
+            let chat = Chat { assistant_prefill: begun.into(), ..Chat::from(messages) };
             let prompt = driver.prepare(Prompt::Chat(chat)).await.unwrap().prompt;
-            let job = Job { prompt, sampling: greedy(24), caller: None, cache_of: None };
+            let job = GenerationRequest { prompt, sampling: greedy(24), caller: None, cache_of: None };
             finish(driver.generate(job).unwrap()).await.0
         };
         let whole = answer("").await;
@@ -315,7 +325,7 @@ async fn a_killed_worker_fails_its_jobs_and_nothing_else() {
     let (_, _, end) = finish(running).await;
     assert!(matches!(&end, Event::Failed(error) if error.to_string().contains("SIGKILL")), "{end:?}");
     assert_eq!(finish(unharmed).await.2, Event::Finished(FinishReason::Length));
-    driver.died().await;
+    driver.wait_for_death().await;
     assert!(driver.generate(job(&driver, "x", greedy(1)).await).is_err());
     driver.load().await.unwrap();
     assert_eq!(finish(driver.generate(job(&driver, "x", greedy(1)).await).unwrap()).await.1, 1);
@@ -338,7 +348,7 @@ async fn memory_that_runs_out_in_the_middle_ends_what_was_computed_and_nothing_e
         let Event::Failed(error) = &end else { panic!("{end:?}") };
         assert!(error.to_string().contains("memory"), "{error}");
     }
-    driver.died().await;
+    driver.wait_for_death().await;
     driver.load().await.unwrap();
     assert_eq!(finish(driver.generate(job(&driver, "x", greedy(1)).await).unwrap()).await.1, 1);
 }
@@ -374,12 +384,17 @@ async fn what_cannot_be_loaded_says_why() {
 
 /// Tokens of the prompt that were known, and the answer.
 async fn known(driver: &Embedded, prompt: &[u32], cache_of: Option<KeyId>) -> (u32, String) {
-    let job = Job { prompt: Prompt::Tokens(prompt.to_vec()), sampling: greedy(8), caller: None, cache_of };
+    let job = GenerationRequest {
+        prompt: Prompt::Tokens(prompt.to_vec()),
+        sampling: greedy(8),
+        caller: None,
+        cache_of,
+    };
     let mut generation = driver.generate(job).unwrap();
     let (mut answer, mut known) = (String::new(), None);
     while let Some(event) = generation.events.next().await {
         match event {
-            Event::Prefilled { known: tokens } => known = Some(tokens),
+            Event::Prefilled { cached_tokens: tokens } => known = Some(tokens),
             Event::Delta { text, .. } => answer.push_str(&text),
             Event::Failed(error) => panic!("{error}"),
             _ => {}

@@ -8,7 +8,7 @@ use futures_util::StreamExt as _;
 use lar_base::Instant;
 use lar_egress::Egress;
 use lar_engines::Error;
-use lar_engines::driver::{Chat, ChatMessage, Driver, Event, Job, Prompt, Sampling};
+use lar_engines::driver::{Chat, ChatMessage, Driver, Event, GenerationRequest, Prompt, Sampling};
 use lar_engines::embedded::ConfinementPolicy;
 use lar_engines::llama_server::{LlamaServer, LlamaServerOptions};
 use lar_tests::vocabulary::Vocabulary;
@@ -240,11 +240,12 @@ async fn a_worker_that_sends_what_it_may_not_is_killed() {
         driver.load().await.unwrap();
         let reports_prefill = mode == "prefill";
         let sampling = Sampling { tokens_max: 1_000, reports_prefill, ..Sampling::default() };
-        let job = Job { prompt: Prompt::Tokens(vec![1]), sampling, caller: None, cache_of: None };
+        let job =
+            GenerationRequest { prompt: Prompt::Tokens(vec![1]), sampling, caller: None, cache_of: None };
         let mut generation = driver.generate(job).unwrap();
         if mode == "flood" {
             // Nobody takes the answer: it waits in a bounded queue.
-            driver.died().await;
+            driver.wait_for_death().await;
         }
         let mut deltas = 0;
         let mut last = None;
@@ -252,7 +253,7 @@ async fn a_worker_that_sends_what_it_may_not_is_killed() {
             deltas += u32::from(matches!(event, Event::Delta { .. }));
             last = Some(event);
         }
-        let died = driver.died().await;
+        let died = driver.wait_for_death().await;
         assert!(died.contains(reason), "{mode}: {died}");
         assert!(deltas < 1_100, "{mode}: {deltas}");
         if mode != "flood" {

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use lar_base::{Bytes, KeyId, UserId};
-use lar_engines::driver::{CallerIds, Driver, Event, FinishReason, Generation, Job, Prompt, Sampling};
+use lar_engines::driver::{
+    CallerIds, Driver, Event, FinishReason, Generation, GenerationRequest, Prompt, Sampling,
+};
 use lar_engines::embedded::{Embedded, EmbeddedOptions};
 use lar_engines::protocol::{CREDIT, Compute};
 use lar_tests::{engine_options, load_engine};
@@ -26,10 +28,10 @@ fn somebody() -> CallerIds {
 }
 
 /// A job of so many tokens, none of which ends it. Nothing that others read is known to it.
-async fn job(driver: &Embedded, caller: CallerIds, text: &str, tokens_max: u32) -> Job {
+async fn job(driver: &Embedded, caller: CallerIds, text: &str, tokens_max: u32) -> GenerationRequest {
     let prompt = driver.prepare(Prompt::Text(text.into())).await.unwrap().prompt;
     let sampling = Sampling { temperature: Some(0.0), ignore_eos: true, tokens_max, ..Sampling::default() };
-    Job { prompt, sampling, caller: Some(caller), cache_of: Some(KeyId::new()) }
+    GenerationRequest { prompt, sampling, caller: Some(caller), cache_of: Some(KeyId::new()) }
 }
 
 /// A job that is under way, and how many tokens of it have come.
@@ -40,7 +42,7 @@ struct Running {
 
 impl Running {
     /// Starts a job; `ended` hears of its end.
-    fn start(driver: &Embedded, job: Job, ended: impl FnOnce() + Send + 'static) -> Self {
+    fn start(driver: &Embedded, job: GenerationRequest, ended: impl FnOnce() + Send + 'static) -> Self {
         let mut generation = driver.generate(job).unwrap();
         let (count, tokens) = watch::channel(0);
         let end = tokio::spawn(async move {
@@ -52,7 +54,7 @@ impl Running {
                         count.send_modify(|count| *count += tokens);
                     }
                     Event::Prefilled { .. } => prefilled += 1,
-                    Event::Guessed { .. } => {}
+                    Event::Speculated { .. } => {}
                     end => {
                         assert_eq!(prefilled, 1, "a prompt is said to be read once");
                         ended();
@@ -82,7 +84,7 @@ impl Running {
 }
 
 /// Runs a job to its end.
-async fn run(driver: &Embedded, job: Job) -> String {
+async fn run(driver: &Embedded, job: GenerationRequest) -> String {
     Running::start(driver, job, || {}).whole().await
 }
 
@@ -204,7 +206,12 @@ async fn a_question_does_not_wait_for_the_documents_of_another_key() {
 }
 
 /// A job that reports its prefill, and the length of its prompt.
-async fn reporting(driver: &Embedded, caller: CallerIds, text: &str, tokens_max: u32) -> (Job, u32) {
+async fn reporting(
+    driver: &Embedded,
+    caller: CallerIds,
+    text: &str,
+    tokens_max: u32,
+) -> (GenerationRequest, u32) {
     let mut job = job(driver, caller, text, tokens_max).await;
     job.sampling.reports_prefill = true;
     let Prompt::Tokens(tokens) = &job.prompt else { panic!("it is in tokens") };
@@ -221,11 +228,11 @@ async fn reports(mut generation: Generation, read: impl FnOnce()) -> Vec<u32> {
                 assert!(read.is_some(), "the prompt was said to be read");
                 reports.push(tokens);
             }
-            Event::Prefilled { known } => {
-                assert_eq!(known, 0);
+            Event::Prefilled { cached_tokens } => {
+                assert_eq!(cached_tokens, 0);
                 read.take().expect("a prompt is said to be read once")();
             }
-            Event::Delta { .. } | Event::Guessed { .. } => {}
+            Event::Delta { .. } | Event::Speculated { .. } => {}
             end => {
                 assert_eq!(end, Event::Finished(FinishReason::Length));
                 return reports;

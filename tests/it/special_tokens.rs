@@ -95,7 +95,7 @@ fn chat(text: &str) -> Chat {
     Chat {
         messages: vec![said("system"), said("user"), called, result, said("user"), said("user")],
         tools: vec![tool],
-        begun: text.into(),
+        assistant_prefill: text.into(),
         ..Chat::default()
     }
 }

@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use lar_base::{Bytes, Instant, KeyId, TaskId, UserId};
-use lar_engines::scheduler::{Action, Event, FullPolicy, Limits, Priority, Request, Scheduler, StopCause};
+use lar_engines::scheduler::{
+    Action, FullPolicy, Limits, Priority, Request, Scheduler, SchedulerEvent, StopCause,
+};
 
 const SEEDS: [u64; 5] = [1, 2, 3, 0xfeed, 0x9e37_79b9];
 const STEPS_PER_SEED: u64 = 200_000;
@@ -79,10 +81,10 @@ struct World {
 }
 
 impl World {
-    fn step(&mut self, event: Event) {
+    fn step(&mut self, event: SchedulerEvent) {
         let told = format!("seed {} at {} ms: {event:?}", self.seed, self.now);
         match &event {
-            Event::Submit(request) => {
+            SchedulerEvent::Submit(request) => {
                 let waiting = Waiting {
                     pool: request.pool.clone(),
                     caller: (request.person, request.caller),
@@ -91,15 +93,15 @@ impl World {
                 };
                 self.waiting.insert(request.task, waiting);
             }
-            Event::Stopped { task } => {
+            SchedulerEvent::Stopped { task } => {
                 assert!(self.running.remove(task).is_some(), "{told}");
                 assert!(self.ended.insert(*task), "two ends: {told}");
             }
-            Event::PoolReady { pool, .. } => {
+            SchedulerEvent::PoolReady { pool, .. } => {
                 self.loading.remove(pool);
                 self.ready.insert(pool.clone());
             }
-            Event::PoolDown { pool } | Event::PoolFailed { pool, .. } => {
+            SchedulerEvent::PoolDown { pool } | SchedulerEvent::PoolFailed { pool, .. } => {
                 for state in [&mut self.loading, &mut self.ready, &mut self.leaving] {
                     state.remove(pool);
                 }
@@ -150,7 +152,7 @@ impl World {
                 }
                 Action::Stop { task, cause } => {
                     let (pool, caller) = self.running.get(&task).unwrap_or_else(|| panic!("{told}"));
-                    if cause == StopCause::SlotHeld {
+                    if cause == StopCause::SlotHoldLimit {
                         let holders = self.running.iter().filter(|(_, (other, _))| other == pool);
                         let holders: Vec<_> = holders.collect();
                         let pauses = paused_max_of(pool) > 0;
@@ -182,7 +184,7 @@ impl World {
                         self.slots_taken += 1;
                     }
                 }
-                Action::Place { task, .. } => {
+                Action::ReportPosition { task, .. } => {
                     assert!(self.waiting.contains_key(&task), "placed without waiting: {told}");
                 }
                 Action::Load { pool } => {
@@ -262,8 +264,8 @@ fn paused_max_of(pool: &str) -> u32 {
     POOLS.iter().find(|(name, ..)| *name == pool).map_or(0, |(_, _, paused_max, _)| *paused_max)
 }
 
-fn ready(pool: String) -> Event {
-    Event::PoolReady { concurrency: concurrency_of(&pool), paused_max: paused_max_of(&pool), pool }
+fn ready(pool: String) -> SchedulerEvent {
+    SchedulerEvent::PoolReady { concurrency: concurrency_of(&pool), paused_max: paused_max_of(&pool), pool }
 }
 
 fn memory_of(pool: &str) -> u64 {
@@ -309,7 +311,7 @@ fn simulate(seed: u64) -> u64 {
         slots_taken: 0,
     };
     for (pool, concurrency, _, memory) in POOLS {
-        world.step(Event::PoolAdded { pool: pool.into(), concurrency, memory: Bytes(memory) });
+        world.step(SchedulerEvent::PoolAdded { pool: pool.into(), concurrency, memory: Bytes(memory) });
     }
     let persons: Vec<UserId> = (0..3).map(|_| UserId::new()).collect();
     let callers: Vec<Caller> = (0..5).map(|number| (persons[number % 3], KeyId::new())).collect();
@@ -322,7 +324,7 @@ fn simulate(seed: u64) -> u64 {
                 submitted += 1;
                 let deadline = random.below(4) == 0;
                 let (person, caller) = random.pick(&callers);
-                Event::Submit(Request {
+                SchedulerEvent::Submit(Request {
                     task: TaskId::new(),
                     pool,
                     caller,
@@ -332,37 +334,37 @@ fn simulate(seed: u64) -> u64 {
                 })
             }
             40..75 => match nth(&mut random, world.running.keys()) {
-                Some(task) => Event::Stopped { task },
-                None => Event::Tick,
+                Some(task) => SchedulerEvent::Stopped { task },
+                None => SchedulerEvent::Tick,
             },
             75..82 => match nth(&mut random, world.waiting.keys().chain(world.running.keys())) {
-                Some(task) => Event::Cancel { task },
-                None => Event::Tick,
+                Some(task) => SchedulerEvent::Cancel { task },
+                None => SchedulerEvent::Tick,
             },
             82..90 if world.loading.contains(&pool) => ready(pool),
-            82..90 if world.leaving.contains(&pool) => Event::PoolDown { pool },
-            90..91 if world.ready.contains(&pool) => Event::PoolDown { pool },
+            82..90 if world.leaving.contains(&pool) => SchedulerEvent::PoolDown { pool },
+            90..91 if world.ready.contains(&pool) => SchedulerEvent::PoolDown { pool },
             91..92 if world.loading.contains(&pool) => {
-                Event::PoolFailed { pool, reason: "it is broken".into() }
+                SchedulerEvent::PoolFailed { pool, reason: "it is broken".into() }
             }
-            92 => Event::PoolWanted { pool },
-            93 => Event::PoolUnwanted { pool },
+            92 => SchedulerEvent::PoolLoadRequested { pool },
+            93 => SchedulerEvent::PoolUnloadRequested { pool },
             95..97 => match nth(&mut random, world.running.keys()) {
                 Some(task) if random.below(3) == 0 => {
                     world.without_slot.insert(task, world.now);
-                    Event::Paused { task }
+                    SchedulerEvent::Paused { task }
                 }
                 Some(task) => {
                     world.without_slot.remove(&task);
-                    Event::Started { task }
+                    SchedulerEvent::Started { task }
                 }
-                None => Event::Tick,
+                None => SchedulerEvent::Tick,
             },
             94 => match nth(&mut random, world.running.keys()) {
-                Some(task) => Event::Unread { task },
-                None => Event::Tick,
+                Some(task) => SchedulerEvent::Unread { task },
+                None => SchedulerEvent::Tick,
             },
-            _ => Event::Tick,
+            _ => SchedulerEvent::Tick,
         };
         world.step(event);
     }
@@ -375,11 +377,11 @@ fn simulate(seed: u64) -> u64 {
         if let Some(pool) = world.loading.first().cloned() {
             world.step(ready(pool));
         } else if let Some(pool) = world.leaving.first().cloned() {
-            world.step(Event::PoolDown { pool });
+            world.step(SchedulerEvent::PoolDown { pool });
         } else if let Some(task) = world.running.keys().next().copied() {
-            world.step(Event::Stopped { task });
+            world.step(SchedulerEvent::Stopped { task });
         } else {
-            world.step(Event::Tick);
+            world.step(SchedulerEvent::Tick);
         }
     }
     assert!(world.waiting.is_empty(), "seed {seed}");

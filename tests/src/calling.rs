@@ -3,8 +3,10 @@
 use futures_util::StreamExt as _;
 use lar_base::Instant;
 use lar_engines::Error;
-use lar_engines::dialect::{Part, Reader};
-use lar_engines::driver::{Ability, Chat, ChatMessage, Driver as _, Event, Job, Prompt, Sampling, Tool};
+use lar_engines::chat_format::{OutputParser, OutputPart};
+use lar_engines::driver::{
+    Ability, Chat, ChatMessage, Driver as _, Event, GenerationRequest, Prompt, Sampling, Tool,
+};
 use lar_engines::embedded::{ConfinementPolicy, Embedded, EmbeddedOptions};
 use lar_engines::protocol::Compute;
 use lar_engines::template::ChatTemplate;
@@ -73,13 +75,13 @@ impl Caller {
         let sampling = Sampling {
             temperature: Some(0.0),
             tokens_max,
-            preserved: prepared.reading.preserved.clone(),
-            constraint: prepared.reading.constraint.clone().filter(|_| held),
+            preserved: prepared.output_format.preserved.clone(),
+            constraint: prepared.output_format.constraint.clone().filter(|_| held),
             ..Sampling::default()
         };
-        let job = Job { prompt: prepared.prompt, sampling, caller: None, cache_of: None };
+        let job = GenerationRequest { prompt: prepared.prompt, sampling, caller: None, cache_of: None };
         let mut generation = self.driver.generate(job)?;
-        let mut reader = Reader::of(&prepared.reading);
+        let mut reader = OutputParser::new(&prepared.output_format);
         let mut called =
             Called { text: String::new(), calls: Vec::new(), end: Event::Cancelled, tokens: 0, seconds: 0.0 };
         let mut first = None;
@@ -91,7 +93,7 @@ impl Caller {
                     called.seconds = begun.elapsed().as_secs_f64();
                     reader
                         .as_mut()
-                        .map_or_else(|| vec![Part::Text(text.clone())], |reader| reader.push(&text))
+                        .map_or_else(|| vec![OutputPart::Text(text.clone())], |reader| reader.push(&text))
                 }
                 (event, reader) if event.is_terminal() => {
                     called.end = event;
@@ -113,10 +115,10 @@ impl Caller {
 }
 
 impl Called {
-    fn take(&mut self, part: Part) {
+    fn take(&mut self, part: OutputPart) {
         match part {
-            Part::Text(text) | Part::Reasoning(text) => self.text.push_str(&text),
-            Part::Call(call) => {
+            OutputPart::Text(text) | OutputPart::Reasoning(text) => self.text.push_str(&text),
+            OutputPart::Call(call) => {
                 if let Some(name) = call.name {
                     self.calls.push((name, String::new()));
                 }

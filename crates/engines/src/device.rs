@@ -126,9 +126,9 @@ fn memory_bandwidth(threads: usize) -> f64 {
         let mut seconds: Vec<f64> = (0..READ_PASSES)
             .flat_map(|_| pieces.clone())
             .map(|piece| {
-                let begun = Instant::now();
+                let started = Instant::now();
                 std::hint::black_box(piece.iter().fold(0u64, |sum, number| sum.wrapping_add(*number)));
-                begun.elapsed().as_secs_f64().max(1e-9)
+                started.elapsed().as_secs_f64().max(1e-9)
             })
             .collect();
         seconds.sort_unstable_by(f64::total_cmp);
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn the_usual_number_of_threads_comes_first_and_each_once() {
+    fn thread_counts_start_with_the_cores_and_repeat_none() {
         let counts = thread_counts();
         assert_eq!(counts[0], cores());
         let different: std::collections::BTreeSet<_> = counts.iter().collect();

@@ -4,9 +4,9 @@
 //! [`crate::llama_server`] (over HTTP), [`crate::encoder`] (BERT in a worker). One conformance suite,
 //! `tests/it/engines.rs`, runs against the generating ones.
 
+mod embeddings;
 mod sampling;
-mod text;
-mod vectors;
+mod tokenizer;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -15,12 +15,13 @@ use lar_base::{KeyId, UserId};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::dialect::Reading;
+use crate::chat_format::OutputFormat;
+pub use embeddings::{Embeddings, Ranking};
 pub use sampling::{
-    Candidate, Constraint, Held, HeldCalls, RareSampling, SamplerName, Sampling, TextFormat, TokenLogprobs,
+    Candidate, Constraint, ExtraSampling, SamplerName, Sampling, TextFormat, TokenLogprobs, ToolCallGrammar,
+    TriggeredGrammar,
 };
-pub use text::{TextAnswer, TextQuestion};
-pub use vectors::{Embeddings, Ranking};
+pub use tokenizer::{TokenizerAnswer, TokenizerQuery};
 
 /// One message of a chat prompt.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,7 +115,7 @@ pub struct Chat {
     /// Whether it may call several at once.
     pub parallel_calls: bool,
     /// The beginning of its answer, which it goes on with; mostly empty.
-    pub begun: String,
+    pub assistant_prefill: String,
     /// Whether the template ends the prompt with the head of an answer, which is the default. Without one, the prompt ends
     /// behind the last message.
     pub adds_generation_prompt: bool,
@@ -131,7 +132,7 @@ impl Default for Chat {
             tools: Vec::new(),
             tool_choice: ToolChoice::Auto,
             parallel_calls: true,
-            begun: String::new(),
+            assistant_prefill: String::new(),
             adds_generation_prompt: true,
             variables: Vec::new(),
             format: None,
@@ -152,7 +153,7 @@ impl Chat {
             tool.name.len() + tool.description.as_ref().map_or(0, String::len) + tool.parameters.len()
         });
         let variables = self.variables.iter().map(|variable| variable.name.len() + variable.value.len());
-        said.sum::<usize>() + tools.sum::<usize>() + variables.sum::<usize>() + self.begun.len()
+        said.sum::<usize>() + tools.sum::<usize>() + variables.sum::<usize>() + self.assistant_prefill.len()
     }
 }
 
@@ -195,27 +196,27 @@ impl Prompt {
 
 /// A prompt as its engine is given it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Prepared {
+pub struct PreparedPrompt {
     /// In tokens, with the model's own start token where it wants one; as it came where the engine itself
     /// renders and counts.
     pub prompt: Prompt,
     /// Its length in tokens; absent where the engine counts, which it tells with [`Event::Counted`].
     pub tokens: Option<usize>,
     /// How to read its answer.
-    pub reading: Reading,
+    pub output_format: OutputFormat,
     /// What of the request has no effect: fields whose template variables this model does not read, and keywords of
     /// schemas that its grammar does not express.
     pub ignored: Vec<String>,
 }
 
-impl Prepared {
+impl PreparedPrompt {
     /// A prompt that was rendered and counted.
     #[must_use]
-    pub fn counted(tokens: Vec<u32>) -> Self {
+    pub fn from_tokens(tokens: Vec<u32>) -> Self {
         Self {
             tokens: Some(tokens.len()),
             prompt: Prompt::Tokens(tokens),
-            reading: Reading::default(),
+            output_format: OutputFormat::default(),
             ignored: Vec::new(),
         }
     }
@@ -223,7 +224,7 @@ impl Prepared {
 
 /// A constraint as far as an engine can keep to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Checked {
+pub struct CheckedConstraint {
     /// What the answer is held to.
     pub constraint: Constraint,
     /// The keywords of its schema that were dropped, by where they stood.
@@ -240,7 +241,7 @@ pub struct CallerIds {
 
 /// What to generate.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Job {
+pub struct GenerationRequest {
     /// What [`Driver::prepare`] made of the prompt.
     pub prompt: Prompt,
     /// How.
@@ -289,7 +290,7 @@ pub enum Event {
     /// The prompt was read.
     Prefilled {
         /// Tokens of it that were known from earlier prompts, where the engine tells.
-        known: u32,
+        cached_tokens: u32,
     },
     /// The prompt's tokens, by the engine's own count.
     Counted {
@@ -297,11 +298,11 @@ pub enum Event {
         tokens: u32,
     },
     /// Tokens were computed on the chance that they follow.
-    Guessed {
+    Speculated {
         /// How many.
         tokens: u32,
         /// Of them, those that did follow.
-        right: u32,
+        accepted: u32,
     },
     /// Text for so many tokens; the text may be empty while characters are held back.
     Delta {
@@ -399,7 +400,7 @@ pub trait Driver: Send + Sync + std::fmt::Debug + 'static {
     fn load(&self) -> BoxFuture<'_, Result<(), Error>>;
 
     /// Waits until an engine that was loaded dies and tells why; pends while it is well.
-    fn died(&self) -> BoxFuture<'_, String>;
+    fn wait_for_death(&self) -> BoxFuture<'_, String>;
 
     /// Lets go of the model and its memory.
     fn unload(&self) -> BoxFuture<'_, ()>;
@@ -409,21 +410,21 @@ pub trait Driver: Send + Sync + std::fmt::Debug + 'static {
 
     /// Makes a prompt ready for [`Driver::generate`]: renders and counts it, unless the engine does that
     /// itself and the prompt is sure to fit.
-    fn prepare(&self, prompt: Prompt) -> BoxFuture<'_, Result<Prepared, Error>>;
+    fn prepare(&self, prompt: Prompt) -> BoxFuture<'_, Result<PreparedPrompt, Error>>;
 
     /// Says how far the engine can keep to a constraint. Of a schema that it cannot express in full it drops keywords,
     /// unless that is `strict`.
     ///
     /// # Errors
     /// [`Error::Constraint`] with what it cannot express, or [`Error::Unable`].
-    fn check(&self, constraint: Constraint, strict: bool) -> BoxFuture<'_, Result<Checked, Error>>;
+    fn check(&self, constraint: Constraint, strict: bool) -> BoxFuture<'_, Result<CheckedConstraint, Error>>;
 
     /// Answers a question about the model's vocabulary or template; works before `load`.
     ///
     /// # Errors
     /// [`Error::Template`] with why the question has no answer, or [`Error::Unable`].
-    fn text(&self, _question: TextQuestion) -> BoxFuture<'_, Result<TextAnswer, Error>> {
-        let error = Error::Unable { engine: self.engine().name, wanted: "tell its tokens" };
+    fn query_tokenizer(&self, _question: TokenizerQuery) -> BoxFuture<'_, Result<TokenizerAnswer, Error>> {
+        let error = Error::Unable { engine: self.engine().name, operation: "tell its tokens" };
         std::future::ready(Err(error)).boxed()
     }
 
@@ -437,7 +438,11 @@ pub trait Driver: Send + Sync + std::fmt::Debug + 'static {
     }
 
     /// As [`Driver::prepare`], for a key, as in [`Driver::count_for`].
-    fn prepare_for(&self, _caller: Option<KeyId>, prompt: Prompt) -> BoxFuture<'_, Result<Prepared, Error>> {
+    fn prepare_for(
+        &self,
+        _caller: Option<KeyId>,
+        prompt: Prompt,
+    ) -> BoxFuture<'_, Result<PreparedPrompt, Error>> {
         self.prepare(prompt)
     }
 
@@ -450,41 +455,41 @@ pub trait Driver: Send + Sync + std::fmt::Debug + 'static {
         _caller: Option<KeyId>,
         constraint: Constraint,
         strict: bool,
-    ) -> BoxFuture<'_, Result<Checked, Error>> {
+    ) -> BoxFuture<'_, Result<CheckedConstraint, Error>> {
         self.check(constraint, strict)
     }
 
-    /// As [`Driver::text`], for a key, as in [`Driver::count_for`].
+    /// As [`Driver::query_tokenizer`], for a key, as in [`Driver::count_for`].
     ///
     /// # Errors
-    /// As [`Driver::text`].
-    fn text_for(
+    /// As [`Driver::query_tokenizer`].
+    fn query_tokenizer_for(
         &self,
         _caller: Option<KeyId>,
-        question: TextQuestion,
-    ) -> BoxFuture<'_, Result<TextAnswer, Error>> {
-        self.text(question)
+        question: TokenizerQuery,
+    ) -> BoxFuture<'_, Result<TokenizerAnswer, Error>> {
+        self.query_tokenizer(question)
     }
 
     /// Starts a job. The engine must be loaded.
     ///
     /// # Errors
     /// When the engine is not there or cannot do this.
-    fn generate(&self, job: Job) -> Result<Generation, Error>;
+    fn generate(&self, request: GenerationRequest) -> Result<Generation, Error>;
 
-    /// Computes vectors. The engine must be loaded. `cache_of` is as in [`Job::cache_of`].
+    /// Computes vectors. The engine must be loaded. `cache_of` is as in [`GenerationRequest::cache_of`].
     fn embed(
         &self,
         _texts: Vec<String>,
         _cache_of: Option<KeyId>,
     ) -> BoxFuture<'_, Result<Embeddings, Error>> {
-        let error = Error::Unable { engine: self.engine().name, wanted: "make embeddings" };
+        let error = Error::Unable { engine: self.engine().name, operation: "make embeddings" };
         std::future::ready(Err(error)).boxed()
     }
 
     /// Scores texts for a query. The engine must be loaded.
     fn rank(&self, _query: String, _texts: Vec<String>) -> BoxFuture<'_, Result<Ranking, Error>> {
-        let error = Error::Unable { engine: self.engine().name, wanted: "rank texts" };
+        let error = Error::Unable { engine: self.engine().name, operation: "rank texts" };
         std::future::ready(Err(error)).boxed()
     }
 }

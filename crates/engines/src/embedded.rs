@@ -4,7 +4,7 @@
 
 mod limits;
 mod process;
-mod questions;
+mod rpc;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,19 +15,19 @@ use lar_base::{Bytes, KeyId};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
-use crate::dialect::{self, Dialect, Reading};
+use crate::chat_format::{self, ModelFormat, OutputFormat};
 use crate::driver::{
-    Ability, Chat, Checked, Constraint, Driver, Embeddings, Engine, Generation, Job, Prepared, Prompt,
-    Ranking, TextAnswer, TextQuestion,
+    Ability, Chat, CheckedConstraint, Constraint, Driver, Embeddings, Engine, Generation, GenerationRequest,
+    PreparedPrompt, Prompt, Ranking, TokenizerAnswer, TokenizerQuery,
 };
-use crate::protocol::{Compute, Load, ThreadTuning, ToCheck, Tuned};
+use crate::embedding_cache::{self, EmbeddingCache};
+use crate::protocol::{Compute, ConstraintCheck, Load, ThreadTuning, TuningResult};
 use crate::template::ChatTemplate;
-use crate::vectors::{self, Cache};
 use crate::{CONSTRAINT_FIELD, Error};
 pub use limits::{LARGE_PROMPT_BYTES, LARGE_PROMPTS_MAX};
 pub(crate) use process::Worker;
-pub(crate) use questions::Embedded as EmbeddedTexts;
-use questions::Tokenized;
+pub(crate) use rpc::EmbeddedTexts;
+use rpc::TokenizeReply;
 
 /// A model for the embedded engine, in plain values.
 #[derive(Debug, Clone)]
@@ -113,16 +113,16 @@ pub struct Embedded {
     options: EmbeddedOptions,
     /// All that its workers may read.
     files: Vec<PathBuf>,
-    dialect: Dialect,
+    model_format: ModelFormat,
     /// Read on every job, changed on load and unload only.
     model: std::sync::Mutex<Option<Arc<Worker>>>,
     /// Only one load at a time.
     loading: Mutex<()>,
     vocabulary: Mutex<Option<Arc<Worker>>>,
     /// What was measured last.
-    tuned: Arc<std::sync::Mutex<Option<Tuned>>>,
+    tuned: Arc<std::sync::Mutex<Option<TuningResult>>>,
     /// Of queries that were asked before, where it makes vectors.
-    vectors: std::sync::Mutex<Cache>,
+    vectors: std::sync::Mutex<EmbeddingCache>,
 }
 
 /// Measurements to be made.
@@ -131,7 +131,7 @@ pub struct Tuning {
     /// What the worker chooses from.
     pub threads: ThreadTuning,
     /// Is called with what was found, when the model is loaded and whenever that changes.
-    pub told: Arc<dyn Fn(Tuned) + Send + Sync>,
+    pub on_tuned: Arc<dyn Fn(TuningResult) + Send + Sync>,
 }
 
 impl std::fmt::Debug for Tuning {
@@ -141,10 +141,10 @@ impl std::fmt::Debug for Tuning {
 }
 
 impl EmbeddedOptions {
-    fn load(&self, files: Vec<PathBuf>, known: Option<Tuned>) -> Load {
+    fn load(&self, files: Vec<PathBuf>, known: Option<TuningResult>) -> Load {
         let Self { path, mut compute, memory_max, .. } = self.clone();
         if let Some(tuned) = known {
-            let Tuned { threads, threads_batch, batch_tokens, .. } = tuned;
+            let TuningResult { threads, threads_batch, batch_tokens, .. } = tuned;
             compute = Compute { threads, threads_batch, batch_tokens, ..compute };
         }
         let tuning = self
@@ -179,7 +179,7 @@ impl Embedded {
         let files = [Some(&options.path), options.draft.as_ref()].into_iter().flatten().cloned().collect();
         Self {
             files,
-            dialect: template.map(Dialect::of).unwrap_or_default(),
+            model_format: template.map(ModelFormat::from_template).unwrap_or_default(),
             options,
             model: std::sync::Mutex::new(None),
             loading: Mutex::new(()),
@@ -207,7 +207,7 @@ impl Embedded {
         self.current().map(|worker| worker.active())
     }
 
-    fn loaded(&self) -> Result<Arc<Worker>, Error> {
+    fn loaded_worker(&self) -> Result<Arc<Worker>, Error> {
         self.current().ok_or_else(|| Error::Failed("the worker is not there".into()))
     }
 
@@ -221,7 +221,7 @@ impl Embedded {
         caller: Option<KeyId>,
         prompt: &Prompt,
         tokens_max: Option<u32>,
-    ) -> Result<Tokenized, Error> {
+    ) -> Result<TokenizeReply, Error> {
         let template = match prompt {
             Prompt::Chat(_) => self.options.template.as_ref(),
             _ => None,
@@ -235,22 +235,22 @@ impl Embedded {
         }
         match answer {
             Err(Error::Template(_)) if infill => {
-                Err(Error::Unable { engine: "this model".into(), wanted: "fill in the middle" })
+                Err(Error::Unable { engine: "this model".into(), operation: "fill in the middle" })
             }
             answer => answer,
         }
     }
 
     /// How to read a chat's answer, which is held to as much of its schemas as can be; `ignored` gets the rest.
-    async fn reading(
+    async fn output_format(
         &self,
         caller: Option<KeyId>,
         chat: &mut Chat,
         tail: &str,
         ignored: &mut Vec<String>,
-    ) -> Result<Reading, Error> {
+    ) -> Result<OutputFormat, Error> {
         if chat.tools.is_empty() {
-            return Ok(self.dialect.reading(chat, tail));
+            return Ok(self.model_format.output_format(chat, tail));
         }
         let worker = self.vocabulary().await?;
         if let Some(format) = &mut chat.format {
@@ -259,12 +259,12 @@ impl Embedded {
             format.constraint = checked.constraint;
         }
         // All at once, so that they have their time together and wait for others' turns together.
-        let schemas = chat.tools.iter().map(|tool| ToCheck {
-            constraint: Constraint::JsonSchema(dialect::arguments_schema(tool).to_string()),
+        let schemas = chat.tools.iter().map(|tool| ConstraintCheck {
+            constraint: Constraint::JsonSchema(chat_format::arguments_schema(tool).to_string()),
             strict: tool.strict,
         });
         let outcomes = worker.check_all(caller, schemas.collect()).await;
-        let outcomes = outcomes.map_err(|error| of_tools(error, "tools"))?;
+        let outcomes = outcomes.map_err(|error| as_tools_error(error, "tools"))?;
         for (index, (tool, outcome)) in chat.tools.iter_mut().zip(outcomes).enumerate() {
             let field = format!("tools[{index}]");
             let checked = outcome.map_err(|reason| Error::Tools { field: field.clone(), reason })?;
@@ -273,34 +273,38 @@ impl Embedded {
             }
             ignored.extend(checked.dropped.iter().map(|path| format!("{field}.{path}")));
         }
-        let reading = self.dialect.reading(chat, tail);
-        let Some(constraint @ Constraint::Lark(_)) = &reading.constraint else { return Ok(reading) };
-        let Err(error) = check(&worker, caller, constraint.clone(), true).await else { return Ok(reading) };
+        let output_format = self.model_format.output_format(chat, tail);
+        let Some(constraint @ Constraint::Lark(_)) = &output_format.constraint else {
+            return Ok(output_format);
+        };
+        let Err(error) = check(&worker, caller, constraint.clone(), true).await else {
+            return Ok(output_format);
+        };
         // Each tool can be expressed, but not all of them together.
         if chat.tools.iter().any(|tool| tool.strict) {
-            return Err(of_tools(error, "tools"));
+            return Err(as_tools_error(error, "tools"));
         }
         for tool in &mut chat.tools {
             tool.parameters = r#"{"type":"object"}"#.into();
         }
         ignored.push("tools.schema".into());
-        let reading = self.dialect.reading(chat, tail);
-        if let Some(constraint) = &reading.constraint {
+        let output_format = self.model_format.output_format(chat, tail);
+        if let Some(constraint) = &output_format.constraint {
             let checked = check(&worker, caller, constraint.clone(), true).await;
-            checked.map_err(|error| of_tools(error, "tools"))?;
+            checked.map_err(|error| as_tools_error(error, "tools"))?;
         }
-        Ok(reading)
+        Ok(output_format)
     }
 
     async fn vocabulary(&self) -> Result<Arc<Worker>, Error> {
-        let mut held = self.vocabulary.lock().await;
-        if let Some(worker) = held.as_ref().filter(|worker| worker.death().is_none()) {
+        let mut guard = self.vocabulary.lock().await;
+        if let Some(worker) = guard.as_ref().filter(|worker| worker.death().is_none()) {
             return Ok(worker.clone());
         }
         let load = Load::Vocabulary { path: self.options.path.clone(), files: self.files.clone() };
         let (program, confinement) = (&self.options.program, self.options.confinement);
         let worker = Arc::new(Worker::start(program, load, confinement, Box::new(|_| {})).await?);
-        *held = Some(worker.clone());
+        *guard = Some(worker.clone());
         Ok(worker)
     }
 }
@@ -333,26 +337,26 @@ impl Driver for Embedded {
             }
             let known = *lock(&self.tuned);
             let (last, tuning) = (self.tuned.clone(), self.options.tuning.clone());
-            let told = move |tuned| {
+            let on_tuned = move |tuned| {
                 *lock(&last) = Some(tuned);
                 if let Some(tuning) = &tuning {
-                    (tuning.told)(tuned);
+                    (tuning.on_tuned)(tuned);
                 }
             };
             let (program, confinement) = (&self.options.program, self.options.confinement);
             let load = self.options.load(self.files.clone(), known);
-            let worker = Worker::start(program, load, confinement, Box::new(told)).await?;
+            let worker = Worker::start(program, load, confinement, Box::new(on_tuned)).await?;
             *lock(&self.model) = Some(Arc::new(worker));
             Ok(())
         }
         .boxed()
     }
 
-    fn died(&self) -> BoxFuture<'_, String> {
+    fn wait_for_death(&self) -> BoxFuture<'_, String> {
         async {
             let worker = lock(&self.model).clone();
             match worker {
-                Some(worker) => worker.died().await,
+                Some(worker) => worker.wait_for_death().await,
                 None => std::future::pending().await,
             }
         }
@@ -381,8 +385,8 @@ impl Driver for Embedded {
     ) -> BoxFuture<'a, Result<usize, Error>> {
         async move {
             match self.tokenize(caller, prompt, None).await? {
-                Tokenized::Count(tokens) => Ok(usize::try_from(tokens).unwrap_or(usize::MAX)),
-                Tokenized::Tokens(..) | Tokenized::TooLong(_) => {
+                TokenizeReply::Count(tokens) => Ok(usize::try_from(tokens).unwrap_or(usize::MAX)),
+                TokenizeReply::Tokens(..) | TokenizeReply::TooLong(_) => {
                     Err(Error::Failed("its worker did not count".into()))
                 }
             }
@@ -390,51 +394,55 @@ impl Driver for Embedded {
         .boxed()
     }
 
-    fn prepare(&self, prompt: Prompt) -> BoxFuture<'_, Result<Prepared, Error>> {
+    fn prepare(&self, prompt: Prompt) -> BoxFuture<'_, Result<PreparedPrompt, Error>> {
         self.prepare_for(None, prompt)
     }
 
-    fn prepare_for(&self, caller: Option<KeyId>, prompt: Prompt) -> BoxFuture<'_, Result<Prepared, Error>> {
+    fn prepare_for(
+        &self,
+        caller: Option<KeyId>,
+        prompt: Prompt,
+    ) -> BoxFuture<'_, Result<PreparedPrompt, Error>> {
         async move {
             let context_tokens = self.options.context_tokens;
             let (tokens, tail) = match self.tokenize(caller, &prompt, Some(context_tokens)).await? {
-                Tokenized::Tokens(tokens, tail) => (tokens, tail),
-                Tokenized::TooLong(tokens_at_least) => {
+                TokenizeReply::Tokens(tokens, tail) => (tokens, tail),
+                TokenizeReply::TooLong(tokens_at_least) => {
                     return Err(Error::PromptTooLong { tokens_at_least, context_tokens });
                 }
-                Tokenized::Count(_) => return Err(Error::Failed("its worker only counted".into())),
+                TokenizeReply::Count(_) => return Err(Error::Failed("its worker only counted".into())),
             };
-            let Prompt::Chat(mut chat) = prompt else { return Ok(Prepared::counted(tokens)) };
+            let Prompt::Chat(mut chat) = prompt else { return Ok(PreparedPrompt::from_tokens(tokens)) };
             let template = self.options.template.as_ref();
             let mut ignored = template.map(|template| template.ignored_variables(&chat)).unwrap_or_default();
-            let reading = self.reading(caller, &mut chat, &tail, &mut ignored).await?;
-            Ok(Prepared { reading, ignored, ..Prepared::counted(tokens) })
+            let output_format = self.output_format(caller, &mut chat, &tail, &mut ignored).await?;
+            Ok(PreparedPrompt { output_format, ignored, ..PreparedPrompt::from_tokens(tokens) })
         }
         .boxed()
     }
 
-    fn text(&self, question: TextQuestion) -> BoxFuture<'_, Result<TextAnswer, Error>> {
-        self.text_for(None, question)
+    fn query_tokenizer(&self, question: TokenizerQuery) -> BoxFuture<'_, Result<TokenizerAnswer, Error>> {
+        self.query_tokenizer_for(None, question)
     }
 
-    fn text_for(
+    fn query_tokenizer_for(
         &self,
         caller: Option<KeyId>,
-        question: TextQuestion,
-    ) -> BoxFuture<'_, Result<TextAnswer, Error>> {
+        question: TokenizerQuery,
+    ) -> BoxFuture<'_, Result<TokenizerAnswer, Error>> {
         async move {
             let template = match question {
-                TextQuestion::Render(_) => self.options.template.clone(),
-                TextQuestion::Tokenize { .. } | TextQuestion::Detokenize { .. } | TextQuestion::EndTokens => {
-                    None
-                }
+                TokenizerQuery::Render(_) => self.options.template.clone(),
+                TokenizerQuery::Tokenize { .. }
+                | TokenizerQuery::Detokenize { .. }
+                | TokenizerQuery::EndTokens => None,
             };
-            self.vocabulary().await?.text(caller, question, template).await
+            self.vocabulary().await?.query_tokenizer(caller, question, template).await
         }
         .boxed()
     }
 
-    fn check(&self, constraint: Constraint, strict: bool) -> BoxFuture<'_, Result<Checked, Error>> {
+    fn check(&self, constraint: Constraint, strict: bool) -> BoxFuture<'_, Result<CheckedConstraint, Error>> {
         self.check_for(None, constraint, strict)
     }
 
@@ -443,11 +451,11 @@ impl Driver for Embedded {
         caller: Option<KeyId>,
         constraint: Constraint,
         strict: bool,
-    ) -> BoxFuture<'_, Result<Checked, Error>> {
+    ) -> BoxFuture<'_, Result<CheckedConstraint, Error>> {
         async move {
             // Its parts were checked when the prompt was prepared.
-            if let Constraint::Calls(_) = constraint {
-                return Ok(Checked { constraint, dropped: Vec::new() });
+            if let Constraint::ToolCalls(_) = constraint {
+                return Ok(CheckedConstraint { constraint, dropped: Vec::new() });
             }
             let worker = self.vocabulary().await?;
             check(&worker, caller, constraint, strict).await
@@ -455,9 +463,9 @@ impl Driver for Embedded {
         .boxed()
     }
 
-    fn generate(&self, job: Job) -> Result<Generation, Error> {
-        let worker = self.loaded()?;
-        let Job { prompt, sampling, caller, cache_of } = job;
+    fn generate(&self, request: GenerationRequest) -> Result<Generation, Error> {
+        let worker = self.loaded_worker()?;
+        let GenerationRequest { prompt, sampling, caller, cache_of } = request;
         let Prompt::Tokens(tokens) = prompt else {
             return Err(Error::Failed("the prompt was not prepared".into()));
         };
@@ -466,16 +474,16 @@ impl Driver for Embedded {
 
     fn embed(&self, texts: Vec<String>, cache_of: Option<KeyId>) -> BoxFuture<'_, Result<Embeddings, Error>> {
         async move {
-            let (worker, tokens_max) = (self.loaded()?, self.options.context_tokens);
-            vectors::embed(&worker, &self.vectors, texts, cache_of, tokens_max).await
+            let (worker, tokens_max) = (self.loaded_worker()?, self.options.context_tokens);
+            embedding_cache::embed(&worker, &self.vectors, texts, cache_of, tokens_max).await
         }
         .boxed()
     }
 
     fn rank(&self, query: String, texts: Vec<String>) -> BoxFuture<'_, Result<Ranking, Error>> {
         async {
-            let worker = self.loaded()?;
-            vectors::rank(&worker, query, texts, self.options.context_tokens).await
+            let worker = self.loaded_worker()?;
+            embedding_cache::rank(&worker, query, texts, self.options.context_tokens).await
         }
         .boxed()
     }
@@ -487,14 +495,14 @@ async fn check(
     caller: Option<KeyId>,
     constraint: Constraint,
     strict: bool,
-) -> Result<Checked, Error> {
-    let outcomes = worker.check_all(caller, vec![ToCheck { constraint, strict }]).await?;
+) -> Result<CheckedConstraint, Error> {
+    let outcomes = worker.check_all(caller, vec![ConstraintCheck { constraint, strict }]).await?;
     let outcome = outcomes.into_iter().next();
     outcome.ok_or_else(|| Error::Failed("its worker did not check".into()))?.map_err(Error::Constraint)
 }
 
 /// What is wrong with the schema of a tool.
-fn of_tools(error: Error, field: &str) -> Error {
+fn as_tools_error(error: Error, field: &str) -> Error {
     match error {
         Error::Constraint(reason) => Error::Tools { field: field.to_owned(), reason },
         other => other,

@@ -5,8 +5,8 @@
 
 mod bert;
 mod kernels;
-mod reader;
 mod service;
+mod text_tokenizer;
 mod weights;
 
 use std::path::PathBuf;
@@ -18,11 +18,12 @@ use lar_base::{Bytes, KeyId};
 
 use crate::Error;
 use crate::driver::{
-    Ability, Checked, Constraint, Driver, Embeddings, Engine, Generation, Job, Prepared, Prompt, Ranking,
+    Ability, CheckedConstraint, Constraint, Driver, Embeddings, Engine, Generation, GenerationRequest,
+    PreparedPrompt, Prompt, Ranking,
 };
 use crate::embedded::{ConfinementPolicy, Worker};
+use crate::embedding_cache::{self, EmbeddingCache};
 use crate::protocol::{Load, LoadEncoder};
-use crate::vectors::{self, Cache};
 pub(crate) use bert::Scratch;
 pub(crate) use kernels::prepare;
 pub(crate) use service::Service;
@@ -63,7 +64,7 @@ pub struct Encoder {
     /// Only one load at a time.
     loading: tokio::sync::Mutex<()>,
     /// Vectors of queries that came before.
-    cache: Mutex<Cache>,
+    cache: Mutex<EmbeddingCache>,
 }
 
 impl Encoder {
@@ -84,7 +85,7 @@ impl Encoder {
         lock(&self.worker).clone().filter(|worker| worker.death().is_none())
     }
 
-    fn loaded(&self) -> Result<Arc<Worker>, Error> {
+    fn loaded_worker(&self) -> Result<Arc<Worker>, Error> {
         self.current().ok_or_else(|| Error::Failed("the worker is not there".into()))
     }
 
@@ -95,8 +96,8 @@ impl Encoder {
         Err(self.unable(if ranks { "rank texts" } else { "make embeddings" }))
     }
 
-    fn unable(&self, wanted: &'static str) -> Error {
-        Error::Unable { engine: self.engine().name, wanted }
+    fn unable(&self, operation: &'static str) -> Error {
+        Error::Unable { engine: self.engine().name, operation }
     }
 }
 
@@ -145,11 +146,11 @@ impl Driver for Encoder {
         .boxed()
     }
 
-    fn died(&self) -> BoxFuture<'_, String> {
+    fn wait_for_death(&self) -> BoxFuture<'_, String> {
         async {
             let worker = lock(&self.worker).clone();
             match worker {
-                Some(worker) => worker.died().await,
+                Some(worker) => worker.wait_for_death().await,
                 None => std::future::pending().await,
             }
         }
@@ -170,23 +171,23 @@ impl Driver for Encoder {
         std::future::ready(Err(self.unable("generate text"))).boxed()
     }
 
-    fn prepare(&self, _: Prompt) -> BoxFuture<'_, Result<Prepared, Error>> {
+    fn prepare(&self, _: Prompt) -> BoxFuture<'_, Result<PreparedPrompt, Error>> {
         std::future::ready(Err(self.unable("generate text"))).boxed()
     }
 
-    fn check(&self, _: Constraint, _: bool) -> BoxFuture<'_, Result<Checked, Error>> {
+    fn check(&self, _: Constraint, _: bool) -> BoxFuture<'_, Result<CheckedConstraint, Error>> {
         std::future::ready(Err(self.unable("generate text"))).boxed()
     }
 
-    fn generate(&self, _: Job) -> Result<Generation, Error> {
+    fn generate(&self, _: GenerationRequest) -> Result<Generation, Error> {
         Err(self.unable("generate text"))
     }
 
     fn embed(&self, texts: Vec<String>, cache_of: Option<KeyId>) -> BoxFuture<'_, Result<Embeddings, Error>> {
         async move {
             self.check_ability(false)?;
-            let (worker, tokens_max) = (self.loaded()?, self.options.tokens_max);
-            vectors::embed(&worker, &self.cache, texts, cache_of, tokens_max).await
+            let (worker, tokens_max) = (self.loaded_worker()?, self.options.tokens_max);
+            embedding_cache::embed(&worker, &self.cache, texts, cache_of, tokens_max).await
         }
         .boxed()
     }
@@ -194,8 +195,8 @@ impl Driver for Encoder {
     fn rank(&self, query: String, texts: Vec<String>) -> BoxFuture<'_, Result<Ranking, Error>> {
         async move {
             self.check_ability(true)?;
-            let worker = self.loaded()?;
-            vectors::rank(&worker, query, texts, self.options.tokens_max).await
+            let worker = self.loaded_worker()?;
+            embedding_cache::rank(&worker, query, texts, self.options.tokens_max).await
         }
         .boxed()
     }

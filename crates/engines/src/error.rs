@@ -15,12 +15,12 @@ pub enum Error {
     #[error("the engine failed: {0}")]
     Failed(String),
     /// The engine does not do this kind of work.
-    #[error("{engine} cannot {wanted}")]
+    #[error("{engine} cannot {operation}")]
     Unable {
         /// The engine's name.
         engine: String,
         /// What was asked.
-        wanted: &'static str,
+        operation: &'static str,
     },
     /// The chat template failed on these messages.
     #[error("the model's chat template cannot render these messages: {0}")]

@@ -34,25 +34,25 @@ pub enum Kind {
 ///
 /// # Errors
 /// Where it is no GBNF, or longer or deeper than may be.
-pub fn read(source: &str) -> Result<Kind, String> {
+pub fn parse(source: &str) -> Result<Kind, String> {
     if source.len() > SOURCE_BYTES_MAX {
         return Err(format!("it has {} bytes; {SOURCE_BYTES_MAX} at most", source.len()));
     }
     if source.contains('\0') {
         return Err("it has a null character".into());
     }
-    let mut reader = Reader { rest: source.chars().peekable(), about_tokens: false };
-    let rules = reader.rules()?;
+    let mut parser = GrammarParser { rest: source.chars().peekable(), about_tokens: false };
+    let rules = parser.rules()?;
     let Some(root) = rules.get("root") else { return Err("it has no rule `root`".into()) };
     for node in rules.values() {
         node.check(&rules)?;
     }
-    if reader.about_tokens {
+    if parser.about_tokens {
         return Ok(Kind::Other);
     }
-    let mut written = Written { rules: &rules, regex: String::new(), steps: 0 };
-    let made = written.node(root, 0);
-    Ok(if made { Kind::Regular(written.regex) } else { Kind::Other })
+    let mut writer = RegexWriter { rules: &rules, regex: String::new(), steps: 0 };
+    let made = writer.node(root, 0);
+    Ok(if made { Kind::Regular(writer.regex) } else { Kind::Other })
 }
 
 /// What stands in a rule.
@@ -81,13 +81,13 @@ impl Node {
 }
 
 /// The expression that rules come to.
-struct Written<'a> {
+struct RegexWriter<'a> {
     rules: &'a HashMap<String, Node>,
     regex: String,
     steps: usize,
 }
 
-impl Written<'_> {
+impl RegexWriter<'_> {
     /// Whether it could be written; a rule that leads back to itself ends where rules are too deep or the
     /// expression too long.
     fn node(&mut self, node: &Node, depth: usize) -> bool {
@@ -133,19 +133,19 @@ impl Written<'_> {
     }
 }
 
-struct Reader<'a> {
+struct GrammarParser<'a> {
     rest: Peekable<Chars<'a>>,
     about_tokens: bool,
 }
 
-impl Reader<'_> {
+impl GrammarParser<'_> {
     fn rules(&mut self) -> Result<HashMap<String, Node>, String> {
         let mut rules = HashMap::new();
         self.blanks(true);
         while self.rest.peek().is_some() {
             let name = self.name();
             if name.is_empty() {
-                return Err(format!("a rule's name is expected, not {}", self.next_told()));
+                return Err(format!("a rule's name is expected, not {}", self.describe_next()));
             }
             self.blanks(false);
             for expected in "::=".chars() {
@@ -157,7 +157,9 @@ impl Reader<'_> {
             let node = self.either(0).map_err(|error| format!("in rule `{name}`: {error}"))?;
             match self.rest.peek() {
                 None | Some('\n' | '\r') => {}
-                Some(_) => return Err(format!("in rule `{name}`: nothing begins with {}", self.next_told())),
+                Some(_) => {
+                    return Err(format!("in rule `{name}`: nothing begins with {}", self.describe_next()));
+                }
             }
             self.blanks(true);
             rules.insert(name, node);
@@ -165,7 +167,7 @@ impl Reader<'_> {
         Ok(rules)
     }
 
-    fn next_told(&mut self) -> String {
+    fn describe_next(&mut self) -> String {
         self.rest.peek().map_or_else(|| "its end".into(), |next| format!("`{}`", next.escape_debug()))
     }
 
@@ -251,7 +253,7 @@ impl Reader<'_> {
                 _ => break,
             };
             self.blanks(depth > 0);
-            nodes.push(self.repeated(node, depth)?);
+            nodes.push(self.repetition(node, depth)?);
         }
         Ok(match nodes.len() {
             1 => nodes.remove(0),
@@ -259,7 +261,7 @@ impl Reader<'_> {
         })
     }
 
-    fn repeated(&mut self, node: Node, depth: usize) -> Result<Node, String> {
+    fn repetition(&mut self, node: Node, depth: usize) -> Result<Node, String> {
         let (least, most) = match self.rest.peek() {
             Some('*') => (0, None),
             Some('+') => (1, None),
@@ -310,7 +312,7 @@ impl Reader<'_> {
         if self.rest.next_if_eq(&'^').is_some() {
             class.push('^');
         }
-        let begun = class.len();
+        let start_len = class.len();
         while self.rest.next_if_eq(&']').is_none() {
             let from = self.character()?;
             quote(from, &mut class);
@@ -325,7 +327,7 @@ impl Reader<'_> {
                 quote(to, &mut class);
             }
         }
-        if class.len() == begun {
+        if class.len() == start_len {
             return Err("a class has no characters".into());
         }
         class.push(']');
@@ -371,14 +373,14 @@ mod tests {
     use super::*;
 
     fn regular(source: &str) -> String {
-        match read(source) {
+        match parse(source) {
             Ok(Kind::Regular(regex)) => regex,
             other => panic!("{source}: {other:?}"),
         }
     }
 
     #[test]
-    fn what_has_no_recursion_is_an_expression() {
+    fn a_grammar_without_recursion_becomes_a_regex() {
         assert_eq!(regular("root ::= \"yes\" | \"no\""), "(?:yes|no)");
         assert_eq!(
             regular("root ::= word (\" \" word){2} # twice\nword ::= [a-z]+"),
@@ -392,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn what_leads_back_to_itself_or_grows_without_measure_is_left_to_llama_cpp() {
+    fn recursive_or_exploding_grammars_are_left_to_llama_cpp() {
         let mut doubling = String::from("root ::= r40\nr0 ::= \"a\"\n");
         for number in 1..=40 {
             let _ = writeln!(doubling, "r{number} ::= r{} r{}", number - 1, number - 1);
@@ -405,12 +407,12 @@ mod tests {
             &doubling,
             &doubling.replace("\"a\"", "\"\""),
         ] {
-            assert_eq!(read(source), Ok(Kind::Other), "{source}");
+            assert_eq!(parse(source), Ok(Kind::Other), "{source}");
         }
     }
 
     #[test]
-    fn what_is_no_grammar_says_where() {
+    fn a_syntax_error_names_its_place() {
         for (source, reason) in [
             ("", "no rule `root`"),
             ("root := 1", "`::=` is expected after `root`"),
@@ -430,18 +432,18 @@ mod tests {
             ("root ::= *", "nothing begins with `*`"),
             ("root ::= \"a\"**", "nothing begins with `*`"),
         ] {
-            let error = read(source).unwrap_err();
+            let error = parse(source).unwrap_err();
             assert!(error.contains(reason), "{source}: {error}");
         }
         let deep = format!("root ::= {}\"a\"{}", "(".repeat(9000), ")".repeat(9000));
-        assert!(read(&deep).unwrap_err().contains("parentheses"));
-        assert!(read(&format!("root ::= \"{}\"", "x".repeat(40_000))).unwrap_err().contains("bytes"));
+        assert!(parse(&deep).unwrap_err().contains("parentheses"));
+        assert!(parse(&format!("root ::= \"{}\"", "x".repeat(40_000))).unwrap_err().contains("bytes"));
     }
 
     proptest::proptest! {
         #[test]
-        fn anything_is_read_or_refused(source in "(root ::= )?[a-c\"|()\\[\\]{}*+?,0-9:=\\-\\\\\n ]{0,60}") {
-            let _ = read(&source);
+        fn any_text_parses_or_is_refused(source in "(root ::= )?[a-c\"|()\\[\\]{}*+?,0-9:=\\-\\\\\n ]{0,60}") {
+            let _ = parse(&source);
         }
     }
 }

@@ -12,8 +12,8 @@ use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::Error;
-use crate::driver::{Driver, Embeddings, Event, Generation, Job, Ranking};
-use crate::pools::host::Host;
+use crate::driver::{Driver, Embeddings, Event, Generation, GenerationRequest, Ranking};
+use crate::pools::manager::PoolManager;
 use crate::scheduler::{self, StopCause};
 
 /// Asks for the end of what runs on a lease, and says who asked.
@@ -37,7 +37,7 @@ pub struct Lease {
     pub(crate) driver: Arc<dyn Driver>,
     pub(crate) stopper: Stopper,
     pub(crate) tasks: Tasks,
-    pub(crate) host: Arc<Host>,
+    pub(crate) manager: Arc<PoolManager>,
     /// When it was predicted to be granted, counted from its request.
     pub predicted: Duration,
     /// How long it was waited for.
@@ -54,17 +54,17 @@ impl Lease {
     /// Runs a job to its end. `sink` hears every event of it in order, the terminal one last and exactly once.
     /// The future belongs in a task of its own: when it is dropped, the place is free before the engine has
     /// confirmed that it stopped.
-    pub async fn generate(self, job: Job, mut sink: impl FnMut(Event)) {
-        let tell = |has_slot| {
+    pub async fn generate(self, request: GenerationRequest, mut sink: impl FnMut(Event)) {
+        let report_slot = |has_slot| {
             let task = self.task;
-            self.host.step(if has_slot {
-                scheduler::Event::Started { task }
+            self.manager.step(if has_slot {
+                scheduler::SchedulerEvent::Started { task }
             } else {
-                scheduler::Event::Paused { task }
+                scheduler::SchedulerEvent::Paused { task }
             });
         };
-        let end = match self.driver.generate(job) {
-            Ok(generation) => follow(generation, &self.stopper.token, tell, &mut sink).await,
+        let end = match self.driver.generate(request) {
+            Ok(generation) => forward_events(generation, &self.stopper.token, report_slot, &mut sink).await,
             Err(error) => Event::Failed(error),
         };
         drop(self);
@@ -105,14 +105,14 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.host.step(scheduler::Event::Stopped { task: self.task });
+        self.manager.step(scheduler::SchedulerEvent::Stopped { task: self.task });
     }
 }
 
-async fn follow(
+async fn forward_events(
     mut generation: Generation,
     stop: &CancellationToken,
-    tell: impl Fn(bool),
+    report_slot: impl Fn(bool),
     sink: &mut impl FnMut(Event),
 ) -> Event {
     let mut slot = generation.has_slot.take();
@@ -120,7 +120,7 @@ async fn follow(
         tokio::select! {
             biased;
             () = stop.cancelled(), if !generation.stop.is_cancelled() => generation.stop.cancel(),
-            has_slot = changed(&mut slot) => tell(has_slot),
+            has_slot = wait_for_slot_change(&mut slot) => report_slot(has_slot),
             event = generation.events.next() => match event {
                 Some(event) if event.is_terminal() => return event,
                 Some(event) => sink(event),
@@ -133,7 +133,7 @@ async fn follow(
 }
 
 /// Whether a job has a slot, once that changes.
-async fn changed(slot: &mut Option<watch::Receiver<bool>>) -> bool {
+async fn wait_for_slot_change(slot: &mut Option<watch::Receiver<bool>>) -> bool {
     if let Some(slot) = slot
         && slot.changed().await.is_ok()
     {

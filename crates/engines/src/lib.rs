@@ -9,10 +9,11 @@ compile_error!(
     "`portable` loads libraries before a worker is confined; those of a GPU start threads, which would not be confined"
 );
 
+pub mod chat_format;
 pub mod device;
-pub mod dialect;
 pub mod driver;
 pub mod embedded;
+mod embedding_cache;
 pub mod encoder;
 mod error;
 pub mod gbnf;
@@ -24,10 +25,9 @@ pub mod scheduler;
 mod schema;
 mod stderr;
 pub mod template;
-mod vectors;
 pub mod worker;
 
 pub use error::{CONSTRAINT_FIELD, Error};
 pub use lease::Lease;
 pub use pools::{Engines, PoolStatus, Ticket};
-pub use schema::misfit;
+pub use schema::schema_violation;

@@ -4,13 +4,13 @@
 //! place is idle: closing the socket is only a request, and servers have leaked places before. Wire format
 //! as documented in llama.cpp's `tools/server/README.md`.
 
-mod ask;
 mod client;
 mod launch;
 mod managed;
-mod marks;
 mod probabilities;
+mod special_tokens;
 mod stream;
+mod tokenizer;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,17 +23,17 @@ use lar_egress::Egress;
 use serde_json::Value;
 
 use crate::Error;
-use crate::dialect::{Dialect, Reading};
+use crate::chat_format::{ModelFormat, OutputFormat};
 use crate::driver::{
-    Ability, ChatMessage, Checked, Constraint, Driver, Engine, Generation, Job, Prepared, Prompt, TextAnswer,
-    TextQuestion,
+    Ability, ChatMessage, CheckedConstraint, Constraint, Driver, Engine, Generation, GenerationRequest,
+    PreparedPrompt, Prompt, TokenizerAnswer, TokenizerQuery,
 };
 use crate::embedded::ConfinementPolicy;
 use crate::worker::TAIL_BYTES;
 use client::Client;
 pub use launch::{Launch, launch};
 use managed::Child;
-use stream::{Place, Session};
+use stream::{Session, Slot};
 
 /// How often a remote server is asked whether it is well.
 const HEALTH_EVERY: Duration = Duration::from_secs(2);
@@ -90,16 +90,16 @@ pub struct LlamaServer {
     session: Mutex<Arc<Session>>,
     loading: tokio::sync::Mutex<()>,
     /// Its special tokens, as far as callers spelled them.
-    marks: marks::Marks,
+    special_tokens: special_tokens::SpecialTokens,
 }
 
 #[derive(Debug, Clone)]
 struct Properties {
     concurrency: u32,
     context_tokens: u32,
-    dialect: Dialect,
+    model_format: ModelFormat,
     /// What its template writes.
-    written: Arc<str>,
+    template_texts: Arc<str>,
 }
 
 impl LlamaServer {
@@ -118,7 +118,7 @@ impl LlamaServer {
             child: Mutex::default(),
             session: Mutex::default(),
             loading: tokio::sync::Mutex::new(()),
-            marks: marks::Marks::default(),
+            special_tokens: special_tokens::SpecialTokens::default(),
         }
     }
 
@@ -143,8 +143,9 @@ impl LlamaServer {
             return Err(Error::Failed(reason.into()));
         };
         let template = answer["chat_template"].as_str().unwrap_or_default();
-        let (dialect, written) = (Dialect::of(template), marks::written(&answer).into());
-        let properties = Properties { concurrency, context_tokens, dialect, written };
+        let (model_format, template_texts) =
+            (ModelFormat::from_template(template), special_tokens::template_texts(&answer).into());
+        let properties = Properties { concurrency, context_tokens, model_format, template_texts };
         *lock(&self.properties) = Some(properties.clone());
         Ok(properties)
     }
@@ -167,7 +168,7 @@ impl LlamaServer {
 
     /// A server that can be asked. A managed one is started for it: that is what the embedded engine's
     /// vocabulary worker avoids.
-    async fn started(&self) -> Result<(Client, Properties), Error> {
+    async fn ensure_started(&self) -> Result<(Client, Properties), Error> {
         let ready = self.client().is_ok() && self.properties().is_some();
         if matches!(self.options, LlamaServerOptions::Managed { .. }) && !ready {
             self.load().await?;
@@ -181,14 +182,16 @@ impl LlamaServer {
     }
 
     /// A prompt in which no caller's text of a chat spells a special token.
-    async fn guarded(
+    async fn guard_prompt(
         &self,
         client: &Client,
         properties: &Properties,
         prompt: Prompt,
     ) -> Result<Prompt, Error> {
         Ok(match prompt {
-            Prompt::Chat(chat) => Prompt::Chat(self.marks.break_in(client, &properties.written, chat).await?),
+            Prompt::Chat(chat) => {
+                Prompt::Chat(self.special_tokens.escape_in(client, &properties.template_texts, chat).await?)
+            }
             other => other,
         })
     }
@@ -197,7 +200,7 @@ impl LlamaServer {
     async fn tokens(
         client: &Client,
         prompt: &Prompt,
-        dialect: Dialect,
+        model_format: ModelFormat,
         tokens_max: Option<u32>,
     ) -> Result<(Vec<u32>, String), Error> {
         let (text, tail) = match prompt {
@@ -205,18 +208,18 @@ impl LlamaServer {
             Prompt::Text(text) => (text.clone(), String::new()),
             Prompt::Infill { prefix, suffix } => (format!("{prefix}{suffix}"), String::new()),
             Prompt::Chat(chat) => {
-                let body = stream::chat_body(chat, dialect.knows_tools());
+                let body = stream::chat_body(chat, model_format.supports_tools());
                 let answer = client.post("/apply-template", &body).await;
                 let answer = answer.map_err(|error| Error::Template(error.to_string()))?;
                 let mut text = answer["prompt"].as_str().unwrap_or_default().to_owned();
-                dialect.begin(&mut text, chat);
+                model_format.append_prefill(&mut text, chat);
                 let tail = text.floor_char_boundary(text.len().saturating_sub(TAIL_BYTES));
                 let tail = text[tail..].to_owned();
                 (text, tail)
             }
         };
-        let how = ask::Tokenizing { add_special: true, parse_special: true, tokens_max };
-        Ok((ask::tokenize(client, &text, how).await?, tail))
+        let options = tokenizer::TokenizeOptions { add_special: true, parse_special: true, tokens_max };
+        Ok((tokenizer::tokenize(client, &text, options).await?, tail))
     }
 }
 
@@ -228,8 +231,8 @@ impl Driver for LlamaServer {
                 ("llama-server (managed)", concurrency, context_tokens)
             }
         };
-        let told = self.properties().map(|told| (told.concurrency, told.context_tokens));
-        let (concurrency, context_tokens) = told.unwrap_or((concurrency, context_tokens));
+        let reported = self.properties().map(|reported| (reported.concurrency, reported.context_tokens));
+        let (concurrency, context_tokens) = reported.unwrap_or((concurrency, context_tokens));
         let ability = Ability::Generate;
         Engine { name: name.into(), ability, concurrency, paused_max: 0, context_tokens }
     }
@@ -269,10 +272,10 @@ impl Driver for LlamaServer {
         .boxed()
     }
 
-    fn died(&self) -> BoxFuture<'_, String> {
+    fn wait_for_death(&self) -> BoxFuture<'_, String> {
         async {
             if let Some(child) = self.child() {
-                return child.died().await;
+                return child.wait_for_death().await;
             }
             let mut misses = 0;
             loop {
@@ -303,19 +306,19 @@ impl Driver for LlamaServer {
 
     fn count<'a>(&'a self, prompt: &'a Prompt) -> BoxFuture<'a, Result<usize, Error>> {
         async move {
-            let (client, properties) = self.started().await?;
+            let (client, properties) = self.ensure_started().await?;
             check_bytes(prompt, properties.context_tokens)?;
-            let prompt = self.guarded(&client, &properties, prompt.clone()).await?;
-            Ok(Self::tokens(&client, &prompt, properties.dialect, None).await?.0.len())
+            let prompt = self.guard_prompt(&client, &properties, prompt.clone()).await?;
+            Ok(Self::tokens(&client, &prompt, properties.model_format, None).await?.0.len())
         }
         .boxed()
     }
 
-    fn prepare(&self, prompt: Prompt) -> BoxFuture<'_, Result<Prepared, Error>> {
+    fn prepare(&self, prompt: Prompt) -> BoxFuture<'_, Result<PreparedPrompt, Error>> {
         async move {
-            let (client, properties) = self.started().await?;
+            let (client, properties) = self.ensure_started().await?;
             check_bytes(&prompt, properties.context_tokens)?;
-            let guarded = self.guarded(&client, &properties, prompt.clone()).await?;
+            let guarded = self.guard_prompt(&client, &properties, prompt.clone()).await?;
             // No tokenizer makes more tokens of a prompt than it has bytes, but for what the template adds.
             let fits = prompt.bytes() < properties.context_tokens as usize / SURE_TO_FIT;
             let theirs = match &prompt {
@@ -327,69 +330,75 @@ impl Driver for LlamaServer {
                     let has_calls =
                         |message: &ChatMessage| !message.tool_calls.is_empty() || message.role == "tool";
                     let plain = chat.tools.is_empty()
-                        && chat.begun.is_empty()
+                        && chat.assistant_prefill.is_empty()
                         && !chat.messages.iter().any(has_calls);
-                    fits && plain && !properties.dialect.reasons()
+                    fits && plain && !properties.model_format.has_reasoning()
                 }
                 Prompt::Text(_) | Prompt::Tokens(_) => fits,
             };
             if theirs {
-                return Ok(Prepared {
+                return Ok(PreparedPrompt {
                     prompt: guarded,
                     tokens: None,
-                    reading: Reading::default(),
+                    output_format: OutputFormat::default(),
                     ignored: Vec::new(),
                 });
             }
             let most = Some(properties.context_tokens);
-            let (tokens, tail) = Self::tokens(&client, &guarded, properties.dialect, most).await?;
-            let reading = match &prompt {
-                Prompt::Chat(chat) => properties.dialect.reading(chat, &tail).by_schema(chat),
-                _ => Reading::default(),
+            let (tokens, tail) = Self::tokens(&client, &guarded, properties.model_format, most).await?;
+            let output_format = match &prompt {
+                Prompt::Chat(chat) => {
+                    properties.model_format.output_format(chat, &tail).with_json_schema(chat)
+                }
+                _ => OutputFormat::default(),
             };
-            Ok(Prepared { reading, ..Prepared::counted(tokens) })
+            Ok(PreparedPrompt { output_format, ..PreparedPrompt::from_tokens(tokens) })
         }
         .boxed()
     }
 
-    fn text(&self, question: TextQuestion) -> BoxFuture<'_, Result<TextAnswer, Error>> {
+    fn query_tokenizer(&self, question: TokenizerQuery) -> BoxFuture<'_, Result<TokenizerAnswer, Error>> {
         async move {
-            let (client, properties) = self.started().await?;
-            ask::text(&client, question, properties.dialect).await
+            let (client, properties) = self.ensure_started().await?;
+            tokenizer::answer(&client, question, properties.model_format).await
         }
         .boxed()
     }
 
     /// The server itself says what it cannot express, when it is given the job.
-    fn check(&self, constraint: Constraint, _strict: bool) -> BoxFuture<'_, Result<Checked, Error>> {
+    fn check(
+        &self,
+        constraint: Constraint,
+        _strict: bool,
+    ) -> BoxFuture<'_, Result<CheckedConstraint, Error>> {
         std::future::ready(match constraint {
             Constraint::JsonObject
             | Constraint::JsonSchema(_)
             | Constraint::Gbnf(_)
-            | Constraint::Calls(_) => Ok(Checked { constraint, dropped: Vec::new() }),
+            | Constraint::ToolCalls(_) => Ok(CheckedConstraint { constraint, dropped: Vec::new() }),
             Constraint::Lark(_) => {
-                Err(Error::Unable { engine: self.engine().name, wanted: "hold an answer to this grammar" })
+                Err(Error::Unable { engine: self.engine().name, operation: "hold an answer to this grammar" })
             }
         })
         .boxed()
     }
 
-    fn generate(&self, job: Job) -> Result<Generation, Error> {
+    fn generate(&self, generation: GenerationRequest) -> Result<Generation, Error> {
         let client = self.client()?;
-        if job.sampling.shift_keep.is_some() {
-            let wanted = "go on when its context is full";
-            return Err(Error::Unable { engine: self.engine().name, wanted });
+        if generation.sampling.shift_keep.is_some() {
+            let operation = "go on when its context is full";
+            return Err(Error::Unable { engine: self.engine().name, operation });
         }
-        if job.sampling.prompt_logprobs {
+        if generation.sampling.prompt_logprobs {
             return Err(Error::Unable {
                 engine: self.engine().name,
-                wanted: "tell a prompt's probabilities",
+                operation: "tell a prompt's probabilities",
             });
         }
         let session = lock(&self.session).clone();
-        let place = Place::take(&session).ok_or_else(|| Error::Failed("every place is taken".into()))?;
-        let request = stream::request(&client, &job, place.number);
-        Ok(stream::start(client, request, job.sampling.stop, place))
+        let slot = Slot::take(&session).ok_or_else(|| Error::Failed("every place is taken".into()))?;
+        let request = stream::request(&client, &generation, slot.number);
+        Ok(stream::start(client, request, generation.sampling.stop, slot))
     }
 }
 

@@ -1,10 +1,10 @@
 //! Pools of engines: carries out what the [`crate::scheduler`] decides.
 //!
-//! A [`host`] owns the scheduler and hears of everything that happens; each pool has a [`supervisor`] that
+//! A [`manager`] owns the scheduler and hears of everything that happens; each pool has a [`supervisor`] that
 //! loads its engine when asked, notices its death and waits longer after every one. Handles are cheap
 //! clones; dropping all of them does not stop the pools, [`Tasks::stop`] does.
 
-pub(crate) mod host;
+pub(crate) mod manager;
 mod supervisor;
 
 use std::sync::Arc;
@@ -14,20 +14,22 @@ use lar_base::{Bytes, Instant, KeyId, TaskId, Tasks};
 use tokio::sync::{oneshot, watch};
 
 use crate::Error;
-use crate::driver::{Checked, Constraint, Driver, Engine, Prepared, Prompt, TextAnswer, TextQuestion};
+use crate::driver::{
+    CheckedConstraint, Constraint, Driver, Engine, PreparedPrompt, Prompt, TokenizerAnswer, TokenizerQuery,
+};
 use crate::lease::Lease;
-use crate::scheduler::{Event, Limits, PoolId, Refusal, Request, Why};
-use host::{Host, Waiter};
+use crate::scheduler::{Limits, PoolId, Refusal, Request, SchedulerEvent, WaitReason};
+use manager::{PoolManager, TicketSenders};
 
 /// Where a waiting task stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub struct QueuePosition {
     /// How many start before it.
     pub position: usize,
     /// In how long it will probably start.
     pub predicted_start: Duration,
     /// What it waits for.
-    pub why: Why,
+    pub wait_reason: WaitReason,
 }
 
 /// What a pool's engine is doing.
@@ -61,13 +63,13 @@ pub struct PoolStatus {
     /// Threads that compute single tokens, while it is loaded and where the engine tells.
     pub threads: Option<u32>,
     /// When its model goes if nobody uses it until then.
-    pub goes_at: Option<Instant>,
+    pub unloads_at: Option<Instant>,
 }
 
 /// A handle to all pools.
 #[derive(Debug, Clone)]
 pub struct Engines {
-    host: Arc<Host>,
+    manager: Arc<PoolManager>,
     tasks: Tasks,
 }
 
@@ -75,81 +77,87 @@ impl Engines {
     /// No pools yet. When `tasks` is told to stop, every engine is unloaded.
     #[must_use]
     pub fn run(limits: Limits, tasks: &Tasks) -> Self {
-        let host = Arc::new(Host::new(limits, tasks));
-        tasks.spawn(host.clone().tick());
-        Self { host, tasks: tasks.clone() }
+        let manager = Arc::new(PoolManager::new(limits, tasks));
+        tasks.spawn(manager.clone().tick());
+        Self { manager, tasks: tasks.clone() }
     }
 
     /// Adds a pool for the model `pool`, not loaded yet; one of that name that is there stays as it is.
     /// `memory` is what the model takes while it is loaded; none, when it runs elsewhere.
     pub fn add(&self, pool: PoolId, driver: Arc<dyn Driver>, memory: Bytes) {
-        if let Some(orders) = self.host.add(pool.clone(), driver.clone(), memory) {
-            self.tasks.spawn(supervisor::run(pool, driver, orders, self.host.clone(), self.tasks.stopping()));
+        if let Some(orders) = self.manager.add(pool.clone(), driver.clone(), memory) {
+            self.tasks.spawn(supervisor::run(
+                pool,
+                driver,
+                orders,
+                self.manager.clone(),
+                self.tasks.stopping(),
+            ));
         }
     }
 
     /// Takes a pool away: what waits for it is refused, its engine is unloaded, and what runs on it fails.
     pub fn remove(&self, pool: &PoolId) {
-        self.host.remove(pool);
+        self.manager.remove(pool);
     }
 
     /// Loads a model before anyone asks for it, as soon as there is memory for it.
     pub fn load(&self, pool: &str) {
-        self.host.step(Event::PoolWanted { pool: pool.to_owned() });
+        self.manager.step(SchedulerEvent::PoolLoadRequested { pool: pool.to_owned() });
     }
 
     /// Lets a model go that no task runs on; the next task loads it again.
     pub fn unload(&self, pool: &str) {
-        self.host.step(Event::PoolUnwanted { pool: pool.to_owned() });
+        self.manager.step(SchedulerEvent::PoolUnloadRequested { pool: pool.to_owned() });
     }
 
     /// How long a model stays after its last use where nobody says so; none is for good.
     #[must_use]
     pub fn keep_alive(&self) -> Option<Duration> {
-        self.host.limits().keep_alive
+        self.manager.limits().keep_alive
     }
 
     /// Lets a model stay for this long after its last use, rather than as long as is set, until it is let go.
-    pub fn keep(&self, pool: &str, keep_alive: Option<Duration>) {
-        self.host.step(Event::PoolKept { pool: pool.to_owned(), keep_alive });
+    pub fn set_keep_alive(&self, pool: &str, keep_alive: Option<Duration>) {
+        self.manager.step(SchedulerEvent::PoolKeepAliveSet { pool: pool.to_owned(), keep_alive });
     }
 
     /// Memory that loaded models leave of what they may take.
     #[must_use]
     pub fn memory_left(&self) -> Bytes {
-        self.host.memory_left()
+        self.manager.memory_left()
     }
 
     /// Asks for a place. The ticket tells where the task stands until it has a lease or a refusal.
     #[must_use]
     pub fn acquire(&self, request: Request) -> Ticket {
-        let (place, places) = watch::channel(None);
-        let (outcome, decided) = oneshot::channel();
+        let (position, positions) = watch::channel(None);
+        let (outcome, decision) = oneshot::channel();
         let task = request.task;
-        self.host.submit(request, Waiter { place, outcome });
-        Ticket { places, decided, withdraw: Withdraw { task: Some(task), host: self.host.clone() } }
+        self.manager.submit(request, TicketSenders { position, outcome });
+        Ticket { positions, decision, withdraw: Withdraw { task: Some(task), manager: self.manager.clone() } }
     }
 
     /// Takes a task back, whether it waits or runs. A running one ends when its engine confirms.
     pub fn cancel(&self, task: TaskId) {
-        self.host.step(Event::Cancel { task });
+        self.manager.step(SchedulerEvent::Cancel { task });
     }
 
     /// Stops a task that runs and whose answer nobody takes.
     pub fn stop_unread(&self, task: TaskId) {
-        self.host.step(Event::Unread { task });
+        self.manager.step(SchedulerEvent::Unread { task });
     }
 
     /// Tasks that wait for a pool.
     #[must_use]
     pub fn waiting(&self, pool: &str) -> usize {
-        self.host.waiting(pool)
+        self.manager.waiting(pool)
     }
 
     /// What the engine of a pool is, if there is such a pool.
     #[must_use]
     pub fn engine(&self, pool: &str) -> Option<Engine> {
-        self.host.driver(pool).map(|driver| driver.engine())
+        self.manager.driver(pool).map(|driver| driver.engine())
     }
 
     /// Tasks of one key that a pool can have at once: those in its slots and those in the key's share of its queue. `None`
@@ -157,14 +165,14 @@ impl Engines {
     #[must_use]
     pub fn tasks_of_key_max(&self, pool: &str) -> Option<usize> {
         let slots = self.engine(pool)?.concurrency as usize;
-        (slots > 0).then(|| slots + self.host.limits().key_share())
+        (slots > 0).then(|| slots + self.manager.limits().key_share())
     }
 
     /// Leaves of texts to be embedded or ranked no more than the model of `pool` can read of them, where it tells how much
     /// that is. What was cut is told by [`crate::driver::Embeddings::truncated`] as before.
     pub fn shorten(&self, pool: &str, texts: &mut [String]) {
         if let Some(engine) = self.engine(pool).filter(|engine| engine.context_tokens > 0) {
-            crate::vectors::shorten(texts, engine.context_tokens);
+            crate::embedding_cache::shorten(texts, engine.context_tokens);
         }
     }
 
@@ -186,7 +194,7 @@ impl Engines {
         pool: &str,
         caller: Option<KeyId>,
         prompt: Prompt,
-    ) -> Result<Prepared, Error> {
+    ) -> Result<PreparedPrompt, Error> {
         self.driver(pool)?.prepare_for(caller, prompt).await
     }
 
@@ -195,13 +203,13 @@ impl Engines {
     ///
     /// # Errors
     /// When there is no such pool, or the question has no answer.
-    pub async fn text(
+    pub async fn query_tokenizer(
         &self,
         pool: &str,
         caller: Option<KeyId>,
-        question: TextQuestion,
-    ) -> Result<TextAnswer, Error> {
-        self.driver(pool)?.text_for(caller, question).await
+        question: TokenizerQuery,
+    ) -> Result<TokenizerAnswer, Error> {
+        self.driver(pool)?.query_tokenizer_for(caller, question).await
     }
 
     /// Says how far the model of `pool` can keep an answer to a constraint, without taking a place; see [`Driver::check`].
@@ -215,46 +223,46 @@ impl Engines {
         caller: Option<KeyId>,
         constraint: Constraint,
         strict: bool,
-    ) -> Result<Checked, Error> {
+    ) -> Result<CheckedConstraint, Error> {
         self.driver(pool)?.check_for(caller, constraint, strict).await
     }
 
     /// Every pool as it stands, by name.
     #[must_use]
     pub fn status(&self) -> Vec<PoolStatus> {
-        self.host.status()
+        self.manager.status()
     }
 
     fn driver(&self, pool: &str) -> Result<Arc<dyn Driver>, Error> {
-        self.host.driver(pool).ok_or_else(|| Error::Failed(format!("there is no pool `{pool}`")))
+        self.manager.driver(pool).ok_or_else(|| Error::Failed(format!("there is no pool `{pool}`")))
     }
 }
 
 /// A task's stand in a queue. Dropping it takes the task back.
 #[derive(Debug)]
 pub struct Ticket {
-    places: watch::Receiver<Option<Place>>,
-    decided: oneshot::Receiver<Result<Lease, Refusal>>,
+    positions: watch::Receiver<Option<QueuePosition>>,
+    decision: oneshot::Receiver<Result<Lease, Refusal>>,
     withdraw: Withdraw,
 }
 
 impl Ticket {
-    /// Waits for the decision, telling `on_place` of every change of place until then.
+    /// Waits for the decision, telling `on_position` of every change of position until then.
     ///
     /// # Errors
     /// Why the task never gets a lease.
-    pub async fn decided(mut self, mut on_place: impl FnMut(Place)) -> Result<Lease, Refusal> {
+    pub async fn wait(mut self, mut on_position: impl FnMut(QueuePosition)) -> Result<Lease, Refusal> {
         loop {
             tokio::select! {
                 biased;
-                outcome = &mut self.decided => {
+                outcome = &mut self.decision => {
                     self.withdraw.task = None;
                     return outcome.unwrap_or(Err(Refusal::Cancelled));
                 }
                 // Once its sender is gone, the decision is on its way.
-                Ok(()) = self.places.changed() => {
-                    let place = *self.places.borrow_and_update();
-                    place.into_iter().for_each(&mut on_place);
+                Ok(()) = self.positions.changed() => {
+                    let position = *self.positions.borrow_and_update();
+                    position.into_iter().for_each(&mut on_position);
                 }
             }
         }
@@ -264,13 +272,13 @@ impl Ticket {
 #[derive(Debug)]
 struct Withdraw {
     task: Option<TaskId>,
-    host: Arc<Host>,
+    manager: Arc<PoolManager>,
 }
 
 impl Drop for Withdraw {
     fn drop(&mut self) {
         if let Some(task) = self.task {
-            self.host.step(Event::Cancel { task });
+            self.manager.step(SchedulerEvent::Cancel { task });
         }
     }
 }

@@ -18,7 +18,8 @@ use lar_base::KeyId;
 use serde::{Deserialize, Serialize};
 
 use crate::driver::{
-    Checked, Constraint, FinishReason, Prompt, Sampling, TextAnswer, TextQuestion, TokenLogprobs,
+    CheckedConstraint, Constraint, FinishReason, Prompt, Sampling, TokenLogprobs, TokenizerAnswer,
+    TokenizerQuery,
 };
 use crate::template::ChatTemplate;
 pub use frame::{FRAME_BYTES_MAX, body_length, decode, encode, read, write};
@@ -165,12 +166,12 @@ pub struct ThreadTuning {
     /// Physical cores: fewer threads are chosen only after long measuring.
     pub cores: u32,
     /// What is known of this model on this machine; measures before the first task where nothing is.
-    pub known: Option<Tuned>,
+    pub known: Option<TuningResult>,
 }
 
 /// What a model computes fastest with on this machine.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tuned {
+pub struct TuningResult {
     /// Threads that compute single tokens.
     pub threads: u32,
     /// Threads that compute prompts.
@@ -200,7 +201,7 @@ pub enum CacheType {
 
 /// A constraint of which is asked how far an answer can be held to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ToCheck {
+pub struct ConstraintCheck {
     /// The constraint.
     pub constraint: Constraint,
     /// Whether nothing of it may be dropped.
@@ -240,7 +241,7 @@ pub enum ToWorker {
         /// As in `Tokenize`.
         caller: u64,
         /// The question.
-        question: TextQuestion,
+        question: TokenizerQuery,
         /// Renders a chat.
         template: Option<ChatTemplate>,
     },
@@ -252,7 +253,7 @@ pub enum ToWorker {
         /// As in `Tokenize`.
         caller: u64,
         /// The constraints.
-        constraints: Vec<ToCheck>,
+        constraints: Vec<ConstraintCheck>,
     },
     /// Compute the vectors of texts, or the scores of a query with each; answered by a `Vector` for each and one
     /// `Embedded`, or by `EmbedFailed`.
@@ -323,7 +324,7 @@ pub enum FromWorker {
         /// Its vocabulary, in tokens.
         vocabulary: u32,
         /// What was measured and is computed with, where that was asked for.
-        tuned: Option<Tuned>,
+        tuned: Option<TuningResult>,
         /// Why the small model does not guess, where one was named.
         draft_refused: Option<String>,
     },
@@ -367,7 +368,7 @@ pub enum FromWorker {
         /// The id of the question.
         id: u64,
         /// The answer, or why there is none.
-        answer: Result<TextAnswer, String>,
+        answer: Result<TokenizerAnswer, String>,
     },
     /// The answer to one constraint of a `Check`.
     Checked {
@@ -376,7 +377,7 @@ pub enum FromWorker {
         /// Which constraint.
         index: u32,
         /// What of it the answer can be held to, or why it cannot be.
-        outcome: Result<Checked, String>,
+        outcome: Result<CheckedConstraint, String>,
     },
     /// The stream has a sequence: it is being read, or written. Comes before anything else of the stream, and again after each
     /// `Paused`.
@@ -402,7 +403,7 @@ pub enum FromWorker {
         /// Which stream.
         stream: u64,
         /// Tokens of it that were known and not read again.
-        known: u32,
+        cached_tokens: u32,
     },
     /// Text was produced. It may be empty while bytes or a possible stop string are held back.
     Delta {
@@ -422,9 +423,9 @@ pub enum FromWorker {
         /// Why.
         reason: FinishReason,
         /// Tokens that were computed on the chance that they follow.
-        guessed: u32,
+        drafted: u32,
         /// Of them, those that did.
-        right: u32,
+        accepted: u32,
         /// Sequences that still run, by the worker's own count.
         active: u32,
     },
@@ -472,7 +473,7 @@ pub enum FromWorker {
         message: String,
     },
     /// What the worker computes with changed, by what it measured while it worked.
-    Tuned(Tuned),
+    TuningResult(TuningResult),
     /// Still there.
     Heartbeat {
         /// Sequences that run, by the worker's own count.

@@ -7,7 +7,7 @@
 //! - a task is granted at most once, and every task gets exactly one of: a refusal, or a stop confirmed by
 //!   its engine after a grant;
 //! - a pool never has more leases than its engine's concurrency, but for those of callers who had none while another had
-//!   several, or one for long: as many as its engine can pause jobs for; a lease is freed by [`Event::Stopped`] only;
+//!   several, or one for long: as many as its engine can pause jobs for; a lease is freed by [`SchedulerEvent::Stopped`] only;
 //! - no queue exceeds its bound, nor one key or person its share of it; no task waits while its pool is ready and has room;
 //! - a slot that becomes free goes to the person, then the key, that has the fewest;
 //! - a batch task that has waited [`Limits::batch_wait_max`] goes before interactive ones;
@@ -27,9 +27,10 @@ use lar_base::{Bytes, Instant, TaskId};
 use crate::driver::CallerIds;
 use estimate::Estimate;
 pub use events::{
-    Action, Event, FullPolicy, Holder, Limits, PoolId, Priority, Refusal, Request, StopCause, Why,
+    Action, FullPolicy, Limits, PoolId, Priority, Refusal, Request, SchedulerEvent, ShareOwner, StopCause,
+    WaitReason,
 };
-use fairness::{FullShare, Load, caller_of};
+use fairness::{FullShare, RunningCounts, caller_of};
 use queue::Queue;
 use residency::{Residency, Resident};
 
@@ -45,7 +46,7 @@ pub struct PoolView {
     /// What it takes of the memory while it is loaded.
     pub memory: Bytes,
     /// When its model goes if nobody uses it until then; while it is in use, as if that ended now.
-    pub goes_at: Option<Instant>,
+    pub unloads_at: Option<Instant>,
     /// Leases given out.
     pub active: usize,
     /// Tasks that wait, interactive and batch.
@@ -96,41 +97,45 @@ impl Scheduler {
     }
 
     /// Takes in what happened at `now` and returns what is to be done, in order.
-    pub fn step(&mut self, now: Instant, event: Event) -> Vec<Action> {
+    pub fn step(&mut self, now: Instant, event: SchedulerEvent) -> Vec<Action> {
         self.now = now;
         let mut actions = Vec::new();
         match event {
-            Event::PoolAdded { pool, concurrency, memory } => {
+            SchedulerEvent::PoolAdded { pool, concurrency, memory } => {
                 let batch_wait_max = self.limits.batch_wait_max;
                 self.pools.entry(pool).or_insert_with(|| Pool::new(concurrency, memory, batch_wait_max));
             }
-            Event::PoolRemoved { pool } => self.remove(&pool, &mut actions),
-            Event::PoolReady { pool, concurrency, paused_max } => self.with(&pool, |pool| {
-                pool.residency.is(Resident::Ready, now);
+            SchedulerEvent::PoolRemoved { pool } => self.remove(&pool, &mut actions),
+            SchedulerEvent::PoolReady { pool, concurrency, paused_max } => self.with(&pool, |pool| {
+                pool.residency.set_state(Resident::Ready, now);
                 pool.concurrency = concurrency.max(1) as usize;
                 pool.paused_max = paused_max as usize;
             }),
-            Event::PoolDown { pool } => self.with(&pool, |pool| pool.residency.is(Resident::Absent, now)),
-            Event::PoolWanted { pool } => self.with(&pool, |pool| pool.residency.want(now)),
-            Event::PoolKept { pool, keep_alive } => self.kept(&pool, keep_alive),
-            Event::PoolUnwanted { pool } => self.unwanted(now, &pool, &mut actions),
-            Event::PoolFailed { pool, reason } => self.fail(now, &pool, &reason, &mut actions),
-            Event::Submit(request) => self.submit(now, request, &mut actions),
-            Event::Cancel { task } => self.cancel(task, &mut actions),
-            Event::Started { task } => self.slot(task, None),
-            Event::Paused { task } => self.slot(task, Some(now)),
-            Event::Unread { task } => self.stop(task, StopCause::Unread, &mut actions),
-            Event::Stopped { task } => self.stopped(now, task),
-            Event::Tick => {}
+            SchedulerEvent::PoolDown { pool } => {
+                self.with(&pool, |pool| pool.residency.set_state(Resident::Absent, now))
+            }
+            SchedulerEvent::PoolLoadRequested { pool } => {
+                self.with(&pool, |pool| pool.residency.request_load(now))
+            }
+            SchedulerEvent::PoolKeepAliveSet { pool, keep_alive } => self.set_keep_alive(&pool, keep_alive),
+            SchedulerEvent::PoolUnloadRequested { pool } => self.request_unload(now, &pool, &mut actions),
+            SchedulerEvent::PoolFailed { pool, reason } => self.fail(now, &pool, &reason, &mut actions),
+            SchedulerEvent::Submit(request) => self.submit(now, request, &mut actions),
+            SchedulerEvent::Cancel { task } => self.cancel(task, &mut actions),
+            SchedulerEvent::Started { task } => self.set_slot(task, None),
+            SchedulerEvent::Paused { task } => self.set_slot(task, Some(now)),
+            SchedulerEvent::Unread { task } => self.stop(task, StopCause::Unread, &mut actions),
+            SchedulerEvent::Stopped { task } => self.confirm_stop(now, task),
+            SchedulerEvent::Tick => {}
         }
         self.expire(now, &mut actions);
-        self.settle();
+        self.end_unneeded_draining();
         self.dispatch(now, &mut actions);
-        self.arrange(now, &mut actions);
+        self.plan_loads(now, &mut actions);
         actions
     }
 
-    /// When [`Event::Tick`] is due at the latest, if time alone will change anything.
+    /// When [`SchedulerEvent::Tick`] is due at the latest, if time alone will change anything.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
         let running = self.pools.values().flat_map(|pool| {
@@ -141,10 +146,11 @@ impl Scheduler {
             .values()
             .flat_map(|pool| pool.interactive.iter().chain(pool.batch.iter()))
             .filter_map(|waiting| waiting.deadline);
-        let held = self.pools.values().filter_map(|pool| pool.held_too_long(&self.limits)).map(|(_, at)| at);
+        let hold_deadlines =
+            self.pools.values().filter_map(|pool| pool.slot_hold_deadline(&self.limits)).map(|(_, at)| at);
         let pauses = self.pools.values().filter_map(|pool| pool.next_pause(self.now));
         let pauses = pauses.map(|(_, at)| at);
-        running.chain(waiting).chain(held).chain(pauses).chain(self.next_arrangement()).min()
+        running.chain(waiting).chain(hold_deadlines).chain(pauses).chain(self.next_load_deadline()).min()
     }
 
     /// Tasks that wait for a pool: for a slot, or, since another was paused for them, beside those that have one.
@@ -170,7 +176,7 @@ impl Scheduler {
             ready: pool.is_ready(),
             draining: pool.residency.draining,
             memory: pool.residency.memory,
-            goes_at: pool.goes_at(now, self.limits.keep_alive),
+            unloads_at: pool.unloads_at(now, self.limits.keep_alive),
             active: pool.active.len(),
             waiting: [pool.interactive.len(), pool.batch.len()],
         };
@@ -221,11 +227,11 @@ impl Scheduler {
             self.tasks.remove(&oldest.task);
             actions.push(Action::Refuse { task: oldest.task, refusal: Refusal::Dropped });
         }
-        let why = pool.why();
+        let wait_reason = pool.wait_reason();
         if pool.takes_work() && position == 0 && pool.active.len() < pool.concurrency {
             // It starts in this very step.
         } else {
-            actions.push(Action::Place { task, position, predicted_start, why });
+            actions.push(Action::ReportPosition { task, position, predicted_start, wait_reason });
         }
         self.tasks.insert(task, request.pool.clone());
         pool.queue(request.priority).push(now, predicted_start, request);
@@ -250,18 +256,18 @@ impl Scheduler {
         }
     }
 
-    fn slot(&mut self, task: TaskId, without: Option<Instant>) {
+    fn set_slot(&mut self, task: TaskId, without: Option<Instant>) {
         let pool = self.tasks.get(&task).and_then(|pool| self.pools.get_mut(pool));
         if let Some(active) = pool.and_then(|pool| pool.active.get_mut(&task)) {
             active.without_slot = without;
         }
     }
 
-    fn stopped(&mut self, now: Instant, task: TaskId) {
+    fn confirm_stop(&mut self, now: Instant, task: TaskId) {
         let Some(name) = self.tasks.get(&task) else { return };
         let Some(pool) = self.pools.get_mut(name) else { return };
         if let Some(active) = pool.active.remove(&task) {
-            pool.residency.used(now);
+            pool.residency.touch(now);
             pool.estimate.add(now.since(active.since));
             self.tasks.remove(&task);
         }
@@ -280,7 +286,7 @@ impl Scheduler {
 
     fn fail(&mut self, now: Instant, name: &PoolId, reason: &str, actions: &mut Vec<Action>) {
         let Some(pool) = self.pools.get_mut(name) else { return };
-        pool.residency.is(Resident::Absent, now);
+        pool.residency.set_state(Resident::Absent, now);
         let waiting =
             std::mem::take(&mut pool.interactive).into_iter().chain(std::mem::take(&mut pool.batch));
         for waiting in waiting {
@@ -298,12 +304,12 @@ impl Scheduler {
                     actions.push(Action::Stop { task: *task, cause: StopCause::Deadline });
                 }
             }
-            if let Some((task, at)) = pool.held_too_long(&self.limits)
+            if let Some((task, at)) = pool.slot_hold_deadline(&self.limits)
                 && at <= now
                 && let Some(active) = pool.active.get_mut(&task)
             {
                 active.stopping = true;
-                actions.push(Action::Stop { task, cause: StopCause::SlotHeld });
+                actions.push(Action::Stop { task, cause: StopCause::SlotHoldLimit });
             }
             for queue in [&mut pool.interactive, &mut pool.batch] {
                 for waiting in queue.take_expired(now) {
@@ -331,7 +337,7 @@ impl Scheduler {
                 });
             }
             if moved {
-                pool.place_all(now, actions);
+                pool.report_positions(now, actions);
             }
         }
     }
@@ -363,12 +369,12 @@ impl Pool {
         self.interactive.len() + self.batch.len() > 0
     }
 
-    fn why(&self) -> Why {
+    fn wait_reason(&self) -> WaitReason {
         match self.residency.state {
-            Resident::Ready if !self.residency.draining => Why::Busy,
-            Resident::Absent if self.residency.short_since.is_some() => Why::Memory,
-            Resident::Ready => Why::Memory,
-            Resident::Absent | Resident::Loading | Resident::Leaving => Why::Loading,
+            Resident::Ready if !self.residency.draining => WaitReason::Busy,
+            Resident::Absent if self.residency.short_since.is_some() => WaitReason::Memory,
+            Resident::Ready => WaitReason::Memory,
+            Resident::Absent | Resident::Loading | Resident::Unloading => WaitReason::Loading,
         }
     }
 
@@ -387,7 +393,7 @@ impl Pool {
     }
 
     /// Takes the task that starts next, if one does now: into a slot that is free, or one for which another is paused.
-    fn take_startable(&mut self, now: Instant) -> Option<(CallerIds, queue::Waiting)> {
+    fn take_startable(&mut self, now: Instant) -> Option<(CallerIds, queue::WaitingTask)> {
         if !self.takes_work() {
             return None;
         }
@@ -398,13 +404,13 @@ impl Pool {
         self.interactive.take(task)
     }
 
-    fn take_next(&mut self, now: Instant) -> Option<(CallerIds, queue::Waiting)> {
+    fn take_next(&mut self, now: Instant) -> Option<(CallerIds, queue::WaitingTask)> {
         let overdue =
             self.batch.oldest().is_some_and(|oldest| now.since(oldest.since) >= self.batch_wait_max);
         if overdue {
             return self.batch.take_oldest();
         }
-        let load = Load::new(self.active.values());
+        let load = RunningCounts::new(self.active.values());
         self.interactive.take_next(&load).or_else(|| self.batch.take_next(&load))
     }
 
@@ -417,15 +423,20 @@ impl Pool {
         self.estimate.start_of(position, &running, self.concurrency, self.is_ready())
     }
 
-    fn place_all(&self, now: Instant, actions: &mut Vec<Action>) {
+    fn report_positions(&self, now: Instant, actions: &mut Vec<Action>) {
         let pause = self.next_pause(now);
-        let load = Load::new(self.active.values());
+        let load = RunningCounts::new(self.active.values());
         let order = self.interactive.in_order(&load).into_iter().chain(self.batch.in_order(&load));
         for (position, task) in order.enumerate() {
             let pause = pause.filter(|(paused_for, _)| *paused_for == task).map(|(_, at)| at.since(now));
             let predicted_start = self.predict(now, position);
             let predicted_start = predicted_start.min(pause.unwrap_or(predicted_start));
-            actions.push(Action::Place { task, position, predicted_start, why: self.why() });
+            actions.push(Action::ReportPosition {
+                task,
+                position,
+                predicted_start,
+                wait_reason: self.wait_reason(),
+            });
         }
     }
 }

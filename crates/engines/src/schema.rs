@@ -9,14 +9,14 @@
 mod bounds;
 mod close;
 mod keywords;
-mod misfit;
+mod validate;
 
 use serde_json::{Map, Value, json};
 
 use bounds::{Bounds, Loss, is_bound};
 pub(crate) use close::close;
-use keywords::{ALWAYS, PLAIN, UNSUPPORTED, fits, is_constant, is_wide, without_effect};
-pub use misfit::misfit;
+use keywords::{ALWAYS, PLAIN, UNSUPPORTED, fits, has_no_effect, is_constant, is_wide};
+pub use validate::schema_violation;
 
 /// Schemas may stand in each other so deep; deeper ones become any value.
 const DEPTH_MAX: usize = 64;
@@ -53,7 +53,7 @@ impl Level {
 
 /// A schema with less in it.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Loosened {
+pub(crate) struct LoosenedSchema {
     pub(crate) schema: Value,
     /// The keywords that were dropped or loosened, by where they stood: `properties.a.uniqueItems`. After
     /// [`DROPPED_MAX`] of them comes how many more there are.
@@ -73,7 +73,7 @@ pub(crate) fn is_too_wide(schema: &Value) -> bool {
 }
 
 /// Drops what `level` does not keep.
-pub(crate) fn loosen(schema: &Value, level: Level) -> Loosened {
+pub(crate) fn loosen(schema: &Value, level: Level) -> LoosenedSchema {
     let mut step = Step { root: schema, level, dropped: Vec::new(), more: 0, missing: None };
     let loose = match level {
         Level::Whole | Level::Supported | Level::Plain | Level::NoReferences => {
@@ -84,7 +84,7 @@ pub(crate) fn loosen(schema: &Value, level: Level) -> Loosened {
     };
     let Step { mut dropped, more, missing, .. } = step;
     dropped.extend((more > 0).then(|| format!("and {more} more")));
-    Loosened { schema: loose, dropped, missing }
+    LoosenedSchema { schema: loose, dropped, missing }
 }
 
 /// Where a keyword stands.
@@ -97,10 +97,10 @@ impl Path<'_> {
     /// The names from the root to here and `last`, cut where they are long.
     fn text(&self, last: &str) -> String {
         let mut names = vec![cut(last, NAME_BYTES_MAX)];
-        let mut place = self;
-        while let Path::In(before, name) = place {
+        let mut node = self;
+        while let Path::In(before, name) = node {
             names.push(cut(name, NAME_BYTES_MAX));
-            place = before;
+            node = before;
         }
         names.reverse();
         cut(&names.join("."), PATH_BYTES_MAX).to_owned()
@@ -150,7 +150,7 @@ impl Step<'_> {
         }
         let mut kept = Map::new();
         for (keyword, value) in fields {
-            if without_effect(keyword, value) || is_bound(keyword) {
+            if has_no_effect(keyword, value) || is_bound(keyword) {
                 continue;
             }
             if let Some((keyword, value)) = self.keyword(fields, keyword, value, path, depth) {
@@ -164,7 +164,7 @@ impl Step<'_> {
     fn bounds(&mut self, fields: &Map<String, Value>, kept: &mut Map<String, Value>, path: &Path<'_>) {
         if matches!(self.level, Level::Plain | Level::NoReferences) {
             let dropped =
-                fields.iter().filter(|(keyword, value)| is_bound(keyword) && !without_effect(keyword, value));
+                fields.iter().filter(|(keyword, value)| is_bound(keyword) && !has_no_effect(keyword, value));
             return dropped.for_each(|(keyword, _)| self.drop(path, keyword));
         }
         let bounds = Bounds::of(fields);

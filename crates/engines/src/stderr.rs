@@ -44,7 +44,7 @@ impl LastLines {
     }
 
     /// Waits until the child has closed its standard error, at most [`REST_TIMEOUT`]; the last lines, joined by `; `.
-    pub(crate) async fn closed(self) -> String {
+    pub(crate) async fn wait_closed(self) -> String {
         let _ = tokio::time::timeout(REST_TIMEOUT, self.reading).await;
         lock(&self.kept).join("; ")
     }
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn long_lines_are_cut_and_bytes_that_are_no_text_do_not_end_the_reading() {
+    async fn long_lines_are_truncated_and_invalid_utf8_is_skipped() {
         let text = [&b"one\n"[..], &vec![b'x'; 1 << 20], b"\nno \xff text\nlast"].concat();
         let mut reader = text.as_slice();
         let mut lines = Vec::new();

@@ -16,7 +16,7 @@ use minijinja::{ErrorKind, Template, Value, context};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::dialect::{self, Dialect};
+use crate::chat_format::{self, ModelFormat};
 use crate::driver::{Chat, ChatMessage, TemplateVariable};
 pub(crate) use adapt::arguments;
 use adapt::{ATTEMPTS, Form};
@@ -61,14 +61,14 @@ impl ChatTemplate {
         if self.source.len() > SOURCE_BYTES_MAX {
             return Err(Error::Template(format!("it has {} bytes", self.source.len())));
         }
-        let dialect = Dialect::of(&self.source);
+        let model_format = ModelFormat::from_template(&self.source);
         let calls =
             chat.messages.iter().any(|message| message.role == "tool" || !message.tool_calls.is_empty());
-        let explained =
-            ((calls || !chat.tools.is_empty()) && !dialect.knows_tools()).then(|| dialect::explain(chat));
+        let explained = ((calls || !chat.tools.is_empty()) && !model_format.supports_tools())
+            .then(|| chat_format::explain_tools(chat));
         let messages = explained.as_deref().unwrap_or(&chat.messages);
         let tools: Vec<Value> = match explained {
-            None => chat.tools.iter().map(|tool| Value::from(Serde(dialect::function(tool)))).collect(),
+            None => chat.tools.iter().map(|tool| Value::from(Serde(chat_format::tool_json(tool)))).collect(),
             Some(_) => Vec::new(),
         };
         let source = environment::expand_generation_blocks(&self.source);
@@ -95,16 +95,17 @@ impl ChatTemplate {
         if text.len() > limit {
             return Err(Error::Template(format!("it made {} bytes of them", text.len())));
         }
-        dialect.begin(&mut text, chat);
+        model_format.append_prefill(&mut text, chat);
         Ok(text)
     }
 
     /// The fields of a request whose variables this template does not read, and which nothing else honours.
     #[must_use]
     pub fn ignored_variables(&self, chat: &Chat) -> Vec<String> {
-        let dialect = Dialect::of(&self.source);
-        let honoured =
-            |variable: &TemplateVariable| reads(&self.source, &variable.name) || dialect.honours(variable);
+        let model_format = ModelFormat::from_template(&self.source);
+        let honoured = |variable: &TemplateVariable| {
+            reads(&self.source, &variable.name) || model_format.supports_variable(variable)
+        };
         let mut ignored: Vec<String> = Vec::new();
         for variable in &chat.variables {
             let field = &variable.field;
@@ -131,9 +132,9 @@ impl ChatTemplate {
             let form = Form {
                 changes,
                 short_ids: self.source.contains("length != 9"),
-                text_in_reasoning: self.source.contains(dialect::HARMONY_THOUGHT.0),
+                text_in_reasoning: self.source.contains(chat_format::HARMONY_REASONING.0),
             };
-            let arranged = adapt::arranged(messages, changes);
+            let arranged = adapt::apply_changes(messages, changes);
             let fields: Vec<Value> = arranged.iter().map(|message| adapt::fields(message, form)).collect();
             let outcome = template.render(context! { messages => fields, ..values.clone() });
             let spent = outcome.as_ref().is_err_and(|error| error.kind() == ErrorKind::OutOfFuel);

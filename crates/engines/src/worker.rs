@@ -4,30 +4,30 @@
 //! and this one owns the [`Backend`] and computes. The computing thread looks for commands between steps; a
 //! long step is broken off for a cancellation, so that it is confirmed promptly, in prefill too.
 
-mod answer;
+mod autotune;
 mod cache;
-mod calls;
 mod check;
 mod confinement;
 mod constraint;
+mod detokenizer;
 mod draft;
 mod embed;
 mod encode;
+mod fair_queue;
 mod generate;
 mod llama;
 mod llama_cpp;
-mod pace;
-mod reading;
+mod prefill_order;
 mod sampler;
 mod sequence;
 mod sharing;
 mod shortlist;
+mod step_budget;
 mod step_threads;
 mod threads;
 mod timed;
 mod tokenize;
-mod tune;
-mod turns;
+mod tool_call_constraint;
 
 use std::io::{BufReader, Write as _};
 use std::os::fd::AsFd as _;
@@ -39,12 +39,12 @@ use lar_base::Instant;
 use rustix::process::{Signal, getpid, kill_process};
 
 use crate::driver::{FinishReason, Sampling, TokenLogprobs};
-use crate::protocol::{self, CallerNumbers, FromWorker, HEARTBEAT, Load, ToWorker, Tuned};
+use crate::protocol::{self, CallerNumbers, FromWorker, HEARTBEAT, Load, ToWorker, TuningResult};
 use check::Checks;
-pub(crate) use constraint::bounded_blanks;
+pub(crate) use constraint::bound_whitespace;
 use llama_cpp::{Interrupt, Vocab};
 pub(crate) use tokenize::Cuts;
-use tokenize::{Asked, Limit, Queue, Request, Tokenizers};
+use tokenize::{Limit, PromptQueue, RequestKind, TokenizeRequest, Tokenizers};
 
 /// How much of a rendered chat's end is told.
 pub(crate) const TAIL_BYTES: usize = 64;
@@ -66,7 +66,7 @@ enum Progress {
         tokens: u32,
     },
     Prefilled {
-        known: u32,
+        cached_tokens: u32,
     },
     Delta {
         text: String,
@@ -75,12 +75,12 @@ enum Progress {
     },
     Finished {
         reason: FinishReason,
-        guessed: u32,
-        right: u32,
+        drafted: u32,
+        accepted: u32,
     },
     Failed(String),
     /// What the answer is held to lets nothing follow, or takes too long.
-    Unfit(String),
+    ConstraintFailed(String),
     /// The vector or the scores of one text of a request.
     Vector {
         index: u32,
@@ -93,7 +93,7 @@ enum Progress {
     },
     EmbedFailed(String),
     /// What is computed with changed; of no stream.
-    Tuned(Tuned),
+    TuningResult(TuningResult),
 }
 
 impl Progress {
@@ -103,30 +103,32 @@ impl Progress {
             Progress::Started => FromWorker::Started { stream: id },
             Progress::Paused => FromWorker::Paused { stream: id },
             Progress::Prefilling { tokens } => FromWorker::Prefilling { stream: id, tokens },
-            Progress::Prefilled { known } => FromWorker::Prefilled { stream: id, known },
+            Progress::Prefilled { cached_tokens } => FromWorker::Prefilled { stream: id, cached_tokens },
             Progress::Delta { text, tokens, logprobs } => {
                 FromWorker::Delta { stream: id, text, tokens, logprobs }
             }
-            Progress::Finished { reason, guessed, right } => {
-                FromWorker::Finished { stream: id, reason, guessed, right, active }
+            Progress::Finished { reason, drafted, accepted } => {
+                FromWorker::Finished { stream: id, reason, drafted, accepted, active }
             }
             Progress::Failed(message) => {
                 FromWorker::Failed { stream: id, message, constraint: false, active }
             }
-            Progress::Unfit(message) => FromWorker::Failed { stream: id, message, constraint: true, active },
+            Progress::ConstraintFailed(message) => {
+                FromWorker::Failed { stream: id, message, constraint: true, active }
+            }
             Progress::Vector { index, values } => FromWorker::Vector { id, index, values },
             Progress::Embedded { tokens, truncated } => FromWorker::Embedded { id, tokens, truncated },
             Progress::EmbedFailed(message) => FromWorker::EmbedFailed { id, message },
-            Progress::Tuned(tuned) => FromWorker::Tuned(tuned),
+            Progress::TuningResult(tuned) => FromWorker::TuningResult(tuned),
         }
     }
 }
 
 /// What a stream is to write.
-struct Job {
+struct StreamRequest {
     /// Whose it is.
     caller: CallerNumbers,
-    prompt: cache::Prompt,
+    prompt: cache::PromptTokens,
     sampling: Sampling,
 }
 
@@ -135,7 +137,7 @@ trait Backend {
     /// The model's vocabulary.
     fn vocab(&self) -> Vocab<'_>;
     /// Takes a stream on; an error, which is a failure to be reported, is final for the stream and for nothing else.
-    fn start(&mut self, _stream: u64, _job: Job) -> Result<(), Progress> {
+    fn start(&mut self, _stream: u64, _request: StreamRequest) -> Result<(), Progress> {
         Err(Progress::Failed("what this worker holds does not generate".into()))
     }
     /// Takes texts on, or pairs of `query` and each of them; with `more` further ones follow. What is computed
@@ -211,12 +213,12 @@ pub fn run() -> Result<(), String> {
     let (commands, inbox) = mpsc::channel();
     let interrupt = Interrupt::default();
     let asks = interrupt.clone();
-    let prompts = matches!(load, Load::Vocabulary { .. }).then(|| Arc::new(Queue::default()));
+    let prompts = matches!(load, Load::Vocabulary { .. }).then(|| Arc::new(PromptQueue::default()));
     let queue = prompts.clone();
     std::thread::spawn(move || read_commands(reader, &commands, &asks, queue.as_deref()));
 
     let outcome = llama::with_backend(&load, interrupt.clone(), |backend, loaded| {
-        let llama::Loaded { tuned, draft_refused, tokenizer } = loaded;
+        let llama::LoadReport { tuned, draft_refused, tokenizer } = loaded;
         confinement::finish_loading(confinement.profile)?;
         let vocabulary = backend.vocab().len();
         let loaded = FromWorker::Loaded { vocabulary, tuned, draft_refused };
@@ -247,7 +249,7 @@ fn read_commands(
     socket: UnixStream,
     commands: &mpsc::Sender<ToWorker>,
     interrupt: &Interrupt,
-    prompts: Option<&Queue>,
+    prompts: Option<&PromptQueue>,
 ) {
     let mut socket = BufReader::new(socket);
     while let Ok(Some(frame)) = protocol::read(&mut socket) {
@@ -255,11 +257,16 @@ fn read_commands(
         let frame = match (frame, prompts) {
             (ToWorker::Tokenize { id, caller, prompt, template, tokens_max }, Some(prompts)) => {
                 let limit = tokens_max.map_or(Limit::Count, Limit::Tokens);
-                prompts.add(Request { id, caller, asked: Asked::Prompt(prompt, limit), template });
+                prompts.add(TokenizeRequest {
+                    id,
+                    caller,
+                    kind: RequestKind::Prompt(prompt, limit),
+                    template,
+                });
                 continue;
             }
             (ToWorker::Text { id, caller, question, template }, Some(prompts)) => {
-                prompts.add(Request { id, caller, asked: Asked::Text(question), template });
+                prompts.add(TokenizeRequest { id, caller, kind: RequestKind::Text(question), template });
                 continue;
             }
             (frame, prompts) => {
@@ -273,7 +280,7 @@ fn read_commands(
             break;
         }
         if cancels {
-            interrupt.ask();
+            interrupt.request();
         }
     }
     let _ = kill_process(getpid(), Signal::KILL);
@@ -379,9 +386,9 @@ fn with_short_message(mut frame: FromWorker) -> FromWorker {
 
 /// Ends the process when the thread panics that holds it: those who wait for the thread would wait for ever, while the
 /// heartbeats of another go on.
-struct EndsWithProcess;
+struct AbortOnPanic;
 
-impl Drop for EndsWithProcess {
+impl Drop for AbortOnPanic {
     fn drop(&mut self) {
         if std::thread::panicking() {
             std::process::abort();
@@ -396,7 +403,7 @@ fn heartbeat(active: &AtomicU32, since: &AtomicU64) -> FromWorker {
 }
 
 fn compute(backend: &mut dyn Backend, inbox: &mpsc::Receiver<ToWorker>, interrupt: &Interrupt, out: &Outbox) {
-    let _ends = EndsWithProcess;
+    let _ends = AbortOnPanic;
     let mut checks = Checks::default();
     loop {
         // Before the inbox is looked at: what asks after this is in it, or breaks the step off.
@@ -417,7 +424,7 @@ fn compute(backend: &mut dyn Backend, inbox: &mpsc::Receiver<ToWorker>, interrup
         for frame in first.into_iter().chain(inbox.try_iter()) {
             // Each frame is a step of its own: many of them are not one that hangs.
             out.begin();
-            obey(backend, &mut checks, frame, out);
+            handle(backend, &mut checks, frame, out);
             out.end();
         }
         // One check at a time, so that a cancellation of those that wait is seen in between.
@@ -448,11 +455,11 @@ fn compute(backend: &mut dyn Backend, inbox: &mpsc::Receiver<ToWorker>, interrup
     }
 }
 
-fn obey(backend: &mut dyn Backend, checks: &mut Checks, frame: ToWorker, out: &Outbox) {
+fn handle(backend: &mut dyn Backend, checks: &mut Checks, frame: ToWorker, out: &Outbox) {
     match frame {
         ToWorker::Generate { stream, caller, tokens, sampling, cache_of } => {
-            let prompt = cache::Prompt { tokens, owner: cache_of };
-            if let Err(failure) = backend.start(stream, Job { caller, prompt, sampling }) {
+            let prompt = cache::PromptTokens { tokens, owner: cache_of };
+            if let Err(failure) = backend.start(stream, StreamRequest { caller, prompt, sampling }) {
                 out.send(failure.frame(stream, backend.active()));
             }
         }
@@ -493,7 +500,7 @@ fn obey(backend: &mut dyn Backend, checks: &mut Checks, frame: ToWorker, out: &O
 }
 
 /// The control token that is written so, if there is one.
-fn control(vocab: Vocab<'_>, text: &str) -> Option<u32> {
+fn control_token(vocab: Vocab<'_>, text: &str) -> Option<u32> {
     match vocab.tokenize(text, false, true).as_slice() {
         [token] if vocab.is_control(*token) => Some(*token),
         _ => None,

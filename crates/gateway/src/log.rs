@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lar_base::{Code, Instant, Problem};
-use lar_engines::dialect::CallPart;
+use lar_engines::chat_format::CallPart;
 use lar_engines::driver::{Embeddings, FinishReason, Ranking, TokenLogprobs};
-use lar_engines::scheduler::Why;
+use lar_engines::scheduler::WaitReason;
 use tokio::sync::watch;
 
 use crate::runs::Run;
@@ -25,7 +25,7 @@ pub enum TaskEvent {
         /// In how long it will probably start.
         predicted_start_ms: u64,
         /// What it waits for.
-        why: Why,
+        why: WaitReason,
     },
     /// An engine works on it.
     Started {
@@ -308,7 +308,7 @@ mod tests {
     }
 
     fn queued(position: usize) -> TaskEvent {
-        TaskEvent::Queued { position, predicted_start_ms: 1, why: Why::Busy }
+        TaskEvent::Queued { position, predicted_start_ms: 1, why: WaitReason::Busy }
     }
 
     #[tokio::test]

@@ -9,10 +9,10 @@ use std::time::Duration;
 use lar_base::{Code, Instant, Problem, TaskId, Tasks, Timestamp, VisibleKeys};
 use lar_catalog::Catalog;
 use lar_egress::Egress;
-use lar_engines::dialect::{Part, Reader};
+use lar_engines::chat_format::{OutputParser, OutputPart};
 use lar_engines::driver::{Embeddings, Event, FinishReason, Ranking, TokenLogprobs};
 use lar_engines::embedded::ConfinementPolicy;
-use lar_engines::scheduler::{Holder, Refusal, Request, StopCause};
+use lar_engines::scheduler::{Refusal, Request, ShareOwner, StopCause};
 use lar_engines::{Engines, Lease};
 use lar_store::{Once, Outcome, Store, TaskEnd};
 
@@ -125,11 +125,11 @@ impl Gateway {
         let gateway = self.clone();
         self.shared.tasks.spawn(async move {
             let placed = run.clone();
-            let decided = ticket.decided(|place| {
+            let decided = ticket.wait(|place| {
                 placed.log.push(TaskEvent::Queued {
                     position: place.position,
                     predicted_start_ms: millis(place.predicted_start),
-                    why: place.why,
+                    why: place.wait_reason,
                 });
             });
             match decided.await {
@@ -214,9 +214,9 @@ impl Gateway {
         let engine = self.shared.engines.engine(&route.pool).map(|engine| engine.name).unwrap_or_default();
         run.log.push(TaskEvent::Started { pool: route.pool, engine, model_digest: route.digest });
         match ready {
-            Ready::Generate { job, reading, .. } => {
+            Ready::Generate { job, output_format, .. } => {
                 let (gateway, cause) = (self.clone(), lease.stop_cause());
-                let mut reader = Reader::of(&reading);
+                let mut reader = OutputParser::new(&output_format);
                 tokio::select! {
                     () = lease.generate(job, |event| gateway.hear(&run, &cause, reader.as_mut(), event)) => {}
                     never = gateway.watch_readers(&run) => match never {},
@@ -264,15 +264,21 @@ impl Gateway {
         }
     }
 
-    fn hear(&self, run: &Arc<Run>, cause: &OnceLock<StopCause>, reader: Option<&mut Reader>, event: Event) {
+    fn hear(
+        &self,
+        run: &Arc<Run>,
+        cause: &OnceLock<StopCause>,
+        reader: Option<&mut OutputParser>,
+        event: Event,
+    ) {
         match event {
             Event::Prefilling { tokens } => {
                 let progress = run.progress().prefilling(tokens);
                 run.log.push(TaskEvent::Prefilling(progress));
             }
-            Event::Prefilled { known } => run.progress().tokens_cached = u64::from(known),
+            Event::Prefilled { cached_tokens } => run.progress().tokens_cached = u64::from(cached_tokens),
             Event::Counted { tokens } => run.progress().tokens_in = u64::from(tokens),
-            Event::Guessed { tokens, right } => self.shared.metrics.guessed(&run.model, tokens, right),
+            Event::Speculated { tokens, accepted } => self.shared.metrics.guessed(&run.model, tokens, accepted),
             Event::Delta { text, tokens, logprobs } => {
                 let index = {
                     let mut progress = run.progress();
@@ -289,7 +295,7 @@ impl Gateway {
                     Some(reader) => {
                         let mut parts = reader.push(&text);
                         if parts.is_empty() && !logprobs.is_empty() {
-                            parts.push(Part::Text(String::new()));
+                            parts.push(OutputPart::Text(String::new()));
                         }
                         for part in parts {
                             push_part(run, part, index, &mut logprobs);
@@ -322,7 +328,7 @@ impl Gateway {
                         "nobody read the answer any more, so its place was given to others",
                     ),
                 ),
-                Some(StopCause::SlotHeld) => self.failed(
+                Some(StopCause::SlotHoldLimit) => self.failed(
                     run,
                     Problem::new(
                         Code::DeadlineExceeded,
@@ -415,10 +421,10 @@ fn problem_of(refusal: Refusal, model: &str) -> Option<Problem> {
             Problem::new(Code::QueueFull, format!("{waiting} tasks wait for `{model}` already"))
                 .retry_after(retry_after)
         }
-        Refusal::ShareFull { of, waiting, retry_after } => {
-            let (whose, share) = match of {
-                Holder::Key => ("this key", "half"),
-                Holder::Person => ("this person's keys", "three quarters"),
+        Refusal::ShareFull { owner, waiting, retry_after } => {
+            let (whose, share) = match owner {
+                ShareOwner::Key => ("this key", "half"),
+                ShareOwner::Person => ("this person's keys", "three quarters"),
             };
             let detail = format!(
                 "{waiting} tasks of {whose} wait for `{model}` already, their share of its queue ({share} of `limits.queue_len_max`)"
@@ -445,11 +451,11 @@ fn problem_of(refusal: Refusal, model: &str) -> Option<Problem> {
 }
 
 /// Tells a part of an answer, with what is known of its tokens in the first.
-fn push_part(run: &Run, part: Part, index: u64, logprobs: &mut Arc<[TokenLogprobs]>) {
+fn push_part(run: &Run, part: OutputPart, index: u64, logprobs: &mut Arc<[TokenLogprobs]>) {
     let logprobs = std::mem::take(logprobs);
     run.log.push(match part {
-        Part::Text(text) => TaskEvent::Token { text: text.into(), index, logprobs },
-        Part::Reasoning(text) => TaskEvent::Reasoning { text: text.into(), index },
-        Part::Call(call) => TaskEvent::Call(call),
+        OutputPart::Text(text) => TaskEvent::Token { text: text.into(), index, logprobs },
+        OutputPart::Reasoning(text) => TaskEvent::Reasoning { text: text.into(), index },
+        OutputPart::Call(call) => TaskEvent::Call(call),
     });
 }

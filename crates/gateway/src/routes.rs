@@ -13,7 +13,7 @@ use lar_engines::driver::{Ability, Driver};
 use lar_engines::embedded::{ConfinementPolicy, Embedded, EmbeddedOptions, Tuning};
 use lar_engines::encoder::{Encoder, EncoderOptions};
 use lar_engines::llama_server::{LlamaServer, LlamaServerOptions};
-use lar_engines::protocol::{CacheType, Compute, ThreadTuning, Tuned};
+use lar_engines::protocol::{CacheType, Compute, ThreadTuning, TuningResult};
 use lar_engines::template::ChatTemplate;
 use lar_engines::{Engines, device};
 use lar_store::Store;
@@ -90,9 +90,9 @@ fn machine() -> String {
 }
 
 /// What was measured, with all cores unless fewer threads held for long.
-fn with_all_cores(tuned: Tuned) -> Tuned {
+fn with_all_cores(tuned: TuningResult) -> TuningResult {
     let least = if tuned.settled { 1 } else { device::cores() };
-    Tuned { threads: tuned.threads.max(least), threads_batch: tuned.threads_batch.max(least), ..tuned }
+    TuningResult { threads: tuned.threads.max(least), threads_batch: tuned.threads_batch.max(least), ..tuned }
 }
 
 #[derive(Debug, Clone)]
@@ -174,7 +174,7 @@ impl Routes {
     }
 
     /// What was measured of a model on this machine before.
-    async fn tuned(&self, model: &Model) -> Option<Tuned> {
+    async fn tuned(&self, model: &Model) -> Option<TuningResult> {
         let known = self.store.tuning_get(model.digest().to_owned(), machine());
         match known.await {
             // What another version wrote is measured again; an older Lar may have kept what was measured beside a busy program.
@@ -188,10 +188,10 @@ impl Routes {
 
     /// Has a model measured when it is first loaded and while it works, and keeps what is found. Fewer threads than cores are
     /// kept only once they held for long: a start beside a busy program must not decide for the next one.
-    fn tuning(&self, model: &Model, known: Option<Tuned>) -> Tuning {
+    fn tuning(&self, model: &Model, known: Option<TuningResult>) -> Tuning {
         let (store, digest, name) = (self.store.clone(), model.digest().to_owned(), model.name.clone());
         let cores = device::cores();
-        let told = move |tuned: Tuned| {
+        let on_tuned = move |tuned: TuningResult| {
             tracing::info!(
                 model = name,
                 threads = tuned.threads,
@@ -212,7 +212,7 @@ impl Routes {
             });
         };
         let threads = ThreadTuning { counts: device::thread_counts(), cores, known };
-        Tuning { threads, told: Arc::new(told) }
+        Tuning { threads, on_tuned: Arc::new(on_tuned) }
     }
 
     /// Tokens a second of each installed model whose decoding was measured on this machine, by its name.
@@ -242,7 +242,7 @@ impl Routes {
         &self,
         model: &Model,
         context_tokens: u32,
-        tuned: Option<Tuned>,
+        tuned: Option<TuningResult>,
     ) -> Result<Arc<dyn Driver>, Problem> {
         let path = |role| {
             self.catalog
@@ -305,7 +305,7 @@ impl Routes {
             },
             context_tokens,
             compute: match tuned.filter(|_| options.tune) {
-                Some(Tuned { threads, threads_batch, batch_tokens, .. }) => {
+                Some(TuningResult { threads, threads_batch, batch_tokens, .. }) => {
                     Compute { threads, threads_batch, batch_tokens, ..options.compute.clone() }
                 }
                 None => options.compute.clone(),

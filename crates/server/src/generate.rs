@@ -11,7 +11,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use lar_agents::request::InRequest;
 use lar_base::{Code, Instant, Problem, TaskId};
-use lar_engines::dialect::CallPart;
+use lar_engines::chat_format::CallPart;
 use lar_engines::driver::{
     Chat, ChatMessage, Constraint, Prompt, Sampling, TokenLogprobs, ToolCall, ToolChoice,
 };
@@ -486,6 +486,6 @@ pub(crate) fn go_on(chat: &mut Chat) {
     }
     let begun = |last: &mut ChatMessage| last.role == "assistant" && last.tool_calls.is_empty();
     if let Some(last) = chat.messages.pop_if(begun) {
-        chat.begun = last.content;
+        chat.assistant_prefill = last.content;
     }
 }

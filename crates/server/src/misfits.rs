@@ -34,7 +34,7 @@ impl Schemas {
             let (_, schema) = self.tools.iter().find(|(tool, _)| tool == name)?;
             // What was cut or broken is seen by whoever reads it.
             let arguments: Value = serde_json::from_str(arguments).ok()?;
-            let path = lar_engines::misfit(schema, &arguments)?;
+            let path = lar_engines::schema_violation(schema, &arguments)?;
             let plain = |one: char| one.is_ascii_alphanumeric() || "_-.$[]".contains(one);
             let path = path.chars().map(|one| if plain(one) { one } else { '_' });
             let start = format!("tool_calls[{index}].arguments.");

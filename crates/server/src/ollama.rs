@@ -243,7 +243,7 @@ fn seconds(text: &str) -> Option<f64> {
 fn keep(app: &App, caller: &Caller, pool: &str, keep_alive: Duration) {
     let set = app.gateway.engines().keep_alive().unwrap_or(FOR_GOOD);
     if keep_alive >= set || caller.require(Scope::Admin).is_ok() {
-        app.gateway.engines().keep(pool, Some(keep_alive));
+        app.gateway.engines().set_keep_alive(pool, Some(keep_alive));
     }
 }
 

@@ -191,7 +191,7 @@ fn bytes(prompt: &Prompt) -> usize {
                 // Templates write schemas with more space than we do.
                 tool.parameters.len() * 2 + tool.name.len() + tool.description.as_ref().map_or(0, String::len)
             });
-            said + chat.begun.len() + tools.sum::<usize>()
+            said + chat.assistant_prefill.len() + tools.sum::<usize>()
         }
         Prompt::Text(text) => text.len(),
         Prompt::Infill { prefix, suffix } => prefix.len() + suffix.len(),

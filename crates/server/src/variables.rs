@@ -2,7 +2,7 @@
 //! it, and whatever `chat_template_kwargs` names.
 
 use lar_base::Problem;
-use lar_engines::dialect::THINKING_SWITCHES;
+use lar_engines::chat_format::THINKING_SWITCHES;
 use lar_engines::driver::TemplateVariable;
 use lar_engines::template::RESERVED;
 use serde_json::{Map, Value, json};

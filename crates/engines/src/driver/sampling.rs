@@ -22,7 +22,7 @@ pub struct Sampling {
     /// How far back the three penalties look, in tokens; default 64, 0 is off, -1 the whole context.
     pub repeat_last_n: Option<i32>,
     /// Less usual ways to choose, all off by default.
-    pub rare: Option<Box<RareSampling>>,
+    pub extra: Option<Box<ExtraSampling>>,
     /// Added to the logits of these tokens.
     pub logit_bias: Vec<(i32, f32)>,
     /// Never ends of itself.
@@ -56,7 +56,7 @@ pub struct Sampling {
 
 /// llama.cpp's further samplers, each off unless set. Formulas and constants are llama.cpp's own.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct RareSampling {
+pub struct ExtraSampling {
     /// Locally typical, 0 to 1; 1 is off.
     pub typical_p: Option<f32>,
     /// Keeps logits within so many standard deviations of the largest.
@@ -143,20 +143,20 @@ pub enum Constraint {
     /// A grammar in llama.cpp's own notation, GBNF, from its rule `root`.
     Gbnf(String),
     /// Anything, but tool calls in it name tools there are and give them what they take.
-    Calls(Box<HeldCalls>),
+    ToolCalls(Box<ToolCallGrammar>),
 }
 
 /// How tool calls are held within free text, where a model writes them in a way of its own.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HeldCalls {
+pub struct ToolCallGrammar {
     /// What opens and ends thoughts, in which no call is one.
-    pub thought: Option<(String, String)>,
+    pub reasoning: Option<(String, String)>,
     /// The answer begins within a thought.
-    pub thinking: bool,
+    pub starts_in_reasoning: bool,
     /// What holds a call from its beginning to the tool's name.
-    pub names: Vec<Held>,
+    pub names: Vec<TriggeredGrammar>,
     /// What then holds its arguments.
-    pub arguments: Vec<Held>,
+    pub arguments: Vec<TriggeredGrammar>,
     /// The format of an answer that is no call.
     pub text: Option<TextFormat>,
 }
@@ -167,22 +167,22 @@ pub struct TextFormat {
     /// The format.
     pub constraint: Constraint,
     /// The text begins behind one of these marks; where the answer begins, if there are none.
-    pub after: Vec<String>,
+    pub triggers: Vec<String>,
     /// Marks with which the answer may begin in its place: those of calls and of reasoning.
-    pub others: Vec<String>,
+    pub other_starts: Vec<String>,
 }
 
 /// Text that is held to a grammar, as far as one can be made of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Held {
+pub struct TriggeredGrammar {
     /// Begins where the answer has one of these texts, the marks of control tokens included.
-    pub after: Vec<String>,
+    pub triggers: Vec<String>,
     /// Only where the answer begins with one.
-    pub at_start: bool,
+    pub only_at_start: bool,
     /// A grammar in llguidance's variant of Lark. Once what came fits it, all is free again.
     pub lark: String,
     /// What may come next once it fits; anything, where there is none.
-    pub next: Vec<String>,
+    pub allowed_next: Vec<String>,
 }
 
 /// A token that was chosen, or might have been.

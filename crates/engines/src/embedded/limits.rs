@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_may_be_as_long_as_was_asked_for() {
+    fn an_answer_may_reach_the_requested_length_and_no_more() {
         let mut allowance = Allowance::new(3);
         for _ in 0..3 + CREDIT {
             assert_eq!(allowance.take(1, 100), Ok(()));
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn reports_of_prefill_grow_to_the_length_of_the_prompt_and_come_where_they_were_asked_for() {
+    fn prefill_reports_must_be_requested_grow_and_stay_within_the_prompt() {
         let mut reports = PrefillReports::new(Some(3));
         let taken = [0, 0, 2, 1, 3, 4, 3].map(|tokens| reports.take(tokens).is_ok());
         assert_eq!(taken, [true, false, true, false, true, false, false]);

@@ -4,7 +4,7 @@
 //! outlives its server. Its death fails every stream it had; nothing else notices.
 
 mod start;
-mod text;
+mod tokenizer;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
@@ -24,13 +24,13 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::ConfinementPolicy;
 use super::limits::{self, Allowance, PrefillReports};
-use super::questions::{Embedded, Embedding, Question, Tokenized, texts_in_frames};
+use super::rpc::{EmbeddedTexts, PendingEmbedding, PendingReply, TokenizeReply, split_into_frames};
 use crate::Error;
 use crate::driver::{CallerIds, Event, Generation, Sampling};
-use crate::protocol::{self, CREDIT, CallerNumbers, FromWorker, HEARTBEAT, Load, ToWorker, Tuned};
+use crate::protocol::{self, CREDIT, CallerNumbers, FromWorker, HEARTBEAT, Load, ToWorker, TuningResult};
 use crate::stderr::LastLines;
 pub(super) use start::confinement;
-use start::{greet, loaded, read_sized, spawn};
+use start::{greet, read_sized, spawn, wait_until_loaded};
 
 /// A worker that is silent for this long is taken for dead.
 const SILENCE_MAX: Duration = HEARTBEAT.saturating_mul(15);
@@ -47,11 +47,11 @@ pub(crate) struct Worker {
 }
 
 /// Is called with what a worker measured.
-pub(super) type Told = Box<dyn Fn(Tuned) + Send + Sync>;
+pub(super) type OnTuned = Box<dyn Fn(TuningResult) + Send + Sync>;
 
 struct Shared {
-    tuned: Told,
-    outbox: mpsc::Sender<Outgoing>,
+    tuned: OnTuned,
+    outbox: mpsc::Sender<OutgoingFrame>,
     /// KiB of texts that may wait to be written.
     texts: Arc<Semaphore>,
     /// Texts over [`limits::LARGE_PROMPT_BYTES`] that the worker may work on.
@@ -61,14 +61,14 @@ struct Shared {
     callers: RandomState,
     active: AtomicU32,
     streams: Mutex<HashMap<u64, Stream>>,
-    questions: Mutex<HashMap<u64, Question>>,
+    pending_replies: Mutex<HashMap<u64, PendingReply>>,
     death: watch::Sender<Option<String>>,
     kill: CancellationToken,
 }
 
 /// A frame that waits to be written, with its share of the memory for such.
 #[derive(Debug)]
-struct Outgoing {
+struct OutgoingFrame {
     bytes: Vec<u8>,
     _texts: Option<OwnedSemaphorePermit>,
 }
@@ -91,14 +91,14 @@ impl Worker {
         program: &Path,
         load: Load,
         policy: ConfinementPolicy,
-        tuned: Told,
+        tuned: OnTuned,
     ) -> Result<Self, Error> {
         let (mut child, mut reader, mut writer) = spawn(program)?;
         let stderr = LastLines::of(&mut child, |line| tracing::debug!(line, "a worker wrote"));
         let loading = async {
             let missing = greet(&mut reader, &mut writer, load).await?;
             start::check_confinement(&missing, policy)?;
-            loaded(&mut reader).await
+            wait_until_loaded(&mut reader).await
         };
         let loaded = loading.await;
         if let Ok(Some(found)) = &loaded {
@@ -111,7 +111,7 @@ impl Worker {
             let status =
                 ended.ok().and_then(Result::ok).map(|status| format!(" ({status})")).unwrap_or_default();
             let _ = child.start_kill();
-            let lines = stderr.closed().await;
+            let lines = stderr.wait_closed().await;
             let lines = if lines.is_empty() { lines } else { format!(": {lines}") };
             return Err(Error::Load(format!("{reason}{status}{lines}")));
         }
@@ -125,13 +125,13 @@ impl Worker {
             callers: RandomState::new(),
             active: AtomicU32::new(0),
             streams: Mutex::default(),
-            questions: Mutex::default(),
+            pending_replies: Mutex::default(),
             death: watch::Sender::new(None),
             kill: CancellationToken::new(),
         });
         let pid = child.id().unwrap_or_default();
         tokio::spawn(send_frames(writer, frames, shared.kill.clone()));
-        tokio::spawn(attend(child, reader, stderr, shared.clone()));
+        tokio::spawn(supervise(child, reader, stderr, shared.clone()));
         Ok(Self { pid, shared })
     }
 
@@ -149,7 +149,7 @@ impl Worker {
     }
 
     /// Waits until the worker dies and tells why.
-    pub(crate) async fn died(&self) -> String {
+    pub(crate) async fn wait_for_death(&self) -> String {
         let mut death = self.shared.death.subscribe();
         match death.wait_for(Option::is_some).await {
             Ok(reason) => reason.clone().unwrap_or_default(),
@@ -160,36 +160,40 @@ impl Worker {
     /// Kills the process and waits until it is gone.
     pub(crate) async fn stop(&self) {
         self.shared.kill.cancel();
-        self.died().await;
+        self.wait_for_death().await;
     }
 
     /// The vectors of texts, or the scores of `query` with each. Dropping the future stops the work.
-    pub(crate) async fn embed(&self, query: Option<String>, texts: Vec<String>) -> Result<Embedded, Error> {
+    pub(crate) async fn embed(
+        &self,
+        query: Option<String>,
+        texts: Vec<String>,
+    ) -> Result<EmbeddedTexts, Error> {
         if texts.is_empty() {
-            return Ok(Embedded { values: Vec::new(), tokens: 0, truncated: Vec::new() });
+            return Ok(EmbeddedTexts { values: Vec::new(), tokens: 0, truncated: Vec::new() });
         }
         let (answer, answered) = oneshot::channel();
         let values = vec![Vec::new(); texts.len()];
-        let question = self.ask(Question::Embed(Embedding { values, answer }));
-        for (texts, more) in texts_in_frames(texts) {
+        let question = self.register(PendingReply::Embed(PendingEmbedding { values, answer }));
+        for (texts, more) in split_into_frames(texts) {
             let frame = ToWorker::Embed { id: question.id, query: query.clone(), texts, more };
             self.shared.send_text(frame).await?;
         }
         match answered.await {
             Ok(answer) => answer.map_err(Error::Failed),
-            Err(_) => Err(Error::Failed(self.died().await)),
+            Err(_) => Err(Error::Failed(self.wait_for_death().await)),
         }
     }
 
     /// Notes down who waits for an answer, until the guard is dropped.
-    fn ask(&self, question: Question) -> Forget {
+    fn register(&self, question: PendingReply) -> ForgetOnDrop {
         let id = self.shared.next.fetch_add(1, Ordering::Relaxed);
-        lock(&self.shared.questions).insert(id, question);
+        lock(&self.shared.pending_replies).insert(id, question);
         if self.death().is_some() {
             // It may have died before the question was noted down.
-            lock(&self.shared.questions).remove(&id);
+            lock(&self.shared.pending_replies).remove(&id);
         }
-        Forget { shared: self.shared.clone(), id }
+        ForgetOnDrop { shared: self.shared.clone(), id }
     }
 
     pub(super) fn generate(
@@ -200,7 +204,7 @@ impl Worker {
         cache_of: Option<KeyId>,
     ) -> Generation {
         let person = worker.shared.callers.hash_one(caller.map(|caller| caller.person));
-        let key = worker.shared.number_of(caller.map(|caller| caller.key));
+        let key = worker.shared.caller_number(caller.map(|caller| caller.key));
         let caller = CallerNumbers { person, key };
         let stream = worker.shared.next.fetch_add(1, Ordering::Relaxed);
         let (events, mut received) = mpsc::channel(limits::EVENTS_MAX);
@@ -218,10 +222,10 @@ impl Worker {
             // It may have died before the stream was noted down.
             worker.shared.end(stream, 0, Event::Failed(Error::Failed(reason)));
         }
-        let (shared, asked) = (worker.shared.clone(), stop.clone());
+        let (shared, stop_requested) = (worker.shared.clone(), stop.clone());
         tokio::spawn(async move {
             tokio::select! {
-                () = asked.cancelled() => shared.send(ToWorker::Cancel { stream }),
+                () = stop_requested.cancelled() => shared.send(ToWorker::Cancel { stream }),
                 () = over.cancelled() => {}
             }
         });
@@ -245,14 +249,14 @@ impl Worker {
 }
 
 /// Forgets a question whose asker went away.
-struct Forget {
+struct ForgetOnDrop {
     shared: Arc<Shared>,
     id: u64,
 }
 
-impl Drop for Forget {
+impl Drop for ForgetOnDrop {
     fn drop(&mut self) {
-        if lock(&self.shared.questions).remove(&self.id).is_some() {
+        if lock(&self.shared.pending_replies).remove(&self.id).is_some() {
             self.shared.send(ToWorker::Cancel { stream: self.id });
         }
     }
@@ -274,9 +278,9 @@ impl Shared {
     /// Sends a small frame. A worker that takes no more is killed.
     fn send(&self, frame: ToWorker) {
         let Ok(bytes) = protocol::encode(&frame) else { return };
-        // A closed channel means a dead worker, which `attend` reports to every stream.
+        // A closed channel means a dead worker, which `supervise` reports to every stream.
         if let Err(mpsc::error::TrySendError::Full(_)) =
-            self.outbox.try_send(Outgoing { bytes, _texts: None })
+            self.outbox.try_send(OutgoingFrame { bytes, _texts: None })
         {
             tracing::warn!("a worker does not read what it is sent; it is killed");
             self.kill.cancel();
@@ -284,13 +288,13 @@ impl Shared {
     }
 
     /// A number that stands for a caller, and for no other caller, most likely: the worker learns nothing else of the key.
-    fn number_of(&self, caller: Option<KeyId>) -> u64 {
+    fn caller_number(&self, caller: Option<KeyId>) -> u64 {
         self.callers.hash_one(caller)
     }
 
     /// Waits until the worker may work on a text of so many bytes; small ones need no turn. The turn ends when the guard
     /// is dropped.
-    async fn turn_of_large(&self, bytes: usize) -> Option<SemaphorePermit<'_>> {
+    async fn acquire_large_prompt_permit(&self, bytes: usize) -> Option<SemaphorePermit<'_>> {
         if bytes <= limits::LARGE_PROMPT_BYTES {
             return None;
         }
@@ -304,46 +308,50 @@ impl Shared {
         let share = limits::kib(bytes.len());
         let texts = self.texts.clone().acquire_many_owned(share).await.ok();
         // As above.
-        let _ = self.outbox.send(Outgoing { bytes, _texts: texts }).await;
+        let _ = self.outbox.send(OutgoingFrame { bytes, _texts: texts }).await;
         Ok(())
     }
 
     /// Takes a frame of `bytes` bytes in; the error is what the worker did that it may not.
-    fn hear(&self, frame: FromWorker, bytes: usize) -> Result<(), String> {
+    fn handle_frame(&self, frame: FromWorker, bytes: usize) -> Result<(), String> {
         let most = limits::frame_bytes_max(&frame);
         if bytes > most {
             return Err(format!("it sent a frame of {bytes} bytes, {most} at most"));
         }
         match frame {
-            FromWorker::Tokens { id, tokens, tail } => self.tokens(id, Ok(Tokenized::Tokens(tokens, tail))),
-            FromWorker::Counted { id, tokens } => self.tokens(id, Ok(Tokenized::Count(tokens))),
+            FromWorker::Tokens { id, tokens, tail } => {
+                self.tokens(id, Ok(TokenizeReply::Tokens(tokens, tail)))
+            }
+            FromWorker::Counted { id, tokens } => self.tokens(id, Ok(TokenizeReply::Count(tokens))),
             FromWorker::TooLong { id, tokens_at_least } => {
-                self.tokens(id, Ok(Tokenized::TooLong(tokens_at_least)));
+                self.tokens(id, Ok(TokenizeReply::TooLong(tokens_at_least)));
             }
             FromWorker::TokenizeFailed { id, message } => self.tokens(id, Err(message)),
             FromWorker::Text { id, answer } => {
-                if let Some(Question::Text(question)) = lock(&self.questions).remove(&id) {
+                if let Some(PendingReply::Text(question)) = lock(&self.pending_replies).remove(&id) {
                     let _ = question.send(answer);
                 }
             }
             FromWorker::Checked { id, index, outcome } => {
-                let mut questions = lock(&self.questions);
-                if let Some(Question::Check(checking)) = questions.get_mut(&id)
-                    && checking.take(index, outcome)
-                    && let Some(Question::Check(checking)) = questions.remove(&id)
+                let mut pending_replies = lock(&self.pending_replies);
+                if let Some(PendingReply::Check(checks)) = pending_replies.get_mut(&id)
+                    && checks.take(index, outcome)
+                    && let Some(PendingReply::Check(checks)) = pending_replies.remove(&id)
                 {
-                    checking.finish();
+                    checks.finish();
                 }
             }
-            FromWorker::Started { stream } => self.has_slot(stream, true),
-            FromWorker::Paused { stream } => self.has_slot(stream, false),
+            FromWorker::Started { stream } => self.set_has_slot(stream, true),
+            FromWorker::Paused { stream } => self.set_has_slot(stream, false),
             FromWorker::Prefilling { stream, tokens } => {
                 if let Some(stream) = lock(&self.streams).get_mut(&stream) {
                     stream.prefill.take(tokens)?;
                 }
                 self.event(stream, Event::Prefilling { tokens })?;
             }
-            FromWorker::Prefilled { stream, known } => self.event(stream, Event::Prefilled { known })?,
+            FromWorker::Prefilled { stream, cached_tokens } => {
+                self.event(stream, Event::Prefilled { cached_tokens })?
+            }
             FromWorker::Delta { stream, text, tokens, logprobs } => {
                 if let Some(stream) = lock(&self.streams).get_mut(&stream) {
                     stream.allowance.take(tokens, bytes)?;
@@ -351,27 +359,28 @@ impl Shared {
                 self.event(stream, Event::Delta { text, tokens, logprobs })?;
             }
             FromWorker::Vector { id, index, values } => {
-                if let Some(Question::Embed(embedding)) = lock(&self.questions).get_mut(&id)
-                    && let Some(place) = embedding.values.get_mut(index as usize)
+                if let Some(PendingReply::Embed(embedding)) = lock(&self.pending_replies).get_mut(&id)
+                    && let Some(entry) = embedding.values.get_mut(index as usize)
                 {
-                    *place = values;
+                    *entry = values;
                 }
             }
             FromWorker::Embedded { id, tokens, truncated } => {
-                if let Some(Question::Embed(Embedding { values, answer })) = lock(&self.questions).remove(&id)
+                if let Some(PendingReply::Embed(PendingEmbedding { values, answer })) =
+                    lock(&self.pending_replies).remove(&id)
                 {
                     let truncated = truncated.into_iter().map(|index| index as usize).collect();
-                    let _ = answer.send(Ok(Embedded { values, tokens, truncated }));
+                    let _ = answer.send(Ok(EmbeddedTexts { values, tokens, truncated }));
                 }
             }
             FromWorker::EmbedFailed { id, message } => {
-                if let Some(Question::Embed(embedding)) = lock(&self.questions).remove(&id) {
+                if let Some(PendingReply::Embed(embedding)) = lock(&self.pending_replies).remove(&id) {
                     let _ = embedding.answer.send(Err(message));
                 }
             }
-            FromWorker::Finished { stream, reason, guessed, right, active } => {
-                if guessed > 0 {
-                    self.event(stream, Event::Guessed { tokens: guessed, right })?;
+            FromWorker::Finished { stream, reason, drafted, accepted, active } => {
+                if drafted > 0 {
+                    self.event(stream, Event::Speculated { tokens: drafted, accepted })?;
                 }
                 self.end(stream, active, Event::Finished(reason));
             }
@@ -380,7 +389,7 @@ impl Shared {
                 let error = if constraint { Error::Constraint(message) } else { Error::Failed(message) };
                 self.end(stream, active, Event::Failed(error));
             }
-            FromWorker::Tuned(tuned) => (self.tuned)(tuned),
+            FromWorker::TuningResult(tuned) => (self.tuned)(tuned),
             FromWorker::Heartbeat { active, step_ms } => {
                 self.active.store(active, Ordering::Relaxed);
                 if Duration::from_millis(step_ms) > STEP_MAX {
@@ -395,13 +404,13 @@ impl Shared {
         Ok(())
     }
 
-    fn tokens(&self, id: u64, answer: Result<Tokenized, String>) {
-        if let Some(Question::Tokenize(question)) = lock(&self.questions).remove(&id) {
+    fn tokens(&self, id: u64, answer: Result<TokenizeReply, String>) {
+        if let Some(PendingReply::Tokenize(question)) = lock(&self.pending_replies).remove(&id) {
             let _ = question.send(answer);
         }
     }
 
-    fn has_slot(&self, stream: u64, has: bool) {
+    fn set_has_slot(&self, stream: u64, has: bool) {
         if let Some(stream) = lock(&self.streams).get(&stream) {
             stream.has_slot.send_replace(has);
         }
@@ -425,14 +434,14 @@ impl Shared {
         }
     }
 
-    fn die(&self, reason: &str) {
+    fn mark_dead(&self, reason: &str) {
         self.active.store(0, Ordering::Relaxed);
         self.death.send_replace(Some(reason.to_owned()));
         for (_, stream) in lock(&self.streams).drain() {
             // Where no room is left, the stream's end without an event tells as much.
             let _ = stream.events.try_send(Event::Failed(Error::Failed(reason.to_owned())));
         }
-        lock(&self.questions).clear();
+        lock(&self.pending_replies).clear();
     }
 }
 
@@ -440,7 +449,7 @@ impl Shared {
 /// killed.
 async fn send_frames(
     mut writer: OwnedWriteHalf,
-    mut frames: mpsc::Receiver<Outgoing>,
+    mut frames: mpsc::Receiver<OutgoingFrame>,
     kill: CancellationToken,
 ) {
     while let Some(frame) = frames.recv().await {
@@ -457,16 +466,16 @@ async fn send_frames(
 }
 
 /// Hears the worker until it dies, is killed or breaks the protocol.
-async fn attend(mut child: Child, reader: OwnedReadHalf, stderr: LastLines, shared: Arc<Shared>) {
+async fn supervise(mut child: Child, reader: OwnedReadHalf, stderr: LastLines, shared: Arc<Shared>) {
     // Frames are small and many come at once.
     let mut reader = BufReader::new(reader);
-    let mut heard = tokio::spawn({
+    let mut reader_task = tokio::spawn({
         let shared = shared.clone();
         async move {
             loop {
                 match tokio::time::timeout(SILENCE_MAX, read_sized::<FromWorker>(&mut reader)).await {
                     Ok(Ok((frame, bytes))) => {
-                        if let Err(reason) = shared.hear(frame, bytes) {
+                        if let Err(reason) = shared.handle_frame(frame, bytes) {
                             return reason;
                         }
                     }
@@ -477,15 +486,15 @@ async fn attend(mut child: Child, reader: OwnedReadHalf, stderr: LastLines, shar
         }
     });
     let reason = tokio::select! {
-        reason = &mut heard => Some(reason.unwrap_or_else(|_| "its frames could not be handled".into())),
-        () = shared.kill.cancelled() => { heard.abort(); None }
+        reason = &mut reader_task => Some(reason.unwrap_or_else(|_| "its frames could not be handled".into())),
+        () = shared.kill.cancelled() => { reader_task.abort(); None }
     };
     let _ = child.start_kill();
     let status = child.wait().await;
     let reason = match (reason, status) {
         (None, _) => "it was unloaded".to_owned(),
         (Some(reason), Ok(status)) if !status.success() => {
-            let lines = stderr.closed().await;
+            let lines = stderr.wait_closed().await;
             if lines.is_empty() {
                 format!("{reason} ({status})")
             } else if NO_MEMORY.iter().any(|known| lines.contains(known)) {
@@ -497,7 +506,7 @@ async fn attend(mut child: Child, reader: OwnedReadHalf, stderr: LastLines, shar
         (Some(reason), _) => reason,
     };
     tracing::info!(pid = child.id(), %reason, "a worker ended");
-    shared.die(&reason);
+    shared.mark_dead(&reason);
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

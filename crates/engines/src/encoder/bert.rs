@@ -56,8 +56,8 @@ impl Head {
             weights.tensor_outside(&format!("{output}.bias"), &[labels])?,
         );
         Ok(Self {
-            dense: (kernels::transposed(&dense.0, hidden), dense.1),
-            output: (kernels::transposed(&output.0, hidden), output.1),
+            dense: (kernels::transpose(&dense.0, hidden), dense.1),
+            output: (kernels::transpose(&output.0, hidden), output.1),
             labels,
         })
     }
@@ -90,10 +90,10 @@ pub(super) struct Bert {
     first_position: usize,
     epsilon: f32,
     activation: Activation,
-    words: Tensor,
-    places: Tensor,
+    word_embeddings: Tensor,
+    position_embeddings: Tensor,
     /// Of a text, and of the second of a pair.
-    kinds: [Vec<f32>; 2],
+    type_embeddings: [Vec<f32>; 2],
     norm: (Tensor, Tensor),
     layers: Vec<Layer>,
     /// What makes scores of a pair, in models that rank.
@@ -109,7 +109,7 @@ struct Head {
 
 /// A text of a batch, or a pair of texts behind each other.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Text<'a> {
+pub(super) struct EncoderInput<'a> {
     pub(super) ids: &'a [u32],
     /// Where the second of a pair begins; the length where there is none.
     pub(super) second: usize,
@@ -177,7 +177,7 @@ impl Bert {
         };
         let dense = |name: &str, shape: &[usize]| {
             let (weight, bias) = pair(name, shape)?;
-            Ok::<_, String>((kernels::transposed(&weight, shape[1]), bias))
+            Ok::<_, String>((kernels::transpose(&weight, shape[1]), bias))
         };
         let layer = |index: usize| {
             let name = |rest: &str| format!("encoder.layer.{index}.{rest}");
@@ -189,7 +189,7 @@ impl Bert {
                 qkv_bias.extend_from_slice(&bias);
             }
             Ok::<_, String>(Layer {
-                qkv: kernels::transposed(&qkv, hidden),
+                qkv: kernels::transpose(&qkv, hidden),
                 qkv_bias,
                 output: dense(&name("attention.output.dense"), &[hidden, hidden])?,
                 output_norm: pair(&name("attention.output.LayerNorm"), &[hidden])?,
@@ -198,12 +198,13 @@ impl Bert {
                 down_norm: pair(&name("output.LayerNorm"), &[hidden])?,
             })
         };
-        let kinds = config.type_vocab_size;
-        let kinds = match kinds {
+        let type_embeddings = config.type_vocab_size;
+        let type_embeddings = match type_embeddings {
             0 => [vec![0.0; hidden], vec![0.0; hidden]],
             _ => {
-                let all = weights.tensor("embeddings.token_type_embeddings.weight", &[kinds, hidden])?;
-                let second = if kinds > 1 { hidden } else { 0 };
+                let all =
+                    weights.tensor("embeddings.token_type_embeddings.weight", &[type_embeddings, hidden])?;
+                let second = if type_embeddings > 1 { hidden } else { 0 };
                 [all[..hidden].to_vec(), all[second..second + hidden].to_vec()]
             }
         };
@@ -218,9 +219,11 @@ impl Bert {
             first_position: if config.model_type == "bert" { 0 } else { config.pad_token_id + 1 },
             epsilon: config.layer_norm_eps,
             activation,
-            words: weights.tensor("embeddings.word_embeddings.weight", &[config.vocab_size, hidden])?,
-            places: weights.tensor("embeddings.position_embeddings.weight", &[positions, hidden])?,
-            kinds,
+            word_embeddings: weights
+                .tensor("embeddings.word_embeddings.weight", &[config.vocab_size, hidden])?,
+            position_embeddings: weights
+                .tensor("embeddings.position_embeddings.weight", &[positions, hidden])?,
+            type_embeddings,
             head,
             norm: pair("embeddings.LayerNorm", &[hidden])?,
             layers: (0..config.num_hidden_layers).map(layer).collect::<Result<_, _>>()?,
@@ -259,19 +262,19 @@ impl Bert {
 
     /// The last layer's output for every token of every text, one text behind the other: `[tokens, width]`.
     /// Texts are no longer than [`Bert::tokens_max`].
-    pub(super) fn forward<'a>(&self, texts: &[Text<'_>], scratch: &'a mut Scratch) -> &'a [f32] {
+    pub(super) fn forward<'a>(&self, texts: &[EncoderInput<'_>], scratch: &'a mut Scratch) -> &'a [f32] {
         let hidden = self.hidden;
         let tokens: usize = texts.iter().map(|text| text.ids.len()).sum();
         let Scratch { hidden: state, qkv, scores, mixed, projected, inner } = scratch;
         state.clear();
         for text in texts {
-            for (place, token) in text.ids.iter().enumerate() {
-                let kind = &self.kinds[usize::from(place >= text.second)];
+            for (position, token) in text.ids.iter().enumerate() {
+                let kind = &self.type_embeddings[usize::from(position >= text.second)];
                 let word = (*token as usize).min(self.vocabulary - 1) * hidden;
-                let place = (self.first_position + place).min(self.positions - 1) * hidden;
+                let position = (self.first_position + position).min(self.positions - 1) * hidden;
                 let begin = state.len();
-                state.extend_from_slice(&self.words[word..word + hidden]);
-                kernels::add(&mut state[begin..], &self.places[place..place + hidden]);
+                state.extend_from_slice(&self.word_embeddings[word..word + hidden]);
+                kernels::add(&mut state[begin..], &self.position_embeddings[position..position + hidden]);
                 kernels::add(&mut state[begin..], kind);
             }
         }
@@ -297,7 +300,7 @@ impl Bert {
     }
 
     /// Every text attends to itself, head by head.
-    fn attend(&self, texts: &[Text<'_>], qkv: &[f32], scores: &mut Vec<f32>, mixed: &mut [f32]) {
+    fn attend(&self, texts: &[EncoderInput<'_>], qkv: &[f32], scores: &mut Vec<f32>, mixed: &mut [f32]) {
         let (hidden, width) = (self.hidden, self.hidden / self.heads);
         let stride = 3 * hidden;
         let scale = 1.0 / (width as f32).sqrt();

@@ -16,7 +16,7 @@ pub(crate) fn prepare() {
 
 /// A linear layer's weights `[height, width]`, as torch keeps them, turned to `[width, height]`: the kernel then
 /// reads them as they lie rather than packing them anew for every product (a fifth of the time).
-pub(super) fn transposed(weights: &[f32], width: usize) -> Vec<f32> {
+pub(super) fn transpose(weights: &[f32], width: usize) -> Vec<f32> {
     let height = weights.len() / width;
     let mut turned = vec![0.0; weights.len()];
     for (row, values) in weights.chunks_exact(width).enumerate() {
@@ -362,14 +362,14 @@ mod tests {
         }
 
         #[test]
-        fn a_product_is_the_sums_it_stands_for(
+        fn a_matrix_product_equals_the_naive_sums(
             rows in 1usize..30, columns in 1usize..40, inner in 1usize..11, seed: u32,
         ) {
             let value = |index: usize| ((index as u32).wrapping_mul(seed | 1) >> 24) as f32 / 128.0 - 1.0;
             let left: Vec<f32> = (0..rows * inner).map(value).collect();
             let weights: Vec<f32> = (0..columns * inner).map(|index| value(index + 7)).collect();
             let mut out = vec![f32::NAN; rows * columns];
-            linear(&mut out, &left, &transposed(&weights, inner), inner);
+            linear(&mut out, &left, &transpose(&weights, inner), inner);
             for row in 0..rows {
                 for column in 0..columns {
                     let sum: f32 =

@@ -7,9 +7,9 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::bert::{Bert, Scratch, Text};
+use super::bert::{Bert, EncoderInput, Scratch};
 use super::kernels;
-use super::reader::{Reader, Tokens};
+use super::text_tokenizer::{EncodedText, TextTokenizer};
 use crate::protocol::{FromWorker, LoadEncoder};
 
 /// Tokens in one forward pass: enough for the arithmetic to be dense, few enough to stay in the caches.
@@ -28,28 +28,28 @@ enum Pooling {
 /// A loaded model and what waits for it.
 pub(crate) struct Service {
     model: Bert,
-    reader: Reader,
+    tokenizer: TextTokenizer,
     pooling: Pooling,
     ranks: bool,
     tokens_max: usize,
-    queue: Mutex<Queue>,
+    queue: Mutex<TextQueue>,
     /// Texts came.
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct Queue {
-    requests: HashMap<u64, Request>,
+struct TextQueue {
+    requests: HashMap<u64, EncoderRequest>,
     /// Requests with texts that no thread has taken, in turns.
     turns: VecDeque<u64>,
 }
 
 /// A request that is in progress.
 #[derive(Default)]
-struct Request {
+struct EncoderRequest {
     query: Option<Arc<str>>,
     /// Texts that no thread has taken yet, longest last.
-    waiting: Vec<Waiting>,
+    waiting: Vec<WaitingText>,
     /// Texts that came so far.
     texts: u32,
     /// Of them, those without a result.
@@ -60,13 +60,13 @@ struct Request {
     truncated: Vec<u32>,
 }
 
-struct Waiting {
+struct WaitingText {
     index: u32,
     text: String,
 }
 
 /// A text that a thread has taken.
-pub(crate) struct Taken {
+pub(crate) struct ClaimedText {
     request: u64,
     query: Option<Arc<str>>,
     index: u32,
@@ -74,7 +74,7 @@ pub(crate) struct Taken {
 }
 
 /// What became of a text.
-struct Computed {
+struct TextResult {
     request: u64,
     index: u32,
     tokens: usize,
@@ -88,18 +88,18 @@ impl Service {
     pub(crate) fn load(load: &LoadEncoder) -> Result<Self, String> {
         let model = Bert::load(&load.config, &load.weights, load.ranks)?;
         let tokens_max = (load.tokens_max as usize).min(model.tokens_max());
-        let reader = Reader::load(&load.tokenizer, tokens_max)?;
+        let tokenizer = TextTokenizer::load(&load.tokenizer, tokens_max)?;
         let pooling = match &load.pooling {
             None => Pooling::Mean,
             Some(path) => pooling(&std::fs::read_to_string(path).map_err(|error| error.to_string())?)?,
         };
         let (queue, changed) = (Mutex::default(), Condvar::new());
-        Ok(Self { model, reader, pooling, ranks: load.ranks, tokens_max, queue, changed })
+        Ok(Self { model, tokenizer, pooling, ranks: load.ranks, tokens_max, queue, changed })
     }
 
     /// Tokens in the vocabulary.
     pub(crate) fn vocabulary(&self) -> u32 {
-        self.reader.vocabulary()
+        self.tokenizer.vocabulary()
     }
 
     /// Requests that are in progress.
@@ -124,7 +124,7 @@ impl Service {
             return vec![FromWorker::EmbedFailed { id, message: message.into() }];
         }
         let mut queue = lock(&self.queue);
-        let Queue { requests, turns } = &mut *queue;
+        let TextQueue { requests, turns } = &mut *queue;
         let request = requests.entry(id).or_default();
         request.query = query.map(Arc::from);
         request.complete = !more;
@@ -132,7 +132,7 @@ impl Service {
             turns.push_back(id);
         }
         for text in texts {
-            request.waiting.push(Waiting { index: request.texts, text });
+            request.waiting.push(WaitingText { index: request.texts, text });
             request.texts += 1;
             request.missing += 1;
         }
@@ -149,7 +149,7 @@ impl Service {
     }
 
     /// Waits for texts and takes one pass of them, one of each request in turn.
-    pub(crate) fn take(&self) -> Vec<Taken> {
+    pub(crate) fn take(&self) -> Vec<ClaimedText> {
         let mut queue = lock(&self.queue);
         loop {
             let batch = queue.take(self.tokens_max);
@@ -163,7 +163,7 @@ impl Service {
     /// Computes what was taken and hands the frames that tell of it to `send`, in the order in which they must go out.
     pub(crate) fn compute(
         &self,
-        taken: Vec<Taken>,
+        taken: Vec<ClaimedText>,
         scratch: &mut Scratch,
         send: impl FnOnce(&dyn Fn() -> Vec<FromWorker>),
     ) {
@@ -171,13 +171,13 @@ impl Service {
         send(&|| lock(&self.queue).deliver(&computed));
     }
 
-    fn forward(&self, taken: Vec<Taken>, scratch: &mut Scratch) -> Vec<Computed> {
+    fn forward(&self, taken: Vec<ClaimedText>, scratch: &mut Scratch) -> Vec<TextResult> {
         let mut computed = Vec::with_capacity(taken.len());
-        let mut tokens: Vec<Tokens> = Vec::with_capacity(taken.len());
-        for Taken { request, query, index, text } in taken {
+        let mut tokens: Vec<EncodedText> = Vec::with_capacity(taken.len());
+        for ClaimedText { request, query, index, text } in taken {
             let result =
-                |tokens: usize, truncated, values| Computed { request, index, tokens, truncated, values };
-            match self.reader.tokens(query.as_deref(), &text) {
+                |tokens: usize, truncated, values| TextResult { request, index, tokens, truncated, values };
+            match self.tokenizer.tokens(query.as_deref(), &text) {
                 Ok(found) => {
                     computed.push(result(found.ids.len(), found.truncated, Ok(Vec::new())));
                     tokens.push(found);
@@ -185,8 +185,8 @@ impl Service {
                 Err(reason) => computed.push(result(0, false, Err(reason))),
             }
         }
-        let texts: Vec<Text<'_>> =
-            tokens.iter().map(|text| Text { ids: &text.ids, second: text.second }).collect();
+        let texts: Vec<EncoderInput<'_>> =
+            tokens.iter().map(|text| EncoderInput { ids: &text.ids, second: text.second }).collect();
         if texts.is_empty() {
             return computed;
         }
@@ -203,7 +203,7 @@ impl Service {
     }
 
     /// The vector, or the scores, of each text from the states of its tokens.
-    fn values(&self, texts: &[Text<'_>], states: &[f32]) -> Vec<Vec<f32>> {
+    fn values(&self, texts: &[EncoderInput<'_>], states: &[f32]) -> Vec<Vec<f32>> {
         let width = self.model.width();
         if self.model.labels() == 0 {
             let mut rows = states.chunks_exact(width);
@@ -220,8 +220,8 @@ impl Service {
     }
 }
 
-impl Queue {
-    fn take(&mut self, tokens_max: usize) -> Vec<Taken> {
+impl TextQueue {
+    fn take(&mut self, tokens_max: usize) -> Vec<ClaimedText> {
         let (mut batch, mut tokens) = (Vec::new(), 0);
         while let Some(id) = self.turns.pop_front() {
             let Some(request) = self.requests.get_mut(&id) else { continue };
@@ -232,9 +232,9 @@ impl Queue {
                 self.turns.push_front(id);
                 break;
             }
-            if let Some(Waiting { index, text }) = request.waiting.pop() {
+            if let Some(WaitingText { index, text }) = request.waiting.pop() {
                 tokens += expected;
-                batch.push(Taken { request: id, query: request.query.clone(), index, text });
+                batch.push(ClaimedText { request: id, query: request.query.clone(), index, text });
             }
             if !request.waiting.is_empty() {
                 self.turns.push_back(id);
@@ -244,9 +244,9 @@ impl Queue {
     }
 
     /// The frames that tell of computed texts. A request that was forgotten, or has failed, hears nothing more.
-    fn deliver(&mut self, computed: &[Computed]) -> Vec<FromWorker> {
+    fn deliver(&mut self, computed: &[TextResult]) -> Vec<FromWorker> {
         let mut frames = Vec::new();
-        for Computed { request: id, index, tokens, truncated, values } in computed {
+        for TextResult { request: id, index, tokens, truncated, values } in computed {
             let Some(request) = self.requests.get_mut(id) else { continue };
             match values {
                 Ok(values) => {
@@ -273,7 +273,7 @@ impl Queue {
         if !request.complete || request.missing > 0 {
             return None;
         }
-        let Request { tokens, mut truncated, .. } = self.requests.remove(&id)?;
+        let EncoderRequest { tokens, mut truncated, .. } = self.requests.remove(&id)?;
         truncated.sort_unstable();
         Some(FromWorker::Embedded { id, tokens, truncated })
     }

@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_lacks_a_part_of_its_confinement_is_refused_where_all_of_it_is_required() {
+    fn a_partly_confined_server_is_refused_when_confinement_is_required() {
         let (required, missing) = (launch(Path::new("/s"), true), ["read-only files: none".to_owned()]);
         assert_eq!(
             check_confinement(&required, &missing).unwrap_err(),
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_reads_the_libraries_beside_it_and_nothing_else_of_its_folder() {
+    fn a_program_may_read_only_libraries_of_its_folder() {
         let folder = tempfile::tempdir().unwrap();
         let home = folder.path().canonicalize().unwrap().join("home");
         let make = |name: &str| {

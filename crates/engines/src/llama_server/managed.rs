@@ -93,20 +93,20 @@ impl Child {
                 tracing::warn!("{line}");
             }
         });
-        let (died, death) = watch::channel(None);
+        let (dead, death) = watch::channel(None);
         let kill = CancellationToken::new();
-        let asked = kill.clone();
+        let stop_requested = kill.clone();
         tokio::spawn(async move {
             let status = tokio::select! {
                 status = child.wait() => status,
-                () = asked.cancelled() => {
+                () = stop_requested.cancelled() => {
                     let _ = child.start_kill();
                     child.wait().await
                 }
             };
-            let last = lines.closed().await;
+            let last = lines.wait_closed().await;
             let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
-            let _ = died.send(Some(format!("llama-server ended ({status}): {last}")));
+            let _ = dead.send(Some(format!("llama-server ended ({status}): {last}")));
         });
         Ok(Self { url: format!("http://127.0.0.1:{port}"), key, death, kill })
     }
@@ -115,7 +115,7 @@ impl Child {
         self.death.borrow().clone()
     }
 
-    pub(super) async fn died(&self) -> String {
+    pub(super) async fn wait_for_death(&self) -> String {
         let mut death = self.death.clone();
         match death.wait_for(Option::is_some).await {
             Ok(reason) => reason.clone().unwrap_or_default(),
@@ -125,7 +125,7 @@ impl Child {
 
     pub(super) async fn stop(&self) {
         self.kill.cancel();
-        self.died().await;
+        self.wait_for_death().await;
     }
 }
 

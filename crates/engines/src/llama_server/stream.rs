@@ -19,10 +19,10 @@ use super::client::{Client, refusal};
 use super::probabilities::{Chosen, ChosenList};
 use crate::Error;
 use crate::driver::{
-    Chat, ChatMessage, Constraint, Event, FinishReason, Generation, Job, Prompt, RareSampling, Sampling,
-    TokenLogprobs, ToolCall,
+    Chat, ChatMessage, Constraint, Event, ExtraSampling, FinishReason, Generation, GenerationRequest, Prompt,
+    Sampling, TokenLogprobs, ToolCall,
 };
-use crate::{dialect, template};
+use crate::{chat_format, template};
 
 /// How long to wait before asking `/slots` whether a stopped job is gone. The wait doubles while it is less
 /// than [`CONFIRM_SOON`]: in mid-answer the server hears of a closed socket with its next token.
@@ -73,7 +73,7 @@ struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     repeat_last_n: Option<i32>,
     #[serde(flatten)]
-    rare: Option<&'a RareSampling>,
+    extra: Option<&'a ExtraSampling>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     logit_bias: &'a [(i32, f32)],
     ignore_eos: bool,
@@ -163,8 +163,8 @@ struct Usage {
 }
 
 /// A chat in the server's words, as far as its template decides what becomes of it.
-pub(super) fn chat_body(chat: &Chat, knows_tools: bool) -> Value {
-    let explained = (!knows_tools).then(|| dialect::explain(chat));
+pub(super) fn chat_body(chat: &Chat, supports_tools: bool) -> Value {
+    let explained = (!supports_tools).then(|| chat_format::explain_tools(chat));
     let messages = explained.as_deref().unwrap_or(&chat.messages);
     let call = |call: &ToolCall| {
         // The server takes an object's text only.
@@ -192,7 +192,7 @@ pub(super) fn chat_body(chat: &Chat, knows_tools: bool) -> Value {
     };
     let mut body = json!({ "messages": messages.iter().map(message).collect::<Vec<_>>() });
     if explained.is_none() && !chat.tools.is_empty() {
-        body["tools"] = chat.tools.iter().map(dialect::function).collect();
+        body["tools"] = chat.tools.iter().map(chat_format::tool_json).collect();
     }
     if !chat.adds_generation_prompt {
         body["add_generation_prompt"] = json!(false);
@@ -206,10 +206,10 @@ pub(super) fn chat_body(chat: &Chat, knows_tools: bool) -> Value {
     body
 }
 
-/// The request for `job` on the place numbered `place`.
-pub(super) fn request(client: &Client, job: &Job, place: u32) -> Request {
-    let chat = matches!(job.prompt, Prompt::Chat(_));
-    let (path, input) = match &job.prompt {
+/// The request for `generation` on the slot numbered `slot`.
+pub(super) fn request(client: &Client, generation: &GenerationRequest, slot: u32) -> Request {
+    let chat = matches!(generation.prompt, Prompt::Chat(_));
+    let (path, input) = match &generation.prompt {
         Prompt::Chat(chat) => ("/v1/chat/completions", Input::Chat(chat_body(chat, true))),
         Prompt::Text(prompt) => ("/completion", Input::Text { prompt }),
         Prompt::Infill { prefix, suffix } => {
@@ -217,43 +217,43 @@ pub(super) fn request(client: &Client, job: &Job, place: u32) -> Request {
         }
         Prompt::Tokens(prompt) => ("/completion", Input::Tokens { prompt }),
     };
-    let Sampling { tokens_max, seed, ref stop, ref logit_bias, .. } = job.sampling;
+    let Sampling { tokens_max, seed, ref stop, ref logit_bias, .. } = generation.sampling;
     let body = Body {
         input,
         stream: true,
-        return_progress: job.sampling.reports_prefill,
+        return_progress: generation.sampling.reports_prefill,
         stream_options: StreamOptions { include_usage: true },
         reasoning_format: "none",
         cache_prompt: false,
-        id_slot: place,
+        id_slot: slot,
         n_predict: tokens_max,
         seed,
         stop,
-        temperature: job.sampling.temperature,
-        top_p: job.sampling.top_p,
-        top_k: job.sampling.top_k,
-        min_p: job.sampling.min_p,
-        presence_penalty: job.sampling.presence_penalty,
-        frequency_penalty: job.sampling.frequency_penalty,
-        repeat_penalty: job.sampling.repeat_penalty,
-        repeat_last_n: job.sampling.repeat_last_n,
-        rare: job.sampling.rare.as_deref(),
+        temperature: generation.sampling.temperature,
+        top_p: generation.sampling.top_p,
+        top_k: generation.sampling.top_k,
+        min_p: generation.sampling.min_p,
+        presence_penalty: generation.sampling.presence_penalty,
+        frequency_penalty: generation.sampling.frequency_penalty,
+        repeat_penalty: generation.sampling.repeat_penalty,
+        repeat_last_n: generation.sampling.repeat_last_n,
+        extra: generation.sampling.extra.as_deref(),
         logit_bias,
-        ignore_eos: job.sampling.ignore_eos,
-        preserved_tokens: &job.sampling.preserved,
-        json_schema: job.sampling.constraint.as_ref().and_then(|constraint| match constraint {
+        ignore_eos: generation.sampling.ignore_eos,
+        preserved_tokens: &generation.sampling.preserved,
+        json_schema: generation.sampling.constraint.as_ref().and_then(|constraint| match constraint {
             Constraint::JsonObject => Some(json!({ "type": "object" })),
             Constraint::JsonSchema(schema) => serde_json::from_str(schema).ok(),
-            Constraint::Lark(_) | Constraint::Gbnf(_) | Constraint::Calls(_) => None,
+            Constraint::Lark(_) | Constraint::Gbnf(_) | Constraint::ToolCalls(_) => None,
         }),
-        grammar: match &job.sampling.constraint {
+        grammar: match &generation.sampling.constraint {
             Some(Constraint::Gbnf(source)) => Some(source),
             _ => None,
         },
-        n_probs: job.sampling.logprobs.filter(|_| !chat).map(|top| top.max(1)),
-        post_sampling_probs: job.sampling.post_sampling && !chat,
-        logprobs: job.sampling.logprobs.filter(|_| chat).map(|_| true),
-        top_logprobs: job.sampling.logprobs.filter(|_| chat),
+        n_probs: generation.sampling.logprobs.filter(|_| !chat).map(|top| top.max(1)),
+        post_sampling_probs: generation.sampling.post_sampling && !chat,
+        logprobs: generation.sampling.logprobs.filter(|_| chat).map(|_| true),
+        top_logprobs: generation.sampling.logprobs.filter(|_| chat),
     };
     // How long a prompt takes is the server's affair; that it is well is asked of it beside this.
     client.request(Method::Post, path).json(&body).silence(None)
@@ -268,8 +268,8 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(places: u32) -> Self {
-        Self { free: Mutex::new((0..places).rev().collect()), gone: CancellationToken::new() }
+    pub(super) fn new(slots: u32) -> Self {
+        Self { free: Mutex::new((0..slots).rev().collect()), gone: CancellationToken::new() }
     }
 
     fn free(&self) -> MutexGuard<'_, Vec<u32>> {
@@ -278,19 +278,19 @@ impl Session {
 }
 
 /// A place of the server, given back when dropped.
-pub(super) struct Place {
+pub(super) struct Slot {
     pub(super) number: u32,
     session: Arc<Session>,
 }
 
-impl Place {
+impl Slot {
     pub(super) fn take(session: &Arc<Session>) -> Option<Self> {
         let number = session.free().pop()?;
         Some(Self { number, session: session.clone() })
     }
 }
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
         self.session.free().push(self.number);
     }
@@ -298,28 +298,28 @@ impl Drop for Place {
 
 /// The request as a job with these stop texts; its place goes back once the server is known to be done with it. All of it happens
 /// in the task that follows the events.
-pub(super) fn start(client: Client, request: Request, stops: Vec<String>, place: Place) -> Generation {
+pub(super) fn start(client: Client, request: Request, stops: Vec<String>, slot: Slot) -> Generation {
     let (sender, mut events) = mpsc::channel(EVENTS_MAX);
     let stop = CancellationToken::new();
-    let asked = stop.clone();
+    let stop_requested = stop.clone();
     let work = async move {
         let end = tokio::select! {
             // Dropping the request closes its socket, which asks the server to stop.
-            () = asked.cancelled() => None,
-            () = place.session.gone.cancelled() => Some(Err(Error::Failed("llama-server is gone".into()))),
+            () = stop_requested.cancelled() => None,
+            () = slot.session.gone.cancelled() => Some(Err(Error::Failed("llama-server is gone".into()))),
             end = run(&client, request, stops, &sender) => Some(end),
         };
         let end = match end {
             Some(Ok(end)) => Event::Finished(end),
             Some(Err(error)) => {
-                if !place.session.gone.is_cancelled() {
-                    confirm(&client, place.number).await;
+                if !slot.session.gone.is_cancelled() {
+                    confirm(&client, slot.number).await;
                 }
                 Event::Failed(error)
             }
-            None => confirm(&client, place.number).await,
+            None => confirm(&client, slot.number).await,
         };
-        drop(place);
+        drop(slot);
         let _ = sender.send(end).await;
     };
     let mut work = Box::pin(work.fuse());
@@ -330,9 +330,9 @@ pub(super) fn start(client: Client, request: Request, stops: Vec<String>, place:
     Generation { events: events.boxed(), stop, has_slot: None }
 }
 
-/// Waits until the server says that it no longer works on `place`. A server that does not answer works on
+/// Waits until the server says that it no longer works on `slot_id`. A server that does not answer works on
 /// nothing that Lar could give away: the pool's supervisor will find it dead.
-async fn confirm(client: &Client, place: u32) -> Event {
+async fn confirm(client: &Client, slot_id: u32) -> Event {
     let mut wait = CONFIRM_FIRST;
     loop {
         tokio::time::sleep(wait).await;
@@ -341,7 +341,7 @@ async fn confirm(client: &Client, place: u32) -> Event {
             Ok(slots) => slots,
             Err(error) => return Event::Failed(error),
         };
-        let ours = slots.as_array().into_iter().flatten().find(|slot| slot["id"] == json!(place));
+        let ours = slots.as_array().into_iter().flatten().find(|slot| slot["id"] == json!(slot_id));
         if ours.is_none_or(|slot| slot["is_processing"] != json!(true)) {
             return Event::Cancelled;
         }
@@ -357,7 +357,7 @@ async fn run(
     let failed = |reason: &str| Error::Failed(format!("llama-server {reason}"));
     let response = client.egress.send(request).await.map_err(|error| Error::Failed(error.to_string()))?;
     if response.status() != 200 {
-        return Err(refused(response).await);
+        return Err(read_refusal(response).await);
     }
     let mut chunks = std::pin::pin!(response.stream());
     let mut buffer: Vec<u8> = Vec::new();
@@ -369,7 +369,7 @@ async fn run(
             let line = &buffer[read..read + length];
             read += length + 1;
             let Some(data) = line.strip_prefix(b"data: ") else { continue };
-            let (events, end) = answer.hear(data)?;
+            let (events, end) = answer.parse_event(data)?;
             for event in events {
                 let _ = sender.send(event).await;
             }
@@ -385,7 +385,7 @@ async fn run(
     Err(failed("ended the stream before the answer was whole"))
 }
 
-async fn refused(response: Response) -> Error {
+async fn read_refusal(response: Response) -> Error {
     let status = response.status();
     let body = response.bytes(REFUSAL_BYTES_MAX).await.unwrap_or_default();
     refusal("refused", status, &body)
@@ -396,7 +396,7 @@ async fn refused(response: Response) -> Error {
 struct Answer {
     /// The job's stop texts.
     stops: Vec<String>,
-    begun: bool,
+    has_started: bool,
     /// Tokens of the prompt that were read by the last report.
     prefilled: Option<u32>,
     tokens: u32,
@@ -406,7 +406,7 @@ struct Answer {
 
 impl Answer {
     /// What one line of the server's says, and why the answer ended if it did.
-    fn hear(&mut self, data: &[u8]) -> Result<(Vec<Event>, Option<FinishReason>), Error> {
+    fn parse_event(&mut self, data: &[u8]) -> Result<(Vec<Event>, Option<FinishReason>), Error> {
         if data == b"[DONE]" {
             return Ok((Vec::new(), self.end));
         }
@@ -419,8 +419,8 @@ impl Answer {
             return Ok((self.prefilling(&progress), None));
         }
         let mut events = Vec::new();
-        if !std::mem::replace(&mut self.begun, true) {
-            events.push(Event::Prefilled { known: 0 });
+        if !std::mem::replace(&mut self.has_started, true) {
+            events.push(Event::Prefilled { cached_tokens: 0 });
         }
         for choice in chunk.choices {
             let logprobs: Vec<TokenLogprobs> = choice
@@ -436,9 +436,9 @@ impl Answer {
         }
         if let Some(usage) = chunk.usage {
             events.push(Event::Counted { tokens: usage.prompt_tokens });
-            let untold = usage.completion_tokens.saturating_sub(self.tokens);
-            if untold > 0 {
-                events.push(self.delta("", untold, Vec::new()));
+            let unreported = usage.completion_tokens.saturating_sub(self.tokens);
+            if unreported > 0 {
+                events.push(self.delta("", unreported, Vec::new()));
             }
         }
         let tokens = u32::try_from(chunk.tokens.len()).unwrap_or(u32::MAX);

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::PoolState;
-use super::host::Host;
+use super::manager::PoolManager;
 use crate::driver::Driver;
 use crate::scheduler::PoolId;
 
@@ -35,10 +35,10 @@ pub(super) async fn run(
     pool: PoolId,
     driver: Arc<dyn Driver>,
     mut orders: mpsc::Receiver<Order>,
-    host: Arc<Host>,
+    manager: Arc<PoolManager>,
     stopping: CancellationToken,
 ) {
-    let tell = |state: PoolState| host.is_now(&pool, state);
+    let set_state = |state: PoolState| manager.set_state(&pool, state);
     let mut deaths = 0u32;
     loop {
         let order = tokio::select! {
@@ -50,7 +50,7 @@ pub(super) async fn run(
             Some(Order::Unload) => continue,
             Some(Order::Load) => {}
         }
-        tell(PoolState::Loading);
+        set_state(PoolState::Loading);
         if deaths > 0 {
             let wait = BACKOFF_FIRST.saturating_mul(1 << (deaths - 1).min(16)).min(BACKOFF_MAX);
             tokio::select! {
@@ -58,7 +58,7 @@ pub(super) async fn run(
                 () = stopping.cancelled() => break,
             }
         }
-        let begun = Instant::now();
+        let started = Instant::now();
         let loaded = tokio::select! {
             loaded = driver.load() => loaded,
             () = stopping.cancelled() => break,
@@ -67,42 +67,42 @@ pub(super) async fn run(
             tracing::warn!(%pool, %error, "a model could not be loaded");
             // Whoever asks again is told again, soon: only engines that die while they run wait longer.
             deaths = deaths.max(1);
-            tell(PoolState::Failed(error.to_string()));
+            set_state(PoolState::Failed(error.to_string()));
             continue;
         }
-        tracing::info!(%pool, took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX), "a model was loaded");
-        tell(PoolState::Ready);
+        tracing::info!(%pool, took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX), "a model was loaded");
+        set_state(PoolState::Ready);
         let since = Instant::now();
         let ended = loop {
             tokio::select! {
-                reason = driver.died() => break Ended::Died(reason),
+                reason = driver.wait_for_death() => break ExitCause::Died(reason),
                 order = orders.recv() => match order {
                     Some(Order::Load) => {}
-                    Some(Order::Unload) => break Ended::Unloaded,
-                    Some(Order::Remove) | None => break Ended::Removed,
+                    Some(Order::Unload) => break ExitCause::Unloaded,
+                    Some(Order::Remove) | None => break ExitCause::Removed,
                 },
-                () = stopping.cancelled() => break Ended::Removed,
+                () = stopping.cancelled() => break ExitCause::Removed,
             }
         };
         match ended {
-            Ended::Died(reason) => {
+            ExitCause::Died(reason) => {
                 deaths = if since.elapsed() >= HEALTHY_AFTER { 1 } else { deaths + 1 };
                 tracing::warn!(%pool, %reason, deaths, "an engine died");
                 driver.unload().await;
-                tell(PoolState::Unloaded);
+                set_state(PoolState::Unloaded);
             }
-            Ended::Unloaded => {
+            ExitCause::Unloaded => {
                 deaths = 0;
                 driver.unload().await;
-                tell(PoolState::Unloaded);
+                set_state(PoolState::Unloaded);
             }
-            Ended::Removed => break,
+            ExitCause::Removed => break,
         }
     }
     driver.unload().await;
 }
 
-enum Ended {
+enum ExitCause {
     Died(String),
     Unloaded,
     Removed,

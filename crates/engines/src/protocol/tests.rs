@@ -23,7 +23,7 @@ proptest! {
         });
         prop_assert_eq!(read::<ToWorker>(&mut encode(&load).unwrap().as_slice()).unwrap(), Some(load));
         let constraint = Constraint::JsonSchema(text);
-        let constraints = vec![ToCheck { constraint, strict: true }];
+        let constraints = vec![ConstraintCheck { constraint, strict: true }];
         let check = ToWorker::Check { id: stream, caller: stream, constraints };
         prop_assert_eq!(read::<ToWorker>(&mut encode(&check).unwrap().as_slice()).unwrap(), Some(check));
         let mut wire = encode(&generate).unwrap();
@@ -43,7 +43,7 @@ proptest! {
 }
 
 #[test]
-fn a_length_over_the_limit_allocates_nothing() {
+fn a_frame_over_the_limit_allocates_nothing() {
     let error = read::<ToWorker>(&mut [0xff, 0xff, 0xff, 0x7f].as_slice()).unwrap_err();
     assert_eq!(error.to_string(), "a frame of 2147483647 bytes is over the limit");
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 /// The weight of the newest task in the average: about the last eight count.
 const WEIGHT: f64 = 0.2;
 /// What a task is taken to need before any was measured.
-const FIRST_GUESS: Duration = Duration::from_secs(3);
+const FIRST_ESTIMATE: Duration = Duration::from_secs(3);
 /// What loading is taken to need; models on a local disk take 0.2 to 10 s.
-const LOAD_GUESS: Duration = Duration::from_secs(2);
+const LOAD_ESTIMATE: Duration = Duration::from_secs(2);
 
 /// An exponentially weighted mean of the time from grant to confirmed stop.
 #[derive(Debug, Clone, Copy, Default)]
@@ -30,8 +30,8 @@ impl Estimate {
         concurrency: usize,
         ready: bool,
     ) -> Duration {
-        let mean = self.mean_s.map_or(FIRST_GUESS, Duration::from_secs_f64);
-        let load = if ready { Duration::ZERO } else { LOAD_GUESS };
+        let mean = self.mean_s.map_or(FIRST_ESTIMATE, Duration::from_secs_f64);
+        let load = if ready { Duration::ZERO } else { LOAD_ESTIMATE };
         let mut free_in: Vec<Duration> = running.iter().map(|since| mean.saturating_sub(*since)).collect();
         free_in.resize(concurrency.max(running.len()), Duration::ZERO);
         free_in.sort_unstable();

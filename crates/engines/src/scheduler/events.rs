@@ -104,7 +104,7 @@ pub struct Request {
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
+pub enum SchedulerEvent {
     /// There is a pool, not loaded yet.
     PoolAdded {
         /// Its name.
@@ -116,18 +116,18 @@ pub enum Event {
         memory: Bytes,
     },
     /// Someone wants the pool loaded before a task needs it.
-    PoolWanted {
+    PoolLoadRequested {
         /// Its name.
         pool: PoolId,
     },
     /// Someone wants the pool's memory back.
-    PoolUnwanted {
+    PoolUnloadRequested {
         /// Its name.
         pool: PoolId,
     },
     /// Someone wants the pool's model to stay for another time than [`Limits::keep_alive`], from its last use on, until it is
     /// let go.
-    PoolKept {
+    PoolKeepAliveSet {
         /// Its name.
         pool: PoolId,
         /// How long; none is as long as the limits say.
@@ -203,7 +203,7 @@ pub enum Refusal {
     /// Tasks of the same key, or of the same person, take all of the queue that they may.
     ShareFull {
         /// Whose tasks they are.
-        of: Holder,
+        owner: ShareOwner,
         /// Tasks of theirs that wait.
         waiting: usize,
         /// When one of them will probably have been started.
@@ -231,7 +231,7 @@ pub enum Refusal {
 
 /// Who has a share of a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Holder {
+pub enum ShareOwner {
     /// One key.
     Key,
     /// A person, with all of their keys.
@@ -240,7 +240,7 @@ pub enum Holder {
 
 /// Why a task waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Why {
+pub enum WaitReason {
     /// The model is being loaded.
     Loading,
     /// Other models that are in use hold the memory.
@@ -259,7 +259,7 @@ pub enum StopCause {
     /// Nobody takes what it writes.
     Unread,
     /// It has run for [`Limits::slot_hold_max`] while its person or key had every slot and others waited.
-    SlotHeld,
+    SlotHoldLimit,
 }
 
 /// What is to be done.
@@ -270,7 +270,7 @@ pub enum Action {
         /// Which pool.
         pool: PoolId,
     },
-    /// Let go of the pool's model; [`Event::PoolDown`] tells that its memory is free.
+    /// Let go of the pool's model; [`SchedulerEvent::PoolDown`] tells that its memory is free.
     Unload {
         /// Which pool.
         pool: PoolId,
@@ -283,7 +283,7 @@ pub enum Action {
         reason: String,
     },
     /// Tell the task where it stands.
-    Place {
+    ReportPosition {
         /// Which task.
         task: TaskId,
         /// How many start before it.
@@ -291,7 +291,7 @@ pub enum Action {
         /// In how long it will probably start.
         predicted_start: Duration,
         /// What it waits for.
-        why: Why,
+        wait_reason: WaitReason,
     },
     /// The task has a lease: start it.
     Grant {
@@ -311,7 +311,7 @@ pub enum Action {
         /// Why.
         refusal: Refusal,
     },
-    /// Ask the engine to stop working on a task; [`Event::Stopped`] confirms.
+    /// Ask the engine to stop working on a task; [`SchedulerEvent::Stopped`] confirms.
     Stop {
         /// Which task.
         task: TaskId,

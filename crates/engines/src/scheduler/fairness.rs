@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use lar_base::{Instant, KeyId, TaskId, UserId};
 
-use super::events::{Holder, Limits, Refusal, Request};
+use super::events::{Limits, Refusal, Request, ShareOwner};
 use super::queue::Queue;
 use super::{Active, Pool};
 use crate::driver::CallerIds;
@@ -30,12 +30,12 @@ pub(super) fn caller_of(request: &Request) -> CallerIds {
 
 /// How many tasks of each run.
 #[derive(Debug, Default)]
-pub(super) struct Load {
+pub(super) struct RunningCounts {
     persons: BTreeMap<UserId, usize>,
     keys: BTreeMap<KeyId, usize>,
 }
 
-impl Load {
+impl RunningCounts {
     pub(super) fn new<'a>(active: impl Iterator<Item = &'a Active>) -> Self {
         let mut load = Self::default();
         active.for_each(|active| load.add(active.caller));
@@ -57,7 +57,7 @@ impl Load {
 /// A share of a queue that is used up.
 #[derive(Debug)]
 pub(super) struct FullShare {
-    of: Holder,
+    owner: ShareOwner,
     waiting: usize,
     /// The task of the share that has waited longest.
     pub(super) oldest: Option<TaskId>,
@@ -71,24 +71,24 @@ impl FullShare {
         let (key, person) = (queue.count(of_key), queue.count(of_person));
         if key >= limits.key_share() {
             let oldest = queue.oldest_of(of_key).map(|waiting| waiting.task);
-            return Some(Self { of: Holder::Key, waiting: key, oldest });
+            return Some(Self { owner: ShareOwner::Key, waiting: key, oldest });
         }
         if person >= limits.person_share() {
             let oldest = queue.oldest_of(of_person).map(|waiting| waiting.task);
-            return Some(Self { of: Holder::Person, waiting: person, oldest });
+            return Some(Self { owner: ShareOwner::Person, waiting: person, oldest });
         }
         None
     }
 
     pub(super) fn refusal(&self, retry_after: Duration) -> Refusal {
-        Refusal::ShareFull { of: self.of, waiting: self.waiting, retry_after }
+        Refusal::ShareFull { owner: self.owner, waiting: self.waiting, retry_after }
     }
 }
 
 impl Pool {
     /// The task for which a running one is paused next, and when, if there is one.
     pub(super) fn next_pause(&self, now: Instant) -> Option<(TaskId, Instant)> {
-        let load = Load::new(self.active.values());
+        let load = RunningCounts::new(self.active.values());
         let first_of_each = self.interactive.first_of_each(&load);
         let pauses = first_of_each.filter_map(|(caller, waiting)| {
             let at = self.pause_for(now, caller, waiting.since, &load)?;
@@ -99,14 +99,20 @@ impl Pool {
 
     /// In how long a running task would be paused for a new one of this caller.
     pub(super) fn pause_for_newcomer(&self, now: Instant, caller: CallerIds) -> Option<Duration> {
-        let load = Load::new(self.active.values());
+        let load = RunningCounts::new(self.active.values());
         let waits = self.interactive.count(|other| other == caller) > 0;
         let at = self.pause_for(now, caller, now, &load).filter(|_| !waits)?;
         Some(at.since(now))
     }
 
     /// When a running task is to be paused for one of `caller` that waits since then, if any is.
-    fn pause_for(&self, now: Instant, caller: CallerIds, since: Instant, load: &Load) -> Option<Instant> {
+    fn pause_for(
+        &self,
+        now: Instant,
+        caller: CallerIds,
+        since: Instant,
+        load: &RunningCounts,
+    ) -> Option<Instant> {
         let slots = self.concurrency..self.concurrency + self.paused_max;
         if !self.takes_work() || !slots.contains(&self.active.len()) {
             return None;
@@ -139,26 +145,30 @@ impl Pool {
 
     /// Where one person, or one key, has every slot while others wait: their task that has run longest, and when that is to be
     /// stopped.
-    pub(super) fn held_too_long(&self, limits: &Limits) -> Option<(TaskId, Instant)> {
+    pub(super) fn slot_hold_deadline(&self, limits: &Limits) -> Option<(TaskId, Instant)> {
         let hold_max = limits.slot_hold_max?;
         if !self.takes_work() {
             return None;
         }
         let CallerIds { person, key } = self.active.values().find(|active| self.has_slot(active))?.caller;
-        let of_person = self.held_by(hold_max, |other| other.person == person);
-        let of_key = self.held_by(hold_max, |other| other.key == key);
+        let of_person = self.hold_deadline_of(hold_max, |other| other.person == person);
+        let of_key = self.hold_deadline_of(hold_max, |other| other.key == key);
         [of_person, of_key].into_iter().flatten().min_by_key(|(_, at)| *at)
     }
 
-    /// As [`Self::held_too_long`], where those are the holders.
+    /// As [`Self::slot_hold_deadline`], where those are the holders.
     ///
     /// An engine that pauses jobs gives others a slot soon, unless it has no room to keep what it would pause. So others count
     /// there once they have waited for [`UNPAUSED_AFTER`], in the queue or, with a lease, for a slot of the engine.
-    fn held_by(&self, hold_max: Duration, holds: impl Fn(CallerIds) -> bool) -> Option<(TaskId, Instant)> {
-        let (held, others): (Vec<_>, Vec<_>) =
+    fn hold_deadline_of(
+        &self,
+        hold_max: Duration,
+        holds: impl Fn(CallerIds) -> bool,
+    ) -> Option<(TaskId, Instant)> {
+        let (own, others): (Vec<_>, Vec<_>) =
             self.active.iter().partition(|(_, active)| holds(active.caller));
-        if held.len() < self.concurrency
-            || held.iter().any(|(_, active)| active.stopping)
+        if own.len() < self.concurrency
+            || own.iter().any(|(_, active)| active.stopping)
             || others.iter().any(|(_, active)| self.has_slot(active))
         {
             return None;
@@ -168,7 +178,7 @@ impl Pool {
         let without_slot = others.iter().filter_map(|(_, active)| active.without_slot);
         let waiting = queued.map(|waiting| waiting.since).chain(without_slot);
         let oldest = waiting.min()?;
-        let (task, longest) = held.into_iter().min_by_key(|(_, active)| active.since)?;
+        let (task, longest) = own.into_iter().min_by_key(|(_, active)| active.since)?;
         let at = longest.since.after(hold_max);
         Some((*task, if self.paused_max > 0 { at.max(oldest.after(UNPAUSED_AFTER)) } else { at }))
     }

@@ -9,12 +9,12 @@ use std::time::Duration;
 use lar_base::{Instant, TaskId};
 
 use super::Request;
-use super::fairness::{Load, caller_of};
+use super::fairness::{RunningCounts, caller_of};
 use crate::driver::CallerIds;
 
 /// A task that waits.
 #[derive(Debug, Clone)]
-pub(super) struct Waiting {
+pub(super) struct WaitingTask {
     pub(super) task: TaskId,
     pub(super) since: Instant,
     pub(super) deadline: Option<Instant>,
@@ -24,7 +24,7 @@ pub(super) struct Waiting {
 /// Each caller has a line; the first task of the line that is next goes, then that line goes to the back.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    lines: VecDeque<(CallerIds, VecDeque<Waiting>)>,
+    lines: VecDeque<(CallerIds, VecDeque<WaitingTask>)>,
     len: usize,
 }
 
@@ -34,7 +34,7 @@ impl Queue {
     }
 
     pub(super) fn push(&mut self, now: Instant, predicted: Duration, request: Request) {
-        let waiting = Waiting { task: request.task, since: now, deadline: request.deadline, predicted };
+        let waiting = WaitingTask { task: request.task, since: now, deadline: request.deadline, predicted };
         self.len += 1;
         let from = caller_of(&request);
         match self.lines.iter_mut().find(|(caller, _)| *caller == from) {
@@ -49,13 +49,16 @@ impl Queue {
     }
 
     /// The first task of each caller, in the order in which [`Queue::take_next`] would take them.
-    pub(super) fn first_of_each(&self, load: &Load) -> impl Iterator<Item = (CallerIds, &Waiting)> {
+    pub(super) fn first_of_each(
+        &self,
+        load: &RunningCounts,
+    ) -> impl Iterator<Item = (CallerIds, &WaitingTask)> {
         let mut lines: Vec<_> = self.lines.iter().collect();
         lines.sort_by_key(|(caller, _)| load.of(*caller));
         lines.into_iter().filter_map(|(caller, line)| Some((*caller, line.front()?)))
     }
 
-    pub(super) fn take_next(&mut self, load: &Load) -> Option<(CallerIds, Waiting)> {
+    pub(super) fn take_next(&mut self, load: &RunningCounts) -> Option<(CallerIds, WaitingTask)> {
         let callers = self.lines.iter().enumerate();
         let (at, _) = callers.min_by_key(|(at, (caller, _))| (load.of(*caller), *at))?;
         let (caller, mut line) = self.lines.remove(at)?;
@@ -67,22 +70,22 @@ impl Queue {
         next.map(|next| (caller, next))
     }
 
-    pub(super) fn oldest(&self) -> Option<&Waiting> {
+    pub(super) fn oldest(&self) -> Option<&WaitingTask> {
         self.oldest_of(|_| true)
     }
 
     /// The task of those callers that has waited longest.
-    pub(super) fn oldest_of(&self, of: impl Fn(CallerIds) -> bool) -> Option<&Waiting> {
+    pub(super) fn oldest_of(&self, of: impl Fn(CallerIds) -> bool) -> Option<&WaitingTask> {
         let lines = self.lines.iter().filter(|(caller, _)| of(*caller));
         lines.filter_map(|(_, line)| line.front()).min_by_key(|waiting| waiting.since)
     }
 
-    pub(super) fn take_oldest(&mut self) -> Option<(CallerIds, Waiting)> {
+    pub(super) fn take_oldest(&mut self) -> Option<(CallerIds, WaitingTask)> {
         let task = self.oldest()?.task;
         self.take(task)
     }
 
-    pub(super) fn take(&mut self, task: TaskId) -> Option<(CallerIds, Waiting)> {
+    pub(super) fn take(&mut self, task: TaskId) -> Option<(CallerIds, WaitingTask)> {
         let mut found = None;
         for (caller, line) in &mut self.lines {
             if let Some(at) = line.iter().position(|waiting| waiting.task == task) {
@@ -95,7 +98,7 @@ impl Queue {
         found
     }
 
-    pub(super) fn take_expired(&mut self, now: Instant) -> Vec<Waiting> {
+    pub(super) fn take_expired(&mut self, now: Instant) -> Vec<WaitingTask> {
         let expired: Vec<TaskId> = self
             .iter()
             .filter(|waiting| waiting.deadline.is_some_and(|deadline| deadline <= now))
@@ -104,12 +107,12 @@ impl Queue {
         expired.into_iter().filter_map(|task| self.take(task)).map(|(_, waiting)| waiting).collect()
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Waiting> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &WaitingTask> {
         self.lines.iter().flat_map(|(_, line)| line)
     }
 
     /// The tasks in the order in which they will probably be taken, if nothing changes.
-    pub(super) fn in_order(&self, load: &Load) -> Vec<TaskId> {
+    pub(super) fn in_order(&self, load: &RunningCounts) -> Vec<TaskId> {
         let longest = self.lines.iter().map(|(_, line)| line.len()).max().unwrap_or(0);
         let mut lines: Vec<_> = self.lines.iter().collect();
         lines.sort_by_key(|(caller, _)| load.of(*caller));
@@ -121,11 +124,11 @@ impl Queue {
 }
 
 impl IntoIterator for Queue {
-    type Item = Waiting;
+    type Item = WaitingTask;
     type IntoIter = std::iter::FlatMap<
-        std::collections::vec_deque::IntoIter<(CallerIds, VecDeque<Waiting>)>,
-        VecDeque<Waiting>,
-        fn((CallerIds, VecDeque<Waiting>)) -> VecDeque<Waiting>,
+        std::collections::vec_deque::IntoIter<(CallerIds, VecDeque<WaitingTask>)>,
+        VecDeque<WaitingTask>,
+        fn((CallerIds, VecDeque<WaitingTask>)) -> VecDeque<WaitingTask>,
     >;
     fn into_iter(self) -> Self::IntoIter {
         self.lines.into_iter().flat_map(|(_, line)| line)

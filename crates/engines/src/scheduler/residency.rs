@@ -15,7 +15,7 @@ pub(super) enum Resident {
     Loading,
     Ready,
     /// It was told to go; its memory is not free yet.
-    Leaving,
+    Unloading,
 }
 
 /// A pool's model and the memory.
@@ -25,9 +25,9 @@ pub(super) struct Residency {
     /// What it takes while it is not absent.
     pub(super) memory: Bytes,
     /// Someone wants it loaded, tasks or not.
-    wanted: bool,
+    load_requested: bool,
     /// Someone wants its memory back, as soon as nothing runs or waits.
-    unwanted: bool,
+    unload_requested: bool,
     /// When a task last ended on it, or it became ready.
     last_used: Instant,
     /// How long it stays after that, where someone said so.
@@ -43,8 +43,8 @@ impl Residency {
         Self {
             state: Resident::Absent,
             memory,
-            wanted: false,
-            unwanted: false,
+            load_requested: false,
+            unload_requested: false,
             last_used: Instant::from_millis(0),
             keep_alive: None,
             short_since: None,
@@ -52,26 +52,26 @@ impl Residency {
         }
     }
 
-    pub(super) fn is(&mut self, state: Resident, now: Instant) {
+    pub(super) fn set_state(&mut self, state: Resident, now: Instant) {
         self.state = state;
         self.draining = false;
         self.short_since = None;
-        self.unwanted &= state == Resident::Ready;
-        if state == Resident::Leaving {
+        self.unload_requested &= state == Resident::Ready;
+        if state == Resident::Unloading {
             self.keep_alive = None;
         }
         // A load that was wanted has succeeded or failed.
-        self.wanted = false;
-        self.used(now);
+        self.load_requested = false;
+        self.touch(now);
     }
 
-    pub(super) fn used(&mut self, now: Instant) {
+    pub(super) fn touch(&mut self, now: Instant) {
         self.last_used = now;
     }
 
-    pub(super) fn want(&mut self, now: Instant) {
-        self.used(now);
-        self.wanted = self.state == Resident::Absent || self.state == Resident::Leaving;
+    pub(super) fn request_load(&mut self, now: Instant) {
+        self.touch(now);
+        self.load_requested = self.state == Resident::Absent || self.state == Resident::Unloading;
     }
 }
 
@@ -82,7 +82,7 @@ impl Pool {
     }
 
     /// When its model goes if nobody uses it until then, if ever.
-    pub(super) fn goes_at(&self, now: Instant, limit: Option<Duration>) -> Option<Instant> {
+    pub(super) fn unloads_at(&self, now: Instant, limit: Option<Duration>) -> Option<Instant> {
         let keep_alive = self.residency.keep_alive.or(limit)?;
         let goes = self.is_ready() && self.residency.memory > Bytes(0);
         let since = if self.is_idle() { self.residency.last_used } else { now };
@@ -90,31 +90,31 @@ impl Pool {
     }
 
     fn wants_to_load(&self) -> bool {
-        self.residency.state == Resident::Absent && (self.waits() || self.residency.wanted)
+        self.residency.state == Resident::Absent && (self.waits() || self.residency.load_requested)
     }
 }
 
 impl Scheduler {
     /// Someone wants a pool's memory back. What runs on it goes on.
-    pub(super) fn unwanted(&mut self, now: Instant, name: &PoolId, actions: &mut Vec<Action>) {
+    pub(super) fn request_unload(&mut self, now: Instant, name: &PoolId, actions: &mut Vec<Action>) {
         let Some(pool) = self.pools.get_mut(name) else { return };
-        pool.residency.wanted = false;
+        pool.residency.load_requested = false;
         match pool.residency.state {
-            Resident::Ready if pool.active.is_empty() => leave(now, name, pool, actions),
-            Resident::Loading | Resident::Ready => pool.residency.unwanted = true,
-            Resident::Absent | Resident::Leaving => {}
+            Resident::Ready if pool.active.is_empty() => unload(now, name, pool, actions),
+            Resident::Loading | Resident::Ready => pool.residency.unload_requested = true,
+            Resident::Absent | Resident::Unloading => {}
         }
     }
 
     /// Someone says how long a pool's model stays after its last use.
-    pub(super) fn kept(&mut self, name: &PoolId, keep_alive: Option<Duration>) {
+    pub(super) fn set_keep_alive(&mut self, name: &PoolId, keep_alive: Option<Duration>) {
         if let Some(pool) = self.pools.get_mut(name) {
             pool.residency.keep_alive = keep_alive;
         }
     }
 
     /// Lets models take work again that were kept from it for one that nobody waits for any more.
-    pub(super) fn settle(&mut self) {
+    pub(super) fn end_unneeded_draining(&mut self) {
         let mut short = false;
         for pool in self.pools.values_mut() {
             if pool.wants_to_load() {
@@ -129,15 +129,15 @@ impl Scheduler {
     }
 
     /// Loads what is wanted and lets go of what is not.
-    pub(super) fn arrange(&mut self, now: Instant, actions: &mut Vec<Action>) {
+    pub(super) fn plan_loads(&mut self, now: Instant, actions: &mut Vec<Action>) {
         for (name, pool) in &mut self.pools {
-            if pool.residency.unwanted && pool.is_idle() {
-                leave(now, name, pool, actions);
+            if pool.residency.unload_requested && pool.is_idle() {
+                unload(now, name, pool, actions);
             }
         }
         for (name, pool) in &mut self.pools {
-            if pool.is_idle() && pool.goes_at(now, self.limits.keep_alive).is_some_and(|at| at <= now) {
-                leave(now, name, pool, actions);
+            if pool.is_idle() && pool.unloads_at(now, self.limits.keep_alive).is_some_and(|at| at <= now) {
+                unload(now, name, pool, actions);
             }
         }
         let mut wanting: Vec<PoolId> = self
@@ -169,13 +169,13 @@ impl Scheduler {
         let taken = self.resident();
         let Some(pool) = self.pools.get_mut(name) else { return };
         if taken.saturating_add(need) <= budget {
-            pool.residency.is(Resident::Loading, now);
+            pool.residency.set_state(Resident::Loading, now);
             actions.push(Action::Load { pool: name.clone() });
             return;
         }
         let since = *pool.residency.short_since.get_or_insert(now);
         if since == now {
-            pool.place_all(now, actions);
+            pool.report_positions(now, actions);
         }
         let drain = now.since(since) >= self.limits.swap_wait_max;
         self.make_room(now, name, taken.saturating_add(need) - budget, drain, actions);
@@ -184,8 +184,8 @@ impl Scheduler {
     /// Lets go of what is idle, least recently used first, if that makes enough room; else, when it is time,
     /// keeps new tasks from what is in use.
     fn make_room(&mut self, now: Instant, name: &PoolId, need: u64, drain: bool, actions: &mut Vec<Action>) {
-        let leaving = self.pools.values().filter(|pool| pool.residency.state == Resident::Leaving);
-        let mut missing = need.saturating_sub(leaving.map(|pool| pool.residency.memory.get()).sum());
+        let unloading = self.pools.values().filter(|pool| pool.residency.state == Resident::Unloading);
+        let mut missing = need.saturating_sub(unloading.map(|pool| pool.residency.memory.get()).sum());
         let mut others: Vec<(Instant, PoolId)> = self
             .pools
             .iter()
@@ -203,10 +203,10 @@ impl Scheduler {
             let Some(pool) = self.pools.get_mut(&other).filter(|_| missing > 0) else { break };
             let memory = pool.residency.memory.get();
             if pool.is_idle() && (enough || drain) {
-                leave(now, &other, pool, actions);
+                unload(now, &other, pool, actions);
             } else if !enough && drain {
                 if !std::mem::replace(&mut pool.residency.draining, true) {
-                    pool.place_all(now, actions);
+                    pool.report_positions(now, actions);
                 }
             } else {
                 continue;
@@ -228,9 +228,9 @@ impl Scheduler {
     }
 
     /// When time alone will change something about the memory.
-    pub(super) fn next_arrangement(&self) -> Option<Instant> {
+    pub(super) fn next_load_deadline(&self) -> Option<Instant> {
         let idle = self.pools.values().filter(|pool| pool.is_idle());
-        let idle = idle.filter_map(|pool| pool.goes_at(pool.residency.last_used, self.limits.keep_alive));
+        let idle = idle.filter_map(|pool| pool.unloads_at(pool.residency.last_used, self.limits.keep_alive));
         let short = self.pools.values().filter(|pool| pool.wants_to_load());
         let drained = self.pools.values().any(|pool| pool.residency.draining);
         let short = short.filter_map(|pool| pool.residency.short_since).filter(move |_| !drained);
@@ -238,7 +238,7 @@ impl Scheduler {
     }
 }
 
-fn leave(now: Instant, name: &PoolId, pool: &mut Pool, actions: &mut Vec<Action>) {
-    pool.residency.is(Resident::Leaving, now);
+fn unload(now: Instant, name: &PoolId, pool: &mut Pool, actions: &mut Vec<Action>) {
+    pool.residency.set_state(Resident::Unloading, now);
     actions.push(Action::Unload { pool: name.clone() });
 }

@@ -27,7 +27,7 @@ impl Script {
             callers: BTreeMap::new(),
             persons: BTreeMap::new(),
         };
-        script.at(0, Event::PoolAdded { pool: "m".into(), concurrency, memory: Bytes(1) });
+        script.at(0, SchedulerEvent::PoolAdded { pool: "m".into(), concurrency, memory: Bytes(1) });
         script
     }
 
@@ -43,12 +43,12 @@ impl Script {
 
     fn up(&mut self, ms: u64) -> Vec<String> {
         let (concurrency, paused_max) = (self.concurrency, self.paused_max);
-        self.at(ms, Event::PoolReady { pool: "m".into(), concurrency, paused_max })
+        self.at(ms, SchedulerEvent::PoolReady { pool: "m".into(), concurrency, paused_max })
     }
 
-    fn at(&mut self, ms: u64, event: Event) -> Vec<String> {
+    fn at(&mut self, ms: u64, event: SchedulerEvent) -> Vec<String> {
         let actions = self.scheduler.step(Instant::from_millis(ms), event);
-        actions.iter().map(|action| self.tell(action)).collect()
+        actions.iter().map(|action| self.describe(action)).collect()
     }
 
     fn task(&mut self, name: &'static str) -> TaskId {
@@ -83,36 +83,40 @@ impl Script {
             priority,
             deadline: deadline_ms.map(Instant::from_millis),
         };
-        self.at(ms, Event::Submit(request))
+        self.at(ms, SchedulerEvent::Submit(request))
     }
 
     fn started(&mut self, ms: u64, name: &'static str) -> Vec<String> {
         let task = self.task(name);
-        self.at(ms, Event::Started { task })
+        self.at(ms, SchedulerEvent::Started { task })
     }
 
     fn paused(&mut self, ms: u64, name: &'static str) -> Vec<String> {
         let task = self.task(name);
-        self.at(ms, Event::Paused { task })
+        self.at(ms, SchedulerEvent::Paused { task })
     }
 
     fn stopped(&mut self, ms: u64, name: &'static str) -> Vec<String> {
         let task = self.task(name);
-        self.at(ms, Event::Stopped { task })
+        self.at(ms, SchedulerEvent::Stopped { task })
     }
 
     fn cancel(&mut self, ms: u64, name: &'static str) -> Vec<String> {
         let task = self.task(name);
-        self.at(ms, Event::Cancel { task })
+        self.at(ms, SchedulerEvent::Cancel { task })
     }
 
-    fn tell(&self, action: &Action) -> String {
+    fn describe(&self, action: &Action) -> String {
         match action {
             Action::Load { pool } => format!("load {pool}"),
             Action::Unload { pool } => format!("unload {pool}"),
             Action::Fail { pool, .. } => format!("fail {pool}"),
-            Action::Place { task, position, predicted_start, why } => {
-                format!("{} is {position} in {} ms ({why:?})", self.names[task], predicted_start.as_millis())
+            Action::ReportPosition { task, position, predicted_start, wait_reason } => {
+                format!(
+                    "{} is {position} in {} ms ({wait_reason:?})",
+                    self.names[task],
+                    predicted_start.as_millis()
+                )
             }
             Action::Grant { task, .. } => format!("grant {}", self.names[task]),
             Action::Refuse { task, refusal } => format!("refuse {}: {refusal:?}", self.names[task]),
@@ -124,19 +128,19 @@ impl Script {
 use Priority::{Batch, Interactive};
 
 #[test]
-fn a_lease_is_freed_by_the_engine_only() {
+fn only_the_engine_frees_a_lease() {
     let mut s = Script::ready(Limits::default(), 1);
     assert_eq!(s.submit(0, "a", "x", Interactive), ["grant a"]);
     assert_eq!(s.submit(1, "b", "x", Interactive), ["b is 0 in 2999 ms (Busy)"]);
     assert_eq!(s.cancel(2, "a"), ["stop a: Cancelled"]);
     assert_eq!(s.cancel(3, "a"), [""; 0], "asking twice stops once");
-    assert_eq!(s.at(9, Event::Tick), [""; 0], "b waits until the engine confirms");
+    assert_eq!(s.at(9, SchedulerEvent::Tick), [""; 0], "b waits until the engine confirms");
     assert_eq!(s.stopped(10, "a"), ["grant b"]);
     assert_eq!(s.stopped(11, "a"), [""; 0], "a second confirmation frees nothing");
 }
 
 #[test]
-fn what_waits_for_a_model_loads_it_once_and_is_told() {
+fn waiting_tasks_load_a_model_once_and_learn_their_position() {
     let mut s = Script::new(Limits::default(), 2);
     assert_eq!(s.submit(0, "a", "x", Interactive), ["a is 0 in 2000 ms (Loading)", "load m"]);
     assert_eq!(s.submit(1, "b", "x", Interactive), ["b is 1 in 2000 ms (Loading)"]);
@@ -148,10 +152,10 @@ fn a_dead_engine_is_loaded_again_while_tasks_wait() {
     let mut s = Script::ready(Limits::default(), 1);
     s.submit(0, "a", "x", Interactive);
     s.submit(1, "b", "x", Interactive);
-    assert_eq!(s.at(2, Event::PoolDown { pool: "m".into() }), ["load m"]);
+    assert_eq!(s.at(2, SchedulerEvent::PoolDown { pool: "m".into() }), ["load m"]);
     assert_eq!(s.stopped(3, "a"), [""; 0]);
     assert_eq!(s.up(4), ["grant b"]);
-    let failed = Event::PoolFailed { pool: "m".into(), reason: "corrupt".into() };
+    let failed = SchedulerEvent::PoolFailed { pool: "m".into(), reason: "corrupt".into() };
     s.submit(5, "c", "x", Interactive);
     assert_eq!(s.at(6, failed), ["refuse c: PoolUnavailable { reason: \"corrupt\" }"]);
 }
@@ -206,17 +210,17 @@ fn a_full_queue_refuses_or_drops_the_oldest() {
 }
 
 #[test]
-fn one_key_or_person_takes_a_share_of_a_queue() {
+fn a_key_or_person_may_fill_only_its_share_of_a_queue() {
     let limits = Limits { queue_len_max: 4, ..Limits::default() };
     let mut s = Script::ready(limits, 1);
     s.submit(0, "a", "ana.phone", Interactive);
     for name in ["b", "c"] {
         s.submit(0, name, "ana.phone", Interactive);
     }
-    let of_key = "refuse d: ShareFull { of: Key, waiting: 2, retry_after: 2s }";
+    let of_key = "refuse d: ShareFull { owner: Key, waiting: 2, retry_after: 2s }";
     assert_eq!(s.submit(1000, "d", "ana.phone", Interactive), [of_key]);
     s.submit(1000, "e", "ana.desk", Interactive);
-    let of_person = "refuse f: ShareFull { of: Person, waiting: 3, retry_after: 2s }";
+    let of_person = "refuse f: ShareFull { owner: Person, waiting: 3, retry_after: 2s }";
     assert_eq!(s.submit(1000, "f", "ana.desk", Interactive), [of_person]);
     assert_eq!(s.submit(1000, "g", "ana.phone", Batch).len(), 1, "each priority has a queue");
     assert!(s.submit(1000, "h", "bea", Interactive)[0].starts_with("h is 3"));
@@ -231,7 +235,7 @@ fn one_key_or_person_takes_a_share_of_a_queue() {
 }
 
 #[test]
-fn a_free_slot_goes_to_who_has_fewest() {
+fn a_free_slot_goes_to_the_caller_with_fewest() {
     let mut s = Script::ready(Limits::default(), 3);
     for name in ["a1", "a2", "a3", "a4"] {
         s.submit(0, name, "ana.phone", Interactive);
@@ -246,49 +250,49 @@ fn a_free_slot_goes_to_who_has_fewest() {
 }
 
 #[test]
-fn no_key_has_every_slot_for_good_while_others_wait() {
+fn a_key_with_every_slot_loses_one_while_others_wait() {
     let limits = Limits { slot_hold_max: Some(Duration::from_secs(60)), ..Limits::default() };
     let mut s = Script::ready(limits, 2);
     s.submit(0, "a", "x", Interactive);
     s.submit(10_000, "b", "x", Interactive);
     s.submit(20_000, "c", "x", Interactive);
-    assert_eq!(s.at(100_000, Event::Tick), [""; 0], "nobody else waits");
+    assert_eq!(s.at(100_000, SchedulerEvent::Tick), [""; 0], "nobody else waits");
     assert_eq!(s.scheduler.next_deadline(), None);
-    assert_eq!(done(&s.submit(110_000, "d", "y", Batch)), ["stop a: SlotHeld"]);
-    assert_eq!(s.at(120_000, Event::Tick), [""; 0], "one slot is on its way");
-    assert_eq!(done(&s.stopped(120_001, "a")), ["grant c"], "interactive goes before batch");
+    assert_eq!(without_positions(&s.submit(110_000, "d", "y", Batch)), ["stop a: SlotHoldLimit"]);
+    assert_eq!(s.at(120_000, SchedulerEvent::Tick), [""; 0], "one slot is on its way");
+    assert_eq!(without_positions(&s.stopped(120_001, "a")), ["grant c"], "interactive goes before batch");
     assert_eq!(s.scheduler.next_deadline(), Some(Instant::from_millis(70_000)));
-    assert_eq!(s.at(120_002, Event::Tick), ["stop b: SlotHeld"]);
-    assert_eq!(done(&s.stopped(120_003, "b")), ["grant d"]);
-    assert_eq!(s.at(900_000, Event::Tick), [""; 0], "two keys share the slots");
+    assert_eq!(s.at(120_002, SchedulerEvent::Tick), ["stop b: SlotHoldLimit"]);
+    assert_eq!(without_positions(&s.stopped(120_003, "b")), ["grant d"]);
+    assert_eq!(s.at(900_000, SchedulerEvent::Tick), [""; 0], "two keys share the slots");
 }
 
 #[test]
-fn keys_of_one_person_leave_half_of_what_is_paused_to_others() {
+fn keys_of_one_person_leave_half_of_the_paused_slots_to_others() {
     let mut s = Script::ready_pausing(Limits::default(), 2, 4);
     for (name, key) in [("a1", "ana.1"), ("a2", "ana.2"), ("a3", "ana.3"), ("a4", "ana.4"), ("a5", "ana.5")] {
         s.submit(0, name, key, Interactive);
     }
     // Her keys have one each, for which others of hers are paused.
-    assert_eq!(done(&s.at(100_000, Event::Tick)), ["grant a3", "grant a4"]);
+    assert_eq!(without_positions(&s.at(100_000, SchedulerEvent::Tick)), ["grant a3", "grant a4"]);
     s.submit(100_000, "b1", "bea", Interactive);
-    assert_eq!(done(&s.at(101_000, Event::Tick)), ["grant b1"]);
+    assert_eq!(without_positions(&s.at(101_000, SchedulerEvent::Tick)), ["grant b1"]);
 }
 
 #[test]
-fn no_person_has_every_slot_for_good_with_several_keys() {
+fn a_person_with_several_keys_loses_a_slot_while_others_wait() {
     let limits = Limits { slot_hold_max: Some(Duration::from_secs(60)), ..Limits::default() };
     let mut s = Script::ready(limits, 2);
     s.submit(0, "a", "ana.1", Interactive);
     s.submit(10_000, "b", "ana.2", Interactive);
     s.submit(20_000, "c", "ana.3", Interactive);
-    assert_eq!(s.at(100_000, Event::Tick), [""; 0], "her keys share the slots");
-    assert_eq!(done(&s.submit(110_000, "d", "bea", Interactive)), ["stop a: SlotHeld"]);
-    assert_eq!(done(&s.stopped(110_001, "a")), ["grant d"]);
+    assert_eq!(s.at(100_000, SchedulerEvent::Tick), [""; 0], "her keys share the slots");
+    assert_eq!(without_positions(&s.submit(110_000, "d", "bea", Interactive)), ["stop a: SlotHoldLimit"]);
+    assert_eq!(without_positions(&s.stopped(110_001, "a")), ["grant d"]);
 }
 
 #[test]
-fn a_slot_that_cannot_be_paused_is_given_up_in_the_end() {
+fn a_slot_that_cannot_be_paused_is_taken_after_the_hold_limit() {
     let limits = Limits { slot_hold_max: Some(Duration::from_secs(1800)), ..Limits::default() };
     let hour = 3_600_000;
     let mut s = Script::ready_pausing(limits, 2, 2);
@@ -297,83 +301,106 @@ fn a_slot_that_cannot_be_paused_is_given_up_in_the_end() {
         s.started(0, name);
     }
     s.submit(hour, "b1", "bea", Interactive);
-    assert_eq!(done(&s.at(hour + 1000, Event::Tick)), ["grant b1"]);
-    assert_eq!(done(&s.started(hour + 9000, "b1")), [""; 0]);
+    assert_eq!(without_positions(&s.at(hour + 1000, SchedulerEvent::Tick)), ["grant b1"]);
+    assert_eq!(without_positions(&s.started(hour + 9000, "b1")), [""; 0]);
     assert_eq!(
-        done(&s.at(hour + 900_000, Event::Tick)),
+        without_positions(&s.at(hour + 900_000, SchedulerEvent::Tick)),
         [""; 0],
         "Bea is served, if only a long prompt of hers is read"
     );
     s.stopped(hour + 900_000, "b1");
     s.submit(2 * hour, "b2", "bea", Interactive);
-    assert_eq!(done(&s.at(2 * hour + 1000, Event::Tick)), ["grant b2"]);
-    assert_eq!(done(&s.at(2 * hour + 300_999, Event::Tick)), [""; 0], "its turn may come");
+    assert_eq!(without_positions(&s.at(2 * hour + 1000, SchedulerEvent::Tick)), ["grant b2"]);
+    assert_eq!(
+        without_positions(&s.at(2 * hour + 300_999, SchedulerEvent::Tick)),
+        [""; 0],
+        "its turn may come"
+    );
     assert_eq!(s.scheduler.next_deadline(), Some(Instant::from_millis(2 * hour + 301_000)));
-    assert_eq!(done(&s.at(2 * hour + 301_000, Event::Tick)), ["stop a1: SlotHeld"]);
-    assert_eq!(done(&s.at(2 * hour + 301_001, Event::Tick)), [""; 0], "one slot is on its way");
+    assert_eq!(
+        without_positions(&s.at(2 * hour + 301_000, SchedulerEvent::Tick)),
+        ["stop a1: SlotHoldLimit"]
+    );
+    assert_eq!(
+        without_positions(&s.at(2 * hour + 301_001, SchedulerEvent::Tick)),
+        [""; 0],
+        "one slot is on its way"
+    );
 }
 
 /// A stream whose context was shifted during its turn may never be paused again; what was paused for it waits then.
 #[test]
-fn what_was_paused_waits_for_a_slot_like_what_never_had_one() {
+fn paused_tasks_wait_for_a_slot_like_new_ones() {
     let limits = Limits { slot_hold_max: Some(Duration::from_secs(1800)), ..Limits::default() };
     let hour = 3_600_000;
     let mut s = Script::ready_pausing(limits, 1, 2);
     s.submit(0, "a", "ana", Interactive);
     s.started(0, "a");
     s.submit(1000, "b", "bea", Interactive);
-    assert_eq!(done(&s.at(31_000, Event::Tick)), ["grant b"]);
+    assert_eq!(without_positions(&s.at(31_000, SchedulerEvent::Tick)), ["grant b"]);
     s.paused(31_000, "a");
     s.started(31_000, "b");
     s.paused(41_000, "b");
     s.started(41_000, "a");
-    assert_eq!(done(&s.at(hour / 2 - 1, Event::Tick)), [""; 0]);
-    assert_eq!(done(&s.at(hour / 2, Event::Tick)), ["stop a: SlotHeld"]);
+    assert_eq!(without_positions(&s.at(hour / 2 - 1, SchedulerEvent::Tick)), [""; 0]);
+    assert_eq!(without_positions(&s.at(hour / 2, SchedulerEvent::Tick)), ["stop a: SlotHoldLimit"]);
 }
 
 #[test]
-fn who_has_no_slot_gets_one_of_who_has_several() {
+fn a_caller_without_a_slot_gets_one_from_a_caller_with_several() {
     let mut s = Script::ready_pausing(Limits::default(), 2, 4);
     for name in ["a1", "a2", "a3"] {
         s.submit(0, name, "ana.phone", Interactive);
     }
     assert_eq!(s.submit(500, "b1", "bea", Interactive), ["b1 is 1 in 1000 ms (Busy)"]);
     assert_eq!(s.scheduler.next_deadline(), Some(Instant::from_millis(1500)));
-    assert_eq!(s.at(1499, Event::Tick), [""; 0]);
-    assert_eq!(done(&s.at(1500, Event::Tick)), ["grant b1"]);
+    assert_eq!(s.at(1499, SchedulerEvent::Tick), [""; 0]);
+    assert_eq!(without_positions(&s.at(1500, SchedulerEvent::Tick)), ["grant b1"]);
     s.submit(9000, "a4", "ana.desk", Interactive);
-    assert_eq!(done(&s.at(10_000, Event::Tick)), ["grant a4"], "Ana's phone leaves her other key one");
+    assert_eq!(
+        without_positions(&s.at(10_000, SchedulerEvent::Tick)),
+        ["grant a4"],
+        "Ana's phone leaves her other key one"
+    );
     s.submit(10_000, "b2", "bea", Interactive);
-    assert_eq!(done(&s.at(12_000, Event::Tick)), [""; 0], "she has one");
+    assert_eq!(without_positions(&s.at(12_000, SchedulerEvent::Tick)), [""; 0], "she has one");
     s.submit(12_000, "c1", "cid", Interactive);
     s.submit(12_000, "a5", "ana.watch", Interactive);
-    assert_eq!(done(&s.at(14_000, Event::Tick)), ["grant c1"], "Ana's watch leaves the rest to others");
+    assert_eq!(
+        without_positions(&s.at(14_000, SchedulerEvent::Tick)),
+        ["grant c1"],
+        "Ana's watch leaves the rest to others"
+    );
     s.submit(14_000, "d1", "dora", Interactive);
     s.submit(14_000, "e1", "eve", Interactive);
-    assert_eq!(done(&s.at(16_000, Event::Tick)), ["grant d1"], "no more can be paused");
+    assert_eq!(without_positions(&s.at(16_000, SchedulerEvent::Tick)), ["grant d1"], "no more can be paused");
     assert_eq!(s.stopped(16_001, "a1")[0], "grant e1");
-    assert_eq!(done(&s.stopped(16_002, "a2")), [""; 0], "those that are paused go on");
+    assert_eq!(without_positions(&s.stopped(16_002, "a2")), [""; 0], "those that are paused go on");
 }
 
 #[test]
-fn who_has_no_slot_shares_the_only_one_after_a_while() {
+fn a_caller_without_a_slot_shares_the_only_one_after_a_while() {
     let mut s = Script::ready_pausing(Limits::default(), 1, 1);
     s.submit(0, "a", "ana", Interactive);
     s.submit(1000, "b", "bea", Batch);
     s.submit(2000, "c", "cid", Interactive);
     assert_eq!(s.scheduler.next_deadline(), Some(Instant::from_millis(30_000)));
-    assert_eq!(done(&s.at(30_000, Event::Tick)), ["grant c"]);
-    assert_eq!(done(&s.at(59_999, Event::Tick)), [""; 0], "nothing is paused for what nobody waits for");
+    assert_eq!(without_positions(&s.at(30_000, SchedulerEvent::Tick)), ["grant c"]);
+    assert_eq!(
+        without_positions(&s.at(59_999, SchedulerEvent::Tick)),
+        [""; 0],
+        "nothing is paused for what nobody waits for"
+    );
 }
 
 #[test]
-fn what_nobody_reads_is_stopped_once() {
+fn an_unread_task_is_stopped_once() {
     let mut s = Script::ready(Limits::default(), 1);
     s.submit(0, "a", "x", Interactive);
     s.submit(0, "b", "y", Interactive);
     let unread = |s: &mut Script, name| {
         let task = s.task(name);
-        s.at(5, Event::Unread { task })
+        s.at(5, SchedulerEvent::Unread { task })
     };
     assert_eq!(unread(&mut s, "a"), ["stop a: Unread"]);
     assert_eq!(unread(&mut s, "a"), [""; 0]);
@@ -382,7 +409,7 @@ fn what_nobody_reads_is_stopped_once() {
 }
 
 #[test]
-fn deadlines_hold_before_while_waiting_and_while_running() {
+fn deadlines_apply_at_submission_while_waiting_and_while_running() {
     let mut s = Script::ready(Limits::default(), 1);
     assert_eq!(s.submit_until(0, "a", "x", Interactive, Some(500)), ["grant a"]);
     assert_eq!(
@@ -391,12 +418,12 @@ fn deadlines_hold_before_while_waiting_and_while_running() {
     );
     s.submit_until(0, "c", "x", Interactive, Some(4000));
     assert_eq!(s.scheduler.next_deadline(), Some(Instant::from_millis(500)));
-    assert_eq!(s.at(500, Event::Tick), ["stop a: Deadline"]);
-    assert_eq!(s.at(4000, Event::Tick), ["refuse c: DeadlineExceeded"]);
+    assert_eq!(s.at(500, SchedulerEvent::Tick), ["stop a: Deadline"]);
+    assert_eq!(s.at(4000, SchedulerEvent::Tick), ["refuse c: DeadlineExceeded"]);
 }
 
 #[test]
-fn predictions_follow_what_was_measured() {
+fn predicted_starts_follow_measured_times() {
     let mut s = Script::ready(Limits::default(), 1);
     s.submit(0, "a", "x", Interactive);
     s.stopped(1000, "a");
@@ -409,9 +436,9 @@ fn predictions_follow_what_was_measured() {
 fn two(limits: Limits) -> Script {
     let limits = Limits { memory: Bytes(10), ..limits };
     let mut script = Script { concurrency: 1, ..Script::new(limits, 1) };
-    script.at(0, Event::PoolRemoved { pool: "m".into() });
+    script.at(0, SchedulerEvent::PoolRemoved { pool: "m".into() });
     for pool in ["a", "b"] {
-        script.at(0, Event::PoolAdded { pool: pool.into(), concurrency: 1, memory: Bytes(6) });
+        script.at(0, SchedulerEvent::PoolAdded { pool: pool.into(), concurrency: 1, memory: Bytes(6) });
     }
     script
 }
@@ -426,113 +453,130 @@ impl Script {
             priority: Priority::Interactive,
             deadline: None,
         };
-        self.at(ms, Event::Submit(request))
+        self.at(ms, SchedulerEvent::Submit(request))
     }
 
     fn ready_now(&mut self, ms: u64, pool: &str) -> Vec<String> {
-        self.at(ms, Event::PoolReady { pool: pool.into(), concurrency: 1, paused_max: 0 })
+        self.at(ms, SchedulerEvent::PoolReady { pool: pool.into(), concurrency: 1, paused_max: 0 })
     }
 
     fn down(&mut self, ms: u64, pool: &str) -> Vec<String> {
-        self.at(ms, Event::PoolDown { pool: pool.into() })
+        self.at(ms, SchedulerEvent::PoolDown { pool: pool.into() })
     }
 }
 
 /// What is done, without who is told their place.
-fn done(told: &[String]) -> Vec<&str> {
-    told.iter().map(String::as_str).filter(|told| !told.contains(" is ")).collect()
+fn without_positions(actions: &[String]) -> Vec<&str> {
+    actions.iter().map(String::as_str).filter(|action| !action.contains(" is ")).collect()
 }
 
 #[test]
-fn an_idle_model_makes_room_for_one_that_is_wanted() {
+fn an_idle_model_is_evicted_for_a_requested_one() {
     let mut script = two(Limits::default());
-    assert_eq!(done(&script.ask(0, "1", "a")), ["load a"]);
+    assert_eq!(without_positions(&script.ask(0, "1", "a")), ["load a"]);
     assert_eq!(script.ready_now(10, "a"), ["grant 1"]);
     assert!(script.stopped(20, "1").is_empty());
-    let told = script.ask(30, "2", "b");
-    assert_eq!(done(&told), ["unload a"]);
-    assert!(told.iter().any(|told| told.ends_with("(Memory)")), "{told:?}");
-    assert!(done(&script.ask(35, "3", "a")).is_empty(), "its memory is not free yet");
-    assert_eq!(done(&script.down(40, "a")), ["load b"]);
-    assert_eq!(done(&script.ready_now(50, "b")), ["grant 2"]);
-    assert_eq!(done(&script.stopped(60, "2")), ["unload b"], "3 waits for its model");
-    assert_eq!(done(&script.down(70, "b")), ["load a"]);
-    assert_eq!(done(&script.ready_now(80, "a")), ["grant 3"]);
+    let actions = script.ask(30, "2", "b");
+    assert_eq!(without_positions(&actions), ["unload a"]);
+    assert!(actions.iter().any(|action| action.ends_with("(Memory)")), "{actions:?}");
+    assert!(without_positions(&script.ask(35, "3", "a")).is_empty(), "its memory is not free yet");
+    assert_eq!(without_positions(&script.down(40, "a")), ["load b"]);
+    assert_eq!(without_positions(&script.ready_now(50, "b")), ["grant 2"]);
+    assert_eq!(without_positions(&script.stopped(60, "2")), ["unload b"], "3 waits for its model");
+    assert_eq!(without_positions(&script.down(70, "b")), ["load a"]);
+    assert_eq!(without_positions(&script.ready_now(80, "a")), ["grant 3"]);
 }
 
 #[test]
-fn a_busy_model_is_never_let_go_but_takes_no_new_tasks_after_a_time() {
+fn a_busy_model_drains_instead_of_being_evicted() {
     let mut script = two(Limits { swap_wait_max: Duration::from_secs(1), ..Limits::default() });
     script.ask(0, "1", "a");
     script.ready_now(10, "a");
     script.ask(20, "2", "b");
-    assert!(script.at(500, Event::Tick).is_empty());
+    assert!(script.at(500, SchedulerEvent::Tick).is_empty());
     script.ask(600, "3", "a");
-    let told = script.at(1020, Event::Tick);
-    assert!(told.len() == 1 && told[0].starts_with("3 is 0") && told[0].ends_with("(Memory)"), "{told:?}");
-    assert_eq!(done(&script.stopped(1100, "1")), ["unload a"], "3 waits although its model was ready");
-    assert_eq!(done(&script.down(1200, "a")), ["load b"]);
-    assert_eq!(done(&script.ready_now(1300, "b")), ["grant 2"]);
+    let actions = script.at(1020, SchedulerEvent::Tick);
+    assert!(
+        actions.len() == 1 && actions[0].starts_with("3 is 0") && actions[0].ends_with("(Memory)"),
+        "{actions:?}"
+    );
+    assert_eq!(
+        without_positions(&script.stopped(1100, "1")),
+        ["unload a"],
+        "3 waits although its model was ready"
+    );
+    assert_eq!(without_positions(&script.down(1200, "a")), ["load b"]);
+    assert_eq!(without_positions(&script.ready_now(1300, "b")), ["grant 2"]);
 }
 
 #[test]
-fn what_can_never_fit_is_refused_with_numbers() {
+fn a_model_that_never_fits_is_refused_with_numbers() {
     let mut script = two(Limits::default());
-    script.at(0, Event::PoolAdded { pool: "huge".into(), concurrency: 1, memory: Bytes(11) });
-    let told = script.ask(10, "1", "huge");
-    assert!(told[1].starts_with("refuse 1: PoolUnavailable") && told[1].contains("needs 11 B"), "{told:?}");
-    assert!(told[1].contains("may take 10 B here (`engines.memory`)"), "{told:?}");
-    assert_eq!(told[2], "fail huge");
+    script.at(0, SchedulerEvent::PoolAdded { pool: "huge".into(), concurrency: 1, memory: Bytes(11) });
+    let actions = script.ask(10, "1", "huge");
+    assert!(
+        actions[1].starts_with("refuse 1: PoolUnavailable") && actions[1].contains("needs 11 B"),
+        "{actions:?}"
+    );
+    assert!(actions[1].contains("may take 10 B here (`engines.memory`)"), "{actions:?}");
+    assert_eq!(actions[2], "fail huge");
 }
 
 #[test]
-fn a_model_that_nobody_uses_is_let_go() {
+fn an_unused_model_is_unloaded() {
     let mut script = two(Limits { keep_alive: Some(Duration::from_secs(5)), ..Limits::default() });
-    assert_eq!(script.at(0, Event::PoolWanted { pool: "a".into() }), ["load a"]);
+    assert_eq!(script.at(0, SchedulerEvent::PoolLoadRequested { pool: "a".into() }), ["load a"]);
     script.ready_now(10, "a");
-    assert!(script.at(4000, Event::Tick).is_empty());
+    assert!(script.at(4000, SchedulerEvent::Tick).is_empty());
     assert_eq!(script.ask(4500, "1", "a"), ["grant 1"]);
-    assert!(script.at(60_000, Event::Tick).is_empty(), "it is in use");
+    assert!(script.at(60_000, SchedulerEvent::Tick).is_empty(), "it is in use");
     assert!(script.stopped(60_100, "1").is_empty());
     assert_eq!(script.scheduler.next_deadline(), Some(Instant::from_millis(65_100)));
-    assert_eq!(script.at(65_100, Event::Tick), ["unload a"]);
+    assert_eq!(script.at(65_100, SchedulerEvent::Tick), ["unload a"]);
 }
 
 #[test]
-fn how_long_a_model_stays_can_be_said_until_it_goes() {
+fn a_keep_alive_applies_until_the_model_is_unloaded() {
     let mut script = two(Limits { keep_alive: Some(Duration::from_secs(5)), ..Limits::default() });
-    let kept = |seconds| Event::PoolKept { pool: "a".into(), keep_alive: Some(Duration::from_secs(seconds)) };
-    script.at(0, Event::PoolWanted { pool: "a".into() });
+    let keep_alive = |seconds| SchedulerEvent::PoolKeepAliveSet {
+        pool: "a".into(),
+        keep_alive: Some(Duration::from_secs(seconds)),
+    };
+    script.at(0, SchedulerEvent::PoolLoadRequested { pool: "a".into() });
     script.ready_now(0, "a");
-    assert!(script.at(100, kept(60)).is_empty());
-    assert!(script.at(59_000, Event::Tick).is_empty());
+    assert!(script.at(100, keep_alive(60)).is_empty());
+    assert!(script.at(59_000, SchedulerEvent::Tick).is_empty());
     assert_eq!(script.ask(59_500, "1", "a"), ["grant 1"]);
-    assert!(script.at(59_600, kept(0)).is_empty(), "it is in use");
+    assert!(script.at(59_600, keep_alive(0)).is_empty(), "it is in use");
     assert_eq!(script.stopped(59_700, "1"), ["unload a"]);
-    script.at(59_800, Event::PoolDown { pool: "a".into() });
-    script.at(60_000, Event::PoolWanted { pool: "a".into() });
+    script.at(59_800, SchedulerEvent::PoolDown { pool: "a".into() });
+    script.at(60_000, SchedulerEvent::PoolLoadRequested { pool: "a".into() });
     script.ready_now(60_000, "a");
-    assert!(script.at(64_000, Event::Tick).is_empty(), "nobody said so of this time");
-    assert_eq!(script.at(65_000, Event::Tick), ["unload a"]);
+    assert!(script.at(64_000, SchedulerEvent::Tick).is_empty(), "nobody said so of this time");
+    assert_eq!(script.at(65_000, SchedulerEvent::Tick), ["unload a"]);
 }
 
 #[test]
-fn a_model_drains_no_longer_than_someone_waits_for_its_memory() {
+fn draining_ends_when_nobody_waits_for_the_memory() {
     let mut script = two(Limits { swap_wait_max: Duration::from_secs(1), ..Limits::default() });
     script.ask(0, "1", "a");
     script.ready_now(10, "a");
     script.ask(20, "2", "b");
     script.ask(30, "3", "a");
-    script.at(1100, Event::Tick);
-    assert!(done(&script.cancel(1200, "2")).contains(&"refuse 2: Cancelled"));
-    assert_eq!(done(&script.stopped(1300, "1")), ["grant 3"], "nobody wants its memory any more");
+    script.at(1100, SchedulerEvent::Tick);
+    assert!(without_positions(&script.cancel(1200, "2")).contains(&"refuse 2: Cancelled"));
+    assert_eq!(
+        without_positions(&script.stopped(1300, "1")),
+        ["grant 3"],
+        "nobody wants its memory any more"
+    );
 }
 
 #[test]
-fn a_model_that_is_unwanted_while_it_loads_serves_what_waits_first() {
+fn an_unload_requested_while_loading_serves_waiting_tasks_first() {
     let mut script = two(Limits::default());
     script.ask(0, "1", "a");
-    assert!(script.at(5, Event::PoolUnwanted { pool: "a".into() }).is_empty());
+    assert!(script.at(5, SchedulerEvent::PoolUnloadRequested { pool: "a".into() }).is_empty());
     assert_eq!(script.ready_now(10, "a"), ["grant 1"]);
     assert_eq!(script.stopped(20, "1"), ["unload a"]);
 }

@@ -62,17 +62,18 @@ pub(super) fn is_exact_constant(value: &Value) -> bool {
 
 impl Bounds {
     pub(super) fn of(fields: &Map<String, Value>) -> Self {
-        let takes = Takes { only_integers: has_only_integers(fields), is_open: false };
-        let is_open = |other: End| Self::of_end(fields, other, takes).kept.is_empty();
-        let mut bounds = Self::of_end(fields, End::Lower, Takes { is_open: is_open(End::Upper), ..takes });
-        let upper = Self::of_end(fields, End::Upper, Takes { is_open: is_open(End::Lower), ..takes });
+        let range = AcceptedRange { only_integers: has_only_integers(fields), is_open: false };
+        let is_open = |other: End| Self::of_end(fields, other, range).kept.is_empty();
+        let mut bounds =
+            Self::of_end(fields, End::Lower, AcceptedRange { is_open: is_open(End::Upper), ..range });
+        let upper = Self::of_end(fields, End::Upper, AcceptedRange { is_open: is_open(End::Lower), ..range });
         bounds.kept.extend(upper.kept);
         bounds.lost.extend(upper.lost);
         bounds
     }
 
     /// The bounds of one end: a number, which a flag beside it may exclude (draft 4), and a number that is excluded.
-    fn of_end(fields: &Map<String, Value>, end: End, takes: Takes) -> Self {
+    fn of_end(fields: &Map<String, Value>, end: End, range: AcceptedRange) -> Self {
         let of = |keyword: &str| fields.get(keyword).filter(|value| !value.is_null());
         let (inclusive, exclusive) = (of(end.inclusive()), of(end.exclusive()));
         let is_excluded = exclusive == Some(&Value::Bool(true));
@@ -82,26 +83,33 @@ impl Bounds {
                 bounds.kept.push((end.inclusive(), value.clone()));
                 bounds.kept.extend(is_excluded.then(|| (end.exclusive(), Value::Bool(true))));
             } else {
-                bounds.add_large(end, end.inclusive(), value, is_excluded, takes);
+                bounds.add_large(end, end.inclusive(), value, is_excluded, range);
             }
         }
         if let Some(value) = exclusive.filter(|value| !value.is_boolean()) {
             if is_small(value, true) {
                 bounds.kept.push((end.exclusive(), value.clone()));
             } else {
-                bounds.add_large(end, end.exclusive(), value, true, takes);
+                bounds.add_large(end, end.exclusive(), value, true, range);
             }
         }
         bounds
     }
 
     /// Adds a bound beyond 2^53.
-    fn add_large(&mut self, end: End, keyword: &'static str, value: &Value, is_excluded: bool, takes: Takes) {
+    fn add_large(
+        &mut self,
+        end: End,
+        keyword: &'static str,
+        value: &Value,
+        is_excluded: bool,
+        range: AcceptedRange,
+    ) {
         let Some((bound, is_written)) = whole(value) else { return self.lost.push((keyword, Loss::Most)) };
         // The one below an excluded bound, where numbers are whole.
-        let is_stepped = is_excluded && is_written && takes.only_integers;
+        let is_stepped = is_excluded && is_written && range.only_integers;
         let bound = end.mirrored(bound) - i128::from(is_stepped);
-        let nearest = nearest_above(bound, is_written, end, takes);
+        let nearest = nearest_above(bound, is_written, end, range);
         let loss = match nearest {
             Some(nearest) if is_written && i128::from(nearest) == bound && is_excluded == is_stepped => {
                 Loss::None
@@ -167,7 +175,7 @@ impl End {
 
 /// The numbers that a schema takes.
 #[derive(Debug, Clone, Copy)]
-struct Takes {
+struct AcceptedRange {
     only_integers: bool,
     /// Whether the range has no other end.
     is_open: bool,
@@ -191,22 +199,22 @@ fn whole(value: &Value) -> Option<(i128, bool)> {
 }
 
 /// The least number from an upper bound on that llguidance takes for what it is.
-fn nearest_above(bound: i128, is_written: bool, end: End, takes: Takes) -> Option<i64> {
+fn nearest_above(bound: i128, is_written: bool, end: End, range: AcceptedRange) -> Option<i64> {
     let mut double = bound as f64;
     if !is_written || (double as i128) < bound {
         double = double.next_up();
     }
     if double >= INTEGER_END {
         // The double of the largest integer is one too large, and becomes it again.
-        let is_reached = takes.only_integers && end == End::Upper && bound <= i128::from(i64::MAX);
+        let is_reached = range.only_integers && end == End::Upper && bound <= i128::from(i64::MAX);
         return is_reached.then_some(i64::MAX);
     }
     if double <= -INTEGER_END {
         return None;
     }
     let nearest = double as i64;
-    let is_too_far = takes.is_open && nearest < -OPEN_MAX;
-    if takes.only_integers {
+    let is_too_far = range.is_open && nearest < -OPEN_MAX;
+    if range.only_integers {
         return Some(if is_too_far { -OPEN_MAX } else { nearest });
     }
     // Rust prints the fewest digits that are read as the same double, and zeros after them.
@@ -245,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds_that_a_double_is_are_kept_whole() {
+    fn bounds_that_a_double_represents_are_kept() {
         for (bounds, kept) in [
             (json!({ "minimum": -3, "maximum": 0.5 }), None),
             (json!({ "minimum": 1, "exclusiveMinimum": true, "exclusiveMaximum": TWO_53 - 1 }), None),
@@ -278,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn other_bounds_are_loosened_to_the_nearest_number_or_left_out() {
+    fn other_bounds_are_loosened_or_dropped() {
         use Loss::{Little, Most};
         for (kind, keyword, bound, kept, loss) in [
             ("integer", "maximum", json!(TWO_53 + 1), Some(TWO_53 + 2), Little),
@@ -311,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_numbers_of_constants_are_what_was_written_or_none() {
+    fn inexact_constants_are_rejected() {
         for exact in [json!(1), json!(0.5), json!(TWO_53 + 2), json!([{ "a": i64::MAX }]), json!("a")] {
             assert!(is_exact_constant(&exact), "{exact}");
         }

@@ -71,7 +71,7 @@ const OPTIONAL_MAX: usize = 500;
 const STEP_DIGITS_MAX: i32 = 9;
 
 /// Whether a keyword with this value accepts everything, so that leaving it out changes nothing.
-pub(super) fn without_effect(keyword: &str, value: &Value) -> bool {
+pub(super) fn has_no_effect(keyword: &str, value: &Value) -> bool {
     match keyword {
         "const" | "default" | "examples" | "example" => false,
         "$schema" | "$id" | "$anchor" | "$dynamicAnchor" | "$recursiveAnchor" | "$vocabulary" => true,
@@ -165,16 +165,16 @@ fn resolves(root: &Value, reference: &str) -> bool {
         return true;
     }
     let Some(path) = reference.strip_prefix("#/") else { return false };
-    let step = |place: &'_ Value, name: &str| match place {
+    let step = |node: &'_ Value, name: &str| match node {
         Value::Array(values) => name.parse::<usize>().ok().filter(|index| *index < values.len()).is_some(),
         other => other.get(name).is_some(),
     };
-    let mut place = root;
+    let mut node = root;
     for name in path.split('/') {
-        if !step(place, name) {
+        if !step(node, name) {
             return false;
         }
-        place = match place {
+        node = match node {
             Value::Array(values) => &values[name.parse::<usize>().unwrap_or(0)],
             other => &other[name],
         };

@@ -12,7 +12,7 @@ fn closed(mut schema: Value) -> Value {
 }
 
 #[test]
-fn keywords_that_no_grammar_expresses_are_dropped_by_name() {
+fn unsupported_keywords_are_dropped_and_named() {
     let schema = json!({
         "type": "object",
         "properties": {
@@ -53,9 +53,9 @@ fn keywords_that_no_grammar_expresses_are_dropped_by_name() {
 }
 
 #[test]
-fn a_strict_schema_is_whole_without_a_bound_that_excluded_next_to_nothing() {
+fn a_strict_schema_may_lose_a_bound_that_excludes_nearly_nothing() {
     let whole = |schema: Value| {
-        let Loosened { schema, dropped, missing } = loosen(&schema, Level::Whole);
+        let LoosenedSchema { schema, dropped, missing } = loosen(&schema, Level::Whole);
         (schema, dropped, missing)
     };
     let named = |keyword: &str| vec![keyword.to_owned()];
@@ -79,7 +79,7 @@ fn a_strict_schema_is_whole_without_a_bound_that_excluded_next_to_nothing() {
 }
 
 #[test]
-fn of_many_dropped_keywords_a_few_are_named_and_the_others_counted() {
+fn many_dropped_keywords_are_partly_named_and_counted() {
     let many = Value::Array(vec![json!({ "not": {} }); 17_000]);
     let names = dropped(json!({ "prefixItems": many }), Level::Supported);
     assert_eq!(names.len(), DROPPED_MAX + 1);
@@ -94,7 +94,7 @@ fn of_many_dropped_keywords_a_few_are_named_and_the_others_counted() {
 }
 
 #[test]
-fn what_says_nothing_is_left_out_without_a_word() {
+fn keywords_without_effect_are_dropped_silently() {
     let schema = json!({
         "$schema": "http://json-schema.org/draft-07/schema#", "type": ["object", null], "enum": null, "required": true,
         "uniqueItems": false, "propertyNames": { "type": "string" }, "dependentRequired": {}, "items": null,
@@ -103,12 +103,12 @@ fn what_says_nothing_is_left_out_without_a_word() {
     let expected = json!({
         "type": "object", "properties": { "a": { "type": "string", "minLength": 3 }, "b": {}, "c": {} },
     });
-    let whole = Loosened { schema: expected, dropped: Vec::new(), missing: None };
+    let whole = LoosenedSchema { schema: expected, dropped: Vec::new(), missing: None };
     assert_eq!(loosen(&schema, Level::Whole), whole);
 }
 
 #[test]
-fn each_step_keeps_less_until_any_object_is_left() {
+fn each_level_keeps_less_of_a_schema() {
     let schema = json!({
         "type": "object", "required": ["a", "z"], "additionalProperties": false,
         "properties": { "a": { "oneOf": [{ "type": "integer", "minimum": 2 }, { "$ref": "#/$defs/b" }] } },
@@ -129,7 +129,7 @@ fn each_step_keeps_less_until_any_object_is_left() {
     let names = json!({
         "type": "object", "required": ["a"], "additionalProperties": false, "properties": { "a": {} },
     });
-    let without = |schema: Value, dropped: &str| Loosened {
+    let without = |schema: Value, dropped: &str| LoosenedSchema {
         schema,
         dropped: vec![dropped.into()],
         missing: Some(dropped.into()),
@@ -141,7 +141,7 @@ fn each_step_keeps_less_until_any_object_is_left() {
 }
 
 #[test]
-fn objects_that_list_their_properties_take_no_others() {
+fn objects_with_listed_properties_are_closed() {
     let object = |more: Value| {
         let mut object = json!({ "type": "object", "properties": { "a": { "type": "string" } } });
         object.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());

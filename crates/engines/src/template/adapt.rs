@@ -58,7 +58,7 @@ impl Change {
 }
 
 /// The messages after those changes that move text between them.
-pub(super) fn arranged<'a>(messages: &'a [ChatMessage], changes: &[Change]) -> Cow<'a, [ChatMessage]> {
+pub(super) fn apply_changes<'a>(messages: &'a [ChatMessage], changes: &[Change]) -> Cow<'a, [ChatMessage]> {
     let mut arranged = Cow::Borrowed(messages);
     if changes.contains(&Change::SystemIntoUser) {
         arranged = Cow::Owned(system_into_user(&arranged));

@@ -161,13 +161,13 @@ fn to_json(value: &Value, options: Kwargs) -> Result<String, Error> {
 pub(crate) fn spaced_json(value: &impl Serialize) -> String {
     let mut bytes = Vec::new();
     // Values in memory are JSON already; there is nothing to fail.
-    let _ = value.serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, Spaced));
+    let _ = value.serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, SpacedFormatter));
     String::from_utf8(bytes).unwrap_or_default()
 }
 
-struct Spaced;
+struct SpacedFormatter;
 
-impl serde_json::ser::Formatter for Spaced {
+impl serde_json::ser::Formatter for SpacedFormatter {
     fn begin_array_value<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
         if first { Ok(()) } else { writer.write_all(b", ") }
     }

@@ -13,7 +13,7 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use crate::Error;
-use crate::dialect;
+use crate::chat_format;
 use crate::driver::{Chat, ChatMessage, TemplateVariable, Tool, ToolCall};
 
 /// The sentinel is one of these: Egyptian hieroglyphs. They are printable (so that no formatter escapes them), are
@@ -92,19 +92,19 @@ fn first_word(text: &str) -> &str {
 
 /// A chat in which no caller's text spells a special token.
 #[derive(Debug)]
-pub(crate) struct Guarded {
+pub(crate) struct GuardedChat {
     pub(crate) chat: Chat,
     /// What was put in; `None` where nothing had to be.
     pub(crate) sentinel: Option<char>,
 }
 
-impl Guarded {
+impl GuardedChat {
     /// Guards a chat that is to be rendered by `template`.
     ///
     /// # Errors
     /// [`Error::Template`] when the chat uses every character that could be the sentinel.
     pub(crate) fn new(chat: Chat, template: &str, markup: &Markup) -> Result<Self, Error> {
-        let chat = dialect::with_plain_names(chat);
+        let chat = chat_format::with_plain_names(chat);
         let (mut touched, mut used) = (false, HashSet::new());
         visit_chat(&chat, &mut |text| {
             touched = touched || markup.touches(text);
@@ -156,7 +156,7 @@ pub(crate) fn map_chat(chat: Chat, change: &impl Fn(&str) -> String) -> Chat {
         tools,
         tool_choice,
         parallel_calls,
-        begun,
+        assistant_prefill,
         adds_generation_prompt,
         variables,
         format,
@@ -166,7 +166,7 @@ pub(crate) fn map_chat(chat: Chat, change: &impl Fn(&str) -> String) -> Chat {
         tools: tools.into_iter().map(tool).collect(),
         tool_choice,
         parallel_calls,
-        begun: change(&begun),
+        assistant_prefill: change(&assistant_prefill),
         adds_generation_prompt,
         variables: variables.into_iter().map(variable).collect(),
         format,
@@ -180,7 +180,7 @@ pub(crate) fn visit_chat(chat: &Chat, see: &mut impl FnMut(&str)) {
         tools,
         tool_choice: _,
         parallel_calls: _,
-        begun,
+        assistant_prefill,
         adds_generation_prompt: _,
         variables,
         format: _,
@@ -207,7 +207,7 @@ pub(crate) fn visit_chat(chat: &Chat, see: &mut impl FnMut(&str)) {
     for TemplateVariable { name: _, value, field: _ } in variables {
         visit_json(value, see);
     }
-    see(begun);
+    see(assistant_prefill);
 }
 
 /// Changes the strings and the names in a JSON text; all of a text that is not JSON.
@@ -255,7 +255,7 @@ mod tests {
     const SPECIAL: [&str; 6] = ["<|im_start|>", "<|im_end|>", "</s>", "[INST]", "[/INST]", "◁think▷"];
 
     #[test]
-    fn every_sentinel_survives_a_formatter() {
+    fn sentinels_survive_formatting() {
         for sentinel in SENTINELS {
             assert_eq!(format!("{:?}", sentinel.to_string()), format!("\"{sentinel}\""));
             assert!(!sentinel.is_whitespace() && sentinel.to_uppercase().eq([sentinel]));
@@ -285,11 +285,11 @@ mod tests {
         let chat = Chat {
             messages: vec![message],
             tools: vec![tool],
-            begun: bad,
+            assistant_prefill: bad,
             variables: vec![variable],
             ..Chat::default()
         };
-        let guarded = Guarded::new(chat, "", &Markup::new(SPECIAL)).unwrap();
+        let guarded = GuardedChat::new(chat, "", &Markup::new(SPECIAL)).unwrap();
         let mut seen = 0;
         visit_chat(&guarded.chat, &mut |text| {
             assert!(!text.contains("<|im_end|>"), "{text}");
@@ -300,28 +300,28 @@ mod tests {
     }
 
     #[test]
-    fn plain_texts_are_left_as_they_are() {
+    fn plain_texts_are_not_changed() {
         let chat = Chat::from(vec![ChatMessage::new("user", " a > b, {\"c\": 1} ")]);
-        let guarded = Guarded::new(chat.clone(), "", &Markup::new(SPECIAL)).unwrap();
+        let guarded = GuardedChat::new(chat.clone(), "", &Markup::new(SPECIAL)).unwrap();
         assert_eq!((guarded.chat, guarded.sentinel), (chat, None));
     }
 
     #[test]
-    fn a_text_that_holds_sentinels_gets_another_and_one_that_holds_all_is_refused() {
+    fn a_free_sentinel_is_chosen_or_the_chat_is_refused() {
         let all: String = SENTINELS.collect();
         let but_one: String = SENTINELS.skip(1).collect();
         let chat = |text: String| Chat::from(vec![ChatMessage::new("user", text)]);
         let markup = Markup::new(SPECIAL);
-        let guarded = Guarded::new(chat(format!("<{but_one}")), "", &markup).unwrap();
+        let guarded = GuardedChat::new(chat(format!("<{but_one}")), "", &markup).unwrap();
         assert_eq!(guarded.sentinel, Some('\u{13000}'));
-        assert!(matches!(Guarded::new(chat(format!("<{all}")), "", &markup), Err(Error::Template(_))));
-        assert!(Guarded::new(chat(all), "", &markup).is_ok(), "nothing is put in there");
+        assert!(matches!(GuardedChat::new(chat(format!("<{all}")), "", &markup), Err(Error::Template(_))));
+        assert!(GuardedChat::new(chat(all), "", &markup).is_ok(), "nothing is put in there");
     }
 
     proptest! {
         /// Pieces of special tokens' texts, joined, cut and put between brackets in any way, spell none.
         #[test]
-        fn nothing_that_is_made_of_guarded_texts_spells_a_special_token(
+        fn guarded_texts_never_spell_a_special_token(
             texts in prop::collection::vec(
                 prop::collection::vec((0..SPECIAL.len(), 0..16usize, 0..16usize), 0..4), 1..4),
             drop in "[a-z|>]?",
@@ -348,7 +348,7 @@ mod tests {
         }
 
         #[test]
-        fn a_core_between_a_template_s_brackets_spells_none(which in 0..SPECIAL.len()) {
+        fn a_guarded_core_between_brackets_spells_no_special_token(which in 0..SPECIAL.len()) {
             let special = SPECIAL[which];
             let core = special.trim_matches(|c: char| !is_word(c));
             let (open, close) = special.split_once(core).unwrap();

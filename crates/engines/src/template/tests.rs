@@ -29,7 +29,7 @@ fn with_tools() -> Chat {
 }
 
 #[test]
-fn tools_are_rendered_as_the_models_were_taught() {
+fn tools_are_rendered_in_the_training_format() {
     let hermes = "{#- <tool_call> #}{%- for tool in tools %}{{ tool | tojson }}\n{% endfor %}\
         {%- for m in messages %}{{ m.role }}: {{ m.content }}\
         {%- for call in m.tool_calls %}{{ call.function.name }}({{ call.function.arguments | tojson }})\
@@ -38,22 +38,22 @@ fn tools_are_rendered_as_the_models_were_taught() {
 }
 
 #[test]
-fn a_template_that_knows_no_tools_is_given_them_in_words() {
+fn a_template_without_tools_gets_them_as_text() {
     let plain = "{% for m in messages %}<{{ m.role }}>{{ m.content }}\n{% endfor %}";
     insta::assert_snapshot!(template(plain).render(&with_tools()).unwrap());
 }
 
 #[test]
-fn renders_as_the_models_expect() {
+fn a_chatml_template_renders_prompt_and_prefill() {
     let chatml = "{% for m in messages %}<|{{ m['role'] }}|>{{ m.content.strip() }}{{ eos_token }}\n{% endfor %}\
                   {% if add_generation_prompt %}<|assistant|>{% endif %}";
     assert_eq!(template(chatml).render(&messages()).unwrap(), "<|user|>hi</s>\n<|assistant|>");
-    let begun = Chat { begun: "Well, ".into(), ..messages() };
-    assert_eq!(template(chatml).render(&begun).unwrap(), "<|user|>hi</s>\n<|assistant|>Well, ");
+    let assistant_prefill = Chat { assistant_prefill: "Well, ".into(), ..messages() };
+    assert_eq!(template(chatml).render(&assistant_prefill).unwrap(), "<|user|>hi</s>\n<|assistant|>Well, ");
 }
 
 #[test]
-fn hostile_templates_end_with_an_error() {
+fn hostile_templates_fail_with_an_error() {
     let looping = "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}";
     let growing = "{% set ns = namespace(s='x') %}{% for a in range(22) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}{{ ns.s }}";
     let cases = [
@@ -72,11 +72,11 @@ fn hostile_templates_end_with_an_error() {
     assert!(template(growing).render(&messages()).is_err());
 }
 
-fn said(role: &str, content: &str) -> ChatMessage {
+fn message(role: &str, content: &str) -> ChatMessage {
     ChatMessage::new(role, content)
 }
 
-fn rendered(source: &str, chat: &Chat) -> String {
+fn render(source: &str, chat: &Chat) -> String {
     template(source).render(chat).unwrap()
 }
 
@@ -88,59 +88,59 @@ fn the_body_of_a_generation_block_is_rendered() {
         ("a {%-generation-%}\n x{%+ endgeneration %} b", "ax b"),
         ("{% set generation = 'g' %}{% if generation %}{{ generation }}{% endif %}", "g"),
     ] {
-        assert_eq!(rendered(source, &messages()), expected, "{source}");
+        assert_eq!(render(source, &messages()), expected, "{source}");
     }
 }
 
 #[test]
-fn a_template_without_a_system_role_gets_it_in_the_user_s_turn() {
+fn a_template_without_a_system_role_gets_it_in_the_user_message() {
     let gemma = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}\
         {% for m in messages %}{% if (m['role'] == 'user') != (loop.index0 % 2 == 0) %}\
         {{ raise_exception('Conversation roles must alternate') }}{% endif %}\
         <{{ 'model' if m.role == 'assistant' else m.role }}>{{ m.content | trim }}\n{% endfor %}";
     let chat: Chat = vec![
-        said("system", "Be brief."),
-        said("user", "Hi"),
-        said("assistant", "Hello"),
-        said("user", "One"),
-        said("user", "Two"),
+        message("system", "Be brief."),
+        message("user", "Hi"),
+        message("assistant", "Hello"),
+        message("user", "One"),
+        message("user", "Two"),
     ]
     .into();
-    assert_eq!(rendered(gemma, &chat), "<user>Be brief.\n\nHi\n<model>Hello\n<user>One\nTwo\n");
+    assert_eq!(render(gemma, &chat), "<user>Be brief.\n\nHi\n<model>Hello\n<user>One\nTwo\n");
     let silent = "{% for m in messages if m.role != 'system' %}<{{ m.role }}>{{ m.content }}\n{% endfor %}";
-    let chat: Chat = vec![said("system", "Be brief."), said("user", "Hi")].into();
-    assert_eq!(rendered(silent, &chat), "<user>Be brief.\n\nHi\n", "nor one that leaves it out");
-    let with_tools = rendered(gemma, &with_tools());
+    let chat: Chat = vec![message("system", "Be brief."), message("user", "Hi")].into();
+    assert_eq!(render(silent, &chat), "<user>Be brief.\n\nHi\n", "nor one that leaves it out");
+    let with_tools = render(gemma, &with_tools());
     assert!(with_tools.starts_with("<user>You may call these functions"), "{with_tools}");
     assert!(with_tools.contains("<tool_response>\n3\n</tool_response>"), "{with_tools}");
 }
 
 #[test]
-fn roles_that_must_alternate_are_made_to() {
+fn messages_are_merged_for_templates_that_need_alternating_roles() {
     let mistral = "{% set ns = namespace(last='') %}{% for m in messages %}{% if m.role == ns.last %}\
         {{ raise_exception('roles must alternate') }}{% endif %}{% set ns.last = m.role %}[{{ m.role }}]{{ m.content }}{% endfor %}";
-    let chat: Chat = vec![said("user", "a"), said("user", "b"), said("assistant", "c")].into();
-    assert_eq!(rendered(mistral, &chat), "[user]a\nb[assistant]c");
+    let chat: Chat = vec![message("user", "a"), message("user", "b"), message("assistant", "c")].into();
+    assert_eq!(render(mistral, &chat), "[user]a\nb[assistant]c");
     let parts = "{% for m in messages %}{{ m.content[0].text + '!' }}{% endfor %}";
-    assert_eq!(rendered(parts, &vec![said("user", "a")].into()), "a!", "content in parts");
+    assert_eq!(render(parts, &vec![message("user", "a")].into()), "a!", "content in parts");
     let never = "{{ raise_exception('no ' ~ messages[0].role) }}";
     let error = template(never).render(&messages()).unwrap_err();
     assert_eq!(error, Error::Template("no user".into()), "the first reason is told");
 }
 
 #[test]
-fn a_template_that_counts_its_tools_is_given_none_at_all() {
+fn a_template_that_counts_tools_gets_an_undefined_list() {
     let counts = "{% if tools is not defined %}{% set tools = [] %}{% endif %}{{ tools | length }}{{ messages[0].content }}";
-    assert_eq!(rendered(counts, &messages()), "0 hi ");
+    assert_eq!(render(counts, &messages()), "0 hi ");
 }
 
 #[test]
-fn what_was_thought_is_passed_on_under_every_name() {
+fn reasoning_is_passed_under_every_common_name() {
     let source = "{% for m in messages %}{% if m.reasoning_content is defined %}<think>{{ m.reasoning_content }}\
         </think>{% endif %}{{ m.thinking }}|{{ m.reasoning }}|{{ m.content }};{% endfor %}";
-    let thought = ChatMessage { reasoning: "hm".into(), ..said("assistant", "Yes.") };
+    let reasoned = ChatMessage { reasoning: "hm".into(), ..message("assistant", "Yes.") };
     assert_eq!(
-        rendered(source, &vec![said("user", "?"), thought].into()),
+        render(source, &vec![message("user", "?"), reasoned].into()),
         "||?;<think>hm</think>hm|hm|Yes.;"
     );
     let harmony = "{#- <|channel|>analysis<|message|> functions. tools #}{% for m in messages %}\
@@ -149,48 +149,48 @@ fn what_was_thought_is_passed_on_under_every_name() {
     let mut chat = with_tools();
     chat.messages[1].reasoning = "hm".into();
     chat.messages[1].content = "I add.".into();
-    assert_eq!(rendered(harmony, &chat), "/1+2?;hm\n\nI add./;/3;");
+    assert_eq!(render(harmony, &chat), "/1+2?;hm\n\nI add./;/3;");
 }
 
 #[test]
-fn a_template_that_shows_names_gets_them() {
+fn message_names_reach_the_template() {
     let named = "{# tools <tool_call> #}{% for m in messages %}{{ m.role }}{% if m.name %}({{ m.name }}){% endif %} {% endfor %}";
     let mut chat = with_tools();
     chat.messages[2].name = Some("add".into());
-    assert_eq!(rendered(named, &chat), "user assistant tool(add) ");
+    assert_eq!(render(named, &chat), "user assistant tool(add) ");
     chat.messages[0].name = Some("Eve".into());
-    assert_eq!(rendered(named, &chat), "user(Eve) assistant tool(add) ");
+    assert_eq!(render(named, &chat), "user(Eve) assistant tool(add) ");
 }
 
 #[test]
-fn calls_come_as_the_template_takes_them() {
+fn tool_calls_are_adapted_to_the_template() {
     let call = |arguments: &str| {
         let call = ToolCall { id: "call_1".into(), name: "f".into(), arguments: arguments.into() };
-        let result = ChatMessage { tool_call_id: Some("call_1".into()), ..said("tool", "3") };
-        let call = ChatMessage { tool_calls: vec![call], ..said("assistant", "") };
-        Chat::from(vec![said("user", "?"), call, result])
+        let result = ChatMessage { tool_call_id: Some("call_1".into()), ..message("tool", "3") };
+        let call = ChatMessage { tool_calls: vec![call], ..message("assistant", "") };
+        Chat::from(vec![message("user", "?"), call, result])
     };
     let as_json = "{# tools <tool_call> #}{% for c in messages[1].tool_calls %}{{ c.function.arguments | tojson }}{% endfor %}?";
     for (arguments, expected) in
         [("{\"a\":1}", "{\"a\": 1}?"), ("", "{}?"), ("{bad", "\"{bad\"?"), ("[1]", "[1]?")]
     {
-        assert_eq!(rendered(as_json, &call(arguments)), expected);
+        assert_eq!(render(as_json, &call(arguments)), expected);
     }
     let items = "{# tools <tool_call> #}?{% for k, v in messages[1].tool_calls[0].function.arguments | items %}{{ k }}={{ v }} {% endfor %}";
-    assert_eq!(rendered(items, &call("{\"a\":1,\"b\":[2]}")), "?a=1 b=[2] ");
-    assert_eq!(rendered(items, &call("{bad")), "?arguments={bad ");
+    assert_eq!(render(items, &call("{\"a\":1,\"b\":[2]}")), "?a=1 b=[2] ");
+    assert_eq!(render(items, &call("{bad")), "?arguments={bad ");
     let as_text =
         "{# tools <tool_call> #}?{{ '```json\n' + messages[1].tool_calls[0].function.arguments + '\n```' }}";
-    assert_eq!(rendered(as_text, &call("{\"a\":1}")), "?```json\n{\"a\": 1}\n```");
+    assert_eq!(render(as_text, &call("{\"a\":1}")), "?```json\n{\"a\": 1}\n```");
     let nine = "{# tools <tool_call> #}?{% for m in messages %}{% for c in m.tool_calls %}{% if c.id|length != 9 %}\
         {{ raise_exception('nine') }}{% endif %}{{ c.id }}{% endfor %}{% if m.role == 'tool' %}={{ m.tool_call_id }}{% endif %}{% endfor %}";
-    let text = rendered(nine, &call("{}"));
+    let text = render(nine, &call("{}"));
     let (id, of) = text[1..].split_once('=').unwrap();
     assert_eq!((id.len(), id), (9, of));
 }
 
 #[test]
-fn variables_of_a_request_reach_the_template_and_none_of_its_own() {
+fn request_variables_reach_the_template_but_cannot_override_reserved_ones() {
     let variable = |name: &str, value: &str| TemplateVariable {
         name: name.into(),
         value: value.into(),
@@ -208,11 +208,11 @@ fn variables_of_a_request_reach_the_template_and_none_of_its_own() {
         ],
         ..messages()
     };
-    assert_eq!(rendered(source, &chat), "off2<s>1");
+    assert_eq!(render(source, &chat), "off2<s>1");
     assert_eq!(template(source).ignored_variables(&chat), ["chat_template_kwargs.unread"]);
     let harmony = "<|channel|>analysis<|message|>{{ reasoning_effort }}";
     let chat = Chat { variables: vec![variable("reasoning_effort", "\"xhigh\"")], ..messages() };
-    assert_eq!(rendered(harmony, &chat), "<|channel|>analysis<|message|>high");
+    assert_eq!(render(harmony, &chat), "<|channel|>analysis<|message|>high");
 }
 
 #[test]
@@ -224,18 +224,18 @@ fn reasoning_is_switched_off_where_the_template_has_no_switch() {
     };
     let chat = Chat { variables: vec![switch("think")], ..messages() };
     let closed = "{{ messages[0].content.split('</think>')[-1].strip() }}<|a|>";
-    assert_eq!(rendered(closed, &chat), "hi<|a|><think>\n\n</think>\n\n");
+    assert_eq!(render(closed, &chat), "hi<|a|><think>\n\n</think>\n\n");
     let opened = "{{ messages[0].content.split('</think>')[-1].strip() }}<|a|><think>\n";
-    assert_eq!(rendered(opened, &chat), "hi<|a|><think></think>\n\n");
+    assert_eq!(render(opened, &chat), "hi<|a|><think></think>\n\n");
     let own = "{{ messages[0].content.split('</think>')[-1].strip() }}<|a|>{% if not enable_thinking %}!{% endif %}";
-    assert_eq!(rendered(own, &chat), "hi<|a|>!");
+    assert_eq!(render(own, &chat), "hi<|a|>!");
     for (source, ignored) in [(closed, vec![]), (own, vec![]), ("{{ messages[0].content }}", vec!["think"])] {
         assert_eq!(template(source).ignored_variables(&chat), ignored, "{source}");
     }
 }
 
 #[test]
-fn reasoning_is_on_where_the_request_says_nothing() {
+fn reasoning_is_on_by_default() {
     let switch = |name: &str, value: &str| TemplateVariable {
         name: name.into(),
         value: value.into(),
@@ -255,19 +255,23 @@ fn reasoning_is_on_where_the_request_says_nothing() {
         (vec![("thinking", "false")], "hi<|a|><think>\n</think>"),
         (vec![("thinking", "false"), ("enable_thinking", "true")], "hi<|a|><think>\n"),
     ] {
-        assert_eq!(rendered(source, &asked(&variables)), expected, "{variables:?}");
+        assert_eq!(render(source, &asked(&variables)), expected, "{variables:?}");
     }
-    let reading = Dialect::of(source).reading(&messages(), &rendered(source, &messages()));
-    assert!(format!("{reading:?}").contains("inside: true"), "the answer begins within the thought");
+    let output_format =
+        ModelFormat::from_template(source).output_format(&messages(), &render(source, &messages()));
+    assert!(
+        format!("{output_format:?}").contains("starts_in_reasoning: true"),
+        "the answer begins within the thought"
+    );
 }
 
 #[test]
-fn templates_are_told_the_date_as_llama_cpp_tells_it() {
+fn templates_get_the_date_in_llama_cpp_format() {
     let now = || lar_base::Timestamp::now().strftime("%d %b %Y").unwrap();
     // As Llama 3.3's template reads it.
     let source = "{% if not date_string is defined %}{% set date_string = '26 Jul 2024' %}{% endif %}\
         {{ date_string }}|{{ messages[0].content.strip() }}";
-    let (before, text, after) = (now(), rendered(source, &messages()), now());
+    let (before, text, after) = (now(), render(source, &messages()), now());
     assert!([before, after].map(|day| format!("{day}|hi")).contains(&text), "{text}");
     let date = TemplateVariable {
         name: "date_string".into(),
@@ -275,45 +279,45 @@ fn templates_are_told_the_date_as_llama_cpp_tells_it() {
         field: "chat_template_kwargs.date_string".into(),
     };
     let chat = Chat { variables: vec![date], ..messages() };
-    assert_eq!(rendered(source, &chat), "1 May 2025|hi");
+    assert_eq!(render(source, &chat), "1 May 2025|hi");
 
     // As Firefunction's does: what is not defined cannot be added to a text. It is told of tools in words.
     let source = "{% set text = 'Functions:' + functions + '\\nToday is ' + datetime + '.' %}\
         {% for m in messages %}{{ m.content.strip() }}\n{% endfor %}{{ text }}";
-    let (before, text, after) = (now(), rendered(source, &messages()), now());
+    let (before, text, after) = (now(), render(source, &messages()), now());
     let today = text.strip_prefix("hi\nFunctions:\nToday is ").and_then(|rest| rest.strip_suffix(" GMT."));
     let today: Vec<&str> = today.unwrap_or_else(|| panic!("{text}")).split(' ').collect();
     let [month, day, year, time] = today[..] else { panic!("{text}") };
     assert!([before, after].contains(&format!("{day} {month} {year}")), "{text}");
     assert_eq!(time.len(), "14:05:00".len(), "{text}");
-    assert!(rendered(source, &with_tools()).contains("You may call these functions"));
+    assert!(render(source, &with_tools()).contains("You may call these functions"));
     // Where nothing reads `datetime`, there are no `functions`.
     let others = "{{ messages[0].content.strip() }}{{ functions is defined }}";
-    assert_eq!(rendered(others, &messages()), "hiFalse");
+    assert_eq!(render(others, &messages()), "hiFalse");
 }
 
 #[test]
-fn a_prompt_without_a_generation_prompt_ends_behind_the_last_message() {
+fn without_a_generation_prompt_the_prompt_ends_after_the_last_message() {
     let source = "{% for m in messages %}<|{{ m.role }}|>{{ m.content.strip() }}\n{% endfor %}\
         {% if add_generation_prompt %}<|assistant|><think>\n{% endif %}{# </think> #}";
-    assert_eq!(rendered(source, &messages()), "<|user|>hi\n<|assistant|><think>\n");
+    assert_eq!(render(source, &messages()), "<|user|>hi\n<|assistant|><think>\n");
     let chat = Chat { adds_generation_prompt: false, ..messages() };
-    assert_eq!(rendered(source, &chat), "<|user|>hi\n");
+    assert_eq!(render(source, &chat), "<|user|>hi\n");
     // Nor is an empty thought added, which would be the beginning of an answer.
     let off = TemplateVariable { name: "thinking".into(), value: "false".into(), field: "think".into() };
     let chat = Chat { variables: vec![off], ..chat };
-    assert_eq!(rendered(source, &chat), "<|user|>hi\n");
+    assert_eq!(render(source, &chat), "<|user|>hi\n");
 }
 
 /// What the templates of SmolLM3, Phi 4, Llama 3, Qwen, DeepSeek, gpt-oss, Command R, Granite, GLM, Kimi, MiniMax, LFM2 and
 /// Nemotron use of Jinja and Python, a line for each.
 #[test]
-fn templates_in_the_wild_find_what_they_use() {
+fn common_template_features_are_supported() {
     let chat = Chat::from(vec![
-        said("system", "/no_think Be brief."),
-        said("user", "Hi"),
-        said("assistant", "<think>\nhm\n</think>\n\nHello"),
-        said("user", "Why?"),
+        message("system", "/no_think Be brief."),
+        message("user", "Hi"),
+        message("assistant", "<think>\nhm\n</think>\n\nHello"),
+        message("user", "Why?"),
     ]);
     for (source, expected) in [
         (
@@ -402,6 +406,6 @@ fn templates_in_the_wild_find_what_they_use() {
 /// What a template writes that is about its language rather than about the messages.
 fn alone(source: &str, chat: &Chat) -> String {
     let everything = "{% for m in messages %}{{ m.content }}{% endfor %}\u{1}";
-    let text = rendered(&format!("{everything}{source}"), chat);
+    let text = render(&format!("{everything}{source}"), chat);
     text.split_once('\u{1}').unwrap().1.to_owned()
 }

@@ -11,7 +11,7 @@ use minijinja::Value;
 use minijinja::value::Serde;
 
 use super::{RESERVED, reads};
-use crate::dialect;
+use crate::chat_format;
 use crate::driver::{Chat, TemplateVariable};
 
 /// The format of `date_string`, which Llama 3's templates read. UTC, as everything that templates are told of the time.
@@ -22,7 +22,7 @@ const DATE_TIME_FORMAT: &str = "%b %d %Y %H:%M:%S GMT";
 /// The variables of one rendering. `tools` are those that the template is given.
 pub(super) fn of(chat: &Chat, source: &str, tools: &[Value]) -> Value {
     let mut variables = defaults(chat, source, tools);
-    let harmony = source.contains(dialect::HARMONY_THOUGHT.0);
+    let harmony = source.contains(chat_format::HARMONY_REASONING.0);
     let fit = chat.variables.iter().filter(|variable| !RESERVED.contains(&variable.name.as_str()));
     variables.extend(fit.map(|variable| (variable.name.clone(), value_of(variable, harmony))));
     Value::from(variables)
@@ -31,7 +31,7 @@ pub(super) fn of(chat: &Chat, source: &str, tools: &[Value]) -> Value {
 /// What a template finds where the request says nothing.
 fn defaults(chat: &Chat, source: &str, tools: &[Value]) -> BTreeMap<String, Value> {
     // The request may switch reasoning off by the name that another model family gave the switch.
-    let thinks = !chat.variables.iter().any(dialect::switches_off);
+    let thinks = !chat.variables.iter().any(chat_format::disables_reasoning);
     let mut defaults = BTreeMap::from([("enable_thinking".to_owned(), Value::from(thinks))]);
     let now = Timestamp::now();
     for (name, format) in [("date_string", DATE_FORMAT), ("datetime", DATE_TIME_FORMAT)] {

@@ -12,12 +12,12 @@ use lar_base::Instant;
 use serde_json::Value;
 
 use super::constraint::{Grammars, SOURCE_BYTES_MAX};
+use super::fair_queue::FairQueue;
 use super::llama_cpp::{Chain, Link, Vocab};
 use super::timed::thread_time;
-use super::turns::Turns;
-use crate::driver::{Checked, Constraint};
+use crate::driver::{CheckedConstraint, Constraint};
 use crate::gbnf;
-use crate::protocol::{FromWorker, ToCheck};
+use crate::protocol::{ConstraintCheck, FromWorker};
 use crate::schema::{Level, close, is_too_wide, loosen};
 
 /// What looking through the whole vocabulary for a token that fits may compute; others wait for it.
@@ -28,54 +28,54 @@ const STEPS_TIME_MAX: Duration = Duration::from_secs(1);
 /// milliseconds, so that 512 tools have enough of it. A check that was begun goes on to its own limits.
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(10);
 /// Outcomes that are kept, and their bytes. One request may have 512 tools.
-const KEPT_MAX: usize = 2048;
-const KEPT_BYTES_MAX: usize = 8 << 20;
+const CACHED_OUTCOMES_MAX: usize = 2048;
+const CACHED_BYTES_MAX: usize = 8 << 20;
 /// An outcome that a step's time decided is kept for so long: the same step takes longer where other programs share the
 /// processor's caches.
-const KEPT_FOR_TIME: Duration = Duration::from_secs(60);
+const TIMED_OUTCOME_TTL: Duration = Duration::from_secs(60);
 
 /// The checks that wait for the vocabulary. They are computed one at a time.
 pub(super) struct Checks {
     checker: Checker,
-    waiting: Turns<Request>,
+    waiting: FairQueue<CheckRequest>,
     /// The processor time of the thread that computes.
     clock: fn() -> Duration,
 }
 
 /// What of one request is not checked yet.
-struct Request {
+struct CheckRequest {
     id: u64,
-    left: VecDeque<Check>,
+    left: VecDeque<PendingCheck>,
     /// What its checks have computed so far.
     spent: Duration,
 }
 
-struct Check {
+struct PendingCheck {
     index: u32,
-    to_check: ToCheck,
+    to_check: ConstraintCheck,
 }
 
 impl Default for Checks {
     fn default() -> Self {
-        Self { checker: Checker::default(), waiting: Turns::default(), clock: thread_time }
+        Self { checker: Checker::default(), waiting: FairQueue::default(), clock: thread_time }
     }
 }
 
 impl Checks {
     /// Answers those checks of a request whose outcome is known; takes the others on. Strict ones go first, since they are
     /// refused when the request's time is over.
-    pub(super) fn add(&mut self, id: u64, caller: u64, constraints: Vec<ToCheck>) -> Vec<FromWorker> {
+    pub(super) fn add(&mut self, id: u64, caller: u64, constraints: Vec<ConstraintCheck>) -> Vec<FromWorker> {
         let now = Instant::now();
         let (mut answers, mut left) = (Vec::new(), Vec::new());
         for (index, to_check) in (0..).zip(constraints) {
-            match self.checker.known(&to_check, now) {
+            match self.checker.cached(&to_check, now) {
                 Some(outcome) => answers.push(FromWorker::Checked { id, index, outcome: outcome.clone() }),
-                None => left.push(Check { index, to_check }),
+                None => left.push(PendingCheck { index, to_check }),
             }
         }
         left.sort_by_key(|check| !check.to_check.strict);
         if !left.is_empty() {
-            self.waiting.push(caller, Request { id, left: left.into(), spent: Duration::ZERO });
+            self.waiting.push(caller, CheckRequest { id, left: left.into(), spent: Duration::ZERO });
         }
         answers
     }
@@ -93,23 +93,23 @@ impl Checks {
     /// same; where its request's time is over, also the answers to the rest of that request.
     pub(super) fn compute_next<'model>(&mut self, vocab: impl FnOnce() -> Vocab<'model>) -> Vec<FromWorker> {
         let Some((caller, request)) = self.waiting.next_mut() else { return Vec::new() };
-        let Some(Check { index, to_check }) = request.left.pop_front() else { return Vec::new() };
-        let begun = (self.clock)();
+        let Some(PendingCheck { index, to_check }) = request.left.pop_front() else { return Vec::new() };
+        let before = (self.clock)();
         let outcome = self.checker.check(vocab, &to_check);
-        let took = (self.clock)().saturating_sub(begun);
+        let took = (self.clock)().saturating_sub(before);
         request.spent += took;
         let id = request.id;
         let mut answers = vec![FromWorker::Checked { id, index, outcome: outcome.clone() }];
         if request.spent >= REQUEST_TIME_MAX {
             let rest = std::mem::take(&mut request.left).into_iter();
-            answers.extend(rest.map(|Check { index, to_check }| {
+            answers.extend(rest.map(|PendingCheck { index, to_check }| {
                 let outcome = out_of_time(&to_check);
                 FromWorker::Checked { id, index, outcome }
             }));
         }
         self.waiting.charge(caller, u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
-        self.waiting.retain(|Request { id, left, .. }| {
-            left.retain(|Check { index, to_check: other }| {
+        self.waiting.retain(|CheckRequest { id, left, .. }| {
+            left.retain(|PendingCheck { index, to_check: other }| {
                 let is_same = *other == to_check;
                 if is_same {
                     let outcome = outcome.clone();
@@ -125,12 +125,14 @@ impl Checks {
 
 /// What is said of a check for which its request had no time left: as much as of a schema of which each step takes too
 /// long. It says nothing of the schema, so it is not kept.
-fn out_of_time(ToCheck { constraint, strict }: &ToCheck) -> Result<Checked, String> {
+fn out_of_time(
+    ConstraintCheck { constraint, strict }: &ConstraintCheck,
+) -> Result<CheckedConstraint, String> {
     match constraint {
         Constraint::JsonSchema(source) if !strict => {
             let loosened = loosen(&read(source)?, Level::Any);
             let constraint = Constraint::JsonSchema(loosened.schema.to_string());
-            Ok(Checked { constraint, dropped: loosened.dropped })
+            Ok(CheckedConstraint { constraint, dropped: loosened.dropped })
         }
         _ => Err(format!(
             "it was not checked, since the schemas of this request take over {} s to check together; send fewer of them, or \
@@ -145,23 +147,23 @@ fn out_of_time(ToCheck { constraint, strict }: &ToCheck) -> Result<Checked, Stri
 struct Checker {
     grammars: Option<Grammars>,
     /// What was found of schemas, by their source: of those that may be loosened, and of strict ones.
-    kept: [HashMap<String, Kept>; 2],
-    kept_bytes: usize,
+    cached: [HashMap<String, CachedOutcome>; 2],
+    cached_bytes: usize,
 }
 
 /// What was found of a schema.
-struct Kept {
-    outcome: Result<Checked, String>,
+struct CachedOutcome {
+    outcome: Result<CheckedConstraint, String>,
     /// Until when it is taken for true; for good if absent.
     until: Option<Instant>,
 }
 
 impl Checker {
     /// What was found of a schema before.
-    fn known(&self, to_check: &ToCheck, now: Instant) -> Option<&Result<Checked, String>> {
+    fn cached(&self, to_check: &ConstraintCheck, now: Instant) -> Option<&Result<CheckedConstraint, String>> {
         let Constraint::JsonSchema(source) = &to_check.constraint else { return None };
-        let kept = self.kept[usize::from(to_check.strict)].get(source)?;
-        kept.until.is_none_or(|until| now < until).then_some(&kept.outcome)
+        let cached = self.cached[usize::from(to_check.strict)].get(source)?;
+        cached.until.is_none_or(|until| now < until).then_some(&cached.outcome)
     }
 
     /// What of a constraint an answer can be held to.
@@ -171,10 +173,10 @@ impl Checker {
     fn check<'model>(
         &mut self,
         vocab: impl FnOnce() -> Vocab<'model>,
-        ToCheck { constraint, strict }: &ToCheck,
-    ) -> Result<Checked, String> {
+        ConstraintCheck { constraint, strict }: &ConstraintCheck,
+    ) -> Result<CheckedConstraint, String> {
         if let Constraint::Gbnf(source) = constraint
-            && gbnf::read(source)? == gbnf::Kind::Other
+            && gbnf::parse(source)? == gbnf::Kind::Other
         {
             check_recursive(vocab(), source)?;
             return Ok(whole(constraint));
@@ -192,42 +194,42 @@ impl Checker {
         found.outcome
     }
 
-    fn keep(&mut self, source: &str, strict: bool, found: &Found, now: Instant) {
+    fn keep(&mut self, source: &str, strict: bool, found: &SchemaOutcome, now: Instant) {
         // Longer ones are read and loosened to any value, which is quick.
         if source.len() > SOURCE_BYTES_MAX {
             return;
         }
         let bytes = 2 * source.len();
-        if self.kept.iter().map(HashMap::len).sum::<usize>() >= KEPT_MAX
-            || self.kept_bytes + bytes > KEPT_BYTES_MAX
+        if self.cached.iter().map(HashMap::len).sum::<usize>() >= CACHED_OUTCOMES_MAX
+            || self.cached_bytes + bytes > CACHED_BYTES_MAX
         {
-            self.kept.iter_mut().for_each(HashMap::clear);
-            self.kept_bytes = 0;
+            self.cached.iter_mut().for_each(HashMap::clear);
+            self.cached_bytes = 0;
         }
-        let until = found.is_for_time.then(|| now.after(KEPT_FOR_TIME));
-        let kept = Kept { outcome: found.outcome.clone(), until };
-        if self.kept[usize::from(strict)].insert(source.to_owned(), kept).is_none() {
-            self.kept_bytes += bytes;
+        let until = found.is_for_time.then(|| now.after(TIMED_OUTCOME_TTL));
+        let cached = CachedOutcome { outcome: found.outcome.clone(), until };
+        if self.cached[usize::from(strict)].insert(source.to_owned(), cached).is_none() {
+            self.cached_bytes += bytes;
         }
     }
 }
 
-fn whole(constraint: &Constraint) -> Checked {
-    Checked { constraint: constraint.clone(), dropped: Vec::new() }
+fn whole(constraint: &Constraint) -> CheckedConstraint {
+    CheckedConstraint { constraint: constraint.clone(), dropped: Vec::new() }
 }
 
 /// What was found of a schema.
-struct Found {
-    outcome: Result<Checked, String>,
+struct SchemaOutcome {
+    outcome: Result<CheckedConstraint, String>,
     /// Whether the time that a step took decided it.
     is_for_time: bool,
 }
 
 /// Finds the strictest form of a schema that answers can be held to.
-fn schema(grammars: &Grammars, source: &str, strict: bool) -> Found {
+fn schema(grammars: &Grammars, source: &str, strict: bool) -> SchemaOutcome {
     let mut is_for_time = false;
     let outcome = strictest(grammars, source, strict, &mut is_for_time);
-    Found { outcome, is_for_time }
+    SchemaOutcome { outcome, is_for_time }
 }
 
 fn strictest(
@@ -235,8 +237,8 @@ fn strictest(
     source: &str,
     strict: bool,
     is_for_time: &mut bool,
-) -> Result<Checked, String> {
-    let begun = thread_time();
+) -> Result<CheckedConstraint, String> {
+    let started = thread_time();
     let is_long = source.len() > SOURCE_BYTES_MAX;
     if strict && is_long {
         return Err(format!("it has {} bytes; {SOURCE_BYTES_MAX} at most", source.len()));
@@ -251,7 +253,7 @@ fn strictest(
     }
     let (mut tried, mut first) = (None, None);
     for level in Level::ALL {
-        let is_late = thread_time().saturating_sub(begun) > STEPS_TIME_MAX;
+        let is_late = thread_time().saturating_sub(started) > STEPS_TIME_MAX;
         if (is_long || is_late) && level != Level::Any {
             *is_for_time = *is_for_time || is_late;
             continue;
@@ -268,7 +270,7 @@ fn strictest(
             Ok(()) => {
                 return match loosened.missing {
                     Some(path) if strict => Err(format!("`{path}` cannot be expressed")),
-                    _ => Ok(Checked { constraint, dropped: loosened.dropped }),
+                    _ => Ok(CheckedConstraint { constraint, dropped: loosened.dropped }),
                 };
             }
             Err(refusal) if strict => {
@@ -295,12 +297,12 @@ fn read(source: &str) -> Result<Value, String> {
 /// Checks a grammar that llama.cpp's own code computes.
 fn check_recursive(vocab: Vocab<'_>, source: &str) -> Result<(), String> {
     let mut grammar = Chain::new(vocab, vec![Link::Grammar(source.to_owned())])?;
-    let begun = thread_time();
+    let started = thread_time();
     let fits = grammar.keep(vocab.tokens().map(|token| (token, 0.0)));
     if fits.is_empty() {
         return Err("no text fits it".into());
     }
-    if thread_time().saturating_sub(begun) > GBNF_TOKEN_MAX {
+    if thread_time().saturating_sub(started) > GBNF_TOKEN_MAX {
         return Err("it has so many ways to go on that each token would take too long".into());
     }
     Ok(())

@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_files_that_the_server_names_are_read_and_none_that_begin_like_them() {
+    fn only_the_named_model_files_are_readable() {
         let named = ["/m/a-00001-of-00002.gguf", "/m/a-00002-of-00002.gguf"].map(PathBuf::from);
         let load = Load::Vocabulary { path: named[0].clone(), files: named.to_vec() };
         let Confinement { profile, read, list, execute, write, .. } = of(&load);

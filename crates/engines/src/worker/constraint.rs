@@ -34,13 +34,13 @@ const WHITESPACE: &str = r" |\n{1,2}[ \t]{0,20}";
 
 /// Why an answer cannot be held to a constraint.
 #[derive(Debug)]
-pub(super) struct Refusal {
+pub(super) struct ConstraintError {
     pub(super) reason: String,
     /// Whether it is for the time that the constraint takes, which depends on the machine.
     pub(super) is_for_time: bool,
 }
 
-impl From<String> for Refusal {
+impl From<String> for ConstraintError {
     fn from(reason: String) -> Self {
         Self { reason, is_for_time: false }
     }
@@ -78,11 +78,11 @@ impl Grammars {
     }
 
     /// Whether an answer can be held to a constraint; what no text fits is refused too.
-    pub(super) fn check(&self, constraint: &Constraint) -> Result<(), Refusal> {
-        let begun = thread_time();
+    pub(super) fn check(&self, constraint: &Constraint) -> Result<(), ConstraintError> {
+        let started = thread_time();
         let mut matcher = self.start_timed(constraint)?;
-        if thread_time().saturating_sub(begun) > BUILD_TIME_MAX {
-            return Err(Refusal { reason: "it takes too long to compile".into(), is_for_time: true });
+        if thread_time().saturating_sub(started) > BUILD_TIME_MAX {
+            return Err(ConstraintError { reason: "it takes too long to compile".into(), is_for_time: true });
         }
         let reason = match matcher.mask() {
             Ok(mask) if !mask.is_zero() => return Ok(()),
@@ -91,7 +91,7 @@ impl Grammars {
             Err(error) if error.contains("NoExtension") => "no text fits it".into(),
             Err(error) => first_line(&error),
         };
-        Err(Refusal { reason, is_for_time: matcher.is_out_of_time() })
+        Err(ConstraintError { reason, is_for_time: matcher.is_out_of_time() })
     }
 
     /// A matcher at the beginning of an answer, whose work is bounded in time.
@@ -138,9 +138,9 @@ fn grammar(constraint: &Constraint) -> Result<TopLevelGrammar, String> {
             short_enough(source, SOURCE_BYTES_MAX)?;
             return Ok(TopLevelGrammar::from_lark(source.clone()));
         }
-        Constraint::Calls(_) => return Err("it holds parts of an answer, not all of it".into()),
+        Constraint::ToolCalls(_) => return Err("it holds parts of an answer, not all of it".into()),
         Constraint::Gbnf(source) => {
-            return match gbnf::read(source)? {
+            return match gbnf::parse(source)? {
                 gbnf::Kind::Regular(regex) => Ok(TopLevelGrammar::from_regex(&regex)),
                 gbnf::Kind::Other => Err("it is recursive, which llama.cpp alone reads".into()),
             };
@@ -149,11 +149,11 @@ fn grammar(constraint: &Constraint) -> Result<TopLevelGrammar, String> {
     if !schema.is_object() {
         return Err("it must be a JSON object".into());
     }
-    Ok(TopLevelGrammar::from_json_schema(bounded_blanks(schema)))
+    Ok(TopLevelGrammar::from_json_schema(bound_whitespace(schema)))
 }
 
 /// A schema whose texts hold few blanks between their parts.
-pub(crate) fn bounded_blanks(mut schema: Value) -> Value {
+pub(crate) fn bound_whitespace(mut schema: Value) -> Value {
     if let Value::Object(fields) = &mut schema {
         fields.insert("x-guidance".into(), json!({ "whitespace_pattern": WHITESPACE }));
     }
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_schema_cannot_say_is_told() {
+    fn a_refused_schema_reports_the_reason() {
         check(r##"{"properties":{"a":{"$ref":"#/$defs/b"}},"$defs":{"b":{"type":"integer"}}}"##).unwrap();
         for (schema, reason) in [
             ("[]", "must be a JSON object"),
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schema_without_end_is_refused_rather_than_computed() {
+    fn an_oversized_schema_is_refused_without_compiling() {
         let nested = |depth: usize| "{\"items\":".repeat(depth) + "{}" + &"}".repeat(depth);
         assert!(check(&nested(10_000)).is_err());
         let long = format!(r#"{{"description":"{}"}}"#, "x".repeat(300 << 10));
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_fits_the_schema_gets_through() {
+    fn only_text_that_matches_the_schema_is_allowed() {
         let schema = r#"{"type":"object","properties":{"n":{"type":"integer"}},"required":["n"],"additionalProperties":false}"#;
         let grammars = Grammars::of_bytes().unwrap();
         let fits = |text: &str| {
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn regular_grammars_of_llama_cpp_cost_no_more_than_others() {
+    fn regular_gbnf_grammars_are_compiled_as_regexes() {
         let grammars = Grammars::of_bytes().unwrap();
         let fits = |source: &str, text: &str| {
             let mut matcher = grammars.start(&Constraint::Gbnf(source.into())).unwrap();
@@ -262,8 +262,8 @@ mod tests {
     }
 
     #[test]
-    fn answers_with_tools_are_held_to_calls_that_their_schemas_accept() {
-        use crate::dialect::Dialect;
+    fn tool_answers_must_be_calls_that_match_their_schemas() {
+        use crate::chat_format::ModelFormat;
         use crate::driver::{Chat, Tool, ToolChoice};
 
         let tool = |name: &str, parameters: &str| Tool {
@@ -281,8 +281,8 @@ mod tests {
         };
         let grammars = Grammars::of_bytes().unwrap();
         let fits = |template: &str, choice: ToolChoice, text: &str| {
-            let reading = Dialect::of(template).reading(&chat(choice), "<think>");
-            let mut matcher = grammars.start(&reading.constraint.unwrap()).unwrap();
+            let output_format = ModelFormat::from_template(template).output_format(&chat(choice), "<think>");
+            let mut matcher = grammars.start(&output_format.constraint.unwrap()).unwrap();
             let bytes: Vec<u32> = text.bytes().map(u32::from).collect();
             matcher.try_consume_tokens(&bytes).unwrap() == bytes.len() && matcher.is_accepting().unwrap()
         };
@@ -292,7 +292,7 @@ mod tests {
         let wrong = "<tool_call>\n{\"name\": \"a\", \"arguments\": {\"x\": \"1\"}}\n</tool_call>";
         let named = || ToolChoice::Named("b.c".into());
         let one = Chat { parallel_calls: false, ..chat(ToolChoice::Required) };
-        grammars.start(&Dialect::of("").reading(&one, "").constraint.unwrap()).unwrap();
+        grammars.start(&ModelFormat::from_template("").output_format(&one, "").constraint.unwrap()).unwrap();
         for (choice, text, expected) in [
             (ToolChoice::Auto, "Hello, 2 < 3.\n<table>", true),
             (ToolChoice::Auto, call_a, true),
@@ -313,7 +313,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_compiled_or_refused(source in "\\PC{0,80}") {
+        fn any_text_compiles_or_is_refused(source in "\\PC{0,80}") {
             let grammars = Grammars::of_bytes().unwrap();
             let _ = grammars.start(&Constraint::JsonSchema(source.clone()));
             let _ = grammars.start(&Constraint::Lark(source));

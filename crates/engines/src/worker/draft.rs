@@ -59,7 +59,7 @@ impl<'model> Drafter<'model> {
     ///
     /// # Errors
     /// When it cannot compute; it is of no use then.
-    pub(super) fn guess(&mut self, text: &[u32], most: usize) -> Result<Vec<u32>, DecodeError> {
+    pub(super) fn draft_tokens(&mut self, text: &[u32], most: usize) -> Result<Vec<u32>, DecodeError> {
         if text.is_empty() || text.len() + most > self.context_tokens {
             return Ok(Vec::new());
         }
@@ -67,37 +67,37 @@ impl<'model> Drafter<'model> {
         self.context.forget(0, same);
         self.holds.truncate(same);
         let missing = &text[same..text.len().min(same + READ_MAX)];
-        let mut place = self.read(missing)?;
+        let mut output = self.read(missing)?;
         if self.holds.len() < text.len() {
             return Ok(Vec::new());
         }
-        let (mut guesses, vocab) = (Vec::with_capacity(most), self.model.vocab());
-        while guesses.len() < most {
-            let token = super::shortlist::likeliest(self.context.logits(place), &[]);
+        let (mut draft, vocab) = (Vec::with_capacity(most), self.model.vocab());
+        while draft.len() < most {
+            let token = super::shortlist::likeliest(self.context.logits(output), &[]);
             if vocab.ends(token) {
                 break;
             }
-            guesses.push(token);
-            if guesses.len() < most {
-                let begun = Instant::now();
-                place = self.read(&[token])?;
-                let took = begun.elapsed().as_secs_f64();
+            draft.push(token);
+            if draft.len() < most {
+                let started = Instant::now();
+                output = self.read(&[token])?;
+                let took = started.elapsed().as_secs_f64();
                 let weight = if self.token_seconds == 0.0 { 1.0 } else { NEWEST };
                 self.token_seconds += weight * (took - self.token_seconds);
             }
         }
-        Ok(guesses)
+        Ok(draft)
     }
 
     /// Reads tokens behind what it holds; where in the batch the last one's output is.
     fn read(&mut self, tokens: &[u32]) -> Result<usize, DecodeError> {
         self.context.batch_clear();
-        let mut place = 0;
+        let mut output = 0;
         for (at, token) in tokens.iter().enumerate() {
-            place = self.context.batch_add(*token, self.holds.len() + at, 0, at + 1 == tokens.len());
+            output = self.context.batch_add(*token, self.holds.len() + at, 0, at + 1 == tokens.len());
         }
         self.context.decode()?;
         self.holds.extend_from_slice(tokens);
-        Ok(place)
+        Ok(output)
     }
 }

@@ -39,13 +39,13 @@ pub(super) struct Embedder<'model> {
     classes: Option<usize>,
     /// The model's own layout of a pair.
     template: Option<String>,
-    requests: BTreeMap<u64, Request>,
+    requests: BTreeMap<u64, EmbedRequest>,
     /// In the order in which they came.
     waiting: VecDeque<Item>,
 }
 
 #[derive(Default)]
-struct Request {
+struct EmbedRequest {
     /// Texts that came so far.
     texts: u32,
     /// Of them, those that are not computed.
@@ -56,7 +56,7 @@ struct Request {
 }
 
 /// A text, or a pair, as the model reads it.
-struct Tokens {
+struct ModelInput {
     tokens: Vec<u32>,
     /// How many of them must stay at the end.
     after: usize,
@@ -89,7 +89,7 @@ impl Backend for Embedder<'_> {
             _ => {}
         }
         for text in texts {
-            let Tokens { mut tokens, after, cut } = self.tokens(query, text);
+            let ModelInput { mut tokens, after, cut } = self.tokens(query, text);
             let request = self.requests.entry(id).or_default();
             if cut || tokens.len() > self.tokens_max {
                 request.truncated.push(request.texts);
@@ -186,13 +186,13 @@ impl<'model> Embedder<'model> {
     }
 
     /// The tokens of a text, or of a query and a text.
-    fn tokens(&self, query: Option<&str>, text: &str) -> Tokens {
+    fn tokens(&self, query: Option<&str>, text: &str) -> ModelInput {
         let vocab = self.vocab;
         let Some(query) = query else {
             let (read, cut) = self.beginning(text, self.tokens_max);
             let (before, after) = self.tokenizer.marks();
             let tokens = before.into_iter().chain(read).chain(after).collect();
-            return Tokens { tokens, after: usize::from(after.is_some()), cut };
+            return ModelInput { tokens, after: usize::from(after.is_some()), cut };
         };
         // A query leaves half of the room to the text.
         let (mut query_tokens, mut cut) = self.beginning(query, self.tokens_max / 2);
@@ -209,7 +209,7 @@ impl<'model> Embedder<'model> {
             tokens.extend(text_tokens);
             let after = vocab.tokenize(after, false, true);
             tokens.extend(&after);
-            return Tokens { tokens, after: after.len(), cut };
+            return ModelInput { tokens, after: after.len(), cut };
         }
         let end = vocab.adds_end().then(|| vocab.end().or(vocab.separator())).flatten();
         let separator = vocab.adds_separator().then(|| vocab.separator()).flatten();
@@ -219,7 +219,7 @@ impl<'model> Embedder<'model> {
         tokens.extend(text_tokens);
         let last = end.or(separator);
         tokens.extend(last);
-        Tokens { tokens, after: usize::from(last.is_some()), cut }
+        ModelInput { tokens, after: usize::from(last.is_some()), cut }
     }
 
     /// The tokens of a text's beginning, more than `most` where the text has more, and whether some of it was not looked at.
@@ -247,7 +247,7 @@ impl<'model> Embedder<'model> {
     /// Ends a request all of whose texts came and are computed.
     fn finish(&mut self, id: u64, report: &mut dyn FnMut(u64, Progress)) {
         if self.requests.get(&id).is_some_and(|request| request.whole && request.missing == 0)
-            && let Some(Request { tokens, truncated, .. }) = self.requests.remove(&id)
+            && let Some(EmbedRequest { tokens, truncated, .. }) = self.requests.remove(&id)
         {
             report(id, Progress::Embedded { tokens, truncated });
         }

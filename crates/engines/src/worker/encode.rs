@@ -12,7 +12,7 @@ use lar_base::Instant;
 use lar_sandbox::Profile;
 use rustix::process::{Signal, getpid, kill_process};
 
-use super::{EndsWithProcess, with_short_message};
+use super::{AbortOnPanic, with_short_message};
 use crate::encoder::{Scratch, Service};
 use crate::protocol::{self, FromWorker, HEARTBEAT, LoadEncoder, ToWorker};
 
@@ -27,7 +27,7 @@ pub(super) fn prepare() {
 /// When the model cannot be loaded; the server was told.
 pub(super) fn run(load: &LoadEncoder, mut socket: UnixStream, profile: Profile) -> Result<(), String> {
     let reader = socket.try_clone().map_err(|error| error.to_string())?;
-    let worker = Arc::new(Worker {
+    let worker = Arc::new(EncoderWorker {
         socket: Mutex::new(socket.try_clone().map_err(|error| error.to_string())?),
         service: OnceLock::new(),
         step_since_ms: AtomicU64::new(0),
@@ -57,7 +57,7 @@ pub(super) fn run(load: &LoadEncoder, mut socket: UnixStream, profile: Profile) 
     Ok(())
 }
 
-struct Worker {
+struct EncoderWorker {
     socket: Mutex<UnixStream>,
     /// Set once the model is loaded; before that the server sends nothing.
     service: OnceLock<Service>,
@@ -65,7 +65,7 @@ struct Worker {
     step_since_ms: AtomicU64,
 }
 
-impl Worker {
+impl EncoderWorker {
     fn read_frames(&self, socket: UnixStream) {
         let mut socket = BufReader::new(socket);
         while let Ok(Some(frame)) = protocol::read(&mut socket) {
@@ -92,7 +92,7 @@ impl Worker {
     }
 
     fn compute(&self) {
-        let _ends = EndsWithProcess;
+        let _ends = AbortOnPanic;
         let Some(service) = self.service.get() else { return };
         let mut scratch = Scratch::default();
         loop {

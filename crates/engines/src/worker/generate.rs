@@ -1,7 +1,7 @@
 //! Generation: sequences that share one batch.
 //!
 //! A step decodes one batch: the next token of every running sequence, and a slice of the prompts that are
-//! still being read; [`super::pace`] says how large it may be. While one answer is written alone, tokens that
+//! still being read; [`super::step_budget`] says how large it may be. While one answer is written alone, tokens that
 //! are likely to follow are computed along with it, and those that the samplers would have chosen are kept:
 //! the answer is the same, sooner.
 //!
@@ -15,19 +15,19 @@ use std::sync::Arc;
 
 use lar_base::Instant;
 
-use super::cache::{Cache, Prompt};
+use super::cache::{PrefixCache, PromptTokens};
 use super::constraint::Grammars;
 use super::draft::Drafter;
 use super::llama_cpp::{Context, DecodeError, Interrupt, Model, Vocab};
-use super::pace::Pace;
-use super::reading::{Order, Unread};
+use super::prefill_order::{PrefillOrder, UnreadPrompt};
 use super::sampler::{Failure, Sampler, logprobs};
-use super::sequence::{Part, Sequence, Source};
+use super::sequence::{DraftSource, Sequence, StepPart};
+use super::step_budget::StepBudget;
 use super::step_threads::StepThreads;
-use super::{Backend, Job, Progress};
+use super::{Backend, Progress, StreamRequest};
 use crate::driver::{Candidate, FinishReason, TokenLogprobs};
-use crate::protocol::{CREDIT, Load, Tuned};
-use sequences::{Arrival, Waiting};
+use crate::protocol::{CREDIT, Load, TuningResult};
+use sequences::{NewStream, WaitingStream};
 
 /// Tokens of a prompt whose probabilities are told, in one step: each takes as many numbers as the vocabulary has tokens.
 const SCORED_TOKENS_MAX: usize = 32;
@@ -42,20 +42,20 @@ pub(super) struct Generator<'model> {
     /// Made for the first answer that is held to something.
     grammars: Option<Arc<Grammars>>,
     /// The sequences that no stream has, and what they know.
-    cache: Cache<Vec<u8>>,
+    cache: PrefixCache<Vec<u8>>,
     /// Streams that have no sequence: new ones, and those that were paused. By arrival: stream numbers only grow.
-    waiting: BTreeMap<u64, Waiting<'model>>,
+    waiting: BTreeMap<u64, WaitingStream<'model>>,
     /// By arrival.
     running: BTreeMap<u64, Sequence<'model>>,
-    pace: Pace,
+    budget: StepBudget,
     /// In which prompts are read.
-    order: Order,
+    order: PrefillOrder,
     /// Per sequence.
     context_tokens: usize,
     /// Whether a sequence can forget the end of what it read.
     forgets: bool,
     /// Whether next tokens are guessed.
-    guesses: bool,
+    speculates: bool,
     /// What guesses where the text itself tells nothing.
     drafter: Option<Drafter<'model>>,
     threads: StepThreads,
@@ -66,8 +66,8 @@ impl Backend for Generator<'_> {
         self.vocab
     }
 
-    fn start(&mut self, stream: u64, job: Job) -> Result<(), Progress> {
-        let Job { caller, prompt, sampling } = job;
+    fn start(&mut self, stream: u64, request: StreamRequest) -> Result<(), Progress> {
+        let StreamRequest { caller, prompt, sampling } = request;
         let tokens = &prompt.tokens;
         if tokens.is_empty() {
             return Err(Progress::Failed("the prompt has no tokens".into()));
@@ -80,25 +80,27 @@ impl Backend for Generator<'_> {
             return Err(Progress::Failed("the prompt has a token that is not in the vocabulary".into()));
         }
         let (vocab, context_tokens) = (self.vocab, self.context_tokens);
-        let held = sampling.constraint.is_some();
-        let failed = |reason| if held { Progress::Unfit(reason) } else { Progress::Failed(reason) };
+        let is_constrained = sampling.constraint.is_some();
+        let failed = |reason| {
+            if is_constrained { Progress::ConstraintFailed(reason) } else { Progress::Failed(reason) }
+        };
         let made = Sampler::new(vocab, &self.ends, &sampling, &mut self.grammars, context_tokens, tokens);
         let sampler = made.map_err(failed)?;
-        let arrival = Arrival { caller, prompt, sampling, sampler, credit: CREDIT, since: Instant::now() };
-        self.waiting.insert(stream, Waiting::New(Box::new(arrival)));
+        let arrival = NewStream { caller, prompt, sampling, sampler, credit: CREDIT, since: Instant::now() };
+        self.waiting.insert(stream, WaitingStream::New(Box::new(arrival)));
         Ok(())
     }
 
     fn credit(&mut self, stream: u64, tokens: u32) {
         let running = self.running.get_mut(&stream).map(|sequence| &mut sequence.credit);
-        let credit = running.or_else(|| self.waiting.get_mut(&stream).map(Waiting::credit_mut));
+        let credit = running.or_else(|| self.waiting.get_mut(&stream).map(WaitingStream::credit_mut));
         if let Some(credit) = credit {
             *credit = credit.saturating_add(tokens);
         }
     }
 
     fn cancel(&mut self, stream: u64) -> bool {
-        self.leave(stream) || self.end(stream)
+        self.drop_waiting(stream) || self.end(stream)
     }
 
     fn active(&self) -> u32 {
@@ -120,26 +122,28 @@ impl Backend for Generator<'_> {
         if self.context.batch_len() == 0 {
             return;
         }
-        let long = answers == 0 && self.forgets && self.pace.may_break_off();
+        let long = answers == 0 && self.forgets && self.budget.may_be_interrupted();
         self.interrupt.allow(long);
         let threads = self.threads.next(answers, prompts);
         self.context.set_threads(threads, threads);
-        let begun = Instant::now();
+        let started = Instant::now();
         let decoded = self.context.decode();
         self.interrupt.allow(false);
         match decoded {
             Ok(()) => {
-                let took = begun.elapsed();
+                let took = started.elapsed();
                 // A step with another number of threads tells nothing of the next one.
                 if !self.threads.is_trying(answers, prompts) {
-                    self.pace.note(answers, prompts, took);
+                    self.budget.record(answers, prompts, took);
                 }
-                if let Some(tuned) = self.threads.note(answers, prompts, took, self.pace.single()) {
-                    report(0, Progress::Tuned(tuned));
+                if let Some(tuned) =
+                    self.threads.record(answers, prompts, took, self.budget.single_token_seconds())
+                {
+                    report(0, Progress::TuningResult(tuned));
                 }
             }
             Err(DecodeError::Interrupted) => {
-                self.pace.note_broken_off();
+                self.budget.record_interruption();
                 self.roll_back();
                 return;
             }
@@ -162,10 +166,10 @@ impl Backend for Generator<'_> {
                     report(stream, failure.progress());
                 }
                 Some(Ok(reason)) => {
-                    let (guessed, right) =
-                        self.running.get(&stream).map_or((0, 0), |sequence| sequence.guesses);
+                    let (drafted, accepted) =
+                        self.running.get(&stream).map_or((0, 0), |sequence| sequence.draft_counts);
                     self.end(stream);
-                    report(stream, Progress::Finished { reason, guessed, right });
+                    report(stream, Progress::Finished { reason, drafted, accepted });
                 }
             }
         }
@@ -178,10 +182,10 @@ impl<'model> Generator<'model> {
         context: Context<'model>,
         interrupt: Interrupt,
         load: &Load,
-        tuned: Option<Tuned>,
+        tuned: Option<TuningResult>,
         drafter: Option<Drafter<'model>>,
     ) -> Self {
-        let (sequences, context_tokens, cache_bytes, guesses) = match load {
+        let (sequences, context_tokens, cache_bytes, speculates) = match load {
             Load::Model { sequences, context_tokens, cache_bytes, compute, .. } => {
                 (*sequences, *context_tokens, *cache_bytes, compute.speculate)
             }
@@ -195,14 +199,14 @@ impl<'model> Generator<'model> {
             context,
             interrupt,
             grammars: None,
-            cache: Cache::new(sequences, cache_bytes),
+            cache: PrefixCache::new(sequences, cache_bytes),
             waiting: BTreeMap::new(),
             running: BTreeMap::new(),
-            pace: Pace::new(threads.batch_tokens()),
-            order: Order::default(),
+            budget: StepBudget::new(threads.batch_tokens()),
+            order: PrefillOrder::default(),
             context_tokens: context_tokens as usize,
             forgets,
-            guesses: guesses && forgets,
+            speculates: speculates && forgets,
             drafter,
             threads,
         }
@@ -230,15 +234,15 @@ impl<'model> Generator<'model> {
             let output = self.context.batch_add(token, from, sequence.id, true);
             sequence.position += 1;
             sequence.prompt.tokens.push(token);
-            let (guessed, by) = if alone && self.guesses {
-                sequence.guess(&self.pace, self.context_tokens, &mut self.drafter)
+            let (draft, source) = if alone && self.speculates {
+                sequence.draft(&self.budget, self.context_tokens, &mut self.drafter)
             } else {
-                (Vec::new(), Source::Text)
+                (Vec::new(), DraftSource::Text)
             };
-            for (at, token) in (sequence.position..).zip(&guessed) {
+            for (at, token) in (sequence.position..).zip(&draft) {
                 self.context.batch_add(*token, at, sequence.id, true);
             }
-            sequence.part = Some(Part { from, output: Some(output), first: None, guessed, by });
+            sequence.part = Some(StepPart { from, output: Some(output), first: None, draft, source });
         }
         self.context.batch_len()
     }
@@ -269,20 +273,20 @@ impl<'model> Generator<'model> {
     fn add_prompts(&mut self, answers: usize) -> usize {
         let reads = |(stream, sequence): (&u64, &Sequence<'_>)| {
             let left = sequence.prompt.tokens.len() - sequence.position;
-            (sequence.next.is_none() && sequence.runnable()).then_some(Unread {
+            (sequence.next.is_none() && sequence.runnable()).then_some(UnreadPrompt {
                 stream: *stream,
                 caller: sequence.caller,
                 left,
             })
         };
-        let mut unread: Vec<Unread> = self.running.iter().filter_map(reads).collect();
-        if unread.is_empty() || (answers > 0 && self.pace.take_measuring_step()) {
+        let mut unread: Vec<UnreadPrompt> = self.running.iter().filter_map(reads).collect();
+        if unread.is_empty() || (answers > 0 && self.budget.take_measuring_step()) {
             return 0;
         }
         self.order.arrange(&mut unread);
-        let room = self.pace.prompt_tokens(answers);
+        let room = self.budget.prompt_tokens(answers);
         let mut taken = 0;
-        for Unread { stream, caller, .. } in unread {
+        for UnreadPrompt { stream, caller, .. } in unread {
             let Some(sequence) = self.running.get_mut(&stream) else { continue };
             let tokens = &sequence.prompt.tokens;
             let from = sequence.position;
@@ -290,7 +294,7 @@ impl<'model> Generator<'model> {
             let scores = sequence.scored.is_some();
             if scores {
                 end = end.min(from + SCORED_TOKENS_MAX);
-            } else if self.pace.takes_rest(
+            } else if self.budget.takes_rest(
                 room,
                 tokens.len() - from,
                 tokens.len() - end,
@@ -302,14 +306,15 @@ impl<'model> Generator<'model> {
             let (mut output, mut first) = (None, None);
             for (at, token) in (from..end).zip(&tokens[from..end]) {
                 let last = at + 1 == tokens.len();
-                let place = self.context.batch_add(*token, at, sequence.id, last || scores);
-                output = last.then_some(place);
-                first = first.or(scores.then_some(place));
+                let index = self.context.batch_add(*token, at, sequence.id, last || scores);
+                output = last.then_some(index);
+                first = first.or(scores.then_some(index));
             }
             taken += end - from;
-            self.order.charge(caller, self.pace.time_of_prompt(end - from));
+            self.order.charge(caller, self.budget.time_of_prompt(end - from));
             sequence.position = end;
-            sequence.part = Some(Part { from, output, first, guessed: Vec::new(), by: Source::Text });
+            sequence.part =
+                Some(StepPart { from, output, first, draft: Vec::new(), source: DraftSource::Text });
             if taken >= room {
                 break;
             }
@@ -324,7 +329,7 @@ impl<'model> Generator<'model> {
         report: &mut dyn FnMut(u64, Progress),
     ) -> Option<Result<FinishReason, Failure>> {
         let sequence = self.running.get_mut(&stream)?;
-        let Part { from, output, first, guessed, by } = sequence.part.take()?;
+        let StepPart { from, output, first, draft, source } = sequence.part.take()?;
         sequence.report_prefill(&mut |what| report(stream, what));
         if let (Some(top), Some(first)) = (sequence.scored, first) {
             let tokens = &sequence.prompt.tokens;
@@ -341,32 +346,35 @@ impl<'model> Generator<'model> {
         if sequence.next.is_none() {
             sequence.since = Instant::now();
             // One that was paused and read again has said so before.
-            if let Some(known) = sequence.known.take() {
-                report(stream, Progress::Prefilled { known: u32::try_from(known).unwrap_or(0) });
+            if let Some(cached_tokens) = sequence.cached_tokens.take() {
+                report(
+                    stream,
+                    Progress::Prefilled { cached_tokens: u32::try_from(cached_tokens).unwrap_or(0) },
+                );
             }
         }
-        let (mut right, mut end) = (0, None);
+        let (mut accepted, mut end) = (0, None);
         while end.is_none() {
-            let choice = match sequence.sampler.choose(self.vocab, self.context.logits(output + right)) {
+            let choice = match sequence.sampler.choose(self.vocab, self.context.logits(output + accepted)) {
                 Ok(choice) => choice,
                 Err(failure) => return Some(Err(failure)),
             };
             let token = choice.token;
             end = sequence.take(choice, self.vocab, self.context_tokens, &mut |what| report(stream, what));
-            if end.is_some() || guessed.get(right) != Some(&token) {
+            if end.is_some() || draft.get(accepted) != Some(&token) {
                 break;
             }
             // It was computed already: what follows it is there too.
-            right += 1;
+            accepted += 1;
             sequence.position += 1;
             sequence.prompt.tokens.push(token);
         }
-        if !guessed.is_empty() {
-            sequence.luck[by as usize].note(right, guessed.len());
-            sequence.guesses.0 += u32::try_from(guessed.len()).unwrap_or(0);
-            sequence.guesses.1 += u32::try_from(right).unwrap_or(0);
+        if !draft.is_empty() {
+            sequence.acceptance[source as usize].record(accepted, draft.len());
+            sequence.draft_counts.0 += u32::try_from(draft.len()).unwrap_or(0);
+            sequence.draft_counts.1 += u32::try_from(accepted).unwrap_or(0);
             let (id, position) = (sequence.id, sequence.position);
-            if right < guessed.len() && !self.context.forget(id, position) {
+            if accepted < draft.len() && !self.context.forget(id, position) {
                 return Some(Err(Failure::Model("what was guessed cannot be forgotten".into())));
             }
         }
@@ -376,7 +384,7 @@ impl<'model> Generator<'model> {
     /// Makes every sequence of a step that was broken off what it was before.
     fn roll_back(&mut self) {
         for sequence in self.running.values_mut() {
-            let Some(Part { from, .. }) = sequence.part.take() else { continue };
+            let Some(StepPart { from, .. }) = sequence.part.take() else { continue };
             sequence.position = from;
             if sequence.next.is_some() {
                 sequence.prompt.tokens.truncate(from);
@@ -389,7 +397,7 @@ impl<'model> Generator<'model> {
     fn discard(&mut self, stream: u64) {
         if let Some(sequence) = self.running.remove(&stream) {
             self.context.forget(sequence.id, 0);
-            self.cache.give_back(sequence.id, Prompt::default());
+            self.cache.give_back(sequence.id, PromptTokens::default());
         }
     }
 

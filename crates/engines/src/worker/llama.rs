@@ -6,10 +6,10 @@ use super::embed::{self, Embedder};
 use super::generate::Generator;
 
 use super::Backend;
+use super::autotune;
 use super::llama_cpp::{ContextOptions, Interrupt, Model, ModelOptions, Vocab};
 use super::tokenize::Tokenizer;
-use super::tune;
-use crate::protocol::{CacheType, Compute, Load, Tuned};
+use crate::protocol::{CacheType, Compute, Load, TuningResult};
 use lar_base::Bytes;
 
 pub(super) fn build() -> String {
@@ -20,7 +20,7 @@ pub(super) fn build() -> String {
 pub(super) fn with_backend(
     load: &Load,
     interrupt: Interrupt,
-    work: impl for<'model> FnOnce(&mut dyn Backend, Loaded<'model>) -> Result<(), String>,
+    work: impl for<'model> FnOnce(&mut dyn Backend, LoadReport<'model>) -> Result<(), String>,
 ) -> Result<(), String> {
     let path = load.path();
     // Opened rather than looked at: a confined process may not ask about paths.
@@ -47,7 +47,7 @@ pub(super) fn with_backend(
     match load {
         Load::Vocabulary { .. } => {
             let tokenizer = Some(Tokenizer::new(model.vocab()));
-            let loaded = Loaded { tokenizer, ..Loaded::default() };
+            let loaded = LoadReport { tokenizer, ..LoadReport::default() };
             work(&mut VocabularyOnly { vocab: model.vocab() }, loaded)
         }
         Load::Encoder(_) => Err("llama.cpp does not compute such a model".into()),
@@ -69,7 +69,7 @@ pub(super) fn with_backend(
             let tuned = match tuning.as_ref().filter(|tuning| tuning.known.is_none()) {
                 None => None,
                 Some(tuning) => {
-                    let tuned = tune::tune(&mut context, compute, tuning, model.vocab().len());
+                    let tuned = autotune::tune(&mut context, compute, tuning, model.vocab().len());
                     Some(tuned.map_err(|error| format!("it computes nothing: {error}"))?)
                 }
             };
@@ -85,7 +85,7 @@ pub(super) fn with_backend(
                 Some(Err(reason)) => (None, Some(reason)),
             };
             let mut generator = Generator::new(&model, context, interrupt, load, tuned, drafter);
-            work(&mut generator, Loaded { tuned, draft_refused, tokenizer: None })
+            work(&mut generator, LoadReport { tuned, draft_refused, tokenizer: None })
         }
         Load::Embedder { tokens_max, compute, .. } => {
             let options = ContextOptions {
@@ -103,15 +103,15 @@ pub(super) fn with_backend(
             let context = model
                 .context(options)
                 .ok_or_else(|| format!("no memory for texts of {tokens_max} tokens{limit}"))?;
-            work(&mut Embedder::new(&model, context, load)?, Loaded::default())
+            work(&mut Embedder::new(&model, context, load)?, LoadReport::default())
         }
     }
 }
 
 /// What became of a load beside the model itself.
 #[derive(Default)]
-pub(super) struct Loaded<'model> {
-    pub(super) tuned: Option<Tuned>,
+pub(super) struct LoadReport<'model> {
+    pub(super) tuned: Option<TuningResult>,
     /// Why the model that was to guess does not.
     pub(super) draft_refused: Option<String>,
     /// Makes tokens of prompts, where only the vocabulary is there.

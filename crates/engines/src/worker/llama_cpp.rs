@@ -15,7 +15,7 @@ mod vocab;
 pub(super) use context::{Context, ContextOptions, DecodeError, Interrupt};
 pub(super) use model::{Model, ModelOptions};
 pub(super) use sampler::{CandidatesAfter, Chain, Link};
-pub(super) use vocab::{Kind, Vocab};
+pub(super) use vocab::{TokenKind, Vocab};
 
 use llama_cpp_sys_2 as sys;
 

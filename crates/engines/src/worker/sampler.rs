@@ -4,12 +4,12 @@
 use std::sync::Arc;
 
 use super::Progress;
-use super::calls::Calls;
 use super::constraint::Grammars;
 use super::llama_cpp::{CandidatesAfter, Chain, Link, Vocab};
 use super::shortlist::{Shortlist, likeliest};
 use super::timed::TimedMatcher;
-use crate::driver::{Candidate, Constraint, RareSampling, SamplerName, Sampling, TokenLogprobs};
+use super::tool_call_constraint::ToolCallConstraint;
+use crate::driver::{Candidate, Constraint, ExtraSampling, SamplerName, Sampling, TokenLogprobs};
 use crate::gbnf;
 
 /// How far back the penalties look unless told otherwise, as llama.cpp's own programs do.
@@ -23,7 +23,7 @@ pub(super) struct Sampler<'model> {
     plain: Option<Vec<u32>>,
     /// Where the chain keeps a few of the likeliest tokens, those are found before it.
     shortlist: Option<Shortlist>,
-    hold: Option<Hold<'model>>,
+    constraint: Option<ConstraintState<'model>>,
     top_logprobs: Option<usize>,
     /// Whether probabilities are told of what the samplers left.
     post_sampling: bool,
@@ -31,11 +31,11 @@ pub(super) struct Sampler<'model> {
 
 /// What the answer is held to.
 #[expect(clippy::large_enum_variant, reason = "there is one for each sequence, and it is never moved")]
-enum Hold<'model> {
+enum ConstraintState<'model> {
     Matcher(TimedMatcher),
     /// llama.cpp's own grammar, where it is recursive.
     Grammar(Chain<'model>),
-    Calls(Calls),
+    ToolCalls(ToolCallConstraint),
 }
 
 /// Why no token was chosen.
@@ -51,13 +51,13 @@ impl Failure {
     pub(super) fn progress(self) -> Progress {
         match self {
             Self::Model(reason) => Progress::Failed(reason),
-            Self::Constraint(reason) => Progress::Unfit(reason),
+            Self::Constraint(reason) => Progress::ConstraintFailed(reason),
         }
     }
 }
 
 /// A token that was chosen.
-pub(super) struct Choice {
+pub(super) struct SampledToken {
     pub(super) token: u32,
     pub(super) logprobs: Option<TokenLogprobs>,
     /// Nothing can follow it.
@@ -88,13 +88,15 @@ impl<'model> Sampler<'model> {
             Some(grammars) => Ok(grammars.clone()),
             None => Grammars::of(vocab).map(|made| grammars.insert(Arc::new(made)).clone()),
         };
-        let hold = match &sampling.constraint {
+        let constraint = match &sampling.constraint {
             None => None,
-            Some(Constraint::Calls(rules)) => Some(Hold::Calls(Calls::new(rules, grammars()?)?)),
-            Some(Constraint::Gbnf(source)) if gbnf::read(source)? == gbnf::Kind::Other => {
-                Some(Hold::Grammar(Chain::new(vocab, vec![Link::Grammar(source.clone())])?))
+            Some(Constraint::ToolCalls(rules)) => {
+                Some(ConstraintState::ToolCalls(ToolCallConstraint::new(rules, grammars()?)?))
             }
-            Some(constraint) => Some(Hold::Matcher(grammars()?.start_timed(constraint)?)),
+            Some(Constraint::Gbnf(source)) if gbnf::parse(source)? == gbnf::Kind::Other => {
+                Some(ConstraintState::Grammar(Chain::new(vocab, vec![Link::Grammar(source.clone())])?))
+            }
+            Some(constraint) => Some(ConstraintState::Matcher(grammars()?.start_timed(constraint)?)),
         };
         let shortlist = Shortlist::before(&links, left_out, sampling);
         // Where the likeliest token is chosen, it is the only candidate after the samplers.
@@ -110,14 +112,14 @@ impl<'model> Sampler<'model> {
                 chain.accept(*token);
             }
         }
-        Ok(Self { chain, plain, shortlist, hold, top_logprobs, post_sampling })
+        Ok(Self { chain, plain, shortlist, constraint, top_logprobs, post_sampling })
     }
 
     /// Chooses from what the model computed.
     ///
     /// # Errors
     /// When the model computed no numbers, or the constraint lets nothing follow.
-    pub(super) fn choose(&mut self, vocab: Vocab<'_>, logits: &[f32]) -> Result<Choice, Failure> {
+    pub(super) fn choose(&mut self, vocab: Vocab<'_>, logits: &[f32]) -> Result<SampledToken, Failure> {
         if logits.is_empty() {
             return Err(Failure::Model("the model computed nothing".into()));
         }
@@ -135,25 +137,27 @@ impl<'model> Sampler<'model> {
         let only = |tokens: Vec<u32>| {
             tokens.into_iter().filter_map(|token| Some((token, *logits.get(token as usize)?)))
         };
-        let Self { chain, plain, shortlist, hold, .. } = self;
+        let Self { chain, plain, shortlist, constraint, .. } = self;
         let free = || match (plain, shortlist) {
             (Some(left_out), _) => Some(likeliest(logits, left_out)),
             (None, Some(shortlist)) => chain.choose(shortlist.of(logits)),
             (None, None) => chain.choose(all()),
         };
-        let token = match hold {
+        let token = match constraint {
             None => free().ok_or_else(nothing)?,
-            Some(Hold::Calls(calls)) => match calls.allowed(&vocab).map_err(|error| stuck(&error))? {
-                None => free().ok_or_else(nothing)?,
-                Some(allowed) => chain.choose(only(allowed)).ok_or_else(fits_none)?,
-            },
-            Some(Hold::Matcher(matcher)) => {
+            Some(ConstraintState::ToolCalls(calls)) => {
+                match calls.allowed_tokens(&vocab).map_err(|error| stuck(&error))? {
+                    None => free().ok_or_else(nothing)?,
+                    Some(allowed) => chain.choose(only(allowed)).ok_or_else(fits_none)?,
+                }
+            }
+            Some(ConstraintState::Matcher(matcher)) => {
                 let mask = matcher.mask().map_err(|error| stuck(&error))?;
                 let mut allowed = Vec::new();
                 mask.iter_set_entries(|id| allowed.extend(u32::try_from(id)));
                 chain.choose(only(allowed)).ok_or_else(fits_none)?
             }
-            Some(Hold::Grammar(grammar)) => {
+            Some(ConstraintState::Grammar(grammar)) => {
                 // Asking of one token is cheap, and mostly it fits.
                 let free = chain.choose(all()).filter(|token| !grammar.keep([(*token, 0.0)]).is_empty());
                 let token = match free {
@@ -168,12 +172,12 @@ impl<'model> Sampler<'model> {
             self.chain.accept(token);
         }
         let mut last = false;
-        match &mut self.hold {
-            Some(Hold::Matcher(matcher)) if !vocab.ends(token) => {
+        match &mut self.constraint {
+            Some(ConstraintState::Matcher(matcher)) if !vocab.ends(token) => {
                 matcher.take(token).map_err(|error| stuck(&error))?;
                 last = matcher.is_whole();
             }
-            Some(Hold::Calls(calls)) if !vocab.ends(token) => {
+            Some(ConstraintState::ToolCalls(calls)) if !vocab.ends(token) => {
                 calls.take(&vocab, token);
                 last = calls.is_whole();
             }
@@ -183,13 +187,13 @@ impl<'model> Sampler<'model> {
             true => post_sampling_logprobs(vocab, self.chain.candidates_after(), token, top),
             false => logprobs(vocab, logits, token, top),
         });
-        Ok(Choice { token, logprobs, last })
+        Ok(SampledToken { token, logprobs, last })
     }
 }
 
 /// The samplers of an answer. Their order, unless another was asked for, and their defaults are llama.cpp's own.
 fn links(vocab: Vocab<'_>, left_out: &[u32], sampling: &Sampling, context_tokens: i32) -> Vec<Link> {
-    let rare = sampling.rare.as_deref().cloned().unwrap_or_default();
+    let extra = sampling.extra.as_deref().cloned().unwrap_or_default();
     let mut links = Vec::new();
     let mut biases: Vec<(u32, f32)> = sampling
         .logit_bias
@@ -202,13 +206,13 @@ fn links(vocab: Vocab<'_>, left_out: &[u32], sampling: &Sampling, context_tokens
         links.push(Link::LogitBias(biases));
     }
     let temperature = sampling.temperature.unwrap_or(0.8);
-    let order = rare.samplers.clone().unwrap_or_else(|| SamplerName::ORDER.to_vec());
-    let mirostat = rare.mirostat.filter(|version| *version > 0);
+    let order = extra.samplers.clone().unwrap_or_else(|| SamplerName::ORDER.to_vec());
+    let mirostat = extra.mirostat.filter(|version| *version > 0);
     for name in order {
         let changes_scores = matches!(name, SamplerName::Penalties | SamplerName::Dry);
         // Where the choice is not by chance, or Mirostat's, the others have no part in it.
         if changes_scores || (temperature > 0.0 && mirostat.is_none()) {
-            links.extend(link(name, sampling, &rare, temperature, context_tokens));
+            links.extend(link(name, sampling, &extra, temperature, context_tokens));
         }
     }
     if temperature <= 0.0 {
@@ -216,7 +220,7 @@ fn links(vocab: Vocab<'_>, left_out: &[u32], sampling: &Sampling, context_tokens
         return links;
     }
     let (seed, tau, eta) =
-        (sampling.seed, rare.mirostat_tau.unwrap_or(5.0), rare.mirostat_eta.unwrap_or(0.1));
+        (sampling.seed, extra.mirostat_tau.unwrap_or(5.0), extra.mirostat_eta.unwrap_or(0.1));
     let plain = Link::Temperature { value: temperature, range: 0.0, exponent: 1.0 };
     match mirostat {
         Some(1) => links.extend([plain, Link::Mirostat { seed, tau, eta }]),
@@ -230,11 +234,11 @@ fn links(vocab: Vocab<'_>, left_out: &[u32], sampling: &Sampling, context_tokens
 fn link(
     name: SamplerName,
     sampling: &Sampling,
-    rare: &RareSampling,
+    extra: &ExtraSampling,
     temperature: f32,
     context_tokens: i32,
 ) -> Option<Link> {
-    let keep = rare.min_keep.unwrap_or(0) as usize;
+    let keep = extra.min_keep.unwrap_or(0) as usize;
     // A sampler takes memory for as many tokens as it looks back.
     let look_back = |last: i32| if last < 0 { context_tokens } else { last.min(context_tokens) };
     match name {
@@ -247,32 +251,32 @@ fn link(
             some.then_some(Link::Penalties { last, repeat, frequency, presence })
         }
         SamplerName::Dry => {
-            let multiplier = rare.dry_multiplier.filter(|strength| *strength != 0.0)?;
+            let multiplier = extra.dry_multiplier.filter(|strength| *strength != 0.0)?;
             let usual = || ["\n", ":", "\"", "*"].map(ToOwned::to_owned).to_vec();
             Some(Link::Dry {
                 multiplier,
-                base: rare.dry_base.unwrap_or(1.75),
-                allowed_length: rare.dry_allowed_length.unwrap_or(2),
-                last: look_back(rare.dry_penalty_last_n.unwrap_or(-1)),
-                breakers: rare.dry_sequence_breakers.clone().unwrap_or_else(usual),
+                base: extra.dry_base.unwrap_or(1.75),
+                allowed_length: extra.dry_allowed_length.unwrap_or(2),
+                last: look_back(extra.dry_penalty_last_n.unwrap_or(-1)),
+                breakers: extra.dry_sequence_breakers.clone().unwrap_or_else(usual),
             })
         }
-        SamplerName::TopNSigma => rare.top_n_sigma.map(Link::TopNSigma),
+        SamplerName::TopNSigma => extra.top_n_sigma.map(Link::TopNSigma),
         SamplerName::TopK => match sampling.top_k.unwrap_or(40) {
             0 => None,
             k => Some(Link::TopK(k.max(i32::try_from(keep).unwrap_or(i32::MAX)))),
         },
-        SamplerName::TypicalP => rare.typical_p.map(|p| Link::Typical { p, keep }),
+        SamplerName::TypicalP => extra.typical_p.map(|p| Link::Typical { p, keep }),
         SamplerName::TopP => Some(Link::TopP { p: sampling.top_p.unwrap_or(0.95), keep }),
         SamplerName::MinP => Some(Link::MinP { p: sampling.min_p.unwrap_or(0.05), keep }),
         SamplerName::Xtc => {
-            let (threshold, seed) = (rare.xtc_threshold.unwrap_or(0.1), sampling.seed);
-            rare.xtc_probability.map(|probability| Link::Xtc { probability, threshold, keep, seed })
+            let (threshold, seed) = (extra.xtc_threshold.unwrap_or(0.1), sampling.seed);
+            extra.xtc_probability.map(|probability| Link::Xtc { probability, threshold, keep, seed })
         }
         SamplerName::Temperature => Some(Link::Temperature {
             value: temperature,
-            range: rare.dynatemp_range.unwrap_or(0.0),
-            exponent: rare.dynatemp_exponent.unwrap_or(1.0),
+            range: extra.dynatemp_range.unwrap_or(0.0),
+            exponent: extra.dynatemp_exponent.unwrap_or(1.0),
         }),
     }
 }

@@ -3,12 +3,12 @@
 use lar_base::Instant;
 
 use super::Progress;
-use super::answer::{Answer, Text};
-use super::cache::Prompt;
+use super::cache::PromptTokens;
+use super::detokenizer::{DetokenizeStep, Detokenizer};
 use super::draft::Drafter;
 use super::llama_cpp::Vocab;
-use super::pace::{GUESSED_MAX, Luck, Pace, guess};
-use super::sampler::{Choice, Sampler};
+use super::sampler::{SampledToken, Sampler};
+use super::step_budget::{AcceptanceRate, DRAFT_TOKENS_MAX, StepBudget, look_up_draft};
 use crate::driver::{FinishReason, TokenLogprobs};
 use crate::protocol::{CREDIT, CallerNumbers};
 
@@ -22,9 +22,9 @@ pub(super) struct Sequence<'model> {
     /// Whether it once had to give its sequence to another.
     pub(super) was_paused: bool,
     /// The prompt's tokens and behind them those of the answer that were decoded.
-    pub(super) prompt: Prompt,
+    pub(super) prompt: PromptTokens,
     /// Tokens of it that were known from earlier, until that is told.
-    pub(super) known: Option<usize>,
+    pub(super) cached_tokens: Option<usize>,
     /// Tokens of the prompt that the last report of prefill counted; none where there are no such reports.
     pub(super) reported: Option<usize>,
     /// Tokens in the context.
@@ -39,18 +39,18 @@ pub(super) struct Sequence<'model> {
     pub(super) shifted: bool,
     pub(super) sampler: Sampler<'model>,
     /// With guesses from its text, and with those of a drafter.
-    pub(super) luck: [Luck; 2],
+    pub(super) acceptance: [AcceptanceRate; 2],
     /// Tokens that were guessed, and how many of them rightly.
-    pub(super) guesses: (u32, u32),
+    pub(super) draft_counts: (u32, u32),
     /// Control tokens that show in the text.
     pub(super) preserved: Vec<u32>,
     /// Whether the probabilities of the prompt's tokens are told, with so many likely ones beside each.
     pub(super) scored: Option<usize>,
-    pub(super) answer: Option<Answer>,
-    pub(super) untold: Untold,
+    pub(super) detokenizer: Option<Detokenizer>,
+    pub(super) pending: PendingDelta,
     pub(super) credit: u32,
     /// Its part of the step that is being computed.
-    pub(super) part: Option<Part>,
+    pub(super) part: Option<StepPart>,
 }
 
 /// Tokens of an answer that nobody reads along are told in groups of so many: each message takes time from the cores that
@@ -59,14 +59,14 @@ const GROUP_TOKENS: u32 = 16;
 
 /// What was produced and is not told yet.
 #[derive(Debug, Default)]
-pub(super) struct Untold {
+pub(super) struct PendingDelta {
     grouped: bool,
     text: String,
     tokens: u32,
     logprobs: Vec<TokenLogprobs>,
 }
 
-impl Untold {
+impl PendingDelta {
     pub(super) fn new(grouped: bool) -> Self {
         Self { grouped, ..Self::default() }
     }
@@ -92,7 +92,7 @@ impl Untold {
 }
 
 /// What a step computes for a sequence.
-pub(super) struct Part {
+pub(super) struct StepPart {
     /// Tokens in the context before.
     pub(super) from: usize,
     /// Where in the batch what comes after its last certain token is, when that was computed.
@@ -100,14 +100,14 @@ pub(super) struct Part {
     /// Where in the batch what comes after its first token is, when that was computed for all of them.
     pub(super) first: Option<usize>,
     /// Tokens that were computed along on the chance that they follow; their outputs are the next ones.
-    pub(super) guessed: Vec<u32>,
+    pub(super) draft: Vec<u32>,
     /// Who guessed them.
-    pub(super) by: Source,
+    pub(super) source: DraftSource,
 }
 
 /// Where guesses come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Source {
+pub(super) enum DraftSource {
     Text = 0,
     Drafter = 1,
 }
@@ -129,7 +129,7 @@ impl Sequence<'_> {
     pub(super) fn report_prefill(&mut self, report: &mut dyn FnMut(Progress)) {
         let is_more = self.reported.is_some_and(|reported| reported < self.position);
         // An answer that was paused is read again, too, behind its prompt.
-        let reads_prompt = self.known.is_some();
+        let reads_prompt = self.cached_tokens.is_some();
         let is_last = self.position == self.prompt.tokens.len();
         if is_more && reads_prompt && (is_last || self.credit > CREDIT / 2) {
             self.report_position(report);
@@ -137,78 +137,78 @@ impl Sequence<'_> {
     }
 
     /// Tokens that may follow its last one, as many as are worth computing along, and who thinks so.
-    pub(super) fn guess(
+    pub(super) fn draft(
         &mut self,
-        pace: &Pace,
+        budget: &StepBudget,
         context_tokens: usize,
         drafter: &mut Option<Drafter<'_>>,
-    ) -> (Vec<u32>, Source) {
+    ) -> (Vec<u32>, DraftSource) {
         let limits = [
-            GUESSED_MAX,
+            DRAFT_TOKENS_MAX,
             (self.credit as usize).saturating_sub(1),
             (self.tokens_max.saturating_sub(self.produced) as usize).saturating_sub(1),
             context_tokens.saturating_sub(self.position + 1),
         ];
         let most = limits.into_iter().min().unwrap_or(0);
-        let candidates = guess(&self.prompt.tokens, most);
+        let candidates = look_up_draft(&self.prompt.tokens, most);
         if !candidates.is_empty() {
-            let luck = &mut self.luck[Source::Text as usize];
-            let worth = pace.guesses(luck.right(), 0.0, candidates.len());
+            let acceptance = &mut self.acceptance[DraftSource::Text as usize];
+            let worth = budget.draft_len(acceptance.probability(), 0.0, candidates.len());
             if worth > 0 {
-                return (candidates[..worth].to_vec(), Source::Text);
+                return (candidates[..worth].to_vec(), DraftSource::Text);
             }
-            luck.note_passed();
+            acceptance.record_skipped();
         }
-        let Some(small) = drafter else { return (Vec::new(), Source::Text) };
-        let luck = &mut self.luck[Source::Drafter as usize];
-        let worth = pace.guesses(luck.right(), small.token_seconds, most);
+        let Some(small) = drafter else { return (Vec::new(), DraftSource::Text) };
+        let acceptance = &mut self.acceptance[DraftSource::Drafter as usize];
+        let worth = budget.draft_len(acceptance.probability(), small.token_seconds, most);
         if worth == 0 {
-            luck.note_passed();
-            return (Vec::new(), Source::Drafter);
+            acceptance.record_skipped();
+            return (Vec::new(), DraftSource::Drafter);
         }
-        let guessed = small.guess(&self.prompt.tokens, worth).unwrap_or_else(|_| {
+        let draft = small.draft_tokens(&self.prompt.tokens, worth).unwrap_or_else(|_| {
             *drafter = None;
             Vec::new()
         });
-        (guessed, Source::Drafter)
+        (draft, DraftSource::Drafter)
     }
 
     /// Takes one chosen token into the answer; returns why it ended, if it did.
     pub(super) fn take(
         &mut self,
-        choice: Choice,
+        choice: SampledToken,
         vocab: Vocab<'_>,
         context_tokens: usize,
         report: &mut dyn FnMut(Progress),
     ) -> Option<FinishReason> {
-        let Choice { token, logprobs, last } = choice;
-        let mut answer = self.answer.take()?;
+        let SampledToken { token, logprobs, last } = choice;
+        let mut detokenizer = self.detokenizer.take()?;
         if vocab.ends(token) {
-            let (text, logprobs) = answer.finish();
-            self.untold.add(&text, logprobs, false, report);
+            let (text, logprobs) = detokenizer.finish();
+            self.pending.add(&text, logprobs, false, report);
             return Some(FinishReason::Stop);
         }
         self.next = Some(token);
         self.produced += 1;
         self.credit = self.credit.saturating_sub(1);
-        answer.note(logprobs);
-        let mut text = match answer.push(&vocab.bytes(token, self.preserved.contains(&token))) {
-            Text::Stopped(text, which) => {
-                self.untold.add(&text, Vec::new(), false, report);
+        detokenizer.add_logprobs(logprobs);
+        let mut text = match detokenizer.push(&vocab.bytes(token, self.preserved.contains(&token))) {
+            DetokenizeStep::Stopped(text, which) => {
+                self.pending.add(&text, Vec::new(), false, report);
                 return Some(FinishReason::StopText(which));
             }
-            Text::More(text) => text,
+            DetokenizeStep::More(text) => text,
         };
         let context_full = self.shift_keep.is_none() && self.position + 1 >= context_tokens;
         if self.produced >= self.tokens_max || context_full || last {
-            let (rest, logprobs) = answer.finish();
+            let (rest, logprobs) = detokenizer.finish();
             text.push_str(&rest);
-            self.untold.add(&text, logprobs, false, report);
+            self.pending.add(&text, logprobs, false, report);
             return Some(if last { FinishReason::Stop } else { FinishReason::Length });
         }
         let waits = self.produced > 1;
-        self.untold.add(&text, answer.take_logprobs(), waits, report);
-        self.answer = Some(answer);
+        self.pending.add(&text, detokenizer.take_logprobs(), waits, report);
+        self.detokenizer = Some(detokenizer);
         None
     }
 }

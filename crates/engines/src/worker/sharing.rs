@@ -67,14 +67,14 @@ pub(super) struct Runner {
     /// How long it takes to compute its tokens again.
     pub(super) read_again: Duration,
     /// Whether host memory has room for its state.
-    pub(super) can_be_kept: bool,
+    pub(super) can_be_saved: bool,
     /// Whether its state cannot be computed from its tokens again.
-    pub(super) must_be_kept: bool,
+    pub(super) must_be_saved: bool,
 }
 
 /// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Choice {
+pub(super) struct Assignment {
     /// The stream that gets a sequence.
     pub(super) starts: u64,
     /// The stream that gives it up; none where one is free.
@@ -89,14 +89,14 @@ pub(super) fn choose(
     running: &[Runner],
     has_free: bool,
     now: Instant,
-) -> Option<Choice> {
+) -> Option<Assignment> {
     let of_person = |person: u64| running.iter().filter(|other| other.caller.person == person).count();
     let of_key = |caller: CallerNumbers| running.iter().filter(|other| other.caller == caller).count();
     let sequences = |caller: CallerNumbers| (of_person(caller.person), of_key(caller));
     let mut order: Vec<&Waiter> = waiting.iter().collect();
     order.sort_by_key(|waiter| (sequences(waiter.caller), waiter.since, waiter.stream));
     if has_free {
-        return order.first().map(|waiter| Choice { starts: waiter.stream, pauses: None });
+        return order.first().map(|waiter| Assignment { starts: waiter.stream, pauses: None });
     }
     order.into_iter().find_map(|waiter| {
         let may_pause = |runner: &&Runner| {
@@ -123,18 +123,18 @@ pub(super) fn choose(
             // Twice only for good reason: a slow machine would not get to the end of a prompt in any turn.
             let may_lose_little = runner.tokens <= READ_AGAIN_MAX && (at_once || !runner.was_paused);
             let is_little = may_lose_little || (runner.is_read && computed >= slice);
-            let costs_little = runner.can_be_kept || (!runner.must_be_kept && is_little);
+            let costs_little = runner.can_be_saved || (!runner.must_be_saved && is_little);
             runner.may_be_paused && (at_once || in_turn) && costs_little
         };
         // Best is one that stands still, then one that has computed for a while, then one that costs little, then one of the
         // caller with most, then the one that has run longest.
         let best = running.iter().filter(may_pause).max_by_key(|runner| {
-            let lost = if runner.can_be_kept { 0 } else { runner.tokens };
+            let lost = if runner.can_be_saved { 0 } else { runner.tokens };
             let ran = runner.is_read.then(|| now.since(runner.since));
             let has_computed = now.since(runner.since) >= RUN_MIN;
             (!runner.is_runnable, has_computed, Reverse(lost), sequences(runner.caller), ran, runner.stream)
         })?;
-        Some(Choice { starts: waiter.stream, pauses: Some(best.stream) })
+        Some(Assignment { starts: waiter.stream, pauses: Some(best.stream) })
     })
 }
 

@@ -119,7 +119,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_list_has_what_sorting_would_leave(
+        fn the_shortlist_equals_the_sorted_head(
             logits in proptest::collection::vec(-50i32..50, 1..400),
             tokens in 1usize..60,
             left_out in proptest::collection::vec(0u32..400, 0..4),
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn only_links_that_lower_few_tokens_may_come_before() {
+    fn a_shortlist_needs_only_lowering_samplers_before_top_k() {
         let sampling = Sampling::default();
         let penalties = |repeat| Link::Penalties { last: 64, repeat, frequency: 0.0, presence: 0.0 };
         let tokens = |links: &[Link]| Shortlist::before(links, &[], &sampling).map(|list| list.tokens);

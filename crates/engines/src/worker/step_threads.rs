@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use lar_base::Instant;
 
+use super::autotune::micros;
 use super::threads::{DECODING, PREFILL, Threads};
-use super::tune::micros;
-use crate::protocol::{Load, Tuned};
+use crate::protocol::{Load, TuningResult};
 
 /// Steps of one token after which their time is told first,
-const FIRST_TOLD: u32 = 48;
+const FIRST_REPORT_STEPS: u32 = 48;
 /// and how many lie between two times that it is told.
-const TOLD_EVERY: u32 = 1024;
+const REPORT_EVERY_STEPS: u32 = 1024;
 /// A time is told again when it changed by this part.
 const CHANGED: f64 = 0.15;
 
@@ -20,42 +20,49 @@ pub(super) struct StepThreads {
     decoding: Threads,
     prefill: Threads,
     /// What the server was told last.
-    told: Tuned,
+    reported: TuningResult,
     /// Steps of one token since.
     singles: u32,
     is_fixed: bool,
 }
 
 impl StepThreads {
-    pub(super) fn new(load: &Load, tuned: Option<Tuned>) -> Self {
+    pub(super) fn new(load: &Load, tuned: Option<TuningResult>) -> Self {
         let now = Instant::now();
         let (compute, tuning) = match load {
             Load::Model { compute, tuning, .. } => (compute, tuning.as_ref()),
             Load::Embedder { compute, .. } => (compute, None),
-            Load::Vocabulary { .. } | Load::Encoder(_) => return Self::fixed(Tuned::default(), now),
+            Load::Vocabulary { .. } | Load::Encoder(_) => return Self::fixed(TuningResult::default(), now),
         };
-        let told = tuned.or_else(|| tuning.and_then(|tuning| tuning.known)).unwrap_or(Tuned {
+        let reported = tuned.or_else(|| tuning.and_then(|tuning| tuning.known)).unwrap_or(TuningResult {
             threads: compute.threads,
             threads_batch: compute.threads_batch,
             batch_tokens: compute.batch_tokens,
-            ..Tuned::default()
+            ..TuningResult::default()
         });
         match tuning {
-            None => Self::fixed(told, now),
+            None => Self::fixed(reported, now),
             Some(tuning) => {
-                let decoding = Threads::new(&tuning.counts, tuning.cores, told.threads, DECODING, now);
-                let prefill = Threads::new(&tuning.counts, tuning.cores, told.threads_batch, PREFILL, now);
+                let decoding = Threads::new(&tuning.counts, tuning.cores, reported.threads, DECODING, now);
+                let prefill =
+                    Threads::new(&tuning.counts, tuning.cores, reported.threads_batch, PREFILL, now);
                 let settled = !decoding.is_unsettled(now) && !prefill.is_unsettled(now);
-                Self { decoding, prefill, told: Tuned { settled, ..told }, singles: 0, is_fixed: false }
+                Self {
+                    decoding,
+                    prefill,
+                    reported: TuningResult { settled, ..reported },
+                    singles: 0,
+                    is_fixed: false,
+                }
             }
         }
     }
 
-    fn fixed(told: Tuned, now: Instant) -> Self {
+    fn fixed(reported: TuningResult, now: Instant) -> Self {
         Self {
-            decoding: Threads::fixed(told.threads, now),
-            prefill: Threads::fixed(told.threads_batch, now),
-            told,
+            decoding: Threads::fixed(reported.threads, now),
+            prefill: Threads::fixed(reported.threads_batch, now),
+            reported,
             singles: 0,
             is_fixed: true,
         }
@@ -63,7 +70,7 @@ impl StepThreads {
 
     /// Tokens in one batch at most.
     pub(super) fn batch_tokens(&self) -> usize {
-        self.told.batch_tokens as usize
+        self.reported.batch_tokens as usize
     }
 
     /// Threads for a step of so many tokens of answers and of prompts. Steps of both are not compared with others.
@@ -86,40 +93,40 @@ impl StepThreads {
 
     /// Notes what the step took; `single` is the time of one token of one answer as far as it is known. Returns what the server
     /// should know.
-    pub(super) fn note(
+    pub(super) fn record(
         &mut self,
         answers: usize,
         prompts: usize,
         took: Duration,
         single: Option<f64>,
-    ) -> Option<Tuned> {
+    ) -> Option<TuningResult> {
         let now = Instant::now();
         let changed = match (answers, prompts) {
-            (_, 0) => self.decoding.note(took, now),
-            (0, _) => self.prefill.note(took, now),
+            (_, 0) => self.decoding.record(took, now),
+            (0, _) => self.prefill.record(took, now),
             _ => false,
         };
         self.singles += u32::from((answers, prompts) == (1, 0));
         let settled = !self.decoding.is_unsettled(now) && !self.prefill.is_unsettled(now);
-        let token_micros = single.filter(|_| self.singles >= FIRST_TOLD).map(micros);
-        let is_news = match (token_micros, self.told.token_micros) {
+        let token_micros = single.filter(|_| self.singles >= FIRST_REPORT_STEPS).map(micros);
+        let is_news = match (token_micros, self.reported.token_micros) {
             (Some(_), None) => true,
-            (Some(new), Some(old)) if self.singles >= TOLD_EVERY => {
+            (Some(new), Some(old)) if self.singles >= REPORT_EVERY_STEPS => {
                 f64::from(new.abs_diff(old)) > f64::from(old) * CHANGED
             }
             _ => false,
         };
-        if self.is_fixed && !is_news || !changed && !is_news && settled == self.told.settled {
+        if self.is_fixed && !is_news || !changed && !is_news && settled == self.reported.settled {
             return None;
         }
         self.singles = 0;
-        self.told = Tuned {
+        self.reported = TuningResult {
             threads: self.decoding.count(),
             threads_batch: self.prefill.count(),
-            token_micros: token_micros.or(self.told.token_micros),
+            token_micros: token_micros.or(self.reported.token_micros),
             settled,
-            ..self.told
+            ..self.reported
         };
-        Some(self.told)
+        Some(self.reported)
     }
 }

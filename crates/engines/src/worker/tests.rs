@@ -57,7 +57,7 @@ fn compute_three(panics: bool) -> Vec<u64> {
 }
 
 #[test]
-fn frames_that_come_together_are_steps_of_their_own() {
+fn each_frame_of_a_burst_counts_as_its_own_step() {
     let steps = compute_three(false);
     assert_eq!(steps.len(), 3);
     assert!(steps.is_sorted_by(|one, next| one < next), "{steps:?}");
@@ -78,7 +78,7 @@ fn a_panic_ends_the_process() {
 }
 
 #[test]
-fn a_long_message_is_cut() {
+fn a_long_error_message_is_truncated() {
     let long = || "é".repeat(MESSAGE_BYTES_MAX);
     for frame in [
         FromWorker::TokenizeFailed { id: 1, message: long() },

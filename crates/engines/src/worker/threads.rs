@@ -81,8 +81,8 @@ impl Threads {
         counts.extend([cores.max(1), first.max(1)]);
         counts.sort_unstable();
         counts.dedup();
-        let place = |count: u32| counts.iter().position(|known| *known == count.max(1)).unwrap_or(0);
-        let (at, full) = (place(first), place(cores));
+        let index = |count: u32| counts.iter().position(|known| *known == count.max(1)).unwrap_or(0);
+        let (at, full) = (index(first), index(cores));
         let pause = if at < full { pauses.short } else { pauses.first };
         Self {
             counts,
@@ -122,12 +122,12 @@ impl Threads {
             self.steps = self.pause / 2;
             return self.count();
         }
-        let place = if trial.is_others_turn() { trial.other } else { self.at };
-        self.counts.get(place).copied().unwrap_or(1)
+        let index = if trial.is_others_turn() { trial.other } else { self.at };
+        self.counts.get(index).copied().unwrap_or(1)
     }
 
     /// Notes what the step took that [`Threads::next`] chose for. Says whether the choice changed.
-    pub(super) fn note(&mut self, took: Duration, now: Instant) -> bool {
+    pub(super) fn record(&mut self, took: Duration, now: Instant) -> bool {
         let Some(trial) = &mut self.trial else {
             self.steps += 1;
             if self.steps >= self.pause {
@@ -141,10 +141,10 @@ impl Threads {
             return false;
         }
         let [present, other] = [&trial.times[0], &trial.times[1]].map(|times| times.iter().sum::<f64>());
-        let (place, won) = (trial.other, other < present * (1.0 - FASTER_MIN));
+        let (index, won) = (trial.other, other < present * (1.0 - FASTER_MIN));
         self.trial = None;
         self.steps = 0;
-        self.judge(place, won, now)
+        self.judge(index, won, now)
     }
 
     /// Whether the step that comes next, or was just computed, tries another number.
@@ -217,7 +217,7 @@ mod tests {
                 self.now = self.now.after(took);
                 tried += u32::from(self.threads.is_trying());
                 steps += 1;
-                self.threads.note(took, self.now);
+                self.threads.record(took, self.now);
             }
             f64::from(tried) / f64::from(steps)
         }
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_busy_moment_takes_no_core_away() {
+    fn a_short_load_does_not_reduce_the_thread_count() {
         let mut machine = Machine::new(&[2, 1], 2, 2);
         machine.decode(Duration::from_secs(5), quiet);
         machine.decode(Duration::from_secs(15), busy);
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn lasting_load_does_and_the_core_comes_back_when_it_ends() {
+    fn lasting_load_reduces_the_thread_count_until_it_ends() {
         let mut machine = Machine::new(&[2, 1], 2, 2);
         machine.decode(Duration::from_secs(120), busy);
         assert_eq!(machine.threads.count(), 1);
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn trials_cost_less_than_a_percent_where_they_lose() {
+    fn losing_trials_cost_less_than_a_percent() {
         let mut machine = Machine::new(&[2, 1], 2, 2);
         let share = machine.decode(Duration::from_secs(60), quiet);
         assert!(share < 0.005, "{share}");
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn fewer_threads_that_are_faster_for_good_are_found_and_kept() {
+    fn a_lower_thread_count_that_stays_faster_is_adopted() {
         // Memory is too slow for more than four.
         let memory_bound = |threads: u32| 40.0 / f64::from(threads.min(4)) + f64::from(threads);
         let mut machine = Machine::new(&[16, 8, 4, 2], 8, 8);
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn one_number_is_never_left() {
+    fn a_fixed_thread_count_never_changes() {
         let now = Instant::now();
         let mut machine = Machine { threads: Threads::fixed(3, now), now };
         machine.decode(Duration::from_secs(60), busy);
@@ -281,7 +281,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_steps_take_the_number_is_one_of_those_given(
+        fn the_chosen_count_is_always_one_of_the_candidates(
             counts in proptest::collection::vec(1u32..64, 1..5),
             steps in proptest::collection::vec((1usize..4, 1u64..100), 1..3000),
         ) {
@@ -292,7 +292,7 @@ mod tests {
             for (size, millis) in steps {
                 prop_assert!(counts.contains(&threads.next(size)));
                 at = at.after(Duration::from_millis(millis));
-                threads.note(Duration::from_millis(millis), at);
+                threads.record(Duration::from_millis(millis), at);
             }
             prop_assert!(counts.contains(&threads.count()));
         }

@@ -26,7 +26,7 @@ const WATCH_EVERY: Duration = Duration::from_millis(50);
 const WATCHED_IN_VAIN_MAX: u32 = 40;
 
 /// What a mask or a token came to, in words where it failed.
-pub(super) type Outcome<T> = Result<T, String>;
+pub(super) type MatcherResult<T> = Result<T, String>;
 
 /// A matcher with a limit on its time.
 pub(super) struct TimedMatcher {
@@ -52,25 +52,25 @@ impl TimedMatcher {
     ///
     /// # Errors
     /// Where the grammar lets nothing follow, or takes too long.
-    pub(super) fn mask(&mut self) -> Outcome<SimpleVob> {
-        self.timed(Matcher::compute_mask_or_eos)
+    pub(super) fn mask(&mut self) -> MatcherResult<SimpleVob> {
+        self.run_timed(Matcher::compute_mask_or_eos)
     }
 
     /// Takes in tokens as far as they fit; says how many did.
     ///
     /// # Errors
     /// As [`TimedMatcher::mask`].
-    pub(super) fn take_fitting(&mut self, tokens: &[u32]) -> Outcome<usize> {
-        self.timed(|matcher| matcher.try_consume_tokens(tokens))
+    pub(super) fn take_fitting(&mut self, tokens: &[u32]) -> MatcherResult<usize> {
+        self.run_timed(|matcher| matcher.try_consume_tokens(tokens))
     }
 
     /// Takes in a token that the mask allows.
     ///
     /// # Errors
     /// As [`TimedMatcher::mask`].
-    pub(super) fn take(&mut self, token: u32) -> Outcome<()> {
+    pub(super) fn take(&mut self, token: u32) -> MatcherResult<()> {
         self.tokens += 1;
-        self.timed(|matcher| matcher.consume_token(token))
+        self.run_timed(|matcher| matcher.consume_token(token))
     }
 
     /// Whether it failed because it took too long.
@@ -93,18 +93,18 @@ impl TimedMatcher {
         self.matcher.tok_env().map(|tokens| tokens.tokenize_bytes(bytes)).unwrap_or_default()
     }
 
-    fn timed<T, E: std::fmt::Display>(
+    fn run_timed<T, E: std::fmt::Display>(
         &mut self,
         work: impl FnOnce(&mut Matcher) -> Result<T, E>,
-    ) -> Outcome<T> {
+    ) -> MatcherResult<T> {
         let limit = MASKS_TIME_MAX + MASKS_TIME_PER_TOKEN * self.tokens;
         if self.spent > limit {
             self.is_out_of_time = true;
             return Err(format!("it took over {} ms of computing", limit.as_millis()));
         }
-        let begun = thread_time();
+        let started = thread_time();
         let done = self.watch.during(self.matcher.cancellation_handle(), || work(&mut self.matcher));
-        self.spent += thread_time().saturating_sub(begun);
+        self.spent += thread_time().saturating_sub(started);
         match done {
             Ok(value) => Ok(value),
             Err(_) if self.matcher.is_cancelled() => {
@@ -119,12 +119,12 @@ impl TimedMatcher {
 /// A thread that breaks off what takes too long.
 #[derive(Debug)]
 pub(super) struct Watch {
-    shared: Arc<Shared>,
+    shared: Arc<WatchState>,
     thread: Thread,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct WatchState {
     started: Instant,
     /// When the present work began, in milliseconds from `started`; 0 where there is none.
     since_ms: AtomicU64,
@@ -137,7 +137,7 @@ struct Shared {
 
 impl Watch {
     pub(super) fn start() -> Self {
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(WatchState {
             started: Instant::now(),
             since_ms: AtomicU64::new(0),
             process_ms: AtomicU64::new(0),
@@ -172,7 +172,7 @@ impl Drop for Watch {
     }
 }
 
-impl Shared {
+impl WatchState {
     fn watch(&self) {
         let mut in_vain = 0;
         while !self.over.load(Ordering::SeqCst) {
@@ -237,7 +237,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mask_that_waits_for_the_processor_is_given_time() {
+    fn a_mask_waiting_for_the_processor_gets_more_wall_time() {
         let milliseconds = Duration::from_millis;
         for (taken, computed, expected) in
             [(299, 299, false), (310, 310, true), (310, 600, true), (1_000, 200, false), (1_300, 200, true)]
@@ -248,12 +248,12 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_computed_counts() {
-        let (begun, clock) = (thread_time(), Instant::now());
+    fn only_processor_time_counts() {
+        let (started, clock) = (thread_time(), Instant::now());
         // Another thread's work is none of this one's.
         std::thread::spawn(|| while thread_time() < Duration::from_millis(50) {}).join().unwrap();
         assert!(clock.elapsed() >= Duration::from_millis(50));
-        assert!(thread_time().saturating_sub(begun) < Duration::from_millis(50));
+        assert!(thread_time().saturating_sub(started) < Duration::from_millis(50));
         assert!(process_time() >= Duration::from_millis(50));
     }
 }

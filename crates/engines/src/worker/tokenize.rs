@@ -7,22 +7,22 @@
 //! ranking, only the beginning is read (`beginning`).
 
 mod cuts;
+mod queries;
 mod service;
 mod special;
-mod text;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use lar_base::Instant;
 
-use super::llama_cpp::{Kind, Vocab};
+use super::llama_cpp::{TokenKind, Vocab};
 use crate::driver::Prompt;
 use crate::template::ChatTemplate;
-use crate::template::guard::{Guarded, Markup};
+use crate::template::guard::{GuardedChat, Markup};
 pub(crate) use cuts::Cuts;
-pub(super) use service::{Asked, Queue, Request, Tokenizers};
-use special::{Finder, Special};
+pub(super) use service::{PromptQueue, RequestKind, TokenizeRequest, Tokenizers};
+use special::{Finder, SpecialToken};
 
 /// Text that llama.cpp is given at once, in bytes. One word of this length took it 90 ms and English 55 ms where a
 /// dozen processes shared two cores (1 MB in 5.5 s and 3.8 s; SmolLM2, 2026-11-28); alone it takes a fraction of that.
@@ -34,7 +34,7 @@ const TAIL_BYTES: usize = super::TAIL_BYTES;
 
 /// What became of a prompt.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Tokenized {
+pub(super) enum TokenizeOutcome {
     /// Its tokens, and the end of the text that was made of a chat.
     Tokens(Vec<u32>, String),
     /// How many there are, where only that was asked for.
@@ -46,7 +46,7 @@ pub(super) enum Tokenized {
 /// Tokenizes prompts with one model's vocabulary.
 pub(super) struct Tokenizer<'model> {
     vocab: Vocab<'model>,
-    special: Vec<Special>,
+    special: Vec<SpecialToken>,
     /// Finds all special tokens' texts, where a caller's prompt may hold them.
     all: Finder,
     /// Bytes that a token stands for at most; `None` where tokens may stand for any number of bytes.
@@ -58,13 +58,13 @@ pub(super) struct Tokenizer<'model> {
     lead: Option<Vec<u32>>,
     cuts: Cuts,
     /// What was found out of no template, which raw prompts have.
-    raw: Arc<Written>,
+    raw: Arc<TemplateMarkup>,
     /// What was found out of the last template.
-    written: Mutex<Option<Arc<Written>>>,
+    written: Mutex<Option<Arc<TemplateMarkup>>>,
 }
 
 /// Which tokens one template's markup makes.
-struct Written {
+struct TemplateMarkup {
     template: String,
     markup: Markup,
     /// Finds what the template writes.
@@ -77,15 +77,16 @@ struct Written {
     forbidden: Vec<bool>,
 }
 
-impl Written {
-    fn of(template: &str, vocab: Vocab<'_>, special: &[Special]) -> Self {
+impl TemplateMarkup {
+    fn of(template: &str, vocab: Vocab<'_>, special: &[SpecialToken]) -> Self {
         let breaks: Vec<bool> = special.iter().map(|special| special.is_markup(template)).collect();
         let texts = || special.iter().map(|special| special.text.as_str()).enumerate();
-        let user_defined = |(at, _): &(usize, &str)| special[*at].kind == Kind::UserDefined;
+        let user_defined = |(at, _): &(usize, &str)| special[*at].kind == TokenKind::UserDefined;
         let mut forbidden = vec![false; vocab.len() as usize];
         for (special, breaks) in special.iter().zip(&breaks) {
-            let control = special.kind == Kind::Control && vocab.is_control(special.token);
-            forbidden[special.token as usize] = control || (special.kind == Kind::UserDefined && *breaks);
+            let control = special.kind == TokenKind::Control && vocab.is_control(special.token);
+            forbidden[special.token as usize] =
+                control || (special.kind == TokenKind::UserDefined && *breaks);
         }
         Self {
             template: template.to_owned(),
@@ -106,13 +107,13 @@ impl<'model> Tokenizer<'model> {
             let attributes = vocab.attributes(token);
             let piece = vocab.bytes(token, true);
             longest = longest.max(piece.len());
-            if attributes.kind == Kind::Text {
+            if attributes.kind == TokenKind::Text {
                 cuts.see(&piece);
                 continue;
             }
             let text = vocab.text(token);
             longest = longest.max(text.len());
-            special.push(Special {
+            special.push(SpecialToken {
                 token,
                 text,
                 kind: attributes.kind,
@@ -133,7 +134,7 @@ impl<'model> Tokenizer<'model> {
         Self {
             lead: leads(vocab),
             longest: (vocab.keeps_bytes() && !strips).then_some(longest),
-            raw: Arc::new(Written::of("", vocab, &special)),
+            raw: Arc::new(TemplateMarkup::of("", vocab, &special)),
             vocab,
             special,
             all,
@@ -145,7 +146,7 @@ impl<'model> Tokenizer<'model> {
     }
 
     /// Which tokens a template's markup makes. Raw prompts and chats, which come in turns, do not push each other out.
-    fn written(&self, template: &str) -> Arc<Written> {
+    fn markup_for(&self, template: &str) -> Arc<TemplateMarkup> {
         if template.is_empty() {
             return self.raw.clone();
         }
@@ -153,7 +154,7 @@ impl<'model> Tokenizer<'model> {
         if let Some(written) = last.as_ref().filter(|written| written.template == template) {
             return written.clone();
         }
-        let written = Arc::new(Written::of(template, self.vocab, &self.special));
+        let written = Arc::new(TemplateMarkup::of(template, self.vocab, &self.special));
         *last = Some(written.clone());
         written
     }
@@ -199,7 +200,7 @@ impl<'model> Tokenizer<'model> {
             counted: 0,
             limit,
             tail: String::new(),
-            written: self.written(template.map_or("", |template| &template.source)),
+            written: self.markup_for(template.map_or("", |template| &template.source)),
             after: None,
             is_question: false,
         };
@@ -213,7 +214,7 @@ impl<'model> Tokenizer<'model> {
             (Prompt::Text(text), _) => {
                 work.tokens.extend(self.before);
                 work.after = self.after;
-                work.parts.push(Part::Marked { text, at: 0, sentinel: None, all: true });
+                work.parts.push(TextPart::Marked { text, at: 0, sentinel: None, all: true });
             }
             (Prompt::Infill { prefix, suffix }, _) => {
                 let vocab = self.vocab;
@@ -225,17 +226,17 @@ impl<'model> Tokenizer<'model> {
                 // Prefix, suffix, middle: the order that most models with such tokens were taught. The last comes first.
                 work.tokens.extend(vocab.adds_start().then(|| vocab.start()).flatten());
                 work.tokens.push(before);
-                work.parts.push(Part::Token(middle));
-                work.parts.push(Part::plain(suffix));
-                work.parts.push(Part::Token(behind));
-                work.parts.push(Part::plain(prefix));
+                work.parts.push(TextPart::Token(middle));
+                work.parts.push(TextPart::plain(suffix));
+                work.parts.push(TextPart::Token(behind));
+                work.parts.push(TextPart::plain(prefix));
             }
             (Prompt::Chat(chat), Some(template)) => {
                 let said = |error: crate::Error| match error {
                     crate::Error::Template(reason) => reason,
                     other => other.to_string(),
                 };
-                let guarded = Guarded::new(chat, &template.source, &work.written.markup).map_err(said)?;
+                let guarded = GuardedChat::new(chat, &template.source, &work.written.markup).map_err(said)?;
                 renders(Some(guarded.chat.bytes()));
                 let text = template.render(&guarded.chat);
                 renders(None);
@@ -248,7 +249,7 @@ impl<'model> Tokenizer<'model> {
                     work.tokens.extend(self.before);
                     work.after = self.after;
                 }
-                work.parts.push(Part::Marked { text, at: 0, sentinel: guarded.sentinel, all: false });
+                work.parts.push(TextPart::Marked { text, at: 0, sentinel: guarded.sentinel, all: false });
             }
             (Prompt::Chat(_), None) => return Err("the model has no chat template".into()),
         }
@@ -256,16 +257,16 @@ impl<'model> Tokenizer<'model> {
     }
 
     /// Goes on with a prompt for one turn; its tokens once it is done.
-    pub(super) fn go_on(&self, work: &mut Tokenization) -> Option<Tokenized> {
-        let begun = Instant::now();
+    pub(super) fn advance(&self, work: &mut Tokenization) -> Option<TokenizeOutcome> {
+        let started = Instant::now();
         if let Some(too_long) = self.too_long(work) {
             return Some(too_long);
         }
         while let Some(part) = work.parts.pop() {
             match part {
-                Part::Token(token) => work.tokens.push(token),
-                Part::Marked { text, at, sentinel, all } => self.split(work, text, at, sentinel, all),
-                Part::Plain { text, at, fresh } => self.slice(work, text, at, fresh),
+                TextPart::Token(token) => work.tokens.push(token),
+                TextPart::Marked { text, at, sentinel, all } => self.split(work, text, at, sentinel, all),
+                TextPart::Plain { text, at, fresh } => self.slice(work, text, at, fresh),
             }
             if let Some(too_long) = self.too_long(work) {
                 return Some(too_long);
@@ -274,29 +275,29 @@ impl<'model> Tokenizer<'model> {
                 work.counted += work.tokens.len() as u64;
                 work.tokens.clear();
             }
-            if begun.elapsed() >= TURN && !work.parts.is_empty() {
+            if started.elapsed() >= TURN && !work.parts.is_empty() {
                 return None;
             }
         }
         work.tokens.extend(work.after.take());
         Some(match work.limit {
-            Limit::Count => Tokenized::Count(work.counted + work.tokens.len() as u64),
+            Limit::Count => TokenizeOutcome::Count(work.counted + work.tokens.len() as u64),
             Limit::Tokens(_) => {
                 // A model continues something: its start token, or the end of another text.
                 if work.tokens.is_empty() && !work.is_question {
                     work.tokens.extend(self.vocab.start().or(self.vocab.end()));
                 }
-                Tokenized::Tokens(std::mem::take(&mut work.tokens), std::mem::take(&mut work.tail))
+                TokenizeOutcome::Tokens(std::mem::take(&mut work.tokens), std::mem::take(&mut work.tail))
             }
         })
     }
 
     /// Whether it has more tokens than may be: those that were made, and at least those that the rest will make.
-    fn too_long(&self, work: &Tokenization) -> Option<Tokenized> {
+    fn too_long(&self, work: &Tokenization) -> Option<TokenizeOutcome> {
         let Limit::Tokens(most) = work.limit else { return None };
         let left = self.longest.map_or(0, |longest| work.bytes_left() / longest);
         let least = (work.tokens.len() + left) as u64;
-        (least > u64::from(most)).then_some(Tokenized::TooLong(least))
+        (least > u64::from(most)).then_some(TokenizeOutcome::TooLong(least))
     }
 
     /// Splits a text at its next special token.
@@ -304,7 +305,8 @@ impl<'model> Tokenizer<'model> {
         let finder = if all { &self.all } else { &work.written.written };
         let found = finder.find(&text, at..text.len());
         let mut end = found.map_or(text.len(), |found| found.start);
-        if let Some(Special { strips_left: true, .. }) = found.map(|found| &self.special[found.special]) {
+        if let Some(SpecialToken { strips_left: true, .. }) = found.map(|found| &self.special[found.special])
+        {
             end = at + trim_end(&text[at..end]).len();
         }
         let plain = without(&text[at..end], sentinel);
@@ -315,13 +317,13 @@ impl<'model> Tokenizer<'model> {
                 next = text.len() - trim_start(&text[next..]).len();
             }
             if next < text.len() {
-                work.parts.push(Part::Marked { text, at: next, sentinel, all });
+                work.parts.push(TextPart::Marked { text, at: next, sentinel, all });
             }
-            work.parts.push(Part::Token(special.token));
+            work.parts.push(TextPart::Token(special.token));
         }
         if !plain.is_empty() {
             // All special tokens are found already; what is between may hold no user-defined ones.
-            work.parts.push(Part::plain(plain));
+            work.parts.push(TextPart::plain(plain));
         }
     }
 
@@ -339,7 +341,7 @@ impl<'model> Tokenizer<'model> {
                 found.end
             };
             if next < text.len() {
-                work.parts.push(Part::Plain { text, at: next, fresh: true });
+                work.parts.push(TextPart::Plain { text, at: next, fresh: true });
             }
             return;
         }
@@ -358,12 +360,12 @@ impl<'model> Tokenizer<'model> {
         let written = work.written.clone();
         self.plain(&text[at..stripped], fresh, &written, &mut work.tokens);
         if end < text.len() {
-            work.parts.push(Part::Plain { text, at: end, fresh: false });
+            work.parts.push(TextPart::Plain { text, at: end, fresh: false });
         }
     }
 
     /// Makes tokens of plain text, none of them special; `fresh` where nothing but a special token is before it.
-    fn plain(&self, text: &str, fresh: bool, written: &Written, tokens: &mut Vec<u32>) {
+    fn plain(&self, text: &str, fresh: bool, written: &TemplateMarkup, tokens: &mut Vec<u32>) {
         if text.is_empty() {
             return;
         }
@@ -421,12 +423,12 @@ pub(super) enum Limit {
 /// A prompt that is being made into tokens.
 pub(super) struct Tokenization {
     /// What is left of it, the next part last.
-    parts: Vec<Part>,
+    parts: Vec<TextPart>,
     tokens: Vec<u32>,
     counted: u64,
     limit: Limit,
     tail: String,
-    written: Arc<Written>,
+    written: Arc<TemplateMarkup>,
     after: Option<u32>,
     /// Whether only a text's tokens are asked for, which no model is given.
     is_question: bool,
@@ -435,11 +437,11 @@ pub(super) struct Tokenization {
 impl Tokenization {
     /// Bytes of text that are left.
     fn bytes_left(&self) -> usize {
-        self.parts.iter().map(Part::bytes).sum()
+        self.parts.iter().map(TextPart::bytes).sum()
     }
 }
 
-enum Part {
+enum TextPart {
     Token(u32),
     /// Text from `at` on in which special tokens are found: all of them, or those that a template writes.
     Marked {
@@ -456,18 +458,18 @@ enum Part {
     },
 }
 
-impl Part {
+impl TextPart {
     fn plain(text: String) -> Self {
-        Part::Plain { text, at: 0, fresh: true }
+        TextPart::Plain { text, at: 0, fresh: true }
     }
 
     /// Bytes of text that are left.
     fn bytes(&self) -> usize {
         match self {
-            Part::Token(_) => 0,
+            TextPart::Token(_) => 0,
             // Sentinels are no text: as much as there can be of them is left out.
-            Part::Marked { text, at, sentinel: Some(_), .. } => (text.len() - at) / 5,
-            Part::Marked { text, at, .. } | Part::Plain { text, at, .. } => text.len() - at,
+            TextPart::Marked { text, at, sentinel: Some(_), .. } => (text.len() - at) / 5,
+            TextPart::Marked { text, at, .. } | TextPart::Plain { text, at, .. } => text.len() - at,
         }
     }
 }

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use lar_base::{KeyId, Problem, Scope, Timestamp};
 use lar_catalog::Kind;
-use lar_engines::dialect::Reading;
+use lar_engines::chat_format::OutputFormat;
 use lar_engines::driver::{
-    Ability, AnswerFormat, CallerIds, Constraint, Engine, Job, Prompt, TextAnswer, TextQuestion,
+    Ability, AnswerFormat, CallerIds, Constraint, Engine, GenerationRequest, Prompt, TokenizerAnswer,
+    TokenizerQuery,
 };
 use lar_engines::scheduler::Priority;
 use lar_engines::{CONSTRAINT_FIELD, gbnf};
@@ -38,10 +39,10 @@ pub struct Admitted {
 #[expect(clippy::large_enum_variant, reason = "one is made per task, and nearly all are the large one")]
 pub(super) enum Ready {
     Generate {
-        job: Job,
+        job: GenerationRequest,
         /// Of the prompt; 0 until the engine has counted it.
         tokens_in: u64,
-        reading: Reading,
+        output_format: OutputFormat,
     },
     Embed {
         texts: Vec<String>,
@@ -152,14 +153,14 @@ impl Gateway {
                     other => other.into(),
                 })?;
                 ignored = prepared.ignored;
-                let mut reading = prepared.reading;
-                sampling.preserved.clone_from(&reading.preserved);
-                if let Some(constraint) = reading.constraint.take() {
+                let mut output_format = prepared.output_format;
+                sampling.preserved.clone_from(&output_format.preserved);
+                if let Some(constraint) = output_format.constraint.take() {
                     sampling.constraint = Some(constraint);
                 }
                 if let Some(constraint) = sampling.constraint.take() {
                     if let Constraint::Gbnf(source) = &constraint {
-                        let kind = gbnf::read(source).map_err(lar_engines::Error::Constraint)?;
+                        let kind = gbnf::parse(source).map_err(lar_engines::Error::Constraint)?;
                         if kind == gbnf::Kind::Other && !self.shared.routes.takes_gbnf() {
                             return Err(lar_engines::Error::Constraint(GBNF_OFF.into()).into());
                         }
@@ -180,14 +181,14 @@ impl Gateway {
                     wanted => wanted.min(room),
                 };
                 Ready::Generate {
-                    job: Job {
+                    job: GenerationRequest {
                         prompt: prepared.prompt,
                         sampling,
                         caller: Some(CallerIds { person: start.user, key: start.key }),
                         cache_of: self.shared.routes.cache_of(start.key),
                     },
                     tokens_in: tokens_in as u64,
-                    reading,
+                    output_format,
                 }
             }
             // Texts may wait for long: no more of them is kept than is read.
@@ -270,11 +271,11 @@ impl Gateway {
         &self,
         key: KeyId,
         model: &str,
-        question: TextQuestion,
-    ) -> Result<TextAnswer, Problem> {
+        question: TokenizerQuery,
+    ) -> Result<TokenizerAnswer, Problem> {
         let _turn = self.shared.large_prompts.turn(key, question.bytes()).await?;
         let route = self.shared.routes.find(model, None).await?;
-        Ok(self.shared.engines.text(&route.pool, Some(key), question).await?)
+        Ok(self.shared.engines.query_tokenizer(&route.pool, Some(key), question).await?)
     }
 
     /// The context that prompt and answer share when `model` serves them; `None` while its engine has not told.

@@ -45,7 +45,7 @@ pub(crate) fn messages(body: &[u8], id: TaskId) -> Result<(Wanted, bool), Proble
     let (shown, variables) = thinking(request.thinking.as_ref(), config.effort.as_deref())?;
     let mut chat = chat(request.system, request.messages, request.tools, request.tool_choice)?;
     chat.variables = variables;
-    if !chat.begun.is_empty() && sampling.constraint.is_some() {
+    if !chat.assistant_prefill.is_empty() && sampling.constraint.is_some() {
         let reason = "cannot be kept to where `messages` ends with the beginning of an answer";
         return Err(Problem::invalid("output_config", reason));
     }

@@ -6,7 +6,7 @@ use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
 use lar_api::anthropic::{Block, Delta, Message, MessageDelta, StreamEvent, Usage};
 use lar_base::{Problem, TaskId};
-use lar_engines::dialect::CallPart;
+use lar_engines::chat_format::CallPart;
 use lar_gateway::{End, TaskEvent, cancelled};
 use serde_json::{Value, json};
 

@@ -9,7 +9,7 @@ use lar_api::llama_cpp::{COMPLETION_FIELDS, Completion, CompletionRequest, Part,
 use lar_api::openai::TopLogprob;
 use lar_base::{Problem, TaskId};
 use lar_catalog::DEFAULT_CHAT;
-use lar_engines::driver::{Candidate, Constraint, FinishReason, Prompt, TextQuestion, TokenLogprobs};
+use lar_engines::driver::{Candidate, Constraint, FinishReason, Prompt, TokenLogprobs, TokenizerQuery};
 use lar_gateway::{End, PrefillProgress, TaskEvent, cancelled};
 use serde_json::{Map, Value, json};
 
@@ -125,7 +125,7 @@ async fn respond(
     }
     if answered.ignores_ends() && answered.tells("generation_settings") {
         // An engine that cannot tell them leaves the settings as they are.
-        let ends = app.gateway.text_for(key, plain_name(&model), TextQuestion::EndTokens).await;
+        let ends = app.gateway.text_for(key, plain_name(&model), TokenizerQuery::EndTokens).await;
         let ends = ends.unwrap_or_default();
         settings::forbid(&mut answered.settings, &ends.tokens);
     }

@@ -1,7 +1,7 @@
 //! `logit_bias` as llama.cpp's clients write it: pairs or an object, of token numbers or of texts whose tokens are meant.
 
 use lar_base::{KeyId, Problem};
-use lar_engines::driver::TextQuestion;
+use lar_engines::driver::TokenizerQuery;
 use serde_json::{Map, Value, json};
 
 use crate::App;
@@ -36,7 +36,7 @@ pub(crate) async fn resolve(app: &App, key: KeyId, model: &str, body: &mut Value
                 if texts > TEXTS_MAX {
                     return Err(Problem::invalid("logit_bias", format!("has more than {TEXTS_MAX} texts")));
                 }
-                let question = TextQuestion::Tokenize { text, add_special: false, parse_special: true };
+                let question = TokenizerQuery::Tokenize { text, add_special: false, parse_special: true };
                 let tokens = app.gateway.text_for(key, model, question).await?.tokens;
                 resolved.extend(tokens.into_iter().map(|token| (token.to_string(), bias.clone())));
             }

@@ -11,7 +11,7 @@ const ADAPTIVE_DECAY: f64 = 0.9;
 
 /// The settings of an answer, and llama.cpp's defaults where the request says nothing.
 pub(super) fn of(sampling: &Sampling, stream: bool, n_probs: u32, timings_per_token: bool) -> Value {
-    let rare = sampling.rare.as_deref().cloned().unwrap_or_default();
+    let extra = sampling.extra.as_deref().cloned().unwrap_or_default();
     let tokens_max = match sampling.tokens_max {
         0 => -1,
         tokens => i64::from(tokens),
@@ -46,29 +46,29 @@ pub(super) fn of(sampling: &Sampling, stream: bool, n_probs: u32, timings_per_to
         "post_sampling_probs": sampling.post_sampling,
         "lora": [],
     });
-    let rare = json!({
-        "typical_p": rare.typical_p.unwrap_or(1.0),
-        "top_n_sigma": rare.top_n_sigma.unwrap_or(-1.0),
-        "xtc_probability": rare.xtc_probability.unwrap_or(0.0),
-        "xtc_threshold": rare.xtc_threshold.unwrap_or(0.1),
-        "dynatemp_range": rare.dynatemp_range.unwrap_or(0.0),
-        "dynatemp_exponent": rare.dynatemp_exponent.unwrap_or(1.0),
-        "dry_multiplier": rare.dry_multiplier.unwrap_or(0.0),
-        "dry_base": rare.dry_base.unwrap_or(1.75),
-        "dry_allowed_length": rare.dry_allowed_length.unwrap_or(2),
-        "dry_penalty_last_n": rare.dry_penalty_last_n.unwrap_or(-1),
-        "dry_sequence_breakers": rare.dry_sequence_breakers.unwrap_or_else(usual),
-        "mirostat": rare.mirostat.unwrap_or(0),
-        "mirostat_tau": rare.mirostat_tau.unwrap_or(5.0),
-        "mirostat_eta": rare.mirostat_eta.unwrap_or(0.1),
-        "min_keep": rare.min_keep.unwrap_or(0),
+    let extra = json!({
+        "typical_p": extra.typical_p.unwrap_or(1.0),
+        "top_n_sigma": extra.top_n_sigma.unwrap_or(-1.0),
+        "xtc_probability": extra.xtc_probability.unwrap_or(0.0),
+        "xtc_threshold": extra.xtc_threshold.unwrap_or(0.1),
+        "dynatemp_range": extra.dynatemp_range.unwrap_or(0.0),
+        "dynatemp_exponent": extra.dynatemp_exponent.unwrap_or(1.0),
+        "dry_multiplier": extra.dry_multiplier.unwrap_or(0.0),
+        "dry_base": extra.dry_base.unwrap_or(1.75),
+        "dry_allowed_length": extra.dry_allowed_length.unwrap_or(2),
+        "dry_penalty_last_n": extra.dry_penalty_last_n.unwrap_or(-1),
+        "dry_sequence_breakers": extra.dry_sequence_breakers.unwrap_or_else(usual),
+        "mirostat": extra.mirostat.unwrap_or(0),
+        "mirostat_tau": extra.mirostat_tau.unwrap_or(5.0),
+        "mirostat_eta": extra.mirostat_eta.unwrap_or(0.1),
+        "min_keep": extra.min_keep.unwrap_or(0),
         // A target below 0 switches it off.
         "adaptive_target": -1.0,
         "adaptive_decay": ADAPTIVE_DECAY,
-        "samplers": rare.samplers.unwrap_or_else(|| SamplerName::ORDER.to_vec()),
+        "samplers": extra.samplers.unwrap_or_else(|| SamplerName::ORDER.to_vec()),
     });
-    if let (Value::Object(settings), Value::Object(rare)) = (&mut settings, rare) {
-        settings.extend(rare);
+    if let (Value::Object(settings), Value::Object(extra)) = (&mut settings, extra) {
+        settings.extend(extra);
     }
     settings
 }

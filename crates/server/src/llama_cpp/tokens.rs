@@ -9,7 +9,7 @@ use lar_api::llama_cpp::{
 use lar_api::openai::responses::InputTokens;
 use lar_base::{Code, KeyId, Problem, TaskId};
 use lar_catalog::DEFAULT_CHAT;
-use lar_engines::driver::{Prompt, TextQuestion};
+use lar_engines::driver::{Prompt, TokenizerQuery};
 use serde_json::Value;
 
 use crate::asker::plain_name;
@@ -87,7 +87,7 @@ pub(crate) async fn tokenize(
 ) -> Result<Response, Failure> {
     let WantedTokens { model, text, add_special, parse_special, with_pieces, ignored } =
         decode_text(&extract::body(request, &app).await?)?;
-    let question = TextQuestion::Tokenize { text, add_special, parse_special };
+    let question = TokenizerQuery::Tokenize { text, add_special, parse_special };
     let tokens = app.gateway.text_for(caller.key(), &model, question).await.map_err(about_model)?.tokens;
     let answer = if with_pieces {
         let pieces = pieces(&app, caller.key(), &model, &tokens).await?;
@@ -123,7 +123,7 @@ pub(crate) async fn apply_template(
     let Prompt::Chat(chat) = wanted.prompt else {
         return Err(Problem::invalid("messages", "must be a chat").into());
     };
-    let question = TextQuestion::Render(chat);
+    let question = TokenizerQuery::Render(chat);
     let model = plain_name(&wanted.model);
     let answer = app.gateway.text_for(caller.key(), model, question).await.map_err(about_model)?;
     let response = axum::Json(RenderedPrompt { prompt: answer.text }).into_response();

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::{Stream, stream};
 use lar_api::ollama::{Answer, CalledFunction, End, ErrorBody, Logprob, Message, ToolCall};
 use lar_base::{Instant, Problem, Timestamp};
-use lar_engines::dialect::CallPart;
+use lar_engines::chat_format::CallPart;
 use lar_engines::driver::{ChatMessage, FinishReason, TokenLogprobs};
 use lar_gateway::{TaskEvent, cancelled};
 use serde_json::json;

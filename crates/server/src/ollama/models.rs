@@ -48,7 +48,7 @@ pub(crate) async fn ps(app: State, _: Inference) -> Json<Models> {
     let ready = pools.iter().filter(|pool| pool.state == PoolState::Ready);
     let models = ready.filter_map(|pool| {
         let found = app.catalog.resolve(&pool.pool).ok()?.model;
-        let left = pool.goes_at.map(|at| at.since(Instant::now()));
+        let left = pool.unloads_at.map(|at| at.since(Instant::now()));
         let goes =
             left.filter(|left| *left < FOR_GOOD / 2).map(|left| Timestamp::now().after(left).to_string());
         let expires_at = Some(goes.unwrap_or_else(|| FAR.into()));

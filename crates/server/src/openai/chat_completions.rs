@@ -186,12 +186,12 @@ fn continue_answer(
     if !constrained && continues != Some(false) {
         generate::go_on(chat);
     }
-    if continues == Some(true) && chat.begun.is_empty() {
+    if continues == Some(true) && chat.assistant_prefill.is_empty() {
         let reason =
             "needs an assistant's message at the end, no form of the answer, and no tool that must be called";
         return Err(Problem::invalid("continue_final_message", reason));
     }
-    chat.adds_generation_prompt = begins != Some(false) || !chat.begun.is_empty();
+    chat.adds_generation_prompt = begins != Some(false) || !chat.assistant_prefill.is_empty();
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 //! between them, or a list of those.
 
 use lar_base::{Code, KeyId, Problem};
-use lar_engines::driver::{Prompt, TextQuestion};
+use lar_engines::driver::{Prompt, TokenizerQuery};
 use serde_json::Value;
 
 use crate::App;
@@ -141,7 +141,7 @@ impl Sent {
                 // As llama.cpp: the start token is added before a text that begins the prompt.
                 Piece::Text(text) => {
                     let question =
-                        TextQuestion::Tokenize { text, add_special: index == 0, parse_special: true };
+                        TokenizerQuery::Tokenize { text, add_special: index == 0, parse_special: true };
                     tokens.extend(app.gateway.text_for(key, model, question).await?.tokens);
                 }
             }
@@ -179,7 +179,7 @@ pub(crate) async fn detokenize(
 ) -> Result<Vec<Vec<u8>>, Problem> {
     let mut pieces = Vec::with_capacity(tokens.len());
     for tokens in tokens.chunks(TOKENS_AT_ONCE) {
-        let question = TextQuestion::Detokenize { tokens: tokens.to_vec() };
+        let question = TokenizerQuery::Detokenize { tokens: tokens.to_vec() };
         pieces.extend(app.gateway.text_for(key, model, question).await?.pieces);
     }
     Ok(pieces)

@@ -6,7 +6,7 @@ use lar_api::openai::{
     PromptProgress, PromptTokensDetails, Sampling as WireSampling, Timings, TopLogprob, Usage,
 };
 use lar_base::{Problem, TaskId};
-use lar_engines::driver::{Candidate, FinishReason, RareSampling, SamplerName, Sampling};
+use lar_engines::driver::{Candidate, ExtraSampling, FinishReason, SamplerName, Sampling};
 use lar_gateway::{End, PrefillProgress};
 use serde_json::Value;
 
@@ -77,7 +77,7 @@ fn read(
     if tokens_max == Some(0) {
         return Err(Problem::invalid("max_tokens", "must be at least 1"));
     }
-    let rare = rare(&wire, out_of_range)?;
+    let extra = extra(&wire, out_of_range)?;
     let constraint = constraint::read(&mut wire)?;
     let mut stop = wire.stop.map(lar_api::openai::OneOrMany::into_vec).unwrap_or_default();
     // As llama.cpp: some clients always send a list, of empty texts where none was set.
@@ -108,7 +108,7 @@ fn read(
         frequency_penalty: penalty("frequency_penalty", wire.frequency_penalty)?,
         repeat_penalty: out_of_range.within(repeat_field, repeat, 0.1, 10.0)?,
         repeat_last_n: wire.repeat_last_n.or(everywhere.then_some(-1)),
-        rare,
+        extra,
         logit_bias,
         ignore_eos: wire.ignore_eos == Some(true),
         constraint,
@@ -163,7 +163,7 @@ fn logit_bias(biases: Value, out_of_range: OutOfRange) -> Result<Vec<(i32, f32)>
 }
 
 /// llama.cpp's further samplers, if any is asked for.
-fn rare(wire: &WireSampling, out_of_range: OutOfRange) -> Result<Option<Box<RareSampling>>, Problem> {
+fn extra(wire: &WireSampling, out_of_range: OutOfRange) -> Result<Option<Box<ExtraSampling>>, Problem> {
     let unit = |field, value| out_of_range.within(field, value, 0.0, 1.0);
     let positive = |field, value| out_of_range.within(field, value, 0.0, 100.0);
     if out_of_range == OutOfRange::Refused && wire.mirostat.is_some_and(|version| version > MIROSTAT_MAX) {
@@ -181,7 +181,7 @@ fn rare(wire: &WireSampling, out_of_range: OutOfRange) -> Result<Option<Box<Rare
     if wire.dry_allowed_length.is_some_and(|length| length < 0) {
         return Err(Problem::invalid("dry_allowed_length", "must not be negative"));
     }
-    let rare = RareSampling {
+    let extra = ExtraSampling {
         typical_p: unit("typical_p", wire.typical_p)?,
         top_n_sigma: out_of_range.within("top_n_sigma", wire.top_n_sigma, -1.0, 100.0)?,
         xtc_probability: unit("xtc_probability", wire.xtc_probability)?,
@@ -199,7 +199,7 @@ fn rare(wire: &WireSampling, out_of_range: OutOfRange) -> Result<Option<Box<Rare
         min_keep: wire.min_keep,
         samplers: wire.samplers.as_deref().map(samplers).transpose()?,
     };
-    Ok((rare != RareSampling::default()).then(|| Box::new(rare)))
+    Ok((extra != ExtraSampling::default()).then(|| Box::new(extra)))
 }
 
 /// Reads llama.cpp's names of samplers.

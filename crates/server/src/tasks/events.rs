@@ -5,7 +5,7 @@ use std::time::Duration;
 use lar_api::tasks::TaskEvent as Wire;
 use lar_base::Instant;
 use lar_engines::Engines;
-use lar_engines::scheduler::Why;
+use lar_engines::scheduler::WaitReason;
 use lar_gateway::{LogReader, TaskEvent, TaskHandle};
 use lar_store::{Outcome, TaskEnd};
 
@@ -91,9 +91,9 @@ fn wire(event: &TaskEvent) -> Option<Wire> {
             position: *position as u64,
             predicted_start_ms: *predicted_start_ms,
             why: match why {
-                Why::Loading => "loading".into(),
-                Why::Memory => "memory".into(),
-                Why::Busy => "busy".into(),
+                WaitReason::Loading => "loading".into(),
+                WaitReason::Memory => "memory".into(),
+                WaitReason::Busy => "busy".into(),
             },
         },
         TaskEvent::Started { pool, engine, model_digest } => Wire::Started {

@@ -16,7 +16,7 @@ use tokio::process::{Child, Command};
 
 use crate::Error;
 use crate::embedded::ConfinementPolicy;
-use crate::protocol::{self, FromWorker, Load, ToWorker, Tuned};
+use crate::protocol::{self, FromWorker, Load, ToWorker, TuningResult};
 
 /// How long a worker may take to say hello.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(20);
@@ -33,9 +33,9 @@ fn barrier_spins() -> u64 {
     static FOUND: OnceLock<u64> = OnceLock::new();
     *FOUND.get_or_init(|| {
         let pass = |_| {
-            let begun = Instant::now();
+            let started = Instant::now();
             (0..HINTS).for_each(|_| std::hint::spin_loop());
-            begun.elapsed()
+            started.elapsed()
         };
         let quickest = (0..PASSES).map(pass).min().unwrap_or_default().max(Duration::from_nanos(1));
         let spins = BARRIER_WAIT.as_secs_f64() / quickest.as_secs_f64() * f64::from(HINTS);
@@ -52,10 +52,10 @@ pub(in crate::embedded) async fn confinement(program: &Path) -> Result<Vec<Strin
 
 /// The process, and the two halves of the socket to it.
 pub(super) fn spawn(program: &Path) -> Result<(Child, OwnedReadHalf, OwnedWriteHalf), Error> {
-    let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(broken)?;
-    ours.set_nonblocking(true).map_err(broken)?;
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(to_error)?;
+    ours.set_nonblocking(true).map_err(to_error)?;
     // Its folder is not this one, so that what it is told by path must not depend on it.
-    let program = std::path::absolute(program).map_err(broken)?;
+    let program = std::path::absolute(program).map_err(to_error)?;
     let child = Command::from(lar_sandbox::command(&program, Inherit::Engine))
         .arg("worker")
         .env("GOMP_SPINCOUNT", barrier_spins().to_string())
@@ -67,7 +67,7 @@ pub(super) fn spawn(program: &Path) -> Result<(Child, OwnedReadHalf, OwnedWriteH
         .kill_on_drop(true)
         .spawn()
         .map_err(|error| Error::Missing(format!("{} cannot be started: {error}", program.display())))?;
-    let (reader, writer) = UnixStream::from_std(ours).map_err(broken)?.into_split();
+    let (reader, writer) = UnixStream::from_std(ours).map_err(to_error)?.into_split();
     Ok((child, reader, writer))
 }
 
@@ -95,7 +95,7 @@ pub(super) async fn greet(
         _ => return Err(Error::Failed("it did not begin with hello".into())),
     }
     for frame in [ToWorker::Hello { version: protocol::VERSION }, ToWorker::Load(load)] {
-        writer.write_all(&protocol::encode(&frame).map_err(broken)?).await.map_err(broken)?;
+        writer.write_all(&protocol::encode(&frame).map_err(to_error)?).await.map_err(to_error)?;
     }
     match read::<FromWorker>(reader).await? {
         FromWorker::Confined { missing } => Ok(missing),
@@ -103,7 +103,7 @@ pub(super) async fn greet(
     }
 }
 
-pub(super) async fn loaded(reader: &mut OwnedReadHalf) -> Result<Option<Tuned>, Error> {
+pub(super) async fn wait_until_loaded(reader: &mut OwnedReadHalf) -> Result<Option<TuningResult>, Error> {
     // Loading may take as long as the disk needs; whoever waits for it has a deadline of their own.
     match read::<FromWorker>(reader).await? {
         FromWorker::Loaded { tuned, draft_refused, .. } => {
@@ -126,13 +126,13 @@ pub(super) async fn read_sized<T: for<'a> Deserialize<'a>>(
     reader: &mut (impl AsyncRead + Unpin),
 ) -> Result<(T, usize), Error> {
     let mut head = [0; 4];
-    reader.read_exact(&mut head).await.map_err(broken)?;
-    let mut body = vec![0; protocol::body_length(head).map_err(broken)?];
-    reader.read_exact(&mut body).await.map_err(broken)?;
-    Ok((protocol::decode(&body).map_err(broken)?, body.len()))
+    reader.read_exact(&mut head).await.map_err(to_error)?;
+    let mut body = vec![0; protocol::body_length(head).map_err(to_error)?];
+    reader.read_exact(&mut body).await.map_err(to_error)?;
+    Ok((protocol::decode(&body).map_err(to_error)?, body.len()))
 }
 
-fn broken(error: std::io::Error) -> Error {
+fn to_error(error: std::io::Error) -> Error {
     Error::Failed(match error.kind() {
         std::io::ErrorKind::UnexpectedEof => "it ended before it answered".into(),
         _ => error.to_string(),
@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_worker_that_lacks_a_part_of_its_confinement_is_refused_where_all_of_it_is_required() {
+    fn a_partly_confined_worker_is_refused_when_confinement_is_required() {
         let missing = ["no network: it is busy", "system call filter (seccomp): none"].map(ToOwned::to_owned);
         let refused = check_confinement(&missing, ConfinementPolicy::Require).unwrap_err();
         assert_eq!(

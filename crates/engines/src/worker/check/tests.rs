@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::*;
 
-fn checked(source: &Value, strict: bool) -> Result<Checked, String> {
+fn checked(source: &Value, strict: bool) -> Result<CheckedConstraint, String> {
     schema(&Grammars::of_bytes().unwrap(), &source.to_string(), strict).outcome
 }
 
@@ -31,8 +31,8 @@ fn object(name: &str) -> Constraint {
     )
 }
 
-fn to_check(name: &str, strict: bool) -> ToCheck {
-    ToCheck { constraint: object(name), strict }
+fn to_check(name: &str, strict: bool) -> ConstraintCheck {
+    ConstraintCheck { constraint: object(name), strict }
 }
 
 /// Which checks were answered, and what was dropped of each.
@@ -54,7 +54,7 @@ fn ids(frames: Vec<FromWorker>) -> Vec<u64> {
 }
 
 #[test]
-fn a_check_that_nobody_waits_for_is_not_computed_and_a_known_one_does_not_wait() {
+fn cancelled_checks_are_skipped_and_cached_ones_answered_at_once() {
     let mut checks = checks_of::<0>();
     for (id, name) in [(1, "a"), (2, "b"), (3, "a"), (4, "c")] {
         assert!(checks.add(id, 1, vec![to_check(name, false)]).is_empty());
@@ -97,11 +97,11 @@ fn callers_take_turns_by_time_and_not_by_number() {
 }
 
 #[test]
-fn the_checks_of_a_request_have_a_total_time_that_decides_nothing_for_others() {
+fn the_time_limit_of_a_request_affects_no_other_request() {
     const SECONDS: u64 = 4;
     let mut checks = checks_of::<SECONDS>();
     let names = ["a", "b", "c", "d", "e", "f"];
-    let mut tools: Vec<ToCheck> = names.iter().map(|name| to_check(name, false)).collect();
+    let mut tools: Vec<ConstraintCheck> = names.iter().map(|name| to_check(name, false)).collect();
     tools[5].strict = true;
     checks.add(1, 1, tools.clone());
     // Those of another caller, whose time is not that of the first.
@@ -126,32 +126,33 @@ fn the_checks_of_a_request_have_a_total_time_that_decides_nothing_for_others() {
 }
 
 #[test]
-fn a_strict_schema_that_its_request_has_no_time_for_is_refused_with_the_reason() {
+fn a_strict_schema_out_of_time_is_refused_with_a_reason() {
     let refused = out_of_time(&to_check("a", true)).unwrap_err();
     assert!(
         refused.starts_with("it was not checked, since the schemas of this request take over 10 s"),
         "{refused}"
     );
-    let broken = ToCheck { constraint: Constraint::JsonSchema("[]".into()), strict: false };
+    let broken = ConstraintCheck { constraint: Constraint::JsonSchema("[]".into()), strict: false };
     assert_eq!(out_of_time(&broken), Err("it must be a JSON object".into()));
 }
 
 #[test]
-fn what_a_busy_moment_said_of_a_schema_is_asked_again() {
+fn an_outcome_that_time_decided_expires() {
     let mut checker = Checker::default();
     let now = Instant::from_millis(1_000);
-    let found = |is_for_time| Found { outcome: Err("it takes too long to compile".into()), is_for_time };
+    let found =
+        |is_for_time| SchemaOutcome { outcome: Err("it takes too long to compile".into()), is_for_time };
     for (name, is_for_time, is_known_later) in [("a", true, false), ("b", false, true)] {
         let Constraint::JsonSchema(source) = object(name) else { unreachable!("it is a schema") };
         checker.keep(&source, true, &found(is_for_time), now);
-        assert!(checker.known(&to_check(name, true), now).is_some());
-        let later = checker.known(&to_check(name, true), now.after(KEPT_FOR_TIME));
+        assert!(checker.cached(&to_check(name, true), now).is_some());
+        let later = checker.cached(&to_check(name, true), now.after(TIMED_OUTCOME_TTL));
         assert_eq!(later.is_some(), is_known_later, "{name}");
     }
 }
 
 #[test]
-fn what_a_grammar_cannot_say_loosens_a_schema_and_refuses_a_strict_one() {
+fn unsupported_keywords_loosen_a_schema_and_refuse_a_strict_one() {
     let unique = json!({ "type": "object", "properties": { "a": { "type": "array", "uniqueItems": true } } });
     let loose = checked(&unique, false).unwrap();
     assert_eq!(loose.dropped, ["properties.a.uniqueItems"]);
@@ -189,14 +190,14 @@ fn what_a_grammar_cannot_say_loosens_a_schema_and_refuses_a_strict_one() {
 }
 
 #[test]
-fn a_schema_that_would_hold_a_model_up_is_loosened_at_a_bounded_cost() {
+fn an_expensive_schema_is_loosened_at_bounded_cost() {
     let wide: serde_json::Map<String, Value> =
         (0..5000).map(|number| (format!("property_{number}"), json!({ "type": "string" }))).collect();
     let wide = json!({ "type": "object", "properties": wide });
     let grammars = Grammars::of_bytes().unwrap();
-    let begun = thread_time();
+    let started = thread_time();
     let loose = schema(&grammars, &wide.to_string(), false).outcome.unwrap();
-    let took = thread_time().saturating_sub(begun);
+    let took = thread_time().saturating_sub(started);
     assert_eq!(loose.dropped, ["properties"]);
     assert!(took < 4 * STEPS_TIME_MAX, "{took:?}");
     assert!(schema(&grammars, &wide.to_string(), true).outcome.is_err());
@@ -337,7 +338,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_schema_is_refused_unless_it_is_strict(
+    fn only_strict_schemas_are_refused(
         source in any_schema().prop_filter("an object", Value::is_object), choices: [u8; 32],
     ) {
         let grammars = Grammars::of_bytes().unwrap();
@@ -381,7 +382,7 @@ fn keeps_to(keyword: &str, bound: i128, number: i128) -> bool {
 }
 
 #[test]
-fn bounds_of_64_bits_are_kept_to_the_last_digit() {
+fn bounds_of_64_bits_are_exact() {
     let grammars = Grammars::of_bytes().unwrap();
     let two_53 = 1_i128 << 53;
     let (least, most) = (i128::from(i64::MIN), i128::from(i64::MAX));
@@ -419,7 +420,7 @@ fn bounds_of_64_bits_are_kept_to_the_last_digit() {
 }
 
 #[test]
-fn the_limits_of_every_size_of_integer_refuse_no_strict_schema() {
+fn integer_type_limits_are_accepted_in_strict_schemas() {
     let grammars = Grammars::of_bytes().unwrap();
     for (bounds, dropped) in [
         (json!({ "minimum": i64::MIN, "maximum": i64::MAX }), vec!["minimum"]),
@@ -442,7 +443,7 @@ fn the_limits_of_every_size_of_integer_refuse_no_strict_schema() {
                 assert_eq!(loose.dropped, dropped, "{source}");
             }
             for number in [0_i64, 1, 12, i64::MAX - 1, i64::from(i32::MAX)] {
-                let is_allowed = crate::misfit(&source, &json!(number)).is_none();
+                let is_allowed = crate::schema_violation(&source, &json!(number)).is_none();
                 let is_let_through = lets_through(&grammars, &loose.constraint, &number.to_string());
                 assert!(is_let_through || !is_allowed, "{source} {number}");
             }
@@ -455,7 +456,7 @@ fn the_limits_of_every_size_of_integer_refuse_no_strict_schema() {
 }
 
 #[test]
-fn a_constant_that_no_double_is_becomes_no_other_one() {
+fn an_inexact_constant_is_dropped_rather_than_rounded() {
     let grammars = Grammars::of_bytes().unwrap();
     let exact = json!({ "enum": [1, i64::MAX, 10_000_000_000_000_000_i64] });
     let constraint = checked(&exact, true).unwrap().constraint;
@@ -478,7 +479,7 @@ fn a_constant_that_no_double_is_becomes_no_other_one() {
 
 proptest! {
     #[test]
-    fn bounds_of_any_size_are_kept_or_named(
+    fn bounds_of_any_size_are_kept_or_reported(
         power in 0_u32..120,
         beside in -3_i128..=3,
         negative: bool,

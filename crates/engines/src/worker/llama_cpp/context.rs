@@ -18,19 +18,19 @@ pub(in crate::worker) struct Interrupt(Arc<Flags>);
 
 #[derive(Debug, Default)]
 struct Flags {
-    wanted: AtomicBool,
+    is_requested: AtomicBool,
     /// Whether the present step may be broken off.
     allowed: AtomicBool,
 }
 
 impl Interrupt {
-    pub(in crate::worker) fn ask(&self) {
-        self.0.wanted.store(true, Ordering::Release);
+    pub(in crate::worker) fn request(&self) {
+        self.0.is_requested.store(true, Ordering::Release);
     }
 
     /// What was asked for is looked after.
     pub(in crate::worker) fn clear(&self) {
-        self.0.wanted.store(false, Ordering::Release);
+        self.0.is_requested.store(false, Ordering::Release);
     }
 
     pub(in crate::worker) fn allow(&self, allowed: bool) {
@@ -38,10 +38,10 @@ impl Interrupt {
     }
 
     /// Asked by llama.cpp between the operations of a step.
-    unsafe extern "C" fn answer(flags: *mut c_void) -> bool {
+    unsafe extern "C" fn should_abort(flags: *mut c_void) -> bool {
         // SAFETY: points to the flags that the context holds a share of.
         let flags = unsafe { &*flags.cast::<Flags>() };
-        flags.allowed.load(Ordering::Acquire) && flags.wanted.load(Ordering::Acquire)
+        flags.allowed.load(Ordering::Acquire) && flags.is_requested.load(Ordering::Acquire)
     }
 }
 
@@ -71,7 +71,7 @@ pub(in crate::worker) struct ContextOptions {
 /// Why a step came to nothing. Sequences in its batch may hold a part of it, unless it says otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(in crate::worker) enum DecodeError {
-    /// [`Interrupt::ask`] was called.
+    /// [`Interrupt::request`] was called.
     #[error("it was broken off")]
     Interrupted,
     /// No memory was left in the context; the sequences are as before.
@@ -131,7 +131,7 @@ impl<'model> Context<'model> {
         // Texts of different lengths share one context; answers have one each.
         params.kv_unified = options.embeddings;
         params.no_perf = true;
-        params.abort_callback = Some(Interrupt::answer);
+        params.abort_callback = Some(Interrupt::should_abort);
         params.abort_callback_data = Arc::as_ptr(&options.interrupt.0).cast_mut().cast();
         // SAFETY: the model is alive and outlives the context by `'model`; the callback's data is kept in it.
         let context = NonNull::new(unsafe { sys::llama_init_from_model(model.as_ptr(), params) })?;
@@ -236,11 +236,11 @@ impl<'model> Context<'model> {
 
     /// What the model computed for a place of the last batch that was an output, one number per token of the
     /// vocabulary; empty when there is nothing.
-    pub(in crate::worker) fn logits(&self, place: usize) -> &[f32] {
+    pub(in crate::worker) fn logits(&self, index: usize) -> &[f32] {
         // SAFETY: llama.cpp checks the place and returns null for one that is no output; what it returns has as
         // many numbers as the vocabulary has tokens and stays until the next step, which needs `&mut self`.
         unsafe {
-            let logits = sys::llama_get_logits_ith(self.context.as_ptr(), int(place));
+            let logits = sys::llama_get_logits_ith(self.context.as_ptr(), int(index));
             slice(logits, self.vocabulary)
         }
     }

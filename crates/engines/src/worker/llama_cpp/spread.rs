@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn the_engine_runs_it_on_as_many_threads_as_a_step() {
+    fn the_engine_runs_the_spread_on_all_step_threads() {
         let mut spread = Spread::new().unwrap();
         let count = spread.processors.all.count().min(4);
         if count < 2 {

@@ -20,7 +20,7 @@ unsafe impl Sync for Vocab<'_> {}
 
 /// What kind of token it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::worker) enum Kind {
+pub(in crate::worker) enum TokenKind {
     /// Made of text.
     Text,
     /// Made of text wherever its text stands, before anything else is.
@@ -32,7 +32,7 @@ pub(in crate::worker) enum Kind {
 /// How a token's text is looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::worker) struct Attributes {
-    pub(in crate::worker) kind: Kind,
+    pub(in crate::worker) kind: TokenKind,
     /// Blanks before it belong to it.
     pub(in crate::worker) strips_left: bool,
     /// Blanks behind it belong to it.
@@ -100,17 +100,17 @@ impl Vocab<'_> {
 
     pub(in crate::worker) fn attributes(self, token: u32) -> Attributes {
         if token >= self.len() {
-            return Attributes { kind: Kind::Text, strips_left: false, strips_right: false };
+            return Attributes { kind: TokenKind::Text, strips_left: false, strips_right: false };
         }
         // SAFETY: asked of a token of the vocabulary only.
         let attributes = unsafe { sys::llama_vocab_get_attr(self.vocab, int(token)) };
         let is = |flags: sys::llama_token_attr| attributes & flags != 0;
         let kind = if is(sys::LLAMA_TOKEN_ATTR_CONTROL | sys::LLAMA_TOKEN_ATTR_UNKNOWN) {
-            Kind::Control
+            TokenKind::Control
         } else if is(sys::LLAMA_TOKEN_ATTR_USER_DEFINED) {
-            Kind::UserDefined
+            TokenKind::UserDefined
         } else {
-            Kind::Text
+            TokenKind::Text
         };
         Attributes {
             kind,

@@ -8,15 +8,15 @@ use super::*;
 
 /// A stream of the simulation.
 #[derive(Debug, Clone, Copy)]
-struct Stream {
+struct SimStream {
     caller: u64,
     /// Seconds until its prompt is read, and tokens of it that are read in each.
     reads: u64,
     tokens_per_second: u64,
     /// Whether host memory has room for its state.
-    can_be_kept: bool,
+    can_be_saved: bool,
     /// Whether its state cannot be computed again.
-    must_be_kept: bool,
+    must_be_saved: bool,
     /// Whether its reader takes nothing, so that it computes nothing once its prompt is read.
     is_stalled: bool,
 }
@@ -35,7 +35,7 @@ struct History {
 struct World {
     sequences: usize,
     now: u64,
-    streams: Vec<Stream>,
+    streams: Vec<SimStream>,
     /// By stream: since when it waits, and whether it is new.
     waiting: BTreeMap<u64, (u64, bool)>,
     /// By stream: seconds of its prompt that are left, and since when it has its sequence, or its prompt is read.
@@ -57,7 +57,7 @@ impl World {
         Self { sequences, now: 0, streams, waiting, running, histories, left: Vec::new() }
     }
 
-    fn arrive(&mut self, stream: Stream) -> usize {
+    fn arrive(&mut self, stream: SimStream) -> usize {
         let id = self.streams.len();
         self.streams.push(stream);
         self.histories.push(History::default());
@@ -70,7 +70,7 @@ impl World {
         Instant::from_millis(second * 1000)
     }
 
-    fn choose(&self) -> Option<Choice> {
+    fn choose(&self) -> Option<Assignment> {
         let waiting: Vec<Waiter> = self
             .waiting
             .iter()
@@ -97,8 +97,8 @@ impl World {
                     is_read: *left == 0,
                     tokens: (about.tokens_per_second * (about.reads - left)) as usize,
                     read_again: Duration::from_secs(about.reads - left),
-                    can_be_kept: about.can_be_kept,
-                    must_be_kept: about.must_be_kept,
+                    can_be_saved: about.can_be_saved,
+                    must_be_saved: about.must_be_saved,
                 }
             })
             .collect();
@@ -110,7 +110,7 @@ impl World {
     /// Starts what is to be started, then lets a second pass.
     fn second(&mut self) {
         let mut choices = 0;
-        while let Some(Choice { starts, pauses }) = self.choose() {
+        while let Some(Assignment { starts, pauses }) = self.choose() {
             choices += 1;
             assert!(choices <= 2 * self.streams.len(), "it comes to no rest");
             if let Some(stream) = pauses {
@@ -118,9 +118,9 @@ impl World {
                 let about = self.streams[stream as usize];
                 let had_its_slice = left == 0 && self.now - since >= SLICE.as_secs();
                 let read_little = (about.tokens_per_second * (about.reads - left)) as usize <= READ_AGAIN_MAX;
-                assert!(about.can_be_kept || had_its_slice || read_little, "work is lost");
-                self.left[stream as usize] = if about.can_be_kept { left } else { about.reads };
-                assert!(about.can_be_kept || !about.must_be_kept, "a state is lost");
+                assert!(about.can_be_saved || had_its_slice || read_little, "work is lost");
+                self.left[stream as usize] = if about.can_be_saved { left } else { about.reads };
+                assert!(about.can_be_saved || !about.must_be_saved, "a state is lost");
                 self.histories[stream as usize].paused += 1;
                 self.waiting.insert(stream, (self.now, false));
             }
@@ -179,19 +179,19 @@ impl World {
     }
 }
 
-fn stream(caller: u64) -> Stream {
-    Stream {
+fn stream(caller: u64) -> SimStream {
+    SimStream {
         caller,
         reads: 0,
         tokens_per_second: 1000,
-        can_be_kept: true,
-        must_be_kept: false,
+        can_be_saved: true,
+        must_be_saved: false,
         is_stalled: false,
     }
 }
 
 #[test]
-fn a_newcomer_starts_at_once_where_somebody_has_several() {
+fn a_new_caller_starts_at_once_when_another_has_several_sequences() {
     let mut world = World::new(2);
     for _ in 0..2 {
         world.arrive(stream(1));
@@ -210,7 +210,7 @@ fn a_newcomer_starts_at_once_where_somebody_has_several() {
 }
 
 #[test]
-fn equals_share_a_sequence_in_slices_and_nothing_is_swapped_back() {
+fn equal_callers_share_a_sequence_in_time_slices() {
     let mut world = World::new(1);
     world.arrive(stream(1));
     world.seconds(4);
@@ -229,9 +229,9 @@ fn equals_share_a_sequence_in_slices_and_nothing_is_swapped_back() {
 }
 
 #[test]
-fn what_cannot_be_kept_is_not_read_over_and_over() {
+fn a_stream_whose_state_cannot_be_saved_is_rarely_read_again() {
     let mut world = World::new(2);
-    let long = Stream { reads: 40, can_be_kept: false, ..stream(1) };
+    let long = SimStream { reads: 40, can_be_saved: false, ..stream(1) };
     let documents = [world.arrive(long), world.arrive(long)];
     for _ in 0..40 {
         world.seconds(3);
@@ -248,9 +248,9 @@ fn what_cannot_be_kept_is_not_read_over_and_over() {
 
 /// An only sequence is shared also where a long prompt must be read again for that; half of the time at most goes into it.
 #[test]
-fn what_cannot_be_kept_takes_turns_as_long_as_reading_it_takes() {
+fn a_stream_whose_state_cannot_be_saved_gets_slices_as_long_as_its_prefill() {
     let mut world = World::new(1);
-    let document = world.arrive(Stream { reads: 40, can_be_kept: false, ..stream(1) });
+    let document = world.arrive(SimStream { reads: 40, can_be_saved: false, ..stream(1) });
     world.seconds(45);
     let question = world.arrive(stream(2));
     world.seconds(35);
@@ -264,9 +264,9 @@ fn what_cannot_be_kept_takes_turns_as_long_as_reading_it_takes() {
 
 /// On a slow machine a prompt is not read to its end in a turn.
 #[test]
-fn prompts_that_are_read_slowly_and_cannot_be_kept_are_read_in_the_end() {
+fn slow_prompts_that_cannot_be_saved_are_finished() {
     let mut world = World::new(1);
-    let slow = |caller| Stream { reads: 50, tokens_per_second: 20, can_be_kept: false, ..stream(caller) };
+    let slow = |caller| SimStream { reads: 50, tokens_per_second: 20, can_be_saved: false, ..stream(caller) };
     let documents = [world.arrive(slow(1)), world.arrive(slow(2))];
     world.seconds(600);
     for document in documents {
@@ -276,11 +276,11 @@ fn prompts_that_are_read_slowly_and_cannot_be_kept_are_read_in_the_end() {
 }
 
 #[test]
-fn who_waits_gets_the_sequence_of_one_that_stands_still() {
+fn a_waiting_stream_gets_the_sequence_of_a_stalled_one() {
     for (about, starts) in [
-        (Stream { is_stalled: true, ..stream(1) }, 10),
+        (SimStream { is_stalled: true, ..stream(1) }, 10),
         // What it has read would be read again, so it has its slice first.
-        (Stream { is_stalled: true, reads: 5, can_be_kept: false, ..stream(1) }, 15),
+        (SimStream { is_stalled: true, reads: 5, can_be_saved: false, ..stream(1) }, 15),
     ] {
         let mut world = World::new(1);
         world.arrive(about);
@@ -293,9 +293,9 @@ fn who_waits_gets_the_sequence_of_one_that_stands_still() {
 }
 
 #[test]
-fn a_state_that_could_not_be_computed_again_is_never_given_up() {
+fn a_state_that_cannot_be_recomputed_is_never_dropped() {
     let mut world = World::new(1);
-    world.arrive(Stream { can_be_kept: false, must_be_kept: true, ..stream(1) });
+    world.arrive(SimStream { can_be_saved: false, must_be_saved: true, ..stream(1) });
     world.seconds(1);
     let question = world.arrive(stream(2));
     world.seconds(1000);
@@ -305,10 +305,10 @@ fn a_state_that_could_not_be_computed_again_is_never_given_up() {
 
 /// One person's keys are one person's: who has none does not wait for each of them to have its slice, nor for their prompts.
 #[test]
-fn a_newcomer_starts_at_once_where_a_person_has_several_keys() {
+fn a_new_caller_starts_at_once_when_a_person_has_several_keys() {
     let mut world = World::new(4);
     for key in 100..104 {
-        world.arrive(Stream { reads: 60, ..stream(key) });
+        world.arrive(SimStream { reads: 60, ..stream(key) });
     }
     world.seconds(3);
     let bea = world.arrive(stream(2));
@@ -324,10 +324,10 @@ fn a_newcomer_starts_at_once_where_a_person_has_several_keys() {
 }
 
 #[test]
-fn documents_of_several_persons_keep_a_question_waiting_for_a_slice_at_most() {
+fn a_short_prompt_waits_at_most_one_slice_for_long_ones() {
     let mut world = World::new(4);
     for person in 1..5 {
-        world.arrive(Stream { reads: 60, ..stream(person) });
+        world.arrive(SimStream { reads: 60, ..stream(person) });
     }
     world.seconds(3);
     let question = world.arrive(stream(9));
@@ -337,7 +337,7 @@ fn documents_of_several_persons_keep_a_question_waiting_for_a_slice_at_most() {
 
 /// Who has several streams keeps what one has, however many short answers others ask for.
 #[test]
-fn short_answers_one_after_the_other_leave_an_endless_one_its_share() {
+fn consecutive_short_answers_leave_an_endless_one_its_share() {
     for length in [1, 2, 5] {
         // Two endless answers of one person beside two other persons, on two sequences: each should have two thirds of one.
         let mut world = World::new(2);
@@ -366,9 +366,9 @@ proptest! {
         tokens_per_second in prop_oneof![Just(1000u64), Just(20)],
     ) {
         let mut world = World::new(sequences);
-        for (caller, reads, can_be_kept) in &endless {
-            let can_be_kept = *can_be_kept;
-            world.arrive(Stream { reads: *reads, tokens_per_second, can_be_kept, ..stream(*caller) });
+        for (caller, reads, can_be_saved) in &endless {
+            let can_be_saved = *can_be_saved;
+            world.arrive(SimStream { reads: *reads, tokens_per_second, can_be_saved, ..stream(*caller) });
         }
         world.seconds_beside(800, &short);
         for (caller, ..) in &endless {
@@ -382,7 +382,7 @@ proptest! {
 
     /// Any streams of any callers that never end, and arrive at any time.
     #[test]
-    fn everybody_gets_on(
+    fn every_stream_makes_progress(
         sequences in 1usize..4,
         streams in prop::collection::vec((prop_oneof![1u64..4, 100u64..103], 0u64..12, any::<bool>(), 0u64..40), 1..7),
         tokens_per_second in prop_oneof![Just(1000u64), Just(20)],
@@ -390,15 +390,15 @@ proptest! {
         let mut world = World::new(sequences);
         let mut later = streams.clone();
         later.sort_by_key(|(.., at)| *at);
-        for (caller, reads, can_be_kept, at) in later {
+        for (caller, reads, can_be_saved, at) in later {
             world.seconds(at.saturating_sub(world.now));
-            world.arrive(Stream { reads, tokens_per_second, can_be_kept, ..stream(caller) });
+            world.arrive(SimStream { reads, tokens_per_second, can_be_saved, ..stream(caller) });
         }
-        let begun = world.now;
+        let started = world.now;
         world.seconds(400);
         for (stream, history) in world.histories.iter().enumerate() {
             prop_assert!(history.waited_max <= 200, "{} waited: {:?}", stream, history);
-            prop_assert!(history.computed >= (world.now - begun) / 40, "{}: {:?}", stream, history);
+            prop_assert!(history.computed >= (world.now - started) / 40, "{}: {:?}", stream, history);
             prop_assert!(history.paused <= 60, "{}: {:?}", stream, history);
         }
         let persons: Vec<u64> = streams.iter().map(|(caller, ..)| numbers(*caller).person).collect();

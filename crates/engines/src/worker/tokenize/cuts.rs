@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_are_cut_between_words_where_there_are_some() {
+    fn texts_are_split_between_words() {
         let cuts = Cuts { at_blanks: true, at_lines: true };
         assert_eq!(cuts.end("one two three", 20), 13);
         assert_eq!(cuts.end("one two three", 9), 7);
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_reaches_over_a_place_forbids_it() {
+    fn a_token_spanning_a_boundary_forbids_the_split() {
         let mut cuts = Cuts { at_blanks: true, at_lines: true };
         for token in [" the", "\n\n", ".\n", "\t\t", "é"] {
             cuts.see(token.as_bytes());

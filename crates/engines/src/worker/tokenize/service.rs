@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use lar_base::Instant;
 
-use super::text::{Begun, sendable};
-use super::{Limit, Tokenization, Tokenized, Tokenizer};
-use crate::driver::{Prompt, TextAnswer, TextQuestion};
+use super::queries::{QueryStart, sendable};
+use super::{Limit, Tokenization, TokenizeOutcome, Tokenizer};
+use crate::driver::{Prompt, TokenizerAnswer, TokenizerQuery};
 use crate::protocol::FromWorker;
 use crate::template::ChatTemplate;
-use crate::worker::turns::Turns;
-use crate::worker::{EndsWithProcess, Outbox};
+use crate::worker::fair_queue::FairQueue;
+use crate::worker::{AbortOnPanic, Outbox};
 
 /// Prompts that are worked on at once.
 const THREADS: usize = 2;
@@ -33,48 +33,48 @@ const RENDER_MIB_MAX: Duration = Duration::from_millis(500);
 const STACK_BYTES: usize = 64 << 20;
 
 /// A prompt that is to become tokens, or a question about texts.
-pub(in crate::worker) struct Request {
+pub(in crate::worker) struct TokenizeRequest {
     pub(in crate::worker) id: u64,
     /// The opaque number of the caller, who takes turns with others.
     pub(in crate::worker) caller: u64,
-    pub(in crate::worker) asked: Asked,
+    pub(in crate::worker) kind: RequestKind,
     pub(in crate::worker) template: Option<ChatTemplate>,
 }
 
 /// What is asked.
-pub(in crate::worker) enum Asked {
+pub(in crate::worker) enum RequestKind {
     /// A prompt's tokens, or their number.
     Prompt(Prompt, Limit),
     /// About the vocabulary or the template.
-    Text(TextQuestion),
+    Text(TokenizerQuery),
 }
 
 /// The prompts that wait for a turn.
 #[derive(Default)]
-pub(in crate::worker) struct Queue {
-    state: Mutex<State>,
+pub(in crate::worker) struct PromptQueue {
+    state: Mutex<QueueState>,
     /// Something came, or was put back, or began, or the queue was closed.
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct State {
-    waiting: Waiting<Turn>,
+struct QueueState {
+    waiting: TurnQueues<Turn>,
     /// Prompts that have their turn.
-    running: HashMap<u64, Running>,
+    running: HashMap<u64, RunningPrompt>,
     /// Prompts whose template is being rendered, and by when it must be done.
     rendering: HashMap<u64, Instant>,
     closed: bool,
 }
 
 /// A prompt that has its turn.
-struct Running {
+struct RunningPrompt {
     caller: u64,
     is_cancelled: bool,
 }
 
 enum Turn {
-    First(Box<Request>),
+    First(Box<TokenizeRequest>),
     Next(u64, Box<Tokenization>),
 }
 
@@ -89,9 +89,9 @@ impl Turn {
     /// Bytes of text that are left of it.
     fn bytes(&self) -> usize {
         match self {
-            Turn::First(request) => match &request.asked {
-                Asked::Prompt(prompt, _) => prompt.bytes(),
-                Asked::Text(question) => question.bytes(),
+            Turn::First(request) => match &request.kind {
+                RequestKind::Prompt(prompt, _) => prompt.bytes(),
+                RequestKind::Text(question) => question.bytes(),
             },
             Turn::Next(_, work) => work.bytes_left(),
         }
@@ -99,20 +99,20 @@ impl Turn {
 }
 
 /// Two queues, of what is short and of what is long; in each of them callers take turns.
-struct Waiting<T> {
-    short: Turns<T>,
-    long: Turns<T>,
+struct TurnQueues<T> {
+    short: FairQueue<T>,
+    long: FairQueue<T>,
     /// How many short ones went since the last long one.
     short_in_a_row: u32,
 }
 
-impl<T> Default for Waiting<T> {
+impl<T> Default for TurnQueues<T> {
     fn default() -> Self {
-        Self { short: Turns::default(), long: Turns::default(), short_in_a_row: 0 }
+        Self { short: FairQueue::default(), long: FairQueue::default(), short_in_a_row: 0 }
     }
 }
 
-impl<T> Waiting<T> {
+impl<T> TurnQueues<T> {
     fn push(&mut self, caller: u64, turn: T, bytes: usize) {
         let queue = if bytes <= SHORT_BYTES { &mut self.short } else { &mut self.long };
         queue.push(caller, turn);
@@ -137,12 +137,12 @@ impl<T> Waiting<T> {
     }
 }
 
-impl Queue {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl PromptQueue {
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(in crate::worker) fn add(&self, request: Request) {
+    pub(in crate::worker) fn add(&self, request: TokenizeRequest) {
         let caller = request.caller;
         let turn = Turn::First(Box::new(request));
         let bytes = turn.bytes();
@@ -172,7 +172,7 @@ impl Queue {
                 return None;
             }
             if let Some((caller, turn)) = state.waiting.pop() {
-                state.running.insert(turn.id(), Running { caller, is_cancelled: false });
+                state.running.insert(turn.id(), RunningPrompt { caller, is_cancelled: false });
                 return Some(turn);
             }
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -196,7 +196,7 @@ impl Queue {
     /// Ends a turn; what is left of the prompt waits for another, unless its caller left.
     fn end(&self, id: u64, left: Option<Box<Tokenization>>) {
         let mut state = self.lock();
-        let Some(Running { caller, is_cancelled }) = state.running.remove(&id) else { return };
+        let Some(RunningPrompt { caller, is_cancelled }) = state.running.remove(&id) else { return };
         if let Some(work) = left.filter(|_| !is_cancelled) {
             let bytes = work.bytes_left();
             state.waiting.push(caller, Turn::Next(id, work), bytes);
@@ -235,14 +235,14 @@ impl Tokenizers {
     pub(in crate::worker) fn start<'scope, 'env: 'scope>(
         scope: &'scope Scope<'scope, 'env>,
         tokenizer: &'env Tokenizer<'env>,
-        queue: &Arc<Queue>,
+        queue: &Arc<PromptQueue>,
         out: &Outbox,
     ) -> Result<(), String> {
         for _ in 0..THREADS {
             let (queue, out) = (queue.clone(), out.clone());
             let thread = std::thread::Builder::new().name("tokenizer".into()).stack_size(STACK_BYTES);
             let work = move || {
-                let _ends = EndsWithProcess;
+                let _ends = AbortOnPanic;
                 while let Some(turn) = queue.next() {
                     take_turn(tokenizer, &queue, &out, turn);
                 }
@@ -260,41 +260,44 @@ impl Tokenizers {
     }
 }
 
-fn take_turn(tokenizer: &Tokenizer<'_>, queue: &Queue, out: &Outbox, turn: Turn) {
+fn take_turn(tokenizer: &Tokenizer<'_>, queue: &PromptQueue, out: &Outbox, turn: Turn) {
     let id = turn.id();
-    let begun = match turn {
+    let outcome = match turn {
         Turn::First(request) => {
-            let Request { asked, template, .. } = *request;
+            let TokenizeRequest { kind, template, .. } = *request;
             let renders = |bytes| queue.renders(id, bytes);
-            match asked {
-                Asked::Prompt(prompt, limit) => {
+            match kind {
+                RequestKind::Prompt(prompt, limit) => {
                     tokenizer.begin(prompt, template.as_ref(), limit, renders).map(Box::new)
                 }
-                Asked::Text(question) => match tokenizer.begin_text(question, template.as_ref(), renders) {
-                    Ok(Begun::Work(work)) => Ok(Box::new(work)),
-                    Ok(Begun::Answer(answer)) => {
-                        out.send(FromWorker::Text { id, answer: Ok(answer) });
-                        return queue.end(id, None);
+                RequestKind::Text(question) => {
+                    match tokenizer.begin_query(question, template.as_ref(), renders) {
+                        Ok(QueryStart::Work(work)) => Ok(Box::new(work)),
+                        Ok(QueryStart::Answer(answer)) => {
+                            out.send(FromWorker::Text { id, answer: Ok(answer) });
+                            return queue.end(id, None);
+                        }
+                        Err(message) => {
+                            out.send(FromWorker::Text { id, answer: Err(message) });
+                            return queue.end(id, None);
+                        }
                     }
-                    Err(message) => {
-                        out.send(FromWorker::Text { id, answer: Err(message) });
-                        return queue.end(id, None);
-                    }
-                },
+                }
             }
         }
         Turn::Next(_, work) => Ok(work),
     };
-    let answer = match begun {
+    let answer = match outcome {
         Err(message) => FromWorker::TokenizeFailed { id, message },
-        Ok(mut work) => match tokenizer.go_on(&mut work) {
+        Ok(mut work) => match tokenizer.advance(&mut work) {
             None => return queue.end(id, Some(work)),
-            Some(Tokenized::Tokens(tokens, _)) if work.is_question => {
-                FromWorker::Text { id, answer: sendable(TextAnswer { tokens, ..TextAnswer::default() }) }
-            }
-            Some(Tokenized::Tokens(tokens, tail)) => FromWorker::Tokens { id, tokens, tail },
-            Some(Tokenized::Count(tokens)) => FromWorker::Counted { id, tokens },
-            Some(Tokenized::TooLong(tokens_at_least)) => FromWorker::TooLong { id, tokens_at_least },
+            Some(TokenizeOutcome::Tokens(tokens, _)) if work.is_question => FromWorker::Text {
+                id,
+                answer: sendable(TokenizerAnswer { tokens, ..TokenizerAnswer::default() }),
+            },
+            Some(TokenizeOutcome::Tokens(tokens, tail)) => FromWorker::Tokens { id, tokens, tail },
+            Some(TokenizeOutcome::Count(tokens)) => FromWorker::Counted { id, tokens },
+            Some(TokenizeOutcome::TooLong(tokens_at_least)) => FromWorker::TooLong { id, tokens_at_least },
         },
     };
     out.send(answer);
@@ -306,22 +309,22 @@ mod tests {
     use super::*;
 
     /// The order in which all that waits has its turns.
-    fn order(waiting: &mut Waiting<&'static str>) -> String {
+    fn order(waiting: &mut TurnQueues<&'static str>) -> String {
         std::iter::from_fn(|| waiting.pop()).map(|(_, turn)| turn).collect()
     }
 
-    fn question(id: u64, caller: u64) -> Request {
-        Request {
+    fn question(id: u64, caller: u64) -> TokenizeRequest {
+        TokenizeRequest {
             id,
             caller,
-            asked: Asked::Prompt(Prompt::Text("hello".into()), Limit::Count),
+            kind: RequestKind::Prompt(Prompt::Text("hello".into()), Limit::Count),
             template: None,
         }
     }
 
     #[test]
-    fn short_prompts_go_first_and_keep_no_long_one_waiting_for_ever() {
-        let mut waiting = Waiting::default();
+    fn short_prompts_go_first_without_starving_long_ones() {
+        let mut waiting = TurnQueues::default();
         for long in ["A", "B"] {
             waiting.push(1, long, SHORT_BYTES + 1);
         }
@@ -334,7 +337,7 @@ mod tests {
 
     #[test]
     fn callers_take_turns_with_short_prompts_and_with_long_ones() {
-        let mut waiting = Waiting::default();
+        let mut waiting = TurnQueues::default();
         for bytes in [SHORT_BYTES, SHORT_BYTES + 1] {
             let (of_one, of_another) = if bytes > SHORT_BYTES { ("A", "B") } else { ("a", "b") };
             for _ in 0..5 {
@@ -347,7 +350,7 @@ mod tests {
 
     #[test]
     fn a_caller_with_one_prompt_waits_for_one_turn_of_a_caller_with_a_hundred() {
-        let queue = Queue::default();
+        let queue = PromptQueue::default();
         (0..100).for_each(|id| queue.add(question(id, 1)));
         for id in [100, 101] {
             queue.add(question(id, 2));

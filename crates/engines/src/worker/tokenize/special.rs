@@ -2,7 +2,7 @@
 
 use aho_corasick::{AhoCorasick, Input, MatchKind};
 
-use crate::worker::llama_cpp::Kind;
+use crate::worker::llama_cpp::TokenKind;
 
 /// User-defined tokens that are markup even where a template does not write them: Lar does, for models whose template
 /// knows no tools.
@@ -10,10 +10,10 @@ const MARKS: [&str; 6] =
     ["<think>", "</think>", "<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>"];
 
 /// A token that is found by its text.
-pub(super) struct Special {
+pub(super) struct SpecialToken {
     pub(super) token: u32,
     pub(super) text: String,
-    pub(super) kind: Kind,
+    pub(super) kind: TokenKind,
     pub(super) strips_left: bool,
     pub(super) strips_right: bool,
 }
@@ -28,13 +28,13 @@ pub(super) struct Finder {
 
 /// A special token's text in a text.
 #[derive(Clone, Copy)]
-pub(super) struct Found {
+pub(super) struct SpecialMatch {
     pub(super) start: usize,
     pub(super) end: usize,
     pub(super) special: usize,
 }
 
-impl Special {
+impl SpecialToken {
     /// Whether content may not make it: a control token, or a user-defined one that the template, or Lar for it,
     /// writes as markup, or that looks like markup. Other user-defined tokens are runs of blanks or HTML's tags.
     pub(super) fn is_markup(&self, template: &str) -> bool {
@@ -44,7 +44,7 @@ impl Special {
         // One character cannot be broken.
         let breaks = text.chars().nth(1).is_some() && !blank;
         let named = || template.contains(text) || MARKS.contains(&text);
-        breaks && (self.kind == Kind::Control || named() || looks("<|", "|>") || looks("<｜", "｜>"))
+        breaks && (self.kind == TokenKind::Control || named() || looks("<|", "|>") || looks("<｜", "｜>"))
     }
 }
 
@@ -56,9 +56,9 @@ impl Finder {
         Self { automaton: automaton.filter(|_| !special.is_empty()), special, longest }
     }
 
-    pub(super) fn find(&self, text: &str, range: std::ops::Range<usize>) -> Option<Found> {
+    pub(super) fn find(&self, text: &str, range: std::ops::Range<usize>) -> Option<SpecialMatch> {
         let found = self.automaton.as_ref()?.find(Input::new(text).range(range))?;
         let special = self.special[found.pattern().as_usize()];
-        Some(Found { start: found.start(), end: found.end(), special })
+        Some(SpecialMatch { start: found.start(), end: found.end(), special })
     }
 }

@@ -4,7 +4,7 @@ use lar_api::openai::{
     AnsweredCall, ChatChunk, ChatChunkChoice, Delta, FunctionDelta, Timings, ToolCallDelta, Usage,
 };
 use lar_base::Problem;
-use lar_engines::dialect::CallPart;
+use lar_engines::chat_format::CallPart;
 use lar_engines::driver;
 use lar_gateway::{End, PrefillProgress, TaskEvent, cancelled};
 

@@ -9,7 +9,7 @@ use lar_api::openai::responses::{
     ResponseError, Status, StreamEvent, Usage,
 };
 use lar_base::{Code, Problem, TaskId, Timestamp};
-use lar_engines::dialect::CallPart;
+use lar_engines::chat_format::CallPart;
 use lar_engines::driver::{FinishReason, TokenLogprobs};
 use lar_gateway::{End, TaskEvent};
 
