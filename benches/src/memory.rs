@@ -6,7 +6,7 @@ pub(crate) mod smart;
 
 use std::path::{Path, PathBuf};
 
-use lar_base::{Bytes, Caller, KeyId, Scopes, Tasks};
+use lar_base::{Bytes, Caller, KeyId, Scopes, TaskGroup};
 use lar_catalog::{Catalog, HUB};
 use lar_egress::Egress;
 use lar_engines::protocol::Compute;
@@ -32,7 +32,7 @@ impl House {
     pub(crate) async fn open() -> anyhow::Result<Self> {
         let directory = tempfile::tempdir_in(".")?;
         let store = Store::open(&directory.path().join("lar.db"))?;
-        let (egress, tasks) = (Egress::new()?, Tasks::new());
+        let (egress, tasks) = (Egress::new()?, TaskGroup::new());
         let catalog =
             Catalog::open(lar_tests::models_dir(), None, HUB, store.clone(), egress.clone()).await?;
         let engines = Engines::run(Limits { memory: Bytes(u64::MAX), ..Limits::default() }, &tasks);
@@ -51,9 +51,9 @@ impl House {
             remotes: Vec::new(),
         };
         let metrics = Metrics::register(&mut Registry::default());
-        let gateway = Gateway::run(store.clone(), catalog, engines, egress, options, metrics, &tasks);
+        let gateway = Gateway::start(store.clone(), catalog, engines, egress, options, metrics, &tasks);
         let embedder = gateway.route("default-embedding").await?.digest;
-        let memories = Memories::run(
+        let memories = Memories::start(
             store.clone(),
             gateway,
             Options::default(),

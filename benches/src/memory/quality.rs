@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use anyhow::Context as _;
 use lar_base::{Caller, MemoryId};
-use lar_memory::{Item, Place, Reader, Search};
+use lar_memory::{Item, MemoryScope, ReadAccess, Search};
 use serde_json::Value;
 
 use super::{House, Random, data};
@@ -126,7 +126,7 @@ pub(crate) async fn gate() -> anyhow::Result<()> {
     for collection in [sessions()?, paragraphs()?].into_iter().flatten() {
         let house = House::open().await?;
         let documents = remember(&house, &collection).await?;
-        let reader = house.memories.reader(house.caller.clone(), Place::default()).await?;
+        let reader = house.memories.authorize_read(house.caller.clone(), MemoryScope::default()).await?;
         let words = all(&house, &reader, &collection, &documents, Some(1.0)).await?;
         let ours = all(&house, &reader, &collection, &documents, None).await?;
         let measures: [(&str, Quality); 2] = [("recall@5", recall), ("nDCG@10", ndcg)];
@@ -170,7 +170,7 @@ struct Ranked {
 async fn rank(collection: &Collection) -> anyhow::Result<Ranked> {
     let house = House::open().await?;
     let documents = remember(&house, collection).await?;
-    let reader = house.memories.reader(house.caller.clone(), Place::default()).await?;
+    let reader = house.memories.authorize_read(house.caller.clone(), MemoryScope::default()).await?;
     let words = all(&house, &reader, collection, &documents, Some(1.0)).await?;
     let vectors = all(&house, &reader, collection, &documents, Some(0.0)).await?;
     let fused = words.iter().zip(&vectors).map(|(words, vectors)| fuse(words, vectors)).collect();
@@ -190,7 +190,7 @@ async fn rank(collection: &Collection) -> anyhow::Result<Ranked> {
 /// by what led to them.
 async fn in_two_steps(
     house: &House,
-    reader: &Reader,
+    reader: &ReadAccess,
     collection: &Collection,
     documents: &HashMap<MemoryId, String>,
     share: f32,
@@ -228,7 +228,7 @@ async fn in_two_steps(
 /// Remembers all texts and returns the document of each memory.
 async fn remember(house: &House, collection: &Collection) -> anyhow::Result<HashMap<MemoryId, String>> {
     let caller: Caller = house.caller.clone();
-    let writer = house.memories.writer(caller, Place::default()).await?;
+    let writer = house.memories.authorize_write(caller, MemoryScope::default()).await?;
     let mut documents = HashMap::new();
     let mut before: Option<MemoryId> = None;
     let item = |document: &str, text: &str, after: Option<MemoryId>| Item {
@@ -256,17 +256,17 @@ async fn remember(house: &House, collection: &Collection) -> anyhow::Result<Hash
 
 async fn all(
     house: &House,
-    reader: &Reader,
+    reader: &ReadAccess,
     collection: &Collection,
     documents: &HashMap<MemoryId, String>,
-    words_weight: Option<f32>,
+    keyword_weight: Option<f32>,
 ) -> anyhow::Result<Rankings> {
     let mut rankings = Vec::new();
     for (question, _) in &collection.questions {
-        let search = Search { query: question.clone(), limit: DEPTH, words_weight, ..Search::default() };
+        let search = Search { query: question.clone(), limit: DEPTH, keyword_weight, ..Search::default() };
         let found = house.memories.search(reader, search).await?;
         let mut seen = BTreeSet::new();
-        let hits = found.hits.iter().flat_map(|hit| std::iter::once(&hit.memory.id).chain(&hit.same));
+        let hits = found.hits.iter().flat_map(|hit| std::iter::once(&hit.memory.id).chain(&hit.duplicates));
         let ranking =
             hits.filter_map(|id| documents.get(id)).filter(|document| seen.insert((*document).clone()));
         rankings.push(ranking.cloned().collect());

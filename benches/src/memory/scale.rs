@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use lar_base::{Instant, MemoryId, Timestamp};
-use lar_memory::{Item, Place, Search, passages, strength};
+use lar_memory::{Item, MemoryScope, Search, chunks, strength};
 use lar_store::{Change, Embedder, MemoryKind, NewMemory, Provenance, Vectors};
 
 use super::{House, Random};
@@ -69,8 +69,8 @@ impl Made {
 
 pub(crate) async fn searches() -> anyhow::Result<String> {
     let house = House::open().await?;
-    let writer = house.memories.writer(house.caller.clone(), Place::default()).await?;
-    let reader = house.memories.reader(house.caller.clone(), Place::default()).await?;
+    let writer = house.memories.authorize_write(house.caller.clone(), MemoryScope::default()).await?;
+    let reader = house.memories.authorize_read(house.caller.clone(), MemoryScope::default()).await?;
     let embedder = made_by(&house);
     let mut made = Made::new();
     let mut text = format!(
@@ -155,7 +155,7 @@ pub(crate) async fn searches() -> anyhow::Result<String> {
 /// How many of the ten nearest by exact products of f32 are among the ten that a search by meaning alone finds.
 async fn recall(
     house: &House,
-    reader: &lar_memory::Reader,
+    reader: &lar_memory::ReadAccess,
     made: &mut Made,
     exact: &[Vec<f32>],
 ) -> anyhow::Result<String> {
@@ -172,7 +172,8 @@ async fn recall(
             .collect();
         scored.sort_by(|a, b| b.0.total_cmp(&a.0));
         let wanted: Vec<String> = scored[..10].iter().map(|(_, at)| format!(" n{at}")).collect();
-        let search = Search { query: "w1x".into(), limit: 10, words_weight: Some(0.0), ..Search::default() };
+        let search =
+            Search { query: "w1x".into(), limit: 10, keyword_weight: Some(0.0), ..Search::default() };
         let hits = house.memories.search_embedded(reader, &search, &house.embedder, &query).await?.hits;
         found += hits.iter().filter(|hit| wanted.iter().any(|end| hit.memory.content.ends_with(end))).count();
     }
@@ -190,7 +191,7 @@ fn made_by(house: &House) -> Embedder {
 /// A search with a vector, and with a tag that one memory in a hundred has where that is wanted.
 async fn search(
     house: &House,
-    reader: &lar_memory::Reader,
+    reader: &lar_memory::ReadAccess,
     made: &mut Made,
     filtered: bool,
 ) -> anyhow::Result<()> {
@@ -213,10 +214,10 @@ fn new_memory(
 ) -> NewMemory {
     let content = format!("{} n{number}", made.text(TEXT_WORDS));
     let tags = vec![format!("t{}", number % 100)];
-    let mut passages = passages(&content, &tags, None);
-    for passage in &mut passages {
-        let bytes = lar_memory::encoded(vector);
-        passage.vectors = Some(Vectors { embedder: embedder.clone(), bytes });
+    let mut chunks = chunks(&content, &tags, None);
+    for chunk in &mut chunks {
+        let bytes = lar_memory::encode_vector(vector);
+        chunk.vectors = Some(Vectors { embedder: embedder.clone(), bytes });
     }
     let mut hash = [0; 32];
     hash[..8].copy_from_slice(&(number as u64).to_le_bytes());
@@ -235,7 +236,7 @@ fn new_memory(
         pinned: false,
         strength: strength::new(Timestamp::now()),
         hash,
-        passages,
+        chunks,
     }
 }
 
@@ -261,7 +262,7 @@ pub(crate) async fn ingests() -> anyhow::Result<String> {
         )?;
     }
     let house = House::open().await?;
-    let writer = house.memories.writer(house.caller.clone(), Place::default()).await?;
+    let writer = house.memories.authorize_write(house.caller.clone(), MemoryScope::default()).await?;
     let mut made = Made::new();
     let items: Vec<Item> =
         (0..1000).map(|_| Item { content: made.text(TEXT_WORDS), ..Item::default() }).collect();
@@ -277,8 +278,8 @@ pub(crate) async fn ingests() -> anyhow::Result<String> {
 
 async fn round(callers: usize, embedding: bool) -> anyhow::Result<Vec<f64>> {
     let house = std::sync::Arc::new(House::open().await?);
-    let writer = house.memories.writer(house.caller.clone(), Place::default()).await?;
-    let reader = house.memories.reader(house.caller.clone(), Place::default()).await?;
+    let writer = house.memories.authorize_write(house.caller.clone(), MemoryScope::default()).await?;
+    let reader = house.memories.authorize_read(house.caller.clone(), MemoryScope::default()).await?;
     let embedder = made_by(&house);
     // The index is there and is kept up.
     search(&house, &reader, &mut Made::new(), false).await?;

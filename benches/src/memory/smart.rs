@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use lar_base::Caller;
-use lar_memory::{Decided, Item, Nearness, Place, Search, Writer, decision_on};
+use lar_memory::{
+    Item, MemoryScope, Search, SimilarityThresholds, SmartIngestResult, WriteAccess, decision_on,
+};
 use lar_store::MemoryList;
 
 use super::House;
@@ -77,15 +79,15 @@ fn pairs() -> Vec<Pair> {
     rows.filter_map(pair).collect()
 }
 
-async fn writer(house: &House, agent: &str) -> anyhow::Result<Writer> {
+async fn writer(house: &House, agent: &str) -> anyhow::Result<WriteAccess> {
     let own = &house.caller;
     let agent = Some(agent.to_owned());
     let caller = Caller::authenticated(own.user(), own.key(), agent, own.scopes().clone(), own.memory());
-    Ok(house.memories.writer(caller, Place::default()).await?)
+    Ok(house.memories.authorize_write(caller, MemoryScope::default()).await?)
 }
 
 /// Remembers what is known of every other field of life, once.
-async fn fill(house: &House, writer: &Writer, pairs: &[Pair], field: &str) -> anyhow::Result<()> {
+async fn fill(house: &House, writer: &WriteAccess, pairs: &[Pair], field: &str) -> anyhow::Result<()> {
     if !house
         .store
         .memory_list(MemoryList { spaces: vec![writer.space()], limit: 1, ..MemoryList::default() })
@@ -102,14 +104,14 @@ async fn fill(house: &House, writer: &Writer, pairs: &[Pair], field: &str) -> an
 }
 
 /// Tells both, and whether both texts are there afterwards, in a memory or its history; then erases what they made.
-async fn tell(house: &House, writer: &Writer, pair: &Pair) -> anyhow::Result<(Decided, bool)> {
+async fn tell(house: &House, writer: &WriteAccess, pair: &Pair) -> anyhow::Result<(SmartIngestResult, bool)> {
     let memories = &house.memories;
     let known = Item { content: pair.known.to_owned(), ..Item::default() };
     let known = memories.ingest(writer, vec![known], None).await?;
     let Some(known) = known.into_iter().next() else { anyhow::bail!("nothing was stored") };
     let told = Item { content: pair.told.to_owned(), ..Item::default() };
     let decided = memories.ingest_smart(writer, told, None).await?;
-    let reader = memories.reader(writer.caller().clone(), Place::default()).await?;
+    let reader = memories.authorize_read(writer.caller().clone(), MemoryScope::default()).await?;
     let mut kept = String::new();
     let ids: BTreeSet<_> = [Some(known.memory.id), decided.memory.as_ref().map(|memory| memory.id)]
         .into_iter()
@@ -178,22 +180,26 @@ async fn bounds(text: &mut String, house: &House, pairs: &[Pair]) -> anyhow::Res
         let writer = writer(house, &format!("bound-{at}")).await?;
         let known = Item { content: pair.known.to_owned(), ..Item::default() };
         house.memories.ingest(&writer, vec![known], None).await?;
-        let reader = house.memories.reader(writer.caller().clone(), Place::default()).await?;
+        let reader = house.memories.authorize_read(writer.caller().clone(), MemoryScope::default()).await?;
         let search =
-            Search { query: pair.told.to_owned(), limit: 1, words_weight: Some(0.0), ..Search::default() };
+            Search { query: pair.told.to_owned(), limit: 1, keyword_weight: Some(0.0), ..Search::default() };
         let found = house.memories.search(&reader, search).await?;
-        meant.push((pair, found.hits.first().and_then(|hit| hit.meaning).unwrap_or_default()));
+        meant.push((pair, found.hits.first().and_then(|hit| hit.similarity).unwrap_or_default()));
     }
     write!(text, "\n| right / wrong on calibration, by the least meaning |")?;
     for bound in BOUNDS {
         write!(text, " {bound} |")?;
     }
     writeln!(text, "\n|---|---|---|---|---|---|---|---|---|")?;
-    type Set = fn(f32) -> Nearness;
+    type Set = fn(f32) -> SimilarityThresholds;
     let rows: [(&str, &str, Set); 3] = [
-        ("the same in other words", "reinforce", |same| Nearness { same, changed: 0.0, part: 0.0 }),
-        ("a correction", "supersede", |changed| Nearness { same: 2.0, changed, part: 0.0 }),
-        ("a part of one thing", "merge", |part| Nearness { same: 2.0, changed: 0.0, part }),
+        ("the same in other words", "reinforce", |same| SimilarityThresholds {
+            same,
+            changed: 0.0,
+            part: 0.0,
+        }),
+        ("a correction", "supersede", |changed| SimilarityThresholds { same: 2.0, changed, part: 0.0 }),
+        ("a part of one thing", "merge", |part| SimilarityThresholds { same: 2.0, changed: 0.0, part }),
     ];
     for (name, label, nearness) in rows {
         write!(text, "| {name} |")?;

@@ -10,9 +10,9 @@ use lar_engines::driver::{Chat, ChatMessage};
 use regex::Regex;
 
 /// Bytes of a message that are looked at.
-const LOOKED_AT: usize = 400;
+const SCANNED_BYTES_MAX: usize = 400;
 
-static ASKS: LazyLock<Option<Regex>> = LazyLock::new(|| {
+static BACKGROUND_PROMPT: LazyLock<Option<Regex>> = LazyLock::new(|| {
     let pattern = r"(?is)^\s*(?:###\s*task:|you\s+are\s+an?\s+(?:autocompletion\s+system|title\s+generator)|(?:please\s+)?(?:detect\s+(?:the\s+)?user\s+language\s+and\s+)?(?:generate|create|write|provide|suggest|come\s+up\s+with)\s+(?:an?\s+|the\s+|in\s+the\s+same\s+language\s+an?\s+)?(?:(?:extremely|very)\s+)?(?:concise|short|brief|succinct|\d+\s*(?:-|–|to)\s*\d+|\d+[- ]word)\b.{0,80}?\b(?:titles?|tags?|follow-?up\s+questions?|name\s+for\s+(?:the|this)\s+(?:chat|conversation))\b)";
     Regex::new(pattern).ok()
 });
@@ -20,16 +20,16 @@ static ASKS: LazyLock<Option<Regex>> = LazyLock::new(|| {
 /// Whether a request is an app's own work rather than something a person says.
 #[must_use]
 pub fn is_background(chat: &Chat) -> bool {
-    let asks = |message: &ChatMessage| {
-        let mut end = message.content.len().min(LOOKED_AT);
+    let is_app_prompt = |message: &ChatMessage| {
+        let mut end = message.content.len().min(SCANNED_BYTES_MAX);
         while !message.content.is_char_boundary(end) {
             end -= 1;
         }
-        ASKS.as_ref().is_some_and(|asks| asks.is_match(&message.content[..end]))
+        BACKGROUND_PROMPT.as_ref().is_some_and(|pattern| pattern.is_match(&message.content[..end]))
     };
     let first = chat.messages.first().filter(|first| first.role == "system");
     let last = chat.messages.iter().rev().find(|message| message.role == "user");
-    first.is_some_and(asks) || last.is_some_and(asks)
+    first.is_some_and(is_app_prompt) || last.is_some_and(is_app_prompt)
 }
 
 #[cfg(test)]
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn apps_own_work_is_told_from_what_people_say() {
+    fn app_requests_are_distinguished_from_user_messages() {
         let background = [
             "### Task:\nGenerate a concise, 3-5 word title with an emoji summarizing the chat history.",
             "### Task:\nGenerate 1-3 broad tags categorizing the main themes of the chat history",

@@ -2,11 +2,11 @@
 //! [`request`] is memory for chats that others keep.
 
 mod background;
+pub mod compat_memory;
 mod recall;
-pub mod request;
 pub mod turn;
 
 pub use background::is_background;
+pub use compat_memory::CompatMemory;
 pub use recall::ChatMemory;
-pub use request::RequestMemory;
 pub use turn::{Turn, TurnRequest, Turns};

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use lar_base::{Caller, ConversationId, Scope};
-use lar_memory::{InTurn, Memories, Origin, Place};
+use lar_memory::{Memories, MemoryActivity, MemoryScope, Origin};
 use lar_store::Message;
 
 /// An answer does not wait longer for its memory.
@@ -23,50 +23,58 @@ pub struct ChatMemory {
 impl ChatMemory {
     /// What memory does in a turn whose person says `said` now, or said it before where the message is answered again.
     /// `path` is the conversation so far.
-    pub(crate) async fn in_turn(
+    pub(crate) async fn process_turn(
         &self,
         caller: &Caller,
         conversation: ConversationId,
-        said: &str,
-        again: bool,
+        user_message: &str,
+        is_regeneration: bool,
         path: &[&Message],
         model: (&str, usize),
-    ) -> InTurn {
-        let remembers = self.remember && !again && caller.has(Scope::MemoryWrite);
-        let attending = remembers.then(|| Attending {
+    ) -> MemoryActivity {
+        let remembers = self.remember && !is_regeneration && caller.has(Scope::MemoryWrite);
+        let intent_context = remembers.then(|| IntentContext {
             origin: Origin { conversation: Some(conversation), source: "chat" },
-            before: path.iter().filter_map(|message| of(message)).collect(),
+            before: path.iter().filter_map(|message| activity_of(message)).collect(),
         });
         let recalls = caller.has(Scope::MemoryRead);
-        at_work(&self.memories, (caller, Place::default()), said, attending, recalls, model).await
+        recall_and_apply(
+            &self.memories,
+            (caller, MemoryScope::default()),
+            user_message,
+            intent_context,
+            recalls,
+            model,
+        )
+        .await
     }
 }
 
 /// Whose message is looked at for what to remember.
-pub(crate) struct Attending {
+pub(crate) struct IntentContext {
     pub(crate) origin: Origin,
     /// What memory did in the turns before.
-    pub(crate) before: Vec<InTurn>,
+    pub(crate) before: Vec<MemoryActivity>,
 }
 
 /// What memory does about something that was said, in time for its answer.
-pub(crate) async fn at_work(
+pub(crate) async fn recall_and_apply(
     memories: &Memories,
-    (caller, place): (&Caller, Place<'_>),
-    said: &str,
-    attending: Option<Attending>,
+    (caller, memory_scope): (&Caller, MemoryScope<'_>),
+    user_message: &str,
+    intent_context: Option<IntentContext>,
     recalls: bool,
     (model, context_tokens): (&str, usize),
-) -> InTurn {
+) -> MemoryActivity {
     let work = async {
-        let mut done = InTurn::default();
-        if let Some(Attending { origin, before }) = attending {
-            let attended = async {
-                let writer = memories.writer(caller.clone(), place).await?;
-                memories.attend(&writer, said, origin, &before).await
+        let mut activity = MemoryActivity::default();
+        if let Some(IntentContext { origin, before }) = intent_context {
+            let applied = async {
+                let writer = memories.authorize_write(caller.clone(), memory_scope).await?;
+                memories.apply_intents(&writer, user_message, origin, &before).await
             };
-            match attended.await {
-                Ok(attended) => done = attended,
+            match applied.await {
+                Ok(applied) => activity = applied,
                 Err(error) => {
                     tracing::warn!(%error, "a message could not be looked at for what to remember")
                 }
@@ -74,75 +82,80 @@ pub(crate) async fn at_work(
         }
         if recalls {
             let recalled = async {
-                let reader = memories.reader(caller.clone(), place).await?;
-                memories.recall(&reader, said, model, context_tokens).await
+                let reader = memories.authorize_read(caller.clone(), memory_scope).await?;
+                memories.recall(&reader, user_message, model, context_tokens).await
             };
             match recalled.await {
                 // What was just said is not news.
                 Ok(mut recalled) => {
-                    recalled.retain(|one| done.saved.iter().all(|saved| saved.id != one.id));
-                    done.recalled = recalled;
+                    recalled.retain(|one| activity.saved.iter().all(|saved| saved.id != one.id));
+                    activity.recalled = recalled;
                 }
                 Err(error) => tracing::warn!(%error, "nothing could be recalled"),
             }
         }
-        done
+        activity
     };
     tokio::time::timeout(TIMEOUT, work).await.unwrap_or_else(|_| {
         tracing::warn!("memory took too long; the answer is made without");
-        InTurn::default()
+        MemoryActivity::default()
     })
 }
 
 /// What is kept with a task of what memory did for it.
-pub(crate) fn noted(in_turn: &InTurn) -> Option<String> {
-    in_turn.noted().and_then(|noted| serde_json::to_string(&noted).ok())
+pub(crate) fn activity_ids_json(activity: &MemoryActivity) -> Option<String> {
+    activity.ids().and_then(|ids| serde_json::to_string(&ids).ok())
 }
 
 /// What of a turn's memory its answer says, and that it was of use.
 #[derive(Debug)]
-pub(crate) struct Cites {
+pub(crate) struct CitationTracker {
     memory: ChatMemory,
     caller: Caller,
-    asked: String,
-    in_turn: InTurn,
+    question: String,
+    activity: MemoryActivity,
 }
 
-impl Cites {
+impl CitationTracker {
     /// None where nothing was recalled.
-    pub(crate) fn new(memory: &ChatMemory, caller: &Caller, asked: &str, in_turn: &InTurn) -> Option<Self> {
-        let some = !in_turn.recalled.is_empty();
+    pub(crate) fn new(
+        memory: &ChatMemory,
+        caller: &Caller,
+        question: &str,
+        activity: &MemoryActivity,
+    ) -> Option<Self> {
+        let some = !activity.recalled.is_empty();
         some.then(|| Self {
             memory: memory.clone(),
             caller: caller.clone(),
-            asked: asked.to_owned(),
-            in_turn: in_turn.clone(),
+            question: question.to_owned(),
+            activity: activity.clone(),
         })
     }
 
     /// What memory did in the turn, with what this answer cites marked; none where it cites nothing.
-    pub(crate) fn of(&mut self, answer: &str) -> Option<String> {
-        self.in_turn.cite(&self.asked, answer);
-        let cited = self.in_turn.recalled.iter().any(|recalled| recalled.cited);
-        cited.then(|| serde_json::to_string(&self.in_turn).ok()).flatten()
+    pub(crate) fn mark(&mut self, answer: &str) -> Option<String> {
+        self.activity.cite(&self.question, answer);
+        let cited = self.activity.recalled.iter().any(|recalled| recalled.cited);
+        cited.then(|| serde_json::to_string(&self.activity).ok()).flatten()
     }
 
     /// Tells the memories that were cited, where conversations may change what is remembered.
-    pub(crate) async fn tell(self) {
+    pub(crate) async fn review_cited(self) {
         if !self.memory.remember || !self.caller.has(Scope::MemoryWrite) {
             return;
         }
-        let told = async {
-            let writer = self.memory.memories.writer(self.caller, Place::default()).await?;
-            self.memory.memories.cited(&writer, &self.in_turn).await
+        let outcome = async {
+            let writer = self.memory.memories.authorize_write(self.caller, MemoryScope::default()).await?;
+            self.memory.memories.review_cited(&writer, &self.activity).await
         };
-        if let Err(error) = told.await {
+        if let Err(error) = outcome.await {
             tracing::warn!(%error, "memories could not be told that an answer cites them");
         }
     }
 }
 
 /// What memory did in an answer's turn.
-fn of(message: &Message) -> Option<InTurn> {
+fn activity_of(message: &Message) -> Option<MemoryActivity> {
     serde_json::from_str(message.memory.as_deref()?).ok()
 }

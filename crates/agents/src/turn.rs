@@ -11,14 +11,16 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use lar_base::{Caller, Code, ConversationId, MessageId, Problem, TaskId, Tasks};
+use lar_base::{Caller, Code, ConversationId, MessageId, Problem, TaskGroup, TaskId};
 use lar_engines::driver::{ChatMessage, Prompt, Sampling};
 use lar_engines::scheduler::Priority;
-use lar_gateway::{Admitted, Count, Gateway, HangUp, LogReader, Task, TaskEvent, TaskHandle, Work};
-use lar_memory::InTurn;
+use lar_gateway::{
+    Admitted, Count, Gateway, OnDisconnect, Task, TaskEvent, TaskEventReader, TaskHandle, Work,
+};
+use lar_memory::MemoryActivity;
 use lar_store::{AnswerEnd, Message, NewMessage, NewTurn, Once, OwnedConversation, Status, Store};
 
-use crate::recall::{ChatMemory, Cites, noted};
+use crate::recall::{ChatMemory, CitationTracker, activity_ids_json};
 
 /// How often a growing answer is kept.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
@@ -35,7 +37,7 @@ pub struct TurnRequest {
     /// In which conversation, which is the caller's.
     pub conversation: OwnedConversation,
     /// What the person said; absent when a message is to be answered again.
-    pub said: Option<NewMessage>,
+    pub user_message: Option<NewMessage>,
     /// The person's message to answer when nothing new was said.
     pub answer_to: Option<MessageId>,
     /// The model to use; the conversation's own, else `default`, where none is named.
@@ -56,18 +58,18 @@ pub struct Turn {
     /// The task that writes it.
     pub task: TaskHandle,
     /// Cancelled when the answer's end is stored.
-    pub settled: CancellationToken,
+    pub persisted: CancellationToken,
 }
 
 /// The turn of each conversation that has one; `None` while it is still being begun.
-type Running = Arc<Mutex<HashMap<ConversationId, Option<Current>>>>;
+type Running = Arc<Mutex<HashMap<ConversationId, Option<RunningTurn>>>>;
 
 /// A turn that is under way.
 #[derive(Debug, Clone)]
-struct Current {
+struct RunningTurn {
     task: TaskHandle,
     /// Cancelled when the answer's end is stored.
-    settled: CancellationToken,
+    persisted: CancellationToken,
 }
 
 /// Turns of all conversations. Clones share them.
@@ -77,14 +79,14 @@ pub struct Turns {
     gateway: Gateway,
     /// None where memory has no part in chats.
     memory: Option<ChatMemory>,
-    tasks: Tasks,
+    tasks: TaskGroup,
     running: Running,
 }
 
 impl Turns {
     /// No turn has begun yet; turns run in `tasks`.
     #[must_use]
-    pub fn new(store: Store, gateway: Gateway, memory: Option<ChatMemory>, tasks: &Tasks) -> Self {
+    pub fn new(store: Store, gateway: Gateway, memory: Option<ChatMemory>, tasks: &TaskGroup) -> Self {
         Self { store, gateway, memory, tasks: tasks.clone(), running: Arc::default() }
     }
 
@@ -96,57 +98,58 @@ impl Turns {
     pub async fn begin(&self, caller: Caller, request: TurnRequest) -> Result<Turn, Problem> {
         let conversation = request.conversation.get();
         let id = conversation.id;
-        self.settle(id).await;
-        let mut reserved = Reserved::take(&self.running, id)?;
+        self.wait_until_persisted(id).await;
+        let mut reservation = TurnReservation::take(&self.running, id)?;
         let model =
             request.model.clone().or_else(|| conversation.model.clone()).unwrap_or_else(|| "default".into());
         let all = self.store.message_list(&request.conversation).await?;
-        let path = path(&all, request.said.as_ref().map_or(request.answer_to, |said| said.parent))?;
-        let in_turn = match (&self.memory, conversation.temporary) {
-            (Some(memory), false) => self.remembered(memory, &caller, &request, &path, &model).await?,
-            _ => InTurn::default(),
+        let path = path(&all, request.user_message.as_ref().map_or(request.answer_to, |said| said.parent))?;
+        let activity = match (&self.memory, conversation.temporary) {
+            (Some(memory), false) => self.process_memory(memory, &caller, &request, &path, &model).await?,
+            _ => MemoryActivity::default(),
         };
         let mut history: Vec<ChatMessage> = path
             .iter()
             .filter(|message| !message.content.is_empty())
             .map(|message| ChatMessage::new(message.role.as_str(), message.content.clone()))
             .collect();
-        if let Some(said) = &request.said {
+        if let Some(said) = &request.user_message {
             history.push(ChatMessage::new("user", said.content.clone()));
         }
-        let asked = history.last().map(|last| last.content.clone()).unwrap_or_default();
+        let last_text = history.last().map(|last| last.content.clone()).unwrap_or_default();
         let memory = self.memory.as_ref();
-        let cites = memory.and_then(|memory| Cites::new(memory, &caller, &asked, &in_turn));
-        let admitted = self.admit(caller, model, history, &in_turn, &request).await?;
-        let kept = (!in_turn.is_empty()).then(|| serde_json::to_string(&in_turn)).transpose();
-        let kept = kept.map_err(lar_store::Error::from)?;
-        let begun = self
+        let citations =
+            memory.and_then(|memory| CitationTracker::new(memory, &caller, &last_text, &activity));
+        let admitted = self.admit(caller, model, history, &activity, &request).await?;
+        let activity_json = (!activity.is_empty()).then(|| serde_json::to_string(&activity)).transpose();
+        let activity_json = activity_json.map_err(lar_store::Error::from)?;
+        let started = self
             .store
             .turn_begin(
                 &request.conversation,
                 NewTurn {
-                    said: request.said,
+                    said: request.user_message,
                     answer_to: request.answer_to,
                     task: admitted.start(),
-                    memory: kept,
+                    memory: activity_json,
                     once: request.once,
                 },
             )
             .await?;
-        let (answer, path) = begun;
+        let (answer, path) = started;
         let question = path.into_iter().next_back().ok_or_else(|| Problem::not_found("question"))?;
         let task = self.gateway.dispatch_recorded(admitted);
-        let settled = CancellationToken::new();
-        reserved.keep(Current { task: task.clone(), settled: settled.clone() });
-        let (turns, reader, message, end) = (self.clone(), task.read(0), answer.id, settled.clone());
+        let persisted = CancellationToken::new();
+        reservation.commit(RunningTurn { task: task.clone(), persisted: persisted.clone() });
+        let (turns, reader, message, end) = (self.clone(), task.read(0), answer.id, persisted.clone());
         self.tasks.spawn(async move {
-            let cites = turns.follow(id, message, reader, cites).await;
+            let citations = turns.follow(id, message, reader, citations).await;
             end.cancel();
-            if let Some(cites) = cites {
-                cites.tell().await;
+            if let Some(citations) = citations {
+                citations.review_cited().await;
             }
         });
-        Ok(Turn { answer, question, task, settled })
+        Ok(Turn { answer, question, task, persisted })
     }
 
     /// The id of the task that is writing an answer in this conversation, if one is.
@@ -162,34 +165,41 @@ impl Turns {
         }
     }
 
-    fn current(&self, conversation: ConversationId) -> Option<Current> {
+    fn current(&self, conversation: ConversationId) -> Option<RunningTurn> {
         self.lock().get(&conversation).cloned().flatten()
     }
 
     /// Waits until an answer that is over has been stored: its reader may be quicker than the database.
-    async fn settle(&self, conversation: ConversationId) {
+    async fn wait_until_persisted(&self, conversation: ConversationId) {
         if let Some(current) = self.current(conversation).filter(|current| current.task.is_over()) {
-            current.settled.cancelled().await;
+            current.persisted.cancelled().await;
         }
     }
 
     /// What memory does in this turn.
-    async fn remembered(
+    async fn process_memory(
         &self,
         memory: &ChatMemory,
         caller: &Caller,
         request: &TurnRequest,
         path: &[&Message],
         model: &str,
-    ) -> Result<InTurn, Problem> {
-        let (said, again) = match (&request.said, path.last()) {
+    ) -> Result<MemoryActivity, Problem> {
+        let (said, is_regeneration) = match (&request.user_message, path.last()) {
             (Some(said), _) => (said.content.as_str(), false),
             (None, Some(answered)) => (answered.content.as_str(), true),
-            (None, None) => return Ok(InTurn::default()),
+            (None, None) => return Ok(MemoryActivity::default()),
         };
         let context_tokens = self.gateway.context_tokens(model).await?.unwrap_or(usize::MAX);
         Ok(memory
-            .in_turn(caller, request.conversation.id(), said, again, path, (model, context_tokens))
+            .process_turn(
+                caller,
+                request.conversation.id(),
+                said,
+                is_regeneration,
+                path,
+                (model, context_tokens),
+            )
             .await)
     }
 
@@ -200,18 +210,18 @@ impl Turns {
         caller: Caller,
         model: String,
         mut history: Vec<ChatMessage>,
-        in_turn: &InTurn,
+        activity: &MemoryActivity,
         request: &TurnRequest,
     ) -> Result<Admitted, Problem> {
         let plain = history.last().cloned();
-        let mut noted = noted(in_turn);
+        let mut task_memory = activity_ids_json(activity);
         // Before the last message, so that what was read of those before it serves again.
         if let Some(last) = history.last_mut() {
-            last.content.insert_str(0, &in_turn.block());
+            last.content.insert_str(0, &activity.render_block());
         }
         // A history of many contexts is not counted only to be left out.
         if let Some(context_tokens) = self.gateway.context_tokens(&model).await? {
-            history.drain(..surely_too_much(&history, context_tokens));
+            history.drain(..count_messages_that_cannot_fit(&history, context_tokens));
         }
         loop {
             let prompt = Prompt::Chat(history.clone().into());
@@ -224,7 +234,7 @@ impl Turns {
             if let [only] = history.as_mut_slice() {
                 if let Some(plain) = plain {
                     *only = plain;
-                    noted = None;
+                    task_memory = None;
                 }
                 break;
             }
@@ -241,8 +251,8 @@ impl Turns {
             priority: Priority::Interactive,
             deadline: None,
             conversation: Some(request.conversation.id()),
-            memory: noted,
-            hang_up: HangUp::GoOn,
+            memory: task_memory,
+            on_disconnect: OnDisconnect::KeepRunning,
             work: Work::Generate { prompt: Prompt::Chat(history.into()), sampling: request.sampling.clone() },
         };
         self.gateway.admit(task).await
@@ -253,11 +263,11 @@ impl Turns {
         &self,
         conversation: ConversationId,
         answer: MessageId,
-        mut reader: LogReader,
-        cites: Option<Cites>,
-    ) -> Option<Cites> {
+        mut reader: TaskEventReader,
+        citations: Option<CitationTracker>,
+    ) -> Option<CitationTracker> {
         let (mut content, mut reasoning) = (String::new(), String::new());
-        let mut kept = 0;
+        let mut checkpointed = 0;
         let mut checkpoint = tokio::time::interval(CHECKPOINT_EVERY);
         let end = loop {
             tokio::select! {
@@ -270,26 +280,26 @@ impl Turns {
                     Some(_) => {}
                     None => break None,
                 },
-                _ = checkpoint.tick(), if content.len() > kept => {
-                    kept = content.len();
+                _ = checkpoint.tick(), if content.len() > checkpointed => {
+                    checkpointed = content.len();
                     if let Err(error) = self.store.answer_checkpoint(answer, content.clone()).await {
                         tracing::warn!(%error, "a growing answer could not be kept");
                     }
                 }
             }
         };
-        let mut cites = cites;
-        let memory = cites.as_mut().and_then(|cites| cites.of(&content));
+        let mut citations = citations;
+        let memory = citations.as_mut().and_then(|citations| citations.mark(&content));
         let reasoning = Some(reasoning).filter(|reasoning| !reasoning.is_empty());
         let end = AnswerEnd { memory, reasoning, ..answer_end(content, end) };
         if let Err(error) = self.store.answer_end(answer, end).await {
             tracing::error!(%error, message = %answer, "an answer's end could not be stored");
         }
         self.lock().remove(&conversation);
-        cites
+        citations
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<ConversationId, Option<Current>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<ConversationId, Option<RunningTurn>>> {
         lock(&self.running)
     }
 }
@@ -310,7 +320,7 @@ fn path(all: &[Message], leaf: Option<MessageId>) -> Result<Vec<&Message>, Probl
 
 /// How many of the oldest messages cannot be in a context of so many tokens, whatever they say: a message
 /// takes a token at least, and no text that people write has more than [`TOKEN_BYTES_MAX`] bytes a token.
-fn surely_too_much(history: &[ChatMessage], context_tokens: usize) -> usize {
+fn count_messages_that_cannot_fit(history: &[ChatMessage], context_tokens: usize) -> usize {
     let mut room = context_tokens.saturating_mul(TOKEN_BYTES_MAX);
     let fitting = history.iter().rev().take(context_tokens).take_while(|message| {
         let bytes = message.content.len().max(1);
@@ -323,41 +333,41 @@ fn surely_too_much(history: &[ChatMessage], context_tokens: usize) -> usize {
 }
 
 /// A conversation's one place for a turn, given back unless a task took it.
-struct Reserved {
+struct TurnReservation {
     running: Running,
     conversation: ConversationId,
-    kept: bool,
+    is_committed: bool,
 }
 
-impl Reserved {
+impl TurnReservation {
     fn take(running: &Running, conversation: ConversationId) -> Result<Self, Problem> {
         match lock(running).entry(conversation) {
             Entry::Occupied(_) => Err(Problem::new(
                 Code::Conflict,
                 "an answer is being written in this conversation; stop it first",
             )),
-            Entry::Vacant(place) => {
-                place.insert(None);
-                Ok(Self { running: running.clone(), conversation, kept: false })
+            Entry::Vacant(entry) => {
+                entry.insert(None);
+                Ok(Self { running: running.clone(), conversation, is_committed: false })
             }
         }
     }
 
-    fn keep(&mut self, current: Current) {
+    fn commit(&mut self, current: RunningTurn) {
         lock(&self.running).insert(self.conversation, Some(current));
-        self.kept = true;
+        self.is_committed = true;
     }
 }
 
-impl Drop for Reserved {
+impl Drop for TurnReservation {
     fn drop(&mut self) {
-        if !self.kept {
+        if !self.is_committed {
             lock(&self.running).remove(&self.conversation);
         }
     }
 }
 
-fn lock(running: &Running) -> MutexGuard<'_, HashMap<ConversationId, Option<Current>>> {
+fn lock(running: &Running) -> MutexGuard<'_, HashMap<ConversationId, Option<RunningTurn>>> {
     running.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -395,13 +405,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_cannot_fit_is_left_out_uncounted() {
+    fn messages_that_cannot_fit_are_dropped_without_counting() {
         let said = |content: &str| ChatMessage::new("user", content);
         let short: Vec<ChatMessage> = (0..100).map(|_| said("a")).collect();
-        assert_eq!(surely_too_much(&short, 1000), 0);
-        assert_eq!(surely_too_much(&short, 30), 70);
+        assert_eq!(count_messages_that_cannot_fit(&short, 1000), 0);
+        assert_eq!(count_messages_that_cannot_fit(&short, 30), 70);
         let long = vec![said(&"a".repeat(5000)), said("b"), said(&"c".repeat(639))];
-        assert_eq!(surely_too_much(&long, 10), 1);
-        assert_eq!(surely_too_much(&long[..1], 10), 0, "the last stays");
+        assert_eq!(count_messages_that_cannot_fit(&long, 10), 1);
+        assert_eq!(count_messages_that_cannot_fit(&long[..1], 10), 0, "the last stays");
     }
 }

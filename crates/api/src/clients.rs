@@ -24,9 +24,9 @@ pub struct Recipe {
     /// What its key may do.
     pub scopes: &'static [&'static str],
     /// The path of the API that it chats through, for a try; none where it only remembers.
-    pub chats: Option<&'static str>,
+    pub chat_path: Option<&'static str>,
     /// Whether it calls the tools of `lar mcp`.
-    pub remembers: bool,
+    pub has_memory_tools: bool,
     /// Its files.
     pub files: &'static [FileRecipe],
     /// What a person does then.
@@ -52,7 +52,7 @@ pub struct FileRecipe {
     pub by_hand: Option<&'static str>,
     /// The places in it that are set, such as `mcpServers.lar`; with `[]` behind it one is added to a list. All of the file where
     /// there are none.
-    pub ours: &'static [&'static str],
+    pub managed_paths: &'static [&'static str],
 }
 
 /// What is asked for.
@@ -129,7 +129,7 @@ pub struct Snippet {
 /// Puts what is known in the place of the names in braces. A line with a name whose value is empty, since it is not known, is
 /// left out.
 #[must_use]
-pub fn filled(text: &str, values: &[(&str, &str)]) -> String {
+pub fn fill_template(text: &str, values: &[(&str, &str)]) -> String {
     let braced: Vec<(String, &str)> =
         values.iter().map(|(name, value)| (format!("{{{name}}}"), *value)).collect();
     let unknown = |line: &&str| braced.iter().any(|(name, value)| value.is_empty() && line.contains(name));
@@ -142,26 +142,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_known_is_left_out() {
+    fn lines_with_unknown_values_are_left_out() {
         let text = "a = {url}\nb = {context_tokens}\nc = {other}\n";
-        assert_eq!(filled(text, &[("url", "x"), ("context_tokens", "")]), "a = x\nc = {other}\n");
-        assert_eq!(filled("{url} {url}", &[("url", "x")]), "x x");
+        assert_eq!(fill_template(text, &[("url", "x"), ("context_tokens", "")]), "a = x\nc = {other}\n");
+        assert_eq!(fill_template("{url} {url}", &[("url", "x")]), "x x");
     }
 
     #[test]
-    fn recipes_are_whole() {
+    fn recipes_are_complete() {
         for recipe in RECIPES {
             let named = |name: &str| RECIPES.iter().filter(|other| other.name == name).count();
             assert_eq!(named(recipe.name), 1);
             assert!(recipe.name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'));
             for file in recipe.files {
                 assert!(!file.path.starts_with('/') && !file.path.contains(".."), "{}", file.path);
-                assert_eq!(file.form == Form::Whole, file.ours.is_empty(), "{}", file.path);
+                assert_eq!(file.form == Form::Whole, file.managed_paths.is_empty(), "{}", file.path);
                 if file.by_hand == Some("") {
                     let names = ["url", "key", "lar", "data_dir", "key_file", "env_file", "context_tokens"];
                     let values = names.map(|name| (name, "?"));
                     assert_eq!(
-                        filled(file.text, &values),
+                        fill_template(file.text, &values),
                         file.text,
                         "{} is a program, not a recipe",
                         file.path
@@ -176,6 +176,9 @@ mod tests {
 
     #[test]
     fn names_in_braces_are_filled_in_and_other_braces_stay() {
-        assert_eq!(filled("{url}/v1 {\"a\": {b}}", &[("url", "http://x")]), "http://x/v1 {\"a\": {b}}");
+        assert_eq!(
+            fill_template("{url}/v1 {\"a\": {b}}", &[("url", "http://x")]),
+            "http://x/v1 {\"a\": {b}}"
+        );
     }
 }

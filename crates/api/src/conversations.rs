@@ -106,13 +106,13 @@ pub struct Message {
     pub rating: Option<String>,
     /// What memory did in the turn of an answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub memory: Option<InTurn>,
+    pub memory: Option<MemoryActivity>,
     pub created_at: String,
 }
 
 /// What memory did in a turn.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct InTurn {
+pub struct MemoryActivity {
     /// What the answer was given.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recalled: Vec<Recalled>,
@@ -124,7 +124,7 @@ pub struct InTurn {
     pub forgotten: Vec<Forgotten>,
     /// What waits in the inbox.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub waiting: Vec<Waiting>,
+    pub waiting: Vec<Suggested>,
     /// Why something that was asked for was not done.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<String>,
@@ -192,12 +192,12 @@ pub struct Forgotten {
 /// Something that waits in the inbox.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[expect(missing_docs, reason = "as in `Candidate`")]
-pub struct Waiting {
+pub struct Suggested {
     pub content: String,
 }
 
 /// Something said, to be answered; the answer is the stream of its task, after a `message` event that
-/// holds a [`TurnBegun`].
+/// holds a [`TurnStarted`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewMessage {
@@ -244,7 +244,7 @@ pub struct Retry {
 
 /// The data of the first event of a turn's stream.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct TurnBegun {
+pub struct TurnStarted {
     /// The conversation's title, which its first message may just have made.
     pub title: String,
     /// What was said, as stored.
@@ -265,7 +265,7 @@ pub struct Feedback {
 
 /// What came of an import.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Imported {
+pub struct ImportResult {
     /// Conversations that are new.
     pub imported: usize,
     /// Those that were there already and stay as they are.

@@ -2,7 +2,7 @@
 
 /// What becomes of a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Treatment {
+pub enum FieldSupport {
     /// It does what its API says.
     Honoured,
     /// It is accepted and has no effect here; named in `X-Lar-Ignored`.
@@ -17,7 +17,7 @@ pub struct Field {
     /// Its name.
     pub name: &'static str,
     /// What becomes of it.
-    pub treatment: Treatment,
+    pub support: FieldSupport,
     /// Why, for the reference.
     pub note: &'static str,
 }
@@ -60,11 +60,11 @@ impl<'de> serde::Deserialize<'de> for TokenLimit {
 
 /// A table of fields, by what becomes of them.
 macro_rules! fields {
-    ($(#[$doc:meta])* $table:ident: $($treatment:ident { $($name:literal $(= $note:literal)?),* $(,)? })*) => {
+    ($(#[$doc:meta])* $table:ident: $($support:ident { $($name:literal $(= $note:literal)?),* $(,)? })*) => {
         $(#[$doc])*
         pub const $table: &[$crate::fields::Field] = &[$($($crate::fields::Field {
             name: $name,
-            treatment: $crate::fields::Treatment::$treatment,
+            support: $crate::fields::FieldSupport::$support,
             note: concat!("" $(, $note)?),
         },)*)*];
     };

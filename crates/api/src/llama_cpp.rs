@@ -212,7 +212,7 @@ pub struct DetokenizeRequest {
 
 /// The text of tokens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Detokenized {
+pub struct DetokenizeResponse {
     /// Parts of characters show as U+FFFD.
     pub content: String,
 }

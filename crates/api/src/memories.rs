@@ -4,9 +4,9 @@ mod search;
 mod transfer;
 mod written;
 
-pub use search::{Filters, InsteadOf, Neighbour, ScoreParts, SearchRequest, SearchResponse, SearchResult};
+pub use search::{Filters, Neighbour, ScoreParts, SearchRequest, SearchResponse, SearchResult, Superseded};
 use serde::{Deserialize, Serialize};
-pub use transfer::{MemoryLine, MovedChange, MovedPassage};
+pub use transfer::{ExportedChange, ExportedMemory, ExportedPassage};
 use utoipa::ToSchema;
 pub use written::WrittenMemory;
 
@@ -58,7 +58,7 @@ pub struct NewMemories {
 
 /// What became of what was to be remembered.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct Ingested {
+pub struct IngestResult {
     /// The memory.
     #[serde(flatten)]
     pub memory: WrittenMemory,
@@ -74,14 +74,14 @@ pub struct Ingested {
 
 /// What became of several.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct IngestedAll {
+pub struct IngestResults {
     /// In their order.
-    pub items: Vec<Ingested>,
+    pub items: Vec<IngestResult>,
 }
 
 /// What was decided about something that was told, and done.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct Decided {
+pub struct SmartIngestResult {
     /// `create`, `reinforce`, `update`, `supersede`, `merge` or `reject`.
     pub decision: String,
     /// Why. A key without `memory:read` gets it for `create` and `reject` only.
@@ -252,7 +252,7 @@ pub struct Undo {
 
 /// The memories that an undo changed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct Undone {
+pub struct UndoResult {
     /// As they are now.
     pub memories: Vec<WrittenMemory>,
 }
@@ -333,14 +333,14 @@ fn is_false(value: &bool) -> bool {
 /// What a person said in an app.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Heard {
+pub struct UserMessage {
     /// Their own words, without what the app wrote around them.
     pub content: String,
 }
 
 /// What became of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct HeardOutcome {
+pub struct IntentOutcome {
     /// The memories that were made or changed.
     pub saved: Vec<String>,
     /// Those that were forgotten.

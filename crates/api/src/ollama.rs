@@ -236,7 +236,7 @@ pub struct EmbedRequest {
 /// Vectors.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "the names are Ollama's")]
-pub struct Embedded {
+pub struct EmbedResponse {
     pub model: String,
     pub embeddings: Vec<Vec<f32>>,
     pub total_duration: u64,
@@ -326,7 +326,7 @@ pub struct PullLine {
 /// All that is known of a model.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "the names are Ollama's")]
-pub struct Shown {
+pub struct ShowResponse {
     pub modelfile: String,
     pub parameters: &'static str,
     pub template: String,

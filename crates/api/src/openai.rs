@@ -4,9 +4,9 @@ mod answers;
 pub mod responses;
 
 pub use answers::{
-    AnswerMessage, AnsweredCall, AnsweredFunction, ChatChoice, ChatChunk, ChatChunkChoice, ChatCompletion,
-    ChatLogprobs, Completion, CompletionChoice, CompletionLogprobs, Delta, FunctionDelta, PromptProgress,
-    Timings, TokenLogprob, ToolCallDelta, TopLogprob,
+    AnswerMessage, ChatChoice, ChatChunk, ChatChunkChoice, ChatCompletion, ChatLogprobs, Completion,
+    CompletionChoice, CompletionLogprobs, Delta, FunctionDelta, MessageFunction, MessageToolCall,
+    PromptProgress, Timings, TokenLogprob, ToolCallDelta, TopLogprob,
 };
 use serde::{Deserialize, Serialize};
 

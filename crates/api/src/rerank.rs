@@ -63,14 +63,14 @@ pub struct Ranking {
     pub object: &'static str,
     pub model: String,
     /// Best first.
-    pub results: Vec<Ranked>,
+    pub results: Vec<RerankResult>,
     pub usage: RerankUsage,
 }
 
 /// A text and how well it answers the query.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "the names are Jina's and Cohere's")]
-pub struct Ranked {
+pub struct RerankResult {
     /// Its place in the request.
     pub index: usize,
     /// 0 to 1.

@@ -83,7 +83,7 @@ pub struct NewTask {
 
 /// The answer to a new task (202).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct TaskTaken {
+pub struct TaskAccepted {
     /// Its id.
     pub task_id: String,
     /// How many start before it.

@@ -268,7 +268,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_sees_the_work_of_others_with_conversations_only() {
+    fn a_key_sees_tasks_of_other_keys_only_with_scope_conversations() {
         let (user, key, other) = (UserId::new(), KeyId::new(), KeyId::new());
         let caller = |scopes: &[Scope]| {
             Caller::authenticated(user, key, None, Scopes::of(scopes.iter().copied()), MemoryMode::Off)
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn internal_work_has_the_one_scope_that_it_needs() {
+    fn an_internal_caller_has_one_scope() {
         let caller = Caller::internal(UserId::new(), KeyId::new(), Scope::Inference);
         let allowed = Scope::ALL.map(|scope| caller.require(scope).is_ok());
         assert_eq!(allowed, [true, false, false, false, false]);

@@ -176,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_of_other_programs_are_read() {
+    fn parse_lenient_reads_times_of_other_programs() {
         let read = |text| Timestamp::parse_lenient(text).map(|time| time.to_string());
         let expected = Some("2025-06-01T10:00:00.000Z".to_owned());
         for text in [

@@ -3,7 +3,7 @@
 //! it could not write or must move: whether there was room ([`NoRoom`]), and a move that keeps links ([`rename`]).
 //!
 //! What is there is looked at before it is opened, because opening a pipe waits, and opening a device can do something.
-//! Symbolic links are followed, but by [`read_small_unlinked`]. The caller names the file in its own error.
+//! Symbolic links are followed, but by [`read_small_nofollow`]. The caller names the file in its own error.
 
 use std::fmt;
 use std::fs::{self, File, FileType};
@@ -75,7 +75,7 @@ pub fn read_small(path: &Path, max: Bytes) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// As [`read_small`]; when it is a link, or is exchanged while it is opened.
-pub fn read_small_unlinked(path: &Path, max: Bytes) -> io::Result<Vec<u8>> {
+pub fn read_small_nofollow(path: &Path, max: Bytes) -> io::Result<Vec<u8>> {
     let found = fs::symlink_metadata(path)?;
     check_kind(found.file_type())?;
     let file = File::open(path)?;
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_a_quota_and_a_limit_are_told_apart() {
+    fn a_full_disk_a_quota_and_a_size_limit_are_distinguished() {
         // ENOSPC, EDQUOT, EFBIG, EACCES.
         let errors = [28, 122, 27, 13].map(io::Error::from_raw_os_error);
         assert_eq!(errors.each_ref().map(is_disk_full), [true, true, true, false]);
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_renamed_link_leads_where_it_led() {
+    fn a_renamed_link_keeps_its_target() {
         let folder = folder("links");
         let at = |name: &str| folder.0.join(name);
         for name in ["data", "disk", "data/aside"] {
@@ -222,17 +222,17 @@ mod tests {
     }
 
     #[test]
-    fn a_small_file_is_read_without_its_link_where_that_is_asked_for() {
+    fn read_small_nofollow_refuses_links() {
         let folder = folder("unlinked");
         let at = |name: &str| folder.0.join(name);
-        let read = |name: &str| read_small_unlinked(&at(name), Bytes(8)).map_err(|error| error.to_string());
+        let read = |name: &str| read_small_nofollow(&at(name), Bytes(8)).map_err(|error| error.to_string());
         fs::write(at("key"), "12345678").unwrap();
         symlink("key", at("link")).unwrap();
         File::create(at("huge")).unwrap().set_len(1 << 40).unwrap();
         assert_eq!(read("key"), Ok(b"12345678".to_vec()));
         assert_eq!(read("link"), Err("it is a symbolic link, not a regular file".into()));
         assert_eq!(read("huge"), Err("it has more than 8 B, which is the most that is read of it".into()));
-        assert_eq!(read_small_unlinked(&at("none"), Bytes(8)).unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(read_small_nofollow(&at("none"), Bytes(8)).unwrap_err().kind(), ErrorKind::NotFound);
     }
 
     #[test]

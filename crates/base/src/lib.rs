@@ -12,7 +12,7 @@ pub mod id;
 pub mod problem;
 pub mod secret;
 pub mod shell;
-pub mod tasks;
+pub mod task_group;
 pub mod terminal;
 pub mod units;
 
@@ -25,5 +25,5 @@ pub use id::{
 };
 pub use problem::{FieldError, Problem};
 pub use secret::Secret;
-pub use tasks::Tasks;
+pub use task_group::TaskGroup;
 pub use units::Bytes;

@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn never_shows_itself() {
+    fn a_secret_never_prints_itself() {
         let secret = Secret::new("lar_abc");
         assert_eq!(format!("{secret} {secret:?}"), "**** Secret(****)");
         assert_eq!(hex(&[0, 255, 16]), "00ff10");

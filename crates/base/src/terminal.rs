@@ -20,7 +20,7 @@ pub fn plain_lines(text: &str) -> String {
 /// As [`plain`], of one character.
 #[must_use]
 pub fn plain_char(c: char) -> char {
-    if steers_terminal(c) { REPLACEMENT } else { c }
+    if is_terminal_control(c) { REPLACEMENT } else { c }
 }
 
 /// Whether a character does something to the terminal, or to the order of the characters around it: control characters but the
@@ -28,7 +28,7 @@ pub fn plain_char(c: char) -> char {
 /// lint `text_direction_codepoint_in_literal`, CVE-2021-42574). Marks that ordinary Hebrew and Arabic have (U+200E, U+200F,
 /// U+061C) do not.
 #[must_use]
-pub fn steers_terminal(c: char) -> bool {
+pub fn is_terminal_control(c: char) -> bool {
     let is_direction = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     is_direction || matches!(c, '\u{2028}' | '\u{2029}') || (c.is_control() && c != '\t')
 }
@@ -39,7 +39,7 @@ pub fn steers_terminal(c: char) -> bool {
 pub fn plain_json(json: &str) -> String {
     let mut plain = String::with_capacity(json.len());
     for c in json.chars() {
-        if steers_terminal(c) && c != '\n' {
+        if is_terminal_control(c) && c != '\n' {
             plain.push_str(&format!("\\u{:04x}", u32::from(c)));
         } else {
             plain.push(c);
@@ -56,7 +56,7 @@ mod tests {
     const STEERING: &str = "\u{0}\u{1b}\u{7f}\u{9b}\u{2028}\u{2029}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}";
 
     #[test]
-    fn what_others_wrote_does_not_steer_the_terminal() {
+    fn untrusted_text_does_not_control_the_terminal() {
         let replaced = "\u{fffd}".repeat(STEERING.chars().count());
         assert_eq!(plain(STEERING), replaced);
         assert_eq!(plain("a\nb\tc"), "a\u{fffd}b\tc");

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use lar_api::Page;
-use lar_api::clients::{FileRecipe, Part, RECIPES, Recipe, Root, filled};
+use lar_api::clients::{FileRecipe, Part, RECIPES, Recipe, Root, fill_template};
 use lar_api::keys::{Key, NewKey};
 use lar_api::models::Model;
 use lar_base::Secret;
@@ -304,8 +304,10 @@ fn told(recipe: &Recipe, done: &Done, journal: &Journal, values: &[(&str, &str)]
         lines.push(format!("  {mark}  {}: {}", check.what, check.told));
     }
     lines.push(String::new());
-    lines.push(filled(recipe.then, values));
-    lines.extend(recipe.example.map(|example| format!("\n{}", print::indented(&filled(example, values)))));
+    lines.push(fill_template(recipe.then, values));
+    lines.extend(
+        recipe.example.map(|example| format!("\n{}", print::indented(&fill_template(example, values)))),
+    );
     lines.push(format!("\nTo take it back: lar connect {} --undo", recipe.name));
     lines.join("\n")
 }

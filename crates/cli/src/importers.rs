@@ -9,7 +9,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use clap::ValueEnum;
-use lar_api::memories::{IngestedAll, NewMemories, NewMemory};
+use lar_api::memories::{IngestResults, NewMemories, NewMemory};
 use lar_base::Timestamp;
 use serde::Serialize;
 
@@ -127,7 +127,7 @@ pub(crate) async fn run(
     let mut done = Done { read: read.memories.len(), made: 0, unchanged: 0, left_out: read.left_out };
     for group in read.memories.chunks(GROUP) {
         let body = NewMemories { items: group.to_vec() };
-        match client.post::<IngestedAll>("memories/batch", &body).await {
+        match client.post::<IngestResults>("memories/batch", &body).await {
             Ok(all) => {
                 let made = all.items.iter().filter(|one| one.created).count();
                 done.made += made;
@@ -137,7 +137,7 @@ pub(crate) async fn run(
             Err(_) => {
                 for memory in group {
                     match client
-                        .post::<IngestedAll>("memories/batch", &NewMemories { items: vec![memory.clone()] })
+                        .post::<IngestResults>("memories/batch", &NewMemories { items: vec![memory.clone()] })
                         .await
                     {
                         Ok(one) if one.items.iter().any(|one| one.created) => done.made += 1,

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use lar_api::Page;
-use lar_api::memories::{Ingested, Memory, MemoryPatch, NewMemory, WrittenMemory};
+use lar_api::memories::{IngestResult, Memory, MemoryPatch, NewMemory, WrittenMemory};
 use serde_json::json;
 
 use crate::output::Output;
@@ -108,7 +108,7 @@ async fn one(client: &Client, path: &Path) -> anyhow::Result<Done> {
             valid_to: field("valid_to"),
             ..NewMemory::default()
         };
-        let made: Ingested = client.post("memories", &new).await?;
+        let made: IngestResult = client.post("memories", &new).await?;
         if pinned {
             let patch = MemoryPatch { pinned: Some(true), ..MemoryPatch::default() };
             let _: WrittenMemory = client.patch(&format!("memories/{}", made.memory.id), &patch).await?;

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use lar_api::Page;
 use lar_api::memories::{
-    Accept, Candidate, Decided, Filters, Ingested, Memory, MemoryChange, MemoryClient, MemoryPatch,
-    MemoryStats, NewMemory, Review, SearchRequest, SearchResponse, Undone, WrittenMemory,
+    Accept, Candidate, Filters, IngestResult, Memory, MemoryChange, MemoryClient, MemoryPatch, MemoryStats,
+    NewMemory, Review, SearchRequest, SearchResponse, SmartIngestResult, UndoResult, WrittenMemory,
 };
 use lar_api::spaces::Space;
 use serde_json::Value;
@@ -215,10 +215,10 @@ pub(crate) async fn remember(client: &Client, output: &Output, args: RememberArg
     };
     let client = &client.in_space(args.space);
     if args.as_is {
-        let made: Ingested = client.post("memories", &new).await?;
+        let made: IngestResult = client.post("memories", &new).await?;
         return output.show(&made, || remembered(&made));
     }
-    let decided: Decided = client.post("memories/smart", &new).await?;
+    let decided: SmartIngestResult = client.post("memories/smart", &new).await?;
     output.show(&decided, || became(&decided))
 }
 
@@ -291,7 +291,7 @@ pub(crate) async fn run(client: &Client, output: &Output, command: Command) -> a
             output.show(&Value::Null, || told)
         }
         Command::Undo { id } => {
-            let undone: Undone = client.post(&path(&id, "/undo"), &serde_json::json!({})).await?;
+            let undone: UndoResult = client.post(&path(&id, "/undo"), &serde_json::json!({})).await?;
             output.show(&undone, || list(undone.memories.iter().cloned()))
         }
         Command::Export { markdown: Some(folder), space, .. } => {
@@ -357,7 +357,7 @@ async fn inbox(client: &Client, output: &Output, command: InboxCommand) -> anyho
         }
         InboxCommand::Accept { id, content } => {
             let path = format!("memories/inbox/{}/accept", models::path(&id));
-            let decided: Decided = client.post(&path, &Accept { content }).await?;
+            let decided: SmartIngestResult = client.post(&path, &Accept { content }).await?;
             output.show(&decided, || became(&decided))
         }
         InboxCommand::Reject { id } => {

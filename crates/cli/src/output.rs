@@ -246,7 +246,7 @@ pub fn count(number: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use lar_base::terminal::steers_terminal;
+    use lar_base::terminal::is_terminal_control;
 
     use super::*;
 
@@ -277,7 +277,7 @@ mod tests {
         let value = serde_json::json!({ "name": STEERING, "kept": "é\u{200f}\n\t" });
         let shown = plain_json(&serde_json::to_string_pretty(&value).unwrap());
         assert!(shown.contains("\\u009b\\u2028") && shown.lines().count() == 4, "{shown}");
-        assert!(!shown.chars().any(|c| steers_terminal(c) && c != '\n'), "{shown:?}");
+        assert!(!shown.chars().any(|c| is_terminal_control(c) && c != '\n'), "{shown:?}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), value);
     }
 

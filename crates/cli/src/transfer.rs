@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use futures_util::StreamExt as _;
-use lar_api::conversations::Imported;
+use lar_api::conversations::ImportResult;
 use serde_json::json;
 
 use crate::output::JsonPieces;
@@ -80,10 +80,10 @@ async fn write(client: &Client, what: &str, file: &Path) -> anyhow::Result<usize
     Ok(written)
 }
 
-async fn read(client: &Client, output: &Output, what: &str, file: &Path) -> anyhow::Result<Imported> {
+async fn read(client: &Client, output: &Output, what: &str, file: &Path) -> anyhow::Result<ImportResult> {
     let length = std::fs::metadata(file)?.len();
     let mut lines = open(file)?;
-    let mut done = Imported { imported: 0, unchanged: 0 };
+    let mut done = ImportResult { imported: 0, unchanged: 0 };
     let progress = output.progress(length);
     loop {
         let group = next_group(&mut lines, IMPORT_GROUP_BYTES)?;
@@ -91,8 +91,8 @@ async fn read(client: &Client, output: &Output, what: &str, file: &Path) -> anyh
             break;
         }
         progress.inc(group.len() as u64);
-        let answer: Imported = client.post_lines(&format!("{what}/import"), group).await?;
-        done = Imported {
+        let answer: ImportResult = client.post_lines(&format!("{what}/import"), group).await?;
+        done = ImportResult {
             imported: done.imported + answer.imported,
             unchanged: done.unchanged + answer.unchanged,
         };

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use lar_base::{KeyId, TaskId, Tasks};
+use lar_base::{KeyId, TaskGroup, TaskId};
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -36,7 +36,7 @@ pub struct Lease {
     pub(crate) task: TaskId,
     pub(crate) driver: Arc<dyn Driver>,
     pub(crate) stopper: Stopper,
-    pub(crate) tasks: Tasks,
+    pub(crate) tasks: TaskGroup,
     pub(crate) manager: Arc<PoolManager>,
     /// When it was predicted to be granted, counted from its request.
     pub predicted: Duration,

@@ -2,7 +2,7 @@
 //!
 //! A [`manager`] owns the scheduler and hears of everything that happens; each pool has a [`supervisor`] that
 //! loads its engine when asked, notices its death and waits longer after every one. Handles are cheap
-//! clones; dropping all of them does not stop the pools, [`Tasks::stop`] does.
+//! clones; dropping all of them does not stop the pools, [`TaskGroup::stop`] does.
 
 pub(crate) mod manager;
 mod supervisor;
@@ -10,7 +10,7 @@ mod supervisor;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lar_base::{Bytes, Instant, KeyId, TaskId, Tasks};
+use lar_base::{Bytes, Instant, KeyId, TaskGroup, TaskId};
 use tokio::sync::{oneshot, watch};
 
 use crate::Error;
@@ -70,13 +70,13 @@ pub struct PoolStatus {
 #[derive(Debug, Clone)]
 pub struct Engines {
     manager: Arc<PoolManager>,
-    tasks: Tasks,
+    tasks: TaskGroup,
 }
 
 impl Engines {
     /// No pools yet. When `tasks` is told to stop, every engine is unloaded.
     #[must_use]
-    pub fn run(limits: Limits, tasks: &Tasks) -> Self {
+    pub fn run(limits: Limits, tasks: &TaskGroup) -> Self {
         let manager = Arc::new(PoolManager::new(limits, tasks));
         tasks.spawn(manager.clone().tick());
         Self { manager, tasks: tasks.clone() }

@@ -4,19 +4,19 @@
 //! Invariants: a task has exactly one terminal event; whoever asked may go away at any time without the
 //! lease being freed early or the end going unrecorded; prompts are nowhere in what is recorded.
 
+mod active_tasks;
 mod footprint;
-mod log;
 mod metrics;
 mod pipeline;
 mod recorder;
 mod routes;
-mod runs;
 mod task;
+mod task_events;
 
+pub use active_tasks::TaskHandle;
 pub use footprint::Footprint;
-pub use log::{End, LogReader, PrefillProgress, TaskEvent, cancelled};
 pub use metrics::Metrics;
 pub use pipeline::{Admitted, Count, Gateway};
 pub use routes::{EngineOptions, Remote, Route};
-pub use runs::TaskHandle;
-pub use task::{HangUp, Task, Work};
+pub use task::{OnDisconnect, Task, Work};
+pub use task_events::{End, PrefillProgress, TaskEvent, TaskEventReader, cancelled_problem};

@@ -40,7 +40,7 @@ pub struct Metrics {
     pub(crate) tokens_in: Family<ByModel, Counter>,
     pub(crate) tokens_cached: Family<ByModel, Counter>,
     pub(crate) tokens_out: Family<ByModel, Counter>,
-    pub(crate) tokens_guessed: Family<ByOutcome, Counter>,
+    pub(crate) tokens_drafted: Family<ByOutcome, Counter>,
     pub(crate) first_token: Family<ByModel, Histogram>,
     pub(crate) per_token: Family<ByModel, Histogram>,
     pub(crate) prediction_error: Histogram,
@@ -66,7 +66,7 @@ impl Metrics {
             tokens_in: Family::default(),
             tokens_cached: Family::default(),
             tokens_out: Family::default(),
-            tokens_guessed: Family::default(),
+            tokens_drafted: Family::default(),
             first_token: Family::new_with_constructor(first_token),
             per_token: Family::new_with_constructor(per_token),
             prediction_error: Histogram::new([0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0]),
@@ -85,7 +85,7 @@ impl Metrics {
         registry.register(
             "lar_tokens_guessed",
             "Answer tokens that were computed on the chance that they follow",
-            metrics.tokens_guessed.clone(),
+            metrics.tokens_drafted.clone(),
         );
         registry.register(
             "lar_time_to_first_token_seconds",
@@ -106,15 +106,15 @@ impl Metrics {
     }
 
     /// An answer's guessed tokens, and how many of them followed.
-    pub(crate) fn guessed(&self, model: &str, tokens: u32, right: u32) {
-        let counted = [("right", right), ("wrong", tokens.saturating_sub(right))];
+    pub(crate) fn record_speculation(&self, model: &str, tokens: u32, accepted: u32) {
+        let counted = [("right", accepted), ("wrong", tokens.saturating_sub(accepted))];
         for (outcome, count) in counted {
             let label = ByOutcome { model: model.to_owned(), outcome };
-            self.tokens_guessed.get_or_create(&label).inc_by(u64::from(count));
+            self.tokens_drafted.get_or_create(&label).inc_by(u64::from(count));
         }
     }
 
-    pub(crate) fn finished(
+    pub(crate) fn record_end(
         &self,
         model: &str,
         tokens: (u64, u64),

@@ -1,12 +1,12 @@
 //! Admit → route → dispatch → meter: the way of every task, from top to bottom.
 
 mod admit;
-mod large;
+mod large_prompts;
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use lar_base::{Code, Instant, Problem, TaskId, Tasks, Timestamp, VisibleKeys};
+use lar_base::{Code, Instant, Problem, TaskGroup, TaskId, Timestamp, VisibleKeys};
 use lar_catalog::Catalog;
 use lar_egress::Egress;
 use lar_engines::chat_format::{OutputParser, OutputPart};
@@ -16,15 +16,15 @@ use lar_engines::scheduler::{Refusal, Request, ShareOwner, StopCause};
 use lar_engines::{Engines, Lease};
 use lar_store::{Once, Outcome, Store, TaskEnd};
 
-use crate::log::{Log, TaskEvent};
+use crate::active_tasks::{ActiveTask, ActiveTasks, TaskHandle, TaskProgress, millis};
 use crate::metrics::{ByModel, ByModelAndPriority, ByReason, Metrics};
 use crate::recorder::{Record, Recorder};
 use crate::routes::{EngineOptions, Remote, Route, Routes};
-use crate::runs::{Run, RunProgress, Runs, TaskHandle, millis};
-use crate::task::HangUp;
-use admit::Ready;
+use crate::task::OnDisconnect;
+use crate::task_events::{EventLog, TaskEvent};
+use admit::PreparedWork;
 pub use admit::{Admitted, Count};
-use large::LargePrompts;
+use large_prompts::LargePrompts;
 
 /// How often it is looked whether an answer is still read.
 const READERS_WATCHED_EVERY: Duration = Duration::from_secs(1);
@@ -46,27 +46,27 @@ struct Shared {
     recorder: Recorder,
     store: Store,
     metrics: Metrics,
-    tasks: Tasks,
-    runs: Mutex<Runs>,
+    tasks: TaskGroup,
+    active_tasks: Mutex<ActiveTasks>,
     large_prompts: LargePrompts,
 }
 
 impl Gateway {
     /// Starts the pipeline's own tasks.
-    pub fn run(
+    pub fn start(
         store: Store,
         catalog: Catalog,
         engines: Engines,
         egress: Egress,
         options: EngineOptions,
         metrics: Metrics,
-        tasks: &Tasks,
+        tasks: &TaskGroup,
     ) -> Self {
-        let recorder = Recorder::run(store.clone(), tasks);
+        let recorder = Recorder::start(store.clone(), tasks);
         let routes = Routes::new(store.clone(), catalog, engines.clone(), egress, options);
         let tasks = tasks.clone();
-        let (runs, large_prompts) = (Mutex::default(), LargePrompts::default());
-        let shared = Shared { routes, engines, recorder, store, metrics, tasks, runs, large_prompts };
+        let (active_tasks, large_prompts) = (Mutex::default(), LargePrompts::default());
+        let shared = Shared { routes, engines, recorder, store, metrics, tasks, active_tasks, large_prompts };
         Self { shared: Arc::new(shared) }
     }
 
@@ -93,48 +93,48 @@ impl Gateway {
     /// Dispatches a task whose [`Admitted::start`] its caller has stored already.
     #[must_use]
     pub fn dispatch_recorded(&self, admitted: Admitted) -> TaskHandle {
-        let Admitted { start, request_id, priority, deadline, hang_up, route, ready, .. } = admitted;
+        let Admitted { start, request_id, priority, deadline, on_disconnect, route, ready, .. } = admitted;
         let tokens_in = match &ready {
-            Ready::Generate { tokens_in, .. } => *tokens_in,
-            Ready::Embed { .. } | Ready::Rank { .. } => 0,
+            PreparedWork::Generate { tokens_in, .. } => *tokens_in,
+            PreparedWork::Embed { .. } | PreparedWork::Rank { .. } => 0,
         };
-        let run = Arc::new(Run {
+        let task = Arc::new(ActiveTask {
             id: start.id,
             user: start.user,
             key: start.key,
             model: route.pool.clone(),
-            hang_up,
+            on_disconnect,
             request_id,
-            taken: Instant::now(),
-            log: Arc::new(Log::new()),
-            progress: Mutex::new(RunProgress { tokens_in, ..RunProgress::default() }),
+            admitted_at: Instant::now(),
+            log: Arc::new(EventLog::new()),
+            progress: Mutex::new(TaskProgress { tokens_in, ..TaskProgress::default() }),
         });
         let labels = ByModelAndPriority { model: route.pool.clone(), priority: start.priority };
         self.shared.metrics.enqueued.get_or_create(&labels).inc();
-        self.runs().by_id.insert(run.id, run.clone());
+        self.active_tasks().by_id.insert(task.id, task.clone());
         let request = Request {
-            task: run.id,
+            task: task.id,
             pool: route.pool.clone(),
             caller: start.key,
             person: start.user,
             priority,
-            deadline: deadline.map(|limit| run.taken.after(limit)),
+            deadline: deadline.map(|limit| task.admitted_at.after(limit)),
         };
         let ticket = self.shared.engines.acquire(request);
-        let handle = TaskHandle { engines: self.shared.engines.clone(), run: run.clone() };
+        let handle = TaskHandle { engines: self.shared.engines.clone(), task: task.clone() };
         let gateway = self.clone();
         self.shared.tasks.spawn(async move {
-            let placed = run.clone();
-            let decided = ticket.wait(|place| {
-                placed.log.push(TaskEvent::Queued {
-                    position: place.position,
-                    predicted_start_ms: millis(place.predicted_start),
-                    why: place.wait_reason,
+            let queued_task = task.clone();
+            let decided = ticket.wait(|queued| {
+                queued_task.log.push(TaskEvent::Queued {
+                    position: queued.position,
+                    predicted_start_ms: millis(queued.predicted_start),
+                    why: queued.wait_reason,
                 });
             });
             match decided.await {
-                Ok(lease) => gateway.work(run, route, ready, lease).await,
-                Err(refusal) => gateway.refused(&run, refusal),
+                Ok(lease) => gateway.execute(task, route, ready, lease).await,
+                Err(refusal) => gateway.refuse_task(&task, refusal),
             }
         });
         handle
@@ -144,8 +144,13 @@ impl Gateway {
     /// follow and stop it.
     #[must_use]
     pub fn find(&self, visible: VisibleKeys, id: TaskId) -> Option<TaskHandle> {
-        let run = self.runs().by_id.get(&id).filter(|run| visible.includes(run.user, run.key)).cloned()?;
-        Some(TaskHandle { engines: self.shared.engines.clone(), run })
+        let task = self
+            .active_tasks()
+            .by_id
+            .get(&id)
+            .filter(|task| visible.includes(task.user, task.key))
+            .cloned()?;
+        Some(TaskHandle { engines: self.shared.engines.clone(), task })
     }
 
     /// The pools and what they are doing.
@@ -166,8 +171,8 @@ impl Gateway {
     ///
     /// # Errors
     /// When no model has that name.
-    pub async fn route_for(&self, model: &str, wanted: lar_catalog::Kind) -> Result<Route, Problem> {
-        self.shared.routes.find(model, Some(wanted)).await
+    pub async fn route_for(&self, model: &str, expected_kind: lar_catalog::Kind) -> Result<Route, Problem> {
+        self.shared.routes.find(model, Some(expected_kind)).await
     }
 
     /// The engines that run elsewhere.
@@ -206,179 +211,183 @@ impl Gateway {
         self.shared.routes.threads_note(threads)
     }
 
-    async fn work(&self, run: Arc<Run>, route: Route, ready: Ready, lease: Lease) {
-        run.progress().queued = Some(lease.waited);
+    async fn execute(&self, task: Arc<ActiveTask>, route: Route, ready: PreparedWork, lease: Lease) {
+        task.progress().queued = Some(lease.waited);
         let apart = lease.waited.abs_diff(lease.predicted);
         self.shared.metrics.prediction_error.observe(apart.as_secs_f64());
         self.shared.metrics.started.get_or_create(&ByModel { model: route.pool.clone() }).inc();
         let engine = self.shared.engines.engine(&route.pool).map(|engine| engine.name).unwrap_or_default();
-        run.log.push(TaskEvent::Started { pool: route.pool, engine, model_digest: route.digest });
+        task.log.push(TaskEvent::Started { pool: route.pool, engine, model_digest: route.digest });
         match ready {
-            Ready::Generate { job, output_format, .. } => {
+            PreparedWork::Generate { job, output_format, .. } => {
                 let (gateway, cause) = (self.clone(), lease.stop_cause());
-                let mut reader = OutputParser::new(&output_format);
+                let mut parser = OutputParser::new(&output_format);
                 tokio::select! {
-                    () = lease.generate(job, |event| gateway.hear(&run, &cause, reader.as_mut(), event)) => {}
-                    never = gateway.watch_readers(&run) => match never {},
+                    () = lease.generate(job, |event| gateway.on_engine_event(&task, &cause, parser.as_mut(), event)) => {}
+                    never = gateway.watch_readers(&task) => match never {},
                 }
             }
-            Ready::Embed { texts, cache_of } => {
+            PreparedWork::Embed { texts, cache_of } => {
                 let computed = lease.embed(texts, cache_of).await;
-                let told = |found: Embeddings| (found.tokens, TaskEvent::Vectors(Arc::new(found)));
-                self.computed(&run, computed.map(told));
+                let to_answer = |found: Embeddings| (found.tokens, TaskEvent::Vectors(Arc::new(found)));
+                self.finish_with_answer(&task, computed.map(to_answer));
             }
-            Ready::Rank { query, texts } => {
+            PreparedWork::Rank { query, texts } => {
                 let computed = lease.rank(query, texts).await;
-                let told = |found: Ranking| (found.tokens, TaskEvent::Scores(Arc::new(found)));
-                self.computed(&run, computed.map(told));
+                let to_answer = |found: Ranking| (found.tokens, TaskEvent::Scores(Arc::new(found)));
+                self.finish_with_answer(&task, computed.map(to_answer));
             }
         }
     }
 
     /// Has a task stopped whose readers take nothing any more, and waits for good: the end comes from the engine.
-    async fn watch_readers(&self, run: &Run) -> std::convert::Infallible {
-        if run.hang_up == HangUp::GoOn {
+    async fn watch_readers(&self, task: &ActiveTask) -> std::convert::Infallible {
+        if task.on_disconnect == OnDisconnect::KeepRunning {
             return std::future::pending().await;
         }
         let mut clock = tokio::time::interval(READERS_WATCHED_EVERY);
         loop {
             clock.tick().await;
-            let Some(unread) = run.log.unread_for(Instant::now()) else { continue };
-            let others_wait = || self.shared.engines.waiting(&run.model) > 0;
+            let Some(unread) = task.log.unread_for(Instant::now()) else { continue };
+            let others_wait = || self.shared.engines.waiting(&task.model) > 0;
             if unread >= UNREAD_MAX || (unread >= UNREAD_MAX_WHILE_OTHERS_WAIT && others_wait()) {
-                self.shared.engines.stop_unread(run.id);
+                self.shared.engines.stop_unread(task.id);
                 return std::future::pending().await;
             }
         }
     }
 
     /// The end of a task whose answer comes at once: the tokens that were read, and the answer.
-    fn computed(&self, run: &Arc<Run>, computed: Result<(u64, TaskEvent), lar_engines::Error>) {
+    fn finish_with_answer(
+        &self,
+        task: &Arc<ActiveTask>,
+        computed: Result<(u64, TaskEvent), lar_engines::Error>,
+    ) {
         match computed {
             Ok((tokens, answer)) => {
-                run.progress().tokens_in = tokens;
-                run.log.push(answer);
-                self.finished(run, FinishReason::Stop);
+                task.progress().tokens_in = tokens;
+                task.log.push(answer);
+                self.finish_task(task, FinishReason::Stop);
             }
-            Err(error) => self.failed(run, error.into()),
+            Err(error) => self.fail_task(task, error.into()),
         }
     }
 
-    fn hear(
+    fn on_engine_event(
         &self,
-        run: &Arc<Run>,
+        task: &Arc<ActiveTask>,
         cause: &OnceLock<StopCause>,
-        reader: Option<&mut OutputParser>,
+        parser: Option<&mut OutputParser>,
         event: Event,
     ) {
         match event {
             Event::Prefilling { tokens } => {
-                let progress = run.progress().prefilling(tokens);
-                run.log.push(TaskEvent::Prefilling(progress));
+                let progress = task.progress().record_prefill(tokens);
+                task.log.push(TaskEvent::Prefilling(progress));
             }
-            Event::Prefilled { cached_tokens } => run.progress().tokens_cached = u64::from(cached_tokens),
-            Event::Counted { tokens } => run.progress().tokens_in = u64::from(tokens),
-            Event::Speculated { tokens, accepted } => self.shared.metrics.guessed(&run.model, tokens, accepted),
+            Event::Prefilled { cached_tokens } => task.progress().tokens_cached = u64::from(cached_tokens),
+            Event::Counted { tokens } => task.progress().tokens_in = u64::from(tokens),
+            Event::Speculated { tokens, accepted } => self.shared.metrics.record_speculation(&task.model, tokens, accepted),
             Event::Delta { text, tokens, logprobs } => {
                 let index = {
-                    let mut progress = run.progress();
+                    let mut progress = task.progress();
                     progress.tokens_out += u64::from(tokens);
                     // What is told of the prompt comes before the answer.
                     if tokens > 0 {
-                        progress.first.get_or_insert_with(|| run.taken.elapsed());
+                        progress.first.get_or_insert_with(|| task.admitted_at.elapsed());
                     }
                     progress.tokens_out
                 };
                 let mut logprobs: Arc<[TokenLogprobs]> = logprobs.into();
-                match reader {
-                    None => _ = run.log.push(TaskEvent::Token { text: text.into(), index, logprobs }),
-                    Some(reader) => {
-                        let mut parts = reader.push(&text);
+                match parser {
+                    None => _ = task.log.push(TaskEvent::Token { text: text.into(), index, logprobs }),
+                    Some(parser) => {
+                        let mut parts = parser.push(&text);
                         if parts.is_empty() && !logprobs.is_empty() {
                             parts.push(OutputPart::Text(String::new()));
                         }
                         for part in parts {
-                            push_part(run, part, index, &mut logprobs);
+                            push_part(task, part, index, &mut logprobs);
                         }
                     }
                 }
             }
             Event::Finished(reason) => {
-                let Some(reader) = reader else { return self.finished(run, reason) };
-                let index = run.progress().tokens_out;
-                for part in reader.finish(reason == FinishReason::Length) {
-                    push_part(run, part, index, &mut Arc::default());
+                let Some(parser) = parser else { return self.finish_task(task, reason) };
+                let index = task.progress().tokens_out;
+                for part in parser.finish(reason == FinishReason::Length) {
+                    push_part(task, part, index, &mut Arc::default());
                 }
-                let called = reader.calls() > 0 && reason != FinishReason::Length;
-                self.finished(run, if called { FinishReason::ToolCalls } else { reason });
+                let called = parser.calls() > 0 && reason != FinishReason::Length;
+                self.finish_task(task, if called { FinishReason::ToolCalls } else { reason });
             }
-            Event::Failed(error) => self.failed(run, error.into()),
+            Event::Failed(error) => self.fail_task(task, error.into()),
             Event::Cancelled => match cause.get() {
-                Some(StopCause::Deadline) => self.failed(
-                    run,
+                Some(StopCause::Deadline) => self.fail_task(
+                    task,
                     Problem::new(
                         Code::DeadlineExceeded,
                         "the deadline passed while the answer was being written",
                     ),
                 ),
-                Some(StopCause::Unread) => self.failed(
-                    run,
+                Some(StopCause::Unread) => self.fail_task(
+                    task,
                     Problem::new(
                         Code::DeadlineExceeded,
                         "nobody read the answer any more, so its place was given to others",
                     ),
                 ),
-                Some(StopCause::SlotHoldLimit) => self.failed(
-                    run,
+                Some(StopCause::SlotHoldLimit) => self.fail_task(
+                    task,
                     Problem::new(
                         Code::DeadlineExceeded,
                         "it ran for as long as one person or key may have every slot of a model while others wait (`limits.slot_hold_max_s`)",
                     ),
                 ),
-                Some(StopCause::Cancelled) | None => self.cancelled(run, "running"),
+                Some(StopCause::Cancelled) | None => self.cancel_task(task, "running"),
             },
         }
     }
 
-    fn refused(&self, run: &Arc<Run>, refusal: Refusal) {
-        match problem_of(refusal, &run.model) {
+    fn refuse_task(&self, task: &Arc<ActiveTask>, refusal: Refusal) {
+        match problem_of(refusal, &task.model) {
             Some(problem) => {
                 self.shared.metrics.rejected.get_or_create(&ByReason { reason: problem.code.as_str() }).inc();
-                self.failed(run, problem);
+                self.fail_task(task, problem);
             }
-            None => self.cancelled(run, "waiting"),
+            None => self.cancel_task(task, "waiting"),
         }
     }
 
-    fn finished(&self, run: &Arc<Run>, reason: FinishReason) {
+    fn finish_task(&self, task: &Arc<ActiveTask>, reason: FinishReason) {
         let outcome = Outcome::End { finish_reason: reason.as_str().to_owned() };
-        self.end(run, outcome, TaskEvent::End(run.so_far(reason)));
+        self.end_task(task, outcome, TaskEvent::End(task.so_far(reason)));
     }
 
-    fn failed(&self, run: &Arc<Run>, mut problem: Problem) {
-        if !run.log.ended() {
-            log_fault(run, &mut problem);
+    fn fail_task(&self, task: &Arc<ActiveTask>, mut problem: Problem) {
+        if !task.log.has_ended() {
+            log_fault(task, &mut problem);
         }
         let outcome = Outcome::Error { code: problem.code, message: problem.detail.clone() };
-        self.end(run, outcome, TaskEvent::Error(problem));
+        self.end_task(task, outcome, TaskEvent::Error(problem));
     }
 
-    fn cancelled(&self, run: &Arc<Run>, reason: &'static str) {
+    fn cancel_task(&self, task: &Arc<ActiveTask>, reason: &'static str) {
         self.shared.metrics.canceled.get_or_create(&ByReason { reason }).inc();
-        self.end(run, Outcome::Cancelled, TaskEvent::Cancelled);
+        self.end_task(task, Outcome::Cancelled, TaskEvent::Cancelled);
     }
 
     /// The one place where a task ends: once, for the readers, for the record and for the numbers.
-    fn end(&self, run: &Arc<Run>, outcome: Outcome, event: TaskEvent) {
-        if !run.log.push(event) {
+    fn end_task(&self, task: &Arc<ActiveTask>, outcome: Outcome, event: TaskEvent) {
+        if !task.log.push(event) {
             return;
         }
-        let progress = *run.progress();
-        let decode = progress.first.map(|first| run.taken.elapsed().saturating_sub(first));
+        let progress = *task.progress();
+        let decode = progress.first.map(|first| task.admitted_at.elapsed().saturating_sub(first));
         let tokens = (progress.tokens_in, progress.tokens_out);
-        let label = ByModel { model: run.model.clone() };
+        let label = ByModel { model: task.model.clone() };
         self.shared.metrics.tokens_cached.get_or_create(&label).inc_by(progress.tokens_cached);
-        self.shared.metrics.finished(&run.model, tokens, progress.first, decode.unwrap_or_default());
+        self.shared.metrics.record_end(&task.model, tokens, progress.first, decode.unwrap_or_default());
         let end = TaskEnd {
             ended_at: Timestamp::now(),
             outcome,
@@ -388,23 +397,23 @@ impl Gateway {
             ttft_ms: progress.first.map(millis),
             decode_ms: decode.map(millis),
         };
-        self.shared.recorder.record(Record::End(run.id, end));
-        self.runs().is_over(run);
+        self.shared.recorder.record(Record::End(task.id, end));
+        self.active_tasks().retire(task);
     }
 
-    fn runs(&self) -> MutexGuard<'_, Runs> {
-        self.shared.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    fn active_tasks(&self) -> MutexGuard<'_, ActiveTasks> {
+        self.shared.active_tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Logs the whole of what failed a task, and notes in the problem that it is logged: its readers, of whom there may be many or
 /// none, may be shown less. What is no fault of the server, such as a full queue or a deadline, is in the task's record only.
-fn log_fault(run: &Run, problem: &mut Problem) {
+fn log_fault(task: &ActiveTask, problem: &mut Problem) {
     let Problem { code, detail, .. } = &*problem;
     if code.status() < 500 || *code == Code::DeadlineExceeded {
         return;
     }
-    let (request_id, task) = (run.request_id.as_deref(), run.id);
+    let (request_id, task) = (task.request_id.as_deref(), task.id);
     if *code == Code::Internal {
         tracing::error!(request_id, %task, %code, %detail, "a task failed by a fault of Lar's own");
     } else {
@@ -451,9 +460,9 @@ fn problem_of(refusal: Refusal, model: &str) -> Option<Problem> {
 }
 
 /// Tells a part of an answer, with what is known of its tokens in the first.
-fn push_part(run: &Run, part: OutputPart, index: u64, logprobs: &mut Arc<[TokenLogprobs]>) {
+fn push_part(task: &ActiveTask, part: OutputPart, index: u64, logprobs: &mut Arc<[TokenLogprobs]>) {
     let logprobs = std::mem::take(logprobs);
-    run.log.push(match part {
+    task.log.push(match part {
         OutputPart::Text(text) => TaskEvent::Token { text: text.into(), index, logprobs },
         OutputPart::Reasoning(text) => TaskEvent::Reasoning { text: text.into(), index },
         OutputPart::Call(call) => TaskEvent::Call(call),

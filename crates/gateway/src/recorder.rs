@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lar_base::{TaskId, Tasks};
+use lar_base::{TaskGroup, TaskId};
 use lar_store::{Store, TaskEnd, TaskStart};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -31,7 +31,7 @@ pub(crate) struct Recorder {
 impl Recorder {
     /// Starts the writing task. It writes what is left when `tasks` is told to stop and all handles are gone
     /// or the group's limit ends it.
-    pub(crate) fn run(store: Store, tasks: &Tasks) -> Self {
+    pub(crate) fn start(store: Store, tasks: &TaskGroup) -> Self {
         let (records, inbox) = mpsc::channel(BACKLOG_MAX);
         tasks.spawn(write(store, inbox, tasks.stopping()));
         Self { records }

@@ -22,7 +22,7 @@ use tokio::sync::OnceCell;
 use crate::footprint::Footprint;
 
 /// The context of a model that does not say what it was trained for.
-const CONTEXT_UNKNOWN: u32 = 4096;
+const CONTEXT_TOKENS_DEFAULT: u32 = 4096;
 /// A context is a multiple of this,
 const CONTEXT_STEP: u32 = 256;
 /// and at least this; where memory is short, others make room.
@@ -135,7 +135,7 @@ impl Routes {
 
     /// The pool for a model's name or an alias; its driver is made when it is the first to ask. `wanted` is the kind of model that a
     /// request needs, for the error.
-    pub(crate) async fn find(&self, name: &str, wanted: Option<Kind>) -> Result<Route, Problem> {
+    pub(crate) async fn find(&self, name: &str, expected_kind: Option<Kind>) -> Result<Route, Problem> {
         if self.remotes.contains_key(name) {
             return Ok(Route { pool: name.to_owned(), digest: String::new() });
         }
@@ -144,12 +144,12 @@ impl Routes {
             Err(_) => {
                 // Another data directory may have pulled it since.
                 self.catalog.refresh().await?;
-                self.catalog.resolve_for(name, wanted)?.model
+                self.catalog.resolve_for(name, expected_kind)?.model
             }
         };
         if self.engines.engine(&model.name).is_none() {
             let context_tokens = self.context_tokens(&model);
-            let tuned = self.tuned(&model).await;
+            let tuned = self.load_tuning(&model).await;
             let driver = self.driver(&model, context_tokens, tuned)?;
             let memory = self.footprint_with(&model, context_tokens).total();
             self.engines.add(model.name.clone(), driver, memory);
@@ -165,7 +165,7 @@ impl Routes {
     }
 
     /// Whether llama.cpp's own grammars are taken, whichever engine would read them.
-    pub(crate) fn takes_gbnf(&self) -> bool {
+    pub(crate) fn allows_gbnf(&self) -> bool {
         self.options.gbnf
     }
 
@@ -174,11 +174,11 @@ impl Routes {
     }
 
     /// What was measured of a model on this machine before.
-    async fn tuned(&self, model: &Model) -> Option<TuningResult> {
-        let known = self.store.tuning_get(model.digest().to_owned(), machine());
-        match known.await {
+    async fn load_tuning(&self, model: &Model) -> Option<TuningResult> {
+        let stored = self.store.tuning_get(model.digest().to_owned(), machine());
+        match stored.await {
             // What another version wrote is measured again; an older Lar may have kept what was measured beside a busy program.
-            Ok(known) => serde_json::from_str(&known?).ok().map(with_all_cores),
+            Ok(stored) => serde_json::from_str(&stored?).ok().map(with_all_cores),
             Err(error) => {
                 tracing::warn!(%error, model = model.name, "what was measured of a model cannot be read");
                 None
@@ -202,10 +202,10 @@ impl Routes {
                 cores,
                 "a model was measured"
             );
-            let kept = with_all_cores(tuned);
+            let to_store = with_all_cores(tuned);
             let (store, digest, name) = (store.clone(), digest.clone(), name.clone());
             tokio::spawn(async move {
-                let tuned = serde_json::to_string(&kept).unwrap_or_default();
+                let tuned = serde_json::to_string(&to_store).unwrap_or_default();
                 if let Err(error) = store.tuning_set(digest, machine(), tuned).await {
                     tracing::warn!(%error, model = name, "what was measured of a model cannot be kept");
                 }
@@ -219,7 +219,7 @@ impl Routes {
     pub(crate) async fn measured_speeds(&self) -> BTreeMap<String, f64> {
         let mut speeds = BTreeMap::new();
         for model in self.catalog.list().iter().filter(|model| model.kind == Kind::Chat) {
-            let micros = self.tuned(model).await.and_then(|tuned| tuned.token_micros);
+            let micros = self.load_tuning(model).await.and_then(|tuned| tuned.token_micros);
             speeds.extend(micros.map(|micros| (model.name.clone(), 1e6 / f64::from(micros))));
         }
         speeds
@@ -335,7 +335,7 @@ impl Routes {
                 let most = self.options.context_tokens_max.unwrap_or(EMBEDDED_TOKENS_MAX);
                 return if trained == 0 { EMBEDDED_TOKENS_MIN } else { trained.min(most) };
             }
-            (Kind::Chat, 0) => CONTEXT_UNKNOWN,
+            (Kind::Chat, 0) => CONTEXT_TOKENS_DEFAULT,
             (Kind::Chat, trained) => trained,
         };
         if let Some(most) = self.options.context_tokens_max {

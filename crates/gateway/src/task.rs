@@ -56,13 +56,13 @@ impl Work {
 
 /// What happens when nobody reads a task any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HangUp {
+pub enum OnDisconnect {
     /// It is cancelled.
     Cancel,
     /// It is cancelled if nobody reads it again within this time.
     CancelAfter(Duration),
     /// It goes on.
-    GoOn,
+    KeepRunning,
 }
 
 /// One use of one model.
@@ -85,7 +85,7 @@ pub struct Task {
     /// What memory did for it: JSON, ids only; kept with its record.
     pub memory: Option<String>,
     /// What happens when nobody reads it any more.
-    pub hang_up: HangUp,
+    pub on_disconnect: OnDisconnect,
     /// What is to be done.
     pub work: Work,
 }

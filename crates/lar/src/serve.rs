@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use lar_agents::{ChatMemory, Turns};
 use lar_base::files::{KEY_BYTES_MAX, read_small_text};
-use lar_base::{Bytes, Instant, Secret, Tasks, Timestamp};
+use lar_base::{Bytes, Instant, Secret, TaskGroup, Timestamp};
 use lar_catalog::{Catalog, PlaceSettings, Places};
 use lar_cli::Output;
 use lar_egress::Egress;
@@ -52,7 +52,7 @@ pub(crate) struct House {
     store: Store,
     server: Server,
     gateway: Gateway,
-    tasks: Tasks,
+    tasks: TaskGroup,
     owner: KeyRecord,
     pub(crate) owner_key: Secret,
     grace: Duration,
@@ -87,7 +87,7 @@ impl House {
         let included = config.included_models_dir.clone();
         let catalog =
             Catalog::open(config.models_dir(), included, &config.hub, store.clone(), egress.clone()).await?;
-        let tasks = Tasks::new();
+        let tasks = TaskGroup::new();
         let limits = Limits {
             queue_len_max: config.limits.queue_len_max,
             full_policy: match config.limits.queue_full {
@@ -106,7 +106,7 @@ impl House {
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry);
         let memory_metrics = lar_memory::Metrics::register(&mut registry);
-        let gateway = Gateway::run(
+        let gateway = Gateway::start(
             store.clone(),
             catalog.clone(),
             engines,
@@ -122,7 +122,7 @@ impl House {
                 Secrets::Quarantine => SecretPolicy::Quarantine,
             },
         };
-        let memories = Memories::run(store.clone(), gateway.clone(), options, memory_metrics, &tasks);
+        let memories = Memories::start(store.clone(), gateway.clone(), options, memory_metrics, &tasks);
         tasks.spawn(forget(store.clone(), memories.clone(), tasks.stopping()));
         let in_chat = match config.memory.chat {
             InChat::Off => None,

@@ -4,7 +4,7 @@ use lar_base::{Problem, Timestamp};
 use lar_store::{Memory, MemoryKind, MemoryList};
 
 use crate::search::{Hit, check_token_budget};
-use crate::{Memories, Reader, strength};
+use crate::{Memories, ReadAccess, strength};
 
 /// The newest memories that are looked through.
 const NEWEST: u32 = 200;
@@ -21,15 +21,15 @@ impl Memories {
     /// [`lar_base::Code::ComponentUnavailable`] when no model counts tokens.
     pub async fn brief(
         &self,
-        reader: &Reader,
+        reader: &ReadAccess,
         project: Option<&str>,
         token_budget: usize,
         model: &str,
     ) -> Result<Vec<Memory>, Problem> {
         check_token_budget(token_budget)?;
-        let wanted = MemoryList { spaces: reader.spaces.clone(), limit: NEWEST, ..MemoryList::default() };
+        let query = MemoryList { spaces: reader.spaces.clone(), limit: NEWEST, ..MemoryList::default() };
         let now = Timestamp::now();
-        let mut memories = self.store.memory_list(wanted).await?;
+        let mut memories = self.store.memory_list(query).await?;
         memories.retain(|memory| {
             let ended = memory.superseded.is_some() || memory.valid_to.is_some_and(|to| to <= now);
             let fits = project.is_none() || memory.project.is_none() || memory.project.as_deref() == project;
@@ -39,7 +39,7 @@ impl Memories {
         memories.sort_by(|a, b| weight(b, now).total_cmp(&weight(a, now)));
         memories.truncate(MEMORIES_MAX);
         let hits = memories.into_iter().map(Hit::whole).collect();
-        let (hits, _, _) = self.within(hits, token_budget, model, line).await?;
+        let (hits, _, _) = self.pack_to_budget(hits, token_budget, model, line).await?;
         Ok(hits.into_iter().map(|hit| hit.memory).collect())
     }
 }

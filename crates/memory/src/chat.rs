@@ -4,17 +4,17 @@
 //! at once and shown with an undo; what may be worth remembering waits in the inbox. What is recalled is data for the
 //! model, in a frame that says so and that a memory cannot close.
 
-mod in_turn;
+mod activity;
 
 use std::fmt::Write as _;
 
 use lar_base::{Code, ConversationId, MemoryId, Problem};
 
-use crate::heard::{Heard, heard};
-use crate::smart::{Decided, Decision};
+use crate::intent::{MemoryIntent, parse_intents};
+use crate::smart::{Decision, SmartIngestResult};
 use crate::strength::Event;
-use crate::{Edit, Hit, Item, Memories, Reader, Search, Writer};
-pub use in_turn::{Forgotten, InTurn, Noted, Recalled, Saved, Waiting};
+use crate::{Edit, Hit, Item, Memories, ReadAccess, Search, WriteAccess};
+pub use activity::{Forgotten, MemoryActivity, MemoryActivityIds, Recalled, Saved, Suggested};
 
 /// Memories that an answer is given at most.
 const RECALLED_MAX: usize = 5;
@@ -27,11 +27,11 @@ const CONTEXT_SHARE: usize = 4;
 const QUERY_BYTES: usize = 1000;
 /// A memory is told to a model when it means this much of what was said, or has this much of its words: what is only
 /// somewhat near misleads a small model more than it helps.
-const MEANING_MIN: f32 = 0.4;
-const WORDS_MIN: f32 = 0.55;
+const SIMILARITY_MIN: f32 = 0.4;
+const KEYWORD_SCORE_MIN: f32 = 0.55;
 /// A memory is forgotten by its words or meaning from here on.
-const FORGET_MEANING_MIN: f32 = 0.5;
-const FORGET_WORDS_MIN: f32 = 0.6;
+const FORGET_SIMILARITY_MIN: f32 = 0.5;
+const FORGET_KEYWORD_SCORE_MIN: f32 = 0.6;
 /// Memories that one message has forgotten at most.
 const FORGOTTEN_MAX: usize = 10;
 
@@ -51,13 +51,13 @@ impl Memories {
     /// When the database fails.
     pub async fn recall(
         &self,
-        reader: &Reader,
-        said: &str,
+        reader: &ReadAccess,
+        user_message: &str,
         model: &str,
         context_tokens: usize,
     ) -> Result<Vec<Recalled>, Problem> {
         let search = Search {
-            query: start_of(said).to_owned(),
+            query: start_of(user_message).to_owned(),
             limit: RECALLED_MAX,
             token_budget: Some(RECALL_TOKENS.min(context_tokens / CONTEXT_SHARE)),
             model: Some(model.to_owned()),
@@ -67,9 +67,11 @@ impl Memories {
             return Ok(Vec::new());
         }
         let found = self.search(reader, search).await?;
-        let near =
-            |hit: &Hit| hit.words >= WORDS_MIN || hit.meaning.is_some_and(|meaning| meaning >= MEANING_MIN);
-        Ok(found.hits.iter().filter(|hit| near(hit)).map(recalled).collect())
+        let near = |hit: &Hit| {
+            hit.keyword_score >= KEYWORD_SCORE_MIN
+                || hit.similarity.is_some_and(|similarity| similarity >= SIMILARITY_MIN)
+        };
+        Ok(found.hits.iter().filter(|hit| near(hit)).map(to_recalled).collect())
     }
 
     /// Does what a person's message asks of memory, and remembers what it corrects. `before` is what memory did in
@@ -77,35 +79,43 @@ impl Memories {
     ///
     /// # Errors
     /// When the database fails; what is refused for what it says is told in the outcome.
-    pub async fn attend(
+    pub async fn apply_intents(
         &self,
-        writer: &Writer,
-        said: &str,
+        writer: &WriteAccess,
+        user_message: &str,
         origin: Origin,
-        before: &[InTurn],
-    ) -> Result<InTurn, Problem> {
-        let mut done = InTurn::default();
-        for heard in heard(said) {
-            let outcome = match heard {
-                Heard::Remember(what) => self.remember(writer, what, origin, &mut done).await,
-                Heard::Forget { what: Some(what), all } => self.forget(writer, &what, all, &mut done).await,
-                Heard::Forget { what: None, .. } => self.forget_last(writer, before, &mut done).await,
-                Heard::Told(text) => self.told(writer, text, true, origin, &mut done).await,
-                Heard::Said(text) => self.told(writer, text, false, origin, &mut done).await,
+        before: &[MemoryActivity],
+    ) -> Result<MemoryActivity, Problem> {
+        let mut activity = MemoryActivity::default();
+        for intent in parse_intents(user_message) {
+            let outcome = match intent {
+                MemoryIntent::Remember(what) => self.remember(writer, what, origin, &mut activity).await,
+                MemoryIntent::Forget { what: Some(what), all } => {
+                    self.forget(writer, &what, all, &mut activity).await
+                }
+                MemoryIntent::Forget { what: None, .. } => {
+                    self.forget_last(writer, before, &mut activity).await
+                }
+                MemoryIntent::LastingStatement(text) => {
+                    self.correct_or_suggest(writer, text, true, origin, &mut activity).await
+                }
+                MemoryIntent::OtherStatement(text) => {
+                    self.correct_or_suggest(writer, text, false, origin, &mut activity).await
+                }
             };
             if let Err(problem) = outcome {
-                done.refused.push(problem.detail);
+                activity.refused.push(problem.detail);
             }
         }
-        Ok(done)
+        Ok(activity)
     }
 
     /// Tells the memories that an answer cites that they were of use; who may not change one leaves it as it is.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn cited(&self, writer: &Writer, in_turn: &InTurn) -> Result<(), Problem> {
-        for recalled in in_turn.recalled.iter().filter(|recalled| recalled.cited) {
+    pub async fn review_cited(&self, writer: &WriteAccess, activity: &MemoryActivity) -> Result<(), Problem> {
+        for recalled in activity.recalled.iter().filter(|recalled| recalled.cited) {
             let Ok(id) = recalled.id.parse::<MemoryId>() else { continue };
             match self.review(writer, id, Event::Cited, Some("an answer says it".into())).await {
                 Err(problem) if !matches!(problem.code, Code::NotFound | Code::ForbiddenSpace) => {
@@ -119,62 +129,68 @@ impl Memories {
 
     async fn remember(
         &self,
-        writer: &Writer,
+        writer: &WriteAccess,
         what: String,
         origin: Origin,
-        done: &mut InTurn,
+        activity: &mut MemoryActivity,
     ) -> Result<(), Problem> {
         let decided = self.ingest_smart(writer, item(what, origin), None).await?;
         match decided.decision {
-            Decision::Reject => done.refused.push(decided.reason),
-            _ => done.saved.extend(self.saved(writer, decided).await?),
+            Decision::Reject => activity.refused.push(decided.reason),
+            _ => activity.saved.extend(self.to_saved(writer, decided).await?),
         }
         Ok(())
     }
 
     /// What is said without being asked to be remembered: a correction is, what may be lasting waits.
-    async fn told(
+    async fn correct_or_suggest(
         &self,
-        writer: &Writer,
+        writer: &WriteAccess,
         text: String,
         lasting: bool,
         origin: Origin,
-        done: &mut InTurn,
+        activity: &mut MemoryActivity,
     ) -> Result<(), Problem> {
         let item = item(text.clone(), origin);
         match self.correct(writer, item.clone()).await {
-            Ok(Some(decided)) => done.saved.extend(self.saved(writer, decided).await?),
+            Ok(Some(decided)) => activity.saved.extend(self.to_saved(writer, decided).await?),
             Ok(None) => {}
             // A secret, most likely: nobody asked for it to be remembered.
             Err(_) => return Ok(()),
         }
         if lasting
-            && done.saved.iter().all(|saved| saved.content != text)
+            && activity.saved.iter().all(|saved| saved.content != text)
             && self.is_new(writer, &item).await?
         {
             self.suggest(writer, item, "it may be lasting, and nobody asked to remember it".into()).await?;
-            done.waiting.push(Waiting { content: text });
+            activity.waiting.push(Suggested { content: text });
         }
         Ok(())
     }
 
-    async fn forget(&self, writer: &Writer, what: &str, all: bool, done: &mut InTurn) -> Result<(), Problem> {
-        let reader = Reader { caller: writer.caller.clone(), spaces: vec![writer.space] };
+    async fn forget(
+        &self,
+        writer: &WriteAccess,
+        what: &str,
+        all: bool,
+        activity: &mut MemoryActivity,
+    ) -> Result<(), Problem> {
+        let reader = ReadAccess { caller: writer.caller.clone(), spaces: vec![writer.space] };
         let search = Search { query: start_of(what).to_owned(), limit: FORGOTTEN_MAX, ..Search::default() };
         let found = self.search(&reader, search).await?;
         let clear = |hit: &Hit| match all {
-            true => hit.words >= FORGET_WORDS_MIN,
+            true => hit.keyword_score >= FORGET_KEYWORD_SCORE_MIN,
             false => {
-                hit.words >= FORGET_WORDS_MIN
-                    || hit.meaning.is_some_and(|meaning| meaning >= FORGET_MEANING_MIN)
+                hit.keyword_score >= FORGET_KEYWORD_SCORE_MIN
+                    || hit.similarity.is_some_and(|similarity| similarity >= FORGET_SIMILARITY_MIN)
             }
         };
         let most = if all { FORGOTTEN_MAX } else { 1 };
         for hit in found.hits.into_iter().filter(clear).take(most) {
-            self.forget_one(writer, hit.memory.id, done).await?;
+            self.forget_one(writer, hit.memory.id, activity).await?;
         }
-        if done.forgotten.is_empty() {
-            done.refused.push(format!("Nothing that is remembered is clearly about “{what}”."));
+        if activity.forgotten.is_empty() {
+            activity.refused.push(format!("Nothing that is remembered is clearly about “{what}”."));
         }
         Ok(())
     }
@@ -182,18 +198,18 @@ impl Memories {
     /// Takes back what the last turn that remembered something did.
     async fn forget_last(
         &self,
-        writer: &Writer,
-        before: &[InTurn],
-        done: &mut InTurn,
+        writer: &WriteAccess,
+        before: &[MemoryActivity],
+        activity: &mut MemoryActivity,
     ) -> Result<(), Problem> {
         let Some(last) = before.iter().rev().find(|turn| !turn.saved.is_empty() || !turn.waiting.is_empty())
         else {
-            done.refused.push("Nothing was remembered in this conversation.".into());
+            activity.refused.push("Nothing was remembered in this conversation.".into());
             return Ok(());
         };
         for waiting in &last.waiting {
             self.dismiss_text(writer, &waiting.content).await?;
-            done.forgotten.push(Forgotten {
+            activity.forgotten.push(Forgotten {
                 id: String::new(),
                 content: waiting.content.clone(),
                 change: None,
@@ -204,27 +220,36 @@ impl Memories {
             let change = saved.change.as_ref().and_then(|change| change.parse().ok());
             // What it took the place of is current again.
             match self.undo(writer, id, change).await {
-                Ok(_) => done.forgotten.push(Forgotten {
+                Ok(_) => activity.forgotten.push(Forgotten {
                     id: saved.id.clone(),
                     content: saved.content.clone(),
                     change: self.last_decision(writer, id).await?.map(|change| change.to_string()),
                 }),
-                Err(problem) => done.refused.push(problem.detail),
+                Err(problem) => activity.refused.push(problem.detail),
             }
         }
         Ok(())
     }
 
-    async fn forget_one(&self, writer: &Writer, id: MemoryId, done: &mut InTurn) -> Result<(), Problem> {
+    async fn forget_one(
+        &self,
+        writer: &WriteAccess,
+        id: MemoryId,
+        activity: &mut MemoryActivity,
+    ) -> Result<(), Problem> {
         let edit = Edit { deleted: Some(true), ..Edit::default() };
         let memory = self.edit(writer, id, edit, None).await?;
         let change = self.last_decision(writer, id).await?.map(|change| change.to_string());
-        done.forgotten.push(Forgotten { id: id.to_string(), content: memory.content, change });
+        activity.forgotten.push(Forgotten { id: id.to_string(), content: memory.content, change });
         Ok(())
     }
 
     /// What was remembered, as it is shown.
-    async fn saved(&self, writer: &Writer, decided: Decided) -> Result<Option<Saved>, Problem> {
+    async fn to_saved(
+        &self,
+        writer: &WriteAccess,
+        decided: SmartIngestResult,
+    ) -> Result<Option<Saved>, Problem> {
         let Some(memory) = decided.memory else { return Ok(None) };
         let against =
             decided.against.filter(|_| matches!(decided.decision, Decision::Supersede | Decision::Update));
@@ -245,11 +270,11 @@ fn item(content: String, origin: Origin) -> Item {
     }
 }
 
-fn recalled(hit: &Hit) -> Recalled {
+fn to_recalled(hit: &Hit) -> Recalled {
     let at = hit.memory.occurred_at.unwrap_or(hit.memory.created_at).to_string();
-    let mut reason = format!("words {:.2}", hit.words);
-    if let Some(meaning) = hit.meaning {
-        let _ = write!(reason, ", meaning {meaning:.2}");
+    let mut reason = format!("words {:.2}", hit.keyword_score);
+    if let Some(similarity) = hit.similarity {
+        let _ = write!(reason, ", meaning {similarity:.2}");
     }
     Recalled {
         id: hit.memory.id.to_string(),

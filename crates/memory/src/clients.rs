@@ -8,41 +8,46 @@ use lar_base::{KeyId, Problem, SpaceId, Timestamp};
 use lar_store::{MemoryClient, Store, Used};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Memories, Reader, Writer};
+use crate::{Memories, ReadAccess, WriteAccess};
 
 /// How often what was noted is kept.
 const PERIOD: Duration = Duration::from_secs(60);
 /// Notes that wait to be kept at most; each is a key and a space.
-const NOTES_MAX: usize = 10_000;
+const PENDING_MAX: usize = 10_000;
 
 /// The notes. Clones share them.
 #[derive(Debug, Clone)]
 pub(crate) struct Clients {
     store: Store,
-    notes: Arc<Mutex<HashMap<(KeyId, SpaceId), Used>>>,
+    pending: Arc<Mutex<HashMap<(KeyId, SpaceId), Used>>>,
 }
 
 impl Clients {
     pub(crate) fn new(store: Store) -> Self {
-        Self { store, notes: Arc::default() }
+        Self { store, pending: Arc::default() }
     }
 
     /// A caller reads these spaces.
-    pub(crate) fn read(&self, reader: &Reader) {
+    pub(crate) fn record_read(&self, reader: &ReadAccess) {
         for space in &reader.spaces {
-            self.note(reader.caller.key(), *space, |used| used.read_at = Some(Timestamp::now()));
+            self.record(reader.caller.key(), *space, |used| used.read_at = Some(Timestamp::now()));
         }
     }
 
     /// A caller changes something in this space.
-    pub(crate) fn written(&self, writer: &Writer) {
-        self.note(writer.caller.key(), writer.space, |used| used.written_at = Some(Timestamp::now()));
+    pub(crate) fn record_write(&self, writer: &WriteAccess) {
+        self.record(writer.caller.key(), writer.space, |used| used.written_at = Some(Timestamp::now()));
     }
 
-    fn note(&self, key: KeyId, space: SpaceId, change: impl FnOnce(&mut Used)) {
-        let mut notes = self.lock();
-        if notes.len() < NOTES_MAX || notes.contains_key(&(key, space)) {
-            change(notes.entry((key, space)).or_insert(Used { key, space, read_at: None, written_at: None }));
+    fn record(&self, key: KeyId, space: SpaceId, change: impl FnOnce(&mut Used)) {
+        let mut pending = self.lock();
+        if pending.len() < PENDING_MAX || pending.contains_key(&(key, space)) {
+            change(pending.entry((key, space)).or_insert(Used {
+                key,
+                space,
+                read_at: None,
+                written_at: None,
+            }));
         }
     }
 
@@ -50,7 +55,7 @@ impl Clients {
     pub(crate) async fn run(self, stopping: CancellationToken) {
         loop {
             let stopped = tokio::time::timeout(PERIOD, stopping.cancelled()).await.is_ok();
-            if let Err(error) = self.keep().await {
+            if let Err(error) = self.flush().await {
                 tracing::warn!(%error, "who used memories could not be noted");
             }
             if stopped {
@@ -59,26 +64,26 @@ impl Clients {
         }
     }
 
-    async fn keep(&self) -> Result<(), lar_store::Error> {
-        let notes = std::mem::take(&mut *self.lock());
-        if notes.is_empty() {
+    async fn flush(&self) -> Result<(), lar_store::Error> {
+        let pending = std::mem::take(&mut *self.lock());
+        if pending.is_empty() {
             return Ok(());
         }
-        let kept = self.store.memory_clients_note(notes.values().cloned().collect()).await;
-        if kept.is_err() {
+        let result = self.store.memory_clients_note(pending.values().cloned().collect()).await;
+        if result.is_err() {
             // For the next time, unless they were used again since.
             let mut newer = self.lock();
-            for (of, used) in notes {
-                if newer.len() < NOTES_MAX {
+            for (of, used) in pending {
+                if newer.len() < PENDING_MAX {
                     newer.entry(of).or_insert(used);
                 }
             }
         }
-        kept
+        result
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(KeyId, SpaceId), Used>> {
-        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -87,9 +92,9 @@ impl Memories {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn clients(&self, reader: &Reader) -> Result<Vec<MemoryClient>, Problem> {
+    pub async fn clients(&self, reader: &ReadAccess) -> Result<Vec<MemoryClient>, Problem> {
         // Reading takes no write: on a full disk the last minute's use is missing.
-        if let Err(error) = self.clients.keep().await {
+        if let Err(error) = self.clients.flush().await {
             tracing::warn!(%error, "who used memories could not be noted");
         }
         Ok(self.store.memory_clients(reader.spaces.clone()).await?)

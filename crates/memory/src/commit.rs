@@ -2,7 +2,7 @@
 //! go away in between, and what is stored must still be found.
 
 use lar_base::{MemoryId, Problem, SpaceId};
-use lar_store::{Change, Memory, MemoryChange, Moved, NewMemory, NewPassage, Once, Stored};
+use lar_store::{Change, Memory, MemoryChange, Moved, NewChunk, NewMemory, Once, Stored};
 
 use crate::{Error, Memories};
 
@@ -16,7 +16,7 @@ impl Memories {
         once: Option<Once>,
     ) -> Result<Vec<Stored>, Problem> {
         let memories = self.clone();
-        to_its_end(async move {
+        run_detached(async move {
             let stored = memories.store.memories_create(new, change, once).await?;
             let seqs = stored.iter().filter(|stored| stored.created).map(|stored| stored.memory.seq);
             memories.indexes.update(space, &seqs.collect::<Vec<_>>()).await?;
@@ -35,7 +35,7 @@ impl Memories {
         once: Option<Once>,
     ) -> Result<Vec<Memory>, Problem> {
         let memories = self.clone();
-        to_its_end(async move {
+        run_detached(async move {
             let (stored, changed) =
                 memories.store.memories_decide(spaces, new, changes, change, once).await?;
             let all: Vec<Memory> = stored.into_iter().map(|stored| stored.memory).chain(changed).collect();
@@ -51,12 +51,12 @@ impl Memories {
         spaces: Vec<SpaceId>,
         id: MemoryId,
         decision: lar_base::ChangeId,
-        passages: Vec<(MemoryId, Vec<NewPassage>)>,
+        chunks: Vec<(MemoryId, Vec<NewChunk>)>,
         change: Change,
     ) -> Result<Vec<Memory>, Problem> {
         let memories = self.clone();
-        to_its_end(async move {
-            let undone = memories.store.memory_undo(spaces, id, decision, passages, change).await?;
+        run_detached(async move {
+            let undone = memories.store.memory_undo(spaces, id, decision, chunks, change).await?;
             memories.index(&undone).await?;
             Ok(undone)
         })
@@ -66,7 +66,7 @@ impl Memories {
     /// Removes a memory for good.
     pub(crate) async fn commit_erasure(&self, space: SpaceId, id: MemoryId) -> Result<(), Problem> {
         let memories = self.clone();
-        to_its_end(async move {
+        run_detached(async move {
             let erased = memories.store.memories_erase(vec![space], vec![id]).await?;
             let updated = memories.indexes.update(space, &erased).await;
             memories.store.remove_from_answers().await;
@@ -76,9 +76,9 @@ impl Memories {
     }
 
     /// Stores memories that were moved; how many are new.
-    pub(crate) async fn commit_moved(&self, space: SpaceId, moved: Vec<Moved>) -> Result<usize, Problem> {
+    pub(crate) async fn commit_import(&self, space: SpaceId, moved: Vec<Moved>) -> Result<usize, Problem> {
         let memories = self.clone();
-        to_its_end(async move {
+        run_detached(async move {
             let stored = memories.store.memories_import(space, moved).await?;
             memories.indexes.update(space, &stored).await?;
             Ok(stored.len())
@@ -96,8 +96,8 @@ impl Memories {
 }
 
 /// Does this also when nobody waits for it any more.
-async fn to_its_end<T: Send + 'static>(
+async fn run_detached<T: Send + 'static>(
     work: impl Future<Output = Result<T, Problem>> + Send + 'static,
 ) -> Result<T, Problem> {
-    tokio::spawn(work).await.map_err(Error::broke_off("a change of memories"))?
+    tokio::spawn(work).await.map_err(Error::abort_error("a change of memories"))?
 }

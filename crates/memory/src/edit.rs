@@ -9,7 +9,7 @@ use lar_store::{
 };
 
 use crate::strength::{self, Event};
-use crate::{Memories, Reader, Writer, ingest};
+use crate::{Memories, ReadAccess, WriteAccess, ingest};
 
 /// Deleted memories can be brought back for this long.
 const KEEP_DELETED: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -35,7 +35,7 @@ impl Memories {
     ///
     /// # Errors
     /// [`lar_base::Code::NotFound`].
-    pub async fn get(&self, reader: &Reader, id: MemoryId) -> Result<Memory, Problem> {
+    pub async fn get(&self, reader: &ReadAccess, id: MemoryId) -> Result<Memory, Problem> {
         Ok(self.store.memory_get(reader.spaces.clone(), id).await?)
     }
 
@@ -43,15 +43,15 @@ impl Memories {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn list(&self, reader: &Reader, wanted: MemoryList) -> Result<Vec<Memory>, Problem> {
-        Ok(self.store.memory_list(MemoryList { spaces: reader.spaces.clone(), ..wanted }).await?)
+    pub async fn list(&self, reader: &ReadAccess, query: MemoryList) -> Result<Vec<Memory>, Problem> {
+        Ok(self.store.memory_list(MemoryList { spaces: reader.spaces.clone(), ..query }).await?)
     }
 
     /// How many there are, and the bytes that their indexes take in memory.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn stats(&self, reader: &Reader) -> Result<(MemoryStats, usize), Problem> {
+    pub async fn stats(&self, reader: &ReadAccess) -> Result<(MemoryStats, usize), Problem> {
         let stats = self.store.memory_stats(reader.spaces.clone()).await?;
         let sizes = reader.spaces.iter().filter_map(|space| self.indexes.size(*space));
         Ok((stats, sizes.map(|(bytes, _)| bytes).sum()))
@@ -61,7 +61,7 @@ impl Memories {
     ///
     /// # Errors
     /// [`lar_base::Code::NotFound`].
-    pub async fn history(&self, reader: &Reader, id: MemoryId) -> Result<Vec<ChangeRecord>, Problem> {
+    pub async fn history(&self, reader: &ReadAccess, id: MemoryId) -> Result<Vec<ChangeRecord>, Problem> {
         Ok(self.store.memory_history(reader.spaces.clone(), id).await?)
     }
 
@@ -72,18 +72,17 @@ impl Memories {
     /// memory says just that.
     pub async fn edit(
         &self,
-        writer: &Writer,
+        writer: &WriteAccess,
         id: MemoryId,
         edit: Edit,
         expected: Option<i64>,
     ) -> Result<Memory, Problem> {
-        let found = self.changeable(writer, id).await?;
-        let screened =
-            |tags: Vec<String>| tags.into_iter().map(|tag| self.screened_edit("tags", tag)).collect();
-        let tags: Option<Vec<String>> = edit.tags.map(screened).transpose()?;
+        let found = self.get_writable(writer, id).await?;
+        let screen = |tags: Vec<String>| tags.into_iter().map(|tag| self.screen_field("tags", tag)).collect();
+        let tags: Option<Vec<String>> = edit.tags.map(screen).transpose()?;
         let mut patch = MemoryPatch {
             kind: edit.kind,
-            tags: tags.map(ingest::checked_tags).transpose()?,
+            tags: tags.map(ingest::check_tags).transpose()?,
             occurred_at: edit.occurred_at,
             valid_from: edit.valid_from,
             valid_to: edit.valid_to,
@@ -92,14 +91,14 @@ impl Memories {
             ..MemoryPatch::default()
         };
         if let Some(Some(project)) = &edit.project {
-            ingest::checked_name("project", project)?;
+            ingest::check_name("project", project)?;
         }
-        let screened = |project: String| self.screened_edit("project", project);
-        patch.project = edit.project.map(|project| project.map(screened).transpose()).transpose()?;
+        let screen = |project: String| self.screen_field("project", project);
+        patch.project = edit.project.map(|project| project.map(screen).transpose()).transpose()?;
         let or = |changed: Option<Option<Timestamp>>, found| changed.unwrap_or(found);
-        ingest::checked_times(or(patch.valid_from, found.valid_from), or(patch.valid_to, found.valid_to))?;
+        ingest::check_times(or(patch.valid_from, found.valid_from), or(patch.valid_to, found.valid_to))?;
         let content = match edit.content {
-            Some(content) => self.screened_edit("content", ingest::checked_content(&content)?)?,
+            Some(content) => self.screen_field("content", ingest::check_content(&content)?)?,
             None => found.content.clone(),
         };
         let action = match (edit.deleted, edit.pinned) {
@@ -110,10 +109,10 @@ impl Memories {
             (None, None) => "edit",
         };
         self.rewrite(&found, &mut patch, content);
-        let passages = self.passages_of(writer, &found, &patch).await?;
-        let change = MemoryChange { id, patch, passages, expected };
-        let noted = Change::new(writer.caller.key(), action, None);
-        let changed = self.commit_decision(writer.spaces.clone(), None, vec![change], noted, None).await?;
+        let chunks = self.chunks_of(writer, &found, &patch).await?;
+        let change = MemoryChange { id, patch, chunks, expected };
+        let record = Change::new(writer.caller.key(), action, None);
+        let changed = self.commit_decision(writer.spaces.clone(), None, vec![change], record, None).await?;
         changed.into_iter().next().ok_or_else(|| Problem::not_found(format!("memory {id}")))
     }
 
@@ -123,18 +122,18 @@ impl Memories {
     /// [`lar_base::Code::NotFound`].
     pub async fn review(
         &self,
-        writer: &Writer,
+        writer: &WriteAccess,
         id: MemoryId,
         event: Event,
         reason: Option<String>,
     ) -> Result<Memory, Problem> {
-        let found = self.changeable(writer, id).await?;
-        let reason = reason.map(|reason| self.screened_edit("reason", reason)).transpose()?;
+        let found = self.get_writable(writer, id).await?;
+        let reason = reason.map(|reason| self.screen_field("reason", reason)).transpose()?;
         let strength = strength::review(&found.strength, event.grade(), Timestamp::now());
         let patch = MemoryPatch { strength: Some(strength), ..MemoryPatch::default() };
-        let change = MemoryChange { id, patch, passages: Vec::new(), expected: None };
-        let noted = Change::new(writer.caller.key(), event.as_str(), reason);
-        let changed = self.commit_decision(writer.spaces.clone(), None, vec![change], noted, None).await?;
+        let change = MemoryChange { id, patch, chunks: Vec::new(), expected: None };
+        let record = Change::new(writer.caller.key(), event.as_str(), reason);
+        let changed = self.commit_decision(writer.spaces.clone(), None, vec![change], record, None).await?;
         changed.into_iter().next().ok_or_else(|| Problem::not_found(format!("memory {id}")))
     }
 
@@ -146,11 +145,11 @@ impl Memories {
     /// stands on it.
     pub async fn undo(
         &self,
-        writer: &Writer,
+        writer: &WriteAccess,
         id: MemoryId,
         expected: Option<ChangeId>,
     ) -> Result<Vec<Memory>, Problem> {
-        self.changeable(writer, id).await?;
+        self.get_writable(writer, id).await?;
         let spaces = writer.spaces.clone();
         let last = self.store.memory_last_decision(spaces.clone(), id).await?;
         let conflict = |reason: String| Problem::new(lar_base::Code::Conflict, reason);
@@ -160,15 +159,15 @@ impl Memories {
         if expected.is_some_and(|expected| expected != decision) {
             return Err(conflict(format!("memory {id} was changed since, or that was taken back already")));
         }
-        let mut passages = Vec::new();
+        let mut chunks = Vec::new();
         for record in &last {
             if record.before.content.is_some() {
                 let found = self.store.memory_get(spaces.clone(), record.memory).await?;
-                passages.push((record.memory, self.passages_of(writer, &found, &record.before).await?));
+                chunks.push((record.memory, self.chunks_of(writer, &found, &record.before).await?));
             }
         }
         let change = Change::new(writer.caller.key(), "undo", None);
-        self.commit_undo(spaces, id, decision, passages, change).await
+        self.commit_undo(spaces, id, decision, chunks, change).await
     }
 
     /// The last decision about a memory that was not undone.
@@ -177,7 +176,7 @@ impl Memories {
     /// [`lar_base::Code::NotFound`].
     pub(crate) async fn last_decision(
         &self,
-        writer: &Writer,
+        writer: &WriteAccess,
         id: MemoryId,
     ) -> Result<Option<ChangeId>, Problem> {
         let last = self.store.memory_last_decision(writer.spaces.clone(), id).await?;
@@ -188,8 +187,8 @@ impl Memories {
     ///
     /// # Errors
     /// [`lar_base::Code::NotFound`].
-    pub async fn erase(&self, writer: &Writer, id: MemoryId) -> Result<(), Problem> {
-        let found = self.changeable(writer, id).await?;
+    pub async fn erase(&self, writer: &WriteAccess, id: MemoryId) -> Result<(), Problem> {
+        let found = self.get_writable(writer, id).await?;
         self.commit_erasure(found.space, id).await
     }
 
@@ -207,7 +206,7 @@ impl Memories {
     }
 
     /// Throws the indexes of these spaces away. They are built anew by the next search.
-    pub fn forget_indexes(&self, reader: &Reader) {
+    pub fn forget_indexes(&self, reader: &ReadAccess) {
         reader.spaces.iter().for_each(|space| self.indexes.forget(*space));
     }
 
@@ -226,12 +225,12 @@ impl Memories {
     }
 
     /// The passages of a content that a patch brings; none where it brings none.
-    pub(crate) async fn passages_of(
+    pub(crate) async fn chunks_of(
         &self,
-        writer: &Writer,
+        writer: &WriteAccess,
         found: &Memory,
         patch: &MemoryPatch,
-    ) -> Result<Vec<lar_store::NewPassage>, Problem> {
+    ) -> Result<Vec<lar_store::NewChunk>, Problem> {
         let Some((content, _)) = &patch.content else { return Ok(Vec::new()) };
         let before = match found.after {
             Some(id) => self.store.memory_get(vec![found.space], id).await.ok().map(|before| before.content),
@@ -241,14 +240,14 @@ impl Memories {
         let occurred_at = patch.occurred_at.unwrap_or(found.occurred_at);
         let mut prepared = [ingest::prepare(content, tags, occurred_at, before.as_deref())];
         if self.embed_all(writer, &mut prepared, Priority::Interactive).await.is_err() {
-            self.fill.wake();
+            self.backfill.wake();
         }
         let [prepared] = prepared;
-        Ok(prepared.passages)
+        Ok(prepared.chunks)
     }
 
     /// A text that a change brings, without its secrets where that is the setting.
-    fn screened_edit(&self, field: &str, mut text: String) -> Result<String, Problem> {
+    fn screen_field(&self, field: &str, mut text: String) -> Result<String, Problem> {
         self.options.secrets.screen(field, &mut text)?;
         Ok(text)
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use lar_base::{Caller, Code, Problem, Scope, TaskId};
 use lar_engines::scheduler::Priority;
-use lar_gateway::{Gateway, HangUp, Task, TaskEvent, Work};
+use lar_gateway::{Gateway, OnDisconnect, Task, TaskEvent, Work};
 use lar_store::Embedder;
 
 use crate::readable;
@@ -20,7 +20,7 @@ const TEXTS_MAX: usize = 128;
 
 /// Vectors, and what made them.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Embedded {
+pub(crate) struct TextVectors {
     pub(crate) embedder: Embedder,
     pub(crate) vectors: Vec<Quantized>,
 }
@@ -52,7 +52,7 @@ impl Embeddings {
     /// # Errors
     /// [`Code::ComponentUnavailable`] where none is installed.
     pub(crate) async fn digest(&self) -> Result<String, Problem> {
-        let route = self.gateway.route(MODEL).await.map_err(absent)?;
+        let route = self.gateway.route(MODEL).await.map_err(map_missing_embedder)?;
         Ok(digest(&route.pool, route.digest))
     }
 
@@ -63,7 +63,7 @@ impl Embeddings {
     pub(crate) async fn embed_query(&self, caller: &Caller, query: &str) -> Result<QueryVector, Problem> {
         let nonsense = readable::nonsense_of(query);
         let texts = std::iter::once(query.to_owned()).chain(nonsense).collect();
-        let Embedded { embedder, vectors } = self.embed(caller, texts, Priority::Interactive).await?;
+        let TextVectors { embedder, vectors } = self.embed(caller, texts, Priority::Interactive).await?;
         let mut vectors = vectors.into_iter();
         let (Some(vector), nonsense) = (vectors.next(), vectors.next()) else {
             return Err(Problem::new(Code::EngineFailed, "the embedder left the query out"));
@@ -101,8 +101,8 @@ impl Embeddings {
         caller: &Caller,
         texts: Vec<String>,
         priority: Priority,
-    ) -> Result<Embedded, Problem> {
-        let route = self.gateway.route(MODEL).await.map_err(absent)?;
+    ) -> Result<TextVectors, Problem> {
+        let route = self.gateway.route(MODEL).await.map_err(map_missing_embedder)?;
         let mut vectors = Vec::with_capacity(texts.len());
         let mut dimension = 0;
         let mut texts = texts.into_iter().peekable();
@@ -119,11 +119,11 @@ impl Embeddings {
                 deadline: None,
                 conversation: None,
                 memory: None,
-                hang_up: HangUp::Cancel,
+                on_disconnect: OnDisconnect::Cancel,
                 work: Work::Embed { texts: some },
             };
-            let admitted = self.gateway.admit(task).await.map_err(absent)?;
-            let (answer, _) = self.gateway.dispatch(admitted).at_once().await?;
+            let admitted = self.gateway.admit(task).await.map_err(map_missing_embedder)?;
+            let (answer, _) = self.gateway.dispatch(admitted).collect().await?;
             let TaskEvent::Vectors(found) = answer else {
                 return Err(Problem::new(Code::EngineFailed, "the embedder ended without vectors"));
             };
@@ -135,7 +135,7 @@ impl Embeddings {
         }
         let dimension = u32::try_from(dimension).unwrap_or(0);
         let embedder = Embedder { digest: digest(&route.pool, route.digest), name: route.pool, dimension };
-        Ok(Embedded { embedder, vectors })
+        Ok(TextVectors { embedder, vectors })
     }
 }
 
@@ -144,7 +144,7 @@ fn digest(pool: &str, digest: String) -> String {
     if digest.is_empty() { format!("name:{pool}") } else { digest }
 }
 
-fn absent(problem: Problem) -> Problem {
+fn map_missing_embedder(problem: Problem) -> Problem {
     match problem.code {
         Code::NotFound => Problem::new(
             Code::ComponentUnavailable,

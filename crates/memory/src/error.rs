@@ -13,7 +13,7 @@ pub enum Error {
     Index,
     /// Work on another thread panicked or was cancelled.
     #[error("{work} broke off; the log has more")]
-    BrokeOff {
+    Aborted {
         /// What was being done.
         work: &'static str,
         /// How it ended.
@@ -24,10 +24,10 @@ pub enum Error {
 
 impl Error {
     /// What becomes of the end of `work` that was not its own.
-    pub(crate) fn broke_off(work: &'static str) -> impl FnOnce(tokio::task::JoinError) -> Self {
+    pub(crate) fn abort_error(work: &'static str) -> impl FnOnce(tokio::task::JoinError) -> Self {
         move |cause| {
             tracing::error!(%cause, work, "work on another thread broke off");
-            Self::BrokeOff { work, cause }
+            Self::Aborted { work, cause }
         }
     }
 }
@@ -36,7 +36,7 @@ impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         match error {
             Error::Store(error) => error.into(),
-            Error::Index | Error::BrokeOff { .. } => Problem::new(Code::Internal, error.to_string()),
+            Error::Index | Error::Aborted { .. } => Problem::new(Code::Internal, error.to_string()),
         }
     }
 }

@@ -10,8 +10,8 @@ use std::time::Duration;
 use lar_base::{CandidateId, Problem, Timestamp};
 use lar_store::{Candidate, MemoryKind, Provenance};
 
-use crate::smart::Decided;
-use crate::{Item, Memories, Reader, Writer, ingest, screen};
+use crate::smart::SmartIngestResult;
+use crate::{Item, Memories, ReadAccess, WriteAccess, ingest, secret_scan};
 
 /// How long a candidate waits.
 pub(crate) const WAIT: Duration = Duration::from_secs(14 * 24 * 3600);
@@ -22,9 +22,9 @@ impl Memories {
     ///
     /// # Errors
     /// Which field is wrong; when the database fails.
-    pub async fn suggest(&self, writer: &Writer, item: Item, reason: String) -> Result<(), Problem> {
-        let content = ingest::checked_content(&item.content)?;
-        if screen::has_secret(&content) {
+    pub async fn suggest(&self, writer: &WriteAccess, item: Item, reason: String) -> Result<(), Problem> {
+        let content = ingest::check_content(&item.content)?;
+        if secret_scan::has_secret(&content) {
             return Ok(());
         }
         let candidate = Candidate {
@@ -50,7 +50,7 @@ impl Memories {
     /// When the database fails.
     pub async fn inbox(
         &self,
-        reader: &Reader,
+        reader: &ReadAccess,
         after: Option<CandidateId>,
         limit: u32,
     ) -> Result<Vec<Candidate>, Problem> {
@@ -65,10 +65,10 @@ impl Memories {
     /// [`lar_base::Code::NotFound`] when it does not wait, or the caller may not see it; as [`Memories::ingest_smart`].
     pub async fn accept(
         &self,
-        writer: &Writer,
+        writer: &WriteAccess,
         id: CandidateId,
         content: Option<String>,
-    ) -> Result<Decided, Problem> {
+    ) -> Result<SmartIngestResult, Problem> {
         let candidate = self.candidate(writer, id).await?;
         let item = Item {
             content: content.unwrap_or_else(|| candidate.content.clone()),
@@ -78,7 +78,7 @@ impl Memories {
             message: candidate.provenance.message,
             ..Item::default()
         };
-        let there = Writer { space: candidate.space, ..writer.clone() };
+        let there = WriteAccess { space: candidate.space, ..writer.clone() };
         let decided = self.ingest_smart(&there, item, None).await?;
         self.dismiss_text(&there, &candidate.content).await?;
         Ok(decided)
@@ -89,7 +89,7 @@ impl Memories {
     ///
     /// # Errors
     /// When the database fails.
-    pub(crate) async fn dismiss_text(&self, writer: &Writer, content: &str) -> Result<(), Problem> {
+    pub(crate) async fn dismiss_text(&self, writer: &WriteAccess, content: &str) -> Result<(), Problem> {
         let (user, content) = (writer.caller.user(), content.to_owned());
         self.store.candidates_remove_of_person(writer.space, user, content).await?;
         Ok(())
@@ -99,14 +99,14 @@ impl Memories {
     ///
     /// # Errors
     /// [`lar_base::Code::NotFound`] when it does not wait, or the caller may not see it.
-    pub async fn dismiss(&self, writer: &Writer, id: CandidateId) -> Result<(), Problem> {
+    pub async fn dismiss(&self, writer: &WriteAccess, id: CandidateId) -> Result<(), Problem> {
         let Candidate { space, content, .. } = self.candidate(writer, id).await?;
         self.store.candidates_remove(space, writer.caller.visible_keys(), content).await?;
         Ok(())
     }
 
     /// A candidate that a writer may accept or reject.
-    async fn candidate(&self, writer: &Writer, id: CandidateId) -> Result<Candidate, Problem> {
+    async fn candidate(&self, writer: &WriteAccess, id: CandidateId) -> Result<Candidate, Problem> {
         let visible = writer.caller.visible_keys();
         Ok(self.store.candidate_get(writer.spaces.clone(), visible, id).await?)
     }

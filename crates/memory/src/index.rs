@@ -6,9 +6,9 @@
 //! passages behind, dead, until a quarter are; then the index is built anew.
 
 mod keywords;
-mod rows;
 mod scan;
 mod search;
+mod vector_store;
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -17,11 +17,11 @@ use lar_base::Timestamp;
 use lar_store::{IndexedMemory, MemoryKind, Strength};
 
 use self::keywords::Keywords;
-use self::rows::Rows;
 pub use self::search::Filter;
-pub(crate) use self::search::{Hit, Query, bounded};
+pub(crate) use self::search::{IndexHit, Query, strength_factor};
+use self::vector_store::VectorStore;
+use crate::terms::Terms;
 use crate::vectors;
-use crate::words::Words;
 
 /// Dead passages are left until they are more than one in so many,
 const DEAD_SHARE: usize = 4;
@@ -30,7 +30,7 @@ const DEAD_MIN: usize = 1000;
 
 /// Which embedder an index's vectors are by.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Stamp {
+pub(crate) struct EmbedderId {
     pub(crate) digest: String,
     pub(crate) dimension: usize,
 }
@@ -38,12 +38,12 @@ pub(crate) struct Stamp {
 /// An index of one space.
 #[derive(Debug)]
 pub(crate) struct Index {
-    stamp: Option<Stamp>,
+    embedder_id: Option<EmbedderId>,
     slots: Vec<Slot>,
     by_seq: HashMap<i64, u32>,
-    passages: Vec<Passage>,
+    chunks: Vec<Chunk>,
     keywords: Keywords,
-    vectors: Rows,
+    vectors: VectorStore,
     tags: HashMap<String, u32>,
     projects: HashMap<String, u32>,
     /// The slots of each tag and project, by their numbers.
@@ -59,7 +59,7 @@ struct Slot {
     version: i64,
     alive: bool,
     kind: MemoryKind,
-    fades: bool,
+    decays: bool,
     tags: Box<[u32]>,
     project: Option<u32>,
     occurred_at: Timestamp,
@@ -67,27 +67,27 @@ struct Slot {
     true_from: Timestamp,
     ended_at: Option<Timestamp>,
     strength: Strength,
-    passages: Range<u32>,
+    chunks: Range<u32>,
 }
 
 #[derive(Debug)]
-struct Passage {
+struct Chunk {
     slot: u32,
     start: u32,
     length: u32,
-    print: u64,
+    fingerprint: u64,
 }
 
 impl Index {
     /// An index of nothing, for vectors by this embedder.
-    pub(crate) fn new(stamp: Option<Stamp>) -> Self {
+    pub(crate) fn new(embedder_id: Option<EmbedderId>) -> Self {
         Self {
-            stamp,
+            embedder_id,
             slots: Vec::new(),
             by_seq: HashMap::new(),
-            passages: Vec::new(),
+            chunks: Vec::new(),
             keywords: Keywords::default(),
-            vectors: Rows::default(),
+            vectors: VectorStore::default(),
             tags: HashMap::new(),
             projects: HashMap::new(),
             tagged: Vec::new(),
@@ -96,8 +96,8 @@ impl Index {
         }
     }
 
-    pub(crate) fn stamp(&self) -> Option<&Stamp> {
-        self.stamp.as_ref()
+    pub(crate) fn embedder_id(&self) -> Option<&EmbedderId> {
+        self.embedder_id.as_ref()
     }
 
     /// Memories that can be found.
@@ -106,15 +106,15 @@ impl Index {
     }
 
     /// Whether so much of it is dead that it should be built anew.
-    pub(crate) fn is_worn(&self) -> bool {
-        self.dead > DEAD_MIN && self.dead > self.passages.len() / DEAD_SHARE
+    pub(crate) fn is_stale(&self) -> bool {
+        self.dead > DEAD_MIN && self.dead > self.chunks.len() / DEAD_SHARE
     }
 
     /// Bytes that it takes, about.
     pub(crate) fn bytes(&self) -> usize {
         self.keywords.bytes()
             + self.vectors.size()
-            + self.passages.capacity() * size_of::<Passage>()
+            + self.chunks.capacity() * size_of::<Chunk>()
             + self.slots.capacity() * size_of::<Slot>()
             + self.tagged.iter().chain(&self.of_project).map(|slots| slots.capacity() * 4).sum::<usize>()
             + self.by_seq.capacity() * 16
@@ -129,33 +129,33 @@ impl Index {
             self.remove(memory.seq);
         }
         let slot = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
-        let first = u32::try_from(self.passages.len()).unwrap_or(u32::MAX);
-        for passage in &memory.passages {
-            let (print, words) = Words::decode(&passage.words);
-            self.passages.push(Passage { slot, start: passage.start, length: passage.length, print });
+        let first = u32::try_from(self.chunks.len()).unwrap_or(u32::MAX);
+        for chunk in &memory.chunks {
+            let (fingerprint, words) = Terms::decode(&chunk.words);
+            self.chunks.push(Chunk { slot, start: chunk.start, length: chunk.length, fingerprint });
             self.keywords.push(words);
-            let vectors = passage.vectors.as_ref();
-            if let (Some((digest, bytes)), Some(stamp)) = (vectors, &self.stamp)
-                && *digest == stamp.digest
+            let vectors = chunk.vectors.as_ref();
+            if let (Some((digest, bytes)), Some(embedder_id)) = (vectors, &self.embedder_id)
+                && *digest == embedder_id.digest
             {
-                for (scale, bytes) in vectors::decode(bytes, stamp.dimension) {
+                for (scale, bytes) in vectors::decode(bytes, embedder_id.dimension) {
                     self.vectors.push(scale, bytes);
                 }
             }
-            self.vectors.end_passage();
+            self.vectors.end_chunk();
         }
-        let mut tags: Vec<u32> = memory.tags.iter().map(|tag| number(&mut self.tags, tag)).collect();
+        let mut tags: Vec<u32> = memory.tags.iter().map(|tag| intern(&mut self.tags, tag)).collect();
         tags.dedup();
-        tags.iter().for_each(|tag| note(&mut self.tagged, *tag, slot));
-        let project = memory.project.as_ref().map(|project| number(&mut self.projects, project));
-        project.iter().for_each(|project| note(&mut self.of_project, *project, slot));
+        tags.iter().for_each(|tag| add_slot(&mut self.tagged, *tag, slot));
+        let project = memory.project.as_ref().map(|project| intern(&mut self.projects, project));
+        project.iter().for_each(|project| add_slot(&mut self.of_project, *project, slot));
         let ended_at = [memory.superseded_at, memory.valid_to].into_iter().flatten().min();
         self.slots.push(Slot {
             seq: memory.seq,
             version: memory.version,
             alive: true,
             kind: memory.kind,
-            fades: !memory.pinned && memory.kind != MemoryKind::Decision,
+            decays: !memory.pinned && memory.kind != MemoryKind::Decision,
             tags: tags.into(),
             project,
             occurred_at: memory.occurred_at.unwrap_or(memory.created_at),
@@ -167,7 +167,7 @@ impl Index {
                 difficulty: 1.0,
                 reviewed_at: memory.reviewed_at,
             },
-            passages: first..first + u32::try_from(memory.passages.len()).unwrap_or(0),
+            chunks: first..first + u32::try_from(memory.chunks.len()).unwrap_or(0),
         });
         self.by_seq.insert(memory.seq, slot);
     }
@@ -177,12 +177,12 @@ impl Index {
         if let Some(slot) = self.by_seq.remove(&seq) {
             let slot = &mut self.slots[slot as usize];
             slot.alive = false;
-            self.dead += slot.passages.len();
+            self.dead += slot.chunks.len();
         }
     }
 }
 
-fn number(numbers: &mut HashMap<String, u32>, name: &str) -> u32 {
+fn intern(numbers: &mut HashMap<String, u32>, name: &str) -> u32 {
     if let Some(number) = numbers.get(name) {
         return *number;
     }
@@ -192,7 +192,7 @@ fn number(numbers: &mut HashMap<String, u32>, name: &str) -> u32 {
 }
 
 /// Adds a slot to the list of a number, which may be a new one.
-fn note(lists: &mut Vec<Vec<u32>>, number: u32, slot: u32) {
+fn add_slot(lists: &mut Vec<Vec<u32>>, number: u32, slot: u32) {
     let number = number as usize;
     if lists.len() <= number {
         lists.resize_with(number + 1, Vec::new);

@@ -8,7 +8,7 @@ use lar_base::{Instant, SpaceId};
 use lar_store::Store;
 
 use crate::Error;
-use crate::index::{Index, Stamp};
+use crate::index::{EmbedderId, Index};
 
 /// Memories that are read at once while an index is built.
 const PAGE: u32 = 2000;
@@ -17,11 +17,11 @@ const PAGE: u32 = 2000;
 #[derive(Debug, Clone)]
 pub(crate) struct Indexes {
     store: Store,
-    spaces: Arc<Mutex<HashMap<SpaceId, Arc<Space>>>>,
+    spaces: Arc<Mutex<HashMap<SpaceId, Arc<SpaceIndex>>>>,
 }
 
 #[derive(Debug, Default)]
-struct Space {
+struct SpaceIndex {
     index: RwLock<Option<Index>>,
     /// Held by whoever builds; searches that have no index wait for it.
     building: tokio::sync::Mutex<()>,
@@ -41,15 +41,15 @@ impl Indexes {
     pub(crate) async fn search<T: Send + 'static>(
         &self,
         space: SpaceId,
-        stamp: Option<&Stamp>,
+        embedder_id: Option<&EmbedderId>,
         search: impl FnOnce(&Index) -> T + Send + 'static,
     ) -> Result<T, Error> {
-        let place = self.ready(space, stamp).await?;
+        let space_index = self.ready(space, embedder_id).await?;
         let searched = tokio::task::spawn_blocking(move || {
-            let index = place.index.read().unwrap_or_else(PoisonError::into_inner);
+            let index = space_index.index.read().unwrap_or_else(PoisonError::into_inner);
             index.as_ref().map(search)
         });
-        searched.await.map_err(Error::broke_off("the search"))?.ok_or(Error::Index)
+        searched.await.map_err(Error::abort_error("the search"))?.ok_or(Error::Index)
     }
 
     /// Brings the index of a space up to what the database has of these memories.
@@ -57,16 +57,16 @@ impl Indexes {
     /// # Errors
     /// When the database fails.
     pub(crate) async fn update(&self, space: SpaceId, seqs: &[i64]) -> Result<(), Error> {
-        let place = self.place(space);
+        let space_index = self.space_index(space);
         for seq in seqs {
-            if let Some(changed) = lock(&place.changed).as_mut() {
+            if let Some(changed) = lock(&space_index.changed).as_mut() {
                 changed.push(*seq);
             }
-            if place.index.read().unwrap_or_else(PoisonError::into_inner).is_none() {
+            if space_index.index.read().unwrap_or_else(PoisonError::into_inner).is_none() {
                 continue;
             }
             let found = self.store.memory_to_index(*seq).await?;
-            let mut index = place.index.write().unwrap_or_else(PoisonError::into_inner);
+            let mut index = space_index.index.write().unwrap_or_else(PoisonError::into_inner);
             if let Some(index) = index.as_mut() {
                 match &found {
                     Some(memory) => index.put(memory),
@@ -84,75 +84,85 @@ impl Indexes {
 
     /// Bytes that the index of a space takes, and the memories in it; `None` while it is not needed.
     pub(crate) fn size(&self, space: SpaceId) -> Option<(usize, usize)> {
-        let place = self.spaces().get(&space)?.clone();
-        let index = place.index.read().unwrap_or_else(PoisonError::into_inner);
+        let space_index = self.spaces().get(&space)?.clone();
+        let index = space_index.index.read().unwrap_or_else(PoisonError::into_inner);
         index.as_ref().map(|index| (index.bytes(), index.len()))
     }
 
     /// The place of a space with an index in it, if need be one whose successor is being built.
-    async fn ready(&self, space: SpaceId, stamp: Option<&Stamp>) -> Result<Arc<Space>, Error> {
-        let place = self.place(space);
-        match standing(&place, stamp) {
-            Standing::Good => return Ok(place),
-            Standing::Worn => {
+    async fn ready(
+        &self,
+        space: SpaceId,
+        embedder_id: Option<&EmbedderId>,
+    ) -> Result<Arc<SpaceIndex>, Error> {
+        let space_index = self.space_index(space);
+        match index_state(&space_index, embedder_id) {
+            IndexState::Current => return Ok(space_index),
+            IndexState::Stale => {
                 // It serves while the next one is built.
-                if let Ok(building) = place.clone().building.try_lock() {
+                if let Ok(building) = space_index.clone().building.try_lock() {
                     drop(building);
-                    let (indexes, place, stamp) = (self.clone(), place.clone(), stamp.cloned());
+                    let (indexes, space_index, embedder_id) =
+                        (self.clone(), space_index.clone(), embedder_id.cloned());
                     tokio::spawn(async move {
-                        if let Err(error) = indexes.build(space, &place, stamp.as_ref()).await {
+                        if let Err(error) = indexes.build(space, &space_index, embedder_id.as_ref()).await {
                             tracing::warn!(%error, %space, "an index could not be built anew");
                         }
                     });
                 }
-                return Ok(place);
+                return Ok(space_index);
             }
-            Standing::Missing => {}
+            IndexState::Missing => {}
         }
         // On a task of its own: who waits may go away, and the next one should not begin from nothing.
-        let (indexes, built, stamp) = (self.clone(), place.clone(), stamp.cloned());
-        let building = tokio::spawn(async move { indexes.build(space, &built, stamp.as_ref()).await });
-        building.await.map_err(Error::broke_off("reading the index"))??;
-        Ok(place)
+        let (indexes, built, embedder_id) = (self.clone(), space_index.clone(), embedder_id.cloned());
+        let building = tokio::spawn(async move { indexes.build(space, &built, embedder_id.as_ref()).await });
+        building.await.map_err(Error::abort_error("reading the index"))??;
+        Ok(space_index)
     }
 
-    async fn build(&self, space: SpaceId, place: &Space, stamp: Option<&Stamp>) -> Result<(), Error> {
-        let _building = place.building.lock().await;
-        if matches!(standing(place, stamp), Standing::Good) {
+    async fn build(
+        &self,
+        space: SpaceId,
+        space_index: &SpaceIndex,
+        embedder_id: Option<&EmbedderId>,
+    ) -> Result<(), Error> {
+        let _building = space_index.building.lock().await;
+        if matches!(index_state(space_index, embedder_id), IndexState::Current) {
             return Ok(());
         }
-        let begun = Instant::now();
-        *lock(&place.changed) = Some(Vec::new());
-        let built = self.read(space, stamp).await;
+        let started = Instant::now();
+        *lock(&space_index.changed) = Some(Vec::new());
+        let built = self.read(space, embedder_id).await;
         let mut index = match built {
             Ok(index) => index,
             Err(error) => {
-                *lock(&place.changed) = None;
+                *lock(&space_index.changed) = None;
                 return Err(error);
             }
         };
         // What changed meanwhile is read again until nothing did; the last look and the exchange are one step.
         loop {
-            let changed = lock(&place.changed).as_mut().map(std::mem::take).unwrap_or_default();
+            let changed = lock(&space_index.changed).as_mut().map(std::mem::take).unwrap_or_default();
             for seq in changed {
                 match self.store.memory_to_index(seq).await? {
                     Some(memory) => index.put(&memory),
                     None => index.remove(seq),
                 }
             }
-            let mut changed = lock(&place.changed);
+            let mut changed = lock(&space_index.changed);
             if changed.as_ref().is_none_or(Vec::is_empty) {
                 let (memories, bytes) = (index.len(), index.bytes());
-                *place.index.write().unwrap_or_else(PoisonError::into_inner) = Some(index);
+                *space_index.index.write().unwrap_or_else(PoisonError::into_inner) = Some(index);
                 *changed = None;
-                tracing::info!(%space, memories, bytes, took_ms = begun.elapsed().as_millis() as u64, "an index was built");
+                tracing::info!(%space, memories, bytes, took_ms = started.elapsed().as_millis() as u64, "an index was built");
                 return Ok(());
             }
         }
     }
 
-    async fn read(&self, space: SpaceId, stamp: Option<&Stamp>) -> Result<Index, Error> {
-        let mut index = Index::new(stamp.cloned());
+    async fn read(&self, space: SpaceId, embedder_id: Option<&EmbedderId>) -> Result<Index, Error> {
+        let mut index = Index::new(embedder_id.cloned());
         let mut after = 0;
         loop {
             let page = self.store.memories_to_index(space, after, PAGE).await?;
@@ -163,32 +173,34 @@ impl Indexes {
                 index
             })
             .await
-            .map_err(Error::broke_off("reading the index"))?;
+            .map_err(Error::abort_error("reading the index"))?;
         }
     }
 
-    fn place(&self, space: SpaceId) -> Arc<Space> {
+    fn space_index(&self, space: SpaceId) -> Arc<SpaceIndex> {
         self.spaces().entry(space).or_default().clone()
     }
 
-    fn spaces(&self) -> MutexGuard<'_, HashMap<SpaceId, Arc<Space>>> {
+    fn spaces(&self) -> MutexGuard<'_, HashMap<SpaceId, Arc<SpaceIndex>>> {
         lock(&self.spaces)
     }
 }
 
-enum Standing {
-    Good,
+enum IndexState {
+    Current,
     /// It can serve, though another should take its place.
-    Worn,
+    Stale,
     Missing,
 }
 
-fn standing(place: &Space, stamp: Option<&Stamp>) -> Standing {
-    let index = place.index.read().unwrap_or_else(PoisonError::into_inner);
+fn index_state(space_index: &SpaceIndex, embedder_id: Option<&EmbedderId>) -> IndexState {
+    let index = space_index.index.read().unwrap_or_else(PoisonError::into_inner);
     match index.as_ref() {
-        None => Standing::Missing,
-        Some(index) if index.is_worn() || stamp.is_some() && index.stamp() != stamp => Standing::Worn,
-        Some(_) => Standing::Good,
+        None => IndexState::Missing,
+        Some(index) if index.is_stale() || embedder_id.is_some() && index.embedder_id() != embedder_id => {
+            IndexState::Stale
+        }
+        Some(_) => IndexState::Current,
     }
 }
 
@@ -205,7 +217,7 @@ mod tests {
 
     use super::*;
     use crate::index::{Filter, Query};
-    use crate::words::Words;
+    use crate::terms::Terms;
     use crate::{ingest, strength};
 
     const WRITERS: u64 = 4;
@@ -217,7 +229,7 @@ mod tests {
             id: MemoryId::new(),
             space,
             kind: MemoryKind::Fact,
-            passages: ingest::passages(&content, &[], None),
+            chunks: ingest::chunks(&content, &[], None),
             hash: ingest::hash(&content, &[], None, None, None),
             content,
             tags: Vec::new(),
@@ -232,8 +244,8 @@ mod tests {
         }
     }
 
-    async fn found(indexes: &Indexes, space: SpaceId, number: u64) -> usize {
-        let words = Words::of(&format!("number{number}"));
+    async fn count_hits(indexes: &Indexes, space: SpaceId, number: u64) -> usize {
+        let words = Terms::of(&format!("number{number}"));
         let look = move |index: &Index| {
             let filter = Filter::default();
             let now = Timestamp::now();
@@ -254,7 +266,7 @@ mod tests {
     /// An index is thrown away again and again while memories are written: what a writer was told is stored is found by
     /// the next search, once, whichever index serves it.
     #[tokio::test(flavor = "multi_thread")]
-    async fn an_index_that_is_thrown_away_under_load_hides_nothing() {
+    async fn an_index_that_is_dropped_under_load_hides_no_memory() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("lar.db")).unwrap();
         let space = store.space_ensure(store.owner().await.unwrap(), None).await.unwrap().id;
@@ -280,7 +292,7 @@ mod tests {
                         let stored =
                             store.memories_create(new, Change::new(key, "create", None), None).await.unwrap();
                         indexes.update(space, &[stored[0].memory.seq]).await.unwrap();
-                        assert_eq!(found(&indexes, space, number).await, 1, "memory {number}");
+                        assert_eq!(count_hits(&indexes, space, number).await, 1, "memory {number}");
                     }
                 })
             })
@@ -292,7 +304,7 @@ mod tests {
         thrower.await.unwrap();
         assert!(thrown.load(Ordering::Relaxed) > 10);
         for number in 0..WRITERS * EACH {
-            assert_eq!(found(&indexes, space, number).await, 1, "memory {number} at the end");
+            assert_eq!(count_hits(&indexes, space, number).await, 1, "memory {number} at the end");
         }
     }
 }

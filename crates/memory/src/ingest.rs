@@ -3,12 +3,12 @@
 
 use lar_base::{MemoryId, Problem, Timestamp};
 use lar_engines::scheduler::Priority;
-use lar_store::{Change, MemoryKind, NewMemory, NewPassage, Once, Provenance, Stored, Vectors};
+use lar_store::{Change, MemoryKind, NewChunk, NewMemory, Once, Provenance, Stored, Vectors};
 use sha2::{Digest as _, Sha256};
 
-use crate::screen::SecretPolicy;
-use crate::words::{Words, print_of};
-use crate::{Error, Memories, Writer, split, strength};
+use crate::secret_scan::SecretPolicy;
+use crate::terms::{Terms, fingerprint_of};
+use crate::{Error, Memories, WriteAccess, chunking, strength};
 
 /// Bytes of a memory at most.
 pub const CONTENT_BYTES_MAX: usize = 1 << 20;
@@ -54,7 +54,7 @@ pub struct Item {
 
 /// What became of something that was to be remembered.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Ingested {
+pub struct IngestResult {
     /// The memory.
     pub memory: lar_store::Memory,
     /// False when the same memory was there already.
@@ -66,14 +66,14 @@ pub struct Ingested {
 }
 
 /// The text of a memory made ready: its passages with what they are found by.
-pub(crate) struct Prepared {
-    pub(crate) passages: Vec<NewPassage>,
+pub(crate) struct PreparedText {
+    pub(crate) chunks: Vec<NewChunk>,
     /// Which texts to embed for each passage.
     pieces: Vec<Vec<String>>,
 }
 
 /// What is ready to be stored.
-pub(crate) struct Ready {
+pub(crate) struct PreparedItems {
     pub(crate) new: Vec<NewMemory>,
     /// With each, the rules of the secrets that were left out.
     pub(crate) redacted: Vec<Vec<String>>,
@@ -89,21 +89,21 @@ impl Memories {
     /// is not in the space. Then nothing was stored.
     pub async fn ingest(
         &self,
-        writer: &Writer,
+        writer: &WriteAccess,
         items: Vec<Item>,
         once: Option<Once>,
-    ) -> Result<Vec<Ingested>, Problem> {
-        let Ready { new, redacted, unembedded } = self.ready_or_aside(writer, items).await?;
-        let stored = self.store_made(writer, new, once).await?;
+    ) -> Result<Vec<IngestResult>, Problem> {
+        let PreparedItems { new, redacted, unembedded } = self.prepare_or_quarantine(writer, items).await?;
+        let stored = self.store_new(writer, new, once).await?;
         if unembedded.is_some() {
-            self.fill.wake();
+            self.backfill.wake();
         }
         for stored in &stored {
             self.dismiss_text(writer, &stored.memory.content).await?;
-            self.metrics.ingested(if stored.created { "create" } else { "known" });
+            self.metrics.record_ingest(if stored.created { "create" } else { "known" });
         }
         let ingested = stored.into_iter().zip(redacted).map(|(Stored { memory, created }, redacted)| {
-            Ingested { unembedded: unembedded.clone().filter(|_| created), memory, created, redacted }
+            IngestResult { unembedded: unembedded.clone().filter(|_| created), memory, created, redacted }
         });
         Ok(ingested.collect())
     }
@@ -113,23 +113,27 @@ impl Memories {
     ///
     /// # Errors
     /// As [`Memories::ingest`].
-    pub(crate) async fn ready_or_aside(&self, writer: &Writer, items: Vec<Item>) -> Result<Ready, Problem> {
+    pub(crate) async fn prepare_or_quarantine(
+        &self,
+        writer: &WriteAccess,
+        items: Vec<Item>,
+    ) -> Result<PreparedItems, Problem> {
         if self.options.secrets != SecretPolicy::Quarantine {
-            return self.ready(writer, items).await;
+            return self.prepare_items(writer, items).await;
         }
-        let mut problem = match self.ready(writer, items.clone()).await {
+        let mut problem = match self.prepare_items(writer, items.clone()).await {
             Err(problem) => problem,
             ready => return ready,
         };
         let screening = tokio::task::spawn_blocking(move || {
-            let redacted = items.into_iter().filter_map(|item| screened(item, SecretPolicy::Redact).ok());
+            let redacted = items.into_iter().filter_map(|item| screen_item(item, SecretPolicy::Redact).ok());
             redacted.filter(|(_, rules)| !rules.is_empty()).collect::<Vec<_>>()
         });
-        let aside = screening.await.map_err(Error::broke_off("looking for secrets"))?;
-        if !aside.is_empty() {
+        let quarantined = screening.await.map_err(Error::abort_error("looking for secrets"))?;
+        if !quarantined.is_empty() {
             problem.detail.push_str("; without it, it waits in the inbox");
         }
-        for (item, rules) in aside {
+        for (item, rules) in quarantined {
             self.suggest(writer, item, format!("a secret was left out of it ({})", rules.join(", "))).await?;
         }
         Err(problem)
@@ -139,14 +143,18 @@ impl Memories {
     ///
     /// # Errors
     /// As [`Memories::ingest`].
-    pub(crate) async fn ready(&self, writer: &Writer, items: Vec<Item>) -> Result<Ready, Problem> {
+    pub(crate) async fn prepare_items(
+        &self,
+        writer: &WriteAccess,
+        items: Vec<Item>,
+    ) -> Result<PreparedItems, Problem> {
         if items.is_empty() || items.len() > BATCH_MAX {
             return Err(Problem::invalid("items", format!("must hold 1 to {BATCH_MAX} memories")));
         }
         let policy = self.options.secrets;
         // A second's work for a long text: not on the threads that serve everyone.
         let checking = tokio::task::spawn_blocking(move || check_all(items, policy));
-        let (checked, redacted) = checking.await.map_err(Error::broke_off("checking memories"))??;
+        let (checked, redacted) = checking.await.map_err(Error::abort_error("checking memories"))??;
         let bytes: usize = checked.iter().map(|item| item.content.len()).sum();
         if bytes > BATCH_BYTES_MAX {
             let reason = format!("has {bytes} bytes in all; {BATCH_BYTES_MAX} are the most");
@@ -189,9 +197,9 @@ impl Memories {
             after: item.after,
             pinned: false,
             strength: strength::new(now),
-            passages: prepared.passages,
+            chunks: prepared.chunks,
         });
-        Ok(Ready { new: new.collect(), redacted, unembedded })
+        Ok(PreparedItems { new: new.collect(), redacted, unembedded })
     }
 
     /// Stores memories whose passages and vectors are made already, as measurements and imports have them. Nothing
@@ -199,13 +207,17 @@ impl Memories {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn store_prepared(&self, writer: &Writer, new: Vec<NewMemory>) -> Result<Vec<Stored>, Problem> {
-        self.store_made(writer, new, None).await
+    pub async fn store_prepared(
+        &self,
+        writer: &WriteAccess,
+        new: Vec<NewMemory>,
+    ) -> Result<Vec<Stored>, Problem> {
+        self.store_new(writer, new, None).await
     }
 
-    async fn store_made(
+    async fn store_new(
         &self,
-        writer: &Writer,
+        writer: &WriteAccess,
         new: Vec<NewMemory>,
         once: Option<Once>,
     ) -> Result<Vec<Stored>, Problem> {
@@ -217,15 +229,15 @@ impl Memories {
     ///
     /// # Errors
     /// [`lar_base::Code::NotFound`] when one is gone meanwhile.
-    pub async fn ingested_before(
+    pub async fn find_past_ingest(
         &self,
-        writer: &Writer,
+        writer: &WriteAccess,
         ids: Vec<MemoryId>,
-    ) -> Result<Vec<Ingested>, Problem> {
+    ) -> Result<Vec<IngestResult>, Problem> {
         let mut found = Vec::with_capacity(ids.len());
         for id in ids {
             let memory = self.store.memory_get(vec![writer.space], id).await?;
-            found.push(Ingested { memory, created: true, redacted: Vec::new(), unembedded: None });
+            found.push(IngestResult { memory, created: true, redacted: Vec::new(), unembedded: None });
         }
         Ok(found)
     }
@@ -236,8 +248,8 @@ impl Memories {
     /// Why they have none; they are as before.
     pub(crate) async fn embed_all(
         &self,
-        writer: &Writer,
-        prepared: &mut [Prepared],
+        writer: &WriteAccess,
+        prepared: &mut [PreparedText],
         priority: Priority,
     ) -> Result<(), Problem> {
         let texts: Vec<String> =
@@ -245,10 +257,10 @@ impl Memories {
         let embedded = self.embeddings.embed(&writer.caller, texts, priority).await?;
         let mut vectors = embedded.vectors.into_iter();
         for prepared in prepared {
-            for (passage, pieces) in prepared.passages.iter_mut().zip(&prepared.pieces) {
+            for (chunk, pieces) in prepared.chunks.iter_mut().zip(&prepared.pieces) {
                 let mut bytes = Vec::new();
                 vectors.by_ref().take(pieces.len()).for_each(|vector| vector.encode(&mut bytes));
-                passage.vectors = Some(Vectors { embedder: embedded.embedder.clone(), bytes });
+                chunk.vectors = Some(Vectors { embedder: embedded.embedder.clone(), bytes });
             }
         }
         Ok(())
@@ -259,14 +271,15 @@ impl Memories {
 fn check_all(items: Vec<Item>, policy: SecretPolicy) -> Result<(Vec<Item>, Vec<Vec<String>>), Problem> {
     let single = items.len() == 1;
     let checked = items.into_iter().enumerate().map(|(at, item)| {
-        let told = |problem: Problem| if single { problem } else { problem.within(&format!("items[{at}]")) };
-        check(item).and_then(|item| screened(item, policy)).map_err(told)
+        let with_index =
+            |problem: Problem| if single { problem } else { problem.within(&format!("items[{at}]")) };
+        check(item).and_then(|item| screen_item(item, policy)).map_err(with_index)
     });
     checked.collect::<Result<Vec<_>, _>>().map(|checked| checked.into_iter().unzip())
 }
 
 /// What is left of an item once its secrets are; their rules.
-fn screened(mut item: Item, policy: SecretPolicy) -> Result<(Item, Vec<String>), Problem> {
+fn screen_item(mut item: Item, policy: SecretPolicy) -> Result<(Item, Vec<String>), Problem> {
     let mut rules = Vec::new();
     let mut screen = |text: &mut String, field: &str| {
         rules.extend(policy.screen(field, text)?);
@@ -290,12 +303,12 @@ pub(crate) fn prepare(
     tags: &[String],
     occurred_at: Option<Timestamp>,
     before: Option<&str>,
-) -> Prepared {
-    let mut prepared = Prepared { passages: Vec::new(), pieces: Vec::new() };
-    for (at, range) in split::passages(content).into_iter().enumerate() {
-        let said = &content[range.clone()];
-        let mut pieces: Vec<String> = split::pieces(said).into_iter().map(str::to_owned).collect();
-        let mut found_by = said.to_owned();
+) -> PreparedText {
+    let mut prepared = PreparedText { chunks: Vec::new(), pieces: Vec::new() };
+    for (at, range) in chunking::chunks(content).into_iter().enumerate() {
+        let chunk_text = &content[range.clone()];
+        let mut pieces: Vec<String> = chunking::pieces(chunk_text).into_iter().map(str::to_owned).collect();
+        let mut found_by = chunk_text.to_owned();
         if at == 0 {
             if let (Some(before), Some(first)) = (before, pieces.first()) {
                 pieces.push(format!("{}\n{first}", end_of(before)));
@@ -306,10 +319,10 @@ pub(crate) fn prepare(
                 found_by.push_str(also);
             }
         }
-        prepared.passages.push(NewPassage {
+        prepared.chunks.push(NewChunk {
             start: u32::try_from(range.start).unwrap_or(u32::MAX),
             length: u32::try_from(range.len()).unwrap_or(u32::MAX),
-            words: Words::of(&found_by).encode(print_of(said)),
+            words: Terms::of(&found_by).encode(fingerprint_of(chunk_text)),
             vectors: None,
         });
         prepared.pieces.push(pieces);
@@ -319,8 +332,8 @@ pub(crate) fn prepare(
 
 /// The passages of a text without vectors, for who has those from elsewhere.
 #[must_use]
-pub fn passages(content: &str, tags: &[String], occurred_at: Option<Timestamp>) -> Vec<NewPassage> {
-    prepare(content, tags, occurred_at, None).passages
+pub fn chunks(content: &str, tags: &[String], occurred_at: Option<Timestamp>) -> Vec<NewChunk> {
+    prepare(content, tags, occurred_at, None).chunks
 }
 
 /// What makes a memory the same as another of its space.
@@ -355,8 +368,8 @@ fn end_of(text: &str) -> &str {
 }
 
 fn check(mut item: Item) -> Result<Item, Problem> {
-    item.content = checked_content(&item.content)?;
-    item.tags = checked_tags(item.tags)?;
+    item.content = check_content(&item.content)?;
+    item.tags = check_tags(item.tags)?;
     for (field, text) in [
         ("source", &item.source),
         ("project", &item.project),
@@ -364,14 +377,14 @@ fn check(mut item: Item) -> Result<Item, Problem> {
         ("message", &item.message),
     ] {
         if let Some(text) = text {
-            checked_name(field, text)?;
+            check_name(field, text)?;
         }
     }
-    checked_times(item.valid_from, item.valid_to)?;
+    check_times(item.valid_from, item.valid_to)?;
     Ok(item)
 }
 
-pub(crate) fn checked_content(content: &str) -> Result<String, Problem> {
+pub(crate) fn check_content(content: &str) -> Result<String, Problem> {
     let trimmed = content.trim();
     if trimmed.is_empty() {
         return Err(Problem::invalid("content", "must not be empty"));
@@ -386,7 +399,7 @@ pub(crate) fn checked_content(content: &str) -> Result<String, Problem> {
     Ok(trimmed.to_owned())
 }
 
-pub(crate) fn checked_tags(mut tags: Vec<String>) -> Result<Vec<String>, Problem> {
+pub(crate) fn check_tags(mut tags: Vec<String>) -> Result<Vec<String>, Problem> {
     if tags.len() > TAGS_MAX {
         return Err(Problem::invalid("tags", format!("has {} tags; {TAGS_MAX} are the most", tags.len())));
     }
@@ -401,14 +414,14 @@ pub(crate) fn checked_tags(mut tags: Vec<String>) -> Result<Vec<String>, Problem
     Ok(tags)
 }
 
-pub(crate) fn checked_name(field: &str, text: &str) -> Result<(), Problem> {
+pub(crate) fn check_name(field: &str, text: &str) -> Result<(), Problem> {
     if (1..=NAME_CHARS_MAX).contains(&text.chars().count()) && !text.chars().any(char::is_control) {
         return Ok(());
     }
     Err(Problem::invalid(field, format!("must be one line of 1 to {NAME_CHARS_MAX} characters")))
 }
 
-pub(crate) fn checked_times(from: Option<Timestamp>, to: Option<Timestamp>) -> Result<(), Problem> {
+pub(crate) fn check_times(from: Option<Timestamp>, to: Option<Timestamp>) -> Result<(), Problem> {
     match (from, to) {
         (Some(from), Some(to)) if to <= from => {
             Err(Problem::invalid("valid_to", "must be later than `valid_from`"))

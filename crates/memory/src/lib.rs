@@ -4,57 +4,57 @@
 //! made of it ([`index`](self) is private: nothing else sees one). Reading changes nothing; *use* is told apart
 //! from it and counts as a review ([`strength`]). Writing needs no language model.
 //!
-//! Whose memories a call may see is decided once, when a [`Reader`] or [`Writer`] is made of its caller, and held
+//! Whose memories a call may see is decided once, when a [`ReadAccess`] or [`WriteAccess`] is made of its caller, and held
 //! to by every query of the store.
 
+mod access;
 mod brief;
 mod chat;
+mod chunking;
 mod clients;
 mod commit;
 mod edit;
 mod embed;
+mod embedding_backfill;
 mod error;
-mod fill;
-mod heard;
 mod inbox;
 mod index;
 mod indexes;
 mod ingest;
+mod intent;
 mod metrics;
-mod place;
 mod readable;
 mod rerank;
-mod screen;
 mod search;
+mod secret_scan;
 mod smart;
-mod split;
 pub mod strength;
+mod terms;
 mod transfer;
 mod vectors;
-mod words;
 
-use lar_base::Tasks;
+use lar_base::TaskGroup;
 use lar_gateway::Gateway;
 use lar_store::Store;
 
-pub use chat::{Forgotten, InTurn, Noted, Origin, Recalled, Saved, Waiting};
+pub use access::{MemoryScope, ReadAccess, WriteAccess, check_agent_name};
+pub use chat::{Forgotten, MemoryActivity, MemoryActivityIds, Origin, Recalled, Saved, Suggested};
 pub use edit::Edit;
 pub use error::Error;
-pub use heard::{Heard, heard};
 pub use index::Filter;
-pub use ingest::{Ingested, Item, passages};
+pub use ingest::{IngestResult, Item, chunks};
+pub use intent::{MemoryIntent, parse_intents};
 pub use metrics::Metrics;
-pub use place::{Place, Reader, Writer, checked_agent};
-pub use screen::SecretPolicy;
-pub use search::{Detail, Found, Hit, InsteadOf, Mode, Search, Stages};
-pub use smart::{Decided, Decision, Difference, Nearness, decision_on};
+pub use search::{Detail, Hit, Mode, Search, SearchResults, Stages, Superseded};
+pub use secret_scan::SecretPolicy;
+pub use smart::{Decision, Difference, SimilarityThresholds, SmartIngestResult, decision_on};
 pub use transfer::Export;
-pub use vectors::encoded;
+pub use vectors::encode_vector;
 
 /// Limits of what is saved and searched, for the API's description.
 pub mod limits {
+    pub use crate::access::NAME_CHARS_MAX;
     pub use crate::ingest::{BATCH_MAX, CONTENT_BYTES_MAX, TAG_CHARS_MAX, TAGS_MAX};
-    pub use crate::place::NAME_CHARS_MAX;
     pub use crate::search::QUERY_BYTES_MAX;
 }
 
@@ -73,23 +73,29 @@ pub struct Memories {
     indexes: indexes::Indexes,
     gateway: Gateway,
     clients: clients::Clients,
-    fill: fill::Wake,
-    decisions: smart::Turns,
+    backfill: embedding_backfill::Wake,
+    space_locks: smart::SpaceLocks,
     metrics: Metrics,
     options: Options,
 }
 
 impl Memories {
     /// Starts what goes on in the background: vectors for what was stored without, and notes of who used what.
-    pub fn run(store: Store, gateway: Gateway, options: Options, metrics: Metrics, tasks: &Tasks) -> Self {
+    pub fn start(
+        store: Store,
+        gateway: Gateway,
+        options: Options,
+        metrics: Metrics,
+        tasks: &TaskGroup,
+    ) -> Self {
         let embeddings = embed::Embeddings::new(gateway.clone());
         let indexes = indexes::Indexes::new(store.clone());
-        let fill = fill::Wake::default();
+        let backfill = embedding_backfill::Wake::default();
         let clients = clients::Clients::new(store.clone());
-        let decisions = smart::Turns::default();
+        let space_locks = smart::SpaceLocks::default();
         let memories =
-            Self { store, embeddings, indexes, gateway, clients, fill, decisions, metrics, options };
-        tasks.spawn(fill::run(memories.clone(), tasks.stopping()));
+            Self { store, embeddings, indexes, gateway, clients, backfill, space_locks, metrics, options };
+        tasks.spawn(embedding_backfill::run(memories.clone(), tasks.stopping()));
         tasks.spawn(memories.clients.clone().run(tasks.stopping()));
         memories
     }

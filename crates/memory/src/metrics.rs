@@ -70,14 +70,14 @@ impl Metrics {
         metrics
     }
 
-    pub(crate) fn ingested(&self, decision: &'static str) {
+    pub(crate) fn record_ingest(&self, decision: &'static str) {
         self.ingests.get_or_create(&ByDecision { decision }).inc();
     }
 
-    pub(crate) fn searched(&self, mode: &Mode, stages: &Stages) {
+    pub(crate) fn record_search(&self, mode: &Mode, stages: &Stages) {
         let mode = match mode {
             Mode::Hybrid => "hybrid",
-            Mode::Words(_) => "words",
+            Mode::Keyword(_) => "words",
         };
         self.searches.get_or_create(&ByMode { mode }).inc();
         let named = stages.named();

@@ -7,7 +7,7 @@
 
 use unicode_normalization::UnicodeNormalization as _;
 
-use crate::vectors::{Quantized, product};
+use crate::vectors::{Quantized, dot_product};
 
 /// English, to see how alike an embedder finds a text that it can read and its nonsense.
 pub(crate) const ENGLISH: [&str; 3] = [
@@ -49,7 +49,7 @@ pub(crate) fn nonsense(text: &str) -> String {
 
 /// The cosine of two vectors.
 pub(crate) fn cosine(a: &Quantized, b: &Quantized) -> f32 {
-    product(&a.bytes, &b.bytes) as f32 * a.scale * b.scale
+    dot_product(&a.bytes, &b.bytes) as f32 * a.scale * b.scale
 }
 
 #[cfg(test)]
@@ -57,7 +57,7 @@ mod tests {
     use super::nonsense_of;
 
     #[test]
-    fn only_texts_of_other_scripts_are_asked_about() {
+    fn only_texts_in_other_scripts_get_nonsense() {
         for text in ["When is Anna's birthday?", "Müller's café in Łódź", "42", "Straße 12, 東"] {
             assert_eq!(nonsense_of(text), None, "{text}");
         }

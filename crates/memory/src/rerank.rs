@@ -2,7 +2,7 @@
 
 use lar_base::{Caller, Code, Problem, Scope, TaskId};
 use lar_engines::scheduler::Priority;
-use lar_gateway::{HangUp, Task, TaskEvent, Work};
+use lar_gateway::{OnDisconnect, Task, TaskEvent, Work};
 
 use crate::Memories;
 
@@ -34,18 +34,18 @@ impl Memories {
             deadline: None,
             conversation: None,
             memory: None,
-            hang_up: HangUp::Cancel,
+            on_disconnect: OnDisconnect::Cancel,
             work: Work::Rank { query: query.to_owned(), texts },
         };
-        let admitted = self.gateway.admit(task).await.map_err(absent)?;
-        match self.gateway.dispatch(admitted).at_once().await? {
+        let admitted = self.gateway.admit(task).await.map_err(map_missing_reranker)?;
+        match self.gateway.dispatch(admitted).collect().await? {
             (TaskEvent::Scores(found), _) if found.scores.len() == count => Ok(found.scores.clone()),
             _ => Err(Problem::new(Code::EngineFailed, "the reranker left texts out")),
         }
     }
 }
 
-fn absent(problem: Problem) -> Problem {
+fn map_missing_reranker(problem: Problem) -> Problem {
     match problem.code {
         Code::NotFound => Problem::about(
             Code::ComponentUnavailable,

@@ -15,19 +15,19 @@ use lar_engines::driver::Prompt;
 use lar_store::Memory;
 
 use crate::embed::QueryVector;
-use crate::index::{self, Filter, Index, Query, Stamp};
+use crate::index::{self, EmbedderId, Filter, Index, Query};
+use crate::terms::Terms;
 use crate::vectors::Quantized;
-use crate::words::Words;
-use crate::{Memories, Reader};
+use crate::{Memories, ReadAccess};
 use crate::{readable, rerank};
 
 /// Bytes of a query at most.
 pub const QUERY_BYTES_MAX: usize = 8 << 10;
 /// What words weigh beside meaning, with MiniLM: CACM is flat from 0.5 to 0.7 (best at 0.7), LongMemEval-S finds all
 /// of its sessions at 0.5 and 0.6.
-const WORDS_WEIGHT: f32 = 0.6;
+const KEYWORD_WEIGHT: f32 = 0.6;
 /// A memory that has none of the query's words must mean this much of it: MiniLM gives unrelated texts less.
-const MEANING_MIN: f32 = 0.25;
+const SIMILARITY_MIN: f32 = 0.25;
 /// A memory must have this part of the words of a query that the embedder cannot read: scripts without blanks are
 /// indexed letter by letter, and any two sentences share some (two Thai ones about other things: 0.57).
 const UNREADABLE_SHARE_MIN: f32 = 0.8;
@@ -65,7 +65,7 @@ pub struct Search {
     pub rerank: bool,
     /// What words weigh beside meaning, 0 to 1, in place of what was calibrated; for measurements. With it, nothing
     /// is left out for meaning too little.
-    pub words_weight: Option<f32>,
+    pub keyword_weight: Option<f32>,
 }
 
 /// How a search was done.
@@ -74,12 +74,12 @@ pub enum Mode {
     /// By words and meaning.
     Hybrid,
     /// By words alone, and why.
-    Words(String),
+    Keyword(String),
 }
 
 /// What a memory took the place of.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InsteadOf {
+pub struct Superseded {
     /// The memory of before.
     pub id: MemoryId,
     /// A line of what it said.
@@ -96,13 +96,13 @@ pub struct Hit {
     /// What is told of it.
     pub text: String,
     /// Whether that is less than all.
-    pub cut: bool,
+    pub is_truncated: bool,
     /// 0 to 1.
     pub score: f32,
     /// Its share of the query's words, 0 to 1.
-    pub words: f32,
+    pub keyword_score: f32,
     /// How near its meaning is, −1 to 1; absent where it has no vectors.
-    pub meaning: Option<f32>,
+    pub similarity: Option<f32>,
     /// The probability that it would be recalled, 0 to 1.
     pub retrievability: f32,
     /// The factor of its age, 0.97 to 1.
@@ -110,9 +110,9 @@ pub struct Hit {
     /// What a reranker gave it, 0 to 1, in place of words and meaning.
     pub relevance: Option<f32>,
     /// Others that say nearly the same.
-    pub same: Vec<MemoryId>,
+    pub duplicates: Vec<MemoryId>,
     /// What it took the place of last.
-    pub instead_of: Option<InsteadOf>,
+    pub supersedes: Option<Superseded>,
     /// The turns before and behind, where all is told.
     pub neighbours: (Option<Memory>, Option<Memory>),
 }
@@ -123,22 +123,22 @@ impl Hit {
         Self {
             text: memory.content.clone(),
             memory,
-            cut: false,
+            is_truncated: false,
             score: 1.0,
-            words: 0.0,
-            meaning: None,
+            keyword_score: 0.0,
+            similarity: None,
             retrievability: 1.0,
             recency: 1.0,
             relevance: None,
-            same: Vec::new(),
-            instead_of: None,
+            duplicates: Vec::new(),
+            supersedes: None,
             neighbours: (None, None),
         }
     }
 
     /// All that is told of it, as a budget counts it.
-    fn all_told(&self) -> String {
-        match &self.instead_of {
+    fn budget_text(&self) -> String {
+        match &self.supersedes {
             None => self.text.clone(),
             Some(before) => format!("{}\n{}", self.text, before.text),
         }
@@ -147,7 +147,7 @@ impl Hit {
 
 /// What a search found, best first.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Found {
+pub struct SearchResults {
     /// May be none.
     pub hits: Vec<Hit>,
     /// How it was done.
@@ -208,24 +208,25 @@ impl Memories {
     ///
     /// # Errors
     /// Which field is wrong; when the database fails; when a budget is given and no model counts tokens.
-    pub async fn search(&self, reader: &Reader, search: Search) -> Result<Found, Problem> {
+    pub async fn search(&self, reader: &ReadAccess, search: Search) -> Result<SearchResults, Problem> {
         let query = search.query.trim();
         if query.is_empty() || query.len() > QUERY_BYTES_MAX {
             return Err(Problem::invalid("query", format!("must have 1 to {QUERY_BYTES_MAX} bytes")));
         }
         search.token_budget.map_or(Ok(()), check_token_budget)?;
-        let begun = Instant::now();
+        let started = Instant::now();
         let (vector, mode) = match self.embeddings.embed_query(&reader.caller, query).await {
             Ok(QueryVector::Read(embedder, vector)) => {
-                let stamp = Stamp { digest: embedder.digest, dimension: embedder.dimension as usize };
-                (Some((stamp, vector)), Mode::Hybrid)
+                let embedder_id =
+                    EmbedderId { digest: embedder.digest, dimension: embedder.dimension as usize };
+                (Some((embedder_id, vector)), Mode::Hybrid)
             }
             Ok(QueryVector::Unreadable(embedder)) => {
-                (None, Mode::Words(format!("{embedder} cannot read the query")))
+                (None, Mode::Keyword(format!("{embedder} cannot read the query")))
             }
-            Err(problem) => (None, Mode::Words(problem.detail)),
+            Err(problem) => (None, Mode::Keyword(problem.detail)),
         };
-        let stages = Stages { embed: begun.elapsed(), ..Stages::default() };
+        let stages = Stages { embed: started.elapsed(), ..Stages::default() };
         self.search_near(reader, &search, query, vector, mode, stages).await
     }
 
@@ -235,26 +236,26 @@ impl Memories {
     /// As there.
     pub async fn search_embedded(
         &self,
-        reader: &Reader,
+        reader: &ReadAccess,
         search: &Search,
         digest: &str,
         vector: &[f32],
-    ) -> Result<Found, Problem> {
-        let stamp = Stamp { digest: digest.to_owned(), dimension: vector.len() };
-        let vector = Some((stamp, Quantized::of(vector)));
+    ) -> Result<SearchResults, Problem> {
+        let embedder_id = EmbedderId { digest: digest.to_owned(), dimension: vector.len() };
+        let vector = Some((embedder_id, Quantized::of(vector)));
         let stages = Stages::default();
         self.search_near(reader, search, search.query.trim(), vector, Mode::Hybrid, stages).await
     }
 
     async fn search_near(
         &self,
-        reader: &Reader,
+        reader: &ReadAccess,
         search: &Search,
         query: &str,
-        vector: Option<(Stamp, Quantized)>,
+        vector: Option<(EmbedderId, Quantized)>,
         mode: Mode,
         mut stages: Stages,
-    ) -> Result<Found, Problem> {
+    ) -> Result<SearchResults, Problem> {
         let limit = if search.rerank { search.limit.max(rerank::READ_MAX) } else { search.limit };
         let mut found = Vec::new();
         for space in &reader.spaces {
@@ -262,48 +263,50 @@ impl Memories {
         }
         found.sort_by(|(a, _), (b, _)| b.score.total_cmp(&a.score));
         found.truncate(limit);
-        let begun = Instant::now();
+        let started = Instant::now();
         let seqs =
             found.iter().flat_map(|(hit, same)| std::iter::once(hit.memory).chain(same.iter().copied()));
         let memories = self.store.memories_by_seq(reader.spaces.clone(), seqs.collect()).await?;
-        stages.read = begun.elapsed();
+        stages.read = started.elapsed();
         let mut relevance = HashMap::new();
         if search.rerank {
-            let begun = Instant::now();
+            let started = Instant::now();
             relevance = self.rerank(reader, query, &mut found, &memories).await?;
             found.truncate(search.limit);
-            stages.rerank = begun.elapsed();
+            stages.rerank = started.elapsed();
         }
-        let begun = Instant::now();
-        let mut hits = self.tell(reader, found, &memories, search.detail).await?;
-        stages.read += begun.elapsed();
+        let started = Instant::now();
+        let mut hits = self.load_hits(reader, found, &memories, search.detail).await?;
+        stages.read += started.elapsed();
         hits.iter_mut().for_each(|hit| hit.relevance = relevance.get(&hit.memory.seq).copied());
-        let begun = Instant::now();
+        let started = Instant::now();
         let (hits, tokens, left_out) = match search.token_budget {
             None => (hits, None, 0),
             Some(budget) => {
                 let model = search.model.as_deref().unwrap_or("default");
-                self.within(hits, budget, model, Hit::all_told).await?
+                self.pack_to_budget(hits, budget, model, Hit::budget_text).await?
             }
         };
-        stages.pack = begun.elapsed();
-        self.metrics.searched(&mode, &stages);
-        Ok(Found { hits, mode, tokens, left_out, stages })
+        stages.pack = started.elapsed();
+        self.metrics.record_search(&mode, &stages);
+        Ok(SearchResults { hits, mode, tokens, left_out, stages })
     }
 
     /// Puts the best of what was found in the reranker's order, the rest behind; returns what it gave each memory.
     async fn rerank(
         &self,
-        reader: &Reader,
+        reader: &ReadAccess,
         query: &str,
-        found: &mut Vec<(index::Hit, Vec<i64>)>,
+        found: &mut Vec<(index::IndexHit, Vec<i64>)>,
         memories: &[Memory],
     ) -> Result<HashMap<i64, f32>, Problem> {
         found.retain(|(hit, _)| memories.iter().any(|memory| memory.seq == hit.memory));
         let read = found.len().min(rerank::READ_MAX);
-        let text = |(hit, _): &(index::Hit, Vec<i64>)| {
+        let text = |(hit, _): &(index::IndexHit, Vec<i64>)| {
             let memory = memories.iter().find(|memory| memory.seq == hit.memory);
-            memory.map_or_else(String::new, |memory| told(&memory.content, &hit.passage, Detail::Summary).0)
+            memory.map_or_else(String::new, |memory| {
+                render_text(&memory.content, &hit.chunk, Detail::Summary).0
+            })
         };
         let texts: Vec<String> = found[..read].iter().map(text).collect();
         if texts.is_empty() {
@@ -312,7 +315,7 @@ impl Memories {
         let scores = self.relevance(&reader.caller, query, texts).await?;
         let mut relevance = HashMap::with_capacity(read);
         for ((hit, _), score) in found.iter_mut().zip(scores) {
-            hit.score = score * index::bounded(hit.retrievability, hit.recency);
+            hit.score = score * index::strength_factor(hit.retrievability, hit.recency);
             relevance.insert(hit.memory, score);
         }
         found.truncate(read);
@@ -326,17 +329,18 @@ impl Memories {
         search: &Search,
         limit: usize,
         query: &str,
-        vector: Option<(Stamp, Quantized)>,
+        vector: Option<(EmbedderId, Quantized)>,
         stages: &mut Stages,
-    ) -> Result<Vec<(index::Hit, Vec<i64>)>, Problem> {
-        let words = Words::of(query);
+    ) -> Result<Vec<(index::IndexHit, Vec<i64>)>, Problem> {
+        let words = Terms::of(query);
         let unreadable = vector.is_none() && readable::nonsense_of(query).is_some();
         let share_min = if unreadable { UNREADABLE_SHARE_MIN } else { 0.0 };
-        let (filter, weight) = (search.filter.clone(), search.words_weight);
-        let stamp = vector.as_ref().map(|(stamp, _)| stamp.clone());
+        let (filter, weight) = (search.filter.clone(), search.keyword_weight);
+        let embedder_id = vector.as_ref().map(|(embedder_id, _)| embedder_id.clone());
         let look = move |index: &Index| {
             // An index that is still by another embedder is searched by its words.
-            let other = vector.as_ref().is_some_and(|(stamp, _)| index.stamp() != Some(stamp));
+            let other =
+                vector.as_ref().is_some_and(|(embedder_id, _)| index.embedder_id() != Some(embedder_id));
             let query = Query {
                 words: &words,
                 share_min,
@@ -344,32 +348,33 @@ impl Memories {
                 filter: &filter,
                 now: Timestamp::now(),
                 limit: limit.saturating_mul(2),
-                weight: weight.unwrap_or(WORDS_WEIGHT),
+                weight: weight.unwrap_or(KEYWORD_WEIGHT),
             };
             let mut searched = index.search(&query);
             let all = weight.is_some();
             searched.hits.retain(|hit| {
-                all || hit.words > 0.0 || hit.meaning.is_some_and(|meaning| meaning >= MEANING_MIN)
+                all || hit.keyword_score > 0.0
+                    || hit.similarity.is_some_and(|similarity| similarity >= SIMILARITY_MIN)
             });
             let hits = std::mem::take(&mut searched.hits);
-            (fold(hits, limit), searched, other)
+            (fold_duplicates(hits, limit), searched, other)
         };
-        let begun = Instant::now();
-        let (hits, searched, other) = self.indexes.search(space, stamp.as_ref(), look).await?;
+        let started = Instant::now();
+        let (hits, searched, other) = self.indexes.search(space, embedder_id.as_ref(), look).await?;
         stages.words += searched.words;
         stages.scan += searched.scan;
-        stages.index += begun.elapsed().saturating_sub(searched.words + searched.scan);
+        stages.index += started.elapsed().saturating_sub(searched.words + searched.scan);
         if other {
             // The embedder was exchanged: what is there needs vectors of the new one.
-            self.fill.wake();
+            self.backfill.wake();
         }
         Ok(hits)
     }
 
-    async fn tell(
+    async fn load_hits(
         &self,
-        reader: &Reader,
-        found: Vec<(index::Hit, Vec<i64>)>,
+        reader: &ReadAccess,
+        found: Vec<(index::IndexHit, Vec<i64>)>,
         memories: &[Memory],
         detail: Detail,
     ) -> Result<Vec<Hit>, Problem> {
@@ -380,24 +385,24 @@ impl Memories {
         for (hit, same) in found {
             // Gone since the index was read.
             let Some(memory) = find(hit.memory).cloned() else { continue };
-            let (text, cut) = told(&memory.content, &hit.passage, detail);
+            let (text, cut) = render_text(&memory.content, &hit.chunk, detail);
             let neighbours = match detail {
                 Detail::Full => self.store.memory_neighbours(reader.spaces.clone(), memory.clone()).await?,
                 Detail::Brief | Detail::Summary => (None, None),
             };
             let before = before.iter().find_map(|before| {
                 let (_, until) = before.superseded.filter(|(by, _)| *by == memory.id)?;
-                Some(InsteadOf { id: before.id, text: line(&before.content), until })
+                Some(Superseded { id: before.id, text: line(&before.content), until })
             });
             hits.push(Hit {
-                instead_of: before,
-                same: same.iter().filter_map(|seq| find(*seq)).map(|memory| memory.id).collect(),
+                supersedes: before,
+                duplicates: same.iter().filter_map(|seq| find(*seq)).map(|memory| memory.id).collect(),
                 memory,
                 text,
-                cut,
+                is_truncated: cut,
                 score: hit.score,
-                words: hit.words,
-                meaning: hit.meaning,
+                keyword_score: hit.keyword_score,
+                similarity: hit.similarity,
                 retrievability: hit.retrievability,
                 recency: hit.recency,
                 relevance: None,
@@ -408,36 +413,36 @@ impl Memories {
     }
 
     /// The first hits that fit in a budget together, each as it is `told`; a longer one does not keep shorter ones out.
-    pub(crate) async fn within(
+    pub(crate) async fn pack_to_budget(
         &self,
         hits: Vec<Hit>,
         budget: usize,
         model: &str,
-        told: impl Fn(&Hit) -> String,
+        render: impl Fn(&Hit) -> String,
     ) -> Result<(Vec<Hit>, Option<usize>, usize), Problem> {
-        let (mut kept, mut used, mut left_out) = (Vec::new(), 0, 0);
+        let (mut packed, mut used, mut left_out) = (Vec::new(), 0, 0);
         for hit in hits {
-            let counted = self.gateway.count_tokens(model, &Prompt::Text(told(&hit))).await;
+            let counted = self.gateway.count_tokens(model, &Prompt::Text(render(&hit))).await;
             let tokens = counted.map_err(|problem| match problem.code {
                 Code::NotFound => Problem::about(Code::ComponentUnavailable, "token_budget", problem.detail),
                 _ => problem,
             })?;
             if used + tokens.tokens <= budget {
                 used += tokens.tokens;
-                kept.push(hit);
+                packed.push(hit);
             } else {
                 left_out += 1;
             }
         }
-        Ok((kept, Some(used), left_out))
+        Ok((packed, Some(used), left_out))
     }
 }
 
 /// Puts what says the same as a better hit behind it.
-fn fold(hits: Vec<index::Hit>, limit: usize) -> Vec<(index::Hit, Vec<i64>)> {
-    let mut folded: Vec<(index::Hit, Vec<i64>)> = Vec::with_capacity(limit);
+fn fold_duplicates(hits: Vec<index::IndexHit>, limit: usize) -> Vec<(index::IndexHit, Vec<i64>)> {
+    let mut folded: Vec<(index::IndexHit, Vec<i64>)> = Vec::with_capacity(limit);
     for hit in hits {
-        match folded.iter().position(|(better, _)| better.print == hit.print) {
+        match folded.iter().position(|(better, _)| better.fingerprint == hit.fingerprint) {
             Some(at) => folded[at].1.push(hit.memory),
             None if folded.len() < limit => folded.push((hit, Vec::new())),
             None => {}
@@ -447,13 +452,13 @@ fn fold(hits: Vec<index::Hit>, limit: usize) -> Vec<(index::Hit, Vec<i64>)> {
 }
 
 /// What is told of a memory, and whether it is less than all.
-fn told(content: &str, passage: &Range<u32>, detail: Detail) -> (String, bool) {
-    let range = passage.start as usize..passage.end as usize;
-    let passage = content.get(range).unwrap_or(content);
+fn render_text(content: &str, chunk: &Range<u32>, detail: Detail) -> (String, bool) {
+    let range = chunk.start as usize..chunk.end as usize;
+    let chunk = content.get(range).unwrap_or(content);
     let text: String = match detail {
         Detail::Full => content.to_owned(),
-        Detail::Summary => passage.to_owned(),
-        Detail::Brief => line(passage),
+        Detail::Summary => chunk.to_owned(),
+        Detail::Brief => line(chunk),
     };
     let cut = text.len() < content.len();
     (text, cut)

@@ -7,28 +7,28 @@
 //! what is new".
 
 mod compare;
-mod decided;
 mod english;
-mod reading;
-mod turns;
+mod ingest_result;
+mod parse;
+mod space_locks;
 
 use lar_base::{ChangeId, Code, MemoryId, Problem, Timestamp};
 use lar_store::{Change, Memory, MemoryChange, MemoryPatch, NewMemory, Once};
 use unicode_segmentation::UnicodeSegmentation as _;
 
-pub use self::compare::Nearness;
-use self::compare::{Relation, Rule, compare};
-pub use self::decided::{Decided, Decision, Difference};
-use self::decided::{difference, rejected};
-use self::reading::Reading;
-pub(crate) use self::reading::is_title;
-pub(crate) use self::turns::Turns;
-use crate::index::{Filter, Query, Stamp};
-use crate::ingest::{self, Item, Ready};
+pub use self::compare::SimilarityThresholds;
+use self::compare::{DecisionRule, Relation, compare};
+pub use self::ingest_result::{Decision, Difference, SmartIngestResult};
+use self::ingest_result::{difference, reject};
+use self::parse::ParsedText;
+pub(crate) use self::parse::is_title;
+pub(crate) use self::space_locks::SpaceLocks;
+use crate::index::{EmbedderId, Filter, Query};
+use crate::ingest::{self, Item, PreparedItems};
 use crate::strength::{self, Event};
+use crate::terms::{Terms, fingerprint_of};
 use crate::vectors::{self, Quantized};
-use crate::words::{Words, print_of};
-use crate::{Memories, Writer};
+use crate::{Memories, WriteAccess};
 
 /// Memories that a text is compared with at most.
 const CANDIDATES_MAX: usize = 32;
@@ -38,12 +38,13 @@ const COMPARED_BYTES_MAX: usize = 400;
 /// Decisions about one space are made one after another, so that only changes of another kind come in between.
 const TRIES_MAX: usize = 4;
 /// What words weigh in looking for candidates: half, so that neither other words nor another language hides one.
-const WORDS_WEIGHT: f32 = 0.5;
-/// The embedder that [`NEARNESS`] was calibrated for, by the digest of its weights: all-MiniLM-L6-v2.
-const CALIBRATED: &str = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db";
+const KEYWORD_WEIGHT: f32 = 0.5;
+/// The embedder that [`SIMILARITY_THRESHOLDS`] was calibrated for, by the digest of its weights: all-MiniLM-L6-v2.
+const CALIBRATED_EMBEDDER: &str = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db";
 /// Bounds under which no right decision of the calibration set lies and some wrong ones do. With another embedder the
 /// words decide alone.
-const NEARNESS: Nearness = Nearness { same: 0.85, changed: 0.45, part: 0.5 };
+const SIMILARITY_THRESHOLDS: SimilarityThresholds =
+    SimilarityThresholds { same: 0.85, changed: 0.45, part: 0.5 };
 
 impl Memories {
     /// Remembers this with regard to what is known of its project.
@@ -52,29 +53,30 @@ impl Memories {
     /// As [`Memories::ingest`]; [`Code::VersionMismatch`] when others keep changing what it is about.
     pub async fn ingest_smart(
         &self,
-        writer: &Writer,
+        writer: &WriteAccess,
         item: Item,
         once: Option<Once>,
-    ) -> Result<Decided, Problem> {
+    ) -> Result<SmartIngestResult, Problem> {
         if item.content.len() <= COMPARED_BYTES_MAX {
-            let reading = Reading::of(&item.content);
-            if !item.content.trim().is_empty() && reading.says_nothing() {
-                self.metrics.ingested(Decision::Reject.as_str());
-                return Ok(rejected(&reading));
+            let parsed = ParsedText::of(&item.content);
+            if !item.content.trim().is_empty() && parsed.has_no_content() {
+                self.metrics.record_ingest(Decision::Reject.as_str());
+                return Ok(reject(&parsed));
             }
         }
-        let Ready { new, mut redacted, unembedded } = self.ready_or_aside(writer, vec![item.clone()]).await?;
+        let PreparedItems { new, mut redacted, unembedded } =
+            self.prepare_or_quarantine(writer, vec![item.clone()]).await?;
         let Some(new) = new.into_iter().next() else { return Err(Problem::not_found("memory")) };
-        let _turn = self.decisions.turn(writer.space).await;
+        let _lock = self.space_locks.lock(writer.space).await;
         for _ in 0..TRIES_MAX {
-            let judged = self.judge(writer, &new).await?;
-            let new = self.inheriting(writer, &item, new.clone(), &judged).await?;
-            match self.decide(writer, new, judged, once.clone()).await {
+            let judgement = self.judge(writer, &new).await?;
+            let new = self.inherit_kind_and_tags(writer, &item, new.clone(), &judgement).await?;
+            match self.decide(writer, new, judgement, once.clone()).await {
                 Err(problem) if problem.code == Code::VersionMismatch => {}
                 Err(problem) => return Err(problem),
                 Ok(mut decided) => {
                     if unembedded.is_some() {
-                        self.fill.wake();
+                        self.backfill.wake();
                     }
                     // It may have been said before, unasked.
                     self.dismiss_text(writer, &item.content).await?;
@@ -91,27 +93,31 @@ impl Memories {
     ///
     /// # Errors
     /// As [`Memories::ingest_smart`].
-    pub(crate) async fn correct(&self, writer: &Writer, item: Item) -> Result<Option<Decided>, Problem> {
-        if !comparable(&item.content) || Reading::of(&item.content).says_nothing() {
+    pub(crate) async fn correct(
+        &self,
+        writer: &WriteAccess,
+        item: Item,
+    ) -> Result<Option<SmartIngestResult>, Problem> {
+        if !is_comparable(&item.content) || ParsedText::of(&item.content).has_no_content() {
             return Ok(None);
         }
-        let Ready { new, .. } = self.ready(writer, vec![item.clone()]).await?;
+        let PreparedItems { new, .. } = self.prepare_items(writer, vec![item.clone()]).await?;
         let Some(new) = new.into_iter().next() else { return Ok(None) };
-        let _turn = self.decisions.turn(writer.space).await;
-        let judged = self.judge(writer, &new).await?;
-        if judged.relation != Relation::Correction {
+        let _lock = self.space_locks.lock(writer.space).await;
+        let judgement = self.judge(writer, &new).await?;
+        if judgement.relation != Relation::Correction {
             return Ok(None);
         }
-        let new = self.inheriting(writer, &item, new, &judged).await?;
-        self.decide(writer, new, judged, None).await.map(Some)
+        let new = self.inherit_kind_and_tags(writer, &item, new, &judgement).await?;
+        self.decide(writer, new, judgement, None).await.map(Some)
     }
 
     /// Whether nothing that is known says this already.
     ///
     /// # Errors
     /// As [`Memories::ingest_smart`].
-    pub(crate) async fn is_new(&self, writer: &Writer, item: &Item) -> Result<bool, Problem> {
-        let Ready { new, .. } = self.ready(writer, vec![item.clone()]).await?;
+    pub(crate) async fn is_new(&self, writer: &WriteAccess, item: &Item) -> Result<bool, Problem> {
+        let PreparedItems { new, .. } = self.prepare_items(writer, vec![item.clone()]).await?;
         let Some(new) = new.into_iter().next() else { return Ok(false) };
         Ok(self.judge(writer, &new).await?.relation == Relation::Other)
     }
@@ -120,7 +126,11 @@ impl Memories {
     ///
     /// # Errors
     /// [`Code::NotFound`] when the memory is gone meanwhile.
-    pub async fn decided_before(&self, writer: &Writer, made: &str) -> Result<Decided, Problem> {
+    pub async fn find_past_decision(
+        &self,
+        writer: &WriteAccess,
+        made: &str,
+    ) -> Result<SmartIngestResult, Problem> {
         let unknown = || Problem::not_found("what this request made");
         let (decision, id) = made.split_once(' ').ok_or_else(unknown)?;
         let (decision, id) = (decision.parse::<ChangeId>(), id.parse::<MemoryId>());
@@ -129,7 +139,7 @@ impl Memories {
         let memory = self.store.memory_get(spaces.clone(), id).await?;
         let history = self.store.memory_history(spaces, id).await?;
         let record = history.into_iter().find(|record| record.decision == decision).ok_or_else(unknown)?;
-        Ok(Decided {
+        Ok(SmartIngestResult {
             decision: Decision::of(&record.action).ok_or_else(unknown)?,
             reason: record.reason.unwrap_or_default(),
             confidence: 1.0,
@@ -142,23 +152,23 @@ impl Memories {
     }
 
     /// The memory that decides what becomes of a text, and how.
-    async fn judge(&self, writer: &Writer, new: &NewMemory) -> Result<Judged, Problem> {
+    async fn judge(&self, writer: &WriteAccess, new: &NewMemory) -> Result<Judgement, Problem> {
         if let Some(same) = self.store.memory_same(writer.space, new.hash).await? {
             let known = if same.superseded.is_some() { Relation::Correction } else { Relation::Same };
-            return Ok(Judged { relation: known, rule: Rule::SameWords, against: Some(same) });
+            return Ok(Judgement { relation: known, rule: DecisionRule::SameWords, against: Some(same) });
         }
-        let told = comparable(&new.content).then(|| Reading::of(&new.content));
-        let mut best = Judged { relation: Relation::Other, rule: Rule::None, against: None };
-        for (known, meaning) in self.candidates(writer, new).await? {
-            let (relation, rule) = if print_of(&known.content) == print_of(&new.content) {
-                (Relation::Same, Rule::SameWords)
-            } else if let Some(told) = told.as_ref().filter(|_| comparable(&known.content)) {
-                compare(&Reading::of(&known.content), told, meaning)
+        let incoming = is_comparable(&new.content).then(|| ParsedText::of(&new.content));
+        let mut best = Judgement { relation: Relation::Other, rule: DecisionRule::None, against: None };
+        for (known, similarity) in self.candidates(writer, new).await? {
+            let (relation, rule) = if fingerprint_of(&known.content) == fingerprint_of(&new.content) {
+                (Relation::Same, DecisionRule::SameWords)
+            } else if let Some(incoming) = incoming.as_ref().filter(|_| is_comparable(&known.content)) {
+                compare(&ParsedText::of(&known.content), incoming, similarity)
             } else {
-                (Relation::Other, Rule::None)
+                (Relation::Other, DecisionRule::None)
             };
-            if weight(relation) > weight(best.relation) {
-                best = Judged { relation, rule, against: Some(known) };
+            if precedence(relation) > precedence(best.relation) {
+                best = Judgement { relation, rule, against: Some(known) };
             }
         }
         Ok(best)
@@ -167,22 +177,22 @@ impl Memories {
     /// The current memories nearest to a text, with how near they mean the same.
     async fn candidates(
         &self,
-        writer: &Writer,
+        writer: &WriteAccess,
         new: &NewMemory,
-    ) -> Result<Vec<(Memory, Option<(f32, Nearness)>)>, Problem> {
-        let vectors = new.passages.first().and_then(|passage| passage.vectors.clone());
+    ) -> Result<Vec<(Memory, Option<(f32, SimilarityThresholds)>)>, Problem> {
+        let vectors = new.chunks.first().and_then(|chunk| chunk.vectors.clone());
         let vector = vectors.and_then(|vectors| {
             let dimension = vectors.embedder.dimension as usize;
-            let stamp = Stamp { digest: vectors.embedder.digest, dimension };
+            let embedder_id = EmbedderId { digest: vectors.embedder.digest, dimension };
             let (scale, bytes) = vectors::decode(&vectors.bytes, dimension).next()?;
             let bytes = bytes.iter().map(|byte| byte.cast_signed()).collect();
-            Some((stamp, Quantized { scale, bytes }))
+            Some((embedder_id, Quantized { scale, bytes }))
         });
-        let stamp = vector.as_ref().map(|(stamp, _)| stamp.clone());
-        let words = Words::of(&new.content);
+        let embedder_id = vector.as_ref().map(|(embedder_id, _)| embedder_id.clone());
+        let words = Terms::of(&new.content);
         let filter = Filter { project: new.project.clone(), ..Filter::default() };
         let look = move |index: &crate::index::Index| {
-            let vector = vector.as_ref().filter(|(stamp, _)| index.stamp() == Some(stamp));
+            let vector = vector.as_ref().filter(|(embedder_id, _)| index.embedder_id() == Some(embedder_id));
             let query = Query {
                 words: &words,
                 share_min: 0.0,
@@ -190,33 +200,36 @@ impl Memories {
                 filter: &filter,
                 now: Timestamp::now(),
                 limit: CANDIDATES_MAX,
-                weight: WORDS_WEIGHT,
+                weight: KEYWORD_WEIGHT,
             };
             index.search(&query).hits
         };
-        let hits = self.indexes.search(writer.space, stamp.as_ref(), look).await?;
-        let nearness = stamp.filter(|stamp| stamp.digest == CALIBRATED).map(|_| NEARNESS);
+        let hits = self.indexes.search(writer.space, embedder_id.as_ref(), look).await?;
+        let thresholds = embedder_id
+            .filter(|embedder_id| embedder_id.digest == CALIBRATED_EMBEDDER)
+            .map(|_| SIMILARITY_THRESHOLDS);
         let seqs = hits.iter().map(|hit| hit.memory).collect();
         let memories = self.store.memories_by_seq(vec![writer.space], seqs).await?;
         let found = hits.into_iter().filter_map(|hit| {
             let memory = memories.iter().find(|memory| memory.seq == hit.memory)?;
             // What is said without a project is about none of them.
             let meant = memory.superseded.is_none() && memory.project == new.project;
-            meant.then(|| (memory.clone(), hit.meaning.zip(nearness)))
+            meant.then(|| (memory.clone(), hit.similarity.zip(thresholds)))
         });
         Ok(found.collect())
     }
 
     /// What takes a memory's place is about the same: it has that one's kind and tags where it was given none.
-    async fn inheriting(
+    async fn inherit_kind_and_tags(
         &self,
-        writer: &Writer,
+        writer: &WriteAccess,
         item: &Item,
         new: NewMemory,
-        judged: &Judged,
+        judgement: &Judgement,
     ) -> Result<NewMemory, Problem> {
-        let corrects = judged.relation == Relation::Correction;
-        let Some(known) = judged.against.as_ref().filter(|known| corrects && known.hash != new.hash) else {
+        let corrects = judgement.relation == Relation::Correction;
+        let Some(known) = judgement.against.as_ref().filter(|known| corrects && known.hash != new.hash)
+        else {
             return Ok(new);
         };
         let kind = item.kind.or(Some(known.kind));
@@ -224,20 +237,21 @@ impl Memories {
         if kind == Some(new.kind) && tags == new.tags {
             return Ok(new);
         }
-        let Ready { new: made, .. } = self.ready(writer, vec![Item { kind, tags, ..item.clone() }]).await?;
+        let PreparedItems { new: made, .. } =
+            self.prepare_items(writer, vec![Item { kind, tags, ..item.clone() }]).await?;
         Ok(made.into_iter().next().unwrap_or(new))
     }
 
     async fn decide(
         &self,
-        writer: &Writer,
+        writer: &WriteAccess,
         new: NewMemory,
-        judged: Judged,
+        judgement: Judgement,
         once: Option<Once>,
-    ) -> Result<Decided, Problem> {
-        let Judged { relation, rule, against } = judged;
-        let decision = if against.is_some() { by(relation) } else { Decision::Create };
-        let mut reason = why(rule).to_owned();
+    ) -> Result<SmartIngestResult, Problem> {
+        let Judgement { relation, rule, against } = judgement;
+        let decision = if against.is_some() { decision_for(relation) } else { Decision::Create };
+        let mut reason = explanation(rule).to_owned();
         let (mut stored, mut changes, mut diff) = (None, Vec::new(), Vec::new());
         match (decision, &against) {
             (Decision::Reinforce, Some(known)) => {
@@ -245,8 +259,10 @@ impl Memories {
                     reason = format!("{reason}: “{}”", new.content);
                 }
                 let strength = strength::review(&known.strength, Event::Confirmed.grade(), Timestamp::now());
-                changes
-                    .push(changed(known, MemoryPatch { strength: Some(strength), ..MemoryPatch::default() }));
+                changes.push(memory_change(
+                    known,
+                    MemoryPatch { strength: Some(strength), ..MemoryPatch::default() },
+                ));
             }
             (Decision::Update | Decision::Merge, Some(known)) => {
                 let content = match decision {
@@ -254,11 +270,11 @@ impl Memories {
                     _ => new.content.clone(),
                 };
                 diff = difference(&known.content, &content);
-                changes.push(self.rewritten(writer, known, &new, content).await?);
+                changes.push(self.rewrite_change(writer, known, &new, content).await?);
             }
             // It was so before, and is again.
             (Decision::Supersede, Some(known)) if known.hash == new.hash => {
-                changes.push(changed(
+                changes.push(memory_change(
                     known,
                     MemoryPatch { superseded: Some(None), valid_to: Some(None), ..MemoryPatch::default() },
                 ));
@@ -268,12 +284,12 @@ impl Memories {
                     && by.deleted_at.is_none()
                 {
                     tracing::debug!(%at, "what was corrected is so again");
-                    changes.push(superseded(&by, known.id, &new));
+                    changes.push(supersede_change(&by, known.id, &new));
                 }
-                reason = why(Rule::Changed).to_owned();
+                reason = explanation(DecisionRule::Changed).to_owned();
             }
             (Decision::Supersede, Some(known)) => {
-                changes.push(superseded(known, new.id, &new));
+                changes.push(supersede_change(known, new.id, &new));
                 stored = Some(new);
             }
             _ => stored = Some(new),
@@ -283,9 +299,9 @@ impl Memories {
         let change =
             Change::new(writer.caller.key(), action, Some(reason.clone()).filter(|_| against.is_some()));
         let memories = self.commit_decision(vec![writer.space], stored, changes, change, once).await?;
-        self.metrics.ingested(decision.as_str());
+        self.metrics.record_ingest(decision.as_str());
         let memory = memories.into_iter().next();
-        Ok(Decided {
+        Ok(SmartIngestResult {
             decision,
             reason,
             confidence: confidence(rule),
@@ -298,9 +314,9 @@ impl Memories {
     }
 
     /// A memory with another text, and the tags of both.
-    async fn rewritten(
+    async fn rewrite_change(
         &self,
-        writer: &Writer,
+        writer: &WriteAccess,
         known: &Memory,
         new: &NewMemory,
         content: String,
@@ -308,31 +324,31 @@ impl Memories {
         let mut tags = known.tags.clone();
         tags.extend(new.tags.iter().filter(|tag| !known.tags.contains(tag)).cloned());
         let mut patch = MemoryPatch {
-            tags: ingest::checked_tags(tags).ok(),
+            tags: ingest::check_tags(tags).ok(),
             valid_from: new.valid_from.map(Some),
             valid_to: new.valid_to.map(Some),
             ..MemoryPatch::default()
         };
         self.rewrite(known, &mut patch, content);
-        let passages = self.passages_of(writer, known, &patch).await?;
-        Ok(MemoryChange { id: known.id, patch, passages, expected: Some(known.version) })
+        let chunks = self.chunks_of(writer, known, &patch).await?;
+        Ok(MemoryChange { id: known.id, patch, chunks, expected: Some(known.version) })
     }
 }
 
 /// What would be decided about a text against one known thing; for measurements.
 #[must_use]
-pub fn decision_on(known: &str, told: &str, meaning: Option<(f32, Nearness)>) -> Decision {
-    let reading = Reading::of(told);
-    if reading.says_nothing() {
+pub fn decision_on(known: &str, incoming: &str, similarity: Option<(f32, SimilarityThresholds)>) -> Decision {
+    let parsed = ParsedText::of(incoming);
+    if parsed.has_no_content() {
         return Decision::Reject;
     }
-    if !(comparable(known) && comparable(told)) {
+    if !(is_comparable(known) && is_comparable(incoming)) {
         return Decision::Create;
     }
-    by(compare(&Reading::of(known), &reading, meaning).0)
+    decision_for(compare(&ParsedText::of(known), &parsed, similarity).0)
 }
 
-const fn by(relation: Relation) -> Decision {
+const fn decision_for(relation: Relation) -> Decision {
     match relation {
         Relation::Same => Decision::Reinforce,
         Relation::More => Decision::Update,
@@ -343,14 +359,14 @@ const fn by(relation: Relation) -> Decision {
 }
 
 /// What a text is to the memory that decides.
-struct Judged {
+struct Judgement {
     relation: Relation,
-    rule: Rule,
+    rule: DecisionRule,
     against: Option<Memory>,
 }
 
 /// Whether a text is one sentence that can be compared with another.
-fn comparable(content: &str) -> bool {
+fn is_comparable(content: &str) -> bool {
     let ended = |sentence: &&str| {
         let end =
             sentence.trim_end().trim_end_matches('.').rsplit(' ').next().unwrap_or_default().to_lowercase();
@@ -360,7 +376,7 @@ fn comparable(content: &str) -> bool {
 }
 
 /// Of several, the contradiction decides first, then what is nearest to saying the same.
-const fn weight(relation: Relation) -> u8 {
+const fn precedence(relation: Relation) -> u8 {
     match relation {
         Relation::Correction => 4,
         Relation::Same => 3,
@@ -370,45 +386,45 @@ const fn weight(relation: Relation) -> u8 {
     }
 }
 
-fn changed(known: &Memory, patch: MemoryPatch) -> MemoryChange {
-    MemoryChange { id: known.id, patch, passages: Vec::new(), expected: Some(known.version) }
+fn memory_change(known: &Memory, patch: MemoryPatch) -> MemoryChange {
+    MemoryChange { id: known.id, patch, chunks: Vec::new(), expected: Some(known.version) }
 }
 
 /// A memory whose place another takes: from now on, and in its own time from when the other is true.
-fn superseded(known: &Memory, by: MemoryId, new: &NewMemory) -> MemoryChange {
-    let from = new.valid_from.filter(|from| known.valid_from.is_none_or(|begun| *from > begun));
+fn supersede_change(known: &Memory, by: MemoryId, new: &NewMemory) -> MemoryChange {
+    let from = new.valid_from.filter(|from| known.valid_from.is_none_or(|start| *from > start));
     let patch = MemoryPatch {
         superseded: Some(Some((by, Timestamp::now()))),
         valid_to: from.map(Some).filter(|_| known.valid_to.is_none()),
         ..MemoryPatch::default()
     };
-    changed(known, patch)
+    memory_change(known, patch)
 }
 
-const fn why(rule: Rule) -> &'static str {
+const fn explanation(rule: DecisionRule) -> &'static str {
     match rule {
-        Rule::SameWords => "it was known, in the same words",
-        Rule::SameMeaning => "it was known, in other words",
-        Rule::Contained => "it says all that was known, and more",
-        Rule::Denied => "one denies what the other says",
-        Rule::OtherValue => "it says the same of the same, with another value",
-        Rule::Changed => "it tells that what was known has changed",
-        Rule::OneThing => "it tells another part of the same thing",
-        Rule::None => "nothing like it was known",
+        DecisionRule::SameWords => "it was known, in the same words",
+        DecisionRule::SameMeaning => "it was known, in other words",
+        DecisionRule::Contained => "it says all that was known, and more",
+        DecisionRule::Negated => "one denies what the other says",
+        DecisionRule::OtherValue => "it says the same of the same, with another value",
+        DecisionRule::Changed => "it tells that what was known has changed",
+        DecisionRule::OneThing => "it tells another part of the same thing",
+        DecisionRule::None => "nothing like it was known",
     }
 }
 
 /// How often a rule is right, by Laplace's rule of succession on the calibration set and the second
 /// (`benches/RESULTS.md`, "Deciding what is new").
-const fn confidence(rule: Rule) -> f32 {
+const fn confidence(rule: DecisionRule) -> f32 {
     match rule {
-        Rule::SameWords => 0.96,
-        Rule::SameMeaning => 0.8,
-        Rule::Contained => 0.97,
-        Rule::Denied => 0.9,
-        Rule::OtherValue => 0.97,
-        Rule::Changed => 0.96,
-        Rule::OneThing => 0.92,
-        Rule::None => 0.87,
+        DecisionRule::SameWords => 0.96,
+        DecisionRule::SameMeaning => 0.8,
+        DecisionRule::Contained => 0.97,
+        DecisionRule::Negated => 0.9,
+        DecisionRule::OtherValue => 0.97,
+        DecisionRule::Changed => 0.96,
+        DecisionRule::OneThing => 0.92,
+        DecisionRule::None => 0.87,
     }
 }

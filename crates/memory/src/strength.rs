@@ -85,7 +85,7 @@ pub fn new(now: Timestamp) -> Strength {
 /// R(S, S) = 0.9.
 #[must_use]
 pub fn retrievability(strength: &Strength, now: Timestamp) -> f64 {
-    recalled(days(strength.reviewed_at, now), strength.stability)
+    retrievability_after(days(strength.reviewed_at, now), strength.stability)
 }
 
 /// How well it holds after it was recalled so well at `now`.
@@ -95,7 +95,7 @@ pub fn review(strength: &Strength, grade: Grade, now: Timestamp) -> Strength {
     let stability = if elapsed < 1.0 {
         same_day(strength.stability, grade)
     } else {
-        let recalled = recalled(elapsed, strength.stability);
+        let recalled = retrievability_after(elapsed, strength.stability);
         match grade {
             Grade::Again => after_forgetting(strength, recalled),
             _ => after_recall(strength, recalled, grade),
@@ -121,7 +121,7 @@ fn first_difficulty(grade: Grade) -> f64 {
     W[4] - (W[5] * number(grade)).exp() + 1.0
 }
 
-fn recalled(days: f64, stability: f64) -> f64 {
+fn retrievability_after(days: f64, stability: f64) -> f64 {
     let factor = 0.9_f64.powf(-1.0 / W[20]) - 1.0;
     (1.0 + factor * days / stability).powf(-W[20])
 }
@@ -185,7 +185,7 @@ mod tests {
 
     /// 2,000 histories, each to six digits; `scripts/fsrs-reference.py` writes the other side.
     #[test]
-    fn histories_end_as_with_the_reference() {
+    fn review_histories_match_the_fsrs_reference() {
         let reference = include_str!("strength/reference.txt");
         assert_eq!(reference.lines().count(), 2000);
         for (seed, line) in (0_u64..).zip(reference.lines()) {
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_fades_at_once_or_is_stronger_for_being_old() {
+    fn retrievability_starts_at_one_and_only_falls() {
         let now = Timestamp::from_millis(0);
         let strength = new(now);
         let at = |days: f64| retrievability(&strength, after(now, days));
@@ -223,7 +223,7 @@ mod tests {
 
     /// Used a thousand times in a day, it is not pinned to the top for good.
     #[test]
-    fn use_decays() {
+    fn frequent_use_decays() {
         let mut now = Timestamp::from_millis(0);
         let mut strength = new(now);
         for _ in 0..1000 {

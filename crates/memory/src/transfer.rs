@@ -2,10 +2,10 @@
 //! is checked as if it were told: it may have been written by anybody.
 
 use lar_base::{Caller, KeyId, Problem, Scope, SpaceId};
-use lar_store::{Memory, Moved, NewPassage, SpaceKind};
+use lar_store::{Memory, Moved, NewChunk, SpaceKind};
 
-use crate::screen::SecretPolicy;
-use crate::{Memories, Place, Writer, ingest, vectors};
+use crate::secret_scan::SecretPolicy;
+use crate::{Memories, MemoryScope, WriteAccess, ingest, vectors};
 
 /// Memories that are read at once while they are exported.
 const PAGE: u32 = 200;
@@ -28,11 +28,12 @@ impl Memories {
     ///
     /// # Errors
     /// As [`Memories::reader`].
-    pub async fn export(&self, caller: Caller, place: Place<'_>) -> Result<Export, Problem> {
+    pub async fn export(&self, caller: Caller, memory_scope: MemoryScope<'_>) -> Result<Export, Problem> {
         caller.require(Scope::MemoryRead)?;
-        let named = place != Place::default() || caller.agent().is_some();
-        let mut seen = self.seen(&caller, place).await?.into_iter();
-        let space = seen.find(|space| named || space.kind == SpaceKind::Personal).map(|space| space.id);
+        let named = memory_scope != MemoryScope::default() || caller.agent().is_some();
+        let mut visible_spaces = self.visible_spaces(&caller, memory_scope).await?.into_iter();
+        let space =
+            visible_spaces.find(|space| named || space.kind == SpaceKind::Personal).map(|space| space.id);
         Ok(Export { memories: self.clone(), space, after: 0, unreadable: 0 })
     }
 
@@ -41,7 +42,7 @@ impl Memories {
     ///
     /// # Errors
     /// Which of them is wrong and why.
-    pub async fn import(&self, writer: &Writer, moved: Vec<Moved>) -> Result<usize, Problem> {
+    pub async fn import(&self, writer: &WriteAccess, moved: Vec<Moved>) -> Result<usize, Problem> {
         let policy = self.options.secrets;
         let by = writer.is_shared.then_some(writer.caller.key());
         let checking = tokio::task::spawn_blocking(move || {
@@ -50,9 +51,9 @@ impl Memories {
             });
             checked.collect::<Result<Vec<Moved>, Problem>>()
         });
-        let checked = checking.await.map_err(crate::Error::broke_off("checking memories"))??;
-        let imported = self.commit_moved(writer.space, checked).await?;
-        self.fill.wake();
+        let checked = checking.await.map_err(crate::Error::abort_error("checking memories"))??;
+        let imported = self.commit_import(writer.space, checked).await?;
+        self.backfill.wake();
         Ok(imported)
     }
 }
@@ -88,8 +89,8 @@ fn check(mut moved: Moved, policy: SecretPolicy, by: Option<KeyId>) -> Result<Mo
         memory.provenance.key = by;
         moved.history.iter_mut().for_each(|change| change.key = by);
     }
-    memory.content = ingest::checked_content(&memory.content)?;
-    memory.tags = ingest::checked_tags(std::mem::take(&mut memory.tags))?;
+    memory.content = ingest::check_content(&memory.content)?;
+    memory.tags = ingest::check_tags(std::mem::take(&mut memory.tags))?;
     for (field, text) in [
         ("source", &memory.provenance.source),
         ("project", &memory.project),
@@ -97,10 +98,10 @@ fn check(mut moved: Moved, policy: SecretPolicy, by: Option<KeyId>) -> Result<Mo
         ("message", &memory.provenance.message),
     ] {
         if let Some(text) = text {
-            ingest::checked_name(field, text)?;
+            ingest::check_name(field, text)?;
         }
     }
-    ingest::checked_times(memory.valid_from, memory.valid_to)?;
+    ingest::check_times(memory.valid_from, memory.valid_to)?;
     let strength = memory.strength;
     if !(strength.stability > 0.0 && strength.stability <= STABILITY_MAX) {
         return Err(Problem::invalid("stability", format!("must be above 0 and at most {STABILITY_MAX}")));
@@ -120,7 +121,7 @@ fn check(mut moved: Moved, policy: SecretPolicy, by: Option<KeyId>) -> Result<Mo
         texts.into_iter().try_for_each(|text| policy.screen("history", text).map(drop))?;
     }
     memory.hash = hash(memory);
-    moved.passages = passages(memory, &moved.passages)?;
+    moved.chunks = chunks(memory, &moved.chunks)?;
     Ok(moved)
 }
 
@@ -136,20 +137,22 @@ fn hash(memory: &Memory) -> [u8; 32] {
 
 /// The passages of the content as Lar makes them, with the vectors that came for the same ones; others are embedded
 /// in the background.
-fn passages(memory: &Memory, came: &[NewPassage]) -> Result<Vec<NewPassage>, Problem> {
-    let mut made = ingest::passages(&memory.content, &memory.tags, memory.occurred_at);
-    for passage in &mut made {
-        let same = |other: &&NewPassage| (other.start, other.length) == (passage.start, passage.length);
-        let Some(found) = came.iter().find(same).and_then(|other| other.vectors.clone()) else { continue };
+fn chunks(memory: &Memory, incoming: &[NewChunk]) -> Result<Vec<NewChunk>, Problem> {
+    let mut made = ingest::chunks(&memory.content, &memory.tags, memory.occurred_at);
+    for chunk in &mut made {
+        let same = |other: &&NewChunk| (other.start, other.length) == (chunk.start, chunk.length);
+        let Some(found) = incoming.iter().find(same).and_then(|other| other.vectors.clone()) else {
+            continue;
+        };
         let dimension = found.embedder.dimension;
         let sound = (1..=DIMENSION_MAX).contains(&dimension)
             && !found.bytes.is_empty()
-            && vectors::are_sound(&found.bytes, dimension as usize);
+            && vectors::are_valid(&found.bytes, dimension as usize);
         if !sound {
             let reason = format!("must be scales and bytes of {dimension} numbers, up to {DIMENSION_MAX}");
             return Err(Problem::invalid("passages.vectors", reason));
         }
-        passage.vectors = Some(found);
+        chunk.vectors = Some(found);
     }
     Ok(made)
 }

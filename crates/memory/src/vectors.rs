@@ -40,7 +40,7 @@ impl Quantized {
 
 /// A vector as it is stored: scaled to length 1, in a byte per dimension behind their scale.
 #[must_use]
-pub fn encoded(vector: &[f32]) -> Vec<u8> {
+pub fn encode_vector(vector: &[f32]) -> Vec<u8> {
     let mut bytes = Vec::new();
     Quantized::of(vector).encode(&mut bytes);
     bytes
@@ -55,7 +55,7 @@ pub(crate) fn decode(bytes: &[u8], dimension: usize) -> impl Iterator<Item = (f3
 }
 
 /// Whether stored vectors are whole, and none has a scale that would spoil a score: vectors have a length of 1.
-pub(crate) fn are_sound(bytes: &[u8], dimension: usize) -> bool {
+pub(crate) fn are_valid(bytes: &[u8], dimension: usize) -> bool {
     bytes.len().is_multiple_of(SCALE_BYTES + dimension)
         && decode(bytes, dimension).all(|(scale, _)| (0.0..=1.0).contains(&scale))
 }
@@ -63,7 +63,7 @@ pub(crate) fn are_sound(bytes: &[u8], dimension: usize) -> bool {
 /// The product of two rows of bytes, exact up to 130,000 of them. Sums that wrap are what compilers can turn into
 /// vector instructions; these do not.
 #[inline(always)]
-pub(crate) fn product(a: &[i8], b: &[i8]) -> i32 {
+pub(crate) fn dot_product(a: &[i8], b: &[i8]) -> i32 {
     let products = a.iter().zip(b).map(|(a, b)| i32::from(*a).wrapping_mul(i32::from(*b)));
     products.fold(0, i32::wrapping_add)
 }
@@ -73,13 +73,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn products_of_bytes_are_those_of_the_vectors() {
+    fn quantized_dot_products_match_the_vectors() {
         let a: Vec<f32> = (0..384).map(|at| (at as f32 * 0.37).sin()).collect();
         let b: Vec<f32> = (0..384).map(|at| (at as f32 * 0.11).cos()).collect();
         let length = |v: &[f32]| v.iter().map(|x| x * x).sum::<f32>().sqrt();
         let exact = a.iter().zip(&b).map(|(a, b)| a * b).sum::<f32>() / length(&a) / length(&b);
         let (a, b) = (Quantized::of(&a), Quantized::of(&b));
-        let rounded = product(&a.bytes, &b.bytes) as f32 * a.scale * b.scale;
+        let rounded = dot_product(&a.bytes, &b.bytes) as f32 * a.scale * b.scale;
         assert!((exact - rounded).abs() < 0.002, "{exact} {rounded}");
         let mut stored = Vec::new();
         a.encode(&mut stored);
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_direction_is_like_nothing() {
+    fn degenerate_vectors_quantize_to_zero() {
         for vector in [[0.0, 0.0], [f32::NAN, 1.0], [f32::INFINITY, 0.0]] {
             assert_eq!(Quantized::of(&vector), Quantized { scale: 0.0, bytes: vec![0, 0] });
         }

@@ -7,11 +7,11 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
-use lar_agents::request::InRequest;
+use lar_agents::compat_memory::RequestActivity;
 use lar_base::{Caller, MemoryMode, Problem, Scope};
 use lar_catalog::DEFAULT_CHAT;
 use lar_engines::driver::Prompt;
-use lar_memory::{Noted, Place};
+use lar_memory::{MemoryActivityIds, MemoryScope};
 
 use crate::App;
 use crate::auth::Inference;
@@ -55,7 +55,7 @@ impl FromRequestParts<Arc<App>> for Asker {
             let mode = value.to_str().unwrap_or_default().trim().to_ascii_lowercase().parse();
             mode.map_err(|reason: String| Problem::invalid("X-Lar-Memory", reason))
         });
-        let Place { agent, space } = place(&parts.headers)?;
+        let MemoryScope { agent, space } = place(&parts.headers)?;
         let [agent, space] = [agent, space].map(|name| name.map(ToOwned::to_owned));
         let body = parts.extensions.get::<BodyShare>().cloned().unwrap_or_default();
         Ok(Self { caller, body, wish: wish.transpose()?, agent, space })
@@ -69,7 +69,7 @@ impl Asker {
         app: &App,
         api: &'static str,
         wanted: &mut Wanted,
-    ) -> Result<InRequest, Problem> {
+    ) -> Result<RequestActivity, Problem> {
         let named = plain_name(&wanted.model).to_owned();
         let suffixed = named != wanted.model;
         wanted.model = named;
@@ -79,23 +79,27 @@ impl Asker {
             (None, true) => MemoryMode::Recall,
             (None, false) => self.caller.memory(),
         };
-        let Prompt::Chat(chat) = &mut wanted.prompt else { return Ok(InRequest::default()) };
+        let Prompt::Chat(chat) = &mut wanted.prompt else { return Ok(RequestActivity::default()) };
         if mode == MemoryMode::Off {
-            return Ok(InRequest::default());
+            return Ok(RequestActivity::default());
         }
         let context_tokens = app.gateway.context_tokens(&wanted.model).await;
         let context_tokens = context_tokens.map_err(crate::generate::about_model)?.unwrap_or(usize::MAX);
         // What must have a form is made for a program.
         let mode = if wanted.sampling.constraint.is_some() { mode.min(MemoryMode::Recall) } else { mode };
-        let place = Place { agent: self.agent.as_deref(), space: self.space.as_deref() };
+        let place = MemoryScope { agent: self.agent.as_deref(), space: self.space.as_deref() };
         app.request_memory
-            .in_request((&self.caller, place), mode, api, chat, (&wanted.model, context_tokens))
+            .process_request((&self.caller, place), mode, api, chat, (&wanted.model, context_tokens))
             .await
     }
 }
 
 /// Names the fields that had no effect, and what memory did.
-pub(crate) fn with_told(response: Response, ignored: &[String], noted: Option<&Noted>) -> Response {
+pub(crate) fn with_told(
+    response: Response,
+    ignored: &[String],
+    noted: Option<&MemoryActivityIds>,
+) -> Response {
     let mut response = with_ignored(response, ignored);
     let Some(noted) = noted else { return response };
     for (name, ids) in [

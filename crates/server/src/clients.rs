@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::Request;
 use lar_api::Page;
-use lar_api::clients::{ClientCard, FileRecipe, Form, Part, RECIPES, Recipe, Root, Snippet, filled};
+use lar_api::clients::{ClientCard, FileRecipe, Form, Part, RECIPES, Recipe, Root, Snippet, fill_template};
 use lar_catalog::DEFAULT_CHAT;
 use lar_store::KeyRecord;
 use serde_json::Value;
@@ -48,7 +48,7 @@ fn card(recipe: &Recipe, values: &[(&str, &str)], keys: &[KeyRecord]) -> ClientC
     // What stands on files of Lar's is not done by hand.
     let files =
         recipe.files.iter().filter(|file| file.part != Part::Hooks && file.by_hand != Some("")).map(of);
-    let example = recipe.example.map(|example| Snippet { file: None, text: filled(example, values) });
+    let example = recipe.example.map(|example| Snippet { file: None, text: fill_template(example, values) });
     ClientCard {
         name: recipe.name.into(),
         title: recipe.title.into(),
@@ -56,7 +56,7 @@ fn card(recipe: &Recipe, values: &[(&str, &str)], keys: &[KeyRecord]) -> ClientC
         scopes: recipe.scopes.iter().map(ToString::to_string).collect(),
         command: format!("lar connect {}", recipe.name),
         by_hand: files.chain(example).collect(),
-        then: filled(recipe.then, values),
+        then: fill_template(recipe.then, values),
         key_id: key.map(|key| key.id.to_string()),
         last_seen_at: key.and_then(|key| key.last_seen_at).map(|at| at.to_string()),
     }
@@ -73,7 +73,7 @@ fn path(file: &FileRecipe) -> String {
 }
 
 fn text(file: &FileRecipe, values: &[(&str, &str)]) -> String {
-    let text = filled(file.by_hand.unwrap_or(file.text), values);
+    let text = fill_template(file.by_hand.unwrap_or(file.text), values);
     let pretty = |value: Value| serde_json::to_string_pretty(&value).ok();
     match file.form {
         Form::Json => serde_json::from_str(&text).ok().and_then(pretty).unwrap_or(text),

@@ -2,7 +2,7 @@
 
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
-use lar_api::fields::{Field, Treatment};
+use lar_api::fields::{Field, FieldSupport};
 use lar_base::{Code, Problem};
 use serde_json::Value;
 
@@ -27,17 +27,17 @@ pub(crate) fn check_fields(body: &mut Value, table: &[Field]) -> Result<Vec<Stri
     fields.retain(|_, value| !value.is_null());
     let mut ignored = Vec::new();
     for (name, value) in fields.iter() {
-        match table.iter().find(|field| field.name == name).map(|field| field.treatment) {
-            Some(Treatment::Honoured) => {}
-            Some(Treatment::Refused) if is_default(name, value) => {}
-            Some(Treatment::Refused) => {
+        match table.iter().find(|field| field.name == name).map(|field| field.support) {
+            Some(FieldSupport::Honoured) => {}
+            Some(FieldSupport::Refused) if is_default(name, value) => {}
+            Some(FieldSupport::Refused) => {
                 return Err(Problem::about(
                     Code::UnsupportedParam,
                     name,
                     "is not supported by this engine yet",
                 ));
             }
-            Some(Treatment::NoEffect) | None => ignored.push(name.chars().take(64).collect()),
+            Some(FieldSupport::NoEffect) | None => ignored.push(name.chars().take(64).collect()),
         }
     }
     ignored.sort_unstable();
@@ -120,12 +120,12 @@ pub(crate) fn tables() -> [(&'static str, Vec<(&'static str, String)>); 4] {
 
 fn table(fields: &[Field]) -> String {
     let row = |field: &Field| {
-        let treatment = match field.treatment {
-            Treatment::Honoured => "honoured",
-            Treatment::NoEffect => "no effect",
-            Treatment::Refused => "refused",
+        let support = match field.support {
+            FieldSupport::Honoured => "honoured",
+            FieldSupport::NoEffect => "no effect",
+            FieldSupport::Refused => "refused",
         };
-        format!("| `{}` | {treatment} | {} |\n", field.name, field.note)
+        format!("| `{}` | {support} | {} |\n", field.name, field.note)
     };
     "| field | what becomes of it | note |\n|---|---|---|\n".to_owned()
         + &fields.iter().map(row).collect::<String>()

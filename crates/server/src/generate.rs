@@ -9,15 +9,17 @@ use std::collections::VecDeque;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use lar_agents::request::InRequest;
+use lar_agents::compat_memory::RequestActivity;
 use lar_base::{Code, Instant, Problem, TaskId};
 use lar_engines::chat_format::CallPart;
 use lar_engines::driver::{
     Chat, ChatMessage, Constraint, Prompt, Sampling, TokenLogprobs, ToolCall, ToolChoice,
 };
 use lar_engines::scheduler::Priority;
-use lar_gateway::{Admitted, End, HangUp, LogReader, Task, TaskEvent, TaskHandle, Work, cancelled};
-use lar_memory::Noted;
+use lar_gateway::{
+    Admitted, End, OnDisconnect, Task, TaskEvent, TaskEventReader, TaskHandle, Work, cancelled_problem,
+};
+use lar_memory::MemoryActivityIds;
 use serde_json::Value;
 
 use crate::App;
@@ -53,8 +55,8 @@ pub(crate) struct Wanted {
 
 impl Wanted {
     /// The task of one of the answers, numbered from 0. The last one takes the prompt along, unless it may be needed again.
-    fn task(&mut self, asked: &Asked<'_>, answer: u32, hang_up: HangUp) -> Task {
-        let prompt = if answer + 1 < self.n || asked.memory.gave() {
+    fn task(&mut self, asked: &Asked<'_>, answer: u32, on_disconnect: OnDisconnect) -> Task {
+        let prompt = if answer + 1 < self.n || asked.memory.has_injected_memory() {
             self.prompt.clone()
         } else {
             std::mem::replace(&mut self.prompt, Prompt::Tokens(Vec::new()))
@@ -68,8 +70,8 @@ impl Wanted {
             priority: Priority::Interactive,
             deadline: None,
             conversation: None,
-            memory: asked.memory.noted(),
-            hang_up,
+            memory: asked.memory.activity_ids_json(),
+            on_disconnect,
             work: Work::Generate { prompt, sampling: Sampling { seed, ..self.sampling.clone() } },
         }
     }
@@ -117,11 +119,11 @@ pub(crate) struct Begun {
     /// Tokens of each answer's prompt; 0 where the engine counts them later.
     tokens_in: Vec<u64>,
     /// One of each answer, until a limit of its lines ends it.
-    readers: Vec<Option<LogReader>>,
+    readers: Vec<Option<TaskEventReader>>,
     /// The lines of each answer; empty where nothing limits them.
     lines: Vec<Lines>,
     /// What memory did.
-    pub(crate) noted: Option<Noted>,
+    pub(crate) noted: Option<MemoryActivityIds>,
     /// Read already, to be handled before the readers'.
     first: VecDeque<(usize, TaskEvent)>,
     /// What of the request has no effect.
@@ -133,7 +135,7 @@ pub(crate) struct Begun {
 struct Asked<'a> {
     asker: &'a Asker,
     api: &'static str,
-    memory: InRequest,
+    memory: RequestActivity,
 }
 
 /// Admits a request's tasks, dispatches them and waits for their first events, so that what is refused at once is an
@@ -180,7 +182,7 @@ pub(crate) async fn check_answers(
 /// The tasks of a request, all of which may run and none of which was dispatched.
 pub(crate) struct AdmittedAll {
     tasks: Vec<Admitted>,
-    noted: Option<Noted>,
+    noted: Option<MemoryActivityIds>,
     ignored: Vec<String>,
     constraint_field: &'static str,
 }
@@ -200,13 +202,13 @@ pub(crate) async fn admit_all(
         wanted.sampling.grouped = !wanted.stream;
         wanted.sampling.reports_prefill &= wanted.stream;
         for answer in 0..wanted.n {
-            let admitted = admit(app, &mut asked, &mut wanted, answer, HangUp::Cancel).await?;
+            let admitted = admit(app, &mut asked, &mut wanted, answer, OnDisconnect::Cancel).await?;
             if tasks.is_empty() {
                 ignored.extend(ignored_by_model(&admitted, constraint_field));
             }
             tasks.push(admitted);
         }
-        noted = asked.memory.done.noted();
+        noted = asked.memory.activity.ids();
     }
     Ok(AdmittedAll { tasks, noted, ignored, constraint_field })
 }
@@ -241,12 +243,12 @@ pub(crate) async fn admit_detached(
     asker: &Asker,
     api: &'static str,
     wanted: &mut Wanted,
-) -> Result<(Admitted, Option<Noted>), Problem> {
+) -> Result<(Admitted, Option<MemoryActivityIds>), Problem> {
     let mut asked = prepare(app, asker, api, wanted).await?;
-    let admitted = admit(app, &mut asked, wanted, 0, HangUp::GoOn).await?;
+    let admitted = admit(app, &mut asked, wanted, 0, OnDisconnect::KeepRunning).await?;
     asker.body.release();
     wanted.ignored.extend(ignored_by_model(&admitted, wanted.constraint_field));
-    Ok((admitted, asked.memory.done.noted()))
+    Ok((admitted, asked.memory.activity.ids()))
 }
 
 /// Has memory do its part, and another model where one is named for an app's own requests.
@@ -271,14 +273,14 @@ async fn admit(
     asked: &mut Asked<'_>,
     wanted: &mut Wanted,
     answer: u32,
-    hang_up: HangUp,
+    on_disconnect: OnDisconnect,
 ) -> Result<Admitted, Problem> {
-    let mut admitted = app.gateway.admit(wanted.task(asked, answer, hang_up)).await;
+    let mut admitted = app.gateway.admit(wanted.task(asked, answer, on_disconnect)).await;
     if admitted.as_ref().is_err_and(|problem| problem.code == Code::ContextTooLong)
         && let Prompt::Chat(chat) = &mut wanted.prompt
-        && asked.memory.take_out(chat)
+        && asked.memory.remove_injected_memory(chat)
     {
-        admitted = app.gateway.admit(wanted.task(asked, answer, hang_up)).await;
+        admitted = app.gateway.admit(wanted.task(asked, answer, on_disconnect)).await;
     }
     admitted.map_err(|problem| about_model(about_constraint(problem, wanted.constraint_field)))
 }
@@ -413,7 +415,7 @@ impl Begun {
                 TaskEvent::Call(part) => answer.call(part),
                 TaskEvent::End(end) => (answer.end, answer.is_cut) = (Some(end), is_cut),
                 TaskEvent::Error(problem) => return Err(problem),
-                TaskEvent::Cancelled => return Err(cancelled()),
+                TaskEvent::Cancelled => return Err(cancelled_problem()),
                 TaskEvent::Queued { .. }
                 | TaskEvent::Started { .. }
                 | TaskEvent::Prefilling(_)

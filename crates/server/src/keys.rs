@@ -68,7 +68,7 @@ pub(crate) async fn create(
         return Err(Problem::invalid("requests_per_minute", "must be at least 1").into());
     }
     if let Some(agent) = &new.agent {
-        lar_memory::checked_agent(agent).map_err(|reason| Problem::invalid("agent", reason))?;
+        lar_memory::check_agent_name(agent).map_err(|reason| Problem::invalid("agent", reason))?;
     }
     let memory = new.memory.as_deref().map_or(Ok(MemoryMode::Off), str::parse);
     let memory = memory.map_err(|reason: String| Problem::invalid("memory", reason))?;

@@ -51,8 +51,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lar_agents::{RequestMemory, Turns};
-use lar_base::{Bytes, Tasks};
+use lar_agents::{CompatMemory, Turns};
+use lar_base::{Bytes, TaskGroup};
 use lar_catalog::{Catalog, Places};
 use lar_egress::Ledger;
 use lar_gateway::Gateway;
@@ -172,7 +172,7 @@ pub struct Parts {
     /// directory is among them anyway.
     pub hidden_folders: Vec<std::path::PathBuf>,
     /// Where what goes on behind a request runs.
-    pub tasks: Tasks,
+    pub tasks: TaskGroup,
     /// Named limits.
     pub limits: Limits,
 }
@@ -184,7 +184,7 @@ pub(crate) struct App {
     pub(crate) gateway: Gateway,
     pub(crate) memories: Memories,
     pub(crate) turns: Turns,
-    pub(crate) request_memory: RequestMemory,
+    pub(crate) request_memory: CompatMemory,
     pub(crate) authenticator: Authenticator,
     pub(crate) ledger: Ledger,
     pub(crate) registry: Registry,
@@ -196,7 +196,7 @@ pub(crate) struct App {
     pub(crate) requests: frame::RequestMetrics,
     pub(crate) hosts: protect::Hosts,
     pub(crate) data_dir: std::path::PathBuf,
-    pub(crate) tasks: Tasks,
+    pub(crate) tasks: TaskGroup,
     pub(crate) background_model: Option<String>,
     pub(crate) limits: Limits,
     /// Where this machine reaches it.
@@ -217,7 +217,7 @@ impl App {
             store: parts.store,
             catalog: parts.catalog,
             gateway: parts.gateway,
-            request_memory: RequestMemory::new(parts.memories.clone()),
+            request_memory: CompatMemory::new(parts.memories.clone()),
             memories: parts.memories,
             turns: parts.turns,
             authenticator: parts.authenticator,

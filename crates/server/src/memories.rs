@@ -16,11 +16,11 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use lar_api::Page;
 use lar_api::memories::{
-    Ingested as WireIngested, IngestedAll, Memory as Wire, MemoryPatch, MemoryStats, NewMemories, NewMemory,
-    WrittenMemory,
+    IngestResult as WireIngested, IngestResults, Memory as Wire, MemoryPatch, MemoryStats, NewMemories,
+    NewMemory, WrittenMemory,
 };
 use lar_base::{MemoryId, Problem, Timestamp};
-use lar_memory::{Edit, Item, Place, Reader, Writer};
+use lar_memory::{Edit, Item, MemoryScope, ReadAccess, WriteAccess};
 use lar_store::{MemoryKind, MemoryList};
 
 use self::view::WriterView;
@@ -36,17 +36,17 @@ const AGENT: &str = "x-agent-id";
 const SPACE: &str = "x-space";
 
 /// A caller who may read memories.
-pub(crate) struct Reading(pub(crate) Reader);
+pub(crate) struct Reading(pub(crate) ReadAccess);
 
 /// A caller who may change memories.
-pub(crate) struct Writing(pub(crate) Writer);
+pub(crate) struct Writing(pub(crate) WriteAccess);
 
 impl FromRequestParts<Arc<App>> for Reading {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Failure> {
         let Authenticated(caller) = Authenticated::from_request_parts(parts, app).await?;
-        Ok(Self(app.memories.reader(caller, place(&parts.headers)?).await?))
+        Ok(Self(app.memories.authorize_read(caller, place(&parts.headers)?).await?))
     }
 }
 
@@ -55,18 +55,18 @@ impl FromRequestParts<Arc<App>> for Writing {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Failure> {
         let Authenticated(caller) = Authenticated::from_request_parts(parts, app).await?;
-        Ok(Self(app.memories.writer(caller, place(&parts.headers)?).await?))
+        Ok(Self(app.memories.authorize_write(caller, place(&parts.headers)?).await?))
     }
 }
 
 /// Which memories a request is about.
-pub(crate) fn place(headers: &HeaderMap) -> Result<Place<'_>, Problem> {
+pub(crate) fn place(headers: &HeaderMap) -> Result<MemoryScope<'_>, Problem> {
     let text = |header: &str, name: &str| match headers.get(header).map(HeaderValue::to_str) {
         None => Ok(None),
         Some(Ok(text)) => Ok(Some(text)),
         Some(Err(_)) => Err(Problem::invalid(name, "must be ASCII")),
     };
-    Ok(Place { agent: text(AGENT, "X-Agent-Id")?, space: text(SPACE, "X-Space")? })
+    Ok(MemoryScope { agent: text(AGENT, "X-Agent-Id")?, space: text(SPACE, "X-Space")? })
 }
 
 /// Remembers something. The same again is not stored twice and answered with 200.
@@ -82,7 +82,7 @@ pub(crate) async fn create(
     let view = WriterView::of(&writer);
     let (new, once) = new.by(writer.caller());
     if let Some(id) = idempotency::made(&app, once.as_ref()).await? {
-        let before = app.memories.ingested_before(&writer, vec![id]).await?;
+        let before = app.memories.find_past_ingest(&writer, vec![id]).await?;
         let body = before.first().map(|made| view.ingested(made));
         return Ok(idempotency::replayed((StatusCode::CREATED, axum::Json(body)).into_response()));
     }
@@ -95,7 +95,7 @@ pub(crate) async fn create(
 /// Remembers several things, all or none.
 #[utoipa::path(post, path = "/lar/v1/memories/batch", tag = "memories", request_body = NewMemories,
     params(("idempotency-key" = Option<String>, Header), ("x-agent-id" = Option<String>, Header)),
-    responses((status = 201, body = IngestedAll), (status = 400, body = lar_api::ProblemBody)))]
+    responses((status = 201, body = IngestResults), (status = 400, body = lar_api::ProblemBody)))]
 pub(crate) async fn create_batch(
     app: State,
     Writing(writer): Writing,
@@ -105,14 +105,14 @@ pub(crate) async fn create_batch(
     let (new, once) = new.by(writer.caller());
     if let Some(ids) = idempotency::made::<String>(&app, once.as_ref()).await? {
         let ids = ids.split(' ').map(|id| extract::id(id, "memory")).collect::<Result<_, _>>()?;
-        let before = app.memories.ingested_before(&writer, ids).await?;
-        let body = IngestedAll { items: before.iter().map(|made| view.ingested(made)).collect() };
+        let before = app.memories.find_past_ingest(&writer, ids).await?;
+        let body = IngestResults { items: before.iter().map(|made| view.ingested(made)).collect() };
         return Ok(idempotency::replayed((StatusCode::CREATED, axum::Json(body)).into_response()));
     }
     let items = new.items.into_iter().enumerate();
     let items = items.map(|(at, new)| item(new).map_err(|problem| problem.within(&format!("items[{at}]"))));
     let made = app.memories.ingest(&writer, items.collect::<Result<_, _>>()?, once).await?;
-    let body = IngestedAll { items: made.iter().map(|made| view.ingested(made)).collect() };
+    let body = IngestResults { items: made.iter().map(|made| view.ingested(made)).collect() };
     Ok((StatusCode::CREATED, axum::Json(body)).into_response())
 }
 
@@ -172,7 +172,7 @@ pub(crate) async fn stats(app: State, Reading(reader): Reading) -> Result<axum::
         superseded: stats.superseded,
         deleted: stats.deleted,
         pinned: stats.pinned,
-        passages: stats.passages,
+        passages: stats.chunks,
         passages_without_vectors: stats.passages_without_vectors,
         index_bytes: index_bytes as u64,
     }))

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use lar_base::{KeyId, Tasks, Timestamp};
+use lar_base::{KeyId, TaskGroup, Timestamp};
 use lar_store::Store;
 
 /// How often what was noted is kept.
@@ -19,7 +19,7 @@ pub(crate) struct Seen {
 
 impl Seen {
     /// Keeps what is noted until `tasks` stop, and once more then.
-    pub(crate) fn run(store: Store, tasks: &Tasks) -> Self {
+    pub(crate) fn run(store: Store, tasks: &TaskGroup) -> Self {
         let seen = Self { store, notes: Arc::default() };
         let (keeping, stopping) = (seen.clone(), tasks.stopping());
         tasks.spawn(async move {

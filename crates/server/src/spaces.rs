@@ -36,7 +36,7 @@ pub(crate) async fn create(
     Json(new): Json<NewSpace>,
 ) -> Result<Response, Failure> {
     let caller = person(caller)?;
-    let name = lar_memory::checked_agent(&new.name).map_err(|reason| Problem::invalid("name", reason))?;
+    let name = lar_memory::check_agent_name(&new.name).map_err(|reason| Problem::invalid("name", reason))?;
     let space = app.store.space_create(caller.user(), name.to_owned()).await?;
     Ok((StatusCode::CREATED, axum::Json(wire(space))).into_response())
 }

@@ -7,11 +7,13 @@ use std::time::Duration;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use lar_api::Page;
-use lar_api::tasks::{NewTask, Priority as WirePriority, Task as WireTask, TaskError, TaskTaken, Workload};
+use lar_api::tasks::{
+    NewTask, Priority as WirePriority, Task as WireTask, TaskAccepted, TaskError, Workload,
+};
 use lar_base::{Caller, Code, Problem, TaskId};
 use lar_engines::driver::{ChatMessage, Prompt, Sampling};
 use lar_engines::scheduler::Priority;
-use lar_gateway::{HangUp, Task, TaskEvent, Work};
+use lar_gateway::{OnDisconnect, Task, TaskEvent, Work};
 use lar_store::{Outcome, TaskRecord};
 
 use crate::auth::Inference;
@@ -28,7 +30,7 @@ const RESUME_WITHIN: Duration = Duration::from_secs(30);
 /// Makes a task. When this answers, it is on disk.
 #[utoipa::path(post, path = "/lar/v1/tasks", tag = "tasks", request_body = NewTask,
     params(("idempotency-key" = Option<String>, Header)),
-    responses((status = 202, body = TaskTaken), (status = 400, body = lar_api::ProblemBody)))]
+    responses((status = 202, body = TaskAccepted), (status = 400, body = lar_api::ProblemBody)))]
 pub(crate) async fn create(
     app: State,
     Inference(caller): Inference,
@@ -132,8 +134,8 @@ pub(crate) async fn cancel(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn taken(id: TaskId) -> TaskTaken {
-    TaskTaken { task_id: id.to_string(), queue_position: 0, predicted_start_ms: 0, backoff_ms: 0 }
+fn taken(id: TaskId) -> TaskAccepted {
+    TaskAccepted { task_id: id.to_string(), queue_position: 0, predicted_start_ms: 0, backoff_ms: 0 }
 }
 
 async fn find(app: &App, caller: &Caller, id: &str) -> Result<TaskRecord, Problem> {
@@ -203,7 +205,11 @@ fn convert(caller: Caller, new: NewTask) -> Result<Task, Problem> {
         deadline: new.deadline_ms.map(Duration::from_millis),
         conversation: None,
         memory: None,
-        hang_up: if new.detached { HangUp::GoOn } else { HangUp::CancelAfter(RESUME_WITHIN) },
+        on_disconnect: if new.detached {
+            OnDisconnect::KeepRunning
+        } else {
+            OnDisconnect::CancelAfter(RESUME_WITHIN)
+        },
         work,
     })
 }

@@ -31,7 +31,7 @@ pub(crate) async fn invite(
         let detail = format!("this request invited {id} before; their key was shown then");
         return Err(Problem::new(Code::Conflict, detail).into());
     }
-    let name = lar_memory::checked_agent(&new.name).map_err(|reason| Problem::invalid("name", reason))?;
+    let name = lar_memory::check_agent_name(&new.name).map_err(|reason| Problem::invalid("name", reason))?;
     let user = app.store.user_create(name.to_owned(), once).await?;
     let secret = new_secret();
     let key = NewKey {

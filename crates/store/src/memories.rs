@@ -15,7 +15,7 @@ pub use self::record::{
 
 use crate::idempotency::note_in_txn;
 use crate::memory_changes::{self, Change};
-use crate::{Error, Once, Store, answer_memories, json, parsed, parsed_option, passages, time, time_option};
+use crate::{Error, Once, Store, answer_memories, chunks, json, parsed, parsed_option, time, time_option};
 
 impl Store {
     /// Stores memories in one commit, in order, with the change that made each. One that is there already is
@@ -218,7 +218,7 @@ impl Store {
                  WHERE deleted_at IS NULL AND space_id IN ({})",
                 marks(spaces.len())
             );
-            (stats.passages, stats.passages_without_vectors) =
+            (stats.chunks, stats.passages_without_vectors) =
                 connection.query_row(&sql, params_from_iter(spaces.iter().map(text)), |row| {
                     Ok((row.get(0)?, row.get(1)?))
                 })?;
@@ -318,7 +318,7 @@ fn create_in_txn(connection: &Connection, new: &NewMemory, change: &Change) -> R
         Value::from(now),
     ]))?;
     let seq = connection.last_insert_rowid();
-    passages::insert_in_txn(connection, seq, &new.passages)?;
+    chunks::insert_in_txn(connection, seq, &new.chunks)?;
     // What undoes it: to delete it.
     let inverse =
         MemoryPatch { deleted_at: Some(Some(Timestamp::from_millis(now))), ..MemoryPatch::default() };
@@ -430,7 +430,7 @@ fn apply_in_txn(
         }
     })?;
     if inverse.content.is_some() {
-        passages::replace_in_txn(connection, found.seq, &wanted.passages)?;
+        chunks::replace_in_txn(connection, found.seq, &wanted.chunks)?;
     }
     Ok(inverse)
 }

@@ -3,8 +3,8 @@
 use lar_base::{ChangeId, KeyId, MemoryId, SpaceId, Timestamp};
 use rusqlite::{Connection, Row};
 
+use crate::chunks::NewChunk;
 use crate::memories::{MemoryChange, MemoryPatch, change_in_txn, get_in_txn};
-use crate::passages::NewPassage;
 use crate::{Error, Memory, Store, parsed, parsed_option, time};
 
 /// Who changes memories, how, and why.
@@ -99,7 +99,7 @@ impl Store {
         spaces: Vec<SpaceId>,
         id: MemoryId,
         decision: ChangeId,
-        passages: Vec<(MemoryId, Vec<NewPassage>)>,
+        chunks: Vec<(MemoryId, Vec<NewChunk>)>,
         change: Change,
     ) -> Result<Vec<Memory>, Error> {
         self.write(move |connection| {
@@ -116,11 +116,11 @@ impl Store {
                         record.memory
                     )));
                 }
-                let passages = passages.iter().find(|(memory, _)| *memory == record.memory);
+                let chunks = chunks.iter().find(|(memory, _)| *memory == record.memory);
                 let back = MemoryChange {
                     id: record.memory,
                     patch: record.before.clone(),
-                    passages: passages.map(|(_, passages)| passages.clone()).unwrap_or_default(),
+                    chunks: chunks.map(|(_, chunks)| chunks.clone()).unwrap_or_default(),
                     expected: None,
                 };
                 undone.push(change_in_txn(connection, &spaces, &back, &change)?);

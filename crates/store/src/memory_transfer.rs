@@ -4,10 +4,10 @@ use lar_base::{MemoryId, SpaceId, Timestamp};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
 
+use crate::chunks::{self, NewChunk};
 use crate::json;
 use crate::memories::{memory, same_in_txn};
 use crate::memory_changes::{ChangeRecord, record};
-use crate::passages::{self, NewPassage};
 use crate::{Embedder, Error, Memory, Store, Vectors};
 
 /// A memory with its passages and its history.
@@ -16,7 +16,7 @@ pub struct Moved {
     /// The memory, deleted ones too.
     pub memory: Memory,
     /// Its passages in order.
-    pub passages: Vec<NewPassage>,
+    pub chunks: Vec<NewChunk>,
     /// What was done to it, oldest first.
     pub history: Vec<ChangeRecord>,
 }
@@ -128,7 +128,7 @@ fn import_in_txn(connection: &Connection, space: SpaceId, moved: &Moved) -> Resu
         millis(memory.deleted_at),
     ]))?;
     let seq = connection.last_insert_rowid();
-    passages::insert_in_txn(connection, seq, &moved.passages)?;
+    chunks::insert_in_txn(connection, seq, &moved.chunks)?;
     for change in &moved.history {
         let mut insert = connection.prepare_cached(
             "INSERT OR IGNORE INTO memory_changes (id, memory_id, at, key_id, action, reason, decision, before, undone_by)
@@ -157,9 +157,9 @@ fn moved(connection: &Connection, number: i64) -> Result<Moved, Error> {
         path: None,
         faults: vec![format!("memory {number} is in an index and not in its table")],
     })?;
-    let passages = readable(passages_of(connection, memory.seq))?;
+    let chunks = readable(chunks_of(connection, memory.seq))?;
     let history = readable(history_of(connection, memory.id))?;
-    Ok(Moved { memory, passages, history })
+    Ok(Moved { memory, chunks, history })
 }
 
 /// What was read; nothing where damage is in the way.
@@ -170,7 +170,7 @@ fn readable<T>(read: Result<Vec<T>, Error>) -> Result<Vec<T>, Error> {
     }
 }
 
-fn passages_of(connection: &Connection, memory: i64) -> Result<Vec<NewPassage>, Error> {
+fn chunks_of(connection: &Connection, memory: i64) -> Result<Vec<NewChunk>, Error> {
     let mut query = connection.prepare_cached(
         "SELECT start, length, words, vectors, digest, name, dimension
          FROM passages LEFT JOIN embedders ON embedders.id = embedder WHERE memory_seq = ?1 ORDER BY start",
@@ -185,7 +185,7 @@ fn passages_of(connection: &Connection, memory: i64) -> Result<Vec<NewPassage>, 
             };
             Ok::<_, rusqlite::Error>(Vectors { embedder, bytes })
         };
-        Ok(NewPassage {
+        Ok(NewChunk {
             start: row.get("start")?,
             length: row.get("length")?,
             words: row.get("words")?,

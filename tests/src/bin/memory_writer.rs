@@ -8,8 +8,8 @@ use std::path::Path;
 
 use lar_base::{KeyId, MemoryId, SpaceId, Timestamp};
 use lar_store::{
-    Change, Embedder, Memory, MemoryChange, MemoryKind, MemoryPatch, Moved, NewMemory, NewPassage,
-    Provenance, Store, Strength, Vectors,
+    Change, Embedder, Memory, MemoryChange, MemoryKind, MemoryPatch, Moved, NewChunk, NewMemory, Provenance,
+    Store, Strength, Vectors,
 };
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -38,7 +38,7 @@ async fn write(store: &Store, space: SpaceId) -> Outcome {
     let key = KeyId::new();
     let spaces = || vec![space];
     let change = |action: &'static str| Change::new(key, action, None);
-    let patch = |id, patch, passages| MemoryChange { id, patch, passages, expected: None };
+    let patch = |id, patch, chunks| MemoryChange { id, patch, chunks, expected: None };
     let mut step = 0;
     let mut done = async |store: &Store| -> Outcome {
         step += 1;
@@ -66,7 +66,7 @@ async fn write(store: &Store, space: SpaceId) -> Outcome {
     let text = "The mill grinds rye. ".repeat(400);
     let edit = MemoryPatch { content: Some((text.clone(), [9; 32])), ..MemoryPatch::default() };
     store
-        .memories_decide(spaces(), None, vec![patch(id(2), edit, passages(&text))], change("edit"), None)
+        .memories_decide(spaces(), None, vec![patch(id(2), edit, chunks(&text))], change("edit"), None)
         .await?;
     done(store).await?;
     let decision = store.memory_last_decision(spaces(), id(4)).await?[0].decision;
@@ -99,7 +99,7 @@ fn new(space: SpaceId, key: KeyId, number: u32, content: &str) -> NewMemory {
         id: id(number),
         space,
         kind: MemoryKind::Fact,
-        passages: passages(&content),
+        chunks: chunks(&content),
         content,
         tags: vec!["mill".into()],
         project: None,
@@ -114,18 +114,18 @@ fn new(space: SpaceId, key: KeyId, number: u32, content: &str) -> NewMemory {
     }
 }
 
-fn passages(content: &str) -> Vec<NewPassage> {
+fn chunks(content: &str) -> Vec<NewChunk> {
     let embedder = Embedder { digest: "e".into(), name: "e".into(), dimension: 8 };
-    let mut passages = lar_memory::passages(content, &[], None);
-    for passage in &mut passages {
-        let bytes = lar_memory::encoded(&[passage.start as f32, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]);
-        passage.vectors = Some(Vectors { embedder: embedder.clone(), bytes });
+    let mut chunks = lar_memory::chunks(content, &[], None);
+    for chunk in &mut chunks {
+        let bytes = lar_memory::encode_vector(&[chunk.start as f32, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]);
+        chunk.vectors = Some(Vectors { embedder: embedder.clone(), bytes });
     }
-    passages
+    chunks
 }
 
 fn moved(space: SpaceId, key: KeyId, number: u32) -> Moved {
-    let NewMemory { id, kind, content, tags, provenance, strength, hash, passages, .. } =
+    let NewMemory { id, kind, content, tags, provenance, strength, hash, chunks, .. } =
         new(space, key, number, "The miller sings.");
     let at = Timestamp::from_millis(3);
     let memory = Memory {
@@ -150,16 +150,16 @@ fn moved(space: SpaceId, key: KeyId, number: u32) -> Moved {
         updated_at: at,
         deleted_at: None,
     };
-    Moved { memory, passages, history: Vec::new() }
+    Moved { memory, chunks, history: Vec::new() }
 }
 
 /// All memories with their passages and histories in one number, but for times and ids that differ in each run; also
 /// what the passages are made of again, so that rows that disagree show.
 async fn state(store: &Store, space: SpaceId) -> Result<String, Box<dyn std::error::Error>> {
     let mut told = String::new();
-    for Moved { memory, passages, history } in store.memories_export(space, 0, 1000).await?.memories {
-        let made = self::passages(&memory.content);
-        let agree = made == passages;
+    for Moved { memory, chunks, history } in store.memories_export(space, 0, 1000).await?.memories {
+        let made = self::chunks(&memory.content);
+        let agree = made == chunks;
         let actions: Vec<(String, bool)> =
             history.into_iter().map(|change| (change.action, change.undone_by.is_some())).collect();
         told.push_str(&format!(

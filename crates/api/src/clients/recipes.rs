@@ -13,8 +13,8 @@ pub const RECIPES: &[Recipe] = &[
         title: "Claude Code",
         about: "Your memory as tools; with --models, its models are Lar's",
         scopes: ALL,
-        chats: Some("/v1/messages"),
-        remembers: true,
+        chat_path: Some("/v1/messages"),
+        has_memory_tools: true,
         files: &[
             FileRecipe {
                 part: Part::Always,
@@ -25,7 +25,7 @@ pub const RECIPES: &[Recipe] = &[
                 by_hand: Some(
                     r#"{ "mcpServers": { "lar": { "type": "http", "url": "{url}/mcp", "headers": { "Authorization": "Bearer {key}" } } } }"#,
                 ),
-                ours: &["mcpServers.lar"],
+                managed_paths: &["mcpServers.lar"],
             },
             FileRecipe {
                 part: Part::Models,
@@ -36,7 +36,7 @@ pub const RECIPES: &[Recipe] = &[
                 by_hand: Some(
                     r#"{ "env": { "ANTHROPIC_AUTH_TOKEN": "{key}", "ANTHROPIC_BASE_URL": "{url}", "ANTHROPIC_MODEL": "default", "ANTHROPIC_DEFAULT_HAIKU_MODEL": "small" } }"#,
                 ),
-                ours: &[
+                managed_paths: &[
                     "apiKeyHelper",
                     "env.ANTHROPIC_BASE_URL",
                     "env.ANTHROPIC_MODEL",
@@ -51,7 +51,7 @@ pub const RECIPES: &[Recipe] = &[
                 form: Form::Json,
                 text: r#"{ "hooks": { "SessionStart": [ { "hooks": [ { "type": "command", "command": "'{lar}' --data-dir '{data_dir}' hook brief --client claude-code", "timeout": 1 } ] } ], "UserPromptSubmit": [ { "hooks": [ { "type": "command", "command": "'{lar}' --data-dir '{data_dir}' hook heard --client claude-code", "timeout": 1 } ] } ] } }"#,
                 by_hand: None,
-                ours: &["hooks.SessionStart[]", "hooks.UserPromptSubmit[]"],
+                managed_paths: &["hooks.SessionStart[]", "hooks.UserPromptSubmit[]"],
             },
         ],
         then: "Start it anew: `claude`. Ask it what it remembers of you.",
@@ -62,8 +62,8 @@ pub const RECIPES: &[Recipe] = &[
         title: "Codex",
         about: "Your memory as tools, and a profile whose models are Lar's",
         scopes: ALL,
-        chats: Some("/v1/responses"),
-        remembers: true,
+        chat_path: Some("/v1/responses"),
+        has_memory_tools: true,
         files: &[
             FileRecipe {
                 part: Part::Always,
@@ -83,7 +83,7 @@ url = "{url}/mcp"
 bearer_token_env_var = "LAR_KEY"
 "#,
                 ),
-                ours: &["mcp_servers.lar"],
+                managed_paths: &["mcp_servers.lar"],
             },
             FileRecipe {
                 part: Part::Always,
@@ -119,7 +119,7 @@ wire_api = "responses"
 env_key = "LAR_KEY"
 "#,
                 ),
-                ours: &[],
+                managed_paths: &[],
             },
         ],
         then: "`codex` has your memory now. `codex --profile lar` uses Lar's models too.",
@@ -130,8 +130,8 @@ env_key = "LAR_KEY"
         title: "Cursor",
         about: "Your memory as tools",
         scopes: MEMORY,
-        chats: None,
-        remembers: true,
+        chat_path: None,
+        has_memory_tools: true,
         files: &[FileRecipe {
             part: Part::Always,
             root: Root::Home,
@@ -141,7 +141,7 @@ env_key = "LAR_KEY"
             by_hand: Some(
                 r#"{ "mcpServers": { "lar": { "url": "{url}/mcp", "headers": { "Authorization": "Bearer {key}" } } } }"#,
             ),
-            ours: &["mcpServers.lar"],
+            managed_paths: &["mcpServers.lar"],
         }],
         then: "Start Cursor anew, or turn `lar` on in Settings → MCP. Its models go through Cursor's own servers, which cannot reach this machine.",
         example: None,
@@ -151,8 +151,8 @@ env_key = "LAR_KEY"
         title: "Continue",
         about: "Lar's models, and your memory as tools",
         scopes: ALL,
-        chats: Some("/v1/chat/completions"),
-        remembers: true,
+        chat_path: Some("/v1/chat/completions"),
+        has_memory_tools: true,
         files: &[
             FileRecipe {
                 part: Part::Always,
@@ -179,7 +179,7 @@ models:
     roles: [embed]
 "#,
                 by_hand: None,
-                ours: &[],
+                managed_paths: &[],
             },
             FileRecipe {
                 part: Part::Always,
@@ -208,7 +208,7 @@ mcpServers:
         Authorization: "Bearer {key}"
 "#,
                 ),
-                ours: &[],
+                managed_paths: &[],
             },
         ],
         then: "Reload the window of your editor and choose Lar among the models.",
@@ -219,8 +219,8 @@ mcpServers:
         title: "OpenClaw",
         about: "Your memory for its agents; with --models, Lar's models too",
         scopes: ALL,
-        chats: Some("/v1/chat/completions"),
-        remembers: true,
+        chat_path: Some("/v1/chat/completions"),
+        has_memory_tools: true,
         files: &[
             FileRecipe {
                 part: Part::Always,
@@ -229,7 +229,7 @@ mcpServers:
                 form: Form::Whole,
                 text: include_str!("../../../../integrations/openclaw/package.json"),
                 by_hand: Some(""),
-                ours: &[],
+                managed_paths: &[],
             },
             FileRecipe {
                 part: Part::Always,
@@ -238,7 +238,7 @@ mcpServers:
                 form: Form::Whole,
                 text: include_str!("../../../../integrations/openclaw/openclaw.plugin.json"),
                 by_hand: Some(""),
-                ours: &[],
+                managed_paths: &[],
             },
             FileRecipe {
                 part: Part::Always,
@@ -247,7 +247,7 @@ mcpServers:
                 form: Form::Whole,
                 text: include_str!("../../../../integrations/openclaw/src/index.ts"),
                 by_hand: Some(""),
-                ours: &[],
+                managed_paths: &[],
             },
             FileRecipe {
                 part: Part::Always,
@@ -256,7 +256,7 @@ mcpServers:
                 form: Form::Whole,
                 text: include_str!("../../../../integrations/openclaw/src/lar.ts"),
                 by_hand: Some(""),
-                ours: &[],
+                managed_paths: &[],
             },
             FileRecipe {
                 part: Part::Always,
@@ -265,7 +265,7 @@ mcpServers:
                 form: Form::Whole,
                 text: include_str!("../../../../integrations/openclaw/src/prompt.ts"),
                 by_hand: Some(""),
-                ours: &[],
+                managed_paths: &[],
             },
             FileRecipe {
                 part: Part::Always,
@@ -274,7 +274,7 @@ mcpServers:
                 form: Form::Whole,
                 text: include_str!("../../../../integrations/openclaw/src/tools.ts"),
                 by_hand: Some(""),
-                ours: &[],
+                managed_paths: &[],
             },
             FileRecipe {
                 part: Part::Always,
@@ -283,7 +283,7 @@ mcpServers:
                 form: Form::Json,
                 text: r#"{ "plugins": { "load": { "paths": ["{data_dir}/clients/openclaw"] }, "slots": { "memory": "lar" }, "entries": { "lar": { "enabled": true, "hooks": { "allowConversationAccess": true }, "config": { "url": "{url}", "keyFile": "{key_file}" } } } } }"#,
                 by_hand: None,
-                ours: &["plugins.load.paths[]", "plugins.slots.memory", "plugins.entries.lar"],
+                managed_paths: &["plugins.load.paths[]", "plugins.slots.memory", "plugins.entries.lar"],
             },
             FileRecipe {
                 part: Part::Models,
@@ -292,7 +292,7 @@ mcpServers:
                 form: Form::Json,
                 text: r#"{ "models": { "providers": { "lar": { "baseUrl": "{url}/v1", "apiKey": "{key}", "api": "openai-completions", "models": [{ "id": "default", "name": "Lar" }] } } } }"#,
                 by_hand: None,
-                ours: &["models.providers.lar"],
+                managed_paths: &["models.providers.lar"],
             },
         ],
         then: "Restart its gateway: `openclaw gateway restart`; then `openclaw plugins inspect lar`. With --models, choose `lar/default`.",
@@ -303,8 +303,8 @@ mcpServers:
         title: "Open WebUI",
         about: "Lar's models; `default+memory` is the default one with your memory",
         scopes: ALL,
-        chats: Some("/v1/chat/completions"),
-        remembers: false,
+        chat_path: Some("/v1/chat/completions"),
+        has_memory_tools: false,
         files: &[FileRecipe {
             part: Part::Always,
             root: Root::Clients,
@@ -318,7 +318,7 @@ DEFAULT_MODELS=default
 TASK_MODEL_EXTERNAL=small
 "#,
             by_hand: None,
-            ours: &[],
+            managed_paths: &[],
         }],
         then: "Start it with these settings: `set -a; . '{env_file}'; set +a; open-webui serve`, or `docker run --env-file '{env_file}' …`. One that has run before keeps its own: set the same in Admin → Connections.",
         example: None,
@@ -328,8 +328,8 @@ TASK_MODEL_EXTERNAL=small
         title: "Home Assistant",
         about: "A voice assistant's models, through Ollama's API",
         scopes: INFERENCE,
-        chats: Some("/api/chat"),
-        remembers: false,
+        chat_path: Some("/api/chat"),
+        has_memory_tools: false,
         files: &[],
         then: "Its Ollama integration sends no key, so give it a listener of its own that is bound to this one, in lar.toml. Then Settings → Devices & services → Add integration → Ollama, with the URL http://THIS-MACHINE:11434.",
         example: Some("[[listener]]\naddr = \"0.0.0.0:11434\"\nkey_file = \"{key_file}\""),
@@ -339,8 +339,8 @@ TASK_MODEL_EXTERNAL=small
         title: "Python",
         about: "The packages openai, anthropic and ollama",
         scopes: ALL,
-        chats: Some("/v1/chat/completions"),
-        remembers: false,
+        chat_path: Some("/v1/chat/completions"),
+        has_memory_tools: false,
         files: &[],
         then: "The packages anthropic and ollama take the same key and the same address, without /v1.",
         example: Some(
@@ -352,8 +352,8 @@ TASK_MODEL_EXTERNAL=small
         title: "curl",
         about: "Anything that speaks HTTP",
         scopes: ALL,
-        chats: Some("/v1/chat/completions"),
-        remembers: false,
+        chat_path: Some("/v1/chat/completions"),
+        has_memory_tools: false,
         files: &[],
         then: "Every API is at the same address; GET /v1/models lists the models.",
         example: Some(

@@ -107,7 +107,7 @@ pub struct SearchResult {
     pub same: Vec<String>,
     /// What it took the place of last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub instead_of: Option<InsteadOf>,
+    pub instead_of: Option<Superseded>,
     /// The turns before and behind, with `full`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub neighbours: Vec<Neighbour>,
@@ -116,7 +116,7 @@ pub struct SearchResult {
 /// What a memory took the place of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[expect(missing_docs, reason = "the names say it")]
-pub struct InsteadOf {
+pub struct Superseded {
     pub id: String,
     /// A line of it.
     pub content: String,

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "as in `Memory`")]
-pub struct MemoryLine {
+pub struct ExportedMemory {
     pub id: String,
     pub content: String,
     pub kind: String,
@@ -48,16 +48,16 @@ pub struct MemoryLine {
     pub deleted_at: Option<String>,
     /// Those that have vectors.
     #[serde(default)]
-    pub passages: Vec<MovedPassage>,
+    pub passages: Vec<ExportedPassage>,
     /// Oldest first.
     #[serde(default)]
-    pub history: Vec<MovedChange>,
+    pub history: Vec<ExportedChange>,
 }
 
 /// A passage of a moved memory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct MovedPassage {
+pub struct ExportedPassage {
     /// Bytes into the content.
     pub start: u32,
     /// Bytes.
@@ -76,7 +76,7 @@ pub struct MovedPassage {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "as in `MemoryChange`")]
-pub struct MovedChange {
+pub struct ExportedChange {
     pub id: String,
     pub at: String,
     pub by: String,

@@ -82,21 +82,21 @@ pub struct AnswerMessage {
     pub reasoning_content: Option<String>,
     pub refusal: Option<()>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub tool_calls: Vec<AnsweredCall>,
+    pub tool_calls: Vec<MessageToolCall>,
     /// For a request with `functions`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub function_call: Option<AnsweredFunction>,
+    pub function_call: Option<MessageFunction>,
 }
 
 /// A call in an answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
-pub struct AnsweredCall {
+pub struct MessageToolCall {
     pub id: String,
     #[serde(rename = "type")]
     pub kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub function: Option<AnsweredFunction>,
+    pub function: Option<MessageFunction>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub custom: Option<CalledCustom>,
 }
@@ -104,7 +104,7 @@ pub struct AnsweredCall {
 /// A function that is called in an answer; the arguments are a JSON text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
-pub struct AnsweredFunction {
+pub struct MessageFunction {
     pub name: String,
     pub arguments: String,
 }

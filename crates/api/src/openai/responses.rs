@@ -342,7 +342,7 @@ pub struct OutputTokensDetails {
 #[expect(missing_docs, reason = "the names are OpenAI's")]
 pub struct StreamEvent {
     #[serde(flatten)]
-    pub happened: Happened,
+    pub kind: EventKind,
     pub sequence_number: u64,
 }
 
@@ -350,7 +350,7 @@ pub struct StreamEvent {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "type")]
 #[expect(missing_docs, reason = "the names are OpenAI's")]
-pub enum Happened {
+pub enum EventKind {
     #[serde(rename = "response.created")]
     Created { response: Box<Response> },
     #[serde(rename = "response.queued")]
@@ -401,29 +401,29 @@ pub enum Happened {
     Failed { response: Box<Response> },
 }
 
-impl Happened {
+impl EventKind {
     /// As the stream names it.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
-            Happened::Created { .. } => "response.created",
-            Happened::Queued { .. } => "response.queued",
-            Happened::InProgress { .. } => "response.in_progress",
-            Happened::ItemAdded { .. } => "response.output_item.added",
-            Happened::PartAdded { .. } => "response.content_part.added",
-            Happened::TextDelta { .. } => "response.output_text.delta",
-            Happened::TextDone { .. } => "response.output_text.done",
-            Happened::ReasoningDelta { .. } => "response.reasoning_text.delta",
-            Happened::ReasoningDone { .. } => "response.reasoning_text.done",
-            Happened::PartDone { .. } => "response.content_part.done",
-            Happened::ArgumentsDelta { .. } => "response.function_call_arguments.delta",
-            Happened::ArgumentsDone { .. } => "response.function_call_arguments.done",
-            Happened::CustomInputDelta { .. } => "response.custom_tool_call_input.delta",
-            Happened::CustomInputDone { .. } => "response.custom_tool_call_input.done",
-            Happened::ItemDone { .. } => "response.output_item.done",
-            Happened::Completed { .. } => "response.completed",
-            Happened::Incomplete { .. } => "response.incomplete",
-            Happened::Failed { .. } => "response.failed",
+            EventKind::Created { .. } => "response.created",
+            EventKind::Queued { .. } => "response.queued",
+            EventKind::InProgress { .. } => "response.in_progress",
+            EventKind::ItemAdded { .. } => "response.output_item.added",
+            EventKind::PartAdded { .. } => "response.content_part.added",
+            EventKind::TextDelta { .. } => "response.output_text.delta",
+            EventKind::TextDone { .. } => "response.output_text.done",
+            EventKind::ReasoningDelta { .. } => "response.reasoning_text.delta",
+            EventKind::ReasoningDone { .. } => "response.reasoning_text.done",
+            EventKind::PartDone { .. } => "response.content_part.done",
+            EventKind::ArgumentsDelta { .. } => "response.function_call_arguments.delta",
+            EventKind::ArgumentsDone { .. } => "response.function_call_arguments.done",
+            EventKind::CustomInputDelta { .. } => "response.custom_tool_call_input.delta",
+            EventKind::CustomInputDone { .. } => "response.custom_tool_call_input.done",
+            EventKind::ItemDone { .. } => "response.output_item.done",
+            EventKind::Completed { .. } => "response.completed",
+            EventKind::Incomplete { .. } => "response.incomplete",
+            EventKind::Failed { .. } => "response.failed",
         }
     }
 }

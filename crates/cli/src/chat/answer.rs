@@ -2,7 +2,7 @@
 //! before it, and the memories that it cites behind it.
 
 use futures_util::StreamExt as _;
-use lar_api::conversations::{Citations, InTurn, Recalled, TurnBegun};
+use lar_api::conversations::{Citations, MemoryActivity, Recalled, TurnStarted};
 use lar_api::tasks::TaskEvent;
 use serde::Serialize;
 use serde_json::Value;
@@ -22,7 +22,7 @@ pub(super) struct Answer {
     pub(super) id: String,
     pub(super) text: String,
     pub(super) end: TaskEvent,
-    pub(super) memory: InTurn,
+    pub(super) memory: MemoryActivity,
 }
 
 /// Where an answer is printed, which says how what memory did is told and undone.
@@ -87,7 +87,7 @@ async fn print(
     };
     let mut events = std::pin::pin!(sse::events(response));
     let mut screen = Screen::new(*output);
-    let (mut id, mut text, mut memory) = (String::new(), String::new(), InTurn::default());
+    let (mut id, mut text, mut memory) = (String::new(), String::new(), MemoryActivity::default());
     let end = loop {
         let event = tokio::select! {
             event = events.next() => event,
@@ -102,7 +102,7 @@ async fn print(
         let (name, data) = event?;
         match (name.as_str(), TaskEvent::parse(&name, &data)) {
             ("message", _) => {
-                if let Ok(begun) = serde_json::from_str::<TurnBegun>(&data) {
+                if let Ok(begun) = serde_json::from_str::<TurnStarted>(&data) {
                     (id, memory) = (begun.answer.id, begun.answer.memory.unwrap_or_default());
                 }
                 stop.begun(client, output, conversation);
@@ -251,7 +251,7 @@ pub(super) fn one_line(text: &str) -> String {
 }
 
 /// Tells what memory did in a turn, before its answer.
-fn tell(output: &Output, memory: &InTurn, asked: Asked) {
+fn tell(output: &Output, memory: &MemoryActivity, asked: Asked) {
     let (recalled, changed) = (recalled(memory), changed(memory, asked));
     match asked {
         Asked::Chat => {
@@ -272,14 +272,14 @@ fn tell(output: &Output, memory: &InTurn, asked: Asked) {
 }
 
 /// What an answer was given of memory, for a person.
-fn recalled(memory: &InTurn) -> Vec<String> {
+fn recalled(memory: &MemoryActivity) -> Vec<String> {
     let line =
         |one: &Recalled| format!("  recalled ({}) {} — {}", one.day, one_line(&one.content), one.reason);
     memory.recalled.iter().map(line).collect()
 }
 
 /// What was changed of memory in a turn, for a person, and how to undo it.
-fn changed(memory: &InTurn, asked: Asked) -> Vec<String> {
+fn changed(memory: &MemoryActivity, asked: Asked) -> Vec<String> {
     let mut lines = Vec::new();
     // A key without `memory:read` gets no text.
     let line = |text: &str| {
@@ -346,11 +346,11 @@ mod tests {
             instead_of_id: None,
             change: None,
         };
-        let memory = InTurn { saved: vec![saved], ..InTurn::default() };
+        let memory = MemoryActivity { saved: vec![saved], ..MemoryActivity::default() };
         let told = "  saved: The gate opens with 5512.";
         assert_eq!(changed(&memory, Asked::Chat), [told, "  /undo reverts this"]);
         assert_eq!(changed(&memory, Asked::Once), [told, "  `lar memory undo mem_1` reverts this"]);
-        assert_eq!(changed(&InTurn::default(), Asked::Once), [""; 0]);
+        assert_eq!(changed(&MemoryActivity::default(), Asked::Once), [""; 0]);
     }
 
     #[test]

@@ -2,8 +2,8 @@
 //! in and leaving makes none.
 
 use lar_api::Page;
-use lar_api::conversations::{Conversation, InTurn, NewConversation, NewMessage, Retry};
-use lar_api::memories::{Undo, Undone};
+use lar_api::conversations::{Conversation, MemoryActivity, NewConversation, NewMessage, Retry};
+use lar_api::memories::{Undo, UndoResult};
 use lar_api::models::Model;
 
 use super::answer::{self, Answer, Asked, footer};
@@ -117,7 +117,7 @@ struct Chat<'a> {
     /// The last answer's message.
     answer: Option<String>,
     /// What memory did in the last turn.
-    memory: InTurn,
+    memory: MemoryActivity,
 }
 
 impl<'a> Chat<'a> {
@@ -142,7 +142,7 @@ impl<'a> Chat<'a> {
             model,
             system: args.system,
             temporary: args.temporary,
-            memory: InTurn::default(),
+            memory: MemoryActivity::default(),
             conversation,
         })
     }
@@ -188,7 +188,7 @@ impl<'a> Chat<'a> {
     }
 
     fn start_over(&mut self, temporary: bool, remark: &str) -> anyhow::Result<()> {
-        (self.conversation, self.answer, self.memory) = (None, None, InTurn::default());
+        (self.conversation, self.answer, self.memory) = (None, None, MemoryActivity::default());
         self.temporary = temporary;
         self.output.remark(&format!("{remark}\n"));
         Ok(())
@@ -292,14 +292,14 @@ async fn chat_models(client: &Client) -> anyhow::Result<Vec<Model>> {
 }
 
 /// Reverts what memory did in a turn; says what was done.
-async fn undo(client: &Client, memory: InTurn) -> anyhow::Result<String> {
+async fn undo(client: &Client, memory: MemoryActivity) -> anyhow::Result<String> {
     let saved = memory.saved.into_iter().map(|one| (one.id, one.change));
     let forgotten = memory.forgotten.into_iter().map(|one| (one.id, one.change));
     let done: Vec<(String, Option<String>)> =
         saved.chain(forgotten).filter(|(id, _)| !id.is_empty()).collect();
     for (id, decision) in &done {
         let undo = Undo { decision: decision.clone() };
-        let _: Undone = client.post(&format!("memories/{}/undo", path(id)), &undo).await?;
+        let _: UndoResult = client.post(&format!("memories/{}/undo", path(id)), &undo).await?;
     }
     Ok(if done.is_empty() { "There is nothing to undo.".into() } else { "Reverted.".into() })
 }

@@ -38,10 +38,10 @@ impl Check {
 
 pub(super) async fn run(client: &Client, recipe: &Recipe, around: &Surroundings) -> Vec<Check> {
     let mut checks = Vec::new();
-    if let Some(api) = recipe.chats {
+    if let Some(api) = recipe.chat_path {
         checks.push(Check::of("a chat", within(CHAT_TIMEOUT, chat(client, api)).await));
     }
-    if recipe.remembers {
+    if recipe.has_memory_tools {
         let tried = within(MEMORY_TIMEOUT, memory(client, recipe.name, around)).await;
         checks.push(Check::of("a memory saved, found and forgotten", tried));
     }

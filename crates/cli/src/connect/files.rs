@@ -12,7 +12,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use lar_api::clients::{FileRecipe, Form, filled};
+use lar_api::clients::{FileRecipe, Form, fill_template};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -71,15 +71,15 @@ pub(super) fn prepare(
     let shown = path.display().to_string();
     let old = read(&path)?;
     if recipe.form == Form::Whole {
-        let wrote = filled(recipe.text, values);
+        let wrote = fill_template(recipe.text, values);
         let backup = old.as_ref().map(|_| backup_of(&path));
         let (folders, places) = (missing(&path), Vec::new());
         return Ok(Changed { path, form: recipe.form, backup, folders, wrote, places });
     }
     let old_text = old.as_deref().unwrap_or_default();
     let set = |places: &mut Vec<Place>| match recipe.form {
-        Form::Json => json::set(old_text, &value_of(recipe, values)?, recipe.ours, places),
-        _ => toml::set(old_text, &filled(recipe.text, values), recipe.ours, places),
+        Form::Json => json::set(old_text, &value_of(recipe, values)?, recipe.managed_paths, places),
+        _ => toml::set(old_text, &fill_template(recipe.text, values), recipe.managed_paths, places),
     };
     let mut places = Vec::new();
     let wrote = set(&mut places).with_context(|| {
@@ -102,9 +102,13 @@ pub(super) fn extend(
 ) -> anyhow::Result<()> {
     let mut places = Vec::new();
     changed.wrote = match recipe.form {
-        Form::Json => json::set(&changed.wrote, &value_of(recipe, values)?, recipe.ours, &mut places)?,
-        Form::Toml => toml::set(&changed.wrote, &filled(recipe.text, values), recipe.ours, &mut places)?,
-        Form::Whole => filled(recipe.text, values),
+        Form::Json => {
+            json::set(&changed.wrote, &value_of(recipe, values)?, recipe.managed_paths, &mut places)?
+        }
+        Form::Toml => {
+            toml::set(&changed.wrote, &fill_template(recipe.text, values), recipe.managed_paths, &mut places)?
+        }
+        Form::Whole => fill_template(recipe.text, values),
     };
     changed.places.append(&mut places);
     Ok(())
@@ -114,7 +118,7 @@ pub(super) fn extend(
 fn value_of(recipe: &FileRecipe, values: &[(&str, &str)]) -> anyhow::Result<Value> {
     fn fill(value: &mut Value, values: &[(&str, &str)]) {
         match value {
-            Value::String(text) => *text = filled(text, values),
+            Value::String(text) => *text = fill_template(text, values),
             Value::Array(items) => items.iter_mut().for_each(|item| fill(item, values)),
             Value::Object(fields) => fields.values_mut().for_each(|field| fill(field, values)),
             _ => {}

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use lar_api::clients::{FileRecipe, Form, Part, Recipe, filled};
+use lar_api::clients::{FileRecipe, Form, Part, Recipe, fill_template};
 use lar_base::shell;
 use serde_json::Value;
 
@@ -29,7 +29,7 @@ pub(super) fn run(
     for file in chosen.iter().filter(|file| file.by_hand != Some("")) {
         files.push((*file, place(file, around)?.0, text_of(file, values)?));
     }
-    let example = recipe.example.map(|example| filled(example, values));
+    let example = recipe.example.map(|example| fill_template(example, values));
     let contain =
         |what: &str| files.iter().map(|(_, _, text)| text).chain(&example).any(|text| text.contains(what));
     let reads_file = contain(&kept.key.display().to_string());
@@ -51,7 +51,7 @@ pub(super) fn run(
             around.called, recipe.name
         ));
     }
-    let then = filled(recipe.then, values);
+    let then = fill_template(recipe.then, values);
     steps.push(match example {
         Some(example) => format!("{then}\n\n{}", indented(&example)),
         None => then,
@@ -101,7 +101,7 @@ fn file_step(file: &FileRecipe, path: &Path, text: &str) -> String {
 }
 
 fn text_of(file: &FileRecipe, values: &[(&str, &str)]) -> anyhow::Result<String> {
-    let text = filled(file.by_hand.unwrap_or(file.text), values);
+    let text = fill_template(file.by_hand.unwrap_or(file.text), values);
     Ok(match file.form {
         Form::Json => serde_json::to_string_pretty(&serde_json::from_str::<Value>(&text)?)?,
         Form::Toml | Form::Whole => text.trim().to_owned(),

@@ -1,13 +1,15 @@
 //! What memories look like in a terminal.
 
-use lar_api::memories::{Decided, Ingested, Memory, MemoryChange, MemoryStats, SearchResult, WrittenMemory};
+use lar_api::memories::{
+    IngestResult, Memory, MemoryChange, MemoryStats, SearchResult, SmartIngestResult, WrittenMemory,
+};
 
 use crate::output::{plain, size, table};
 
 /// Characters of a memory in a list.
 const LINE_CHARS: usize = 80;
 
-pub(super) fn remembered(made: &Ingested) -> String {
+pub(super) fn remembered(made: &IngestResult) -> String {
     let mut told = if made.created { "Remembered" } else { "Known already" }.to_owned();
     told.push_str(&format!(" as {}.", made.memory.id));
     if !made.redacted.is_empty() {
@@ -19,7 +21,7 @@ pub(super) fn remembered(made: &Ingested) -> String {
     told
 }
 
-pub(super) fn became(decided: &Decided) -> String {
+pub(super) fn became(decided: &SmartIngestResult) -> String {
     let id = decided.memory.as_ref().map(|memory| memory.id.as_str()).unwrap_or_default();
     let mut told = match decided.decision.as_str() {
         "reject" => format!("Not remembered: {}.", decided.reason.as_deref().unwrap_or_default()),

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use lar_base::{Bytes, Instant, TaskId, Tasks};
+use lar_base::{Bytes, Instant, TaskGroup, TaskId};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use super::supervisor::Order;
@@ -32,7 +32,7 @@ pub(crate) struct PoolManager {
     /// A task with a deadline came.
     clock: Notify,
     tick: Duration,
-    tasks: Tasks,
+    tasks: TaskGroup,
 }
 
 #[derive(Debug)]
@@ -68,7 +68,7 @@ impl PoolEntry {
 }
 
 impl PoolManager {
-    pub(super) fn new(limits: Limits, tasks: &Tasks) -> Self {
+    pub(super) fn new(limits: Limits, tasks: &TaskGroup) -> Self {
         // Whether a model is idle for too long, or waits for memory, is looked at now and then.
         let tick = limits.keep_alive.unwrap_or(TICK_MAX).clamp(TICK_MIN, TICK_MAX);
         let state = ManagerState {

@@ -18,7 +18,7 @@ use lar_store::TaskStart;
 use super::Gateway;
 use crate::metrics::ByReason;
 use crate::routes::Route;
-use crate::task::{HangUp, Task, Work};
+use crate::task::{OnDisconnect, Task, Work};
 
 /// Proof that a task may run: it has a route and its prompt fits. Nothing is dispatched without one.
 #[derive(Debug)]
@@ -28,16 +28,16 @@ pub struct Admitted {
     pub(super) request_id: Option<Arc<str>>,
     pub(super) priority: Priority,
     pub(super) deadline: Option<Duration>,
-    pub(super) hang_up: HangUp,
+    pub(super) on_disconnect: OnDisconnect,
     pub(super) route: Route,
-    pub(super) ready: Ready,
+    pub(super) ready: PreparedWork,
     /// What of the request has no effect with this model; names below [`lar_engines::CONSTRAINT_FIELD`] are of the format.
     pub(super) ignored: Vec<String>,
 }
 
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "one is made per task, and nearly all are the large one")]
-pub(super) enum Ready {
+pub(super) enum PreparedWork {
     Generate {
         job: GenerationRequest,
         /// Of the prompt; 0 until the engine has counted it.
@@ -74,8 +74,8 @@ impl Admitted {
     #[must_use]
     pub fn tokens_in(&self) -> u64 {
         match &self.ready {
-            Ready::Generate { tokens_in, .. } => *tokens_in,
-            Ready::Embed { .. } | Ready::Rank { .. } => 0,
+            PreparedWork::Generate { tokens_in, .. } => *tokens_in,
+            PreparedWork::Embed { .. } | PreparedWork::Rank { .. } => 0,
         }
     }
 
@@ -140,9 +140,9 @@ impl Gateway {
                     let format = sampling.constraint.take();
                     chat.format = format.map(|constraint| AnswerFormat { constraint, strict });
                 }
-                let turn = self.shared.large_prompts.turn(start.key, prompt.bytes()).await?;
+                let permit = self.shared.large_prompts.acquire(start.key, prompt.bytes()).await?;
                 let prepared = self.shared.engines.prepare(&route.pool, Some(start.key), prompt).await;
-                drop(turn);
+                drop(permit);
                 let prepared = prepared.map_err(|error| match error {
                     lar_engines::Error::PromptTooLong { tokens_at_least, context_tokens } => too_long(
                         usize::try_from(tokens_at_least).unwrap_or(usize::MAX),
@@ -161,7 +161,7 @@ impl Gateway {
                 if let Some(constraint) = sampling.constraint.take() {
                     if let Constraint::Gbnf(source) = &constraint {
                         let kind = gbnf::parse(source).map_err(lar_engines::Error::Constraint)?;
-                        if kind == gbnf::Kind::Other && !self.shared.routes.takes_gbnf() {
+                        if kind == gbnf::Kind::Other && !self.shared.routes.allows_gbnf() {
                             return Err(lar_engines::Error::Constraint(GBNF_OFF.into()).into());
                         }
                     }
@@ -177,10 +177,10 @@ impl Gateway {
                 let room = room_for_answer(tokens_in, context_tokens, &route.pool)?;
                 sampling.tokens_max = match sampling.tokens_max {
                     0 => room,
-                    wanted if sampling.shift_keep.is_some() => wanted.min(SHIFTED_TOKENS_MAX),
-                    wanted => wanted.min(room),
+                    requested if sampling.shift_keep.is_some() => requested.min(SHIFTED_TOKENS_MAX),
+                    requested => requested.min(room),
                 };
-                Ready::Generate {
+                PreparedWork::Generate {
                     job: GenerationRequest {
                         prompt: prepared.prompt,
                         sampling,
@@ -194,12 +194,12 @@ impl Gateway {
             // Texts may wait for long: no more of them is kept than is read.
             (Work::Embed { mut texts }, Ability::Embed) => {
                 self.shared.engines.shorten(&route.pool, &mut texts);
-                Ready::Embed { texts, cache_of: self.shared.routes.cache_of(start.key) }
+                PreparedWork::Embed { texts, cache_of: self.shared.routes.cache_of(start.key) }
             }
             (Work::Rank { mut query, mut texts }, Ability::Rank) => {
                 self.shared.engines.shorten(&route.pool, std::slice::from_mut(&mut query));
                 self.shared.engines.shorten(&route.pool, &mut texts);
-                Ready::Rank { query, texts }
+                PreparedWork::Rank { query, texts }
             }
             (work, ability) => {
                 let does = match ability {
@@ -207,19 +207,19 @@ impl Gateway {
                     Ability::Embed => "makes embeddings",
                     Ability::Rank => "ranks texts",
                 };
-                let wanted = match work {
+                let mismatch = match work {
                     Work::Generate { .. } => "cannot chat",
                     Work::Embed { .. } => "makes no embeddings; try `default-embedding`",
                     Work::Rank { .. } => "ranks nothing; try `default-rerank`",
                 };
-                return Err(Problem::invalid("model", format!("`{}` {does}; it {wanted}", route.pool)));
+                return Err(Problem::invalid("model", format!("`{}` {does}; it {mismatch}", route.pool)));
             }
         };
-        let Task { priority, deadline, hang_up, .. } = task;
+        let Task { priority, deadline, on_disconnect, .. } = task;
         if !ignored.is_empty() {
             tracing::info!(task = %start.id, ignored = ignored.join(", "), "parts of a request have no effect");
         }
-        Ok(Admitted { start, request_id, priority, deadline, hang_up, route, ready, ignored })
+        Ok(Admitted { start, request_id, priority, deadline, on_disconnect, route, ready, ignored })
     }
 
     fn engine(&self, route: &Route) -> Result<Engine, Problem> {
@@ -248,7 +248,7 @@ impl Gateway {
     /// As [`Gateway::count_tokens`]; [`Code::RateLimited`](lar_base::Code::RateLimited) when the key's other large prompts
     /// take too long.
     pub async fn count_tokens_for(&self, key: KeyId, model: &str, prompt: &Prompt) -> Result<Count, Problem> {
-        let _turn = self.shared.large_prompts.turn(key, prompt.bytes()).await?;
+        let _permit = self.shared.large_prompts.acquire(key, prompt.bytes()).await?;
         self.count(model, Some(key), prompt).await
     }
 
@@ -273,7 +273,7 @@ impl Gateway {
         model: &str,
         question: TokenizerQuery,
     ) -> Result<TokenizerAnswer, Problem> {
-        let _turn = self.shared.large_prompts.turn(key, question.bytes()).await?;
+        let _permit = self.shared.large_prompts.acquire(key, question.bytes()).await?;
         let route = self.shared.routes.find(model, None).await?;
         Ok(self.shared.engines.query_tokenizer(&route.pool, Some(key), question).await?)
     }

@@ -22,14 +22,14 @@ pub(crate) struct Keywords {
 #[derive(Debug, Default)]
 struct Postings {
     /// Ascending.
-    passages: Vec<u32>,
+    chunks: Vec<u32>,
     counts: Vec<u8>,
 }
 
 impl Keywords {
     /// Adds the next passage.
     pub(crate) fn push<'a>(&mut self, words: impl Iterator<Item = (&'a str, u32)>) {
-        let passage = u32::try_from(self.lengths.len()).unwrap_or(u32::MAX);
+        let chunk = u32::try_from(self.lengths.len()).unwrap_or(u32::MAX);
         let mut length = 0_u32;
         for (word, count) in words {
             length += count;
@@ -37,7 +37,7 @@ impl Keywords {
                 Some(postings) => postings,
                 None => self.words.entry(word.into()).or_default(),
             };
-            postings.passages.push(passage);
+            postings.chunks.push(chunk);
             postings.counts.push(u8::try_from(count).unwrap_or(u8::MAX));
         }
         let length = u16::try_from(length).unwrap_or(u16::MAX);
@@ -48,22 +48,22 @@ impl Keywords {
     /// Each passage's BM25 beside the most that these words can give, 0 to 1; all 0 where no passage has any.
     pub(crate) fn score(&self, words: &[(String, u32)]) -> Vec<f32> {
         let mut scores = vec![0.0_f32; self.lengths.len()];
-        let passages = self.lengths.len() as f32;
-        let average = (self.total_length as f32 / passages.max(1.0)).max(1.0);
+        let chunks = self.lengths.len() as f32;
+        let average = (self.total_length as f32 / chunks.max(1.0)).max(1.0);
         let found: Vec<(&Postings, f32)> = words
             .iter()
             .filter_map(|(word, _)| {
                 let postings = self.words.get(word.as_str())?;
-                let with = postings.passages.len() as f32;
-                Some((postings, (1.0 + (passages - with + 0.5) / (with + 0.5)).ln()))
+                let with = postings.chunks.len() as f32;
+                Some((postings, (1.0 + (chunks - with + 0.5) / (with + 0.5)).ln()))
             })
             .collect();
         let most: f32 = found.iter().map(|(_, weight)| weight * (K1 + 1.0)).sum();
         let (base, per_word) = (K1 * (1.0 - B), K1 * B / average);
         for (postings, weight) in found {
             let worth = weight * (K1 + 1.0) / most;
-            for (passage, count) in postings.passages.iter().zip(&postings.counts) {
-                let at = *passage as usize;
+            for (chunk, count) in postings.chunks.iter().zip(&postings.counts) {
+                let at = *chunk as usize;
                 let count = f32::from(*count);
                 scores[at] += worth * count / (count + base + per_word * f32::from(self.lengths[at]));
             }
@@ -72,10 +72,10 @@ impl Keywords {
     }
 
     /// How many of these words a passage has, as a part of all of them, 0 to 1.
-    pub(crate) fn share(&self, words: &[(String, u32)], passage: u32) -> f32 {
+    pub(crate) fn share(&self, words: &[(String, u32)], chunk: u32) -> f32 {
         let has = |word: &str| {
             let postings = self.words.get(word);
-            postings.is_some_and(|postings| postings.passages.binary_search(&passage).is_ok())
+            postings.is_some_and(|postings| postings.chunks.binary_search(&chunk).is_ok())
         };
         let shared = words.iter().filter(|(word, _)| has(word)).count();
         shared as f32 / words.len().max(1) as f32
@@ -83,11 +83,8 @@ impl Keywords {
 
     /// Bytes that it takes, about.
     pub(crate) fn bytes(&self) -> usize {
-        let postings: usize = self
-            .words
-            .iter()
-            .map(|(word, postings)| word.len() + 80 + postings.passages.capacity() * 5)
-            .sum();
+        let postings: usize =
+            self.words.iter().map(|(word, postings)| word.len() + 80 + postings.chunks.capacity() * 5).sum();
         postings + self.lengths.capacity() * 2
     }
 }
@@ -119,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn scores_are_those_of_the_reference() {
+    fn bm25_scores_match_the_reference() {
         let mut made = Numbers(42);
         let mut keywords = Keywords::default();
         for _ in 0..100 {

@@ -8,25 +8,25 @@ use std::ops::Range;
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::rows::{Halved, Kernel, Portable, Rows};
+use super::vector_store::{HalfByteQuery, Kernel, Portable, VectorStore};
 use crate::vectors::Quantized;
 
 /// What a passage scores before its memory's strength counts.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Scored {
-    pub(crate) passage: u32,
+pub(crate) struct ChunkScore {
+    pub(crate) chunk: u32,
     /// Words and meaning joined.
     pub(crate) score: f32,
     /// How much of the query's words it has, 0 to 1.
-    pub(crate) words: f32,
+    pub(crate) keyword_score: f32,
     /// The cosine of its nearest piece; absent where there is no vector.
-    pub(crate) meaning: Option<f32>,
+    pub(crate) similarity: Option<f32>,
 }
 
 /// A query beside all passages.
 pub(crate) struct Scan<'a> {
-    rows: &'a Rows,
-    query: Option<(&'a Quantized, Halved)>,
+    rows: &'a VectorStore,
+    query: Option<(&'a Quantized, HalfByteQuery)>,
     /// What the words gave each passage, 0 to 1.
     words: &'a [f32],
     /// What they weigh beside meaning, 0 to 1.
@@ -34,23 +34,28 @@ pub(crate) struct Scan<'a> {
 }
 
 impl<'a> Scan<'a> {
-    pub(crate) fn new(rows: &'a Rows, query: Option<&'a Quantized>, words: &'a [f32], weight: f32) -> Self {
-        Self { rows, query: query.map(|query| (query, Halved::of(query))), words, weight }
+    pub(crate) fn new(
+        rows: &'a VectorStore,
+        query: Option<&'a Quantized>,
+        words: &'a [f32],
+        weight: f32,
+    ) -> Self {
+        Self { rows, query: query.map(|query| (query, HalfByteQuery::of(query))), words, weight }
     }
 
     /// What a passage scores; `None` where it has nothing in common with the query.
-    pub(crate) fn exact(&self, passage: usize) -> Option<Scored> {
-        let words = self.words[passage];
+    pub(crate) fn exact(&self, chunk: usize) -> Option<ChunkScore> {
+        let words = self.words[chunk];
         let query = self.query.as_ref();
-        let meaning =
-            query.and_then(|(query, _)| largest(self.rows.of(passage), |row| self.rows.cosine(row, query)));
-        let score = self.joined(words, meaning);
-        (score > 0.0).then_some(Scored { passage: passage as u32, score, words, meaning })
+        let similarity =
+            query.and_then(|(query, _)| largest(self.rows.of(chunk), |row| self.rows.cosine(row, query)));
+        let score = self.combine(words, similarity);
+        (score > 0.0).then_some(ChunkScore { chunk: chunk as u32, score, keyword_score: words, similarity })
     }
 
     /// What each of these passages scores at most.
-    pub(crate) fn bounds(&self, passages: Range<usize>) -> Vec<f32> {
-        let bounds = Bounds { scan: self, passages };
+    pub(crate) fn bounds(&self, chunks: Range<usize>) -> Vec<f32> {
+        let bounds = Bounds { scan: self, chunks };
         #[cfg(target_arch = "x86_64")]
         if let Some(wide) = pulp::x86::V3::try_new() {
             return wide.vectorize(
@@ -62,15 +67,15 @@ impl<'a> Scan<'a> {
     }
 
     #[inline(always)]
-    fn joined(&self, words: f32, meaning: Option<f32>) -> f32 {
-        meaning.map_or(words, |meaning| self.weight * words + (1.0 - self.weight) * meaning.max(0.0))
+    fn combine(&self, words: f32, similarity: Option<f32>) -> f32 {
+        similarity.map_or(words, |similarity| self.weight * words + (1.0 - self.weight) * similarity.max(0.0))
     }
 }
 
 /// A pass over bounds, compiled for one kind of processor.
 struct Bounds<'a> {
     scan: &'a Scan<'a>,
-    passages: Range<usize>,
+    chunks: Range<usize>,
 }
 
 impl WithSimd for Bounds<'_> {
@@ -85,12 +90,13 @@ impl WithSimd for Bounds<'_> {
 impl Bounds<'_> {
     #[inline(always)]
     fn with(self, kernel: impl Kernel) -> Vec<f32> {
-        let Self { scan, passages } = self;
-        let Some((_, halved)) = &scan.query else { return scan.words[passages].to_vec() };
-        let mut bounds = Vec::with_capacity(passages.len());
-        for passage in passages {
-            let meaning = largest(scan.rows.of(passage), |row| scan.rows.cosine_at_most(row, halved, kernel));
-            bounds.push(scan.joined(scan.words[passage], meaning));
+        let Self { scan, chunks } = self;
+        let Some((_, halved)) = &scan.query else { return scan.words[chunks].to_vec() };
+        let mut bounds = Vec::with_capacity(chunks.len());
+        for chunk in chunks {
+            let similarity =
+                largest(scan.rows.of(chunk), |row| scan.rows.cosine_at_most(row, halved, kernel));
+            bounds.push(scan.combine(scan.words[chunk], similarity));
         }
         bounds
     }

@@ -2,7 +2,7 @@
 //! case; verbs in the form that Snowball's stemmer gives them. Another language would be another file like this one.
 
 /// Words that bind others and say nothing themselves.
-pub(super) const BINDING: &[&str] = &[
+pub(super) const FUNCTION_WORDS: &[&str] = &[
     "without", "behind", "near", "beside", "below", "inside", "outside", "next", "over", "then", "a",
     "about", "all", "an", "and", "any", "as", "at", "because", "before", "between", "but", "by", "during",
     "for", "from", "how", "in", "into", "of", "on", "or", "since", "so", "than", "that", "the", "there",
@@ -12,25 +12,25 @@ pub(super) const BINDING: &[&str] = &[
     "remember", "very", "some", "most", "mostly", "more", "even",
 ];
 /// Binding words that begin a part of a sentence of its own.
-pub(super) const PARTING: &[&str] = &[
+pub(super) const PHRASE_STARTERS: &[&str] = &[
     "without", "behind", "near", "beside", "below", "inside", "outside", "next", "over", "and", "but",
     "because", "with", "in", "on", "at", "from", "by", "to", "for", "of", "since", "so", "until", "under",
     "within", "during", "after", "before", "between", "who", "which", "where", "when", "while", "every",
     "per", "as", "above", "only", "even",
 ];
 /// Where something is, or who has it.
-pub(super) const PLACING: &[&str] = &[
+pub(super) const LOCATIVE_PREPOSITIONS: &[&str] = &[
     "behind", "near", "beside", "next", "inside", "outside", "below", "in", "on", "at", "under", "with",
     "to", "by", "from",
 ];
 /// Forms of be, have, do and the verbs that go with others.
-pub(super) const HELPING: &[&str] = &[
+pub(super) const AUXILIARIES: &[&str] = &[
     "am", "is", "are", "was", "were", "be", "been", "being", "has", "have", "had", "do", "does", "did",
     "will", "would", "can", "could", "must", "should", "shall", "may", "might",
 ];
-pub(super) const DENYING: &[&str] = &["not", "no", "never", "none", "nobody", "nothing"];
+pub(super) const NEGATIONS: &[&str] = &["not", "no", "never", "none", "nobody", "nothing"];
 /// Verbs, in one form, of which a thing has one value at a time: what comes behind them takes the place of what did.
-pub(super) const HOLDING: &[&str] = &[
+pub(super) const SINGLE_VALUED_VERBS: &[&str] = &[
     "stand", "report", "stay", "sit", "hang", "belong", "lead", "share", "cover", "contain", "return", "be",
     "live", "run", "listen", "expir", "cost", "start", "begin", "leav", "depart", "take", "meet", "weigh",
     "sleep", "call", "name", "store", "keep", "pay", "work", "go", "set", "write", "host", "lie", "hold",
@@ -39,28 +39,28 @@ pub(super) const HOLDING: &[&str] = &[
     "attend", "feed", "fed", "built", "sent", "own", "play", "read",
 ];
 /// Verbs, in one form, that many things may stand behind at once.
-pub(super) const GATHERING: &[&str] = &[
+pub(super) const MULTI_VALUED_VERBS: &[&str] = &[
     "like", "love", "hate", "enjoy", "speak", "know", "visit", "want", "make", "see", "help", "bind",
     "return", "expos",
 ];
 /// Forms of verbs that tell of what happened, once.
-pub(super) const HAPPENED: &[&str] = &[
+pub(super) const PAST_EVENT_VERBS: &[&str] = &[
     "went", "broke", "bought", "ran", "met", "had", "lent", "paid", "stayed", "chose", "won", "lost", "saw",
     "ate", "drank", "slept", "wrote", "gave", "took", "made", "came", "became", "began", "found", "got",
     "grew", "heard", "knew", "led", "said", "spent", "told", "thought", "was", "were", "did", "died", "flew",
     "drove", "fell", "felt",
 ];
 /// Participles that do not look it.
-pub(super) const DONE: &[&str] = &[
+pub(super) const IRREGULAR_PARTICIPLES: &[&str] = &[
     "written", "built", "kept", "sent", "held", "set", "fed", "done", "sold", "taken", "led", "driven",
     "rebuilt",
 ];
 /// Before a verb, they say that it may be, not that it is.
-pub(super) const ABLE: &[&str] = &["can", "could", "may", "might", "must", "should", "shall"];
-pub(super) const PERSONS: &[&str] = &["i", "we", "he", "she", "they", "you"];
+pub(super) const MODALS: &[&str] = &["can", "could", "may", "might", "must", "should", "shall"];
+pub(super) const PRONOUNS: &[&str] = &["i", "we", "he", "she", "they", "you"];
 pub(super) const TITLES: &[&str] = &["dr", "mr", "mrs", "ms", "prof", "professor"];
 /// What tells that something is otherwise than it was.
-pub(super) const CHANGING: &[&str] = &[
+pub(super) const CHANGE_WORDS: &[&str] = &[
     "moved",
     "switched",
     "changed",
@@ -90,7 +90,7 @@ pub(super) const CHANGING: &[&str] = &[
     "divorced",
 ];
 /// The same in several words.
-pub(super) const CHANGING_PHRASES: &[&str] = &[
+pub(super) const CHANGE_PHRASES: &[&str] = &[
     "no longer",
     "any more",
     "anymore",
@@ -108,10 +108,10 @@ pub(super) const CHANGING_PHRASES: &[&str] = &[
     "not any",
 ];
 /// What tells that the sentence corrects another.
-pub(super) const CORRECTING: &[&str] =
+pub(super) const CORRECTION_PHRASES: &[&str] =
     &["actually", "correction", "i was wrong", "that was wrong", "i meant"];
 /// Words that mean the same number, time or unit, and the one that is read.
-pub(super) const SAME: &[(&str, &str)] = &[
+pub(super) const SYNONYMS: &[(&str, &str)] = &[
     ("thirteen", "13"),
     ("fourteen", "14"),
     ("fifteen", "15"),
@@ -206,7 +206,7 @@ pub(super) const CALENDAR: &[&str] = &[
     "yesterday",
 ];
 /// Words that take each other's place.
-pub(super) const OPPOSITE: &[(&str, &str)] = &[
+pub(super) const ANTONYMS: &[(&str, &str)] = &[
     ("enabled", "disabled"),
     ("open", "closed"),
     ("broken", "repaired"),
@@ -235,7 +235,7 @@ pub(super) const OPPOSITE: &[(&str, &str)] = &[
     ("locked", "unlocked"),
 ];
 /// Words of answers that hold nothing.
-pub(super) const EMPTY: &[&str] = &[
+pub(super) const FILLER_WORDS: &[&str] = &[
     "alright",
     "then",
     "thx",

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse as _, Response};
 use lar_api::anthropic::{Block, Delta, Message, MessageDelta, StreamEvent, Usage};
 use lar_base::{Problem, TaskId};
 use lar_engines::chat_format::CallPart;
-use lar_gateway::{End, TaskEvent, cancelled};
+use lar_gateway::{End, TaskEvent, cancelled_problem};
 use serde_json::{Value, json};
 
 use super::{decode_messages, stop_reason, usage};
@@ -150,7 +150,7 @@ impl Stream {
             }
             TaskEvent::End(end) => self.end(&end),
             TaskEvent::Error(problem) => self.fail(&problem),
-            TaskEvent::Cancelled => self.fail(&cancelled()),
+            TaskEvent::Cancelled => self.fail(&cancelled_problem()),
             TaskEvent::Started { .. }
             | TaskEvent::Prefilling(_)
             | TaskEvent::Token { .. }

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use axum::response::Response;
 use lar_agents::{Turn, TurnRequest};
-use lar_api::conversations::{Citations, Feedback, Message as Wire, NewMessage, Retry, TurnBegun};
+use lar_api::conversations::{Citations, Feedback, Message as Wire, NewMessage, Retry, TurnStarted};
 use lar_base::{Caller, MessageId, Problem, Scope, TaskId};
 use lar_engines::driver::Sampling;
 use lar_memory::strength::Event;
-use lar_memory::{InTurn, Place};
+use lar_memory::{MemoryActivity, MemoryScope};
 use lar_store::{Message, NewMessage as Said, OwnedConversation, Rating, Role, Store};
 use tokio_util::sync::CancellationToken;
 
@@ -30,7 +30,7 @@ pub(crate) const CONTENT_BYTES_MAX: usize = 1 << 20;
 /// Says something and streams the answer.
 #[utoipa::path(post, path = "/lar/v1/conversations/{id}/messages", tag = "conversations",
     params(("id" = String, Path), ("idempotency-key" = Option<String>, Header)), request_body = NewMessage,
-    responses((status = 200, content_type = "text/event-stream", body = TurnBegun), (status = 409, body = lar_api::ProblemBody)))]
+    responses((status = 200, content_type = "text/event-stream", body = TurnStarted), (status = 409, body = lar_api::ProblemBody)))]
 pub(crate) async fn create(
     app: State,
     Conversing(caller): Conversing,
@@ -45,14 +45,18 @@ pub(crate) async fn create(
     };
     let sampling = sampling(new.temperature, new.max_tokens, new.seed)?;
     let said = Some(Said { parent, content: checked("content", new.content)? });
-    begin(&app, caller, TurnRequest { conversation, said, answer_to: None, model: new.model, sampling, once })
-        .await
+    begin(
+        &app,
+        caller,
+        TurnRequest { conversation, user_message: said, answer_to: None, model: new.model, sampling, once },
+    )
+    .await
 }
 
 /// Says something else in place of a person's message, on a branch of its own.
 #[utoipa::path(post, path = "/lar/v1/conversations/{id}/messages/{message}/branch", tag = "conversations",
     params(("id" = String, Path), ("message" = String, Path), ("idempotency-key" = Option<String>, Header)), request_body = Retry,
-    responses((status = 200, content_type = "text/event-stream", body = TurnBegun), (status = 409, body = lar_api::ProblemBody)))]
+    responses((status = 200, content_type = "text/event-stream", body = TurnStarted), (status = 409, body = lar_api::ProblemBody)))]
 pub(crate) async fn branch(
     app: State,
     Conversing(caller): Conversing,
@@ -73,7 +77,7 @@ pub(crate) async fn branch(
     begin(
         &app,
         caller,
-        TurnRequest { conversation, said, answer_to: None, model: retry.model, sampling, once },
+        TurnRequest { conversation, user_message: said, answer_to: None, model: retry.model, sampling, once },
     )
     .await
 }
@@ -81,7 +85,7 @@ pub(crate) async fn branch(
 /// Has the message that an answer belongs to answered again.
 #[utoipa::path(post, path = "/lar/v1/conversations/{id}/messages/{message}/regenerate", tag = "conversations",
     params(("id" = String, Path), ("message" = String, Path), ("idempotency-key" = Option<String>, Header)), request_body = Retry,
-    responses((status = 200, content_type = "text/event-stream", body = TurnBegun), (status = 409, body = lar_api::ProblemBody)))]
+    responses((status = 200, content_type = "text/event-stream", body = TurnStarted), (status = 409, body = lar_api::ProblemBody)))]
 pub(crate) async fn regenerate(
     app: State,
     Conversing(caller): Conversing,
@@ -96,7 +100,7 @@ pub(crate) async fn regenerate(
     begin(
         &app,
         caller,
-        TurnRequest { conversation, said: None, answer_to, model: retry.model, sampling, once },
+        TurnRequest { conversation, user_message: None, answer_to, model: retry.model, sampling, once },
     )
     .await
 }
@@ -128,10 +132,11 @@ pub(crate) async fn feedback(
 
 /// What a good answer was given was of use. The rating stands whatever becomes of that.
 async fn helped(app: &App, caller: Caller, answer: &Message) {
-    let in_turn = answer.memory.as_deref().and_then(|memory| serde_json::from_str::<InTurn>(memory).ok());
+    let in_turn =
+        answer.memory.as_deref().and_then(|memory| serde_json::from_str::<MemoryActivity>(memory).ok());
     let Some(in_turn) = in_turn.filter(|_| caller.has(Scope::MemoryWrite)) else { return };
     let used = async {
-        let writer = app.memories.writer(caller, Place::default()).await?;
+        let writer = app.memories.authorize_write(caller, MemoryScope::default()).await?;
         for recalled in &in_turn.recalled {
             let reason = Some("an answer that was given it was rated good".to_owned());
             if let Ok(id) = recalled.id.parse() {
@@ -189,10 +194,10 @@ async fn begin(app: &App, caller: Caller, request: TurnRequest) -> Result<Respon
     if let Some(answer) = idempotency::made(app, request.once.as_ref()).await? {
         return Ok(idempotency::replayed(again(app, &caller, &conversation, answer).await?));
     }
-    let Turn { answer, question, task, settled } = app.turns.begin(caller.clone(), request).await?;
+    let Turn { answer, question, task, persisted } = app.turns.begin(caller.clone(), request).await?;
     let first = begun(app, &caller, &conversation, &question, &answer).await?;
     let rest = tasks::Stream::new(task, app.gateway.engines().clone(), 0);
-    let ending = Ending { store: app.store.clone(), conversation, answer: answer.id, settled };
+    let ending = Ending { store: app.store.clone(), conversation, answer: answer.id, persisted };
     Ok(sse::response(Stream { parts: VecDeque::from([first]), rest: Some(rest), ending: Some(ending) }))
 }
 
@@ -231,7 +236,7 @@ async fn begun(
 ) -> Result<String, Problem> {
     // The first turn gave the conversation its title.
     let now = app.store.conversation_get(conversation.user(), conversation.id()).await?;
-    let begun = TurnBegun {
+    let begun = TurnStarted {
         title: now.get().title.clone(),
         question: message_for(caller, question),
         answer: message_for(caller, answer),
@@ -276,15 +281,15 @@ struct Ending {
     store: Store,
     conversation: OwnedConversation,
     answer: MessageId,
-    settled: CancellationToken,
+    persisted: CancellationToken,
 }
 
 impl Ending {
     /// The event that tells which memories the answer cites, if it cites any.
     async fn citations(&self) -> Option<String> {
-        tokio::time::timeout(SETTLE_TIMEOUT, self.settled.cancelled()).await.ok()?;
+        tokio::time::timeout(SETTLE_TIMEOUT, self.persisted.cancelled()).await.ok()?;
         let message = self.store.message_get(&self.conversation, self.answer).await.ok()?;
-        let recalled = serde_json::from_str::<InTurn>(message.memory.as_deref()?).ok()?.recalled;
+        let recalled = serde_json::from_str::<MemoryActivity>(message.memory.as_deref()?).ok()?.recalled;
         let memories: Vec<String> = recalled.into_iter().filter(|one| one.cited).map(|one| one.id).collect();
         let data = serde_json::to_string(&Citations { memories: memories.clone() }).ok()?;
         (!memories.is_empty()).then(|| sse::event(Some("citations"), None, &data))

@@ -11,7 +11,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
-use lar_api::conversations::{Conversation as Wire, Imported, Message as WireMessage};
+use lar_api::conversations::{Conversation as Wire, ImportResult, Message as WireMessage};
 use lar_base::{Caller, Code, ConversationId, MessageId, Problem, Timestamp};
 use lar_store::{Conversation, Message, Rating, Role, Status};
 
@@ -40,16 +40,16 @@ pub(crate) async fn export(app: State, Conversing(caller): Conversing) -> Result
 /// are taken or none.
 #[utoipa::path(post, path = "/lar/v1/conversations/import", tag = "conversations",
     request_body(content = Wire, content_type = "application/x-ndjson"),
-    responses((status = 200, body = Imported), (status = 400, body = lar_api::ProblemBody)))]
+    responses((status = 200, body = ImportResult), (status = 400, body = lar_api::ProblemBody)))]
 pub(crate) async fn import(
     app: State,
     Conversing(caller): Conversing,
     request: Request,
-) -> Result<axum::Json<Imported>, Failure> {
+) -> Result<axum::Json<ImportResult>, Failure> {
     let read = extract::json_lines(request, &app, |wire: Wire| conversation(&caller, wire)).await?;
     let all = read.len();
     let imported = app.store.conversations_import(read).await?;
-    Ok(axum::Json(Imported { imported, unchanged: all - imported }))
+    Ok(axum::Json(ImportResult { imported, unchanged: all - imported }))
 }
 
 /// The lines of an export, each read when it is sent.

@@ -10,7 +10,7 @@ use lar_api::openai::TopLogprob;
 use lar_base::{Problem, TaskId};
 use lar_catalog::DEFAULT_CHAT;
 use lar_engines::driver::{Candidate, Constraint, FinishReason, Prompt, TokenLogprobs, TokenizerQuery};
-use lar_gateway::{End, PrefillProgress, TaskEvent, cancelled};
+use lar_gateway::{End, PrefillProgress, TaskEvent, cancelled_problem};
 use serde_json::{Map, Value, json};
 
 use super::{logit_bias, settings};
@@ -399,7 +399,7 @@ impl sse::Source for Stream {
                     return Some(event_of(&last));
                 }
                 TaskEvent::Error(problem) => return Some(self.fail(&problem)),
-                TaskEvent::Cancelled => return Some(self.fail(&cancelled())),
+                TaskEvent::Cancelled => return Some(self.fail(&cancelled_problem())),
                 _ => {}
             }
         }

@@ -3,8 +3,8 @@
 use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
 use lar_api::llama_cpp::{
-    DETOKENIZE_FIELDS, DetokenizeRequest, Detokenized, Piece, RenderedPrompt, TOKENIZE_FIELDS, TokenPiece,
-    TokenizeRequest, Tokens,
+    DETOKENIZE_FIELDS, DetokenizeRequest, DetokenizeResponse, Piece, RenderedPrompt, TOKENIZE_FIELDS,
+    TokenPiece, TokenizeRequest, Tokens,
 };
 use lar_api::openai::responses::InputTokens;
 use lar_base::{Code, KeyId, Problem, TaskId};
@@ -111,7 +111,7 @@ pub(crate) async fn detokenize(
     let WantedText { model, tokens, ignored } = decode_tokens(&extract::body(request, &app).await?)?;
     let bytes = pieces(&app, caller.key(), &model, &tokens).await?.concat();
     let content = String::from_utf8_lossy(&bytes).into_owned();
-    Ok(with_ignored(axum::Json(Detokenized { content }).into_response(), &ignored))
+    Ok(with_ignored(axum::Json(DetokenizeResponse { content }).into_response(), &ignored))
 }
 
 pub(crate) async fn apply_template(

@@ -6,7 +6,7 @@ pub(crate) mod vestige;
 use std::sync::Arc;
 
 use axum::http::HeaderMap;
-use lar_api::memories::{Decided, Filters, NewMemory, SearchRequest};
+use lar_api::memories::{Filters, NewMemory, SearchRequest, SmartIngestResult};
 use lar_base::{Caller, Problem};
 use lar_memory::{Decision, Edit};
 use rmcp::model::{CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ErrorData};
@@ -119,7 +119,7 @@ async fn find(
     arguments: Value,
 ) -> Result<CallToolResult, Problem> {
     let wanted: SearchArguments = extract::from_value(&arguments)?;
-    let reader = app.memories.reader(caller, place(headers)?).await?;
+    let reader = app.memories.authorize_read(caller, place(headers)?).await?;
     let request = SearchRequest {
         query: wanted.query,
         limit: Some(wanted.limit.unwrap_or(LIMIT_DEFAULT)),
@@ -155,7 +155,7 @@ async fn save(
     arguments: Value,
 ) -> Result<CallToolResult, Problem> {
     let new: NewMemory = extract::from_value(&arguments)?;
-    let writer = app.memories.writer(caller, place(headers)?).await?;
+    let writer = app.memories.authorize_write(caller, place(headers)?).await?;
     let view = WriterView::of(&writer);
     // A turn of a dialogue is kept as it was said.
     if new.after.is_some() {
@@ -169,7 +169,7 @@ async fn save(
 }
 
 /// What became of something that was to be remembered, for a model to read; `shown` is what its caller may see of it.
-fn became(decision: Decision, shown: &Decided) -> String {
+fn became(decision: Decision, shown: &SmartIngestResult) -> String {
     let id = shown.memory.as_ref().map(|memory| memory.id.as_str()).unwrap_or_default();
     match (decision, &shown.against) {
         (Decision::Reject, _) => format!("Not saved: {}.", shown.reason.as_deref().unwrap_or_default()),
@@ -191,7 +191,7 @@ async fn get(
     arguments: Value,
 ) -> Result<CallToolResult, Problem> {
     let Named { id } = extract::from_value(&arguments)?;
-    let reader = app.memories.reader(caller, place(headers)?).await?;
+    let reader = app.memories.authorize_read(caller, place(headers)?).await?;
     let memory = whole(&reader, &app.memories.get(&reader, memory_id(&id)?).await?);
     let day = memory.occurred_at.as_deref().unwrap_or(&memory.created_at);
     let about = [Some(memory.kind.clone()), memory.project.clone(), memory.source.clone()];
@@ -206,7 +206,7 @@ async fn feedback(
     arguments: Value,
 ) -> Result<CallToolResult, Problem> {
     let said: FeedbackArguments = extract::from_value(&arguments)?;
-    let writer = app.memories.writer(caller, place(headers)?).await?;
+    let writer = app.memories.authorize_write(caller, place(headers)?).await?;
     let memory = review::told(app, &writer, memory_id(&said.id)?, &said.feedback, said.reason).await?;
     Ok(answer(vec!["Noted.".into()], &memory))
 }
@@ -218,7 +218,7 @@ async fn forget(
     arguments: Value,
 ) -> Result<CallToolResult, Problem> {
     let Named { id } = extract::from_value(&arguments)?;
-    let writer = app.memories.writer(caller, place(headers)?).await?;
+    let writer = app.memories.authorize_write(caller, place(headers)?).await?;
     let edit = Edit { deleted: Some(true), ..Edit::default() };
     let memory = app.memories.edit(&writer, memory_id(&id)?, edit, None).await?;
     Ok(answer(
@@ -234,7 +234,7 @@ async fn brief(
     arguments: Value,
 ) -> Result<CallToolResult, Problem> {
     let wanted: BriefArguments = extract::from_value(&arguments)?;
-    let reader = app.memories.reader(caller, place(headers)?).await?;
+    let reader = app.memories.authorize_read(caller, place(headers)?).await?;
     let budget = wanted.token_budget.unwrap_or(BRIEF_TOKENS);
     let memories = app.memories.brief(&reader, wanted.project.as_deref(), budget, "default").await?;
     let memories: Vec<_> = memories.iter().map(|memory| whole(&reader, memory)).collect();

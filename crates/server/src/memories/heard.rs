@@ -1,7 +1,7 @@
 //! `POST /lar/v1/memories/heard`: what a person said in an app that has a chat of its own. It is looked at as a message in
 //! Lar's chat is: requests and corrections are done, what may be lasting waits in the inbox, the rest is let go.
 
-use lar_api::memories::{Heard, HeardOutcome};
+use lar_api::memories::{IntentOutcome, UserMessage};
 use lar_base::Problem;
 use lar_memory::Origin;
 
@@ -14,21 +14,21 @@ use crate::extract::Json;
 const SOURCE: &str = "app";
 
 /// Does what a person's message asks of memory.
-#[utoipa::path(post, path = "/lar/v1/memories/heard", tag = "memories", request_body = Heard,
+#[utoipa::path(post, path = "/lar/v1/memories/heard", tag = "memories", request_body = UserMessage,
     params(("x-agent-id" = Option<String>, Header)),
-    responses((status = 200, body = HeardOutcome), (status = 400, body = lar_api::ProblemBody)))]
+    responses((status = 200, body = IntentOutcome), (status = 400, body = lar_api::ProblemBody)))]
 pub(crate) async fn create(
     app: State,
     Writing(writer): Writing,
-    Json(heard): Json<Heard>,
-) -> Result<axum::Json<HeardOutcome>, Failure> {
+    Json(heard): Json<UserMessage>,
+) -> Result<axum::Json<IntentOutcome>, Failure> {
     if heard.content.trim().is_empty() {
         return Err(Problem::invalid("content", "must not be empty").into());
     }
     let origin = Origin { conversation: None, source: SOURCE };
-    let done = app.memories.attend(&writer, &heard.content, origin, &[]).await?;
-    let noted = done.noted().unwrap_or_default();
-    Ok(axum::Json(HeardOutcome {
+    let done = app.memories.apply_intents(&writer, &heard.content, origin, &[]).await?;
+    let noted = done.ids().unwrap_or_default();
+    Ok(axum::Json(IntentOutcome {
         saved: noted.saved,
         forgotten: noted.forgotten,
         waiting: done.waiting.len(),

@@ -4,7 +4,7 @@
 use axum::extract::Request;
 use axum::http::StatusCode;
 use lar_api::Page;
-use lar_api::memories::{Accept, Candidate as Wire, Decided, MemoryClient};
+use lar_api::memories::{Accept, Candidate as Wire, MemoryClient, SmartIngestResult};
 use lar_base::CandidateId;
 
 use super::view::WriterView;
@@ -53,13 +53,13 @@ pub(crate) async fn list(
 /// Remembers what waited, with regard to what is known.
 #[utoipa::path(post, path = "/lar/v1/memories/inbox/{id}/accept", tag = "memories", request_body = Accept,
     params(("id" = String, Path), ("x-agent-id" = Option<String>, Header)),
-    responses((status = 200, body = Decided), (status = 404, body = lar_api::ProblemBody)))]
+    responses((status = 200, body = SmartIngestResult), (status = 404, body = lar_api::ProblemBody)))]
 pub(crate) async fn accept(
     app: State,
     Writing(writer): Writing,
     Path(id): Path<String>,
     Json(accept): Json<Accept>,
-) -> Result<axum::Json<Decided>, Failure> {
+) -> Result<axum::Json<SmartIngestResult>, Failure> {
     let decided = app.memories.accept(&writer, extract::id(&id, "candidate")?, accept.content).await?;
     Ok(axum::Json(WriterView::of(&writer).decided(&decided)))
 }

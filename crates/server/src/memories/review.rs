@@ -1,10 +1,10 @@
 //! What is said about a memory: promoted, demoted, useful or wrong; what was done to it, and undoing that.
 
 use lar_api::Page;
-use lar_api::memories::{MemoryChange, MemoryFeedback, Review, Undo, Undone, WrittenMemory};
+use lar_api::memories::{MemoryChange, MemoryFeedback, Review, Undo, UndoResult, WrittenMemory};
 use lar_base::{MemoryId, Problem, Timestamp};
 use lar_memory::strength::Event;
-use lar_memory::{Edit, Writer};
+use lar_memory::{Edit, WriteAccess};
 
 use super::view::WriterView;
 use super::{Reading, Writing, memory_id};
@@ -61,7 +61,7 @@ pub(crate) async fn feedback(
 /// Takes in what a memory turned out to be, and returns it as the writer may see it.
 pub(crate) async fn told(
     app: &App,
-    writer: &Writer,
+    writer: &WriteAccess,
     id: MemoryId,
     feedback: &str,
     reason: Option<String>,
@@ -105,19 +105,19 @@ pub(crate) async fn history(
 /// Undoes the last decision about a memory, in all memories that it changed.
 #[utoipa::path(post, path = "/lar/v1/memories/{id}/undo", tag = "memories", request_body = Undo,
     params(("id" = String, Path), ("x-agent-id" = Option<String>, Header)),
-    responses((status = 200, body = Undone), (status = 409, body = lar_api::ProblemBody)))]
+    responses((status = 200, body = UndoResult), (status = 409, body = lar_api::ProblemBody)))]
 pub(crate) async fn undo(
     app: State,
     Writing(writer): Writing,
     Path(id): Path<String>,
     Json(undo): Json<Undo>,
-) -> Result<axum::Json<Undone>, Failure> {
+) -> Result<axum::Json<UndoResult>, Failure> {
     let expected = undo.decision.map(|id| id.parse()).transpose();
     let expected =
         expected.map_err(|_| Problem::invalid("decision", "must be the id of a decision, chg_…"))?;
     let undone = app.memories.undo(&writer, memory_id(&id)?, expected).await?;
     let view = WriterView::of(&writer);
-    Ok(axum::Json(Undone { memories: undone.iter().map(|memory| view.memory(memory)).collect() }))
+    Ok(axum::Json(UndoResult { memories: undone.iter().map(|memory| view.memory(memory)).collect() }))
 }
 
 fn checked_reason(reason: Option<String>) -> Result<Option<String>, Problem> {

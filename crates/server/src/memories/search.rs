@@ -1,10 +1,10 @@
 //! `POST /lar/v1/memories/search`.
 
 use lar_api::memories::{
-    Filters, InsteadOf, Neighbour, ScoreParts, SearchRequest, SearchResponse, SearchResult,
+    Filters, Neighbour, ScoreParts, SearchRequest, SearchResponse, SearchResult, Superseded,
 };
 use lar_base::Problem;
-use lar_memory::{Detail, Filter, Found, Hit, Mode, Search};
+use lar_memory::{Detail, Filter, Hit, Mode, Search, SearchResults};
 
 use super::{Reading, kind, parsed_time};
 use crate::State;
@@ -57,14 +57,14 @@ pub(crate) fn wanted(request: SearchRequest) -> Result<Search, Problem> {
         token_budget: request.token_budget,
         model: request.model,
         rerank: request.rerank,
-        words_weight: None,
+        keyword_weight: None,
     })
 }
 
-pub(crate) fn response(found: Found) -> SearchResponse {
+pub(crate) fn response(found: SearchResults) -> SearchResponse {
     let (mode, reason) = match found.mode {
         Mode::Hybrid => ("hybrid", None),
-        Mode::Words(reason) => ("words", Some(reason)),
+        Mode::Keyword(reason) => ("words", Some(reason)),
     };
     SearchResponse {
         results: found.hits.into_iter().map(result).collect(),
@@ -86,7 +86,7 @@ fn result(hit: Hit) -> SearchResult {
         neighbours: neighbours.collect(),
         id: hit.memory.id.to_string(),
         content: hit.text,
-        truncated: hit.cut,
+        truncated: hit.is_truncated,
         kind: hit.memory.kind.as_str().into(),
         tags: hit.memory.tags,
         source: hit.memory.provenance.source,
@@ -96,17 +96,17 @@ fn result(hit: Hit) -> SearchResult {
         superseded_by: hit.memory.superseded.map(|(by, _)| by.to_string()),
         score: hit.score,
         parts: ScoreParts {
-            words: hit.words,
-            meaning: hit.meaning,
+            words: hit.keyword_score,
+            meaning: hit.similarity,
             retrievability: hit.retrievability,
             recency: hit.recency,
             relevance: hit.relevance,
         },
-        instead_of: hit.instead_of.map(|before| InsteadOf {
+        instead_of: hit.supersedes.map(|before| Superseded {
             id: before.id.to_string(),
             content: before.text,
             until: before.until.to_string(),
         }),
-        same: hit.same.iter().map(ToString::to_string).collect(),
+        same: hit.duplicates.iter().map(ToString::to_string).collect(),
     }
 }

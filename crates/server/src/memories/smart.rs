@@ -2,8 +2,8 @@
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
-use lar_api::memories::{Decided as Wire, NewMemory};
-use lar_memory::{Decided, Decision};
+use lar_api::memories::{NewMemory, SmartIngestResult as Wire};
+use lar_memory::{Decision, SmartIngestResult};
 
 use super::view::WriterView;
 use super::{Writing, item};
@@ -23,12 +23,15 @@ pub(crate) async fn smart(
     let view = WriterView::of(&writer);
     let (new, once) = new.by(writer.caller());
     if let Some(made) = idempotency::made::<String>(&app, once.as_ref()).await? {
-        return Ok(idempotency::replayed(answer(view, &app.memories.decided_before(&writer, &made).await?)));
+        return Ok(idempotency::replayed(answer(
+            view,
+            &app.memories.find_past_decision(&writer, &made).await?,
+        )));
     }
     Ok(answer(view, &app.memories.ingest_smart(&writer, item(new)?, once).await?))
 }
 
-fn answer(view: WriterView, decided: &Decided) -> Response {
+fn answer(view: WriterView, decided: &SmartIngestResult) -> Response {
     let status = match decided.decision {
         Decision::Create | Decision::Supersede => StatusCode::CREATED,
         Decision::Reinforce | Decision::Update | Decision::Merge | Decision::Reject => StatusCode::OK,

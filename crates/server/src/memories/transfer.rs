@@ -10,11 +10,11 @@ use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use futures_util::stream;
-use lar_api::conversations::Imported;
-use lar_api::memories::{MemoryLine, MovedChange, MovedPassage};
+use lar_api::conversations::ImportResult;
+use lar_api::memories::{ExportedChange, ExportedMemory, ExportedPassage};
 use lar_base::{Problem, SpaceId, Timestamp};
 use lar_memory::Export;
-use lar_store::{ChangeRecord, Embedder, Memory, Moved, NewPassage, Provenance, Strength, Vectors};
+use lar_store::{ChangeRecord, Embedder, Memory, Moved, NewChunk, Provenance, Strength, Vectors};
 
 use super::{Writing, kind, place};
 use crate::auth::Authenticated;
@@ -25,7 +25,7 @@ use crate::{State, extract};
 /// each a line with its vectors and its history.
 #[utoipa::path(get, path = "/lar/v1/memories/export", tag = "memories",
     params(("x-agent-id" = Option<String>, Header), ("x-space" = Option<String>, Header)),
-    responses((status = 200, content_type = "application/x-ndjson", body = MemoryLine)))]
+    responses((status = 200, content_type = "application/x-ndjson", body = ExportedMemory)))]
 pub(crate) async fn export(
     app: State,
     Authenticated(caller): Authenticated,
@@ -43,18 +43,18 @@ pub(crate) async fn export(
 /// Takes memories that were exported, into the place that the headers name; those that are there already stay as they
 /// are. Either all lines are taken or none.
 #[utoipa::path(post, path = "/lar/v1/memories/import", tag = "memories",
-    request_body(content = MemoryLine, content_type = "application/x-ndjson"),
+    request_body(content = ExportedMemory, content_type = "application/x-ndjson"),
     params(("x-agent-id" = Option<String>, Header), ("x-space" = Option<String>, Header)),
-    responses((status = 200, body = Imported), (status = 400, body = lar_api::ProblemBody)))]
+    responses((status = 200, body = ImportResult), (status = 400, body = lar_api::ProblemBody)))]
 pub(crate) async fn import(
     app: State,
     Writing(writer): Writing,
     request: Request,
-) -> Result<axum::Json<Imported>, Failure> {
-    let read = extract::json_lines(request, &app, |line: MemoryLine| moved(writer.space(), line)).await?;
+) -> Result<axum::Json<ImportResult>, Failure> {
+    let read = extract::json_lines(request, &app, |line: ExportedMemory| moved(writer.space(), line)).await?;
     let all = read.len();
     let imported = app.memories.import(&writer, read).await?;
-    Ok(axum::Json(Imported { imported, unchanged: all - imported }))
+    Ok(axum::Json(ImportResult { imported, unchanged: all - imported }))
 }
 
 /// The lines of an export, read a page at a time.
@@ -91,12 +91,12 @@ impl Lines {
 ///
 /// # Errors
 /// When its history cannot be written as JSON.
-pub fn memory_line(moved: Moved) -> Result<MemoryLine, serde_json::Error> {
+pub fn memory_line(moved: Moved) -> Result<ExportedMemory, serde_json::Error> {
     let told = |time: Option<Timestamp>| time.map(|time| time.to_string());
     let memory = moved.memory;
-    let passages = moved.passages.into_iter().filter_map(|passage| {
+    let passages = moved.chunks.into_iter().filter_map(|passage| {
         let Vectors { embedder, bytes } = passage.vectors?;
-        Some(MovedPassage {
+        Some(ExportedPassage {
             start: passage.start,
             length: passage.length,
             embedder: embedder.digest,
@@ -106,7 +106,7 @@ pub fn memory_line(moved: Moved) -> Result<MemoryLine, serde_json::Error> {
         })
     });
     let history = moved.history.into_iter().map(|change| {
-        Ok(MovedChange {
+        Ok(ExportedChange {
             id: change.id.to_string(),
             at: change.at.to_string(),
             by: change.key.to_string(),
@@ -117,7 +117,7 @@ pub fn memory_line(moved: Moved) -> Result<MemoryLine, serde_json::Error> {
             undone_by: change.undone_by.map(|id| id.to_string()),
         })
     });
-    Ok(MemoryLine {
+    Ok(ExportedMemory {
         id: memory.id.to_string(),
         content: memory.content,
         kind: memory.kind.as_str().into(),
@@ -146,7 +146,7 @@ pub fn memory_line(moved: Moved) -> Result<MemoryLine, serde_json::Error> {
     })
 }
 
-fn moved(space: SpaceId, line: MemoryLine) -> Result<Moved, Problem> {
+fn moved(space: SpaceId, line: ExportedMemory) -> Result<Moved, Problem> {
     let superseded = match (line.superseded_by, line.superseded_at) {
         (Some(by), Some(at)) => Some((parsed("superseded_by", &by)?, parsed("superseded_at", &at)?)),
         (None, None) => None,
@@ -192,10 +192,10 @@ fn moved(space: SpaceId, line: MemoryLine) -> Result<Moved, Problem> {
     let history = line.history.into_iter().map(|change| record(&memory, change));
     let history = history.collect::<Result<_, _>>()?;
     let passages = line.passages.into_iter().map(passage).collect::<Result<_, _>>()?;
-    Ok(Moved { memory, passages, history })
+    Ok(Moved { memory, chunks: passages, history })
 }
 
-fn record(memory: &Memory, change: MovedChange) -> Result<ChangeRecord, Problem> {
+fn record(memory: &Memory, change: ExportedChange) -> Result<ChangeRecord, Problem> {
     Ok(ChangeRecord {
         id: parsed("history.id", &change.id)?,
         memory: memory.id,
@@ -210,13 +210,13 @@ fn record(memory: &Memory, change: MovedChange) -> Result<ChangeRecord, Problem>
     })
 }
 
-fn passage(passage: MovedPassage) -> Result<NewPassage, Problem> {
+fn passage(passage: ExportedPassage) -> Result<NewChunk, Problem> {
     let bytes = BASE64_STANDARD.decode(&passage.vectors);
     let bytes = bytes.map_err(|_| Problem::invalid("passages.vectors", "must be base64"))?;
     let embedder =
         Embedder { digest: passage.embedder, name: passage.embedder_name, dimension: passage.dimension };
     // The words are made of the content again.
-    Ok(NewPassage {
+    Ok(NewChunk {
         start: passage.start,
         length: passage.length,
         words: Vec::new(),

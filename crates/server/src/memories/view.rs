@@ -1,5 +1,5 @@
 //! What the answer to a change of memories shows of them. Only this file makes these answers: by [`whole`] for a caller who may read,
-//! which [`Reader`] proves, and by [`WriterView`] for a caller who may write. Results of searches and exports take a [`Reader`].
+//! which [`ReadAccess`] proves, and by [`WriterView`] for a caller who may write. Results of searches and exports take a [`ReadAccess`].
 //!
 //! Without the scope `memory:read` the answer to a request that writes names memories by their ids and has none of their fields
 //! but versions and times of the change, not even what the request itself sent: the memory may be older than the request, or
@@ -7,14 +7,14 @@
 //! learns whether something near them is known.
 
 use lar_api::memories::{
-    Decided as WireDecided, Difference, Ingested as WireIngested, Memory as Wire, WrittenMemory,
+    Difference, IngestResult as WireIngested, Memory as Wire, SmartIngestResult as WireDecided, WrittenMemory,
 };
 use lar_base::{MemoryId, Scope, Timestamp};
-use lar_memory::{Decided, Decision, Ingested, Reader, Writer, strength};
+use lar_memory::{Decision, IngestResult, ReadAccess, SmartIngestResult, WriteAccess, strength};
 use lar_store::Memory;
 
 /// A memory with all that is known of it.
-pub(crate) fn whole(_: &Reader, memory: &Memory) -> Wire {
+pub(crate) fn whole(_: &ReadAccess, memory: &Memory) -> Wire {
     wire(memory)
 }
 
@@ -26,7 +26,7 @@ pub(crate) struct WriterView {
 
 impl WriterView {
     /// The view of this writer.
-    pub(crate) fn of(writer: &Writer) -> Self {
+    pub(crate) fn of(writer: &WriteAccess) -> Self {
         Self { may_read: writer.caller().has(Scope::MemoryRead) }
     }
 
@@ -49,7 +49,7 @@ impl WriterView {
     }
 
     /// What became of something that was to be remembered.
-    pub(crate) fn ingested(self, made: &Ingested) -> WireIngested {
+    pub(crate) fn ingested(self, made: &IngestResult) -> WireIngested {
         WireIngested {
             memory: self.memory(&made.memory),
             created: made.created,
@@ -59,7 +59,7 @@ impl WriterView {
     }
 
     /// What was decided about something that was to be remembered.
-    pub(crate) fn decided(self, decided: &Decided) -> WireDecided {
+    pub(crate) fn decided(self, decided: &SmartIngestResult) -> WireDecided {
         let part = |part: &lar_memory::Difference| Difference {
             change: part.change.into(),
             text: part.text.clone(),

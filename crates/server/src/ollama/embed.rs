@@ -2,7 +2,7 @@
 
 use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
-use lar_api::ollama::{EMBED_FIELDS, EMBEDDINGS_FIELDS, EmbedRequest, Embedded, Embedding};
+use lar_api::ollama::{EMBED_FIELDS, EMBEDDINGS_FIELDS, EmbedRequest, EmbedResponse, Embedding};
 use lar_api::openai::OneOrMany;
 use lar_base::{Caller, Instant, Problem};
 
@@ -50,7 +50,7 @@ pub(crate) async fn embed(
     let (embeddings, prompt_eval_count) = vectors(&app, caller, wanted).await?;
     let took = u64::try_from(asked.elapsed().as_nanos()).unwrap_or(u64::MAX);
     let total_duration = if embeddings.is_empty() { 0 } else { took };
-    let embedded = Embedded { model, embeddings, total_duration, load_duration: 0, prompt_eval_count };
+    let embedded = EmbedResponse { model, embeddings, total_duration, load_duration: 0, prompt_eval_count };
     Ok(with_ignored(axum::Json(embedded).into_response(), &ignored))
 }
 

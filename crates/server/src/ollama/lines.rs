@@ -12,7 +12,7 @@ use lar_api::ollama::{Answer, CalledFunction, End, ErrorBody, Logprob, Message, 
 use lar_base::{Instant, Problem, Timestamp};
 use lar_engines::chat_format::CallPart;
 use lar_engines::driver::{ChatMessage, FinishReason, TokenLogprobs};
-use lar_gateway::{TaskEvent, cancelled};
+use lar_gateway::{TaskEvent, cancelled_problem};
 use serde_json::json;
 
 use crate::asker::with_told;
@@ -171,7 +171,7 @@ impl Lines {
                 self.over = true;
             }
             TaskEvent::Error(problem) => (self.failed, self.over) = (Some(problem), true),
-            TaskEvent::Cancelled => (self.failed, self.over) = (Some(cancelled()), true),
+            TaskEvent::Cancelled => (self.failed, self.over) = (Some(cancelled_problem()), true),
             TaskEvent::Queued { .. }
             | TaskEvent::Prefilling(_)
             | TaskEvent::Token { .. }

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::Request;
-use lar_api::ollama::{Details, Model, Models, ShowRequest, Shown, Version};
+use lar_api::ollama::{Details, Model, Models, ShowRequest, ShowResponse, Version};
 use lar_base::{Instant, Problem, Timestamp};
 use lar_catalog::{DEFAULT_CHAT, Kind, Model as Installed};
 use lar_engines::pools::PoolState;
@@ -57,7 +57,7 @@ pub(crate) async fn ps(app: State, _: Inference) -> Json<Models> {
     Json(Models { models: models.collect() })
 }
 
-pub(crate) async fn show(app: State, _: Inference, request: Request) -> Result<Json<Shown>, Failure> {
+pub(crate) async fn show(app: State, _: Inference, request: Request) -> Result<Json<ShowResponse>, Failure> {
     let name = decode(&extract::body(request, &app).await?)?;
     let resolved =
         app.catalog.resolve(asker::plain_name(&name)).map_err(|error| about_model(error.into()))?;
@@ -71,7 +71,7 @@ pub(crate) async fn show(app: State, _: Inference, request: Request) -> Result<J
         Kind::Chat => vec!["completion", "tools"],
         Kind::Rerank => vec![],
     };
-    Ok(Json(Shown {
+    Ok(Json(ShowResponse {
         modelfile: format!("FROM {}\n", model.name),
         parameters: "",
         template: facts.chat_template.clone().unwrap_or_default(),

@@ -9,8 +9,8 @@ use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use lar_api::fields::TokenLimit;
 use lar_api::openai::{
-    AnswerMessage, AnsweredCall, CHAT_FIELDS, ChatChoice, ChatCompletion, ChatLogprobs, ChatMessage,
-    ChatRequest, Content, ContentPart, ResponseFormat, TokenLogprob,
+    AnswerMessage, CHAT_FIELDS, ChatChoice, ChatCompletion, ChatLogprobs, ChatMessage, ChatRequest, Content,
+    ContentPart, MessageToolCall, ResponseFormat, TokenLogprob,
 };
 use lar_base::{Code, Problem, TaskId, Timestamp};
 use lar_catalog::DEFAULT_CHAT;
@@ -86,7 +86,7 @@ pub(crate) async fn create(app: State, asker: Asker, request: Request) -> Result
 fn choice(index: usize, answer: generate::Answer, logprobs: bool, shape: &CallShape) -> ChatChoice {
     let finish_reason = shape.finish_reason(answer.finish_reason());
     let silent = answer.content.is_empty() && !answer.calls.is_empty();
-    let mut calls: Vec<AnsweredCall> = answer.calls.into_iter().map(|call| shape.call(call)).collect();
+    let mut calls: Vec<MessageToolCall> = answer.calls.into_iter().map(|call| shape.call(call)).collect();
     let function_call = calls.pop_if(|_| shape.legacy).and_then(|call| call.function);
     ChatChoice {
         index,

@@ -9,7 +9,7 @@ use lar_api::openai::{
 use lar_base::{Code, KeyId, Problem, TaskId, Timestamp};
 use lar_catalog::DEFAULT_CHAT;
 use lar_engines::driver::{FinishReason, Prompt, TokenLogprobs};
-use lar_gateway::{End, TaskEvent, cancelled};
+use lar_gateway::{End, TaskEvent, cancelled_problem};
 
 use super::prompts::{self, Sent};
 use super::sampling;
@@ -333,7 +333,7 @@ impl sse::Source for Stream {
                     return Some(self.ended(choice));
                 }
                 TaskEvent::Error(problem) => return Some(self.fail(&problem)),
-                TaskEvent::Cancelled => return Some(self.fail(&cancelled())),
+                TaskEvent::Cancelled => return Some(self.fail(&cancelled_problem())),
                 _ => {}
             }
         }

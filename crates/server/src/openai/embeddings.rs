@@ -11,7 +11,7 @@ use lar_base::{Caller, Code, Problem, TaskId};
 use lar_catalog::DEFAULT_EMBEDDING;
 use lar_engines::driver::Embeddings;
 use lar_engines::scheduler::Priority;
-use lar_gateway::{HangUp, Task, TaskEvent, Work};
+use lar_gateway::{OnDisconnect, Task, TaskEvent, Work};
 use serde_json::{Map, Value};
 
 use super::with_truncated;
@@ -142,12 +142,12 @@ pub(crate) async fn computed(
         deadline: None,
         conversation: None,
         memory: None,
-        hang_up: HangUp::Cancel,
+        on_disconnect: OnDisconnect::Cancel,
         work: Work::Embed { texts },
     };
     let admitted = app.gateway.admit(task).await.map_err(about_model)?;
     let handle = app.gateway.dispatch(admitted);
-    let (answer, tokens) = handle.at_once().await?;
+    let (answer, tokens) = handle.collect().await?;
     let TaskEvent::Vectors(vectors) = answer else {
         return Err(Problem::new(Code::Internal, "the engine ended without vectors"));
     };

@@ -3,12 +3,12 @@
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use lar_api::rerank::{
-    Document, RERANK_FIELDS, Ranked, RankedDocument, Ranking, RerankRequest, RerankUsage, ScoredText,
+    Document, RERANK_FIELDS, RankedDocument, Ranking, RerankRequest, RerankResult, RerankUsage, ScoredText,
 };
 use lar_base::{Code, Problem, TaskId};
 use lar_catalog::DEFAULT_RERANK;
 use lar_engines::scheduler::Priority;
-use lar_gateway::{HangUp, Task, TaskEvent, Work};
+use lar_gateway::{OnDisconnect, Task, TaskEvent, Work};
 
 use super::with_truncated;
 use crate::auth::Inference;
@@ -80,21 +80,21 @@ pub(crate) async fn create(
         deadline: None,
         conversation: None,
         memory: None,
-        hang_up: HangUp::Cancel,
+        on_disconnect: OnDisconnect::Cancel,
         work: Work::Rank { query, texts },
     };
     let id = format!("rerank-{}", task.id);
     let admitted = app.gateway.admit(task).await.map_err(about_model)?;
     let handle = app.gateway.dispatch(admitted);
-    let (answer, tokens) = handle.at_once().await?;
+    let (answer, tokens) = handle.collect().await?;
     let TaskEvent::Scores(found) = answer else {
         return Err(Problem::new(Code::Internal, "the engine ended without scores").into());
     };
-    let mut results: Vec<Ranked> = found
+    let mut results: Vec<RerankResult> = found
         .scores
         .iter()
         .enumerate()
-        .map(|(index, score)| Ranked { index, relevance_score: *score, document: None })
+        .map(|(index, score)| RerankResult { index, relevance_score: *score, document: None })
         .collect();
     results.sort_by(|a, b| b.relevance_score.total_cmp(&a.relevance_score));
     results.truncate(top);

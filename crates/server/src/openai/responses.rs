@@ -18,7 +18,7 @@ use lar_api::openai::responses::{
 };
 use lar_base::{Caller, Code, KeyId, Problem, TaskId, Timestamp};
 use lar_gateway::TaskHandle;
-use lar_memory::Noted;
+use lar_memory::MemoryActivityIds;
 use lar_store::{Response as Stored, ResponseState};
 use serde::Deserialize;
 use serde_json::Value;
@@ -83,7 +83,7 @@ async fn at_once(
     previous: Option<TaskId>,
     read: Read,
     store: bool,
-) -> Result<(Response, Vec<String>, Option<Noted>), Problem> {
+) -> Result<(Response, Vec<String>, Option<MemoryActivityIds>), Problem> {
     let Read { wanted, mut response, tools, input, .. } = read;
     let (task, streams, key) = (wanted.id, wanted.stream, asker.caller.key());
     let schemas = Schemas::of(&wanted);
@@ -110,7 +110,7 @@ async fn at_once(
         }
     }
     if encoder.response.status == Status::Cancelled {
-        return Err(lar_gateway::cancelled());
+        return Err(lar_gateway::cancelled_problem());
     }
     if !encoder.is_over() {
         return Err(Problem::new(Code::EngineFailed, "the task was stopped"));
@@ -139,7 +139,7 @@ async fn in_background(
     asker: &Asker,
     previous: Option<TaskId>,
     read: Read,
-) -> Result<(Response, Vec<String>, Option<Noted>), Problem> {
+) -> Result<(Response, Vec<String>, Option<MemoryActivityIds>), Problem> {
     let Read { mut wanted, mut response, tools, input, .. } = read;
     let task = wanted.id;
     let (admitted, noted) = generate::admit_detached(app, asker, API, &mut wanted).await?;

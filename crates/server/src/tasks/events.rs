@@ -6,7 +6,7 @@ use lar_api::tasks::TaskEvent as Wire;
 use lar_base::Instant;
 use lar_engines::Engines;
 use lar_engines::scheduler::WaitReason;
-use lar_gateway::{LogReader, TaskEvent, TaskHandle};
+use lar_gateway::{TaskEvent, TaskEventReader, TaskHandle};
 use lar_store::{Outcome, TaskEnd};
 
 use super::task_error;
@@ -19,7 +19,7 @@ const METRICS_EVERY: Duration = Duration::from_secs(1);
 pub(crate) struct Stream {
     handle: TaskHandle,
     engines: Engines,
-    reader: LogReader,
+    reader: TaskEventReader,
     metrics_at: Instant,
     tokens: u64,
     tokens_at_metrics: u64,

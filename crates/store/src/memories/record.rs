@@ -3,7 +3,7 @@
 use lar_base::{KeyId, MemoryId, SpaceId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::passages::NewPassage;
+use crate::chunks::NewChunk;
 
 /// What a memory is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -153,7 +153,7 @@ pub struct NewMemory {
     pub pinned: bool,
     pub strength: Strength,
     pub hash: [u8; 32],
-    pub passages: Vec<NewPassage>,
+    pub chunks: Vec<NewChunk>,
 }
 
 /// A change of a memory; what is absent stays as it is. Its inverse is kept, so that it can be undone.
@@ -194,7 +194,7 @@ pub struct MemoryChange {
     /// What changes.
     pub patch: MemoryPatch,
     /// The passages of the new content, where the content changes.
-    pub passages: Vec<NewPassage>,
+    pub chunks: Vec<NewChunk>,
     /// The version its caller read, where they insist on one.
     pub expected: Option<i64>,
 }
@@ -235,7 +235,7 @@ pub struct MemoryStats {
     pub superseded: u64,
     pub deleted: u64,
     pub pinned: u64,
-    pub passages: u64,
+    pub chunks: u64,
     pub passages_without_vectors: u64,
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use lar_base::Bytes;
-use lar_base::files::{KEY_BYTES_MAX, TEXT_BYTES_MAX, read_small_unlinked};
+use lar_base::files::{KEY_BYTES_MAX, TEXT_BYTES_MAX, read_small_nofollow};
 use lar_base::shell::quote;
 use lar_store::backup::write_private;
 use serde::Serialize;
@@ -44,7 +44,7 @@ pub(super) fn copy(database: &Path, folder: &Path) -> anyhow::Result<Vec<LeftOut
     let mut left_out = Vec::new();
     for (name, max) in FILES {
         let (from, to) = (database.with_file_name(name), folder.join(name));
-        match read_small_unlinked(&from, max) {
+        match read_small_nofollow(&from, max) {
             Ok(bytes) => {
                 write_private(&to, &bytes).with_context(|| format!("{} cannot be written", to.display()))?;
             }

@@ -4,7 +4,7 @@ use axum::http::HeaderMap;
 use lar_api::memories::{NewMemory, SearchRequest, WrittenMemory};
 use lar_base::{Caller, Code, Problem};
 use lar_memory::strength::Event;
-use lar_memory::{Decision, Edit, Hit, Reader};
+use lar_memory::{Decision, Edit, Hit, ReadAccess};
 use lar_store::Memory;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -143,7 +143,7 @@ async fn find(
     headers: &HeaderMap,
     wanted: SearchArguments,
 ) -> Result<Value, Problem> {
-    let reader = app.memories.reader(caller, place(headers)?).await?;
+    let reader = app.memories.authorize_read(caller, place(headers)?).await?;
     let detail = wanted.detail_level.clone().unwrap_or_else(|| "summary".into());
     let request = SearchRequest {
         query: wanted.query.clone(),
@@ -155,7 +155,8 @@ async fn find(
     let found = app.memories.search(&reader, search::wanted(request)?).await?;
     // What has none of the words must mean so much; its words are enough for the rest.
     let kept = |hit: &&Hit| {
-        let near = hit.words > 0.0 || hit.meaning.is_some_and(|meaning| meaning >= wanted.min_similarity);
+        let near =
+            hit.keyword_score > 0.0 || hit.similarity.is_some_and(|meaning| meaning >= wanted.min_similarity);
         near && hit.retrievability >= wanted.min_retention
     };
     let results: Vec<Value> = found.hits.iter().filter(kept).map(result).collect();
@@ -167,8 +168,8 @@ async fn find(
 
 fn result(hit: &Hit) -> Value {
     json!({
-        "id": hit.memory.id.to_string(), "content": hit.text, "combinedScore": hit.score, "keywordScore": hit.words,
-        "semanticScore": hit.meaning, "nodeType": hit.memory.kind.as_str(), "tags": hit.memory.tags,
+        "id": hit.memory.id.to_string(), "content": hit.text, "combinedScore": hit.score, "keywordScore": hit.keyword_score,
+        "semanticScore": hit.similarity, "nodeType": hit.memory.kind.as_str(), "tags": hit.memory.tags,
         "retentionStrength": hit.retrievability, "createdAt": hit.memory.created_at.to_string(),
     })
 }
@@ -180,7 +181,7 @@ async fn ingest(
     arguments: IngestArguments,
     smart: bool,
 ) -> Result<Value, Problem> {
-    let writer = app.memories.writer(caller, place(headers)?).await?;
+    let writer = app.memories.authorize_write(caller, place(headers)?).await?;
     // It calls some facts concepts.
     let kind = arguments.node_type.map(|kind| if kind == "concept" { "fact".into() } else { kind });
     let new = item(NewMemory {
@@ -213,7 +214,7 @@ async fn review(
     arguments: ReviewArguments,
     event: Event,
 ) -> Result<Value, Problem> {
-    let writer = app.memories.writer(caller, place(headers)?).await?;
+    let writer = app.memories.authorize_write(caller, place(headers)?).await?;
     let changed = app.memories.review(&writer, memory_id(&arguments.id)?, event, arguments.reason).await?;
     Ok(json!({ "success": true, "node": node(&WriterView::of(&writer).memory(&changed)) }))
 }
@@ -226,7 +227,7 @@ async fn memory(
 ) -> Result<Value, Problem> {
     let id = memory_id(&arguments.id)?;
     if matches!(arguments.action.as_str(), "get" | "state") {
-        let reader = app.memories.reader(caller, place(headers)?).await?;
+        let reader = app.memories.authorize_read(caller, place(headers)?).await?;
         let found = app.memories.get(&reader, id).await?;
         return Ok(json!({ "success": true, "node": known(&reader, &found) }));
     }
@@ -245,13 +246,13 @@ async fn memory(
         ("edit", None) => return Err(Problem::invalid("content", "is missing")),
         _ => return Err(Problem::invalid("action", "must be get, delete, state, promote, demote or edit")),
     };
-    let writer = app.memories.writer(caller, place(headers)?).await?;
+    let writer = app.memories.authorize_write(caller, place(headers)?).await?;
     let edited = app.memories.edit(&writer, id, edit, None).await?;
     Ok(json!({ "success": true, "node": node(&WriterView::of(&writer).memory(&edited)) }))
 }
 
 /// A memory of a caller who may read it, in that service's words.
-fn known(reader: &Reader, memory: &Memory) -> Value {
+fn known(reader: &ReadAccess, memory: &Memory) -> Value {
     node(&WrittenMemory::from(whole(reader, memory)))
 }
 
@@ -278,7 +279,7 @@ async fn context(
     if wanted.queries.len() > CONTEXT_QUERIES_MAX {
         return Err(Problem::invalid("queries", format!("must be {CONTEXT_QUERIES_MAX} at most")));
     }
-    let reader = app.memories.reader(caller, place(headers)?).await?;
+    let reader = app.memories.authorize_read(caller, place(headers)?).await?;
     let budget = wanted.token_budget.unwrap_or(CONTEXT_TOKENS);
     let brief = app.memories.brief(&reader, None, budget, "default").await?;
     let mut nodes: Vec<Value> = brief.iter().map(|memory| known(&reader, memory)).collect();

@@ -1,12 +1,12 @@
 //! The stream of a chat completion: what each event of its answers adds.
 
 use lar_api::openai::{
-    AnsweredCall, ChatChunk, ChatChunkChoice, Delta, FunctionDelta, Timings, ToolCallDelta, Usage,
+    ChatChunk, ChatChunkChoice, Delta, FunctionDelta, MessageToolCall, Timings, ToolCallDelta, Usage,
 };
 use lar_base::Problem;
 use lar_engines::chat_format::CallPart;
 use lar_engines::driver;
-use lar_gateway::{End, PrefillProgress, TaskEvent, cancelled};
+use lar_gateway::{End, PrefillProgress, TaskEvent, cancelled_problem};
 
 use super::{Style, told};
 use crate::generate::{self, Begun};
@@ -79,7 +79,7 @@ impl Stream {
             TaskEvent::Vectors(_) | TaskEvent::Scores(_) => String::new(),
             TaskEvent::End(end) => self.end(answer, end),
             TaskEvent::Error(problem) => self.fail(&problem),
-            TaskEvent::Cancelled => self.fail(&cancelled()),
+            TaskEvent::Cancelled => self.fail(&cancelled_problem()),
         }
     }
 
@@ -114,7 +114,7 @@ impl Stream {
     fn custom_call(&self, answer: usize, call: CallPart) -> String {
         let CallPart { index, name, arguments } = call;
         let whole = driver::ToolCall { id: generate::call_id(), name: name.unwrap_or_default(), arguments };
-        let AnsweredCall { id, kind, custom, .. } = self.style.shape.call(whole);
+        let MessageToolCall { id, kind, custom, .. } = self.style.shape.call(whole);
         let delta = ToolCallDelta { index, id: Some(id), kind: Some(kind), function: None, custom };
         self.chunk(answer, Delta { tool_calls: Some([delta]), ..Delta::default() })
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use lar_api::openai::{
-    AnsweredCall, AnsweredFunction, CalledCustom, ChatMessage, ChosenTool, FunctionDefinition, Tool,
+    CalledCustom, ChatMessage, ChosenTool, FunctionDefinition, MessageFunction, MessageToolCall, Tool,
     ToolCall, ToolChoice,
 };
 use lar_base::{Code, Problem};
@@ -29,16 +29,16 @@ impl CallShape {
     }
 
     /// A call as its caller knows it.
-    pub(super) fn call(&self, call: driver::ToolCall) -> AnsweredCall {
+    pub(super) fn call(&self, call: driver::ToolCall) -> MessageToolCall {
         let driver::ToolCall { id, name, arguments } = call;
         if self.is_custom(&name) {
             let custom = Some(CalledCustom { name, input: custom_tools::input(&arguments) });
-            return AnsweredCall { id, kind: "custom", function: None, custom };
+            return MessageToolCall { id, kind: "custom", function: None, custom };
         }
-        AnsweredCall {
+        MessageToolCall {
             id,
             kind: "function",
-            function: Some(AnsweredFunction { name, arguments }),
+            function: Some(MessageFunction { name, arguments }),
             custom: None,
         }
     }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use lar_api::openai::TokenLogprob;
 use lar_api::openai::responses::{
-    Happened, IncompleteDetails, InputTokensDetails, OutputItem, OutputPart, OutputTokensDetails, Response,
+    EventKind, IncompleteDetails, InputTokensDetails, OutputItem, OutputPart, OutputTokensDetails, Response,
     ResponseError, Status, StreamEvent, Usage,
 };
 use lar_base::{Code, Problem, TaskId, Timestamp};
@@ -43,7 +43,7 @@ impl Encoder {
         let mut encoder =
             Self { task, response, tools, open: None, thought: 0, numbered: 0, events: VecDeque::new() };
         let response = encoder.snapshot();
-        encoder.tell(Happened::Created { response });
+        encoder.tell(EventKind::Created { response });
         encoder
     }
 
@@ -58,12 +58,12 @@ impl Encoder {
             TaskEvent::Queued { .. } if self.response.status != Status::Queued => {
                 self.response.status = Status::Queued;
                 let response = self.snapshot();
-                self.tell(Happened::Queued { response });
+                self.tell(EventKind::Queued { response });
             }
             TaskEvent::Started { .. } => {
                 self.response.status = Status::InProgress;
                 let response = self.snapshot();
-                self.tell(Happened::InProgress { response });
+                self.tell(EventKind::InProgress { response });
             }
             TaskEvent::Token { text, logprobs, .. } if !(text.is_empty() && logprobs.is_empty()) => {
                 self.text(&text, &logprobs);
@@ -87,7 +87,7 @@ impl Encoder {
         self.response.error = Some(failure(problem));
         let response = self.snapshot();
         if let Some(last) = self.events.back_mut() {
-            last.happened = Happened::Failed { response };
+            last.kind = EventKind::Failed { response };
         }
     }
 
@@ -101,8 +101,8 @@ impl Encoder {
         !matches!(self.response.status, Status::Queued | Status::InProgress)
     }
 
-    fn tell(&mut self, happened: Happened) {
-        self.events.push_back(StreamEvent { happened, sequence_number: self.numbered });
+    fn tell(&mut self, kind: EventKind) {
+        self.events.push_back(StreamEvent { kind, sequence_number: self.numbered });
         self.numbered += 1;
     }
 
@@ -125,9 +125,9 @@ impl Encoder {
         self.response.output.push(item.clone());
         let output_index = self.place();
         let item_id = id(&item).to_owned();
-        self.tell(Happened::ItemAdded { output_index, item });
+        self.tell(EventKind::ItemAdded { output_index, item });
         if let Some(part) = part {
-            self.tell(Happened::PartAdded { item_id, output_index, content_index: 0, part });
+            self.tell(EventKind::PartAdded { item_id, output_index, content_index: 0, part });
         }
     }
 
@@ -149,7 +149,7 @@ impl Encoder {
             all.extend(logprobs.iter().cloned());
         }
         let (output_index, item_id) = (self.place(), self.item_id("msg", self.place()));
-        self.tell(Happened::TextDelta {
+        self.tell(EventKind::TextDelta {
             item_id,
             output_index,
             content_index: 0,
@@ -173,7 +173,7 @@ impl Encoder {
         }
         let (output_index, item_id) = (self.place(), self.item_id("rs", self.place()));
         let delta = delta.to_owned();
-        self.tell(Happened::ReasoningDelta { item_id, output_index, content_index: 0, delta });
+        self.tell(EventKind::ReasoningDelta { item_id, output_index, content_index: 0, delta });
     }
 
     fn call(&mut self, part: CallPart) {
@@ -191,7 +191,7 @@ impl Encoder {
         // A custom tool's text is told whole: it is written inside of arguments.
         if !tool.custom && !part.arguments.is_empty() {
             let (output_index, item_id) = (self.place(), self.item_id("fc", self.place()));
-            self.tell(Happened::ArgumentsDelta { item_id, output_index, delta: part.arguments });
+            self.tell(EventKind::ArgumentsDelta { item_id, output_index, delta: part.arguments });
         }
     }
 
@@ -226,7 +226,7 @@ impl Encoder {
             None => return,
             Some(Open::Text(text, logprobs)) => {
                 let item_id = self.item_id("msg", output_index);
-                self.tell(Happened::TextDone {
+                self.tell(EventKind::TextDone {
                     item_id: item_id.clone(),
                     output_index,
                     content_index,
@@ -235,12 +235,17 @@ impl Encoder {
                 });
                 let part = said(text, logprobs);
                 let content = vec![part.clone()];
-                self.tell(Happened::PartDone { item_id: item_id.clone(), output_index, content_index, part });
+                self.tell(EventKind::PartDone {
+                    item_id: item_id.clone(),
+                    output_index,
+                    content_index,
+                    part,
+                });
                 OutputItem::Message { id: item_id, status, role: "assistant".into(), content }
             }
             Some(Open::Thinking(text)) => {
                 let item_id = self.item_id("rs", output_index);
-                self.tell(Happened::ReasoningDone {
+                self.tell(EventKind::ReasoningDone {
                     item_id: item_id.clone(),
                     output_index,
                     content_index,
@@ -248,7 +253,12 @@ impl Encoder {
                 });
                 let part = OutputPart::ReasoningText { text };
                 let content = vec![part.clone()];
-                self.tell(Happened::PartDone { item_id: item_id.clone(), output_index, content_index, part });
+                self.tell(EventKind::PartDone {
+                    item_id: item_id.clone(),
+                    output_index,
+                    content_index,
+                    part,
+                });
                 OutputItem::Reasoning { id: item_id, status, summary: Vec::new(), content }
             }
             Some(Open::Call { tool, call_id, arguments, .. }) => {
@@ -258,14 +268,14 @@ impl Encoder {
                     OutputItem::CustomToolCall { input, .. } => {
                         let input = input.clone();
                         let delta = input.clone();
-                        self.tell(Happened::CustomInputDelta {
+                        self.tell(EventKind::CustomInputDelta {
                             item_id: item_id.clone(),
                             output_index,
                             delta,
                         });
-                        self.tell(Happened::CustomInputDone { item_id, output_index, input });
+                        self.tell(EventKind::CustomInputDone { item_id, output_index, input });
                     }
-                    _ => self.tell(Happened::ArgumentsDone {
+                    _ => self.tell(EventKind::ArgumentsDone {
                         item_id,
                         output_index,
                         name: tool.name,
@@ -278,7 +288,7 @@ impl Encoder {
         if let Some(last) = self.response.output.last_mut() {
             *last = item.clone();
         }
-        self.tell(Happened::ItemDone { output_index, item });
+        self.tell(EventKind::ItemDone { output_index, item });
     }
 
     fn end(&mut self, end: &End) {
@@ -299,12 +309,12 @@ impl Encoder {
             self.response.incomplete_details = Some(IncompleteDetails { reason: "max_output_tokens".into() });
             self.response.status = Status::Incomplete;
             let response = self.snapshot();
-            return self.tell(Happened::Incomplete { response });
+            return self.tell(EventKind::Incomplete { response });
         }
         self.response.completed_at = Some(Timestamp::now().as_seconds());
         self.response.status = Status::Completed;
         let response = self.snapshot();
-        self.tell(Happened::Completed { response });
+        self.tell(EventKind::Completed { response });
     }
 
     fn fail(&mut self, problem: &Problem) {
@@ -312,7 +322,7 @@ impl Encoder {
         self.response.status = Status::Failed;
         self.response.error = Some(failure(problem));
         let response = self.snapshot();
-        self.tell(Happened::Failed { response });
+        self.tell(EventKind::Failed { response });
     }
 
     /// OpenAI has no event for it: the stream ends with a response that says so.
@@ -320,7 +330,7 @@ impl Encoder {
         self.close(Status::Incomplete);
         self.response.status = Status::Cancelled;
         let response = self.snapshot();
-        self.tell(Happened::Incomplete { response });
+        self.tell(EventKind::Incomplete { response });
     }
 }
 

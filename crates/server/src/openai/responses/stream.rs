@@ -71,7 +71,7 @@ impl Stream {
             return None;
         }
         let data = serde_json::to_string(event).unwrap_or_default();
-        Some(sse::event(Some(event.happened.name()), None, &data))
+        Some(sse::event(Some(event.kind.name()), None, &data))
     }
 }
 

@@ -15,25 +15,25 @@ use secrets_scanner::rules::allowlist::CompiledAllowlist;
 use secrets_scanner::rules::validation::compile_bytes_regex;
 use secrets_scanner::{GlobalAllowlist, RuleConfig, RulesetConfig, entropy};
 
-use super::Secret;
+use super::SecretMatch;
 
 /// Shorter secrets have no entropy worth the name, and a rule with a least entropy leaves them alone: the library's
 /// `MIN_TOKEN_LEN`.
 const MEASURED_BYTES_MIN: usize = 8;
 
 /// The library's rules for the content of files of any name.
-pub(super) struct Rules {
+pub(super) struct SecretRules {
     keywords: AhoCorasick,
     /// The rules of each keyword.
     of_keyword: Vec<Vec<usize>>,
     /// The rules that have none.
     always: Vec<usize>,
-    rules: Vec<Rule>,
+    rules: Vec<SecretRule>,
     /// Values that are no secrets, whichever rule finds them.
     allowed: Vec<CompiledAllowlist>,
 }
 
-struct Rule {
+struct SecretRule {
     config: RuleConfig,
     /// `None` where the pattern cannot be compiled.
     compiled: OnceLock<Option<Compiled>>,
@@ -45,13 +45,14 @@ struct Compiled {
     allowed: Vec<CompiledAllowlist>,
 }
 
-impl Rules {
+impl SecretRules {
     /// Reads the rules, without compiling their patterns; `None` where the library's text cannot be read.
     pub(super) fn read() -> Option<Self> {
         let read: RulesetConfig = toml::from_str(secrets_scanner::rules::BUNDLED_RULES).ok()?;
         // A memory is in no file, so what is said of paths does not concern it.
         let configs = read.rules.into_iter().filter(|rule| rule.path.is_none() && rule.regex.is_some());
-        let rules: Vec<Rule> = configs.map(|config| Rule { config, compiled: OnceLock::new() }).collect();
+        let rules: Vec<SecretRule> =
+            configs.map(|config| SecretRule { config, compiled: OnceLock::new() }).collect();
         let mut words: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         let mut always = Vec::new();
         for (at, rule) in rules.iter().enumerate() {
@@ -74,7 +75,7 @@ impl Rules {
     }
 
     /// The secrets in a text, in no order; several rules may find one.
-    pub(super) fn find(&self, text: &str) -> Vec<Secret> {
+    pub(super) fn find(&self, text: &str) -> Vec<SecretMatch> {
         let mut candidates: BTreeSet<usize> = self.always.iter().copied().collect();
         for keyword in self.keywords.find_overlapping_iter(text) {
             candidates.extend(&self.of_keyword[keyword.pattern().as_usize()]);
@@ -94,7 +95,7 @@ impl Rules {
                 });
                 let secrets =
                     matches.filter(|(whole, secret)| self.is_secret(rule, compiled, text, whole, secret));
-                found.extend(secrets.map(|(_, at)| Secret { rule: rule.config.id.clone(), at }));
+                found.extend(secrets.map(|(_, at)| SecretMatch { rule: rule.config.id.clone(), at }));
             };
             search(text.as_bytes(), &|at| {
                 text.floor_char_boundary(at.start)..text.ceil_char_boundary(at.end)
@@ -109,7 +110,7 @@ impl Rules {
     /// Whether what a rule found has the entropy of a secret, and is on no list of what is none.
     fn is_secret(
         &self,
-        rule: &Rule,
+        rule: &SecretRule,
         compiled: &Compiled,
         text: &str,
         whole: &Range<usize>,
@@ -132,7 +133,7 @@ impl Rules {
     }
 }
 
-impl Rule {
+impl SecretRule {
     fn compiled(&self) -> Option<&Compiled> {
         let compile = || {
             // The rules are written for Go's RE2, whose `\w`, `\s`, `\d` and `\b` know ASCII only. Unicode's would
@@ -189,7 +190,7 @@ mod tests {
     }
 
     /// A text with the keywords of all rules.
-    fn every_keyword(rules: &Rules) -> String {
+    fn every_keyword(rules: &SecretRules) -> String {
         let words: BTreeSet<&String> = rules.rules.iter().flat_map(|rule| &rule.config.keywords).collect();
         let lines =
             words.iter().map(|word| format!("{word} {word}: 4f3a9d28c1be77a05566 \"x\" for {word}\n"));
@@ -199,7 +200,7 @@ mod tests {
     #[test]
     fn rules_take_bounded_memory_however_many_threads_search() {
         let before = memory();
-        let rules = Rules::read().unwrap();
+        let rules = SecretRules::read().unwrap();
         let text = every_keyword(&rules);
         std::thread::scope(|scope| {
             (0..16).for_each(|_| drop(scope.spawn(|| rules.find(&text))));
@@ -213,7 +214,7 @@ mod tests {
 
     #[test]
     fn letters_of_any_script_are_letters_and_secrets_end_between_characters() {
-        let rules = Rules::read().unwrap();
+        let rules = SecretRules::read().unwrap();
         let found = |text: &str| -> BTreeSet<String> {
             rules.find(text).into_iter().map(|secret| text[secret.at].to_owned()).collect()
         };

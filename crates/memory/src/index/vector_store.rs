@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use crate::vectors::{Quantized, product};
+use crate::vectors::{Quantized, dot_product};
 
 /// Largest absolute value of a byte, and of half of one.
 const BYTE_MAX: f32 = 127.0;
@@ -16,7 +16,7 @@ const SLACK: f32 = 1e-5;
 
 /// The vectors of all passages, in their order.
 #[derive(Debug, Default)]
-pub(crate) struct Rows {
+pub(crate) struct VectorStore {
     bytes: Vec<i8>,
     scales: Vec<f32>,
     /// Two numbers of a vector in each: one of its first half below, one of its second above.
@@ -27,7 +27,7 @@ pub(crate) struct Rows {
     ends: Vec<u32>,
 }
 
-impl Rows {
+impl VectorStore {
     /// Adds a vector of the passage that is being added.
     pub(crate) fn push(&mut self, scale: f32, bytes: &[u8]) {
         let half = |byte: i8| (f32::from(byte) * HALF_MAX / BYTE_MAX).round();
@@ -47,15 +47,15 @@ impl Rows {
     }
 
     /// Ends the passage that is being added.
-    pub(crate) fn end_passage(&mut self) {
+    pub(crate) fn end_chunk(&mut self) {
         self.ends.push(u32::try_from(self.scales.len()).unwrap_or(u32::MAX));
     }
 
     /// The vectors of a passage.
     #[inline(always)]
-    pub(crate) fn of(&self, passage: usize) -> Range<usize> {
-        let start = passage.checked_sub(1).map_or(0, |before| self.ends[before]);
-        start as usize..self.ends[passage] as usize
+    pub(crate) fn of(&self, chunk: usize) -> Range<usize> {
+        let start = chunk.checked_sub(1).map_or(0, |before| self.ends[before]);
+        start as usize..self.ends[chunk] as usize
     }
 
     /// The cosine of a vector and the query.
@@ -63,16 +63,16 @@ impl Rows {
     pub(crate) fn cosine(&self, row: usize, query: &Quantized) -> f32 {
         let dimension = query.bytes.len();
         let bytes = &self.bytes[row * dimension..(row + 1) * dimension];
-        product(bytes, &query.bytes) as f32 * self.scales[row] * query.scale
+        dot_product(bytes, &query.bytes) as f32 * self.scales[row] * query.scale
     }
 
     /// What that cosine is at most: the product with the halves, and by Cauchy and Schwarz what their difference can add.
     #[inline(always)]
-    pub(crate) fn cosine_at_most(&self, row: usize, query: &Halved, kernel: impl Kernel) -> f32 {
+    pub(crate) fn cosine_at_most(&self, row: usize, query: &HalfByteQuery, kernel: impl Kernel) -> f32 {
         let length = query.low.len();
         let halves = &self.halves[row * length..(row + 1) * length];
-        let product = kernel.product(halves, &query.low, &query.high).wrapping_sub(query.zero);
-        let most = product as f32 * (BYTE_MAX / HALF_MAX) + query.length * self.residues[row];
+        let dot_product = kernel.dot_product(halves, &query.low, &query.high).wrapping_sub(query.zero);
+        let most = dot_product as f32 * (BYTE_MAX / HALF_MAX) + query.length * self.residues[row];
         most * self.scales[row] * query.scale + SLACK
     }
 
@@ -85,7 +85,7 @@ impl Rows {
 
 /// A query made ready for products with halves.
 #[derive(Debug)]
-pub(crate) struct Halved {
+pub(crate) struct HalfByteQuery {
     low: Vec<i8>,
     high: Vec<i8>,
     /// What the zeros of the halves add to a product.
@@ -95,7 +95,7 @@ pub(crate) struct Halved {
     scale: f32,
 }
 
-impl Halved {
+impl HalfByteQuery {
     pub(crate) fn of(query: &Quantized) -> Self {
         let (low, high) = query.bytes.split_at(query.bytes.len().div_ceil(2));
         let mut high = high.to_vec();
@@ -109,7 +109,7 @@ impl Halved {
 
 /// The product of halves and a query's numbers: `low` with what is below, `high` with what is above.
 pub(crate) trait Kernel: Copy {
-    fn product(self, halves: &[u8], low: &[i8], high: &[i8]) -> i32;
+    fn dot_product(self, halves: &[u8], low: &[i8], high: &[i8]) -> i32;
 }
 
 /// For any processor.
@@ -118,7 +118,7 @@ pub(crate) struct Portable;
 
 impl Kernel for Portable {
     #[inline(always)]
-    fn product(self, halves: &[u8], low: &[i8], high: &[i8]) -> i32 {
+    fn dot_product(self, halves: &[u8], low: &[i8], high: &[i8]) -> i32 {
         let products = halves.iter().zip(low.iter().zip(high)).map(|(pair, (low, high))| {
             let below = i32::from(*low).wrapping_mul(i32::from(pair & 15));
             below.wrapping_add(i32::from(*high).wrapping_mul(i32::from(pair >> 4)))
@@ -131,7 +131,7 @@ impl Kernel for Portable {
 #[cfg(target_arch = "x86_64")]
 impl Kernel for pulp::x86::V3 {
     #[inline(always)]
-    fn product(self, halves: &[u8], low: &[i8], high: &[i8]) -> i32 {
+    fn dot_product(self, halves: &[u8], low: &[i8], high: &[i8]) -> i32 {
         const WIDTH: usize = 32;
         /// Sums of four products of two numbers each fit in 16 bits: 4 · 2 · 2 · 15 · 127 < 2^15.
         const SUMMED: usize = 4;
@@ -157,7 +157,7 @@ impl Kernel for pulp::x86::V3 {
             sums = avx2._mm256_add_epi32(sums, avx2._mm256_madd_epi16(some, ones));
         }
         let lanes: [i32; 8] = pulp::cast(sums);
-        lanes.into_iter().fold(Portable.product(rest, low_rest, high_rest), i32::wrapping_add)
+        lanes.into_iter().fold(Portable.dot_product(rest, low_rest, high_rest), i32::wrapping_add)
     }
 }
 
@@ -173,7 +173,7 @@ mod tests {
             (state >> 40) as f32 / 16_777_216.0 - 0.5
         };
         for dimension in [1, 2, 7, 384, 385] {
-            let mut rows = Rows::default();
+            let mut rows = VectorStore::default();
             let mut slack = 0.0_f32;
             let vectors: Vec<Quantized> = (0..200)
                 .map(|_| Quantized::of(&(0..dimension).map(|_| next()).collect::<Vec<f32>>()))
@@ -181,10 +181,10 @@ mod tests {
             for vector in &vectors {
                 let bytes: Vec<u8> = vector.bytes.iter().map(|byte| byte.cast_unsigned()).collect();
                 rows.push(vector.scale, &bytes);
-                rows.end_passage();
+                rows.end_chunk();
             }
             for query in &vectors {
-                let halved = Halved::of(query);
+                let halved = HalfByteQuery::of(query);
                 for row in 0..vectors.len() {
                     let cosine = rows.cosine(row, query);
                     let most = rows.cosine_at_most(row, &halved, Portable);

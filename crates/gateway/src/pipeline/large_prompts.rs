@@ -9,13 +9,13 @@ use lar_engines::embedded::{LARGE_PROMPT_BYTES, LARGE_PROMPTS_MAX};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Large prompts of one key that are tokenized at once. A worker takes one more, which is left to other keys.
-const OF_KEY_MAX: usize = LARGE_PROMPTS_MAX - 1;
+const PER_KEY_MAX: usize = LARGE_PROMPTS_MAX - 1;
 /// How long a large prompt waits for those of its key.
 const WAIT_MAX: Duration = Duration::from_secs(5);
 /// When a caller that was refused may try again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Keys that are kept before those without a large prompt are forgotten.
-const KEYS_KEPT: usize = 1000;
+const KEYS_MAX: usize = 1000;
 
 /// Who has large prompts tokenized.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ impl LargePrompts {
     ///
     /// # Errors
     /// [`Code::RateLimited`] after [`WAIT_MAX`].
-    pub(super) async fn turn(
+    pub(super) async fn acquire(
         &self,
         key: KeyId,
         bytes: usize,
@@ -44,11 +44,11 @@ impl LargePrompts {
         if bytes <= LARGE_PROMPT_BYTES {
             return Ok(None);
         }
-        match tokio::time::timeout(self.wait_max, self.of(key).acquire_owned()).await {
+        match tokio::time::timeout(self.wait_max, self.semaphore(key).acquire_owned()).await {
             Ok(permit) => Ok(permit.ok()),
             Err(_) => {
                 let detail = format!(
-                    "{OF_KEY_MAX} prompts of this key that are larger than {} KiB are being tokenized, which is as many as \
+                    "{PER_KEY_MAX} prompts of this key that are larger than {} KiB are being tokenized, which is as many as \
                      may be at once; send this again",
                     LARGE_PROMPT_BYTES >> 10
                 );
@@ -57,12 +57,12 @@ impl LargePrompts {
         }
     }
 
-    fn of(&self, key: KeyId) -> Arc<Semaphore> {
+    fn semaphore(&self, key: KeyId) -> Arc<Semaphore> {
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        if keys.len() >= KEYS_KEPT {
-            keys.retain(|_, turns| Arc::strong_count(turns) > 1);
+        if keys.len() >= KEYS_MAX {
+            keys.retain(|_, permits| Arc::strong_count(permits) > 1);
         }
-        keys.entry(key).or_insert_with(|| Arc::new(Semaphore::new(OF_KEY_MAX))).clone()
+        keys.entry(key).or_insert_with(|| Arc::new(Semaphore::new(PER_KEY_MAX))).clone()
     }
 }
 
@@ -73,18 +73,21 @@ mod tests {
     const LARGE: usize = LARGE_PROMPT_BYTES + 1;
 
     #[tokio::test]
-    async fn one_key_leaves_a_turn_to_others_and_hears_when_to_come_back() {
+    async fn a_key_leaves_a_permit_for_others_and_gets_a_retry_after() {
         let large = LargePrompts { wait_max: Duration::from_millis(20), ..LargePrompts::default() };
         let [one, other] = [KeyId::new(), KeyId::new()];
-        let mut turns = Vec::new();
-        for _ in 0..OF_KEY_MAX {
-            turns.push(large.turn(one, LARGE).await.unwrap().unwrap());
+        let mut permits = Vec::new();
+        for _ in 0..PER_KEY_MAX {
+            permits.push(large.acquire(one, LARGE).await.unwrap().unwrap());
         }
-        let refused = large.turn(one, LARGE).await.unwrap_err();
+        let refused = large.acquire(one, LARGE).await.unwrap_err();
         assert_eq!((refused.code, refused.retry_after), (Code::RateLimited, Some(RETRY_AFTER)));
-        assert!(large.turn(one, LARGE_PROMPT_BYTES).await.unwrap().is_none(), "small prompts need no turn");
-        assert!(large.turn(other, LARGE).await.unwrap().is_some(), "another key has turns of its own");
-        turns.pop();
-        assert!(large.turn(one, LARGE).await.unwrap().is_some(), "a turn that ended is free again");
+        assert!(
+            large.acquire(one, LARGE_PROMPT_BYTES).await.unwrap().is_none(),
+            "small prompts need no turn"
+        );
+        assert!(large.acquire(other, LARGE).await.unwrap().is_some(), "another key has turns of its own");
+        permits.pop();
+        assert!(large.acquire(one, LARGE).await.unwrap().is_some(), "a turn that ended is free again");
     }
 }

@@ -14,7 +14,7 @@ use unicode_segmentation::UnicodeSegmentation as _;
 /// Bytes of a word at most; a longer one is cut: it is a blob, not a word.
 const WORD_BYTES_MAX: usize = 64;
 /// Words that say too little to be found by.
-const COMMON: &[&str] = &[
+const STOP_WORDS: &[&str] = &[
     "a", "about", "am", "an", "and", "are", "as", "at", "be", "but", "by", "did", "do", "does", "for",
     "from", "had", "has", "have", "he", "how", "i", "if", "in", "into", "is", "it", "me", "my", "no", "not",
     "of", "on", "or", "our", "she", "such", "that", "the", "their", "then", "there", "these", "they", "this",
@@ -22,11 +22,11 @@ const COMMON: &[&str] = &[
 ];
 
 /// Bytes of a stored entry before its words.
-const PRINT_BYTES: usize = 8;
+const FINGERPRINT_BYTES: usize = 8;
 
 /// The words of a text, each once and with how often it comes, in the order of their first coming.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Words {
+pub(crate) struct Terms {
     /// Word and count, from 1.
     pub(crate) counts: Vec<(String, u32)>,
     /// Words in all, the common ones left out.
@@ -34,9 +34,9 @@ pub(crate) struct Words {
 }
 
 /// Tells texts apart that differ in more than punctuation, case and space: of all words, in order.
-pub(crate) fn print_of(text: &str) -> u64 {
+pub(crate) fn fingerprint_of(text: &str) -> u64 {
     let mut hash = Sha256::new();
-    for word in words(text) {
+    for word in split_words(text) {
         hash.update(word);
         hash.update([0]);
     }
@@ -44,15 +44,15 @@ pub(crate) fn print_of(text: &str) -> u64 {
     u64::from_le_bytes(std::array::from_fn(|at| digest[at]))
 }
 
-impl Words {
+impl Terms {
     /// Finds the words of a text. Where all are common ones, those count.
     #[must_use]
     pub(crate) fn of(text: &str) -> Self {
-        let found = Self::counted(words(text).filter(|word| !COMMON.contains(&word.as_str())));
-        if found.length > 0 { found } else { Self::counted(words(text)) }
+        let found = Self::count_terms(split_words(text).filter(|word| !STOP_WORDS.contains(&word.as_str())));
+        if found.length > 0 { found } else { Self::count_terms(split_words(text)) }
     }
 
-    fn counted(words: impl Iterator<Item = String>) -> Self {
+    fn count_terms(words: impl Iterator<Item = String>) -> Self {
         let stemmer = Stemmer::create(Algorithm::English);
         let mut found = Self::default();
         let mut places: HashMap<String, usize> = HashMap::new();
@@ -73,9 +73,9 @@ impl Words {
     /// The keyword entry as it is stored: what tells the text apart, then for each word its count, its length in
     /// bytes, itself.
     #[must_use]
-    pub(crate) fn encode(&self, print: u64) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(PRINT_BYTES + self.counts.len() * 8);
-        bytes.extend(print.to_le_bytes());
+    pub(crate) fn encode(&self, fingerprint: u64) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(FINGERPRINT_BYTES + self.counts.len() * 8);
+        bytes.extend(fingerprint.to_le_bytes());
         for (word, count) in &self.counts {
             bytes.push(u8::try_from(*count).unwrap_or(u8::MAX));
             bytes.push(u8::try_from(word.len()).unwrap_or(u8::MAX));
@@ -86,18 +86,18 @@ impl Words {
 
     /// Reads a stored keyword entry: what tells its text apart, and its words. What is cut off is left out.
     pub(crate) fn decode(bytes: &[u8]) -> (u64, impl Iterator<Item = (&str, u32)>) {
-        let (print, mut bytes) = bytes.split_first_chunk().unwrap_or((&[0; PRINT_BYTES], &[]));
+        let (fingerprint, mut bytes) = bytes.split_first_chunk().unwrap_or((&[0; FINGERPRINT_BYTES], &[]));
         let words = std::iter::from_fn(move || {
             let [count, length, rest @ ..] = bytes else { return None };
             let (word, rest) = rest.split_at_checked(usize::from(*length))?;
             bytes = rest;
             Some((std::str::from_utf8(word).ok()?, u32::from(*count)))
         });
-        (u64::from_le_bytes(*print), words)
+        (u64::from_le_bytes(*fingerprint), words)
     }
 }
 
-fn words(text: &str) -> impl Iterator<Item = String> + '_ {
+fn split_words(text: &str) -> impl Iterator<Item = String> + '_ {
     let folded = text.unicode_words().map(|word| {
         let mut folded: String =
             word.nfkd().filter(|letter| !is_combining_mark(*letter)).flat_map(char::to_lowercase).collect();
@@ -122,42 +122,45 @@ mod tests {
 
     use super::*;
 
-    fn found(text: &str) -> String {
-        let counts = Words::of(text).counts;
+    fn terms_of(text: &str) -> String {
+        let counts = Terms::of(text).counts;
         counts.iter().map(|(word, count)| format!("{word}×{count}")).collect::<Vec<_>>().join(" ")
     }
 
     #[test]
-    fn words_have_one_form() {
-        assert_eq!(found("We moved to Postgres; moving the café’s menu."), "move×2 postgr×1 cafe×1 menu×1");
-        assert_eq!(found("to be or not to be"), "to×2 be×2 or×1 not×1", "where there are no others");
-        assert_eq!(found("東京 Straße ﬁne"), "東×1 京×1 straße×1 fine×1");
-        assert_eq!(found(" … !"), "");
+    fn words_are_normalized_to_one_form() {
+        assert_eq!(
+            terms_of("We moved to Postgres; moving the café’s menu."),
+            "move×2 postgr×1 cafe×1 menu×1"
+        );
+        assert_eq!(terms_of("to be or not to be"), "to×2 be×2 or×1 not×1", "where there are no others");
+        assert_eq!(terms_of("東京 Straße ﬁne"), "東×1 京×1 straße×1 fine×1");
+        assert_eq!(terms_of(" … !"), "");
     }
 
     #[test]
-    fn texts_are_told_apart_by_all_of_their_words() {
-        assert_eq!(print_of("The server is up."), print_of("the  server IS up!"));
+    fn fingerprints_depend_on_every_word() {
+        assert_eq!(fingerprint_of("The server is up."), fingerprint_of("the  server IS up!"));
         for other in ["The server is not up.", "Up is the server.", "The servers is up."] {
-            assert_ne!(print_of("The server is up."), print_of(other), "{other}");
+            assert_ne!(fingerprint_of("The server is up."), fingerprint_of(other), "{other}");
         }
     }
 
     proptest! {
         #[test]
-        fn entries_are_read_as_they_were_written(text in any::<String>()) {
-            let words = Words::of(&text);
-            let encoded = words.encode(print_of(&text));
-            let (print, read) = Words::decode(&encoded);
-            prop_assert_eq!(print, print_of(&text));
+        fn keyword_entries_round_trip(text in any::<String>()) {
+            let words = Terms::of(&text);
+            let encoded = words.encode(fingerprint_of(&text));
+            let (fingerprint, read) = Terms::decode(&encoded);
+            prop_assert_eq!(fingerprint, fingerprint_of(&text));
             let read: Vec<(String, u32)> = read.map(|(word, count)| (word.to_owned(), count)).collect();
             let written: Vec<(String, u32)> = words.counts.into_iter().map(|(word, count)| (word, count.min(255))).collect();
             prop_assert_eq!(read, written);
         }
 
         #[test]
-        fn any_bytes_can_be_read(bytes in any::<Vec<u8>>()) {
-            let _ = Words::decode(&bytes).1.count();
+        fn decode_accepts_any_bytes(bytes in any::<Vec<u8>>()) {
+            let _ = Terms::decode(&bytes).1.count();
         }
     }
 }

@@ -10,8 +10,9 @@ use regex::Regex;
 use rust_stemmers::{Algorithm, Stemmer};
 
 use super::english::{
-    ABLE, BINDING, CALENDAR, CHANGING, CHANGING_PHRASES, CORRECTING, DENYING, DONE, EMPTY, GATHERING,
-    HAPPENED, HELPING, HOLDING, OPPOSITE, PARTING, PERSONS, PLACING, SAME, TITLES,
+    ANTONYMS, AUXILIARIES, CALENDAR, CHANGE_PHRASES, CHANGE_WORDS, CORRECTION_PHRASES, FILLER_WORDS,
+    FUNCTION_WORDS, IRREGULAR_PARTICIPLES, LOCATIVE_PREPOSITIONS, MODALS, MULTI_VALUED_VERBS, NEGATIONS,
+    PAST_EVENT_VERBS, PHRASE_STARTERS, PRONOUNS, SINGLE_VALUED_VERBS, SYNONYMS, TITLES,
 };
 
 /// Numbers with what belongs to them (times, addresses, versions), words, and signs that are read as words.
@@ -43,16 +44,16 @@ pub(crate) struct Word {
     pub(crate) text: String,
     pub(crate) class: Class,
     /// The word before it that begins its part of the sentence.
-    pub(crate) behind: Option<&'static str>,
+    pub(crate) preposition: Option<&'static str>,
     /// A comma, or a word that begins a part of a sentence, stands before it.
-    pub(crate) parted: bool,
+    pub(crate) starts_phrase: bool,
     /// "not" stands before it, and no other word that says something between.
-    pub(crate) denied: bool,
+    pub(crate) negated: bool,
 }
 
 /// A short text, read.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Reading {
+pub(crate) struct ParsedText {
     /// The words that say something, in order; those that only deny or tell of a change are left out.
     pub(crate) words: Vec<Word>,
     /// How many of them stand before the verb; all where there is none.
@@ -60,73 +61,73 @@ pub(crate) struct Reading {
     /// The verb, in one form; `be` for its forms.
     pub(crate) verb: Option<String>,
     /// Whose: the sentence is about the writer or what is theirs.
-    pub(crate) own: bool,
-    pub(crate) denied: bool,
-    pub(crate) changing: bool,
-    pub(crate) correcting: bool,
+    pub(crate) is_about_writer: bool,
+    pub(crate) negated: bool,
+    pub(crate) reports_change: bool,
+    pub(crate) is_correction: bool,
     /// It tells of what happened once, so that another of its kind takes no place.
-    pub(crate) happened: bool,
+    pub(crate) is_past_event: bool,
     /// `is` or `are` with something done to the subject: it is what the verb's words say, by somebody.
-    pub(crate) passive: bool,
+    pub(crate) is_passive: bool,
     /// It asks.
-    pub(crate) question: bool,
+    pub(crate) is_question: bool,
     /// It holds nothing that could be remembered.
-    pub(crate) empty: bool,
+    pub(crate) is_filler: bool,
 }
 
-impl Reading {
+impl ParsedText {
     pub(crate) fn of(text: &str) -> Self {
         let lower = text.to_lowercase().replace('’', "'");
         let clause = lower.split([',', ';', '–', '—']).next().unwrap_or_default();
-        let mut reading = Self {
-            changing: has_phrase(clause, CHANGING_PHRASES),
-            correcting: has_phrase(&lower, CORRECTING),
-            question: lower.trim_end().ends_with('?') && !lower.contains(". ") && !lower.contains("! "),
+        let mut parsed = Self {
+            reports_change: has_phrase(clause, CHANGE_PHRASES),
+            is_correction: has_phrase(&lower, CORRECTION_PHRASES),
+            is_question: lower.trim_end().ends_with('?') && !lower.contains(". ") && !lower.contains("! "),
             ..Self::default()
         };
         let mut all =
             lower.split(|c: char| !c.is_alphanumeric() && c != '\'').filter(|word| !word.is_empty());
-        reading.empty = all.all(|word| EMPTY.contains(&word));
-        let tokens = tokens(&without_newly(text));
+        parsed.is_filler = all.all(|word| FILLER_WORDS.contains(&word));
+        let tokens = tokens(&strip_now_words(text));
         let verb = main_verb(&tokens);
-        reading.subject = usize::MAX;
-        let (mut behind, mut parted, mut denied, mut later) = (None, false, false, false);
+        parsed.subject = usize::MAX;
+        let (mut preposition, mut starts_phrase, mut negated, mut later) = (None, false, false, false);
         for (at, token) in tokens.iter().enumerate() {
             let word = token.to_lowercase();
             if verb == Some(at) {
-                reading.subject = reading.words.len();
-                reading.verb_is(&word, &tokens[at + 1..]);
-                if HELPING.contains(&word.as_str()) {
-                    behind = None;
+                parsed.subject = parsed.words.len();
+                parsed.set_verb(&word, &tokens[at + 1..]);
+                if AUXILIARIES.contains(&word.as_str()) {
+                    preposition = None;
                     continue;
                 }
             }
             if matches!(token.as_str(), "," | ";" | ":" | "(" | ")" | "–" | "—") {
-                parted = true;
-                later |= !reading.words.is_empty();
+                starts_phrase = true;
+                later |= !parsed.words.is_empty();
                 continue;
             }
-            if DENYING.contains(&word.as_str()) {
-                denied = true;
-                reading.denied ^= !later;
+            if NEGATIONS.contains(&word.as_str()) {
+                negated = true;
+                parsed.negated ^= !later;
                 continue;
             }
             let named = at > 0 && token != "I" && token.chars().next().is_some_and(char::is_uppercase);
-            if !named && let Some(binding) = BINDING.iter().find(|known| **known == word) {
-                reading.own |=
+            if !named && let Some(binding) = FUNCTION_WORDS.iter().find(|known| **known == word) {
+                parsed.is_about_writer |=
                     matches!(*binding, "i" | "my" | "we" | "our" | "us") && verb.is_none_or(|verb| at < verb);
-                parted |= PARTING.contains(binding);
-                if PARTING.contains(binding) {
-                    behind = Some(*binding);
+                starts_phrase |= PHRASE_STARTERS.contains(binding);
+                if PHRASE_STARTERS.contains(binding) {
+                    preposition = Some(*binding);
                 }
                 continue;
             }
-            let may = at > 1 && ABLE.contains(&tokens[at - 2].as_str());
-            if CHANGING.contains(&word.as_str()) {
-                reading.changing |= !later && !may;
+            let may = at > 1 && MODALS.contains(&tokens[at - 2].as_str());
+            if CHANGE_WORDS.contains(&word.as_str()) {
+                parsed.reports_change |= !later && !may;
                 continue;
             }
-            if HELPING.contains(&word.as_str()) || TITLES.contains(&word.as_str()) || word == "longer" {
+            if AUXILIARIES.contains(&word.as_str()) || TITLES.contains(&word.as_str()) || word == "longer" {
                 continue;
             }
             let stem = stem(&word);
@@ -138,27 +139,27 @@ impl Reading {
                 () if is_verb(&word, &stem) || verb == Some(at) => Class::Verb,
                 () => Class::Word,
             };
-            reading.words.push(Word {
+            parsed.words.push(Word {
                 stem,
                 text: word,
                 class,
-                behind: behind.take(),
-                parted: std::mem::take(&mut parted),
-                denied: std::mem::take(&mut denied),
+                preposition: preposition.take(),
+                starts_phrase: std::mem::take(&mut starts_phrase),
+                negated: std::mem::take(&mut negated),
             });
         }
-        reading.subject = reading.subject.min(reading.words.len());
-        reading
+        parsed.subject = parsed.subject.min(parsed.words.len());
+        parsed
     }
 
     /// Takes in what its verb is, by what comes behind it.
-    fn verb_is(&mut self, word: &str, rest: &[String]) {
-        let helping = HELPING.contains(&word);
+    fn set_verb(&mut self, word: &str, rest: &[String]) {
+        let helping = AUXILIARIES.contains(&word);
         let done =
-            rest.iter().map(|token| token.to_lowercase()).find(|token| !DENYING.contains(&token.as_str()));
+            rest.iter().map(|token| token.to_lowercase()).find(|token| !NEGATIONS.contains(&token.as_str()));
         let done = done.filter(|word| helping && is_verb(word, &stem(word)));
-        self.happened = HAPPENED.contains(&word) || !helping && is_past(word);
-        self.passive =
+        self.is_past_event = PAST_EVENT_VERBS.contains(&word) || !helping && is_past(word);
+        self.is_passive =
             done.as_deref().is_some_and(is_past) && matches!(word, "is" | "are" | "was" | "were" | "am");
         self.verb = Some(match done {
             Some(done) => stem(&done),
@@ -169,18 +170,18 @@ impl Reading {
     }
 
     /// Whether it holds nothing that could be remembered.
-    pub(crate) fn says_nothing(&self) -> bool {
-        self.empty || self.question
+    pub(crate) fn has_no_content(&self) -> bool {
+        self.is_filler || self.is_question
     }
 
     /// Whether what stands behind its verb takes the place of what stood there.
-    pub(crate) fn holds(&self) -> bool {
-        self.verb.as_deref().is_some_and(|verb| HOLDING.contains(&verb))
+    pub(crate) fn is_single_valued(&self) -> bool {
+        self.verb.as_deref().is_some_and(|verb| SINGLE_VALUED_VERBS.contains(&verb))
     }
 
     /// Whether many things may stand behind its verb at once.
-    pub(crate) fn gathers(&self) -> bool {
-        self.verb.as_deref().is_some_and(|verb| GATHERING.contains(&verb))
+    pub(crate) fn is_multi_valued(&self) -> bool {
+        self.verb.as_deref().is_some_and(|verb| MULTI_VALUED_VERBS.contains(&verb))
     }
 
     /// What the sentence is about: the words before its verb.
@@ -189,7 +190,7 @@ impl Reading {
     }
 
     /// What is said of it, without the verb.
-    pub(crate) fn said(&self) -> impl Iterator<Item = &Word> {
+    pub(crate) fn predicate(&self) -> impl Iterator<Item = &Word> {
         let verb = self.verb.as_ref();
         self.words[self.subject..].iter().filter(move |word| Some(&word.stem) != verb)
     }
@@ -201,13 +202,13 @@ pub(crate) fn is_title(word: &str) -> bool {
 }
 
 /// Whether these two words take each other's place.
-pub(crate) fn opposite(a: &str, b: &str) -> bool {
-    OPPOSITE.iter().any(|(one, other)| (a, b) == (*one, *other) || (a, b) == (*other, *one))
+pub(crate) fn are_antonyms(a: &str, b: &str) -> bool {
+    ANTONYMS.iter().any(|(one, other)| (a, b) == (*one, *other) || (a, b) == (*other, *one))
 }
 
 /// Whether this word tells where something is, or who has it.
-pub(crate) fn places(word: Option<&str>) -> bool {
-    word.is_some_and(|word| PLACING.contains(&word))
+pub(crate) fn is_locative(word: Option<&str>) -> bool {
+    word.is_some_and(|word| LOCATIVE_PREPOSITIONS.contains(&word))
 }
 
 /// The place of the verb: of the first that helps, unless one that cannot be anything else comes before; else of the
@@ -222,20 +223,22 @@ fn main_verb(tokens: &[String]) -> Option<usize> {
     let lower = &lower[..clause];
     let named =
         |at: usize| at > 0 && tokens[at].chars().next().is_some_and(char::is_uppercase) && tokens[at] != "I";
-    let first = |wanted: &dyn Fn(usize) -> bool| (0..lower.len()).find(|at| !named(*at) && wanted(*at));
+    let first = |is_it: &dyn Fn(usize) -> bool| (0..lower.len()).find(|at| !named(*at) && is_it(*at));
     let known = |at: usize| {
         let stem = stem(&lower[at]);
         at > 0
-            && (HOLDING.contains(&stem.as_str()) || GATHERING.contains(&stem.as_str()))
+            && (SINGLE_VALUED_VERBS.contains(&stem.as_str()) || MULTI_VALUED_VERBS.contains(&stem.as_str()))
             && !is_past(&lower[at])
     };
-    let helping = first(&|at| HELPING.contains(&lower[at].as_str()));
+    let helping = first(&|at| AUXILIARIES.contains(&lower[at].as_str()));
     let spoken = first(&|at| {
-        at > 0 && PERSONS.contains(&lower[at - 1].as_str()) && !DENYING.contains(&lower[at].as_str())
+        at > 0 && PRONOUNS.contains(&lower[at - 1].as_str()) && !NEGATIONS.contains(&lower[at].as_str())
     });
     let certain = [helping, first(&known), spoken].into_iter().flatten().min();
-    let past = || first(&|at| is_past(&lower[at]) && !CHANGING.contains(&lower[at].as_str()));
-    let third = |at: usize| at > 0 && is_third(&lower[at]) && !BINDING.contains(&lower[at - 1].as_str());
+    let past = || first(&|at| is_past(&lower[at]) && !CHANGE_WORDS.contains(&lower[at].as_str()));
+    let third = |at: usize| {
+        at > 0 && is_third_person(&lower[at]) && !FUNCTION_WORDS.contains(&lower[at - 1].as_str())
+    };
     certain.or_else(past).or_else(|| first(&third))
 }
 
@@ -244,22 +247,22 @@ fn is_calendar(word: &str, stem: &str) -> bool {
 }
 
 fn is_verb(word: &str, stem: &str) -> bool {
-    HOLDING.contains(&stem) || GATHERING.contains(&stem) || is_past(word)
+    SINGLE_VALUED_VERBS.contains(&stem) || MULTI_VALUED_VERBS.contains(&stem) || is_past(word)
 }
 
 fn is_past(word: &str) -> bool {
-    HAPPENED.contains(&word)
-        || DONE.contains(&word)
+    PAST_EVENT_VERBS.contains(&word)
+        || IRREGULAR_PARTICIPLES.contains(&word)
         || word.len() > 4 && word.ends_with("ed") && word != "need"
 }
 
 /// It may be a verb's form for he, she and it.
-fn is_third(word: &str) -> bool {
+fn is_third_person(word: &str) -> bool {
     word.len() > 3 && word.ends_with('s') && !word.ends_with("ss") && !word.ends_with("us")
 }
 
 /// A text without what only says that it is so now.
-fn without_newly(text: &str) -> String {
+fn strip_now_words(text: &str) -> String {
     static NOW: LazyLock<Regex> = LazyLock::new(|| {
         #[expect(clippy::expect_used, reason = "a constant, tried by every test of this file")]
         Regex::new(r"(?i)\b(these days|from now on|nowadays|currently|now|actually,?|correction:?|i was wrong,?|since the\b[^,.;]*|since then)(?:\b|\s)")
@@ -323,7 +326,7 @@ fn clock(hour: &str, half: &str) -> Option<String> {
 }
 
 fn stem(word: &str) -> String {
-    let word = SAME.iter().find(|(one, _)| *one == word).map_or(word, |(_, other)| other);
+    let word = SYNONYMS.iter().find(|(one, _)| *one == word).map_or(word, |(_, other)| other);
     if word.starts_with(|c: char| c.is_ascii_digit()) {
         let thousands = word.split(',').skip(1).all(|group| group.len() == 3);
         return if thousands { word.replace(',', "") } else { word.to_owned() };

@@ -1,4 +1,4 @@
-//! Whose memories a call may see and change. A [`Reader`] or [`Writer`] is the proof that this was decided.
+//! Whose memories a call may see and change. A [`ReadAccess`] or [`WriteAccess`] is the proof that this was decided.
 
 use lar_base::{Caller, Code, MemoryId, Problem, Scope, SpaceId};
 use lar_store::{Access, Memory, Space, SpaceKind};
@@ -10,7 +10,7 @@ pub const NAME_CHARS_MAX: usize = 64;
 
 /// Which memories are meant: those of an agent, those of a team, or a person's own where neither is named.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Place<'a> {
+pub struct MemoryScope<'a> {
     /// The agent's name.
     pub agent: Option<&'a str>,
     /// The team's space, by its name or id.
@@ -19,14 +19,14 @@ pub struct Place<'a> {
 
 /// Proof that a caller may read the memories of these spaces.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reader {
+pub struct ReadAccess {
     pub(crate) caller: Caller,
     pub(crate) spaces: Vec<SpaceId>,
 }
 
 /// Proof that a caller may change the memories of these spaces, and make new ones in one of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Writer {
+pub struct WriteAccess {
     pub(crate) caller: Caller,
     /// Where new ones lie.
     pub(crate) space: SpaceId,
@@ -38,7 +38,7 @@ pub struct Writer {
     pub(crate) is_shared: bool,
 }
 
-impl Reader {
+impl ReadAccess {
     /// The spaces; none before anything was written.
     #[must_use]
     pub fn spaces(&self) -> &[SpaceId] {
@@ -46,7 +46,7 @@ impl Reader {
     }
 }
 
-impl Writer {
+impl WriteAccess {
     /// Who it is.
     #[must_use]
     pub fn caller(&self) -> &Caller {
@@ -67,11 +67,16 @@ impl Memories {
     /// # Errors
     /// [`Code::ForbiddenScope`]; [`Code::ForbiddenSpace`] when the key belongs to another agent, or the person has no
     /// grant; [`Code::InvalidParams`] for a name that can be none.
-    pub async fn reader(&self, caller: Caller, place: Place<'_>) -> Result<Reader, Problem> {
+    pub async fn authorize_read(
+        &self,
+        caller: Caller,
+        memory_scope: MemoryScope<'_>,
+    ) -> Result<ReadAccess, Problem> {
         caller.require(Scope::MemoryRead)?;
-        let spaces = self.seen(&caller, place).await?.into_iter().map(|space| space.id).collect();
-        let reader = Reader { caller, spaces };
-        self.clients.read(&reader);
+        let spaces =
+            self.visible_spaces(&caller, memory_scope).await?.into_iter().map(|space| space.id).collect();
+        let reader = ReadAccess { caller, spaces };
+        self.clients.record_read(&reader);
         Ok(reader)
     }
 
@@ -80,31 +85,37 @@ impl Memories {
     ///
     /// # Errors
     /// As there; [`Code::ForbiddenSpace`] also where the grant is to read. Nothing is written to another space instead.
-    pub async fn writer(&self, caller: Caller, place: Place<'_>) -> Result<Writer, Problem> {
+    pub async fn authorize_write(
+        &self,
+        caller: Caller,
+        memory_scope: MemoryScope<'_>,
+    ) -> Result<WriteAccess, Problem> {
         caller.require(Scope::MemoryWrite)?;
-        let seen = self.seen(&caller, place).await?;
+        let visible_spaces = self.visible_spaces(&caller, memory_scope).await?;
         let (write, read): (Vec<Space>, Vec<Space>) =
-            seen.into_iter().partition(|space| space.access >= Access::Write);
-        let space = match (place.space, write.first()) {
+            visible_spaces.into_iter().partition(|space| space.access >= Access::Write);
+        let space = match (memory_scope.space, write.first()) {
             (Some(_), Some(space)) => space.id,
             (Some(named), None) => {
                 let reason = format!("the space `{named}` is shared with you to read");
                 return Err(Problem::new(Code::ForbiddenSpace, reason));
             }
-            (None, _) => self.store.space_ensure(caller.user(), agent_of(&caller, place.agent)?).await?.id,
+            (None, _) => {
+                self.store.space_ensure(caller.user(), agent_of(&caller, memory_scope.agent)?).await?.id
+            }
         };
         let mut spaces: Vec<SpaceId> = write.into_iter().map(|space| space.id).collect();
         if !spaces.contains(&space) {
             spaces.push(space);
         }
-        let writer = Writer {
+        let writer = WriteAccess {
             caller,
             space,
             spaces,
             read_only: read.into_iter().map(|space| space.id).collect(),
-            is_shared: place.space.is_some(),
+            is_shared: memory_scope.space.is_some(),
         };
-        self.clients.written(&writer);
+        self.clients.record_write(&writer);
         Ok(writer)
     }
 
@@ -112,7 +123,7 @@ impl Memories {
     ///
     /// # Errors
     /// [`Code::NotFound`]; [`Code::ForbiddenSpace`] for one that they may only read.
-    pub(crate) async fn changeable(&self, writer: &Writer, id: MemoryId) -> Result<Memory, Problem> {
+    pub(crate) async fn get_writable(&self, writer: &WriteAccess, id: MemoryId) -> Result<Memory, Problem> {
         let found = self.store.memory_get(writer.spaces.clone(), id).await;
         if matches!(found, Err(lar_store::Error::NotFound(_)))
             && self.store.memory_get(writer.read_only.clone(), id).await.is_ok()
@@ -124,15 +135,19 @@ impl Memories {
     }
 
     /// The spaces that are meant, as far as this caller sees them.
-    pub(crate) async fn seen(&self, caller: &Caller, place: Place<'_>) -> Result<Vec<Space>, Problem> {
-        let agent = agent_of(caller, place.agent)?;
-        match (place.space, agent) {
+    pub(crate) async fn visible_spaces(
+        &self,
+        caller: &Caller,
+        memory_scope: MemoryScope<'_>,
+    ) -> Result<Vec<Space>, Problem> {
+        let agent = agent_of(caller, memory_scope.agent)?;
+        match (memory_scope.space, agent) {
             (Some(_), Some(agent)) => Err(Problem::new(
                 Code::ForbiddenSpace,
                 format!("the agent `{agent}` has a space of its own and sees no other"),
             )),
             (Some(named), None) => {
-                let named = checked_space(named)?;
+                let named = check_space_name(named)?;
                 let found = self.store.space_shared(caller.user(), named.to_owned()).await;
                 let found = found.map_err(|error| match error {
                     lar_store::Error::NotFound(_) => Problem::new(
@@ -158,7 +173,7 @@ impl Memories {
 /// The agent whose space is meant: the key's own, else the one named.
 fn agent_of(caller: &Caller, named: Option<&str>) -> Result<Option<String>, Problem> {
     let named =
-        named.map(checked_agent).transpose().map_err(|reason| Problem::invalid("X-Agent-Id", reason))?;
+        named.map(check_agent_name).transpose().map_err(|reason| Problem::invalid("X-Agent-Id", reason))?;
     match (caller.agent(), named) {
         (None, named) => Ok(named.map(str::to_owned)),
         (Some(own), None) => Ok(Some(own.to_owned())),
@@ -171,15 +186,15 @@ fn agent_of(caller: &Caller, named: Option<&str>) -> Result<Option<String>, Prob
 }
 
 /// Checks that this can be a space's name; the same as an agent's.
-fn checked_space(name: &str) -> Result<&str, Problem> {
-    checked_agent(name).map_err(|reason| Problem::invalid("X-Space", reason))
+fn check_space_name(name: &str) -> Result<&str, Problem> {
+    check_agent_name(name).map_err(|reason| Problem::invalid("X-Space", reason))
 }
 
 /// Checks that this can be an agent's name, or a person's or a space's.
 ///
 /// # Errors
 /// What a name must be.
-pub fn checked_agent(name: &str) -> Result<&str, String> {
+pub fn check_agent_name(name: &str) -> Result<&str, String> {
     let fits = (1..=NAME_CHARS_MAX).contains(&name.chars().count())
         && name.chars().all(|c| c.is_alphanumeric() || "-_.:@".contains(c))
         && !name.starts_with('.');

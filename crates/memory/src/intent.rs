@@ -10,15 +10,15 @@ use regex::Regex;
 use unicode_segmentation::UnicodeSegmentation as _;
 
 /// A longer message is a text to work on rather than something said to somebody.
-const HEARD_BYTES_MAX: usize = 2000;
+const MESSAGE_BYTES_MAX: usize = 2000;
 /// Sentences of a message that are looked at.
 const SENTENCES_MAX: usize = 12;
 /// Bytes of what may be remembered unasked.
-const TOLD_BYTES_MAX: usize = 300;
+const STATEMENT_BYTES_MAX: usize = 300;
 
 /// What a sentence asks for, or tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Heard {
+pub enum MemoryIntent {
     /// To remember this.
     Remember(String),
     /// To forget what is known of this, or what was remembered last where it names nothing.
@@ -29,28 +29,28 @@ pub enum Heard {
         all: bool,
     },
     /// It says something that may be lasting.
-    Told(String),
+    LastingStatement(String),
     /// It says something else.
-    Said(String),
+    OtherStatement(String),
 }
 
 /// Politeness and greetings before the asking.
-const BEFORE: &str = r"(?:(?:hey|hi|ok|okay|thanks|thank you|also|and|so|well|lar)\b[,!.]?\s+)*(?:please\s+)?(?:(?:can|could|will|would|should)\s+you\s+(?:please\s+)?|you\s+(?:can|should|may|must)\s+(?:please\s+)?|i\s+(?:want|need|would like|'d like)\s+you\s+to\s+|please\s+)?";
+const POLITE_PREFIX: &str = r"(?:(?:hey|hi|ok|okay|thanks|thank you|also|and|so|well|lar)\b[,!.]?\s+)*(?:please\s+)?(?:(?:can|could|will|would|should)\s+you\s+(?:please\s+)?|you\s+(?:can|should|may|must)\s+(?:please\s+)?|i\s+(?:want|need|would like|'d like)\s+you\s+to\s+|please\s+)?";
 
 static REMEMBER: LazyLock<Regex> = LazyLock::new(|| {
     pattern(&format!(
-        r"^{BEFORE}(?:remember(?:\s+that\s+|\s*[:,]\s*|\s+(?:this|the following)\s*:\s*|\s+)|(?:do not|don't|never)\s+forget\s+that\s+|(?:keep|bear)\s+in\s+mind(?:\s+that\s+|\s*[:,]\s*)|(?:take|make)\s+a\s+note(?:\s+that\s+|\s*[:,]\s*)|note(?:\s+that\s+|\s*[:]\s*)|for\s+future\s+reference\s*[:,]\s*|memori[sz]e(?:\s+this\s*:\s*|\s+that\s+)|(?:save|store|add|put)(?:\s+this)?\s+(?:in|to|into)\s+(?:your\s+|the\s+)?memory(?:\s+that\s+|\s*[:,]\s*)|(?:save|store)\s+(?:this|the following)\s*:\s*)(?P<what>\S.*)$"
+        r"^{POLITE_PREFIX}(?:remember(?:\s+that\s+|\s*[:,]\s*|\s+(?:this|the following)\s*:\s*|\s+)|(?:do not|don't|never)\s+forget\s+that\s+|(?:keep|bear)\s+in\s+mind(?:\s+that\s+|\s*[:,]\s*)|(?:take|make)\s+a\s+note(?:\s+that\s+|\s*[:,]\s*)|note(?:\s+that\s+|\s*[:]\s*)|for\s+future\s+reference\s*[:,]\s*|memori[sz]e(?:\s+this\s*:\s*|\s+that\s+)|(?:save|store|add|put)(?:\s+this)?\s+(?:in|to|into)\s+(?:your\s+|the\s+)?memory(?:\s+that\s+|\s*[:,]\s*)|(?:save|store)\s+(?:this|the following)\s*:\s*)(?P<what>\S.*)$"
     ))
 });
 static FORGET: LazyLock<Regex> = LazyLock::new(|| {
     pattern(&format!(
-        r"^{BEFORE}(?:forget\s+(?P<all>everything\s+|all\s+)?(?:what\s+i\s+(?:said|told\s+you)\s+)?(?:(?:that|about)\s+)?|(?:delete|erase|remove)\s+(?:the\s+|your\s+|that\s+)?(?:memory|(?P<many>memories))\s+(?:about|of|that)\s+|(?:delete|erase|remove)\s+from\s+(?:your\s+|the\s+)?memory\s+(?:that\s+)?)(?P<what>\S.*)$"
+        r"^{POLITE_PREFIX}(?:forget\s+(?P<all>everything\s+|all\s+)?(?:what\s+i\s+(?:said|told\s+you)\s+)?(?:(?:that|about)\s+)?|(?:delete|erase|remove)\s+(?:the\s+|your\s+|that\s+)?(?:memory|(?P<many>memories))\s+(?:about|of|that)\s+|(?:delete|erase|remove)\s+from\s+(?:your\s+|the\s+)?memory\s+(?:that\s+)?)(?P<what>\S.*)$"
     ))
 });
 /// "Forget that" and the like, which name nothing.
 static FORGET_LAST: LazyLock<Regex> = LazyLock::new(|| {
     pattern(&format!(
-        r"^{BEFORE}(?:forget\s+(?:that|this)|(?:do not|don't)\s+(?:remember|save|keep)\s+(?:that|this))(?:\s+(?:again|please))?\s*[.!]*$"
+        r"^{POLITE_PREFIX}(?:forget\s+(?:that|this)|(?:do not|don't)\s+(?:remember|save|keep)\s+(?:that|this))(?:\s+(?:again|please))?\s*[.!]*$"
     ))
 });
 /// What may follow "remember" and is no fact: questions, tasks, and chats about remembering itself.
@@ -66,7 +66,7 @@ static NO_MEMORY: LazyLock<Regex> = LazyLock::new(|| {
     )
 });
 /// Tells of its writer: what they are, have, like, use, in the present or of someone of theirs.
-static TOLD: LazyLock<Regex> = LazyLock::new(|| {
+static LASTING_STATEMENT: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
         r"^(?:(?:i\s+am|i'm|we\s+are|we're)\s+(?:an?\s+\w+|allergic|vegetarian|vegan|married|learning|from|based|based\s+in)\b|(?:i|we)\s+(?:always\s+|usually\s+|never\s+|mostly\s+)?(?:live|work|use|prefer|like|love|hate|play|speak|drink|eat|drive|own|study|teach|run|deploy|host)\s+\S+|(?:my|our)\s+(?:\w+\s+){1,4}(?:is|are|was|were|has|have|lives?|starts?|works?|likes?|goes|plays?)\s+\S+)",
     )
@@ -80,9 +80,9 @@ static PASSING: LazyLock<Regex> = LazyLock::new(|| {
 
 /// What a message asks memory to do, in order. Nothing where it is a text to work on.
 #[must_use]
-pub fn heard(message: &str) -> Vec<Heard> {
+pub fn parse_intents(message: &str) -> Vec<MemoryIntent> {
     let message = message.replace('’', "'");
-    if message.len() > HEARD_BYTES_MAX || message.contains("```") {
+    if message.len() > MESSAGE_BYTES_MAX || message.contains("```") {
         return Vec::new();
     }
     let mut found = Vec::new();
@@ -92,35 +92,41 @@ pub fn heard(message: &str) -> Vec<Heard> {
         if quoted || is_task(&sentence) {
             break;
         }
-        if let Some(heard) = of_sentence(&sentence) {
-            found.push(heard);
+        if let Some(intent) = parse_sentence(&sentence) {
+            found.push(intent);
         }
     }
     found
 }
 
-fn of_sentence(sentence: &str) -> Option<Heard> {
+fn parse_sentence(sentence: &str) -> Option<MemoryIntent> {
     if FORGET_LAST.is_match(sentence) {
-        return Some(Heard::Forget { what: None, all: false });
+        return Some(MemoryIntent::Forget { what: None, all: false });
     }
-    if let Some(what) = captured(&FORGET, sentence) {
+    if let Some(what) = capture_what(&FORGET, sentence) {
         let all =
             FORGET.captures(sentence).is_some_and(|found| found.name("all").or(found.name("many")).is_some());
-        return (!NO_MEMORY.is_match(&what)).then_some(Heard::Forget { what: Some(what), all });
+        return (!NO_MEMORY.is_match(&what)).then_some(MemoryIntent::Forget { what: Some(what), all });
     }
-    if let Some(what) = captured(&REMEMBER, sentence) {
+    if let Some(what) = capture_what(&REMEMBER, sentence) {
         let fact = !NO_FACT.is_match(&what) && what.split_whitespace().count() >= 3;
-        return fact.then_some(Heard::Remember(what));
+        return fact.then_some(MemoryIntent::Remember(what));
     }
-    let says = sentence.len() <= TOLD_BYTES_MAX
+    let says = sentence.len() <= STATEMENT_BYTES_MAX
         && !sentence.ends_with(['?', '!'])
         && sentence.split_whitespace().count() >= 3;
-    let lasting = TOLD.is_match(sentence) && !PASSING.is_match(sentence);
-    says.then(|| if lasting { Heard::Told(sentence.to_owned()) } else { Heard::Said(sentence.to_owned()) })
+    let lasting = LASTING_STATEMENT.is_match(sentence) && !PASSING.is_match(sentence);
+    says.then(|| {
+        if lasting {
+            MemoryIntent::LastingStatement(sentence.to_owned())
+        } else {
+            MemoryIntent::OtherStatement(sentence.to_owned())
+        }
+    })
 }
 
 /// What is asked for, without the question mark of "can you remember …?".
-fn captured(pattern: &Regex, sentence: &str) -> Option<String> {
+fn capture_what(pattern: &Regex, sentence: &str) -> Option<String> {
     let what = pattern.captures(sentence)?.name("what")?.as_str().trim();
     Some(what.trim_end_matches('?').trim_end().to_owned())
 }
@@ -167,17 +173,21 @@ mod tests {
 
     /// The gate: nothing is remembered or forgotten that was not asked for, and little that was asked for is missed.
     #[test]
-    fn what_is_asked_for_is_done_and_nothing_else() {
+    fn parse_intents_finds_requests_and_nothing_else() {
         let (mut right, mut done, mut asked) = (0, 0, 0);
         for row in MESSAGES.lines().filter(|row| !row.starts_with('#')) {
             let mut columns = row.split('\t');
             let (label, message) = (columns.next().unwrap(), columns.next().unwrap());
-            let wanted = columns.next().unwrap_or_default();
-            let heard = heard(message);
-            let acts = heard.iter().find(|heard| !matches!(heard, Heard::Told(_) | Heard::Said(_)));
+            let expected = columns.next().unwrap_or_default();
+            let intents = parse_intents(message);
+            let acts = intents.iter().find(|intent| {
+                !matches!(intent, MemoryIntent::LastingStatement(_) | MemoryIntent::OtherStatement(_))
+            });
             let is = match (label, acts) {
-                ("remember", Some(Heard::Remember(what))) => what == wanted,
-                ("forget", Some(Heard::Forget { what, .. })) => what.as_deref().unwrap_or_default() == wanted,
+                ("remember", Some(MemoryIntent::Remember(what))) => what == expected,
+                ("forget", Some(MemoryIntent::Forget { what, .. })) => {
+                    what.as_deref().unwrap_or_default() == expected
+                }
                 _ => false,
             };
             right += u32::from(is);

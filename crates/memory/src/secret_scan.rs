@@ -12,7 +12,7 @@ use lar_base::Problem;
 use regex::Regex;
 use unicode_normalization::UnicodeNormalization as _;
 
-use self::rules::Rules;
+use self::rules::SecretRules;
 
 /// What stands in a text in place of a secret.
 const REDACTED: &str = "[redacted]";
@@ -52,15 +52,15 @@ impl SecretPolicy {
 
 /// Something that looks like a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Secret {
+struct SecretMatch {
     /// The rule that found it.
     rule: String,
     /// Where it is, in bytes.
     at: Range<usize>,
 }
 
-static RULES: LazyLock<Option<Rules>> = LazyLock::new(|| {
-    let rules = Rules::read();
+static RULES: LazyLock<Option<SecretRules>> = LazyLock::new(|| {
+    let rules = SecretRules::read();
     if rules.is_none() {
         tracing::error!("the rules that find secrets cannot be read");
     }
@@ -69,7 +69,7 @@ static RULES: LazyLock<Option<Rules>> = LazyLock::new(|| {
 
 /// "my password is hunter2", "PIN: 4711". A value that is a plain word ("is wrong", "is needed") is none: it must
 /// have a digit or a sign, or stand in quotes.
-static TOLD: LazyLock<Option<Regex>> = LazyLock::new(|| {
+static STATED_PASSWORD: LazyLock<Option<Regex>> = LazyLock::new(|| {
     let name = r"(?:pass\s?words?|pass\s?phrases?|pass\s?codes?|passwort|kennwort|contraseña|mot de passe|passwd|pwd|pin(?:\s?code)?|cvv|cvc|secret(?:\s?key)?|api[ _-]?key|access[ _-]?token|auth[ _-]?token)";
     let link = r"(?:\s+(?:for|to|of|on|at)\s+[^\n]{1,60}?)?\s*(?:\s(?:is|was|are|ist|es|est)(?:\s+now)?\s*:?|=|:|→|->)\s*";
     let value = r#"(?P<value>"[^"\n]{4,}"|'[^'\n]{4,}'|`[^`\n]{4,}`|[^\s"'`]*[\d!@#$%^&*+=~][^\s"'`]*)"#;
@@ -98,24 +98,24 @@ pub(crate) fn has_secret(text: &str) -> bool {
 
 /// The secrets in a text, in order. Those that overlap are one, named by the rule of the first. Other spellings of
 /// the same characters (full width, with invisible ones between) are the same secret.
-fn find(text: &str) -> Vec<Secret> {
+fn find(text: &str) -> Vec<SecretMatch> {
     if text.is_ascii() {
         return find_plain(text);
     }
-    let normal = Normal::of(text);
+    let normal = NormalizedText::of(text);
     let mut found = find_plain(&normal.text);
     found.iter_mut().for_each(|secret| secret.at = normal.original(&secret.at));
     found
 }
 
 /// A text in Unicode's compatibility form (NFKC, character by character) without invisible characters.
-struct Normal {
+struct NormalizedText {
     text: String,
     /// For each byte of `text`, the range of bytes of the original that its character was.
     origin: Vec<Range<usize>>,
 }
 
-impl Normal {
+impl NormalizedText {
     fn of(original: &str) -> Self {
         let (mut text, mut origin) =
             (String::with_capacity(original.len()), Vec::with_capacity(original.len()));
@@ -139,32 +139,32 @@ const fn is_invisible(c: char) -> bool {
         | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}')
 }
 
-fn find_plain(text: &str) -> Vec<Secret> {
-    let mut found: Vec<Secret> = Vec::new();
+fn find_plain(text: &str) -> Vec<SecretMatch> {
+    let mut found: Vec<SecretMatch> = Vec::new();
     let values = [(&OWN_KEY, "lar-key"), (&URL_PASSWORD, "url-password"), (&VARIABLE, "secret-variable")];
     for (pattern, rule) in values.iter().filter_map(|(pattern, rule)| Some((pattern.as_ref()?, *rule))) {
         let values = pattern.captures_iter(text).filter_map(|one| one.name("value").or_else(|| one.get(0)));
         let secrets = values.filter(|value| !is_placeholder(value.as_str()));
-        found.extend(secrets.map(|value| Secret { rule: rule.into(), at: value.range() }));
+        found.extend(secrets.map(|value| SecretMatch { rule: rule.into(), at: value.range() }));
     }
     if let Some(rules) = RULES.as_ref() {
         found.extend(rules.find(text));
     }
-    if let Some(told) = TOLD.as_ref() {
-        let values = told.captures_iter(text).filter_map(|captures| captures.name("value"));
+    if let Some(stated) = STATED_PASSWORD.as_ref() {
+        let values = stated.captures_iter(text).filter_map(|captures| captures.name("value"));
         let secrets = values.filter(|value| is_secret(value.as_str()));
-        found.extend(secrets.map(|value| Secret { rule: "told-password".into(), at: value.range() }));
+        found.extend(secrets.map(|value| SecretMatch { rule: "told-password".into(), at: value.range() }));
     }
     if let Some(card) = CARD.as_ref() {
-        let numbers = card.find_iter(text).filter(|number| is_card(number.as_str()));
-        found.extend(numbers.map(|number| Secret { rule: "card-number".into(), at: number.range() }));
+        let numbers = card.find_iter(text).filter(|number| is_card_number(number.as_str()));
+        found.extend(numbers.map(|number| SecretMatch { rule: "card-number".into(), at: number.range() }));
     }
     found.retain(|secret| text.get(secret.at.clone()).is_some_and(|said| !said.is_empty()));
-    merged(found)
+    merge_overlaps(found)
 }
 
 /// The same in order, with those that overlap as one.
-fn merged(mut found: Vec<Secret>) -> Vec<Secret> {
+fn merge_overlaps(mut found: Vec<SecretMatch>) -> Vec<SecretMatch> {
     found.sort_by_key(|secret| (secret.at.start, std::cmp::Reverse(secret.at.end)));
     found.dedup_by(|secret, before| {
         let overlaps = secret.at.start < before.at.end;
@@ -177,7 +177,7 @@ fn merged(mut found: Vec<Secret>) -> Vec<Secret> {
 }
 
 /// The text with its secrets left out.
-fn redact(text: &str, secrets: &[Secret]) -> String {
+fn redact(text: &str, secrets: &[SecretMatch]) -> String {
     let mut redacted = String::with_capacity(text.len());
     let mut at = 0;
     for secret in secrets {
@@ -205,7 +205,7 @@ fn is_secret(value: &str) -> bool {
 }
 
 /// Whether digits are a card's: the check digit of ISO/IEC 7812 (Luhn) fits, and they are not all one digit.
-fn is_card(text: &str) -> bool {
+fn is_card_number(text: &str) -> bool {
     let digits: Vec<u32> = text.chars().filter_map(|c| c.to_digit(10)).collect();
     let sum: u32 = digits
         .iter()
@@ -221,7 +221,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn secrets_are_found_and_left_out() {
+    fn secrets_are_found_and_redacted() {
         let key = format!("ghp_{}", "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8");
         let cases = [
             (format!("export TOKEN={key} # for CI"), "export TOKEN=[redacted] # for CI"),
@@ -246,14 +246,14 @@ mod tests {
     }
 
     #[test]
-    fn secrets_that_overlap_are_left_out_whole() {
-        let secret = |rule: &str, at| Secret { rule: rule.into(), at };
+    fn overlapping_secrets_are_redacted_whole() {
+        let secret = |rule: &str, at| SecretMatch { rule: rule.into(), at };
         let found = vec![secret("b", 14..30), secret("a", 11..20), secret("c", 12..13), secret("d", 30..32)];
-        assert_eq!(merged(found), [secret("a", 11..30), secret("d", 30..32)]);
+        assert_eq!(merge_overlaps(found), [secret("a", 11..30), secret("d", 30..32)]);
     }
 
     #[test]
-    fn what_is_none_stays() {
+    fn texts_without_secrets_stay_unchanged() {
         let texts = [
             "My password manager is Bitwarden.",
             "Set TOKEN=$TOKEN or API_KEY=<your key> in the file.",

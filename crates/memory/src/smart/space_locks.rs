@@ -11,11 +11,11 @@ type Locks = HashMap<SpaceId, Arc<tokio::sync::Mutex<()>>>;
 
 /// Whose turn it is to decide, for each space. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Turns(Arc<Mutex<Locks>>);
+pub(crate) struct SpaceLocks(Arc<Mutex<Locks>>);
 
-impl Turns {
+impl SpaceLocks {
     /// Waits until no other decision about this space is being made; the turn ends when the guard is dropped.
-    pub(crate) async fn turn(&self, space: SpaceId) -> OwnedMutexGuard<()> {
+    pub(crate) async fn lock(&self, space: SpaceId) -> OwnedMutexGuard<()> {
         let lock = {
             let mut locks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             // A lock that nobody else holds has no one waiting: spaces that are quiet are forgotten.

@@ -3,7 +3,7 @@
 use lar_store::Memory;
 use similar::{ChangeTag, TextDiff};
 
-use super::reading::Reading;
+use super::parse::ParsedText;
 use crate::strength::Event;
 
 /// What became of something that was told.
@@ -55,7 +55,7 @@ pub struct Difference {
 
 /// What was decided about something that was told, and done.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Decided {
+pub struct SmartIngestResult {
     /// What.
     pub decision: Decision,
     /// Why, for a person.
@@ -92,13 +92,13 @@ pub(super) fn difference(before: &str, after: &str) -> Vec<Difference> {
     parts
 }
 
-pub(super) fn rejected(reading: &Reading) -> Decided {
-    let reason = if reading.question {
+pub(super) fn reject(parsed: &ParsedText) -> SmartIngestResult {
+    let reason = if parsed.is_question {
         "a question holds nothing to be remembered"
     } else {
         "it says nothing to be remembered"
     };
-    Decided {
+    SmartIngestResult {
         decision: Decision::Reject,
         reason: reason.into(),
         confidence: 0.96,

@@ -13,7 +13,7 @@ use lar_engines::driver::{Embeddings, FinishReason, Ranking, TokenLogprobs};
 use lar_engines::scheduler::WaitReason;
 use tokio::sync::watch;
 
-use crate::runs::Run;
+use crate::active_tasks::ActiveTask;
 
 /// What happens to a task.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,7 +70,7 @@ pub enum TaskEvent {
 
 /// What a cancelled task is to a caller whose API has an answer or an error, and nothing else.
 #[must_use]
-pub fn cancelled() -> Problem {
+pub fn cancelled_problem() -> Problem {
     Problem::new(Code::Cancelled, "the task was cancelled")
 }
 
@@ -115,7 +115,7 @@ impl TaskEvent {
 }
 
 #[derive(Debug)]
-pub(crate) struct Log {
+pub(crate) struct EventLog {
     state: Mutex<State>,
     changed: watch::Sender<()>,
 }
@@ -128,7 +128,7 @@ struct State {
     next_reader: u64,
 }
 
-impl Log {
+impl EventLog {
     pub(crate) fn new() -> Self {
         Self { state: Mutex::default(), changed: watch::Sender::new(()) }
     }
@@ -155,7 +155,7 @@ impl Log {
         true
     }
 
-    pub(crate) fn ended(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         self.lock().events.last().is_some_and(TaskEvent::is_terminal)
     }
 
@@ -194,15 +194,15 @@ impl Log {
 
 /// Follows a task's events from a given one on.
 #[derive(Debug)]
-pub struct LogReader {
-    log: Arc<Log>,
+pub struct TaskEventReader {
+    log: Arc<EventLog>,
     changed: watch::Receiver<()>,
     number: u64,
     next: usize,
-    last_place: Option<TaskEvent>,
+    last_queued: Option<TaskEvent>,
     on_drop: Option<OnDrop>,
     /// The task, whose numbers can be asked for.
-    run: Option<Arc<Run>>,
+    task: Option<Arc<ActiveTask>>,
 }
 
 /// What happens when a reader goes away.
@@ -214,8 +214,8 @@ impl std::fmt::Debug for OnDrop {
     }
 }
 
-impl LogReader {
-    pub(crate) fn new(log: Arc<Log>, from: usize, on_drop: OnDrop) -> Self {
+impl TaskEventReader {
+    pub(crate) fn new(log: Arc<EventLog>, from: usize, on_drop: OnDrop) -> Self {
         let number = {
             let mut state = log.lock();
             let number = state.next_reader;
@@ -225,11 +225,11 @@ impl LogReader {
             number
         };
         let changed = log.changed.subscribe();
-        Self { log, changed, number, next: from, last_place: None, on_drop: Some(on_drop), run: None }
+        Self { log, changed, number, next: from, last_queued: None, on_drop: Some(on_drop), task: None }
     }
 
-    pub(crate) fn with_run(mut self, run: Arc<Run>) -> Self {
-        self.run = Some(run);
+    pub(crate) fn with_task(mut self, task: Arc<ActiveTask>) -> Self {
+        self.task = Some(task);
         self
     }
 
@@ -237,7 +237,7 @@ impl LogReader {
     /// than it has read.
     #[must_use]
     pub fn so_far(&self) -> Option<End> {
-        self.run.as_ref().map(|run| run.so_far(FinishReason::Length))
+        self.task.as_ref().map(|task| task.so_far(FinishReason::Length))
     }
 
     /// Waits for the next event and returns it with its number, from 0; `None` after the terminal one.
@@ -260,31 +260,33 @@ impl LogReader {
             let behind = (self.next < state.events.len()).then(Instant::now);
             state.readers.insert(self.number, behind);
             if matches!(event, TaskEvent::Queued { .. }) {
-                self.last_place = Some(event.clone());
+                self.last_queued = Some(event.clone());
             }
             return Poll::Event(number, event);
         }
         state.readers.insert(self.number, None);
         match state.events.last() {
             Some(last) if last.is_terminal() => Poll::Over,
-            Some(place @ TaskEvent::Queued { .. }) if self.last_place.as_ref() != Some(place) => {
-                self.last_place = Some(place.clone());
-                Poll::Event(self.next.saturating_sub(1), place.clone())
+            Some(queued_event @ TaskEvent::Queued { .. })
+                if self.last_queued.as_ref() != Some(queued_event) =>
+            {
+                self.last_queued = Some(queued_event.clone());
+                Poll::Event(self.next.saturating_sub(1), queued_event.clone())
             }
             _ => Poll::Wait,
         }
     }
 }
 
-impl Drop for LogReader {
+impl Drop for TaskEventReader {
     fn drop(&mut self) {
         let none_left = {
             let mut state = self.log.lock();
             state.readers.remove(&self.number);
             state.readers.is_empty()
         };
-        if let Some(OnDrop(run)) = self.on_drop.take().filter(|_| none_left) {
-            run();
+        if let Some(OnDrop(callback)) = self.on_drop.take().filter(|_| none_left) {
+            callback();
         }
     }
 }
@@ -299,8 +301,8 @@ enum Poll {
 mod tests {
     use super::*;
 
-    fn reader(log: &Arc<Log>, from: usize) -> LogReader {
-        LogReader::new(log.clone(), from, OnDrop(Box::new(|| {})))
+    fn reader(log: &Arc<EventLog>, from: usize) -> TaskEventReader {
+        TaskEventReader::new(log.clone(), from, OnDrop(Box::new(|| {})))
     }
 
     fn token(text: &str, index: u64) -> TaskEvent {
@@ -313,7 +315,7 @@ mod tests {
 
     #[tokio::test]
     async fn readers_resume_and_nothing_follows_the_end() {
-        let log = Arc::new(Log::new());
+        let log = Arc::new(EventLog::new());
         log.push(queued(2));
         log.push(queued(1));
         log.push(token("a", 1));
@@ -332,8 +334,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_is_known_how_long_nothing_was_taken() {
-        let log = Arc::new(Log::new());
+    async fn a_log_knows_how_long_no_reader_has_read() {
+        let log = Arc::new(EventLog::new());
         let soon = |seconds| Instant::now().after(Duration::from_secs(seconds));
         assert_eq!(log.unread_for(soon(9)), None, "nobody reads");
         let mut first = reader(&log, 0);
@@ -353,8 +355,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_waiting_reader_hears_every_place() {
-        let log = Arc::new(Log::new());
+    async fn a_waiting_reader_gets_every_queue_position() {
+        let log = Arc::new(EventLog::new());
         let mut reader = reader(&log, 0);
         log.push(queued(2));
         assert_eq!(reader.next().await, Some((0, queued(2))));

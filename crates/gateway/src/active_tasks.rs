@@ -9,32 +9,34 @@ use lar_base::{Code, Instant, KeyId, Problem, TaskId, UserId};
 use lar_engines::Engines;
 use lar_engines::driver::FinishReason;
 
-use crate::log::{End, Log, LogReader, OnDrop, PrefillProgress, TaskEvent, cancelled};
-use crate::task::HangUp;
+use crate::task::OnDisconnect;
+use crate::task_events::{
+    End, EventLog, OnDrop, PrefillProgress, TaskEvent, TaskEventReader, cancelled_problem,
+};
 
 /// Tasks that are over and can still be read, at most so many.
-const REMEMBERED_MAX: usize = 1000;
+const FINISHED_TASKS_MAX: usize = 1000;
 /// And at most so much of their text.
-const REMEMBERED_BYTES_MAX: usize = 64 << 20;
+const FINISHED_BYTES_MAX: usize = 64 << 20;
 
 /// A task that was dispatched.
 #[derive(Debug, Clone)]
 pub struct TaskHandle {
     pub(crate) engines: Engines,
-    pub(crate) run: Arc<Run>,
+    pub(crate) task: Arc<ActiveTask>,
 }
 
 impl TaskHandle {
     /// The task's id.
     #[must_use]
     pub fn id(&self) -> TaskId {
-        self.run.id
+        self.task.id
     }
 
     /// The name of the model that serves it.
     #[must_use]
     pub fn model(&self) -> &str {
-        &self.run.model
+        &self.task.model
     }
 
     /// Waits for the answer of a task whose answer comes at once, vectors or scores, and the tokens that were
@@ -42,7 +44,7 @@ impl TaskHandle {
     ///
     /// # Errors
     /// What the task ended with.
-    pub async fn at_once(&self) -> Result<(TaskEvent, u64), Problem> {
+    pub async fn collect(&self) -> Result<(TaskEvent, u64), Problem> {
         let stopped = || Problem::new(Code::EngineFailed, "the task was stopped");
         let (mut reader, mut answer) = (self.read(0), None);
         loop {
@@ -50,7 +52,7 @@ impl TaskHandle {
                 Some(event @ (TaskEvent::Vectors(_) | TaskEvent::Scores(_))) => answer = Some(event),
                 Some(TaskEvent::End(end)) => return Ok((answer.ok_or_else(stopped)?, end.tokens_in)),
                 Some(TaskEvent::Error(problem)) => return Err(problem),
-                Some(TaskEvent::Cancelled) => return Err(cancelled()),
+                Some(TaskEvent::Cancelled) => return Err(cancelled_problem()),
                 None => return Err(stopped()),
                 Some(_) => {}
             }
@@ -58,68 +60,69 @@ impl TaskHandle {
     }
 
     /// Follows the events from number `from` on. When the last reader of a task goes away, its
-    /// [`HangUp`] says what happens.
+    /// [`OnDisconnect`] says what happens.
     #[must_use]
-    pub fn read(&self, from: usize) -> LogReader {
+    pub fn read(&self, from: usize) -> TaskEventReader {
         let handle = self.clone();
         let runtime = tokio::runtime::Handle::try_current();
-        let hang_up = move || {
-            let grace = match handle.run.hang_up {
-                _ if handle.run.log.ended() => return,
-                HangUp::GoOn => return,
-                HangUp::Cancel => return handle.cancel(),
-                HangUp::CancelAfter(grace) => grace,
+        let on_disconnect = move || {
+            let grace = match handle.task.on_disconnect {
+                _ if handle.task.log.has_ended() => return,
+                OnDisconnect::KeepRunning => return,
+                OnDisconnect::Cancel => return handle.cancel(),
+                OnDisconnect::CancelAfter(grace) => grace,
             };
             if let Ok(runtime) = runtime {
                 runtime.spawn(async move {
                     tokio::time::sleep(grace).await;
-                    if handle.run.log.readers() == 0 {
+                    if handle.task.log.readers() == 0 {
                         handle.cancel();
                     }
                 });
             }
         };
-        LogReader::new(self.run.log.clone(), from, OnDrop(Box::new(hang_up))).with_run(self.run.clone())
+        TaskEventReader::new(self.task.log.clone(), from, OnDrop(Box::new(on_disconnect)))
+            .with_task(self.task.clone())
     }
 
     /// Whether its terminal event has come.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.run.log.ended()
+        self.task.log.has_ended()
     }
 
     /// Asks for its end. The terminal event comes when the engine has confirmed.
     pub fn cancel(&self) {
-        self.engines.cancel(self.run.id);
+        self.engines.cancel(self.task.id);
     }
 }
 
 /// All of them, by id.
 #[derive(Debug, Default)]
-pub(crate) struct Runs {
-    pub(crate) by_id: HashMap<TaskId, Arc<Run>>,
-    over: VecDeque<(TaskId, usize)>,
-    over_bytes: usize,
+pub(crate) struct ActiveTasks {
+    pub(crate) by_id: HashMap<TaskId, Arc<ActiveTask>>,
+    finished: VecDeque<(TaskId, usize)>,
+    finished_bytes: usize,
 }
 
 /// One task on its way.
 #[derive(Debug)]
-pub(crate) struct Run {
+pub(crate) struct ActiveTask {
     pub(crate) id: TaskId,
     pub(crate) user: UserId,
     pub(crate) key: KeyId,
     pub(crate) model: String,
-    pub(crate) hang_up: HangUp,
+    pub(crate) on_disconnect: OnDisconnect,
     /// The id of the request that it is done for.
     pub(crate) request_id: Option<Arc<str>>,
-    pub(crate) taken: Instant,
-    pub(crate) log: Arc<Log>,
-    pub(crate) progress: Mutex<RunProgress>,
+    pub(crate) admitted_at: Instant,
+    pub(crate) log: Arc<EventLog>,
+    pub(crate) progress: Mutex<TaskProgress>,
 }
 
 /// What is measured of a task while it runs.
 #[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct RunProgress {
+pub(crate) struct TaskProgress {
     pub(crate) tokens_in: u64,
     pub(crate) tokens_cached: u64,
     pub(crate) tokens_out: u64,
@@ -129,9 +132,9 @@ pub(crate) struct RunProgress {
     pub(crate) first: Option<Duration>,
 }
 
-impl RunProgress {
+impl TaskProgress {
     /// Takes in that so many tokens of the prompt are in the KV cache. The first report counts the cached ones.
-    pub(crate) fn prefilling(&mut self, tokens: u32) -> PrefillProgress {
+    pub(crate) fn record_prefill(&mut self, tokens: u32) -> PrefillProgress {
         let processed = u64::from(tokens);
         let since = *self.prefill_since.get_or_insert_with(|| {
             self.tokens_cached = processed;
@@ -146,33 +149,33 @@ impl RunProgress {
     }
 }
 
-impl Runs {
+impl ActiveTasks {
     /// Forgets a task that nobody can come back to; remembers the others within bounds.
-    pub(crate) fn is_over(&mut self, run: &Arc<Run>) {
-        if run.hang_up == HangUp::Cancel {
-            self.by_id.remove(&run.id);
+    pub(crate) fn retire(&mut self, task: &Arc<ActiveTask>) {
+        if task.on_disconnect == OnDisconnect::Cancel {
+            self.by_id.remove(&task.id);
             return;
         }
-        let bytes = run.log.bytes();
-        self.over.push_back((run.id, bytes));
-        self.over_bytes += bytes;
-        while self.over.len() > REMEMBERED_MAX || self.over_bytes > REMEMBERED_BYTES_MAX {
-            let Some((id, bytes)) = self.over.pop_front() else { break };
+        let bytes = task.log.bytes();
+        self.finished.push_back((task.id, bytes));
+        self.finished_bytes += bytes;
+        while self.finished.len() > FINISHED_TASKS_MAX || self.finished_bytes > FINISHED_BYTES_MAX {
+            let Some((id, bytes)) = self.finished.pop_front() else { break };
             self.by_id.remove(&id);
-            self.over_bytes -= bytes;
+            self.finished_bytes -= bytes;
         }
     }
 }
 
-impl Run {
-    pub(crate) fn progress(&self) -> MutexGuard<'_, RunProgress> {
+impl ActiveTask {
+    pub(crate) fn progress(&self) -> MutexGuard<'_, TaskProgress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is known of the task by now, as if it ended for this reason.
     pub(crate) fn so_far(&self, reason: FinishReason) -> End {
         let progress = *self.progress();
-        let total = self.taken.elapsed();
+        let total = self.admitted_at.elapsed();
         let first = progress.first.unwrap_or(total);
         End {
             reason,

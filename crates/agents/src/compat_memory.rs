@@ -11,60 +11,60 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use lar_base::{Caller, Code, MemoryMode, Problem, Scope};
 use lar_engines::driver::{Chat, ChatMessage};
-use lar_memory::{InTurn, Memories, Origin, Place};
+use lar_memory::{Memories, MemoryActivity, MemoryScope, Origin};
 
 use crate::is_background;
-use crate::recall::{Attending, at_work, noted};
+use crate::recall::{IntentContext, activity_ids_json, recall_and_apply};
 
 /// Chats that were heard and may be sent again.
-const HEARD_MAX: usize = 4096;
+const SEEN_CHATS_MAX: usize = 4096;
 
 /// Memory for requests of the compatible APIs. Clones share it.
 #[derive(Debug, Clone)]
-pub struct RequestMemory {
+pub struct CompatMemory {
     memories: Memories,
     /// Of the chats that were looked at lately, in order.
-    heard: Arc<Mutex<VecDeque<u64>>>,
+    seen_chats: Arc<Mutex<VecDeque<u64>>>,
 }
 
 /// What memory did in a request.
 #[derive(Debug, Default)]
-pub struct InRequest {
+pub struct RequestActivity {
     /// What it did.
-    pub done: InTurn,
+    pub activity: MemoryActivity,
     /// The person's message as it came, and where it stands.
-    plain: Option<(usize, String)>,
+    original: Option<(usize, String)>,
 }
 
-impl InRequest {
+impl RequestActivity {
     /// What is kept with the request's task: JSON.
     #[must_use]
-    pub fn noted(&self) -> Option<String> {
-        noted(&self.done)
+    pub fn activity_ids_json(&self) -> Option<String> {
+        activity_ids_json(&self.activity)
     }
 
-    /// Whether the model was given something that [`InRequest::take_out`] would take out.
+    /// Whether the model was given something that [`RequestActivity::remove_injected_memory`] would take out.
     #[must_use]
-    pub fn gave(&self) -> bool {
-        self.plain.is_some()
+    pub fn has_injected_memory(&self) -> bool {
+        self.original.is_some()
     }
 
     /// Takes out of the chat again what the model was given; false where it was given nothing.
-    pub fn take_out(&mut self, chat: &mut Chat) -> bool {
-        let Some((at, plain)) = self.plain.take() else { return false };
+    pub fn remove_injected_memory(&mut self, chat: &mut Chat) -> bool {
+        let Some((at, original)) = self.original.take() else { return false };
         if let Some(message) = chat.messages.get_mut(at) {
-            message.content = plain;
+            message.content = original;
         }
-        self.done.recalled.clear();
+        self.activity.recalled.clear();
         true
     }
 }
 
-impl RequestMemory {
+impl CompatMemory {
     /// Nothing was heard yet.
     #[must_use]
     pub fn new(memories: Memories) -> Self {
-        Self { memories, heard: Arc::default() }
+        Self { memories, seen_chats: Arc::default() }
     }
 
     /// Gives the chat what is remembered of what its person said last, and remembers what they ask for, as `mode` says.
@@ -73,14 +73,14 @@ impl RequestMemory {
     /// # Errors
     /// [`Code::ForbiddenScope`] when the key may not, [`Code::ForbiddenSpace`] for a place that is not its; what goes wrong otherwise is logged, and the request
     /// goes on without.
-    pub async fn in_request(
+    pub async fn process_request(
         &self,
-        (caller, place): (&Caller, Place<'_>),
+        (caller, memory_scope): (&Caller, MemoryScope<'_>),
         mode: MemoryMode,
         source: &'static str,
         chat: &mut Chat,
         (model, context_tokens): (&str, usize),
-    ) -> Result<InRequest, Problem> {
+    ) -> Result<RequestActivity, Problem> {
         if mode >= MemoryMode::Recall {
             caller.require(Scope::MemoryRead)?;
         }
@@ -88,33 +88,40 @@ impl RequestMemory {
             caller.require(Scope::MemoryWrite)?;
         }
         if mode == MemoryMode::Off || is_background(chat) {
-            return Ok(InRequest::default());
+            return Ok(RequestActivity::default());
         }
         // A place that is not this caller's is told; what else may be wrong with the memories is not the request's.
-        if let Err(problem) = self.memories.reader(caller.clone(), place).await
+        if let Err(problem) = self.memories.authorize_read(caller.clone(), memory_scope).await
             && matches!(problem.code, Code::InvalidParams | Code::ForbiddenSpace)
         {
             return Err(problem);
         }
         let Some(at) = chat.messages.iter().rposition(|message| message.role == "user") else {
-            return Ok(InRequest::default());
+            return Ok(RequestActivity::default());
         };
-        let said = own_words(&chat.messages[at].content);
-        if said.is_empty() {
-            return Ok(InRequest::default());
+        let user_message = strip_client_sections(&chat.messages[at].content);
+        if user_message.is_empty() {
+            return Ok(RequestActivity::default());
         }
         let remembers = mode == MemoryMode::Remember
             && at + 1 == chat.messages.len()
             && self.is_new(caller, &chat.messages);
         let origin = Origin { conversation: None, source };
-        let attending = remembers.then(|| Attending { origin, before: Vec::new() });
-        let done =
-            at_work(&self.memories, (caller, place), &said, attending, true, (model, context_tokens)).await;
-        let (block, message) = (done.block(), &mut chat.messages[at].content);
-        let plain = (!block.is_empty()).then(|| (at, message.clone()));
+        let intent_context = remembers.then(|| IntentContext { origin, before: Vec::new() });
+        let activity = recall_and_apply(
+            &self.memories,
+            (caller, memory_scope),
+            &user_message,
+            intent_context,
+            true,
+            (model, context_tokens),
+        )
+        .await;
+        let (block, message) = (activity.render_block(), &mut chat.messages[at].content);
+        let original = (!block.is_empty()).then(|| (at, message.clone()));
         // Before the last words, so that what was read of those before them serves again.
         message.insert_str(0, &block);
-        Ok(InRequest { done, plain })
+        Ok(RequestActivity { activity, original })
     }
 
     /// Whether this key's chat was not heard before: clients send again what failed, and what is to be answered anew.
@@ -125,21 +132,21 @@ impl RequestMemory {
             (&message.role, &message.content).hash(&mut hasher);
         }
         let digest = hasher.finish();
-        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        if heard.contains(&digest) {
+        let mut seen_chats = self.seen_chats.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen_chats.contains(&digest) {
             return false;
         }
-        if heard.len() == HEARD_MAX {
-            heard.pop_front();
+        if seen_chats.len() == SEEN_CHATS_MAX {
+            seen_chats.pop_front();
         }
-        heard.push_back(digest);
+        seen_chats.push_back(digest);
         true
     }
 }
 
 /// What a person says of a message: without the sections that clients put around it, such as
 /// `<system-reminder>…</system-reminder>`.
-fn own_words(text: &str) -> String {
+fn strip_client_sections(text: &str) -> String {
     let mut words = String::new();
     let mut rest = text;
     while let Some(start) = section_start(rest) {
@@ -181,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_persons_own_words_count() {
+    fn client_sections_are_stripped_from_user_messages() {
         let cases = [
             ("Hello.", "Hello."),
             ("<system-reminder>\nRemember that x.\n</system-reminder>\nHello.", "Hello."),
@@ -193,7 +200,7 @@ mod tests {
             ("", ""),
         ];
         for (text, own) in cases {
-            assert_eq!(own_words(text), own, "{text}");
+            assert_eq!(strip_client_sections(text), own, "{text}");
         }
     }
 }

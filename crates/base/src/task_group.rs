@@ -1,6 +1,6 @@
 //! Background tasks that are told to stop and waited for.
 //!
-//! A service is spawned on a [`Tasks`] group and watches [`Tasks::stopping`]; whoever owns the group stops
+//! A service is spawned on a [`TaskGroup`] group and watches [`TaskGroup::stopping`]; whoever owns the group stops
 //! it and waits. What may never be forgotten (a task that holds a lease) is spawned here, not on the bare
 //! runtime.
 
@@ -12,19 +12,19 @@ use tokio_util::task::TaskTracker;
 
 /// A group of background tasks with one stop signal. Clones share the group.
 #[derive(Debug, Clone, Default)]
-pub struct Tasks {
+pub struct TaskGroup {
     tracker: TaskTracker,
     stop: CancellationToken,
 }
 
-impl Tasks {
+impl TaskGroup {
     /// An empty group.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Runs `future` in the group. It is not aborted on stop: it must watch [`Tasks::stopping`] and end.
+    /// Runs `future` in the group. It is not aborted on stop: it must watch [`TaskGroup::stopping`] and end.
     pub fn spawn<F>(&self, future: F)
     where
         F: Future<Output = ()> + Send + 'static,

@@ -32,7 +32,7 @@ pub struct Vectors {
 
 /// A part of a memory's content.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewPassage {
+pub struct NewChunk {
     /// Where it begins, in bytes.
     pub start: u32,
     /// How long it is, in bytes.
@@ -45,7 +45,7 @@ pub struct NewPassage {
 
 /// What an index must know of a passage.
 #[derive(Debug, Clone, PartialEq)]
-pub struct IndexedPassage {
+pub struct IndexedChunk {
     /// Its number.
     pub seq: i64,
     /// Where it begins in the content, in bytes.
@@ -75,7 +75,7 @@ pub struct IndexedMemory {
     pub stability: f64,
     pub reviewed_at: Timestamp,
     pub created_at: Timestamp,
-    pub passages: Vec<IndexedPassage>,
+    pub chunks: Vec<IndexedChunk>,
 }
 
 /// A passage that has no vectors of the embedder in use.
@@ -115,7 +115,7 @@ impl Store {
             )?;
             let rows = query.query_map((space.to_string(), after, limit), indexed)?;
             let mut memories: Vec<IndexedMemory> = rows.collect::<Result<_, _>>()?;
-            passages_in_txn(connection, &mut memories)?;
+            chunks_in_txn(connection, &mut memories)?;
             Ok(memories)
         })
         .await
@@ -133,7 +133,7 @@ impl Store {
                  FROM memories WHERE seq = ?1 AND deleted_at IS NULL",
             )?;
             let mut found: Vec<IndexedMemory> = query.query_row([seq], indexed).optional()?.into_iter().collect();
-            passages_in_txn(connection, &mut found)?;
+            chunks_in_txn(connection, &mut found)?;
             Ok(found.pop())
         })
         .await
@@ -143,7 +143,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn passages_exist(&self) -> Result<bool, Error> {
+    pub async fn chunks_exist(&self) -> Result<bool, Error> {
         self.read(|connection| {
             Ok(connection.query_row("SELECT EXISTS (SELECT 1 FROM passages)", [], |row| row.get(0))?)
         })
@@ -154,7 +154,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn passages_unembedded(
+    pub async fn chunks_unembedded(
         &self,
         digest: String,
         after: i64,
@@ -188,7 +188,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn passages_embed(&self, vectors: Vec<(i64, Vectors)>) -> Result<(), Error> {
+    pub async fn chunks_embed(&self, vectors: Vec<(i64, Vectors)>) -> Result<(), Error> {
         self.write(move |connection| {
             let mut update = connection
                 .prepare_cached("UPDATE passages SET embedder = ?2, vectors = ?3 WHERE seq = ?1")?;
@@ -201,32 +201,24 @@ impl Store {
     }
 }
 
-pub(crate) fn insert_in_txn(
-    connection: &Connection,
-    memory: i64,
-    passages: &[NewPassage],
-) -> Result<(), Error> {
+pub(crate) fn insert_in_txn(connection: &Connection, memory: i64, chunks: &[NewChunk]) -> Result<(), Error> {
     let mut insert = connection.prepare_cached(
         "INSERT INTO passages (memory_seq, start, length, words, embedder, vectors) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?;
-    for passage in passages {
-        let embedder = match &passage.vectors {
+    for chunk in chunks {
+        let embedder = match &chunk.vectors {
             Some(vectors) => Some(embedder_in_txn(connection, &vectors.embedder)?),
             None => None,
         };
-        let bytes = passage.vectors.as_ref().map(|vectors| &vectors.bytes);
-        insert.execute((memory, passage.start, passage.length, &passage.words, embedder, bytes))?;
+        let bytes = chunk.vectors.as_ref().map(|vectors| &vectors.bytes);
+        insert.execute((memory, chunk.start, chunk.length, &chunk.words, embedder, bytes))?;
     }
     Ok(())
 }
 
-pub(crate) fn replace_in_txn(
-    connection: &Connection,
-    memory: i64,
-    passages: &[NewPassage],
-) -> Result<(), Error> {
+pub(crate) fn replace_in_txn(connection: &Connection, memory: i64, chunks: &[NewChunk]) -> Result<(), Error> {
     connection.execute("DELETE FROM passages WHERE memory_seq = ?1", [memory])?;
-    insert_in_txn(connection, memory, passages)
+    insert_in_txn(connection, memory, chunks)
 }
 
 fn embedder_in_txn(connection: &Connection, embedder: &Embedder) -> Result<i64, Error> {
@@ -242,7 +234,7 @@ fn embedder_in_txn(connection: &Connection, embedder: &Embedder) -> Result<i64, 
 }
 
 /// Reads the passages of memories, which are in the order of their numbers.
-fn passages_in_txn(connection: &Connection, memories: &mut [IndexedMemory]) -> Result<(), Error> {
+fn chunks_in_txn(connection: &Connection, memories: &mut [IndexedMemory]) -> Result<(), Error> {
     let (Some(first), Some(last)) = (memories.first(), memories.last()) else { return Ok(()) };
     let range = (first.seq, last.seq);
     let mut query = connection.prepare_cached("SELECT id, digest FROM embedders")?;
@@ -262,7 +254,7 @@ fn passages_in_txn(connection: &Connection, memories: &mut [IndexedMemory]) -> R
         }
         let Some(owner) = memories.peek_mut().filter(|next| next.seq == memory) else { continue };
         let digest = row.get::<_, Option<i64>>(5)?.and_then(|embedder| digests.get(&embedder).cloned());
-        owner.passages.push(IndexedPassage {
+        owner.chunks.push(IndexedChunk {
             seq: row.get(1)?,
             start: row.get(2)?,
             length: row.get(3)?,
@@ -289,6 +281,6 @@ fn indexed(row: &Row<'_>) -> rusqlite::Result<IndexedMemory> {
         stability: row.get("stability")?,
         reviewed_at: time(row, "reviewed_at")?,
         created_at: time(row, "created_at")?,
-        passages: Vec::new(),
+        chunks: Vec::new(),
     })
 }

@@ -10,20 +10,20 @@ use std::ops::Range;
 use unicode_segmentation::UnicodeSegmentation as _;
 
 /// Bytes of a passage at most.
-const PASSAGE_BYTES_MAX: usize = 1500;
+const CHUNK_BYTES_MAX: usize = 1500;
 /// Bytes of a piece at most.
 const PIECE_BYTES_MAX: usize = 350;
 
 /// Where the passages of a text lie, in bytes; they cover all of it but space.
 #[must_use]
-pub(crate) fn passages(text: &str) -> Vec<Range<usize>> {
-    parts(text, PASSAGE_BYTES_MAX)
+pub(crate) fn chunks(text: &str) -> Vec<Range<usize>> {
+    parts(text, CHUNK_BYTES_MAX)
 }
 
 /// The pieces of a passage.
 #[must_use]
-pub(crate) fn pieces(passage: &str) -> Vec<&str> {
-    parts(passage, PIECE_BYTES_MAX).into_iter().map(|range| &passage[range]).collect()
+pub(crate) fn pieces(chunk: &str) -> Vec<&str> {
+    parts(chunk, PIECE_BYTES_MAX).into_iter().map(|range| &chunk[range]).collect()
 }
 
 /// Whole sentences together up to `max` bytes, longer sentences cut between words where that can be.
@@ -31,7 +31,7 @@ fn parts(text: &str, max: usize) -> Vec<Range<usize>> {
     let mut parts = Vec::new();
     let mut part = 0..0;
     let sentences = text.split_sentence_bound_indices().map(|(at, sentence)| at..at + sentence.len());
-    for sentence in sentences.flat_map(|sentence| within(text, sentence, max)) {
+    for sentence in sentences.flat_map(|sentence| cut_sentence(text, sentence, max)) {
         if sentence.end - part.start > max && part.end > part.start {
             parts.push(std::mem::replace(&mut part, sentence));
         } else {
@@ -40,15 +40,15 @@ fn parts(text: &str, max: usize) -> Vec<Range<usize>> {
     }
     parts.push(part);
     let trimmed = parts.into_iter().filter_map(|part| {
-        let said = &text[part.clone()];
-        let start = part.start + said.len() - said.trim_start().len();
-        (!said.trim().is_empty()).then(|| start..start + said.trim().len())
+        let slice = &text[part.clone()];
+        let start = part.start + slice.len() - slice.trim_start().len();
+        (!slice.trim().is_empty()).then(|| start..start + slice.trim().len())
     });
     trimmed.collect()
 }
 
 /// Cuts a sentence that is longer than `max`.
-fn within(text: &str, sentence: Range<usize>, max: usize) -> Vec<Range<usize>> {
+fn cut_sentence(text: &str, sentence: Range<usize>, max: usize) -> Vec<Range<usize>> {
     let mut cuts = Vec::new();
     let mut rest = sentence;
     while rest.len() > max {
@@ -83,7 +83,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_but_space_is_left_out(text in any::<String>(), max in 4_usize..50) {
+        fn chunks_leave_out_only_whitespace(text in any::<String>(), max in 4_usize..50) {
             let parts = parts(&text, max);
             let mut at = 0;
             for part in &parts {

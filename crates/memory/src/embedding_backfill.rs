@@ -12,7 +12,7 @@ use lar_store::Vectors;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Memories, split};
+use crate::{Memories, chunking};
 
 /// How often it looks by itself: an embedder may have been installed.
 const EVERY: Duration = Duration::from_secs(60);
@@ -33,51 +33,51 @@ pub(crate) async fn run(memories: Memories, stopping: CancellationToken) {
     loop {
         tokio::select! {
             () = stopping.cancelled() => return,
-            filled = fill(&memories) => match filled {
+            backfilled = backfill(&memories) => match backfilled {
                 Ok(0) => {}
-                Ok(passages) => tracing::info!(passages, "passages that had no vectors of the embedder have them"),
+                Ok(chunks) => tracing::info!(chunks, "passages that had no vectors of the embedder have them"),
                 Err(problem) => tracing::debug!(%problem, "passages wait for an embedder"),
             },
         }
         tokio::select! {
             () = stopping.cancelled() => return,
-            () = memories.fill.0.notified() => {}
+            () = memories.backfill.0.notified() => {}
             () = tokio::time::sleep(EVERY) => {}
         }
     }
 }
 
 /// Gives every passage vectors of the embedder in use; how many there were.
-async fn fill(memories: &Memories) -> Result<usize, Problem> {
+async fn backfill(memories: &Memories) -> Result<usize, Problem> {
     // Asking for the embedder makes it known to the engines, which is for those who remember something.
-    if !memories.store.passages_exist().await? {
+    if !memories.store.chunks_exist().await? {
         return Ok(0);
     }
     let digest = memories.embeddings.digest().await?;
-    let (mut filled, mut after) = (0, 0);
+    let (mut backfilled, mut after) = (0, 0);
     loop {
-        let page = memories.store.passages_unembedded(digest.clone(), after, PAGE).await?;
-        let Some(last) = page.last() else { return Ok(filled) };
+        let page = memories.store.chunks_unembedded(digest.clone(), after, PAGE).await?;
+        let Some(last) = page.last() else { return Ok(backfilled) };
         after = last.seq;
-        filled += page.len();
+        backfilled += page.len();
         // Those of one writer together, as their task.
         for some in page.chunk_by(|a, b| (a.user, a.key) == (b.user, b.key)) {
             let caller = Caller::internal(some[0].user, some[0].key, Scope::Inference);
             let pieces: Vec<Vec<String>> = some
                 .iter()
-                .map(|passage| split::pieces(&passage.text).into_iter().map(str::to_owned).collect())
+                .map(|chunk| chunking::pieces(&chunk.text).into_iter().map(str::to_owned).collect())
                 .collect();
             let texts = pieces.iter().flatten().cloned().collect();
             let embedded = memories.embeddings.embed(&caller, texts, Priority::Batch).await?;
             let mut vectors = embedded.vectors.into_iter();
-            let made = some.iter().zip(&pieces).map(|(passage, pieces)| {
+            let made = some.iter().zip(&pieces).map(|(chunk, pieces)| {
                 let mut bytes = Vec::new();
                 vectors.by_ref().take(pieces.len()).for_each(|vector| vector.encode(&mut bytes));
-                (passage.seq, Vectors { embedder: embedded.embedder.clone(), bytes })
+                (chunk.seq, Vectors { embedder: embedded.embedder.clone(), bytes })
             });
-            memories.store.passages_embed(made.collect()).await?;
-            for passage in some {
-                memories.indexes.update(passage.space, &[passage.memory_seq]).await?;
+            memories.store.chunks_embed(made.collect()).await?;
+            for chunk in some {
+                memories.indexes.update(chunk.space, &[chunk.memory_seq]).await?;
             }
         }
     }
