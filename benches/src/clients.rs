@@ -39,24 +39,24 @@ pub(crate) fn measure() -> anyhow::Result<String> {
     let mut took = Vec::with_capacity(RUNS);
     let mut brief = String::new();
     for _ in 0..=RUNS {
-        let begun = Instant::now();
+        let started_at = Instant::now();
         let done = run(&hook)?;
-        took.push(begun.elapsed().as_secs_f64() * 1000.0);
+        took.push(started_at.elapsed().as_secs_f64() * 1000.0);
         brief = String::from_utf8(done.stdout)?;
         anyhow::ensure!(brief.contains("<memory>"), "nothing was told");
     }
     // The first has the index read and the vocabulary loaded.
     let first = took.remove(0);
     let served = calls(&lar)?;
-    let heard = heard(home.path(), &data)?;
+    let hook_times = hook_times(home.path(), &data)?;
     let counts = counts(&lar, &brief, first)?;
     lar.kill();
-    let away = self::heard(home.path(), &data)?;
+    let away = self::hook_times(home.path(), &data)?;
     let mut report = String::from("| what | p50 ms | p95 ms | p99 ms | aim |\n|---|---|---|---|---|\n");
     for (what, mut took, aim) in [
         ("`lar hook brief`, from its start to its end", took, "p95 < 50"),
         ("the same call over HTTP, without the process", served, ""),
-        ("`lar hook heard`, of something to remember", heard, "p95 < 50"),
+        ("`lar hook heard`, of something to remember", hook_times, "p95 < 50"),
         ("the same where no Lar is there, so that it waits", away, "p95 < 50"),
     ] {
         took.sort_by(f64::total_cmp);
@@ -74,19 +74,19 @@ fn command(home: &Path, data: &Path) -> Command {
 }
 
 /// How long a hook takes that hears something new each time.
-fn heard(home: &Path, data: &Path) -> anyhow::Result<Vec<f64>> {
+fn hook_times(home: &Path, data: &Path) -> anyhow::Result<Vec<f64>> {
     let mut took = Vec::with_capacity(RUNS);
     for number in 0..RUNS {
         let said = json!({ "prompt": format!("Remember that parcel {number} weighs {} grams.", number * 7) });
         let mut command = command(home, data);
         command.args(["hook", "heard", "--client", "claude-code"]).stdin(Stdio::piped());
-        let begun = Instant::now();
+        let started_at = Instant::now();
         let mut child = command.spawn()?;
         if let Some(mut input) = child.stdin.take() {
             input.write_all(said.to_string().as_bytes())?;
         }
         anyhow::ensure!(child.wait()?.success(), "a hook failed");
-        took.push(begun.elapsed().as_secs_f64() * 1000.0);
+        took.push(started_at.elapsed().as_secs_f64() * 1000.0);
     }
     Ok(took)
 }
@@ -130,11 +130,11 @@ fn mcp(lar: &Lar, method: &str, params: &Value) -> Value {
 fn calls(lar: &Lar) -> anyhow::Result<Vec<f64>> {
     let mut took = Vec::with_capacity(RUNS);
     for _ in 0..RUNS {
-        let begun = Instant::now();
+        let started_at = Instant::now();
         let brief = json!({ "name": "memory_brief", "arguments": { "token_budget": BRIEF_TOKENS } });
-        let told = mcp(lar, "tools/call", &brief);
-        took.push(begun.elapsed().as_secs_f64() * 1000.0);
-        anyhow::ensure!(told["result"]["structuredContent"]["memories"].is_array(), "{told}");
+        let answer = mcp(lar, "tools/call", &brief);
+        took.push(started_at.elapsed().as_secs_f64() * 1000.0);
+        anyhow::ensure!(answer["result"]["structuredContent"]["memories"].is_array(), "{answer}");
     }
     Ok(took)
 }

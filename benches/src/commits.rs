@@ -52,13 +52,13 @@ pub(crate) async fn measure() -> anyhow::Result<String> {
 }
 
 async fn round(store: &Store, writers: usize) -> Vec<f64> {
-    let (begun, key, user) = (Instant::now(), KeyId::new(), UserId::new());
+    let (started_at, key, user) = (Instant::now(), KeyId::new(), UserId::new());
     let mut all = tokio::task::JoinSet::new();
     for _ in 0..writers {
         let store = store.clone();
         all.spawn(async move {
             let mut took = Vec::new();
-            while begun.elapsed() < ROUND {
+            while started_at.elapsed() < ROUND {
                 let start = TaskStart {
                     id: TaskId::new(),
                     key,
@@ -88,9 +88,9 @@ fn sync_times(directory: &std::path::Path) -> anyhow::Result<Vec<f64>> {
         .map(|_| {
             file.seek(SeekFrom::Start(0))?;
             file.write_all(&[7; 4096])?;
-            let begun = Instant::now();
+            let started_at = Instant::now();
             file.sync_data()?;
-            Ok(begun.elapsed().as_secs_f64() * 1000.0)
+            Ok(started_at.elapsed().as_secs_f64() * 1000.0)
         })
         .collect()
 }

@@ -65,9 +65,9 @@ pub(crate) async fn measure() -> anyhow::Result<String> {
 
 /// How long clearing pages took, and how many there were.
 async fn cleared(store: &Store) -> anyhow::Result<String> {
-    let begun = Instant::now();
+    let started_at = Instant::now();
     let pages = store.clear_erased().await?.unwrap_or(0);
-    Ok(format!("{:.0} ms ({pages} pages)", millis(begun)))
+    Ok(format!("{:.0} ms ({pages} pages)", millis(started_at)))
 }
 
 async fn erase_one(store: &Store, user: UserId) -> anyhow::Result<()> {
@@ -90,7 +90,7 @@ async fn beside_a_long_one(words: usize) -> anyhow::Result<String> {
         alone.push(write_one(&store, user).await?);
     }
     let owned = store.conversation_get(user, id).await?;
-    let begun = Instant::now();
+    let started_at = Instant::now();
     let erasing = tokio::spawn({
         let store = store.clone();
         async move { store.conversation_erase(&owned).await }
@@ -99,16 +99,16 @@ async fn beside_a_long_one(words: usize) -> anyhow::Result<String> {
     while !erasing.is_finished() {
         beside.push(write_one(&store, user).await?);
     }
-    let seconds = millis(begun) / 1000.0;
+    let seconds = millis(started_at) / 1000.0;
     erasing.await??;
     Ok(format!("| {words} | {seconds:.1} s | {} | {} |", summary(alone), summary(beside)))
 }
 
 /// Milliseconds that creating a conversation takes.
 async fn write_one(store: &Store, user: UserId) -> anyhow::Result<f64> {
-    let begun = Instant::now();
+    let started_at = Instant::now();
     store.conversation_create(user, NewConversation::default(), None).await?;
-    Ok(millis(begun))
+    Ok(millis(started_at))
 }
 
 /// Milliseconds that each change of each kind took.
@@ -117,23 +117,23 @@ async fn changes(store: &Store, user: UserId, size: usize) -> anyhow::Result<[Ve
     for number in size..size + CHANGES {
         let new = conversation(user, number);
         let id = new.0.id;
-        let begun = Instant::now();
+        let started_at = Instant::now();
         store.conversations_import(vec![new]).await?;
-        took[0].push(millis(begun));
+        took[0].push(millis(started_at));
         let owned = store.conversation_get(user, id).await?;
         let patch = ConversationPatch { title: Some("another title".into()), ..ConversationPatch::default() };
-        let begun = Instant::now();
+        let started_at = Instant::now();
         store.conversation_patch(&owned, patch, None).await?;
-        took[1].push(millis(begun));
-        let begun = Instant::now();
+        took[1].push(millis(started_at));
+        let started_at = Instant::now();
         store.conversation_erase(&owned).await?;
-        took[2].push(millis(begun));
+        took[2].push(millis(started_at));
     }
     Ok(took)
 }
 
-fn millis(begun: Instant) -> f64 {
-    begun.elapsed().as_secs_f64() * 1000.0
+fn millis(started_at: Instant) -> f64 {
+    started_at.elapsed().as_secs_f64() * 1000.0
 }
 
 fn summary(mut took: Vec<f64>) -> String {

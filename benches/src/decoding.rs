@@ -52,7 +52,7 @@ struct Answer {
     text: String,
     logprobs: Vec<TokenLogprobs>,
     tokens_per_second: f64,
-    guessed: [u32; 2],
+    speculated: [u32; 2],
 }
 
 async fn answer(engine: &dyn lar_engines::driver::Driver, job: GenerationRequest) -> anyhow::Result<Answer> {
@@ -66,7 +66,7 @@ async fn answer(engine: &dyn lar_engines::driver::Driver, job: GenerationRequest
                 answer.text.push_str(&text);
                 answer.logprobs.extend(logprobs);
             }
-            Event::Speculated { tokens, accepted } => answer.guessed = [tokens, accepted],
+            Event::Speculated { tokens, accepted } => answer.speculated = [tokens, accepted],
             Event::Failed(error) => anyhow::bail!("an answer failed: {error}"),
             _ => {}
         }
@@ -94,11 +94,11 @@ pub(crate) async fn speculation() -> anyhow::Result<String> {
             caller: None,
             cache_of: None,
         };
-        let (mut speeds, mut same, mut guessed) = ([Vec::new(), Vec::new()], true, [0; 2]);
+        let (mut speeds, mut same, mut speculated) = ([Vec::new(), Vec::new()], true, [0; 2]);
         for round in 0..=ROUNDS {
             let (a, b) = (answer(&*without, job()).await?, answer(&*with, job()).await?);
             same &= a.text == b.text;
-            guessed = b.guessed;
+            speculated = b.speculated;
             if round > 0 {
                 speeds[0].push(a.tokens_per_second);
                 speeds[1].push(b.tokens_per_second);
@@ -112,8 +112,8 @@ pub(crate) async fn speculation() -> anyhow::Result<String> {
         writeln!(
             text,
             "| {name} | {without:.1} | {with:.1} | {ratio:.2} × | {} | {} | {} |",
-            guessed[0],
-            guessed[1],
+            speculated[0],
+            speculated[1],
             if same { "yes" } else { "no" }
         )?;
     }
@@ -255,7 +255,7 @@ pub(crate) async fn beside_server() -> anyhow::Result<String> {
         "Once upon a time there was",
         "Q: What is",
     ];
-    let (mut same, mut parted) = (0, Vec::new());
+    let (mut same, mut diverged) = (0, Vec::new());
     for number in 0..PROMPTS {
         if number % 50 == 0 {
             progress(&format!("  prompt {number} of {PROMPTS}"));
@@ -271,21 +271,21 @@ pub(crate) async fn beside_server() -> anyhow::Result<String> {
             Some(at) => {
                 let top = &a.logprobs[at].top;
                 let gap = top.first().zip(top.get(1)).map_or(f32::NAN, |(a, b)| a.logprob - b.logprob);
-                parted.push((at, f64::from(gap)));
+                diverged.push((at, f64::from(gap)));
             }
         }
     }
     lar_engines::driver::Driver::unload(&theirs).await;
-    parted.sort_by_key(|(at, _)| *at);
-    let mut gaps: Vec<f64> = parted.iter().map(|(_, gap)| *gap).collect();
+    diverged.sort_by_key(|(at, _)| *at);
+    let mut gaps: Vec<f64> = diverged.iter().map(|(_, gap)| *gap).collect();
     gaps.sort_by(f64::total_cmp);
-    let places: Vec<f64> = parted.iter().map(|(at, _)| *at as f64).collect();
+    let places: Vec<f64> = diverged.iter().map(|(at, _)| *at as f64).collect();
     let mut text = format!(
         "{PROMPTS} prompts, {COMPARED_TOKENS} greedy tokens each, by SmolLM2-135M Q4_1: {same} answers are the same token for \
          token, {} part.",
-        parted.len()
+        diverged.len()
     );
-    if !parted.is_empty() {
+    if !diverged.is_empty() {
         write!(
             text,
             " They part at token {:.0} at the earliest, {:.0} in the median; there the embedded engine's first choice is \

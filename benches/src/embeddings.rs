@@ -10,7 +10,7 @@ use lar_egress::{Egress, Method, Request, Trust};
 use lar_engines::driver::Driver as _;
 use lar_engines::embedded::ConfinementPolicy;
 use lar_engines::encoder::{Encoder, EncoderOptions};
-use lar_tests::made::{POOLING_MEAN, gguf_embedder};
+use lar_tests::generated_models::{POOLING_MEAN, gguf_embedder};
 use lar_tests::{embedder_file, free_port, llama_server, program};
 use serde_json::{Value, json};
 
@@ -59,9 +59,9 @@ impl Peer {
         let mut output = BufReader::new(child.stdout.take().context("the child has an output")?);
         let mut line = String::new();
         output.read_line(&mut line)?;
-        let told: Value =
+        let answer_json: Value =
             serde_json::from_str(&line).context("ONNX Runtime is not there: scripts/rivals.sh")?;
-        let version = told["onnxruntime"].as_str().unwrap_or_default().to_owned();
+        let version = answer_json["onnxruntime"].as_str().unwrap_or_default().to_owned();
         Ok(Self { child, input, output, version })
     }
 
@@ -70,9 +70,9 @@ impl Peer {
         writeln!(self.input, "{}", json!({ "texts": texts }))?;
         let mut line = String::new();
         self.output.read_line(&mut line)?;
-        let told: Value = serde_json::from_str(&line)?;
-        let vectors = serde_json::from_value(told["vectors"].clone())?;
-        Ok((told["cpu_s"].as_f64().context("it tells the time")?, vectors))
+        let answer_json: Value = serde_json::from_str(&line)?;
+        let vectors = serde_json::from_value(answer_json["vectors"].clone())?;
+        Ok((answer_json["cpu_s"].as_f64().context("it tells the time")?, vectors))
     }
 }
 
@@ -119,8 +119,9 @@ impl Server {
     async fn embed(&self, texts: &[String]) -> anyhow::Result<Vec<Vec<f32>>> {
         let request = Request::new(Method::Post, format!("{}/v1/embeddings", self.url), Trust::Operator);
         let answer = self.egress.send(request.json(&json!({ "input": texts }))).await?;
-        let told: Value = serde_json::from_slice(&answer.bytes(64 << 20).await?)?;
-        let rows = told["data"].as_array().with_context(|| format!("llama-server answered {told}"))?;
+        let answer_json: Value = serde_json::from_slice(&answer.bytes(64 << 20).await?)?;
+        let rows =
+            answer_json["data"].as_array().with_context(|| format!("llama-server answered {answer_json}"))?;
         rows.iter().map(|row| Ok(serde_json::from_value(row["embedding"].clone())?)).collect()
     }
 }
@@ -165,12 +166,12 @@ pub(crate) async fn measure() -> anyhow::Result<String> {
     let (mut our_queries, mut their_queries, mut server_queries) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..=ROUNDS {
         let passages = texts(PASSAGES, 110, round);
-        let begun = our_seconds();
+        let started_at = our_seconds();
         let found = encoder.embed(passages.clone(), None).await?.vectors;
-        let our_rate = PASSAGES as f64 / (our_seconds() - begun);
-        let begun = cpu_seconds(&server_process);
+        let our_rate = PASSAGES as f64 / (our_seconds() - started_at);
+        let started_at = cpu_seconds(&server_process);
         server.embed(&passages).await?;
-        let server_rate = PASSAGES as f64 / (cpu_seconds(&server_process) - begun);
+        let server_rate = PASSAGES as f64 / (cpu_seconds(&server_process) - started_at);
         let (took, oracle) = peer.embed(&passages)?;
         let dots = found
             .iter()
@@ -185,12 +186,12 @@ pub(crate) async fn measure() -> anyhow::Result<String> {
         theirs.push(PASSAGES as f64 / took);
         servers.push(server_rate);
         for query in texts(QUERIES, 8, 1000 + round) {
-            let begun = Instant::now();
+            let started_at = Instant::now();
             encoder.embed(vec![query.clone()], None).await?;
-            our_queries.push(begun.elapsed().as_secs_f64() * 1000.0);
-            let begun = Instant::now();
+            our_queries.push(started_at.elapsed().as_secs_f64() * 1000.0);
+            let started_at = Instant::now();
             server.embed(std::slice::from_ref(&query)).await?;
-            server_queries.push(begun.elapsed().as_secs_f64() * 1000.0);
+            server_queries.push(started_at.elapsed().as_secs_f64() * 1000.0);
             their_queries.push(peer.embed(&[query])?.0 * 1000.0);
         }
     }
@@ -202,16 +203,16 @@ pub(crate) async fn measure() -> anyhow::Result<String> {
     let median = |values: &[f64]| quantile(values, 0.5);
     let repeated = texts(1, 8, 5000);
     encoder.embed(repeated.clone(), None).await?;
-    let begun = Instant::now();
+    let started_at = Instant::now();
     for _ in 0..100 {
         encoder.embed(repeated.clone(), None).await?;
     }
-    let again = begun.elapsed().as_secs_f64() * 1000.0 / 100.0;
+    let again = started_at.elapsed().as_secs_f64() * 1000.0 / 100.0;
     Ok(format!(
         "all-MiniLM-L6-v2, f32, one thread each, the same texts in turns, tokenizing included; medians of \
          {ROUNDS} rounds. ONNX Runtime {} with its fused operators (`benches/peers/onnx_encoder.py`), batches \
          of 16 sorted by length. Lar's query time is from call to answer, ONNX Runtime's its CPU time alone, \
-         llama-server's over HTTP; its GGUF is made of the same weights (`tests/src/made.rs`).\n\n\
+         llama-server's over HTTP; its GGUF is made of the same weights (`tests/src/generated_models.rs`).\n\n\
          | | Lar | ONNX Runtime | llama-server | Lar ÷ ONNX Runtime | Lar ÷ llama-server |\n|---|---|---|---|---|---|\n\
          | passages of 110 words per CPU-second | {:.1} | {:.1} | {:.1} | {:.2} | {:.2} |\n\
          | query of 8 words, ms, p50 | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} |\n\n\

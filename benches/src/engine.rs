@@ -175,12 +175,12 @@ impl Subject {
                 let request = request.json(&body).repeatable();
                 let answer = egress.send(request).await?;
                 anyhow::ensure!(answer.status() == 200, "llama-server answered {}", answer.status());
-                let (mut held, mut known) = (Vec::new(), 0);
+                let (mut buffer, mut known) = (Vec::new(), 0);
                 let counted = answer.stream().map(move |chunk| {
-                    held.extend_from_slice(&chunk.unwrap_or_default());
+                    buffer.extend_from_slice(&chunk.unwrap_or_default());
                     let before = known;
-                    while let Some(end) = held.windows(2).position(|pair| pair == b"\n\n") {
-                        let event: Vec<u8> = held.drain(..end + 2).collect();
+                    while let Some(end) = buffer.windows(2).position(|pair| pair == b"\n\n") {
+                        let event: Vec<u8> = buffer.drain(..end + 2).collect();
                         let data = event.strip_prefix(b"data: ").unwrap_or_default();
                         let data: Value = serde_json::from_slice(data.trim_ascii()).unwrap_or_default();
                         // A token that ends within a character comes with the next; the count tells of it.
@@ -195,11 +195,11 @@ impl Subject {
     }
 
     async fn answer(&self, prompt: Vec<u32>, tokens_max: u32) -> anyhow::Result<Answer> {
-        let begun = Instant::now();
+        let started_at = Instant::now();
         let mut tokens = self.ask(prompt, tokens_max).await?;
         let mut times = Vec::new();
         while let Some(count) = tokens.next().await {
-            times.extend(std::iter::repeat_n(begun.elapsed(), count as usize));
+            times.extend(std::iter::repeat_n(started_at.elapsed(), count as usize));
         }
         anyhow::ensure!(!times.is_empty(), "an answer had no tokens");
         Ok(Answer(times))
@@ -229,7 +229,7 @@ impl Subject {
     }
 
     /// A session goes on after as many others as there are places came in between.
-    async fn returned(&self, setup: &Setup, seed: u64, places: u64) -> anyhow::Result<f64> {
+    async fn resumed(&self, setup: &Setup, seed: u64, places: u64) -> anyhow::Result<f64> {
         let session = setup.random(1000, seed);
         self.first(session.clone()).await?;
         for other in 1..=places {
@@ -240,25 +240,25 @@ impl Subject {
 
     /// The times between the tokens of a running answer while a prompt of 2,000 tokens is read: p99 and
     /// median, and how long that prompt waits for its first token; all in milliseconds.
-    async fn disturbed(&self, setup: &Setup, seed: u64) -> anyhow::Result<[f64; 3]> {
-        let begun = Instant::now();
+    async fn decode_gaps(&self, setup: &Setup, seed: u64) -> anyhow::Result<[f64; 3]> {
+        let started_at = Instant::now();
         let mut running = self.ask(setup.random(READ_TOKENS, seed), 1500).await?;
         let mut times = Vec::new();
         while times.len() < 20 {
             running.next().await.ok_or_else(|| anyhow::anyhow!("the answer ended early"))?;
-            times.push(begun.elapsed());
+            times.push(started_at.elapsed());
         }
         let mut arriving = std::pin::pin!(self.first(setup.random(2000, seed + 1)));
         let first = loop {
             tokio::select! {
                 biased;
-                Some(_) = running.next() => times.push(begun.elapsed()),
+                Some(_) = running.next() => times.push(started_at.elapsed()),
                 first = &mut arriving => break first?,
             }
         };
         // The token that the prompt's last piece held up.
         if running.next().await.is_some() {
-            times.push(begun.elapsed());
+            times.push(started_at.elapsed());
         }
         let mut gaps: Vec<f64> =
             times[19..].windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64() * 1000.0).collect();
@@ -298,8 +298,8 @@ mod limit {
     /// Prompt tokens a second for 1,000 tokens.
     pub(super) fn prompt(setup: &Setup) -> anyhow::Result<f64> {
         let arguments = ["-p", "1000", "-n", "0", "-r", "1", "-o", "json"].map(ToOwned::to_owned);
-        let told: Value = serde_json::from_str(&run("llama-bench", setup, &arguments)?)?;
-        told[0]["avg_ts"].as_f64().context("llama-bench tells a speed")
+        let report: Value = serde_json::from_str(&run("llama-bench", setup, &arguments)?)?;
+        report[0]["avg_ts"].as_f64().context("llama-bench tells a speed")
     }
 
     /// Tokens a second of all streams together, for each number of streams.
@@ -309,8 +309,8 @@ mod limit {
         let (read, written) = (READ_TOKENS.to_string(), WRITTEN_TOKENS.to_string());
         let arguments =
             ["-npp", &read, "-ntg", &written, "-npl", &streams, "-c", &context, "--output-format", "jsonl"];
-        let told = run("llama-batched-bench", setup, &arguments.map(ToOwned::to_owned))?;
-        let rows = told.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let report = run("llama-batched-bench", setup, &arguments.map(ToOwned::to_owned))?;
+        let rows = report.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         let speeds: Vec<f64> = rows.filter_map(|row| row["speed_tg"].as_f64()).collect();
         anyhow::ensure!(speeds.len() == STREAMS.len(), "llama-batched-bench told {} speeds", speeds.len());
         Ok(speeds)
@@ -390,20 +390,20 @@ async fn measure(setup: &Setup) -> anyhow::Result<String> {
             }
             figures.push((format!("decode, {streams} streams"), "tokens/s", both, Some(limit)));
         }
-        let (mut cold, mut shared, mut returned) = ([0.0; 2], [0.0; 2], [0.0; 2]);
-        let mut disturbed = [[0.0; 3]; 2];
+        let (mut cold, mut shared, mut resumed) = ([0.0; 2], [0.0; 2], [0.0; 2]);
+        let mut decode_gaps = [[0.0; 3]; 2];
         for at in 0..2 {
             cold[at] = many[at].first(setup.random(1000, seed + 10_000)).await?;
             shared[at] = many[at].shared(setup, seed + 20_000).await?;
-            returned[at] = one[at].returned(setup, seed + 30_000, 1).await?;
-            disturbed[at] = many[at].disturbed(setup, seed + 40_000).await?;
+            resumed[at] = one[at].resumed(setup, seed + 30_000, 1).await?;
+            decode_gaps[at] = many[at].decode_gaps(setup, seed + 40_000).await?;
         }
         let prompt = limit::prompt(setup)?;
         figures.push(("prompt of 1,000 tokens".into(), "tokens/s", cold.map(|ms| 1e6 / ms), Some(prompt)));
         figures.push(("first token, 1,000 tokens cold".into(), "ms", cold, None));
         figures.push(("first token, 900 of 1,000 tokens known".into(), "ms", shared, None));
-        figures.push(("first token, a session that returns".into(), "ms", returned, None));
-        let pick = |at: usize| disturbed.map(|figures| figures[at]);
+        figures.push(("first token, a session that returns".into(), "ms", resumed, None));
+        let pick = |at: usize| decode_gaps.map(|figures| figures[at]);
         figures.push(("time per token while 2,000 arrive, p99".into(), "ms", pick(0), None));
         figures.push(("time per token while 2,000 arrive, median".into(), "ms", pick(1), None));
         figures.push(("first token of those 2,000".into(), "ms", pick(2), None));

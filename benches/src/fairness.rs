@@ -104,7 +104,7 @@ fn burden(lar: &Lar, load: &Load, connection: usize, stop: &AtomicBool) {
         let mut stream = lar.open(&lar.head("POST", "/v1/chat/completions", body.len()), body.as_bytes());
         let _ = stream.set_read_timeout(Some(Duration::from_millis(200)));
         let mut buffer = [0; 16 << 10];
-        let mut has_begun = false;
+        let mut has_started = false;
         while !stop.load(Ordering::Relaxed) {
             if !load.is_read {
                 std::thread::sleep(Duration::from_millis(100));
@@ -112,13 +112,13 @@ fn burden(lar: &Lar, load: &Load, connection: usize, stop: &AtomicBool) {
             }
             match stream.read(&mut buffer) {
                 Ok(0) => break,
-                Ok(read) if !has_begun => {
+                Ok(read) if !has_started => {
                     assert!(
                         buffer.starts_with(b"HTTP/1.1 200"),
                         "{}",
                         String::from_utf8_lossy(&buffer[..read])
                     );
-                    has_begun = true;
+                    has_started = true;
                 }
                 Ok(read) if buffer[..read].windows(6).any(|part| part == b"[DONE]") => break,
                 Ok(_) => {}
@@ -150,7 +150,7 @@ fn first_token(lar: &Lar, key: &str, number: usize) -> anyhow::Result<Duration> 
         lar.address,
         body.len()
     );
-    let begun = Instant::now();
+    let started_at = Instant::now();
     let mut stream = TcpStream::connect(&lar.address)?;
     stream.write_all(head.as_bytes())?;
     stream.write_all(body.as_bytes())?;
@@ -166,8 +166,8 @@ fn first_token(lar: &Lar, key: &str, number: usize) -> anyhow::Result<Duration> 
         all.push_str(&String::from_utf8_lossy(&buffer[..read]));
         let has_text = || all.split("\"content\":\"").skip(1).any(|rest| !rest.starts_with('"'));
         if took.is_none() && has_text() {
-            took = Some(begun.elapsed());
+            took = Some(started_at.elapsed());
         }
     }
-    Ok(took.unwrap_or_else(|| begun.elapsed()).min(ANSWERED_MAX))
+    Ok(took.unwrap_or_else(|| started_at.elapsed()).min(ANSWERED_MAX))
 }

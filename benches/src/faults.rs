@@ -115,7 +115,7 @@ pub(crate) async fn cancel_in_prefill() -> anyhow::Result<String> {
     for round in 0..CANCELS {
         let mut generation = driver.generate(job(lar_base::KeyId::new()))?;
         tokio::time::sleep(Duration::from_millis(5 + (round % 40) as u64)).await;
-        let begun = Instant::now();
+        let started_at = Instant::now();
         generation.stop.cancel();
         while let Some(event) = generation.events.next().await {
             anyhow::ensure!(
@@ -126,7 +126,7 @@ pub(crate) async fn cancel_in_prefill() -> anyhow::Result<String> {
                 break;
             }
         }
-        took.push(begun.elapsed().as_secs_f64() * 1000.0);
+        took.push(started_at.elapsed().as_secs_f64() * 1000.0);
         still_active += driver.worker_active().unwrap_or(1);
     }
     took.sort_by(f64::total_cmp);

@@ -114,9 +114,9 @@ pub(crate) fn measure() -> anyhow::Result<String> {
     let logs = tempfile::tempdir()?;
     targets.extend(rivals(address, logs.path())?);
     for target in &targets {
-        let begun = Instant::now();
+        let started_at = Instant::now();
         while !target.answers() {
-            anyhow::ensure!(begun.elapsed() < START_WITHIN, "{} does not answer", target.name);
+            anyhow::ensure!(started_at.elapsed() < START_WITHIN, "{} does not answer", target.name);
             std::thread::sleep(Duration::from_millis(200));
         }
     }

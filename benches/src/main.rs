@@ -5,8 +5,6 @@
 //! Each figure says how it was taken. Machines are shared and noisy: medians of rounds, and ratios where two
 //! things are compared in the same run.
 
-mod bounded;
-mod calls;
 mod clients;
 mod commits;
 mod contention;
@@ -19,12 +17,14 @@ mod fairness;
 mod faults;
 mod gateway;
 mod memory;
+mod memory_bounds;
+mod model_loading;
 mod requests;
-mod residency;
 mod results;
 mod soak;
 mod start;
 mod tokenization;
+mod tool_calls;
 
 use std::path::Path;
 use std::process::Command;
@@ -35,12 +35,12 @@ use self::results::Results;
 type Measure = fn(&tokio::runtime::Runtime) -> anyhow::Result<String>;
 
 fn main() -> anyhow::Result<()> {
-    let wanted: Vec<String> = std::env::args().skip(1).collect();
-    if wanted.first().is_some_and(|first| first == "stub") {
+    let titles: Vec<String> = std::env::args().skip(1).collect();
+    if titles.first().is_some_and(|first| first == "stub") {
         return gateway::serve();
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    if wanted.first().is_some_and(|first| first == "gate") {
+    if titles.first().is_some_and(|first| first == "gate") {
         return runtime.block_on(memory::quality::gate());
     }
     let parts: [(&str, Measure); 33] = [
@@ -48,7 +48,7 @@ fn main() -> anyhow::Result<()> {
         ("What each API adds", |_| gateway::apis::measure()),
         ("What clients wait for", |_| clients::measure()),
         ("Start and memory", |_| start::measure()),
-        ("Bounded work: bodies", |_| bounded::bodies()),
+        ("Bounded work: bodies", |_| memory_bounds::bodies()),
         ("Durable commits", |runtime| runtime.block_on(commits::measure())),
         ("One conversation beside many", |runtime| runtime.block_on(conversations::measure())),
         ("The engine beside llama-server", |runtime| runtime.block_on(engine::first())),
@@ -59,12 +59,12 @@ fn main() -> anyhow::Result<()> {
         ("Speculative decoding", |runtime| runtime.block_on(decoding::speculation())),
         ("Contexts in fewer bits", |runtime| runtime.block_on(decoding::cache_types())),
         ("Greedy answers", |runtime| runtime.block_on(decoding::beside_server())),
-        ("Loading and swapping", |runtime| runtime.block_on(residency::load_and_swap())),
-        ("A worker's memory", |runtime| runtime.block_on(residency::memory())),
+        ("Loading and swapping", |runtime| runtime.block_on(model_loading::load_and_swap())),
+        ("A worker's memory", |runtime| runtime.block_on(model_loading::memory())),
         ("Tokenization of long prompts", |runtime| runtime.block_on(tokenization::measure())),
-        ("Tool calls", |_| calls::measure()),
+        ("Tool calls", |_| tool_calls::measure()),
         ("Embeddings beside ONNX Runtime", |runtime| runtime.block_on(embeddings::measure())),
-        ("Bounded work: embeddings", |_| bounded::embeddings::measure()),
+        ("Bounded work: embeddings", |_| memory_bounds::embeddings::measure()),
         ("A question beside another's work", |_| fairness::measure()),
         ("Cancellation in prefill", |runtime| runtime.block_on(faults::cancel_in_prefill())),
         ("Stops that race with answers", |runtime| runtime.block_on(correctness::races())),
@@ -80,7 +80,7 @@ fn main() -> anyhow::Result<()> {
     ];
     let long_parts: [(&str, Measure); 1] = [("Memory over hours", |_| soak::measure())];
     for (title, measure) in long_parts {
-        if wanted.iter().any(|words| words.eq_ignore_ascii_case(title)) {
+        if titles.iter().any(|words| words.eq_ignore_ascii_case(title)) {
             progress(&format!("{title}\n\n{}", measure(&runtime)?));
         }
     }
@@ -89,8 +89,8 @@ fn main() -> anyhow::Result<()> {
     let mut results = Results::read(path, &machine)?;
     let order = parts.map(|(title, _)| title);
     for (title, measure) in parts {
-        if !wanted.is_empty() {
-            if wanted.iter().any(|word| title.to_lowercase().contains(&word.to_lowercase())) {
+        if !titles.is_empty() {
+            if titles.iter().any(|word| title.to_lowercase().contains(&word.to_lowercase())) {
                 progress(&format!("{title}\n\n{}", measure(&runtime)?));
             }
             continue;

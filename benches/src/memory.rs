@@ -1,4 +1,4 @@
-//! Memory: how well it finds, how fast it searches and remembers. [`House`] is a Lar without its server.
+//! Memory: how well it finds, how fast it searches and remembers. [`MemoryFixture`] is a Lar without its server.
 
 pub(crate) mod quality;
 pub(crate) mod scale;
@@ -18,7 +18,7 @@ use lar_store::Store;
 use prometheus_client::registry::Registry;
 
 /// The floors up to memory, on a directory that goes away.
-pub(crate) struct House {
+pub(crate) struct MemoryFixture {
     pub(crate) store: Store,
     pub(crate) memories: Memories,
     pub(crate) caller: Caller,
@@ -27,7 +27,7 @@ pub(crate) struct House {
     _directory: tempfile::TempDir,
 }
 
-impl House {
+impl MemoryFixture {
     /// With the starter embedder.
     pub(crate) async fn open() -> anyhow::Result<Self> {
         let directory = tempfile::tempdir_in(".")?;

@@ -93,9 +93,9 @@ impl Target {
         command.args(["--ctx-size", &(slots as u32 * CONTEXT_TOKENS).to_string()]);
         let child = Process::new(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?);
         let address = format!("127.0.0.1:{port}");
-        let begun = Instant::now();
+        let started_at = Instant::now();
         while !get(&address, "/health").is_ok_and(|answer| answer.contains(" 200 ")) {
-            anyhow::ensure!(begun.elapsed() < Duration::from_secs(60), "llama-server did not start");
+            anyhow::ensure!(started_at.elapsed() < Duration::from_secs(60), "llama-server did not start");
             std::thread::sleep(Duration::from_millis(100));
         }
         Ok(Self { address, _lar: None, _directory: None, _process: Some(child) })
@@ -103,7 +103,7 @@ impl Target {
 
     /// Tokens a second of all streams together.
     fn measure(&self, kind: Kind, streams: usize, seed: usize) -> anyhow::Result<f64> {
-        let begun = Instant::now();
+        let started_at = Instant::now();
         std::thread::scope(|scope| {
             let ask = |stream: usize| {
                 move || -> anyhow::Result<()> {
@@ -122,7 +122,7 @@ impl Target {
                 .try_for_each(|thread| thread.join().map_err(|_| anyhow::anyhow!("a client panicked"))?)
         })?;
         let tokens = kind.tokens() * REQUESTS * streams;
-        Ok(tokens as f64 / begun.elapsed().as_secs_f64())
+        Ok(tokens as f64 / started_at.elapsed().as_secs_f64())
     }
 }
 

@@ -97,7 +97,7 @@ mod tests {
                         > Before\n> it was 2.\n\n> And 3.\n\n## By hand\n\nA look.\n";
 
     #[test]
-    fn what_is_measured_anew_keeps_its_remarks_and_the_other_sections() {
+    fn new_measurements_keep_remarks_and_other_sections() {
         let mut results = Results::parse(FILE);
         assert_eq!(results.to_string(), FILE);
         let order = ["First", "Second", "Third"];

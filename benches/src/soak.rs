@@ -169,14 +169,18 @@ fn sample_every(length: Duration) -> Duration {
 }
 
 fn take_samples(lar: &Lar, shared: &Shared, length: Duration) -> anyhow::Result<Vec<Sample>> {
-    let begun = Instant::now();
+    let started_at = Instant::now();
     let every = sample_every(length);
     let mut samples: Vec<Sample> = Vec::new();
-    while begun.elapsed() < length {
-        let due = begun.after(every * (samples.len() as u32 + 1));
+    while started_at.elapsed() < length {
+        let due = started_at.after(every * (samples.len() as u32 + 1));
         std::thread::sleep(due.since(Instant::now()));
-        anyhow::ensure!(!shared.is_over(), "a client ended after {:.0} s", begun.elapsed().as_secs_f64());
-        let sample = Sample::take(lar, begun.elapsed(), count(&shared.requests))?;
+        anyhow::ensure!(
+            !shared.is_over(),
+            "a client ended after {:.0} s",
+            started_at.elapsed().as_secs_f64()
+        );
+        let sample = Sample::take(lar, started_at.elapsed(), count(&shared.requests))?;
         if samples.len().is_multiple_of(6) {
             progress(&format!("  {}", sample.line()));
         }
@@ -216,7 +220,7 @@ fn unload_now_and_then(lar: &Lar, shared: &Shared, every: Duration) -> Vec<Worke
 
 /// Unloads a model as soon as no task runs on it, and waits until it is unloaded.
 fn unload(lar: &Lar, shared: &Shared, model: &str) -> anyhow::Result<()> {
-    let begun = Instant::now();
+    let started_at = Instant::now();
     let mut is_accepted = false;
     loop {
         shared.requests.fetch_add(1, Ordering::Relaxed);
@@ -229,7 +233,7 @@ fn unload(lar: &Lar, shared: &Shared, model: &str) -> anyhow::Result<()> {
             // What a client left may run for a moment still: that is a 409.
             is_accepted = lar.post(&format!("/lar/v1/pools/{model}/unload"), &Value::Null).status == 202;
         }
-        anyhow::ensure!(begun.elapsed() < UNLOADED_MAX, "{model} was not unloaded in {UNLOADED_MAX:?}");
+        anyhow::ensure!(started_at.elapsed() < UNLOADED_MAX, "{model} was not unloaded in {UNLOADED_MAX:?}");
         std::thread::sleep(POLL_EVERY);
     }
 }

@@ -14,10 +14,10 @@ pub(crate) fn measure() -> anyhow::Result<String> {
     std::fs::write(directory.path().join("lar.toml"), CONFIG)?;
     let mut starts = Vec::new();
     for _ in 0..STARTS {
-        let begun = Instant::now();
+        let started_at = Instant::now();
         let lar = Lar::start_on(directory.path());
         anyhow::ensure!(lar.get("/readyz").status == 200, "it is not ready");
-        starts.push(begun.elapsed().as_secs_f64() * 1000.0);
+        starts.push(started_at.elapsed().as_secs_f64() * 1000.0);
     }
     starts.sort_by(f64::total_cmp);
     let lar = Lar::start_with(CONFIG);

@@ -39,12 +39,12 @@ pub(crate) async fn measure() -> anyhow::Result<String> {
             let prompt = Prompt::Chat(Chat::from(vec![ChatMessage::new("user", long.as_str())]));
             let driver = driver();
             driver.count(&Prompt::Text("hello".into())).await?;
-            let begun = Instant::now();
+            let started_at = Instant::now();
             let refused = driver.prepare(prompt.clone()).await.is_err();
-            let refused = if refused { time(begun.elapsed()) } else { "fits".into() };
-            let begun = Instant::now();
+            let refused = if refused { time(started_at.elapsed()) } else { "fits".into() };
+            let started_at = Instant::now();
             driver.count(&prompt).await?;
-            let counted = begun.elapsed();
+            let counted = started_at.elapsed();
             let memory = children().into_iter().map(peak_mib).fold(0.0, f64::max);
             driver.unload().await;
             let (waits, server) = tokio::task::spawn_blocking(move || bystander(&long)).await??;
@@ -86,10 +86,10 @@ fn bystander(long: &str) -> anyhow::Result<(Vec<f64>, u64)> {
     let lar = Lar::start();
     let ask = || {
         let body = json!({ "model": "default", "max_tokens": 1, "messages": [{ "role": "user", "content": "hello" }] });
-        let begun = Instant::now();
+        let started_at = Instant::now();
         let answer = lar.post("/v1/chat/completions", &body);
         anyhow::ensure!(answer.status == 200, "{}", answer.body);
-        Ok(begun.elapsed().as_secs_f64())
+        Ok(started_at.elapsed().as_secs_f64())
     };
     ask()?;
     let body = json!({ "model": "default", "messages": [{ "role": "user", "content": long }] });

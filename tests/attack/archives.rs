@@ -6,8 +6,8 @@ use std::path::Path;
 use std::process::Command;
 
 use lar_tests::Lar;
-use lar_tests::alone::{lar, outcome};
 use lar_tests::damage::fold_log;
+use lar_tests::offline::{lar, outcome};
 use serde_json::{Value, json};
 
 /// An entry of a tar file.
@@ -158,7 +158,7 @@ fn tree(folder: &Path) -> Vec<(String, u64)> {
 }
 
 #[test]
-fn backups_that_are_none_are_refused() {
+fn invalid_backups_are_refused() {
     let at = tempfile::tempdir().unwrap();
     let data = at.path().join("data");
     drop(Lar::start_on(&data));
@@ -311,8 +311,8 @@ fn backups_that_are_none_are_refused() {
     // What is refused is not refused for want of a good one.
     let file = at.path().join("backup.tar");
     fs::write(&file, tar(&[manifest(&[named_db()]), whole()])).unwrap();
-    let (ok, told) = lar(&data, &["backup", "verify", file.to_str().unwrap()]);
-    assert!(ok, "{told}");
+    let (ok, output) = lar(&data, &["backup", "verify", file.to_str().unwrap()]);
+    assert!(ok, "{output}");
     for (what, bytes, reason) in cases {
         fs::write(&file, bytes).unwrap();
         let before = tree(at.path());
@@ -320,8 +320,8 @@ fn backups_that_are_none_are_refused() {
             // A file that filled the disk meanwhile would be told in place of the reason.
             let limit = ["sh", "-c", &format!("ulimit -f {FILE_BLOCKS_MAX}; exec \"$@\""), "sh"];
             let mut limited = Lar::command_through(&limit, &data);
-            let (ok, told) = outcome(limited.args(["backup", command, file.to_str().unwrap()]));
-            assert!(!ok && told.contains(reason), "{what} {command}: {told}");
+            let (ok, output) = outcome(limited.args(["backup", command, file.to_str().unwrap()]));
+            assert!(!ok && output.contains(reason), "{what} {command}: {output}");
             assert_eq!(tree(at.path()), before, "{what} {command}");
         }
     }
@@ -343,13 +343,14 @@ fn settings_in_a_backup_are_shown_and_restored_when_asked_for() {
     assert!(lar(&from, &["backup", "create", file]).0);
     fs::create_dir(&to).unwrap();
     fs::write(to.join("lar.toml"), "log = \"warn\"\n").unwrap();
-    let (ok, told) = lar(&to, &["backup", "restore", file]);
+    let (ok, output) = lar(&to, &["backup", "restore", file]);
     assert!(
-        ok && told.contains("settings were left out") && told.contains("llama_server = \"/tmp/[31mevil\""),
-        "{told}"
+        ok && output.contains("settings were left out")
+            && output.contains("llama_server = \"/tmp/[31mevil\""),
+        "{output}"
     );
     assert_eq!(fs::read_to_string(to.join("lar.toml")).unwrap(), "log = \"warn\"\n");
-    let (ok, told) = lar(&to, &["backup", "restore", "--with-settings", file]);
-    assert!(ok && told.contains("settings were restored"), "{told}");
+    let (ok, output) = lar(&to, &["backup", "restore", "--with-settings", file]);
+    assert!(ok && output.contains("settings were restored"), "{output}");
     assert!(fs::read_to_string(to.join("lar.toml")).unwrap().contains("evil"));
 }

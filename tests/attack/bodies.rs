@@ -70,10 +70,10 @@ fn half_sent_bodies_take_a_bounded_part_of_memory() {
         // Another key is answered meanwhile, with a body that needs room, too.
         let large =
             json!({ "model": "default-embedding", "input": "word ".repeat(10_000), "truncate": true });
-        let begun = Instant::now();
+        let started_at = Instant::now();
         let answer = lar.send_with(&other, "POST", "/v1/embeddings", &large);
         assert_eq!(answer.status, 200, "{line}: {}", answer.body);
-        assert!(begun.elapsed() < Duration::from_secs(5), "{line}: {:?}", begun.elapsed());
+        assert!(started_at.elapsed() < Duration::from_secs(5), "{line}: {:?}", started_at.elapsed());
         let (_, peak) = lar.memory();
         assert!(peak < before + KEYED_MAX, "{line}: {} MB more", (peak - before) >> 20);
         drop(sockets);
@@ -126,7 +126,7 @@ fn whole_bodies_take_a_bounded_part_of_memory_until_their_work_is_done() {
         let head = lar.head("POST", path, body.len());
         lar.forget_peak();
         let (before, _) = lar.memory();
-        let statuses = sent_whole(&lar.address, &head, body.as_bytes(), || {
+        let statuses = send_whole(&lar.address, &head, body.as_bytes(), || {
             let counted = lar.send_with(&other, "POST", "/v1/messages/count_tokens", &large);
             assert_eq!(counted.status, 200, "{path}: {}", counted.body);
             let embedded = lar.send_with(&other, "POST", "/v1/embeddings", &texts);
@@ -154,7 +154,7 @@ fn whole_bodies_take_a_bounded_part_of_memory_until_their_work_is_done() {
 
 /// Sends whole bodies at once, does `meanwhile`, and returns their statuses, 0 where the connection was closed before one was
 /// read.
-fn sent_whole(address: &str, head: &str, body: &[u8], meanwhile: impl FnOnce()) -> Vec<u16> {
+fn send_whole(address: &str, head: &str, body: &[u8], meanwhile: impl FnOnce()) -> Vec<u16> {
     let open = |_| TcpStream::connect(address).expect("lar listens");
     let sockets: Vec<TcpStream> = (0..WHOLE).map(open).collect();
     let (answered, statuses) = mpsc::channel();

@@ -39,7 +39,7 @@ fn answers(lar: &Lar, when: &str) {
 }
 
 #[test]
-fn silent_connections_give_way_to_those_that_ask() {
+fn silent_connections_are_closed_for_active_ones() {
     let connections = raise_own_limit();
     let half_heads = connections / HALF_HEADS_SHARE;
     let lar = Lar::start_through(&["sh", "-c", SOFT_LIMIT, "sh"], "");
@@ -59,18 +59,18 @@ fn silent_connections_give_way_to_those_that_ask() {
     });
 
     let half = format!("GET /healthz HTTP/1.1\r\nhost: {}\r\nx: ", lar.address);
-    let mut held: Vec<TcpStream> = Vec::with_capacity(connections);
+    let mut sockets: Vec<TcpStream> = Vec::with_capacity(connections);
     for number in 0..half_heads {
         let mut socket = TcpStream::connect(&lar.address).unwrap();
         let _ = socket.write_all(half.as_bytes());
-        held.push(socket);
+        sockets.push(socket);
         if number % 1000 == 0 {
             answers(&lar, "during half heads");
         }
     }
     answers(&lar, "after half heads");
     for number in half_heads..connections {
-        held.push(TcpStream::connect(&lar.address).unwrap());
+        sockets.push(TcpStream::connect(&lar.address).unwrap());
         if number % 2500 == 0 {
             answers(&lar, "during idle connections");
         }
@@ -84,7 +84,7 @@ fn silent_connections_give_way_to_those_that_ask() {
     // The one connection that was in use all the time was not closed for others.
     let rest = reading.join().unwrap().unwrap();
     assert!(rest.contains("data: [DONE]"), "{}", &rest[rest.len().saturating_sub(300)..]);
-    drop(held);
+    drop(sockets);
     answers(&lar, "at last");
 }
 
@@ -135,21 +135,21 @@ print("here", [closed(connection) for connection in here])'
         .env("LAR_OWNER_KEY", Lar::KEY)
         .output()
         .unwrap();
-    let told = String::from_utf8_lossy(&done.stdout);
-    assert!(done.status.success(), "{told}{}", String::from_utf8_lossy(&done.stderr));
+    let output = String::from_utf8_lossy(&done.stdout);
+    assert!(done.status.success(), "{output}{}", String::from_utf8_lossy(&done.stderr));
     let expected = "answer HTTP/1.1 200\noldest [True, True, True, True]\nnewest [False, False, False, False]\n\
                     here [False, False, False, False, False, False]\n";
-    assert_eq!(told, expected);
+    assert_eq!(output, expected);
 }
 
 #[test]
-fn too_few_open_files_are_told_as_what_they_are() {
+fn a_low_limit_of_open_files_is_reported() {
     let data = tempfile::tempdir().unwrap();
     let mut command = std::process::Command::new("sh");
     command.args(["-c", "ulimit -n 12 && exec \"$0\" serve"]).arg(lar_tests::program());
     command.env("LAR_DATA_DIR", data.path()).env("LAR_LISTEN", "127.0.0.1:0");
     let done = command.output().unwrap();
-    let told = String::from_utf8_lossy(&done.stderr).into_owned();
+    let output = String::from_utf8_lossy(&done.stderr).into_owned();
     assert!(!done.status.success());
-    assert!(told.contains("this process may have 12 files open, and Lar needs 128 at least"), "{told}");
+    assert!(output.contains("this process may have 12 files open, and Lar needs 128 at least"), "{output}");
 }

@@ -22,12 +22,12 @@ fn one_key_and_one_person_leave_room_in_a_queue() {
     let fill = |key: &str| {
         let answers = (0..20).map(|_| lar.send_with(key, "POST", "/lar/v1/tasks", &long));
         let (taken, refused): (Vec<_>, Vec<_>) = answers.partition(|answer| answer.status == 202);
-        let told = refused.first().map(|answer| {
+        let message = refused.first().map(|answer| {
             assert_eq!((answer.status, answer.json()["code"].clone()), (429, json!("QUEUE_FULL")));
             assert!(answer.head.contains("retry-after: "), "{}", answer.head);
             answer.json()["detail"].as_str().unwrap().to_owned()
         });
-        (taken.len(), told.unwrap_or_default())
+        (taken.len(), message.unwrap_or_default())
     };
     let share = "wait for `smollm2-135m-instruct` already, their share of its queue";
     let of_key = format!("4 tasks of this key {share} (half of `limits.queue_len_max`)");
@@ -40,7 +40,7 @@ fn one_key_and_one_person_leave_room_in_a_queue() {
 }
 
 /// A connection of which the kernel holds few bytes, so that it is full when nobody reads it.
-fn narrow(lar: &Lar, body: &str) -> TcpStream {
+fn open_with_small_buffer(lar: &Lar, body: &str) -> TcpStream {
     let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
     sockopt::set_socket_recv_buffer_size(&socket, 2048).unwrap();
     let address = lar.address.to_socket_addrs().unwrap().next().unwrap();
@@ -61,7 +61,7 @@ fn a_client_that_never_reads_gives_its_slot_up_to_others() {
         "model": "default", "stream": true, "max_tokens": 3500, "ignore_eos": true, "logprobs": true, "top_logprobs": 20,
         "messages": [{ "role": "user", "content": "Count to a thousand." }],
     });
-    let stuck: Vec<TcpStream> = (0..2).map(|_| narrow(&lar, &body.to_string())).collect();
+    let stuck: Vec<TcpStream> = (0..2).map(|_| open_with_small_buffer(&lar, &body.to_string())).collect();
     lar.until("both to run", |lar| {
         (lar.get("/lar/v1/pools").json()["data"][0]["active_leases"] == 2).then_some(())
     });
@@ -71,12 +71,12 @@ fn a_client_that_never_reads_gives_its_slot_up_to_others() {
     assert_eq!(answer.status, 200, "another's answer is written meanwhile: {}", answer.body);
     let own = lar.post("/v1/chat/completions", &hello);
     assert_eq!(own.status, 200, "a further one of their own key waits until one was stopped: {}", own.body);
-    let told = lar.until("a task to be recorded", |lar| {
+    let message = lar.until("a task to be recorded", |lar| {
         let tasks = lar.get("/lar/v1/tasks").json();
         let of = |task: &&Value| task["error"]["code"] == "DEADLINE_EXCEEDED";
         tasks["data"].as_array().unwrap().iter().find(of).map(|task| task["error"]["message"].clone())
     });
-    assert_eq!(told, "nobody read the answer any more, so its place was given to others");
+    assert_eq!(message, "nobody read the answer any more, so its place was given to others");
     drop(stuck);
 }
 

@@ -62,7 +62,7 @@ const ORIGINS: [&str; 10] = [
 ];
 
 #[test]
-fn heads_that_are_not_what_they_seem_are_refused() {
+fn ambiguous_request_heads_are_refused() {
     let lar = Lar::start();
     let (host, key) = (lar.address.clone(), Lar::KEY);
     let start = format!(
@@ -103,7 +103,7 @@ fn heads_that_are_not_what_they_seem_are_refused() {
 
 /// A target that names its host has the last word; a `Host` beside it is read by nobody and comes back in nothing.
 #[test]
-fn a_host_beside_a_whole_target_is_not_repeated() {
+fn a_host_header_beside_an_absolute_target_is_not_echoed() {
     let lar = Lar::start_with("[engines]\npreload = false\n");
     let own = lar.address.clone();
     let authorization = format!("authorization: Bearer {}\r\n", Lar::KEY);
@@ -126,7 +126,7 @@ fn a_host_beside_a_whole_target_is_not_repeated() {
 }
 
 #[test]
-fn a_key_is_no_session_and_a_session_no_key() {
+fn keys_do_not_work_as_sessions_nor_sessions_as_keys() {
     let lar = Lar::start();
     let port = lar.address.rsplit(':').next().unwrap();
     let link = lar.post("/lar/v1/sign-in/links", &Value::Null).json();
@@ -146,7 +146,7 @@ fn a_key_is_no_session_and_a_session_no_key() {
 }
 
 #[test]
-fn nobody_without_a_key_is_told_a_file_of_the_server() {
+fn requests_without_a_key_learn_no_file_of_the_server() {
     let lar = Lar::start_with("[engines]\npreload = false\n");
     let data = lar.data().to_str().unwrap().to_owned();
     let mut tried = 0;
@@ -168,10 +168,10 @@ fn nobody_without_a_key_is_told_a_file_of_the_server() {
         ] {
             for method in ["GET", "POST"] {
                 let answer = lar.send_with(key, method, path, &Value::Null);
-                let told = format!("{} {}", answer.head, answer.body);
-                assert!((400..500).contains(&answer.status), "{method} {path}: {told}");
+                let response = format!("{} {}", answer.head, answer.body);
+                assert!((400..500).contains(&answer.status), "{method} {path}: {response}");
                 for secret in ["owner.key", "secret.key", "lar.db", data.as_str()] {
-                    assert!(!told.contains(secret), "{method} {path}: {told}");
+                    assert!(!response.contains(secret), "{method} {path}: {response}");
                 }
                 tried += 1;
             }

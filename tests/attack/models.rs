@@ -83,7 +83,7 @@ fn model() -> Gguf {
 }
 
 #[test]
-fn models_that_are_none_are_refused_within_bounds() {
+fn invalid_model_files_are_refused_within_bounds() {
     let lar = Lar::start_without_models();
     let at = tempfile::tempdir().unwrap();
     let claims = |tensors: u64, pairs: u64| Gguf { tensors, pairs, body: Vec::new() }.bytes();
@@ -142,8 +142,8 @@ fn models_that_are_none_are_refused_within_bounds() {
         let path = at.path().join(format!("{number}.gguf"));
         fs::write(&path, bytes).unwrap();
         let pulled = lar.cli(&["models", "pull", path.to_str().unwrap()]);
-        let told = String::from_utf8_lossy(&pulled.stderr).into_owned();
-        assert!(!pulled.status.success() && told.contains(reason), "{what}: {told}");
+        let output = String::from_utf8_lossy(&pulled.stderr).into_owned();
+        assert!(!pulled.status.success() && output.contains(reason), "{what}: {output}");
         fs::remove_file(path).unwrap();
     }
     let more = lar.memory().1.saturating_sub(before);

@@ -6,7 +6,7 @@ use lar_tests::{Answer, Lar};
 use serde_json::{Value, json};
 
 /// What the owner has, by the names that stand for it in paths.
-struct Things {
+struct OtherUsersResources {
     conversation: String,
     message: String,
     task: String,
@@ -21,7 +21,7 @@ struct Things {
 /// Paths of things that everybody shares, which the matrix leaves out.
 const SHARED: [&str; 3] = ["/lar/v1/aliases/", "/lar/v1/catalog/models/", "/lar/v1/pools/"];
 
-impl Things {
+impl OtherUsersResources {
     /// The path with the ids in it; `id` is the thing that the path is about.
     fn fill(&self, path: &str) -> String {
         let about = match path {
@@ -70,15 +70,15 @@ fn routes(lar: &Lar) -> Vec<(String, String)> {
     routes
 }
 
-fn made(answer: &Answer, field: &str) -> String {
+fn field_of(answer: &Answer, field: &str) -> String {
     answer.json()[field].as_str().unwrap_or_else(|| panic!("{}", answer.body)).to_owned()
 }
 
 #[test]
-fn what_is_somebody_elses_is_refused_before_anything_happens() {
+fn requests_for_resources_of_others_are_refused_without_effect() {
     let lar = Lar::start_with("[engines]\nconcurrency = 4\n");
     let mallory = lar.invite("mallory");
-    let conversation = made(&lar.post("/lar/v1/conversations", &json!({})), "id");
+    let conversation = field_of(&lar.post("/lar/v1/conversations", &json!({})), "id");
     let path = format!("/lar/v1/conversations/{conversation}");
     let first = lar.post(&format!("{path}/messages"), &json!({ "content": "Hello.", "max_tokens": 4 }));
     let question = first.events()[0].1["question"]["id"].as_str().unwrap().to_owned();
@@ -90,18 +90,18 @@ fn what_is_somebody_elses_is_refused_before_anything_happens() {
     });
     let response = json!({ "model": "default", "input": "Count to a thousand.", "background": true,
                            "max_output_tokens": 400, "temperature": 0 });
-    let things = Things {
+    let things = OtherUsersResources {
         message: question,
         task: lar.make_task(600).unwrap(),
         turn: running,
-        response: made(&lar.post("/v1/responses", &response), "id"),
-        memory: made(
+        response: field_of(&lar.post("/v1/responses", &response), "id"),
+        memory: field_of(
             &lar.post("/lar/v1/memories", &json!({ "content": "The door code is on the fridge." })),
             "id",
         ),
-        space: made(&lar.post("/lar/v1/spaces", &json!({ "name": "team" })), "id"),
-        key: made(&lar.get("/lar/v1/me"), "key_id"),
-        user: made(&lar.get("/lar/v1/me"), "user_id"),
+        space: field_of(&lar.post("/lar/v1/spaces", &json!({ "name": "team" })), "id"),
+        key: field_of(&lar.get("/lar/v1/me"), "key_id"),
+        user: field_of(&lar.get("/lar/v1/me"), "user_id"),
         conversation,
     };
 
@@ -178,7 +178,7 @@ fn a_key_sees_its_own_tasks_and_those_of_others_with_conversations_only() {
     let wide = lar.key(&["inference", "conversations"]);
     let task = json!({ "workload": "completion", "prompt": "1, 2,", "max_tokens": 2, "detached": true });
     let taken = lar.send_with(&one, "POST", "/lar/v1/tasks", &task);
-    let id = made(&taken, "task_id");
+    let id = field_of(&taken, "task_id");
     let listed = |headers: &str| {
         let tasks = lar.send_with(headers, "GET", "/lar/v1/tasks", &Value::Null).json();
         tasks["data"].as_array().unwrap().iter().any(|task| task["id"] == id.as_str())
@@ -191,7 +191,7 @@ fn a_key_sees_its_own_tasks_and_those_of_others_with_conversations_only() {
 }
 
 #[test]
-fn usage_is_of_the_keys_whose_tasks_are_visible_and_numbers_are_for_administrators() {
+fn usage_covers_keys_with_visible_tasks_and_metrics_need_admin() {
     let lar = Lar::start();
     let [one, other] = [0; 2].map(|_| lar.key(&["inference"]));
     let wide = lar.key(&["inference", "conversations"]);
@@ -200,7 +200,7 @@ fn usage_is_of_the_keys_whose_tasks_are_visible_and_numbers_are_for_administrato
     for headers in [&one, &other] {
         assert_eq!(lar.send_with(headers, "POST", "/v1/completions", &completion).status, 200);
     }
-    let id = |headers: &str| made(&lar.send_with(headers, "GET", "/lar/v1/me", &Value::Null), "key_id");
+    let id = |headers: &str| field_of(&lar.send_with(headers, "GET", "/lar/v1/me", &Value::Null), "key_id");
     let [first, second] = [&one, &other].map(|headers| id(headers));
     let keys = |lar: &Lar, headers: &str| {
         let usage = lar.send_with(headers, "GET", "/lar/v1/usage", &Value::Null).json();
@@ -227,14 +227,14 @@ fn usage_is_of_the_keys_whose_tasks_are_visible_and_numbers_are_for_administrato
 }
 
 /// Says something lasting in an app that has a chat of its own: it waits in the inbox.
-fn hear(lar: &Lar, headers: &str, content: &str) {
-    let heard =
+fn send_message(lar: &Lar, headers: &str, content: &str) {
+    let reply =
         lar.send_with(headers, "POST", "/lar/v1/memories/heard", &json!({ "content": content })).json();
-    assert_eq!(heard["waiting"], 1, "{heard}");
+    assert_eq!(reply["waiting"], 1, "{reply}");
 }
 
 /// What waits, newest first: the text and the id of each.
-fn waiting(lar: &Lar, headers: &str) -> Vec<(String, String)> {
+fn list_inbox(lar: &Lar, headers: &str) -> Vec<(String, String)> {
     let inbox = lar.send_with(headers, "GET", "/lar/v1/memories/inbox", &Value::Null).json();
     let text = |one: &Value, field: &str| one[field].as_str().unwrap().to_owned();
     inbox["data"].as_array().unwrap().iter().map(|one| (text(one, "content"), text(one, "id"))).collect()
@@ -252,21 +252,21 @@ fn decide(lar: &Lar, headers: &str, id: &str, verb: &str) -> u16 {
 
 /// What waits there is a person's own words that nobody has accepted yet.
 #[test]
-fn what_waits_in_the_inbox_is_for_the_key_that_noted_it_and_for_keys_with_conversations() {
+fn inbox_entries_are_for_their_own_key_and_for_keys_with_conversations() {
     let lar = Lar::start();
     let [app, other] = [0; 2].map(|_| lar.key(&["memory:read", "memory:write"]));
     let wide = lar.key(&["memory:read", "memory:write", "conversations"]);
     let mallory = lar.invite("mallory");
     let owner = format!("authorization: Bearer {}\r\n", Lar::KEY);
-    let conversation = made(&lar.post("/lar/v1/conversations", &json!({})), "id");
+    let conversation = field_of(&lar.post("/lar/v1/conversations", &json!({})), "id");
     let said = json!({ "content": "I play the oboe in an orchestra.", "max_tokens": 1 });
     assert_eq!(lar.post(&format!("/lar/v1/conversations/{conversation}/messages"), &said).status, 200);
-    hear(&lar, &app, "My bike was stolen last week.");
-    let space = made(&lar.post("/lar/v1/spaces", &json!({ "name": "band" })), "id");
+    send_message(&lar, &app, "My bike was stolen last week.");
+    let space = field_of(&lar.post("/lar/v1/spaces", &json!({ "name": "band" })), "id");
     let grant = json!({ "user": "mallory", "access": "write" });
     assert!(lar.post(&format!("/lar/v1/spaces/{space}/grants"), &grant).status < 300);
-    hear(&lar, &format!("{app}x-space: band\r\n"), "Our drummer lives in Leeds.");
-    let texts = |headers: &str| texts(&waiting(&lar, headers));
+    send_message(&lar, &format!("{app}x-space: band\r\n"), "Our drummer lives in Leeds.");
+    let texts = |headers: &str| texts(&list_inbox(&lar, headers));
     let (oboe, bike, drummer) =
         ("I play the oboe in an orchestra.", "My bike was stolen last week.", "Our drummer lives in Leeds.");
     assert_eq!(texts(&owner), [drummer, bike, oboe]);
@@ -277,7 +277,7 @@ fn what_waits_in_the_inbox_is_for_the_key_that_noted_it_and_for_keys_with_conver
     assert_eq!(texts(&mallory), nothing, "in a space that is shared with her, too");
     assert_eq!(texts(&format!("{mallory}x-space: band\r\n")), nothing);
 
-    let all = waiting(&lar, &owner);
+    let all = list_inbox(&lar, &owner);
     let id = |text: &str| all.iter().find(|(found, _)| found == text).unwrap().1.clone();
     let decide = |headers: &str, text: &str, verb: &str| decide(&lar, headers, &id(text), verb);
     for verb in ["accept", "reject"] {
@@ -304,7 +304,7 @@ fn what_waits_in_the_inbox_is_for_the_key_that_noted_it_and_for_keys_with_conver
 
 /// A key finds out neither that another key noted a sentence nor that it waits, and its own note is not lost by it.
 #[test]
-fn a_sentence_that_several_keys_noted_waits_for_each_and_is_one_line_for_their_person() {
+fn a_sentence_from_several_keys_is_in_the_inbox_of_each_and_once_in_their_persons() {
     let lar = Lar::start();
     let scopes = ["memory:read", "memory:write"];
     let [one, two] = [0; 2].map(|_| lar.key(&scopes));
@@ -312,35 +312,35 @@ fn a_sentence_that_several_keys_noted_waits_for_each_and_is_one_line_for_their_p
     let mallory = lar.invite("mallory");
     let (bike, oboe, drummer) =
         ("My bike was stolen last week.", "I play the oboe in an orchestra.", "Our drummer lives in Leeds.");
-    let inbox = |headers: &str| texts(&waiting(&lar, headers));
+    let inbox = |headers: &str| texts(&list_inbox(&lar, headers));
     let nothing: [&str; 0] = [];
 
     // Rejected by one of the keys, then for all of them by the person.
     for key in [&one, &two, &one] {
-        hear(&lar, key, bike);
+        send_message(&lar, key, bike);
     }
     assert_eq!([&one, &two].map(|key| inbox(key)), [[bike], [bike]], "each sees what it noted");
     assert_eq!(inbox(&wide), [bike], "one line");
-    let [of_one, of_two] = [&one, &two].map(|key| waiting(&lar, key)[0].1.clone());
+    let [of_one, of_two] = [&one, &two].map(|key| list_inbox(&lar, key)[0].1.clone());
     assert_ne!(of_one, of_two);
     assert_eq!([(&one, &of_two), (&two, &of_one)].map(|(key, id)| decide(&lar, key, id, "reject")), [404; 2]);
     assert_eq!(decide(&lar, &one, &of_one, "reject"), 204);
     assert_eq!(inbox(&one), nothing);
     assert_eq!([&two, &wide].map(|key| inbox(key)), [[bike], [bike]], "what another noted waits still");
-    hear(&lar, &one, bike);
-    assert_eq!(decide(&lar, &wide, &waiting(&lar, &wide)[0].1, "reject"), 204);
+    send_message(&lar, &one, bike);
+    assert_eq!(decide(&lar, &wide, &list_inbox(&lar, &wide)[0].1, "reject"), 204);
     assert_eq!([&one, &two, &wide].map(|key| inbox(key)), [nothing; 3]);
 
     // Accepted: it is a memory, so it waits for nobody.
     for key in [&one, &two] {
-        hear(&lar, key, oboe);
+        send_message(&lar, key, oboe);
     }
-    assert_eq!(decide(&lar, &one, &waiting(&lar, &one)[0].1, "accept"), 200);
+    assert_eq!(decide(&lar, &one, &list_inbox(&lar, &one)[0].1, "accept"), 200);
     assert_eq!([&one, &two, &wide].map(|key| inbox(key)), [nothing; 3]);
 
     // Saved: the same.
     for key in [&one, &two] {
-        hear(&lar, key, bike);
+        send_message(&lar, key, bike);
     }
     let said = json!({ "content": format!("Remember that {bike}") });
     let saved = lar.send_with(&two, "POST", "/lar/v1/memories/heard", &said).json();
@@ -348,15 +348,15 @@ fn a_sentence_that_several_keys_noted_waits_for_each_and_is_one_line_for_their_p
     assert_eq!([&one, &two, &wide].map(|key| inbox(key)), [nothing; 3]);
 
     // In a space that two people share, what each of them noted is theirs.
-    let space = made(&lar.post("/lar/v1/spaces", &json!({ "name": "band" })), "id");
+    let space = field_of(&lar.post("/lar/v1/spaces", &json!({ "name": "band" })), "id");
     let grant = json!({ "user": "mallory", "access": "write" });
     assert!(lar.post(&format!("/lar/v1/spaces/{space}/grants"), &grant).status < 300);
     let [of_one, of_mallory] = [&one, &mallory].map(|key| format!("{key}x-space: band\r\n"));
     for key in [&of_one, &of_mallory] {
-        hear(&lar, key, drummer);
+        send_message(&lar, key, drummer);
     }
     assert_eq!([&one, &of_mallory].map(|key| inbox(key)), [[drummer], [drummer]]);
-    assert_ne!(waiting(&lar, &one), waiting(&lar, &of_mallory));
-    assert_eq!(decide(&lar, &of_mallory, &waiting(&lar, &of_mallory)[0].1, "reject"), 204);
+    assert_ne!(list_inbox(&lar, &one), list_inbox(&lar, &of_mallory));
+    assert_eq!(decide(&lar, &of_mallory, &list_inbox(&lar, &of_mallory)[0].1, "reject"), 204);
     assert_eq!((inbox(&of_mallory), inbox(&wide)), (vec![], vec![drummer.to_owned()]));
 }

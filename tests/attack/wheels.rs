@@ -83,8 +83,8 @@ fn hostile_packages_are_refused_in_little_memory_and_leave_nothing() {
             .env("PIP_FIND_LINKS", packages.path())
             .output()
             .unwrap();
-        let told = String::from_utf8_lossy(&pulled.stderr).into_owned();
-        assert!(!pulled.status.success() && told.contains(reason), "{package}: {told}");
+        let output = String::from_utf8_lossy(&pulled.stderr).into_owned();
+        assert!(!pulled.status.success() && output.contains(reason), "{package}: {output}");
         let said = String::from_utf8_lossy(&pulled.stdout).into_owned();
         let memory: u64 = said.lines().last().unwrap().parse().unwrap();
         assert!(memory < MEMORY_KB, "{package}: {memory} kB");

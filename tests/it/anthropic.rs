@@ -60,7 +60,7 @@ fn messages_are_answered_and_streamed_as_anthropics_clients_read_them() {
     let pieces: String =
         streamed.events().iter().filter_map(|(_, data)| data["delta"]["text"].as_str()).collect();
     assert_eq!(pieces, text, "greedy decoding gives the same text");
-    let begun = json!({
+    let message_start = json!({
         "type": "message_start",
         "message": { "id": "msg_", "type": "message", "role": "assistant", "model": "smollm2-135m-instruct", "content": [],
             "stop_reason": null, "stop_sequence": null, "usage": { "cache_creation_input_tokens": 0, "output_tokens": 0 } },
@@ -76,7 +76,7 @@ fn messages_are_answered_and_streamed_as_anthropics_clients_read_them() {
     let events: Vec<Value> =
         redacted(&streamed).into_iter().filter(|event| event["type"] != "ping").collect();
     let mut expected = vec![
-        begun.clone(),
+        message_start.clone(),
         json!({ "type": "content_block_start", "index": 0, "content_block": { "type": "text", "text": "" } }),
         json!({ "type": "content_block_delta", "index": 0, "delta": { "type": "text_delta", "text": "…" } }),
     ];
@@ -95,7 +95,7 @@ fn messages_are_answered_and_streamed_as_anthropics_clients_read_them() {
     let tokens = events[events.len() - 2]["usage"]["output_tokens"].as_u64().unwrap();
     let block = json!({ "type": "tool_use", "id": "toolu_", "name": "get_weather", "input": {} });
     let mut expected = vec![
-        begun,
+        message_start,
         json!({ "type": "content_block_start", "index": 0, "content_block": block }),
         json!({ "type": "content_block_delta", "index": 0, "delta": { "type": "input_json_delta", "partial_json": "…" } }),
     ];
@@ -104,7 +104,7 @@ fn messages_are_answered_and_streamed_as_anthropics_clients_read_them() {
 }
 
 #[test]
-fn what_anthropics_clients_send_besides_is_read_listed_or_refused() {
+fn further_fields_of_anthropics_clients_are_read_listed_or_refused() {
     let lar = Lar::start_with("[engines]\ncontext_tokens_max = 256\n");
     let refused = |more: Value| {
         let answer = lar.post("/v1/messages", &message(more));
@@ -124,11 +124,14 @@ fn what_anthropics_clients_send_besides_is_read_listed_or_refused() {
     }
     assert_eq!(refused(json!({ "compaction": { "type": "enabled" } }))["type"], "invalid_request_error");
     let long = refused(json!({ "messages": [{ "role": "user", "content": "word ".repeat(400) }] }));
-    let told = long["message"].as_str().unwrap();
+    let message_text = long["message"].as_str().unwrap();
     let numbers: Vec<u32> =
-        told.split(|c: char| !c.is_ascii_digit()).filter_map(|text| text.parse().ok()).collect();
-    assert!(told.starts_with("prompt is too long: ") && told.contains(" tokens > 255 maximum"), "{told}");
-    assert!(numbers[0] > 400, "{told}");
+        message_text.split(|c: char| !c.is_ascii_digit()).filter_map(|text| text.parse().ok()).collect();
+    assert!(
+        message_text.starts_with("prompt is too long: ") && message_text.contains(" tokens > 255 maximum"),
+        "{message_text}"
+    );
+    assert!(numbers[0] > 400, "{message_text}");
     let picture =
         json!([{ "type": "image", "source": { "type": "base64", "media_type": "image/png", "data": "" } }]);
     assert_eq!(

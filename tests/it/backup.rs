@@ -7,8 +7,8 @@ use std::path::Path;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use lar_tests::alone::{lar, outcome};
 use lar_tests::damage::fold_log;
+use lar_tests::offline::{lar, outcome};
 use lar_tests::{Lar, until};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::{Value, json};
@@ -58,24 +58,24 @@ fn answers(lar: &Lar) -> Value {
 }
 
 #[test]
-fn what_is_brought_back_answers_the_same() {
+fn a_restored_backup_gives_the_same_answers() {
     let at = tempfile::tempdir().unwrap();
-    let house = Lar::start_on(&at.path().join("old"));
+    let server = Lar::start_on(&at.path().join("old"));
     for fact in [
         "The ferry leaves from the north harbour.",
         "The harbour office opens at eight.",
         "Cats sleep a lot.",
     ] {
-        assert_eq!(house.post("/lar/v1/memories", &json!({ "content": fact })).status, 201);
+        assert_eq!(server.post("/lar/v1/memories", &json!({ "content": fact })).status, 201);
     }
-    let talk = house.post("/lar/v1/conversations", &json!({ "title": "Ferries" })).json();
+    let talk = server.post("/lar/v1/conversations", &json!({ "title": "Ferries" })).json();
     let said = json!({ "content": "Hello.", "max_tokens": 2 });
     let path_of = |id: &str| format!("/lar/v1/conversations/{id}/messages");
-    assert_eq!(house.post(&path_of(talk["id"].as_str().unwrap()), &said).status, 200);
+    assert_eq!(server.post(&path_of(talk["id"].as_str().unwrap()), &said).status, 200);
     let key =
-        house.post("/lar/v1/keys", &json!({ "name": "app" })).json()["secret"].as_str().unwrap().to_owned();
-    assert!(house.cli(&["alias", "set", "gpt-4o", "default"]).status.success());
-    let before = answers(&house);
+        server.post("/lar/v1/keys", &json!({ "name": "app" })).json()["secret"].as_str().unwrap().to_owned();
+    assert!(server.cli(&["alias", "set", "gpt-4o", "default"]).status.success());
+    let before = answers(&server);
 
     // It serves and is written to meanwhile.
     let (file, over) = (at.path().join("lar.tar"), AtomicBool::new(false));
@@ -86,41 +86,41 @@ fn what_is_brought_back_answers_the_same() {
                     break;
                 }
                 let other = json!({ "content": format!("Parcel {number} weighs {} grams.", number * 7), "project": "load" });
-                assert_eq!(house.post("/lar/v1/memories", &other).status, 201);
+                assert_eq!(server.post("/lar/v1/memories", &other).status, 201);
             }
         });
-        let made = house.cli(&["backup", "create", path(&file)]);
+        let made = server.cli(&["backup", "create", path(&file)]);
         over.store(true, Ordering::Relaxed);
         assert!(made.status.success(), "{made:?}");
     });
     let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&file).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600);
     assert_eq!(
-        fs::read_dir(house.data().join("backups")).unwrap().count(),
+        fs::read_dir(server.data().join("backups")).unwrap().count(),
         0,
         "it is where it was asked for alone"
     );
-    let listed = house.post("/lar/v1/backups", &Value::Null).json();
-    assert_eq!(house.get("/lar/v1/backups").json()["data"][0]["path"], listed["path"]);
-    let (ok, told) = lar(house.data(), &["backup", "restore", path(&file)]);
-    assert!(!ok && told.contains("is served already by process"), "{told}");
-    drop(house);
+    let listed = server.post("/lar/v1/backups", &Value::Null).json();
+    assert_eq!(server.get("/lar/v1/backups").json()["data"][0]["path"], listed["path"]);
+    let (ok, output) = lar(server.data(), &["backup", "restore", path(&file)]);
+    assert!(!ok && output.contains("is served already by process"), "{output}");
+    drop(server);
 
     let new = at.path().join("new");
     fs::create_dir(&new).unwrap();
-    let (ok, told) = lar(&new, &["backup", "verify", path(&file)]);
-    assert!(ok && told.contains("It is whole"), "{told}");
-    let (ok, told) = lar(&new, &["backup", "restore", path(&file)]);
-    assert!(ok && told.contains("Restored"), "{told}");
-    let house = Lar::start_on(&new);
-    assert_eq!(answers(&house), before);
-    let head = house.head("GET", "/v1/models", 0).replace(Lar::KEY, &key);
-    assert_eq!(house.raw(&head, b"").status, 200, "a key of before is good");
-    drop(house);
+    let (ok, output) = lar(&new, &["backup", "verify", path(&file)]);
+    assert!(ok && output.contains("It is whole"), "{output}");
+    let (ok, output) = lar(&new, &["backup", "restore", path(&file)]);
+    assert!(ok && output.contains("Restored"), "{output}");
+    let server = Lar::start_on(&new);
+    assert_eq!(answers(&server), before);
+    let head = server.head("GET", "/v1/models", 0).replace(Lar::KEY, &key);
+    assert_eq!(server.raw(&head, b"").status, 200, "a key of before is good");
+    drop(server);
 
     // Over what is there: that is kept aside.
-    let (ok, told) = lar(&new, &["backup", "restore", path(&file)]);
-    assert!(ok && told.contains("What was there is in"), "{told}");
+    let (ok, output) = lar(&new, &["backup", "restore", path(&file)]);
+    assert!(ok && output.contains("What was there is in"), "{output}");
     let kept = fs::read_dir(&new).unwrap().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     assert_eq!(kept.filter(|name| name.starts_with("before-restore-")).count(), 1);
     assert_eq!(answers(&Lar::start_on(&new)), before);
@@ -128,7 +128,7 @@ fn what_is_brought_back_answers_the_same() {
 
 /// Somebody else may have named the file: what is in it is not repeated.
 #[test]
-fn what_is_no_backup_is_refused_without_a_word_of_it() {
+fn files_that_are_no_backup_are_refused_without_repeating_their_bytes() {
     let at = tempfile::tempdir().unwrap();
     let (data, file) = (at.path().join("data"), at.path().join("shadow"));
     fs::create_dir(&data).unwrap();
@@ -138,29 +138,29 @@ fn what_is_no_backup_is_refused_without_a_word_of_it() {
     for content in [line.as_bytes().to_vec(), line.repeat(100).into_bytes(), almost, Vec::new()] {
         fs::write(&file, &content).unwrap();
         for command in ["verify", "restore"] {
-            let (ok, told) = lar(&data, &["backup", command, path(&file)]);
-            assert!(!ok, "{command}: {told}");
+            let (ok, output) = lar(&data, &["backup", command, path(&file)]);
+            assert!(!ok, "{command}: {output}");
             assert!(
-                told.contains("it is no backup, or broken off") || told.contains("it is empty"),
-                "{told}"
+                output.contains("it is no backup, or broken off") || output.contains("it is empty"),
+                "{output}"
             );
             for part in ["root", "hunter22", "j9T", "99999"] {
-                assert!(!told.contains(part), "{command}: {told}");
+                assert!(!output.contains(part), "{command}: {output}");
             }
         }
     }
 }
 
 #[test]
-fn what_is_damaged_is_refused_and_changes_nothing() {
+fn damaged_backups_are_refused_and_change_nothing() {
     let at = tempfile::tempdir().unwrap();
     let data = at.path().join("data");
     drop(Lar::start_on(&data));
     let file = at.path().join("lar.tar");
-    let (ok, told) = lar(&data, &["backup", "create", path(&file)]);
-    assert!(ok, "without a server, too: {told}");
-    let (ok, told) = lar(&data, &["backup", "create", path(&file)]);
-    assert!(!ok && told.contains("lar.tar is there already: choose another name"), "{told}");
+    let (ok, output) = lar(&data, &["backup", "create", path(&file)]);
+    assert!(ok, "without a server, too: {output}");
+    let (ok, output) = lar(&data, &["backup", "create", path(&file)]);
+    assert!(!ok && output.contains("lar.tar is there already: choose another name"), "{output}");
     let good = fs::read(&file).unwrap();
     let database = fs::read(data.join("lar.db")).unwrap();
 
@@ -197,8 +197,8 @@ fn what_is_damaged_is_refused_and_changes_nothing() {
     for (what, bytes, reason) in cases {
         fs::write(&file, bytes).unwrap();
         for command in ["verify", "restore"] {
-            let (ok, told) = lar(&data, &["backup", command, path(&file)]);
-            assert!(!ok && told.contains(reason), "{what} {command}: {told}");
+            let (ok, output) = lar(&data, &["backup", command, path(&file)]);
+            assert!(!ok && output.contains(reason), "{what} {command}: {output}");
         }
         assert_eq!(fs::read(data.join("lar.db")).unwrap(), database, "{what}");
         let strays =
@@ -206,17 +206,17 @@ fn what_is_damaged_is_refused_and_changes_nothing() {
         let strays: Vec<String> = strays.filter(|name| name.contains("restore")).collect();
         assert_eq!(strays, Vec::<String>::new(), "{what}");
     }
-    let (ok, told) = lar(&data, &["backup", "verify", "/nowhere"]);
-    assert!(!ok && told.contains("/nowhere"), "{told}");
+    let (ok, output) = lar(&data, &["backup", "verify", "/nowhere"]);
+    assert!(!ok && output.contains("/nowhere"), "{output}");
 }
 
 #[test]
-fn what_a_killed_restore_left_is_removed_at_the_next_start_and_not_while_it_runs() {
+fn leftovers_of_a_killed_restore_are_removed_at_the_next_start_and_not_while_it_runs() {
     let at = tempfile::tempdir().unwrap();
     let (data, pipe) = (at.path().join("data"), at.path().join("pipe.tar"));
-    let mut house = Lar::start_on(&data);
-    let made = house.post("/lar/v1/backups", &Value::Null).json()["path"].as_str().unwrap().to_owned();
-    assert_eq!(house.stop(), Some(0));
+    let mut server = Lar::start_on(&data);
+    let made = server.post("/lar/v1/backups", &Value::Null).json()["path"].as_str().unwrap().to_owned();
+    assert_eq!(server.stop(), Some(0));
     // The restore reads the beginning of a backup from the pipe and waits for the rest. Nobody waits until the pipe is opened.
     mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
     let mut sender = fs::File::options().read(true).write(true).open(&pipe).unwrap();
@@ -230,61 +230,61 @@ fn what_a_killed_restore_left_is_removed_at_the_next_start_and_not_while_it_runs
     {
         fs::write(data.join("backups").join(name), bytes).unwrap();
     }
-    let (ok, told) = lar(&data, &["serve"]);
-    assert!(!ok && told.contains("is in use by process"), "{told}");
-    let (_, told) = lar(&data, &["doctor"]);
-    assert!(!told.contains("killed"), "{told}");
+    let (ok, output) = lar(&data, &["serve"]);
+    assert!(!ok && output.contains("is in use by process"), "{output}");
+    let (_, output) = lar(&data, &["doctor"]);
+    assert!(!output.contains("killed"), "{output}");
     assert!(left.join("lar.db").exists(), "nobody removes it meanwhile");
     restore.kill().unwrap();
     restore.wait().unwrap();
 
     assert!(left.join("lar.db").exists(), "it is left");
-    let (_, told) = lar(&data, &["doctor"]);
-    assert!(told.contains("note    killed restore") && told.contains(path(&left)), "{told}");
-    assert!(told.contains("note    killed backup") && told.contains("lar-1.db-copy-wal"), "{told}");
-    let mut house = Lar::start_on(&data);
+    let (_, output) = lar(&data, &["doctor"]);
+    assert!(output.contains("note    killed restore") && output.contains(path(&left)), "{output}");
+    assert!(output.contains("note    killed backup") && output.contains("lar-1.db-copy-wal"), "{output}");
+    let mut server = Lar::start_on(&data);
     assert!(!left.exists());
     assert_eq!(names(&data.join("backups")), [made.rsplit('/').next().unwrap()]);
-    assert_eq!(house.stop(), Some(0));
-    let (_, told) = lar(&data, &["doctor"]);
-    assert!(!told.contains("killed"), "{told}");
+    assert_eq!(server.stop(), Some(0));
+    let (_, output) = lar(&data, &["doctor"]);
+    assert!(!output.contains("killed"), "{output}");
 }
 
 #[test]
 fn a_restore_over_what_is_mounted_puts_everything_back_and_says_what_to_do() {
     let at = tempfile::tempdir().unwrap();
     let (data, file) = (at.path().join("data"), at.path().join("lar.tar"));
-    let mut house = Lar::start_on(&data);
-    assert!(house.cli(&["backup", "create", path(&file)]).status.success());
-    let key = house.post("/lar/v1/keys", &json!({ "name": "later" })).json();
+    let mut server = Lar::start_on(&data);
+    assert!(server.cli(&["backup", "create", path(&file)]).status.success());
+    let key = server.post("/lar/v1/keys", &json!({ "name": "later" })).json();
     let key = key["secret"].as_str().unwrap().to_owned();
-    assert_eq!(house.stop(), Some(0));
+    assert_eq!(server.stop(), Some(0));
     // The clients are what a restore moves last.
     let clients = data.join("clients");
     fs::create_dir_all(&clients).unwrap();
     let before = names(&data);
     let wrapper = [WITH_MOUNT.as_slice(), &[path(&clients)]].concat();
     let mut restore = Lar::command_through(&wrapper, &data);
-    let (ok, told) = outcome(restore.args(["backup", "restore", path(&file)]));
-    assert!(!ok && told.contains(&format!("{} cannot be moved to", clients.display())), "{told}");
+    let (ok, output) = outcome(restore.args(["backup", "restore", path(&file)]));
+    assert!(!ok && output.contains(&format!("{} cannot be moved to", clients.display())), "{output}");
     for part in
         ["what had been moved is back in its place, and nothing is changed", "→ if something is mounted"]
     {
-        assert!(told.contains(part), "{part}: {told}");
+        assert!(output.contains(part), "{part}: {output}");
     }
     assert_eq!(names(&data), before);
-    let house = Lar::start_on(&data);
-    let head = house.head("GET", "/v1/models", 0).replace(Lar::KEY, &key);
-    assert_eq!(house.raw(&head, b"").status, 200, "the database and its keys are those of before");
+    let server = Lar::start_on(&data);
+    let head = server.head("GET", "/v1/models", 0).replace(Lar::KEY, &key);
+    assert_eq!(server.raw(&head, b"").status, 200, "the database and its keys are those of before");
 }
 
 #[test]
 fn no_lar_begins_anew_until_a_restore_ends_and_a_link_to_the_database_stays() {
     let at = tempfile::tempdir().unwrap();
     let (data, disk, file) = (at.path().join("data"), at.path().join("disk"), at.path().join("lar.tar"));
-    let mut house = Lar::start_on(&data);
-    assert!(house.cli(&["backup", "create", path(&file)]).status.success());
-    assert_eq!(house.stop(), Some(0));
+    let mut server = Lar::start_on(&data);
+    assert!(server.cli(&["backup", "create", path(&file)]).status.success());
+    assert_eq!(server.stop(), Some(0));
     // As a restore leaves a linked database when it is killed after it has put everything aside.
     let aside = data.join("before-restore-1");
     let unpacked = [data.join("restore.partial"), disk.join("main.db.restore.partial")];
@@ -299,27 +299,27 @@ fn no_lar_begins_anew_until_a_restore_ends_and_a_link_to_the_database_stays() {
     let none = at.path().join("none.tar");
     fs::write(&none, "no backup").unwrap();
     for _ in 0..2 {
-        let (ok, told) = lar(&data, &["serve"]);
+        let (ok, output) = lar(&data, &["serve"]);
         let expected = "a restore was killed or failed before it put the database in place";
-        assert!(!ok && told.contains(expected), "{told}");
-        let (ok, told) = lar(&data, &["backup", "restore", path(&none)]);
-        assert!(!ok && told.contains("none.tar was not restored"), "{told}");
+        assert!(!ok && output.contains(expected), "{output}");
+        let (ok, output) = lar(&data, &["backup", "restore", path(&none)]);
+        assert!(!ok && output.contains("none.tar was not restored"), "{output}");
     }
-    let (ok, told) = lar(&data, &["backup", "restore", path(&file)]);
+    let (ok, output) = lar(&data, &["backup", "restore", path(&file)]);
     let database = disk.canonicalize().unwrap().join("main.db");
-    assert!(ok && told.contains(&format!("The database is {}.", database.display())), "{told}");
+    assert!(ok && output.contains(&format!("The database is {}.", database.display())), "{output}");
     assert_eq!(fs::read_link(data.join("lar.db")).unwrap(), Path::new("../disk/main.db"));
     assert_eq!(names(&disk), ["main.db"]);
-    let house = Lar::start_on(&data);
-    assert_eq!(house.get("/lar/v1/keys").status, 200);
+    let server = Lar::start_on(&data);
+    assert_eq!(server.get("/lar/v1/keys").status, 200);
 }
 
 #[test]
 fn salvage_leaves_a_folder_that_it_refuses_as_it_is_and_copies_nothing_behind_links() {
     let at = tempfile::tempdir().unwrap();
     let (data, other, saved) = (at.path().join("data"), at.path().join("other"), at.path().join("saved"));
-    let mut house = Lar::start_on(&data);
-    assert_eq!(house.stop(), Some(0));
+    let mut server = Lar::start_on(&data);
+    assert_eq!(server.stop(), Some(0));
     fold_log(&data);
     for folder in [&other, &saved] {
         fs::create_dir(folder).unwrap();
@@ -334,13 +334,13 @@ fn salvage_leaves_a_folder_that_it_refuses_as_it_is_and_copies_nothing_behind_li
     }
 
     let command = ["backup", "salvage", path(&saved), "--database", path(&database)];
-    let (ok, told) = lar(&data, &command);
-    assert!(!ok && told.contains("is not empty: name a new folder"), "{told}");
+    let (ok, output) = lar(&data, &command);
+    assert!(!ok && output.contains("is not empty: name a new folder"), "{output}");
     assert_eq!(names(&saved), ["lar.damaged-copy", "lar.unfinished", "notes"]);
     fs::remove_file(saved.join("notes")).unwrap();
-    let (ok, told) = lar(&data, &command);
-    assert!(ok && told.contains("secret.key was not copied: it is a symbolic link"), "{told}");
-    assert!(told.contains("owner.key was not copied: it has more than 4.0 KiB"), "{told}");
+    let (ok, output) = lar(&data, &command);
+    assert!(ok && output.contains("secret.key was not copied: it is a symbolic link"), "{output}");
+    assert!(output.contains("owner.key was not copied: it has more than 4.0 KiB"), "{output}");
     let there = names(&saved);
     for (name, is_there) in
         [("lar.db", true), ("lar.toml", true), ("secret.key", false), ("owner.key", false)]
@@ -352,7 +352,7 @@ fn salvage_leaves_a_folder_that_it_refuses_as_it_is_and_copies_nothing_behind_li
 
 /// Only root can make what is another's; as anyone else there is nothing to hand over.
 #[test]
-fn what_root_makes_is_the_data_directorys_owners() {
+fn files_that_root_makes_belong_to_the_owner_of_the_data_directory() {
     use std::os::unix::fs::{MetadataExt as _, chown};
     let at = tempfile::tempdir().unwrap();
     let data = at.path().join("data");
@@ -364,11 +364,11 @@ fn what_root_makes_is_the_data_directorys_owners() {
     for path in fs::read_dir(&data).unwrap().map(|entry| entry.unwrap().path()).chain([data.clone()]) {
         chown(path, Some(owner), Some(group)).unwrap();
     }
-    let (ok, told) = lar(&data, &["backup", "create"]);
-    assert!(ok, "{told}");
+    let (ok, output) = lar(&data, &["backup", "create"]);
+    assert!(ok, "{output}");
     let made = fs::read_dir(data.join("backups")).unwrap().next().unwrap().unwrap().path();
-    let (ok, told) = lar(&data, &["backup", "restore", path(&made)]);
-    assert!(ok, "{told}");
+    let (ok, output) = lar(&data, &["backup", "restore", path(&made)]);
+    assert!(ok, "{output}");
     for folder in [&data, &data.join("backups")] {
         for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
             assert_eq!(entry.metadata().unwrap().uid(), owner, "{}", entry.path().display());

@@ -7,7 +7,7 @@ use lar_tests::Lar;
 use serde_json::{Value, json};
 
 /// The status and the message, in whichever shape the path answers.
-fn told(answer: &lar_tests::Answer) -> (u16, String) {
+fn status_and_message(answer: &lar_tests::Answer) -> (u16, String) {
     let body = answer.json();
     let message = body["error"]["message"].as_str().or(body["detail"].as_str()).unwrap_or_default();
     (answer.status, message.to_owned())
@@ -20,7 +20,7 @@ fn hostile_chat_requests() {
     let with = |more: Value| {
         let mut body = json!({ "model": "default", "messages": message, "max_tokens": 2 });
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        told(&lar.post("/v1/chat/completions", &body))
+        status_and_message(&lar.post("/v1/chat/completions", &body))
     };
     let cases = [
         (json!({ "messages": [] }), "`messages` must hold at least one message"),
@@ -75,7 +75,7 @@ fn hostile_bodies_and_heads() {
     for body in [b"{".as_slice(), b"[]", b"null", b"\xff\xfe{}", b"{\"model\":1}", b"{} trailing"] {
         let answer = post(body);
         assert_eq!(answer.status, 400, "{body:?}: {}", answer.body);
-        assert!(!told(&answer).1.is_empty());
+        assert!(!status_and_message(&answer).1.is_empty());
     }
     let deep = "[".repeat(100_000);
     assert_eq!(post(deep.as_bytes()).status, 400);
@@ -146,21 +146,24 @@ fn a_reader_that_stops_holds_nothing_up() {
 }
 
 #[test]
-fn what_cannot_be_told_apart_or_named_is_refused() {
+fn ambiguous_hosts_and_invalid_names_are_refused() {
     let lar = Lar::start();
     let twice = lar.head("GET", "/lar/v1/me", 0).replace("\r\n\r\n", "\r\nhost: evil.example\r\n\r\n");
-    assert_eq!(told(&lar.raw(&twice, b"")), (403, "the request has 2 Host headers; one is needed".into()));
+    assert_eq!(
+        status_and_message(&lar.raw(&twice, b"")),
+        (403, "the request has 2 Host headers; one is needed".into())
+    );
     let elsewhere = lar.head("GET", "http://evil.example/lar/v1/me", 0);
     assert_eq!(lar.raw(&elsewhere, b"").status, 403);
-    let (status, message) = told(&lar.get("/lar/v1/catalog/models/%ff%fe"));
+    let (status, message) = status_and_message(&lar.get("/lar/v1/catalog/models/%ff%fe"));
     assert!(status == 400 && message.contains("Invalid UTF-8 in `name`"), "{status} {message}");
     let tokens = lar.post("/v1/embeddings", &json!({ "model": "default-embedding", "input": [1, 2] }));
     assert_eq!(
-        told(&tokens).1,
+        status_and_message(&tokens).1,
         "`input` has token ids, which are another model's: send texts; in LangChain set `check_embedding_ctx_length=False`"
     );
     let unknown = json!({ "model": "x".repeat(100_000), "messages": [{ "role": "user", "content": "hi" }] });
-    let (status, message) = told(&lar.post("/v1/chat/completions", &unknown));
+    let (status, message) = status_and_message(&lar.post("/v1/chat/completions", &unknown));
     assert!(status == 404 && message.len() < 400, "{status}: {} bytes", message.len());
     let endless = lar.post("/lar/v1/keys", &json!({ "name": "x", "expires_in_s": u64::MAX }));
     assert_eq!((endless.status, endless.json()["errors"][0]["field"].clone()), (400, json!("expires_in_s")));

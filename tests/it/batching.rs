@@ -21,35 +21,40 @@ fn greedy(tokens_max: u32) -> Sampling {
 
 /// What became of a job.
 #[derive(Debug, Default)]
-struct Told {
+struct GenerationResult {
     text: String,
     tokens: u32,
-    known: u32,
-    guessed: u32,
-    right: u32,
+    cached_tokens: u32,
+    drafted: u32,
+    accepted: u32,
     end: Option<Event>,
 }
 
-async fn run(driver: &Embedded, prompt: Vec<u32>, sampling: Sampling, cache_of: Option<KeyId>) -> Told {
+async fn run(
+    driver: &Embedded,
+    prompt: Vec<u32>,
+    sampling: Sampling,
+    cache_of: Option<KeyId>,
+) -> GenerationResult {
     let job = GenerationRequest { prompt: Prompt::Tokens(prompt), sampling, caller: None, cache_of };
     let mut generation = driver.generate(job).unwrap();
-    let mut told = Told::default();
+    let mut result = GenerationResult::default();
     while let Some(event) = generation.events.next().await {
         match event {
-            Event::Prefilled { cached_tokens } => told.known = cached_tokens,
+            Event::Prefilled { cached_tokens } => result.cached_tokens = cached_tokens,
             Event::Delta { text, tokens, .. } => {
-                told.text.push_str(&text);
-                told.tokens += tokens;
+                result.text.push_str(&text);
+                result.tokens += tokens;
             }
-            Event::Speculated { tokens, accepted } => (told.guessed, told.right) = (tokens, accepted),
-            end => told.end = Some(end),
+            Event::Speculated { tokens, accepted } => (result.drafted, result.accepted) = (tokens, accepted),
+            end => result.end = Some(end),
         }
     }
-    told
+    result
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn guessed_tokens_change_no_answer() {
+async fn speculated_tokens_change_no_answer() {
     let texts = [
         "one, two, three, one, two, three, one, two, three, one,",
         "fn add(a: i32, b: i32) -> i32 { a + b }\nfn sub(a: i32, b: i32) -> i32 { a - b }\nfn mul(",
@@ -60,7 +65,7 @@ async fn guessed_tokens_change_no_answer() {
     let plain = Compute { speculate: false, ..Compute::with_threads(2) };
     let without = load_engine(EmbeddedOptions { compute: plain, ..engine_options(1, 1024) }).await;
     let with = load_engine(engine_options(1, 1024)).await;
-    let mut right = 0;
+    let mut accepted = 0;
     for text in texts {
         let prompt = tokens(&with, text).await;
         let (a, b) = (
@@ -68,11 +73,11 @@ async fn guessed_tokens_change_no_answer() {
             run(&with, prompt, greedy(96), None).await,
         );
         assert_eq!((&a.text, a.tokens, &a.end), (&b.text, b.tokens, &b.end), "{text}");
-        assert_eq!(a.guessed, 0);
-        assert!(b.right <= b.guessed);
-        right += b.right;
+        assert_eq!(a.drafted, 0);
+        assert!(b.accepted <= b.drafted);
+        accepted += b.accepted;
     }
-    assert!(right > 0, "repeated text is guessed rightly now and then");
+    assert!(accepted > 0, "some drafted tokens of repeated text are accepted");
     // By chance too: each token is drawn from the same numbers with the same luck.
     let sampling = Sampling { temperature: Some(0.9), seed: 7, tokens_max: 64, ..Sampling::default() };
     let prompt = tokens(&with, texts[0]).await;
@@ -97,7 +102,7 @@ async fn a_draft_model_changes_no_answer() {
     // A model guesses for itself: the only one here with its vocabulary, and it is always right.
     let draft = EmbeddedOptions { draft: Some(chat_model()), ..engine_options(1, 1024) };
     let (with, without) = (load_engine(draft).await, load_engine(engine_options(1, 1024)).await);
-    let mut right = 0;
+    let mut accepted = 0;
     for text in ["Once upon a time there was a little owl who", "The capital of France is"] {
         let prompt = tokens(&with, text).await;
         for sampling in [greedy(48), Sampling { temperature: Some(0.8), seed: 3, ..greedy(48) }] {
@@ -106,10 +111,10 @@ async fn a_draft_model_changes_no_answer() {
                 run(&with, prompt.clone(), sampling, None).await,
             );
             assert_eq!((&a.text, a.tokens, &a.end), (&b.text, b.tokens, &b.end), "{text}");
-            right += b.right;
+            accepted += b.accepted;
         }
     }
-    assert!(right > 0, "it guessed now and then");
+    assert!(accepted > 0, "some drafted tokens are accepted");
     with.unload().await;
     without.unload().await;
     // One whose vocabulary is another's, or that is none at all, is done without.
@@ -122,7 +127,7 @@ async fn a_draft_model_changes_no_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn prompts_that_begin_alike_are_read_once_also_at_the_same_time() {
+async fn a_shared_prefix_is_prefilled_once_also_at_the_same_time() {
     let driver = load_engine(engine_options(4, 2048)).await;
     let story = tokens(&driver, &"The owl flew over the quiet river and saw a small boat. ".repeat(40)).await;
     let key = Some(KeyId::new());
@@ -133,40 +138,40 @@ async fn prompts_that_begin_alike_are_read_once_also_at_the_same_time() {
         let driver = driver.clone();
         asked.push(async move { run(&driver, prompt, greedy(8), key).await });
     }
-    let told = futures_util::future::join_all(asked).await;
-    let mut known: Vec<usize> = told.iter().map(|told| told.known as usize).collect();
+    let results = futures_util::future::join_all(asked).await;
+    let mut known: Vec<usize> = results.iter().map(|result| result.cached_tokens as usize).collect();
     known.sort_unstable();
     assert_eq!(known[0], 0, "one read it");
     assert!(known[1] >= story.len() - 2, "the others did not: {known:?} of {}", story.len());
     // Alone the answers are the same.
     let fresh = load_engine(engine_options(1, 2048)).await;
-    for (place, told) in told.iter().enumerate() {
+    for (place, result) in results.iter().enumerate() {
         let more = tokens(&fresh, &format!(" Then came the number {place} and")).await;
         let alone = run(&fresh, [story.clone(), more].concat(), greedy(8), Some(KeyId::new())).await;
-        assert_eq!(told.text, alone.text);
+        assert_eq!(result.text, alone.text);
     }
     // Another key reads for itself, also what is being read.
     let strangers = [KeyId::new(), KeyId::new()].map(|key| run(&driver, story.clone(), greedy(2), Some(key)));
     let strangers = futures_util::future::join_all(strangers).await;
-    assert_eq!(strangers.iter().map(|told| told.known).collect::<Vec<_>>(), [0, 0]);
+    assert_eq!(strangers.iter().map(|result| result.cached_tokens).collect::<Vec<_>>(), [0, 0]);
     fresh.unload().await;
     driver.unload().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_context_shifts_only_when_that_was_asked_for() {
+async fn a_context_shifts_only_on_request() {
     let driver = load_engine(engine_options(1, 256)).await;
     let prompt = tokens(&driver, "Count: one, two, three, four, five, six, seven,").await;
     let sampling = Sampling { ignore_eos: true, ..greedy(600) };
-    let told = run(&driver, prompt.clone(), sampling.clone(), None).await;
-    assert_eq!(told.end, Some(Event::Finished(FinishReason::Length)));
-    assert_eq!(told.tokens as usize, 256 - prompt.len(), "it ends where the context does");
+    let result = run(&driver, prompt.clone(), sampling.clone(), None).await;
+    assert_eq!(result.end, Some(Event::Finished(FinishReason::Length)));
+    assert_eq!(result.tokens as usize, 256 - prompt.len(), "it ends where the context does");
     let shifting = Sampling { shift_keep: Some(8), ..sampling };
-    let told = run(&driver, prompt.clone(), shifting.clone(), None).await;
-    assert_eq!((told.tokens, told.end), (600, Some(Event::Finished(FinishReason::Length))));
+    let result = run(&driver, prompt.clone(), shifting.clone(), None).await;
+    assert_eq!((result.tokens, result.end), (600, Some(Event::Finished(FinishReason::Length))));
     // What was computed with tokens that are gone is not built on.
     let again = run(&driver, prompt.clone(), Sampling { tokens_max: 2, ..shifting.clone() }, None).await;
-    assert_eq!(again.known, 0);
+    assert_eq!(again.cached_tokens, 0);
     // More than can be kept is kept by half.
     let most =
         run(&driver, prompt, Sampling { shift_keep: Some(u32::MAX), tokens_max: 300, ..shifting }, None);
@@ -198,25 +203,25 @@ async fn a_stop_in_a_long_step_loses_nothing_of_others() {
             end = Some(event);
         }
         assert!(matches!(end, Some(Event::Cancelled)), "{end:?}");
-        let told = other.await.unwrap();
-        assert_eq!((told.text, told.end), (alone.text.clone(), alone.end.clone()));
+        let result = other.await.unwrap();
+        assert_eq!((result.text, result.end), (alone.text.clone(), alone.end.clone()));
     }
     assert_eq!(driver.worker_active(), Some(0));
     driver.unload().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn contexts_can_be_kept_in_fewer_bits() {
+async fn kv_caches_can_be_quantized() {
     let prompt = "The capital of France is Paris. The capital of Spain is Madrid. The capital of Italy is";
     for cache_type in [CacheType::Q8, CacheType::Q4] {
         let compute = Compute { cache_type, flash_attention: Some(true), ..Compute::with_threads(2) };
         let driver = load_engine(EmbeddedOptions { compute, ..engine_options(2, 1024) }).await;
         let prompt = tokens(&driver, prompt).await;
-        let told = run(&driver, prompt, greedy(3), None).await;
+        let result = run(&driver, prompt, greedy(3), None).await;
         if cache_type == CacheType::Q8 {
-            assert!(told.text.starts_with(" Rome"), "{told:?}");
+            assert!(result.text.starts_with(" Rome"), "{result:?}");
         }
-        assert_eq!(told.end, Some(Event::Finished(FinishReason::Length)), "{cache_type:?}");
+        assert_eq!(result.end, Some(Event::Finished(FinishReason::Length)), "{cache_type:?}");
         driver.unload().await;
     }
 }

@@ -2,56 +2,56 @@
 
 use std::path::Path;
 
-use lar_tests::alone::{bare_command_at_home, said};
-use lar_tests::made::{POOLING_MEAN, gguf_embedder};
+use lar_tests::generated_models::{POOLING_MEAN, gguf_embedder};
+use lar_tests::offline::{bare_command_at_home, output_text};
 use lar_tests::{Lar, Terminal, chat_model, free_port};
 
 #[test]
 fn commands_talk_to_the_running_server() {
     let lar = Lar::start();
     let asked = lar.cli(&["ask", "Say hello.", "--max-tokens", "8", "--seed", "1"]);
-    assert!(asked.status.success() && !asked.stdout.is_empty(), "{}", said(&asked));
+    assert!(asked.status.success() && !asked.stdout.is_empty(), "{}", output_text(&asked));
     let asked = lar.cli(&["--json", "ask", "Say hello.", "--max-tokens", "8", "--seed", "1"]);
     let answer: serde_json::Value = serde_json::from_slice(&asked.stdout).unwrap();
     let tokens = answer["end"]["tokens_out"].as_u64().unwrap();
     assert!((1..=8).contains(&tokens), "{answer}");
-    assert!(said(&lar.cli(&["conversations", "list"])).contains("Say hello."));
-    assert!(said(&lar.cli(&["ps"])).contains("smollm2-135m-instruct"));
-    assert!(said(&lar.cli(&["open", "--print"])).contains("/#sign-in="));
-    assert!(said(&lar.cli(&["doctor"])).contains("Lar is running at"));
+    assert!(output_text(&lar.cli(&["conversations", "list"])).contains("Say hello."));
+    assert!(output_text(&lar.cli(&["ps"])).contains("smollm2-135m-instruct"));
+    assert!(output_text(&lar.cli(&["open", "--print"])).contains("/#sign-in="));
+    assert!(output_text(&lar.cli(&["doctor"])).contains("Lar is running at"));
     let made = lar.cli(&["keys", "create", "editor"]);
     // The key alone is on standard output, so that it can be written to a file.
     let key = String::from_utf8_lossy(&made.stdout).into_owned();
     assert!(key.starts_with("lar_") && key.lines().count() == 1, "{key}");
-    let told = String::from_utf8_lossy(&made.stderr).into_owned();
-    assert_eq!(told, "This key is shown once. Keep it where editor reads it.\n");
+    let output = String::from_utf8_lossy(&made.stderr).into_owned();
+    assert_eq!(output, "This key is shown once. Keep it where editor reads it.\n");
 }
 
 #[test]
-fn mistakes_are_told_with_their_own_exit_codes() {
+fn mistakes_have_their_own_exit_codes() {
     let lar = Lar::start();
     let refused = lar.cli(&["models", "show", "gpt-4o"]);
     assert_eq!(refused.status.code(), Some(3));
-    assert!(said(&refused).contains("`gpt-4o` isn't installed"), "{}", said(&refused));
+    assert!(output_text(&refused).contains("`gpt-4o` isn't installed"), "{}", output_text(&refused));
     assert_eq!(lar.cli(&["nonsense"]).status.code(), Some(2));
     assert_eq!(lar.cli(&["config", "set", "lisen", "x"]).status.code(), Some(1));
 }
 
 #[test]
-fn what_ask_had_remembered_is_told_and_can_be_undone() {
+fn memories_that_ask_saved_are_reported_and_can_be_undone() {
     let lar = Lar::start();
     let ask = |json: &[&str], text: &str| {
         let asked = lar.cli(&[json, &["ask", text, "--max-tokens", "4"]].concat());
-        assert!(asked.status.success(), "{}", said(&asked));
+        assert!(asked.status.success(), "{}", output_text(&asked));
         asked
     };
     let asked = ask(&[], "Remember that the gate of the farm opens with 5512.");
-    let told = String::from_utf8_lossy(&asked.stderr).into_owned();
-    assert!(told.contains("saved: ") && told.contains("5512"), "{told}");
-    let (_, id) = told.split_once("`lar memory undo ").unwrap();
+    let output = String::from_utf8_lossy(&asked.stderr).into_owned();
+    assert!(output.contains("saved: ") && output.contains("5512"), "{output}");
+    let (_, id) = output.split_once("`lar memory undo ").unwrap();
     let (id, _) = id.split_once('`').unwrap();
     assert!(lar.cli(&["memory", "undo", id]).status.success());
-    assert_eq!(said(&lar.cli(&["memory", "list"])).trim(), "There are none.");
+    assert_eq!(output_text(&lar.cli(&["memory", "list"])).trim(), "There are none.");
     let asked = ask(&["--json"], "Remember that the ferry leaves at six.");
     let answer: serde_json::Value = serde_json::from_slice(&asked.stdout).unwrap();
     let saved = answer["memory"]["saved"][0]["content"].as_str().unwrap();
@@ -61,18 +61,18 @@ fn what_ask_had_remembered_is_told_and_can_be_undone() {
 #[test]
 fn a_question_that_was_refused_leaves_no_conversation() {
     let lar = Lar::start();
-    for (arguments, code, told) in [
+    for (arguments, code, expected) in [
         (&["ask", "x", "--model", "gpt-4o"][..], 3, "gpt-4o"),
         (&["ask", " "][..], 1, "there is nothing to ask: lar ask QUESTION"),
         (&["ask", "x", "--max-tokens", "0"][..], 2, "--max-tokens"),
     ] {
         let refused = lar.cli(arguments);
-        let screen = said(&refused);
-        assert!(refused.status.code() == Some(code) && screen.contains(told), "{arguments:?}: {screen}");
+        let screen = output_text(&refused);
+        assert!(refused.status.code() == Some(code) && screen.contains(expected), "{arguments:?}: {screen}");
     }
-    let listed = said(&lar.cli(&["conversations", "list"]));
+    let listed = output_text(&lar.cli(&["conversations", "list"]));
     assert_eq!(listed.trim(), "There are none. Start one: `lar chat`");
-    let found = said(&lar.cli(&["conversations", "search", "zzzz"]));
+    let found = output_text(&lar.cli(&["conversations", "search", "zzzz"]));
     assert_eq!(found.trim(), "Nothing was found.");
 }
 
@@ -94,16 +94,16 @@ fn an_export_does_not_write_over_what_is_there() {
 }
 
 /// Runs a command without a server of its own.
-fn alone(home: &Path, arguments: &[&str]) -> std::process::Output {
-    alone_with(home, &[], arguments)
+fn run_at_home(home: &Path, arguments: &[&str]) -> std::process::Output {
+    run_at_home_with(home, &[], arguments)
 }
 
 /// The same with further variables in its environment.
-fn alone_with(home: &Path, variables: &[(&str, &str)], arguments: &[&str]) -> std::process::Output {
-    command_alone(home, variables, arguments).output().unwrap()
+fn run_at_home_with(home: &Path, variables: &[(&str, &str)], arguments: &[&str]) -> std::process::Output {
+    command_with_env(home, variables, arguments).output().unwrap()
 }
 
-fn command_alone(home: &Path, variables: &[(&str, &str)], arguments: &[&str]) -> std::process::Command {
+fn command_with_env(home: &Path, variables: &[(&str, &str)], arguments: &[&str]) -> std::process::Command {
     let mut command = bare_command_at_home(home);
     command.envs(variables.iter().copied()).args(arguments);
     command
@@ -117,8 +117,8 @@ fn called() -> String {
 /// Adds the help of the command at `path` and of all below it.
 fn explain(path: &mut Vec<String>, all: &mut String) {
     let arguments: Vec<&str> = path.iter().map(String::as_str).chain(["--help"]).collect();
-    let help = alone(Path::new("/"), &arguments);
-    assert!(help.status.success(), "lar {}: {}", path.join(" "), said(&help));
+    let help = run_at_home(Path::new("/"), &arguments);
+    assert!(help.status.success(), "lar {}: {}", path.join(" "), output_text(&help));
     let help = String::from_utf8_lossy(&help.stdout).into_owned();
     all.push_str(&format!("$ lar {}\n{help}\n", arguments.join(" ")));
     let commands = help.split("Commands:\n").nth(1).unwrap_or_default();
@@ -143,9 +143,9 @@ fn settings_are_shown_explained_and_corrected() {
         &["config", "set", "engines.concurrency", "many"],
         &["config", "set", "listen", "0.0.0.0:5270"],
     ] {
-        let output = alone(home.path(), arguments);
+        let output = run_at_home(home.path(), arguments);
         let code = output.status.code().unwrap();
-        screens.push_str(&format!("$ lar {}  → {code}\n{}\n", arguments.join(" "), said(&output)));
+        screens.push_str(&format!("$ lar {}  → {code}\n{}\n", arguments.join(" "), output_text(&output)));
     }
     let home = home.path().display().to_string();
     // The columns are as wide as the home's path is long.
@@ -162,25 +162,25 @@ fn a_setting_that_stops_every_command_is_refused_and_can_be_mended() {
     let file = home.path().join("data/lar.toml");
     // The variable hides what is in the file, and must not hide that it is bad.
     let hidden = [("LAR_LISTEN", "127.0.0.1:0")];
-    let refused = alone_with(home.path(), &hidden, &["config", "set", "listen", "banana"]);
-    assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
-    assert!(said(&refused).contains("`listen` is not valid"), "{}", said(&refused));
+    let refused = run_at_home_with(home.path(), &hidden, &["config", "set", "listen", "banana"]);
+    assert_eq!(refused.status.code(), Some(1), "{}", output_text(&refused));
+    assert!(output_text(&refused).contains("`listen` is not valid"), "{}", output_text(&refused));
     assert!(!file.exists());
 
     std::fs::create_dir_all(file.parent().unwrap()).unwrap();
     std::fs::write(&file, "listen = \"banana\"\n").unwrap();
-    assert_eq!(alone(home.path(), &["ps"]).status.code(), Some(1));
-    let checked = alone(home.path(), &["doctor"]);
-    assert_eq!(checked.status.code(), Some(4), "{}", said(&checked));
-    let told = said(&checked);
-    assert!(told.contains("BROKEN  configuration") && told.contains("`listen`"), "{told}");
-    assert!(told.contains("lar config set SETTING VALUE"), "{told}");
+    assert_eq!(run_at_home(home.path(), &["ps"]).status.code(), Some(1));
+    let checked = run_at_home(home.path(), &["doctor"]);
+    assert_eq!(checked.status.code(), Some(4), "{}", output_text(&checked));
+    let output = output_text(&checked);
+    assert!(output.contains("BROKEN  configuration") && output.contains("`listen`"), "{output}");
+    assert!(output.contains("lar config set SETTING VALUE"), "{output}");
     // Another setting can be changed meanwhile, and the bad one mended.
     for arguments in [["config", "set", "log", "warn"], ["config", "set", "listen", "127.0.0.1:5999"]] {
-        let set = alone(home.path(), &arguments);
-        assert!(set.status.success(), "{}", said(&set));
+        let set = run_at_home(home.path(), &arguments);
+        assert!(set.status.success(), "{}", output_text(&set));
     }
-    let shown = said(&alone(home.path(), &["config", "show"]));
+    let shown = output_text(&run_at_home(home.path(), &["config", "show"]));
     assert!(shown.contains("listen = \"127.0.0.1:5999\"") && shown.contains("log = \"warn\""), "{shown}");
     for (key, value, reason) in [
         ("log", "][", "`log`: `][` is no filter"),
@@ -191,51 +191,51 @@ fn a_setting_that_stops_every_command_is_refused_and_can_be_mended() {
             "`limits.batch_wait_max_s` must be from 0 to 4294967296, is 18446744073709551615",
         ),
     ] {
-        let refused = alone(home.path(), &["config", "set", key, value]);
-        assert_eq!(refused.status.code(), Some(1), "{key}: {}", said(&refused));
-        assert!(said(&refused).contains(reason), "{key}: {}", said(&refused));
+        let refused = run_at_home(home.path(), &["config", "set", key, value]);
+        assert_eq!(refused.status.code(), Some(1), "{key}: {}", output_text(&refused));
+        assert!(output_text(&refused).contains(reason), "{key}: {}", output_text(&refused));
         // It is told at the start, too, where the environment says it.
         let variable = format!("LAR_{}", key.replace('.', "_").to_uppercase());
-        let refused = alone_with(home.path(), &[(variable.as_str(), value)], &["ps"]);
-        assert_eq!(refused.status.code(), Some(1), "{variable}: {}", said(&refused));
-        assert!(said(&refused).contains(reason), "{variable}: {}", said(&refused));
+        let refused = run_at_home_with(home.path(), &[(variable.as_str(), value)], &["ps"]);
+        assert_eq!(refused.status.code(), Some(1), "{variable}: {}", output_text(&refused));
+        assert!(output_text(&refused).contains(reason), "{variable}: {}", output_text(&refused));
     }
-    assert_eq!(said(&alone(home.path(), &["config", "show"])), shown, "nothing is changed");
+    assert_eq!(output_text(&run_at_home(home.path(), &["config", "show"])), shown, "nothing is changed");
 }
 
 #[test]
 fn advice_names_what_helps_and_nothing_else() {
     let lar = Lar::start();
-    let told = |arguments: &[&str]| said(&lar.cli(arguments));
+    let output = |arguments: &[&str]| output_text(&lar.cli(arguments));
     // A typing error is no name to map, and an embedder is no model to chat with.
-    let mistyped = told(&["models", "rm", "smollm2-135m-instuct"]);
+    let mistyped = output(&["models", "rm", "smollm2-135m-instuct"]);
     assert!(mistyped.contains("Did you mean `smollm2-135m-instruct`?"), "{mistyped}");
     for command in ["show", "rm", "verify", "load", "unload"] {
-        let unknown = told(&["models", command, "gpt-4o"]);
+        let unknown = output(&["models", command, "gpt-4o"]);
         assert!(unknown.contains("`gpt-4o` isn't installed") && !unknown.contains("alias"), "{unknown}");
     }
-    let asked = told(&["ask", "x", "--model", "gpt-4o"]);
+    let asked = output(&["ask", "x", "--model", "gpt-4o"]);
     assert!(!asked.contains("all-minilm") && asked.contains("lar alias set gpt-4o smollm2"), "{asked}");
-    let listed = told(&["models", "list"]);
+    let listed = output(&["models", "list"]);
     assert!(listed.contains("94 MiB"), "{listed}");
 
     let home = tempfile::tempdir().unwrap();
-    let taken = alone_with(home.path(), &[("LAR_LISTEN", &lar.address)], &["serve"]);
+    let taken = run_at_home_with(home.path(), &[("LAR_LISTEN", &lar.address)], &["serve"]);
     let port: u16 = lar.address.rsplit(':').next().unwrap().parse().unwrap();
     let other = format!("`{} serve --listen 127.0.0.1:{}`", called(), port.checked_add(1).unwrap_or(5270));
     assert_eq!(taken.status.code(), Some(1));
-    assert!(said(&taken).contains(&other), "{}", said(&taken));
+    assert!(output_text(&taken).contains(&other), "{}", output_text(&taken));
 
     let nobody = format!("http://127.0.0.1:{}", free_port());
-    let dead = alone_with(home.path(), &[("LAR_URL", &nobody), ("LAR_KEY", "lar_x")], &["ps"]);
+    let dead = run_at_home_with(home.path(), &[("LAR_URL", &nobody), ("LAR_KEY", "lar_x")], &["ps"]);
     assert_eq!(dead.status.code(), Some(1));
     let step =
         format!("no Lar answers at {nobody}. Start it with `lar serve`, or set LAR_URL to where it runs");
-    assert!(said(&dead).contains(&step), "{}", said(&dead));
+    assert!(output_text(&dead).contains(&step), "{}", output_text(&dead));
 }
 
 #[test]
-fn what_needs_a_lar_that_goes_on_starts_none() {
+fn commands_that_need_a_running_server_start_none() {
     let home = tempfile::tempdir().unwrap();
     // A directory that a Lar was served from before, too.
     for prepare in [false, true] {
@@ -256,16 +256,16 @@ fn what_needs_a_lar_that_goes_on_starts_none() {
             &["connect", "python", "--print"],
             &["users", "invite", "ann"],
         ] {
-            let refused = alone(home.path(), arguments);
-            let told = String::from_utf8_lossy(&refused.stderr).into_owned();
-            assert_eq!((refused.status.code(), refused.stdout.as_slice()), (Some(1), &b""[..]), "{told}");
-            assert!(told.starts_with("lar: no Lar is running"), "{arguments:?}: {told}");
-            assert!(told.contains(&format!("`{} serve`", called())), "{arguments:?}: {told}");
+            let refused = run_at_home(home.path(), arguments);
+            let output = String::from_utf8_lossy(&refused.stderr).into_owned();
+            assert_eq!((refused.status.code(), refused.stdout.as_slice()), (Some(1), &b""[..]), "{output}");
+            assert!(output.starts_with("lar: no Lar is running"), "{arguments:?}: {output}");
+            assert!(output.contains(&format!("`{} serve`", called())), "{arguments:?}: {output}");
         }
         assert!(!home.path().join("data/lar.db").exists(), "nothing was started");
     }
 
-    let mut opened = Terminal::run(&command_alone(home.path(), &[], &["open"]));
+    let mut opened = Terminal::run(&command_with_env(home.path(), &[], &["open"]));
     let (code, screen) = opened.ended();
     assert_eq!(code, Some(1), "{screen}");
     assert!(screen.contains("no Lar is running") && !screen.contains("sign-in"), "{screen}");
@@ -279,13 +279,13 @@ fn dead_server() -> String {
 }
 
 #[test]
-fn a_pull_tells_the_models_name_and_how_to_make_it_the_default() {
+fn a_pull_prints_the_models_name_and_how_to_make_it_the_default() {
     let home = tempfile::tempdir().unwrap();
     let source = chat_model().display().to_string();
     let elsewhere = [("LAR_LISTEN", "127.0.0.1:0")];
     let pull = |source: &str, name: &str| {
         let arguments = ["models", "pull", source, "--name", name];
-        let (code, screen) = Terminal::run(&command_alone(home.path(), &elsewhere, &arguments)).ended();
+        let (code, screen) = Terminal::run(&command_with_env(home.path(), &elsewhere, &arguments)).ended();
         assert_eq!(code, Some(0), "{screen}");
         screen
     };
@@ -295,8 +295,8 @@ fn a_pull_tells_the_models_name_and_how_to_make_it_the_default() {
     assert!(!first.contains("alias set"), "it is the default: {first}");
     let second = pull(&source, "second");
     assert!(second.contains("To answer with it by default: lar alias set default second"), "{second}");
-    let done = alone_with(home.path(), &elsewhere, &["alias", "set", "default", "second"]);
-    assert!(done.status.success(), "{}", said(&done));
+    let done = run_at_home_with(home.path(), &elsewhere, &["alias", "set", "default", "second"]);
+    assert!(done.status.success(), "{}", output_text(&done));
     let embedder = gguf_embedder(home.path(), POOLING_MEAN).display().to_string();
     assert!(!pull(&embedder, "embedder").contains("alias set"), "no embedder answers");
 }
@@ -316,7 +316,7 @@ fn mistakes_are_answered_with_what_to_do() {
     ] {
         let output = lar.cli(arguments);
         let code = output.status.code().unwrap();
-        screens.push_str(&format!("$ lar {}  → {code}\n{}\n", arguments.join(" "), said(&output)));
+        screens.push_str(&format!("$ lar {}  → {code}\n{}\n", arguments.join(" "), output_text(&output)));
     }
     insta::assert_snapshot!("mistakes", screens);
 }

@@ -53,12 +53,12 @@ fn a_confined_server_keeps_its_port_and_nothing_else() {
 #[test]
 fn threads_that_run_already_are_reported_as_not_confined() {
     let folder = tempfile::tempdir().unwrap();
-    let told = twin("threaded", folder.path());
-    let lines: Vec<&str> = told.lines().collect();
+    let report = twin("threaded", folder.path());
+    let lines: Vec<&str> = report.lines().collect();
     let reason = "it binds one thread, and not the 1 that ran before";
-    assert_eq!(lines.len(), 4, "{told}");
+    assert_eq!(lines.len(), 4, "{report}");
     // Who is not root cannot make a namespace there at all.
-    assert!(lines[0].starts_with("missing no network: "), "{told}");
+    assert!(lines[0].starts_with("missing no network: "), "{report}");
     assert_eq!(
         lines[1..],
         [
@@ -89,17 +89,17 @@ fn no_escape_works_from_within_a_real_worker() {
     let calls = [for_all, without_gpu].concat();
     let mode = |path: &Path| std::fs::metadata(path).unwrap();
     let before = mode(&victims.file);
-    let mut told = Vec::new();
+    let mut report = Vec::new();
     for worker in workers {
         assert!(arguments(worker).ends_with("worker\0"));
         let mut injected = Injected::attach(worker).unwrap();
         let lines: Vec<String> =
             calls.iter().map(|call| line(call.name, injected.call(call).unwrap())).collect();
-        told.push(lines.join("\n"));
+        report.push(lines.join("\n"));
     }
-    insta::assert_snapshot!("escapes_from_a_worker", told[0]);
-    assert_eq!(told[1], told[0]);
-    assert_eq!(told[2], told[0]);
+    insta::assert_snapshot!("escapes_from_a_worker", report[0]);
+    assert_eq!(report[1], report[0]);
+    assert_eq!(report[2], report[0]);
     use std::os::unix::fs::MetadataExt as _;
     let after = mode(&victims.file);
     assert_eq!((before.mode(), before.mtime(), before.uid()), (after.mode(), after.mtime(), after.uid()));
@@ -154,8 +154,8 @@ fn children_get_neither_the_environment_nor_the_descriptors_of_the_server() {
 #[test]
 fn confinement_is_reported_and_can_be_required() {
     let lar = Lar::start_with("[engines]\nconfinement = \"require\"\n");
-    let told = lar.get("/lar/v1/capabilities").json();
-    assert_eq!(told["confinement"], json!({ "policy": "require", "complete": true, "missing": [] }));
+    let report = lar.get("/lar/v1/capabilities").json();
+    assert_eq!(report["confinement"], json!({ "policy": "require", "complete": true, "missing": [] }));
     assert_eq!(lar.post("/v1/chat/completions", &chat()).status, 200);
 }
 
@@ -183,9 +183,9 @@ fn with_less_than_its_whole_confinement_no_model_runs_where_the_setting_requires
     for (policy, may) in [("require", false), ("best-effort", true)] {
         let config = format!("[engines]\nconfinement = \"{policy}\"\npreload = false\n");
         let lar = Lar::start_through(&wrapper, &config);
-        let told = lar.get("/lar/v1/capabilities").json();
+        let report = lar.get("/lar/v1/capabilities").json();
         let expected = json!({ "policy": policy, "complete": false, "missing": [LACKING] });
-        assert_eq!(told["confinement"], expected);
+        assert_eq!(report["confinement"], expected);
         for (path, body) in [("/v1/chat/completions", chat()), ("/v1/embeddings", embeddings())] {
             let answer = lar.post(path, &body);
             if may {
@@ -217,13 +217,13 @@ fn with_less_than_its_whole_confinement_no_llama_server_runs_where_the_setting_r
         launch.args(["launch", "--server", &std::process::id().to_string(), "--port", "1"]).args(more);
         // Any program stands for a llama-server here: it runs, or does not.
         let done = launch.args(["--", "/bin/echo", "it runs"]).output().unwrap();
-        let (said, told) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
-        assert_eq!((done.status.success(), said.contains("it runs")), (may, may), "{said}{told}");
+        let (said, report) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+        assert_eq!((done.status.success(), said.contains("it runs")), (may, may), "{said}{report}");
         let expected = match may {
             true => format!("llama-server is not confined in every way: {LACKING}"),
             false => format!("and `engines.confinement` requires that: {LACKING}"),
         };
-        assert!(told.contains(&expected), "{told}");
+        assert!(report.contains(&expected), "{report}");
     }
 }
 
@@ -275,8 +275,8 @@ async fn a_model_that_wants_more_memory_than_it_may_have_is_an_error_with_number
     for (mib, reason) in [(60, "no memory for 2 contexts of 2048 tokens"), (10, "larger than memory")] {
         let driver = Embedded::new(options(Some(Bytes::mib(mib))));
         match driver.load().await {
-            Err(Error::Load(told)) => {
-                assert!(told.contains(reason) && told.contains("limit"), "{mib}: {told}");
+            Err(Error::Load(report)) => {
+                assert!(report.contains(reason) && report.contains("limit"), "{mib}: {report}");
             }
             other => panic!("{mib}: {other:?}"),
         }

@@ -49,7 +49,7 @@ fn message(number: u32, parent: Option<u32>, role: &str, more: Value) -> Value {
 }
 
 #[test]
-fn what_is_said_is_there_tomorrow() {
+fn messages_outlive_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let mut lar = Lar::start_on(directory.path());
     let id = start(&lar);
@@ -120,7 +120,7 @@ fn a_second_turn_waits_its_turn_and_stop_keeps_the_text() {
 }
 
 #[test]
-fn changes_deletes_and_pages() {
+fn conversations_are_changed_deleted_and_listed_in_pages() {
     let lar = Lar::start_with(SHORT);
     let ids: Vec<String> = (0..3).map(|_| start(&lar)).collect();
     let path = format!("/lar/v1/conversations/{}", ids[0]);
@@ -186,7 +186,7 @@ fn an_export_comes_back_whole() {
 }
 
 #[test]
-fn a_bad_line_takes_nothing_in_and_is_named() {
+fn an_import_with_a_bad_line_imports_nothing_and_names_it() {
     let lar = Lar::start();
     let line = |more: Value| {
         let mut line = exported(1, &[]);

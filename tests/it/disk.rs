@@ -36,7 +36,7 @@ fn conversation(lar: &Lar, title: &str) -> (u16, Value) {
 }
 
 #[test]
-fn a_full_disk_is_told_and_overcome() {
+fn a_full_disk_is_reported_and_overcome() {
     let mut lar = Lar::start_on_disk("size=16m");
     let (status, kept) = conversation(&lar, "before");
     assert_eq!(status, 201, "{kept}");
@@ -83,16 +83,16 @@ fn a_server_on_a_full_disk_is_not_ready_until_there_is_room_again() {
 
 /// The kernel sends a signal to who makes a file larger than `ulimit -f` allows, which ends a process that does not take it.
 #[test]
-fn a_limit_on_the_size_of_files_is_told_like_a_full_disk() {
+fn a_limit_on_the_size_of_files_is_reported_like_a_full_disk() {
     use rustix::process::{Pid, Resource, Rlimit, prlimit};
     let data = tempfile::tempdir().unwrap();
     let mut limited = std::process::Command::new("sh");
     limited.args(["-c", "ulimit -f 80; exec \"$@\"", "sh"]).arg(lar_tests::program()).arg("serve");
     limited.env("LAR_DATA_DIR", data.path()).env("LAR_LISTEN", "127.0.0.1:0").env("LAR_LOG", "error");
     let refused = limited.output().unwrap();
-    let told = String::from_utf8_lossy(&refused.stderr);
-    assert_eq!(refused.status.code(), Some(1), "it ended by itself: {:?} {told}", refused.status);
-    assert!(told.contains("lar.db") && told.contains("(`ulimit -f`)"), "{told}");
+    let output = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "it ended by itself: {:?} {output}", refused.status);
+    assert!(output.contains("lar.db") && output.contains("(`ulimit -f`)"), "{output}");
 
     let mut lar = Lar::start();
     let (_, kept) = conversation(&lar, "before");
@@ -115,10 +115,10 @@ fn a_limit_on_the_size_of_files_is_told_like_a_full_disk() {
 }
 
 #[test]
-fn a_disk_that_cannot_be_written_is_told_at_the_start() {
-    let told = Lar::refused_on_disk("size=16m,ro", &["serve"]);
-    assert!(told.contains("the data directory /") && told.contains("Read-only file system"), "{told}");
-    assert!(told.contains("→ that disk is mounted read-only"), "{told}");
+fn a_disk_that_cannot_be_written_is_reported_at_startup() {
+    let output = Lar::refused_on_disk("size=16m,ro", &["serve"]);
+    assert!(output.contains("the data directory /") && output.contains("Read-only file system"), "{output}");
+    assert!(output.contains("→ that disk is mounted read-only"), "{output}");
     let disk = Disk::new("size=16m,ro");
     let doctor = disk.command(&["doctor"]).output().unwrap();
     let screen = String::from_utf8_lossy(&doctor.stdout);
@@ -188,10 +188,10 @@ fn on_a_full_disk_keys_are_revoked_and_things_erased() {
     let mut refused = disk.command(&["serve"]);
     // What it has of the log on the disk takes room, too.
     let done = refused.output().unwrap();
-    let told = String::from_utf8_lossy(&done.stderr);
+    let output = String::from_utf8_lossy(&done.stderr);
     assert!(!done.status.success(), "it started without room");
-    assert!(told.contains("→ make room on that disk"), "{told}");
-    assert!(told.contains(lar.data().to_str().unwrap()), "it names the path: {told}");
+    assert!(output.contains("→ make room on that disk"), "{output}");
+    assert!(output.contains(lar.data().to_str().unwrap()), "it names the path: {output}");
 
     std::fs::remove_file(&filler).unwrap();
     let lar = disk.start();
@@ -236,21 +236,21 @@ fn on_a_full_disk_a_backup_is_refused_and_leaves_nothing() {
 }
 
 #[test]
-fn who_does_not_administrate_is_told_of_a_full_disk_and_of_no_folder() {
+fn callers_without_admin_learn_of_a_full_disk_and_of_no_folder() {
     let disk = Disk::new("size=16m");
     let lar = disk.start();
     let narrow = lar.key(&["conversations"]);
     let _filler = disk.fill();
-    let told = |headers: &str| {
+    let detail_for = |headers: &str| {
         let title = json!({ "title": "x".repeat(200) });
         let tries = (0..400).map(|_| lar.send_with(headers, "POST", "/lar/v1/conversations", &title));
         let refused = tries.into_iter().find(|answer| answer.status != 201).expect("the disk is full");
         assert_eq!(refused.status, 503, "{}", refused.body);
         refused.json()["detail"].as_str().unwrap().to_owned()
     };
-    let narrow = told(&narrow);
+    let narrow = detail_for(&narrow);
     assert!(narrow.starts_with("lar.db") && !narrow.contains('/'), "{narrow}");
-    let owner = told(&format!("authorization: Bearer {}\r\n", Lar::KEY));
+    let owner = detail_for(&format!("authorization: Bearer {}\r\n", Lar::KEY));
     let path = lar.data().join("lar.db");
     assert!(owner.starts_with(path.to_str().unwrap()), "its owner is told where: {owner}");
 }
@@ -258,6 +258,6 @@ fn who_does_not_administrate_is_told_of_a_full_disk_and_of_no_folder() {
 #[test]
 fn a_model_that_does_not_fit_the_disk_is_refused_with_numbers() {
     let model = chat_model().display().to_string();
-    let told = Lar::refused_on_disk("size=32m", &["models", "pull", &model, "--name", "tiny"]);
-    assert!(told.contains(" free, 158 MiB are needed"), "{told}");
+    let output = Lar::refused_on_disk("size=32m", &["models", "pull", &model, "--name", "tiny"]);
+    assert!(output.contains(" free, 158 MiB are needed"), "{output}");
 }

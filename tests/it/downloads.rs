@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use lar_tests::alone::{command_at_home, outcome};
 use lar_tests::chat_model;
+use lar_tests::offline::{command_at_home, outcome};
 
 const SHA256: &str = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53";
 
@@ -116,15 +116,15 @@ fn registered(home: &Path) -> usize {
 }
 
 #[test]
-fn a_cut_line_is_taken_up_where_it_broke() {
+fn an_interrupted_download_resumes_where_it_stopped() {
     let (home, hub) = (tempfile::tempdir().unwrap(), Hub::start(SHA256));
     hub.cut_after.store(30 << 20, Ordering::Relaxed);
-    let (ok, told) = hub.pull(home.path());
-    assert!(!ok, "{told}");
+    let (ok, output) = hub.pull(home.path());
+    assert!(!ok, "{output}");
     assert_eq!(registered(home.path()), 0);
     hub.cut_after.store(0, Ordering::Relaxed);
-    let (ok, told) = hub.pull(home.path());
-    assert!(ok && told.contains("Installed tiny."), "{told}");
+    let (ok, output) = hub.pull(home.path());
+    assert!(ok && output.contains("Installed tiny."), "{output}");
     let ranges = hub.ranges.lock().unwrap().clone();
     assert!(ranges[0].is_none() && ranges[1].is_some(), "{ranges:?}");
     let whole = std::fs::metadata(chat_model()).unwrap().len();
@@ -132,7 +132,7 @@ fn a_cut_line_is_taken_up_where_it_broke() {
 }
 
 #[test]
-fn a_killed_download_registers_nothing_and_goes_on() {
+fn a_killed_download_registers_nothing_and_resumes() {
     let (home, hub) = (tempfile::tempdir().unwrap(), Hub::start(SHA256));
     let mut child = hub.command(home.path()).stderr(std::process::Stdio::null()).spawn().unwrap();
     while hub.sent.load(Ordering::Relaxed) < 20 << 20 {
@@ -159,11 +159,11 @@ fn two_pulls_of_one_model_fetch_it_once() {
 }
 
 #[test]
-fn what_is_not_what_the_hub_promised_is_refused() {
+fn files_without_the_digest_of_the_hub_are_refused() {
     let wrong = "0000000000000000000000000000000000000000000000000000000000000000";
     let (home, hub) = (tempfile::tempdir().unwrap(), Hub::start(wrong));
-    let (ok, told) = hub.pull(home.path());
-    assert!(!ok && told.contains(SHA256), "{told}");
+    let (ok, output) = hub.pull(home.path());
+    assert!(!ok && output.contains(SHA256), "{output}");
     assert_eq!(registered(home.path()), 0);
 }
 
@@ -176,8 +176,8 @@ fn without_certificates_only_what_needs_them_fails() {
         command.env("SSL_CERT_FILE", "/dev/null").env("SSL_CERT_DIR", home.path());
         outcome(command.env("LAR_MODELS_DIR", lar_tests::models_dir()).args(arguments))
     };
-    let (ok, told) = lar(&["models", "list"]);
-    assert!(ok && told.contains("smollm2"), "{told}");
-    let (ok, told) = lar(&["models", "pull", "https://example.org/model.gguf"]);
-    assert!(!ok && told.contains("apt-get install ca-certificates"), "{told}");
+    let (ok, output) = lar(&["models", "list"]);
+    assert!(ok && output.contains("smollm2"), "{output}");
+    let (ok, output) = lar(&["models", "pull", "https://example.org/model.gguf"]);
+    assert!(!ok && output.contains("apt-get install ca-certificates"), "{output}");
 }

@@ -11,7 +11,7 @@ use lar_engines::driver::{Ability, Driver, Embeddings};
 use lar_engines::embedded::{ConfinementPolicy, Embedded, EmbeddedOptions};
 use lar_engines::encoder::{Encoder, EncoderOptions};
 use lar_engines::protocol::Compute;
-use lar_tests::made::{POOLING_MEAN, cross_encoder, gguf_embedder};
+use lar_tests::generated_models::{POOLING_MEAN, cross_encoder, gguf_embedder};
 use lar_tests::{ProcessMemory, embedder_file, program};
 use tokenizers::Tokenizer;
 
@@ -64,7 +64,7 @@ fn cosine(a: &[f32], b: &[f32]) -> f64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn vectors_are_those_of_candle() {
+async fn vectors_equal_those_of_candle() {
     let found = embed(options(), &texts()).await;
     let config = std::fs::read_to_string(embedder_file("config")).unwrap();
     let config: bert::Config = serde_json::from_str(&config).unwrap();
@@ -215,7 +215,7 @@ async fn other_kinds_of_weights_and_activations_are_computed_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_it_cannot_compute_says_what_it_can() {
+async fn unsupported_models_are_refused_with_what_is_supported() {
     let folder = tempfile::tempdir().unwrap();
     let refused = async |options: EncoderOptions| Encoder::new(options).load().await.unwrap_err().to_string();
     let write = |name: &str, text: &str| -> PathBuf {
@@ -224,8 +224,8 @@ async fn what_it_cannot_compute_says_what_it_can() {
         path
     };
     let with = |config: PathBuf| EncoderOptions { config, ..options() };
-    let told = refused(with(write("a", r#"{"model_type": "nomic_bert"}"#))).await;
-    assert!(told.contains("`nomic_bert`") && told.contains("bert, roberta, xlm-roberta"), "{told}");
+    let message = refused(with(write("a", r#"{"model_type": "nomic_bert"}"#))).await;
+    assert!(message.contains("`nomic_bert`") && message.contains("bert, roberta, xlm-roberta"), "{message}");
     assert!(refused(with(write("b", "{}"))).await.contains("architecture is ``"));
     assert!(refused(with(write("c", r#"{"model_type": "bert"}"#))).await.contains("hidden_size"));
     let real = std::fs::read_to_string(embedder_file("config")).unwrap();
@@ -258,7 +258,7 @@ async fn a_text_of_megabytes_costs_little_and_is_reported_as_cut() {
 
 /// The model knows no capitals, so that a mark is the same letters in small ones, which are no mark.
 #[tokio::test(flavor = "multi_thread")]
-async fn special_tokens_in_texts_are_their_letters() {
+async fn special_tokens_in_texts_are_plain_text() {
     let texts = ["a [SEP] cat", "a [CLS] cat [MASK]", "[PAD]"].map(str::to_owned);
     let small = texts.clone().map(|text| text.to_lowercase());
     let (marked, letters) = (embed(options(), &texts).await, embed(options(), &small).await);

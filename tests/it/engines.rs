@@ -96,7 +96,7 @@ fn greedy(tokens_max: u32) -> Sampling {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn generates_in_parallel_as_alone() {
+async fn parallel_answers_equal_single_ones() {
     for driver in drivers() {
         driver.load().await.unwrap();
         let texts = ["The capital of France is", "One two three four", "Once upon a time", "def main():"];
@@ -144,7 +144,7 @@ async fn chats_are_answered_alike() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_llama_server_refuses_is_told_apart() {
+async fn refusals_of_llama_server_become_distinct_errors() {
     let driver = managed(1);
     driver.load().await.unwrap();
     let job = GenerationRequest {
@@ -223,7 +223,7 @@ async fn seeds_repeat_and_stop_texts_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn probabilities_are_those_of_what_the_samplers_left() {
+async fn probabilities_are_those_after_the_samplers() {
     for driver in drivers() {
         driver.load().await.unwrap();
         let sampling = Sampling {
@@ -239,7 +239,7 @@ async fn probabilities_are_those_of_what_the_samplers_left() {
         };
         let job = job(&*driver, "One two three four", sampling).await;
         let mut generation = driver.generate(job).unwrap();
-        let mut told = 0;
+        let mut checked_tokens = 0;
         while let Some(event) = generation.events.next().await {
             let Event::Delta { logprobs, .. } = event else { continue };
             for token in logprobs {
@@ -248,21 +248,21 @@ async fn probabilities_are_those_of_what_the_samplers_left() {
                 let chosen = (token.chosen.id, token.chosen.logprob);
                 let is_chosen = |candidate: &Candidate| (candidate.id, candidate.logprob) == chosen;
                 assert!(token.top.iter().any(is_chosen), "{token:?}");
-                told += 1;
+                checked_tokens += 1;
             }
         }
-        assert!(told > 0, "{}", driver.engine().name);
+        assert!(checked_tokens > 0, "{}", driver.engine().name);
         driver.unload().await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_was_begun_is_gone_on_with() {
+async fn an_assistant_prefill_is_continued() {
     for driver in drivers() {
         driver.load().await.unwrap();
-        let answer = async |begun: &str| {
+        let answer = async |prefill: &str| {
             let messages = vec![ChatMessage::new("user", "Name the days of the week.")];
-            let chat = Chat { assistant_prefill: begun.into(), ..Chat::from(messages) };
+            let chat = Chat { assistant_prefill: prefill.into(), ..Chat::from(messages) };
             let prompt = driver.prepare(Prompt::Chat(chat)).await.unwrap().prompt;
             let job = GenerationRequest { prompt, sampling: greedy(24), caller: None, cache_of: None };
             finish(driver.generate(job).unwrap()).await.0
@@ -354,7 +354,7 @@ async fn memory_that_runs_out_in_the_middle_ends_what_was_computed_and_nothing_e
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_loaded_says_why() {
+async fn models_that_cannot_be_loaded_say_why() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("x.gguf");
     std::fs::write(&path, b"GGUF nonsense").unwrap();
@@ -383,7 +383,7 @@ async fn what_cannot_be_loaded_says_why() {
 }
 
 /// Tokens of the prompt that were known, and the answer.
-async fn known(driver: &Embedded, prompt: &[u32], cache_of: Option<KeyId>) -> (u32, String) {
+async fn run_cached(driver: &Embedded, prompt: &[u32], cache_of: Option<KeyId>) -> (u32, String) {
     let job = GenerationRequest {
         prompt: Prompt::Tokens(prompt.to_vec()),
         sampling: greedy(8),
@@ -404,7 +404,7 @@ async fn known(driver: &Embedded, prompt: &[u32], cache_of: Option<KeyId>) -> (u
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_read_is_not_read_again_but_by_others() {
+async fn a_cached_prompt_is_prefilled_again_only_for_other_keys() {
     let driver = embedded(1);
     driver.load().await.unwrap();
     let tokens = async |text: &str| match driver.prepare(Prompt::Text(text.into())).await.unwrap().prompt {
@@ -415,21 +415,25 @@ async fn what_was_read_is_not_read_again_but_by_others() {
     let other = tokens(&"A train left the old station in the early morning rain. ".repeat(20)).await;
     let (me, you) = (Some(KeyId::new()), Some(KeyId::new()));
 
-    let (cold, answer) = known(&driver, &story, me).await;
+    let (cold, answer) = run_cached(&driver, &story, me).await;
     assert_eq!(cold, 0);
-    let (warm, again) = known(&driver, &story, me).await;
+    let (warm, again) = run_cached(&driver, &story, me).await;
     assert_eq!((warm as usize, again), (story.len() - 1, answer.clone()));
-    assert_eq!(known(&driver, &story, you).await, (0, answer.clone()), "another key starts from nothing");
+    assert_eq!(
+        run_cached(&driver, &story, you).await,
+        (0, answer.clone()),
+        "another key starts from nothing"
+    );
 
     // Another prompt took the only place; what was known came back from host memory.
-    assert_eq!(known(&driver, &other, me).await.0, 0);
+    assert_eq!(run_cached(&driver, &other, me).await.0, 0);
     let longer = [story.clone(), tokens(" The next day").await].concat();
-    let (back, _) = known(&driver, &longer, me).await;
+    let (back, _) = run_cached(&driver, &longer, me).await;
     assert!(back as usize >= story.len() - 1, "{back} of {}", story.len());
     driver.unload().await;
 
     let cold = embedded(1);
     cold.load().await.unwrap();
-    assert_eq!(known(&cold, &story, None).await, (0, answer), "what was known changed no answer");
+    assert_eq!(run_cached(&cold, &story, None).await, (0, answer), "what was known changed no answer");
     cold.unload().await;
 }

@@ -6,7 +6,7 @@ use lar_tests::{Answer, Lar};
 use serde_json::{Value, json};
 
 /// Sends a request with these headers besides its host, and no key unless one is among them.
-fn knock(lar: &Lar, method: &str, path: &str, headers: &str, body: &str) -> Answer {
+fn request(lar: &Lar, method: &str, path: &str, headers: &str, body: &str) -> Answer {
     let head = format!(
         "{method} {path} HTTP/1.1\r\nhost: {}\r\n{headers}content-length: {}\r\nconnection: close\r\n\r\n",
         lar.address,
@@ -38,17 +38,17 @@ const WITHOUT_A_KEY: [&str; 10] = [
 ];
 
 #[test]
-fn only_what_the_security_page_lists_needs_no_key() {
+fn only_paths_on_the_security_page_need_no_key() {
     let lar = Lar::start_with("[engines]\npreload = false\n");
     let page = include_str!("../../SECURITY.md");
     for path in WITHOUT_A_KEY {
-        assert_eq!(knock(&lar, "GET", path, "", "").status, 200, "{path}");
+        assert_eq!(request(&lar, "GET", path, "", "").status, 200, "{path}");
         assert!(page.contains(&format!("`{path}`")), "SECURITY.md does not list {path}");
     }
     let mut asked = 0;
     let mut refused = |method: &str, path: &str| {
         assert_eq!(
-            knock(&lar, method, path, "content-type: application/json\r\n", "").status,
+            request(&lar, method, path, "content-type: application/json\r\n", "").status,
             401,
             "{method} {path}"
         );
@@ -109,7 +109,7 @@ fn only_what_the_security_page_lists_needs_no_key() {
 }
 
 #[test]
-fn unknown_paths_are_told_as_such_and_only_a_browser_gets_the_page() {
+fn unknown_paths_are_not_found_and_only_a_browser_gets_the_page() {
     let lar = Lar::start_with("[engines]\npreload = false\n");
     let browser = "accept: text/html,application/xhtml+xml,*/*;q=0.8\r\n";
     for (method, path) in [
@@ -126,12 +126,12 @@ fn unknown_paths_are_told_as_such_and_only_a_browser_gets_the_page() {
         ("GET", "/robots.txt"),
         ("POST", "/"),
     ] {
-        let answer = knock(&lar, method, path, "accept: */*\r\n", "");
+        let answer = request(&lar, method, path, "accept: */*\r\n", "");
         assert_eq!(answer.status, 404, "{method} {path}: {}", answer.body);
         let kind = header(&answer, "content-type").unwrap_or_default();
         assert!(kind.starts_with("application/") && kind.ends_with("json"), "{method} {path}: {kind}");
     }
-    let slash = knock(&lar, "GET", "//v1/models", "", "").json();
+    let slash = request(&lar, "GET", "//v1/models", "", "").json();
     assert_eq!(
         slash["error"]["message"],
         "there is no path //v1/models; the base URL ends with a slash too many"
@@ -146,10 +146,10 @@ fn unknown_paths_are_told_as_such_and_only_a_browser_gets_the_page() {
         "/memory/x",
         "/c/conv_1/x",
     ] {
-        assert_eq!(knock(&lar, "GET", path, browser, "").status, 404, "{path}");
+        assert_eq!(request(&lar, "GET", path, browser, "").status, 404, "{path}");
     }
     for path in ["/", "/c/conv_1", "/memory"] {
-        let page = knock(&lar, "GET", path, browser, "");
+        let page = request(&lar, "GET", path, browser, "");
         assert_eq!(
             (page.status, header(&page, "content-type")),
             (200, Some("text/html; charset=utf-8")),
@@ -157,11 +157,15 @@ fn unknown_paths_are_told_as_such_and_only_a_browser_gets_the_page() {
         );
         assert!(page.body.contains("<title>Lar</title>"), "{path}");
     }
-    assert_eq!(knock(&lar, "GET", "/", "accept: */*\r\n", "").status, 200, "where it is, it says what it is");
+    assert_eq!(
+        request(&lar, "GET", "/", "accept: */*\r\n", "").status,
+        200,
+        "where it is, it says what it is"
+    );
 
     // What a client of MCP asks for before it authenticates.
     for path in ["/.well-known/oauth-protected-resource", "/.well-known/oauth-protected-resource/mcp"] {
-        let resource = knock(&lar, "GET", path, "", "").json();
+        let resource = request(&lar, "GET", path, "", "").json();
         assert_eq!(resource["resource"], format!("http://{}/mcp", lar.address), "{path}");
     }
 }
@@ -174,7 +178,7 @@ fn errors_below_messages_have_anthropics_shape() {
         ("GET", "/v1/messages/batches/msgbatch_1", ""),
         ("GET", "/v1/models/nope", "anthropic-version: 2023-06-01\r\n"),
     ] {
-        let answer = knock(&lar, method, path, &format!("{}{version}", bearer()), "");
+        let answer = request(&lar, method, path, &format!("{}{version}", bearer()), "");
         let body = answer.json();
         assert_eq!(
             (answer.status, &body["type"], &body["error"]["type"]),
@@ -183,18 +187,18 @@ fn errors_below_messages_have_anthropics_shape() {
         );
         assert_eq!(header(&answer, "request-id"), body["request_id"].as_str(), "{path}");
     }
-    let openai = knock(&lar, "GET", "/v1/models/nope", &bearer(), "").json();
+    let openai = request(&lar, "GET", "/v1/models/nope", &bearer(), "").json();
     assert_eq!(openai["error"]["code"], "model_not_found");
 }
 
 #[test]
 fn the_pages_files_are_sent_compressed_and_kept_by_the_browser() {
     let lar = Lar::start_with("[engines]\npreload = false\n");
-    let index = knock(&lar, "GET", "/", "", "");
+    let index = request(&lar, "GET", "/", "", "");
     let script = index.body.split('"').find(|part| part.starts_with("/assets/") && part.ends_with(".js"));
     let script = script.expect("the page was built: make").to_owned();
     let length = |encodings: &str| {
-        let answer = knock(&lar, "GET", &script, &format!("accept-encoding: {encodings}\r\n"), "");
+        let answer = request(&lar, "GET", &script, &format!("accept-encoding: {encodings}\r\n"), "");
         let length: usize = header(&answer, "content-length").unwrap().parse().unwrap();
         (header(&answer, "content-encoding").map(ToOwned::to_owned), length)
     };
@@ -202,10 +206,10 @@ fn the_pages_files_are_sent_compressed_and_kept_by_the_browser() {
     assert_eq!((plain.0, gzip.0.as_deref(), brotli.0.as_deref()), (None, Some("gzip"), Some("br")));
     assert!(gzip.1 * 2 < plain.1 && brotli.1 < gzip.1, "{} {} {}", plain.1, gzip.1, brotli.1);
 
-    let first = knock(&lar, "GET", &script, "", "");
+    let first = request(&lar, "GET", &script, "", "");
     assert_eq!(header(&first, "cache-control"), Some("public, max-age=31536000, immutable"));
     let tag = header(&index, "etag").unwrap();
-    let again = knock(&lar, "GET", "/", &format!("if-none-match: {tag}\r\n"), "");
+    let again = request(&lar, "GET", "/", &format!("if-none-match: {tag}\r\n"), "");
     assert_eq!(
         (again.status, again.body.as_str(), header(&again, "cache-control")),
         (304, "", Some("no-cache"))
@@ -216,12 +220,12 @@ fn the_pages_files_are_sent_compressed_and_kept_by_the_browser() {
         ("/manifest.json", "application/json"),
         ("/icon-192.png", "image/png"),
     ] {
-        let answer = knock(&lar, "GET", path, "", "");
+        let answer = request(&lar, "GET", path, "", "");
         assert_eq!((answer.status, header(&answer, "content-type")), (200, Some(kind)), "{path}");
     }
-    let manifest = knock(&lar, "GET", "/manifest.json", "", "").json();
+    let manifest = request(&lar, "GET", "/manifest.json", "", "").json();
     for icon in manifest["icons"].as_array().unwrap() {
-        assert_eq!(knock(&lar, "GET", icon["src"].as_str().unwrap(), "", "").status, 200, "{icon}");
+        assert_eq!(request(&lar, "GET", icon["src"].as_str().unwrap(), "", "").status, 200, "{icon}");
     }
 }
 
@@ -235,7 +239,7 @@ fn pages_of_other_origins_reach_the_model_apis_where_they_are_allowed_to() {
     let embed = json!({ "model": "default-embedding", "input": "a" }).to_string();
 
     let asked = "access-control-request-method: POST\r\naccess-control-request-headers: authorization, content-type, x-stainless-os\r\n";
-    let preflight = knock(&lar, "OPTIONS", "/v1/embeddings", &format!("{page}{asked}"), "");
+    let preflight = request(&lar, "OPTIONS", "/v1/embeddings", &format!("{page}{asked}"), "");
     assert_eq!(preflight.status, 204);
     assert_eq!(header(&preflight, "access-control-allow-origin"), Some("app://obsidian.md"));
     assert_eq!(
@@ -245,13 +249,13 @@ fn pages_of_other_origins_reach_the_model_apis_where_they_are_allowed_to() {
     assert!(header(&preflight, "access-control-allow-methods").unwrap().contains("post"));
     assert_eq!(header(&preflight, "access-control-allow-credentials"), None);
 
-    let done = knock(&lar, "POST", "/v1/embeddings", &format!("{page}{json_type}{}", bearer()), &embed);
+    let done = request(&lar, "POST", "/v1/embeddings", &format!("{page}{json_type}{}", bearer()), &embed);
     assert_eq!((done.status, header(&done, "access-control-allow-origin")), (200, Some("app://obsidian.md")));
     assert!(header(&done, "access-control-expose-headers").unwrap().contains("x-request-id"));
-    let read = knock(&lar, "GET", "/api/tags", &format!("{page}{}", bearer()), "");
+    let read = request(&lar, "GET", "/api/tags", &format!("{page}{}", bearer()), "");
     assert_eq!((read.status, header(&read, "access-control-allow-origin")), (200, Some("app://obsidian.md")));
     // Errors can be read, too: an SDK tells its user which it was.
-    let keyless = knock(&lar, "POST", "/v1/embeddings", &format!("{page}{json_type}"), &embed);
+    let keyless = request(&lar, "POST", "/v1/embeddings", &format!("{page}{json_type}"), &embed);
     assert_eq!(
         (keyless.status, header(&keyless, "access-control-allow-origin")),
         (401, Some("app://obsidian.md"))
@@ -261,29 +265,29 @@ fn pages_of_other_origins_reach_the_model_apis_where_they_are_allowed_to() {
     let link = lar.post("/lar/v1/sign-in/links", &json!({})).json();
     let (_, secret) = link["url"].as_str().unwrap().rsplit_once("#sign-in=").unwrap();
     let own = format!("origin: http://{}\r\n{json_type}", lar.address);
-    let signed_in = knock(&lar, "POST", "/lar/v1/sign-in", &own, &json!({ "secret": secret }).to_string());
+    let signed_in = request(&lar, "POST", "/lar/v1/sign-in", &own, &json!({ "secret": secret }).to_string());
     assert_eq!(signed_in.status, 204, "{}", signed_in.body);
     let cookie = header(&signed_in, "set-cookie").unwrap().split(';').next().unwrap().to_owned();
     let cookie = format!("cookie: {cookie}\r\n");
-    assert_eq!(knock(&lar, "POST", "/v1/embeddings", &format!("{own}{cookie}"), &embed).status, 200);
+    assert_eq!(request(&lar, "POST", "/v1/embeddings", &format!("{own}{cookie}"), &embed).status, 200);
     for origin in ["app://obsidian.md", "http://localhost:3000"] {
         let foreign = format!("origin: {origin}\r\n{json_type}{cookie}");
-        assert_eq!(knock(&lar, "POST", "/v1/embeddings", &foreign, &embed).status, 401, "{origin}");
-        assert_eq!(knock(&lar, "GET", "/v1/models", &foreign, "").status, 401, "{origin}");
+        assert_eq!(request(&lar, "POST", "/v1/embeddings", &foreign, &embed).status, 401, "{origin}");
+        assert_eq!(request(&lar, "GET", "/v1/models", &foreign, "").status, 401, "{origin}");
     }
 
     // Lar's own API is not served to it, with a key or without.
-    let ours = knock(&lar, "POST", "/lar/v1/aliases", &format!("{page}{json_type}{}", bearer()), "{}");
+    let ours = request(&lar, "POST", "/lar/v1/aliases", &format!("{page}{json_type}{}", bearer()), "{}");
     assert_eq!((ours.status, header(&ours, "access-control-allow-origin")), (403, None));
     let evil = format!("origin: http://evil.example\r\n{json_type}{}", bearer());
-    let refused = knock(&lar, "POST", "/v1/embeddings", &evil, &embed);
+    let refused = request(&lar, "POST", "/v1/embeddings", &evil, &embed);
     assert_eq!((refused.status, header(&refused, "access-control-allow-origin")), (403, None));
     assert_eq!(
         refused.json()["error"]["message"],
         "a page of another origin may not do this; add `http://evil.example` to `allowed_origins` if you trust that page"
     );
     let preflight =
-        knock(&lar, "OPTIONS", "/v1/embeddings", &format!("origin: http://evil.example\r\n{asked}"), "");
+        request(&lar, "OPTIONS", "/v1/embeddings", &format!("origin: http://evil.example\r\n{asked}"), "");
     assert_eq!((preflight.status, header(&preflight, "access-control-allow-origin")), (405, None));
 }
 
@@ -295,12 +299,12 @@ fn bodies_are_read_whatever_type_they_say_where_no_page_could_have_sent_them() {
     let types = ["", "content-type: application/x-www-form-urlencoded\r\n", "content-type: text/plain\r\n"];
     for kind in types {
         for (path, body) in [("/v1/embeddings", &embed), ("/api/show", &show)] {
-            let answer = knock(&lar, "POST", path, &format!("{kind}{}", bearer()), body);
+            let answer = request(&lar, "POST", path, &format!("{kind}{}", bearer()), body);
             assert_eq!(answer.status, 200, "{path} {kind}: {}", answer.body);
             let page = format!("{kind}{}origin: http://evil.example\r\n", bearer());
-            assert_eq!(knock(&lar, "POST", path, &page, body).status, 403, "{path} {kind}");
+            assert_eq!(request(&lar, "POST", path, &page, body).status, 403, "{path} {kind}");
         }
-        let ours = knock(
+        let ours = request(
             &lar,
             "POST",
             "/lar/v1/memories/search",
@@ -309,7 +313,7 @@ fn bodies_are_read_whatever_type_they_say_where_no_page_could_have_sent_them() {
         );
         assert_eq!(ours.status, 415, "{kind}: {}", ours.body);
     }
-    assert_eq!(knock(&lar, "POST", "/v1/embeddings", types[1], &embed).status, 401);
+    assert_eq!(request(&lar, "POST", "/v1/embeddings", types[1], &embed).status, 401);
 
     // A client that sends everything before it reads gets its answer all the same.
     let long = 3 << 20;
@@ -328,7 +332,7 @@ fn bodies_are_read_whatever_type_they_say_where_no_page_could_have_sent_them() {
 }
 
 #[test]
-fn our_own_api_takes_objects_and_nothing_that_looks_like_them() {
+fn lars_own_api_takes_objects_and_no_arrays_for_them() {
     let lar = Lar::start_with("[engines]\npreload = false\n");
     let refused = |method: &str, path: &str, body: Value| {
         let answer = lar.send(method, path, &body);
@@ -356,7 +360,7 @@ fn our_own_api_takes_objects_and_nothing_that_looks_like_them() {
     assert_eq!(import.json()["detail"], "the body is empty; it must be one JSON object a line");
 
     // The names that Lar itself uses stand for models of their kind.
-    for (name, target, told) in [
+    for (name, target, expected) in [
         (
             "default-embedding",
             "smollm2-135m-instruct",
@@ -373,25 +377,25 @@ fn our_own_api_takes_objects_and_nothing_that_looks_like_them() {
             "`default-rerank` must stand for a reranker; `all-minilm-l6-v2` is an embedder",
         ),
     ] {
-        assert_eq!(refused("POST", "/lar/v1/aliases", json!({ "name": name, "target": target })), told);
+        assert_eq!(refused("POST", "/lar/v1/aliases", json!({ "name": name, "target": target })), expected);
     }
     let set = lar.post("/lar/v1/aliases", &json!({ "name": "default", "target": "smollm2-135m-instruct" }));
     assert_eq!(set.status, 200, "{}", set.body);
 }
 
 #[test]
-fn a_body_that_is_no_message_of_json_rpc_is_told_so() {
+fn a_body_that_is_no_json_rpc_message_gets_a_json_rpc_error() {
     let lar = Lar::start_with("[engines]\npreload = false\n");
     let send = |kind: &str, body: &str| {
         let headers = format!(
             "{}content-type: {kind}\r\naccept: application/json, text/event-stream\r\nmcp-protocol-version: 2025-11-25\r\n",
             bearer()
         );
-        knock(&lar, "POST", "/mcp", &headers, body)
+        request(&lar, "POST", "/mcp", &headers, body)
     };
     let (not_json, no_message) =
         ((-32700, "the body is not JSON: "), (-32600, "the body must be one message of JSON-RPC 2.0"));
-    for (body, (code, told)) in [
+    for (body, (code, expected)) in [
         ("", not_json),
         ("{\"jsonrpc\": \"2.0\", \"id\": 1,", not_json),
         ("nothing", not_json),
@@ -406,7 +410,7 @@ fn a_body_that_is_no_message_of_json_rpc_is_told_so() {
             "{body}"
         );
         assert_eq!((&error["jsonrpc"], &error["error"]["code"]), (&json!("2.0"), &json!(code)), "{error}");
-        assert!(error["error"]["message"].as_str().unwrap().starts_with(told), "{error}");
+        assert!(error["error"]["message"].as_str().unwrap().starts_with(expected), "{error}");
     }
     let list = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list" }).to_string();
     assert_eq!(send("text/plain", &list).status, 415, "its type is at fault");
@@ -415,7 +419,7 @@ fn a_body_that_is_no_message_of_json_rpc_is_told_so() {
 }
 
 #[test]
-fn a_call_of_a_tool_is_one_line_of_the_log_and_says_nothing_of_what_was_said() {
+fn a_tool_call_is_one_line_of_the_log_without_its_content() {
     let lar = Lar::start_logging("[engines]\npreload = false\n", "debug");
     let call = |name: &str, arguments: Value| {
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": { "name": name, "arguments": arguments } });
@@ -423,7 +427,7 @@ fn a_call_of_a_tool_is_one_line_of_the_log_and_says_nothing_of_what_was_said() {
             "{}content-type: application/json\r\naccept: application/json, text/event-stream\r\nmcp-protocol-version: 2025-11-25\r\n",
             bearer()
         );
-        let answer = knock(&lar, "POST", "/mcp", &headers, &body.to_string());
+        let answer = request(&lar, "POST", "/mcp", &headers, &body.to_string());
         assert_eq!(answer.status, 200, "{}", answer.body);
         assert_eq!(answer.json()["result"]["isError"], false, "{}", answer.body);
         answer.json()["result"].clone()
@@ -448,7 +452,7 @@ fn a_call_of_a_tool_is_one_line_of_the_log_and_says_nothing_of_what_was_said() {
         "{}content-type: application/json\r\naccept: application/json, text/event-stream\r\nmcp-protocol-version: 2025-11-25\r\n",
         bearer()
     );
-    let _ = knock(&lar, "POST", "/mcp", &headers, &unknown.to_string());
+    let _ = request(&lar, "POST", "/mcp", &headers, &unknown.to_string());
 
     let log = lar.until("the log to be written", |lar| {
         let log = std::fs::read_to_string(lar.data().join("log")).ok()?;

@@ -90,10 +90,10 @@ fn engines_are_not_in_the_process_group_of_their_server() {
 #[test]
 fn one_data_directory_has_one_server() {
     let lar = Lar::start();
-    let told = refused(lar.data());
+    let output = refused(lar.data());
     let expected =
         format!("is served already by process {} (lar) at http://{}; {STEP}", lar.pid(), lar.address);
-    assert!(told.contains(&expected), "{told}");
+    assert!(output.contains(&expected), "{output}");
 }
 
 /// A pipe that takes nothing more: whoever writes to it waits.
@@ -120,9 +120,9 @@ fn a_server_is_announced_before_it_prints_where_it_is() {
     let mut server = Ended(command.arg("serve").stdout(writer).spawn().unwrap());
     let announced = at.path().join("server.json");
     until("the announcement", || announced.exists().then_some(()));
-    let told = refused(at.path());
+    let output = refused(at.path());
     let expected = format!("is served already by process {} (lar) at http://127.0.0.1:", server.0.id());
-    assert!(told.contains(&expected), "{told}");
+    assert!(output.contains(&expected), "{output}");
     // It ends when nobody reads what it prints, and takes the announcement back.
     drop(reader);
     server.0.wait().unwrap();
@@ -131,7 +131,7 @@ fn a_server_is_announced_before_it_prints_where_it_is() {
 
 /// The lock of a data directory can be held by any program.
 #[test]
-fn who_holds_a_data_directory_is_named_also_where_that_is_no_lar() {
+fn the_process_that_locks_a_data_directory_is_named_also_if_it_is_not_lar() {
     let at = tempfile::tempdir().unwrap();
     let lock = at.path().join("lock");
     // Of a server that was killed: it has the lock no more.
@@ -142,11 +142,11 @@ fn who_holds_a_data_directory_is_named_also_where_that_is_no_lar() {
     let pid = holder.0.id();
     let program = || std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
     until("the lock", || (program().trim_end() == "sleep").then_some(()));
-    let told = refused(at.path());
+    let output = refused(at.path());
     let data = at.path().display();
     let expected =
         format!("the data directory {data} is in use: its lock is held by process {pid} (sleep); {STEP}");
-    assert!(told.contains(&expected), "{told}");
+    assert!(output.contains(&expected), "{output}");
     let checked = Lar::command_through(&["env"], at.path()).arg("doctor").output().unwrap();
     let screen = String::from_utf8_lossy(&checked.stdout);
     let found = format!("{} is held by process {pid} (sleep)", lock.display());

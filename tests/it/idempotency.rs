@@ -67,7 +67,7 @@ fn a_task_is_made_once() {
 }
 
 #[test]
-fn the_same_key_for_something_else_is_told_so() {
+fn a_key_that_is_used_for_another_request_is_refused() {
     let lar = Lar::start();
     assert_eq!(post(&lar, "k", "/lar/v1/conversations", &json!({ "title": "Owls" })).status, 201);
     let other = post(&lar, "k", "/lar/v1/conversations", &json!({ "title": "Bats" }));

@@ -64,8 +64,8 @@ fn completions_are_answered_in_llama_cpps_form() {
     assert_eq!(whole["generation_settings"]["n_predict"], 8);
     let probabilities = whole["completion_probabilities"].as_array().unwrap();
     assert_eq!((probabilities.len(), whole["tokens"].as_array().unwrap().len()), (8, 8));
-    for (token, told) in whole["tokens"].as_array().unwrap().iter().zip(probabilities) {
-        assert_eq!((&told["id"], &told["top_logprobs"][0]["id"]), (token, token), "greedy");
+    for (token, reported) in whole["tokens"].as_array().unwrap().iter().zip(probabilities) {
+        assert_eq!((&reported["id"], &reported["top_logprobs"][0]["id"]), (token, token), "greedy");
     }
     assert_eq!(lar.post("/detokenize", &json!({ "tokens": whole["tokens"] })).json()["content"], content);
 
@@ -83,10 +83,10 @@ fn completions_are_answered_in_llama_cpps_form() {
     let tokens = lar.post("/tokenize", &json!({ "content": "one two three four" })).json()["tokens"].clone();
     let several = json!([tokens, "one two three four", { "prompt_string": "one two three four" }]);
     let several = lar.post("/completion", &body(json!({ "prompt": several }))).json();
-    let told: Vec<(&Value, &Value)> =
+    let reported: Vec<(&Value, &Value)> =
         several.as_array().unwrap().iter().map(|answer| (&answer["index"], &answer["content"])).collect();
     let content = &json!(content);
-    assert_eq!(told, [(&json!(0), content), (&json!(1), content), (&json!(2), content)]);
+    assert_eq!(reported, [(&json!(0), content), (&json!(1), content), (&json!(2), content)]);
     let mixed = lar.post("/completion", &body(json!({ "prompt": ["one two", tokens[2], tokens[3]] })));
     assert_eq!(mixed.json()["content"], *content);
 
@@ -108,8 +108,8 @@ fn completions_are_answered_in_llama_cpps_form() {
         assert_ne!(barred["tokens"][0], *first, "{barred}");
     }
     let nothing = lar.post("/completion", &body(json!({ "n_predict": 0 }))).json();
-    let told = (&nothing["content"], &nothing["tokens_predicted"], &nothing["stop_type"]);
-    assert_eq!(told, (&json!(""), &json!(0), &json!("limit")));
+    let reported = (&nothing["content"], &nothing["tokens_predicted"], &nothing["stop_type"]);
+    assert_eq!(reported, (&json!(""), &json!(0), &json!("limit")));
     for (wrong, param) in [
         (json!({ "prompt": [] }), "prompt"),
         (json!({ "n_predict": "3" }), "n_predict"),
@@ -127,7 +127,7 @@ fn completions_are_answered_in_llama_cpps_form() {
 }
 
 #[test]
-fn settings_and_timings_are_told_as_llama_cpps_server_tells_them() {
+fn settings_and_timings_are_reported_as_by_llama_cpps_server() {
     let lar = Lar::start();
     let ask = |more: Value| {
         let mut body = json!({ "prompt": "one two three four", "n_predict": 8, "temperature": 0.0 });
@@ -150,8 +150,8 @@ fn settings_and_timings_are_told_as_llama_cpps_server_tells_them() {
     assert!((number("predicted_per_token_ms") - number("predicted_ms") / 7.0).abs() < 1e-6, "{timings}");
     let first = ask(json!({ "n_predict": 1 })).json();
     let first = &first["timings"];
-    let told = (&first["predicted_n"], &first["predicted_per_token_ms"], &first["predicted_per_second"]);
-    assert_eq!(told, (&json!(1), &json!(0.0), &json!(0.0)));
+    let reported = (&first["predicted_n"], &first["predicted_per_token_ms"], &first["predicted_per_second"]);
+    assert_eq!(reported, (&json!(1), &json!(0.0), &json!(0.0)));
 
     let counts = |streamed: lar_tests::Answer| -> Vec<Option<u64>> {
         assert_eq!(streamed.status, 200, "{}", streamed.body);
@@ -229,8 +229,8 @@ fn a_stream_reports_how_much_of_its_prompt_was_read() {
                 match path {
                     "/v1/chat/completions" => assert_eq!(chunk["choices"], nothing),
                     "/completion" => {
-                        let told = (&chunk["content"], &chunk["tokens"], &chunk["stop"]);
-                        assert_eq!(told, (&json!(""), &json!([]), &json!(false)));
+                        let reported = (&chunk["content"], &chunk["tokens"], &chunk["stop"]);
+                        assert_eq!(reported, (&json!(""), &json!([]), &json!(false)));
                     }
                     _ => assert_eq!(chunk["choices"][0]["text"], ""),
                 }
@@ -279,14 +279,16 @@ fn a_prompt_ends_with_the_head_of_an_answer_unless_the_request_forbids_it() {
     assert_eq!(prompt(json!({})), format!("{without}{head}"));
     assert_eq!(prompt(json!({ "add_generation_prompt": true })), format!("{without}{head}"));
     // What is continued has its head in any case.
-    let begun =
+    let prefilled =
         json!([{ "role": "user", "content": "Say hello." }, { "role": "assistant", "content": "Hel" }]);
-    let continued = prompt(json!({ "messages": begun, "add_generation_prompt": false }));
+    let continued = prompt(json!({ "messages": prefilled, "add_generation_prompt": false }));
     assert_eq!(continued, format!("{without}{head}Hel"));
-    let whole = json!({ "messages": begun, "add_generation_prompt": false, "continue_final_message": false });
+    let whole =
+        json!({ "messages": prefilled, "add_generation_prompt": false, "continue_final_message": false });
     assert_eq!(prompt(whole), format!("{without}{head}Hel<|im_end|>\n"));
 
-    let both = json!({ "messages": begun, "add_generation_prompt": true, "continue_final_message": true });
+    let both =
+        json!({ "messages": prefilled, "add_generation_prompt": true, "continue_final_message": true });
     let refused = lar.post("/v1/chat/completions", &chat(both));
     let param = refused.json()["error"]["param"].clone();
     assert_eq!((refused.status, param), (400, json!("add_generation_prompt")), "{}", refused.body);
@@ -296,7 +298,7 @@ fn a_prompt_ends_with_the_head_of_an_answer_unless_the_request_forbids_it() {
 }
 
 #[test]
-fn several_prompts_are_refused_before_any_of_them_is_begun() {
+fn several_prompts_are_refused_before_any_of_them_starts() {
     let lar = Lar::start();
     let taken = || {
         let metrics = lar.get("/metrics").body;
@@ -311,8 +313,8 @@ fn several_prompts_are_refused_before_any_of_them_is_begun() {
         ("/v1/completions", json!({ "model": "default", "prompt": many, "n": 2, "max_tokens": 1 }), "n"),
     ] {
         let refused = lar.post(path, &body);
-        let told = refused.json()["error"]["param"].clone();
-        assert_eq!((refused.status, told), (400, json!(param)), "{path}");
+        let reported = refused.json()["error"]["param"].clone();
+        assert_eq!((refused.status, reported), (400, json!(param)), "{path}");
         assert!(refused.body.contains("asks for 256 answers in all"), "{}", refused.body);
     }
     // The last is too long.
@@ -332,7 +334,7 @@ fn several_prompts_are_refused_before_any_of_them_is_begun() {
 }
 
 #[test]
-fn each_part_tells_of_its_own_prompt() {
+fn each_part_reports_its_own_prompt() {
     let lar = Lar::start();
     let prompts = ["one two three four five six seven", "one"];
     let lengths = prompts.map(|prompt| {
@@ -357,7 +359,7 @@ fn each_part_tells_of_its_own_prompt() {
 }
 
 #[test]
-fn what_a_server_is_is_told_and_paths_without_v1_work() {
+fn server_properties_are_reported_and_paths_without_v1_work() {
     let lar = Lar::start();
     let props = lar.get("/props").json();
     assert_eq!(props["model_alias"], "smollm2-135m-instruct");
@@ -403,17 +405,17 @@ fn lines_end_a_completion_by_their_indentation_and_after_a_time() {
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         body
     };
-    let told = |answer: &Value| {
+    let ending_of = |answer: &Value| {
         let fields = ["content", "stop_type", "truncated"];
         fields.map(|field| answer[field].clone())
     };
     let text = "one\n  two\n   three\n four\n  five";
     let whole = lar.post("/completion", &body(text, json!({ "n_indent": 0 }))).json();
-    assert_eq!(told(&whole), [json!(text), json!("eos"), json!(false)], "{whole}");
+    assert_eq!(ending_of(&whole), [json!(text), json!("eos"), json!(false)], "{whole}");
     let cut = lar.post("/completion", &body(text, json!({ "n_indent": 2, "n_cmpl": 2 }))).json();
     for answer in cut.as_array().unwrap() {
         assert_eq!(
-            told(answer),
+            ending_of(answer),
             [json!("one\n  two\n   three\n "), json!("limit"), json!(false)],
             "{answer}"
         );
@@ -434,7 +436,7 @@ fn lines_end_a_completion_by_their_indentation_and_after_a_time() {
 }
 
 #[test]
-fn vectors_are_scaled_as_asked_and_paths_without_v1_have_both_forms() {
+fn vectors_are_scaled_as_requested_and_paths_without_v1_have_both_forms() {
     let lar = Lar::start();
     let vector = |more: Value| -> Vec<f64> {
         let mut body = json!({ "content": "The cat sits." });
@@ -488,8 +490,8 @@ fn errors_about_texts_name_the_field_that_was_sent() {
         ("/embedding", json!({ "content": ["short", true] }), "content[1]"),
     ] {
         let refused = lar.post(path, &body);
-        let told = refused.json()["error"]["param"].clone();
-        assert_eq!((refused.status, told), (400, json!(param)), "{path}: {}", refused.body);
+        let reported = refused.json()["error"]["param"].clone();
+        assert_eq!((refused.status, reported), (400, json!(param)), "{path}: {}", refused.body);
     }
     let cut = lar.post("/embedding", &json!({ "content": ["short", long], "truncate": true }));
     assert_eq!((cut.status, cut.json()[1]["index"].clone()), (200, json!(1)), "{}", cut.body);
@@ -537,7 +539,7 @@ fn numbers_out_of_range_are_the_nearest_in_range() {
 }
 
 #[test]
-fn probabilities_are_told_of_what_the_samplers_left() {
+fn probabilities_are_reported_after_the_samplers() {
     let lar = Lar::start();
     let ask = |more: Value| {
         let mut body = json!({ "prompt": "one two three four", "n_predict": 6, "seed": 7, "n_probs": 5,
@@ -570,9 +572,9 @@ fn probabilities_are_told_of_what_the_samplers_left() {
     streamed["stream"] = json!(true);
     let parts = ask(streamed).events();
     let parts = parts.iter().filter(|(_, part)| part["completion_probabilities"].is_array());
-    let told: Vec<Value> = parts.flat_map(|(_, part)| tokens(part)).collect();
-    assert!(!told.is_empty());
-    told.iter().for_each(check);
+    let reported: Vec<Value> = parts.flat_map(|(_, part)| tokens(part)).collect();
+    assert!(!reported.is_empty());
+    reported.iter().for_each(check);
 
     // Where all tokens of the model are left, the likeliest are told.
     let of_all = json!({ "temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0 });

@@ -78,11 +78,11 @@ fn lar_runs_models_with_a_llama_server_of_its_own() {
         });
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let events = theirs.post(path, &body).events();
-        let told = |name: &str| -> Vec<Value> {
+        let values_of = |name: &str| -> Vec<Value> {
             let members = events.iter().map(|(_, chunk)| chunk[name].clone());
             members.filter(Value::is_object).collect()
         };
-        let (reports, usage) = (told("prompt_progress"), told("usage"));
+        let (reports, usage) = (values_of("prompt_progress"), values_of("usage"));
         let (first, last) = (reports.first().unwrap(), reports.last().unwrap());
         assert_eq!((&first["processed"], &first["cache"]), (&json!(0), &json!(0)), "{path}");
         let total = &usage[0]["prompt_tokens"];
@@ -135,7 +135,7 @@ fn no_escape_works_from_within_a_llama_server_that_lar_started() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn long_prompts_are_counted_in_slices_there_and_no_further_than_the_context() {
+async fn llama_server_counts_long_prompts_in_slices_and_no_further_than_the_context() {
     let options = LlamaServerOptions::Managed {
         launcher: program(),
         confinement: ConfinementPolicy::BestEffort,
@@ -170,7 +170,7 @@ async fn long_prompts_are_counted_in_slices_there_and_no_further_than_the_contex
 }
 
 #[test]
-fn marks_in_a_message_are_letters_there_too() {
+fn llama_server_reads_special_tokens_in_a_message_as_plain_text() {
     let config = format!("[engines]\nllama_server = {:?}\ncontext_tokens_max = 512\n", llama_server());
     let lar = Lar::start_with(&config);
     let answered = |messages: &Value| {
@@ -206,7 +206,7 @@ fn marks_in_a_message_are_letters_there_too() {
 
 /// The places of a chat of each API, each with each special token's text: a system prompt, a result, an argument, a schema.
 #[test]
-fn marks_anywhere_in_a_chat_are_letters_there_too() {
+fn llama_server_reads_special_tokens_anywhere_in_a_chat_as_plain_text() {
     let config = format!("[engines]\nllama_server = {:?}\ncontext_tokens_max = 1024\n", llama_server());
     let lar = Lar::start_with(&config);
     let counts = |text: &str| -> BTreeMap<String, u64> {
@@ -225,7 +225,7 @@ fn marks_anywhere_in_a_chat_are_letters_there_too() {
 }
 
 #[test]
-fn marks_in_a_recalled_memory_are_letters_there_too() {
+fn llama_server_reads_special_tokens_in_a_recalled_memory_as_plain_text() {
     let config = format!("[engines]\nllama_server = {:?}\ncontext_tokens_max = 2048\n", llama_server());
     let (marked, without) = several(&starter_marks());
     let lar = Lar::start_with(&config);
@@ -241,7 +241,7 @@ fn marks_in_a_recalled_memory_are_letters_there_too() {
 }
 
 #[test]
-fn tools_are_called_there_when_they_must_be() {
+fn llama_server_calls_required_tools() {
     let config = format!("[engines]\nllama_server = {:?}\ncontext_tokens_max = 1024\n", llama_server());
     let lar = Lar::start_with(&config);
     let tool = |name: &str, parameters: Value| json!({ "type": "function", "function": { "name": name, "parameters": parameters } });
@@ -277,7 +277,7 @@ fn tools_are_called_there_when_they_must_be() {
 }
 
 #[test]
-fn the_first_to_ask_at_once_are_all_answered() {
+fn the_first_requests_at_the_same_time_are_all_answered() {
     let config =
         format!("[engines]\npreload = false\nllama_server = {:?}\nconcurrency = 2\n", llama_server());
     let lar = Lar::start_with(&config);
@@ -294,7 +294,7 @@ fn the_first_to_ask_at_once_are_all_answered() {
 }
 
 #[test]
-fn a_llama_server_elsewhere_is_found_lost_and_found_again() {
+fn a_remote_llama_server_is_detected_lost_and_detected_again() {
     let port = free_port();
     let directory = tempfile::tempdir().unwrap();
     let key = directory.path().join("key");

@@ -25,7 +25,7 @@ fn remember(lar: &Lar, body: &Value) -> String {
     made.json()["id"].as_str().unwrap().to_owned()
 }
 
-fn said(lar: &Lar, content: &str) -> String {
+fn save_text(lar: &Lar, content: &str) -> String {
     remember(lar, &json!({ "content": content }))
 }
 
@@ -36,7 +36,7 @@ fn search(lar: &Lar, body: &Value) -> Value {
 }
 
 /// The ids that a query finds, best first.
-fn found(lar: &Lar, query: &str) -> Vec<String> {
+fn search_ids(lar: &Lar, query: &str) -> Vec<String> {
     ids(&search(lar, &json!({ "query": query })))
 }
 

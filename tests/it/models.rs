@@ -9,8 +9,8 @@ mod threads;
 
 use std::path::Path;
 
-use lar_tests::alone::{command_at_home, outcome};
 use lar_tests::chat_model;
+use lar_tests::offline::{command_at_home, outcome};
 use serde_json::{Value, json};
 
 /// A client command on a data directory of its own, with its own models directory and home.
@@ -27,8 +27,8 @@ fn lar_with(home: &Path, variables: &[(&str, &Path)], arguments: &[&str]) -> (bo
 fn a_file_is_pulled_verified_shared_and_removed() {
     let home = tempfile::tempdir().unwrap();
     let source = chat_model().display().to_string();
-    let (ok, told) = lar(home.path(), &["models", "pull", &source, "--name", "tiny"]);
-    assert!(ok && told.contains("Installed tiny."), "{told}");
+    let (ok, output) = lar(home.path(), &["models", "pull", &source, "--name", "tiny"]);
+    assert!(ok && output.contains("Installed tiny."), "{output}");
     let (ok, listed) = lar(home.path(), &["models", "list", "--json"]);
     let listed: Value = serde_json::from_str(&listed).unwrap();
     assert!(ok);
@@ -53,17 +53,17 @@ fn a_file_is_pulled_verified_shared_and_removed() {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     std::fs::write(&blob, bytes).unwrap();
-    let (ok, told) = lar(home.path(), &["models", "verify", "tiny"]);
-    assert!(!ok && told.contains("differs"), "{told}");
-    let (ok, told) = lar(home.path(), &["models", "rm", "default"]);
-    assert!(!ok && told.contains("`default` stands for `tiny`: name the model itself"), "{told}");
-    let (ok, told) = lar(home.path(), &["models", "rm", "tiny"]);
-    assert!(ok && told.contains("94 MiB are free again"), "{told}");
+    let (ok, output) = lar(home.path(), &["models", "verify", "tiny"]);
+    assert!(!ok && output.contains("differs"), "{output}");
+    let (ok, output) = lar(home.path(), &["models", "rm", "default"]);
+    assert!(!ok && output.contains("`default` stands for `tiny`: name the model itself"), "{output}");
+    let (ok, output) = lar(home.path(), &["models", "rm", "tiny"]);
+    assert!(ok && output.contains("94 MiB are free again"), "{output}");
     assert_eq!(std::fs::read_dir(&blobs).unwrap().count(), 0);
 }
 
 #[test]
-fn what_is_broken_or_unknown_is_not_registered() {
+fn broken_or_unknown_models_are_not_registered() {
     let home = tempfile::tempdir().unwrap();
     let whole = std::fs::read(chat_model()).unwrap();
     let cut = home.path().join("cut.gguf");
@@ -87,8 +87,8 @@ fn what_is_broken_or_unknown_is_not_registered() {
         ("pip:--index-url=x".into(), "names no model source"),
     ];
     for (source, expected) in cases {
-        let (ok, told) = lar(home.path(), &["models", "pull", &source]);
-        assert!(!ok && told.contains(expected), "{source}: {told}");
+        let (ok, output) = lar(home.path(), &["models", "pull", &source]);
+        assert!(!ok && output.contains(expected), "{source}: {output}");
     }
     let (_, listed) = lar(home.path(), &["models", "list", "--json"]);
     assert_eq!(listed.trim(), "[]");
@@ -140,14 +140,14 @@ fn files_of_other_programs_are_adopted_in_place() {
         json!({ "mediaType": "application/vnd.ollama.image.model", "digest": digest.replace('-', ":") });
     std::fs::write(manifest, json!({ "layers": [layer] }).to_string()).unwrap();
     link(home.path().join(".lmstudio/models/someone/repo/Other-Model-Q4_1.gguf"));
-    let (ok, told) = lar(home.path(), &["models", "adopt"]);
+    let (ok, output) = lar(home.path(), &["models", "adopt"]);
     assert!(
-        ok && told.contains("smollm2-135m") && told.contains("Ollama") && told.contains("other-model"),
-        "{told}"
+        ok && output.contains("smollm2-135m") && output.contains("Ollama") && output.contains("other-model"),
+        "{output}"
     );
     assert!(lar(home.path(), &["models", "adopt"]).1.contains("Nothing new"), "a second time finds nothing");
-    let (ok, told) = lar(home.path(), &["models", "rm", "smollm2-135m"]);
-    assert!(ok && told.contains("0 B are free again"), "{told}");
+    let (ok, output) = lar(home.path(), &["models", "rm", "smollm2-135m"]);
+    assert!(ok && output.contains("0 B are free again"), "{output}");
     assert!(ollama.join("blobs").join(&digest).is_file(), "the file stays where it is");
 }
 
@@ -163,8 +163,8 @@ fn a_model_that_cannot_be_loaded_fails_its_tasks_with_the_reason() {
     let at = bytes.windows(17).position(|window| window == b"token_embd.weight").unwrap();
     bytes[at..at + 5].copy_from_slice(b"wrong");
     std::fs::write(&blob, bytes).unwrap();
-    let (ok, told) = lar(home.path(), &["ask", "hello"]);
-    assert!(!ok && (told.contains("could not be loaded") || told.contains("cannot read it")), "{told}");
+    let (ok, output) = lar(home.path(), &["ask", "hello"]);
+    assert!(!ok && (output.contains("could not be loaded") || output.contains("cannot read it")), "{output}");
 }
 
 #[test]
@@ -176,12 +176,12 @@ fn models_that_came_with_lar_are_there_and_only_read() {
     let (ok, listed) = lar(&["models", "list"]);
     assert!(ok && listed.contains("all-minilm-l6-v2"), "{listed}");
     assert!(lar(&["remember", "The ferry leaves at six."]).0, "its embedder is used");
-    let (ok, told) = lar(&["models", "rm", "all-minilm-l6-v2"]);
-    assert!(!ok && told.contains("came with Lar and cannot be removed"), "{told}");
+    let (ok, output) = lar(&["models", "rm", "all-minilm-l6-v2"]);
+    assert!(!ok && output.contains("came with Lar and cannot be removed"), "{output}");
     assert!(lar_tests::embedder_file("weights").is_file());
     let source = chat_model().display().to_string();
-    let (ok, told) = lar(&["models", "pull", &source, "--name", "tiny"]);
-    assert!(ok, "what is installed is beside it: {told}");
+    let (ok, output) = lar(&["models", "pull", &source, "--name", "tiny"]);
+    assert!(ok, "what is installed is beside it: {output}");
     assert_eq!(std::fs::read_dir(home.path().join("data/models/manifests")).unwrap().count(), 1);
     assert!(lar(&["models", "rm", "tiny"]).0);
 }

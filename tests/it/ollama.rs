@@ -89,11 +89,11 @@ fn chats_and_texts_are_answered_and_streamed_as_ollamas_clients_read_them() {
     );
 
     // Probabilities, in Ollama's shape.
-    let told = lar.post("/api/chat", &chat(json!({ "logprobs": true, "top_logprobs": 2 }))).json();
-    let tokens = told["logprobs"].as_array().unwrap();
-    assert_eq!(tokens.len() as u64, told["eval_count"].as_u64().unwrap());
+    let reply = lar.post("/api/chat", &chat(json!({ "logprobs": true, "top_logprobs": 2 }))).json();
+    let tokens = reply["logprobs"].as_array().unwrap();
+    assert_eq!(tokens.len() as u64, reply["eval_count"].as_u64().unwrap());
     let text: String = tokens.iter().map(|token| token["token"].as_str().unwrap()).collect();
-    assert_eq!(text, told["message"]["content"].as_str().unwrap());
+    assert_eq!(text, reply["message"]["content"].as_str().unwrap());
     assert_eq!(tokens[0]["top_logprobs"].as_array().unwrap().len(), 2);
     assert_eq!(tokens[0]["top_logprobs"][0]["token"], tokens[0]["token"], "greedy takes the likeliest");
     assert!(tokens[0]["logprob"].as_f64().unwrap() <= 0.0 && tokens[0]["bytes"].is_array());
@@ -108,7 +108,7 @@ fn chats_and_texts_are_answered_and_streamed_as_ollamas_clients_read_them() {
 }
 
 #[test]
-fn what_ollamas_clients_send_loosely_is_read() {
+fn loosely_typed_requests_of_ollamas_clients_are_read() {
     let lar = Lar::start();
     let loose = chat(json!({
         "messages": [
@@ -205,8 +205,8 @@ fn a_text_that_is_too_long_for_a_vector_is_named_as_it_was_sent() {
     for (input, name) in [(json!(long), "`input` is"), (json!(["short", long]), "`input[1]` is")] {
         let body = json!({ "model": "all-minilm-l6-v2", "input": input, "truncate": false });
         let refused = lar.post("/api/embed", &body);
-        let told = refused.json()["error"].as_str().unwrap().to_owned();
-        assert!(refused.status == 400 && told.starts_with(name), "{told}");
+        let reply = refused.json()["error"].as_str().unwrap().to_owned();
+        assert!(refused.status == 400 && reply.starts_with(name), "{reply}");
     }
 }
 

@@ -37,9 +37,9 @@ fn chat_is_answered_streamed_and_repeatable() {
     let pieces: String =
         events.iter().filter_map(|(_, data)| data["choices"][0]["delta"]["content"].as_str()).collect();
     assert_eq!(pieces, text, "greedy decoding gives the same text");
-    let told = &events[events.len() - 2].1["usage"];
-    assert_eq!(told["total_tokens"], usage["total_tokens"]);
-    let known = &told["prompt_tokens_details"]["cached_tokens"];
+    let reported = &events[events.len() - 2].1["usage"];
+    assert_eq!(reported["total_tokens"], usage["total_tokens"]);
+    let known = &reported["prompt_tokens_details"]["cached_tokens"];
     assert_eq!(known.as_u64().unwrap() + 1, usage["prompt_tokens"].as_u64().unwrap(), "it was read before");
 
     let seeded = || lar.post("/v1/chat/completions", &chat(json!({ "temperature": 1.5, "seed": 7 }))).json();
@@ -155,7 +155,7 @@ fn a_prompt_beyond_the_context_is_refused_before_any_weights_are_loaded() {
 }
 
 #[test]
-fn a_prompt_that_was_read_is_known_to_its_own_key_only() {
+fn a_cached_prompt_is_reused_by_its_own_key_only() {
     let lar = Lar::start();
     let made = lar.post("/lar/v1/keys", &json!({ "name": "other" })).json();
     let other = made["secret"].as_str().unwrap().to_owned();
@@ -173,6 +173,8 @@ fn a_prompt_that_was_read_is_known_to_its_own_key_only() {
     let (all, again) = cached(Lar::KEY);
     assert_eq!(again, all - 1);
     assert_eq!(cached(&other).1, 0);
-    let told = lar.get("/metrics").body;
-    assert!(told.contains(&format!("lar_tokens_in_cached_total{{model=\"smollm2-135m-instruct\"}} {again}")));
+    let reported = lar.get("/metrics").body;
+    assert!(
+        reported.contains(&format!("lar_tokens_in_cached_total{{model=\"smollm2-135m-instruct\"}} {again}"))
+    );
 }

@@ -45,7 +45,7 @@ fn repeated(text: &str, bytes: usize) -> String {
     text.repeat(bytes.div_ceil(text.len()))
 }
 
-fn said(text: &str) -> Prompt {
+fn user_prompt(text: &str) -> Prompt {
     Prompt::Chat(Chat::from(vec![ChatMessage::new("user", text)]))
 }
 
@@ -57,18 +57,18 @@ async fn attacks_are_counted_in_linear_time_and_make_no_special_tokens() {
     let attacks = attacks();
     assert_eq!(attacks.len(), ATTACKS);
     let plain = &attacks.iter().find(|(name, _)| name == "english").unwrap().1;
-    let begun = Instant::now();
-    let _ = driver.prepare(said(&repeated(plain, ATTACK_BYTES))).await;
-    let usual = begun.elapsed();
+    let started_at = Instant::now();
+    let _ = driver.prepare(user_prompt(&repeated(plain, ATTACK_BYTES))).await;
+    let usual = started_at.elapsed();
     for (name, text) in attacks {
-        let prepared = driver.prepare(said(&repeated(&text, 20_000))).await.unwrap();
+        let prepared = driver.prepare(user_prompt(&repeated(&text, 20_000))).await.unwrap();
         let Prompt::Tokens(tokens) = prepared.prompt else { panic!("{name}") };
         assert_eq!(marks(&tokens), 3, "{name}: the template's own");
 
         let long = repeated(&text, ATTACK_BYTES);
-        let begun = Instant::now();
-        let refused = driver.prepare(said(&long)).await;
-        let taken = begun.elapsed();
+        let started_at = Instant::now();
+        let refused = driver.prepare(user_prompt(&long)).await;
+        let taken = started_at.elapsed();
         match refused {
             Err(Error::PromptTooLong { tokens_at_least, context_tokens: 200_000 }) => {
                 assert!(tokens_at_least > 200_000, "{name}: {tokens_at_least}");
@@ -195,11 +195,11 @@ async fn a_template_that_takes_too_long_ends_and_takes_nobody_along() {
                 {% set x = messages[0].content|replace('a', 'bb')|upper|lower|replace('b', 'a') %}\
                 {% endfor %}{% endfor %}{% endif %}{{ messages[0].content }}";
     let driver = embedded(chat_model(), slow, 200_000);
-    assert_eq!(driver.count(&said("hello")).await.unwrap(), 1);
-    let long = said(&"a".repeat(1 << 20));
+    assert_eq!(driver.count(&user_prompt("hello")).await.unwrap(), 1);
+    let long = user_prompt(&"a".repeat(1 << 20));
     let (refused, bystanders) = futures_util::future::join(
         driver.prepare(long),
-        futures_util::future::join_all((0..20).map(|_| async { driver.count(&said("hello")).await })),
+        futures_util::future::join_all((0..20).map(|_| async { driver.count(&user_prompt("hello")).await })),
     )
     .await;
     match refused {
@@ -207,7 +207,7 @@ async fn a_template_that_takes_too_long_ends_and_takes_nobody_along() {
         other => panic!("{other:?}"),
     }
     assert!(bystanders.iter().all(|count| *count == Ok(1)), "{bystanders:?}");
-    assert_eq!(driver.count(&said("hello")).await.unwrap(), 1);
+    assert_eq!(driver.count(&user_prompt("hello")).await.unwrap(), 1);
     driver.unload().await;
 }
 
@@ -258,7 +258,7 @@ async fn a_worker_that_sends_what_it_may_not_is_killed() {
         assert!(deltas < 1_100, "{mode}: {deltas}");
         if mode != "flood" {
             assert!(
-                matches!(&last, Some(Event::Failed(Error::Failed(said))) if said.contains(reason)),
+                matches!(&last, Some(Event::Failed(Error::Failed(message))) if message.contains(reason)),
                 "{last:?}"
             );
         }

@@ -8,7 +8,7 @@ use lar_engines::driver::{Ability, Driver};
 use lar_engines::embedded::{ConfinementPolicy, Embedded, EmbeddedOptions};
 use lar_engines::encoder::{Encoder, EncoderOptions};
 use lar_engines::protocol::Compute;
-use lar_tests::made::{POOLING_CLS, POOLING_MEAN, POOLING_RANK, cross_encoder, gguf_embedder};
+use lar_tests::generated_models::{POOLING_CLS, POOLING_MEAN, POOLING_RANK, cross_encoder, gguf_embedder};
 use lar_tests::{Lar, embedder_file, program};
 use serde_json::json;
 
@@ -204,15 +204,15 @@ fn memories_are_reranked(lar: &Lar) {
     assert_eq!(found.len(), 3, "without an embedder those with a word of it are found: {found:?}");
     let order: Vec<&str> = found.iter().map(|hit| hit["content"].as_str().unwrap()).collect();
     let ranked = all["results"].as_array().unwrap().iter();
-    let wanted: Vec<&str> = ranked
+    let expected_order: Vec<&str> = ranked
         .map(|one| one["document"]["text"].as_str().unwrap())
         .filter(|text| order.contains(text))
         .collect();
-    assert_eq!(order, wanted, "{all}");
+    assert_eq!(order, expected_order, "{all}");
     let first = all["results"].as_array().unwrap().iter().find(|one| one["document"]["text"] == order[0]);
     let given = first.unwrap()["relevance_score"].as_f64().unwrap();
-    let told = found[0]["parts"]["relevance"].as_f64().unwrap();
-    assert!((told - given).abs() < 1e-3, "{told} {given}");
+    let relevance = found[0]["parts"]["relevance"].as_f64().unwrap();
+    assert!((relevance - given).abs() < 1e-3, "{relevance} {given}");
     let plain = lar.post("/lar/v1/memories/search", &json!({ "query": query })).json();
     assert_eq!(plain["results"][0]["parts"].get("relevance"), None);
 }

@@ -18,10 +18,10 @@ fn state(lar: &Lar, pool: &str) -> String {
     health["state"].as_str().unwrap_or("unloaded").to_owned()
 }
 
-fn becomes(lar: &Lar, pool: &str, wanted: &str) {
-    let begun = Instant::now();
-    while state(lar, pool) != wanted {
-        assert!(begun.elapsed() < Duration::from_secs(20), "{pool} is {}", state(lar, pool));
+fn wait_for_state(lar: &Lar, pool: &str, expected: &str) {
+    let started_at = Instant::now();
+    while state(lar, pool) != expected {
+        assert!(started_at.elapsed() < Duration::from_secs(20), "{pool} is {}", state(lar, pool));
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -60,24 +60,24 @@ fn a_model_larger_than_the_memory_is_refused_with_numbers() {
 }
 
 #[test]
-fn what_nobody_uses_is_let_go_and_comes_back() {
+fn unused_models_are_unloaded_and_loaded_again() {
     let lar = Lar::start_with("[engines]\ncontext_tokens_max = 512\nkeep_alive_s = 0\n");
     for _ in 0..2 {
         let answer = lar.post("/v1/chat/completions", &chat());
         assert_eq!(answer.status, 200, "{}", answer.body);
-        becomes(&lar, "smollm2-135m-instruct", "unloaded");
+        wait_for_state(&lar, "smollm2-135m-instruct", "unloaded");
     }
     let lar = Lar::start_with("[engines]\ncontext_tokens_max = 512\n");
     assert_eq!(lar.post("/v1/chat/completions", &chat()).status, 200);
-    becomes(&lar, "smollm2-135m-instruct", "ready");
+    wait_for_state(&lar, "smollm2-135m-instruct", "ready");
     assert_eq!(lar.post("/lar/v1/pools/smollm2-135m-instruct/unload", &json!({})).status, 202);
-    becomes(&lar, "smollm2-135m-instruct", "unloaded");
+    wait_for_state(&lar, "smollm2-135m-instruct", "unloaded");
     assert_eq!(lar.post("/lar/v1/pools/smollm2-135m-instruct/load", &json!({})).status, 202);
-    becomes(&lar, "smollm2-135m-instruct", "ready");
+    wait_for_state(&lar, "smollm2-135m-instruct", "ready");
 }
 
 #[test]
-fn what_a_model_computes_fastest_with_is_measured_once_and_remembered() {
+fn the_fastest_settings_of_a_model_are_measured_once_and_stored() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("lar.toml"), "[engines]\ncontext_tokens_max = 1024\n").unwrap();
     let ask = json!({ "model": "default", "prompt": "One, two,", "max_tokens": 4, "temperature": 0 });

@@ -6,12 +6,16 @@ use std::process::{Command, Stdio};
 use lar_tests::Lar;
 
 /// A server's standard output until it listens, and its log until it ended by SIGTERM.
-fn told(arguments: &[&str], environment: &[(&str, &str)]) -> (String, String) {
+fn serve_and_stop(arguments: &[&str], environment: &[(&str, &str)]) -> (String, String) {
     let data = tempfile::tempdir().unwrap();
-    told_on(data.path(), arguments, environment)
+    serve_and_stop_on(data.path(), arguments, environment)
 }
 
-fn told_on(data: &std::path::Path, arguments: &[&str], environment: &[(&str, &str)]) -> (String, String) {
+fn serve_and_stop_on(
+    data: &std::path::Path,
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+) -> (String, String) {
     let mut command = Command::new(lar_tests::program());
     command
         .env("LAR_DATA_DIR", data)
@@ -21,20 +25,20 @@ fn told_on(data: &std::path::Path, arguments: &[&str], environment: &[(&str, &st
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let mut said = String::new();
+    let mut output = String::new();
     for line in lines.map_while(Result::ok) {
-        said.push_str(&line);
-        said.push('\n');
-        if said.lines().count() == 2 {
+        output.push_str(&line);
+        output.push('\n');
+        if output.lines().count() == 2 {
             Command::new("kill").arg(child.id().to_string()).status().unwrap();
         }
     }
     let done = child.wait_with_output().unwrap();
-    (said, String::from_utf8_lossy(&done.stderr).into_owned())
+    (output, String::from_utf8_lossy(&done.stderr).into_owned())
 }
 
 #[test]
-fn a_hang_up_ends_a_server_in_order() {
+fn sighup_ends_a_server_in_order() {
     let mut lar = Lar::start();
     let data = lar.data().to_owned();
     let task = lar.make_task(40).unwrap();
@@ -47,49 +51,52 @@ fn a_hang_up_ends_a_server_in_order() {
 }
 
 #[test]
-fn the_link_that_signs_in_is_for_terminals_and_whoever_asks_for_it() {
-    let (said, _) = told(&["--print-link"], &[]);
-    assert!(said.contains("/#sign-in="), "{said}");
+fn the_sign_in_link_is_printed_on_terminals_and_on_request() {
+    let (output, _) = serve_and_stop(&["--print-link"], &[]);
+    assert!(output.contains("/#sign-in="), "{output}");
 }
 
 #[test]
-fn the_command_that_signs_in_is_named_as_it_can_be_called() {
+fn the_sign_in_command_is_printed_as_it_can_be_called() {
     let folder = tempfile::tempdir().unwrap();
     let program = lar_tests::program().canonicalize().unwrap();
     let called = program.display();
     let link = folder.path().join("lar");
     let path = format!("{}:/usr/bin:/bin", folder.path().display());
     let search = [("PATH", path.as_str())];
-    let (said, _) = told(&[], &search);
-    assert!(said.ends_with(&format!("\nSign in: {called} open\n")), "it is not on the PATH: {said}");
+    let (output, _) = serve_and_stop(&[], &search);
+    assert!(output.ends_with(&format!("\nSign in: {called} open\n")), "it is not on the PATH: {output}");
     std::os::unix::fs::symlink("/bin/true", &link).unwrap();
-    let (said, _) = told(&[], &search);
-    assert!(said.ends_with(&format!("\nSign in: {called} open\n")), "another one is: {said}");
+    let (output, _) = serve_and_stop(&[], &search);
+    assert!(output.ends_with(&format!("\nSign in: {called} open\n")), "another one is: {output}");
     std::fs::remove_file(&link).unwrap();
     std::os::unix::fs::symlink(&program, &link).unwrap();
-    let (said, _) = told(&[], &search);
-    assert!(said.ends_with("\nSign in: lar open\n"), "{said}");
+    let (output, _) = serve_and_stop(&[], &search);
+    assert!(output.ends_with("\nSign in: lar open\n"), "{output}");
     // Who chose a directory with the flag has to name it again.
     let chosen = folder.path().join("chosen");
     let data = tempfile::tempdir().unwrap();
-    let (said, _) = told_on(data.path(), &["--data-dir", &chosen.display().to_string()], &search);
-    assert!(said.ends_with(&format!("\nSign in: lar --data-dir {} open\n", chosen.display())), "{said}");
+    let (output, _) = serve_and_stop_on(data.path(), &["--data-dir", &chosen.display().to_string()], &search);
+    assert!(output.ends_with(&format!("\nSign in: lar --data-dir {} open\n", chosen.display())), "{output}");
 }
 
 #[test]
-fn what_the_environment_says_in_vain_is_named() {
-    let (_, log) = told(&[], &[("LAR_LISTN", "127.0.0.1:1")]);
+fn environment_variables_without_effect_are_named() {
+    let (_, log) = serve_and_stop(&[], &[("LAR_LISTN", "127.0.0.1:1")]);
     assert!(log.contains("the variable LAR_LISTN sets nothing; did you mean LAR_LISTEN?"), "{log}");
-    let (said, log) = told(&[], &[("LAR_LOG", "[[[")]);
-    assert!(said.is_empty() && log.contains("`log`: `[[[` is no filter"), "it does not start: {said}{log}");
+    let (output, log) = serve_and_stop(&[], &[("LAR_LOG", "[[[")]);
+    assert!(
+        output.is_empty() && log.contains("`log`: `[[[` is no filter"),
+        "it does not start: {output}{log}"
+    );
 }
 
 #[test]
-fn an_owners_key_that_is_not_good_is_told_with_what_to_do() {
+fn an_unusable_owner_key_is_reported_with_the_next_step() {
     let data = tempfile::tempdir().unwrap();
     let first = [("LAR_OWNER_KEY", "lar_the_first_owner_key")];
-    told_on(data.path(), &[], &first);
-    let (_, log) = told_on(data.path(), &[], &[("LAR_OWNER_KEY", "lar_another_owner_key")]);
+    serve_and_stop_on(data.path(), &[], &first);
+    let (_, log) = serve_and_stop_on(data.path(), &[], &[("LAR_OWNER_KEY", "lar_another_owner_key")]);
     assert!(log.contains("LAR_OWNER_KEY is not the key in"), "{log}");
     // As a Lar of an earlier release let it be revoked.
     let database = data.path().join("lar.db");
@@ -99,11 +106,12 @@ fn an_owners_key_that_is_not_good_is_told_with_what_to_do() {
         .status()
         .unwrap();
     assert!(done.success());
-    let (said, log) = told_on(data.path(), &["--print-link"], &first);
-    let told = "The owner's key was revoked: the command line is refused. Stop Lar, remove `owner.key`";
-    assert!(said.contains(told) && log.contains(told), "{said}{log}");
-    assert!(!said.contains("#sign-in="), "no link of a key that is revoked: {said}");
+    let (output, log) = serve_and_stop_on(data.path(), &["--print-link"], &first);
+    let warning = "The owner's key was revoked: the command line is refused. Stop Lar, remove `owner.key`";
+    assert!(output.contains(warning) && log.contains(warning), "{output}{log}");
+    assert!(!output.contains("#sign-in="), "no link of a key that is revoked: {output}");
     std::fs::remove_file(data.path().join("owner.key")).unwrap();
-    let (said, log) = told_on(data.path(), &["--print-link"], &[("LAR_OWNER_KEY", "lar_another_owner_key")]);
-    assert!(said.contains("#sign-in=") && !log.contains(told), "{said}{log}");
+    let (output, log) =
+        serve_and_stop_on(data.path(), &["--print-link"], &[("LAR_OWNER_KEY", "lar_another_owner_key")]);
+    assert!(output.contains("#sign-in=") && !log.contains(warning), "{output}{log}");
 }

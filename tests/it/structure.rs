@@ -60,7 +60,7 @@ fn an_answer_keeps_to_its_schema_streamed_or_not() {
 }
 
 #[test]
-fn what_cannot_be_kept_to_is_refused_by_name() {
+fn unsupported_constraints_are_refused_with_their_field() {
     let lar = Lar::start();
     let schema = |schema: Value| json!({ "response_format": { "type": "json_schema", "json_schema": { "name": "x", "strict": true, "schema": schema } } });
     for (more, param, reason) in [
@@ -160,7 +160,7 @@ fn tools_are_called_when_they_must_be_and_their_results_read() {
 }
 
 #[test]
-fn several_answers_share_a_prompt_and_tell_of_their_tokens() {
+fn several_answers_share_a_prompt_and_report_their_tokens() {
     let lar = Lar::start();
     let more =
         json!({ "n": 3, "logprobs": true, "top_logprobs": 2, "max_tokens": 12, "temperature": 1, "seed": 5 });
@@ -205,11 +205,11 @@ fn several_answers_share_a_prompt_and_tell_of_their_tokens() {
 
     let plain = json!({ "model": "default", "prompt": "The capital of France is", "logprobs": 1, "max_tokens": 4, "temperature": 0 });
     let whole = lar.post("/v1/completions", &plain).json();
-    let told = &whole["choices"][0]["logprobs"];
+    let logprobs = &whole["choices"][0]["logprobs"];
     let tokens: String =
-        told["tokens"].as_array().unwrap().iter().map(|token| token.as_str().unwrap()).collect();
+        logprobs["tokens"].as_array().unwrap().iter().map(|token| token.as_str().unwrap()).collect();
     assert_eq!(tokens, whole["choices"][0]["text"].as_str().unwrap());
-    assert_eq!(told["text_offset"][0], 0);
+    assert_eq!(logprobs["text_offset"][0], 0);
 }
 
 #[test]
@@ -239,7 +239,7 @@ fn an_answer_keeps_to_a_grammar_of_llama_cpp() {
 }
 
 #[test]
-fn samplers_come_in_the_order_that_was_asked_for() {
+fn samplers_run_in_the_requested_order() {
     let lar = Lar::start();
     let body = |samplers: Value| {
         let more =
@@ -255,7 +255,7 @@ fn samplers_come_in_the_order_that_was_asked_for() {
 }
 
 #[test]
-fn an_answer_may_outgrow_its_context_when_asked_to() {
+fn an_answer_may_outgrow_its_context_on_request() {
     let lar = Lar::start_with("[engines]\ncontext_tokens_max = 256");
     let body = |more: Value| {
         let mut body = json!({ "model": "default", "prompt": "Count: one, two,", "max_tokens": 400, "ignore_eos": true, "temperature": 0 });

@@ -72,7 +72,7 @@ fn cancelling_is_confirmed_and_ends_once() {
 }
 
 #[test]
-fn what_is_cancelled_is_told_as_such_in_every_api() {
+fn cancelled_tasks_are_reported_as_cancelled_in_every_api() {
     let lar = Lar::start_with("[engines]\nconcurrency = 1\n");
     // Greedily it counts on for as long as it may: the others wait, and are cancelled while they do.
     let running = make(&lar, &long(json!({ "prompt": "1, 2,", "max_tokens": 3000 })));
@@ -104,7 +104,7 @@ fn what_is_cancelled_is_told_as_such_in_every_api() {
             });
             assert_eq!(answer.status, if streams { 200 } else { 499 }, "{path}: {}", answer.body);
             assert_eq!(answer.head.contains("x-should-retry: false"), !streams, "{path}: {}", answer.head);
-            let told = if !streams {
+            let reported = if !streams {
                 answer.json()
             } else if path.starts_with("/api/") {
                 serde_json::from_str(answer.body.lines().last().unwrap()).unwrap()
@@ -114,17 +114,19 @@ fn what_is_cancelled_is_told_as_such_in_every_api() {
             };
             let message = "the task was cancelled";
             match path {
-                "/v1/responses" if streams => assert_eq!(told["response"]["status"], "cancelled", "{told}"),
-                "/api/chat" | "/api/generate" => assert_eq!(told, json!({ "error": message })),
+                "/v1/responses" if streams => {
+                    assert_eq!(reported["response"]["status"], "cancelled", "{reported}")
+                }
+                "/api/chat" | "/api/generate" => assert_eq!(reported, json!({ "error": message })),
                 _ => {
-                    let error = &told["error"];
+                    let error = &reported["error"];
                     assert_eq!((&error["type"], &error["message"]), (&json!("cancelled"), &json!(message)));
                     let code = match path {
                         "/v1/messages" => Value::Null,
                         "/completion" => json!(499),
                         _ => json!("cancelled"),
                     };
-                    assert_eq!(error["code"], code, "{path}: {told}");
+                    assert_eq!(error["code"], code, "{path}: {reported}");
                 }
             }
         }
@@ -144,7 +146,7 @@ fn a_deadline_ends_a_running_task() {
 }
 
 #[test]
-fn hanging_up_frees_the_place() {
+fn a_disconnect_frees_the_slot() {
     let lar = Lar::start_with("[engines]\nconcurrency = 1\n");
     let body = json!({
         "model": "default", "stream": true, "max_tokens": 4000,
@@ -187,22 +189,22 @@ fn a_full_queue_refuses_with_numbers() {
 }
 
 #[test]
-fn strict_bodies_name_the_field() {
+fn errors_of_strict_bodies_name_the_field() {
     let lar = Lar::start();
-    let told = |body: Value| {
+    let detail_of = |body: Value| {
         lar.post("/lar/v1/tasks", &body).json()["detail"].as_str().unwrap_or_default().to_owned()
     };
     assert_eq!(
-        told(json!({ "workload": "completion", "promt": "x" })),
+        detail_of(json!({ "workload": "completion", "promt": "x" })),
         "`promt` is unknown; did you mean `prompt`?"
     );
-    assert_eq!(told(json!({})), "`workload` is missing");
+    assert_eq!(detail_of(json!({})), "`workload` is missing");
     assert_eq!(
-        told(json!({ "workload": "completion" })),
+        detail_of(json!({ "workload": "completion" })),
         "`messages` or `prompt` is needed for a completion"
     );
     assert_eq!(
-        told(json!({ "workload": "completion", "prompt": "x", "temperature": 9 })),
+        detail_of(json!({ "workload": "completion", "prompt": "x", "temperature": 9 })),
         "`temperature` must be from 0 to 2, is 9"
     );
 }

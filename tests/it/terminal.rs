@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use lar_tests::alone::command_at_home;
+use lar_tests::offline::command_at_home;
 use lar_tests::{COLUMNS, Lar, Terminal, program};
 use serde_json::{Value, json};
 
@@ -177,12 +177,14 @@ fn a_closed_pipe_ends_a_command_quietly() {
 #[test]
 fn an_export_does_not_steer_the_terminal_and_is_the_same_in_a_pipe() {
     let lar = Lar::start();
-    let told = "The mill\u{9b}31m grinds\u{202e} rye.";
+    let raw_text = "The mill\u{9b}31m grinds\u{202e} rye.";
     let shown = r"The mill\u009b31m grinds\u202e rye.";
-    assert_eq!(lar.post("/lar/v1/memories", &json!({ "content": told })).status, 201);
+    assert_eq!(lar.post("/lar/v1/memories", &json!({ "content": raw_text })).status, 201);
     let title = "Rye\u{202e} and mills";
     assert_eq!(lar.post("/lar/v1/conversations", &json!({ "title": title })).status, 201);
-    for (what, told, shown) in [("memory", told, shown), ("conversations", title, r"Rye\u202e and mills")] {
+    for (what, raw_text, shown) in
+        [("memory", raw_text, shown), ("conversations", title, r"Rye\u202e and mills")]
+    {
         let (code, screen) = lar.on_terminal(&[what, "export"]).ended();
         assert_eq!(code, Some(0), "{screen}");
         assert!(screen.contains(shown), "{screen:?}");
@@ -190,7 +192,7 @@ fn an_export_does_not_steer_the_terminal_and_is_the_same_in_a_pipe() {
         let piped = lar.cli(&[what, "export"]);
         assert!(piped.status.success());
         let piped = String::from_utf8(piped.stdout).unwrap();
-        assert!(piped.contains(told), "{piped:?}");
+        assert!(piped.contains(raw_text), "{piped:?}");
     }
 }
 

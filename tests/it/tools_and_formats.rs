@@ -308,7 +308,7 @@ fn a_wide_schema_costs_little_and_an_empty_prompt_is_answered() {
 }
 
 #[test]
-fn what_requests_say_of_reasoning_is_named_where_the_model_has_none() {
+fn reasoning_fields_are_listed_as_ignored_where_the_model_has_no_reasoning() {
     let lar = Lar::start();
     let kwargs = json!({ "chat_template_kwargs": { "enable_thinking": false, "date": "today" } });
     for (api, more, named) in [
@@ -435,7 +435,7 @@ fn tools_are_taken_as_loosely_as_ollama_and_llama_cpp_take_them() {
 }
 
 #[test]
-fn what_vllm_s_clients_ask_of_an_answer_is_kept_to_or_refused() {
+fn structured_outputs_of_vllm_clients_are_applied_or_refused() {
     let lar = Lar::start();
     let ask = |path: &str, more: &Value| {
         let mut body = json!({ "model": "default", "max_tokens": 24, "temperature": 0 });
@@ -494,24 +494,24 @@ fn what_vllm_s_clients_ask_of_an_answer_is_kept_to_or_refused() {
             (json!({ "guided_choice": [] }), "guided_choice"),
         ] {
             let answer = ask(path, &wish);
-            let told = answer.json()["error"]["param"].clone();
-            assert_eq!((answer.status, told), (400, json!(param)), "{path}: {}", answer.body);
+            let reported = answer.json()["error"]["param"].clone();
+            assert_eq!((answer.status, reported), (400, json!(param)), "{path}: {}", answer.body);
         }
         let usual = json!({ "stop_token_ids": [], "min_tokens": 0, "bad_words": [], "use_beam_search": false, "truncate_prompt_tokens": -1,
             "repetition_penalty": 1.1, "logit_bias": [[5, -1.5], [6, false]] });
         assert_eq!(ignored(&ask(path, &usual)), "", "{path}");
     }
     let chat = |more: Value| ask("/v1/chat/completions", &more);
-    let begun =
+    let prefilled =
         json!([{ "role": "user", "content": "Count." }, { "role": "assistant", "content": "One, two," }]);
     let tokens = |answer: &Answer| {
         assert_eq!(answer.status, 200, "{}", answer.body);
         answer.json()["usage"]["prompt_tokens"].as_u64().unwrap()
     };
-    let usual = tokens(&chat(json!({ "messages": begun })));
-    let on = json!({ "messages": begun, "continue_final_message": true, "add_generation_prompt": false });
+    let usual = tokens(&chat(json!({ "messages": prefilled })));
+    let on = json!({ "messages": prefilled, "continue_final_message": true, "add_generation_prompt": false });
     assert_eq!(tokens(&chat(on)), usual);
-    let anew = json!({ "messages": begun, "continue_final_message": false });
+    let anew = json!({ "messages": prefilled, "continue_final_message": false });
     assert!(tokens(&chat(anew)) > usual, "it begins a message of its own");
     for (more, param) in [
         (json!({ "continue_final_message": true, "add_generation_prompt": true }), "add_generation_prompt"),

@@ -24,9 +24,9 @@ impl Site {
         fs::create_dir_all(folder.join("lib")).unwrap();
         fs::copy(lar_tests::program(), folder.join("lar")).unwrap();
         fs::write(folder.join("lib/old"), "").unwrap();
-        let mut house = Lar::start_on(&data);
-        assert_eq!(house.post("/lar/v1/memories", &json!({ "content": FACT })).status, 201);
-        assert_eq!(house.stop(), Some(0));
+        let mut server = Lar::start_on(&data);
+        assert_eq!(server.post("/lar/v1/memories", &json!({ "content": FACT })).status, 201);
+        assert_eq!(server.stop(), Some(0));
         Self { _at: at, folder, data }
     }
 
@@ -81,8 +81,8 @@ impl Site {
     }
 
     fn knows_the_fact(&self) {
-        let house = Lar::start_on(&self.data);
-        let found = house.post("/lar/v1/memories/search", &json!({ "query": "Which harbour?" })).json();
+        let server = Lar::start_on(&self.data);
+        let found = server.post("/lar/v1/memories/search", &json!({ "query": "Which harbour?" })).json();
         assert_eq!(found["results"][0]["content"], FACT, "{found}");
     }
 
@@ -101,13 +101,13 @@ fn text(path: &Path) -> &str {
 }
 
 #[test]
-fn a_release_takes_the_others_place_and_gives_it_back() {
+fn an_upgrade_replaces_the_release_and_can_be_undone() {
     let site = Site::new();
     let before = site.state();
     let archive = site.release("");
-    let (ok, told) = site.run(&["upgrade", text(&archive), "--json"]);
-    assert!(ok, "{told}");
-    let record: Value = serde_json::from_str(&told).unwrap();
+    let (ok, output) = site.run(&["upgrade", text(&archive), "--json"]);
+    assert!(ok, "{output}");
+    let record: Value = serde_json::from_str(&output).unwrap();
     assert_eq!((&record["from"], &record["to"]), (&json!(env!("CARGO_PKG_VERSION")), &json!("9.9.9")));
     assert!(Path::new(record["backup"].as_str().unwrap()).is_file());
     assert_eq!(site.run(&["--version"]).1, "lar 9.9.9\n");
@@ -120,18 +120,18 @@ fn a_release_takes_the_others_place_and_gives_it_back() {
     site.knows_the_fact();
 
     let previous = site.folder.with_file_name("lar.previous");
-    let (ok, told) = site.run_of(&previous, &["upgrade", "--undo"]);
-    assert!(ok && told.contains("It goes on with what is there."), "{told}");
+    let (ok, output) = site.run_of(&previous, &["upgrade", "--undo"]);
+    assert!(ok && output.contains("It goes on with what is there."), "{output}");
     assert_eq!(site.state().0, before.0);
     site.knows_the_fact();
-    let (ok, told) = site.run(&["upgrade", "--undo"]);
-    assert!(!ok && told.contains("no upgrade is there to be taken back"), "{told}");
+    let (ok, output) = site.run(&["upgrade", "--undo"]);
+    assert!(!ok && output.contains("no upgrade is there to be taken back"), "{output}");
 
     // What came since can be in a form that the former release does not know.
     assert!(site.run(&["upgrade", text(&archive)]).0);
     site.make_newer();
-    let (ok, told) = site.run_of(&previous, &["upgrade", "--undo"]);
-    assert!(ok && told.contains("does not know 9.9.9's data"), "{told}");
+    let (ok, output) = site.run_of(&previous, &["upgrade", "--undo"]);
+    assert!(ok && output.contains("does not know 9.9.9's data"), "{output}");
     assert_eq!(site.state().0, before.0);
     assert!(site.state().1.iter().any(|name| name.starts_with("before-restore-")));
     site.knows_the_fact();
@@ -141,24 +141,24 @@ fn a_release_takes_the_others_place_and_gives_it_back() {
 fn a_release_that_does_not_start_is_never_left_in_place() {
     let site = Site::new();
     let mut before = site.state();
-    let (ok, told) = site.run(&["upgrade", text(&site.release("echo it is broken >&2; exit 1"))]);
-    assert!(!ok && told.contains("the rehearsal failed, so nothing was changed: it ended"), "{told}");
-    assert!(told.contains("it is broken"), "{told}");
+    let (ok, output) = site.run(&["upgrade", text(&site.release("echo it is broken >&2; exit 1"))]);
+    assert!(!ok && output.contains("the rehearsal failed, so nothing was changed: it ended"), "{output}");
+    assert!(output.contains("it is broken"), "{output}");
     before.1.push("backups".into());
     before.1.sort();
     assert_eq!(site.state(), before);
 
     // Only with the original, which it has changed by then.
     let worse = "case $data in *rehearsal);; *) python3 -c \"import sqlite3; sqlite3.connect('$data/lar.db').execute('PRAGMA user_version = 999')\"; exit 1;; esac";
-    let (ok, told) = site.run(&["upgrade", text(&site.release(worse))]);
-    assert!(!ok && told.contains("9.9.9 did not become ready;"), "{told}");
+    let (ok, output) = site.run(&["upgrade", text(&site.release(worse))]);
+    assert!(!ok && output.contains("9.9.9 did not become ready;"), "{output}");
     assert_eq!(site.state().0, before.0);
     assert!(!site.data.join("upgrade.json").exists());
     site.knows_the_fact();
 }
 
 #[test]
-fn what_is_no_release_changes_nothing() {
+fn an_invalid_release_changes_nothing() {
     let site = Site::new();
     let good = site.release("");
     let at = site.folder.parent().unwrap();
@@ -198,26 +198,29 @@ fn what_is_no_release_changes_nothing() {
         (link, "is neither a file nor a folder"),
     ];
     for (archive, reason) in cases {
-        let (ok, told) = site.run(&["upgrade", text(&archive)]);
-        assert!(!ok && told.contains(reason), "{}: {told}", archive.display());
+        let (ok, output) = site.run(&["upgrade", text(&archive)]);
+        assert!(!ok && output.contains(reason), "{}: {output}", archive.display());
         assert_eq!(site.state().0, before.0, "{}", archive.display());
     }
-    let (ok, told) = site.run(&["upgrade", text(&good), "--sha256", "abc"]);
-    assert!(!ok && told.contains("is no SHA-256"), "{told}");
-    let (ok, told) = site.run(&["upgrade"]);
-    assert!(!ok && told.contains("<ARCHIVE>"), "{told}");
+    let (ok, output) = site.run(&["upgrade", text(&good), "--sha256", "abc"]);
+    assert!(!ok && output.contains("is no SHA-256"), "{output}");
+    let (ok, output) = site.run(&["upgrade"]);
+    assert!(!ok && output.contains("<ARCHIVE>"), "{output}");
 
     // A folder that holds more than Lar is not put aside.
     fs::write(site.folder.join("letters"), "").unwrap();
-    let (ok, told) = site.run(&["upgrade", text(&good)]);
-    assert!(!ok && told.contains("holds letters, too"), "{told}");
+    let (ok, output) = site.run(&["upgrade", text(&good)]);
+    assert!(!ok && output.contains("holds letters, too"), "{output}");
     fs::remove_file(site.folder.join("letters")).unwrap();
 
     // Nor is a Lar stopped that someone started by hand.
-    let mut house = Lar::start_on(&site.data);
-    let (ok, told) = site.run(&["upgrade", text(&good)]);
-    assert!(!ok && told.contains("stop it first") && told.contains(&house.pid().to_string()), "{told}");
-    assert_eq!(house.stop(), Some(0));
+    let mut server = Lar::start_on(&site.data);
+    let (ok, output) = site.run(&["upgrade", text(&good)]);
+    assert!(
+        !ok && output.contains("stop it first") && output.contains(&server.pid().to_string()),
+        "{output}"
+    );
+    assert_eq!(server.stop(), Some(0));
     let built = Command::new(lar_tests::program()).args(["upgrade", text(&good)]).output().unwrap();
     assert!(String::from_utf8_lossy(&built.stderr).contains("was built here"), "{built:?}");
     assert_eq!(site.state(), before);

@@ -82,7 +82,7 @@ struct World {
 
 impl World {
     fn step(&mut self, event: SchedulerEvent) {
-        let told = format!("seed {} at {} ms: {event:?}", self.seed, self.now);
+        let context = format!("seed {} at {} ms: {event:?}", self.seed, self.now);
         match &event {
             SchedulerEvent::Submit(request) => {
                 let waiting = Waiting {
@@ -94,8 +94,8 @@ impl World {
                 self.waiting.insert(request.task, waiting);
             }
             SchedulerEvent::Stopped { task } => {
-                assert!(self.running.remove(task).is_some(), "{told}");
-                assert!(self.ended.insert(*task), "two ends: {told}");
+                assert!(self.running.remove(task).is_some(), "{context}");
+                assert!(self.ended.insert(*task), "two ends: {context}");
             }
             SchedulerEvent::PoolReady { pool, .. } => {
                 self.loading.remove(pool);
@@ -114,9 +114,9 @@ impl World {
                     let was = self
                         .waiting
                         .remove(&task)
-                        .unwrap_or_else(|| panic!("granted without waiting: {told}"));
-                    assert_eq!(was.pool, pool, "{told}");
-                    assert!(self.ready.contains(&pool), "granted on a pool that is not ready: {told}");
+                        .unwrap_or_else(|| panic!("granted without waiting: {context}"));
+                    assert_eq!(was.pool, pool, "{context}");
+                    assert!(self.ready.contains(&pool), "granted on a pool that is not ready: {context}");
                     let overdue = |other: &Waiting| {
                         other.pool == pool
                             && other.priority == Priority::Batch
@@ -126,19 +126,22 @@ impl World {
                     let pauses = running >= concurrency_of(&pool) as usize;
                     let is_overdue = self.waiting.values().any(overdue);
                     if was.priority == Priority::Interactive && !pauses {
-                        assert!(!is_overdue, "batch starves: {told}");
+                        assert!(!is_overdue, "batch starves: {context}");
                         let load = self.load(&pool, was.caller);
                         let mut others = self
                             .waiting
                             .values()
                             .filter(|other| other.pool == pool && other.priority == Priority::Interactive);
                         let fewer = others.any(|other| self.load(&pool, other.caller) < load);
-                        assert!(!fewer, "someone with fewer slots waits: {told}");
+                        assert!(!fewer, "someone with fewer slots waits: {context}");
                     }
                     if pauses {
-                        assert_eq!(was.priority, Priority::Interactive, "{told}");
-                        assert!(self.may_pause(&pool, was.caller, is_overdue), "paused without need: {told}");
-                        assert!(self.now - was.since >= 1000, "paused at once: {told}");
+                        assert_eq!(was.priority, Priority::Interactive, "{context}");
+                        assert!(
+                            self.may_pause(&pool, was.caller, is_overdue),
+                            "paused without need: {context}"
+                        );
+                        assert!(self.now - was.since >= 1000, "paused at once: {context}");
                         self.pauses += 1;
                     }
                     self.running.insert(task, (pool, was.caller));
@@ -147,16 +150,16 @@ impl World {
                     self.grants += 1;
                 }
                 Action::Refuse { task, .. } => {
-                    assert!(self.waiting.remove(&task).is_some(), "refused without waiting: {told}");
-                    assert!(self.ended.insert(task), "two ends: {told}");
+                    assert!(self.waiting.remove(&task).is_some(), "refused without waiting: {context}");
+                    assert!(self.ended.insert(task), "two ends: {context}");
                 }
                 Action::Stop { task, cause } => {
-                    let (pool, caller) = self.running.get(&task).unwrap_or_else(|| panic!("{told}"));
+                    let (pool, caller) = self.running.get(&task).unwrap_or_else(|| panic!("{context}"));
                     if cause == StopCause::SlotHoldLimit {
                         let holders = self.running.iter().filter(|(_, (other, _))| other == pool);
                         let holders: Vec<_> = holders.collect();
                         let pauses = paused_max_of(pool) > 0;
-                        let is_held_by = |same: &dyn Fn(Caller) -> bool| {
+                        let keeps_others_waiting = |same: &dyn Fn(Caller) -> bool| {
                             let (own, others): (Vec<_>, Vec<_>) =
                                 holders.iter().partition(|(_, (_, other))| same(*other));
                             let waiting = self.waiting.values().filter(|waiting| waiting.pool == *pool);
@@ -176,46 +179,46 @@ impl World {
                         };
                         assert!(
                             self.now - self.began[&task] >= SLOT_HOLD_MAX_MS,
-                            "it has not run for long: {told}"
+                            "it has not run for long: {context}"
                         );
-                        let held = is_held_by(&|other| other.0 == caller.0)
-                            || is_held_by(&|other| other.1 == caller.1);
-                        assert!(held, "nobody waits, or somebody else has a slot: {told}");
+                        let is_justified = keeps_others_waiting(&|other| other.0 == caller.0)
+                            || keeps_others_waiting(&|other| other.1 == caller.1);
+                        assert!(is_justified, "nobody waits, or somebody else has a slot: {context}");
                         self.slots_taken += 1;
                     }
                 }
                 Action::ReportPosition { task, .. } => {
-                    assert!(self.waiting.contains_key(&task), "placed without waiting: {told}");
+                    assert!(self.waiting.contains_key(&task), "placed without waiting: {context}");
                 }
                 Action::Load { pool } => {
-                    assert!(!self.ready.contains(&pool) && !self.leaving.contains(&pool), "{told}");
-                    assert!(self.loading.insert(pool), "loaded twice: {told}");
+                    assert!(!self.ready.contains(&pool) && !self.leaving.contains(&pool), "{context}");
+                    assert!(self.loading.insert(pool), "loaded twice: {context}");
                 }
                 Action::Unload { pool } => {
                     assert!(
                         !self.running.values().any(|(other, _)| *other == pool),
-                        "tasks run on it: {told}"
+                        "tasks run on it: {context}"
                     );
                     if self.ready.remove(&pool) {
                         self.leaving.insert(pool);
                     }
                     self.unloads += 1;
                 }
-                Action::Fail { .. } => panic!("everything fits alone: {told}"),
+                Action::Fail { .. } => panic!("everything fits alone: {context}"),
             }
         }
         let resident = self.loading.iter().chain(&self.ready).chain(&self.leaving);
-        assert!(resident.map(|pool| memory_of(pool)).sum::<u64>() <= MEMORY, "{told}");
+        assert!(resident.map(|pool| memory_of(pool)).sum::<u64>() <= MEMORY, "{context}");
         for view in self.scheduler.view(Instant::from_millis(self.now)) {
             let concurrency = concurrency_of(&view.pool) as usize;
             let running = self.running.values().filter(|(pool, _)| *pool == view.pool).count();
-            assert_eq!(view.active, running, "{told}");
-            assert!(running <= concurrency + paused_max_of(&view.pool) as usize, "{told}");
-            assert!(view.waiting.iter().all(|waiting| *waiting <= QUEUE_LEN_MAX), "{told}");
+            assert_eq!(view.active, running, "{context}");
+            assert!(running <= concurrency + paused_max_of(&view.pool) as usize, "{context}");
+            assert!(view.waiting.iter().all(|waiting| *waiting <= QUEUE_LEN_MAX), "{context}");
             let waiting = self.waiting.values().filter(|waiting| waiting.pool == view.pool).count();
-            assert_eq!(view.waiting.iter().sum::<usize>(), waiting, "{told}");
+            assert_eq!(view.waiting.iter().sum::<usize>(), waiting, "{context}");
             let idle = view.ready && !view.draining && running < concurrency;
-            assert!(!idle || waiting == 0, "a task waits while there is room: {told}");
+            assert!(!idle || waiting == 0, "a task waits while there is room: {context}");
         }
         let mut shares: BTreeMap<(&str, Priority, String), usize> = BTreeMap::new();
         for waiting in self.waiting.values() {
@@ -225,7 +228,7 @@ impl World {
         }
         for ((_, _, holder), count) in shares {
             let share = if holder.starts_with("key_") { SHARES.0 } else { SHARES.1 };
-            assert!(count <= share, "{holder} has {count} tasks in a queue: {told}");
+            assert!(count <= share, "{holder} has {count} tasks in a queue: {context}");
         }
     }
 

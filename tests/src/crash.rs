@@ -75,8 +75,8 @@ pub fn matrix(how: How, every: usize) -> Matrix {
         let may_be = [steps.get(last.wrapping_sub(1)), steps.get(last)];
         let is = |step: &&String| step.split(' ').nth(1) == state;
         // Before anything was said nothing was there.
-        let begun = last == 0 && state.is_some_and(|state| steps[0].ends_with(state));
-        found.lost += usize::from(!begun && !may_be.into_iter().flatten().any(|step| is(&step)));
+        let is_initial = last == 0 && state.is_some_and(|state| steps[0].ends_with(state));
+        found.lost += usize::from(!is_initial && !may_be.into_iter().flatten().any(|step| is(&step)));
         found.disagree += usize::from(state.is_none_or(|state| !state.ends_with("-0")));
         for ending in ["", "-wal", "-shm"] {
             let _ = std::fs::remove_file(format!("{}{ending}", database.display()));

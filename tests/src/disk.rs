@@ -35,8 +35,8 @@ impl Disk {
             .spawn()
             .expect("unshare runs");
         let mut line = String::new();
-        let told = BufReader::new(holder.stdout.as_mut().expect("it is piped")).read_line(&mut line);
-        assert_eq!((told.ok(), line.as_str()), (Some(8), "mounted\n"), "the disk is not mounted");
+        let length = BufReader::new(holder.stdout.as_mut().expect("it is piped")).read_line(&mut line);
+        assert_eq!((length.ok(), line.as_str()), (Some(8), "mounted\n"), "the disk is not mounted");
         Self { holder, at, _directory: directory }
     }
 

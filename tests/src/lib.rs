@@ -4,21 +4,21 @@
 //! The models come from the directory that `LAR_TEST_MODELS` names (`make test` fills it); the program is
 //! the one that cargo built in this profile.
 
-pub mod alone;
-pub mod calling;
 pub mod crash;
 pub mod damage;
 mod disk;
 mod engine;
 pub mod escapes;
+pub mod generated_models;
 mod lar;
-pub mod made;
 mod memory;
 mod models;
+pub mod offline;
 mod reasoning;
 mod senders;
 mod split;
 mod terminal;
+pub mod tool_caller;
 mod until;
 pub mod vocabulary;
 

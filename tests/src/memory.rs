@@ -32,11 +32,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_is_read_as_the_kernel_tells_it() {
+    fn memory_is_parsed_from_proc_status() {
         let status =
             "Name:\tlar\nVmHWM:\t   40000 kB\nVmRSS:\t   30000 kB\nRssAnon:\t   20000 kB\nThreads:\t2\n";
-        let told = ProcessMemory { resident: 30_720_000, peak: 40_960_000, anonymous: 20_480_000 };
-        assert_eq!(ProcessMemory::parse(status), Some(told));
+        let expected = ProcessMemory { resident: 30_720_000, peak: 40_960_000, anonymous: 20_480_000 };
+        assert_eq!(ProcessMemory::parse(status), Some(expected));
         assert_eq!(ProcessMemory::parse("Name:\tlar\nState:\tZ (zombie)\n"), None);
         let own = ProcessMemory::of(std::process::id()).unwrap();
         assert!(own.anonymous <= own.resident && own.resident <= own.peak, "{own:?}");

@@ -17,10 +17,10 @@ pub fn until<T>(what: &str, done: impl FnMut() -> Option<T>) -> T {
 
 /// Waits until `done` finds something; none when it does not within `limit`.
 pub(crate) fn within<T>(limit: Duration, mut done: impl FnMut() -> Option<T>) -> Option<T> {
-    let begun = lar_base::Instant::now();
+    let started_at = lar_base::Instant::now();
     loop {
         let found = done();
-        if found.is_some() || begun.elapsed() >= limit {
+        if found.is_some() || started_at.elapsed() >= limit {
             return found;
         }
         std::thread::sleep(LOOK_EVERY);

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use crate::made::Gguf;
+use crate::generated_models::Gguf;
 
 /// Bytes of a GGUF file that are read. The metadata comes first; that of 262,144 tokens with their merges takes some 16 MiB.
 const METADATA_BYTES_MAX: u64 = 64 << 20;

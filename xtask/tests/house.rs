@@ -174,7 +174,7 @@ fn only_in(word: &str, allowed: &[&str]) {
 }
 
 #[test]
-fn each_thing_is_known_in_one_place() {
+fn each_dependency_is_used_in_one_place() {
     only_in("rusqlite", &["crates/store/"]);
     only_in("reqwest", &["crates/egress/"]);
     only_in("axum", &["crates/server/"]);

@@ -82,7 +82,7 @@ fn only_functions_behind_an_attribute_are_tests() {
 }
 
 #[test]
-fn a_name_is_that_of_one_test() {
+fn each_listed_name_belongs_to_one_test() {
     let tests = [
         ("/a/crates/x/src/ps.rs", vec!["one", "screens"]),
         ("/a/crates/x/src/top.rs", vec!["screens"]),

@@ -80,7 +80,7 @@ pub(super) fn closed_loop(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let failed = std::rc::Rc::new(AtomicU64::new(0));
     let local = tokio::task::LocalSet::new();
-    let begun = Instant::now();
+    let started_at = Instant::now();
     let latencies = local.block_on(&runtime, async {
         let mut tasks = Vec::new();
         for _ in 0..connections {
@@ -90,14 +90,14 @@ pub(super) fn closed_loop(
                 let Ok(mut socket) = tokio::net::TcpStream::connect(address).await else { return latencies };
                 let _ = socket.set_nodelay(true);
                 let mut buffer = vec![0; 64 << 10];
-                while begun.elapsed() < duration {
+                while started_at.elapsed() < duration {
                     let sent = Instant::now();
                     let answered = async {
                         socket.write_all(&request).await.ok()?;
                         let mut answer = Answer::default();
                         loop {
                             let count = socket.read(&mut buffer).await.ok().filter(|count| *count > 0)?;
-                            if let Some(good) = answer.hear(&buffer[..count]) {
+                            if let Some(good) = answer.receive(&buffer[..count]) {
                                 return good.then_some(());
                             }
                         }
@@ -120,7 +120,7 @@ pub(super) fn closed_loop(
         }
         all
     });
-    let rate = latencies.len() as f64 / begun.elapsed().as_secs_f64();
+    let rate = latencies.len() as f64 / started_at.elapsed().as_secs_f64();
     Ok((rate, Measured { latencies, failed: failed.load(Ordering::Relaxed) }))
 }
 
@@ -141,7 +141,7 @@ fn exchange(socket: &mut TcpStream, request: &[u8]) -> bool {
         match socket.read(&mut buffer) {
             Ok(0) | Err(_) => return false,
             Ok(count) => {
-                if let Some(good) = answer.hear(&buffer[..count]) {
+                if let Some(good) = answer.receive(&buffer[..count]) {
                     return good;
                 }
             }
@@ -166,7 +166,7 @@ struct Head {
 
 impl Answer {
     /// Takes in bytes; says whether the answer was good once it is whole.
-    fn hear(&mut self, bytes: &[u8]) -> Option<bool> {
+    fn receive(&mut self, bytes: &[u8]) -> Option<bool> {
         self.bytes.extend_from_slice(bytes);
         if self.head.is_none() {
             self.head = head(&self.bytes);

@@ -11,7 +11,7 @@ use lar_base::{Caller, MemoryId};
 use lar_memory::{Item, MemoryScope, ReadAccess, Search};
 use serde_json::Value;
 
-use super::{House, Random, data};
+use super::{MemoryFixture, Random, data};
 use crate::progress;
 
 /// Memories that a ranking holds.
@@ -124,11 +124,11 @@ const RECORDED: [(&str, &str, f64); 4] = [
 /// Where it is worse.
 pub(crate) async fn gate() -> anyhow::Result<()> {
     for collection in [sessions()?, paragraphs()?].into_iter().flatten() {
-        let house = House::open().await?;
-        let documents = remember(&house, &collection).await?;
-        let reader = house.memories.authorize_read(house.caller.clone(), MemoryScope::default()).await?;
-        let words = all(&house, &reader, &collection, &documents, Some(1.0)).await?;
-        let ours = all(&house, &reader, &collection, &documents, None).await?;
+        let fixture = MemoryFixture::open().await?;
+        let documents = remember(&fixture, &collection).await?;
+        let reader = fixture.memories.authorize_read(fixture.caller.clone(), MemoryScope::default()).await?;
+        let words = all(&fixture, &reader, &collection, &documents, Some(1.0)).await?;
+        let ours = all(&fixture, &reader, &collection, &documents, None).await?;
         let measures: [(&str, Quality); 2] = [("recall@5", recall), ("nDCG@10", ndcg)];
         for (name, measure) in measures {
             let scores = |rankings: &Rankings| -> Vec<f64> {
@@ -140,17 +140,17 @@ pub(crate) async fn gate() -> anyhow::Result<()> {
             let recorded = vec![recorded.map_or(0.0, |(_, _, figure)| *figure); ours.len()];
             let (_, beside_words) = interval(&ours, &words);
             let (_, beside_recorded) = interval(&ours, &recorded);
-            let told = format!(
+            let message = format!(
                 "{} {name}: {:.3}, words alone {:.3}, recorded {:.3}",
                 collection.name,
                 mean(&ours),
                 mean(&words),
                 mean(&recorded)
             );
-            progress(&format!("  {told}"));
-            anyhow::ensure!(beside_words >= 0.0, "{told}: significantly worse than words alone");
+            progress(&format!("  {message}"));
+            anyhow::ensure!(beside_words >= 0.0, "{message}: significantly worse than words alone");
             // Rounded as it was recorded.
-            anyhow::ensure!(beside_recorded >= -0.0005, "{told}: significantly worse than recorded");
+            anyhow::ensure!(beside_recorded >= -0.0005, "{message}: significantly worse than recorded");
         }
     }
     Ok(())
@@ -168,20 +168,20 @@ struct Ranked {
 }
 
 async fn rank(collection: &Collection) -> anyhow::Result<Ranked> {
-    let house = House::open().await?;
-    let documents = remember(&house, collection).await?;
-    let reader = house.memories.authorize_read(house.caller.clone(), MemoryScope::default()).await?;
-    let words = all(&house, &reader, collection, &documents, Some(1.0)).await?;
-    let vectors = all(&house, &reader, collection, &documents, Some(0.0)).await?;
+    let fixture = MemoryFixture::open().await?;
+    let documents = remember(&fixture, collection).await?;
+    let reader = fixture.memories.authorize_read(fixture.caller.clone(), MemoryScope::default()).await?;
+    let words = all(&fixture, &reader, collection, &documents, Some(1.0)).await?;
+    let vectors = all(&fixture, &reader, collection, &documents, Some(0.0)).await?;
     let fused = words.iter().zip(&vectors).map(|(words, vectors)| fuse(words, vectors)).collect();
-    let ours = all(&house, &reader, collection, &documents, None).await?;
+    let ours = all(&fixture, &reader, collection, &documents, None).await?;
     let mut by_weight = Vec::new();
     for weight in WEIGHTS {
-        by_weight.push(all(&house, &reader, collection, &documents, Some(weight)).await?);
+        by_weight.push(all(&fixture, &reader, collection, &documents, Some(weight)).await?);
     }
     let mut two_steps = Vec::new();
     for share in SECOND_SHARES {
-        two_steps.push(in_two_steps(&house, &reader, collection, &documents, share).await?);
+        two_steps.push(in_two_steps(&fixture, &reader, collection, &documents, share).await?);
     }
     Ok(Ranked { words, vectors, fused, ours, by_weight, two_steps })
 }
@@ -189,7 +189,7 @@ async fn rank(collection: &Collection) -> anyhow::Result<Ranked> {
 /// Searches with the question, then with each of the best memories that it found; the second scores count by `share` and
 /// by what led to them.
 async fn in_two_steps(
-    house: &House,
+    fixture: &MemoryFixture,
     reader: &ReadAccess,
     collection: &Collection,
     documents: &HashMap<MemoryId, String>,
@@ -198,7 +198,7 @@ async fn in_two_steps(
     let mut rankings = Vec::new();
     for (question, _) in &collection.questions {
         let search = |query: String| Search { query, limit: DEPTH, ..Search::default() };
-        let first = house.memories.search(reader, search(question.clone())).await?;
+        let first = fixture.memories.search(reader, search(question.clone())).await?;
         let mut scores: HashMap<&String, f32> = HashMap::new();
         for hit in &first.hits {
             let Some(document) = documents.get(&hit.memory.id) else { continue };
@@ -208,7 +208,7 @@ async fn in_two_steps(
         let mut second: HashMap<&String, f32> = HashMap::new();
         for from in first.hits.iter().take(SECOND_FROM) {
             let query: String = from.text.chars().take(SECOND_CHARS).collect();
-            for hit in house.memories.search(reader, search(query)).await?.hits {
+            for hit in fixture.memories.search(reader, search(query)).await?.hits {
                 let own = hit.memory.id == from.memory.id;
                 let Some(document) = documents.get(&hit.memory.id).filter(|_| !own) else { continue };
                 let score = second.entry(document).or_default();
@@ -226,9 +226,12 @@ async fn in_two_steps(
 }
 
 /// Remembers all texts and returns the document of each memory.
-async fn remember(house: &House, collection: &Collection) -> anyhow::Result<HashMap<MemoryId, String>> {
-    let caller: Caller = house.caller.clone();
-    let writer = house.memories.authorize_write(caller, MemoryScope::default()).await?;
+async fn remember(
+    fixture: &MemoryFixture,
+    collection: &Collection,
+) -> anyhow::Result<HashMap<MemoryId, String>> {
+    let caller: Caller = fixture.caller.clone();
+    let writer = fixture.memories.authorize_write(caller, MemoryScope::default()).await?;
     let mut documents = HashMap::new();
     let mut before: Option<MemoryId> = None;
     let item = |document: &str, text: &str, after: Option<MemoryId>| Item {
@@ -241,7 +244,7 @@ async fn remember(house: &House, collection: &Collection) -> anyhow::Result<Hash
     for some in collection.texts.chunks(if dialogue { 1 } else { BATCH }) {
         let items =
             some.iter().map(|(document, text, behind)| item(document, text, before.filter(|_| *behind)));
-        let stored = house.memories.ingest(&writer, items.collect(), None).await;
+        let stored = fixture.memories.ingest(&writer, items.collect(), None).await;
         // Tokens and keys that people show in dialogues are kept out here as anywhere.
         let Ok(stored) = stored else { continue };
         for ingested in stored {
@@ -255,7 +258,7 @@ async fn remember(house: &House, collection: &Collection) -> anyhow::Result<Hash
 }
 
 async fn all(
-    house: &House,
+    fixture: &MemoryFixture,
     reader: &ReadAccess,
     collection: &Collection,
     documents: &HashMap<MemoryId, String>,
@@ -264,7 +267,7 @@ async fn all(
     let mut rankings = Vec::new();
     for (question, _) in &collection.questions {
         let search = Search { query: question.clone(), limit: DEPTH, keyword_weight, ..Search::default() };
-        let found = house.memories.search(reader, search).await?;
+        let found = fixture.memories.search(reader, search).await?;
         let mut seen = BTreeSet::new();
         let hits = found.hits.iter().flat_map(|hit| std::iter::once(&hit.memory.id).chain(&hit.duplicates));
         let ranking =

@@ -10,7 +10,7 @@ use lar_base::{Instant, MemoryId, Timestamp};
 use lar_memory::{Item, MemoryScope, Search, chunks, strength};
 use lar_store::{Change, Embedder, MemoryKind, NewMemory, Provenance, Vectors};
 
-use super::{House, Random};
+use super::{MemoryFixture, Random};
 use crate::{progress, quantile};
 
 /// Memories that are searched.
@@ -38,12 +38,12 @@ const RECALL_SEARCHES: usize = 100;
 /// Searches whose query is embedded, too.
 const TOGETHER: usize = 100;
 
-struct Made {
+struct Generator {
     random: Random,
     topics: Vec<Vec<f32>>,
 }
 
-impl Made {
+impl Generator {
     fn new() -> Self {
         let mut random = Random::new(42);
         let topics = (0..TOPICS).map(|_| (0..DIMENSION).map(|_| random.normal()).collect()).collect();
@@ -68,11 +68,11 @@ impl Made {
 }
 
 pub(crate) async fn searches() -> anyhow::Result<String> {
-    let house = House::open().await?;
-    let writer = house.memories.authorize_write(house.caller.clone(), MemoryScope::default()).await?;
-    let reader = house.memories.authorize_read(house.caller.clone(), MemoryScope::default()).await?;
-    let embedder = made_by(&house);
-    let mut made = Made::new();
+    let fixture = MemoryFixture::open().await?;
+    let writer = fixture.memories.authorize_write(fixture.caller.clone(), MemoryScope::default()).await?;
+    let reader = fixture.memories.authorize_read(fixture.caller.clone(), MemoryScope::default()).await?;
+    let embedder = embedder_of(&fixture);
+    let mut generator = Generator::new();
     let mut text = format!(
         "Memories of {TEXT_WORDS} words (Zipf over {VOCABULARY}) with vectors of {DIMENSION} numbers around {TOPICS} middles; \
          {SEARCHES} searches of {QUERY_WORDS} words with a vector, ten results each, one after the other, read from the \
@@ -92,32 +92,42 @@ pub(crate) async fn searches() -> anyhow::Result<String> {
             let count = BATCH.min(size - stored);
             let mut new = Vec::with_capacity(count);
             for at in 0..count {
-                let vector = made.vector();
-                new.push(new_memory(&mut made, writer.space(), &house, &embedder, stored + at, &vector));
+                let vector = generator.vector();
+                new.push(new_memory(
+                    &mut generator,
+                    writer.space(),
+                    &fixture,
+                    &embedder,
+                    stored + at,
+                    &vector,
+                ));
                 if stored + at < RECALL_SIZE {
                     exact.push(vector);
                 }
             }
-            house.store.memories_create(new, Change::new(house.caller.key(), "create", None), None).await?;
+            fixture
+                .store
+                .memories_create(new, Change::new(fixture.caller.key(), "create", None), None)
+                .await?;
             stored += count;
         }
-        house.memories.forget_indexes(&reader);
+        fixture.memories.forget_indexes(&reader);
         let mut times = [Vec::new(), Vec::new()];
-        let begun = Instant::now();
-        search(&house, &reader, &mut made, false).await?;
-        let first = begun.elapsed().as_secs_f64() * 1000.0;
+        let started_at = Instant::now();
+        search(&fixture, &reader, &mut generator, false).await?;
+        let first = started_at.elapsed().as_secs_f64() * 1000.0;
         for at in 0..SEARCHES * 2 {
-            let begun = Instant::now();
-            search(&house, &reader, &mut made, at % 2 == 1).await?;
-            times[at % 2].push(begun.elapsed().as_secs_f64() * 1000.0);
+            let started_at = Instant::now();
+            search(&fixture, &reader, &mut generator, at % 2 == 1).await?;
+            times[at % 2].push(started_at.elapsed().as_secs_f64() * 1000.0);
         }
         let mut together = Vec::new();
         let mut stages: [Vec<f64>; 5] = Default::default();
         for _ in 0..TOGETHER {
-            let search = Search { query: made.text(QUERY_WORDS), limit: 10, ..Search::default() };
-            let begun = Instant::now();
-            let found = house.memories.search(&reader, search).await?;
-            together.push(begun.elapsed().as_secs_f64() * 1000.0);
+            let search = Search { query: generator.text(QUERY_WORDS), limit: 10, ..Search::default() };
+            let started_at = Instant::now();
+            let found = fixture.memories.search(&reader, search).await?;
+            together.push(started_at.elapsed().as_secs_f64() * 1000.0);
             for (times, (_, took)) in stages.iter_mut().zip(found.stages.named()) {
                 times.push(took.as_secs_f64() * 1000.0);
             }
@@ -130,12 +140,12 @@ pub(crate) async fn searches() -> anyhow::Result<String> {
         together.sort_by(f64::total_cmp);
         writeln!(parts, " {:.2} |", quantile(&together, 0.5))?;
         if size == RECALL_SIZE {
-            near = recall(&house, &reader, &mut made, &exact).await?;
+            near = recall(&fixture, &reader, &mut generator, &exact).await?;
         }
         times.iter_mut().for_each(|times| times.sort_by(f64::total_cmp));
-        let (_, bytes) = house.memories.stats(&reader).await?;
-        let log = house.store.path().with_extension("db-wal");
-        let file = std::fs::metadata(house.store.path())?.len() + std::fs::metadata(log)?.len();
+        let (_, bytes) = fixture.memories.stats(&reader).await?;
+        let log = fixture.store.path().with_extension("db-wal");
+        let file = std::fs::metadata(fixture.store.path())?.len() + std::fs::metadata(log)?.len();
         writeln!(
             text,
             "| {size} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {first:.0} | {} | {} |",
@@ -154,16 +164,16 @@ pub(crate) async fn searches() -> anyhow::Result<String> {
 
 /// How many of the ten nearest by exact products of f32 are among the ten that a search by meaning alone finds.
 async fn recall(
-    house: &House,
+    fixture: &MemoryFixture,
     reader: &lar_memory::ReadAccess,
-    made: &mut Made,
+    generator: &mut Generator,
     exact: &[Vec<f32>],
 ) -> anyhow::Result<String> {
     let product = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
     let lengths: Vec<f32> = exact.iter().map(|vector| product(vector, vector).sqrt()).collect();
     let mut found = 0;
     for _ in 0..RECALL_SEARCHES {
-        let query = made.vector();
+        let query = generator.vector();
         let mut scored: Vec<(f32, usize)> = exact
             .iter()
             .zip(&lengths)
@@ -171,11 +181,12 @@ async fn recall(
             .map(|(at, (vector, length))| (product(vector, &query) / length, at))
             .collect();
         scored.sort_by(|a, b| b.0.total_cmp(&a.0));
-        let wanted: Vec<String> = scored[..10].iter().map(|(_, at)| format!(" n{at}")).collect();
+        let expected: Vec<String> = scored[..10].iter().map(|(_, at)| format!(" n{at}")).collect();
         let search =
             Search { query: "w1x".into(), limit: 10, keyword_weight: Some(0.0), ..Search::default() };
-        let hits = house.memories.search_embedded(reader, &search, &house.embedder, &query).await?.hits;
-        found += hits.iter().filter(|hit| wanted.iter().any(|end| hit.memory.content.ends_with(end))).count();
+        let hits = fixture.memories.search_embedded(reader, &search, &fixture.embedder, &query).await?.hits;
+        found +=
+            hits.iter().filter(|hit| expected.iter().any(|end| hit.memory.content.ends_with(end))).count();
     }
     let recall = found as f64 / (10 * RECALL_SEARCHES) as f64;
     Ok(format!(
@@ -184,35 +195,35 @@ async fn recall(
 }
 
 /// The embedder that is there, so that nothing is embedded anew behind what is timed.
-fn made_by(house: &House) -> Embedder {
-    Embedder { digest: house.embedder.clone(), name: "made".into(), dimension: DIMENSION as u32 }
+fn embedder_of(fixture: &MemoryFixture) -> Embedder {
+    Embedder { digest: fixture.embedder.clone(), name: "made".into(), dimension: DIMENSION as u32 }
 }
 
 /// A search with a vector, and with a tag that one memory in a hundred has where that is wanted.
 async fn search(
-    house: &House,
+    fixture: &MemoryFixture,
     reader: &lar_memory::ReadAccess,
-    made: &mut Made,
+    generator: &mut Generator,
     filtered: bool,
 ) -> anyhow::Result<()> {
-    let mut search = Search { query: made.text(QUERY_WORDS), limit: 10, ..Search::default() };
+    let mut search = Search { query: generator.text(QUERY_WORDS), limit: 10, ..Search::default() };
     if filtered {
         search.filter.tags.push("t7".into());
     }
-    let vector = made.vector();
-    house.memories.search_embedded(reader, &search, &house.embedder, &vector).await?;
+    let vector = generator.vector();
+    fixture.memories.search_embedded(reader, &search, &fixture.embedder, &vector).await?;
     Ok(())
 }
 
 fn new_memory(
-    made: &mut Made,
+    generator: &mut Generator,
     space: lar_base::SpaceId,
-    house: &House,
+    fixture: &MemoryFixture,
     embedder: &Embedder,
     number: usize,
     vector: &[f32],
 ) -> NewMemory {
-    let content = format!("{} n{number}", made.text(TEXT_WORDS));
+    let content = format!("{} n{number}", generator.text(TEXT_WORDS));
     let tags = vec![format!("t{}", number % 100)];
     let mut chunks = chunks(&content, &tags, None);
     for chunk in &mut chunks {
@@ -228,7 +239,7 @@ fn new_memory(
         content,
         tags,
         project: None,
-        provenance: Provenance { key: house.caller.key(), source: None, conversation: None, message: None },
+        provenance: Provenance { key: fixture.caller.key(), source: None, conversation: None, message: None },
         occurred_at: None,
         valid_from: None,
         valid_to: None,
@@ -261,53 +272,53 @@ pub(crate) async fn ingests() -> anyhow::Result<String> {
             quantile(&together, 0.99),
         )?;
     }
-    let house = House::open().await?;
-    let writer = house.memories.authorize_write(house.caller.clone(), MemoryScope::default()).await?;
-    let mut made = Made::new();
+    let fixture = MemoryFixture::open().await?;
+    let writer = fixture.memories.authorize_write(fixture.caller.clone(), MemoryScope::default()).await?;
+    let mut generator = Generator::new();
     let items: Vec<Item> =
-        (0..1000).map(|_| Item { content: made.text(TEXT_WORDS), ..Item::default() }).collect();
-    let begun = Instant::now();
-    house.memories.ingest(&writer, items, None).await?;
+        (0..1000).map(|_| Item { content: generator.text(TEXT_WORDS), ..Item::default() }).collect();
+    let started_at = Instant::now();
+    fixture.memories.ingest(&writer, items, None).await?;
     writeln!(
         text,
         "\nOne batch of 1,000, together: {:.0} a second.",
-        1000.0 / begun.elapsed().as_secs_f64()
+        1000.0 / started_at.elapsed().as_secs_f64()
     )?;
     Ok(text)
 }
 
 async fn round(callers: usize, embedding: bool) -> anyhow::Result<Vec<f64>> {
-    let house = std::sync::Arc::new(House::open().await?);
-    let writer = house.memories.authorize_write(house.caller.clone(), MemoryScope::default()).await?;
-    let reader = house.memories.authorize_read(house.caller.clone(), MemoryScope::default()).await?;
-    let embedder = made_by(&house);
+    let fixture = std::sync::Arc::new(MemoryFixture::open().await?);
+    let writer = fixture.memories.authorize_write(fixture.caller.clone(), MemoryScope::default()).await?;
+    let reader = fixture.memories.authorize_read(fixture.caller.clone(), MemoryScope::default()).await?;
+    let embedder = embedder_of(&fixture);
     // The index is there and is kept up.
-    search(&house, &reader, &mut Made::new(), false).await?;
-    house
+    search(&fixture, &reader, &mut Generator::new(), false).await?;
+    fixture
         .memories
         .ingest(&writer, vec![Item { content: "the first".into(), ..Item::default() }], None)
         .await?;
     let mut all = tokio::task::JoinSet::new();
-    let begun = Instant::now();
+    let started_at = Instant::now();
     for caller in 0..callers {
-        let (house, writer, embedder) = (house.clone(), writer.clone(), embedder.clone());
+        let (fixture, writer, embedder) = (fixture.clone(), writer.clone(), embedder.clone());
         all.spawn(async move {
-            let mut made = Made::new();
-            made.random = Random::new(caller as u64 + 1);
+            let mut generator = Generator::new();
+            generator.random = Random::new(caller as u64 + 1);
             let mut times = Vec::new();
             for at in 0.. {
-                if begun.elapsed() >= ROUND {
+                if started_at.elapsed() >= ROUND {
                     break;
                 }
                 let number = caller * 10_000_000 + at;
-                let vector = made.vector();
-                let memory = new_memory(&mut made, writer.space(), &house, &embedder, number, &vector);
+                let vector = generator.vector();
+                let memory = new_memory(&mut generator, writer.space(), &fixture, &embedder, number, &vector);
                 let one = Instant::now();
                 let done = if embedding {
                     let item = Item { content: memory.content, ..Item::default() };
-                    house.memories.ingest(&writer, vec![item], None).await.is_ok()
+                    fixture.memories.ingest(&writer, vec![item], None).await.is_ok()
                 } else {
-                    house.memories.store_prepared(&writer, vec![memory]).await.is_ok()
+                    fixture.memories.store_prepared(&writer, vec![memory]).await.is_ok()
                 };
                 if done {
                     times.push(one.elapsed().as_secs_f64() * 1000.0);

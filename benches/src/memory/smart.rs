@@ -10,7 +10,7 @@ use lar_memory::{
 };
 use lar_store::MemoryList;
 
-use super::House;
+use super::MemoryFixture;
 use crate::progress;
 
 const PAIRS: &str = include_str!("../../data/smart-ingest.tsv");
@@ -24,11 +24,11 @@ struct Pair {
     label: &'static str,
     field: &'static str,
     known: &'static str,
-    told: &'static str,
+    incoming: &'static str,
 }
 
 pub(crate) async fn measure() -> anyhow::Result<String> {
-    let house = House::open().await?;
+    let fixture = MemoryFixture::open().await?;
     let pairs = pairs();
     let mut text = String::from(
         "Pairs of things told one after the other, the second by `POST memories/smart`. *calibration* and *held* were written \
@@ -45,11 +45,11 @@ pub(crate) async fn measure() -> anyhow::Result<String> {
             let mut lost = 0;
             for (at, pair) in pairs.iter().enumerate().filter(|(_, pair)| pair.set == set) {
                 let space = if crowded { format!("crowd-{}", pair.field) } else { format!("pair-{at}") };
-                let writer = writer(&house, &space).await?;
+                let writer = writer(&fixture, &space).await?;
                 if crowded {
-                    fill(&house, &writer, &pairs, pair.field).await?;
+                    fill(&fixture, &writer, &pairs, pair.field).await?;
                 }
-                let (decided, kept) = tell(&house, &writer, pair).await?;
+                let (decided, kept) = ingest_pair(&fixture, &writer, pair).await?;
                 lost += usize::from(!kept && pair.label != "reject");
                 outcomes.push((pair.label, decided.decision.as_str()));
             }
@@ -60,7 +60,7 @@ pub(crate) async fn measure() -> anyhow::Result<String> {
             }
         }
     }
-    bounds(&mut matrices, &house, &pairs).await?;
+    bounds(&mut matrices, &fixture, &pairs).await?;
     Ok(text + &matrices)
 }
 
@@ -73,22 +73,27 @@ fn pairs() -> Vec<Pair> {
             label: columns.next()?,
             field: columns.next()?,
             known: columns.next()?,
-            told: columns.next()?,
+            incoming: columns.next()?,
         })
     };
     rows.filter_map(pair).collect()
 }
 
-async fn writer(house: &House, agent: &str) -> anyhow::Result<WriteAccess> {
-    let own = &house.caller;
+async fn writer(fixture: &MemoryFixture, agent: &str) -> anyhow::Result<WriteAccess> {
+    let own = &fixture.caller;
     let agent = Some(agent.to_owned());
     let caller = Caller::authenticated(own.user(), own.key(), agent, own.scopes().clone(), own.memory());
-    Ok(house.memories.authorize_write(caller, MemoryScope::default()).await?)
+    Ok(fixture.memories.authorize_write(caller, MemoryScope::default()).await?)
 }
 
 /// Remembers what is known of every other field of life, once.
-async fn fill(house: &House, writer: &WriteAccess, pairs: &[Pair], field: &str) -> anyhow::Result<()> {
-    if !house
+async fn fill(
+    fixture: &MemoryFixture,
+    writer: &WriteAccess,
+    pairs: &[Pair],
+    field: &str,
+) -> anyhow::Result<()> {
+    if !fixture
         .store
         .memory_list(MemoryList { spaces: vec![writer.space()], limit: 1, ..MemoryList::default() })
         .await?
@@ -99,18 +104,22 @@ async fn fill(house: &House, writer: &WriteAccess, pairs: &[Pair], field: &str) 
     let others: BTreeSet<&str> =
         pairs.iter().filter(|pair| pair.field != field).map(|pair| pair.known).collect();
     let items = others.into_iter().map(|known| Item { content: known.to_owned(), ..Item::default() });
-    house.memories.ingest(writer, items.collect(), None).await?;
+    fixture.memories.ingest(writer, items.collect(), None).await?;
     Ok(())
 }
 
 /// Tells both, and whether both texts are there afterwards, in a memory or its history; then erases what they made.
-async fn tell(house: &House, writer: &WriteAccess, pair: &Pair) -> anyhow::Result<(SmartIngestResult, bool)> {
-    let memories = &house.memories;
+async fn ingest_pair(
+    fixture: &MemoryFixture,
+    writer: &WriteAccess,
+    pair: &Pair,
+) -> anyhow::Result<(SmartIngestResult, bool)> {
+    let memories = &fixture.memories;
     let known = Item { content: pair.known.to_owned(), ..Item::default() };
     let known = memories.ingest(writer, vec![known], None).await?;
     let Some(known) = known.into_iter().next() else { anyhow::bail!("nothing was stored") };
-    let told = Item { content: pair.told.to_owned(), ..Item::default() };
-    let decided = memories.ingest_smart(writer, told, None).await?;
+    let incoming = Item { content: pair.incoming.to_owned(), ..Item::default() };
+    let decided = memories.ingest_smart(writer, incoming, None).await?;
     let reader = memories.authorize_read(writer.caller().clone(), MemoryScope::default()).await?;
     let mut kept = String::new();
     let ids: BTreeSet<_> = [Some(known.memory.id), decided.memory.as_ref().map(|memory| memory.id)]
@@ -127,7 +136,7 @@ async fn tell(house: &House, writer: &WriteAccess, pair: &Pair) -> anyhow::Resul
     for id in ids {
         memories.erase(writer, id).await?;
     }
-    Ok((decided, kept.contains(pair.known) && kept.contains(pair.told)))
+    Ok((decided, kept.contains(pair.known) && kept.contains(pair.incoming)))
 }
 
 fn summary(text: &mut String, name: &str, outcomes: &[(&str, &str)], lost: usize) -> anyhow::Result<()> {
@@ -172,18 +181,22 @@ fn matrix(text: &mut String, set: &str, outcomes: &[(&str, &str)]) -> anyhow::Re
 }
 
 /// How many decisions of the calibration set are right and wrong by the bound that the meaning must reach.
-async fn bounds(text: &mut String, house: &House, pairs: &[Pair]) -> anyhow::Result<()> {
+async fn bounds(text: &mut String, fixture: &MemoryFixture, pairs: &[Pair]) -> anyhow::Result<()> {
     let mut meant = Vec::new();
     for (at, pair) in
         pairs.iter().enumerate().filter(|(_, pair)| pair.set == "calibration" && pair.label != "reject")
     {
-        let writer = writer(house, &format!("bound-{at}")).await?;
+        let writer = writer(fixture, &format!("bound-{at}")).await?;
         let known = Item { content: pair.known.to_owned(), ..Item::default() };
-        house.memories.ingest(&writer, vec![known], None).await?;
-        let reader = house.memories.authorize_read(writer.caller().clone(), MemoryScope::default()).await?;
-        let search =
-            Search { query: pair.told.to_owned(), limit: 1, keyword_weight: Some(0.0), ..Search::default() };
-        let found = house.memories.search(&reader, search).await?;
+        fixture.memories.ingest(&writer, vec![known], None).await?;
+        let reader = fixture.memories.authorize_read(writer.caller().clone(), MemoryScope::default()).await?;
+        let search = Search {
+            query: pair.incoming.to_owned(),
+            limit: 1,
+            keyword_weight: Some(0.0),
+            ..Search::default()
+        };
+        let found = fixture.memories.search(&reader, search).await?;
         meant.push((pair, found.hits.first().and_then(|hit| hit.similarity).unwrap_or_default()));
     }
     write!(text, "\n| right / wrong on calibration, by the least meaning |")?;
@@ -205,7 +218,7 @@ async fn bounds(text: &mut String, house: &House, pairs: &[Pair]) -> anyhow::Res
         write!(text, "| {name} |")?;
         for bound in BOUNDS {
             let got = meant.iter().filter(|(pair, meaning)| {
-                decision_on(pair.known, pair.told, Some((*meaning, nearness(bound)))).as_str() == label
+                decision_on(pair.known, pair.incoming, Some((*meaning, nearness(bound)))).as_str() == label
             });
             let (right, wrong): (Vec<&str>, Vec<&str>) =
                 got.map(|(pair, _)| pair.label).partition(|labelled| *labelled == label);

@@ -52,8 +52,8 @@ impl<'a> Client<'a> {
             let at = (self.step + self.index * USES.len() / CLIENTS) % USES.len();
             let done = {
                 let _busy = self.shared.quiet.read().unwrap_or_else(PoisonError::into_inner);
-                let begun = Instant::now();
-                self.use_once(at).map_err(|error| (error, self.look(begun)))
+                let started_at = Instant::now();
+                self.use_once(at).map_err(|error| (error, self.look(started_at)))
             };
             self.shared.uses[at].fetch_add(1, Ordering::Relaxed);
             if let Err((error, state)) = done {
@@ -72,8 +72,8 @@ impl<'a> Client<'a> {
     /// How old the use is that failed and what its last whole request took; what the server says of its queues at this time,
     /// and of this client's newest tasks once they are over: one without `queue_ms` never had a lease, one without `ttft_ms`
     /// no token.
-    fn look(&self, begun: Instant) -> String {
-        let (age, took) = (begun.elapsed().as_secs_f64(), self.took.get().as_secs_f64());
+    fn look(&self, started_at: Instant) -> String {
+        let (age, took) = (started_at.elapsed().as_secs_f64(), self.took.get().as_secs_f64());
         let now = Timestamp::now();
         let metrics = self.lar.get("/metrics").body;
         let numbers = metrics.lines().filter(|line| NUMBERS.iter().any(|name| line.starts_with(name)));
@@ -92,9 +92,9 @@ impl<'a> Client<'a> {
     /// Counts a request, has it answered and notes what that took.
     fn timed(&self, send: impl FnOnce() -> Answer) -> Answer {
         self.count_request();
-        let begun = Instant::now();
+        let started_at = Instant::now();
         let answer = send();
-        let took = begun.elapsed();
+        let took = started_at.elapsed();
         self.took.set(took);
         let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         self.shared.longest_ms[self.at].fetch_max(millis, Ordering::Relaxed);

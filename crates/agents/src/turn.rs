@@ -18,7 +18,9 @@ use lar_gateway::{
     Admitted, Count, Gateway, OnDisconnect, Task, TaskEvent, TaskEventReader, TaskHandle, Work,
 };
 use lar_memory::MemoryActivity;
-use lar_store::{AnswerEnd, Message, NewMessage, NewTurn, Once, OwnedConversation, Status, Store};
+use lar_store::{
+    AnswerEnd, IdempotentRequest, Message, NewMessage, NewTurn, OwnedConversation, Status, Store,
+};
 
 use crate::recall::{ChatMemory, CitationTracker, activity_ids_json};
 
@@ -45,7 +47,7 @@ pub struct TurnRequest {
     /// How to sample.
     pub sampling: Sampling,
     /// What the request is known by when it is sent again.
-    pub once: Option<Once>,
+    pub once: Option<IdempotentRequest>,
 }
 
 /// A turn that has begun.
@@ -128,7 +130,7 @@ impl Turns {
             .turn_begin(
                 &request.conversation,
                 NewTurn {
-                    said: request.user_message,
+                    user_message: request.user_message,
                     answer_to: request.answer_to,
                     task: admitted.start(),
                     memory: activity_json,

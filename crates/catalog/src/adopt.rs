@@ -14,7 +14,7 @@ const FILES_MAX: usize = 100_000;
 
 /// Where other programs keep their models.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Places {
+pub struct ModelFolders {
     /// Ollama's `models` folders.
     pub ollama: Vec<PathBuf>,
     /// LM Studio's.
@@ -25,7 +25,7 @@ pub struct Places {
 
 /// What a person's environment says of other programs' folders: the variables that those programs read themselves.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct PlaceSettings {
+pub struct ModelFolderSettings {
     /// `HOME`.
     pub home: Option<PathBuf>,
     /// `OLLAMA_MODELS`.
@@ -38,12 +38,12 @@ pub struct PlaceSettings {
     pub xdg_cache_home: Option<PathBuf>,
 }
 
-impl Places {
+impl ModelFolders {
     /// Where these programs keep models: the folders that the environment and LM Studio's own settings name, and those that
     /// the programs use by default.
     #[must_use]
-    pub fn of(settings: &PlaceSettings) -> Self {
-        let PlaceSettings { home, ollama_models, hf_hub_cache, hf_home, xdg_cache_home } = settings;
+    pub fn of(settings: &ModelFolderSettings) -> Self {
+        let ModelFolderSettings { home, ollama_models, hf_hub_cache, hf_home, xdg_cache_home } = settings;
         let below = |path: &str| home.as_ref().map(|home| home.join(path));
         let ollama = [ollama_models.clone(), below(".ollama/models"), Some(OLLAMA_SERVICE.into())];
         let hugging_face = [
@@ -87,7 +87,7 @@ fn each_once(paths: impl Iterator<Item = PathBuf>) -> Vec<PathBuf> {
 
 /// A model file that another program holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct AdoptableModel {
     /// Which program, for people.
     pub program: &'static str,
     /// The name that program has for it.
@@ -99,8 +99,8 @@ pub struct Found {
 }
 
 /// Every GGUF model that the programs hold, each file once.
-pub(crate) fn search(places: &Places) -> Vec<Found> {
-    let mut found: BTreeMap<PathBuf, Found> = BTreeMap::new();
+pub(crate) fn search(places: &ModelFolders) -> Vec<AdoptableModel> {
+    let mut found: BTreeMap<PathBuf, AdoptableModel> = BTreeMap::new();
     let all = places.ollama.iter().flat_map(|root| ollama(root));
     let all = all.chain(places.lm_studio.iter().flat_map(|root| gguf_files("LM Studio", root)));
     let all = all.chain(places.hugging_face.iter().flat_map(|root| gguf_files("Hugging Face cache", root)));
@@ -112,7 +112,7 @@ pub(crate) fn search(places: &Places) -> Vec<Found> {
 }
 
 /// Ollama keeps manifests (`manifests/HOST/NAMESPACE/NAME/TAG`) that name blobs by digest.
-fn ollama(root: &Path) -> Vec<Found> {
+fn ollama(root: &Path) -> Vec<AdoptableModel> {
     let mut found = Vec::new();
     for path in files(&root.join("manifests")) {
         let Ok(text) = std::fs::read(&path) else { continue };
@@ -135,13 +135,18 @@ fn ollama(root: &Path) -> Vec<Found> {
         let name = if tag == "latest" { name } else { format!("{name}-{tag}") };
         let blob = root.join("blobs").join(format!("sha256-{digest}"));
         if blob.is_file() {
-            found.push(Found { program: "Ollama", name, path: blob, sha256: Some(digest.to_owned()) });
+            found.push(AdoptableModel {
+                program: "Ollama",
+                name,
+                path: blob,
+                sha256: Some(digest.to_owned()),
+            });
         }
     }
     found
 }
 
-fn gguf_files(program: &'static str, root: &Path) -> Vec<Found> {
+fn gguf_files(program: &'static str, root: &Path) -> Vec<AdoptableModel> {
     let gguf =
         |path: &PathBuf| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"));
     // Further parts of a model in several files are found through its first.
@@ -152,7 +157,7 @@ fn gguf_files(program: &'static str, root: &Path) -> Vec<Found> {
         .filter_map(|path| {
             let name = path.file_name()?.to_string_lossy().into_owned();
             let vision = name.to_ascii_lowercase().starts_with("mmproj");
-            (is_first(&name) && !vision).then_some(Found { program, name, path, sha256: None })
+            (is_first(&name) && !vision).then_some(AdoptableModel { program, name, path, sha256: None })
         })
         .collect()
 }
@@ -187,14 +192,14 @@ mod tests {
         std::fs::write(at(".lmstudio-home-pointer"), format!("{}\n", at("moved").display())).unwrap();
         std::fs::write(at("moved/settings.json"), r#"{"downloadsFolder":"/big/lm"}"#).unwrap();
         std::fs::write(at(".lmstudio/settings.json"), "not JSON").unwrap();
-        let settings = PlaceSettings {
+        let settings = ModelFolderSettings {
             home: Some(home.path().into()),
             ollama_models: Some("/big/ollama".into()),
             hf_hub_cache: Some("/big/hub".into()),
             hf_home: Some("/big/hf".into()),
             xdg_cache_home: Some(at(".cache")),
         };
-        let expected = Places {
+        let expected = ModelFolders {
             ollama: vec!["/big/ollama".into(), at(".ollama/models"), OLLAMA_SERVICE.into()],
             lm_studio: vec![
                 "/big/lm".into(),
@@ -204,6 +209,6 @@ mod tests {
             ],
             hugging_face: vec!["/big/hub".into(), "/big/hf/hub".into(), at(".cache/huggingface/hub")],
         };
-        assert_eq!(Places::of(&settings), expected);
+        assert_eq!(ModelFolders::of(&settings), expected);
     }
 }

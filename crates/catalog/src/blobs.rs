@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use lar_base::{Bytes, secret};
 use sha2::{Digest as _, Sha256};
 
-use crate::model::{File, FileRole, Model, Place};
+use crate::model::{File, FileLocation, FileRole, Model};
 use crate::pull::PullLock;
 use crate::{Error, split};
 
@@ -53,13 +53,13 @@ impl Directory {
 
     /// Where a file of a model is.
     pub(crate) fn path(&self, file: &File) -> PathBuf {
-        match &file.place {
-            Place::Blob => {
+        match &file.location {
+            FileLocation::Blob => {
                 let own = self.blob(&file.sha256);
                 let included = self.included.as_ref().filter(|_| !own.is_file());
                 included.map_or(own, |root| blob(root, &file.sha256))
             }
-            Place::InPlace(path) => path.clone(),
+            FileLocation::InPlace(path) => path.clone(),
         }
     }
 
@@ -70,7 +70,7 @@ impl Directory {
         match files.as_slice() {
             [] => Ok(None),
             [file] => Ok(Some(self.path(file))),
-            [first, ..] if first.place != Place::Blob => Ok(Some(self.path(first))),
+            [first, ..] if first.location != FileLocation::Blob => Ok(Some(self.path(first))),
             [first, ..] => {
                 let folder = self.split_folder(&first.sha256);
                 let paths = files.iter().enumerate().map(|(at, file)| {
@@ -107,7 +107,7 @@ impl Directory {
     }
 
     /// Moves a whole file, whose digest is known, to its place; one that is there already wins.
-    pub(crate) fn keep(&self, from: &Path, role: FileRole, sha256: String) -> Result<File, Error> {
+    pub(crate) fn add_file(&self, from: &Path, role: FileRole, sha256: String) -> Result<File, Error> {
         let to = self.blob(&sha256);
         let file = fs::File::open(from).map_err(Error::io(from))?;
         let size = Bytes(file.metadata().map_err(Error::io(from))?.len());
@@ -118,7 +118,7 @@ impl Directory {
             fs::rename(from, &to).map_err(Error::io(&to))?;
             self.share(&to);
         }
-        Ok(File { role, sha256, size, place: Place::Blob })
+        Ok(File { role, sha256, size, location: FileLocation::Blob })
     }
 
     /// Lets those read a file who may read the models directory: models are no secrets, and people may share them. New
@@ -179,7 +179,7 @@ impl Directory {
             let _ = fs::remove_dir_all(self.split_folder(model.digest()));
         }
         let mut freed = 0;
-        for file in model.files.iter().filter(|file| file.place == Place::Blob) {
+        for file in model.files.iter().filter(|file| file.location == FileLocation::Blob) {
             let used =
                 others.values().flat_map(|model| &model.files).any(|other| other.sha256 == file.sha256);
             if !used && fs::remove_file(self.blob(&file.sha256)).is_ok() {

@@ -10,9 +10,9 @@ use lar_egress::Egress;
 use lar_store::Store;
 use tokio::sync::watch;
 
-use crate::adopt::{self, Found, Places};
+use crate::adopt::{self, AdoptableModel, ModelFolders};
 use crate::blobs::{self, Directory};
-use crate::model::{File, FileRole, Kind, Model, Place, inspect};
+use crate::model::{File, FileLocation, FileRole, Kind, Model, inspect};
 use crate::pull::{Hub, Progress, Pull, Puller};
 use crate::source::Source;
 use crate::{Error, names, split};
@@ -35,7 +35,7 @@ const RESERVED: [(&str, Kind); 3] =
 
 /// A model behind the name that a caller used.
 #[derive(Debug, Clone)]
-pub struct Resolved {
+pub struct ResolvedModel {
     /// The model.
     pub model: Arc<Model>,
     /// The alias that led to it, if one did.
@@ -89,7 +89,7 @@ impl Catalog {
     /// Every alias and the model's name it stands for, by name; those that follow from what is installed too.
     #[must_use]
     pub fn aliases(&self) -> Vec<(String, String)> {
-        let mut aliases = implied(&read(&self.state.models));
+        let mut aliases = implied_aliases(&read(&self.state.models));
         aliases.extend(read(&self.state.aliases).iter().map(|(name, target)| (name.clone(), target.clone())));
         aliases.into_iter().collect()
     }
@@ -99,7 +99,7 @@ impl Catalog {
     ///
     /// # Errors
     /// [`Error::Unknown`], naming what is installed.
-    pub fn resolve(&self, name: &str) -> Result<Resolved, Error> {
+    pub fn resolve(&self, name: &str) -> Result<ResolvedModel, Error> {
         self.resolve_for(name, None)
     }
 
@@ -108,29 +108,29 @@ impl Catalog {
     ///
     /// # Errors
     /// [`Error::Unknown`].
-    pub fn resolve_for(&self, name: &str, wanted: Option<Kind>) -> Result<Resolved, Error> {
+    pub fn resolve_for(&self, name: &str, required_kind: Option<Kind>) -> Result<ResolvedModel, Error> {
         let models = read(&self.state.models);
         if let Some(model) = models.get(name) {
-            return Ok(Resolved { model: model.clone(), alias: None });
+            return Ok(ResolvedModel { model: model.clone(), alias: None });
         }
         let set = read(&self.state.aliases);
         // Nearly every request names one that is set, `default` most of all.
         if let Some(model) = set.get(name).and_then(|target| models.get(target)) {
-            return Ok(Resolved { model: model.clone(), alias: Some(name.to_owned()) });
+            return Ok(ResolvedModel { model: model.clone(), alias: Some(name.to_owned()) });
         }
-        let mut aliases = implied(&models);
+        let mut aliases = implied_aliases(&models);
         aliases.extend(set.clone());
-        let alias = names::matching(name, aliases.keys());
+        let alias = names::find_match(name, aliases.keys());
         let found = alias.and_then(|alias| Some((alias, models.get(aliases.get(alias)?)?.clone())));
         match found {
-            Some((alias, model)) => Ok(Resolved { model, alias: Some(alias.clone()) }),
+            Some((alias, model)) => Ok(ResolvedModel { model, alias: Some(alias.clone()) }),
             None => {
                 // Those that chat first: they are what most callers meant.
                 let mut installed: Vec<&Model> = models.values().map(AsRef::as_ref).collect();
-                installed.retain(|model| wanted.is_none_or(|kind| model.kind == kind));
+                installed.retain(|model| required_kind.is_none_or(|kind| model.kind == kind));
                 installed.sort_by_key(|model| model.kind != Kind::Chat);
                 let installed = installed.into_iter().map(|model| model.name.clone()).collect();
-                Err(Error::Unknown { name: name.to_owned(), installed, wanted })
+                Err(Error::Unknown { name: name.to_owned(), installed, required_kind })
             }
         }
     }
@@ -240,7 +240,7 @@ impl Catalog {
     ///
     /// # Errors
     /// When the search cannot be run.
-    pub async fn find_adoptable(&self, places: Places) -> Result<Vec<Found>, Error> {
+    pub async fn find_adoptable(&self, places: ModelFolders) -> Result<Vec<AdoptableModel>, Error> {
         let found = blocking(move || Ok(adopt::search(&places))).await?;
         // A split model that an older Lar registered by its first file alone is adopted anew.
         let whole = |model: &&Arc<Model>| {
@@ -262,7 +262,11 @@ impl Catalog {
     ///
     /// # Errors
     /// When it is no usable model, or its name is taken.
-    pub async fn adopt(&self, found: Found, on_bytes: impl Fn(u64) + Send + 'static) -> Result<Model, Error> {
+    pub async fn adopt(
+        &self,
+        found: AdoptableModel,
+        on_bytes: impl Fn(u64) + Send + 'static,
+    ) -> Result<Model, Error> {
         let directory = self.directory.clone();
         let model = blocking(move || {
             let paths = split::files_of(&found.path)?;
@@ -277,7 +281,7 @@ impl Catalog {
                 };
                 before += size.get();
                 let role = if files.is_empty() { FileRole::Weights } else { FileRole::WeightsPart };
-                files.push(File { role, sha256, size, place: Place::InPlace(path) });
+                files.push(File { role, sha256, size, location: FileLocation::InPlace(path) });
             }
             let name = names::from_file(&found.name);
             let source = format!("adopted from {}", found.program);
@@ -326,7 +330,7 @@ impl Catalog {
     /// # Errors
     /// When it is not installed, `name` is an alias, or it cannot be removed.
     pub async fn remove(&self, name: &str) -> Result<Bytes, Error> {
-        let Resolved { model, alias } = self.resolve(name)?;
+        let ResolvedModel { model, alias } = self.resolve(name)?;
         if let Some(alias) = alias {
             return Err(Error::Alias { alias, model: model.name.clone() });
         }
@@ -376,7 +380,7 @@ impl Catalog {
 /// The aliases that follow from what is installed, unless somebody set them: `small`, the chat model with the fewest
 /// parameters, and `code`, the largest that was made for it. Whether a model sees pictures is not asked: no engine here
 /// takes them.
-fn implied(models: &BTreeMap<String, Arc<Model>>) -> BTreeMap<String, String> {
+fn implied_aliases(models: &BTreeMap<String, Arc<Model>>) -> BTreeMap<String, String> {
     let chats = || models.values().filter(|model| model.kind == Kind::Chat);
     let small = chats().min_by_key(|model| model.facts.parameters);
     let code =

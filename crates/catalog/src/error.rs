@@ -13,14 +13,14 @@ use crate::names::{self, NAME_CHARS_MAX};
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// No model or alias of this name.
-    #[error("{}", unknown(name, installed, *wanted))]
+    #[error("{}", unknown(name, installed, *required_kind))]
     Unknown {
         /// What was asked for.
         name: String,
         /// What there is, of the kind that was wanted.
         installed: Vec<String>,
         /// The kind that a request for inference needs; `None` where the name was to be a model's for itself.
-        wanted: Option<Kind>,
+        required_kind: Option<Kind>,
     },
     /// What can only be done to a model was asked of a name that stands for one.
     #[error("`{alias}` stands for `{model}`: name the model itself")]
@@ -165,10 +165,10 @@ const TYPING_ERROR_MIN: f64 = 0.9;
 /// Characters from which on the beginning of a name says which one is meant.
 const PREFIX_CHARS_MIN: usize = 3;
 
-fn unknown(name: &str, installed: &[String], wanted: Option<Kind>) -> String {
+fn unknown(name: &str, installed: &[String], required_kind: Option<Kind>) -> String {
     let shown: String = name.chars().take(NAME_CHARS_MAX).collect();
     if installed.is_empty() {
-        let kind = wanted.map_or("model", Kind::noun);
+        let kind = required_kind.map_or("model", Kind::noun);
         return format!("`{shown}` isn't installed, nor is any other {kind}. Get one: `lar models pull`");
     }
     let message = format!("`{shown}` isn't installed. Installed: {}", installed.join(", "));
@@ -177,7 +177,9 @@ fn unknown(name: &str, installed: &[String], wanted: Option<Kind>) -> String {
     }
     // A program that sends another service's name can be served under it; a person who names a model to look at it, cannot.
     match names::check(name) {
-        Ok(()) if wanted.is_some() => format!("{message}. Map it: `lar alias set {name} {}`", installed[0]),
+        Ok(()) if required_kind.is_some() => {
+            format!("{message}. Map it: `lar alias set {name} {}`", installed[0])
+        }
         _ => message,
     }
 }
@@ -198,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pull_without_room_is_told_as_a_full_disk_with_its_reason() {
+    fn a_pull_on_a_full_disk_fails_with_the_reason() {
         let failed = |code| Error::io("/models/partial/a")(io::Error::from_raw_os_error(code));
         // ENOSPC, EDQUOT, EFBIG, EACCES.
         let found = [28, 122, 27, 13].map(|code| {
@@ -218,8 +220,9 @@ mod tests {
     #[test]
     fn unknown_names_get_the_advice_that_helps() {
         let installed = ["smollm2-135m-instruct", "qwen3-4b"].map(ToOwned::to_owned);
-        let said = |name: &str, wanted| {
-            unknown(name, &installed, wanted).replace("Installed: smollm2-135m-instruct, qwen3-4b", "…")
+        let advice_for = |name: &str, required_kind| {
+            unknown(name, &installed, required_kind)
+                .replace("Installed: smollm2-135m-instruct, qwen3-4b", "…")
         };
         let advice = [
             ("smollm", None, "`smollm` isn't installed. …. Did you mean `smollm2-135m-instruct`?"),
@@ -238,8 +241,8 @@ mod tests {
             ),
             ("a b", Some(Kind::Chat), "`a b` isn't installed. …"),
         ];
-        for (name, wanted, text) in advice {
-            assert_eq!(said(name, wanted), text);
+        for (name, required_kind, text) in advice {
+            assert_eq!(advice_for(name, required_kind), text);
         }
         assert_eq!(
             unknown("e5", &[], Some(Kind::Embedding)),

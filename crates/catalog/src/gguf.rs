@@ -4,9 +4,9 @@
 //! is untrusted: each count and length has a limit, and the tensors' announced extent is compared with the
 //! file's real size, so that a file that was cut short is found before an engine maps it.
 
-mod hollow;
 mod split;
 mod types;
+mod unusable;
 
 use std::collections::BTreeMap;
 use std::io::{Read, Seek, SeekFrom};

@@ -20,12 +20,12 @@ mod speed;
 mod split;
 mod starter;
 
-pub use adopt::{Found, PlaceSettings, Places};
-pub use catalog::{Catalog, DEFAULT_CHAT, DEFAULT_EMBEDDING, DEFAULT_RERANK, Resolved};
+pub use adopt::{AdoptableModel, ModelFolderSettings, ModelFolders};
+pub use catalog::{Catalog, DEFAULT_CHAT, DEFAULT_EMBEDDING, DEFAULT_RERANK, ResolvedModel};
 pub use error::Error;
-pub use model::{File, FileRole, Kind, Model, ModelFacts, Place};
+pub use model::{File, FileLocation, FileRole, Kind, Model, ModelFacts};
 pub use pull::{HUB, Progress, Pull};
-pub use recommended::{RECOMMENDED, Recommended};
+pub use recommended::{ModelRecommendation, RECOMMENDED};
 pub use source::Source;
 pub use speed::{DecodeSpeed, MeasuredModel};
 pub use starter::{

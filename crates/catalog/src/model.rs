@@ -67,7 +67,7 @@ pub enum FileRole {
 /// Where a file is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Place {
+pub enum FileLocation {
     /// In the models directory, under its digest.
     Blob,
     /// Where another program put it; Lar reads it there and never changes it.
@@ -84,7 +84,8 @@ pub struct File {
     /// Its size.
     pub size: Bytes,
     /// Where it is.
-    pub place: Place,
+    #[serde(rename = "place")]
+    pub location: FileLocation,
 }
 
 /// What a model's files say of it.
@@ -186,7 +187,7 @@ pub(crate) fn inspect(files: &[PathBuf], config: Option<&Path>) -> Result<(Kind,
             error => corrupt(error.to_string()),
         };
         let found = gguf::read_files(files).map_err(refused)?;
-        if let Some(reason) = found.is_hollow() {
+        if let Some(reason) = found.unusable_reason() {
             return Err(corrupt(reason.into()));
         }
         let kind = match found.pooling {

@@ -22,7 +22,7 @@ pub(crate) fn check_alias(name: &str) -> Result<(), Error> {
 }
 
 /// The one of these aliases that stands for a name: its own, else the pattern that says the most of it.
-pub(crate) fn matching<'a>(name: &str, aliases: impl Iterator<Item = &'a String>) -> Option<&'a String> {
+pub(crate) fn find_match<'a>(name: &str, aliases: impl Iterator<Item = &'a String>) -> Option<&'a String> {
     let fits = |pattern: &str| match pattern.split_once('*') {
         Some((start, end)) => {
             name.len() >= start.len() + end.len() && name.starts_with(start) && name.ends_with(end)
@@ -83,7 +83,7 @@ mod tests {
             ("o3", None),
         ];
         for (name, alias) in cases {
-            assert_eq!(matching(name, aliases.iter()).map(String::as_str), alias, "{name}");
+            assert_eq!(find_match(name, aliases.iter()).map(String::as_str), alias, "{name}");
         }
         assert!(check_alias("claude-*").is_ok() && check_alias("gpt-*-mini").is_ok());
         for bad in ["*", "a**", "../*", "*/x", "a*b*c", ""] {
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn models_for_code_are_told_by_their_names() {
+    fn code_models_are_recognised_by_their_names() {
         for name in ["qwen2.5-coder-7b", "codestral-22b", "codellama-7b", "starcoder2-3b", "devstral-small"] {
             assert!(is_for_code(name), "{name}");
         }

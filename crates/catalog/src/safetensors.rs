@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_header_must_not_say_is_refused() {
+    fn invalid_safetensors_headers_are_refused() {
         let tensor = |fields: &str| format!(r#"{{"w":{{{fields}}}}}"#);
         let cases = [
             ("{}".to_owned(), "it has no tensors"),

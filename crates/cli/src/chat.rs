@@ -15,8 +15,8 @@ use lar_api::models::Model;
 use lar_api::tasks::TaskEvent;
 use serde_json::{Value, json};
 
-use self::answer::Asked;
-use crate::output::Stopped;
+use self::answer::AnswerMode;
+use crate::output::StoppedByUser;
 use crate::{ApiError, Client, Output, models};
 
 /// A question that is read from standard input is cut there.
@@ -74,7 +74,7 @@ pub(crate) async fn run(client: &Client, output: &Output, args: RunArgs) -> anyh
     let mut model = installed.data.iter().find(|model| names(model)).cloned();
     if model.is_none() {
         let pulled = models::pull(client, output, &args.model, None).await?;
-        output.show(&pulled, || models::installed(&pulled))?;
+        output.show(&pulled, || models::render_installed(&pulled))?;
         let now: Page<Model> = client.get("catalog/models").await?;
         let known = |name: &String| installed.data.iter().any(|model| model.name == *name);
         model = now.data.into_iter().find(|model| !known(&model.name));
@@ -102,21 +102,21 @@ pub(crate) async fn ask(client: &Client, output: &Output, args: AskArgs) -> anyh
         max_tokens: args.max_tokens,
         seed: args.seed,
     };
-    let sent = answer::send(client, output, &conversation.id, &message, Asked::Once).await;
+    let sent = answer::send(client, output, &conversation.id, &message, AnswerMode::Once).await;
     if let Err(error) = &sent {
         erase_if_refused(client, &conversation.id, error).await;
     }
     let answer = sent?;
     if output.json {
         let end = answer.end.data();
-        let told = json!({
+        let report = json!({
             "conversation_id": conversation.id, "content": answer.text, "end": end, "memory": answer.memory,
         });
-        output.show(&told, String::new)?;
+        output.show(&report, String::new)?;
     }
     match answer.end {
         TaskEvent::Error(error) => anyhow::bail!("{} ({})", error.message, error.code),
-        TaskEvent::Cancelled {} => anyhow::bail!(Stopped("(stopped)")),
+        TaskEvent::Cancelled {} => anyhow::bail!(StoppedByUser("(stopped)")),
         _ => Ok(()),
     }
 }

@@ -76,8 +76,9 @@ impl Client {
     }
 
     /// Posts to one of the compatible APIs.
-    pub(crate) async fn post_outside(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
-        let request = self.keyed(Request::new(Method::Post, format!("{}{path}", self.url), Trust::Operator));
+    pub(crate) async fn post_compatible(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        let request =
+            self.with_credentials(Request::new(Method::Post, format!("{}{path}", self.url), Trust::Operator));
         let response = self.send(request.timeout(TIMEOUT).json(body)).await?;
         let status = response.status();
         let answer: Value = serde_json::from_slice(&response.bytes(ANSWER_BYTES_MAX).await?)?;
@@ -103,12 +104,12 @@ impl Client {
     /// Posts and returns the answer while its body is still coming.
     pub(crate) async fn stream(&self, path: &str, body: &impl Serialize) -> anyhow::Result<Response> {
         let request = self.request(Method::Post, path).json(body);
-        checked(self.send(request).await?).await
+        check_status(self.send(request).await?).await
     }
 
     /// Gets an answer of any length while it is still coming.
     pub(crate) async fn download(&self, path: &str) -> anyhow::Result<Response> {
-        checked(self.send(self.request(Method::Get, path)).await?).await
+        check_status(self.send(self.request(Method::Get, path)).await?).await
     }
 
     /// Posts JSON lines.
@@ -117,8 +118,9 @@ impl Client {
         path: &str,
         lines: Vec<u8>,
     ) -> anyhow::Result<T> {
-        let request = self.request(Method::Post, path).content("application/x-ndjson", lines).silence(None);
-        let response = checked(self.send(request).await?).await?;
+        let request =
+            self.request(Method::Post, path).content("application/x-ndjson", lines).read_timeout(None);
+        let response = check_status(self.send(request).await?).await?;
         Ok(serde_json::from_slice(&response.bytes(ANSWER_BYTES_MAX).await?)?)
     }
 
@@ -131,7 +133,8 @@ impl Client {
         message: &Value,
     ) -> anyhow::Result<Option<Value>> {
         let url = format!("{}/mcp?tools={}", self.url, crate::models::path(tools));
-        let mut request = self.keyed(Request::new(Method::Post, url, Trust::Operator)).timeout(TIMEOUT);
+        let mut request =
+            self.with_credentials(Request::new(Method::Post, url, Trust::Operator)).timeout(TIMEOUT);
         request = request.header("accept", "application/json, text/event-stream");
         for (name, value) in headers {
             request = request.header(name, value);
@@ -156,12 +159,12 @@ impl Client {
         body: Option<Value>,
         limit: Option<Duration>,
     ) -> anyhow::Result<T> {
-        let mut request = self.request(method, path).silence(limit);
+        let mut request = self.request(method, path).read_timeout(limit);
         request.timeout = limit;
         if let Some(body) = body {
             request = request.json(&body);
         }
-        let response = checked(self.send(request).await?).await?;
+        let response = check_status(self.send(request).await?).await?;
         let bytes = response.bytes(ANSWER_BYTES_MAX).await?;
         // 202 and 204 have no body.
         let bytes = if bytes.is_empty() { b"null".to_vec() } else { bytes };
@@ -169,7 +172,7 @@ impl Client {
     }
 
     async fn send(&self, request: Request) -> anyhow::Result<Response> {
-        let limit = [request.timeout, request.silence].into_iter().flatten().min().unwrap_or(TIMEOUT);
+        let limit = [request.timeout, request.read_timeout].into_iter().flatten().min().unwrap_or(TIMEOUT);
         self.egress.send(request).await.map_err(|error| match error {
             Error::Unreachable { .. } => anyhow::anyhow!(
                 "no Lar answers at {}. Start it with `lar serve`, or set LAR_URL to where it runs",
@@ -186,10 +189,10 @@ impl Client {
     }
 
     fn request(&self, method: Method, path: &str) -> Request {
-        self.keyed(Request::new(method, format!("{}/lar/v1/{path}", self.url), Trust::Operator))
+        self.with_credentials(Request::new(method, format!("{}/lar/v1/{path}", self.url), Trust::Operator))
     }
 
-    fn keyed(&self, request: Request) -> Request {
+    fn with_credentials(&self, request: Request) -> Request {
         let request = request.header("authorization", format!("Bearer {}", self.key.expose()));
         match &self.space {
             Some(space) => request.header("x-space", space.clone()),
@@ -198,7 +201,7 @@ impl Client {
     }
 }
 
-async fn checked(response: Response) -> anyhow::Result<Response> {
+async fn check_status(response: Response) -> anyhow::Result<Response> {
     let status = response.status();
     if status < 400 {
         return Ok(response);
@@ -219,12 +222,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_that_takes_long_is_told_from_one_that_is_not_there() {
+    async fn a_slow_server_and_a_missing_server_give_different_errors() {
         let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", silent.local_addr().unwrap());
-        let asked = client(&url);
-        let request = asked.request(Method::Post, "backups").timeout(Duration::from_millis(50));
-        let error = asked.send(request).await.unwrap_err().to_string();
+        let client_under_test = client(&url);
+        let request = client_under_test.request(Method::Post, "backups").timeout(Duration::from_millis(50));
+        let error = client_under_test.send(request).await.unwrap_err().to_string();
         assert_eq!(
             error,
             format!(
@@ -233,7 +236,7 @@ mod tests {
             )
         );
         drop(silent);
-        let error = asked.get::<Value>("me").await.unwrap_err().to_string();
+        let error = client_under_test.get::<Value>("me").await.unwrap_err().to_string();
         assert!(error.starts_with(&format!("no Lar answers at {url}.")), "{error}");
     }
 }

@@ -21,10 +21,10 @@ use lar_base::files::{KEY_BYTES_MAX, TEXT_BYTES_MAX, read_small, read_small_text
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use self::files::{Changed, Undone};
+use self::files::{FileEdit, RevertOutcome};
 use crate::models::path;
 use crate::output::{Output, table};
-use crate::{ApiError, Client, Surroundings};
+use crate::{ApiError, Client, CommandContext};
 
 /// Which client, and how.
 #[derive(Debug, Clone, clap::Args)]
@@ -68,12 +68,12 @@ struct Journal {
     url: String,
     /// Whether the Lar is this data directory's own, which may have moved to another port.
     local: bool,
-    files: Vec<Changed>,
+    files: Vec<FileEdit>,
 }
 
 /// A client that was connected, for those who speak in its name.
 #[derive(Debug, Clone)]
-pub struct Connected {
+pub struct ConnectedClient {
     /// Where Lar was.
     pub url: String,
     /// Whether that is the data directory's own Lar.
@@ -86,24 +86,24 @@ pub struct Connected {
 ///
 /// # Errors
 /// When there is none of this name, or what is kept of it cannot be read.
-pub fn connected(data_dir: &Path, client: &str) -> anyhow::Result<Connected> {
-    let kept = Kept::of(data_dir, client)?;
-    let journal = kept.journal()?.with_context(|| {
+pub fn find_client(data_dir: &Path, client: &str) -> anyhow::Result<ConnectedClient> {
+    let client_state = ClientState::of(data_dir, client)?;
+    let journal = client_state.journal()?.with_context(|| {
         format!("the client `{client}` is not connected; connect it: lar connect {client}")
     })?;
-    let key = read_small_text(&kept.key, KEY_BYTES_MAX)
-        .with_context(|| format!("{} cannot be read", kept.key.display()))?;
-    Ok(Connected { url: journal.url, local: journal.local, key: Secret::new(key.trim()) })
+    let key = read_small_text(&client_state.key, KEY_BYTES_MAX)
+        .with_context(|| format!("{} cannot be read", client_state.key.display()))?;
+    Ok(ConnectedClient { url: journal.url, local: journal.local, key: Secret::new(key.trim()) })
 }
 
 /// Where what is kept of a client lies.
-struct Kept {
+struct ClientState {
     folder: PathBuf,
     key: PathBuf,
     journal: PathBuf,
 }
 
-impl Kept {
+impl ClientState {
     fn of(data_dir: &Path, client: &str) -> anyhow::Result<Self> {
         let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         if client.is_empty() || client.len() > 64 || !client.bytes().all(plain) {
@@ -128,7 +128,7 @@ impl Kept {
 
 /// What was done, for programs.
 #[derive(Debug, Serialize)]
-struct Done {
+struct ConnectReport {
     client: &'static str,
     key_id: String,
     files: Vec<PathBuf>,
@@ -138,36 +138,37 @@ struct Done {
 pub(crate) async fn run(
     client: &Client,
     output: &Output,
-    around: &Surroundings,
+    context: &CommandContext,
     args: ConnectArgs,
 ) -> anyhow::Result<()> {
-    let Some(name) = &args.client else { return list(client, output, around).await };
+    let Some(name) = &args.client else { return list(client, output, context).await };
     let recipe = RECIPES.iter().find(|recipe| recipe.name == name);
     let recipe = recipe.with_context(|| {
         let known: Vec<&str> = RECIPES.iter().map(|recipe| recipe.name).collect();
         format!("there is no recipe for `{name:.64}`; there are: {}", known.join(", "))
     })?;
-    let kept = Kept::of(&around.data_dir, recipe.name)?;
+    let client_state = ClientState::of(&context.data_dir, recipe.name)?;
     if args.undo {
-        return take_back(client, output, recipe, &kept).await;
+        return disconnect(client, output, recipe, &client_state).await;
     }
-    let wanted = |file: &&FileRecipe| match file.part {
+    let is_chosen = |file: &&FileRecipe| match file.part {
         Part::Always => true,
         Part::Models => args.models,
         Part::Hooks => args.hooks,
     };
-    let chosen: Vec<&FileRecipe> = recipe.files.iter().filter(wanted).collect();
+    let chosen: Vec<&FileRecipe> = recipe.files.iter().filter(is_chosen).collect();
     for (asked, flag, part) in [(args.models, "--models", Part::Models), (args.hooks, "--hooks", Part::Hooks)]
     {
         if asked && recipe.files.iter().all(|file| file.part != part) {
             bail!("`{flag}` is not for {}", recipe.title);
         }
     }
-    let env_file = kept.folder.join(format!("{}.env", recipe.name));
+    let env_file = client_state.folder.join(format!("{}.env", recipe.name));
     let context_tokens = context_tokens(client).await;
     let known = |key: &str| -> anyhow::Result<Vec<(&'static str, String)>> {
         let [lar, data_dir, key_file, env_file] =
-            [&around.program, &around.data_dir, &kept.key, &env_file].map(|path| path.display().to_string());
+            [&context.program, &context.data_dir, &client_state.key, &env_file]
+                .map(|path| path.display().to_string());
         let values = vec![
             ("url", client.url().to_owned()),
             ("key", key.to_owned()),
@@ -186,11 +187,11 @@ pub(crate) async fn run(
     };
     if args.print {
         let values = known(print::KEY)?;
-        return print::run(output, recipe, &chosen, around, &borrowed(&values));
+        return print::run(output, recipe, &chosen, context, &borrowed(&values));
     }
     // All that can be wrong with the files is found before anything is made.
-    prepare(&chosen, around, &known("lar_")?)?;
-    let before = kept.journal()?;
+    prepare(&chosen, context, &known("lar_")?)?;
+    let before = client_state.journal()?;
     if let Some(before) = &before {
         output.remark(&format!("{} is connected already; it is done anew.", recipe.title));
         undo_files(&before.files)?;
@@ -207,27 +208,27 @@ pub(crate) async fn run(
     };
     let key: Key = client.post("keys", &new).await?;
     let secret = key.secret.as_deref().context("the server made a key without telling it")?;
-    let changed = prepare(&chosen, around, &known(secret)?)?;
-    files::replace(&kept.key, format!("{secret}\n").as_bytes(), 0o600)
-        .with_context(|| format!("{} cannot be written", kept.key.display()))?;
+    let edit = prepare(&chosen, context, &known(secret)?)?;
+    files::replace(&client_state.key, format!("{secret}\n").as_bytes(), 0o600)
+        .with_context(|| format!("{} cannot be written", client_state.key.display()))?;
     let journal =
-        Journal { key_id: key.id.clone(), url: client.url().to_owned(), local: around.local, files: changed };
-    files::replace(&kept.journal, &serde_json::to_vec_pretty(&journal)?, 0o600)
-        .with_context(|| format!("{} cannot be written", kept.journal.display()))?;
-    for changed in &journal.files {
-        files::write(changed)?;
-        output.remark(&format!("Wrote {}.", changed.path.display()));
+        Journal { key_id: key.id.clone(), url: client.url().to_owned(), local: context.local, files: edit };
+    files::replace(&client_state.journal, &serde_json::to_vec_pretty(&journal)?, 0o600)
+        .with_context(|| format!("{} cannot be written", client_state.journal.display()))?;
+    for edit in &journal.files {
+        files::write(edit)?;
+        output.remark(&format!("Wrote {}.", edit.path.display()));
     }
     let checks = if args.no_check {
         Vec::new()
     } else {
-        check::run(&client.with_key(Secret::new(secret)), recipe, around).await
+        check::run(&client.with_key(Secret::new(secret)), recipe, context).await
     };
     let failed = checks.iter().any(|check| !check.passed);
-    let paths = journal.files.iter().map(|changed| changed.path.clone()).collect();
-    let done = Done { client: recipe.name, key_id: key.id, files: paths, checks };
+    let paths = journal.files.iter().map(|edit| edit.path.clone()).collect();
+    let done = ConnectReport { client: recipe.name, key_id: key.id, files: paths, checks };
     let values = known(secret)?;
-    output.show(&done, || told(recipe, &done, &journal, &borrowed(&values)))?;
+    output.show(&done, || render_report(recipe, &done, &journal, &borrowed(&values)))?;
     if failed {
         bail!(
             "{} is connected, but what was tried did not all work; to take it back: lar connect {} --undo",
@@ -252,15 +253,15 @@ fn borrowed<'a>(values: &'a [(&'static str, String)]) -> Vec<(&'static str, &'a 
 /// What will be written, a file once.
 fn prepare(
     chosen: &[&FileRecipe],
-    around: &Surroundings,
+    context: &CommandContext,
     values: &[(&'static str, String)],
-) -> anyhow::Result<Vec<Changed>> {
+) -> anyhow::Result<Vec<FileEdit>> {
     let values = borrowed(values);
-    let mut all: BTreeMap<PathBuf, Changed> = BTreeMap::new();
+    let mut all: BTreeMap<PathBuf, FileEdit> = BTreeMap::new();
     for recipe in chosen {
-        let (path, below) = place(recipe, around)?;
+        let (path, below) = place(recipe, context)?;
         match all.get_mut(&path) {
-            Some(changed) => files::extend(changed, recipe, &values)?,
+            Some(edit) => files::extend(edit, recipe, &values)?,
             None => _ = all.insert(path.clone(), files::prepare(recipe, &path, &below, &values)?),
         }
     }
@@ -268,21 +269,21 @@ fn prepare(
 }
 
 /// Where a file lies, and the folder that it may not leave.
-fn place(recipe: &FileRecipe, around: &Surroundings) -> anyhow::Result<(PathBuf, PathBuf)> {
-    let home = || around.home.clone().context("HOME is not set, so there are no settings of clients");
+fn place(recipe: &FileRecipe, context: &CommandContext) -> anyhow::Result<(PathBuf, PathBuf)> {
+    let home = || context.home.clone().context("HOME is not set, so there are no settings of clients");
     let folder = match recipe.root {
         Root::Home => home()?,
         Root::Codex => {
-            around.codex_home.clone().map_or_else(|| home().map(|home| home.join(".codex")), Ok)?
+            context.codex_home.clone().map_or_else(|| home().map(|home| home.join(".codex")), Ok)?
         }
         Root::Claude => {
-            around.claude_home.clone().map_or_else(|| home().map(|home| home.join(".claude")), Ok)?
+            context.claude_home.clone().map_or_else(|| home().map(|home| home.join(".claude")), Ok)?
         }
-        Root::ClaudeState => around.claude_home.clone().map_or_else(home, Ok)?,
-        Root::Clients => around.data_dir.join("clients"),
+        Root::ClaudeState => context.claude_home.clone().map_or_else(home, Ok)?,
+        Root::Clients => context.data_dir.join("clients"),
     };
-    let below = match (recipe.root, &around.home) {
-        (Root::Clients, _) => around.data_dir.clone(),
+    let below = match (recipe.root, &context.home) {
+        (Root::Clients, _) => context.data_dir.clone(),
         (_, Some(home)) if folder.starts_with(home) => home.clone(),
         _ => folder.clone(),
     };
@@ -290,18 +291,23 @@ fn place(recipe: &FileRecipe, around: &Surroundings) -> anyhow::Result<(PathBuf,
 }
 
 /// What was done, for a person.
-fn told(recipe: &Recipe, done: &Done, journal: &Journal, values: &[(&str, &str)]) -> String {
+fn render_report(
+    recipe: &Recipe,
+    done: &ConnectReport,
+    journal: &Journal,
+    values: &[(&str, &str)],
+) -> String {
     let mut lines = vec![format!("{} is connected, with the key {}.", recipe.title, done.key_id)];
-    for changed in &journal.files {
-        let kept = changed.backup.as_ref().map(|backup| {
+    for edit in &journal.files {
+        let backup_note = edit.backup.as_ref().map(|backup| {
             let name = backup.file_name().unwrap_or_default().to_string_lossy();
             format!(" (before: {name})")
         });
-        lines.push(format!("  wrote  {}{}", changed.path.display(), kept.unwrap_or_default()));
+        lines.push(format!("  wrote  {}{}", edit.path.display(), backup_note.unwrap_or_default()));
     }
     for check in &done.checks {
         let mark = if check.passed { "tried" } else { "FAILED" };
-        lines.push(format!("  {mark}  {}: {}", check.what, check.told));
+        lines.push(format!("  {mark}  {}: {}", check.what, check.detail));
     }
     lines.push(String::new());
     lines.push(fill_template(recipe.then, values));
@@ -312,8 +318,8 @@ fn told(recipe: &Recipe, done: &Done, journal: &Journal, values: &[(&str, &str)]
     lines.join("\n")
 }
 
-fn undo_files(files: &[Changed]) -> anyhow::Result<Vec<(PathBuf, Undone)>> {
-    files.iter().map(|changed| Ok((changed.path.clone(), files::undo(changed)?))).collect()
+fn undo_files(files: &[FileEdit]) -> anyhow::Result<Vec<(PathBuf, RevertOutcome)>> {
+    files.iter().map(|edit| Ok((edit.path.clone(), files::undo(edit)?))).collect()
 }
 
 async fn revoke(client: &Client, key: &str) -> anyhow::Result<()> {
@@ -326,11 +332,16 @@ async fn revoke(client: &Client, key: &str) -> anyhow::Result<()> {
     }
 }
 
-async fn take_back(client: &Client, output: &Output, recipe: &Recipe, kept: &Kept) -> anyhow::Result<()> {
-    let journal = kept.journal()?.with_context(|| format!("{} is not connected", recipe.title))?;
+async fn disconnect(
+    client: &Client,
+    output: &Output,
+    recipe: &Recipe,
+    client_state: &ClientState,
+) -> anyhow::Result<()> {
+    let journal = client_state.journal()?.with_context(|| format!("{} is not connected", recipe.title))?;
     let undone = undo_files(&journal.files)?;
     revoke(client, &journal.key_id).await?;
-    for file in [&kept.key, &kept.journal] {
+    for file in [&client_state.key, &client_state.journal] {
         match std::fs::remove_file(file) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(error).with_context(|| format!("{} cannot be removed", file.display()));
@@ -342,10 +353,10 @@ async fn take_back(client: &Client, output: &Output, recipe: &Recipe, kept: &Kep
         let mut lines = vec![format!("{} is not connected any more; its key is revoked.", recipe.title)];
         for (path, undone) in &undone {
             let became = match undone {
-                Undone::Restored => "is as it was".to_owned(),
-                Undone::Removed => "changed since; what was set is out of it".to_owned(),
-                Undone::Deleted => "is gone again".to_owned(),
-                Undone::Left(places) => format!("was changed since, and keeps {}", places.join(", ")),
+                RevertOutcome::Restored => "is as it was".to_owned(),
+                RevertOutcome::Removed => "changed since; what was set is out of it".to_owned(),
+                RevertOutcome::Deleted => "is gone again".to_owned(),
+                RevertOutcome::Left(places) => format!("was changed since, and keeps {}", places.join(", ")),
             };
             lines.push(format!("  {}  {became}", path.display()));
         }
@@ -354,11 +365,11 @@ async fn take_back(client: &Client, output: &Output, recipe: &Recipe, kept: &Kep
 }
 
 /// Every client there is a recipe for, and which are connected.
-async fn list(client: &Client, output: &Output, around: &Surroundings) -> anyhow::Result<()> {
+async fn list(client: &Client, output: &Output, context: &CommandContext) -> anyhow::Result<()> {
     let keys: Page<Key> = client.get("keys").await?;
     let mut rows = Vec::new();
     for recipe in RECIPES {
-        let journal = Kept::of(&around.data_dir, recipe.name)?.journal().ok().flatten();
+        let journal = ClientState::of(&context.data_dir, recipe.name)?.journal().ok().flatten();
         let key = journal.and_then(|journal| keys.data.iter().find(|key| key.id == journal.key_id));
         let state = match key {
             None => "",

@@ -18,7 +18,7 @@ use crate::{Client, Output};
 /// A larger file is none of these.
 const FILE_BYTES_MAX: u64 = 256 << 20;
 /// Memories of a request.
-const GROUP: usize = 100;
+const BATCH: usize = 100;
 /// Characters of a memory in the list of a dry run.
 const SHOWN_CHARS: usize = 90;
 /// Numbers of left out lines that are shown.
@@ -28,7 +28,7 @@ const SHOWN: usize = 5;
 
 /// The programs whose memories can be taken in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum From {
+pub enum ImportSource {
     /// mem0: what `get_all` returns, as JSON
     Mem0,
     /// Vestige: its JSON export
@@ -41,21 +41,21 @@ pub enum From {
     ClaudeMd,
 }
 
-impl From {
+impl ImportSource {
     const fn source(self) -> &'static str {
         match self {
-            From::Mem0 => "mem0",
-            From::Vestige => "vestige",
-            From::McpMemory => "mcp-memory",
-            From::BasicMemory => "basic-memory",
-            From::ClaudeMd => "claude-md",
+            ImportSource::Mem0 => "mem0",
+            ImportSource::Vestige => "vestige",
+            ImportSource::McpMemory => "mcp-memory",
+            ImportSource::BasicMemory => "basic-memory",
+            ImportSource::ClaudeMd => "claude-md",
         }
     }
 }
 
 /// What was read of an export.
 #[derive(Debug, Default)]
-struct Read {
+struct ParsedExport {
     memories: Vec<NewMemory>,
     /// How much was left out, by why.
     left_out: BTreeMap<&'static str, usize>,
@@ -63,7 +63,7 @@ struct Read {
     skipped: Vec<usize>,
 }
 
-impl Read {
+impl ParsedExport {
     fn leave_out(&mut self, why: &'static str) {
         *self.left_out.entry(why).or_default() += 1;
     }
@@ -78,7 +78,7 @@ impl Read {
 
     /// Keeps a memory, unless there is nothing in it. A time without a zone is taken as UTC; one that cannot be
     /// read is left out, and the memory is kept.
-    fn keep(&mut self, mut memory: NewMemory) {
+    fn push(&mut self, mut memory: NewMemory) {
         if memory.content.trim().is_empty() {
             self.leave_out("empty");
             return;
@@ -95,7 +95,7 @@ impl Read {
 
 /// What was done, for programs.
 #[derive(Debug, Serialize)]
-struct Done {
+struct ImportReport {
     read: usize,
     made: usize,
     unchanged: usize,
@@ -106,7 +106,7 @@ struct Done {
 pub(crate) async fn run(
     client: &Client,
     output: &Output,
-    from: From,
+    from: ImportSource,
     path: &Path,
     dry_run: bool,
 ) -> anyhow::Result<()> {
@@ -120,12 +120,17 @@ pub(crate) async fn run(
         output.remark(&format!("Left out of {shown}: line {}", lines.join(", ")));
     }
     if dry_run {
-        let done = Done { read: read.memories.len(), made: 0, unchanged: 0, left_out: read.left_out.clone() };
-        return output.show(&done, || dry(&read));
+        let done = ImportReport {
+            read: read.memories.len(),
+            made: 0,
+            unchanged: 0,
+            left_out: read.left_out.clone(),
+        };
+        return output.show(&done, || render_dry_run(&read));
     }
     let progress = output.progress(read.memories.len() as u64);
-    let mut done = Done { read: read.memories.len(), made: 0, unchanged: 0, left_out: read.left_out };
-    for group in read.memories.chunks(GROUP) {
+    let mut done = ImportReport { read: read.memories.len(), made: 0, unchanged: 0, left_out: read.left_out };
+    for group in read.memories.chunks(BATCH) {
         let body = NewMemories { items: group.to_vec() };
         match client.post::<IngestResults>("memories/batch", &body).await {
             Ok(all) => {
@@ -160,19 +165,19 @@ pub(crate) async fn run(
     })
 }
 
-fn read(from: From, path: &Path) -> anyhow::Result<Read> {
-    if matches!(from, From::BasicMemory) != path.is_dir() && from != From::ClaudeMd {
-        bail!("{} is needed", if from == From::BasicMemory { "its folder" } else { "a file" });
+fn read(from: ImportSource, path: &Path) -> anyhow::Result<ParsedExport> {
+    if matches!(from, ImportSource::BasicMemory) != path.is_dir() && from != ImportSource::ClaudeMd {
+        bail!("{} is needed", if from == ImportSource::BasicMemory { "its folder" } else { "a file" });
     }
     if path.is_file() && path.metadata()?.len() > FILE_BYTES_MAX {
         bail!("it is larger than {} MiB", FILE_BYTES_MAX >> 20);
     }
     match from {
-        From::Mem0 => json::mem0(&text_of(path)?),
-        From::Vestige => json::vestige(&text_of(path)?),
-        From::McpMemory => json::mcp_memory(&text_of(path)?),
-        From::BasicMemory => markdown::basic_memory(path),
-        From::ClaudeMd => markdown::instructions(&text_of(path)?, path),
+        ImportSource::Mem0 => json::mem0(&text_of(path)?),
+        ImportSource::Vestige => json::vestige(&text_of(path)?),
+        ImportSource::McpMemory => json::mcp_memory(&text_of(path)?),
+        ImportSource::BasicMemory => markdown::basic_memory(path),
+        ImportSource::ClaudeMd => markdown::instructions(&text_of(path)?, path),
     }
 }
 
@@ -182,7 +187,7 @@ pub(crate) fn text_of(path: &Path) -> std::io::Result<String> {
     Ok(text.strip_prefix('\u{feff}').unwrap_or(&text).replace("\r\n", "\n"))
 }
 
-fn dry(read: &Read) -> String {
+fn render_dry_run(read: &ParsedExport) -> String {
     let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
     for memory in &read.memories {
         *kinds.entry(memory.kind.as_deref().unwrap_or("fact")).or_default() += 1;
@@ -205,8 +210,8 @@ fn dry(read: &Read) -> String {
 }
 
 fn reasons(left_out: &BTreeMap<&'static str, usize>) -> String {
-    let told: Vec<String> = left_out.iter().map(|(why, count)| format!("{count} {why}")).collect();
-    if told.is_empty() { String::new() } else { format!(" Left out: {}.", told.join(", ")) }
+    let parts: Vec<String> = left_out.iter().map(|(why, count)| format!("{count} {why}")).collect();
+    if parts.is_empty() { String::new() } else { format!(" Left out: {}.", parts.join(", ")) }
 }
 
 #[cfg(test)]
@@ -219,13 +224,21 @@ mod tests {
         let path = folder.path().join("export");
         let mcp = "{\"type\":\"entity\",\"name\":\"Anna\",\"observations\":[\"sings\"]}\r\n\
                    {\"type\":\"entity\",\"name\":\"Bo\",\"observations\":[\"paints\"]}\r\n";
-        let cases: [(From, &str, &[&str]); 5] = [
-            (From::Mem0, "{ \"results\": [\r\n{ \"memory\": \"Likes tea\" }\r\n] }\r\n", &["Likes tea"]),
-            (From::Mem0, "{\"memory\":\"a\"}\r\n\r\n{\"memory\":\"b\"}\r\n", &["a", "b"]),
-            (From::Vestige, "[\r\n{ \"content\": \"We use Postgres\" }\r\n]\r\n", &["We use Postgres"]),
-            (From::McpMemory, mcp, &["Anna: sings", "Bo: paints"]),
+        let cases: [(ImportSource, &str, &[&str]); 5] = [
             (
-                From::ClaudeMd,
+                ImportSource::Mem0,
+                "{ \"results\": [\r\n{ \"memory\": \"Likes tea\" }\r\n] }\r\n",
+                &["Likes tea"],
+            ),
+            (ImportSource::Mem0, "{\"memory\":\"a\"}\r\n\r\n{\"memory\":\"b\"}\r\n", &["a", "b"]),
+            (
+                ImportSource::Vestige,
+                "[\r\n{ \"content\": \"We use Postgres\" }\r\n]\r\n",
+                &["We use Postgres"],
+            ),
+            (ImportSource::McpMemory, mcp, &["Anna: sings", "Bo: paints"]),
+            (
+                ImportSource::ClaudeMd,
                 "# Rules\r\n- Use tabs\r\n- Never push\r\n  to main\r\n",
                 &["Rules: Use tabs", "Rules: Never push to main"],
             ),

@@ -12,9 +12,9 @@ mod conversations;
 pub mod hook;
 mod importers;
 mod keys;
-mod markdown;
 mod mcp;
 mod memory;
+mod memory_files;
 mod models;
 mod open;
 pub mod output;
@@ -31,7 +31,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 
 pub use client::{ApiError, Client};
-pub use connect::{Connected, connected};
+pub use connect::{ConnectedClient, find_client};
 pub use output::Output;
 pub use transfer::refuse_existing;
 
@@ -45,7 +45,7 @@ pub async fn backup(client: &Client) -> anyhow::Result<lar_api::backups::Backup>
 
 /// What the commands that change files around Lar must know.
 #[derive(Debug, Clone)]
-pub struct Surroundings {
+pub struct CommandContext {
     /// The person's home directory.
     pub home: Option<PathBuf>,
     /// Codex' own folder, where it is not `~/.codex`.
@@ -57,7 +57,7 @@ pub struct Surroundings {
     /// This program.
     pub program: PathBuf,
     /// How it is called in a shell, with the options that make it find the same Lar.
-    pub called: String,
+    pub invocation: String,
     /// Whether the Lar is the data directory's own.
     pub local: bool,
 }
@@ -155,9 +155,9 @@ impl Command {
     ///
     /// # Errors
     /// What the server or the terminal said; the message is meant for a person.
-    pub async fn run(self, client: &Client, output: &Output, around: &Surroundings) -> anyhow::Result<()> {
+    pub async fn run(self, client: &Client, output: &Output, context: &CommandContext) -> anyhow::Result<()> {
         match self {
-            Command::Open { print } => open::run(client, output, &around.data_dir, print).await,
+            Command::Open { print } => open::run(client, output, &context.data_dir, print).await,
             Command::Run(args) => chat::run(client, output, args).await,
             Command::Chat(args) => chat::chat(client, output, args).await,
             Command::Ask(args) => chat::ask(client, output, args).await,
@@ -170,9 +170,9 @@ impl Command {
             Command::Mcp(args) => mcp::run(client, args).await,
             Command::Ps => ps::run(client, output).await,
             Command::Top => top::run(client, output).await,
-            Command::Connect(args) => connect::run(client, output, around, args).await,
+            Command::Connect(args) => connect::run(client, output, context, args).await,
             Command::Hook(args) => {
-                hook::run(Some(client), output, &args, &around.data_dir).await;
+                hook::run(Some(client), output, &args, &context.data_dir).await;
                 Ok(())
             }
             Command::Keys(command) => keys::run(client, output, command).await,

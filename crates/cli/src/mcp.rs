@@ -15,11 +15,11 @@ use crate::output::plain_json;
 /// Bytes of a line at most.
 const LINE_BYTES_MAX: usize = 4 << 20;
 /// Requests that are answered at the same time.
-const UNDER_WAY_MAX: usize = 16;
+const CONCURRENT_REQUESTS_MAX: usize = 16;
 /// Of a revision before this one a client tells which it speaks once, at the beginning.
 const VERSION_IN_META: &str = "io.modelcontextprotocol/protocolVersion";
 /// "The message could not be handed on", of JSON-RPC's codes for servers.
-const HAND_ON_FAILED: i64 = -32000;
+const FORWARD_FAILED: i64 = -32000;
 const PARSE_FAILED: i64 = -32700;
 
 /// What to offer.
@@ -69,13 +69,13 @@ pub(crate) async fn run(client: &Client, args: McpArgs) -> anyhow::Result<()> {
         // The first says what is spoken from then on; the others need not wait for each other.
         let first = message["method"] == "initialize";
         let (client, set, version) = (client.clone(), args.tools.clone(), version.clone());
-        let hand_on = async move { answer(&client, &set, &version, message).await };
+        let forward = async move { answer(&client, &set, &version, message).await };
         if first {
-            hand_on.await?;
+            forward.await?;
         } else {
-            under_way.spawn(hand_on);
+            under_way.spawn(forward);
         }
-        while under_way.len() >= UNDER_WAY_MAX {
+        while under_way.len() >= CONCURRENT_REQUESTS_MAX {
             under_way.join_next().await.transpose()?.transpose()?;
         }
     }
@@ -125,7 +125,7 @@ async fn answer(
             write(&answered).await
         }
         (Ok(None), _) => Ok(()),
-        (Err(error), Some(id)) => write(&failed(&id, HAND_ON_FAILED, &format!("{error:#}"))).await,
+        (Err(error), Some(id)) => write(&failed(&id, FORWARD_FAILED, &format!("{error:#}"))).await,
         // Nobody waits for the answer to a notification.
         (Err(_), None) => Ok(()),
     }

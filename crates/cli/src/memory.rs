@@ -13,11 +13,11 @@ use lar_api::memories::{
 use lar_api::spaces::Space;
 use serde_json::Value;
 
-use self::show::{became, counted, list, remembered, results, shown, strength};
+use self::show::{list, render_decision, render_ingested, render_memory, render_stats, results, strength};
 use crate::client::Client;
-use crate::importers::{self, From};
+use crate::importers::{self, ImportSource};
 use crate::output::{Output, plain, table};
-use crate::{markdown, models, transfer};
+use crate::{memory_files, models, transfer};
 
 /// What to remember.
 #[derive(Debug, Clone, Args)]
@@ -160,7 +160,7 @@ pub enum Command {
         file: PathBuf,
         /// The program whose memories they are; Lar's own export where absent
         #[arg(long, value_name = "PROGRAM")]
-        from: Option<From>,
+        from: Option<ImportSource>,
         /// Only count what would be taken in
         #[arg(long, requires = "from")]
         dry_run: bool,
@@ -216,10 +216,10 @@ pub(crate) async fn remember(client: &Client, output: &Output, args: RememberArg
     let client = &client.in_space(args.space);
     if args.as_is {
         let made: IngestResult = client.post("memories", &new).await?;
-        return output.show(&made, || remembered(&made));
+        return output.show(&made, || render_ingested(&made));
     }
     let decided: SmartIngestResult = client.post("memories/smart", &new).await?;
-    output.show(&decided, || became(&decided))
+    output.show(&decided, || render_decision(&decided))
 }
 
 /// `lar recall`.
@@ -263,7 +263,7 @@ pub(crate) async fn run(client: &Client, output: &Output, command: Command) -> a
             let memory: Memory = client.get(&path(&id, "")).await?;
             let history: Page<MemoryChange> = client.get(&path(&id, "/history")).await?;
             let value = serde_json::json!({ "memory": memory, "history": history.data });
-            output.show(&value, || shown(&memory, &history.data))
+            output.show(&value, || render_memory(&memory, &history.data))
         }
         Command::Promote { id, reason } => {
             let memory: WrittenMemory = client.post(&path(&id, "/promote"), &Review { reason }).await?;
@@ -276,26 +276,26 @@ pub(crate) async fn run(client: &Client, output: &Output, command: Command) -> a
         Command::Pin { id, off } => {
             let patch = MemoryPatch { pinned: Some(!off), ..MemoryPatch::default() };
             let memory: WrittenMemory = client.patch(&path(&id, ""), &patch).await?;
-            let told = if off { "It fades again." } else { "It does not fade." };
-            output.show(&memory, || told.into())
+            let message = if off { "It fades again." } else { "It does not fade." };
+            output.show(&memory, || message.into())
         }
         Command::Forget { id, erase } => {
             let _: Value = client.delete(&path(&id, if erase { "?erase=true" } else { "" })).await?;
-            let told = if erase {
+            let message = if erase {
                 "Erased. Messages that quote it stay: lar conversations search WORDS finds them, and \
                  lar conversations rm ID --erase erases a conversation."
                     .to_owned()
             } else {
                 format!("Forgotten. For 30 days it can be brought back: lar memory undo {id}")
             };
-            output.show(&Value::Null, || told)
+            output.show(&Value::Null, || message)
         }
         Command::Undo { id } => {
             let undone: UndoResult = client.post(&path(&id, "/undo"), &serde_json::json!({})).await?;
             output.show(&undone, || list(undone.memories.iter().cloned()))
         }
         Command::Export { markdown: Some(folder), space, .. } => {
-            markdown::export(&client.in_space(space), output, &folder).await
+            memory_files::export(&client.in_space(space), output, &folder).await
         }
         Command::Export { file, space, .. } => {
             transfer::export(&client.in_space(space), output, "memories", file).await
@@ -304,7 +304,7 @@ pub(crate) async fn run(client: &Client, output: &Output, command: Command) -> a
             importers::run(&client.in_space(space), output, from, &file, dry_run).await
         }
         Command::Import { file, space, .. } if file.is_dir() => {
-            markdown::import(&client.in_space(space), output, &file).await
+            memory_files::import(&client.in_space(space), output, &file).await
         }
         Command::Import { file, space, .. } => {
             transfer::import(&client.in_space(space), output, "memories", &file).await
@@ -331,7 +331,7 @@ pub(crate) async fn run(client: &Client, output: &Output, command: Command) -> a
         }
         Command::Stats => {
             let stats: MemoryStats = client.get("memories/stats").await?;
-            output.show(&stats, || counted(&stats))
+            output.show(&stats, || render_stats(&stats))
         }
     }
 }
@@ -358,7 +358,7 @@ async fn inbox(client: &Client, output: &Output, command: InboxCommand) -> anyho
         InboxCommand::Accept { id, content } => {
             let path = format!("memories/inbox/{}/accept", models::path(&id));
             let decided: SmartIngestResult = client.post(&path, &Accept { content }).await?;
-            output.show(&decided, || became(&decided))
+            output.show(&decided, || render_decision(&decided))
         }
         InboxCommand::Reject { id } => {
             let path = format!("memories/inbox/{}/reject", models::path(&id));

@@ -9,7 +9,7 @@ use lar_api::models::{Model, Pull, RecommendedModel};
 use serde_json::Value;
 
 use self::follow::Download;
-pub(crate) use self::follow::installed;
+pub(crate) use self::follow::render_installed;
 use crate::Client;
 use crate::output::{Output, count, plain, size, table};
 
@@ -76,7 +76,7 @@ pub(crate) async fn run(client: &Client, output: &Output, command: Command) -> a
         Command::Pull { source: Some(source), name, .. } => {
             let pulled = pull(client, output, &source, name).await?;
             let hint = default_hint(client, &pulled).await;
-            output.show(&pulled, || installed(&pulled) + &hint)
+            output.show(&pulled, || render_installed(&pulled) + &hint)
         }
         Command::Adopt => adopt(client, output).await,
         Command::List => {
@@ -164,10 +164,10 @@ async fn recommended(client: &Client) -> anyhow::Result<Vec<RecommendedModel>> {
 
 async fn adopt(client: &Client, output: &Output) -> anyhow::Result<()> {
     let found: Value = client.post_long("catalog/adopt").await?;
-    output.show(&found, || adopted(&found))
+    output.show(&found, || render_adopted(&found))
 }
 
-fn adopted(found: &Value) -> String {
+fn render_adopted(found: &Value) -> String {
     let rows: Vec<Vec<String>> = found["data"]
         .as_array()
         .into_iter()
@@ -398,12 +398,12 @@ mod tests {
         let large = RecommendedModel { name: "qwen3-32b".into(), fits: false, ..better.clone() };
         insta::assert_snapshot!("recommendations", recommendations(&[better, slow, large]));
         let found = json!({ "data": [{ "program": "Ollama", "path": "/x", "model": "llama3.2" }] });
-        insta::assert_snapshot!("adopted", adopted(&found));
-        insta::assert_snapshot!("adopted_nothing", adopted(&json!({ "data": [] })));
+        insta::assert_snapshot!("adopted", render_adopted(&found));
+        insta::assert_snapshot!("adopted_nothing", render_adopted(&json!({ "data": [] })));
     }
 
     #[test]
-    fn names_of_files_and_what_a_model_tells_of_itself_stay_on_their_lines() {
+    fn file_names_and_model_metadata_stay_on_one_line() {
         let lines = |text: String| text.lines().count();
         let model_of_others = Model {
             source: "file:/models/owl\n\u{1b}[31mname  smollm2.gguf".into(),
@@ -416,7 +416,7 @@ mod tests {
         assert!(shown.contains("owl\u{fffd}\u{fffd}sha256  00"), "{shown}");
         let found =
             json!({ "data": [{ "program": "Ollama", "path": "/x\n/y\u{1b}c", "error": "no\nGGUF" }] });
-        let shown = adopted(&found);
+        let shown = render_adopted(&found);
         assert_eq!(lines(shown.clone()), 2, "{shown}");
         assert!(shown.ends_with("/x\u{fffd}/y\u{fffd}c"), "{shown}");
         let differing = json!({ "differing": ["owl\nmouse.gguf"] });

@@ -21,32 +21,32 @@ const WAITING: &str = "{msg}";
 
 /// Whoever reads standard output has closed it, as `head` does. The program then ends without an error message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Closed;
+pub struct OutputClosed;
 
-impl std::fmt::Display for Closed {
+impl std::fmt::Display for OutputClosed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("standard output was closed")
     }
 }
 
-impl std::error::Error for Closed {}
+impl std::error::Error for OutputClosed {}
 
 /// The person stopped what the command did, by Ctrl+C. The program then says this alone, and ends as one that the signal ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stopped(pub &'static str);
+pub struct StoppedByUser(pub &'static str);
 
-impl Stopped {
+impl StoppedByUser {
     /// The exit code of what Ctrl+C ended: 128 and the number of SIGINT, as shells have it.
     pub const EXIT_CODE: u8 = 130;
 }
 
-impl std::fmt::Display for Stopped {
+impl std::fmt::Display for StoppedByUser {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.0)
     }
 }
 
-impl std::error::Error for Stopped {}
+impl std::error::Error for StoppedByUser {}
 
 /// Where and how commands show things.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +72,7 @@ impl Output {
     /// Writes a line, or several, to standard output, as [`plain_lines`] has them.
     ///
     /// # Errors
-    /// [`Closed`] when nobody reads standard output any more.
+    /// [`OutputClosed`] when nobody reads standard output any more.
     pub fn line(&self, text: &str) -> anyhow::Result<()> {
         write_out(format!("{}\n", plain_lines(text)).as_bytes())
     }
@@ -80,7 +80,7 @@ impl Output {
     /// Writes text without a line break, at once and as it is: it may steer the terminal.
     ///
     /// # Errors
-    /// [`Closed`] when nobody reads standard output any more.
+    /// [`OutputClosed`] when nobody reads standard output any more.
     pub fn text(&self, text: &str) -> anyhow::Result<()> {
         write_out(text.as_bytes())
     }
@@ -166,7 +166,7 @@ fn style(template: &str) -> ProgressStyle {
 fn write_out(bytes: &[u8]) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(Closed.into()),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(OutputClosed.into()),
         written => Ok(written?),
     }
 }
@@ -206,16 +206,16 @@ pub fn table(columns: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> S
 #[derive(Debug, Default)]
 pub(crate) struct JsonPieces {
     /// The first bytes of a character, up to three; the others are in the next piece.
-    begun: Vec<u8>,
+    incomplete: Vec<u8>,
 }
 
 impl JsonPieces {
     /// Takes the next piece; returns what can be shown now. U+FFFD stands in the place of bytes that are not UTF-8.
     pub(crate) fn push(&mut self, piece: &[u8]) -> String {
-        let mut bytes = std::mem::take(&mut self.begun);
+        let mut bytes = std::mem::take(&mut self.incomplete);
         bytes.extend_from_slice(piece);
         let end = complete(&bytes);
-        self.begun = bytes.split_off(end);
+        self.incomplete = bytes.split_off(end);
         plain_json(&String::from_utf8_lossy(&bytes))
     }
 }
@@ -223,8 +223,8 @@ impl JsonPieces {
 /// How many of the bytes come before a character that has only begun at their end.
 fn complete(bytes: &[u8]) -> usize {
     let Some(last) = bytes.utf8_chunks().last() else { return 0 };
-    let is_begun = std::str::from_utf8(last.invalid()).is_err_and(|error| error.error_len().is_none());
-    if is_begun { bytes.len() - last.invalid().len() } else { bytes.len() }
+    let is_incomplete = std::str::from_utf8(last.invalid()).is_err_and(|error| error.error_len().is_none());
+    if is_incomplete { bytes.len() - last.invalid().len() } else { bytes.len() }
 }
 
 /// A size for a person.

@@ -77,7 +77,7 @@ pub(crate) async fn users(client: &Client, output: &Output, command: UserCommand
         }
         UserCommand::Invite { name } => {
             let user: User = client.post("users", &NewUser { name }).await?;
-            output.show(&user, || invited(&user))
+            output.show(&user, || render_invitation(&user))
         }
         UserCommand::Remove { name } => {
             let _: Value = client.delete(&format!("users/{}", path(&name))).await?;
@@ -98,12 +98,12 @@ pub(crate) async fn spaces(client: &Client, output: &Output, command: SpaceComma
         }
         SpaceCommand::Grants { space } => {
             let grants: Page<Grant> = client.get(&format!("spaces/{}/grants", path(&space))).await?;
-            output.show(&grants.data, || granted(&grants.data))
+            output.show(&grants.data, || render_grants(&grants.data))
         }
         SpaceCommand::Grant { space, user, write } => {
             let grant = NewGrant { user, access: if write { "write" } else { "read" }.into() };
             let grants: Page<Grant> = client.post(&format!("spaces/{}/grants", path(&space)), &grant).await?;
-            output.show(&grants.data, || granted(&grants.data))
+            output.show(&grants.data, || render_grants(&grants.data))
         }
         SpaceCommand::Revoke { space, user } => {
             let _: Value = client.delete(&format!("spaces/{}/grants/{}", path(&space), path(&user))).await?;
@@ -112,7 +112,7 @@ pub(crate) async fn spaces(client: &Client, output: &Output, command: SpaceComma
     }
 }
 
-fn invited(user: &User) -> String {
+fn render_invitation(user: &User) -> String {
     let (secret, url) =
         (user.secret.as_deref().unwrap_or_default(), user.sign_in_url.as_deref().unwrap_or_default());
     format!(
@@ -131,7 +131,7 @@ fn list(spaces: &[Space]) -> String {
     )
 }
 
-fn granted(grants: &[Grant]) -> String {
+fn render_grants(grants: &[Grant]) -> String {
     if grants.is_empty() {
         return "Nobody but whoever made it.".into();
     }

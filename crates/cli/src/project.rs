@@ -14,13 +14,13 @@ pub(crate) fn of(folder: &Path) -> Option<String> {
         Some(text.trim().to_owned()).filter(|text| answer.status.success() && !text.is_empty())
     };
     if let Some(remote) = git(&["remote", "get-url", "origin"]) {
-        return Some(named(&remote));
+        return Some(from_remote(&remote));
     }
     let top = git(&["rev-parse", "--show-toplevel"])?;
     Some(Path::new(&top).file_name()?.to_string_lossy().into_owned())
 }
 
-fn named(remote: &str) -> String {
+fn from_remote(remote: &str) -> String {
     let path = remote.trim_end_matches('/').trim_end_matches(".git");
     let parts: Vec<&str> = path.rsplit(['/', ':']).filter(|part| !part.is_empty()).take(2).collect();
     parts.into_iter().rev().collect::<Vec<_>>().join("/")
@@ -38,8 +38,8 @@ mod tests {
             "ssh://git@example.com:2222/team/orders.git/",
             "https://user:secret@example.com/team/orders.git",
         ] {
-            assert_eq!(named(remote), "team/orders", "{remote}");
+            assert_eq!(from_remote(remote), "team/orders", "{remote}");
         }
-        assert_eq!(named("orders.git"), "orders");
+        assert_eq!(from_remote("orders.git"), "orders");
     }
 }

@@ -22,7 +22,7 @@ const RESENDS_MAX: u32 = 3;
 /// How long a connection may take to stand.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long an answer may be silent, before its head and between two reads, unless a request says otherwise.
-const SILENCE_MAX: Duration = Duration::from_secs(60);
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Who chose the destination, which decides what it may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +69,7 @@ pub struct Request {
     /// How long the whole exchange may take; streams have none but the silence limit.
     pub timeout: Option<Duration>,
     /// How long the answer may be silent; `None` is for as long as it likes.
-    pub silence: Option<Duration>,
+    pub read_timeout: Option<Duration>,
     /// Whether it may be sent again when a kept connection turns out to be closed.
     pub repeatable: bool,
 }
@@ -85,7 +85,7 @@ impl Request {
             headers: Vec::new(),
             body: Body::Empty,
             timeout: None,
-            silence: Some(SILENCE_MAX),
+            read_timeout: Some(READ_TIMEOUT),
             repeatable: false,
         }
     }
@@ -117,8 +117,8 @@ impl Request {
 
     /// The same request with another limit on silence.
     #[must_use]
-    pub fn silence(mut self, limit: Option<Duration>) -> Self {
-        self.silence = limit;
+    pub fn read_timeout(mut self, limit: Option<Duration>) -> Self {
+        self.read_timeout = limit;
         self
     }
 
@@ -143,7 +143,7 @@ impl Request {
 pub struct Response {
     inner: reqwest::Response,
     destination: String,
-    silence: Option<Duration>,
+    read_timeout: Option<Duration>,
 }
 
 impl Response {
@@ -185,12 +185,12 @@ impl Response {
 
     /// The body as it arrives.
     pub fn stream(self) -> impl Stream<Item = Result<Bytes, Error>> + Send {
-        let Self { inner, destination, silence } = self;
+        let Self { inner, destination, read_timeout } = self;
         stream::unfold(Some(inner.bytes_stream()), move |chunks| {
             let destination = destination.clone();
             async move {
                 let mut chunks = chunks?;
-                match within(silence, chunks.next()).await {
+                match within(read_timeout, chunks.next()).await {
                     Ok(Some(Ok(chunk))) => Some((Ok(chunk), Some(chunks))),
                     Ok(Some(Err(error))) => Some((Err(failed(&destination, &error)), None)),
                     Ok(None) => None,
@@ -266,7 +266,7 @@ impl Egress {
             Method::Patch => reqwest::Method::PATCH,
             Method::Delete => reqwest::Method::DELETE,
         };
-        let silence = request.silence;
+        let read_timeout = request.read_timeout;
         let mut resends = if request.repeatable { RESENDS_MAX } else { 0 };
         loop {
             let mut builder = client.request(method.clone(), url.clone());
@@ -279,8 +279,8 @@ impl Egress {
             if let Some(limit) = request.timeout {
                 builder = builder.timeout(limit);
             }
-            match within(silence, builder.send()).await {
-                Ok(Ok(inner)) => return Ok(Response { inner, destination, silence }),
+            match within(read_timeout, builder.send()).await {
+                Ok(Ok(inner)) => return Ok(Response { inner, destination, read_timeout }),
                 Ok(Err(error)) if resends > 0 && was_closed(&error) => resends -= 1,
                 Ok(Err(error)) => return Err(failed(&destination, &error)),
                 Err(_) => return Err(Error::TimedOut { destination }),
@@ -301,7 +301,7 @@ fn follow_public(ledger: Ledger) -> reqwest::redirect::Policy {
         if attempt.previous().len() > REDIRECTS_MAX {
             return attempt.error("too many redirects");
         }
-        if let Some(reason) = refused_redirect(attempt.previous(), attempt.url()) {
+        if let Some(reason) = redirect_refusal(attempt.previous(), attempt.url()) {
             return attempt.error(reason);
         }
         ledger.record(&destination_of(attempt.url()));
@@ -311,7 +311,7 @@ fn follow_public(ledger: Ledger) -> reqwest::redirect::Policy {
 
 /// Why a redirect is not followed. What was asked for over TLS is not fetched without it: whoever is in between could
 /// exchange it.
-fn refused_redirect(previous: &[Url], next: &Url) -> Option<String> {
+fn redirect_refusal(previous: &[Url], next: &Url) -> Option<String> {
     if refused_literal(next) {
         return Some(format!("it redirects to {}, a private address", destination_of(next)));
     }
@@ -446,7 +446,7 @@ mod tests {
     #[test]
     fn a_redirect_leads_neither_out_of_tls_nor_to_private_addresses() {
         let url = |text: &str| Url::parse(text).unwrap();
-        let refused = |from: &str, to: &str| refused_redirect(&[url(from)], &url(to));
+        let refused = |from: &str, to: &str| redirect_refusal(&[url(from)], &url(to));
         assert_eq!(refused("https://a.org/x", "https://b.org/y"), None);
         assert_eq!(refused("http://a.org/x", "http://b.org/y"), None);
         assert_eq!(refused("http://a.org/x", "https://b.org/y"), None);
@@ -459,7 +459,7 @@ mod tests {
             Some("it redirects to 10.0.0.1:443, a private address")
         );
         let back = [url("https://a.org/"), url("https://b.org/")];
-        assert!(refused_redirect(&back, &url("http://a.org/")).is_some());
+        assert!(redirect_refusal(&back, &url("http://a.org/")).is_some());
     }
 
     #[tokio::test]

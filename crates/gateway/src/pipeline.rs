@@ -14,7 +14,7 @@ use lar_engines::driver::{Embeddings, Event, FinishReason, Ranking, TokenLogprob
 use lar_engines::embedded::ConfinementPolicy;
 use lar_engines::scheduler::{Refusal, Request, ShareOwner, StopCause};
 use lar_engines::{Engines, Lease};
-use lar_store::{Once, Outcome, Store, TaskEnd};
+use lar_store::{IdempotentRequest, Outcome, Store, TaskEnd};
 
 use crate::active_tasks::{ActiveTask, ActiveTasks, TaskHandle, TaskProgress, millis};
 use crate::metrics::{ByModel, ByModelAndPriority, ByReason, Metrics};
@@ -84,7 +84,7 @@ impl Gateway {
     pub async fn dispatch_durably(
         &self,
         admitted: Admitted,
-        once: Option<Once>,
+        once: Option<IdempotentRequest>,
     ) -> Result<TaskHandle, Problem> {
         self.shared.store.task_create(admitted.start(), once).await?;
         Ok(self.dispatch_recorded(admitted))

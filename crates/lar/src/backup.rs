@@ -9,11 +9,11 @@ use clap::Subcommand;
 use lar_api::backups::Backup;
 use lar_base::Bytes;
 use lar_cli::Output;
-use lar_store::backup::{self, Settings};
+use lar_store::backup::{self, SettingsPolicy};
 use serde::Serialize;
 
 use crate::config::{Config, Environment};
-use crate::data_dir::{DataDir, Loss};
+use crate::data_dir::{DataDir, DataLossPolicy};
 use crate::{connect, data_dir};
 
 /// What can be done with backups.
@@ -49,7 +49,7 @@ pub(crate) enum Command {
 
 /// What a backup holds, for programs.
 #[derive(Debug, Serialize)]
-struct Told {
+struct BackupReport {
     file: PathBuf,
     version: String,
     schema: u32,
@@ -82,10 +82,10 @@ pub(crate) async fn run(
         Command::Create { file } => create(file, config, environment, output).await,
         Command::Verify { file } => {
             output.remark("Every file and the database are read…");
-            let manifest = backup::verify(&file).with_context(|| wrong(&file))?;
-            let told = Told::of(file, manifest);
-            output.show(&told, || {
-                let Told { version, schema, created_at, .. } = &told;
+            let manifest = backup::verify(&file).with_context(|| unusable_message(&file))?;
+            let report = BackupReport::of(file, manifest);
+            output.show(&report, || {
+                let BackupReport { version, schema, created_at, .. } = &report;
                 format!("It is whole: made at {created_at} by lar {version}, schema {schema}.")
             })
         }
@@ -93,27 +93,28 @@ pub(crate) async fn run(
         Command::Restore { file, with_settings } => {
             // Whoever serves the data directory has its lock.
             let data_dir = DataDir::lock(&config.data_dir)?;
-            data_dir.refuse_anothers_database()?;
+            data_dir.refuse_other_users_database()?;
             output.remark("Every file and the database are read first…");
-            let settings = if with_settings { Settings::Restore } else { Settings::Leave };
+            let settings = if with_settings { SettingsPolicy::Restore } else { SettingsPolicy::Leave };
             let restored =
                 backup::restore(&file, &config.data_dir, settings).with_context(|| not_restored(&file))?;
-            let told = Told {
+            let report = BackupReport {
                 database: Some(restored.database),
                 aside: restored.aside,
                 database_aside: restored.database_aside,
                 settings: restored.settings,
-                ..Told::of(file, restored.manifest)
+                ..BackupReport::of(file, restored.manifest)
             };
-            output.show(&told, || {
-                let settings = told.settings.as_ref().map(|text| shown(text, settings)).unwrap_or_default();
-                format!("{} Start it: lar serve{settings}", restored_to(&told))
+            output.show(&report, || {
+                let settings =
+                    report.settings.as_ref().map(|text| render_settings(text, settings)).unwrap_or_default();
+                format!("{} Start it: lar serve{settings}", render_restored(&report))
             })
         }
     }
 }
 
-fn wrong(file: &Path) -> String {
+fn unusable_message(file: &Path) -> String {
     format!("{} cannot be used", file.display())
 }
 
@@ -123,24 +124,24 @@ fn not_restored(file: &Path) -> String {
 }
 
 /// Where everything is now.
-fn restored_to(told: &Told) -> String {
+fn render_restored(report: &BackupReport) -> String {
     let sentence = |path: &Option<PathBuf>, what: &str| {
         path.as_ref().map(|path| format!(" {what} {}.", path.display())).unwrap_or_default()
     };
     format!(
         "Restored as it was at {}.{}{}{}",
-        told.created_at,
-        sentence(&told.database, "The database is"),
-        sentence(&told.aside, "What was there is in"),
-        sentence(&told.database_aside, "The database that was there is in")
+        report.created_at,
+        sentence(&report.database, "The database is"),
+        sentence(&report.aside, "What was there is in"),
+        sentence(&report.database_aside, "The database that was there is in")
     )
 }
 
 /// The settings in a backup and what became of them; they may have been written by anybody.
-fn shown(text: &str, settings: Settings) -> String {
+fn render_settings(text: &str, settings: SettingsPolicy) -> String {
     let head = match settings {
-        Settings::Restore => "Its settings were restored, too. lar.toml says:",
-        Settings::Leave => {
+        SettingsPolicy::Restore => "Its settings were restored, too. lar.toml says:",
+        SettingsPolicy::Leave => {
             "Its settings were left out, and lar.toml is as it was. To restore them: --with-settings. They say:"
         }
     };
@@ -148,7 +149,7 @@ fn shown(text: &str, settings: Settings) -> String {
     format!("\n{head}\n{}", lines.collect::<Vec<_>>().join("\n"))
 }
 
-impl Told {
+impl BackupReport {
     fn of(file: PathBuf, manifest: backup::Manifest) -> Self {
         let backup::Manifest { version, schema, created_at, .. } = manifest;
         Self {
@@ -186,15 +187,15 @@ async fn create(
         made?
     } else {
         let data_dir = DataDir::lock(&config.data_dir)?;
-        let store = data_dir.open_store(Loss::Refuse)?;
-        let path = backup::next(&config.data_dir)?;
+        let store = data_dir.open_store(DataLossPolicy::Refuse)?;
+        let path = backup::next_path(&config.data_dir)?;
         let manifest = store.backup(config.data_dir.clone(), path.clone()).await?;
         let bytes = path.metadata()?.len();
         Backup { path: path.display().to_string(), bytes, created_at: manifest.created_at }
     };
     let made = match file {
         None => made,
-        Some(file) => moved(made, &file)?,
+        Some(file) => move_backup(made, &file)?,
     };
     output.show(&made, || {
         format!(
@@ -206,7 +207,7 @@ async fn create(
 }
 
 /// Moves a backup to where it was asked for, which may be another disk. Until the copy there is whole it has another name.
-fn moved(made: Backup, to: &Path) -> anyhow::Result<Backup> {
+fn move_backup(made: Backup, to: &Path) -> anyhow::Result<Backup> {
     let to = std::path::absolute(to)?;
     backup::copy_to(Path::new(&made.path), &to)
         .with_context(|| format!("{} cannot be written; the backup is {}", to.display(), made.path))?;

@@ -97,14 +97,14 @@ pub(crate) struct EnginesConfig {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct MemoryConfig {
-    pub(crate) secrets: Secrets,
-    pub(crate) chat: InChat,
+    pub(crate) secrets: SecretsPolicy,
+    pub(crate) chat: ChatMemoryMode,
 }
 
 /// What memory does in the page and in `lar chat`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum InChat {
+pub(crate) enum ChatMemoryMode {
     Off,
     Recall,
     #[default]
@@ -114,7 +114,7 @@ pub(crate) enum InChat {
 /// What is done about secrets in what is to be remembered.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Secrets {
+pub(crate) enum SecretsPolicy {
     #[default]
     Refuse,
     Redact,
@@ -142,7 +142,8 @@ pub(crate) struct LimitsConfig {
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum QueueFull {
     Reject,
-    DropLru,
+    #[serde(rename = "drop-lru")]
+    DropOldest,
 }
 
 /// A further place to listen.
@@ -251,7 +252,7 @@ impl Config {
         let mut table: Table = text.parse().with_context(|| format!("{} is no TOML", file.display()))?;
         let mut origins = Origins::new();
         for key in leaves(&table) {
-            known(&key).with_context(|| file.display().to_string())?;
+            find_setting(&key).with_context(|| file.display().to_string())?;
             origins.insert(key, file.display().to_string());
         }
         for setting in SETTINGS {
@@ -381,7 +382,7 @@ fn leaves(table: &Table) -> Vec<String> {
 }
 
 /// The setting of this name.
-fn known(key: &str) -> anyhow::Result<&'static Setting> {
+fn find_setting(key: &str) -> anyhow::Result<&'static Setting> {
     if let Some(setting) = SETTINGS.iter().find(|setting| setting.key == key) {
         return Ok(setting);
     }
@@ -462,31 +463,31 @@ mod tests {
     fn mistakes_are_named() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().display().to_string();
-        let told = |text: &str, more: &[(&str, &str)]| {
+        let error_for = |text: &str, more: &[(&str, &str)]| {
             std::fs::write(directory.path().join("lar.toml"), text).unwrap();
             let values = [&[("LAR_DATA_DIR", path.as_str())], more].concat();
             format!("{:#}", Config::load(&Flags::default(), &environment(&values)).unwrap_err())
         };
-        assert!(told("lisen = 1", &[]).ends_with("there is no setting `lisen`; did you mean `listen`?"));
-        assert!(told("[engines]\nconcurency = 1", &[]).contains("did you mean `engines.concurrency`?"));
-        assert!(told("log = [", &[]).contains("is no TOML"));
-        let many = told("", &[("LAR_ENGINES_THREADS", "many")]);
+        assert!(error_for("lisen = 1", &[]).ends_with("there is no setting `lisen`; did you mean `listen`?"));
+        assert!(error_for("[engines]\nconcurency = 1", &[]).contains("did you mean `engines.concurrency`?"));
+        assert!(error_for("log = [", &[]).contains("is no TOML"));
+        let many = error_for("", &[("LAR_ENGINES_THREADS", "many")]);
         assert!(many.contains("`engines.threads` (from LAR_ENGINES_THREADS)"), "{many}");
         assert!(many.contains("invalid type: string \"many\""), "{many}");
         assert!(
-            told("[engines]\nconcurrency = 0", &[])
+            error_for("[engines]\nconcurrency = 0", &[])
                 .contains("`engines.concurrency` must be from 1 to 256, is 0")
         );
-        assert!(told("listen = \"0.0.0.0:5270\"", &[]).contains("insecure_lan"));
-        assert!(told("[engines]\ncache_type = \"q2\"", &[]).contains("`engines.cache_type`"));
+        assert!(error_for("listen = \"0.0.0.0:5270\"", &[]).contains("insecure_lan"));
+        assert!(error_for("[engines]\ncache_type = \"q2\"", &[]).contains("`engines.cache_type`"));
         let both = "[engines]\ncache_type = \"q8\"\nflash_attention = false";
-        assert!(told(both, &[]).contains("needs flash attention"));
-        let many = told("", &[("LAR_LIMITS_SHUTDOWN_GRACE_S", "18446744073709551615")]);
+        assert!(error_for(both, &[]).contains("needs flash attention"));
+        let many = error_for("", &[("LAR_LIMITS_SHUTDOWN_GRACE_S", "18446744073709551615")]);
         assert!(
             many.contains("`limits.shutdown_grace_s` must be from 0 to 4294967296, is 1844674"),
             "{many}"
         );
-        let tokens = told("[engines]\ncontext_tokens_max = 9223372036854775807", &[]);
+        let tokens = error_for("[engines]\ncontext_tokens_max = 9223372036854775807", &[]);
         assert!(
             tokens.contains("`engines.context_tokens_max` must be from 128 to 4194304, is 922337"),
             "{tokens}"
@@ -497,11 +498,11 @@ mod tests {
             ("https://mirror.lan/?a=", "has a query"),
             ("", "is not an http or https URL"),
         ] {
-            let refused = told(&format!("hub = \"{hub}\""), &[]);
+            let refused = error_for(&format!("hub = \"{hub}\""), &[]);
             assert!(refused.starts_with("`hub`: `") && refused.contains(reason), "{hub}: {refused}");
         }
         for filter in ["][", "[[[", "info,lar_engines=loud", "inof"] {
-            let refused = told(&format!("log = \"{filter}\""), &[]);
+            let refused = error_for(&format!("log = \"{filter}\""), &[]);
             assert!(
                 refused.starts_with("`log`: ") && refused.contains("error, warn, info, debug"),
                 "{refused}"

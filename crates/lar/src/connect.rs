@@ -11,8 +11,8 @@ use lar_egress::{Egress, Method, Request, Trust};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Environment};
-use crate::data_dir::{self, DataDir, Loss};
-use crate::serve::House;
+use crate::data_dir::{self, DataDir, DataLossPolicy};
+use crate::serve::LarInstance;
 
 /// A machine that systemd runs has this folder (sd_booted(3)).
 const SYSTEMD: &str = "/run/systemd/system";
@@ -43,7 +43,7 @@ pub(crate) async fn connect_as(
     environment: &Environment,
     output: &Output,
 ) -> anyhow::Result<Connection> {
-    let known = lar_cli::connected(&config.data_dir, client)?;
+    let known = lar_cli::find_client(&config.data_dir, client)?;
     let egress = Egress::new()?;
     if let Some(url) = url_of(&known, &config, &egress).await {
         return Ok(Connection { client: Client::new(egress, &url, known.key), started: None });
@@ -55,8 +55,8 @@ pub(crate) async fn connect_as(
 }
 
 /// As [`connect_as`], to a Lar that answers already; none where it does not.
-pub(crate) async fn connect_if_there(client: &str, config: &Config) -> Option<Client> {
-    let known = lar_cli::connected(&config.data_dir, client).ok()?;
+pub(crate) async fn connect_if_running(client: &str, config: &Config) -> Option<Client> {
+    let known = lar_cli::find_client(&config.data_dir, client).ok()?;
     let egress = Egress::new().ok()?;
     let url = match known.local {
         true => data_dir::running(&config.data_dir)?.url,
@@ -67,7 +67,7 @@ pub(crate) async fn connect_if_there(client: &str, config: &Config) -> Option<Cl
 
 /// Where the Lar of a client that was connected is now, if it answers. The data directory's own tells where it is; whoever
 /// listens where it once was is not told the key.
-async fn url_of(known: &lar_cli::Connected, config: &Config, egress: &Egress) -> Option<String> {
+async fn url_of(known: &lar_cli::ConnectedClient, config: &Config, egress: &Egress) -> Option<String> {
     let url = match known.local {
         true => data_dir::running(&config.data_dir)?.url,
         false => known.url.clone(),
@@ -98,7 +98,7 @@ pub(crate) async fn connect(
 pub(crate) async fn connect_to_running(
     config: &Config,
     environment: &Environment,
-    called: &str,
+    invocation: &str,
 ) -> anyhow::Result<Connection> {
     let egress = Egress::new()?;
     if let Some(client) = find(config, environment, &egress).await? {
@@ -108,17 +108,17 @@ pub(crate) async fn connect_to_running(
     if config.data_dir.is_dir() {
         drop(DataDir::lock(&config.data_dir)?);
     }
-    bail!("{}", none_running(called, Path::new(SYSTEMD).is_dir()))
+    bail!("{}", not_running_message(invocation, Path::new(SYSTEMD).is_dir()))
 }
 
-fn none_running(called: &str, has_systemd: bool) -> String {
+fn not_running_message(invocation: &str, has_systemd: bool) -> String {
     let service = match has_systemd {
-        true => format!(", or have it start with your session: `{called} service install`"),
+        true => format!(", or have it start with your session: `{invocation} service install`"),
         false => String::new(),
     };
     format!(
         "no Lar is running, and this command needs a server that keeps running. Start it in another terminal: \
-         `{called} serve`{service}"
+         `{invocation} serve`{service}"
     )
 }
 
@@ -149,17 +149,18 @@ async fn start(
 ) -> anyhow::Result<Connection> {
     // The configured port, so that apps reach it meanwhile; another one where that is taken.
     let anywhere = SocketAddr::new(config.listen.ip(), 0);
-    let house = match House::open(&config, environment, config.listen, &[], Loss::Refuse).await {
-        Ok(house) => house,
-        Err(error) if error.downcast_ref::<std::io::Error>().is_some() => {
-            House::open(&config, environment, anywhere, &[], Loss::Refuse).await?
-        }
-        Err(error) => return Err(error),
-    };
+    let instance =
+        match LarInstance::open(&config, environment, config.listen, &[], DataLossPolicy::Refuse).await {
+            Ok(instance) => instance,
+            Err(error) if error.downcast_ref::<std::io::Error>().is_some() => {
+                LarInstance::open(&config, environment, anywhere, &[], DataLossPolicy::Refuse).await?
+            }
+            Err(error) => return Err(error),
+        };
     output.remark("No Lar is running; one is started for this command.");
-    let client = Client::new(egress, &house.url(), house.owner_key.clone());
+    let client = Client::new(egress, &instance.url(), instance.owner_key.clone());
     let stop = CancellationToken::new();
-    let served = tokio::spawn(house.serve(stop.clone()));
+    let served = tokio::spawn(instance.serve(stop.clone()));
     Ok(Connection { client, started: Some((stop, served)) })
 }
 
@@ -174,10 +175,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_starts_a_lar_is_named_as_it_can_be_called() {
-        let text = none_running("/opt/lar", true);
+    fn the_start_command_is_named_as_the_shell_finds_it() {
+        let text = not_running_message("/opt/lar", true);
         assert!(text.contains("`/opt/lar serve`") && text.ends_with("`/opt/lar service install`"), "{text}");
-        let text = none_running("lar", false);
+        let text = not_running_message("lar", false);
         assert!(text.ends_with("`lar serve`") && !text.contains("service"), "{text}");
     }
 }

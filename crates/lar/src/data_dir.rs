@@ -2,8 +2,8 @@
 
 mod holder;
 mod lock;
-mod lost;
-mod private;
+mod missing_data;
+mod permissions;
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
@@ -13,13 +13,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use lar_base::files::{KEY_BYTES_MAX, read_small, read_small_text};
 use lar_base::{Secret, secret};
-use lar_store::{Linked, Reserve, Store, backup};
+use lar_store::{LinkedDatabase, Reserve, Store, backup};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use holder::program_of;
-pub(crate) use lock::{STEP as FREE_THE_LOCK, foreign_holders, is_locked, unlockable};
-pub(crate) use lost::{Loss, newest_backup};
-pub(crate) use private::{is_secret, wider_than_owner};
+pub(crate) use lock::{STEP as FREE_THE_LOCK, find_unlockable, foreign_holders, is_locked};
+pub(crate) use missing_data::{DataLossPolicy, newest_backup};
+pub(crate) use permissions::{find_exposed, is_secret};
 
 /// Lar's own files lie in the data directory and in folders of it, no deeper.
 const LINK_DEPTH: usize = 2;
@@ -35,20 +35,20 @@ pub(crate) struct DataDir {
 
 impl Drop for DataDir {
     fn drop(&mut self) {
-        hand_over(&self.path);
+        chown_to_owner(&self.path);
     }
 }
 
 /// Whether root uses another's data directory.
-pub(crate) fn is_anothers(path: &Path) -> bool {
+pub(crate) fn is_other_users(path: &Path) -> bool {
     let owned = std::fs::metadata(path).is_ok_and(|owner| owner.uid() != 0);
     owned && rustix::process::geteuid().is_root()
 }
 
 /// Gives what root made in another's data directory, such as that of the machine's service, to whom the directory belongs.
-pub(crate) fn hand_over(path: &Path) {
+pub(crate) fn chown_to_owner(path: &Path) {
     let Ok(owner) = std::fs::metadata(path) else { return };
-    if !is_anothers(path) {
+    if !is_other_users(path) {
         return;
     }
     let mut folders = vec![path.to_owned()];
@@ -61,7 +61,7 @@ pub(crate) fn hand_over(path: &Path) {
         }
     };
     // What lies beside a linked database, and only where that folder is the owner's: a link can lead to a file of root's.
-    for path in linked_of(path, owner.uid()).iter().flat_map(Linked::files) {
+    for path in linked_database_of(path, owner.uid()).iter().flat_map(LinkedDatabase::files) {
         let Ok(found) = std::fs::symlink_metadata(&path) else { continue };
         give(&path, &found);
         if found.is_dir() {
@@ -80,8 +80,8 @@ pub(crate) fn hand_over(path: &Path) {
 }
 
 /// The linked database of a data directory, where the folder that it lies in is `owner`'s.
-fn linked_of(data_dir: &Path, owner: u32) -> Option<Linked> {
-    let linked = Linked::at(&data_dir.join("lar.db"))?;
+fn linked_database_of(data_dir: &Path, owner: u32) -> Option<LinkedDatabase> {
+    let linked = LinkedDatabase::at(&data_dir.join("lar.db"))?;
     std::fs::metadata(&linked.folder).is_ok_and(|about| about.uid() == owner).then_some(linked)
 }
 
@@ -106,7 +106,7 @@ impl DataDir {
         refuse_links_to_others(path)?;
         let directory_lock = lock::of_directory(path)?;
         let database_lock = lock::of_database(path)?;
-        private::narrow(path);
+        permissions::restrict(path);
         // Nobody else makes backups here now.
         backup::remove_unfinished_backups(&path.join(backup::FOLDER));
         Ok(Self { path: path.to_owned(), _lock: directory_lock, _database_lock: database_lock })
@@ -121,12 +121,12 @@ impl DataDir {
     ///
     /// # Errors
     /// When it lies in somebody else's folder.
-    pub(crate) fn refuse_anothers_database(&self) -> anyhow::Result<()> {
-        let Some(linked) = Linked::at(&self.database()).filter(|_| is_anothers(&self.path)) else {
+    pub(crate) fn refuse_other_users_database(&self) -> anyhow::Result<()> {
+        let Some(linked) = LinkedDatabase::at(&self.database()).filter(|_| is_other_users(&self.path)) else {
             return Ok(());
         };
         let owner = std::fs::metadata(&self.path)?.uid();
-        if linked_of(&self.path, owner).is_none() {
+        if linked_database_of(&self.path, owner).is_none() {
             bail!(
                 "{} is a symbolic link to {}, which is in a folder of another user: run this as the data directory's owner",
                 self.database().display(),
@@ -140,14 +140,14 @@ impl DataDir {
     ///
     /// # Errors
     /// When it is lost, damaged, of a newer Lar or cannot be written, with what to do about it.
-    pub(crate) fn open_store(&self, loss: Loss) -> anyhow::Result<Store> {
+    pub(crate) fn open_store(&self, loss: DataLossPolicy) -> anyhow::Result<Store> {
         // Before the database is looked at: that takes room, too.
         Reserve::beside(&self.database()).release_to_start();
-        if loss == Loss::Accept {
-            self.refuse_anothers_database()?;
+        if loss == DataLossPolicy::Accept {
+            self.refuse_other_users_database()?;
         }
-        lost::check_database(&self.path, loss)?;
-        Store::open(&self.database()).map_err(|error| lost::explained(error, &self.path))
+        missing_data::check_database(&self.path, loss)?;
+        Store::open(&self.database()).map_err(|error| missing_data::explain_open_error(error, &self.path))
     }
 
     /// Removes what a restore left that was killed: it holds a copy of data and keys. No restore runs while this process has the
@@ -160,8 +160,8 @@ impl DataDir {
     ///
     /// # Errors
     /// When it is lost, or cannot be read or written.
-    pub(crate) fn pepper(&self, keys: u64, loss: Loss) -> anyhow::Result<Secret> {
-        lost::check_secret(&self.path, keys, loss)?;
+    pub(crate) fn pepper(&self, keys: u64, loss: DataLossPolicy) -> anyhow::Result<Secret> {
+        missing_data::check_secret(&self.path, keys, loss)?;
         self.secret("secret.key", || Secret::new(secret::hex(&secret::random_bytes::<32>())))
     }
 
@@ -239,7 +239,7 @@ impl Drop for Announcement {
 /// # Errors
 /// With the link, and whose the directory is.
 fn refuse_links_to_others(data_dir: &Path) -> anyhow::Result<()> {
-    if !is_anothers(data_dir) {
+    if !is_other_users(data_dir) {
         return Ok(());
     }
     let owner = std::fs::metadata(data_dir)?.uid();
@@ -324,7 +324,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_link_to_what_is_not_the_owners_is_found_wherever_it_lies() {
+    fn a_link_to_files_of_another_user_is_found_anywhere() {
         let at = tempfile::tempdir().unwrap();
         let data = at.path().join("data");
         std::fs::create_dir_all(data.join("clients")).unwrap();
@@ -353,7 +353,7 @@ mod tests {
 
     /// Only root can make what is another's.
     #[test]
-    fn what_root_made_beside_a_linked_database_is_handed_over_with_the_reserve() {
+    fn files_that_root_created_beside_a_linked_database_get_its_owner() {
         const OTHER: u32 = 65534;
         let at = tempfile::tempdir().unwrap();
         let (data, disk) = (at.path().join("data"), at.path().join("disk"));
@@ -369,7 +369,7 @@ mod tests {
                 return;
             }
         }
-        hand_over(&data);
+        chown_to_owner(&data);
         let owner = |name: &str| std::fs::metadata(disk.join(name)).unwrap().uid();
         assert_eq!(["lar.db-wal", "lar.reserve", "photos.db"].map(owner), [OTHER, OTHER, 0]);
     }

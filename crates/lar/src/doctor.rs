@@ -2,7 +2,7 @@
 
 mod better_model;
 mod data;
-mod reach;
+mod listeners;
 mod running;
 mod threads;
 
@@ -57,7 +57,7 @@ pub(crate) async fn run(
     let mut findings: Vec<Finding> = invalid.map(configuration).into_iter().collect();
     findings.extend(data::run(&config.data_dir));
     findings.extend([disk(&config.models_dir()), port(config)]);
-    findings.extend(reach::run(config).await);
+    findings.extend(listeners::run(config).await);
     findings.extend(memory());
     findings.extend(threads::run(config).await);
     findings.push(open_files(config));
@@ -182,11 +182,11 @@ fn graphics() -> Finding {
 /// Starts a worker that confines itself and tells how.
 async fn confinement(policy: ConfinementPolicy) -> Finding {
     let about = "workers";
-    let told = match std::env::current_exe() {
+    let outcome = match std::env::current_exe() {
         Ok(program) => lar_engines::embedded::confinement(&program).await.map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     };
-    match told {
+    match outcome {
         Ok(missing) if missing.is_empty() => {
             fine(about, "confined: no network, no other programs, only their model's files")
         }
@@ -278,12 +278,12 @@ fn alive(pid: u32) -> bool {
 
 /// The process that listens on a port, as far as this user may see it.
 pub(crate) fn port_owner(port: u16) -> Option<String> {
-    let wanted = format!(":{port:04X}");
+    let hex_port = format!(":{port:04X}");
     let inode = ["/proc/net/tcp", "/proc/net/tcp6"].iter().find_map(|path| {
         let text = std::fs::read_to_string(path).ok()?;
         text.lines().skip(1).find_map(|line| {
             let fields: Vec<&str> = line.split_whitespace().collect();
-            let listening = fields.get(3) == Some(&"0A") && fields.get(1)?.ends_with(&wanted);
+            let listening = fields.get(3) == Some(&"0A") && fields.get(1)?.ends_with(&hex_port);
             listening.then(|| fields.get(9).map(|inode| format!("socket:[{inode}]"))).flatten()
         })
     })?;
@@ -323,14 +323,14 @@ mod tests {
     }
 
     #[test]
-    fn finds_who_has_a_port() {
+    fn finds_the_process_that_listens_on_a_port() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let owner = port_owner(listener.local_addr().unwrap().port()).unwrap();
         assert!(owner.ends_with(&format!("(process {})", std::process::id())), "{owner}");
     }
 
     #[test]
-    fn who_has_a_port_does_not_steer_the_terminal() {
+    fn the_name_of_a_ports_process_does_not_steer_the_terminal() {
         let at = tempfile::tempdir().unwrap();
         let program = at.path().join("a\u{202e}b\u{1b}c");
         symlink("/bin/sh", &program).unwrap();

@@ -29,9 +29,9 @@ const QUIET: &[&str] = &["secrets_scanner=warn", "rmcp=error"];
 /// errors only.
 #[must_use]
 pub(crate) fn start(config: &Config, serving: bool) -> Guard {
-    let wanted = if serving { config.log.as_str() } else { "error" };
+    let filter_text = if serving { config.log.as_str() } else { "error" };
     // It was checked when the configuration was read.
-    let filter = EnvFilter::try_new(wanted).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_new(filter_text).unwrap_or_else(|_| EnvFilter::new("info"));
     let filter = QUIET.iter().filter_map(|quiet| quiet.parse().ok()).fold(filter, EnvFilter::add_directive);
     let (lines, guard) = Lines::to(std::io::stderr());
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines);

@@ -6,11 +6,11 @@
 
 mod advice;
 mod backup;
-mod called;
 mod config;
 mod connect;
 mod data_dir;
 mod doctor;
+mod invocation;
 mod logging;
 mod open_files;
 mod serve;
@@ -22,8 +22,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
-use lar_cli::output::{Closed, Stopped, plain_lines};
-use lar_cli::{ApiError, Output, Surroundings};
+use lar_cli::output::{OutputClosed, StoppedByUser, plain_lines};
+use lar_cli::{ApiError, CommandContext, Output};
 use tokio::signal::unix::{SignalKind, signal};
 
 use config::{Config, Flags};
@@ -121,7 +121,7 @@ fn main() -> ExitCode {
     }
     // Before there is a second thread: secrets leave the environment, and what the starting shell left open is kept
     // from children.
-    lar_sandbox::keep_descriptors_private();
+    lar_sandbox::set_close_on_exec();
     let environment = config::Environment::read();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let result = runtime.map_err(Into::into).and_then(|runtime| {
@@ -133,10 +133,10 @@ fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         // Whoever read the output has enough of it, as `head` does.
-        Err(error) if error.downcast_ref::<Closed>().is_some() => ExitCode::SUCCESS,
-        Err(error) if error.downcast_ref::<Stopped>().is_some() => {
+        Err(error) if error.downcast_ref::<OutputClosed>().is_some() => ExitCode::SUCCESS,
+        Err(error) if error.downcast_ref::<StoppedByUser>().is_some() => {
             let _ = writeln!(std::io::stderr(), "{}", plain_lines(&format!("{error:#}")));
-            ExitCode::from(Stopped::EXIT_CODE)
+            ExitCode::from(StoppedByUser::EXIT_CODE)
         }
         Err(error) => {
             let message = plain_lines(&format!("{error:#}"));
@@ -171,16 +171,16 @@ fn become_engine(launch: &Launch) -> String {
     })
 }
 
-fn surroundings(config: &Config, environment: &config::Environment) -> anyhow::Result<Surroundings> {
+fn command_context(config: &Config, environment: &config::Environment) -> anyhow::Result<CommandContext> {
     let folder = |name: &str| environment.get(name).map(PathBuf::from);
     let absolute = std::path::absolute(&config.data_dir)?;
-    Ok(Surroundings {
+    Ok(CommandContext {
         home: environment.home(),
         codex_home: folder("CODEX_HOME"),
         claude_home: folder("CLAUDE_CONFIG_DIR"),
         data_dir: absolute,
         program: std::env::current_exe()?,
-        called: called::on_data_dir(config, environment),
+        invocation: invocation::with_data_dir(config, environment),
         local: environment.get("LAR_URL").is_none(),
     })
 }
@@ -229,20 +229,22 @@ async fn run(cli: Cli, environment: &config::Environment, output: Output) -> any
         }
         Command::Doctor => doctor::run(&config, invalid, &output).await,
         Command::Client(command) => {
-            let around = surroundings(&config, environment)?;
+            let context = command_context(&config, environment)?;
             if let lar_cli::Command::Hook(args) = &command {
-                if lar_cli::connected(&config.data_dir, &args.client).is_ok() {
-                    let client = connect::connect_if_there(&args.client, &config).await;
+                if lar_cli::find_client(&config.data_dir, &args.client).is_ok() {
+                    let client = connect::connect_if_running(&args.client, &config).await;
                     lar_cli::hook::run(client.as_ref(), &output, args, &config.data_dir).await;
                 }
                 return Ok(ExitCode::SUCCESS);
             }
             let connection = match (command.client(), command.needs_running_lar()) {
                 (Some(client), _) => connect::connect_as(client, config, environment, &output).await?,
-                (None, true) => connect::connect_to_running(&config, environment, &around.called).await?,
+                (None, true) => {
+                    connect::connect_to_running(&config, environment, &context.invocation).await?
+                }
                 (None, false) => connect::connect(config, environment, &output).await?,
             };
-            let result = command.run(&connection.client, &output, &around).await;
+            let result = command.run(&connection.client, &output, &context).await;
             connection.close().await;
             result.map(|()| ExitCode::SUCCESS)
         }

@@ -6,7 +6,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// Lar does not start with fewer: the database, its log, the listeners, two workers and a few connections.
 pub(crate) const OPEN_FILES_MIN: u64 = 128;
 /// More than this is not asked for.
-const OPEN_FILES_WANTED: u64 = 65_536;
+const OPEN_FILES_TARGET: u64 = 65_536;
 /// Kept for the database, workers and downloads while connections take all of the rest.
 const RESERVE: u64 = 256;
 
@@ -16,8 +16,8 @@ const RESERVE: u64 = 256;
 /// When it is too low to serve with.
 pub(crate) fn raise() -> anyhow::Result<u64> {
     let limit = getrlimit(Resource::Nofile);
-    let may = limit.maximum.unwrap_or(OPEN_FILES_WANTED).min(OPEN_FILES_WANTED);
-    let now = limit.current.unwrap_or(OPEN_FILES_WANTED);
+    let may = limit.maximum.unwrap_or(OPEN_FILES_TARGET).min(OPEN_FILES_TARGET);
+    let now = limit.current.unwrap_or(OPEN_FILES_TARGET);
     let reached = if now < may && setrlimit(Resource::Nofile, Rlimit { current: Some(may), ..limit }).is_ok()
     {
         may
@@ -34,7 +34,7 @@ pub(crate) fn raise() -> anyhow::Result<u64> {
 
 /// The most files that this process could have open after [`raise`].
 pub(crate) fn hard_limit() -> u64 {
-    getrlimit(Resource::Nofile).maximum.unwrap_or(OPEN_FILES_WANTED).min(OPEN_FILES_WANTED)
+    getrlimit(Resource::Nofile).maximum.unwrap_or(OPEN_FILES_TARGET).min(OPEN_FILES_TARGET)
 }
 
 /// The connections that `limit` open files leave room for, of those that are configured.

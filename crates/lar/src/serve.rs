@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use lar_agents::{ChatMemory, Turns};
 use lar_base::files::{KEY_BYTES_MAX, read_small_text};
 use lar_base::{Bytes, Instant, Secret, TaskGroup, Timestamp};
-use lar_catalog::{Catalog, PlaceSettings, Places};
+use lar_catalog::{Catalog, ModelFolderSettings, ModelFolders};
 use lar_cli::Output;
 use lar_egress::Egress;
 use lar_engines::driver::Prompt;
@@ -18,22 +18,22 @@ use lar_engines::scheduler::{FullPolicy, Limits};
 use lar_engines::{Engines, device};
 use lar_gateway::{EngineOptions, Gateway, Metrics, Remote};
 use lar_memory::{Memories, SecretPolicy};
-use lar_server::{AllowedOrigins, Authenticator, Listener, Parts, RESPONSES_KEPT, Server, TlsFiles};
+use lar_server::{AllowedOrigins, Authenticator, Listener, Parts, RESPONSES_RETENTION, Server, TlsFiles};
 use lar_store::{KeyRecord, Store};
 use prometheus_client::registry::Registry;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{self, Config, Environment, InChat, ListenerConfig, QueueFull, Secrets};
-use crate::data_dir::{Announcement, DataDir, Loss};
-use crate::{called, doctor, open_files};
+use crate::config::{self, ChatMemoryMode, Config, Environment, ListenerConfig, QueueFull, SecretsPolicy};
+use crate::data_dir::{Announcement, DataDir, DataLossPolicy};
+use crate::{doctor, invocation, open_files};
 
 /// Deleted conversations can be brought back for this long.
 const KEEP_DELETED: Duration = Duration::from_secs(30 * 24 * 3600);
 /// A temporary conversation goes when nothing was said in it for this long.
 const KEEP_TEMPORARY: Duration = Duration::from_secs(24 * 3600);
 /// How often what is past its time is looked for.
-const FORGET_EVERY: Duration = Duration::from_secs(3600);
+const PURGE_EVERY: Duration = Duration::from_secs(3600);
 /// How often it is looked whether something was erased that is to be cleared out of pages.
 const CLEAR_EVERY: Duration = Duration::from_secs(30);
 /// When clearing is tried again where it failed, such as on a full disk.
@@ -45,7 +45,7 @@ const OWNER_REVOKED: &str = "The owner's key was revoked: the command line is re
 const ENGINES_GRACE: Duration = Duration::from_secs(10);
 
 /// A Lar that listens.
-pub(crate) struct House {
+pub(crate) struct LarInstance {
     /// None until clients are told where the server is. Fields are dropped in order: this one while the directory is locked.
     announcement: Option<Announcement>,
     data_dir: DataDir,
@@ -58,7 +58,7 @@ pub(crate) struct House {
     grace: Duration,
 }
 
-impl House {
+impl LarInstance {
     /// Opens everything and listens on `address`, without serving yet.
     ///
     /// # Errors
@@ -68,9 +68,9 @@ impl House {
         environment: &Environment,
         address: SocketAddr,
         further: &[ListenerConfig],
-        loss: Loss,
+        loss: DataLossPolicy,
     ) -> anyhow::Result<Self> {
-        lar_sandbox::give_back_large_allocations();
+        lar_sandbox::return_large_allocations();
         let connections = open_files::connections_within(open_files::raise()?, config.limits.connections);
         let data_dir = DataDir::lock(&config.data_dir)?;
         let store = data_dir.open_store(loss)?;
@@ -92,7 +92,7 @@ impl House {
             queue_len_max: config.limits.queue_len_max,
             full_policy: match config.limits.queue_full {
                 QueueFull::Reject => FullPolicy::Reject,
-                QueueFull::DropLru => FullPolicy::DropOldest,
+                QueueFull::DropOldest => FullPolicy::DropOldest,
             },
             batch_wait_max: Duration::from_secs(config.limits.batch_wait_max_s),
             memory: config.engines.memory.or_else(memory_for_models).unwrap_or(Bytes(u64::MAX)),
@@ -117,17 +117,17 @@ impl House {
         );
         let options = lar_memory::Options {
             secrets: match config.memory.secrets {
-                Secrets::Refuse => SecretPolicy::Refuse,
-                Secrets::Redact => SecretPolicy::Redact,
-                Secrets::Quarantine => SecretPolicy::Quarantine,
+                SecretsPolicy::Refuse => SecretPolicy::Refuse,
+                SecretsPolicy::Redact => SecretPolicy::Redact,
+                SecretsPolicy::Quarantine => SecretPolicy::Quarantine,
             },
         };
         let memories = Memories::start(store.clone(), gateway.clone(), options, memory_metrics, &tasks);
-        tasks.spawn(forget(store.clone(), memories.clone(), tasks.stopping()));
+        tasks.spawn(purge_expired(store.clone(), memories.clone(), tasks.stopping()));
         let in_chat = match config.memory.chat {
-            InChat::Off => None,
-            InChat::Recall => Some(ChatMemory { memories: memories.clone(), remember: false }),
-            InChat::Remember => Some(ChatMemory { memories: memories.clone(), remember: true }),
+            ChatMemoryMode::Off => None,
+            ChatMemoryMode::Recall => Some(ChatMemory { memories: memories.clone(), remember: false }),
+            ChatMemoryMode::Remember => Some(ChatMemory { memories: memories.clone(), remember: true }),
         };
         let hidden_folders = hidden_folders(config, environment, store.path());
         let parts = Parts {
@@ -135,7 +135,7 @@ impl House {
             turns: Turns::new(store.clone(), gateway.clone(), in_chat, &tasks),
             gateway: gateway.clone(),
             ledger: egress.ledger().clone(),
-            places: places(environment),
+            places: model_folders(environment),
             allowed_hosts: allowed_hosts(config),
             allowed_origins: AllowedOrigins::parse(&config.allowed_origins).map_err(anyhow::Error::msg)?,
             limits: lar_server::Limits {
@@ -160,7 +160,7 @@ impl House {
         let server = match Server::bind(address, listeners, parts).await {
             Ok(server) => server,
             Err((address, error)) => {
-                return Err(error).with_context(|| unlistenable(address));
+                return Err(error).with_context(|| explain_bind_failure(address));
             }
         };
         kept.keep_reserve();
@@ -173,7 +173,7 @@ impl House {
         format!("http://{}", self.server.address())
     }
 
-    /// Tells clients where the server is, until it ends. It listens already: requests that come before [`House::serve`] wait in
+    /// Tells clients where the server is, until it ends. It listens already: requests that come before [`LarInstance::serve`] wait in
     /// the listener's backlog.
     fn announce(&mut self) -> anyhow::Result<()> {
         if self.announcement.is_none() {
@@ -251,23 +251,24 @@ pub(crate) async fn run(
     for warning in config::unknown_variables(environment) {
         tracing::warn!("{warning}");
     }
-    let loss = if args.accept_data_loss { Loss::Accept } else { Loss::Refuse };
-    let mut house = House::open(&config, environment, config.listen, &config.listeners, loss).await?;
-    house.check_database();
+    let loss = if args.accept_data_loss { DataLossPolicy::Accept } else { DataLossPolicy::Refuse };
+    let mut instance =
+        LarInstance::open(&config, environment, config.listen, &config.listeners, loss).await?;
+    instance.check_database();
     // Others read what goes to a journal, to a file, or to a container's log.
-    let sign_in = match (house.owner.revoked_at, args.print_link || std::io::stdout().is_terminal()) {
+    let sign_in = match (instance.owner.revoked_at, args.print_link || std::io::stdout().is_terminal()) {
         (Some(_), _) => OWNER_REVOKED.to_owned(),
         (None, true) => {
-            format!("Sign in once, within ten minutes: {}", house.server.sign_in_link(house.owner.id).0)
+            format!("Sign in once, within ten minutes: {}", instance.server.sign_in_link(instance.owner.id).0)
         }
-        (None, false) => format!("Sign in: {} open", called::on_data_dir(&config, environment)),
+        (None, false) => format!("Sign in: {} open", invocation::with_data_dir(&config, environment)),
     };
-    if house.owner.revoked_at.is_some() {
-        tracing::error!(key = %house.owner.id, "{OWNER_REVOKED}");
+    if instance.owner.revoked_at.is_some() {
+        tracing::error!(key = %instance.owner.id, "{OWNER_REVOKED}");
     }
     // Before anybody is told that it runs: who stops it right then is obeyed, too.
     let stop = CancellationToken::new();
-    let asked = stop.clone();
+    let signal_stop = stop.clone();
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     // A terminal that closes is a wish to stop; the settings are read at start only, so that nothing is to be read again.
     let mut hang_up = signal(SignalKind::hangup())?;
@@ -278,7 +279,7 @@ pub(crate) async fn run(
             _ = hang_up.recv() => {}
         }
         tracing::info!("stopping; answers may finish, a second signal cuts them");
-        asked.cancel();
+        signal_stop.cancel();
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
@@ -286,19 +287,19 @@ pub(crate) async fn run(
         std::process::exit(1);
     });
     // Before it is printed, too: whoever reads that line finds the server, and a second one is told of it.
-    house.announce()?;
-    output.line(&format!("Lar is at {}\n{sign_in}", house.url()))?;
-    for url in house.server.further() {
+    instance.announce()?;
+    output.line(&format!("Lar is at {}\n{sign_in}", instance.url()))?;
+    for url in instance.server.other_urls() {
         output.line(&format!("It listens at {url}, too"))?;
     }
     if config.engines.preload {
         // Requests wait meanwhile: this starts the load and does not wait for it.
         tokio::select! {
-            () = house.preload() => {}
+            () = instance.preload() => {}
             () = stop.cancelled() => {}
         }
     }
-    house.serve(stop).await
+    instance.serve(stop).await
 }
 
 /// `lar migrate`: opening the database does it.
@@ -307,7 +308,7 @@ pub(crate) async fn run(
 /// When a server has the data directory, or the database cannot be brought up.
 pub(crate) fn migrate(config: &Config, output: &Output) -> anyhow::Result<()> {
     let data_dir = DataDir::lock(&config.data_dir)?;
-    let store = data_dir.open_store(Loss::Refuse)?;
+    let store = data_dir.open_store(DataLossPolicy::Refuse)?;
     output.line(&format!("{} has this program's schema.", store.path().display()))
 }
 
@@ -388,8 +389,8 @@ fn allowed_hosts(config: &Config) -> Vec<String> {
 }
 
 /// Erases, at start and every hour, what was to be kept for a time only.
-async fn forget(store: Store, memories: Memories, stopping: CancellationToken) {
-    let mut clock = tokio::time::interval(FORGET_EVERY);
+async fn purge_expired(store: Store, memories: Memories, stopping: CancellationToken) {
+    let mut clock = tokio::time::interval(PURGE_EVERY);
     loop {
         tokio::select! {
             _ = clock.tick() => {}
@@ -401,7 +402,7 @@ async fn forget(store: Store, memories: Memories, stopping: CancellationToken) {
         let conversations =
             count_erased("conversations", store.conversations_purge(deleted, temporary).await);
         let requests = count_erased("requests", store.idempotency_purge().await);
-        let responses = store.responses_purge(Timestamp::now().before(RESPONSES_KEPT)).await;
+        let responses = store.responses_purge(Timestamp::now().before(RESPONSES_RETENTION)).await;
         let responses = count_erased("responses", responses);
         let memories = count_erased("memories", memories.purge().await);
         if (conversations, memories, requests, responses) != (0, 0, 0, 0) {
@@ -413,7 +414,7 @@ async fn forget(store: Store, memories: Memories, stopping: CancellationToken) {
                 "what was kept for its time is erased"
             );
         }
-        if let Err(error) = store.log_empty_again().await {
+        if let Err(error) = store.log_empty_retry().await {
             tracing::warn!(%error, "what was erased may be in the write-ahead log or a copy of it still");
         }
     }
@@ -424,9 +425,9 @@ async fn forget(store: Store, memories: Memories, stopping: CancellationToken) {
 async fn clear_erased(store: Store, stopping: CancellationToken) {
     let mut wait = Duration::ZERO;
     while stopping.run_until_cancelled(tokio::time::sleep(wait)).await.is_some() {
-        let begun = Instant::now();
+        let started_at = Instant::now();
         let Some(cleared) = stopping.run_until_cancelled(store.clear_erased()).await else { return };
-        wait = CLEAR_EVERY.max(begun.elapsed() * 20);
+        wait = CLEAR_EVERY.max(started_at.elapsed() * 20);
         match cleared {
             Ok(Some(pages)) => tracing::debug!(pages, "what was erased is cleared out of pages"),
             Ok(None) => {}
@@ -447,9 +448,9 @@ fn count_erased<E: std::fmt::Display>(what: &str, erased: Result<usize, E>) -> u
 }
 
 /// Says who has the address that the server could not listen on, and how to choose another.
-fn unlistenable(address: SocketAddr) -> String {
+fn explain_bind_failure(address: SocketAddr) -> String {
     let other = SocketAddr::new(address.ip(), address.port().checked_add(1).unwrap_or(5270));
-    let lar = called::program();
+    let lar = invocation::program();
     match doctor::port_owner(address.port()) {
         Some(owner) => format!(
             "{address} is taken by {owner}. Stop that program, or choose another port: `{lar} serve --listen {other}`"
@@ -469,9 +470,9 @@ fn hidden_folders(config: &Config, environment: &Environment, database: &Path) -
 }
 
 /// Where other programs keep models, by the variables that they read.
-fn places(environment: &Environment) -> Places {
+fn model_folders(environment: &Environment) -> ModelFolders {
     let path = |name: &str| environment.get(name).filter(|path| !path.is_empty()).map(PathBuf::from);
-    Places::of(&PlaceSettings {
+    ModelFolders::of(&ModelFolderSettings {
         home: path("HOME"),
         ollama_models: path("OLLAMA_MODELS"),
         hf_hub_cache: path("HF_HUB_CACHE").or_else(|| path("HUGGINGFACE_HUB_CACHE")),

@@ -166,8 +166,8 @@ fn systemctl(system: bool, arguments: &[&str]) -> anyhow::Result<()> {
         command.arg("--user");
     }
     let done = command.args(arguments).output().context("systemctl cannot be run; is systemd there?")?;
-    let told = String::from_utf8_lossy(&done.stderr);
-    ensure!(done.status.success(), "systemctl {}: {}", arguments.join(" "), told.trim());
+    let error_text = String::from_utf8_lossy(&done.stderr);
+    ensure!(done.status.success(), "systemctl {}: {}", arguments.join(" "), error_text.trim());
     Ok(())
 }
 

@@ -21,13 +21,13 @@ use serde::{Deserialize, Serialize};
 use crate::config::Config;
 use crate::data_dir::{self, DataDir};
 use crate::service::Unit;
-use release::Place;
+use release::ReleaseFolders;
 use trial::Trial;
 
 /// What the last upgrade did, in the data directory.
 const RECORD: &str = "upgrade.json";
 /// Where it is rehearsed, there.
-const REHEARSAL: &str = "rehearsal";
+const DRY_RUN_FOLDER: &str = "rehearsal";
 
 /// What is upgraded to.
 #[derive(Debug, Clone, clap::Args)]
@@ -58,7 +58,7 @@ struct Record {
 struct Site<'a> {
     config: &'a Config,
     output: &'a Output,
-    place: Place,
+    folders: ReleaseFolders,
     service: Option<Unit>,
 }
 
@@ -68,7 +68,12 @@ struct Site<'a> {
 /// What is in the way. Then everything is as it was, or the message says what is not.
 pub(crate) async fn run(command: Upgrade, config: &Config, output: &Output) -> anyhow::Result<()> {
     let program = std::env::current_exe().context("the program's own path is unknown")?;
-    let site = Site { config, output, place: Place::of(&program)?, service: Unit::serving(&config.data_dir) };
+    let site = Site {
+        config,
+        output,
+        folders: ReleaseFolders::of(&program)?,
+        service: Unit::serving(&config.data_dir),
+    };
     if site.service.is_none() {
         // Whoever started it by hand is asked to stop it: it could not be started again for them.
         drop(DataDir::lock(&config.data_dir).context("stop it first, then start it again afterwards")?);
@@ -81,31 +86,31 @@ pub(crate) async fn run(command: Upgrade, config: &Config, output: &Output) -> a
 
 impl Site<'_> {
     async fn upgrade(&self, archive: &Path, sha256: Option<&str>) -> anyhow::Result<()> {
-        let (place, data_dir) = (&self.place, &self.config.data_dir);
+        let (folders, data_dir) = (&self.folders, &self.config.data_dir);
         release::check_digest(archive, sha256)?;
         self.output.remark("It is what was promised. It is unpacked…");
-        let unpacked = release::unpack(archive, &place.next).and_then(|()| place.check());
+        let unpacked = release::unpack(archive, &folders.next).and_then(|()| folders.check());
         let prepared = async {
             unpacked.with_context(|| format!("{} cannot be used", archive.display()))?;
-            let from = release::version(&place.program())?;
-            let to = release::version(&place.next_program())?;
+            let from = release::version(&folders.program())?;
+            let to = release::version(&folders.next_program())?;
             self.output.remark(&format!("The upgrade from {from} to {to} is rehearsed on a copy…"));
-            self.rehearse().await.context("the rehearsal failed, so nothing was changed")?;
+            self.dry_run().await.context("the rehearsal failed, so nothing was changed")?;
             Ok::<_, anyhow::Error>((from, to))
         };
         let (from, to) = match prepared.await {
             Ok(versions) => versions,
             Err(error) => {
-                let _ = release::remove(&place.next);
+                let _ = release::remove(&folders.next);
                 return Err(error);
             }
         };
         self.output.remark("It went well. Now the original…");
         self.stop()?;
-        let changed = self.back_up(&place.program()).and_then(|backup| {
-            let record = Record { from, to, folder: place.folder.clone(), backup };
+        let changed = self.back_up(&folders.program()).and_then(|backup| {
+            let record = Record { from, to, folder: folders.folder.clone(), backup };
             self.write(&record)?;
-            place.take_next()?;
+            folders.install_next()?;
             Ok(record)
         });
         let record = match changed {
@@ -119,7 +124,7 @@ impl Site<'_> {
         if let Err(error) = self.start().await {
             self.output.remark("It does not become ready; the former release is put back…");
             let Record { from, to, .. } = &record;
-            self.put_back(&record).await.with_context(|| {
+            self.roll_back(&record).await.with_context(|| {
                 format!("{to} did not become ready ({error:#}), and {from} could not be put back; its backup is {}", record.backup.display())
             })?;
             return Err(error)
@@ -130,7 +135,7 @@ impl Site<'_> {
             let start = if self.service.is_some() { "It runs." } else { "Start it: lar serve." };
             format!(
                 "{from} became {to}. {start} What was before is in {}, a backup in {}.\nTake it back: lar upgrade --undo",
-                place.previous.display(),
+                folders.previous.display(),
                 backup.display()
             )
         })
@@ -142,12 +147,12 @@ impl Site<'_> {
             .map_err(|_| anyhow::anyhow!("no upgrade is there to be taken back"))?;
         let record: Record = serde_json::from_slice(&text).with_context(|| path.display().to_string())?;
         ensure!(
-            record.folder == self.place.folder,
+            record.folder == self.folders.folder,
             "the last upgrade was one of {}: run its program",
             record.folder.display()
         );
         self.stop()?;
-        let aside = self.put_back(&record).await?;
+        let aside = self.roll_back(&record).await?;
         self.output.show(&record, || {
             let Record { from, to, backup, .. } = &record;
             let data = if aside {
@@ -165,11 +170,11 @@ impl Site<'_> {
     }
 
     /// Lets the new release do with a copy what it will do with the original.
-    async fn rehearse(&self) -> anyhow::Result<()> {
-        let (data_dir, new) = (&self.config.data_dir, self.place.next_program());
-        let copy = Rehearsal(data_dir.join(REHEARSAL));
+    async fn dry_run(&self) -> anyhow::Result<()> {
+        let (data_dir, new) = (&self.config.data_dir, self.folders.next_program());
+        let copy = DryRunFolder(data_dir.join(DRY_RUN_FOLDER));
         release::remove(&copy.0)?;
-        let backup = self.back_up(&self.place.program())?;
+        let backup = self.back_up(&self.folders.program())?;
         let restored = self.command(&new, &copy.0, &["backup", "restore", &backup.display().to_string()]);
         std::fs::remove_file(&backup)?;
         restored?;
@@ -181,10 +186,10 @@ impl Site<'_> {
     }
 
     /// Brings the former release back, and the data of then where it does not know what is there now. Says whether it did.
-    async fn put_back(&self, record: &Record) -> anyhow::Result<bool> {
+    async fn roll_back(&self, record: &Record) -> anyhow::Result<bool> {
         let data_dir = &self.config.data_dir;
-        self.place.take_previous()?;
-        let program = self.place.program();
+        self.folders.restore_previous()?;
+        let program = self.folders.program();
         let known = self.command(&program, data_dir, &["migrate"]);
         if known.is_err() {
             let backup = record.backup.display().to_string();
@@ -204,8 +209,8 @@ impl Site<'_> {
         let data_dir = &self.config.data_dir;
         let Some(unit) = self.service else {
             // What root starts for another cannot read the other's models: its workers give up root's rights.
-            let loads = self.config.engines.preload && !data_dir::is_anothers(data_dir);
-            let (program, models_dir) = (&self.place.program(), &self.config.models_dir());
+            let loads = self.config.engines.preload && !data_dir::is_other_users(data_dir);
+            let (program, models_dir) = (&self.folders.program(), &self.config.models_dir());
             return trial::run(Trial { program, data_dir, models_dir, loads }).await;
         };
         let before = data_dir::running(data_dir).map(|server| server.pid);
@@ -228,7 +233,7 @@ impl Site<'_> {
         let path = self.config.data_dir.join(RECORD);
         let text = serde_json::to_vec_pretty(record)?;
         std::fs::write(&path, text).with_context(|| format!("{} cannot be written", path.display()))?;
-        data_dir::hand_over(&self.config.data_dir);
+        data_dir::chown_to_owner(&self.config.data_dir);
         Ok(())
     }
 
@@ -239,17 +244,17 @@ impl Site<'_> {
         let done = command.arg("--data-dir").arg(data_dir).args(arguments).output();
         let done = done.with_context(|| format!("{} cannot be run", program.display()))?;
         if !done.status.success() {
-            let told = String::from_utf8_lossy(&done.stderr);
-            bail!("`lar {}` failed: {}", arguments.join(" "), told.trim().trim_start_matches("lar: "));
+            let error_text = String::from_utf8_lossy(&done.stderr);
+            bail!("`lar {}` failed: {}", arguments.join(" "), error_text.trim().trim_start_matches("lar: "));
         }
         Ok(done.stdout)
     }
 }
 
 /// The copy of a rehearsal, which is nobody's any more afterwards.
-struct Rehearsal(PathBuf);
+struct DryRunFolder(PathBuf);
 
-impl Drop for Rehearsal {
+impl Drop for DryRunFolder {
     fn drop(&mut self) {
         let _ = release::remove(&self.0);
     }

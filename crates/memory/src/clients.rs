@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use lar_base::{KeyId, Problem, SpaceId, Timestamp};
-use lar_store::{MemoryClient, Store, Used};
+use lar_store::{MemoryClient, SpaceUse, Store};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Memories, ReadAccess, WriteAccess};
@@ -19,7 +19,7 @@ const PENDING_MAX: usize = 10_000;
 #[derive(Debug, Clone)]
 pub(crate) struct Clients {
     store: Store,
-    pending: Arc<Mutex<HashMap<(KeyId, SpaceId), Used>>>,
+    pending: Arc<Mutex<HashMap<(KeyId, SpaceId), SpaceUse>>>,
 }
 
 impl Clients {
@@ -39,10 +39,10 @@ impl Clients {
         self.record(writer.caller.key(), writer.space, |used| used.written_at = Some(Timestamp::now()));
     }
 
-    fn record(&self, key: KeyId, space: SpaceId, change: impl FnOnce(&mut Used)) {
+    fn record(&self, key: KeyId, space: SpaceId, change: impl FnOnce(&mut SpaceUse)) {
         let mut pending = self.lock();
         if pending.len() < PENDING_MAX || pending.contains_key(&(key, space)) {
-            change(pending.entry((key, space)).or_insert(Used {
+            change(pending.entry((key, space)).or_insert(SpaceUse {
                 key,
                 space,
                 read_at: None,
@@ -69,7 +69,7 @@ impl Clients {
         if pending.is_empty() {
             return Ok(());
         }
-        let result = self.store.memory_clients_note(pending.values().cloned().collect()).await;
+        let result = self.store.memory_clients_record(pending.values().cloned().collect()).await;
         if result.is_err() {
             // For the next time, unless they were used again since.
             let mut newer = self.lock();
@@ -82,7 +82,7 @@ impl Clients {
         result
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(KeyId, SpaceId), Used>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(KeyId, SpaceId), SpaceUse>> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -2,7 +2,9 @@
 //! go away in between, and what is stored must still be found.
 
 use lar_base::{MemoryId, Problem, SpaceId};
-use lar_store::{Change, Memory, MemoryChange, Moved, NewChunk, NewMemory, Once, Stored};
+use lar_store::{
+    Change, ExportedMemory, IdempotentRequest, Memory, MemoryChange, NewChunk, NewMemory, StoredMemory,
+};
 
 use crate::{Error, Memories};
 
@@ -13,8 +15,8 @@ impl Memories {
         space: SpaceId,
         new: Vec<NewMemory>,
         change: Change,
-        once: Option<Once>,
-    ) -> Result<Vec<Stored>, Problem> {
+        once: Option<IdempotentRequest>,
+    ) -> Result<Vec<StoredMemory>, Problem> {
         let memories = self.clone();
         run_detached(async move {
             let stored = memories.store.memories_create(new, change, once).await?;
@@ -32,12 +34,12 @@ impl Memories {
         new: Option<NewMemory>,
         changes: Vec<MemoryChange>,
         change: Change,
-        once: Option<Once>,
+        once: Option<IdempotentRequest>,
     ) -> Result<Vec<Memory>, Problem> {
         let memories = self.clone();
         run_detached(async move {
             let (stored, changed) =
-                memories.store.memories_decide(spaces, new, changes, change, once).await?;
+                memories.store.memories_apply_decision(spaces, new, changes, change, once).await?;
             let all: Vec<Memory> = stored.into_iter().map(|stored| stored.memory).chain(changed).collect();
             memories.index(&all).await?;
             Ok(all)
@@ -76,7 +78,11 @@ impl Memories {
     }
 
     /// Stores memories that were moved; how many are new.
-    pub(crate) async fn commit_import(&self, space: SpaceId, moved: Vec<Moved>) -> Result<usize, Problem> {
+    pub(crate) async fn commit_import(
+        &self,
+        space: SpaceId,
+        moved: Vec<ExportedMemory>,
+    ) -> Result<usize, Problem> {
         let memories = self.clone();
         run_detached(async move {
             let stored = memories.store.memories_import(space, moved).await?;

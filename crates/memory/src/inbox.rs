@@ -91,7 +91,7 @@ impl Memories {
     /// When the database fails.
     pub(crate) async fn dismiss_text(&self, writer: &WriteAccess, content: &str) -> Result<(), Problem> {
         let (user, content) = (writer.caller.user(), content.to_owned());
-        self.store.candidates_remove_of_person(writer.space, user, content).await?;
+        self.store.candidates_remove_of_user(writer.space, user, content).await?;
         Ok(())
     }
 

@@ -3,7 +3,9 @@
 
 use lar_base::{MemoryId, Problem, Timestamp};
 use lar_engines::scheduler::Priority;
-use lar_store::{Change, MemoryKind, NewChunk, NewMemory, Once, Provenance, Stored, Vectors};
+use lar_store::{
+    Change, IdempotentRequest, MemoryKind, NewChunk, NewMemory, Provenance, StoredMemory, Vectors,
+};
 use sha2::{Digest as _, Sha256};
 
 use crate::secret_scan::SecretPolicy;
@@ -91,7 +93,7 @@ impl Memories {
         &self,
         writer: &WriteAccess,
         items: Vec<Item>,
-        once: Option<Once>,
+        once: Option<IdempotentRequest>,
     ) -> Result<Vec<IngestResult>, Problem> {
         let PreparedItems { new, redacted, unembedded } = self.prepare_or_quarantine(writer, items).await?;
         let stored = self.store_new(writer, new, once).await?;
@@ -102,9 +104,10 @@ impl Memories {
             self.dismiss_text(writer, &stored.memory.content).await?;
             self.metrics.record_ingest(if stored.created { "create" } else { "known" });
         }
-        let ingested = stored.into_iter().zip(redacted).map(|(Stored { memory, created }, redacted)| {
-            IngestResult { unembedded: unembedded.clone().filter(|_| created), memory, created, redacted }
-        });
+        let ingested =
+            stored.into_iter().zip(redacted).map(|(StoredMemory { memory, created }, redacted)| {
+                IngestResult { unembedded: unembedded.clone().filter(|_| created), memory, created, redacted }
+            });
         Ok(ingested.collect())
     }
 
@@ -211,7 +214,7 @@ impl Memories {
         &self,
         writer: &WriteAccess,
         new: Vec<NewMemory>,
-    ) -> Result<Vec<Stored>, Problem> {
+    ) -> Result<Vec<StoredMemory>, Problem> {
         self.store_new(writer, new, None).await
     }
 
@@ -219,8 +222,8 @@ impl Memories {
         &self,
         writer: &WriteAccess,
         new: Vec<NewMemory>,
-        once: Option<Once>,
-    ) -> Result<Vec<Stored>, Problem> {
+        once: Option<IdempotentRequest>,
+    ) -> Result<Vec<StoredMemory>, Problem> {
         let change = Change::new(writer.caller.key(), "create", None);
         self.commit_new(writer.space, new, change, once).await
     }

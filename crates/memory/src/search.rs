@@ -380,7 +380,7 @@ impl Memories {
     ) -> Result<Vec<Hit>, Problem> {
         let find = |seq: i64| memories.iter().find(|memory| memory.seq == seq);
         let ids = memories.iter().map(|memory| memory.id).collect();
-        let before = self.store.memories_taken_place(reader.spaces.clone(), ids).await?;
+        let before = self.store.memories_superseded_by(reader.spaces.clone(), ids).await?;
         let mut hits = Vec::with_capacity(found.len());
         for (hit, same) in found {
             // Gone since the index was read.

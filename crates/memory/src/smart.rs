@@ -13,7 +13,7 @@ mod parse;
 mod space_locks;
 
 use lar_base::{ChangeId, Code, MemoryId, Problem, Timestamp};
-use lar_store::{Change, Memory, MemoryChange, MemoryPatch, NewMemory, Once};
+use lar_store::{Change, IdempotentRequest, Memory, MemoryChange, MemoryPatch, NewMemory};
 use unicode_segmentation::UnicodeSegmentation as _;
 
 pub use self::compare::SimilarityThresholds;
@@ -55,7 +55,7 @@ impl Memories {
         &self,
         writer: &WriteAccess,
         item: Item,
-        once: Option<Once>,
+        once: Option<IdempotentRequest>,
     ) -> Result<SmartIngestResult, Problem> {
         if item.content.len() <= COMPARED_BYTES_MAX {
             let parsed = ParsedText::of(&item.content);
@@ -153,7 +153,7 @@ impl Memories {
 
     /// The memory that decides what becomes of a text, and how.
     async fn judge(&self, writer: &WriteAccess, new: &NewMemory) -> Result<Judgement, Problem> {
-        if let Some(same) = self.store.memory_same(writer.space, new.hash).await? {
+        if let Some(same) = self.store.memory_by_hash(writer.space, new.hash).await? {
             let known = if same.superseded.is_some() { Relation::Correction } else { Relation::Same };
             return Ok(Judgement { relation: known, rule: DecisionRule::SameWords, against: Some(same) });
         }
@@ -247,7 +247,7 @@ impl Memories {
         writer: &WriteAccess,
         new: NewMemory,
         judgement: Judgement,
-        once: Option<Once>,
+        once: Option<IdempotentRequest>,
     ) -> Result<SmartIngestResult, Problem> {
         let Judgement { relation, rule, against } = judgement;
         let decision = if against.is_some() { decision_for(relation) } else { Decision::Create };

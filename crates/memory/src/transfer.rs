@@ -2,7 +2,7 @@
 //! is checked as if it were told: it may have been written by anybody.
 
 use lar_base::{Caller, KeyId, Problem, Scope, SpaceId};
-use lar_store::{Memory, Moved, NewChunk, SpaceKind};
+use lar_store::{ExportedMemory, Memory, NewChunk, SpaceKind};
 
 use crate::secret_scan::SecretPolicy;
 use crate::{Memories, MemoryScope, WriteAccess, ingest, vectors};
@@ -42,14 +42,14 @@ impl Memories {
     ///
     /// # Errors
     /// Which of them is wrong and why.
-    pub async fn import(&self, writer: &WriteAccess, moved: Vec<Moved>) -> Result<usize, Problem> {
+    pub async fn import(&self, writer: &WriteAccess, moved: Vec<ExportedMemory>) -> Result<usize, Problem> {
         let policy = self.options.secrets;
         let by = writer.is_shared.then_some(writer.caller.key());
         let checking = tokio::task::spawn_blocking(move || {
             let checked = moved.into_iter().enumerate().map(|(at, moved)| {
                 check(moved, policy, by).map_err(|problem| problem.within(&format!("lines[{at}]")))
             });
-            checked.collect::<Result<Vec<Moved>, Problem>>()
+            checked.collect::<Result<Vec<ExportedMemory>, Problem>>()
         });
         let checked = checking.await.map_err(crate::Error::abort_error("checking memories"))??;
         let imported = self.commit_import(writer.space, checked).await?;
@@ -63,7 +63,7 @@ impl Export {
     ///
     /// # Errors
     /// When the database fails for another reason than damage.
-    pub async fn page(&mut self) -> Result<Vec<Moved>, Problem> {
+    pub async fn page(&mut self) -> Result<Vec<ExportedMemory>, Problem> {
         let Some(space) = self.space else { return Ok(Vec::new()) };
         loop {
             let page = self.memories.store.memories_export(space, self.after, PAGE).await?;
@@ -83,7 +83,11 @@ impl Export {
     }
 }
 
-fn check(mut moved: Moved, policy: SecretPolicy, by: Option<KeyId>) -> Result<Moved, Problem> {
+fn check(
+    mut moved: ExportedMemory,
+    policy: SecretPolicy,
+    by: Option<KeyId>,
+) -> Result<ExportedMemory, Problem> {
     let memory = &mut moved.memory;
     if let Some(by) = by {
         memory.provenance.key = by;

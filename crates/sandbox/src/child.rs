@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::{Means, Missing};
+use crate::{Mechanism, MissingMechanism};
 
 /// What a child may change and reach.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,11 +22,11 @@ pub struct ChildLimits {
 /// When the kernel has no Landlock; the child then starts unrestricted. An older kernel restricts a part.
 #[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "listed in xtask/tests/house.rs")]
-pub fn restrict_child(command: &mut Command, limits: &ChildLimits) -> Result<(), Missing> {
+pub fn restrict_child(command: &mut Command, limits: &ChildLimits) -> Result<(), MissingMechanism> {
     use std::os::unix::process::CommandExt as _;
 
     let rules = rules(limits);
-    let missing = |reason| Missing { means: Means::Files, reason };
+    let missing = |reason| MissingMechanism { mechanism: Mechanism::Files, reason };
     let mut rules = Some(rules.map_err(|error| missing(error.to_string()))?);
     let restrict = move || match rules.take().map(landlock::RulesetCreated::restrict_self) {
         Some(Ok(_)) => Ok(()),
@@ -44,8 +44,8 @@ pub fn restrict_child(command: &mut Command, limits: &ChildLimits) -> Result<(),
 /// # Errors
 /// Always.
 #[cfg(not(target_os = "linux"))]
-pub fn restrict_child(_: &mut Command, _: &ChildLimits) -> Result<(), Missing> {
-    Err(Missing { means: Means::Files, reason: "only Linux has it here".into() })
+pub fn restrict_child(_: &mut Command, _: &ChildLimits) -> Result<(), MissingMechanism> {
+    Err(MissingMechanism { mechanism: Mechanism::Files, reason: "only Linux has it here".into() })
 }
 
 #[cfg(target_os = "linux")]

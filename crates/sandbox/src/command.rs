@@ -99,7 +99,7 @@ pub fn command(program: impl AsRef<OsStr>, inherit: Inherit) -> Command {
 /// Becomes `program`, with this process's environment, rights and descriptors. Returns only if that fails.
 #[cfg(unix)]
 #[must_use]
-pub fn become_program(program: &OsStr, arguments: &[OsString]) -> std::io::Error {
+pub fn exec_program(program: &OsStr, arguments: &[OsString]) -> std::io::Error {
     use std::os::unix::process::CommandExt as _;
     Command::new(program).args(arguments).exec()
 }
@@ -134,7 +134,7 @@ pub fn take_secret(name: &str) -> Option<String> {
 }
 
 /// Marks every descriptor but the standard three so that no child gets it, wherever it came from.
-pub fn keep_descriptors_private() {
+pub fn set_close_on_exec() {
     #[cfg(target_os = "linux")]
     close_range(libc::CLOSE_RANGE_CLOEXEC);
 }

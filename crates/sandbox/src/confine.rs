@@ -14,14 +14,14 @@ use lar_base::Bytes;
 const OPEN_FILES_MAX: u64 = 256;
 /// Open files at most of a GPU's driver, which opens some tens for each device and thread, and of a server.
 #[cfg(target_os = "linux")]
-const OPEN_FILES_MANY_MAX: u64 = 4096;
+const OPEN_FILES_GPU_MAX: u64 = 4096;
 /// The main thread's stack at most. It is no data, so that the limit on memory does not count it.
 #[cfg(target_os = "linux")]
 pub(crate) const STACK_BYTES_MAX: u64 = 64 << 20;
 /// Addresses beside private memory and files: for the stacks and heaps of threads, which reserve more than they use. What
 /// is only read is not counted as data; its page tables take a 512th of its size.
 #[cfg(target_os = "linux")]
-const ADDRESSES_BESIDE_BYTES: u64 = 64 << 30;
+const EXTRA_ADDRESS_SPACE_BYTES: u64 = 64 << 30;
 /// The version of Landlock that restricts everything which is asked for here (Linux 6.12).
 #[cfg(target_os = "linux")]
 pub(crate) const LANDLOCK: landlock::ABI = landlock::ABI::V6;
@@ -31,9 +31,9 @@ pub(crate) const LANDLOCK: landlock::ABI = landlock::ABI::V6;
 pub enum Profile {
     /// Computes on the processor and speaks over descriptors that are open already.
     #[default]
-    Processor,
+    Cpu,
     /// Computes on a GPU, too: its driver opens files, maps code and controls devices at any time.
-    Graphics,
+    Gpu,
     /// Becomes another program that serves one TCP port, such as a `llama-server`.
     Server {
         /// The port.
@@ -55,45 +55,45 @@ pub struct Confinement {
     /// Files and directories that may be read and written, such as a GPU's devices.
     pub write: Vec<PathBuf>,
     /// Private writable memory at most; files that are mapped to be read do not count. It cannot be kept to with
-    /// [`Profile::Graphics`] and [`Profile::Server`], which may share memory.
+    /// [`Profile::Gpu`] and [`Profile::Server`], which may share memory.
     pub memory_max: Option<Bytes>,
 }
 
 /// A way in which the kernel confines a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Means {
+pub enum Mechanism {
     /// Limits on memory, open files, written files and core dumps.
     Limits,
     /// No network but its own, which leads nowhere; of a server, its port alone.
     Network,
     /// No capabilities, not even over its own namespace.
-    Rights,
+    Capabilities,
     /// Landlock: only the files that were named.
     Files,
     /// seccomp: only the system calls that its work needs.
     Syscalls,
 }
 
-impl Means {
+impl Mechanism {
     /// Its name for people.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
-            Means::Limits => "resource limits",
-            Means::Network => "no network",
-            Means::Rights => "no root rights (capabilities)",
-            Means::Files => "read-only files (Landlock)",
-            Means::Syscalls => "system call filter (seccomp)",
+            Mechanism::Limits => "resource limits",
+            Mechanism::Network => "no network",
+            Mechanism::Capabilities => "no root rights (capabilities)",
+            Mechanism::Files => "read-only files (Landlock)",
+            Mechanism::Syscalls => "system call filter (seccomp)",
         }
     }
 }
 
 /// A means that this kernel lacks, or has a part of only.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}: {reason}", means.as_str())]
-pub struct Missing {
+#[error("{}: {reason}", mechanism.as_str())]
+pub struct MissingMechanism {
     /// Which means.
-    pub means: Means,
+    pub mechanism: Mechanism,
     /// What is missing of it and why.
     pub reason: String,
 }
@@ -104,43 +104,46 @@ pub struct Missing {
 /// process that has other threads already, each of them is reported as missing.
 #[cfg(target_os = "linux")]
 #[must_use]
-pub fn confine(confinement: &Confinement) -> Vec<Missing> {
+pub fn confine(confinement: &Confinement) -> Vec<MissingMechanism> {
     let others = other_threads();
     let of_all = |outcome: Result<(), String>| outcome.and(others.clone());
     // Capabilities go once they have made the namespace. The filter comes last: it forbids the rest.
     let tried = [
-        (Means::Limits, limits(confinement)),
-        (Means::Network, of_all(network(confinement.profile))),
-        (Means::Rights, of_all(rights())),
-        (Means::Files, of_all(files(confinement))),
-        (Means::Syscalls, of_all(crate::syscalls::allow_only(confinement.profile))),
+        (Mechanism::Limits, set_limits(confinement)),
+        (Mechanism::Network, of_all(isolate_network(confinement.profile))),
+        (Mechanism::Capabilities, of_all(drop_capabilities())),
+        (Mechanism::Files, of_all(restrict_files(confinement))),
+        (Mechanism::Syscalls, of_all(crate::syscalls::allow_only(confinement.profile))),
     ];
     tried
         .into_iter()
-        .filter_map(|(means, outcome)| outcome.err().map(|reason| Missing { means, reason }))
+        .filter_map(|(mechanism, outcome)| outcome.err().map(|reason| MissingMechanism { mechanism, reason }))
         .collect()
 }
 
 /// Only Linux has an implementation.
 #[cfg(not(target_os = "linux"))]
 #[must_use]
-pub fn confine(_: &Confinement) -> Vec<Missing> {
-    let missing = |means| Missing { means, reason: "only Linux has it here".into() };
-    [Means::Limits, Means::Network, Means::Rights, Means::Files, Means::Syscalls].map(missing).into()
+pub fn confine(_: &Confinement) -> Vec<MissingMechanism> {
+    let missing = |mechanism| MissingMechanism { mechanism, reason: "only Linux has it here".into() };
+    [Mechanism::Limits, Mechanism::Network, Mechanism::Capabilities, Mechanism::Files, Mechanism::Syscalls]
+        .map(missing)
+        .into()
 }
 
-/// Takes from all threads of a [`Profile::Processor`] what only loading needs: from now on it opens no file at all.
+/// Takes from all threads of a [`Profile::Cpu`] what only loading needs: from now on it opens no file at all.
 ///
 /// # Errors
 /// When the kernel refuses; what [`confine`] did stays in force.
 #[cfg(target_os = "linux")]
-pub fn finish_loading(profile: Profile) -> Result<(), Missing> {
-    crate::syscalls::finish_loading(profile).map_err(|reason| Missing { means: Means::Syscalls, reason })
+pub fn finish_loading(profile: Profile) -> Result<(), MissingMechanism> {
+    crate::syscalls::finish_loading(profile)
+        .map_err(|reason| MissingMechanism { mechanism: Mechanism::Syscalls, reason })
 }
 
 /// Does nothing where nothing was confined.
 #[cfg(not(target_os = "linux"))]
-pub fn finish_loading(_: Profile) -> Result<(), Missing> {
+pub fn finish_loading(_: Profile) -> Result<(), MissingMechanism> {
     Ok(())
 }
 
@@ -155,7 +158,7 @@ fn other_threads() -> Result<(), String> {
 }
 
 #[cfg(target_os = "linux")]
-fn limits(confinement: &Confinement) -> Result<(), String> {
+fn set_limits(confinement: &Confinement) -> Result<(), String> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
     let limit = |resource, most: u64| {
@@ -171,8 +174,8 @@ fn limits(confinement: &Confinement) -> Result<(), String> {
     limit(
         Resource::Nofile,
         match confinement.profile {
-            Profile::Processor => OPEN_FILES_MAX,
-            Profile::Graphics | Profile::Server { .. } => OPEN_FILES_MANY_MAX,
+            Profile::Cpu => OPEN_FILES_MAX,
+            Profile::Gpu | Profile::Server { .. } => OPEN_FILES_GPU_MAX,
         },
     )?;
     let stack = getrlimit(Resource::Stack);
@@ -184,12 +187,12 @@ fn limits(confinement: &Confinement) -> Result<(), String> {
     limit(Resource::Data, most.get())?;
     let files = confinement.read.iter().filter_map(|path| std::fs::metadata(path).ok());
     let files: u64 = files.filter(std::fs::Metadata::is_file).map(|file| file.len()).sum();
-    limit(Resource::As, most.get().saturating_add(files).saturating_add(ADDRESSES_BESIDE_BYTES))
+    limit(Resource::As, most.get().saturating_add(files).saturating_add(EXTRA_ADDRESS_SPACE_BYTES))
 }
 
 /// Gives up root's rights, those over its own namespaces too.
 #[cfg(target_os = "linux")]
-fn rights() -> Result<(), String> {
+fn drop_capabilities() -> Result<(), String> {
     use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
     let none = CapabilitySet::empty();
@@ -200,7 +203,7 @@ fn rights() -> Result<(), String> {
 /// A network namespace of its own, whose only interface is a loopback that is down. A user namespace gives those who
 /// are not root the right to make it. A server keeps the machine's network: Landlock and the filter leave it its port.
 #[cfg(target_os = "linux")]
-fn network(profile: Profile) -> Result<(), String> {
+fn isolate_network(profile: Profile) -> Result<(), String> {
     use rustix::thread::{UnshareFlags, unshare_unsafe};
 
     if matches!(profile, Profile::Server { .. }) {
@@ -218,7 +221,7 @@ fn network(profile: Profile) -> Result<(), String> {
 }
 
 #[cfg(target_os = "linux")]
-fn files(confinement: &Confinement) -> Result<(), String> {
+fn restrict_files(confinement: &Confinement) -> Result<(), String> {
     use landlock::{
         Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, LandlockStatus, NetPort, Ruleset,
         RulesetAttr as _, RulesetCreatedAttr as _, Scope, path_beneath_rules,

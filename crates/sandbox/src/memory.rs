@@ -5,7 +5,7 @@
 ///
 /// By default glibc raises its threshold up to 32 MiB with every such allocation that is freed, and keeps what is smaller
 /// for later; a threshold that is set stays (mallopt(3), `M_MMAP_THRESHOLD`).
-pub fn give_back_large_allocations() {
+pub fn return_large_allocations() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     set_threshold();
 }

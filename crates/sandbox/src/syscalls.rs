@@ -151,27 +151,25 @@ pub(crate) fn allow_only(profile: Profile) -> Result<(), String> {
     let unknown = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
     let program = compile(unknown, SeccompAction::Allow, SeccompAction::Errno(libc::ENOSYS.unsigned_abs()))?;
     apply_filter(&program).map_err(|error| error.to_string())?;
-    apply_filter(&allowing(allowed(profile)?)?).map_err(|error| error.to_string())
+    apply_filter(&allowing(allowed_calls(profile)?)?).map_err(|error| error.to_string())
 }
 
 /// Takes from all threads of this process what only loading needs.
 pub(crate) fn finish_loading(profile: Profile) -> Result<(), String> {
     match profile {
-        Profile::Processor => {
-            apply_filter_all_threads(&allowing(computing()?)?).map_err(|error| error.to_string())
-        }
-        Profile::Graphics | Profile::Server { .. } => Ok(()),
+        Profile::Cpu => apply_filter_all_threads(&allowing(computing()?)?).map_err(|error| error.to_string()),
+        Profile::Gpu | Profile::Server { .. } => Ok(()),
     }
 }
 
 /// Calls, each with the arguments that it may have; any where there are none.
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
-fn allowed(profile: Profile) -> Result<Rules, String> {
+fn allowed_calls(profile: Profile) -> Result<Rules, String> {
     let mut rules = computing()?;
     let whole = |calls: &[i64], rules: &mut Rules| rules.extend(calls.iter().map(|call| (*call, Vec::new())));
     match profile {
-        Profile::Processor => {
+        Profile::Cpu => {
             let refused = libc::O_ACCMODE
                 | libc::O_CREAT
                 | libc::O_TRUNC
@@ -190,7 +188,7 @@ fn allowed(profile: Profile) -> Result<Rules, String> {
             let prctl = rules.entry(libc::SYS_prctl).or_default();
             prctl.push(rule(&[when(0, SeccompCmpOp::Eq, no_new_privileges)?])?);
         }
-        Profile::Graphics => {
+        Profile::Gpu => {
             whole(ANY_PROGRAM, &mut rules);
             whole(ANY_PROGRAM_HERE, &mut rules);
             rules.extend(any_program_arguments()?);

@@ -18,10 +18,10 @@ use lar_store::{KeyRecord, NewKey, Store};
 use sha2::Sha256;
 
 use crate::errors::Failure;
-use crate::frame::{CalledBy, CurrentRequestId, Recognised};
-use crate::listen::{Arrived, ConnectionHandle};
-use crate::{App, protect};
-use cache::{Kind, Known, KnownSecrets, usable};
+use crate::listen::{Arrival, ConnectionHandle};
+use crate::middleware::{CallerSlot, CurrentRequestId, RecognisedKey};
+use crate::{App, origin_guard};
+use cache::{CachedSecret, SecretCache, SecretKind, check_validity};
 
 /// How long a browser stays signed in.
 pub(crate) const SESSION_LENGTH: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -47,7 +47,7 @@ pub fn new_secret() -> Secret {
 pub struct Authenticator {
     store: Store,
     pepper: Arc<Secret>,
-    known: Arc<KnownSecrets>,
+    cache: Arc<SecretCache>,
     owner_key: Arc<OnceLock<KeyId>>,
 }
 
@@ -55,8 +55,8 @@ impl Authenticator {
     /// An authenticator whose HMAC key is `pepper`.
     #[must_use]
     pub fn new(store: Store, pepper: Secret) -> Self {
-        let (known, owner_key) = (Arc::default(), Arc::default());
-        Self { store, pepper: Arc::new(pepper), known, owner_key }
+        let (cache, owner_key) = (Arc::default(), Arc::default());
+        Self { store, pepper: Arc::new(pepper), cache, owner_key }
     }
 
     /// What is stored in place of a secret.
@@ -121,53 +121,53 @@ impl Authenticator {
     /// # Errors
     /// [`Code::Unauthenticated`], saying which; when the database fails.
     pub(crate) async fn check_usable(&self, id: KeyId) -> Result<(), Problem> {
-        let key = self.store.key_get(id).await?.ok_or_else(cache::unknown)?;
-        usable(&Known { key: Arc::new(key), session_expires_at: None })
+        let key = self.store.key_get(id).await?.ok_or_else(cache::unknown_key)?;
+        check_validity(&CachedSecret { key: Arc::new(key), session_expires_at: None })
     }
 
     /// Forgets all known secrets, after a key was revoked or a session ended.
     pub(crate) fn forget(&self) {
-        self.known.forget();
+        self.cache.forget();
     }
 
     async fn by_key(&self, secret: &str) -> Result<Arc<KeyRecord>, Problem> {
         // OpenAI's phrase, by which clients such as LiteLLM tell a wrong key from a wrong request.
         let refused = |problem: Problem| match problem.code {
             Code::Unauthenticated => {
-                let detail = format!("Incorrect API key provided: {}; {}", masked(secret), problem.detail);
+                let detail = format!("Incorrect API key provided: {}; {}", mask_key(secret), problem.detail);
                 Problem { detail, ..problem }
             }
             _ => problem,
         };
         if secret.len() > SECRET_CHARS_MAX {
-            return Err(refused(cache::unknown()));
+            return Err(refused(cache::unknown_key()));
         }
         let digest = self.digest(secret);
-        if let Some(key) = self.known.recall(Kind::Key, &digest) {
+        if let Some(key) = self.cache.get(SecretKind::Key, &digest) {
             return Ok(key);
         }
-        let generation = self.known.generation();
+        let generation = self.cache.generation();
         let key = self.store.key_by_digest(digest).await?;
-        let key = key.ok_or_else(|| refused(cache::unknown()))?;
-        let known = Known { key: Arc::new(key), session_expires_at: None };
-        self.known.learn(Kind::Key, digest, known, generation).map_err(refused)
+        let key = key.ok_or_else(|| refused(cache::unknown_key()))?;
+        let cached = CachedSecret { key: Arc::new(key), session_expires_at: None };
+        self.cache.insert(SecretKind::Key, digest, cached, generation).map_err(refused)
     }
 
     async fn by_session(&self, cookie: &str) -> Result<Arc<KeyRecord>, Problem> {
         let digest = self.digest(cookie);
-        if let Some(key) = self.known.recall(Kind::Session, &digest) {
+        if let Some(key) = self.cache.get(SecretKind::Session, &digest) {
             return Ok(key);
         }
-        let generation = self.known.generation();
+        let generation = self.cache.generation();
         let session = self.store.browser_session_by_digest(digest).await?.ok_or_else(cache::session_ended)?;
         let key = self.store.key_get(session.key).await?.ok_or_else(cache::session_ended)?;
-        let known = Known { key: Arc::new(key), session_expires_at: Some(session.expires_at) };
-        self.known.learn(Kind::Session, digest, known, generation)
+        let cached = CachedSecret { key: Arc::new(key), session_expires_at: Some(session.expires_at) };
+        self.cache.insert(SecretKind::Session, digest, cached, generation)
     }
 }
 
 /// A key's beginning and end, as OpenAI shows one that it refuses; of a short one nothing.
-fn masked(secret: &str) -> String {
+fn mask_key(secret: &str) -> String {
     let plain: Vec<char> = secret.chars().filter(char::is_ascii_graphic).take(SECRET_CHARS_MAX).collect();
     if plain.len() < MASKED_CHARS_MIN {
         return "****".into();
@@ -183,10 +183,10 @@ impl FromRequestParts<Arc<App>> for Authenticated {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Failure> {
-        let arrived = parts.extensions.get::<Arrived>().cloned().unwrap_or_default();
+        let arrival = parts.extensions.get::<Arrival>().cloned().unwrap_or_default();
         let sent = (bearer(&parts.headers), cookie(&parts.headers, app.address.port()));
         let mut keyless = false;
-        let key = match (sent, &arrived.key) {
+        let key = match (sent, &arrival.key) {
             // Apps that insist on a key of any kind send one of their own making.
             ((Some(secret), _), Some(own)) if !secret.starts_with(SECRET_START) => {
                 keyless = true;
@@ -199,7 +199,7 @@ impl FromRequestParts<Arc<App>> for Authenticated {
             }
             ((None, Some(session)), None) => {
                 // Browsers tell where an unsafe request comes from; what does not is no browser.
-                if !parts.method.is_safe() && !protect::from_own_page(&parts.headers) {
+                if !parts.method.is_safe() && !origin_guard::from_own_page(&parts.headers) {
                     return Err(Problem::new(
                         Code::ForbiddenScope,
                         "a session's cookie works from Lar's own page only",
@@ -215,16 +215,20 @@ impl FromRequestParts<Arc<App>> for Authenticated {
             }
         };
         if let Some(connection) = parts.extensions.get::<ConnectionHandle>() {
-            connection.in_use();
+            connection.mark_in_use();
         }
-        app.seen.note(key.id);
-        let standing = app.rates.take(key.id, key.requests_per_minute);
+        app.key_activity.record(key.id);
+        let rate_limit = app.rate_limiter.take(key.id, key.requests_per_minute);
         let allowed = |scope: &Scope| !(keyless && NEVER_KEYLESS.contains(scope));
         let scopes = Scopes::of(key.scopes.iter().filter(allowed));
-        if let Some(called_by) = parts.extensions.get::<CalledBy>() {
-            called_by.is(Recognised { key: key.id, standing, is_admin: scopes.contains(Scope::Admin) });
+        if let Some(caller_slot) = parts.extensions.get::<CallerSlot>() {
+            caller_slot.set(RecognisedKey {
+                key: key.id,
+                rate_limit,
+                is_admin: scopes.contains(Scope::Admin),
+            });
         }
-        standing.map_or(Ok(()), |standing| standing.check())?;
+        rate_limit.map_or(Ok(()), |rate_limit| rate_limit.check())?;
         let caller = Caller::authenticated(key.user, key.id, key.agent.clone(), scopes, key.memory);
         let request_id = parts.extensions.get::<CurrentRequestId>().map(|CurrentRequestId(id)| id.clone());
         Ok(Self(caller.with_request_id(request_id)))
@@ -317,9 +321,9 @@ mod tests {
     #[test]
     fn a_refused_key_shows_its_beginning_and_its_end_alone() {
         let secret = format!("lar_{}", "0123456789abcdef".repeat(4));
-        assert_eq!(masked(&secret), "lar_********cdef");
-        assert_eq!(masked("sk-short"), "****");
-        assert_eq!(masked(&"é\n".repeat(100)), "****");
-        assert_eq!(masked(&"k".repeat(10_000)), "kkkk********kkkk");
+        assert_eq!(mask_key(&secret), "lar_********cdef");
+        assert_eq!(mask_key("sk-short"), "****");
+        assert_eq!(mask_key(&"é\n".repeat(100)), "****");
+        assert_eq!(mask_key(&"k".repeat(10_000)), "kkkk********kkkk");
     }
 }

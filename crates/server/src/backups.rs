@@ -17,10 +17,10 @@ use crate::errors::Failure;
 /// Makes one.
 #[utoipa::path(post, path = "/lar/v1/backups", tag = "backups", responses((status = 201, body = Backup)))]
 pub(crate) async fn create(app: State, _: Admin) -> Result<(StatusCode, Json<Backup>), Failure> {
-    let path = backup::next(&app.data_dir)?;
+    let path = backup::next_path(&app.data_dir)?;
     let manifest = app.store.backup(app.data_dir.clone(), path.clone()).await?;
     tracing::info!(file = %path.display(), "a backup was made");
-    Ok((StatusCode::CREATED, Json(told(&path, manifest.created_at))))
+    Ok((StatusCode::CREATED, Json(to_wire(&path, manifest.created_at))))
 }
 
 /// Those that are there, oldest first.
@@ -32,14 +32,14 @@ pub(crate) async fn list(app: State, _: Admin) -> Result<Json<Page<Backup>>, Fai
         let is_ours = name.to_str().is_some_and(backup::is_backup);
         let made = entry.metadata().and_then(|about| about.modified()).ok();
         if let (true, Some(made)) = (is_ours, made) {
-            data.push(told(&entry.path(), Timestamp::from(made).to_string()));
+            data.push(to_wire(&entry.path(), Timestamp::from(made).to_string()));
         }
     }
     data.sort_unstable_by(|one, other| one.path.cmp(&other.path));
     Ok(Json(Page { data, next: None }))
 }
 
-fn told(path: &Path, created_at: String) -> Backup {
+fn to_wire(path: &Path, created_at: String) -> Backup {
     let bytes = path.metadata().map_or(0, |about| about.len());
     Backup { path: path.display().to_string(), bytes, created_at }
 }

@@ -17,7 +17,7 @@ use futures_util::StreamExt as _;
 use lar_base::{Bytes, Code, KeyId, Problem};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::frame::CalledBy;
+use crate::middleware::CallerSlot;
 
 /// Bodies up to this size need no share.
 const SMALL_BYTES_MAX: usize = 16 * 1024;
@@ -63,10 +63,10 @@ pub(crate) struct BodyShare(Arc<Mutex<Vec<OwnedSemaphorePermit>>>);
 impl BodyShare {
     /// Gives the share back: nothing large is kept any more of what the body said.
     pub(crate) fn release(&self) {
-        self.held().clear();
+        self.permits().clear();
     }
 
-    fn held(&self) -> MutexGuard<'_, Vec<OwnedSemaphorePermit>> {
+    fn permits(&self) -> MutexGuard<'_, Vec<OwnedSemaphorePermit>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -127,7 +127,7 @@ impl BodyBudget {
         request: Request,
         limits: BodyLimits,
     ) -> Result<ReceivedBody, Problem> {
-        let key = request.extensions().get::<CalledBy>().and_then(CalledBy::key);
+        let key = request.extensions().get::<CallerSlot>().and_then(CallerSlot::key);
         let length = request.headers().get(header::CONTENT_LENGTH);
         let length: Option<u64> = length.and_then(|length| length.to_str().ok()?.parse().ok());
         let max = usize::try_from(limits.bytes_max.get()).unwrap_or(usize::MAX);
@@ -190,7 +190,7 @@ impl BodyBudget {
         for (part, whose) in parts.into_iter().zip(["of this key", "of all callers"]) {
             let Some(part) = part else { continue };
             match tokio::time::timeout(self.wait_max, part.acquire_many_owned(permits)).await {
-                Ok(Ok(held)) => share.held().push(held),
+                Ok(Ok(permit)) => share.permits().push(permit),
                 Ok(Err(_)) | Err(_) => {
                     let detail = format!(
                         "the bodies {whose} that are being read and worked on take all that they may (all bodies together: \
@@ -251,7 +251,7 @@ mod tests {
     use axum::body::Body;
 
     use super::*;
-    use crate::frame::Recognised;
+    use crate::middleware::RecognisedKey;
 
     const LIMITS: BodyLimits = BodyLimits { bytes_max: Bytes::mib(1), time_max: Duration::from_secs(30) };
 
@@ -266,9 +266,9 @@ mod tests {
         if let Some(length) = length {
             request.headers_mut().insert(header::CONTENT_LENGTH, length.into());
         }
-        let called_by = CalledBy::default();
-        called_by.is(Recognised { key, standing: None, is_admin: false });
-        request.extensions_mut().insert(called_by);
+        let caller_slot = CallerSlot::default();
+        caller_slot.set(RecognisedKey { key, rate_limit: None, is_admin: false });
+        request.extensions_mut().insert(caller_slot);
         request
     }
 
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn bodies_wait_for_room_and_are_told_when_to_come_back() {
+    async fn bodies_wait_for_the_budget_and_refusals_say_when_to_retry() {
         let (budget, [one, other]) = (budget(Bytes::mib(2)), [KeyId::new(), KeyId::new()]);
         let size = 600 * 1024;
         let first = budget.receive(of(one, size), LIMITS).await.unwrap();
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_takes_many_times_its_length_is_refused() {
+    fn only_bodies_that_grow_many_times_when_decoded_are_refused() {
         assert_eq!(
             decoded_bytes(br#"{"a":[1,2],"b,[{\"":"\\"}"#),
             OBJECT_BYTES + LIST_BYTES + 2 * VALUE_BYTES
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_sender_that_falls_silent_keeps_nothing() {
+    async fn a_silent_sender_keeps_no_share() {
         let (budget, key) = (budget(Bytes::mib(2)), KeyId::new());
         let half = futures_util::stream::once(async { Ok::<_, std::convert::Infallible>(vec![0_u8; 10]) });
         let body = Body::from_stream(half.chain(futures_util::stream::pending()));

@@ -33,7 +33,7 @@ pub(crate) async fn call(
     if !TOOLS.contains(&tool.as_str()) {
         return Err(Problem::not_found(format!("path /bridge/{tool:.64}")).into());
     }
-    let arguments = translated(&tool, read(&extract::body(request, &app).await?)?)?;
+    let arguments = translate(&tool, read(&extract::body(request, &app).await?)?)?;
     let data = vestige::call(&app, caller, &headers, &tool, arguments).await?;
     Ok(Json(json!({ "success": true, "data": data, "error": null })))
 }
@@ -58,10 +58,10 @@ fn read(body: &[u8]) -> Result<Map<String, Value>, Problem> {
 /// Reads a body for a tool up to its arguments, for tests of the decoders.
 #[cfg(test)]
 pub(crate) fn check(tool: &str, body: &[u8]) -> Result<String, Problem> {
-    vestige::check(tool, translated(tool, read(body)?)?)
+    vestige::check(tool, translate(tool, read(body)?)?)
 }
 
-fn translated(tool: &str, body: Map<String, Value>) -> Result<Value, Problem> {
+fn translate(tool: &str, body: Map<String, Value>) -> Result<Value, Problem> {
     let mut arguments = Map::new();
     for (name, value) in body {
         let known = NAMES.iter().find(|(old, _)| *old == name).map(|(_, new)| *new);
@@ -86,8 +86,8 @@ fn translated(tool: &str, body: Map<String, Value>) -> Result<Value, Problem> {
 mod tests {
     use super::*;
 
-    fn told(tool: &str, body: Value) -> Value {
-        translated(tool, body.as_object().unwrap().clone()).unwrap()
+    fn translate_value(tool: &str, body: Value) -> Value {
+        translate(tool, body.as_object().unwrap().clone()).unwrap()
     }
 
     #[test]
@@ -101,11 +101,17 @@ mod tests {
     #[test]
     fn old_names_are_translated() {
         let search = json!({ "query": "q", "mode": "hybrid", "limit": 3, "threshold": 0.2 });
-        assert_eq!(told("search", search), json!({ "query": "q", "limit": 3, "min_similarity": 0.2 }));
+        assert_eq!(
+            translate_value("search", search),
+            json!({ "query": "q", "limit": 3, "min_similarity": 0.2 })
+        );
         let state = json!({ "action": "check_state", "memory_id": "mem_1" });
-        assert_eq!(told("memory", state), json!({ "action": "state", "id": "mem_1" }));
-        assert_eq!(told("promote", json!({ "id": "mem_1", "reason": null })), json!({ "id": "mem_1" }));
+        assert_eq!(translate_value("memory", state), json!({ "action": "state", "id": "mem_1" }));
+        assert_eq!(
+            translate_value("promote", json!({ "id": "mem_1", "reason": null })),
+            json!({ "id": "mem_1" })
+        );
         let both = json!({ "id": "a", "memory_id": "b" });
-        assert!(translated("promote", both.as_object().unwrap().clone()).is_err());
+        assert!(translate("promote", both.as_object().unwrap().clone()).is_err());
     }
 }

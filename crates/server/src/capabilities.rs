@@ -36,7 +36,7 @@ pub(crate) async fn show(app: State, _: Inference) -> Result<Json<Capabilities>,
         version: env!("CARGO_PKG_VERSION").into(),
         apis: APIS.map(ToOwned::to_owned).to_vec(),
         engines: engines.collect(),
-        devices: found(),
+        devices: list_devices(),
         confinement: Confinement { policy: policy.as_str().into(), complete: missing.is_empty(), missing },
     }))
 }
@@ -44,10 +44,10 @@ pub(crate) async fn show(app: State, _: Inference) -> Result<Json<Capabilities>,
 /// What the machine has.
 #[utoipa::path(get, path = "/lar/v1/devices", tag = "operate", responses((status = 200, body = Devices)))]
 pub(crate) async fn devices(_: State, _: Inference) -> Json<Devices> {
-    Json(found())
+    Json(list_devices())
 }
 
-fn found() -> Devices {
+fn list_devices() -> Devices {
     let memory = device::memory();
     Devices {
         threads: device::threads(),

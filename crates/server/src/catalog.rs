@@ -10,7 +10,7 @@ use axum::Json;
 use lar_api::Page;
 use lar_api::models::{MemoryParts, Model as Wire, RecommendedModel};
 use lar_base::{Caller, Scope};
-use lar_catalog::{FileRole, Kind, Model, RECOMMENDED, Recommended, STARTER_CHAT, STARTER_EMBEDDING};
+use lar_catalog::{FileRole, Kind, Model, ModelRecommendation, RECOMMENDED, STARTER_CHAT, STARTER_EMBEDDING};
 use lar_engines::device;
 use lar_engines::pools::{PoolState, PoolStatus};
 use serde_json::json;
@@ -25,7 +25,7 @@ use crate::{App, State};
 #[utoipa::path(get, path = "/lar/v1/catalog/models", tag = "catalog", responses((status = 200, body = Page<Wire>)))]
 pub(crate) async fn list(app: State, Inference(caller): Inference) -> Json<Page<Wire>> {
     let speeds = app.gateway.measured_speeds().await;
-    let data = all(&app, &speeds).into_iter().map(|model| shown_to(&caller, model));
+    let data = all(&app, &speeds).into_iter().map(|model| redact_for(&caller, model));
     Json(Page { data: data.collect(), next: None })
 }
 
@@ -39,8 +39,8 @@ pub(crate) async fn show(
 ) -> Result<Json<Wire>, Failure> {
     let pools = app.gateway.engines().status();
     let speeds = app.gateway.measured_speeds().await;
-    let model = wire(&app, &app.catalog.resolve(&name)?.model, &pools, &speeds);
-    Ok(Json(shown_to(&caller, model)))
+    let model = to_wire(&app, &app.catalog.resolve(&name)?.model, &pools, &speeds);
+    Ok(Json(redact_for(&caller, model)))
 }
 
 /// Uninstalls a model. Adopted files stay where they are.
@@ -76,7 +76,7 @@ pub(crate) async fn recommended(app: State, _: Inference) -> Json<Page<Recommend
     let memory = device::memory().map(|memory| memory.total).unwrap_or_default();
     let installed = app.catalog.list();
     let speed = speed::find(&app).await;
-    let wire = |model: &Recommended| {
+    let wire = |model: &ModelRecommendation| {
         let (tokens_per_second, basis) = speed.of(model);
         RecommendedModel {
             name: model.name.into(),
@@ -112,7 +112,7 @@ pub(crate) async fn adopt(app: State, _: Admin) -> Result<Json<serde_json::Value
 }
 
 /// A model as a caller may see it: who does not administrate sees no folder of the machine.
-fn shown_to(caller: &Caller, mut model: Wire) -> Wire {
+fn redact_for(caller: &Caller, mut model: Wire) -> Wire {
     if !caller.has(Scope::Admin) {
         for text in [&mut model.reason, &mut model.license_file].into_iter().flatten() {
             *text = file_names(text).into_owned();
@@ -125,10 +125,10 @@ fn shown_to(caller: &Caller, mut model: Wire) -> Wire {
 fn all(app: &App, speeds: &BTreeMap<String, f64>) -> Vec<Wire> {
     let pools = app.gateway.engines().status();
     let mut models: Vec<Wire> =
-        app.catalog.list().iter().map(|model| wire(app, model, &pools, speeds)).collect();
+        app.catalog.list().iter().map(|model| to_wire(app, model, &pools, speeds)).collect();
     for remote in app.gateway.remotes() {
         let Some(pool) = pools.iter().find(|pool| pool.pool == remote.name) else { continue };
-        let mut model = blank(&remote.name, pool);
+        let mut model = remote_model(&remote.name, pool);
         model.context_tokens = pool.engine.context_tokens;
         model.source = remote.url.clone();
         models.push(model);
@@ -136,7 +136,7 @@ fn all(app: &App, speeds: &BTreeMap<String, f64>) -> Vec<Wire> {
     models
 }
 
-fn wire(app: &App, model: &Model, pools: &[PoolStatus], speeds: &BTreeMap<String, f64>) -> Wire {
+fn to_wire(app: &App, model: &Model, pools: &[PoolStatus], speeds: &BTreeMap<String, f64>) -> Wire {
     let pool = pools.iter().find(|pool| pool.pool == model.name);
     let context = app.gateway.context_of(model);
     let footprint = app.gateway.footprint(model);
@@ -181,7 +181,7 @@ fn wire(app: &App, model: &Model, pools: &[PoolStatus], speeds: &BTreeMap<String
 }
 
 /// A remote engine's model, of which little is known.
-fn blank(name: &str, pool: &PoolStatus) -> Wire {
+fn remote_model(name: &str, pool: &PoolStatus) -> Wire {
     Wire {
         name: name.into(),
         kind: "chat".into(),

@@ -29,7 +29,7 @@ pub(crate) async fn list(
     request: Request,
 ) -> Result<Json<Page<ClientCard>>, Failure> {
     let url = mcp::origin(&request);
-    app.seen.keep_if_possible().await;
+    app.key_activity.try_flush().await;
     let keys = app.store.key_list(caller.user()).await?;
     let context_tokens = app.gateway.context_tokens(DEFAULT_CHAT).await.ok().flatten();
     let context_tokens = context_tokens.map_or_else(String::new, |tokens| tokens.to_string());

@@ -14,7 +14,7 @@ use lar_store::{Conversation, ConversationPatch, OwnedConversation};
 use crate::auth::Conversing;
 use crate::errors::Failure;
 use crate::extract::{self, Json, PageQuery, Path};
-use crate::idempotency::{self, Creating};
+use crate::idempotency::{self, IdempotentJson};
 use crate::{App, State};
 
 /// Characters of a title at most.
@@ -27,21 +27,23 @@ const TITLE_CHARS_MAX: usize = 200;
 pub(crate) async fn create(
     app: State,
     Conversing(caller): Conversing,
-    new: Creating<NewConversation>,
+    new: IdempotentJson<NewConversation>,
 ) -> Result<Response, Failure> {
-    let (new, once) = new.by(&caller);
-    if let Some(id) = idempotency::made(&app, once.as_ref()).await? {
+    let (new, once) = new.into_parts(&caller);
+    if let Some(id) = idempotency::earlier_id(&app, once.as_ref()).await? {
         let found = app.store.conversation_get(caller.user(), id).await?;
-        return Ok(idempotency::replayed((StatusCode::CREATED, tagged(&app, found.get())).into_response()));
+        return Ok(idempotency::mark_replayed(
+            (StatusCode::CREATED, respond_with_etag(&app, found.get())).into_response(),
+        ));
     }
-    let title = new.title.map(|title| checked_title(&title)).transpose()?.unwrap_or_default();
+    let title = new.title.map(|title| check_title(&title)).transpose()?.unwrap_or_default();
     if let Some(model) = &new.model {
         app.gateway.route_for(model, Kind::Chat).await?;
     }
-    let system = new.system.map(|text| messages::checked("system", text)).transpose()?;
+    let system = new.system.map(|text| messages::check_content("system", text)).transpose()?;
     let made = lar_store::NewConversation { title, model: new.model, temporary: new.temporary, system };
     let made = app.store.conversation_create(caller.user(), made, once).await?;
-    Ok((StatusCode::CREATED, tagged(&app, &made)).into_response())
+    Ok((StatusCode::CREATED, respond_with_etag(&app, &made)).into_response())
 }
 
 /// The conversations, last changed first; with `q`, those in which the words occur, best first.
@@ -56,13 +58,14 @@ pub(crate) async fn list(
     let limit = page.limit()?;
     if let Some(words) = page.q.clone() {
         let hits = app.store.conversation_search(caller.user(), words, limit).await?;
-        let found =
-            hits.into_iter().map(|hit| Wire { snippet: Some(hit.snippet), ..wire(&app, &hit.conversation) });
+        let found = hits
+            .into_iter()
+            .map(|hit| Wire { snippet: Some(hit.snippet), ..to_wire(&app, &hit.conversation) });
         return Ok(axum::Json(Page { data: found.collect(), next: None }));
     }
     let rows = app.store.conversation_list(caller.user(), page.after()?, limit).await?;
     let next = (rows.len() == limit as usize).then(|| rows.last().map(|last| last.id.to_string())).flatten();
-    Ok(axum::Json(Page { data: rows.iter().map(|row| wire(&app, row)).collect(), next }))
+    Ok(axum::Json(Page { data: rows.iter().map(|row| to_wire(&app, row)).collect(), next }))
 }
 
 /// One conversation with all its messages.
@@ -73,10 +76,10 @@ pub(crate) async fn show(
     Conversing(caller): Conversing,
     Path(id): Path<String>,
 ) -> Result<Response, Failure> {
-    let found = owned(&app, &caller, &id).await?;
+    let found = find_owned(&app, &caller, &id).await?;
     let body = whole(&app, &caller, &found).await?;
     let version = body.version;
-    Ok(with_tag(axum::Json(body).into_response(), version))
+    Ok(with_etag(axum::Json(body).into_response(), version))
 }
 
 /// Changes the title, the model, the branch that is shown, or brings a deleted conversation back.
@@ -90,19 +93,19 @@ pub(crate) async fn update(
     headers: HeaderMap,
     Json(patch): Json<WirePatch>,
 ) -> Result<Response, Failure> {
-    let owned = owned(&app, &caller, &id).await?;
+    let owned = find_owned(&app, &caller, &id).await?;
     if let Some(model) = &patch.model {
         app.gateway.route_for(model, Kind::Chat).await?;
     }
     let patch = ConversationPatch {
-        title: patch.title.map(|title| checked_title(&title)).transpose()?,
+        title: patch.title.map(|title| check_title(&title)).transpose()?,
         model: patch.model,
         head: patch.head.map(|head| extract::id(&head, "message")).transpose()?,
         deleted: patch.deleted,
     };
     let expected = extract::if_match(&headers)?;
     let changed = app.store.conversation_patch(&owned, patch, expected).await?;
-    Ok(tagged(&app, &changed))
+    Ok(respond_with_etag(&app, &changed))
 }
 
 /// Deletes a conversation; it can be brought back for 30 days, unless `erase=true`.
@@ -115,7 +118,7 @@ pub(crate) async fn remove(
     Path(id): Path<String>,
     request: axum::extract::Request,
 ) -> Result<StatusCode, Failure> {
-    let owned = owned(&app, &caller, &id).await?;
+    let owned = find_owned(&app, &caller, &id).await?;
     let erases = extract::erases(request.uri())?;
     app.turns.stop(&owned);
     if erases {
@@ -135,11 +138,11 @@ pub(crate) async fn stop(
     Conversing(caller): Conversing,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Failure> {
-    app.turns.stop(&owned(&app, &caller, &id).await?);
+    app.turns.stop(&find_owned(&app, &caller, &id).await?);
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn checked_title(title: &str) -> Result<String, Problem> {
+fn check_title(title: &str) -> Result<String, Problem> {
     let title = title.trim();
     match title.chars().count() {
         1..=TITLE_CHARS_MAX if !title.chars().any(char::is_control) => Ok(title.to_owned()),
@@ -147,13 +150,13 @@ fn checked_title(title: &str) -> Result<String, Problem> {
     }
 }
 
-fn wire(app: &App, found: &Conversation) -> Wire {
+fn to_wire(app: &App, found: &Conversation) -> Wire {
     let running_task = app.turns.running_task(found.id).map(|task| task.to_string());
-    Wire { running_task, ..stored(found) }
+    Wire { running_task, ..summary(found) }
 }
 
 /// A conversation as it is stored, without its messages.
-fn stored(found: &Conversation) -> Wire {
+fn summary(found: &Conversation) -> Wire {
     Wire {
         id: found.id.to_string(),
         title: found.title.clone(),
@@ -171,7 +174,7 @@ fn stored(found: &Conversation) -> Wire {
 }
 
 /// The conversation that a path names, if it is the caller's. To be asked for before anything is done to it.
-async fn owned(app: &App, caller: &Caller, id: &str) -> Result<OwnedConversation, Problem> {
+async fn find_owned(app: &App, caller: &Caller, id: &str) -> Result<OwnedConversation, Problem> {
     let id: ConversationId = extract::id(id, "conversation")?;
     Ok(app.store.conversation_get(caller.user(), id).await?)
 }
@@ -180,7 +183,7 @@ async fn owned(app: &App, caller: &Caller, id: &str) -> Result<OwnedConversation
 async fn whole(app: &App, caller: &Caller, owned: &OwnedConversation) -> Result<Wire, lar_store::Error> {
     let all = app.store.message_list(owned).await?;
     let messages = all.iter().map(|message| messages::message_for(caller, message)).collect();
-    Ok(Wire { messages: Some(messages), ..wire(app, owned.get()) })
+    Ok(Wire { messages: Some(messages), ..to_wire(app, owned.get()) })
 }
 
 /// A conversation as exports write it.
@@ -188,7 +191,7 @@ async fn whole(app: &App, caller: &Caller, owned: &OwnedConversation) -> Result<
 pub fn conversation_line(found: &Conversation, all: &[lar_store::Message]) -> Wire {
     // Of a damaged database a message may be lost that others follow; an import takes only what is whole.
     let is_there = |id: &String| all.iter().any(|message| message.id.to_string() == *id);
-    let mut line = Wire { messages: Some(all.iter().map(messages::wire).collect()), ..stored(found) };
+    let mut line = Wire { messages: Some(all.iter().map(messages::to_wire).collect()), ..summary(found) };
     line.head = line.head.filter(is_there);
     for message in line.messages.iter_mut().flatten() {
         message.parent = message.parent.take().filter(is_there);
@@ -196,11 +199,11 @@ pub fn conversation_line(found: &Conversation, all: &[lar_store::Message]) -> Wi
     line
 }
 
-fn tagged(app: &App, found: &Conversation) -> Response {
-    with_tag(axum::Json(wire(app, found)).into_response(), found.version)
+fn respond_with_etag(app: &App, found: &Conversation) -> Response {
+    with_etag(axum::Json(to_wire(app, found)).into_response(), found.version)
 }
 
-fn with_tag(mut response: Response, version: i64) -> Response {
+fn with_etag(mut response: Response, version: i64) -> Response {
     if let Ok(tag) = HeaderValue::from_str(&format!("\"{version}\"")) {
         response.headers_mut().insert(header::ETAG, tag);
     }

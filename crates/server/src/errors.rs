@@ -40,7 +40,7 @@ const LLAMA_CPP_PATHS: [&str; 10] = [
     "tokenize",
 ];
 
-/// A handler's error. It has no shape yet: [`crate::frame`] knows the path and gives it one.
+/// A handler's error. It has no shape yet: [`crate::middleware`] knows the path and gives it one.
 #[derive(Debug)]
 pub(crate) struct Failure(pub(crate) Problem);
 
@@ -53,14 +53,14 @@ impl<E: Into<Problem>> From<E> for Failure {
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let mut response = status(self.0.code).into_response();
-        response.extensions_mut().insert(Shapeless(self.0));
+        response.extensions_mut().insert(PendingError(self.0));
         response
     }
 }
 
 /// A problem on its way to the frame.
 #[derive(Debug, Clone)]
-pub(crate) struct Shapeless(pub(crate) Problem);
+pub(crate) struct PendingError(pub(crate) Problem);
 
 /// Who reads an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,8 +97,8 @@ pub(crate) fn log_and_redact(audience: Audience, problem: Problem, request_id: O
 
 /// Whose shape an answer has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Shape {
-    Ours,
+pub(crate) enum ErrorFormat {
+    Lar,
     OpenAi,
     Anthropic,
     Ollama,
@@ -106,13 +106,13 @@ pub(crate) enum Shape {
     Bridge,
 }
 
-impl Shape {
+impl ErrorFormat {
     /// The shape of the API that a request is meant for.
     pub(crate) fn of(request: &axum::extract::Request) -> Self {
         match Self::of_path(request.uri().path()) {
             // Both list their models at the same path.
             Self::OpenAi if request.headers().contains_key("anthropic-version") => Self::Anthropic,
-            shape => shape,
+            format => format,
         }
     }
 
@@ -134,31 +134,31 @@ impl Shape {
         } else if begins("bridge") {
             Self::Bridge
         } else {
-            Self::Ours
+            Self::Lar
         }
     }
 }
 
 /// The whole answer for a problem.
-pub(crate) fn render(problem: &Problem, shape: Shape, request_id: &str) -> Response {
-    let mut response = match shape {
-        Shape::Ours => {
-            let mut response = Json(ours(problem, request_id)).into_response();
+pub(crate) fn render(problem: &Problem, format: ErrorFormat, request_id: &str) -> Response {
+    let mut response = match format {
+        ErrorFormat::Lar => {
+            let mut response = Json(problem_details(problem, request_id)).into_response();
             let kind = HeaderValue::from_static(lar_api::problem::CONTENT_TYPE);
             response.headers_mut().insert(header::CONTENT_TYPE, kind);
             response
         }
-        Shape::OpenAi => Json(openai(problem)).into_response(),
-        Shape::LlamaCpp => Json(llama_cpp(problem)).into_response(),
-        Shape::Ollama => Json(ollama::ErrorBody { error: problem.detail.clone() }).into_response(),
-        Shape::Bridge => {
+        ErrorFormat::OpenAi => Json(openai(problem)).into_response(),
+        ErrorFormat::LlamaCpp => Json(llama_cpp(problem)).into_response(),
+        ErrorFormat::Ollama => Json(ollama::ErrorBody { error: problem.detail.clone() }).into_response(),
+        ErrorFormat::Bridge => {
             let error = serde_json::json!({ "success": false, "data": null, "error": problem.detail });
             Json(error).into_response()
         }
-        Shape::Anthropic => Json(anthropic(problem, Some(request_id.to_owned()))).into_response(),
+        ErrorFormat::Anthropic => Json(anthropic(problem, Some(request_id.to_owned()))).into_response(),
     };
-    *response.status_mut() = match shape {
-        Shape::Anthropic if is_overload(problem.code) => OVERLOADED,
+    *response.status_mut() = match format {
+        ErrorFormat::Anthropic if is_overload(problem.code) => OVERLOADED,
         _ => status(problem.code),
     };
     let headers = response.headers_mut();
@@ -179,7 +179,7 @@ pub(crate) fn render(problem: &Problem, shape: Shape, request_id: &str) -> Respo
     response
 }
 
-fn ours(problem: &Problem, request_id: &str) -> ProblemBody {
+fn problem_details(problem: &Problem, request_id: &str) -> ProblemBody {
     let field = |error: &lar_base::FieldError| FieldProblem {
         field: error.field.clone(),
         reason: error.reason.clone(),
@@ -285,7 +285,7 @@ mod tests {
 
     /// The lines that were logged.
     #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<String>>>);
+    struct LoggedLines(Arc<Mutex<Vec<String>>>);
 
     struct Line(String);
 
@@ -295,7 +295,7 @@ mod tests {
         }
     }
 
-    impl Subscriber for Lines {
+    impl Subscriber for LoggedLines {
         fn enabled(&self, _: &Metadata<'_>) -> bool {
             true
         }
@@ -329,7 +329,7 @@ mod tests {
             (Code::StorageFull, Audience::Administrator, whole, None),
             (Code::NotFound, Audience::Everybody, whole, None),
         ] {
-            let lines = Lines::default();
+            let lines = LoggedLines::default();
             let shown = tracing::subscriber::with_default(lines.clone(), || {
                 log_and_redact(audience, Problem::new(code, whole), Some("request_1"))
             });
@@ -339,7 +339,7 @@ mod tests {
                 assert!(line.starts_with(level.unwrap_or_default()) && line.contains(whole), "{line}");
                 assert!(line.contains("request_1"), "{line}");
             }
-            let lines = Lines::default();
+            let lines = LoggedLines::default();
             let again = tracing::subscriber::with_default(lines.clone(), || {
                 let logged = Problem { is_logged: true, ..Problem::new(code, whole) };
                 [log_and_redact(audience, logged.clone(), Some("request_1")), redact(audience, logged)]
@@ -350,10 +350,10 @@ mod tests {
     }
 
     #[test]
-    fn every_route_without_a_prefix_has_the_shape_of_its_api() {
+    fn every_route_without_a_prefix_has_the_error_format_of_its_api() {
         let routes = crate::routes::at_root();
-        for (path, shape, _) in &routes {
-            assert_eq!(Shape::of_path(path), *shape, "{path}");
+        for (path, format, _) in &routes {
+            assert_eq!(ErrorFormat::of_path(path), *format, "{path}");
         }
         for listed in OPENAI_PATHS.iter().chain(&LLAMA_CPP_PATHS) {
             let is_served = |path: &&str| path.split('/').nth(1) == Some(*listed);
@@ -362,21 +362,21 @@ mod tests {
     }
 
     #[test]
-    fn each_path_has_the_shape_of_its_api() {
-        for (path, shape) in [
-            ("/v1/messages", Shape::Anthropic),
-            ("/v1/messages/batches/x", Shape::Anthropic),
-            ("/v1/messagesx", Shape::OpenAi),
-            ("/v1", Shape::OpenAi),
-            ("//v1/models", Shape::OpenAi),
-            ("/v10/models", Shape::Ours),
-            ("/api/chat", Shape::Ollama),
-            ("/apis", Shape::Ours),
-            ("/bridge/search", Shape::Bridge),
-            ("/lar/v1/me", Shape::Ours),
-            ("/mcp", Shape::Ours),
+    fn each_path_has_the_error_format_of_its_api() {
+        for (path, format) in [
+            ("/v1/messages", ErrorFormat::Anthropic),
+            ("/v1/messages/batches/x", ErrorFormat::Anthropic),
+            ("/v1/messagesx", ErrorFormat::OpenAi),
+            ("/v1", ErrorFormat::OpenAi),
+            ("//v1/models", ErrorFormat::OpenAi),
+            ("/v10/models", ErrorFormat::Lar),
+            ("/api/chat", ErrorFormat::Ollama),
+            ("/apis", ErrorFormat::Lar),
+            ("/bridge/search", ErrorFormat::Bridge),
+            ("/lar/v1/me", ErrorFormat::Lar),
+            ("/mcp", ErrorFormat::Lar),
         ] {
-            assert_eq!(Shape::of_path(path), shape, "{path}");
+            assert_eq!(ErrorFormat::of_path(path), format, "{path}");
         }
     }
 }

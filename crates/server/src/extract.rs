@@ -1,7 +1,7 @@
 //! Reading what callers send: bodies within their limits, JSON with the path of what is wrong, ids.
 
+mod normalize;
 mod objects;
-mod plain;
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use lar_base::{Code, Problem};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-pub(crate) use self::plain::make_plain;
+pub(crate) use self::normalize::normalize_values;
 use crate::bodies::{BodyLimits, ReceivedBody, check_values};
 use crate::errors::Failure;
 use crate::lenient::OutOfRange;
@@ -101,11 +101,11 @@ pub(crate) async fn body(request: Request, app: &App) -> Result<ReceivedBody, Pr
 }
 
 /// As [`body`], for a body that must say that it is of this type.
-pub(crate) async fn body_of(request: Request, app: &App, wanted: &str) -> Result<ReceivedBody, Problem> {
+pub(crate) async fn body_of(request: Request, app: &App, media_type: &str) -> Result<ReceivedBody, Problem> {
     let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let fits = kind.is_some_and(|kind| {
         let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        kind == wanted || (wanted == JSON && kind.ends_with("+json"))
+        kind == media_type || (media_type == JSON && kind.ends_with("+json"))
     });
     let length = request
         .headers()
@@ -113,7 +113,7 @@ pub(crate) async fn body_of(request: Request, app: &App, wanted: &str) -> Result
         .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     let named = length.is_some() || kind.is_some();
     if !fits && length != Some(0) && named && !takes_any_type(&request) {
-        return Err(Problem::new(Code::UnsupportedMedia, format!("the body must be {wanted}")));
+        return Err(Problem::new(Code::UnsupportedMedia, format!("the body must be {media_type}")));
     }
     if length.is_some_and(|length| length > app.limits.body.get() && length <= DISCARD_MAX)
         && !request.headers().contains_key(header::EXPECT)
@@ -127,7 +127,7 @@ pub(crate) async fn body_of(request: Request, app: &App, wanted: &str) -> Result
 
 /// Whether a body is read as JSON whatever type it says it is of, as the servers of the compatible APIs do: curl says
 /// that it is a form, and some clients say nothing. A page of another site could say so, too, without a preflight. Below `/api`
-/// its `Origin` gives it away ([`crate::protect`]); elsewhere a key in a header is asked for as well, which it cannot send.
+/// its `Origin` gives it away ([`crate::origin_guard`]); elsewhere a key in a header is asked for as well, which it cannot send.
 fn takes_any_type(request: &Request) -> bool {
     let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
     let ours = ["/lar/", "/bridge/", "/mcp"].iter().any(|start| route.starts_with(start));
@@ -321,11 +321,11 @@ mod tests {
 
     #[test]
     fn errors_name_the_field_the_reason_and_the_nearest_name() {
-        let told = |value: Value| from_value::<NewMessage>(&value).unwrap_err().detail;
-        assert_eq!(told(json!({ "contnt": "x" })), "`contnt` is unknown; did you mean `content`?");
-        assert_eq!(told(json!({})), "`content` is missing");
+        let detail_of = |value: Value| from_value::<NewMessage>(&value).unwrap_err().detail;
+        assert_eq!(detail_of(json!({ "contnt": "x" })), "`contnt` is unknown; did you mean `content`?");
+        assert_eq!(detail_of(json!({})), "`content` is missing");
         assert_eq!(
-            told(json!({ "content": "x", "max_tokens": -1 })),
+            detail_of(json!({ "content": "x", "max_tokens": -1 })),
             "`max_tokens` must be a whole number from 0 to 4294967295"
         );
     }

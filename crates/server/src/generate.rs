@@ -1,5 +1,5 @@
 //! What every API that asks for text shares: the task, waiting for its first word, following it to its end. Each API
-//! decodes its requests into [`Wanted`] and encodes the events of [`Begun`]. The tools of a request are in [`tools`], limits
+//! decodes its requests into [`GenerationRequest`] and encodes the events of [`AnswerStream`]. The tools of a request are in [`tools`], limits
 //! that end an answer at its lines in [`lines`].
 
 mod lines;
@@ -23,10 +23,10 @@ use lar_memory::MemoryActivityIds;
 use serde_json::Value;
 
 use crate::App;
-use crate::asker::{Asker, plain_name};
+use crate::compat_caller::{CompatCaller, plain_name};
 use crate::errors::{Audience, redact};
 pub(crate) use lines::LineLimits;
-use lines::Lines;
+use lines::LineTracker;
 pub(crate) use tools::{add_tool, choose_mode, choose_named};
 
 /// A name in `X-Lar-Ignored` is no longer than this.
@@ -38,7 +38,7 @@ pub(crate) const STOP_BYTES_MAX: usize = 1024;
 
 /// A request for text, read and checked.
 #[derive(Debug, Clone)]
-pub(crate) struct Wanted {
+pub(crate) struct GenerationRequest {
     pub(crate) id: TaskId,
     pub(crate) model: String,
     pub(crate) prompt: Prompt,
@@ -53,10 +53,10 @@ pub(crate) struct Wanted {
     pub(crate) ignored: Vec<String>,
 }
 
-impl Wanted {
+impl GenerationRequest {
     /// The task of one of the answers, numbered from 0. The last one takes the prompt along, unless it may be needed again.
-    fn task(&mut self, asked: &Asked<'_>, answer: u32, on_disconnect: OnDisconnect) -> Task {
-        let prompt = if answer + 1 < self.n || asked.memory.has_injected_memory() {
+    fn task(&mut self, prepared: &PreparedRequest<'_>, answer: u32, on_disconnect: OnDisconnect) -> Task {
+        let prompt = if answer + 1 < self.n || prepared.memory.has_injected_memory() {
             self.prompt.clone()
         } else {
             std::mem::replace(&mut self.prompt, Prompt::Tokens(Vec::new()))
@@ -64,13 +64,13 @@ impl Wanted {
         let seed = self.sampling.seed.wrapping_add(answer);
         Task {
             id: if answer == 0 { self.id } else { TaskId::new() },
-            caller: asked.asker.caller.clone(),
-            api: asked.api,
+            caller: prepared.compat_caller.caller.clone(),
+            api: prepared.api,
             model: self.model.clone(),
             priority: Priority::Interactive,
             deadline: None,
             conversation: None,
-            memory: asked.memory.activity_ids_json(),
+            memory: prepared.memory.activity_ids_json(),
             on_disconnect,
             work: Work::Generate { prompt, sampling: Sampling { seed, ..self.sampling.clone() } },
         }
@@ -114,16 +114,16 @@ pub(crate) fn in_range(field: &str, value: Option<f32>, low: f32, high: f32) -> 
 }
 
 /// Tasks that an engine has begun, or that wait and whose caller may be told so: one for each answer.
-pub(crate) struct Begun {
+pub(crate) struct AnswerStream {
     pub(crate) model: String,
     /// Tokens of each answer's prompt; 0 where the engine counts them later.
     tokens_in: Vec<u64>,
     /// One of each answer, until a limit of its lines ends it.
     readers: Vec<Option<TaskEventReader>>,
     /// The lines of each answer; empty where nothing limits them.
-    lines: Vec<Lines>,
+    lines: Vec<LineTracker>,
     /// What memory did.
-    pub(crate) noted: Option<MemoryActivityIds>,
+    pub(crate) memory_activity: Option<MemoryActivityIds>,
     /// Read already, to be handled before the readers'.
     first: VecDeque<(usize, TaskEvent)>,
     /// What of the request has no effect.
@@ -132,8 +132,8 @@ pub(crate) struct Begun {
 }
 
 /// A request with what memory did for it.
-struct Asked<'a> {
-    asker: &'a Asker,
+struct PreparedRequest<'a> {
+    compat_caller: &'a CompatCaller,
     api: &'static str,
     memory: RequestActivity,
 }
@@ -142,13 +142,13 @@ struct Asked<'a> {
 /// error of the request and not of a stream. Its body's share of the budget is given back: prompts are tokens then.
 pub(crate) async fn begin(
     app: &App,
-    asker: &Asker,
+    compat_caller: &CompatCaller,
     api: &'static str,
-    wanted: Wanted,
-) -> Result<Begun, Problem> {
-    check_answers(app, &wanted.model, "n", wanted.n as usize).await?;
-    let admitted = admit_all(app, asker, api, vec![wanted]).await?;
-    asker.body.release();
+    request: GenerationRequest,
+) -> Result<AnswerStream, Problem> {
+    check_answers(app, &request.model, "n", request.n as usize).await?;
+    let admitted = admit_all(app, compat_caller, api, vec![request]).await?;
+    compat_caller.body.release();
     admitted.begin(app).await
 }
 
@@ -180,9 +180,9 @@ pub(crate) async fn check_answers(
 }
 
 /// The tasks of a request, all of which may run and none of which was dispatched.
-pub(crate) struct AdmittedAll {
+pub(crate) struct AdmittedTasks {
     tasks: Vec<Admitted>,
-    noted: Option<MemoryActivityIds>,
+    memory_activity: Option<MemoryActivityIds>,
     ignored: Vec<String>,
     constraint_field: &'static str,
 }
@@ -190,49 +190,58 @@ pub(crate) struct AdmittedAll {
 /// Checks that all tasks of a request may run: the answers to its first prompt come first.
 pub(crate) async fn admit_all(
     app: &App,
-    asker: &Asker,
+    compat_caller: &CompatCaller,
     api: &'static str,
-    all: Vec<Wanted>,
-) -> Result<AdmittedAll, Problem> {
-    let (mut tasks, mut noted) = (Vec::new(), None);
-    let mut ignored = all.first().map(|wanted| wanted.ignored.clone()).unwrap_or_default();
-    let constraint_field = all.first().map_or("", |wanted| wanted.constraint_field);
-    for mut wanted in all {
-        let mut asked = prepare(app, asker, api, &mut wanted).await?;
-        wanted.sampling.grouped = !wanted.stream;
-        wanted.sampling.reports_prefill &= wanted.stream;
-        for answer in 0..wanted.n {
-            let admitted = admit(app, &mut asked, &mut wanted, answer, OnDisconnect::Cancel).await?;
+    all: Vec<GenerationRequest>,
+) -> Result<AdmittedTasks, Problem> {
+    let (mut tasks, mut memory_activity) = (Vec::new(), None);
+    let mut ignored = all.first().map(|request| request.ignored.clone()).unwrap_or_default();
+    let constraint_field = all.first().map_or("", |request| request.constraint_field);
+    for mut request in all {
+        let mut prepared = prepare(app, compat_caller, api, &mut request).await?;
+        request.sampling.grouped = !request.stream;
+        request.sampling.reports_prefill &= request.stream;
+        for answer in 0..request.n {
+            let admitted = admit(app, &mut prepared, &mut request, answer, OnDisconnect::Cancel).await?;
             if tasks.is_empty() {
                 ignored.extend(ignored_by_model(&admitted, constraint_field));
             }
             tasks.push(admitted);
         }
-        noted = asked.memory.activity.ids();
+        memory_activity = prepared.memory.activity.ids();
     }
-    Ok(AdmittedAll { tasks, noted, ignored, constraint_field })
+    Ok(AdmittedTasks { tasks, memory_activity, ignored, constraint_field })
 }
 
-impl AdmittedAll {
+impl AdmittedTasks {
     /// Dispatches the tasks and waits for their first events.
-    pub(crate) async fn begin(self, app: &App) -> Result<Begun, Problem> {
-        let Self { tasks, noted, ignored, constraint_field } = self;
+    pub(crate) async fn begin(self, app: &App) -> Result<AnswerStream, Problem> {
+        let Self { tasks, memory_activity, ignored, constraint_field } = self;
         let model = tasks.first().map_or_else(String::new, |task| task.model().to_owned());
         let tokens_in = tasks.iter().map(Admitted::tokens_in).collect();
         let readers = tasks.into_iter().map(|task| Some(app.gateway.dispatch(task).read(0))).collect();
         let (first, lines) = (VecDeque::new(), Vec::new());
-        let mut begun = Begun { model, tokens_in, readers, lines, noted, first, ignored, constraint_field };
-        for (answer, reader) in begun.readers.iter_mut().enumerate() {
+        let mut answer_stream = AnswerStream {
+            model,
+            tokens_in,
+            readers,
+            lines,
+            memory_activity,
+            first,
+            ignored,
+            constraint_field,
+        };
+        for (answer, reader) in answer_stream.readers.iter_mut().enumerate() {
             let Some(reader) = reader else { continue };
             match reader.next().await {
                 Some((_, TaskEvent::Error(problem))) => {
                     return Err(about_constraint(problem, constraint_field));
                 }
-                Some((_, first)) => begun.first.push_back((answer, first)),
-                None => return Err(gone()),
+                Some((_, first)) => answer_stream.first.push_back((answer, first)),
+                None => return Err(task_stopped()),
             }
         }
-        Ok(begun)
+        Ok(answer_stream)
     }
 }
 
@@ -240,49 +249,49 @@ impl AdmittedAll {
 /// did.
 pub(crate) async fn admit_detached(
     app: &App,
-    asker: &Asker,
+    compat_caller: &CompatCaller,
     api: &'static str,
-    wanted: &mut Wanted,
+    request: &mut GenerationRequest,
 ) -> Result<(Admitted, Option<MemoryActivityIds>), Problem> {
-    let mut asked = prepare(app, asker, api, wanted).await?;
-    let admitted = admit(app, &mut asked, wanted, 0, OnDisconnect::KeepRunning).await?;
-    asker.body.release();
-    wanted.ignored.extend(ignored_by_model(&admitted, wanted.constraint_field));
-    Ok((admitted, asked.memory.activity.ids()))
+    let mut prepared = prepare(app, compat_caller, api, request).await?;
+    let admitted = admit(app, &mut prepared, request, 0, OnDisconnect::KeepRunning).await?;
+    compat_caller.body.release();
+    request.ignored.extend(ignored_by_model(&admitted, request.constraint_field));
+    Ok((admitted, prepared.memory.activity.ids()))
 }
 
 /// Has memory do its part, and another model where one is named for an app's own requests.
 async fn prepare<'a>(
     app: &App,
-    asker: &'a Asker,
+    compat_caller: &'a CompatCaller,
     api: &'static str,
-    wanted: &mut Wanted,
-) -> Result<Asked<'a>, Problem> {
-    let memory = asker.remembered(app, api, wanted).await?;
-    if let (Some(model), Prompt::Chat(chat)) = (&app.background_model, &wanted.prompt)
+    request: &mut GenerationRequest,
+) -> Result<PreparedRequest<'a>, Problem> {
+    let memory = compat_caller.apply_memory(app, api, request).await?;
+    if let (Some(model), Prompt::Chat(chat)) = (&app.background_model, &request.prompt)
         && lar_agents::is_background(chat)
     {
-        wanted.model.clone_from(model);
+        request.model.clone_from(model);
     }
-    Ok(Asked { asker, api, memory })
+    Ok(PreparedRequest { compat_caller, api, memory })
 }
 
 /// Checks that a request may run; where it is too long with what memory added to it, without.
 async fn admit(
     app: &App,
-    asked: &mut Asked<'_>,
-    wanted: &mut Wanted,
+    prepared: &mut PreparedRequest<'_>,
+    request: &mut GenerationRequest,
     answer: u32,
     on_disconnect: OnDisconnect,
 ) -> Result<Admitted, Problem> {
-    let mut admitted = app.gateway.admit(wanted.task(asked, answer, on_disconnect)).await;
+    let mut admitted = app.gateway.admit(request.task(prepared, answer, on_disconnect)).await;
     if admitted.as_ref().is_err_and(|problem| problem.code == Code::ContextTooLong)
-        && let Prompt::Chat(chat) = &mut wanted.prompt
-        && asked.memory.remove_injected_memory(chat)
+        && let Prompt::Chat(chat) = &mut request.prompt
+        && prepared.memory.remove_injected_memory(chat)
     {
-        admitted = app.gateway.admit(wanted.task(asked, answer, on_disconnect)).await;
+        admitted = app.gateway.admit(request.task(prepared, answer, on_disconnect)).await;
     }
-    admitted.map_err(|problem| about_model(about_constraint(problem, wanted.constraint_field)))
+    admitted.map_err(|problem| about_model(about_constraint(problem, request.constraint_field)))
 }
 
 /// A problem with an answer's format, by the name that its API has for that.
@@ -306,13 +315,22 @@ fn ignored_by_model(admitted: &Admitted, constraint_field: &str) -> Vec<String> 
     admitted.ignored().iter().map(name).collect()
 }
 
-impl Begun {
+impl AnswerStream {
     /// A task that was dispatched, from its beginning.
     pub(crate) fn of(handle: &TaskHandle) -> Self {
         let (model, readers) = (handle.model().to_owned(), vec![Some(handle.read(0))]);
         let (first, lines, ignored) = (VecDeque::new(), Vec::new(), Vec::new());
         let constraint_field = lar_engines::CONSTRAINT_FIELD;
-        Self { model, tokens_in: Vec::new(), readers, lines, noted: None, first, ignored, constraint_field }
+        Self {
+            model,
+            tokens_in: Vec::new(),
+            readers,
+            lines,
+            memory_activity: None,
+            first,
+            ignored,
+            constraint_field,
+        }
     }
 
     pub(crate) fn answers(&self) -> usize {
@@ -338,24 +356,24 @@ impl Begun {
 
     /// Has limits end each answer at its lines. They are told as ends by length, and their tasks are cancelled.
     pub(crate) fn limit_lines(&mut self, limits: LineLimits) {
-        self.lines = vec![Lines::new(limits); self.answers()];
+        self.lines = vec![LineTracker::new(limits); self.answers()];
     }
 
     /// Whether a limit of its lines ended one of the answers.
     pub(crate) fn is_cut(&self, answer: usize) -> bool {
-        self.lines.get(answer).is_some_and(Lines::is_over)
+        self.lines.get(answer).is_some_and(LineTracker::is_over)
     }
 
-    /// The next event of any answer, for a stream: as [`Begun::next_whole`], a failure as everybody may read it.
+    /// The next event of any answer, for a stream: as [`AnswerStream::next_unredacted`], a failure as everybody may read it.
     pub(crate) async fn next(&mut self) -> Option<(usize, TaskEvent)> {
-        self.next_whole().await.map(|(answer, event)| match event {
+        self.next_unredacted().await.map(|(answer, event)| match event {
             TaskEvent::Error(problem) => (answer, TaskEvent::Error(redact(Audience::Everybody, problem))),
             event => (answer, event),
         })
     }
 
     /// The next event of any answer; `None` when all have ended. Dropping the future loses nothing.
-    pub(crate) async fn next_whole(&mut self) -> Option<(usize, TaskEvent)> {
+    pub(crate) async fn next_unredacted(&mut self) -> Option<(usize, TaskEvent)> {
         let field = self.constraint_field;
         self.next_event().await.map(|(answer, event)| match event {
             TaskEvent::Error(problem) => (answer, TaskEvent::Error(about_constraint(problem, field))),
@@ -368,11 +386,11 @@ impl Begun {
             Some(first) => first,
             None => self.next_read().await?,
         };
-        Some((answer, self.limited(answer, event)))
+        Some((answer, self.apply_line_limits(answer, event)))
     }
 
     /// What is left of an event where a limit of its lines ends the answer with it; the end follows as the next event.
-    fn limited(&mut self, answer: usize, event: TaskEvent) -> TaskEvent {
+    fn apply_line_limits(&mut self, answer: usize, event: TaskEvent) -> TaskEvent {
         let TaskEvent::Token { text, index, logprobs } = &event else { return event };
         let Some(lines) = self.lines.get_mut(answer) else { return event };
         let Some(kept) = lines.add(text, Instant::now()) else { return event };
@@ -403,7 +421,7 @@ impl Begun {
     /// Reads the tasks to their ends.
     pub(crate) async fn collect(mut self) -> Result<Vec<Answer>, Problem> {
         let mut answers: Vec<Answer> = (0..self.answers()).map(|_| Answer::default()).collect();
-        while let Some((index, event)) = self.next_whole().await {
+        while let Some((index, event)) = self.next_unredacted().await {
             let is_cut = self.is_cut(index);
             let answer = &mut answers[index];
             match event {
@@ -424,7 +442,7 @@ impl Begun {
             }
         }
         if answers.iter().any(|answer| answer.end.is_none()) {
-            return Err(gone());
+            return Err(task_stopped());
         }
         Ok(answers)
     }
@@ -468,7 +486,7 @@ pub(crate) fn call_id() -> String {
     format!("call_{:032x}", TaskId::new().as_u128())
 }
 
-fn gone() -> Problem {
+fn task_stopped() -> Problem {
     Problem::new(Code::EngineFailed, "the task was stopped")
 }
 
@@ -482,12 +500,12 @@ pub(crate) fn about_model(mut problem: Problem) -> Problem {
 }
 
 /// Takes the beginning of an answer from a chat that ends with one: an assistant's last words, unless it must call a tool.
-pub(crate) fn go_on(chat: &mut Chat) {
+pub(crate) fn take_prefill(chat: &mut Chat) {
     if chat.tool_choice != ToolChoice::Auto || chat.messages.len() < 2 {
         return;
     }
-    let begun = |last: &mut ChatMessage| last.role == "assistant" && last.tool_calls.is_empty();
-    if let Some(last) = chat.messages.pop_if(begun) {
+    let is_prefill = |last: &mut ChatMessage| last.role == "assistant" && last.tool_calls.is_empty();
+    if let Some(last) = chat.messages.pop_if(is_prefill) {
         chat.assistant_prefill = last.content;
     }
 }

@@ -11,7 +11,7 @@ use axum::extract::{FromRequest, Request};
 use axum::http::HeaderValue;
 use axum::response::Response;
 use lar_base::{Caller, Problem};
-use lar_store::Once;
+use lar_store::IdempotentRequest;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
@@ -27,21 +27,21 @@ const REPLAYED: &str = "idempotent-replayed";
 pub(crate) const NAME_CHARS_MAX: usize = 255;
 
 /// The JSON body of a creating request, which its caller may send again.
-pub(crate) struct Creating<T> {
+pub(crate) struct IdempotentJson<T> {
     pub(crate) body: T,
     name: Option<String>,
     fingerprint: [u8; 32],
 }
 
-impl<T> Creating<T> {
+impl<T> IdempotentJson<T> {
     /// The body, and what the request is known by when `caller` sends it again.
-    pub(crate) fn by(self, caller: &Caller) -> (T, Option<Once>) {
+    pub(crate) fn into_parts(self, caller: &Caller) -> (T, Option<IdempotentRequest>) {
         let Self { body, name, fingerprint } = self;
-        (body, name.map(|name| Once { key: caller.key(), name, fingerprint }))
+        (body, name.map(|name| IdempotentRequest { key: caller.key(), name, fingerprint }))
     }
 }
 
-impl<T: DeserializeOwned> FromRequest<Arc<App>> for Creating<T> {
+impl<T: DeserializeOwned> FromRequest<Arc<App>> for IdempotentJson<T> {
     type Rejection = Failure;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Failure> {
@@ -67,14 +67,17 @@ fn name(value: &HeaderValue) -> Result<String, Problem> {
 }
 
 /// The id of what this request made when it was sent before.
-pub(crate) async fn made<T: FromStr>(app: &App, once: Option<&Once>) -> Result<Option<T>, Problem> {
+pub(crate) async fn earlier_id<T: FromStr>(
+    app: &App,
+    once: Option<&IdempotentRequest>,
+) -> Result<Option<T>, Problem> {
     let Some(once) = once else { return Ok(None) };
     let found = app.store.idempotency_find(once.clone()).await?;
     Ok(found.and_then(|id| id.parse().ok()))
 }
 
 /// Marks an answer as one that was given before.
-pub(crate) fn replayed(mut response: Response) -> Response {
+pub(crate) fn mark_replayed(mut response: Response) -> Response {
     response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     response
 }

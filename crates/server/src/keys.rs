@@ -14,7 +14,7 @@ use crate::State;
 use crate::auth::{Admin, new_secret};
 use crate::errors::Failure;
 use crate::extract::{self, Path};
-use crate::idempotency::{self, Creating};
+use crate::idempotency::{self, IdempotentJson};
 
 /// A key may be told to end by itself within a hundred years.
 const LIFE_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
@@ -29,10 +29,10 @@ pub(crate) const NAME_CHARS_MAX: usize = 100;
 pub(crate) async fn create(
     app: State,
     Admin(caller): Admin,
-    new: Creating<WireNewKey>,
+    new: IdempotentJson<WireNewKey>,
 ) -> Result<Response, Failure> {
-    let (new, once) = new.by(&caller);
-    if let Some(id) = idempotency::made::<KeyId>(&app, once.as_ref()).await? {
+    let (new, once) = new.into_parts(&caller);
+    if let Some(id) = idempotency::earlier_id::<KeyId>(&app, once.as_ref()).await? {
         // The secret is not kept, so the answer cannot be given again.
         let detail = format!(
             "this request made the key {id} before; its secret was shown then. Revoke it and make another"
@@ -99,16 +99,16 @@ pub(crate) async fn create(
         expires_at: new.expires_in_s.map(|seconds| Timestamp::now().after(Duration::from_secs(seconds))),
     };
     let made = app.store.key_create(key, once).await?;
-    let body = Wire { secret: Some(secret.expose().to_owned()), ..wire(&made) };
+    let body = Wire { secret: Some(secret.expose().to_owned()), ..to_wire(&made) };
     Ok((StatusCode::CREATED, axum::Json(body)).into_response())
 }
 
 /// The person's keys, oldest first, revoked ones included.
 #[utoipa::path(get, path = "/lar/v1/keys", tag = "keys", responses((status = 200, body = Page<Wire>)))]
 pub(crate) async fn list(app: State, Admin(caller): Admin) -> Result<axum::Json<Page<Wire>>, Failure> {
-    app.seen.keep_if_possible().await;
+    app.key_activity.try_flush().await;
     let keys = app.store.key_list(caller.user()).await?;
-    Ok(axum::Json(Page { data: keys.iter().map(wire).collect(), next: None }))
+    Ok(axum::Json(Page { data: keys.iter().map(to_wire).collect(), next: None }))
 }
 
 /// Revokes a key, with every browser session that stands on it. The owner's key, which the data directory holds, stays.
@@ -136,7 +136,7 @@ pub(crate) fn default_scopes() -> Scopes {
     Scopes::of([Scope::Inference, Scope::MemoryRead, Scope::MemoryWrite])
 }
 
-fn wire(key: &KeyRecord) -> Wire {
+fn to_wire(key: &KeyRecord) -> Wire {
     Wire {
         id: key.id.to_string(),
         name: key.name.clone(),

@@ -1,11 +1,10 @@
 //! The only crate that knows HTTP servers: authenticates, converts, calls one function, converts back.
 //!
 //! [`routes`] is the table of paths; a path's handler is in the file that its name spells. Errors of all
-//! floors become answers in [`errors`] and nowhere else. [`frame`] is what every request walks through.
+//! floors become answers in [`errors`] and nowhere else. [`middleware`] is what every request walks through.
 
 mod aliases;
 mod anthropic;
-mod asker;
 mod auth;
 mod backups;
 mod bodies;
@@ -13,36 +12,37 @@ mod bridge;
 mod capabilities;
 mod catalog;
 mod clients;
+mod compat_caller;
 mod conversations;
 mod errors;
 mod extract;
 mod fields;
-mod frame;
 mod generate;
 mod health;
 mod idempotency;
+mod key_activity;
 mod keys;
 mod lenient;
 mod listen;
 mod llama_cpp;
 mod mcp;
 mod memories;
-mod misfits;
+mod message_builder;
+mod middleware;
 mod ollama;
 mod openai;
 mod openapi;
+mod origin_guard;
 mod page;
 mod pools;
-mod protect;
-mod rate;
+mod rate_limit;
 mod routes;
-mod seen;
 mod sign_in;
 mod spaces;
 mod sse;
 mod tasks;
+mod tool_call_check;
 mod truncate;
-mod turns;
 mod usage;
 mod users;
 mod variables;
@@ -53,7 +53,7 @@ use std::time::Duration;
 
 use lar_agents::{CompatMemory, Turns};
 use lar_base::{Bytes, TaskGroup};
-use lar_catalog::{Catalog, Places};
+use lar_catalog::{Catalog, ModelFolders};
 use lar_egress::Ledger;
 use lar_gateway::Gateway;
 use lar_memory::Memories;
@@ -77,7 +77,7 @@ pub mod decoders {
     pub fn ollama(body: &[u8]) {
         let _ = crate::ollama::chat::decode(body, TaskId::new());
         let _ = crate::ollama::generate::decode(body, TaskId::new());
-        let _ = crate::ollama::embed::decode(body, crate::ollama::embed::Path::Embed);
+        let _ = crate::ollama::embed::decode(body, crate::ollama::embed::EmbedPath::Embed);
     }
 
     /// Reads `body` as each of Anthropic's requests.
@@ -96,9 +96,9 @@ pub mod exports {
 pub use auth::{Authenticator, new_secret};
 pub use listen::{Listener, Server, TlsFiles};
 pub use mcp::fixture as mcp_fixture;
-pub use openai::responses::KEPT as RESPONSES_KEPT;
+pub use openai::responses::RETENTION as RESPONSES_RETENTION;
 pub use openapi::document as openapi_document;
-pub use protect::cors::AllowedOrigins;
+pub use origin_guard::cors::AllowedOrigins;
 
 /// What becomes of each field of the compatible APIs' requests: an API's name, and its paths with a Markdown table each.
 #[must_use]
@@ -159,7 +159,7 @@ pub struct Parts {
     /// Where the pipeline registered its numbers; the server adds its own.
     pub registry: Registry,
     /// Where other programs keep models.
-    pub places: Places,
+    pub places: ModelFolders,
     /// The model for titles, tags and the like, rather than the one that is asked for.
     pub background_model: Option<String>,
     /// Names and addresses, beside loopback's, that requests may be addressed to.
@@ -188,13 +188,13 @@ pub(crate) struct App {
     pub(crate) authenticator: Authenticator,
     pub(crate) ledger: Ledger,
     pub(crate) registry: Registry,
-    pub(crate) places: Places,
+    pub(crate) places: ModelFolders,
     pub(crate) links: sign_in::Links,
-    pub(crate) rates: rate::Rates,
+    pub(crate) rate_limiter: rate_limit::RateLimiter,
     pub(crate) bodies: bodies::BodyBudget,
-    pub(crate) seen: seen::Seen,
-    pub(crate) requests: frame::RequestMetrics,
-    pub(crate) hosts: protect::Hosts,
+    pub(crate) key_activity: key_activity::KeyActivity,
+    pub(crate) requests: middleware::RequestMetrics,
+    pub(crate) hosts: origin_guard::Hosts,
     pub(crate) data_dir: std::path::PathBuf,
     pub(crate) tasks: TaskGroup,
     pub(crate) background_model: Option<String>,
@@ -208,12 +208,12 @@ impl App {
         let mut registry = parts.registry;
         errors::hide_folders(parts.hidden_folders.into_iter().chain([parts.data_dir.clone()]));
         Arc::new(Self {
-            requests: frame::RequestMetrics::register(&mut registry),
+            requests: middleware::RequestMetrics::register(&mut registry),
             links: sign_in::Links::default(),
-            seen: seen::Seen::run(parts.store.clone(), &parts.tasks),
-            rates: rate::Rates::new(parts.limits.requests_per_minute),
+            key_activity: key_activity::KeyActivity::run(parts.store.clone(), &parts.tasks),
+            rate_limiter: rate_limit::RateLimiter::new(parts.limits.requests_per_minute),
             bodies: bodies::BodyBudget::new(parts.limits.bodies, parts.limits.body),
-            hosts: protect::Hosts::new(parts.allowed_hosts, parts.allowed_origins),
+            hosts: origin_guard::Hosts::new(parts.allowed_hosts, parts.allowed_origins),
             store: parts.store,
             catalog: parts.catalog,
             gateway: parts.gateway,

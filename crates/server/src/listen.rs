@@ -51,7 +51,7 @@ pub struct Listener {
 
 /// How a request came in.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Arrived {
+pub(crate) struct Arrival {
     /// The key of the listener, for requests without one.
     pub(crate) key: Option<Arc<Secret>>,
     /// Whether it came over TLS.
@@ -59,16 +59,16 @@ pub(crate) struct Arrived {
 }
 
 /// A place that is listened on.
-struct Bound {
+struct BoundListener {
     socket: TcpListener,
-    arrived: Arrived,
+    arrival: Arrival,
     tls: Option<Arc<Tls>>,
 }
 
 /// A server that listens and does not serve yet.
 pub struct Server {
     app: Arc<App>,
-    bound: Vec<Bound>,
+    bound: Vec<BoundListener>,
 }
 
 impl std::fmt::Debug for Server {
@@ -78,7 +78,7 @@ impl std::fmt::Debug for Server {
 }
 
 /// Where this machine reaches what listens at `address`: on every address, also on loopback's.
-fn from_here(address: SocketAddr) -> SocketAddr {
+fn local_address(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
@@ -101,11 +101,11 @@ impl Server {
         let mut bound = Vec::with_capacity(1 + listeners.len());
         for listener in std::iter::once(main).chain(listeners) {
             let at = listener.address;
-            bound.push(Bound::of(listener).await.map_err(|error| (at, error))?);
+            bound.push(BoundListener::of(listener).await.map_err(|error| (at, error))?);
         }
         let address = bound.first().map_or(Ok(address), |bound| bound.socket.local_addr());
         let address = address.map_err(|error| (SocketAddr::from(([0; 4], 0)), error))?;
-        let app = App::new(parts, from_here(address));
+        let app = App::new(parts, local_address(address));
         Ok(Self { app, bound })
     }
 
@@ -117,7 +117,7 @@ impl Server {
 
     /// Where else it listens, as URLs.
     #[must_use]
-    pub fn further(&self) -> Vec<String> {
+    pub fn other_urls(&self) -> Vec<String> {
         let further = self.bound.iter().skip(1);
         further
             .filter_map(|bound| {
@@ -146,7 +146,7 @@ impl Server {
         let router = routes::router(&self.app);
         let mut accepting = JoinSet::new();
         for bound in self.bound {
-            let router = router.clone().layer(Extension(bound.arrived.clone()));
+            let router = router.clone().layer(Extension(bound.arrival.clone()));
             let accept = Accept {
                 bound,
                 router,
@@ -165,17 +165,17 @@ impl Server {
     }
 }
 
-impl Bound {
+impl BoundListener {
     async fn of(listener: Listener) -> std::io::Result<Self> {
         let tls = listener.tls.map(Tls::read).transpose()?.map(Arc::new);
-        let arrived = Arrived { key: listener.key.map(Arc::new), secure: tls.is_some() };
-        Ok(Self { socket: TcpListener::bind(listener.address).await?, arrived, tls })
+        let arrival = Arrival { key: listener.key.map(Arc::new), secure: tls.is_some() };
+        Ok(Self { socket: TcpListener::bind(listener.address).await?, arrival, tls })
     }
 }
 
 /// Accepts the connections of one place.
 struct Accept {
-    bound: Bound,
+    bound: BoundListener,
     router: Router,
     head_timeout: Duration,
     connections: Arc<Connections>,

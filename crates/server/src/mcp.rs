@@ -32,9 +32,9 @@ pub use self::transport::fixture;
 use crate::auth::Authenticated;
 use crate::bodies::{BodyLimits, check_values};
 use crate::errors::Failure;
-use crate::frame::CalledBy;
-use crate::listen::Arrived;
-use crate::protect::AddressedTo;
+use crate::listen::Arrival;
+use crate::middleware::CallerSlot;
+use crate::origin_guard::RequestHost;
 use crate::{App, lenient};
 
 /// Where it is.
@@ -53,18 +53,18 @@ const INSTRUCTIONS: &str = "Lar is this person's long-term memory, shared by all
 
 /// What speaks the protocol.
 #[derive(Clone)]
-pub(crate) struct Service {
+pub(crate) struct McpService {
     app: Arc<App>,
-    transport: Transport<Handler>,
+    transport: Transport<McpHandler>,
 }
 
-pub(crate) fn service(app: &Arc<App>) -> Service {
-    let transport = transport::transport(Handler { app: app.clone() }, app.limits.body);
-    Service { app: app.clone(), transport }
+pub(crate) fn service(app: &Arc<App>) -> McpService {
+    let transport = transport::transport(McpHandler { app: app.clone() }, app.limits.body);
+    McpService { app: app.clone(), transport }
 }
 
 /// Authenticates a request and hands it on.
-pub(crate) async fn serve(service: Service, request: Request) -> Result<Response, Failure> {
+pub(crate) async fn serve(service: McpService, request: Request) -> Result<Response, Failure> {
     let (mut parts, body) = request.into_parts();
     let Authenticated(caller) = Authenticated::from_request_parts(&mut parts, &service.app).await?;
     parts.extensions.insert(caller);
@@ -86,8 +86,8 @@ pub(crate) async fn serve(service: Service, request: Request) -> Result<Response
 fn with_parts(parts: &Parts, body: Body) -> Request {
     let mut request = Request::new(body);
     request.headers_mut().clone_from(&parts.headers);
-    if let Some(called_by) = parts.extensions.get::<CalledBy>() {
-        request.extensions_mut().insert(called_by.clone());
+    if let Some(caller_slot) = parts.extensions.get::<CallerSlot>() {
+        request.extensions_mut().insert(caller_slot.clone());
     }
     request
 }
@@ -113,18 +113,18 @@ pub(crate) fn challenge(headers: &mut HeaderMap, origin: &str) {
 /// The origin that a request was addressed to.
 pub(crate) fn origin(request: &Request) -> String {
     let host =
-        request.extensions().get::<AddressedTo>().map_or("localhost", |AddressedTo(host)| host.as_str());
-    let secure = request.extensions().get::<Arrived>().is_some_and(|arrived| arrived.secure);
+        request.extensions().get::<RequestHost>().map_or("localhost", |RequestHost(host)| host.as_str());
+    let secure = request.extensions().get::<Arrival>().is_some_and(|arrival| arrival.secure);
     format!("{}://{host}", if secure { "https" } else { "http" })
 }
 
 /// Answers one request.
 #[derive(Clone)]
-pub(crate) struct Handler {
+pub(crate) struct McpHandler {
     app: Arc<App>,
 }
 
-impl ServerHandler for Handler {
+impl ServerHandler for McpHandler {
     fn get_info(&self) -> ServerConfig {
         let name = Implementation::new("lar", env!("CARGO_PKG_VERSION")).with_title("Lar");
         ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
@@ -139,7 +139,7 @@ impl ServerHandler for Handler {
     ) -> Result<ListToolsResult, ErrorData> {
         let query = context.extensions.get::<Parts>().and_then(|parts| parts.uri.query()).unwrap_or_default();
         let set = query.split('&').find_map(|pair| pair.strip_prefix("tools="));
-        let tools = tools::listed(set).map_err(|reason| ErrorData::invalid_params(reason, None))?;
+        let tools = tools::list(set).map_err(|reason| ErrorData::invalid_params(reason, None))?;
         Ok(ListToolsResult { tools, ..ListToolsResult::default() })
     }
 
@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_model_is_told_is_short() {
+    fn the_instructions_are_short() {
         assert!(INSTRUCTIONS.len() < 1000, "{}", INSTRUCTIONS.len());
     }
 }

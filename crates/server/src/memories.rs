@@ -1,7 +1,7 @@
 //! `/lar/v1/memories`: what is remembered. With `X-Agent-Id`, the memories of that agent; with `X-Space`, those of a team.
 
-pub(crate) mod heard;
 pub(crate) mod inbox;
+pub(crate) mod intent;
 pub(crate) mod review;
 pub(crate) mod search;
 pub(crate) mod smart;
@@ -27,7 +27,7 @@ use self::view::WriterView;
 use crate::auth::Authenticated;
 use crate::errors::Failure;
 use crate::extract::{self, Json, Path};
-use crate::idempotency::{self, Creating};
+use crate::idempotency::{self, IdempotentJson};
 use crate::{App, State};
 
 /// The agent whose memories are meant.
@@ -46,7 +46,7 @@ impl FromRequestParts<Arc<App>> for Reading {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Failure> {
         let Authenticated(caller) = Authenticated::from_request_parts(parts, app).await?;
-        Ok(Self(app.memories.authorize_read(caller, place(&parts.headers)?).await?))
+        Ok(Self(app.memories.authorize_read(caller, requested_scope(&parts.headers)?).await?))
     }
 }
 
@@ -55,12 +55,12 @@ impl FromRequestParts<Arc<App>> for Writing {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Failure> {
         let Authenticated(caller) = Authenticated::from_request_parts(parts, app).await?;
-        Ok(Self(app.memories.authorize_write(caller, place(&parts.headers)?).await?))
+        Ok(Self(app.memories.authorize_write(caller, requested_scope(&parts.headers)?).await?))
     }
 }
 
 /// Which memories a request is about.
-pub(crate) fn place(headers: &HeaderMap) -> Result<MemoryScope<'_>, Problem> {
+pub(crate) fn requested_scope(headers: &HeaderMap) -> Result<MemoryScope<'_>, Problem> {
     let text = |header: &str, name: &str| match headers.get(header).map(HeaderValue::to_str) {
         None => Ok(None),
         Some(Ok(text)) => Ok(Some(text)),
@@ -77,19 +77,19 @@ pub(crate) fn place(headers: &HeaderMap) -> Result<MemoryScope<'_>, Problem> {
 pub(crate) async fn create(
     app: State,
     Writing(writer): Writing,
-    new: Creating<NewMemory>,
+    new: IdempotentJson<NewMemory>,
 ) -> Result<Response, Failure> {
     let view = WriterView::of(&writer);
-    let (new, once) = new.by(writer.caller());
-    if let Some(id) = idempotency::made(&app, once.as_ref()).await? {
+    let (new, once) = new.into_parts(writer.caller());
+    if let Some(id) = idempotency::earlier_id(&app, once.as_ref()).await? {
         let before = app.memories.find_past_ingest(&writer, vec![id]).await?;
-        let body = before.first().map(|made| view.ingested(made));
-        return Ok(idempotency::replayed((StatusCode::CREATED, axum::Json(body)).into_response()));
+        let body = before.first().map(|made| view.show_ingested(made));
+        return Ok(idempotency::mark_replayed((StatusCode::CREATED, axum::Json(body)).into_response()));
     }
     let made = app.memories.ingest(&writer, vec![item(new)?], once).await?;
     let Some(made) = made.first() else { return Err(Problem::not_found("memory").into()) };
     let status = if made.created { StatusCode::CREATED } else { StatusCode::OK };
-    Ok((status, axum::Json(view.ingested(made))).into_response())
+    Ok((status, axum::Json(view.show_ingested(made))).into_response())
 }
 
 /// Remembers several things, all or none.
@@ -99,20 +99,20 @@ pub(crate) async fn create(
 pub(crate) async fn create_batch(
     app: State,
     Writing(writer): Writing,
-    new: Creating<NewMemories>,
+    new: IdempotentJson<NewMemories>,
 ) -> Result<Response, Failure> {
     let view = WriterView::of(&writer);
-    let (new, once) = new.by(writer.caller());
-    if let Some(ids) = idempotency::made::<String>(&app, once.as_ref()).await? {
+    let (new, once) = new.into_parts(writer.caller());
+    if let Some(ids) = idempotency::earlier_id::<String>(&app, once.as_ref()).await? {
         let ids = ids.split(' ').map(|id| extract::id(id, "memory")).collect::<Result<_, _>>()?;
         let before = app.memories.find_past_ingest(&writer, ids).await?;
-        let body = IngestResults { items: before.iter().map(|made| view.ingested(made)).collect() };
-        return Ok(idempotency::replayed((StatusCode::CREATED, axum::Json(body)).into_response()));
+        let body = IngestResults { items: before.iter().map(|made| view.show_ingested(made)).collect() };
+        return Ok(idempotency::mark_replayed((StatusCode::CREATED, axum::Json(body)).into_response()));
     }
     let items = new.items.into_iter().enumerate();
     let items = items.map(|(at, new)| item(new).map_err(|problem| problem.within(&format!("items[{at}]"))));
     let made = app.memories.ingest(&writer, items.collect::<Result<_, _>>()?, once).await?;
-    let body = IngestResults { items: made.iter().map(|made| view.ingested(made)).collect() };
+    let body = IngestResults { items: made.iter().map(|made| view.show_ingested(made)).collect() };
     Ok((StatusCode::CREATED, axum::Json(body)).into_response())
 }
 
@@ -148,7 +148,7 @@ pub(crate) async fn list(
     query: ListQuery,
 ) -> Result<axum::Json<Page<Wire>>, Failure> {
     let limit = extract::limit(query.limit.as_deref())?;
-    let wanted = MemoryList {
+    let filter = MemoryList {
         spaces: Vec::new(),
         kind: query.kind.as_deref().map(|text| kind("kind", text)).transpose()?,
         tag: query.tag,
@@ -157,7 +157,7 @@ pub(crate) async fn list(
         after: extract::after(query.after.as_deref())?,
         limit,
     };
-    let rows = app.memories.list(&reader, wanted).await?;
+    let rows = app.memories.list(&reader, filter).await?;
     let next = (rows.len() == limit as usize).then(|| rows.last().map(|last| last.id.to_string())).flatten();
     Ok(axum::Json(Page { data: rows.iter().map(|row| view::whole(&reader, row)).collect(), next }))
 }
@@ -173,7 +173,7 @@ pub(crate) async fn stats(app: State, Reading(reader): Reading) -> Result<axum::
         deleted: stats.deleted,
         pinned: stats.pinned,
         passages: stats.chunks,
-        passages_without_vectors: stats.passages_without_vectors,
+        passages_without_vectors: stats.chunks_without_vectors,
         index_bytes: index_bytes as u64,
     }))
 }
@@ -188,7 +188,7 @@ pub(crate) async fn show(
     Path(id): Path<String>,
 ) -> Result<Response, Failure> {
     let memory = app.memories.get(&reader, memory_id(&id)?).await?;
-    Ok(tagged(view::whole(&reader, &memory), memory.version))
+    Ok(respond_with_etag(view::whole(&reader, &memory), memory.version))
 }
 
 /// Changes a memory, pins it, or brings a deleted one back.
@@ -204,7 +204,7 @@ pub(crate) async fn update(
     Json(patch): Json<MemoryPatch>,
 ) -> Result<Response, Failure> {
     let at = |field: &str, time: Option<Option<String>>| {
-        time.map(|time| time.map(|time| parsed_time(field, &time)).transpose()).transpose()
+        time.map(|time| time.map(|time| parse_time(field, &time)).transpose()).transpose()
     };
     let edit = Edit {
         content: patch.content,
@@ -219,7 +219,7 @@ pub(crate) async fn update(
     };
     let expected = extract::if_match(&headers)?;
     let memory = app.memories.edit(&writer, memory_id(&id)?, edit, expected).await?;
-    Ok(tagged(WriterView::of(&writer).memory(&memory), memory.version))
+    Ok(respond_with_etag(WriterView::of(&writer).memory(&memory), memory.version))
 }
 
 /// Deletes a memory; it can be brought back for 30 days, unless `erase=true`.
@@ -243,7 +243,7 @@ pub(crate) async fn remove(
 }
 
 pub(crate) fn item(new: NewMemory) -> Result<Item, Problem> {
-    let at = |field: &str, time: Option<String>| time.map(|time| parsed_time(field, &time)).transpose();
+    let at = |field: &str, time: Option<String>| time.map(|time| parse_time(field, &time)).transpose();
     Ok(Item {
         content: new.content,
         kind: new.kind.as_deref().map(|text| kind("kind", text)).transpose()?,
@@ -267,7 +267,7 @@ fn kind(field: &str, text: &str) -> Result<MemoryKind, Problem> {
 }
 
 /// A time as RFC 3339 writes it, or a day, which begins at midnight UTC.
-fn parsed_time(field: &str, text: &str) -> Result<Timestamp, Problem> {
+fn parse_time(field: &str, text: &str) -> Result<Timestamp, Problem> {
     let day = || format!("{text}T00:00:00Z").parse();
     text.parse().or_else(|_| day()).map_err(|_| {
         Problem::invalid(field, "must be a time as in 2026-11-26T10:00:00Z, or a day as in 2026-11-26")
@@ -279,7 +279,7 @@ pub(crate) fn memory_id(text: &str) -> Result<MemoryId, Problem> {
 }
 
 /// The answer with the memory, and its version as the ETag.
-fn tagged(memory: impl serde::Serialize, version: i64) -> Response {
+fn respond_with_etag(memory: impl serde::Serialize, version: i64) -> Response {
     let mut response = axum::Json(memory).into_response();
     if let Ok(tag) = HeaderValue::from_str(&format!("\"{version}\"")) {
         response.headers_mut().insert(header::ETAG, tag);

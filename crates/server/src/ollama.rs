@@ -15,10 +15,10 @@ use lar_base::{Caller, Instant, Problem, Scope, TaskId};
 use lar_engines::driver::{ChatMessage, Constraint, Sampling, TemplateVariable};
 use serde_json::{Map, Value};
 
-use self::lines::{Form, Lines};
-use crate::asker::{Asker, plain_name};
-use crate::generate::{Wanted, json_schema};
-use crate::misfits::Schemas;
+use self::lines::{AnswerForm, AnswerLines};
+use crate::compat_caller::{CompatCaller, plain_name};
+use crate::generate::{GenerationRequest, json_schema};
+use crate::tool_call_check::ToolSchemas;
 use crate::truncate::{self, Cut};
 use crate::{App, extract, fields, openai, variables};
 
@@ -27,13 +27,13 @@ const SHIFT_KEEP: i64 = 4;
 /// Tokens of the smallest `num_ctx`, as at Ollama.
 const CONTEXT_TOKENS_MIN: usize = 4;
 /// Longer than any Lar runs.
-const FOR_GOOD: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// A request, read and checked.
 #[derive(Debug)]
-pub(crate) struct Read {
+pub(crate) struct OllamaInput {
     /// Absent where nothing is asked: the model is loaded, or let go.
-    wanted: Option<Wanted>,
+    request: Option<GenerationRequest>,
     model: String,
     stream: bool,
     thinking: bool,
@@ -46,11 +46,11 @@ pub(crate) struct Read {
     context: Option<Vec<ChatMessage>>,
 }
 
-impl Read {
+impl OllamaInput {
     /// A request that only loads the model, or lets it go.
     fn load(model: String, stream: bool, keep_alive: Option<Duration>) -> Self {
         Self {
-            wanted: None,
+            request: None,
             model,
             stream,
             thinking: false,
@@ -65,39 +65,39 @@ impl Read {
 /// Answers a request that came at `asked`.
 async fn answer(
     app: &App,
-    asker: &Asker,
-    form: Form,
-    read: Read,
-    asked: Instant,
+    compat_caller: &CompatCaller,
+    form: AnswerForm,
+    read: OllamaInput,
+    received_at: Instant,
 ) -> Result<Response, Problem> {
-    let Some(mut wanted) = read.wanted else {
-        let done = load(app, &asker.caller, &read.model, read.keep_alive).await?;
-        return Ok(lines::kept(form, read.model, done, read.stream));
+    let Some(mut request) = read.request else {
+        let done = load(app, &compat_caller.caller, &read.model, read.keep_alive).await?;
+        return Ok(lines::load_answer(form, read.model, done, read.stream));
     };
-    let key = asker.caller.key();
+    let key = compat_caller.caller.key();
     let left_out = if read.truncates {
-        truncate::fit(app, key, &mut wanted, Cut::MessagesAndText, read.context_max).await?
+        truncate::fit(app, key, &mut request, Cut::MessagesAndText, read.context_max).await?
     } else {
         None
     };
-    let schemas = Schemas::of(&wanted);
-    let begun = crate::generate::begin(app, asker, form.api(), wanted).await?;
+    let schemas = ToolSchemas::of(&request);
+    let answer_stream = crate::generate::begin(app, compat_caller, form.api(), request).await?;
     if let Some(keep_alive) = read.keep_alive {
         let route = app.gateway.route(plain_name(&read.model)).await;
         if let Ok(route) = route {
-            keep(app, &asker.caller, &route.pool, keep_alive);
+            set_keep_alive(app, &compat_caller.caller, &route.pool, keep_alive);
         }
     }
-    let lines = Lines::new(form, read.model, begun, read.thinking, read.context, asked);
+    let lines = AnswerLines::new(form, read.model, answer_stream, read.thinking, read.context, received_at);
     let mut response = lines.respond(read.stream, &schemas).await?;
     if let Some(left_out) = left_out {
-        truncate::name_left_out(&mut response, left_out);
+        truncate::set_truncated_header(&mut response, left_out);
     }
     Ok(response)
 }
 
 /// A name without the tag that stands for none.
-fn untagged(name: String) -> String {
+fn strip_tag(name: String) -> String {
     name.strip_suffix(":latest").map_or(name.clone(), ToOwned::to_owned)
 }
 
@@ -128,7 +128,7 @@ fn context_max(options: &Map<String, Value>) -> Result<Option<usize>, Problem> {
 }
 
 /// What chat and generate say of an answer, beside the prompt.
-struct Wishes {
+struct AnswerOptions {
     options: Map<String, Value>,
     format: Option<Value>,
     logprobs: Option<bool>,
@@ -137,11 +137,15 @@ struct Wishes {
 }
 
 /// Reads what is wished of an answer; the names of options that have no effect are added to `ignored`.
-fn sampling(wishes: Wishes, id: TaskId, ignored: &mut Vec<String>) -> Result<Sampling, Problem> {
-    let Wishes { options, format, logprobs, top_logprobs, shift } = wishes;
+fn sampling(
+    answer_options: AnswerOptions,
+    id: TaskId,
+    ignored: &mut Vec<String>,
+) -> Result<Sampling, Problem> {
+    let AnswerOptions { options, format, logprobs, top_logprobs, shift } = answer_options;
     let within = |problem: Problem| problem.within("options");
     let mut options = Value::Object(options);
-    extract::make_plain(&mut options);
+    extract::normalize_values(&mut options);
     let unused = fields::check_fields(&mut options, OPTIONS)?;
     let known = |(name, _): &(String, Value)| unused.iter().all(|unused| unused != name);
     let Value::Object(all) = options else { return Err(Problem::invalid("options", "must be an object")) };
@@ -173,7 +177,7 @@ fn sampling(wishes: Wishes, id: TaskId, ignored: &mut Vec<String>) -> Result<Sam
         ignored.push("options.num_keep".into());
     }
     let wire = extract::from_value_clamped(&Value::Object(wire)).map_err(within)?;
-    let mut sampling = openai::sampling::sampling_of_any_numbers(wire, tokens_max, id).map_err(within)?;
+    let mut sampling = openai::sampling::sampling_clamped(wire, tokens_max, id).map_err(within)?;
     let top = openai::sampling::top_logprobs("top_logprobs", top_logprobs.unwrap_or(0))?;
     match (logprobs, top) {
         (Some(true), top) => sampling.logprobs = Some(top),
@@ -193,7 +197,7 @@ fn sampling(wishes: Wishes, id: TaskId, ignored: &mut Vec<String>) -> Result<Sam
 }
 
 /// Reads `keep_alive`: seconds, or a text such as `10m` or `1h30m`; what is below 0 is for good.
-fn lasting(value: Option<&Value>) -> Result<Option<Duration>, Problem> {
+fn parse_keep_alive(value: Option<&Value>) -> Result<Option<Duration>, Problem> {
     let wrong =
         || Problem::invalid("keep_alive", "must be seconds, or a time such as `10m`; below 0 is for good");
     let seconds = match value {
@@ -203,9 +207,9 @@ fn lasting(value: Option<&Value>) -> Result<Option<Duration>, Problem> {
         Some(_) => return Err(wrong()),
     };
     if seconds < 0.0 {
-        return Ok(Some(FOR_GOOD));
+        return Ok(Some(FOREVER));
     }
-    Ok(Some(Duration::try_from_secs_f64(seconds).map_or(FOR_GOOD, |kept| kept.min(FOR_GOOD))))
+    Ok(Some(Duration::try_from_secs_f64(seconds).map_or(FOREVER, |kept| kept.min(FOREVER))))
 }
 
 /// The seconds of a time as Go writes it: numbers with their units, or one number.
@@ -240,8 +244,8 @@ fn seconds(text: &str) -> Option<f64> {
 
 /// Lets a model stay as long after its last use as a request says. For less time than is set only those may that
 /// may let it go: others use it, too.
-fn keep(app: &App, caller: &Caller, pool: &str, keep_alive: Duration) {
-    let set = app.gateway.engines().keep_alive().unwrap_or(FOR_GOOD);
+fn set_keep_alive(app: &App, caller: &Caller, pool: &str, keep_alive: Duration) {
+    let set = app.gateway.engines().keep_alive().unwrap_or(FOREVER);
     if keep_alive >= set || caller.require(Scope::Admin).is_ok() {
         app.gateway.engines().set_keep_alive(pool, Some(keep_alive));
     }
@@ -262,7 +266,7 @@ async fn load(
     if keep_alive != Some(Duration::ZERO) {
         app.gateway.engines().load(&route.pool);
         if let Some(keep_alive) = keep_alive {
-            keep(app, caller, &route.pool, keep_alive);
+            set_keep_alive(app, caller, &route.pool, keep_alive);
         }
         return Ok("load");
     }

@@ -82,7 +82,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_decoded_is_within_bounds(
+        fn decoded_sampling_is_within_bounds(
             temperature in any::<f32>(), top_p in any::<f32>(), seed in any::<i64>(), max in any::<i64>(),
             stop in prop::collection::vec(".{0,8}", 0..40),
         ) {
@@ -90,8 +90,8 @@ mod tests {
                 "model": "m", "messages": [{ "role": "user", "content": "x" }],
                 "temperature": temperature, "top_p": top_p, "seed": seed, "max_tokens": max, "stop": stop,
             });
-            if let Ok((wanted, _)) = chat_completions::decode(body.to_string().as_bytes(), TaskId::new()) {
-                let sampling = wanted.sampling;
+            if let Ok((generation, _)) = chat_completions::decode(body.to_string().as_bytes(), TaskId::new()) {
+                let sampling = generation.sampling;
                 prop_assert!(sampling.temperature.is_none_or(|value| (0.0..=2.0).contains(&value)));
                 prop_assert!(sampling.top_p.is_none_or(|value| (0.0..=1.0).contains(&value)));
                 prop_assert!(sampling.stop.len() <= 32 && sampling.stop.iter().all(|text| !text.is_empty()));

@@ -42,7 +42,7 @@ use crate::{
         memories::update,
         memories::remove,
         memories::smart::smart,
-        memories::heard::create,
+        memories::intent::create,
         backups::create,
         backups::list,
         clients::list,

@@ -11,7 +11,7 @@ use lar_base::Problem;
 use rust_embed::{EmbeddedFile, RustEmbed};
 
 use crate::errors::Failure;
-use crate::frame::SHOWN_CHARS_MAX;
+use crate::middleware::SHOWN_CHARS_MAX;
 
 #[derive(RustEmbed)]
 #[folder = "../../web/dist"]
@@ -55,7 +55,7 @@ pub(crate) async fn show(request: Request) -> Response {
     {
         return file(name, request.headers());
     }
-    if name.is_empty() || (is_navigation(request.headers()) && is_the_pages(name)) {
+    if name.is_empty() || (is_navigation(request.headers()) && is_page_route(name)) {
         return file(INDEX, request.headers());
     }
     unknown(path)
@@ -76,21 +76,21 @@ fn is_navigation(headers: &HeaderMap) -> bool {
 }
 
 /// Whether a path, without its first slash, is one that the page routes by (`web/src/App.tsx`): a conversation's, or the memories'.
-fn is_the_pages(name: &str) -> bool {
+fn is_page_route(name: &str) -> bool {
     let conversation = name.strip_prefix("c/").filter(|id| !id.is_empty() && !id.contains(['/', '.']));
     name == "memory" || conversation.is_some()
 }
 
 /// Answers with one of the page's files, as it is asked for.
-fn file(name: &str, asked: &HeaderMap) -> Response {
-    let (file, encoding) = match found(name, asked) {
+fn file(name: &str, request_headers: &HeaderMap) -> Response {
+    let (file, encoding) = match find_file(name, request_headers) {
         Some((file, encoding)) => (Some(file), encoding),
         None => (None, None),
     };
     let tag = file
         .as_ref()
         .map(|file| format!("\"{}\"", lar_base::secret::hex(&file.metadata.sha256_hash()[..TAG_BYTES])));
-    let known = asked.get(header::IF_NONE_MATCH).and_then(|tags| tags.to_str().ok());
+    let known = request_headers.get(header::IF_NONE_MATCH).and_then(|tags| tags.to_str().ok());
     let unchanged = tag.as_deref().zip(known).is_some_and(|(tag, known)| known.contains(tag));
     let mut response = if unchanged {
         StatusCode::NOT_MODIFIED.into_response()
@@ -116,9 +116,11 @@ fn file(name: &str, asked: &HeaderMap) -> Response {
 }
 
 /// A file in the smallest form that there is of it and that the caller takes, and which form that is.
-fn found(name: &str, asked: &HeaderMap) -> Option<(EmbeddedFile, Option<&'static str>)> {
-    let accepted =
-        asked.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
+fn find_file(name: &str, request_headers: &HeaderMap) -> Option<(EmbeddedFile, Option<&'static str>)> {
+    let accepted = request_headers
+        .get(header::ACCEPT_ENCODING)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     for (encoding, end) in COMPRESSED {
         if accepts(accepted, encoding)
             && let Some(file) = Files::get(&format!("{name}{end}"))
@@ -161,7 +163,7 @@ mod tests {
     #[test]
     fn the_page_answers_to_its_own_paths_only() {
         for name in ["c/conv_1", "memory"] {
-            assert!(is_the_pages(name), "{name}");
+            assert!(is_page_route(name), "{name}");
         }
         for name in [
             "",
@@ -176,7 +178,7 @@ mod tests {
             "robots.txt",
             "/memory",
         ] {
-            assert!(!is_the_pages(name), "{name}");
+            assert!(!is_page_route(name), "{name}");
         }
     }
 

@@ -15,7 +15,7 @@ use crate::{App, State};
 /// Every pool, by name.
 #[utoipa::path(get, path = "/lar/v1/pools", tag = "pools", responses((status = 200, body = Page<Wire>)))]
 pub(crate) async fn list(app: State, Inference(caller): Inference) -> axum::Json<Page<Wire>> {
-    let data = app.gateway.engines().status().iter().map(|pool| wire(&app, &caller, pool)).collect();
+    let data = app.gateway.engines().status().iter().map(|pool| to_wire(&app, &caller, pool)).collect();
     axum::Json(Page { data, next: None })
 }
 
@@ -29,7 +29,7 @@ pub(crate) async fn health(
 ) -> Result<axum::Json<Wire>, Failure> {
     let found = app.gateway.engines().status().into_iter().find(|pool| pool.pool == id);
     let found = found.ok_or_else(|| Problem::not_found(format!("pool `{id}`")))?;
-    Ok(axum::Json(wire(&app, &caller, &found)))
+    Ok(axum::Json(to_wire(&app, &caller, &found)))
 }
 
 /// Loads a model before anyone asks for it.
@@ -72,7 +72,7 @@ pub(crate) fn state_name(state: &PoolState) -> &'static str {
     }
 }
 
-fn wire(app: &App, caller: &Caller, pool: &PoolStatus) -> Wire {
+fn to_wire(app: &App, caller: &Caller, pool: &PoolStatus) -> Wire {
     let last_error = match &pool.state {
         PoolState::Failed(reason) if caller.has(Scope::Admin) => Some(reason.clone()),
         PoolState::Failed(reason) => Some(file_names(reason).into_owned()),

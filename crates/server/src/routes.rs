@@ -6,11 +6,11 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::{MethodRouter, any, delete, get, patch, post};
 
-use crate::errors::Shape;
+use crate::errors::ErrorFormat;
 use crate::{
-    App, aliases, anthropic, backups, bridge, capabilities, catalog, clients, conversations, frame, health,
-    keys, llama_cpp, mcp, memories, ollama, openai, openapi, page, pools, sign_in, spaces, tasks, usage,
-    users,
+    App, aliases, anthropic, backups, bridge, capabilities, catalog, clients, conversations, health, keys,
+    llama_cpp, mcp, memories, middleware, ollama, openai, openapi, page, pools, sign_in, spaces, tasks,
+    usage, users,
 };
 
 pub(crate) fn router(app: &Arc<App>) -> Router {
@@ -54,7 +54,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/memories/batch", post(memories::create_batch))
         .route("/memories/smart", post(memories::smart::smart))
         .route("/memories/search", post(memories::search::search))
-        .route("/memories/heard", post(memories::heard::create))
+        .route("/memories/heard", post(memories::intent::create))
         .route("/memories/stats", get(memories::stats))
         .route("/memories/export", get(memories::transfer::export))
         .route("/memories/import", post(memories::transfer::import))
@@ -127,15 +127,15 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .nest("/api", ollama)
         .nest("/bridge", bridge)
         .nest("/lar/v1", ours)
-        .method_not_allowed_fallback(frame::method_not_allowed)
+        .method_not_allowed_fallback(middleware::method_not_allowed)
         .fallback(page::show)
-        .layer(axum::middleware::from_fn_with_state(app.clone(), frame::frame))
+        .layer(axum::middleware::from_fn_with_state(app.clone(), middleware::apply))
         .with_state(app.clone())
 }
 
 /// The paths below no prefix, each with the shape of its errors: llama.cpp's server has its own there, and OpenAI's without `/v1`.
-pub(crate) fn at_root() -> Vec<(&'static str, Shape, MethodRouter<Arc<App>>)> {
-    use Shape::{LlamaCpp, OpenAi, Ours};
+pub(crate) fn at_root() -> Vec<(&'static str, ErrorFormat, MethodRouter<Arc<App>>)> {
+    use ErrorFormat::{Lar, LlamaCpp, OpenAi};
     vec![
         ("/completion", LlamaCpp, post(llama_cpp::completion::create)),
         ("/completions", LlamaCpp, post(llama_cpp::completion::either)),
@@ -156,11 +156,11 @@ pub(crate) fn at_root() -> Vec<(&'static str, Shape, MethodRouter<Arc<App>>)> {
         ("/reranking", OpenAi, post(openai::rerank::create)),
         ("/models", OpenAi, get(openai::models::list)),
         ("/models/{*id}", OpenAi, get(openai::models::show)),
-        ("/healthz", Ours, get(health::alive)),
-        ("/readyz", Ours, get(health::ready)),
-        ("/health", Ours, get(health::ready)),
-        ("/ready", Ours, get(health::ready)),
-        ("/metrics", Ours, get(health::metrics)),
-        ("/openapi.json", Ours, get(openapi::show)),
+        ("/healthz", Lar, get(health::alive)),
+        ("/readyz", Lar, get(health::ready)),
+        ("/health", Lar, get(health::ready)),
+        ("/ready", Lar, get(health::ready)),
+        ("/metrics", Lar, get(health::metrics)),
+        ("/openapi.json", Lar, get(openapi::show)),
     ]
 }

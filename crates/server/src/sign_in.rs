@@ -18,8 +18,8 @@ use crate::auth::{self, Admin, Authenticated, SESSION_LENGTH};
 use crate::bodies::BodyLimits;
 use crate::errors::Failure;
 use crate::extract;
-use crate::listen::Arrived;
-use crate::{App, State, protect};
+use crate::listen::Arrival;
+use crate::{App, State, origin_guard};
 
 /// A secret and its JSON are shorter.
 const BODY_BYTES_MAX: Bytes = Bytes(1024);
@@ -80,11 +80,11 @@ pub(crate) async fn create_link(app: State, Admin(caller): Admin) -> Response {
     responses((status = 204), (status = 401, body = lar_api::ProblemBody)))]
 pub(crate) async fn exchange(
     app: State,
-    arrived: Option<Extension<Arrived>>,
+    arrival: Option<Extension<Arrival>>,
     request: Request,
 ) -> Result<Response, Failure> {
     // Nobody is known yet, so nothing is read for strangers but these few bytes, and of our own page only.
-    if !protect::from_own_page(request.headers()) {
+    if !origin_guard::from_own_page(request.headers()) {
         return Err(Problem::new(Code::ForbiddenScope, "signing in works from Lar's own page only").into());
     }
     let limits = BodyLimits { bytes_max: BODY_BYTES_MAX, time_max: BODY_TIME_MAX };
@@ -98,7 +98,7 @@ pub(crate) async fn exchange(
     let key = app.links.take(&app.authenticator.digest(&sign_in.secret)).ok_or_else(used)?;
     // A key may have been revoked, or have ended, since the link was made.
     app.authenticator.check_usable(key).await?;
-    let secure = arrived.is_some_and(|arrived| arrived.0.secure);
+    let secure = arrival.is_some_and(|arrival| arrival.0.secure);
     let session = secret::hex(&secret::random_bytes::<32>());
     let expires_at = Timestamp::now().after(SESSION_LENGTH);
     app.store.browser_session_create(key, app.authenticator.digest(&session), expires_at).await?;

@@ -23,7 +23,7 @@ pub(crate) async fn list(
     if let Some(agent) = caller.agent() {
         spaces.retain(|space| matches!(&space.kind, SpaceKind::Agent(name) if name == agent));
     }
-    Ok(axum::Json(Page { data: spaces.into_iter().map(wire).collect(), next: None }))
+    Ok(axum::Json(Page { data: spaces.into_iter().map(to_wire).collect(), next: None }))
 }
 
 /// Makes a team's space. Whoever makes it says who else may use it.
@@ -35,10 +35,10 @@ pub(crate) async fn create(
     Authenticated(caller): Authenticated,
     Json(new): Json<NewSpace>,
 ) -> Result<Response, Failure> {
-    let caller = person(caller)?;
+    let caller = require_person(caller)?;
     let name = lar_memory::check_agent_name(&new.name).map_err(|reason| Problem::invalid("name", reason))?;
     let space = app.store.space_create(caller.user(), name.to_owned()).await?;
-    Ok((StatusCode::CREATED, axum::Json(wire(space))).into_response())
+    Ok((StatusCode::CREATED, axum::Json(to_wire(space))).into_response())
 }
 
 /// Who may use a team's space, named or by its id.
@@ -50,9 +50,9 @@ pub(crate) async fn grants(
     Path(named): Path<String>,
 ) -> Result<axum::Json<Page<WireGrant>>, Failure> {
     caller.require(Scope::MemoryRead)?;
-    let space = shared(&app, &person(caller)?, named, Access::Read).await?;
+    let space = find_shared(&app, &require_person(caller)?, named, Access::Read).await?;
     let grants = app.store.grant_list(space.id).await?;
-    Ok(axum::Json(Page { data: grants.iter().map(wire_grant).collect(), next: None }))
+    Ok(axum::Json(Page { data: grants.iter().map(grant_to_wire).collect(), next: None }))
 }
 
 /// Lets somebody read a team's space, or write there as well.
@@ -68,20 +68,20 @@ pub(crate) async fn grant(
 ) -> Result<axum::Json<Page<WireGrant>>, Failure> {
     // Whoever grants lets others read what this key may not.
     caller.require(Scope::MemoryRead)?;
-    let caller = person(caller)?;
+    let caller = require_person(caller)?;
     let access = match new.access.as_str() {
         "read" => Access::Read,
         "write" => Access::Write,
         _ => return Err(Problem::invalid("access", "must be `read` or `write`").into()),
     };
-    let space = shared(&app, &caller, named, Access::Own).await?;
+    let space = find_shared(&app, &caller, named, Access::Own).await?;
     let user = app.store.user_named(new.user).await?;
     if user.id == caller.user() {
         return Err(Problem::invalid("user", "this space is theirs already").into());
     }
     app.store.grant_set(space.id, user.id, Some(access)).await?;
     let grants = app.store.grant_list(space.id).await?;
-    Ok(axum::Json(Page { data: grants.iter().map(wire_grant).collect(), next: None }))
+    Ok(axum::Json(Page { data: grants.iter().map(grant_to_wire).collect(), next: None }))
 }
 
 /// Takes somebody's grant of a team's space away.
@@ -93,14 +93,14 @@ pub(crate) async fn revoke(
     Authenticated(caller): Authenticated,
     Path((named, user)): Path<(String, String)>,
 ) -> Result<StatusCode, Failure> {
-    let space = shared(&app, &person(caller)?, named, Access::Own).await?;
+    let space = find_shared(&app, &require_person(caller)?, named, Access::Own).await?;
     let user = app.store.user_named(user).await?;
     app.store.grant_set(space.id, user.id, None).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// Teams are of people: an agent's key has no part in them.
-fn person(caller: Caller) -> Result<Caller, Problem> {
+fn require_person(caller: Caller) -> Result<Caller, Problem> {
     caller.require(Scope::MemoryWrite)?;
     match caller.agent() {
         None => Ok(caller),
@@ -111,7 +111,7 @@ fn person(caller: Caller) -> Result<Caller, Problem> {
     }
 }
 
-async fn shared(app: &State, caller: &Caller, named: String, least: Access) -> Result<Space, Problem> {
+async fn find_shared(app: &State, caller: &Caller, named: String, least: Access) -> Result<Space, Problem> {
     let space = app.store.space_shared(caller.user(), named).await?;
     if space.access < least {
         return Err(Problem::new(
@@ -122,7 +122,7 @@ async fn shared(app: &State, caller: &Caller, named: String, least: Access) -> R
     Ok(space)
 }
 
-fn wire(space: Space) -> Wire {
+fn to_wire(space: Space) -> Wire {
     let (kind, agent, name) = match space.kind {
         SpaceKind::Personal => ("personal", None, None),
         SpaceKind::Agent(agent) => ("agent", Some(agent), None),
@@ -138,7 +138,7 @@ fn wire(space: Space) -> Wire {
     }
 }
 
-fn wire_grant(grant: &Grant) -> WireGrant {
+fn grant_to_wire(grant: &Grant) -> WireGrant {
     WireGrant {
         user_id: grant.user.to_string(),
         user: grant.name.clone(),

@@ -20,9 +20,9 @@ use crate::auth::Inference;
 use crate::errors::{Failure, file_names};
 use crate::extract::{self, PageQuery, Path};
 use crate::generate::{derived_seed, in_range};
-use crate::idempotency::{self, Creating};
+use crate::idempotency::{self, IdempotentJson};
 use crate::{App, State, sse};
-pub(crate) use events::{Stream, kept_events};
+pub(crate) use events::{TaskStream, stored_events};
 
 /// How long a task that is not detached outlives its last reader.
 const RESUME_WITHIN: Duration = Duration::from_secs(30);
@@ -34,27 +34,29 @@ const RESUME_WITHIN: Duration = Duration::from_secs(30);
 pub(crate) async fn create(
     app: State,
     Inference(caller): Inference,
-    new: Creating<NewTask>,
+    new: IdempotentJson<NewTask>,
 ) -> Result<Response, Failure> {
-    let (new, once) = new.by(&caller);
-    if let Some(id) = idempotency::made(&app, once.as_ref()).await? {
-        return Ok(idempotency::replayed((StatusCode::ACCEPTED, axum::Json(taken(id))).into_response()));
+    let (new, once) = new.into_parts(&caller);
+    if let Some(id) = idempotency::earlier_id(&app, once.as_ref()).await? {
+        return Ok(idempotency::mark_replayed(
+            (StatusCode::ACCEPTED, axum::Json(acknowledgement(id))).into_response(),
+        ));
     }
     let task = convert(caller, new)?;
     let admitted = app.gateway.admit(task).await?;
     let handle = app.gateway.dispatch_durably(admitted, once).await?;
-    let mut taken = taken(handle.id());
+    let mut acknowledgement = acknowledgement(handle.id());
     let mut reader = handle.read(0);
     match reader.next().await {
         Some((_, TaskEvent::Queued { position, predicted_start_ms, .. })) => {
-            taken.queue_position = position as u64;
-            taken.predicted_start_ms = predicted_start_ms;
-            taken.backoff_ms = predicted_start_ms / 2;
+            acknowledgement.queue_position = position as u64;
+            acknowledgement.predicted_start_ms = predicted_start_ms;
+            acknowledgement.backoff_ms = predicted_start_ms / 2;
         }
         Some((_, TaskEvent::Error(problem))) => return Err(problem.into()),
         _ => {}
     }
-    Ok((StatusCode::ACCEPTED, axum::Json(taken)).into_response())
+    Ok((StatusCode::ACCEPTED, axum::Json(acknowledgement)).into_response())
 }
 
 /// The key's tasks, newest first; those of all of the person's keys where the key may see conversations.
@@ -70,7 +72,7 @@ pub(crate) async fn list(
     let records = app.store.task_list(caller.visible_keys(), page.after()?, limit).await?;
     let next =
         (records.len() == limit as usize).then(|| records.last().map(|last| last.id.to_string())).flatten();
-    Ok(axum::Json(Page { data: records.into_iter().map(record).collect(), next }))
+    Ok(axum::Json(Page { data: records.into_iter().map(to_wire).collect(), next }))
 }
 
 /// One task.
@@ -81,7 +83,7 @@ pub(crate) async fn show(
     Inference(caller): Inference,
     Path(id): Path<String>,
 ) -> Result<axum::Json<WireTask>, Failure> {
-    Ok(axum::Json(record(find(&app, &caller, &id).await?)))
+    Ok(axum::Json(to_wire(find(&app, &caller, &id).await?)))
 }
 
 /// Follows a task's events; `Last-Event-ID` goes on behind that one.
@@ -108,13 +110,13 @@ pub(crate) async fn stream(
     };
     let task: TaskId = extract::id(&id, "task")?;
     if let Some(handle) = app.gateway.find(caller.visible_keys(), task) {
-        return Ok(sse::response(Stream::new(handle, app.gateway.engines().clone(), from)));
+        return Ok(sse::response(TaskStream::new(handle, app.gateway.engines().clone(), from)));
     }
     // It was over before the last start, or too long ago: only how it ended is known.
     let record = find(&app, &caller, &id).await?;
     let end = record.end.as_ref().map(events::of_record);
     let text = end.map(|event| sse::event(Some(event.name()), None, &event.data().to_string()));
-    Ok(sse::response(events::Once(text)))
+    Ok(sse::response(events::SingleEvent(text)))
 }
 
 /// Stops a task; stopping one that is over changes nothing.
@@ -134,7 +136,7 @@ pub(crate) async fn cancel(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn taken(id: TaskId) -> TaskAccepted {
+fn acknowledgement(id: TaskId) -> TaskAccepted {
     TaskAccepted { task_id: id.to_string(), queue_position: 0, predicted_start_ms: 0, backoff_ms: 0 }
 }
 
@@ -221,7 +223,7 @@ fn chat(message: lar_api::tasks::ChatMessage) -> Result<ChatMessage, Problem> {
     }
 }
 
-fn record(record: TaskRecord) -> WireTask {
+fn to_wire(record: TaskRecord) -> WireTask {
     let end = record.end;
     let (state, finish_reason, error) = match end.as_ref().map(|end| &end.outcome) {
         None => ("running", None, None),

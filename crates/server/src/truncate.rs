@@ -8,8 +8,8 @@ use lar_base::{Code, KeyId, Problem};
 use lar_engines::driver::{Chat, ChatMessage, Prompt};
 
 use crate::App;
-use crate::asker::plain_name;
-use crate::generate::{Wanted, about_model};
+use crate::compat_caller::plain_name;
+use crate::generate::{GenerationRequest, about_model};
 
 /// A token is at least a byte, and a template adds no more than this to a message, in tokens.
 const MESSAGE_TOKENS_MAX: usize = 64;
@@ -37,37 +37,37 @@ pub(crate) enum Cut {
 pub(crate) async fn fit(
     app: &App,
     key: KeyId,
-    wanted: &mut Wanted,
+    request: &mut GenerationRequest,
     cut: Cut,
     context_max: Option<usize>,
 ) -> Result<Option<usize>, Problem> {
-    let model = plain_name(&wanted.model).to_owned();
+    let model = plain_name(&request.model).to_owned();
     let context = app.gateway.context_tokens(&model).await.map_err(about_model)?;
     let Some(context) = [context, context_max].into_iter().flatten().min() else { return Ok(None) };
-    if tokens_at_most(&wanted.prompt) < context {
+    if tokens_at_most(&request.prompt) < context {
         return Ok(None);
     }
     let counter = Counter { app, key, model: &model, context };
-    if counter.count(&wanted.prompt).await? < context {
+    if counter.count(&request.prompt).await? < context {
         return Ok(None);
     }
-    let answer = match wanted.sampling.tokens_max {
+    let answer = match request.sampling.tokens_max {
         0 => ANSWER_TOKENS,
         tokens => tokens as usize,
     };
     let budget = context - answer.min(context / 4).max(1);
-    let before = messages(&wanted.prompt);
-    if let Prompt::Chat(chat) = &mut wanted.prompt {
+    let before = messages(&request.prompt);
+    if let Prompt::Chat(chat) = &mut request.prompt {
         leave_out_oldest(&counter, chat, budget).await?;
     }
     if cut == Cut::MessagesAndText {
-        cut_start(&counter, &mut wanted.prompt, budget).await?;
+        cut_start(&counter, &mut request.prompt, budget).await?;
     }
-    Ok(Some(before - messages(&wanted.prompt)))
+    Ok(Some(before - messages(&request.prompt)))
 }
 
 /// Tells how many messages of a request were left out.
-pub(crate) fn name_left_out(response: &mut Response, left_out: usize) {
+pub(crate) fn set_truncated_header(response: &mut Response, left_out: usize) {
     response.headers_mut().insert("x-lar-truncated", HeaderValue::from(left_out));
 }
 
@@ -206,7 +206,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_oldest_go_and_system_messages_and_the_last_one_stay() {
+    fn the_oldest_messages_go_but_system_messages_and_the_last_one_stay() {
         let all: Vec<ChatMessage> = [
             ("system", "s"),
             ("user", "1"),

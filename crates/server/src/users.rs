@@ -12,7 +12,7 @@ use crate::State;
 use crate::auth::{Admin, new_secret};
 use crate::errors::Failure;
 use crate::extract::Path;
-use crate::idempotency::{self, Creating};
+use crate::idempotency::{self, IdempotentJson};
 use crate::{keys, sign_in};
 
 /// Invites somebody: makes them a key, and a link that signs their browser in.
@@ -23,10 +23,10 @@ use crate::{keys, sign_in};
 pub(crate) async fn invite(
     app: State,
     Admin(caller): Admin,
-    new: Creating<NewUser>,
+    new: IdempotentJson<NewUser>,
 ) -> Result<Response, Failure> {
-    let (new, once) = new.by(&caller);
-    if let Some(id) = idempotency::made::<UserId>(&app, once.as_ref()).await? {
+    let (new, once) = new.into_parts(&caller);
+    if let Some(id) = idempotency::earlier_id::<UserId>(&app, once.as_ref()).await? {
         // The secret is not kept, so the answer cannot be given again.
         let detail = format!("this request invited {id} before; their key was shown then");
         return Err(Problem::new(Code::Conflict, detail).into());
@@ -51,7 +51,7 @@ pub(crate) async fn invite(
     let body = Wire {
         secret: Some(secret.expose().to_owned()),
         sign_in_url: Some(sign_in::url(&app, &link)),
-        ..wire(&user)
+        ..to_wire(&user)
     };
     Ok((StatusCode::CREATED, axum::Json(body)).into_response())
 }
@@ -60,7 +60,7 @@ pub(crate) async fn invite(
 #[utoipa::path(get, path = "/lar/v1/users", tag = "keys", responses((status = 200, body = Page<Wire>)))]
 pub(crate) async fn list(app: State, _: Admin) -> Result<axum::Json<Page<Wire>>, Failure> {
     let users = app.store.user_list().await?;
-    Ok(axum::Json(Page { data: users.iter().map(wire).collect(), next: None }))
+    Ok(axum::Json(Page { data: users.iter().map(to_wire).collect(), next: None }))
 }
 
 /// Takes somebody's keys and grants away, by name or id. What they kept stays.
@@ -78,7 +78,7 @@ pub(crate) async fn remove(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn wire(user: &User) -> Wire {
+fn to_wire(user: &User) -> Wire {
     Wire {
         id: user.id.to_string(),
         name: user.name.clone(),

@@ -71,21 +71,21 @@ pub(crate) fn kwargs(values: &Map<String, Value>) -> Result<Vec<TemplateVariable
 mod tests {
     use super::*;
 
-    fn told(variables: &[TemplateVariable]) -> Vec<(&str, &str)> {
+    fn pairs(variables: &[TemplateVariable]) -> Vec<(&str, &str)> {
         variables.iter().map(|variable| (variable.name.as_str(), variable.value.as_str())).collect()
     }
 
     #[test]
     fn requests_become_the_variables_that_templates_know() {
-        assert_eq!(told(&thinking("think", false)), [("enable_thinking", "false"), ("thinking", "false")]);
+        assert_eq!(pairs(&thinking("think", false)), [("enable_thinking", "false"), ("thinking", "false")]);
         assert_eq!(
-            told(&effort("reasoning_effort", "low").unwrap()),
+            pairs(&effort("reasoning_effort", "low").unwrap()),
             [("enable_thinking", "true"), ("thinking", "true"), ("reasoning_effort", "\"low\"")]
         );
-        assert_eq!(told(&effort("reasoning_effort", "none").unwrap())[0], ("enable_thinking", "false"));
+        assert_eq!(pairs(&effort("reasoning_effort", "none").unwrap())[0], ("enable_thinking", "false"));
         assert_eq!(effort("reasoning.effort", "much").unwrap_err().fields[0].field, "reasoning.effort");
         let values = json!({ "a_1": [1], "_b": null });
-        assert_eq!(told(&kwargs(values.as_object().unwrap()).unwrap()), [("a_1", "[1]"), ("_b", "null")]);
+        assert_eq!(pairs(&kwargs(values.as_object().unwrap()).unwrap()), [("a_1", "[1]"), ("_b", "null")]);
         let many: Map<String, Value> = (0..33).map(|number| (format!("a{number}"), json!(1))).collect();
         for (wrong, field) in [
             (json!({ "messages": [] }), "chat_template_kwargs.messages"),

@@ -11,13 +11,13 @@ use lar_base::MessageId;
 use rusqlite::{Connection, OptionalExtension as _};
 use serde_json::{Map, Value};
 
-use crate::erasing::Step;
+use crate::erasure::Step;
 use crate::{Error, Store};
 
 /// The first schema that notes which answers contain which memories.
 pub(crate) const SCHEMA: u32 = 16;
 /// Answers that are rewritten in one transaction.
-const ANSWERS: u32 = 64;
+const ANSWERS_PER_TRANSACTION: u32 = 64;
 /// An erasure waits so long for answers to be rewritten. A memory that is in thousands leaves the rest of them after it.
 const WAIT: Duration = Duration::from_secs(2);
 
@@ -122,8 +122,8 @@ pub(crate) fn note_erased_in_txn(connection: &Connection, memory: &str) -> Resul
 /// Rewrites some of the answers that contain erased memories.
 fn remove_some_in_txn(connection: &Connection) -> Result<Step, Error> {
     let pairs = "SELECT message_id FROM erased_memories JOIN answer_memories USING (memory_id) LIMIT ?1";
-    let found = texts(connection, pairs, [ANSWERS])?;
-    let is_last = found.len() < ANSWERS as usize;
+    let found = texts(connection, pairs, [ANSWERS_PER_TRANSACTION])?;
+    let is_last = found.len() < ANSWERS_PER_TRANSACTION as usize;
     let answers = BTreeSet::from_iter(found);
     for answer in &answers {
         let sql = "SELECT memory_id FROM answer_memories JOIN erased_memories USING (memory_id) WHERE message_id = ?1";
@@ -222,8 +222,8 @@ mod tests {
     }
 
     fn recalled(memories: &[(MemoryId, &str)]) -> String {
-        let told = |(id, text): &(MemoryId, &str)| json!({"id": id, "content": text, "cited": true});
-        json!({"recalled": memories.iter().map(told).collect::<Vec<_>>()}).to_string()
+        let entry = |(id, text): &(MemoryId, &str)| json!({"id": id, "content": text, "cited": true});
+        json!({"recalled": memories.iter().map(entry).collect::<Vec<_>>()}).to_string()
     }
 
     /// Begins a turn that was given these memories; returns its answer.
@@ -240,8 +240,8 @@ mod tests {
             created_at: Timestamp::now(),
             memory: None,
         };
-        let said = Some(NewMessage { parent: None, content: "What grows there?".into() });
-        let turn = NewTurn { said, answer_to: None, task, memory: Some(memory), once: None };
+        let user_message = Some(NewMessage { parent: None, content: "What grows there?".into() });
+        let turn = NewTurn { user_message, answer_to: None, task, memory: Some(memory), once: None };
         store.turn_begin(owned, turn).await.unwrap().0.id
     }
 
@@ -283,7 +283,7 @@ mod tests {
         let json = recalled(&[(secret, SECRET), (other, "an oak")]);
         // More than are rewritten in one transaction.
         let mut answers = Vec::new();
-        for _ in 0..ANSWERS + 10 {
+        for _ in 0..ANSWERS_PER_TRANSACTION + 10 {
             answers.push(begin(&store, &owned, json.clone()).await);
         }
         store.answer_end(answers[0], end(None)).await.unwrap();
@@ -353,7 +353,7 @@ mod tests {
         let mark = move |connection: &Connection| {
             connection.execute("DELETE FROM memories WHERE id = ?1", [secret.to_string()])?;
             note_erased_in_txn(connection, &secret.to_string())?;
-            crate::erasing::note_erasure_in_txn(connection)
+            crate::erasure::count_erasure_in_txn(connection)
         };
         store.write(mark).await.unwrap();
         assert_eq!(kept(&store, &owned, answer).await["recalled"][0]["content"], SECRET);
@@ -362,10 +362,10 @@ mod tests {
     }
 
     #[test]
-    fn what_damage_took_of_the_notes_is_noted_again() {
+    fn damaged_answer_links_are_rebuilt() {
         let connection = Connection::open_in_memory().unwrap();
         add_missing(&connection).unwrap();
-        crate::migrations::make(&connection, crate::migrations::known()).unwrap();
+        crate::migrations::create_schema(&connection, crate::migrations::newest_schema()).unwrap();
         connection
             .execute_batch(
                 r#"PRAGMA foreign_keys = OFF;

@@ -22,15 +22,15 @@ use rusqlite::{Connection, OpenFlags};
 use serde::{Deserialize, Serialize};
 
 pub use self::archive::{check, verify};
-pub use self::restore::{Restored, Settings, restore};
+pub use self::restore::{RestoreReport, SettingsPolicy, restore};
 pub use self::unfinished::{
     find_unfinished_backups, find_unfinished_restores, remove_unfinished_backups, remove_unfinished_restores,
 };
-pub(crate) use self::working_files::new_private;
+pub(crate) use self::working_files::create_new_private;
 pub use self::working_files::write_private;
 
 use self::archive::{digest, is_known};
-use self::unfinished::{Files, NewFile};
+use self::unfinished::{BackupFiles, NewFile};
 use crate::{Error, Store};
 
 /// What the manifest is called in the file.
@@ -40,7 +40,7 @@ const DATABASE: &str = "lar.db";
 /// The settings, which can name programs to run.
 const SETTINGS: &str = "lar.toml";
 /// The files beside it: the keys would not be known without the first.
-const BESIDE: [&str; 3] = ["secret.key", "owner.key", SETTINGS];
+const COMPANION_FILES: [&str; 3] = ["secret.key", "owner.key", SETTINGS];
 /// The folder of clients that were connected.
 const CLIENTS: &str = "clients";
 /// Files in that folder at most.
@@ -74,26 +74,26 @@ pub struct Entry {
 /// The folder of a data directory's own backups.
 pub const FOLDER: &str = "backups";
 /// What their names begin and end with; in between is the time.
-const NAME: (&str, &str) = ("lar-", ".tar");
+const NAME_AFFIXES: (&str, &str) = ("lar-", ".tar");
 
 /// Where the next backup of the data directory `folder` goes; its folder is made.
 ///
 /// # Errors
 /// When the folder cannot be made.
-pub fn next(folder: &Path) -> Result<PathBuf, Error> {
+pub fn next_path(folder: &Path) -> Result<PathBuf, Error> {
     let backups = folder.join(FOLDER);
     fs::DirBuilder::new().recursive(true).mode(0o700).create(&backups).map_err(Error::Backup)?;
-    Ok(backups.join(format!("{}{}{}", NAME.0, stamp(), NAME.1)))
+    Ok(backups.join(format!("{}{}{}", NAME_AFFIXES.0, time_stamp(), NAME_AFFIXES.1)))
 }
 
 /// Whether a file of this name is a backup.
 #[must_use]
 pub fn is_backup(name: &str) -> bool {
-    name.starts_with(NAME.0) && name.ends_with(NAME.1)
+    name.starts_with(NAME_AFFIXES.0) && name.ends_with(NAME_AFFIXES.1)
 }
 
 /// The time, as part of a name.
-fn stamp() -> String {
+fn time_stamp() -> String {
     Timestamp::now().to_string().chars().filter(char::is_ascii_alphanumeric).collect()
 }
 
@@ -114,7 +114,7 @@ impl Store {
                 remove_unfinished_backups(folder);
             }
             // Made first, so that nobody else can ever read them, and anew, so that no other backup is making the same.
-            let Files { written, copy } = Files::make(&to)?;
+            let BackupFiles { written, copy } = BackupFiles::make(&to)?;
             let source = Connection::open_with_flags(&database, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
             // One state of the database for the whole copy: SQLite would begin again after each change by another connection.
             let snapshot = source.unchecked_transaction()?;
@@ -132,7 +132,7 @@ impl Store {
             Ok(manifest)
         };
         let made = tokio::task::spawn_blocking(work).await.map_err(|_| Error::Closed)?;
-        made.map_err(|error| self.noted(full_at(error, &place)))
+        made.map_err(|error| self.with_path(full_at(error, &place)))
     }
 }
 
@@ -162,7 +162,7 @@ pub fn copy_to(from: &Path, to: &Path) -> Result<(), Error> {
 
 fn pack(folder: &Path, database: &Path, schema: u32, to: &File) -> Result<Manifest, Error> {
     let mut sources = vec![(DATABASE.to_owned(), database.to_owned())];
-    sources.extend(BESIDE.map(|name| (name.to_owned(), folder.join(name))));
+    sources.extend(COMPANION_FILES.map(|name| (name.to_owned(), folder.join(name))));
     let clients = folder.join(CLIENTS);
     if clients.is_dir() {
         let mut names: Vec<String> = fs::read_dir(&clients)
@@ -219,7 +219,7 @@ pub(crate) fn refuse_damaged(copy: &Path) -> Result<(), Error> {
 }
 
 /// A new file for its owner alone, in the place of what is there.
-pub(crate) fn private(path: &Path) -> Result<File, Error> {
+pub(crate) fn create_private(path: &Path) -> Result<File, Error> {
     let mut options = File::options();
     options.write(true).create(true).truncate(true).mode(0o600);
     options.open(path).map_err(Error::Backup)

@@ -3,7 +3,7 @@
 use lar_base::{KeyId, SessionId, Timestamp};
 use rusqlite::OptionalExtension as _;
 
-use crate::{Error, Store, parsed, time};
+use crate::{Error, Store, parse_column, time};
 
 /// A browser that is signed in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,8 +50,8 @@ impl Store {
                 .prepare_cached("SELECT id, key_id, expires_at FROM browser_sessions WHERE digest = ?1")?;
             let session = query.query_row([&digest[..]], |row| {
                 Ok(BrowserSession {
-                    id: parsed(row, "id")?,
-                    key: parsed(row, "key_id")?,
+                    id: parse_column(row, "id")?,
+                    key: parse_column(row, "key_id")?,
                     expires_at: time(row, "expires_at")?,
                 })
             });

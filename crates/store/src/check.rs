@@ -67,7 +67,7 @@ pub fn inspect(path: &Path) -> Inspection {
         Ok(_) => {}
     }
     // SQLite would open it for reading alone in spite of these.
-    if let Err(error) = location::refuse_unopenable(path).and_then(|()| location::refuse_anothers(path)) {
+    if let Err(error) = location::refuse_unopenable(path).and_then(|()| location::refuse_other_users(path)) {
         return Inspection::Unreadable(error);
     }
     let damaged =
@@ -83,8 +83,8 @@ pub fn inspect(path: &Path) -> Inspection {
         Ok((connection, schema))
     });
     match found {
-        Ok((_, found)) if found > migrations::known() => {
-            Inspection::Newer { found, known: migrations::known() }
+        Ok((_, found)) if found > migrations::newest_schema() => {
+            Inspection::Newer { found, known: migrations::newest_schema() }
         }
         Ok((connection, schema)) => match full(&connection) {
             Ok(faults) => {
@@ -101,8 +101,8 @@ pub fn inspect(path: &Path) -> Inspection {
 /// Copies of write-ahead logs beside the database at `path`, the oldest first: Lar keeps one of a log whose last transaction
 /// was incomplete. Empty also where the folder cannot be read.
 #[must_use]
-pub fn log_copies(path: &Path) -> Vec<PathBuf> {
-    location::resolve(path).ok().and_then(|path| wal::copies(&path).ok()).unwrap_or_default()
+pub fn wal_copies(path: &Path) -> Vec<PathBuf> {
+    location::resolve(path).ok().and_then(|path| wal::find_copies(&path).ok()).unwrap_or_default()
 }
 
 /// A reading connection that leaves the file and those beside it as they are; on a disk that is only read, too.
@@ -169,7 +169,7 @@ pub(crate) fn full(connection: &Connection) -> Result<Vec<String>, Error> {
         }
     }
     if found.is_empty() {
-        match conversation_search::fault(connection) {
+        match conversation_search::find_fault(connection) {
             Ok(fault) => found.extend(fault),
             Err(error) if is_damage(&error) => found.push(error.to_string()),
             Err(error) => return Err(error.into()),

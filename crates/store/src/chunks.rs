@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use lar_base::{KeyId, SpaceId, Timestamp, UserId};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
-use crate::{Error, MemoryKind, Store, parsed, time, time_option};
+use crate::{Error, MemoryKind, Store, optional_time, parse_column, time};
 
 /// A model that made vectors.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -80,7 +80,7 @@ pub struct IndexedMemory {
 
 /// A passage that has no vectors of the embedder in use.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unembedded {
+pub struct UnembeddedChunk {
     /// Its number.
     pub seq: i64,
     /// Its memory's number.
@@ -159,7 +159,7 @@ impl Store {
         digest: String,
         after: i64,
         limit: u32,
-    ) -> Result<Vec<Unembedded>, Error> {
+    ) -> Result<Vec<UnembeddedChunk>, Error> {
         self.read(move |connection| {
             let mut query = connection.prepare_cached(
                 "SELECT passages.seq, memory_seq, memories.space_id, user_id, json_extract(source, '$.key') AS key_id,
@@ -170,12 +170,12 @@ impl Store {
                  ORDER BY passages.seq LIMIT ?3",
             )?;
             let rows = query.query_map((digest, after, limit), |row| {
-                Ok(Unembedded {
+                Ok(UnembeddedChunk {
                     seq: row.get("seq")?,
                     memory_seq: row.get("memory_seq")?,
-                    space: parsed(row, "space_id")?,
-                    user: parsed(row, "user_id")?,
-                    key: parsed(row, "key_id")?,
+                    space: parse_column(row, "space_id")?,
+                    user: parse_column(row, "user_id")?,
+                    key: parse_column(row, "key_id")?,
                     text: row.get("said")?,
                 })
             })?;
@@ -270,13 +270,13 @@ fn indexed(row: &Row<'_>) -> rusqlite::Result<IndexedMemory> {
     Ok(IndexedMemory {
         seq: row.get("seq")?,
         version: row.get("version")?,
-        kind: parsed(row, "kind")?,
+        kind: parse_column(row, "kind")?,
         tags: serde_json::from_str(&tags).map_err(|_| crate::bad_column("tags"))?,
         project: row.get("project")?,
-        occurred_at: time_option(row, "occurred_at")?,
-        valid_from: time_option(row, "valid_from")?,
-        valid_to: time_option(row, "valid_to")?,
-        superseded_at: time_option(row, "superseded_at")?,
+        occurred_at: optional_time(row, "occurred_at")?,
+        valid_from: optional_time(row, "valid_from")?,
+        valid_to: optional_time(row, "valid_to")?,
+        superseded_at: optional_time(row, "superseded_at")?,
         pinned: row.get("pinned")?,
         stability: row.get("stability")?,
         reviewed_at: time(row, "reviewed_at")?,

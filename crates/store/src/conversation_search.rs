@@ -29,7 +29,7 @@ const ROW_BYTES: usize = 64;
 
 /// One of the texts of a conversation, its bytes, and the statements that take it out: the text, then the row that maps it. A
 /// text of another conversation stays where a row is mapped wrongly.
-const ONE_OF: &str =
+const SELECT_ONE: &str =
     "SELECT message_id, search_row FROM conversation_search_rows WHERE conversation_id = ?1 LIMIT 1";
 const BYTES_OF_ROW: &str =
     "SELECT octet_length(text) FROM conversation_search WHERE rowid = ?1 AND conversation_id = ?2";
@@ -90,7 +90,7 @@ pub(crate) fn add_message_in_txn(
 
 /// Takes some of the texts of a conversation out, [`PIECE_BYTES`] and a text at most; says whether none is left.
 pub(crate) fn remove_some_in_txn(connection: &Connection, id: &str) -> Result<bool, Error> {
-    let mut one = connection.prepare_cached(ONE_OF)?;
+    let mut one = connection.prepare_cached(SELECT_ONE)?;
     let mut bytes = 0;
     while bytes < PIECE_BYTES {
         let found = one.query_row([id], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
@@ -124,7 +124,7 @@ pub(crate) fn rebuild(connection: &Connection) -> Result<(), Error> {
 
 /// Says what is wrong where there are not as many rows as texts: a text that is not mapped would outlive its conversation. None
 /// where nothing is wrong, and in a database whose schema has no map yet.
-pub(crate) fn fault(connection: &Connection) -> Result<Option<String>, rusqlite::Error> {
+pub(crate) fn find_fault(connection: &Connection) -> Result<Option<String>, rusqlite::Error> {
     if !connection.table_exists(None, ROWS_TABLE)? {
         return Ok(None);
     }
@@ -142,8 +142,8 @@ pub(crate) fn fault(connection: &Connection) -> Result<Option<String>, rusqlite:
 
 /// Maps all texts again where there is a [`fault`], and takes out those of conversations that are not there any more: an erasure
 /// did not find them.
-pub(crate) fn map_again_where_needed(connection: &mut Connection) -> Result<(), Error> {
-    let Some(fault) = fault(connection)? else { return Ok(()) };
+pub(crate) fn remap_if_needed(connection: &mut Connection) -> Result<(), Error> {
+    let Some(fault) = find_fault(connection)? else { return Ok(()) };
     tracing::warn!(%fault, "all texts are mapped to their conversations again");
     let transaction = connection.transaction()?;
     transaction.execute_batch(
@@ -196,14 +196,14 @@ mod tests {
     use crate::{Store, check, migrations};
 
     #[test]
-    fn what_people_type_is_never_syntax() {
+    fn search_input_is_never_fts5_syntax() {
         assert_eq!(match_pattern("rust AND \"x\" NEAR("), Some("\"rust\" \"AND\" \"x\" \"NEAR\"*".into()));
         assert_eq!(match_pattern(" *() "), None);
     }
 
     fn database() -> Connection {
         let connection = Connection::open_in_memory().unwrap();
-        migrations::make(&connection, migrations::known()).unwrap();
+        migrations::create_schema(&connection, migrations::newest_schema()).unwrap();
         connection
     }
 
@@ -251,9 +251,10 @@ mod tests {
     }
 
     #[test]
-    fn texts_are_taken_out_without_a_look_at_all_others() {
+    fn removing_texts_does_not_scan_the_whole_index() {
         let connection = database();
-        let statements = [ONE_OF, BYTES_OF_ROW, REMOVE_TEXT, REMOVE_ROW, REMOVE_TITLE[0], REMOVE_TITLE[1]];
+        let statements =
+            [SELECT_ONE, BYTES_OF_ROW, REMOVE_TEXT, REMOVE_ROW, REMOVE_TITLE[0], REMOVE_TITLE[1]];
         for statement in statements {
             let mut query = connection.prepare(&format!("EXPLAIN QUERY PLAN {statement}")).unwrap();
             // Whatever its parameters are.
@@ -293,7 +294,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("lar.db");
         let connection = crate::connect(&path).unwrap();
-        migrations::make(&connection, migrations::known()).unwrap();
+        migrations::create_schema(&connection, migrations::newest_schema()).unwrap();
         // Of one conversation the title is left, as after an erasure that did not find it.
         let (kept, erased) = (ConversationId::new(), ConversationId::new());
         let user = "INSERT INTO users (id, name, created_at) VALUES ('user_x', 'someone', 1)";

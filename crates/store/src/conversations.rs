@@ -8,10 +8,10 @@ use lar_base::{ConversationId, MessageId, Timestamp, UserId};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use crate::conversation_search as search;
-use crate::erasing::Step;
+use crate::erasure::Step;
 use crate::idempotency::note_in_txn;
-use crate::messages::{Message, NewMessage, Role, insert_in_txn, said_in_txn};
-use crate::{Error, Once, Store, parsed, parsed_option, time, time_option};
+use crate::messages::{Message, NewMessage, Role, insert_in_txn, insert_text_in_txn};
+use crate::{Error, IdempotentRequest, Store, optional_time, parse_column, parse_optional_column, time};
 
 /// A conversation without its messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,7 +98,7 @@ impl Store {
         &self,
         user: UserId,
         new: NewConversation,
-        once: Option<Once>,
+        once: Option<IdempotentRequest>,
     ) -> Result<Conversation, Error> {
         let NewConversation { title, model, temporary, system } = new;
         self.write(move |connection| {
@@ -114,7 +114,7 @@ impl Store {
             search::add_title_in_txn(connection, id, &title)?;
             if let Some(content) = system {
                 let first = NewMessage { parent: None, content };
-                let head = said_in_txn(connection, id, Role::System, &first, now)?;
+                let head = insert_text_in_txn(connection, id, Role::System, &first, now)?;
                 connection.execute(
                     "UPDATE conversations SET head_id = ?2 WHERE id = ?1",
                     (id.to_string(), head.to_string()),
@@ -170,7 +170,7 @@ impl Store {
             let mut query = connection.prepare_cached(
                 "SELECT id FROM conversations WHERE user_id = ?1 AND deleted_at IS NULL AND NOT temporary ORDER BY id",
             )?;
-            let rows = query.query_map([user.to_string()], |row| parsed(row, "id"))?;
+            let rows = query.query_map([user.to_string()], |row| parse_column(row, "id"))?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
         .await
@@ -254,18 +254,18 @@ impl Store {
     /// [`Error::NotFound`] when it was erased since.
     pub async fn conversation_erase(&self, owned: &OwnedConversation) -> Result<(), Error> {
         let (user, id) = (owned.user(), owned.id());
-        let has_begun = Arc::new(AtomicBool::new(false));
+        let has_started = Arc::new(AtomicBool::new(false));
         self.erase_in_steps(move |connection| {
             match get_in_txn(connection, user, id) {
                 Ok(_) => {}
                 // A purge went on with it meanwhile.
-                Err(Error::NotFound(_)) if has_begun.load(Relaxed) => {
+                Err(Error::NotFound(_)) if has_started.load(Relaxed) => {
                     return Ok(Step { erased: 0, is_last: true });
                 }
                 Err(error) => return Err(error),
             }
             let is_erased = erase_some_in_txn(connection, &id.to_string())?;
-            has_begun.store(true, Relaxed);
+            has_started.store(true, Relaxed);
             Ok(Step { erased: usize::from(is_erased), is_last: is_erased })
         })
         .await
@@ -413,16 +413,16 @@ fn erase_some_in_txn(connection: &Connection, id: &str) -> Result<bool, Error> {
 
 pub(crate) fn conversation(row: &Row<'_>) -> rusqlite::Result<Conversation> {
     Ok(Conversation {
-        id: parsed(row, "id")?,
-        user: parsed(row, "user_id")?,
+        id: parse_column(row, "id")?,
+        user: parse_column(row, "user_id")?,
         title: row.get("title")?,
         model: row.get("model")?,
-        head: parsed_option(row, "head_id")?,
+        head: parse_optional_column(row, "head_id")?,
         temporary: row.get("temporary")?,
         version: row.get("version")?,
         created_at: time(row, "created_at")?,
         updated_at: time(row, "updated_at")?,
-        deleted_at: time_option(row, "deleted_at")?,
+        deleted_at: optional_time(row, "deleted_at")?,
     })
 }
 

@@ -259,14 +259,14 @@ mod tests {
     #[test]
     fn an_error_names_the_file_and_a_full_disk_is_one_whichever_file_has_no_room() {
         let database = Path::new("/data/lar.db");
-        let told = |code| reported(code).at(database).to_string();
+        let message = |code| reported(code).at(database).to_string();
         // SQLITE_FULL, SQLITE_IOERR_SHMSIZE, SQLITE_IOERR_READ, SQLITE_CANTOPEN, SQLITE_CORRUPT.
         let full = "cannot be written: its disk is full; make room there";
-        assert_eq!(told(13), format!("/data/lar.db {full}"));
-        assert_eq!(told(4874), format!("/data/lar.db-shm {full}"));
-        assert_eq!(told(266), "/data/lar.db cannot be read or written");
-        assert!(told(14).starts_with("/data/lar.db cannot be written"));
-        assert!(told(11).starts_with("/data/lar.db is damaged"));
+        assert_eq!(message(13), format!("/data/lar.db {full}"));
+        assert_eq!(message(4874), format!("/data/lar.db-shm {full}"));
+        assert_eq!(message(266), "/data/lar.db cannot be read or written");
+        assert!(message(14).starts_with("/data/lar.db cannot be written"));
+        assert!(message(11).starts_with("/data/lar.db is damaged"));
         assert!([13, 4874].into_iter().all(|code| reported(code).is_full_disk()));
         assert!(
             matches!(reported(4874).at(database), Error::Full { .. }),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use lar_base::Instant;
 
 /// How long a successful write vouches for the next ones.
-const WRITE_VOUCHES_FOR: Duration = Duration::from_secs(5);
+const WRITE_FRESH_FOR: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Default)]
 pub(crate) struct Health {
@@ -21,8 +21,8 @@ struct State {
 
 impl State {
     /// Whether the last write still vouches at this moment.
-    fn vouches_at(&self, now: Instant) -> bool {
-        self.written_at.is_some_and(|at| now.since(at) < WRITE_VOUCHES_FOR)
+    fn is_fresh_at(&self, now: Instant) -> bool {
+        self.written_at.is_some_and(|at| now.since(at) < WRITE_FRESH_FOR)
     }
 }
 
@@ -47,8 +47,8 @@ impl Health {
     }
 
     /// Whether a write succeeded so recently that another needs not be tried.
-    pub(crate) fn was_written(&self) -> bool {
-        self.lock().vouches_at(Instant::now())
+    pub(crate) fn has_recent_write(&self) -> bool {
+        self.lock().is_fresh_at(Instant::now())
     }
 
     pub(crate) fn note_write(&self) {
@@ -66,18 +66,18 @@ mod tests {
     use crate::{Store, beside};
 
     #[test]
-    fn a_write_vouches_for_a_limited_time() {
+    fn a_write_proves_health_for_a_limited_time() {
         let health = Health::default();
-        assert!(!health.was_written(), "nothing was written yet");
+        assert!(!health.has_recent_write(), "nothing was written yet");
         health.note_write();
         let state = health.lock();
         let written_at = state.written_at.unwrap();
-        assert!(state.vouches_at(written_at.after(WRITE_VOUCHES_FOR - Duration::from_millis(1))));
-        assert!(!state.vouches_at(written_at.after(WRITE_VOUCHES_FOR)));
+        assert!(state.is_fresh_at(written_at.after(WRITE_FRESH_FOR - Duration::from_millis(1))));
+        assert!(!state.is_fresh_at(written_at.after(WRITE_FRESH_FOR)));
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_ping_is_written_to_the_log_unless_a_write_vouches_for_it() {
+    async fn a_ping_writes_unless_a_recent_write_succeeded() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("lar.db");
         let store = Store::open(&path).unwrap();

@@ -11,11 +11,11 @@ use rusqlite::{Connection, OptionalExtension as _};
 use crate::{Error, Store};
 
 /// How long a request is remembered (the contract's).
-const KEPT: Duration = Duration::from_secs(24 * 3600);
+const RETENTION: Duration = Duration::from_secs(24 * 3600);
 
 /// A creating request that its caller may send again.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Once {
+pub struct IdempotentRequest {
     /// Whose request it is: two keys may use the same name.
     pub key: KeyId,
     /// The caller's name for it, the `Idempotency-Key`.
@@ -29,7 +29,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Mismatch`] when another request used its name.
-    pub async fn idempotency_find(&self, once: Once) -> Result<Option<String>, Error> {
+    pub async fn idempotency_find(&self, once: IdempotentRequest) -> Result<Option<String>, Error> {
         self.read(move |connection| find_in_txn(connection, &once)).await
     }
 
@@ -51,7 +51,11 @@ impl Store {
 ///
 /// # Errors
 /// [`Error::Conflict`] when the same request, sent at the same time, was quicker.
-pub(crate) fn note_in_txn(connection: &Connection, once: &Once, made: &str) -> Result<(), Error> {
+pub(crate) fn note_in_txn(
+    connection: &Connection,
+    once: &IdempotentRequest,
+    created_id: &str,
+) -> Result<(), Error> {
     if find_in_txn(connection, once)?.is_some() {
         return Err(Error::Conflict(format!(
             "the request with the Idempotency-Key `{}` was just taken; send it again to have its answer",
@@ -61,12 +65,12 @@ pub(crate) fn note_in_txn(connection: &Connection, once: &Once, made: &str) -> R
     connection.execute(
         "INSERT OR REPLACE INTO idempotency_keys (key_id, name, fingerprint, made, created_at)
          VALUES (?1, ?2, ?3, ?4, ?5)",
-        (once.key.to_string(), &once.name, &once.fingerprint[..], made, Timestamp::now().as_millis()),
+        (once.key.to_string(), &once.name, &once.fingerprint[..], created_id, Timestamp::now().as_millis()),
     )?;
     Ok(())
 }
 
-fn find_in_txn(connection: &Connection, once: &Once) -> Result<Option<String>, Error> {
+fn find_in_txn(connection: &Connection, once: &IdempotentRequest) -> Result<Option<String>, Error> {
     let mut query = connection.prepare_cached(
         "SELECT fingerprint, made FROM idempotency_keys WHERE key_id = ?1 AND name = ?2 AND created_at >= ?3",
     )?;
@@ -77,10 +81,10 @@ fn find_in_txn(connection: &Connection, once: &Once) -> Result<Option<String>, E
         .optional()?;
     match found {
         Some((fingerprint, _)) if fingerprint != once.fingerprint => Err(Error::Mismatch(once.name.clone())),
-        found => Ok(found.map(|(_, made)| made)),
+        found => Ok(found.map(|(_, created_id)| created_id)),
     }
 }
 
 fn oldest() -> Timestamp {
-    Timestamp::now().before(KEPT)
+    Timestamp::now().before(RETENTION)
 }

@@ -4,7 +4,7 @@ use lar_base::{KeyId, MemoryMode, Scopes, Timestamp, UserId};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use crate::idempotency::note_in_txn;
-use crate::{Error, Once, Store, parsed, time, time_option};
+use crate::{Error, IdempotentRequest, Store, optional_time, parse_column, time};
 
 /// A key as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,7 +67,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Conflict`] when the same request was just taken; when the database fails.
-    pub async fn key_create(&self, key: NewKey, once: Option<Once>) -> Result<KeyRecord, Error> {
+    pub async fn key_create(&self, key: NewKey, once: Option<IdempotentRequest>) -> Result<KeyRecord, Error> {
         self.write(move |connection| {
             if let Some(found) = by_digest(connection, &key.digest)? {
                 return Ok(found);
@@ -150,7 +150,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn keys_seen(&self, seen: Vec<(KeyId, Timestamp)>) -> Result<(), Error> {
+    pub async fn keys_record_use(&self, seen: Vec<(KeyId, Timestamp)>) -> Result<(), Error> {
         self.write(move |connection| {
             let mut update = connection.prepare_cached(
                 "UPDATE keys SET last_seen_at = max(coalesce(last_seen_at, 0), ?2) WHERE id = ?1",
@@ -227,20 +227,20 @@ pub(crate) fn record(row: &Row<'_>) -> rusqlite::Result<KeyRecord> {
         serde_json::from_str::<Scopes>(&text).map_err(|_| crate::bad_column(column))
     };
     Ok(KeyRecord {
-        id: parsed(row, "id")?,
-        user: parsed(row, "user_id")?,
+        id: parse_column(row, "id")?,
+        user: parse_column(row, "user_id")?,
         name: row.get("name")?,
         agent: row.get("agent")?,
         fingerprint: row.get("fingerprint")?,
         scopes: scopes("scopes")?,
         removed_scopes: scopes("removed_scopes")?,
         requests_per_minute: row.get("requests_per_minute")?,
-        memory: parsed(row, "memory")?,
+        memory: parse_column(row, "memory")?,
         client: row.get("client")?,
-        last_seen_at: time_option(row, "last_seen_at")?,
+        last_seen_at: optional_time(row, "last_seen_at")?,
         created_at: time(row, "created_at")?,
-        expires_at: time_option(row, "expires_at")?,
-        revoked_at: time_option(row, "revoked_at")?,
+        expires_at: optional_time(row, "expires_at")?,
+        revoked_at: optional_time(row, "revoked_at")?,
     })
 }
 

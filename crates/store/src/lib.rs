@@ -13,10 +13,9 @@ mod check;
 mod chunks;
 mod conversation_search;
 mod conversations;
-mod erasing;
+mod erasure;
 mod error;
 mod health;
-mod holes;
 mod idempotency;
 mod keys;
 mod location;
@@ -33,6 +32,7 @@ mod reserve;
 mod responses;
 pub mod salvage;
 mod spaces;
+mod sparse_file;
 mod tasks;
 mod tunings;
 mod unallocated;
@@ -50,21 +50,21 @@ use rusqlite::{Connection, OpenFlags};
 
 pub use aliases::Alias;
 pub use browser_sessions::BrowserSession;
-pub use check::{Check, Inspection, inspect, log_copies};
-pub use chunks::{Embedder, IndexedChunk, IndexedMemory, NewChunk, Unembedded, Vectors};
+pub use check::{Check, Inspection, inspect, wal_copies};
+pub use chunks::{Embedder, IndexedChunk, IndexedMemory, NewChunk, UnembeddedChunk, Vectors};
 pub use conversations::{Conversation, ConversationPatch, NewConversation, OwnedConversation, SearchHit};
 pub use error::Error;
-pub use idempotency::Once;
+pub use idempotency::IdempotentRequest;
 pub use keys::{KeyRecord, NewKey};
-pub use location::{Linked, away, lock_file};
+pub use location::{LinkedDatabase, away_path, lock_file};
 pub use memories::{
-    Memory, MemoryChange, MemoryKind, MemoryList, MemoryPatch, MemoryStats, NewMemory, Provenance, Stored,
-    Strength,
+    Memory, MemoryChange, MemoryKind, MemoryList, MemoryPatch, MemoryStats, NewMemory, Provenance,
+    StoredMemory, Strength,
 };
 pub use memory_candidates::Candidate;
 pub use memory_changes::{Change, ChangeRecord};
-pub use memory_clients::{MemoryClient, Used};
-pub use memory_transfer::{ExportedPage, Moved};
+pub use memory_clients::{MemoryClient, SpaceUse};
+pub use memory_transfer::{ExportedMemory, ExportedPage};
 pub use messages::{AnswerEnd, Message, NewMessage, NewTurn, Rating, Role, Status};
 pub use reserve::Reserve;
 pub use responses::{Response, ResponseState};
@@ -91,7 +91,7 @@ pub struct Store {
     health: Arc<health::Health>,
     reserve: Arc<Reserve>,
     /// Whether the log could not be emptied after something was erased.
-    is_log_due: Arc<AtomicBool>,
+    is_log_emptying_due: Arc<AtomicBool>,
     path: PathBuf,
 }
 
@@ -110,7 +110,7 @@ impl Store {
         let reserve = Reserve::beside(path);
         match wal::examine(path)? {
             Verdict::Whole => {}
-            Verdict::Unclear(found) => wal::set_aside(path, &found, &reserve)?,
+            Verdict::Unclear(found) => wal::keep_copy(path, &found, &reserve)?,
             Verdict::Damaged(found) => {
                 return Err(Error::Corrupt { path: Some(path.to_owned()), faults: vec![found.to_string()] });
             }
@@ -123,7 +123,7 @@ impl Store {
             Check::Whole | Check::Unfinished => {}
         }
         migrations::run(&mut connection, path).map_err(at)?;
-        if let Err(error) = conversation_search::map_again_where_needed(&mut connection) {
+        if let Err(error) = conversation_search::remap_if_needed(&mut connection) {
             tracing::warn!(%error, "the search index could not be repaired; the next start tries again");
         }
         let readers = readers::Readers::open(path.to_owned(), READERS).map_err(at)?;
@@ -133,7 +133,7 @@ impl Store {
             readers: Arc::new(readers),
             health: Arc::default(),
             reserve,
-            is_log_due: Arc::default(),
+            is_log_emptying_due: Arc::default(),
             path: path.to_owned(),
         })
     }
@@ -153,7 +153,7 @@ impl Store {
         if !faults.is_empty() {
             return Err(Error::Corrupt { path: Some(self.path.clone()), faults });
         }
-        if self.health.was_written() {
+        if self.health.has_recent_write() {
             return self.read(|connection| Ok(connection.query_row("SELECT 1", [], |_| Ok(()))?)).await;
         }
         // The same number again: it changes nothing, and is written and synced like any change.
@@ -226,7 +226,7 @@ impl Store {
         if result.is_ok() {
             self.health.note_write();
         }
-        result.map_err(|error| self.noted(error))
+        result.map_err(|error| self.with_path(error))
     }
 
     async fn read<T, F>(&self, query: F) -> Result<T, Error>
@@ -234,11 +234,11 @@ impl Store {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
     {
-        self.readers.run(query).await.map_err(|error| self.noted(error))
+        self.readers.run(query).await.map_err(|error| self.with_path(error))
     }
 
     /// The error with the database's path; damage is noted.
-    fn noted(&self, error: Error) -> Error {
+    fn with_path(&self, error: Error) -> Error {
         if let Error::Corrupt { faults, .. } = &error {
             self.health.note_damage(&self.path, faults);
         }
@@ -249,14 +249,14 @@ impl Store {
 /// Opens a connection that writes; a file that is made is for its owner alone, and so is what SQLite puts beside it.
 fn connect(path: &Path) -> Result<Connection, Error> {
     if !path.exists() {
-        let made = backup::new_private(path);
+        let made = backup::create_new_private(path);
         made.map_err(|cause| Error::Open { path: path.to_owned(), cause })?;
     }
     let opened = Connection::open(path).map_err(Error::from).and_then(|connection| {
         configure(&connection)?;
         Ok(connection)
     });
-    opened.map_err(|error| why_not(path, error))
+    opened.map_err(|error| explain_open_failure(path, error))
 }
 
 /// Opens a connection that only reads.
@@ -267,11 +267,11 @@ fn connect_reader(path: &Path) -> Result<Connection, Error> {
         connection.pragma_update(None, "query_only", true)?;
         Ok(connection)
     });
-    opened.map_err(|error| why_not(path, error))
+    opened.map_err(|error| explain_open_failure(path, error))
 }
 
 /// SQLite says of everything that keeps it from opening a file that it cannot open it; the system says why.
-fn why_not(path: &Path, error: Error) -> Error {
+fn explain_open_failure(path: &Path, error: Error) -> Error {
     if let Error::ReadOnly { .. } = error
         && let Err(cause) = std::fs::File::options().read(true).append(true).open(path)
     {
@@ -304,13 +304,16 @@ fn json(value: &impl serde::Serialize) -> Result<String, Error> {
 }
 
 /// Reads an id or another parsed type out of a text column.
-fn parsed<T: std::str::FromStr>(row: &rusqlite::Row<'_>, column: &str) -> rusqlite::Result<T> {
+fn parse_column<T: std::str::FromStr>(row: &rusqlite::Row<'_>, column: &str) -> rusqlite::Result<T> {
     let text: String = row.get(column)?;
     text.parse().map_err(|_| bad_column(column))
 }
 
-/// As [`parsed`], for a column that may be NULL.
-fn parsed_option<T: std::str::FromStr>(row: &rusqlite::Row<'_>, column: &str) -> rusqlite::Result<Option<T>> {
+/// As [`parse_column`], for a column that may be NULL.
+fn parse_optional_column<T: std::str::FromStr>(
+    row: &rusqlite::Row<'_>,
+    column: &str,
+) -> rusqlite::Result<Option<T>> {
     let text: Option<String> = row.get(column)?;
     text.map(|text| text.parse().map_err(|_| bad_column(column))).transpose()
 }
@@ -319,7 +322,7 @@ fn time(row: &rusqlite::Row<'_>, column: &str) -> rusqlite::Result<lar_base::Tim
     row.get(column).map(lar_base::Timestamp::from_millis)
 }
 
-fn time_option(row: &rusqlite::Row<'_>, column: &str) -> rusqlite::Result<Option<lar_base::Timestamp>> {
+fn optional_time(row: &rusqlite::Row<'_>, column: &str) -> rusqlite::Result<Option<lar_base::Timestamp>> {
     Ok(row.get::<_, Option<i64>>(column)?.map(lar_base::Timestamp::from_millis))
 }
 

@@ -17,14 +17,14 @@ use rustix::io::Errno;
 use crate::{Error, beside, reserve};
 
 /// What SQLite calls the log of a database: its name with this end.
-pub(crate) const LOG: &str = "-wal";
+pub(crate) const WAL_SUFFIX: &str = "-wal";
 /// What Lar calls the file that whoever serves a database locks.
-const LOCK: &str = ".lock";
+const LOCK_SUFFIX: &str = ".lock";
 /// What the folders begin with in which a restore, and a start without a lost database, put what was there before.
-pub(crate) const ASIDE_OF_RESTORE: &str = "before-restore";
-const ASIDE_OF_START: &str = "before-start";
+pub(crate) const BEFORE_RESTORE: &str = "before-restore";
+const BEFORE_START: &str = "before-start";
 /// What SQLite calls the file through which connections share the log.
-const SHARED_MEMORY: &str = "-shm";
+const SHM_SUFFIX: &str = "-shm";
 
 /// The path of a database, with a symbolic link at its end followed. A path where nothing is stays as it is.
 ///
@@ -77,7 +77,7 @@ pub(crate) fn resolve_file(database: &Path) -> Result<PathBuf, Error> {
             true => format!("is {what}"),
             false => format!("is a symbolic link to {}, which is {what}", target.display()),
         };
-        let (word, away) = (quote(database), quote(&away(database)));
+        let (word, away) = (quote(database), quote(&away_path(database)));
         let step =
             format!("move it away (mv {word} {away}) and bring the database back: lar backup restore FILE");
         return Err(Error::Unusable { path: database.to_owned(), reason, step });
@@ -87,14 +87,14 @@ pub(crate) fn resolve_file(database: &Path) -> Result<PathBuf, Error> {
 
 /// A database that a symbolic link leads to, and what belongs to it there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Linked {
+pub struct LinkedDatabase {
     /// The file at the end of the link.
     pub database: PathBuf,
     /// The folder that it is in, which may hold files of others.
     pub folder: PathBuf,
 }
 
-impl Linked {
+impl LinkedDatabase {
     /// Follows the link at `database`; none where there is no link, or none that leads to a file.
     #[must_use]
     pub fn at(database: &Path) -> Option<Self> {
@@ -106,7 +106,7 @@ impl Linked {
     /// Where SQLite keeps the database's log and the file through which connections share it.
     #[must_use]
     pub fn log_files(&self) -> [PathBuf; 2] {
-        [LOG, SHARED_MEMORY].map(|end| beside(&self.database, end))
+        [WAL_SUFFIX, SHM_SUFFIX].map(|end| beside(&self.database, end))
     }
 
     /// The database and the files and folders beside it that only Lar and SQLite make: its logs and their copies, copies from
@@ -117,11 +117,11 @@ impl Linked {
         let stem = self.database.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let starts = [
             format!("{name}-"),
-            format!("{name}{LOCK}"),
+            format!("{name}{LOCK_SUFFIX}"),
             format!("{name}.restore."),
             format!("{stem}.before-schema-"),
-            format!("{ASIDE_OF_RESTORE}-"),
-            format!("{ASIDE_OF_START}-"),
+            format!("{BEFORE_RESTORE}-"),
+            format!("{BEFORE_START}-"),
         ];
         let is_ours = |path: &PathBuf| {
             let found = path.file_name().unwrap_or_default().to_string_lossy();
@@ -142,18 +142,18 @@ impl Linked {
 #[must_use]
 pub fn lock_file(database: &Path) -> PathBuf {
     // A link that leads nowhere, or to a device, is refused when the database is opened.
-    beside(&resolve_file(database).unwrap_or_else(|_| database.to_owned()), LOCK)
+    beside(&resolve_file(database).unwrap_or_else(|_| database.to_owned()), LOCK_SUFFIX)
 }
 
 /// The path that a file gets which a person moves out of the way: its own with `.away` appended.
 #[must_use]
-pub fn away(path: &Path) -> PathBuf {
+pub fn away_path(path: &Path) -> PathBuf {
     beside(path, ".away")
 }
 
 /// Refuses a log beside a link to a database: it was left there when the database was moved, and SQLite would not find it.
 fn refuse_stray_log(link: &Path, target: &Path) -> Result<(), Error> {
-    let (stray, log) = (beside(link, LOG), beside(target, LOG));
+    let (stray, log) = (beside(link, WAL_SUFFIX), beside(target, WAL_SUFFIX));
     let Ok(about) = fs::metadata(&stray) else { return Ok(()) };
     let there = fs::metadata(&log).ok();
     let is_same = there.as_ref().is_some_and(|log| (log.dev(), log.ino()) == (about.dev(), about.ino()));
@@ -179,7 +179,7 @@ fn refuse_stray_log(link: &Path, target: &Path) -> Result<(), Error> {
 /// # Errors
 /// When a link, a folder or a special file is there.
 pub(crate) fn refuse_unopenable(database: &Path) -> Result<(), Error> {
-    for end in [LOG, SHARED_MEMORY] {
+    for end in [WAL_SUFFIX, SHM_SUFFIX] {
         let path = beside(database, end);
         let kind = match fs::symlink_metadata(&path) {
             Ok(about) if about.is_file() => continue,
@@ -187,12 +187,12 @@ pub(crate) fn refuse_unopenable(database: &Path) -> Result<(), Error> {
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
             Err(cause) => return Err(Error::Open { path, cause }),
         };
-        let (word, away) = (quote(&path), quote(&away(&path)));
+        let (word, away) = (quote(&path), quote(&away_path(&path)));
         let step = match (end, fs::canonicalize(&path)) {
-            (LOG, Ok(target)) if kind.is_symlink() && target.is_file() => {
+            (WAL_SUFFIX, Ok(target)) if kind.is_symlink() && target.is_file() => {
                 format!("put the file itself there: mv {word} {away} && mv {} {word}", quote(&target))
             }
-            (LOG, _) => {
+            (WAL_SUFFIX, _) => {
                 format!("put the log itself there; if there is none, its changes are lost: mv {word} {away}")
             }
             _ => format!("move it away, SQLite makes it anew: mv {word} {away}"),
@@ -210,8 +210,8 @@ pub(crate) fn refuse_unopenable(database: &Path) -> Result<(), Error> {
 ///
 /// # Errors
 /// When one may not be written.
-pub(crate) fn refuse_anothers(database: &Path) -> Result<(), Error> {
-    for path in [database.to_owned(), beside(database, LOG), beside(database, SHARED_MEMORY)] {
+pub(crate) fn refuse_other_users(database: &Path) -> Result<(), Error> {
+    for path in [database.to_owned(), beside(database, WAL_SUFFIX), beside(database, SHM_SUFFIX)] {
         if let Err(cause @ (Errno::ACCESS | Errno::PERM)) = access(&path, Access::WRITE_OK) {
             return Err(Error::Open { path, cause: io::Error::from(cause) });
         }
@@ -233,7 +233,7 @@ mod tests {
 
     use super::*;
     use crate::salvage::salvage;
-    use crate::{Check, Inspection, Reserve, Store, inspect, log_copies, migrations};
+    use crate::{Check, Inspection, Reserve, Store, inspect, migrations, wal_copies};
 
     const USERS: usize = 40;
 
@@ -251,7 +251,7 @@ mod tests {
             let row = (format!("user_{number:032x}"), format!("{number} {}", "x".repeat(400)));
             connection.execute("INSERT INTO users (id, name, created_at) VALUES (?1, ?2, 1)", row).unwrap();
         }
-        for end in ["", LOG] {
+        for end in ["", WAL_SUFFIX] {
             fs::copy(beside(&path, end), beside(&left.join("lar.db"), end)).unwrap();
         }
         left.join("lar.db")
@@ -278,7 +278,7 @@ mod tests {
         let target = killed(folder.path());
         let link = folder.path().join("lar.db");
         symlink("left/lar.db", &link).unwrap();
-        let log = beside(&target, LOG);
+        let log = beside(&target, WAL_SUFFIX);
         let whole = fs::read(&log).unwrap();
         let mut damaged = whole.clone();
         damaged[whole.len() / 3] ^= 4;
@@ -301,13 +301,13 @@ mod tests {
         let store = Store::open(&link).unwrap();
         assert_eq!(users(&store), USERS - 1);
         assert_eq!(store.path(), target.canonicalize().unwrap());
-        let copies = log_copies(&link);
+        let copies = wal_copies(&link);
         assert!(copies.len() == 1 && copies[0].starts_with(target.parent().unwrap()), "{copies:?}");
         store.keep_reserve();
         assert!(target.with_file_name("lar.reserve").exists() && Reserve::beside(&link).release());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(store.memories_erase(Vec::new(), Vec::new())).unwrap();
-        assert_eq!(log_copies(&link), Vec::<PathBuf>::new());
+        assert_eq!(wal_copies(&link), Vec::<PathBuf>::new());
     }
 
     #[test]
@@ -316,7 +316,7 @@ mod tests {
         let target = killed(folder.path()).canonicalize().unwrap();
         let link = folder.path().join("lar.db");
         symlink(&target, &link).unwrap();
-        let (stray, log) = (beside(&link, LOG), beside(&target, LOG));
+        let (stray, log) = (beside(&link, WAL_SUFFIX), beside(&target, WAL_SUFFIX));
         fs::rename(&log, &stray).unwrap();
         let left = fs::read(&stray).unwrap();
         let moves = format!("move it there: mv {} {}", stray.display(), log.display());
@@ -345,7 +345,7 @@ mod tests {
         let target = killed(&at);
         let link = at.join("lar.db");
         symlink(&target, &link).unwrap();
-        let (stray, log) = (beside(&link, LOG), beside(&target, LOG));
+        let (stray, log) = (beside(&link, WAL_SUFFIX), beside(&target, WAL_SUFFIX));
         let step = || unusable(Store::open(&link).unwrap_err()).2;
         let moved = |from: &Path, to: &Path| format!("mv '{}' '{}'", from.display(), to.display());
         fs::rename(&log, &stray).unwrap();
@@ -354,20 +354,20 @@ mod tests {
         let elsewhere = at.join("log of lar");
         fs::rename(&stray, &elsewhere).unwrap();
         symlink(&elsewhere, &log).unwrap();
-        let (first, second) = (moved(&log, &away(&log)), moved(&elsewhere, &log));
+        let (first, second) = (moved(&log, &away_path(&log)), moved(&elsewhere, &log));
         assert_eq!(step(), format!("put the file itself there: {first} && {second}"));
 
         fs::remove_file(&log).unwrap();
         fs::create_dir(&log).unwrap();
         assert!(step().ends_with(&format!("its changes are lost: {first}")), "{}", step());
         fs::remove_dir(&log).unwrap();
-        let shared = beside(&target, SHARED_MEMORY);
+        let shared = beside(&target, SHM_SUFFIX);
         fs::create_dir(&shared).unwrap();
-        assert!(step().ends_with(&moved(&shared, &away(&shared))), "{}", step());
+        assert!(step().ends_with(&moved(&shared, &away_path(&shared))), "{}", step());
     }
 
     #[test]
-    fn what_belongs_to_a_linked_database_is_listed_and_nothing_of_others() {
+    fn only_files_of_a_linked_database_are_listed() {
         let folder = tempfile::tempdir().unwrap();
         let at = folder.path().canonicalize().unwrap();
         let (disk, data) = (at.join("disk"), at.join("data"));
@@ -390,15 +390,15 @@ mod tests {
             fs::write(disk.join(name), "").unwrap();
         }
         let link = data.join("lar.db");
-        assert_eq!(Linked::at(&link), None);
+        assert_eq!(LinkedDatabase::at(&link), None);
         symlink("../disk/lar.db", &link).unwrap();
-        let linked = Linked::at(&link).unwrap();
+        let linked = LinkedDatabase::at(&link).unwrap();
         assert_eq!((&linked.database, &linked.folder), (&disk.join("lar.db"), &disk));
         let mut expected: Vec<PathBuf> = ours.iter().map(|name| disk.join(name)).collect();
         expected.insert(0, disk.join("before-restore-20261129T060430000Z"));
         assert_eq!(linked.files(), expected);
         assert_eq!(lock_file(&link), lock_file(&disk.join("lar.db")), "both ways to it have one lock");
-        assert_eq!(Linked::at(&disk.join("lar.db")), None, "that is no link");
+        assert_eq!(LinkedDatabase::at(&disk.join("lar.db")), None, "that is no link");
         let device = data.join("device.db");
         symlink("/dev/zero", &device).unwrap();
         assert_eq!(lock_file(&device), data.join("device.db.lock"), "nothing is made beside a device");
@@ -436,7 +436,7 @@ mod tests {
                 mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
             }),
         ];
-        for end in [LOG, SHARED_MEMORY] {
+        for end in [WAL_SUFFIX, SHM_SUFFIX] {
             for (number, (expected, put)) in puts.iter().enumerate() {
                 let folder = tempfile::tempdir().unwrap();
                 let database = killed(folder.path());

@@ -9,13 +9,16 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, params_from_iter};
 
 pub use self::record::{
-    Memory, MemoryChange, MemoryKind, MemoryList, MemoryPatch, MemoryStats, NewMemory, Provenance, Stored,
-    Strength,
+    Memory, MemoryChange, MemoryKind, MemoryList, MemoryPatch, MemoryStats, NewMemory, Provenance,
+    StoredMemory, Strength,
 };
 
 use crate::idempotency::note_in_txn;
 use crate::memory_changes::{self, Change};
-use crate::{Error, Once, Store, answer_memories, chunks, json, parsed, parsed_option, time, time_option};
+use crate::{
+    Error, IdempotentRequest, Store, answer_memories, chunks, json, optional_time, parse_column,
+    parse_optional_column, time,
+};
 
 impl Store {
     /// Stores memories in one commit, in order, with the change that made each. One that is there already is
@@ -28,8 +31,8 @@ impl Store {
         &self,
         memories: Vec<NewMemory>,
         change: Change,
-        once: Option<Once>,
-    ) -> Result<Vec<Stored>, Error> {
+        once: Option<IdempotentRequest>,
+    ) -> Result<Vec<StoredMemory>, Error> {
         self.write(move |connection| {
             let mut stored = Vec::with_capacity(memories.len());
             for memory in &memories {
@@ -50,14 +53,14 @@ impl Store {
     /// # Errors
     /// As [`Store::memories_create`]; [`Error::Version`] when a memory has changed since; [`Error::NotFound`] for one that
     /// is not in these spaces; [`Error::Conflict`] when another memory has the new content already.
-    pub async fn memories_decide(
+    pub async fn memories_apply_decision(
         &self,
         spaces: Vec<SpaceId>,
         new: Option<NewMemory>,
         changes: Vec<MemoryChange>,
         change: Change,
-        once: Option<Once>,
-    ) -> Result<(Option<Stored>, Vec<Memory>), Error> {
+        once: Option<IdempotentRequest>,
+    ) -> Result<(Option<StoredMemory>, Vec<Memory>), Error> {
         let adds = new.is_some();
         let decide = move |connection: &Connection| {
             let stored = new.as_ref().map(|new| create_in_txn(connection, new, &change)).transpose()?;
@@ -77,8 +80,8 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn memory_same(&self, space: SpaceId, hash: [u8; 32]) -> Result<Option<Memory>, Error> {
-        self.read(move |connection| same_in_txn(connection, space, &hash)).await
+    pub async fn memory_by_hash(&self, space: SpaceId, hash: [u8; 32]) -> Result<Option<Memory>, Error> {
+        self.read(move |connection| by_hash_in_txn(connection, space, &hash)).await
     }
 
     /// A memory in one of these spaces, deleted ones included.
@@ -97,8 +100,8 @@ impl Store {
         self.read(move |connection| {
             let sql = format!(
                 "SELECT * FROM memories WHERE seq IN ({}) AND space_id IN ({}) AND deleted_at IS NULL",
-                marks(seqs.len()),
-                marks(spaces.len())
+                placeholders(seqs.len()),
+                placeholders(spaces.len())
             );
             let mut query = connection.prepare_cached(&sql)?;
             let values = seqs.iter().map(|seq| Value::from(*seq)).chain(spaces.iter().map(text));
@@ -112,7 +115,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn memories_taken_place(
+    pub async fn memories_superseded_by(
         &self,
         spaces: Vec<SpaceId>,
         ids: Vec<MemoryId>,
@@ -122,8 +125,8 @@ impl Store {
                 // A space holds a million, what took a place few: its index is the wrong one, whatever SQLite guesses.
                 "SELECT * FROM memories INDEXED BY memories_by_successor
                  WHERE superseded_by IN ({}) AND space_id IN ({}) AND deleted_at IS NULL ORDER BY superseded_at DESC",
-                marks(ids.len()),
-                marks(spaces.len())
+                placeholders(ids.len()),
+                placeholders(spaces.len())
             );
             let mut query = connection.prepare_cached(&sql)?;
             let values = ids.iter().map(|id| Value::from(id.to_string())).chain(spaces.iter().map(text));
@@ -149,7 +152,7 @@ impl Store {
             };
             let sql = format!(
                 "SELECT * FROM memories WHERE after_id = ?1 AND deleted_at IS NULL AND space_id IN ({}) LIMIT 1",
-                marks(spaces.len())
+                placeholders(spaces.len())
             );
             let mut query = connection.prepare_cached(&sql)?;
             let values = std::iter::once(Value::from(of.id.to_string())).chain(spaces.iter().map(text));
@@ -163,7 +166,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn memory_list(&self, wanted: MemoryList) -> Result<Vec<Memory>, Error> {
+    pub async fn memory_list(&self, list: MemoryList) -> Result<Vec<Memory>, Error> {
         self.read(move |connection| {
             let sql = format!(
                 "SELECT * FROM memories
@@ -172,16 +175,16 @@ impl Store {
                    AND (? IS NULL OR EXISTS (SELECT 1 FROM json_each(tags) WHERE value = ?))
                    AND (? IS NULL OR seq < (SELECT seq FROM memories WHERE id = ?))
                  ORDER BY seq DESC LIMIT ?",
-                marks(wanted.spaces.len())
+                placeholders(list.spaces.len())
             );
             let twice = |value: Option<String>| [Value::from(value.clone()), Value::from(value)];
-            let mut values: Vec<Value> = wanted.spaces.iter().map(text).collect();
-            values.push(Value::from(wanted.deleted));
-            values.extend(twice(wanted.kind.map(|kind| kind.as_str().to_owned())));
-            values.extend(twice(wanted.project.clone()));
-            values.extend(twice(wanted.tag.clone()));
-            values.extend(twice(wanted.after.map(|id| id.to_string())));
-            values.push(Value::from(wanted.limit));
+            let mut values: Vec<Value> = list.spaces.iter().map(text).collect();
+            values.push(Value::from(list.deleted));
+            values.extend(twice(list.kind.map(|kind| kind.as_str().to_owned())));
+            values.extend(twice(list.project.clone()));
+            values.extend(twice(list.tag.clone()));
+            values.extend(twice(list.after.map(|id| id.to_string())));
+            values.push(Value::from(list.limit));
             let mut query = connection.prepare_cached(&sql)?;
             let rows = query.query_map(params_from_iter(values), memory)?;
             Ok(rows.collect::<Result<_, _>>()?)
@@ -201,7 +204,7 @@ impl Store {
                         count(*) FILTER (WHERE deleted_at IS NOT NULL),
                         count(*) FILTER (WHERE deleted_at IS NULL AND pinned)
                  FROM memories WHERE space_id IN ({})",
-                marks(spaces.len())
+                placeholders(spaces.len())
             );
             let mut stats = connection.query_row(&sql, params_from_iter(spaces.iter().map(text)), |row| {
                 Ok(MemoryStats {
@@ -216,9 +219,9 @@ impl Store {
                 "SELECT count(*), count(*) FILTER (WHERE vectors IS NULL)
                  FROM passages JOIN memories ON memories.seq = memory_seq
                  WHERE deleted_at IS NULL AND space_id IN ({})",
-                marks(spaces.len())
+                placeholders(spaces.len())
             );
-            (stats.chunks, stats.passages_without_vectors) =
+            (stats.chunks, stats.chunks_without_vectors) =
                 connection.query_row(&sql, params_from_iter(spaces.iter().map(text)), |row| {
                     Ok((row.get(0)?, row.get(1)?))
                 })?;
@@ -234,8 +237,10 @@ impl Store {
     /// When the database fails.
     pub async fn memories_erase(&self, spaces: Vec<SpaceId>, ids: Vec<MemoryId>) -> Result<Vec<i64>, Error> {
         let erase = move |connection: &Connection| {
-            let sql =
-                format!("SELECT seq FROM memories WHERE id = ? AND space_id IN ({})", marks(spaces.len()));
+            let sql = format!(
+                "SELECT seq FROM memories WHERE id = ? AND space_id IN ({})",
+                placeholders(spaces.len())
+            );
             let mut erased = Vec::new();
             for id in &ids {
                 let values = std::iter::once(Value::from(id.to_string())).chain(spaces.iter().map(text));
@@ -272,7 +277,7 @@ impl Store {
     }
 }
 
-pub(crate) fn same_in_txn(
+pub(crate) fn by_hash_in_txn(
     connection: &Connection,
     space: SpaceId,
     hash: &[u8; 32],
@@ -283,9 +288,9 @@ pub(crate) fn same_in_txn(
 }
 
 /// Stores a memory unless it is there.
-fn create_in_txn(connection: &Connection, new: &NewMemory, change: &Change) -> Result<Stored, Error> {
-    if let Some(memory) = same_in_txn(connection, new.space, &new.hash)? {
-        return Ok(Stored { memory, created: false });
+fn create_in_txn(connection: &Connection, new: &NewMemory, change: &Change) -> Result<StoredMemory, Error> {
+    if let Some(memory) = by_hash_in_txn(connection, new.space, &new.hash)? {
+        return Ok(StoredMemory { memory, created: false });
     }
     if let Some(after) = new.after {
         get_in_txn(connection, &[new.space], after)?;
@@ -323,21 +328,21 @@ fn create_in_txn(connection: &Connection, new: &NewMemory, change: &Change) -> R
     let inverse =
         MemoryPatch { deleted_at: Some(Some(Timestamp::from_millis(now))), ..MemoryPatch::default() };
     memory_changes::note_in_txn(connection, new.id, change, &inverse)?;
-    Ok(Stored { memory: by_seq_in_txn(connection, seq)?, created: true })
+    Ok(StoredMemory { memory: by_seq_in_txn(connection, seq)?, created: true })
 }
 
 /// Changes a memory and notes the inverse.
 pub(crate) fn change_in_txn(
     connection: &Connection,
     spaces: &[SpaceId],
-    wanted: &MemoryChange,
+    edit: &MemoryChange,
     change: &Change,
 ) -> Result<Memory, Error> {
-    let found = get_in_txn(connection, spaces, wanted.id)?;
-    if let Some(named) = wanted.expected.filter(|named| *named != found.version) {
+    let found = get_in_txn(connection, spaces, edit.id)?;
+    if let Some(named) = edit.expected.filter(|named| *named != found.version) {
         return Err(Error::Version { found: found.version, named });
     }
-    let inverse = apply_in_txn(connection, &found, wanted)?;
+    let inverse = apply_in_txn(connection, &found, edit)?;
     if inverse == MemoryPatch::default() {
         return Ok(found);
     }
@@ -346,12 +351,8 @@ pub(crate) fn change_in_txn(
 }
 
 /// Writes what changes and returns the patch that would change it back.
-fn apply_in_txn(
-    connection: &Connection,
-    found: &Memory,
-    wanted: &MemoryChange,
-) -> Result<MemoryPatch, Error> {
-    let patch = &wanted.patch;
+fn apply_in_txn(connection: &Connection, found: &Memory, edit: &MemoryChange) -> Result<MemoryPatch, Error> {
+    let patch = &edit.patch;
     let mut inverse = MemoryPatch::default();
     let mut sets: Vec<&str> = Vec::new();
     let mut values: Vec<Value> = Vec::new();
@@ -430,7 +431,7 @@ fn apply_in_txn(
         }
     })?;
     if inverse.content.is_some() {
-        chunks::replace_in_txn(connection, found.seq, &wanted.chunks)?;
+        chunks::replace_in_txn(connection, found.seq, &edit.chunks)?;
     }
     Ok(inverse)
 }
@@ -447,7 +448,7 @@ fn erase_in_txn(connection: &Connection, seq: i64, id: &str) -> Result<(), Error
 }
 
 pub(crate) fn get_in_txn(connection: &Connection, spaces: &[SpaceId], id: MemoryId) -> Result<Memory, Error> {
-    let sql = format!("SELECT * FROM memories WHERE id = ? AND space_id IN ({})", marks(spaces.len()));
+    let sql = format!("SELECT * FROM memories WHERE id = ? AND space_id IN ({})", placeholders(spaces.len()));
     let values = std::iter::once(Value::from(id.to_string())).chain(spaces.iter().map(text));
     let found = connection.prepare_cached(&sql)?.query_row(params_from_iter(values), memory).optional()?;
     found.ok_or_else(|| Error::NotFound(format!("memory {id}")))
@@ -458,7 +459,7 @@ fn by_seq_in_txn(connection: &Connection, seq: i64) -> Result<Memory, Error> {
 }
 
 /// `?, ?, ?` for so many values; `NULL`, which nothing equals, for none.
-pub(crate) fn marks(count: usize) -> String {
+pub(crate) fn placeholders(count: usize) -> String {
     if count == 0 { "NULL".into() } else { vec!["?"; count].join(", ") }
 }
 
@@ -469,21 +470,21 @@ pub(crate) fn text(id: &SpaceId) -> Value {
 pub(crate) fn memory(row: &Row<'_>) -> rusqlite::Result<Memory> {
     let tags: String = row.get("tags")?;
     let source: String = row.get("source")?;
-    let by: Option<MemoryId> = parsed_option(row, "superseded_by")?;
+    let by: Option<MemoryId> = parse_optional_column(row, "superseded_by")?;
     Ok(Memory {
-        id: parsed(row, "id")?,
+        id: parse_column(row, "id")?,
         seq: row.get("seq")?,
-        space: parsed(row, "space_id")?,
-        kind: parsed(row, "kind")?,
+        space: parse_column(row, "space_id")?,
+        kind: parse_column(row, "kind")?,
         content: row.get("content")?,
         tags: serde_json::from_str(&tags).map_err(|_| crate::bad_column("tags"))?,
         project: row.get("project")?,
         provenance: serde_json::from_str(&source).map_err(|_| crate::bad_column("source"))?,
-        occurred_at: time_option(row, "occurred_at")?,
-        valid_from: time_option(row, "valid_from")?,
-        valid_to: time_option(row, "valid_to")?,
-        after: parsed_option(row, "after_id")?,
-        superseded: by.zip(time_option(row, "superseded_at")?),
+        occurred_at: optional_time(row, "occurred_at")?,
+        valid_from: optional_time(row, "valid_from")?,
+        valid_to: optional_time(row, "valid_to")?,
+        after: parse_optional_column(row, "after_id")?,
+        superseded: by.zip(optional_time(row, "superseded_at")?),
         pinned: row.get("pinned")?,
         strength: Strength {
             stability: row.get("stability")?,
@@ -494,6 +495,6 @@ pub(crate) fn memory(row: &Row<'_>) -> rusqlite::Result<Memory> {
         version: row.get("version")?,
         created_at: time(row, "created_at")?,
         updated_at: time(row, "updated_at")?,
-        deleted_at: time_option(row, "deleted_at")?,
+        deleted_at: optional_time(row, "deleted_at")?,
     })
 }

@@ -9,8 +9,8 @@ use lar_base::{CandidateId, ConversationId, SpaceId, Timestamp, UserId, VisibleK
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, params_from_iter};
 
-use crate::memories::{marks, text};
-use crate::{Error, MemoryKind, Provenance, Store, parsed, time};
+use crate::memories::{placeholders, text};
+use crate::{Error, MemoryKind, Provenance, Store, parse_column, time};
 
 /// Something that may be worth remembering.
 #[derive(Debug, Clone, PartialEq)]
@@ -79,8 +79,8 @@ impl Store {
             let sql = format!(
                 "SELECT *, max(id) FROM memory_candidates WHERE space_id IN ({}) AND {} AND created_at >= {}
                  GROUP BY space_id, content HAVING ? IS NULL OR max(id) < ? ORDER BY max(id) DESC LIMIT {limit}",
-                marks(spaces.len()),
-                noted_by(visible),
+                placeholders(spaces.len()),
+                created_by(visible),
                 since.as_millis()
             );
             let mut query = connection.prepare_cached(&sql)?;
@@ -105,8 +105,8 @@ impl Store {
         self.read(move |connection| {
             let sql = format!(
                 "SELECT * FROM memory_candidates WHERE id = '{id}' AND space_id IN ({}) AND {}",
-                marks(spaces.len()),
-                noted_by(visible)
+                placeholders(spaces.len()),
+                created_by(visible)
             );
             let mut query = connection.prepare_cached(&sql)?;
             let found = query.query_row(params_from_iter(spaces.iter().map(text)), candidate).optional()?;
@@ -126,7 +126,7 @@ impl Store {
         content: String,
     ) -> Result<usize, Error> {
         let remove =
-            move |connection: &Connection| remove_in_txn(connection, space, &noted_by(visible), &content);
+            move |connection: &Connection| remove_in_txn(connection, space, &created_by(visible), &content);
         self.erase(remove, |removed| *removed > 0).await
     }
 
@@ -134,14 +134,14 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn candidates_remove_of_person(
+    pub async fn candidates_remove_of_user(
         &self,
         space: SpaceId,
         user: UserId,
         content: String,
     ) -> Result<usize, Error> {
         let remove =
-            move |connection: &Connection| remove_in_txn(connection, space, &noted_by_person(user), &content);
+            move |connection: &Connection| remove_in_txn(connection, space, &created_by_user(user), &content);
         self.erase(remove, |removed| *removed > 0).await
     }
 
@@ -159,21 +159,21 @@ impl Store {
 }
 
 /// The condition that a candidate was noted by one of these keys: one key, or every key of a person.
-fn noted_by(visible: VisibleKeys) -> String {
+fn created_by(visible: VisibleKeys) -> String {
     match visible.key() {
         Some(own) => format!("key_id = '{own}'"),
-        None => noted_by_person(visible.user()),
+        None => created_by_user(visible.user()),
     }
 }
 
-fn noted_by_person(user: UserId) -> String {
+fn created_by_user(user: UserId) -> String {
     format!("key_id IN (SELECT id FROM keys WHERE user_id = '{user}')")
 }
 
 /// Whether something was said in a conversation that is not there any more; those of other programs are never there.
 fn is_from_an_erased_conversation(connection: &Connection, from: &Provenance) -> Result<bool, Error> {
-    let said_in = from.conversation.as_deref().and_then(|id| id.parse::<ConversationId>().ok());
-    let Some(id) = said_in else { return Ok(false) };
+    let messages = from.conversation.as_deref().and_then(|id| id.parse::<ConversationId>().ok());
+    let Some(id) = messages else { return Ok(false) };
     let mut query = connection.prepare_cached("SELECT 1 FROM conversations WHERE id = ?1")?;
     Ok(!query.exists([id.to_string()])?)
 }
@@ -181,20 +181,20 @@ fn is_from_an_erased_conversation(connection: &Connection, from: &Provenance) ->
 fn remove_in_txn(
     connection: &Connection,
     space: SpaceId,
-    noted_by: &str,
+    created_by: &str,
     content: &str,
 ) -> Result<usize, Error> {
-    let sql = format!("DELETE FROM memory_candidates WHERE space_id = ?1 AND content = ?2 AND {noted_by}");
+    let sql = format!("DELETE FROM memory_candidates WHERE space_id = ?1 AND content = ?2 AND {created_by}");
     Ok(connection.execute(&sql, (space.to_string(), content))?)
 }
 
 fn candidate(row: &Row<'_>) -> rusqlite::Result<Candidate> {
     let source: String = row.get("source")?;
     Ok(Candidate {
-        id: parsed(row, "id")?,
-        space: parsed(row, "space_id")?,
+        id: parse_column(row, "id")?,
+        space: parse_column(row, "space_id")?,
         content: row.get("content")?,
-        kind: parsed(row, "kind")?,
+        kind: parse_column(row, "kind")?,
         provenance: serde_json::from_str(&source).map_err(|_| crate::bad_column("source"))?,
         reason: row.get("reason")?,
         created_at: time(row, "created_at")?,
@@ -209,7 +209,7 @@ mod tests {
     use crate::NewConversation;
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn nothing_is_noted_of_a_conversation_that_was_erased() {
+    async fn an_erased_conversation_adds_no_candidates() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(&directory.path().join("lar.db")).unwrap();
         let (owner, key) = (store.owner().await.unwrap(), KeyId::new());
@@ -219,8 +219,8 @@ mod tests {
         let erased = store.conversation_create(owner, erased, None).await.unwrap().id;
         let owned = store.conversation_get(owner, erased).await.unwrap();
         store.conversation_erase(&owned).await.unwrap();
-        let said_in = [kept.to_string(), erased.to_string(), "a session of another program".into()];
-        for conversation in said_in.clone() {
+        let messages = [kept.to_string(), erased.to_string(), "a session of another program".into()];
+        for conversation in messages.clone() {
             let candidate = Candidate {
                 id: CandidateId::new(),
                 space,
@@ -232,11 +232,11 @@ mod tests {
             };
             store.candidate_create(candidate).await.unwrap();
         }
-        let noted = |connection: &Connection| {
+        let contents = |connection: &Connection| {
             let mut query = connection.prepare("SELECT content FROM memory_candidates ORDER BY id")?;
             let rows = query.query_map([], |row| row.get::<_, String>(0))?;
             Ok(rows.collect::<Result<Vec<_>, _>>()?)
         };
-        assert_eq!(store.read(noted).await.unwrap(), [said_in[0].clone(), said_in[2].clone()]);
+        assert_eq!(store.read(contents).await.unwrap(), [messages[0].clone(), messages[2].clone()]);
     }
 }

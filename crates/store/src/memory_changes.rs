@@ -5,7 +5,7 @@ use rusqlite::{Connection, Row};
 
 use crate::chunks::NewChunk;
 use crate::memories::{MemoryChange, MemoryPatch, change_in_txn, get_in_txn};
-use crate::{Error, Memory, Store, parsed, parsed_option, time};
+use crate::{Error, Memory, Store, parse_column, parse_optional_column, time};
 
 /// Who changes memories, how, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -175,14 +175,14 @@ fn last_decision_in_txn(connection: &Connection, id: MemoryId) -> Result<Vec<Cha
 pub(crate) fn record(row: &Row<'_>) -> rusqlite::Result<ChangeRecord> {
     let before: String = row.get("before")?;
     Ok(ChangeRecord {
-        id: parsed(row, "id")?,
-        memory: parsed(row, "memory_id")?,
+        id: parse_column(row, "id")?,
+        memory: parse_column(row, "memory_id")?,
         at: time(row, "at")?,
-        key: parsed(row, "key_id")?,
+        key: parse_column(row, "key_id")?,
         action: row.get("action")?,
         reason: row.get("reason")?,
-        decision: parsed(row, "decision")?,
+        decision: parse_column(row, "decision")?,
         before: serde_json::from_str(&before).map_err(|_| crate::bad_column("before"))?,
-        undone_by: parsed_option(row, "undone_by")?,
+        undone_by: parse_optional_column(row, "undone_by")?,
     })
 }

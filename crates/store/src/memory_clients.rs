@@ -3,8 +3,8 @@
 use lar_base::{KeyId, SpaceId, Timestamp};
 use rusqlite::params_from_iter;
 
-use crate::memories::{marks, text};
-use crate::{Error, Store, parsed, time_option};
+use crate::memories::{placeholders, text};
+use crate::{Error, Store, optional_time, parse_column};
 
 /// When a key last used a space.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub struct MemoryClient {
 
 /// A use of a space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Used {
+pub struct SpaceUse {
     /// By which key.
     pub key: KeyId,
     /// Of which space.
@@ -39,7 +39,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn memory_clients_note(&self, used: Vec<Used>) -> Result<(), Error> {
+    pub async fn memory_clients_record(&self, used: Vec<SpaceUse>) -> Result<(), Error> {
         self.write(move |connection| {
             let mut note = connection.prepare_cached(
                 "INSERT INTO memory_clients (key_id, space_id, read_at, written_at)
@@ -67,16 +67,16 @@ impl Store {
             let sql = format!(
                 "SELECT memory_clients.*, keys.name FROM memory_clients JOIN keys ON keys.id = key_id
                  WHERE space_id IN ({}) ORDER BY max(coalesce(read_at, 0), coalesce(written_at, 0)) DESC",
-                marks(spaces.len())
+                placeholders(spaces.len())
             );
             let mut query = connection.prepare_cached(&sql)?;
             let rows = query.query_map(params_from_iter(spaces.iter().map(text)), |row| {
                 Ok(MemoryClient {
-                    key: parsed(row, "key_id")?,
+                    key: parse_column(row, "key_id")?,
                     name: row.get("name")?,
-                    space: parsed(row, "space_id")?,
-                    read_at: time_option(row, "read_at")?,
-                    written_at: time_option(row, "written_at")?,
+                    space: parse_column(row, "space_id")?,
+                    read_at: optional_time(row, "read_at")?,
+                    written_at: optional_time(row, "written_at")?,
                 })
             })?;
             Ok(rows.collect::<Result<_, _>>()?)

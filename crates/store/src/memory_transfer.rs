@@ -6,13 +6,13 @@ use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
 
 use crate::chunks::{self, NewChunk};
 use crate::json;
-use crate::memories::{memory, same_in_txn};
+use crate::memories::{by_hash_in_txn, memory};
 use crate::memory_changes::{ChangeRecord, record};
 use crate::{Embedder, Error, Memory, Store, Vectors};
 
 /// A memory with its passages and its history.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Moved {
+pub struct ExportedMemory {
     /// The memory, deleted ones too.
     pub memory: Memory,
     /// Its passages in order.
@@ -25,7 +25,7 @@ pub struct Moved {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ExportedPage {
     /// The memories that could be read, oldest first.
-    pub memories: Vec<Moved>,
+    pub memories: Vec<ExportedMemory>,
     /// How many could not, because the database is damaged.
     pub unreadable: u64,
     /// The number of the last one, read or not; `None` when there was none.
@@ -71,7 +71,11 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Conflict`] when an id belongs to a memory of another space.
-    pub async fn memories_import(&self, space: SpaceId, moved: Vec<Moved>) -> Result<Vec<i64>, Error> {
+    pub async fn memories_import(
+        &self,
+        space: SpaceId,
+        moved: Vec<ExportedMemory>,
+    ) -> Result<Vec<i64>, Error> {
         self.write(move |connection| {
             let mut stored = Vec::new();
             for moved in &moved {
@@ -83,7 +87,11 @@ impl Store {
     }
 }
 
-fn import_in_txn(connection: &Connection, space: SpaceId, moved: &Moved) -> Result<Option<i64>, Error> {
+fn import_in_txn(
+    connection: &Connection,
+    space: SpaceId,
+    moved: &ExportedMemory,
+) -> Result<Option<i64>, Error> {
     let memory = &moved.memory;
     let id = memory.id.to_string();
     let mut query = connection.prepare_cached("SELECT space_id FROM memories WHERE id = ?1")?;
@@ -92,7 +100,7 @@ fn import_in_txn(connection: &Connection, space: SpaceId, moved: &Moved) -> Resu
         let elsewhere = || Error::Conflict(format!("memory {id} lies in another space already"));
         return if there == space.to_string() { Ok(None) } else { Err(elsewhere()) };
     }
-    if memory.deleted_at.is_none() && same_in_txn(connection, space, &memory.hash)?.is_some() {
+    if memory.deleted_at.is_none() && by_hash_in_txn(connection, space, &memory.hash)?.is_some() {
         return Ok(None);
     }
     let mut insert = connection.prepare_cached(
@@ -149,7 +157,7 @@ fn import_in_txn(connection: &Connection, space: SpaceId, moved: &Moved) -> Resu
     Ok(Some(seq))
 }
 
-fn moved(connection: &Connection, number: i64) -> Result<Moved, Error> {
+fn moved(connection: &Connection, number: i64) -> Result<ExportedMemory, Error> {
     let mut query = connection.prepare_cached("SELECT * FROM memories WHERE seq = ?1")?;
     // The index names it, so a table without it is damaged.
     let found = query.query_row([number], memory).optional()?;
@@ -159,7 +167,7 @@ fn moved(connection: &Connection, number: i64) -> Result<Moved, Error> {
     })?;
     let chunks = readable(chunks_of(connection, memory.seq))?;
     let history = readable(history_of(connection, memory.id))?;
-    Ok(Moved { memory, chunks, history })
+    Ok(ExportedMemory { memory, chunks, history })
 }
 
 /// What was read; nothing where damage is in the way.

@@ -12,7 +12,7 @@ use crate::conversation_search as search;
 use crate::conversations::{OwnedConversation, get_in_txn};
 use crate::idempotency::note_in_txn;
 use crate::tasks::{TaskStart, start_in_txn};
-use crate::{Error, Once, Store, parsed, parsed_option, time};
+use crate::{Error, IdempotentRequest, Store, parse_column, parse_optional_column, time};
 
 /// Titles made from a first message are cut after this many characters.
 const TITLE_CHARS_MAX: usize = 60;
@@ -106,7 +106,7 @@ pub struct NewMessage {
 #[derive(Debug, Clone)]
 pub struct NewTurn {
     /// What the person said; absent when a message is to be answered again.
-    pub said: Option<NewMessage>,
+    pub user_message: Option<NewMessage>,
     /// The person's message to answer when nothing new was said.
     pub answer_to: Option<MessageId>,
     /// The task that will write the answer.
@@ -114,7 +114,7 @@ pub struct NewTurn {
     /// What memory did: JSON, kept with the answer.
     pub memory: Option<String>,
     /// What the request is known by when it is sent again.
-    pub once: Option<Once>,
+    pub once: Option<IdempotentRequest>,
 }
 
 /// How an answer ended.
@@ -151,27 +151,27 @@ impl Store {
         turn: NewTurn,
     ) -> Result<(Message, Vec<Message>), Error> {
         let (user, conversation) = (owned.user(), owned.id());
-        let NewTurn { said, answer_to, task, memory, once } = turn;
+        let NewTurn { user_message, answer_to, task, memory, once } = turn;
         self.write(move |connection| {
             let found = get_in_txn(connection, user, conversation)?;
             let now = Timestamp::now();
-            let question = match said {
-                Some(said) => {
-                    if let Some(parent) = said.parent {
+            let question = match user_message {
+                Some(user_message) => {
+                    if let Some(parent) = user_message.parent {
                         let parent = message_in_txn(connection, conversation, parent)?;
                         if parent.status == Status::Streaming {
                             return Err(Error::Conflict(format!("message {} is still being written", parent.id)));
                         }
                     }
                     if found.title.is_empty() {
-                        let title = title_of(&said.content);
+                        let title = title_of(&user_message.content);
                         connection.execute(
                             "UPDATE conversations SET title = ?2 WHERE id = ?1",
                             (conversation.to_string(), &title),
                         )?;
                         search::add_title_in_txn(connection, conversation, &title)?;
                     }
-                    said_in_txn(connection, conversation, Role::User, &said, now)?
+                    insert_text_in_txn(connection, conversation, Role::User, &user_message, now)?
                 }
                 None => answer_to.ok_or_else(|| Error::Conflict("there is no message to answer".into()))?,
             };
@@ -251,7 +251,7 @@ impl Store {
                     memory.as_ref().map(|memory| &memory.json),
                     &end.reasoning,
                 ),
-                |row| parsed(row, "conversation_id"),
+                |row| parse_column(row, "conversation_id"),
             );
             if let Some(conversation) = changed.optional()? {
                 if let Some(memory) = &memory {
@@ -371,11 +371,11 @@ const fn stored_rating(rating: Rating) -> i64 {
 }
 
 /// Stores a message that no model wrote.
-pub(crate) fn said_in_txn(
+pub(crate) fn insert_text_in_txn(
     connection: &Connection,
     conversation: ConversationId,
     role: Role,
-    said: &NewMessage,
+    user_message: &NewMessage,
     now: Timestamp,
 ) -> Result<MessageId, Error> {
     let id = MessageId::new();
@@ -385,13 +385,13 @@ pub(crate) fn said_in_txn(
         (
             id.to_string(),
             conversation.to_string(),
-            said.parent.map(|parent| parent.to_string()),
+            user_message.parent.map(|parent| parent.to_string()),
             role.as_str(),
-            &said.content,
+            &user_message.content,
             now.as_millis(),
         ),
     )?;
-    search::add_message_in_txn(connection, conversation, id, &said.content)?;
+    search::add_message_in_txn(connection, conversation, id, &user_message.content)?;
     Ok(id)
 }
 
@@ -441,15 +441,15 @@ fn title_of(text: &str) -> String {
 
 pub(crate) fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
     Ok(Message {
-        id: parsed(row, "id")?,
-        conversation: parsed(row, "conversation_id")?,
-        parent: parsed_option(row, "parent_id")?,
-        role: parsed(row, "role")?,
+        id: parse_column(row, "id")?,
+        conversation: parse_column(row, "conversation_id")?,
+        parent: parse_optional_column(row, "parent_id")?,
+        role: parse_column(row, "role")?,
         content: row.get("content")?,
         reasoning: row.get("reasoning")?,
-        status: parsed(row, "status")?,
+        status: parse_column(row, "status")?,
         model: row.get("model")?,
-        task: parsed_option(row, "task_id")?,
+        task: parse_optional_column(row, "task_id")?,
         error: row.get::<_, Option<String>>("error_code")?.and_then(|code| Code::parse(&code)),
         tokens_in: row.get("tokens_in")?,
         tokens_out: row.get("tokens_out")?,

@@ -40,7 +40,7 @@ const LOSSES: &[(u32, &str, &str)] = &[(
 /// # Errors
 /// [`Error::Newer`] when the database is ahead of this program; [`Error::Backup`] when the copy failed.
 pub(crate) fn run(connection: &mut Connection, path: &Path) -> Result<(), Error> {
-    let known = known();
+    let known = newest_schema();
     let found = refuse_newer(connection)?;
     if found > 0 && found < known {
         tracing::info!(
@@ -67,7 +67,7 @@ pub(crate) fn run(connection: &mut Connection, path: &Path) -> Result<(), Error>
         transaction.commit()?;
         if found > 0 {
             tracing::info!(schema = number, "the database was brought to a newer schema");
-            warn_of_losses(connection, number)?;
+            warn_of_removals(connection, number)?;
         }
     }
     if found == 0 {
@@ -77,7 +77,7 @@ pub(crate) fn run(connection: &mut Connection, path: &Path) -> Result<(), Error>
 }
 
 /// Logs whom a migration took something away from.
-fn warn_of_losses(connection: &Connection, schema: u32) -> Result<(), Error> {
+fn warn_of_removals(connection: &Connection, schema: u32) -> Result<(), Error> {
     for (_, count, message) in LOSSES.iter().filter(|(by, ..)| *by == schema) {
         let concerned: u32 = connection.query_row(count, [], |row| row.get(0))?;
         if concerned > 0 {
@@ -92,7 +92,7 @@ fn warn_of_losses(connection: &Connection, schema: u32) -> Result<(), Error> {
 /// # Errors
 /// [`Error::Newer`] when the database is ahead of this program.
 pub(crate) fn refuse_newer(connection: &Connection) -> Result<u32, Error> {
-    let known = known();
+    let known = newest_schema();
     match connection.query_row("PRAGMA user_version", [], |row| row.get(0))? {
         found if found > known => Err(Error::Newer { found, known }),
         found => Ok(found),
@@ -100,7 +100,7 @@ pub(crate) fn refuse_newer(connection: &Connection) -> Result<u32, Error> {
 }
 
 /// Makes the tables of this schema, in a database that has none.
-pub(crate) fn make(connection: &Connection, schema: u32) -> Result<(), Error> {
+pub(crate) fn create_schema(connection: &Connection, schema: u32) -> Result<(), Error> {
     make_from(connection, 0, schema)
 }
 
@@ -114,7 +114,7 @@ pub(crate) fn make_from(connection: &Connection, from: u32, to: u32) -> Result<(
 
 /// Makes the tables of the newest schema, in a database that has none, and returns what `reached` finds of each schema on the way,
 /// from 1 on.
-pub(crate) fn make_each<T>(
+pub(crate) fn create_each_schema<T>(
     connection: &Connection,
     reached: impl Fn(&Connection) -> Result<T, Error>,
 ) -> Result<Vec<T>, Error> {
@@ -126,7 +126,7 @@ pub(crate) fn make_each<T>(
 }
 
 /// The newest schema that this program knows.
-pub(crate) fn known() -> u32 {
+pub(crate) fn newest_schema() -> u32 {
     u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX)
 }
 
@@ -139,7 +139,7 @@ fn backup_path(path: &Path, schema: u32) -> PathBuf {
 fn back_up(connection: &Connection, to: &Path) -> Result<(), Error> {
     let partial = to.with_extension("partial");
     let _ = std::fs::remove_file(&partial);
-    drop(backup::private(&partial)?);
+    drop(backup::create_private(&partial)?);
     connection.backup("main", &partial, None::<fn(_)>)?;
     backup::refuse_damaged(&partial)?;
     let file = std::fs::File::open(&partial).map_err(Error::Backup)?;
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_said_before_the_map_can_be_erased() {
+    fn messages_from_before_the_row_map_can_be_erased() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("lar.db");
         let mut connection = Connection::open(&path).unwrap();
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_belongs_to_the_key_that_noted_it() {
+    fn candidates_belong_to_the_key_that_created_them() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("lar.db");
         let mut connection = Connection::open(&path).unwrap();
@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_of_an_older_schema_are_known_by_the_memories_they_tell() {
+    fn answers_of_an_older_schema_are_linked_to_their_memories() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("lar.db");
         let mut connection = Connection::open(&path).unwrap();

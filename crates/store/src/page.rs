@@ -8,7 +8,7 @@ const CELL_MIN: usize = 4;
 
 /// The unallocated region of a page, where that is not zero. `number` is the page's, `usable` how many of its bytes SQLite uses.
 /// None for a page of another kind, and for one that does not account for each of its bytes: it is damaged.
-pub(super) fn due_region(page: &[u8], number: u32, usable: usize) -> Option<Range<usize>> {
+pub(super) fn region_to_clear(page: &[u8], number: u32, usable: usize) -> Option<Range<usize>> {
     let page = Page::read(page.get(..usable)?, number)?;
     let region = page.pointers_end()..page.content;
     let is_due = page.bytes.get(region.clone())?.iter().any(|byte| *byte != 0);
@@ -220,11 +220,11 @@ mod tests {
             }
             page
         };
-        let region = |changes: &[(usize, u8)]| due_region(&page(changes), 2, 512);
+        let region = |changes: &[(usize, u8)]| region_to_clear(&page(changes), 2, 512);
         assert_eq!(region(&[]), Some(12..496));
         let mut clear = page(&[]);
         clear[12..496].fill(0);
-        assert_eq!(due_region(&clear, 2, 512), None, "nothing is there");
+        assert_eq!(region_to_clear(&clear, 2, 512), None, "nothing is there");
         let damaged: [(&str, &[(usize, u8)]); 10] = [
             ("another kind", &[(0, 0)]),
             ("a cell less", &[(4, 1)]),
@@ -240,7 +240,7 @@ mod tests {
         for (what, changes) in damaged {
             assert_eq!(region(changes), None, "{what}");
         }
-        assert_eq!((due_region(&[0x0d], 2, 512), due_region(&[], 2, 0)), (None, None));
+        assert_eq!((region_to_clear(&[0x0d], 2, 512), region_to_clear(&[], 2, 0)), (None, None));
     }
 
     #[test]

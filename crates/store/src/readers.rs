@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::writer::caught;
+use crate::writer::catch_panic;
 use crate::{Error, connect_reader};
 
 /// A query that says whether it panicked.
@@ -35,7 +35,7 @@ impl Readers {
     {
         let (answer, answered) = oneshot::channel();
         let query = move |connection: &Connection| {
-            let result = caught(|| query(connection));
+            let result = catch_panic(|| query(connection));
             let has_panicked = matches!(result, Err(Error::Panicked));
             let _ = answer.send(result);
             has_panicked
@@ -101,15 +101,15 @@ mod tests {
         let path = directory.path().join("test.db");
         drop(crate::connect(&path).unwrap());
         let readers = Arc::new(Readers::open(path, 2).unwrap());
-        let (begun, mut begins) = tokio::sync::mpsc::unbounded_channel();
+        let (started, mut starts) = tokio::sync::mpsc::unbounded_channel();
         let mut open = Vec::new();
         let callers = [(), ()].map(|()| {
             let (gate, waits) = std::sync::mpsc::channel::<()>();
             open.push(gate);
-            let (readers, begun) = (readers.clone(), begun.clone());
+            let (readers, started) = (readers.clone(), started.clone());
             tokio::spawn(async move {
                 let query = move |_: &Connection| {
-                    begun.send(()).unwrap();
+                    started.send(()).unwrap();
                     // Until the other end is dropped.
                     let _ = waits.recv();
                     Ok(())
@@ -118,7 +118,7 @@ mod tests {
             })
         });
         for _ in 0..2 {
-            begins.recv().await.unwrap();
+            starts.recv().await.unwrap();
         }
         for caller in callers {
             caller.abort();

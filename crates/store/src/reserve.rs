@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_try_that_failed_without_a_reserve_takes_no_other_changes_room() {
+    fn a_failed_retry_leaves_room_for_other_changes() {
         let directory = tempfile::tempdir().unwrap();
         let reserve = Reserve {
             available_in: |_| Some(Bytes::mib(1)),
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_regular_file_is_left_alone_in_the_place_of_the_reserve() {
+    fn the_reserve_does_not_touch_special_files() {
         use rustix::fs::{CWD, FileType, Mode, mknodat};
         let directory = tempfile::tempdir().unwrap();
         let (path, other) = (directory.path().join(NAME), directory.path().join("other"));

@@ -6,7 +6,7 @@ use lar_base::{KeyId, TaskId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use crate::tasks::start_in_txn;
-use crate::{Error, Store, TaskStart, parsed, parsed_option, time};
+use crate::{Error, Store, TaskStart, parse_column, parse_optional_column, time};
 
 /// A response goes on from so many before it at most.
 const CHAIN_MAX: u32 = 1000;
@@ -170,9 +170,9 @@ fn unknown(task: TaskId) -> Error {
 fn record(row: &Row<'_>) -> rusqlite::Result<Response> {
     let state: String = row.get("state")?;
     Ok(Response {
-        task: parsed(row, "task_id")?,
-        key: parsed(row, "key_id")?,
-        previous: parsed_option(row, "previous")?,
+        task: parse_column(row, "task_id")?,
+        key: parse_column(row, "key_id")?,
+        previous: parse_optional_column(row, "previous")?,
         state: match state.as_str() {
             "running" => ResponseState::Running,
             "over" => ResponseState::Over,

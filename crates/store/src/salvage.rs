@@ -15,8 +15,8 @@ mod files;
 mod gaps;
 mod identify;
 mod indexes;
+mod page_account;
 mod pages;
-mod reached;
 mod record;
 mod repair;
 mod rows;
@@ -35,7 +35,7 @@ use rusqlite::Connection;
 pub use self::files::{find_leftovers, remove_leftovers};
 
 use self::definitions::Definitions;
-use self::files::Files;
+use self::files::WorkingFiles;
 use self::source::Source;
 use crate::backup::refuse_damaged;
 use crate::{Error, answer_memories, beside, conversation_search, location, migrations, wal};
@@ -62,7 +62,7 @@ pub struct Table {
 
 /// What was saved.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Salvaged {
+pub struct SalvageReport {
     /// The new database.
     pub database: PathBuf,
     /// Which schema the damaged database has. The new one has the newest.
@@ -76,7 +76,7 @@ pub struct Salvaged {
     /// Rows that refer to one that was lost: they were changed so that they stand alone, or left out.
     pub unlinked: u64,
     /// What the write-ahead log gave.
-    pub log: Log,
+    pub log: LogReport,
 }
 
 /// The schema of a damaged database, and what that is known by.
@@ -96,7 +96,7 @@ pub struct Schema {
 
 /// What was taken from the write-ahead log.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Log {
+pub struct LogReport {
     /// Committed transactions whose changes were read.
     pub transactions: u64,
     /// Numbers of the database's pages, from 1 and in order, whose newest version is damaged in the log. An older version
@@ -115,17 +115,18 @@ pub struct Log {
 /// When `to` is there already or cannot be written; when another salvage writes it; when nothing of the database can be read;
 /// when a newer Lar or another program made it; when it is a link and its log lies beside that; when somebody writes to its log
 /// meanwhile. A write-ahead log that cannot be read is no error: [`Log::unreadable`] says so.
-pub fn salvage(damaged: &Path, to: &Path) -> Result<Salvaged, Error> {
+pub fn salvage(damaged: &Path, to: &Path) -> Result<SalvageReport, Error> {
     let damaged = &location::locate(damaged)?;
-    let files = Files::make(damaged, to)?;
+    let files = WorkingFiles::make(damaged, to)?;
     let log = apply_log(damaged, &files)?;
-    let before = reached::Before::read(&files.copy)?;
-    let header = repair::header(&files.copy)?;
+    let before = page_account::OriginalFile::read(&files.copy)?;
+    let header = repair::repair_header(&files.copy)?;
     let schema = identify::schema(&files.copy, damaged, header)?;
     let unmended = Definitions::of_copy(&files.copy);
-    let is_mended = schema::mend(&files.copy, schema.number)?;
+    let is_mended = schema::repair_definitions(&files.copy, schema.number)?;
     let source = Source::open(&files.copy)?;
-    let accounts = reached::account(&files.copy, &before, &Definitions::of_copy(&files.copy), &unmended)?;
+    let accounts =
+        page_account::count_pages(&files.copy, &before, &Definitions::of_copy(&files.copy), &unmended)?;
     let target = Connection::open(&files.unfinished)?;
     target
         .execute_batch("PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF; PRAGMA foreign_keys = OFF")?;
@@ -140,7 +141,7 @@ pub fn salvage(damaged: &Path, to: &Path) -> Result<Salvaged, Error> {
     if is_mended && tables.iter().all(|table| table.saved == 0) {
         return Err(Error::Corrupt { path: None, faults: vec!["nothing of it can be read".into()] });
     }
-    let unlinked = repair::links(&target)?;
+    let unlinked = repair::repair_references(&target)?;
     // As one transaction, so that words are written together and not text by text: ten times faster, and 1 % smaller. Without
     // `VACUUM` all the same: it made a new database of 8 MB 2 % smaller (November 2026), and takes as much room again.
     target.execute_batch("BEGIN")?;
@@ -152,17 +153,17 @@ pub fn salvage(damaged: &Path, to: &Path) -> Result<Salvaged, Error> {
     drop((source, target));
     refuse_damaged(&files.unfinished)?;
     let database = files.finish()?;
-    Ok(Salvaged { database, schema, tables, unreached_pages: accounts.unreached, unlinked, log })
+    Ok(SalvageReport { database, schema, tables, unreached_pages: accounts.unreached, unlinked, log })
 }
 
 /// Brings the new database to the newest schema, where that can be done. When it is opened otherwise, a migration takes memories that
 /// are not there for erased ones, and here they may be lost.
 fn bring_to_newest(target: &Connection, schema: u32) -> Result<(), Error> {
-    if schema >= migrations::known() {
+    if schema >= migrations::newest_schema() {
         return Ok(());
     }
     target.execute_batch("BEGIN")?;
-    let mut brought = migrations::make_from(target, schema, migrations::known());
+    let mut brought = migrations::make_from(target, schema, migrations::newest_schema());
     if schema < answer_memories::SCHEMA {
         brought = brought.and_then(|()| answer_memories::keep_lost(target));
     }
@@ -174,7 +175,7 @@ fn bring_to_newest(target: &Connection, schema: u32) -> Result<(), Error> {
 
 /// Makes the tables of a schema in a database that has none, without the rows that migrations put into them.
 fn make_empty(connection: &Connection, schema: u32) -> Result<(), Error> {
-    migrations::make(connection, schema)?;
+    migrations::create_schema(connection, schema)?;
     for table in rows::tables(connection)? {
         connection.execute(&format!("DELETE FROM \"{}\"", table.name), [])?;
     }
@@ -186,7 +187,7 @@ fn make_empty(connection: &Connection, schema: u32) -> Result<(), Error> {
 ///
 /// # Errors
 /// When the log changed meanwhile, or there is no room for the copy.
-fn apply_log(damaged: &Path, files: &Files) -> Result<Log, Error> {
+fn apply_log(damaged: &Path, files: &WorkingFiles) -> Result<LogReport, Error> {
     let applied = match wal::Log::read(damaged, &files.copy).and_then(|log| log.apply()) {
         Ok(applied) => applied,
         // No room for the copy says nothing of the log.
@@ -194,7 +195,7 @@ fn apply_log(damaged: &Path, files: &Files) -> Result<Log, Error> {
         // Somebody uses the database. What the log has now can be saved when nobody does.
         Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
             return Err(Error::Unusable {
-                path: beside(damaged, location::LOG),
+                path: beside(damaged, location::WAL_SUFFIX),
                 reason: "changed while it was read, so nothing was saved".into(),
                 step: "stop the Lar that uses this database, then try again".into(),
             });
@@ -203,7 +204,7 @@ fn apply_log(damaged: &Path, files: &Files) -> Result<Log, Error> {
             tracing::error!(database = %damaged.display(), %error, "the write-ahead log cannot be read and is left out");
             // Some of its pages may be in the copy, without those that belong to them.
             files.fill(damaged)?;
-            return Ok(Log { unreadable: Some(error.to_string()), ..Log::default() });
+            return Ok(LogReport { unreadable: Some(error.to_string()), ..LogReport::default() });
         }
     };
     let wal::Applied { transactions, skipped_pages, is_incomplete } = applied;
@@ -213,5 +214,5 @@ fn apply_log(damaged: &Path, files: &Files) -> Result<Log, Error> {
             "the newest versions of these pages are damaged in the write-ahead log: older ones are read in their place"
         );
     }
-    Ok(Log { transactions, skipped_pages, is_incomplete, unreadable: None })
+    Ok(LogReport { transactions, skipped_pages, is_incomplete, unreadable: None })
 }

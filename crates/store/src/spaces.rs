@@ -4,7 +4,7 @@
 use lar_base::{SpaceId, Timestamp, UserId};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
-use crate::{Error, Store, parsed, time};
+use crate::{Error, Store, parse_column, time};
 
 /// What a space is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,7 +67,8 @@ pub struct Grant {
 }
 
 /// The spaces of a person, theirs and those they have grants of: `?1`.
-const SEEN: &str = "SELECT spaces.*, CASE WHEN spaces.user_id = ?1 THEN NULL ELSE grants.access END AS access
+const VISIBLE_SPACES: &str =
+    "SELECT spaces.*, CASE WHEN spaces.user_id = ?1 THEN NULL ELSE grants.access END AS access
      FROM spaces LEFT JOIN grants ON grants.space_id = spaces.id AND grants.user_id = ?1
      WHERE (spaces.user_id = ?1 OR grants.user_id = ?1)";
 
@@ -117,7 +118,7 @@ impl Store {
     /// When the database fails.
     pub async fn space_list(&self, user: UserId) -> Result<Vec<Space>, Error> {
         self.read(move |connection| {
-            let sql = format!("{SEEN} ORDER BY kind = 'personal' DESC, kind, name");
+            let sql = format!("{VISIBLE_SPACES} ORDER BY kind = 'personal' DESC, kind, name");
             let mut query = connection.prepare_cached(&sql)?;
             let rows = query.query_map([user.to_string()], space)?;
             Ok(rows.collect::<Result<_, _>>()?)
@@ -129,8 +130,8 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::NotFound`], also when there is one that they may not use.
-    pub async fn space_shared(&self, user: UserId, named: String) -> Result<Space, Error> {
-        self.read(move |connection| shared_in_txn(connection, user, &named)).await
+    pub async fn space_shared(&self, user: UserId, name_or_id: String) -> Result<Space, Error> {
+        self.read(move |connection| shared_in_txn(connection, user, &name_or_id)).await
     }
 
     /// Who may use a team's space beside whose it is, by name.
@@ -146,7 +147,7 @@ impl Store {
             let rows = query.query_map([space.to_string()], |row| {
                 let write = row.get::<_, String>("access")? == "write";
                 Ok(Grant {
-                    user: parsed(row, "user_id")?,
+                    user: parse_column(row, "user_id")?,
                     name: row.get("name")?,
                     access: if write { Access::Write } else { Access::Read },
                     granted_at: time(row, "granted_at")?,
@@ -190,11 +191,11 @@ fn find_in_txn(connection: &Connection, user: UserId, agent: Option<&str>) -> Re
     Ok(query.query_row((user.to_string(), kind, name), space).optional()?)
 }
 
-fn shared_in_txn(connection: &Connection, user: UserId, named: &str) -> Result<Space, Error> {
-    let sql = format!("{SEEN} AND kind = 'team' AND (name = ?2 OR id = ?2)");
+fn shared_in_txn(connection: &Connection, user: UserId, name_or_id: &str) -> Result<Space, Error> {
+    let sql = format!("{VISIBLE_SPACES} AND kind = 'team' AND (name = ?2 OR id = ?2)");
     let mut query = connection.prepare_cached(&sql)?;
-    let found = query.query_row((user.to_string(), named), space).optional()?;
-    found.ok_or_else(|| Error::NotFound(format!("space `{named}`")))
+    let found = query.query_row((user.to_string(), name_or_id), space).optional()?;
+    found.ok_or_else(|| Error::NotFound(format!("space `{name_or_id}`")))
 }
 
 fn create_in_txn(connection: &Connection, user: UserId, kind: SpaceKind) -> Result<Space, Error> {
@@ -215,7 +216,7 @@ fn space(row: &Row<'_>) -> rusqlite::Result<Space> {
     let (kind, name): (String, String) = (row.get("kind")?, row.get("name")?);
     let access: Option<String> = row.get("access")?;
     Ok(Space {
-        id: parsed(row, "id")?,
+        id: parse_column(row, "id")?,
         kind: match kind.as_str() {
             "personal" => SpaceKind::Personal,
             "agent" => SpaceKind::Agent(name),

@@ -7,7 +7,7 @@ use lar_base::{Code, ConversationId, KeyId, TaskId, Timestamp, UserId, VisibleKe
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use crate::idempotency::note_in_txn;
-use crate::{Error, Once, Store, parsed, parsed_option, time, time_option};
+use crate::{Error, IdempotentRequest, Store, optional_time, parse_column, parse_optional_column, time};
 
 /// What is known when a task is taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,7 +99,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Conflict`] when the same request was just taken; when the database fails.
-    pub async fn task_create(&self, start: TaskStart, once: Option<Once>) -> Result<(), Error> {
+    pub async fn task_create(&self, start: TaskStart, once: Option<IdempotentRequest>) -> Result<(), Error> {
         self.write(move |connection| {
             if let Some(once) = &once {
                 note_in_txn(connection, once, &start.id.to_string())?;
@@ -147,7 +147,7 @@ impl Store {
                                                   AND messages.task_id = tasks.id
                      WHERE outcome IS NULL",
                 )?;
-                let rows = query.query_map([], |row| Ok((parsed(row, "id")?, end_of_answer(row)?)))?;
+                let rows = query.query_map([], |row| Ok((parse_column(row, "id")?, end_of_answer(row)?)))?;
                 rows.collect::<Result<_, _>>()?
             };
             for (id, end) in &abandoned {
@@ -212,7 +212,7 @@ impl Store {
             let rows = query.query_map((visible.user().to_string(), from_day, key), |row| {
                 Ok(UsageDay {
                     day: row.get("day")?,
-                    key: parsed(row, "key_id")?,
+                    key: parse_column(row, "key_id")?,
                     model: row.get("model")?,
                     tasks: row.get("tasks")?,
                     errors: row.get("errors")?,
@@ -285,7 +285,7 @@ fn end_in_txn(connection: &Connection, id: TaskId, end: &TaskEnd) -> Result<(), 
 }
 
 fn record(row: &Row<'_>) -> rusqlite::Result<TaskRecord> {
-    let end = match time_option(row, "ended_at")? {
+    let end = match optional_time(row, "ended_at")? {
         None => None,
         Some(ended_at) => Some(TaskEnd {
             ended_at,
@@ -298,9 +298,9 @@ fn record(row: &Row<'_>) -> rusqlite::Result<TaskRecord> {
         }),
     };
     Ok(TaskRecord {
-        id: parsed(row, "id")?,
-        user: parsed(row, "user_id")?,
-        conversation: parsed_option(row, "conversation_id")?,
+        id: parse_column(row, "id")?,
+        user: parse_column(row, "user_id")?,
+        conversation: parse_optional_column(row, "conversation_id")?,
         api: row.get("api")?,
         workload: row.get("workload")?,
         model: row.get("model")?,

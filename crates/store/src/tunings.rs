@@ -10,13 +10,13 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn tuning_set(&self, digest: String, machine: String, tuned: String) -> Result<(), Error> {
+    pub async fn tuning_set(&self, digest: String, machine: String, tuning: String) -> Result<(), Error> {
         self.write(move |connection| {
             connection.execute(
                 "INSERT INTO tunings (model_digest, machine, tuned, measured_at) VALUES (?1, ?2, ?3, ?4)
                  ON CONFLICT (model_digest, machine)
                  DO UPDATE SET tuned = excluded.tuned, measured_at = excluded.measured_at",
-                (digest, machine, tuned, Timestamp::now().as_millis()),
+                (digest, machine, tuning, Timestamp::now().as_millis()),
             )?;
             Ok(())
         })

@@ -15,7 +15,7 @@ use std::time::Duration;
 use lar_base::Bytes;
 use rusqlite::Connection;
 
-use crate::page::due_region;
+use crate::page::region_to_clear;
 use crate::{Error, Store, beside};
 
 /// Pages that are read in a row: 16 MiB, which takes some ten milliseconds.
@@ -24,7 +24,7 @@ const READ_PAGES: u32 = 4096;
 const CLEAR_PAGES: usize = 64;
 /// Nothing is cleared while the write-ahead log is larger than this, and how often that is looked at.
 const LOG_MAX: Bytes = Bytes::mib(32);
-const LOG_LOOK: Duration = Duration::from_secs(1);
+const LOG_CHECK_EVERY: Duration = Duration::from_secs(1);
 /// From this page number on, the first byte of an overflow page, a part of the next one's number, can be that of a B-tree page.
 /// Databases that large (128 GiB) are left as they are.
 const PAGES_MAX: u32 = 0x0200_0000;
@@ -38,7 +38,7 @@ impl Store {
         while let Some(from) = next {
             let found = self.read(move |connection| find(connection, from)).await?;
             for pages in found.pages.chunks(CLEAR_PAGES) {
-                self.wait_for_a_small_log().await;
+                self.wait_for_small_log().await;
                 let pages = pages.to_vec();
                 cleared += self.write(move |connection| clear_in_txn(connection, &pages)).await?;
             }
@@ -48,22 +48,22 @@ impl Store {
     }
 
     /// Waits while the write-ahead log is large: a long read keeps it from being moved into the database.
-    pub(crate) async fn wait_for_a_small_log(&self) {
+    pub(crate) async fn wait_for_small_log(&self) {
         let log = beside(&self.path, "-wal");
         while std::fs::metadata(&log).is_ok_and(|about| about.len() > LOG_MAX.get()) {
-            tokio::time::sleep(LOG_LOOK).await;
+            tokio::time::sleep(LOG_CHECK_EVERY).await;
         }
     }
 }
 
 /// Pages whose unallocated region is not zero, and the first page behind those that were looked at.
-struct Found {
+struct PageScan {
     pages: Vec<u32>,
     next: Option<u32>,
 }
 
 /// Looks at [`READ_PAGES`] pages from `from` on.
-fn find(connection: &Connection, from: u32) -> Result<Found, Error> {
+fn find(connection: &Connection, from: u32) -> Result<PageScan, Error> {
     // One state of the database for all of them.
     let transaction = connection.unchecked_transaction()?;
     let count: u32 = transaction.query_row("PRAGMA page_count", [], |row| row.get(0))?;
@@ -77,14 +77,14 @@ fn find(connection: &Connection, from: u32) -> Result<Found, Error> {
         for number in from..end {
             let is_due = query.query_row([number], |row| {
                 let page = row.get_ref(0)?.as_blob()?;
-                Ok(due_region(page, number, usable).is_some())
+                Ok(region_to_clear(page, number, usable).is_some())
             })?;
             if is_due {
                 pages.push(number);
             }
         }
     }
-    Ok(Found { pages, next: (end <= count).then_some(end) })
+    Ok(PageScan { pages, next: (end <= count).then_some(end) })
 }
 
 /// Clears those of these pages that need it still; returns how many.
@@ -95,7 +95,7 @@ fn clear_in_txn(connection: &Connection, pages: &[u32]) -> Result<usize, Error> 
     let mut cleared = 0;
     for number in pages {
         let mut page: Vec<u8> = query.query_row([number], |row| row.get(0))?;
-        if let Some(region) = due_region(&page, *number, usable) {
+        if let Some(region) = region_to_clear(&page, *number, usable) {
             page[region].fill(0);
             change.execute((number, page))?;
             cleared += 1;
@@ -122,7 +122,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::erasing::{erasures_to_clear, note_erasure_in_txn};
+    use crate::erasure::{count_erasure_in_txn, erasures_to_clear};
     use crate::{ConversationPatch, NewConversation, check};
 
     const CONVERSATIONS: usize = 200;
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn what_was_erased_is_nowhere_in_the_file_after_pages_were_cleared() {
+    async fn erased_text_is_nowhere_in_the_file_after_pages_are_cleared() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("lar.db");
         let store = Store::open(&path).unwrap();
@@ -182,7 +182,7 @@ mod tests {
         let store = Store::open(&directory.path().join("lar.db")).unwrap();
         assert!(store.clear_erased().await.unwrap().is_some());
         let spoil = |connection: &Connection| {
-            note_erasure_in_txn(connection)?;
+            count_erasure_in_txn(connection)?;
             connection.execute_batch("ALTER TABLE conversation_search_idx RENAME TO moved")?;
             // A row is at the end of this page, and nothing in the middle of it.
             let root = "SELECT rootpage FROM sqlite_schema WHERE name = 'erasures_to_clear'";

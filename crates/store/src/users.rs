@@ -4,7 +4,7 @@ use lar_base::{Timestamp, UserId};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use crate::idempotency::note_in_txn;
-use crate::{Error, Once, Store, parsed, time};
+use crate::{Error, IdempotentRequest, Store, parse_column, time};
 
 /// A person.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +36,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Conflict`] when somebody has this name, or the same request was just taken.
-    pub async fn user_create(&self, name: String, once: Option<Once>) -> Result<User, Error> {
+    pub async fn user_create(&self, name: String, once: Option<IdempotentRequest>) -> Result<User, Error> {
         self.write(move |connection| {
             if by_name(connection, &name)?.is_some() {
                 return Err(Error::Conflict(format!("somebody is called `{name}` already")));
@@ -149,5 +149,5 @@ fn by_name(connection: &Connection, name: &str) -> Result<Option<User>, Error> {
 }
 
 pub(crate) fn user(row: &Row<'_>) -> rusqlite::Result<User> {
-    Ok(User { id: parsed(row, "id")?, name: row.get("name")?, created_at: time(row, "created_at")? })
+    Ok(User { id: parse_column(row, "id")?, name: row.get("name")?, created_at: time(row, "created_at")? })
 }

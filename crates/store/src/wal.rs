@@ -22,7 +22,7 @@
 //! A look keeps nothing of a frame. To compare a log with its database, and for salvage, one entry is kept for each page that
 //! the log has: some 50 bytes for 4 KiB. A start compares no more than [`PAGES_COMPARED_MAX`].
 
-mod aside;
+mod copies;
 mod frames;
 #[cfg(test)]
 mod tests;
@@ -36,10 +36,10 @@ use std::time::{Duration, SystemTime};
 
 use lar_base::Bytes;
 
-use crate::location::LOG;
+use crate::location::WAL_SUFFIX;
 use crate::{Error, beside};
-pub(crate) use aside::{copies, remove_copies, set_aside};
-use frames::{Frames, Pages, Summary};
+pub(crate) use copies::{find_copies, keep_copy, remove_copies};
+use frames::{Frames, PageReader, Summary};
 
 /// A log that is larger than this is named before it is read: SQLite's own have 4 MiB where no reader holds a checkpoint up.
 const LARGE: Bytes = Bytes::mib(256);
@@ -115,7 +115,7 @@ impl std::fmt::Display for Break {
 /// # Errors
 /// When the log is there and cannot be read.
 pub(crate) fn examine(database: &Path) -> Result<Verdict, Error> {
-    let log = beside(database, LOG);
+    let log = beside(database, WAL_SUFFIX);
     if let Ok(Some((bytes, _))) = last_written(&log)
         && bytes > LARGE.get()
     {
@@ -198,7 +198,7 @@ impl Log {
     /// # Errors
     /// When the log is there and cannot be read, or is no regular file.
     pub(crate) fn read(of: &Path, database: &Path) -> io::Result<Self> {
-        let path = beside(of, LOG);
+        let path = beside(of, WAL_SUFFIX);
         let written = last_written(&path)?;
         let frames = Frames::open(&path, database)?;
         let summary = frames.summary()?;
@@ -252,7 +252,7 @@ impl Log {
         let Some(end) = end else { return Ok(nothing) };
         let Some(newest) = self.newest(end, usize::MAX)? else { return Ok(nothing) };
         let mut database = File::options().read(true).write(true).open(&self.database)?;
-        let mut pages = Pages::open(&self.path, self.frames.page_bytes)?;
+        let mut pages = PageReader::open(&self.path, self.frames.page_bytes)?;
         for (page, versions) in &newest.pages {
             if let Some(frame) = versions.intact
                 && *page <= newest.pages_after
@@ -283,7 +283,7 @@ impl Log {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             opened => opened?,
         };
-        let mut pages = Pages::open(&self.path, self.frames.page_bytes)?;
+        let mut pages = PageReader::open(&self.path, self.frames.page_bytes)?;
         for (page, versions) in newest.pages {
             if versions.intact != Some(versions.last) {
                 return Ok(false);

@@ -29,7 +29,7 @@ use lar_base::Instant;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use self::group::{Change, Group, change_once, freeing_change};
+use self::group::{ChangeFn, Group, change_once, freeing_change};
 use crate::{BUSY_MAX, Error, Reserve};
 
 /// How long emptying the log waits for reads that use it, when something was erased: a page of a list or a search is read in
@@ -49,14 +49,14 @@ const QUEUE_MAX: usize = 4096;
 const CHECKPOINT_AFTER: Duration = Duration::from_secs(60);
 
 enum Job {
-    Change(Change),
+    Change(ChangeFn),
     /// Moves the write-ahead log into the database and empties it.
-    Checkpoint(oneshot::Sender<Result<Emptied, Error>>),
+    Checkpoint(oneshot::Sender<Result<EmptyLogOutcome, Error>>),
 }
 
 /// What became of an attempt to empty the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Emptied {
+pub(crate) enum EmptyLogOutcome {
     /// The log is empty.
     Now,
     /// A read was in the way: the writer empties the log when that has ended.
@@ -116,7 +116,7 @@ impl Writer {
 
     /// Empties the write-ahead log, so that nothing is left in it of what was erased; on a full disk it uses the reserve. Waits
     /// for a short read only; those who ask while a long one lasts share its retries.
-    pub(crate) async fn checkpoint(&self) -> Result<Emptied, Error> {
+    pub(crate) async fn checkpoint(&self) -> Result<EmptyLogOutcome, Error> {
         let (answer, answered) = oneshot::channel();
         self.jobs.send(Job::Checkpoint(answer)).await.map_err(|_| Error::Closed)?;
         answered.await.map_err(|_| Error::Closed)?
@@ -133,7 +133,7 @@ struct Queue {
     changed_at: Option<Instant>,
     /// When emptying the log was last tried in vain, while it has or may have something that was erased: a read was in the way,
     /// or the first try failed. None otherwise.
-    hindered_at: Option<Instant>,
+    blocked_at: Option<Instant>,
     /// Whether the last try to empty the log failed: then the next caller tries again, since there may be room by then.
     has_failed: bool,
 }
@@ -146,7 +146,7 @@ impl Queue {
             timer: timer.ok(),
             checkpoint_after,
             changed_at: None,
-            hindered_at: None,
+            blocked_at: None,
             has_failed: false,
         }
     }
@@ -155,7 +155,7 @@ impl Queue {
     /// where something was erased. Returns none when every [`Writer`] is dropped.
     fn next(&mut self, connection: &Connection) -> Option<Job> {
         loop {
-            if self.hindered_at.is_some_and(|at| at.elapsed() >= EMPTY_AGAIN_AFTER)
+            if self.blocked_at.is_some_and(|at| at.elapsed() >= EMPTY_AGAIN_AFTER)
                 && let Err(error) = self.empty(connection, EMPTY_AGAIN_WAIT)
             {
                 tracing::debug!(%error, "the write-ahead log could not be emptied");
@@ -169,7 +169,7 @@ impl Queue {
                 self.move_log(connection);
                 continue;
             }
-            let (Some(left), Some(timer)) = (self.left(), &self.timer) else {
+            let (Some(left), Some(timer)) = (self.time_until_due(), &self.timer) else {
                 return self.jobs.blocking_recv();
             };
             let jobs = &mut self.jobs;
@@ -180,19 +180,19 @@ impl Queue {
     }
 
     /// The time until the log is due to be moved or emptied; none where it is not.
-    fn left(&self) -> Option<Duration> {
+    fn time_until_due(&self) -> Option<Duration> {
         let left = |since: Option<Instant>, after: Duration| Some(after.saturating_sub(since?.elapsed()));
         let (moved, emptied) =
-            (left(self.changed_at, self.checkpoint_after), left(self.hindered_at, EMPTY_AGAIN_AFTER));
+            (left(self.changed_at, self.checkpoint_after), left(self.blocked_at, EMPTY_AGAIN_AFTER));
         [moved, emptied].into_iter().flatten().min()
     }
 
     /// Moves the log into the database, if no read is in the way.
     fn move_log(&mut self, connection: &Connection) {
         match checkpoint(connection, Duration::ZERO) {
-            Ok(Emptied::Now) => (self.changed_at, self.hindered_at) = (None, None),
+            Ok(EmptyLogOutcome::Now) => (self.changed_at, self.blocked_at) = (None, None),
             // Another try comes later where readers still use the log.
-            Ok(Emptied::Later) => self.changed_at = Some(Instant::now()),
+            Ok(EmptyLogOutcome::Later) => self.changed_at = Some(Instant::now()),
             Err(error) => {
                 // A full disk or damage: the next change says so to somebody.
                 tracing::debug!(%error, "the write-ahead log could not be moved into the database");
@@ -202,13 +202,13 @@ impl Queue {
     }
 
     /// Empties the log of what was erased; where a read is in the way for longer than `wait`, another try is due.
-    fn empty(&mut self, connection: &Connection, wait: Duration) -> Result<Emptied, rusqlite::Error> {
+    fn empty(&mut self, connection: &Connection, wait: Duration) -> Result<EmptyLogOutcome, rusqlite::Error> {
         let emptied = checkpoint(connection, wait);
         self.has_failed = emptied.is_err();
         match emptied {
-            Ok(Emptied::Now) => (self.changed_at, self.hindered_at) = (None, None),
-            Ok(Emptied::Later) => self.hindered_at = Some(Instant::now()),
-            Err(_) => self.hindered_at = self.hindered_at.map(|_| Instant::now()),
+            Ok(EmptyLogOutcome::Now) => (self.changed_at, self.blocked_at) = (None, None),
+            Ok(EmptyLogOutcome::Later) => self.blocked_at = Some(Instant::now()),
+            Err(_) => self.blocked_at = self.blocked_at.map(|_| Instant::now()),
         }
         emptied
     }
@@ -218,10 +218,10 @@ impl Queue {
     fn empty_at_start(&mut self, connection: &Connection) {
         self.note_change();
         // So that another try is due also where this one fails.
-        self.hindered_at = Some(Instant::now());
+        self.blocked_at = Some(Instant::now());
         match self.empty(connection, EMPTY_WAIT) {
-            Ok(Emptied::Now) => {}
-            Ok(Emptied::Later) => {
+            Ok(EmptyLogOutcome::Now) => {}
+            Ok(EmptyLogOutcome::Later) => {
                 tracing::debug!("a read is in the way of emptying the write-ahead log; another try comes");
             }
             Err(error) => {
@@ -235,7 +235,7 @@ impl Queue {
         &mut self,
         connection: &Connection,
         reserve: &Reserve,
-    ) -> Result<Emptied, rusqlite::Error> {
+    ) -> Result<EmptyLogOutcome, rusqlite::Error> {
         let emptied = self.empty(connection, EMPTY_WAIT);
         if same_outcome(&emptied).is_err_and(|error| error.is_full_disk()) {
             return reserve.release_for(|| self.empty(connection, EMPTY_WAIT), Result::is_err);
@@ -249,13 +249,13 @@ impl Queue {
         &mut self,
         connection: &Connection,
         reserve: &Reserve,
-        first: oneshot::Sender<Result<Emptied, Error>>,
+        first: oneshot::Sender<Result<EmptyLogOutcome, Error>>,
     ) -> Option<Job> {
         let mut behind = None;
-        let mut asking = vec![first];
-        while asking.len() < GROUP_MAX {
+        let mut waiting_callers = vec![first];
+        while waiting_callers.len() < GROUP_MAX {
             match self.jobs.try_recv() {
-                Ok(Job::Checkpoint(answer)) => asking.push(answer),
+                Ok(Job::Checkpoint(answer)) => waiting_callers.push(answer),
                 Ok(job) => {
                     behind = Some(job);
                     break;
@@ -263,11 +263,11 @@ impl Queue {
                 Err(_) => break,
             }
         }
-        let emptied = match self.hindered_at {
-            Some(_) if !self.has_failed => Ok(Emptied::Later),
+        let emptied = match self.blocked_at {
+            Some(_) if !self.has_failed => Ok(EmptyLogOutcome::Later),
             _ => self.empty_with_reserve(connection, reserve),
         };
-        for answer in asking {
+        for answer in waiting_callers {
             let _ = answer.send(same_outcome(&emptied));
         }
         behind
@@ -322,7 +322,7 @@ fn run_with_reserve(
     connection: &Connection,
     reserve: &Reserve,
     queue: &mut Queue,
-    changes: Vec<Change>,
+    changes: Vec<ChangeFn>,
 ) -> bool {
     let run = || {
         let mut groups = Vec::with_capacity(changes.len());
@@ -354,16 +354,16 @@ fn same_outcome<T: Copy>(outcome: &Result<T, rusqlite::Error>) -> Result<T, Erro
 }
 
 /// Moves the log into the database and empties it; waits for reads that use it for `wait` at most.
-fn checkpoint(connection: &Connection, wait: Duration) -> Result<Emptied, rusqlite::Error> {
+fn checkpoint(connection: &Connection, wait: Duration) -> Result<EmptyLogOutcome, rusqlite::Error> {
     let busy = connection.busy_timeout(wait).and_then(|()| {
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0))
     });
     connection.busy_timeout(BUSY_MAX)?;
-    Ok(if busy? == 0 { Emptied::Now } else { Emptied::Later })
+    Ok(if busy? == 0 { EmptyLogOutcome::Now } else { EmptyLogOutcome::Later })
 }
 
 /// What a closure returns; its panic, which the hook has logged, as an error.
-pub(crate) fn caught<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+pub(crate) fn catch_panic<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let message = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
         let message = message.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();

@@ -6,8 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use lar_tests::Lar;
-use lar_tests::alone::lar;
 use lar_tests::damage::{flip_bits, fold_log};
+use lar_tests::offline::lar;
 use serde_json::{Value, json};
 
 use super::pages::{PAGE, Pages};
@@ -17,7 +17,7 @@ const MEMORIES: usize = 30;
 
 /// A data directory in use, which nobody serves any more, and its backup.
 fn used(data: &Path) -> PathBuf {
-    let mut house = Lar::start_on(data);
+    let mut server = Lar::start_on(data);
     let lines: String = (0..CONVERSATIONS)
         .map(|number| {
             let id = |kind: &str, at: usize| format!("{kind}_{at:032x}");
@@ -40,9 +40,9 @@ fn used(data: &Path) -> PathBuf {
             format!("{line}\n")
         })
         .collect();
-    let head = house.head("POST", "/lar/v1/conversations/import", lines.len());
+    let head = server.head("POST", "/lar/v1/conversations/import", lines.len());
     let head = head.replace("application/json", "application/x-ndjson");
-    let taken = house.raw(&head, lines.as_bytes());
+    let taken = server.raw(&head, lines.as_bytes());
     assert_eq!(
         (taken.status, taken.json()["imported"].as_u64()),
         (200, Some(CONVERSATIONS as u64)),
@@ -51,17 +51,17 @@ fn used(data: &Path) -> PathBuf {
     );
     for number in 0..MEMORIES {
         let content = format!("Barrel {number} holds salted herring.");
-        assert_eq!(house.post("/lar/v1/memories", &json!({ "content": content })).status, 201);
+        assert_eq!(server.post("/lar/v1/memories", &json!({ "content": content })).status, 201);
     }
-    let backup = house.post("/lar/v1/backups", &Value::Null).json()["path"].as_str().unwrap().into();
-    assert_eq!(house.stop(), Some(0));
+    let backup = server.post("/lar/v1/backups", &Value::Null).json()["path"].as_str().unwrap().into();
+    assert_eq!(server.stop(), Some(0));
     fold_log(data);
     backup
 }
 
 /// Lines of an export: how many conversations or memories there are.
-pub(super) fn count(house: &Lar, export: &str) -> usize {
-    let answer = house.get(&format!("/lar/v1/{export}/export"));
+pub(super) fn count(server: &Lar, export: &str) -> usize {
+    let answer = server.get(&format!("/lar/v1/{export}/export"));
     assert_eq!(answer.status, 200);
     answer.body.lines().filter(|line| !line.starts_with("{\"unreadable\"")).count()
 }
@@ -114,23 +114,23 @@ fn a_damaged_database_is_refused_and_what_can_be_read_is_saved() {
     for (what, least, damage) in &damages {
         damage();
         let damaged = fs::read(&database).unwrap();
-        let (ok, told) = lar(&data, &["serve"]);
-        assert!(!ok && told.contains(&format!("{} is damaged", database.display())), "{what}: {told}");
-        assert!(told.contains(&format!("lar backup restore {}", backup.display())), "{what}: {told}");
-        assert!(told.contains("lar backup salvage FOLDER"), "{what}: {told}");
-        let (ok, told) = lar(&data, &["doctor"]);
-        assert!(!ok && told.contains("BROKEN  database"), "{what}: {told}");
-        let (ok, told) = lar(&data, &["backup", "create"]);
-        assert!(!ok && told.contains("is damaged"), "{what}: {told}");
+        let (ok, output) = lar(&data, &["serve"]);
+        assert!(!ok && output.contains(&format!("{} is damaged", database.display())), "{what}: {output}");
+        assert!(output.contains(&format!("lar backup restore {}", backup.display())), "{what}: {output}");
+        assert!(output.contains("lar backup salvage FOLDER"), "{what}: {output}");
+        let (ok, output) = lar(&data, &["doctor"]);
+        assert!(!ok && output.contains("BROKEN  database"), "{what}: {output}");
+        let (ok, output) = lar(&data, &["backup", "create"]);
+        assert!(!ok && output.contains("is damaged"), "{what}: {output}");
         assert_eq!(fs::read(&database).unwrap(), damaged, "{what}: nothing was changed");
 
         let to = at.path().join(what.replace(' ', "-"));
-        let (ok, told) = lar(&data, &["backup", "salvage", to.to_str().unwrap()]);
-        assert!(ok && told.contains("lar conversations import"), "{what}: {told}");
-        let mut house = Lar::start_on(&to);
-        let saved = (count(&house, "conversations"), count(&house, "memories"));
+        let (ok, output) = lar(&data, &["backup", "salvage", to.to_str().unwrap()]);
+        assert!(ok && output.contains("lar conversations import"), "{what}: {output}");
+        let mut server = Lar::start_on(&to);
+        let saved = (count(&server, "conversations"), count(&server, "memories"));
         assert!(saved.0 >= least[0] && saved.1 >= least[1], "{what}: {saved:?} of {least:?}");
-        assert_eq!(house.stop(), Some(0));
+        assert_eq!(server.stop(), Some(0));
         if *what == "bits" {
             let mut other = Lar::start();
             let import = |file: &str, what: &str| {
@@ -144,30 +144,30 @@ fn a_damaged_database_is_refused_and_what_can_be_read_is_saved() {
         }
     }
     // The backup that is named brings all of it back.
-    let (ok, told) = lar(&data, &["backup", "restore", backup.to_str().unwrap()]);
-    assert!(ok, "{told}");
-    let house = Lar::start_on(&data);
-    assert_eq!((count(&house, "conversations"), count(&house, "memories")), (CONVERSATIONS, MEMORIES));
+    let (ok, output) = lar(&data, &["backup", "restore", backup.to_str().unwrap()]);
+    assert!(ok, "{output}");
+    let server = Lar::start_on(&data);
+    assert_eq!((count(&server, "conversations"), count(&server, "memories")), (CONVERSATIONS, MEMORIES));
 }
 
 #[test]
-fn damage_that_comes_while_it_serves_is_told_and_never_backed_up() {
+fn damage_found_while_serving_is_reported_and_never_backed_up() {
     let at = tempfile::tempdir().unwrap();
     let data = at.path().join("data");
     let backup = used(&data);
     let good = fs::read(&backup).unwrap();
-    let house = Lar::start_on(&data);
-    assert_eq!(house.get("/readyz").status, 200);
+    let server = Lar::start_on(&data);
+    assert_eq!(server.get("/readyz").status, 200);
     flip_bits(&data.join("lar.db"), 11, 300, 4096);
-    let made = house.post("/lar/v1/backups", &Value::Null);
+    let made = server.post("/lar/v1/backups", &Value::Null);
     assert_eq!((made.status, made.json()["code"].as_str()), (503, Some("STORE_DAMAGED")), "{}", made.body);
-    let ready = house.get("/readyz");
+    let ready = server.get("/readyz");
     assert_eq!((ready.status, ready.json()["code"].as_str()), (503, Some("STORE_DAMAGED")), "{}", ready.body);
     let left: Vec<PathBuf> =
         fs::read_dir(data.join("backups")).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert_eq!(left, std::slice::from_ref(&backup));
     assert_eq!(fs::read(&backup).unwrap(), good);
-    let (_, told) = lar(&data, &["doctor"]);
-    assert!(told.contains("BROKEN  database"), "{told}");
-    assert_eq!(house.get("/healthz").status, 200, "it lives");
+    let (_, output) = lar(&data, &["doctor"]);
+    assert!(output.contains("BROKEN  database"), "{output}");
+    assert_eq!(server.get("/healthz").status, 200, "it lives");
 }

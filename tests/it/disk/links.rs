@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use lar_tests::Lar;
-use lar_tests::alone::lar;
 use lar_tests::damage::{flip_bit, fold_log};
+use lar_tests::offline::lar;
 use serde_json::{Value, json};
 
 use super::damage::count;
@@ -50,10 +50,10 @@ fn the_log_of_a_database_that_is_linked_to_is_checked_where_it_lies() {
     assert_eq!(fs::read(&log).unwrap(), damaged, "nothing is changed");
 
     fs::write(&log, whole).unwrap();
-    let mut house = Lar::start_on(&data);
-    assert_eq!((count(&house, "conversations"), count(&house, "memories")), (CONVERSATIONS, MEMORIES));
+    let mut server = Lar::start_on(&data);
+    assert_eq!((count(&server, "conversations"), count(&server, "memories")), (CONVERSATIONS, MEMORIES));
     assert!(database.with_file_name("lar.reserve").exists(), "room is kept on the disk of the database");
-    assert_eq!(house.stop(), Some(0));
+    assert_eq!(server.stop(), Some(0));
 
     // The disk is not mounted.
     fs::rename(&database, at.join("elsewhere")).unwrap();
@@ -82,8 +82,8 @@ fn a_log_that_stayed_beside_the_link_is_refused_until_it_is_moved() {
     }
     assert!(fs::read(&stray).unwrap() == left && !log.exists(), "nothing is changed");
     fs::rename(&stray, &log).unwrap();
-    let house = Lar::start_on(&data);
-    assert_eq!((count(&house, "conversations"), count(&house, "memories")), (CONVERSATIONS, MEMORIES));
+    let server = Lar::start_on(&data);
+    assert_eq!((count(&server, "conversations"), count(&server, "memories")), (CONVERSATIONS, MEMORIES));
 }
 
 #[test]
@@ -91,18 +91,18 @@ fn a_backup_is_restored_to_where_the_link_leads() {
     let at = tempfile::tempdir().unwrap();
     let at = at.path().canonicalize().unwrap();
     let (data, disk) = (at.join("data"), at.join("disk"));
-    let mut house = Lar::start_on(&data);
-    let made = |house: &Lar, title: &str| {
-        assert_eq!(house.post("/lar/v1/conversations", &json!({ "title": title })).status, 201);
+    let mut server = Lar::start_on(&data);
+    let made = |server: &Lar, title: &str| {
+        assert_eq!(server.post("/lar/v1/conversations", &json!({ "title": title })).status, 201);
     };
-    made(&house, "before");
-    let backup = house.post("/lar/v1/backups", &Value::Null).json()["path"].as_str().unwrap().to_owned();
-    assert_eq!(house.stop(), Some(0));
+    made(&server, "before");
+    let backup = server.post("/lar/v1/backups", &Value::Null).json()["path"].as_str().unwrap().to_owned();
+    assert_eq!(server.stop(), Some(0));
     fold_log(&data);
     let database = moved(&data, &disk, &["lar.db"]);
-    let mut house = Lar::start_on(&data);
-    made(&house, "after");
-    house.kill();
+    let mut server = Lar::start_on(&data);
+    made(&server, "after");
+    server.kill();
 
     let (ok, said) = lar(&data, &["backup", "restore", &backup]);
     assert!(ok && said.contains(&format!("The database is {}.", database.display())), "{said}");
@@ -112,8 +112,8 @@ fn a_backup_is_restored_to_where_the_link_leads() {
     let aside = fs::read_dir(&disk).unwrap().map(|entry| entry.unwrap().path());
     let aside: Vec<PathBuf> = aside.filter(|path| path.is_dir()).collect();
     assert!(aside.len() == 1 && aside[0].join("lar.db").exists(), "{aside:?}");
-    let house = Lar::start_on(&data);
-    let titles = house.get("/lar/v1/conversations").body;
+    let server = Lar::start_on(&data);
+    let titles = server.get("/lar/v1/conversations").body;
     assert!(titles.contains("\"before\"") && !titles.contains("\"after\""), "{titles}");
 }
 
@@ -143,22 +143,22 @@ fn others_cannot_read_a_database_that_is_linked_to() {
 fn two_data_directories_that_link_to_one_database_are_not_served_at_once() {
     let at = tempfile::tempdir().unwrap();
     let (data, other) = (at.path().join("data"), at.path().join("other"));
-    let mut house = Lar::start_on(&data);
+    let mut server = Lar::start_on(&data);
     fs::create_dir(&other).unwrap();
     symlink(data.join("lar.db"), other.join("lar.db")).unwrap();
-    let holder = format!("process {} (lar)", house.pid());
+    let holder = format!("process {} (lar)", server.pid());
     for command in [vec!["serve"], vec!["migrate"]] {
         let (ok, said) = lar(&other, &command);
         let expected =
             format!("lar.db is in use outside this data directory: its lock is held by {holder}; stop");
         assert!(!ok && said.contains(&expected), "{command:?}: {said}");
     }
-    let held = format!("lar.db.lock is held by {holder}");
+    let lock_line = format!("lar.db.lock is held by {holder}");
     let (ok, said) = lar(&other, &["doctor"]);
-    assert!(!ok && said.contains("BROKEN  lock") && said.contains(&held), "{said}");
+    assert!(!ok && said.contains("BROKEN  lock") && said.contains(&lock_line), "{said}");
     let (_, said) = lar(&data, &["doctor"]);
     assert!(!said.contains("is held by"), "its own server has it: {said}");
-    assert_eq!(house.stop(), Some(0));
+    assert_eq!(server.stop(), Some(0));
     let (ok, said) = lar(&other, &["migrate"]);
     assert!(ok, "{said}");
 }
@@ -173,7 +173,7 @@ fn follow(said: &str) {
 
 /// A step that is copied into a shell acts on the files that it names, whatever their names are, and removes none.
 #[test]
-fn steps_can_be_followed_as_they_stand() {
+fn printed_steps_can_be_followed_as_they_stand() {
     let at = tempfile::tempdir().unwrap();
     let at = at.path().canonicalize().unwrap().join("it's my data; $HOME");
     fs::create_dir(&at).unwrap();
@@ -195,6 +195,6 @@ fn steps_can_be_followed_as_they_stand() {
     follow(&said);
     assert!(log.symlink_metadata().unwrap().is_file());
     assert!(database.with_file_name("lar.db-wal.away").is_symlink(), "the link is kept");
-    let house = Lar::start_on(&data);
-    assert_eq!((count(&house, "conversations"), count(&house, "memories")), (CONVERSATIONS, MEMORIES));
+    let server = Lar::start_on(&data);
+    assert_eq!((count(&server, "conversations"), count(&server, "memories")), (CONVERSATIONS, MEMORIES));
 }

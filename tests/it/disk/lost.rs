@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use lar_tests::Lar;
-use lar_tests::alone::lar;
+use lar_tests::offline::lar;
 use serde_json::{Value, json};
 
 fn mode(path: &Path) -> u32 {
@@ -13,15 +13,15 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[test]
-fn nothing_begins_anew_beside_what_is_left() {
+fn no_new_database_is_made_beside_the_rest_of_an_old_one() {
     let at = tempfile::tempdir().unwrap();
     let data = at.path().join("data");
-    let mut house = Lar::start_on(&data);
+    let mut server = Lar::start_on(&data);
     let key =
-        house.post("/lar/v1/keys", &json!({ "name": "app" })).json()["secret"].as_str().unwrap().to_owned();
-    assert_eq!(house.post("/lar/v1/conversations", &json!({ "title": "kept" })).status, 201);
-    let backup = house.post("/lar/v1/backups", &Value::Null).json()["path"].as_str().unwrap().to_owned();
-    assert_eq!(house.stop(), Some(0));
+        server.post("/lar/v1/keys", &json!({ "name": "app" })).json()["secret"].as_str().unwrap().to_owned();
+    assert_eq!(server.post("/lar/v1/conversations", &json!({ "title": "kept" })).status, 201);
+    let backup = server.post("/lar/v1/backups", &Value::Null).json()["path"].as_str().unwrap().to_owned();
+    assert_eq!(server.stop(), Some(0));
     let (database, secret) = (data.join("lar.db"), data.join("secret.key"));
     let (whole, kept) = (fs::read(&database).unwrap(), fs::read(&secret).unwrap());
 
@@ -31,30 +31,33 @@ fn nothing_begins_anew_beside_what_is_left() {
             _ => fs::remove_file(&database).unwrap(),
         }
         for command in [vec!["serve"], vec!["migrate"], vec!["backup", "create"], vec!["keys", "list"]] {
-            let (ok, told) = lar(&data, &command);
-            assert!(!ok && told.contains(said) && told.contains(&backup), "{what} {command:?}: {told}");
-            assert!(told.contains("lar serve --accept-data-loss"), "{told}");
+            let (ok, output) = lar(&data, &command);
+            assert!(!ok && output.contains(said) && output.contains(&backup), "{what} {command:?}: {output}");
+            assert!(output.contains("lar serve --accept-data-loss"), "{output}");
         }
-        let (_, told) = lar(&data, &["doctor"]);
-        assert!(told.contains("BROKEN  database") && told.contains(said), "{told}");
+        let (_, output) = lar(&data, &["doctor"]);
+        assert!(output.contains("BROKEN  database") && output.contains(said), "{output}");
     }
     fs::write(&database, &whole).unwrap();
     fs::remove_file(&secret).unwrap();
-    let (ok, told) = lar(&data, &["serve"]);
-    assert!(!ok && told.contains("secret.key is missing") && told.contains("none of the 2 keys"), "{told}");
+    let (ok, output) = lar(&data, &["serve"]);
+    assert!(
+        !ok && output.contains("secret.key is missing") && output.contains("none of the 2 keys"),
+        "{output}"
+    );
     assert!(!secret.exists(), "none is made");
-    let (_, told) = lar(&data, &["doctor"]);
-    assert!(told.contains("BROKEN  secret.key"), "{told}");
+    let (_, output) = lar(&data, &["doctor"]);
+    assert!(output.contains("BROKEN  secret.key"), "{output}");
 
     // With the secret all is as before; the backup that was named brings back what is lost.
     fs::write(&secret, &kept).unwrap();
     fs::remove_file(&database).unwrap();
-    let (ok, told) = lar(&data, &["backup", "restore", &backup]);
-    assert!(ok, "{told}");
-    let house = Lar::start_on(&data);
-    let head = house.head("GET", "/v1/models", 0).replace(Lar::KEY, &key);
-    assert_eq!(house.raw(&head, b"").status, 200, "the key is known");
-    drop(house);
+    let (ok, output) = lar(&data, &["backup", "restore", &backup]);
+    assert!(ok, "{output}");
+    let server = Lar::start_on(&data);
+    let head = server.head("GET", "/v1/models", 0).replace(Lar::KEY, &key);
+    assert_eq!(server.raw(&head, b"").status, 200, "the key is known");
+    drop(server);
 
     fs::write(&database, b"").unwrap();
     let mut anew = Lar::start_accepting_loss_on(&data);
@@ -80,22 +83,22 @@ fn open_to_others(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn everything_is_for_its_owner_alone() {
+fn all_files_are_readable_by_their_owner_only() {
     let at = tempfile::tempdir().unwrap();
     let data = at.path().join("data");
     fs::create_dir(&data).unwrap();
     fs::set_permissions(&data, fs::Permissions::from_mode(0o755)).unwrap();
-    let mut house = Lar::start_on(&data);
+    let mut server = Lar::start_on(&data);
     assert_eq!(
-        house.post("/lar/v1/memories", &json!({ "content": "The gate's code is on the fridge." })).status,
+        server.post("/lar/v1/memories", &json!({ "content": "The gate's code is on the fridge." })).status,
         201
     );
-    assert_eq!(house.post("/lar/v1/backups", &Value::Null).status, 201);
+    assert_eq!(server.post("/lar/v1/backups", &Value::Null).status, 201);
     let exported = at.path().join("conversations.ndjson");
-    assert!(house.cli(&["conversations", "export", exported.to_str().unwrap()]).status.success());
+    assert!(server.cli(&["conversations", "export", exported.to_str().unwrap()]).status.success());
     assert_eq!((mode(&data), open_to_others(&data)), (0o700, Vec::new()), "of a server that runs");
     assert_eq!(mode(&exported), 0o600);
-    assert_eq!(house.stop(), Some(0));
+    assert_eq!(server.stop(), Some(0));
 
     // As an older Lar left it.
     for (name, mode) in [("lar.db", 0o644), ("owner.key", 0o644), ("backups", 0o755)] {
@@ -103,16 +106,16 @@ fn everything_is_for_its_owner_alone() {
     }
     fs::write(data.join("lar.before-schema-9.db"), b"").unwrap();
     fs::set_permissions(data.join("lar.before-schema-9.db"), fs::Permissions::from_mode(0o644)).unwrap();
-    let (_, told) = lar(&data, &["doctor"]);
+    let (_, output) = lar(&data, &["doctor"]);
     let owner = data.join("owner.key");
     let others = format!("others can use {} (mode 644)", owner.display());
     assert!(
-        told.lines().any(|line| line.starts_with("BROKEN  permissions") && line.ends_with(&others)),
-        "{told}"
+        output.lines().any(|line| line.starts_with("BROKEN  permissions") && line.ends_with(&others)),
+        "{output}"
     );
-    assert!(told.contains(&format!("→ chmod 600 {}", owner.display())), "{told}");
+    assert!(output.contains(&format!("→ chmod 600 {}", owner.display())), "{output}");
     assert_eq!(mode(&owner), 0o644, "doctor changes nothing");
-    let mut house = Lar::start_on(&data);
+    let mut server = Lar::start_on(&data);
     assert_eq!(open_to_others(&data), Vec::<String>::new());
-    assert_eq!(house.stop(), Some(0));
+    assert_eq!(server.stop(), Some(0));
 }

@@ -24,8 +24,8 @@ fn answer(mut socket: &TcpStream) -> Option<()> {
     let request = lines.next()?;
     lines.find(String::is_empty)?;
     if request.contains("/raw/main/") {
-        let told = "HTTP/1.1 200 OK\r\ncontent-length: 9\r\nconnection: close\r\n\r\nno digest";
-        return socket.write_all(told.as_bytes()).ok();
+        let response = "HTTP/1.1 200 OK\r\ncontent-length: 9\r\nconnection: close\r\n\r\nno digest";
+        return socket.write_all(response.as_bytes()).ok();
     }
     let head = "HTTP/1.1 200 OK\r\netag: \"one\"\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n";
     socket.write_all(head.as_bytes()).ok()?;
@@ -45,9 +45,9 @@ fn a_download_without_an_end_stops_before_the_disk_is_full_and_leaves_nothing() 
     let disk = Disk::new("size=128m");
     let mut pull = disk.command(&["models", "pull", "hf:owner/repo/endless.gguf", "--name", "endless"]);
     let done = pull.env_remove("LAR_MODELS_DIR").env("LAR_HUB", endless_hub()).output().unwrap();
-    let told = String::from_utf8_lossy(&done.stderr);
-    assert!(!done.status.success() && told.contains("the models directory has 6"), "{told}");
-    assert!(told.contains(" free, 64 MiB are needed"), "it stopped while there was room: {told}");
+    let output = String::from_utf8_lossy(&done.stderr);
+    assert!(!done.status.success() && output.contains("the models directory has 6"), "{output}");
+    assert!(output.contains(" free, 64 MiB are needed"), "it stopped while there was room: {output}");
     assert_eq!(left(disk.outside().join("models/partial")), Vec::<String>::new());
     assert_eq!(left(disk.outside().join("models/blobs")), Vec::<String>::new());
 }

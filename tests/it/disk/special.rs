@@ -6,8 +6,8 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use lar_tests::Lar;
-use lar_tests::alone::said;
 use lar_tests::damage::fold_log;
+use lar_tests::offline::output_text;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 /// Seconds after which a command counts as one that waits for ever.
@@ -17,7 +17,7 @@ const SECONDS_MAX: &str = "60";
 fn lar(data: &Path, arguments: &[&str]) -> (Option<i32>, String) {
     let mut command = Lar::command_through(&["timeout", "--signal=KILL", SECONDS_MAX], data);
     let done = command.args(arguments).output().unwrap();
-    (done.status.code(), said(&done))
+    (done.status.code(), output_text(&done))
 }
 
 fn make_pipe(path: &Path) {
@@ -26,8 +26,8 @@ fn make_pipe(path: &Path) {
 
 /// A data directory whose server was stopped in order.
 fn stopped(data: &Path) {
-    let mut house = Lar::start_on(data);
-    assert_eq!(house.stop(), Some(0));
+    let mut server = Lar::start_on(data);
+    assert_eq!(server.stop(), Some(0));
     fold_log(data);
 }
 
@@ -82,9 +82,9 @@ fn a_pipe_or_a_device_in_the_place_of_a_file_is_refused_and_never_waited_for() {
     // These are made anew, or done without.
     fs::remove_file(data.join("lar.reserve")).unwrap();
     make_pipe(&data.join("lar.reserve"));
-    let mut house = Lar::start_on(&data);
-    assert_eq!(house.get("/readyz").status, 200);
-    assert_eq!(house.stop(), Some(0));
+    let mut server = Lar::start_on(&data);
+    assert_eq!(server.get("/readyz").status, 200);
+    assert_eq!(server.stop(), Some(0));
 }
 
 /// What SQLite does not open in the place of the files that it keeps beside a database. It opens a database with such a file

@@ -7,8 +7,8 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
-use lar_tests::alone::lar;
 use lar_tests::damage::{flip_bit, fold_log};
+use lar_tests::offline::lar;
 use lar_tests::{Disk, Lar};
 use serde_json::{Value, json};
 
@@ -73,7 +73,7 @@ pub(super) fn killed(data: &Path) {
 }
 
 #[test]
-fn a_damaged_log_is_refused_and_what_it_holds_is_saved() {
+fn a_damaged_log_is_refused_and_its_transactions_are_salvaged() {
     let at = tempfile::tempdir().unwrap();
     let data = at.path().join("data");
     killed(&data);
@@ -179,16 +179,16 @@ fn a_bit_of_the_last_transaction_is_logged_and_the_log_is_kept() {
 #[test]
 fn a_server_starts_with_an_incomplete_log_on_a_full_disk() {
     let disk = Disk::new("size=100m");
-    let mut house = disk.start();
+    let mut server = disk.start();
     let (log, reserve) = (disk.outside().join("lar.db-wal"), disk.outside().join("lar.reserve"));
     // More where the log was emptied meanwhile.
     let _ = (0..TRIES_MAX * CONVERSATIONS)
         .find(|number| {
-            assert_eq!(super::conversation(&house, &format!("Talk {number}")).0, 201);
+            assert_eq!(super::conversation(&server, &format!("Talk {number}")).0, 201);
             *number >= CONVERSATIONS && frames(&log) > CONVERSATIONS
         })
         .expect("the log has what was written");
-    house.kill();
+    server.kill();
     let copies = || files(&disk.outside()).into_iter().filter(|(name, _)| name.contains("aside"));
     let damage = || {
         flip_bit(&log, fs::metadata(&log).unwrap().len() - 100, 5);
@@ -221,9 +221,9 @@ fn a_server_starts_with_an_incomplete_log_on_a_full_disk() {
     let said = open();
     assert!(said.contains("No copy of the log could be kept: its disk is full"), "{said}");
     assert_eq!(copies().count(), 0);
-    let house = disk.start();
-    assert_eq!(house.get("/readyz").status, 200);
-    assert!(count(&house, "conversations") >= CONVERSATIONS - 1);
+    let server = disk.start();
+    assert_eq!(server.get("/readyz").status, 200);
+    assert!(count(&server, "conversations") >= CONVERSATIONS - 1);
 }
 
 /// Ends the writing when the test ends, also where it fails.
@@ -241,13 +241,13 @@ fn a_log_that_is_being_written_is_not_called_damaged() {
     const ROUNDS: [usize; 2] = [8, 100];
     let at = tempfile::tempdir().unwrap();
     let data = at.path().join("data");
-    let house = Lar::start_on(&data);
+    let server = Lar::start_on(&data);
     let (written, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
     std::thread::scope(|threads| {
         threads.spawn(|| {
             while !is_over.load(Relaxed) {
                 let title = format!("Talk {}", written.load(Relaxed));
-                let made = house.post("/lar/v1/conversations", &json!({ "title": title }));
+                let made = server.post("/lar/v1/conversations", &json!({ "title": title }));
                 assert_eq!(made.status, 201, "{}", made.body);
                 written.fetch_add(1, Relaxed);
             }
@@ -272,9 +272,9 @@ fn a_log_that_is_being_written_is_not_called_damaged() {
 fn salvage_goes_on_without_a_log_that_cannot_be_read() {
     let at = tempfile::tempdir().unwrap();
     let data = at.path().join("data");
-    let mut house = Lar::start_on(&data);
-    write_some(&house);
-    assert_eq!(house.stop(), Some(0));
+    let mut server = Lar::start_on(&data);
+    write_some(&server);
+    assert_eq!(server.stop(), Some(0));
     fold_log(&data);
     std::os::unix::fs::symlink("/proc/self/mem", data.join("lar.db-wal")).unwrap();
     let (ok, said) = lar(&data, &["serve"]);

@@ -3,7 +3,7 @@
 use lar_tests::{Answer, Lar};
 use serde_json::{Value, json};
 
-use super::{found, said, with};
+use super::{save_text, search_ids, with};
 
 const APIS: [&str; 5] =
     ["/v1/chat/completions", "/v1/responses", "/v1/messages", "/api/chat", "/v1/chat/completions#stream"];
@@ -41,22 +41,22 @@ fn key(lar: &Lar, more: &Value) -> String {
 }
 
 #[test]
-fn every_api_recalls_when_it_is_asked_to() {
+fn every_api_recalls_on_request() {
     let lar = Lar::start();
-    let id = said(&lar, "The wifi of the cabin is called Birch-7.");
+    let id = save_text(&lar, "The wifi of the cabin is called Birch-7.");
     let question = "What is the wifi of the cabin called?";
     for api in APIS {
         let off = say(&lar, api, "default", question, "");
         assert_eq!((off.status, header(&off, "x-lar-recalled")), (200, None), "{api} {}", off.body);
-        let told = |model: &str, headers: &str| {
+        let recalled_by = |model: &str, headers: &str| {
             let answer = say(&lar, api, model, question, headers);
             assert_eq!(answer.status, 200, "{api} {}", answer.body);
             header(&answer, "x-lar-recalled")
         };
-        assert_eq!(told("default", "x-lar-memory: recall\r\n"), Some(id.clone()), "{api}");
-        assert_eq!(told("default+memory", ""), Some(id.clone()), "{api}");
-        assert_eq!(told("default+memory", "x-lar-memory: off\r\n"), None, "{api}");
-        assert_eq!(told("default", "x-lar-memory: recall\r\nx-agent-id: someone\r\n"), None, "{api}");
+        assert_eq!(recalled_by("default", "x-lar-memory: recall\r\n"), Some(id.clone()), "{api}");
+        assert_eq!(recalled_by("default+memory", ""), Some(id.clone()), "{api}");
+        assert_eq!(recalled_by("default+memory", "x-lar-memory: off\r\n"), None, "{api}");
+        assert_eq!(recalled_by("default", "x-lar-memory: recall\r\nx-agent-id: someone\r\n"), None, "{api}");
     }
     let of = |memory: bool| move |task: &Value| task["memory"].is_null() != memory;
     let tasks = lar.until("the tasks are recorded", |lar| {
@@ -81,7 +81,7 @@ fn every_api_recalls_when_it_is_asked_to() {
 }
 
 #[test]
-fn what_a_person_asks_to_remember_is_remembered_once() {
+fn a_memory_that_a_person_asks_for_is_saved_once() {
     let lar = Lar::start();
     for (number, api) in APIS.into_iter().enumerate() {
         let text = format!("Remember that locker {number} of the gym opens with 44{number}7.");
@@ -90,35 +90,35 @@ fn what_a_person_asks_to_remember_is_remembered_once() {
         let again = say(&lar, api, "default+memory", &text, "");
         assert_eq!(header(&again, "x-lar-saved"), None, "{api}: the same request again");
     }
-    assert_eq!(found(&lar, "Which code opens locker 2?").len(), APIS.len());
+    assert_eq!(search_ids(&lar, "Which code opens locker 2?").len(), APIS.len());
     let forget = say(&lar, APIS[0], "default+memory", "Forget that locker 3 of the gym opens with 4437.", "");
     assert!(header(&forget, "x-lar-forgotten").is_some(), "{}", forget.head);
 }
 
 #[test]
-fn what_an_app_heard_is_looked_at_as_a_message_is() {
+fn a_message_from_an_app_is_handled_like_a_chat_message() {
     let lar = Lar::start();
-    let heard = |text: &str| {
+    let send_message = |text: &str| {
         let answer = lar.post("/lar/v1/memories/heard", &json!({ "content": text }));
         assert_eq!(answer.status, 200, "{}", answer.body);
         answer.json()
     };
-    let saved = heard("Remember that the dentist is on 4 May at noon.");
+    let saved = send_message("Remember that the dentist is on 4 May at noon.");
     assert_eq!(saved["saved"].as_array().unwrap().len(), 1, "{saved}");
-    let moved = heard("The dentist is on 5 May at noon now, not on 4 May.");
+    let moved = send_message("The dentist is on 5 May at noon now, not on 4 May.");
     assert_eq!(moved["saved"].as_array().unwrap().len(), 1, "{moved}");
-    assert_eq!(heard("I live in a small house by the lake.")["waiting"], 1);
+    assert_eq!(send_message("I live in a small house by the lake.")["waiting"], 1);
     let nothing = json!({ "saved": [], "forgotten": [], "waiting": 0, "refused": [] });
-    assert_eq!(heard("What a day!"), nothing);
+    assert_eq!(send_message("What a day!"), nothing);
     assert_eq!(
-        heard("Forget that the dentist is on 5 May at noon.")["forgotten"].as_array().unwrap().len(),
+        send_message("Forget that the dentist is on 5 May at noon.")["forgotten"].as_array().unwrap().len(),
         1
     );
     assert_eq!(lar.post("/lar/v1/memories/heard", &json!({ "content": " " })).status, 400);
 }
 
 #[test]
-fn an_apps_own_requests_and_what_tools_say_write_nothing() {
+fn background_requests_of_apps_and_tool_results_save_nothing() {
     let lar = Lar::start();
     let remember = "Remember that the gate of the farm opens with 5512.";
     let chat = |body: Value| {
@@ -164,7 +164,7 @@ fn an_apps_own_requests_and_what_tools_say_write_nothing() {
 #[test]
 fn a_key_says_what_memory_does_and_may_do() {
     let lar = Lar::start();
-    let id = said(&lar, "The wifi of the cabin is called Birch-7.");
+    let id = save_text(&lar, "The wifi of the cabin is called Birch-7.");
     let ask = |key: &str, model: &str, text: &str, headers: &str| {
         let body =
             json!({ "model": model, "max_tokens": 2, "messages": [{ "role": "user", "content": text }] });
@@ -202,9 +202,9 @@ fn a_key_says_what_memory_does_and_may_do() {
 }
 
 #[test]
-fn a_prompt_that_fills_the_context_goes_without() {
+fn a_prompt_that_fills_the_context_gets_no_memories() {
     let lar = Lar::start_with("[engines]\ncontext_tokens_max = 512");
-    said(&lar, "The wifi of the cabin is called Birch-7.");
+    save_text(&lar, "The wifi of the cabin is called Birch-7.");
     let long = format!("What is the wifi of the cabin called?{}", " cabin".repeat(440));
     let answer = say(&lar, APIS[0], "default+memory", &long, "");
     assert_eq!((answer.status, header(&answer, "x-lar-recalled")), (200, None), "{}", answer.body);

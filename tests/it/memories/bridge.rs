@@ -16,7 +16,7 @@ fn data(answer: &Answer) -> Value {
 }
 
 #[test]
-fn a_plugin_of_old_finds_what_it_knew() {
+fn an_old_plugin_finds_its_memories() {
     let lar = Lar::start();
     let say = |tool: &str, body: Value| data(&call(&lar, "claw", tool, &body));
     let made = say(
@@ -53,7 +53,7 @@ fn a_plugin_of_old_finds_what_it_knew() {
 }
 
 #[test]
-fn what_goes_wrong_has_its_shape() {
+fn errors_have_the_format_of_the_bridge() {
     let lar = Lar::start();
     for (tool, body, status, part) in [
         ("search", json!({}), 400, "query"),
@@ -65,9 +65,9 @@ fn what_goes_wrong_has_its_shape() {
         ("dream", json!({}), 404, "/bridge/dream"),
     ] {
         let answer = call(&lar, "claw", tool, &body);
-        let told = answer.json();
+        let reply = answer.json();
         assert_eq!(answer.status, status, "{tool} {}", answer.body);
-        assert!(told["success"] == false && told["error"].as_str().unwrap().contains(part), "{told}");
+        assert!(reply["success"] == false && reply["error"].as_str().unwrap().contains(part), "{reply}");
     }
     let nobody = with(&lar, "", "POST", "/bridge/search", &json!({ "query": "q" }));
     assert_eq!((nobody.status, &nobody.json()["success"]), (401, &json!(false)));

@@ -3,7 +3,7 @@
 use lar_tests::Lar;
 use serde_json::{Value, json};
 
-use super::{found, said, with};
+use super::{save_text, search_ids, with};
 
 fn conversation(lar: &Lar, body: &Value) -> String {
     lar.post("/lar/v1/conversations", body).json()["id"].as_str().unwrap().to_owned()
@@ -14,15 +14,15 @@ fn say(lar: &Lar, conversation: &str, content: &str) -> Value {
     let body = json!({ "content": content, "max_tokens": 4 });
     let answer = lar.post(&format!("/lar/v1/conversations/{conversation}/messages"), &body);
     assert_eq!(answer.status, 200, "{}", answer.body);
-    let (name, begun) = answer.events().into_iter().next().unwrap();
+    let (name, first_event) = answer.events().into_iter().next().unwrap();
     assert_eq!(name, "message");
     let kept = lar.get(&format!("/lar/v1/conversations/{conversation}")).json();
-    let of = |message: &&Value| message["id"] == begun["answer"]["id"];
+    let of = |message: &&Value| message["id"] == first_event["answer"]["id"];
     let mut kept = kept["messages"].as_array().unwrap().iter().find(of).unwrap()["memory"].clone();
     for one in kept.pointer_mut("/recalled").and_then(Value::as_array_mut).into_iter().flatten() {
         one.as_object_mut().unwrap().remove("cited");
     }
-    assert_eq!(kept, begun["answer"]["memory"], "what was told is kept with the answer");
+    assert_eq!(kept, first_event["answer"]["memory"], "what was told is kept with the answer");
     kept
 }
 
@@ -32,10 +32,10 @@ fn texts(memory: &Value, field: &str) -> Vec<String> {
 }
 
 #[test]
-fn what_an_answer_says_of_memory_is_cited_and_counts_as_use() {
+fn memories_used_in_an_answer_are_cited_and_count_as_use() {
     let lar = Lar::start();
-    let id = said(&lar, "The wifi of the cabin is called Birch-7.");
-    let other = said(&lar, "The cabin was painted green in spring.");
+    let id = save_text(&lar, "The wifi of the cabin is called Birch-7.");
+    let other = save_text(&lar, "The cabin was painted green in spring.");
     let chat = conversation(&lar, &json!({}));
     let path = format!("/lar/v1/conversations/{chat}/messages");
     let question = "What is the wifi of the cabin called?";
@@ -71,7 +71,7 @@ fn what_an_answer_says_of_memory_is_cited_and_counts_as_use() {
     assert_eq!(memory(&other)["version"], 1, "what was recalled at most is not of use for that");
 
     let lar = Lar::start_with("[memory]\nchat = \"recall\"\n");
-    let id = super::said(&lar, "The wifi of the cabin is called Birch-7.");
+    let id = super::save_text(&lar, "The wifi of the cabin is called Birch-7.");
     let chat = conversation(&lar, &json!({}));
     let path = format!("/lar/v1/conversations/{chat}/messages");
     let answer =
@@ -84,7 +84,7 @@ fn what_an_answer_says_of_memory_is_cited_and_counts_as_use() {
 }
 
 #[test]
-fn what_is_asked_for_is_remembered_recalled_and_forgotten() {
+fn requested_memories_are_saved_recalled_and_forgotten() {
     let lar = Lar::start();
     let monday = conversation(&lar, &json!({}));
     let memory = say(&lar, &monday, "Hi! Please remember that my dentist is Dr. Okafor.");
@@ -123,9 +123,9 @@ fn what_is_asked_for_is_remembered_recalled_and_forgotten() {
 }
 
 #[test]
-fn an_erased_memory_is_no_longer_told_beside_the_answers_that_had_it() {
+fn an_erased_memory_disappears_from_the_answers_that_used_it() {
     let lar = Lar::start();
-    let id = said(&lar, "My dentist is Dr. Okafor.");
+    let id = save_text(&lar, "My dentist is Dr. Okafor.");
     let chat = conversation(&lar, &json!({}));
     let memory = say(&lar, &chat, "Who is my dentist?");
     assert_eq!(texts(&memory, "recalled"), ["My dentist is Dr. Okafor."]);
@@ -135,21 +135,21 @@ fn an_erased_memory_is_no_longer_told_beside_the_answers_that_had_it() {
 
     assert_eq!(lar.send("DELETE", &format!("/lar/v1/memories/{id}?erase=true"), &Value::Null).status, 204);
     let kept = lar.get(&format!("/lar/v1/conversations/{chat}")).json();
-    let told = |at: usize| kept["messages"][at]["memory"].clone();
+    let memory_of = |at: usize| kept["messages"][at]["memory"].clone();
     assert_eq!(
-        (&told(1)["recalled"][0]["id"], told(1)["recalled"][0].get("content")),
+        (&memory_of(1)["recalled"][0]["id"], memory_of(1)["recalled"][0].get("content")),
         (&json!(id), Some(&json!("")))
     );
-    assert_eq!(texts(&told(3), "saved"), ["My dentist is Dr. Weber now."]);
-    assert_eq!(told(3)["saved"][0].get("instead_of"), None);
+    assert_eq!(texts(&memory_of(3), "saved"), ["My dentist is Dr. Weber now."]);
+    assert_eq!(memory_of(3)["saved"][0].get("instead_of"), None);
     let exported = lar.get("/lar/v1/conversations/export").body;
     assert!(exported.contains("Dr. Weber now") && !exported.contains("Okafor"), "{exported}");
 }
 
 #[test]
-fn a_good_answer_says_that_what_it_was_given_was_of_use() {
+fn a_good_rating_counts_as_use_of_the_recalled_memories() {
     let lar = Lar::start();
-    let id = said(&lar, "The boiler was serviced in June 2025.");
+    let id = save_text(&lar, "The boiler was serviced in June 2025.");
     let talk = conversation(&lar, &json!({}));
     say(&lar, &talk, "When was the boiler serviced?");
     let messages = lar.get(&format!("/lar/v1/conversations/{talk}")).json()["messages"].clone();
@@ -174,7 +174,7 @@ fn a_good_answer_says_that_what_it_was_given_was_of_use() {
 }
 
 #[test]
-fn what_is_only_told_waits_for_a_word() {
+fn plain_statements_wait_in_the_inbox() {
     let lar = Lar::start();
     let talk = conversation(&lar, &json!({}));
     let memory = say(&lar, &talk, "I play the oboe in an orchestra. Which reeds are good?");
@@ -186,7 +186,7 @@ fn what_is_only_told_waits_for_a_word() {
     let accepted = lar.post(&format!("/lar/v1/memories/inbox/{id}/accept"), &json!({})).json();
     assert_eq!(accepted["decision"], "create");
     assert_eq!(lar.get("/lar/v1/memories/inbox").json()["data"], json!([]));
-    assert_eq!(found(&lar, "Which instrument do I play?").len(), 1);
+    assert_eq!(search_ids(&lar, "Which instrument do I play?").len(), 1);
     assert_eq!(say(&lar, &talk, "I play the oboe in an orchestra.").get("waiting"), None, "it is known");
 
     say(&lar, &talk, "My bike was stolen last week.");
@@ -200,7 +200,7 @@ fn what_is_only_told_waits_for_a_word() {
 #[test]
 fn secrets_temporary_chats_and_narrow_keys_leave_nothing() {
     let lar = Lar::start();
-    said(&lar, "The garage code is on the back of the door.");
+    save_text(&lar, "The garage code is on the back of the door.");
     let talk = conversation(&lar, &json!({}));
     let secret = format!("Remember that the token is ghp_{}", "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8");
     let memory = say(&lar, &talk, &secret);
@@ -229,30 +229,30 @@ fn secrets_temporary_chats_and_narrow_keys_leave_nothing() {
 #[test]
 fn a_key_without_memory_read_sees_no_memory_beside_answers() {
     let lar = Lar::start();
-    said(&lar, "My dentist is Dr. Okafor.");
+    save_text(&lar, "My dentist is Dr. Okafor.");
     let talk = conversation(&lar, &json!({}));
     say(&lar, &talk, "Who is my dentist?");
     let scopes = ["inference", "conversations", "memory:write"];
     let made = lar.post("/lar/v1/keys", &json!({ "name": "narrow", "scopes": scopes })).json();
     let narrow = format!("authorization: Bearer {}\r\n", made["secret"].as_str().unwrap());
     let path = format!("/lar/v1/conversations/{talk}/messages");
-    let mut told = String::new();
+    let mut shown = String::new();
     for said in ["My dentist is Dr. Weber now.", "Forget that.", "Please forget who my dentist is."] {
         let answer = with(&lar, &narrow, "POST", &path, &json!({ "content": said, "max_tokens": 4 }));
         let memory = answer.events()[0].1["answer"]["memory"].clone();
         assert!(memory["saved"].is_array() || memory["forgotten"].is_array(), "{said}: {memory}");
-        told += &memory.to_string();
+        shown += &memory.to_string();
     }
     let kept = format!("/lar/v1/conversations/{talk}");
     let seen = |path: &str| with(&lar, &narrow, "GET", path, &Value::Null);
     let messages = seen(&kept).json()["messages"].clone();
     assert!(messages[1]["memory"]["recalled"][0]["id"].is_string(), "{messages}");
     for message in messages.as_array().unwrap() {
-        told += &message["memory"].to_string();
+        shown += &message["memory"].to_string();
     }
     let line: Value =
         serde_json::from_str(seen("/lar/v1/conversations/export").body.lines().next().unwrap()).unwrap();
-    told += &line["messages"][1]["memory"].to_string();
+    shown += &line["messages"][1]["memory"].to_string();
     let rated = with(
         &lar,
         &narrow,
@@ -260,20 +260,20 @@ fn a_key_without_memory_read_sees_no_memory_beside_answers() {
         &format!("{path}/{}/feedback", messages[1]["id"].as_str().unwrap()),
         &json!({ "rating": "bad" }),
     );
-    told += &rated.json()["memory"].to_string();
-    assert!(!told.contains("Okafor") && !told.contains("Weber"), "{told}");
+    shown += &rated.json()["memory"].to_string();
+    assert!(!shown.contains("Okafor") && !shown.contains("Weber"), "{shown}");
     assert!(lar.get(&kept).body.contains("Okafor"), "who may read sees it");
 }
 
 #[test]
 fn memory_can_be_kept_out_of_chats() {
     let lar = Lar::start_with("[memory]\nchat = \"recall\"\n");
-    said(&lar, "The boiler was serviced in June 2025.");
+    save_text(&lar, "The boiler was serviced in June 2025.");
     let talk = conversation(&lar, &json!({}));
     let memory = say(&lar, &talk, "Remember that I like tea. When was the boiler serviced?");
     assert_eq!((texts(&memory, "recalled").len(), memory.get("saved")), (1, None));
     let lar = Lar::start_with("[memory]\nchat = \"off\"\n");
-    said(&lar, "The boiler was serviced in June 2025.");
+    save_text(&lar, "The boiler was serviced in June 2025.");
     let talk = conversation(&lar, &json!({}));
     assert_eq!(say(&lar, &talk, "When was the boiler serviced?"), Value::Null);
 }

@@ -3,10 +3,10 @@
 use lar_tests::Lar;
 use serde_json::json;
 
-use super::{found, remember, said, search, with};
+use super::{remember, save_text, search, search_ids, with};
 
 #[test]
-fn what_is_told_is_there_and_comes_back_as_given() {
+fn a_saved_memory_is_returned_as_it_was_sent() {
     let lar = Lar::start();
     let body = json!({
         "content": "  We moved the billing database to Postgres.  ", "kind": "decision",
@@ -28,13 +28,13 @@ fn what_is_told_is_there_and_comes_back_as_given() {
         assert_eq!(memory[field], *value, "{field}");
     }
     assert!(memory["retrievability"].as_f64().unwrap() > 0.999);
-    assert_eq!(found(&lar, "what do we use for billing data?"), [id]);
+    assert_eq!(search_ids(&lar, "what do we use for billing data?"), [id]);
 }
 
 #[test]
 fn the_same_again_is_not_stored_twice_and_a_request_sent_again_neither() {
     let lar = Lar::start();
-    let id = said(&lar, "I take my coffee without sugar.");
+    let id = save_text(&lar, "I take my coffee without sugar.");
     let again = lar.post("/lar/v1/memories", &json!({ "content": "I take my coffee without sugar." }));
     assert_eq!((again.status, again.json()["id"].as_str()), (200, Some(id.as_str())));
     assert_eq!(again.json()["created"], false);
@@ -67,7 +67,7 @@ fn secrets_are_refused_or_left_out_and_nowhere_in_the_data() {
     assert_eq!(refused.json()["errors"][0]["field"], "items[1].tags", "{}", refused.body);
     assert!(!refused.body.contains("hunter22"));
     assert_eq!(lar.get("/lar/v1/memories/stats").json()["memories"], 0, "all or none");
-    let path = format!("/lar/v1/memories/{}", said(&lar, "The router stands in the hall."));
+    let path = format!("/lar/v1/memories/{}", save_text(&lar, "The router stands in the hall."));
     for (body, field) in [
         (json!({ "content": "my password is hunter22" }), "content"),
         (json!({ "tags": ["my password is hunter22"] }), "tags"),
@@ -90,7 +90,7 @@ fn secrets_are_refused_or_left_out_and_nowhere_in_the_data() {
 }
 
 #[test]
-fn what_held_a_secret_can_wait_in_the_inbox_without_it() {
+fn a_redacted_text_can_wait_in_the_inbox() {
     let lar = Lar::start_with("[memory]\nsecrets = \"quarantine\"\n");
     for path in ["/lar/v1/memories", "/lar/v1/memories/smart"] {
         let refused =
@@ -116,7 +116,7 @@ fn long_texts_are_found_by_any_of_their_passages() {
     let lar = Lar::start();
     let filler = "The committee met and spoke about the weather of the season at some length. ".repeat(200);
     let content = format!("{filler}\n\nThe spare key lies under the blue flowerpot.\n\n{filler}");
-    let id = said(&lar, &content);
+    let id = save_text(&lar, &content);
     let hit = &search(&lar, &json!({ "query": "where is the spare key?" }))["results"][0];
     assert_eq!((hit["id"].as_str(), hit["truncated"].as_bool()), (Some(id.as_str()), Some(true)));
     assert!(hit["content"].as_str().unwrap().contains("blue flowerpot"), "{}", hit["content"]);
@@ -125,7 +125,7 @@ fn long_texts_are_found_by_any_of_their_passages() {
 }
 
 #[test]
-fn what_cannot_be_a_memory_is_refused_with_the_field() {
+fn invalid_memories_are_refused_with_the_field() {
     let lar = Lar::start();
     let many: Vec<String> = (0..10_000).map(|at| format!("t{at}")).collect();
     let cases = [
@@ -155,13 +155,13 @@ fn what_cannot_be_a_memory_is_refused_with_the_field() {
     let gone = json!({ "content": "x", "after": "mem_0192aaaaaaaa7aaaaaaaaaaaaaaaaaaa" });
     assert_eq!(lar.post("/lar/v1/memories", &gone).status, 404);
     let far = remember(&lar, &json!({ "content": "the far future", "occurred_at": "9999-12-30T00:00:00Z" }));
-    assert_eq!(found(&lar, "far future"), [far]);
-    let mixed = said(&lar, "Привет мир, 東京の天気 👩‍👩‍👧 \u{202e}reversed \u{7}bell");
-    assert_eq!(found(&lar, "東京")[0], mixed);
+    assert_eq!(search_ids(&lar, "far future"), [far]);
+    let mixed = save_text(&lar, "Привет мир, 東京の天気 👩‍👩‍👧 \u{202e}reversed \u{7}bell");
+    assert_eq!(search_ids(&lar, "東京")[0], mixed);
 }
 
 #[test]
-fn without_an_embedder_words_still_find_and_say_that_they_are_alone() {
+fn without_an_embedder_keyword_search_works_and_says_so() {
     let lar = Lar::start_without_models();
     let made = lar.post("/lar/v1/memories", &json!({ "content": "The spare key is under the flowerpot." }));
     assert_eq!(made.status, 201, "{}", made.body);

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use lar_tests::Lar;
-use lar_tests::made::{POOLING_CLS, POOLING_MEAN, gguf_embedder};
+use lar_tests::generated_models::{POOLING_CLS, POOLING_MEAN, gguf_embedder};
 use serde_json::{Value, json};
 
-use super::{found, ids, said, search};
+use super::{ids, save_text, search, search_ids};
 
 #[test]
 fn a_disk_that_fills_up_in_mid_batch_loses_nothing_and_keeps_no_half() {
@@ -42,7 +42,7 @@ fn a_disk_that_fills_up_in_mid_batch_loses_nothing_and_keeps_no_half() {
         taken * 50,
         "whole batches, all of them"
     );
-    assert_eq!(found(&lar, "Barrel 0-7").len(), 10, "searching goes on");
+    assert_eq!(search_ids(&lar, "Barrel 0-7").len(), 10, "searching goes on");
     let gone = lar.get("/lar/v1/memories?limit=1").json()["data"][0]["id"].as_str().unwrap().to_owned();
     // Even forgetting may need room; what is refused changed nothing.
     let _ = lar.send("DELETE", &format!("/lar/v1/memories/{gone}"), &Value::Null);
@@ -67,11 +67,11 @@ fn searches_go_on_while_the_embedder_is_exchanged() {
         assert!(pulled.status.success(), "{}", String::from_utf8_lossy(&pulled.stderr));
     };
     pull(&gguf_embedder(one.path(), POOLING_MEAN), "first-embedder");
-    let probe = said(&lar, "The lighthouse keeper is called Zephyrine.");
+    let probe = save_text(&lar, "The lighthouse keeper is called Zephyrine.");
     for number in 0..200 {
-        said(&lar, &format!("Buoy number {number} is green."));
+        save_text(&lar, &format!("Buoy number {number} is green."));
     }
-    assert_eq!(found(&lar, "Who keeps the lighthouse?")[0], probe);
+    assert_eq!(search_ids(&lar, "Who keeps the lighthouse?")[0], probe);
     pull(&gguf_embedder(two.path(), POOLING_CLS), "other-embedder");
 
     let over = AtomicBool::new(false);
@@ -80,7 +80,7 @@ fn searches_go_on_while_the_embedder_is_exchanged() {
         let searcher = threads.spawn(|| {
             let mut searches = 0;
             while !over.load(Ordering::Relaxed) {
-                assert_eq!(found(&lar, "lighthouse keeper Zephyrine")[0], probe);
+                assert_eq!(search_ids(&lar, "lighthouse keeper Zephyrine")[0], probe);
                 searches += 1;
             }
             searches
@@ -88,9 +88,9 @@ fn searches_go_on_while_the_embedder_is_exchanged() {
         let writer = threads.spawn(|| {
             let mut number = 0;
             while !over.load(Ordering::Relaxed) {
-                let id = said(&lar, &format!("Anchor {number} weighs a ton."));
+                let id = save_text(&lar, &format!("Anchor {number} weighs a ton."));
                 assert!(
-                    found(&lar, &format!("Anchor {number}")).contains(&id),
+                    search_ids(&lar, &format!("Anchor {number}")).contains(&id),
                     "what is written is found at once"
                 );
                 number += 1;
@@ -114,7 +114,7 @@ fn searches_go_on_while_the_embedder_is_exchanged() {
 #[test]
 fn vectors_of_another_size_are_kept_apart_and_made_anew() {
     let from = Lar::start();
-    said(&from, "The winch is stuck.");
+    save_text(&from, "The winch is stuck.");
     let mut line: Value = serde_json::from_str(from.get("/lar/v1/memories/export").body.trim()).unwrap();
     line["passages"][0]["dimension"] = json!(2);
     line["passages"][0]["embedder"] = json!("another");
@@ -125,7 +125,7 @@ fn vectors_of_another_size_are_kept_apart_and_made_anew() {
     let head = head.replace("application/json", "application/x-ndjson");
     let answer = to.raw(&head, line.to_string().as_bytes());
     assert_eq!(answer.json(), json!({ "imported": 1, "unchanged": 0 }), "{}", answer.body);
-    assert_eq!(found(&to, "the winch").len(), 1, "its words find it at once");
+    assert_eq!(search_ids(&to, "the winch").len(), 1, "its words find it at once");
     to.until("its vectors", |lar| {
         let found = search(lar, &json!({ "query": "the winch", "limit": 1 }));
         found["results"][0]["parts"]["meaning"].as_f64()
@@ -135,20 +135,20 @@ fn vectors_of_another_size_are_kept_apart_and_made_anew() {
 #[test]
 fn a_second_server_on_the_same_data_is_refused() {
     let lar = Lar::start();
-    said(&lar, "One at a time.");
+    save_text(&lar, "One at a time.");
     let second = lar.cli(&["serve", "--listen", "127.0.0.1:0"]);
     assert!(!second.status.success());
-    let told = String::from_utf8_lossy(&second.stderr);
-    assert!(told.contains("data directory"), "{told}");
-    assert_eq!(found(&lar, "one at a time").len(), 1);
+    let output = String::from_utf8_lossy(&second.stderr);
+    assert!(output.contains("data directory"), "{output}");
+    assert_eq!(search_ids(&lar, "one at a time").len(), 1);
 }
 
 #[test]
-fn what_is_stored_is_found_also_when_its_writer_hung_up() {
+fn a_stored_memory_is_found_also_if_its_client_disconnected() {
     let lar = Lar::start();
     // There is an index that must be kept up.
-    said(&lar, "The first of them.");
-    assert_eq!(found(&lar, "the first of them").len(), 1);
+    save_text(&lar, "The first of them.");
+    assert_eq!(search_ids(&lar, "the first of them").len(), 1);
     for number in 0..60_u64 {
         let body = json!({ "content": format!("Parcel parcel{number} waits at the gate.") }).to_string();
         let connection = lar.open(&lar.head("POST", "/lar/v1/memories", body.len()), body.as_bytes());
@@ -157,7 +157,7 @@ fn what_is_stored_is_found_also_when_its_writer_hung_up() {
         drop(connection);
     }
     // The writer is one: what was written after them all is behind them all.
-    said(&lar, "The last of them.");
+    save_text(&lar, "The last of them.");
     let page = lar.get("/lar/v1/memories?limit=200").json();
     let stored: Vec<&str> =
         page["data"].as_array().unwrap().iter().map(|one| one["content"].as_str().unwrap()).collect();

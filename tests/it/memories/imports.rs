@@ -5,7 +5,7 @@ use std::fs;
 use lar_tests::Lar;
 use serde_json::json;
 
-use super::found;
+use super::search_ids;
 
 fn import(lar: &Lar, arguments: &[&str]) -> (bool, String) {
     let done = lar.cli(&[&["memory", "import"], arguments].concat());
@@ -13,7 +13,7 @@ fn import(lar: &Lar, arguments: &[&str]) -> (bool, String) {
 }
 
 #[test]
-fn what_others_keep_is_counted_then_taken_in_once() {
+fn memories_of_other_programs_are_counted_then_imported_once() {
     let (lar, folder) = (Lar::start(), tempfile::tempdir().unwrap());
     let at = |name: &str| folder.path().join(name).display().to_string();
     let mem0 = json!({ "results": [
@@ -22,14 +22,14 @@ fn what_others_keep_is_counted_then_taken_in_once() {
         { "id": "3" },
     ] });
     fs::write(at("mem0.json"), mem0.to_string()).unwrap();
-    let (ok, told) = import(&lar, &[&at("mem0.json"), "--from", "mem0", "--dry-run"]);
-    assert!(ok && told.contains("2 would be imported (2 fact). Left out: 1 without a text."), "{told}");
+    let (ok, output) = import(&lar, &[&at("mem0.json"), "--from", "mem0", "--dry-run"]);
+    assert!(ok && output.contains("2 would be imported (2 fact). Left out: 1 without a text."), "{output}");
     assert_eq!(lar.get("/lar/v1/memories/stats").json()["memories"], 0);
-    let (ok, told) = import(&lar, &[&at("mem0.json"), "--from", "mem0"]);
-    assert!(ok && told.contains("1 imported") && told.contains("1 refused by Lar"), "{told}");
-    let (ok, told) = import(&lar, &[&at("mem0.json"), "--from", "mem0"]);
-    assert!(ok && told.contains("0 imported") && told.contains("1 were there already"), "{told}");
-    let id = found(&lar, "When is the boiler serviced?").remove(0);
+    let (ok, output) = import(&lar, &[&at("mem0.json"), "--from", "mem0"]);
+    assert!(ok && output.contains("1 imported") && output.contains("1 refused by Lar"), "{output}");
+    let (ok, output) = import(&lar, &[&at("mem0.json"), "--from", "mem0"]);
+    assert!(ok && output.contains("0 imported") && output.contains("1 were there already"), "{output}");
+    let id = search_ids(&lar, "When is the boiler serviced?").remove(0);
     let memory = lar.get(&format!("/lar/v1/memories/{id}")).json();
     assert_eq!((&memory["source"], &memory["tags"]), (&json!("mem0"), &json!(["home"])));
     assert!(memory["occurred_at"].as_str().unwrap().starts_with("2025-06-01T17:00"), "{memory}");
@@ -52,7 +52,7 @@ fn what_others_keep_is_counted_then_taken_in_once() {
         ("mem0.json", "basic-memory", "its folder is needed"),
         ("CLAUDE.md", "vestige", "no JSON"),
     ] {
-        let (ok, told) = import(&lar, &[&at(file), "--from", from]);
-        assert!(!ok && told.contains(reason), "{file} {from}: {told}");
+        let (ok, output) = import(&lar, &[&at(file), "--from", from]);
+        assert!(!ok && output.contains(reason), "{file} {from}: {output}");
     }
 }

@@ -9,8 +9,8 @@ fn the_inbox_is_listed_in_pages_as_other_lists_are() {
     let (oboe, bike, drummer) =
         ("I play the oboe in an orchestra.", "My bike was stolen last week.", "Our drummer lives in Leeds.");
     for content in [oboe, bike, drummer] {
-        let heard = lar.post("/lar/v1/memories/heard", &json!({ "content": content }));
-        assert_eq!(heard.json()["waiting"], 1, "{}", heard.body);
+        let sent = lar.post("/lar/v1/memories/heard", &json!({ "content": content }));
+        assert_eq!(sent.json()["waiting"], 1, "{}", sent.body);
     }
     let page = |query: &str| lar.get(&format!("/lar/v1/memories/inbox{query}"));
     let texts = |page: &Value| -> Vec<String> {
@@ -43,8 +43,8 @@ fn what_is_saved_in_the_same_words_waits_no_longer() {
         "My bike was stolen last week.",
         "Our drummer lives in Leeds.",
     ]) {
-        let heard = lar.post("/lar/v1/memories/heard", &json!({ "content": content }));
-        assert_eq!(heard.json()["waiting"], 1, "{}", heard.body);
+        let sent = lar.post("/lar/v1/memories/heard", &json!({ "content": content }));
+        assert_eq!(sent.json()["waiting"], 1, "{}", sent.body);
         let memory = json!({ "content": content });
         let body = if path.ends_with("batch") { json!({ "items": [memory] }) } else { memory };
         let saved = lar.post(&format!("/lar/v1/{path}"), &body);

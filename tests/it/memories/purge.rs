@@ -5,14 +5,14 @@ use std::process::Command;
 use lar_tests::Lar;
 use serde_json::Value;
 
-use super::said;
+use super::save_text;
 
 #[test]
 fn memories_are_erased_when_their_time_is_over_though_the_inbox_cannot_be_emptied() {
     let data = tempfile::tempdir().unwrap();
     let mut lar = Lar::start_on(data.path());
     let paths = ["The ferry leaves at nine.", "The harbour is closed."]
-        .map(|content| format!("/lar/v1/memories/{}", said(&lar, content)));
+        .map(|content| format!("/lar/v1/memories/{}", save_text(&lar, content)));
     let [kept, deleted] = &paths;
     assert_eq!(lar.send("DELETE", deleted, &Value::Null).status, 204);
     assert_eq!(lar.get(deleted).status, 200, "it can be brought back");

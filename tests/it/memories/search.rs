@@ -3,10 +3,10 @@
 use lar_tests::Lar;
 use serde_json::{Value, json};
 
-use super::{found, ids, remember, said, search};
+use super::{ids, remember, save_text, search, search_ids};
 
 #[test]
-fn filters_count_before_anything_is_ranked() {
+fn filters_apply_before_ranking() {
     let lar = Lar::start();
     let add = |content: &str, more: Value| {
         let mut body = json!({ "content": content });
@@ -39,7 +39,7 @@ fn filters_count_before_anything_is_ranked() {
 }
 
 #[test]
-fn what_is_no_longer_true_is_found_only_as_of_then() {
+fn superseded_memories_are_found_only_for_their_time() {
     let lar = Lar::start();
     let old = remember(
         &lar,
@@ -49,7 +49,7 @@ fn what_is_no_longer_true_is_found_only_as_of_then() {
     );
     let new = remember(&lar, &json!({ "content": "Our database is Postgres.", "valid_from": "2026-01-01" }));
     let as_of = |time: &str| ids(&search(&lar, &json!({ "query": "our database", "as_of": time })));
-    assert_eq!(found(&lar, "our database"), [new.as_str()]);
+    assert_eq!(search_ids(&lar, "our database"), [new.as_str()]);
     assert_eq!(as_of("2025-06-01"), [old.as_str()]);
     assert_eq!(as_of("2026-06-01T00:00:00Z"), [new.as_str()]);
     assert_eq!(as_of("2024-01-01"), [""; 0]);
@@ -60,8 +60,8 @@ fn what_is_no_longer_true_is_found_only_as_of_then() {
 #[test]
 fn nothing_found_is_an_answer_and_a_query_is_never_syntax() {
     let lar = Lar::start();
-    said(&lar, "The cat sleeps on the warm radiator.");
-    assert_eq!(found(&lar, "quantum chromodynamics on a lattice"), [""; 0]);
+    save_text(&lar, "The cat sleeps on the warm radiator.");
+    assert_eq!(search_ids(&lar, "quantum chromodynamics on a lattice"), [""; 0]);
     for query in [
         "'; DROP TABLE memories; --",
         "NEAR(cat sleeps, 2)",
@@ -77,7 +77,7 @@ fn nothing_found_is_an_answer_and_a_query_is_never_syntax() {
         let answer = lar.post("/lar/v1/memories/search", &json!({ "query": query }));
         assert_eq!(answer.status, 200, "{query}: {}", answer.body);
     }
-    assert_eq!(found(&lar, "cats AND radiators").len(), 1);
+    assert_eq!(search_ids(&lar, "cats AND radiators").len(), 1);
     for (body, field) in [
         (json!({ "query": "" }), "query"),
         (json!({ "query": "x".repeat(9000) }), "query"),
@@ -92,10 +92,12 @@ fn nothing_found_is_an_answer_and_a_query_is_never_syntax() {
 }
 
 #[test]
-fn the_nearly_same_is_shown_once_and_a_budget_is_kept() {
+fn near_duplicates_are_shown_once_and_a_token_budget_is_kept() {
     let lar = Lar::start();
-    let one = said(&lar, "The meeting with the architect is on Monday at ten o'clock in the old town hall.");
-    let two = said(&lar, "The meeting with the architect is on Monday at ten o'clock in the old town hall!");
+    let one =
+        save_text(&lar, "The meeting with the architect is on Monday at ten o'clock in the old town hall.");
+    let two =
+        save_text(&lar, "The meeting with the architect is on Monday at ten o'clock in the old town hall!");
     let answer = search(&lar, &json!({ "query": "meeting with the architect" }));
     let hit = &answer["results"][0];
     assert_eq!(answer["results"].as_array().unwrap().len(), 1, "{answer}");
@@ -104,7 +106,7 @@ fn the_nearly_same_is_shown_once_and_a_budget_is_kept() {
     assert_eq!(both, [json!(one), json!(two)]);
 
     for at in 0..6 {
-        said(&lar, &format!("House number {at}: its garden has {at} apple trees and a swing."));
+        save_text(&lar, &format!("House number {at}: its garden has {at} apple trees and a swing."));
     }
     let packed = search(&lar, &json!({ "query": "garden with apple trees", "token_budget": 40 }));
     let (tokens, kept) = (packed["tokens"].as_u64().unwrap(), packed["results"].as_array().unwrap().len());
@@ -116,9 +118,9 @@ fn the_nearly_same_is_shown_once_and_a_budget_is_kept() {
 #[test]
 fn turns_of_a_dialogue_have_neighbours_and_are_found_through_the_turn_before() {
     let lar = Lar::start();
-    let asked = said(&lar, "Which day suits you for the dentist appointment?");
+    let asked = save_text(&lar, "Which day suits you for the dentist appointment?");
     let answered = remember(&lar, &json!({ "content": "Thursday afternoon, please.", "after": asked }));
-    said(&lar, "The train to the coast leaves at nine.");
+    save_text(&lar, "The train to the coast leaves at nine.");
     let answer = search(&lar, &json!({ "query": "When is the dentist appointment?", "detail": "full" }));
     assert!(ids(&answer).contains(&answered), "{answer}");
     let hit = answer["results"].as_array().unwrap().iter().find(|hit| hit["id"] == json!(answered)).unwrap();
@@ -129,33 +131,33 @@ fn turns_of_a_dialogue_have_neighbours_and_are_found_through_the_turn_before() {
 #[test]
 fn searching_changes_nothing_and_use_does() {
     let lar = Lar::start();
-    let id = said(&lar, "The wifi at the cabin is slow.");
+    let id = save_text(&lar, "The wifi at the cabin is slow.");
     let shown = || lar.get(&format!("/lar/v1/memories/{id}")).json();
     let before = shown();
     for _ in 0..20 {
-        assert_eq!(found(&lar, "wifi at the cabin"), [id.as_str()]);
+        assert_eq!(search_ids(&lar, "wifi at the cabin"), [id.as_str()]);
     }
     assert_eq!((&shown()["stability"], &shown()["version"]), (&before["stability"], &before["version"]));
     let useful = lar.post(&format!("/lar/v1/memories/{id}/feedback"), &json!({ "feedback": "useful" }));
     assert_eq!(useful.json()["version"], 2, "{}", useful.body);
     let outdated = lar.post(&format!("/lar/v1/memories/{id}/feedback"), &json!({ "feedback": "outdated" }));
     assert_eq!(outdated.status, 200, "{}", outdated.body);
-    assert_eq!(found(&lar, "wifi at the cabin"), [""; 0]);
+    assert_eq!(search_ids(&lar, "wifi at the cabin"), [""; 0]);
 }
 
 #[test]
 fn a_query_that_the_embedder_cannot_read_finds_its_words_only() {
     let lar = Lar::start();
-    let thai = said(&lar, "วันเกิดของแม่คือวันที่สามพฤษภาคม");
-    let chinese = said(&lar, "备用钥匙在蓝色花盆下面");
-    said(&lar, "The boiler is serviced in June.");
+    let thai = save_text(&lar, "วันเกิดของแม่คือวันที่สามพฤษภาคม");
+    let chinese = save_text(&lar, "备用钥匙在蓝色花盆下面");
+    save_text(&lar, "The boiler is serviced in June.");
     for nothing in ["🎉🎉🎉", "กาแฟอร่อย", "🚀 ✨", "…!?"] {
         let answer = search(&lar, &json!({ "query": nothing }));
         assert_eq!(ids(&answer), Vec::<String>::new(), "{nothing}: {answer}");
         assert_eq!(answer["mode"], "words", "{nothing}");
     }
-    assert_eq!(found(&lar, "蓝色花盆"), [chinese.as_str()], "by its characters");
-    assert_eq!(found(&lar, "วันเกิดของแม่คือวันที่สามพฤษภาคม"), [thai.as_str()], "by its words");
+    assert_eq!(search_ids(&lar, "蓝色花盆"), [chinese.as_str()], "by its characters");
+    assert_eq!(search_ids(&lar, "วันเกิดของแม่คือวันที่สามพฤษภาคม"), [thai.as_str()], "by its words");
     let english = search(&lar, &json!({ "query": "When is the heater serviced?" }));
     assert_eq!((ids(&english).len(), &english["mode"]), (1, &json!("hybrid")), "{english}");
 }
@@ -167,8 +169,13 @@ const TOO_LARGE: &str = "`token_budget` must be a whole number from 0 to 1844674
 fn a_budget_of_no_tokens_is_refused_by_every_tool_and_api() {
     let lar = Lar::start();
     let refused = lar.post("/lar/v1/memories/search", &json!({ "query": "ladder", "token_budget": 0 }));
-    let told = "`token_budget` must be at least 1";
-    assert_eq!((refused.status, refused.json()["detail"].as_str()), (400, Some(told)), "{}", refused.body);
+    let expected = "`token_budget` must be at least 1";
+    assert_eq!(
+        (refused.status, refused.json()["detail"].as_str()),
+        (400, Some(expected)),
+        "{}",
+        refused.body
+    );
     let headers = format!(
         "authorization: Bearer {}\r\naccept: application/json, text/event-stream\r\nmcp-protocol-version: 2025-11-25\r\n",
         Lar::KEY
@@ -185,12 +192,15 @@ fn a_budget_of_no_tokens_is_refused_by_every_tool_and_api() {
             let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params });
             lar.send_with(&headers, "POST", "/mcp", &body).json()["result"].clone()
         };
-        for (budget, told) in
-            [(json!(0), told), (json!(1e30), TOO_LARGE), (json!(2.0_f64.powi(64)), TOO_LARGE)]
+        for (budget, expected) in
+            [(json!(0), expected), (json!(1e30), TOO_LARGE), (json!(2.0_f64.powi(64)), TOO_LARGE)]
         {
             let refused = call(budget);
             assert_eq!(refused["isError"], true, "{tool}: {refused}");
-            assert!(refused["content"][0]["text"].as_str().unwrap().starts_with(told), "{tool}: {refused}");
+            assert!(
+                refused["content"][0]["text"].as_str().unwrap().starts_with(expected),
+                "{tool}: {refused}"
+            );
         }
         assert_eq!(call(json!(1))["isError"], false, "{tool}");
     }

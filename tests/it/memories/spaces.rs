@@ -3,7 +3,7 @@
 use lar_tests::{Answer, Lar};
 use serde_json::{Value, json};
 
-use super::{ids, said, with};
+use super::{ids, save_text, with};
 
 fn key(lar: &Lar, body: &Value) -> String {
     let made = lar.post("/lar/v1/keys", body).json();
@@ -15,7 +15,7 @@ fn spaces_are_apart() {
     let lar = Lar::start();
     let (editor, robot) =
         (key(&lar, &json!({ "name": "editor" })), key(&lar, &json!({ "name": "robot", "agent": "robot" })));
-    let mine = said(&lar, "My favourite colour is teal.");
+    let mine = save_text(&lar, "My favourite colour is teal.");
     let search = |headers: &str| {
         let answer =
             with(&lar, headers, "POST", "/lar/v1/memories/search", &json!({ "query": "favourite colour" }));
@@ -64,11 +64,11 @@ fn spaces_are_apart() {
 }
 
 #[test]
-fn scopes_count() {
+fn scopes_are_enforced() {
     let lar = Lar::start();
     let reader = key(&lar, &json!({ "name": "reader", "scopes": ["memory:read"] }));
     let model = key(&lar, &json!({ "name": "model", "scopes": ["inference"] }));
-    said(&lar, "The lights go out at eleven.");
+    save_text(&lar, "The lights go out at eleven.");
     let query = json!({ "query": "lights" });
     let found = with(&lar, &reader, "POST", "/lar/v1/memories/search", &query);
     assert_eq!(
@@ -189,18 +189,18 @@ fn a_team_shares_what_it_grants_and_no_more() {
 }
 
 #[test]
-fn who_read_and_wrote_last_is_told() {
+fn the_last_reader_and_writer_are_reported() {
     let lar = Lar::start();
     let editor = key(&lar, &json!({ "name": "editor" }));
-    said(&lar, "The lights go out at eleven.");
+    save_text(&lar, "The lights go out at eleven.");
     with(&lar, &editor, "POST", "/lar/v1/memories/search", &json!({ "query": "lights" }));
     let clients = lar.get("/lar/v1/memories/clients").json();
-    let told = |name: &str, field: &str| {
+    let is_reported = |name: &str, field: &str| {
         let clients = clients["data"].as_array().unwrap();
         clients.iter().find(|client| client["name"] == name).unwrap()[field].is_string()
     };
-    assert!(told("owner", "written_at") && told("editor", "read_at"));
-    assert!(!told("editor", "written_at"));
+    assert!(is_reported("owner", "written_at") && is_reported("editor", "read_at"));
+    assert!(!is_reported("editor", "written_at"));
 }
 
 /// The source of the owner's memories: a word that is in no request of the key that is tried.
@@ -341,13 +341,13 @@ fn a_key_without_memory_read_is_shown_no_memory_by_saying_what_is_known() {
         let writer = Writer::new(&lar, "same", reads);
         writer.remember("The lights go out at eleven.");
         let same = json!({ "content": "The lights go out at eleven.", "source": SOURCE });
-        let told = writer.change("POST", "/lar/v1/memories", &same);
-        assert_eq!(told["created"], false);
+        let outcome = writer.change("POST", "/lar/v1/memories", &same);
+        assert_eq!(outcome["created"], false);
         writer.change("POST", "/lar/v1/memories/batch", &json!({ "items": [same] }));
         let new = json!({ "content": "The gate stays open." });
-        let told = writer.send("POST", "/lar/v1/memories", &new).json();
-        assert_eq!(told["created"], true);
-        assert_eq!(told.get("content"), reads.then(|| &new["content"]));
+        let outcome = writer.send("POST", "/lar/v1/memories", &new).json();
+        assert_eq!(outcome["created"], true);
+        assert_eq!(outcome.get("content"), reads.then(|| &new["content"]));
 
         for (known, said, decision) in [
             ("Tomasz leads Atlas.", "Tomasz leads Atlas.", "reinforce"),
@@ -422,8 +422,8 @@ fn a_key_without_memory_read_is_shown_no_memory_by_tools() {
         let after = json!({ "content": "And the doors?", "after": turn });
         assert!(!writer.tool("memory_save", &after).body.contains(SOURCE));
         for feedback in ["useful", "wrong", "outdated"] {
-            let told = writer.tool("memory_feedback", &json!({ "id": turn, "feedback": feedback }));
-            writer.checked("memory_feedback", &told);
+            let outcome = writer.tool("memory_feedback", &json!({ "id": turn, "feedback": feedback }));
+            writer.checked("memory_feedback", &outcome);
         }
         writer.checked("memory_forget", &writer.tool("memory_forget", &json!({ "id": turn })));
 

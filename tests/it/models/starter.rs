@@ -1,6 +1,6 @@
 //! What `default` stands for after `lar models pull --starter`, wherever an earlier try ended.
 
-use lar_tests::made::{POOLING_MEAN, gguf_embedder};
+use lar_tests::generated_models::{POOLING_MEAN, gguf_embedder};
 use lar_tests::{chat_model, split_gguf};
 use serde_json::{Value, json};
 

@@ -50,7 +50,7 @@ fn a_start_beside_busy_programs_takes_no_core_away() {
 }
 
 #[test]
-fn fewer_threads_than_cores_are_told_with_the_reason() {
+fn fewer_threads_than_cores_are_reported_with_the_reason() {
     let cores = device::cores();
     if cores < 2 {
         return;

@@ -121,13 +121,16 @@ fn custom_tools_and_old_functions_are_called_in_their_own_shape() {
     let mut streamed = custom;
     streamed["stream"] = json!(true);
     let events = lar.post("/v1/chat/completions", &chat(streamed)).events();
-    let told: Vec<&Value> = events
+    let reported: Vec<&Value> = events
         .iter()
         .map(|(_, data)| &data["choices"][0]["delta"]["tool_calls"][0])
         .filter(|call| !call.is_null())
         .collect();
-    assert_eq!(told.len(), 1, "the input is told whole: {told:?}");
-    assert_eq!((&told[0]["custom"]["input"], &told[0]["custom"]["name"]), (&json!(input), &json!("run")));
+    assert_eq!(reported.len(), 1, "the input is told whole: {reported:?}");
+    assert_eq!(
+        (&reported[0]["custom"]["input"], &reported[0]["custom"]["name"]),
+        (&json!(input), &json!("run"))
+    );
 
     let functions = json!({ "functions": [weather()["function"]], "function_call": { "name": "weather" },
         "messages": user, "max_tokens": 200 });
@@ -163,10 +166,10 @@ fn several_prompts_are_completed_and_echoed() {
     let (one, two) = (alone("one two three"), alone("red green"));
     let text = |answer: &Value, index: usize| answer["choices"][index]["text"].as_str().unwrap().to_owned();
     let both = body(json!({ "prompt": ["one two three", "red green"], "n": 2, "best_of": 2 })).json();
-    let told: Vec<(u64, String)> =
+    let reported: Vec<(u64, String)> =
         (0..4).map(|at| (both["choices"][at]["index"].as_u64().unwrap(), text(&both, at))).collect();
     let expected = [(0, text(&one, 0)), (1, text(&one, 0)), (2, text(&two, 0)), (3, text(&two, 0))];
-    assert_eq!(told, expected);
+    assert_eq!(reported, expected);
     let tokens = |answer: &Value, name: &str| answer["usage"][name].as_u64().unwrap();
     let read = tokens(&one, "prompt_tokens") + tokens(&two, "prompt_tokens");
     assert_eq!((tokens(&both, "prompt_tokens"), tokens(&both, "completion_tokens")), (read, 12));
@@ -195,7 +198,7 @@ fn several_prompts_are_completed_and_echoed() {
 
 /// What evaluation harnesses score answers with.
 #[test]
-fn a_prompts_own_probabilities_are_told() {
+fn logprobs_of_a_prompt_are_returned() {
     let lar = Lar::start();
     let body = |more: Value| {
         let mut body = json!({ "temperature": 0, "logprobs": 2 });
@@ -225,16 +228,16 @@ fn a_prompts_own_probabilities_are_told() {
     assert!((1..tokens).all(|at| logprob(at) <= 0.0));
     assert!(logprob(tokens - 3) > -1.0, "what was said eleven times is likely: {}", logprob(tokens - 3));
     // What follows a prefix is as likely as the model says when it writes it.
-    let begun = body(json!({ "prompt": prompt, "max_tokens": 3, "echo": true })).json();
-    let told = begun["choices"][0]["logprobs"]["token_logprobs"].as_array().unwrap().clone();
-    assert_eq!(told.len(), tokens + 3);
-    let text = begun["choices"][0]["text"].as_str().unwrap();
+    let echoed = body(json!({ "prompt": prompt, "max_tokens": 3, "echo": true })).json();
+    let reported = echoed["choices"][0]["logprobs"]["token_logprobs"].as_array().unwrap().clone();
+    assert_eq!(reported.len(), tokens + 3);
+    let text = echoed["choices"][0]["text"].as_str().unwrap();
     let again = body(json!({ "prompt": text, "max_tokens": 0, "echo": true })).json();
     let again = again["choices"][0]["logprobs"]["token_logprobs"].as_array().unwrap().clone();
-    assert_eq!(again.len(), told.len());
-    for (at, (told, again)) in told.iter().zip(&again).enumerate().skip(1) {
-        let apart = (told.as_f64().unwrap() - again.as_f64().unwrap()).abs();
-        assert!(apart < 0.05, "token {at}: {told} and {again}");
+    assert_eq!(again.len(), reported.len());
+    for (at, (reported, again)) in reported.iter().zip(&again).enumerate().skip(1) {
+        let apart = (reported.as_f64().unwrap() - again.as_f64().unwrap()).abs();
+        assert!(apart < 0.05, "token {at}: {reported} and {again}");
     }
     let streamed = body(json!({ "prompt": prompt, "max_tokens": 0, "echo": true, "stream": true }));
     let streamed: Vec<Value> = streamed
@@ -272,7 +275,7 @@ fn a_stream_that_is_stopped_ends_with_an_error_and_done() {
         let events: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("data: ")).collect();
         let [.., error, done] = events.as_slice() else { panic!("{text}") };
         let error: Value = serde_json::from_str(error).unwrap();
-        let told = json!({ "message": "the task was cancelled", "type": "cancelled", "param": null, "code": "cancelled" });
-        assert_eq!((&error["error"], *done), (&told, "[DONE]"), "{path}");
+        let reported = json!({ "message": "the task was cancelled", "type": "cancelled", "param": null, "code": "cancelled" });
+        assert_eq!((&error["error"], *done), (&reported, "[DONE]"), "{path}");
     }
 }

@@ -46,7 +46,7 @@ fn a_response_is_its_keys_alone() {
 }
 
 #[test]
-fn what_is_under_way_when_the_server_dies_has_failed() {
+fn responses_in_progress_fail_when_the_server_dies() {
     let directory = tempfile::tempdir().unwrap();
     let mut lar = Lar::start_on(directory.path());
     let over = lar.post("/v1/responses", &hello(json!({}))).json();
@@ -72,7 +72,7 @@ fn a_task_that_fails_is_one_line_of_the_log_with_the_id_of_its_request() {
     let followed = hello(json!({
         "background": true, "stream": true, "input": "Tell a long story.", "max_output_tokens": 3000, "temperature": 0,
     }));
-    for (path, body, told) in [
+    for (path, body, expected) in [
         ("/v1/responses", followed, "event: response.failed\n"),
         ("/v1/chat/completions", chat(true), "data: {\"error\":"),
         ("/v1/chat/completions", chat(false), "HTTP/1.1 502 "),
@@ -85,7 +85,7 @@ fn a_task_that_fails_is_one_line_of_the_log_with_the_id_of_its_request() {
         lar.kill_workers();
         let mut answer = String::new();
         socket.read_to_string(&mut answer).unwrap();
-        assert!(answer.contains(told), "{path}: {answer}");
+        assert!(answer.contains(expected), "{path}: {answer}");
         let tasks = lar.until("the task to be recorded", |lar| {
             let tasks = lar.get("/lar/v1/tasks").json();
             (tasks["data"][0]["state"] == "error").then_some(tasks)
@@ -173,15 +173,15 @@ fn an_input_beyond_the_context_loses_its_oldest_items_where_truncation_is_auto()
     let left_out = cut.head.lines().find_map(|line| line.strip_prefix("x-lar-truncated: ")).unwrap();
     let left_out: usize = left_out.parse().unwrap();
     assert!((40..80).contains(&left_out), "{left_out}");
-    let told = cut.json();
-    assert_eq!(told["truncation"], "auto");
-    let tokens_in = told["usage"]["input_tokens"].as_u64().unwrap();
+    let response = cut.json();
+    assert_eq!(response["truncation"], "auto");
+    let tokens_in = response["usage"]["input_tokens"].as_u64().unwrap();
     assert!((60..256).contains(&tokens_in), "{tokens_in}");
-    assert_eq!(told["timings"]["predicted_n"], told["usage"]["output_tokens"]);
+    assert_eq!(response["timings"]["predicted_n"], response["usage"]["output_tokens"]);
     // The same as if the client had left them out; what is stored is all that it sent.
     let shorter = lar.post("/v1/responses", &ask(json!({ "input": input[left_out..] })));
     assert_eq!(shorter.json()["usage"]["input_tokens"], tokens_in);
-    let items = lar.get(&format!("/v1/responses/{}/input_items?limit=100", id(&told))).json();
+    let items = lar.get(&format!("/v1/responses/{}/input_items?limit=100", id(&response))).json();
     assert_eq!(items["data"].as_array().unwrap().len(), input.len());
 
     let body = |truncation: &str| json!({ "model": "default", "input": input, "instructions": "You are brief.", "truncation": truncation });

@@ -29,11 +29,11 @@ fn main() {
     let mut confinement = Confinement { read: vec![readable.clone()], ..Confinement::default() };
     match kind.as_str() {
         "graphics" | "server" => {
-            let graphics = lar_sandbox::graphics();
+            let graphics = lar_sandbox::find_gpu_files();
             confinement.read.extend(graphics.read);
             confinement.write = graphics.write;
             confinement.profile =
-                if kind == "server" { Profile::Server { port: PORT } } else { Profile::Graphics };
+                if kind == "server" { Profile::Server { port: PORT } } else { Profile::Gpu };
         }
         _ => confinement.memory_max = Some(Bytes::mib(128)),
     }

@@ -139,9 +139,9 @@ impl Fixture {
             let state = stateful.then(|| self.new_state());
             return Ok(InputRequiredResult::new(Some(self.inputs(names)?), state).into());
         };
-        let told: Vec<String> = names.iter().map(|name| format!("{name}: {}", given[*name])).collect();
+        let pairs: Vec<String> = names.iter().map(|name| format!("{name}: {}", given[*name])).collect();
         let ok = if stateful { "state-ok " } else { "" };
-        text(&format!("{ok}{}", told.join(", ")))
+        text(&format!("{ok}{}", pairs.join(", ")))
     }
 
     /// Asks for what the client says that it can give, and nothing else.

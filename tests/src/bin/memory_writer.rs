@@ -8,8 +8,8 @@ use std::path::Path;
 
 use lar_base::{KeyId, MemoryId, SpaceId, Timestamp};
 use lar_store::{
-    Change, Embedder, Memory, MemoryChange, MemoryKind, MemoryPatch, Moved, NewChunk, NewMemory, Provenance,
-    Store, Strength, Vectors,
+    Change, Embedder, ExportedMemory, Memory, MemoryChange, MemoryKind, MemoryPatch, NewChunk, NewMemory,
+    Provenance, Store, Strength, Vectors,
 };
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -40,21 +40,21 @@ async fn write(store: &Store, space: SpaceId) -> Outcome {
     let change = |action: &'static str| Change::new(key, action, None);
     let patch = |id, patch, chunks| MemoryChange { id, patch, chunks, expected: None };
     let mut step = 0;
-    let mut done = async |store: &Store| -> Outcome {
+    let mut report_step = async |store: &Store| -> Outcome {
         step += 1;
         println!("{step} {}", state(store, space).await?);
         Ok(std::io::stdout().flush()?)
     };
-    done(store).await?;
+    report_step(store).await?;
     let first: Vec<NewMemory> =
         (1..=3).map(|number| new(space, key, number, "The mill stands by the river.")).collect();
     store.memories_create(first, change("create"), None).await?;
-    done(store).await?;
+    report_step(store).await?;
     let correction = new(space, key, 4, "The mill stands on the hill.");
     let superseded =
         MemoryPatch { superseded: Some(Some((id(4), Timestamp::from_millis(5)))), ..MemoryPatch::default() };
     store
-        .memories_decide(
+        .memories_apply_decision(
             spaces(),
             Some(correction),
             vec![patch(id(1), superseded, Vec::new())],
@@ -62,29 +62,41 @@ async fn write(store: &Store, space: SpaceId) -> Outcome {
             None,
         )
         .await?;
-    done(store).await?;
+    report_step(store).await?;
     let text = "The mill grinds rye. ".repeat(400);
     let edit = MemoryPatch { content: Some((text.clone(), [9; 32])), ..MemoryPatch::default() };
     store
-        .memories_decide(spaces(), None, vec![patch(id(2), edit, chunks(&text))], change("edit"), None)
+        .memories_apply_decision(
+            spaces(),
+            None,
+            vec![patch(id(2), edit, chunks(&text))],
+            change("edit"),
+            None,
+        )
         .await?;
-    done(store).await?;
+    report_step(store).await?;
     let decision = store.memory_last_decision(spaces(), id(4)).await?[0].decision;
     store.memory_undo(spaces(), id(4), decision, Vec::new(), change("undo")).await?;
-    done(store).await?;
+    report_step(store).await?;
     let deleted = MemoryPatch { deleted_at: Some(Some(Timestamp::from_millis(7))), ..MemoryPatch::default() };
     store
-        .memories_decide(spaces(), None, vec![patch(id(3), deleted, Vec::new())], change("forget"), None)
+        .memories_apply_decision(
+            spaces(),
+            None,
+            vec![patch(id(3), deleted, Vec::new())],
+            change("forget"),
+            None,
+        )
         .await?;
-    done(store).await?;
+    report_step(store).await?;
     store.memories_erase(spaces(), vec![id(3)]).await?;
-    done(store).await?;
+    report_step(store).await?;
     store.memories_import(space, vec![moved(space, key, 5), moved(space, key, 6)]).await?;
-    done(store).await?;
+    report_step(store).await?;
     let batch: Vec<NewMemory> =
         (10..40).map(|number| new(space, key, number, &format!("Sack {number} holds flour."))).collect();
     store.memories_create(batch, change("create"), None).await?;
-    done(store).await
+    report_step(store).await
 }
 
 fn id(number: u32) -> MemoryId {
@@ -124,7 +136,7 @@ fn chunks(content: &str) -> Vec<NewChunk> {
     chunks
 }
 
-fn moved(space: SpaceId, key: KeyId, number: u32) -> Moved {
+fn moved(space: SpaceId, key: KeyId, number: u32) -> ExportedMemory {
     let NewMemory { id, kind, content, tags, provenance, strength, hash, chunks, .. } =
         new(space, key, number, "The miller sings.");
     let at = Timestamp::from_millis(3);
@@ -150,19 +162,19 @@ fn moved(space: SpaceId, key: KeyId, number: u32) -> Moved {
         updated_at: at,
         deleted_at: None,
     };
-    Moved { memory, chunks, history: Vec::new() }
+    ExportedMemory { memory, chunks, history: Vec::new() }
 }
 
 /// All memories with their passages and histories in one number, but for times and ids that differ in each run; also
 /// what the passages are made of again, so that rows that disagree show.
 async fn state(store: &Store, space: SpaceId) -> Result<String, Box<dyn std::error::Error>> {
-    let mut told = String::new();
-    for Moved { memory, chunks, history } in store.memories_export(space, 0, 1000).await?.memories {
+    let mut dump = String::new();
+    for ExportedMemory { memory, chunks, history } in store.memories_export(space, 0, 1000).await?.memories {
         let made = self::chunks(&memory.content);
         let agree = made == chunks;
         let actions: Vec<(String, bool)> =
             history.into_iter().map(|change| (change.action, change.undone_by.is_some())).collect();
-        told.push_str(&format!(
+        dump.push_str(&format!(
             "{} {} {:?} {} {} {agree} {actions:?}\n",
             memory.id,
             memory.content,
@@ -171,8 +183,8 @@ async fn state(store: &Store, space: SpaceId) -> Result<String, Box<dyn std::err
             memory.deleted_at.is_some(),
         ));
     }
-    let disagree = told.lines().filter(|line| line.contains(" false [")).count();
-    let sum = told
+    let disagree = dump.lines().filter(|line| line.contains(" false [")).count();
+    let sum = dump
         .bytes()
         .fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     Ok(format!("{sum:016x}-{disagree}"))

@@ -40,14 +40,14 @@ pub fn read_files(paths: &[PathBuf]) -> Result<Metadata, Error> {
 struct Part {
     parameters: u64,
     /// `split.no`, from 0, and `split.count`; a file of its own has none.
-    place: Option<(u64, u64)>,
+    position: Option<(u64, u64)>,
 }
 
 impl Part {
     /// Checks that this is file `at` of `count`.
     fn check(&self, at: usize, count: usize) -> Result<(), Error> {
         let expected = (count > 1).then_some((at as u64, count as u64));
-        let said = self.place.filter(|(_, count)| *count > 1);
+        let said = self.position.filter(|(_, count)| *count > 1);
         if said == expected {
             return Ok(());
         }
@@ -68,7 +68,7 @@ fn part(reader: impl Read + Seek, size: u64) -> Result<Part, Error> {
         Some(Value::Number(number)) if (0.0..1e6).contains(number) => Some(*number as u64),
         _ => None,
     };
-    Ok(Part { parameters, place: number("split.no").zip(number("split.count")) })
+    Ok(Part { parameters, position: number("split.no").zip(number("split.count")) })
 }
 
 #[cfg(test)]
@@ -77,14 +77,14 @@ mod tests {
 
     #[test]
     fn a_file_in_the_wrong_place_is_refused() {
-        let file = |place| Part { parameters: 1, place };
+        let file = |position| Part { parameters: 1, position };
         assert_eq!(file(None).check(0, 1), Ok(()));
         assert_eq!(file(Some((0, 1))).check(0, 1), Ok(()));
         assert_eq!(file(Some((1, 3))).check(1, 3), Ok(()));
-        for (place, at, count) in
+        for (position, at, count) in
             [(Some((0, 3)), 0, 1), (Some((0, 3)), 1, 3), (Some((1, 2)), 1, 3), (None, 1, 2)]
         {
-            assert!(file(place).check(at, count).is_err(), "{place:?} as {at} of {count}");
+            assert!(file(position).check(at, count).is_err(), "{position:?} as {at} of {count}");
         }
     }
 }

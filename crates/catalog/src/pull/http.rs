@@ -6,7 +6,7 @@ use futures_util::StreamExt as _;
 use lar_egress::{Method, Request, Response, Trust};
 use tokio::io::AsyncWriteExt as _;
 
-use super::{Fetched, FetchedWeights, Hub, Puller, sweep};
+use super::{FetchedFiles, FetchedWeights, Hub, Puller, sweep};
 use crate::Error;
 
 /// A git-lfs pointer is about 130 bytes long.
@@ -22,7 +22,7 @@ impl Puller {
         trust: Trust,
         promised: Option<String>,
         partial: &Path,
-    ) -> Result<Fetched, Error> {
+    ) -> Result<FetchedFiles, Error> {
         let (part, tag) = (partial.with_extension("part"), partial.with_extension("etag"));
         let mut request = Request::new(Method::Get, url, trust);
         let have = std::fs::metadata(&part).map_or(0, |file| file.len());
@@ -83,7 +83,7 @@ impl Puller {
             if done >= reported + REPORT_EVERY_BYTES {
                 reported = done;
                 self.directory.check_room(0)?;
-                self.tell_downloading(done, total);
+                self.report_download(done, total);
             }
         }
         file.flush().await.map_err(Error::io(part))?;
@@ -96,7 +96,7 @@ impl Puller {
         repository: &str,
         file: &str,
         partial: &Path,
-    ) -> Result<Fetched, Error> {
+    ) -> Result<FetchedFiles, Error> {
         let Hub { url: hub, trust } = &self.hub;
         let response = self.egress.send(self.hub.pointer(repository, file)).await?;
         if response.status() != 200 {

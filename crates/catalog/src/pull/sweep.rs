@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_no_pull_goes_on_with_is_removed() {
+    fn partial_files_that_no_pull_resumes_are_removed() {
         let at = tempfile::tempdir().unwrap();
         let make = |name: &str, text: &str| std::fs::write(at.path().join(name), text).unwrap();
         make("copy.part", "half of a file");

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::wrap::Wrap;
 use crate::models::path;
-use crate::output::{Stopped, plain};
+use crate::output::{StoppedByUser, plain};
 use crate::terminal::{self, HiddenKeys, Interrupts};
 use crate::{Client, Output, sse};
 
@@ -27,7 +27,7 @@ pub(super) struct Answer {
 
 /// Where an answer is printed, which says how what memory did is told and undone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Asked {
+pub(super) enum AnswerMode {
     /// In a chat, which has `/undo`; told where a person is looking.
     Chat,
     /// By `lar ask`; what was changed is told wherever standard error leads.
@@ -43,10 +43,10 @@ pub(super) async fn send(
     output: &Output,
     conversation: &str,
     message: &impl Serialize,
-    asked: Asked,
+    mode: AnswerMode,
 ) -> anyhow::Result<Answer> {
     let to = format!("conversations/{}/messages", path(conversation));
-    print(client, output, conversation, &to, message, asked).await
+    print(client, output, conversation, &to, message, mode).await
 }
 
 /// Asks for another answer in the place of the one with this id, and prints it as [`send`] does.
@@ -61,7 +61,7 @@ pub(super) async fn regenerate(
     retry: &impl Serialize,
 ) -> anyhow::Result<Answer> {
     let to = format!("conversations/{}/messages/{}/regenerate", path(conversation), path(answer));
-    print(client, output, conversation, &to, retry, Asked::Chat).await
+    print(client, output, conversation, &to, retry, AnswerMode::Chat).await
 }
 
 async fn print(
@@ -70,12 +70,12 @@ async fn print(
     conversation: &str,
     to: &str,
     body: &impl Serialize,
-    asked: Asked,
+    mode: AnswerMode,
 ) -> anyhow::Result<Answer> {
     // Before the keys are hidden: from here on Ctrl+C does not end the program.
     let mut interrupts = Interrupts::new()?;
     let hidden = (!output.json).then(HiddenKeys::new);
-    let mut stop = Stop::No;
+    let mut stop = StopState::No;
     let response = {
         let mut response = std::pin::pin!(client.stream(to, body));
         loop {
@@ -102,11 +102,11 @@ async fn print(
         let (name, data) = event?;
         match (name.as_str(), TaskEvent::parse(&name, &data)) {
             ("message", _) => {
-                if let Ok(begun) = serde_json::from_str::<TurnStarted>(&data) {
-                    (id, memory) = (begun.answer.id, begun.answer.memory.unwrap_or_default());
+                if let Ok(turn) = serde_json::from_str::<TurnStarted>(&data) {
+                    (id, memory) = (turn.answer.id, turn.answer.memory.unwrap_or_default());
                 }
-                stop.begun(client, output, conversation);
-                tell(output, &memory, asked);
+                stop.on_answer_start(client, output, conversation);
+                print_memory_activity(output, &memory, mode);
             }
             ("citations", _) => {
                 let cited = serde_json::from_str::<Citations>(&data).map(|cited| cited.memories);
@@ -141,18 +141,18 @@ async fn print(
 }
 
 /// Whether Ctrl+C was pressed, and what has become of it.
-enum Stop {
+enum StopState {
     /// It was not pressed, and the answer has not begun.
     No,
     /// It was pressed before there was an answer to stop.
-    Wanted,
+    Requested,
     /// The answer has begun, and can be stopped.
     Possible,
     /// The server was asked to stop the answer.
     Sent,
 }
 
-impl Stop {
+impl StopState {
     /// Ctrl+C was pressed.
     ///
     /// # Errors
@@ -161,21 +161,21 @@ impl Stop {
         match self {
             Self::No => {
                 output.remark("The answer is stopped when it begins. Ctrl+C again does not wait for that.");
-                *self = Self::Wanted;
+                *self = Self::Requested;
             }
             Self::Possible => self.send(client, output, conversation),
-            Self::Wanted | Self::Sent => {
-                anyhow::bail!(Stopped("the answer was left; the server may still write it"))
+            Self::Requested | Self::Sent => {
+                anyhow::bail!(StoppedByUser("the answer was left; the server may still write it"))
             }
         }
         Ok(())
     }
 
     /// The answer has begun.
-    fn begun(&mut self, client: &Client, output: &Output, conversation: &str) {
+    fn on_answer_start(&mut self, client: &Client, output: &Output, conversation: &str) {
         match self {
             Self::No => *self = Self::Possible,
-            Self::Wanted => self.send(client, output, conversation),
+            Self::Requested => self.send(client, output, conversation),
             Self::Possible | Self::Sent => {}
         }
     }
@@ -251,16 +251,16 @@ pub(super) fn one_line(text: &str) -> String {
 }
 
 /// Tells what memory did in a turn, before its answer.
-fn tell(output: &Output, memory: &MemoryActivity, asked: Asked) {
-    let (recalled, changed) = (recalled(memory), changed(memory, asked));
-    match asked {
-        Asked::Chat => {
+fn print_memory_activity(output: &Output, memory: &MemoryActivity, mode: AnswerMode) {
+    let (recalled, changed) = (render_recalled(memory), render_changes(memory, mode));
+    match mode {
+        AnswerMode::Chat => {
             let lines = [recalled, changed].concat();
             if !lines.is_empty() {
                 output.remark(&format!("{}\n", lines.join("\n")));
             }
         }
-        Asked::Once => {
+        AnswerMode::Once => {
             if !recalled.is_empty() {
                 output.remark(&recalled.join("\n"));
             }
@@ -272,14 +272,14 @@ fn tell(output: &Output, memory: &MemoryActivity, asked: Asked) {
 }
 
 /// What an answer was given of memory, for a person.
-fn recalled(memory: &MemoryActivity) -> Vec<String> {
+fn render_recalled(memory: &MemoryActivity) -> Vec<String> {
     let line =
         |one: &Recalled| format!("  recalled ({}) {} — {}", one.day, one_line(&one.content), one.reason);
     memory.recalled.iter().map(line).collect()
 }
 
 /// What was changed of memory in a turn, for a person, and how to undo it.
-fn changed(memory: &MemoryActivity, asked: Asked) -> Vec<String> {
+fn render_changes(memory: &MemoryActivity, mode: AnswerMode) -> Vec<String> {
     let mut lines = Vec::new();
     // A key without `memory:read` gets no text.
     let line = |text: &str| {
@@ -305,12 +305,14 @@ fn changed(memory: &MemoryActivity, asked: Asked) -> Vec<String> {
     lines.extend(memory.refused.iter().map(|reason| format!("  not done: {}", line(reason))));
     let saved = memory.saved.iter().map(|one| &one.id);
     let ids = saved.chain(memory.forgotten.iter().map(|one| &one.id)).filter(|id| !id.is_empty());
-    match asked {
-        Asked::Chat if !memory.saved.is_empty() || !memory.forgotten.is_empty() => {
+    match mode {
+        AnswerMode::Chat if !memory.saved.is_empty() || !memory.forgotten.is_empty() => {
             lines.push("  /undo reverts this".into());
         }
-        Asked::Chat => {}
-        Asked::Once => lines.extend(ids.map(|id| format!("  `lar memory undo {}` reverts this", plain(id)))),
+        AnswerMode::Chat => {}
+        AnswerMode::Once => {
+            lines.extend(ids.map(|id| format!("  `lar memory undo {}` reverts this", plain(id))))
+        }
     }
     lines
 }
@@ -337,7 +339,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_saved_is_told_with_how_to_undo_it() {
+    fn saved_memories_are_printed_with_the_undo_command() {
         let saved = Saved {
             id: "mem_1".into(),
             decision: "create".into(),
@@ -347,10 +349,13 @@ mod tests {
             change: None,
         };
         let memory = MemoryActivity { saved: vec![saved], ..MemoryActivity::default() };
-        let told = "  saved: The gate opens with 5512.";
-        assert_eq!(changed(&memory, Asked::Chat), [told, "  /undo reverts this"]);
-        assert_eq!(changed(&memory, Asked::Once), [told, "  `lar memory undo mem_1` reverts this"]);
-        assert_eq!(changed(&MemoryActivity::default(), Asked::Once), [""; 0]);
+        let line = "  saved: The gate opens with 5512.";
+        assert_eq!(render_changes(&memory, AnswerMode::Chat), [line, "  /undo reverts this"]);
+        assert_eq!(
+            render_changes(&memory, AnswerMode::Once),
+            [line, "  `lar memory undo mem_1` reverts this"]
+        );
+        assert_eq!(render_changes(&MemoryActivity::default(), AnswerMode::Once), [""; 0]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use lar_api::conversations::{Conversation, MemoryActivity, NewConversation, NewM
 use lar_api::memories::{Undo, UndoResult};
 use lar_api::models::Model;
 
-use super::answer::{self, Answer, Asked, footer};
+use super::answer::{self, Answer, AnswerMode, footer};
 use super::input::{Line, Lines};
 use super::{ChatArgs, begin, erase_if_refused};
 use crate::models::path;
@@ -98,7 +98,8 @@ pub(super) async fn run(client: &Client, output: &Output, args: ChatArgs) -> any
         }
         // A person at a terminal goes on after an error; a script learns of it by the exit code.
         if let Err(error) = chat.run(command).await {
-            if matches!(lines, Lines::Piped) || error.downcast_ref::<crate::output::Closed>().is_some() {
+            if matches!(lines, Lines::Piped) || error.downcast_ref::<crate::output::OutputClosed>().is_some()
+            {
                 return Err(error);
             }
             output.remark(&format!("{error:#}\n"));
@@ -217,14 +218,14 @@ impl<'a> Chat<'a> {
             max_tokens: None,
             seed: None,
         };
-        let sent = answer::send(self.client, &self.output, &conversation, &message, Asked::Chat).await;
+        let sent = answer::send(self.client, &self.output, &conversation, &message, AnswerMode::Chat).await;
         if let Err(error) = &sent
             && is_first
             && erase_if_refused(self.client, &conversation, error).await
         {
             self.conversation = None;
         }
-        self.keep(sent?);
+        self.store_answer(sent?);
         Ok(())
     }
 
@@ -234,11 +235,11 @@ impl<'a> Chat<'a> {
         };
         let retry = Retry { model: self.model.clone(), ..Retry::default() };
         let answer = answer::regenerate(self.client, &self.output, &conversation.id, last, &retry).await?;
-        self.keep(answer);
+        self.store_answer(answer);
         Ok(())
     }
 
-    fn keep(&mut self, answer: Answer) {
+    fn store_answer(&mut self, answer: Answer) {
         self.output.remark(&footer(&answer.end));
         if !answer.id.is_empty() {
             self.answer = Some(answer.id);

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::Command;
 
-use crate::{Client, Surroundings};
+use crate::{Client, CommandContext};
 
 /// A model may have to be loaded first.
 const CHAT_TIMEOUT: Duration = Duration::from_secs(120);
@@ -24,25 +24,26 @@ const MEMORY_TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) struct Check {
     pub(super) what: &'static str,
     pub(super) passed: bool,
-    pub(super) told: String,
+    #[serde(rename = "told")]
+    pub(super) detail: String,
 }
 
 impl Check {
     fn of(what: &'static str, outcome: anyhow::Result<String>) -> Self {
         match outcome {
-            Ok(told) => Self { what, passed: true, told },
-            Err(error) => Self { what, passed: false, told: format!("{error:#}") },
+            Ok(detail) => Self { what, passed: true, detail },
+            Err(error) => Self { what, passed: false, detail: format!("{error:#}") },
         }
     }
 }
 
-pub(super) async fn run(client: &Client, recipe: &Recipe, around: &Surroundings) -> Vec<Check> {
+pub(super) async fn run(client: &Client, recipe: &Recipe, context: &CommandContext) -> Vec<Check> {
     let mut checks = Vec::new();
     if let Some(api) = recipe.chat_path {
         checks.push(Check::of("a chat", within(CHAT_TIMEOUT, chat(client, api)).await));
     }
     if recipe.has_memory_tools {
-        let tried = within(MEMORY_TIMEOUT, memory(client, recipe.name, around)).await;
+        let tried = within(MEMORY_TIMEOUT, memory(client, recipe.name, context)).await;
         checks.push(Check::of("a memory saved, found and forgotten", tried));
     }
     checks
@@ -69,17 +70,17 @@ async fn chat(client: &Client, api: &str) -> anyhow::Result<String> {
         }
         _ => json!({ "model": "default", "messages": messages, "max_tokens": 8 }),
     };
-    let begun = Instant::now();
-    let answer: Value = client.post_outside(api, &body).await?;
+    let started_at = Instant::now();
+    let answer: Value = client.post_compatible(api, &body).await?;
     let model = answer["model"].as_str().unwrap_or("default");
-    Ok(format!("{model} answered in {:.1} s", begun.elapsed().as_secs_f64()))
+    Ok(format!("{model} answered in {:.1} s", started_at.elapsed().as_secs_f64()))
 }
 
 /// Speaks to the program as the client will.
-async fn memory(client: &Client, name: &str, around: &Surroundings) -> anyhow::Result<String> {
-    let mut program = Command::from(lar_sandbox::command(&around.program, Inherit::Lar))
+async fn memory(client: &Client, name: &str, context: &CommandContext) -> anyhow::Result<String> {
+    let mut program = Command::from(lar_sandbox::command(&context.program, Inherit::Lar))
         .arg("--data-dir")
-        .arg(&around.data_dir)
+        .arg(&context.data_dir)
         .args(["mcp", "--client", name])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -87,7 +88,7 @@ async fn memory(client: &Client, name: &str, around: &Surroundings) -> anyhow::R
         .kill_on_drop(true)
         .spawn()
         .context("`lar mcp` cannot be started")?;
-    let begun = Instant::now();
+    let started_at = Instant::now();
     let mut input = program.stdin.take().context("it has no standard input")?;
     let mut lines = BufReader::new(program.stdout.take().context("it has no standard output")?).lines();
     let mut ask = async |id: u32, method: &str, params: Value| -> anyhow::Result<Value> {
@@ -124,7 +125,7 @@ async fn memory(client: &Client, name: &str, around: &Surroundings) -> anyhow::R
     }
     forgotten?;
     erased?;
-    Ok(format!("in {:.1} s", begun.elapsed().as_secs_f64()))
+    Ok(format!("in {:.1} s", started_at.elapsed().as_secs_f64()))
 }
 
 /// A word that is in no other memory.

@@ -23,7 +23,7 @@ const BACKUP: &str = "before-lar";
 
 /// A file that was or will be changed, as it is kept so that it can be taken back.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Changed {
+pub(super) struct FileEdit {
     /// The file itself, where its path is a link.
     pub(super) path: PathBuf,
     pub(super) form: Form,
@@ -34,12 +34,12 @@ pub(super) struct Changed {
     pub(super) folders: Vec<PathBuf>,
     /// What was written.
     pub(super) wrote: String,
-    pub(super) places: Vec<Place>,
+    pub(super) places: Vec<ConfigEntry>,
 }
 
 /// A place in a file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Place {
+pub(super) struct ConfigEntry {
     /// Such as `mcpServers.lar`; with `[]` behind it, an element of a list.
     pub(super) at: String,
     /// What was there.
@@ -49,7 +49,7 @@ pub(super) struct Place {
 
 /// What became of a file when it was to be taken back.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Undone {
+pub(super) enum RevertOutcome {
     /// It is as it was.
     Restored,
     /// What was set is out of it; the rest has changed since and stays.
@@ -66,18 +66,18 @@ pub(super) fn prepare(
     path: &Path,
     below: &Path,
     values: &[(&str, &str)],
-) -> anyhow::Result<Changed> {
-    let path = real(path, below)?;
+) -> anyhow::Result<FileEdit> {
+    let path = resolve(path, below)?;
     let shown = path.display().to_string();
     let old = read(&path)?;
     if recipe.form == Form::Whole {
         let wrote = fill_template(recipe.text, values);
         let backup = old.as_ref().map(|_| backup_of(&path));
-        let (folders, places) = (missing(&path), Vec::new());
-        return Ok(Changed { path, form: recipe.form, backup, folders, wrote, places });
+        let (folders, places) = (missing_folders(&path), Vec::new());
+        return Ok(FileEdit { path, form: recipe.form, backup, folders, wrote, places });
     }
     let old_text = old.as_deref().unwrap_or_default();
-    let set = |places: &mut Vec<Place>| match recipe.form {
+    let set = |places: &mut Vec<ConfigEntry>| match recipe.form {
         Form::Json => json::set(old_text, &value_of(recipe, values)?, recipe.managed_paths, places),
         _ => toml::set(old_text, &fill_template(recipe.text, values), recipe.managed_paths, places),
     };
@@ -86,31 +86,29 @@ pub(super) fn prepare(
         format!("{shown} cannot be changed, so nothing was. Mend it, or see what to put there with --print")
     })?;
     let backup = old.as_ref().map(|_| backup_of(&path));
-    Ok(Changed { folders: missing(&path), path, form: recipe.form, backup, wrote, places })
+    Ok(FileEdit { folders: missing_folders(&path), path, form: recipe.form, backup, wrote, places })
 }
 
 /// The folders that a file lies in and that are not there, the innermost first.
-fn missing(path: &Path) -> Vec<PathBuf> {
+fn missing_folders(path: &Path) -> Vec<PathBuf> {
     path.ancestors().skip(1).take_while(|folder| !folder.exists()).map(Path::to_owned).collect()
 }
 
 /// Sets the places of another recipe in the same file.
 pub(super) fn extend(
-    changed: &mut Changed,
+    edit: &mut FileEdit,
     recipe: &FileRecipe,
     values: &[(&str, &str)],
 ) -> anyhow::Result<()> {
     let mut places = Vec::new();
-    changed.wrote = match recipe.form {
-        Form::Json => {
-            json::set(&changed.wrote, &value_of(recipe, values)?, recipe.managed_paths, &mut places)?
-        }
+    edit.wrote = match recipe.form {
+        Form::Json => json::set(&edit.wrote, &value_of(recipe, values)?, recipe.managed_paths, &mut places)?,
         Form::Toml => {
-            toml::set(&changed.wrote, &fill_template(recipe.text, values), recipe.managed_paths, &mut places)?
+            toml::set(&edit.wrote, &fill_template(recipe.text, values), recipe.managed_paths, &mut places)?
         }
         Form::Whole => fill_template(recipe.text, values),
     };
-    changed.places.append(&mut places);
+    edit.places.append(&mut places);
     Ok(())
 }
 
@@ -130,7 +128,7 @@ fn value_of(recipe: &FileRecipe, values: &[(&str, &str)]) -> anyhow::Result<Valu
 }
 
 /// Where a file really is. A link may lead elsewhere in `below` (people keep such files in a repository), and nowhere else.
-fn real(path: &Path, below: &Path) -> anyhow::Result<PathBuf> {
+fn resolve(path: &Path, below: &Path) -> anyhow::Result<PathBuf> {
     let Ok(real) = path.canonicalize() else {
         if path.symlink_metadata().is_ok() {
             bail!("{} is a link that leads nowhere; remove it first", path.display());
@@ -188,51 +186,51 @@ fn backup_of(path: &Path) -> PathBuf {
 }
 
 /// Copies the file as it is, then writes it.
-pub(super) fn write(changed: &Changed) -> anyhow::Result<()> {
-    if let Some(backup) = &changed.backup {
-        let old = std::fs::read(&changed.path)?;
-        replace(backup, &old, mode_of(&changed.path))
+pub(super) fn write(edit: &FileEdit) -> anyhow::Result<()> {
+    if let Some(backup) = &edit.backup {
+        let old = std::fs::read(&edit.path)?;
+        replace(backup, &old, mode_of(&edit.path))
             .with_context(|| format!("{} cannot be written", backup.display()))?;
     }
-    replace(&changed.path, changed.wrote.as_bytes(), mode_of(&changed.path))
-        .with_context(|| format!("{} cannot be written", changed.path.display()))
+    replace(&edit.path, edit.wrote.as_bytes(), mode_of(&edit.path))
+        .with_context(|| format!("{} cannot be written", edit.path.display()))
 }
 
 /// Takes a file back to what it was, as far as nobody changed it since.
-pub(super) fn undo(changed: &Changed) -> anyhow::Result<Undone> {
-    let Some(now) = read(&changed.path)? else { return Ok(Undone::Deleted) };
-    if now == changed.wrote {
-        return match &changed.backup {
+pub(super) fn undo(edit: &FileEdit) -> anyhow::Result<RevertOutcome> {
+    let Some(now) = read(&edit.path)? else { return Ok(RevertOutcome::Deleted) };
+    if now == edit.wrote {
+        return match &edit.backup {
             Some(backup) if backup.exists() => {
-                replace(&changed.path, &std::fs::read(backup)?, mode_of(&changed.path))?;
+                replace(&edit.path, &std::fs::read(backup)?, mode_of(&edit.path))?;
                 std::fs::remove_file(backup)?;
-                Ok(Undone::Restored)
+                Ok(RevertOutcome::Restored)
             }
-            Some(_) => take_out(changed, &now),
+            Some(_) => remove_edits(edit, &now),
             None => {
-                std::fs::remove_file(&changed.path)?;
+                std::fs::remove_file(&edit.path)?;
                 // As far as nothing else is in them.
-                for folder in &changed.folders {
+                for folder in &edit.folders {
                     let _ = std::fs::remove_dir(folder);
                 }
-                Ok(Undone::Deleted)
+                Ok(RevertOutcome::Deleted)
             }
         };
     }
-    take_out(changed, &now)
+    remove_edits(edit, &now)
 }
 
-fn take_out(changed: &Changed, now: &str) -> anyhow::Result<Undone> {
+fn remove_edits(edit: &FileEdit, now: &str) -> anyhow::Result<RevertOutcome> {
     let mut left = Vec::new();
-    let text = match changed.form {
-        Form::Json => json::unset(now, &changed.places, &mut left)?,
-        Form::Toml => toml::unset(now, &changed.places, &mut left)?,
-        Form::Whole => return Ok(Undone::Left(vec!["the file".into()])),
+    let text = match edit.form {
+        Form::Json => json::unset(now, &edit.places, &mut left)?,
+        Form::Toml => toml::unset(now, &edit.places, &mut left)?,
+        Form::Whole => return Ok(RevertOutcome::Left(vec!["the file".into()])),
     };
     if text != now {
-        replace(&changed.path, text.as_bytes(), mode_of(&changed.path))?;
+        replace(&edit.path, text.as_bytes(), mode_of(&edit.path))?;
     }
-    Ok(if left.is_empty() { Undone::Removed } else { Undone::Left(left) })
+    Ok(if left.is_empty() { RevertOutcome::Removed } else { RevertOutcome::Left(left) })
 }
 
 fn mode_of(path: &Path) -> u32 {

@@ -9,8 +9,8 @@ use lar_api::clients::{FileRecipe, Form, Part, Recipe, fill_template};
 use lar_base::shell;
 use serde_json::Value;
 
-use super::{Kept, place};
-use crate::Surroundings;
+use super::{ClientState, place};
+use crate::CommandContext;
 use crate::output::Output;
 
 /// What stands in the place of the key.
@@ -21,26 +21,30 @@ pub(super) fn run(
     output: &Output,
     recipe: &Recipe,
     chosen: &[&FileRecipe],
-    around: &Surroundings,
+    context: &CommandContext,
     values: &[(&str, &str)],
 ) -> anyhow::Result<()> {
-    let kept = Kept::of(&around.data_dir, recipe.name)?;
+    let client_state = ClientState::of(&context.data_dir, recipe.name)?;
     let mut files = Vec::new();
     for file in chosen.iter().filter(|file| file.by_hand != Some("")) {
-        files.push((*file, place(file, around)?.0, text_of(file, values)?));
+        files.push((*file, place(file, context)?.0, text_of(file, values)?));
     }
     let example = recipe.example.map(|example| fill_template(example, values));
     let contain =
         |what: &str| files.iter().map(|(_, _, text)| text).chain(&example).any(|text| text.contains(what));
-    let reads_file = contain(&kept.key.display().to_string());
+    let reads_file = contain(&client_state.key.display().to_string());
 
-    let mut steps = vec![key_step(recipe, &kept.key, reads_file, &around.called)];
+    let mut steps = vec![key_step(recipe, &client_state.key, reads_file, &context.invocation)];
     if contain(KEY) {
         let key = if reads_file { "the key in that file" } else { "that key" };
         steps.push(format!("Below, put {key} wherever `{KEY}` stands."));
     }
     if chosen.iter().any(|file| file.by_hand == Some("")) {
-        steps.push(program_step(recipe, &around.data_dir.join("clients").join(recipe.name), &around.called));
+        steps.push(program_step(
+            recipe,
+            &context.data_dir.join("clients").join(recipe.name),
+            &context.invocation,
+        ));
     }
     for (file, path, text) in &files {
         steps.push(format!("{}\n\n{}", file_step(file, path, text), indented(text)));
@@ -48,7 +52,7 @@ pub(super) fn run(
     if chosen.iter().any(|file| file.part == Part::Hooks) {
         steps.push(format!(
             "The hooks work only for a client that Lar connected itself: `{} connect {} --hooks` does all of this.",
-            around.called, recipe.name
+            context.invocation, recipe.name
         ));
     }
     let then = fill_template(recipe.then, values);
@@ -61,8 +65,8 @@ pub(super) fn run(
 }
 
 /// How the key is made. A shell's redirection makes a file that everybody may read, unless its umask says otherwise.
-fn key_step(recipe: &Recipe, key_file: &Path, reads_file: bool, called: &str) -> String {
-    let create = format!("{called} keys create {} --scopes {}", recipe.name, recipe.scopes.join(","));
+fn key_step(recipe: &Recipe, key_file: &Path, reads_file: bool, invocation: &str) -> String {
+    let create = format!("{invocation} keys create {} --scopes {}", recipe.name, recipe.scopes.join(","));
     let folder = key_file.parent().unwrap_or(key_file);
     let has_key = key_file.metadata().is_ok_and(|about| about.len() > 0);
     match (reads_file, has_key) {
@@ -77,10 +81,10 @@ fn key_step(recipe: &Recipe, key_file: &Path, reads_file: bool, called: &str) ->
 }
 
 /// Where the files of a client's plugin come from.
-fn program_step(recipe: &Recipe, folder: &Path, called: &str) -> String {
+fn program_step(recipe: &Recipe, folder: &Path, invocation: &str) -> String {
     let (name, folder) = (recipe.name, shell::quote(folder));
     format!(
-        "Its plugin is a program: `{called} connect {name}` writes it, and does everything else here. By hand, from the \
+        "Its plugin is a program: `{invocation} connect {name}` writes it, and does everything else here. By hand, from the \
          source of Lar:\n\n  mkdir -p {folder} && cp -r integrations/{name}/. {folder}"
     )
 }

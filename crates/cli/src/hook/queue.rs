@@ -34,12 +34,12 @@ impl Queue {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub(super) fn keep(&self, said: &str) -> std::io::Result<()> {
-        if said.trim().is_empty() || said.len() > MESSAGE_BYTES_MAX {
+    pub(super) fn push(&self, prompt: &str) -> std::io::Result<()> {
+        if prompt.trim().is_empty() || prompt.len() > MESSAGE_BYTES_MAX {
             return Ok(());
         }
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
-        let waiting = self.waiting();
+        let waiting = self.pending();
         for oldest in waiting.iter().take((waiting.len() + 1).saturating_sub(WAITING_MAX)) {
             fs::remove_file(oldest)?;
         }
@@ -47,19 +47,22 @@ impl Queue {
         let name = format!("{:0TIME_DIGITS$}-{}", Timestamp::now().as_millis(), std::process::id());
         let partial = self.folder.join(format!(".{name}"));
         let mut file = fs::File::options().write(true).create_new(true).mode(0o600).open(&partial)?;
-        file.write_all(said.as_bytes())?;
+        file.write_all(prompt.as_bytes())?;
         file.sync_data()?;
         fs::rename(partial, self.folder.join(name))
     }
 
     /// Tells it to a Lar, in order, until that is away or all is told. What it refuses is let go.
-    pub(super) async fn tell(&self, client: &Client) {
-        for path in self.waiting() {
-            let Ok(said) = read_small_text(&path, Bytes(MESSAGE_BYTES_MAX as u64)) else { continue };
-            let told = client.post::<serde_json::Value>("memories/heard", &json!({ "content": said })).await;
-            match told {
+    pub(super) async fn deliver(&self, client: &Client) {
+        for path in self.pending() {
+            let Ok(prompt) = read_small_text(&path, Bytes(MESSAGE_BYTES_MAX as u64)) else { continue };
+            let delivered =
+                client.post::<serde_json::Value>("memories/heard", &json!({ "content": prompt })).await;
+            match delivered {
                 Err(error)
-                    if error.downcast_ref::<ApiError>().is_none_or(|ApiError(told)| told.status >= 500) =>
+                    if error
+                        .downcast_ref::<ApiError>()
+                        .is_none_or(|ApiError(problem)| problem.status >= 500) =>
                 {
                     return;
                 }
@@ -69,7 +72,7 @@ impl Queue {
     }
 
     /// The files, in order. What is not of a queue's making is not told and not removed.
-    fn waiting(&self) -> Vec<PathBuf> {
+    fn pending(&self) -> Vec<PathBuf> {
         let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
         let ours = |entry: &fs::DirEntry| {
             let name = entry.file_name();
@@ -89,21 +92,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_keeps_the_order_and_a_limit() {
+    fn the_queue_keeps_its_order_and_limit() {
         let data = tempfile::tempdir().unwrap();
         let queue = Queue::of(data.path(), "claude-code");
         for number in 0..WAITING_MAX + 3 {
-            queue.keep(&format!("{number}")).unwrap();
+            queue.push(&format!("{number}")).unwrap();
             // Two in one millisecond come from two processes.
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
-        queue.keep(" \n").unwrap();
+        queue.push(" \n").unwrap();
         fs::write(queue.folder.join("letter"), "somebody's").unwrap();
         std::os::unix::fs::symlink("/etc/hostname", queue.folder.join("000000000000001-1")).unwrap();
-        queue.keep(&"x".repeat(MESSAGE_BYTES_MAX + 1)).unwrap();
-        let said: Vec<String> =
-            queue.waiting().iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+        queue.push(&"x".repeat(MESSAGE_BYTES_MAX + 1)).unwrap();
+        let prompt: Vec<String> =
+            queue.pending().iter().map(|path| fs::read_to_string(path).unwrap()).collect();
         let expected: Vec<String> = (3..WAITING_MAX + 3).map(|number| number.to_string()).collect();
-        assert_eq!(said, expected);
+        assert_eq!(prompt, expected);
     }
 }

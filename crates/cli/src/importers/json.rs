@@ -4,7 +4,7 @@ use anyhow::bail;
 use lar_api::memories::NewMemory;
 use serde_json::Value;
 
-use super::Read;
+use super::ParsedExport;
 
 /// Why a line is left out.
 const NO_JSON: &str = "lines that are no JSON";
@@ -13,15 +13,15 @@ const KINDS: [&str; 9] =
     ["fact", "event", "preference", "person", "place", "decision", "procedure", "pattern", "note"];
 
 /// What mem0's `get_all` returns: a list, or one below `results` or `memories`.
-pub(super) fn mem0(text: &str) -> anyhow::Result<Read> {
-    let mut read = Read::default();
+pub(super) fn mem0(text: &str) -> anyhow::Result<ParsedExport> {
+    let mut read = ParsedExport::default();
     let items = list(text, &["results", "memories"], &mut read)?;
     for item in items {
         let Some(content) = string(&item, &["memory", "data", "text"]) else {
             read.leave_out("without a text");
             continue;
         };
-        read.keep(NewMemory {
+        read.push(NewMemory {
             content,
             tags: strings(&item["categories"]),
             occurred_at: string(&item, &["created_at"]),
@@ -32,8 +32,8 @@ pub(super) fn mem0(text: &str) -> anyhow::Result<Read> {
 }
 
 /// Vestige's export: a list of nodes, or one below `nodes` or `memories`.
-pub(super) fn vestige(text: &str) -> anyhow::Result<Read> {
-    let mut read = Read::default();
+pub(super) fn vestige(text: &str) -> anyhow::Result<ParsedExport> {
+    let mut read = ParsedExport::default();
     let items = list(text, &["nodes", "memories", "results"], &mut read)?;
     for item in items {
         let Some(content) = string(&item, &["content"]) else {
@@ -45,7 +45,7 @@ pub(super) fn vestige(text: &str) -> anyhow::Result<Read> {
             continue;
         }
         let kind = string(&item, &["nodeType", "node_type"]);
-        read.keep(NewMemory {
+        read.push(NewMemory {
             content,
             // It calls some facts concepts.
             kind: kind.filter(|kind| KINDS.contains(&kind.as_str())),
@@ -59,8 +59,8 @@ pub(super) fn vestige(text: &str) -> anyhow::Result<Read> {
 }
 
 /// Lines of entities with what was observed of them, and of relations between them.
-pub(super) fn mcp_memory(text: &str) -> anyhow::Result<Read> {
-    let mut read = Read::default();
+pub(super) fn mcp_memory(text: &str) -> anyhow::Result<ParsedExport> {
+    let mut read = ParsedExport::default();
     for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let Ok(item) = serde_json::from_str::<Value>(line) else {
             read.skip_line(number + 1, NO_JSON);
@@ -79,7 +79,7 @@ pub(super) fn mcp_memory(text: &str) -> anyhow::Result<Read> {
                 }
                 for observed in observations {
                     let tags = if kind.is_empty() { Vec::new() } else { vec![kind.clone()] };
-                    read.keep(NewMemory { content: about(&name, &observed), tags, ..NewMemory::default() });
+                    read.push(NewMemory { content: about(&name, &observed), tags, ..NewMemory::default() });
                 }
             }
             Some("relation") => {
@@ -87,7 +87,7 @@ pub(super) fn mcp_memory(text: &str) -> anyhow::Result<Read> {
                 match (part("from"), part("relationType"), part("to")) {
                     (Some(from), Some(relation), Some(to)) => {
                         let content = format!("{from} {} {to}", relation.replace('_', " "));
-                        read.keep(NewMemory {
+                        read.push(NewMemory {
                             content,
                             tags: vec!["relation".into()],
                             ..NewMemory::default()
@@ -112,7 +112,7 @@ fn about(name: &str, observed: &str) -> String {
 }
 
 /// The items of an export: a list, one below a name, or a line each.
-fn list(text: &str, names: &[&str], read: &mut Read) -> anyhow::Result<Vec<Value>> {
+fn list(text: &str, names: &[&str], read: &mut ParsedExport) -> anyhow::Result<Vec<Value>> {
     match serde_json::from_str::<Value>(text) {
         Ok(Value::Array(items)) => Ok(items),
         Ok(Value::Object(mut fields)) => {
@@ -160,7 +160,7 @@ fn strings(value: &Value) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn contents(read: &Read) -> Vec<&str> {
+    fn contents(read: &ParsedExport) -> Vec<&str> {
         read.memories.iter().map(|memory| memory.content.as_str()).collect()
     }
 
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_taken_as_a_list_and_what_is_none_is_refused() {
+    fn json_lines_are_read_as_a_list_and_other_input_is_refused() {
         assert_eq!(contents(&mem0("{\"memory\": \"a\"}\n{\"memory\": \"b\"}\n").unwrap()), ["a", "b"]);
         assert_eq!(contents(&mem0("{\"memory\": \"a\"}").unwrap()), ["a"]);
         for bad in ["", "{", "7", "{\"a\": 1}", "not json"] {

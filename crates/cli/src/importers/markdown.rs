@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use lar_api::memories::NewMemory;
 
-use super::Read;
+use super::ParsedExport;
 
 /// A folder is not looked into deeper than this.
 const DEPTH_MAX: usize = 16;
@@ -15,8 +15,8 @@ const FILES_MAX: usize = 100_000;
 const TEXT_BYTES_MAX: usize = 1 << 20;
 
 /// Every note below a folder.
-pub(super) fn basic_memory(folder: &Path) -> anyhow::Result<Read> {
-    let (mut files, mut read) = (Vec::new(), Read::default());
+pub(super) fn basic_memory(folder: &Path) -> anyhow::Result<ParsedExport> {
+    let (mut files, mut read) = (Vec::new(), ParsedExport::default());
     walk(folder, 0, &mut files).with_context(|| folder.display().to_string())?;
     files.sort_unstable();
     for path in files {
@@ -50,15 +50,15 @@ fn walk(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> std::io::Resul
 }
 
 /// A note of basic-memory's: `- [category] text #tag (context)` is an observation; the rest but for its relations is its text.
-fn note(text: &str, path: &Path, read: &mut Read) {
-    let (head, body) = front(text);
+fn note(text: &str, path: &Path, read: &mut ParsedExport) {
+    let (head, body) = split_front_matter(text);
     let field = |name: &str| {
         let line = head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         line.map(|value| value.trim().trim_matches(['"', '\'']).to_owned()).filter(|value| !value.is_empty())
     };
     let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let title = field("title").unwrap_or(stem);
-    let tags = field("tags").map_or_else(|| below(head, "tags:"), |tags| list(&tags));
+    let tags = field("tags").map_or_else(|| items_below(head, "tags:"), |tags| list(&tags));
     let occurred_at = field("created").or_else(|| field("date"));
     let mut rest: Vec<&str> = Vec::new();
     for line in body.lines() {
@@ -70,7 +70,7 @@ fn note(text: &str, path: &Path, read: &mut Read) {
                 let own = words.clone().filter_map(|word| word.strip_prefix('#')).map(ToOwned::to_owned);
                 let kind =
                     matches!(category, "decision" | "preference" | "fact" | "event" | "person" | "place");
-                read.keep(NewMemory {
+                read.push(NewMemory {
                     content: format!(
                         "{title}: {}",
                         words.filter(|word| !word.starts_with('#')).collect::<Vec<_>>().join(" ")
@@ -92,7 +92,7 @@ fn note(text: &str, path: &Path, read: &mut Read) {
         read.leave_out("texts that are too long");
     } else if !text.trim().is_empty() {
         let content = format!("{title}\n{}", text.trim());
-        read.keep(NewMemory {
+        read.push(NewMemory {
             content,
             kind: Some("note".into()),
             tags,
@@ -112,13 +112,13 @@ fn observation(item: &str) -> Option<(&str, &str)> {
 }
 
 /// The lines between two `---` at a note's head, and what follows them.
-fn front(text: &str) -> (&str, &str) {
+fn split_front_matter(text: &str) -> (&str, &str) {
     let parted = text.strip_prefix("---\n").and_then(|rest| rest.split_once("\n---"));
     parted.map_or(("", text), |(head, body)| (head, body.trim_start_matches('-')))
 }
 
 /// The items that stand a line each below a name.
-fn below(head: &str, name: &str) -> Vec<String> {
+fn items_below(head: &str, name: &str) -> Vec<String> {
     let lines = head.lines().skip_while(|line| line.trim_end() != name).skip(1);
     let items = lines.map_while(|line| line.trim_start().strip_prefix("- "));
     items.map(|item| item.trim().trim_matches(['"', '\'', '#']).to_owned()).collect()
@@ -133,26 +133,26 @@ fn list(text: &str) -> Vec<String> {
 }
 
 /// The instructions of a file that agents read: each item of a list and each paragraph, under its heading.
-pub(super) fn instructions(text: &str, path: &Path) -> anyhow::Result<Read> {
-    let mut read = Read::default();
+pub(super) fn instructions(text: &str, path: &Path) -> anyhow::Result<ParsedExport> {
+    let mut read = ParsedExport::default();
     let folder = path.canonicalize().ok().and_then(|path| path.parent().map(Path::to_owned));
     let project = folder.and_then(|folder| crate::project::of(&folder));
     let (mut heading, mut fenced) = (String::new(), false);
     let mut open: Vec<String> = Vec::new();
-    let close = |open: &mut Vec<String>, heading: &str, read: &mut Read| {
+    let close = |open: &mut Vec<String>, heading: &str, read: &mut ParsedExport| {
         if open.is_empty() {
             return;
         }
         let said = std::mem::take(open).join(" ");
         let content = if heading.is_empty() { said } else { format!("{heading}: {said}") };
-        read.keep(NewMemory {
+        read.push(NewMemory {
             content,
             kind: Some("procedure".into()),
             project: project.clone(),
             ..NewMemory::default()
         });
     };
-    for line in front(text).1.lines() {
+    for line in split_front_matter(text).1.lines() {
         let line = line.trim();
         if line.starts_with("```") {
             close(&mut open, &heading, &mut read);
@@ -191,11 +191,11 @@ mod tests {
     fn a_note_becomes_its_observations_and_its_text() {
         let text = "---\ntitle: Coffee\ntags: [drinks, home]\n---\n# Coffee\nA short text.\n\n## Observations\n- [method] Grind it \
                     fresh #brewing (said by Anna)\n- [decision] We buy beans\n- [ ] a task\n\n## Relations\n- pairs_with [[Cake]]\n";
-        let mut read = Read::default();
+        let mut read = ParsedExport::default();
         let lines = text.replace("tags: [drinks, home]", "tags:\n- drinks\n- home");
         note(&lines, Path::new("coffee.md"), &mut read);
         assert_eq!(read.memories[0].tags, ["drinks", "home", "method", "brewing"]);
-        let mut read = Read::default();
+        let mut read = ParsedExport::default();
         note(text, Path::new("coffee.md"), &mut read);
         let contents: Vec<&str> = read.memories.iter().map(|memory| memory.content.as_str()).collect();
         assert_eq!(

@@ -9,21 +9,21 @@ use crate::output::{plain, size, table};
 /// Characters of a memory in a list.
 const LINE_CHARS: usize = 80;
 
-pub(super) fn remembered(made: &IngestResult) -> String {
-    let mut told = if made.created { "Remembered" } else { "Known already" }.to_owned();
-    told.push_str(&format!(" as {}.", made.memory.id));
+pub(super) fn render_ingested(made: &IngestResult) -> String {
+    let mut rendered = if made.created { "Remembered" } else { "Known already" }.to_owned();
+    rendered.push_str(&format!(" as {}.", made.memory.id));
     if !made.redacted.is_empty() {
-        told.push_str(&format!("\nLeft out as secret: {}.", made.redacted.join(", ")));
+        rendered.push_str(&format!("\nLeft out as secret: {}.", made.redacted.join(", ")));
     }
     if let Some(reason) = &made.unembedded {
-        told.push_str(&format!("\nFound by its words alone for now: {reason}"));
+        rendered.push_str(&format!("\nFound by its words alone for now: {reason}"));
     }
-    told
+    rendered
 }
 
-pub(super) fn became(decided: &SmartIngestResult) -> String {
+pub(super) fn render_decision(decided: &SmartIngestResult) -> String {
     let id = decided.memory.as_ref().map(|memory| memory.id.as_str()).unwrap_or_default();
-    let mut told = match decided.decision.as_str() {
+    let mut rendered = match decided.decision.as_str() {
         "reject" => format!("Not remembered: {}.", decided.reason.as_deref().unwrap_or_default()),
         "reinforce" => format!("Known already as {id}."),
         "update" => format!("{id} says that now."),
@@ -34,7 +34,7 @@ pub(super) fn became(decided: &SmartIngestResult) -> String {
         decided.against.as_ref().filter(|known| decided.decision != "reinforce" && known.id != id)
     {
         let known = known.content.as_ref().unwrap_or(&known.id);
-        told.push_str(&format!("\nIt takes the place of: {}", plain(known)));
+        rendered.push_str(&format!("\nIt takes the place of: {}", plain(known)));
     }
     for part in &decided.diff {
         let sign = match part.change.as_str() {
@@ -42,61 +42,61 @@ pub(super) fn became(decided: &SmartIngestResult) -> String {
             "added" => "+",
             _ => continue,
         };
-        told.push_str(&format!("\n  {sign} {}", plain(part.text.trim())));
+        rendered.push_str(&format!("\n  {sign} {}", plain(part.text.trim())));
     }
     if decided.against.is_some() {
-        told.push_str(&format!("\nNot so? lar memory undo {id}"));
+        rendered.push_str(&format!("\nNot so? lar memory undo {id}"));
     }
     if !decided.redacted.is_empty() {
-        told.push_str(&format!("\nLeft out as secret: {}.", decided.redacted.join(", ")));
+        rendered.push_str(&format!("\nLeft out as secret: {}.", decided.redacted.join(", ")));
     }
     if let Some(reason) = &decided.unembedded {
-        told.push_str(&format!("\nFound by its words alone for now: {reason}"));
+        rendered.push_str(&format!("\nFound by its words alone for now: {reason}"));
     }
-    told
+    rendered
 }
 
 pub(super) fn results(results: &[SearchResult], why: bool) -> String {
     if results.is_empty() {
         return "Nothing was found.".into();
     }
-    let told = results.iter().map(|result| {
+    let rendered = results.iter().map(|result| {
         let day = result.occurred_at.as_deref().unwrap_or(&result.created_at);
-        let mut told = format!("{}  {}  {}", &day[..day.len().min(10)], result.kind, result.id);
+        let mut rendered = format!("{}  {}  {}", &day[..day.len().min(10)], result.kind, result.id);
         if !result.tags.is_empty() {
-            told.push_str(&format!("  {}", plain(&result.tags.join(", "))));
+            rendered.push_str(&format!("  {}", plain(&result.tags.join(", "))));
         }
         if let Some(source) = &result.source {
-            told.push_str(&format!("  from {}", plain(source)));
+            rendered.push_str(&format!("  from {}", plain(source)));
         }
         for neighbour in result.neighbours.iter().filter(|neighbour| neighbour.side == "before") {
-            told.push_str(&format!("\n  … {}", plain(&neighbour.content)));
+            rendered.push_str(&format!("\n  … {}", plain(&neighbour.content)));
         }
         for line in result.content.lines() {
-            told.push_str(&format!("\n  {}", plain(line)));
+            rendered.push_str(&format!("\n  {}", plain(line)));
         }
         if result.truncated {
-            told.push_str(" …");
+            rendered.push_str(" …");
         }
         if let Some(before) = &result.instead_of {
             let until: String = before.until.chars().take(10).collect();
-            told.push_str(&format!("\n  (until {until}: {})", plain(&before.content)));
+            rendered.push_str(&format!("\n  (until {until}: {})", plain(&before.content)));
         }
         for neighbour in result.neighbours.iter().filter(|neighbour| neighbour.side == "behind") {
-            told.push_str(&format!("\n  … {}", plain(&neighbour.content)));
+            rendered.push_str(&format!("\n  … {}", plain(&neighbour.content)));
         }
         if why {
             let parts = &result.parts;
             let reranked = parts.relevance.map_or(String::new(), |given| format!("reranked {given:.2}, "));
             let meaning = parts.meaning.map_or("none".into(), |meaning| format!("{meaning:.2}"));
-            told.push_str(&format!(
+            rendered.push_str(&format!(
                 "\n  score {:.2}: {reranked}words {:.2}, meaning {meaning}, retrievability {:.2}, age {:.2}",
                 result.score, parts.words, parts.retrievability, parts.recency
             ));
         }
-        told
+        rendered
     });
-    told.collect::<Vec<_>>().join("\n\n")
+    rendered.collect::<Vec<_>>().join("\n\n")
 }
 
 /// A line for each memory; a key that may not read sees only ids and days.
@@ -104,8 +104,8 @@ pub(super) fn list(memories: impl Iterator<Item = WrittenMemory>) -> String {
     let rows = memories.map(|memory| {
         let day = memory.occurred_at.as_ref().or(memory.created_at.as_ref()).or(memory.updated_at.as_ref());
         let day: String = day.map(|day| day.chars().take(10).collect()).unwrap_or_default();
-        let (held, tags) = (held(&memory), memory.tags.unwrap_or_default());
-        vec![memory.id, day, memory.kind.unwrap_or_default(), plain(&tags.join(",")), held]
+        let (summary, tags) = (summary(&memory), memory.tags.unwrap_or_default());
+        vec![memory.id, day, memory.kind.unwrap_or_default(), plain(&tags.join(",")), summary]
     });
     let rows: Vec<Vec<String>> = rows.collect();
     if rows.is_empty() {
@@ -114,7 +114,7 @@ pub(super) fn list(memories: impl Iterator<Item = WrittenMemory>) -> String {
     table(&["id", "day", "kind", "tags", "memory"], rows)
 }
 
-pub(super) fn shown(memory: &Memory, history: &[MemoryChange]) -> String {
+pub(super) fn render_memory(memory: &Memory, history: &[MemoryChange]) -> String {
     let mut rows = vec![vec!["id".into(), memory.id.clone()], vec!["kind".into(), memory.kind.clone()]];
     let mut row = |name: &str, value: &Option<String>| {
         if let Some(value) = value {
@@ -163,7 +163,7 @@ pub(super) fn strength(what: &str, memory: &WrittenMemory) -> String {
     }
 }
 
-pub(super) fn counted(stats: &MemoryStats) -> String {
+pub(super) fn render_stats(stats: &MemoryStats) -> String {
     table(
         &["memories>", "superseded>", "pinned>", "deleted>", "passages>", "without vectors>", "index>"],
         [vec![
@@ -179,7 +179,7 @@ pub(super) fn counted(stats: &MemoryStats) -> String {
 }
 
 /// The beginning of a memory on one line, with a word before it where another one took its place.
-fn held(memory: &WrittenMemory) -> String {
+fn summary(memory: &WrittenMemory) -> String {
     let mark = if memory.superseded_by.is_some() { "(superseded) " } else { "" };
     format!("{mark}{}", line(memory.content.as_deref().unwrap_or_default()))
 }

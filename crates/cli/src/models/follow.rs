@@ -96,7 +96,7 @@ fn step(state: &Pull) -> &str {
 }
 
 /// The message after a pull that succeeded.
-pub(crate) fn installed(pull: &Pull) -> String {
+pub(crate) fn render_installed(pull: &Pull) -> String {
     format!("Installed {}.", pull.name.as_deref().unwrap_or("it"))
 }
 
@@ -163,10 +163,10 @@ mod tests {
 
     #[test]
     fn a_download_starts_until_its_first_byte_and_each_step_counts_anew() {
-        let mut begun = state("downloading", Some(400));
-        assert_eq!(step(&begun), "starting");
-        begun.done_bytes = 1;
-        assert_eq!(step(&begun), "downloading");
+        let mut state_before = state("downloading", Some(400));
+        assert_eq!(step(&state_before), "starting");
+        state_before.done_bytes = 1;
+        assert_eq!(step(&state_before), "downloading");
         assert_eq!(step(&state("verifying", Some(400))), "verifying");
         let output = Output { json: false, terminal: false };
         let bar = output.download("verifying", 7, Some(400));

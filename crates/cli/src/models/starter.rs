@@ -5,7 +5,7 @@
 use lar_api::Page;
 use lar_api::models::{Alias, Model, StarterModel};
 
-use super::follow::{Download, installed};
+use super::follow::{Download, render_installed};
 use crate::Client;
 use crate::output::{Output, size};
 
@@ -59,7 +59,7 @@ async fn fetch(client: &Client, output: &Output, model: &StarterModel) -> anyhow
         size_bytes: Some(model.size_bytes),
     };
     let pulled = download.run(client, output).await?;
-    output.show(&pulled, || installed(&pulled))
+    output.show(&pulled, || render_installed(&pulled))
 }
 
 fn announcement(model: &StarterModel) -> String {
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_fetched_is_announced() {
+    fn a_starter_download_is_announced() {
         let model = StarterModel {
             name: "qwen2.5-coder-1.5b-instruct".into(),
             kind: "chat".into(),

@@ -55,7 +55,7 @@ pub fn launch(launch: Launch) -> String {
         #[expect(clippy::print_stderr, reason = "the server reads it")]
         Ok(Some(missing)) => eprintln!("llama-server is not confined in every way: {missing}"),
     }
-    let error = lar_sandbox::become_program(launch.program.as_os_str(), &launch.arguments);
+    let error = lar_sandbox::exec_program(launch.program.as_os_str(), &launch.arguments);
     format!("{} cannot be started: {error}", launch.program.display())
 }
 
@@ -84,7 +84,7 @@ fn check_confinement(launch: &Launch, missing: &[String]) -> Result<Option<Strin
 }
 
 fn confinement(launch: &Launch) -> Confinement {
-    let graphics = lar_sandbox::graphics();
+    let graphics = lar_sandbox::find_gpu_files();
     let (libraries, list) = libraries(&launch.program);
     let read = [launch.files.clone(), libraries, graphics.read].concat();
     let mut execute = vec![launch.program.clone()];
@@ -174,7 +174,7 @@ mod tests {
         }
         let allowed = |program: &Path| {
             let Confinement { read, list, .. } = confinement(&launch(program, false));
-            let system = lar_sandbox::graphics().read;
+            let system = lar_sandbox::find_gpu_files().read;
             let own = read.into_iter().filter(|path| !system.contains(path));
             let mut own: Vec<PathBuf> = own.map(|path| path.canonicalize().unwrap_or(path)).collect();
             own.sort();

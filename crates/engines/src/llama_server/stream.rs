@@ -256,7 +256,7 @@ pub(super) fn request(client: &Client, generation: &GenerationRequest, slot: u32
         top_logprobs: generation.sampling.logprobs.filter(|_| chat),
     };
     // How long a prompt takes is the server's affair; that it is well is asked of it beside this.
-    client.request(Method::Post, path).json(&body).silence(None)
+    client.request(Method::Post, path).json(&body).read_timeout(None)
 }
 
 /// A server as it was found when it was last loaded.

@@ -25,12 +25,12 @@ pub(super) fn of(load: &Load) -> Confinement {
     };
     let computes_on_gpu = cfg!(feature = "gpu") && matches!(load, Load::Model { .. } | Load::Embedder { .. });
     if !computes_on_gpu {
-        return Confinement { profile: Profile::Processor, read, memory_max, ..Confinement::default() };
+        return Confinement { profile: Profile::Cpu, read, memory_max, ..Confinement::default() };
     }
-    let graphics = lar_sandbox::graphics();
+    let graphics = lar_sandbox::find_gpu_files();
     read.extend(graphics.read);
     // Drivers map more than they use, so that a limit on memory would stop them.
-    Confinement { profile: Profile::Graphics, read, write: graphics.write, ..Confinement::default() }
+    Confinement { profile: Profile::Gpu, read, write: graphics.write, ..Confinement::default() }
 }
 
 /// Gives up what only loading needed.
@@ -49,7 +49,7 @@ mod tests {
         let named = ["/m/a-00001-of-00002.gguf", "/m/a-00002-of-00002.gguf"].map(PathBuf::from);
         let load = Load::Vocabulary { path: named[0].clone(), files: named.to_vec() };
         let Confinement { profile, read, list, execute, write, .. } = of(&load);
-        assert_eq!((profile, read), (Profile::Processor, named.to_vec()));
+        assert_eq!((profile, read), (Profile::Cpu, named.to_vec()));
         assert!(list.is_empty() && execute.is_empty() && write.is_empty());
     }
 }

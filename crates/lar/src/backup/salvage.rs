@@ -1,7 +1,7 @@
 //! `lar backup salvage`: what can still be read of a damaged database, as a data directory of its own that Lar can serve,
 //! and as the files that `lar conversations import` and `lar memory import` take.
 
-mod beside;
+mod companions;
 
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
@@ -11,13 +11,13 @@ use lar_base::SpaceId;
 use lar_base::shell::quote;
 use lar_cli::Output;
 use lar_store::backup::write_private;
-use lar_store::salvage::{Log, Schema, Table, find_leftovers, remove_leftovers, salvage};
+use lar_store::salvage::{LogReport, Schema, Table, find_leftovers, remove_leftovers, salvage};
 use lar_store::{Access, SpaceKind, Store};
 use serde::Serialize;
 
 use crate::config::Config;
 use crate::data_dir::DataDir;
-use beside::LeftOut;
+use companions::SkippedFile;
 
 /// Memories that are read at once.
 const PAGE: u32 = 200;
@@ -36,9 +36,9 @@ struct Report {
     /// Rows that referred to a lost one.
     unlinked: u64,
     /// What was taken from the write-ahead log.
-    log: Log,
+    log: LogReport,
     /// Files beside the database that were not copied.
-    left_out: Vec<LeftOut>,
+    left_out: Vec<SkippedFile>,
     exports: Vec<Export>,
 }
 
@@ -77,7 +77,7 @@ pub(super) async fn run(
     output.remark("Every row is read…");
     let saved =
         salvage(&database, &new).with_context(|| format!("{} cannot be saved", database.display()))?;
-    let left_out = beside::copy(&database, folder)?;
+    let left_out = companions::copy(&database, folder)?;
     for file in &left_out {
         output.note(&file.text());
     }
@@ -310,7 +310,7 @@ mod tests {
             tables: Vec::new(),
             unreached_pages: 0,
             unlinked: 0,
-            log: Log::default(),
+            log: LogReport::default(),
             left_out: Vec::new(),
             exports: Vec::new(),
         }
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_that_may_have_held_rows_are_named_on_the_screen_and_for_programs() {
+    fn pages_that_may_have_contained_rows_are_reported_as_text_and_json() {
         let table = |name: &str, damaged_pages: u64| Table {
             name: name.into(),
             saved: 5,
@@ -375,7 +375,7 @@ mod tests {
             tables: vec![table],
             unreached_pages: 1,
             unlinked: 1,
-            log: Log { skipped_pages: vec![7], ..Log::default() },
+            log: LogReport { skipped_pages: vec![7], ..LogReport::default() },
             exports: vec![export],
             ..report()
         };
@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unusual_of_the_schema_is_on_the_screen() {
+    fn an_unusual_schema_is_reported() {
         assert!(!screen(&report()).contains("schema"));
         let schema = Schema {
             number: 14,
@@ -411,15 +411,16 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_cannot_be_read_is_named_on_the_screen_and_for_programs() {
-        let log = Log { unreadable: Some("Input/output error (os error 5)".into()), ..Log::default() };
+    fn an_unreadable_log_is_reported_as_text_and_json() {
+        let log =
+            LogReport { unreadable: Some("Input/output error (os error 5)".into()), ..LogReport::default() };
         let report = Report { log, ..report() };
         let expected = "The write-ahead log cannot be read (Input/output error (os error 5)): the changes that were in it \
                         only are missing.";
         assert!(screen(&report).lines().any(|line| line == expected), "{}", screen(&report));
         let json = serde_json::to_value(&report).unwrap();
         assert_eq!(json["log"]["unreadable"], "Input/output error (os error 5)");
-        let read = Report { log: Log::default(), ..report };
+        let read = Report { log: LogReport::default(), ..report };
         assert!(!screen(&read).contains("write-ahead log"), "{}", screen(&read));
     }
 }

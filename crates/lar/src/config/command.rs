@@ -7,7 +7,7 @@ use lar_cli::{Output, output};
 use serde_json::{Map, Value, json};
 
 use super::settings::SETTINGS;
-use super::{Config, Environment, Flags, file, find, known, leaves, literal};
+use super::{Config, Environment, Flags, file, find, find_setting, leaves, literal};
 
 /// What can be done with the configuration.
 #[derive(Debug, Subcommand)]
@@ -75,7 +75,7 @@ fn set(
     environment: &Environment,
     output: &Output,
 ) -> anyhow::Result<()> {
-    let setting = known(key)?;
+    let setting = find_setting(key)?;
     anyhow::ensure!(key != "remote", "[[remote]] entries are written into the file by hand");
     let path = file(flags, environment)?;
     let before = match read_small_text(&path, TEXT_BYTES_MAX) {

@@ -84,14 +84,14 @@ pub(crate) fn unknown_variables(environment: &Environment) -> Vec<String> {
     let settings = SETTINGS.iter().map(Setting::variable);
     let known: Vec<String> = settings.chain(OTHER_VARIABLES.iter().map(|name| (*name).to_owned())).collect();
     let unknown = environment.values.keys().filter(|name| name.starts_with("LAR_") && !known.contains(name));
-    let told = unknown.map(|name| {
+    let warnings = unknown.map(|name| {
         let likeness = |other: &&String| (strsim::jaro_winkler(other, name) * 1000.0) as u32;
         match known.iter().max_by_key(likeness).filter(|near| likeness(near) > 940) {
             Some(near) => format!("the variable {name} sets nothing; did you mean {near}?"),
             None => format!("the variable {name} sets nothing; `lar config explain` lists the settings"),
         }
     });
-    told.collect()
+    warnings.collect()
 }
 
 #[cfg(test)]

@@ -166,7 +166,7 @@ a line of a later kernel
 ";
 
     #[test]
-    fn who_holds_a_lock_is_read_from_the_kernels_list() {
+    fn the_lock_holder_is_read_from_proc_locks() {
         let pid = |device, inode| pid_in(LISTED, device, inode, |_| false);
         assert_eq!(pid((0xfd, 0), 5243), Some(4321), "neither who waits nor other kinds of locks");
         assert_eq!(pid((0x103, 0x0a), 5243), Some(55), "device numbers are hexadecimal");

@@ -10,7 +10,7 @@ use lar_base::files::refuse_special;
 use lar_store::lock_file;
 
 use super::holder::{self, Holder};
-use super::{ServerFile, is_anothers, linked_of, running};
+use super::{ServerFile, is_other_users, linked_database_of, running};
 
 /// What to do where another process has a lock.
 pub(crate) const STEP: &str =
@@ -28,7 +28,7 @@ const UNSEEN: &str = "a process that cannot be seen from here";
 /// When another process has its lock, or something else is in the place of the file.
 pub(super) fn of_directory(data_dir: &Path) -> anyhow::Result<File> {
     let path = directory_file(data_dir);
-    refuse_special(&path).with_context(|| cannot(&path))?;
+    refuse_special(&path).with_context(|| cannot_lock(&path))?;
     let file = open(&path)
         .with_context(|| format!("the data directory {} cannot be written", data_dir.display()))?;
     match file.try_lock() {
@@ -51,10 +51,13 @@ pub(super) fn of_database(data_dir: &Path) -> anyhow::Result<Option<File>> {
     let path = lock_file(&database);
     let owner = std::fs::metadata(data_dir)?;
     // Root makes no file where another's link leads to, unless that folder is the other's.
-    if is_anothers(data_dir) && database.is_symlink() && linked_of(data_dir, owner.uid()).is_none() {
+    if is_other_users(data_dir)
+        && database.is_symlink()
+        && linked_database_of(data_dir, owner.uid()).is_none()
+    {
         return Ok(None);
     }
-    check_database_file(&path).with_context(|| cannot(&path))?;
+    check_database_file(&path).with_context(|| cannot_lock(&path))?;
     let is_new = !path.exists();
     let file = match open(&path) {
         Ok(file) => file,
@@ -62,12 +65,12 @@ pub(super) fn of_database(data_dir: &Path) -> anyhow::Result<Option<File>> {
             tracing::debug!(path = %path.display(), %error, "the database has no lock");
             return Ok(None);
         }
-        Err(error) => return Err(error).with_context(|| cannot(&path)),
+        Err(error) => return Err(error).with_context(|| cannot_lock(&path)),
     };
-    if is_new && is_anothers(data_dir) {
+    if is_new && is_other_users(data_dir) {
         // At once: whoever serves it later must be able to open it, also when this process is killed.
         std::os::unix::fs::fchown(&file, Some(owner.uid()), Some(owner.gid()))
-            .with_context(|| cannot(&path))?;
+            .with_context(|| cannot_lock(&path))?;
     }
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
@@ -80,12 +83,12 @@ pub(super) fn of_database(data_dir: &Path) -> anyhow::Result<Option<File>> {
 }
 
 /// What is in the place of a lock's file and keeps `lar serve` from locking it, with its path.
-pub(crate) fn unlockable(data_dir: &Path) -> Vec<(PathBuf, anyhow::Error)> {
+pub(crate) fn find_unlockable(data_dir: &Path) -> Vec<(PathBuf, anyhow::Error)> {
     let (directory, database) = (directory_file(data_dir), lock_file(&data_dir.join("lar.db")));
     let checked = [(refuse_special(&directory), directory), (check_database_file(&database), database)];
     let refused = checked.into_iter().filter_map(|(checked, path)| Some((checked.err()?, path)));
     let named = refused.map(|(error, path)| {
-        let error = anyhow::Error::new(error).context(cannot(&path));
+        let error = anyhow::Error::new(error).context(cannot_lock(&path));
         (path, error)
     });
     named.collect()
@@ -120,7 +123,7 @@ fn directory_file(data_dir: &Path) -> PathBuf {
     data_dir.join("lock")
 }
 
-fn cannot(path: &Path) -> String {
+fn cannot_lock(path: &Path) -> String {
     format!("{} cannot be locked", path.display())
 }
 

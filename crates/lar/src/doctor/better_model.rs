@@ -4,7 +4,7 @@
 //! bandwidth of the memory alone. The hub is not asked, so the finding says what to do where it does not answer.
 
 use lar_api::models::RecommendedModel;
-use lar_catalog::{DecodeSpeed, RECOMMENDED, Recommended};
+use lar_catalog::{DecodeSpeed, ModelRecommendation, RECOMMENDED};
 use lar_engines::device;
 
 use super::{Finding, note, running};
@@ -26,12 +26,12 @@ pub(super) async fn run(config: &Config) -> Option<Finding> {
 fn estimate() -> Vec<String> {
     let memory = device::memory().map(|memory| memory.total).unwrap_or_default();
     let speed = DecodeSpeed { weights_per_second: device::weights_per_second(), measured: Vec::new() };
-    let suits = |model: &&Recommended| model.suits(memory, speed.tokens_per_second(model.active));
+    let suits = |model: &&ModelRecommendation| model.suits(memory, speed.tokens_per_second(model.active));
     RECOMMENDED.iter().filter(suits).map(|model| model.name.to_owned()).collect()
 }
 
-fn finding(model: &Recommended) -> Finding {
-    let Recommended { name, about, size, .. } = model;
+fn finding(model: &ModelRecommendation) -> Finding {
+    let ModelRecommendation { name, about, size, .. } = model;
     let mut found = format!("{name} would fit ({about}, {size})");
     let mut mend = format!("lar models pull {name}, then lar alias set default {name}");
     if model.source.starts_with("hf:") {

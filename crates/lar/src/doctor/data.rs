@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use lar_base::shell::quote;
 use lar_base::{Bytes, secret};
-use lar_store::{Check, Inspection, away, backup, inspect, log_copies};
+use lar_store::{Check, Inspection, away_path, backup, inspect, wal_copies};
 
 use super::{Finding, broken, fine, note};
 use crate::advice;
-use crate::data_dir::{self, is_secret, newest_backup, wider_than_owner};
+use crate::data_dir::{self, find_exposed, is_secret, newest_backup};
 
 /// What was found.
 pub(super) fn run(data_dir: &Path) -> Vec<Finding> {
@@ -100,7 +100,7 @@ fn database(data_dir: &Path) -> Option<Finding> {
 /// Copies of write-ahead logs, which may hold what people take for erased.
 fn copies_of_logs(data_dir: &Path) -> Option<Finding> {
     let copies: Vec<String> =
-        log_copies(&data_dir.join("lar.db")).iter().map(|copy| copy.display().to_string()).collect();
+        wal_copies(&data_dir.join("lar.db")).iter().map(|copy| copy.display().to_string()).collect();
     (!copies.is_empty()).then(|| {
         note(
             "log copies",
@@ -181,9 +181,10 @@ fn unreadable_keys(data_dir: &Path) -> Vec<Finding> {
 /// of this data directory. Who has the directory's own lock may be a Lar that starts, or a command that ends soon.
 fn locks(data_dir: &Path) -> Vec<Finding> {
     let about = "lock";
-    let refused = data_dir::unlockable(data_dir).into_iter().map(|(path, error)| {
+    let refused = data_dir::find_unlockable(data_dir).into_iter().map(|(path, error)| {
         let mend = advice::next_step(&error);
-        let step = || format!("move it away, Lar makes it anew: mv {} {}", quote(&path), quote(&away(&path)));
+        let step =
+            || format!("move it away, Lar makes it anew: mv {} {}", quote(&path), quote(&away_path(&path)));
         broken(about, format!("{error:#}"), mend.unwrap_or_else(step))
     });
     let [directory, database] = data_dir::foreign_holders(data_dir);
@@ -203,14 +204,15 @@ fn locks(data_dir: &Path) -> Vec<Finding> {
 
 fn permissions(data_dir: &Path) -> Vec<Finding> {
     let about = "permissions";
-    let wide = wider_than_owner(data_dir);
-    if wide.is_empty() {
+    let exposed = find_exposed(data_dir);
+    if exposed.is_empty() {
         return vec![fine(about, "the data directory is for its owner alone")];
     }
-    wide.iter()
-        .map(|wide| {
-            let (found, mend) = (wide.fault(), wide.step());
-            if is_secret(&wide.path) { broken(about, found, mend) } else { note(about, found, mend) }
+    exposed
+        .iter()
+        .map(|exposed| {
+            let (found, mend) = (exposed.fault(), exposed.step());
+            if is_secret(&exposed.path) { broken(about, found, mend) } else { note(about, found, mend) }
         })
         .collect()
 }
@@ -226,7 +228,7 @@ mod tests {
     use crate::doctor::Level;
 
     #[test]
-    fn what_is_in_the_place_of_a_lock_is_found_as_serve_refuses_it() {
+    fn a_file_that_blocks_the_lock_is_found_as_serve_refuses_it() {
         let at = tempfile::tempdir().unwrap();
         let data = at.path();
         assert_eq!(locks(data), [], "nothing was locked yet");
@@ -268,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_backup_or_restore_left_is_named_while_nobody_uses_the_data_directory() {
+    fn leftovers_of_killed_backups_are_reported_while_the_data_directory_is_unused() {
         let at = tempfile::tempdir().unwrap();
         let data = at.path();
         assert_eq!(unfinished(data), []);
@@ -306,22 +308,25 @@ mod tests {
     }
 
     #[test]
-    fn who_holds_a_lock_is_named_where_that_is_no_server_of_this_data_directory() {
+    fn a_lock_holder_that_is_no_server_of_this_data_directory_is_named() {
         let at = tempfile::tempdir().unwrap();
         let (data, pid) = (at.path(), std::process::id());
-        let held = |name: &str| format!("{} is held by process {pid} (", data.join(name).display());
+        let message = |name: &str| format!("{} is held by process {pid} (", data.join(name).display());
         let database = File::create(data.join("lar.db.lock")).unwrap();
         let directory = File::create(data.join("lock")).unwrap();
         assert_eq!(locks(data), [], "nobody holds them");
         database.try_lock().unwrap();
         let [found]: [Finding; 1] = locks(data).try_into().unwrap();
-        assert!(found.level == Level::Broken && found.found.starts_with(&held("lar.db.lock")), "{found:?}");
+        assert!(
+            found.level == Level::Broken && found.found.starts_with(&message("lar.db.lock")),
+            "{found:?}"
+        );
         assert_eq!(found.mend.as_deref(), Some(data_dir::FREE_THE_LOCK));
 
         // A Lar that starts, or a command: it has both.
         directory.try_lock().unwrap();
         let [found]: [Finding; 1] = locks(data).try_into().unwrap();
-        assert!(found.level == Level::Note && found.found.starts_with(&held("lock")), "{found:?}");
+        assert!(found.level == Level::Note && found.found.starts_with(&message("lock")), "{found:?}");
         let server = format!(r#"{{"url":"http://127.0.0.1:5270","pid":{pid}}}"#);
         fs::write(data.join("server.json"), server).unwrap();
         assert_eq!(locks(data), [], "it is the server");

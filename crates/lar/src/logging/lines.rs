@@ -26,7 +26,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     waiting: Vec<u8>,
-    given_up: u64,
+    dropped: u64,
     closed: bool,
 }
 
@@ -59,12 +59,11 @@ impl Lines {
                 state = self.lock();
             }
             let closed = state.closed;
-            let (waiting, given_up) =
-                (std::mem::take(&mut state.waiting), std::mem::take(&mut state.given_up));
+            let (waiting, dropped) = (std::mem::take(&mut state.waiting), std::mem::take(&mut state.dropped));
             drop(state);
             let _ = out.write_all(&waiting);
-            if given_up > 0 {
-                let _ = writeln!(out, "{given_up} log lines were given up: nobody read them in time");
+            if dropped > 0 {
+                let _ = writeln!(out, "{dropped} log lines were given up: nobody read them in time");
             }
             if closed {
                 return;
@@ -81,7 +80,7 @@ impl Write for Lines {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let mut state = self.lock();
         if state.waiting.len() + line.len() > BUFFER_BYTES_MAX {
-            state.given_up += 1;
+            state.dropped += 1;
             return Ok(line.len());
         }
         let first = state.waiting.is_empty();
@@ -137,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_waits_for_a_reader_that_stopped_and_what_was_given_up_is_told() {
+    fn logging_does_not_wait_for_a_stopped_reader_and_counts_dropped_lines() {
         let (written, seen) = mpsc::channel();
         let (allow, may) = mpsc::channel();
         let (mut lines, guard) = Lines::to(Slow(written, may));

@@ -28,7 +28,7 @@ const DEBIAN_PACKAGE: &str = "/var/lib/dpkg/info/lar.list";
 
 /// Where a release is, and the folders beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct ReleaseFolders {
     pub(super) folder: PathBuf,
     /// Where another is unpacked.
     pub(super) next: PathBuf,
@@ -36,7 +36,7 @@ pub(super) struct Place {
     pub(super) previous: PathBuf,
 }
 
-impl Place {
+impl ReleaseFolders {
     /// The place of the release whose program, or the one before it, is `program`.
     ///
     /// # Errors
@@ -86,7 +86,7 @@ impl Place {
     ///
     /// # Errors
     /// When the file system cannot; then nothing is changed.
-    pub(super) fn take_next(&self) -> anyhow::Result<()> {
+    pub(super) fn install_next(&self) -> anyhow::Result<()> {
         remove(&self.previous)?;
         exchange(&self.folder, &self.next)?;
         // Under the other name it is found as well.
@@ -98,7 +98,7 @@ impl Place {
     ///
     /// # Errors
     /// When it is not there, or the file system cannot.
-    pub(super) fn take_previous(&self) -> anyhow::Result<()> {
+    pub(super) fn restore_previous(&self) -> anyhow::Result<()> {
         // A crash between the two steps of an upgrade leaves it under the other name.
         let kept = [&self.previous, &self.next].into_iter().find(|folder| folder.join(PROGRAM).is_file());
         let kept = kept.with_context(|| format!("{} is not there any more", self.previous.display()))?;
@@ -215,9 +215,9 @@ pub(super) fn version(program: &Path) -> anyhow::Result<String> {
     let done = lar_sandbox::command(std::path::absolute(program)?, Inherit::Lar).arg("--version").output();
     let done = done.with_context(|| format!("{} does not run here", program.display()))?;
     let said = String::from_utf8_lossy(&done.stdout);
-    let told = String::from_utf8_lossy(&done.stderr);
+    let error_text = String::from_utf8_lossy(&done.stderr);
     let version = said.trim().strip_prefix("lar ").filter(|_| done.status.success());
     let version =
-        version.with_context(|| format!("{} does not run here: {}", program.display(), told.trim()))?;
+        version.with_context(|| format!("{} does not run here: {}", program.display(), error_text.trim()))?;
     Ok(version.to_owned())
 }

@@ -23,7 +23,7 @@ const ANSWER_BYTES_MAX: usize = 1 << 20;
 /// A Lar that has not stopped after this is killed.
 const STOPPED_WITHIN: Duration = Duration::from_secs(60);
 /// How often it is asked.
-const ASKED_EVERY: Duration = Duration::from_millis(100);
+const POLL_EVERY: Duration = Duration::from_millis(100);
 /// What is quoted of what it said.
 const QUOTED_CHARS: usize = 500;
 
@@ -80,35 +80,35 @@ pub(super) async fn ready(
     is_there: impl Fn() -> bool,
 ) -> anyhow::Result<()> {
     let egress = Egress::new()?;
-    let begun = Instant::now();
-    let (mut listens_since, mut told) = (None, String::from("it does not listen"));
+    let started_at = Instant::now();
+    let (mut listens_since, mut reason) = (None, String::from("it does not listen"));
     loop {
         if let Some(server) = data_dir::running(data_dir).filter(|server| is_it(server.pid)) {
             listens_since.get_or_insert_with(Instant::now);
-            match asked(&egress, data_dir, &server.url).await {
+            match check_ready(&egress, data_dir, &server.url).await {
                 Ok(()) => return Ok(()),
-                Err(error) => told = error.to_string(),
+                Err(error) => reason = error.to_string(),
             }
         }
-        let late =
-            listens_since.map_or(begun.elapsed() > LISTENS_WITHIN, |since| since.elapsed() > READY_WITHIN);
+        let late = listens_since
+            .map_or(started_at.elapsed() > LISTENS_WITHIN, |since| since.elapsed() > READY_WITHIN);
         ensure!(is_there(), "it ended");
         if late {
-            bail!("{told} after {} s", begun.elapsed().as_secs());
+            bail!("{reason} after {} s", started_at.elapsed().as_secs());
         }
-        sleep(ASKED_EVERY).await;
+        sleep(POLL_EVERY).await;
     }
 }
 
 /// Asks a server whether it is ready.
-async fn asked(egress: &Egress, data_dir: &Path, url: &str) -> anyhow::Result<()> {
+async fn check_ready(egress: &Egress, data_dir: &Path, url: &str) -> anyhow::Result<()> {
     let get = |path: &str| {
         Request::new(Method::Get, format!("{url}{path}"), Trust::Operator).timeout(Duration::from_secs(5))
     };
     let ready = egress.send(get("/readyz")).await?;
     if ready.status() != 200 {
-        let told = ready.bytes(ANSWER_BYTES_MAX).await?;
-        bail!("it is not ready: {}", String::from_utf8_lossy(&told));
+        let body = ready.bytes(ANSWER_BYTES_MAX).await?;
+        bail!("it is not ready: {}", String::from_utf8_lossy(&body));
     }
     let key = data_dir::owner_key(data_dir)?.context("there is no owner's key")?;
     let bearer = format!("Bearer {}", key.expose());

@@ -31,9 +31,9 @@ pub(super) fn text(field: &str, block: InputBlock) -> Result<Option<String>, Pro
         "text" => Some(block.text.ok_or_else(|| missing("text"))?),
         "document" => Some(document(field, block)?),
         "search_result" => {
-            let texts = plain(block.content.as_ref().ok_or_else(|| missing("content"))?);
+            let texts = plain_text(block.content.as_ref().ok_or_else(|| missing("content"))?);
             let source = block.source.as_ref().and_then(Value::as_str).map(ToOwned::to_owned);
-            Some(joined([block.title, source, Some(texts)]))
+            Some(join_parts([block.title, source, Some(texts)]))
         }
         "tool_reference" => Some(block.tool_name.ok_or_else(|| missing("tool_name"))?),
         // A summary of what was said before; null where none could be made.
@@ -45,8 +45,10 @@ pub(super) fn text(field: &str, block: InputBlock) -> Result<Option<String>, Pro
             Some(format!("[{} {input}]", block.name.ok_or_else(|| missing("name"))?))
         }
         // A client's own results are read where they answer a call.
-        kind if kind.ends_with("_tool_result") => Some(block.content.as_ref().map(plain).unwrap_or_default()),
-        kind => return Err(unread(field, kind)),
+        kind if kind.ends_with("_tool_result") => {
+            Some(block.content.as_ref().map(plain_text).unwrap_or_default())
+        }
+        kind => return Err(unsupported_block(field, kind)),
     })
 }
 
@@ -78,16 +80,16 @@ fn document(field: &str, block: InputBlock) -> Result<String, Problem> {
         }
     };
     let text = text.ok_or_else(|| Problem::invalid(format!("{field}.source.data"), "must be a text"))?;
-    Ok(joined([block.title, block.context, Some(text)]))
+    Ok(join_parts([block.title, block.context, Some(text)]))
 }
 
-fn joined(parts: [Option<String>; 3]) -> String {
+fn join_parts(parts: [Option<String>; 3]) -> String {
     let parts: Vec<String> = parts.into_iter().flatten().filter(|part| !part.is_empty()).collect();
     parts.join("\n")
 }
 
 /// What a value says in words, a line for each.
-fn plain(value: &Value) -> String {
+fn plain_text(value: &Value) -> String {
     fn gather(value: &Value, lines: &mut Vec<String>) {
         match value {
             Value::String(text) => lines.push(text.clone()),
@@ -118,7 +120,7 @@ fn plain(value: &Value) -> String {
     lines.join("\n")
 }
 
-fn unread(field: &str, kind: &str) -> Problem {
+fn unsupported_block(field: &str, kind: &str) -> Problem {
     let kind: String = kind.chars().take(KIND_CHARS_MAX).collect();
     let reason = match kind.as_str() {
         "image" => "is `image`: this model reads text only, no pictures".to_owned(),
@@ -141,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_text_is_read_as_text() {
+    fn blocks_with_text_are_read_as_text() {
         for (block, expected) in [
             (json!({ "type": "text", "text": "a", "cache_control": { "type": "ephemeral" } }), "a"),
             (
@@ -185,8 +187,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_text_is_refused_by_name() {
-        for (block, told) in [
+    fn blocks_without_text_are_refused_with_their_field() {
+        for (block, expected) in [
             (
                 json!({ "type": "image", "source": { "type": "base64", "data": "" } }),
                 "`at.type` is `image`: this model reads text only, no pictures",
@@ -205,7 +207,7 @@ mod tests {
             ),
             (json!({ "type": "text" }), "`at.text` is missing"),
         ] {
-            assert_eq!(read(block.clone()), Err(told.to_owned()), "{block}");
+            assert_eq!(read(block.clone()), Err(expected.to_owned()), "{block}");
         }
     }
 }

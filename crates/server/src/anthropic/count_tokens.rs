@@ -5,8 +5,8 @@ use axum::response::{IntoResponse as _, Response};
 use lar_api::anthropic::TokenCount;
 
 use super::decode_count;
-use crate::asker::plain_name;
 use crate::auth::Inference;
+use crate::compat_caller::plain_name;
 use crate::errors::Failure;
 use crate::fields::with_ignored;
 use crate::generate::about_model;

@@ -11,16 +11,16 @@ use lar_engines::driver::{self, Chat, Constraint, Prompt, Sampling, TemplateVari
 use super::blocks;
 use crate::extract;
 use crate::fields::read;
-use crate::generate::{self, Wanted, derived_seed, in_range};
+use crate::generate::{self, GenerationRequest, derived_seed, in_range};
 use crate::lenient::model_or;
-use crate::turns::Turns;
+use crate::message_builder::MessageBuilder;
 use crate::variables;
 
 /// Messages of a request at most.
 const MESSAGES_MAX: usize = 10_000;
 
 /// Reads a request for a message, and whether its thinking is to be shown; `id` is the task it becomes.
-pub(crate) fn messages(body: &[u8], id: TaskId) -> Result<(Wanted, bool), Problem> {
+pub(crate) fn messages(body: &[u8], id: TaskId) -> Result<(GenerationRequest, bool), Problem> {
     let (body, ignored) = read(body, MESSAGES_FIELDS).map_err(about_thread)?;
     let request: MessagesRequest = extract::from_value(&body)?;
     let tokens_max = request.max_tokens.ok_or_else(|| Problem::invalid("max_tokens", "is missing"))?;
@@ -49,7 +49,7 @@ pub(crate) fn messages(body: &[u8], id: TaskId) -> Result<(Wanted, bool), Proble
         let reason = "cannot be kept to where `messages` ends with the beginning of an answer";
         return Err(Problem::invalid("output_config", reason));
     }
-    let wanted = Wanted {
+    let generation = GenerationRequest {
         id,
         model: model_or(request.model, DEFAULT_CHAT),
         constraint_field: "output_config",
@@ -60,7 +60,7 @@ pub(crate) fn messages(body: &[u8], id: TaskId) -> Result<(Wanted, bool), Proble
         include_usage: true,
         ignored,
     };
-    Ok((wanted, shown))
+    Ok((generation, shown))
 }
 
 /// Reads a request to be counted: its model, its prompt and the fields that have no effect.
@@ -87,17 +87,17 @@ fn thinking(
             return Err(Problem::invalid("thinking.type", reason));
         }
     };
-    let mut told = Vec::new();
+    let mut template_variables = Vec::new();
     if thinking.is_some() {
-        told = variables::thinking("thinking", shown);
+        template_variables = variables::thinking("thinking", shown);
     }
     if let Some(effort) = effort {
-        told.extend(variables::effort("output_config.effort", effort)?.into_iter().filter(
+        template_variables.extend(variables::effort("output_config.effort", effort)?.into_iter().filter(
             // Whether it thinks at all `thinking` says.
             |variable| variable.name == "reasoning_effort",
         ));
     }
-    Ok((shown, told))
+    Ok((shown, template_variables))
 }
 
 /// Tells a client that keeps its conversation at the server what to do instead.
@@ -128,14 +128,14 @@ fn chat(
     if messages.is_empty() || messages.len() > MESSAGES_MAX {
         return Err(Problem::invalid("messages", format!("must hold 1 to {MESSAGES_MAX} messages")));
     }
-    let mut turns = Turns::default();
+    let mut builder = MessageBuilder::default();
     if let Some(system) = system {
-        turns.say("system", texts("system", system)?);
+        builder.add_text("system", texts("system", system)?);
     }
     for (index, message) in messages.into_iter().enumerate() {
-        self::message(&mut turns, &format!("messages[{index}]"), message)?;
+        self::message(&mut builder, &format!("messages[{index}]"), message)?;
     }
-    let mut chat = Chat::from(turns.said);
+    let mut chat = Chat::from(builder.messages);
     for (index, tool) in tools.into_iter().enumerate() {
         let field = |rest: &str| format!("tools[{index}].{rest}");
         if tool.kind.as_deref().is_some_and(|kind| kind != "custom") {
@@ -147,7 +147,7 @@ fn chat(
         generate::add_tool(&mut chat.tools, names, name, description, input_schema, strict)?;
     }
     choose(&mut chat, choice)?;
-    generate::go_on(&mut chat);
+    generate::take_prefill(&mut chat);
     match chat.messages.last() {
         Some(last) if last.role == "assistant" => {
             let reason = "must end with a user's message, or with the beginning of an answer where no tool must be called";
@@ -173,7 +173,7 @@ fn choose(chat: &mut Chat, choice: Option<ToolChoice>) -> Result<(), Problem> {
     Ok(())
 }
 
-fn message(turns: &mut Turns, field: &str, message: InputMessage) -> Result<(), Problem> {
+fn message(builder: &mut MessageBuilder, field: &str, message: InputMessage) -> Result<(), Problem> {
     let role = message.role.as_str();
     if !matches!(role, "user" | "assistant" | "system") {
         return Err(Problem::invalid(format!("{field}.role"), "must be user or assistant"));
@@ -191,14 +191,14 @@ fn message(turns: &mut Turns, field: &str, message: InputMessage) -> Result<(), 
     for (index, block) in blocks.into_iter().enumerate() {
         let field = format!("{field}.content[{index}]");
         match (block.kind.as_str(), role) {
-            ("tool_use", "assistant") => call(turns, &field, block)?,
-            ("tool_result", "user") => result(turns, &field, block)?,
-            ("thinking", "assistant") => turns.think(block.thinking.unwrap_or_default()),
+            ("tool_use", "assistant") => call(builder, &field, block)?,
+            ("tool_result", "user") => result(builder, &field, block)?,
+            ("thinking", "assistant") => builder.add_reasoning(block.thinking.unwrap_or_default()),
             // Nobody here can read it.
             ("redacted_thinking", "assistant") => {}
             _ => {
                 if let Some(text) = blocks::text(&field, block)? {
-                    turns.say(role, text);
+                    builder.add_text(role, text);
                 }
             }
         }
@@ -206,7 +206,7 @@ fn message(turns: &mut Turns, field: &str, message: InputMessage) -> Result<(), 
     Ok(())
 }
 
-fn call(turns: &mut Turns, field: &str, block: InputBlock) -> Result<(), Problem> {
+fn call(builder: &mut MessageBuilder, field: &str, block: InputBlock) -> Result<(), Problem> {
     let (Some(id), Some(name)) = (block.id, block.name) else {
         return Err(Problem::invalid(field, "`tool_use` needs an `id` and a `name`"));
     };
@@ -214,15 +214,15 @@ fn call(turns: &mut Turns, field: &str, block: InputBlock) -> Result<(), Problem
     if !input.is_object() {
         return Err(Problem::invalid(format!("{field}.input"), "must be an object"));
     }
-    turns.call(ToolCall { id, name, arguments: input.to_string() });
+    builder.add_call(ToolCall { id, name, arguments: input.to_string() });
     Ok(())
 }
 
-fn result(turns: &mut Turns, field: &str, block: InputBlock) -> Result<(), Problem> {
+fn result(builder: &mut MessageBuilder, field: &str, block: InputBlock) -> Result<(), Problem> {
     let content = blocks::content(&format!("{field}.content"), block.content)?;
     let content = texts(&format!("{field}.content"), content)?;
     let content = if block.is_error == Some(true) { format!("Error: {content}") } else { content };
-    turns.result(format!("{field}.tool_use_id"), block.tool_use_id.unwrap_or_default(), content)
+    builder.add_result(format!("{field}.tool_use_id"), block.tool_use_id.unwrap_or_default(), content)
 }
 
 /// The text of a content that is read as one.

@@ -11,29 +11,34 @@ use lar_gateway::{End, TaskEvent, cancelled_problem};
 use serde_json::{Value, json};
 
 use super::{decode_messages, stop_reason, usage};
-use crate::asker::{Asker, with_told};
+use crate::compat_caller::{CompatCaller, with_lar_headers};
 use crate::errors::{self, Failure};
-use crate::generate::{self, Answer, Begun};
-use crate::misfits::Schemas;
+use crate::generate::{self, Answer, AnswerStream};
+use crate::tool_call_check::ToolSchemas;
 use crate::{State, extract, sse};
 
-pub(crate) async fn create(app: State, asker: Asker, request: Request) -> Result<Response, Failure> {
-    let (wanted, thinking) = decode_messages(&extract::body(request, &app).await?, TaskId::new())?;
-    let (stream, stops) = (wanted.stream, wanted.sampling.stop.clone());
-    let id = format!("msg_{:032x}", wanted.id.as_u128());
-    let schemas = Schemas::of(&wanted);
-    let begun = generate::begin(&app, &asker, "anthropic.messages", wanted).await?;
-    let (noted, mut ignored) = (begun.noted.clone(), begun.ignored.clone());
+pub(crate) async fn create(
+    app: State,
+    compat_caller: CompatCaller,
+    request: Request,
+) -> Result<Response, Failure> {
+    let (generation, thinking) = decode_messages(&extract::body(request, &app).await?, TaskId::new())?;
+    let (stream, stops) = (generation.stream, generation.sampling.stop.clone());
+    let id = format!("msg_{:032x}", generation.id.as_u128());
+    let schemas = ToolSchemas::of(&generation);
+    let answer_stream = generate::begin(&app, &compat_caller, "anthropic.messages", generation).await?;
+    let (memory_activity, mut ignored) =
+        (answer_stream.memory_activity.clone(), answer_stream.ignored.clone());
     let response = if stream {
-        sse::response(Stream::new(id, begun, thinking, stops))
+        sse::response(MessageStream::new(id, answer_stream, thinking, stops))
     } else {
-        let model = begun.model.clone();
-        let answers = begun.collect().await?;
+        let model = answer_stream.model.clone();
+        let answers = answer_stream.collect().await?;
         let answer = answers.into_iter().next().ok_or_else(|| Problem::not_found("the answer"))?;
-        ignored.extend(schemas.misfits(answer.named_calls()));
+        ignored.extend(schemas.violations(answer.named_calls()));
         axum::Json(whole(id, model, answer, thinking, &stops)).into_response()
     };
-    Ok(with_told(response, &ignored, noted.as_ref()))
+    Ok(with_lar_headers(response, &ignored, memory_activity.as_ref()))
 }
 
 fn whole(id: String, model: String, answer: Answer, thinking: bool, stops: &[String]) -> Message {
@@ -56,11 +61,11 @@ fn whole(id: String, model: String, answer: Answer, thinking: bool, stops: &[Str
         stop_reason,
         stop_sequence,
         usage: end.map(usage).unwrap_or_default(),
-        ..started(id, model, content, 0)
+        ..new_message(id, model, content, 0)
     }
 }
 
-fn started(id: String, model: String, content: Vec<Block>, tokens_in: u64) -> Message {
+fn new_message(id: String, model: String, content: Vec<Block>, tokens_in: u64) -> Message {
     let usage = Usage { input_tokens: tokens_in, ..Usage::default() };
     let (kind, role) = ("message", "assistant");
     Message { id, kind, role, model, content, stop_reason: None, stop_sequence: None, usage }
@@ -72,30 +77,37 @@ fn tool_use_id() -> String {
 
 /// What the block that is being written holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Open {
+enum OpenBlock {
     Thinking,
     Text,
     Call(usize),
 }
 
-struct Stream {
-    begun: Begun,
+struct MessageStream {
+    answer_stream: AnswerStream,
     /// Whether thinking is shown.
     thinking: bool,
     /// The request's stop texts.
     stops: Vec<String>,
-    open: Option<Open>,
+    open: Option<OpenBlock>,
     /// Blocks that were begun.
     blocks: usize,
     parts: VecDeque<String>,
     over: bool,
 }
 
-impl Stream {
-    fn new(id: String, begun: Begun, thinking: bool, stops: Vec<String>) -> Self {
-        let message = started(id, begun.model.clone(), Vec::new(), begun.tokens_in(0));
-        let mut stream =
-            Self { begun, thinking, stops, open: None, blocks: 0, parts: VecDeque::new(), over: false };
+impl MessageStream {
+    fn new(id: String, answer_stream: AnswerStream, thinking: bool, stops: Vec<String>) -> Self {
+        let message = new_message(id, answer_stream.model.clone(), Vec::new(), answer_stream.tokens_in(0));
+        let mut stream = Self {
+            answer_stream,
+            thinking,
+            stops,
+            open: None,
+            blocks: 0,
+            parts: VecDeque::new(),
+            over: false,
+        };
         stream.send(&StreamEvent::MessageStart { message });
         stream
     }
@@ -106,46 +118,49 @@ impl Stream {
     }
 
     /// Sees to it that a block of this kind is being written.
-    fn turn_to(&mut self, wanted: Open, block: impl FnOnce() -> Block) {
-        if self.open == Some(wanted) {
+    fn switch_to(&mut self, block_kind: OpenBlock, block: impl FnOnce() -> Block) {
+        if self.open == Some(block_kind) {
             return;
         }
         self.close();
-        self.open = Some(wanted);
+        self.open = Some(block_kind);
         self.blocks += 1;
         self.send(&StreamEvent::ContentBlockStart { index: self.blocks - 1, content_block: block() });
     }
 
-    fn grow(&mut self, delta: Delta) {
+    fn send_delta(&mut self, delta: Delta) {
         self.send(&StreamEvent::ContentBlockDelta { index: self.blocks.saturating_sub(1), delta });
     }
 
     fn close(&mut self) {
-        if self.open == Some(Open::Thinking) {
-            self.grow(Delta::SignatureDelta { signature: "" });
+        if self.open == Some(OpenBlock::Thinking) {
+            self.send_delta(Delta::SignatureDelta { signature: "" });
         }
         if self.open.take().is_some() {
             self.send(&StreamEvent::ContentBlockStop { index: self.blocks - 1 });
         }
     }
 
-    fn hear(&mut self, event: TaskEvent) {
+    fn handle_event(&mut self, event: TaskEvent) {
         match event {
             TaskEvent::Queued { .. } => self.send(&StreamEvent::Ping),
             TaskEvent::Token { text, .. } if !text.is_empty() => {
-                self.turn_to(Open::Text, || Block::Text { text: String::new() });
-                self.grow(Delta::TextDelta { text: text.to_string() });
+                self.switch_to(OpenBlock::Text, || Block::Text { text: String::new() });
+                self.send_delta(Delta::TextDelta { text: text.to_string() });
             }
             TaskEvent::Reasoning { text, .. } if self.thinking => {
-                self.turn_to(Open::Thinking, || Block::Thinking { thinking: String::new(), signature: "" });
-                self.grow(Delta::ThinkingDelta { thinking: text.to_string() });
+                self.switch_to(OpenBlock::Thinking, || Block::Thinking {
+                    thinking: String::new(),
+                    signature: "",
+                });
+                self.send_delta(Delta::ThinkingDelta { thinking: text.to_string() });
             }
             TaskEvent::Call(CallPart { index, name, arguments }) => {
                 let name = name.unwrap_or_default();
                 let input = Value::Object(serde_json::Map::new());
-                self.turn_to(Open::Call(index), || Block::ToolUse { id: tool_use_id(), name, input });
+                self.switch_to(OpenBlock::Call(index), || Block::ToolUse { id: tool_use_id(), name, input });
                 if !arguments.is_empty() {
-                    self.grow(Delta::InputJsonDelta { partial_json: arguments });
+                    self.send_delta(Delta::InputJsonDelta { partial_json: arguments });
                 }
             }
             TaskEvent::End(end) => self.end(&end),
@@ -176,7 +191,7 @@ impl Stream {
     }
 }
 
-impl sse::Source for Stream {
+impl sse::Source for MessageStream {
     async fn next(&mut self) -> Option<String> {
         loop {
             if let Some(part) = self.parts.pop_front() {
@@ -185,8 +200,8 @@ impl sse::Source for Stream {
             if self.over {
                 return None;
             }
-            let (_, event) = self.begun.next().await?;
-            self.hear(event);
+            let (_, event) = self.answer_stream.next().await?;
+            self.handle_event(event);
         }
     }
 }

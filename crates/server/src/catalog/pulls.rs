@@ -27,16 +27,16 @@ pub(crate) async fn create(app: State, _: Admin, Json(new): Json<NewPull>) -> Re
         .into());
     }
     let pull = app.catalog.pull(source, new.name);
-    Ok((StatusCode::ACCEPTED, axum::Json(wire(&pull))).into_response())
+    Ok((StatusCode::ACCEPTED, axum::Json(to_wire(&pull))).into_response())
 }
 
 /// Every pull since the start.
 #[utoipa::path(get, path = "/lar/v1/catalog/pulls", tag = "catalog", responses((status = 200, body = Page<Wire>)))]
 pub(crate) async fn list(app: State, _: Admin) -> axum::Json<Page<Wire>> {
-    axum::Json(Page { data: app.catalog.pulls().iter().map(wire).collect(), next: None })
+    axum::Json(Page { data: app.catalog.pulls().iter().map(to_wire).collect(), next: None })
 }
 
-fn wire(pull: &Pull) -> Wire {
+fn to_wire(pull: &Pull) -> Wire {
     let mut wire = Wire {
         source: pull.source.to_string(),
         state: String::new(),

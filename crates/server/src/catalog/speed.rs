@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use lar_base::Bytes;
-use lar_catalog::{DecodeSpeed, MeasuredModel, Model, RECOMMENDED, Recommended};
+use lar_catalog::{DecodeSpeed, MeasuredModel, Model, ModelRecommendation, RECOMMENDED};
 use lar_engines::device;
 
 use crate::App;
@@ -19,7 +19,7 @@ pub(super) struct Speed {
 
 impl Speed {
     /// Tokens a second of a model of the list, and how that is known.
-    pub(super) fn of(&self, model: &Recommended) -> (f64, &'static str) {
+    pub(super) fn of(&self, model: &ModelRecommendation) -> (f64, &'static str) {
         match self.measured.get(model.name) {
             Some(speed) => (*speed, "measured"),
             None => (self.decode.tokens_per_second(model.active), "estimated"),

@@ -11,15 +11,15 @@ use lar_base::{Caller, MessageId, Problem, Scope, TaskId};
 use lar_engines::driver::Sampling;
 use lar_memory::strength::Event;
 use lar_memory::{MemoryActivity, MemoryScope};
-use lar_store::{Message, NewMessage as Said, OwnedConversation, Rating, Role, Store};
+use lar_store::{Message, NewMessage as NewUserMessage, OwnedConversation, Rating, Role, Store};
 use tokio_util::sync::CancellationToken;
 
-use super::owned;
+use super::find_owned;
 use crate::auth::Conversing;
 use crate::errors::Failure;
 use crate::extract::{self, Json, Path};
 use crate::generate::{derived_seed, in_range};
-use crate::idempotency::{self, Creating};
+use crate::idempotency::{self, IdempotentJson};
 use crate::{App, State, sse, tasks};
 
 /// An answer's end is told at the latest so long after the model's, whether it is stored or not.
@@ -35,16 +35,16 @@ pub(crate) async fn create(
     app: State,
     Conversing(caller): Conversing,
     Path(id): Path<String>,
-    new: Creating<NewMessage>,
+    new: IdempotentJson<NewMessage>,
 ) -> Result<Response, Failure> {
-    let (new, once) = new.by(&caller);
-    let conversation = owned(&app, &caller, &id).await?;
+    let (new, once) = new.into_parts(&caller);
+    let conversation = find_owned(&app, &caller, &id).await?;
     let parent = match new.parent {
         Some(parent) => parent.map(|parent| extract::id(&parent, "message")).transpose()?,
         None => conversation.get().head,
     };
     let sampling = sampling(new.temperature, new.max_tokens, new.seed)?;
-    let said = Some(Said { parent, content: checked("content", new.content)? });
+    let said = Some(NewUserMessage { parent, content: check_content("content", new.content)? });
     begin(
         &app,
         caller,
@@ -61,10 +61,10 @@ pub(crate) async fn branch(
     app: State,
     Conversing(caller): Conversing,
     Path((id, message)): Path<(String, String)>,
-    retry: Creating<Retry>,
+    retry: IdempotentJson<Retry>,
 ) -> Result<Response, Failure> {
-    let (retry, once) = retry.by(&caller);
-    let (conversation, message) = (owned(&app, &caller, &id).await?, extract::id(&message, "message")?);
+    let (retry, once) = retry.into_parts(&caller);
+    let (conversation, message) = (find_owned(&app, &caller, &id).await?, extract::id(&message, "message")?);
     let content = retry.content.ok_or_else(|| Problem::invalid("content", "is missing"))?;
     let replaced = app.store.message_get(&conversation, message).await?;
     if replaced.role != Role::User {
@@ -72,7 +72,7 @@ pub(crate) async fn branch(
             Problem::new(lar_base::Code::Conflict, "only what a person said can be said otherwise").into()
         );
     }
-    let said = Some(Said { parent: replaced.parent, content: checked("content", content)? });
+    let said = Some(NewUserMessage { parent: replaced.parent, content: check_content("content", content)? });
     let sampling = sampling(retry.temperature, retry.max_tokens, retry.seed)?;
     begin(
         &app,
@@ -90,10 +90,10 @@ pub(crate) async fn regenerate(
     app: State,
     Conversing(caller): Conversing,
     Path((id, message)): Path<(String, String)>,
-    retry: Creating<Retry>,
+    retry: IdempotentJson<Retry>,
 ) -> Result<Response, Failure> {
-    let (retry, once) = retry.by(&caller);
-    let (conversation, message) = (owned(&app, &caller, &id).await?, extract::id(&message, "message")?);
+    let (retry, once) = retry.into_parts(&caller);
+    let (conversation, message) = (find_owned(&app, &caller, &id).await?, extract::id(&message, "message")?);
     let found = app.store.message_get(&conversation, message).await?;
     let answer_to = if found.role == Role::User { Some(found.id) } else { found.parent };
     let sampling = sampling(retry.temperature, retry.max_tokens, retry.seed)?;
@@ -115,7 +115,7 @@ pub(crate) async fn feedback(
     Path((id, message)): Path<(String, String)>,
     Json(feedback): Json<Feedback>,
 ) -> Result<axum::Json<Wire>, Failure> {
-    let (conversation, message) = (owned(&app, &caller, &id).await?, extract::id(&message, "message")?);
+    let (conversation, message) = (find_owned(&app, &caller, &id).await?, extract::id(&message, "message")?);
     let rating = match feedback.rating.as_deref() {
         None => None,
         Some("good") => Some(Rating::Good),
@@ -125,13 +125,13 @@ pub(crate) async fn feedback(
     let before = app.store.message_get(&conversation, message).await?.rating;
     let rated = app.store.message_rate(&conversation, message, rating).await?;
     if rating == Some(Rating::Good) && before != Some(Rating::Good) {
-        helped(&app, caller.clone(), &rated).await;
+        record_use(&app, caller.clone(), &rated).await;
     }
     Ok(axum::Json(message_for(&caller, &rated)))
 }
 
 /// What a good answer was given was of use. The rating stands whatever becomes of that.
-async fn helped(app: &App, caller: Caller, answer: &Message) {
+async fn record_use(app: &App, caller: Caller, answer: &Message) {
     let in_turn =
         answer.memory.as_deref().and_then(|memory| serde_json::from_str::<MemoryActivity>(memory).ok());
     let Some(in_turn) = in_turn.filter(|_| caller.has(Scope::MemoryWrite)) else { return };
@@ -152,7 +152,7 @@ async fn helped(app: &App, caller: Caller, answer: &Message) {
 
 /// A message on the wire for a caller. Without `memory:read` it tells what memory did in the turn, and has no memory's text.
 pub(super) fn message_for(caller: &Caller, message: &Message) -> Wire {
-    let mut shown = wire(message);
+    let mut shown = to_wire(message);
     if let Some(memory) = shown.memory.as_mut().filter(|_| !caller.has(Scope::MemoryRead)) {
         let recalled = memory.recalled.iter_mut().map(|one| &mut one.content);
         let saved = memory.saved.iter_mut().map(|one| &mut one.content);
@@ -164,7 +164,7 @@ pub(super) fn message_for(caller: &Caller, message: &Message) -> Wire {
 }
 
 /// A message on the wire.
-pub(super) fn wire(message: &Message) -> Wire {
+pub(super) fn to_wire(message: &Message) -> Wire {
     let text = |id: MessageId| id.to_string();
     Wire {
         id: text(message.id),
@@ -191,19 +191,19 @@ pub(super) fn wire(message: &Message) -> Wire {
 
 async fn begin(app: &App, caller: Caller, request: TurnRequest) -> Result<Response, Failure> {
     let conversation = request.conversation.clone();
-    if let Some(answer) = idempotency::made(app, request.once.as_ref()).await? {
-        return Ok(idempotency::replayed(again(app, &caller, &conversation, answer).await?));
+    if let Some(answer) = idempotency::earlier_id(app, request.once.as_ref()).await? {
+        return Ok(idempotency::mark_replayed(replay(app, &caller, &conversation, answer).await?));
     }
     let Turn { answer, question, task, persisted } = app.turns.begin(caller.clone(), request).await?;
-    let first = begun(app, &caller, &conversation, &question, &answer).await?;
-    let rest = tasks::Stream::new(task, app.gateway.engines().clone(), 0);
-    let ending = Ending { store: app.store.clone(), conversation, answer: answer.id, persisted };
-    Ok(sse::response(Stream { parts: VecDeque::from([first]), rest: Some(rest), ending: Some(ending) }))
+    let first = first_event(app, &caller, &conversation, &question, &answer).await?;
+    let rest = tasks::TaskStream::new(task, app.gateway.engines().clone(), 0);
+    let ending = TurnEnd { store: app.store.clone(), conversation, answer: answer.id, persisted };
+    Ok(sse::response(TurnStream { parts: VecDeque::from([first]), rest: Some(rest), ending: Some(ending) }))
 }
 
 /// The stream of a turn that was begun before: from its task while that is remembered, else from what was
 /// kept of it, as one piece.
-async fn again(
+async fn replay(
     app: &App,
     caller: &Caller,
     conversation: &OwnedConversation,
@@ -215,19 +215,23 @@ async fn again(
     };
     let question = app.store.message_get(conversation, parent).await?;
     let content = std::mem::take(&mut answer.content);
-    let first = begun(app, caller, conversation, &question, &answer).await?;
+    let first = first_event(app, caller, conversation, &question, &answer).await?;
     if let Some(task) = app.gateway.find(caller.visible_keys(), task) {
-        let rest = tasks::Stream::new(task, app.gateway.engines().clone(), 0);
-        return Ok(sse::response(Stream { parts: VecDeque::from([first]), rest: Some(rest), ending: None }));
+        let rest = tasks::TaskStream::new(task, app.gateway.engines().clone(), 0);
+        return Ok(sse::response(TurnStream {
+            parts: VecDeque::from([first]),
+            rest: Some(rest),
+            ending: None,
+        }));
     }
     let record = app.store.task_get(caller.visible_keys(), task).await?.and_then(|record| record.end);
-    let kept = tasks::kept_events(&content, answer.tokens_out, record.as_ref());
+    let kept = tasks::stored_events(&content, answer.tokens_out, record.as_ref());
     let parts = std::iter::once(first).chain(kept).collect();
-    Ok(sse::response(Stream { parts, rest: None, ending: None }))
+    Ok(sse::response(TurnStream { parts, rest: None, ending: None }))
 }
 
 /// The first event of a turn's stream.
-async fn begun(
+async fn first_event(
     app: &App,
     caller: &Caller,
     conversation: &OwnedConversation,
@@ -236,17 +240,17 @@ async fn begun(
 ) -> Result<String, Problem> {
     // The first turn gave the conversation its title.
     let now = app.store.conversation_get(conversation.user(), conversation.id()).await?;
-    let begun = TurnStarted {
+    let event = TurnStarted {
         title: now.get().title.clone(),
         question: message_for(caller, question),
         answer: message_for(caller, answer),
         task_id: answer.task.map(|id| id.to_string()).unwrap_or_default(),
     };
-    Ok(sse::event(Some("message"), None, &serde_json::to_string(&begun).unwrap_or_default()))
+    Ok(sse::event(Some("message"), None, &serde_json::to_string(&event).unwrap_or_default()))
 }
 
 /// Checks the text of a message that arrived in this field.
-pub(super) fn checked(field: &str, content: String) -> Result<String, Problem> {
+pub(super) fn check_content(field: &str, content: String) -> Result<String, Problem> {
     if content.trim().is_empty() {
         return Err(Problem::invalid(field, "must not be empty"));
     }
@@ -268,23 +272,23 @@ fn sampling(temperature: Option<f32>, tokens: Option<u32>, seed: Option<u32>) ->
     })
 }
 
-struct Stream {
+struct TurnStream {
     /// What is sent first, or at last.
     parts: VecDeque<String>,
-    rest: Option<tasks::Stream>,
+    rest: Option<tasks::TaskStream>,
     /// Of an answer that is being written now.
-    ending: Option<Ending>,
+    ending: Option<TurnEnd>,
 }
 
 /// What is told of an answer when its end is stored.
-struct Ending {
+struct TurnEnd {
     store: Store,
     conversation: OwnedConversation,
     answer: MessageId,
     persisted: CancellationToken,
 }
 
-impl Ending {
+impl TurnEnd {
     /// The event that tells which memories the answer cites, if it cites any.
     async fn citations(&self) -> Option<String> {
         tokio::time::timeout(SETTLE_TIMEOUT, self.persisted.cancelled()).await.ok()?;
@@ -296,7 +300,7 @@ impl Ending {
     }
 }
 
-impl sse::Source for Stream {
+impl sse::Source for TurnStream {
     async fn next(&mut self) -> Option<String> {
         if let Some(part) = self.parts.pop_front() {
             return Some(part);

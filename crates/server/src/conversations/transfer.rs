@@ -28,12 +28,12 @@ const MODEL_CHARS_MAX: usize = 128;
     responses((status = 200, content_type = "application/x-ndjson", body = Wire)))]
 pub(crate) async fn export(app: State, Conversing(caller): Conversing) -> Result<Response, Failure> {
     let waiting = app.store.conversation_ids(caller.user()).await?.into();
-    let lines = Lines { app: app.0.clone(), caller, waiting, unreadable: 0, ended: false };
+    let lines = ConversationLines { app: app.0.clone(), caller, waiting, unreadable: 0, ended: false };
     let kind = [
         (header::CONTENT_TYPE, extract::JSON_LINES),
         (header::CONTENT_DISPOSITION, "attachment; filename=\"conversations.ndjson\""),
     ];
-    Ok((kind, Body::from_stream(stream::try_unfold(lines, Lines::next))).into_response())
+    Ok((kind, Body::from_stream(stream::try_unfold(lines, ConversationLines::next))).into_response())
 }
 
 /// Takes conversations that were exported; those that are there already stay as they are. Either all lines
@@ -53,7 +53,7 @@ pub(crate) async fn import(
 }
 
 /// The lines of an export, each read when it is sent.
-struct Lines {
+struct ConversationLines {
     app: std::sync::Arc<App>,
     caller: Caller,
     waiting: VecDeque<ConversationId>,
@@ -61,7 +61,7 @@ struct Lines {
     ended: bool,
 }
 
-impl Lines {
+impl ConversationLines {
     /// The next line; at the end one that says how many conversations could not be read, if any. Another error breaks the
     /// connection off, so that nobody takes a part for the whole.
     async fn next(mut self) -> Result<Option<(Bytes, Self)>, axum::BoxError> {
@@ -97,19 +97,19 @@ impl Lines {
 }
 
 fn conversation(caller: &Caller, wire: Wire) -> Result<(Conversation, Vec<Message>), Problem> {
-    let id: ConversationId = parsed("id", &wire.id)?;
-    let title = if wire.title.is_empty() { wire.title } else { super::checked_title(&wire.title)? };
+    let id: ConversationId = parse_id("id", &wire.id)?;
+    let title = if wire.title.is_empty() { wire.title } else { super::check_title(&wire.title)? };
     let mut known: HashSet<MessageId> = HashSet::new();
     let mut messages = Vec::new();
     for (index, message) in wire.messages.unwrap_or_default().into_iter().enumerate() {
-        let read =
-            one(id, message, &known).map_err(|problem| problem.within(&format!("messages[{index}]")))?;
+        let read = parse_message(id, message, &known)
+            .map_err(|problem| problem.within(&format!("messages[{index}]")))?;
         if !known.insert(read.id) {
             return Err(Problem::invalid(format!("messages[{index}].id"), "is there twice"));
         }
         messages.push(read);
     }
-    let head: Option<MessageId> = wire.head.map(|head| parsed("head", &head)).transpose()?;
+    let head: Option<MessageId> = wire.head.map(|head| parse_id("head", &head)).transpose()?;
     if head.is_some_and(|head| !known.contains(&head)) {
         return Err(Problem::invalid("head", "is none of the messages"));
     }
@@ -117,24 +117,24 @@ fn conversation(caller: &Caller, wire: Wire) -> Result<(Conversation, Vec<Messag
         id,
         user: caller.user(),
         title,
-        model: wire.model.map(checked_model).transpose()?,
+        model: wire.model.map(check_model).transpose()?,
         head,
         temporary: false,
         version: wire.version.max(1),
-        created_at: time("created_at", &wire.created_at)?,
-        updated_at: time("updated_at", &wire.updated_at)?,
+        created_at: parse_time("created_at", &wire.created_at)?,
+        updated_at: parse_time("updated_at", &wire.updated_at)?,
         deleted_at: None,
     };
     Ok((conversation, messages))
 }
 
 /// A message whose parent is among the `known` ones before it.
-fn one(
+fn parse_message(
     conversation: ConversationId,
     wire: WireMessage,
     known: &HashSet<MessageId>,
 ) -> Result<Message, Problem> {
-    let parent: Option<MessageId> = wire.parent.map(|parent| parsed("parent", &parent)).transpose()?;
+    let parent: Option<MessageId> = wire.parent.map(|parent| parse_id("parent", &parent)).transpose()?;
     if parent.is_some_and(|parent| !known.contains(&parent)) {
         return Err(Problem::invalid("parent", "is none of the messages before it"));
     }
@@ -164,15 +164,15 @@ fn one(
         Some(_) => return Err(Problem::invalid("finish_reason", "must be stop or length")),
     };
     Ok(Message {
-        id: parsed("id", &wire.id)?,
+        id: parse_id("id", &wire.id)?,
         conversation,
         parent,
         role,
         content: wire.content,
         reasoning: wire.reasoning,
         status,
-        model: wire.model.map(checked_model).transpose()?,
-        task: wire.task_id.map(|id| parsed("task_id", &id)).transpose()?,
+        model: wire.model.map(check_model).transpose()?,
+        task: wire.task_id.map(|id| parse_id("task_id", &id)).transpose()?,
         error: wire.error_code.as_deref().and_then(Code::parse),
         tokens_in: wire.tokens_in,
         tokens_out: wire.tokens_out,
@@ -181,21 +181,21 @@ fn one(
         finish_reason,
         rating,
         memory: None,
-        created_at: time("created_at", &wire.created_at)?,
+        created_at: parse_time("created_at", &wire.created_at)?,
     })
 }
 
-fn checked_model(name: String) -> Result<String, Problem> {
+fn check_model(name: String) -> Result<String, Problem> {
     match name.chars().count() {
         1..=MODEL_CHARS_MAX => Ok(name),
         _ => Err(Problem::invalid("model", format!("must have 1 to {MODEL_CHARS_MAX} characters"))),
     }
 }
 
-fn parsed<T: std::str::FromStr>(field: &str, text: &str) -> Result<T, Problem> {
+fn parse_id<T: std::str::FromStr>(field: &str, text: &str) -> Result<T, Problem> {
     text.parse().map_err(|_| Problem::invalid(field, "is not an id of that kind"))
 }
 
-fn time(field: &str, text: &str) -> Result<Timestamp, Problem> {
+fn parse_time(field: &str, text: &str) -> Result<Timestamp, Problem> {
     text.parse().map_err(|_| Problem::invalid(field, "must be an RFC 3339 time"))
 }

@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn folders_that_are_known_are_hidden_whatever_their_names_have() {
+    fn known_folders_are_hidden_whatever_characters_their_names_have() {
         let folders = ["/srv/It's (my) very, very big disk", "/data", "/srv", "relative", "/"];
         let known = Folders::of(folders.map(PathBuf::from));
         for (text, shown) in [
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_caller_named_is_told_as_it_was_named() {
+    fn paths_in_errors_of_requests_stay_as_they_were_sent() {
         let named = Problem::new(Code::NotFound, "`/models/a/b.gguf` isn't installed");
         assert_eq!(without_folders(named.clone()), named);
         let fault = Problem::new(Code::StorageFull, "/data/a/lar.db cannot be written");

@@ -260,15 +260,15 @@ mod tests {
     }
 
     #[test]
-    fn arrays_are_no_objects_at_any_depth() {
-        for (text, told) in [
+    fn arrays_are_refused_for_structs_at_any_depth() {
+        for (text, expected) in [
             (r#"["x"]"#, "the body must be an object"),
             (r#"{"name":"x","inner":[1,2]}"#, "`inner` must be an object"),
             (r#"{"name":"x","list":[[1,2]]}"#, "`list[0]` must be an object"),
             (r#"{"name":"x","choice":{"fields":[1]}}"#, "`choice.fields` must be an object"),
         ] {
             let detail = json::<Outer>(text.as_bytes()).unwrap_err().detail;
-            assert_eq!(detail.split(" at line ").next(), Some(told), "{text}");
+            assert_eq!(detail.split(" at line ").next(), Some(expected), "{text}");
         }
     }
 }

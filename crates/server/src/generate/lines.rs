@@ -26,7 +26,7 @@ impl LineLimits {
 
 /// How far the lines of one answer have come.
 #[derive(Debug, Clone)]
-pub(super) struct Lines {
+pub(super) struct LineTracker {
     limits: LineLimits,
     first_token: Option<Instant>,
     /// Spaces and tabs of the current line so far; `None` behind its indentation, and in the first line.
@@ -34,7 +34,7 @@ pub(super) struct Lines {
     is_over: bool,
 }
 
-impl Lines {
+impl LineTracker {
     pub(super) const fn new(limits: LineLimits) -> Self {
         Self { limits, first_token: None, indent: None, is_over: false }
     }
@@ -48,13 +48,14 @@ impl Lines {
     pub(super) fn add(&mut self, text: &str, now: Instant) -> Option<usize> {
         let first_token = *self.first_token.get_or_insert(now);
         let is_late = self.limits.time_max.is_some_and(|time_max| now.since(first_token) > time_max);
-        let kept = self.indented(text).or_else(|| (is_late && text.contains('\n')).then_some(text.len()));
+        let kept =
+            self.find_short_indent(text).or_else(|| (is_late && text.contains('\n')).then_some(text.len()));
         self.is_over = kept.is_some();
         kept
     }
 
     /// Where in a text the first word of a line stands that is indented by too little.
-    fn indented(&mut self, text: &str) -> Option<usize> {
+    fn find_short_indent(&mut self, text: &str) -> Option<usize> {
         for (at, byte) in text.bytes().enumerate() {
             match (byte, self.indent) {
                 (b' ' | b'\t', Some(indent)) => self.indent = Some(indent + 1),
@@ -73,7 +74,7 @@ mod tests {
 
     /// What is left of an answer whose tokens come a millisecond after each other, and whether a limit ended it.
     fn limited(limits: LineLimits, tokens: &[&str]) -> (String, bool) {
-        let (mut lines, mut left) = (Lines::new(limits), String::new());
+        let (mut lines, mut left) = (LineTracker::new(limits), String::new());
         for (at, token) in (0..).zip(tokens) {
             match lines.add(token, Instant::from_millis(at)) {
                 Some(kept) => {

@@ -56,8 +56,8 @@ const APIS: &[(&str, Decode)] = &[
     ("count-tokens", |body| shown(crate::anthropic::decode_count(body))),
     ("ollama-chat", |body| shown(ollama::chat::decode(body, id()))),
     ("ollama-generate", |body| shown(ollama::generate::decode(body, id()))),
-    ("ollama-embed", |body| shown(ollama::embed::decode(body, ollama::embed::Path::Embed))),
-    ("ollama-embeddings", |body| shown(ollama::embed::decode(body, ollama::embed::Path::Embeddings))),
+    ("ollama-embed", |body| shown(ollama::embed::decode(body, ollama::embed::EmbedPath::Embed))),
+    ("ollama-embeddings", |body| shown(ollama::embed::decode(body, ollama::embed::EmbedPath::Embeddings))),
     ("ollama-show", |body| shown(ollama::models::decode(body))),
     ("ollama-pull", |body| shown(ollama::pull::decode(body))),
     ("ollama-delete", |body| shown(ollama::models::decode(body))),
@@ -131,7 +131,7 @@ fn damage() -> impl Strategy<Value = Value> {
 }
 
 #[test]
-fn what_real_clients_send_is_decoded() {
+fn bodies_of_real_clients_are_decoded() {
     assert_eq!(bodies().len(), BODIES);
     for body in bodies() {
         let decoded = (body.decode)(&body.bytes);
@@ -140,7 +140,7 @@ fn what_real_clients_send_is_decoded() {
 }
 
 #[test]
-fn how_numbers_are_written_and_what_is_null_make_no_difference() {
+fn spelling_of_numbers_and_nulls_make_no_difference() {
     for body in bodies() {
         let mut plain = super::parse(&body.bytes).unwrap();
         // Without a seed `/completion` and `/infill` draw another one each time.
@@ -178,8 +178,8 @@ proptest! {
         let mut value = super::parse(&body.bytes).unwrap();
         for (at, damage) in damages {
             let mut at = at.index(count(&value));
-            if let Some(place) = within(&mut value, &mut at) {
-                *place = damage;
+            if let Some(value_at) = within(&mut value, &mut at) {
+                *value_at = damage;
             }
         }
         if let Err(problem) = (body.decode)(value.to_string().as_bytes()) {

@@ -104,8 +104,8 @@ fn numbers_out_of_range_are_refused_or_the_nearest_in_range() {
     }
     for value in ["\"8\"", "true", "[8]"] {
         let refused = read(&body(value), OutOfRange::Nearest).unwrap_err();
-        let told = "`signed` must be a whole number from -9223372036854775808 to 9223372036854775807";
-        assert_eq!(refused, told, "{value}");
+        let expected = "`signed` must be a whole number from -9223372036854775808 to 9223372036854775807";
+        assert_eq!(refused, expected, "{value}");
     }
 }
 
@@ -163,7 +163,7 @@ fn a_strict_reader_gets_plain_json_and_what_is_not_json_as_it_came() {
 }
 
 #[test]
-fn a_model_that_is_not_named_is_the_usual_one() {
+fn a_request_without_a_model_gets_the_usual_one() {
     for named in [None, Some(String::new()), Some(" ".into())] {
         assert_eq!(model_or(named, "default"), "default");
     }
@@ -172,7 +172,7 @@ fn a_model_that_is_not_named_is_the_usual_one() {
 
 proptest! {
     #[test]
-    fn what_strict_json_reads_is_read_alike(text in ".{0,40}") {
+    fn strict_json_is_read_alike(text in ".{0,40}") {
         let body = serde_json::to_vec(&json!({ "text": text })).unwrap();
         prop_assert_eq!(parse(&body).unwrap(), json!({ "text": text }));
     }

@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_word_of_rusts_is_left() {
+    fn no_rust_type_is_left() {
         let cases = [
             ("invalid value: integer `-1`, expected u32", "must be a whole number from 0 to 4294967295"),
             (

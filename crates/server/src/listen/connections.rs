@@ -19,7 +19,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio_util::sync::CancellationToken;
 
 /// Of all connections this machine's own programs leave one in so many to others, so that others can still come.
-const LEFT_BY_LOOPBACK: usize = 8;
+const LOOPBACK_RESERVE_SHARE: usize = 8;
 
 /// How many connections there may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,29 +54,29 @@ impl Peer {
 #[derive(Debug)]
 pub(super) struct Connections {
     limits: ConnectionLimits,
-    state: Mutex<State>,
+    state: Mutex<ConnectionTable>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct ConnectionTable {
     /// Numbers connections, and the moments at which they became idle.
     next: u64,
-    open: HashMap<u64, Open>,
+    open: HashMap<u64, OpenConnection>,
     /// The connections by the moment at which they became idle.
     idle: BTreeMap<u64, u64>,
     by_peer: HashMap<Peer, usize>,
 }
 
 #[derive(Debug)]
-struct Open {
+struct OpenConnection {
     peer: Peer,
     /// The moment at which it became idle; none while it is in use.
     idle_since: Option<u64>,
     close: CancellationToken,
 }
 
-impl State {
-    fn rest(&mut self, id: u64) {
+impl ConnectionTable {
+    fn mark_idle(&mut self, id: u64) {
         let Some(open) = self.open.get_mut(&id) else { return };
         if open.idle_since.is_none() {
             let moment = self.next;
@@ -86,14 +86,14 @@ impl State {
         }
     }
 
-    fn employ(&mut self, id: u64) {
+    fn mark_busy(&mut self, id: u64) {
         let Some(open) = self.open.get_mut(&id) else { return };
         if let Some(moment) = open.idle_since.take() {
             self.idle.remove(&moment);
         }
     }
 
-    fn remove(&mut self, id: u64) -> Option<Open> {
+    fn remove(&mut self, id: u64) -> Option<OpenConnection> {
         let open = self.open.remove(&id)?;
         if let Some(moment) = open.idle_since {
             self.idle.remove(&moment);
@@ -126,7 +126,7 @@ impl Connections {
     pub(super) fn admit(self: &Arc<Self>, ip: IpAddr) -> Option<Connection> {
         let peer = Peer::of(ip);
         let peer_max = match peer {
-            Peer::Loopback => self.limits.total - self.limits.total / LEFT_BY_LOOPBACK,
+            Peer::Loopback => self.limits.total - self.limits.total / LOOPBACK_RESERVE_SHARE,
             Peer::Address(_) => self.limits.per_address.min(self.limits.total),
         };
         let mut state = self.lock();
@@ -138,14 +138,14 @@ impl Connections {
         }
         let (id, close) = (state.next, CancellationToken::new());
         state.next += 1;
-        state.open.insert(id, Open { peer, idle_since: None, close: close.clone() });
+        state.open.insert(id, OpenConnection { peer, idle_since: None, close: close.clone() });
         *state.by_peer.entry(peer).or_default() += 1;
-        state.rest(id);
+        state.mark_idle(id);
         drop(state);
         Some(Connection { handle: ConnectionHandle { id, connections: self.clone() }, close })
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, ConnectionTable> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -164,8 +164,8 @@ impl Connection {
     }
 
     /// What answers the requests of this connection.
-    pub(super) fn service(&self, router: Router) -> Service {
-        Service { router: TowerToHyperService::new(router), handle: self.handle.clone() }
+    pub(super) fn service(&self, router: Router) -> ConnectionService {
+        ConnectionService { router: TowerToHyperService::new(router), handle: self.handle.clone() }
     }
 }
 
@@ -184,49 +184,49 @@ pub(crate) struct ConnectionHandle {
 
 impl ConnectionHandle {
     /// The request's key was recognised: the connection makes room for no other until its answer is over.
-    pub(crate) fn in_use(&self) {
-        self.connections.lock().employ(self.id);
+    pub(crate) fn mark_in_use(&self) {
+        self.connections.lock().mark_busy(self.id);
     }
 }
 
 /// Answers the requests of one connection.
 #[derive(Debug, Clone)]
-pub(super) struct Service {
+pub(super) struct ConnectionService {
     router: TowerToHyperService<Router>,
     handle: ConnectionHandle,
 }
 
-impl HyperService<Request<Incoming>> for Service {
-    type Response = Response<Answer>;
+impl HyperService<Request<Incoming>> for ConnectionService {
+    type Response = Response<AnswerBody>;
     type Error = std::convert::Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         request.extensions_mut().insert(self.handle.clone());
-        let over = Over(self.handle.clone());
+        let over = IdleOnDrop(self.handle.clone());
         let answered = self.router.call(request);
-        Box::pin(async move { Ok(answered.await?.map(|body| Answer { body, _over: over })) })
+        Box::pin(async move { Ok(answered.await?.map(|body| AnswerBody { body, _over: over })) })
     }
 }
 
 /// Says, when it is dropped, that a request is over.
 #[derive(Debug)]
-struct Over(ConnectionHandle);
+struct IdleOnDrop(ConnectionHandle);
 
-impl Drop for Over {
+impl Drop for IdleOnDrop {
     fn drop(&mut self) {
-        self.0.connections.lock().rest(self.0.id);
+        self.0.connections.lock().mark_idle(self.0.id);
     }
 }
 
 /// The body of an answer, after which its connection is idle.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct AnswerBody {
     body: Body,
-    _over: Over,
+    _over: IdleOnDrop,
 }
 
-impl HttpBody for Answer {
+impl HttpBody for AnswerBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -261,16 +261,16 @@ mod tests {
     }
 
     #[test]
-    fn the_connection_that_was_idle_longest_makes_room_and_none_that_is_in_use() {
+    fn the_longest_idle_connection_is_closed_and_none_in_use() {
         let all = Connections::new(ConnectionLimits { total: 3, per_address: 3 });
         let [first, second, third] = [LOCAL, ip("10.0.0.1"), LOCAL].map(|from| all.admit(from).unwrap());
-        first.handle.in_use();
+        first.handle.mark_in_use();
         let fourth = all.admit(ip("10.0.0.2")).unwrap();
         assert_eq!(closed(&[&first, &second, &third, &fourth]), [false, true, false, false]);
-        third.handle.in_use();
-        fourth.handle.in_use();
+        third.handle.mark_in_use();
+        fourth.handle.mark_in_use();
         assert!(all.admit(ip("10.0.0.3")).is_none(), "all are in use");
-        drop(Over(first.handle.clone()));
+        drop(IdleOnDrop(first.handle.clone()));
         let fifth = all.admit(LOCAL).unwrap();
         assert_eq!(closed(&[&first, &third, &fourth, &fifth]), [true, false, false, false]);
         drop([second, first]);
@@ -284,7 +284,7 @@ mod tests {
         let all = Connections::new(ConnectionLimits { total: 16, per_address: 2 });
         let connect = |from: &str| {
             let connection = all.admit(ip(from))?;
-            connection.handle.in_use();
+            connection.handle.mark_in_use();
             Some(connection)
         };
         let here: Vec<_> = (0..20).map_while(|_| connect("127.0.0.1")).collect();

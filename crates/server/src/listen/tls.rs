@@ -28,13 +28,13 @@ pub struct TlsFiles {
 /// What answers TLS.
 pub(super) struct Tls {
     files: TlsFiles,
-    now: Mutex<Now>,
+    current: Mutex<LoadedCertificate>,
 }
 
-struct Now {
+struct LoadedCertificate {
     acceptor: TlsAcceptor,
-    changed: Option<Timestamp>,
-    looked: Instant,
+    modified_at: Option<Timestamp>,
+    checked_at: Instant,
 }
 
 impl Tls {
@@ -43,27 +43,31 @@ impl Tls {
     /// # Errors
     /// Which file cannot be read or used, and why.
     pub(super) fn read(files: TlsFiles) -> std::io::Result<Self> {
-        let now = Now { acceptor: acceptor(&files)?, changed: changed(&files), looked: Instant::now() };
-        Ok(Self { files, now: Mutex::new(now) })
+        let current = LoadedCertificate {
+            acceptor: acceptor(&files)?,
+            modified_at: modified_at(&files),
+            checked_at: Instant::now(),
+        };
+        Ok(Self { files, current: Mutex::new(current) })
     }
 
     /// What answers the next connection.
     pub(super) fn acceptor(&self) -> TlsAcceptor {
-        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
-        if now.looked.elapsed() >= LOOK_EVERY {
-            now.looked = Instant::now();
-            let found = changed(&self.files);
-            if found != now.changed {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.checked_at.elapsed() >= LOOK_EVERY {
+            current.checked_at = Instant::now();
+            let found = modified_at(&self.files);
+            if found != current.modified_at {
                 match acceptor(&self.files) {
                     Ok(acceptor) => {
                         tracing::info!(file = %self.files.certificate.display(), "a new certificate is used");
-                        (now.acceptor, now.changed) = (acceptor, found);
+                        (current.acceptor, current.modified_at) = (acceptor, found);
                     }
                     Err(error) => tracing::warn!(%error, "a certificate has changed and cannot be used"),
                 }
             }
         }
-        now.acceptor.clone()
+        current.acceptor.clone()
     }
 }
 
@@ -87,7 +91,7 @@ fn acceptor(files: &TlsFiles) -> std::io::Result<TlsAcceptor> {
 }
 
 /// When the files changed last.
-fn changed(files: &TlsFiles) -> Option<Timestamp> {
+fn modified_at(files: &TlsFiles) -> Option<Timestamp> {
     let of = |path: &Path| path.metadata().and_then(|about| about.modified()).ok().map(Timestamp::from);
     of(&files.certificate).max(of(&files.private_key))
 }

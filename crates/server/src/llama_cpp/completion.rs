@@ -14,14 +14,14 @@ use lar_gateway::{End, PrefillProgress, TaskEvent, cancelled_problem};
 use serde_json::{Map, Value, json};
 
 use super::{logit_bias, settings};
-use crate::asker::{Asker, plain_name, with_told};
 use crate::bodies::BodyShare;
+use crate::compat_caller::{CompatCaller, plain_name, with_lar_headers};
 use crate::errors::{self, Failure};
 use crate::fields::read;
-use crate::generate::{self, Begun, LineLimits, Wanted};
+use crate::generate::{self, AnswerStream, GenerationRequest, LineLimits};
 use crate::lenient::model_or;
 use crate::openai::completions::{about_prompt, for_prompts, texts};
-use crate::openai::prompts::{self, Sent};
+use crate::openai::prompts::{self, PromptInput};
 use crate::openai::{completions, sampling};
 use crate::{State, extract, sse};
 
@@ -35,28 +35,40 @@ const PROMPTS_BYTES_MAX: usize = 16 << 20;
 /// The names that only llama.cpp's form has: a body with one of them is answered in that form.
 const OWN_NAMES: [&str; 3] = ["n_predict", "input_prefix", "input_suffix"];
 
-pub(crate) async fn create(app: State, asker: Asker, request: Request) -> Result<Response, Failure> {
+pub(crate) async fn create(
+    app: State,
+    compat_caller: CompatCaller,
+    request: Request,
+) -> Result<Response, Failure> {
     let (body, ignored) = read(&extract::body(request, &app).await?, COMPLETION_FIELDS)?;
-    respond(&app, &asker, body, ignored, false).await
+    respond(&app, &compat_caller, body, ignored, false).await
 }
 
-pub(crate) async fn infill(app: State, asker: Asker, request: Request) -> Result<Response, Failure> {
+pub(crate) async fn infill(
+    app: State,
+    compat_caller: CompatCaller,
+    request: Request,
+) -> Result<Response, Failure> {
     let (body, ignored) = read(&extract::body(request, &app).await?, COMPLETION_FIELDS)?;
-    respond(&app, &asker, body, ignored, true).await
+    respond(&app, &compat_caller, body, ignored, true).await
 }
 
 /// `/completions`: llama.cpp's own form, or OpenAI's where the body names a model, as OpenAI's clients do whose base
 /// address lacks `/v1`.
-pub(crate) async fn either(app: State, asker: Asker, request: Request) -> Result<Response, Failure> {
+pub(crate) async fn either(
+    app: State,
+    compat_caller: CompatCaller,
+    request: Request,
+) -> Result<Response, Failure> {
     let bytes = extract::body(request, &app).await?;
     if is_openais(&crate::lenient::parse(&bytes)?) {
         let read = completions::decode(&bytes, TaskId::new())?;
         drop(bytes);
-        return completions::respond(&app, &asker, read).await;
+        return completions::respond(&app, &compat_caller, read).await;
     }
     let (body, ignored) = read(&bytes, COMPLETION_FIELDS)?;
     drop(bytes);
-    respond(&app, &asker, body, ignored, false).await
+    respond(&app, &compat_caller, body, ignored, false).await
 }
 
 fn is_openais(body: &Value) -> bool {
@@ -65,10 +77,10 @@ fn is_openais(body: &Value) -> bool {
 
 /// A request that was read and checked.
 #[derive(Debug)]
-struct Read {
-    wanted: Wanted,
-    prompts: Vec<Sent>,
-    answered: Answered,
+struct LlamaCppInput {
+    generation: GenerationRequest,
+    prompts: Vec<PromptInput>,
+    response_options: ResponseOptions,
     stream: bool,
     limits: LineLimits,
     /// The field that says how many answers each prompt gets.
@@ -77,7 +89,7 @@ struct Read {
 
 /// What an answer tells.
 #[derive(Debug, Clone)]
-struct Answered {
+struct ResponseOptions {
     fields: Vec<String>,
     tokens: bool,
     /// Likely tokens beside each, where they are told.
@@ -87,7 +99,7 @@ struct Answered {
     /// Whether every part of a stream tells how fast the answer is made.
     timings_per_token: bool,
     /// Whether nothing is to be written: one token is, as the prompt is read for it, and is not told.
-    only_reads: bool,
+    prefill_only: bool,
     /// Tokens that were asked for at most; 0 is as many as the context has room for.
     tokens_max: u64,
     stop: Vec<String>,
@@ -95,61 +107,62 @@ struct Answered {
     /// The texts of the prompts, where they are told.
     prompts: Vec<String>,
     /// Answers to each prompt.
-    each: usize,
+    answers_per_prompt: usize,
     /// Of the body that the prompts came in, while they are kept.
     _share: BodyShare,
 }
 
 async fn respond(
     app: &State,
-    asker: &Asker,
+    compat_caller: &CompatCaller,
     mut body: Value,
     mut ignored: Vec<String>,
-    fills: bool,
+    is_infill: bool,
 ) -> Result<Response, Failure> {
     leave_out_samplers(&mut body, &mut ignored);
     let model = model_or(body["model"].as_str().map(ToOwned::to_owned), DEFAULT_CHAT);
-    let key = asker.caller.key();
+    let key = compat_caller.caller.key();
     logit_bias::resolve(app, key, plain_name(&model), &mut body).await.map_err(generate::about_model)?;
-    let Read { wanted, prompts, answered, stream, limits, n_field } =
-        decode(&body, ignored, fills, TaskId::new())?;
+    let LlamaCppInput { generation, prompts, response_options, stream, limits, n_field } =
+        decode(&body, ignored, is_infill, TaskId::new())?;
     drop(body);
-    let sent = if answered.tells("prompt") { prompts.clone() } else { Vec::new() };
-    let all = for_prompts(app, key, wanted, prompts, n_field).await?;
-    let admitted = generate::admit_all(app, asker, API, all).await.map_err(about_prompt)?;
+    let sent = if response_options.includes("prompt") { prompts.clone() } else { Vec::new() };
+    let all = for_prompts(app, key, generation, prompts, n_field).await?;
+    let admitted = generate::admit_all(app, compat_caller, API, all).await.map_err(about_prompt)?;
     let prompts = texts(app, key, plain_name(&model), sent).await?;
-    let mut answered = Answered { prompts, _share: asker.body.clone(), ..answered };
-    let mut begun = admitted.begin(app).await.map_err(about_prompt)?;
+    let mut response_options =
+        ResponseOptions { prompts, _share: compat_caller.body.clone(), ..response_options };
+    let mut answer_stream = admitted.begin(app).await.map_err(about_prompt)?;
     if limits.is_any() {
-        begun.limit_lines(limits);
+        answer_stream.limit_lines(limits);
     }
-    if answered.ignores_ends() && answered.tells("generation_settings") {
+    if response_options.ignores_eos() && response_options.includes("generation_settings") {
         // An engine that cannot tell them leaves the settings as they are.
         let ends = app.gateway.text_for(key, plain_name(&model), TokenizerQuery::EndTokens).await;
         let ends = ends.unwrap_or_default();
-        settings::forbid(&mut answered.settings, &ends.tokens);
+        settings::forbid(&mut response_options.settings, &ends.tokens);
     }
-    let (noted, ignored) = (begun.noted.clone(), begun.ignored.clone());
+    let (memory_activity, ignored) = (answer_stream.memory_activity.clone(), answer_stream.ignored.clone());
     let response = if stream {
-        let told = vec![Told::default(); begun.answers()];
-        sse::response(Stream { begun, answered, told, over: false })
+        let outputs = vec![AnswerOutput::default(); answer_stream.answers()];
+        sse::response(LlamaCppStream { answer_stream, response_options, outputs, over: false })
     } else {
-        let model = begun.model.clone();
-        let answers = begun.collect().await?;
+        let model = answer_stream.model.clone();
+        let answers = answer_stream.collect().await?;
         let whole = |(index, answer): (usize, generate::Answer)| {
-            let told = Told {
+            let output = AnswerOutput {
                 content: answer.content,
-                tokens: ids(&answer.logprobs),
+                tokens: token_ids(&answer.logprobs),
                 logprobs: answer.logprobs,
                 is_cut: answer.is_cut,
             };
-            answered.whole(index, &model, told, answer.end.as_ref())
+            response_options.whole(index, &model, output, answer.end.as_ref())
         };
         let mut bodies: Vec<Value> = answers.into_iter().enumerate().map(whole).collect();
         let only = if bodies.len() == 1 { bodies.pop() } else { None };
         axum::Json(only.unwrap_or(Value::Array(bodies))).into_response()
     };
-    Ok(with_told(response, &ignored, noted.as_ref()))
+    Ok(with_lar_headers(response, &ignored, memory_activity.as_ref()))
 }
 
 /// Leaves out samplers that editors name and that have no part in what is sampled here.
@@ -163,18 +176,18 @@ fn leave_out_samplers(body: &mut Value, ignored: &mut Vec<String>) {
     }
 }
 
-fn decode(body: &Value, ignored: Vec<String>, fills: bool, id: TaskId) -> Result<Read, Problem> {
+fn decode(body: &Value, ignored: Vec<String>, is_infill: bool, id: TaskId) -> Result<LlamaCppInput, Problem> {
     let request: CompletionRequest = extract::from_value_clamped(body)?;
-    let (prompt, prompts) = if fills {
-        infilled(&request)?
+    let (prompt, prompts) = if is_infill {
+        read_infill(&request)?
     } else {
         (Prompt::Text(String::new()), prompts::read(&request.prompt)?)
     };
     let tokens_max = request.n_predict.or(request.max_tokens).and_then(TokenLimit::get);
-    let only_reads = tokens_max == Some(0);
+    let prefill_only = tokens_max == Some(0);
     let tokens_max = tokens_max.map(|tokens| tokens.max(1));
     let wire = extract::from_value_clamped(body)?;
-    let mut sampling = sampling::sampling_of_any_numbers(wire, tokens_max, id)?;
+    let mut sampling = sampling::sampling_clamped(wire, tokens_max, id)?;
     let n_probs = request.n_probs.unwrap_or(0).min(sampling::TOP_LOGPROBS_MAX);
     let (n, n_field) = match request.n_cmpl {
         None => (request.n, "n"),
@@ -194,21 +207,21 @@ fn decode(body: &Value, ignored: Vec<String>, fills: bool, id: TaskId) -> Result
     let tokens = stream || request.return_tokens == Some(true);
     sampling.logprobs = (n_probs > 0 || tokens).then_some(n_probs);
     sampling.post_sampling = request.post_sampling_probs == Some(true);
-    let answered = Answered {
+    let response_options = ResponseOptions {
         fields: request.response_fields,
         tokens,
         n_probs,
         post_sampling: sampling.post_sampling,
         timings_per_token,
-        only_reads,
+        prefill_only,
         tokens_max: sampling.tokens_max.into(),
         stop: sampling.stop.clone(),
         settings: settings::of(&sampling, stream, n_probs, timings_per_token),
         prompts: Vec::new(),
-        each: n as usize,
+        answers_per_prompt: n as usize,
         _share: BodyShare::default(),
     };
-    let wanted = Wanted {
+    let generation = GenerationRequest {
         id,
         model: model_or(request.model, DEFAULT_CHAT),
         prompt,
@@ -223,11 +236,11 @@ fn decode(body: &Value, ignored: Vec<String>, fills: bool, id: TaskId) -> Result
         ignored,
         sampling,
     };
-    Ok(Read { wanted, prompts, answered, stream, limits, n_field })
+    Ok(LlamaCppInput { generation, prompts, response_options, stream, limits, n_field })
 }
 
 /// What is to be filled in; what stands in `prompt` is the end of what precedes the gap.
-fn infilled(request: &CompletionRequest) -> Result<(Prompt, Vec<Sent>), Problem> {
+fn read_infill(request: &CompletionRequest) -> Result<(Prompt, Vec<PromptInput>), Problem> {
     let missing = |field: &str| Problem::invalid(field, "is missing");
     let before = request.input_prefix.as_deref().ok_or_else(|| missing("input_prefix"))?;
     let suffix = request.input_suffix.clone().ok_or_else(|| missing("input_suffix"))?;
@@ -250,17 +263,17 @@ fn infilled(request: &CompletionRequest) -> Result<(Prompt, Vec<Sent>), Problem>
     }
     prefix.push_str(before);
     prefix.push_str(end);
-    let sent = Sent::Text(prefix.clone());
+    let sent = PromptInput::Text(prefix.clone());
     Ok((Prompt::Infill { prefix, suffix }, vec![sent]))
 }
 
-fn ids(logprobs: &[TokenLogprobs]) -> Vec<u32> {
+fn token_ids(logprobs: &[TokenLogprobs]) -> Vec<u32> {
     logprobs.iter().map(|token| token.chosen.id).collect()
 }
 
 /// What was told of an answer.
 #[derive(Debug, Clone, Default)]
-struct Told {
+struct AnswerOutput {
     content: String,
     tokens: Vec<u32>,
     logprobs: Vec<TokenLogprobs>,
@@ -268,24 +281,26 @@ struct Told {
     is_cut: bool,
 }
 
-impl Answered {
+impl ResponseOptions {
     /// Whether a field is told.
-    fn tells(&self, field: &str) -> bool {
+    fn includes(&self, field: &str) -> bool {
         self.fields.is_empty() || self.fields.iter().any(|path| path.split('/').next() == Some(field))
     }
 
     /// Whether the answer never ends of itself.
-    fn ignores_ends(&self) -> bool {
+    fn ignores_eos(&self) -> bool {
         self.settings["ignore_eos"] == true
     }
 
     /// The prompt of an answer. Where all answers together would tell too much of prompts, it is told once.
     fn prompt(&self, index: usize) -> String {
         let bytes: usize = self.prompts.iter().map(String::len).sum();
-        if bytes.saturating_mul(self.each) > PROMPTS_BYTES_MAX && !index.is_multiple_of(self.each) {
+        if bytes.saturating_mul(self.answers_per_prompt) > PROMPTS_BYTES_MAX
+            && !index.is_multiple_of(self.answers_per_prompt)
+        {
             return String::new();
         }
-        self.prompts.get(index / self.each).cloned().unwrap_or_default()
+        self.prompts.get(index / self.answers_per_prompt).cloned().unwrap_or_default()
     }
 
     fn probabilities(&self, logprobs: &[TokenLogprobs]) -> Option<Vec<Probability>> {
@@ -310,7 +325,7 @@ impl Answered {
     }
 
     /// A whole answer; in a stream the last part, whose content was told before.
-    fn whole(&self, index: usize, model: &str, told: Told, end: Option<&End>) -> Value {
+    fn whole(&self, index: usize, model: &str, output: AnswerOutput, end: Option<&End>) -> Value {
         let (stop_type, stopping_word) = match end.map(|end| end.reason) {
             Some(FinishReason::Length) | None => ("limit", String::new()),
             Some(FinishReason::StopText(which)) => {
@@ -318,19 +333,19 @@ impl Answered {
             }
             Some(FinishReason::Stop | FinishReason::ToolCalls) => ("eos", String::new()),
         };
-        let (stop_type, told, end) = match end {
-            Some(end) if self.only_reads => {
-                ("limit", Told::default(), Some(End { tokens_out: 0, ..end.clone() }))
+        let (stop_type, output, end) = match end {
+            Some(end) if self.prefill_only => {
+                ("limit", AnswerOutput::default(), Some(End { tokens_out: 0, ..end.clone() }))
             }
-            end => (stop_type, told, end.cloned()),
+            end => (stop_type, output, end.cloned()),
         };
         let end = end.as_ref();
         let (tokens_in, tokens_out) = end.map_or((0, 0), |end| (end.tokens_in, end.tokens_out));
         let completion = Completion {
             index,
-            has_new_line: told.content.contains('\n'),
-            content: told.content,
-            tokens: if self.tokens { told.tokens } else { Vec::new() },
+            has_new_line: output.content.contains('\n'),
+            content: output.content,
+            tokens: if self.tokens { output.tokens } else { Vec::new() },
             id_slot: -1,
             stop: true,
             model: model.to_owned(),
@@ -340,21 +355,21 @@ impl Answered {
             prompt: self.prompt(index),
             // The context ended it, not a limit.
             truncated: stop_type == "limit"
-                && !self.only_reads
-                && !told.is_cut
+                && !self.prefill_only
+                && !output.is_cut
                 && (self.tokens_max == 0 || tokens_out < self.tokens_max),
             stop_type,
             stopping_word,
             tokens_cached: tokens_in + tokens_out,
             timings: sampling::timings(end).unwrap_or_default(),
-            completion_probabilities: self.probabilities(&told.logprobs),
+            completion_probabilities: self.probabilities(&output.logprobs),
         };
-        chosen(&self.fields, serde_json::to_value(completion).unwrap_or_default())
+        select_fields(&self.fields, serde_json::to_value(completion).unwrap_or_default())
     }
 }
 
 /// The fields that were asked for, all where none was; `a/b` is the `b` of `a`, and called so.
-fn chosen(fields: &[String], whole: Value) -> Value {
+fn select_fields(fields: &[String], whole: Value) -> Value {
     if fields.is_empty() {
         return whole;
     }
@@ -365,34 +380,36 @@ fn chosen(fields: &[String], whole: Value) -> Value {
     Value::Object(found.collect::<Map<_, _>>())
 }
 
-struct Stream {
-    begun: Begun,
-    answered: Answered,
-    told: Vec<Told>,
+struct LlamaCppStream {
+    answer_stream: AnswerStream,
+    response_options: ResponseOptions,
+    outputs: Vec<AnswerOutput>,
     over: bool,
 }
 
-impl sse::Source for Stream {
+impl sse::Source for LlamaCppStream {
     async fn next(&mut self) -> Option<String> {
         loop {
             if self.over {
                 return None;
             }
-            let (index, event) = self.begun.next().await?;
+            let (index, event) = self.answer_stream.next().await?;
             match event {
                 TaskEvent::Queued { position, .. } => {
                     return Some(format!(": queued, position {position}\n\n"));
                 }
                 TaskEvent::Prefilling(progress) => return Some(self.prefilling(index, &progress)),
-                TaskEvent::Token { .. } if self.answered.only_reads => {}
+                TaskEvent::Token { .. } if self.response_options.prefill_only => {}
                 TaskEvent::Token { text, logprobs, .. } if !text.is_empty() || !logprobs.is_empty() => {
                     return Some(self.part(index, &text, &logprobs));
                 }
                 TaskEvent::End(end) => {
-                    let told = std::mem::take(&mut self.told[index]);
-                    let has_new_line = told.content.contains('\n');
-                    let nothing = Told { is_cut: self.begun.is_cut(index), ..Told::default() };
-                    let mut last = self.answered.whole(index, &self.begun.model, nothing, Some(&end));
+                    let output = std::mem::take(&mut self.outputs[index]);
+                    let has_new_line = output.content.contains('\n');
+                    let empty =
+                        AnswerOutput { is_cut: self.answer_stream.is_cut(index), ..AnswerOutput::default() };
+                    let mut last =
+                        self.response_options.whole(index, &self.answer_stream.model, empty, Some(&end));
                     if let Some(field) = last.get_mut("has_new_line") {
                         *field = json!(has_new_line);
                     }
@@ -406,32 +423,32 @@ impl sse::Source for Stream {
     }
 }
 
-impl Stream {
+impl LlamaCppStream {
     fn part(&mut self, index: usize, text: &str, logprobs: &[TokenLogprobs]) -> String {
-        let told = &mut self.told[index];
-        told.content.push_str(text);
-        let tokens = ids(logprobs);
-        told.tokens.extend(&tokens);
-        let so_far = || sampling::timings_so_far(&self.begun, index);
-        let timings = self.answered.timings_per_token.then(so_far).flatten();
+        let output = &mut self.outputs[index];
+        output.content.push_str(text);
+        let tokens = token_ids(logprobs);
+        output.tokens.extend(&tokens);
+        let so_far = || sampling::timings_so_far(&self.answer_stream, index);
+        let timings = self.response_options.timings_per_token.then(so_far).flatten();
         let part = Part {
             index,
             content: text.to_owned(),
-            tokens_predicted: told.tokens.len() as u64,
-            tokens_evaluated: self.begun.tokens_in(index),
+            tokens_predicted: output.tokens.len() as u64,
+            tokens_evaluated: self.answer_stream.tokens_in(index),
             tokens,
             stop: false,
             id_slot: -1,
             timings,
             prompt_progress: None,
-            completion_probabilities: self.answered.probabilities(logprobs),
+            completion_probabilities: self.response_options.probabilities(logprobs),
         };
         event_of(&serde_json::to_value(part).unwrap_or_default())
     }
 
     /// How much of the prompt was read, in a part without content.
     fn prefilling(&self, index: usize, progress: &PrefillProgress) -> String {
-        let timings = self.answered.timings_per_token.then(|| sampling::timings_of_prefill(progress));
+        let timings = self.response_options.timings_per_token.then(|| sampling::timings_of_prefill(progress));
         let part = Part {
             index,
             tokens_evaluated: progress.total,
@@ -457,15 +474,15 @@ fn event_of(value: &Value) -> String {
 #[cfg(test)]
 pub(crate) fn check(
     body: &[u8],
-) -> Result<(Prompt, Vec<Sent>, lar_engines::driver::Sampling, LineLimits), Problem> {
+) -> Result<(Prompt, Vec<PromptInput>, lar_engines::driver::Sampling, LineLimits), Problem> {
     let (mut body, mut ignored) = read(body, COMPLETION_FIELDS)?;
-    let fills = body.get("input_prefix").is_some();
+    let is_infill = body.get("input_prefix").is_some();
     leave_out_samplers(&mut body, &mut ignored);
     if body["logit_bias"].is_array() {
         body["logit_bias"] = Value::Null;
     }
-    let Read { wanted, prompts, limits, .. } = decode(&body, ignored, fills, TaskId::new())?;
-    Ok((wanted.prompt, prompts, wanted.sampling, limits))
+    let LlamaCppInput { generation, prompts, limits, .. } = decode(&body, ignored, is_infill, TaskId::new())?;
+    Ok((generation.prompt, prompts, generation.sampling, limits))
 }
 
 #[cfg(test)]

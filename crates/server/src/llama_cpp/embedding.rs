@@ -11,7 +11,7 @@ use crate::auth::Inference;
 use crate::errors::Failure;
 use crate::fields::{read, with_ignored};
 use crate::lenient::{self, model_or};
-use crate::openai::embeddings::{self, Texts, computed};
+use crate::openai::embeddings::{self, Texts, compute_embeddings};
 use crate::openai::with_truncated;
 use crate::{App, State, extract};
 
@@ -34,7 +34,7 @@ enum Norm {
 
 /// A request for vectors, read and checked.
 #[derive(Debug)]
-pub(crate) struct Wanted {
+pub(crate) struct LlamaCppEmbeddingInput {
     model: String,
     texts: Texts,
     norm: Norm,
@@ -49,8 +49,8 @@ pub(crate) async fn create(
     Inference(caller): Inference,
     request: Request,
 ) -> Result<Response, Failure> {
-    let wanted = decode(&extract::body(request, &app).await?)?;
-    respond(&app, caller, wanted).await
+    let input = decode(&extract::body(request, &app).await?)?;
+    respond(&app, caller, input).await
 }
 
 /// `/embeddings`: llama.cpp's own form where the body has `content` and no `input`, as at its server; OpenAI's form else.
@@ -61,13 +61,13 @@ pub(crate) async fn either(
 ) -> Result<Response, Failure> {
     let bytes = extract::body(request, &app).await?;
     if is_own(&lenient::parse(&bytes)?) {
-        let wanted = decode(&bytes)?;
+        let input = decode(&bytes)?;
         drop(bytes);
-        return respond(&app, caller, wanted).await;
+        return respond(&app, caller, input).await;
     }
-    let wanted = embeddings::decode(&bytes)?;
+    let input = embeddings::decode(&bytes)?;
     drop(bytes);
-    embeddings::respond(&app, caller, wanted).await
+    embeddings::respond(&app, caller, input).await
 }
 
 fn is_own(body: &Value) -> bool {
@@ -76,7 +76,7 @@ fn is_own(body: &Value) -> bool {
 }
 
 /// Reads a request's body.
-pub(crate) fn decode(body: &[u8]) -> Result<Wanted, Problem> {
+pub(crate) fn decode(body: &[u8]) -> Result<LlamaCppEmbeddingInput, Problem> {
     let (body, ignored) = read(body, EMBEDDING_FIELDS)?;
     let request: EmbeddingRequest = extract::from_value_clamped(&body)?;
     let (field, sent) = match (request.content, request.input) {
@@ -87,7 +87,13 @@ pub(crate) fn decode(body: &[u8]) -> Result<Wanted, Problem> {
     let texts = embeddings::texts(field, sent, NO_TOKENS)?;
     let norm = norm(request.embd_normalize)?;
     let truncate = request.truncate == Some(true);
-    Ok(Wanted { model: model_or(request.model, DEFAULT_EMBEDDING), texts, norm, truncate, ignored })
+    Ok(LlamaCppEmbeddingInput {
+        model: model_or(request.model, DEFAULT_EMBEDDING),
+        texts,
+        norm,
+        truncate,
+        ignored,
+    })
 }
 
 /// Reads `embd_normalize`.
@@ -101,11 +107,11 @@ fn norm(number: Option<i32>) -> Result<Norm, Problem> {
     }
 }
 
-async fn respond(app: &App, caller: Caller, wanted: Wanted) -> Result<Response, Failure> {
-    let Wanted { model, texts, norm, truncate, ignored } = wanted;
-    let found = computed(app, caller, "llama.embedding", &model, texts, truncate).await?.vectors;
+async fn respond(app: &App, caller: Caller, input: LlamaCppEmbeddingInput) -> Result<Response, Failure> {
+    let LlamaCppEmbeddingInput { model, texts, norm, truncate, ignored } = input;
+    let found = compute_embeddings(app, caller, "llama.embedding", &model, texts, truncate).await?.vectors;
     let computed = found.vectors.iter().zip(&found.lengths);
-    let scaled = computed.map(|(vector, length)| scaled(vector, *length, norm));
+    let scaled = computed.map(|(vector, length)| scale(vector, *length, norm));
     let answer: Vec<Embedding> =
         scaled.enumerate().map(|(index, vector)| Embedding { index, embedding: [vector] }).collect();
     let response = with_truncated(axum::Json(answer).into_response(), &found.truncated);
@@ -114,7 +120,7 @@ async fn respond(app: &App, caller: Caller, wanted: Wanted) -> Result<Response, 
 
 /// A vector of unit length by another norm. `model_length` is the length that the model gave it, which only [`Norm::None`]
 /// needs: by the others, the same comes of the vector that the model computed.
-fn scaled(vector: &[f32], model_length: f64, norm: Norm) -> Vec<f32> {
+fn scale(vector: &[f32], model_length: f64, norm: Norm) -> Vec<f32> {
     let numbers = || vector.iter().map(|number| f64::from(number.abs()));
     let largest = numbers().fold(0.0, f64::max);
     let length = match norm {
@@ -137,7 +143,7 @@ mod tests {
 
     use super::*;
 
-    fn decoded(body: Value) -> Result<Wanted, Problem> {
+    fn decoded(body: Value) -> Result<LlamaCppEmbeddingInput, Problem> {
         decode(body.to_string().as_bytes())
     }
 
@@ -145,7 +151,7 @@ mod tests {
     fn vectors_are_scaled_by_the_norm_that_is_asked_for() {
         let unit = [0.6_f32, -0.8, 0.0];
         let near = |norm: Norm, expected: [f32; 3]| {
-            let found = scaled(&unit, 5.0, norm);
+            let found = scale(&unit, 5.0, norm);
             let is_near = found.iter().zip(expected).all(|(one, other)| (one - other).abs() <= 1e-3);
             assert!(is_near, "{norm:?}: {found:?}");
         };
@@ -156,7 +162,7 @@ mod tests {
         near(Norm::P(i32::MAX), [0.75, -1.0, 0.0]);
         near(Norm::Largest, [24570.0, -32760.0, 0.0]);
         for norm in [Norm::None, Norm::Largest] {
-            assert_eq!(scaled(&[0.0, 0.0], 0.0, norm), [0.0, 0.0]);
+            assert_eq!(scale(&[0.0, 0.0], 0.0, norm), [0.0, 0.0]);
         }
     }
 

@@ -11,8 +11,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::settings;
-use crate::asker::plain_name;
 use crate::auth::Inference;
+use crate::compat_caller::plain_name;
 use crate::errors::Failure;
 use crate::extract::query;
 use crate::generate::about_model;
@@ -23,13 +23,13 @@ use crate::{App, State};
 const BLOB_PREFIX: &str = "sha256-";
 
 #[derive(Debug, Deserialize)]
-struct Named {
+struct ModelQuery {
     model: Option<String>,
 }
 
 /// The model that a query names, or the default, and what its pool is.
 async fn pool(app: &App, uri: &Uri) -> Result<(String, lar_engines::PoolStatus), Failure> {
-    let Named { model } = query(uri)?;
+    let ModelQuery { model } = query(uri)?;
     let name = plain_name(&model_or(model, DEFAULT_CHAT)).to_owned();
     let route = app.gateway.route(&name).await.map_err(about_model)?;
     let found = app.gateway.engines().status().into_iter().find(|status| status.pool == route.pool);
@@ -93,11 +93,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_models_file_is_told_without_its_folder() {
-        let told = |path: Option<&str>, format| file_name("small", path.map(Path::new), format);
-        assert_eq!(told(Some("/home/me/models/Small-Q4.gguf"), Some("gguf")), "Small-Q4.gguf");
-        assert_eq!(told(Some("/data/blobs/sha256-0123"), Some("gguf")), "small.gguf");
-        assert_eq!(told(Some("/data/blobs/sha256-0123"), Some("safetensors")), "small");
-        assert_eq!(told(None, None), "small");
+    fn a_models_file_is_named_without_its_folder() {
+        let name_of = |path: Option<&str>, format| file_name("small", path.map(Path::new), format);
+        assert_eq!(name_of(Some("/home/me/models/Small-Q4.gguf"), Some("gguf")), "Small-Q4.gguf");
+        assert_eq!(name_of(Some("/data/blobs/sha256-0123"), Some("gguf")), "small.gguf");
+        assert_eq!(name_of(Some("/data/blobs/sha256-0123"), Some("safetensors")), "small");
+        assert_eq!(name_of(None, None), "small");
     }
 }

@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tokens_that_end_an_answer_are_told_as_forbidden() {
+    fn end_tokens_are_listed_with_a_null_bias() {
         let sampling = Sampling { logit_bias: vec![(5, 0.5)], ignore_eos: true, ..Sampling::default() };
         let mut settings = of(&sampling, false, 0, false);
         forbid(&mut settings, &[0, 2]);

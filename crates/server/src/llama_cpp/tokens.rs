@@ -12,8 +12,8 @@ use lar_catalog::DEFAULT_CHAT;
 use lar_engines::driver::{Prompt, TokenizerQuery};
 use serde_json::Value;
 
-use crate::asker::plain_name;
 use crate::auth::Inference;
+use crate::compat_caller::plain_name;
 use crate::errors::Failure;
 use crate::fields::{read, with_ignored};
 use crate::generate::about_model;
@@ -28,7 +28,7 @@ const TOKENS_MAX: usize = 1 << 18;
 
 /// A request for the tokens of a text, read and checked.
 #[derive(Debug)]
-pub(crate) struct WantedTokens {
+pub(crate) struct TokenizeInput {
     model: String,
     text: String,
     add_special: bool,
@@ -40,7 +40,7 @@ pub(crate) struct WantedTokens {
 
 /// A request for the text of tokens, read and checked.
 #[derive(Debug)]
-pub(crate) struct WantedText {
+pub(crate) struct DetokenizeInput {
     model: String,
     tokens: Vec<u32>,
     /// The fields that have no effect.
@@ -48,7 +48,7 @@ pub(crate) struct WantedText {
 }
 
 /// Reads the body of a request for the tokens of a text.
-pub(crate) fn decode_text(body: &[u8]) -> Result<WantedTokens, Problem> {
+pub(crate) fn decode_text(body: &[u8]) -> Result<TokenizeInput, Problem> {
     let (body, ignored) = read(body, TOKENIZE_FIELDS)?;
     let request: TokenizeRequest = extract::from_value(&body)?;
     let text = match request.content {
@@ -59,7 +59,7 @@ pub(crate) fn decode_text(body: &[u8]) -> Result<WantedTokens, Problem> {
     if text.len() > TEXT_BYTES_MAX {
         return Err(Problem::invalid("content", format!("is longer than {TEXT_BYTES_MAX} bytes")));
     }
-    Ok(WantedTokens {
+    Ok(TokenizeInput {
         model: plain_name(&model_or(request.model, DEFAULT_CHAT)).to_owned(),
         text,
         add_special: request.add_special == Some(true),
@@ -70,14 +70,14 @@ pub(crate) fn decode_text(body: &[u8]) -> Result<WantedTokens, Problem> {
 }
 
 /// Reads the body of a request for the text of tokens.
-pub(crate) fn decode_tokens(body: &[u8]) -> Result<WantedText, Problem> {
+pub(crate) fn decode_tokens(body: &[u8]) -> Result<DetokenizeInput, Problem> {
     let (body, ignored) = read(body, DETOKENIZE_FIELDS)?;
     let request: DetokenizeRequest = extract::from_value(&body)?;
     if request.tokens.len() > TOKENS_MAX {
         return Err(Problem::invalid("tokens", format!("has more than {TOKENS_MAX} tokens")));
     }
     let model = plain_name(&model_or(request.model, DEFAULT_CHAT)).to_owned();
-    Ok(WantedText { model, tokens: request.tokens, ignored })
+    Ok(DetokenizeInput { model, tokens: request.tokens, ignored })
 }
 
 pub(crate) async fn tokenize(
@@ -85,7 +85,7 @@ pub(crate) async fn tokenize(
     Inference(caller): Inference,
     request: Request,
 ) -> Result<Response, Failure> {
-    let WantedTokens { model, text, add_special, parse_special, with_pieces, ignored } =
+    let TokenizeInput { model, text, add_special, parse_special, with_pieces, ignored } =
         decode_text(&extract::body(request, &app).await?)?;
     let question = TokenizerQuery::Tokenize { text, add_special, parse_special };
     let tokens = app.gateway.text_for(caller.key(), &model, question).await.map_err(about_model)?.tokens;
@@ -108,7 +108,7 @@ pub(crate) async fn detokenize(
     Inference(caller): Inference,
     request: Request,
 ) -> Result<Response, Failure> {
-    let WantedText { model, tokens, ignored } = decode_tokens(&extract::body(request, &app).await?)?;
+    let DetokenizeInput { model, tokens, ignored } = decode_tokens(&extract::body(request, &app).await?)?;
     let bytes = pieces(&app, caller.key(), &model, &tokens).await?.concat();
     let content = String::from_utf8_lossy(&bytes).into_owned();
     Ok(with_ignored(axum::Json(DetokenizeResponse { content }).into_response(), &ignored))
@@ -119,15 +119,15 @@ pub(crate) async fn apply_template(
     Inference(caller): Inference,
     request: Request,
 ) -> Result<Response, Failure> {
-    let (wanted, _) = chat_completions::decode(&extract::body(request, &app).await?, TaskId::new())?;
-    let Prompt::Chat(chat) = wanted.prompt else {
+    let (generation, _) = chat_completions::decode(&extract::body(request, &app).await?, TaskId::new())?;
+    let Prompt::Chat(chat) = generation.prompt else {
         return Err(Problem::invalid("messages", "must be a chat").into());
     };
     let question = TokenizerQuery::Render(chat);
-    let model = plain_name(&wanted.model);
+    let model = plain_name(&generation.model);
     let answer = app.gateway.text_for(caller.key(), model, question).await.map_err(about_model)?;
     let response = axum::Json(RenderedPrompt { prompt: answer.text }).into_response();
-    Ok(with_ignored(response, &wanted.ignored))
+    Ok(with_ignored(response, &generation.ignored))
 }
 
 pub(crate) async fn input_tokens(
@@ -135,12 +135,12 @@ pub(crate) async fn input_tokens(
     Inference(caller): Inference,
     request: Request,
 ) -> Result<Response, Failure> {
-    let (wanted, _) = chat_completions::decode(&extract::body(request, &app).await?, TaskId::new())?;
-    let model = plain_name(&wanted.model);
-    let counted = app.gateway.count_tokens_for(caller.key(), model, &wanted.prompt).await;
+    let (generation, _) = chat_completions::decode(&extract::body(request, &app).await?, TaskId::new())?;
+    let model = plain_name(&generation.model);
+    let counted = app.gateway.count_tokens_for(caller.key(), model, &generation.prompt).await;
     let input_tokens = counted.map_err(about_model)?.tokens;
     let response = axum::Json(InputTokens { object: "response.input_tokens", input_tokens }).into_response();
-    Ok(with_ignored(response, &wanted.ignored))
+    Ok(with_ignored(response, &generation.ignored))
 }
 
 /// The bytes of each token.

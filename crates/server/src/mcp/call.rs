@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::errors::{Audience, log_and_redact};
 use crate::memories::view::{WriterView, whole};
-use crate::memories::{item, memory_id, place, review, search};
+use crate::memories::{item, memory_id, requested_scope, review, search};
 use crate::{App, extract};
 
 /// Results of a search where nothing is said.
@@ -40,7 +40,7 @@ struct SearchArguments {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Named {
+struct IdArguments {
     id: String,
 }
 
@@ -70,7 +70,7 @@ pub(super) async fn call(
     request: CallToolRequestParams,
 ) -> Result<CallToolResponse, ErrorData> {
     let mut arguments = Value::Object(request.arguments.unwrap_or_default());
-    extract::make_plain(&mut arguments);
+    extract::normalize_values(&mut arguments);
     let request_id = caller.request_id().cloned();
     let done = match request.name.as_ref() {
         "memory_search" => find(app, caller, headers, arguments).await,
@@ -79,7 +79,7 @@ pub(super) async fn call(
         "memory_feedback" => feedback(app, caller, headers, arguments).await,
         "memory_forget" => forget(app, caller, headers, arguments).await,
         "memory_brief" => brief(app, caller, headers, arguments).await,
-        other if vestige::knows(other) => {
+        other if vestige::is_tool(other) => {
             let done = vestige::call(app, caller, headers, other, arguments).await;
             done.map(|value| answer(vec![value.to_string()], &value))
         }
@@ -101,11 +101,11 @@ pub(crate) fn check(body: &[u8]) -> Result<String, Problem> {
     let JsonRpcMessage::Request(request) = message else { return Err(wrong()) };
     let ClientRequest::CallToolRequest(call) = request.request else { return Err(wrong()) };
     let mut arguments = Value::Object(call.params.arguments.unwrap_or_default());
-    extract::make_plain(&mut arguments);
+    extract::normalize_values(&mut arguments);
     Ok(match call.params.name.as_ref() {
         "memory_search" => format!("{:?}", extract::from_value::<SearchArguments>(&arguments)?),
         "memory_save" => format!("{:?}", extract::from_value::<NewMemory>(&arguments)?),
-        "memory_get" | "memory_forget" => format!("{:?}", extract::from_value::<Named>(&arguments)?),
+        "memory_get" | "memory_forget" => format!("{:?}", extract::from_value::<IdArguments>(&arguments)?),
         "memory_feedback" => format!("{:?}", extract::from_value::<FeedbackArguments>(&arguments)?),
         "memory_brief" => format!("{:?}", extract::from_value::<BriefArguments>(&arguments)?),
         other => vestige::check(other, arguments)?,
@@ -118,27 +118,27 @@ async fn find(
     headers: &HeaderMap,
     arguments: Value,
 ) -> Result<CallToolResult, Problem> {
-    let wanted: SearchArguments = extract::from_value(&arguments)?;
-    let reader = app.memories.authorize_read(caller, place(headers)?).await?;
+    let arguments: SearchArguments = extract::from_value(&arguments)?;
+    let reader = app.memories.authorize_read(caller, requested_scope(headers)?).await?;
     let request = SearchRequest {
-        query: wanted.query,
-        limit: Some(wanted.limit.unwrap_or(LIMIT_DEFAULT)),
+        query: arguments.query,
+        limit: Some(arguments.limit.unwrap_or(LIMIT_DEFAULT)),
         filters: Some(Filters {
-            kinds: wanted.kinds,
-            tags: wanted.tags,
-            project: wanted.project,
+            kinds: arguments.kinds,
+            tags: arguments.tags,
+            project: arguments.project,
             ..Filters::default()
         }),
-        as_of: wanted.as_of,
-        detail: wanted.detail,
-        token_budget: wanted.token_budget,
+        as_of: arguments.as_of,
+        detail: arguments.detail,
+        token_budget: arguments.token_budget,
         ..SearchRequest::default()
     };
-    let found = search::response(app.memories.search(&reader, search::wanted(request)?).await?);
+    let found = search::response(app.memories.search(&reader, search::to_search(request)?).await?);
     let texts = found.results.iter().map(|hit| {
         let day = hit.occurred_at.as_deref().unwrap_or(&hit.created_at);
         let about = [Some(hit.kind.clone()), hit.project.clone(), hit.source.clone()];
-        let mut text = told(&hit.id, day, about, &hit.tags, &hit.content);
+        let mut text = render_memory(&hit.id, day, about, &hit.tags, &hit.content);
         if let Some(before) = &hit.instead_of {
             let until: String = before.until.chars().take(10).collect();
             text.push_str(&format!("\n(until {until}: “{}”)", before.content));
@@ -155,21 +155,21 @@ async fn save(
     arguments: Value,
 ) -> Result<CallToolResult, Problem> {
     let new: NewMemory = extract::from_value(&arguments)?;
-    let writer = app.memories.authorize_write(caller, place(headers)?).await?;
+    let writer = app.memories.authorize_write(caller, requested_scope(headers)?).await?;
     let view = WriterView::of(&writer);
     // A turn of a dialogue is kept as it was said.
     if new.after.is_some() {
         let made = app.memories.ingest(&writer, vec![item(new)?], None).await?;
         let Some(made) = made.first() else { return Err(Problem::not_found("memory")) };
-        return Ok(answer(vec![format!("Saved as {}.", made.memory.id)], &view.ingested(made)));
+        return Ok(answer(vec![format!("Saved as {}.", made.memory.id)], &view.show_ingested(made)));
     }
     let decided = app.memories.ingest_smart(&writer, item(new)?, None).await?;
-    let shown = view.decided(&decided);
-    Ok(answer(vec![became(decided.decision, &shown)], &shown))
+    let shown = view.show_decision(&decided);
+    Ok(answer(vec![describe_decision(decided.decision, &shown)], &shown))
 }
 
 /// What became of something that was to be remembered, for a model to read; `shown` is what its caller may see of it.
-fn became(decision: Decision, shown: &SmartIngestResult) -> String {
+fn describe_decision(decision: Decision, shown: &SmartIngestResult) -> String {
     let id = shown.memory.as_ref().map(|memory| memory.id.as_str()).unwrap_or_default();
     match (decision, &shown.against) {
         (Decision::Reject, _) => format!("Not saved: {}.", shown.reason.as_deref().unwrap_or_default()),
@@ -190,12 +190,12 @@ async fn get(
     headers: &HeaderMap,
     arguments: Value,
 ) -> Result<CallToolResult, Problem> {
-    let Named { id } = extract::from_value(&arguments)?;
-    let reader = app.memories.authorize_read(caller, place(headers)?).await?;
+    let IdArguments { id } = extract::from_value(&arguments)?;
+    let reader = app.memories.authorize_read(caller, requested_scope(headers)?).await?;
     let memory = whole(&reader, &app.memories.get(&reader, memory_id(&id)?).await?);
     let day = memory.occurred_at.as_deref().unwrap_or(&memory.created_at);
     let about = [Some(memory.kind.clone()), memory.project.clone(), memory.source.clone()];
-    let text = told(&memory.id, day, about, &memory.tags, &memory.content);
+    let text = render_memory(&memory.id, day, about, &memory.tags, &memory.content);
     Ok(answer(vec![text], &memory))
 }
 
@@ -205,9 +205,11 @@ async fn feedback(
     headers: &HeaderMap,
     arguments: Value,
 ) -> Result<CallToolResult, Problem> {
-    let said: FeedbackArguments = extract::from_value(&arguments)?;
-    let writer = app.memories.authorize_write(caller, place(headers)?).await?;
-    let memory = review::told(app, &writer, memory_id(&said.id)?, &said.feedback, said.reason).await?;
+    let feedback: FeedbackArguments = extract::from_value(&arguments)?;
+    let writer = app.memories.authorize_write(caller, requested_scope(headers)?).await?;
+    let memory =
+        review::apply_feedback(app, &writer, memory_id(&feedback.id)?, &feedback.feedback, feedback.reason)
+            .await?;
     Ok(answer(vec!["Noted.".into()], &memory))
 }
 
@@ -217,8 +219,8 @@ async fn forget(
     headers: &HeaderMap,
     arguments: Value,
 ) -> Result<CallToolResult, Problem> {
-    let Named { id } = extract::from_value(&arguments)?;
-    let writer = app.memories.authorize_write(caller, place(headers)?).await?;
+    let IdArguments { id } = extract::from_value(&arguments)?;
+    let writer = app.memories.authorize_write(caller, requested_scope(headers)?).await?;
     let edit = Edit { deleted: Some(true), ..Edit::default() };
     let memory = app.memories.edit(&writer, memory_id(&id)?, edit, None).await?;
     Ok(answer(
@@ -233,20 +235,20 @@ async fn brief(
     headers: &HeaderMap,
     arguments: Value,
 ) -> Result<CallToolResult, Problem> {
-    let wanted: BriefArguments = extract::from_value(&arguments)?;
-    let reader = app.memories.authorize_read(caller, place(headers)?).await?;
-    let budget = wanted.token_budget.unwrap_or(BRIEF_TOKENS);
-    let memories = app.memories.brief(&reader, wanted.project.as_deref(), budget, "default").await?;
+    let arguments: BriefArguments = extract::from_value(&arguments)?;
+    let reader = app.memories.authorize_read(caller, requested_scope(headers)?).await?;
+    let budget = arguments.token_budget.unwrap_or(BRIEF_TOKENS);
+    let memories = app.memories.brief(&reader, arguments.project.as_deref(), budget, "default").await?;
     let memories: Vec<_> = memories.iter().map(|memory| whole(&reader, memory)).collect();
     let texts = memories.iter().map(|memory| {
         let day = memory.occurred_at.as_deref().unwrap_or(&memory.created_at);
-        told(&memory.id, day, [Some(memory.kind.clone()), None, None], &[], &memory.content)
+        render_memory(&memory.id, day, [Some(memory.kind.clone()), None, None], &[], &memory.content)
     });
     Ok(answer(texts.collect(), &json!({ "memories": memories })))
 }
 
 /// A memory for a model to read: what is known of it on one line, its text below.
-fn told(id: &str, day: &str, about: [Option<String>; 3], tags: &[String], content: &str) -> String {
+fn render_memory(id: &str, day: &str, about: [Option<String>; 3], tags: &[String], content: &str) -> String {
     let day: String = day.chars().take(10).collect();
     let tags = (!tags.is_empty()).then(|| tags.join(", "));
     let about: Vec<String> = about.into_iter().flatten().chain(tags).collect();

@@ -15,17 +15,17 @@ const KINDS: [&str; 9] =
 ///
 /// # Errors
 /// Which sets there are.
-pub(super) fn listed(set: Option<&str>) -> Result<Vec<Tool>, String> {
+pub(super) fn list(set: Option<&str>) -> Result<Vec<Tool>, String> {
     match set {
-        None | Some("" | "lar") => Ok(own()),
+        None | Some("" | "lar") => Ok(own_tools()),
         Some("vestige") => Ok(vestige::all()),
-        Some("all") => Ok(own().into_iter().chain(vestige::all()).collect()),
+        Some("all") => Ok(own_tools().into_iter().chain(vestige::all()).collect()),
         Some(_) => Err("`tools` must be lar, vestige or all".into()),
     }
 }
 
 /// Lar's own.
-fn own() -> Vec<Tool> {
+fn own_tools() -> Vec<Tool> {
     let text = |about: &str| json!({ "type": "string", "description": about });
     let id = || text("The memory's id, mem_…");
     let tags = || json!({ "type": "array", "items": { "type": "string" } });
@@ -121,8 +121,8 @@ mod tests {
 
     /// 1,500 tokens at four bytes each.
     #[test]
-    fn the_list_is_short() {
-        let listed = serde_json::to_string(&own()).unwrap();
+    fn the_tool_list_is_short() {
+        let listed = serde_json::to_string(&own_tools()).unwrap();
         assert!(listed.len() < 6000, "{}", listed.len());
     }
 
@@ -138,7 +138,7 @@ mod tests {
                 check(&schema["items"], &format!("{at}[]"));
             }
         }
-        for tool in listed(Some("all")).unwrap() {
+        for tool in list(Some("all")).unwrap() {
             check(&Value::Object((*tool.input_schema).clone()), &tool.name);
         }
     }
@@ -146,15 +146,15 @@ mod tests {
     #[test]
     fn sets_have_tools_of_different_names() {
         let names = |set| -> Vec<String> {
-            listed(Some(set)).unwrap().into_iter().map(|tool| tool.name.into_owned()).collect()
+            list(Some(set)).unwrap().into_iter().map(|tool| tool.name.into_owned()).collect()
         };
         let mut all = names("all");
         assert_eq!(all.len(), names("lar").len() + names("vestige").len());
         all.sort();
         all.dedup();
         assert_eq!(all.len(), names("lar").len() + names("vestige").len());
-        assert!(listed(Some("other")).is_err());
-        for tool in listed(Some("all")).unwrap() {
+        assert!(list(Some("other")).is_err());
+        for tool in list(Some("all")).unwrap() {
             let about = tool.description.unwrap_or_default();
             assert!((20..400).contains(&about.len()), "{}: {}", tool.name, about.len());
         }

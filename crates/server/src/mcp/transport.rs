@@ -19,8 +19,8 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 
 use crate::errors::Failure;
-use crate::protect::Hosts;
-use crate::protect::cors::AllowedOrigins;
+use crate::origin_guard::Hosts;
+use crate::origin_guard::cors::AllowedOrigins;
 
 /// A handler without sessions: each request stands alone.
 pub(super) type Transport<H> = StreamableHttpService<H, NeverSessionManager>;

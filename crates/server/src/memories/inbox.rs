@@ -61,7 +61,7 @@ pub(crate) async fn accept(
     Json(accept): Json<Accept>,
 ) -> Result<axum::Json<SmartIngestResult>, Failure> {
     let decided = app.memories.accept(&writer, extract::id(&id, "candidate")?, accept.content).await?;
-    Ok(axum::Json(WriterView::of(&writer).decided(&decided)))
+    Ok(axum::Json(WriterView::of(&writer).show_decision(&decided)))
 }
 
 /// Forgets what waited.

@@ -25,7 +25,7 @@ pub(crate) async fn promote(
     Path(id): Path<String>,
     Json(review): Json<Review>,
 ) -> Result<axum::Json<WrittenMemory>, Failure> {
-    let reason = checked_reason(review.reason)?;
+    let reason = check_reason(review.reason)?;
     let memory = app.memories.review(&writer, memory_id(&id)?, Event::Promoted, reason).await?;
     Ok(axum::Json(WriterView::of(&writer).memory(&memory)))
 }
@@ -40,7 +40,7 @@ pub(crate) async fn demote(
     Path(id): Path<String>,
     Json(review): Json<Review>,
 ) -> Result<axum::Json<WrittenMemory>, Failure> {
-    let reason = checked_reason(review.reason)?;
+    let reason = check_reason(review.reason)?;
     let memory = app.memories.review(&writer, memory_id(&id)?, Event::Demoted, reason).await?;
     Ok(axum::Json(WriterView::of(&writer).memory(&memory)))
 }
@@ -55,18 +55,18 @@ pub(crate) async fn feedback(
     Path(id): Path<String>,
     Json(feedback): Json<MemoryFeedback>,
 ) -> Result<axum::Json<WrittenMemory>, Failure> {
-    Ok(axum::Json(told(&app, &writer, memory_id(&id)?, &feedback.feedback, feedback.reason).await?))
+    Ok(axum::Json(apply_feedback(&app, &writer, memory_id(&id)?, &feedback.feedback, feedback.reason).await?))
 }
 
 /// Takes in what a memory turned out to be, and returns it as the writer may see it.
-pub(crate) async fn told(
+pub(crate) async fn apply_feedback(
     app: &App,
     writer: &WriteAccess,
     id: MemoryId,
     feedback: &str,
     reason: Option<String>,
 ) -> Result<WrittenMemory, Problem> {
-    let reason = checked_reason(reason)?;
+    let reason = check_reason(reason)?;
     let memory = match feedback {
         "useful" => app.memories.review(writer, id, Event::Used, reason).await?,
         "wrong" => app.memories.review(writer, id, Event::Wrong, reason).await?,
@@ -89,7 +89,7 @@ pub(crate) async fn history(
     Path(id): Path<String>,
 ) -> Result<axum::Json<Page<MemoryChange>>, Failure> {
     let changes = app.memories.history(&reader, memory_id(&id)?).await?;
-    let told = changes.into_iter().map(|change| MemoryChange {
+    let history = changes.into_iter().map(|change| MemoryChange {
         id: change.id.to_string(),
         at: change.at.to_string(),
         by: change.key.to_string(),
@@ -99,7 +99,7 @@ pub(crate) async fn history(
         before: serde_json::to_value(&change.before).unwrap_or_default(),
         undone_by: change.undone_by.map(|id| id.to_string()),
     });
-    Ok(axum::Json(Page { data: told.collect(), next: None }))
+    Ok(axum::Json(Page { data: history.collect(), next: None }))
 }
 
 /// Undoes the last decision about a memory, in all memories that it changed.
@@ -120,7 +120,7 @@ pub(crate) async fn undo(
     Ok(axum::Json(UndoResult { memories: undone.iter().map(|memory| view.memory(memory)).collect() }))
 }
 
-fn checked_reason(reason: Option<String>) -> Result<Option<String>, Problem> {
+fn check_reason(reason: Option<String>) -> Result<Option<String>, Problem> {
     match &reason {
         Some(text) if text.chars().count() > REASON_CHARS_MAX => {
             Err(Problem::invalid("reason", format!("must have at most {REASON_CHARS_MAX} characters")))

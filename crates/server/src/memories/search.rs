@@ -6,7 +6,7 @@ use lar_api::memories::{
 use lar_base::Problem;
 use lar_memory::{Detail, Filter, Hit, Mode, Search, SearchResults};
 
-use super::{Reading, kind, parsed_time};
+use super::{Reading, kind, parse_time};
 use crate::State;
 use crate::errors::Failure;
 use crate::extract::Json;
@@ -25,17 +25,17 @@ pub(crate) async fn search(
     Reading(reader): Reading,
     Json(request): Json<SearchRequest>,
 ) -> Result<axum::Json<SearchResponse>, Failure> {
-    let found = app.memories.search(&reader, wanted(request)?).await?;
+    let found = app.memories.search(&reader, to_search(request)?).await?;
     Ok(axum::Json(response(found)))
 }
 
-pub(crate) fn wanted(request: SearchRequest) -> Result<Search, Problem> {
+pub(crate) fn to_search(request: SearchRequest) -> Result<Search, Problem> {
     let Filters { kinds, tags, project, since, until, superseded } = request.filters.unwrap_or_default();
     let limit = request.limit.unwrap_or(LIMIT_DEFAULT);
     if !(1..=LIMIT_MAX).contains(&limit) {
         return Err(Problem::invalid("limit", format!("must be from 1 to {LIMIT_MAX}")));
     }
-    let at = |field: &str, time: Option<String>| time.map(|time| parsed_time(field, &time)).transpose();
+    let at = |field: &str, time: Option<String>| time.map(|time| parse_time(field, &time)).transpose();
     Ok(Search {
         query: request.query,
         limit,

@@ -9,7 +9,7 @@ use super::view::WriterView;
 use super::{Writing, item};
 use crate::State;
 use crate::errors::Failure;
-use crate::idempotency::{self, Creating};
+use crate::idempotency::{self, IdempotentJson};
 
 /// Remembers something with regard to what is known, and says what became of it: 201 when a memory was made, else 200.
 #[utoipa::path(post, path = "/lar/v1/memories/smart", tag = "memories", request_body = NewMemory,
@@ -18,12 +18,12 @@ use crate::idempotency::{self, Creating};
 pub(crate) async fn smart(
     app: State,
     Writing(writer): Writing,
-    new: Creating<NewMemory>,
+    new: IdempotentJson<NewMemory>,
 ) -> Result<Response, Failure> {
     let view = WriterView::of(&writer);
-    let (new, once) = new.by(writer.caller());
-    if let Some(made) = idempotency::made::<String>(&app, once.as_ref()).await? {
-        return Ok(idempotency::replayed(answer(
+    let (new, once) = new.into_parts(writer.caller());
+    if let Some(made) = idempotency::earlier_id::<String>(&app, once.as_ref()).await? {
+        return Ok(idempotency::mark_replayed(answer(
             view,
             &app.memories.find_past_decision(&writer, &made).await?,
         )));
@@ -36,5 +36,5 @@ fn answer(view: WriterView, decided: &SmartIngestResult) -> Response {
         Decision::Create | Decision::Supersede => StatusCode::CREATED,
         Decision::Reinforce | Decision::Update | Decision::Merge | Decision::Reject => StatusCode::OK,
     };
-    (status, axum::Json(view.decided(decided))).into_response()
+    (status, axum::Json(view.show_decision(decided))).into_response()
 }

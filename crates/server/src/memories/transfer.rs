@@ -14,9 +14,9 @@ use lar_api::conversations::ImportResult;
 use lar_api::memories::{ExportedChange, ExportedMemory, ExportedPassage};
 use lar_base::{Problem, SpaceId, Timestamp};
 use lar_memory::Export;
-use lar_store::{ChangeRecord, Embedder, Memory, Moved, NewChunk, Provenance, Strength, Vectors};
+use lar_store::{ChangeRecord, Embedder, Memory, NewChunk, Provenance, Strength, Vectors};
 
-use super::{Writing, kind, place};
+use super::{Writing, kind, requested_scope};
 use crate::auth::Authenticated;
 use crate::errors::Failure;
 use crate::{State, extract};
@@ -31,13 +31,13 @@ pub(crate) async fn export(
     Authenticated(caller): Authenticated,
     request: Request,
 ) -> Result<Response, Failure> {
-    let export = app.memories.export(caller, place(request.headers())?).await?;
-    let lines = Lines { export, read: VecDeque::new(), ended: false };
+    let export = app.memories.export(caller, requested_scope(request.headers())?).await?;
+    let lines = MemoryLines { export, read: VecDeque::new(), ended: false };
     let kind = [
         (header::CONTENT_TYPE, extract::JSON_LINES),
         (header::CONTENT_DISPOSITION, "attachment; filename=\"memories.ndjson\""),
     ];
-    Ok((kind, Body::from_stream(stream::try_unfold(lines, Lines::next))).into_response())
+    Ok((kind, Body::from_stream(stream::try_unfold(lines, MemoryLines::next))).into_response())
 }
 
 /// Takes memories that were exported, into the place that the headers name; those that are there already stay as they
@@ -51,20 +51,21 @@ pub(crate) async fn import(
     Writing(writer): Writing,
     request: Request,
 ) -> Result<axum::Json<ImportResult>, Failure> {
-    let read = extract::json_lines(request, &app, |line: ExportedMemory| moved(writer.space(), line)).await?;
+    let read =
+        extract::json_lines(request, &app, |line: ExportedMemory| parse_memory(writer.space(), line)).await?;
     let all = read.len();
     let imported = app.memories.import(&writer, read).await?;
     Ok(axum::Json(ImportResult { imported, unchanged: all - imported }))
 }
 
 /// The lines of an export, read a page at a time.
-struct Lines {
+struct MemoryLines {
     export: Export,
-    read: VecDeque<Moved>,
+    read: VecDeque<lar_store::ExportedMemory>,
     ended: bool,
 }
 
-impl Lines {
+impl MemoryLines {
     /// The next line; at the end one that says how many memories could not be read, if any. An error breaks the
     /// connection off, so that nobody takes a part for the whole.
     async fn next(mut self) -> Result<Option<(Bytes, Self)>, axum::BoxError> {
@@ -91,8 +92,8 @@ impl Lines {
 ///
 /// # Errors
 /// When its history cannot be written as JSON.
-pub fn memory_line(moved: Moved) -> Result<ExportedMemory, serde_json::Error> {
-    let told = |time: Option<Timestamp>| time.map(|time| time.to_string());
+pub fn memory_line(moved: lar_store::ExportedMemory) -> Result<ExportedMemory, serde_json::Error> {
+    let to_text = |time: Option<Timestamp>| time.map(|time| time.to_string());
     let memory = moved.memory;
     let passages = moved.chunks.into_iter().filter_map(|passage| {
         let Vectors { embedder, bytes } = passage.vectors?;
@@ -127,12 +128,12 @@ pub fn memory_line(moved: Moved) -> Result<ExportedMemory, serde_json::Error> {
         written_by: memory.provenance.key.to_string(),
         conversation: memory.provenance.conversation,
         message: memory.provenance.message,
-        occurred_at: told(memory.occurred_at),
-        valid_from: told(memory.valid_from),
-        valid_to: told(memory.valid_to),
+        occurred_at: to_text(memory.occurred_at),
+        valid_from: to_text(memory.valid_from),
+        valid_to: to_text(memory.valid_to),
         after: memory.after.map(|id| id.to_string()),
         superseded_by: memory.superseded.map(|(by, _)| by.to_string()),
-        superseded_at: told(memory.superseded.map(|(_, at)| at)),
+        superseded_at: to_text(memory.superseded.map(|(_, at)| at)),
         pinned: memory.pinned,
         stability: memory.strength.stability,
         difficulty: memory.strength.difficulty,
@@ -140,15 +141,15 @@ pub fn memory_line(moved: Moved) -> Result<ExportedMemory, serde_json::Error> {
         version: memory.version,
         created_at: memory.created_at.to_string(),
         updated_at: memory.updated_at.to_string(),
-        deleted_at: told(memory.deleted_at),
+        deleted_at: to_text(memory.deleted_at),
         passages: passages.collect(),
         history: history.collect::<Result<_, serde_json::Error>>()?,
     })
 }
 
-fn moved(space: SpaceId, line: ExportedMemory) -> Result<Moved, Problem> {
+fn parse_memory(space: SpaceId, line: ExportedMemory) -> Result<lar_store::ExportedMemory, Problem> {
     let superseded = match (line.superseded_by, line.superseded_at) {
-        (Some(by), Some(at)) => Some((parsed("superseded_by", &by)?, parsed("superseded_at", &at)?)),
+        (Some(by), Some(at)) => Some((parse("superseded_by", &by)?, parse("superseded_at", &at)?)),
         (None, None) => None,
         _ => {
             return Err(Problem::invalid(
@@ -157,9 +158,9 @@ fn moved(space: SpaceId, line: ExportedMemory) -> Result<Moved, Problem> {
             ));
         }
     };
-    let at = |field: &str, time: Option<String>| time.map(|time| parsed(field, &time)).transpose();
+    let at = |field: &str, time: Option<String>| time.map(|time| parse(field, &time)).transpose();
     let memory = Memory {
-        id: parsed("id", &line.id)?,
+        id: parse("id", &line.id)?,
         seq: 0,
         space,
         kind: kind("kind", &line.kind)?,
@@ -167,7 +168,7 @@ fn moved(space: SpaceId, line: ExportedMemory) -> Result<Moved, Problem> {
         tags: line.tags,
         project: line.project,
         provenance: Provenance {
-            key: parsed("written_by", &line.written_by)?,
+            key: parse("written_by", &line.written_by)?,
             source: line.source,
             conversation: line.conversation,
             message: line.message,
@@ -175,42 +176,42 @@ fn moved(space: SpaceId, line: ExportedMemory) -> Result<Moved, Problem> {
         occurred_at: at("occurred_at", line.occurred_at)?,
         valid_from: at("valid_from", line.valid_from)?,
         valid_to: at("valid_to", line.valid_to)?,
-        after: line.after.map(|id| parsed("after", &id)).transpose()?,
+        after: line.after.map(|id| parse("after", &id)).transpose()?,
         superseded,
         pinned: line.pinned,
         strength: Strength {
             stability: line.stability,
             difficulty: line.difficulty,
-            reviewed_at: parsed("reviewed_at", &line.reviewed_at)?,
+            reviewed_at: parse("reviewed_at", &line.reviewed_at)?,
         },
         hash: [0; 32],
         version: line.version.max(1),
-        created_at: parsed("created_at", &line.created_at)?,
-        updated_at: parsed("updated_at", &line.updated_at)?,
+        created_at: parse("created_at", &line.created_at)?,
+        updated_at: parse("updated_at", &line.updated_at)?,
         deleted_at: at("deleted_at", line.deleted_at)?,
     };
-    let history = line.history.into_iter().map(|change| record(&memory, change));
+    let history = line.history.into_iter().map(|change| parse_change(&memory, change));
     let history = history.collect::<Result<_, _>>()?;
-    let passages = line.passages.into_iter().map(passage).collect::<Result<_, _>>()?;
-    Ok(Moved { memory, chunks: passages, history })
+    let passages = line.passages.into_iter().map(parse_passage).collect::<Result<_, _>>()?;
+    Ok(lar_store::ExportedMemory { memory, chunks: passages, history })
 }
 
-fn record(memory: &Memory, change: ExportedChange) -> Result<ChangeRecord, Problem> {
+fn parse_change(memory: &Memory, change: ExportedChange) -> Result<ChangeRecord, Problem> {
     Ok(ChangeRecord {
-        id: parsed("history.id", &change.id)?,
+        id: parse("history.id", &change.id)?,
         memory: memory.id,
-        at: parsed("history.at", &change.at)?,
-        key: parsed("history.by", &change.by)?,
+        at: parse("history.at", &change.at)?,
+        key: parse("history.by", &change.by)?,
         action: change.action,
         reason: change.reason,
-        decision: parsed("history.decision", &change.decision)?,
+        decision: parse("history.decision", &change.decision)?,
         before: extract::from_own_value(&change.before)
             .map_err(|problem| problem.within("history.before"))?,
-        undone_by: change.undone_by.map(|id| parsed("history.undone_by", &id)).transpose()?,
+        undone_by: change.undone_by.map(|id| parse("history.undone_by", &id)).transpose()?,
     })
 }
 
-fn passage(passage: ExportedPassage) -> Result<NewChunk, Problem> {
+fn parse_passage(passage: ExportedPassage) -> Result<NewChunk, Problem> {
     let bytes = BASE64_STANDARD.decode(&passage.vectors);
     let bytes = bytes.map_err(|_| Problem::invalid("passages.vectors", "must be base64"))?;
     let embedder =
@@ -224,6 +225,6 @@ fn passage(passage: ExportedPassage) -> Result<NewChunk, Problem> {
     })
 }
 
-fn parsed<T: std::str::FromStr>(field: &str, text: &str) -> Result<T, Problem> {
+fn parse<T: std::str::FromStr>(field: &str, text: &str) -> Result<T, Problem> {
     text.parse().map_err(|_| Problem::invalid(field, "is not of the form that an export gives it"))
 }

@@ -15,7 +15,7 @@ use lar_store::Memory;
 
 /// A memory with all that is known of it.
 pub(crate) fn whole(_: &ReadAccess, memory: &Memory) -> Wire {
-    wire(memory)
+    to_wire(memory)
 }
 
 /// What a writer sees of memories in the answers to its requests.
@@ -33,23 +33,23 @@ impl WriterView {
     /// A memory that the request made or changed.
     pub(crate) fn memory(self, memory: &Memory) -> WrittenMemory {
         if self.may_read {
-            return wire(memory).into();
+            return to_wire(memory).into();
         }
         WrittenMemory {
             version: Some(memory.version),
             updated_at: Some(memory.updated_at.to_string()),
             deleted_at: memory.deleted_at.map(|at| at.to_string()),
-            ..named(memory.id)
+            ..id_only(memory.id)
         }
     }
 
     /// A memory that the request was compared with.
-    fn known(self, memory: &Memory) -> WrittenMemory {
-        if self.may_read { wire(memory).into() } else { named(memory.id) }
+    fn show_compared(self, memory: &Memory) -> WrittenMemory {
+        if self.may_read { to_wire(memory).into() } else { id_only(memory.id) }
     }
 
     /// What became of something that was to be remembered.
-    pub(crate) fn ingested(self, made: &IngestResult) -> WireIngested {
+    pub(crate) fn show_ingested(self, made: &IngestResult) -> WireIngested {
         WireIngested {
             memory: self.memory(&made.memory),
             created: made.created,
@@ -59,7 +59,7 @@ impl WriterView {
     }
 
     /// What was decided about something that was to be remembered.
-    pub(crate) fn decided(self, decided: &SmartIngestResult) -> WireDecided {
+    pub(crate) fn show_decision(self, decided: &SmartIngestResult) -> WireDecided {
         let part = |part: &lar_memory::Difference| Difference {
             change: part.change.into(),
             text: part.text.clone(),
@@ -70,7 +70,7 @@ impl WriterView {
             decision: decided.decision.as_str().into(),
             reason: tells_why.then(|| decided.reason.clone()),
             confidence: tells_why.then_some(decided.confidence),
-            against: decided.against.as_ref().map(|known| self.known(known)),
+            against: decided.against.as_ref().map(|known| self.show_compared(known)),
             memory: decided.memory.as_ref().map(|memory| self.memory(memory)),
             diff: decided.diff.iter().filter(|_| self.may_read).map(part).collect(),
             redacted: decided.redacted.clone(),
@@ -80,12 +80,12 @@ impl WriterView {
 }
 
 /// A memory of which only the id is told.
-fn named(id: MemoryId) -> WrittenMemory {
+fn id_only(id: MemoryId) -> WrittenMemory {
     WrittenMemory { id: id.to_string(), ..WrittenMemory::default() }
 }
 
-fn wire(memory: &Memory) -> Wire {
-    let told = |time: Option<Timestamp>| time.map(|time| time.to_string());
+fn to_wire(memory: &Memory) -> Wire {
+    let to_text = |time: Option<Timestamp>| time.map(|time| time.to_string());
     Wire {
         id: memory.id.to_string(),
         content: memory.content.clone(),
@@ -97,18 +97,18 @@ fn wire(memory: &Memory) -> Wire {
         written_by: memory.provenance.key.to_string(),
         conversation: memory.provenance.conversation.clone(),
         message: memory.provenance.message.clone(),
-        occurred_at: told(memory.occurred_at),
-        valid_from: told(memory.valid_from),
-        valid_to: told(memory.valid_to),
+        occurred_at: to_text(memory.occurred_at),
+        valid_from: to_text(memory.valid_from),
+        valid_to: to_text(memory.valid_to),
         after: memory.after.map(|id| id.to_string()),
         superseded_by: memory.superseded.map(|(by, _)| by.to_string()),
-        superseded_at: told(memory.superseded.map(|(_, at)| at)),
+        superseded_at: to_text(memory.superseded.map(|(_, at)| at)),
         pinned: memory.pinned,
         retrievability: strength::retrievability(&memory.strength, Timestamp::now()),
         stability: memory.strength.stability,
         version: memory.version,
         created_at: memory.created_at.to_string(),
         updated_at: memory.updated_at.to_string(),
-        deleted_at: told(memory.deleted_at),
+        deleted_at: to_text(memory.deleted_at),
     }
 }

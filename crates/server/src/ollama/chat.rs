@@ -7,43 +7,47 @@ use lar_base::{Code, Instant, Problem, TaskId};
 use lar_engines::driver::{Chat, ChatMessage, Prompt, ToolCall};
 use serde_json::Value;
 
-use super::lines::Form;
-use super::{Read, Wishes, answer, lasting, sampling, shows_thinking, untagged};
-use crate::asker::Asker;
+use super::lines::AnswerForm;
+use super::{AnswerOptions, OllamaInput, answer, parse_keep_alive, sampling, shows_thinking, strip_tag};
+use crate::compat_caller::CompatCaller;
 use crate::errors::Failure;
 use crate::fields::read;
-use crate::generate::{self, Wanted};
+use crate::generate::{self, GenerationRequest};
 use crate::{State, extract};
 
 /// Messages of a request at most.
 pub(super) const MESSAGES_MAX: usize = 10_000;
 
-pub(crate) async fn create(app: State, asker: Asker, request: Request) -> Result<Response, Failure> {
-    let asked = Instant::now();
+pub(crate) async fn create(
+    app: State,
+    compat_caller: CompatCaller,
+    request: Request,
+) -> Result<Response, Failure> {
+    let received_at = Instant::now();
     let read = decode(&extract::body(request, &app).await?, TaskId::new())?;
-    Ok(answer(&app, &asker, Form::Chat, read, asked).await?)
+    Ok(answer(&app, &compat_caller, AnswerForm::Chat, read, received_at).await?)
 }
 
 /// Reads a request's body; `id` is the task it becomes.
-pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<Read, Problem> {
+pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<OllamaInput, Problem> {
     let (body, mut ignored) = read(body, CHAT_FIELDS)?;
     let request: ChatRequest = extract::from_value(&body)?;
-    let (model, stream) = (untagged(request.model), request.stream != Some(false));
+    let (model, stream) = (strip_tag(request.model), request.stream != Some(false));
     let (thinking, variables) =
         (shows_thinking(request.think.as_ref()), super::thinking(request.think.as_ref())?);
-    let keep_alive = lasting(request.keep_alive.as_ref())?;
+    let keep_alive = parse_keep_alive(request.keep_alive.as_ref())?;
     let truncates = request.truncate != Some(false);
     let context_max = super::context_max(&request.options)?;
-    let wishes = Wishes {
+    let answer_options = AnswerOptions {
         options: request.options,
         format: request.format,
         logprobs: request.logprobs,
         top_logprobs: request.top_logprobs,
         shift: request.shift,
     };
-    let sampling = sampling(wishes, id, &mut ignored)?;
+    let sampling = sampling(answer_options, id, &mut ignored)?;
     if request.messages.is_empty() {
-        return Ok(Read::load(model, stream, keep_alive));
+        return Ok(OllamaInput::load(model, stream, keep_alive));
     }
     if request.messages.len() > MESSAGES_MAX {
         return Err(Problem::invalid("messages", format!("holds more than {MESSAGES_MAX} messages")));
@@ -51,7 +55,7 @@ pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<Read, Problem> {
     let mut chat = Chat { variables, ..Chat::default() };
     let mut open = OpenCalls::default();
     for (index, message) in request.messages.into_iter().enumerate() {
-        let message = said(&format!("messages[{index}]"), message, &mut open)?;
+        let message = convert(&format!("messages[{index}]"), message, &mut open)?;
         chat.messages.push(message);
     }
     for (index, tool) in request.tools.into_iter().enumerate() {
@@ -61,9 +65,9 @@ pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<Read, Problem> {
         generate::add_tool(&mut chat.tools, names, name, description, parameters, None)?;
     }
     if sampling.constraint.is_none() {
-        generate::go_on(&mut chat);
+        generate::take_prefill(&mut chat);
     }
-    let wanted = Wanted {
+    let generation = GenerationRequest {
         id,
         model: model.clone(),
         constraint_field: "format",
@@ -75,7 +79,16 @@ pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<Read, Problem> {
         ignored,
     };
     let context = None;
-    Ok(Read { wanted: Some(wanted), model, stream, thinking, keep_alive, truncates, context_max, context })
+    Ok(OllamaInput {
+        request: Some(generation),
+        model,
+        stream,
+        thinking,
+        keep_alive,
+        truncates,
+        context_max,
+        context,
+    })
 }
 
 /// Calls of one message that results are matched with, at most.
@@ -97,7 +110,7 @@ impl OpenCalls {
     }
 }
 
-fn said(field: &str, message: Message, open: &mut OpenCalls) -> Result<ChatMessage, Problem> {
+fn convert(field: &str, message: Message, open: &mut OpenCalls) -> Result<ChatMessage, Problem> {
     let role = message.role.as_str();
     if !matches!(role, "system" | "user" | "assistant" | "tool") {
         return Err(Problem::invalid(format!("{field}.role"), "must be system, user, assistant or tool"));
@@ -149,9 +162,9 @@ mod tests {
     use super::*;
 
     /// The ids of the calls, and of each result the call that it answers and its tool.
-    fn answered(messages: Value) -> (Vec<String>, Vec<(String, Option<String>)>) {
+    fn calls_and_results(messages: Value) -> (Vec<String>, Vec<(String, Option<String>)>) {
         let body = json!({ "model": "m", "messages": messages }).to_string();
-        let Prompt::Chat(chat) = decode(body.as_bytes(), TaskId::new()).unwrap().wanted.unwrap().prompt
+        let Prompt::Chat(chat) = decode(body.as_bytes(), TaskId::new()).unwrap().request.unwrap().prompt
         else {
             panic!("a chat");
         };
@@ -180,14 +193,14 @@ mod tests {
         ] {
             let mut messages = vec![json!({ "role": "user", "content": "?" }), calls.clone()];
             messages.extend(results);
-            let (ids, answers) = answered(Value::from(messages));
+            let (ids, answers) = calls_and_results(Value::from(messages));
             let expected: Vec<(String, Option<String>)> = expected
                 .into_iter()
                 .map(|(at, name): (usize, &str)| (ids[at].clone(), Some(name.to_owned())))
                 .collect();
             assert_eq!(answers, expected);
         }
-        let (ids, answers) = answered(json!([
+        let (ids, answers) = calls_and_results(json!([
             { "role": "assistant", "tool_calls": [{ "id": "call_x", "function": { "name": "a" } }] },
             result(json!({ "tool_call_id": "call_x" })), bare(), named("c"),
             { "role": "user", "content": "?" },

@@ -6,12 +6,12 @@ use lar_api::ollama::{EMBED_FIELDS, EMBEDDINGS_FIELDS, EmbedRequest, EmbedRespon
 use lar_api::openai::OneOrMany;
 use lar_base::{Caller, Instant, Problem};
 
-use super::untagged;
+use super::strip_tag;
 use crate::auth::Inference;
 use crate::errors::Failure;
 use crate::fields::{read, with_ignored};
 use crate::generate::about_model;
-use crate::openai::embeddings::{TextField, Texts, check_dimensions, computed};
+use crate::openai::embeddings::{TextField, Texts, check_dimensions, compute_embeddings};
 use crate::{App, State, extract};
 
 /// Texts of a request at most.
@@ -19,7 +19,7 @@ const INPUTS_MAX: usize = 2048;
 
 /// One of the two paths, which have their own fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Path {
+pub(crate) enum EmbedPath {
     /// `/api/embed`.
     Embed,
     /// The older one.
@@ -28,7 +28,7 @@ pub(crate) enum Path {
 
 /// A request for vectors, read and checked.
 #[derive(Debug)]
-pub(crate) struct Wanted {
+pub(crate) struct OllamaEmbedInput {
     model: String,
     /// None where one empty text was sent, or nothing.
     texts: Texts,
@@ -44,11 +44,11 @@ pub(crate) async fn embed(
     Inference(caller): Inference,
     request: Request,
 ) -> Result<Response, Failure> {
-    let asked = Instant::now();
-    let mut wanted = decode(&extract::body(request, &app).await?, Path::Embed)?;
-    let (model, ignored) = (wanted.model.clone(), std::mem::take(&mut wanted.ignored));
-    let (embeddings, prompt_eval_count) = vectors(&app, caller, wanted).await?;
-    let took = u64::try_from(asked.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    let received_at = Instant::now();
+    let mut input = decode(&extract::body(request, &app).await?, EmbedPath::Embed)?;
+    let (model, ignored) = (input.model.clone(), std::mem::take(&mut input.ignored));
+    let (embeddings, prompt_eval_count) = vectors(&app, caller, input).await?;
+    let took = u64::try_from(received_at.elapsed().as_nanos()).unwrap_or(u64::MAX);
     let total_duration = if embeddings.is_empty() { 0 } else { took };
     let embedded = EmbedResponse { model, embeddings, total_duration, load_duration: 0, prompt_eval_count };
     Ok(with_ignored(axum::Json(embedded).into_response(), &ignored))
@@ -59,36 +59,36 @@ pub(crate) async fn embeddings(
     Inference(caller): Inference,
     request: Request,
 ) -> Result<Response, Failure> {
-    let mut wanted = decode(&extract::body(request, &app).await?, Path::Embeddings)?;
-    let ignored = std::mem::take(&mut wanted.ignored);
-    let (embeddings, _) = vectors(&app, caller, wanted).await?;
+    let mut input = decode(&extract::body(request, &app).await?, EmbedPath::Embeddings)?;
+    let ignored = std::mem::take(&mut input.ignored);
+    let (embeddings, _) = vectors(&app, caller, input).await?;
     let embedding = embeddings.into_iter().next().unwrap_or_default();
     Ok(with_ignored(axum::Json(Embedding { embedding }).into_response(), &ignored))
 }
 
 /// Reads a request's body.
-pub(crate) fn decode(body: &[u8], path: Path) -> Result<Wanted, Problem> {
+pub(crate) fn decode(body: &[u8], path: EmbedPath) -> Result<OllamaEmbedInput, Problem> {
     let (table, name) = match path {
-        Path::Embed => (EMBED_FIELDS, "input"),
-        Path::Embeddings => (EMBEDDINGS_FIELDS, "prompt"),
+        EmbedPath::Embed => (EMBED_FIELDS, "input"),
+        EmbedPath::Embeddings => (EMBEDDINGS_FIELDS, "prompt"),
     };
     let (body, ignored) = read(body, table)?;
     let request: EmbedRequest = extract::from_value(&body)?;
     // Each path has its own name for it; the other's has no effect there.
-    let is_list = path == Path::Embed && matches!(request.input, Some(OneOrMany::Many(_)));
+    let is_list = path == EmbedPath::Embed && matches!(request.input, Some(OneOrMany::Many(_)));
     let all: Vec<String> = match path {
-        Path::Embed => match request.input {
+        EmbedPath::Embed => match request.input {
             // One empty text is none, as at Ollama.
             Some(OneOrMany::One(text)) if text.is_empty() => Vec::new(),
             input => input.map(OneOrMany::into_vec).unwrap_or_default(),
         },
-        Path::Embeddings => request.prompt.into_iter().filter(|prompt| !prompt.is_empty()).collect(),
+        EmbedPath::Embeddings => request.prompt.into_iter().filter(|prompt| !prompt.is_empty()).collect(),
     };
     if all.len() > INPUTS_MAX {
         return Err(Problem::invalid(name, format!("must hold {INPUTS_MAX} texts at most")));
     }
-    Ok(Wanted {
-        model: untagged(request.model),
+    Ok(OllamaEmbedInput {
+        model: strip_tag(request.model),
         texts: Texts { all, field: TextField { name, is_list } },
         truncate: request.truncate != Some(false),
         dimensions: request.dimensions.filter(|dimensions| *dimensions > 0),
@@ -97,15 +97,19 @@ pub(crate) fn decode(body: &[u8], path: Path) -> Result<Wanted, Problem> {
 }
 
 /// The vectors of a request, and how many tokens its texts have.
-async fn vectors(app: &App, caller: Caller, wanted: Wanted) -> Result<(Vec<Vec<f32>>, u64), Problem> {
-    let Wanted { model, texts, truncate, dimensions, .. } = wanted;
+async fn vectors(
+    app: &App,
+    caller: Caller,
+    input: OllamaEmbedInput,
+) -> Result<(Vec<Vec<f32>>, u64), Problem> {
+    let OllamaEmbedInput { model, texts, truncate, dimensions, .. } = input;
     if texts.all.is_empty() {
         // Ollama knows the model all the same.
         let known = app.catalog.resolve_for(&model, Some(lar_catalog::Kind::Embedding));
         known.map_err(|error| about_model(error.into()))?;
         return Ok((Vec::new(), 0));
     }
-    let found = computed(app, caller, "ollama.embed", &model, texts, truncate).await?;
+    let found = compute_embeddings(app, caller, "ollama.embed", &model, texts, truncate).await?;
     check_dimensions(&found.vectors, dimensions)?;
     Ok((found.vectors.vectors.clone(), found.tokens))
 }

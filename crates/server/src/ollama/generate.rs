@@ -10,54 +10,59 @@ use lar_base::{Instant, Problem, TaskId};
 use lar_engines::driver::{Chat, ChatMessage, Prompt};
 
 use super::chat::MESSAGES_MAX;
-use super::lines::Form;
-use super::{Read, Wishes, answer, lasting, sampling, shows_thinking, untagged};
-use crate::asker::Asker;
+use super::lines::AnswerForm;
+use super::{AnswerOptions, OllamaInput, answer, parse_keep_alive, sampling, shows_thinking, strip_tag};
+use crate::compat_caller::CompatCaller;
 use crate::errors::Failure;
 use crate::fields::read;
-use crate::generate::Wanted;
+use crate::generate::GenerationRequest;
 use crate::{State, extract};
 
-pub(crate) async fn create(app: State, asker: Asker, request: Request) -> Result<Response, Failure> {
-    let asked = Instant::now();
+pub(crate) async fn create(
+    app: State,
+    compat_caller: CompatCaller,
+    request: Request,
+) -> Result<Response, Failure> {
+    let received_at = Instant::now();
     let read = decode(&extract::body(request, &app).await?, TaskId::new())?;
-    Ok(answer(&app, &asker, Form::Generate, read, asked).await?)
+    Ok(answer(&app, &compat_caller, AnswerForm::Generate, read, received_at).await?)
 }
 
 /// Reads a request's body; `id` is the task it becomes.
-pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<Read, Problem> {
+pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<OllamaInput, Problem> {
     let (body, mut ignored) = read(body, GENERATE_FIELDS)?;
     let request: GenerateRequest = extract::from_value(&body)?;
-    let (model, stream) = (untagged(request.model), request.stream != Some(false));
+    let (model, stream) = (strip_tag(request.model), request.stream != Some(false));
     let (thinking, variables) =
         (shows_thinking(request.think.as_ref()), super::thinking(request.think.as_ref())?);
-    let keep_alive = lasting(request.keep_alive.as_ref())?;
+    let keep_alive = parse_keep_alive(request.keep_alive.as_ref())?;
     let truncates = request.truncate != Some(false);
     let context_max = super::context_max(&request.options)?;
-    let wishes = Wishes {
+    let answer_options = AnswerOptions {
         options: request.options,
         format: request.format,
         logprobs: request.logprobs,
         top_logprobs: request.top_logprobs,
         shift: request.shift,
     };
-    let sampling = sampling(wishes, id, &mut ignored)?;
+    let sampling = sampling(answer_options, id, &mut ignored)?;
     let (suffix, system) = (request.suffix.filter(|suffix| !suffix.is_empty()), request.system);
     if request.prompt.is_empty() && suffix.is_none() {
-        return Ok(Read::load(model, stream, keep_alive));
+        return Ok(OllamaInput::load(model, stream, keep_alive));
     }
     let earlier = request.context.filter(|context| !context.is_empty());
     let mut context = None;
     let prompt = match (suffix, request.raw == Some(true)) {
         (None, false) => {
-            let mut said = earlier.map(|earlier| decode_context(&earlier)).transpose()?.unwrap_or_default();
+            let mut messages =
+                earlier.map(|earlier| decode_context(&earlier)).transpose()?.unwrap_or_default();
             if let Some(system) = system.filter(|system| !system.is_empty()) {
-                said.retain(|message| message.role != "system");
-                said.insert(0, ChatMessage::new("system", system));
+                messages.retain(|message| message.role != "system");
+                messages.insert(0, ChatMessage::new("system", system));
             }
-            said.push(ChatMessage::new("user", request.prompt));
-            context = Some(said.clone());
-            Prompt::Chat(Chat { variables, ..Chat::from(said) })
+            messages.push(ChatMessage::new("user", request.prompt));
+            context = Some(messages.clone());
+            Prompt::Chat(Chat { variables, ..Chat::from(messages) })
         }
         _ if earlier.is_some() => {
             return Err(Problem::invalid("context", "cannot be used together with `raw` or `suffix`"));
@@ -65,7 +70,7 @@ pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<Read, Problem> {
         (Some(suffix), _) => Prompt::Infill { prefix: request.prompt, suffix },
         (None, true) => Prompt::Text(request.prompt),
     };
-    let wanted = Wanted {
+    let generation = GenerationRequest {
         id,
         model: model.clone(),
         constraint_field: "format",
@@ -76,25 +81,34 @@ pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<Read, Problem> {
         include_usage: true,
         ignored,
     };
-    Ok(Read { wanted: Some(wanted), model, stream, thinking, keep_alive, truncates, context_max, context })
+    Ok(OllamaInput {
+        request: Some(generation),
+        model,
+        stream,
+        thinking,
+        keep_alive,
+        truncates,
+        context_max,
+        context,
+    })
 }
 
 /// The conversation so far, as an answer tells it.
-pub(super) fn encode_context(said: &[ChatMessage]) -> Vec<u32> {
-    let said: Vec<(&str, &str)> =
-        said.iter().map(|message| (message.role.as_str(), message.content.as_str())).collect();
-    serde_json::to_vec(&said).unwrap_or_default().into_iter().map(u32::from).collect()
+pub(super) fn encode_context(messages: &[ChatMessage]) -> Vec<u32> {
+    let messages: Vec<(&str, &str)> =
+        messages.iter().map(|message| (message.role.as_str(), message.content.as_str())).collect();
+    serde_json::to_vec(&messages).unwrap_or_default().into_iter().map(u32::from).collect()
 }
 
 fn decode_context(context: &[u32]) -> Result<Vec<ChatMessage>, Problem> {
     let bytes: Option<Vec<u8>> = context.iter().map(|byte| u8::try_from(*byte).ok()).collect();
-    let said: Option<Vec<(String, String)>> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    let said = said.filter(|said| {
-        said.len() <= MESSAGES_MAX
-            && said.iter().all(|(role, _)| matches!(role.as_str(), "system" | "user" | "assistant"))
+    let messages: Option<Vec<(String, String)>> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let messages = messages.filter(|messages| {
+        messages.len() <= MESSAGES_MAX
+            && messages.iter().all(|(role, _)| matches!(role.as_str(), "system" | "user" | "assistant"))
     });
-    let said = said.ok_or_else(|| Problem::invalid("context", "is none that this server gave"))?;
-    Ok(said.into_iter().map(|(role, content)| ChatMessage::new(role, content)).collect())
+    let messages = messages.ok_or_else(|| Problem::invalid("context", "is none that this server gave"))?;
+    Ok(messages.into_iter().map(|(role, content)| ChatMessage::new(role, content)).collect())
 }
 
 #[cfg(test)]
@@ -103,9 +117,9 @@ mod tests {
 
     #[test]
     fn a_context_is_read_as_it_was_given() {
-        let said =
+        let messages =
             vec![ChatMessage::new("user", "Grüße".to_owned()), ChatMessage::new("assistant", "x".to_owned())];
-        assert_eq!(decode_context(&encode_context(&said)).unwrap(), said);
+        assert_eq!(decode_context(&encode_context(&messages)).unwrap(), messages);
         for other in
             [&[128_009, 3, 7][..], &[1, 2, 3], &encode_context(&[ChatMessage::new("tool", String::new())])]
         {

@@ -15,43 +15,43 @@ use lar_engines::driver::{ChatMessage, FinishReason, TokenLogprobs};
 use lar_gateway::{TaskEvent, cancelled_problem};
 use serde_json::json;
 
-use crate::asker::with_told;
+use crate::compat_caller::with_lar_headers;
 use crate::errors::{Audience, redact};
-use crate::generate::{self, Begun};
-use crate::misfits::Schemas;
+use crate::generate::{self, AnswerStream};
 use crate::openai::sampling::top_logprob;
+use crate::tool_call_check::ToolSchemas;
 
 use super::generate::encode_context;
 
 /// What answers look like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
+pub(super) enum AnswerForm {
     Chat,
     Generate,
 }
 
-impl Form {
+impl AnswerForm {
     /// The API of its tasks.
     pub(super) const fn api(self) -> &'static str {
         match self {
-            Form::Chat => "ollama.chat",
-            Form::Generate => "ollama.generate",
+            AnswerForm::Chat => "ollama.chat",
+            AnswerForm::Generate => "ollama.generate",
         }
     }
 }
 
 /// An answer that is being made.
-pub(super) struct Lines {
-    form: Form,
+pub(super) struct AnswerLines {
+    form: AnswerForm,
     /// What the caller called the model.
     model: String,
-    begun: Begun,
+    answer_stream: AnswerStream,
     thinking: bool,
     /// Of `generate`: what was said until now; the answer is added.
     context: Option<Vec<ChatMessage>>,
-    asked: Instant,
+    received_at: Instant,
     /// Nanoseconds until an engine began.
-    load: u64,
+    load_ns: u64,
     /// The call that is being written.
     call: Option<(usize, generate::Answer)>,
     parts: VecDeque<Answer>,
@@ -59,31 +59,44 @@ pub(super) struct Lines {
     over: bool,
 }
 
-impl Lines {
+impl AnswerLines {
     pub(super) fn new(
-        form: Form,
+        form: AnswerForm,
         model: String,
-        begun: Begun,
+        answer_stream: AnswerStream,
         thinking: bool,
         mut context: Option<Vec<ChatMessage>>,
-        asked: Instant,
+        received_at: Instant,
     ) -> Self {
-        if let Some(said) = &mut context {
-            said.push(ChatMessage::new("assistant", String::new()));
+        if let Some(messages) = &mut context {
+            messages.push(ChatMessage::new("assistant", String::new()));
         }
         let (call, parts) = (None, VecDeque::new());
-        Self { form, model, begun, thinking, context, asked, load: 0, call, parts, failed: None, over: false }
+        Self {
+            form,
+            model,
+            answer_stream,
+            thinking,
+            context,
+            received_at,
+            load_ns: 0,
+            call,
+            parts,
+            failed: None,
+            over: false,
+        }
     }
 
     /// The whole answer, in lines or at once; `schemas` is what its calls should fit.
-    pub(super) async fn respond(mut self, stream: bool, schemas: &Schemas) -> Result<Response, Problem> {
-        let (noted, mut ignored) = (self.begun.noted.clone(), self.begun.ignored.clone());
+    pub(super) async fn respond(mut self, stream: bool, schemas: &ToolSchemas) -> Result<Response, Problem> {
+        let (memory_activity, mut ignored) =
+            (self.answer_stream.memory_activity.clone(), self.answer_stream.ignored.clone());
         if stream {
             let lines = stream::unfold(self, |mut lines| async move {
                 let line = lines.line().await?;
                 Some((Ok::<_, Infallible>(Bytes::from(line)), lines))
             });
-            return Ok(with_told(streamed(lines), &ignored, noted.as_ref()));
+            return Ok(with_lar_headers(stream_response(lines), &ignored, memory_activity.as_ref()));
         }
         let mut whole = self.part("", "", Vec::new());
         while let Some(part) = self.next().await {
@@ -105,10 +118,12 @@ impl Lines {
         let calls = whole.message.iter().flat_map(|message| &message.tool_calls);
         let calls: Vec<(&str, String)> =
             calls.map(|call| (call.function.name.as_str(), call.function.arguments.to_string())).collect();
-        ignored.extend(schemas.misfits(calls.iter().map(|(name, arguments)| (*name, arguments.as_str()))));
+        ignored.extend(schemas.violations(calls.iter().map(|(name, arguments)| (*name, arguments.as_str()))));
         match self.failed {
             Some(problem) => Err(problem),
-            None => Ok(with_told(axum::Json(whole).into_response(), &ignored, noted.as_ref())),
+            None => {
+                Ok(with_lar_headers(axum::Json(whole).into_response(), &ignored, memory_activity.as_ref()))
+            }
         }
     }
 
@@ -131,16 +146,16 @@ impl Lines {
             if self.over {
                 return None;
             }
-            let (_, event) = self.begun.next_whole().await?;
-            self.hear(event);
+            let (_, event) = self.answer_stream.next_unredacted().await?;
+            self.handle_event(event);
         }
     }
 
-    fn hear(&mut self, event: TaskEvent) {
+    fn handle_event(&mut self, event: TaskEvent) {
         match event {
-            TaskEvent::Started { .. } => self.load = nanos(self.asked),
+            TaskEvent::Started { .. } => self.load_ns = nanos(self.received_at),
             TaskEvent::Token { text, logprobs, .. } if !text.is_empty() || !logprobs.is_empty() => {
-                if let Some(answer) = self.context.as_mut().and_then(|said| said.last_mut()) {
+                if let Some(answer) = self.context.as_mut().and_then(|messages| messages.last_mut()) {
                     answer.content.push_str(&text);
                 }
                 let mut part = self.part(&text, "", Vec::new());
@@ -151,7 +166,7 @@ impl Lines {
                 let part = self.part("", &text, Vec::new());
                 self.parts.push_back(part);
             }
-            TaskEvent::Call(part) => self.called(part),
+            TaskEvent::Call(part) => self.add_call(part),
             TaskEvent::End(end) => {
                 self.finish_call();
                 let done_reason = if end.reason == FinishReason::Length { "length" } else { "stop" };
@@ -159,13 +174,13 @@ impl Lines {
                 last.done = true;
                 last.end = Some(End {
                     done_reason,
-                    total_duration: nanos(self.asked),
-                    load_duration: self.load,
+                    total_duration: nanos(self.received_at),
+                    load_duration: self.load_ns,
                     prompt_eval_count: end.tokens_in,
                     prompt_eval_duration: end.ttft_ms.saturating_mul(1_000_000),
                     eval_count: end.tokens_out,
                     eval_duration: end.decode_ms.saturating_mul(1_000_000),
-                    context: self.context.take().map(|said| encode_context(&said)),
+                    context: self.context.take().map(|messages| encode_context(&messages)),
                 });
                 self.parts.push_back(last);
                 self.over = true;
@@ -182,7 +197,7 @@ impl Lines {
     }
 
     /// Calls are told whole: their arguments are an object here, not a text.
-    fn called(&mut self, mut part: CallPart) {
+    fn add_call(&mut self, mut part: CallPart) {
         if self.call.as_ref().is_some_and(|(index, _)| *index != part.index) {
             self.finish_call();
         }
@@ -209,14 +224,14 @@ impl Lines {
         };
         let (content, thinking) = (content.to_owned(), thinking.to_owned());
         match self.form {
-            Form::Chat => {
+            AnswerForm::Chat => {
                 let role = "assistant".into();
                 Answer {
                     message: Some(Message { role, content, thinking, tool_calls, ..Message::default() }),
                     ..base
                 }
             }
-            Form::Generate => Answer {
+            AnswerForm::Generate => Answer {
                 response: Some(content),
                 thinking: (!thinking.is_empty()).then_some(thinking),
                 ..base
@@ -231,13 +246,18 @@ fn logprob(token: &TokenLogprobs) -> Logprob {
 }
 
 /// The answer to a request that only loads a model or lets it go.
-pub(super) fn kept(form: Form, model: String, done_reason: &'static str, stream: bool) -> Response {
+pub(super) fn load_answer(
+    form: AnswerForm,
+    model: String,
+    done_reason: &'static str,
+    stream: bool,
+) -> Response {
     let message = Message { role: "assistant".into(), ..Message::default() };
     let answer = Answer {
         model,
         created_at: Timestamp::now().to_string(),
-        message: (form == Form::Chat).then_some(message),
-        response: (form == Form::Generate).then(String::new),
+        message: (form == AnswerForm::Chat).then_some(message),
+        response: (form == AnswerForm::Generate).then(String::new),
         done: true,
         end: Some(End { done_reason, ..End::default() }),
         ..Answer::default()
@@ -250,7 +270,9 @@ pub(super) fn kept(form: Form, model: String, done_reason: &'static str, stream:
 }
 
 /// Lines of JSON as they come.
-pub(super) fn streamed(lines: impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static) -> Response {
+pub(super) fn stream_response(
+    lines: impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static,
+) -> Response {
     let mut response = Response::new(Body::from_stream(lines));
     let kind = HeaderValue::from_static("application/x-ndjson");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);

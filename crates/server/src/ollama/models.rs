@@ -8,16 +8,16 @@ use lar_catalog::{DEFAULT_CHAT, Kind, Model as Installed};
 use lar_engines::pools::PoolState;
 use serde_json::{Map, json};
 
-use super::{FOR_GOOD, untagged};
+use super::{FOREVER, strip_tag};
 use crate::auth::Inference;
 use crate::errors::Failure;
 use crate::generate::about_model;
-use crate::{State, asker, extract, fields};
+use crate::{State, compat_caller, extract, fields};
 
 /// The release whose API this is: clients ask for what it can do.
 const VERSION: &str = "0.12.11";
 /// When a model goes that stays until its memory is needed.
-const FAR: &str = "2318-01-01T00:00:00Z";
+const FAR_FUTURE: &str = "2318-01-01T00:00:00Z";
 
 pub(crate) async fn version() -> Json<Version> {
     Json(Version { version: VERSION })
@@ -37,7 +37,7 @@ pub(crate) async fn tags(app: State, Inference(caller): Inference) -> Json<Model
     };
     let installed = app.catalog.list();
     let installed = installed.iter().map(|found| model(found));
-    let with_memory = asker::default_with_memory(&caller).and_then(named);
+    let with_memory = compat_caller::default_with_memory(&caller).and_then(named);
     Json(Models {
         models: named(DEFAULT_CHAT.into()).into_iter().chain(installed).chain(with_memory).collect(),
     })
@@ -50,8 +50,8 @@ pub(crate) async fn ps(app: State, _: Inference) -> Json<Models> {
         let found = app.catalog.resolve(&pool.pool).ok()?.model;
         let left = pool.unloads_at.map(|at| at.since(Instant::now()));
         let goes =
-            left.filter(|left| *left < FOR_GOOD / 2).map(|left| Timestamp::now().after(left).to_string());
-        let expires_at = Some(goes.unwrap_or_else(|| FAR.into()));
+            left.filter(|left| *left < FOREVER / 2).map(|left| Timestamp::now().after(left).to_string());
+        let expires_at = Some(goes.unwrap_or_else(|| FAR_FUTURE.into()));
         Some(Model { expires_at, size_vram: Some(0), ..listed(&found, pool.memory.get()) })
     });
     Json(Models { models: models.collect() })
@@ -60,7 +60,7 @@ pub(crate) async fn ps(app: State, _: Inference) -> Json<Models> {
 pub(crate) async fn show(app: State, _: Inference, request: Request) -> Result<Json<ShowResponse>, Failure> {
     let name = decode(&extract::body(request, &app).await?)?;
     let resolved =
-        app.catalog.resolve(asker::plain_name(&name)).map_err(|error| about_model(error.into()))?;
+        app.catalog.resolve(compat_caller::plain_name(&name)).map_err(|error| about_model(error.into()))?;
     let (model, facts) = (&resolved.model, &resolved.model.facts);
     let mut info = Map::new();
     info.insert("general.architecture".into(), json!(facts.architecture));
@@ -87,7 +87,7 @@ pub(crate) async fn show(app: State, _: Inference, request: Request) -> Result<J
 pub(crate) fn decode(body: &[u8]) -> Result<String, Problem> {
     let (body, _) = fields::read(body, &[])?;
     let request: ShowRequest = extract::from_value(&body)?;
-    Ok(untagged(request.model))
+    Ok(strip_tag(request.model))
 }
 
 fn listed(model: &Installed, size: u64) -> Model {

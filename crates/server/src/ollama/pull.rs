@@ -11,30 +11,30 @@ use lar_api::ollama::{PullLine, PullRequest};
 use lar_base::{Code, Problem};
 use lar_catalog::{Progress, Pull, RECOMMENDED, STARTERS, Source};
 
-use super::lines::streamed;
-use super::{models, untagged};
+use super::lines::stream_response;
+use super::{models, strip_tag};
 use crate::auth::Admin;
 use crate::errors::Failure;
 use crate::{State, extract, fields, pools};
 
 /// A request for a model, read.
 #[derive(Debug)]
-pub(crate) struct Wanted {
+pub(crate) struct PullInput {
     /// Without a tag.
     name: String,
     stream: bool,
 }
 
 /// Reads a request's body.
-pub(crate) fn decode(body: &[u8]) -> Result<Wanted, Problem> {
+pub(crate) fn decode(body: &[u8]) -> Result<PullInput, Problem> {
     let (body, _) = fields::read(body, &[])?;
     let request: PullRequest = extract::from_value(&body)?;
-    Ok(Wanted { name: untagged(request.model), stream: request.stream != Some(false) })
+    Ok(PullInput { name: strip_tag(request.model), stream: request.stream != Some(false) })
 }
 
 /// Gets a model and tells how far it is, in lines; it goes on when its caller goes away.
 pub(crate) async fn pull(app: State, _: Admin, request: Request) -> Result<Response, Failure> {
-    let Wanted { name, stream } = decode(&extract::body(request, &app).await?)?;
+    let PullInput { name, stream } = decode(&extract::body(request, &app).await?)?;
     // A pattern of an alias may fit a name that is not there.
     if app.catalog.resolve(&name).is_ok_and(|found| found.alias.is_none()) {
         let line = PullLine { status: Some(SUCCESS.into()), ..PullLine::default() };
@@ -42,7 +42,7 @@ pub(crate) async fn pull(app: State, _: Admin, request: Request) -> Result<Respo
             return Ok(axum::Json(line).into_response());
         }
         let text = serde_json::to_string(&line).unwrap_or_default() + "\n";
-        return Ok(streamed(stream::iter([Ok(Bytes::from(text))])));
+        return Ok(stream_response(stream::iter([Ok(Bytes::from(text))])));
     }
     let source: Source = source_of(&name).parse()?;
     // A file of the server's machine is Lar's own way to get a model; this API names models.
@@ -53,7 +53,7 @@ pub(crate) async fn pull(app: State, _: Admin, request: Request) -> Result<Respo
         )
         .into());
     }
-    let mut progress = Told { pull: app.catalog.pull(source, None), any: false };
+    let mut progress = PullReporter { pull: app.catalog.pull(source, None), has_reported: false };
     if stream {
         let lines = stream::unfold(Some(progress), |progress| async move {
             let mut progress = progress?;
@@ -62,7 +62,7 @@ pub(crate) async fn pull(app: State, _: Admin, request: Request) -> Result<Respo
             let text = serde_json::to_string(&line).unwrap_or_default() + "\n";
             Some((Ok::<_, Infallible>(Bytes::from(text)), (!over).then_some(progress)))
         });
-        return Ok(streamed(lines));
+        return Ok(stream_response(lines));
     }
     loop {
         let line = progress.next().await;
@@ -87,18 +87,18 @@ fn source_of(name: &str) -> &str {
 const SUCCESS: &str = "success";
 
 /// A pull, and whether anything was told of it.
-struct Told {
+struct PullReporter {
     pull: Pull,
-    any: bool,
+    has_reported: bool,
 }
 
-impl Told {
+impl PullReporter {
     /// What there is to tell next; waits for news once something was told.
     async fn next(&mut self) -> PullLine {
-        if self.any && self.pull.progress.changed().await.is_err() {
+        if self.has_reported && self.pull.progress.changed().await.is_err() {
             return PullLine { error: Some("the pull was given up".into()), ..PullLine::default() };
         }
-        self.any = true;
+        self.has_reported = true;
         let source = self.pull.source.to_string();
         match self.pull.progress.borrow_and_update().clone() {
             Progress::Downloading { done, total } => PullLine {

@@ -16,15 +16,15 @@ use lar_base::{Code, Problem, TaskId, Timestamp};
 use lar_catalog::DEFAULT_CHAT;
 use lar_engines::driver::{self, Chat, Constraint, Prompt, TokenLogprobs};
 
-use self::stream::Stream;
+use self::stream::ChatStream;
 use self::tools::CallShape;
 use super::sampling;
-use crate::asker::{Asker, with_told};
+use crate::compat_caller::{CompatCaller, with_lar_headers};
 use crate::errors::Failure;
 use crate::fields::read;
-use crate::generate::{self, Wanted};
+use crate::generate::{self, GenerationRequest};
 use crate::lenient::model_or;
-use crate::misfits::Schemas;
+use crate::tool_call_check::ToolSchemas;
 use crate::{State, extract, sse, variables};
 
 /// How a request's caller is told of its answer.
@@ -38,34 +38,39 @@ pub(crate) struct Style {
 /// Messages of a request at most.
 const MESSAGES_MAX: usize = 10_000;
 
-pub(crate) async fn create(app: State, asker: Asker, request: Request) -> Result<Response, Failure> {
-    let (wanted, style) = decode(&extract::body(request, &app).await?, TaskId::new())?;
-    let (stream, include_usage) = (wanted.stream, wanted.include_usage);
-    let (id, created) = (format!("chatcmpl-{}", wanted.id), Timestamp::now().as_seconds());
-    let logprobs = wanted.sampling.logprobs.is_some();
-    let schemas = Schemas::of(&wanted);
-    let begun = generate::begin(&app, &asker, "openai.chat", wanted).await?;
-    let (noted, mut ignored) = (begun.noted.clone(), begun.ignored.clone());
-    let model = begun.model.clone();
+pub(crate) async fn create(
+    app: State,
+    compat_caller: CompatCaller,
+    request: Request,
+) -> Result<Response, Failure> {
+    let (generation, style) = decode(&extract::body(request, &app).await?, TaskId::new())?;
+    let (stream, include_usage) = (generation.stream, generation.include_usage);
+    let (id, created) = (format!("chatcmpl-{}", generation.id), Timestamp::now().as_seconds());
+    let logprobs = generation.sampling.logprobs.is_some();
+    let schemas = ToolSchemas::of(&generation);
+    let answer_stream = generate::begin(&app, &compat_caller, "openai.chat", generation).await?;
+    let (memory_activity, mut ignored) =
+        (answer_stream.memory_activity.clone(), answer_stream.ignored.clone());
+    let model = answer_stream.model.clone();
     let system_fingerprint = sampling::fingerprint(&app, &model);
     let response = if stream {
-        let answers = begun.answers();
+        let answers = answer_stream.answers();
         let ends = vec![None; answers];
-        sse::response(Stream {
+        sse::response(ChatStream {
             id,
             created,
             model,
             system_fingerprint,
             include_usage,
-            begun,
+            answer_stream,
             ends,
             custom: vec![None; answers],
             style,
             over: false,
         })
     } else {
-        let answers = begun.collect().await?;
-        ignored.extend(answers.iter().flat_map(|answer| schemas.misfits(answer.named_calls())));
+        let answers = answer_stream.collect().await?;
+        ignored.extend(answers.iter().flat_map(|answer| schemas.violations(answer.named_calls())));
         let (usage, timings) = (sampling::usage_of(&answers, answers.len()), sampling::timings_of(&answers));
         let choices = answers.into_iter().enumerate();
         axum::Json(ChatCompletion {
@@ -80,7 +85,7 @@ pub(crate) async fn create(app: State, asker: Asker, request: Request) -> Result
         })
         .into_response()
     };
-    Ok(with_told(response, &ignored, noted.as_ref()))
+    Ok(with_lar_headers(response, &ignored, memory_activity.as_ref()))
 }
 
 fn choice(index: usize, answer: generate::Answer, logprobs: bool, shape: &CallShape) -> ChatChoice {
@@ -90,7 +95,7 @@ fn choice(index: usize, answer: generate::Answer, logprobs: bool, shape: &CallSh
     let function_call = calls.pop_if(|_| shape.legacy).and_then(|call| call.function);
     ChatChoice {
         index,
-        logprobs: logprobs.then(|| told(&answer.logprobs)),
+        logprobs: logprobs.then(|| logprobs_to_wire(&answer.logprobs)),
         message: AnswerMessage {
             role: "assistant",
             content: (!silent).then_some(answer.content),
@@ -103,7 +108,7 @@ fn choice(index: usize, answer: generate::Answer, logprobs: bool, shape: &CallSh
     }
 }
 
-fn told(logprobs: &[TokenLogprobs]) -> ChatLogprobs {
+fn logprobs_to_wire(logprobs: &[TokenLogprobs]) -> ChatLogprobs {
     let token = |token: &TokenLogprobs| TokenLogprob {
         chosen: sampling::top_logprob(&token.chosen),
         top_logprobs: token.top.iter().map(sampling::top_logprob).collect(),
@@ -112,7 +117,7 @@ fn told(logprobs: &[TokenLogprobs]) -> ChatLogprobs {
 }
 
 /// Reads a request's body; `id` is the task it becomes.
-pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<(Wanted, Style), Problem> {
+pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<(GenerationRequest, Style), Problem> {
     let (body, mut ignored) = read(body, CHAT_FIELDS)?;
     ignored.extend(sampling::unused_of_constraint(&body));
     let request: ChatRequest = extract::from_value(&body)?;
@@ -157,7 +162,7 @@ pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<(Wanted, Style), Problem
         request.add_generation_prompt,
         sampling.constraint.is_some(),
     )?;
-    let wanted = Wanted {
+    let generation = GenerationRequest {
         id,
         model: model_or(request.model, DEFAULT_CHAT),
         constraint_field,
@@ -168,7 +173,7 @@ pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<(Wanted, Style), Problem
         include_usage: request.stream_options.is_some_and(|options| options.include_usage),
         ignored,
     };
-    Ok((wanted, Style { shape, timings_per_token: request.timings_per_token == Some(true) }))
+    Ok((generation, Style { shape, timings_per_token: request.timings_per_token == Some(true) }))
 }
 
 /// Has an assistant's message at the end continued, unless `continue_final_message` or a constraint forbids it. Where
@@ -184,7 +189,7 @@ fn continue_answer(
         return Err(Problem::invalid("add_generation_prompt", reason));
     }
     if !constrained && continues != Some(false) {
-        generate::go_on(chat);
+        generate::take_prefill(chat);
     }
     if continues == Some(true) && chat.assistant_prefill.is_empty() {
         let reason =
@@ -220,7 +225,7 @@ fn messages(wire: Vec<ChatMessage>) -> Result<Vec<driver::ChatMessage>, Problem>
     if wire.len() > MESSAGES_MAX {
         return Err(Problem::invalid("messages", format!("holds more than {MESSAGES_MAX} messages")));
     }
-    let (mut messages, mut called) = (Vec::with_capacity(wire.len()), Called::default());
+    let (mut messages, mut called) = (Vec::with_capacity(wire.len()), EarlierCalls::default());
     for (index, message) in wire.into_iter().enumerate() {
         messages.push(convert(index, message, &mut called)?);
     }
@@ -229,7 +234,7 @@ fn messages(wire: Vec<ChatMessage>) -> Result<Vec<driver::ChatMessage>, Problem>
 
 /// The calls of a history so far.
 #[derive(Debug, Default)]
-struct Called {
+struct EarlierCalls {
     /// The tool of each, by the call's id.
     tools: HashMap<String, String>,
     /// The id of the last.
@@ -239,7 +244,7 @@ struct Called {
 fn convert(
     index: usize,
     mut message: ChatMessage,
-    called: &mut Called,
+    called: &mut EarlierCalls,
 ) -> Result<driver::ChatMessage, Problem> {
     let role = match message.role.as_str() {
         "system" | "developer" => "system",
@@ -309,7 +314,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_says_it_and_whose_result_it_is_reach_the_template() {
+    fn message_names_and_tool_names_reach_the_template() {
         let call = |id: &str, name: &str| json!({ "id": id, "type": "function", "function": { "name": name, "arguments": "{}" } });
         let body = json!({ "model": "m", "messages": [
             { "role": "user", "content": "?", "name": "Eve" },
@@ -319,8 +324,8 @@ mod tests {
             { "role": "function", "name": "b", "content": "x" },
             { "role": "tool", "content": "x", "name": "" },
         ] });
-        let (wanted, _) = decode(body.to_string().as_bytes(), TaskId::new()).unwrap();
-        let Prompt::Chat(chat) = wanted.prompt else { panic!("a chat") };
+        let (generation, _) = decode(body.to_string().as_bytes(), TaskId::new()).unwrap();
+        let Prompt::Chat(chat) = generation.prompt else { panic!("a chat") };
         let named: Vec<_> = chat
             .messages
             .iter()

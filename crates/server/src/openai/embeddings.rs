@@ -29,7 +29,7 @@ const NO_TOKENS: &str = "has token ids, which are another model's: send texts; i
 
 /// A request for vectors, read and checked.
 #[derive(Debug)]
-pub(crate) struct Wanted {
+pub(crate) struct EmbeddingsInput {
     model: String,
     texts: Texts,
     base64: bool,
@@ -63,7 +63,7 @@ impl TextField {
 }
 
 /// Reads a request's body.
-pub(crate) fn decode(body: &[u8]) -> Result<Wanted, Problem> {
+pub(crate) fn decode(body: &[u8]) -> Result<EmbeddingsInput, Problem> {
     let (body, ignored) = read(body, EMBEDDING_FIELDS)?;
     let request: EmbeddingRequest = extract::from_value(&body)?;
     let texts = texts("input", request.input, NO_TOKENS)?;
@@ -74,7 +74,7 @@ pub(crate) fn decode(body: &[u8]) -> Result<Wanted, Problem> {
     };
     let model = model_or(request.model, DEFAULT_EMBEDDING);
     let truncate = request.truncate == Some(true);
-    Ok(Wanted { model, texts, base64, dimensions: request.dimensions, truncate, ignored })
+    Ok(EmbeddingsInput { model, texts, base64, dimensions: request.dimensions, truncate, ignored })
 }
 
 /// Reads the texts of the field `name`; `no_tokens` says why there must be no token ids.
@@ -116,7 +116,7 @@ fn object_text(members: &Map<String, Value>) -> Option<String> {
 }
 
 /// Vectors, and what they took.
-pub(crate) struct Computed {
+pub(crate) struct EmbeddingResult {
     pub(crate) vectors: Arc<Embeddings>,
     /// Of all texts.
     pub(crate) tokens: u64,
@@ -124,14 +124,14 @@ pub(crate) struct Computed {
 }
 
 /// Computes the vectors of texts. One that is longer than the model reads is an error unless it may be cut.
-pub(crate) async fn computed(
+pub(crate) async fn compute_embeddings(
     app: &App,
     caller: Caller,
     api: &'static str,
     model: &str,
     texts: Texts,
     truncate: bool,
-) -> Result<Computed, Problem> {
+) -> Result<EmbeddingResult, Problem> {
     let Texts { all: texts, field } = texts;
     let task = Task {
         id: TaskId::new(),
@@ -160,7 +160,7 @@ pub(crate) async fn computed(
         );
         return Err(Problem::about(Code::ContextTooLong, field.name_of(*first), reason));
     }
-    Ok(Computed { vectors, tokens, model: handle.model().to_owned() })
+    Ok(EmbeddingResult { vectors, tokens, model: handle.model().to_owned() })
 }
 
 /// Checks that vectors are as wide as they are to be, where that is said.
@@ -181,15 +181,15 @@ pub(crate) async fn create(
     Inference(caller): Inference,
     request: Request,
 ) -> Result<Response, Failure> {
-    let wanted = decode(&extract::body(request, &app).await?)?;
-    respond(&app, caller, wanted).await
+    let input = decode(&extract::body(request, &app).await?)?;
+    respond(&app, caller, input).await
 }
 
 /// Answers a request.
-pub(crate) async fn respond(app: &App, caller: Caller, wanted: Wanted) -> Result<Response, Failure> {
-    let Wanted { model, texts, base64, dimensions, truncate, ignored } = wanted;
-    let Computed { vectors: found, tokens, model } =
-        computed(app, caller, "openai.embedding", &model, texts, truncate).await?;
+pub(crate) async fn respond(app: &App, caller: Caller, input: EmbeddingsInput) -> Result<Response, Failure> {
+    let EmbeddingsInput { model, texts, base64, dimensions, truncate, ignored } = input;
+    let EmbeddingResult { vectors: found, tokens, model } =
+        compute_embeddings(app, caller, "openai.embedding", &model, texts, truncate).await?;
     check_dimensions(&found, dimensions.map(|dimensions| dimensions as usize))?;
     let value = |vector: &Vec<f32>| {
         if base64 {

@@ -12,7 +12,7 @@ use crate::auth::Inference;
 use crate::errors::Failure;
 use crate::extract::Path;
 use crate::generate::about_model;
-use crate::{App, State, asker};
+use crate::{App, State, compat_caller};
 
 /// What Anthropic's clients send with every request.
 const ANTHROPIC: &str = "anthropic-version";
@@ -20,7 +20,7 @@ const ANTHROPIC: &str = "anthropic-version";
 pub(crate) async fn list(app: State, Inference(caller): Inference, headers: HeaderMap) -> Response {
     let data = all(&app, &caller);
     if headers.contains_key(ANTHROPIC) {
-        let data: Vec<anthropic::Model> = data.into_iter().map(in_anthropics_shape).collect();
+        let data: Vec<anthropic::Model> = data.into_iter().map(to_anthropic).collect();
         let (first_id, last_id) =
             (data.first().map(|model| model.id.clone()), data.last().map(|model| model.id.clone()));
         return Json(anthropic::ModelList { data, has_more: false, first_id, last_id }).into_response();
@@ -35,26 +35,26 @@ pub(crate) async fn show(
     Path(id): Path<String>,
 ) -> Result<Response, Failure> {
     if let Some(model) = all(&app, &caller).into_iter().find(|model| model.id == id) {
-        return Ok(shown(&headers, model));
+        return Ok(respond(&headers, model));
     }
-    let error = match app.catalog.resolve(asker::plain_name(&id)) {
+    let error = match app.catalog.resolve(compat_caller::plain_name(&id)) {
         Err(error) => error.into(),
         Ok(found) => {
             let created = found.model.added_at.as_seconds();
-            return Ok(shown(&headers, Model { id, object: "model", created, owned_by: "lar" }));
+            return Ok(respond(&headers, Model { id, object: "model", created, owned_by: "lar" }));
         }
     };
     Err(Failure(about_model(error)))
 }
 
-fn shown(headers: &HeaderMap, model: Model) -> Response {
+fn respond(headers: &HeaderMap, model: Model) -> Response {
     match headers.contains_key(ANTHROPIC) {
-        true => Json(in_anthropics_shape(model)).into_response(),
+        true => Json(to_anthropic(model)).into_response(),
         false => Json(model).into_response(),
     }
 }
 
-fn in_anthropics_shape(model: Model) -> anthropic::Model {
+fn to_anthropic(model: Model) -> anthropic::Model {
     let created = Timestamp::from_millis(model.created.saturating_mul(1000));
     anthropic::Model {
         kind: "model",
@@ -80,7 +80,7 @@ fn all(app: &App, caller: &Caller) -> Vec<Model> {
     });
     let default = app.catalog.resolve(DEFAULT_CHAT).ok();
     let with_memory =
-        asker::default_with_memory(caller).zip(default).map(|(name, found)| of(name, &found.model));
+        compat_caller::default_with_memory(caller).zip(default).map(|(name, found)| of(name, &found.model));
     let remotes = app.gateway.remotes().map(|remote| ((false, true), model(remote.name.clone(), 0)));
     let mut all: Vec<_> = named.chain(aliases).chain(with_memory).chain(remotes).collect();
     all.sort_by_key(|(order, _)| *order);

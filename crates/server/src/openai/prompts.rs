@@ -20,24 +20,24 @@ const TOKENS_AT_ONCE: usize = 1 << 14;
 
 /// One prompt, as it was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Sent {
+pub(crate) enum PromptInput {
     /// A text.
     Text(String),
     /// Tokens of the model.
     Tokens(Vec<u32>),
     /// Tokens with texts between them.
-    Mixed(Vec<Piece>),
+    Mixed(Vec<PromptPiece>),
 }
 
 /// A part of a mixed prompt: a text, or the tokens up to the next one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Piece {
+pub(crate) enum PromptPiece {
     Text(String),
     Tokens(Vec<u32>),
 }
 
 /// Reads the field `prompt`.
-pub(crate) fn read(value: &Value) -> Result<Vec<Sent>, Problem> {
+pub(crate) fn read(value: &Value) -> Result<Vec<PromptInput>, Problem> {
     match value {
         Value::Array(items) if items.is_empty() => Err(wrong("prompt", "must not be empty")),
         // Numbers among the items make one prompt of them all.
@@ -54,16 +54,16 @@ pub(crate) fn read(value: &Value) -> Result<Vec<Sent>, Problem> {
     }
 }
 
-fn single(field: &str, value: &Value) -> Result<Sent, Problem> {
+fn single(field: &str, value: &Value) -> Result<PromptInput, Problem> {
     match value {
-        Value::String(text) => Ok(Sent::Text(text.clone())),
+        Value::String(text) => Ok(PromptInput::Text(text.clone())),
         Value::Array(items) => tokens(field, items),
         Value::Object(members) if members.get("multimodal_data").is_some_and(is_there) => {
             let reason = "has `multimodal_data`: this model reads text only";
             Err(Problem::about(Code::UnsupportedParam, field, reason))
         }
         Value::Object(members) => match members.get("prompt_string") {
-            Some(Value::String(text)) => Ok(Sent::Text(text.clone())),
+            Some(Value::String(text)) => Ok(PromptInput::Text(text.clone())),
             _ => Err(wrong(field, "must have a `prompt_string`")),
         },
         _ => Err(wrong(field, "must be a text, a list of tokens, or a list of these")),
@@ -74,14 +74,14 @@ fn is_there(value: &Value) -> bool {
     !value.is_null() && value.as_array().is_none_or(|items| !items.is_empty())
 }
 
-fn tokens(field: &str, items: &[Value]) -> Result<Sent, Problem> {
+fn tokens(field: &str, items: &[Value]) -> Result<PromptInput, Problem> {
     if items.is_empty() {
         return Err(wrong(field, "must not be empty"));
     }
     if items.len() > TOKENS_MAX {
         return Err(wrong(field, format!("has {} tokens; {TOKENS_MAX} at most", items.len())));
     }
-    let mut pieces: Vec<Piece> = Vec::new();
+    let mut pieces: Vec<PromptPiece> = Vec::new();
     let (mut texts, mut bytes) = (0, 0);
     for (index, item) in items.iter().enumerate() {
         let whole = item.as_f64().filter(|number| number.fract() == 0.0 && (0.0..=4e9).contains(number));
@@ -94,16 +94,16 @@ fn tokens(field: &str, items: &[Value]) -> Result<Sent, Problem> {
                     );
                     return Err(wrong(field, reason));
                 }
-                pieces.push(Piece::Text(text.clone()));
+                pieces.push(PromptPiece::Text(text.clone()));
             }
-            (_, Some(token), Some(Piece::Tokens(tokens))) => tokens.push(token as u32),
-            (_, Some(token), _) => pieces.push(Piece::Tokens(vec![token as u32])),
+            (_, Some(token), Some(PromptPiece::Tokens(tokens))) => tokens.push(token as u32),
+            (_, Some(token), _) => pieces.push(PromptPiece::Tokens(vec![token as u32])),
             _ => return Err(wrong(format!("{field}[{index}]"), "must be a token's number or a text")),
         }
     }
     Ok(match pieces.as_mut_slice() {
-        [Piece::Tokens(tokens)] => Sent::Tokens(std::mem::take(tokens)),
-        _ => Sent::Mixed(pieces),
+        [PromptPiece::Tokens(tokens)] => PromptInput::Tokens(std::mem::take(tokens)),
+        _ => PromptInput::Mixed(pieces),
     })
 }
 
@@ -111,16 +111,16 @@ fn wrong(field: impl Into<String>, reason: impl Into<String>) -> Problem {
     Problem::invalid(field, reason)
 }
 
-impl Sent {
+impl PromptInput {
     /// Tokens that the prompt has at least, as far as that can be told without its model.
     pub(crate) fn tokens_min(&self) -> usize {
         match self {
-            Sent::Text(_) => 0,
-            Sent::Tokens(tokens) => tokens.len(),
-            Sent::Mixed(pieces) => {
-                let tokens = |piece: &Piece| match piece {
-                    Piece::Text(text) => usize::from(!text.is_empty()),
-                    Piece::Tokens(tokens) => tokens.len(),
+            PromptInput::Text(_) => 0,
+            PromptInput::Tokens(tokens) => tokens.len(),
+            PromptInput::Mixed(pieces) => {
+                let tokens = |piece: &PromptPiece| match piece {
+                    PromptPiece::Text(text) => usize::from(!text.is_empty()),
+                    PromptPiece::Tokens(tokens) => tokens.len(),
                 };
                 pieces.iter().map(tokens).sum()
             }
@@ -130,16 +130,16 @@ impl Sent {
     /// The prompt as an engine takes it: texts among tokens become tokens.
     pub(crate) async fn resolve(self, app: &App, key: KeyId, model: &str) -> Result<Prompt, Problem> {
         let pieces = match self {
-            Sent::Text(text) => return Ok(Prompt::Text(text)),
-            Sent::Tokens(tokens) => return Ok(Prompt::Tokens(tokens)),
-            Sent::Mixed(pieces) => pieces,
+            PromptInput::Text(text) => return Ok(Prompt::Text(text)),
+            PromptInput::Tokens(tokens) => return Ok(Prompt::Tokens(tokens)),
+            PromptInput::Mixed(pieces) => pieces,
         };
         let mut tokens = Vec::new();
         for (index, piece) in pieces.into_iter().enumerate() {
             match piece {
-                Piece::Tokens(some) => tokens.extend(some),
+                PromptPiece::Tokens(some) => tokens.extend(some),
                 // As llama.cpp: the start token is added before a text that begins the prompt.
-                Piece::Text(text) => {
+                PromptPiece::Text(text) => {
                     let question =
                         TokenizerQuery::Tokenize { text, add_special: index == 0, parse_special: true };
                     tokens.extend(app.gateway.text_for(key, model, question).await?.tokens);
@@ -152,15 +152,17 @@ impl Sent {
     /// The prompt as a text.
     pub(crate) async fn text(self, app: &App, key: KeyId, model: &str) -> Result<String, Problem> {
         let pieces = match self {
-            Sent::Text(text) => return Ok(text),
-            Sent::Tokens(tokens) => vec![Piece::Tokens(tokens)],
-            Sent::Mixed(pieces) => pieces,
+            PromptInput::Text(text) => return Ok(text),
+            PromptInput::Tokens(tokens) => vec![PromptPiece::Tokens(tokens)],
+            PromptInput::Mixed(pieces) => pieces,
         };
         let mut text = Vec::new();
         for piece in pieces {
             match piece {
-                Piece::Text(piece) => text.extend(piece.into_bytes()),
-                Piece::Tokens(tokens) => text.extend(detokenize(app, key, model, &tokens).await?.concat()),
+                PromptPiece::Text(piece) => text.extend(piece.into_bytes()),
+                PromptPiece::Tokens(tokens) => {
+                    text.extend(detokenize(app, key, model, &tokens).await?.concat())
+                }
             }
         }
         Ok(String::from_utf8_lossy(&text).into_owned())
@@ -195,19 +197,24 @@ mod tests {
         "`prompt` has more than 256 texts between its tokens, or more than 1048576 bytes of them";
 
     #[test]
-    fn prompts_are_read_in_every_form_and_refused_by_their_place() {
-        let text = |text: &str| Sent::Text(text.into());
-        let mixed = vec![Piece::Tokens(vec![1]), Piece::Text("a".into()), Piece::Tokens(vec![2])];
-        let runs = vec![Piece::Tokens(vec![1, 2]), Piece::Text("a".into()), Piece::Tokens(vec![3, 4, 5])];
+    fn prompts_are_read_in_every_form_and_refused_with_their_index() {
+        let text = |text: &str| PromptInput::Text(text.into());
+        let mixed =
+            vec![PromptPiece::Tokens(vec![1]), PromptPiece::Text("a".into()), PromptPiece::Tokens(vec![2])];
+        let runs = vec![
+            PromptPiece::Tokens(vec![1, 2]),
+            PromptPiece::Text("a".into()),
+            PromptPiece::Tokens(vec![3, 4, 5]),
+        ];
         let cases = [
             (json!("a"), vec![text("a")]),
-            (json!([1, 2.0]), vec![Sent::Tokens(vec![1, 2])]),
-            (json!([1, "a", 2]), vec![Sent::Mixed(mixed.clone())]),
-            (json!([1, 2, "a", 3, 4, 5]), vec![Sent::Mixed(runs)]),
+            (json!([1, 2.0]), vec![PromptInput::Tokens(vec![1, 2])]),
+            (json!([1, "a", 2]), vec![PromptInput::Mixed(mixed.clone())]),
+            (json!([1, 2, "a", 3, 4, 5]), vec![PromptInput::Mixed(runs)]),
             (json!(["a", "b"]), vec![text("a"), text("b")]),
             (
                 json!([[1, 2], "b", [1, "a", 2]]),
-                vec![Sent::Tokens(vec![1, 2]), text("b"), Sent::Mixed(mixed)],
+                vec![PromptInput::Tokens(vec![1, 2]), text("b"), PromptInput::Mixed(mixed)],
             ),
             (json!({ "prompt_string": "a", "multimodal_data": [] }), vec![text("a")]),
         ];

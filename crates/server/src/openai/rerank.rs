@@ -23,7 +23,7 @@ const DOCUMENTS_MAX: usize = 1000;
 
 /// A request for a ranking, read and checked.
 #[derive(Debug)]
-pub(crate) struct Wanted {
+pub(crate) struct RerankInput {
     model: String,
     query: String,
     texts: Vec<String>,
@@ -36,7 +36,7 @@ pub(crate) struct Wanted {
 }
 
 /// Reads a request's body.
-pub(crate) fn decode(body: &[u8]) -> Result<Wanted, Problem> {
+pub(crate) fn decode(body: &[u8]) -> Result<RerankInput, Problem> {
     let (body, ignored) = read(body, RERANK_FIELDS)?;
     let request: RerankRequest = extract::from_value(&body)?;
     if request.query.trim().is_empty() {
@@ -52,7 +52,7 @@ pub(crate) fn decode(body: &[u8]) -> Result<Wanted, Problem> {
     if request.top_n == Some(0) {
         return Err(Problem::invalid("top_n", "must be at least 1"));
     }
-    Ok(Wanted {
+    Ok(RerankInput {
         model: model_or(request.model, DEFAULT_RERANK),
         query: request.query,
         top: request.top_n.unwrap_or(texts.len()),
@@ -68,8 +68,8 @@ pub(crate) async fn create(
     Inference(caller): Inference,
     request: Request,
 ) -> Result<Response, Failure> {
-    let wanted = decode(&extract::body(request, &app).await?)?;
-    let Wanted { model, query, texts, top, return_documents, plain, ignored } = wanted;
+    let input = decode(&extract::body(request, &app).await?)?;
+    let RerankInput { model, query, texts, top, return_documents, plain, ignored } = input;
     let kept = if return_documents { texts.clone() } else { Vec::new() };
     let task = Task {
         id: TaskId::new(),

@@ -23,90 +23,104 @@ use lar_store::{Response as Stored, ResponseState};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::asker::{Asker, plain_name, with_told};
 use crate::auth::Inference;
+use crate::compat_caller::{CompatCaller, plain_name, with_lar_headers};
 use crate::errors::Failure;
 use crate::extract::{self, Path};
 use crate::fields::with_ignored;
-use crate::generate::{self, Begun};
-use crate::misfits::Schemas;
+use crate::generate::{self, AnswerStream};
+use crate::tool_call_check::ToolSchemas;
 use crate::truncate::{self, Cut};
 use crate::{App, State, sse};
-use decode::{Offered, Read};
+use decode::{OfferedTools, ResponsesInput};
 use encode::{Encoder, failure};
-use stream::{Keep, Stream};
+use stream::{ResponseStream, StoreOnEnd};
 
 /// How long a response is kept.
-pub const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
+pub const RETENTION: Duration = Duration::from_secs(30 * 24 * 3600);
 /// What its tasks are recorded as.
 const API: &str = "openai.responses";
 /// Input items on a page.
 const ITEMS_PAGE: usize = 20;
 const ITEMS_PAGE_MAX: usize = 100;
 /// Responses whose items a request refers to, at most, and bytes of these items: a request may repeat a reference.
-const REFERRED_MAX: usize = 1_000;
-const REFERRED_BYTES_MAX: usize = 16 << 20;
+const REFERENCED_RESPONSES_MAX: usize = 1_000;
+const REFERENCED_BYTES_MAX: usize = 16 << 20;
 /// The digits of an item's id behind those of its task: its place.
 const ITEM_DIGITS: usize = 4;
 
-pub(crate) async fn create(app: State, asker: Asker, request: Request) -> Result<Response, Failure> {
-    let mut request = decode::Request::read(&extract::body(request, &app).await?)?;
-    let (store, background) = request.kept();
+pub(crate) async fn create(
+    app: State,
+    compat_caller: CompatCaller,
+    request: Request,
+) -> Result<Response, Failure> {
+    let mut request = decode::UndecodedRequest::read(&extract::body(request, &app).await?)?;
+    let (store, background) = request.store_and_background();
     let previous = request.previous()?;
-    put_in_items(&app, asker.caller.key(), &mut request).await?;
-    let earlier = earlier(&app, asker.caller.key(), previous).await?;
+    resolve_references(&app, compat_caller.caller.key(), &mut request).await?;
+    let earlier = load_earlier_items(&app, compat_caller.caller.key(), previous).await?;
     let mut read = request.decode(earlier, TaskId::new())?;
-    let left_out = cut_to_context(&app, asker.caller.key(), &mut read).await?;
-    let (mut response, ignored, noted) = if background {
-        in_background(&app, &asker, previous, read).await?
+    let left_out = truncate_to_context(&app, compat_caller.caller.key(), &mut read).await?;
+    let (mut response, ignored, memory_activity) = if background {
+        run_in_background(&app, &compat_caller, previous, read).await?
     } else {
-        at_once(&app, &asker, previous, read, store).await?
+        run_in_foreground(&app, &compat_caller, previous, read, store).await?
     };
     if let Some(left_out) = left_out {
-        truncate::name_left_out(&mut response, left_out);
+        truncate::set_truncated_header(&mut response, left_out);
     }
-    Ok(with_told(response, &ignored, noted.as_ref()))
+    Ok(with_lar_headers(response, &ignored, memory_activity.as_ref()))
 }
 
 /// Leaves out the oldest messages of an input beyond the context, where the request asks for that; returns how many.
-async fn cut_to_context(app: &App, key: KeyId, read: &mut Read) -> Result<Option<usize>, Problem> {
+async fn truncate_to_context(
+    app: &App,
+    key: KeyId,
+    read: &mut ResponsesInput,
+) -> Result<Option<usize>, Problem> {
     match read.truncation {
-        Truncation::Auto => truncate::fit(app, key, &mut read.wanted, Cut::Messages, None).await,
+        Truncation::Auto => truncate::fit(app, key, &mut read.generation, Cut::Messages, None).await,
         Truncation::Disabled => Ok(None),
     }
 }
 
 /// Follows a response to its end for the caller who waits for it.
-async fn at_once(
+async fn run_in_foreground(
     app: &State,
-    asker: &Asker,
+    compat_caller: &CompatCaller,
     previous: Option<TaskId>,
-    read: Read,
+    read: ResponsesInput,
     store: bool,
 ) -> Result<(Response, Vec<String>, Option<MemoryActivityIds>), Problem> {
-    let Read { wanted, mut response, tools, input, .. } = read;
-    let (task, streams, key) = (wanted.id, wanted.stream, asker.caller.key());
-    let schemas = Schemas::of(&wanted);
+    let ResponsesInput { generation, mut response, tools, input, .. } = read;
+    let (task, streams, key) = (generation.id, generation.stream, compat_caller.caller.key());
+    let schemas = ToolSchemas::of(&generation);
     // The input is kept until it is stored, and the body's share of the budget with it.
-    let mut begun = generate::admit_all(app, asker, API, vec![wanted]).await?.begin(app).await?;
-    let share = asker.body.clone();
-    let (noted, mut ignored) = (begun.noted.clone(), begun.ignored.clone());
-    response.model.clone_from(&begun.model);
+    let mut answer_stream =
+        generate::admit_all(app, compat_caller, API, vec![generation]).await?.begin(app).await?;
+    let share = compat_caller.body.clone();
+    let (memory_activity, mut ignored) =
+        (answer_stream.memory_activity.clone(), answer_stream.ignored.clone());
+    response.model.clone_from(&answer_stream.model);
     let mut encoder = Encoder::new(task, response, tools);
     let stored = move |body: &Wire| {
         let _counted = &share;
         let (state, created_at) = (ResponseState::Over, Timestamp::now());
-        Stored { task, key, previous, state, input, body: json(body), created_at }
+        Stored { task, key, previous, state, input, body: to_json(body), created_at }
     };
     if streams {
-        let request_id = asker.caller.request_id().cloned();
-        let keep = store.then(|| Keep::new(app.store.clone(), request_id, stored));
-        return Ok((sse::response(Stream::new(begun, encoder, keep)), ignored, noted));
+        let request_id = compat_caller.caller.request_id().cloned();
+        let store_on_end = store.then(|| StoreOnEnd::new(app.store.clone(), request_id, stored));
+        return Ok((
+            sse::response(ResponseStream::new(answer_stream, encoder, store_on_end)),
+            ignored,
+            memory_activity,
+        ));
     }
-    while let Some((_, event)) = begun.next_whole().await {
+    while let Some((_, event)) = answer_stream.next_unredacted().await {
         match event {
             lar_gateway::TaskEvent::Error(problem) => return Err(problem),
-            event => encoder.hear(event),
+            event => encoder.handle_event(event),
         }
     }
     if encoder.response.status == Status::Cancelled {
@@ -115,16 +129,16 @@ async fn at_once(
     if !encoder.is_over() {
         return Err(Problem::new(Code::EngineFailed, "the task was stopped"));
     }
-    let calls: Vec<(String, &str)> = encoder.response.output.iter().filter_map(called).collect();
-    ignored.extend(schemas.misfits(calls.iter().map(|(name, arguments)| (name.as_str(), *arguments))));
+    let calls: Vec<(String, &str)> = encoder.response.output.iter().filter_map(function_call_of).collect();
+    ignored.extend(schemas.violations(calls.iter().map(|(name, arguments)| (name.as_str(), *arguments))));
     if store {
         app.store.response_create(stored(&encoder.response), None).await?;
     }
-    Ok((axum::Json(encoder.response).into_response(), ignored, noted))
+    Ok((axum::Json(encoder.response).into_response(), ignored, memory_activity))
 }
 
 /// The name that the model knows a function by, and its arguments, where an item calls one.
-fn called(item: &OutputItem) -> Option<(String, &str)> {
+fn function_call_of(item: &OutputItem) -> Option<(String, &str)> {
     match item {
         OutputItem::FunctionCall { name, namespace, arguments, .. } => {
             Some((decode::full_name(namespace.as_deref(), name), arguments))
@@ -134,55 +148,56 @@ fn called(item: &OutputItem) -> Option<(String, &str)> {
 }
 
 /// Has a response go on by itself; answers at once, or with its stream.
-async fn in_background(
+async fn run_in_background(
     app: &State,
-    asker: &Asker,
+    compat_caller: &CompatCaller,
     previous: Option<TaskId>,
-    read: Read,
+    read: ResponsesInput,
 ) -> Result<(Response, Vec<String>, Option<MemoryActivityIds>), Problem> {
-    let Read { mut wanted, mut response, tools, input, .. } = read;
-    let task = wanted.id;
-    let (admitted, noted) = generate::admit_detached(app, asker, API, &mut wanted).await?;
+    let ResponsesInput { mut generation, mut response, tools, input, .. } = read;
+    let task = generation.id;
+    let (admitted, memory_activity) =
+        generate::admit_detached(app, compat_caller, API, &mut generation).await?;
     response.model = admitted.model().to_owned();
     response.status = Status::Queued;
     let stored = Stored {
         task,
-        key: asker.caller.key(),
+        key: compat_caller.caller.key(),
         previous,
         state: ResponseState::Running,
         input,
-        body: json(&response),
+        body: to_json(&response),
         created_at: Timestamp::now(),
     };
     app.store.response_create(stored, Some(admitted.start())).await?;
     let handle = app.gateway.dispatch_recorded(admitted);
-    let (store, follower) = (app.store.clone(), Begun::of(&handle));
-    let mut encoder = Encoder::new(task, response.clone(), Offered::of(&response));
+    let (store, follower) = (app.store.clone(), AnswerStream::of(&handle));
+    let mut encoder = Encoder::new(task, response.clone(), OfferedTools::of(&response));
     app.tasks.spawn(async move {
         follow(follower, &mut encoder).await;
-        if let Err(error) = store.response_end(task, json(&encoder.response)).await {
+        if let Err(error) = store.response_end(task, to_json(&encoder.response)).await {
             tracing::error!(%error, %task, "a response's end could not be stored");
         }
     });
-    if wanted.stream {
+    if generation.stream {
         let encoder = Encoder::new(task, response, tools);
-        let response = sse::response(Stream::new(Begun::of(&handle), encoder, None));
-        return Ok((response, wanted.ignored, noted));
+        let response = sse::response(ResponseStream::new(AnswerStream::of(&handle), encoder, None));
+        return Ok((response, generation.ignored, memory_activity));
     }
-    Ok((axum::Json(response).into_response(), wanted.ignored, noted))
+    Ok((axum::Json(response).into_response(), generation.ignored, memory_activity))
 }
 
 /// Follows a task to its end.
-async fn follow(mut begun: Begun, encoder: &mut Encoder) {
-    while let Some((_, event)) = begun.next().await {
-        encoder.hear(event);
+async fn follow(mut answer_stream: AnswerStream, encoder: &mut Encoder) {
+    while let Some((_, event)) = answer_stream.next().await {
+        encoder.handle_event(event);
         while encoder.next().is_some() {}
     }
 }
 
 /// What a response is asked for with.
 #[derive(Debug, Deserialize)]
-struct Shown {
+struct ShowQuery {
     #[serde(default)]
     stream: bool,
     starting_after: Option<u64>,
@@ -195,17 +210,17 @@ pub(crate) async fn show(
     uri: Uri,
 ) -> Result<Response, Failure> {
     let task = task_of("response_id", &id)?;
-    let shown: Shown = extract::query(&uri)?;
+    let query: ShowQuery = extract::query(&uri)?;
     let stored = app.store.response_get(caller.key(), task).await?;
-    if !shown.stream {
+    if !query.stream {
         return Ok(axum::Json(body(&stored)?).into_response());
     }
     let handle = handle(&app, &caller, task).ok_or_else(|| {
         let reason = "cannot be followed: it was not made in the background, or was over long ago";
         Problem::invalid("stream", reason)
     })?;
-    let begun: Wire = parsed(&stored.body)?;
-    let begun = Wire {
+    let started: Wire = parse_stored(&stored.body)?;
+    let started = Wire {
         status: Status::Queued,
         output: Vec::new(),
         usage: None,
@@ -213,10 +228,10 @@ pub(crate) async fn show(
         incomplete_details: None,
         completed_at: None,
         timings: None,
-        ..begun
+        ..started
     };
-    let encoder = Encoder::new(task, begun.clone(), Offered::of(&begun));
-    let stream = Stream::new(Begun::of(&handle), encoder, None).after(shown.starting_after);
+    let encoder = Encoder::new(task, started.clone(), OfferedTools::of(&started));
+    let stream = ResponseStream::new(AnswerStream::of(&handle), encoder, None).after(query.starting_after);
     Ok(sse::response(stream))
 }
 
@@ -253,9 +268,9 @@ pub(crate) async fn cancel(
         return Ok(axum::Json(wire));
     };
     handle.cancel();
-    let mut encoder = Encoder::new(task, wire.clone(), Offered::of(&wire));
-    follow(Begun::of(&handle), &mut encoder).await;
-    app.store.response_end(task, json(&encoder.response)).await?;
+    let mut encoder = Encoder::new(task, wire.clone(), OfferedTools::of(&wire));
+    follow(AnswerStream::of(&handle), &mut encoder).await;
+    app.store.response_end(task, to_json(&encoder.response)).await?;
     Ok(axum::Json(body(&app.store.response_get(caller.key(), task).await?)?))
 }
 
@@ -280,7 +295,7 @@ pub(crate) async fn input_items(
         return Err(Problem::invalid("limit", format!("must be from 1 to {ITEMS_PAGE_MAX}")).into());
     }
     let stored = app.store.response_get(caller.key(), task).await?;
-    let mut items = named_input(&stored)?;
+    let mut items = input_with_ids(&stored)?;
     match query.order.as_deref() {
         Some("asc") => {}
         None | Some("desc") => items.reverse(),
@@ -305,8 +320,8 @@ pub(crate) async fn input_items(
 }
 
 /// The items that a response was asked with, each with an id.
-fn named_input(stored: &Stored) -> Result<Vec<Value>, Problem> {
-    let mut items: Vec<Value> = parsed(&stored.input)?;
+fn input_with_ids(stored: &Stored) -> Result<Vec<Value>, Problem> {
+    let mut items: Vec<Value> = parse_stored(&stored.input)?;
     for (index, item) in items.iter_mut().enumerate() {
         if let Value::Object(fields) = item {
             let named = format!("item_{:032x}{index:04x}", stored.task.as_u128());
@@ -318,11 +333,15 @@ fn named_input(stored: &Stored) -> Result<Vec<Value>, Problem> {
 }
 
 /// Puts the items that a request refers to in the place of its references: those of stored responses of the same key.
-async fn put_in_items(app: &App, key: KeyId, request: &mut decode::Request) -> Result<(), Problem> {
+async fn resolve_references(
+    app: &App,
+    key: KeyId,
+    request: &mut decode::UndecodedRequest,
+) -> Result<(), Problem> {
     let ids = request.references();
     let tasks: BTreeSet<TaskId> = ids.iter().filter_map(|id| task_of_item(id)).collect();
-    if tasks.len() > REFERRED_MAX {
-        let reason = format!("refers to items of more than {REFERRED_MAX} responses");
+    if tasks.len() > REFERENCED_RESPONSES_MAX {
+        let reason = format!("refers to items of more than {REFERENCED_RESPONSES_MAX} responses");
         return Err(Problem::invalid("input", reason));
     }
     let mut repeated: HashMap<&str, usize> = HashMap::new();
@@ -337,19 +356,19 @@ async fn put_in_items(app: &App, key: KeyId, request: &mut decode::Request) -> R
             Err(problem) if problem.code == Code::NotFound => continue,
             Err(problem) => return Err(problem),
         };
-        let wire: Wire = parsed(&stored.body)?;
-        let output: Vec<Value> = parsed(&json(&wire.output))?;
-        for item in named_input(&stored)?.into_iter().chain(output) {
+        let wire: Wire = parse_stored(&stored.body)?;
+        let output: Vec<Value> = parse_stored(&to_json(&wire.output))?;
+        for item in input_with_ids(&stored)?.into_iter().chain(output) {
             let Some(times) = item["id"].as_str().and_then(|id| repeated.get(id)) else { continue };
             bytes += times * item.to_string().len();
-            if bytes > REFERRED_BYTES_MAX {
-                let reason = format!("refers to items of more than {REFERRED_BYTES_MAX} bytes together");
+            if bytes > REFERENCED_BYTES_MAX {
+                let reason = format!("refers to items of more than {REFERENCED_BYTES_MAX} bytes together");
                 return Err(Problem::invalid("input", reason));
             }
             items.insert(item["id"].as_str().unwrap_or_default().to_owned(), item);
         }
     }
-    request.put_in(&items)
+    request.replace_references(&items)
 }
 
 /// The task of the response that an item is of, by the item's id.
@@ -365,35 +384,39 @@ pub(crate) async fn input_tokens(
     Inference(caller): Inference,
     request: Request,
 ) -> Result<Response, Failure> {
-    let mut request = decode::Request::read_to_count(&extract::body(request, &app).await?)?;
-    put_in_items(&app, caller.key(), &mut request).await?;
-    let earlier = earlier(&app, caller.key(), request.previous()?).await?;
+    let mut request = decode::UndecodedRequest::read_to_count(&extract::body(request, &app).await?)?;
+    resolve_references(&app, caller.key(), &mut request).await?;
+    let earlier = load_earlier_items(&app, caller.key(), request.previous()?).await?;
     let mut read = request.decode(earlier, TaskId::new())?;
-    let left_out = cut_to_context(&app, caller.key(), &mut read).await?;
-    let wanted = read.wanted;
-    let model = plain_name(&wanted.model);
-    let counted = app.gateway.count_tokens_for(caller.key(), model, &wanted.prompt).await;
+    let left_out = truncate_to_context(&app, caller.key(), &mut read).await?;
+    let generation = read.generation;
+    let model = plain_name(&generation.model);
+    let counted = app.gateway.count_tokens_for(caller.key(), model, &generation.prompt).await;
     let input_tokens = counted.map_err(generate::about_model)?.tokens;
     let mut body = axum::Json(InputTokens { object: "response.input_tokens", input_tokens }).into_response();
     if let Some(left_out) = left_out {
-        truncate::name_left_out(&mut body, left_out);
+        truncate::set_truncated_header(&mut body, left_out);
     }
-    Ok(with_ignored(body, &wanted.ignored))
+    Ok(with_ignored(body, &generation.ignored))
 }
 
 /// Reads a request's body as if it went on from nothing.
-pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<generate::Wanted, Problem> {
-    Ok(decode::Request::read(body)?.decode(Vec::new(), id)?.wanted)
+pub(crate) fn decode(body: &[u8], id: TaskId) -> Result<generate::GenerationRequest, Problem> {
+    Ok(decode::UndecodedRequest::read(body)?.decode(Vec::new(), id)?.generation)
 }
 
 /// As [`decode`], of a request that is to be counted; for tests of the decoders.
 #[cfg(test)]
-pub(crate) fn decode_to_count(body: &[u8], id: TaskId) -> Result<generate::Wanted, Problem> {
-    Ok(decode::Request::read_to_count(body)?.decode(Vec::new(), id)?.wanted)
+pub(crate) fn decode_to_count(body: &[u8], id: TaskId) -> Result<generate::GenerationRequest, Problem> {
+    Ok(decode::UndecodedRequest::read_to_count(body)?.decode(Vec::new(), id)?.generation)
 }
 
 /// The items of what a request goes on from, oldest first.
-async fn earlier(app: &App, key: KeyId, previous: Option<TaskId>) -> Result<Vec<InputItem>, Problem> {
+async fn load_earlier_items(
+    app: &App,
+    key: KeyId,
+    previous: Option<TaskId>,
+) -> Result<Vec<InputItem>, Problem> {
     let Some(last) = previous else { return Ok(Vec::new()) };
     let chain = app.store.response_chain(key, last).await.map_err(|error| {
         let problem = Problem::from(error);
@@ -409,9 +432,9 @@ async fn earlier(app: &App, key: KeyId, previous: Option<TaskId>) -> Result<Vec<
             let detail = format!("{} is still being written", id_of(stored.task));
             return Err(Problem::new(Code::Conflict, detail));
         }
-        items.append(&mut parsed(&stored.input)?);
-        let wire: Wire = parsed(&stored.body)?;
-        items.append(&mut parsed(&json(&wire.output))?);
+        items.append(&mut parse_stored(&stored.input)?);
+        let wire: Wire = parse_stored(&stored.body)?;
+        items.append(&mut parse_stored(&to_json(&wire.output))?);
     }
     Ok(items)
 }
@@ -423,7 +446,7 @@ fn handle(app: &App, caller: &Caller, task: TaskId) -> Option<TaskHandle> {
 
 /// What a stored response's caller is told.
 fn body(stored: &Stored) -> Result<Wire, Problem> {
-    let wire: Wire = parsed(&stored.body)?;
+    let wire: Wire = parse_stored(&stored.body)?;
     Ok(match stored.state {
         ResponseState::Running | ResponseState::Over => wire,
         ResponseState::Abandoned => {
@@ -445,11 +468,11 @@ fn task_of(field: &str, id: &str) -> Result<TaskId, Problem> {
     format!("task_{digits}").parse().map_err(|_| unknown())
 }
 
-fn json(value: &impl serde::Serialize) -> String {
+fn to_json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
-fn parsed<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, Problem> {
+fn parse_stored<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, Problem> {
     serde_json::from_str(text)
         .map_err(|error| Problem::new(Code::Internal, format!("a stored response cannot be read: {error}")))
 }

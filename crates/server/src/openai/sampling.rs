@@ -12,7 +12,7 @@ use serde_json::Value;
 
 pub(crate) use self::constraint::{field as constraint_field, unused as unused_of_constraint};
 use crate::App;
-use crate::generate::{self, Answer, Begun, STOP_BYTES_MAX, STOP_MAX, derived_seed, in_range};
+use crate::generate::{self, Answer, AnswerStream, STOP_BYTES_MAX, STOP_MAX, derived_seed, in_range};
 use crate::lenient::OutOfRange;
 
 /// Entries of `logit_bias` at most.
@@ -60,7 +60,7 @@ pub(crate) fn sampling(
 
 /// As [`sampling`] for Ollama's and llama.cpp's own paths, whose servers refuse no number: one that is out of range becomes
 /// the nearest that makes sense. The fields were read with [`OutOfRange::Nearest`], too.
-pub(crate) fn sampling_of_any_numbers(
+pub(crate) fn sampling_clamped(
     wire: WireSampling,
     tokens_max: Option<u32>,
     task: TaskId,
@@ -279,8 +279,8 @@ pub(crate) fn timings<'a>(ends: impl IntoIterator<Item = &'a End>) -> Option<Tim
 }
 
 /// The timings of an answer that is being written.
-pub(crate) fn timings_so_far(begun: &Begun, answer: usize) -> Option<Timings> {
-    timings(begun.so_far(answer).as_ref())
+pub(crate) fn timings_so_far(answer_stream: &AnswerStream, answer: usize) -> Option<Timings> {
+    timings(answer_stream.so_far(answer).as_ref())
 }
 
 /// The timings of an answer whose prompt is being read.

@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn operations_have_names_of_their_own_a_key_and_errors() {
+    fn operations_have_unique_ids_security_and_errors() {
         let document = described();
         let mut names = Vec::new();
         for (path, operations) in document["paths"].as_object().unwrap() {

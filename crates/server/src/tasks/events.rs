@@ -16,7 +16,7 @@ use crate::sse;
 const METRICS_EVERY: Duration = Duration::from_secs(1);
 
 /// A task's stream from an event on.
-pub(crate) struct Stream {
+pub(crate) struct TaskStream {
     handle: TaskHandle,
     engines: Engines,
     reader: TaskEventReader,
@@ -25,7 +25,7 @@ pub(crate) struct Stream {
     tokens_at_metrics: u64,
 }
 
-impl Stream {
+impl TaskStream {
     pub(crate) fn new(handle: TaskHandle, engines: Engines, from: usize) -> Self {
         let reader = handle.read(from);
         Self { handle, engines, reader, metrics_at: Instant::now(), tokens: 0, tokens_at_metrics: 0 }
@@ -48,18 +48,18 @@ impl Stream {
     }
 }
 
-impl sse::Source for Stream {
+impl sse::Source for TaskStream {
     async fn next(&mut self) -> Option<String> {
         self.next_event().await.map(|(text, _)| text)
     }
 }
 
-impl Stream {
+impl TaskStream {
     /// The next part, and whether it is the last.
     pub(crate) async fn next_event(&mut self) -> Option<(String, bool)> {
         let (number, event, wire) = loop {
             let (number, event) = self.reader.next().await?;
-            if let Some(wire) = wire(&event) {
+            if let Some(wire) = to_wire(&event) {
                 break (number, event, wire);
             }
         };
@@ -75,16 +75,16 @@ impl Stream {
 }
 
 /// A stream of one event, or none.
-pub(crate) struct Once(pub(crate) Option<String>);
+pub(crate) struct SingleEvent(pub(crate) Option<String>);
 
-impl sse::Source for Once {
+impl sse::Source for SingleEvent {
     async fn next(&mut self) -> Option<String> {
         self.0.take()
     }
 }
 
 /// An event in the contract's words; none for reports of prefill, which are for the request that asked for them.
-fn wire(event: &TaskEvent) -> Option<Wire> {
+fn to_wire(event: &TaskEvent) -> Option<Wire> {
     Some(match event {
         TaskEvent::Prefilling(_) => return None,
         TaskEvent::Queued { position, predicted_start_ms, why } => Wire::Queued {
@@ -131,7 +131,7 @@ fn wire(event: &TaskEvent) -> Option<Wire> {
 }
 
 /// The events of a task of which only its answer and its record are left.
-pub(crate) fn kept_events(
+pub(crate) fn stored_events(
     content: &str,
     tokens_out: Option<u64>,
     end: Option<&TaskEnd>,

@@ -14,7 +14,10 @@ use rusqlite::Connection;
 use sha2::{Digest as _, Sha256};
 
 use super::unfinished::Folder;
-use super::{BESIDE, CLIENTS, CLIENTS_MAX, DATABASE, FORMAT, MANIFEST, Manifest, private, refuse_damaged};
+use super::{
+    CLIENTS, CLIENTS_MAX, COMPANION_FILES, DATABASE, FORMAT, MANIFEST, Manifest, create_private,
+    refuse_damaged,
+};
 use crate::Error;
 
 /// A manifest is not longer than this.
@@ -42,8 +45,8 @@ pub fn check(backup: &Path) -> Result<Manifest, Error> {
 pub(super) fn unpack(backup: &Path, to: &Path) -> Result<Manifest, Error> {
     fs::DirBuilder::new().mode(0o700).create(to.join(CLIENTS)).map_err(Error::Backup)?;
     let manifest = read(backup, |name, entry| {
-        let mut out = private(&to.join(name))?;
-        let found = digest(&mut Copied { from: entry, to: &mut out })?;
+        let mut out = create_private(&to.join(name))?;
+        let found = digest(&mut TeeReader { from: entry, to: &mut out })?;
         out.sync_all().map_err(Error::Backup)?;
         Ok(found)
     })?;
@@ -124,7 +127,7 @@ fn read(
 /// The manifest's files are Lar's, each once, and the database is one of them.
 fn check_names(manifest: &Manifest) -> Result<(), String> {
     let names: Vec<&str> = manifest.files.iter().map(|entry| entry.name.as_str()).collect();
-    if names.len() > CLIENTS_MAX + BESIDE.len() + 1 {
+    if names.len() > CLIENTS_MAX + COMPANION_FILES.len() + 1 {
         return Err(format!("it lists {} files", names.len()));
     }
     if let Some(name) = names.iter().find(|name| !is_known(name)) {
@@ -154,16 +157,16 @@ pub(super) fn is_known(name: &str) -> bool {
             && !client.starts_with('.')
             && client.bytes().all(plain);
     }
-    name == DATABASE || BESIDE.contains(&name)
+    name == DATABASE || COMPANION_FILES.contains(&name)
 }
 
 /// Writes what is read.
-struct Copied<'a, W> {
+struct TeeReader<'a, W> {
     from: &'a mut dyn Read,
     to: &'a mut W,
 }
 
-impl<W: Write> Read for Copied<'_, W> {
+impl<W: Write> Read for TeeReader<'_, W> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let count = self.from.read(buffer)?;
         self.to.write_all(&buffer[..count])?;

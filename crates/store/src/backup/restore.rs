@@ -23,14 +23,14 @@ use lar_base::shell::quote;
 use super::archive::unpack;
 use super::moves::{Failure, Moves};
 use super::unfinished::{Folder, find_unfinished_restores, remove_unfinished_restores, unfinished_link};
-use super::working_files::new_private;
-use super::{BESIDE, CLIENTS, DATABASE, Manifest, SETTINGS, stamp, sync};
-use crate::location::{self, ASIDE_OF_RESTORE, Linked};
+use super::working_files::create_new_private;
+use super::{CLIENTS, COMPANION_FILES, DATABASE, Manifest, SETTINGS, sync, time_stamp};
+use crate::location::{self, BEFORE_RESTORE, LinkedDatabase};
 use crate::{Error, beside, migrations};
 
 /// What becomes of the settings in a backup: they can name programs that Lar will run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Settings {
+pub enum SettingsPolicy {
     /// They are left out; what is in the data directory stays.
     Leave,
     /// They are restored with the rest.
@@ -39,7 +39,7 @@ pub enum Settings {
 
 /// What a restore did.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Restored {
+pub struct RestoreReport {
     /// What was restored.
     pub manifest: Manifest,
     /// Where the database is: elsewhere than in the data directory where a link leads to it.
@@ -61,22 +61,22 @@ pub struct Restored {
 /// As [`super::verify`]; [`Error::Newer`] for one of a newer program; [`Error::Unusable`] where the link leads to no regular
 /// file, or another restore runs. Then nothing was changed. [`Error::Unusable`] also where a file cannot be moved: then
 /// everything is put back, and the error says what lies where if that fails, too.
-pub fn restore(backup: &Path, folder: &Path, settings: Settings) -> Result<Restored, Error> {
-    let linked = linked(folder)?;
+pub fn restore(backup: &Path, folder: &Path, settings: SettingsPolicy) -> Result<RestoreReport, Error> {
+    let linked = follow_link(folder)?;
     let is_unfinished = is_unfinished(folder, linked.as_ref());
     remove_unfinished_restores(folder);
     let mut unpacked = Folder::of_restore(folder, linked.as_ref().map(|linked| linked.database.as_path()))?;
     unpacked.is_kept = is_unfinished;
     let manifest = unpack(backup, &unpacked.path)?;
-    if manifest.schema > migrations::known() {
-        return Err(Error::Newer { found: manifest.schema, known: migrations::known() });
+    if manifest.schema > migrations::newest_schema() {
+        return Err(Error::Newer { found: manifest.schema, known: migrations::newest_schema() });
     }
     let text = match read_small(&unpacked.path.join(SETTINGS), TEXT_BYTES_MAX) {
         Ok(text) => Some(String::from_utf8_lossy(&text).into_owned()),
         Err(error) if error.kind() == ErrorKind::NotFound => None,
         Err(error) => return Err(Error::Damaged(format!("{}: {SETTINGS}: {error}", backup.display()))),
     };
-    if settings == Settings::Leave && text.is_some() {
+    if settings == SettingsPolicy::Leave && text.is_some() {
         fs::remove_file(unpacked.path.join(SETTINGS)).map_err(Error::Backup)?;
     }
     // The files beside the database go to the data directory, which may be on another disk: copied before anything is moved.
@@ -99,11 +99,11 @@ pub fn restore(backup: &Path, folder: &Path, settings: Settings) -> Result<Resto
     match exchange.run(&mut moves) {
         Ok(Exchanged { database, aside, database_aside }) => {
             unpacked.is_kept = false;
-            Ok(Restored { manifest, database, aside, database_aside, settings: text })
+            Ok(RestoreReport { manifest, database, aside, database_aside, settings: text })
         }
-        Err(failure) => {
+        Err(sqlite_error) => {
             let folders = [Some(unpacked), copied].into_iter().flatten().collect();
-            Err(take_back(&failure, moves, folders, &command(backup, settings)))
+            Err(take_back(&sqlite_error, moves, folders, &command(backup, settings)))
         }
     }
 }
@@ -113,21 +113,21 @@ pub fn restore(backup: &Path, folder: &Path, settings: Settings) -> Result<Resto
 ///
 /// # Errors
 /// When it leads to something else than a regular file, or cannot be followed; as [`unfinished_link`].
-fn linked(data_dir: &Path) -> Result<Option<Linked>, Error> {
+fn follow_link(data_dir: &Path) -> Result<Option<LinkedDatabase>, Error> {
     let database = data_dir.join(DATABASE);
     match fs::metadata(&database) {
         Err(error) if error.kind() == ErrorKind::NotFound => unfinished_link(data_dir),
         _ if !database.is_symlink() => Ok(None),
         _ => {
             location::resolve_file(&database)?;
-            Ok(Linked::at(&database))
+            Ok(LinkedDatabase::at(&database))
         }
     }
 }
 
 /// Whether there is no database because a restore was killed or failed: a start is refused until another one ends. A link that
 /// leads nowhere is refused in any case.
-fn is_unfinished(data_dir: &Path, linked: Option<&Linked>) -> bool {
+fn is_unfinished(data_dir: &Path, linked: Option<&LinkedDatabase>) -> bool {
     let database = data_dir.join(DATABASE);
     let has_database = fs::metadata(&database).is_ok_and(|about| about.len() > 0);
     let is_restored_here = linked.is_some() || !database.is_symlink();
@@ -135,10 +135,10 @@ fn is_unfinished(data_dir: &Path, linked: Option<&Linked>) -> bool {
 }
 
 /// The command that restores again.
-fn command(backup: &Path, settings: Settings) -> String {
+fn command(backup: &Path, settings: SettingsPolicy) -> String {
     let option = match settings {
-        Settings::Leave => "",
-        Settings::Restore => "--with-settings ",
+        SettingsPolicy::Leave => "",
+        SettingsPolicy::Restore => "--with-settings ",
     };
     format!("lar backup restore {option}{}", quote(backup))
 }
@@ -147,15 +147,15 @@ fn command(backup: &Path, settings: Settings) -> String {
 struct Exchange<'a> {
     /// The data directory.
     folder: &'a Path,
-    linked: Option<&'a Linked>,
-    settings: Settings,
+    linked: Option<&'a LinkedDatabase>,
+    settings: SettingsPolicy,
     /// Where the database of the backup is.
     unpacked: &'a Path,
     /// Where the files beside it are, on the disk of the data directory.
     beside: &'a Path,
 }
 
-/// Where everything is then, as in [`Restored`].
+/// Where everything is then, as in [`RestoreReport`].
 struct Exchanged {
     database: PathBuf,
     aside: Option<PathBuf>,
@@ -165,7 +165,7 @@ struct Exchanged {
 impl Exchange<'_> {
     fn run(&self, moves: &mut Moves) -> Result<Exchanged, Failure> {
         let (here, there) = self.replaced();
-        let name = format!("{ASIDE_OF_RESTORE}-{}", stamp());
+        let name = format!("{BEFORE_RESTORE}-{}", time_stamp());
         let database_aside = match self.linked {
             Some(linked) => moves.put_aside(&there, &linked.folder.join(&name))?,
             None => None,
@@ -195,9 +195,9 @@ impl Exchange<'_> {
         let logs = ["lar.db-wal", "lar.db-shm"];
         let mut here: Vec<PathBuf> = logs
             .into_iter()
-            .chain(BESIDE)
+            .chain(COMPANION_FILES)
             .chain([CLIENTS])
-            .filter(|name| *name != SETTINGS || self.settings == Settings::Restore)
+            .filter(|name| *name != SETTINGS || self.settings == SettingsPolicy::Restore)
             .map(|name| self.folder.join(name))
             .collect();
         let mut there = Vec::new();
@@ -215,13 +215,13 @@ impl Exchange<'_> {
 
 /// Puts back what a restore had moved before a step failed. Where that cannot be done, the unpacked backup stays, so that a
 /// start is refused. Returns the error that says where everything is and what to do next.
-fn take_back(failure: &Failure, mut moves: Moves, mut unpacked: Vec<Folder>, command: &str) -> Error {
-    let mend = match failure.cause.kind() {
+fn take_back(sqlite_error: &Failure, mut moves: Moves, mut unpacked: Vec<Folder>, command: &str) -> Error {
+    let mend = match sqlite_error.cause.kind() {
         ErrorKind::ResourceBusy => "if something is mounted there, as in a container, unmount it",
         _ => "remove the cause",
     };
     let step = format!("{mend}, and restore again: {command}");
-    let Failure { path, what, cause } = failure;
+    let Failure { path, what, cause } = sqlite_error;
     let Err(stuck) = moves.undo() else {
         let reason =
             format!("{what}: {cause}; what had been moved is back in its place, and nothing is changed");
@@ -264,7 +264,7 @@ fn copy_files(from: &Path, to: &Path, without: &str) -> Result<(), Error> {
             continue;
         }
         let copied = open_regular(&from).and_then(|mut from| {
-            let mut to = new_private(&to)?;
+            let mut to = create_new_private(&to)?;
             copy(&mut from, &mut to)?;
             to.sync_all()
         });

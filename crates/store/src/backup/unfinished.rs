@@ -29,21 +29,21 @@ use lar_base::shell::quote;
 
 use super::archive::is_known;
 use super::working_files::{
-    ENDS, claim, database_files, is_folder, is_in_use, is_named, is_regular, lock_new, new_private,
-    remove_regular, rename_new,
+    SQLITE_SUFFIXES, create_new_private, database_files, is_folder, is_in_use, is_named, is_regular,
+    lock_if_free, lock_new, remove_regular, rename_new,
 };
-use super::{CLIENTS, DATABASE, MANIFEST, NAME, is_backup, sync};
-use crate::{Error, Linked, away, beside};
+use super::{CLIENTS, DATABASE, MANIFEST, NAME_AFFIXES, is_backup, sync};
+use crate::{Error, LinkedDatabase, away_path, beside};
 
 /// Extensions in the place of a backup's: the backup until it is whole, the copy of the database, and the folder of a check.
-const WRITTEN: &str = "partial";
-const COPY: &str = "db-copy";
-const CHECKED: &str = "verify-unpacked";
+const PARTIAL_EXTENSION: &str = "partial";
+const COPY_EXTENSION: &str = "db-copy";
+const VERIFY_EXTENSION: &str = "verify-unpacked";
 /// What is appended to the name of a file that a backup is copied to.
-const COPIED: &str = ".partial";
+const PARTIAL_SUFFIX: &str = ".partial";
 /// What the folder is called in which a backup is unpacked, in a data directory and beside a database elsewhere.
-const RESTORED: &str = "restore.partial";
-const RESTORED_BESIDE: &str = ".restore.partial";
+const RESTORE_FOLDER: &str = "restore.partial";
+const RESTORE_SUFFIX: &str = ".restore.partial";
 /// Links that are followed one after another; Linux follows as many.
 const LINKS_MAX: usize = 40;
 
@@ -57,7 +57,7 @@ impl NewFile {
     /// # Errors
     /// When something is there already, or it cannot be made.
     fn make(path: PathBuf) -> Result<Self, Error> {
-        let file = new_private(&path).map_err(Error::Backup)?;
+        let file = create_new_private(&path).map_err(Error::Backup)?;
         lock_new(&file, &path)?;
         Ok(Self { path, file })
     }
@@ -67,11 +67,11 @@ impl NewFile {
     /// # Errors
     /// When another copy writes it, something else has its name, or it cannot be made.
     pub(super) fn for_copy(to: &Path) -> Result<Self, Error> {
-        let path = beside(to, COPIED);
-        remove_left_copy(&path).map_err(Error::Backup)?;
+        let path = beside(to, PARTIAL_SUFFIX);
+        remove_leftover_copy(&path).map_err(Error::Backup)?;
         let made = Self::make(path.clone());
         made.map_err(|error| match error {
-            Error::Backup(cause) if cause.kind() == ErrorKind::AlreadyExists => in_the_way(path),
+            Error::Backup(cause) if cause.kind() == ErrorKind::AlreadyExists => name_taken(path),
             error => error,
         })
     }
@@ -95,7 +95,7 @@ impl Drop for NewFile {
 }
 
 /// The files of a backup that is being made. They are removed when dropped.
-pub(super) struct Files {
+pub(super) struct BackupFiles {
     /// The backup until it is whole.
     pub(super) written: NewFile,
     pub(super) copy: DatabaseCopy,
@@ -110,16 +110,16 @@ impl Drop for DatabaseCopy {
     }
 }
 
-impl Files {
+impl BackupFiles {
     /// Makes the files for the backup `to`, in the place of what a killed backup left of them.
     ///
     /// # Errors
     /// When another backup has them, something else has their names, or they cannot be made.
     pub(super) fn make(to: &Path) -> Result<Self, Error> {
-        remove_left_of(to).map_err(Error::Backup)?;
-        let written = NewFile::make(to.with_extension(WRITTEN))?;
-        let copy = to.with_extension(COPY);
-        drop(new_private(&copy).map_err(Error::Backup)?);
+        remove_leftovers_of(to).map_err(Error::Backup)?;
+        let written = NewFile::make(to.with_extension(PARTIAL_EXTENSION))?;
+        let copy = to.with_extension(COPY_EXTENSION);
+        drop(create_new_private(&copy).map_err(Error::Backup)?);
         Ok(Self { written, copy: DatabaseCopy(copy) })
     }
 }
@@ -140,7 +140,8 @@ impl Folder {
     /// # Errors
     /// When another restore has it, something else has its name, or it cannot be made.
     pub(super) fn of_restore(data_dir: &Path, linked: Option<&Path>) -> Result<Self, Error> {
-        let path = linked.map_or_else(|| data_dir.join(RESTORED), |linked| beside(linked, RESTORED_BESIDE));
+        let path =
+            linked.map_or_else(|| data_dir.join(RESTORE_FOLDER), |linked| beside(linked, RESTORE_SUFFIX));
         remove_folder(&path).map_err(Error::Backup)?;
         Self::make(path)
     }
@@ -151,8 +152,8 @@ impl Folder {
     /// # Errors
     /// As [`Folder::of_restore`].
     pub(super) fn of_check(backup: &Path) -> Result<Self, Error> {
-        let path = backup.with_extension(CHECKED);
-        if !holds_others(&path) {
+        let path = backup.with_extension(VERIFY_EXTENSION);
+        if !has_foreign_files(&path) {
             remove_folder(&path).map_err(Error::Backup)?;
         }
         Self::make(path)
@@ -161,7 +162,7 @@ impl Folder {
     fn make(path: PathBuf) -> Result<Self, Error> {
         match fs::DirBuilder::new().mode(0o700).create(&path) {
             Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(in_the_way(path)),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(name_taken(path)),
             Err(error) => return Err(Error::Backup(error)),
         }
         let opened = File::open(&path).map_err(Error::Backup)?;
@@ -183,11 +184,12 @@ impl Drop for Folder {
 pub fn find_unfinished_backups(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for to in backups_with_leftovers(folder) {
-        if !is_in_use(&to.with_extension(WRITTEN)) {
-            found.extend(files_of(&to).into_iter().filter(|path| is_regular(path)));
+        if !is_in_use(&to.with_extension(PARTIAL_EXTENSION)) {
+            found.extend(working_files(&to).into_iter().filter(|path| is_regular(path)));
         }
         found.extend(
-            Some(to.with_extension(CHECKED)).filter(|path| is_left_folder(path) && !holds_others(path)),
+            Some(to.with_extension(VERIFY_EXTENSION))
+                .filter(|path| is_leftover_folder(path) && !has_foreign_files(path)),
         );
     }
     found
@@ -197,12 +199,12 @@ pub fn find_unfinished_backups(folder: &Path) -> Vec<PathBuf> {
 pub fn remove_unfinished_backups(folder: &Path) -> Vec<PathBuf> {
     let mut removed = Vec::new();
     for to in backups_with_leftovers(folder) {
-        match remove_left_of(&to) {
+        match remove_leftovers_of(&to) {
             Ok(files) => removed.extend(files),
-            Err(error) => log_failure(&to.with_extension(WRITTEN), &error),
+            Err(error) => log_failure(&to.with_extension(PARTIAL_EXTENSION), &error),
         }
-        let checked = to.with_extension(CHECKED);
-        if !holds_others(&checked) {
+        let checked = to.with_extension(VERIFY_EXTENSION);
+        if !has_foreign_files(&checked) {
             removed.extend(remove_folder_or_log(checked));
         }
     }
@@ -218,7 +220,7 @@ pub fn remove_unfinished_backups(folder: &Path) -> Vec<PathBuf> {
 /// What restores that were killed or failed left in a data directory, and beside the database that a link in it leads to.
 #[must_use]
 pub fn find_unfinished_restores(data_dir: &Path) -> Vec<PathBuf> {
-    folders_of_restores(data_dir).into_iter().filter(|path| is_left_folder(path)).collect()
+    folders_of_restores(data_dir).into_iter().filter(|path| is_leftover_folder(path)).collect()
 }
 
 /// Removes what [`find_unfinished_restores`] finds, logs that, and returns it.
@@ -239,12 +241,11 @@ pub fn remove_unfinished_restores(data_dir: &Path) -> Vec<PathBuf> {
 ///
 /// # Errors
 /// When the other folder of such a restore is in the data directory, and the link's disk is missing.
-pub(super) fn unfinished_link(data_dir: &Path) -> Result<Option<Linked>, Error> {
+pub(super) fn unfinished_link(data_dir: &Path) -> Result<Option<LinkedDatabase>, Error> {
     let database = data_dir.join(DATABASE);
     let Ok(target) = fs::read_link(&database) else { return Ok(None) };
-    let linked =
-        end_of_link(&database).filter(|linked| is_folder(&beside(&linked.database, RESTORED_BESIDE)));
-    let left = data_dir.join(RESTORED);
+    let linked = end_of_link(&database).filter(|linked| is_folder(&beside(&linked.database, RESTORE_SUFFIX)));
+    let left = data_dir.join(RESTORE_FOLDER);
     // A restore into the data directory has the database there.
     let is_of_linked = is_folder(&left) && fs::symlink_metadata(left.join(DATABASE)).is_err();
     if linked.is_none() && is_of_linked {
@@ -267,14 +268,14 @@ pub(super) fn unfinished_link(data_dir: &Path) -> Result<Option<Linked>, Error> 
 
 /// Where the file is that a link leads to, also over further links, or where it would be. None where there is no link, or where
 /// its folder is not there.
-fn end_of_link(link: &Path) -> Option<Linked> {
+fn end_of_link(link: &Path) -> Option<LinkedDatabase> {
     let mut end = link.parent()?.join(fs::read_link(link).ok()?);
     for _ in 1..LINKS_MAX {
         match fs::read_link(&end) {
             Ok(target) => end = end.parent()?.join(target),
             Err(_) => {
                 let folder = fs::canonicalize(end.parent()?).ok()?;
-                return Some(Linked { database: folder.join(end.file_name()?), folder });
+                return Some(LinkedDatabase { database: folder.join(end.file_name()?), folder });
             }
         }
     }
@@ -282,7 +283,7 @@ fn end_of_link(link: &Path) -> Option<Linked> {
 }
 
 /// Whether a folder is there itself, and nobody works on it.
-fn is_left_folder(path: &Path) -> bool {
+fn is_leftover_folder(path: &Path) -> bool {
     is_folder(path) && !is_in_use(path)
 }
 
@@ -290,37 +291,41 @@ fn is_left_folder(path: &Path) -> bool {
 fn backups_with_leftovers(folder: &Path) -> BTreeSet<PathBuf> {
     let backup = |name: String| {
         let (stem, end) = name.rsplit_once('.')?;
-        let is_copy = end.strip_prefix(COPY).is_some_and(|end| ENDS.contains(&end));
-        let backup = format!("{stem}{}", NAME.1);
-        ((is_copy || end == WRITTEN || end == CHECKED) && is_backup(&backup)).then(|| folder.join(backup))
+        let is_copy = end.strip_prefix(COPY_EXTENSION).is_some_and(|end| SQLITE_SUFFIXES.contains(&end));
+        let backup = format!("{stem}{}", NAME_AFFIXES.1);
+        ((is_copy || end == PARTIAL_EXTENSION || end == VERIFY_EXTENSION) && is_backup(&backup))
+            .then(|| folder.join(backup))
     };
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries.filter_map(|entry| backup(entry.file_name().into_string().ok()?)).collect()
 }
 
 /// Where the files of the backup `to` lie until it is whole; the one whose lock counts for all is last.
-fn files_of(to: &Path) -> Vec<PathBuf> {
-    database_files(&to.with_extension(COPY)).into_iter().chain([to.with_extension(WRITTEN)]).collect()
+fn working_files(to: &Path) -> Vec<PathBuf> {
+    database_files(&to.with_extension(COPY_EXTENSION))
+        .into_iter()
+        .chain([to.with_extension(PARTIAL_EXTENSION)])
+        .collect()
 }
 
 /// Removes the files of the backup `to`, unless it is being made, and returns them.
-fn remove_left_of(to: &Path) -> io::Result<Vec<PathBuf>> {
-    let written = to.with_extension(WRITTEN);
-    let claimed = if is_regular(&written) { Some(claim(&written)?) } else { None };
+fn remove_leftovers_of(to: &Path) -> io::Result<Vec<PathBuf>> {
+    let written = to.with_extension(PARTIAL_EXTENSION);
+    let claimed = if is_regular(&written) { Some(lock_if_free(&written)?) } else { None };
     if matches!(claimed, Some(None)) {
         return Ok(Vec::new());
     }
-    let left: Vec<PathBuf> = files_of(to).into_iter().filter(|path| is_regular(path)).collect();
+    let left: Vec<PathBuf> = working_files(to).into_iter().filter(|path| is_regular(path)).collect();
     left.iter().try_for_each(fs::remove_file)?;
     Ok(left)
 }
 
 /// Removes a part of a backup at `path`, unless it is being written. Another file stays.
-fn remove_left_copy(path: &Path) -> io::Result<()> {
+fn remove_leftover_copy(path: &Path) -> io::Result<()> {
     if !is_regular(path) {
         return Ok(());
     }
-    let Some(left) = claim(path)? else { return Ok(()) };
+    let Some(left) = lock_if_free(path)? else { return Ok(()) };
     let mut start = Vec::new();
     (&left).take(MANIFEST.len() as u64).read_to_end(&mut start)?;
     if MANIFEST.as_bytes().starts_with(&start) { fs::remove_file(path) } else { Ok(()) }
@@ -331,7 +336,7 @@ fn remove_folder(path: &Path) -> io::Result<bool> {
     if !is_folder(path) {
         return Ok(false);
     }
-    let Some(_claimed) = claim(path)? else { return Ok(false) };
+    let Some(_claimed) = lock_if_free(path)? else { return Ok(false) };
     fs::remove_dir_all(path)?;
     Ok(true)
 }
@@ -356,8 +361,9 @@ fn log_failure(path: &Path, error: &io::Error) {
 }
 
 /// Whether a folder holds anything that is not of a backup.
-fn holds_others(folder: &Path) -> bool {
-    let is_of_database = |name: &str| name.strip_prefix(DATABASE).is_some_and(|end| ENDS.contains(&end));
+fn has_foreign_files(folder: &Path) -> bool {
+    let is_of_database =
+        |name: &str| name.strip_prefix(DATABASE).is_some_and(|end| SQLITE_SUFFIXES.contains(&end));
     let is_ours = |name: &str| name == CLIENTS || is_known(name) || is_of_database(name);
     let mut entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries.any(|entry| entry.file_name().to_str().is_none_or(|name| !is_ours(name)))
@@ -367,19 +373,19 @@ fn holds_others(folder: &Path) -> bool {
 /// leave a link to a database that is not there.
 fn folders_of_restores(data_dir: &Path) -> Vec<PathBuf> {
     let linked = end_of_link(&data_dir.join(DATABASE));
-    let there = linked.map(|linked| beside(&linked.database, RESTORED_BESIDE));
-    [data_dir.join(RESTORED)].into_iter().chain(there).collect()
+    let there = linked.map(|linked| beside(&linked.database, RESTORE_SUFFIX));
+    [data_dir.join(RESTORE_FOLDER)].into_iter().chain(there).collect()
 }
 
 /// Says why a name that Lar works under is taken.
-fn in_the_way(path: PathBuf) -> Error {
+fn name_taken(path: PathBuf) -> Error {
     let (reason, step) = match fs::symlink_metadata(&path) {
         Ok(_) if is_in_use(&path) => {
             ("is in use by another `lar backup`".to_owned(), "wait until that ends".to_owned())
         }
         about => {
             let kind = about.map_or("something", |about| kind_of(about.file_type()));
-            let step = format!("move it away: mv {} {}", quote(&path), quote(&away(&path)));
+            let step = format!("move it away: mv {} {}", quote(&path), quote(&away_path(&path)));
             (format!("is {kind} that is not of Lar's, and Lar needs the name"), step)
         }
     };

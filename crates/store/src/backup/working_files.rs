@@ -16,15 +16,15 @@ use rustix::io::Errno;
 use crate::{Error, beside};
 
 /// What SQLite appends to the name of a database for the files beside it.
-pub(crate) const ENDS: [&str; 4] = ["", "-wal", "-shm", "-journal"];
+pub(crate) const SQLITE_SUFFIXES: [&str; 4] = ["", "-wal", "-shm", "-journal"];
 
 /// A database and what SQLite keeps beside it.
 pub(crate) fn database_files(database: &Path) -> [PathBuf; 4] {
-    ENDS.map(|end| beside(database, end))
+    SQLITE_SUFFIXES.map(|end| beside(database, end))
 }
 
 /// A new file for its owner alone, where there is none.
-pub(crate) fn new_private(path: &Path) -> io::Result<File> {
+pub(crate) fn create_new_private(path: &Path) -> io::Result<File> {
     File::options().write(true).create_new(true).mode(0o600).open(path)
 }
 
@@ -33,7 +33,7 @@ pub(crate) fn new_private(path: &Path) -> io::Result<File> {
 /// # Errors
 /// When something is there already, or the file cannot be written.
 pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = new_private(path)?;
+    let mut file = create_new_private(path)?;
     file.write_all(bytes)?;
     file.sync_all()
 }
@@ -87,7 +87,7 @@ pub(crate) fn lock_new(made: &File, path: &Path) -> Result<(), Error> {
 
 /// Locks a file or folder, to remove it, until what is returned is dropped. None where a process works on it, or has removed it
 /// meanwhile.
-pub(super) fn claim(path: &Path) -> io::Result<Option<File>> {
+pub(super) fn lock_if_free(path: &Path) -> io::Result<Option<File>> {
     let file = open_unlinked(path)?;
     if is_refused(file.try_lock()) {
         if is_refused(file.try_lock_shared()) {
@@ -132,9 +132,9 @@ mod tests {
         opened.unlock().unwrap();
         opened.try_lock().unwrap();
         assert!(is_in_use(&folder) && !is_in_use(&link));
-        assert!(claim(&folder).unwrap().is_none() && claim(&link).is_err());
+        assert!(lock_if_free(&folder).unwrap().is_none() && lock_if_free(&link).is_err());
         drop(opened);
-        let claimed = claim(&folder).unwrap();
+        let claimed = lock_if_free(&folder).unwrap();
         assert!(claimed.is_some() && is_in_use(&folder));
         drop(claimed);
         assert!(!is_in_use(&folder));
@@ -144,9 +144,9 @@ mod tests {
     fn what_was_made_anew_meanwhile_is_not_taken_for_what_was_locked() {
         let at = tempfile::tempdir().unwrap();
         let path = at.path().join("lar-1.partial");
-        let old = new_private(&path).unwrap();
+        let old = create_new_private(&path).unwrap();
         fs::remove_file(&path).unwrap();
-        let new = new_private(&path).unwrap();
+        let new = create_new_private(&path).unwrap();
         assert!(!is_named(&old, &path) && is_named(&new, &path));
         let refused = lock_new(&old, &path).unwrap_err();
         assert!(

@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_damaged_structure_nothing_is_read() {
+    fn a_damaged_structure_is_not_decoded() {
         for length in 0..RECORD.len() {
             assert_eq!(Structure::decode(&RECORD[..length]), None, "{length} bytes");
         }

@@ -39,15 +39,15 @@ struct Separator {
     term: Vec<u8>,
 }
 
-/// Separators that may need a [`Change`], and the one behind which others were not looked at.
+/// Separators that may need a [`SeparatorChange`], and the one behind which others were not looked at.
 #[derive(Debug, Default)]
-struct Found {
+struct SeparatorScan {
     due: Vec<Separator>,
     next: Option<Separator>,
 }
 
 /// What a separator needs.
-enum Change {
+enum SeparatorChange {
     Replace(Vec<u8>),
     Remove,
 }
@@ -62,7 +62,7 @@ impl Store {
         let mut changed = 0;
         // Leaves first: the separator of one that is there stays.
         loop {
-            self.wait_for_a_small_log().await;
+            self.wait_for_small_log().await;
             let removed = self.write(remove_leaves_in_txn).await?;
             changed += removed;
             if removed < WRITE_ROWS {
@@ -78,7 +78,7 @@ impl Store {
             };
             let found = self.read(look).await?;
             for separators in found.due.chunks(WRITE_ROWS) {
-                self.wait_for_a_small_log().await;
+                self.wait_for_small_log().await;
                 let separators = separators.to_vec();
                 changed += self.write(move |connection| change_in_txn(connection, &separators)).await?;
             }
@@ -105,7 +105,11 @@ fn remove_leaves_in_txn(connection: &Connection) -> Result<usize, Error> {
 }
 
 /// Looks at `count` separators behind `after`.
-fn find_in_txn(connection: &Connection, after: Option<&Separator>, count: usize) -> Result<Found, Error> {
+fn find_in_txn(
+    connection: &Connection,
+    after: Option<&Separator>,
+    count: usize,
+) -> Result<SeparatorScan, Error> {
     let structure = structure(connection)?;
     let start = Separator { segment: i64::MIN, term: Vec::new() };
     let after = after.unwrap_or(&start);
@@ -113,7 +117,7 @@ fn find_in_txn(connection: &Connection, after: Option<&Separator>, count: usize)
     let rows = query.query_map((after.segment, &after.term, count), |row| {
         Ok(Separator { segment: row.get(0)?, term: row.get(1)? })
     })?;
-    let (mut found, mut looked_at) = (Found::default(), 0);
+    let (mut found, mut looked_at) = (SeparatorScan::default(), 0);
     for separator in rows {
         let separator = separator?;
         looked_at += 1;
@@ -137,8 +141,10 @@ fn change_in_txn(connection: &Connection, separators: &[Separator]) -> Result<us
     let mut changed = 0;
     for separator in separators {
         changed += match change_of(connection, &structure, separator)? {
-            Some(Change::Replace(term)) => replace.execute((separator.segment, &separator.term, term))?,
-            Some(Change::Remove) => remove.execute((separator.segment, &separator.term))?,
+            Some(SeparatorChange::Replace(term)) => {
+                replace.execute((separator.segment, &separator.term, term))?
+            }
+            Some(SeparatorChange::Remove) => remove.execute((separator.segment, &separator.term))?,
             None => 0,
         };
     }
@@ -150,7 +156,7 @@ fn change_of(
     connection: &Connection,
     structure: &Structure,
     separator: &Separator,
-) -> Result<Option<Change>, Error> {
+) -> Result<Option<SeparatorChange>, Error> {
     let key = (separator.segment, &separator.term);
     let leaf = connection.prepare_cached(LEAF)?.query_row(key, |row| Ok(row.get_ref(0)?.as_i64().ok()));
     let Some(leaf) = leaf.optional()?.flatten() else { return Ok(None) };
@@ -164,11 +170,11 @@ fn change_of(
                 return Ok(None);
             }
             let next = connection.prepare_cached(NEXT)?.query_row(key, |row| row.get(0)).optional()?;
-            Ok(replacement(&separator.term, &first, next).map(Change::Replace))
+            Ok(replacement(&separator.term, &first, next).map(SeparatorChange::Replace))
         }
         // A leaf that is there is to be removed first, or the structure is damaged.
         Some(Leaf::Merged { row }) => {
-            Ok(block(connection, row, |_| Some(()))?.is_none().then_some(Change::Remove))
+            Ok(block(connection, row, |_| Some(()))?.is_none().then_some(SeparatorChange::Remove))
         }
         None => Ok(None),
     }

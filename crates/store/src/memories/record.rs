@@ -201,7 +201,7 @@ pub struct MemoryChange {
 
 /// What was stored of a memory that was to be stored.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Stored {
+pub struct StoredMemory {
     /// The memory.
     pub memory: Memory,
     /// False when the same memory was there already.
@@ -236,7 +236,7 @@ pub struct MemoryStats {
     pub deleted: u64,
     pub pinned: u64,
     pub chunks: u64,
-    pub passages_without_vectors: u64,
+    pub chunks_without_vectors: u64,
 }
 
 /// Tells an absent field (outer `None`) from one that is `null` (inner `None`).

@@ -16,7 +16,7 @@ pub(super) const DAMAGED_LETTERS_MAX: usize = 2;
 const DAMAGED_LETTERS_OF_TEXT_MAX: usize = 8;
 
 /// What a definition is of: `table` or `index`, and its name.
-pub(super) type Named = (String, String);
+pub(super) type ObjectName = (String, String);
 
 /// The definition of a table or index.
 #[derive(Debug, Clone)]
@@ -42,7 +42,7 @@ impl Definition {
 /// The definitions that a database has.
 #[derive(Debug, Default)]
 pub(super) struct Definitions {
-    pub(super) by_name: BTreeMap<Named, Definition>,
+    pub(super) by_name: BTreeMap<ObjectName, Definition>,
     /// Whether all of them could be read.
     pub(super) is_complete: bool,
 }
@@ -87,7 +87,7 @@ impl Definitions {
     }
 }
 
-fn definition(row: &Row<'_>) -> Option<(Named, Definition)> {
+fn definition(row: &Row<'_>) -> Option<(ObjectName, Definition)> {
     // A bit can make text that is no UTF-8, or bytes of text.
     let text = |column: usize| {
         let bytes = row.get_ref(column).ok()?.as_bytes().ok()?;

@@ -9,9 +9,9 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::backup::working_files::{
-    database_files, is_in_use, is_regular, lock_new, new_private, remove_regular,
+    create_new_private, database_files, is_in_use, is_regular, lock_new, remove_regular,
 };
-use crate::{Error, holes};
+use crate::{Error, sparse_file};
 
 /// The extensions of working files, in the place of the new database's: the copy, the new database, and what
 /// [`super::repair`] and [`super::schema`] make for a moment.
@@ -20,7 +20,7 @@ const UNFINISHED: &str = "unfinished";
 const EXTENSIONS: [&str; 4] = [COPY, UNFINISHED, "new-header", "new-schema"];
 
 /// The files of a salvage that runs.
-pub(super) struct Files {
+pub(super) struct WorkingFiles {
     /// A copy of the damaged database without its write-ahead log.
     pub(super) copy: PathBuf,
     /// The new database, until it is whole.
@@ -30,7 +30,7 @@ pub(super) struct Files {
     locked: File,
 }
 
-impl Files {
+impl WorkingFiles {
     /// Copies the database at `damaged`, to make the new database `to` of it.
     ///
     /// # Errors
@@ -41,11 +41,11 @@ impl Files {
         }
         remove_leftovers(damaged, to)?;
         let (copy, unfinished) = (to.with_extension(COPY), to.with_extension(UNFINISHED));
-        let locked = new_private(&copy).map_err(Error::Backup)?;
+        let locked = create_new_private(&copy).map_err(Error::Backup)?;
         lock_new(&locked, &copy)?;
         let files = Self { copy, unfinished, to: to.to_owned(), locked };
         files.fill(damaged)?;
-        drop(new_private(&files.unfinished).map_err(Error::Backup)?);
+        drop(create_new_private(&files.unfinished).map_err(Error::Backup)?);
         Ok(files)
     }
 
@@ -56,7 +56,7 @@ impl Files {
     pub(super) fn fill(&self, damaged: &Path) -> Result<(), Error> {
         let filled = File::open(damaged).and_then(|from| {
             self.locked.set_len(0)?;
-            holes::copy(&from, &self.locked)
+            sparse_file::copy(&from, &self.locked)
         });
         filled.map_err(Error::Backup)
     }
@@ -72,7 +72,7 @@ impl Files {
     }
 }
 
-impl Drop for Files {
+impl Drop for WorkingFiles {
     fn drop(&mut self) {
         remove_regular(paths(&self.to));
     }

@@ -9,8 +9,8 @@ use std::collections::VecDeque;
 
 use rusqlite::types::Value;
 
-use super::indexes::Named;
-use super::rows::{Copying, Key, Sortable, Walk};
+use super::indexes::IndexedKeys;
+use super::rows::{Key, KeyPart, TableCopy, Walk};
 use crate::Error;
 
 /// Walks through gaps of one table at most; they take half a second.
@@ -29,8 +29,8 @@ pub(super) enum Scale {
 
 impl Scale {
     /// The scale of ids such as this key, where it is one.
-    pub(super) fn of_ids(columns: &[Sortable]) -> Option<Self> {
-        let [Sortable::Text(text)] = columns else { return None };
+    pub(super) fn of_ids(columns: &[KeyPart]) -> Option<Self> {
+        let [KeyPart::Text(text)] = columns else { return None };
         let prefix = text.get(..text.len().checked_sub(ID_DIGITS)?)?;
         let scale = Self::Ids(prefix.to_owned());
         scale.number(&Key::Columns(columns.to_vec())).map(|_| scale)
@@ -40,7 +40,7 @@ impl Scale {
         match (self, key) {
             (Self::Rows, Key::Row(number)) => Some(u128::try_from(*number).unwrap_or(0)),
             (Self::Ids(prefix), Key::Columns(columns)) => {
-                let [Sortable::Text(text)] = columns.as_slice() else { return None };
+                let [KeyPart::Text(text)] = columns.as_slice() else { return None };
                 let digits = text.strip_prefix(prefix.as_str())?;
                 let is_plain = digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
                 (digits.len() == ID_DIGITS && is_plain).then(|| u128::from_str_radix(digits, 16).ok())?
@@ -77,24 +77,24 @@ impl Gap {
     }
 }
 
-impl Copying<'_> {
+impl TableCopy<'_> {
     /// Reads what can be read between where a walk forwards and one backwards broke off.
     pub(super) fn search_gap(
         &mut self,
         forwards: &Walk,
         backwards: &Walk,
-        named: &Named,
+        indexed: &IndexedKeys,
     ) -> Result<(), Error> {
-        let Some(scale) = self.scale(named) else {
+        let Some(scale) = self.scale(indexed) else {
             // Keys that are no numbers have no middle. What is between two rows that were read is not known.
             self.unsearched = u64::from(!self.read.is_empty());
             return Ok(());
         };
         let ranges = self.table.ranges();
         let mut walks = 0;
-        let mut wide = VecDeque::from(self.gaps(&scale, forwards, backwards, named));
+        let mut wide = VecDeque::from(self.gaps(&scale, forwards, backwards, indexed));
         while walks < WALKS_MAX / 2
-            && self.may_read()
+            && self.has_budget()
             && let Some(gap) = wide.pop_front()
         {
             wide.extend(self.halve(gap, &scale, &ranges, &mut walks)?);
@@ -102,7 +102,7 @@ impl Copying<'_> {
         let mut low = Vec::from(wide);
         low.sort_unstable_by(|one, two| two.cmp(one));
         while walks < WALKS_MAX
-            && self.may_read()
+            && self.has_budget()
             && let Some(gap) = low.pop()
         {
             low.extend(self.halve(gap, &scale, &ranges, &mut walks)?.into_iter().rev());
@@ -112,17 +112,19 @@ impl Copying<'_> {
     }
 
     /// Where to search: between the two walks, with a cut at what is known of where rows may end.
-    fn gaps(&self, scale: &Scale, forwards: &Walk, backwards: &Walk, named: &Named) -> Vec<Gap> {
+    fn gaps(&self, scale: &Scale, forwards: &Walk, backwards: &Walk, indexed: &IndexedKeys) -> Vec<Gap> {
         let numbers =
             |walk: &Walk| walk.recent.iter().filter_map(|key| scale.number(key)).collect::<Vec<_>>();
         let from = numbers(forwards).into_iter().min().unwrap_or(0);
         let to = numbers(backwards).into_iter().max().unwrap_or(scale.highest());
         let mut cuts = vec![from, to];
-        let known = || named.keys.iter().filter_map(|key| scale.number(key));
+        let known = || indexed.keys.iter().filter_map(|key| scale.number(key));
         cuts.extend(known().min().map(|first| first.saturating_sub(1)));
         cuts.extend(known().max());
         if self.table.has_row_numbers() {
-            cuts.extend(self.last_given().and_then(|last| u128::try_from(last).ok()).map(|last| last + 1));
+            cuts.extend(
+                self.highest_row_number().and_then(|last| u128::try_from(last).ok()).map(|last| last + 1),
+            );
         }
         cuts.retain(|cut| (from..=to).contains(cut));
         cuts.sort_unstable();
@@ -160,7 +162,7 @@ mod tests {
 
     #[test]
     fn ids_are_numbers_in_the_order_of_their_texts() {
-        let key = |text: &str| Key::Columns(vec![Sortable::Text(text.to_owned())]);
+        let key = |text: &str| Key::Columns(vec![KeyPart::Text(text.to_owned())]);
         let id = "msg_019200000000000000000000000000ff";
         let Key::Columns(columns) = key(id) else { unreachable!() };
         let scale = Scale::of_ids(&columns).unwrap();
@@ -173,7 +175,7 @@ mod tests {
         {
             assert_eq!(scale.number(&key(other)), None, "{other}");
         }
-        assert_eq!(Scale::of_ids(&[Sortable::Text("2026-11-28".into())]), None);
+        assert_eq!(Scale::of_ids(&[KeyPart::Text("2026-11-28".into())]), None);
         assert_eq!(Scale::Rows.number(&Key::Row(-1)), Some(0));
         assert_eq!(Scale::Rows.value(Scale::Rows.highest()), Value::Integer(i64::MAX));
     }

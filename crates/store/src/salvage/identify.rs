@@ -11,7 +11,7 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use super::Schema;
-use super::definitions::{DAMAGED_LETTERS_MAX, Definition, Definitions, Named, is_nearly};
+use super::definitions::{DAMAGED_LETTERS_MAX, Definition, Definitions, ObjectName, is_nearly};
 use super::repair::Header;
 use crate::{Error, conversation_search, migrations};
 
@@ -33,7 +33,7 @@ const LETTERS_SHOWN_MAX: usize = 40;
 pub(super) fn schema(copy: &Path, damaged: &Path, header: Header) -> Result<Schema, Error> {
     let schemas = Schemas::all()?;
     let found = schemas.rename(Definitions::of_copy(copy));
-    if let Some(reason) = schemas.foreign(&found, header) {
+    if let Some(reason) = schemas.reason_not_lar(&found, header) {
         return Err(Error::Unusable {
             path: damaged.to_owned(),
             reason: format!("is another program's database: {reason}"),
@@ -44,9 +44,9 @@ pub(super) fn schema(copy: &Path, damaged: &Path, header: Header) -> Result<Sche
     let unknown = schemas.unknown(&found);
     refuse_newer(damaged, header, &found, &unknown)?;
     let candidates = schemas.candidates(&found);
-    let newest = candidates.last().copied().unwrap_or_else(migrations::known);
+    let newest = candidates.last().copied().unwrap_or_else(migrations::newest_schema);
     let number = header.schema.filter(|number| candidates.contains(number)).unwrap_or(newest);
-    let may_lack = schemas.gains(number, newest);
+    let may_lack = schemas.additions(number, newest);
     if header.schema != Some(number) {
         tracing::warn!(
             schema = number,
@@ -60,7 +60,7 @@ pub(super) fn schema(copy: &Path, damaged: &Path, header: Header) -> Result<Sche
 /// Refuses a database with tables or columns that this program does not know, where damage is not the reason. A number above
 /// the known ones is believed where something new is found, or may be among definitions that cannot be read.
 fn refuse_newer(damaged: &Path, header: Header, found: &Definitions, unknown: &Unknown) -> Result<(), Error> {
-    let known = migrations::known();
+    let known = migrations::newest_schema();
     let is_new_found = !unknown.objects.is_empty() || !unknown.columns.is_empty();
     let is_believed =
         |number: u32| is_new_found || (!found.is_complete && number - known <= SCHEMAS_AHEAD_MAX);
@@ -77,7 +77,7 @@ fn refuse_newer(damaged: &Path, header: Header, found: &Definitions, unknown: &U
     }
     Err(Error::Unusable {
         path: damaged.to_owned(),
-        reason: format!("is of a newer Lar: this one does not know {}", shown(&added)),
+        reason: format!("is of a newer Lar: this one does not know {}", join_names(&added)),
         step: "use the newer Lar for it: lar backup salvage FOLDER".into(),
     })
 }
@@ -85,7 +85,7 @@ fn refuse_newer(damaged: &Path, header: Header, found: &Definitions, unknown: &U
 /// What no schema of this program has.
 struct Unknown {
     /// Tables and indexes.
-    objects: Vec<Named>,
+    objects: Vec<ObjectName>,
     columns: Vec<UnknownColumn>,
 }
 
@@ -98,44 +98,45 @@ struct UnknownColumn {
 
 impl Unknown {
     fn tables(&self) -> Vec<String> {
-        self.objects.iter().filter(|name| name.0 == "table").map(|name| harmless(&name.1)).collect()
+        self.objects.iter().filter(|name| name.0 == "table").map(|name| sanitize(&name.1)).collect()
     }
 }
 
 /// The definitions of every schema that this program knows.
 struct Schemas {
     /// Schema 1 first.
-    each: Vec<BTreeMap<Named, Definition>>,
+    each: Vec<BTreeMap<ObjectName, Definition>>,
 }
 
 impl Schemas {
     fn all() -> Result<Self, Error> {
         let definitions = |connection: &Connection| Ok(Definitions::read(connection)?.by_name);
-        Ok(Self { each: migrations::make_each(&Connection::open_in_memory()?, definitions)? })
+        Ok(Self { each: migrations::create_each_schema(&Connection::open_in_memory()?, definitions)? })
     }
 
     /// The definitions of a table or index, the oldest first.
-    fn versions<'a>(&'a self, name: &'a Named) -> impl DoubleEndedIterator<Item = &'a Definition> {
+    fn versions<'a>(&'a self, name: &'a ObjectName) -> impl DoubleEndedIterator<Item = &'a Definition> {
         self.each.iter().filter_map(move |schema| schema.get(name))
     }
 
-    fn is_known(&self, name: &Named) -> bool {
+    fn is_known(&self, name: &ObjectName) -> bool {
         self.versions(name).next().is_some()
     }
 
-    fn has_column(&self, table: &Named, column: &str) -> bool {
+    fn has_column(&self, table: &ObjectName, column: &str) -> bool {
         self.versions(table).any(|version| version.columns.contains(column))
     }
 
     /// The same definitions under the names that they had before damage.
     fn rename(&self, found: Definitions) -> Definitions {
-        let known: BTreeSet<&Named> = self.each.iter().flat_map(BTreeMap::keys).collect();
-        let missing: Vec<&Named> =
+        let known: BTreeSet<&ObjectName> = self.each.iter().flat_map(BTreeMap::keys).collect();
+        let missing: Vec<&ObjectName> =
             known.iter().copied().filter(|name| !found.by_name.contains_key(*name)).collect();
         let Definitions { by_name, is_complete } = found;
         let renamed = by_name.into_iter().map(|(name, definition)| {
-            let is_it =
-                |missing: &Named| missing.0 == name.0 && is_nearly(&missing.1, &name.1, DAMAGED_LETTERS_MAX);
+            let is_it = |missing: &ObjectName| {
+                missing.0 == name.0 && is_nearly(&missing.1, &name.1, DAMAGED_LETTERS_MAX)
+            };
             let before = match known.contains(&name) {
                 true => None,
                 false => missing.iter().copied().find(|missing| is_it(missing)).cloned(),
@@ -147,8 +148,8 @@ impl Schemas {
 
     /// Why a database is not Lar's. None where one definition is, and where so little can be read of them that nobody knows. A
     /// database of Lar with a damaged number of the encoding has definitions of Lar in UTF-8.
-    fn foreign(&self, found: &Definitions, header: Header) -> Option<String> {
-        let is_proof = |(name, definition): (&Named, &Definition)| {
+    fn reason_not_lar(&self, found: &Definitions, header: Header) -> Option<String> {
+        let is_proof = |(name, definition): (&ObjectName, &Definition)| {
             definition.columns.len() >= COLUMNS_OF_PROOF_MIN
                 && self.versions(name).any(|version| version.is_like(definition))
         };
@@ -158,19 +159,19 @@ impl Schemas {
         if header.is_utf16 {
             return Some("its texts are UTF-16, and Lar writes UTF-8 only".into());
         }
-        let is_table = |name: &&Named| name.0 == "table" && !name.1.starts_with(OF_SQLITE);
-        let tables: Vec<&Named> = found.by_name.keys().filter(is_table).collect();
+        let is_table = |name: &&ObjectName| name.0 == "table" && !name.1.starts_with(OF_SQLITE);
+        let tables: Vec<&ObjectName> = found.by_name.keys().filter(is_table).collect();
         let is_unclear = !found.is_complete && tables.iter().all(|name| self.is_known(name));
         if tables.is_empty() || is_unclear {
             return None;
         }
         let names: Vec<&str> = tables.into_iter().map(|name| name.1.as_str()).collect();
-        Some(format!("its tables are not those of Lar ({})", shown(&names)))
+        Some(format!("its tables are not those of Lar ({})", join_names(&names)))
     }
 
     /// What of the definitions no schema has, and no letters of a known name explain.
     fn unknown(&self, found: &Definitions) -> Unknown {
-        let is_new = |name: &&Named| {
+        let is_new = |name: &&ObjectName| {
             matches!(name.0.as_str(), "table" | "index")
                 && !name.1.starts_with(OF_SQLITE)
                 && !self.is_known(name)
@@ -194,11 +195,11 @@ impl Schemas {
 
     /// The schemas that the definitions allow, the oldest first: all where none of them could be read.
     fn candidates(&self, found: &Definitions) -> Vec<u32> {
-        let misfits: Vec<_> = self.each.iter().map(|schema| self.misfit(schema, found)).collect();
+        let misfits: Vec<_> = self.each.iter().map(|schema| self.mismatch(schema, found)).collect();
         let least = misfits.iter().min();
         let mut best: Vec<usize> = (0..misfits.len()).filter(|at| misfits.get(*at) == least).collect();
         // Where all definitions could be read, a table that is not named is not there.
-        let is_there = |name: &Named| name.1.starts_with(OF_SQLITE) || found.by_name.contains_key(name);
+        let is_there = |name: &ObjectName| name.1.starts_with(OF_SQLITE) || found.by_name.contains_key(name);
         let is_whole = |at: &usize| self.each[*at].keys().all(is_there);
         if found.is_complete && best.iter().any(is_whole) {
             best.retain(is_whole);
@@ -208,7 +209,7 @@ impl Schemas {
 
     /// How badly a schema fits the definitions: how many tables, indexes and columns it lacks, which would be lost; then how many
     /// definitions have the text of another schema.
-    fn misfit(&self, schema: &BTreeMap<Named, Definition>, found: &Definitions) -> (usize, usize) {
+    fn mismatch(&self, schema: &BTreeMap<ObjectName, Definition>, found: &Definitions) -> (usize, usize) {
         let (mut lacks, mut differs) = (0, 0);
         for (name, definition) in found.by_name.iter().filter(|(name, _)| self.is_known(name)) {
             let Some(own) = schema.get(name) else {
@@ -224,7 +225,7 @@ impl Schemas {
     }
 
     /// The tables and columns that the schema `newer` has and `older` has not. What is made anew of other tables is left out.
-    fn gains(&self, older: u32, newer: u32) -> Vec<String> {
+    fn additions(&self, older: u32, newer: u32) -> Vec<String> {
         let of = |schema: u32| self.each.get((schema as usize).checked_sub(1)?);
         let (Some(older), Some(newer)) = (of(older), of(newer)) else { return Vec::new() };
         let is_made_anew =
@@ -245,13 +246,13 @@ impl Schemas {
 }
 
 /// Some names, for a person.
-fn shown(names: &[&str]) -> String {
-    let some: Vec<String> = names.iter().take(NAMES_SHOWN_MAX).map(|name| harmless(name)).collect();
+fn join_names(names: &[&str]) -> String {
+    let some: Vec<String> = names.iter().take(NAMES_SHOWN_MAX).map(|name| sanitize(name)).collect();
     let more = if names.len() > NAMES_SHOWN_MAX { ", …" } else { "" };
     format!("{}{more}", some.join(", "))
 }
 
 /// A name as a terminal may show it, cut where it is long.
-fn harmless(name: &str) -> String {
+fn sanitize(name: &str) -> String {
     name.chars().take(LETTERS_SHOWN_MAX).flat_map(char::escape_debug).collect()
 }

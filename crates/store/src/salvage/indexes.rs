@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use rusqlite::types::Value;
 
 use super::record;
-use super::rows::{Copying, Key, Shape, sortable};
+use super::rows::{Key, TableCopy, TableShape, key_parts};
 use super::trees::{Tree, Trees};
 use crate::Error;
 
@@ -40,35 +40,35 @@ impl Index {
     }
 
     /// The key of the row that an entry names; none where it is not an entry of this index.
-    fn key(&self, entry: &[u8], table: &Shape) -> Option<Key> {
+    fn key(&self, entry: &[u8], table: &TableShape) -> Option<Key> {
         let values = record::values(entry).filter(|values| values.len() == self.values)?;
         let key: Vec<Value> = self.key_at.iter().map(|at| values[*at].clone()).collect();
         match key.as_slice() {
             [Value::Integer(number)] if table.has_row_numbers() => Some(Key::Row(*number)),
             _ if table.has_row_numbers() => None,
-            key => Some(Key::Columns(sortable(key))),
+            key => Some(Key::Columns(key_parts(key))),
         }
     }
 }
 
 /// What the indexes of a table name.
 #[derive(Debug, Default)]
-pub(super) struct Named {
+pub(super) struct IndexedKeys {
     pub(super) keys: BTreeSet<Key>,
     /// Whether one of the indexes is whole and names each row once, so that no row is missing here.
     pub(super) is_complete: bool,
 }
 
-impl Copying<'_> {
+impl TableCopy<'_> {
     /// The keys that the table's other indexes name, as far as they can be read.
-    pub(super) fn named(&self) -> Result<Named, Error> {
-        let mut named = Named::default();
+    pub(super) fn read_indexed_keys(&self) -> Result<IndexedKeys, Error> {
+        let mut indexed = IndexedKeys::default();
         for index in &self.table.indexes {
             let (mut keys, is_whole) = self.read_index(index)?;
-            named.is_complete |= is_whole && !keys.is_empty();
-            named.keys.append(&mut keys);
+            indexed.is_complete |= is_whole && !keys.is_empty();
+            indexed.keys.append(&mut keys);
         }
-        Ok(named)
+        Ok(indexed)
     }
 
     /// The keys that an index names, as far as its pages can be read; says whether all of these are whole and name each row once.

@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
 use std::ops::Range;
 use std::path::Path;
 
-use crate::{Error, holes};
+use crate::{Error, sparse_file};
 
 /// Bytes of the header at the start of the first page; the tree of definitions begins behind it.
 pub(super) const HEADER_BYTES: usize = 100;
@@ -64,10 +64,10 @@ impl Pages {
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub(super) fn stored_from(&self, from: u64) -> Result<Option<Range<u64>>, Error> {
+    pub(super) fn next_data_range(&self, from: u64) -> Result<Option<Range<u64>>, Error> {
         let size = self.size as u64;
         let end = self.file.metadata().map_err(Error::Backup)?.len();
-        let stored = holes::stored_from(&self.file, from * size, end).map_err(Error::Backup)?;
+        let stored = sparse_file::next_data_range(&self.file, from * size, end).map_err(Error::Backup)?;
         Ok((!stored.is_empty()).then(|| stored.start / size..stored.end.div_ceil(size)))
     }
 
@@ -128,7 +128,7 @@ impl Pages {
 ///
 /// # Errors
 /// When the file cannot be opened.
-pub(super) fn do_definitions_end(database: &Path) -> Result<bool, Error> {
+pub(super) fn is_schema_tree_finite(database: &Path) -> Result<bool, Error> {
     let Some(mut pages) = Pages::read(database)? else { return Ok(true) };
     let pages_max = pages.count()?.max(DEFINITION_PAGES_MAX);
     let mut read = 0;
@@ -138,7 +138,7 @@ pub(super) fn do_definitions_end(database: &Path) -> Result<bool, Error> {
         let Ok(page) = pages.page(number) else { continue };
         let at = if number == 1 { HEADER_BYTES } else { 0 };
         if level < LEVELS_MAX {
-            waiting.extend(child_places(&page, at).into_iter().map(|at| (number_at(&page, at), level + 1)));
+            waiting.extend(child_offsets(&page, at).into_iter().map(|at| (number_at(&page, at), level + 1)));
         }
         if read + waiting.len() as u64 > pages_max {
             return Ok(false);
@@ -157,7 +157,7 @@ fn page_bytes(start: &[u8; HEADER_BYTES]) -> Option<usize> {
 
 /// Where an interior page of a table has the numbers of its children, in no order; none on other pages. The page's own header is
 /// at `at`. What lies beyond the page is left out.
-pub(super) fn child_places(page: &[u8], at: usize) -> Vec<usize> {
+pub(super) fn child_offsets(page: &[u8], at: usize) -> Vec<usize> {
     if page.get(at) != Some(&INTERIOR_TABLE) {
         return Vec::new();
     }

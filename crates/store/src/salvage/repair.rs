@@ -50,7 +50,7 @@ impl Header {
 ///
 /// # Errors
 /// When the copy is too short for a header, or cannot be read or written.
-pub(super) fn header(copy: &Path) -> Result<Header, Error> {
+pub(super) fn repair_header(copy: &Path) -> Result<Header, Error> {
     let mut file = File::options().read(true).write(true).open(copy).map_err(Error::Backup)?;
     let mut start = [0; HEADER_BYTES];
     let length = file.metadata().map_err(Error::Backup)?.len();
@@ -58,24 +58,24 @@ pub(super) fn header(copy: &Path) -> Result<Header, Error> {
         return Err(Error::Corrupt { path: None, faults: vec!["it is too short to hold anything".into()] });
     }
     file.read_exact(&mut start).map_err(Error::Backup)?;
-    let said = Header::of(&start);
+    let original = Header::of(&start);
     if start.starts_with(MAGIC) {
         make_readable(&mut file)?;
-        if names_tables(copy) {
-            return Ok(said);
+        if has_readable_tables(copy) {
+            return Ok(original);
         }
     }
     let page = first_page_of_new(copy)?;
     for bytes in [&page[..HEADER_BYTES], &page[..]] {
         write_at(&mut file, 0, bytes)?;
         make_readable(&mut file)?;
-        if names_tables(copy) {
+        if has_readable_tables(copy) {
             break;
         }
     }
     // Where the header was of no use, a number that no Lar had yet is damage, too.
-    let schema = said.schema.filter(|schema| *schema <= migrations::known());
-    Ok(Header { schema, ..said })
+    let schema = original.schema.filter(|schema| *schema <= migrations::newest_schema());
+    Ok(Header { schema, ..original })
 }
 
 /// Writes into a header that SQLite counts the pages by the file's size, and that texts are UTF-8.
@@ -89,7 +89,7 @@ fn write_at(file: &mut File, at: u64, bytes: &[u8]) -> Result<(), Error> {
 }
 
 /// Whether a definition of a table can be read.
-fn names_tables(copy: &Path) -> bool {
+fn has_readable_tables(copy: &Path) -> bool {
     Definitions::of_copy(copy).by_name.keys().any(|name| name.0 == "table")
 }
 
@@ -98,7 +98,7 @@ fn first_page_of_new(copy: &Path) -> Result<Vec<u8>, Error> {
     let path = copy.with_extension("new-header");
     let _ = std::fs::remove_file(&path);
     let connection = Connection::open(&path)?;
-    migrations::make(&connection, migrations::known())?;
+    migrations::create_schema(&connection, migrations::newest_schema())?;
     let size: usize = connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
     drop(connection);
     let mut page = vec![0; size];
@@ -110,7 +110,7 @@ fn first_page_of_new(copy: &Path) -> Result<Vec<u8>, Error> {
 
 /// Lets rows that refer to lost ones stand alone: people, conversations and spaces are made for what was theirs, an
 /// answer to a lost message begins a branch; what means nothing by itself is left out. Returns how many rows that were.
-pub(super) fn links(target: &Connection) -> Result<u64, Error> {
+pub(super) fn repair_references(target: &Connection) -> Result<u64, Error> {
     let owner: Option<String> = target
         .query_row("SELECT id FROM users ORDER BY name = 'owner' DESC, id LIMIT 1", [], |row| row.get(0))
         .ok();
@@ -171,12 +171,12 @@ pub(super) fn links(target: &Connection) -> Result<u64, Error> {
             [],
         )?;
     }
-    changed += without_parents(target)?;
+    changed += remove_orphans(target)?;
     Ok(changed as u64)
 }
 
 /// Leaves out what still refers to a row that is not there.
-fn without_parents(target: &Connection) -> Result<usize, Error> {
+fn remove_orphans(target: &Connection) -> Result<usize, Error> {
     let mut changed = 0;
     loop {
         let mut query = target.prepare("SELECT DISTINCT \"table\", fkid FROM pragma_foreign_key_check")?;

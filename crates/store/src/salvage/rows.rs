@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params_from_iter};
 
 use super::Table;
 use super::gaps::Scale;
-use super::indexes::{Index, Named};
+use super::indexes::{Index, IndexedKeys};
 use super::source::Source;
 use crate::{Error, conversation_search};
 
@@ -30,7 +30,7 @@ const ROW_BYTES_MIN: u64 = 6;
 
 /// A table of the schema.
 #[derive(Debug)]
-pub(super) struct Shape {
+pub(super) struct TableShape {
     pub(super) name: String,
     columns: Vec<String>,
     /// The columns of its primary key; empty for a table whose rows have numbers.
@@ -40,7 +40,7 @@ pub(super) struct Shape {
     pub(super) indexes: Vec<Index>,
 }
 
-impl Shape {
+impl TableShape {
     pub(super) fn has_row_numbers(&self) -> bool {
         self.key.is_empty()
     }
@@ -67,7 +67,7 @@ impl Shape {
         ]
     }
 
-    /// Takes the key off what [`Shape::select`] read. A column that is another name of the row's number gets that: a damaged
+    /// Takes the key off what [`TableShape::select`] read. A column that is another name of the row's number gets that: a damaged
     /// definition of the table may not say so any more.
     fn split(&self, mut values: Vec<Value>) -> (Key, Vec<Value>) {
         let mut columns = values.split_off(self.key.len().max(1));
@@ -78,7 +78,7 @@ impl Shape {
         }
         let key = match values.as_slice() {
             [Value::Integer(number)] if self.has_row_numbers() => Key::Row(*number),
-            values => Key::Columns(sortable(values)),
+            values => Key::Columns(key_parts(values)),
         };
         (key, columns)
     }
@@ -90,20 +90,20 @@ pub(super) enum Key {
     /// Its row number.
     Row(i64),
     /// The columns of its primary key.
-    Columns(Vec<Sortable>),
+    Columns(Vec<KeyPart>),
 }
 
 impl Key {
     fn values(&self) -> Vec<Value> {
         match self {
             Self::Row(number) => vec![Value::Integer(*number)],
-            Self::Columns(columns) => columns.iter().map(Sortable::value).collect(),
+            Self::Columns(columns) => columns.iter().map(KeyPart::value).collect(),
         }
     }
 }
 
 /// The tables that a schema has, by name, without those of the search index: they are made of others.
-pub(super) fn tables(connection: &Connection) -> Result<Vec<Shape>, Error> {
+pub(super) fn tables(connection: &Connection) -> Result<Vec<TableShape>, Error> {
     let mut query = connection.prepare(
         "SELECT name, wr FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite_%'
          AND name <> ?1 ORDER BY name",
@@ -131,7 +131,7 @@ pub(super) fn tables(connection: &Connection) -> Result<Vec<Shape>, Error> {
             let indexes =
                 list("SELECT name FROM pragma_index_list(?1) WHERE partial = 0 AND origin <> 'pk'")?;
             let indexes = indexes.into_iter().map(|name| Index::read(connection, name, &key));
-            Ok(Shape {
+            Ok(TableShape {
                 indexes: indexes.collect::<Result<_, _>>()?,
                 number_at: columns.iter().position(|column| Some(column) == number.as_ref()),
                 columns,
@@ -143,20 +143,20 @@ pub(super) fn tables(connection: &Connection) -> Result<Vec<Shape>, Error> {
 }
 
 /// Copies what can be read of a table.
-pub(super) fn copy(source: &Source, target: &Connection, table: &Shape) -> Result<Table, Error> {
+pub(super) fn copy(source: &Source, target: &Connection, table: &TableShape) -> Result<Table, Error> {
     target.execute_batch("BEGIN")?;
-    let mut copying = Copying::new(source, target, table)?;
+    let mut copying = TableCopy::new(source, target, table)?;
     copying.run()?;
-    let Copying { saved, lost, unsearched, is_unreadable, .. } = copying;
+    let TableCopy { saved, lost, unsearched, is_unreadable, .. } = copying;
     target.execute_batch("COMMIT")?;
     Ok(Table { name: table.name.clone(), saved, lost, unsearched, damaged_pages: 0, is_unreadable })
 }
 
 /// A table that is being copied.
-pub(super) struct Copying<'a> {
+pub(super) struct TableCopy<'a> {
     pub(super) source: &'a Source,
     target: &'a Connection,
-    pub(super) table: &'a Shape,
+    pub(super) table: &'a TableShape,
     insert: String,
     /// Bytes of rows that may still be read.
     bytes_left: u64,
@@ -179,14 +179,17 @@ pub(super) struct Walk {
     pub(super) ended: bool,
 }
 
-impl<'a> Copying<'a> {
-    fn new(source: &'a Source, target: &'a Connection, table: &'a Shape) -> Result<Self, Error> {
+impl<'a> TableCopy<'a> {
+    fn new(source: &'a Source, target: &'a Connection, table: &'a TableShape) -> Result<Self, Error> {
         source.allow_steps();
         let pages: u64 = source.connection.query_row("PRAGMA page_count", [], |row| row.get(0))?;
         let page_bytes: u64 = source.connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
-        let marks = vec!["?"; table.columns.len()].join(", ");
-        let insert =
-            format!("INSERT OR IGNORE INTO \"{}\" ({}) VALUES ({marks})", table.name, quoted(&table.columns));
+        let placeholders = vec!["?"; table.columns.len()].join(", ");
+        let insert = format!(
+            "INSERT OR IGNORE INTO \"{}\" ({}) VALUES ({placeholders})",
+            table.name,
+            quoted(&table.columns)
+        );
         Ok(Self {
             source,
             target,
@@ -213,19 +216,19 @@ impl<'a> Copying<'a> {
             true => Walk::default(),
             false => self.walk(&format!("{select} ORDER BY {}", self.table.key_with(" DESC")), &[])?,
         };
-        let named = self.named()?;
-        self.look_up(&named)?;
-        if !forwards.ended && !named.is_complete {
-            self.search_gap(&forwards, &backwards, &named)?;
+        let indexed = self.read_indexed_keys()?;
+        self.look_up(&indexed)?;
+        if !forwards.ended && !indexed.is_complete {
+            self.search_gap(&forwards, &backwards, &indexed)?;
         }
-        self.is_unreadable = !forwards.ended && !named.is_complete && self.saved == 0;
+        self.is_unreadable = !forwards.ended && !indexed.is_complete && self.saved == 0;
         // What an index still names and was not read was lost; what could not be kept is counted already.
-        self.lost += named.keys.difference(&self.read).count() as u64;
+        self.lost += indexed.keys.difference(&self.read).count() as u64;
         Ok(())
     }
 
     /// Writes a row; one that the table cannot hold counts as lost.
-    fn keep(&mut self, values: Vec<Value>) -> Result<(), Error> {
+    fn insert_row(&mut self, values: Vec<Value>) -> Result<(), Error> {
         match self.target.prepare_cached(&self.insert)?.execute(params_from_iter(values)) {
             Ok(1) => self.saved += 1,
             Ok(_) => self.lost += 1,
@@ -254,7 +257,7 @@ impl<'a> Copying<'a> {
     /// a damaged page made larger or smaller, is a row like others.
     pub(super) fn walk(&mut self, sql: &str, parameters: &[Value]) -> Result<Walk, Error> {
         let (mut walk, mut repeats) = (Walk::default(), 0);
-        if !self.may_read() {
+        if !self.has_budget() {
             return Ok(walk);
         }
         let source = self.source;
@@ -278,12 +281,12 @@ impl<'a> Copying<'a> {
                     walk.recent.push_back(key.clone());
                     let is_new = self.read.insert(key.clone());
                     if is_new {
-                        self.keep(columns)?;
+                        self.insert_row(columns)?;
                     } else if self.table.indexes.is_empty() {
                         self.count_other(&key, &columns, is_next)?;
                     }
                     repeats = if is_new { 0 } else { repeats + 1 };
-                    if !self.goes_on(bytes, repeats) {
+                    if !self.count_row(bytes, repeats) {
                         return Ok(walk);
                     }
                 }
@@ -292,31 +295,34 @@ impl<'a> Copying<'a> {
     }
 
     /// Counts a row that was read, after so many known ones; says whether another one may be read.
-    fn goes_on(&mut self, bytes: u64, repeats: usize) -> bool {
+    fn count_row(&mut self, bytes: u64, repeats: usize) -> bool {
         self.bytes_left = self.bytes_left.saturating_sub(bytes);
         self.bytes_left > 0 && repeats <= REPEATS_MAX
     }
 
     /// Whether more may be read for this table: a crafted file would take it without end.
-    pub(super) fn may_read(&self) -> bool {
+    pub(super) fn has_budget(&self) -> bool {
         self.bytes_left > 0 && self.source.has_steps()
     }
 
     /// Keeps the rows that indexes name and no walk met.
-    fn look_up(&mut self, named: &Named) -> Result<(), Error> {
+    fn look_up(&mut self, indexed: &IndexedKeys) -> Result<(), Error> {
         let (select, key) = (self.table.select(), self.table.key_with(""));
         let tests = self.table.key_with(" = ?").replace(", ", " AND ");
-        let marks = vec!["?"; self.table.key.len().max(1)].join(", ");
+        let placeholders = vec!["?"; self.table.key.len().max(1)].join(", ");
         // SQLite finds the first row from the key on, by the page before the row; or the last one up to the key, by the page
         // behind it. One of the two may be damaged.
         let ways = [
             format!("{select} WHERE {tests}"),
-            format!("{select} WHERE ({key}) <= ({marks}) ORDER BY {} LIMIT 1", self.table.key_with(" DESC")),
+            format!(
+                "{select} WHERE ({key}) <= ({placeholders}) ORDER BY {} LIMIT 1",
+                self.table.key_with(" DESC")
+            ),
         ];
-        let missing: Vec<Key> = named.keys.difference(&self.read).cloned().collect();
+        let missing: Vec<Key> = indexed.keys.difference(&self.read).cloned().collect();
         let source = self.source;
         for key in missing {
-            if !self.may_read() {
+            if !self.has_budget() {
                 break;
             }
             for way in &ways {
@@ -327,7 +333,7 @@ impl<'a> Copying<'a> {
                 self.bytes_left = self.bytes_left.saturating_sub(bytes(&found));
                 let (found, columns) = self.table.split(found);
                 if found == key && self.read.insert(found) {
-                    self.keep(columns)?;
+                    self.insert_row(columns)?;
                     break;
                 }
             }
@@ -336,17 +342,17 @@ impl<'a> Copying<'a> {
     }
 
     /// The highest row number that was ever given, where the table keeps it.
-    pub(super) fn last_given(&self) -> Option<i64> {
+    pub(super) fn highest_row_number(&self) -> Option<i64> {
         let sql = "SELECT seq FROM (SELECT name, seq FROM sqlite_sequence LIMIT ?2) WHERE name = ?1";
         self.source.connection.query_row(sql, (&self.table.name, SEQUENCES_MAX), |row| row.get(0)).ok()
     }
 
     /// How the keys of this table are numbered, where they can be.
-    pub(super) fn scale(&self, named: &Named) -> Option<Scale> {
+    pub(super) fn scale(&self, indexed: &IndexedKeys) -> Option<Scale> {
         match self.table.key.len() {
             0 => Some(Scale::Rows),
             1 => {
-                let some = if self.read.is_empty() { &named.keys } else { &self.read };
+                let some = if self.read.is_empty() { &indexed.keys } else { &self.read };
                 // The first and last keys may be damaged ones.
                 some.iter().skip(some.len() / 2).find_map(|key| match key {
                     Key::Columns(columns) => Scale::of_ids(columns),
@@ -426,14 +432,14 @@ fn quoted(columns: &[String]) -> String {
 
 /// A value of a key, in an order of its own.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Sortable {
+pub(super) enum KeyPart {
     Null,
     Integer(i64),
     Text(String),
     Other(Vec<u8>),
 }
 
-impl Sortable {
+impl KeyPart {
     fn value(&self) -> Value {
         match self {
             Self::Null => Value::Null,
@@ -444,13 +450,13 @@ impl Sortable {
     }
 }
 
-pub(super) fn sortable(values: &[Value]) -> Vec<Sortable> {
+pub(super) fn key_parts(values: &[Value]) -> Vec<KeyPart> {
     let one = |value: &Value| match value {
-        Value::Null => Sortable::Null,
-        Value::Integer(number) => Sortable::Integer(*number),
-        Value::Text(text) => Sortable::Text(text.clone()),
-        Value::Blob(bytes) => Sortable::Other(bytes.clone()),
-        Value::Real(number) => Sortable::Other(number.to_be_bytes().to_vec()),
+        Value::Null => KeyPart::Null,
+        Value::Integer(number) => KeyPart::Integer(*number),
+        Value::Text(text) => KeyPart::Text(text.clone()),
+        Value::Blob(bytes) => KeyPart::Other(bytes.clone()),
+        Value::Real(number) => KeyPart::Other(number.to_be_bytes().to_vec()),
     };
     values.iter().map(one).collect()
 }

@@ -9,9 +9,9 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::definitions::{DAMAGED_LETTERS_MAX, Definition, Definitions, Named, is_nearly};
+use super::definitions::{DAMAGED_LETTERS_MAX, Definition, Definitions, ObjectName, is_nearly};
 use super::make_empty;
-use super::pages::{HEADER_BYTES, Pages, child_places, number_at};
+use super::pages::{HEADER_BYTES, Pages, child_offsets, number_at};
 use crate::Error;
 
 /// Where the header says how many pages there are (zero lets SQLite go by the file's size), and which are free.
@@ -21,15 +21,15 @@ const COUNTS_AT: [std::ops::Range<usize>; 2] = [28..32, 32..40];
 ///
 /// # Errors
 /// When the copy cannot be read or written.
-pub(super) fn mend(copy: &Path, schema: u32) -> Result<bool, Error> {
+pub(super) fn repair_definitions(copy: &Path, schema: u32) -> Result<bool, Error> {
     let new = copy.with_extension("new-schema");
     let _ = std::fs::remove_file(&new);
-    let mended = mend_by(copy, &new, schema);
+    let mended = repair_with(copy, &new, schema);
     let _ = std::fs::remove_file(&new);
     mended
 }
 
-fn mend_by(copy: &Path, new: &Path, schema: u32) -> Result<bool, Error> {
+fn repair_with(copy: &Path, new: &Path, schema: u32) -> Result<bool, Error> {
     let connection = Connection::open(new)?;
     connection.execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF")?;
     make_empty(&connection, schema)?;
@@ -39,7 +39,7 @@ fn mend_by(copy: &Path, new: &Path, schema: u32) -> Result<bool, Error> {
     let mut pages = Pages::open(copy, size)?;
     let mut empty = Pages::open(new, size)?;
     let roots = roots(&known, &found, |root, own| Ok(pages.kind(root)? == empty.kind(own)?))?;
-    let is_whole = |(name, known): (&Named, &Definition)| {
+    let is_whole = |(name, known): (&ObjectName, &Definition)| {
         found
             .get(name)
             .is_some_and(|found| found.sql == known.sql && roots.get(name) == Some(&Some(found.root)))
@@ -69,11 +69,11 @@ fn mend_by(copy: &Path, new: &Path, schema: u32) -> Result<bool, Error> {
 /// Where each known table and index begins in the damaged database; none where another one begins there. `may_be` says of a page
 /// there whether it is of the kind that the page of the new database is.
 fn roots(
-    known: &BTreeMap<Named, Definition>,
-    found: &BTreeMap<Named, Definition>,
+    known: &BTreeMap<ObjectName, Definition>,
+    found: &BTreeMap<ObjectName, Definition>,
     mut may_be: impl FnMut(u32, u32) -> Result<bool, Error>,
-) -> Result<BTreeMap<Named, Option<u32>>, Error> {
-    let nearly = |name: &Named| {
+) -> Result<BTreeMap<ObjectName, Option<u32>>, Error> {
+    let nearly = |name: &ObjectName| {
         let mut others = found.iter().filter(|(other, _)| !known.contains_key(*other));
         let similar = others.find(|(other, _)| is_nearly(&other.1, &name.1, DAMAGED_LETTERS_MAX));
         similar.map(|(_, found)| found.root)
@@ -88,10 +88,10 @@ fn roots(
         }
     }
     let often = |root: u32| there.values().filter(|other| **other == root).count() > 1;
-    let sure: BTreeMap<&Named, u32> =
+    let sure: BTreeMap<&ObjectName, u32> =
         there.iter().filter(|(_, root)| !often(**root)).map(|(name, root)| (*name, *root)).collect();
     let taken: BTreeSet<u32> = sure.values().copied().collect();
-    let root = |(name, own): (&Named, &Definition)| {
+    let root = |(name, own): (&ObjectName, &Definition)| {
         let of_new = || Some(own.root).filter(|root| !taken.contains(root));
         (name.clone(), sure.get(name).copied().or_else(of_new))
     };
@@ -105,7 +105,7 @@ fn graft(damaged: &mut Pages, new: &mut Pages) -> Result<(), Error> {
     for counts in COUNTS_AT {
         first[counts].fill(0);
     }
-    for at in child_places(&first, HEADER_BYTES) {
+    for at in child_offsets(&first, HEADER_BYTES) {
         let moved = damaged.append(&new.page(number_at(&first, at))?)?;
         first[at..at + 4].copy_from_slice(&moved.to_be_bytes());
     }

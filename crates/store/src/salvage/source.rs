@@ -34,7 +34,7 @@ impl Source {
     /// # Errors
     /// When the file cannot be opened; when SQLite would not come to the end of its definitions.
     pub(super) fn open(path: &Path) -> Result<Self, Error> {
-        if !pages::do_definitions_end(path)? {
+        if !pages::is_schema_tree_finite(path)? {
             let faults = vec!["the pages of its definitions lead to each other without end".into()];
             return Err(Error::Corrupt { path: None, faults });
         }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
-use super::{Salvaged, salvage};
+use super::{SalvageReport, salvage};
 use crate::{Check, Error, Inspection, Store, backup, inspect, migrations};
 
 const CONVERSATIONS: usize = 150;
@@ -113,7 +113,7 @@ fn texts(database: &Path) -> BTreeMap<String, String> {
     rows.collect::<Result<_, _>>().unwrap()
 }
 
-fn saved(salvaged: &Salvaged, table: &str) -> u64 {
+fn saved(salvaged: &SalvageReport, table: &str) -> u64 {
     salvaged.tables.iter().find(|found| found.name == table).unwrap().saved
 }
 

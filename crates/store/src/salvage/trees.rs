@@ -28,7 +28,7 @@ pub(super) struct Trees {
     pages: Pages,
     /// Bytes of a page that SQLite uses.
     usable: usize,
-    reached: Marks,
+    reached: PageSet,
 }
 
 impl Trees {
@@ -38,7 +38,7 @@ impl Trees {
     /// When it cannot be opened.
     pub(super) fn open(path: &Path) -> Result<Option<Self>, Error> {
         let Some(mut pages) = Pages::read(path)? else { return Ok(None) };
-        let reached = Marks::new(pages.count()?);
+        let reached = PageSet::new(pages.count()?);
         let Ok(first) = pages.page(1) else { return Ok(None) };
         let usable = pages.size() - usize::from(first[RESERVED_AT]);
         Ok((usable >= USABLE_MIN).then_some(Self { pages, usable, reached }))
@@ -52,12 +52,12 @@ impl Trees {
         self.pages.page(page)
     }
 
-    /// The next pages that the file stores, as [`Pages::stored_from`].
+    /// The next pages that the file stores, as [`Pages::next_data_range`].
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub(super) fn stored_from(&self, from: u64) -> Result<Option<Range<u64>>, Error> {
-        self.pages.stored_from(from)
+    pub(super) fn next_data_range(&self, from: u64) -> Result<Option<Range<u64>>, Error> {
+        self.pages.next_data_range(from)
     }
 
     /// Bytes of a page.
@@ -162,25 +162,25 @@ impl Trees {
 }
 
 /// Marks of pages, by their numbers from 1.
-struct Marks {
+struct PageSet {
     pages: u64,
     /// One bit for each page.
     words: Vec<u64>,
 }
 
-impl Marks {
+impl PageSet {
     fn new(pages: u64) -> Self {
         let pages = pages.min(u32::MAX.into());
         Self { pages, words: vec![0; (pages / 64 + 1) as usize] }
     }
 
     /// Which word has the mark of a page, and the bit in it.
-    fn place(page: u32) -> (usize, u64) {
+    fn bit_of(page: u32) -> (usize, u64) {
         (page as usize / 64, 1 << (page % 64))
     }
 
     fn has(&self, page: u32) -> bool {
-        let (word, bit) = Self::place(page);
+        let (word, bit) = Self::bit_of(page);
         self.words.get(word).is_some_and(|word| word & bit != 0)
     }
 
@@ -189,7 +189,7 @@ impl Marks {
         if page == 0 || u64::from(page) > self.pages || self.has(page) {
             return false;
         }
-        let (word, bit) = Self::place(page);
+        let (word, bit) = Self::bit_of(page);
         self.words[word] |= bit;
         true
     }

@@ -16,7 +16,7 @@ use std::path::Path;
 
 use lar_base::files::open_regular;
 
-use crate::holes::stored_from;
+use crate::sparse_file::next_data_range;
 
 /// Bytes before the first frame.
 const HEADER_BYTES: usize = 32;
@@ -188,7 +188,7 @@ impl Frames {
             if next < stored_until || bytes.iter().any(|byte| *byte != 0) {
                 continue;
             }
-            let stored = stored_from(file, next, self.begin_of(self.count))?;
+            let stored = next_data_range(file, next, self.begin_of(self.count))?;
             stored_until = stored.end;
             let skipped = stored.start.saturating_sub(next) / bytes.len() as u64;
             if skipped > 0 {
@@ -287,12 +287,12 @@ pub(super) struct Summary {
 }
 
 /// Reads pages out of a log.
-pub(super) struct Pages {
+pub(super) struct PageReader {
     file: File,
     page: Vec<u8>,
 }
 
-impl Pages {
+impl PageReader {
     /// # Errors
     /// When the log cannot be opened.
     pub(super) fn open(log: &Path, page_bytes: usize) -> io::Result<Self> {

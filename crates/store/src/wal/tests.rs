@@ -12,7 +12,7 @@ use super::*;
 use crate::salvage::salvage;
 use crate::{
     Check, ConversationPatch, Inspection, NewConversation, OwnedConversation, Reserve, Store, inspect,
-    log_copies, migrations,
+    migrations, wal_copies,
 };
 
 /// Bytes that a disk writes as one.
@@ -45,7 +45,7 @@ impl Writing {
     /// Goes on in a copy of a database and its log.
     fn copied_from(other: &Self, path: PathBuf) -> Self {
         fs::copy(&other.path, &path).unwrap();
-        fs::write(beside(&path, LOG), other.log()).unwrap();
+        fs::write(beside(&path, WAL_SUFFIX), other.log()).unwrap();
         Self { rows: other.rows, ..Self::new(path, SIZES[2]) }
     }
 
@@ -61,7 +61,7 @@ impl Writing {
     }
 
     fn log(&self) -> Vec<u8> {
-        fs::read(beside(&self.path, LOG)).unwrap()
+        fs::read(beside(&self.path, WAL_SUFFIX)).unwrap()
     }
 
     /// What a process that starts finds of a log that is like this.
@@ -70,7 +70,7 @@ impl Writing {
         let path = folder.join("left.db");
         let _ = fs::remove_file(beside(&path, "-shm"));
         fs::copy(&self.path, &path).unwrap();
-        fs::write(beside(&path, LOG), log).unwrap();
+        fs::write(beside(&path, WAL_SUFFIX), log).unwrap();
         path
     }
 }
@@ -201,27 +201,27 @@ fn a_bit_of_the_last_transaction_is_noticed_and_the_log_is_kept() {
     let at = folder.path().join("filled");
     fs::create_dir(&at).unwrap();
     let (path, _connection) = filled(&at, 5);
-    let log = fs::read(beside(&path, LOG)).unwrap();
+    let log = fs::read(beside(&path, WAL_SUFFIX)).unwrap();
     let folder = folder.path().join("killed");
     fs::create_dir(&folder).unwrap();
-    for round in 0..aside::KEPT_MAX + 2 {
+    for round in 0..copies::COPIES_MAX + 2 {
         let mut damaged = log.clone();
         let last = damaged.len() - 100 - round;
         damaged[last] ^= 4;
         let left = folder.join("lar.db");
         let _ = fs::remove_file(beside(&left, "-shm"));
         fs::copy(&path, &left).unwrap();
-        fs::write(beside(&left, LOG), &damaged).unwrap();
+        fs::write(beside(&left, WAL_SUFFIX), &damaged).unwrap();
         let inspection = inspect(&left);
         assert!(
             matches!(inspection, Inspection::Checked { check: Check::Whole, is_log_incomplete: true, .. }),
             "{inspection:?}"
         );
         let Verdict::Unclear(found) = examine(&left).unwrap() else { panic!("round {round}") };
-        set_aside(&left, &found, &Reserve::beside(&left)).unwrap();
+        keep_copy(&left, &found, &Reserve::beside(&left)).unwrap();
         let copies: BTreeMap<String, Vec<u8>> =
-            files(&folder).into_iter().filter(|(name, _)| name.contains(aside::MARK)).collect();
-        assert_eq!(copies.len(), (round + 1).min(aside::KEPT_MAX));
+            files(&folder).into_iter().filter(|(name, _)| name.contains(copies::COPY_SUFFIX)).collect();
+        assert_eq!(copies.len(), (round + 1).min(copies::COPIES_MAX));
         assert_eq!(copies.last_key_value().unwrap().1, &damaged);
         let users: usize = Connection::open(&left)
             .unwrap()
@@ -234,7 +234,7 @@ fn a_bit_of_the_last_transaction_is_noticed_and_the_log_is_kept() {
     fs::copy(&path, &left).unwrap();
     let mut damaged = log;
     *damaged.last_mut().unwrap() ^= 1;
-    fs::write(beside(&left, LOG), &damaged).unwrap();
+    fs::write(beside(&left, WAL_SUFFIX), &damaged).unwrap();
     drop(Store::open(&left).unwrap());
     assert!(
         files(&folder).iter().any(|(name, log)| name.starts_with("store.db-wal.aside-") && *log == damaged)
@@ -393,7 +393,7 @@ fn filled(folder: &Path, users: usize) -> (PathBuf, Connection) {
     connection.execute_batch("PRAGMA wal_autocheckpoint = 0").unwrap();
     migrations::run(&mut connection, &path).unwrap();
     connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
-    assert_eq!(fs::metadata(beside(&path, LOG)).unwrap().len(), 0, "the tables are in the database");
+    assert_eq!(fs::metadata(beside(&path, WAL_SUFFIX)).unwrap().len(), 0, "the tables are in the database");
     for number in 0..users {
         let row = (format!("user_{number:032x}"), format!("{number} {}", "x".repeat(400)));
         connection.execute("INSERT INTO users (id, name, created_at) VALUES (?1, ?2, 1)", row).unwrap();
@@ -415,17 +415,17 @@ fn copies_of_logs_go_when_something_is_erased() {
     let store = Store::open(&path).unwrap();
     fs::write(beside(&path, "-wal.aside-20261129T060430000Z-00"), "what is erased").unwrap();
     fs::write(folder.path().join("other.db-wal.aside-20261129T060430000Z-00"), "another database's").unwrap();
-    assert_eq!(log_copies(&path).len(), 1);
+    assert_eq!(wal_copies(&path).len(), 1);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(store.memories_erase(Vec::new(), Vec::new())).unwrap();
-    assert_eq!(log_copies(&path), Vec::<PathBuf>::new());
+    assert_eq!(wal_copies(&path), Vec::<PathBuf>::new());
     assert!(folder.path().join("other.db-wal.aside-20261129T060430000Z-00").exists());
-    assert_eq!(fs::metadata(beside(&path, LOG)).unwrap().len(), 0, "the log is empty, too");
+    assert_eq!(fs::metadata(beside(&path, WAL_SUFFIX)).unwrap().len(), 0, "the log is empty, too");
 }
 
 /// The erasure is on disk by then: whoever asked for it is told so, and emptying the log is tried again.
 #[test]
-fn what_is_erased_is_answered_as_erased_where_a_copy_of_the_log_stays() {
+fn an_erasure_succeeds_although_a_log_copy_stays() {
     let folder = tempfile::tempdir().unwrap();
     let (path, connection) = filled(folder.path(), 3);
     drop(connection);
@@ -435,24 +435,28 @@ fn what_is_erased_is_answered_as_erased_where_a_copy_of_the_log_stays() {
     let new = NewConversation { title: "wisteria".into(), ..Default::default() };
     let made = runtime.block_on(store.conversation_create(user, new, None)).unwrap();
     let owned = runtime.block_on(store.conversation_get(user, made.id)).unwrap();
-    assert!(!runtime.block_on(store.log_empty_again()).unwrap(), "nothing is due");
+    assert!(!runtime.block_on(store.log_empty_retry()).unwrap(), "nothing is due");
     // A folder is not removed as a file is.
     let copy = beside(&path, "-wal.aside-20261129T060430000Z-00");
     fs::create_dir(&copy).unwrap();
     runtime.block_on(store.conversation_erase(&owned)).unwrap();
     let gone = runtime.block_on(store.conversation_get(user, made.id));
     assert!(matches!(gone, Err(Error::NotFound(_))), "{gone:?}");
-    assert_eq!(fs::metadata(beside(&path, LOG)).unwrap().len(), 0, "the log is empty in spite of the copy");
+    assert_eq!(
+        fs::metadata(beside(&path, WAL_SUFFIX)).unwrap().len(),
+        0,
+        "the log is empty in spite of the copy"
+    );
     assert!(runtime.block_on(store.memories_erase(Vec::new(), Vec::new())).is_ok());
     let later = Timestamp::from_millis(Timestamp::now().as_millis() + 60_000);
     let new = NewConversation { temporary: true, ..Default::default() };
     runtime.block_on(store.conversation_create(user, new, None)).unwrap();
     assert_eq!(runtime.block_on(store.conversations_purge(later, later)).unwrap(), 1);
 
-    assert!(runtime.block_on(store.log_empty_again()).is_err(), "it is there still");
+    assert!(runtime.block_on(store.log_empty_retry()).is_err(), "it is there still");
     fs::remove_dir(&copy).unwrap();
-    assert!(runtime.block_on(store.log_empty_again()).unwrap(), "it was due");
-    assert!(!runtime.block_on(store.log_empty_again()).unwrap(), "and is no more");
+    assert!(runtime.block_on(store.log_empty_retry()).unwrap(), "it was due");
+    assert!(!runtime.block_on(store.log_empty_retry()).unwrap(), "and is no more");
 }
 
 /// Each way in which a conversation ends for good leaves what was said in no file, the log included.
@@ -512,15 +516,16 @@ fn a_log_that_changes_between_two_looks_is_refused_and_empties_nothing() {
             usize::MAX => vec![0; whole.len()],
             length => whole[..length].to_vec(),
         };
-        fs::write(beside(&left, LOG), changed).unwrap();
+        fs::write(beside(&left, WAL_SUFFIX), changed).unwrap();
         let error = log.apply().unwrap_err();
         assert_eq!(error.to_string(), "the write-ahead log changed while it was read", "{name}");
         assert_eq!(fs::read(&left).unwrap(), before, "{name}: no page is written or cut off");
 
         // A frame more: the pages that were found are there still, and nobody knows what came between.
-        fs::write(beside(&left, LOG), &whole).unwrap();
+        fs::write(beside(&left, WAL_SUFFIX), &whole).unwrap();
         let log = Log::read(&left, &left).unwrap();
-        fs::write(beside(&left, LOG), [&whole[..], &whole[frame_at(0)..frame_at(1)]].concat()).unwrap();
+        fs::write(beside(&left, WAL_SUFFIX), [&whole[..], &whole[frame_at(0)..frame_at(1)]].concat())
+            .unwrap();
         let error = log.apply().unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "{name}: {error}");
         assert!(fs::metadata(&left).unwrap().len() >= before.len() as u64, "{name}");
@@ -537,7 +542,7 @@ fn salvage_goes_on_without_a_log_that_cannot_be_read() {
     connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
     let left = folder.path().join("lar.db");
     fs::copy(&path, &left).unwrap();
-    std::os::unix::fs::symlink("/proc/self/mem", beside(&left, LOG)).unwrap();
+    std::os::unix::fs::symlink("/proc/self/mem", beside(&left, WAL_SUFFIX)).unwrap();
     assert!(matches!(examine(&left), Err(Error::Open { .. })), "Lar does not start with it");
     let saved = salvage(&left, &folder.path().join("saved.db")).unwrap();
     let reason = saved.log.unreadable.as_deref().unwrap();
@@ -552,7 +557,7 @@ fn a_damaged_log_is_refused_untouched_and_salvage_reads_what_is_behind_the_damag
     const USERS: usize = 60;
     let folder = tempfile::tempdir().unwrap();
     let (path, _connection) = filled(folder.path(), USERS);
-    let log = fs::read(beside(&path, LOG)).unwrap();
+    let log = fs::read(beside(&path, WAL_SUFFIX)).unwrap();
     let frames = frames_of(&path);
     let page = SIZES[1];
     let stored_checksum = 16;
@@ -567,7 +572,7 @@ fn a_damaged_log_is_refused_untouched_and_salvage_reads_what_is_behind_the_damag
             fs::copy(&path, &left).unwrap();
             let mut damaged = log.clone();
             damaged[frame_at(frame) + within] ^= 0x10;
-            fs::write(beside(&left, LOG), &damaged).unwrap();
+            fs::write(beside(&left, WAL_SUFFIX), &damaged).unwrap();
             let before = files(&at);
 
             let refused = Store::open(&left).unwrap_err();
@@ -620,7 +625,7 @@ fn holes_of_a_log_take_neither_time_nor_memory_and_hide_nothing() {
     // The frames from `from` on lie behind `hole` frames that are not stored.
     let left = |log: &[u8], from: usize, hole: usize| {
         let left = writing.left(&folder.path().join("left"), &log[..frame_at(from)]);
-        let mut file = fs::File::options().write(true).open(beside(&left, LOG)).unwrap();
+        let mut file = fs::File::options().write(true).open(beside(&left, WAL_SUFFIX)).unwrap();
         file.seek(io::SeekFrom::Start(frame_at(from + hole) as u64)).unwrap();
         file.write_all(&log[frame_at(from)..]).unwrap();
         file.set_len(LONG).unwrap();
@@ -639,11 +644,11 @@ fn holes_of_a_log_take_neither_time_nor_memory_and_hide_nothing() {
 
     // Nothing but a hole: the copy that is kept takes no room.
     let empty = writing.left(&folder.path().join("left"), &[]);
-    fs::File::options().write(true).open(beside(&empty, LOG)).unwrap().set_len(LONG).unwrap();
+    fs::File::options().write(true).open(beside(&empty, WAL_SUFFIX)).unwrap().set_len(LONG).unwrap();
     let Ok(Verdict::Unclear(found)) = examine(&empty) else { panic!("nothing of it can be read") };
     assert_eq!((found.frame, found.frames, found.commits), (0, all, 0));
-    set_aside(&empty, &found, &Reserve::beside(&empty)).unwrap();
-    let copy = fs::metadata(&copies(&empty).unwrap()[0]).unwrap();
+    keep_copy(&empty, &found, &Reserve::beside(&empty)).unwrap();
+    let copy = fs::metadata(&find_copies(&empty).unwrap()[0]).unwrap();
     assert!(copy.len() == LONG && copy.blocks() < 64, "{} blocks", copy.blocks());
 }
 
@@ -660,7 +665,7 @@ fn a_log_that_is_no_regular_file_is_not_opened() {
         let left = folder.path().join(kind).join("lar.db");
         fs::create_dir(left.parent().unwrap()).unwrap();
         fs::copy(&path, &left).unwrap();
-        let log = beside(&left, LOG);
+        let log = beside(&left, WAL_SUFFIX);
         match kind {
             "a pipe" => mknodat(CWD, &log, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap(),
             "a device" => std::os::unix::fs::symlink("/dev/zero", &log).unwrap(),

@@ -7,17 +7,17 @@
 use rusqlite::{Connection, ffi};
 use tokio::sync::oneshot;
 
-use super::{GROUP_MAX, caught, same_outcome};
+use super::{GROUP_MAX, catch_panic, same_outcome};
 use crate::Error;
 
 /// Answers the caller once it is known whether the transaction was committed. A change that frees something and found no room
 /// is returned instead, to be run once more.
-type Reply = Box<dyn FnOnce(Result<(), Error>) -> Option<Change> + Send>;
+type Reply = Box<dyn FnOnce(Result<(), Error>) -> Option<ChangeFn> + Send>;
 /// Runs a change in the transaction that is open, or takes the reason why there is none.
-pub(super) type Change = Box<dyn FnOnce(Result<&Connection, Error>) -> Ran + Send>;
+pub(super) type ChangeFn = Box<dyn FnOnce(Result<&Connection, Error>) -> FinishedChange + Send>;
 
 /// A change that was run, and how its caller is answered.
-pub(super) struct Ran {
+pub(super) struct FinishedChange {
     panicked: bool,
     /// Its error, for the others in the group where SQLite rolled their transaction back for it.
     error: Option<rusqlite::Error>,
@@ -25,7 +25,7 @@ pub(super) struct Ran {
 }
 
 /// Makes a change that is run once.
-pub(super) fn change_once<T, F>(change: F, answer: oneshot::Sender<Result<T, Error>>) -> Change
+pub(super) fn change_once<T, F>(change: F, answer: oneshot::Sender<Result<T, Error>>) -> ChangeFn
 where
     T: Send + 'static,
     F: FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
@@ -33,17 +33,17 @@ where
     Box::new(move |connection| {
         let result = connection.and_then(|connection| in_savepoint(connection, change));
         let panicked = matches!(result, Err(Error::Panicked));
-        let error = result.as_ref().err().map(shared);
-        let reply = Box::new(move |committed: Result<(), Error>| -> Option<Change> {
+        let error = result.as_ref().err().map(shared_error);
+        let reply = Box::new(move |committed: Result<(), Error>| -> Option<ChangeFn> {
             let _ = answer.send(result.and_then(|value| committed.map(|()| value)));
             None
         });
-        Ran { panicked, error, reply }
+        FinishedChange { panicked, error, reply }
     })
 }
 
 /// Makes a change that is returned, to be run once more, where it or its commit found no room.
-pub(super) fn freeing_change<T, F>(change: F, answer: oneshot::Sender<Result<T, Error>>) -> Change
+pub(super) fn freeing_change<T, F>(change: F, answer: oneshot::Sender<Result<T, Error>>) -> ChangeFn
 where
     T: Send + 'static,
     F: Fn(&Connection) -> Result<T, Error> + Send + 'static,
@@ -51,8 +51,8 @@ where
     Box::new(move |connection| {
         let result = connection.and_then(|connection| in_savepoint(connection, &change));
         let panicked = matches!(result, Err(Error::Panicked));
-        let error = result.as_ref().err().map(shared);
-        let reply = Box::new(move |committed: Result<(), Error>| -> Option<Change> {
+        let error = result.as_ref().err().map(shared_error);
+        let reply = Box::new(move |committed: Result<(), Error>| -> Option<ChangeFn> {
             match result.and_then(|value| committed.map(|()| value)) {
                 Err(error) if error.is_full_disk() => Some(change_once(change, answer)),
                 result => {
@@ -61,13 +61,13 @@ where
                 }
             }
         });
-        Ran { panicked, error, reply }
+        FinishedChange { panicked, error, reply }
     })
 }
 
 /// Changes that shared a transaction, and what became of it.
 pub(super) struct Group {
-    changes: Vec<Ran>,
+    changes: Vec<FinishedChange>,
     committed: Result<(), rusqlite::Error>,
 }
 
@@ -75,8 +75,8 @@ impl Group {
     /// Runs `first` and what `more` returns, [`GROUP_MAX`] changes at most, in one transaction, and commits it.
     pub(super) fn commit(
         connection: &Connection,
-        first: Change,
-        mut more: impl FnMut() -> Option<Change>,
+        first: ChangeFn,
+        mut more: impl FnMut() -> Option<ChangeFn>,
     ) -> Self {
         if let Err(error) = connection.execute_batch("BEGIN IMMEDIATE") {
             tracing::error!(%error, "a transaction could not be begun");
@@ -85,11 +85,11 @@ impl Group {
         let mut group = Self { changes: Vec::new(), committed: Ok(()) };
         let mut next = Some(first);
         while let Some(change) = next {
-            let mut ran = change(Ok(connection));
+            let mut finished = change(Ok(connection));
             if connection.is_autocommit() {
-                group.committed = Err(ran.error.take().unwrap_or_else(rolled_back));
+                group.committed = Err(finished.error.take().unwrap_or_else(rollback_error));
             }
-            group.changes.push(ran);
+            group.changes.push(finished);
             // Outside of a transaction nothing is run: it would be committed by itself.
             let takes_more = group.committed.is_ok() && group.changes.len() < GROUP_MAX;
             next = if takes_more { more() } else { None };
@@ -107,17 +107,17 @@ impl Group {
     }
 
     pub(super) fn has_panicked(&self) -> bool {
-        self.changes.iter().any(|ran| ran.panicked)
+        self.changes.iter().any(|finished| finished.panicked)
     }
 
     /// Whether a change failed, or all of them were lost.
     pub(super) fn has_failed(&self) -> bool {
-        self.committed.is_err() || self.changes.iter().any(|ran| ran.error.is_some())
+        self.committed.is_err() || self.changes.iter().any(|finished| finished.error.is_some())
     }
 
     /// Answers the callers. Returns the changes that free something and found no room: they are to be run once more.
-    pub(super) fn answer(self) -> Vec<Change> {
-        let reply = |ran: Ran| (ran.reply)(same_outcome(&self.committed));
+    pub(super) fn answer(self) -> Vec<ChangeFn> {
+        let reply = |finished: FinishedChange| (finished.reply)(same_outcome(&self.committed));
         self.changes.into_iter().filter_map(reply).collect()
     }
 }
@@ -128,9 +128,9 @@ fn in_savepoint<T>(
     change: impl FnOnce(&Connection) -> Result<T, Error>,
 ) -> Result<T, Error> {
     connection.execute_batch("SAVEPOINT change")?;
-    let result = caught(|| change(connection));
+    let result = catch_panic(|| change(connection));
     if connection.is_autocommit() {
-        return result.and_then(|_| Err(rolled_back().into()));
+        return result.and_then(|_| Err(rollback_error().into()));
     }
     let end = if result.is_ok() { "RELEASE change" } else { "ROLLBACK TO change; RELEASE change" };
     connection.execute_batch(end)?;
@@ -139,21 +139,21 @@ fn in_savepoint<T>(
 
 /// The error of a change as the others in its group get it: what SQLite reported, or only that there was a rollback where the
 /// change made another error of that.
-fn shared(error: &Error) -> rusqlite::Error {
+fn shared_error(error: &Error) -> rusqlite::Error {
     match error {
-        Error::Full { .. } => failure(ffi::SQLITE_FULL),
+        Error::Full { .. } => sqlite_error(ffi::SQLITE_FULL),
         Error::Sqlite { cause: rusqlite::Error::SqliteFailure(code, message), .. } => {
             rusqlite::Error::SqliteFailure(*code, message.clone())
         }
-        _ => rolled_back(),
+        _ => rollback_error(),
     }
 }
 
 /// SQLite's error for what was going on while it rolled the transaction back for another reason.
-fn rolled_back() -> rusqlite::Error {
-    failure(ffi::SQLITE_ABORT_ROLLBACK)
+fn rollback_error() -> rusqlite::Error {
+    sqlite_error(ffi::SQLITE_ABORT_ROLLBACK)
 }
 
-fn failure(code: i32) -> rusqlite::Error {
+fn sqlite_error(code: i32) -> rusqlite::Error {
     rusqlite::Error::SqliteFailure(ffi::Error::new(code), None)
 }

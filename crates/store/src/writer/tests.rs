@@ -23,25 +23,25 @@ fn reserve_of(path: &Path) -> Arc<Reserve> {
 /// Keeps the writer busy with a change until the sender is dropped, so that others wait together.
 async fn keep_busy(writer: &Writer) -> std::sync::mpsc::Sender<()> {
     let (gate, opened) = std::sync::mpsc::channel::<()>();
-    let (begun, has_begun) = oneshot::channel();
+    let (started, has_started) = oneshot::channel();
     let writer = writer.clone();
     tokio::spawn(async move {
         let change = move |_: &Connection| {
-            let _ = begun.send(());
+            let _ = started.send(());
             let _ = opened.recv();
             Ok(())
         };
         writer.run(change).await
     });
-    has_begun.await.unwrap();
+    has_started.await.unwrap();
     gate
 }
 
 /// Returns when this many jobs wait for the writer, which is busy.
 async fn until_waiting(writer: &Writer, jobs: usize) {
-    let begun = Instant::now();
+    let started_at = Instant::now();
     while QUEUE_MAX - writer.jobs.capacity() < jobs {
-        assert!(begun.elapsed() < Duration::from_secs(20), "they do not wait");
+        assert!(started_at.elapsed() < Duration::from_secs(20), "they do not wait");
         tokio::task::yield_now().await;
     }
 }
@@ -123,9 +123,9 @@ async fn the_log_is_moved_into_the_database_while_no_change_waits() {
             .unwrap();
         assert!(log_bytes() > 0);
         reader.execute_batch("COMMIT").unwrap();
-        let begun = Instant::now();
+        let started_at = Instant::now();
         while log_bytes() > 0 {
-            assert!(begun.elapsed() < Duration::from_secs(20), "the log stays");
+            assert!(started_at.elapsed() < Duration::from_secs(20), "the log stays");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         assert!(is_stored(&reader, n));
@@ -145,19 +145,19 @@ async fn a_long_read_keeps_no_eraser_waiting_and_the_log_is_emptied_when_it_ends
         writer.run(move |connection| Ok(connection.execute("INSERT INTO numbers VALUES (?1)", [n])?))
     };
     insert(0).await.unwrap();
-    assert_eq!(writer.checkpoint().await.unwrap(), Emptied::Now);
+    assert_eq!(writer.checkpoint().await.unwrap(), EmptyLogOutcome::Now);
     assert_eq!(log_bytes(), 0);
 
     insert(1).await.unwrap();
     reader.execute_batch("BEGIN; SELECT count(*) FROM numbers").unwrap();
     insert(2).await.unwrap();
-    let begun = Instant::now();
+    let started_at = Instant::now();
     for n in 3..3 + ERASERS {
         insert(n).await.unwrap();
-        assert_eq!(writer.checkpoint().await.unwrap(), Emptied::Later);
+        assert_eq!(writer.checkpoint().await.unwrap(), EmptyLogOutcome::Later);
     }
     // Their commits included: had each waited as other connections do, it would be five times that.
-    assert!(begun.elapsed() < BUSY_MAX * 4, "{:?}", begun.elapsed());
+    assert!(started_at.elapsed() < BUSY_MAX * 4, "{:?}", started_at.elapsed());
     assert!(log_bytes() > 0);
     reader.execute_batch("COMMIT").unwrap();
     // Only emptying it makes the file shorter.
@@ -173,7 +173,7 @@ async fn a_long_read_keeps_no_eraser_waiting_and_the_log_is_emptied_when_it_ends
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn those_who_ask_together_share_one_try() {
+async fn concurrent_checkpoint_requests_share_one_attempt() {
     let directory = tempfile::tempdir().unwrap();
     let (writer, reader) = writer(directory.path());
     let insert = |n: i64| {
@@ -189,16 +189,16 @@ async fn those_who_ask_together_share_one_try() {
         asking.spawn(async move { writer.checkpoint().await });
     }
     until_waiting(&writer, 20).await;
-    let begun = Instant::now();
+    let started_at = Instant::now();
     drop(gate);
     while let Some(asked) = asking.join_next().await {
-        assert_eq!(asked.unwrap().unwrap(), Emptied::Later);
+        assert_eq!(asked.unwrap().unwrap(), EmptyLogOutcome::Later);
     }
-    assert!(begun.elapsed() < EMPTY_WAIT * 10, "{:?}", begun.elapsed());
+    assert!(started_at.elapsed() < EMPTY_WAIT * 10, "{:?}", started_at.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_cannot_begin_is_told_why() {
+async fn a_failed_transaction_begin_returns_its_error() {
     let directory = tempfile::tempdir().unwrap();
     let (writer, _) = writer(directory.path());
     let closed = writer.run(|connection| Ok(connection.pragma_update(None, "query_only", true)?)).await;
@@ -243,9 +243,9 @@ async fn the_log_that_a_killed_process_left_is_emptied_at_start_or_when_the_read
             assert!(log_bytes() > 0, "the read uses it");
             reader.execute_batch("COMMIT").unwrap();
         }
-        let begun = Instant::now();
+        let started_at = Instant::now();
         while log_bytes() > 0 {
-            assert!(begun.elapsed() < Duration::from_secs(20), "the log stays; read: {is_read}");
+            assert!(started_at.elapsed() < Duration::from_secs(20), "the log stays; read: {is_read}");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         assert_eq!(is_stored(&reader, 2), is_read);
@@ -263,10 +263,10 @@ fn emptying_the_log_at_start_is_tried_again_where_it_failed() {
     // SQLite moves no log within a transaction.
     connection.execute_batch("BEGIN IMMEDIATE").unwrap();
     queue.empty_at_start(&connection);
-    assert!(queue.has_failed && queue.left().unwrap() <= EMPTY_AGAIN_AFTER);
+    assert!(queue.has_failed && queue.time_until_due().unwrap() <= EMPTY_AGAIN_AFTER);
     connection.execute_batch("COMMIT").unwrap();
-    assert_eq!(queue.empty(&connection, EMPTY_AGAIN_WAIT).unwrap(), Emptied::Now);
-    assert_eq!((queue.left(), queue.has_failed), (None, false));
+    assert_eq!(queue.empty(&connection, EMPTY_AGAIN_WAIT).unwrap(), EmptyLogOutcome::Now);
+    assert_eq!((queue.time_until_due(), queue.has_failed), (None, false));
 }
 
 /// They fail in one commit. Each is run again while the reserve is released, and nothing else is run then.
@@ -369,7 +369,7 @@ fn insert_until_interrupted(connection: &Connection) -> Result<usize, Error> {
 
 /// It need not be a full disk: no room is given up for it, and who shares the transaction is told what it was.
 #[tokio::test(flavor = "multi_thread")]
-async fn those_who_lose_their_transaction_are_told_why_and_those_behind_them_have_another() {
+async fn a_rolled_back_group_gets_its_error_and_later_changes_get_a_new_transaction() {
     let directory = tempfile::tempdir().unwrap();
     let (writer, reader) = writer(directory.path());
     let gate = keep_busy(&writer).await;
@@ -428,9 +428,9 @@ async fn an_erasure_whose_caller_left_empties_the_log() {
     erasing.abort();
     assert!(erasing.await.unwrap_err().is_cancelled());
     drop(gate);
-    let begun = Instant::now();
+    let started_at = Instant::now();
     while is_in_log() {
-        assert!(begun.elapsed() < Duration::from_secs(20), "the words stay in the log");
+        assert!(started_at.elapsed() < Duration::from_secs(20), "the words stay in the log");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let found = store.conversation_get(user, made.id).await;

@@ -5,10 +5,15 @@ use jsonc_parser::ParseOptions;
 use jsonc_parser::cst::{CstInputValue, CstNode, CstObject, CstRootNode};
 use serde_json::Value;
 
-use super::Place;
+use super::ConfigEntry;
 
 /// Sets the places `ours` of the document `new` in `text`; what was there is noted.
-pub(super) fn set(text: &str, new: &Value, ours: &[&str], places: &mut Vec<Place>) -> anyhow::Result<String> {
+pub(super) fn set(
+    text: &str,
+    new: &Value,
+    ours: &[&str],
+    places: &mut Vec<ConfigEntry>,
+) -> anyhow::Result<String> {
     let root = parse(text)?;
     if root.value().is_some() && root.object_value().is_none() {
         bail!("it holds no JSON object");
@@ -16,7 +21,7 @@ pub(super) fn set(text: &str, new: &Value, ours: &[&str], places: &mut Vec<Place
     let top = root.object_value_or_set();
     for at in ours {
         let steps = steps(at);
-        let after = wanted(new, &steps).with_context(|| format!("the recipe has no {at}"))?;
+        let after = value_at(new, &steps).with_context(|| format!("the recipe has no {at}"))?;
         let (last, folders) = steps.split_last().context("the place has no name")?;
         let mut object = top.clone();
         for step in folders {
@@ -30,18 +35,18 @@ pub(super) fn set(text: &str, new: &Value, ours: &[&str], places: &mut Vec<Place
                 .array_value_or_create(last)
                 .with_context(|| format!("`{last}` of it is no list, on the way to {at}"))?;
             list.append(input(&after));
-            places.push(Place { at: (*at).into(), before: None, after });
+            places.push(ConfigEntry { at: (*at).into(), before: None, after });
             continue;
         }
         let before = object.get(last).and_then(|prop| prop.value()).and_then(|value| value.to_serde_value());
         put(&object, last, after);
-        places.push(Place { at: (*at).into(), before, after: after.clone() });
+        places.push(ConfigEntry { at: (*at).into(), before, after: after.clone() });
     }
     Ok(root.to_string())
 }
 
 /// Puts back what was there; places that hold something else by now are named in `left`.
-pub(super) fn unset(text: &str, places: &[Place], left: &mut Vec<String>) -> anyhow::Result<String> {
+pub(super) fn unset(text: &str, places: &[ConfigEntry], left: &mut Vec<String>) -> anyhow::Result<String> {
     let root = parse(text)?;
     for place in places {
         let steps = steps(&place.at);
@@ -90,7 +95,7 @@ fn steps(at: &str) -> Vec<&str> {
     at.trim_end_matches("[]").split('.').collect()
 }
 
-fn wanted<'a>(new: &'a Value, steps: &[&str]) -> Option<&'a Value> {
+fn value_at<'a>(new: &'a Value, steps: &[&str]) -> Option<&'a Value> {
     steps.iter().try_fold(new, |value, step| value.get(step))
 }
 
@@ -113,7 +118,7 @@ mod tests {
 
     use super::*;
 
-    fn set_in(text: &str) -> anyhow::Result<(String, Vec<Place>)> {
+    fn set_in(text: &str) -> anyhow::Result<(String, Vec<ConfigEntry>)> {
         let new =
             json!({ "mcpServers": { "lar": { "command": "lar" } }, "hooks": { "Start": [{ "a": 1 }] } });
         let mut places = Vec::new();
@@ -122,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_person_wrote_stays_and_comes_back() {
+    fn other_json_settings_survive_set_and_unset() {
         let texts = [
             "",
             "{}",
@@ -146,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_that_was_changed_since_stays() {
+    fn an_entry_that_was_changed_since_stays() {
         let (with, places) = set_in("{}").unwrap();
         let changed = with.replace("\"command\": \"lar\"", "\"command\": \"mine\"");
         let mut left = Vec::new();
@@ -156,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_is_refused() {
+    fn a_value_that_is_no_object_is_refused() {
         for text in
             ["{", "[1]", "7", "{\"mcpServers\": 7}", "{\"hooks\": {\"Start\": 7}}", "<xml/>", "{\"a\":1} x"]
         {

@@ -4,17 +4,22 @@ use anyhow::Context as _;
 use serde_json::Value;
 use toml_edit::{DocumentMut, Item, Table, TableLike};
 
-use super::Place;
+use super::ConfigEntry;
 
 /// Sets the places `ours` of the document `new` in `text`; what was there is noted.
-pub(super) fn set(text: &str, new: &str, ours: &[&str], places: &mut Vec<Place>) -> anyhow::Result<String> {
+pub(super) fn set(
+    text: &str,
+    new: &str,
+    ours: &[&str],
+    places: &mut Vec<ConfigEntry>,
+) -> anyhow::Result<String> {
     let mut document = parse(text)?;
     let new: DocumentMut = new.parse().context("the recipe is no TOML")?;
     for at in ours {
         let steps: Vec<&str> = at.split('.').collect();
         let (last, folders) = steps.split_last().context("the place has no name")?;
-        let wanted = steps.iter().try_fold(new.as_item(), |item, step| item.get(step));
-        let wanted = wanted.with_context(|| format!("the recipe has no {at}"))?.clone();
+        let new_item = steps.iter().try_fold(new.as_item(), |item, step| item.get(step));
+        let new_item = new_item.with_context(|| format!("the recipe has no {at}"))?.clone();
         let mut table: &mut dyn TableLike = document.as_table_mut();
         for step in folders {
             let item = table.entry(step).or_insert_with(|| {
@@ -27,14 +32,14 @@ pub(super) fn set(text: &str, new: &str, ours: &[&str], places: &mut Vec<Place>)
                 .with_context(|| format!("`{step}` of it is no table, on the way to {at}"))?;
         }
         let before = table.get(last).map(value_of);
-        places.push(Place { at: (*at).into(), before, after: value_of(&wanted) });
-        table.insert(last, wanted);
+        places.push(ConfigEntry { at: (*at).into(), before, after: value_of(&new_item) });
+        table.insert(last, new_item);
     }
     Ok(document.to_string())
 }
 
 /// Puts back what was there; places that hold something else by now are named in `left`.
-pub(super) fn unset(text: &str, places: &[Place], left: &mut Vec<String>) -> anyhow::Result<String> {
+pub(super) fn unset(text: &str, places: &[ConfigEntry], left: &mut Vec<String>) -> anyhow::Result<String> {
     let mut document = parse(text)?;
     for place in places {
         let steps: Vec<&str> = place.at.split('.').collect();
@@ -111,7 +116,7 @@ mod tests {
     const NEW: &str = "[mcp_servers.lar]\ncommand = \"lar\"\nargs = [\"mcp\"]\n";
 
     #[test]
-    fn what_a_person_wrote_stays_and_comes_back() {
+    fn other_toml_settings_survive_set_and_unset() {
         let texts = [
             "",
             "# mine\nmodel = \"x\" # why\n\n[mcp_servers.other]\ncommand = \"y\"\n",
@@ -134,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_changed_since_stays_and_what_is_no_table_is_refused() {
+    fn later_changes_stay_and_values_that_are_no_tables_are_refused() {
         let mut places = Vec::new();
         let with = set("", NEW, &["mcp_servers.lar"], &mut places).unwrap().replace("\"mcp\"", "\"mine\"");
         let mut left = Vec::new();

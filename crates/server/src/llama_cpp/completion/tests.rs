@@ -3,12 +3,12 @@
 use super::*;
 
 #[test]
-fn only_the_fields_that_were_asked_for_are_told() {
+fn only_requested_response_fields_are_returned() {
     let whole = json!({ "content": "a", "timings": { "prompt_n": 1 }, "stop": true });
     let fields = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-    assert_eq!(chosen(&[], whole.clone()), whole);
-    let asked = fields(&["content", "timings/prompt_n", "unknown", "timings/unknown"]);
-    assert_eq!(chosen(&asked, whole), json!({ "content": "a", "timings/prompt_n": 1 }));
+    assert_eq!(select_fields(&[], whole.clone()), whole);
+    let requested = fields(&["content", "timings/prompt_n", "unknown", "timings/unknown"]);
+    assert_eq!(select_fields(&requested, whole), json!({ "content": "a", "timings/prompt_n": 1 }));
 }
 
 #[test]
@@ -67,13 +67,13 @@ fn an_error_about_the_number_of_answers_names_the_number_that_was_sent() {
 }
 
 #[test]
-fn what_precedes_the_gap_is_told_in_order() {
+fn the_infill_prefix_is_built_in_order() {
     let request: CompletionRequest = extract::from_value(&json!({
         "input_prefix": "int main() {\n", "prompt": "  re", "input_suffix": "}\n",
         "input_extra": [{ "filename": "a.h", "text": "int a;" }, { "text": "int b;\n" }],
     }))
     .unwrap();
-    let (prompt, _) = infilled(&request).unwrap();
+    let (prompt, _) = read_infill(&request).unwrap();
     let prefix = "a.h\nint a;\nint b;\nint main() {\n  re".into();
     assert_eq!(prompt, Prompt::Infill { prefix, suffix: "}\n".into() });
 }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::memories::view::{WriterView, whole};
-use crate::memories::{item, memory_id, place, search};
+use crate::memories::{item, memory_id, requested_scope, search};
 use crate::{App, extract};
 
 /// Tokens of a session's context where nothing is said.
@@ -22,7 +22,7 @@ const CONTEXT_QUERIES_MAX: usize = 10;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct SearchArguments {
+struct VestigeSearchArguments {
     query: String,
     limit: Option<usize>,
     #[serde(default)]
@@ -70,7 +70,7 @@ struct ContextArguments {
 }
 
 /// Whether a name is one of that service's.
-pub(super) fn knows(name: &str) -> bool {
+pub(super) fn is_tool(name: &str) -> bool {
     matches!(
         name,
         "search"
@@ -98,7 +98,7 @@ pub(crate) async fn call(
     name: &str,
     mut arguments: Value,
 ) -> Result<Value, Problem> {
-    extract::make_plain(&mut arguments);
+    extract::normalize_values(&mut arguments);
     Ok(match name {
         "search" => find(app, caller, headers, extract::from_value(&arguments)?).await?,
         "ingest" | "smart_ingest" => {
@@ -124,9 +124,9 @@ pub(crate) async fn call(
 /// Reads the arguments of one, for tests of the decoders.
 #[cfg(test)]
 pub(crate) fn check(name: &str, mut arguments: Value) -> Result<String, Problem> {
-    extract::make_plain(&mut arguments);
+    extract::normalize_values(&mut arguments);
     Ok(match name {
-        "search" => format!("{:?}", extract::from_value::<SearchArguments>(&arguments)?),
+        "search" => format!("{:?}", extract::from_value::<VestigeSearchArguments>(&arguments)?),
         "ingest" | "smart_ingest" => format!("{:?}", extract::from_value::<IngestArguments>(&arguments)?),
         "promote" | "promote_memory" | "demote" | "demote_memory" => {
             format!("{:?}", extract::from_value::<ReviewArguments>(&arguments)?)
@@ -141,27 +141,27 @@ async fn find(
     app: &App,
     caller: Caller,
     headers: &HeaderMap,
-    wanted: SearchArguments,
+    arguments: VestigeSearchArguments,
 ) -> Result<Value, Problem> {
-    let reader = app.memories.authorize_read(caller, place(headers)?).await?;
-    let detail = wanted.detail_level.clone().unwrap_or_else(|| "summary".into());
+    let reader = app.memories.authorize_read(caller, requested_scope(headers)?).await?;
+    let detail = arguments.detail_level.clone().unwrap_or_else(|| "summary".into());
     let request = SearchRequest {
-        query: wanted.query.clone(),
-        limit: wanted.limit,
+        query: arguments.query.clone(),
+        limit: arguments.limit,
         detail: Some(detail.clone()),
-        token_budget: wanted.token_budget,
+        token_budget: arguments.token_budget,
         ..SearchRequest::default()
     };
-    let found = app.memories.search(&reader, search::wanted(request)?).await?;
+    let found = app.memories.search(&reader, search::to_search(request)?).await?;
     // What has none of the words must mean so much; its words are enough for the rest.
     let kept = |hit: &&Hit| {
-        let near =
-            hit.keyword_score > 0.0 || hit.similarity.is_some_and(|meaning| meaning >= wanted.min_similarity);
-        near && hit.retrievability >= wanted.min_retention
+        let near = hit.keyword_score > 0.0
+            || hit.similarity.is_some_and(|meaning| meaning >= arguments.min_similarity);
+        near && hit.retrievability >= arguments.min_retention
     };
     let results: Vec<Value> = found.hits.iter().filter(kept).map(result).collect();
     Ok(json!({
-        "query": wanted.query, "method": "hybrid", "detailLevel": detail, "total": results.len(), "results": results,
+        "query": arguments.query, "method": "hybrid", "detailLevel": detail, "total": results.len(), "results": results,
         "tokensUsed": found.tokens,
     }))
 }
@@ -181,7 +181,7 @@ async fn ingest(
     arguments: IngestArguments,
     smart: bool,
 ) -> Result<Value, Problem> {
-    let writer = app.memories.authorize_write(caller, place(headers)?).await?;
+    let writer = app.memories.authorize_write(caller, requested_scope(headers)?).await?;
     // It calls some facts concepts.
     let kind = arguments.node_type.map(|kind| if kind == "concept" { "fact".into() } else { kind });
     let new = item(NewMemory {
@@ -198,7 +198,7 @@ async fn ingest(
         return Ok(json!({ "success": true, "decision": decision, "nodeId": made.memory.id.to_string() }));
     }
     let decided = app.memories.ingest_smart(&writer, new, None).await?;
-    let shown = WriterView::of(&writer).decided(&decided);
+    let shown = WriterView::of(&writer).show_decision(&decided);
     let superseded = shown.against.filter(|_| decided.decision == Decision::Supersede);
     Ok(json!({
         "success": shown.memory.is_some(), "decision": shown.decision, "reason": shown.reason,
@@ -214,7 +214,7 @@ async fn review(
     arguments: ReviewArguments,
     event: Event,
 ) -> Result<Value, Problem> {
-    let writer = app.memories.authorize_write(caller, place(headers)?).await?;
+    let writer = app.memories.authorize_write(caller, requested_scope(headers)?).await?;
     let changed = app.memories.review(&writer, memory_id(&arguments.id)?, event, arguments.reason).await?;
     Ok(json!({ "success": true, "node": node(&WriterView::of(&writer).memory(&changed)) }))
 }
@@ -227,9 +227,9 @@ async fn memory(
 ) -> Result<Value, Problem> {
     let id = memory_id(&arguments.id)?;
     if matches!(arguments.action.as_str(), "get" | "state") {
-        let reader = app.memories.authorize_read(caller, place(headers)?).await?;
+        let reader = app.memories.authorize_read(caller, requested_scope(headers)?).await?;
         let found = app.memories.get(&reader, id).await?;
-        return Ok(json!({ "success": true, "node": known(&reader, &found) }));
+        return Ok(json!({ "success": true, "node": readable_node(&reader, &found) }));
     }
     let event = match arguments.action.as_str() {
         "promote" => Some(Event::Promoted),
@@ -246,13 +246,13 @@ async fn memory(
         ("edit", None) => return Err(Problem::invalid("content", "is missing")),
         _ => return Err(Problem::invalid("action", "must be get, delete, state, promote, demote or edit")),
     };
-    let writer = app.memories.authorize_write(caller, place(headers)?).await?;
+    let writer = app.memories.authorize_write(caller, requested_scope(headers)?).await?;
     let edited = app.memories.edit(&writer, id, edit, None).await?;
     Ok(json!({ "success": true, "node": node(&WriterView::of(&writer).memory(&edited)) }))
 }
 
 /// A memory of a caller who may read it, in that service's words.
-fn known(reader: &ReadAccess, memory: &Memory) -> Value {
+fn readable_node(reader: &ReadAccess, memory: &Memory) -> Value {
     node(&WrittenMemory::from(whole(reader, memory)))
 }
 
@@ -274,19 +274,19 @@ async fn context(
     app: &App,
     caller: Caller,
     headers: &HeaderMap,
-    wanted: ContextArguments,
+    arguments: ContextArguments,
 ) -> Result<Value, Problem> {
-    if wanted.queries.len() > CONTEXT_QUERIES_MAX {
+    if arguments.queries.len() > CONTEXT_QUERIES_MAX {
         return Err(Problem::invalid("queries", format!("must be {CONTEXT_QUERIES_MAX} at most")));
     }
-    let reader = app.memories.authorize_read(caller, place(headers)?).await?;
-    let budget = wanted.token_budget.unwrap_or(CONTEXT_TOKENS);
+    let reader = app.memories.authorize_read(caller, requested_scope(headers)?).await?;
+    let budget = arguments.token_budget.unwrap_or(CONTEXT_TOKENS);
     let brief = app.memories.brief(&reader, None, budget, "default").await?;
-    let mut nodes: Vec<Value> = brief.iter().map(|memory| known(&reader, memory)).collect();
-    for query in wanted.queries {
+    let mut nodes: Vec<Value> = brief.iter().map(|memory| readable_node(&reader, memory)).collect();
+    for query in arguments.queries {
         let request = SearchRequest { query, limit: Some(CONTEXT_RESULTS), ..SearchRequest::default() };
-        let found = app.memories.search(&reader, search::wanted(request)?).await?;
-        nodes.extend(found.hits.iter().map(|hit| known(&reader, &hit.memory)));
+        let found = app.memories.search(&reader, search::to_search(request)?).await?;
+        nodes.extend(found.hits.iter().map(|hit| readable_node(&reader, &hit.memory)));
     }
     let mut seen = std::collections::HashSet::new();
     nodes.retain(|node| seen.insert(node["id"].as_str().map(str::to_owned)));

@@ -8,19 +8,19 @@ use lar_engines::chat_format::CallPart;
 use lar_engines::driver;
 use lar_gateway::{End, PrefillProgress, TaskEvent, cancelled_problem};
 
-use super::{Style, told};
-use crate::generate::{self, Begun};
+use super::{Style, logprobs_to_wire};
+use crate::generate::{self, AnswerStream};
 use crate::openai::sampling;
 use crate::{errors, sse};
 
 /// A stream that is under way.
-pub(super) struct Stream {
+pub(super) struct ChatStream {
     pub(super) id: String,
     pub(super) created: i64,
     pub(super) model: String,
     pub(super) system_fingerprint: String,
     pub(super) include_usage: bool,
-    pub(super) begun: Begun,
+    pub(super) answer_stream: AnswerStream,
     /// Of the answers that are whole.
     pub(super) ends: Vec<Option<End>>,
     pub(super) style: Style,
@@ -29,13 +29,13 @@ pub(super) struct Stream {
     pub(super) over: bool,
 }
 
-impl sse::Source for Stream {
+impl sse::Source for ChatStream {
     async fn next(&mut self) -> Option<String> {
         loop {
             if self.over {
                 return None;
             }
-            let (answer, event) = self.begun.next().await?;
+            let (answer, event) = self.answer_stream.next().await?;
             let part = self.part(answer, event);
             if !part.is_empty() {
                 return Some(part);
@@ -44,7 +44,7 @@ impl sse::Source for Stream {
     }
 }
 
-impl Stream {
+impl ChatStream {
     /// What one event adds to the stream; nothing for some.
     fn part(&mut self, answer: usize, event: TaskEvent) -> String {
         let same = |call: &CallPart| matches!(&event, TaskEvent::Call(part) if part.index == call.index);
@@ -69,7 +69,7 @@ impl Stream {
             }
             TaskEvent::Token { text, logprobs, .. } => {
                 let delta = Delta { content: Some(&text), ..Delta::default() };
-                let logprobs = (!logprobs.is_empty()).then(|| told(&logprobs));
+                let logprobs = (!logprobs.is_empty()).then(|| logprobs_to_wire(&logprobs));
                 self.choice(ChatChunkChoice { index: answer, delta, logprobs, finish_reason: None })
             }
             TaskEvent::Reasoning { text, .. } => {
@@ -92,8 +92,8 @@ impl Stream {
     }
 
     fn call(&mut self, answer: usize, call: CallPart) -> String {
-        if let Some(begun) = &mut self.custom[answer] {
-            begun.arguments.push_str(&call.arguments);
+        if let Some(earlier) = &mut self.custom[answer] {
+            earlier.arguments.push_str(&call.arguments);
             return String::new();
         }
         if call.name.as_deref().is_some_and(|name| self.style.shape.is_custom(name)) {
@@ -154,8 +154,9 @@ impl Stream {
 
     fn choice(&self, choice: ChatChunkChoice<'_>) -> String {
         // As with llama.cpp, the chunk that tells the role comes before there is anything to tell of.
-        let is_told = self.style.timings_per_token && choice.delta.role.is_none();
-        let timings = is_told.then(|| sampling::timings_so_far(&self.begun, choice.index)).flatten();
+        let has_timings = self.style.timings_per_token && choice.delta.role.is_none();
+        let timings =
+            has_timings.then(|| sampling::timings_so_far(&self.answer_stream, choice.index)).flatten();
         self.encode(vec![choice], None, timings)
     }
 

@@ -11,8 +11,8 @@ use lar_engines::driver::{self, Chat};
 use serde_json::Value;
 
 use crate::generate;
+use crate::message_builder;
 use crate::openai::custom_tools;
-use crate::turns;
 
 /// How a request's caller knows the calls of its answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -167,7 +167,7 @@ fn legacy_id(index: usize) -> String {
 
 /// Arguments as a text: any, also what is not JSON; an object that stands in their place is written as one.
 fn text_of(arguments: Value) -> String {
-    turns::arguments(match arguments {
+    message_builder::arguments(match arguments {
         Value::Null => String::new(),
         Value::String(text) => text,
         other => other.to_string(),

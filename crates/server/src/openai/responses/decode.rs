@@ -15,11 +15,11 @@ use serde_json::{Map, Value, json};
 use super::id_of;
 use crate::extract;
 use crate::fields::read;
-use crate::generate::{self, Wanted, derived_seed, in_range};
+use crate::generate::{self, GenerationRequest, derived_seed, in_range};
 use crate::lenient::model_or;
+use crate::message_builder::{self, MessageBuilder};
 use crate::openai::custom_tools;
 use crate::openai::sampling::top_logprobs;
-use crate::turns::{self, Turns};
 use crate::variables;
 
 /// Items of a request, with those it goes on from, at most.
@@ -32,18 +32,18 @@ const METADATA_VALUE_CHARS_MAX: usize = 512;
 const LOGPROBS: &str = "message.output_text.logprobs";
 
 /// A request whose fields were read; what it goes on from is not there yet.
-pub(crate) struct Request {
+pub(crate) struct UndecodedRequest {
     wire: ResponseRequest,
     raw: Value,
     ignored: Vec<String>,
 }
 
 /// A request that was read and checked.
-pub(crate) struct Read {
-    pub(crate) wanted: Wanted,
+pub(crate) struct ResponsesInput {
+    pub(crate) generation: GenerationRequest,
     /// As its caller is told at the beginning; the model is not yet known.
     pub(crate) response: Response,
-    pub(crate) tools: Offered,
+    pub(crate) tools: OfferedTools,
     /// Its own items: a JSON array.
     pub(crate) input: String,
     /// What becomes of its input if that is beyond the context.
@@ -52,7 +52,7 @@ pub(crate) struct Read {
 
 /// What the names mean that the model is given for tools.
 #[derive(Debug, Default)]
-pub(crate) struct Offered(HashMap<String, OfferedTool>);
+pub(crate) struct OfferedTools(HashMap<String, OfferedTool>);
 
 /// A tool as its caller knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +63,7 @@ pub(crate) struct OfferedTool {
     pub(crate) custom: bool,
 }
 
-impl Offered {
+impl OfferedTools {
     /// What a tool that the model called is; a function where it was not offered.
     pub(crate) fn get(&self, name: &str) -> OfferedTool {
         let unknown = || OfferedTool { name: name.to_owned(), namespace: None, custom: false };
@@ -78,7 +78,7 @@ impl Offered {
     }
 }
 
-impl Request {
+impl UndecodedRequest {
     pub(crate) fn read(body: &[u8]) -> Result<Self, Problem> {
         Self::read_by(body, RESPONSE_FIELDS)
     }
@@ -109,7 +109,7 @@ impl Request {
     ///
     /// # Errors
     /// [`Code::NotFound`] with the first reference whose item is not there.
-    pub(crate) fn put_in(&mut self, items: &HashMap<String, Value>) -> Result<(), Problem> {
+    pub(crate) fn replace_references(&mut self, items: &HashMap<String, Value>) -> Result<(), Problem> {
         let Value::Array(input) = &mut self.wire.input else { return Ok(()) };
         let mut changed = false;
         for (index, item) in input.iter_mut().enumerate() {
@@ -130,13 +130,13 @@ impl Request {
     }
 
     /// Whether it is to be kept, and whether it is to go on by itself.
-    pub(crate) fn kept(&self) -> (bool, bool) {
+    pub(crate) fn store_and_background(&self) -> (bool, bool) {
         (self.wire.store != Some(false), self.wire.background == Some(true))
     }
 
     /// Makes a task of it, after the items `earlier`.
-    pub(crate) fn decode(self, earlier: Vec<InputItem>, id: TaskId) -> Result<Read, Problem> {
-        let (store, background) = self.kept();
+    pub(crate) fn decode(self, earlier: Vec<InputItem>, id: TaskId) -> Result<ResponsesInput, Problem> {
+        let (store, background) = self.store_and_background();
         let Self { wire, raw, mut ignored } = self;
         if background && !store {
             return Err(Problem::invalid("background", "needs `store`: nobody could fetch it"));
@@ -145,15 +145,15 @@ impl Request {
         if tokens_max == Some(0) {
             return Err(Problem::invalid("max_output_tokens", "must be at least 1"));
         }
-        let metadata = checked_metadata(wire.metadata.unwrap_or_default())?;
+        let metadata = check_metadata(wire.metadata.unwrap_or_default())?;
         let top = top_logprobs("top_logprobs", wire.top_logprobs.unwrap_or(0))?;
-        let told = wire.include.iter().any(|wanted| wanted == LOGPROBS);
-        if top > 0 && !told {
+        let includes_logprobs = wire.include.iter().any(|name| name == LOGPROBS);
+        if top > 0 && !includes_logprobs {
             return Err(Problem::invalid("top_logprobs", format!("needs `{LOGPROBS}` in `include`")));
         }
-        ignored.extend(wire.include.iter().filter(|wanted| *wanted != LOGPROBS).map(|wanted| {
-            let wanted: String = wanted.chars().filter(char::is_ascii_graphic).take(40).collect();
-            format!("include.{wanted}")
+        ignored.extend(wire.include.iter().filter(|name| *name != LOGPROBS).map(|name| {
+            let name: String = name.chars().filter(char::is_ascii_graphic).take(40).collect();
+            format!("include.{name}")
         }));
         let sampling = Sampling {
             temperature: in_range("temperature", wire.temperature, 0.0, 2.0)?,
@@ -162,7 +162,7 @@ impl Request {
             tokens_max: tokens_max.unwrap_or(0),
             strict: wire.text.as_ref().and_then(|text| text.format.as_ref()?.strict) == Some(true),
             constraint: wire.text.and_then(|text| text.format).map(constraint).transpose()?.flatten(),
-            logprobs: told.then_some(top),
+            logprobs: includes_logprobs.then_some(top),
             ..Sampling::default()
         };
         let input = items(wire.input)?;
@@ -175,7 +175,7 @@ impl Request {
         }
         let model = model_or(wire.model, DEFAULT_CHAT);
         let truncation = truncation(wire.truncation.as_deref())?;
-        let told_again = |field: &str, usual: Value| raw.get(field).cloned().unwrap_or(usual);
+        let echo_field = |field: &str, usual: Value| raw.get(field).cloned().unwrap_or(usual);
         let response = Response {
             id: id_of(id),
             object: "response".into(),
@@ -194,16 +194,16 @@ impl Request {
             previous_response_id: wire.previous_response_id,
             store,
             temperature: wire.temperature,
-            text: told_again("text", json!({ "format": { "type": "text" } })),
-            tool_choice: told_again("tool_choice", json!("auto")),
-            tools: told_again("tools", json!([])),
+            text: echo_field("text", json!({ "format": { "type": "text" } })),
+            tool_choice: echo_field("tool_choice", json!("auto")),
+            tools: echo_field("tools", json!([])),
             top_logprobs: top,
             top_p: wire.top_p,
             truncation,
             usage: None,
             timings: None,
         };
-        let wanted = Wanted {
+        let generation = GenerationRequest {
             id,
             model,
             constraint_field: "text.format",
@@ -214,11 +214,11 @@ impl Request {
             include_usage: true,
             ignored,
         };
-        let input = match told_again("input", json!([])) {
+        let input = match echo_field("input", json!([])) {
             Value::String(text) => json!([{ "type": "message", "role": "user", "content": text }]),
             items => items,
         };
-        Ok(Read { wanted, response, tools: offered, input: input.to_string(), truncation })
+        Ok(ResponsesInput { generation, response, tools: offered, input: input.to_string(), truncation })
     }
 }
 
@@ -261,7 +261,7 @@ fn truncation(named: Option<&str>) -> Result<Truncation, Problem> {
     }
 }
 
-fn checked_metadata(metadata: Map<String, Value>) -> Result<Map<String, Value>, Problem> {
+fn check_metadata(metadata: Map<String, Value>) -> Result<Map<String, Value>, Problem> {
     if metadata.len() > METADATA_PAIRS_MAX {
         let reason = format!("has {} pairs; {METADATA_PAIRS_MAX} at most", metadata.len());
         return Err(Problem::invalid("metadata", reason));
@@ -306,22 +306,22 @@ fn chat(
             format!("holds more than {ITEMS_MAX} items, with those before"),
         ));
     }
-    let mut turns = Turns::default();
+    let mut builder = MessageBuilder::default();
     if let Some(instructions) = instructions {
-        turns.say("system", instructions);
+        builder.add_text("system", instructions);
     }
     for item in earlier {
         if item.status.as_deref() != Some("incomplete") || item.call_id.is_none() {
-            add(&mut turns, "previous_response_id", item)?;
+            add(&mut builder, "previous_response_id", item)?;
         }
     }
     for (index, item) in input.into_iter().enumerate() {
-        add(&mut turns, &format!("input[{index}]"), item)?;
+        add(&mut builder, &format!("input[{index}]"), item)?;
     }
-    Ok(Chat::from(turns.said))
+    Ok(Chat::from(builder.messages))
 }
 
-fn add(turns: &mut Turns, field: &str, item: InputItem) -> Result<(), Problem> {
+fn add(builder: &mut MessageBuilder, field: &str, item: InputItem) -> Result<(), Problem> {
     let kind = item.kind.as_deref().unwrap_or("message");
     let missing = |name: &str| Problem::invalid(format!("{field}.{name}"), "is missing");
     match kind {
@@ -336,24 +336,24 @@ fn add(turns: &mut Turns, field: &str, item: InputItem) -> Result<(), Problem> {
                 }
             };
             let content = item.content.ok_or_else(|| missing("content"))?;
-            turns.say(role, texts(&format!("{field}.content"), content)?);
+            builder.add_text(role, texts(&format!("{field}.content"), content)?);
         }
         "function_call" | "custom_tool_call" => {
             let id = item.call_id.ok_or_else(|| missing("call_id"))?;
             let name = item.name.ok_or_else(|| missing("name"))?;
             let arguments = if kind == "function_call" {
-                turns::arguments(item.arguments.unwrap_or_default())
+                message_builder::arguments(item.arguments.unwrap_or_default())
             } else {
                 custom_tools::arguments(&item.input.ok_or_else(|| missing("input"))?)
             };
-            turns.call(ToolCall { id, name: full_name(item.namespace.as_deref(), &name), arguments });
+            builder.add_call(ToolCall { id, name: full_name(item.namespace.as_deref(), &name), arguments });
         }
         "function_call_output" | "custom_tool_call_output" => {
             let id = item.call_id.ok_or_else(|| missing("call_id"))?;
             let output = item.output.ok_or_else(|| missing("output"))?;
-            turns.result(format!("{field}.call_id"), id, texts(&format!("{field}.output"), output)?)?;
+            builder.add_result(format!("{field}.call_id"), id, texts(&format!("{field}.output"), output)?)?;
         }
-        "reasoning" => turns.think(reasoning(item.content, item.summary)),
+        "reasoning" => builder.add_reasoning(reasoning(item.content, item.summary)),
         "item_reference" => {
             return Err(Problem::invalid(format!("{field}.id"), "must be the id of an item"));
         }
@@ -410,8 +410,8 @@ pub(super) fn full_name(namespace: Option<&str>, name: &str) -> String {
 }
 
 /// Offers the tools that the caller runs; those that OpenAI's servers would run are left out and named.
-fn tools(chat: &mut Chat, tools: Vec<Tool>, ignored: &mut Vec<String>) -> Result<Offered, Problem> {
-    let mut offered = Offered::default();
+fn tools(chat: &mut Chat, tools: Vec<Tool>, ignored: &mut Vec<String>) -> Result<OfferedTools, Problem> {
+    let mut offered = OfferedTools::default();
     for (index, tool) in tools.into_iter().enumerate() {
         let field = format!("tools[{index}]");
         match tool.kind.as_str() {
@@ -434,7 +434,7 @@ fn tools(chat: &mut Chat, tools: Vec<Tool>, ignored: &mut Vec<String>) -> Result
 
 fn offer(
     chat: &mut Chat,
-    offered: &mut Offered,
+    offered: &mut OfferedTools,
     field: &str,
     namespace: Option<&str>,
     tool: Tool,
@@ -463,7 +463,7 @@ fn offer(
     Ok(())
 }
 
-fn choose(chat: &mut Chat, offered: &Offered, choice: Option<ToolChoice>) -> Result<(), Problem> {
+fn choose(chat: &mut Chat, offered: &OfferedTools, choice: Option<ToolChoice>) -> Result<(), Problem> {
     let full =
         |tool: &NamedTool| full_name(tool.namespace.as_deref(), tool.name.as_deref().unwrap_or_default());
     match choice {

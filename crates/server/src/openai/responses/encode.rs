@@ -13,7 +13,7 @@ use lar_engines::chat_format::CallPart;
 use lar_engines::driver::{FinishReason, TokenLogprobs};
 use lar_gateway::{End, TaskEvent};
 
-use super::decode::{Offered, OfferedTool};
+use super::decode::{OfferedTool, OfferedTools};
 use crate::openai::custom_tools;
 use crate::openai::sampling::{timings, top_logprob};
 
@@ -21,17 +21,17 @@ use crate::openai::sampling::{timings, top_logprob};
 pub(crate) struct Encoder {
     task: TaskId,
     pub(crate) response: Response,
-    tools: Offered,
-    open: Option<Open>,
+    tools: OfferedTools,
+    open: Option<OpenItem>,
     /// Of the model's thinking, tokens so far.
-    thought: u64,
-    numbered: u64,
+    reasoning_tokens_so_far: u64,
+    next_sequence_number: u64,
     events: VecDeque<StreamEvent>,
 }
 
 /// What is being written: the last item of the output.
 #[derive(Debug)]
-enum Open {
+enum OpenItem {
     Thinking(String),
     Text(String, Vec<TokenLogprob>),
     Call { index: usize, tool: OfferedTool, call_id: String, arguments: String },
@@ -39,11 +39,18 @@ enum Open {
 
 impl Encoder {
     /// An encoder of `task` that begins with `response`, whose output is empty.
-    pub(crate) fn new(task: TaskId, response: Response, tools: Offered) -> Self {
-        let mut encoder =
-            Self { task, response, tools, open: None, thought: 0, numbered: 0, events: VecDeque::new() };
+    pub(crate) fn new(task: TaskId, response: Response, tools: OfferedTools) -> Self {
+        let mut encoder = Self {
+            task,
+            response,
+            tools,
+            open: None,
+            reasoning_tokens_so_far: 0,
+            next_sequence_number: 0,
+            events: VecDeque::new(),
+        };
         let response = encoder.snapshot();
-        encoder.tell(EventKind::Created { response });
+        encoder.push_event(EventKind::Created { response });
         encoder
     }
 
@@ -53,17 +60,17 @@ impl Encoder {
     }
 
     /// Takes in what happens. Queued changes of place are told as one.
-    pub(crate) fn hear(&mut self, event: TaskEvent) {
+    pub(crate) fn handle_event(&mut self, event: TaskEvent) {
         match event {
             TaskEvent::Queued { .. } if self.response.status != Status::Queued => {
                 self.response.status = Status::Queued;
                 let response = self.snapshot();
-                self.tell(EventKind::Queued { response });
+                self.push_event(EventKind::Queued { response });
             }
             TaskEvent::Started { .. } => {
                 self.response.status = Status::InProgress;
                 let response = self.snapshot();
-                self.tell(EventKind::InProgress { response });
+                self.push_event(EventKind::InProgress { response });
             }
             TaskEvent::Token { text, logprobs, .. } if !(text.is_empty() && logprobs.is_empty()) => {
                 self.text(&text, &logprobs);
@@ -72,7 +79,7 @@ impl Encoder {
             TaskEvent::Call(part) => self.call(part),
             TaskEvent::End(end) => self.end(&end),
             TaskEvent::Error(problem) => self.fail(&problem),
-            TaskEvent::Cancelled => self.cancelled(),
+            TaskEvent::Cancelled => self.cancel(),
             TaskEvent::Queued { .. }
             | TaskEvent::Prefilling(_)
             | TaskEvent::Token { .. }
@@ -82,7 +89,7 @@ impl Encoder {
     }
 
     /// Ends it as failed after all, before its last event was told.
-    pub(crate) fn take_back(&mut self, problem: &Problem) {
+    pub(crate) fn fail_before_end(&mut self, problem: &Problem) {
         self.response.status = Status::Failed;
         self.response.error = Some(failure(problem));
         let response = self.snapshot();
@@ -101,9 +108,9 @@ impl Encoder {
         !matches!(self.response.status, Status::Queued | Status::InProgress)
     }
 
-    fn tell(&mut self, kind: EventKind) {
-        self.events.push_back(StreamEvent { kind, sequence_number: self.numbered });
-        self.numbered += 1;
+    fn push_event(&mut self, kind: EventKind) {
+        self.events.push_back(StreamEvent { kind, sequence_number: self.next_sequence_number });
+        self.next_sequence_number += 1;
     }
 
     fn snapshot(&self) -> Box<Response> {
@@ -111,28 +118,28 @@ impl Encoder {
     }
 
     /// The place of the item that is being written.
-    fn place(&self) -> usize {
+    fn item_index(&self) -> usize {
         self.response.output.len().saturating_sub(1)
     }
 
     /// A name for the item at `place`.
-    fn item_id(&self, prefix: &str, place: usize) -> String {
-        format!("{prefix}_{:032x}{place:04x}", self.task.as_u128())
+    fn item_id(&self, prefix: &str, item_index: usize) -> String {
+        format!("{prefix}_{:032x}{item_index:04x}", self.task.as_u128())
     }
 
-    fn begin(&mut self, open: Open, item: OutputItem, part: Option<OutputPart>) {
+    fn begin(&mut self, open: OpenItem, item: OutputItem, part: Option<OutputPart>) {
         self.open = Some(open);
         self.response.output.push(item.clone());
-        let output_index = self.place();
+        let output_index = self.item_index();
         let item_id = id(&item).to_owned();
-        self.tell(EventKind::ItemAdded { output_index, item });
+        self.push_event(EventKind::ItemAdded { output_index, item });
         if let Some(part) = part {
-            self.tell(EventKind::PartAdded { item_id, output_index, content_index: 0, part });
+            self.push_event(EventKind::PartAdded { item_id, output_index, content_index: 0, part });
         }
     }
 
     fn text(&mut self, delta: &str, logprobs: &[TokenLogprobs]) {
-        if !matches!(self.open, Some(Open::Text(..))) {
+        if !matches!(self.open, Some(OpenItem::Text(..))) {
             self.close(Status::Completed);
             let id = self.item_id("msg", self.response.output.len());
             let item = OutputItem::Message {
@@ -141,15 +148,19 @@ impl Encoder {
                 role: "assistant".into(),
                 content: Vec::new(),
             };
-            self.begin(Open::Text(String::new(), Vec::new()), item, Some(said(String::new(), Vec::new())));
+            self.begin(
+                OpenItem::Text(String::new(), Vec::new()),
+                item,
+                Some(text_part(String::new(), Vec::new())),
+            );
         }
-        let logprobs: Vec<TokenLogprob> = logprobs.iter().map(told).collect();
-        if let Some(Open::Text(text, all)) = &mut self.open {
+        let logprobs: Vec<TokenLogprob> = logprobs.iter().map(logprob_to_wire).collect();
+        if let Some(OpenItem::Text(text, all)) = &mut self.open {
             text.push_str(delta);
             all.extend(logprobs.iter().cloned());
         }
-        let (output_index, item_id) = (self.place(), self.item_id("msg", self.place()));
-        self.tell(EventKind::TextDelta {
+        let (output_index, item_id) = (self.item_index(), self.item_id("msg", self.item_index()));
+        self.push_event(EventKind::TextDelta {
             item_id,
             output_index,
             content_index: 0,
@@ -159,53 +170,53 @@ impl Encoder {
     }
 
     fn thinking(&mut self, delta: &str, tokens: u64) {
-        self.thought = tokens;
-        if !matches!(self.open, Some(Open::Thinking(_))) {
+        self.reasoning_tokens_so_far = tokens;
+        if !matches!(self.open, Some(OpenItem::Thinking(_))) {
             self.close(Status::Completed);
             let id = self.item_id("rs", self.response.output.len());
             let (summary, content) = (Vec::new(), Vec::new());
             let item = OutputItem::Reasoning { id, status: Status::InProgress, summary, content };
             let part = OutputPart::ReasoningText { text: String::new() };
-            self.begin(Open::Thinking(String::new()), item, Some(part));
+            self.begin(OpenItem::Thinking(String::new()), item, Some(part));
         }
-        if let Some(Open::Thinking(text)) = &mut self.open {
+        if let Some(OpenItem::Thinking(text)) = &mut self.open {
             text.push_str(delta);
         }
-        let (output_index, item_id) = (self.place(), self.item_id("rs", self.place()));
+        let (output_index, item_id) = (self.item_index(), self.item_id("rs", self.item_index()));
         let delta = delta.to_owned();
-        self.tell(EventKind::ReasoningDelta { item_id, output_index, content_index: 0, delta });
+        self.push_event(EventKind::ReasoningDelta { item_id, output_index, content_index: 0, delta });
     }
 
     fn call(&mut self, part: CallPart) {
-        if !matches!(self.open, Some(Open::Call { index, .. }) if index == part.index) {
+        if !matches!(self.open, Some(OpenItem::Call { index, .. }) if index == part.index) {
             self.close(Status::Completed);
             let tool = self.tools.get(part.name.as_deref().unwrap_or_default());
             let call_id = format!("call_{:032x}{:04x}", self.task.as_u128(), part.index);
-            let place = self.response.output.len();
-            let item = self.called(&tool, place, call_id.clone(), Status::InProgress, "");
-            let open = Open::Call { index: part.index, tool, call_id, arguments: String::new() };
+            let item_index = self.response.output.len();
+            let item = self.call_item(&tool, item_index, call_id.clone(), Status::InProgress, "");
+            let open = OpenItem::Call { index: part.index, tool, call_id, arguments: String::new() };
             self.begin(open, item, None);
         }
-        let Some(Open::Call { tool, arguments, .. }) = &mut self.open else { return };
+        let Some(OpenItem::Call { tool, arguments, .. }) = &mut self.open else { return };
         arguments.push_str(&part.arguments);
         // A custom tool's text is told whole: it is written inside of arguments.
         if !tool.custom && !part.arguments.is_empty() {
-            let (output_index, item_id) = (self.place(), self.item_id("fc", self.place()));
-            self.tell(EventKind::ArgumentsDelta { item_id, output_index, delta: part.arguments });
+            let (output_index, item_id) = (self.item_index(), self.item_id("fc", self.item_index()));
+            self.push_event(EventKind::ArgumentsDelta { item_id, output_index, delta: part.arguments });
         }
     }
 
-    fn called(
+    fn call_item(
         &self,
         tool: &OfferedTool,
-        place: usize,
+        item_index: usize,
         call_id: String,
         status: Status,
         arguments: &str,
     ) -> OutputItem {
         let OfferedTool { name, namespace, custom } = tool.clone();
         if custom {
-            let id = self.item_id("ctc", place);
+            let id = self.item_id("ctc", item_index);
             return OutputItem::CustomToolCall {
                 id,
                 status,
@@ -215,27 +226,27 @@ impl Encoder {
                 input: custom_tools::input(arguments),
             };
         }
-        let (id, arguments) = (self.item_id("fc", place), arguments.to_owned());
+        let (id, arguments) = (self.item_id("fc", item_index), arguments.to_owned());
         OutputItem::FunctionCall { id, status, call_id, name, namespace, arguments }
     }
 
     /// Ends the item that is being written.
     fn close(&mut self, status: Status) {
-        let (output_index, content_index) = (self.place(), 0);
+        let (output_index, content_index) = (self.item_index(), 0);
         let item = match self.open.take() {
             None => return,
-            Some(Open::Text(text, logprobs)) => {
+            Some(OpenItem::Text(text, logprobs)) => {
                 let item_id = self.item_id("msg", output_index);
-                self.tell(EventKind::TextDone {
+                self.push_event(EventKind::TextDone {
                     item_id: item_id.clone(),
                     output_index,
                     content_index,
                     text: text.clone(),
                     logprobs: logprobs.clone(),
                 });
-                let part = said(text, logprobs);
+                let part = text_part(text, logprobs);
                 let content = vec![part.clone()];
-                self.tell(EventKind::PartDone {
+                self.push_event(EventKind::PartDone {
                     item_id: item_id.clone(),
                     output_index,
                     content_index,
@@ -243,9 +254,9 @@ impl Encoder {
                 });
                 OutputItem::Message { id: item_id, status, role: "assistant".into(), content }
             }
-            Some(Open::Thinking(text)) => {
+            Some(OpenItem::Thinking(text)) => {
                 let item_id = self.item_id("rs", output_index);
-                self.tell(EventKind::ReasoningDone {
+                self.push_event(EventKind::ReasoningDone {
                     item_id: item_id.clone(),
                     output_index,
                     content_index,
@@ -253,7 +264,7 @@ impl Encoder {
                 });
                 let part = OutputPart::ReasoningText { text };
                 let content = vec![part.clone()];
-                self.tell(EventKind::PartDone {
+                self.push_event(EventKind::PartDone {
                     item_id: item_id.clone(),
                     output_index,
                     content_index,
@@ -261,21 +272,21 @@ impl Encoder {
                 });
                 OutputItem::Reasoning { id: item_id, status, summary: Vec::new(), content }
             }
-            Some(Open::Call { tool, call_id, arguments, .. }) => {
-                let item = self.called(&tool, output_index, call_id, status, &arguments);
+            Some(OpenItem::Call { tool, call_id, arguments, .. }) => {
+                let item = self.call_item(&tool, output_index, call_id, status, &arguments);
                 let item_id = id(&item).to_owned();
                 match &item {
                     OutputItem::CustomToolCall { input, .. } => {
                         let input = input.clone();
                         let delta = input.clone();
-                        self.tell(EventKind::CustomInputDelta {
+                        self.push_event(EventKind::CustomInputDelta {
                             item_id: item_id.clone(),
                             output_index,
                             delta,
                         });
-                        self.tell(EventKind::CustomInputDone { item_id, output_index, input });
+                        self.push_event(EventKind::CustomInputDone { item_id, output_index, input });
                     }
-                    _ => self.tell(EventKind::ArgumentsDone {
+                    _ => self.push_event(EventKind::ArgumentsDone {
                         item_id,
                         output_index,
                         name: tool.name,
@@ -288,7 +299,7 @@ impl Encoder {
         if let Some(last) = self.response.output.last_mut() {
             *last = item.clone();
         }
-        self.tell(EventKind::ItemDone { output_index, item });
+        self.push_event(EventKind::ItemDone { output_index, item });
     }
 
     fn end(&mut self, end: &End) {
@@ -301,7 +312,7 @@ impl Encoder {
                 cache_write_tokens: 0,
             },
             output_tokens: end.tokens_out,
-            output_tokens_details: OutputTokensDetails { reasoning_tokens: self.thought },
+            output_tokens_details: OutputTokensDetails { reasoning_tokens: self.reasoning_tokens_so_far },
             total_tokens: end.tokens_in + end.tokens_out,
         });
         self.response.timings = timings([end]);
@@ -309,12 +320,12 @@ impl Encoder {
             self.response.incomplete_details = Some(IncompleteDetails { reason: "max_output_tokens".into() });
             self.response.status = Status::Incomplete;
             let response = self.snapshot();
-            return self.tell(EventKind::Incomplete { response });
+            return self.push_event(EventKind::Incomplete { response });
         }
         self.response.completed_at = Some(Timestamp::now().as_seconds());
         self.response.status = Status::Completed;
         let response = self.snapshot();
-        self.tell(EventKind::Completed { response });
+        self.push_event(EventKind::Completed { response });
     }
 
     fn fail(&mut self, problem: &Problem) {
@@ -322,15 +333,15 @@ impl Encoder {
         self.response.status = Status::Failed;
         self.response.error = Some(failure(problem));
         let response = self.snapshot();
-        self.tell(EventKind::Failed { response });
+        self.push_event(EventKind::Failed { response });
     }
 
     /// OpenAI has no event for it: the stream ends with a response that says so.
-    fn cancelled(&mut self) {
+    fn cancel(&mut self) {
         self.close(Status::Incomplete);
         self.response.status = Status::Cancelled;
         let response = self.snapshot();
-        self.tell(EventKind::Incomplete { response });
+        self.push_event(EventKind::Incomplete { response });
     }
 }
 
@@ -344,11 +355,11 @@ pub(crate) fn failure(problem: &Problem) -> ResponseError {
     ResponseError { code: code.into(), message: problem.detail.clone() }
 }
 
-fn said(text: String, logprobs: Vec<TokenLogprob>) -> OutputPart {
+fn text_part(text: String, logprobs: Vec<TokenLogprob>) -> OutputPart {
     OutputPart::OutputText { text, annotations: Vec::new(), logprobs }
 }
 
-fn told(token: &TokenLogprobs) -> TokenLogprob {
+fn logprob_to_wire(token: &TokenLogprobs) -> TokenLogprob {
     TokenLogprob {
         chosen: top_logprob(&token.chosen),
         top_logprobs: token.top.iter().map(top_logprob).collect(),

@@ -11,17 +11,17 @@ use lar_store::{Response as Stored, Store};
 
 use super::encode::Encoder;
 use crate::errors::{Audience, redact};
-use crate::generate::Begun;
+use crate::generate::AnswerStream;
 use crate::sse;
 
 /// Keeps a response at its end.
-pub(crate) struct Keep {
+pub(crate) struct StoreOnEnd {
     store: Store,
     request_id: Option<Arc<str>>,
     stored: Box<dyn FnOnce(&Response) -> Stored + Send>,
 }
 
-impl Keep {
+impl StoreOnEnd {
     pub(crate) fn new(
         store: Store,
         request_id: Option<Arc<str>>,
@@ -46,28 +46,32 @@ impl Keep {
 }
 
 /// A response that is followed while it is written.
-pub(crate) struct Stream {
-    begun: Begun,
+pub(crate) struct ResponseStream {
+    answer_stream: AnswerStream,
     encoder: Encoder,
-    keep: Option<Keep>,
+    store_on_end: Option<StoreOnEnd>,
     /// The response on its way to the disk.
-    keeping: Option<BoxFuture<'static, Result<(), Problem>>>,
+    storing: Option<BoxFuture<'static, Result<(), Problem>>>,
     /// Events up to this number were told before.
-    told: Option<u64>,
+    starting_after: Option<u64>,
 }
 
-impl Stream {
-    pub(crate) fn new(begun: Begun, encoder: Encoder, keep: Option<Keep>) -> Self {
-        Self { begun, encoder, keep, keeping: None, told: None }
+impl ResponseStream {
+    pub(crate) fn new(
+        answer_stream: AnswerStream,
+        encoder: Encoder,
+        store_on_end: Option<StoreOnEnd>,
+    ) -> Self {
+        Self { answer_stream, encoder, store_on_end, storing: None, starting_after: None }
     }
 
     /// Leaves out the events up to the one with this number.
-    pub(crate) fn after(self, told: Option<u64>) -> Self {
-        Self { told, ..self }
+    pub(crate) fn after(self, starting_after: Option<u64>) -> Self {
+        Self { starting_after, ..self }
     }
 
     fn encode(&self, event: &StreamEvent) -> Option<String> {
-        if self.told.is_some_and(|told| event.sequence_number <= told) {
+        if self.starting_after.is_some_and(|starting_after| event.sequence_number <= starting_after) {
             return None;
         }
         let data = serde_json::to_string(event).unwrap_or_default();
@@ -75,14 +79,14 @@ impl Stream {
     }
 }
 
-impl sse::Source for Stream {
+impl sse::Source for ResponseStream {
     async fn next(&mut self) -> Option<String> {
         loop {
-            if let Some(keeping) = &mut self.keeping {
-                let kept = keeping.await;
-                self.keeping = None;
+            if let Some(storing) = &mut self.storing {
+                let kept = storing.await;
+                self.storing = None;
                 if let Err(problem) = kept {
-                    self.encoder.take_back(&problem);
+                    self.encoder.fail_before_end(&problem);
                 }
             }
             if let Some(event) = self.encoder.next() {
@@ -94,9 +98,9 @@ impl sse::Source for Stream {
             if self.encoder.is_over() {
                 return None;
             }
-            let (_, event) = self.begun.next().await?;
+            let (_, event) = self.answer_stream.next().await?;
             if let TaskEvent::Queued { position, predicted_start_ms, .. } = &event
-                && self.told.is_none()
+                && self.starting_after.is_none()
                 && self.encoder.is_queued()
             {
                 // Clients and proxies learn that it is alive; a comment is no event to them.
@@ -104,11 +108,11 @@ impl sse::Source for Stream {
                     ": queued, position {position}, starts in about {predicted_start_ms} ms\n\n"
                 ));
             }
-            self.encoder.hear(event);
+            self.encoder.handle_event(event);
             if self.encoder.is_over()
-                && let Some(keep) = self.keep.take()
+                && let Some(store_on_end) = self.store_on_end.take()
             {
-                self.keeping = Some(keep.store(&self.encoder.response));
+                self.storing = Some(store_on_end.store(&self.encoder.response));
             }
         }
     }

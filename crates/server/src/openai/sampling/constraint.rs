@@ -49,7 +49,10 @@ pub(super) fn read(wire: &mut Wire) -> Result<Option<Constraint>, Problem> {
             "json_schema",
             wire.json_schema.take().map(|schema| json_schema("json_schema", &schema)).transpose()?,
         ),
-        ("structured_outputs", wire.structured_outputs.take().map(structured).transpose()?.flatten()),
+        (
+            "structured_outputs",
+            wire.structured_outputs.take().map(read_structured_outputs).transpose()?.flatten(),
+        ),
         ("guided_json", wire.guided_json.take().map(|schema| json("guided_json", schema)).transpose()?),
         (
             "guided_regex",
@@ -70,7 +73,7 @@ pub(super) fn read(wire: &mut Wire) -> Result<Option<Constraint>, Problem> {
     Ok(first.map(|(_, constraint)| constraint))
 }
 
-fn structured(wire: StructuredOutputs) -> Result<Option<Constraint>, Problem> {
+fn read_structured_outputs(wire: StructuredOutputs) -> Result<Option<Constraint>, Problem> {
     let within = |name: &str| format!("structured_outputs.{name}");
     if wire.structural_tag.is_some() {
         return Err(Problem::about(
@@ -151,12 +154,12 @@ fn choice(field: &str, texts: &[String]) -> Result<Constraint, Problem> {
     if texts.iter().any(String::is_empty) {
         return Err(Problem::invalid(field, "must not hold an empty text"));
     }
-    let texts: Vec<String> = texts.iter().map(|text| quoted(text)).collect();
+    let texts: Vec<String> = texts.iter().map(|text| quote(text)).collect();
     Ok(Constraint::Gbnf(format!("root ::= {}", texts.join(" | "))))
 }
 
 /// A text as GBNF quotes it.
-fn quoted(text: &str) -> String {
+fn quote(text: &str) -> String {
     let mut quoted = String::from("\"");
     for character in text.chars() {
         match character {
@@ -191,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_vllm_s_clients_ask_for_becomes_a_constraint() {
+    fn constraint_fields_of_vllm_become_constraints() {
         let schema = json!({ "type": "object" });
         let by_schema = || Ok(Some(Constraint::JsonSchema(schema.to_string())));
         let gbnf = |source: &str| Ok(Some(Constraint::Gbnf(source.into())));
@@ -216,8 +219,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_constraint_or_more_than_one_is_refused_by_name() {
-        for (body, told) in [
+    fn invalid_or_several_constraints_are_refused_with_their_field() {
+        for (body, expected) in [
             (
                 json!({ "guided_json": {}, "grammar": "x" }),
                 "`grammar` cannot be used together with `guided_json`",
@@ -238,7 +241,7 @@ mod tests {
                 "`structured_outputs.structural_tag` is not supported here",
             ),
         ] {
-            assert_eq!(of(body.clone()), Err(told.to_owned()), "{body}");
+            assert_eq!(of(body.clone()), Err(expected.to_owned()), "{body}");
         }
         assert_eq!(
             field(&json!({ "guided_regex": "a", "grammar": null }), "response_format"),

@@ -43,7 +43,7 @@ fn a_linked_database_is_restored_where_it_lies_and_the_link_stays() {
     fs::write(disk.join("other"), "another's").unwrap();
     symlink("../disk/main.db", data.join(DATABASE)).unwrap();
 
-    let restored = restore(&file, &data, Settings::Leave).unwrap();
+    let restored = restore(&file, &data, SettingsPolicy::Leave).unwrap();
     assert_eq!(fs::read_link(data.join(DATABASE)).unwrap(), Path::new("../disk/main.db"));
     assert_eq!(restored.database, disk.join("main.db"));
     let (beside, there) = (restored.aside.unwrap(), restored.database_aside.unwrap());
@@ -77,7 +77,7 @@ fn a_link_that_leads_nowhere_is_put_aside_and_still_says_where_it_led() {
     let data = at.join("data");
     fs::create_dir(&data).unwrap();
     symlink("../away/lar.db", data.join(DATABASE)).unwrap();
-    let restored = restore(&file, &data, Settings::Leave).unwrap();
+    let restored = restore(&file, &data, SettingsPolicy::Leave).unwrap();
     assert_eq!(restored.database, data.join(DATABASE));
     assert!(data.join(DATABASE).symlink_metadata().unwrap().is_file());
     let led = fs::read_link(restored.aside.unwrap().join(DATABASE)).unwrap();
@@ -91,7 +91,7 @@ fn a_link_to_a_device_is_refused_and_nothing_is_moved() {
     let data = folder.path().join("data");
     fs::create_dir(&data).unwrap();
     symlink("/dev/zero", data.join(DATABASE)).unwrap();
-    let refused = restore(&file, &data, Settings::Leave).unwrap_err();
+    let refused = restore(&file, &data, SettingsPolicy::Leave).unwrap_err();
     assert!(matches!(refused, Error::Unusable { .. }), "{refused:?}");
     assert_eq!(names(&data), [DATABASE]);
 }
@@ -131,7 +131,7 @@ fn a_restore_that_fails_between_two_moves_puts_everything_back() {
     }
     symlink(disk.join("main.db"), data.join(DATABASE)).unwrap();
 
-    let (_, reason, step) = unusable(restore(&file, &data, Settings::Leave).unwrap_err());
+    let (_, reason, step) = unusable(restore(&file, &data, SettingsPolicy::Leave).unwrap_err());
     assert!(
         reason.ends_with("; what had been moved is back in its place, and nothing is changed"),
         "{reason}"
@@ -181,7 +181,7 @@ fn what_cannot_be_put_back_is_named_and_the_unpacked_backup_stays_as_a_sign() {
     // A start is refused: there is no database, and the folder of the restore.
     assert!(!data.join(DATABASE).exists());
     assert_eq!(find_unfinished_restores(&data), [left]);
-    restore(&file, &data, Settings::Leave).unwrap();
+    restore(&file, &data, SettingsPolicy::Leave).unwrap();
     assert_eq!(fs::read_to_string(data.join("secret.key")).unwrap(), "restored");
     assert_eq!(fs::read_to_string(aside.join(DATABASE)).unwrap(), "old lar.db");
     assert_eq!(find_unfinished_restores(&data), Vec::<PathBuf>::new());
@@ -207,10 +207,10 @@ fn a_restore_after_a_killed_one_of_a_linked_database_goes_where_the_link_leads()
 
         // What fails before it has unpacked anything changes nothing of that.
         fs::write(at.join("none.tar"), "no backup").unwrap();
-        restore(&at.join("none.tar"), &data, Settings::Leave).unwrap_err();
+        restore(&at.join("none.tar"), &data, SettingsPolicy::Leave).unwrap_err();
         assert_eq!(find_unfinished_restores(&data), [unpacked[0].clone()], "{first}");
 
-        let restored = restore(&file, &data, Settings::Leave).unwrap();
+        let restored = restore(&file, &data, SettingsPolicy::Leave).unwrap();
         assert_eq!(restored.database, disk.join("main.db"), "{first}");
         assert_eq!((restored.aside, restored.database_aside), (None, None));
         assert_eq!(fs::read_link(data.join(DATABASE)).unwrap(), Path::new(first));
@@ -229,7 +229,7 @@ fn a_restore_after_a_killed_one_of_a_linked_database_is_refused_while_its_disk_i
     fs::create_dir_all(data.join("restore.partial")).unwrap();
     fs::write(data.join("restore.partial/secret.key"), "left").unwrap();
     symlink("../away/main.db", &link).unwrap();
-    let (path, reason, step) = unusable(restore(&file, &data, Settings::Leave).unwrap_err());
+    let (path, reason, step) = unusable(restore(&file, &data, SettingsPolicy::Leave).unwrap_err());
     assert_eq!(path, link);
     assert!(
         reason.ends_with("away/main.db, which is not there, and a restore into that did not end"),
@@ -239,7 +239,7 @@ fn a_restore_after_a_killed_one_of_a_linked_database_is_refused_while_its_disk_i
     assert_eq!(names(&data), [DATABASE, "restore.partial"]);
     // One that was killed while it unpacked into the data directory had moved nothing.
     fs::write(data.join("restore.partial/lar.db"), "left").unwrap();
-    let restored = restore(&file, &data, Settings::Leave).unwrap();
+    let restored = restore(&file, &data, SettingsPolicy::Leave).unwrap();
     assert_eq!(restored.database, link);
     assert!(!link.is_symlink());
 }
@@ -253,13 +253,13 @@ fn a_restore_that_fails_after_a_killed_one_leaves_the_sign_of_that() {
     fs::create_dir_all(&left).unwrap();
     fs::write(left.join(DATABASE), "left").unwrap();
     fs::write(&none, "no backup").unwrap();
-    restore(&none, &data, Settings::Leave).unwrap_err();
+    restore(&none, &data, SettingsPolicy::Leave).unwrap_err();
     assert_eq!(find_unfinished_restores(&data), [left], "no start begins anew");
     // Where the database is there, the killed one had moved nothing.
     fs::write(data.join(DATABASE), "a database").unwrap();
-    restore(&none, &data, Settings::Leave).unwrap_err();
+    restore(&none, &data, SettingsPolicy::Leave).unwrap_err();
     assert_eq!(names(&data), [DATABASE]);
     let file = backup(&at);
-    restore(&file, &data, Settings::Leave).unwrap();
+    restore(&file, &data, SettingsPolicy::Leave).unwrap();
     assert_eq!(find_unfinished_restores(&data), Vec::<PathBuf>::new());
 }

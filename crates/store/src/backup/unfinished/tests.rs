@@ -4,7 +4,7 @@ use std::os::unix::fs::{MetadataExt as _, symlink};
 
 use super::*;
 use crate::Store;
-use crate::backup::{Settings, copy_to, restore, verify};
+use crate::backup::{SettingsPolicy, copy_to, restore, verify};
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()
@@ -41,7 +41,7 @@ fn step_of(refused: Error, at: &Path) -> String {
 }
 
 #[test]
-fn what_killed_restores_left_is_removed_and_no_link_in_its_place_is_followed() {
+fn leftovers_of_killed_restores_are_removed_and_links_are_not_followed() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path().canonicalize().unwrap();
     let (data, disk, other) = (at.join("data"), at.join("disk"), at.join("other"));
@@ -50,7 +50,7 @@ fn what_killed_restores_left_is_removed_and_no_link_in_its_place_is_followed() {
     }
     unpacked(&other);
     symlink("../disk/main.db", data.join(DATABASE)).unwrap();
-    let (here, there) = (data.join(RESTORED), disk.join("main.db.restore.partial"));
+    let (here, there) = (data.join(RESTORE_FOLDER), disk.join("main.db.restore.partial"));
     // Also where the link leads nowhere any more, as a restore leaves it that is killed between two moves.
     for is_there in [true, false] {
         if is_there {
@@ -72,13 +72,13 @@ fn what_killed_restores_left_is_removed_and_no_link_in_its_place_is_followed() {
     assert!(here.is_symlink(), "it is not Lar's");
     let file = at.join("lar.tar");
     backup(&file);
-    let step = step_of(restore(&file, &data, Settings::Leave).unwrap_err(), &here);
+    let step = step_of(restore(&file, &data, SettingsPolicy::Leave).unwrap_err(), &here);
     assert_eq!(step, format!("move it away: mv {0} {0}.away", here.display()));
     assert_eq!(names(&other), [CLIENTS, "lar.db", "lar.db-wal", "secret.key"]);
 }
 
 #[test]
-fn what_a_running_restore_unpacks_is_no_leftover() {
+fn files_of_a_running_restore_are_not_leftovers() {
     let folder = tempfile::tempdir().unwrap();
     let (data, file) = (folder.path().join("data"), folder.path().join("lar.tar"));
     fs::create_dir(&data).unwrap();
@@ -87,14 +87,14 @@ fn what_a_running_restore_unpacks_is_no_leftover() {
     fs::write(running.path.join(DATABASE), "so far").unwrap();
     assert_eq!(find_unfinished_restores(&data), Vec::<PathBuf>::new());
     assert_eq!(remove_unfinished_restores(&data), Vec::<PathBuf>::new());
-    let refused = restore(&file, &data, Settings::Leave).unwrap_err();
+    let refused = restore(&file, &data, SettingsPolicy::Leave).unwrap_err();
     assert_eq!(step_of(refused, &running.path), "wait until that ends");
     assert_eq!(fs::read(running.path.join(DATABASE)).unwrap(), b"so far");
     drop(running);
     assert_eq!(names(&data), Vec::<String>::new());
 
-    unpacked(&data.join(RESTORED));
-    restore(&file, &data, Settings::Leave).unwrap();
+    unpacked(&data.join(RESTORE_FOLDER));
+    restore(&file, &data, SettingsPolicy::Leave).unwrap();
     assert_eq!(names(&data), [CLIENTS, DATABASE, "secret.key"]);
 }
 
@@ -113,14 +113,14 @@ fn a_restore_waits_for_whoever_only_looks_at_what_a_killed_one_left() {
     let folder = tempfile::tempdir().unwrap();
     let (data, file) = (folder.path().join("data"), folder.path().join("lar.tar"));
     backup(&file);
-    unpacked(&data.join(RESTORED));
-    let looking = File::open(data.join(RESTORED)).unwrap();
+    unpacked(&data.join(RESTORE_FOLDER));
+    let looking = File::open(data.join(RESTORE_FOLDER)).unwrap();
     looking.try_lock_shared().unwrap();
     let inode = looking.metadata().unwrap().ino();
-    assert_eq!(find_unfinished_restores(&data), [data.join(RESTORED)], "another one looks, too");
+    assert_eq!(find_unfinished_restores(&data), [data.join(RESTORE_FOLDER)], "another one looks, too");
     let restoring = std::thread::spawn({
         let data = data.clone();
-        move || restore(&file, &data, Settings::Leave)
+        move || restore(&file, &data, SettingsPolicy::Leave)
     });
     for _ in 0..READINGS_MAX {
         if restoring.is_finished() || is_waited_for(inode) {
@@ -134,7 +134,7 @@ fn a_restore_waits_for_whoever_only_looks_at_what_a_killed_one_left() {
 }
 
 #[test]
-fn what_killed_backups_left_in_a_folder_is_removed_and_nothing_else() {
+fn only_leftovers_of_killed_backups_are_removed() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     // Killed while it copied, while it checked the copy, while it wrote, and once the backup had its name.
@@ -158,7 +158,7 @@ fn what_killed_backups_left_in_a_folder_is_removed_and_nothing_else() {
     symlink("lar-3.verify-unpacked", at("lar-5.verify-unpacked")).unwrap();
     fs::create_dir(at("lar-6.verify-unpacked")).unwrap();
     fs::write(at("lar-6.verify-unpacked/notes"), "a file").unwrap();
-    let running = Files::make(&at("lar-7.tar")).unwrap();
+    let running = BackupFiles::make(&at("lar-7.tar")).unwrap();
     fs::write(at("lar-7.db-copy-wal"), "a file").unwrap();
 
     let mut found = find_unfinished_backups(folder.path());
@@ -190,7 +190,7 @@ fn a_backup_is_made_where_a_killed_one_left_its_files() {
     assert_eq!(names(folder.path()), ["mine.tar"]);
     verify(&at("mine.tar")).unwrap();
 
-    let running = Files::make(&at("other.tar")).unwrap();
+    let running = BackupFiles::make(&at("other.tar")).unwrap();
     let store = Store::open(&at(DATABASE)).unwrap();
     let again = store.backup(folder.path().to_owned(), at("other.tar"));
     let refused = runtime().block_on(again).unwrap_err();
@@ -202,7 +202,7 @@ fn a_backup_is_made_where_a_killed_one_left_its_files() {
 }
 
 #[test]
-fn a_check_removes_what_a_killed_one_left_and_no_folder_of_others() {
+fn a_check_removes_leftovers_of_a_killed_check_and_no_other_folder() {
     let folder = tempfile::tempdir().unwrap();
     let (file, checked) = (folder.path().join("mine.tar"), folder.path().join("mine.verify-unpacked"));
     backup(&file);

@@ -16,7 +16,7 @@ const NUMBERS: u64 = 1_000_000_000_000;
 
 fn database() -> Connection {
     let connection = Connection::open_in_memory().unwrap();
-    migrations::make(&connection, migrations::known()).unwrap();
+    migrations::create_schema(&connection, migrations::newest_schema()).unwrap();
     connection.execute_batch(SMALL_LEAVES).unwrap();
     connection
 }
@@ -38,36 +38,36 @@ impl Random {
 }
 
 /// A conversation and its words.
-struct Said {
+struct TestConversation {
     id: ConversationId,
     words: Vec<String>,
 }
 
-fn say(connection: &Connection, words: Vec<String>, between: &str) -> Said {
+fn add_conversation(connection: &Connection, words: Vec<String>, between: &str) -> TestConversation {
     let id = ConversationId::new();
     add_message_in_txn(connection, id, MessageId::new(), &words.join(between)).unwrap();
-    Said { id, words }
+    TestConversation { id, words }
 }
 
 /// Says one number or many, of all numbers or of some that are near each other: a merge has moved those before the others.
-fn say_numbers(connection: &Connection, random: &mut Random) -> Said {
+fn add_numbers(connection: &Connection, random: &mut Random) -> TestConversation {
     let places = [(0, NUMBERS), (0, NUMBERS), (0, NUMBERS / 10 * 3), (NUMBERS / 10 * 7, NUMBERS)];
     let (from, to) = places[random.index(4)];
     let count = [1, 5, 60, 150][random.index(4)];
     let words = (0..count).map(|_| format!("{:012}", from + random.below(to - from))).collect();
     // A word that is said often has a doclist of many leaves.
     let between = if random.index(3) == 0 { " and " } else { " " };
-    say(connection, words, between)
+    add_conversation(connection, words, between)
 }
 
-fn erase(connection: &Connection, said: &Said) {
+fn erase(connection: &Connection, said: &TestConversation) {
     while !remove_some_in_txn(connection, &said.id.to_string()).unwrap() {}
 }
 
 /// Conversations that are kept and some that were erased, three quarters of all.
-fn kept_and_erased(connection: &Connection, random: &mut Random) -> [Vec<Said>; 2] {
+fn kept_and_erased(connection: &Connection, random: &mut Random) -> [Vec<TestConversation>; 2] {
     let count = 8 + random.index(24);
-    let mut kept: Vec<Said> = (0..count).map(|_| say_numbers(connection, random)).collect();
+    let mut kept: Vec<TestConversation> = (0..count).map(|_| add_numbers(connection, random)).collect();
     let mut erased = Vec::new();
     for _ in 0..count * 3 / 4 {
         let at = random.index(kept.len());
@@ -141,7 +141,7 @@ fn terms(leaf: &[u8]) -> Vec<Vec<u8>> {
 }
 
 /// How many separators are no beginning of a word that is said in `kept`, and how many terms of leaves are no such word.
-fn left(connection: &Connection, kept: &[Said]) -> [usize; 2] {
+fn left(connection: &Connection, kept: &[TestConversation]) -> [usize; 2] {
     // FTS5 writes a byte before each.
     let words = kept.iter().flat_map(|said| &said.words).map(|word| format!("0{word}").into_bytes());
     let said: BTreeSet<Vec<u8>> = words.chain([b"0and".to_vec()]).collect();
@@ -153,7 +153,7 @@ fn left(connection: &Connection, kept: &[Said]) -> [usize; 2] {
 }
 
 /// Checks that the index is what its texts are, and that a search finds the words of `kept` and none of `erased`.
-fn check(connection: &Connection, kept: &[Said], erased: &[Said], case: &str) {
+fn check(connection: &Connection, kept: &[TestConversation], erased: &[TestConversation], case: &str) {
     let check = "INSERT INTO conversation_search (conversation_search) VALUES ('integrity-check')";
     connection.execute_batch(check).unwrap_or_else(|error| panic!("{case}: {error}"));
     let sql = "SELECT count(*) FROM conversation_search WHERE conversation_search MATCH ?1";
@@ -183,7 +183,7 @@ fn no_erased_word_stays_in_tables_of_the_search_index() {
         // FTS5 goes on with what it finds: a merge goes on, others follow.
         let merge = "INSERT INTO conversation_search (conversation_search, rank) VALUES ('merge', -16)";
         connection.execute_batch(merge).unwrap();
-        kept.extend((0..20).map(|_| say_numbers(&connection, &mut random)));
+        kept.extend((0..20).map(|_| add_numbers(&connection, &mut random)));
         check(&connection, &kept, &erased, &case);
         for said in kept.drain(..10) {
             erase(&connection, &said);
@@ -200,7 +200,7 @@ fn no_erased_word_stays_in_tables_of_the_search_index() {
 }
 
 #[test]
-fn separators_that_others_changed_meanwhile_are_decided_anew() {
+fn separators_changed_concurrently_are_checked_again() {
     for seed in 0..8 {
         let (connection, mut random, case) = (database(), Random(seed), format!("seed {seed}"));
         let [mut kept, mut erased] = kept_and_erased(&connection, &mut random);
@@ -209,7 +209,7 @@ fn separators_that_others_changed_meanwhile_are_decided_anew() {
         let said = kept.pop().unwrap();
         erase(&connection, &said);
         erased.push(said);
-        kept.extend((0..3).map(|_| say_numbers(&connection, &mut random)));
+        kept.extend((0..3).map(|_| add_numbers(&connection, &mut random)));
         change_in_txn(&connection, &found.due).unwrap();
         check(&connection, &kept, &erased, &case);
         clear(&connection);
@@ -236,9 +236,9 @@ fn a_damaged_leaf_costs_no_other_leaf_its_words() {
     let (connection, mut random) = (database(), Random(1));
     // In one segment.
     connection.execute_batch("BEGIN").unwrap();
-    let said: [Said; 6] = std::array::from_fn(|_| {
+    let said: [TestConversation; 6] = std::array::from_fn(|_| {
         let words = (0..8).map(|_| format!("{:012}", random.below(NUMBERS))).collect();
-        say(&connection, words, " ")
+        add_conversation(&connection, words, " ")
     });
     connection.execute_batch("COMMIT").unwrap();
     said.iter().step_by(2).for_each(|said| erase(&connection, said));

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 
 use super::hidden::with_many_rows;
 use super::{MEMORIES, PAGE_BYTES, filled, numbers, texts};
-use crate::salvage::pages::do_definitions_end;
+use crate::salvage::pages::is_schema_tree_finite;
 use crate::salvage::{Table, salvage};
 
 /// Pages that are put between the root of a tree and a leaf. SQLite reads trees of 20 levels.
@@ -18,14 +18,14 @@ pub(super) fn short(bytes: &[u8], at: usize) -> usize {
 }
 
 /// Where an interior page has the numbers of its children (SQLite's file format, 1.6); its own header is at `at`.
-pub(super) fn child_places(page: &[u8], at: usize) -> Vec<usize> {
+pub(super) fn child_offsets(page: &[u8], at: usize) -> Vec<usize> {
     (0..short(page, at + 3)).map(|cell| short(page, at + 12 + 2 * cell)).chain([at + 8]).collect()
 }
 
 /// Makes one page each child of an interior page.
 fn lead_to(page: &mut [u8], at: usize, child: usize) {
     let child = u32::try_from(child).unwrap().to_be_bytes();
-    for place in child_places(page, at) {
+    for place in child_offsets(page, at) {
         page[place..place + 4].copy_from_slice(&child);
     }
 }
@@ -37,7 +37,7 @@ fn multiply(path: &Path, root: usize, level: &[u8]) {
     let at = if root == 1 { 100 } else { 0 };
     let pages = bytes.len() / PAGE_BYTES;
     let page = &mut bytes[(root - 1) * PAGE_BYTES..root * PAGE_BYTES];
-    let first = child_places(page, at)[0];
+    let first = child_offsets(page, at)[0];
     let leaf = u32::from_be_bytes(page[first..first + 4].try_into().unwrap()) as usize;
     lead_to(page, at, pages + 1);
     for number in 1..=LEVELS {
@@ -67,7 +67,7 @@ fn an_index_without_end_costs_no_row() {
     let path = filled(folder.path());
     let original = texts(&path);
     let (root, page) = root_of(&path, "memories_by_space");
-    assert!(page[0] == 2 && child_places(&page, 0).len() > 5, "an interior page of an index");
+    assert!(page[0] == 2 && child_offsets(&page, 0).len() > 5, "an interior page of an index");
     multiply(&path, root, &page);
     let to = folder.path().join("saved.db");
     let table = memories(&path, &to);
@@ -95,7 +95,7 @@ fn an_index_without_end_that_names_lost_rows_does_not_keep_a_salvage_busy() {
     let path = with_many_rows(folder.path());
     let bytes = fs::read(&path).unwrap();
     let ((table, _), (index, level)) = (root_of(&path, "keys"), root_of(&path, "sqlite_autoindex_keys_2"));
-    assert!(level[0] == 2 && child_places(&level, 0).len() > 5, "an interior page of an index");
+    assert!(level[0] == 2 && child_offsets(&level, 0).len() > 5, "an interior page of an index");
     for (name, craft) in [
         ("ways", multiply as fn(&Path, usize, &[u8])),
         ("circle", lead_in_a_circle as fn(&Path, usize, &[u8])),
@@ -121,7 +121,7 @@ fn a_table_without_end_is_left_and_its_rows_are_counted() {
     let folder = tempfile::tempdir().unwrap();
     let path = filled(folder.path());
     let (root, page) = root_of(&path, "memories");
-    assert!(page[0] == 5 && child_places(&page, 0).len() > 5, "an interior page of a table");
+    assert!(page[0] == 5 && child_offsets(&page, 0).len() > 5, "an interior page of a table");
     multiply(&path, root, &page);
     let table = memories(&path, &folder.path().join("saved.db"));
     assert!(table.saved > 0 && !table.is_unreadable, "{table:?}");
@@ -134,7 +134,7 @@ fn definitions_without_end_cost_no_row() {
     let folder = tempfile::tempdir().unwrap();
     let path = filled(folder.path());
     let original = texts(&path);
-    assert!(do_definitions_end(&path).unwrap());
+    assert!(is_schema_tree_finite(&path).unwrap());
     // An interior page of a table: each cell is the number of a child and that of a row.
     let mut level = vec![0; PAGE_BYTES];
     level[0] = 5;
@@ -146,7 +146,7 @@ fn definitions_without_end_cost_no_row() {
         level[place + 4] = cell as u8 + 1;
     }
     multiply(&path, 1, &level);
-    assert!(!do_definitions_end(&path).unwrap());
+    assert!(!is_schema_tree_finite(&path).unwrap());
     let to = folder.path().join("saved.db");
     salvage(&path, &to).unwrap();
     assert_eq!(texts(&to), original);

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
-use super::crafted::{child_places, short};
+use super::crafted::{child_offsets, short};
 use super::{PAGE_BYTES, filled, numbers, spoil};
-use crate::salvage::{Salvaged, Table, salvage};
+use crate::salvage::{SalvageReport, Table, salvage};
 use crate::{beside, migrations};
 
 /// Rows in each table of [`with_many_rows`].
@@ -52,13 +52,13 @@ pub(super) fn with_many_rows(folder: &Path) -> PathBuf {
     path
 }
 
-fn of<'a>(salvaged: &'a Salvaged, table: &str) -> &'a Table {
+fn of<'a>(salvaged: &'a SalvageReport, table: &str) -> &'a Table {
     salvaged.tables.iter().find(|found| found.name == table).unwrap()
 }
 
 /// Leads an interior page to its first child twice, and to its second one no more.
 fn lead_to_a_sibling(page: &mut [u8]) {
-    let places = child_places(page, 0);
+    let places = child_offsets(page, 0);
     page.copy_within(places[0]..places[0] + 4, places[1]);
 }
 
@@ -211,7 +211,7 @@ fn a_row_whose_key_became_that_of_another_one_is_counted() {
 }
 
 #[test]
-fn what_is_behind_the_last_page_is_counted_where_it_holds_something() {
+fn nonempty_pages_behind_the_last_page_are_counted() {
     let folder = tempfile::tempdir().unwrap();
     let path = with_many_rows(folder.path());
     let mut bytes = fs::read(&path).unwrap();

@@ -20,7 +20,7 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn what_a_killed_salvage_left_is_removed_by_the_next_one() {
+fn the_next_salvage_removes_leftovers_of_a_killed_one() {
     let folder = tempfile::tempdir().unwrap();
     let path = filled(folder.path());
     let original = texts(&path);
@@ -49,7 +49,7 @@ fn a_salvage_that_fails_leaves_nothing() {
 }
 
 #[test]
-fn only_what_a_salvage_made_is_removed() {
+fn a_salvage_removes_only_its_own_files() {
     let folder = tempfile::tempdir().unwrap();
     let path = filled(folder.path());
     let (to, copy) = (folder.path().join("saved.db"), folder.path().join("saved.damaged-copy"));
@@ -70,7 +70,7 @@ fn only_what_a_salvage_made_is_removed() {
 }
 
 #[test]
-fn what_another_salvage_works_on_is_no_leftover() {
+fn files_of_a_running_salvage_are_not_leftovers() {
     let folder = tempfile::tempdir().unwrap();
     let path = filled(folder.path());
     let (to, copy) = (folder.path().join("saved.db"), folder.path().join("saved.damaged-copy"));

@@ -21,7 +21,7 @@ const SCHEMA_AT: Range<usize> = 60..64;
 fn of_schema(folder: &Path, schema: u32) -> PathBuf {
     let path = folder.join(format!("schema-{schema}.db"));
     let connection = Connection::open(&path).unwrap();
-    migrations::make(&connection, schema).unwrap();
+    migrations::create_schema(&connection, schema).unwrap();
     let [user, conversation, message, space, memory] =
         ["user", "conv", "msg", "space", "mem"].map(|kind| format!("{kind}_{:032x}", 1));
     let steps = [
@@ -93,7 +93,7 @@ fn expected(database: &Path, schema: u32) -> BTreeMap<String, Vec<Vec<Value>>> {
     fs::copy(database, &newest).unwrap();
     let connection = Connection::open(&newest).unwrap();
     connection.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
-    migrations::make_from(&connection, schema, migrations::known()).unwrap();
+    migrations::make_from(&connection, schema, migrations::newest_schema()).unwrap();
     contents(&newest)
 }
 
@@ -122,7 +122,7 @@ fn reason(error: Error) -> String {
 #[test]
 fn a_database_of_every_schema_is_saved_in_the_newest() {
     let folder = tempfile::tempdir().unwrap();
-    for schema in 1..=migrations::known() {
+    for schema in 1..=migrations::newest_schema() {
         let path = of_schema(folder.path(), schema);
         let expected = expected(&path, schema);
         let to = folder.path().join(format!("saved-{schema}.db"));
@@ -152,7 +152,7 @@ async fn lost_memories_of_an_older_schema_stay_in_the_answers_of_a_salvaged_data
 #[test]
 fn a_bit_in_the_number_of_the_schema_costs_no_column() {
     let folder = tempfile::tempdir().unwrap();
-    for schema in [3, 8, 10, migrations::known()] {
+    for schema in [3, 8, 10, migrations::newest_schema()] {
         let path = of_schema(folder.path(), schema);
         let expected = expected(&path, schema);
         for bit in [0, 1, 2, 3, 4, 31] {
@@ -170,7 +170,7 @@ fn a_bit_in_the_number_of_the_schema_costs_no_column() {
 #[test]
 fn damaged_definitions_do_not_change_the_schema() {
     let folder = tempfile::tempdir().unwrap();
-    let known = migrations::known();
+    let known = migrations::newest_schema();
     let path = of_schema(folder.path(), known);
     let expected = contents(&path);
     let bytes = fs::read(&path).unwrap();
@@ -203,7 +203,7 @@ fn damaged_definitions_do_not_change_the_schema() {
 }
 
 #[test]
-fn without_definitions_the_number_is_believed_and_what_may_be_missing_is_named() {
+fn without_definitions_the_schema_number_is_trusted_and_possible_losses_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = filled(folder.path());
     let pages = numbers(
@@ -214,9 +214,9 @@ fn without_definitions_the_number_is_believed_and_what_may_be_missing_is_named()
     let schema = |number: Option<u32>| {
         identify::schema(&path, &path, Header { schema: number, is_utf16: false }).unwrap()
     };
-    for number in [Some(migrations::known()), None] {
+    for number in [Some(migrations::newest_schema()), None] {
         let schema = schema(number);
-        assert_eq!((schema.number, schema.in_header), (migrations::known(), number));
+        assert_eq!((schema.number, schema.in_header), (migrations::newest_schema(), number));
         assert_eq!(schema.may_lack, Vec::<String>::new());
     }
     let older = schema(Some(6));
@@ -230,7 +230,7 @@ fn without_definitions_the_number_is_believed_and_what_may_be_missing_is_named()
 #[test]
 fn a_damaged_number_of_the_encoding_costs_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    for schema in [10, migrations::known()] {
+    for schema in [10, migrations::newest_schema()] {
         let path = of_schema(folder.path(), schema);
         let expected = expected(&path, schema);
         for encoding in [0, 2, 3, 1 << 31] {
@@ -246,7 +246,7 @@ fn a_damaged_number_of_the_encoding_costs_nothing() {
 #[test]
 fn a_database_of_a_newer_lar_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let known = migrations::known();
+    let known = migrations::newest_schema();
     let changes = [
         "ALTER TABLE messages ADD COLUMN mood TEXT",
         "CREATE TABLE moods (id TEXT PRIMARY KEY, mood TEXT NOT NULL) STRICT",
@@ -255,7 +255,7 @@ fn a_database_of_a_newer_lar_is_refused() {
     for (number, change) in changes.into_iter().enumerate() {
         let path = folder.path().join(format!("newer-{number}.db"));
         let connection = Connection::open(&path).unwrap();
-        migrations::make(&connection, known).unwrap();
+        migrations::create_schema(&connection, known).unwrap();
         connection.execute_batch(change).unwrap();
         drop(connection);
         write(&path, SCHEMA_AT, known + 1);
@@ -303,7 +303,7 @@ fn another_programs_database_is_refused() {
             let connection = Connection::open(&path).unwrap();
             connection.execute_batch(&format!("PRAGMA encoding = '{encoding}'; {definitions}")).unwrap();
             drop(connection);
-            for number in [0, 10, migrations::known(), 999] {
+            for number in [0, 10, migrations::newest_schema(), 999] {
                 write(&path, SCHEMA_AT, number);
                 let reason = reason(refused(&path));
                 let why = if encoding == "UTF-8" { "its tables are not those of Lar" } else { "UTF-16" };

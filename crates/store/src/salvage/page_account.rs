@@ -1,0 +1,131 @@
+//! Counts the pages of a damaged database that nothing leads to any more: one bit in the page above hides a whole branch of a
+//! table, and SQLite reads on without an error.
+//!
+//! Every page of a database without damage belongs to a tree, to the overflow of one of its records, or to the list of free pages
+//! (SQLite's file format, 1.5 to 1.7). Counted are pages that hold something and belong to none of these, also those behind the
+//! last one that the header tells of. Whose they were nobody knows: a leaf does not say which table or index it is of.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use super::definitions::Definitions;
+use super::pages::{HEADER_BYTES, child_offsets, number_at};
+use super::trees::{Tree, Trees};
+use crate::Error;
+
+/// Bytes of a page at most.
+const PAGE_BYTES_MAX: u64 = 1 << 16;
+/// Where the header has the first page of the list of free ones, and what is not zero where SQLite moves pages by itself.
+const FREE_AT: usize = 32;
+const MOVES_PAGES_AT: usize = 52;
+/// Where file systems have locks: SQLite uses the page with this byte for nothing else.
+const LOCK_BYTE_AT: u64 = 1 << 30;
+
+/// A damaged database before anything of it is mended: definitions of our own come without the list of free pages, and lead to
+/// pages of their own.
+#[derive(Debug)]
+pub(super) struct OriginalFile {
+    /// The first page, and more where pages are small.
+    start: Vec<u8>,
+    /// Bytes of the file.
+    length: u64,
+}
+
+impl OriginalFile {
+    /// Reads what a copy of a damaged database says of its pages.
+    ///
+    /// # Errors
+    /// When the copy cannot be read.
+    pub(super) fn read(copy: &Path) -> Result<Self, Error> {
+        let file = File::open(copy).map_err(Error::Backup)?;
+        let length = file.metadata().map_err(Error::Backup)?.len();
+        let mut start = Vec::new();
+        file.take(PAGE_BYTES_MAX).read_to_end(&mut start).map_err(Error::Backup)?;
+        Ok(Self { start, length })
+    }
+}
+
+/// What became of the pages of a damaged database.
+#[derive(Debug, Default)]
+pub(super) struct PageCounts {
+    /// Pages that hold something and that nothing leads to.
+    pub(super) unreached: u64,
+    /// Damaged pages of tables that have some, by their names.
+    pub(super) damaged: BTreeMap<String, u64>,
+}
+
+/// Counts the pages of the copy of a damaged database whose definitions were mended. `now` are its definitions, `then` those that
+/// it had before: what these lead to is not lost where they name other tables.
+///
+/// # Errors
+/// When the copy cannot be read.
+pub(super) fn count_pages(
+    copy: &Path,
+    original: &OriginalFile,
+    now: &Definitions,
+    then: &Definitions,
+) -> Result<PageCounts, Error> {
+    let Some(mut trees) = Trees::open(copy)? else { return Ok(PageCounts::default()) };
+    let mut damaged = BTreeMap::new();
+    trees.walk(1, Tree::Rows, &mut |_| ());
+    // Tables before indexes: a page that both lead to is a damaged one of the index then.
+    for ((kind, name), definition) in now.by_name.iter().rev() {
+        let tree = trees.kind(definition.root);
+        let pages = trees.walk(definition.root, tree, &mut |_| ());
+        if kind == "table" && pages > 0 {
+            damaged.insert(name.clone(), pages);
+        }
+    }
+    let first = original.start.get(..trees.size()).unwrap_or_default();
+    let of_old_definitions = child_offsets(first, HEADER_BYTES).into_iter().map(|at| number_at(first, at));
+    for root in of_old_definitions.chain(then.by_name.values().map(|old| old.root)) {
+        if !trees.is_reached(root) {
+            let tree = trees.kind(root);
+            trees.walk(root, tree, &mut |_| ());
+        }
+    }
+    let moves_pages = !first.is_empty() && number_at(first, MOVES_PAGES_AT) != 0;
+    if !first.is_empty() {
+        reach_free(&mut trees, number_at(first, FREE_AT));
+    }
+    let unreached = unreached(&mut trees, original.length, moves_pages)?;
+    Ok(PageCounts { unreached, damaged })
+}
+
+/// Reaches the pages of the list of free ones, which begins on the page `first`.
+fn reach_free(trees: &mut Trees, first: u32) {
+    let mut next = first;
+    while trees.reach(next) {
+        let Ok(page) = trees.page(next) else { return };
+        let free = page[8..trees.usable()].chunks_exact(4).take(number_at(&page, 4) as usize);
+        for at in free {
+            trees.reach(number_at(at, 0));
+        }
+        next = number_at(&page, 0);
+    }
+}
+
+/// How many pages were not reached and hold something, among those that lie wholly in the first `length` bytes.
+fn unreached(trees: &mut Trees, length: u64, moves_pages: bool) -> Result<u64, Error> {
+    let size = trees.size() as u64;
+    let end = length / size;
+    // Where SQLite moves pages by itself, one at the beginning of each so many pages says what the others are.
+    let apart = trees.usable() as u64 / 5 + 1;
+    let is_of_sqlite = |page: u64| {
+        page == LOCK_BYTE_AT / size + 1 || (moves_pages && page >= 2 && (page - 2).is_multiple_of(apart))
+    };
+    let (mut at, mut unreached) = (0, 0);
+    while let Some(stored) = trees.next_data_range(at)? {
+        at = stored.end;
+        for number in stored.start + 1..=stored.end.min(end) {
+            let Ok(page) = u32::try_from(number) else { return Ok(unreached) };
+            if !trees.is_reached(page) && !is_of_sqlite(number) {
+                let holds_something = trees.page(page).is_ok_and(|page| page.iter().any(|byte| *byte != 0));
+                unreached += u64::from(holds_something);
+            }
+        }
+    }
+    Ok(unreached)
+}
