@@ -1,11 +1,10 @@
-// The page: signed in or not, the list of conversations, the one that is open.
+// The root component: the sign-in screen, or the sidebar with the open conversation or the memory page.
 
 import { Icon } from "./Icon";
 import { useCallback, useEffect, useRef, useState } from "react";
 import { flushSync } from "react-dom";
 import { api, ApiError, type Model } from "./api";
 import { useReachable } from "./connection";
-import { useConversation } from "./conversation";
 import { drafts } from "./drafts";
 import { Help } from "./Help";
 import { MemoryPage } from "./memory/MemoryPage";
@@ -13,195 +12,197 @@ import { ModelPicker, ThreadsNote } from "./ModelPicker";
 import { Sidebar } from "./Sidebar";
 import { SignIn } from "./SignIn";
 import { Thread } from "./Thread";
+import { useConversation } from "./useConversation";
 
-const SECRET = /^#sign-in=([0-9a-f]+)$/;
-const MODELS_EVERY_MS = 3000;
-let signingIn: Promise<unknown> | undefined;
+const SIGN_IN_HASH = /^#sign-in=([0-9a-f]+)$/;
+const MODELS_POLL_MS = 3000;
+let signInRequest: Promise<unknown> | undefined;
 
-/** Exchanges the secret of a sign-in link, once, and takes it out of the address. */
+/** Exchanges the secret of a sign-in link for a session, once, and removes it from the URL. */
 function signIn(): Promise<unknown> {
-  const secret = SECRET.exec(location.hash)?.[1];
+  const secret = SIGN_IN_HASH.exec(location.hash)?.[1];
   if (secret) {
     history.replaceState(null, "", location.pathname);
-    signingIn = api.signIn(secret);
+    signInRequest = api.signIn(secret);
   }
-  return signingIn ?? Promise.resolve();
+  return signInRequest ?? Promise.resolve();
 }
 
-// A sign-in link that is opened in a tab with the page changes only what is behind `#`: the page begins anew with it, so
-// that nothing is left of whoever was signed in.
+// A sign-in link that is opened in a tab with the page changes only the URL's hash. Reload the page, so that no state of
+// the previous user remains.
 addEventListener("hashchange", () => {
-  if (SECRET.test(location.hash)) location.reload();
+  if (SIGN_IN_HASH.test(location.hash)) location.reload();
 });
 
-/** The conversation that the address names. */
-const addressed = () => /^\/c\/(conv_[0-9a-f]+)$/.exec(location.pathname)?.[1];
-/** Whether it names the memory page. */
-const atMemory = () => location.pathname === "/memory";
+/** The id of the conversation in the URL. */
+const conversationInUrl = () => /^\/c\/(conv_[0-9a-f]+)$/.exec(location.pathname)?.[1];
+/** Whether the URL is that of the memory page. */
+const isMemoryUrl = () => location.pathname === "/memory";
 
 export function App() {
-  const [signedIn, setSignedIn] = useState<boolean>();
-  const [reason, setReason] = useState<string>();
-  const reachable = useReachable();
+  const [isSignedIn, setIsSignedIn] = useState<boolean>();
+  const [signInError, setSignInError] = useState<string>();
+  const isReachable = useReachable();
 
-  // Asked at first, and again when the server is back.
+  // Runs when the page opens, and again when the server is reachable again.
   useEffect(() => {
-    if (signedIn || !reachable) return;
+    if (isSignedIn || !isReachable) return;
     signIn()
-      .catch((cause: ApiError) => setReason(cause.message))
+      .catch((cause: ApiError) => setSignInError(cause.message))
       .then(() => api.me())
       .then(({ user_id }) => {
         drafts.open(user_id);
-        setSignedIn(true);
+        setIsSignedIn(true);
       })
       .catch((cause: ApiError) => {
-        setSignedIn(false);
-        if (cause.unreachable) setReason(cause.message);
+        setIsSignedIn(false);
+        if (cause.isUnreachable) setSignInError(cause.message);
       });
-  }, [reachable]);
+  }, [isReachable]);
 
-  if (signedIn === undefined) return <main className="blank" aria-busy="true" aria-label="Lar is opening" />;
-  if (!signedIn) return <SignIn reason={reason} />;
-  return <House onSignedOut={() => setSignedIn(false)} />;
+  if (isSignedIn === undefined) return <main className="blank" aria-busy="true" aria-label="Loading Lar" />;
+  if (!isSignedIn) return <SignIn error={signInError} />;
+  return <SignedInApp onSignedOut={() => setIsSignedIn(false)} />;
 }
 
-function House({ onSignedOut }: { onSignedOut: () => void }) {
-  const [id, setId] = useState(addressed);
-  const [memory, setMemory] = useState(atMemory);
-  const [temporary, setTemporary] = useState(false);
+function SignedInApp({ onSignedOut }: { onSignedOut: () => void }) {
+  const [id, setId] = useState(conversationInUrl);
+  const [isMemoryOpen, setIsMemoryOpen] = useState(isMemoryUrl);
+  const [isTemporary, setIsTemporary] = useState(false);
   const [models, setModels] = useState<Model[]>();
   const [model, setModel] = useState<string>();
-  const [listed, setListed] = useState(0);
-  const [drawer, setDrawer] = useState(false);
-  const [help, setHelp] = useState(false);
-  const search = useRef<HTMLInputElement>(null);
-  const reachable = useReachable();
+  const [listVersion, setListVersion] = useState(0);
+  const [isDrawerOpen, setIsDrawerOpen] = useState(false);
+  const [isHelpOpen, setIsHelpOpen] = useState(false);
+  const searchInput = useRef<HTMLInputElement>(null);
+  const isReachable = useReachable();
 
-  const open = useCallback((next?: string) => {
+  const openConversation = useCallback((next?: string) => {
     setId(next);
-    setMemory(false);
-    setDrawer(false);
+    setIsMemoryOpen(false);
+    setIsDrawerOpen(false);
     history.pushState(null, "", next ? `/c/${next}` : "/");
   }, []);
   const openMemory = useCallback(() => {
     setId(undefined);
-    setMemory(true);
-    setDrawer(false);
+    setIsMemoryOpen(true);
+    setIsDrawerOpen(false);
     history.pushState(null, "", "/memory");
   }, []);
-  const changed = useCallback(() => setListed((count) => count + 1), []);
-  const state = useConversation(id, model, temporary, open, changed);
+  const reloadList = useCallback(() => setListVersion((version) => version + 1), []);
+  const state = useConversation(id, model, isTemporary, openConversation, reloadList);
 
   useEffect(() => {
-    const back = () => {
-      setId(addressed());
-      setMemory(atMemory());
+    const handlePopState = () => {
+      setId(conversationInUrl());
+      setIsMemoryOpen(isMemoryUrl());
     };
-    addEventListener("popstate", back);
-    return () => removeEventListener("popstate", back);
+    addEventListener("popstate", handlePopState);
+    return () => removeEventListener("popstate", handlePopState);
   }, []);
 
-  const refresh = useCallback(() => api.models().then(({ data }) => setModels(data), () => {}), []);
-  // Models change when someone uses them here or elsewhere: looked at again when the page is, and while one loads.
-  const loading = models?.some((model) => model.state === "loading") ?? false;
+  const loadModels = useCallback(() => api.models().then(({ data }) => setModels(data), () => {}), []);
+  // The state of a model changes when a person uses it, here or in another client. The page reads the models again when its
+  // window gets the focus, when the phase of an answer changes, and every few seconds while a model loads.
+  const isLoading = models?.some((model) => model.state === "loading") ?? false;
   const phase = state.progress?.phase;
   useEffect(() => {
-    if (!reachable) return;
-    refresh();
-    addEventListener("focus", refresh);
-    return () => removeEventListener("focus", refresh);
-  }, [refresh, phase, reachable]);
+    if (!isReachable) return;
+    loadModels();
+    addEventListener("focus", loadModels);
+    return () => removeEventListener("focus", loadModels);
+  }, [loadModels, phase, isReachable]);
   useEffect(() => {
-    if (!loading || !reachable) return;
-    const timer = setInterval(refresh, MODELS_EVERY_MS);
+    if (!isLoading || !isReachable) return;
+    const timer = setInterval(loadModels, MODELS_POLL_MS);
     return () => clearInterval(timer);
-  }, [refresh, loading, reachable]);
+  }, [loadModels, isLoading, isReachable]);
 
-  // A conversation goes on with its own model.
-  const own = state.conversation?.model;
-  useEffect(() => setModel(own), [own, id]);
+  // A conversation continues with its own model.
+  const conversationModel = state.conversation?.model;
+  useEffect(() => setModel(conversationModel), [conversationModel, id]);
 
   const title = state.conversation?.title;
   useEffect(() => {
-    document.title = memory ? "Memory – Lar" : title ? `${title} – Lar` : "Lar";
-  }, [title, memory]);
+    document.title = isMemoryOpen ? "Memory – Lar" : title ? `${title} – Lar` : "Lar";
+  }, [title, isMemoryOpen]);
 
   const { stop, progress, messages } = state;
   useEffect(() => {
-    const press = (event: KeyboardEvent) => {
-      const command = event.ctrlKey || event.metaKey;
+    const handleKeyDown = (event: KeyboardEvent) => {
+      const isCommand = event.ctrlKey || event.metaKey;
       const key = event.key.toLowerCase();
-      if (event.key === "Escape" && help) setHelp(false);
-      else if (event.key === "Escape" && drawer) setDrawer(false);
-      // The message box stops the answer by itself, and an edited message gives up its edit.
+      if (event.key === "Escape" && isHelpOpen) setIsHelpOpen(false);
+      else if (event.key === "Escape" && isDrawerOpen) setIsDrawerOpen(false);
+      // The message box itself stops the answer on Escape, and an edited message cancels its edit.
       else if (event.key === "Escape" && progress && !event.defaultPrevented) void stop();
-      else if (command && event.shiftKey && key === "o") open();
-      else if (command && key === "k") {
-        // The list must be there before it can be focused, and the next key must find it so.
-        flushSync(() => setDrawer(true));
-        search.current?.focus();
-      } else if (command && event.shiftKey && key === "c") {
-        const last = messages.findLast((message) => message.role === "assistant");
-        if (last) void navigator.clipboard.writeText(last.content);
-      } else if (command && key === "/") setHelp((shown) => !shown);
+      else if (isCommand && event.shiftKey && key === "o") openConversation();
+      else if (isCommand && key === "k") {
+        // Render the drawer first: its search box must exist before it can get the focus and the next key.
+        flushSync(() => setIsDrawerOpen(true));
+        searchInput.current?.focus();
+      } else if (isCommand && event.shiftKey && key === "c") {
+        const lastAnswer = messages.findLast((message) => message.role === "assistant");
+        if (lastAnswer) void navigator.clipboard.writeText(lastAnswer.content);
+      } else if (isCommand && key === "/") setIsHelpOpen((isOpen) => !isOpen);
       else return;
       event.preventDefault();
     };
-    addEventListener("keydown", press);
-    return () => removeEventListener("keydown", press);
-  }, [help, drawer, progress, stop, open, messages]);
+    addEventListener("keydown", handleKeyDown);
+    return () => removeEventListener("keydown", handleKeyDown);
+  }, [isHelpOpen, isDrawerOpen, progress, stop, openConversation, messages]);
 
   return (
-    <div className={drawer ? "house with-drawer" : "house"}>
+    <div className={isDrawerOpen ? "layout with-drawer" : "layout"}>
       <a
         className="skip"
-        href={memory ? "#memories" : "#message"}
+        href={isMemoryOpen ? "#memories" : "#message"}
         onClick={(event) => {
           event.preventDefault();
-          document.getElementById(memory ? "memories" : "message")?.focus();
+          document.getElementById(isMemoryOpen ? "memories" : "message")?.focus();
         }}
       >
-        {memory ? "Go to the memories" : "Go to the message box"}
+        {isMemoryOpen ? "Skip to memories" : "Skip to message box"}
       </a>
       <Sidebar
-        open={open}
+        openConversation={openConversation}
         openMemory={openMemory}
-        memory={memory}
-        current={id}
-        listed={listed}
-        search={search}
-        onHelp={() => setHelp(true)}
-        onClose={() => setDrawer(false)}
+        isMemoryOpen={isMemoryOpen}
+        currentId={id}
+        listVersion={listVersion}
+        searchInput={searchInput}
+        onHelp={() => setIsHelpOpen(true)}
+        onClose={() => setIsDrawerOpen(false)}
         onSignOut={() => {
           drafts.clear();
           api.signOut().then(onSignedOut, onSignedOut);
         }}
       />
-      {drawer && <div className="scrim" onClick={() => setDrawer(false)} />}
-      {memory ? (
-        <MemoryPage onDrawer={() => setDrawer(true)} drawer={drawer} onConversation={open} />
+      {isDrawerOpen && <div className="scrim" onClick={() => setIsDrawerOpen(false)} />}
+      {isMemoryOpen ? (
+        <MemoryPage onOpenDrawer={() => setIsDrawerOpen(true)} isDrawerOpen={isDrawerOpen} onOpenConversation={openConversation} />
       ) : (
         <main>
           <div>
             <header>
-              <button className="icon only-narrow" aria-label="Conversations" aria-expanded={drawer} onClick={() => setDrawer(true)}>
+              <button className="icon only-narrow" aria-label="Open sidebar" aria-expanded={isDrawerOpen} onClick={() => setIsDrawerOpen(true)}>
                 <Icon name="menu" />
               </button>
               <h1>{title || (id ? "Conversation" : "New conversation")}</h1>
               {!id && (
-                <label className="check" title="Neither recalls nor remembers, is in no list, and goes a day after its last word">
-                  <input type="checkbox" checked={temporary} onChange={(event) => setTemporary(event.target.checked)} /> Temporary
+                <label className="check" title="Temporary conversation: uses no memory, appears in no list, and is deleted 24 hours after its last message">
+                  <input type="checkbox" checked={isTemporary} onChange={(event) => setIsTemporary(event.target.checked)} /> Temporary
                 </label>
               )}
-              {state.conversation?.temporary && <span className="chip">temporary</span>}
+              {state.conversation?.temporary && <span className="chip">Temporary</span>}
               <ModelPicker models={models} value={model} onChange={setModel} />
             </header>
             <ThreadsNote models={models} value={model} />
           </div>
-          <Thread key={id ? "open" : "new"} id={id} state={state} models={models} onModelsChanged={refresh} />
+          <Thread key={id ? "open" : "new"} id={id} state={state} models={models} onModelsChanged={loadModels} />
         </main>
       )}
-      {help && <Help onClose={() => setHelp(false)} />}
+      {isHelpOpen && <Help onClose={() => setIsHelpOpen(false)} />}
     </div>
   );
 }

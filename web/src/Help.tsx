@@ -1,15 +1,15 @@
-// The keyboard's shortcuts.
+// The dialog that lists the keyboard shortcuts.
 
 import { useEffect, useRef } from "react";
 
-const KEYS = [
-  ["Enter", "Send"],
-  ["Shift + Enter", "New line"],
+const SHORTCUTS = [
+  ["Enter", "Send the message"],
+  ["Shift + Enter", "Start a new line"],
   ["Esc", "Stop the answer"],
-  ["Ctrl + Shift + O", "New conversation"],
+  ["Ctrl + Shift + O", "Start a new conversation"],
   ["Ctrl + K", "Search conversations"],
   ["Ctrl + Shift + C", "Copy the last answer"],
-  ["Ctrl + /", "Show or hide this"],
+  ["Ctrl + /", "Show or hide keyboard shortcuts"],
 ];
 
 export function Help({ onClose }: { onClose: () => void }) {
@@ -17,14 +17,14 @@ export function Help({ onClose }: { onClose: () => void }) {
   useEffect(() => dialog.current?.showModal(), []);
   return (
     <dialog ref={dialog} onClose={onClose} aria-labelledby="help-title">
-      <h2 id="help-title">Keyboard</h2>
+      <h2 id="help-title">Keyboard shortcuts</h2>
       <dl>
-        {KEYS.map(([keys, what]) => (
+        {SHORTCUTS.map(([keys, action]) => (
           <div key={keys}>
             <dt>
               <kbd>{keys}</kbd>
             </dt>
-            <dd>{what}</dd>
+            <dd>{action}</dd>
           </div>
         ))}
       </dl>

@@ -1,4 +1,4 @@
-// The page's icons, drawn here so that no font has to have them.
+// The page's icons, as inline SVG paths, so that the page needs no icon font.
 
 const PATHS = {
   plus: "M8 2v12M2 8h12",
@@ -8,7 +8,7 @@ const PATHS = {
   delete: "M3 4h10M6 4V2.5h4V4M4.5 4l.6 9.5h5.8l.6-9.5",
   copy: "M5.5 5.5V2.5h8v8h-3M2.5 5.5h8v8h-8z",
   done: "M2.5 8.5l3.5 3.5 7.5-8",
-  again: "M13 8a5 5 0 1 1-1.5-3.6M13 2v3h-3",
+  regenerate: "M13 8a5 5 0 1 1-1.5-3.6M13 2v3h-3",
   good: "M2.5 7.5h2.5v6H2.5zM5 7.5l2.5-5c1.3 0 1.7.9 1.4 2L8.5 6.5h4.2c.8 0 1 .7.8 1.3l-1.4 4.9c-.1.5-.5.8-1 .8H5",
   bad: "M13.500 8.500h-2.500v-6h2.500zM11 8.500l-2.500 5c-1.300 0-1.700-.9-1.400-2l.4-2H3.300c-.8 0-1-.7-.8-1.300l1.400-4.900c.1-.5.5-.8 1-.8H11",
   left: "M10 3L5 8l5 5",

@@ -1,5 +1,5 @@
-// An answer's Markdown: GitHub's flavour, highlighted code with a copy button. HTML in it is shown as text,
-// never run.
+// Renders an answer's GitHub Flavored Markdown, with highlighted code and a copy button. HTML is shown as text and never
+// rendered.
 
 import { Icon } from "./Icon";
 import { MarkdownTextPrimitive } from "@assistant-ui/react-markdown";
@@ -9,16 +9,16 @@ import remarkGfm from "remark-gfm";
 
 function CodeBlock(props: ComponentProps<"pre">) {
   const pre = useRef<HTMLPreElement>(null);
-  const [copied, setCopied] = useState(false);
+  const [isCopied, setIsCopied] = useState(false);
   const copy = async () => {
     await navigator.clipboard.writeText(pre.current?.textContent ?? "");
-    setCopied(true);
-    setTimeout(() => setCopied(false), 1500);
+    setIsCopied(true);
+    setTimeout(() => setIsCopied(false), 1500);
   };
   return (
     <div className="code">
       <button className="icon copy-code" onClick={copy} aria-label="Copy code">
-        <Icon name={copied ? "done" : "copy"} />
+        <Icon name={isCopied ? "done" : "copy"} />
       </button>
       <pre {...props} ref={pre} tabIndex={0} />
     </div>
@@ -28,8 +28,8 @@ function CodeBlock(props: ComponentProps<"pre">) {
 const components = {
   pre: CodeBlock,
   a: (props: ComponentProps<"a">) => <a {...props} target="_blank" rel="noreferrer noopener" />,
-  // A picture of another site would tell it that someone reads this.
-  img: (props: ComponentProps<"img">) => <a href={props.src as string} rel="noreferrer noopener" target="_blank">{props.alt || "picture"}</a>,
+  // Links instead of images: loading an image would tell another site that this answer is being read.
+  img: (props: ComponentProps<"img">) => <a href={props.src as string} rel="noreferrer noopener" target="_blank">{props.alt || "image"}</a>,
   table: (props: ComponentProps<"table">) => (
     <div className="table" tabIndex={0} role="region" aria-label="Table">
       <table {...props} />

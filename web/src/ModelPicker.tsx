@@ -1,12 +1,12 @@
-// Which model answers, and what it is doing. What it was doing is left out while the server does not answer.
+// The model picker and the state of the chosen model. The model states are hidden while the server is unreachable.
 
 import { useReachable } from "./connection";
-import { size, type Model } from "./api";
+import { formatBytes, type Model } from "./api";
 
-const STATES = { unloaded: "not loaded", loading: "loading…", ready: "loaded", failed: "failed" };
+const STATE_LABELS = { unloaded: "Not loaded", loading: "Loading…", ready: "Loaded", failed: "Failed" };
 
-/** A context for a person: 4k, 128k. */
-const context = (tokens: number) => (tokens >= 1024 ? `${Math.round(tokens / 1024)}k` : `${tokens}`);
+/** A context length for people: 4k, 128k. */
+const formatContext = (tokens: number) => (tokens >= 1024 ? `${Math.round(tokens / 1024)}k` : `${tokens}`);
 
 interface Props {
   models?: Model[];
@@ -16,16 +16,16 @@ interface Props {
 
 const chatModels = (models?: Model[]) => models?.filter((model) => model.kind === "chat") ?? [];
 
-/** The model that a name or an alias stands for; without one, the model that answers by default. */
-function chosenModel(chat: Model[], value?: string): Model | undefined {
-  return chat.find((model) => model.name === value) ?? chat.find((model) => model.aliases.includes(value ?? "default"));
+/** The model with a name or an alias; the default model if `value` is undefined. */
+function findModel(models: Model[], value?: string): Model | undefined {
+  return models.find((model) => model.name === value) ?? models.find((model) => model.aliases.includes(value ?? "default"));
 }
 
 export function ModelPicker({ models, value, onChange }: Props) {
-  const reachable = useReachable();
-  const chat = chatModels(models);
-  const chosen = chosenModel(chat, value);
-  if (models && chat.length === 0) return <span className="chip failed">no model</span>;
+  const isReachable = useReachable();
+  const options = chatModels(models);
+  const chosen = findModel(options, value);
+  if (models && options.length === 0) return <span className="chip failed">No model</span>;
   return (
     <div className="picker">
       <label className="hidden" htmlFor="model">
@@ -33,32 +33,32 @@ export function ModelPicker({ models, value, onChange }: Props) {
       </label>
       <select id="model" value={chosen?.name ?? ""} onChange={(event) => onChange(event.target.value)}>
         {!chosen && <option value="">…</option>}
-        {chat.map((model) => (
+        {options.map((model) => (
           <option key={model.name} value={model.name}>
-            {model.name} · {size(model.size_bytes)} · {context(model.context_tokens)} context
-            {reachable && ` · ${STATES[model.state]}`}
+            {model.name} · {formatBytes(model.size_bytes)} · {formatContext(model.context_tokens)} context
+            {isReachable && ` · ${STATE_LABELS[model.state].toLowerCase()}`}
           </option>
         ))}
       </select>
-      {!reachable && (
+      {!isReachable && (
         <span className="chip failed" role="status">
-          not reachable
+          Not connected
         </span>
       )}
-      {reachable && chosen && (
+      {isReachable && chosen && (
         <span className={`chip ${chosen.state}`} role="status" title={chosen.reason}>
-          {STATES[chosen.state]}
+          {STATE_LABELS[chosen.state]}
         </span>
       )}
     </div>
   );
 }
 
-/** Why the chosen model computes on fewer threads than the machine has cores, while it is loaded. */
+/** Explains why the chosen model runs on fewer threads than the machine has cores. Shown while the model is loaded. */
 export function ThreadsNote({ models, value }: Pick<Props, "models" | "value">) {
-  const reachable = useReachable();
-  const chosen = chosenModel(chatModels(models), value);
-  if (!reachable || chosen?.state !== "ready" || !chosen.threads_note) return null;
+  const isReachable = useReachable();
+  const chosen = findModel(chatModels(models), value);
+  if (!isReachable || chosen?.state !== "ready" || !chosen.threads_note) return null;
   return (
     <p className="threads-note">
       {chosen.name} · {chosen.threads_note}

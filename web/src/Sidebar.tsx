@@ -1,4 +1,4 @@
-// The conversations: listed, searched, renamed, deleted and brought back.
+// The sidebar: lists, searches, renames, deletes and restores conversations.
 
 import { Icon } from "./Icon";
 import { useCallback, useEffect, useState, type ReactNode, type RefObject } from "react";
@@ -6,48 +6,59 @@ import { api, type Conversation } from "./api";
 import { useReachable } from "./connection";
 
 interface Props {
-  open: (id?: string) => void;
+  /** Opens a conversation; without an id, a new one. */
+  openConversation: (id?: string) => void;
   openMemory: () => void;
-  /** Whether the memory page is open. */
-  memory: boolean;
-  current?: string;
-  /** Changes when the list may have. */
-  listed: number;
-  search: RefObject<HTMLInputElement | null>;
+  isMemoryOpen: boolean;
+  currentId?: string;
+  /** A number that changes when the list of conversations may have changed. */
+  listVersion: number;
+  searchInput: RefObject<HTMLInputElement | null>;
   onHelp: () => void;
   onClose: () => void;
   onSignOut: () => void;
 }
 
 const UNDO_MS = 8000;
+const SEARCH_DELAY_MS = 150;
 
-export function Sidebar({ open, openMemory, memory, current, listed, search, onHelp, onClose, onSignOut }: Props) {
-  const [all, setAll] = useState<Conversation[]>([]);
-  const [next, setNext] = useState<string>();
-  const [words, setWords] = useState("");
-  const [found, setFound] = useState<Conversation[]>();
-  const [renaming, setRenaming] = useState<string>();
+export function Sidebar({
+  openConversation,
+  openMemory,
+  isMemoryOpen,
+  currentId,
+  listVersion,
+  searchInput,
+  onHelp,
+  onClose,
+  onSignOut,
+}: Props) {
+  const [conversations, setConversations] = useState<Conversation[]>([]);
+  const [nextCursor, setNextCursor] = useState<string>();
+  const [query, setQuery] = useState("");
+  const [results, setResults] = useState<Conversation[]>();
+  const [renamingId, setRenamingId] = useState<string>();
   const [deleted, setDeleted] = useState<Conversation>();
 
   const load = useCallback(async (after?: string) => {
     const page = await api.conversations(after).catch(() => undefined);
     if (!page) return;
-    setAll((rows) => (after ? [...rows, ...page.data] : page.data));
-    setNext(page.next);
+    setConversations((rows) => (after ? [...rows, ...page.data] : page.data));
+    setNextCursor(page.next);
   }, []);
-  const reachable = useReachable();
+  const isReachable = useReachable();
   useEffect(() => {
-    if (reachable) void load();
-  }, [load, listed, current, reachable]);
+    if (isReachable) void load();
+  }, [load, listVersion, currentId, isReachable]);
 
   useEffect(() => {
-    if (!words.trim()) {
-      setFound(undefined);
+    if (!query.trim()) {
+      setResults(undefined);
       return;
     }
-    const timer = setTimeout(() => api.search(words).then(({ data }) => setFound(data), () => {}), 150);
+    const timer = setTimeout(() => api.search(query).then(({ data }) => setResults(data), () => {}), SEARCH_DELAY_MS);
     return () => clearTimeout(timer);
-  }, [words, listed]);
+  }, [query, listVersion]);
 
   useEffect(() => {
     if (!deleted) return;
@@ -56,40 +67,40 @@ export function Sidebar({ open, openMemory, memory, current, listed, search, onH
   }, [deleted]);
 
   const remove = async (conversation: Conversation) => {
-    await api.remove(conversation.id);
+    await api.deleteConversation(conversation.id);
     setDeleted(conversation);
-    if (conversation.id === current) open();
+    if (conversation.id === currentId) openConversation();
     void load();
   };
   const restore = async () => {
-    if (deleted) await api.patch(deleted.id, { deleted: false });
+    if (deleted) await api.updateConversation(deleted.id, { deleted: false });
     setDeleted(undefined);
     void load();
   };
   const rename = async (conversation: Conversation, title: string) => {
-    setRenaming(undefined);
-    if (title.trim() && title !== conversation.title) await api.patch(conversation.id, { title: title.trim() }).catch(() => {});
+    setRenamingId(undefined);
+    if (title.trim() && title !== conversation.title) await api.updateConversation(conversation.id, { title: title.trim() }).catch(() => {});
     void load();
   };
 
-  const shown = found ?? all;
+  const shown = results ?? conversations;
   return (
     <nav className="sidebar" aria-label="Conversations">
       <div className="sidebar-top">
         <span className="brand">
           <img src="/icon.svg" alt="" width="24" height="24" /> Lar
         </span>
-        <button className="icon only-narrow" aria-label="Close the list" onClick={onClose}>
+        <button className="icon only-narrow" aria-label="Close sidebar" onClick={onClose}>
           <Icon name="close" />
         </button>
       </div>
-      <button className="new" onClick={() => open()}>
+      <button className="new" onClick={() => openConversation()}>
         <Icon name="plus" /> New conversation
       </button>
       <a
         className="go-memory"
         href="/memory"
-        aria-current={memory ? "page" : undefined}
+        aria-current={isMemoryOpen ? "page" : undefined}
         onClick={(event) => {
           if (event.ctrlKey || event.metaKey || event.shiftKey) return;
           event.preventDefault();
@@ -103,17 +114,17 @@ export function Sidebar({ open, openMemory, memory, current, listed, search, onH
       </label>
       <input
         id="search"
-        ref={search}
+        ref={searchInput}
         type="search"
-        placeholder="Search…"
+        placeholder="Search conversations…"
         autoComplete="off"
-        value={words}
-        onChange={(event) => setWords(event.target.value)}
+        value={query}
+        onChange={(event) => setQuery(event.target.value)}
       />
       <ul>
         {shown.map((conversation) => (
-          <li key={conversation.id} className={conversation.id === current ? "current" : ""}>
-            {renaming === conversation.id ? (
+          <li key={conversation.id} className={conversation.id === currentId ? "current" : ""}>
+            {renamingId === conversation.id ? (
               <input
                 className="rename"
                 aria-label="New title"
@@ -125,7 +136,7 @@ export function Sidebar({ open, openMemory, memory, current, listed, search, onH
                   if (event.key === "Enter") event.currentTarget.blur();
                   if (event.key === "Escape") {
                     event.stopPropagation();
-                    setRenaming(undefined);
+                    setRenamingId(undefined);
                   }
                 }}
               />
@@ -133,18 +144,18 @@ export function Sidebar({ open, openMemory, memory, current, listed, search, onH
               <>
                 <a
                   href={`/c/${conversation.id}`}
-                  aria-current={conversation.id === current ? "page" : undefined}
+                  aria-current={conversation.id === currentId ? "page" : undefined}
                   onClick={(event) => {
                     if (event.ctrlKey || event.metaKey || event.shiftKey) return;
                     event.preventDefault();
-                    open(conversation.id);
+                    openConversation(conversation.id);
                   }}
                 >
                   <span className="title">{conversation.title || "Untitled"}</span>
-                  {conversation.snippet && <span className="snippet">{marked(conversation.snippet)}</span>}
+                  {conversation.snippet && <span className="snippet">{highlightMatches(conversation.snippet)}</span>}
                 </a>
                 <span className="row-actions">
-                  <button className="icon" aria-label={`Rename ${conversation.title}`} onClick={() => setRenaming(conversation.id)}>
+                  <button className="icon" aria-label={`Rename ${conversation.title}`} onClick={() => setRenamingId(conversation.id)}>
                     <Icon name="edit" />
                   </button>
                   <button className="icon" aria-label={`Delete ${conversation.title}`} onClick={() => remove(conversation)}>
@@ -156,21 +167,21 @@ export function Sidebar({ open, openMemory, memory, current, listed, search, onH
           </li>
         ))}
       </ul>
-      {found?.length === 0 && <p className="quiet pad">Nothing was found.</p>}
-      {!found && all.length === 0 && <p className="quiet pad">Your conversations will be listed here.</p>}
-      {!found && next && (
-        <button className="more" onClick={() => load(next)}>
-          Show older ones
+      {results?.length === 0 && <p className="quiet pad">No conversations found.</p>}
+      {!results && conversations.length === 0 && <p className="quiet pad">Your conversations will appear here.</p>}
+      {!results && nextCursor && (
+        <button className="more" onClick={() => load(nextCursor)}>
+          Load more
         </button>
       )}
       <div className="sidebar-bottom">
         {deleted && (
           <p role="status" className="undo">
-            Deleted. <button onClick={restore}>Undo</button>
+            Conversation deleted. <button onClick={restore}>Undo</button>
           </p>
         )}
         <button className="quiet-button" onClick={onHelp}>
-          Keyboard
+          Keyboard shortcuts
         </button>
         <button className="quiet-button" onClick={onSignOut}>
           Sign out
@@ -180,8 +191,8 @@ export function Sidebar({ open, openMemory, memory, current, listed, search, onH
   );
 }
 
-/** A snippet with its matches, which come between U+0002 and U+0003, marked. */
-function marked(snippet: string): ReactNode[] {
+/** Highlights the matches in a snippet. The server puts U+0002 before and U+0003 after each match. */
+function highlightMatches(snippet: string): ReactNode[] {
   return snippet.split("\u0002").flatMap((part, index) => {
     if (index === 0) return [part];
     const [match, rest] = part.split("\u0003");

@@ -1,20 +1,20 @@
-// What someone sees who is not signed in.
+// The sign-in screen.
 
-export function SignIn({ reason }: { reason?: string }) {
+export function SignIn({ error }: { error?: string }) {
   return (
     <main className="sign-in">
       <img src="/icon.svg" alt="" width="56" height="56" />
       <h1>Lar</h1>
-      {reason && (
+      {error && (
         <p role="alert" className="alert">
-          {reason}
+          {error}
         </p>
       )}
-      <p>Lar knows you by a link. Make one in the terminal on its machine and open it here:</p>
+      <p>You sign in to Lar with a link. To get a link, run this command on the machine where Lar runs:</p>
       <pre>
         <code>lar open</code>
       </pre>
-      <p className="quiet">A link works once and for ten minutes. This browser then stays signed in for 30 days.</p>
+      <p className="quiet">A sign-in link works once, within 10 minutes. This browser then stays signed in for 30 days.</p>
     </main>
   );
 }

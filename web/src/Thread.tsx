@@ -1,4 +1,4 @@
-// What is said, through the assistant-ui toolkit: messages, branches, editing, stopping.
+// The messages of a conversation and the message box, built on assistant-ui: branches, editing, stopping.
 
 import { Icon } from "./Icon";
 import {
@@ -18,21 +18,21 @@ import {
 import { createContext, useContext, useEffect, useLayoutEffect, useMemo, useState } from "react";
 import type { Message, Model } from "./api";
 import { useReachable } from "./connection";
-import type { ConversationState, Progress } from "./conversation";
-import { boxOf, drafts } from "./drafts";
-import { failureWords } from "./failures";
-import { Remembered } from "./InTurn";
+import { draftKey, drafts } from "./drafts";
+import { failureText } from "./failures";
 import { Markdown } from "./Markdown";
+import { MemoryActivity } from "./MemoryActivity";
+import type { ConversationState, Progress } from "./useConversation";
 import { Welcome } from "./Welcome";
 
-const State = createContext<ConversationState | undefined>(undefined);
+const ConversationContext = createContext<ConversationState | undefined>(undefined);
 
-/** The toolkit's form of each message, kept as long as the message stays the same object. */
-const converted = new WeakMap<Message, ThreadMessage>();
+/** assistant-ui's form of each message. A message is converted again only if it becomes another object. */
+const threadMessages = new WeakMap<Message, ThreadMessage>();
 
-function convert(message: Message): ThreadMessage {
-  const known = converted.get(message);
-  if (known) return known;
+function toThreadMessage(message: Message): ThreadMessage {
+  const cached = threadMessages.get(message);
+  if (cached) return cached;
   const status =
     message.role !== "assistant"
       ? undefined
@@ -43,23 +43,23 @@ function convert(message: Message): ThreadMessage {
           : message.status === "stopped"
             ? ({ type: "incomplete", reason: "cancelled" } as const)
             : ({ type: "complete", reason: "stop" } as const);
-  const like = {
+  const source = {
     id: message.id,
     role: message.role,
     content: [{ type: "text" as const, text: message.content }],
     createdAt: new Date(message.created_at),
     status,
   };
-  const made = ExportedMessageRepository.fromBranchableArray([{ message: like, parentId: null }]).messages[0]!.message;
-  converted.set(message, made);
-  return made;
+  const converted = ExportedMessageRepository.fromBranchableArray([{ message: source, parentId: null }]).messages[0]!.message;
+  threadMessages.set(message, converted);
+  return converted;
 }
 
 const textOf = (message: AppendMessage) =>
   message.content.map((part) => (part.type === "text" ? part.text : "")).join("");
 
 interface Props {
-  /** The conversation, none for one that is not begun. */
+  /** The id of the conversation; undefined for a new one. */
   id?: string;
   state: ConversationState;
   models?: Model[];
@@ -67,11 +67,11 @@ interface Props {
 }
 
 export function Thread({ id, state, models, onModelsChanged }: Props) {
-  const reachable = useReachable();
+  const isReachable = useReachable();
   const messageRepository = useMemo(
     () => ({
       headId: state.head,
-      messages: state.messages.map((message) => ({ message: convert(message), parentId: message.parent ?? null })),
+      messages: state.messages.map((message) => ({ message: toThreadMessage(message), parentId: message.parent ?? null })),
     }),
     [state.messages, state.head],
   );
@@ -80,11 +80,11 @@ export function Thread({ id, state, models, onModelsChanged }: Props) {
     isRunning: state.progress !== undefined,
     setMessages: (messages) => {
       const last = messages.at(-1);
-      if (last && last.id !== state.head) state.show(last.id);
+      if (last && last.id !== state.head) state.switchBranch(last.id);
     },
-    onNew: (message) => state.say(textOf(message), message.parentId),
+    onNew: (message) => state.sendMessage(textOf(message), message.parentId),
     onEdit: async (message) => {
-      if (message.sourceId) await state.edit(message.sourceId, textOf(message));
+      if (message.sourceId) await state.editMessage(message.sourceId, textOf(message));
     },
     onReload: async (parentId) => {
       if (parentId) await state.regenerate(parentId);
@@ -92,7 +92,7 @@ export function Thread({ id, state, models, onModelsChanged }: Props) {
     onCancel: state.stop,
   });
   return (
-    <State.Provider value={state}>
+    <ConversationContext.Provider value={state}>
       <AssistantRuntimeProvider runtime={runtime}>
         <ThreadPrimitive.Root className="thread">
           <ThreadPrimitive.Viewport className="viewport" tabIndex={0} role="log" aria-label="Messages" aria-live="off">
@@ -100,36 +100,37 @@ export function Thread({ id, state, models, onModelsChanged }: Props) {
               <Welcome models={models} onModelsChanged={onModelsChanged} />
             )}
             <ThreadPrimitive.Messages components={{ UserMessage, AssistantMessage, EditComposer }} />
-            {state.progress && <Waiting progress={state.progress} />}
-            <ThreadPrimitive.ScrollToBottom className="to-bottom icon" aria-label="Go to the end">
+            {state.progress && <ProgressLine progress={state.progress} />}
+            <ThreadPrimitive.ScrollToBottom className="to-bottom icon" aria-label="Scroll to the end">
               <Icon name="down" />
             </ThreadPrimitive.ScrollToBottom>
           </ThreadPrimitive.Viewport>
-          {!reachable && (
+          {!isReachable && (
             <p role="alert" className="alert">
-              Lar does not answer. Is it still running? This page asks again by itself.
+              Could not reach Lar. Check that it is running. This page reconnects automatically.
             </p>
           )}
           {state.error && (
             <p role="alert" className="alert">
-              {state.error} <button onClick={state.dismiss}>Dismiss</button>
+              {state.error} <button onClick={state.dismissError}>Dismiss</button>
             </p>
           )}
-          <Spoken />
-          <Composer box={boxOf(id)} />
+          <ScreenReaderStatus />
+          <Composer draft={draftKey(id)} />
         </ThreadPrimitive.Root>
       </AssistantRuntimeProvider>
-    </State.Provider>
+    </ConversationContext.Provider>
   );
 }
 
-function Composer({ box }: { box: string }) {
+/** The message box. `draft`: the key of its draft. */
+function Composer({ draft }: { draft: string }) {
   const aui = useAui();
   useLayoutEffect(() => {
-    const fill = () => aui.composer.setText(drafts.read(box));
-    fill();
-    return drafts.listen(box, fill);
-  }, [aui, box]);
+    const showDraft = () => aui.composer.setText(drafts.read(draft));
+    showDraft();
+    return drafts.subscribe(draft, showDraft);
+  }, [aui, draft]);
   return (
     <ComposerPrimitive.Root className="composer">
       <label className="hidden" htmlFor="message">
@@ -137,12 +138,12 @@ function Composer({ box }: { box: string }) {
       </label>
       <ComposerPrimitive.Input
         id="message"
-        placeholder="Say something…"
+        placeholder="Message Lar…"
         rows={1}
         maxRows={10}
         autoFocus
         submitMode="enter"
-        onChange={(event) => drafts.type(box, event.target.value)}
+        onChange={(event) => drafts.setText(draft, event.target.value)}
       />
       <ThreadPrimitive.If running={false}>
         <ComposerPrimitive.Send className="primary">Send</ComposerPrimitive.Send>
@@ -157,16 +158,16 @@ function Composer({ box }: { box: string }) {
 function UserMessage() {
   const id = useAuiState((s) => s.message.id);
   const aui = useAui();
-  // An edit that was not sent is gone on with: after a reload, or when it came back.
+  // Opens the edit form again if an edit was not sent: after a reload, or after a failed send.
   useEffect(() => {
-    const open = () => {
+    const openEdit = () => {
       if (drafts.read(id) && !aui.composer.getState().isEditing) aui.composer.beginEdit();
     };
-    const opening = setTimeout(open);
-    const unlisten = drafts.listen(id, open);
+    const timer = setTimeout(openEdit);
+    const unsubscribe = drafts.subscribe(id, openEdit);
     return () => {
-      clearTimeout(opening);
-      unlisten();
+      clearTimeout(timer);
+      unsubscribe();
     };
   }, [aui, id]);
   return (
@@ -175,7 +176,7 @@ function UserMessage() {
         <MessagePrimitive.Parts components={{ Text: ({ text }) => <p>{text}</p> }} />
       </div>
       <div className="actions">
-        <Branches />
+        <BranchPicker />
         <ActionBarPrimitive.Root hideWhenRunning>
           <ActionBarPrimitive.Edit className="icon" aria-label="Edit">
             <Icon name="edit" />
@@ -189,30 +190,32 @@ function UserMessage() {
 function EditComposer() {
   const id = useAuiState((s) => s.message.id);
   const aui = useAui();
-  const said = useContext(State)?.messages.find((one) => one.id === id)?.content;
+  const original = useContext(ConversationContext)?.messages.find((message) => message.id === id)?.content;
   useLayoutEffect(() => {
-    const kept = drafts.read(id);
-    if (kept) aui.composer.setText(kept);
+    const draft = drafts.read(id);
+    if (draft) aui.composer.setText(draft);
   }, [aui, id]);
-  const forget = () => drafts.forget(id);
+  const discardDraft = () => drafts.discard(id);
   return (
     <MessagePrimitive.Root className="message user">
       <ComposerPrimitive.Root className="edit">
         <ComposerPrimitive.Input
-          aria-label="Edit the message"
+          aria-label="Edit message"
           autoFocus
-          onChange={({ target }) => drafts.type(id, target.value === said ? "" : target.value)}
+          onChange={({ target }) => drafts.setText(id, target.value === original ? "" : target.value)}
           cancelOnEscape={false}
           onKeyDown={(event) => {
             if (event.key !== "Escape" || event.nativeEvent.isComposing) return;
             event.preventDefault();
-            forget();
+            discardDraft();
             aui.composer.cancel();
           }}
         />
         <div className="actions">
-          <ComposerPrimitive.Cancel onClick={forget}>Cancel</ComposerPrimitive.Cancel>
-          <ComposerPrimitive.Send className="primary">Send again</ComposerPrimitive.Send>
+          <ComposerPrimitive.Cancel onClick={discardDraft}>Cancel</ComposerPrimitive.Cancel>
+          <ComposerPrimitive.Send className="primary" aria-label="Send edited message">
+            Send
+          </ComposerPrimitive.Send>
         </div>
       </ComposerPrimitive.Root>
     </MessagePrimitive.Root>
@@ -221,11 +224,11 @@ function EditComposer() {
 
 function AssistantMessage() {
   const id = useAuiState((s) => s.message.id);
-  const state = useContext(State);
-  const message = state?.messages.find((one) => one.id === id);
+  const state = useContext(ConversationContext);
+  const message = state?.messages.find((message) => message.id === id);
   return (
     <MessagePrimitive.Root className="message assistant" data-status={message?.status}>
-      {message?.memory && <Remembered memory={message.memory} />}
+      {message?.memory && <MemoryActivity activity={message.memory} />}
       {message?.reasoning && (
         <details className="reasoning">
           <summary>Reasoning</summary>
@@ -238,21 +241,21 @@ function AssistantMessage() {
           {message.status === "stopped" && <p className="quiet">You stopped this answer.</p>}
           {message.status === "failed" && (
             <p className="alert" title={message.error_code}>
-              {failureWords(message.error_code, message.content !== "")}
+              {failureText(message.error_code, message.content !== "")}
             </p>
           )}
           <div className="actions">
-            <Branches />
+            <BranchPicker />
             <ActionBarPrimitive.Root hideWhenRunning>
               <ActionBarPrimitive.Copy className="icon" aria-label="Copy">
                 <Icon name="copy" />
               </ActionBarPrimitive.Copy>
-              <ActionBarPrimitive.Reload className="icon" aria-label="Another answer">
-                <Icon name="again" />
+              <ActionBarPrimitive.Reload className="icon" aria-label="Regenerate">
+                <Icon name="regenerate" />
               </ActionBarPrimitive.Reload>
             </ActionBarPrimitive.Root>
-            <Rate message={message} />
-            <span className="numbers">{numbers(message)}</span>
+            <RatingButtons message={message} />
+            <span className="numbers">{formatMetrics(message)}</span>
           </div>
         </>
       )}
@@ -260,8 +263,8 @@ function AssistantMessage() {
   );
 }
 
-function Rate({ message }: { message: Message }) {
-  const state = useContext(State);
+function RatingButtons({ message }: { message: Message }) {
+  const state = useContext(ConversationContext);
   const button = (rating: "good" | "bad", label: string) => (
     <button
       className="icon"
@@ -280,7 +283,7 @@ function Rate({ message }: { message: Message }) {
   );
 }
 
-function Branches() {
+function BranchPicker() {
   return (
     <BranchPickerPrimitive.Root hideWhenSingleBranch className="branches">
       <BranchPickerPrimitive.Previous className="icon" aria-label="Previous version">
@@ -296,28 +299,30 @@ function Branches() {
   );
 }
 
-/** What the answer cost: its model, the time to its first token, its speed. */
-function numbers(message: Message): string {
+/** An answer's model, time to first token and decode speed, as one line. */
+function formatMetrics(message: Message): string {
   const parts = [message.model];
-  if (message.ttft_ms !== undefined) parts.push(`first token ${duration(message.ttft_ms)}`);
+  if (message.ttft_ms !== undefined) parts.push(`first token in ${formatDuration(message.ttft_ms)}`);
   if (message.tokens_out && message.decode_ms) parts.push(`${Math.round((message.tokens_out * 1000) / message.decode_ms)} tokens/s`);
-  if (message.finish_reason === "length") parts.push("cut: no room for more");
+  if (message.finish_reason === "length") parts.push("stopped at the token limit");
   return parts.filter(Boolean).join(" · ");
 }
 
-const duration = (ms: number) => (ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`);
+const formatDuration = (ms: number) => (ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`);
 
-function Waiting({ progress }: { progress: Progress }) {
-  const about = progress.startsInMs > 0 ? `, about ${Math.ceil(progress.startsInMs / 1000)} s` : "";
+/** What is happening before and while an answer is written: queue position, loading, speed. */
+function ProgressLine({ progress }: { progress: Progress }) {
+  const { position } = progress;
+  const eta = progress.startsInMs > 0 ? `, about ${Math.ceil(progress.startsInMs / 1000)} s` : "";
   const text = {
     sending: "Sending…",
-    loading: `The model is being loaded${about}…`,
-    memory: "Waiting for memory that other models hold…",
-    waiting: progress.position === 0 ? `You are next${about}…` : `${progress.position} before you${about}…`,
-    reading: "Reading…",
-    writing: [
+    loading: `Loading the model${eta}…`,
+    memory: "Waiting for other models to free memory…",
+    queued: position === 0 ? `You are next in the queue${eta}…` : `${position} ${position === 1 ? "request" : "requests"} ahead of you${eta}…`,
+    prefill: "Reading the prompt…",
+    decode: [
       "Writing…",
-      progress.ttftMs !== undefined && `first token ${duration(progress.ttftMs)}`,
+      progress.ttftMs !== undefined && `first token in ${formatDuration(progress.ttftMs)}`,
       progress.tokensPerS !== undefined && `${Math.round(progress.tokensPerS)} tokens/s`,
     ]
       .filter(Boolean)
@@ -330,30 +335,30 @@ function Waiting({ progress }: { progress: Progress }) {
   );
 }
 
-const SPOKEN: Partial<Record<Progress["phase"], string>> = {
-  loading: "The model is being loaded.",
-  memory: "Waiting for memory that other models hold.",
-  waiting: "Waiting for a place.",
+const PHASE_ANNOUNCEMENTS: Partial<Record<Progress["phase"], string>> = {
+  loading: "Loading the model.",
+  memory: "Waiting for other models to free memory.",
+  queued: "Waiting in the queue.",
 };
 
-/** Tells screen readers of a growing answer, whole sentences at a time. */
-function Spoken() {
-  const state = useContext(State);
+/** Announces progress and the growing answer to screen readers, in whole sentences. */
+function ScreenReaderStatus() {
+  const state = useContext(ConversationContext);
   const last = state?.messages.find((message) => message.id === state.head && message.role === "assistant");
-  const [said, setSaid] = useState("");
+  const [announcement, setAnnouncement] = useState("");
   const phase = state?.progress?.phase;
   useEffect(() => {
     if (!last) return;
     if (last.status !== "streaming") {
-      if (said) setSaid("The answer is complete.");
+      if (announcement) setAnnouncement("The answer is complete.");
       return;
     }
     const end = Math.max(...[". ", "! ", "? ", "\n"].map((mark) => last.content.lastIndexOf(mark)));
-    if (end > 0) setSaid(last.content.slice(0, end + 1).slice(-400));
-  }, [last, said]);
+    if (end > 0) setAnnouncement(last.content.slice(0, end + 1).slice(-400));
+  }, [last, announcement]);
   return (
     <div className="hidden" aria-live="polite">
-      {(phase && SPOKEN[phase]) ?? said}
+      {(phase && PHASE_ANNOUNCEMENTS[phase]) ?? announcement}
     </div>
   );
 }

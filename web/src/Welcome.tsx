@@ -1,68 +1,68 @@
-// What an empty conversation says: what to do next, and better models that fit this machine.
+// The welcome text of an empty conversation, with recommended models for this machine.
 
 import { useEffect, useState } from "react";
-import { api, size, type Model, type Pull, type Recommended } from "./api";
+import { api, formatBytes, type Model, type Pull, type Recommended } from "./api";
 import { useReachable } from "./connection";
 
-const PICKS = 3;
-const LOOK_EVERY_MS = 500;
+const RECOMMENDED_MAX = 3;
+const PULLS_POLL_MS = 500;
 
 export function Welcome({ models, onModelsChanged }: { models?: Model[]; onModelsChanged: () => void }) {
-  const chat = models?.filter((model) => model.kind === "chat");
-  const onlyStarter = chat !== undefined && chat.every((model) => model.starter);
+  const chatModels = models?.filter((model) => model.kind === "chat");
+  const hasOnlyStarter = chatModels !== undefined && chatModels.every((model) => model.starter);
   return (
     <div className="welcome">
       <img src="/icon.svg" alt="" width="48" height="48" />
-      <h2>{chat?.length === 0 ? "No model is installed yet" : "What is on your mind?"}</h2>
-      {chat?.length === 0 && (
+      <h2>{chatModels?.length === 0 ? "No chat model is installed" : "What's on your mind?"}</h2>
+      {chatModels?.length === 0 && (
         <p>
-          Get the starter models with <code>lar models pull --starter</code>, or choose one.
+          Run <code>lar models pull --starter</code> to get the starter models, or download a model below.
         </p>
       )}
-      {onlyStarter && chat.length > 0 && (
-        <p>You are talking to the starter model. It proves the pipe and is often wrong; larger models are much better.</p>
+      {hasOnlyStarter && chatModels.length > 0 && (
+        <p>You are using the smallest starter model. It shows that Lar works, but its answers are often wrong. Larger models are much better.</p>
       )}
-      {chat !== undefined && onlyStarter && <Picks onModelsChanged={onModelsChanged} />}
+      {chatModels !== undefined && hasOnlyStarter && <RecommendedModels onModelsChanged={onModelsChanged} />}
     </div>
   );
 }
 
-/** The largest that fit and are fast enough, smallest of them first; where none is fast enough, the smallest that fits. */
-function suitable(models: Recommended[]): Recommended[] {
+/** Selects the largest models that fit and are fast enough, smallest first. If none is fast enough: the smallest that fits. */
+function selectModels(models: Recommended[]): Recommended[] {
   const fast = models.filter((model) => model.recommended);
-  return fast.length > 0 ? fast.slice(-PICKS) : models.filter((model) => model.fits).slice(0, 1);
+  return fast.length > 0 ? fast.slice(-RECOMMENDED_MAX) : models.filter((model) => model.fits).slice(0, 1);
 }
 
-/** Whether a model comes from the hub, which is only asked once somebody gets it. */
-const fromHub = (model: Recommended) => model.source.startsWith("hf:");
+/** Whether a model comes from the model hub. Lar contacts the hub only when someone downloads the model. */
+const isFromHub = (model: Recommended) => model.source.startsWith("hf:");
 
-/** What is said above the models on offer. */
-function heading(picks: Recommended[]): string {
-  if (picks.length === 0) return "None of the models that Lar knows fits this machine's memory.";
-  if (!picks.some((model) => model.recommended)) return "This one fits this machine, but will be slow on it:";
-  return picks.length === 1 ? "This one suits this machine:" : "These suit this machine:";
+/** The heading above the list of models. */
+function listHeading(models: Recommended[]): string {
+  if (models.length === 0) return "No model in Lar's list fits in this machine's memory.";
+  if (!models.some((model) => model.recommended)) return "This model fits in this machine's memory, but will be slow:";
+  return models.length === 1 ? "Recommended model for this machine:" : "Recommended models for this machine:";
 }
 
-function Picks({ onModelsChanged }: { onModelsChanged: () => void }) {
-  const [picks, setPicks] = useState<Recommended[]>();
+function RecommendedModels({ onModelsChanged }: { onModelsChanged: () => void }) {
+  const [models, setModels] = useState<Recommended[]>();
   const [pulls, setPulls] = useState<Pull[]>([]);
   const [error, setError] = useState<string>();
-  const reachable = useReachable();
+  const isReachable = useReachable();
 
   useEffect(() => {
-    if (picks || !reachable) return;
+    if (models || !isReachable) return;
     api.recommended().then(
       ({ data }) => {
-        setPicks(suitable(data));
+        setModels(selectModels(data));
         setError(undefined);
       },
       (cause: Error) => setError(cause.message),
     );
-  }, [picks, reachable]);
+  }, [models, isReachable]);
 
-  const busy = pulls.some((pull) => pull.state === "downloading" || pull.state === "verifying");
+  const isPulling = pulls.some((pull) => pull.state === "downloading" || pull.state === "verifying");
   useEffect(() => {
-    if (!busy || !reachable) return;
+    if (!isPulling || !isReachable) return;
     const timer = setInterval(async () => {
       const data = await api.pulls().then(({ data }) => data, () => undefined);
       if (!data) return;
@@ -73,15 +73,15 @@ function Picks({ onModelsChanged }: { onModelsChanged: () => void }) {
           onModelsChanged();
         }
       }
-    }, LOOK_EVERY_MS);
+    }, PULLS_POLL_MS);
     return () => clearInterval(timer);
-  }, [busy, onModelsChanged, reachable]);
+  }, [isPulling, onModelsChanged, isReachable]);
 
-  const pull = async (model: Recommended) => {
+  const startPull = async (model: Recommended) => {
     setError(undefined);
     try {
-      const begun = await api.pull(model.source);
-      setPulls((all) => [...all.filter((one) => one.source !== begun.source), begun]);
+      const started = await api.pull(model.source);
+      setPulls((all) => [...all.filter((pull) => pull.source !== started.source), started]);
     } catch (cause) {
       setError((cause as Error).message);
     }
@@ -89,35 +89,35 @@ function Picks({ onModelsChanged }: { onModelsChanged: () => void }) {
 
   return (
     <>
-      <p role="status">{picks ? heading(picks) : error === undefined && "Looking for models that suit this machine…"}</p>
+      <p role="status">{models ? listHeading(models) : error === undefined && "Finding models for this machine…"}</p>
       <ul className="picks">
-        {(picks ?? []).map((model) => {
-          const under = pulls.find((one) => one.source === model.source);
+        {(models ?? []).map((model) => {
+          const pulling = pulls.find((pull) => pull.source === model.source);
           return (
             <li key={model.name}>
               <strong>{model.name}</strong>
               <span>{model.about}</span>
               <span className="quiet">
-                {size(model.size_bytes)} · about {Math.round(model.tokens_per_second)} tokens/s ({model.speed}) · {model.license}
-                {fromHub(model) && " · from the model hub"}
+                {formatBytes(model.size_bytes)} · about {Math.round(model.tokens_per_second)} tokens/s ({model.speed}) · {model.license}
+                {isFromHub(model) && " · from the model hub"}
               </span>
-              {under && under.state !== "failed" ? (
+              {pulling && pulling.state !== "failed" ? (
                 <progress
-                  aria-label={`Getting ${model.name}`}
-                  max={under.total_bytes ?? model.size_bytes}
-                  value={under.state === "done" ? (under.total_bytes ?? model.size_bytes) : under.done_bytes}
+                  aria-label={`Downloading ${model.name}`}
+                  max={pulling.total_bytes ?? model.size_bytes}
+                  value={pulling.state === "done" ? (pulling.total_bytes ?? model.size_bytes) : pulling.done_bytes}
                 />
               ) : (
-                <button onClick={() => pull(model)}>Get it</button>
+                <button onClick={() => startPull(model)}>Download</button>
               )}
-              {under?.state === "failed" && <span className="alert">{under.reason}</span>}
+              {pulling?.state === "failed" && <span className="alert">{pulling.reason}</span>}
             </li>
           );
         })}
       </ul>
-      {picks?.some(fromHub) && (
+      {models?.some(isFromHub) && (
         <p className="quiet small">
-          Where the model hub does not answer, <code>lar models pull --starter</code> gets a model from elsewhere.
+          If Lar cannot reach the model hub, run <code>lar models pull --starter</code> to get a model from another source.
         </p>
       )}
       {error && (

@@ -1,4 +1,4 @@
-// Lar's public API, as the page uses it. Types mirror /openapi.json.
+// The calls of Lar's public API that the page uses. The types mirror /openapi.json.
 
 import { request } from "./connection";
 
@@ -7,7 +7,7 @@ export interface Message {
   parent?: string;
   role: "system" | "user" | "assistant";
   content: string;
-  /** What a reasoning model produced before the answer. */
+  /** The text that a reasoning model produces before its answer. */
   reasoning?: string;
   status: "streaming" | "complete" | "stopped" | "failed";
   model?: string;
@@ -18,16 +18,18 @@ export interface Message {
   decode_ms?: number;
   finish_reason?: string;
   rating?: "good" | "bad";
-  memory?: InTurn;
+  memory?: MemoryActivity;
   created_at: string;
 }
 
-/** What memory did in the turn of an answer. The content of a memory that was erased since is empty. */
-export interface InTurn {
+/** The memory activity of an answer's turn. The content of a memory is empty if the memory has been erased since. */
+export interface MemoryActivity {
   recalled?: { id: string; content: string; day: string; score: number; reason: string; cited?: boolean }[];
   saved?: { id: string; decision: string; content: string; instead_of?: string; change?: string }[];
   forgotten?: { id: string; content: string; change?: string }[];
+  /** Entries that the turn added to the inbox. */
   waiting?: { content: string }[];
+  /** Reasons why Lar did not do what the message asked. */
   refused?: string[];
 }
 
@@ -55,13 +57,13 @@ export interface Model {
   parameters: number;
   aliases: string[];
   starter: boolean;
-  /** Why it computes on fewer threads than the machine has cores, while it is loaded. */
+  /** Why the loaded model runs on fewer threads than the machine has cores. */
   threads_note?: string;
 }
 
-/** A model's engine. */
+/** The pool of a model. */
 interface Pool {
-  /** The model's name. */
+  /** The name of the model. */
   id: string;
   threads_note?: string;
 }
@@ -74,10 +76,10 @@ export interface Recommended {
   size_bytes: number;
   memory_bytes: number;
   fits: boolean;
-  /** Tokens a second on this machine, and whether that was measured or estimated. */
+  /** Tokens per second on this machine. `speed` says whether the number is estimated or measured. */
   tokens_per_second: number;
   speed: "estimated" | "measured";
-  /** Fits the memory and is fast enough to read along. */
+  /** Whether the model fits in memory and is fast enough to read along. */
   recommended: boolean;
   installed: boolean;
 }
@@ -103,7 +105,7 @@ export type StreamEvent =
   | { event: "error"; code: string; message: string; retriable: boolean }
   | { event: "cancelled" };
 
-/** An error that the server answered with, or that kept it from answering. */
+/** An error response of the server, or a server that could not be reached. */
 export class ApiError extends Error {
   constructor(
     readonly status: number,
@@ -113,72 +115,73 @@ export class ApiError extends Error {
     super(message);
   }
 
-  /** Whether the server did not answer at all. The page asks again by itself then, and says so. */
-  get unreachable() {
+  /** Whether the server did not respond at all. The page then shows this and retries by itself. */
+  get isUnreachable() {
     return this.status === 0;
   }
 }
 
-export async function send(method: string, path: string, body?: unknown, more?: Record<string, string>): Promise<Response> {
+export async function send(method: string, path: string, body?: unknown, extraHeaders?: Record<string, string>): Promise<Response> {
   let response: Response;
   try {
     response = await request(`/lar/v1/${path}`, {
       method,
-      headers: { ...(body === undefined ? {} : { "content-type": "application/json" }), ...more },
+      headers: { ...(body === undefined ? {} : { "content-type": "application/json" }), ...extraHeaders },
       body: body === undefined ? undefined : JSON.stringify(body),
     });
   } catch {
-    throw new ApiError(0, "UNREACHABLE", "Lar does not answer. Is it still running?");
+    throw new ApiError(0, "UNREACHABLE", "Could not reach Lar. Check that it is running.");
   }
   if (response.ok) return response;
   const problem = await response.json().catch(() => ({}));
-  throw new ApiError(response.status, problem.code ?? "UNKNOWN", problem.detail ?? `The server answered with status ${response.status}.`);
+  throw new ApiError(response.status, problem.code ?? "UNKNOWN", problem.detail ?? `The request failed with HTTP status ${response.status}. Try again, or look in Lar's log.`);
 }
 
-export const read = async <T>(response: Promise<Response>): Promise<T> => (await response).json();
+/** Parses a response as JSON. */
+export const readJson = async <T>(response: Promise<Response>): Promise<T> => (await response).json();
 
-/** The models, each with the note of its engine. Without the engines' answer the notes are left out. */
-async function models(): Promise<{ data: Model[] }> {
+/** Lists the models, each with the threads note of its pool. If the pools cannot be read, the notes are missing. */
+async function listModels(): Promise<{ data: Model[] }> {
   const [{ data }, pools] = await Promise.all([
-    read<{ data: Model[] }>(send("GET", "catalog/models")),
-    read<{ data: Pool[] }>(send("GET", "pools")).catch(() => undefined),
+    readJson<{ data: Model[] }>(send("GET", "catalog/models")),
+    readJson<{ data: Pool[] }>(send("GET", "pools")).catch(() => undefined),
   ]);
-  const note = (name: string) => pools?.data.find((pool) => pool.id === name)?.threads_note;
-  return { data: data.map((model) => ({ ...model, threads_note: note(model.name) })) };
+  const noteOf = (name: string) => pools?.data.find((pool) => pool.id === name)?.threads_note;
+  return { data: data.map((model) => ({ ...model, threads_note: noteOf(model.name) })) };
 }
 
 export const api = {
-  me: () => read<{ user_id: string; scopes: string[] }>(send("GET", "me")),
+  me: () => readJson<{ user_id: string; scopes: string[] }>(send("GET", "me")),
   signIn: (secret: string) => send("POST", "sign-in", { secret }),
   signOut: () => send("POST", "sign-out", {}),
   conversations: (after?: string) =>
-    read<{ data: Conversation[]; next?: string }>(send("GET", `conversations?limit=50${after ? `&after=${after}` : ""}`)),
-  search: (words: string) => read<{ data: Conversation[] }>(send("GET", `conversations?q=${encodeURIComponent(words)}`)),
-  conversation: (id: string) => read<Conversation>(send("GET", `conversations/${id}`)),
-  create: (model: string | undefined, temporary: boolean) =>
-    read<Conversation>(send("POST", "conversations", { model, temporary })),
-  patch: (id: string, change: { title?: string; head?: string; deleted?: boolean; model?: string }) =>
-    read<Conversation>(send("PATCH", `conversations/${id}`, change)),
-  remove: (id: string) => send("DELETE", `conversations/${id}`),
+    readJson<{ data: Conversation[]; next?: string }>(send("GET", `conversations?limit=50${after ? `&after=${after}` : ""}`)),
+  search: (query: string) => readJson<{ data: Conversation[] }>(send("GET", `conversations?q=${encodeURIComponent(query)}`)),
+  conversation: (id: string) => readJson<Conversation>(send("GET", `conversations/${id}`)),
+  createConversation: (model: string | undefined, temporary: boolean) =>
+    readJson<Conversation>(send("POST", "conversations", { model, temporary })),
+  updateConversation: (id: string, change: { title?: string; head?: string; deleted?: boolean; model?: string }) =>
+    readJson<Conversation>(send("PATCH", `conversations/${id}`, change)),
+  deleteConversation: (id: string) => send("DELETE", `conversations/${id}`),
   stop: (id: string) => send("POST", `conversations/${id}/stop`, {}),
   rate: (id: string, message: string, rating: "good" | "bad" | null) =>
-    read<Message>(send("POST", `conversations/${id}/messages/${message}/feedback`, { rating })),
-  say: (id: string, content: string, parent: string | null | undefined, model?: string) =>
+    readJson<Message>(send("POST", `conversations/${id}/messages/${message}/feedback`, { rating })),
+  sendMessage: (id: string, content: string, parent: string | null | undefined, model?: string) =>
     send("POST", `conversations/${id}/messages`, { content, parent, model }),
-  branch: (id: string, message: string, content: string, model?: string) =>
+  editMessage: (id: string, message: string, content: string, model?: string) =>
     send("POST", `conversations/${id}/messages/${message}/branch`, { content, model }),
   regenerate: (id: string, message: string, model?: string) =>
     send("POST", `conversations/${id}/messages/${message}/regenerate`, { model }),
-  follow: (task: string) => send("GET", `tasks/${task}/stream`),
-  models,
-  recommended: () => read<{ data: Recommended[] }>(send("GET", "catalog/recommended")),
-  pull: (source: string) => read<Pull>(send("POST", "catalog/pulls", { source })),
-  pulls: () => read<{ data: Pull[] }>(send("GET", "catalog/pulls")),
+  streamTask: (task: string) => send("GET", `tasks/${task}/stream`),
+  models: listModels,
+  recommended: () => readJson<{ data: Recommended[] }>(send("GET", "catalog/recommended")),
+  pull: (source: string) => readJson<Pull>(send("POST", "catalog/pulls", { source })),
+  pulls: () => readJson<{ data: Pull[] }>(send("GET", "catalog/pulls")),
   setDefault: (target: string) => send("POST", "aliases", { name: "default", target }),
 };
 
-/** The events of a stream as they come. Comments are left out. */
-export async function* events(response: Response): AsyncGenerator<StreamEvent> {
+/** Yields the events of a server-sent event stream as they arrive, without comments. */
+export async function* readEvents(response: Response): AsyncGenerator<StreamEvent> {
   const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
   let buffer = "";
   for (;;) {
@@ -195,8 +198,8 @@ export async function* events(response: Response): AsyncGenerator<StreamEvent> {
   }
 }
 
-/** A number of bytes for a person, in the units of the terminal. */
-export function size(bytes: number): string {
+/** Formats a number of bytes for people, in the units that the command line uses. */
+export function formatBytes(bytes: number): string {
   const gib = bytes / 2 ** 30;
   if (gib >= 1) return `${gib.toFixed(gib < 10 ? 1 : 0)} GiB`;
   return `${Math.max(1, Math.round(bytes / 2 ** 20))} MiB`;

@@ -1,57 +1,57 @@
-// Whether the server answers. Each request of the page tells; while none is answered, the page asks again by itself:
-// with back-off, and only while someone can see it.
+// Tracks whether the server is reachable. Every request of the page updates this. While the server is unreachable, the page
+// retries by itself: with exponential backoff, and only while the page is visible.
 
 import { useSyncExternalStore } from "react";
 
-/** The first wait before the server is asked again. Each wait is twice as long as the one before, up to the longest. */
-const WAIT_FIRST_MS = 1000;
-const WAIT_LONGEST_MS = 10_000;
-/** A server that does not answer within this time counts as not reachable. */
-const ASK_TIMEOUT_MS = 5000;
-/** A server that is lost again sooner than this is not asked more often for having been back. */
-const STEADY_MS = 30_000;
+/** The wait before the first retry. Each wait is twice as long as the one before, up to the longest. */
+const RETRY_FIRST_MS = 1000;
+const RETRY_LONGEST_MS = 10_000;
+/** If a retry gets no response within this time, the server counts as unreachable. */
+const RETRY_TIMEOUT_MS = 5000;
+/** The backoff starts again from the first wait only if the connection was stable for at least this long. */
+const STABLE_AFTER_MS = 30_000;
 
 let reachable = true;
-let backAt = -Infinity;
-let waitMs = WAIT_FIRST_MS;
-let timer: ReturnType<typeof setTimeout> | undefined;
+let reachableSince = -Infinity;
+let retryWaitMs = RETRY_FIRST_MS;
+let retryTimer: ReturnType<typeof setTimeout> | undefined;
 const listeners = new Set<() => void>();
 
-/** Fetches, and notes whether the server answered. Throws when it did not. */
+/** Calls `fetch` and records whether the server responded. Throws if it did not. */
 export async function request(path: string, init?: RequestInit): Promise<Response> {
   try {
     const response = await fetch(path, init);
-    if (fromProxy(response)) throw new Error(`a proxy answered with status ${response.status}`);
+    if (isFromProxy(response)) throw new Error(`a proxy returned status ${response.status}`);
     markReachable();
     return response;
   } catch (cause) {
-    markLost();
+    markUnreachable();
     throw cause;
   }
 }
 
-/** Notes that the server went away in the middle of an answer. */
-export function markLost() {
+/** Records that the server became unreachable. Call it directly when a response stream ends too early. */
+export function markUnreachable() {
   if (!reachable) return;
   reachable = false;
-  if (performance.now() - backAt > STEADY_MS) waitMs = WAIT_FIRST_MS;
-  wait();
+  if (performance.now() - reachableSince > STABLE_AFTER_MS) retryWaitMs = RETRY_FIRST_MS;
+  scheduleRetry();
   for (const listener of listeners) listener();
 }
 
-/** Whether the server answered the last request. */
+/** Whether the server responded to the last request. */
 export const isReachable = () => reachable;
 
-/** The same, for a component that shows it. */
+/** `isReachable` as a React hook. */
 export function useReachable(): boolean {
   return useSyncExternalStore(subscribe, isReachable);
 }
 
 function markReachable() {
-  clearTimeout(timer);
+  clearTimeout(retryTimer);
   if (reachable) return;
   reachable = true;
-  backAt = performance.now();
+  reachableSince = performance.now();
   for (const listener of listeners) listener();
 }
 
@@ -60,25 +60,25 @@ function subscribe(listener: () => void): () => void {
   return () => listeners.delete(listener);
 }
 
-/** Lar's own errors are JSON; a proxy that cannot reach Lar answers with a page of its own. */
-const fromProxy = ({ status, headers }: Response) =>
+/** Whether a reverse proxy sent this response because it cannot reach Lar. Lar's own errors are JSON; a proxy's are not. */
+const isFromProxy = ({ status, headers }: Response) =>
   status >= 502 && status <= 504 && !headers.get("content-type")?.includes("json");
 
-function wait() {
-  clearTimeout(timer);
-  timer = setTimeout(ask, waitMs);
-  waitMs = Math.min(2 * waitMs, WAIT_LONGEST_MS);
+function scheduleRetry() {
+  clearTimeout(retryTimer);
+  retryTimer = setTimeout(retry, retryWaitMs);
+  retryWaitMs = Math.min(2 * retryWaitMs, RETRY_LONGEST_MS);
 }
 
-async function ask() {
+async function retry() {
   if (reachable || document.hidden) return;
-  await request("/lar/v1/me", { signal: AbortSignal.timeout(ASK_TIMEOUT_MS) }).catch(wait);
+  await request("/lar/v1/me", { signal: AbortSignal.timeout(RETRY_TIMEOUT_MS) }).catch(scheduleRetry);
 }
 
-function askNow() {
-  clearTimeout(timer);
-  waitMs = WAIT_FIRST_MS;
-  void ask();
+function retryNow() {
+  clearTimeout(retryTimer);
+  retryWaitMs = RETRY_FIRST_MS;
+  void retry();
 }
-document.addEventListener("visibilitychange", askNow);
-addEventListener("online", askNow);
+document.addEventListener("visibilitychange", retryNow);
+addEventListener("online", retryNow);

@@ -1,114 +1,115 @@
-// What was typed and is not with the server yet, one draft a conversation and one an edited message. Kept in
-// sessionStorage: a reload does not lose it, and private text goes with the tab. What is being sent is kept too, until
-// the server has taken it.
+// Drafts: text that was typed and that the server has not accepted yet. Each conversation and each edited message has one.
+// Drafts are kept in sessionStorage: a reload does not lose them, and closing the tab deletes them. Text that is being sent
+// is kept too, until the server accepts it.
 //
-// A draft is its person's: whoever else signs in in this tab is not shown it, and who signs in again after their session
-// expired finds it. Signing out forgets it.
+// Drafts belong to one user. Another user who signs in in the same tab does not see them. The same user finds them again
+// after an expired session. Signing out deletes them.
 
 interface Draft {
-  /** What the box shows. */
+  /** The text in the input. */
   text: string;
-  /** What was sent from the box and not taken by the server yet. */
+  /** Text that was sent from the input and that the server has not accepted yet. */
   sending?: string;
-  /** What came back into the box, though the server may have taken it: the connection broke before it could say. */
+  /** Text put back into the input although the server may have accepted it: the connection broke before a response. */
   unsure?: string;
 }
 
 const EMPTY: Draft = { text: "" };
-/** The id of the person who is signed in. While nobody is, nothing is kept. */
-let person: string | undefined;
-/** Their drafts, by box. */
-const all = new Map<string, Draft>();
+/** The id of the signed-in user. Without one, no draft is kept. */
+let userId: string | undefined;
+/** The drafts of that user, by key. */
+const draftsByKey = new Map<string, Draft>();
 const listeners = new Map<string, Set<() => void>>();
 
-/** The box of a conversation, or of the one that is not begun. A message's edit has the message's id for its box. */
-export const boxOf = (conversation?: string) => conversation ?? "new";
+/** The draft key of a conversation, or of a new one. The draft key of an edited message is the message's id. */
+export const draftKey = (conversation?: string) => conversation ?? "new";
 
-const joined = (...texts: (string | undefined)[]) => texts.filter(Boolean).join("\n\n");
+const join = (...texts: (string | undefined)[]) => texts.filter(Boolean).join("\n\n");
 
-/** What the names of a person's drafts begin with in sessionStorage. */
-const prefixOf = (user: string) => `lar.draft.${user}.`;
+/** The prefix of a user's keys in sessionStorage. */
+const storagePrefix = (user: string) => `lar.draft.${user}.`;
 
 export const drafts = {
-  /** Takes up the drafts of the person who has signed in, and nobody else's. */
+  /** Loads the drafts of the user who has signed in, and of no other user. */
   open(user: string) {
-    if (user === person) return;
-    person = user;
-    all.clear();
-    // A page that was closed or reloaded while it was sending does not know whether the server took it.
-    for (const name of stored(user)) {
+    if (user === userId) return;
+    userId = user;
+    draftsByKey.clear();
+    // If the page was closed or reloaded during a send, it does not know whether the server accepted the text.
+    for (const name of storedNames(user)) {
       try {
         const { text, sending, unsure }: Draft = JSON.parse(sessionStorage.getItem(name)!);
-        put(name.slice(prefixOf(user).length), { text: joined(sending, text), unsure: sending ?? unsure });
+        store(name.slice(storagePrefix(user).length), { text: join(sending, text), unsure: sending ?? unsure });
       } catch {
-        // Not a draft of this page's.
+        // Not a draft of this page.
       }
     }
   },
-  read: (box: string) => (all.get(box) ?? EMPTY).text,
-  /** Someone typed. */
-  type: (box: string, text: string) => put(box, { ...all.get(box), text }),
-  /** The box is emptied to send its text. */
-  send: (box: string, text: string) => put(box, { text: "", sending: text }),
-  /** The server has taken what was being sent. */
-  sent: (box: string) => put(box, { text: drafts.read(box) }),
-  /** The server has not taken it, or not said so: it goes back into the box, in front of what was typed meanwhile. */
-  giveBack(box: string, unsure: boolean) {
-    const { text, sending } = all.get(box) ?? EMPTY;
-    put(box, { text: joined(sending, text), unsure: unsure ? sending : undefined });
-    tell(box);
+  read: (key: string) => (draftsByKey.get(key) ?? EMPTY).text,
+  /** Updates the text of an input after a person typed. */
+  setText: (key: string, text: string) => store(key, { ...draftsByKey.get(key), text }),
+  /** Empties the input and keeps its text until the server accepts it. */
+  startSending: (key: string, text: string) => store(key, { text: "", sending: text }),
+  /** Drops the sent text, because the server accepted it. */
+  confirmSent: (key: string) => store(key, { text: drafts.read(key) }),
+  /** Puts the sent text back into the input, before any text typed since. `unsure`: the server may have accepted it. */
+  restoreUnsent(key: string, unsure: boolean) {
+    const { text, sending } = draftsByKey.get(key) ?? EMPTY;
+    store(key, { text: join(sending, text), unsure: unsure ? sending : undefined });
+    notify(key);
   },
-  /** Takes out of the box what the server turns out to have taken: its latest message says it. */
-  settle(box: string, latest?: string) {
-    const { text, unsure } = all.get(box) ?? EMPTY;
+  /** Removes restored text from the input if the server accepted it after all: if its latest user message is that text. */
+  reconcile(key: string, latestMessage?: string) {
+    const { text, unsure } = draftsByKey.get(key) ?? EMPTY;
     if (unsure === undefined) return;
-    const taken = latest === unsure && (text === unsure || text.startsWith(`${unsure}\n\n`));
-    put(box, { text: taken ? text.slice(unsure.length + 2) : text });
-    if (taken) tell(box);
+    const isAccepted = latestMessage === unsure && (text === unsure || text.startsWith(`${unsure}\n\n`));
+    store(key, { text: isAccepted ? text.slice(unsure.length + 2) : text });
+    if (isAccepted) notify(key);
   },
-  /** The conversation that was not begun has been. */
+  /** Moves the draft of a new conversation to the id that the server gave the conversation. */
   move(from: string, to: string) {
-    put(to, all.get(from) ?? EMPTY);
-    put(from, EMPTY);
+    store(to, draftsByKey.get(from) ?? EMPTY);
+    store(from, EMPTY);
   },
-  forget: (box: string) => put(box, EMPTY),
-  /** Forgets all drafts of the person, who signs out. */
+  discard: (key: string) => store(key, EMPTY),
+  /** Deletes all drafts of the user, who signs out. */
   clear() {
-    for (const name of person ? stored(person) : []) sessionStorage.removeItem(name);
-    person = undefined;
-    all.clear();
+    for (const name of userId ? storedNames(userId) : []) sessionStorage.removeItem(name);
+    userId = undefined;
+    draftsByKey.clear();
   },
-  /** Calls back when the text of a box changes otherwise than by typing. Returns how to end that. */
-  listen(box: string, listener: () => void): () => void {
-    const known = listeners.get(box) ?? new Set();
-    listeners.set(box, known.add(listener));
+  /** Calls `listener` when the text of an input changes in another way than by typing. Returns the unsubscribe function. */
+  subscribe(key: string, listener: () => void): () => void {
+    const subscribed = listeners.get(key) ?? new Set();
+    listeners.set(key, subscribed.add(listener));
     return () => {
-      known.delete(listener);
-      if (known.size === 0) listeners.delete(box);
+      subscribed.delete(listener);
+      if (subscribed.size === 0) listeners.delete(key);
     };
   },
 };
 
-function put(box: string, draft: Draft) {
-  if (!person) return;
-  const empty = !draft.text && draft.sending === undefined;
-  if (empty) all.delete(box);
-  else all.set(box, draft);
+function store(key: string, draft: Draft) {
+  if (!userId) return;
+  const isEmpty = !draft.text && draft.sending === undefined;
+  if (isEmpty) draftsByKey.delete(key);
+  else draftsByKey.set(key, draft);
   try {
-    if (empty) sessionStorage.removeItem(prefixOf(person) + box);
-    else sessionStorage.setItem(prefixOf(person) + box, JSON.stringify(draft));
+    if (isEmpty) sessionStorage.removeItem(storagePrefix(userId) + key);
+    else sessionStorage.setItem(storagePrefix(userId) + key, JSON.stringify(draft));
   } catch {
-    // The browser keeps nothing, or has no room: the draft lasts as long as the page.
+    // sessionStorage is disabled or full: the draft lasts until the page is closed or reloaded.
   }
 }
 
-function tell(box: string) {
-  for (const listener of listeners.get(box) ?? []) listener();
+function notify(key: string) {
+  for (const listener of listeners.get(key) ?? []) listener();
 }
 
-function stored(user: string): string[] {
+/** The keys of a user's drafts in sessionStorage. */
+function storedNames(user: string): string[] {
   try {
-    return Object.keys(sessionStorage).filter((name) => name.startsWith(prefixOf(user)));
+    return Object.keys(sessionStorage).filter((name) => name.startsWith(storagePrefix(user)));
   } catch {
     return [];
   }

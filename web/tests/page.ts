@@ -1,24 +1,27 @@
-// What every test of the page does.
+// Helpers that all tests of the page share.
 
 import AxeBuilder from "@axe-core/playwright";
 import { expect, type Page } from "@playwright/test";
-import { link } from "./lar";
+import { createSignInLink } from "./lar";
+
+export const messageBox = (page: Page) => page.getByRole("textbox", { name: "Message", exact: true });
+export const answers = (page: Page) => page.locator(".message.assistant");
 
 export async function signIn(page: Page, directory?: string) {
-  await page.goto(link(directory));
-  await expect(page.getByRole("textbox", { name: "Message", exact: true })).toBeVisible();
+  await page.goto(createSignInLink(directory));
+  await expect(messageBox(page)).toBeVisible();
 }
 
-export async function say(page: Page, text: string) {
-  await page.getByRole("textbox", { name: "Message", exact: true }).fill(text);
+export async function sendMessage(page: Page, text: string) {
+  await messageBox(page).fill(text);
   await page.keyboard.press("Enter");
 }
 
-export const answers = (page: Page) => page.locator(".message.assistant");
-export const finished = (page: Page) =>
+export const waitForAnswer = (page: Page) =>
   expect(answers(page).last()).toHaveAttribute("data-status", /complete|stopped|failed/, { timeout: 100_000 });
 
-export async function clean(page: Page) {
+/** Expects that axe finds no accessibility violation. */
+export async function expectAccessible(page: Page) {
   const { violations } = await new AxeBuilder({ page }).analyze();
   expect(violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(" ")}`)).toEqual([]);
 }

@@ -1,67 +1,67 @@
-// How often the page asks the server. Its timers run on a clock of the test's, so that minutes of an open page pass at once.
+// How often the page sends requests to the server. Its timers use a fake clock, so that minutes pass at once.
 
 import { expect, test, type Page } from "@playwright/test";
-import { answers, finished, say, signIn } from "./page";
+import { answers, sendMessage, signIn, waitForAnswer } from "./page";
 
 const MINUTE_MS = 60_000;
 
-/** Opens the page with a clock of the test's, when no model is being loaded any more. */
-async function openQuietly(page: Page) {
+/** Opens the page with a fake clock and waits until no model is loading. */
+async function openIdlePage(page: Page) {
   await page.clock.install();
   await signIn(page);
-  await expect(page.getByRole("status").filter({ hasText: /^(loaded|not loaded)$/ })).toBeVisible({ timeout: 60_000 });
+  await expect(page.getByRole("status").filter({ hasText: /^(Loaded|Not loaded)$/ })).toBeVisible({ timeout: 60_000 });
   await page.waitForLoadState("networkidle");
 }
 
-/** Collects the API's requests that the page begins, and forgets them when asked for. */
-function listen(page: Page): () => string[] {
-  let heard: string[] = [];
+/** Records the API requests of the page. The returned function returns them and clears the record. */
+function recordRequests(page: Page): () => string[] {
+  let recorded: string[] = [];
   page.on("request", (request) => {
     const { pathname } = new URL(request.url());
-    if (pathname.startsWith("/lar/")) heard.push(`${request.method()} ${pathname.replace(/(conv|msg)_[0-9a-f]+/g, "$1")}`);
+    if (pathname.startsWith("/lar/")) recorded.push(`${request.method()} ${pathname.replace(/(conv|msg)_[0-9a-f]+/g, "$1")}`);
   });
   return () => {
-    const all = heard;
-    heard = [];
+    const all = recorded;
+    recorded = [];
     return all;
   };
 }
 
-/** Lets time pass for the page's timers. Requests are told of in their order: behind the last one, all before are known. */
-async function pass(page: Page, milliseconds: number) {
+/** Advances the page's clock. Requests are reported in order: after the last one, all earlier ones have been recorded. */
+async function advanceClock(page: Page, milliseconds: number) {
   await page.clock.runFor(milliseconds);
   const last = page.waitForEvent("request", (request) => request.url().endsWith("/healthz"));
   await page.evaluate(() => fetch("/healthz"));
   await last;
 }
 
-const count = (requests: string[]) =>
+const countByRequest = (requests: string[]) =>
   requests.reduce<Record<string, number>>((counts, request) => ({ ...counts, [request]: (counts[request] ?? 0) + 1 }), {});
 
-test("an idle page asks nothing, however long it is open", async ({ page }) => {
-  await openQuietly(page);
-  const requests = listen(page);
-  await pass(page, 10 * MINUTE_MS);
-  expect(requests()).toEqual([]);
-  // Coming back to it is when models are looked at again: once.
+test("an idle page sends no requests", async ({ page }) => {
+  await openIdlePage(page);
+  const takeRequests = recordRequests(page);
+  await advanceClock(page, 10 * MINUTE_MS);
+  expect(takeRequests()).toEqual([]);
+  // When the window gets the focus, the page reads the models again, once.
   await page.evaluate(() => dispatchEvent(new Event("focus")));
-  await pass(page, MINUTE_MS);
-  expect(requests()).toEqual(["GET /lar/v1/catalog/models", "GET /lar/v1/pools"]);
+  await advanceClock(page, MINUTE_MS);
+  expect(takeRequests()).toEqual(["GET /lar/v1/catalog/models", "GET /lar/v1/pools"]);
 });
 
-test("an answer is one stream, beside which nothing is asked again and again", async ({ page }) => {
-  await openQuietly(page);
-  const requests = listen(page);
-  await say(page, "Write a very long story about an owl that travels around the world. Describe every place.");
+test("an answer is one stream, without polling", async ({ page }) => {
+  await openIdlePage(page);
+  const takeRequests = recordRequests(page);
+  await sendMessage(page, "Write a very long story about an owl that travels around the world. Describe every place.");
   await expect(answers(page).locator(".markdown")).toHaveText(/\w+ \w+/);
-  await pass(page, MINUTE_MS);
+  await advanceClock(page, MINUTE_MS);
   await page.keyboard.press("Escape");
-  await finished(page);
-  await pass(page, MINUTE_MS);
-  const counts = count(requests());
-  // Models and their engines: when the answer's phase changes (sending, loading, waiting or memory, reading, writing, none). Conversations:
-  // when one is there, when it has its title, when its answer has ended.
-  const atMost: Record<string, number> = {
+  await waitForAnswer(page);
+  await advanceClock(page, MINUTE_MS);
+  const counts = countByRequest(takeRequests());
+  // Models and pools: when the phase of the answer changes (sending, loading, queued or memory, prefill, decode, none).
+  // Conversations: when the conversation is created, when it gets its title, and when its answer ends.
+  const limits: Record<string, number> = {
     "POST /lar/v1/conversations": 1,
     "POST /lar/v1/conversations/conv/messages": 1,
     "POST /lar/v1/conversations/conv/stop": 1,
@@ -70,87 +70,87 @@ test("an answer is one stream, beside which nothing is asked again and again", a
     "GET /lar/v1/pools": 7,
   };
   expect(counts["POST /lar/v1/conversations/conv/messages"]).toBe(1);
-  expect(Object.entries(counts).filter(([request, times]) => times > (atMost[request] ?? 0))).toEqual([]);
+  expect(Object.entries(counts).filter(([request, times]) => times > (limits[request] ?? 0))).toEqual([]);
 });
 
-test("models are looked at every three seconds while one loads, and no longer", async ({ page }) => {
-  let loads = true;
+test("the page polls the models every three seconds, only while one loads", async ({ page }) => {
+  let isLoading = true;
   await page.route("**/lar/v1/catalog/models", async (route) => {
     const response = await route.fetch();
     const { data } = await response.json();
-    await route.fulfill({ response, json: { data: data.map((model: object) => ({ ...model, state: loads ? "loading" : "ready" })) } });
+    await route.fulfill({ response, json: { data: data.map((model: object) => ({ ...model, state: isLoading ? "loading" : "ready" })) } });
   });
   await page.clock.install();
   await signIn(page);
-  await expect(page.getByRole("status").filter({ hasText: "loading…" })).toBeVisible();
+  await expect(page.getByRole("status").filter({ hasText: "Loading…" })).toBeVisible();
   await page.waitForLoadState("networkidle");
-  const requests = listen(page);
-  await pass(page, MINUTE_MS);
-  const counts = count(requests());
+  const takeRequests = recordRequests(page);
+  await advanceClock(page, MINUTE_MS);
+  const counts = countByRequest(takeRequests());
   expect(Object.keys(counts)).toEqual(["GET /lar/v1/catalog/models", "GET /lar/v1/pools"]);
   for (const times of Object.values(counts)) {
     expect(times).toBeGreaterThanOrEqual(19);
     expect(times).toBeLessThanOrEqual(22);
   }
-  loads = false;
-  await pass(page, 3000);
-  await expect(page.getByRole("status").filter({ hasText: /^loaded$/ })).toBeVisible();
-  requests();
-  await pass(page, 10 * MINUTE_MS);
-  expect(requests()).toEqual([]);
+  isLoading = false;
+  await advanceClock(page, 3000);
+  await expect(page.getByRole("status").filter({ hasText: /^Loaded$/ })).toBeVisible();
+  takeRequests();
+  await advanceClock(page, 10 * MINUTE_MS);
+  expect(takeRequests()).toEqual([]);
 });
 
-test("of the memory page only the list of apps is looked at again, every quarter of a minute", async ({ page }) => {
-  await openQuietly(page);
+test("the memory page polls only the apps, every 15 seconds while their tab is open", async ({ page }) => {
+  await openIdlePage(page);
   await page.getByRole("link", { name: "Memory", exact: true }).click();
   await expect(page.getByRole("tab", { name: "Memories" })).toBeVisible();
-  await pass(page, 1000);
+  await advanceClock(page, 1000);
   await page.waitForLoadState("networkidle");
-  const requests = listen(page);
-  await pass(page, 10 * MINUTE_MS);
-  expect(requests()).toEqual([]);
+  const takeRequests = recordRequests(page);
+  await advanceClock(page, 10 * MINUTE_MS);
+  expect(takeRequests()).toEqual([]);
   await page.getByRole("tab", { name: "Apps" }).click();
-  await pass(page, MINUTE_MS);
-  const { "GET /lar/v1/clients": apps, ...others } = count(requests());
+  await advanceClock(page, MINUTE_MS);
+  const { "GET /lar/v1/clients": apps, ...others } = countByRequest(takeRequests());
   expect(others).toEqual({ "GET /lar/v1/memories/clients": 1 });
   expect(apps).toBeLessThanOrEqual(6);
 });
 
-test("a server that does not answer is asked again every few seconds, only while the page is seen", async ({ page }) => {
-  await openQuietly(page);
-  let down = true;
-  await page.route("**/lar/v1/**", (route) => (down ? route.abort() : route.continue()));
-  const badge = page.getByRole("status").filter({ hasText: "not reachable" });
+test("the page retries an unreachable server every few seconds, only while the page is visible", async ({ page }) => {
+  await openIdlePage(page);
+  let isDown = true;
+  await page.route("**/lar/v1/**", (route) => (isDown ? route.abort() : route.continue()));
+  const badge = page.getByRole("status").filter({ hasText: "Not connected" });
   await page.evaluate(() => dispatchEvent(new Event("focus")));
   await expect(badge).toBeVisible();
-  const requests = listen(page);
-  // Each wait follows an answer, which the page's clock does not wait for: time passes a second at a time.
-  for (let second = 0; second < 60; second++) await pass(page, 1000);
-  const counts = count(requests());
+  const takeRequests = recordRequests(page);
+  // The page waits after each response, and the fake clock does not wait for responses. So advance it second by second.
+  for (let second = 0; second < 60; second++) await advanceClock(page, 1000);
+  const counts = countByRequest(takeRequests());
   expect(Object.keys(counts)).toEqual(["GET /lar/v1/me"]);
   expect(counts["GET /lar/v1/me"]).toBeGreaterThanOrEqual(4);
   expect(counts["GET /lar/v1/me"]).toBeLessThanOrEqual(10);
-  await see(page, false);
-  await pass(page, MINUTE_MS);
-  expect(requests()).toEqual([]);
-  down = false;
-  await see(page, true);
+  await setVisible(page, false);
+  await advanceClock(page, MINUTE_MS);
+  expect(takeRequests()).toEqual([]);
+  isDown = false;
+  await setVisible(page, true);
   await expect(badge).toHaveCount(0);
-  await expect(page.getByText("Lar does not answer")).toHaveCount(0);
+  await expect(page.getByText("Could not reach Lar")).toHaveCount(0);
   await page.waitForLoadState("networkidle");
-  expect(count(requests())).toEqual({
+  expect(countByRequest(takeRequests())).toEqual({
     "GET /lar/v1/me": 1,
     "GET /lar/v1/conversations": 1,
     "GET /lar/v1/catalog/models": 1,
     "GET /lar/v1/pools": 1,
   });
-  await pass(page, 10 * MINUTE_MS);
-  expect(requests()).toEqual([]);
+  await advanceClock(page, 10 * MINUTE_MS);
+  expect(takeRequests()).toEqual([]);
 });
 
-/** Has the page believe that someone sees it, or nobody. */
-const see = (page: Page, seen: boolean) =>
+/** Makes the page visible or hidden. */
+const setVisible = (page: Page, isVisible: boolean) =>
   page.evaluate((hidden) => {
     Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
     document.dispatchEvent(new Event("visibilitychange"));
-  }, !seen);
+  }, !isVisible);

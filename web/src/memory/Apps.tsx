@@ -1,80 +1,82 @@
-// The apps that can be told of this Lar: how, whether they are, and when each was last seen.
+// The apps that can be connected to Lar: how to connect each one, whether it is connected, and when it was last seen.
 
 import { useCallback, useEffect, useState } from "react";
 import type { ApiError } from "../api";
 import { Icon } from "../Icon";
-import { ago, apps, type App } from "./api";
+import { apps, formatAgo, type ClientApp } from "./api";
 
-const EVERY_MS = 15_000;
+const POLL_MS = 15_000;
+const COPIED_MS = 2000;
 
 export function Apps() {
-  const [all, setAll] = useState<App[]>();
-  const [reason, setReason] = useState<string>();
+  const [list, setList] = useState<ClientApp[]>();
+  const [error, setError] = useState<string>();
   const refresh = useCallback(() => {
     apps.list().then(
       ({ data }) => {
-        setAll(data);
-        setReason(undefined);
+        setList(data);
+        setError(undefined);
       },
-      (cause: ApiError) => setReason(cause.message),
+      (cause: ApiError) => setError(cause.message),
     );
   }, []);
   useEffect(() => {
     refresh();
-    const timer = setInterval(refresh, EVERY_MS);
+    const timer = setInterval(refresh, POLL_MS);
     return () => clearInterval(timer);
   }, [refresh]);
 
-  if (reason) return <p className="quiet">{reason}</p>;
-  if (!all) return <p className="quiet" aria-busy="true">Looking…</p>;
+  if (error) return <p className="quiet">{error}</p>;
+  if (!list) return <p className="quiet" aria-busy="true">Loading…</p>;
   return (
     <>
       <p className="quiet small">
-        One command where Lar runs connects an app, tries it, and can take it back with <code>--undo</code>. Each app gets a key of its own.
+        To connect an app, run its command on the machine where Lar runs. The command also tests the connection. To disconnect the app,
+        run the command with <code>--undo</code>. Each app gets its own API key.
       </p>
       <ul className="cards apps">
-        {all.map((app) => (
-          <Card key={app.name} app={app} onChanged={refresh} />
+        {list.map((app) => (
+          <AppCard key={app.name} app={app} onChanged={refresh} />
         ))}
       </ul>
     </>
   );
 }
 
-function Card({ app, onChanged }: { app: App; onChanged: () => void }) {
+function AppCard({ app, onChanged }: { app: ClientApp; onChanged: () => void }) {
   const [secret, setSecret] = useState<string>();
-  const [reason, setReason] = useState<string>();
-  const make = () =>
-    apps.key(app).then(
-      (made) => {
-        setSecret(made.secret);
+  const [error, setError] = useState<string>();
+  const createKey = () =>
+    apps.createKey(app).then(
+      (key) => {
+        setSecret(key.secret);
         onChanged();
       },
-      (cause: ApiError) => setReason(cause.message),
+      (cause: ApiError) => setError(cause.message),
     );
-  const seen = app.last_seen_at ? `last seen ${ago(app.last_seen_at)}` : "not seen yet";
+  const lastSeen = app.last_seen_at ? `last seen ${formatAgo(app.last_seen_at)}` : "not seen yet";
   return (
     <li className="card app">
       <h2>{app.title}</h2>
       <p className="about">{app.about}</p>
-      <p className={app.key_id ? "small state on" : "small state quiet"}>{app.key_id ? `Connected, ${seen}` : "Not connected"}</p>
-      <Line text={app.command} />
+      <p className={app.key_id ? "small state on" : "small state quiet"}>{app.key_id ? `Connected, ${lastSeen}` : "Not connected"}</p>
+      <CopyableLine text={app.command} />
       <details>
-        <summary>By hand</summary>
+        <summary>Connect manually</summary>
         {secret ? (
           <>
-            <p className="small">Its key, shown this once:</p>
-            <Line text={secret} />
+            <p className="small">API key of this app. Copy it now: Lar shows it only once.</p>
+            <CopyableLine text={secret} />
           </>
         ) : (
           <p className="small">
-            <button onClick={make}>Make a key</button> {reason && <span role="alert">{reason}</span>}
+            <button onClick={createKey}>Create API key</button> {error && <span role="alert">{error}</span>}
           </p>
         )}
         {app.by_hand.map((step) => (
           <div key={step.file ?? ""} className="step">
             {step.file && <p className="small quiet">{step.file}</p>}
-            <Block text={secret ? step.text.replaceAll("lar_YOUR_KEY", secret) : step.text} />
+            <CopyableBlock text={secret ? step.text.replaceAll("lar_YOUR_KEY", secret) : step.text} />
           </div>
         ))}
         <p className="small">{app.then}</p>
@@ -83,38 +85,38 @@ function Card({ app, onChanged }: { app: App; onChanged: () => void }) {
   );
 }
 
-function Line({ text }: { text: string }) {
+function CopyableLine({ text }: { text: string }) {
   return (
     <div className="copyable">
       <code>{text}</code>
-      <Copy text={text} />
+      <CopyButton text={text} />
     </div>
   );
 }
 
-function Block({ text }: { text: string }) {
+function CopyableBlock({ text }: { text: string }) {
   return (
     <div className="copyable">
       <pre tabIndex={0}>{text}</pre>
-      <Copy text={text} />
+      <CopyButton text={text} />
     </div>
   );
 }
 
-function Copy({ text }: { text: string }) {
-  const [copied, setCopied] = useState(false);
+function CopyButton({ text }: { text: string }) {
+  const [isCopied, setIsCopied] = useState(false);
   useEffect(() => {
-    if (!copied) return;
-    const timer = setTimeout(() => setCopied(false), 2000);
+    if (!isCopied) return;
+    const timer = setTimeout(() => setIsCopied(false), COPIED_MS);
     return () => clearTimeout(timer);
-  }, [copied]);
+  }, [isCopied]);
   return (
     <button
       className="icon"
-      aria-label={copied ? "Copied" : "Copy"}
-      onClick={() => void navigator.clipboard.writeText(text).then(() => setCopied(true), () => {})}
+      aria-label={isCopied ? "Copied" : "Copy"}
+      onClick={() => void navigator.clipboard.writeText(text).then(() => setIsCopied(true), () => {})}
     >
-      <Icon name={copied ? "done" : "copy"} />
+      <Icon name={isCopied ? "done" : "copy"} />
     </button>
   );
 }

@@ -1,79 +1,85 @@
-// What may be worth remembering and waits for a word.
+// The inbox: texts that may be worth saving and that a person has not accepted or dismissed yet.
 
 import { useCallback, useEffect, useState } from "react";
 import { ApiError } from "../api";
-import { day, type Candidate } from "./api";
-import type { Calls } from "./MemoryList";
+import { formatDate, type InboxEntry, type MemoryApi } from "./api";
 
 interface Props {
-  calls: Calls;
+  memories: MemoryApi;
   onChanged: () => void;
-  onConversation: (id: string) => void;
+  onOpenConversation: (id: string) => void;
 }
 
-export function Inbox({ calls, onChanged, onConversation }: Props) {
-  const [waiting, setWaiting] = useState<Candidate[]>();
+export function Inbox({ memories, onChanged, onOpenConversation }: Props) {
+  const [entries, setEntries] = useState<InboxEntry[]>();
   const [error, setError] = useState<string>();
   const fail = (cause: unknown) => setError(cause instanceof ApiError ? cause.message : String(cause));
-  const load = useCallback(() => calls.inbox().then(({ data }) => setWaiting(data), fail), [calls]);
+  const load = useCallback(() => memories.listInbox().then(({ data }) => setEntries(data), fail), [memories]);
   useEffect(() => void load(), [load]);
 
-  const each = async (ids: string[], work: (id: string) => Promise<unknown>) => {
-    for (const id of ids) await work(id).catch(fail);
+  const forEach = async (ids: string[], action: (id: string) => Promise<unknown>) => {
+    for (const id of ids) await action(id).catch(fail);
     await load();
     onChanged();
   };
-  const all = waiting?.map(({ id }) => id) ?? [];
+  const ids = entries?.map(({ id }) => id) ?? [];
 
   return (
     <>
       <p className="quiet small">
-        What you said in a conversation and did not ask to remember. Each waits for 14 days, then it goes by itself.
+        Things that you said in a conversation without asking Lar to save them. Lar deletes each entry after 14 days.
       </p>
       {error && (
         <p role="alert" className="alert">
           {error}
         </p>
       )}
-      {waiting?.length === 0 && <p className="quiet empty">Nothing waits.</p>}
-      {all.length > 1 && (
-        <div className="bulk" role="toolbar" aria-label="All that waits">
-          <button onClick={() => each(all, (id) => calls.accept(id))}>Remember all</button>
-          <button onClick={() => each(all, calls.reject)}>Dismiss all</button>
+      {entries?.length === 0 && <p className="quiet empty">The inbox is empty.</p>}
+      {ids.length > 1 && (
+        <div className="bulk" role="toolbar" aria-label="All entries">
+          <button onClick={() => forEach(ids, (id) => memories.acceptEntry(id))}>Accept all</button>
+          <button onClick={() => forEach(ids, memories.rejectEntry)}>Dismiss all</button>
         </div>
       )}
-      <ul className="cards" aria-label="Waiting">
-        {waiting?.map((one) => (
-          <Waiting key={one.id} one={one} onAccept={(content) => each([one.id], (id) => calls.accept(id, content))} onReject={() => each([one.id], calls.reject)} onConversation={onConversation} />
+      <ul className="cards" aria-label="Inbox entries">
+        {entries?.map((entry) => (
+          <EntryCard
+            key={entry.id}
+            entry={entry}
+            onAccept={(content) => forEach([entry.id], (id) => memories.acceptEntry(id, content))}
+            onDismiss={() => forEach([entry.id], memories.rejectEntry)}
+            onOpenConversation={onOpenConversation}
+          />
         ))}
       </ul>
     </>
   );
 }
 
-interface WaitingProps {
-  one: Candidate;
+interface EntryCardProps {
+  entry: InboxEntry;
+  /** Receives the text if the person changed it. */
   onAccept: (content?: string) => void;
-  onReject: () => void;
-  onConversation: (id: string) => void;
+  onDismiss: () => void;
+  onOpenConversation: (id: string) => void;
 }
 
-function Waiting({ one, onAccept, onReject, onConversation }: WaitingProps) {
-  const [content, setContent] = useState(one.content);
+function EntryCard({ entry, onAccept, onDismiss, onOpenConversation }: EntryCardProps) {
+  const [content, setContent] = useState(entry.content);
   return (
     <li className="card">
-      <textarea aria-label="What would be remembered" rows={2} value={content} onChange={(event) => setContent(event.target.value)} />
+      <textarea aria-label="Entry text" rows={2} value={content} onChange={(event) => setContent(event.target.value)} />
       <div className="actions">
-        <button className="primary" onClick={() => onAccept(content === one.content ? undefined : content)}>
-          Remember
+        <button className="primary" onClick={() => onAccept(content === entry.content ? undefined : content)}>
+          Accept
         </button>
-        <button onClick={onReject}>Dismiss</button>
-        {/^conv_[0-9a-f]+$/.test(one.conversation ?? "") && (
-          <button className="quiet-button" onClick={() => onConversation(one.conversation!)}>
-            Where it was said
+        <button onClick={onDismiss}>Dismiss</button>
+        {/^conv_[0-9a-f]+$/.test(entry.conversation ?? "") && (
+          <button className="quiet-button" onClick={() => onOpenConversation(entry.conversation!)}>
+            Open conversation
           </button>
         )}
-        <span className="numbers">{day(one.created_at)}</span>
+        <span className="numbers">{formatDate(entry.created_at)}</span>
       </div>
     </li>
   );

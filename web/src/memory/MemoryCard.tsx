@@ -1,57 +1,67 @@
-// One memory: what it says, where it is from, what was done to it, and what can be.
+// One memory: its text, its source, its history, and the actions on it.
 
 import { useEffect, useState, type FormEvent } from "react";
-import { day, KINDS, moment, type Change, type Found, type Memory } from "./api";
-import type { Calls } from "./MemoryList";
+import { formatDate, formatDateTime, KINDS, type Memory, type MemoryApi, type MemoryChange, type SearchResult } from "./api";
 
 interface Props {
   memory: Memory;
-  found?: Found;
-  calls: Calls;
-  readOnly: boolean;
-  chosen: boolean;
-  onChosen: () => void;
+  /** The search result, if the memory was found by a search. */
+  result?: SearchResult;
+  memories: MemoryApi;
+  isReadOnly: boolean;
+  isSelected: boolean;
+  onToggleSelected: () => void;
   onChanged: () => void;
   onFailed: (cause: unknown) => void;
-  onConversation: (id: string) => void;
+  onOpenConversation: (id: string) => void;
 }
 
-export function MemoryCard({ memory, found, calls, readOnly, chosen, onChosen, onChanged, onFailed, onConversation }: Props) {
-  const [open, setOpen] = useState(false);
-  const [editing, setEditing] = useState(false);
-  const act = (work: Promise<unknown>) => work.then(onChanged, onFailed);
+export function MemoryCard({
+  memory,
+  result,
+  memories,
+  isReadOnly,
+  isSelected,
+  onToggleSelected,
+  onChanged,
+  onFailed,
+  onOpenConversation,
+}: Props) {
+  const [isHistoryOpen, setIsHistoryOpen] = useState(false);
+  const [isEditing, setIsEditing] = useState(false);
+  const handle = (action: Promise<unknown>) => action.then(onChanged, onFailed);
   const label = memory.content.slice(0, 60);
   return (
     <li className={memory.superseded_by || memory.deleted_at ? "card past" : "card"}>
       <div className="card-top">
-        {!readOnly && <input type="checkbox" aria-label={`Choose: ${label}`} checked={chosen} onChange={onChosen} />}
+        {!isReadOnly && <input type="checkbox" aria-label={`Select: ${label}`} checked={isSelected} onChange={onToggleSelected} />}
         <div className="grow">
-          {editing ? (
-            <Edit memory={memory} calls={calls} onDone={() => setEditing(false)} onChanged={onChanged} onFailed={onFailed} />
+          {isEditing ? (
+            <EditForm memory={memory} memories={memories} onClose={() => setIsEditing(false)} onChanged={onChanged} onFailed={onFailed} />
           ) : (
             <p className="content">{memory.content}</p>
           )}
-          {found?.instead_of && (
+          {result?.instead_of && (
             <p className="before">
-              Until {day(found.instead_of.until)}: “{found.instead_of.content}”
+              Until {formatDate(result.instead_of.until)}: “{result.instead_of.content}”
             </p>
           )}
           <p className="about">
             <span className="chip">{memory.kind}</span>
-            {memory.pinned && <span className="chip ready">pinned</span>}
-            {memory.superseded_by && <span className="chip">corrected since</span>}
+            {memory.pinned && <span className="chip ready">Pinned</span>}
+            {memory.superseded_by && <span className="chip">Superseded</span>}
             {memory.tags.map((tag) => (
               <span key={tag} className="chip">
                 #{tag}
               </span>
             ))}
-            <span>{day(memory.occurred_at ?? memory.created_at)}</span>
+            <span>{formatDate(memory.occurred_at ?? memory.created_at)}</span>
             {memory.project && <span>project {memory.project}</span>}
             {memory.source && <span>from {memory.source}</span>}
-            {found && (
-              <span title="What the score is made of">
-                score {found.score.toFixed(2)}: words {found.parts.words.toFixed(2)}
-                {found.parts.meaning !== undefined && `, meaning ${found.parts.meaning.toFixed(2)}`}
+            {result && (
+              <span title="The search score and its parts">
+                score {result.score.toFixed(2)}: keywords {result.parts.words.toFixed(2)}
+                {result.parts.meaning !== undefined && `, embedding ${result.parts.meaning.toFixed(2)}`}
               </span>
             )}
           </p>
@@ -59,63 +69,73 @@ export function MemoryCard({ memory, found, calls, readOnly, chosen, onChosen, o
         <Strength memory={memory} />
       </div>
       <div className="actions">
-        {!readOnly &&
+        {!isReadOnly &&
           (memory.deleted_at ? (
-            <button className="quiet-button" aria-label={`Bring back: ${label}`} onClick={() => act(calls.patch(memory.id, { deleted: false }))}>
-              Bring back
+            <button className="quiet-button" aria-label={`Restore: ${label}`} onClick={() => handle(memories.update(memory.id, { deleted: false }))}>
+              Restore
             </button>
           ) : (
             <>
-              <button className="quiet-button" aria-label={`Edit: ${label}`} onClick={() => setEditing(!editing)}>
+              <button className="quiet-button" aria-label={`Edit: ${label}`} onClick={() => setIsEditing(!isEditing)}>
                 Edit
               </button>
-              <button className="quiet-button" aria-label={`Promote: ${label}`} onClick={() => act(calls.promote(memory.id))}>
+              <button className="quiet-button" aria-label={`Promote: ${label}`} onClick={() => handle(memories.promote(memory.id))}>
                 Promote
               </button>
-              <button className="quiet-button" aria-label={`Demote: ${label}`} onClick={() => act(calls.demote(memory.id))}>
+              <button className="quiet-button" aria-label={`Demote: ${label}`} onClick={() => handle(memories.demote(memory.id))}>
                 Demote
               </button>
               <button
                 className="quiet-button"
                 aria-label={`${memory.pinned ? "Unpin" : "Pin"}: ${label}`}
-                onClick={() => act(calls.patch(memory.id, { pinned: !memory.pinned }))}
+                onClick={() => handle(memories.update(memory.id, { pinned: !memory.pinned }))}
               >
                 {memory.pinned ? "Unpin" : "Pin"}
               </button>
-              <button className="quiet-button" aria-label={`Forget: ${label}`} onClick={() => act(calls.forget(memory.id))}>
+              <button className="quiet-button" aria-label={`Forget: ${label}`} onClick={() => handle(memories.forget(memory.id))}>
                 Forget
               </button>
             </>
           ))}
-        <button className="quiet-button" aria-expanded={open} aria-label={`History: ${label}`} onClick={() => setOpen(!open)}>
+        <button className="quiet-button" aria-expanded={isHistoryOpen} aria-label={`History: ${label}`} onClick={() => setIsHistoryOpen(!isHistoryOpen)}>
           History
         </button>
       </div>
-      {open && <History memory={memory} calls={calls} readOnly={readOnly} onChanged={onChanged} onFailed={onFailed} onConversation={onConversation} />}
+      {isHistoryOpen && (
+        <History
+          memory={memory}
+          memories={memories}
+          isReadOnly={isReadOnly}
+          onChanged={onChanged}
+          onFailed={onFailed}
+          onOpenConversation={onOpenConversation}
+        />
+      )}
     </li>
   );
 }
 
-/** How well it holds, as a bar. */
+/** The strength of a memory (its retrievability), as a bar. */
 function Strength({ memory }: { memory: Memory }) {
-  const share = memory.pinned || memory.kind === "decision" ? 1 : memory.retrievability;
-  const text = share === 1 && (memory.pinned || memory.kind === "decision") ? "It does not fade" : `Held with ${Math.round(share * 100)} %`;
+  const isPermanent = memory.pinned || memory.kind === "decision";
+  const strength = isPermanent ? 1 : memory.retrievability;
+  const text = isPermanent ? "Does not decay" : `Strength: ${Math.round(strength * 100)}%`;
   return (
     <span className="strength" role="img" aria-label={text} title={text}>
-      <span style={{ width: `${Math.max(4, share * 100)}%` }} />
+      <span style={{ width: `${Math.max(4, strength * 100)}%` }} />
     </span>
   );
 }
 
-interface EditProps {
+interface EditFormProps {
   memory: Memory;
-  calls: Calls;
-  onDone: () => void;
+  memories: MemoryApi;
+  onClose: () => void;
   onChanged: () => void;
   onFailed: (cause: unknown) => void;
 }
 
-function Edit({ memory, calls, onDone, onChanged, onFailed }: EditProps) {
+function EditForm({ memory, memories, onClose, onChanged, onFailed }: EditFormProps) {
   const save = (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault();
     const form = new FormData(event.currentTarget);
@@ -123,22 +143,22 @@ function Edit({ memory, calls, onDone, onChanged, onFailed }: EditProps) {
       .split(",")
       .map((tag) => tag.trim())
       .filter(Boolean);
-    calls.patch(memory.id, { content: String(form.get("content")), kind: String(form.get("kind")), tags }).then(() => {
-      onDone();
+    memories.update(memory.id, { content: String(form.get("content")), kind: String(form.get("kind")), tags }).then(() => {
+      onClose();
       onChanged();
     }, onFailed);
   };
   return (
     <form className="edit" onSubmit={save}>
-      <textarea name="content" aria-label="What it says" defaultValue={memory.content} autoFocus />
+      <textarea name="content" aria-label="Memory text" defaultValue={memory.content} autoFocus />
       <div className="filters">
         <select name="kind" aria-label="Kind" defaultValue={memory.kind}>
           {KINDS.map((name) => (
             <option key={name}>{name}</option>
           ))}
         </select>
-        <input name="tags" aria-label="Tags, parted by commas" placeholder="Tags, parted by commas" defaultValue={memory.tags.join(", ")} />
-        <button type="button" onClick={onDone}>
+        <input name="tags" aria-label="Tags, separated by commas" placeholder="Tags, separated by commas" defaultValue={memory.tags.join(", ")} />
+        <button type="button" onClick={onClose}>
           Cancel
         </button>
         <button className="primary">Save</button>
@@ -149,29 +169,29 @@ function Edit({ memory, calls, onDone, onChanged, onFailed }: EditProps) {
 
 interface HistoryProps {
   memory: Memory;
-  calls: Calls;
-  readOnly: boolean;
+  memories: MemoryApi;
+  isReadOnly: boolean;
   onChanged: () => void;
   onFailed: (cause: unknown) => void;
-  onConversation: (id: string) => void;
+  onOpenConversation: (id: string) => void;
 }
 
-function History({ memory, calls, readOnly, onChanged, onFailed, onConversation }: HistoryProps) {
-  const [changes, setChanges] = useState<Change[]>();
+function History({ memory, memories, isReadOnly, onChanged, onFailed, onOpenConversation }: HistoryProps) {
+  const [changes, setChanges] = useState<MemoryChange[]>();
   useEffect(() => {
-    calls.history(memory.id).then(({ data }) => setChanges(data), onFailed);
-    // The card is made anew when its memory changes.
+    memories.listHistory(memory.id).then(({ data }) => setChanges(data), onFailed);
+    // Load the history again only when the memory changes, not when `onFailed` does.
     // eslint-disable-next-line react-hooks/exhaustive-deps
-  }, [calls, memory.id, memory.version]);
+  }, [memories, memory.id, memory.version]);
   const erase = () => {
-    if (confirm("Erase this memory with its history? This cannot be undone.")) calls.erase(memory.id).then(onChanged, onFailed);
+    if (confirm("Erase this memory and its history? This cannot be undone.")) memories.erase(memory.id).then(onChanged, onFailed);
   };
   return (
     <div className="history">
       <ol>
         {changes?.map((change) => (
           <li key={change.id} className={change.undone_by ? "quiet" : ""}>
-            <span>{moment(change.at)}</span> <strong>{change.action}</strong>
+            <span>{formatDateTime(change.at)}</span> <strong>{change.action}</strong>
             {change.undone_by && " (undone)"}
             {change.reason && <span className="quiet"> {change.reason}</span>}
             {change.before.content && <span className="old">{change.before.content[0]}</span>}
@@ -179,19 +199,19 @@ function History({ memory, calls, readOnly, onChanged, onFailed, onConversation 
         ))}
       </ol>
       <div className="actions">
-        {!readOnly && (
-          <button className="quiet-button" onClick={() => calls.undo(memory.id).then(onChanged, onFailed)}>
-            Undo the last
+        {!isReadOnly && (
+          <button className="quiet-button" onClick={() => memories.undo(memory.id).then(onChanged, onFailed)}>
+            Undo last change
           </button>
         )}
         {/^conv_[0-9a-f]+$/.test(memory.conversation ?? "") && (
-          <button className="quiet-button" onClick={() => onConversation(memory.conversation!)}>
-            Where it was said
+          <button className="quiet-button" onClick={() => onOpenConversation(memory.conversation!)}>
+            Open conversation
           </button>
         )}
-        {!readOnly && (
+        {!isReadOnly && (
           <button className="quiet-button" onClick={erase}>
-            Erase for good
+            Erase permanently
           </button>
         )}
         <code className="numbers">{memory.id}</code>

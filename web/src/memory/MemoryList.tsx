@@ -1,114 +1,114 @@
-// The memories: told, searched, looked through, and reviewed many at once.
+// The list of memories: save, search, browse, and change one or many at once.
 
 import { useCallback, useEffect, useState, type FormEvent } from "react";
 import { ApiError } from "../api";
-import { KINDS, type Decided, type Found, type memories, type Memory, type Stats } from "./api";
+import { KINDS, type IngestResult, type Memory, type MemoryApi, type MemoryStats, type SearchResult } from "./api";
 import { MemoryCard } from "./MemoryCard";
-import { Outcome } from "./Outcome";
-
-export type Calls = ReturnType<typeof memories>;
+import { SaveResult } from "./SaveResult";
 
 interface Props {
-  calls: Calls;
-  stats?: Stats;
-  readOnly: boolean;
+  memories: MemoryApi;
+  stats?: MemoryStats;
+  isReadOnly: boolean;
   onChanged: () => void;
-  onConversation: (id: string) => void;
+  onOpenConversation: (id: string) => void;
 }
 
-const SEARCH_AFTER_MS = 200;
+const SEARCH_DELAY_MS = 200;
 
-export function MemoryList({ calls, stats, readOnly, onChanged, onConversation }: Props) {
-  const [words, setWords] = useState("");
+export function MemoryList({ memories, stats, isReadOnly, onChanged, onOpenConversation }: Props) {
+  const [query, setQuery] = useState("");
   const [kind, setKind] = useState("");
-  const [forgotten, setForgotten] = useState(false);
+  const [onlyForgotten, setOnlyForgotten] = useState(false);
   const [rows, setRows] = useState<Memory[]>();
-  const [found, setFound] = useState<Map<string, Found>>();
-  const [next, setNext] = useState<string>();
-  const [remark, setRemark] = useState<string>();
-  const [chosen, setChosen] = useState<Set<string>>(new Set());
-  const [told, setTold] = useState<Decided>();
+  const [results, setResults] = useState<Map<string, SearchResult>>();
+  const [nextCursor, setNextCursor] = useState<string>();
+  const [searchNote, setSearchNote] = useState<string>();
+  const [selected, setSelected] = useState<Set<string>>(new Set());
+  const [saveResult, setSaveResult] = useState<IngestResult>();
   const [error, setError] = useState<string>();
 
   const fail = (cause: unknown) => setError(cause instanceof ApiError ? cause.message : String(cause));
 
   const load = useCallback(
     async (after?: string) => {
-      const query = new URLSearchParams({ limit: "30" });
-      if (kind) query.set("kind", kind);
-      if (forgotten) query.set("deleted", "true");
-      if (after) query.set("after", after);
-      const page = await calls.list(query);
-      setRows((known) => (after ? [...(known ?? []), ...page.data] : page.data));
-      setNext(page.next);
-      setFound(undefined);
-      setRemark(undefined);
+      const parameters = new URLSearchParams({ limit: "30" });
+      if (kind) parameters.set("kind", kind);
+      if (onlyForgotten) parameters.set("deleted", "true");
+      if (after) parameters.set("after", after);
+      const page = await memories.list(parameters);
+      setRows((current) => (after ? [...(current ?? []), ...page.data] : page.data));
+      setNextCursor(page.next);
+      setResults(undefined);
+      setSearchNote(undefined);
     },
-    [calls, kind, forgotten],
+    [memories, kind, onlyForgotten],
   );
 
   const search = useCallback(async () => {
-    const answer = await calls.search(words, kind || undefined, false);
-    setRows(await Promise.all(answer.results.map(({ id }) => calls.show(id))));
-    setFound(new Map(answer.results.map((one) => [one.id, one])));
-    setNext(undefined);
-    setRemark(answer.reason && `Only words were compared: ${answer.reason}`);
-  }, [calls, words, kind]);
+    const response = await memories.search(query, kind || undefined, false);
+    setRows(await Promise.all(response.results.map(({ id }) => memories.get(id))));
+    setResults(new Map(response.results.map((result) => [result.id, result])));
+    setNextCursor(undefined);
+    setSearchNote(response.reason && `Searched by keywords only: ${response.reason}`);
+  }, [memories, query, kind]);
 
-  const again = useCallback(() => {
-    setChosen(new Set());
-    (words.trim() && !forgotten ? search() : load()).catch(fail);
-  }, [words, forgotten, search, load]);
+  const reload = useCallback(() => {
+    setSelected(new Set());
+    (query.trim() && !onlyForgotten ? search() : load()).catch(fail);
+  }, [query, onlyForgotten, search, load]);
 
   useEffect(() => {
-    const timer = setTimeout(again, words ? SEARCH_AFTER_MS : 0);
+    const timer = setTimeout(reload, query ? SEARCH_DELAY_MS : 0);
     return () => clearTimeout(timer);
-  }, [again, words]);
+  }, [reload, query]);
 
-  const changed = useCallback(() => {
-    again();
+  const handleChanged = useCallback(() => {
+    reload();
     onChanged();
-  }, [again, onChanged]);
+  }, [reload, onChanged]);
 
-  const tell = async (event: FormEvent<HTMLFormElement>) => {
+  const save = async (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault();
     const form = event.currentTarget;
     const content = String(new FormData(form).get("content") ?? "").trim();
     if (!content) return;
     setError(undefined);
     try {
-      setTold(await calls.tell(content));
+      setSaveResult(await memories.save(content));
       form.reset();
-      changed();
+      handleChanged();
     } catch (cause) {
       fail(cause);
     }
   };
 
-  const each = async (work: (id: string) => Promise<unknown>) => {
-    for (const id of chosen) await work(id).catch(fail);
-    changed();
+  const forEachSelected = async (action: (id: string) => Promise<unknown>) => {
+    for (const id of selected) await action(id).catch(fail);
+    handleChanged();
   };
 
-  const toggle = (id: string) =>
-    setChosen((known) => {
-      const chosen = new Set(known);
-      if (!chosen.delete(id)) chosen.add(id);
-      return chosen;
+  const toggleSelected = (id: string) =>
+    setSelected((current) => {
+      const selected = new Set(current);
+      if (!selected.delete(id)) selected.add(id);
+      return selected;
     });
 
   return (
     <>
-      {!readOnly && (
-        <form className="tell" onSubmit={tell}>
-          <label className="hidden" htmlFor="tell">
-            Something to remember
+      {!isReadOnly && (
+        <form className="inline-form" onSubmit={save}>
+          <label className="hidden" htmlFor="new-memory">
+            New memory
           </label>
-          <input id="tell" name="content" placeholder="Tell Lar something to remember…" autoComplete="off" />
-          <button className="primary">Remember</button>
+          <input id="new-memory" name="content" placeholder="Something to remember…" autoComplete="off" />
+          <button className="primary">Save</button>
         </form>
       )}
-      {told && <Outcome decided={told} calls={calls} onChanged={changed} onClose={() => setTold(undefined)} />}
+      {saveResult && (
+        <SaveResult result={saveResult} memories={memories} onChanged={handleChanged} onClose={() => setSaveResult(undefined)} />
+      )}
       {error && (
         <p role="alert" className="alert">
           {error} <button onClick={() => setError(undefined)}>Dismiss</button>
@@ -121,59 +121,61 @@ export function MemoryList({ calls, stats, readOnly, onChanged, onConversation }
         <input
           id="memory-search"
           type="search"
-          placeholder="Search what is remembered…"
+          placeholder="Search memories…"
           autoComplete="off"
-          value={words}
-          onChange={(event) => setWords(event.target.value)}
+          value={query}
+          onChange={(event) => setQuery(event.target.value)}
         />
         <label className="hidden" htmlFor="memory-kind">
           Kind
         </label>
         <select id="memory-kind" value={kind} onChange={(event) => setKind(event.target.value)}>
-          <option value="">Every kind</option>
+          <option value="">All kinds</option>
           {KINDS.map((name) => (
             <option key={name}>{name}</option>
           ))}
         </select>
         <label className="check">
-          <input type="checkbox" checked={forgotten} onChange={(event) => setForgotten(event.target.checked)} /> Forgotten ones
+          <input type="checkbox" checked={onlyForgotten} onChange={(event) => setOnlyForgotten(event.target.checked)} /> Forgotten only
         </label>
       </div>
-      {stats && !words && (
+      {stats && !query && (
         <p className="quiet small">
           {stats.memories} {stats.memories === 1 ? "memory" : "memories"}
-          {stats.superseded > 0 && `, ${stats.superseded} of them corrected since`}
+          {stats.superseded > 0 && `, ${stats.superseded} superseded`}
           {stats.pinned > 0 && `, ${stats.pinned} pinned`}
-          {stats.deleted > 0 && `; ${stats.deleted} forgotten, which can be brought back`}
-          {stats.passages_without_vectors > 0 && `; ${stats.passages_without_vectors} are found by their words alone for now`}.
+          {stats.deleted > 0 && `; ${stats.deleted} forgotten, can be restored`}
+          {stats.passages_without_vectors > 0 &&
+            `; ${stats.passages_without_vectors} ${stats.passages_without_vectors === 1 ? "passage" : "passages"} found by keywords only until embedded`}
+          .
         </p>
       )}
-      {remark && <p className="quiet small">{remark}</p>}
-      {chosen.size > 0 && (
-        <div className="bulk" role="toolbar" aria-label="Chosen memories">
-          <span>{chosen.size} chosen</span>
-          {forgotten ? (
-            <button onClick={() => each((id) => calls.patch(id, { deleted: false }))}>Bring back</button>
+      {searchNote && <p className="quiet small">{searchNote}</p>}
+      {selected.size > 0 && (
+        <div className="bulk" role="toolbar" aria-label="Selected memories">
+          <span>{selected.size} selected</span>
+          {onlyForgotten ? (
+            <button onClick={() => forEachSelected((id) => memories.update(id, { deleted: false }))}>Restore</button>
           ) : (
             <>
-              <button onClick={() => each((id) => calls.patch(id, { pinned: true }))}>Pin</button>
-              <button onClick={() => each(calls.promote)}>Promote</button>
-              <button onClick={() => each(calls.demote)}>Demote</button>
-              <button onClick={() => each(calls.forget)}>Forget</button>
+              <button onClick={() => forEachSelected((id) => memories.update(id, { pinned: true }))}>Pin</button>
+              <button onClick={() => forEachSelected(memories.promote)}>Promote</button>
+              <button onClick={() => forEachSelected(memories.demote)}>Demote</button>
+              <button onClick={() => forEachSelected(memories.forget)}>Forget</button>
             </>
           )}
-          <button className="quiet-button" onClick={() => setChosen(new Set())}>
-            Choose none
+          <button className="quiet-button" onClick={() => setSelected(new Set())}>
+            Clear selection
           </button>
         </div>
       )}
       {rows?.length === 0 && (
         <p className="quiet empty">
-          {words
-            ? "Nothing was found."
-            : forgotten
-              ? "Nothing was forgotten in the last 30 days."
-              : "Nothing is remembered yet. Tell it above, say “Remember that …” in a conversation, or connect an editor over MCP."}
+          {query
+            ? "No memories found."
+            : onlyForgotten
+              ? "No memories were forgotten in the last 30 days."
+              : "No memories yet. Save one above, write “Remember that …” in a conversation, or connect an editor over MCP."}
         </p>
       )}
       <ul className="cards" aria-label="Memories">
@@ -181,20 +183,20 @@ export function MemoryList({ calls, stats, readOnly, onChanged, onConversation }
           <MemoryCard
             key={memory.id}
             memory={memory}
-            found={found?.get(memory.id)}
-            calls={calls}
-            readOnly={readOnly}
-            chosen={chosen.has(memory.id)}
-            onChosen={() => toggle(memory.id)}
-            onChanged={changed}
+            result={results?.get(memory.id)}
+            memories={memories}
+            isReadOnly={isReadOnly}
+            isSelected={selected.has(memory.id)}
+            onToggleSelected={() => toggleSelected(memory.id)}
+            onChanged={handleChanged}
             onFailed={fail}
-            onConversation={onConversation}
+            onOpenConversation={onOpenConversation}
           />
         ))}
       </ul>
-      {next && (
-        <button className="more" onClick={() => load(next).catch(fail)}>
-          Show older ones
+      {nextCursor && (
+        <button className="more" onClick={() => load(nextCursor).catch(fail)}>
+          Load more
         </button>
       )}
     </>

@@ -1,55 +1,55 @@
-// The memory page: what is known, what waits for a word, who shares what, and which apps read and wrote.
+// The memory page, with a tab each for memories, the inbox, spaces and apps.
 
 import { useCallback, useEffect, useMemo, useState } from "react";
 import { Icon } from "../Icon";
-import { memories, spaceName, spaces, type Space, type Stats } from "./api";
+import { memoryApi, spaceName, spaces, type MemoryStats, type Space } from "./api";
 import { Apps } from "./Apps";
-import { Clients } from "./Clients";
 import { Inbox } from "./Inbox";
+import { KeyActivity } from "./KeyActivity";
 import { MemoryList } from "./MemoryList";
 import { Spaces } from "./Spaces";
 
 const TABS = ["Memories", "Inbox", "Spaces", "Apps"] as const;
 
 interface Props {
-  onDrawer: () => void;
-  drawer: boolean;
-  onConversation: (id: string) => void;
+  onOpenDrawer: () => void;
+  isDrawerOpen: boolean;
+  onOpenConversation: (id: string) => void;
 }
 
-export function MemoryPage({ onDrawer, drawer, onConversation }: Props) {
+export function MemoryPage({ onOpenDrawer, isDrawerOpen, onOpenConversation }: Props) {
   const [tab, setTab] = useState<(typeof TABS)[number]>("Memories");
-  const [all, setAll] = useState<Space[]>([]);
-  const [chosen, setChosen] = useState<string>("");
-  const [stats, setStats] = useState<Stats>();
-  const [waiting, setWaiting] = useState(0);
-  const space = all.find((one) => one.id === chosen);
-  const calls = useMemo(() => memories(space), [space]);
+  const [allSpaces, setAllSpaces] = useState<Space[]>([]);
+  const [spaceId, setSpaceId] = useState<string>("");
+  const [stats, setStats] = useState<MemoryStats>();
+  const [inboxCount, setInboxCount] = useState(0);
+  const space = allSpaces.find((space) => space.id === spaceId);
+  const memories = useMemo(() => memoryApi(space), [space]);
 
   const refresh = useCallback(() => {
-    spaces.list().then(({ data }) => setAll(data), () => {});
-    calls.stats().then(setStats, () => {});
-    calls.inbox().then(({ data }) => setWaiting(data.length), () => {});
-  }, [calls]);
+    spaces.list().then(({ data }) => setAllSpaces(data), () => {});
+    memories.getStats().then(setStats, () => {});
+    memories.listInbox().then(({ data }) => setInboxCount(data.length), () => {});
+  }, [memories]);
   useEffect(refresh, [refresh]);
 
   return (
     <main className="memory-page">
       <header>
-        <button className="icon only-narrow" aria-label="Conversations" aria-expanded={drawer} onClick={onDrawer}>
+        <button className="icon only-narrow" aria-label="Open sidebar" aria-expanded={isDrawerOpen} onClick={onOpenDrawer}>
           <Icon name="menu" />
         </button>
         <h1>Memory</h1>
-        {all.length > 1 && (
+        {allSpaces.length > 1 && (
           <label className="picker">
-            <span className="hidden">Whose memories</span>
-            <select value={chosen} onChange={(event) => setChosen(event.target.value)}>
-              <option value="">Mine and what is shared with me</option>
-              {all
-                .filter((one) => one.kind !== "personal")
-                .map((one) => (
-                  <option key={one.id} value={one.id}>
-                    {spaceName(one)}
+            <span className="hidden">Space</span>
+            <select value={spaceId} onChange={(event) => setSpaceId(event.target.value)}>
+              <option value="">My memories and those shared with me</option>
+              {allSpaces
+                .filter((space) => space.kind !== "personal")
+                .map((space) => (
+                  <option key={space.id} value={space.id}>
+                    {spaceName(space)}
                   </option>
                 ))}
             </select>
@@ -69,20 +69,26 @@ export function MemoryPage({ onDrawer, drawer, onConversation }: Props) {
                 onClick={() => setTab(name)}
               >
                 {name}
-                {name === "Inbox" && waiting > 0 && <span className="count"> {waiting}</span>}
+                {name === "Inbox" && inboxCount > 0 && <span className="count"> {inboxCount}</span>}
               </button>
             ))}
           </div>
           <section id="tab-panel" role="tabpanel" aria-labelledby={`tab-${tab}`}>
             {tab === "Memories" && (
-              <MemoryList calls={calls} stats={stats} onChanged={refresh} onConversation={onConversation} readOnly={space?.access === "read"} />
+              <MemoryList
+                memories={memories}
+                stats={stats}
+                isReadOnly={space?.access === "read"}
+                onChanged={refresh}
+                onOpenConversation={onOpenConversation}
+              />
             )}
-            {tab === "Inbox" && <Inbox calls={calls} onChanged={refresh} onConversation={onConversation} />}
-            {tab === "Spaces" && <Spaces all={all} onChanged={refresh} />}
+            {tab === "Inbox" && <Inbox memories={memories} onChanged={refresh} onOpenConversation={onOpenConversation} />}
+            {tab === "Spaces" && <Spaces allSpaces={allSpaces} onChanged={refresh} />}
             {tab === "Apps" && (
               <>
                 <Apps />
-                <Clients calls={calls} spaces={all} />
+                <KeyActivity memories={memories} spaces={allSpaces} />
               </>
             )}
           </section>

@@ -1,17 +1,17 @@
-// Where memories lie, and who may use those of teams.
+// The memory spaces, and who may use each team space.
 
 import { useEffect, useState, type FormEvent } from "react";
 import { ApiError } from "../api";
 import { spaceName, spaces, type Grant, type Space } from "./api";
 
 interface Props {
-  all: Space[];
+  allSpaces: Space[];
   onChanged: () => void;
 }
 
-const MAY = { own: "yours", write: "you may read and change", read: "you may read" };
+const ACCESS_LABELS = { own: "Owner", write: "Can read and edit", read: "Can read" };
 
-export function Spaces({ all, onChanged }: Props) {
+export function Spaces({ allSpaces, onChanged }: Props) {
   const [error, setError] = useState<string>();
   const fail = (cause: unknown) => setError(cause instanceof ApiError ? cause.message : String(cause));
   const create = (event: FormEvent<HTMLFormElement>) => {
@@ -28,27 +28,27 @@ export function Spaces({ all, onChanged }: Props) {
   return (
     <>
       <p className="quiet small">
-        Your own memories are yours alone. A team's space is used by those it is shared with; an agent's is apart from all others.
-        People are invited with <code>lar users invite NAME</code>.
+        Only you can use your own memories. Share a team space with the people who should use it. An agent's space is separate from all
+        others. To invite a person to Lar, run <code>lar users invite NAME</code>.
       </p>
       {error && (
         <p role="alert" className="alert">
           {error}
         </p>
       )}
-      <form className="tell" onSubmit={create}>
+      <form className="inline-form" onSubmit={create}>
         <label className="hidden" htmlFor="space-name">
-          Name of a new space
+          New space name
         </label>
-        <input id="space-name" name="name" placeholder="A name for a team's space…" autoComplete="off" />
-        <button className="primary">Make it</button>
+        <input id="space-name" name="name" placeholder="Name of a new team space…" autoComplete="off" />
+        <button className="primary">Create space</button>
       </form>
       <ul className="cards" aria-label="Spaces">
-        {all.map((space) => (
+        {allSpaces.map((space) => (
           <li key={space.id} className="card">
             <p className="content">{spaceName(space)}</p>
             <p className="about">
-              <span className="chip">{space.kind}</span> <span>{MAY[space.access]}</span>
+              <span className="chip">{space.kind}</span> <span>{ACCESS_LABELS[space.access]}</span>
             </p>
             {space.kind === "team" && <Grants space={space} onFailed={fail} />}
           </li>
@@ -61,10 +61,10 @@ export function Spaces({ all, onChanged }: Props) {
 function Grants({ space, onFailed }: { space: Space; onFailed: (cause: unknown) => void }) {
   const [grants, setGrants] = useState<Grant[]>();
   useEffect(() => {
-    spaces.grants(space.id).then(({ data }) => setGrants(data), onFailed);
+    spaces.listGrants(space.id).then(({ data }) => setGrants(data), onFailed);
     // eslint-disable-next-line react-hooks/exhaustive-deps
   }, [space.id]);
-  const grant = (event: FormEvent<HTMLFormElement>) => {
+  const share = (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault();
     const form = event.currentTarget;
     const values = new FormData(form);
@@ -74,28 +74,28 @@ function Grants({ space, onFailed }: { space: Space; onFailed: (cause: unknown) 
     }, onFailed);
   };
   const revoke = (user: string) =>
-    spaces.revoke(space.id, user).then(() => setGrants((known) => known?.filter((one) => one.user_id !== user)), onFailed);
+    spaces.revoke(space.id, user).then(() => setGrants((current) => current?.filter((grant) => grant.user_id !== user)), onFailed);
   return (
     <>
-      <ul className="grants" aria-label={`Who may use ${spaceName(space)}`}>
-        {grants?.map((one) => (
-          <li key={one.user_id}>
-            <span>{one.user}</span> <span className="quiet">{one.access === "write" ? "reads and changes" : "reads"}</span>
+      <ul className="grants" aria-label={`People with access to ${spaceName(space)}`}>
+        {grants?.map((grant) => (
+          <li key={grant.user_id}>
+            <span>{grant.user}</span> <span className="quiet">{ACCESS_LABELS[grant.access]}</span>
             {space.access === "own" && (
-              <button className="quiet-button" aria-label={`Take ${one.user}'s grant away`} onClick={() => revoke(one.user_id)}>
-                Take away
+              <button className="quiet-button" aria-label={`Remove ${grant.user}`} onClick={() => revoke(grant.user_id)}>
+                Remove
               </button>
             )}
           </li>
         ))}
-        {grants?.length === 0 && <li className="quiet">Nobody else yet.</li>}
+        {grants?.length === 0 && <li className="quiet">Not shared with anyone.</li>}
       </ul>
       {space.access === "own" && (
-        <form className="filters" onSubmit={grant}>
-          <input name="user" aria-label="Who" placeholder="Who" required autoComplete="off" />
-          <select name="access" aria-label="What they may do">
-            <option value="read">may read</option>
-            <option value="write">may read and change</option>
+        <form className="filters" onSubmit={share}>
+          <input name="user" aria-label="User name" placeholder="User name" required autoComplete="off" />
+          <select name="access" aria-label="Access">
+            <option value="read">Can read</option>
+            <option value="write">Can read and edit</option>
           </select>
           <button>Share</button>
         </form>

@@ -1,6 +1,6 @@
-// What is remembered, as the page asks for it.
+// The calls of Lar's memory API that the page uses: memories, spaces and apps.
 
-import { read, send } from "../api";
+import { readJson, send } from "../api";
 
 export const KINDS = ["fact", "event", "preference", "person", "place", "decision", "procedure", "pattern", "note"];
 
@@ -24,14 +24,16 @@ export interface Memory {
   deleted_at?: string;
 }
 
-export interface Found {
+export interface SearchResult {
   id: string;
   score: number;
+  /** The parts of the score: keywords, embedding, retrievability and age. */
   parts: { words: number; meaning?: number; retrievability: number; recency: number };
+  /** The memory that this one superseded. */
   instead_of?: { content: string; until: string };
 }
 
-export interface Change {
+export interface MemoryChange {
   id: string;
   at: string;
   by: string;
@@ -41,7 +43,8 @@ export interface Change {
   undone_by?: string;
 }
 
-export interface Decided {
+/** The decision of smart ingest about a new text, and its result. */
+export interface IngestResult {
   decision: "create" | "reinforce" | "update" | "supersede" | "merge" | "reject";
   reason?: string;
   confidence?: number;
@@ -51,7 +54,7 @@ export interface Decided {
   redacted?: string[];
 }
 
-export interface Candidate {
+export interface InboxEntry {
   id: string;
   content: string;
   kind: string;
@@ -75,7 +78,8 @@ export interface Grant {
   granted_at: string;
 }
 
-export interface Client {
+/** When an API key last used the memories of a space. */
+export interface KeyActivity {
   key: string;
   name: string;
   space: string;
@@ -83,8 +87,8 @@ export interface Client {
   written_at?: string;
 }
 
-/** A client that can be told of this Lar. */
-export interface App {
+/** A client that can be connected to Lar. The page calls it an app. */
+export interface ClientApp {
   name: string;
   title: string;
   about: string;
@@ -96,7 +100,7 @@ export interface App {
   last_seen_at?: string;
 }
 
-export interface Stats {
+export interface MemoryStats {
   memories: number;
   superseded: number;
   deleted: number;
@@ -104,71 +108,73 @@ export interface Stats {
   passages_without_vectors: number;
 }
 
-/** The header that says whose memories are meant: none for one's own and those shared with one. */
-const of = (space?: Space): Record<string, string> =>
+/** The header that selects a space. Without it, the API uses the person's own memories and those shared with them. */
+const spaceHeader = (space?: Space): Record<string, string> =>
   space?.kind === "team" ? { "x-space": space.id } : space?.kind === "agent" ? { "x-agent-id": space.agent! } : {};
 
-/** Calls about the memories of one space. */
-export const memories = (space?: Space) => {
-  const get = <T>(path: string) => read<T>(send("GET", `memories${path}`, undefined, of(space)));
-  const post = <T>(path: string, body: unknown = {}) => read<T>(send("POST", `memories${path}`, body, of(space)));
+/** The calls for the memories of one space. */
+export const memoryApi = (space?: Space) => {
+  const get = <T>(path: string) => readJson<T>(send("GET", `memories${path}`, undefined, spaceHeader(space)));
+  const post = <T>(path: string, body: unknown = {}) => readJson<T>(send("POST", `memories${path}`, body, spaceHeader(space)));
   return {
     list: (query: URLSearchParams) => get<{ data: Memory[]; next?: string }>(`?${query}`),
     search: (query: string, kind: string | undefined, superseded: boolean) =>
-      post<{ results: Found[]; mode: string; reason?: string }>("/search", {
+      post<{ results: SearchResult[]; mode: string; reason?: string }>("/search", {
         query,
         limit: 50,
         detail: "brief",
         filters: { kinds: kind ? [kind] : [], superseded },
       }),
-    show: (id: string) => get<Memory>(`/${id}`),
-    history: (id: string) => get<{ data: Change[] }>(`/${id}/history`),
-    tell: (content: string) => post<Decided>("/smart", { content, source: "memory page" }),
-    patch: (id: string, change: Partial<{ content: string; kind: string; tags: string[]; pinned: boolean; deleted: boolean }>) =>
-      read<Memory>(send("PATCH", `memories/${id}`, change, of(space))),
+    get: (id: string) => get<Memory>(`/${id}`),
+    listHistory: (id: string) => get<{ data: MemoryChange[] }>(`/${id}/history`),
+    save: (content: string) => post<IngestResult>("/smart", { content, source: "memory page" }),
+    update: (id: string, change: Partial<{ content: string; kind: string; tags: string[]; pinned: boolean; deleted: boolean }>) =>
+      readJson<Memory>(send("PATCH", `memories/${id}`, change, spaceHeader(space))),
     promote: (id: string) => post<Memory>(`/${id}/promote`),
     demote: (id: string) => post<Memory>(`/${id}/demote`),
-    forget: (id: string) => send("DELETE", `memories/${id}`, undefined, of(space)),
-    erase: (id: string) => send("DELETE", `memories/${id}?erase=true`, undefined, of(space)),
+    forget: (id: string) => send("DELETE", `memories/${id}`, undefined, spaceHeader(space)),
+    erase: (id: string) => send("DELETE", `memories/${id}?erase=true`, undefined, spaceHeader(space)),
     undo: (id: string, decision?: string) => post<{ memories: Memory[] }>(`/${id}/undo`, { decision }),
-    stats: () => get<Stats>("/stats"),
-    inbox: () => get<{ data: Candidate[] }>("/inbox"),
-    accept: (id: string, content?: string) => post<Decided>(`/inbox/${id}/accept`, { content }),
-    reject: (id: string) => send("POST", `memories/inbox/${id}/reject`, {}, of(space)),
-    clients: () => get<{ data: Client[] }>("/clients"),
+    getStats: () => get<MemoryStats>("/stats"),
+    listInbox: () => get<{ data: InboxEntry[] }>("/inbox"),
+    acceptEntry: (id: string, content?: string) => post<IngestResult>(`/inbox/${id}/accept`, { content }),
+    rejectEntry: (id: string) => send("POST", `memories/inbox/${id}/reject`, {}, spaceHeader(space)),
+    keyActivity: () => get<{ data: KeyActivity[] }>("/clients"),
   };
 };
 
+export type MemoryApi = ReturnType<typeof memoryApi>;
+
 export const spaces = {
-  list: () => read<{ data: Space[] }>(send("GET", "spaces")),
-  create: (name: string) => read<Space>(send("POST", "spaces", { name })),
-  grants: (space: string) => read<{ data: Grant[] }>(send("GET", `spaces/${space}/grants`)),
+  list: () => readJson<{ data: Space[] }>(send("GET", "spaces")),
+  create: (name: string) => readJson<Space>(send("POST", "spaces", { name })),
+  listGrants: (space: string) => readJson<{ data: Grant[] }>(send("GET", `spaces/${space}/grants`)),
   grant: (space: string, user: string, access: string) =>
-    read<{ data: Grant[] }>(send("POST", `spaces/${space}/grants`, { user, access })),
+    readJson<{ data: Grant[] }>(send("POST", `spaces/${space}/grants`, { user, access })),
   revoke: (space: string, user: string) => send("DELETE", `spaces/${space}/grants/${user}`),
 };
 
 export const apps = {
-  list: () => read<{ data: App[] }>(send("GET", "clients")),
-  /** Makes a key; its secret is told this once. */
-  key: (app: App) => read<{ id: string; secret: string }>(send("POST", "keys", { name: app.title, client: app.name, scopes: app.scopes })),
+  list: () => readJson<{ data: ClientApp[] }>(send("GET", "clients")),
+  /** Creates an API key for an app. Only this response contains the secret. */
+  createKey: (app: ClientApp) => readJson<{ id: string; secret: string }>(send("POST", "keys", { name: app.title, client: app.name, scopes: app.scopes })),
 };
 
-/** How long ago, for a person. */
-export const ago = (time: string) => {
+/** Formats how long ago a time was. */
+export const formatAgo = (time: string) => {
   const seconds = (Date.now() - Date.parse(time)) / 1000;
-  const words = new Intl.RelativeTimeFormat(undefined, { numeric: "auto" });
+  const format = new Intl.RelativeTimeFormat(undefined, { numeric: "auto" });
   if (seconds < 60) return "just now";
-  if (seconds < 3600) return words.format(-Math.round(seconds / 60), "minute");
-  if (seconds < 86400) return words.format(-Math.round(seconds / 3600), "hour");
-  return words.format(-Math.round(seconds / 86400), "day");
+  if (seconds < 3600) return format.format(-Math.round(seconds / 60), "minute");
+  if (seconds < 86400) return format.format(-Math.round(seconds / 3600), "hour");
+  return format.format(-Math.round(seconds / 86400), "day");
 };
 
-/** What a space is called. */
-export const spaceName = (space: Space) => space.name ?? (space.agent ? `${space.agent} (agent)` : "Mine alone");
+/** The name of a space, as the page shows it. */
+export const spaceName = (space: Space) => space.name ?? (space.agent ? `${space.agent} (agent)` : "My memories");
 
-/** A day for a person. */
-export const day = (time: string) => new Date(time).toLocaleDateString(undefined, { day: "numeric", month: "short", year: "numeric" });
+/** Formats a time as a date. */
+export const formatDate = (time: string) => new Date(time).toLocaleDateString(undefined, { day: "numeric", month: "short", year: "numeric" });
 
-/** A moment for a person. */
-export const moment = (time: string) => new Date(time).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
+/** Formats a time as a date and time. */
+export const formatDateTime = (time: string) => new Date(time).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });

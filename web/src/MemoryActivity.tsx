@@ -1,0 +1,68 @@
+// The memory activity of a turn: the memories that were recalled and why, and those saved or forgotten, with an undo.
+
+import { useState } from "react";
+import { ApiError, type MemoryActivity as Activity } from "./api";
+import { memoryApi } from "./memory/api";
+
+const memories = memoryApi();
+
+export function MemoryActivity({ activity }: { activity: Activity }) {
+  const [undoStatus, setUndoStatus] = useState<string>();
+  const { recalled = [], saved = [], forgotten = [], waiting: suggested = [], refused = [] } = activity;
+  const citedCount = recalled.filter((memory) => memory.cited).length;
+  const changed = [...saved, ...forgotten].filter(({ id }) => id);
+  const undo = async () => {
+    try {
+      for (const { id, change } of changed) await memories.undo(id, change);
+      setUndoStatus("Undone.");
+    } catch (cause) {
+      setUndoStatus(cause instanceof ApiError ? cause.message : "Could not undo this. Try again.");
+    }
+  };
+  return (
+    <div className="memory-activity">
+      {recalled.length > 0 && (
+        <details>
+          <summary>
+            Recalled {recalled.length} {recalled.length === 1 ? "memory" : "memories"}
+            {citedCount > 0 && `, ${recalled.length === 1 ? "" : `${citedCount} `}cited in the answer`}
+          </summary>
+          <ul>
+            {recalled.map((memory) => (
+              <li key={memory.id}>
+                {memory.cited && <strong>Cited: </strong>}
+                <Content of={memory} /> <span className="quiet">{memory.day}, {memory.reason}</span>
+              </li>
+            ))}
+          </ul>
+        </details>
+      )}
+      {saved.map((memory) => (
+        <p key={memory.id}>
+          <strong>{memory.decision === "reinforce" ? "Already saved:" : "Saved:"}</strong> <Content of={memory} />
+          {memory.instead_of && <span className="old">{memory.instead_of}</span>}
+        </p>
+      ))}
+      {forgotten.map((memory) => (
+        <p key={`${memory.id} ${memory.content}`}>
+          <strong>Forgotten:</strong> <Content of={memory} />
+        </p>
+      ))}
+      {suggested.map((memory) => (
+        <p key={memory.content} className="quiet">
+          Added to the inbox: {memory.content}
+        </p>
+      ))}
+      {refused.map((reason) => (
+        <p key={reason} className="alert">
+          {reason}
+        </p>
+      ))}
+      {changed.length > 0 && (undoStatus ? <p role="status">{undoStatus}</p> : <button onClick={undo}>Undo</button>)}
+    </div>
+  );
+}
+
+function Content({ of: { content } }: { of: { content?: string } }) {
+  return content ? <>{content}</> : <span className="quiet">(erased)</span>;
+}

@@ -1,0 +1,59 @@
+// The result of saving a text: what smart ingest decided and why, with an undo.
+
+import { ApiError } from "../api";
+import { useState } from "react";
+import type { IngestResult, MemoryApi } from "./api";
+
+const DECISION_TEXTS: Record<IngestResult["decision"], string> = {
+  create: "Saved.",
+  reinforce: "Already saved; strengthened.",
+  update: "Updated an existing memory.",
+  supersede: "Saved; supersedes an older memory.",
+  merge: "Merged into an existing memory.",
+  reject: "Not saved.",
+};
+
+interface Props {
+  result: IngestResult;
+  memories: MemoryApi;
+  onChanged: () => void;
+  onClose: () => void;
+}
+
+export function SaveResult({ result, memories, onChanged, onClose }: Props) {
+  const [error, setError] = useState<string>();
+  const undo = () =>
+    memories.undo(result.memory!.id).then(
+      () => {
+        onChanged();
+        onClose();
+      },
+      (cause: ApiError) => setError(cause.message),
+    );
+  return (
+    <div className="outcome" role="status">
+      <p>
+        <strong>{DECISION_TEXTS[result.decision]}</strong> {result.reason && <span className="quiet">{toSentence(result.reason)}</span>}
+      </p>
+      {result.decision === "supersede" && result.against && <p className="old">{result.against.content}</p>}
+      {result.diff && (
+        <p className="diff">
+          {result.diff.map((part, index) =>
+            part.change === "removed" ? <del key={index}>{part.text}</del> : part.change === "added" ? <ins key={index}>{part.text}</ins> : <span key={index}>{part.text}</span>,
+          )}
+        </p>
+      )}
+      {error && <p className="alert">{error}</p>}
+      <div className="actions">
+        {result.memory && <button onClick={undo}>Undo</button>}
+        <button className="quiet-button" onClick={onClose}>
+          Close
+        </button>
+        {result.decision !== "create" && result.confidence !== undefined && <span className="numbers">Such decisions are right {Math.round(result.confidence * 100)}% of the time</span>}
+      </div>
+    </div>
+  );
+}
+
+/** Makes a sentence of a reason: a capital letter and a period. */
+const toSentence = (text: string) => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
